@@ -1,0 +1,169 @@
+//! THE DOCUMENTS: YAML and JSON texts that people write, decoded strictly, with every fault and its place.
+//!
+//! Serde stops at the first fault. Whoever writes a policy or a configuration wants them all at once, so a
+//! value that does not fit is noted, taken out of the tree, and the rest is decoded again.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::Segment;
+
+/// A document with more faults than this is told the first ones only.
+const MAX_FAULTS: usize = 100;
+
+/// Something wrong in a document.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// Where: a JSON pointer (RFC 6901); empty for the whole document.
+    pub pointer: String,
+    /// What, in a sentence that repeats no value from the document.
+    pub detail: String,
+}
+
+impl Fault {
+    /// A fault at a JSON pointer.
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+
+    /// The place as people write it in a configuration: `tickets.maxTtl`, `stores[0].name`.
+    #[must_use]
+    pub fn dotted(&self) -> String {
+        let mut path = String::new();
+        for segment in self.pointer.split('/').skip(1) {
+            if !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_digit()) {
+                path.push('[');
+                path.push_str(segment);
+                path.push(']');
+            } else {
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(&segment.replace("~1", "/").replace("~0", "~"));
+            }
+        }
+        path
+    }
+}
+
+/// Reads one YAML document (JSON is YAML too). Anchors, duplicate keys and deep nesting are bounded by the parser.
+///
+/// # Errors
+/// When the text is not one well-formed document.
+pub fn parse(text: &str) -> Result<Value, Fault> {
+    serde_saphyr::from_str::<Value>(text).map_err(|error| Fault::new("", format!("not well-formed: {error}")))
+}
+
+/// Decodes a tree and collects every unknown key and every value of the wrong type.
+///
+/// # Errors
+/// All faults, in the order of their places. `T` should have no required fields: what is missing is for the
+/// check that comes after, which can say it together with everything else.
+pub fn decode<T: DeserializeOwned>(mut tree: Value) -> Result<T, Vec<Fault>> {
+    let mut faults = Vec::new();
+    loop {
+        let error = match serde_path_to_error::deserialize::<_, T>(&tree) {
+            Ok(decoded) if faults.is_empty() => return Ok(decoded),
+            Ok(_) => break,
+            Err(error) => error,
+        };
+        let pointer = pointer_of(error.path().iter());
+        let removed = remove(&mut tree, &pointer);
+        faults.push(Fault::new(pointer, sentence(error.inner())));
+        if !removed || faults.len() >= MAX_FAULTS {
+            break;
+        }
+    }
+    Err(faults)
+}
+
+/// Serde quotes offending values (`invalid type: string "hunter2", expected ...`); only what was expected is kept.
+fn sentence(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if text.starts_with("unknown field") {
+        return "unknown key".into();
+    }
+    match text.split_once("expected ") {
+        Some((_, expected)) => format!("must be {expected}"),
+        None => text,
+    }
+}
+
+fn pointer_of<'a>(segments: impl Iterator<Item = &'a Segment>) -> String {
+    let mut pointer = String::new();
+    for segment in segments {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => pointer.push_str(&format!("/{}", escape(key))),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    pointer
+}
+
+/// Escapes one reference token of a JSON pointer.
+#[must_use]
+pub fn escape(token: &str) -> String {
+    token.replace('~', "~0").replace('/', "~1")
+}
+
+fn remove(tree: &mut Value, pointer: &str) -> bool {
+    let Some((parent, last)) = pointer.rsplit_once('/') else { return false };
+    match tree.pointer_mut(parent) {
+        Some(Value::Object(map)) => map.remove(&last.replace("~1", "/").replace("~0", "~")).is_some(),
+        // Null keeps the places of its neighbours; lists of documents decode it as an empty one.
+        Some(Value::Array(items)) => match last.parse::<usize>().ok().and_then(|index| items.get_mut(index)) {
+            Some(item) if !item.is_null() => {
+                *item = Value::Null;
+                true
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, serde::Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Outer {
+        name: Option<String>,
+        inner: Option<Inner>,
+        list: Vec<Option<Inner>>,
+    }
+
+    #[derive(Debug, Default, serde::Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Inner {
+        count: Option<u16>,
+    }
+
+    #[test]
+    fn every_fault_is_found_with_its_place_and_without_its_value() {
+        let tree =
+            parse("name: [hunter2]\nbogus: 1\ninner: {count: hunter2, x: 1}\nlist: [{count: 70000}, {y: 1}, hunter2]")
+                .expect("well-formed");
+        let mut faults = decode::<Outer>(tree).expect_err("full of faults");
+        faults.sort();
+        let places: Vec<String> = faults.iter().map(Fault::dotted).collect();
+        assert_eq!(places, ["bogus", "inner.count", "inner.x", "list[0].count", "list[1].y", "list[2]", "name"]);
+        assert!(!format!("{faults:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_good_document_decodes() {
+        let outer: Outer = decode(parse("name: a\nlist: [{count: 1}]").expect("well-formed")).expect("good");
+        assert_eq!(outer.name.as_deref(), Some("a"));
+        assert_eq!(outer.list[0].as_ref().and_then(|inner| inner.count), Some(1));
+        assert!(outer.inner.is_none());
+    }
+
+    #[test]
+    fn duplicate_keys_and_several_documents_are_not_well_formed() {
+        assert!(parse("a: 1\na: 2").is_err());
+        assert!(parse("a: 1\n---\nb: 1").is_err());
+        assert!(parse("a: [").is_err());
+    }
+}

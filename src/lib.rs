@@ -1,0 +1,37 @@
+//! # Claviger
+//!
+//! A secret broker for Kubernetes build pods. The rooms below are the story of a request, in reading order.
+
+pub mod model;
+
+pub mod wire;
+
+pub mod document;
+
+pub mod config;
+
+pub mod metrics;
+
+pub mod database;
+
+pub mod cluster;
+
+pub mod authn;
+
+pub mod policy;
+
+pub mod stores;
+
+pub mod tickets;
+
+pub mod render;
+
+pub mod audit;
+
+pub mod broker;
+
+pub mod http;
+
+pub mod app;
+
+pub mod cli;

@@ -1,0 +1,8 @@
+//! THE NUMBERS: one registry, one struct, closed label sets. Names and labels are a promise to dashboards.
+//!
+//! No label ever carries what a caller may choose: a family's series are counted by the configuration, not by the traffic.
+
+pub mod families;
+pub mod labels;
+
+pub use families::Metrics;

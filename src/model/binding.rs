@@ -1,0 +1,43 @@
+//! Where a ticket may be redeemed from.
+
+/// What the redeemer must share with the caller who asked for the ticket. Ordered from loose to strict,
+/// so that the strictest of several is their maximum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BindTo {
+    /// Anyone who holds the URL.
+    None,
+    /// The same source address.
+    Ip,
+    /// The same pod uid, or for OIDC callers the same issuer, subject and `jti`.
+    Identity,
+}
+
+impl BindTo {
+    /// The word used in policies and in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Ip => "ip",
+            Self::Identity => "identity",
+        }
+    }
+}
+
+impl std::str::FromStr for BindTo {
+    type Err = UnknownBinding;
+
+    fn from_str(text: &str) -> Result<Self, UnknownBinding> {
+        match text {
+            "none" => Ok(Self::None),
+            "ip" => Ok(Self::Ip),
+            "identity" => Ok(Self::Identity),
+            _ => Err(UnknownBinding),
+        }
+    }
+}
+
+/// The text is none of `none`, `ip`, `identity`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be one of none, ip, identity")]
+pub struct UnknownBinding;

@@ -1,0 +1,70 @@
+//! Durations as people write them: `90s`, `2m`, `1h30m`.
+
+use std::time::Duration;
+
+/// The text is not a duration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a duration such as 90s, 2m or 1h30m")]
+pub struct NotADuration;
+
+/// Reads whole numbers with the units `ms`, `s`, `m`, `h`, each unit at most once and the larger ones first.
+///
+/// # Errors
+/// When the text is anything else, or too large for a [`Duration`]'s milliseconds to fit 64 bits.
+pub fn parse(text: &str) -> Result<Duration, NotADuration> {
+    const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+    let mut units = UNITS.iter();
+    let mut rest = text;
+    let mut total: u64 = 0;
+    if text.is_empty() {
+        return Err(NotADuration);
+    }
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (unit, tail) = tail.split_at(letters);
+        let (_, millis) = units.find(|(name, _)| *name == unit).ok_or(NotADuration)?;
+        let number: u64 = number.parse().map_err(|_| NotADuration)?;
+        total = number.checked_mul(*millis).and_then(|part| total.checked_add(part)).ok_or(NotADuration)?;
+        rest = tail;
+    }
+    Ok(Duration::from_millis(total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_people_write() {
+        for (text, millis) in
+            [("90s", 90_000), ("2m", 120_000), ("1h", 3_600_000), ("1h30m", 5_400_000), ("250ms", 250), ("0s", 0)]
+        {
+            assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        for text in [
+            "",
+            "90",
+            "s",
+            "-1s",
+            "+1s",
+            "1.5s",
+            "1 s",
+            " 1s",
+            "1d",
+            "1s1m",
+            "1s1s",
+            "1e3s",
+            "1S",
+            "99999999999999999h",
+            "m",
+        ] {
+            assert_eq!(parse(text), Err(NotADuration), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! THE WORDS: the domain types every other room speaks in. No serde, no I/O, no room imported.
+
+pub mod binding;
+pub mod branch;
+pub mod bundle;
+pub mod caller;
+pub mod clock;
+pub mod duration;
+pub mod format;
+pub mod lease;
+pub mod repo;
+pub mod request;
+pub mod request_id;
+pub mod secret;
+pub mod secret_ref;
+pub mod ticket;

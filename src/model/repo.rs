@@ -1,0 +1,76 @@
+//! A repository name, checked once and opaque ever after.
+
+use std::fmt;
+
+/// The most bytes a repo may have.
+pub const MAX_REPO_BYTES: usize = 256;
+
+/// A repo: `/`-separated segments of `[A-Za-z0-9._-]`, none of them empty, `.` or `..`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Repo(String);
+
+/// The text is not a repo; the reason says which rule it breaks and never repeats the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidRepo(&'static str);
+
+impl Repo {
+    /// The repo as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<&str> for Repo {
+    type Error = InvalidRepo;
+
+    fn try_from(text: &str) -> Result<Self, InvalidRepo> {
+        if text.is_empty() {
+            return Err(InvalidRepo("a repo must not be empty"));
+        }
+        if text.len() > MAX_REPO_BYTES {
+            return Err(InvalidRepo("a repo has at most 256 bytes"));
+        }
+        for segment in text.split('/') {
+            if segment.is_empty() {
+                return Err(InvalidRepo("a repo must not begin or end with / or contain //"));
+            }
+            if segment == "." || segment == ".." {
+                return Err(InvalidRepo("no segment of a repo may be . or .."));
+            }
+            if !segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
+                return Err(InvalidRepo("a repo has only letters, digits, dots, underscores, hyphens and slashes"));
+            }
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Repo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_segments_of_plain_characters() {
+        for name in ["site", "moreira.dev", "acme/site", "a/b/c", "A_b-c.d", "...", "-x"] {
+            assert!(Repo::try_from(name).is_ok(), "{name:?} was refused");
+        }
+        assert!(Repo::try_from("x".repeat(256).as_str()).is_ok());
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        for name in ["", ".", "..", "a/..", "../a", "a//b", "/a", "a/", "a b", "a%2fb", "é", "a\0", "a\n", "a~b", "a:b"]
+        {
+            assert!(Repo::try_from(name).is_err(), "{name:?} was taken");
+        }
+        assert!(Repo::try_from("x".repeat(257).as_str()).is_err());
+    }
+}

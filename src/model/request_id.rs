@@ -1,0 +1,30 @@
+//! The id of one request, ours, in every answer, log line and audit event that belongs to it.
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use std::fmt;
+
+/// 32 hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// A fresh id. It is a name and no secret, so a failing random generator yields zeros rather than an error.
+    #[must_use]
+    pub fn random() -> Self {
+        let mut bytes = [0; 16];
+        let _ = SystemRandom::new().fill(&mut bytes);
+        Self(format!("{:032x}", u128::from_be_bytes(bytes)))
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,164 @@
+//! A ticket's public id and the secret token that redeems it.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::fmt;
+use zeroize::Zeroizing;
+
+const ID_BYTES: usize = 16;
+const KEY_BYTES: usize = 32;
+/// 22 and 43 characters of URL-safe base64, and the dot between them.
+const TOKEN_CHARS: usize = 22 + 1 + 43;
+
+/// The public name of a ticket, in audit, logs and the admin API: the first half of the SHA-256 of the id in its URL,
+/// so that it leads neither to that id nor to the key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TicketId([u8; ID_BYTES]);
+
+impl TicketId {
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; ID_BYTES] {
+        &self.0
+    }
+}
+
+impl fmt::Display for TicketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for TicketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TicketId({self})")
+    }
+}
+
+/// `<id>.<key>`, the last part of a one-time download URL: whoever holds it may redeem.
+#[derive(Clone)]
+pub struct TicketToken {
+    id: [u8; ID_BYTES],
+    key: Zeroizing<[u8; KEY_BYTES]>,
+}
+
+/// The text is not the canonical spelling of a ticket token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a ticket")]
+pub struct NotATicket;
+
+/// The operating system gave no random bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no randomness")]
+pub struct NoRandomness;
+
+impl TicketToken {
+    /// A fresh token.
+    ///
+    /// # Errors
+    /// When the operating system gives no random bytes.
+    pub fn random() -> Result<Self, NoRandomness> {
+        let random = SystemRandom::new();
+        let mut token = Self { id: [0; ID_BYTES], key: Zeroizing::new([0; KEY_BYTES]) };
+        random.fill(&mut token.id).map_err(|_| NoRandomness)?;
+        random.fill(&mut *token.key).map_err(|_| NoRandomness)?;
+        Ok(token)
+    }
+
+    /// The ticket's public id.
+    #[must_use]
+    pub fn ticket_id(&self) -> TicketId {
+        let hash = digest(&SHA256, &self.id);
+        let mut id = [0; ID_BYTES];
+        id.copy_from_slice(&hash.as_ref()[..ID_BYTES]);
+        TicketId(id)
+    }
+
+    /// The key under which the bundle is sealed. It is in the URL and nowhere else.
+    #[must_use]
+    pub fn key(&self) -> &[u8; KEY_BYTES] {
+        &self.key
+    }
+
+    /// `<id>.<key>`, to be put into the URL.
+    #[must_use]
+    pub fn to_url_segment(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::with_capacity(TOKEN_CHARS));
+        URL_SAFE_NO_PAD.encode_string(self.id, &mut text);
+        text.push('.');
+        URL_SAFE_NO_PAD.encode_string(*self.key, &mut text);
+        text
+    }
+}
+
+impl std::str::FromStr for TicketToken {
+    type Err = NotATicket;
+
+    /// Takes only the spelling that [`TicketToken::to_url_segment`] gives: a second spelling of one ticket would
+    /// have a second hash in every cache and log between the pod and us.
+    fn from_str(text: &str) -> Result<Self, NotATicket> {
+        if text.len() != TOKEN_CHARS {
+            return Err(NotATicket);
+        }
+        let (id_text, key_text) = text.split_once('.').ok_or(NotATicket)?;
+        let mut token = Self { id: [0; ID_BYTES], key: Zeroizing::new([0; KEY_BYTES]) };
+        // The decoder refuses padding and stray trailing bits, so what it takes is canonical.
+        let id = URL_SAFE_NO_PAD.decode_slice(id_text, &mut token.id).map_err(|_| NotATicket)?;
+        let key = URL_SAFE_NO_PAD.decode_slice(key_text, &mut *token.key).map_err(|_| NotATicket)?;
+        if id == ID_BYTES && key == KEY_BYTES { Ok(token) } else { Err(NotATicket) }
+    }
+}
+
+impl fmt::Debug for TicketToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TicketToken({})", self.ticket_id())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_back_what_it_wrote_and_no_other_spelling() {
+        let token = TicketToken::random().expect("random bytes");
+        let text = token.to_url_segment();
+        let text = text.as_str();
+        let again: TicketToken = text.parse().expect("canonical");
+        assert_eq!((again.ticket_id(), again.key()), (token.ticket_id(), token.key()));
+
+        let (id, key) = text.split_once('.').expect("a dot");
+        for other in [
+            format!("{text}="),
+            format!(" {text}"),
+            format!("{id}..{key}"),
+            format!("{key}.{id}"),
+            text.replace('.', "%2E"),
+            text[..65].to_owned(),
+            String::new(),
+            ".".into(),
+        ] {
+            assert!(other.parse::<TicketToken>().is_err(), "{other:?} was taken");
+        }
+    }
+
+    #[test]
+    fn stray_trailing_bits_are_another_spelling() {
+        // 16 bytes fill 21 characters and two bits of the 22nd: `A` and `B` there decode to the same bytes in a lax decoder.
+        let canonical = format!("{}.{}", "A".repeat(22), "A".repeat(43));
+        assert!(canonical.parse::<TicketToken>().is_ok());
+        assert!(format!("{}B.{}", "A".repeat(21), "A".repeat(43)).parse::<TicketToken>().is_err());
+        assert!(format!("{}.{}B", "A".repeat(22), "A".repeat(42)).parse::<TicketToken>().is_err());
+    }
+
+    #[test]
+    fn debug_and_the_public_id_lead_neither_to_the_id_nor_to_the_key() {
+        let token = TicketToken::random().expect("random bytes");
+        let text = token.to_url_segment();
+        let (id, key) = text.split_once('.').expect("a dot");
+        let shown = format!("{token:?} {}", token.ticket_id());
+        assert!(!shown.contains(id) && !shown.contains(key));
+    }
+}

@@ -1,0 +1,1 @@
+//! The rig: starts real components on free ports of 127.0.0.1 and stops them, by process id.
