@@ -1,1 +1,82 @@
 //! THE CLUSTER: one Kubernetes client per cluster, shared by everyone who asks the API server something.
+//!
+//! Every call has a deadline, waits in a bounded line and reads a bounded answer. What `kube` says of a failure
+//! may quote tokens and URLs, so none of it leaves this room: a failure is one of the words of [`Trouble`].
+
+mod clusters;
+mod connect;
+mod exchange;
+#[cfg(test)]
+mod fake;
+mod lanes;
+pub mod name;
+pub mod pod;
+pub mod token_review;
+
+pub use clusters::Clusters;
+pub use connect::ConnectError;
+
+use crate::metrics::Metrics;
+use lanes::Lanes;
+use std::sync::Arc;
+
+/// One API server, asked with the broker's own credentials.
+pub struct Cluster {
+    client: kube::Client,
+    /// TokenReviews have lanes of their own, so that forged tokens cannot keep good ones from their pods.
+    reviews: Lanes,
+    reads: Lanes,
+    metrics: Arc<Metrics>,
+}
+
+/// Why the API server was asked in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum ClusterError {
+    /// Nobody knows the answer; asking later may help.
+    #[error("the API server gave no usable answer: {}", .0.as_str())]
+    Unavailable(Trouble),
+}
+
+/// What went wrong, for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Trouble {
+    /// Too many calls were under way already; nothing was sent.
+    Busy,
+    /// No whole answer in time.
+    Timeout,
+    /// No connection, or one that broke.
+    Connection,
+    /// The broker's own credentials are bad, or its RBAC is too narrow (401, 403).
+    Credentials,
+    /// The API server is overloaded or broken (429, 5xx).
+    Overloaded,
+    /// A status that makes no sense here.
+    Status,
+    /// An answer that is not what the API promises.
+    Malformed,
+    /// An answer longer than such an answer can be.
+    TooLarge,
+}
+
+impl Trouble {
+    /// The word in the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Timeout => "timeout",
+            Self::Connection => "connection",
+            Self::Credentials => "credentials",
+            Self::Overloaded => "overloaded",
+            Self::Status => "status",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+impl From<Trouble> for ClusterError {
+    fn from(trouble: Trouble) -> Self {
+        Self::Unavailable(trouble)
+    }
+}

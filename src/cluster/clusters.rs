@@ -1,0 +1,32 @@
+//! The clusters of the configuration: one client each, however many stages ask.
+
+use super::{Cluster, ConnectError};
+use crate::metrics::Metrics;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Clusters by their kubeconfig; the one we run in has none.
+#[derive(Default)]
+pub struct Clusters(BTreeMap<Option<PathBuf>, Arc<Cluster>>);
+
+impl Clusters {
+    /// Makes a client for this cluster, unless there is one.
+    ///
+    /// # Errors
+    /// See [`Cluster::connect`].
+    pub async fn connect(&mut self, kubeconfig: Option<&Path>, metrics: &Arc<Metrics>) -> Result<(), ConnectError> {
+        let key = kubeconfig.map(Path::to_path_buf);
+        if !self.0.contains_key(&key) {
+            let cluster = Cluster::connect(kubeconfig, metrics.clone()).await?;
+            self.0.insert(key, Arc::new(cluster));
+        }
+        Ok(())
+    }
+
+    /// The client of this cluster, if one was made.
+    #[must_use]
+    pub fn get(&self, kubeconfig: Option<&Path>) -> Option<Arc<Cluster>> {
+        self.0.get(&kubeconfig.map(Path::to_path_buf)).cloned()
+    }
+}

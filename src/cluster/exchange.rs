@@ -1,0 +1,61 @@
+//! One call: a request, a deadline, a bounded answer, and a status that means something or is trouble.
+
+use super::{Cluster, Trouble};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// From asking until the answer is whole, the wait for a lane included. A review and a read of the pod fit into
+/// the request timeout together.
+pub const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What the API server answered.
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// Decodes the body; what it says beyond `T` is not read.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Trouble> {
+        serde_json::from_slice(&self.body).map_err(|_| Trouble::Malformed)
+    }
+
+    /// What a status other than the expected ones means.
+    pub fn trouble(&self) -> Trouble {
+        match self.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Trouble::Credentials,
+            StatusCode::TOO_MANY_REQUESTS => Trouble::Overloaded,
+            status if status.is_server_error() => Trouble::Overloaded,
+            _ => Trouble::Status,
+        }
+    }
+}
+
+impl Cluster {
+    /// Sends one request. `kube`'s own decoding is not used: it reads without bound, and logs what it cannot decode.
+    pub(super) async fn exchange(
+        &self,
+        request: Request<Vec<u8>>,
+        max_bytes: usize,
+        deadline: Instant,
+    ) -> Result<Answer, Trouble> {
+        let exchange = async {
+            let answer = self.client.send(request.map(kube::client::Body::from)).await.map_err(|error| match error {
+                // The broker's token file or credential plugin, before anything was sent.
+                kube::Error::Auth(_) => Trouble::Credentials,
+                _ => Trouble::Connection,
+            })?;
+            let status = answer.status();
+            match Limited::new(answer.into_body(), max_bytes).collect().await {
+                Ok(body) => Ok(Answer { status, body: body.to_bytes().into() }),
+                Err(error) if error.is::<LengthLimitError>() => Err(Trouble::TooLarge),
+                Err(_) => Err(Trouble::Connection),
+            }
+        };
+        timeout_at(deadline, exchange).await.unwrap_or(Err(Trouble::Timeout))
+    }
+}

@@ -1,0 +1,184 @@
+//! TokenReview: whose token is this, and for which audience was it made?
+
+use super::exchange::DEADLINE;
+use super::{Cluster, ClusterError, Trouble};
+use crate::model::secret::SecretValue;
+use http::{Method, Request, header};
+use k8s_openapi::api::authentication::v1::TokenReviewStatus;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use tokio::time::Instant;
+
+const PATH: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
+/// Our question, which the API server repeats with the token in it, the user's groups and extras.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
+
+/// What the API server says of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Review {
+    /// It does not vouch for it. Its reason is not kept: it may quote the token.
+    NotAuthenticated,
+    /// It vouches for its bearer.
+    Authenticated(User),
+}
+
+/// The bearer of a good token.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct User {
+    /// Those of the audiences asked for that the token was made for. Empty: the API server did not look at audiences.
+    pub audiences: Vec<String>,
+    /// `system:serviceaccount:NAMESPACE:NAME` for ServiceAccounts.
+    pub username: String,
+    /// The ServiceAccount's uid.
+    pub uid: String,
+    /// Groups.
+    pub groups: Vec<String>,
+    /// What else is known, such as the pod the token is bound to.
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+/// The question. Borrowed, so that the token is copied once only, into the request.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Question<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    spec: Spec<'a>,
+}
+
+#[derive(Serialize)]
+struct Spec<'a> {
+    token: &'a str,
+    audiences: [&'a str; 1],
+}
+
+/// The answer. Its `spec`, which repeats the token, is not read.
+#[derive(Deserialize)]
+struct Reviewed {
+    kind: String,
+    status: TokenReviewStatus,
+}
+
+impl Cluster {
+    /// Asks whose token this is, if it was made for this audience. Whoever asks must still look for the audience in
+    /// the answer.
+    ///
+    /// # Errors
+    /// When nobody knows. A bad token is no error but [`Review::NotAuthenticated`].
+    pub async fn token_review(&self, token: &SecretValue, audience: &str) -> Result<Review, ClusterError> {
+        let deadline = Instant::now() + DEADLINE;
+        let request = question(token, audience)?;
+        let _lane = self.reviews.enter(deadline).await?;
+        let sent = Instant::now();
+        let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await;
+        self.metrics.token_review(sent.elapsed());
+        let answer = answer?;
+        if !answer.status.is_success() {
+            return Err(answer.trouble().into());
+        }
+        let reviewed: Reviewed = answer.decode()?;
+        if reviewed.kind != "TokenReview" {
+            return Err(Trouble::Malformed.into());
+        }
+        Ok(review(reviewed.status))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the API server is asked about the token itself")]
+fn question(token: &SecretValue, audience: &str) -> Result<Request<Vec<u8>>, Trouble> {
+    let question = Question {
+        api_version: "authentication.k8s.io/v1",
+        kind: "TokenReview",
+        spec: Spec { token: token.expose_secret(), audiences: [audience] },
+    };
+    let body = serde_json::to_vec(&question).map_err(|_| Trouble::Malformed)?;
+    Request::builder()
+        .method(Method::POST)
+        .uri(PATH)
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(body)
+        .map_err(|_| Trouble::Malformed)
+}
+
+fn review(status: TokenReviewStatus) -> Review {
+    // Left out where it is false. `status.error` says nothing more: it is also set for ordinary bad tokens.
+    if status.authenticated != Some(true) {
+        return Review::NotAuthenticated;
+    }
+    let user = status.user.unwrap_or_default();
+    Review::Authenticated(User {
+        audiences: status.audiences.unwrap_or_default(),
+        username: user.username.unwrap_or_default(),
+        uid: user.uid.unwrap_or_default(),
+        groups: user.groups.unwrap_or_default(),
+        extra: user.extra.unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fake::Fake;
+
+    async fn asked(fake: Fake) -> Result<Review, ClusterError> {
+        fake.cluster().await.token_review(&SecretValue::new("hunter2".into()), "claviger").await
+    }
+
+    async fn answered(status: u16, body: &str) -> Result<Review, ClusterError> {
+        asked(Fake::answering(status, body).await).await
+    }
+
+    fn trouble(trouble: Trouble) -> Result<Review, ClusterError> {
+        Err(ClusterError::Unavailable(trouble))
+    }
+
+    #[tokio::test]
+    async fn authenticated_is_what_says_so_and_nothing_else() {
+        let good = r#"{"kind":"TokenReview","status":{"authenticated":true,"audiences":["claviger"],"user":{"username":"u","uid":"1","groups":["g"],"extra":{"k":["v"]}}}}"#;
+        let user = User {
+            audiences: vec!["claviger".into()],
+            username: "u".into(),
+            uid: "1".into(),
+            groups: vec!["g".into()],
+            extra: BTreeMap::from([("k".into(), vec!["v".into()])]),
+        };
+        assert_eq!(answered(201, good).await, Ok(Review::Authenticated(user)));
+
+        for status in [r#"{}"#, r#"{"authenticated":false}"#, r#"{"error":"token has expired"}"#, r#"{"user":{}}"#] {
+            let body = format!(r#"{{"kind":"TokenReview","status":{status}}}"#);
+            assert_eq!(answered(201, &body).await, Ok(Review::NotAuthenticated), "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_other_answer_is_trouble() {
+        let yes = r#"{"kind":"TokenReview","status":{"authenticated":true}}"#;
+        for (status, expected) in [
+            (401, Trouble::Credentials),
+            (403, Trouble::Credentials),
+            (429, Trouble::Overloaded),
+            (500, Trouble::Overloaded),
+            (503, Trouble::Overloaded),
+            (302, Trouble::Status),
+            (404, Trouble::Status),
+        ] {
+            assert_eq!(answered(status, yes).await, trouble(expected), "{status}");
+        }
+        for body in ["", "{}", "<html>", r#"{"kind":"Status","status":{}}"#, r#"{"kind":"TokenReview"}"#, &yes[..40]] {
+            assert_eq!(answered(201, body).await, trouble(Trouble::Malformed), "{body}");
+        }
+        let large = format!("{yes}{}", " ".repeat(MAX_ANSWER_BYTES));
+        assert_eq!(answered(201, &large).await, trouble(Trouble::TooLarge));
+    }
+
+    #[tokio::test]
+    async fn nobody_listening_is_a_broken_connection_and_silence_a_timeout() {
+        assert_eq!(asked(Fake::absent().await).await, trouble(Trouble::Connection));
+
+        let silent = Fake::silent().await;
+        let cluster = silent.cluster().await;
+        tokio::time::pause();
+        let answer = cluster.token_review(&SecretValue::new("hunter2".into()), "claviger").await;
+        assert_eq!(answer, trouble(Trouble::Timeout));
+    }
+}
