@@ -1,6 +1,23 @@
 //! 1. Who are you: a bearer token becomes a caller.
 
+mod bound_pod;
+mod jwks;
+mod oidc;
+mod recent;
+mod strict_json;
+mod token_review;
+mod unverified;
+
+pub use unverified::UnverifiedToken;
+
+use crate::cluster::{ClusterError, Clusters};
+use crate::config::authenticators::{self as config, Kind};
+use crate::document::Fault;
+use crate::metrics::Metrics;
+use crate::metrics::families::NO_AUTHENTICATOR;
+use crate::metrics::labels::AuthenticationOutcome;
 use crate::model::caller::Caller;
+use crate::model::clock::Clock;
 use crate::model::secret::SecretValue;
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -11,11 +28,142 @@ pub trait Authenticator: Send + Sync {
     /// The configured name: the issuer of the callers it vouches for.
     fn name(&self) -> &Arc<str>;
 
+    /// The one `iss` whose tokens are for it; without, it takes what is for nobody else.
+    fn issuer(&self) -> Option<&str> {
+        None
+    }
+
     /// Vouches for the bearer of a token.
     ///
     /// # Errors
     /// See [`AuthnError`].
-    async fn authenticate(&self, bearer: &SecretValue) -> Result<Arc<Caller>, AuthnError>;
+    async fn authenticate(&self, token: &UnverifiedToken<'_>) -> Result<Arc<Caller>, AuthnError>;
+
+    /// Reads its files again; what is bad there does not replace what was good.
+    async fn reload(&self) {}
+
+    /// Whether whoever must be asked can be asked.
+    ///
+    /// # Errors
+    /// When there is no usable answer.
+    async fn check_online(&self) -> Result<(), ClusterError> {
+        Ok(())
+    }
+}
+
+/// The configured authenticators, in their order.
+pub struct Authenticators {
+    all: Vec<Box<dyn Authenticator>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Authenticators {
+    /// Opens every one of them.
+    ///
+    /// # Errors
+    /// Every fault there is, with its place in the configuration.
+    pub async fn open(
+        configured: &[config::Authenticator],
+        clusters: &Clusters,
+        clock: &Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Vec<Fault>> {
+        let mut all: Vec<Box<dyn Authenticator>> = Vec::new();
+        let mut faults = Vec::new();
+        for (index, config::Authenticator { name, kind }) in configured.iter().enumerate() {
+            let at = format!("/authenticators/{index}");
+            match kind {
+                Kind::Kubernetes(kubernetes) => match clusters.get(kubernetes.kubeconfig.as_deref()) {
+                    Some(cluster) => {
+                        let new = token_review::TokenReview::new(name.clone(), kubernetes, cluster, clock.clone());
+                        all.push(Box::new(new));
+                    }
+                    None => faults.push(Fault::new(format!("{at}/kubernetes"), "there is no client for this cluster")),
+                },
+                Kind::Oidc(oidc) => match oidc::Oidc::open(name.clone(), oidc.clone(), clock.clone()).await {
+                    Ok(new) => all.push(Box::new(new)),
+                    Err(fault) => faults.push(Fault::new(format!("{at}/oidc/jwksFile"), fault.to_string())),
+                },
+            }
+        }
+        if faults.is_empty() { Ok(Self { all, metrics }) } else { Err(faults) }
+    }
+
+    /// Vouches for the bearer of a token, or says why nobody does.
+    ///
+    /// # Errors
+    /// See [`AuthnError`].
+    pub async fn authenticate(&self, bearer: &SecretValue) -> Result<Arc<Caller>, AuthnError> {
+        let (by, answer) = match UnverifiedToken::read(bearer) {
+            Ok(token) => self.ask(&token).await,
+            Err(refusal) => (NO_AUTHENTICATOR, Err(AuthnError::Refused(refusal))),
+        };
+        let outcome = match answer {
+            Ok(_) => AuthenticationOutcome::Ok,
+            Err(AuthnError::Refused(_) | AuthnError::NotPodBound) => AuthenticationOutcome::Denied,
+            Err(AuthnError::Unavailable) => AuthenticationOutcome::Failed,
+        };
+        self.metrics.authentication(by, outcome);
+        answer
+    }
+
+    /// Asks those whom the token is for, in order, until one knows its bearer. The unverified `iss` chooses whom to
+    /// ask, and nothing else.
+    async fn ask(&self, token: &UnverifiedToken<'_>) -> (&str, Result<Arc<Caller>, AuthnError>) {
+        let mut verdict = (NO_AUTHENTICATOR, AuthnError::Refused(Refusal::UnknownIssuer));
+        for authenticator in self.for_issuer(token.text_claim("iss")) {
+            let by = &**authenticator.name();
+            match authenticator.authenticate(token).await {
+                Ok(caller) => return (by, Ok(caller)),
+                // Its own token: nobody else needs to be asked.
+                Err(error @ (AuthnError::NotPodBound | AuthnError::Refused(Refusal::PodGone))) => {
+                    return (by, Err(error));
+                }
+                // Where one could not be asked nobody knows; and who looked at the signature knows better than who
+                // looked at the audience.
+                Err(error) if weight(error) > weight(verdict.1) => verdict = (by, error),
+                Err(_) => {}
+            }
+        }
+        (verdict.0, Err(verdict.1))
+    }
+
+    fn for_issuer<'a>(&'a self, issuer: Option<&str>) -> impl Iterator<Item = &'a dyn Authenticator> {
+        let issuer = issuer.filter(|issuer| self.all.iter().any(|one| one.issuer() == Some(issuer)));
+        self.all.iter().map(AsRef::as_ref).filter(move |one| one.issuer() == issuer)
+    }
+
+    /// Reads files again, on SIGHUP; what is bad there does not replace what was good.
+    pub async fn reload(&self) {
+        for authenticator in &self.all {
+            authenticator.reload().await;
+        }
+    }
+
+    /// Whether every API server answers reviews.
+    ///
+    /// # Errors
+    /// Those that do not, with their place in the configuration.
+    pub async fn check_online(&self) -> Result<(), Vec<Fault>> {
+        let mut faults = Vec::new();
+        for (index, authenticator) in self.all.iter().enumerate() {
+            if let Err(error) = authenticator.check_online().await {
+                faults.push(Fault::new(format!("/authenticators/{index}"), error.to_string()));
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+}
+
+/// Of several refusals the heaviest is told.
+const fn weight(error: AuthnError) -> u8 {
+    match error {
+        AuthnError::Refused(Refusal::UnknownIssuer) => 0,
+        AuthnError::Refused(Refusal::WrongAudience) => 1,
+        AuthnError::Refused(Refusal::Malformed | Refusal::Expired) => 2,
+        AuthnError::Refused(Refusal::NotAuthenticated | Refusal::PodGone) | AuthnError::NotPodBound => 3,
+        AuthnError::Unavailable => 4,
+    }
 }
 
 /// Why nobody vouches for a bearer.
@@ -61,5 +209,130 @@ impl Refusal {
             Self::NotAuthenticated => "not_authenticated",
             Self::PodGone => "pod_gone",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    /// Says the same of every token.
+    struct Fixed {
+        name: Arc<str>,
+        issuer: Option<&'static str>,
+        says: Result<(), AuthnError>,
+    }
+
+    #[async_trait]
+    impl Authenticator for Fixed {
+        fn name(&self) -> &Arc<str> {
+            &self.name
+        }
+
+        fn issuer(&self) -> Option<&str> {
+            self.issuer
+        }
+
+        async fn authenticate(&self, _: &UnverifiedToken<'_>) -> Result<Arc<Caller>, AuthnError> {
+            self.says.map(|()| {
+                Arc::new(Caller {
+                    issuer: self.name.clone(),
+                    subject: "s".into(),
+                    groups: Vec::new(),
+                    workload: None,
+                    claims: serde_json::Map::new(),
+                })
+            })
+        }
+    }
+
+    type Said = (&'static str, Option<&'static str>, Result<(), AuthnError>);
+
+    const NOT_AUTHENTICATED: AuthnError = AuthnError::Refused(Refusal::NotAuthenticated);
+    const WRONG_AUDIENCE: AuthnError = AuthnError::Refused(Refusal::WrongAudience);
+
+    fn token(issuer: &str) -> SecretValue {
+        let [header, claims] = [r#"{"alg":"RS256"}"#.to_owned(), format!(r#"{{"iss":"{issuer}","exp":1}}"#)];
+        SecretValue::new([header, claims, "s".into()].map(|part| URL_SAFE_NO_PAD.encode(part)).join("."))
+    }
+
+    fn authenticators(all: &[Said]) -> Authenticators {
+        let boxed = |(name, issuer, says): &Said| {
+            let fixed = Fixed { name: (*name).into(), issuer: *issuer, says: *says };
+            Box::new(fixed) as Box<dyn Authenticator>
+        };
+        let names: Vec<&str> = all.iter().map(|(name, ..)| *name).collect();
+        let metrics = Arc::new(Metrics::new(&names, &[]).unwrap());
+        Authenticators { all: all.iter().map(boxed).collect(), metrics }
+    }
+
+    async fn asked(all: &[Said], issuer: &str) -> Result<String, AuthnError> {
+        authenticators(all).authenticate(&token(issuer)).await.map(|caller| caller.issuer.to_string())
+    }
+
+    #[tokio::test]
+    async fn an_issuer_of_ours_gets_its_tokens_and_the_clusters_all_others() {
+        let all = [("cluster", None, Ok(())), ("github", Some("https://github"), Ok(()))];
+        assert_eq!(asked(&all, "https://github").await.as_deref(), Ok("github"));
+        assert_eq!(asked(&all, "https://other").await.as_deref(), Ok("cluster"));
+        assert_eq!(asked(&all, "https://github/").await.as_deref(), Ok("cluster"));
+
+        let refused = [("cluster", None, Ok(())), ("github", Some("https://github"), Err(NOT_AUTHENTICATED))];
+        assert_eq!(asked(&refused, "https://github").await, Err(NOT_AUTHENTICATED), "no second opinion");
+        let unknown = AuthnError::Refused(Refusal::UnknownIssuer);
+        assert_eq!(asked(&all[1..], "https://other").await, Err(unknown));
+        assert_eq!(asked(&[], "https://other").await, Err(unknown));
+    }
+
+    #[tokio::test]
+    async fn of_several_clusters_the_first_that_knows_the_token_answers() {
+        let gone = AuthnError::Refused(Refusal::PodGone);
+        let (down, unbound) = (AuthnError::Unavailable, AuthnError::NotPodBound);
+        for (first, second, expected) in [
+            (Ok(()), Ok(()), Ok("a")),
+            (Err(NOT_AUTHENTICATED), Ok(()), Ok("b")),
+            (Err(WRONG_AUDIENCE), Ok(()), Ok("b")),
+            (Err(down), Ok(()), Ok("b")),
+            (Err(unbound), Ok(()), Err(unbound)),
+            (Err(gone), Ok(()), Err(gone)),
+            (Err(down), Err(NOT_AUTHENTICATED), Err(down)),
+            (Err(NOT_AUTHENTICATED), Err(down), Err(down)),
+            (Err(WRONG_AUDIENCE), Err(NOT_AUTHENTICATED), Err(NOT_AUTHENTICATED)),
+            (Err(NOT_AUTHENTICATED), Err(WRONG_AUDIENCE), Err(NOT_AUTHENTICATED)),
+            (Err(WRONG_AUDIENCE), Err(WRONG_AUDIENCE), Err(WRONG_AUDIENCE)),
+        ] {
+            let all = [("a", None, first), ("b", None, second)];
+            assert_eq!(asked(&all, "i").await, expected.map(str::to_owned), "{first:?} {second:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_authentication_is_counted_once_where_it_was_decided() {
+        let all = authenticators(&[
+            ("a", None, Err(NOT_AUTHENTICATED)),
+            ("b", None, Ok(())),
+            ("c", Some("https://c"), Err(AuthnError::Unavailable)),
+        ]);
+        let garbage = all.authenticate(&SecretValue::new("garbage".into())).await;
+        assert_eq!(garbage, Err(AuthnError::Refused(Refusal::Malformed)));
+        assert!(all.authenticate(&token("https://other")).await.is_ok());
+        assert_eq!(all.authenticate(&token("https://c")).await, Err(AuthnError::Unavailable));
+
+        let text = String::from_utf8(all.metrics.encode().unwrap()).unwrap();
+        let counted: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("claviger_authentications_total"))
+            .filter(|line| !line.ends_with(" 0"))
+            .collect();
+        assert_eq!(
+            counted,
+            [
+                r#"{authenticator="b",outcome="ok"} 1"#,
+                r#"{authenticator="c",outcome="failed"} 1"#,
+                r#"{authenticator="none",outcome="denied"} 1"#,
+            ]
+        );
     }
 }

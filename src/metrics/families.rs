@@ -14,6 +14,9 @@ const FAST: [f64; 10] = [1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 0.025, 
 /// Work that waits for a disk or another process: up to the request timeout.
 const SLOW: [f64; 12] = [5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 15.0];
 
+/// The `authenticator` of bearer tokens that were for none.
+pub const NO_AUTHENTICATOR: &str = "none";
+
 /// The registry and what is counted in it.
 #[derive(Debug)]
 pub struct Metrics {
@@ -110,7 +113,7 @@ impl Metrics {
         for outcome in Redemption::ALL {
             self.redemptions.with_label_values(&[outcome.as_str()]);
         }
-        for name in authenticators {
+        for name in authenticators.iter().chain(&[NO_AUTHENTICATOR]) {
             for outcome in AuthenticationOutcome::ALL {
                 self.authentications.with_label_values(&[*name, outcome.as_str()]);
             }

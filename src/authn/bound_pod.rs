@@ -1,0 +1,132 @@
+//! Which pod a good token is bound to, and whether that pod still builds. Pure.
+
+use crate::cluster::name::is_object_name;
+use crate::cluster::pod::{Phase, PodFacts};
+use crate::cluster::token_review::User;
+use crate::model::caller::{Pod, Workload};
+
+const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
+const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
+const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
+
+/// The workload that a token belongs to: a ServiceAccount, and the one pod the token is bound to. `None` for users
+/// of any other kind, and for tokens that are bound to no pod, or not to exactly one.
+pub fn workload(user: &User) -> Option<Workload> {
+    let (namespace, service_account) = user.username.strip_prefix(SERVICE_ACCOUNT)?.split_once(':')?;
+    let (name, uid) = (only(user, POD_NAME)?, only(user, POD_UID)?);
+    if !is_object_name(namespace) || !is_object_name(service_account) || !is_object_name(name) || uid.is_empty() {
+        return None;
+    }
+    Some(Workload {
+        namespace: namespace.to_owned(),
+        service_account: service_account.to_owned(),
+        pod: Pod { name: name.to_owned(), uid: uid.to_owned() },
+    })
+}
+
+fn only<'a>(user: &'a User, key: &str) -> Option<&'a str> {
+    match user.extra.get(key).map(Vec::as_slice) {
+        Some([value]) => Some(value),
+        _ => None,
+    }
+}
+
+/// Whether the pod of that name is the one the token is bound to, and still at work. A finished pod's token passes a
+/// TokenReview for as long as the pod is there, so this is ours to look at.
+pub fn is_at_work(pod: &PodFacts, workload: &Workload) -> bool {
+    pod.uid == workload.pod.uid
+        && pod.service_account == workload.service_account
+        && !pod.being_deleted
+        && matches!(pod.phase, Phase::Pending | Phase::Running)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn user(username: &str, extra: &[(&str, &[&str])]) -> User {
+        let extra: BTreeMap<_, _> = extra
+            .iter()
+            .map(|(key, values)| ((*key).to_owned(), values.iter().map(|value| (*value).to_owned()).collect()))
+            .collect();
+        User { username: username.into(), extra, ..User::default() }
+    }
+
+    fn expected() -> Workload {
+        Workload {
+            namespace: "ci".into(),
+            service_account: "build-bot".into(),
+            pod: Pod { name: "build-1".into(), uid: "1-2-3".into() },
+        }
+    }
+
+    const BOUND: [(&str, &[&str]); 2] = [(POD_NAME, &["build-1"]), (POD_UID, &["1-2-3"])];
+
+    #[test]
+    fn a_service_account_with_one_pod_is_a_workload() {
+        let with_more = [&BOUND[..], &[("authentication.kubernetes.io/node-name", &["n"])]].concat();
+        assert_eq!(workload(&user("system:serviceaccount:ci:build-bot", &BOUND)), Some(expected()));
+        assert_eq!(workload(&user("system:serviceaccount:ci:build-bot", &with_more)), Some(expected()));
+    }
+
+    #[test]
+    fn nobody_else_is() {
+        for name in [
+            "",
+            "admin",
+            "system:serviceaccount:",
+            "system:serviceaccount:ci",
+            "system:serviceaccount:ci:",
+            "system:serviceaccount::build-bot",
+            "system:serviceaccount:ci:build-bot:more",
+            "system:serviceaccounts:ci:build-bot",
+            "x:system:serviceaccount:ci:build-bot",
+            "System:serviceaccount:ci:build-bot",
+            "system:serviceaccount:ci:build/bot",
+            "system:serviceaccount:../x:build-bot",
+        ] {
+            assert_eq!(workload(&user(name, &BOUND)), None, "{name:?}");
+        }
+        let many: [&[(&str, &[&str])]; 8] = [
+            &[],
+            &[(POD_NAME, &["build-1"])],
+            &[(POD_UID, &["1-2-3"])],
+            &[(POD_NAME, &["build-1"]), (POD_UID, &[])],
+            &[(POD_NAME, &["build-1", "build-2"]), (POD_UID, &["1-2-3"])],
+            &[(POD_NAME, &["build-1"]), (POD_UID, &["1-2-3", "4-5-6"])],
+            &[(POD_NAME, &["build-1"]), (POD_UID, &[""])],
+            &[(POD_NAME, &["../secrets/x"]), (POD_UID, &["1-2-3"])],
+        ];
+        for extra in many {
+            assert_eq!(workload(&user("system:serviceaccount:ci:build-bot", extra)), None, "{extra:?}");
+        }
+    }
+
+    #[test]
+    fn at_work_is_the_very_pod_alive_under_its_service_account() {
+        let facts = |phase| PodFacts {
+            uid: "1-2-3".into(),
+            phase,
+            being_deleted: false,
+            service_account: "build-bot".into(),
+        };
+        for (phase, at_work) in [
+            (Phase::Pending, true),
+            (Phase::Running, true),
+            (Phase::Succeeded, false),
+            (Phase::Failed, false),
+            (Phase::Unknown, false),
+        ] {
+            assert_eq!(is_at_work(&facts(phase), &expected()), at_work, "{phase:?}");
+        }
+        let running = facts(Phase::Running);
+        for other in [
+            PodFacts { uid: "4-5-6".into(), ..running.clone() },
+            PodFacts { being_deleted: true, ..running.clone() },
+            PodFacts { service_account: "default".into(), ..running.clone() },
+        ] {
+            assert!(!is_at_work(&other, &expected()), "{other:?}");
+        }
+    }
+}

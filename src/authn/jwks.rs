@@ -1,0 +1,139 @@
+//! The public keys of an OIDC issuer (RFC 7517), and which of them may have signed a token.
+
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
+use serde::Deserialize;
+use std::path::Path;
+use tokio::io::AsyncReadExt as _;
+
+/// A longer file is no key set.
+const MAX_BYTES: u64 = 1 << 20;
+/// Of more keys than that nobody keeps the others.
+const MAX_KEYS: usize = 100;
+
+/// The keys we can use, never none.
+pub struct KeySet(Vec<Key>);
+
+struct Key {
+    id: Option<String>,
+    shape: Shape,
+    /// The only algorithm it may be used with, where the set says so.
+    algorithm: Option<KeyAlgorithm>,
+    decoding: DecodingKey,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Rsa,
+    P256,
+    P384,
+    Ed25519,
+}
+
+/// Why a file is no key set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeySetError {
+    /// It cannot be read.
+    #[error("cannot be read: {0}")]
+    Unreadable(std::io::ErrorKind),
+    /// It is too long, not JSON, or has no list of keys.
+    #[error("is not a JSON Web Key Set of at most 1 MiB and 100 keys")]
+    Malformed,
+    /// None of its keys is a public signature key of a kind we know.
+    #[error("has no usable signature key (RSA of 2048 bits or more, EC on P-256 or P-384, or Ed25519)")]
+    NoUsableKey,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    keys: Vec<serde_json::Value>,
+}
+
+impl KeySet {
+    /// Reads a file.
+    pub async fn read(path: &Path) -> Result<Self, KeySetError> {
+        let mut text = Vec::new();
+        let file = tokio::fs::File::open(path).await.map_err(|error| KeySetError::Unreadable(error.kind()))?;
+        file.take(MAX_BYTES + 1)
+            .read_to_end(&mut text)
+            .await
+            .map_err(|error| KeySetError::Unreadable(error.kind()))?;
+        Self::parse(&text)
+    }
+
+    fn parse(text: &[u8]) -> Result<Self, KeySetError> {
+        let document: Document = match serde_json::from_slice(text) {
+            Ok(document) if text.len() as u64 <= MAX_BYTES => document,
+            _ => return Err(KeySetError::Malformed),
+        };
+        if document.keys.len() > MAX_KEYS {
+            return Err(KeySetError::Malformed);
+        }
+        // A key that we do not understand is ignored (RFC 7517, 5): issuers add kinds before everyone knows them.
+        let keys: Vec<Key> = document.keys.into_iter().filter_map(key).collect();
+        if keys.is_empty() { Err(KeySetError::NoUsableKey) } else { Ok(Self(keys)) }
+    }
+
+    /// The one key that may have signed with this algorithm: the one with this id, or without an id the only one
+    /// that fits. Where several do, none is taken rather than a guess.
+    pub fn select(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
+        let mut fitting = self.0.iter().filter(|key| {
+            (id.is_none() || key.id.as_deref() == id)
+                && Some(key.shape) == shape(algorithm)
+                && key.algorithm.is_none_or(|own| own == algorithm.into())
+        });
+        match (fitting.next(), fitting.next()) {
+            (Some(key), None) => Some(&key.decoding),
+            _ => None,
+        }
+    }
+
+    /// How many keys can be used.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+fn key(value: serde_json::Value) -> Option<Key> {
+    let jwk: Jwk = serde_json::from_value(value).ok()?;
+    let common = &jwk.common;
+    let signs = common.public_key_use.as_ref().is_none_or(|r#use| *r#use == PublicKeyUse::Signature)
+        && common.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+    if !signs {
+        return None;
+    }
+    let decoding = DecodingKey::from_jwk(&jwk).ok()?;
+    let shape = match (&jwk.algorithm, decoding.kind()) {
+        (AlgorithmParameters::RSA(_), DecodingKeyKind::RsaModulusExponent { n, .. }) if n.len() >= 256 => Shape::Rsa,
+        (AlgorithmParameters::EllipticCurve(key), DecodingKeyKind::SecretOrDer(point)) => {
+            match (&key.curve, point.len()) {
+                (EllipticCurve::P256, 65) => Shape::P256,
+                (EllipticCurve::P384, 97) => Shape::P384,
+                _ => return None,
+            }
+        }
+        (AlgorithmParameters::OctetKeyPair(key), DecodingKeyKind::SecretOrDer(point))
+            if key.curve == EllipticCurve::Ed25519 && point.len() == 32 =>
+        {
+            Shape::Ed25519
+        }
+        // Symmetric keys among them: whoever can read the set could sign.
+        _ => return None,
+    };
+    Some(Key { id: jwk.common.key_id, shape, algorithm: jwk.common.key_algorithm, decoding })
+}
+
+const fn shape(algorithm: Algorithm) -> Option<Shape> {
+    match algorithm {
+        Algorithm::RS256
+        | Algorithm::RS384
+        | Algorithm::RS512
+        | Algorithm::PS256
+        | Algorithm::PS384
+        | Algorithm::PS512 => Some(Shape::Rsa),
+        Algorithm::ES256 => Some(Shape::P256),
+        Algorithm::ES384 => Some(Shape::P384),
+        Algorithm::EdDSA => Some(Shape::Ed25519),
+        _ => None,
+    }
+}

@@ -1,0 +1,461 @@
+//! OIDC: a JWT of one issuer, believed for its signature.
+
+use super::jwks::{KeySet, KeySetError};
+use super::unverified::UnverifiedToken;
+use super::{Authenticator, AuthnError, Refusal};
+use crate::config::authenticators as config;
+use crate::model::caller::Caller;
+use crate::model::clock::Clock;
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use jsonwebtoken::Algorithm;
+use jsonwebtoken::crypto::verify;
+use std::sync::Arc;
+
+/// A longer `sub` is refused: it stands in every audit event.
+const MAX_SUBJECT_BYTES: usize = 1024;
+
+/// Vouches for the bearers of one issuer's tokens.
+pub struct Oidc {
+    name: Arc<str>,
+    config: config::Oidc,
+    algorithms: Vec<Algorithm>,
+    keys: ArcSwap<KeySet>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Oidc {
+    /// Reads the issuer's keys.
+    pub async fn open(name: Arc<str>, config: config::Oidc, clock: Arc<dyn Clock>) -> Result<Self, KeySetError> {
+        let keys = ArcSwap::from_pointee(KeySet::read(&config.jwks_file).await?);
+        let algorithms = config.algorithms.iter().copied().map(jws).collect();
+        Ok(Self { name, config, algorithms, keys, clock })
+    }
+
+    fn is_signed(&self, token: &UnverifiedToken<'_>, algorithm: Algorithm) -> bool {
+        let keys = self.keys.load();
+        keys.select(token.key_id(), algorithm).is_some_and(|key| {
+            verify(token.signature(), token.message().as_bytes(), key, algorithm).unwrap_or(false)
+        })
+    }
+}
+
+#[async_trait]
+impl Authenticator for Oidc {
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    fn issuer(&self) -> Option<&str> {
+        Some(&self.config.issuer)
+    }
+
+    /// Not cached: a signature takes some tens of microseconds, a cache would cost memory and a second truth.
+    async fn authenticate(&self, token: &UnverifiedToken<'_>) -> Result<Arc<Caller>, AuthnError> {
+        if token.text_claim("iss") != Some(&self.config.issuer) {
+            return Err(AuthnError::Refused(Refusal::UnknownIssuer));
+        }
+        token.check(&self.config.audience, self.clock.now()).map_err(AuthnError::Refused)?;
+        // The list is ours, and the key was made for the algorithm; the token only says which.
+        let algorithm = match token.algorithm().parse() {
+            Ok(algorithm) if self.algorithms.contains(&algorithm) => algorithm,
+            _ => return Err(AuthnError::Refused(Refusal::Malformed)),
+        };
+        if !self.is_signed(token, algorithm) {
+            return Err(AuthnError::Refused(Refusal::NotAuthenticated));
+        }
+        // From here on the claims are the issuer's word.
+        match token.text_claim("sub") {
+            Some(subject) if (1..=MAX_SUBJECT_BYTES).contains(&subject.len()) => Ok(Arc::new(Caller {
+                issuer: self.name.clone(),
+                subject: subject.to_owned(),
+                groups: Vec::new(),
+                workload: None,
+                claims: token.claims().clone(),
+            })),
+            _ => Err(AuthnError::Refused(Refusal::Malformed)),
+        }
+    }
+
+    async fn reload(&self) {
+        match KeySet::read(&self.config.jwks_file).await {
+            Ok(keys) => {
+                tracing::info!(authenticator = &*self.name, keys = keys.len(), "the key set was read again");
+                self.keys.store(Arc::new(keys));
+            }
+            Err(fault) => tracing::error!(
+                authenticator = &*self.name,
+                %fault,
+                "the key set could not be read again; the last good one stays"
+            ),
+        }
+    }
+}
+
+const fn jws(algorithm: config::Algorithm) -> Algorithm {
+    match algorithm {
+        config::Algorithm::Rs256 => Algorithm::RS256,
+        config::Algorithm::Rs384 => Algorithm::RS384,
+        config::Algorithm::Rs512 => Algorithm::RS512,
+        config::Algorithm::Ps256 => Algorithm::PS256,
+        config::Algorithm::Ps384 => Algorithm::PS384,
+        config::Algorithm::Ps512 => Algorithm::PS512,
+        config::Algorithm::Es256 => Algorithm::ES256,
+        config::Algorithm::Es384 => Algorithm::ES384,
+        config::Algorithm::EdDsa => Algorithm::EdDSA,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::secret::SecretValue;
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RsaKeyPair};
+    use aws_lc_rs::{hmac, rsa};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use jiff::Timestamp;
+    use serde_json::{Value, json};
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    const NOW: i64 = 1_800_000_000;
+    const ISSUER: &str = "https://issuer.example";
+
+    struct FakeClock(AtomicI64);
+
+    impl Clock for FakeClock {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_second(self.0.load(Ordering::SeqCst)).unwrap()
+        }
+    }
+
+    /// A key pair, and the JWT algorithm it is for. It signs without the library that verifies.
+    struct Signer {
+        algorithm: &'static str,
+        jwk: Value,
+        sign: Box<dyn Fn(&[u8]) -> Vec<u8>>,
+    }
+
+    fn encode(bytes: impl AsRef<[u8]>) -> String {
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn ecdsa(algorithm: &'static str, curve: &str, with: &'static EcdsaSigningAlgorithm) -> Signer {
+        let pair = EcdsaKeyPair::generate(with).unwrap();
+        let (x, y) = {
+            let coordinates = &pair.public_key().as_ref()[1..];
+            let (x, y) = coordinates.split_at(coordinates.len() / 2);
+            (encode(x), encode(y))
+        };
+        Signer {
+            algorithm,
+            jwk: json!({"kty": "EC", "crv": curve, "x": x, "y": y}),
+            sign: Box::new(move |message| pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()),
+        }
+    }
+
+    fn es256() -> Signer {
+        ecdsa("ES256", "P-256", &signature::ECDSA_P256_SHA256_FIXED_SIGNING)
+    }
+
+    fn es384() -> Signer {
+        ecdsa("ES384", "P-384", &signature::ECDSA_P384_SHA384_FIXED_SIGNING)
+    }
+
+    fn eddsa() -> Signer {
+        let pair = Ed25519KeyPair::generate().unwrap();
+        Signer {
+            algorithm: "EdDSA",
+            jwk: json!({"kty": "OKP", "crv": "Ed25519", "x": encode(pair.public_key())}),
+            sign: Box::new(move |message| pair.sign(message).as_ref().to_vec()),
+        }
+    }
+
+    fn rs256(size: rsa::KeySize) -> Signer {
+        let pair = RsaKeyPair::generate(size).unwrap();
+        let public = pair.public_key();
+        let (n, e) =
+            (public.modulus().big_endian_without_leading_zero(), public.exponent().big_endian_without_leading_zero());
+        Signer {
+            algorithm: "RS256",
+            jwk: json!({"kty": "RSA", "n": encode(n), "e": encode(e)}),
+            sign: Box::new(move |message| {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&signature::RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).unwrap();
+                signature
+            }),
+        }
+    }
+
+    impl Signer {
+        /// This key with other members; `null` takes one away.
+        fn with(mut self, members: &Value) -> Self {
+            merge(&mut self.jwk, members);
+            self
+        }
+
+        fn token(&self, header: &Value, claims: &Value) -> String {
+            let mut whole_header = json!({"alg": self.algorithm, "typ": "JWT"});
+            merge(&mut whole_header, header);
+            let mut whole_claims = json!({
+                "iss": ISSUER, "aud": "claviger", "sub": "repo:acme/site", "exp": NOW + 600, "jti": "1", "runner_id": 7
+            });
+            merge(&mut whole_claims, claims);
+            let message = format!("{}.{}", encode(whole_header.to_string()), encode(whole_claims.to_string()));
+            let signature = encode((self.sign)(message.as_bytes()));
+            format!("{message}.{signature}")
+        }
+    }
+
+    fn merge(into: &mut Value, from: &Value) {
+        for (name, value) in from.as_object().unwrap() {
+            if value.is_null() {
+                into.as_object_mut().unwrap().remove(name);
+            } else {
+                into[name] = value.clone();
+            }
+        }
+    }
+
+    struct Rig {
+        oidc: Oidc,
+        clock: Arc<FakeClock>,
+        folder: tempfile::TempDir,
+    }
+
+    fn key_set(signers: &[&Signer]) -> String {
+        json!({"keys": signers.iter().map(|signer| &signer.jwk).collect::<Vec<_>>()}).to_string()
+    }
+
+    async fn open(text: &str, algorithms: &[config::Algorithm]) -> Result<Rig, KeySetError> {
+        let folder = tempfile::tempdir().unwrap();
+        let jwks_file = folder.path().join("jwks.json");
+        std::fs::write(&jwks_file, text).unwrap();
+        let clock = Arc::new(FakeClock(AtomicI64::new(NOW)));
+        let config = config::Oidc {
+            issuer: ISSUER.into(),
+            audience: "claviger".into(),
+            jwks_file,
+            algorithms: algorithms.to_vec(),
+        };
+        Ok(Rig { oidc: Oidc::open("github".into(), config, clock.clone()).await?, clock, folder })
+    }
+
+    impl Rig {
+        async fn of(signers: &[&Signer], algorithms: &[config::Algorithm]) -> Self {
+            open(&key_set(signers), algorithms).await.unwrap()
+        }
+
+        async fn asks(&self, token: &str) -> Result<Arc<Caller>, AuthnError> {
+            let bearer = SecretValue::new(token.to_owned());
+            self.oidc.authenticate(&UnverifiedToken::read(&bearer).map_err(AuthnError::Refused)?).await
+        }
+
+        async fn allows(&self, token: &str) {
+            assert!(self.asks(token).await.is_ok(), "refused: {:?}", self.asks(token).await.err());
+        }
+
+        async fn refuses(&self, token: &str, refusal: Refusal) {
+            assert_eq!(self.asks(token).await, Err(AuthnError::Refused(refusal)));
+        }
+    }
+
+    const ALL: [config::Algorithm; 4] =
+        [config::Algorithm::Rs256, config::Algorithm::Es256, config::Algorithm::Es384, config::Algorithm::EdDsa];
+
+    #[tokio::test]
+    async fn every_kind_of_key_vouches_for_its_own_tokens_only() {
+        let makers: [fn() -> Signer; 4] = [es256, es384, eddsa, || rs256(rsa::KeySize::Rsa2048)];
+        for make in makers {
+            let (ours, other) = (make(), make());
+            let rig = Rig::of(&[&ours], &ALL).await;
+            let good = ours.token(&json!({}), &json!({}));
+            rig.allows(&good).await;
+            rig.refuses(&other.token(&json!({}), &json!({})), Refusal::NotAuthenticated).await;
+
+            // One claim changed under the old signature, and the signature of another token.
+            let parts: Vec<&str> = good.split('.').collect();
+            let richer = ours.token(&json!({}), &json!({"sub": "repo:acme/crown-jewels"}));
+            let richer: Vec<&str> = richer.split('.').collect();
+            rig.refuses(&[parts[0], richer[1], parts[2]].join("."), Refusal::NotAuthenticated).await;
+            rig.refuses(&[parts[0], parts[1], richer[2]].join("."), Refusal::NotAuthenticated).await;
+            rig.refuses(&[parts[0], parts[1], &encode([0; 64])].join("."), Refusal::NotAuthenticated).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_caller_has_the_issuers_word_for_everything() {
+        let ours = es256();
+        let rig = Rig::of(&[&ours], &ALL).await;
+        let caller = rig.asks(&ours.token(&json!({}), &json!({}))).await.expect("good");
+        assert_eq!((&*caller.issuer, caller.subject.as_str()), ("github", "repo:acme/site"));
+        assert_eq!((caller.workload.as_ref(), caller.groups.len()), (None, 0));
+        assert_eq!(caller.claims["runner_id"], 7);
+        let identity = crate::model::caller::Identity::Token {
+            issuer: "github".into(),
+            subject: "repo:acme/site".into(),
+            jti: Some("1".into()),
+        };
+        assert_eq!(caller.identity(), identity);
+    }
+
+    #[tokio::test]
+    async fn every_claim_that_matters_matters() {
+        let ours = es256();
+        let rig = Rig::of(&[&ours], &ALL).await;
+        for claims in [
+            json!({}),
+            json!({"aud": ["a", "claviger"]}),
+            json!({"nbf": NOW + 60}),
+            json!({"exp": NOW - 59}),
+            json!({"sub": "x".repeat(1024)}),
+            json!({"jti": null}),
+        ] {
+            rig.allows(&ours.token(&json!({}), &claims)).await;
+        }
+        for (claims, refusal) in [
+            (json!({"iss": "https://issuer.example/"}), Refusal::UnknownIssuer),
+            (json!({"iss": null}), Refusal::UnknownIssuer),
+            (json!({"iss": [ISSUER]}), Refusal::UnknownIssuer),
+            (json!({"aud": "other"}), Refusal::WrongAudience),
+            (json!({"aud": null}), Refusal::WrongAudience),
+            (json!({"nbf": NOW + 61}), Refusal::Expired),
+            (json!({"exp": NOW - 60}), Refusal::Expired),
+            (json!({"exp": null}), Refusal::Malformed),
+            (json!({"sub": null}), Refusal::Malformed),
+            (json!({"sub": ""}), Refusal::Malformed),
+            (json!({"sub": 1}), Refusal::Malformed),
+            (json!({"sub": "x".repeat(1025)}), Refusal::Malformed),
+        ] {
+            rig.refuses(&ours.token(&json!({}), &claims), refusal).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_lives_until_a_minute_after_its_end() {
+        let ours = es256();
+        let rig = Rig::of(&[&ours], &ALL).await;
+        let token = ours.token(&json!({}), &json!({}));
+        rig.clock.0.store(NOW + 659, Ordering::SeqCst);
+        rig.allows(&token).await;
+        rig.clock.0.store(NOW + 660, Ordering::SeqCst);
+        rig.refuses(&token, Refusal::Expired).await;
+    }
+
+    #[tokio::test]
+    async fn the_algorithm_is_one_of_ours_and_the_keys() {
+        let (ec, rsa) = (es256(), rs256(rsa::KeySize::Rsa2048));
+        let rig = Rig::of(&[&ec, &rsa], &[config::Algorithm::Es256, config::Algorithm::Rs384]).await;
+        rig.allows(&ec.token(&json!({}), &json!({}))).await;
+        rig.refuses(&rsa.token(&json!({}), &json!({})), Refusal::Malformed).await;
+        // An algorithm of ours that the signature was not made with.
+        rig.refuses(&rsa.token(&json!({"alg": "RS384"}), &json!({})), Refusal::NotAuthenticated).await;
+        rig.refuses(&ec.token(&json!({"alg": "RS384"}), &json!({})), Refusal::NotAuthenticated).await;
+        for alg in ["none", "None", "HS256", "ES512", ""] {
+            rig.refuses(&ec.token(&json!({"alg": alg}), &json!({})), Refusal::Malformed).await;
+        }
+        let unsigned = ec.token(&json!({"alg": "none"}), &json!({}));
+        let (message, _) = unsigned.rsplit_once('.').unwrap();
+        rig.refuses(&format!("{message}."), Refusal::Malformed).await;
+
+        // The key may say for which algorithm it was made.
+        let (bound, misbound) = (es256().with(&json!({"alg": "ES256"})), es256().with(&json!({"alg": "ES384"})));
+        let rig = Rig::of(&[&bound, &misbound], &ALL).await;
+        rig.allows(&bound.token(&json!({}), &json!({}))).await;
+        rig.refuses(&misbound.token(&json!({}), &json!({})), Refusal::NotAuthenticated).await;
+    }
+
+    #[tokio::test]
+    async fn a_public_key_is_no_password() {
+        let ours = rs256(rsa::KeySize::Rsa2048);
+        let set = key_set(&[&ours]);
+        let rig = open(&set, &ALL).await.unwrap();
+        rig.allows(&ours.token(&json!({}), &json!({}))).await;
+        let n = ours.jwk["n"].as_str().unwrap().to_owned();
+        for password in [set.into_bytes(), n.clone().into_bytes(), URL_SAFE_NO_PAD.decode(n).unwrap()] {
+            let hmac = Signer {
+                algorithm: "HS256",
+                jwk: Value::Null,
+                sign: Box::new(move |message| {
+                    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &password), message).as_ref().to_vec()
+                }),
+            };
+            rig.refuses(&hmac.token(&json!({}), &json!({})), Refusal::Malformed).await;
+            rig.refuses(&hmac.token(&json!({"alg": "RS256"}), &json!({})), Refusal::NotAuthenticated).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_key_is_chosen_by_its_id() {
+        let (a, b) = (es256().with(&json!({"kid": "a"})), es256().with(&json!({"kid": "b"})));
+        let rig = Rig::of(&[&a, &b], &ALL).await;
+        rig.allows(&a.token(&json!({"kid": "a"}), &json!({}))).await;
+        rig.allows(&b.token(&json!({"kid": "b"}), &json!({}))).await;
+        rig.refuses(&a.token(&json!({"kid": "b"}), &json!({})), Refusal::NotAuthenticated).await;
+        rig.refuses(&a.token(&json!({"kid": "c"}), &json!({})), Refusal::NotAuthenticated).await;
+        rig.refuses(&a.token(&json!({"kid": ""}), &json!({})), Refusal::NotAuthenticated).await;
+        rig.refuses(&a.token(&json!({}), &json!({})), Refusal::NotAuthenticated).await;
+
+        // Without an id: the only one of its kind; two with one id: none.
+        let (lone, twin) = (eddsa().with(&json!({"kid": "a"})), es256().with(&json!({"kid": "a"})));
+        let rig = Rig::of(&[&lone, &a, &twin], &ALL).await;
+        rig.allows(&lone.token(&json!({}), &json!({}))).await;
+        rig.allows(&lone.token(&json!({"kid": "a"}), &json!({}))).await;
+        rig.refuses(&a.token(&json!({"kid": "a"}), &json!({})), Refusal::NotAuthenticated).await;
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_no_signature_key_is_left_out() {
+        let members = [
+            json!({"use": "enc"}),
+            json!({"key_ops": ["encrypt"]}),
+            json!({"crv": "P-384"}),
+            json!({"crv": "P-521"}),
+            json!({"x": "AAAA"}),
+            json!({"x": null}),
+            json!({"kty": "oct", "k": "c2VjcmV0"}),
+            json!({"kty": "AKP"}),
+        ];
+        for members in members {
+            let (good, odd) = (es256().with(&json!({"use": "sig", "key_ops": ["verify"]})), es256().with(&members));
+            let rig = Rig::of(&[&odd, &good], &ALL).await;
+            rig.allows(&good.token(&json!({}), &json!({}))).await;
+            rig.refuses(&odd.token(&json!({}), &json!({})), Refusal::NotAuthenticated).await;
+            assert_eq!(open(&key_set(&[&odd]), &ALL).await.err(), Some(KeySetError::NoUsableKey), "{members}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_key_set_is_not_opened() {
+        let good = es256();
+        let many: Vec<&Signer> = std::iter::repeat_n(&good, 101).collect();
+        let padded = format!("{}{}", key_set(&[&good]), " ".repeat(1 << 20));
+        for text in ["", "{}", "[]", r#"{"keys":{}}"#, r#"{"keys":"x"}"#, &key_set(&many), &padded] {
+            assert_eq!(open(text, &ALL).await.err(), Some(KeySetError::Malformed), "{text:.40}");
+        }
+        assert_eq!(open(r#"{"keys":[]}"#, &ALL).await.err(), Some(KeySetError::NoUsableKey));
+        let rig = Rig::of(&[&good], &ALL).await;
+        let absent = config::Oidc { jwks_file: rig.folder.path().join("absent"), ..rig.oidc.config };
+        let opened = Oidc::open("github".into(), absent, rig.clock).await;
+        assert_eq!(opened.err(), Some(KeySetError::Unreadable(std::io::ErrorKind::NotFound)));
+    }
+
+    #[tokio::test]
+    async fn a_reload_takes_new_keys_and_a_bad_one_keeps_the_old() {
+        let (old, new) = (es256(), es256());
+        let rig = Rig::of(&[&old], &ALL).await;
+        let (old_token, new_token) = (old.token(&json!({}), &json!({})), new.token(&json!({}), &json!({})));
+        let file = rig.folder.path().join("jwks.json");
+        for bad in ["", r#"{"keys":[]}"#] {
+            std::fs::write(&file, bad).unwrap();
+            rig.oidc.reload().await;
+            rig.allows(&old_token).await;
+        }
+        rig.refuses(&new_token, Refusal::NotAuthenticated).await;
+        std::fs::write(&file, key_set(&[&new])).unwrap();
+        rig.oidc.reload().await;
+        rig.allows(&new_token).await;
+        rig.refuses(&old_token, Refusal::NotAuthenticated).await;
+    }
+}

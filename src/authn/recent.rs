@@ -1,0 +1,296 @@
+//! What was recently said of tokens, by their fingerprint, and one review at a time per token.
+
+use super::AuthnError;
+use super::unverified::Fingerprint;
+use crate::model::caller::Caller;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
+use moka::future::Cache;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Each way: callers and refusals. Forged tokens fill the refusals only.
+const MAX_ENTRIES: u64 = 10_000;
+/// How long a refusal is believed.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
+
+/// However long the configuration says: nobody sits on one answer for longer than a day.
+const LONGEST: Duration = Duration::from_hours(24);
+
+/// What was said of a token.
+pub type Answer = Result<Arc<Caller>, AuthnError>;
+
+/// The recent answers and the reviews under way.
+pub struct Recent {
+    vouched: Cache<Fingerprint, Held>,
+    refused: Cache<Fingerprint, Held>,
+    flights: Mutex<HashMap<Fingerprint, Flight>>,
+}
+
+#[derive(Clone)]
+struct Held {
+    answer: Answer,
+    /// By tokio's clock, so that tests can turn it; moka's own, which drops the entry, is only for the memory.
+    until: Instant,
+}
+
+/// A review under way in a task of its own: whoever waits for it may leave, and nobody else notices.
+type Flight = Shared<BoxFuture<'static, Answer>>;
+
+impl Recent {
+    /// Empty. `longest` is the longest time that a caller is believed.
+    pub fn new(longest: Duration) -> Self {
+        let bounded = |keep: Duration| Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(keep).build();
+        Self { vouched: bounded(longest.min(LONGEST)), refused: bounded(REFUSED_FOR), flights: Mutex::default() }
+    }
+
+    /// The recent answer, or that of the review under way, or that of a new review. A caller is believed for
+    /// `keep`, counted from before the review began.
+    pub async fn answer<F, R>(self: &Arc<Self>, token: Fingerprint, keep: Duration, review: F) -> Answer
+    where
+        F: FnOnce() -> R,
+        R: Future<Output = Answer> + Send + 'static,
+    {
+        match self.held(&token).await {
+            Some(answer) => answer,
+            None => self.join_or_start(token, keep, review).await,
+        }
+    }
+
+    async fn held(&self, token: &Fingerprint) -> Option<Answer> {
+        let held = match self.vouched.get(token).await {
+            Some(held) => held,
+            None => self.refused.get(token).await?,
+        };
+        (Instant::now() < held.until).then_some(held.answer)
+    }
+
+    fn join_or_start<F, R>(self: &Arc<Self>, token: Fingerprint, keep: Duration, review: F) -> Flight
+    where
+        F: FnOnce() -> R,
+        R: Future<Output = Answer> + Send + 'static,
+    {
+        let mut flights = self.flights();
+        if let Some(flight) = flights.get(&token) {
+            return flight.clone();
+        }
+        let (recent, review) = (self.clone(), review());
+        let task = tokio::spawn(async move {
+            let _landing = Landing { recent: &recent, token };
+            // Another flight may have landed between our look and our start.
+            if let Some(answer) = recent.held(&token).await {
+                return answer;
+            }
+            let started = Instant::now();
+            let answer = review.await;
+            recent.hold(token, &answer, started + keep.min(LONGEST)).await;
+            answer
+        });
+        let flight = async { task.await.unwrap_or(Err(AuthnError::Unavailable)) }.boxed().shared();
+        flights.insert(token, flight.clone());
+        flight
+    }
+
+    async fn hold(&self, token: Fingerprint, answer: &Answer, vouched_until: Instant) {
+        let now = Instant::now();
+        let answer = answer.clone();
+        match answer {
+            Ok(_) if vouched_until > now => {
+                self.vouched.insert(token, Held { answer, until: vouched_until }).await;
+            }
+            Err(AuthnError::Refused(_) | AuthnError::NotPodBound) => {
+                // The refusal is the newer word, so that an old caller must not hide it.
+                self.vouched.invalidate(&token).await;
+                self.refused.insert(token, Held { answer, until: now + REFUSED_FOR }).await;
+            }
+            Ok(_) | Err(AuthnError::Unavailable) => {}
+        }
+    }
+
+    /// A task that panicked under the lock left a whole map behind: each step on it is one call.
+    fn flights(&self) -> MutexGuard<'_, HashMap<Fingerprint, Flight>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes the flight off the list when its task ends, however it ends.
+struct Landing<'a> {
+    recent: &'a Recent,
+    token: Fingerprint,
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        self.recent.flights().remove(&self.token);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Refusal;
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::sync::Notify;
+    use tokio::time::advance;
+
+    const TOKEN: Fingerprint = [7; 32];
+    const KEEP: Duration = Duration::from_secs(10);
+    const REFUSED: AuthnError = AuthnError::Refused(Refusal::NotAuthenticated);
+
+    fn caller() -> Arc<Caller> {
+        Arc::new(Caller {
+            issuer: "cluster".into(),
+            subject: "s".into(),
+            groups: Vec::new(),
+            workload: None,
+            claims: serde_json::Map::new(),
+        })
+    }
+
+    /// Counts the reviews it is asked for.
+    struct Counted {
+        recent: Arc<Recent>,
+        reviews: Arc<AtomicUsize>,
+    }
+
+    impl Counted {
+        fn new(keep: Duration) -> Self {
+            Self { recent: Arc::new(Recent::new(keep)), reviews: Arc::default() }
+        }
+
+        async fn ask(&self, keep: Duration, answer: Answer) -> Answer {
+            let reviews = self.reviews.clone();
+            let review = || async move {
+                reviews.fetch_add(1, Ordering::SeqCst);
+                answer
+            };
+            self.recent.answer(TOKEN, keep, review).await
+        }
+
+        fn reviews(&self) -> usize {
+            self.reviews.load(Ordering::SeqCst)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_is_believed_for_as_long_as_agreed_and_no_longer() {
+        let counted = Counted::new(KEEP);
+        assert!(counted.ask(KEEP, Ok(caller())).await.is_ok());
+        advance(KEEP - Duration::from_millis(1)).await;
+        assert!(counted.ask(KEEP, Err(REFUSED)).await.is_ok());
+        assert_eq!(counted.reviews(), 1);
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(counted.ask(KEEP, Err(REFUSED)).await, Err(REFUSED));
+        assert_eq!(counted.reviews(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_counts_from_before_the_review() {
+        let recent = Arc::new(Recent::new(KEEP));
+        let slow = || async {
+            tokio::time::sleep(KEEP).await;
+            Ok(caller())
+        };
+        assert!(recent.answer(TOKEN, KEEP, slow).await.is_ok());
+        assert_eq!(recent.answer(TOKEN, KEEP, || async { Err(REFUSED) }).await, Err(REFUSED));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_believed_for_no_time() {
+        let counted = Counted::new(Duration::ZERO);
+        assert!(counted.ask(Duration::ZERO, Ok(caller())).await.is_ok());
+        assert_eq!(counted.ask(Duration::ZERO, Err(REFUSED)).await, Err(REFUSED));
+        assert_eq!(counted.reviews(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_time_than_there_is_does_no_harm() {
+        let counted = Counted::new(Duration::MAX);
+        assert!(counted.ask(Duration::MAX, Ok(caller())).await.is_ok());
+        assert!(counted.ask(Duration::MAX, Err(REFUSED)).await.is_ok());
+        advance(LONGEST).await;
+        assert_eq!(counted.ask(Duration::MAX, Err(REFUSED)).await, Err(REFUSED));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_believed_for_a_second_and_not_knowing_never() {
+        for refusal in [REFUSED, AuthnError::NotPodBound, AuthnError::Refused(Refusal::PodGone)] {
+            let counted = Counted::new(KEEP);
+            assert_eq!(counted.ask(KEEP, Err(refusal)).await, Err(refusal));
+            advance(REFUSED_FOR - Duration::from_millis(1)).await;
+            assert_eq!(counted.ask(KEEP, Ok(caller())).await, Err(refusal));
+            assert_eq!(counted.reviews(), 1);
+            advance(Duration::from_millis(1)).await;
+            assert!(counted.ask(KEEP, Ok(caller())).await.is_ok());
+        }
+        let counted = Counted::new(KEEP);
+        assert_eq!(counted.ask(KEEP, Err(AuthnError::Unavailable)).await, Err(AuthnError::Unavailable));
+        assert!(counted.ask(KEEP, Ok(caller())).await.is_ok());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_thousand_at_once_are_one_review() {
+        for keep in [KEEP, Duration::ZERO] {
+            let counted = Arc::new(Counted::new(keep));
+            let asked: Arc<Notify> = Arc::default();
+            let ask = |_| {
+                let (counted, asked) = (counted.clone(), asked.clone());
+                tokio::spawn(async move {
+                    let reviews = counted.reviews.clone();
+                    let review = || async move {
+                        reviews.fetch_add(1, Ordering::SeqCst);
+                        asked.notified().await;
+                        Ok(caller())
+                    };
+                    counted.recent.answer(TOKEN, keep, review).await
+                })
+            };
+            let all: Vec<_> = (0..1000).map(ask).collect();
+            // Everyone has asked when everyone waits for the one flight.
+            while counted.recent.flights().get(&TOKEN).and_then(Shared::strong_count).is_none_or(|n| n < 1001) {
+                tokio::task::yield_now().await;
+            }
+            asked.notify_one();
+            for one in all {
+                assert!(one.await.unwrap().is_ok());
+            }
+            assert_eq!(counted.reviews(), 1, "{keep:?}");
+            assert!(counted.recent.flights().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn who_asked_first_may_hang_up() {
+        let recent = Arc::new(Recent::new(KEEP));
+        let gate: Arc<Notify> = Arc::default();
+        let waiting = gate.clone();
+        let slow = || async move {
+            waiting.notified().await;
+            Ok(caller())
+        };
+        let mut first = Box::pin(recent.answer(TOKEN, KEEP, slow));
+        assert!(futures_util::poll!(first.as_mut()).is_pending());
+        drop(first);
+        let mut second = Box::pin(recent.answer(TOKEN, KEEP, || async { Err(REFUSED) }));
+        assert!(futures_util::poll!(second.as_mut()).is_pending());
+        gate.notify_one();
+        assert!(second.await.is_ok(), "the first one's review went on");
+    }
+
+    #[tokio::test]
+    async fn a_review_that_panics_is_no_answer_and_does_not_stay() {
+        let recent = Arc::new(Recent::new(KEEP));
+        let broken = || async { panic!("on purpose") };
+        assert_eq!(recent.answer(TOKEN, KEEP, broken).await, Err(AuthnError::Unavailable));
+        assert!(recent.answer(TOKEN, KEEP, || async { Ok(caller()) }).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_token_is_not_another() {
+        let recent = Arc::new(Recent::new(KEEP));
+        assert!(recent.answer(TOKEN, KEEP, || async { Ok(caller()) }).await.is_ok());
+        assert_eq!(recent.answer([8; 32], KEEP, || async { Err(REFUSED) }).await, Err(REFUSED));
+    }
+}
