@@ -105,12 +105,8 @@ mod tests {
 
     #[test]
     fn at_work_is_the_very_pod_alive_under_its_service_account() {
-        let facts = |phase| PodFacts {
-            uid: "1-2-3".into(),
-            phase,
-            being_deleted: false,
-            service_account: "build-bot".into(),
-        };
+        let facts =
+            |phase| PodFacts { uid: "1-2-3".into(), phase, being_deleted: false, service_account: "build-bot".into() };
         for (phase, at_work) in [
             (Phase::Pending, true),
             (Phase::Running, true),

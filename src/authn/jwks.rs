@@ -54,10 +54,7 @@ impl KeySet {
     pub async fn read(path: &Path) -> Result<Self, KeySetError> {
         let mut text = Vec::new();
         let file = tokio::fs::File::open(path).await.map_err(|error| KeySetError::Unreadable(error.kind()))?;
-        file.take(MAX_BYTES + 1)
-            .read_to_end(&mut text)
-            .await
-            .map_err(|error| KeySetError::Unreadable(error.kind()))?;
+        file.take(MAX_BYTES + 1).read_to_end(&mut text).await.map_err(|error| KeySetError::Unreadable(error.kind()))?;
         Self::parse(&text)
     }
 

@@ -34,9 +34,8 @@ impl Oidc {
 
     fn is_signed(&self, token: &UnverifiedToken<'_>, algorithm: Algorithm) -> bool {
         let keys = self.keys.load();
-        keys.select(token.key_id(), algorithm).is_some_and(|key| {
-            verify(token.signature(), token.message().as_bytes(), key, algorithm).unwrap_or(false)
-        })
+        keys.select(token.key_id(), algorithm)
+            .is_some_and(|key| verify(token.signature(), token.message().as_bytes(), key, algorithm).unwrap_or(false))
     }
 }
 
@@ -134,8 +133,10 @@ mod tests {
     struct Signer {
         algorithm: &'static str,
         jwk: Value,
-        sign: Box<dyn Fn(&[u8]) -> Vec<u8>>,
+        sign: Sign,
     }
+
+    type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
 
     fn encode(bytes: impl AsRef<[u8]>) -> String {
         URL_SAFE_NO_PAD.encode(bytes)

@@ -89,14 +89,200 @@ impl Reviewer {
 
     fn unavailable(&self, error: ClusterError) -> AuthnError {
         let (authenticator, ClusterError::Unavailable(trouble)) = (&*self.name, error);
-        match trouble {
-            Trouble::Credentials => tracing::error!(
+        if trouble == Trouble::Credentials {
+            tracing::error!(
                 authenticator,
                 trouble = trouble.as_str(),
                 "the API server refuses the broker's own credentials or their RBAC: nobody can be authenticated"
-            ),
-            _ => tracing::warn!(authenticator, trouble = trouble.as_str(), "a token could not be reviewed"),
+            );
+        } else {
+            tracing::warn!(authenticator, trouble = trouble.as_str(), "a token could not be reviewed");
         }
         AuthnError::Unavailable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fake::Fake;
+    use crate::metrics::Metrics;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    use jiff::Timestamp;
+    use serde_json::{Value, json};
+    use std::io::Write;
+    use std::sync::Mutex;
+
+    const NOW: i64 = 1_800_000_000;
+
+    struct FixedClock;
+
+    impl Clock for FixedClock {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_second(NOW).unwrap()
+        }
+    }
+
+    fn token(lives: i64) -> SecretValue {
+        SecretValue::new(token_text(lives))
+    }
+
+    fn token_text(lives: i64) -> String {
+        let claims = json!({"aud": ["claviger"], "exp": NOW + lives}).to_string();
+        let parts = [r#"{"alg":"RS256"}"#, claims.as_str(), "canary-signature"];
+        parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
+    }
+
+    fn review(changes: &Value) -> String {
+        let mut status = json!({
+            "authenticated": true,
+            "audiences": ["claviger"],
+            "user": {
+                "username": "system:serviceaccount:ci:build-bot",
+                "extra": {
+                    "authentication.kubernetes.io/pod-name": ["build-1"],
+                    "authentication.kubernetes.io/pod-uid": ["u"],
+                },
+            },
+        });
+        status.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        json!({"kind": "TokenReview", "status": status}).to_string()
+    }
+
+    fn pod(uid: &str) -> String {
+        json!({
+            "kind": "Pod",
+            "metadata": {"uid": uid},
+            "spec": {"serviceAccountName": "build-bot"},
+            "status": {"phase": "Running"},
+        })
+        .to_string()
+    }
+
+    struct Desk {
+        authenticator: TokenReview,
+        metrics: Arc<Metrics>,
+    }
+
+    impl Desk {
+        async fn before(fake: Fake, cache_ttl: Duration) -> Self {
+            let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
+            let cluster = Arc::new(fake.cluster_counting(metrics.clone()).await);
+            let config = config::Kubernetes { audience: "claviger".into(), kubeconfig: None, cache_ttl };
+            let authenticator = TokenReview::new("cluster".into(), &config, cluster, Arc::new(FixedClock));
+            Self { authenticator, metrics }
+        }
+
+        async fn asks(&self, token: &SecretValue) -> Answer {
+            self.authenticator.authenticate(&UnverifiedToken::read(token).map_err(AuthnError::Refused)?).await
+        }
+
+        fn reviews(&self) -> String {
+            let text = String::from_utf8(self.metrics.encode().unwrap()).unwrap();
+            let count =
+                text.lines().find_map(|line| line.strip_prefix("claviger_token_review_duration_seconds_count "));
+            count.unwrap().to_owned()
+        }
+    }
+
+    async fn verdict(review: &str, read: (u16, &str)) -> Result<String, AuthnError> {
+        let desk = Desk::before(Fake::saying(review, read).await, Duration::ZERO).await;
+        desk.asks(&token(600)).await.map(|caller| caller.subject.clone())
+    }
+
+    #[tokio::test]
+    async fn the_audience_the_user_and_the_pod_must_all_be_right() {
+        let (good, running) = (review(&json!({})), pod("u"));
+        let subject = "system:serviceaccount:ci:build-bot".to_owned();
+        assert_eq!(verdict(&good, (200, &running)).await, Ok(subject));
+
+        for audiences in [json!([]), json!(null), json!(["other"]), json!(["claviger2"])] {
+            let refused = Err(AuthnError::Refused(Refusal::WrongAudience));
+            assert_eq!(verdict(&review(&json!({"audiences": audiences})), (200, &running)).await, refused);
+        }
+        let human = review(&json!({"user": {"username": "alice"}}));
+        assert_eq!(verdict(&human, (200, &running)).await, Err(AuthnError::NotPodBound));
+        let bad = review(&json!({"authenticated": false}));
+        assert_eq!(verdict(&bad, (200, &running)).await, Err(AuthnError::Refused(Refusal::NotAuthenticated)));
+
+        let gone = Err(AuthnError::Refused(Refusal::PodGone));
+        assert_eq!(verdict(&good, (404, r#"{"kind":"Status","reason":"NotFound"}"#)).await, gone);
+        assert_eq!(verdict(&good, (200, &pod("other"))).await, gone);
+        assert_eq!(verdict(&good, (500, "")).await, Err(AuthnError::Unavailable));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_believed_beyond_the_tokens_own_end() {
+        for (lives, ttl, believed) in [(3, 10, 3), (600, 10, 10), (3, 0, 0)] {
+            let fake = Fake::saying(&review(&json!({})), (200, &pod("u"))).await;
+            let (desk, token) = (Desk::before(fake, Duration::from_secs(ttl)).await, token(lives));
+            assert!(desk.asks(&token).await.is_ok());
+            if believed > 0 {
+                tokio::time::pause();
+                tokio::time::advance(Duration::from_secs(believed - 1)).await;
+                tokio::time::resume();
+                assert!(desk.asks(&token).await.is_ok());
+                assert_eq!(desk.reviews(), "1", "{lives} {ttl}");
+            }
+            tokio::time::pause();
+            tokio::time::advance(Duration::from_secs(1)).await;
+            tokio::time::resume();
+            assert!(desk.asks(&token).await.is_ok());
+            assert_eq!(desk.reviews(), "2", "{lives} {ttl}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_ours_costs_no_call() {
+        let desk = Desk::before(Fake::absent().await, Duration::ZERO).await;
+        assert_eq!(desk.asks(&token(-60)).await, Err(AuthnError::Refused(Refusal::Expired)));
+        assert_eq!(desk.reviews(), "0");
+        assert_eq!(desk.asks(&token(600)).await, Err(AuthnError::Unavailable));
+        assert_eq!(desk.reviews(), "1");
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(text)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn no_log_has_the_token_even_with_everything_at_trace() {
+        let (log, token, text) = (Log::default(), token(600), token_text(600));
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .finish();
+        // While there is one subscriber alone, a log line that another test's thread reaches first is off for all.
+        let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let quoting = format!("{{\"kind\":\"Status\",\"message\":\"{text}\"}}");
+        let good = (review(&json!({})), pod("u"));
+        for fake in [
+            Fake::saying(&good.0, (200, &good.1)).await,
+            Fake::saying(&good.0, (500, &quoting)).await,
+            Fake::answering(201, &quoting).await,
+            Fake::answering(403, &quoting).await,
+            Fake::absent().await,
+        ] {
+            let _ = Desk::before(fake, Duration::ZERO).await.asks(&token).await;
+        }
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert!(log.contains("credentials") && log.contains("requesting"), "ours and kube's lines are there: {log}");
+        for spelling in [&text, &STANDARD.encode(&text), &URL_SAFE_NO_PAD.encode(&text)] {
+            assert!(!log.contains(spelling.as_str()));
+        }
+        assert!(!log.contains("canary-own-token"), "nor our own token");
     }
 }

@@ -38,7 +38,7 @@ impl<'a> UnverifiedToken<'a> {
     ///
     /// # Errors
     /// [`Refusal::Malformed`] when it is no JWT that anybody here would take.
-    pub fn read(bearer: &'a SecretValue) -> Result<Self, Refusal> {
+    pub(super) fn read(bearer: &'a SecretValue) -> Result<Self, Refusal> {
         Self::parse(bearer).ok_or(Refusal::Malformed)
     }
 
@@ -76,7 +76,7 @@ impl<'a> UnverifiedToken<'a> {
     ///
     /// # Errors
     /// [`Refusal::WrongAudience`], [`Refusal::Expired`], or [`Refusal::Malformed`] for an `nbf` that is no date.
-    pub fn check(&self, audience: &str, now: Timestamp) -> Result<(), Refusal> {
+    pub(super) fn check(&self, audience: &str, now: Timestamp) -> Result<(), Refusal> {
         let ours = match self.claims.get("aud") {
             Some(Value::String(one)) => one == audience,
             Some(Value::Array(many)) => many.iter().any(|one| one == audience),
@@ -89,22 +89,23 @@ impl<'a> UnverifiedToken<'a> {
         if now >= self.expires_at.saturating_add(LEEWAY) {
             return Err(Refusal::Expired);
         }
-        match self.claims.get("nbf").map(numeric_date) {
-            None => Ok(()),
-            Some(None) => Err(Refusal::Malformed),
-            Some(Some(not_before)) if now.saturating_add(LEEWAY) < not_before => Err(Refusal::Expired),
-            Some(Some(_)) => Ok(()),
+        if let Some(not_before) = self.claims.get("nbf") {
+            let not_before = numeric_date(not_before).ok_or(Refusal::Malformed)?;
+            if now.saturating_add(LEEWAY) < not_before {
+                return Err(Refusal::Expired);
+            }
         }
+        Ok(())
     }
 
     /// The token itself.
-    pub fn bearer(&self) -> &'a SecretValue {
+    pub(super) fn bearer(&self) -> &'a SecretValue {
         self.bearer
     }
 
     /// Its SHA-256.
     #[expect(clippy::disallowed_methods, reason = "the token goes into a hash")]
-    pub fn fingerprint(&self) -> Fingerprint {
+    pub(super) fn fingerprint(&self) -> Fingerprint {
         let hash = digest(&SHA256, self.bearer.expose_secret().as_bytes());
         let mut fingerprint = Fingerprint::default();
         fingerprint.copy_from_slice(hash.as_ref());
@@ -112,37 +113,37 @@ impl<'a> UnverifiedToken<'a> {
     }
 
     /// What was signed: header and claims in their encoding.
-    pub fn message(&self) -> &'a str {
+    pub(super) fn message(&self) -> &'a str {
         self.message
     }
 
     /// The signature in its encoding.
-    pub fn signature(&self) -> &'a str {
+    pub(super) fn signature(&self) -> &'a str {
         self.signature
     }
 
     /// The algorithm it says it is signed with, an asymmetric one.
-    pub fn algorithm(&self) -> &str {
+    pub(super) fn algorithm(&self) -> &str {
         &self.algorithm
     }
 
     /// The key it says it is signed with.
-    pub fn key_id(&self) -> Option<&str> {
+    pub(super) fn key_id(&self) -> Option<&str> {
         self.key_id.as_deref()
     }
 
     /// What it claims.
-    pub fn claims(&self) -> &Map<String, Value> {
+    pub(super) fn claims(&self) -> &Map<String, Value> {
         &self.claims
     }
 
     /// A claim that is a text.
-    pub fn text_claim(&self, name: &str) -> Option<&str> {
+    pub(super) fn text_claim(&self, name: &str) -> Option<&str> {
         self.claims.get(name)?.as_str()
     }
 
     /// Until when it says it is valid, without leeway, in seconds since 1970.
-    pub fn expires_at(&self) -> i64 {
+    pub(super) fn expires_at(&self) -> i64 {
         self.expires_at
     }
 }

@@ -3,6 +3,7 @@
 use super::{Cluster, ConnectError};
 use crate::metrics::Metrics;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,10 +17,8 @@ impl Clusters {
     /// # Errors
     /// See [`Cluster::connect`].
     pub async fn connect(&mut self, kubeconfig: Option<&Path>, metrics: &Arc<Metrics>) -> Result<(), ConnectError> {
-        let key = kubeconfig.map(Path::to_path_buf);
-        if !self.0.contains_key(&key) {
-            let cluster = Cluster::connect(kubeconfig, metrics.clone()).await?;
-            self.0.insert(key, Arc::new(cluster));
+        if let Entry::Vacant(place) = self.0.entry(kubeconfig.map(Path::to_path_buf)) {
+            place.insert(Arc::new(Cluster::connect(kubeconfig, metrics.clone()).await?));
         }
         Ok(())
     }

@@ -44,11 +44,12 @@ impl Cluster {
         deadline: Instant,
     ) -> Result<Answer, Trouble> {
         let exchange = async {
-            let answer = self.client.send(request.map(kube::client::Body::from)).await.map_err(|error| match error {
-                // The broker's token file or credential plugin, before anything was sent.
-                kube::Error::Auth(_) => Trouble::Credentials,
-                _ => Trouble::Connection,
-            })?;
+            let answer =
+                self.client.send(request.map(kube::client::Body::from)).await.map_err(|error| match error {
+                    // The broker's token file or credential plugin, before anything was sent.
+                    kube::Error::Auth(_) => Trouble::Credentials,
+                    _ => Trouble::Connection,
+                })?;
             let status = answer.status();
             match Limited::new(answer.into_body(), max_bytes).collect().await {
                 Ok(body) => Ok(Answer { status, body: body.to_bytes().into() }),

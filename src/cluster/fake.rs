@@ -1,4 +1,4 @@
-//! A listener that answers every request the same way, for the answers a real API server cannot be brought to give.
+//! A listener with fixed answers, for those that a real API server cannot be brought to give.
 
 use super::Cluster;
 use crate::metrics::Metrics;
@@ -12,13 +12,14 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// Answers with this status and body.
+    /// Answers everything with this status and body.
     pub async fn answering(status: u16, body: &str) -> Self {
-        let answer = format!(
-            "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nlocation: /elsewhere\r\nconnection: close\r\n\r\n{body}",
-            body.len()
-        );
-        Self::listening(Some(answer)).await
+        Self::listening(Some([answer(status, body), answer(status, body)])).await
+    }
+
+    /// Answers reviews with the first body and reads with the second status and body.
+    pub async fn saying(review: &str, read: (u16, &str)) -> Self {
+        Self::listening(Some([answer(201, review), answer(read.0, read.1)])).await
     }
 
     /// Accepts and says nothing.
@@ -34,25 +35,31 @@ impl Fake {
 
     /// The client under test.
     pub async fn cluster(&self) -> Cluster {
+        self.cluster_counting(Arc::new(Metrics::new(&[], &[]).unwrap())).await
+    }
+
+    /// The same, counting its calls here.
+    pub async fn cluster_counting(&self, metrics: Arc<Metrics>) -> Cluster {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kubeconfig");
         std::fs::write(&path, kubeconfig(&self.url)).unwrap();
-        Cluster::connect(Some(&path), Arc::new(Metrics::new(&[], &[]).unwrap())).await.unwrap()
+        Cluster::connect(Some(&path), metrics).await.unwrap()
     }
 
-    async fn listening(answer: Option<String>) -> Self {
+    async fn listening(answers: Option<[String; 2]>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                let answer = answer.clone();
+                let answers = answers.clone();
                 tokio::spawn(async move {
                     // Our requests fit into one segment.
-                    let mut request = [0; 64 << 10];
+                    let mut request = [0; 16 << 10];
                     let _ = stream.read(&mut request).await;
-                    match answer {
-                        Some(answer) => {
+                    match answers {
+                        Some([to_post, to_others]) => {
+                            let answer = if request.starts_with(b"POST") { to_post } else { to_others };
                             let _ = stream.write_all(answer.as_bytes()).await;
                             // Read to the end, so that closing does not reset what is still on its way.
                             while stream.read(&mut request).await.is_ok_and(|n| n > 0) {}
@@ -66,10 +73,17 @@ impl Fake {
     }
 }
 
+fn answer(status: u16, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nlocation: /elsewhere\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
 /// A kubeconfig for a server without TLS.
 pub fn kubeconfig(server: &str) -> String {
     format!(
         "{{apiVersion: v1, kind: Config, current-context: c, contexts: [{{name: c, context: {{cluster: c, user: u}}}}], \
-         clusters: [{{name: c, cluster: {{server: '{server}'}}}}], users: [{{name: u, user: {{token: broker}}}}]}}"
+         clusters: [{{name: c, cluster: {{server: '{server}'}}}}], users: [{{name: u, user: {{token: canary-own-token}}}}]}}"
     )
 }

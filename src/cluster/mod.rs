@@ -7,7 +7,7 @@ mod clusters;
 mod connect;
 mod exchange;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 mod lanes;
 pub mod name;
 pub mod pod;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// One API server, asked with the broker's own credentials.
 pub struct Cluster {
     client: kube::Client,
-    /// TokenReviews have lanes of their own, so that forged tokens cannot keep good ones from their pods.
+    /// Reviews have lanes of their own, so that forged tokens cannot keep good ones from their pods.
     reviews: Lanes,
     reads: Lanes,
     metrics: Arc<Metrics>,

@@ -27,7 +27,7 @@ pub enum Review {
 pub struct User {
     /// Those of the audiences asked for that the token was made for. Empty: the API server did not look at audiences.
     pub audiences: Vec<String>,
-    /// `system:serviceaccount:NAMESPACE:NAME` for ServiceAccounts.
+    /// `system:serviceaccount:NAMESPACE:NAME` for a ServiceAccount.
     pub username: String,
     /// The ServiceAccount's uid.
     pub uid: String,
@@ -144,7 +144,7 @@ mod tests {
         };
         assert_eq!(answered(201, good).await, Ok(Review::Authenticated(user)));
 
-        for status in [r#"{}"#, r#"{"authenticated":false}"#, r#"{"error":"token has expired"}"#, r#"{"user":{}}"#] {
+        for status in ["{}", r#"{"authenticated":false}"#, r#"{"error":"token has expired"}"#, r#"{"user":{}}"#] {
             let body = format!(r#"{{"kind":"TokenReview","status":{status}}}"#);
             assert_eq!(answered(201, &body).await, Ok(Review::NotAuthenticated), "{status}");
         }

@@ -1,4 +1,5 @@
 //! The integration tests: one binary, real components, typed actors.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking, and its name is its documentation")]
 
+mod authn;
 mod rig;

@@ -1,0 +1,60 @@
+//! Who are you: authentication against a real API server.
+
+mod bound_pods;
+mod reviews;
+
+use crate::rig::kube::User;
+use crate::rig::kube::actors::Kube;
+use claviger::authn::{Authenticators, AuthnError, Refusal};
+use claviger::cluster::Clusters;
+use claviger::config::authenticators::{Authenticator, Kind, Kubernetes};
+use claviger::metrics::Metrics;
+use claviger::model::caller::Caller;
+use claviger::model::clock::{Clock, SystemClock};
+use claviger::model::secret::SecretValue;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An authenticator under test, and what it counted.
+struct Desk {
+    authenticators: Authenticators,
+    metrics: Arc<Metrics>,
+}
+
+impl Desk {
+    /// With the broker's own credentials, believing nothing for longer than the moment.
+    async fn open(kube: &Kube) -> Self {
+        Self::of(kube.plane.kubeconfig(User::Broker), Duration::ZERO).await
+    }
+
+    async fn of(kubeconfig: PathBuf, cache_ttl: Duration) -> Self {
+        let metrics = Arc::new(Metrics::new(&["cluster"], &[]).unwrap());
+        let mut clusters = Clusters::default();
+        clusters.connect(Some(&kubeconfig), &metrics).await.unwrap();
+        let kubernetes = Kubernetes { audience: "claviger".into(), kubeconfig: Some(kubeconfig), cache_ttl };
+        let configured = [Authenticator { name: "cluster".into(), kind: Kind::Kubernetes(kubernetes) }];
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let authenticators = Authenticators::open(&configured, &clusters, &clock, metrics.clone()).await.unwrap();
+        Self { authenticators, metrics }
+    }
+
+    async fn asks(&self, token: &str) -> Result<Arc<Caller>, AuthnError> {
+        self.authenticators.authenticate(&SecretValue::new(token.to_owned())).await
+    }
+
+    async fn allows(&self, token: &str) {
+        assert_eq!(self.asks(token).await.err(), None);
+    }
+
+    async fn refuses(&self, token: &str, refusal: Refusal) {
+        assert_eq!(self.asks(token).await.err(), Some(AuthnError::Refused(refusal)));
+    }
+
+    /// How many reviews were asked for.
+    fn reviews(&self) -> usize {
+        let text = String::from_utf8(self.metrics.encode().unwrap()).unwrap();
+        let count = text.lines().find_map(|line| line.strip_prefix("claviger_token_review_duration_seconds_count "));
+        count.unwrap().parse().unwrap()
+    }
+}

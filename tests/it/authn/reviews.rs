@@ -1,0 +1,132 @@
+//! What the API server says, how often it is asked, and what happens when it cannot be.
+
+use super::Desk;
+use crate::rig::kube::User;
+use crate::rig::kube::actors::Kube;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use claviger::authn::{AuthnError, Refusal};
+use claviger::cluster::token_review::Review;
+use claviger::cluster::{Cluster, ClusterError, Trouble};
+use claviger::metrics::Metrics;
+use claviger::model::secret::SecretValue;
+use std::sync::Arc;
+use std::time::Duration;
+
+const TTL: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn the_api_server_says_what_we_rely_on() {
+    let kube = Kube::start().await;
+    let pod = kube.pod("ci/build-bot").await;
+    let kubeconfig = kube.plane.kubeconfig(User::Broker);
+    let cluster = Cluster::connect(Some(&kubeconfig), Arc::new(Metrics::new(&[], &[]).unwrap())).await.unwrap();
+    let review = async |token: &str| cluster.token_review(&SecretValue::new(token.to_owned()), "claviger").await;
+
+    let Ok(Review::Authenticated(user)) = review(&pod.token).await else { panic!("not authenticated") };
+    assert_eq!(user.audiences, ["claviger"]);
+    assert_eq!(user.username, "system:serviceaccount:ci:build-bot");
+    assert_eq!(user.extra["authentication.kubernetes.io/pod-name"], [pod.name.as_str()]);
+    assert_eq!(user.extra["authentication.kubernetes.io/pod-uid"], [pod.uid.as_str()]);
+
+    let unbound = kube.unbound_token("ci/build-bot", "claviger").await;
+    let Ok(Review::Authenticated(user)) = review(&unbound).await else { panic!("not authenticated") };
+    assert!(!user.extra.keys().any(|key| key.contains("pod")), "{:?}", user.extra);
+
+    for bad in ["garbage", &pod.token_for("vault").await, &forged(&pod.token)] {
+        assert_eq!(review(bad).await, Ok(Review::NotAuthenticated));
+    }
+}
+
+#[tokio::test]
+async fn garbage_costs_no_call_and_a_forged_token_one_a_second() {
+    let kube = Kube::start().await;
+    let (pod, desk) = (kube.pod("ci/build-bot").await, Desk::open(&kube).await);
+    desk.refuses("garbage", Refusal::Malformed).await;
+    assert_eq!(desk.reviews(), 0);
+    let forged = forged(&pod.token);
+    for _ in 0..10 {
+        desk.refuses(&forged, Refusal::NotAuthenticated).await;
+    }
+    assert_eq!(desk.reviews(), 1);
+    desk.allows(&pod.token).await;
+    assert_eq!(desk.reviews(), 2);
+}
+
+#[tokio::test]
+async fn a_known_token_costs_no_call_until_its_time_is_over() {
+    let kube = Kube::start().await;
+    let pod = kube.pod("ci/build-bot").await;
+    let desk = Desk::of(kube.plane.kubeconfig(User::Broker), TTL).await;
+    for _ in 0..50 {
+        desk.allows(&pod.token).await;
+    }
+    assert_eq!(desk.reviews(), 1);
+
+    pod.is_deleted().await;
+    desk.allows(&pod.token).await;
+    tokio::time::pause();
+    tokio::time::advance(TTL).await;
+    tokio::time::resume();
+    assert!(desk.asks(&pod.token).await.is_err(), "cacheTtl is how long a deleted pod's token works");
+    assert_eq!(desk.reviews(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_at_once_are_one_review() {
+    let kube = Kube::start().await;
+    let (pod, other) = (kube.pod("ci/build-bot").await, kube.pod("ci/build-bot").await);
+    let desk = Arc::new(Desk::of(kube.plane.kubeconfig(User::Broker), TTL).await);
+    let ask = |_| {
+        let (desk, token) = (desk.clone(), pod.token.clone());
+        tokio::spawn(async move { desk.asks(&token).await })
+    };
+    for one in (0..1000).map(ask).collect::<Vec<_>>() {
+        assert_eq!(one.await.unwrap().err(), None);
+    }
+    assert_eq!(desk.reviews(), 1);
+    desk.allows(&other.token).await;
+    assert_eq!(desk.reviews(), 2, "another token is another review");
+}
+
+#[tokio::test]
+async fn an_api_server_that_cannot_be_asked_is_no_verdict() {
+    let kube = Kube::start().await;
+    let (pod, plane) = (kube.pod("ci/build-bot").await, kube.plane);
+    for kubeconfig in [
+        plane.kubeconfig_of_stopped(User::Broker),
+        // Our own credentials are bad, may not review, or may not read pods.
+        plane.kubeconfig(User::Stranger),
+        plane.kubeconfig(User::Nobody),
+        plane.kubeconfig(User::Reviewer),
+    ] {
+        let desk = Desk::of(kubeconfig.clone(), TTL).await;
+        for _ in 0..2 {
+            assert_eq!(desk.asks(&pod.token).await.err(), Some(AuthnError::Unavailable), "{}", kubeconfig.display());
+        }
+        assert_eq!(desk.reviews(), 2, "not knowing is not kept");
+    }
+    Desk::open(&kube).await.allows(&pod.token).await;
+}
+
+#[tokio::test]
+async fn the_check_before_serving_asks_the_api_server() {
+    let kube = Kube::start().await;
+    let plane = kube.plane;
+    assert_eq!(Desk::open(&kube).await.authenticators.check_online().await, Ok(()));
+    for (kubeconfig, trouble) in [
+        (plane.kubeconfig_of_stopped(User::Broker), Trouble::Connection),
+        (plane.kubeconfig(User::Stranger), Trouble::Credentials),
+        (plane.kubeconfig(User::Nobody), Trouble::Credentials),
+    ] {
+        let faults = Desk::of(kubeconfig, TTL).await.authenticators.check_online().await.expect_err("no answer");
+        let detail = ClusterError::Unavailable(trouble).to_string();
+        assert_eq!(faults, [claviger::document::Fault::new("/authenticators/0", detail)]);
+    }
+}
+
+/// The same claims under a signature that the API server did not make.
+fn forged(token: &str) -> String {
+    let (message, _) = token.rsplit_once('.').unwrap();
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode([7; 256]))
+}

@@ -1,0 +1,299 @@
+//! A real control plane: etcd and kube-apiserver, one for the whole test binary. There is no kubelet, so pods stay
+//! Pending and are brought through their lives by [`actors`].
+
+pub mod actors;
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use claviger::model::request_id::RequestId;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// The audience of the API server itself.
+pub const DEFAULT_AUDIENCE: &str = "https://kubernetes.default.svc";
+/// How often a start is tried: a port that was free may be taken before the server listens on it.
+const ATTEMPTS: usize = 3;
+const READY_WITHIN: Duration = Duration::from_mins(1);
+
+/// Who may speak to the API server.
+#[derive(Debug, Clone, Copy)]
+pub enum User {
+    /// May everything; the tests' own hand.
+    Admin,
+    /// What the broker runs as: `system:auth-delegator`, and `get` of pods.
+    Broker,
+    /// `system:auth-delegator` alone.
+    Reviewer,
+    /// May nothing.
+    Nobody,
+    /// Not known to the API server.
+    Stranger,
+}
+
+impl User {
+    const KNOWN: [Self; 4] = [Self::Admin, Self::Broker, Self::Reviewer, Self::Nobody];
+
+    /// The name in RBAC; a ServiceAccount's, as in a cluster.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Broker => "system:serviceaccount:claviger:claviger",
+            Self::Reviewer => "system:serviceaccount:claviger:reviewer",
+            Self::Nobody => "system:serviceaccount:claviger:nobody",
+            Self::Stranger => "stranger",
+        }
+    }
+
+    const fn group(self) -> &'static str {
+        match self {
+            Self::Admin => "system:masters",
+            _ => "system:serviceaccounts",
+        }
+    }
+}
+
+/// The running control plane.
+pub struct ControlPlane {
+    folder: PathBuf,
+    port: u16,
+    /// A user's token is its name and this: others on this machine can reach the port.
+    secret: String,
+    servers: [Server; 2],
+}
+
+/// The one control plane, started by whoever asks first.
+pub fn control_plane() -> &'static ControlPlane {
+    static PLANE: OnceLock<Result<ControlPlane, String>> = OnceLock::new();
+    match PLANE.get_or_init(start) {
+        Ok(plane) => plane,
+        Err(why) => panic!("{why}"),
+    }
+}
+
+impl ControlPlane {
+    /// Writes a kubeconfig for one of the users.
+    pub fn kubeconfig(&self, user: User) -> PathBuf {
+        self.kubeconfig_for_port(user, self.port)
+    }
+
+    /// The same for a port that nobody listens on: the API server, stopped.
+    pub fn kubeconfig_of_stopped(&self, user: User) -> PathBuf {
+        self.kubeconfig_for_port(user, free_ports()[0])
+    }
+
+    fn kubeconfig_for_port(&self, user: User, port: u16) -> PathBuf {
+        // A file each: another test may be reading one.
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let path = self.folder.join(format!("kubeconfig-{}", NUMBER.fetch_add(1, Ordering::SeqCst)));
+        let ca = self.folder.join("certs/apiserver.crt");
+        let text = serde_json::json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "rig",
+            "contexts": [{"name": "rig", "context": {"cluster": "rig", "user": "rig"}}],
+            "clusters": [{"name": "rig", "cluster": {
+                "server": format!("https://127.0.0.1:{port}"), "certificate-authority": ca}}],
+            "users": [{"name": "rig", "user": {"token": token(user, &self.secret)}}],
+        });
+        std::fs::write(&path, text.to_string()).unwrap();
+        path
+    }
+
+    /// A client of the test's own runtime.
+    pub async fn client(&self, user: User) -> kube::Client {
+        client(&self.kubeconfig(user)).await
+    }
+}
+
+async fn client(kubeconfig: &Path) -> kube::Client {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    kube::Client::try_from(config).unwrap()
+}
+
+/// A server and its guardian: a shell that waits for the end of this process, however it ends, kills the server by its
+/// process id and removes the folder. Both are out of our process group, so that Ctrl-C reaches neither before us.
+struct Server {
+    child: Child,
+    _guardian: ChildStdin,
+}
+
+impl Server {
+    fn start(program: &Path, arguments: &[String], folder: &Path) -> Result<Self, String> {
+        let log = File::create(log_of(program, folder)).map_err(|error| error.to_string())?;
+        let child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(|error| error.to_string())?)
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .map_err(|error| format!("{}: {error}", program.display()))?;
+        let mut guardian = Command::new("/bin/sh")
+            .args(["-c", "while read -r _; do :; done; kill -9 \"$1\"; rm -rf \"$2\"", "guardian"])
+            .arg(child.id().to_string())
+            .arg(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .map_err(|error| format!("/bin/sh: {error}"))?;
+        Ok(Self { child, _guardian: guardian.stdin.take().unwrap() })
+    }
+}
+
+fn log_of(program: &Path, folder: &Path) -> PathBuf {
+    folder.join(program.file_name().unwrap()).with_extension("log")
+}
+
+fn start() -> Result<ControlPlane, String> {
+    let (etcd, apiserver) = (binary("etcd")?, binary("kube-apiserver")?);
+    let mut why = String::new();
+    for _ in 0..ATTEMPTS {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?.keep();
+        match start_once(&etcd, &apiserver, &folder) {
+            Ok(plane) => return Ok(plane),
+            Err(error) => {
+                why = format!("the control plane did not start: {error}");
+                for program in [&etcd, &apiserver] {
+                    let log = std::fs::read_to_string(log_of(program, &folder)).unwrap_or_default();
+                    let lines: Vec<&str> = log.lines().collect();
+                    let _ = write!(
+                        why,
+                        "\n--- {}\n{}",
+                        program.display(),
+                        lines[lines.len().saturating_sub(20)..].join("\n")
+                    );
+                }
+            }
+        }
+    }
+    Err(why)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the environment says where the rig is, as the rig's own script has it")]
+fn binary(name: &str) -> Result<PathBuf, String> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let rig = || {
+        variable("CLAVIGER_RIG").or_else(|| {
+            let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
+            Some(cache.join("claviger-rig"))
+        })
+    };
+    let path = variable("KUBEBUILDER_ASSETS").or_else(|| Some(rig()?.join("bin"))).unwrap_or_default().join(name);
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(format!("there is no {}: run rig/install, or set KUBEBUILDER_ASSETS", path.display()))
+    }
+}
+
+fn free_ports() -> [u16; 3] {
+    let listeners = [0; 3].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+fn start_once(etcd: &Path, apiserver: &Path, folder: &Path) -> Result<ControlPlane, String> {
+    let [etcd_port, peer_port, port] = free_ports();
+    let at = |name: &str| folder.join(name).display().to_string();
+    let etcd_url = format!("http://127.0.0.1:{etcd_port}");
+    let key = KeyPair::generate(KeySize::Rsa2048).and_then(|pair| AsDer::<Pkcs8V1Der<'_>>::as_der(&pair));
+    let secret = RequestId::random().to_string();
+    write_files(folder, key.map_err(|error| error.to_string())?.as_ref(), &secret)
+        .map_err(|error| error.to_string())?;
+
+    let etcd = Server::start(
+        etcd,
+        &[
+            format!("--data-dir={}", at("etcd")),
+            format!("--listen-client-urls={etcd_url}"),
+            format!("--advertise-client-urls={etcd_url}"),
+            format!("--listen-peer-urls=http://127.0.0.1:{peer_port}"),
+            "--unsafe-no-fsync".into(),
+        ],
+        folder,
+    )?;
+    let apiserver = Server::start(
+        apiserver,
+        &[
+            format!("--etcd-servers={etcd_url}"),
+            format!("--cert-dir={}", at("certs")),
+            format!("--secure-port={port}"),
+            "--bind-address=127.0.0.1".into(),
+            "--service-cluster-ip-range=10.0.0.0/24".into(),
+            format!("--service-account-key-file={}", at("sa.key")),
+            format!("--service-account-signing-key-file={}", at("sa.key")),
+            format!("--service-account-issuer={DEFAULT_AUDIENCE}"),
+            format!("--api-audiences={DEFAULT_AUDIENCE}"),
+            "--authorization-mode=RBAC".into(),
+            format!("--token-auth-file={}", at("tokens.csv")),
+            "--disable-admission-plugins=ServiceAccount".into(),
+        ],
+        folder,
+    )?;
+    let mut plane = ControlPlane { folder: folder.to_owned(), port, secret, servers: [etcd, apiserver] };
+    // A runtime of its own: the first test's may be current-thread and is blocked in here.
+    std::thread::scope(|scope| {
+        let setup = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(set_up(&mut plane))
+        };
+        scope.spawn(setup).join().map_err(|_| "setting it up panicked".to_owned())
+    })??;
+    Ok(plane)
+}
+
+/// The key that ServiceAccount tokens are signed with, and the users.
+fn write_files(folder: &Path, key: &[u8], secret: &str) -> std::io::Result<()> {
+    let base64 = STANDARD.encode(key);
+    let mut pem = String::from("-----BEGIN PRIVATE KEY-----\n");
+    for line in base64.as_bytes().chunks(64) {
+        pem.push_str(&String::from_utf8_lossy(line));
+        pem.push('\n');
+    }
+    pem.push_str("-----END PRIVATE KEY-----\n");
+    std::fs::write(folder.join("sa.key"), pem)?;
+    let users = User::KNOWN.map(|user| format!("{},{},{user:?},{}\n", token(user, secret), user.name(), user.group()));
+    std::fs::write(folder.join("tokens.csv"), users.concat())
+}
+
+fn token(user: User, secret: &str) -> String {
+    format!("{user:?}-{secret}")
+}
+
+async fn set_up(plane: &mut ControlPlane) -> Result<(), String> {
+    let deadline = Instant::now() + READY_WITHIN;
+    while !is_ready(plane).await {
+        for server in &mut plane.servers {
+            if let Ok(Some(status)) = server.child.try_wait() {
+                return Err(format!("a server ended: {status}"));
+            }
+        }
+        if Instant::now() > deadline {
+            return Err(format!("not ready within {READY_WITHIN:?}"));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    actors::grant(&plane.client(User::Admin).await).await.map_err(|error| error.to_string())
+}
+
+async fn is_ready(plane: &ControlPlane) -> bool {
+    // Written by the API server when it starts.
+    if !plane.folder.join("certs/apiserver.crt").exists() {
+        return false;
+    }
+    let request = http::Request::get("/readyz").body(Vec::new()).unwrap();
+    match tokio::time::timeout(Duration::from_secs(2), plane.client(User::Admin).await.request_text(request)).await {
+        Ok(Ok(text)) => text == "ok",
+        _ => false,
+    }
+}

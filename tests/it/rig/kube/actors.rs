@@ -1,0 +1,186 @@
+//! Typed actors: pods with tokens, and what happens to them.
+
+use super::{ControlPlane, User, control_plane};
+use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The tests' hand in the cluster.
+pub struct Kube {
+    /// The control plane it reaches into.
+    pub plane: &'static ControlPlane,
+    admin: Client,
+}
+
+/// A pod that builds, and the token mounted in it.
+pub struct PodActor {
+    /// Where it runs.
+    pub namespace: String,
+    /// What it runs as.
+    pub service_account: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its token for the broker.
+    pub token: String,
+    admin: Client,
+}
+
+impl Kube {
+    /// Starts the control plane, unless it runs.
+    pub async fn start() -> Self {
+        let plane = control_plane();
+        Self { plane, admin: plane.client(User::Admin).await }
+    }
+
+    /// A pod of `NAMESPACE/SERVICEACCOUNT`, Pending, with a token for the audience `claviger`.
+    pub async fn pod(&self, place: &str) -> PodActor {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("build-{}", NUMBER.fetch_add(1, Ordering::SeqCst));
+        let (namespace, service_account) = self.service_account(place).await;
+        let mut pod = PodActor {
+            namespace,
+            service_account,
+            name,
+            uid: String::new(),
+            token: String::new(),
+            admin: self.admin.clone(),
+        };
+        pod.create().await;
+        pod
+    }
+
+    /// A token of `NAMESPACE/SERVICEACCOUNT` that is bound to no pod.
+    pub async fn unbound_token(&self, place: &str, audience: &str) -> String {
+        let (namespace, service_account) = self.service_account(place).await;
+        mint(&self.admin, &namespace, &service_account, audience, Value::Null).await
+    }
+
+    async fn service_account(&self, place: &str) -> (String, String) {
+        let (namespace, name) = place.split_once('/').unwrap();
+        create(&Api::<Namespace>::all(self.admin.clone()), json!({"metadata": {"name": namespace}})).await.unwrap();
+        create(&self.api::<ServiceAccount>(namespace), json!({"metadata": {"name": name}})).await.unwrap();
+        (namespace.to_owned(), name.to_owned())
+    }
+
+    fn api<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.admin.clone(), namespace)
+    }
+}
+
+impl PodActor {
+    /// Another token of this pod.
+    pub async fn token_for(&self, audience: &str) -> String {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "name": self.name, "uid": self.uid});
+        mint(&self.admin, &self.namespace, &self.service_account, audience, pod).await
+    }
+
+    /// Its containers run or are done: what a kubelet would say.
+    pub async fn enters(&self, phase: &str) {
+        let status = json!({"status": {"phase": phase}});
+        self.pods().patch_status(&self.name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    }
+
+    /// Is asked to go, and hesitates: its `deletionTimestamp` is set.
+    pub async fn is_being_deleted(&self) {
+        let finalizer = json!({"metadata": {"finalizers": ["claviger.dev/hesitates"]}});
+        self.pods().patch(&self.name, &PatchParams::default(), &Patch::Merge(finalizer)).await.unwrap();
+        self.is_deleted_at_once().await;
+        let pod = self.pods().get(&self.name).await.unwrap();
+        assert!(pod.metadata.deletion_timestamp.is_some());
+    }
+
+    /// Is gone.
+    pub async fn is_deleted(&self) {
+        self.is_deleted_at_once().await;
+        assert!(self.pods().get_opt(&self.name).await.unwrap().is_none());
+    }
+
+    /// Is gone, and another pod has its name. The token stays the old one's.
+    pub async fn is_replaced(&mut self) -> PodActor {
+        self.is_deleted().await;
+        let mut other = PodActor {
+            namespace: self.namespace.clone(),
+            service_account: self.service_account.clone(),
+            name: self.name.clone(),
+            uid: String::new(),
+            token: String::new(),
+            admin: self.admin.clone(),
+        };
+        other.create().await;
+        assert_ne!(other.uid, self.uid);
+        other
+    }
+
+    async fn is_deleted_at_once(&self) {
+        self.pods().delete(&self.name, &DeleteParams::default().grace_period(0)).await.unwrap();
+    }
+
+    async fn create(&mut self) {
+        let pod = json!({
+            "metadata": {"name": self.name},
+            "spec": {
+                "serviceAccountName": self.service_account,
+                "containers": [{"name": "build", "image": "scratch"}],
+            },
+        });
+        create(&self.pods(), pod).await.unwrap();
+        self.uid = self.pods().get(&self.name).await.unwrap().metadata.uid.unwrap();
+        self.token = self.token_for("claviger").await;
+    }
+
+    fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.admin.clone(), &self.namespace)
+    }
+}
+
+async fn mint(admin: &Client, namespace: &str, service_account: &str, audience: &str, bound_to: Value) -> String {
+    let spec = json!({"audiences": [audience], "boundObjectRef": bound_to, "expirationSeconds": 600});
+    let request = serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap();
+    let accounts: Api<ServiceAccount> = Api::namespaced(admin.clone(), namespace);
+    let answer = accounts.create_token_request(service_account, &PostParams::default(), &request).await.unwrap();
+    answer.status.unwrap().token.unwrap()
+}
+
+/// The RBAC that the broker needs, and its parts.
+pub async fn grant(admin: &Client) -> Result<(), kube::Error> {
+    let roles: Api<ClusterRole> = Api::all(admin.clone());
+    let get_pods = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]});
+    create(&roles, json!({"metadata": {"name": "claviger"}, "rules": [get_pods]})).await?;
+    bind(admin, "system:auth-delegator", User::Broker).await?;
+    bind(admin, "claviger", User::Broker).await?;
+    bind(admin, "system:auth-delegator", User::Reviewer).await
+}
+
+async fn bind(admin: &Client, role: &str, user: User) -> Result<(), kube::Error> {
+    let bindings: Api<ClusterRoleBinding> = Api::all(admin.clone());
+    let binding = json!({
+        "metadata": {"name": format!("{user:?}-{}", role.replace(':', "-")).to_lowercase()},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user.name()}],
+    });
+    create(&bindings, binding).await
+}
+
+/// Creates an object, unless it is there.
+async fn create<K>(api: &Api<K>, object: Value) -> Result<(), kube::Error>
+where
+    K: Clone + Debug + DeserializeOwned + Serialize,
+{
+    let object = serde_json::from_value(object).unwrap();
+    match api.create(&PostParams::default(), &object).await {
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(()),
+        other => other.map(|_| ()),
+    }
+}
