@@ -50,7 +50,27 @@ impl Fault {
 /// # Errors
 /// When the text is not one well-formed document.
 pub fn parse(text: &str) -> Result<Value, Fault> {
-    serde_saphyr::from_str::<Value>(text).map_err(|error| Fault::new("", format!("not well-formed: {error}")))
+    serde_saphyr::from_str::<Value>(text).map_err(|error| Fault::new("", ill_formed(&error)))
+}
+
+/// The parser's own message shows the lines around the fault, which may hold a secret: only its place and its kind
+/// are kept. What the scanner says of the syntax quotes no more than one character.
+fn ill_formed(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error;
+    let kind = match error.without_snippet() {
+        Error::DuplicateMappingKey { .. } => "a key stands there twice",
+        Error::MultipleDocuments { .. } => "there is more than one document",
+        Error::UnknownAnchor { .. } => "an alias has no anchor",
+        Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. } | Error::AliasExpansionLimitExceeded { .. } => {
+            "it is too large or too deep"
+        }
+        Error::ExternalMessage { msg, .. } => msg,
+        _ => "a value cannot be read",
+    };
+    match error.location() {
+        Some(place) => format!("not well-formed at line {}, column {}: {kind}", place.line(), place.column()),
+        None => format!("not well-formed: {kind}"),
+    }
 }
 
 /// Decodes a tree and collects every unknown key and every value of the wrong type.
@@ -59,30 +79,42 @@ pub fn parse(text: &str) -> Result<Value, Fault> {
 /// All faults, in the order of their places. `T` should have no required fields: what is missing is for the
 /// check that comes after, which can say it together with everything else.
 pub fn decode<T: DeserializeOwned>(mut tree: Value) -> Result<T, Vec<Fault>> {
+    match prune::<T>(&mut tree) {
+        (Some(decoded), faults) if faults.is_empty() => Ok(decoded),
+        (_, faults) => Err(faults),
+    }
+}
+
+/// Takes every key and every value that `T` does not take out of the tree, and decodes what is left, so that it can
+/// be checked too before everything is told at once. In a list, null is left in the place of what was taken.
+pub fn prune<T: DeserializeOwned>(tree: &mut Value) -> (Option<T>, Vec<Fault>) {
     let mut faults = Vec::new();
     loop {
-        let error = match serde_path_to_error::deserialize::<_, T>(&tree) {
-            Ok(decoded) if faults.is_empty() => return Ok(decoded),
-            Ok(_) => break,
+        let error = match serde_path_to_error::deserialize::<_, T>(&*tree) {
+            Ok(decoded) => return (Some(decoded), faults),
             Err(error) => error,
         };
         let pointer = pointer_of(error.path().iter());
-        let removed = remove(&mut tree, &pointer);
+        let removed = remove(tree, &pointer);
         faults.push(Fault::new(pointer, sentence(error.inner())));
         if !removed || faults.len() >= MAX_FAULTS {
-            break;
+            return (None, faults);
         }
     }
-    Err(faults)
 }
 
-/// Serde quotes offending values (`invalid type: string "hunter2", expected ...`); only what was expected is kept.
+/// Serde quotes offending values (`invalid type: string "hunter2", expected ...`); only what was expected is kept,
+/// which is the last thing it says, whatever the value said before it.
 fn sentence(error: &serde_json::Error) -> String {
     let text = error.to_string();
     if text.starts_with("unknown field") {
         return "unknown key".into();
     }
-    match text.split_once("expected ") {
+    match text.rsplit_once("expected ") {
+        Some((_, "u8" | "u16" | "u32" | "u64" | "usize")) => "must be a whole number, and not a huge one".into(),
+        Some((_, "a boolean")) => "must be true or false".into(),
+        Some((_, "a sequence")) => "must be a list".into(),
+        Some((_, expected)) if expected.starts_with("struct ") => "must be a map".into(),
         Some((_, expected)) => format!("must be {expected}"),
         None => text,
     }
@@ -158,6 +190,28 @@ mod tests {
         assert_eq!(outer.name.as_deref(), Some("a"));
         assert_eq!(outer.list[0].as_ref().and_then(|inner| inner.count), Some(1));
         assert!(outer.inner.is_none());
+    }
+
+    #[test]
+    fn a_value_that_talks_like_serde_is_not_repeated() {
+        let tree = parse(r#"{name: [], inner: {count: ", expected hunter2"}}"#).expect("well-formed");
+        let faults = decode::<Outer>(tree).expect_err("full of faults");
+        assert!(!format!("{faults:?}").contains("hunter2"), "{faults:?}");
+    }
+
+    #[test]
+    fn what_is_not_well_formed_is_told_with_its_place_and_without_its_text() {
+        for (text, detail) in [
+            ("a: hunter2\na: hunter2", "not well-formed at line 2, column 1: a key stands there twice"),
+            ("a: [hunter2", "not well-formed at line 1, column 4: unclosed bracket '['"),
+            ("a: *hunter2", "not well-formed at line 1, column 4: an alias has no anchor"),
+            ("a: !!int hunter2", "not well-formed at line 1, column 10: a value cannot be read"),
+            ("a: 1\n--- hunter2", "not well-formed at line 2, column 5: there is more than one document"),
+        ] {
+            assert_eq!(parse(text), Err(Fault::new("", detail)), "{text:?}");
+        }
+        let deep = parse(&"[".repeat(1_000)).expect_err("deep");
+        assert!(deep.detail.len() < 100, "{deep:?}");
     }
 
     #[test]
