@@ -1,5 +1,8 @@
 //! `authenticators`: who vouches for callers.
 
+use super::address;
+use super::check::{Check, MINUTE, NOTHING};
+use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,4 +70,139 @@ pub enum Algorithm {
     Es384,
     /// Ed25519.
     EdDsa,
+}
+
+impl Algorithm {
+    /// Every algorithm there is.
+    pub const ALL: [Self; 9] = [
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+        Self::EdDsa,
+    ];
+
+    /// Its name in RFC 7518 and RFC 8037, as tokens and the configuration write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RawAuthenticator {
+    pub(super) name: Option<String>,
+    kubernetes: Option<RawKubernetes>,
+    pub(super) oidc: Option<RawOidc>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct RawKubernetes {
+    audience: Option<String>,
+    kubeconfig: Option<String>,
+    cache_ttl: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RawOidc {
+    issuer: Option<String>,
+    audience: Option<String>,
+    jwks_file: Option<String>,
+    algorithms: Option<Vec<Option<String>>>,
+}
+
+/// Checks the whole list.
+pub(super) fn check(raw: Vec<Option<RawAuthenticator>>, check: &mut Check) -> Vec<Authenticator> {
+    if raw.is_empty() {
+        check.fault("/authenticators", "must have at least one entry: nobody could be known");
+    }
+    let mut names = Vec::new();
+    let mut checked = Vec::new();
+    for (index, raw) in raw.into_iter().enumerate() {
+        let at = format!("/authenticators/{index}");
+        let Some(raw) = check.required(&at, raw) else { continue };
+        let name = check.name(&format!("{at}/name"), raw.name, &names);
+        names.extend(name.clone());
+        let kind = match (raw.kubernetes, raw.oidc) {
+            (Some(kubernetes), None) => kubernetes.check(&format!("{at}/kubernetes"), check).map(Kind::Kubernetes),
+            (None, Some(oidc)) => oidc.check(&format!("{at}/oidc"), check).map(Kind::Oidc),
+            _ => {
+                check.fault(&at, "must have exactly one of kubernetes, oidc");
+                None
+            }
+        };
+        checked.extend(name.zip(kind).map(|(name, kind)| Authenticator { name, kind }));
+    }
+    checked
+}
+
+impl RawKubernetes {
+    fn check(self, at: &str, check: &mut Check) -> Option<Kubernetes> {
+        let audience = check.text(&format!("{at}/audience"), self.audience);
+        let kubeconfig = check.file_if_set(&format!("{at}/kubeconfig"), self.kubeconfig);
+        let cache_ttl = check.duration(&format!("{at}/cacheTtl"), self.cache_ttl, NOTHING..=MINUTE * 5);
+        Some(Kubernetes { audience: audience?, kubeconfig, cache_ttl: cache_ttl? })
+    }
+}
+
+impl RawOidc {
+    fn check(self, at: &str, check: &mut Check) -> Option<Oidc> {
+        let issuer_at = format!("{at}/issuer");
+        // The issuer is compared with `iss` byte by byte, so a slash at its end stays.
+        let issuer =
+            check.required(&issuer_at, self.issuer).and_then(|issuer| check.noted(&issuer_at, address::check(issuer)));
+        let audience = check.text(&format!("{at}/audience"), self.audience);
+        let jwks_file_at = format!("{at}/jwksFile");
+        let jwks_file = if self.jwks_file.is_some() {
+            check.file(&jwks_file_at, self.jwks_file)
+        } else {
+            check.fault(jwks_file_at, "must be set: discovery is not supported by this version");
+            None
+        };
+        let algorithms = algorithms(&format!("{at}/algorithms"), self.algorithms.unwrap_or_default(), check);
+        Some(Oidc { issuer: issuer?, audience: audience?, jwks_file: jwks_file?, algorithms })
+    }
+}
+
+fn algorithms(at: &str, raw: Vec<Option<String>>, check: &mut Check) -> Vec<Algorithm> {
+    if raw.is_empty() {
+        check.fault(at, "must have at least one entry");
+    }
+    let mut checked = Vec::new();
+    for (index, name) in raw.into_iter().enumerate() {
+        let at = format!("{at}/{index}");
+        let Some(name) = check.required(&at, name) else { continue };
+        checked.extend(check.noted(&at, algorithm(&name)));
+    }
+    checked
+}
+
+fn algorithm(name: &str) -> Result<Algorithm, &'static str> {
+    if name.eq_ignore_ascii_case("none") {
+        return Err("would take tokens that nobody has signed");
+    }
+    if ["HS256", "HS384", "HS512"].iter().any(|symmetric| name.eq_ignore_ascii_case(symmetric)) {
+        return Err("is symmetric: whoever can check a token could make one");
+    }
+    Algorithm::ALL
+        .into_iter()
+        .find(|algorithm| algorithm.as_str() == name)
+        .ok_or("must be one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA")
 }

@@ -1,5 +1,7 @@
 //! `database`: where audit events rest.
 
+use super::check::Check;
+use serde::Deserialize;
 use std::path::PathBuf;
 
 /// The checked section.
@@ -18,4 +20,47 @@ pub enum Url {
     SqliteMemory,
     /// `sqlite:///path`.
     SqliteFile(PathBuf),
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RawDatabase {
+    url: Option<String>,
+    key_file: Option<String>,
+}
+
+impl RawDatabase {
+    pub(super) fn check(self, check: &mut Check) -> Option<Database> {
+        let url = url(check, self.url);
+        let key_file = check.file_if_set("/database/keyFile", self.key_file);
+        Some(Database { url: url?, key_file })
+    }
+}
+
+fn url(check: &mut Check, value: Option<String>) -> Option<Url> {
+    const AT: &str = "/database/url";
+    let url = check.text(AT, value)?;
+    if url == "sqlite::memory:" {
+        return Some(Url::SqliteMemory);
+    }
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        check.fault(AT, "PostgreSQL is not supported by this version");
+        return None;
+    }
+    let Some(path) = url.strip_prefix("sqlite://").filter(|path| !path.is_empty()) else {
+        check.fault(AT, "must be sqlite::memory:, sqlite:///absolute/path or sqlite://relative/path");
+        return None;
+    };
+    // SQLite's own URLs decode percent signs and have options; ours are the path, byte by byte.
+    if path.contains(['?', '#', '%']) {
+        check.fault(AT, "must be a path without ?, # and %");
+        return None;
+    }
+    let path = check.path(AT, Some(path.to_owned()))?;
+    // The file is made at start, its folder is not.
+    if path.is_dir() || !path.parent().is_some_and(|folder| folder.as_os_str().is_empty() || folder.is_dir()) {
+        check.fault(AT, "must be a file in a directory that is there");
+        return None;
+    }
+    Some(Url::SqliteFile(path))
 }

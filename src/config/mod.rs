@@ -7,12 +7,22 @@ pub mod administrators;
 pub mod audit;
 pub mod authenticators;
 pub mod database;
+pub mod key_file;
 pub mod limits;
 pub mod policies;
 pub mod server;
 pub mod stores;
 pub mod telemetry;
 pub mod tickets;
+
+mod address;
+mod check;
+mod defaults;
+mod environment;
+mod load;
+
+pub use defaults::DEFAULT_YAML;
+pub use load::{MAX_BYTES, from_text, load};
 
 /// The whole checked configuration.
 #[derive(Debug, Clone)]
@@ -38,3 +48,6 @@ pub struct Config {
     /// Logs and traces.
     pub telemetry: telemetry::Telemetry,
 }
+
+#[cfg(test)]
+mod tests;

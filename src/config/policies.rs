@@ -1,5 +1,7 @@
 //! `policies`: where policies come from and what none may leave.
 
+use super::check::Check;
+use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,4 +21,65 @@ pub struct CeilingEntry {
     pub store: Arc<str>,
     /// Leading segments of the paths allowed there, without slashes at either end; empty allows the whole store.
     pub path_prefix: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RawPolicies {
+    directory: Option<String>,
+    ceiling: Option<Vec<Option<RawCeilingEntry>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct RawCeilingEntry {
+    store: Option<String>,
+    path_prefix: Option<String>,
+}
+
+impl RawPolicies {
+    /// `stores` are the names of the stores, good or not.
+    pub(super) fn check(self, stores: &[String], check: &mut Check) -> Policies {
+        let directory = check.directory_if_set("/policies/directory", self.directory);
+        let mut ceiling = Vec::new();
+        for (index, raw) in self.ceiling.into_iter().flatten().enumerate() {
+            let at = format!("/policies/ceiling/{index}");
+            ceiling.extend(check.required(&at, raw).and_then(|raw| raw.check(&at, stores, check)));
+        }
+        Policies { directory, ceiling }
+    }
+}
+
+impl RawCeilingEntry {
+    fn check(self, at: &str, stores: &[String], check: &mut Check) -> Option<CeilingEntry> {
+        let store_at = format!("{at}/store");
+        let store = check.required(&store_at, self.store);
+        if store.as_ref().is_some_and(|name| !stores.contains(name)) {
+            check.fault(store_at, "must be the name of a store");
+        }
+        let path_prefix_at = format!("{at}/pathPrefix");
+        // The whole store is written as "" and never implied.
+        let path_prefix = check
+            .required(&path_prefix_at, self.path_prefix)
+            .and_then(|prefix| check.noted(&path_prefix_at, path_prefix(prefix)));
+        Some(CeilingEntry { store: store?.into(), path_prefix: path_prefix? })
+    }
+}
+
+fn path_prefix(prefix: String) -> Result<String, &'static str> {
+    if prefix.is_empty() {
+        return Ok(prefix);
+    }
+    for (index, segment) in prefix.split('/').enumerate() {
+        if matches!(segment, "" | "." | "..") {
+            return Err("no segment may be empty, . or .., and there is no slash at either end");
+        }
+        if !segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'=' | b'-')) {
+            return Err("a segment has only letters, digits, and . _ ~ = -");
+        }
+        if index == 0 && matches!(segment, "sys" | "auth" | "identity" | "cubbyhole") {
+            return Err("must not begin with sys, auth, identity or cubbyhole: no policy may reach them");
+        }
+    }
+    Ok(prefix)
 }

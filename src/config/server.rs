@@ -1,6 +1,9 @@
 //! `server`: where we listen and how we are reached.
 
+use super::address;
+use super::check::Check;
 use ipnet::IpNet;
+use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -27,4 +30,86 @@ pub struct Tls {
     pub cert_file: PathBuf,
     /// The key.
     pub key_file: PathBuf,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RawServer {
+    listen: Option<String>,
+    ops_listen: Option<String>,
+    public_url: Option<String>,
+    tls: Option<RawTls>,
+    trusted_proxies: Option<Vec<Option<String>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct RawTls {
+    cert_file: Option<String>,
+    key_file: Option<String>,
+}
+
+impl RawServer {
+    pub(super) fn check(self, check: &mut Check) -> Option<Server> {
+        let tls = self.tls.unwrap_or_default();
+        let wants_tls = tls.cert_file.is_some() || tls.key_file.is_some();
+        let tls = if wants_tls { tls.check(check) } else { None };
+        let default_listen = if wants_tls { "0.0.0.0:8443" } else { "0.0.0.0:8080" };
+        let listen =
+            socket_address(check, "/server/listen", Some(self.listen.unwrap_or_else(|| default_listen.into())));
+        let ops_listen = socket_address(check, "/server/opsListen", self.ops_listen);
+        if let (Some(listen), Some(ops_listen)) = (listen, ops_listen)
+            && collide(listen, ops_listen)
+        {
+            check.fault("/server/opsListen", "must differ from server.listen");
+        }
+        if self.public_url.is_none() && listen.is_some_and(is_wildcard) {
+            check.fault("/server/publicUrl", "must be set where server.listen is a wildcard");
+        }
+        let public_url = self.public_url.and_then(|url| check.noted("/server/publicUrl", address::check_base(url)));
+        let trusted_proxies = self
+            .trusted_proxies
+            .into_iter()
+            .flatten()
+            .enumerate()
+            .filter_map(|(index, cidr)| network(check, &format!("/server/trustedProxies/{index}"), cidr))
+            .collect();
+        Some(Server { listen: listen?, ops_listen: ops_listen?, public_url, tls, trusted_proxies })
+    }
+}
+
+impl RawTls {
+    fn check(self, check: &mut Check) -> Option<Tls> {
+        const CERT_FILE: &str = "/server/tls/certFile";
+        const KEY_FILE: &str = "/server/tls/keyFile";
+        let both = self.cert_file.is_some() && self.key_file.is_some();
+        if !both {
+            let missing = if self.cert_file.is_none() { CERT_FILE } else { KEY_FILE };
+            check.fault(missing, "must be set too: TLS needs a certificate and its key");
+        }
+        let cert_file = check.file_if_set(CERT_FILE, self.cert_file);
+        let key_file = check.file_if_set(KEY_FILE, self.key_file);
+        Some(Tls { cert_file: cert_file?, key_file: key_file? })
+    }
+}
+
+fn socket_address(check: &mut Check, at: &str, value: Option<String>) -> Option<SocketAddr> {
+    let text = check.required(at, value)?;
+    check.noted(at, text.parse().map_err(|_| "must be an address and a port, such as 0.0.0.0:8443 or [::]:8443"))
+}
+
+fn network(check: &mut Check, at: &str, value: Option<String>) -> Option<IpNet> {
+    let text = check.required(at, value)?;
+    let network: IpNet = check.noted(at, text.parse().map_err(|_| "must be a CIDR such as 10.0.0.0/8"))?;
+    Some(network.trunc())
+}
+
+fn is_wildcard(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_unspecified()
+}
+
+/// Whether the second of two listeners would find its port taken. Port 0 is a free port, another one each time.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_ip = a.ip().to_canonical() == b.ip().to_canonical();
+    a.port() == b.port() && a.port() != 0 && (same_ip || is_wildcard(a) || is_wildcard(b))
 }

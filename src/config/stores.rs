@@ -1,5 +1,8 @@
 //! `stores`: where secrets are read.
 
+use super::address;
+use super::check::{Check, DAY, HOUR, MILLISECOND, MINUTE, NOTHING};
+use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,4 +78,157 @@ pub struct Cache {
     pub serve_stale_for: Duration,
     /// The most entries kept.
     pub max_entries: u64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RawStore {
+    pub(super) name: Option<String>,
+    vault: Option<RawVault>,
+    file: Option<RawFile>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct RawVault {
+    address: Option<String>,
+    namespace: Option<String>,
+    ca_file: Option<String>,
+    auth: Option<RawAuth>,
+    timeout: Option<String>,
+    cache: Option<RawCache>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct RawAuth {
+    kubernetes: Option<RawKubernetesAuth>,
+    app_role: Option<RawAppRole>,
+    token_file: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct RawKubernetesAuth {
+    mount: Option<String>,
+    role: Option<String>,
+    token_file: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct RawAppRole {
+    mount: Option<String>,
+    role_id: Option<String>,
+    secret_id_file: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct RawCache {
+    ttl: Option<String>,
+    negative_ttl: Option<String>,
+    serve_stale_for: Option<String>,
+    max_entries: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct RawFile {
+    path: Option<String>,
+}
+
+/// Checks the whole list.
+pub(super) fn check(raw: Vec<Option<RawStore>>, check: &mut Check) -> Vec<Store> {
+    if raw.is_empty() {
+        check.fault("/stores", "must have at least one entry: there would be no secrets");
+    }
+    let mut names = Vec::new();
+    let mut checked = Vec::new();
+    for (index, raw) in raw.into_iter().enumerate() {
+        let at = format!("/stores/{index}");
+        let Some(raw) = check.required(&at, raw) else { continue };
+        let name = check.name(&format!("{at}/name"), raw.name, &names);
+        names.extend(name.clone());
+        let kind = match (raw.vault, raw.file) {
+            (Some(vault), None) => vault.check(&format!("{at}/vault"), check).map(Kind::Vault),
+            (None, Some(file)) => check.file(&format!("{at}/file/path"), file.path).map(Kind::File),
+            _ => {
+                check.fault(&at, "must have exactly one of vault, file");
+                None
+            }
+        };
+        checked.extend(name.zip(kind).map(|(name, kind)| Store { name, kind }));
+    }
+    checked
+}
+
+impl RawVault {
+    fn check(self, at: &str, check: &mut Check) -> Option<Vault> {
+        let address_at = format!("{at}/address");
+        let address = check
+            .required(&address_at, self.address)
+            .and_then(|address| check.noted(&address_at, address::check_server(address)));
+        let namespace = self.namespace.and_then(|namespace| mount(&format!("{at}/namespace"), Some(namespace), check));
+        let ca_file = check.file_if_set(&format!("{at}/caFile"), self.ca_file);
+        let auth = self.auth.unwrap_or_default().check(&format!("{at}/auth"), check);
+        let timeout = check.duration(&format!("{at}/timeout"), self.timeout, MILLISECOND..=MINUTE);
+        let cache = self.cache.unwrap_or_default().check(&format!("{at}/cache"), check);
+        Some(Vault { address: address?, namespace, ca_file, auth: auth?, timeout: timeout?, cache: cache? })
+    }
+}
+
+impl RawAuth {
+    fn check(self, at: &str, check: &mut Check) -> Option<VaultAuth> {
+        match (self.kubernetes, self.app_role, self.token_file) {
+            (Some(raw), None, None) => {
+                let at = format!("{at}/kubernetes");
+                let mount = mount(&format!("{at}/mount"), raw.mount, check);
+                let role = check.text(&format!("{at}/role"), raw.role);
+                let token_file = check.file(&format!("{at}/tokenFile"), raw.token_file);
+                Some(VaultAuth::Kubernetes { mount: mount?, role: role?, token_file: token_file? })
+            }
+            (None, Some(raw), None) => {
+                let at = format!("{at}/appRole");
+                let mount = mount(&format!("{at}/mount"), raw.mount, check);
+                let role_id = check.text(&format!("{at}/roleId"), raw.role_id);
+                let secret_id_file = check.file(&format!("{at}/secretIdFile"), raw.secret_id_file);
+                Some(VaultAuth::AppRole { mount: mount?, role_id: role_id?, secret_id_file: secret_id_file? })
+            }
+            (None, None, Some(path)) => check.file(&format!("{at}/tokenFile"), Some(path)).map(VaultAuth::TokenFile),
+            _ => {
+                check.fault(at, "must have exactly one of kubernetes, appRole, tokenFile");
+                None
+            }
+        }
+    }
+}
+
+impl RawCache {
+    fn check(self, at: &str, check: &mut Check) -> Option<Cache> {
+        let ttl = check.duration(&format!("{at}/ttl"), self.ttl, NOTHING..=DAY);
+        let negative_ttl = check.duration(&format!("{at}/negativeTtl"), self.negative_ttl, NOTHING..=HOUR);
+        let serve_stale_for = check.duration(&format!("{at}/serveStaleFor"), self.serve_stale_for, NOTHING..=DAY * 7);
+        let max_entries = check.number(&format!("{at}/maxEntries"), self.max_entries, 1..=10_000_000);
+        Some(Cache {
+            ttl: ttl?,
+            negative_ttl: negative_ttl?,
+            serve_stale_for: serve_stale_for?,
+            max_entries: max_entries?,
+        })
+    }
+}
+
+/// An auth mount or a namespace: it becomes part of a request's path or of a header.
+fn mount(at: &str, value: Option<String>, check: &mut Check) -> Option<String> {
+    let text = check.text(at, value)?;
+    let good = |segment: &str| {
+        !matches!(segment, "" | "." | "..")
+            && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+    };
+    if !text.split('/').all(good) {
+        check.fault(at, "must be segments of letters, digits and . _ - with no slash at either end");
+        return None;
+    }
+    Some(text)
 }

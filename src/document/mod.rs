@@ -3,9 +3,12 @@
 //! Serde stops at the first fault. Whoever writes a policy or a configuration wants them all at once, so a
 //! value that does not fit is noted, taken out of the tree, and the rest is decoded again.
 
+mod strict;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
+use strict::Strict;
 
 /// A document with more faults than this is told the first ones only.
 const MAX_FAULTS: usize = 100;
@@ -90,7 +93,7 @@ pub fn decode<T: DeserializeOwned>(mut tree: Value) -> Result<T, Vec<Fault>> {
 pub fn prune<T: DeserializeOwned>(tree: &mut Value) -> (Option<T>, Vec<Fault>) {
     let mut faults = Vec::new();
     loop {
-        let error = match serde_path_to_error::deserialize::<_, T>(&*tree) {
+        let error = match serde_path_to_error::deserialize::<_, T>(Strict(tree)) {
             Ok(decoded) => return (Some(decoded), faults),
             Err(error) => error,
         };
@@ -124,8 +127,8 @@ fn pointer_of<'a>(segments: impl Iterator<Item = &'a Segment>) -> String {
     let mut pointer = String::new();
     for segment in segments {
         match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-            Segment::Map { key } => pointer.push_str(&format!("/{}", escape(key))),
+            Segment::Seq { index } => pointer.extend(["/", &index.to_string()]),
+            Segment::Map { key } => pointer.extend(["/", &escape(key)]),
             Segment::Enum { .. } | Segment::Unknown => {}
         }
     }
@@ -190,6 +193,14 @@ mod tests {
         assert_eq!(outer.name.as_deref(), Some("a"));
         assert_eq!(outer.list[0].as_ref().and_then(|inner| inner.count), Some(1));
         assert!(outer.inner.is_none());
+    }
+
+    #[test]
+    fn a_list_is_no_struct_and_null_is_nothing() {
+        let tree = parse("{name: null, inner: [1], list: [[1], null]}").expect("well-formed");
+        let faults = decode::<Outer>(tree).expect_err("two lists");
+        assert_eq!(faults, [Fault::new("/inner", "must be a map"), Fault::new("/list/0", "must be a map")]);
+        assert_eq!(decode::<Outer>(parse("[a]").expect("well-formed")).expect_err("a list").len(), 1);
     }
 
     #[test]

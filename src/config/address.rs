@@ -1,0 +1,103 @@
+//! Addresses of servers: `http://` or `https://`, a host, perhaps a port, perhaps a path, and nothing else.
+
+use http::Uri;
+
+/// Checks an address and gives it back as it was written.
+///
+/// # Errors
+/// A sentence that does not repeat the address: there may be a password in it.
+pub(super) fn check(text: String) -> Result<String, &'static str> {
+    const SHAPE: &str = "must be an address such as https://host:port";
+    if !text.starts_with("https://") && !text.starts_with("http://") {
+        return Err("must begin with https:// or http://");
+    }
+    if text.contains(['?', '#']) {
+        return Err("must have no query and no fragment");
+    }
+    if text.contains('@') {
+        return Err("must have no user and no password");
+    }
+    let uri: Uri = text.parse().map_err(|_| SHAPE)?;
+    let authority = uri.authority().ok_or(SHAPE)?;
+    let host = authority.host();
+    // What is behind the host is a colon and a number, or nothing.
+    let port = authority.as_str().strip_prefix(host).ok_or(SHAPE)?;
+    let port_is_good = match port.strip_prefix(':') {
+        Some(digits) => !digits.starts_with('+') && digits.parse::<u16>().is_ok_and(|port| port > 0),
+        None => port.is_empty(),
+    };
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host_is_good = match literal {
+        Some(literal) => literal.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')),
+    };
+    if port_is_good && host_is_good { Ok(text) } else { Err(SHAPE) }
+}
+
+/// Checks an address to which paths will be appended: it loses the slashes at its end.
+pub(super) fn check_base(text: String) -> Result<String, &'static str> {
+    check(text).map(|text| text.trim_end_matches('/').to_owned())
+}
+
+/// Checks an address that is a server and no path on it.
+pub(super) fn check_server(text: String) -> Result<String, &'static str> {
+    let text = check_base(text)?;
+    let has_path = text.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
+    if has_path { Err("must have no path") } else { Ok(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_servers_with_and_without_port_and_path() {
+        for text in [
+            "https://claviger.claviger.svc:8443",
+            "http://127.0.0.1:8080",
+            "https://[::1]:8443",
+            "https://host",
+            "https://host/some/path",
+            "http://localhost:65535",
+        ] {
+            assert_eq!(check(text.into()).as_deref(), Ok(text));
+        }
+        assert_eq!(check("https://host/".into()).as_deref(), Ok("https://host/"));
+        assert_eq!(check_base("https://host/a//".into()).as_deref(), Ok("https://host/a"));
+        assert_eq!(check_server("https://host:1/".into()).as_deref(), Ok("https://host:1"));
+    }
+
+    #[test]
+    fn refuses_everything_else_without_repeating_it() {
+        for text in [
+            "",
+            "host:8443",
+            "ftp://host",
+            "HTTPS://host",
+            "https:/host",
+            "https://",
+            "https:///path",
+            "https://:8443",
+            "https://user@host",
+            "https://user:hunter2@host",
+            "https://host?token=hunter2",
+            "https://host#hunter2",
+            "https://host:0",
+            "https://host:65536",
+            "https://host:",
+            "https://host:+1",
+            "https://host:80:80",
+            "https://[::1",
+            "https://[hunter2]",
+            "https://ho st",
+            "https://host\n",
+            "https://host\\x",
+            "https://h%41st",
+            " https://host",
+        ] {
+            let refused = check(text.into()).expect_err(text);
+            assert!(!refused.contains("hunter2"));
+        }
+        assert_eq!(check_server("https://host/v1".into()), Err("must have no path"));
+    }
+}

@@ -1,0 +1,148 @@
+//! From a file and the environment to a checked configuration, or to everything that is wrong with it.
+
+use super::Config;
+use super::administrators::RawAdministrators;
+use super::audit::RawAudit;
+use super::authenticators::{self, RawAuthenticator};
+use super::check::Check;
+use super::database::RawDatabase;
+use super::defaults::Defaults;
+use super::environment::{self, Override};
+use super::limits::RawLimits;
+use super::policies::RawPolicies;
+use super::server::RawServer;
+use super::stores::{self, RawStore};
+use super::telemetry::RawTelemetry;
+use super::tickets::RawTickets;
+use crate::document::{self, Fault};
+use serde::Deserialize;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+/// The largest configuration that is read.
+pub const MAX_BYTES: usize = 1024 * 1024;
+
+/// The whole file as people write it.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct ConfigFile {
+    server: Option<RawServer>,
+    authenticators: Option<Vec<Option<RawAuthenticator>>>,
+    administrators: Option<RawAdministrators>,
+    stores: Option<Vec<Option<RawStore>>>,
+    database: Option<RawDatabase>,
+    policies: Option<RawPolicies>,
+    tickets: Option<RawTickets>,
+    limits: Option<RawLimits>,
+    audit: Option<RawAudit>,
+    telemetry: Option<RawTelemetry>,
+}
+
+/// Reads a configuration file, with the process's environment over it. Relative paths begin at the file's folder.
+///
+/// # Errors
+/// Everything that is wrong, by place.
+pub fn load(file: &Path) -> Result<Config, Vec<Fault>> {
+    let cannot = |reason: &str| vec![Fault::new("", format!("the configuration file {} {reason}", file.display()))];
+    let mut bytes = Vec::new();
+    let limit = MAX_BYTES as u64 + 1;
+    let opened = File::open(file).map_err(|_| cannot("cannot be opened"))?;
+    opened.take(limit).read_to_end(&mut bytes).map_err(|_| cannot("cannot be read"))?;
+    let text = String::from_utf8(bytes).map_err(|_| cannot("is not UTF-8"))?;
+    let whole = std::path::absolute(file).map_err(|_| cannot("has no folder"))?;
+    let folder = whole.parent().unwrap_or(Path::new("/"));
+    build(&text, environment::of_process()?.into_iter(), folder)
+}
+
+/// Reads a configuration from a text, with these variables over it. It touches nothing but the files that the text
+/// names, to see that they are there. Relative paths begin at the working directory.
+///
+/// # Errors
+/// Everything that is wrong, by place.
+pub fn from_text(yaml: &str, environment: impl Iterator<Item = (String, String)>) -> Result<Config, Vec<Fault>> {
+    build(yaml, environment, Path::new(""))
+}
+
+fn build(yaml: &str, environment: impl Iterator<Item = (String, String)>, folder: &Path) -> Result<Config, Vec<Fault>> {
+    if yaml.len() > MAX_BYTES {
+        return Err(vec![Fault::new("", "the configuration has more than 1 MiB")]);
+    }
+    let mut document = document::parse(yaml).map_err(|fault| vec![fault])?;
+    let defaults = Defaults::read().map_err(|fault| vec![fault])?;
+    if !document.is_object() && !document.is_null() {
+        return Err(vec![Fault::new("", "must be a map")]);
+    }
+    let (overrides, mut faults) = environment::overrides(&defaults.sections, environment);
+    for one in &overrides {
+        one.write_into(&mut document);
+    }
+    // What does not even decode is taken out, so that the rest can be checked and everything told at once.
+    if document.is_object() {
+        faults.extend(document::prune::<ConfigFile>(&mut document).1);
+    }
+    let file: ConfigFile = document::decode(defaults.under(document))?;
+    let mut check = Check::new(folder);
+    let config = file.check(&mut check);
+    let consequence = |fault: &Fault| faults.iter().any(|cause| follows(fault, cause));
+    let (_, own): (Vec<Fault>, Vec<Fault>) = check.into_faults().into_iter().partition(consequence);
+    faults.extend(own);
+    match config {
+        Some(config) if faults.is_empty() => Ok(config),
+        _ => Err(told(faults, &overrides)),
+    }
+}
+
+impl ConfigFile {
+    fn check(self, check: &mut Check) -> Option<Config> {
+        let authenticators = self.authenticators.unwrap_or_default();
+        let stores = self.stores.unwrap_or_default();
+        let oidc = authenticators.iter().flatten().filter(|raw| raw.oidc.is_some());
+        let issuers: Vec<String> = oidc.filter_map(|raw| raw.name.clone()).collect();
+        let store_names: Vec<String> = stores.iter().flatten().filter_map(|raw| raw.name.clone()).collect();
+
+        let server = self.server.unwrap_or_default().check(check);
+        let authenticators = authenticators::check(authenticators, check);
+        let administrators = self.administrators.unwrap_or_default().check(&issuers, check);
+        let stores = stores::check(stores, check);
+        let database = self.database.unwrap_or_default().check(check);
+        let policies = self.policies.unwrap_or_default().check(&store_names, check);
+        let tickets = self.tickets.unwrap_or_default().check(check);
+        let limits = self.limits.unwrap_or_default().check(check);
+        let audit = self.audit.unwrap_or_default().check(check);
+        let telemetry = self.telemetry.unwrap_or_default().check(check);
+        Some(Config {
+            server: server?,
+            authenticators,
+            administrators: administrators?,
+            stores,
+            database: database?,
+            policies,
+            tickets: tickets?,
+            limits: limits?,
+            audit: audit?,
+            telemetry: telemetry?,
+        })
+    }
+}
+
+/// Whether a fault only says that something is missing, or is not alone, because the cause was taken out: it is told
+/// of the same place, of one below it, or of the entry it stands in.
+fn follows(fault: &Fault, cause: &Fault) -> bool {
+    let below = fault.pointer.strip_prefix(&cause.pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let parent =
+        cause.pointer.rsplit_once('/').is_some_and(|(parent, _)| !parent.is_empty() && parent == fault.pointer);
+    !cause.pointer.is_empty() && (below || parent)
+}
+
+/// In the order of their places, and with the variables that set them.
+fn told(mut faults: Vec<Fault>, overrides: &[Override]) -> Vec<Fault> {
+    for fault in &mut faults {
+        if let Some(one) = overrides.iter().find(|one| one.pointer == fault.pointer) {
+            fault.detail = format!("{} (set by {})", fault.detail, one.variable);
+        }
+    }
+    faults.sort();
+    faults.dedup();
+    faults
+}

@@ -1,0 +1,432 @@
+//! The configuration as a whole: what is taken, what is refused, and how it is told.
+
+mod bad_values;
+
+use bad_values::BAD_VALUES;
+
+use super::authenticators::{Algorithm, Kind as AuthenticatorKind};
+use super::stores::{Kind as StoreKind, VaultAuth};
+use super::*;
+use crate::document::Fault;
+use crate::model::binding::BindTo;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A folder with every file that the examples name.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in
+            ["cert.pem", "key.pem", "kubeconfig", "jwks.json", "ca.pem", "token", "secret-id", "secrets.yaml", "key"]
+        {
+            std::fs::write(folder.path().join(name), "x").expect("written");
+        }
+        std::fs::create_dir(folder.path().join("policies")).expect("made");
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn load(&self, yaml: &str) -> Result<Config, Vec<Fault>> {
+        let file = self.path("claviger.yaml");
+        std::fs::write(&file, yaml).expect("written");
+        load(&file)
+    }
+
+    /// A good configuration in which one value is another one.
+    fn with(&self, pointer: &str, value: &str) -> Result<Config, Vec<Fault>> {
+        let mut tree = good();
+        set(&mut tree, pointer, crate::document::parse(value).expect("a value"));
+        self.load(&tree.to_string())
+    }
+}
+
+fn set(tree: &mut Value, pointer: &str, value: Value) {
+    let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
+    if tree.pointer(parent).is_none() {
+        set(tree, parent, json!({}));
+    }
+    match tree.pointer_mut(parent).expect("a parent") {
+        Value::Object(map) => drop(map.insert(key.to_owned(), value)),
+        Value::Array(items) => match key.parse::<usize>().expect("an index") {
+            index if index < items.len() => items[index] = value,
+            _ => items.push(value),
+        },
+        other => panic!("{pointer} leads through {other}"),
+    }
+}
+
+fn good() -> Value {
+    json!({
+        "server": {"publicUrl": "https://claviger"},
+        "authenticators": [
+            {"name": "cluster", "kubernetes": {}},
+            {"name": "dev", "oidc": {"issuer": "https://dev", "jwksFile": "jwks.json"}},
+        ],
+        "administrators": {"static": [{"authenticator": "dev", "claims": {"role": "admin"}}]},
+        "stores": [
+            {"name": "local", "file": {"path": "secrets.yaml"}},
+            {"name": "vault", "vault": {"address": "https://vault:8200", "auth": {"tokenFile": "token"}}},
+        ],
+        "database": {"url": "sqlite::memory:"},
+        "policies": {"ceiling": [{"store": "vault", "pathPrefix": "homelab"}]},
+    })
+}
+
+fn told(result: Result<Config, Vec<Fault>>) -> Vec<String> {
+    let faults = result.expect_err("refused");
+    assert!(!faults.is_empty());
+    faults.into_iter().map(|fault| format!("{}: {}", fault.dotted(), fault.detail)).collect()
+}
+
+fn no_environment() -> std::iter::Empty<(String, String)> {
+    std::iter::empty()
+}
+
+#[test]
+fn the_documented_example_loads() {
+    let folder = Folder::new();
+    let config = folder
+        .load(
+            r"
+server:
+  listen: 0.0.0.0:8443
+  opsListen: 0.0.0.0:9090
+  publicUrl: https://claviger.claviger.svc:8443
+  tls: {certFile: cert.pem, keyFile: key.pem}
+  trustedProxies: [10.0.0.0/8, 'fd00::/8']
+authenticators:
+  - name: cluster
+    kubernetes:
+      audience: claviger
+      kubeconfig:
+      cacheTtl: 10s
+  - name: github
+    oidc: {issuer: https://token.actions.githubusercontent.com, audience: claviger, jwksFile: jwks.json, algorithms: [RS256]}
+  - {name: dev, oidc: {issuer: https://dev, jwksFile: jwks.json, algorithms: [EdDSA, ES384]}}
+administrators:
+  subjectAccessReview: true
+  static:
+    - {authenticator: dev, claims: {role: admin}}
+stores:
+  - name: vault
+    vault:
+      address: https://vault.vault.svc:8200
+      namespace:
+      caFile: ca.pem
+      auth:
+        kubernetes: {mount: kubernetes, role: claviger, tokenFile: token}
+      timeout: 2s
+      cache: {ttl: 60s, negativeTtl: 10s, serveStaleFor: 10m, maxEntries: 100000}
+  - name: other
+    vault: {address: 'http://127.0.0.1:8200', namespace: a/b, auth: {appRole: {roleId: r, secretIdFile: secret-id}}}
+  - name: local
+    file: {path: secrets.yaml}
+database:
+  url: sqlite://claviger.db
+  keyFile: key
+policies:
+  directory: policies
+  ceiling: []
+tickets: {ttl: 2m, maxTtl: 15m, bindTo: ip, store: memory, maxLivePerPod: 64}
+limits: {bodyBytes: 64KiB, requestsPerSecondPerCaller: 50, failuresPerSecondPerAddress: 20, requestTimeout: 15s, headerTimeout: 5s, maxConnections: 10000}
+audit: {stdout: true, retention: 2160h, keyFile: key}
+telemetry: {logFormat: json, logLevel: info, otlpEndpoint: }
+",
+        )
+        .expect("good");
+
+    assert_eq!(config.server.listen.to_string(), "0.0.0.0:8443");
+    assert_eq!(config.server.public_url.as_deref(), Some("https://claviger.claviger.svc:8443"));
+    assert_eq!(config.server.tls.as_ref().map(|tls| tls.key_file.clone()), Some(folder.path("key.pem")));
+    assert_eq!(config.server.trusted_proxies.len(), 2);
+    let AuthenticatorKind::Oidc(dev) = &config.authenticators[2].kind else { panic!("not oidc") };
+    assert_eq!((dev.audience.as_str(), &*dev.algorithms), ("claviger", &[Algorithm::EdDsa, Algorithm::Es384][..]));
+    assert_eq!(&*config.administrators.fixed[0].authenticator, "dev");
+    let StoreKind::Vault(vault) = &config.stores[0].kind else { panic!("not vault") };
+    let VaultAuth::Kubernetes { token_file, .. } = &vault.auth else { panic!("not kubernetes") };
+    assert_eq!((token_file, vault.ca_file.as_ref()), (&folder.path("token"), Some(&folder.path("ca.pem"))));
+    let StoreKind::Vault(other) = &config.stores[1].kind else { panic!("not vault") };
+    assert!(matches!(&other.auth, VaultAuth::AppRole { mount, .. } if mount == "approle"));
+    assert_eq!(config.database.url, database::Url::SqliteFile(folder.path("claviger.db")));
+    assert_eq!(config.policies.directory, Some(folder.path("policies")));
+    assert_eq!(config.limits.body_bytes, 65536);
+    assert_eq!(config.audit.retention, Duration::from_hours(2160));
+}
+
+#[test]
+fn what_is_left_out_is_as_documented() {
+    let config = Folder::new().load(&good().to_string()).expect("good");
+    assert_eq!(config.server.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(config.server.ops_listen.to_string(), "0.0.0.0:9090");
+    let AuthenticatorKind::Kubernetes(cluster) = &config.authenticators[0].kind else { panic!("not kubernetes") };
+    assert_eq!((cluster.audience.as_str(), cluster.cache_ttl), ("claviger", Duration::from_secs(10)));
+    let StoreKind::Vault(vault) = &config.stores[1].kind else { panic!("not vault") };
+    assert_eq!((vault.timeout, vault.cache.ttl), (Duration::from_secs(2), Duration::from_mins(1)));
+    assert_eq!(
+        (vault.cache.negative_ttl, vault.cache.serve_stale_for),
+        (Duration::from_secs(10), Duration::from_mins(10))
+    );
+    assert_eq!(vault.cache.max_entries, 100_000);
+    assert!(config.administrators.subject_access_review);
+    assert_eq!((config.tickets.ttl, config.tickets.max_ttl), (Duration::from_mins(2), Duration::from_mins(15)));
+    assert_eq!((config.tickets.bind_to, config.tickets.max_live_per_pod), (BindTo::Ip, 64));
+    assert_eq!(config.limits.requests_per_second_per_caller.get(), 50);
+    assert_eq!(config.limits.failures_per_second_per_address.get(), 20);
+    assert_eq!(
+        (config.limits.request_timeout, config.limits.header_timeout),
+        (Duration::from_secs(15), Duration::from_secs(5))
+    );
+    assert_eq!(config.limits.max_connections, 10_000);
+    assert!(config.audit.stdout);
+    assert_eq!(config.telemetry.log_format, telemetry::LogFormat::Json);
+    assert_eq!(config.telemetry.log_level, telemetry::LogLevel::Info);
+}
+
+/// The keys that serde takes for a section, as its own fault lists them.
+fn keys<T: serde::de::DeserializeOwned>() -> Vec<String> {
+    let fault = serde_json::from_value::<T>(json!({"": 0})).err().expect("an unknown key").to_string();
+    let mut keys: Vec<String> = fault.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    keys.retain(|key| !key.is_empty());
+    keys.sort();
+    keys
+}
+
+#[test]
+fn default_yaml_documents_every_key_there_is() {
+    let defaults = crate::document::parse(DEFAULT_YAML).expect("well-formed");
+    for (section, keys) in [
+        ("server", keys::<server::RawServer>()),
+        ("administrators", keys::<administrators::RawAdministrators>()),
+        ("database", keys::<database::RawDatabase>()),
+        ("policies", keys::<policies::RawPolicies>()),
+        ("tickets", keys::<tickets::RawTickets>()),
+        ("limits", keys::<limits::RawLimits>()),
+        ("audit", keys::<audit::RawAudit>()),
+        ("telemetry", keys::<telemetry::RawTelemetry>()),
+    ] {
+        let mut documented: Vec<&String> = defaults[section].as_object().expect("a section").keys().collect();
+        documented.sort();
+        assert_eq!(documented, keys.iter().collect::<Vec<_>>(), "{section}");
+    }
+}
+
+#[test]
+fn the_default_needs_only_what_nobody_can_guess() {
+    let yaml = "database: {url: 'sqlite::memory:'}";
+    assert_eq!(
+        told(from_text(yaml, no_environment())),
+        [
+            "authenticators: must have at least one entry: nobody could be known",
+            "server.publicUrl: must be set where server.listen is a wildcard",
+            "stores: must have at least one entry: there would be no secrets",
+        ]
+    );
+    assert_eq!(told(from_text("", no_environment())).len(), 4, "the default database's directory is not there");
+}
+
+#[test]
+fn every_bad_value_is_refused_at_its_place() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("folder")).expect("made");
+    for (pointer, value, expected) in BAD_VALUES {
+        let told = told(folder.with(pointer, value));
+        assert!(told.iter().any(|line| line.starts_with(expected)), "{pointer} = {value}: {told:#?}");
+        // Nothing but the one fault, except where taking out a value leaves the list or its references empty.
+        let alone = told.len() == 1 || ["/stores", "/stores/0", "/authenticators/0"].contains(pointer);
+        assert!(alone, "{pointer} = {value}: {told:#?}");
+        assert!(!format!("{told:?}").contains("hunter2"));
+    }
+}
+
+#[test]
+fn the_neighbours_of_bad_values_are_taken() {
+    let folder = Folder::new();
+    for (pointer, value) in [
+        ("/server/listen", "'[::1]:0'"),
+        ("/server/opsListen", "127.0.0.1:0"),
+        ("/server/publicUrl", "http://127.0.0.1:8080/prefix/"),
+        ("/server/tls", "{certFile: cert.pem, keyFile: key.pem}"),
+        ("/server/trustedProxies", "[10.0.0.1/32, '::1/128']"),
+        ("/authenticators/0/kubernetes/cacheTtl", "0s"),
+        ("/authenticators/0/kubernetes/kubeconfig", "kubeconfig"),
+        ("/authenticators/1/oidc/issuer", "https://dev/"),
+        ("/authenticators/1/oidc/algorithms", "[PS512, EdDSA]"),
+        ("/administrators/static", "[]"),
+        ("/administrators/static/0/claims", "{role: admin, level: 3, on: true}"),
+        ("/stores/1/vault/auth", "{kubernetes: {role: r, tokenFile: token}}"),
+        ("/stores/1/vault/auth", "{appRole: {roleId: r, secretIdFile: secret-id}}"),
+        ("/stores/1/vault/cache", "{ttl: 0s}"),
+        ("/stores/1/vault/cache", "null"),
+        ("/stores/1/vault/namespace", "team/a"),
+        ("/database/url", "'sqlite://a.db'"),
+        ("/database/url", "'sqlite://policies/a.db'"),
+        ("/database/keyFile", "key"),
+        ("/policies/ceiling", "[]"),
+        ("/policies/ceiling/0/pathPrefix", "''"),
+        ("/policies/ceiling/0/pathPrefix", "a/b~c=2F/d.e_f-g"),
+        ("/tickets/ttl", "1s"),
+        ("/tickets/ttl", "15m"),
+        ("/tickets/bindTo", "none"),
+        ("/tickets/store", "memory"),
+        ("/tickets", "null"),
+        ("/limits/bodyBytes", "1048576"),
+        ("/limits/bodyBytes", "'1MiB'"),
+        ("/telemetry/logFormat", "human"),
+        ("/telemetry/logLevel", "trace"),
+    ] {
+        let result = folder.with(pointer, value);
+        assert!(result.is_ok(), "{pointer} = {value}: {:#?}", result.err());
+    }
+}
+
+#[test]
+fn a_public_url_is_demanded_only_behind_a_wildcard() {
+    let folder = Folder::new();
+    let load = |listen: &str| {
+        let mut tree = good();
+        set(&mut tree, "/server", json!({"listen": listen}));
+        folder.load(&tree.to_string())
+    };
+    assert_eq!(load("127.0.0.1:8080").expect("good").server.public_url, None);
+    for wildcard in ["0.0.0.0:8080", "[::]:8080", "[::ffff:0.0.0.0]:8080"] {
+        assert_eq!(told(load(wildcard)), ["server.publicUrl: must be set where server.listen is a wildcard"]);
+    }
+}
+
+#[test]
+fn tls_moves_the_default_port() {
+    let config = Folder::new().with("/server/tls", "{certFile: cert.pem, keyFile: key.pem}").expect("good");
+    assert_eq!(config.server.listen.to_string(), "0.0.0.0:8443");
+}
+
+#[test]
+fn everything_is_told_at_once() {
+    let folder = Folder::new();
+    let told = told(folder.load(
+        r"
+server: {listen: nowhere, tls: {certFile: cert.pem}, bogus: hunter2}
+authenticators: [{name: a, kubernetes: {audience: ''}, x: 1}, {name: a, oidc: {issuer: 5, jwksFile: nowhere, algorithms: [none]}}]
+administrators: {static: [{authenticator: nobody}]}
+stores: [hunter2, {name: b, vault: {auth: {tokenFile: nowhere}, cache: {ttl: hunter2}}}]
+database: {url: 'postgres://hunter2@x'}
+policies: {ceiling: [{store: c, pathPrefix: /}]}
+tickets: {ttl: hunter2, maxTtl: 1ms}
+limits: {bodyBytes: hunter2, maxConnections: hunter2}
+",
+    ));
+    assert_eq!(
+        told,
+        [
+            "administrators.static[0].authenticator: must be the name of an oidc authenticator",
+            "administrators.static[0].claims: must have at least one claim: everybody would be an administrator",
+            "authenticators[0].kubernetes.audience: must not be empty, and must not contain control characters",
+            "authenticators[0].x: unknown key",
+            "authenticators[1].name: is the name of another entry",
+            "authenticators[1].oidc.algorithms[0]: would take tokens that nobody has signed",
+            "authenticators[1].oidc.issuer: must be a string",
+            "authenticators[1].oidc.jwksFile: there is no such file",
+            "database.url: PostgreSQL is not supported by this version",
+            "limits.bodyBytes: must be a size such as 64KiB, 1MiB or 65536",
+            "limits.maxConnections: must be a whole number, and not a huge one",
+            "policies.ceiling[0].pathPrefix: no segment may be empty, . or .., and there is no slash at either end",
+            "policies.ceiling[0].store: must be the name of a store",
+            "server.bogus: unknown key",
+            "server.listen: must be an address and a port, such as 0.0.0.0:8443 or [::]:8443",
+            "server.tls.keyFile: must be set too: TLS needs a certificate and its key",
+            "stores[0]: must be a map",
+            "stores[1].vault.address: must be set",
+            "stores[1].vault.auth.tokenFile: there is no such file",
+            "stores[1].vault.cache.ttl: must be a duration such as 90s, 2m or 1h30m",
+            "tickets.maxTtl: must be between 1s and 24h",
+            "tickets.ttl: must be a duration such as 90s, 2m or 1h30m",
+        ]
+    );
+}
+
+#[test]
+fn a_variable_beats_the_file_and_its_fault_names_it() {
+    let folder = Folder::new();
+    let mut tree = good();
+    set(&mut tree, "/tickets", json!({"maxTtl": "1h"}));
+    for (list, file) in [
+        ("/stores/0/file/path", "secrets.yaml"),
+        ("/stores/1/vault/auth/tokenFile", "token"),
+        ("/authenticators/1/oidc/jwksFile", "jwks.json"),
+    ] {
+        set(&mut tree, list, json!(folder.path(file)));
+    }
+    let with = |variable: &str, value: &str| {
+        from_text(&tree.to_string(), std::iter::once((variable.to_owned(), value.to_owned())))
+    };
+    let config = with("CLAVIGER__TICKETS__MAXTTL", "10m").expect("good");
+    assert_eq!(config.tickets.max_ttl, Duration::from_mins(10));
+    let config = with("CLAVIGER__LIMITS__BODYBYTES", "4096").expect("good");
+    assert_eq!(config.limits.body_bytes, 4096);
+    let config = with("CLAVIGER__ADMINISTRATORS__SUBJECTACCESSREVIEW", "false").expect("good");
+    assert!(!config.administrators.subject_access_review);
+    let key = folder.path("key");
+    let config = with("CLAVIGER__AUDIT__KEYFILE", key.to_str().unwrap()).expect("good");
+    assert_eq!(config.audit.key_file, Some(key));
+    let config = with("CLAVIGER__TICKETS__MAXTTL", "").expect("empty sets nothing");
+    assert_eq!(config.tickets.max_ttl, Duration::from_hours(1));
+
+    assert_eq!(
+        told(with("CLAVIGER__TICKETS__MAXTTL", "hunter2")),
+        ["tickets.maxTtl: must be a duration such as 90s, 2m or 1h30m (set by CLAVIGER__TICKETS__MAXTTL)"]
+    );
+    assert_eq!(told(with("CLAVIGER__STORES", "[]")), [": CLAVIGER__STORES: a list cannot be set by a variable"]);
+    assert_eq!(told(with("CLAVIGER__TICKETS__TLL", "1m")), [": CLAVIGER__TICKETS__TLL: there is no such key"]);
+    assert_eq!(told(with("CLAVIGER__ENTRIES", "1")), [": CLAVIGER__ENTRIES: there is no such key"]);
+}
+
+#[test]
+fn hostile_documents_are_refused_quickly_and_without_their_text() {
+    let mut bomb = String::from("a0: &a0 [hunter2]\n");
+    for level in 1..12_u8 {
+        let aliases = vec![format!("*a{}", level - 1); 10].join(",");
+        let level = level.to_string();
+        bomb += &["a", &level, ": &a", &level, " [", &aliases, "]\n"].concat();
+    }
+    let huge = format!("# {}\n", "x".repeat(10 << 20));
+    for yaml in [
+        &*bomb,
+        &*huge,
+        &*"[".repeat(100_000),
+        &*"{a: ".repeat(100_000),
+        &*"- ".repeat(100_000),
+        "tickets: {ttl: 1m}\ntickets: {ttl: hunter2}",
+        "tickets: {ttl: hunter2\0}",
+        "tickets: {ttl: hunter2",
+        "- hunter2",
+        "hunter2",
+        "7",
+        "a: 1\n---\nhunter2: 2",
+        "tickets: *hunter2",
+        "tickets: !!binary hunter2",
+        "? {hunter2: 1}\n: 1",
+    ] {
+        let told = told(from_text(yaml, no_environment()));
+        assert!(!format!("{told:?}").contains("hunter2"), "{told:?}");
+    }
+    let many = (0..1000).map(|number| format!("bogus{number}: 1")).collect::<Vec<_>>().join("\n");
+    assert!(told(from_text(&many, no_environment())).len() < 120);
+}
+
+#[test]
+fn a_file_that_is_not_there_or_too_large_or_no_text_is_refused() {
+    let folder = Folder::new();
+    let missing = folder.path("nowhere.yaml");
+    assert!(told(load(&missing))[0].ends_with("nowhere.yaml cannot be opened"));
+    assert!(told(load(folder.0.path()))[0].ends_with("cannot be read"));
+    assert_eq!(told(folder.load(&"#".repeat(10 << 20))), [": the configuration has more than 1 MiB"]);
+    let file = folder.path("latin1.yaml");
+    std::fs::write(&file, b"tickets: {ttl: \xff}").expect("written");
+    assert!(told(load(&file))[0].ends_with("is not UTF-8"));
+}
