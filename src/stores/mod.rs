@@ -1,17 +1,33 @@
 //! 4. Fetch: a secret ref becomes a lease, read from its store or from the cache.
 
+mod bounded_file;
+mod cache;
+mod file;
+pub mod path;
+mod vault;
+
+use crate::config::stores::{Kind, Store};
+use crate::metrics::Metrics;
+use crate::metrics::labels::StoreOutcome;
 use crate::model::lease::Lease;
 use crate::model::request_id::RequestId;
+use crate::model::secret_ref::SecretRef;
 use async_trait::async_trait;
+use cache::Cached;
+use file::FileStore;
+use path::StorePath;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use vault::VaultStore;
 
-/// A secret backend.
+/// A secret backend. It is handed checked paths only, so that none can be led to a system mount.
 #[async_trait]
-pub trait SecretStore: Send + Sync {
+pub trait SecretStore: Send + Sync + 'static {
     /// Reads the secret at a path as a human writes it.
     ///
     /// # Errors
     /// See [`ReadError`]: absent, forbidden and broken are never mixed up.
-    async fn read(&self, path: &str, request: &RequestId) -> Result<Lease, ReadError>;
+    async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Lease>, ReadError>;
 }
 
 /// Why a store gave no secret.
@@ -32,4 +48,177 @@ pub enum ReadError {
     /// No usable answer: unreachable, sealed, overloaded, or nonsense.
     #[error("the store gave no usable answer")]
     Unavailable,
+}
+
+impl ReadError {
+    /// The label it is counted under.
+    #[must_use]
+    pub const fn outcome(self) -> StoreOutcome {
+        match self {
+            Self::Absent => StoreOutcome::Absent,
+            Self::Deleted => StoreOutcome::Deleted,
+            Self::Misconfigured => StoreOutcome::Misconfigured,
+            Self::Forbidden => StoreOutcome::Forbidden,
+            Self::Unavailable => StoreOutcome::Unavailable,
+        }
+    }
+}
+
+/// The label of a read's result.
+const fn outcome_of<T>(result: &Result<T, ReadError>) -> StoreOutcome {
+    match result {
+        Ok(_) => StoreOutcome::Ok,
+        Err(error) => error.outcome(),
+    }
+}
+
+/// A store that cannot be opened, or not opened again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("store {store}: {fault}")]
+pub struct OpenError {
+    /// The store's configured name.
+    pub store: Arc<str>,
+    /// What is wrong.
+    pub fault: OpenFault,
+}
+
+/// What is wrong with a store's configuration or with a file that it names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenFault {
+    /// The address cannot be called.
+    #[error("the address is no http or https URL")]
+    Address,
+    /// The namespace cannot be sent.
+    #[error("the namespace does not fit into a header")]
+    Namespace,
+    /// The auth mount cannot be part of a URL.
+    #[error("the auth mount is not a path of plain segments")]
+    AuthMount,
+    /// The CA file gives no roots.
+    #[error("the caFile cannot be read or holds no PEM certificate")]
+    CaFile,
+    /// There are no roots to check the server with.
+    #[error("no TLS roots: set caFile, or install the system's CA bundle")]
+    TlsRoots,
+    /// The file cannot be read.
+    #[error("the file cannot be read, or is not UTF-8")]
+    Unreadable,
+    /// The file is too large.
+    #[error("the file has more than {0} bytes")]
+    TooLarge(usize),
+    /// The file is neither YAML nor JSON.
+    #[error("the file is not one well-formed document (line {line}, column {column})")]
+    Malformed {
+        /// The line, from 1; 0 where it is not known.
+        line: u64,
+        /// The column, from 1; 0 where it is not known.
+        column: u64,
+    },
+    /// The file has another shape than `{path: {KEY: value}}`. The pointer names paths and keys, never a value.
+    #[error("the file must map paths to keys and values, and does not at \"{0}\"")]
+    Shape(String),
+}
+
+/// Every configured store, by name.
+pub struct Stores {
+    by_name: BTreeMap<Arc<str>, Opened>,
+}
+
+/// One store: what reads go through, and what it is underneath.
+struct Opened {
+    reader: Arc<dyn SecretStore>,
+    source: Source,
+}
+
+enum Source {
+    Vault(Arc<VaultStore>),
+    File(Arc<FileStore>),
+}
+
+impl Stores {
+    /// Opens every store. A Vault store logs in in the background, so that an unreachable one stops nobody from
+    /// starting; it has to be called inside a tokio runtime. The tasks end when the stores are dropped.
+    ///
+    /// # Errors
+    /// The first store whose files or address are no good.
+    pub fn open(config: &[Store], metrics: &Arc<Metrics>) -> Result<Self, OpenError> {
+        let by_name = config
+            .iter()
+            .map(|store| match open_one(store, metrics) {
+                Ok(opened) => Ok((store.name.clone(), opened)),
+                Err(fault) => Err(OpenError { store: store.name.clone(), fault }),
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { by_name })
+    }
+
+    /// Reads a secret from its store or from that store's cache.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; an unknown store or a path that must not be read is `Misconfigured`.
+    pub async fn read(&self, secret: &SecretRef, request: &RequestId) -> Result<Arc<Lease>, ReadError> {
+        let opened = self.by_name.get(&secret.store).ok_or(ReadError::Misconfigured)?;
+        let path = StorePath::try_from(secret.path.as_str()).map_err(|_| ReadError::Misconfigured)?;
+        opened.reader.read(&path, request).await
+    }
+
+    /// Reads again what came from files: secrets of file stores, CA files, tokens. What cannot be read stays as it was.
+    pub async fn reload(&self) -> Vec<OpenError> {
+        let mut errors = Vec::new();
+        for (name, opened) in &self.by_name {
+            let result = match &opened.source {
+                Source::Vault(vault) => vault.reload().await,
+                Source::File(file) => file.reload().await,
+            };
+            errors.extend(result.err().map(|fault| OpenError { store: name.clone(), fault }));
+        }
+        errors
+    }
+
+    /// Asks every store whether it is up and takes the broker's credentials. Reads no secret.
+    pub async fn check_online(&self) -> Vec<(Arc<str>, Result<(), OnlineFault>)> {
+        let mut results = Vec::new();
+        for (name, opened) in &self.by_name {
+            let result = match &opened.source {
+                Source::Vault(vault) => vault.check_online().await,
+                Source::File(_) => Ok(()),
+            };
+            results.push((name.clone(), result));
+        }
+        results
+    }
+}
+
+/// Why a store would give no secret now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OnlineFault {
+    /// No connection, no answer in time, or an answer that is none of a store's.
+    #[error("it gave no usable answer")]
+    Unavailable,
+    /// It has never been set up.
+    #[error("it is not initialised")]
+    Uninitialised,
+    /// It is sealed.
+    #[error("it is sealed")]
+    Sealed,
+    /// It does not take the broker's credentials.
+    #[error("it refuses the broker's credentials")]
+    Refused,
+    /// There is no such auth mount, role or namespace.
+    #[error("it knows no such auth mount, role or namespace, or not with these credentials")]
+    Misconfigured,
+}
+
+fn open_one(store: &Store, metrics: &Arc<Metrics>) -> Result<Opened, OpenFault> {
+    match &store.kind {
+        Kind::Vault(config) => {
+            let vault = Arc::new(VaultStore::open(&store.name, config, metrics)?);
+            let cached = Cached::new(&store.name, vault.clone(), config.cache, metrics);
+            Ok(Opened { reader: Arc::new(cached), source: Source::Vault(vault) })
+        }
+        Kind::File(path) => {
+            let file = Arc::new(FileStore::open(&store.name, path, metrics)?);
+            Ok(Opened { reader: file.clone(), source: Source::File(file) })
+        }
+    }
 }

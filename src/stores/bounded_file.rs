@@ -1,0 +1,63 @@
+//! Reads a file that holds secrets: bounded, into memory that is overwritten afterwards.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use zeroize::{Zeroize as _, Zeroizing};
+
+/// Why a file gave no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileFault {
+    /// It is missing, may not be read, or is not UTF-8.
+    Unreadable,
+    /// It is larger than was allowed.
+    TooLarge,
+}
+
+/// Reads a whole file of at most `cap` bytes. Blocks.
+///
+/// # Errors
+/// See [`FileFault`].
+pub(super) fn read(path: &Path, cap: usize) -> Result<Zeroizing<String>, FileFault> {
+    let file = File::open(path).map_err(|_| FileFault::Unreadable)?;
+    let limit = cap.saturating_add(1);
+    let length = file.metadata().map_err(|_| FileFault::Unreadable)?.len();
+    // Room for all of it and a byte more from the start: a vector that grows leaves its old contents behind.
+    let room = usize::try_from(length).unwrap_or(limit).saturating_add(1).min(limit);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    file.take(limit as u64).read_to_end(&mut bytes).map_err(|_| FileFault::Unreadable)?;
+    if bytes.len() > cap {
+        return Err(FileFault::TooLarge);
+    }
+    match String::from_utf8(std::mem::take(&mut *bytes)) {
+        Ok(text) => Ok(Zeroizing::new(text)),
+        Err(error) => {
+            error.into_bytes().zeroize();
+            Err(FileFault::Unreadable)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_up_to_the_cap_and_no_byte_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, "12345").unwrap();
+        assert_eq!(read(&path, 5).as_deref().map(String::as_str), Ok("12345"));
+        assert_eq!(read(&path, 4), Err(FileFault::TooLarge));
+    }
+
+    #[test]
+    fn a_missing_file_a_folder_and_other_encodings_give_no_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let latin = dir.path().join("latin");
+        std::fs::write(&latin, [0xe9]).unwrap();
+        for path in [dir.path().join("none"), dir.path().to_owned(), latin] {
+            assert_eq!(read(&path, 5), Err(FileFault::Unreadable));
+        }
+    }
+}

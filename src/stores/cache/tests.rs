@@ -1,0 +1,221 @@
+//! The cache before a store that counts and obeys.
+
+use super::*;
+use crate::model::secret::SecretValue;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::Semaphore;
+
+const SECOND: Duration = Duration::from_secs(1);
+const BOUNDS: Bounds = Bounds {
+    ttl: Duration::from_mins(1),
+    negative_ttl: Duration::from_secs(10),
+    serve_stale_for: Duration::from_mins(10),
+    max_entries: 100,
+};
+
+/// Answers what it is told to, as often as the gate lets it.
+struct Counting {
+    says: Mutex<Result<&'static str, ReadError>>,
+    reads: AtomicUsize,
+    gate: Semaphore,
+    panics: bool,
+}
+
+impl Counting {
+    fn says(&self, answer: Result<&'static str, ReadError>) {
+        *self.says.lock().unwrap() = answer;
+    }
+
+    fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl SecretStore for Counting {
+    async fn read(&self, _path: &StorePath, _request: &RequestId) -> Answer {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let _pass = self.gate.acquire().await.unwrap();
+        assert!(!self.panics, "told to");
+        let value = (*self.says.lock().unwrap())?;
+        let data = [("K".to_owned(), Some(SecretValue::new(value.into())))].into();
+        Ok(Arc::new(Lease { data, version: None, stale: false }))
+    }
+}
+
+fn rig(bounds: Bounds) -> (Arc<Counting>, Arc<Cached>, Arc<Metrics>) {
+    let gate = Semaphore::new(Semaphore::MAX_PERMITS);
+    rig_of(Counting { says: Mutex::new(Ok("one")), reads: AtomicUsize::new(0), gate, panics: false }, bounds)
+}
+
+fn rig_of(store: Counting, bounds: Bounds) -> (Arc<Counting>, Arc<Cached>, Arc<Metrics>) {
+    let metrics = Arc::new(Metrics::new(&[], &["vault"]).unwrap());
+    let store = Arc::new(store);
+    let cached = Cached::new(&"vault".into(), store.clone(), bounds, &metrics);
+    (store, Arc::new(cached), metrics)
+}
+
+/// The value and whether it is stale.
+#[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+async fn read(cached: &Cached, path: &str) -> Result<(String, bool), ReadError> {
+    let lease = cached.read(&StorePath::try_from(path).unwrap(), &RequestId::random()).await?;
+    Ok((lease.data["K"].as_ref().unwrap().expose_secret().to_owned(), lease.stale))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it is compared with what a read gives")]
+fn fresh(value: &str) -> Result<(String, bool), ReadError> {
+    Ok((value.into(), false))
+}
+
+fn all_but_a_second(time: Duration) -> Duration {
+    time.saturating_sub(SECOND)
+}
+
+fn counted(metrics: &Metrics, outcome: &str) -> u64 {
+    let text = String::from_utf8(metrics.encode().unwrap()).unwrap();
+    let series = format!("claviger_lease_cache_requests_total{{outcome=\"{outcome}\",store=\"vault\"}} ");
+    text.lines().find_map(|line| line.strip_prefix(&series)).unwrap().parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_read_once_in_its_time() {
+    let (store, cached, metrics) = rig(BOUNDS);
+    assert_eq!(read(&cached, "a").await, fresh("one"));
+    store.says(Ok("two"));
+    tokio::time::advance(all_but_a_second(BOUNDS.ttl)).await;
+    assert_eq!(read(&cached, "a").await, fresh("one"));
+    assert_eq!(store.reads(), 1);
+    tokio::time::advance(SECOND).await;
+    assert_eq!(read(&cached, "a").await, fresh("two"));
+    assert_eq!(read(&cached, "b").await, fresh("two"), "another path is another lease");
+    assert_eq!((store.reads(), counted(&metrics, "hit"), counted(&metrics, "miss")), (3, 1, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_absence_is_kept_for_its_own_time() {
+    for gone in [ReadError::Absent, ReadError::Deleted] {
+        let (store, cached, _) = rig(BOUNDS);
+        store.says(Err(gone));
+        assert_eq!(read(&cached, "a").await, Err(gone));
+        store.says(Ok("one"));
+        tokio::time::advance(all_but_a_second(BOUNDS.negative_ttl)).await;
+        assert_eq!(read(&cached, "a").await, Err(gone));
+        tokio::time::advance(SECOND).await;
+        assert_eq!(read(&cached, "a").await, fresh("one"));
+        assert_eq!(store.reads(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_other_error_is_kept() {
+    for error in [ReadError::Forbidden, ReadError::Misconfigured, ReadError::Unavailable] {
+        let (store, cached, _) = rig(BOUNDS);
+        store.says(Err(error));
+        assert_eq!(read(&cached, "a").await, Err(error));
+        store.says(Ok("one"));
+        assert_eq!(read(&cached, "a").await, fresh("one"), "after {error:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unreachable_store_is_bridged_within_the_bound_and_not_beyond() {
+    let (store, cached, metrics) = rig(BOUNDS);
+    assert_eq!(read(&cached, "a").await, fresh("one"));
+    store.says(Err(ReadError::Unavailable));
+    tokio::time::advance(all_but_a_second(BOUNDS.ttl + BOUNDS.serve_stale_for)).await;
+    assert_eq!(read(&cached, "a").await, Ok(("one".into(), true)));
+    assert_eq!(read(&cached, "b").await, Err(ReadError::Unavailable), "there is nothing old of another path");
+    store.says(Ok("two"));
+    assert_eq!(read(&cached, "a").await, fresh("two"), "the first answer ends it");
+
+    store.says(Err(ReadError::Unavailable));
+    tokio::time::advance(BOUNDS.ttl + BOUNDS.serve_stale_for).await;
+    assert_eq!(read(&cached, "a").await, Err(ReadError::Unavailable));
+    assert_eq!(counted(&metrics, "stale"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_answers_ends_the_old_lease_for_good() {
+    for error in [ReadError::Forbidden, ReadError::Misconfigured, ReadError::Absent, ReadError::Deleted] {
+        let (store, cached, _) = rig(BOUNDS);
+        assert_eq!(read(&cached, "a").await, fresh("one"));
+        tokio::time::advance(BOUNDS.ttl).await;
+        store.says(Err(error));
+        assert_eq!(read(&cached, "a").await, Err(error));
+        tokio::time::advance(BOUNDS.negative_ttl).await;
+        store.says(Err(ReadError::Unavailable));
+        assert_eq!(read(&cached, "a").await, Err(ReadError::Unavailable), "after {error:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_misses_of_a_path_are_one_read() {
+    let (store, cached, metrics) = rig(BOUNDS);
+    store.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let mut readers = tokio::task::JoinSet::new();
+    for number in 0..1000 {
+        let cached = cached.clone();
+        readers.spawn(async move { read(&cached, &format!("homelab/{}", number % 10)).await });
+    }
+    settle().await;
+    store.gate.add_permits(10);
+    assert!(readers.join_all().await.iter().all(|answer| *answer == fresh("one")));
+    assert_eq!(store.reads(), 10);
+    assert_eq!((counted(&metrics, "miss"), counted(&metrics, "coalesced")), (10, 990));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_hangs_up_fails_nobody() {
+    let (store, cached, _) = rig(BOUNDS);
+    store.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let reader = |cached: Arc<Cached>| tokio::spawn(async move { read(&cached, "a").await });
+    let leader = reader(cached.clone());
+    settle().await;
+    let follower = reader(cached.clone());
+    settle().await;
+    leader.abort();
+    assert!(leader.await.unwrap_err().is_cancelled());
+    store.gate.add_permits(1);
+    assert_eq!(follower.await.unwrap(), fresh("one"));
+    assert_eq!(store.reads(), 1);
+    assert!(cached.shelf.flights().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_store_is_an_error_and_blocks_no_later_read() {
+    let gate = Semaphore::new(1);
+    let panicking = Counting { says: Mutex::new(Ok("one")), reads: AtomicUsize::new(0), gate, panics: true };
+    let (store, cached, _) = rig_of(panicking, BOUNDS);
+    assert_eq!(read(&cached, "a").await, Err(ReadError::Unavailable));
+    assert_eq!(read(&cached, "a").await, Err(ReadError::Unavailable));
+    assert_eq!(store.reads(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_kept_where_nothing_may_be() {
+    let none = Bounds { ttl: Duration::ZERO, negative_ttl: Duration::ZERO, serve_stale_for: Duration::ZERO, ..BOUNDS };
+    for bounds in [none, Bounds { max_entries: 0, ..BOUNDS }] {
+        let (store, cached, _) = rig(bounds);
+        for _ in 0..3 {
+            assert_eq!(read(&cached, "a").await, fresh("one"));
+        }
+        assert_eq!(store.reads(), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_number_of_entries_is_bounded() {
+    let (_, cached, _) = rig(BOUNDS);
+    for number in 0..1000 {
+        assert_eq!(read(&cached, &format!("homelab/{number}")).await, fresh("one"));
+    }
+    cached.shelf.entries.run_pending_tasks().await;
+    assert!(cached.shelf.entries.entry_count() <= BOUNDS.max_entries);
+}
+
+/// Lets every task run until it waits for something else than its turn.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}

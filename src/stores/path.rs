@@ -1,0 +1,108 @@
+//! The path of a secret, checked once more when every placeholder is filled in.
+
+use std::sync::Arc;
+
+/// The most bytes a path may have: above what any template can become.
+const MAX_PATH_BYTES: usize = 8192;
+
+/// First segments that lead to the store's own workings, `auth/token/lookup-self` being the broker's own token.
+const SYSTEM_MOUNTS: [&str; 4] = ["sys", "auth", "identity", "cubbyhole"];
+
+/// A path that may be read: plain segments, none empty, `.` or `..`, the first one no system mount.
+/// Nothing in it has to be escaped in a URL, and nothing in it means anything there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct StorePath(Arc<str>);
+
+/// The text is no path that may be read; the reason never repeats the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidPath(&'static str);
+
+impl StorePath {
+    /// The path as a human writes it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<&str> for StorePath {
+    type Error = InvalidPath;
+
+    fn try_from(text: &str) -> Result<Self, InvalidPath> {
+        if text.len() > MAX_PATH_BYTES {
+            return Err(InvalidPath("a path has at most 8192 bytes"));
+        }
+        if !is_plain(text) {
+            return Err(InvalidPath("a path has plain segments, none empty, . or .."));
+        }
+        if text.split('/').next().is_some_and(|first| SYSTEM_MOUNTS.contains(&first)) {
+            return Err(InvalidPath("a path must not lead to sys, auth, identity or cubbyhole"));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+/// Whether a text is one or more segments of `[A-Za-z0-9._~=-]`, none of them empty, `.` or `..`.
+pub(super) fn is_plain(text: &str) -> bool {
+    text.split('/').all(|segment| {
+        !matches!(segment, "" | "." | "..")
+            && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'=' | b'-'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_plain_segments() {
+        for path in ["homelab/site/main", "a", "a/sys", "system/x", "SYS/x", "a/feature~x", "a/=C3=A9", "a/...", "-/_"]
+        {
+            assert!(StorePath::try_from(path).is_ok(), "{path:?} was refused");
+        }
+        assert!(StorePath::try_from("x".repeat(8192).as_str()).is_ok());
+    }
+
+    #[test]
+    fn refuses_every_system_mount() {
+        for mount in SYSTEM_MOUNTS {
+            for path in [mount.to_owned(), format!("{mount}/x"), format!("{mount}/token/lookup-self")] {
+                assert!(StorePath::try_from(path.as_str()).is_err(), "{path:?} was taken");
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_what_means_something_in_a_url() {
+        for path in [
+            "",
+            "/",
+            "/a",
+            "a/",
+            "a//b",
+            ".",
+            "..",
+            "a/..",
+            "../a",
+            "a/./b",
+            "a b",
+            "a%2fb",
+            "a%2e%2e",
+            "a?version=1",
+            "a#b",
+            "a\\b",
+            "a\0",
+            "a\n",
+            "é",
+            "a:b",
+            "a@b",
+            "a+b",
+            "a;b",
+            "*",
+        ] {
+            assert!(StorePath::try_from(path).is_err(), "{path:?} was taken");
+        }
+        assert!(StorePath::try_from("x".repeat(8193).as_str()).is_err());
+    }
+}

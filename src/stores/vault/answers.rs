@@ -1,0 +1,253 @@
+//! What an answer means: a status and a body become one of the classes that are never mixed up. Pure.
+//!
+//! Only one answer in the world means that a secret is absent. Whatever is not known here is `Unavailable`.
+
+use super::client::Answer;
+use super::json_text::unescape;
+use super::mounts::{Engine, Mount};
+use super::token::Grant;
+use super::values::{owned, values};
+use crate::model::lease::Lease;
+use crate::model::secret::SecretValue;
+use crate::stores::ReadError;
+use crate::stores::path::StorePath;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+use std::time::Duration;
+
+/// No token lives longer than ten years; what claims to is nonsense.
+const MAX_TTL_SECONDS: u64 = 10 * 365 * 24 * 3600;
+
+/// The answer to the preflight of a path.
+///
+/// # Errors
+/// `Misconfigured` where there is no mount, none that the broker may see, or one of another engine.
+pub(super) fn mount(answer: &Answer, path: &StorePath) -> Result<Mount, ReadError> {
+    #[derive(Deserialize)]
+    struct Body {
+        data: Data,
+    }
+    #[derive(Deserialize)]
+    struct Data {
+        path: String,
+        r#type: String,
+        options: Option<Options>,
+    }
+    #[derive(Deserialize)]
+    struct Options {
+        version: Option<String>,
+    }
+    match answer.status {
+        200 => {}
+        // OpenBao says 403 of a mount that does not exist, to root too.
+        403 => return Err(ReadError::Misconfigured),
+        404 => return Err(if is_object(&answer.body) { ReadError::Misconfigured } else { ReadError::Unavailable }),
+        _ => return Err(ReadError::Unavailable),
+    }
+    let Body { data } = object(&answer.body).ok_or(ReadError::Unavailable)?;
+    // A mount that the path is not under would have us read what nobody asked for.
+    if !data.path.ends_with('/') || !format!("{}/", path.as_str()).starts_with(&data.path) {
+        return Err(ReadError::Unavailable);
+    }
+    let version = data.options.and_then(|options| options.version);
+    match (data.r#type.as_str(), version.as_deref()) {
+        ("kv", Some("2")) => Ok(Mount::new(&data.path, Engine::KvV2)),
+        ("kv" | "generic", None | Some("1")) => Ok(Mount::new(&data.path, Engine::KvV1)),
+        _ => Err(ReadError::Misconfigured),
+    }
+}
+
+/// The answer to the read of a secret.
+///
+/// # Errors
+/// See [`ReadError`].
+pub(super) fn secret(answer: &Answer, engine: Engine) -> Result<Lease, ReadError> {
+    match (answer.status, engine) {
+        (200, Engine::KvV1) => kv_v1(&answer.body).ok_or(ReadError::Unavailable),
+        (200, Engine::KvV2) => kv_v2(&answer.body).ok_or(ReadError::Unavailable),
+        (403, _) => Err(ReadError::Forbidden),
+        (404, _) => Err(not_found(&answer.body, engine)),
+        _ => Err(ReadError::Unavailable),
+    }
+}
+
+fn kv_v1(body: &[u8]) -> Option<Lease> {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        data: &'a RawValue,
+    }
+    let body: Body<'_> = object(body)?;
+    Some(Lease { data: values(body.data).ok()?, version: None, stale: false })
+}
+
+#[derive(Deserialize)]
+struct Versioned<'a> {
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    metadata: Option<Metadata>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    version: Option<u64>,
+    deletion_time: Option<String>,
+    destroyed: Option<bool>,
+}
+
+fn kv_v2(body: &[u8]) -> Option<Lease> {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        data: &'a RawValue,
+    }
+    let body: Body<'_> = object(body)?;
+    let secret: Versioned<'_> = object(body.data.get().as_bytes())?;
+    let version = secret.metadata.and_then(|metadata| metadata.version).map(|version| version.to_string());
+    Some(Lease { data: values(secret.data?).ok()?, version, stale: false })
+}
+
+/// `{"errors":[]}` is how the server says that there is nothing; a mount, a route or a namespace that does not exist
+/// comes with a sentence, a path that does not fit the engine with a warning. What is no JSON is not from the server.
+fn not_found(body: &[u8], engine: Engine) -> ReadError {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        errors: Option<Vec<IgnoredAny>>,
+        warnings: Option<Vec<IgnoredAny>>,
+        #[serde(borrow)]
+        data: Option<&'a RawValue>,
+    }
+    let Some(body) = object::<Body<'_>>(body) else { return ReadError::Unavailable };
+    let data = body.data.filter(|data| data.get() != "null");
+    let warned = body.warnings.is_some_and(|warnings| !warnings.is_empty());
+    match (body.errors, data) {
+        (Some(errors), None) if errors.is_empty() && !warned => ReadError::Absent,
+        (None, Some(data)) if engine == Engine::KvV2 && is_deleted(data) => ReadError::Deleted,
+        _ => ReadError::Misconfigured,
+    }
+}
+
+fn is_deleted(data: &RawValue) -> bool {
+    let Some(secret) = object::<Versioned<'_>>(data.get().as_bytes()) else { return false };
+    let gone = secret.metadata.is_some_and(|metadata| {
+        metadata.destroyed == Some(true) || metadata.deletion_time.is_some_and(|time| !time.is_empty())
+    });
+    gone && secret.data.is_none_or(|data| data.get() == "null")
+}
+
+/// The answer to a login: a token and for how long.
+///
+/// # Errors
+/// `Forbidden` where the credentials are refused, `Misconfigured` where there is no such mount or role.
+pub(super) fn login(answer: &Answer) -> Result<(SecretValue, Grant), ReadError> {
+    match answer.status {
+        200 => {}
+        // An unknown role is 400, and so is a wrong secret id.
+        400 | 404 => return Err(ReadError::Misconfigured),
+        403 => return Err(ReadError::Forbidden),
+        _ => return Err(ReadError::Unavailable),
+    }
+    let auth = auth(&answer.body).ok_or(ReadError::Unavailable)?;
+    let token = unescape(auth.client_token.get()).map_err(|_| ReadError::Unavailable)?;
+    let grant = auth.grant().ok_or(ReadError::Unavailable)?;
+    Ok((owned(token), grant))
+}
+
+/// The answer to a renewal of the broker's own token.
+///
+/// # Errors
+/// `Forbidden` where it may not be renewed or is dead.
+pub(super) fn renewal(answer: &Answer) -> Result<Grant, ReadError> {
+    match answer.status {
+        200 => auth(&answer.body).and_then(|auth| auth.grant()).ok_or(ReadError::Unavailable),
+        400 | 403 => Err(ReadError::Forbidden),
+        404 => Err(ReadError::Misconfigured),
+        _ => Err(ReadError::Unavailable),
+    }
+}
+
+/// The answer to a token's question after itself; `None` for one that never expires.
+///
+/// # Errors
+/// `Forbidden` where the token is dead, or may not ask.
+pub(super) fn own_token(answer: &Answer) -> Result<Option<Grant>, ReadError> {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        data: Data<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Data<'a> {
+        #[serde(borrow)]
+        ttl: &'a RawValue,
+        #[serde(borrow)]
+        expire_time: Option<&'a RawValue>,
+        renewable: Option<bool>,
+    }
+    match answer.status {
+        200 => {}
+        403 => return Err(ReadError::Forbidden),
+        404 => return Err(ReadError::Misconfigured),
+        _ => return Err(ReadError::Unavailable),
+    }
+    let Body { data } = object(&answer.body).ok_or(ReadError::Unavailable)?;
+    let never_expires = data.expire_time.is_none_or(|time| time.get() == "null");
+    match (data.ttl.get(), never_expires) {
+        ("0", true) => Ok(None),
+        // In its last second.
+        ("0", false) => Ok(Some(Grant { ttl: Duration::from_secs(1), renewable: data.renewable == Some(true) })),
+        (text, _) => {
+            let ttl = ttl(text).ok_or(ReadError::Unavailable)?;
+            Ok(Some(Grant { ttl, renewable: data.renewable == Some(true) }))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Auth<'a> {
+    #[serde(borrow)]
+    client_token: &'a RawValue,
+    #[serde(borrow)]
+    lease_duration: &'a RawValue,
+    renewable: Option<bool>,
+}
+
+impl Auth<'_> {
+    fn grant(&self) -> Option<Grant> {
+        Some(Grant { ttl: ttl(self.lease_duration.get())?, renewable: self.renewable == Some(true) })
+    }
+}
+
+fn auth(body: &[u8]) -> Option<Auth<'_>> {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        auth: Auth<'a>,
+    }
+    object::<Body<'_>>(body).map(|body| body.auth)
+}
+
+/// A whole number of seconds above zero. Missing, zero, negative and absurd ones are no "never expires".
+fn ttl(text: &str) -> Option<Duration> {
+    let seconds = text.parse::<u64>().ok().filter(|seconds| (1..=MAX_TTL_SECONDS).contains(seconds))?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn is_object(json: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Anything {}
+    object::<Anything>(json).is_some()
+}
+
+/// Decodes an object; serde alone would take an array of its fields' values too.
+fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+    let first = json.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
+    if first != Some(&b'{') {
+        return None;
+    }
+    serde_json::from_slice(json).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! The table of answers. Those marked "seen" are what OpenBao 2.7.2 really sends.
+
+use super::*;
+use ReadError::{Absent, Deleted, Forbidden, Misconfigured, Unavailable};
+use zeroize::Zeroizing;
+
+fn answer(status: u16, body: &str) -> Answer {
+    Answer { status, body: Zeroizing::new(body.as_bytes().to_vec()) }
+}
+
+const DELETED: &str = r#"{"data":{"data":null,"metadata":{"deletion_time":"2026-11-22T12:48:32.2Z","destroyed":false,"version":1}},"warnings":null}"#;
+const DESTROYED: &str =
+    r#"{"data":{"data":null,"metadata":{"deletion_time":"","destroyed":true,"version":1}},"warnings":null}"#;
+
+#[test]
+fn only_one_answer_means_absent() {
+    for engine in [Engine::KvV1, Engine::KvV2] {
+        for (status, body, expected) in [
+            (404, r#"{"errors":[]}"#, Absent), // seen
+            (404, r#" {"errors":[],"data":null,"warnings":null} "#, Absent),
+            (404, r#"{"errors":["no handler for route \"nomount/x\". route entry not found."]}"#, Misconfigured), // seen
+            (404, r#"{"errors":["namespace not found"]}"#, Misconfigured), // seen
+            (404, r#"{"data":null,"warnings":["Invalid path for a versioned K/V secrets engine."]}"#, Misconfigured), // seen
+            (404, r#"{"errors":[],"warnings":["Invalid path"]}"#, Misconfigured),
+            (404, r#"{"errors":[],"data":{}}"#, Misconfigured),
+            (404, r#"{"errors":null}"#, Misconfigured),
+            (404, r#"{"data":{"data":null,"metadata":{"deletion_time":"","destroyed":false}}}"#, Misconfigured),
+            (404, r#"{"data":{"data":{"K":"v"},"metadata":{"destroyed":true}}}"#, Misconfigured),
+            (404, r#"{"data":{"metadata":null}}"#, Misconfigured),
+            (404, "{}", Misconfigured),
+            (404, r#"{"errors":[],"errors":[]}"#, Unavailable),
+            (404, r#"{"errors":{}}"#, Unavailable),
+            (404, "[[],null,null]", Unavailable),
+            (404, "<html>default backend - 404</html>", Unavailable),
+            (404, "", Unavailable),
+            (404, r#"{"errors":[]"#, Unavailable),
+            (403, r#"{"errors":["permission denied"]}"#, Forbidden), // seen: the token is dead
+            (403, r#"{"errors":["1 error occurred:\n\t* permission denied\n\n"]}"#, Forbidden), // seen: the ACL
+            (503, r#"{"errors":["Vault is sealed"]}"#, Unavailable), // seen
+            (500, r#"{"errors":[]}"#, Unavailable),
+            (429, r#"{"errors":[]}"#, Unavailable),
+            (400, r#"{"errors":["Upgrading from non-versioned to versioned data."]}"#, Unavailable),
+            (401, "", Unavailable),
+            (412, r#"{"errors":[]}"#, Unavailable),
+            (204, "", Unavailable),
+            (301, "", Unavailable),
+            (307, r#"{"errors":[]}"#, Unavailable),
+            (200, "<html>hello</html>", Unavailable),
+            (200, "", Unavailable),
+            (200, "null", Unavailable),
+            (200, "{}", Unavailable),
+            (200, r#"{"errors":[]}"#, Unavailable),
+            (200, r#"{"data":null}"#, Unavailable),
+            (200, r#"{"data":[]}"#, Unavailable),
+            (200, r#"{"data":"x"}"#, Unavailable),
+            (200, r#"{"data":{"data":{"K":"v"}}"#, Unavailable),
+            (200, r#"{"data":{"data":{}}} x"#, Unavailable),
+            (200, r#"{"data":{},"data":{}}"#, Unavailable),
+            (200, r#"{"data":{"K":"v","K":"w"}}"#, Unavailable),
+            (200, r#"{"data":{"data":{"K":"\ud800"}}}"#, Unavailable),
+        ] {
+            let expected: Result<Lease, ReadError> = Err(expected);
+            let got = secret(&answer(status, body), engine);
+            // A KV v1 secret may be named like a wrapper, so these are for v2 alone.
+            if engine == Engine::KvV2 || got.is_err() {
+                assert_eq!(got, expected, "{engine:?} {status} {body}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_deleted_version_is_deleted_in_kv_v2_alone() {
+    for body in [DELETED, DESTROYED] {
+        assert_eq!(secret(&answer(404, body), Engine::KvV2), Err(Deleted)); // seen
+        assert_eq!(secret(&answer(404, body), Engine::KvV1), Err(Misconfigured));
+        assert_eq!(secret(&answer(200, body), Engine::KvV2), Err(Unavailable));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+#[test]
+fn a_secret_comes_with_its_version_and_its_digits() {
+    let body = r#"{"data":{"data":{"K":"v","N":1.50,"Z":null},"metadata":{"deletion_time":"2036-01-01T00:00:00Z","destroyed":false,"version":12}}}"#;
+    let lease = secret(&answer(200, body), Engine::KvV2).unwrap();
+    let text = |key: &str| lease.data[key].as_ref().map(|value| value.expose_secret().to_owned());
+    assert_eq!((text("K"), text("N"), text("Z")), (Some("v".into()), Some("1.50".into()), None));
+    assert_eq!((lease.version.as_deref(), lease.stale), (Some("12"), false));
+
+    let lease = secret(&answer(200, r#"{"data":{"data":"x"},"lease_duration":2764800}"#), Engine::KvV1).unwrap();
+    assert_eq!((lease.data.len(), lease.version), (1, None));
+    let empty = secret(&answer(200, r#"{"data":{"data":{},"metadata":{"version":1}}}"#), Engine::KvV2).unwrap();
+    assert!(empty.data.is_empty());
+}
+
+#[test]
+fn a_mount_is_kv_and_above_the_path() {
+    let path = StorePath::try_from("team/kv/site/main").unwrap();
+    let found = |path: &str, engine: &str, options: &str| {
+        format!(r#"{{"data":{{"path":"{path}","type":"{engine}","options":{options},"uuid":"x"}}}}"#)
+    };
+    for (status, body, expected) in [
+        (200, found("team/kv/", "kv", r#"{"version":"2"}"#), Ok(Mount::new("team/kv/", Engine::KvV2))), // seen
+        (200, found("team/kv/", "kv", r#"{"version":"1"}"#), Ok(Mount::new("team/kv/", Engine::KvV1))), // seen
+        (200, found("team/kv/", "kv", "null"), Ok(Mount::new("team/kv/", Engine::KvV1))),
+        (200, found("team/kv/", "kv", "{}"), Ok(Mount::new("team/kv/", Engine::KvV1))),
+        (200, found("team/kv/", "generic", "null"), Ok(Mount::new("team/kv/", Engine::KvV1))),
+        (200, found("team/kv/", "kv", r#"{"version":"3"}"#), Err(Misconfigured)),
+        (200, found("team/kv/", "database", "null"), Err(Misconfigured)),
+        (200, found("team/", "ns_token", "null"), Err(Misconfigured)),
+        (200, found("team/kv", "kv", "null"), Err(Unavailable)),
+        (200, found("team/k/", "kv", "null"), Err(Unavailable)),
+        (200, found("", "kv", "null"), Err(Unavailable)),
+        (200, found("sys/", "kv", "null"), Err(Unavailable)),
+        (200, found("team/kv/site/main/x/", "kv", "null"), Err(Unavailable)),
+        (200, "<html>".into(), Err(Unavailable)),
+        (200, r#"{"data":null}"#.into(), Err(Unavailable)),
+        (403, r#"{"errors":["preflight capability check returned 403"]}"#.into(), Err(Misconfigured)), // seen
+        (404, r#"{"errors":["namespace not found"]}"#.into(), Err(Misconfigured)),                     // seen
+        (404, r#"{"errors":[]}"#.into(), Err(Misconfigured)),
+        (404, "default backend - 404".into(), Err(Unavailable)),
+        (503, r#"{"errors":["Vault is sealed"]}"#.into(), Err(Unavailable)), // seen
+        (429, String::new(), Err(Unavailable)),
+        (302, String::new(), Err(Unavailable)),
+    ] {
+        assert_eq!(mount(&answer(status, &body), &path), expected, "{status} {body}");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+#[test]
+fn a_login_gives_a_token_for_a_time_or_nothing() {
+    let body = |duration: &str| format!(r#"{{"auth":{{"client_token":"s.x","renewable":true{duration}}}}}"#);
+    let (token, grant) = login(&answer(200, &body(r#","lease_duration":3600"#))).unwrap();
+    assert_eq!(token.expose_secret(), "s.x");
+    assert_eq!(grant, Grant { ttl: Duration::from_hours(1), renewable: true });
+    for duration in
+        ["", ":0", ":-1", ":2147483648", ":1.5", ":1e3", ":\"x\"", ":\"60\"", ":null", ":99999999999999999999"]
+    {
+        let field = if duration.is_empty() { String::new() } else { format!(",\"lease_duration\"{duration}") };
+        assert_eq!(login(&answer(200, &body(&field))).unwrap_err(), Unavailable, "{duration}");
+        assert_eq!(renewal(&answer(200, &body(&field))).unwrap_err(), Unavailable, "{duration}");
+    }
+    for (status, body, expected) in [
+        (400, r#"{"errors":["invalid role or secret ID"]}"#, Misconfigured), // seen
+        (403, r#"{"errors":["permission denied"]}"#, Forbidden),
+        (404, r#"{"errors":["no handler for route"]}"#, Misconfigured), // seen
+        (503, r#"{"errors":["Vault is sealed"]}"#, Unavailable),
+        (200, r#"{"auth":null}"#, Unavailable),
+        (200, "<html>", Unavailable),
+        (307, "", Unavailable),
+    ] {
+        assert_eq!(login(&answer(status, body)).unwrap_err(), expected, "{status} {body}");
+    }
+}
+
+#[test]
+fn a_token_that_never_expires_says_so_twice() {
+    let body =
+        |ttl: &str, expire: &str| format!(r#"{{"data":{{"ttl":{ttl},"expire_time":{expire},"renewable":true}}}}"#);
+    let grant = |seconds| Ok(Some(Grant { ttl: Duration::from_secs(seconds), renewable: true }));
+    for (ttl, expire, expected) in [
+        ("0", "null", Ok(None)),                     // seen: root
+        ("1", "\"2026-11-22T12:48:35Z\"", grant(1)), // seen
+        ("0", "\"2026-11-22T12:48:35Z\"", grant(1)),
+        ("-1", "null", Err(Unavailable)),
+        ("1.5", "null", Err(Unavailable)),
+        ("\"0\"", "null", Err(Unavailable)),
+        ("2147483648", "null", Err(Unavailable)),
+    ] {
+        assert_eq!(own_token(&answer(200, &body(ttl, expire))), expected, "{ttl} {expire}");
+    }
+    assert_eq!(own_token(&answer(403, r#"{"errors":["permission denied"]}"#)), Err(Forbidden)); // seen: dead
+    assert_eq!(own_token(&answer(404, r#"{"errors":["namespace not found"]}"#)), Err(Misconfigured)); // seen
+    assert_eq!(own_token(&answer(503, "")), Err(Unavailable));
+    assert_eq!(own_token(&answer(200, "{}")), Err(Unavailable));
+}

@@ -1,0 +1,62 @@
+//! A call, what its answer means, and both on record: the one place where calls are counted and logged.
+
+use super::client::{Answer, Call, Client};
+use crate::metrics::Metrics;
+use crate::metrics::labels::StoreOperation;
+use crate::model::request_id::RequestId;
+use crate::stores::{ReadError, outcome_of};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// The client of one store with its name and its counters.
+pub(super) struct Exchange {
+    pub(super) store: Arc<str>,
+    pub(super) client: Client,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// A call that gave nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Failed {
+    /// What that means.
+    pub(super) error: ReadError,
+    /// Whether the answer was 403: also what a dead token gets, whatever is asked.
+    pub(super) forbidden: bool,
+}
+
+impl Exchange {
+    /// Makes a call and reads its answer.
+    ///
+    /// # Errors
+    /// What `meaning` says; `Unavailable` where nothing came back.
+    pub(super) async fn ask<T>(
+        &self,
+        operation: StoreOperation,
+        call: Call<'_>,
+        request: &RequestId,
+        meaning: impl FnOnce(&Answer) -> Result<T, ReadError>,
+    ) -> Result<T, Failed> {
+        let started = Instant::now();
+        let answered = self.client.call(call, request).await;
+        let (result, status, kind) = match &answered {
+            Ok(answer) => (meaning(answer), answer.status, if answer.status == 200 { "decode" } else { "status" }),
+            Err(fault) => (Err(ReadError::Unavailable), 0, fault.as_str()),
+        };
+        self.metrics.store_request(&self.store, operation, outcome_of(&result), started.elapsed());
+        result.map_err(|error| {
+            // Absences are everyday; who asked for what stands in the audit log.
+            if !matches!(error, ReadError::Absent | ReadError::Deleted) {
+                tracing::warn!(
+                    store = %self.store,
+                    operation = operation.as_str(),
+                    outcome = error.outcome().as_str(),
+                    kind,
+                    status,
+                    request_id = %request,
+                    "a call to the store failed"
+                );
+            }
+            Failed { error, forbidden: status == 403 }
+        })
+    }
+}

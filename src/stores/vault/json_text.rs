@@ -1,0 +1,228 @@
+//! JSON text handled as text: strings unescaped, whitespace taken out, digits left as they are.
+//!
+//! `serde_json` would do both, but through buffers that it does not overwrite and through numbers that it rounds.
+//! What comes in here has passed `serde_json`'s syntax check; what that lets through (lone surrogates, keys written
+//! twice, any depth) is refused here.
+
+use std::collections::BTreeSet;
+use zeroize::Zeroizing;
+
+/// The deepest nesting of a value that is taken.
+const MAX_DEPTH: usize = 64;
+
+/// The text is not JSON, or JSON that no store means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Nonsense;
+
+/// The text that a JSON string stands for, given with its quotes.
+///
+/// # Errors
+/// When it is no string, or holds half a surrogate pair.
+pub(super) fn unescape(quoted: &str) -> Result<Zeroizing<String>, Nonsense> {
+    let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or(Nonsense)?;
+    // No escape is shorter than what it stands for, so the text never grows and never moves.
+    let mut text = Zeroizing::new(String::with_capacity(inner.len()));
+    let mut rest = inner;
+    while let Some((plain, escape)) = rest.split_once('\\') {
+        text.push_str(plain);
+        let (character, length) = escaped(escape)?;
+        text.push(character);
+        rest = escape.get(length..).ok_or(Nonsense)?;
+    }
+    text.push_str(rest);
+    Ok(text)
+}
+
+/// The character that an escape stands for and how many bytes of it follow the backslash.
+fn escaped(escape: &str) -> Result<(char, usize), Nonsense> {
+    let character = match escape.bytes().next().ok_or(Nonsense)? {
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        literal @ (b'"' | b'\\' | b'/') => char::from(literal),
+        b'u' => return unicode(escape),
+        _ => return Err(Nonsense),
+    };
+    Ok((character, 1))
+}
+
+fn unicode(escape: &str) -> Result<(char, usize), Nonsense> {
+    let first = code_unit(escape, 1)?;
+    if let Some(character) = char::from_u32(first) {
+        return Ok((character, 5));
+    }
+    if escape.get(5..7) != Some("\\u") {
+        return Err(Nonsense);
+    }
+    let second = code_unit(escape, 7)?;
+    match (first, second) {
+        (0xd800..=0xdbff, 0xdc00..=0xdfff) => {
+            let character = char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00));
+            Ok((character.ok_or(Nonsense)?, 11))
+        }
+        _ => Err(Nonsense),
+    }
+}
+
+fn code_unit(escape: &str, at: usize) -> Result<u32, Nonsense> {
+    let digits = escape.get(at..at + 4).ok_or(Nonsense)?;
+    // from_str_radix would take a sign.
+    if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(Nonsense);
+    }
+    u32::from_str_radix(digits, 16).map_err(|_| Nonsense)
+}
+
+/// The same value without whitespace between its tokens; every token is kept as it was written.
+///
+/// # Errors
+/// When a string in it is nonsense, an object has a key twice, or it is too deep.
+pub(super) fn compact(json: &str) -> Result<Zeroizing<String>, Nonsense> {
+    let mut text = Zeroizing::new(String::with_capacity(json.len()));
+    let mut open: Vec<Container> = Vec::new();
+    let mut key_next = false;
+    let mut at = 0;
+    while let Some(byte) = json.as_bytes().get(at).copied() {
+        let mut token = 1;
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\r' => {
+                at += 1;
+                continue;
+            }
+            b'"' => {
+                token = string_length(&json[at..])?;
+                let string = unescape(&json[at..at + token])?;
+                if key_next && let Some(Container::Object(keys)) = open.last_mut() {
+                    // A key is a name and no secret.
+                    if !keys.insert(String::clone(&string)) {
+                        return Err(Nonsense);
+                    }
+                }
+                key_next = false;
+            }
+            b'{' => {
+                open.push(Container::Object(BTreeSet::new()));
+                key_next = true;
+            }
+            b'[' => open.push(Container::Array),
+            b'}' | b']' => {
+                open.pop().ok_or(Nonsense)?;
+                key_next = false;
+            }
+            b',' => key_next = matches!(open.last(), Some(Container::Object(_))),
+            _ => {}
+        }
+        if open.len() > MAX_DEPTH {
+            return Err(Nonsense);
+        }
+        text.push_str(json.get(at..at + token).ok_or(Nonsense)?);
+        at += token;
+    }
+    Ok(text)
+}
+
+enum Container {
+    Object(BTreeSet<String>),
+    Array,
+}
+
+/// The length of the string that a text begins with, quotes included.
+fn string_length(text: &str) -> Result<usize, Nonsense> {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return Ok(at + 1),
+            _ => {}
+        }
+    }
+    Err(Nonsense)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn unescapes_as_rfc_8259_says() {
+        for (quoted, text) in [
+            (r#""""#, ""),
+            (r#""a/b""#, "a/b"),
+            (r#""\"\\\/\b\f\n\r\t""#, "\"\\/\u{8}\u{c}\n\r\t"),
+            (r#""\u0041\u00e9\u2028""#, "Aé\u{2028}"),
+            (r#""\ud83d\ude00x""#, "😀x"),
+            (r#""\\u0041""#, r"\u0041"),
+            (r#""\u0000""#, "\0"),
+        ] {
+            assert_eq!(unescape(quoted).as_deref().map(String::as_str), Ok(text), "{quoted}");
+        }
+    }
+
+    #[test]
+    fn half_a_pair_and_no_escape_at_all_are_nonsense() {
+        for quoted in [
+            r#""\ud83d""#,
+            r#""\ude00""#,
+            r#""\ud83dx""#,
+            r#""\ud83d\n""#,
+            r#""\ud83d\ud83d""#,
+            r#""\ude00\ud83d""#,
+            r#""\ud83d\u0041""#,
+            r#""\x""#,
+            r#""\u12""#,
+            r#""\u+041""#,
+            r#""\u00é""#,
+            r#""\""#,
+            "a",
+            "\"",
+            "",
+        ] {
+            assert_eq!(unescape(quoted), Err(Nonsense), "{quoted}");
+        }
+    }
+
+    #[test]
+    fn compacting_takes_out_whitespace_and_nothing_else() {
+        for (json, text) in [
+            ("[ 1.50 ,\t-0e+07 , 12345678901234567890123 ]\n", "[1.50,-0e+07,12345678901234567890123]"),
+            (r#"{ "b" : { "a" : "x y" } , "a" : [ ] }"#, r#"{"b":{"a":"x y"},"a":[]}"#),
+            (r#"{ "a\"b " : "c\\" }"#, r#"{"a\"b ":"c\\"}"#),
+            (r#"{ "<\u003c é" : 1e400 }"#, r#"{"<\u003c é":1e400}"#),
+            (r#"[ "a" , "a" , { "a" : "a" } , { "a" : { "a" : 1 } } ]"#, r#"["a","a",{"a":"a"},{"a":{"a":1}}]"#),
+        ] {
+            assert_eq!(compact(json).as_deref().map(String::as_str), Ok(text), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_key_twice_a_lone_surrogate_and_endless_depth_are_nonsense() {
+        for json in [r#"{"a":1,"a":2}"#, r#"{"a":1,"\u0061":2}"#, r#"[{"x":[1],"x":2}]"#, r#"["\ud800"]"#, "]", "[\"a"]
+        {
+            assert_eq!(compact(json), Err(Nonsense), "{json}");
+        }
+        let deep = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(compact(&deep(MAX_DEPTH)).is_ok());
+        assert_eq!(compact(&deep(MAX_DEPTH + 1)), Err(Nonsense));
+        assert_eq!(compact(&deep(100_000)), Err(Nonsense));
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_serde_json_on_every_string(text in any::<String>()) {
+            let quoted = serde_json::to_string(&text).unwrap();
+            prop_assert_eq!(unescape(&quoted), Ok(Zeroizing::new(text)));
+            prop_assert_eq!(compact(&quoted), Ok(Zeroizing::new(quoted)));
+        }
+
+        #[test]
+        fn takes_and_refuses_what_serde_json_does(inner in r#"([a-z]|\\u[dD][89abcdCD][0-9]{2}|\\u00[0-9]{2}|\\[nrt"x]){0,6}"#) {
+            let quoted = format!("\"{inner}\"");
+            let theirs = serde_json::from_str::<String>(&quoted).ok();
+            prop_assert_eq!(unescape(&quoted).ok(), theirs.map(Zeroizing::new));
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Logging in: credentials from a file become a token.
+
+use super::answers;
+use super::client::Call;
+use super::exchange::Exchange;
+use super::token::{Grant, Stamp, header};
+use super::values::owned;
+use crate::config::stores::VaultAuth;
+use crate::metrics::labels::StoreOperation;
+use crate::model::request_id::RequestId;
+use crate::model::secret::SecretValue;
+use crate::stores::ReadError;
+use crate::stores::bounded_file;
+use http::{HeaderValue, Method};
+use serde::Serialize;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// The largest file with a credential.
+const MAX_CREDENTIAL_BYTES: usize = 64 * 1024;
+
+/// What a login gives.
+pub(super) struct LoggedIn {
+    /// The token.
+    pub(super) header: HeaderValue,
+    /// For how long; a token from a file does not say.
+    pub(super) grant: Option<Grant>,
+    /// The file that it came from.
+    pub(super) stamp: Option<Stamp>,
+}
+
+/// Gets a token.
+///
+/// # Errors
+/// `Forbidden` where the store refuses the credentials, `Misconfigured` where it knows no such mount or role.
+pub(super) async fn log_in(exchange: &Exchange, auth: &VaultAuth, request: &RequestId) -> Result<LoggedIn, ReadError> {
+    let (mount, body) = match auth {
+        VaultAuth::Kubernetes { mount, role, token_file } => {
+            let jwt = credential(exchange, token_file).await?;
+            (mount, kubernetes_body(role, &jwt)?)
+        }
+        VaultAuth::AppRole { mount, role_id, secret_id_file } => {
+            let secret_id = credential(exchange, secret_id_file).await?;
+            (mount, app_role_body(role_id, &secret_id)?)
+        }
+        VaultAuth::TokenFile(file) => {
+            // The stamp before the text: a file replaced in between is read once too often, never once too seldom.
+            let stamp = stamp(file).await;
+            let header = header(&credential(exchange, file).await?).ok_or_else(|| unusable(exchange))?;
+            return Ok(LoggedIn { header, grant: None, stamp });
+        }
+    };
+    let path = format!("auth/{mount}/login");
+    let call = Call { method: Method::POST, path: &path, token: None, body: Some(body) };
+    let answer = exchange.ask(StoreOperation::Login, call, request, answers::login).await;
+    let (token, grant) = answer.map_err(|failed| failed.error)?;
+    let header = header(&token).ok_or(ReadError::Unavailable)?;
+    Ok(LoggedIn { header, grant: Some(grant), stamp: None })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the store has this token reviewed")]
+fn kubernetes_body(role: &str, jwt: &SecretValue) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    #[derive(Serialize)]
+    struct Login<'a> {
+        role: &'a str,
+        jwt: &'a str,
+    }
+    body(jwt, &Login { role, jwt: jwt.expose_secret() })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the store checks this secret id")]
+fn app_role_body(role_id: &str, secret_id: &SecretValue) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    #[derive(Serialize)]
+    struct Login<'a> {
+        role_id: &'a str,
+        secret_id: &'a str,
+    }
+    body(secret_id, &Login { role_id, secret_id: secret_id.expose_secret() })
+}
+
+/// The body, written into room enough from the start: a vector that grows leaves its old contents behind.
+fn body(credential: &SecretValue, login: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    let mut body = Zeroizing::new(Vec::with_capacity(6 * credential.len() + 4096));
+    serde_json::to_writer(&mut *body, login).map_err(|_| ReadError::Unavailable)?;
+    Ok(body)
+}
+
+async fn credential(exchange: &Exchange, file: &Path) -> Result<SecretValue, ReadError> {
+    let file = file.to_owned();
+    let text = tokio::task::spawn_blocking(move || bounded_file::read(&file, MAX_CREDENTIAL_BYTES)).await;
+    let Ok(Ok(mut text)) = text else { return Err(unusable(exchange)) };
+    let length = text.trim_end_matches(['\r', '\n']).len();
+    text.truncate(length);
+    Ok(owned(text))
+}
+
+fn unusable(exchange: &Exchange) -> ReadError {
+    tracing::error!(store = %exchange.store, "the file with the broker's credentials cannot be read or holds none");
+    ReadError::Unavailable
+}
+
+/// The state of a file; none where it cannot be seen.
+pub(super) async fn stamp(file: &Path) -> Option<Stamp> {
+    let seen = tokio::fs::metadata(file).await.ok()?;
+    Some(Stamp { modified: seen.modified().ok()?, length: seen.len(), inode: seen.ino() })
+}

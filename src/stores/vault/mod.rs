@@ -1,0 +1,157 @@
+//! `HashiCorp` Vault and OpenBao: the key-value engines, over our own thin client.
+
+mod answers;
+mod client;
+mod exchange;
+mod json_text;
+mod login;
+mod mounts;
+mod session;
+mod token;
+mod upkeep;
+mod values;
+
+use super::path::{StorePath, is_plain};
+use super::{OnlineFault, OpenFault, ReadError, SecretStore};
+use crate::config::stores::{Vault, VaultAuth};
+use crate::metrics::Metrics;
+use crate::metrics::labels::StoreOperation;
+use crate::model::lease::Lease;
+use crate::model::request_id::RequestId;
+use async_trait::async_trait;
+use client::{Call, Client};
+use exchange::{Exchange, Failed};
+use http::Method;
+use mounts::{Mount, Mounts};
+use session::Session;
+use std::sync::Arc;
+use token::Token;
+use upkeep::Upkeep;
+
+/// A Vault or OpenBao server.
+pub(super) struct VaultStore {
+    exchange: Arc<Exchange>,
+    session: Arc<Session>,
+    mounts: Mounts,
+    /// Held for its drop.
+    _upkeep: Upkeep,
+}
+
+impl VaultStore {
+    /// Prepares the client and begins to log in.
+    ///
+    /// # Errors
+    /// When the configuration or a CA file is no good.
+    pub(super) fn open(name: &Arc<str>, config: &Vault, metrics: &Arc<Metrics>) -> Result<Self, OpenFault> {
+        if let VaultAuth::Kubernetes { mount, .. } | VaultAuth::AppRole { mount, .. } = &config.auth
+            && !is_plain(mount)
+        {
+            return Err(OpenFault::AuthMount);
+        }
+        let client = Client::open(config)?;
+        let exchange = Arc::new(Exchange { store: name.clone(), client, metrics: metrics.clone() });
+        let session = Arc::new(Session::new(exchange.clone(), config.auth.clone()));
+        let upkeep = Upkeep::of(session.clone());
+        Ok(Self { exchange, session, mounts: Mounts::default(), _upkeep: upkeep })
+    }
+
+    /// Reads the CA file and the token file again.
+    ///
+    /// # Errors
+    /// When the CA file is no good; then the old roots stay.
+    pub(super) async fn reload(&self) -> Result<(), OpenFault> {
+        self.session.reload(&RequestId::random()).await;
+        self.exchange.client.reload()
+    }
+
+    /// Asks for the server's health and whether the broker may talk to it.
+    ///
+    /// # Errors
+    /// See [`OnlineFault`].
+    pub(super) async fn check_online(&self) -> Result<(), OnlineFault> {
+        let request = RequestId::random();
+        match self.exchange.client.health(&request).await.map(|answer| answer.status) {
+            // Active, standby, and the two kinds of replicas.
+            Ok(200 | 429 | 472 | 473) => {}
+            Ok(501) => return Err(OnlineFault::Uninitialised),
+            Ok(503) => return Err(OnlineFault::Sealed),
+            _ => return Err(OnlineFault::Unavailable),
+        }
+        let token = self.session.token(&request).await.map_err(online_fault)?;
+        match self.session.ask_after(&token, &request).await {
+            // A fresh login proves itself; it may not be allowed to ask after itself.
+            Err(ReadError::Forbidden) if self.session.can_log_in() => Ok(()),
+            result => result.map(|_| ()).map_err(online_fault),
+        }
+    }
+
+    /// Reads with one token.
+    async fn attempt(&self, path: &StorePath, token: &Token, request: &RequestId) -> Result<Lease, Failed> {
+        let Some((mount, beyond_doubt)) = self.mounts.find(path) else {
+            let mount = self.look_up(path, token, request).await?;
+            return self.fetch(&mount, path, token, request).await;
+        };
+        let result = self.fetch(&mount, path, token, request).await;
+        // Under a mount that has become another one since, anything may look absent.
+        let doubtful = match &result {
+            Err(Failed { error: ReadError::Absent, .. }) => !beyond_doubt,
+            Err(Failed { error: ReadError::Misconfigured, .. }) => true,
+            _ => false,
+        };
+        if !doubtful {
+            return result;
+        }
+        self.mounts.forget(&mount);
+        let now = self.look_up(path, token, request).await?;
+        if now == mount { result } else { self.fetch(&now, path, token, request).await }
+    }
+
+    /// Asks which mount a path is under.
+    async fn look_up(&self, path: &StorePath, token: &Token, request: &RequestId) -> Result<Mount, Failed> {
+        let url_path = format!("sys/internal/ui/mounts/{}", path.as_str());
+        let call = Call { method: Method::GET, path: &url_path, token: Some(&token.header), body: None };
+        let meaning = |answer: &_| answers::mount(answer, path);
+        let mount = self.exchange.ask(StoreOperation::Preflight, call, request, meaning).await?;
+        self.mounts.remember(&mount);
+        Ok(mount)
+    }
+
+    async fn fetch(
+        &self,
+        mount: &Mount,
+        path: &StorePath,
+        token: &Token,
+        request: &RequestId,
+    ) -> Result<Lease, Failed> {
+        let misconfigured = Failed { error: ReadError::Misconfigured, forbidden: false };
+        let url_path = mount.url_path(path).ok_or(misconfigured)?;
+        let call = Call { method: Method::GET, path: &url_path, token: Some(&token.header), body: None };
+        let meaning = |answer: &_| answers::secret(answer, mount.engine);
+        self.exchange.ask(StoreOperation::Read, call, request, meaning).await
+    }
+}
+
+#[async_trait]
+impl SecretStore for VaultStore {
+    async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Lease>, ReadError> {
+        let token = self.session.token(request).await?;
+        let result = match self.attempt(path, &token, request).await {
+            // A dead token is answered like a forbidden path: believed only once the token is known to live.
+            Err(failed) if failed.forbidden => match self.session.if_dead(&token, request).await? {
+                Some(fresh) => self.attempt(path, &fresh, request).await,
+                None => Err(failed),
+            },
+            result => result,
+        };
+        result.map(Arc::new).map_err(|failed| failed.error)
+    }
+}
+
+/// Every refusal that can meet a login; an absence cannot.
+const fn online_fault(error: ReadError) -> OnlineFault {
+    match error {
+        ReadError::Forbidden => OnlineFault::Refused,
+        ReadError::Misconfigured => OnlineFault::Misconfigured,
+        ReadError::Absent | ReadError::Deleted | ReadError::Unavailable => OnlineFault::Unavailable,
+    }
+}

@@ -1,0 +1,142 @@
+//! Which mount a path is under, remembered for a while. What is forgotten is asked again.
+
+use crate::stores::path::StorePath;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a mount is remembered.
+const REMEMBERED: Duration = Duration::from_mins(5);
+/// How long after its look-up a mount is beyond doubt, so that an absence under it is believed without another.
+const BEYOND_DOUBT: Duration = Duration::from_secs(10);
+/// The most mounts remembered; a server with more is asked more often.
+const MAX_MOUNTS: usize = 1024;
+
+/// How a mount is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Engine {
+    /// Key-value, without versions.
+    KvV1,
+    /// Key-value, with versions: `data/` stands between the mount and the path.
+    KvV2,
+}
+
+/// A mounted secret engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mount {
+    /// Where, with a slash at the end.
+    path: Arc<str>,
+    /// What.
+    pub(super) engine: Engine,
+}
+
+impl Mount {
+    /// A mount at a path that ends with a slash.
+    pub(super) fn new(path: &str, engine: Engine) -> Self {
+        Self { path: path.into(), engine }
+    }
+
+    /// What follows `/v1/` in the URL of a secret; none where the path is the mount itself or elsewhere.
+    pub(super) fn url_path(&self, path: &StorePath) -> Option<String> {
+        let rest = path.as_str().strip_prefix(&*self.path).filter(|rest| !rest.is_empty())?;
+        Some(match self.engine {
+            Engine::KvV1 => format!("{}{rest}", self.path),
+            Engine::KvV2 => format!("{}data/{rest}", self.path),
+        })
+    }
+}
+
+/// The mounts looked up lately.
+#[derive(Default)]
+pub(super) struct Mounts {
+    known: Mutex<HashMap<Arc<str>, (Engine, Instant)>>,
+}
+
+impl Mounts {
+    /// The mount of a path, if it is remembered, and whether it is beyond doubt. No mount lies under another.
+    pub(super) fn find(&self, path: &StorePath) -> Option<(Mount, bool)> {
+        let known = self.known();
+        let slashes = path.as_str().match_indices('/');
+        slashes.map(|(at, _)| &path.as_str()[..=at]).find_map(|prefix| {
+            let (path, (engine, seen)) = known.get_key_value(prefix)?;
+            let mount = Mount { path: path.clone(), engine: *engine };
+            (seen.elapsed() < REMEMBERED).then(|| (mount, seen.elapsed() < BEYOND_DOUBT))
+        })
+    }
+
+    /// Remembers a mount that has just been looked up.
+    pub(super) fn remember(&self, mount: &Mount) {
+        let mut known = self.known();
+        if known.len() >= MAX_MOUNTS {
+            known.retain(|_, (_, seen)| seen.elapsed() < REMEMBERED);
+        }
+        if known.len() < MAX_MOUNTS || known.contains_key(&mount.path) {
+            known.insert(mount.path.clone(), (mount.engine, Instant::now()));
+        }
+    }
+
+    /// Forgets a mount that turned out to be something else.
+    pub(super) fn forget(&self, mount: &Mount) {
+        self.known().remove(&mount.path);
+    }
+
+    /// A panic while the map was held leaves it whole: every operation on it is a single call.
+    fn known(&self) -> MutexGuard<'_, HashMap<Arc<str>, (Engine, Instant)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> StorePath {
+        StorePath::try_from(text).unwrap()
+    }
+
+    #[test]
+    fn data_is_put_in_for_kv_v2_alone() {
+        for (mount, engine, secret, url) in [
+            ("homelab/", Engine::KvV2, "homelab/site/main", Some("homelab/data/site/main")),
+            ("team/kv/", Engine::KvV2, "team/kv/a", Some("team/kv/data/a")),
+            ("old/", Engine::KvV1, "old/a/b", Some("old/a/b")),
+            ("homelab/", Engine::KvV2, "homelab", None),
+            ("homelab/", Engine::KvV2, "homelab2/a", None),
+            ("homelab/site/main/", Engine::KvV2, "homelab/site/main", None),
+        ] {
+            assert_eq!(Mount::new(mount, engine).url_path(&path(secret)).as_deref(), url, "{mount} {secret}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mount_is_found_by_whole_segments_until_it_is_forgotten_or_old() {
+        let mounts = Mounts::default();
+        let (kv, old) = (Mount::new("team/kv/", Engine::KvV2), Mount::new("old/", Engine::KvV1));
+        mounts.remember(&kv);
+        mounts.remember(&old);
+        assert_eq!(mounts.find(&path("team/kv/a/b")), Some((kv.clone(), true)));
+        assert_eq!(mounts.find(&path("old/a")), Some((old.clone(), true)));
+        for other in ["team/kv2/a", "team/a", "team/kv", "x/team/kv/a", "older/a"] {
+            assert_eq!(mounts.find(&path(other)), None, "{other}");
+        }
+        tokio::time::advance(BEYOND_DOUBT).await;
+        assert_eq!(mounts.find(&path("team/kv/a")), Some((kv.clone(), false)));
+        mounts.forget(&kv);
+        assert_eq!(mounts.find(&path("team/kv/a")), None);
+        tokio::time::advance(REMEMBERED).await;
+        assert_eq!(mounts.find(&path("old/a")), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_number_of_mounts_is_bounded() {
+        let mounts = Mounts::default();
+        for number in 0..2 * MAX_MOUNTS {
+            mounts.remember(&Mount::new(&format!("m{number}/"), Engine::KvV2));
+        }
+        assert_eq!(mounts.known().len(), MAX_MOUNTS);
+        tokio::time::advance(REMEMBERED).await;
+        mounts.remember(&Mount::new("new/", Engine::KvV2));
+        assert_eq!(mounts.known().len(), 1);
+    }
+}

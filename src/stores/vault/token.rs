@@ -1,0 +1,144 @@
+//! The broker's own token at a store.
+
+use crate::model::secret::SecretValue;
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use bytes::Bytes;
+use http::HeaderValue;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+/// For how long a token was granted, and whether that can be prolonged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Grant {
+    /// Never zero.
+    pub(super) ttl: Duration,
+    /// Whether the store would renew it.
+    pub(super) renewable: bool,
+}
+
+/// A token and what is known of its life.
+#[derive(Debug)]
+pub(super) struct Token {
+    /// Counts logins: renewed, a token keeps its number.
+    pub(super) number: u64,
+    /// As it is sent. Marked sensitive, so that its `Debug` shows nothing, and overwritten on drop.
+    pub(super) header: HeaderValue,
+    /// How long it lives.
+    pub(super) life: Life,
+    /// The state of the file that it came from, where it came from one.
+    pub(super) stamp: Option<Stamp>,
+    /// When we got it.
+    pub(super) since: Instant,
+}
+
+/// How long a token lives.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Life {
+    /// It came from a file and has not been asked yet.
+    Unknown,
+    /// The store says that it never expires.
+    Endless,
+    /// It ends.
+    Until {
+        /// When.
+        end: Instant,
+        /// When it is time to renew it.
+        renew_at: Instant,
+        /// As the store granted it.
+        grant: Grant,
+    },
+}
+
+impl Life {
+    /// The life of a token granted at an instant (that of the question, as the answer took its time): renewed
+    /// after about two thirds, not at the same moment in every replica.
+    pub(super) fn granted(at: Instant, grant: Grant) -> Self {
+        let share = 0.6 + 0.1 * random_share();
+        Self::Until { end: at + grant.ttl, renew_at: at + grant.ttl.mul_f64(share), grant }
+    }
+}
+
+impl Token {
+    /// Whether it has certainly ended.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.life, Life::Until { end, .. } if end <= Instant::now())
+    }
+
+    /// The same token with another life.
+    pub(super) fn with_life(&self, life: Life) -> Self {
+        Self { number: self.number, header: self.header.clone(), life, stamp: self.stamp, since: self.since }
+    }
+}
+
+/// What tells one state of a file from the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    /// When it was written.
+    pub(super) modified: SystemTime,
+    /// Its length.
+    pub(super) length: u64,
+    /// Its inode: a file put in another's place may carry an old time.
+    pub(super) inode: u64,
+}
+
+/// A token as a header; none where it cannot be one.
+#[expect(clippy::disallowed_methods, reason = "it becomes the header that is sent, the only form in which it is kept")]
+pub(super) fn header(token: &SecretValue) -> Option<HeaderValue> {
+    let text = token.expose_secret();
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return None;
+    }
+    let bytes = Bytes::from_owner(Zeroizing::new(text.as_bytes().to_vec()));
+    let mut header = HeaderValue::from_maybe_shared(bytes).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+/// From 0 to 1. It spreads load and keeps no secret, so a failing random generator yields 0 rather than an error.
+pub(super) fn random_share() -> f64 {
+    let mut byte = [0];
+    let _ = SystemRandom::new().fill(&mut byte);
+    f64::from(byte[0]) / f64::from(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_renewed_after_about_two_thirds_of_its_life() {
+        let ttl = Duration::from_hours(1);
+        let now = Instant::now();
+        for _ in 0..100 {
+            let Life::Until { end, renew_at, .. } = Life::granted(now, Grant { ttl, renewable: true }) else {
+                panic!("a grant has an end");
+            };
+            assert_eq!(end - now, ttl);
+            let share = (renew_at - now).as_secs_f64() / ttl.as_secs_f64();
+            assert!((0.59..0.71).contains(&share), "{share}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_ends_when_its_time_is_over_and_not_before() {
+        let header = header(&SecretValue::new("s.x".into())).unwrap();
+        let token = Token { number: 1, header, life: Life::Unknown, stamp: None, since: Instant::now() };
+        let grant = Grant { ttl: Duration::from_secs(10), renewable: true };
+        let mortal = token.with_life(Life::granted(Instant::now(), grant));
+        let endless = token.with_life(Life::Endless);
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert!(!mortal.has_ended());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(mortal.has_ended() && !endless.has_ended() && !token.has_ended());
+    }
+
+    #[test]
+    fn what_cannot_be_a_header_is_no_token_and_none_is_shown() {
+        let header = |text: &str| header(&SecretValue::new(text.into()));
+        for text in ["", "a b", "a\n", "a\r\nX-Evil: 1", "\0", "é"] {
+            assert!(header(text).is_none(), "{text:?}");
+        }
+        assert_eq!(format!("{:?}", header("hunter2").unwrap()), "Sensitive");
+    }
+}

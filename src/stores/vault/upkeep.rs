@@ -1,0 +1,107 @@
+//! Keeps a session alive in the background: logs in at the start, renews the token, logs in again when it cannot be
+//! renewed, notices a token file that changed. Nothing waits for it; a read that needs a token gets its own.
+
+use super::answers;
+use super::client::Call;
+use super::session::Session;
+use super::token::{Grant, Life, Token, random_share};
+use crate::metrics::labels::StoreOperation;
+use crate::model::request_id::RequestId;
+use crate::stores::ReadError;
+use http::Method;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use zeroize::Zeroizing;
+
+/// The longest that a token file goes unseen.
+const FILE_PATROL: Duration = Duration::from_mins(1);
+/// The shortest wait between two acts, whatever a store grants.
+const SHORTEST_WAIT: Duration = Duration::from_millis(500);
+/// The longest wait after failures in a row.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+
+/// The running task; it ends when this is dropped.
+pub(super) struct Upkeep(JoinHandle<()>);
+
+impl Upkeep {
+    /// Begins to look after a session.
+    pub(super) fn of(session: Arc<Session>) -> Self {
+        Self(tokio::spawn(run(session)))
+    }
+}
+
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn run(session: Arc<Session>) {
+    let mut failures = 0;
+    loop {
+        let wait = if let Ok(wait) = round(&session).await {
+            failures = 0;
+            wait.max(SHORTEST_WAIT)
+        } else {
+            failures += 1;
+            backoff(failures)
+        };
+        sleep(wait).await;
+    }
+}
+
+/// 1 s, 2 s, 4 s, ... and up to half as much again, so that replicas do not come back together.
+fn backoff(failures: u32) -> Duration {
+    let base = Duration::from_secs(1).saturating_mul(1 << (failures - 1).min(5)).min(LONGEST_BACKOFF);
+    base.mul_f64(1.0 + random_share() / 2.0)
+}
+
+/// Does what is due and says how long nothing will be.
+async fn round(session: &Session) -> Result<Duration, ReadError> {
+    let request = RequestId::random();
+    let token = session.token(&request).await?;
+    let wait = match token.life {
+        Life::Unknown => get_to_know(session, &token, &request).await?,
+        Life::Endless => FILE_PATROL,
+        Life::Until { renew_at, .. } if renew_at > Instant::now() => renew_at - Instant::now(),
+        Life::Until { grant, .. } => prolong(session, &token, grant, &request).await?,
+    };
+    Ok(if session.can_log_in() { wait } else { wait.min(FILE_PATROL) })
+}
+
+async fn get_to_know(session: &Session, token: &Arc<Token>, request: &RequestId) -> Result<Duration, ReadError> {
+    let asked = Instant::now();
+    let grant = session.ask_after(token, request).await?;
+    session.note_life(token, grant.map_or(Life::Endless, |grant| Life::granted(asked, grant)));
+    // The next round reads off when it is due.
+    Ok(Duration::ZERO)
+}
+
+/// Renews a token. What the store grants shrinks as a token nears its maximum: then it is time for another one.
+async fn prolong(
+    session: &Session,
+    token: &Arc<Token>,
+    before: Grant,
+    request: &RequestId,
+) -> Result<Duration, ReadError> {
+    let asked = Instant::now();
+    let renewed = if before.renewable { renew(session, token, request).await } else { Err(ReadError::Forbidden) };
+    match renewed {
+        Ok(grant) if grant.ttl >= before.ttl / 2 || !session.can_log_in() => {
+            session.note_life(token, Life::granted(asked, grant));
+            Ok(Duration::ZERO)
+        }
+        _ if session.can_log_in() => session.replace(Some(token.number), request).await.map(|_| Duration::ZERO),
+        // It dies when it dies; another one may come in the file.
+        _ => Ok(FILE_PATROL),
+    }
+}
+
+async fn renew(session: &Session, token: &Token, request: &RequestId) -> Result<Grant, ReadError> {
+    let body = Some(Zeroizing::new(b"{}".to_vec()));
+    let call = Call { method: Method::POST, path: "auth/token/renew-self", token: Some(&token.header), body };
+    let answer = session.exchange.ask(StoreOperation::Renew, call, request, answers::renewal).await;
+    answer.map_err(|failed| failed.error)
+}

@@ -1,0 +1,126 @@
+//! The keys and values of a secret, out of the JSON object that a store sends.
+
+use super::json_text::{Nonsense, compact, unescape};
+use crate::model::secret::SecretValue;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// The most keys a secret may have.
+const MAX_KEYS: usize = 10_000;
+
+type Values = BTreeMap<String, Option<SecretValue>>;
+
+/// Strings as they are, numbers and booleans as their JSON text digit for digit, objects and arrays as compact JSON,
+/// null as `None`.
+///
+/// # Errors
+/// When it is no object, has a key twice, too many, or a value that is nonsense.
+pub(super) fn values(object: &RawValue) -> Result<Values, Nonsense> {
+    let Keys(raw) = serde_json::from_str(object.get()).map_err(|_| Nonsense)?;
+    raw.into_iter().map(|(key, raw)| Ok((key, value(raw.get())?))).collect()
+}
+
+fn value(json: &str) -> Result<Option<SecretValue>, Nonsense> {
+    let text = match json.bytes().next() {
+        Some(b'n') => return Ok(None),
+        Some(b'"') => unescape(json)?,
+        Some(b'{' | b'[') => compact(json)?,
+        _ => Zeroizing::new(json.to_owned()),
+    };
+    Ok(Some(owned(text)))
+}
+
+/// Moves the text from one overwriting owner to the next.
+pub(super) fn owned(mut text: Zeroizing<String>) -> SecretValue {
+    SecretValue::new(std::mem::take(&mut *text))
+}
+
+/// An object's members, undecoded; none twice.
+struct Keys<'a>(BTreeMap<String, &'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Keys<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(KeysVisitor)
+    }
+}
+
+struct KeysVisitor;
+
+impl<'de> Visitor<'de> for KeysVisitor {
+    type Value = Keys<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut keys = BTreeMap::new();
+        while let Some((key, raw)) = map.next_entry::<String, &'de RawValue>()? {
+            if keys.insert(key, raw).is_some() || keys.len() > MAX_KEYS {
+                return Err(A::Error::custom("a key twice, or too many"));
+            }
+        }
+        Ok(Keys(keys))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+    fn read(json: &str) -> Result<Vec<(String, Option<String>)>, Nonsense> {
+        let raw = serde_json::from_str::<&RawValue>(json).map_err(|_| Nonsense)?;
+        let text = |value: SecretValue| value.expose_secret().to_owned();
+        Ok(values(raw)?.into_iter().map(|(key, value)| (key, value.map(text))).collect())
+    }
+
+    #[test]
+    fn every_kind_of_value_has_its_text() {
+        for (json, text) in [
+            (r#""a\nb""#, Some("a\nb")),
+            (r#""""#, Some("")),
+            (r#""null""#, Some("null")),
+            ("null", None),
+            ("true", Some("true")),
+            ("0", Some("0")),
+            ("1.50", Some("1.50")),
+            ("-1E+400", Some("-1E+400")),
+            ("12345678901234567890123.450", Some("12345678901234567890123.450")),
+            (r#"{ "b": [ 1.0, "x y" ], "a": null }"#, Some(r#"{"b":[1.0,"x y"],"a":null}"#)),
+            ("[ ]", Some("[]")),
+        ] {
+            assert_eq!(read(&format!("{{\"K\": {json} }}")), Ok(vec![("K".into(), text.map(str::to_owned))]), "{json}");
+        }
+        assert_eq!(read("{}"), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_is_no_object_of_distinct_keys_is_nonsense() {
+        for json in [
+            "null",
+            "[]",
+            r#"[["K","v"]]"#,
+            r#""x""#,
+            "1",
+            r#"{"K":1,"K":2}"#,
+            r#"{"K":1,"\u004b":2}"#,
+            r#"{"\ud800":1}"#,
+            r#"{"K":"\ud800"}"#,
+            r#"{"K":{"a":1,"a":1}}"#,
+            r#"{"K":01}"#,
+            r#"{"K":NaN}"#,
+            r#"{"K":"#,
+            "{\"K\":\"a\nb\"}",
+        ] {
+            assert_eq!(read(json), Err(Nonsense), "{json}");
+        }
+        let many =
+            |count: usize| format!("{{{}}}", (0..count).map(|n| format!("\"{n}\":0")).collect::<Vec<_>>().join(","));
+        assert!(read(&many(MAX_KEYS)).is_ok());
+        assert_eq!(read(&many(MAX_KEYS + 1)), Err(Nonsense));
+    }
+}
