@@ -3,3 +3,4 @@
 
 mod authn;
 mod rig;
+mod stores;

@@ -1,3 +1,4 @@
 //! The rig: starts real components on free ports of 127.0.0.1 and stops them, by process id.
 
 pub mod kube;
+pub mod bao;

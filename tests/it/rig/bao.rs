@@ -1,0 +1,282 @@
+//! A real OpenBao in development mode: unsealed, in memory, one root token, gone when dropped.
+
+use claviger::model::request_id::RequestId;
+use reqwest::{Certificate, Client, Method};
+use serde_json::{Value, json};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long a server may take to come up.
+const UP_WITHIN: Duration = Duration::from_secs(30);
+/// How often a start is tried: between finding a port free and binding it, another test may take it.
+const STARTS: usize = 5;
+
+/// A running server.
+pub struct Bao {
+    child: Child,
+    /// `http://127.0.0.1:P`, or `https://...`.
+    pub address: String,
+    /// The root token, another one for each server, so that no test can talk to the server of its neighbour.
+    pub root: String,
+    /// Home of the server; with TLS its CA too.
+    dir: TempDir,
+    http: Client,
+}
+
+impl Bao {
+    /// Starts one with a KV v2 mount named `homelab`.
+    pub async fn start() -> Self {
+        let bao = Self::launch(false).await;
+        bao.enable_kv_v2("homelab").await;
+        bao
+    }
+
+    /// Starts one that speaks TLS with a CA of its own.
+    pub async fn start_tls() -> Self {
+        let bao = Self::launch(true).await;
+        bao.enable_kv_v2("homelab").await;
+        bao
+    }
+
+    /// The PEM file of the CA of a server that speaks TLS.
+    pub fn ca_file(&self) -> PathBuf {
+        self.dir.path().join("vault-ca.pem")
+    }
+
+    /// Writes a secret; the values are JSON strings.
+    pub async fn put(&self, path: &str, values: &[(&str, &str)]) {
+        let values: Value = values.iter().map(|(key, value)| (key.to_string(), json!(value))).collect();
+        self.put_json(path, &values.to_string()).await;
+    }
+
+    /// Writes a secret as it stands in a JSON text.
+    pub async fn put_json(&self, path: &str, values: &str) {
+        let (mount, rest, versioned) = self.mount_of(path).await;
+        if versioned {
+            self.ok(Method::POST, &format!("{mount}data/{rest}"), &format!("{{\"data\":{values}}}")).await;
+        } else {
+            self.ok(Method::POST, &format!("{mount}{rest}"), values).await;
+        }
+    }
+
+    /// Deletes the newest version of a secret, or in KV v1 the secret.
+    pub async fn delete(&self, path: &str) {
+        let (mount, rest, versioned) = self.mount_of(path).await;
+        let infix = if versioned { "data/" } else { "" };
+        self.ok(Method::DELETE, &format!("{mount}{infix}{rest}"), "").await;
+    }
+
+    /// Destroys the first version of a KV v2 secret.
+    pub async fn destroy(&self, path: &str) {
+        let (mount, rest, _) = self.mount_of(path).await;
+        self.ok(Method::PUT, &format!("{mount}destroy/{rest}"), r#"{"versions":[1]}"#).await;
+    }
+
+    /// Mounts a KV v2 engine.
+    pub async fn enable_kv_v2(&self, mount: &str) {
+        self.enable(mount, r#"{"type":"kv","options":{"version":"2"}}"#).await;
+        // For a moment it answers that it is being upgraded.
+        let config = format!("{mount}/config");
+        until("the KV v2 mount to be ready", async || self.call(Method::GET, &config, "").await.0 == 200).await;
+    }
+
+    /// Mounts a KV v1 engine.
+    pub async fn enable_kv_v1(&self, mount: &str) {
+        self.enable(mount, r#"{"type":"kv","options":{"version":"1"}}"#).await;
+    }
+
+    /// Mounts any engine.
+    pub async fn enable(&self, mount: &str, body: &str) {
+        self.ok(Method::POST, &format!("sys/mounts/{mount}"), body).await;
+    }
+
+    /// Unmounts an engine.
+    pub async fn disable(&self, mount: &str) {
+        self.ok(Method::DELETE, &format!("sys/mounts/{mount}"), "").await;
+    }
+
+    /// Writes a policy.
+    pub async fn policy(&self, name: &str, hcl: &str) {
+        self.ok(Method::PUT, &format!("sys/policies/acl/{name}"), &json!({ "policy": hcl }).to_string()).await;
+    }
+
+    /// Makes a token with policies and a time to live (`30s`).
+    pub async fn token(&self, policies: &[&str], ttl: &str) -> String {
+        let body = json!({"policies": policies, "ttl": ttl, "renewable": true}).to_string();
+        let answer = self.ok(Method::POST, "auth/token/create", &body).await;
+        answer["auth"]["client_token"].as_str().unwrap().to_owned()
+    }
+
+    /// Revokes a token.
+    pub async fn revoke(&self, token: &str) {
+        self.ok(Method::POST, "auth/token/revoke", &json!({ "token": token }).to_string()).await;
+    }
+
+    /// Makes an `AppRole` whose tokens have these policies and time to live; its role id and a secret id.
+    pub async fn app_role(&self, name: &str, policies: &[&str], ttl: &str) -> (String, String) {
+        if self.call(Method::GET, "sys/auth/approle/tune", "").await.0 != 200 {
+            self.ok(Method::POST, "sys/auth/approle", r#"{"type":"approle"}"#).await;
+        }
+        let role = format!("auth/approle/role/{name}");
+        self.ok(Method::POST, &role, &json!({"token_policies": policies, "token_ttl": ttl}).to_string()).await;
+        let role_id = self.ok(Method::GET, &format!("{role}/role-id"), "").await;
+        let secret_id = self.ok(Method::POST, &format!("{role}/secret-id"), "").await;
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&role_id["data"]["role_id"]), text(&secret_id["data"]["secret_id"]))
+    }
+
+    /// Every token accessor there is.
+    pub async fn accessors(&self) -> Vec<String> {
+        let list = Method::from_bytes(b"LIST").unwrap();
+        let answer = self.ok(list, "auth/token/accessors", "").await;
+        let keys = answer["data"]["keys"].as_array().unwrap();
+        keys.iter().map(|key| key.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// What the server knows of a token, none once it is dead.
+    pub async fn look_up(&self, token: &str) -> Option<Value> {
+        let body = json!({ "token": token }).to_string();
+        let (status, answer) = self.call(Method::POST, "auth/token/lookup", &body).await;
+        (status == 200).then(|| answer["data"].clone())
+    }
+
+    /// Seals the server.
+    pub async fn seal(&self) {
+        self.ok(Method::PUT, "sys/seal", "").await;
+    }
+
+    /// Kills the server, by process id. Its memory was its storage.
+    pub fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Calls the server as root, in its root namespace.
+    pub async fn call(&self, method: Method, path: &str, body: &str) -> (u16, Value) {
+        self.try_call(method, path, body).await.expect("OpenBao answers")
+    }
+
+    async fn ok(&self, method: Method, path: &str, body: &str) -> Value {
+        let (status, answer) = self.call(method.clone(), path, body).await;
+        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    async fn try_call(&self, method: Method, path: &str, body: &str) -> Result<(u16, Value), reqwest::Error> {
+        let url = format!("{}/v1/{path}", self.address);
+        let request = self.http.request(method, url).header("X-Vault-Token", &self.root).body(body.to_owned());
+        let response = request.send().await?;
+        let status = response.status().as_u16();
+        Ok((status, serde_json::from_slice(&response.bytes().await?).unwrap_or(Value::Null)))
+    }
+
+    async fn mount_of(&self, path: &str) -> (String, String, bool) {
+        let found = self.ok(Method::GET, &format!("sys/internal/ui/mounts/{path}"), "").await;
+        let mount = found["data"]["path"].as_str().unwrap().to_owned();
+        let rest = path.strip_prefix(&mount).expect("a path under its mount").to_owned();
+        (mount, rest, found["data"]["options"]["version"] == "2")
+    }
+
+    async fn launch(tls: bool) -> Self {
+        for _ in 0..STARTS {
+            let mut bao = Self::spawn(tls);
+            if bao.is_up().await {
+                return bao;
+            }
+        }
+        panic!("OpenBao did not start on {STARTS} different ports");
+    }
+
+    fn spawn(tls: bool) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let (dir, port) = (tempfile::tempdir().unwrap(), free_ports());
+        let root = RequestId::random().to_string();
+        let mut command = Command::new(binary());
+        command
+            .args(["server", if tls { "-dev-tls" } else { "-dev" }, "-dev-no-store-token"])
+            .arg(format!("-dev-root-token-id={root}"))
+            .arg(format!("-dev-listen-address=127.0.0.1:{port}"));
+        if tls {
+            command.arg(format!("-dev-tls-cert-dir={}", dir.path().display()));
+        }
+        // BAO_ADDR and its like in the environment would change what it does.
+        let child = command
+            .env_clear()
+            .env("HOME", dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("bao can be run");
+        let scheme = if tls { "https" } else { "http" };
+        let http = client(&[]);
+        Self { child, address: format!("{scheme}://127.0.0.1:{port}"), root, dir, http }
+    }
+
+    /// Whether it comes up; not if it exits, as it does when its port is taken.
+    async fn is_up(&mut self) -> bool {
+        let deadline = Instant::now() + UP_WITHIN;
+        while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+            if self.address.starts_with("https")
+                && let Ok(pem) = std::fs::read(self.ca_file())
+                && let Ok(roots) = Certificate::from_pem_bundle(&pem)
+            {
+                self.http = client(&roots);
+            }
+            if let Ok((200, _)) = self.try_call(Method::GET, "auth/token/lookup-self", "").await {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        false
+    }
+}
+
+impl Drop for Bao {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Polls until something outside has happened, and fails when it does not within some seconds.
+pub async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while !happened().await {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn client(roots: &[Certificate]) -> Client {
+    let builder = Client::builder().no_proxy().timeout(Duration::from_secs(10)).tls_certs_only(roots.iter().cloned());
+    builder.build().unwrap()
+}
+
+/// An even port that is free and whose successor is free too: OpenBao takes both. Below the range from which the
+/// kernel gives ports to whoever wants any, so that nobody gets it until it is bound.
+fn free_ports() -> u16 {
+    for _ in 0..100 {
+        let digits = RequestId::random().to_string();
+        let random = u16::from_str_radix(&digits[..4], 16).unwrap();
+        let port = 20_000 + random % 6_000 * 2;
+        if (port..port + 2).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+            return port;
+        }
+    }
+    panic!("no two free ports in a row");
+}
+
+#[expect(clippy::disallowed_methods, reason = "where the rig is installed is told to tests by the environment")]
+fn binary() -> PathBuf {
+    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let rig = of("CLAVIGER_RIG")
+        .or_else(|| of("XDG_CACHE_HOME").map(|cache| cache.join("claviger-rig")))
+        .or_else(|| of("HOME").map(|home| home.join(".cache/claviger-rig")))
+        .expect("HOME, XDG_CACHE_HOME or CLAVIGER_RIG is set");
+    let binary = rig.join("bin/bao");
+    assert!(binary.exists(), "{} is missing: run rig/install", binary.display());
+    binary
+}

@@ -1,0 +1,112 @@
+//! A server that is told to misbehave in ways that a real one cannot be made to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// What is done with a request.
+#[derive(Clone)]
+pub enum Act {
+    /// An answer with this status line, these header lines and this body.
+    Answer(&'static str, &'static str, String),
+    /// These bytes and nothing else.
+    Raw(&'static [u8]),
+    /// A body without end, in chunks or with a false length.
+    Endless,
+    /// A body that is announced larger than any that is read.
+    Huge,
+    /// One byte of the answer after another, slowly, for ever.
+    Trickle,
+    /// Nothing, for ever.
+    Silence,
+    /// The connection is closed.
+    HangUp,
+}
+
+/// A good answer.
+pub fn json(body: &str) -> Act {
+    Act::Answer("200 OK", "Content-Type: application/json\r\n", body.into())
+}
+
+/// A running fake; it ends when this is dropped.
+pub struct Fake {
+    pub address: String,
+    requests: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Fake {
+    /// Starts one that decides by the request line.
+    pub async fn start(decide: impl Fn(&str) -> Act + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (decide, requests) = (Arc::new(decide), Arc::new(AtomicUsize::new(0)));
+        let counter = requests.clone();
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (decide, counter) = (decide.clone(), counter.clone());
+                tokio::spawn(async move { serve(stream, &*decide, &counter).await });
+            }
+        });
+        Self { address, requests, task }
+    }
+
+    /// How many requests came.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(mut stream: TcpStream, decide: &(dyn Fn(&str) -> Act + Send + Sync), requests: &AtomicUsize) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => return,
+        }
+    }
+    requests.fetch_add(1, Ordering::SeqCst);
+    let head = String::from_utf8(head).unwrap();
+    // The client hanging up is what some acts are about.
+    let _ = perform(&mut stream, decide(head.lines().next().unwrap())).await;
+}
+
+async fn perform(stream: &mut TcpStream, act: Act) -> std::io::Result<()> {
+    match act {
+        Act::Answer(status, headers, body) => {
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n");
+            stream.write_all(head.as_bytes()).await?;
+            stream.write_all(body.as_bytes()).await
+        }
+        Act::Raw(bytes) => stream.write_all(bytes).await,
+        Act::Endless => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
+            let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+            loop {
+                stream.write_all(chunk.as_bytes()).await?;
+            }
+        }
+        Act::Huge => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n{").await?;
+            std::future::pending().await
+        }
+        Act::Trickle => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n").await?;
+            loop {
+                stream.write_all(b" ").await?;
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+        Act::Silence => std::future::pending().await,
+        Act::HangUp => Ok(()),
+    }
+}

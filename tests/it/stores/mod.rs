@@ -1,0 +1,89 @@
+//! Stores: real OpenBao for what it can be made to do, a small fake for what it cannot.
+
+mod fake;
+mod vault_auth;
+mod vault_faults;
+mod vault_read;
+
+use claviger::config::stores::{Cache, Kind, Store, Vault, VaultAuth};
+use claviger::metrics::Metrics;
+use claviger::model::lease::Lease;
+use claviger::model::request_id::RequestId;
+use claviger::model::secret_ref::SecretRef;
+use claviger::stores::{ReadError, Stores};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// No cache: every read reaches the store.
+const NO_CACHE: Cache =
+    Cache { ttl: Duration::ZERO, negative_ttl: Duration::ZERO, serve_stale_for: Duration::ZERO, max_entries: 0 };
+
+/// A store named `vault` and what it is tested with.
+struct Rig {
+    stores: Stores,
+    metrics: Arc<Metrics>,
+    /// Holds the files that the configuration names.
+    dir: TempDir,
+}
+
+/// The keys and values of a lease.
+type Values = BTreeMap<String, Option<String>>;
+
+impl Rig {
+    /// A store that uses a token from a file.
+    fn with_token(address: &str, token: &str) -> Self {
+        Self::new(address, token, NO_CACHE, |_| {})
+    }
+
+    /// The same, with a cache and whatever else is to be different.
+    fn new(address: &str, token: &str, cache: Cache, change: impl FnOnce(&mut Vault)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("token");
+        std::fs::write(&file, format!("{token}\n")).unwrap();
+        Self::open(dir, address, VaultAuth::TokenFile(file), cache, change)
+    }
+
+    fn open(dir: TempDir, address: &str, auth: VaultAuth, cache: Cache, change: impl FnOnce(&mut Vault)) -> Self {
+        let address = address.to_owned();
+        let timeout = Duration::from_secs(5);
+        let mut vault = Vault { address, namespace: None, ca_file: None, auth, timeout, cache };
+        change(&mut vault);
+        let metrics = Arc::new(Metrics::new(&[], &["vault"]).unwrap());
+        let config = [Store { name: "vault".into(), kind: Kind::Vault(vault) }];
+        let stores = Stores::open(&config, &metrics).unwrap();
+        Self { stores, metrics, dir }
+    }
+
+    fn token_file(&self) -> PathBuf {
+        self.dir.path().join("token")
+    }
+
+    async fn lease(&self, path: &str) -> Result<Arc<Lease>, ReadError> {
+        let secret = SecretRef { store: "vault".into(), path: path.into() };
+        self.stores.read(&secret, &RequestId::random()).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+    async fn read(&self, path: &str) -> Result<Values, ReadError> {
+        let lease = self.lease(path).await?;
+        let text = |value: &claviger::model::secret::SecretValue| value.expose_secret().to_owned();
+        Ok(lease.data.iter().map(|(key, value)| (key.clone(), value.as_ref().map(text))).collect())
+    }
+
+    /// How many calls of a kind ended so.
+    fn calls(&self, operation: &str, outcome: &str) -> u64 {
+        let text = String::from_utf8(self.metrics.encode().unwrap()).unwrap();
+        let labels = format!("{{operation=\"{operation}\",outcome=\"{outcome}\",store=\"vault\"}} ");
+        let series = format!("claviger_store_requests_total{labels}");
+        text.lines().find_map(|line| line.strip_prefix(&series)).unwrap().parse().unwrap()
+    }
+}
+
+/// One key with its value.
+#[expect(clippy::unnecessary_wraps, reason = "it is compared with what a read gives")]
+fn one(key: &str, value: &str) -> Result<Values, ReadError> {
+    Ok([(key.to_owned(), Some(value.to_owned()))].into())
+}

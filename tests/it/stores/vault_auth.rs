@@ -1,0 +1,196 @@
+//! The broker's own token at a real OpenBao: from a file, by `AppRole`, dead and alive.
+
+use super::{NO_CACHE, Rig, one};
+use crate::rig::bao::{Bao, until};
+use claviger::config::stores::VaultAuth;
+use claviger::stores::OnlineFault;
+use claviger::stores::ReadError::{Forbidden, Misconfigured, Unavailable};
+use std::sync::Arc;
+
+const READ_ALL: &str = r#"path "homelab/data/*" { capabilities = ["read"] }"#;
+
+/// An OpenBao with a secret and a policy to read it.
+async fn bao_with_a_secret() -> Bao {
+    let bao = Bao::start().await;
+    bao.put("homelab/a", &[("K", "v")]).await;
+    bao.policy("reader", READ_ALL).await;
+    bao
+}
+
+fn app_role(bao: &Bao, role_id: &str, secret_id: &str) -> Rig {
+    let dir = tempfile::tempdir().unwrap();
+    let secret_id_file = dir.path().join("token");
+    std::fs::write(&secret_id_file, format!("{secret_id}\n")).unwrap();
+    let auth = VaultAuth::AppRole { mount: "approle".into(), role_id: role_id.into(), secret_id_file };
+    Rig::open(dir, &bao.address, auth, NO_CACHE, |_| {})
+}
+
+/// The accessors of tokens that `AppRole` gave.
+async fn logins(bao: &Bao) -> Vec<String> {
+    let mut found = Vec::new();
+    for accessor in bao.accessors().await {
+        let body = format!("{{\"accessor\":\"{accessor}\"}}");
+        let (_, token) = bao.call(reqwest::Method::POST, "auth/token/lookup-accessor", &body).await;
+        if token["data"]["path"] == "auth/approle/login" {
+            found.push(accessor);
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn many_reads_at_once_log_in_once() {
+    let bao = bao_with_a_secret().await;
+    let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
+    let rig = Arc::new(app_role(&bao, &role_id, &secret_id));
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let rig = rig.clone();
+        readers.spawn(async move { rig.read("homelab/a").await });
+    }
+    assert!(readers.join_all().await.iter().all(|read| *read == one("K", "v")));
+    assert_eq!(logins(&bao).await.len(), 1);
+    assert_eq!(rig.stores.check_online().await, [("vault".into(), Ok(()))]);
+}
+
+#[tokio::test]
+async fn refused_credentials_are_no_absence() {
+    let bao = bao_with_a_secret().await;
+    let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
+    for (role, secret) in [(role_id.as_str(), "wrong"), ("wrong", secret_id.as_str())] {
+        let rig = app_role(&bao, role, secret);
+        // OpenBao says 400 to both.
+        assert_eq!(rig.read("homelab/a").await, Err(Misconfigured));
+        assert_eq!(rig.stores.check_online().await, [("vault".into(), Err(OnlineFault::Misconfigured))]);
+    }
+    let wrong = Rig::with_token(&bao.address, "s.wrong");
+    assert_eq!(wrong.read("homelab/a").await, Err(Forbidden));
+    assert_eq!(wrong.stores.check_online().await, [("vault".into(), Err(OnlineFault::Refused))]);
+    for unusable in ["", "two words", "\u{e9}"] {
+        let rig = Rig::with_token(&bao.address, unusable);
+        assert_eq!(rig.read("homelab/a").await, Err(Unavailable), "{unusable:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_revoked_under_us_is_replaced_where_it_can_be() {
+    let bao = bao_with_a_secret().await;
+    let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
+    let rig = app_role(&bao, &role_id, &secret_id);
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    for (round, path) in ["homelab/a", "homelab/a"].into_iter().enumerate() {
+        let alive = logins(&bao).await;
+        assert_eq!(alive.len(), 1, "round {round}");
+        let body = format!("{{\"accessor\":\"{}\"}}", alive[0]);
+        bao.call(reqwest::Method::POST, "auth/token/revoke-accessor", &body).await;
+        assert_eq!(logins(&bao).await.len(), 0);
+        assert_eq!(rig.read(path).await, one("K", "v"), "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn a_dead_token_is_found_out_at_the_preflight_too() {
+    let bao = bao_with_a_secret().await;
+    let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
+    let rig = app_role(&bao, &role_id, &secret_id);
+    until("the first login", async || rig.calls("login", "ok") > 0).await;
+    let body = format!("{{\"accessor\":\"{}\"}}", logins(&bao).await[0]);
+    bao.call(reqwest::Method::POST, "auth/token/revoke-accessor", &body).await;
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    assert_eq!(rig.calls("preflight", "misconfigured"), 1);
+}
+
+#[tokio::test]
+async fn a_live_token_that_is_refused_is_not_replaced() {
+    let bao = bao_with_a_secret().await;
+    bao.enable_kv_v2("closed").await;
+    let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
+    let rig = app_role(&bao, &role_id, &secret_id);
+    bao.policy("reader", r#"path "homelab/data/b" { capabilities = ["read"] }"#).await;
+    for _ in 0..3 {
+        assert_eq!(rig.read("homelab/a").await, Err(Forbidden));
+        assert_eq!(rig.read("closed/a").await, Err(Misconfigured));
+    }
+    assert_eq!(logins(&bao).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_may_not_ask_after_itself_is_not_replaced_again_and_again() {
+    let bao = bao_with_a_secret().await;
+    let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
+    let role = r#"{"token_policies":["reader"],"token_no_default_policy":true}"#;
+    bao.call(reqwest::Method::POST, "auth/approle/role/broker", role).await;
+    let rig = app_role(&bao, &role_id, &secret_id);
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    bao.policy("reader", r#"path "homelab/data/b" { capabilities = ["read"] }"#).await;
+    for _ in 0..10 {
+        assert_eq!(rig.read("homelab/a").await, Err(Forbidden));
+    }
+    assert_eq!(logins(&bao).await.len(), 2, "the first, and one on suspicion");
+    assert_eq!(rig.stores.check_online().await, [("vault".into(), Ok(()))]);
+}
+
+#[tokio::test]
+async fn a_revoked_token_from_a_file_is_forbidden_until_the_file_is_rotated() {
+    let bao = bao_with_a_secret().await;
+    let (first, second) = (bao.token(&["reader"], "1h").await, bao.token(&["reader"], "1h").await);
+    let rig = Rig::with_token(&bao.address, &first);
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    bao.revoke(&first).await;
+    assert_eq!(rig.read("homelab/a").await, Err(Forbidden));
+    std::fs::write(rig.token_file(), &second).unwrap();
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+}
+
+#[tokio::test]
+async fn a_rotated_token_file_is_noticed_and_a_broken_one_is_survived() {
+    let bao = bao_with_a_secret().await;
+    let (first, second) = (bao.token(&["reader"], "1h").await, bao.token(&["default"], "1h").await);
+    let rig = Rig::with_token(&bao.address, &first);
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    for broken in ["", "no token"] {
+        std::fs::write(rig.token_file(), broken).unwrap();
+        assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    }
+    std::fs::remove_file(rig.token_file()).unwrap();
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    assert_eq!(rig.stores.reload().await, []);
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+
+    // Both files exist at once, so the new one has another inode, as with a projected volume.
+    let next = rig.dir.path().join("next");
+    std::fs::write(&next, &second).unwrap();
+    std::fs::rename(&next, rig.token_file()).unwrap();
+    assert_eq!(rig.read("homelab/a").await, Err(Forbidden), "the second token may read nothing");
+}
+
+#[tokio::test]
+async fn tokens_are_renewed_before_they_end() {
+    let bao = bao_with_a_secret().await;
+    let token = bao.token(&["reader"], "3s").await;
+    let from_file = Rig::with_token(&bao.address, &token);
+    let (role_id, secret_id) = bao.app_role("broker", &["reader"], "3s").await;
+    let by_role = app_role(&bao, &role_id, &secret_id);
+    for rig in [&from_file, &by_role] {
+        assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    }
+    until("two renewals each", async || from_file.calls("renew", "ok") > 1 && by_role.calls("renew", "ok") > 1).await;
+    assert!(bao.look_up(&token).await.unwrap()["last_renewal"].is_string());
+    assert_eq!(logins(&bao).await.len(), 1);
+    for rig in [&from_file, &by_role] {
+        assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    }
+}
+
+#[tokio::test]
+async fn a_token_at_its_maximum_is_replaced_before_it_ends() {
+    let bao = bao_with_a_secret().await;
+    let (role_id, secret_id) = bao.app_role("broker", &["reader"], "2s").await;
+    let role = r#"{"token_policies":["reader"],"token_ttl":"2s","token_max_ttl":"3s"}"#;
+    bao.call(reqwest::Method::POST, "auth/approle/role/broker", role).await;
+    let rig = app_role(&bao, &role_id, &secret_id);
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    until("another login", async || rig.calls("login", "ok") > 1).await;
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    assert_eq!(rig.calls("read", "forbidden"), 0);
+}
