@@ -56,6 +56,14 @@ pub fn parse(text: &str) -> Result<Value, Fault> {
     serde_saphyr::from_str::<Value>(text).map_err(|error| Fault::new("", ill_formed(&error)))
 }
 
+/// Reads a file of several YAML documents with `---` between them. Empty ones are left out.
+///
+/// # Errors
+/// When one of them is not well-formed.
+pub fn parse_all(text: &str) -> Result<Vec<Value>, Fault> {
+    serde_saphyr::from_multiple::<Value>(text).map_err(|error| Fault::new("", ill_formed(&error)))
+}
+
 /// The parser's own message shows the lines around the fault, which may hold a secret: only its place and its kind
 /// are kept. What the scanner says of the syntax quotes no more than one character.
 fn ill_formed(error: &serde_saphyr::Error) -> String {
@@ -230,5 +238,14 @@ mod tests {
         assert!(parse("a: 1\na: 2").is_err());
         assert!(parse("a: 1\n---\nb: 1").is_err());
         assert!(parse("a: [").is_err());
+    }
+
+    #[test]
+    fn several_documents_come_in_their_order_and_empty_ones_not_at_all() {
+        let trees = parse_all("a: 1\n---\n---\n# nothing\n---\na: 2\n").expect("well-formed");
+        assert_eq!(trees, [serde_json::json!({"a": 1}), serde_json::json!({"a": 2})]);
+        assert!(parse_all("a: 1\n---\nb: [").is_err());
+        assert!(!parse_all("a: hunter2\n---\nb: [hunter2").expect_err("unclosed").detail.contains("hunter2"));
+        assert_eq!(parse_all(""), Ok(vec![]));
     }
 }
