@@ -1,1 +1,37 @@
 //! 3. What may you have: policies, a caller and a request become a decision. Pure: no async, no clock, no I/O.
+//!
+//! Only [`Directory`] does I/O: it reads policies from files.
+//!
+//! In reading order: a policy is written (`manifest`, `compile`) with its parts (`subject`, `patterns`, `glob`,
+//! `template`, `ceiling`, `secret_rule`), and then matches or does not (`matching`). It is put into a set (`set`) and
+//! found there (`index`); the set decides (`decide`). What was granted is read elsewhere and comes back to be merged
+//! (`merge`).
+
+mod bounds;
+mod ceiling;
+mod claims;
+mod compile;
+mod decide;
+mod directory;
+mod glob;
+mod index;
+mod manifest;
+mod matching;
+mod merge;
+mod patterns;
+mod secret_rule;
+mod set;
+mod subject;
+mod template;
+
+#[cfg(test)]
+mod tests;
+
+pub use bounds::{AuthenticatorKind, Bounds};
+pub use ceiling::Ceiling;
+pub use decide::{Decision, Delivery, Denial, Grant, GrantedSecret, PolicyRef};
+pub use directory::{Directory, FileFault, Loaded, Reloaded, load_directory};
+pub use matching::{Mismatch, Policy};
+pub use merge::{Absence, MergeError, Merged, Read, merge};
+pub use secret_rule::SecretRule;
+pub use set::PolicySet;

@@ -1,0 +1,101 @@
+//! The ceiling: where it is set, no policy reaches a secret outside it, whoever wrote the policy.
+
+use super::template::{Segment, Template};
+use crate::config::policies::CeilingEntry;
+use std::sync::Arc;
+
+/// The configured ceiling; cheap to clone. Without entries it allows everything.
+#[derive(Debug, Clone, Default)]
+pub struct Ceiling(Arc<[CeilingEntry]>);
+
+impl Ceiling {
+    /// The ceiling of these entries.
+    #[must_use]
+    pub fn new(entries: &[CeilingEntry]) -> Self {
+        Self(entries.into())
+    }
+
+    /// Whether a filled-in path lies within. Counts whole segments: `homelab/a` does not hold `homelab/ab`.
+    pub(super) fn allows(&self, store: &str, path: &str) -> bool {
+        self.0.is_empty()
+            || self.entries_of(store).any(|prefix| {
+                path.strip_prefix(prefix)
+                    .is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with('/'))
+            })
+    }
+
+    /// Whether any value of its placeholders could bring a template within.
+    pub(super) fn may_allow(&self, store: &str, template: &Template) -> bool {
+        self.0.is_empty() || self.entries_of(store).any(|prefix| prefix.is_empty() || may_begin(template, prefix))
+    }
+
+    fn entries_of(&self, store: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |entry| *entry.store == *store).map(|entry| entry.path_prefix.as_str())
+    }
+}
+
+fn may_begin(template: &Template, prefix: &str) -> bool {
+    let mut segments = template.segments().iter();
+    for wanted in prefix.split('/') {
+        match segments.next() {
+            Some(Segment::Literal(literal)) if **literal == *wanted => {}
+            Some(Segment::One(_)) => {}
+            // Any number of segments may follow.
+            Some(Segment::Path(_)) => return true,
+            Some(Segment::Literal(_)) | None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ceiling(entries: &[(&str, &str)]) -> Ceiling {
+        let entry =
+            |(store, prefix): &(&str, &str)| CeilingEntry { store: (*store).into(), path_prefix: (*prefix).into() };
+        Ceiling::new(&entries.iter().map(entry).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn counts_whole_segments_of_the_right_store() {
+        let ceiling = ceiling(&[("vault", "homelab/web"), ("local", "")]);
+        for (store, path, allowed) in [
+            ("vault", "homelab/web", true),
+            ("vault", "homelab/web/a/b", true),
+            ("vault", "homelab/webs", false),
+            ("vault", "homelab/web~a", false),
+            ("vault", "homelab", false),
+            ("vault", "other/homelab/web", false),
+            ("local", "anything/at/all", true),
+            ("third", "homelab/web", false),
+        ] {
+            assert_eq!(ceiling.allows(store, path), allowed, "{store} {path}");
+        }
+    }
+
+    #[test]
+    fn no_ceiling_allows_everything() {
+        assert!(Ceiling::default().allows("vault", "any"));
+    }
+
+    #[test]
+    fn tells_templates_that_can_never_lie_within() {
+        let ceiling = ceiling(&[("vault", "homelab/web/sites")]);
+        for (template, possible) in [
+            ("homelab/web/sites", true),
+            ("homelab/web/sites/{repo}", true),
+            ("homelab/{repo}/sites", true),
+            ("homelab/{repo|path}/x", true),
+            ("homelab/web", false),
+            ("homelab/{repo}/other", false),
+            ("homelab/web/sitesx/{repo}", false),
+            ("other/{repo|path}", false),
+        ] {
+            let parsed = Template::parse(template).expect(template);
+            assert_eq!(ceiling.may_allow("vault", &parsed), possible, "{template}");
+            assert!(!ceiling.may_allow("local", &parsed), "{template}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! A spec as people write it becomes a policy, or all that is wrong with it.
+
+use super::bounds::Bounds;
+use super::decide::Delivery;
+use super::matching::{Effect, Policy, SecretTerm, Terms};
+use super::patterns::{MAX_ENTRIES, Patterns};
+use super::secret_rule::SecretRule;
+use super::subject::Subject;
+use super::template::Template;
+use crate::document::Fault;
+use crate::model::binding::BindTo;
+use crate::model::duration;
+use crate::wire::policy::{PolicySpec, Secret};
+use aws_lc_rs::digest::{SHA256, digest};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The bytes of the SHA-256 of a spec that make a revision.
+const REVISION_BYTES: usize = 16;
+
+/// The longest name (RFC 1123 subdomain).
+const MAX_NAME_BYTES: usize = 253;
+
+const NO_CEL: &str = "this version does not evaluate CEL yet";
+
+impl Policy {
+    /// Compiles a policy.
+    ///
+    /// # Errors
+    /// Every fault with its place, from `/name` or below `/spec`, in the order in which a policy is written.
+    pub fn compile(name: &str, spec: &PolicySpec, bounds: &Bounds) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        check_name(name, "/name", &mut faults);
+        compile_spec(name, spec, bounds, &mut faults).filter(|_| faults.is_empty()).ok_or(faults)
+    }
+}
+
+/// Compiles the spec of a policy whose name has been checked. A policy that comes with faults is not to be used.
+pub(super) fn compile_spec(name: &str, spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<Policy> {
+    let denies = match spec.effect.as_deref() {
+        None | Some("allow") => false,
+        Some("deny") => true,
+        Some(_) => {
+            faults.push(Fault::new("/spec/effect", "must be allow or deny"));
+            // Whichever it was to be, the rest is checked as what it looks like.
+            spec.secrets.is_empty()
+        }
+    };
+    let subjects = subjects(spec, bounds, faults);
+    let repos = Patterns::compile(&spec.repos, "/spec/repos", faults);
+    let branches = Patterns::compile(&spec.branches, "/spec/branches", faults);
+    refuse_cel(spec, faults);
+    let effect = if denies { deny(spec, faults) } else { allow(spec, bounds, faults) };
+    let revision = revision(spec, faults);
+    Some(Policy {
+        name: name.into(),
+        revision: revision?,
+        subjects: subjects?,
+        repos: repos?,
+        branches: branches?,
+        effect: effect?,
+    })
+}
+
+pub(super) fn check_name(name: &str, pointer: &str, faults: &mut Vec<Fault>) {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if name.len() > MAX_NAME_BYTES || !name.split('.').all(is_label) {
+        faults.push(Fault::new(
+            pointer,
+            "must be an RFC 1123 subdomain: at most 253 lower-case letters, digits, - and ., each part beginning and \
+             ending with a letter or digit",
+        ));
+    }
+}
+
+fn subjects(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<Box<[Subject]>> {
+    if spec.subjects.is_empty() {
+        faults.push(Fault::new("/spec/subjects", "must have at least one subject"));
+        return None;
+    }
+    if spec.subjects.len() > MAX_ENTRIES {
+        faults.push(Fault::new("/spec/subjects", "must have at most 1000 subjects"));
+        return None;
+    }
+    compile_each(&spec.subjects, "/spec/subjects", faults, |subject, pointer, faults| {
+        Subject::compile(subject, pointer, bounds, faults)
+    })
+}
+
+fn refuse_cel(spec: &PolicySpec, faults: &mut Vec<Fault>) {
+    if let Some(attest) = &spec.attest {
+        let expressions = [("/spec/attest/repo", &attest.repo), ("/spec/attest/branch", &attest.branch)];
+        let before = faults.len();
+        for (pointer, _) in expressions.into_iter().filter(|(_, expression)| expression.is_some()) {
+            faults.push(Fault::new(pointer, NO_CEL));
+        }
+        if faults.len() == before {
+            faults.push(Fault::new("/spec/attest", NO_CEL));
+        }
+    }
+    if spec.condition.is_some() {
+        faults.push(Fault::new("/spec/condition", NO_CEL));
+    }
+}
+
+fn deny(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Effect> {
+    let before = faults.len();
+    if !spec.secrets.is_empty() {
+        faults.push(Fault::new("/spec/secrets", "a deny policy grants no secrets"));
+    }
+    if spec.ticket.is_some() {
+        faults.push(Fault::new("/spec/ticket", "a deny policy issues no tickets"));
+    }
+    if spec.delivery.is_some() {
+        faults.push(Fault::new("/spec/delivery", "a deny policy delivers nothing"));
+    }
+    (faults.len() == before).then_some(Effect::Deny)
+}
+
+fn allow(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<Effect> {
+    let secrets = secrets(spec, bounds, faults);
+    let ttl = ttl(spec, bounds.max_ttl, faults);
+    let bind_to = bind_to(spec, faults);
+    let delivery = delivery(spec, faults);
+    let ceiling = bounds.ceiling.clone();
+    Some(Effect::Allow(Terms { secrets: secrets?, ttl, bind_to, delivery: delivery?, ceiling }))
+}
+
+fn secrets(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<Box<[SecretTerm]>> {
+    if spec.secrets.is_empty() {
+        faults.push(Fault::new("/spec/secrets", "an allow policy grants at least one secret"));
+        return None;
+    }
+    if spec.secrets.len() > MAX_ENTRIES {
+        faults.push(Fault::new("/spec/secrets", "must have at most 1000 secrets"));
+        return None;
+    }
+    compile_each(&spec.secrets, "/spec/secrets", faults, |term, pointer, faults| secret(term, pointer, bounds, faults))
+}
+
+fn secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<SecretTerm> {
+    let store = secret.store.as_deref().and_then(|name| bounds.stores.get(name));
+    if store.is_none() {
+        let detail = if secret.store.is_none() { "is missing" } else { "must be the name of a configured store" };
+        faults.push(Fault::new(format!("{pointer}/store"), detail));
+    }
+    let path = match secret.path.as_deref().map(Template::parse) {
+        Some(Ok(template)) => Some(template),
+        Some(Err(reason)) => {
+            faults.push(Fault::new(format!("{pointer}/path"), reason.to_string()));
+            None
+        }
+        None => {
+            faults.push(Fault::new(format!("{pointer}/path"), "is missing"));
+            None
+        }
+    };
+    if let (Some(store), Some(path)) = (store, &path)
+        && !bounds.ceiling.may_allow(store, path)
+    {
+        faults.push(Fault::new(format!("{pointer}/path"), "lies outside the ceiling of this server"));
+    }
+    let rule = SecretRule::compile(secret, pointer, faults);
+    if !matches!(secret.lease.as_deref(), None | Some("perPod" | "shared")) {
+        faults.push(Fault::new(format!("{pointer}/lease"), "must be perPod or shared"));
+    }
+    let required = secret.required.unwrap_or(false);
+    Some(SecretTerm { store: store?.clone(), path: path?, required, rule: Arc::new(rule?) })
+}
+
+fn ttl(spec: &PolicySpec, longest: Duration, faults: &mut Vec<Fault>) -> Option<Duration> {
+    let text = spec.ticket.as_ref()?.ttl.as_deref()?;
+    let detail = match duration::parse(text) {
+        Err(reason) => reason.to_string(),
+        Ok(ttl) if ttl < Duration::from_secs(1) => "must be at least 1s".into(),
+        Ok(ttl) if ttl > longest => "must not be longer than tickets.maxTtl of this server".into(),
+        Ok(ttl) => return Some(ttl),
+    };
+    faults.push(Fault::new("/spec/ticket/ttl", detail));
+    None
+}
+
+fn bind_to(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<BindTo> {
+    let text = spec.ticket.as_ref()?.bind_to.as_deref()?;
+    let detail = match text.parse() {
+        Ok(BindTo::Identity) => "this version does not bind tickets to an identity yet".into(),
+        Ok(bind_to) => return Some(bind_to),
+        Err(reason) => reason.to_string(),
+    };
+    faults.push(Fault::new("/spec/ticket/bindTo", detail));
+    None
+}
+
+fn delivery(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Delivery> {
+    let Some(ways) = &spec.delivery else { return Some(Delivery { ticket: true, direct: false }) };
+    let before = faults.len();
+    let mut delivery = Delivery { ticket: false, direct: false };
+    for (index, way) in ways.iter().enumerate().take(MAX_ENTRIES) {
+        match way.as_deref() {
+            Some("ticket") => delivery.ticket = true,
+            Some("direct") => delivery.direct = true,
+            _ => faults.push(Fault::new(format!("/spec/delivery/{index}"), "must be ticket or direct")),
+        }
+    }
+    if ways.is_empty() {
+        faults.push(Fault::new("/spec/delivery", "must list ticket, direct or both"));
+    }
+    if ways.len() > MAX_ENTRIES {
+        faults.push(Fault::new("/spec/delivery", "must list ticket, direct or both"));
+    }
+    (faults.len() == before).then_some(delivery)
+}
+
+/// Serde writes the fields of a spec in one order and its maps sorted, so the same spec gives the same bytes.
+fn revision(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Arc<str>> {
+    let Ok(canonical) = serde_json::to_vec(spec) else {
+        faults.push(Fault::new("/spec", "cannot be written as JSON"));
+        return None;
+    };
+    let mut hex = String::with_capacity(2 * REVISION_BYTES);
+    for byte in &digest(&SHA256, &canonical).as_ref()[..REVISION_BYTES] {
+        // Writing to a String does not fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    Some(hex.into())
+}
+
+/// Compiles every entry of a list, so that the faults of all are noted before the first of them stops anything.
+fn compile_each<T, U>(
+    entries: &[Option<T>],
+    pointer: &str,
+    faults: &mut Vec<Fault>,
+    compile: impl Fn(&T, &str, &mut Vec<Fault>) -> Option<U>,
+) -> Option<Box<[U]>> {
+    let mut compiled = Vec::with_capacity(entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        let pointer = format!("{pointer}/{index}");
+        match entry {
+            Some(entry) => compiled.extend(compile(entry, &pointer, faults)),
+            None => faults.push(Fault::new(pointer, "must not be null")),
+        }
+    }
+    (compiled.len() == entries.len()).then(|| compiled.into())
+}

@@ -1,0 +1,177 @@
+//! Policies from a directory of YAML files, and the last good version of each file.
+//!
+//! Reads files and blocks while it does: call it where blocking is allowed. When to look again is for `app` to know.
+
+mod read;
+
+use super::bounds::Bounds;
+use super::matching::Policy;
+use crate::document::Fault;
+use read::Good;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What is in force, file by file. No two policies in it have one name.
+type Files = BTreeMap<OsString, Good>;
+
+/// A directory of policies.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    bounds: Bounds,
+    files: Files,
+}
+
+/// Something wrong in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileFault {
+    /// The file's name; `.` for the directory itself.
+    pub file: String,
+    /// Which of the file's documents, from 1 and without the empty ones; none for the whole file.
+    pub document: Option<usize>,
+    /// Where in it, and what.
+    pub fault: Fault,
+}
+
+impl fmt::Display for FileFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(document) = self.document {
+            write!(f, ", document {document}")?;
+        }
+        if !self.fault.pointer.is_empty() {
+            write!(f, ", {}", self.fault.dotted())?;
+        }
+        write!(f, ": {}", self.fault.detail)
+    }
+}
+
+/// A directory read once.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The policies of the files that have no fault.
+    pub policies: Vec<Arc<Policy>>,
+    /// What is wrong in the others.
+    pub faults: Vec<FileFault>,
+}
+
+/// A directory read again.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// Whether other policies are in force than before.
+    pub changed: bool,
+    /// What is wrong in files whose last good version stays, loudly.
+    pub faults: Vec<FileFault>,
+}
+
+/// Reads every `*.yaml` and `*.yml` of a directory once.
+#[must_use]
+pub fn load_directory(path: &Path, bounds: &Bounds) -> Loaded {
+    let mut directory = Directory { path: path.to_owned(), bounds: bounds.clone(), files: Files::new() };
+    let faults = directory.reload().faults;
+    Loaded { policies: directory.policies(), faults }
+}
+
+impl Directory {
+    /// Reads a directory for the first time.
+    ///
+    /// # Errors
+    /// Any fault in any file: there is no last good version yet.
+    pub fn open(path: &Path, bounds: Bounds) -> Result<Self, Vec<FileFault>> {
+        let mut directory = Self { path: path.to_owned(), bounds, files: Files::new() };
+        let faults = directory.reload().faults;
+        if faults.is_empty() { Ok(directory) } else { Err(faults) }
+    }
+
+    /// Reads it again. A file with a fault keeps its last good version, a file that is gone drops its policies. A
+    /// directory that cannot be read changes nothing.
+    pub fn reload(&mut self) -> Reloaded {
+        let names = match read::list(&self.path) {
+            Ok(names) => names,
+            Err(fault) => {
+                let fault = FileFault { file: ".".into(), document: None, fault };
+                return Reloaded { changed: false, faults: vec![fault] };
+            }
+        };
+        let mut faults = Vec::new();
+        let mut next = Files::new();
+        for name in names {
+            let known = self.files.get(&name);
+            match read::file(&self.path, &name, known, &self.bounds) {
+                Ok(good) => {
+                    next.insert(name, good);
+                }
+                Err(found) => {
+                    faults.extend(found);
+                    next.extend(known.map(|good| (name, good.clone())));
+                }
+            }
+        }
+        self.settle(&mut next, &mut faults);
+        let changed = !same_policies(&self.files, &next);
+        self.files = next;
+        Reloaded { changed, faults }
+    }
+
+    /// The policies in force.
+    #[must_use]
+    pub fn policies(&self) -> Vec<Arc<Policy>> {
+        self.files.values().flat_map(|good| good.policies.iter().cloned()).collect()
+    }
+
+    /// Takes back every file that has a name of another file. What it falls back to may meet a third one, so this is
+    /// done again until all names are distinct; each round takes back a file, and what was in force had distinct names.
+    fn settle(&self, next: &mut Files, faults: &mut Vec<FileFault>) {
+        loop {
+            let mut taken_back = false;
+            for (file, document) in clashes(next) {
+                let fault = FileFault {
+                    file: file.to_string_lossy().into_owned(),
+                    document: Some(document),
+                    fault: Fault::new("/metadata/name", "is the name of a policy in another file too"),
+                };
+                if !faults.contains(&fault) {
+                    faults.push(fault);
+                }
+                let Some(current) = next.get(&file) else { continue };
+                match self.files.get(&file) {
+                    Some(good) if good.digest == current.digest => {}
+                    Some(good) => {
+                        next.insert(file, good.clone());
+                        taken_back = true;
+                    }
+                    None => {
+                        next.remove(&file);
+                        taken_back = true;
+                    }
+                }
+            }
+            if !taken_back {
+                return;
+            }
+        }
+    }
+}
+
+/// The documents that share their policy's name with a document of another file.
+fn clashes(files: &Files) -> Vec<(OsString, usize)> {
+    let mut by_name: BTreeMap<&str, Vec<(&OsString, usize)>> = BTreeMap::new();
+    for (file, good) in files {
+        for (index, policy) in good.policies.iter().enumerate() {
+            by_name.entry(policy.name()).or_default().push((file, index + 1));
+        }
+    }
+    let clashing = by_name.into_values().filter(|places| places.len() > 1).flatten();
+    clashing.map(|(file, document)| (file.clone(), document)).collect()
+}
+
+fn same_policies(before: &Files, after: &Files) -> bool {
+    let all = |files: &Files| -> BTreeSet<(Arc<str>, Arc<str>)> {
+        let policies = files.values().flat_map(|good| &good.policies);
+        policies.map(|policy| (policy.name().clone(), policy.revision().clone())).collect()
+    };
+    all(before) == all(after)
+}

@@ -1,0 +1,93 @@
+//! Reads the files of a directory, within bounds.
+
+use super::FileFault;
+use crate::document::{Fault, parse_all};
+use crate::policy::bounds::Bounds;
+use crate::policy::matching::Policy;
+use aws_lc_rs::digest::{SHA256, digest};
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::sync::Arc;
+
+const MAX_FILES: usize = 10_000;
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// A file without a fault. Its policies stand in the order of its documents.
+#[derive(Debug, Clone)]
+pub(super) struct Good {
+    /// Of the text, so that a file that did not change is not compiled again.
+    pub(super) digest: Vec<u8>,
+    pub(super) policies: Vec<Arc<Policy>>,
+}
+
+/// The names of the policy files, sorted. Hidden ones are left out: a mounted `ConfigMap` keeps its versions there, and
+/// what is seen are links to them, which are followed.
+pub(super) fn list(directory: &Path) -> Result<Vec<OsString>, Fault> {
+    let unreadable = |error: io::Error| Fault::new("", format!("the directory cannot be read: {}", error.kind()));
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name();
+        let path = Path::new(&name);
+        let is_policy = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        if is_policy && !name.as_encoded_bytes().starts_with(b".") {
+            names.push(name);
+        }
+        if names.len() > MAX_FILES {
+            return Err(Fault::new("", "the directory has more than 10000 policy files"));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Reads one file; one that is as it was is not compiled again.
+pub(super) fn file(
+    directory: &Path,
+    name: &OsStr,
+    known: Option<&Good>,
+    bounds: &Bounds,
+) -> Result<Good, Vec<FileFault>> {
+    let in_file = |document, fault| FileFault { file: name.to_string_lossy().into_owned(), document, fault };
+    let text = text(&directory.join(name)).map_err(|fault| vec![in_file(None, fault)])?;
+    let digest = digest(&SHA256, text.as_bytes()).as_ref().to_vec();
+    if let Some(good) = known.filter(|good| good.digest == digest) {
+        return Ok(good.clone());
+    }
+    let documents = parse_all(&text).map_err(|fault| vec![in_file(None, fault)])?;
+    if documents.is_empty() {
+        // A file caught while it is written is empty for a moment; its deny policies must not vanish with it.
+        return Err(vec![in_file(None, Fault::new("", "has no policy; remove the file to remove its policies"))]);
+    }
+    let mut policies: Vec<Arc<Policy>> = Vec::with_capacity(documents.len());
+    let mut names = BTreeSet::new();
+    let mut faults = Vec::new();
+    for (index, tree) in documents.into_iter().enumerate() {
+        let in_document = |fault| in_file(Some(index + 1), fault);
+        match Policy::from_document(tree, bounds) {
+            Ok(policy) if !names.insert(policy.name().clone()) => {
+                let detail = "is the name of another policy in this file too";
+                faults.push(in_document(Fault::new("/metadata/name", detail)));
+            }
+            Ok(policy) => policies.push(Arc::new(policy)),
+            Err(found) => faults.extend(found.into_iter().map(in_document)),
+        }
+    }
+    if faults.is_empty() { Ok(Good { digest, policies }) } else { Err(faults) }
+}
+
+fn text(path: &Path) -> Result<String, Fault> {
+    let unreadable = |error: io::Error| Fault::new("", format!("cannot be read: {}", error.kind()));
+    // Asked before it is opened: to open a pipe would wait for a writer.
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(Fault::new("", "is not a file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(Fault::new("", "is larger than 1 MiB"));
+    }
+    String::from_utf8(bytes).map_err(|_| Fault::new("", "is not UTF-8"))
+}

@@ -1,0 +1,155 @@
+//! The text of a pattern becomes steps. Whatever is not plainly in the language is refused: a pattern that means
+//! something else than its author thinks opens or closes a door.
+
+use super::InvalidPattern;
+use super::program::{Class, MAX_STEPS, Step};
+use std::iter::Peekable;
+use std::str::Chars;
+
+/// The most alternatives in braces that one pattern may have.
+const MAX_ALTERNATIVES: usize = 64;
+
+const UNCLOSED_CLASS: InvalidPattern = InvalidPattern("a class is not closed by ]");
+
+/// Reads a whole pattern.
+pub(super) fn parse(text: &str) -> Result<Vec<Step>, InvalidPattern> {
+    if text.is_empty() {
+        return Err(InvalidPattern("a pattern must not be empty"));
+    }
+    // Every character makes at most one step, so the program cannot outgrow its set of states.
+    if text.len() > MAX_STEPS {
+        return Err(InvalidPattern("a pattern has at most 1024 bytes"));
+    }
+    let mut parser = Parser { rest: text.chars().peekable(), steps: Vec::with_capacity(text.len()), alternatives: 0 };
+    parser.pattern()?;
+    Ok(parser.steps)
+}
+
+struct Parser<'a> {
+    rest: Peekable<Chars<'a>>,
+    steps: Vec<Step>,
+    alternatives: usize,
+}
+
+impl Parser<'_> {
+    fn pattern(&mut self) -> Result<(), InvalidPattern> {
+        let mut at_segment_start = true;
+        while let Some(c) = self.rest.next() {
+            match c {
+                '*' if self.rest.next_if_eq(&'*').is_some() => {
+                    self.segments(at_segment_start)?;
+                    at_segment_start = true;
+                    continue;
+                }
+                '{' => self.group()?,
+                '}' => return Err(InvalidPattern("a } closes nothing")),
+                c => self.simple(c)?,
+            }
+            at_segment_start = c == '/';
+        }
+        Ok(())
+    }
+
+    /// Both stars of a `**` have been read.
+    fn segments(&mut self, at_segment_start: bool) -> Result<(), InvalidPattern> {
+        match self.rest.next() {
+            None if at_segment_start => self.steps.push(Step::Rest),
+            Some('/') if at_segment_start => self.steps.extend([Step::Segments, Step::Within]),
+            _ => return Err(InvalidPattern("** must stand alone between slashes")),
+        }
+        Ok(())
+    }
+
+    /// What may stand inside braces and outside.
+    fn simple(&mut self, c: char) -> Result<(), InvalidPattern> {
+        let step = match c {
+            '*' => Step::Run,
+            '?' => Step::One,
+            '[' => Step::Class(self.class()?),
+            ']' => return Err(InvalidPattern("a ] closes nothing")),
+            c => Step::Char(plain(c)?),
+        };
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// The `{` has been read. An alternative may be empty.
+    fn group(&mut self) -> Result<(), InvalidPattern> {
+        let fork = self.steps.len();
+        let mut starts = vec![fork + 1];
+        let mut jumps = Vec::new();
+        self.steps.push(Step::Fork(Box::default()));
+        loop {
+            match self.rest.next().ok_or(InvalidPattern("a { is not closed by }"))? {
+                '}' => break,
+                ',' => {
+                    jumps.push(self.steps.len());
+                    self.steps.push(Step::Jump(0));
+                    starts.push(self.steps.len());
+                }
+                '{' => return Err(InvalidPattern("braces must not stand in braces")),
+                '*' if self.rest.peek() == Some(&'*') => {
+                    return Err(InvalidPattern("** must not stand in braces"));
+                }
+                c => self.simple(c)?,
+            }
+        }
+        if starts.len() < 2 {
+            // `{repo}` here is somebody who took a pattern for a path template.
+            return Err(InvalidPattern("braces need at least two alternatives"));
+        }
+        self.alternatives += starts.len();
+        if self.alternatives > MAX_ALTERNATIVES {
+            return Err(InvalidPattern("a pattern has at most 64 alternatives"));
+        }
+        let end = self.steps.len();
+        self.steps[fork] = Step::Fork(starts.into());
+        for jump in jumps {
+            self.steps[jump] = Step::Jump(end);
+        }
+        Ok(())
+    }
+
+    /// The `[` has been read.
+    fn class(&mut self) -> Result<Class, InvalidPattern> {
+        if self.rest.peek() == Some(&'^') {
+            return Err(InvalidPattern("a class is negated by !, not by ^"));
+        }
+        let negated = self.rest.next_if_eq(&'!').is_some();
+        let mut ranges = Vec::new();
+        loop {
+            let low = match self.rest.next().ok_or(UNCLOSED_CLASS)? {
+                ']' if ranges.is_empty() => return Err(InvalidPattern("a class must not be empty")),
+                ']' => break,
+                '-' if !ranges.is_empty() && self.rest.peek() != Some(&']') => {
+                    return Err(InvalidPattern("a hyphen in a class stands first, last, or between two ends"));
+                }
+                c => member(c)?,
+            };
+            // The hyphen of `a-z`; one right before the end is itself.
+            let hyphen = self.rest.clone().next() == Some('-') && self.rest.clone().nth(1) != Some(']');
+            let high = if hyphen { member(self.rest.by_ref().nth(1).ok_or(UNCLOSED_CLASS)?)? } else { low };
+            if high < low {
+                return Err(InvalidPattern("a range in a class is reversed"));
+            }
+            ranges.push((low, high));
+        }
+        Ok(Class { negated, ranges: ranges.into() })
+    }
+}
+
+fn member(c: char) -> Result<char, InvalidPattern> {
+    match c {
+        '/' => Err(InvalidPattern("a class never matches /")),
+        '[' => Err(InvalidPattern("a class must not contain [")),
+        c => plain(c),
+    }
+}
+
+fn plain(c: char) -> Result<char, InvalidPattern> {
+    match c {
+        '\\' => Err(InvalidPattern("a pattern has no escapes: \\ is refused")),
+        c if c.is_control() => Err(InvalidPattern("a pattern must not contain control characters")),
+        c => Ok(c),
+    }
+}

@@ -1,0 +1,66 @@
+//! A YAML manifest becomes a policy: the envelope around the spec, and the faults of both.
+
+use super::bounds::Bounds;
+use super::compile::{check_name, compile_spec};
+use super::matching::Policy;
+use crate::document::{Fault, prune};
+use crate::wire::policy::PolicyManifest;
+use serde_json::Value;
+
+const API_VERSION: &str = "claviger.dev/v1alpha1";
+const KIND: &str = "Policy";
+
+impl Policy {
+    /// Compiles a manifest.
+    ///
+    /// # Errors
+    /// Every fault with its place.
+    pub fn from_manifest(manifest: &PolicyManifest, bounds: &Bounds) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        expect(manifest.api_version.as_deref(), API_VERSION, "/apiVersion", &mut faults);
+        expect(manifest.kind.as_deref(), KIND, "/kind", &mut faults);
+        let name = manifest.metadata.as_ref().and_then(|metadata| metadata.name.as_deref());
+        match name {
+            Some(name) => check_name(name, "/metadata/name", &mut faults),
+            None => faults.push(Fault::new("/metadata/name", "is missing")),
+        }
+        let spec = manifest.spec.as_ref();
+        if spec.is_none() {
+            faults.push(Fault::new("/spec", "is missing"));
+        }
+        let policy = spec.and_then(|spec| compile_spec(name.unwrap_or_default(), spec, bounds, &mut faults));
+        policy.filter(|_| faults.is_empty()).ok_or(faults)
+    }
+
+    /// Compiles one document of a file or body: what cannot even be decoded is told together with what can but is wrong.
+    ///
+    /// # Errors
+    /// Every fault with its place.
+    pub fn from_document(mut tree: Value, bounds: &Bounds) -> Result<Self, Vec<Fault>> {
+        let (manifest, mut faults) = prune::<PolicyManifest>(&mut tree);
+        match manifest.map(|manifest| Self::from_manifest(&manifest, bounds)) {
+            Some(Ok(policy)) if faults.is_empty() => Ok(policy),
+            Some(Err(found)) => {
+                // What could not be decoded now looks as if it were missing; it has been told already.
+                let told = faults.len();
+                for fault in found {
+                    if !faults[..told].iter().any(|known| is_within(&fault.pointer, &known.pointer)) {
+                        faults.push(fault);
+                    }
+                }
+                Err(faults)
+            }
+            Some(Ok(_)) | None => Err(faults),
+        }
+    }
+}
+
+fn expect(given: Option<&str>, wanted: &str, pointer: &str, faults: &mut Vec<Fault>) {
+    if given != Some(wanted) {
+        faults.push(Fault::new(pointer, format!("must be {wanted}")));
+    }
+}
+
+fn is_within(pointer: &str, outer: &str) -> bool {
+    pointer.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

@@ -1,0 +1,118 @@
+//! A compiled policy, and whether it matches.
+
+use super::ceiling::Ceiling;
+use super::decide::{Delivery, GrantedSecret};
+use super::patterns::Patterns;
+use super::secret_rule::SecretRule;
+use super::subject::Subject;
+use super::template::Template;
+use crate::model::binding::BindTo;
+use crate::model::caller::Caller;
+use crate::model::request::Request;
+use crate::model::secret_ref::SecretRef;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Which callers may have which secrets for which repos and branches. Only to be had from [`Policy::compile`] and
+/// its like: what is here is good.
+#[derive(Debug)]
+pub struct Policy {
+    pub(super) name: Arc<str>,
+    pub(super) revision: Arc<str>,
+    pub(super) subjects: Box<[Subject]>,
+    pub(super) repos: Patterns,
+    pub(super) branches: Patterns,
+    pub(super) effect: Effect,
+}
+
+/// What follows when a policy matches.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// These secrets, unless another policy denies.
+    Allow(Terms),
+    /// Nothing, whatever other policies say.
+    Deny,
+}
+
+/// What an allow policy grants, and how.
+#[derive(Debug)]
+pub(super) struct Terms {
+    /// At least one.
+    pub(super) secrets: Box<[SecretTerm]>,
+    pub(super) ttl: Option<Duration>,
+    pub(super) bind_to: Option<BindTo>,
+    pub(super) delivery: Delivery,
+    /// Checked again on every filled-in path: a placeholder may have led out of it.
+    pub(super) ceiling: Ceiling,
+}
+
+/// One secret that is granted.
+#[derive(Debug)]
+pub(super) struct SecretTerm {
+    pub(super) store: Arc<str>,
+    pub(super) path: Template,
+    pub(super) required: bool,
+    pub(super) rule: Arc<SecretRule>,
+}
+
+/// The first part of a policy that does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mismatch {
+    /// It speaks of other callers.
+    Subjects,
+    /// It speaks of other repos.
+    Repos,
+    /// It speaks of other branches.
+    Branches,
+}
+
+impl Mismatch {
+    /// The word in explanations.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Subjects => "subjects",
+            Self::Repos => "repos",
+            Self::Branches => "branches",
+        }
+    }
+}
+
+impl Policy {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// A digest of what it says: 32 hex digits, others for every other text.
+    #[must_use]
+    pub fn revision(&self) -> &Arc<str> {
+        &self.revision
+    }
+
+    /// Why its patterns do not fit; none where they do.
+    #[must_use]
+    pub fn mismatch(&self, caller: &Caller, request: &Request) -> Option<Mismatch> {
+        if !self.subjects.iter().any(|subject| subject.matches(caller)) {
+            return Some(Mismatch::Subjects);
+        }
+        if !self.repos.matches(request.repo.as_str()) {
+            return Some(Mismatch::Repos);
+        }
+        (!self.branches.matches(request.branch.as_str())).then_some(Mismatch::Branches)
+    }
+}
+
+impl Terms {
+    /// The secrets with their paths filled in, in the order listed; none where a path cannot be filled in or leads
+    /// out of the ceiling. A policy grants all it lists or nothing.
+    pub(super) fn fill(&self, caller: &Caller, request: &Request) -> Option<Vec<GrantedSecret>> {
+        let fill = |term: &SecretTerm| {
+            let path = term.path.fill(caller, request).filter(|path| self.ceiling.allows(&term.store, path))?;
+            let secret = SecretRef { store: term.store.clone(), path };
+            Some(GrantedSecret { secret, rule: term.rule.clone(), required: term.required })
+        };
+        self.secrets.iter().map(fill).collect()
+    }
+}

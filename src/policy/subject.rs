@@ -1,0 +1,88 @@
+//! Which callers a policy speaks of.
+
+use super::bounds::{AuthenticatorKind, Bounds};
+use super::claims::texts_of;
+use super::glob::Glob;
+use super::patterns::{MAX_ENTRIES, Patterns, compile_one};
+use crate::document::{Fault, escape};
+use crate::model::caller::Caller;
+use crate::wire::policy as raw;
+use std::sync::Arc;
+
+/// A kind of caller.
+#[derive(Debug, Clone)]
+pub(super) enum Subject {
+    /// Pods of any cluster that a configured authenticator vouches for.
+    Kubernetes { namespaces: Patterns, service_accounts: Patterns },
+    /// Bearers of one issuer's tokens whose claims match, all of them; there is at least one.
+    Oidc { issuer: Arc<str>, claims: Box<[(Box<str>, Glob)]> },
+}
+
+impl Subject {
+    /// Compiles a subject; notes every fault and then yields nothing.
+    pub(super) fn compile(
+        subject: &raw::Subject,
+        pointer: &str,
+        bounds: &Bounds,
+        faults: &mut Vec<Fault>,
+    ) -> Option<Self> {
+        match (&subject.kubernetes, &subject.oidc) {
+            (Some(pods), None) => kubernetes(pods, &format!("{pointer}/kubernetes"), faults),
+            (None, Some(bearers)) => oidc(bearers, &format!("{pointer}/oidc"), bounds, faults),
+            _ => {
+                faults.push(Fault::new(pointer, "must have exactly one of kubernetes and oidc"));
+                None
+            }
+        }
+    }
+
+    /// Whether the caller is one of them.
+    pub(super) fn matches(&self, caller: &Caller) -> bool {
+        match self {
+            Self::Kubernetes { namespaces, service_accounts } => caller.workload.as_ref().is_some_and(|workload| {
+                namespaces.matches(&workload.namespace) && service_accounts.matches(&workload.service_account)
+            }),
+            Self::Oidc { issuer, claims } => {
+                *issuer == caller.issuer
+                    && claims.iter().all(|(name, glob)| {
+                        caller.claims.get(&**name).is_some_and(|value| texts_of(value).any(|text| glob.matches(&text)))
+                    })
+            }
+        }
+    }
+}
+
+fn kubernetes(subject: &raw::KubernetesSubject, pointer: &str, faults: &mut Vec<Fault>) -> Option<Subject> {
+    let namespaces = Patterns::compile(&subject.namespaces, &format!("{pointer}/namespaces"), faults);
+    let service_accounts = Patterns::compile(&subject.service_accounts, &format!("{pointer}/serviceAccounts"), faults);
+    Some(Subject::Kubernetes { namespaces: namespaces?, service_accounts: service_accounts? })
+}
+
+fn oidc(subject: &raw::OidcSubject, pointer: &str, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<Subject> {
+    let before = faults.len();
+    let issuer = subject.issuer.as_deref().and_then(|name| bounds.authenticators.get_key_value(name));
+    let issuer = match (&subject.issuer, issuer) {
+        (_, Some((name, AuthenticatorKind::Oidc))) => Some(name.clone()),
+        (given, _) => {
+            let detail =
+                if given.is_none() { "is missing" } else { "must be the name of a configured oidc authenticator" };
+            faults.push(Fault::new(format!("{pointer}/issuer"), detail));
+            None
+        }
+    };
+    if subject.claims.is_empty() {
+        faults.push(Fault::new(format!("{pointer}/claims"), "must have at least one claim"));
+    }
+    if subject.claims.len() > MAX_ENTRIES {
+        faults.push(Fault::new(format!("{pointer}/claims"), "must have at most 1000 claims"));
+        return None;
+    }
+    let mut claims = Vec::with_capacity(subject.claims.len());
+    for (name, pattern) in &subject.claims {
+        let pointer = || format!("{pointer}/claims/{}", escape(name));
+        if let Some(glob) = compile_one(pattern.as_deref(), pointer, faults) {
+            claims.push((name.as_str().into(), glob));
+        }
+    }
+    (faults.len() == before).then_some(Subject::Oidc { issuer: issuer?, claims: claims.into() })
+}

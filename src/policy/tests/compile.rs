@@ -1,0 +1,203 @@
+//! What a policy must be to be one: every fault, all of them at once, each at its place.
+
+use super::{bounds, bounds_under, faults, faults_within, policy, shown, spec};
+use crate::policy::Policy;
+
+const GOOD: &str = r#"
+description: build-time secrets of the web sites
+effect: allow
+subjects:
+  - kubernetes: {namespaces: ["tekton-*"], serviceAccounts: ["build-bot"]}
+  - oidc: {issuer: github, claims: {repository_owner: "acme", environment: "prod*"}}
+repos: ["moreira.dev", "apps/*"]
+branches: ["main", "release/**"]
+secrets:
+  - {store: vault, path: "homelab/shared"}
+  - store: vault
+    path: "homelab/{repo}/{branch}"
+    required: true
+    keys: ["GITHUB_TOKEN", "NPM_*", "token"]
+    rename: {token: GH_TOKEN}
+    prefix: ""
+    lease: perPod
+ticket: {ttl: 2m, bindTo: ip}
+delivery: [ticket, direct]
+"#;
+
+/// The good spec with one line changed.
+fn but(line: &str, changed: &str) -> String {
+    assert!(GOOD.contains(line), "{line}");
+    GOOD.replace(line, changed)
+}
+
+#[test]
+fn the_whole_language_but_cel_compiles() {
+    assert_eq!(faults(GOOD), Vec::<String>::new());
+}
+
+#[test]
+fn each_fault_has_its_place() {
+    for (line, changed, pointer) in [
+        ("effect: allow", "effect: permit", "/spec/effect"),
+        ("effect: allow", "condition: 'true'", "/spec/condition"),
+        ("effect: allow", "attest: {repo: 'x'}", "/spec/attest/repo"),
+        ("effect: allow", "attest: {branch: 'x'}", "/spec/attest/branch"),
+        ("effect: allow", "attest: {}", "/spec/attest"),
+        ("[\"tekton-*\"]", "[]", "/spec/subjects/0/kubernetes/namespaces"),
+        ("[\"tekton-*\"]", "[\"a**\"]", "/spec/subjects/0/kubernetes/namespaces/0"),
+        ("[\"tekton-*\"]", "[a, null]", "/spec/subjects/0/kubernetes/namespaces/1"),
+        (", serviceAccounts: [\"build-bot\"]", "", "/spec/subjects/0/kubernetes/serviceAccounts"),
+        ("issuer: github, ", "", "/spec/subjects/1/oidc/issuer"),
+        ("issuer: github", "issuer: nobody", "/spec/subjects/1/oidc/issuer"),
+        ("issuer: github", "issuer: cluster", "/spec/subjects/1/oidc/issuer"),
+        ("claims: {repository_owner: \"acme\", environment: \"prod*\"}", "claims: {}", "/spec/subjects/1/oidc/claims"),
+        ("\"prod*\"", "null", "/spec/subjects/1/oidc/claims/environment"),
+        ("environment: \"prod*\"", "\"https://a/b\": \"[\"", "/spec/subjects/1/oidc/claims/https:~1~1a~1b"),
+        ("  - oidc: {", "  - {}\n  - oidc: {", "/spec/subjects/1"),
+        ("  - oidc: {", "  - null\n  - oidc: {", "/spec/subjects/1"),
+        ("  - oidc: {", "  - kubernetes: {namespaces: [a], serviceAccounts: [a]}\n    oidc: {", "/spec/subjects/1"),
+        ("repos: [\"moreira.dev\", \"apps/*\"]", "repos: []", "/spec/repos"),
+        ("\"apps/*\"", "\"{repo}\"", "/spec/repos/1"),
+        ("branches: [\"main\", \"release/**\"]", "", "/spec/branches"),
+        ("\"release/**\"", "\"\"", "/spec/branches/1"),
+        ("{store: vault, path: \"homelab/shared\"}", "{path: a}", "/spec/secrets/0/store"),
+        ("{store: vault, path: \"homelab/shared\"}", "{store: other, path: a}", "/spec/secrets/0/store"),
+        ("{store: vault, path: \"homelab/shared\"}", "{store: vault}", "/spec/secrets/0/path"),
+        ("{store: vault, path: \"homelab/shared\"}", "null", "/spec/secrets/0"),
+        ("\"homelab/shared\"", "\"sys/health\"", "/spec/secrets/0/path"),
+        ("\"homelab/shared\"", "\"x/{nothing}\"", "/spec/secrets/0/path"),
+        ("[\"GITHUB_TOKEN\", \"NPM_*\", \"token\"]", "[]", "/spec/secrets/1/keys"),
+        ("\"NPM_*\"", "\"NPM_**\"", "/spec/secrets/1/keys/1"),
+        ("{token: GH_TOKEN}", "{token: null}", "/spec/secrets/1/rename/token"),
+        ("{token: GH_TOKEN}", "{token: \"\"}", "/spec/secrets/1/rename/token"),
+        ("{token: GH_TOKEN}", "{other: GH_TOKEN}", "/spec/secrets/1/rename/other"),
+        ("{token: GH_TOKEN}", "{\"NPM_*\": GH_TOKEN}", "/spec/secrets/1/rename/NPM_*"),
+        ("{token: GH_TOKEN}", "{token: GITHUB_TOKEN}", "/spec/secrets/1/rename/token"),
+        ("{token: GH_TOKEN}", "{token: GH_TOKEN, NPM_TOKEN: GH_TOKEN}", "/spec/secrets/1/rename/token"),
+        ("lease: perPod", "lease: perNode", "/spec/secrets/1/lease"),
+        ("ttl: 2m", "ttl: soon", "/spec/ticket/ttl"),
+        ("ttl: 2m", "ttl: 999ms", "/spec/ticket/ttl"),
+        ("ttl: 2m", "ttl: 15m1s", "/spec/ticket/ttl"),
+        ("bindTo: ip", "bindTo: host", "/spec/ticket/bindTo"),
+        ("bindTo: ip", "bindTo: identity", "/spec/ticket/bindTo"),
+        ("[ticket, direct]", "[]", "/spec/delivery"),
+        ("[ticket, direct]", "[ticket, mail]", "/spec/delivery/1"),
+        ("[ticket, direct]", "[null]", "/spec/delivery/0"),
+    ] {
+        let found = faults(&but(line, changed));
+        assert_eq!(found.len(), 1, "{changed}: {found:?}");
+        assert!(found[0].starts_with(&format!("{pointer}: ")), "{changed}: {found:?}");
+    }
+}
+
+#[test]
+fn what_lies_right_beside_a_fault_is_good() {
+    for (line, changed) in [
+        ("ttl: 2m", "ttl: 1s"),
+        ("ttl: 2m", "ttl: 15m"),
+        ("ttl: 2m, ", ""),
+        ("bindTo: ip", "bindTo: none"),
+        ("lease: perPod", "lease: shared"),
+        ("[ticket, direct]", "[direct]"),
+        ("{token: GH_TOKEN}", "{token: GITHUB_TOKEN, GITHUB_TOKEN: token}"),
+        ("effect: allow", ""),
+    ] {
+        assert_eq!(faults(&but(line, changed)), Vec::<String>::new(), "{changed}");
+    }
+}
+
+#[test]
+fn a_deny_policy_grants_nothing_and_an_allow_policy_something() {
+    let patterns =
+        "subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}]\nrepos: ['**']\nbranches: ['**']\n";
+    assert_eq!(faults(&format!("{patterns}effect: deny")), Vec::<String>::new());
+    assert_eq!(faults(patterns), ["/spec/secrets: an allow policy grants at least one secret"]);
+    let all = faults(&format!(
+        "{patterns}effect: deny\nsecrets: [{{store: vault, path: a}}]\nticket: {{ttl: 1m}}\ndelivery: [ticket]"
+    ));
+    assert_eq!(
+        all,
+        [
+            "/spec/secrets: a deny policy grants no secrets",
+            "/spec/ticket: a deny policy issues no tickets",
+            "/spec/delivery: a deny policy delivers nothing",
+        ]
+    );
+}
+
+#[test]
+fn cel_is_refused_by_name() {
+    let text = but("effect: allow", "attest: {repo: 'a', branch: 'b'}\ncondition: 'true'");
+    let refusal = "this version does not evaluate CEL yet";
+    assert_eq!(
+        faults(&text),
+        ["/spec/attest/repo", "/spec/attest/branch", "/spec/condition"].map(|pointer| format!("{pointer}: {refusal}"))
+    );
+}
+
+#[test]
+fn an_empty_spec_has_every_fault_at_once() {
+    assert_eq!(
+        faults("{}"),
+        [
+            "/spec/subjects: must have at least one subject",
+            "/spec/repos: must have at least one pattern",
+            "/spec/branches: must have at least one pattern",
+            "/spec/secrets: an allow policy grants at least one secret",
+        ]
+    );
+}
+
+#[test]
+fn lists_are_bounded() {
+    let many = |count: usize| format!("[{}]", vec!["a"; count].join(","));
+    assert_eq!(faults(&but("[\"moreira.dev\", \"apps/*\"]", &many(1000))), Vec::<String>::new());
+    assert_eq!(
+        faults(&but("[\"moreira.dev\", \"apps/*\"]", &many(1001))),
+        ["/spec/repos: must have at most 1000 patterns"]
+    );
+    let secrets = "\n  - {store: vault, path: a}".repeat(1000);
+    let text = but("\n  - {store: vault, path: \"homelab/shared\"}", &secrets);
+    assert_eq!(faults(&text), ["/spec/secrets: must have at most 1000 secrets"]);
+    let subjects = "\n  - kubernetes: {namespaces: [a], serviceAccounts: [a]}".repeat(1000);
+    let text = but("subjects:", &format!("subjects:{subjects}"));
+    assert_eq!(faults(&text), ["/spec/subjects: must have at most 1000 subjects"]);
+}
+
+#[test]
+fn names_are_subdomains() {
+    let compile = |name: &str| Policy::compile(name, &spec(GOOD), &bounds()).map(|_| ());
+    let long = "a".repeat(253);
+    for name in ["a", "site-builds", "a.b-c.d", "0", long.as_str()] {
+        assert_eq!(compile(name), Ok(()), "{name}");
+    }
+    let too_long = "a".repeat(254);
+    for name in ["", "A", "a_b", "-a", "a-", ".a", "a.", "a..b", "a.-b", "a b", "é", "a/b", "a\n", too_long.as_str()] {
+        let found = shown(compile(name));
+        assert!(found.len() == 1 && found[0].starts_with("/name: must be"), "{name:?}: {found:?}");
+    }
+}
+
+#[test]
+fn a_path_that_can_never_lie_below_the_ceiling_is_a_fault() {
+    let text = but("homelab/{repo}/{branch}", "{X}").replace("{X}", "homelab/web/{repo}");
+    assert_eq!(faults_within(&text, &bounds_under(&[("vault", "homelab")])), Vec::<String>::new());
+    let outside = |index: usize| format!("/spec/secrets/{index}/path: lies outside the ceiling of this server");
+    assert_eq!(faults_within(&text, &bounds_under(&[("vault", "homelab/web")])), [outside(0)]);
+    assert_eq!(faults_within(&text, &bounds_under(&[("local", "")])), [outside(0), outside(1)]);
+}
+
+#[test]
+fn a_revision_tells_every_spec_from_every_other() {
+    let revision = |text: &str| policy("p", text).revision().to_string();
+    assert_eq!(revision(GOOD), revision(GOOD));
+    assert_eq!(revision(GOOD).len(), 32);
+    for (line, changed) in [("ttl: 2m", "ttl: 1m"), ("web sites", "web site"), ("\"main\"", "\"maim\"")] {
+        assert_ne!(revision(GOOD), revision(&but(line, changed)));
+    }
+    // Comments and the order of keys are not what a policy says.
+    assert_eq!(
+        revision(GOOD),
+        revision(&but("ttl: 2m, bindTo: ip", "bindTo: ip, ttl: 2m").replace("repos:", "# x\nrepos:"))
+    );
+}

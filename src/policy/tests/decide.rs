@@ -1,0 +1,192 @@
+//! Decisions: who gets what, and for each yes the no right beside it.
+
+use super::{asks, bearer, bounds_under, denied, granted, names, paths, pod, policy, spec};
+use crate::model::binding::BindTo;
+use crate::policy::{Denial, Mismatch, Policy, PolicySet};
+use serde_json::json;
+use std::time::Duration;
+
+const SITES: &str = "
+subjects:
+  - kubernetes: {namespaces: ['tekton-*'], serviceAccounts: [build-bot, deploy-bot]}
+  - oidc: {issuer: github, claims: {repository_owner: acme, environment: 'prod*'}}
+repos: [moreira.dev, 'apps/*']
+branches: [main, 'release/**']
+secrets: [{store: vault, path: homelab/shared}, {store: vault, path: 'homelab/{repo}/{branch}'}]
+";
+
+const ANYONE: &str = "
+subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}]
+repos: ['**']
+branches: ['**']
+";
+
+fn allow(name: &str, path: &str) -> Policy {
+    policy(name, &format!("{ANYONE}secrets: [{{store: vault, path: '{path}'}}]"))
+}
+
+#[test]
+fn every_yes_has_its_no() {
+    let sites = || vec![policy("sites", SITES)];
+    let main = asks("moreira.dev", "main");
+    let prod = json!({"repository_owner": "acme", "environment": "production"});
+    for (caller, request, mismatch) in [
+        (pod("tekton-ci", "build-bot"), main.clone(), None),
+        (pod("tekton-", "deploy-bot"), asks("apps/x", "release/1/2"), None),
+        (pod("tekton", "build-bot"), main.clone(), Some(Mismatch::Subjects)),
+        (pod("Tekton-ci", "build-bot"), main.clone(), Some(Mismatch::Subjects)),
+        (pod("tekton-ci", "build-bot2"), main.clone(), Some(Mismatch::Subjects)),
+        (pod("tekton-ci", "build-bot"), asks("moreira-dev", "main"), Some(Mismatch::Repos)),
+        (pod("tekton-ci", "build-bot"), asks("apps/x/y", "main"), Some(Mismatch::Repos)),
+        (pod("tekton-ci", "build-bot"), asks("apps", "main"), Some(Mismatch::Repos)),
+        (pod("tekton-ci", "build-bot"), asks("moreira.dev", "MAIN"), Some(Mismatch::Branches)),
+        (pod("tekton-ci", "build-bot"), asks("moreira.dev", "release"), Some(Mismatch::Branches)),
+        (bearer("github", prod.clone()), main.clone(), None),
+        (bearer("gitlab", prod.clone()), main.clone(), Some(Mismatch::Subjects)),
+        (bearer("github", json!({"repository_owner": "acme"})), main.clone(), Some(Mismatch::Subjects)),
+        (bearer("github", json!({"environment": "prod"})), main.clone(), Some(Mismatch::Subjects)),
+        (bearer("github", json!({})), main.clone(), Some(Mismatch::Subjects)),
+        (bearer("cluster", prod), main.clone(), Some(Mismatch::Subjects)),
+    ] {
+        assert_eq!(policy("sites", SITES).mismatch(&caller, &request), mismatch, "{caller:?} {request:?}");
+        match mismatch {
+            None => assert_eq!(names(&granted(sites(), &caller, &request).policies), ["sites"]),
+            Some(_) => assert_eq!(denied(sites(), &caller, &request), Denial::NoPolicyMatches),
+        }
+    }
+}
+
+#[test]
+fn claims_match_as_strings_numbers_booleans_and_lists_of_them() {
+    let with = |pattern: &str| {
+        let subjects = format!("subjects: [{{oidc: {{issuer: gitlab, claims: {{c: '{pattern}'}}}}}}]");
+        policy("p", &format!("{subjects}\nrepos: ['**']\nbranches: ['**']\nsecrets: [{{store: vault, path: a}}]"))
+    };
+    for (pattern, claim, matches) in [
+        ("acme", json!("acme"), true),
+        ("acme", json!("Acme"), false),
+        ("17", json!(17), true),
+        ("1*", json!(17), true),
+        ("17", json!("17"), true),
+        ("17", json!(170), false),
+        ("true", json!(true), true),
+        ("true", json!(false), false),
+        ("a/b", json!(["x", "a/b"]), true),
+        ("a/*", json!(["x", "a/b"]), true),
+        ("a/b", json!(["x", "a"]), false),
+        ("7", json!([1, 7]), true),
+        ("**", json!([]), false),
+        ("**", json!([["a"]]), false),
+        ("**", json!(null), false),
+        ("null", json!(null), false),
+        ("**", json!({"a": "b"}), false),
+        ("**", json!(""), true),
+    ] {
+        let caller = bearer("gitlab", json!({"c": claim}));
+        let outcome = with(pattern).mismatch(&caller, &asks("r", "b"));
+        assert_eq!(outcome.is_none(), matches, "{pattern} on {claim}");
+        // The index must find what matches.
+        if matches {
+            granted(vec![with(pattern)], &caller, &asks("r", "b"));
+        }
+    }
+}
+
+#[test]
+fn a_workload_is_needed_for_pods_and_an_issuer_for_bearers() {
+    let everyone = || vec![allow("everyone", "a")];
+    granted(everyone(), &pod("ci", "bot"), &asks("r", "b"));
+    assert_eq!(denied(everyone(), &bearer("github", json!({"a": "b"})), &asks("r", "b")), Denial::NoPolicyMatches);
+    let mut of_another_cluster = pod("ci", "bot");
+    of_another_cluster.issuer = "second".into();
+    granted(everyone(), &of_another_cluster, &asks("r", "b"));
+}
+
+#[test]
+fn policies_come_in_bytewise_order_and_secrets_as_listed() {
+    let secrets = "secrets: [{store: vault, path: z}, {store: local, path: 'a/{branch}', required: true}]";
+    let policies = vec![allow("b", "b/{repo}"), policy("a.b", &format!("{ANYONE}{secrets}")), allow("a-b", "c")];
+    let grant = granted(policies, &pod("ci", "bot"), &asks("r/s", "x/y"));
+    assert_eq!(names(&grant.policies), ["a-b", "a.b", "b"]);
+    assert_eq!(paths(&grant), ["c", "z", "a/x~y", "b/r~s"]);
+    assert_eq!(grant.secrets.iter().map(|one| one.required).collect::<Vec<_>>(), [false, false, true, false]);
+    assert_eq!(&*grant.secrets[2].secret.store, "local");
+}
+
+#[test]
+fn one_deny_beats_every_allow() {
+    let deny = |name: &str, branch: &str| {
+        policy(name, &format!("{ANYONE}effect: deny").replace("branches: ['**']", &format!("branches: ['{branch}']")))
+    };
+    let policies = || vec![allow("a", "x"), deny("no-tmp", "tmp/**"), deny("b", "tmp/x"), allow("z", "y")];
+    let caller = pod("ci", "bot");
+    assert_eq!(paths(&granted(policies(), &caller, &asks("r", "main"))), ["x", "y"]);
+    let denial = denied(policies(), &caller, &asks("r", "tmp/x"));
+    assert_eq!((denial.as_str(), names(denial.policies())), ("denied_by_policy", vec!["b", "no-tmp"]));
+    assert_eq!(denied(vec![deny("b", "tmp/x")], &caller, &asks("r", "main")), Denial::NoPolicyMatches);
+}
+
+#[test]
+fn the_tightest_ticket_wins() {
+    let with = |name: &str, rest: &str| policy(name, &format!("{ANYONE}secrets: [{{store: vault, path: a}}]\n{rest}"));
+    let grant = |rests: &[&str]| {
+        let policies = rests.iter().enumerate().map(|(index, rest)| with(&format!("p{index}"), rest)).collect();
+        let grant = granted(policies, &pod("ci", "bot"), &asks("r", "b"));
+        (grant.ttl.map(|ttl| ttl.as_secs()), grant.bind_to, grant.delivery.ticket, grant.delivery.direct)
+    };
+    assert_eq!(grant(&[""]), (None, None, true, false));
+    assert_eq!(grant(&["ticket: {ttl: 2m, bindTo: none}", ""]), (Some(120), Some(BindTo::None), true, false));
+    assert_eq!(
+        grant(&["ticket: {ttl: 2m, bindTo: none}", "ticket: {ttl: 90s}", "ticket: {ttl: 5m, bindTo: ip}"]),
+        (Some(90), Some(BindTo::Ip), true, false)
+    );
+    assert_eq!(grant(&["delivery: [direct, ticket]"]), (None, None, true, true));
+    assert_eq!(grant(&["delivery: [direct]", "delivery: [direct, ticket]"]), (None, None, false, true));
+    assert_eq!(grant(&["delivery: [direct]", ""]), (None, None, false, false));
+}
+
+#[test]
+fn a_path_that_cannot_be_filled_in_takes_its_whole_policy_with_it() {
+    let secrets = "secrets: [{store: vault, path: a}, {store: vault, path: 'b/{namespace}'}]";
+    let either = "subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}, {oidc: {issuer: github, claims: {o: acme}}}]";
+    let text = format!("{either}\nrepos: ['**']\nbranches: ['**']\n{secrets}");
+    let policies = || vec![policy("p", &text)];
+    assert_eq!(paths(&granted(policies(), &pod("ci", "bot"), &asks("r", "b"))), ["a", "b/ci"]);
+    let denial = denied(policies(), &bearer("github", json!({"o": "acme"})), &asks("r", "b"));
+    assert_eq!((denial.as_str(), names(denial.policies())), ("no_path_fits", vec!["p"]));
+}
+
+#[test]
+fn a_filled_in_path_outside_the_ceiling_is_no_match() {
+    let text = format!("{ANYONE}secrets: [{{store: vault, path: 'homelab/{{repo|path}}'}}]");
+    let compile =
+        |prefix: &str| Policy::compile("p", &spec(&text), &bounds_under(&[("vault", prefix)])).expect("possible");
+    let caller = pod("ci", "bot");
+    assert_eq!(paths(&granted(vec![compile("homelab/web")], &caller, &asks("web/site", "b"))), ["homelab/web/site"]);
+    assert_eq!(paths(&granted(vec![compile("homelab/web")], &caller, &asks("web", "b"))), ["homelab/web"]);
+    for repo in ["webs", "other/web", "web.x/site"] {
+        assert!(
+            matches!(denied(vec![compile("homelab/web")], &caller, &asks(repo, "b")), Denial::NoPathFits(_)),
+            "{repo}"
+        );
+    }
+}
+
+#[test]
+fn an_empty_set_denies() {
+    assert_eq!(denied(vec![], &pod("ci", "bot"), &asks("r", "b")), Denial::NoPolicyMatches);
+    assert!(PolicySet::default().is_empty());
+}
+
+#[test]
+fn a_set_knows_its_policies() {
+    let set = PolicySet::new(vec![allow("b", "x"), allow("a", "x")]);
+    assert_eq!((set.len(), set.names().collect::<Vec<_>>()), (2, vec!["a", "b"]));
+}
+
+#[test]
+fn durations_are_whole() {
+    let text = format!("{ANYONE}secrets: [{{store: vault, path: a}}]\nticket: {{ttl: 1500ms}}");
+    let grant = granted(vec![policy("p", &text)], &pod("ci", "bot"), &asks("r", "b"));
+    assert_eq!(grant.ttl, Some(Duration::from_millis(1500)));
+}

@@ -1,0 +1,221 @@
+//! The policy directory: what is read, what is refused, and what stays in force when a file goes bad.
+
+use super::bounds;
+use crate::policy::{Directory, FileFault, Reloaded, load_directory};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use tempfile::TempDir;
+
+fn manifest(name: &str, repo: &str) -> String {
+    format!(
+        "apiVersion: claviger.dev/v1alpha1
+kind: Policy
+metadata: {{name: {name}}}
+spec:
+  subjects: [{{kubernetes: {{namespaces: [ci], serviceAccounts: [build-bot]}}}}]
+  repos: ['{repo}']
+  branches: [main]
+  secrets: [{{store: vault, path: homelab/shared}}]
+"
+    )
+}
+
+fn directory(files: &[(&str, String)]) -> TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (name, text) in files {
+        write(directory.path(), name, text);
+    }
+    directory
+}
+
+fn write(directory: &Path, name: &str, text: &str) {
+    fs::write(directory.join(name), text).expect("written");
+}
+
+fn in_force(directory: &Directory) -> Vec<String> {
+    directory.policies().iter().map(|policy| policy.name().to_string()).collect()
+}
+
+fn shown(faults: &[FileFault]) -> Vec<String> {
+    faults.iter().map(ToString::to_string).collect()
+}
+
+fn places(reloaded: &Reloaded) -> Vec<(&str, Option<usize>)> {
+    reloaded.faults.iter().map(|fault| (fault.file.as_str(), fault.document)).collect()
+}
+
+#[test]
+fn reads_yaml_files_and_nothing_else() {
+    let files = directory(&[
+        ("b.yaml", manifest("b1", "x") + "---\n" + &manifest("b2", "x") + "---\n# nothing\n"),
+        ("a.yml", manifest("a", "x")),
+        (".hidden.yaml", "[".into()),
+        ("readme.md", "[".into()),
+        ("yaml", "[".into()),
+    ]);
+    fs::create_dir(files.path().join("sub")).expect("made");
+    write(&files.path().join("sub"), "c.yaml", "[");
+    let directory = Directory::open(files.path(), bounds()).expect("good");
+    assert_eq!(in_force(&directory), ["a", "b1", "b2"]);
+}
+
+#[test]
+fn follows_the_links_of_a_mounted_config_map() {
+    let files = directory(&[]);
+    let version = |name: &str, repo: &str| {
+        fs::create_dir(files.path().join(name)).expect("made");
+        write(&files.path().join(name), "a.yaml", &manifest("a", repo));
+    };
+    version("..2026_01", "x");
+    symlink("..2026_01", files.path().join("..data")).expect("linked");
+    symlink("..data/a.yaml", files.path().join("a.yaml")).expect("linked");
+    let mut directory = Directory::open(files.path(), bounds()).expect("good");
+    assert_eq!(in_force(&directory), ["a"]);
+    let before = directory.policies()[0].revision().clone();
+
+    version("..2026_02", "y");
+    symlink("..2026_02", files.path().join("..data_tmp")).expect("linked");
+    fs::rename(files.path().join("..data_tmp"), files.path().join("..data")).expect("swapped");
+    assert!(directory.reload().changed);
+    assert_ne!(directory.policies()[0].revision(), &before);
+}
+
+#[test]
+fn the_first_load_takes_no_fault() {
+    let files = directory(&[
+        ("a.yaml", manifest("a", "x")),
+        ("b.yaml", manifest("b", "x") + "---\n" + &manifest("c", "a**")),
+        ("c.yaml", "a: [".into()),
+        ("d.yaml", "# nothing\n".into()),
+    ]);
+    let faults = shown(&Directory::open(files.path(), bounds()).expect_err("faults"));
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    assert_eq!(faults[0], "b.yaml, document 2, spec.repos[0]: ** must stand alone between slashes");
+    assert!(faults[1].starts_with("c.yaml: not well-formed: "), "{faults:?}");
+    assert_eq!(faults[2], "d.yaml: has no policy; remove the file to remove its policies");
+
+    let loaded = load_directory(files.path(), &bounds());
+    assert_eq!(loaded.policies.iter().map(|policy| &**policy.name()).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(shown(&loaded.faults), faults);
+}
+
+#[test]
+fn a_file_that_goes_bad_keeps_its_last_good_version() {
+    let files = directory(&[("a.yaml", manifest("a", "x")), ("b.yaml", manifest("b", "x"))]);
+    let mut directory = Directory::open(files.path(), bounds()).expect("good");
+    assert!(!directory.reload().changed);
+
+    for bad in ["", "a: [", "kind: Policy", "\u{0}"] {
+        write(files.path(), "a.yaml", bad);
+        write(files.path(), "new.yaml", bad);
+        let reloaded = directory.reload();
+        assert!(
+            !reloaded.changed && places(&reloaded).iter().any(|(file, _)| *file == "a.yaml"),
+            "{bad:?}: {reloaded:?}"
+        );
+        assert_eq!(in_force(&directory), ["a", "b"]);
+    }
+    fs::remove_file(files.path().join("new.yaml")).expect("removed");
+
+    write(files.path(), "a.yaml", &manifest("a2", "x"));
+    let reloaded = directory.reload();
+    assert!(reloaded.changed && reloaded.faults.is_empty());
+    assert_eq!(in_force(&directory), ["a2", "b"]);
+
+    fs::remove_file(files.path().join("b.yaml")).expect("removed");
+    assert!(directory.reload().changed);
+    assert_eq!(in_force(&directory), ["a2"]);
+}
+
+#[test]
+fn a_directory_that_is_gone_changes_nothing() {
+    let files = directory(&[("a.yaml", manifest("a", "x"))]);
+    let mut directory = Directory::open(files.path(), bounds()).expect("good");
+    fs::rename(files.path(), files.path().with_extension("away")).expect("moved");
+    let reloaded = directory.reload();
+    assert_eq!((reloaded.changed, places(&reloaded)), (false, vec![(".", None)]));
+    assert_eq!(in_force(&directory), ["a"]);
+    fs::rename(files.path().with_extension("away"), files.path()).expect("moved back");
+    assert!(Directory::open(&files.path().join("none"), bounds()).is_err());
+}
+
+#[test]
+fn one_name_in_two_files_is_a_fault_of_both() {
+    let files =
+        directory(&[("a.yaml", manifest("p", "x")), ("b.yaml", manifest("p", "y")), ("c.yaml", manifest("q", "x"))]);
+    let faults = Directory::open(files.path(), bounds()).expect_err("two of one name");
+    assert_eq!(
+        shown(&faults),
+        ["a", "b"]
+            .map(|file| format!("{file}.yaml, document 1, metadata.name: is the name of a policy in another file too"))
+    );
+    let loaded = load_directory(files.path(), &bounds());
+    assert_eq!(loaded.policies.iter().map(|policy| &**policy.name()).collect::<Vec<_>>(), ["q"]);
+
+    let within_one = directory_of_one(&(manifest("p", "x") + "---\n" + &manifest("p", "y")));
+    let faults = Directory::open(within_one.path(), bounds()).expect_err("two of one name");
+    assert_eq!(shown(&faults), ["a.yaml, document 2, metadata.name: is the name of another policy in this file too"]);
+}
+
+fn directory_of_one(text: &str) -> TempDir {
+    directory(&[("a.yaml", text.to_owned())])
+}
+
+#[test]
+fn a_name_taken_while_running_does_not_unseat_its_owner() {
+    let files = directory(&[("a.yaml", manifest("p", "x")), ("b.yaml", manifest("q", "x"))]);
+    let mut directory = Directory::open(files.path(), bounds()).expect("good");
+    let before = directory.policies();
+
+    write(files.path(), "0.yaml", &manifest("p", "mine"));
+    write(files.path(), "b.yaml", &manifest("p", "mine"));
+    let reloaded = directory.reload();
+    assert!(!reloaded.changed);
+    assert_eq!(places(&reloaded), [("0.yaml", Some(1)), ("a.yaml", Some(1)), ("b.yaml", Some(1))]);
+    assert_eq!(in_force(&directory), ["p", "q"]);
+    assert_eq!(directory.policies()[0].revision(), before[0].revision());
+
+    // What a bad file falls back to counts too: `a` keeps `p`, so `b` may not have it.
+    fs::remove_file(files.path().join("0.yaml")).expect("removed");
+    write(files.path(), "a.yaml", "bad");
+    assert!(!directory.reload().changed);
+    assert_eq!(in_force(&directory), ["p", "q"]);
+
+    // A name may move from one file to another.
+    write(files.path(), "a.yaml", &manifest("r", "x"));
+    let reloaded = directory.reload();
+    assert!(reloaded.changed && reloaded.faults.is_empty(), "{reloaded:?}");
+    assert_eq!(in_force(&directory), ["r", "p"]);
+}
+
+#[test]
+fn hostile_files_are_bounded() {
+    let deep = format!("a: {}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..12 {
+        let below = format!("*a{}", level - 1);
+        laughs.extend([format!("a{level}: &a{level} [{}]\n", vec![below; 10].join(", "))]);
+    }
+    let files = directory(&[
+        ("big.yaml", manifest("big", "x") + &"#".repeat(1024 * 1024)),
+        ("deep.yaml", deep),
+        ("laughs.yaml", laughs),
+        ("twice.yaml", manifest("twice", "x").replace("kind: Policy", "kind: Policy\nkind: Policy")),
+    ]);
+    fs::write(files.path().join("bytes.yaml"), b"a: \xff").expect("written");
+    symlink("nowhere", files.path().join("dangling.yaml")).expect("linked");
+    fs::create_dir(files.path().join("folder.yaml")).expect("made");
+    let loaded = load_directory(files.path(), &bounds());
+    assert!(loaded.policies.is_empty());
+    let faults = shown(&loaded.faults);
+    let files: Vec<&str> = faults.iter().map(|fault| fault.split(':').next().expect("a file")).collect();
+    assert_eq!(
+        files,
+        ["big.yaml", "bytes.yaml", "dangling.yaml", "deep.yaml", "folder.yaml", "laughs.yaml", "twice.yaml"],
+        "{faults:?}"
+    );
+    assert_eq!(faults[0], "big.yaml: is larger than 1 MiB");
+    assert_eq!(faults[1], "bytes.yaml: is not UTF-8");
+    assert_eq!(faults[4], "folder.yaml: is not a file");
+}

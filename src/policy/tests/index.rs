@@ -1,0 +1,91 @@
+//! The index only narrows: with it and without it the same policies match.
+
+use super::{asks, bearer, names, pod, policy};
+use crate::policy::{Decision, Policy, PolicySet};
+use proptest::prelude::*;
+use serde_json::json;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+fn patterns() -> impl Strategy<Value = String> {
+    let pattern = prop::sample::select(vec!["a", "b", "c", "a*", "*", "**", "{a,b}", "?"]);
+    prop::collection::vec(pattern, 1..4).prop_map(|patterns| format!("['{}']", patterns.join("', '")))
+}
+
+fn subject() -> impl Strategy<Value = String> {
+    let claim = || prop::sample::select(vec!["a", "b", "1", "*", "ab", "true"]);
+    prop_oneof![
+        (patterns(), patterns()).prop_map(|(namespaces, accounts)| {
+            format!("{{kubernetes: {{namespaces: {namespaces}, serviceAccounts: {accounts}}}}}")
+        }),
+        (prop::sample::select(vec!["github", "gitlab"]), claim(), prop::option::of(claim())).prop_map(
+            |(issuer, x, y)| {
+                let y = y.map(|y| format!(", y: '{y}'")).unwrap_or_default();
+                format!("{{oidc: {{issuer: {issuer}, claims: {{x: '{x}'{y}}}}}}}")
+            }
+        ),
+    ]
+}
+
+fn spec() -> impl Strategy<Value = String> {
+    (prop::collection::vec(subject(), 1..4), patterns(), patterns()).prop_map(|(subjects, repos, branches)| {
+        let subjects = subjects.join(", ");
+        format!("subjects: [{subjects}]\nrepos: {repos}\nbranches: {branches}\nsecrets: [{{store: vault, path: x}}]")
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn finds_what_every_policy_says_of_itself(specs in prop::collection::vec(spec(), 1..12)) {
+        let policies: Vec<Arc<Policy>> =
+            specs.iter().enumerate().map(|(index, text)| Arc::new(policy(&format!("p{index:02}"), text))).collect();
+        let set = PolicySet::new(policies.clone());
+        let callers = [
+            pod("a", "a"), pod("a", "b"), pod("b", "c"), pod("ab", "a"), pod("d", "d"),
+            bearer("github", json!({"x": "a"})), bearer("github", json!({"x": ["b", "a"], "y": true})),
+            bearer("gitlab", json!({"x": 1, "y": "ab"})), bearer("gitlab", json!({"y": "a"})), bearer("cluster", json!({"x": "a"})),
+        ];
+        for caller in &callers {
+            for request in [asks("a", "a"), asks("b", "c"), asks("ab", "b"), asks("d", "a")] {
+                let expected: Vec<&str> = policies
+                    .iter()
+                    .filter(|policy| policy.mismatch(caller, &request).is_none())
+                    .map(|policy| &**policy.name())
+                    .collect();
+                match set.decide(caller, &request) {
+                    Decision::Granted(grant) => prop_assert_eq!(names(&grant.policies), expected),
+                    Decision::Denied(_) => prop_assert!(expected.is_empty(), "{:?}", expected),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn long_lists_of_literals_are_found_too() {
+    let list = |count: usize| {
+        let mut text = String::from("[");
+        for index in 0..count {
+            let _ = write!(text, "n{index},");
+        }
+        text + "]"
+    };
+    for (namespaces, accounts, repos) in
+        [(64, 1, 1), (65, 1, 1), (8, 8, 1), (8, 9, 1), (4, 4, 4), (4, 4, 5), (1000, 1000, 1000)]
+    {
+        let text = format!(
+            "subjects: [{{kubernetes: {{namespaces: {}, serviceAccounts: {}}}}}]\nrepos: {}\nbranches: [main]\nsecrets: [{{store: vault, path: x}}]",
+            list(namespaces),
+            list(accounts),
+            list(repos)
+        );
+        let set = PolicySet::new(vec![policy("p", &text)]);
+        let final_of = |count: usize| format!("n{}", count - 1);
+        let caller = pod(&final_of(namespaces), &final_of(accounts));
+        assert!(matches!(set.decide(&caller, &asks(&final_of(repos), "main")), Decision::Granted(_)));
+        assert!(matches!(set.decide(&caller, &asks(&format!("n{repos}"), "main")), Decision::Denied(_)));
+        assert!(matches!(set.decide(&pod("n0", "x"), &asks("n0", "main")), Decision::Denied(_)));
+    }
+}

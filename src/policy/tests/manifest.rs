@@ -1,0 +1,81 @@
+//! Manifests: the envelope, and what cannot be decoded told together with what can but is wrong.
+
+use super::{bounds, shown};
+use crate::document::parse;
+use crate::policy::Policy;
+
+const GOOD: &str = "
+apiVersion: claviger.dev/v1alpha1
+kind: Policy
+metadata: {name: site-builds}
+spec:
+  subjects: [{kubernetes: {namespaces: [ci], serviceAccounts: [build-bot]}}]
+  repos: [site]
+  branches: [main]
+  secrets: [{store: vault, path: homelab/shared}]
+";
+
+fn faults(text: &str) -> Vec<String> {
+    shown(Policy::from_document(parse(text).expect("well-formed"), &bounds()).map(|_| ()))
+}
+
+#[test]
+fn a_good_manifest_is_a_policy() {
+    let policy = Policy::from_document(parse(GOOD).expect("well-formed"), &bounds()).expect("good");
+    assert_eq!(&**policy.name(), "site-builds");
+}
+
+#[test]
+fn the_envelope_is_checked() {
+    for (from, to, expected) in [
+        ("v1alpha1", "v1", "/apiVersion: must be claviger.dev/v1alpha1"),
+        ("apiVersion: claviger.dev/v1alpha1\n", "", "/apiVersion: must be claviger.dev/v1alpha1"),
+        ("kind: Policy", "kind: Pod", "/kind: must be Policy"),
+        ("metadata: {name: site-builds}\n", "", "/metadata/name: is missing"),
+        ("site-builds", "null", "/metadata/name: is missing"),
+        ("{name: site-builds}", "{name: a, labels: {}}", "/metadata/labels: unknown key"),
+        ("kind: Policy", "kind: Policy\nstatus: {}", "/status: unknown key"),
+    ] {
+        assert_eq!(faults(&GOOD.replace(from, to)), [expected], "{to}");
+    }
+    let bad_name = faults(&GOOD.replace("site-builds", "Site"));
+    assert!(bad_name.len() == 1 && bad_name[0].starts_with("/metadata/name: must be"), "{bad_name:?}");
+    assert_eq!(faults(GOOD.split("spec:").next().expect("a head")), ["/spec: is missing"]);
+    assert_eq!(faults("[]"), [": must be a mapping"]);
+    assert_eq!(faults(&GOOD.replace("{name: site-builds}", "[site-builds]")), ["/metadata: must be a mapping"]);
+}
+
+#[test]
+fn all_faults_come_at_once_and_each_place_once() {
+    let text = "
+apiVersion: claviger.dev/v1alpha1
+kind: Policy
+metadata: {name: site-builds}
+spec:
+  effects: deny
+  subjects: [{kubernetes: {namespaces: hunter2, serviceAccounts: ['a**']}}, 5]
+  repos: [site, 7, '[']
+  branches: main
+  secrets: [{store: vault, path: [homelab]}, {store: nowhere, path: sys/x, required: maybe}]
+";
+    let mut found = faults(text);
+    found.sort();
+    let places: Vec<&str> = found.iter().map(|fault| fault.split(": ").next().expect("a pointer")).collect();
+    assert_eq!(
+        places,
+        [
+            "/spec/branches",
+            "/spec/effects",
+            "/spec/repos/1",
+            "/spec/repos/2",
+            "/spec/secrets/0/path",
+            "/spec/secrets/1/path",
+            "/spec/secrets/1/required",
+            "/spec/secrets/1/store",
+            "/spec/subjects/0/kubernetes/namespaces",
+            "/spec/subjects/0/kubernetes/serviceAccounts/0",
+            "/spec/subjects/1",
+        ]
+    );
+    assert!(!found.join(" ").contains("hunter2"));
+}

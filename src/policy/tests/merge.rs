@@ -1,0 +1,173 @@
+//! Merging: who replaces whom, what is missing, what is required.
+
+use super::{asks, granted, pod, policy};
+use crate::model::lease::Lease;
+use crate::model::secret::SecretValue;
+use crate::policy::{Absence, MergeError, Merged, Read, merge};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+fn lease(data: &[(&str, Option<&str>)]) -> Arc<Lease> {
+    let data = data.iter().map(|(key, value)| ((*key).to_owned(), value.map(|text| SecretValue::new(text.to_owned()))));
+    Arc::new(Lease { data: data.collect(), version: None, stale: false })
+}
+
+/// What these secrets of one policy make of these leases, in order.
+fn reads(secrets: &str, leases: Vec<Result<Arc<Lease>, Absence>>) -> Vec<Read> {
+    let text = format!(
+        "subjects: [{{kubernetes: {{namespaces: [ci], serviceAccounts: [bot]}}}}]\nrepos: [r]\nbranches: [b]\nsecrets: {secrets}"
+    );
+    let grant = granted(vec![policy("p", &text)], &pod("ci", "bot"), &asks("r", "b"));
+    assert_eq!(grant.secrets.len(), leases.len());
+    grant.secrets.into_iter().zip(leases).collect()
+}
+
+fn texts(merged: &Merged) -> BTreeMap<&str, &str> {
+    let text = |value: &'static str| value;
+    merged
+        .entries
+        .iter()
+        .map(|(name, entry)| {
+            let known = ["1", "2", "3", "4"].into_iter().find(|one| entry.value == SecretValue::new((*one).into()));
+            (name.as_str(), known.map_or("?", text))
+        })
+        .collect()
+}
+
+fn one(secret: &str, data: &[(&str, Option<&str>)]) -> Merged {
+    merge(&reads(&format!("[{secret}]"), vec![Ok(lease(data))]), None).expect("merges")
+}
+
+#[test]
+fn later_secrets_replace_keys_of_earlier_ones() {
+    let reads = reads(
+        "[{store: vault, path: shared}, {store: vault, path: 'site/{repo}'}, {store: vault, path: 'site/{repo}/{branch}'}]",
+        vec![
+            Ok(lease(&[("A", Some("1")), ("B", Some("1")), ("C", Some("1"))])),
+            Ok(lease(&[("B", Some("2")), ("C", Some("2"))])),
+            Ok(lease(&[("C", Some("3"))])),
+        ],
+    );
+    let merged = merge(&reads, None).expect("merges");
+    assert_eq!(texts(&merged), BTreeMap::from([("A", "1"), ("B", "2"), ("C", "3")]));
+    assert_eq!((merged.missing, merged.stale), (0, false));
+}
+
+#[test]
+fn keys_select_then_rename_then_prefix() {
+    let data = [("token", Some("1")), ("NPM_A", Some("2")), ("OTHER", Some("3")), ("NPM_NULL", None)];
+    let merged = one("{store: vault, path: a, keys: [token, 'NPM_*'], rename: {token: GH}, prefix: X_}", &data);
+    assert_eq!(texts(&merged), BTreeMap::from([("X_GH", "1"), ("X_NPM_A", "2")]));
+    let all = one("{store: vault, path: a}", &data);
+    assert_eq!(texts(&all), BTreeMap::from([("token", "1"), ("NPM_A", "2"), ("OTHER", "3")]));
+}
+
+#[test]
+fn within_a_secret_the_later_key_replaces() {
+    let data = [("a", Some("1")), ("b", Some("2")), ("c", Some("3"))];
+    // `c` is renamed to what `a` and `b` are called, or they to it.
+    assert_eq!(texts(&one("{store: vault, path: a, rename: {c: a}}", &data)), BTreeMap::from([("a", "3"), ("b", "2")]));
+    assert_eq!(texts(&one("{store: vault, path: a, rename: {a: c}}", &data)), BTreeMap::from([("b", "2"), ("c", "3")]));
+}
+
+#[test]
+fn a_request_narrows_by_final_names() {
+    let reads = reads(
+        "[{store: vault, path: a, rename: {token: GH}}]",
+        vec![Ok(lease(&[("token", Some("1")), ("B", Some("2"))]))],
+    );
+    let narrowed = |names: &[&str]| {
+        let wanted: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        merge(&reads, Some(&wanted)).expect("merges").entries.into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(narrowed(&["GH"]), ["GH"]);
+    assert_eq!(narrowed(&["GH", "B", "none"]), ["B", "GH"]);
+    assert_eq!(narrowed(&["token"]), Vec::<String>::new());
+    assert_eq!(narrowed(&[]), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_absent_is_skipped_unless_required() {
+    let optional = "[{store: vault, path: a}, {store: vault, path: b}, {store: vault, path: a}]";
+    let answers = || vec![Err(Absence::Absent), Err(Absence::Deleted), Err(Absence::Absent)];
+    let merged = merge(&reads(optional, answers()), None).expect("merges");
+    assert!(merged.entries.is_empty());
+    // The same secret granted twice is one that is missing.
+    assert_eq!(merged.missing, 2);
+    for absence in [Absence::Absent, Absence::Deleted] {
+        let required = reads(
+            "[{store: vault, path: a}, {store: vault, path: b, required: true}]",
+            vec![Ok(lease(&[("A", Some("1"))])), Err(absence)],
+        );
+        let Err(MergeError::SecretNotFound(secret)) = merge(&required, None) else { panic!("{absence:?} was skipped") };
+        assert_eq!((&*secret.store, secret.path.as_str()), ("vault", "b"));
+    }
+}
+
+#[test]
+fn a_written_key_is_required_where_its_secret_is() {
+    let outcome = |required: bool, rest: &str, data: &[(&str, Option<&str>)]| {
+        let secret = format!("[{{store: vault, path: a, required: {required}, {rest}}}]");
+        match merge(&reads(&secret, vec![Ok(lease(data))]), Some(&[])) {
+            Ok(_) => None,
+            Err(MergeError::KeyAbsent { key, .. }) => Some(key),
+            Err(other) => panic!("{other}"),
+        }
+    };
+    for (rest, data, absent) in [
+        ("keys: [A, B]", &[("A", Some("1")), ("B", Some("2"))][..], None),
+        ("keys: [A, B]", &[("A", Some("1"))], Some("B")),
+        ("keys: [A, B]", &[("A", Some("1")), ("B", None)], Some("B")),
+        ("rename: {B: C}", &[("A", Some("1"))], Some("B")),
+        ("rename: {B: C}", &[("B", Some("1"))], None),
+        ("keys: ['B*']", &[("A", Some("1"))], None),
+        ("keys: ['B*']", &[("B", None)], None),
+        ("prefix: X_", &[], None),
+    ] {
+        assert_eq!(outcome(true, rest, data).as_deref(), absent, "{rest} {data:?}");
+        assert_eq!(outcome(false, rest, data), None, "{rest} {data:?}");
+    }
+}
+
+#[test]
+fn only_a_name_that_the_policy_writes_is_named_by_it() {
+    let data = [("PATH", Some("1")), ("HOME", Some("2")), ("p", Some("3"))];
+    let named = |rest: &str| {
+        let merged = one(&format!("{{store: vault, path: a{rest}}}"), &data);
+        let named = merged.entries.into_iter().filter(|(_, entry)| entry.named_by_policy);
+        named.map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    assert_eq!(named(""), Vec::<String>::new());
+    assert_eq!(named(", keys: ['*']"), Vec::<String>::new());
+    assert_eq!(named(", keys: ['{PATH,HOME}']"), Vec::<String>::new());
+    assert_eq!(named(", keys: [PATH, '*']"), ["PATH"]);
+    assert_eq!(named(", keys: ['*'], rename: {p: ENV}"), ["ENV"]);
+    // `PATH` is a source, not a name anything is handed over under.
+    assert_eq!(named(", rename: {PATH: X}"), ["X"]);
+    assert_eq!(named(", keys: [PATH, p], rename: {p: ENV}, prefix: X_"), Vec::<String>::new());
+}
+
+#[test]
+fn the_name_that_replaces_says_whether_it_is_named() {
+    let both = "[{store: vault, path: a, keys: [PATH]}, {store: vault, path: b}]";
+    let leases = || Ok(lease(&[("PATH", Some("1"))]));
+    let merged = merge(&reads(both, vec![leases(), leases()]), None).expect("merges");
+    assert!(!merged.entries["PATH"].named_by_policy);
+    let merged = merge(&reads(both, vec![leases(), Err(Absence::Absent)]), None).expect("merges");
+    assert!(merged.entries["PATH"].named_by_policy);
+}
+
+#[test]
+fn one_stale_lease_makes_the_bundle_stale() {
+    let stale = Arc::new(Lease { stale: true, ..Lease::clone(&lease(&[("A", Some("1"))])) });
+    let reads = reads("[{store: vault, path: a}, {store: vault, path: b}]", vec![Ok(stale), Ok(lease(&[]))]);
+    assert!(merge(&reads, None).expect("merges").stale);
+}
+
+#[test]
+fn errors_show_no_value() {
+    let reads =
+        reads("[{store: vault, path: a, required: true, keys: [B]}]", vec![Ok(lease(&[("A", Some("hunter2"))]))]);
+    let error = merge(&reads, None).expect_err("B is not there");
+    assert!(!format!("{error} {error:?}").contains("hunter2"));
+}

@@ -1,0 +1,108 @@
+//! Tests of the room as a whole, and the callers and policies they speak of.
+
+mod compile;
+mod decide;
+mod directory;
+mod documentation;
+mod index;
+mod manifest;
+mod merge;
+mod template;
+
+use super::{AuthenticatorKind, Bounds, Ceiling, Decision, Denial, Grant, Policy, PolicySet};
+use crate::config::policies::CeilingEntry;
+use crate::document::{Fault, decode, parse};
+use crate::model::branch::Branch;
+use crate::model::caller::{Caller, Pod, Workload};
+use crate::model::repo::Repo;
+use crate::model::request::Request;
+use crate::wire::policy::PolicySpec;
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// Two stores, a cluster, two issuers, a quarter of an hour, no ceiling.
+fn bounds() -> Bounds {
+    let authenticators = [
+        ("cluster", AuthenticatorKind::Kubernetes),
+        ("github", AuthenticatorKind::Oidc),
+        ("gitlab", AuthenticatorKind::Oidc),
+    ];
+    Bounds {
+        stores: ["vault", "local"].map(Into::into).into(),
+        authenticators: authenticators.map(|(name, kind)| (name.into(), kind)).into(),
+        max_ttl: Duration::from_mins(15),
+        ceiling: Ceiling::default(),
+    }
+}
+
+fn bounds_under(ceiling: &[(&str, &str)]) -> Bounds {
+    let entry = |(store, prefix): &(&str, &str)| CeilingEntry { store: (*store).into(), path_prefix: (*prefix).into() };
+    Bounds { ceiling: Ceiling::new(&ceiling.iter().map(entry).collect::<Vec<_>>()), ..bounds() }
+}
+
+fn spec(yaml: &str) -> PolicySpec {
+    decode(parse(yaml).expect("well-formed")).expect("decodes")
+}
+
+fn policy(name: &str, yaml: &str) -> Policy {
+    Policy::compile(name, &spec(yaml), &bounds()).expect(name)
+}
+
+/// The faults of a spec, as `pointer: detail`.
+fn faults(yaml: &str) -> Vec<String> {
+    faults_within(yaml, &bounds())
+}
+
+fn faults_within(yaml: &str, bounds: &Bounds) -> Vec<String> {
+    shown(Policy::compile("p", &spec(yaml), bounds).map(|_| ()))
+}
+
+fn shown(outcome: Result<(), Vec<Fault>>) -> Vec<String> {
+    let faults = outcome.err().unwrap_or_default();
+    faults.into_iter().map(|fault| format!("{}: {}", fault.pointer, fault.detail)).collect()
+}
+
+fn pod(namespace: &str, service_account: &str) -> Caller {
+    Caller {
+        issuer: "cluster".into(),
+        subject: format!("system:serviceaccount:{namespace}:{service_account}"),
+        groups: vec![],
+        workload: Some(Workload {
+            namespace: namespace.into(),
+            service_account: service_account.into(),
+            pod: Pod { name: "build-1".into(), uid: "1".into() },
+        }),
+        claims: Map::new(),
+    }
+}
+
+fn bearer(issuer: &str, claims: Value) -> Caller {
+    let Value::Object(claims) = claims else { panic!("claims are an object") };
+    Caller { issuer: issuer.into(), subject: "somebody".into(), groups: vec![], workload: None, claims }
+}
+
+fn asks(repo: &str, branch: &str) -> Request {
+    Request { repo: Repo::try_from(repo).expect(repo), branch: Branch::try_from(branch).expect(branch) }
+}
+
+fn granted(policies: Vec<Policy>, caller: &Caller, request: &Request) -> Grant {
+    match PolicySet::new(policies).decide(caller, request) {
+        Decision::Granted(grant) => grant,
+        Decision::Denied(denial) => panic!("{}", denial.as_str()),
+    }
+}
+
+fn denied(policies: Vec<Policy>, caller: &Caller, request: &Request) -> Denial {
+    match PolicySet::new(policies).decide(caller, request) {
+        Decision::Granted(grant) => panic!("granted by {:?}", grant.policies),
+        Decision::Denied(denial) => denial,
+    }
+}
+
+fn paths(grant: &Grant) -> Vec<&str> {
+    grant.secrets.iter().map(|granted| granted.secret.path.as_str()).collect()
+}
+
+fn names(policies: &[super::PolicyRef]) -> Vec<&str> {
+    policies.iter().map(|policy| &*policy.name).collect()
+}

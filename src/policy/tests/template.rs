@@ -1,0 +1,235 @@
+//! Path templates: what is refused, how values are written, and that no two ever meet.
+
+use super::{asks, bearer, pod};
+use crate::model::branch::Branch;
+use crate::model::caller::Caller;
+use crate::model::repo::Repo;
+use crate::model::request::Request;
+use crate::policy::template::Template;
+use proptest::prelude::*;
+use serde_json::json;
+
+fn fill(template: &str, caller: &Caller, request: &Request) -> Option<String> {
+    Template::parse(template).expect(template).fill(caller, request)
+}
+
+#[test]
+fn what_is_not_a_template_is_refused() {
+    for text in [
+        "",
+        "/",
+        "a/",
+        "/a",
+        "a//b",
+        ".",
+        "..",
+        "a/.",
+        "a/../b",
+        "./a",
+        "a b",
+        "a/é",
+        "a%2fb",
+        "a/*",
+        "a?b",
+        "a\\b",
+        "a:b",
+        "a\0",
+        "a\n",
+        "{repo}",
+        "{repo}/a",
+        "{repo|path}",
+        "sys",
+        "sys/health",
+        "auth/token/lookup-self",
+        "identity/x",
+        "cubbyhole/x",
+        "x-{repo}",
+        "a/x-{repo}",
+        "a/{repo}-x",
+        "a/{repo}{branch}",
+        "a/{repo}.{branch}",
+        "a/{",
+        "a/}",
+        "a/{}",
+        "a/{Repo}",
+        "a/{repo }",
+        "a/{ repo}",
+        "a/{repos}",
+        "a/{namespace|path}",
+        "a/{repo|}",
+        "a/{repo|PATH}",
+        "a/{claims}",
+        "a/{claims.}",
+        "a/{claims.a b}",
+        "a/{claims.a/b}",
+        "a/{claims.a|path}",
+        "a/{{repo}}",
+        "a/{claims.{repo}}",
+        "a/{repo|path}/{branch|path}",
+        "a/{repo|path}/{repo|path}",
+    ] {
+        let parsed = Template::parse(text);
+        assert!(parsed.is_err(), "{text:?} became {parsed:?}");
+    }
+    assert!(Template::parse(&"a".repeat(1025)).is_err());
+}
+
+#[test]
+fn what_is_right_beside_it_is_taken() {
+    for text in [
+        "a",
+        "a/b",
+        "system/x",
+        "sys.x/y",
+        "Sys",
+        "a/sys",
+        "a/auth/{repo}",
+        "A_b-c.d~e=f",
+        "...",
+        "a/...",
+        "a/{repo}",
+        "a/{branch}/b",
+        "a/{namespace}/{serviceAccount}",
+        "a/{claims.repository_id}",
+        "a/{claims.a.b:c-d_e}",
+        "a/{repo|path}",
+        "a/{branch|path}/x",
+        "a/{repo|path}/{branch}",
+        "a/{repo}/{repo}",
+    ] {
+        assert!(Template::parse(text).is_ok(), "{text:?} was refused");
+    }
+    assert!(Template::parse(&"a".repeat(1024)).is_ok());
+}
+
+#[test]
+fn values_are_written_as_one_segment() {
+    let caller = pod("ci", "build-bot");
+    for (branch, segment) in [
+        ("main", "main"),
+        ("feature/x", "feature~x"),
+        ("a/b/c", "a~b~c"),
+        ("%2e%2e", "=252e=252e"),
+        ("a=b", "a=3Db"),
+        ("a+b", "a=2Bb"),
+        ("café", "caf=C3=A9"),
+        ("cafe\u{301}", "cafe=CC=81"),
+        ("{repo}", "=7Brepo=7D"),
+        ("main$(id)", "main=24=28id=29"),
+        ("MAIN", "MAIN"),
+    ] {
+        assert_eq!(fill("homelab/{branch}", &caller, &asks("site", branch)), Some(format!("homelab/{segment}")));
+    }
+    let request = asks("acme/site", "x/y");
+    for (template, path) in [
+        ("homelab/{repo}/default", "homelab/acme~site/default"),
+        ("homelab/{repo}/{branch}", "homelab/acme~site/x~y"),
+        ("homelab/{repo|path}/{branch}", "homelab/acme/site/x~y"),
+        ("homelab/{repo}/{branch|path}", "homelab/acme~site/x/y"),
+        ("homelab/{namespace}/{serviceAccount}", "homelab/ci/build-bot"),
+    ] {
+        assert_eq!(fill(template, &caller, &request).as_deref(), Some(path));
+    }
+}
+
+#[test]
+fn what_has_no_value_or_cannot_be_a_segment_fills_nothing() {
+    let request = asks("site", "main");
+    for (claim, segment) in [
+        (json!("a/b"), Some("a~b")),
+        (json!("a~b"), Some("a=7Eb")),
+        (json!("a\0b"), Some("a=00b")),
+        (json!("..."), Some("...")),
+        (json!(17), Some("17")),
+        (json!(-17), Some("-17")),
+        (json!(true), Some("true")),
+        (json!(""), None),
+        (json!("."), None),
+        (json!(".."), None),
+        (json!(null), None),
+        (json!(["a"]), None),
+        (json!({}), None),
+        (json!(1.5), None),
+        (json!(1e30), None),
+        (json!("x".repeat(1025)), None),
+    ] {
+        let caller = bearer("github", json!({"c": claim}));
+        let expected = segment.map(|segment| format!("a/{segment}/b"));
+        assert_eq!(fill("a/{claims.c}/b", &caller, &request), expected, "{claim}");
+    }
+    let caller = bearer("github", json!({"a": {"b": "c"}, "x": "y"}));
+    for template in ["a/{claims.b}", "a/{claims.a.b}", "a/{namespace}", "a/{serviceAccount}"] {
+        assert_eq!(fill(template, &caller, &request), None, "{template}");
+    }
+}
+
+/// Names that meet if anything lets them: of few characters, among them all that templates write specially.
+fn repo() -> impl Strategy<Value = String> {
+    "[ab.-](/?[a.2F-]){0,3}".prop_filter("a repo", |text| Repo::try_from(text.as_str()).is_ok())
+}
+
+fn branch() -> impl Strategy<Value = String> {
+    "[ab.=%é{}](/?[a.=2Fé-]){0,3}".prop_filter("a branch", |text| Branch::try_from(text.as_str()).is_ok())
+}
+
+/// What is a repo and a branch.
+fn either() -> impl Strategy<Value = String> {
+    "[ab]([/.-]?[ab]){0,3}"
+}
+
+fn name() -> impl Strategy<Value = String> {
+    "[ab](-?[ab]){0,2}"
+}
+
+type Values = (String, String, String, String);
+
+fn values() -> impl Strategy<Value = Values> {
+    (repo(), branch(), name(), name())
+}
+
+fn path(template: &str, values: &Values) -> String {
+    fill(template, &pod(&values.2, &values.3), &asks(&values.0, &values.1)).expect("every value is there")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn no_two_callers_or_requests_ever_give_one_path(one in values(), other in values(), shared in 0..16u8) {
+        // Some values are the same in both: what differs little is likeliest to meet.
+        let mut other = other;
+        if shared & 1 != 0 { other.0.clone_from(&one.0); }
+        if shared & 2 != 0 { other.1.clone_from(&one.1); }
+        if shared & 4 != 0 { other.2.clone_from(&one.2); }
+        if shared & 8 != 0 { other.3.clone_from(&one.3); }
+        for template in [
+            "m/{repo}/{branch}/{namespace}/{serviceAccount}",
+            "m/{serviceAccount}/{branch}/{repo}/{namespace}",
+            "m/{repo|path}/{branch}/{namespace}/{serviceAccount}",
+            "m/{namespace}/{branch|path}/{repo}/{serviceAccount}",
+            "m/{branch}/{namespace}/{serviceAccount}/x/{repo|path}",
+        ] {
+            prop_assert_eq!(path(template, &one) == path(template, &other), one == other, "{}", template);
+        }
+    }
+
+    #[test]
+    fn swapped_values_do_not_meet(repo in either(), branch in either()) {
+        for template in ["m/{repo}/{branch}", "m/{repo|path}/{branch}", "m/{repo}/{branch|path}"] {
+            let caller = pod("ci", "bot");
+            let one = fill(template, &caller, &asks(&repo, &branch));
+            let other = fill(template, &caller, &asks(&branch, &repo));
+            prop_assert_eq!(one == other, repo == branch);
+        }
+    }
+
+    #[test]
+    fn a_path_has_no_segment_that_a_store_could_read_otherwise(values in values()) {
+        for template in ["m/{repo}/{branch}/{namespace}/{serviceAccount}", "m/{repo|path}/{branch}", "m/{repo}/{branch|path}"] {
+            for segment in path(template, &values).split('/') {
+                prop_assert!(!matches!(segment, "" | "." | ".."));
+                prop_assert!(segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~=-".contains(&b)));
+            }
+        }
+    }
+}
