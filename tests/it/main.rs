@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking, and its name is its documentation")]
 
 mod authn;
+mod render;
 mod rig;
 mod stores;

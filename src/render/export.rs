@@ -1,0 +1,38 @@
+//! `export NAME='value'`, for `.` in any POSIX shell.
+//!
+//! Nothing has a meaning between single quotes but the single quote, so that one is written `'\''` and everything else
+//! as it is: newlines survive, nothing is expanded or executed, also under `set -eu`. NUL cannot be expressed.
+
+use super::line::{check_name, write_end};
+use super::{Emit, Reason, shell_names};
+use crate::model::bundle::{Bundle, Entry};
+
+#[expect(clippy::disallowed_methods, reason = "the value is looked at, to see whether it can be carried")]
+pub(super) fn check(name: &str, entry: &Entry) -> Result<(), Reason> {
+    check_name(name, entry)?;
+    // Not even a policy can have these: `export OPTIND='a[$(id)]'` runs id in bash, quotes or not.
+    if shell_names::kept_by_shells(name) {
+        return Err(Reason::KeptByShells);
+    }
+    if entry.value.expose_secret().contains('\0') {
+        return Err(Reason::ContainsNul);
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the value is handed over")]
+pub(super) fn write(bundle: &Bundle, emit: Emit<'_>) {
+    for (name, entry) in &bundle.entries {
+        emit(b"export ");
+        emit(name.as_bytes());
+        emit(b"='");
+        for (index, part) in entry.value.expose_secret().split('\'').enumerate() {
+            if index > 0 {
+                emit(br"'\''");
+            }
+            emit(part.as_bytes());
+        }
+        emit(b"'\n");
+    }
+    write_end(bundle, emit);
+}

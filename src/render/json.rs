@@ -1,0 +1,49 @@
+//! One compact JSON object of strings, keys in order, without a newline at its end. It carries any name and any value;
+//! an empty bundle is `{}`.
+
+use super::{Emit, Reason};
+use crate::model::bundle::{Bundle, Entry};
+
+#[expect(clippy::unnecessary_wraps, reason = "the other formats can refuse")]
+pub(super) fn check(_name: &str, _entry: &Entry) -> Result<(), Reason> {
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the value is handed over")]
+pub(super) fn write(bundle: &Bundle, emit: Emit<'_>) {
+    emit(b"{");
+    for (index, (name, entry)) in bundle.entries.iter().enumerate() {
+        if index > 0 {
+            emit(b",");
+        }
+        write_string(name, emit);
+        emit(b":");
+        write_string(entry.value.expose_secret(), emit);
+    }
+    emit(b"}");
+}
+
+/// Written here and not by serde, so that it is plain where copies of a value go: nowhere but to `emit`.
+fn write_string(text: &str, emit: Emit<'_>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    emit(b"\"");
+    let mut rest = text.as_bytes();
+    while let Some(length) = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f)) {
+        let (plain, escaped) = rest.split_at(length);
+        emit(plain);
+        match escaped[0] {
+            b'"' => emit(br#"\""#),
+            b'\\' => emit(br"\\"),
+            b'\n' => emit(br"\n"),
+            b'\r' => emit(br"\r"),
+            b'\t' => emit(br"\t"),
+            control => {
+                emit(br"\u00");
+                emit(&[HEX[usize::from(control >> 4)], HEX[usize::from(control & 15)]]);
+            }
+        }
+        rest = &escaped[1..];
+    }
+    emit(rest);
+    emit(b"\"");
+}

@@ -1,0 +1,111 @@
+//! Names of variables that own a shell: whoever sets one makes the shell, the loader or a tool of the build run other
+//! code, or look for code, settings or trust elsewhere. Secrets are named by whoever may write to the store, so such a
+//! name is rendered for a shell only where a policy writes it literally.
+//!
+//! No such list is complete: any program may have its own. This one has what shells read, what the C library itself
+//! ignores in privileged programs, and what the interpreters and tools read that build images usually have. Where a
+//! family has ordinary secrets in it (`NPM_TOKEN`, `CARGO_REGISTRY_TOKEN`, `RUBYGEMS_API_KEY`, `GIT_PASSWORD`,
+//! `PIP_INDEX_URL`) its other members are listed one by one. `LD_` and `DYLD_` are refused whole, as loaders differ,
+//! though an ordinary `LD_SDK_KEY` is among them: a policy that wants it writes it in `keys`.
+//!
+//! Proxies (`HTTPS_PROXY`, `no_proxy`) are not here: they lead traffic elsewhere and execute nothing, TLS still
+//! vouches for the other end, and an address with a password is an ordinary build secret. What would take that
+//! vouching away (`SSL_CERT_FILE`, `NODE_TLS_REJECT_UNAUTHORIZED`) is here.
+
+/// What no shell takes as it is: bash, dash, busybox or mksh refuse the assignment, drop the value, or read it as an
+/// arithmetic expression, which executes what is in it. `tests/it/render` asks the shells.
+const KEPT_BY_SHELLS: &str = "
+    _ BASHOPTS BASHPID BASH_ARGC BASH_ARGV BASH_COMMAND BASH_LINENO BASH_MONOSECONDS BASH_SOURCE BASH_SUBSHELL
+    BASH_VERSINFO DIRSTACK EPOCHREALTIME EPOCHSECONDS EUID FUNCNAME GROUPS HISTCMD LINENO OPTIND PGRP PIPESTATUS PPID
+    RANDOM SECONDS SHELLOPTS SRANDOM UID USER_ID
+";
+
+/// What owns a shell; a star stands for any ending.
+const OWNERS: [&str; 6] = [READ_BY_SHELLS, READ_BY_LIBRARIES, READ_BY_INTERPRETERS, READ_BY_GIT, READ_BY_TOOLS, TRUST];
+
+/// Where commands and files are found and how words are split; what is sourced, executed or expanded; what mksh, ksh
+/// and zsh read as numbers, and so execute; what changes how the rest of a script is read, or writes files.
+const READ_BY_SHELLS: &str = "
+    PATH IFS HOME SHELL PWD OLDPWD CDPATH FPATH MODULE_PATH ZDOTDIR
+    ENV BASH BASH_* PS0 PS1 PS2 PS3 PS4 PROMPT_COMMAND FCEDIT INPUTRC MAILPATH NULLCMD READNULLCMD ARGV0 TEXTDOMAIN
+    TEXTDOMAINDIR
+    ARGC COLUMNS LINES EGID GID ERRNO FUNCNEST HISTSIZE HISTFILESIZE SAVEHIST JOBMAX KSHEGID KSHEUID KSHGID KSHUID
+    KSH_VERSION MAILCHECK SHLVL TMOUT TRY_BLOCK_ERROR TRY_BLOCK_INTERRUPT TTYIDLE
+    OPTARG OPTERR POSIXLY_CORRECT GLOBIGNORE GLOBSORT EXECIGNORE FIGNORE TIMEFORMAT IGNOREEOF ignoreeof CHILD_MAX
+    HOSTFILE HISTFILE HISTCONTROL HISTIGNORE HISTTIMEFORMAT HISTCHARS histchars auto_resume KEYBOARD_HACK TMPPREFIX
+    COMP_WORDBREAKS PROMPT_DIRTRIM
+";
+
+/// The dynamic loader, what glibc ignores in privileged programs (its unsecvars.h), and where settings are found.
+const READ_BY_LIBRARIES: &str = "
+    LD_* DYLD_*
+    GCONV_PATH GETCONF_DIR GLIBC_TUNABLES HOSTALIASES LOCALDOMAIN LOCPATH MALLOC_TRACE NIS_PATH NLSPATH
+    RESOLV_HOST_CONF RES_OPTIONS TMPDIR TZDIR
+    TERMCAP TERMINFO TERMINFO_DIRS
+    XDG_CACHE_HOME XDG_CONFIG_DIRS XDG_CONFIG_HOME XDG_DATA_DIRS XDG_DATA_HOME XDG_RUNTIME_DIR XDG_STATE_HOME
+";
+
+/// Code that is loaded, and options that load it. Python's are in [`owns_a_shell`].
+const READ_BY_INTERPRETERS: &str = "
+    NODE_OPTIONS NODE_PATH NODE_REPL_EXTERNAL_MODULE NODE_COMPILE_CACHE NODE_V8_COVERAGE NODE_REDIRECT_WARNINGS
+    BUN_OPTIONS
+    PERL5* PERLLIB PERL_MB_OPT PERL_MM_OPT
+    RUBYOPT RUBYLIB RUBYPATH RUBYSHELL GEM_HOME GEM_PATH BUNDLE_GEMFILE
+    JAVA_TOOL_OPTIONS _JAVA_OPTIONS JDK_JAVA_OPTIONS JAVA_OPTS JAVA_HOME CLASSPATH MAVEN_OPTS MAVEN_ARGS GRADLE_OPTS
+    ANT_OPTS SBT_OPTS
+    DOTNET_STARTUP_HOOKS DOTNET_ADDITIONAL_DEPS DOTNET_SHARED_STORE DOTNET_ROOT CORECLR_* COR_ENABLE_PROFILING
+    COR_PROFILER COR_PROFILER_PATH
+    PHPRC PHP_INI_SCAN_DIR LUA_INIT* LUA_PATH* LUA_CPATH* TCLLIBPATH AWKPATH AWKLIBPATH
+    ERL_AFLAGS ERL_FLAGS ERL_ZFLAGS ERL_LIBS ELIXIR_ERL_OPTIONS
+    R_PROFILE R_PROFILE_USER R_ENVIRON R_ENVIRON_USER R_LIBS R_LIBS_USER JULIA_LOAD_PATH JULIA_DEPOT_PATH
+";
+
+/// Commands that git and ssh run, and where git finds settings and repositories. `GIT_CONFIG_COUNT` with its keys and
+/// values makes any setting; `GIT_TRACE` and its kin write to any file.
+const READ_BY_GIT: &str = "
+    GIT_SSH GIT_SSH_COMMAND GIT_SSH_VARIANT GIT_ASKPASS SSH_ASKPASS SSH_ASKPASS_REQUIRE GIT_EDITOR GIT_SEQUENCE_EDITOR
+    GIT_PAGER GIT_EXTERNAL_DIFF GIT_PROXY_COMMAND GIT_EXEC_PATH GIT_TEMPLATE_DIR GIT_DIR GIT_WORK_TREE GIT_COMMON_DIR
+    GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_ALLOW_PROTOCOL GIT_PROTOCOL_FROM_USER
+    GIT_ATTR_SOURCE GIT_REDIRECT_STDIN GIT_REDIRECT_STDOUT GIT_REDIRECT_STDERR GIT_CONFIG* GIT_TRACE*
+";
+
+/// Commands that other tools run, and their options and settings. npm's are in [`owns_a_shell`]; with `CLAVIGER_URL`
+/// our own client would send the next token to another server.
+const READ_BY_TOOLS: &str = "
+    EDITOR VISUAL PAGER MANPAGER BROWSER LESS LESSOPEN LESSCLOSE SUDO_ASKPASS TAR_OPTIONS RSYNC_RSH CVS_RSH WGETRC
+    CURL_HOME RIPGREP_CONFIG_PATH
+    MAKEFLAGS MFLAGS GNUMAKEFLAGS MAKEFILES CC CXX CPP LD AR GCC_EXEC_PREFIX COMPILER_PATH
+    CARGO_HOME CARGO_ENCODED_RUSTFLAGS CARGO_ALIAS_* CARGO_BUILD_* CARGO_TARGET_* RUSTC RUSTC_WRAPPER
+    RUSTC_WORKSPACE_WRAPPER RUSTDOC RUSTFLAGS RUSTDOCFLAGS
+    GOENV GOFLAGS GOROOT GOTOOLCHAIN GOTOOLDIR
+    YARN_RC_FILENAME YARN_YARN_PATH YARN_PLUGINS COREPACK_NPM_REGISTRY COREPACK_INTEGRITY_KEYS
+    CLAVIGER_*
+";
+
+/// What makes TLS vouch for somebody else, or tells its keys.
+const TRUST: &str = "
+    SSL_CERT_FILE SSL_CERT_DIR CURL_CA_BUNDLE REQUESTS_CA_BUNDLE AWS_CA_BUNDLE NODE_EXTRA_CA_CERTS
+    NODE_TLS_REJECT_UNAUTHORIZED GIT_SSL_NO_VERIFY GIT_SSL_CAINFO GIT_SSL_CAPATH PIP_TRUSTED_HOST
+    OPENSSL_CONF OPENSSL_ENGINES OPENSSL_MODULES SSLKEYLOGFILE
+";
+
+/// Whether shells keep the name for themselves, so that no policy can have it either.
+pub(super) fn kept_by_shells(name: &str) -> bool {
+    lists(KEPT_BY_SHELLS, name)
+}
+
+/// Whether the name owns a shell.
+pub(super) fn owns_a_shell(name: &str) -> bool {
+    // Python's own have no underscore behind the word (PYTHONPATH, PYTHONSTARTUP); PYTHON itself is run by node-gyp.
+    let python = name.starts_with("PYTHON") && !name.starts_with("PYTHON_");
+    // npm reads its settings (script-shell, git, node-options, ...) in any case.
+    let npm = name.get(..11).is_some_and(|family| family.eq_ignore_ascii_case("npm_config_"));
+    python || npm || kept_by_shells(name) || OWNERS.iter().any(|list| lists(list, name))
+}
+
+fn lists(list: &str, name: &str) -> bool {
+    list.split_ascii_whitespace().any(|listed| match listed.strip_suffix('*') {
+        Some(family) => name.starts_with(family),
+        None => name == listed,
+    })
+}

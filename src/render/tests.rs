@@ -1,0 +1,255 @@
+//! What is rendered how, and what is refused. The real shells and readers are asked in `tests/it/render`.
+
+use super::*;
+use crate::model::secret::SecretValue;
+
+fn bundle(entries: &[(&str, &str)], named_by_policy: bool) -> Bundle {
+    let entry = |value: &str| Entry { value: SecretValue::new(value.to_owned()), named_by_policy };
+    let entries = entries.iter().map(|(name, value)| ((*name).to_owned(), entry(value))).collect();
+    Bundle { entries, ..Bundle::default() }
+}
+
+fn text(entries: &[(&str, &str)], format: Format) -> String {
+    let rendered = render(&bundle(entries, false), format).expect("renderable");
+    assert_eq!(rendered.media_type, format.media_type());
+    assert_eq!(rendered.bytes.capacity(), rendered.bytes.len(), "measured wrongly: the buffer grew or is too large");
+    String::from_utf8(rendered.bytes.to_vec()).expect("text")
+}
+
+fn refused(name: &str, value: &str, named_by_policy: bool, format: Format) -> Option<Reason> {
+    let refused = render(&bundle(&[(name, value)], named_by_policy), format).err()?;
+    assert_eq!(refused.key, name);
+    Some(refused.reason)
+}
+
+#[test]
+fn export_quotes_everything_and_escapes_only_the_quote() {
+    let entries = [("A", ""), ("B", "it's"), ("C", "''"), ("D", "\n$(id)`id`\"\\\n"), ("_e1", "\r\n")];
+    assert_eq!(
+        text(&entries, Format::Export),
+        "export A=''\nexport B='it'\\''s'\nexport C=''\\'''\\'''\nexport D='\n$(id)`id`\"\\\n'\nexport _e1='\r\n'\n\
+         # claviger: 5 keys\n"
+    );
+    assert_eq!(text(&[("A", "x")], Format::Export), "export A='x'\n# claviger: 1 keys\n");
+}
+
+#[test]
+fn dotenv_takes_the_first_spelling_that_all_readers_read_alike() {
+    for (value, spelled) in [
+        ("", r#""""#),
+        ("plain", r#""plain""#),
+        (" with # and 'quotes' ", r#"" with # and 'quotes' ""#),
+        ("a\nb\r\nc\n", r#""a\nb\r\nc\n""#),
+        ("`id`", r#""`id`""#),
+        (r#"{"a": "b"}"#, r#"'{"a": "b"}'"#),
+        ("{\n  \"a\": 1\n}", "'{\n  \"a\": 1\n}'"),
+        (r"C:\temp\new", r"'C:\temp\new'"),
+        ("$2b$10$abc", "'$2b$10$abc'"),
+        ("$(touch PWN)", "'$(touch PWN)'"),
+        ("\"", "'\"'"),
+        (r"C:\temp\", r"C:\temp\"),
+        (r"\\host\share", r"\\host\share"),
+        (r#"it's "quoted""#, r#"it's "quoted""#),
+    ] {
+        assert_eq!(text(&[("A", value)], Format::Dotenv), format!("A={spelled}\n# claviger: 1 keys\n"), "{value:?}");
+    }
+}
+
+#[test]
+fn dotenv_refuses_what_its_readers_read_differently() {
+    for value in [
+        "${HOME}",
+        "a${b",
+        "\"'\n",
+        "it's \"x\" # 1",
+        "it's $1",
+        "'\"",
+        "`\"'",
+        " it's \"x\"",
+        "it's \"x\" ",
+        "it's \"x\"\u{a0}",
+        "it's \"x\"\u{feff}",
+        "it's\t\"x\"",
+        "\"a\"\r\n",
+        "\\\r",
+        "$\r",
+        "# \\",
+        "a\\\\b\nc",
+        "\n\\",
+        "$x\\",
+        "it's \\\n",
+    ] {
+        assert_eq!(refused("A", value, true, Format::Dotenv), Some(Reason::ReadersDisagree), "{value:?}");
+        assert_eq!(refused("A", value, false, Format::Export), None, "{value:?}");
+        assert_eq!(refused("A", value, false, Format::Json), None, "{value:?}");
+    }
+    assert_eq!(refused("__proto__", "x", true, Format::Dotenv), Some(Reason::DroppedByReaders));
+    assert_eq!(refused("__proto__", "x", false, Format::Export), None);
+}
+
+#[test]
+fn json_is_one_compact_object_in_order() {
+    let entries = [("b", "\u{0}\u{1f}\n\r\t\"\\/é\u{2028}\u{7f}"), ("a", ""), ("\"\n", "x"), ("", "y")];
+    assert_eq!(
+        text(&entries, Format::Json),
+        "{\"\":\"y\",\"\\\"\\n\":\"x\",\"a\":\"\",\"b\":\"\\u0000\\u001f\\n\\r\\t\\\"\\\\/é\u{2028}\u{7f}\"}"
+    );
+}
+
+#[test]
+fn an_empty_bundle_is_nothing_but_an_empty_object_as_json() {
+    assert_eq!(text(&[], Format::Export), "");
+    assert_eq!(text(&[], Format::Dotenv), "");
+    assert_eq!(text(&[], Format::Json), "{}");
+}
+
+#[test]
+fn the_first_bad_key_is_named_and_nothing_of_its_value() {
+    let bundle = bundle(&[("A", "fine"), ("B", "hunter2\0"), ("C D", "hunter2")], false);
+    let refused = render(&bundle, Format::Export).expect_err("NUL");
+    assert_eq!(refused, Unrenderable { key: "B".into(), reason: Reason::ContainsNul });
+    assert_eq!(refused.to_string(), "the key \"B\" has a value with a NUL character, which no variable can hold");
+    let rendered = render(&bundle, Format::Json).expect("json carries everything");
+    assert!(!format!("{refused:?} {rendered:?}").contains("hunter2"));
+}
+
+#[test]
+fn what_is_no_variable_is_refused_but_in_json() {
+    for name in ["", "1A", "A B", "A;id", "A\nB", "é", "A=B", "A-B", "A.B", "-A", "$A", "A\0", "A'", " A"] {
+        for format in [Format::Export, Format::Dotenv] {
+            assert_eq!(refused(name, "x", true, format), Some(Reason::NotAVariable), "{name:?} as {format:?}");
+        }
+        assert_eq!(refused(name, "x", false, Format::Json), None, "{name:?}");
+    }
+    for name in ["A", "_", "_1", "a_B_9", "export", "__proto__"] {
+        assert_ne!(refused(name, "x", true, Format::Export), Some(Reason::NotAVariable), "{name:?}");
+    }
+}
+
+#[test]
+fn nul_is_refused_but_in_json() {
+    for value in ["\0", "a\0", "\0b"] {
+        assert_eq!(refused("A", value, true, Format::Export), Some(Reason::ContainsNul));
+        assert_eq!(refused("A", value, true, Format::Dotenv), Some(Reason::ContainsNul));
+        assert_eq!(refused("A", value, false, Format::Json), None);
+    }
+}
+
+#[test]
+fn a_name_that_owns_a_shell_is_rendered_only_where_a_policy_writes_it() {
+    for name in [
+        "LD_PRELOAD",
+        "LD_LIBRARY_PATH",
+        "LD_AUDIT",
+        "DYLD_INSERT_LIBRARIES",
+        "PATH",
+        "BASH_ENV",
+        "BASH_FUNC_x",
+        "ENV",
+        "IFS",
+        "PS1",
+        "PS4",
+        "PROMPT_COMMAND",
+        "CDPATH",
+        "GLOBIGNORE",
+        "HOME",
+        "SHELL",
+        "TMOUT",
+        "ZDOTDIR",
+        "NODE_OPTIONS",
+        "NODE_PATH",
+        "PYTHON",
+        "PYTHONPATH",
+        "PYTHONSTARTUP",
+        "PERL5OPT",
+        "RUBYOPT",
+        "JAVA_TOOL_OPTIONS",
+        "_JAVA_OPTIONS",
+        "JDK_JAVA_OPTIONS",
+        "GIT_SSH_COMMAND",
+        "GIT_CONFIG_COUNT",
+        "GIT_CONFIG_KEY_0",
+        "GIT_TRACE2_EVENT",
+        "EDITOR",
+        "VISUAL",
+        "PAGER",
+        "GCONV_PATH",
+        "LOCPATH",
+        "HOSTALIASES",
+        "TMPDIR",
+        "npm_config_script_shell",
+        "NPM_CONFIG_GIT",
+        "MAKEFLAGS",
+        "RUSTC_WRAPPER",
+        "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER",
+        "GOFLAGS",
+        "SSL_CERT_FILE",
+        "NODE_TLS_REJECT_UNAUTHORIZED",
+        "CLAVIGER_URL",
+    ] {
+        for format in [Format::Export, Format::Dotenv] {
+            assert_eq!(refused(name, "x", false, format), Some(Reason::OwnsAShell), "{name} as {format:?}");
+            assert_eq!(refused(name, "x", true, format), None, "{name} as {format:?}");
+        }
+        assert_eq!(refused(name, "x", false, Format::Json), None, "{name}");
+    }
+}
+
+#[test]
+fn a_name_that_shells_keep_is_never_exported() {
+    for name in ["_", "OPTIND", "HISTCMD", "RANDOM", "UID", "PPID", "SHELLOPTS", "BASH_VERSINFO"] {
+        assert_eq!(refused(name, "x", false, Format::Export), Some(Reason::OwnsAShell), "{name}");
+        assert_eq!(refused(name, "x", true, Format::Export), Some(Reason::KeptByShells), "{name}");
+        assert_eq!(refused(name, "x", false, Format::Dotenv), Some(Reason::OwnsAShell), "{name}");
+        assert_eq!(refused(name, "x", true, Format::Dotenv), None, "{name}");
+    }
+}
+
+#[test]
+fn ordinary_secrets_are_rendered() {
+    for name in [
+        "GITHUB_TOKEN",
+        "NPM_TOKEN",
+        "NODE_AUTH_TOKEN",
+        "HTTP_API_KEY",
+        "HTTPS_PROXY",
+        "no_proxy",
+        "DATABASE_URL",
+        "USER",
+        "USERNAME",
+        "PASSWORD",
+        "PATH_PREFIX",
+        "ENVIRONMENT",
+        "HOMEPAGE",
+        "BASHFUL",
+        "PYTHON_INDEX_TOKEN",
+        "PIP_INDEX_URL",
+        "RUBYGEMS_API_KEY",
+        "CARGO_REGISTRY_TOKEN",
+        "CARGO_REGISTRIES_ACME_TOKEN",
+        "GIT_TOKEN",
+        "GIT_PASSWORD",
+        "GITLAB_TOKEN",
+        "YARN_NPM_AUTH_TOKEN",
+        "COREPACK_NPM_TOKEN",
+        "DOCKER_AUTH_CONFIG",
+        "KUBECONFIG",
+        "SSH_PRIVATE_KEY",
+        "JAVA_KEYSTORE_PASSWORD",
+        "GOPROXY",
+        "NEXT_PUBLIC_URL",
+        "npm_token",
+    ] {
+        for format in Format::ALL {
+            assert_eq!(refused(name, "x", false, format), None, "{name} as {format:?}");
+        }
+    }
+}
+
+#[test]
+fn every_reason_has_its_own_sentence() {
+    use Reason::{ContainsNul, DroppedByReaders, KeptByShells, NotAVariable, OwnsAShell, ReadersDisagree};
+    let all = [NotAVariable, OwnsAShell, KeptByShells, DroppedByReaders, ContainsNul, ReadersDisagree];
+    let sentences: std::collections::BTreeSet<&str> = all.iter().map(|reason| reason.as_str()).collect();
+    assert_eq!(sentences.len(), all.len());
+}

@@ -1,0 +1,138 @@
+//! The programs that read what we render. Each stays up and answers one question a line, so that hundreds of
+//! questions cost seconds.
+
+use super::bundles::Variables;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// Runs a program to its end in an empty environment.
+pub fn run(command: &mut Command) -> Output {
+    let path = command.get_envs().find_map(|(name, value)| (name == "PATH").then(|| value.map(ToOwned::to_owned))?);
+    let program = PathBuf::from(command.get_program());
+    let output = command.env_clear().envs(path.map(|path| ("PATH", path))).stdin(Stdio::null()).output();
+    output.unwrap_or_else(|error| panic!("{} cannot be run ({error}): run rig/install base", program.display()))
+}
+
+/// A program that is told the path of a file and answers with the variables in it, as a JSON object of hex.
+pub struct Reader {
+    name: &'static str,
+    child: Child,
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    folder: TempDir,
+}
+
+/// Python's `python-dotenv`, with interpolation, as it is by default.
+pub fn python_dotenv() -> Reader {
+    python(
+        "python-dotenv",
+        "
+import sys, json, dotenv
+for line in sys.stdin:
+    variables = dotenv.dotenv_values(line.rstrip('\\n'))
+    print(json.dumps({k: (v or '').encode().hex() for k, v in variables.items()}), flush=True)
+",
+    )
+}
+
+/// Python's `json`.
+pub fn python_json() -> Reader {
+    python(
+        "Python's json",
+        "
+import sys, json
+for line in sys.stdin:
+    variables = json.loads(open(line.rstrip('\\n'), 'rb').read())
+    print(json.dumps({k: v.encode().hex() for k, v in variables.items()}), flush=True)
+",
+    )
+}
+
+/// Node's `dotenv`, whose result must also reach the environment.
+pub fn node_dotenv() -> Reader {
+    let package = rig().join("node/node_modules/dotenv");
+    assert!(package.is_dir(), "Node's dotenv is not in {}: run rig/install dotenv", package.display());
+    let script = "
+const dotenv = require(process.argv[1]);
+require('readline').createInterface({input: process.stdin}).on('line', path => {
+    const read = {};
+    const {parsed, error} = dotenv.config({path, quiet: true, processEnv: read});
+    const hex = variables => Object.fromEntries(Object.entries(variables).map(([k, v]) => [k, Buffer.from(v).toString('hex')]));
+    const same = !error && JSON.stringify(parsed) === JSON.stringify(read);
+    process.stdout.write(JSON.stringify(same ? hex(read) : {}) + '\\n');
+});
+";
+    Reader::start("Node's dotenv", Command::new("node").args(["-e", script]).arg(package), "dotenv")
+}
+
+/// Node's `JSON.parse`.
+pub fn node_json() -> Reader {
+    let script = "
+const fs = require('fs');
+require('readline').createInterface({input: process.stdin}).on('line', path => {
+    const entries = Object.entries(JSON.parse(fs.readFileSync(path, 'utf8')));
+    const pairs = entries.map(([k, v]) => JSON.stringify(k) + ':' + JSON.stringify(Buffer.from(v).toString('hex')));
+    process.stdout.write('{' + pairs.join(',') + '}\\n');
+});
+";
+    Reader::start("Node's JSON.parse", Command::new("node").args(["-e", script]), "dotenv")
+}
+
+fn python(name: &'static str, script: &str) -> Reader {
+    Reader::start(name, Command::new(rig().join("bin/python-dotenv")).args(["-c", script]), "dotenv")
+}
+
+impl Reader {
+    fn start(name: &'static str, command: &mut Command, part: &str) -> Self {
+        let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child =
+            started.unwrap_or_else(|error| panic!("{name} cannot be run ({error}): run rig/install {part}"));
+        let questions = child.stdin.take().expect("piped");
+        let answers = BufReader::new(child.stdout.take().expect("piped"));
+        Self { name, child, questions, answers, folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What the program reads from a file with these bytes.
+    pub fn read(&mut self, bytes: &[u8]) -> Variables {
+        let file = self.folder.path().join("file");
+        std::fs::write(&file, bytes).unwrap();
+        self.ask(&file)
+    }
+
+    fn ask(&mut self, file: &Path) -> Variables {
+        writeln!(self.questions, "{}", file.display()).expect("the reader is up");
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).expect("the reader answers");
+        let answer: Variables = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{} fell over", self.name));
+        answer.into_iter().map(|(name, hex)| (name, text(&hex))).collect()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn text(hex: &str) -> String {
+    let digit = |b: u8| u8::try_from(char::from(b).to_digit(16).expect("a hex digit")).unwrap();
+    let bytes = hex.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect();
+    String::from_utf8(bytes).expect("UTF-8")
+}
+
+/// Where `rig/install` puts things.
+#[expect(clippy::disallowed_methods, reason = "the rig's place is told by the environment")]
+fn rig() -> PathBuf {
+    let place = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    place("CLAVIGER_RIG").unwrap_or_else(|| {
+        let cache = place("XDG_CACHE_HOME").unwrap_or_else(|| place("HOME").expect("HOME is set").join(".cache"));
+        cache.join("claviger-rig")
+    })
+}
