@@ -32,6 +32,32 @@ impl Oidc {
         Ok(Self { name, config, algorithms, keys, clock })
     }
 
+    fn verify(&self, token: &UnverifiedToken<'_>) -> Result<Arc<Caller>, Refusal> {
+        if token.text_claim("iss") != Some(&self.config.issuer) {
+            return Err(Refusal::UnknownIssuer);
+        }
+        token.check(&self.config.audience, self.clock.now())?;
+        // The list is ours, and the key was made for the algorithm; the token only says which.
+        let algorithm = match token.algorithm().parse() {
+            Ok(algorithm) if self.algorithms.contains(&algorithm) => algorithm,
+            _ => return Err(Refusal::Malformed),
+        };
+        if !self.is_signed(token, algorithm) {
+            return Err(Refusal::NotAuthenticated);
+        }
+        // From here on the claims are the issuer's word.
+        match token.text_claim("sub") {
+            Some(subject) if (1..=MAX_SUBJECT_BYTES).contains(&subject.len()) => Ok(Arc::new(Caller {
+                issuer: self.name.clone(),
+                subject: subject.to_owned(),
+                groups: Vec::new(),
+                workload: None,
+                claims: token.claims().clone(),
+            })),
+            _ => Err(Refusal::Malformed),
+        }
+    }
+
     fn is_signed(&self, token: &UnverifiedToken<'_>, algorithm: Algorithm) -> bool {
         let keys = self.keys.load();
         keys.select(token.key_id(), algorithm)
@@ -51,29 +77,11 @@ impl Authenticator for Oidc {
 
     /// Not cached: a signature takes some tens of microseconds, a cache would cost memory and a second truth.
     async fn authenticate(&self, token: &UnverifiedToken<'_>) -> Result<Arc<Caller>, AuthnError> {
-        if token.text_claim("iss") != Some(&self.config.issuer) {
-            return Err(AuthnError::Refused(Refusal::UnknownIssuer));
-        }
-        token.check(&self.config.audience, self.clock.now()).map_err(AuthnError::Refused)?;
-        // The list is ours, and the key was made for the algorithm; the token only says which.
-        let algorithm = match token.algorithm().parse() {
-            Ok(algorithm) if self.algorithms.contains(&algorithm) => algorithm,
-            _ => return Err(AuthnError::Refused(Refusal::Malformed)),
-        };
-        if !self.is_signed(token, algorithm) {
-            return Err(AuthnError::Refused(Refusal::NotAuthenticated));
-        }
-        // From here on the claims are the issuer's word.
-        match token.text_claim("sub") {
-            Some(subject) if (1..=MAX_SUBJECT_BYTES).contains(&subject.len()) => Ok(Arc::new(Caller {
-                issuer: self.name.clone(),
-                subject: subject.to_owned(),
-                groups: Vec::new(),
-                workload: None,
-                claims: token.claims().clone(),
-            })),
-            _ => Err(AuthnError::Refused(Refusal::Malformed)),
-        }
+        self.verify(token).map_err(AuthnError::Refused)
+    }
+
+    async fn recall(&self, token: &UnverifiedToken<'_>) -> Option<Arc<Caller>> {
+        self.verify(token).ok()
     }
 
     async fn reload(&self) {

@@ -59,7 +59,8 @@ impl Recent {
         }
     }
 
-    async fn held(&self, token: &Fingerprint) -> Option<Answer> {
+    /// The recent answer, where there is one.
+    pub async fn held(&self, token: &Fingerprint) -> Option<Answer> {
         let held = match self.vouched.get(token).await {
             Some(held) => held,
             None => self.refused.get(token).await?,

@@ -64,6 +64,14 @@ pub fn from_text(yaml: &str, environment: impl Iterator<Item = (String, String)>
     build(yaml, environment, Path::new(""))
 }
 
+/// Reads a configuration that is embedded in the program, with the process's environment over it.
+///
+/// # Errors
+/// Everything that is wrong, by place.
+pub fn embedded(yaml: &str) -> Result<Config, Vec<Fault>> {
+    build(yaml, environment::of_process()?.into_iter(), Path::new(""))
+}
+
 fn build(yaml: &str, environment: impl Iterator<Item = (String, String)>, folder: &Path) -> Result<Config, Vec<Fault>> {
     if yaml.len() > MAX_BYTES {
         return Err(vec![Fault::new("", "the configuration has more than 1 MiB")]);

@@ -22,7 +22,7 @@ mod environment;
 mod load;
 
 pub use defaults::DEFAULT_YAML;
-pub use load::{MAX_BYTES, from_text, load};
+pub use load::{MAX_BYTES, embedded, from_text, load};
 
 /// The whole checked configuration.
 #[derive(Debug, Clone)]

@@ -193,6 +193,12 @@ impl Metrics {
         self.store_request_duration.with_label_values(&[store, operation.as_str()]).observe(took.as_secs_f64());
     }
 
+    /// A secret was there without a key that a policy requires. The read itself is counted where it was made.
+    pub fn key_absent(&self, store: &str) {
+        let labels = [store, StoreOperation::Read.as_str(), StoreOutcome::KeyAbsent.as_str()];
+        self.store_requests.with_label_values(&labels).inc();
+    }
+
     /// A read went through the lease cache.
     pub fn cache_request(&self, store: &str, outcome: CacheOutcome) {
         self.cache_requests.with_label_values(&[store, outcome.as_str()]).inc();

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod duration;
 pub mod format;
 pub mod lease;
+pub mod policy_ref;
 pub mod repo;
 pub mod request;
 pub mod request_id;

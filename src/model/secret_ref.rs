@@ -10,3 +10,12 @@ pub struct SecretRef {
     /// The path, every placeholder filled in.
     pub path: String,
 }
+
+/// A secret's place and which version of it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretVersion {
+    /// Where.
+    pub secret: SecretRef,
+    /// Which, where the store counts.
+    pub version: Option<String>,
+}

@@ -5,6 +5,7 @@ use super::secret_rule::SecretRule;
 use super::set::PolicySet;
 use crate::model::binding::BindTo;
 use crate::model::caller::Caller;
+use crate::model::policy_ref::PolicyRef;
 use crate::model::request::Request;
 use crate::model::secret_ref::SecretRef;
 use std::sync::Arc;
@@ -32,15 +33,6 @@ pub struct Grant {
     pub bind_to: Option<BindTo>,
     /// The ways that all of them allow; there may be none.
     pub delivery: Delivery,
-}
-
-/// A policy as it stood when it decided.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct PolicyRef {
-    /// Its name.
-    pub name: Arc<str>,
-    /// A digest of what it said.
-    pub revision: Arc<str>,
 }
 
 /// A secret to be read, and what to take of it.

@@ -29,7 +29,7 @@ mod tests;
 
 pub use bounds::{AuthenticatorKind, Bounds};
 pub use ceiling::Ceiling;
-pub use decide::{Decision, Delivery, Denial, Grant, GrantedSecret, PolicyRef};
+pub use decide::{Decision, Delivery, Denial, Grant, GrantedSecret};
 pub use directory::{Directory, FileFault, Loaded, Reloaded, load_directory};
 pub use matching::{Mismatch, Policy};
 pub use merge::{Absence, MergeError, Merged, Read, merge};

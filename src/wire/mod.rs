@@ -1,3 +1,7 @@
 //! THE JSON: bodies of the REST API, shared by the server and our own client. Raw: nothing here is checked.
 
+pub mod audit_event;
+pub mod inert_json;
 pub mod policy;
+pub mod problem;
+pub mod ticket;

@@ -55,10 +55,15 @@ impl Program {
     }
 
     pub(super) fn matches(&self, text: &str) -> bool {
-        let mut now = States::default();
+        // Nearly every pattern is short, and then one word is all there is to look at for a character.
+        if self.0.len() < 64 { self.walk::<1>(text) } else { self.walk::<WORDS>(text) }
+    }
+
+    fn walk<const WORDS: usize>(&self, text: &str) -> bool {
+        let mut now = States::<WORDS>::new();
         self.enter(0, &mut now);
         for c in text.chars() {
-            let mut next = States::default();
+            let mut next = States::<WORDS>::new();
             now.each(|at| match &self.0.get(at) {
                 Some(Step::Char(wanted)) if c == *wanted => self.enter(at + 1, &mut next),
                 Some(Step::One) if c != '/' => self.enter(at + 1, &mut next),
@@ -83,7 +88,7 @@ impl Program {
 
     /// Stands at a step, and at every step that can be reached from it without a character. All of those lie further
     /// on, and none is entered twice; only alternatives recurse, and there are few.
-    fn enter(&self, mut at: usize, states: &mut States) {
+    fn enter<const WORDS: usize>(&self, mut at: usize, states: &mut States<WORDS>) {
         while states.insert(at) {
             match self.0.get(at) {
                 Some(Step::Run | Step::Rest) => at += 1,
@@ -110,10 +115,13 @@ impl fmt::Debug for Program {
 }
 
 /// The steps where a walk stands.
-#[derive(Default)]
-struct States([u64; WORDS]);
+struct States<const WORDS: usize>([u64; WORDS]);
 
-impl States {
+impl<const WORDS: usize> States<WORDS> {
+    const fn new() -> Self {
+        Self([0; WORDS])
+    }
+
     /// Whether it was not there before.
     fn insert(&mut self, at: usize) -> bool {
         let word = &mut self.0[at / 64];

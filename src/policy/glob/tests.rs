@@ -170,6 +170,10 @@ fn sizes_are_bounded() {
 fn the_longest_programs_reach_their_last_step() {
     for (pattern, text) in [
         ("?".repeat(1024), "x".repeat(1024)),
+        ("?".repeat(62), "x".repeat(62)),
+        ("?".repeat(63), "x".repeat(63)),
+        ("?".repeat(64), "x".repeat(64)),
+        ("?".repeat(65), "x".repeat(65)),
         ("[a]".repeat(341), "a".repeat(341)),
         ("*a".repeat(512), "a".repeat(512)),
         ("**/".repeat(341) + "x", "x".to_owned()),

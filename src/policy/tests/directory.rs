@@ -92,7 +92,7 @@ fn the_first_load_takes_no_fault() {
     let faults = shown(&Directory::open(files.path(), bounds()).expect_err("faults"));
     assert_eq!(faults.len(), 3, "{faults:?}");
     assert_eq!(faults[0], "b.yaml, document 2, spec.repos[0]: ** must stand alone between slashes");
-    assert!(faults[1].starts_with("c.yaml: not well-formed: "), "{faults:?}");
+    assert!(faults[1].starts_with("c.yaml: not well-formed at line 1"), "{faults:?}");
     assert_eq!(faults[2], "d.yaml: has no policy; remove the file to remove its policies");
 
     let loaded = load_directory(files.path(), &bounds());
@@ -181,6 +181,15 @@ fn a_name_taken_while_running_does_not_unseat_its_owner() {
     write(files.path(), "a.yaml", "bad");
     assert!(!directory.reload().changed);
     assert_eq!(in_force(&directory), ["p", "q"]);
+
+    // So does what a taken-back file falls back to: `b` gets neither `p` nor loses `q` to `c`.
+    write(files.path(), "a.yaml", &manifest("p", "x"));
+    write(files.path(), "c.yaml", &manifest("q", "mine"));
+    let reloaded = directory.reload();
+    assert!(!reloaded.changed, "{reloaded:?}");
+    assert_eq!(places(&reloaded), ["a.yaml", "b.yaml", "c.yaml"].map(|file| (file, Some(1))));
+    assert_eq!(in_force(&directory), ["p", "q"]);
+    fs::remove_file(files.path().join("c.yaml")).expect("removed");
 
     // A name may move from one file to another.
     write(files.path(), "a.yaml", &manifest("r", "x"));

@@ -41,8 +41,8 @@ fn the_envelope_is_checked() {
     let bad_name = faults(&GOOD.replace("site-builds", "Site"));
     assert!(bad_name.len() == 1 && bad_name[0].starts_with("/metadata/name: must be"), "{bad_name:?}");
     assert_eq!(faults(GOOD.split("spec:").next().expect("a head")), ["/spec: is missing"]);
-    assert_eq!(faults("[]"), [": must be a mapping"]);
-    assert_eq!(faults(&GOOD.replace("{name: site-builds}", "[site-builds]")), ["/metadata: must be a mapping"]);
+    assert_eq!(faults("[]"), [": must be a map"]);
+    assert_eq!(faults(&GOOD.replace("{name: site-builds}", "[site-builds]")), ["/metadata: must be a map"]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::config::policies::CeilingEntry;
 use crate::document::{Fault, decode, parse};
 use crate::model::branch::Branch;
 use crate::model::caller::{Caller, Pod, Workload};
+use crate::model::policy_ref::PolicyRef;
 use crate::model::repo::Repo;
 use crate::model::request::Request;
 use crate::wire::policy::PolicySpec;
@@ -103,6 +104,6 @@ fn paths(grant: &Grant) -> Vec<&str> {
     grant.secrets.iter().map(|granted| granted.secret.path.as_str()).collect()
 }
 
-fn names(policies: &[super::PolicyRef]) -> Vec<&str> {
+fn names(policies: &[PolicyRef]) -> Vec<&str> {
     policies.iter().map(|policy| &*policy.name).collect()
 }

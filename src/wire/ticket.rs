@@ -1,0 +1,47 @@
+//! Asking for a ticket, and the answer.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The body of `POST /v1/tickets`. Unknown and repeated fields, `null` and other types are refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct TicketRequest {
+    /// The repo that is built.
+    #[serde(default, deserialize_with = "present")]
+    pub repo: Option<String>,
+    /// The branch that is built.
+    #[serde(default, deserialize_with = "present")]
+    pub branch: Option<String>,
+    /// A shorter life for the ticket.
+    #[serde(default, deserialize_with = "present")]
+    pub ttl: Option<String>,
+    /// Narrow the bundle to these keys.
+    #[serde(default, deserialize_with = "present")]
+    pub keys: Option<Vec<String>>,
+    /// Whether having nothing is an error.
+    #[serde(default, deserialize_with = "present")]
+    pub required: Option<bool>,
+}
+
+/// `null` is not the same as left out.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// The answer to `POST /v1/tickets`. It carries a ticket: no `Debug`, and no copy that outlives the answer.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TicketIssued<'a> {
+    /// The ticket's public id.
+    pub ticket_id: String,
+    /// The one-time download URL.
+    pub url: &'a str,
+    /// When the URL stops working (RFC 3339, UTC).
+    pub expires_at: String,
+    /// The names of the keys in the bundle.
+    pub keys: Vec<&'a str>,
+    /// The policies that allowed it.
+    pub policies: Vec<&'a str>,
+    /// How many of the secrets that the policies name do not exist.
+    pub missing: usize,
+}
