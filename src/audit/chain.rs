@@ -1,0 +1,168 @@
+//! The hash chain: each event's text holds the hash of the one before, so that none can be edited, dropped or moved unseen.
+
+use super::Event;
+use crate::model::branch::Branch;
+use crate::model::caller::Caller;
+use crate::model::repo::Repo;
+use crate::model::request_id::RequestId;
+use crate::wire::audit_event::{AuditEvent, CallerView, PodView, SecretView};
+use crate::wire::inert_json;
+use aws_lc_rs::{digest, hmac};
+use jiff::Timestamp;
+use std::fmt::Write as _;
+use zeroize::Zeroizing;
+
+/// What stands for the head of a chain where there is none before.
+pub const NO_PREDECESSOR: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// The place where the next event is linked.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// The chain's name.
+    pub chain: String,
+    /// The last seq in it; 0 for none.
+    pub seq: i64,
+    /// The last hash, or the predecessor's.
+    pub hash: String,
+}
+
+/// An event with its place in the chain.
+#[derive(Debug)]
+pub struct Link {
+    /// Its place.
+    pub seq: i64,
+    /// The hash of the event before.
+    pub prev_hash: String,
+    /// Its own hash.
+    pub hash: String,
+    /// When it was linked.
+    pub time: String,
+    /// The hashed text.
+    pub text: String,
+}
+
+/// What hashes: HMAC-SHA-256 under a key from outside the database, else SHA-256.
+pub struct Sealer(Option<hmac::Key>);
+
+impl Sealer {
+    /// With a key or without.
+    pub fn new(key: Option<&Zeroizing<[u8; 32]>>) -> Self {
+        Self(key.map(|key| hmac::Key::new(hmac::HMAC_SHA256, &**key)))
+    }
+
+    fn hash(&self, text: &str) -> String {
+        match &self.0 {
+            Some(key) => hex(hmac::sign(key, text.as_bytes()).as_ref()),
+            None => hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref()),
+        }
+    }
+
+    /// Links an event behind the head and moves the head to it.
+    ///
+    /// # Errors
+    /// When the event cannot be JSON, which only a programming error brings about; the head stays then.
+    pub fn link(&self, head: &mut Head, event: &Event, now: Timestamp) -> Result<Link, serde_json::Error> {
+        let seq = head.seq + 1;
+        let time = format!("{now:.6}");
+        let id = format!("{}.{seq}", head.chain);
+        let text = inert_json::to_string(&AuditEvent {
+            id: &id,
+            time: &time,
+            chain: &head.chain,
+            seq,
+            prev_hash: &head.hash,
+            kind: event.kind.as_str(),
+            outcome: event.outcome.as_str(),
+            reason: event.reason,
+            caller: event.caller.as_deref().map(caller_view),
+            source_ip: event.source_ip.map(|ip| ip.to_string()),
+            repo: event.repo.as_ref().map(Repo::as_str),
+            branch: event.branch.as_ref().map(Branch::as_str),
+            policies: &event.policies,
+            keys: &event.keys,
+            ticket_id: event.ticket_id.map(|id| id.to_string()),
+            secrets: event
+                .secrets
+                .iter()
+                .map(|read| SecretView {
+                    store: &read.secret.store,
+                    path: &read.secret.path,
+                    version: read.version.as_deref(),
+                })
+                .collect(),
+            request_id: event.request_id.as_ref().map(RequestId::as_str),
+            client_request_id: event.client_request_id.as_deref(),
+            trace_id: None,
+            duration_ms: u64::try_from(event.took.as_millis()).unwrap_or(u64::MAX),
+            count: event.count,
+        })?;
+        let hash = self.hash(&text);
+        let prev_hash = std::mem::replace(&mut head.hash, hash.clone());
+        head.seq = seq;
+        Ok(Link { seq, prev_hash, hash, time, text })
+    }
+}
+
+fn caller_view(caller: &Caller) -> CallerView<'_> {
+    let workload = caller.workload.as_ref();
+    CallerView {
+        issuer: &caller.issuer,
+        subject: &caller.subject,
+        namespace: workload.map(|w| w.namespace.as_str()),
+        service_account: workload.map(|w| w.service_account.as_str()),
+        pod: workload.map(|w| PodView { name: &w.pod.name, uid: &w.pod.uid }),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::labels::{EventType, Outcome};
+    use crate::wire::audit_event::with_hash;
+
+    fn head() -> Head {
+        Head { chain: "c".into(), seq: 0, hash: NO_PREDECESSOR.into() }
+    }
+
+    fn two_links(sealer: &Sealer) -> [Link; 2] {
+        let mut head = head();
+        let event = Event::new(EventType::TicketIssued, Outcome::Ok);
+        [(); 2].map(|()| sealer.link(&mut head, &event, Timestamp::UNIX_EPOCH).expect("JSON"))
+    }
+
+    #[test]
+    fn each_event_names_the_one_before() {
+        let [first, second] = two_links(&Sealer::new(None));
+        assert_eq!((first.seq, second.seq), (1, 2));
+        assert_eq!((first.prev_hash.as_str(), &second.prev_hash), (NO_PREDECESSOR, &first.hash));
+        assert!(second.text.contains(&first.hash));
+        assert_ne!(first.hash, second.hash);
+    }
+
+    #[test]
+    fn the_hash_is_what_anyone_computes_from_the_text() {
+        let [first, _] = two_links(&Sealer::new(None));
+        assert_eq!(first.hash, hex(digest::digest(&digest::SHA256, first.text.as_bytes()).as_ref()));
+        let keyed = two_links(&Sealer::new(Some(&Zeroizing::new([7; 32]))));
+        assert_eq!(keyed[0].text, first.text);
+        assert_ne!(keyed[0].hash, first.hash);
+    }
+
+    #[test]
+    fn the_written_event_is_the_hashed_text_and_its_hash() {
+        let [first, _] = two_links(&Sealer::new(None));
+        let whole: serde_json::Value = serde_json::from_str(&with_hash(&first.text, &first.hash)).expect("JSON");
+        assert_eq!(whole["hash"], first.hash.as_str());
+        assert_eq!(whole["time"], "1970-01-01T00:00:00.000000Z");
+        assert_eq!(whole["type"], "ticket.issued");
+        assert!(whole["caller"].is_null() && whole.get("count").is_none());
+    }
+}

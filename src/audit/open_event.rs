@@ -1,0 +1,68 @@
+//! An event that is opened on a verb's first line and closed on every way out of it.
+
+use super::{AuditLog, AuditUnavailable, Event};
+use crate::metrics::labels::Outcome;
+use std::ops::{Deref, DerefMut};
+use tokio::time::Instant;
+
+/// The event of a verb under way. Fill it in as things become known; close it when the verb ends. One that is dropped
+/// unclosed (a panic) is recorded as failed, with the reason `aborted`.
+#[must_use]
+pub struct OpenEvent {
+    log: AuditLog,
+    event: Option<Event>,
+    opened: Instant,
+}
+
+impl OpenEvent {
+    /// Opens an event; `event` says how the verb ended if nobody comes to close it.
+    pub fn new(log: &AuditLog, event: Event) -> Self {
+        Self { log: log.clone(), event: Some(event), opened: Instant::now() }
+    }
+
+    /// Makes the event durable.
+    ///
+    /// # Errors
+    /// When it is not durable; what it speaks of must not be released then.
+    pub async fn close(mut self) -> Result<(), AuditUnavailable> {
+        match self.take() {
+            Some(event) => self.log.record(event).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Closes it unwritten: the verb did not come to pass, and something else records why.
+    pub fn discard(mut self) {
+        self.event = None;
+    }
+
+    fn take(&mut self) -> Option<Event> {
+        let mut event = self.event.take()?;
+        event.took = self.opened.elapsed();
+        Some(event)
+    }
+}
+
+impl Deref for OpenEvent {
+    type Target = Event;
+
+    fn deref(&self) -> &Event {
+        self.event.as_ref().unwrap_or_else(|| unreachable!("only close and discard empty it, and they consume it"))
+    }
+}
+
+impl DerefMut for OpenEvent {
+    fn deref_mut(&mut self) -> &mut Event {
+        self.event.as_mut().unwrap_or_else(|| unreachable!("only close and discard empty it, and they consume it"))
+    }
+}
+
+impl Drop for OpenEvent {
+    fn drop(&mut self) {
+        if let Some(mut event) = self.take() {
+            event.outcome = Outcome::Failed;
+            event.reason = Some("aborted");
+            self.log.record_later(event);
+        }
+    }
+}

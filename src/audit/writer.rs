@@ -1,0 +1,136 @@
+//! The one writer of a replica: takes what waits, links it, commits it as a group, then tells everyone.
+
+use super::chain::{Head, Link, NO_PREDECESSOR, Sealer};
+use super::stdout::Stdout;
+use super::{AuditUnavailable, Event, Pending};
+use crate::database::Database;
+use crate::metrics::Metrics;
+use crate::model::branch::Branch;
+use crate::model::clock::Clock;
+use crate::model::repo::Repo;
+use crate::model::request_id::RequestId;
+use crate::wire::audit_event::with_hash;
+use sqlx::{QueryBuilder, Sqlite};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// The most events of one commit.
+const GROUP: usize = 256;
+
+/// Owns the head of this replica's chain.
+pub struct Writer {
+    database: Database,
+    sealer: Sealer,
+    stdout: Option<Stdout>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    head: Head,
+}
+
+impl Writer {
+    /// Starts a chain behind the last event of the database.
+    pub async fn new(
+        database: Database,
+        sealer: Sealer,
+        stdout: Option<Stdout>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, sqlx::Error> {
+        let predecessor: Option<String> =
+            sqlx::query_scalar("SELECT hash FROM audit_events ORDER BY rowid DESC LIMIT 1")
+                .fetch_optional(database.writer())
+                .await?;
+        let head = Head {
+            chain: RequestId::random().to_string(),
+            seq: 0,
+            hash: predecessor.unwrap_or_else(|| NO_PREDECESSOR.to_owned()),
+        };
+        Ok(Self { database, sealer, stdout, clock, metrics, head })
+    }
+
+    /// Writes until every handle is gone.
+    pub async fn run(mut self, mut events: mpsc::Receiver<Pending>) {
+        let mut group = Vec::with_capacity(GROUP);
+        while events.recv_many(&mut group, GROUP).await > 0 {
+            let started = Instant::now();
+            let result = self.commit(&group).await;
+            for pending in group.drain(..) {
+                if result.is_ok() {
+                    self.metrics.audit_event(pending.event.kind, pending.event.outcome, started.elapsed());
+                }
+                // Whoever no longer waits has answered with an error already.
+                let _ = pending.durable.send(result);
+            }
+        }
+    }
+
+    async fn commit(&mut self, group: &[Pending]) -> Result<(), AuditUnavailable> {
+        let now = self.clock.now();
+        let mut head = self.head.clone();
+        let mut links = Vec::with_capacity(group.len());
+        for pending in group {
+            let link = self.sealer.link(&mut head, &pending.event, now).map_err(|error| {
+                tracing::error!(%error, "an audit event cannot be written as JSON");
+                AuditUnavailable
+            })?;
+            links.push(link);
+        }
+        if let Err(error) = self.insert(&links, group).await {
+            tracing::error!(kind = error_kind(&error), "audit events cannot be written");
+            self.find_head_again().await;
+            return Err(AuditUnavailable);
+        }
+        self.head = head;
+        if let Some(stdout) = &self.stdout {
+            stdout.copy(links.iter().map(|link| with_hash(&link.text, &link.hash) + "\n").collect());
+        }
+        Ok(())
+    }
+
+    /// One statement, and so one transaction: all of a group or nothing of it.
+    async fn insert(&self, links: &[Link], group: &[Pending]) -> Result<(), sqlx::Error> {
+        let mut insert = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO audit_events (chain, seq, prev_hash, hash, time, type, outcome, subject, repo, branch, ticket_id, event) ",
+        );
+        insert.push_values(links.iter().zip(group), |mut row, (link, pending)| {
+            let event: &Event = &pending.event;
+            row.push_bind(&self.head.chain)
+                .push_bind(link.seq)
+                .push_bind(&link.prev_hash)
+                .push_bind(&link.hash)
+                .push_bind(&link.time)
+                .push_bind(event.kind.as_str())
+                .push_bind(event.outcome.as_str())
+                .push_bind(event.caller.as_ref().map(|caller| caller.subject.as_str()))
+                .push_bind(event.repo.as_ref().map(Repo::as_str))
+                .push_bind(event.branch.as_ref().map(Branch::as_str))
+                .push_bind(event.ticket_id.map(|id| id.to_string()))
+                .push_bind(&link.text);
+        });
+        insert.build().execute(self.database.writer()).await.map(|_| ())
+    }
+
+    /// A commit that failed may have happened all the same. The database knows where the chain really ends.
+    async fn find_head_again(&mut self) {
+        let last: Result<Option<(i64, String)>, sqlx::Error> =
+            sqlx::query_as("SELECT seq, hash FROM audit_events WHERE chain = ? ORDER BY seq DESC LIMIT 1")
+                .bind(&self.head.chain)
+                .fetch_optional(self.database.writer())
+                .await;
+        if let Ok(Some((seq, hash))) = last {
+            self.head.seq = seq;
+            self.head.hash = hash;
+        }
+    }
+}
+
+fn error_kind(error: &sqlx::Error) -> &'static str {
+    match error {
+        sqlx::Error::Database(_) => "database",
+        sqlx::Error::Io(_) => "io",
+        sqlx::Error::PoolTimedOut => "timeout",
+        sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => "closed",
+        _ => "other",
+    }
+}
