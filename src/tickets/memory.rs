@@ -1,0 +1,208 @@
+//! Tickets in the memory of this process: gone with it, redeemed here only.
+
+use super::seal::Sealed;
+use super::{REMEMBERED_FOR, Rejection, Ticket, TooManyTickets};
+use crate::model::caller::Identity;
+use crate::model::ticket::{TicketId, TicketToken};
+use jiff::Timestamp;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The tickets of this replica.
+#[derive(Default)]
+pub struct Tickets {
+    held: Mutex<Held>,
+    max_live_per_caller: usize,
+}
+
+#[derive(Default)]
+struct Held {
+    tickets: HashMap<TicketId, Slot>,
+    /// Every ticket by its expiry, so that a sweep touches only what is due.
+    by_expiry: BTreeSet<(Timestamp, TicketId)>,
+    /// Live tickets by caller; no entry means none.
+    live: HashMap<Identity, usize>,
+    waiting: usize,
+}
+
+struct Slot {
+    ticket: Arc<Ticket>,
+    sealed: Sealed,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Redeemed(Timestamp),
+    Expired,
+    Revoked,
+}
+
+impl Tickets {
+    /// None yet; at most so many live ones for one caller.
+    #[must_use]
+    pub fn new(max_live_per_caller: usize) -> Self {
+        Self { held: Mutex::default(), max_live_per_caller }
+    }
+
+    /// Lets a ticket wait.
+    ///
+    /// # Errors
+    /// When the caller has as many live ones as one may have.
+    pub fn insert(&self, ticket: Arc<Ticket>, sealed: Sealed) -> Result<(), TooManyTickets> {
+        let mut held = self.lock();
+        let live = held.live.entry(ticket.caller.identity()).or_default();
+        if *live >= self.max_live_per_caller {
+            return Err(TooManyTickets);
+        }
+        *live += 1;
+        held.waiting += 1;
+        held.by_expiry.insert((ticket.expires_at, ticket.id));
+        held.tickets.insert(ticket.id, Slot { ticket, sealed, state: State::Waiting });
+        Ok(())
+    }
+
+    /// Whether the caller may have another ticket now; asked before secrets are read for it.
+    #[must_use]
+    pub fn has_room_for(&self, caller: &Identity) -> bool {
+        self.lock().live.get(caller).is_none_or(|live| *live < self.max_live_per_caller)
+    }
+
+    /// Shows a waiting ticket to whoever proves its key. Nothing changes by it.
+    ///
+    /// # Errors
+    /// [`Rejection`], but never [`Rejection::Misuse`]. The ticket comes with it where the key is proven.
+    pub fn peek(&self, token: &TicketToken, now: Timestamp) -> Result<(Arc<Ticket>, Sealed), Refused> {
+        let held = self.lock();
+        let slot = held.tickets.get(&token.ticket_id()).filter(|slot| slot.sealed.is_proven_by(token));
+        let slot = slot.ok_or(Refused { rejection: Rejection::Unknown, ticket: None })?;
+        match slot.rejection(now) {
+            None => Ok((slot.ticket.clone(), slot.sealed.clone())),
+            Some(rejection) => Err(Refused { rejection, ticket: Some(slot.ticket.clone()) }),
+        }
+    }
+
+    /// Takes a ticket whose key was proven by [`Tickets::peek`]. Of any number who try, one succeeds.
+    ///
+    /// # Errors
+    /// When it waits no longer.
+    pub fn take(&self, id: TicketId, now: Timestamp) -> Result<(), Rejection> {
+        self.lock().leave_waiting(id, now, State::Redeemed(now))
+    }
+
+    /// Burns a waiting ticket.
+    ///
+    /// # Errors
+    /// When it waits no longer.
+    pub fn revoke(&self, id: TicketId, now: Timestamp) -> Result<(), Rejection> {
+        self.lock().leave_waiting(id, now, State::Revoked)
+    }
+
+    /// Lets a ticket wait again whose redemption or burning could not be recorded.
+    pub fn put_back(&self, id: TicketId) {
+        let mut held = self.lock();
+        let Some(slot) = held.tickets.get_mut(&id) else { return };
+        if matches!(slot.state, State::Redeemed(_) | State::Revoked) {
+            slot.state = State::Waiting;
+            let identity = slot.ticket.caller.identity();
+            *held.live.entry(identity).or_default() += 1;
+            held.waiting += 1;
+        }
+    }
+
+    /// Forgets the bundle of a ticket whose redemption or burning is recorded; what became of it stays known.
+    pub fn settle(&self, id: TicketId) {
+        if let Some(slot) = self.lock().tickets.get_mut(&id) {
+            slot.sealed.forget();
+        }
+    }
+
+    /// Takes back a ticket that could not be recorded as issued.
+    pub fn withdraw(&self, id: TicketId) {
+        let mut held = self.lock();
+        if let Some(slot) = held.tickets.remove(&id) {
+            held.by_expiry.remove(&(slot.ticket.expires_at, id));
+            if slot.state == State::Waiting {
+                held.no_longer_waiting(&slot.ticket);
+            }
+        }
+    }
+
+    /// Expires what is due, forgets what nobody is owed a word about, and returns what has expired unredeemed.
+    pub fn sweep(&self, now: Timestamp) -> Vec<Arc<Ticket>> {
+        let mut held = self.lock();
+        let mut expired = Vec::new();
+        let due: Vec<_> = held.by_expiry.iter().take_while(|(expiry, _)| *expiry <= now).copied().collect();
+        for (expiry, id) in due {
+            let Some(slot) = held.tickets.get_mut(&id) else { continue };
+            if slot.state == State::Waiting {
+                slot.state = State::Expired;
+                slot.sealed.forget();
+                let ticket = slot.ticket.clone();
+                held.no_longer_waiting(&ticket);
+                expired.push(ticket);
+            }
+            if now.duration_since(expiry).unsigned_abs() >= REMEMBERED_FOR {
+                held.tickets.remove(&id);
+                held.by_expiry.remove(&(expiry, id));
+            }
+        }
+        expired
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.lock().waiting
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A refused ticket, shown to whoever proved its key.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// Why.
+    pub rejection: Rejection,
+    /// Which, where the key was proven.
+    pub ticket: Option<Arc<Ticket>>,
+}
+
+impl Slot {
+    fn rejection(&self, now: Timestamp) -> Option<Rejection> {
+        match self.state {
+            State::Redeemed(at) => Some(Rejection::Redeemed { at }),
+            State::Revoked => Some(Rejection::Revoked),
+            State::Expired => Some(Rejection::Expired),
+            State::Waiting if self.ticket.expires_at <= now => Some(Rejection::Expired),
+            State::Waiting => None,
+        }
+    }
+}
+
+impl Held {
+    fn leave_waiting(&mut self, id: TicketId, now: Timestamp, state: State) -> Result<(), Rejection> {
+        let slot = self.tickets.get_mut(&id).ok_or(Rejection::Unknown)?;
+        if let Some(rejection) = slot.rejection(now) {
+            return Err(rejection);
+        }
+        slot.state = state;
+        let ticket = slot.ticket.clone();
+        self.no_longer_waiting(&ticket);
+        Ok(())
+    }
+
+    fn no_longer_waiting(&mut self, ticket: &Ticket) {
+        self.waiting = self.waiting.saturating_sub(1);
+        if let Entry::Occupied(mut live) = self.live.entry(ticket.caller.identity()) {
+            *live.get_mut() -= 1;
+            if *live.get() == 0 {
+                live.remove();
+            }
+        }
+    }
+}
