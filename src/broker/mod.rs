@@ -1,1 +1,121 @@
-//! broker
+//! THE PIPELINE: the only place where the stages meet. One verb a file, each a list of stage calls.
+
+mod authenticate;
+mod context;
+mod error;
+mod issue;
+mod rate_limiter;
+mod redeem;
+mod upkeep;
+mod versions;
+
+use crate::audit::{AuditLog, Summed};
+use crate::authn::Authenticators;
+use crate::config::limits::Limits;
+use crate::config::tickets::Tickets as TicketSettings;
+use crate::metrics::Metrics;
+use crate::model::caller::Identity;
+use crate::model::clock::Clock;
+use crate::policy::PolicySet;
+use crate::stores::Stores;
+use crate::tickets::{Sealer, Tickets};
+use arc_swap::ArcSwap;
+use rate_limiter::RateLimiter;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use context::Context;
+pub use error::Error;
+pub use issue::{Ask, Issued};
+pub use redeem::{Redeem, Redeemed};
+pub use versions::VersionsKey;
+
+/// The stages, and what they share.
+pub struct Broker {
+    parts: Parts,
+    sealer: Sealer,
+    tickets: Tickets,
+    summed: Summed,
+    callers: RateLimiter<Identity>,
+    failures: RateLimiter<IpAddr>,
+    draining: AtomicBool,
+}
+
+/// What a broker is made of.
+pub struct Parts {
+    /// 1. Who are you.
+    pub authenticators: Authenticators,
+    /// 3. What may you have: the policies in force, replaced as a whole.
+    pub policies: Arc<ArcSwap<PolicySet>>,
+    /// 4. Fetch.
+    pub stores: Stores,
+    /// 7. Record.
+    pub audit: AuditLog,
+    /// The numbers.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Keys the digest of the versions served.
+    pub versions_key: VersionsKey,
+    /// Lives and bindings where no policy says otherwise.
+    pub tickets: TicketSettings,
+    /// Bounds.
+    pub limits: Limits,
+    /// What one-time URLs begin with.
+    pub public_url: String,
+}
+
+/// The broker cannot start.
+#[derive(Debug, thiserror::Error)]
+#[error("the operating system gives no random bytes")]
+pub struct CannotStart;
+
+impl Broker {
+    /// Puts the stages together.
+    ///
+    /// # Errors
+    /// When there is no randomness to seal with.
+    pub fn new(parts: Parts) -> Result<Self, CannotStart> {
+        Ok(Self {
+            sealer: Sealer::new().map_err(|_| CannotStart)?,
+            tickets: Tickets::new(parts.tickets.max_live_per_pod),
+            summed: Summed::default(),
+            callers: RateLimiter::new(parts.limits.requests_per_second_per_caller),
+            failures: RateLimiter::new(parts.limits.failures_per_second_per_address),
+            draining: AtomicBool::new(false),
+            parts,
+        })
+    }
+
+    /// The numbers.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.parts.metrics
+    }
+
+    /// Issues no more tickets from now on; redeeming goes on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether tickets are issued: the policies are loaded, the audit log can be written, no drain is under way.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed) && self.parts.audit.is_alive()
+    }
+
+    /// Reads again what authenticators and stores have from files. What is bad there is logged and changes nothing.
+    pub async fn reload(&self) {
+        self.parts.authenticators.reload().await;
+        for error in self.parts.stores.reload().await {
+            tracing::error!(%error, "a store could not be read again; what was good stays");
+        }
+    }
+
+    /// How many tickets wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.tickets.waiting()
+    }
+}

@@ -1,0 +1,53 @@
+//! Who are you: the first step of every verb that wants a caller.
+
+use super::{Broker, Context, Error};
+use crate::authn::AuthnError;
+use crate::metrics::labels::{EventType, Outcome};
+use crate::model::caller::Caller;
+use crate::model::secret::SecretValue;
+use crate::wire::problem::Code;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+impl Broker {
+    /// Has somebody vouch for the bearer of a token.
+    ///
+    /// # Errors
+    /// `unauthenticated`, `not_pod_bound`, `token_review_unavailable`, and `rate_limited` where the address has shown too many
+    /// bad tokens: then only tokens that are known already are taken from it, so that a flood does not reach the API server.
+    pub async fn authenticate(&self, bearer: Option<&SecretValue>, context: &Context) -> Result<Arc<Caller>, Error> {
+        let Some(bearer) = bearer else {
+            return Err(self.refuse(Code::Unauthenticated, "no_token", context.source_ip));
+        };
+        if self.failures.is_exhausted(&fold(context.source_ip)) {
+            let known = self.parts.authenticators.recall(bearer).await;
+            return known.ok_or_else(|| self.refuse(Code::RateLimited, "rate_limited", context.source_ip));
+        }
+        match self.parts.authenticators.authenticate(bearer).await {
+            Ok(caller) => Ok(caller),
+            Err(AuthnError::Refused(refusal)) => {
+                Err(self.refuse(Code::Unauthenticated, refusal.as_str(), context.source_ip))
+            }
+            Err(AuthnError::NotPodBound) => Err(self.refuse(Code::NotPodBound, "not_pod_bound", context.source_ip)),
+            Err(AuthnError::Unavailable) => {
+                let reason = Code::TokenReviewUnavailable.as_str();
+                self.summed.add(EventType::AuthnFailed, Outcome::Failed, reason, context.source_ip);
+                Err(Code::TokenReviewUnavailable.into())
+            }
+        }
+    }
+
+    fn refuse(&self, code: Code, reason: &'static str, source_ip: IpAddr) -> Error {
+        self.failures.charge(fold(source_ip));
+        self.summed.add(EventType::AuthnFailed, Outcome::Denied, reason, source_ip);
+        code.into()
+    }
+}
+
+/// Whoever has one IPv6 address has its whole /64.
+pub(super) fn fold(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
+    }
+}

@@ -1,0 +1,28 @@
+//! What an edge knows of a request besides its body.
+
+use crate::audit::Event;
+use crate::metrics::labels::{EventType, Outcome};
+use crate::model::request_id::RequestId;
+use std::net::IpAddr;
+
+/// Where a request comes from and what it is called.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Our id for it.
+    pub request_id: RequestId,
+    /// The caller's id for it, where it sent a sane one.
+    pub client_request_id: Option<String>,
+    /// The address it comes from, past the proxies we trust.
+    pub source_ip: IpAddr,
+}
+
+impl Context {
+    /// An event of this request.
+    pub(super) fn event(&self, kind: EventType, outcome: Outcome) -> Event {
+        let mut event = Event::new(kind, outcome);
+        event.request_id = Some(self.request_id.clone());
+        event.client_request_id.clone_from(&self.client_request_id);
+        event.source_ip = Some(self.source_ip);
+        event
+    }
+}

@@ -1,0 +1,82 @@
+//! How a verb fails: what is told outside, as a code and a sentence. The causes are in the audit event and the log.
+
+use crate::audit::AuditUnavailable;
+use crate::model::branch::InvalidBranch;
+use crate::model::repo::InvalidRepo;
+use crate::render::Unrenderable;
+use crate::stores::ReadError;
+use crate::wire::problem::Code;
+use jiff::Timestamp;
+
+/// Why a verb failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Something about the request itself.
+    #[error("{0}")]
+    InvalidRequest(&'static str),
+    /// The repo is none.
+    #[error(transparent)]
+    InvalidRepo(#[from] InvalidRepo),
+    /// The branch is none.
+    #[error(transparent)]
+    InvalidBranch(#[from] InvalidBranch),
+    /// The key that a format cannot carry.
+    #[error(transparent)]
+    Unrenderable(#[from] Unrenderable),
+    /// The ticket was redeemed before.
+    #[error("{}", Code::TicketRedeemed.title())]
+    TicketRedeemed {
+        /// When.
+        at: Timestamp,
+    },
+    /// Everything of which the code says it all.
+    #[error("{}", .0.title())]
+    Plain(Code),
+}
+
+impl Error {
+    /// The machine word.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::InvalidRequest(_) => Code::InvalidRequest,
+            Self::InvalidRepo(_) => Code::InvalidRepo,
+            Self::InvalidBranch(_) => Code::InvalidBranch,
+            Self::Unrenderable(_) => Code::Unrenderable,
+            Self::TicketRedeemed { .. } => Code::TicketRedeemed,
+            Self::Plain(code) => *code,
+        }
+    }
+
+    /// What the code does not say already.
+    #[must_use]
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::TicketRedeemed { .. } | Self::Plain(_) => None,
+            other => Some(other.to_string()),
+        }
+    }
+}
+
+impl From<Code> for Error {
+    fn from(code: Code) -> Self {
+        Self::Plain(code)
+    }
+}
+
+impl From<AuditUnavailable> for Error {
+    fn from(_: AuditUnavailable) -> Self {
+        Self::Plain(Code::AuditUnavailable)
+    }
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        Self::Plain(match error {
+            ReadError::Absent | ReadError::Deleted => Code::SecretNotFound,
+            ReadError::Misconfigured => Code::StoreMisconfigured,
+            ReadError::Forbidden => Code::StoreForbidden,
+            ReadError::Unavailable => Code::StoreUnavailable,
+        })
+    }
+}

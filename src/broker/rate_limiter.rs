@@ -1,0 +1,86 @@
+//! So many a second for each key, with a burst of a second's worth: the generic cell rate algorithm (ITU-T I.371).
+//!
+//! Own code, because the well-known crate cannot look without charging, and looking is what keeps a flood of bad tokens from
+//! reaching the API server while known tokens from the same address go through.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::num::NonZeroU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Keys remembered at once. When more come within one second, those that are full are kept and the others start afresh.
+const MAX_KEYS: usize = 100_000;
+
+/// A limit on each of many keys.
+pub struct RateLimiter<K> {
+    interval: Duration,
+    /// For each key, the time at which its whole allowance is back.
+    full_again: Mutex<HashMap<K, Instant>>,
+}
+
+impl<K: Hash + Eq> RateLimiter<K> {
+    /// So many a second.
+    pub fn new(per_second: NonZeroU32) -> Self {
+        Self { interval: Duration::from_secs(1) / per_second.get(), full_again: Mutex::default() }
+    }
+
+    /// Charges one, if the key has one left.
+    pub fn charge(&self, key: K) -> bool {
+        let now = Instant::now();
+        let mut full_again = self.lock();
+        if full_again.len() >= MAX_KEYS {
+            full_again.retain(|_, at| *at > now);
+            if full_again.len() >= MAX_KEYS {
+                full_again.retain(|_, at| *at > now + Duration::from_secs(1) - self.interval * 2);
+            }
+        }
+        let at = full_again.entry(key).or_insert(now);
+        let next = (*at).max(now) + self.interval;
+        let allowed = next <= now + Duration::from_secs(1);
+        if allowed {
+            *at = next;
+        }
+        allowed
+    }
+
+    /// Whether the key has nothing left now.
+    pub fn is_exhausted(&self, key: &K) -> bool {
+        let horizon = Instant::now() + Duration::from_secs(1);
+        self.lock().get(key).is_some_and(|at| *at + self.interval > horizon)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Instant>> {
+        self.full_again.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_passes_then_one_an_interval() {
+        let limiter = RateLimiter::new(NonZeroU32::new(20).expect("not zero"));
+        assert_eq!((0..50).filter(|_| limiter.charge("a")).count(), 20);
+        assert!(limiter.is_exhausted(&"a") && !limiter.is_exhausted(&"b"));
+        assert!(limiter.charge("b"), "one key's flood is not another's");
+        tokio::time::advance(Duration::from_millis(50)).await;
+        assert!(!limiter.is_exhausted(&"a"));
+        assert_eq!((0..50).filter(|_| limiter.charge("a")).count(), 1);
+        tokio::time::advance(Duration::from_mins(1)).await;
+        assert_eq!((0..50).filter(|_| limiter.charge("a")).count(), 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_keys_stays_bounded() {
+        let limiter = RateLimiter::new(NonZeroU32::new(20).expect("not zero"));
+        while limiter.charge(u64::MAX) {}
+        for key in 0..300_000_u64 {
+            limiter.charge(key);
+        }
+        assert!(limiter.lock().len() <= MAX_KEYS);
+        assert!(limiter.is_exhausted(&u64::MAX), "the flood has freed the one who was limited");
+    }
+}
