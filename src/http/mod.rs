@@ -1,1 +1,36 @@
-//! http
+//! EDGE: HTTP/1.1 in and out. Handlers are typed extraction, one call of the broker, one answer.
+//!
+//! `serve` owns the connections, `guard` refuses what should never reach a handler, `router` has every route.
+
+mod answer;
+mod bearer;
+mod client_address;
+mod downloads;
+mod guard;
+mod observe;
+mod ops;
+mod router;
+mod serve;
+mod ticket_body;
+mod tickets;
+
+use crate::broker::Broker;
+use ipnet::IpNet;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use router::{api, ops};
+pub use serve::{ServeLimits, TlsSource, serve};
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct Edge {
+    /// The pipeline.
+    pub broker: Arc<Broker>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Arc<[IpNet]>,
+    /// The largest request body, in bytes.
+    pub body_bytes: usize,
+    /// The time a body may take to arrive.
+    pub body_timeout: Duration,
+}

@@ -1,0 +1,88 @@
+//! The one place where an error becomes HTTP.
+
+use crate::broker;
+use crate::wire::inert_json;
+use crate::wire::problem::{Code, Problem};
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+
+/// An error answer.
+#[derive(Debug)]
+pub struct Failure {
+    /// Its code.
+    pub code: Code,
+    problem: Box<Problem>,
+}
+
+impl Failure {
+    /// With a sentence on top of the code's own.
+    pub fn new(code: Code, detail: Option<&str>) -> Self {
+        Self { code, problem: Box::new(code.problem(detail.map(str::to_owned))) }
+    }
+}
+
+impl From<Code> for Failure {
+    fn from(code: Code) -> Self {
+        Self::new(code, None)
+    }
+}
+
+impl From<broker::Error> for Failure {
+    fn from(error: broker::Error) -> Self {
+        let mut failure = Self::new(error.code(), error.detail().as_deref());
+        if let broker::Error::TicketRedeemed { at } = error {
+            failure.problem.redeemed_at = Some(format!("{at:.3}"));
+        }
+        failure
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let body = inert_json::to_string(&self.problem).unwrap_or_default() + "\n";
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.code.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        match self.code {
+            Code::Unauthenticated => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            // The body is unread, or the connection is not to be trusted with another request.
+            Code::Draining
+            | Code::LengthRequired
+            | Code::PayloadTooLarge
+            | Code::RequestTimeout
+            | Code::HttpVersionNotSupported => close(headers),
+            _ => {}
+        }
+        response
+    }
+}
+
+/// Asks for the connection to be closed after this answer.
+pub fn close(headers: &mut http::HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+}
+
+/// `405`, or for `OPTIONS` `204`, with what is allowed.
+pub fn method_not_allowed(method: &http::Method, allowed: &'static str) -> Response {
+    let mut response = if method == http::Method::OPTIONS {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        Failure::from(Code::MethodNotAllowed).into_response()
+    };
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// There is nothing here.
+pub async fn not_found() -> Failure {
+    Code::NotFound.into()
+}

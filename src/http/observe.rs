@@ -1,0 +1,55 @@
+//! Around every request: its id, its source address, its count and its time. Logs neither headers nor bodies nor paths.
+
+use super::{Edge, client_address};
+use crate::broker::Context;
+use crate::model::request_id::RequestId;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, Method};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use tokio::time::Instant;
+
+/// Puts a [`Context`] into the request, and `X-Request-Id` on the answer.
+pub async fn observe(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = method_label(request.method());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let peer = request.extensions().get::<SocketAddr>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip);
+    let context = Context {
+        request_id: RequestId::random(),
+        client_request_id: client_request_id(request.headers()),
+        source_ip: client_address::of(peer, request.headers(), &edge.trusted_proxies),
+    };
+    let request_id = HeaderValue::from_str(context.request_id.as_str()).ok();
+    request.extensions_mut().insert(context);
+
+    let mut response = next.run(request).await;
+
+    if let Some(request_id) = request_id {
+        response.headers_mut().insert("x-request-id", request_id);
+    }
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    edge.broker.metrics().http_request(route, method, response.status().as_u16(), started.elapsed());
+    response
+}
+
+/// A caller's own id is kept where it is a sane one.
+fn client_request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get("x-request-id")?.to_str().ok()?;
+    let sane = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    sane.then(|| id.to_owned())
+}
+
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "HEAD" => "HEAD",
+        "OPTIONS" => "OPTIONS",
+        "PATCH" => "PATCH",
+        _ => "other",
+    }
+}

@@ -1,0 +1,32 @@
+//! The ops listener's answers.
+
+use super::Edge;
+use super::answer::Failure;
+use crate::wire::problem::Code;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+
+/// The Prometheus text format.
+pub async fn metrics(State(edge): State<Edge>) -> Response {
+    edge.broker.count_waiting();
+    match edge.broker.metrics().encode() {
+        Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(_) => Failure::from(Code::Internal).into_response(),
+    }
+}
+
+/// The process answers.
+pub async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// Tickets are issued.
+pub async fn readyz(State(edge): State<Edge>) -> Response {
+    if edge.broker.is_ready() {
+        "ok\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
+    }
+}

@@ -1,0 +1,28 @@
+//! Every route, in one place, and the layers around them.
+
+use super::{Edge, answer, downloads, guard, observe, ops as ops_handlers, tickets};
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{any, get};
+
+/// The api listener.
+pub fn api(edge: Edge) -> Router {
+    Router::new()
+        .route("/v1/tickets", any(tickets::handle))
+        .route("/v1/downloads/{ticket}", any(downloads::handle))
+        .fallback(answer::not_found)
+        .layer(from_fn(guard::refuse_smuggling))
+        .layer(from_fn_with_state(edge.clone(), observe::observe))
+        .with_state(edge)
+}
+
+/// The ops listener: no authentication, and never a secret.
+pub fn ops(edge: Edge) -> Router {
+    Router::new()
+        .route("/metrics", get(ops_handlers::metrics))
+        .route("/livez", get(ops_handlers::livez))
+        .route("/readyz", get(ops_handlers::readyz))
+        .fallback(answer::not_found)
+        .layer(from_fn(guard::refuse_smuggling))
+        .with_state(edge)
+}

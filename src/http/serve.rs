@@ -1,0 +1,132 @@
+//! The accept loop: HTTP/1.1 on plain or TLS connections, each with a time limit at every stage of its life.
+//!
+//! Own code, because `axum::serve` has no limits: it kept every slow connection that was tried open for as long as it liked.
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+/// The largest request head. A bearer token has 16 KiB at most.
+const HEAD_BYTES: usize = 32 * 1024;
+const MAX_HEADERS: usize = 64;
+/// How long connections may finish what they do after the end was announced.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Bounds on connections.
+#[derive(Debug, Clone, Copy)]
+pub struct ServeLimits {
+    /// For the TLS handshake, and for the head of each request from the moment the connection is ready for it.
+    pub header_timeout: Duration,
+    /// How long a write may make no progress.
+    pub write_timeout: Duration,
+    /// The most connections at once; more wait in the kernel's queue.
+    pub max_connections: usize,
+}
+
+/// Serves until told to stop, then lets the requests under way end.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsSource>,
+    router: Router,
+    limits: ServeLimits,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let connections = Arc::new(Semaphore::new(limits.max_connections));
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &connections) => accepted,
+            _ = shutdown.wait_for(|stop| *stop) => break,
+        };
+        let Some((stream, peer, permit)) = accepted else { continue };
+        let (tls, router, shutdown) = (tls.clone(), router.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            connection(stream, peer, tls, router, limits, shutdown).await;
+            drop(permit);
+        });
+    }
+    let all = u32::try_from(limits.max_connections).unwrap_or(u32::MAX);
+    // Connections that do not end in time end with the process.
+    let _ = timeout(LAST_WORDS, connections.acquire_many(all)).await;
+}
+
+/// Where the TLS settings in force are to be had, anew for each connection.
+pub type TlsSource = Arc<dyn Fn() -> Arc<rustls::ServerConfig> + Send + Sync>;
+
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = connections.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => Some((stream, peer, permit)),
+        Err(error) => {
+            // Out of descriptors, most likely: trying again at once would only burn the processor.
+            tracing::warn!(kind = ?error.kind(), "a connection could not be accepted");
+            sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsSource>,
+    router: Router,
+    limits: ServeLimits,
+    shutdown: watch::Receiver<bool>,
+) {
+    // Answers are single writes: waiting for more to send would only delay them.
+    let _ = stream.set_nodelay(true);
+    match tls {
+        None => http(stream, peer, router, limits, shutdown).await,
+        Some(settings) => {
+            let handshake = TlsAcceptor::from(settings()).accept(stream);
+            if let Ok(Ok(stream)) = timeout(limits.header_timeout, handshake).await {
+                http(stream, peer, router, limits, shutdown).await;
+            }
+        }
+    }
+}
+
+async fn http<S: AsyncRead + AsyncWrite + 'static>(
+    stream: S,
+    peer: SocketAddr,
+    router: Router,
+    limits: ServeLimits,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.write_timeout));
+    let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer);
+        request
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_header_size(HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(service));
+    tokio::pin!(connection);
+    let stopped = tokio::select! {
+        // How a connection ends is its peer's doing; the requests on it are counted elsewhere.
+        _ = connection.as_mut() => false,
+        _ = shutdown.wait_for(|stop| *stop) => true,
+    };
+    if stopped {
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(LAST_WORDS, connection).await;
+    }
+}

@@ -1,0 +1,76 @@
+//! `POST /v1/tickets`: a caller asks for a ticket.
+
+use super::answer::{Failure, method_not_allowed};
+use super::{Edge, bearer, ticket_body};
+use crate::broker::{Ask, Context, Issued};
+use crate::metrics::labels::Outcome;
+use crate::wire::problem::Code;
+use crate::wire::ticket::TicketIssued;
+use axum::body::Body;
+use axum::extract::{Extension, Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+/// The handler.
+pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
+    if request.method() != Method::POST {
+        return method_not_allowed(request.method(), "POST");
+    }
+    let (parts, body) = request.into_parts();
+    let answer = match issue(&edge, context, &parts.headers, body).await {
+        Ok(issued) => created(&issued, wants_text(&parts.headers)),
+        Err(failure) => Err(failure),
+    };
+    let (outcome, code) = match &answer {
+        Ok(_) => (Outcome::Ok, "ok"),
+        Err(failure) => (outcome_of(failure.code), failure.code.as_str()),
+    };
+    edge.broker.metrics().ticket_request(outcome, code);
+    answer.into_response()
+}
+
+async fn issue(edge: &Edge, context: Context, headers: &HeaderMap, body: Body) -> Result<Issued, Failure> {
+    let bearer = bearer::of(headers);
+    let caller = edge.broker.authenticate(bearer.as_ref(), &context).await?;
+    let request = ticket_body::read(edge, headers, body).await?;
+    Ok(edge.broker.issue(Ask { caller, request, context }).await?)
+}
+
+fn created(issued: &Issued, as_text: bool) -> Result<Response, Failure> {
+    let (media_type, body) = if as_text {
+        ("text/plain; charset=utf-8", format!("{}\n", issued.url.as_str()))
+    } else {
+        let ticket = &issued.ticket;
+        let body = serde_json::to_string(&TicketIssued {
+            ticket_id: ticket.id.to_string(),
+            url: &issued.url,
+            expires_at: format!("{:.3}", ticket.expires_at),
+            keys: ticket.keys.iter().map(String::as_str).collect(),
+            policies: ticket.policies.iter().map(|policy| &*policy.name).collect(),
+            missing: issued.missing,
+        })
+        .map_err(|_| Code::Internal)?;
+        ("application/json", body)
+    };
+    let location = HeaderValue::from_str(&issued.url).map_err(|_| Code::Internal)?;
+    let mut response = (StatusCode::CREATED, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(LOCATION, location);
+    Ok(response)
+}
+
+/// The URL alone, for a shell without jq. JSON where both are wanted alike.
+fn wants_text(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    accept.split(',').next().is_some_and(|first| first.trim().to_ascii_lowercase().starts_with("text/plain"))
+}
+
+fn outcome_of(code: Code) -> Outcome {
+    match code.status() {
+        401 | 403 => Outcome::Denied,
+        _ => Outcome::Failed,
+    }
+}
