@@ -1,1 +1,22 @@
-//! app
+//! COMPOSITION: a configuration becomes a running process. The only room that opens the others.
+
+mod drain;
+mod keys;
+mod logging;
+mod online;
+mod policies;
+mod reload;
+mod signals;
+mod start;
+mod tls;
+
+pub use logging::start as start_logging;
+pub use online::check_online;
+pub use policies::check as check_policies;
+pub use start::{Running, StartError, start};
+
+/// Installs the one cryptography provider. To be called before anything speaks TLS; calling it again does nothing.
+pub fn install_crypto() {
+    // An error means that it is installed already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}

@@ -1,1 +1,60 @@
-//! cli
+//! COMMANDS: what the one binary does.
+
+mod check;
+mod dev;
+mod dev_issuer;
+mod dev_state;
+mod faults;
+mod serve;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A secret broker for Kubernetes build pods.
+#[derive(Debug, Parser)]
+#[command(name = "claviger", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve.
+    Serve(ConfigFile),
+    /// Check a configuration and do nothing else.
+    Check(check::Check),
+    /// Serve on this machine with sample secrets: nothing else needed. Not for production.
+    Dev(dev::Dev),
+}
+
+/// Where the configuration stands.
+#[derive(Debug, clap::Args)]
+struct ConfigFile {
+    /// The configuration file.
+    #[arg(long, env = "CLAVIGER_CONFIG", value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Exit code of a configuration or command line that is wrong.
+const USAGE: u8 = 2;
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; clap knows where each goes.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    crate::app::install_crypto();
+    match cli.command {
+        Command::Serve(file) => serve::run(&file.config),
+        Command::Check(check) => check::run(&check),
+        Command::Dev(dev) => dev::run(&dev),
+    }
+}

@@ -1,0 +1,96 @@
+//! The keys that come from files, or are made at start.
+
+use crate::config::database::{Database, Url};
+use crate::config::key_file;
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// 32 random or configured bytes.
+pub type Key = Zeroizing<[u8; 32]>;
+
+/// A key cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file does not hold one.
+    #[error("{path}: {detail}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The file cannot be made.
+    #[error("{path} cannot be made")]
+    Make {
+        /// The file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The operating system gave no random bytes.
+    #[error("there is no randomness")]
+    NoRandomness,
+}
+
+/// A key file of the configuration.
+pub fn read(path: &Path) -> Result<Key, KeyError> {
+    key_file::read(path).map_err(|fault| KeyError::File { path: path.display().to_string(), detail: fault.detail })
+}
+
+/// The database's key: the configured one, or the one beside the SQLite file, made at the first start. A database in memory has
+/// one that lives as long as the process.
+pub fn of_database(database: &Database) -> Result<Key, KeyError> {
+    match (&database.key_file, &database.url) {
+        (Some(path), _) => read(path),
+        (None, Url::SqliteMemory) => random(),
+        (None, Url::SqliteFile(file)) => {
+            let mut path = file.clone().into_os_string();
+            path.push(".key");
+            let path = PathBuf::from(path);
+            if path.exists() { read(&path) } else { make(&path) }
+        }
+    }
+}
+
+fn random() -> Result<Key, KeyError> {
+    let mut key = Zeroizing::new([0; 32]);
+    SystemRandom::new().fill(&mut *key).map_err(|_| KeyError::NoRandomness)?;
+    Ok(key)
+}
+
+fn make(path: &Path) -> Result<Key, KeyError> {
+    let key = random()?;
+    let text = Zeroizing::new(STANDARD.encode(*key) + "\n");
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .map_err(|source| KeyError::Make { path: path.display().to_string(), source })?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn the_key_beside_the_database_is_made_once_and_for_its_owner_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = Database { url: Url::SqliteFile(folder.path().join("claviger.db")), key_file: None };
+        let first = of_database(&database).expect("made");
+        assert_eq!(*of_database(&database).expect("read"), *first);
+        let path = folder.path().join("claviger.db.key");
+        assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        std::fs::write(&path, "short").expect("written");
+        assert!(of_database(&database).is_err());
+    }
+}

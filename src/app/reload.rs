@@ -1,0 +1,33 @@
+//! What is read again while the process runs: policies, certificates, tokens. What is bad never replaces what was good.
+
+use super::policies::Policies;
+use super::tls::Certificate;
+use crate::broker::Broker;
+use std::sync::Arc;
+
+/// Everything that can be read again.
+pub struct Reload {
+    /// For its authenticators and stores.
+    pub broker: Arc<Broker>,
+    /// The policies.
+    pub policies: Policies,
+    /// The certificate.
+    pub certificate: Option<Arc<Certificate>>,
+}
+
+impl Reload {
+    /// All of it, on `SIGHUP`.
+    pub async fn everything(&mut self) {
+        tracing::info!("reading policies, certificates and tokens again");
+        self.broker.reload().await;
+        self.what_changed().await;
+    }
+
+    /// Policies and certificates whose files have changed.
+    pub async fn what_changed(&mut self) {
+        if let Some(certificate) = &self.certificate {
+            certificate.reload_if_changed();
+        }
+        self.policies.reload_if_changed().await;
+    }
+}

@@ -1,0 +1,248 @@
+//! From a checked configuration to a process that answers.
+
+use super::keys::{self, KeyError};
+use super::policies::Policies;
+use super::reload::Reload;
+use super::signals::{Asked, Signals};
+use super::tls::{Certificate, TlsError};
+use super::{drain, policies};
+use crate::audit::AuditLog;
+use crate::authn::Authenticators;
+use crate::broker::{Broker, CannotStart, Parts, VersionsKey};
+use crate::cluster::{Clusters, ConnectError};
+use crate::config::Config;
+use crate::config::authenticators::Kind;
+use crate::database::{self, Database};
+use crate::document::Fault;
+use crate::http::{Edge, ServeLimits, api, ops, serve};
+use crate::metrics::Metrics;
+use crate::metrics::labels::Outcome;
+use crate::model::clock::{Clock, SystemClock};
+use crate::stores::{self, Stores};
+use crate::wire::problem::Code;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{interval, timeout};
+
+/// How long the last events may take to become durable at the end.
+const LAST_EVENTS: Duration = Duration::from_secs(5);
+
+/// The process cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Policies are not as they should be; each with its file.
+    #[error("the policies are not good")]
+    Policies(Vec<String>),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// The metric families clash.
+    #[error("the metrics cannot be registered")]
+    Metrics(#[from] prometheus::Error),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Database(#[from] database::OpenError),
+    /// The audit log cannot be continued.
+    #[error("the audit log cannot be read")]
+    Audit(#[source] sqlx::Error),
+    /// A key cannot be had.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// There is no client for an API server.
+    #[error("authenticator {0}")]
+    Cluster(Arc<str>, #[source] ConnectError),
+    /// An authenticator cannot be opened.
+    #[error("{0}")]
+    Authenticator(String),
+    /// A store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] stores::OpenError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// There is no randomness.
+    #[error(transparent)]
+    Broker(#[from] CannotStart),
+    /// Signals cannot be waited for.
+    #[error("signals cannot be waited for")]
+    Signals(#[source] io::Error),
+}
+
+/// A process that answers.
+pub struct Running {
+    /// The api listener's address.
+    pub api: SocketAddr,
+    /// The ops listener's address.
+    pub ops: SocketAddr,
+    broker: Arc<Broker>,
+    max_ttl: Duration,
+    signals: Signals,
+    reload: Reload,
+    stop: watch::Sender<bool>,
+    servers: Vec<JoinHandle<()>>,
+    audit_writer: JoinHandle<()>,
+}
+
+/// Opens every room and starts to answer.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let signals = Signals::new().map_err(StartError::Signals)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let metrics = Arc::new(new_metrics(&config)?);
+    let policies = Policies::open(&config, metrics.clone()).map_err(StartError::Policies)?;
+
+    let api_listener = listen(config.server.listen).await?;
+    let ops_listener = listen(config.server.ops_listen).await?;
+    let api_address = api_listener.local_addr().map_err(|error| StartError::Listen(config.server.listen, error))?;
+    let ops_address = ops_listener.local_addr().map_err(|error| StartError::Listen(config.server.ops_listen, error))?;
+
+    let authenticators = open_authenticators(&config, &clock, &metrics).await?;
+    let stores = Stores::open(&config.stores, &metrics)?;
+    let certificate = config.server.tls.clone().map(Certificate::open).transpose()?.map(Arc::new);
+    let database = Database::open(&config.database.url).await?;
+    let chain_key = config.audit.key_file.as_deref().map(keys::read).transpose()?;
+    let (audit, audit_writer) =
+        AuditLog::open(&database, config.audit.stdout, chain_key.as_ref(), clock.clone(), metrics.clone())
+            .await
+            .map_err(StartError::Audit)?;
+
+    let broker = Arc::new(Broker::new(Parts {
+        authenticators,
+        policies: policies.in_force(),
+        stores,
+        audit,
+        metrics,
+        clock,
+        versions_key: VersionsKey::new(&*keys::of_database(&config.database)?),
+        tickets: config.tickets,
+        limits: config.limits,
+        public_url: public_url(&config, api_address),
+    })?);
+
+    let edge = Edge {
+        broker: broker.clone(),
+        trusted_proxies: config.server.trusted_proxies.clone().into(),
+        body_bytes: config.limits.body_bytes,
+        body_timeout: config.limits.request_timeout,
+    };
+    let limits = ServeLimits {
+        header_timeout: config.limits.header_timeout,
+        write_timeout: config.limits.request_timeout,
+        max_connections: config.limits.max_connections,
+    };
+    let (stop, stopped) = watch::channel(false);
+    let tls = certificate.as_ref().map(|certificate| certificate.source());
+    let servers = vec![
+        tokio::spawn(serve(api_listener, tls, api(edge.clone()), limits, stopped.clone())),
+        tokio::spawn(serve(ops_listener, None, ops(edge), limits, stopped.clone())),
+        tokio::spawn(upkeep(broker.clone(), stopped)),
+    ];
+    tracing::info!(api = %api_address, ops = %ops_address, tls = certificate.is_some(), "claviger answers");
+    let reload = Reload { broker: broker.clone(), policies, certificate };
+    Ok(Running {
+        api: api_address,
+        ops: ops_address,
+        max_ttl: config.tickets.max_ttl,
+        broker,
+        signals,
+        reload,
+        stop,
+        servers,
+        audit_writer,
+    })
+}
+
+impl Running {
+    /// Answers until a signal ends it: `SIGTERM` after a drain, which a second signal cuts short, `SIGINT` at once.
+    pub async fn until_stopped(mut self) {
+        let mut look_for_changes = interval(policies::LOOK_FOR_CHANGES);
+        loop {
+            tokio::select! {
+                asked = self.signals.next() => match asked {
+                    Asked::Reload => self.reload.everything().await,
+                    Asked::Stop => break,
+                    Asked::Drain => {
+                        tokio::select! {
+                            () = drain::until_nothing_waits(&self.broker, self.max_ttl) => {}
+                            _ = self.signals.next() => {}
+                        }
+                        break;
+                    }
+                },
+                _ = look_for_changes.tick() => self.reload.what_changed().await,
+            }
+        }
+        let Self { broker, reload, stop, servers, audit_writer, .. } = self;
+        let _ = stop.send(true);
+        for server in servers {
+            let _ = server.await;
+        }
+        broker.upkeep();
+        drop((broker, reload));
+        // The writer ends when the last handle on it is gone.
+        if timeout(LAST_EVENTS, audit_writer).await.is_err() {
+            tracing::warn!("the last audit events may not be written");
+        }
+        tracing::info!("claviger has stopped");
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| StartError::Listen(address, error))
+}
+
+async fn upkeep(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
+    let mut second = interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            _ = second.tick() => broker.upkeep(),
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// Label values known beforehand start at zero.
+pub(super) fn new_metrics(config: &Config) -> Result<Metrics, prometheus::Error> {
+    let authenticators: Vec<&str> = config.authenticators.iter().map(|one| &*one.name).collect();
+    let stores: Vec<&str> = config.stores.iter().map(|one| &*one.name).collect();
+    let metrics = Metrics::new(&authenticators, &stores)?;
+    metrics.start_ticket_requests(Outcome::Ok, "ok");
+    for code in Code::ALL {
+        let outcome = if matches!(code.status(), 401 | 403) { Outcome::Denied } else { Outcome::Failed };
+        metrics.start_ticket_requests(outcome, code.as_str());
+    }
+    Ok(metrics)
+}
+
+/// Every authenticator, with one client for each cluster.
+pub(super) async fn open_authenticators(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<Authenticators, StartError> {
+    let mut clusters = Clusters::default();
+    for authenticator in &config.authenticators {
+        if let Kind::Kubernetes(kubernetes) = &authenticator.kind {
+            clusters
+                .connect(kubernetes.kubeconfig.as_deref(), metrics)
+                .await
+                .map_err(|error| StartError::Cluster(authenticator.name.clone(), error))?;
+        }
+    }
+    Authenticators::open(&config.authenticators, &clusters, clock, metrics.clone()).await.map_err(|faults| {
+        let lines: Vec<String> = faults.iter().map(|Fault { detail, .. }| detail.clone()).collect();
+        StartError::Authenticator(lines.join("; "))
+    })
+}
+
+fn public_url(config: &Config, api: SocketAddr) -> String {
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    config.server.public_url.clone().unwrap_or_else(|| format!("{scheme}://{api}"))
+}

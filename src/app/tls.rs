@@ -1,0 +1,76 @@
+//! The certificate of the api listener, re-read when its files change.
+
+use crate::config::server::Tls;
+use crate::http::TlsSource;
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+/// Certificate and key do not make a TLS server.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read as PEM.
+    #[error("the certificate or key file cannot be read as PEM")]
+    Pem(#[from] rustls::pki_types::pem::Error),
+    /// They do not fit each other, or are not usable.
+    #[error("the certificate and the key cannot be used together")]
+    Unusable(#[from] rustls::Error),
+}
+
+/// The TLS settings in force.
+pub struct Certificate {
+    files: Tls,
+    current: Arc<ArcSwap<ServerConfig>>,
+    stamp: Mutex<Option<[SystemTime; 2]>>,
+}
+
+impl Certificate {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// See [`TlsError`].
+    pub fn open(files: Tls) -> Result<Self, TlsError> {
+        let stamp = Mutex::new(stamp(&files));
+        Ok(Self { current: Arc::new(ArcSwap::from_pointee(load(&files)?)), files, stamp })
+    }
+
+    /// For the accept loop.
+    #[must_use]
+    pub fn source(&self) -> TlsSource {
+        let current = self.current.clone();
+        Arc::new(move || current.load_full())
+    }
+
+    /// Reads the files again where they have changed. Bad ones never replace good ones.
+    pub fn reload_if_changed(&self) {
+        let now = stamp(&self.files);
+        let mut last = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.is_none() || *last == now {
+            return;
+        }
+        match load(&self.files) {
+            Ok(config) => {
+                self.current.store(Arc::new(config));
+                tracing::info!("the TLS certificate was re-read");
+            }
+            Err(error) => tracing::error!(%error, "the TLS certificate could not be re-read; the last one stays"),
+        }
+        *last = now;
+    }
+}
+
+fn stamp(files: &Tls) -> Option<[SystemTime; 2]> {
+    let modified = |path| std::fs::metadata(path).and_then(|file| file.modified()).ok();
+    Some([modified(&files.cert_file)?, modified(&files.key_file)?])
+}
+
+fn load(files: &Tls) -> Result<ServerConfig, TlsError> {
+    let chain = CertificateDer::pem_file_iter(&files.cert_file)?.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(&files.key_file)?;
+    let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}

@@ -1,0 +1,54 @@
+//! `claviger check`: all faults of a configuration at once, and with `--online` whether everything can be reached.
+
+use super::serve::failed;
+use super::{ConfigFile, USAGE, faults};
+use crate::app;
+use crate::config;
+use std::process::ExitCode;
+
+/// The options of `claviger check`.
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Also reach the stores and the API servers.
+    #[arg(long)]
+    online: bool,
+}
+
+/// Checks and says what it found.
+pub fn run(check: &Check) -> ExitCode {
+    let config = match config::load(&check.file.config) {
+        Ok(config) => config,
+        Err(found) => {
+            faults::print(&check.file.config, &found);
+            return ExitCode::from(USAGE);
+        }
+    };
+    let policies = match app::check_policies(&config) {
+        Ok(policies) => policies,
+        Err(found) => {
+            for fault in found {
+                eprintln!("{fault}");
+            }
+            return ExitCode::from(USAGE);
+        }
+    };
+    println!("the configuration is good, with {policies} policies");
+    if !check.online {
+        return ExitCode::SUCCESS;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    match runtime.block_on(app::check_online(config)) {
+        Ok(reached) => {
+            for (name, result) in &reached {
+                println!("{name}: {}", result.as_ref().err().map_or("reached", String::as_str));
+            }
+            if reached.iter().all(|(_, result)| result.is_ok()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => failed(&error),
+    }
+}

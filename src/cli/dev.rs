@@ -1,0 +1,97 @@
+//! `claviger dev`: `serve` with an embedded configuration, sample secrets and a local issuer. The code paths are those of `serve`.
+
+use super::dev_issuer::Issuer;
+use super::dev_state::State;
+use super::serve::{failed, serve};
+use super::{USAGE, faults};
+use crate::app::Running;
+use crate::config;
+use serde_json::json;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const SAMPLE_SECRETS: &str = include_str!("dev_secrets.yaml");
+const SAMPLE_POLICY: &str = include_str!("dev_policy.yaml");
+
+/// The name of the local issuer.
+const AUTHENTICATOR: &str = "dev";
+/// Its `iss`: a name that no server can ever have (RFC 2606).
+const ISSUER: &str = "https://dev.claviger.invalid";
+
+/// The options of `claviger dev`.
+#[derive(Debug, clap::Args)]
+pub struct Dev {
+    /// The api listener.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// The ops listener.
+    #[arg(long, default_value = "127.0.0.1:9090")]
+    ops_listen: SocketAddr,
+    /// Secrets instead of the sample ones: {"homelab/site/main": {"KEY": "value"}}.
+    #[arg(long, value_name = "FILE")]
+    secrets: Option<PathBuf>,
+    /// Policies instead of the sample one.
+    #[arg(long, value_name = "DIR")]
+    policies: Option<PathBuf>,
+    /// Where tokens, the database and the samples are kept.
+    #[arg(long, value_name = "DIR", default_value = ".claviger-dev")]
+    state: PathBuf,
+}
+
+/// Serves until a signal ends it.
+pub fn run(dev: &Dev) -> ExitCode {
+    let state = match prepare(dev) {
+        Ok(state) => state,
+        Err(error) => return failed(&*error),
+    };
+    match config::embedded(&configuration(dev, &state)) {
+        Ok(config) => serve(config, |running| greet(running, &state)),
+        Err(found) => {
+            faults::print(Path::new("claviger dev"), &found);
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn prepare(dev: &Dev) -> Result<State, Box<dyn std::error::Error>> {
+    let state = State::open(&dev.state)?;
+    let issuer = Issuer::new(ISSUER)?;
+    state.write("jwks.json", &issuer.jwks())?;
+    state.write("token", &issuer.token("sample-build", "build")?)?;
+    state.write("admin-token", &issuer.token("sample-admin", "admin")?)?;
+    state.write("secrets.yaml", SAMPLE_SECRETS)?;
+    state.write("policies/sample.yaml", SAMPLE_POLICY)?;
+    Ok(state)
+}
+
+/// JSON is YAML, and knows how to quote any path.
+fn configuration(dev: &Dev, state: &State) -> String {
+    let secrets = dev.secrets.clone().unwrap_or_else(|| state.path("secrets.yaml"));
+    let policies = dev.policies.clone().unwrap_or_else(|| state.path("policies"));
+    json!({
+        "server": {"listen": dev.listen, "opsListen": dev.ops_listen},
+        "authenticators": [{
+            "name": AUTHENTICATOR,
+            "oidc": {"issuer": ISSUER, "audience": "claviger", "jwksFile": state.path("jwks.json"), "algorithms": ["ES256"]},
+        }],
+        "administrators": {"static": [{"authenticator": AUTHENTICATOR, "claims": {"role": "admin"}}]},
+        "stores": [{"name": "local", "file": {"path": secrets}}],
+        "database": {"url": format!("sqlite://{}", state.path("claviger.db").display())},
+        "policies": {"directory": policies},
+        "telemetry": {"logFormat": "human"},
+    })
+    .to_string()
+}
+
+fn greet(running: &Running, state: &State) {
+    let url = format!("http://{}", running.api);
+    let token = state.path("token").display().to_string();
+    println!(
+        "Claviger answers on {url} (metrics on http://{}/metrics). Two lines fetch a secret, once:\n\n\
+         URL=$(curl -fsS -H \"Authorization: Bearer $(cat '{token}')\" -H 'Accept: text/plain' -d repo=moreira.dev -d branch=main {url}/v1/tickets)\n\
+         curl -fsS \"$URL\"\n\n\
+         This is for trying things out on your own machine, not for production.",
+        running.ops
+    );
+}

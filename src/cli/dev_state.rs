@@ -1,0 +1,44 @@
+//! The folder in which `claviger dev` keeps its tokens, database and samples.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// A folder for its owner only.
+#[derive(Debug)]
+pub struct State(PathBuf);
+
+impl State {
+    /// Makes the folder where it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made or found.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let state = Self(fs::canonicalize(path)?);
+        DirBuilder::new().recursive(true).mode(0o700).create(state.path("policies"))?;
+        // Tokens must not end in anybody's repository.
+        state.write(".gitignore", "*\n")?;
+        Ok(state)
+    }
+
+    /// A file in it.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Writes a file anew, for its owner only. Never through a link that somebody left there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, text: &str) -> io::Result<()> {
+        let path = self.path(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
+    }
+}
