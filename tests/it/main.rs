@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking, and its name is its documentation")]
 
 mod authn;
+mod dev;
 mod render;
 mod rig;
 mod stores;

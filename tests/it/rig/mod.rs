@@ -1,4 +1,6 @@
 //! The rig: starts real components on free ports of 127.0.0.1 and stops them, by process id.
 
-pub mod kube;
 pub mod bao;
+pub mod claviger;
+pub mod http;
+pub mod kube;

@@ -1,0 +1,246 @@
+//! The binary under test, as a process: `dev` for what needs no cluster, `serve` for the rest.
+
+use super::http::{Answer, request};
+use serde_json::{Value, json};
+use sqlx::Connection as _;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_claviger");
+/// Generous: the machine may be busy compiling.
+const STARTED_WITHIN: Duration = Duration::from_secs(20);
+/// Tests ask more often than a build pod.
+const LIMITS: [(&str, &str); 2] = [
+    ("CLAVIGER__LIMITS__REQUESTSPERSECONDPERCALLER", "100000"),
+    ("CLAVIGER__LIMITS__FAILURESPERSECONDPERADDRESS", "100000"),
+];
+
+/// A running Claviger. Killed when dropped.
+pub struct Claviger {
+    child: Child,
+    pub api: SocketAddr,
+    pub ops: SocketAddr,
+    /// Its files; `claviger.db` is its database.
+    pub folder: TempDir,
+}
+
+/// What `claviger dev` is started with.
+#[derive(Default)]
+pub struct Dev<'a> {
+    /// `{"path": {"KEY": "value"}}`.
+    pub secrets: Option<Value>,
+    /// Policy specs by name.
+    pub policies: &'a [(&'a str, Value)],
+    /// Overrides, as `CLAVIGER__SECTION__KEY`.
+    pub environment: &'a [(&'a str, &'a str)],
+}
+
+/// A policy manifest.
+pub fn manifest(name: &str, spec: &Value) -> String {
+    json!({"apiVersion": "claviger.dev/v1alpha1", "kind": "Policy", "metadata": {"name": name}, "spec": spec})
+        .to_string()
+}
+
+/// Writes policies into a folder, a file each.
+pub fn write_policies(folder: &Path, policies: &[(&str, Value)]) {
+    fs::create_dir_all(folder).unwrap();
+    for (name, spec) in policies {
+        fs::write(folder.join(format!("{name}.yaml")), manifest(name, spec)).unwrap();
+    }
+}
+
+impl Claviger {
+    /// Starts `claviger dev` with the sample secrets and policy.
+    pub fn sample() -> Self {
+        Self::dev(&Dev::default())
+    }
+
+    /// Starts `claviger dev`.
+    pub fn dev(dev: &Dev) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut arguments: Vec<String> =
+            ["dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--state"].map(str::to_owned).into();
+        arguments.push(folder.path().display().to_string());
+        if let Some(secrets) = &dev.secrets {
+            let file = folder.path().join("test-secrets.yaml");
+            fs::write(&file, secrets.to_string()).unwrap();
+            arguments.extend(["--secrets".into(), file.display().to_string()]);
+        }
+        if !dev.policies.is_empty() {
+            let policies = folder.path().join("test-policies");
+            write_policies(&policies, dev.policies);
+            arguments.extend(["--policies".into(), policies.display().to_string()]);
+        }
+        Self::spawn(folder, &arguments, dev.environment)
+    }
+
+    /// Starts `claviger serve`. Where the configuration is silent it listens on free ports and keeps its database in
+    /// its folder.
+    pub fn serve(config: Value) -> Self {
+        Self::serve_in(tempfile::tempdir().unwrap(), config)
+    }
+
+    /// The same in a folder that has files of the test's.
+    pub fn serve_in(folder: TempDir, mut config: Value) -> Self {
+        let defaults = json!({
+            "server": {"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"},
+            "database": {"url": format!("sqlite://{}", folder.path().join("claviger.db").display())},
+        });
+        for (section, keys) in defaults.as_object().unwrap() {
+            for (key, value) in keys.as_object().unwrap() {
+                let keys = config.as_object_mut().unwrap().entry(section).or_insert_with(|| json!({}));
+                keys.as_object_mut().unwrap().entry(key).or_insert_with(|| value.clone());
+            }
+        }
+        let file = folder.path().join("claviger.yaml");
+        fs::write(&file, config.to_string()).unwrap();
+        Self::spawn(folder, &["serve".into(), "--config".into(), file.display().to_string()], &[])
+    }
+
+    fn spawn(folder: TempDir, arguments: &[String], environment: &[(&str, &str)]) -> Self {
+        let child = Command::new(BINARY)
+            .args(arguments)
+            .envs(LIMITS)
+            .env("CLAVIGER__TELEMETRY__LOGFORMAT", "json")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(File::create(folder.path().join("stdout")).unwrap())
+            .stderr(File::create(folder.path().join("stderr")).unwrap())
+            .spawn()
+            .unwrap();
+        let nowhere = "127.0.0.1:0".parse().unwrap();
+        let mut claviger = Self { child, api: nowhere, ops: nowhere, folder };
+        let started = claviger.wait_for_line("claviger answers");
+        claviger.api = started["api"].as_str().unwrap().parse().unwrap();
+        claviger.ops = started["ops"].as_str().unwrap().parse().unwrap();
+        claviger
+    }
+
+    /// Waits until the log has a line with this message, and returns it.
+    pub fn wait_for_line(&mut self, message: &str) -> Value {
+        let deadline = Instant::now() + STARTED_WITHIN;
+        loop {
+            let found = self
+                .log()
+                .lines()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+                .find(|line| line["message"].as_str().is_some_and(|text| text.contains(message)));
+            if let Some(line) = found {
+                return line;
+            }
+            assert!(self.child.try_wait().unwrap().is_none(), "claviger has ended:\n{}", self.log());
+            assert!(Instant::now() < deadline, "no {message:?} in the log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("stderr")).unwrap()
+    }
+
+    /// Everything it has printed: the audit events, and what `dev` says.
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(self.folder.path().join("stdout")).unwrap()
+    }
+
+    /// A token that `dev` wrote: `token` or `admin-token`.
+    pub fn token(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+
+    /// Sends one request to the api listener.
+    pub fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        request(self.api, method, target, headers, body)
+    }
+
+    /// Asks for a ticket with a form.
+    pub fn ask(&self, token: &str, form: &str) -> Answer {
+        let bearer = format!("Bearer {token}");
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+        self.send("POST", "/v1/tickets", &headers, form.as_bytes())
+    }
+
+    /// Asks for a ticket as the sample caller of `dev`, and returns the path of its download.
+    pub fn ticket(&self, repo: &str, branch: &str) -> String {
+        let answer = self.ask(&self.token("token"), &format!("repo={repo}&branch={branch}"));
+        assert_eq!(answer.status, 201, "{answer:?}\n{}", self.log());
+        download_path(&answer)
+    }
+
+    /// Redeems.
+    pub fn download(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], b"")
+    }
+
+    /// The value of one series on `/metrics`, written as Prometheus writes it.
+    pub fn metric(&self, series: &str) -> f64 {
+        let text = request(self.ops, "GET", "/metrics", &[], b"").text();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().unwrap()
+    }
+
+    /// The audit events in the database, in the order they were written.
+    pub fn audit_events(&self) -> Vec<Value> {
+        let url = format!("sqlite://{}?mode=ro", self.folder.path().join("claviger.db").display());
+        let read = async {
+            let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+            let rows = sqlx::query_scalar::<_, String>("SELECT event FROM audit_events ORDER BY rowid");
+            rows.fetch_all(&mut connection).await.unwrap()
+        };
+        // A thread of its own: the test may be inside a runtime.
+        let texts = std::thread::scope(|scope| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            scope.spawn(move || runtime.block_on(read)).join().unwrap()
+        });
+        texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it ends.
+    pub fn wait(&mut self, within: Duration) -> ExitStatus {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it has not ended within {within:?}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Claviger {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The path in the `Location` of an answer.
+pub fn download_path(answer: &Answer) -> String {
+    let url = answer.header("location").unwrap();
+    let (_, rest) = url.split_once("://").unwrap();
+    rest[rest.find('/').unwrap()..].to_owned()
+}
+
+/// Runs a command of the binary to its end: exit code, standard output, standard error.
+pub fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(BINARY).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}

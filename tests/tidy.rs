@@ -1,0 +1,239 @@
+//! The house rules that can be checked: which room may use which, and what a file looks like.
+//!
+//! `LAYERS` is the constitution. A new edge is a one-line change here that someone must defend.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each room and the rooms it may use.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("wire", &[]),
+    ("document", &[]),
+    ("config", &["model", "document"]),
+    ("metrics", &[]),
+    ("database", &["config"]),
+    ("cluster", &["model", "config", "metrics"]),
+    ("authn", &["model", "document", "config", "metrics", "cluster"]),
+    ("policy", &["model", "config", "wire", "document"]),
+    ("stores", &["model", "config", "metrics", "document"]),
+    ("tickets", &["model"]),
+    ("render", &["model"]),
+    ("audit", &["model", "wire", "metrics", "database"]),
+    ("broker", &["model", "wire", "config", "metrics", "authn", "policy", "stores", "tickets", "render", "audit"]),
+    ("http", &["model", "wire", "metrics", "broker"]),
+    (
+        "app",
+        &[
+            "model", "wire", "document", "config", "metrics", "database", "cluster", "authn", "policy", "stores",
+            "tickets", "render", "audit", "broker", "http",
+        ],
+    ),
+    ("cli", &["model", "wire", "document", "config", "app"]),
+];
+
+/// What is opened, and so is opened by `app` alone.
+const OPENED: &[&str] =
+    &["Database::open(", "AuditLog::open(", "Stores::open(", "Authenticators::open(", "Directory::open("];
+
+const MAX_LINES: usize = 400;
+/// "About 100 as a rule".
+const MAX_MEDIAN_LINES: usize = 130;
+
+/// A source file without its tests and comments.
+struct Source {
+    path: String,
+    room: Option<String>,
+    first_line: String,
+    code: String,
+    lines: usize,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    walk(&root, &mut files);
+    files.sort();
+    files.iter().map(|file| source(&root, file)).collect()
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            // Rooms keep large tests in a folder of that name.
+            if path.file_name().unwrap() != "tests" {
+                walk(&path, files);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn source(root: &Path, file: &Path) -> Source {
+    let text = fs::read_to_string(file).unwrap();
+    let path = file.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+    let untested = without_tests(&text);
+    Source {
+        room: path.split_once('/').map(|(room, _)| room.to_owned()),
+        first_line: text.lines().next().unwrap_or_default().to_owned(),
+        lines: untested.lines().count(),
+        code: without_comments(untested),
+        path,
+    }
+}
+
+fn without_tests(text: &str) -> &str {
+    text.find("\n#[cfg(test)]\nmod ").map_or(text, |at| &text[..at])
+}
+
+fn without_comments(text: &str) -> String {
+    text.split_inclusive('\n').filter(|line| !line.trim_start().starts_with("//")).collect()
+}
+
+/// The rooms that code names by `crate::room`.
+fn rooms_used(code: &str) -> BTreeSet<String> {
+    code.match_indices("crate::")
+        .map(|(at, prefix)| {
+            code[at + prefix.len()..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>()
+        })
+        .filter(|room| !room.is_empty())
+        .collect()
+}
+
+/// Edges that the table does not allow.
+fn forbidden(room: &str, code: &str) -> Vec<String> {
+    let allowed = LAYERS.iter().find(|(name, _)| *name == room).map_or(&[][..], |(_, allowed)| *allowed);
+    rooms_used(code).into_iter().filter(|used| used != room && !allowed.contains(&used.as_str())).collect()
+}
+
+#[test]
+fn rooms_use_only_what_the_table_allows() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        if let Some(room) = &source.room {
+            wrong.extend(forbidden(room, &source.code).iter().map(|used| format!("{} uses {used}", source.path)));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_table_has_every_room_and_no_cycle() {
+    let rooms: BTreeSet<_> = sources().into_iter().filter_map(|source| source.room).collect();
+    let table: BTreeSet<_> = LAYERS.iter().map(|(room, _)| (*room).to_owned()).collect();
+    assert_eq!(rooms, table);
+    for (place, (room, allowed)) in LAYERS.iter().enumerate() {
+        for used in *allowed {
+            let position = LAYERS.iter().position(|(name, _)| name == used).unwrap();
+            assert!(position < place, "{room} may use {used}, which stands below it");
+        }
+    }
+}
+
+#[test]
+fn the_check_of_layers_can_fail() {
+    assert_eq!(forbidden("render", "use crate::stores::Stores;"), ["stores"]);
+    assert_eq!(forbidden("tickets", "let x = crate::broker::Broker;"), ["broker"]);
+    assert_eq!(forbidden("http", "use crate::stores::Stores;"), ["stores"]);
+    assert!(forbidden("render", "use crate::model::bundle::Bundle; use crate::render::x;").is_empty());
+    assert_eq!(rooms_used(&without_comments("// crate::app\nuse crate::model::x;")), BTreeSet::from(["model".into()]));
+    assert_eq!(without_tests("a\n#[cfg(test)]\nmod tests {}"), "a");
+}
+
+#[test]
+fn nobody_reaches_over_two_rooms() {
+    for source in sources() {
+        assert!(!source.code.contains("super::super"), "{} says super::super", source.path);
+    }
+}
+
+#[test]
+fn only_app_opens() {
+    let mut opened_by_app = BTreeSet::new();
+    for source in sources() {
+        for call in OPENED.iter().filter(|call| source.code.contains(**call)) {
+            assert_eq!(source.room.as_deref(), Some("app"), "{} calls {call})", source.path);
+            opened_by_app.insert(*call);
+        }
+    }
+    assert_eq!(opened_by_app.len(), OPENED.len(), "the list is out of date: {opened_by_app:?}");
+}
+
+#[test]
+fn deciding_and_rendering_are_pure() {
+    const IMPURE: &[&str] = &[
+        "async ",
+        ".await",
+        "tokio",
+        "std::fs",
+        "std::net",
+        "std::io",
+        "std::time::Instant",
+        "SystemTime",
+        "Clock",
+        "std::env",
+    ];
+    let mut seen = 0;
+    for source in sources() {
+        let pure = match source.room.as_deref() {
+            Some("render") => true,
+            // Reading policies from files is the one thing in the room that is not deciding.
+            Some("policy") => !source.path.starts_with("policy/directory"),
+            _ => false,
+        };
+        if pure {
+            seen += 1;
+            for word in IMPURE {
+                assert!(!source.code.contains(word), "{} says {word}", source.path);
+            }
+        }
+    }
+    assert!(seen > 5, "the rooms have moved");
+}
+
+#[test]
+fn names_say_what_lives_there() {
+    const NO_NAMES: &[&str] = &["util", "utils", "common", "helper", "helpers", "core", "types", "misc", "shared"];
+    for source in sources() {
+        for part in source.path.trim_end_matches(".rs").split('/') {
+            assert!(!NO_NAMES.contains(&part), "{}: {part} is no name", source.path);
+        }
+    }
+}
+
+#[test]
+fn the_crate_root_re_exports_nothing() {
+    let root = sources().into_iter().find(|source| source.path == "lib.rs").unwrap();
+    assert!(!root.code.contains("pub use"), "lib.rs re-exports");
+}
+
+#[test]
+fn files_are_small_and_begin_with_a_sentence() {
+    let mut lines = BTreeMap::new();
+    for source in sources() {
+        assert!(source.lines <= MAX_LINES, "{} has {} lines", source.path, source.lines);
+        assert!(
+            source.first_line.starts_with("//! ") && source.first_line.len() > 8,
+            "{} does not begin with a sentence",
+            source.path
+        );
+        lines.insert(source.path, source.lines);
+    }
+    let mut sorted: Vec<_> = lines.values().copied().collect();
+    sorted.sort_unstable();
+    let median = sorted[sorted.len() / 2];
+    assert!(median <= MAX_MEDIAN_LINES, "the median file has {median} lines");
+}
+
+#[test]
+fn domain_types_do_not_know_serde() {
+    for source in sources().iter().filter(|source| source.room.as_deref() == Some("model")) {
+        for word in ["Serialize", "Deserialize", "#[serde"] {
+            assert!(!source.code.contains(word), "{} says {word}", source.path);
+        }
+    }
+}
