@@ -159,6 +159,24 @@ async fn a_failed_login_is_not_repeated_for_everyone_who_waits() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_renewed_for_less_and_less_is_replaced() {
+    let auth = |duration| {
+        let body = format!(r#"{{"auth":{{"client_token":"s.x","lease_duration":{duration},"renewable":true}}}}"#);
+        json(&body)
+    };
+    let (granted, renewed) = (auth(3), auth(1));
+    let fake = Fake::start(move |line| match line {
+        line if line.contains("/login") => granted.clone(),
+        line if line.contains("/renew-self") => renewed.clone(),
+        line => good(line),
+    })
+    .await;
+    let rig = logging_in(&fake.address);
+    until("another login", async || rig.calls("login", "ok") > 1).await;
+    assert_eq!(rig.calls("renew", "ok"), 1);
+}
+
+#[tokio::test]
 async fn nobody_at_the_address_is_unavailable() {
     let gone = Fake::start(good).await.address.clone();
     assert_eq!(impatient(&gone, NO_CACHE).read("homelab/a").await, Err(ReadError::Unavailable));
@@ -197,15 +215,20 @@ async fn a_failed_call_is_logged_without_its_path_its_token_or_its_answer() {
     // With a single subscriber alive, tracing would ask whichever thread comes first whether it listens at all.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
-    for act in [json(r#"{"data":{"canary-answer":1}}"#), Act::HangUp, Act::Silence] {
+    let (soon, late) = (Duration::from_millis(200), Duration::from_secs(10));
+    for (act, timeout) in [
+        (json(r#"{"data":{"canary-answer":1}}"#), late),
+        (Act::HangUp, late),
+        (Act::Endless, late),
+        (Act::Huge, late),
+        (Act::Silence, soon),
+    ] {
         let fake = Fake::start(move |line| if line.contains("/data/") { act.clone() } else { good(line) }).await;
-        let rig =
-            Rig::new(&fake.address, "s.canary-token", NO_CACHE, |vault| vault.timeout = Duration::from_millis(200));
+        let rig = Rig::new(&fake.address, "s.canary-token", NO_CACHE, |vault| vault.timeout = timeout);
         assert_eq!(rig.read("homelab/canary-path").await, Err(Unavailable));
     }
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    for kind in ["decode", "broken", "timeout"] {
-        assert!(text.contains(&format!("kind=\"{kind}\"")), "{kind} is missing in {text}");
-    }
+    let logged = |kind: &str| text.matches(&format!("kind=\"{kind}\"")).count();
+    assert_eq!(["decode", "broken", "body_too_large", "timeout"].map(logged), [1, 1, 2, 1], "{text}");
     assert!(!text.contains("canary"), "{text}");
 }
