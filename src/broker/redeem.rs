@@ -106,7 +106,7 @@ impl Broker {
     }
 
     async fn burn(&self, ticket: &Ticket, event: OpenEvent) -> Result<Redeemed, Error> {
-        if let Err(rejection) = self.tickets.revoke(ticket.id, self.parts.clock.now()) {
+        if let Err(rejection) = self.tickets.revoke(ticket.id) {
             return self.reject(rejection, event).await;
         }
         let answer = self.reject(Rejection::Misuse, event).await;

@@ -19,8 +19,10 @@ pub struct Tickets {
 #[derive(Default)]
 struct Held {
     tickets: HashMap<TicketId, Slot>,
-    /// Every ticket by its expiry, so that a sweep touches only what is due.
-    by_expiry: BTreeSet<(Timestamp, TicketId)>,
+    /// Tickets that have not expired, by their expiry: a sweep touches only what is due.
+    to_expire: BTreeSet<(Timestamp, TicketId)>,
+    /// Tickets that have, by the time when nobody is owed a word about them any more.
+    to_forget: BTreeSet<(Timestamp, TicketId)>,
     /// Live tickets by caller; no entry means none.
     live: HashMap<Identity, usize>,
     waiting: usize,
@@ -59,7 +61,7 @@ impl Tickets {
         }
         *live += 1;
         held.waiting += 1;
-        held.by_expiry.insert((ticket.expires_at, ticket.id));
+        held.to_expire.insert((ticket.expires_at, ticket.id));
         held.tickets.insert(ticket.id, Slot { ticket, sealed, state: State::Waiting });
         Ok(())
     }
@@ -78,7 +80,8 @@ impl Tickets {
         let held = self.lock();
         let slot = held.tickets.get(&token.ticket_id()).filter(|slot| slot.sealed.is_proven_by(token));
         let slot = slot.ok_or(Refused { rejection: Rejection::Unknown, ticket: None })?;
-        match slot.rejection(now) {
+        let too_late = (slot.ticket.expires_at <= now).then_some(Rejection::Expired);
+        match slot.state.rejection().or(too_late) {
             None => Ok((slot.ticket.clone(), slot.sealed.clone())),
             Some(rejection) => Err(Refused { rejection, ticket: Some(slot.ticket.clone()) }),
         }
@@ -89,26 +92,33 @@ impl Tickets {
     /// # Errors
     /// When it waits no longer.
     pub fn take(&self, id: TicketId, now: Timestamp) -> Result<(), Rejection> {
-        self.lock().leave_waiting(id, now, State::Redeemed(now))
+        self.lock().leave_waiting(id, State::Redeemed(now))
     }
 
     /// Burns a waiting ticket.
     ///
     /// # Errors
     /// When it waits no longer.
-    pub fn revoke(&self, id: TicketId, now: Timestamp) -> Result<(), Rejection> {
-        self.lock().leave_waiting(id, now, State::Revoked)
+    pub fn revoke(&self, id: TicketId) -> Result<(), Rejection> {
+        self.lock().leave_waiting(id, State::Revoked)
     }
 
     /// Lets a ticket wait again whose redemption or burning could not be recorded.
     pub fn put_back(&self, id: TicketId) {
-        let mut held = self.lock();
+        let held = &mut *self.lock();
         let Some(slot) = held.tickets.get_mut(&id) else { return };
-        if matches!(slot.state, State::Redeemed(_) | State::Revoked) {
+        if !matches!(slot.state, State::Redeemed(_) | State::Revoked) {
+            return;
+        }
+        let ticket = slot.ticket.clone();
+        if held.to_expire.contains(&(ticket.expires_at, id)) {
             slot.state = State::Waiting;
-            let identity = slot.ticket.caller.identity();
-            *held.live.entry(identity).or_default() += 1;
+            *held.live.entry(ticket.caller.identity()).or_default() += 1;
             held.waiting += 1;
+        } else {
+            // It has expired meanwhile.
+            slot.state = State::Expired;
+            slot.sealed.forget();
         }
     }
 
@@ -123,7 +133,7 @@ impl Tickets {
     pub fn withdraw(&self, id: TicketId) {
         let mut held = self.lock();
         if let Some(slot) = held.tickets.remove(&id) {
-            held.by_expiry.remove(&(slot.ticket.expires_at, id));
+            held.to_expire.remove(&(slot.ticket.expires_at, id));
             if slot.state == State::Waiting {
                 held.no_longer_waiting(&slot.ticket);
             }
@@ -133,23 +143,22 @@ impl Tickets {
     /// Expires what is due, forgets what nobody is owed a word about, and returns what has expired unredeemed.
     pub fn sweep(&self, now: Timestamp) -> Vec<Arc<Ticket>> {
         let mut held = self.lock();
-        let mut expired = Vec::new();
-        let due: Vec<_> = held.by_expiry.iter().take_while(|(expiry, _)| *expiry <= now).copied().collect();
-        for (expiry, id) in due {
-            let Some(slot) = held.tickets.get_mut(&id) else { continue };
-            if slot.state == State::Waiting {
-                slot.state = State::Expired;
+        let mut unredeemed = Vec::new();
+        while let Some(&(expiry, id)) = held.to_expire.first().filter(|(expiry, _)| *expiry <= now) {
+            held.to_expire.pop_first();
+            held.to_forget.insert((expiry.saturating_add(REMEMBERED_FOR).unwrap_or(Timestamp::MAX), id));
+            if held.leave_waiting(id, State::Expired).is_ok()
+                && let Some(slot) = held.tickets.get_mut(&id)
+            {
                 slot.sealed.forget();
-                let ticket = slot.ticket.clone();
-                held.no_longer_waiting(&ticket);
-                expired.push(ticket);
-            }
-            if now.duration_since(expiry).unsigned_abs() >= REMEMBERED_FOR {
-                held.tickets.remove(&id);
-                held.by_expiry.remove(&(expiry, id));
+                unredeemed.push(slot.ticket.clone());
             }
         }
-        expired
+        while let Some(&(_, id)) = held.to_forget.first().filter(|(end, _)| *end <= now) {
+            held.to_forget.pop_first();
+            held.tickets.remove(&id);
+        }
+        unredeemed
     }
 
     /// How many wait.
@@ -172,22 +181,21 @@ pub struct Refused {
     pub ticket: Option<Arc<Ticket>>,
 }
 
-impl Slot {
-    fn rejection(&self, now: Timestamp) -> Option<Rejection> {
-        match self.state {
-            State::Redeemed(at) => Some(Rejection::Redeemed { at }),
-            State::Revoked => Some(Rejection::Revoked),
-            State::Expired => Some(Rejection::Expired),
-            State::Waiting if self.ticket.expires_at <= now => Some(Rejection::Expired),
-            State::Waiting => None,
+impl State {
+    const fn rejection(self) -> Option<Rejection> {
+        match self {
+            Self::Waiting => None,
+            Self::Redeemed(at) => Some(Rejection::Redeemed { at }),
+            Self::Expired => Some(Rejection::Expired),
+            Self::Revoked => Some(Rejection::Revoked),
         }
     }
 }
 
 impl Held {
-    fn leave_waiting(&mut self, id: TicketId, now: Timestamp, state: State) -> Result<(), Rejection> {
+    fn leave_waiting(&mut self, id: TicketId, state: State) -> Result<(), Rejection> {
         let slot = self.tickets.get_mut(&id).ok_or(Rejection::Unknown)?;
-        if let Some(rejection) = slot.rejection(now) {
+        if let Some(rejection) = slot.state.rejection() {
             return Err(rejection);
         }
         slot.state = state;
@@ -206,3 +214,6 @@ impl Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
