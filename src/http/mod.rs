@@ -1,12 +1,13 @@
 //! EDGE: HTTP/1.1 in and out. Handlers are typed extraction, one call of the broker, one answer.
 //!
-//! `serve` owns the connections, `guard` refuses what should never reach a handler, `router` has every route.
+//! `serve` owns the connections, `head_scan` and `guard` refuse what should never reach a handler, `router` has every route.
 
 mod answer;
 mod bearer;
 mod client_address;
 mod downloads;
 mod guard;
+mod head_scan;
 mod observe;
 mod ops;
 mod router;

@@ -2,6 +2,7 @@
 //!
 //! Own code, because `axum::serve` has no limits: it kept every slow connection that was tried open for as long as it liked.
 
+use super::head_scan::Scanned;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -118,7 +119,7 @@ async fn http<S: AsyncRead + AsyncWrite + 'static>(
         .header_read_timeout(limits.header_timeout)
         .max_header_size(HEAD_BYTES)
         .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(service));
+        .serve_connection(TokioIo::new(Scanned::new(Box::pin(stream))), TowerToHyperService::new(service));
     tokio::pin!(connection);
     let stopped = tokio::select! {
         // How a connection ends is its peer's doing; the requests on it are counted elsewhere.

@@ -1,0 +1,245 @@
+//! A look at the raw bytes of request heads, for what the parser takes in silence and two servers might read in two ways: a
+//! second `Content-Length`, lines that end in a bare LF or CR, a fragment in the target.
+//!
+//! What is found is overwritten with a NUL, which the parser refuses with `400` before it closes the connection. So there is
+//! one refusal, in its place among pipelined requests, and nothing here has to answer.
+
+use std::io::{IoSlice, Result};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+const LENGTH: &[u8] = b"content-length";
+const CODING: &[u8] = b"transfer-encoding";
+/// One more than the longest name that matters: longer ones are all alike.
+const NAME_BYTES: usize = CODING.len() + 1;
+
+/// A stream whose incoming heads are looked at.
+pub struct Scanned<S> {
+    stream: S,
+    scan: Scan,
+}
+
+impl<S> Scanned<S> {
+    /// Looks at every head from the first byte on.
+    pub fn new(stream: S) -> Self {
+        Self { stream, scan: Scan::default() }
+    }
+}
+
+/// Where in a request the next byte stands.
+#[derive(Debug, Clone, Copy, Default)]
+enum Place {
+    /// Before a request, where empty lines may stand.
+    #[default]
+    Before,
+    RequestLine,
+    Name {
+        seen: [u8; NAME_BYTES],
+        len: usize,
+    },
+    Value,
+    /// The value of `Content-Length`; a space ends the digits.
+    Length {
+        digits: Option<u64>,
+        ended: bool,
+    },
+    Body(u64),
+    /// Nothing that follows is a request: the connection will be closed.
+    Lost,
+}
+
+#[derive(Debug, Default)]
+struct Scan {
+    place: Place,
+    after_cr: bool,
+    length: Option<u64>,
+    coded: bool,
+}
+
+/// This byte must not stand here.
+struct Odd;
+
+impl Scan {
+    fn look_at(&mut self, bytes: &mut [u8]) {
+        let mut at = 0;
+        while at < bytes.len() {
+            match self.place {
+                Place::Lost => return,
+                Place::Body(left) => {
+                    let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - at);
+                    at += here;
+                    let left = left - here as u64;
+                    self.place = if left == 0 { Place::Before } else { Place::Body(left) };
+                }
+                _ => {
+                    if self.step(bytes[at]).is_err() {
+                        bytes[at] = 0;
+                        self.place = Place::Lost;
+                    }
+                    at += 1;
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, byte: u8) -> std::result::Result<(), Odd> {
+        match (std::mem::take(&mut self.after_cr), byte) {
+            (true, b'\n') => return self.end_of_line(),
+            (true, _) | (false, b'\n') => return Err(Odd),
+            (false, b'\r') => {
+                self.after_cr = true;
+                return Ok(());
+            }
+            _ => {}
+        }
+        match &mut self.place {
+            Place::Before | Place::RequestLine if byte == b'#' => return Err(Odd),
+            Place::Before => self.place = Place::RequestLine,
+            Place::Name { seen, len } if byte == b':' => {
+                self.place = match &seen[..*len] {
+                    LENGTH if self.length.is_some() => return Err(Odd),
+                    LENGTH => Place::Length { digits: None, ended: false },
+                    CODING => {
+                        self.coded = true;
+                        Place::Value
+                    }
+                    _ => Place::Value,
+                };
+            }
+            Place::Name { seen, len } => {
+                if let Some(free) = seen.get_mut(*len) {
+                    *free = byte.to_ascii_lowercase();
+                    *len += 1;
+                }
+            }
+            Place::Length { digits, ended } => match byte {
+                b' ' | b'\t' => *ended = digits.is_some(),
+                b'0'..=b'9' if !*ended => {
+                    let number =
+                        digits.unwrap_or(0).checked_mul(10).and_then(|n| n.checked_add(u64::from(byte - b'0')));
+                    *digits = Some(number.ok_or(Odd)?);
+                }
+                _ => return Err(Odd),
+            },
+            Place::RequestLine | Place::Value | Place::Body(_) | Place::Lost => {}
+        }
+        Ok(())
+    }
+
+    fn end_of_line(&mut self) -> std::result::Result<(), Odd> {
+        const NAME: Place = Place::Name { seen: [0; NAME_BYTES], len: 0 };
+        self.place = match self.place {
+            Place::Name { len: 0, .. } => self.after_head(),
+            Place::Name { .. } | Place::Length { digits: None, .. } => return Err(Odd),
+            Place::Length { digits, .. } => {
+                self.length = digits;
+                NAME
+            }
+            Place::RequestLine | Place::Value => NAME,
+            other @ (Place::Before | Place::Body(_) | Place::Lost) => other,
+        };
+        Ok(())
+    }
+
+    fn after_head(&mut self) -> Place {
+        let (length, coded) = (self.length.take().unwrap_or(0), std::mem::take(&mut self.coded));
+        match length {
+            // Refused by `guard`, whatever follows.
+            _ if coded => Place::Lost,
+            0 => Place::Before,
+            length => Place::Body(length),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Scanned<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        self.scan.look_at(&mut buf.filled_mut()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Scanned<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The place of the NUL, if one was put; the same however the bytes come in pieces.
+    fn found(text: &str) -> Option<usize> {
+        let places = [text.len().max(1), 3, 1].map(|size| {
+            let mut bytes = text.as_bytes().to_vec();
+            let mut scan = Scan::default();
+            bytes.chunks_mut(size).for_each(|piece| scan.look_at(piece));
+            bytes.iter().zip(text.bytes()).position(|(now, before)| *now != before)
+        });
+        assert_eq!([places[0]; 3], places, "{text:?}");
+        places[0]
+    }
+
+    #[test]
+    fn plain_requests_pass_one_behind_the_other() {
+        let get = "GET /a?b HTTP/1.1\r\nHost: a\r\nX: #\r\n\r\n";
+        let post = "POST /a HTTP/1.1\r\ncontent-length:\t 12 \r\nHost: a\r\n\r\na\nb\r\r\n\r\n#\nde";
+        let empty = "POST /a HTTP/1.1\r\nContent-Length: 0\r\n\r\n";
+        for text in ["", get, post, &format!("{get}\r\n{post}{empty}{get}{post}")] {
+            assert_eq!(found(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_found() {
+        let head = "GET /a HTTP/1.1\r\n";
+        for (lines, odd) in [
+            ("Content-Length: 1\r\nContent-Length: 1\r\n\r\n", 33),
+            ("Content-Length: 0\r\ncontent-LENGTH: 0\r\n\r\n", 33),
+            ("Content-Length: 1, 1\r\n\r\n", 17),
+            ("Content-Length: 1 1\r\n\r\n", 18),
+            ("Content-Length: +1\r\n\r\n", 16),
+            ("Content-Length: \r\n\r\n", 17),
+            ("Content-Length: 18446744073709551616\r\n\r\n", 35),
+            ("Host: a\n\r\n", 7),
+            ("Host: a\r\n\n", 9),
+            ("X: a\rb\r\n", 5),
+            ("no colon\r\n", 9),
+        ] {
+            assert_eq!(found(&format!("{head}{lines}")), Some(head.len() + odd), "{lines:?}");
+        }
+        assert_eq!(found("GET /a#b HTTP/1.1\r\n"), Some(6));
+        assert_eq!(found("GET /a HTTP/1.1\n"), Some(15));
+        // Behind a whole request, too.
+        assert_eq!(found(&format!("{head}Content-Length: 1\r\n\r\n#GET /a#")), Some(head.len() + 21 + 7));
+    }
+
+    #[test]
+    fn what_follows_a_coding_is_nobody_s_request() {
+        assert_eq!(found("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\n#\n"), None);
+    }
+}
