@@ -4,6 +4,7 @@ use super::answer::{Failure, method_not_allowed};
 use super::{Edge, bearer, ticket_body};
 use crate::broker::{Ask, Context, Issued};
 use crate::metrics::labels::Outcome;
+use crate::wire::inert_json;
 use crate::wire::problem::Code;
 use crate::wire::ticket::TicketIssued;
 use axum::body::Body;
@@ -42,7 +43,7 @@ fn created(issued: &Issued, as_text: bool) -> Result<Response, Failure> {
         ("text/plain; charset=utf-8", format!("{}\n", issued.url.as_str()))
     } else {
         let ticket = &issued.ticket;
-        let body = serde_json::to_string(&TicketIssued {
+        let body = inert_json::to_string(&TicketIssued {
             ticket_id: ticket.id.to_string(),
             url: &issued.url,
             expires_at: format!("{:.3}", ticket.expires_at),
@@ -65,7 +66,7 @@ fn created(issued: &Issued, as_text: bool) -> Result<Response, Failure> {
 /// The URL alone, for a shell without jq. JSON where both are wanted alike.
 fn wants_text(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    accept.split(',').next().is_some_and(|first| first.trim().to_ascii_lowercase().starts_with("text/plain"))
+    accept.split([',', ';']).next().is_some_and(|first| first.trim().eq_ignore_ascii_case("text/plain"))
 }
 
 fn outcome_of(code: Code) -> Outcome {
