@@ -21,16 +21,25 @@ pub async fn observe(State(edge): State<Edge>, mut request: Request, next: Next)
         client_request_id: client_request_id(request.headers()),
         source_ip: client_address::of(peer, request.headers(), &edge.trusted_proxies),
     };
-    let request_id = HeaderValue::from_str(context.request_id.as_str()).ok();
+    let request_id = context.request_id.clone();
     request.extensions_mut().insert(context);
 
-    let mut response = next.run(request).await;
+    let response = named(next.run(request).await, &request_id);
 
-    if let Some(request_id) = request_id {
-        response.headers_mut().insert("x-request-id", request_id);
-    }
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     edge.broker.metrics().http_request(route, method, response.status().as_u16(), started.elapsed());
+    response
+}
+
+/// The same name for the answers of the ops listener, where nothing is recorded or counted.
+pub async fn name(request: Request, next: Next) -> Response {
+    named(next.run(request).await, &RequestId::random())
+}
+
+fn named(mut response: Response, request_id: &RequestId) -> Response {
+    if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
+        response.headers_mut().insert("x-request-id", value);
+    }
     response
 }
 

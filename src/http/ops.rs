@@ -1,12 +1,12 @@
 //! The ops listener's answers.
 
 use super::Edge;
-use super::answer::Failure;
+use super::answer::{Failure, method_not_allowed};
 use crate::wire::problem::Code;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{Method, StatusCode};
 
 /// The Prometheus text format.
 pub async fn metrics(State(edge): State<Edge>) -> Response {
@@ -15,6 +15,11 @@ pub async fn metrics(State(edge): State<Edge>) -> Response {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(_) => Failure::from(Code::Internal).into_response(),
     }
+}
+
+/// Everything here is only read.
+pub async fn only_get(method: Method) -> Response {
+    method_not_allowed(&method, "GET")
 }
 
 /// The process answers.

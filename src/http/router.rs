@@ -23,6 +23,8 @@ pub fn ops(edge: Edge) -> Router {
         .route("/livez", get(ops_handlers::livez))
         .route("/readyz", get(ops_handlers::readyz))
         .fallback(answer::not_found)
+        .method_not_allowed_fallback(ops_handlers::only_get)
         .layer(from_fn(guard::refuse_smuggling))
+        .layer(from_fn(observe::name))
         .with_state(edge)
 }
