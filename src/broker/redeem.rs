@@ -62,12 +62,12 @@ impl Broker {
             }
             Err(Refused { rejection, ticket: Some(ticket) }) => {
                 describe(&mut event, &ticket);
-                return self.reject(rejection, event).await;
+                return Err(self.reject(rejection, event, redeem).await);
             }
         };
         describe(&mut event, &ticket);
         if ticket.bind_to >= BindTo::Ip && ticket.source_ip != redeem.context.source_ip {
-            return self.burn(&ticket, event).await;
+            return Err(self.burn(&ticket, event, redeem).await);
         }
 
         let opened = self.sealer.open(&sealed, token, &ticket).map_err(|_| Error::Plain(Code::Internal));
@@ -79,13 +79,12 @@ impl Broker {
             Ok(redeemed) => redeemed,
             Err(error) => {
                 event.reason = Some(error.code().as_str());
-                event.close().await?;
-                return Err(error);
+                return Err(self.record_refusal(error, event, redeem).await);
             }
         };
 
         if let Err(rejection) = self.tickets.take(ticket.id, now) {
-            return self.reject(rejection, event).await;
+            return Err(self.reject(rejection, event, redeem).await);
         }
         event.kind = EventType::TicketRedeemed;
         event.outcome = Outcome::Ok;
@@ -105,20 +104,25 @@ impl Broker {
         if self.failures.charge(fold(source_ip)) { Code::TicketUnknown.into() } else { Code::RateLimited.into() }
     }
 
-    async fn burn(&self, ticket: &Ticket, event: OpenEvent) -> Result<Redeemed, Error> {
+    async fn burn(&self, ticket: &Ticket, mut event: OpenEvent, redeem: &Redeem) -> Error {
         if let Err(rejection) = self.tickets.revoke(ticket.id) {
-            return self.reject(rejection, event).await;
+            return self.reject(rejection, event, redeem).await;
         }
-        let answer = self.reject(Rejection::Misuse, event).await;
-        match answer {
+        event.kind = EventType::TicketRejected;
+        event.outcome = Outcome::Denied;
+        event.reason = Some(Redemption::Misuse.as_str());
+        if let Err(error) = event.close().await {
             // Not recorded, so not done.
-            Err(Error::Plain(Code::AuditUnavailable)) => self.tickets.put_back(ticket.id),
-            _ => self.tickets.settle(ticket.id),
+            self.tickets.put_back(ticket.id);
+            return error.into();
         }
-        answer
+        self.tickets.settle(ticket.id);
+        self.parts.metrics.redemption(Redemption::Misuse);
+        Code::TicketMisuse.into()
     }
 
-    async fn reject(&self, rejection: Rejection, mut event: OpenEvent) -> Result<Redeemed, Error> {
+    /// Tells whoever proved the key what became of the ticket.
+    async fn reject(&self, rejection: Rejection, mut event: OpenEvent, redeem: &Redeem) -> Error {
         let (outcome, error) = match rejection {
             Rejection::Unknown => (Redemption::Unknown, Code::TicketUnknown.into()),
             Rejection::Redeemed { at } => (Redemption::AlreadyRedeemed, Error::TicketRedeemed { at }),
@@ -129,9 +133,20 @@ impl Broker {
         event.kind = EventType::TicketRejected;
         event.outcome = Outcome::Denied;
         event.reason = Some(outcome.as_str());
-        event.close().await?;
         self.parts.metrics.redemption(outcome);
-        Err(error)
+        self.record_refusal(error, event, redeem).await
+    }
+
+    /// Records a refusal that changes nothing: alone, or in a sum where its address was refused too often, so that
+    /// nobody can fill the log with one URL.
+    async fn record_refusal(&self, error: Error, event: OpenEvent, redeem: &Redeem) -> Error {
+        let source_ip = redeem.context.source_ip;
+        if self.failures.charge(fold(source_ip)) {
+            return event.close().await.err().map_or(error, Error::from);
+        }
+        self.summed.add(event.kind, event.outcome, event.reason.unwrap_or_default(), source_ip);
+        event.discard();
+        Code::RateLimited.into()
     }
 }
 
