@@ -3,6 +3,7 @@
 
 mod authn;
 mod dev;
+mod http;
 mod render;
 mod rig;
 mod stores;

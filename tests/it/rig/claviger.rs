@@ -85,7 +85,12 @@ impl Claviger {
     }
 
     /// The same in a folder that has files of the test's.
-    pub fn serve_in(folder: TempDir, mut config: Value) -> Self {
+    pub fn serve_in(folder: TempDir, config: Value) -> Self {
+        Self::serve_with(folder, config, &[])
+    }
+
+    /// The same with overrides, as `CLAVIGER__SECTION__KEY`.
+    pub fn serve_with(folder: TempDir, mut config: Value, environment: &[(&str, &str)]) -> Self {
         let defaults = json!({
             "server": {"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"},
             "database": {"url": format!("sqlite://{}", folder.path().join("claviger.db").display())},
@@ -98,7 +103,7 @@ impl Claviger {
         }
         let file = folder.path().join("claviger.yaml");
         fs::write(&file, config.to_string()).unwrap();
-        Self::spawn(folder, &["serve".into(), "--config".into(), file.display().to_string()], &[])
+        Self::spawn(folder, &["serve".into(), "--config".into(), file.display().to_string()], environment)
     }
 
     fn spawn(folder: TempDir, arguments: &[String], environment: &[(&str, &str)]) -> Self {

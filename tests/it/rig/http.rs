@@ -1,8 +1,8 @@
 //! A client that sends exactly what a test writes, one connection for each request.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// An answer, as it came.
 #[derive(Debug, Clone)]
@@ -87,4 +87,57 @@ pub fn parse(bytes: &[u8]) -> Answer {
         assert_eq!(answer.body.len(), length.parse::<usize>().unwrap(), "cut: {answer:?}");
     }
     answer
+}
+
+/// What came back on a connection, and how it ended.
+#[derive(Debug)]
+pub struct Conversation {
+    pub bytes: Vec<u8>,
+    /// Whether the server closed it.
+    pub closed: bool,
+    /// How long it was open after the last byte was sent.
+    pub took: Duration,
+}
+
+/// Sends bytes, keeps the connection open and reads until the server closes it, for at most `patience`.
+pub fn converse(address: SocketAddr, bytes: &[u8], patience: Duration) -> Conversation {
+    let mut stream = TcpStream::connect(address).unwrap();
+    // The server may answer and close before it has read everything.
+    let _ = stream.write_all(bytes);
+    listen(&mut stream, patience)
+}
+
+/// Reads until the server closes, for at most `patience`.
+pub fn listen(stream: &mut TcpStream, patience: Duration) -> Conversation {
+    let started = Instant::now();
+    let mut conversation = Conversation { bytes: Vec::new(), closed: false, took: Duration::ZERO };
+    let mut buffer = vec![0; 65536];
+    while let Some(left) = patience.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) {
+        stream.set_read_timeout(Some(left)).unwrap();
+        match stream.read(&mut buffer) {
+            Ok(count @ 1..) => conversation.bytes.extend(&buffer[..count]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            // A reset is an end too: the server closed with bytes of ours unread.
+            Ok(0) | Err(_) => {
+                conversation.closed = true;
+                break;
+            }
+        }
+    }
+    conversation.took = started.elapsed();
+    conversation
+}
+
+/// Reads the answers to several requests, one behind the other.
+pub fn answers(mut bytes: &[u8]) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    while !bytes.is_empty() {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head") + 4;
+        let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+        let whole = (end + length).min(bytes.len());
+        answers.push(parse(&bytes[..whole]));
+        bytes = &bytes[whole..];
+    }
+    answers
 }

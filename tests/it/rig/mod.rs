@@ -4,3 +4,4 @@ pub mod bao;
 pub mod claviger;
 pub mod http;
 pub mod kube;
+pub mod oidc;

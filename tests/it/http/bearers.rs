@@ -1,0 +1,172 @@
+//! Bearer tokens of every kind: one is good, the rest are `401` and cost nobody anything.
+
+use super::assert_problem;
+use crate::rig::http::{Answer, exchange, parse, request};
+use crate::rig::oidc::{Edge, ISSUER, Issuer};
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+fn ask_with(edge: &Edge, headers: &[(&str, &str)]) -> Answer {
+    let mut all = vec![("Content-Type", "application/x-www-form-urlencoded")];
+    all.extend(headers);
+    edge.send("POST", "/v1/tickets", &all, b"repo=site&branch=main")
+}
+
+#[test]
+fn there_is_one_authorization_header_with_one_bearer() {
+    let edge = Edge::usual();
+    let token = edge.issuer.token(&json!({}));
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        assert_eq!(ask_with(&edge, &[("Authorization", &format!("{scheme} {token}"))]).status, 201, "{scheme}");
+    }
+    let good = format!("Bearer {token}");
+    assert_problem(&ask_with(&edge, &[]), 401, "unauthenticated");
+    assert_problem(&ask_with(&edge, &[("Authorization", &good), ("Authorization", &good)]), 401, "unauthenticated");
+    assert_problem(
+        &ask_with(&edge, &[("Authorization", &good), ("authorization", "Basic eDp5")]),
+        401,
+        "unauthenticated",
+    );
+    assert_problem(&ask_with(&edge, &[("Proxy-Authorization", &good)]), 401, "unauthenticated");
+    for value in [
+        String::new(),
+        "Bearer".into(),
+        token.clone(),
+        format!("Bearer\t{token}"),
+        format!("Bearer  {token}"),
+        format!("Bearer {token} {token}"),
+        format!("Bearer {token},"),
+        format!("Bearer {token}, Bearer {token}"),
+        format!("Bearer \"{token}\""),
+        format!("Basic {token}"),
+        format!("Bearer: {token}"),
+        format!("BearerX {token}"),
+        format!("Bearer {token}\u{e9}"),
+        format!("Bearer {token}="),
+        format!("Bearer {}", token.replace('.', "%2E")),
+        "Bearer .".into(),
+        "Bearer ..".into(),
+        "Bearer a.b.c".into(),
+        format!("Bearer {}", "A".repeat(20 << 10)),
+    ] {
+        assert_problem(&ask_with(&edge, &[("Authorization", &value)]), 401, "unauthenticated");
+    }
+    // More than a head may have: refused before anybody looks at it.
+    let huge =
+        format!("POST /v1/tickets HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", "A".repeat(64 << 10));
+    assert_eq!(parse(&exchange(edge.api, huge.as_bytes())).status, 431);
+    // A token is not taken from anywhere else.
+    let form = format!("repo=site&branch=main&access_token={token}");
+    assert_problem(&edge.ask("", &form), 401, "unauthenticated");
+    let target = format!("/v1/tickets?access_token={token}");
+    assert_problem(&edge.send("POST", &target, &[("Cookie", &format!("token={token}"))], b""), 401, "unauthenticated");
+}
+
+#[test]
+fn a_token_must_be_signed_by_the_issuer_for_us_and_for_now() {
+    let edge = Edge::usual();
+    let issuer = &edge.issuer;
+    let now = Issuer::claims()["iat"].as_i64().unwrap();
+    assert_eq!(edge.ask(&issuer.token(&json!({})), "repo=site&branch=main").status, 201);
+    assert_eq!(edge.ask(&issuer.token(&json!({"aud": ["x", "claviger"]})), "repo=site&branch=main").status, 201);
+    let header = json!({"alg": "ES256", "kid": "ci"});
+    let mut refused: Vec<String> = [
+        json!({"aud": "other"}),
+        json!({"aud": null}),
+        json!({"aud": "https://kubernetes.default.svc"}),
+        json!({"aud": []}),
+        json!({"iss": "https://other"}),
+        json!({"iss": format!("{ISSUER}/")}),
+        json!({"iss": null}),
+        json!({"exp": now - 3600}),
+        json!({"exp": null}),
+        json!({"exp": "never"}),
+        json!({"nbf": now + 3600}),
+        json!({"sub": null}),
+        json!({"sub": ""}),
+        json!({"sub": 1}),
+    ]
+    .iter()
+    .map(|changes| issuer.token(changes))
+    .collect();
+    refused.push(Issuer::new().token(&json!({})));
+    for header in [
+        json!({"alg": "none"}),
+        json!({"alg": "HS256", "kid": "ci"}),
+        json!({"alg": "ES384", "kid": "ci"}),
+        json!({"alg": "RS256", "kid": "ci"}),
+        json!({"kid": "ci"}),
+        json!({"alg": "ES256", "kid": "other"}),
+        json!({"alg": "ES256", "kid": "ci", "crit": ["x"], "x": 1}),
+        json!({"alg": "ES256", "kid": "other", "jwk": issuer.jwks()["keys"][0]}),
+        json!({"alg": "ES256", "kid": "other", "jku": "https://evil.invalid/jwks"}),
+    ] {
+        refused.push(issuer.sign(&header, &Issuer::claims()));
+    }
+    let good = issuer.sign(&header, &Issuer::claims());
+    let (message, signature) = good.rsplit_once('.').unwrap();
+    let unsigned = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), good.split('.').nth(1).unwrap());
+    refused.extend([
+        format!("{unsigned}."),
+        unsigned,
+        format!("{message}."),
+        format!("{message}.{}", "A".repeat(signature.len())),
+    ]);
+    refused.push(flip(&good, 0));
+    refused.push(flip(&good, 1));
+    // The public key as the secret of an HMAC: as bytes, as JSON, as a PEM body.
+    let jwk = issuer.jwks()["keys"][0].to_string();
+    for key in [issuer.public_key(), jwk.as_bytes(), &issuer.public_key()[1..]] {
+        let message = format!("{}.{}", encode(&json!({"alg": "HS256", "kid": "ci"})), encode(&Issuer::claims()));
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message.as_bytes());
+        refused.push(format!("{message}.{}", URL_SAFE_NO_PAD.encode(tag)));
+    }
+    let mut bodies = Vec::new();
+    for token in &refused {
+        let answer = edge.ask(token, "repo=site&branch=main");
+        assert_problem(&answer, 401, "unauthenticated");
+        assert!(!answer.text().contains(token.as_str()), "{answer:?}");
+        bodies.push(answer.text());
+    }
+    bodies.dedup();
+    assert_eq!(bodies.len(), 1, "one answer whatever the reason: {bodies:?}");
+    assert_eq!(edge.metric("claviger_tickets_outstanding"), 2.0);
+    assert_eq!(
+        edge.metric(r#"claviger_ticket_requests_total{code="unauthenticated",outcome="denied"}"#),
+        to_f64(refused.len())
+    );
+}
+
+fn to_f64(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap())
+}
+
+fn encode(part: &Value) -> String {
+    URL_SAFE_NO_PAD.encode(part.to_string())
+}
+
+/// Another first character in one part of a token.
+fn flip(token: &str, part: usize) -> String {
+    let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
+    let last = parts[part].pop().unwrap();
+    parts[part].push(if last == 'A' { 'B' } else { 'A' });
+    parts.join(".")
+}
+
+#[test]
+fn who_is_not_known_learns_nothing_about_the_request() {
+    let edge = Edge::usual();
+    for (content_type, body) in
+        [("text/plain", "x"), ("application/json", "{"), ("application/json", r#"{"repo":"..","branch":""}"#)]
+    {
+        let headers = [("Content-Type", content_type), ("Authorization", "Bearer x.y.z")];
+        let answer = request(edge.api, "POST", "/v1/tickets", &headers, body.as_bytes());
+        assert_problem(&answer, 401, "unauthenticated");
+    }
+    // Not even how long a body may be: it is not read.
+    let head =
+        "POST /v1/tickets HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n";
+    assert_problem(&parse(&exchange(edge.api, head.as_bytes())), 401, "unauthenticated");
+}

@@ -1,0 +1,27 @@
+//! The outward contract: what the binary answers on its listeners, to the letter, to friends and to everybody else.
+
+mod bearers;
+mod binding;
+mod bodies;
+mod download;
+mod issue;
+mod limits;
+mod names;
+mod racing;
+mod slow;
+mod smuggling;
+mod spelling;
+mod transport;
+
+use crate::rig::http::Answer;
+
+/// Checks a problem to the letter: the status, the word, and the headers that belong to them.
+fn assert_problem(answer: &Answer, status: u16, code: &str) {
+    assert_eq!((answer.status, answer.code().as_str()), (status, code), "{answer:?}");
+    let challenge = (status == 401).then(|| "Bearer".to_owned());
+    assert_eq!(answer.header("www-authenticate"), challenge, "{answer:?}");
+    let worth_retrying = matches!(status, 429 | 503);
+    assert_eq!(answer.header("retry-after").is_some(), worth_retrying, "{answer:?}");
+    assert_eq!(answer.header("location"), None, "{answer:?}");
+    assert_eq!(answer.header("x-request-id").unwrap().len(), 32, "{answer:?}");
+}

@@ -1,0 +1,172 @@
+//! Hostile repos and branches, end to end: refused, or opaque bytes that lead to exactly one path.
+
+use super::assert_problem;
+use crate::rig::claviger::download_path;
+use crate::rig::oidc::{Edge, allow};
+use serde_json::{Value, json};
+
+/// The path segment of a name, by the rule of the policy language.
+fn segment(name: &str) -> String {
+    name.bytes()
+        .map(|byte| match byte {
+            b'/' => "~".to_owned(),
+            b if b.is_ascii_alphanumeric() || b"._-".contains(&b) => char::from(b).to_string(),
+            b => format!("={b:02X}"),
+        })
+        .collect()
+}
+
+#[test]
+fn a_legal_branch_is_opaque_and_reaches_its_own_secret_alone() {
+    let legal = [
+        "main",
+        "main$(id)",
+        "a`id`b",
+        "a;id",
+        "%2e%2e",
+        "a%2fb",
+        "+",
+        "refs/heads/main",
+        "feature/x",
+        "feature=2Fx",
+        "m\u{202e}ain",
+        "m\u{430}in",
+        "caf\u{e9}",
+        "cafe\u{301}",
+        "MAIN",
+        "mai\u{200b}n",
+        "a&b=c",
+        "a#b",
+        "{repo}",
+        "a'b\"c",
+        "x.LOCK",
+        "@x",
+        "\u{1f511}",
+    ];
+    let secrets: serde_json::Map<String, Value> = legal
+        .iter()
+        .enumerate()
+        .map(|(number, branch)| (format!("homelab/site/{}", segment(branch)), json!({"WHICH": number.to_string()})))
+        .collect();
+    assert_eq!(secrets.len(), legal.len(), "no two names meet");
+    let edge = Edge::start(&secrets.into(), &[("p", allow(&["homelab/{repo}/{branch}"], &json!({})))], &json!({}), &[]);
+    for (number, branch) in legal.iter().enumerate() {
+        let form: String = branch.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let by_form = edge.asks(&format!("repo=site&branch={form}"));
+        let by_json = edge.asks_json(&json!({"repo": "site", "branch": branch}).to_string());
+        for answer in [by_form, by_json] {
+            assert_eq!(answer.status, 201, "{branch:?}: {answer:?}");
+            let bundle = edge.download(&download_path(&answer)).text();
+            assert_eq!(bundle, format!("export WHICH='{number}'\n# claviger: 1 keys\n"), "{branch:?}");
+        }
+    }
+    // The longest there is: only too long a key for the file.
+    let longest = edge.path(&format!("repo=site&branch={}", "b".repeat(1024)));
+    assert_eq!(edge.download(&longest).body, b"");
+    // One event, one line, and the name in it is the name.
+    let events = edge.audit_events();
+    for branch in legal {
+        assert!(events.iter().any(|event| event["branch"] == branch && event["outcome"] == "ok"), "{branch:?}");
+    }
+    let printed = edge.stdout();
+    assert!(printed.bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)), "{printed}");
+    for line in printed.lines() {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    }
+}
+
+#[test]
+fn an_illegal_branch_is_422() {
+    let edge = Edge::usual();
+    let too_long = "b".repeat(1025);
+    for branch in [
+        "",
+        "@",
+        "HEAD",
+        "-rf",
+        "--upload-pack=x",
+        "a//b",
+        "/a",
+        "a/",
+        "/",
+        "x.lock",
+        "x.lock/y",
+        "a@{b",
+        "a..b",
+        "..",
+        ".",
+        ".a",
+        "a/.b",
+        "a.",
+        "a b",
+        "a~1",
+        "a^",
+        "a:b",
+        "a?",
+        "*",
+        "a[b]",
+        "a\\b",
+        "a\0b",
+        "a\nb",
+        "main\r",
+        "a\tb",
+        "a\u{7f}",
+        "\u{1b}[2J",
+        too_long.as_str(),
+    ] {
+        let answer = edge.asks_json(&json!({"repo": "site", "branch": branch}).to_string());
+        assert_problem(&answer, 422, "invalid_branch");
+        // An answer never sends a name back.
+        assert!(branch.len() < 5 || !answer.text().contains(branch), "{answer:?}");
+    }
+    assert_eq!(edge.asks_json(r#"{"repo":"site","branch":"main"}"#).status, 201);
+}
+
+#[test]
+fn an_illegal_repo_is_422() {
+    let edge = Edge::usual();
+    let too_long = "r".repeat(257);
+    for repo in [
+        "",
+        ".",
+        "..",
+        "/",
+        "/site",
+        "site/",
+        "a//b",
+        "../site",
+        "a/../site",
+        "a/./b",
+        "a/..",
+        "site\0",
+        "site\n",
+        "si te",
+        "site$(id)",
+        "%2e%2e",
+        "a~b",
+        "a=2F",
+        "s\u{456}te",
+        "\u{202e}etis",
+        "a\\b",
+        "{branch}",
+        "*",
+        too_long.as_str(),
+    ] {
+        let answer = edge.asks_json(&json!({"repo": repo, "branch": "main"}).to_string());
+        assert_problem(&answer, 422, "invalid_repo");
+    }
+    for repo in ["site", "a/b/c", "a.b-c_d", "...", &"r".repeat(256)] {
+        assert_eq!(edge.asks_json(&json!({"repo": repo, "branch": "main"}).to_string()).status, 201, "{repo}");
+    }
+}
+
+#[test]
+fn no_repo_and_branch_can_be_split_in_two_ways() {
+    let secrets = json!({"homelab/a~b/c": {"K": "a/b + c"}, "homelab/a/b~c": {"K": "a + b/c"}});
+    let edge = Edge::start(&secrets, &[("p", allow(&["homelab/{repo}/{branch}"], &json!({})))], &json!({}), &[]);
+    for (repo, branch, value) in [("a/b", "c", "a/b + c"), ("a", "b/c", "a + b/c")] {
+        let path = edge.path(&format!("repo={repo}&branch={branch}"));
+        assert!(edge.download(&path).text().contains(value), "{repo} {branch}");
+    }
+    assert_eq!(edge.download(&edge.path("repo=a/b/c&branch=c")).body, b"");
+}

@@ -1,0 +1,172 @@
+//! An OIDC issuer of the tests' own, and a Claviger that believes it: tokens of any shape, policies and secrets of any kind.
+
+use super::claviger::{Claviger, download_path, write_policies};
+use super::http::Answer;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use claviger::model::clock::{Clock as _, SystemClock};
+use claviger::model::request_id::RequestId;
+use serde_json::{Value, json};
+use std::ops::{Deref, DerefMut};
+
+/// Its `iss`.
+pub const ISSUER: &str = "https://ci.test.invalid";
+
+/// Signs tokens with ES256.
+pub struct Issuer {
+    key: EcdsaKeyPair,
+}
+
+impl Issuer {
+    pub fn new() -> Self {
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+        Self { key: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref()).unwrap() }
+    }
+
+    /// The public key as a JWKS.
+    pub fn jwks(&self) -> Value {
+        let (x, y) = self.key.public_key().as_ref()[1..].split_at(32);
+        json!({"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "ci",
+            "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y)}]})
+    }
+
+    /// The public key's bytes.
+    pub fn public_key(&self) -> &[u8] {
+        self.key.public_key().as_ref()
+    }
+
+    /// What a good build's token claims.
+    pub fn claims() -> Value {
+        let now = SystemClock.now().as_second();
+        json!({"iss": ISSUER, "aud": "claviger", "sub": "build-1", "role": "build", "iat": now, "exp": now + 3600,
+            "jti": RequestId::random().as_str()})
+    }
+
+    /// A token with these changes to the good claims; null takes one away.
+    pub fn token(&self, changes: &Value) -> String {
+        let mut claims = Self::claims();
+        for (name, value) in changes.as_object().unwrap() {
+            match value {
+                Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
+                value => claims[name] = value.clone(),
+            }
+        }
+        self.sign(&json!({"alg": "ES256", "kid": "ci", "typ": "JWT"}), &claims)
+    }
+
+    /// Any header and claims, signed with ES256 whatever the header says.
+    pub fn sign(&self, header: &Value, claims: &Value) -> String {
+        let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+        let message = format!("{}.{}", encode(header), encode(claims));
+        let signature = self.key.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+}
+
+/// A Claviger that believes an issuer named `ci`, with a file store named `local`.
+pub struct Edge {
+    pub claviger: Claviger,
+    pub issuer: Issuer,
+    config: Value,
+    environment: Vec<(String, String)>,
+}
+
+/// A policy for the good build: `secrets` of `local` at these paths, and what else the policy says.
+pub fn allow(paths: &[&str], extra: &Value) -> Value {
+    let secrets: Vec<Value> = paths.iter().map(|path| json!({"store": "local", "path": path})).collect();
+    let mut spec = json!({
+        "subjects": [{"oidc": {"issuer": "ci", "claims": {"role": "build"}}}],
+        "repos": ["**"], "branches": ["**"], "secrets": secrets,
+    });
+    for (name, value) in extra.as_object().unwrap() {
+        match value {
+            Value::Null => drop(spec.as_object_mut().unwrap().remove(name)),
+            value => spec[name] = value.clone(),
+        }
+    }
+    spec
+}
+
+impl Edge {
+    /// The usual one: `site/main` has two keys.
+    pub fn usual() -> Self {
+        Self::start(
+            &json!({"homelab/site/main": {"TOKEN": "s3cret", "URL": "https://x"}}),
+            &[("site", allow(&["homelab/{repo}/{branch}"], &json!({})))],
+            &json!({}),
+            &[],
+        )
+    }
+
+    /// `config` replaces whole sections of the configuration.
+    pub fn start(secrets: &Value, policies: &[(&str, Value)], config: &Value, environment: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let issuer = Issuer::new();
+        std::fs::write(at("jwks.json"), issuer.jwks().to_string()).unwrap();
+        std::fs::write(at("secrets.yaml"), secrets.to_string()).unwrap();
+        write_policies(&at("policies"), policies);
+        let mut whole = json!({
+            "authenticators": [{"name": "ci", "oidc": {"issuer": ISSUER, "audience": "claviger",
+                "jwksFile": at("jwks.json"), "algorithms": ["ES256"]}}],
+            "stores": [{"name": "local", "file": {"path": at("secrets.yaml")}}],
+            "policies": {"directory": at("policies")},
+            "tickets": {"maxLivePerPod": 100_000},
+        });
+        for (section, value) in config.as_object().unwrap() {
+            whole[section] = value.clone();
+        }
+        let claviger = Claviger::serve_with(folder, whole.clone(), environment);
+        let environment = environment.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        Self { claviger, issuer, config: whole, environment }
+    }
+
+    /// Kills it with `SIGKILL` and starts it again on its files.
+    pub fn kill_and_restart(&mut self) {
+        self.claviger.signal("KILL");
+        self.claviger.wait(std::time::Duration::from_secs(5));
+        let folder = std::mem::replace(&mut self.claviger.folder, tempfile::tempdir().unwrap());
+        let environment: Vec<_> = self.environment.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        self.claviger = Claviger::serve_with(folder, self.config.clone(), &environment);
+    }
+
+    /// Asks with a token of the good build that has a `jti` of its own.
+    pub fn asks(&self, form: &str) -> Answer {
+        self.ask(&self.issuer.token(&json!({})), form)
+    }
+
+    /// Asks with JSON.
+    pub fn asks_json(&self, body: &str) -> Answer {
+        let bearer = format!("Bearer {}", self.issuer.token(&json!({})));
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        self.send("POST", "/v1/tickets", &headers, body.as_bytes())
+    }
+
+    /// The path of a fresh ticket's download.
+    pub fn path(&self, form: &str) -> String {
+        let answer = self.asks(form);
+        assert_eq!(answer.status, 201, "{answer:?}");
+        download_path(&answer)
+    }
+
+    /// The same for `site/main`.
+    pub fn usual_path(&self) -> String {
+        self.path("repo=site&branch=main")
+    }
+}
+
+impl Deref for Edge {
+    type Target = Claviger;
+
+    fn deref(&self) -> &Claviger {
+        &self.claviger
+    }
+}
+
+impl DerefMut for Edge {
+    fn deref_mut(&mut self) -> &mut Claviger {
+        &mut self.claviger
+    }
+}
