@@ -5,11 +5,20 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get};
 
+const TICKETS: &str = "/v1/tickets";
+const DOWNLOADS: &str = "/v1/downloads/{ticket}";
+
+/// What each route answers with more than a refusal: counted from zero.
+const SERVED: [(&str, &str); 3] = [(TICKETS, "POST"), (DOWNLOADS, "GET"), (DOWNLOADS, "POST")];
+
 /// The api listener.
 pub fn api(edge: Edge) -> Router {
+    for (route, method) in SERVED {
+        edge.broker.metrics().start_route(route, method);
+    }
     Router::new()
-        .route("/v1/tickets", any(tickets::handle))
-        .route("/v1/downloads/{ticket}", any(downloads::handle))
+        .route(TICKETS, any(tickets::handle))
+        .route(DOWNLOADS, any(downloads::handle))
         .fallback(answer::not_found)
         .layer(from_fn(guard::refuse_smuggling))
         .layer(from_fn_with_state(edge.clone(), observe::observe))

@@ -3,6 +3,7 @@
 use super::labels::{
     AuthenticationOutcome, CacheOutcome, EventType, Outcome, Redemption, StoreOperation, StoreOutcome,
 };
+use prometheus::core::Collector as _;
 use prometheus::{
     Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -145,6 +146,14 @@ impl Metrics {
         self.ticket_requests.with_label_values(&[outcome.as_str(), code]);
     }
 
+    /// The routes come from the router, which this room does not know: each starts at zero for every status we send.
+    pub fn start_route(&self, route: &str, method: &str) {
+        for (_, status) in STATUSES {
+            self.http_requests.with_label_values(&[route, method, status]);
+        }
+        self.http_request_duration.with_label_values(&[route, method]);
+    }
+
     /// A policy that came into force: its counter starts at zero.
     pub fn start_policy(&self, policy: &str) {
         self.tickets_issued.with_label_values(&[policy]);
@@ -217,7 +226,7 @@ impl Metrics {
 
     /// A request was answered. `route` is the template, never the path.
     pub fn http_request(&self, route: &str, method: &str, status: u16, took: Duration) {
-        self.http_requests.with_label_values(&[route, method, status_text(status)]).inc();
+        self.http_requests.with_label_values(&[route, method, status_label(status)]).inc();
         self.http_request_duration.with_label_values(&[route, method]).observe(took.as_secs_f64());
     }
 
@@ -228,36 +237,42 @@ impl Metrics {
     pub fn encode(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        // The library leaves out a family without series, as this one is while there is no policy.
+        for family in self.tickets_issued.collect().iter().filter(|family| family.get_metric().is_empty()) {
+            let (name, help) = (family.name(), family.help());
+            text.extend(format!("# HELP {name} {help}\n# TYPE {name} counter\n").bytes());
+        }
         Ok(text)
     }
 }
 
 /// Only the statuses we send are label values.
-const fn status_text(status: u16) -> &'static str {
-    match status {
-        200 => "200",
-        201 => "201",
-        204 => "204",
-        400 => "400",
-        401 => "401",
-        403 => "403",
-        404 => "404",
-        405 => "405",
-        408 => "408",
-        409 => "409",
-        410 => "410",
-        411 => "411",
-        412 => "412",
-        413 => "413",
-        415 => "415",
-        422 => "422",
-        429 => "429",
-        500 => "500",
-        502 => "502",
-        503 => "503",
-        505 => "505",
-        _ => "other",
-    }
+const STATUSES: [(u16, &str); 21] = [
+    (200, "200"),
+    (201, "201"),
+    (204, "204"),
+    (400, "400"),
+    (401, "401"),
+    (403, "403"),
+    (404, "404"),
+    (405, "405"),
+    (408, "408"),
+    (409, "409"),
+    (410, "410"),
+    (411, "411"),
+    (412, "412"),
+    (413, "413"),
+    (415, "415"),
+    (422, "422"),
+    (429, "429"),
+    (500, "500"),
+    (502, "502"),
+    (503, "503"),
+    (505, "505"),
+];
+
+fn status_label(status: u16) -> &'static str {
+    STATUSES.iter().find(|(known, _)| *known == status).map_or("other", |(_, label)| label)
 }
 
 fn opts(name: &str, help: &str) -> Opts {
