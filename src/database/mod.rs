@@ -56,8 +56,16 @@ impl Database {
         if matches!(url, Url::SqliteFile(_)) {
             database.check_durability().await?;
         }
-        migrations::migrator().run(&database.writer).await?;
+        database.migrate().await?;
         Ok(database)
+    }
+
+    /// In one transaction that holds SQLite's write lock from its first statement on: of those who start at once on one file,
+    /// the first migrates and the others find it done.
+    async fn migrate(&self) -> Result<(), OpenError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        migrations::migrator().run(&mut *transaction).await?;
+        Ok(transaction.commit().await?)
     }
 
     /// The connection that writes.
