@@ -2,10 +2,11 @@
 
 use crate::config::database::{Database, Url};
 use crate::config::key_file;
+use crate::model::request_id::RequestId;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -53,7 +54,10 @@ pub fn of_database(database: &Database) -> Result<Key, KeyError> {
             let mut path = file.clone().into_os_string();
             path.push(".key");
             let path = PathBuf::from(path);
-            if path.exists() { read(&path) } else { make(&path) }
+            if !path.exists() {
+                make(&path)?;
+            }
+            read(&path)
         }
     }
 }
@@ -64,17 +68,27 @@ fn random() -> Result<Key, KeyError> {
     Ok(key)
 }
 
-fn make(path: &Path) -> Result<Key, KeyError> {
+/// Makes the file, unless another process does so at the same time. Written under a name of its own and linked when it is whole,
+/// so that nobody ever reads half a key.
+fn make(path: &Path) -> Result<(), KeyError> {
     let key = random()?;
     let text = Zeroizing::new(STANDARD.encode(*key) + "\n");
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-        .map_err(|source| KeyError::Make { path: path.display().to_string(), source })?;
-    Ok(key)
+    let mut draft = path.to_owned().into_os_string();
+    draft.push(format!(".{}", RequestId::random()));
+    let linked = write(Path::new(&draft), text.as_bytes()).and_then(|()| fs::hard_link(&draft, path));
+    let _ = fs::remove_file(&draft);
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(KeyError::Make { path: path.display().to_string(), source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text)?;
+    file.sync_all()
 }
 
 #[cfg(test)]
@@ -90,6 +104,7 @@ mod tests {
         assert_eq!(*of_database(&database).expect("read"), *first);
         let path = folder.path().join("claviger.db.key");
         assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1, "no draft stays behind");
         std::fs::write(&path, "short").expect("written");
         assert!(of_database(&database).is_err());
     }
