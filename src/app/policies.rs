@@ -60,6 +60,9 @@ impl Policies {
             for fault in &reloaded.faults {
                 tracing::error!(%fault, "a policy file is not good; its last good version stays in force");
             }
+            if reloaded.faults.is_empty() {
+                tracing::info!("all policy files are good again");
+            }
             self.last_faults = reloaded.faults;
         }
     }

@@ -18,9 +18,12 @@ pub struct Reload {
 impl Reload {
     /// All of it, on `SIGHUP`.
     pub async fn everything(&mut self) {
-        tracing::info!("reading policies, certificates and tokens again");
         self.broker.reload().await;
-        self.what_changed().await;
+        if let Some(certificate) = &self.certificate {
+            certificate.reload();
+        }
+        self.policies.reload_if_changed().await;
+        tracing::info!("policies, certificates, keys and tokens were read again");
     }
 
     /// Policies and certificates whose files have changed.

@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -13,8 +14,11 @@ use std::time::SystemTime;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read as PEM.
-    #[error("the certificate or key file cannot be read as PEM")]
-    Pem(#[from] rustls::pki_types::pem::Error),
+    #[error("{file} cannot be read as PEM")]
+    Pem {
+        /// The file. Why not is not told: the reason may quote it.
+        file: String,
+    },
     /// They do not fit each other, or are not usable.
     #[error("the certificate and the key cannot be used together")]
     Unusable(#[from] rustls::Error),
@@ -44,13 +48,18 @@ impl Certificate {
         Arc::new(move || current.load_full())
     }
 
-    /// Reads the files again where they have changed. Bad ones never replace good ones.
+    /// Reads the files again where they have changed.
     pub fn reload_if_changed(&self) {
-        let now = stamp(&self.files);
-        let mut last = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.is_none() || *last == now {
-            return;
+        let last = *self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        if stamp(&self.files) != last {
+            self.reload();
         }
+    }
+
+    /// Reads the files again. Bad ones never replace good ones.
+    pub fn reload(&self) {
+        // The stamp before the files: those replaced in between are read once too often, never once too seldom.
+        *self.stamp.lock().unwrap_or_else(PoisonError::into_inner) = stamp(&self.files);
         match load(&self.files) {
             Ok(config) => {
                 self.current.store(Arc::new(config));
@@ -58,7 +67,6 @@ impl Certificate {
             }
             Err(error) => tracing::error!(%error, "the TLS certificate could not be re-read; the last one stays"),
         }
-        *last = now;
     }
 }
 
@@ -68,8 +76,11 @@ fn stamp(files: &Tls) -> Option<[SystemTime; 2]> {
 }
 
 fn load(files: &Tls) -> Result<ServerConfig, TlsError> {
-    let chain = CertificateDer::pem_file_iter(&files.cert_file)?.collect::<Result<Vec<_>, _>>()?;
-    let key = PrivateKeyDer::from_pem_file(&files.key_file)?;
+    let no_pem = |file: &Path| TlsError::Pem { file: file.display().to_string() };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(&files.cert_file)
+        .and_then(Iterator::collect)
+        .map_err(|_| no_pem(&files.cert_file))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key_file).map_err(|_| no_pem(&files.key_file))?;
     let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
