@@ -163,22 +163,23 @@ impl Running {
     /// Answers until a signal ends it: `SIGTERM` after a drain, which a second signal cuts short, `SIGINT` at once.
     pub async fn until_stopped(mut self) {
         let mut look_for_changes = interval(policies::LOOK_FOR_CHANGES);
+        let draining_broker = self.broker.clone();
+        // Begins when it is first polled.
+        let mut drained = Box::pin(drain::until_nothing_waits(&draining_broker, self.max_ttl));
+        let mut draining = false;
         loop {
             tokio::select! {
                 asked = self.signals.next() => match asked {
                     Asked::Reload => self.reload.everything().await,
-                    Asked::Stop => break,
-                    Asked::Drain => {
-                        tokio::select! {
-                            () = drain::until_nothing_waits(&self.broker, self.max_ttl) => {}
-                            _ = self.signals.next() => {}
-                        }
-                        break;
-                    }
+                    Asked::Drain if !draining => draining = true,
+                    Asked::Drain | Asked::Stop => break,
                 },
+                () = &mut drained, if draining => break,
                 _ = look_for_changes.tick() => self.reload.what_changed().await,
             }
         }
+        drop(drained);
+        drop(draining_broker);
         let Self { broker, reload, stop, servers, audit_writer, .. } = self;
         let _ = stop.send(true);
         for server in servers {
