@@ -12,6 +12,7 @@ use crate::broker::{Broker, CannotStart, Parts, VersionsKey};
 use crate::cluster::{Clusters, ConnectError};
 use crate::config::Config;
 use crate::config::authenticators::Kind;
+use crate::config::database::Url;
 use crate::database::{self, Database};
 use crate::document::Fault;
 use crate::http::{Edge, ServeLimits, api, ops, serve};
@@ -35,9 +36,9 @@ const LAST_EVENTS: Duration = Duration::from_secs(5);
 /// The process cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Policies are not as they should be; each with its file.
-    #[error("the policies are not good")]
-    Policies(Vec<String>),
+    /// Files that the configuration names are not as they should be; each fault as a line for a person.
+    #[error("the configuration is not good: {}", .0.join("; "))]
+    Configuration(Vec<String>),
     /// An address cannot be listened on.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
@@ -45,32 +46,44 @@ pub enum StartError {
     #[error("the metrics cannot be registered")]
     Metrics(#[from] prometheus::Error),
     /// The database cannot be used.
-    #[error(transparent)]
-    Database(#[from] database::OpenError),
+    #[error("database {0}")]
+    Database(Url, #[source] database::OpenError),
     /// The audit log cannot be continued.
     #[error("the audit log cannot be read")]
     Audit(#[source] sqlx::Error),
-    /// A key cannot be had.
+    /// A key cannot be made.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Key(KeyError),
     /// There is no client for an API server.
     #[error("authenticator {0}")]
     Cluster(Arc<str>, #[source] ConnectError),
-    /// An authenticator cannot be opened.
-    #[error("{0}")]
-    Authenticator(String),
-    /// A store cannot be opened.
-    #[error(transparent)]
-    Store(#[from] stores::OpenError),
-    /// The certificate cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
     /// There is no randomness.
     #[error(transparent)]
     Broker(#[from] CannotStart),
     /// Signals cannot be waited for.
     #[error("signals cannot be waited for")]
     Signals(#[source] io::Error),
+}
+
+impl From<stores::OpenError> for StartError {
+    fn from(error: stores::OpenError) -> Self {
+        Self::Configuration(vec![error.to_string()])
+    }
+}
+
+impl From<TlsError> for StartError {
+    fn from(error: TlsError) -> Self {
+        Self::Configuration(vec![format!("server.tls: {error}")])
+    }
+}
+
+impl From<KeyError> for StartError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::File { .. } => Self::Configuration(vec![error.to_string()]),
+            KeyError::Make { .. } | KeyError::NoRandomness => Self::Key(error),
+        }
+    }
 }
 
 /// A process that answers.
@@ -96,7 +109,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let signals = Signals::new().map_err(StartError::Signals)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(new_metrics(&config)?);
-    let policies = Policies::open(&config, metrics.clone()).map_err(StartError::Policies)?;
+    let policies = Policies::open(&config, metrics.clone()).map_err(StartError::Configuration)?;
 
     let api_listener = listen(config.server.listen).await?;
     let ops_listener = listen(config.server.ops_listen).await?;
@@ -106,7 +119,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let authenticators = open_authenticators(&config, &clock, &metrics).await?;
     let stores = Stores::open(&config.stores, &metrics)?;
     let certificate = config.server.tls.clone().map(Certificate::open).transpose()?.map(Arc::new);
-    let database = Database::open(&config.database.url).await?;
+    let database = Database::open(&config.database.url)
+        .await
+        .map_err(|error| StartError::Database(config.database.url.clone(), error))?;
     let chain_key = config.audit.key_file.as_deref().map(keys::read).transpose()?;
     let (audit, audit_writer) =
         AuditLog::open(&database, config.audit.stdout, chain_key.as_ref(), clock.clone(), metrics.clone())
@@ -238,8 +253,8 @@ pub(super) async fn open_authenticators(
         }
     }
     Authenticators::open(&config.authenticators, &clusters, clock, metrics.clone()).await.map_err(|faults| {
-        let lines: Vec<String> = faults.iter().map(|Fault { detail, .. }| detail.clone()).collect();
-        StartError::Authenticator(lines.join("; "))
+        let line = |fault: &Fault| format!("{}: {}", fault.dotted(), fault.detail);
+        StartError::Configuration(faults.iter().map(line).collect())
     })
 }
 

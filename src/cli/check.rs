@@ -1,6 +1,6 @@
 //! `claviger check`: all faults of a configuration at once, and with `--online` whether everything can be reached.
 
-use super::serve::failed;
+use super::serve::{cannot_start, failed};
 use super::{ConfigFile, USAGE, faults};
 use crate::app;
 use crate::config;
@@ -49,6 +49,6 @@ pub fn run(check: &Check) -> ExitCode {
             }
             if reached.iter().all(|(_, result)| result.is_ok()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
-        Err(error) => failed(&error),
+        Err(error) => cannot_start(&error),
     }
 }

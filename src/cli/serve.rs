@@ -1,7 +1,7 @@
 //! `claviger serve`: the broker.
 
 use super::{USAGE, faults};
-use crate::app;
+use crate::app::{self, StartError};
 use crate::config::{self, Config};
 use std::error::Error;
 use std::path::Path;
@@ -32,17 +32,20 @@ pub fn serve(config: Config, started: impl FnOnce(&app::Running)) -> ExitCode {
                 running.until_stopped().await;
                 ExitCode::SUCCESS
             }
-            Err(app::StartError::Policies(found)) => {
-                for fault in found {
-                    eprintln!("{fault}");
-                }
-                ExitCode::from(USAGE)
-            }
-            Err(error) => failed(&error),
+            Err(error) => cannot_start(&error),
         }
     });
     runtime.shutdown_background();
     code
+}
+
+/// Says why the process cannot start, and whose fault that is.
+pub fn cannot_start(error: &StartError) -> ExitCode {
+    let StartError::Configuration(faults) = error else { return failed(error) };
+    for fault in faults {
+        eprintln!("{fault}");
+    }
+    ExitCode::from(USAGE)
 }
 
 /// Prints an error and its causes in one line.
@@ -50,7 +53,11 @@ pub fn failed(error: &dyn Error) -> ExitCode {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        line = format!("{line}: {error}");
+        let told = error.to_string();
+        // Some errors tell their cause themselves.
+        if !line.ends_with(&told) {
+            line = format!("{line}: {told}");
+        }
         cause = error.source();
     }
     eprintln!("claviger: {line}");

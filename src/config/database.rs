@@ -2,6 +2,7 @@
 
 use super::check::Check;
 use serde::Deserialize;
+use std::fmt;
 use std::path::PathBuf;
 
 /// The checked section.
@@ -20,6 +21,15 @@ pub enum Url {
     SqliteMemory,
     /// `sqlite:///path`.
     SqliteFile(PathBuf),
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SqliteMemory => f.write_str("sqlite::memory:"),
+            Self::SqliteFile(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
