@@ -128,6 +128,24 @@ impl Bao {
         (text(&role_id["data"]["role_id"]), text(&secret_id["data"]["secret_id"]))
     }
 
+    /// Lets workloads of a cluster log in: its API server is asked about their tokens, with a token of our own.
+    pub async fn enable_kubernetes_auth(&self, host: &str, ca: &str, reviewer: &str) {
+        self.ok(Method::POST, "sys/auth/kubernetes", r#"{"type":"kubernetes"}"#).await;
+        let config = json!({
+            "kubernetes_host": host, "kubernetes_ca_cert": ca, "token_reviewer_jwt": reviewer, "disable_local_ca_jwt": true,
+        });
+        self.ok(Method::POST, "auth/kubernetes/config", &config.to_string()).await;
+    }
+
+    /// Makes a role that one ServiceAccount may log in to with a token made for `openbao`.
+    pub async fn kubernetes_role(&self, name: &str, [namespace, service_account]: [&str; 2], policies: &[&str]) {
+        let role = json!({
+            "bound_service_account_namespaces": [namespace], "bound_service_account_names": [service_account],
+            "audience": "openbao", "token_policies": policies, "token_ttl": "1h",
+        });
+        self.ok(Method::POST, &format!("auth/kubernetes/role/{name}"), &role.to_string()).await;
+    }
+
     /// Every token accessor there is.
     pub async fn accessors(&self) -> Vec<String> {
         let list = Method::from_bytes(b"LIST").unwrap();

@@ -5,12 +5,11 @@ use serde_json::{Value, json};
 use sqlx::Connection as _;
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_claviger");
 /// Generous: the machine may be busy compiling.
 const STARTED_WITHIN: Duration = Duration::from_secs(20);
 /// Tests ask more often than a build pod.
@@ -107,7 +106,7 @@ impl Claviger {
     }
 
     fn spawn(folder: TempDir, arguments: &[String], environment: &[(&str, &str)]) -> Self {
-        let child = Command::new(BINARY)
+        let child = Command::new(binary())
             .args(arguments)
             .envs(LIMITS)
             .env("CLAVIGER__TELEMETRY__LOGFORMAT", "json")
@@ -141,6 +140,13 @@ impl Claviger {
             assert!(Instant::now() < deadline, "no {message:?} in the log:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// How many lines with this message it has logged.
+    pub fn logged(&self, message: &str) -> usize {
+        let log = self.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["message"].as_str().is_some_and(|text| text.contains(message))).count()
     }
 
     /// Everything it has logged.
@@ -184,24 +190,33 @@ impl Claviger {
 
     /// The value of one series on `/metrics`, written as Prometheus writes it.
     pub fn metric(&self, series: &str) -> f64 {
-        let text = request(self.ops, "GET", "/metrics", &[], b"").text();
+        let text = self.metrics();
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().unwrap()
     }
 
+    /// The same, of a series that counts.
+    pub fn count(&self, series: &str) -> u64 {
+        let text = self.metrics();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().unwrap()
+    }
+
+    /// Everything on `/metrics`.
+    pub fn metrics(&self) -> String {
+        request(self.ops, "GET", "/metrics", &[], b"").text()
+    }
+
+    /// The sum of all series of a family that counts.
+    pub fn sum(&self, family: &str) -> u64 {
+        let text = self.metrics();
+        let of_family = |line: &&str| line.strip_prefix(family).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        text.lines().filter(of_family).map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    }
+
     /// The audit events in the database, in the order they were written.
     pub fn audit_events(&self) -> Vec<Value> {
-        let url = format!("sqlite://{}?mode=ro", self.folder.path().join("claviger.db").display());
-        let read = async {
-            let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
-            let rows = sqlx::query_scalar::<_, String>("SELECT event FROM audit_events ORDER BY rowid");
-            rows.fetch_all(&mut connection).await.unwrap()
-        };
-        // A thread of its own: the test may be inside a runtime.
-        let texts = std::thread::scope(|scope| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            scope.spawn(move || runtime.block_on(read)).join().unwrap()
-        });
+        let texts = audit_texts(&self.folder.path().join("claviger.db"));
         texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
     }
 
@@ -209,6 +224,13 @@ impl Claviger {
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
+    }
+
+    /// Its resident memory, in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// Its process id.
@@ -236,6 +258,30 @@ impl Drop for Claviger {
     }
 }
 
+/// The audit events in a database, as the very texts that were hashed.
+pub fn audit_texts(database: &Path) -> Vec<String> {
+    let url = format!("sqlite://{}?mode=ro", database.display());
+    let read = async {
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        let rows = sqlx::query_scalar::<_, String>("SELECT event FROM audit_events ORDER BY rowid");
+        rows.fetch_all(&mut connection).await.unwrap()
+    };
+    // A thread of its own: the test may be inside a runtime.
+    std::thread::scope(|scope| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        scope.spawn(move || runtime.block_on(read)).join().unwrap()
+    })
+}
+
+/// Polls until something outside has happened, and fails when it does not within some seconds.
+pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+    let deadline = Instant::now() + STARTED_WITHIN;
+    while !happened() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// The path in the `Location` of an answer.
 pub fn download_path(answer: &Answer) -> String {
     let url = answer.header("location").unwrap();
@@ -243,9 +289,17 @@ pub fn download_path(answer: &Answer) -> String {
     rest[rest.find('/').unwrap()..].to_owned()
 }
 
-/// Runs a command of the binary to its end: exit code, standard output, standard error.
+/// Runs a command of the binary to its end: exit code, standard output, standard error. One that serves although it
+/// should not is killed, and its code is 137.
 pub fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(BINARY).args(arguments).output().unwrap();
+    let bounded = ["-s", "KILL", "30"].map(Path::new);
+    let output = Command::new("timeout").args(bounded).arg(binary()).args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// The binary under test: cargo says where it is to tests. To examples it does not; they lie in a folder beside it.
+pub fn binary() -> PathBuf {
+    option_env!("CARGO_BIN_EXE_claviger")
+        .map_or_else(|| std::env::current_exe().unwrap().parent().unwrap().with_file_name("claviger"), PathBuf::from)
 }

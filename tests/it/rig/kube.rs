@@ -91,7 +91,18 @@ impl ControlPlane {
         self.kubeconfig_for_port(user, free_ports()[0])
     }
 
-    fn kubeconfig_for_port(&self, user: User, port: u16) -> PathBuf {
+    /// The port that it listens on.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The PEM text of the CA that its certificate is checked with.
+    pub fn ca(&self) -> String {
+        std::fs::read_to_string(self.folder.join("certs/apiserver.crt")).unwrap()
+    }
+
+    /// A kubeconfig for an API server on another port of this machine.
+    pub fn kubeconfig_for_port(&self, user: User, port: u16) -> PathBuf {
         // A file each: another test may be reading one.
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let path = self.folder.join(format!("kubeconfig-{}", NUMBER.fetch_add(1, Ordering::SeqCst)));

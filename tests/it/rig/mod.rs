@@ -1,7 +1,9 @@
 //! The rig: starts real components on free ports of 127.0.0.1 and stops them, by process id.
 
 pub mod bao;
+pub mod cable;
 pub mod claviger;
 pub mod http;
+pub mod installation;
 pub mod kube;
 pub mod oidc;

@@ -1,0 +1,58 @@
+//! A cable to a server on this machine, which a test may pull out.
+
+use std::io::copy;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// Carries connections to a port of 127.0.0.1 until it is pulled out.
+pub struct Cable {
+    /// Where to connect to.
+    pub port: u16,
+    plugged: Arc<AtomicBool>,
+    carried: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Cable {
+    /// Lays one to a port.
+    pub fn to(far: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let cable = Self { port, plugged: Arc::new(AtomicBool::new(true)), carried: Arc::default() };
+        let (plugged, carried) = (cable.plugged.clone(), cable.carried.clone());
+        thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                // One that comes while it is pulled out is closed at once.
+                if plugged.load(Ordering::SeqCst)
+                    && let Ok(far) = TcpStream::connect(("127.0.0.1", far))
+                {
+                    carried.lock().unwrap().extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
+                    carry(near.try_clone().unwrap(), far.try_clone().unwrap());
+                    carry(far, near);
+                }
+            }
+        });
+        cable
+    }
+
+    /// Pulls it out: every connection ends, and no other comes about.
+    pub fn pull_out(&self) {
+        self.plugged.store(false, Ordering::SeqCst);
+        for stream in self.carried.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Plugs it in again.
+    pub fn plug_in(&self) {
+        self.plugged.store(true, Ordering::SeqCst);
+    }
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream) {
+    thread::spawn(move || {
+        let _ = copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Write);
+    });
+}

@@ -1,0 +1,170 @@
+//! An installation as in a cluster: Claviger between a real API server and a real OpenBao, with no more rights than it needs.
+
+use super::bao::Bao;
+use super::claviger::{Claviger, download_path, write_policies};
+use super::http::Answer;
+use super::kube::actors::{Kube, PodActor};
+use super::kube::{DEFAULT_AUDIENCE, User};
+use serde_json::{Value, json};
+use std::fs;
+use tempfile::TempDir;
+
+/// What the broker may read at the store: everything below `homelab` but what is closed.
+const ACL: &str = r#"
+path "homelab/data/*" { capabilities = ["read"] }
+path "homelab/data/closed/*" { capabilities = ["deny"] }
+"#;
+
+/// An installation that is not started yet.
+pub struct Plan {
+    /// The API server.
+    pub kube: Kube,
+    /// The store.
+    pub bao: Bao,
+    /// The folder of the configuration, its policies and its tokens.
+    pub folder: TempDir,
+    /// The configuration, with an authenticator and a store.
+    pub config: Value,
+}
+
+/// A running installation.
+pub struct Installation {
+    /// The API server.
+    pub kube: Kube,
+    /// The store.
+    pub bao: Bao,
+    /// The broker.
+    pub claviger: Claviger,
+}
+
+/// A build pod at an installation.
+pub struct Builder<'a> {
+    /// The pod.
+    pub pod: PodActor,
+    claviger: &'a Claviger,
+}
+
+/// What a build pod was answered.
+pub struct Answered<'a> {
+    /// The answer.
+    pub answer: Answer,
+    claviger: &'a Claviger,
+}
+
+impl Plan {
+    /// Starts the API server and an OpenBao, and lets the broker log in there with its ServiceAccount token.
+    pub async fn new() -> Self {
+        Self::with(Bao::start().await).await
+    }
+
+    /// The same with another OpenBao.
+    pub async fn with(bao: Bao) -> Self {
+        let kube = Kube::start().await;
+        let host = format!("https://127.0.0.1:{}", kube.plane.port());
+        let reviewer = kube.unbound_token("claviger/reviewer", DEFAULT_AUDIENCE).await;
+        bao.enable_kubernetes_auth(&host, &kube.plane.ca(), &reviewer).await;
+        bao.policy("claviger", ACL).await;
+        bao.kubernetes_role("claviger", ["claviger", "claviger"], &["claviger"]).await;
+
+        let folder = tempfile::tempdir().unwrap();
+        let own_token = kube.unbound_token("claviger/claviger", "openbao").await;
+        fs::write(folder.path().join("vault-token"), own_token).unwrap();
+        write_policies(&folder.path().join("policies"), &[("site-builds", site_builds())]);
+        let config = json!({
+            "authenticators": [{
+                "name": "cluster",
+                "kubernetes": {"kubeconfig": kube.plane.kubeconfig(User::Broker), "cacheTtl": "10s"},
+            }],
+            "stores": [{"name": "vault", "vault": {
+                "address": bao.address,
+                "auth": {"kubernetes": {"role": "claviger", "tokenFile": "vault-token"}},
+            }}],
+            "policies": {"directory": "policies"},
+            // Tests ask again and again, and redeem little.
+            "tickets": {"maxLivePerPod": 100_000},
+        });
+        Self { kube, bao, folder, config }
+    }
+
+    /// Adds a policy.
+    pub fn policy(&self, name: &str, spec: Value) {
+        write_policies(&self.folder.path().join("policies"), &[(name, spec)]);
+    }
+
+    /// Lets the caches keep things for other times than they would.
+    pub fn cache(&mut self, settings: Value) {
+        self.config["stores"][0]["vault"]["cache"] = settings;
+    }
+
+    /// Starts the broker.
+    pub fn start(self) -> Installation {
+        let claviger = Claviger::serve_in(self.folder, self.config);
+        Installation { kube: self.kube, bao: self.bao, claviger }
+    }
+}
+
+impl Installation {
+    /// One that is configured as [`Plan`] has it.
+    pub async fn start() -> Self {
+        Plan::new().await.start()
+    }
+
+    /// A new pod of `NAMESPACE/SERVICEACCOUNT`.
+    pub async fn pod(&self, place: &str) -> Builder<'_> {
+        Builder { pod: self.kube.pod(place).await, claviger: &self.claviger }
+    }
+}
+
+impl<'a> Builder<'a> {
+    /// Asks for the secrets of a repo and a branch with its token.
+    pub fn asks(&self, repo: &str, branch: &str) -> Answered<'a> {
+        self.asks_with(&self.pod.token, repo, branch)
+    }
+
+    /// Asks with another token.
+    pub fn asks_with(&self, token: &str, repo: &str, branch: &str) -> Answered<'a> {
+        let answer = self.claviger.ask(token, &format!("repo={repo}&branch={branch}"));
+        Answered { answer, claviger: self.claviger }
+    }
+}
+
+impl Answered<'_> {
+    /// The path of the ticket it got.
+    pub fn ticket(&self) -> String {
+        assert_eq!(self.answer.status, 201, "{:?}\n{}", self.answer, self.claviger.log());
+        download_path(&self.answer)
+    }
+
+    /// Redeems the ticket it got.
+    pub fn download(&self) -> Answer {
+        let download = self.claviger.download(&self.ticket());
+        assert_eq!(download.status, 200, "{download:?}\n{}", self.claviger.log());
+        download
+    }
+
+    /// The file that it downloads.
+    pub fn file(&self) -> String {
+        self.download().text()
+    }
+
+    /// It was refused.
+    pub fn refused(self, status: u16, code: &str) -> Answer {
+        let told = (self.answer.status, self.answer.code());
+        assert_eq!((told.0, told.1.as_str()), (status, code), "{:?}\n{}", self.answer, self.claviger.log());
+        self.answer
+    }
+}
+
+/// What one team may have: shared secrets, those of its repo, and those of its branch, in this order.
+fn site_builds() -> Value {
+    json!({
+        "subjects": [{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}],
+        "repos": ["site"],
+        "branches": ["main", "feature/*"],
+        "secrets": [
+            {"store": "vault", "path": "homelab/shared"},
+            {"store": "vault", "path": "homelab/{repo}/default"},
+            {"store": "vault", "path": "homelab/{repo}/{branch}"},
+        ],
+    })
+}
