@@ -4,6 +4,7 @@
 mod authn;
 mod dev;
 mod http;
+mod main_job;
 mod render;
 mod rig;
 mod stores;

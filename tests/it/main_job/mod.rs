@@ -1,0 +1,10 @@
+//! The main job on real parts: from a pod's token to a secret, once. The broker is the real binary, between a real API
+//! server and a real OpenBao.
+
+mod api_server_away;
+mod caches;
+mod refusals;
+mod store_faults;
+mod store_sealed;
+mod tls;
+mod walk;

@@ -1,0 +1,69 @@
+//! Absent is not forbidden is not broken: only the first is an empty bundle.
+
+use crate::rig::installation::Plan;
+use serde_json::{Value, json};
+
+/// One policy for each repo, with one secret.
+fn policies(plan: &Plan, secrets: &[(&str, Value)]) {
+    for (repo, secret) in secrets {
+        let mut secret = secret.clone();
+        secret["store"] = json!("vault");
+        let subjects = json!([{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}]);
+        plan.policy(repo, json!({"subjects": subjects, "repos": [repo], "branches": ["main"], "secrets": [secret]}));
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_path_is_told_and_never_an_empty_bundle() {
+    let plan = Plan::new().await;
+    plan.bao.put("homelab/open/a", &[("K", "v")]).await;
+    plan.bao.put("homelab/closed/a", &[("K", "v")]).await;
+    policies(
+        &plan,
+        &[
+            ("open", json!({"path": "homelab/open/a"})),
+            ("closed", json!({"path": "homelab/closed/a", "required": false})),
+            ("nowhere", json!({"path": "nomount/a", "required": false})),
+            ("absent", json!({"path": "homelab/open/b"})),
+        ],
+    );
+    let rig = plan.start();
+    let pod = rig.pod("ci/build-bot").await;
+    for (repo, code) in [("closed", "store_forbidden"), ("nowhere", "store_misconfigured")] {
+        let answer = pod.asks(repo, "main").refused(502, code);
+        assert_eq!(answer.header("retry-after"), None, "{code} does not go away by trying again");
+    }
+    assert_eq!(pod.asks("open", "main").file(), "export K='v'\n# claviger: 1 keys\n");
+    assert_eq!(pod.asks("absent", "main").file(), "");
+    let events = rig.claviger.audit_events();
+    let failed: Vec<&Value> = events.iter().filter(|event| event["type"] == "ticket.failed").collect();
+    assert_eq!(
+        failed.iter().map(|event| &event["reason"]).collect::<Vec<_>>(),
+        ["store_forbidden", "store_misconfigured"]
+    );
+}
+
+#[tokio::test]
+async fn a_key_that_a_policy_needs_must_be_there() {
+    let plan = Plan::new().await;
+    plan.bao.put_json("homelab/a", r#"{"K":"v","NOTHING":null}"#).await;
+    let path = "homelab/a";
+    policies(
+        &plan,
+        &[
+            ("there", json!({"path": path, "keys": ["K"], "required": true})),
+            ("not-there", json!({"path": path, "keys": ["K", "NEEDED"], "required": true})),
+            ("not-needed", json!({"path": path, "keys": ["K", "NEEDED"]})),
+            ("nothing", json!({"path": path, "keys": ["NOTHING"], "required": true})),
+        ],
+    );
+    let rig = plan.start();
+    let pod = rig.pod("ci/build-bot").await;
+    for repo in ["not-there", "nothing"] {
+        let answer = pod.asks(repo, "main").refused(502, "key_absent");
+        assert_eq!(answer.header("retry-after"), None, "{repo}");
+    }
+    for repo in ["there", "not-needed"] {
+        assert_eq!(pod.asks(repo, "main").file(), "export K='v'\n# claviger: 1 keys\n", "{repo}");
+    }
+}

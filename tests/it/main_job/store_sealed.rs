@@ -1,0 +1,44 @@
+//! A sealed OpenBao: what was read is served for a while and marked, nothing else is, and nothing turns into an empty bundle.
+
+use crate::rig::bao::until;
+use crate::rig::installation::{Builder, Plan};
+use serde_json::json;
+
+#[tokio::test]
+async fn what_was_read_is_served_stale_and_what_was_not_is_refused() {
+    let mut plan = Plan::new().await;
+    plan.cache(json!({"ttl": "1s", "negativeTtl": "1s", "serveStaleFor": "6s"}));
+    let subjects = json!([{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}]);
+    let secrets = json!([{"store": "vault", "path": "homelab/{repo}/{branch}"}]);
+    plan.policy("all", json!({"subjects": subjects, "repos": ["app"], "branches": ["**"], "secrets": secrets}));
+    plan.bao.put("homelab/app/read", &[("K", "v")]).await;
+    plan.bao.put("homelab/app/unread", &[("K", "v")]).await;
+    let rig = plan.start();
+    let pod = rig.pod("ci/build-bot").await;
+    let fresh = pod.asks("app", "read").download();
+    assert_eq!((fresh.text().as_str(), fresh.header("x-claviger-stale")), (FILE, None));
+    assert_eq!(pod.asks("app", "absent").file(), "");
+
+    rig.bao.seal().await;
+    let refusal = pod.asks("app", "unread").refused(503, "store_unavailable");
+    assert_eq!(refusal.header("retry-after").as_deref(), Some("1"));
+    until("the lease to be stale", async || is_stale(&pod)).await;
+    // That there was nothing may be over by now.
+    until("the absence to be over", async || pod.asks("app", "absent").answer.status == 503).await;
+    let label = "claviger_lease_cache_requests_total{outcome=\"stale\",store=\"vault\"}";
+    assert!(rig.claviger.count(label) >= 1);
+
+    until("the stale lease to be too old", async || pod.asks("app", "read").answer.status != 201).await;
+    for branch in ["read", "unread", "absent"] {
+        pod.asks("app", branch).refused(503, "store_unavailable");
+    }
+}
+
+const FILE: &str = "export K='v'\n# claviger: 1 keys\n";
+
+/// Whether the secret that was read comes marked; unmarked it comes only as long as it is fresh.
+fn is_stale(pod: &Builder) -> bool {
+    let download = pod.asks("app", "read").download();
+    assert_eq!(download.text(), FILE);
+    download.header("x-claviger-stale").as_deref() == Some("true")
+}
