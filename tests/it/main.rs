@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking, and its name is its documentation")]
 
 mod authn;
+mod config_cli;
 mod dev;
 mod http;
+mod lifecycle;
 mod main_job;
 mod render;
 mod rig;

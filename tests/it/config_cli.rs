@@ -1,0 +1,98 @@
+//! The command line: what it checks, what it says, and its exit codes.
+
+use crate::rig::claviger::{Claviger, run};
+use crate::rig::installation::Plan;
+use crate::rig::kube::User;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+
+const CONFIG: &str = "claviger.yaml";
+
+/// Writes a configuration and runs a command on it.
+fn run_on(folder: &Path, config: &Value, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let file = folder.join(CONFIG);
+    let mut config = config.clone();
+    config["database"] = json!({"url": "sqlite://claviger.db"});
+    fs::write(&file, config.to_string()).unwrap();
+    let file = file.display().to_string();
+    run(&[arguments, &["--config", &file]].concat())
+}
+
+#[test]
+fn help_is_no_error_and_an_unknown_command_is() {
+    let (code, help, said) = run(&["--help"]);
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+    for command in ["serve", "check", "dev"] {
+        assert!(help.contains(&format!("\n  {command} ")), "{help}");
+    }
+    let (code, version, _) = run(&["--version"]);
+    assert_eq!((code, version), (Some(0), format!("claviger {}\n", env!("CARGO_PKG_VERSION"))));
+    for wrong in
+        [&[][..], &["sreve"], &["serve"], &["serve", "--config"], &["dev", "--listen", "nowhere"], &["--verbose"]]
+    {
+        let (code, printed, said) = run(wrong);
+        assert_eq!((code, printed.as_str()), (Some(2), ""), "{wrong:?}");
+        assert!(!said.is_empty(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn every_fault_of_a_configuration_is_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = json!({
+        "server": {"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0", "tls": {"certFile": "no.crt", "keyFile": "no.key"}},
+        "authenticators": [{"name": "cluster", "kubernetes": {"cacheTtl": "1 day"}}],
+        "stores": [{"name": "vault", "vault": {"adress": "https://vault:8200"}}],
+        "tickets": {"ttl": "0s", "bindTo": "moon"},
+        "surprise": true,
+    });
+    for command in ["serve", "check"] {
+        let (code, printed, said) = run_on(folder.path(), &config, &[command]);
+        assert_eq!((code, printed.as_str()), (Some(2), ""), "{said}");
+        for place in [
+            "server.tls.certFile",
+            "server.tls.keyFile",
+            "authenticators[0].kubernetes.cacheTtl",
+            "stores[0].vault.adress",
+            "tickets.ttl",
+            "tickets.bindTo",
+            "surprise",
+        ] {
+            assert!(said.contains(&format!("{CONFIG}: {place}: ")), "{place}:\n{said}");
+        }
+        assert!(!said.contains("moon"), "a value may be a secret in the wrong place");
+    }
+    let (code, _, said) = run(&["check", "--config", "/no/such/file"]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("/no/such/file"), "{said}");
+}
+
+#[tokio::test]
+async fn check_says_whether_everything_can_be_reached() {
+    let mut plan = Plan::new().await;
+    plan.config["server"] = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"});
+    let check = |plan: &Plan| run_on(plan.folder.path(), &plan.config, &["check", "--online"]);
+    let (code, printed, said) = check(&plan);
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+    assert_eq!(printed, "the configuration is good, with 1 policies\nauthenticators: reached\nstore vault: reached\n");
+
+    let stopped = plan.kube.plane.kubeconfig_of_stopped(User::Broker);
+    plan.config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(stopped);
+    plan.bao.seal().await;
+    let (code, printed, _) = check(&plan);
+    assert_eq!(code, Some(1), "{printed}");
+    for line in ["authenticators[0]: ", "\nstore vault: it is sealed\n"] {
+        assert!(printed.contains(line), "{printed}");
+    }
+    // Offline nobody is asked.
+    assert_eq!(run_on(plan.folder.path(), &plan.config, &["check"]).0, Some(0));
+}
+
+#[tokio::test]
+async fn what_check_finds_good_can_be_served() {
+    let mut plan = Plan::new().await;
+    plan.config["server"] = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"});
+    assert_eq!(run_on(plan.folder.path(), &plan.config, &["check"]).0, Some(0));
+    Claviger::serve_in(plan.folder, plan.config);
+}

@@ -1,0 +1,81 @@
+//! The end: SIGTERM lets what waits be redeemed, SIGINT does not.
+
+use crate::rig::claviger::{Claviger, download_path, wait_until};
+use crate::rig::http::{Answer, request};
+use std::time::Duration;
+
+/// Far below the two minutes that a ticket lives.
+const SOON: Duration = Duration::from_secs(20);
+
+fn ask(claviger: &Claviger, more: &str) -> Answer {
+    claviger.ask(&claviger.token("token"), &format!("repo=moreira.dev&branch=main{more}"))
+}
+
+fn is_ready(claviger: &Claviger) -> bool {
+    request(claviger.ops, "GET", "/readyz", &[], b"").status == 200
+}
+
+#[test]
+fn a_drain_lets_every_waiting_ticket_be_redeemed_and_issues_no_other() {
+    let mut claviger = Claviger::sample();
+    let (first, second) = (claviger.ticket("moreira.dev", "main"), claviger.ticket("moreira.dev", "main"));
+    assert!(is_ready(&claviger));
+    claviger.signal("TERM");
+    wait_until("the drain", || !is_ready(&claviger));
+    let refused = ask(&claviger, "");
+    assert_eq!((refused.status, refused.code().as_str()), (503, "draining"));
+    assert_eq!(refused.header("connection").as_deref(), Some("close"));
+    assert!(refused.header("retry-after").is_some());
+
+    for path in [&first, &second] {
+        assert!(request(claviger.ops, "GET", "/livez", &[], b"").status == 200);
+        // Reading everything again is no reason to hurry.
+        claviger.signal("HUP");
+        assert_eq!(claviger.download(path).status, 200);
+    }
+    assert!(claviger.wait(SOON).success());
+    let events = claviger.audit_events();
+    let types: Vec<&str> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(types, ["ticket.issued", "ticket.issued", "ticket.failed", "ticket.redeemed", "ticket.redeemed"]);
+}
+
+#[test]
+fn a_drain_waits_for_no_ticket_longer_than_it_lives() {
+    let mut claviger = Claviger::sample();
+    download_path(&ask(&claviger, "&ttl=2s"));
+    claviger.signal("TERM");
+    wait_until("the drain", || !is_ready(&claviger));
+    assert!(claviger.wait(SOON).success());
+    assert_eq!(claviger.audit_events().last().unwrap()["type"], "ticket.expired");
+}
+
+#[test]
+fn without_a_waiting_ticket_a_drain_is_over_at_once() {
+    let mut claviger = Claviger::sample();
+    let path = claviger.ticket("moreira.dev", "main");
+    assert_eq!(claviger.download(&path).status, 200);
+    claviger.signal("TERM");
+    assert!(claviger.wait(SOON).success());
+}
+
+#[test]
+fn a_second_signal_cuts_the_drain_short() {
+    for second in ["TERM", "INT"] {
+        let mut claviger = Claviger::sample();
+        claviger.ticket("moreira.dev", "main");
+        claviger.signal("TERM");
+        wait_until("the drain", || !is_ready(&claviger));
+        claviger.signal(second);
+        assert!(claviger.wait(SOON).success(), "{second}");
+        assert_eq!(claviger.logged("claviger has stopped"), 1);
+    }
+}
+
+#[test]
+fn an_interrupt_does_not_wait_for_tickets() {
+    let mut claviger = Claviger::sample();
+    claviger.ticket("moreira.dev", "main");
+    claviger.signal("INT");
+    assert!(claviger.wait(SOON).success());
+    assert_eq!(claviger.audit_events().len(), 1, "what happened is durable all the same");
+}

@@ -1,0 +1,68 @@
+//! SIGHUP: policies, certificates, tokens and keys are read again; what is bad stays as it was.
+
+use crate::rig::bao::until;
+use crate::rig::claviger::{Claviger, Dev, manifest, wait_until};
+use crate::rig::installation::Plan;
+use serde_json::json;
+use std::fs;
+
+const READ_AGAIN: &str = "were read again";
+
+/// Sends it and waits until it is done.
+fn hang_up(claviger: &Claviger) {
+    let before = claviger.logged(READ_AGAIN);
+    claviger.signal("HUP");
+    wait_until("the files to be read again", || claviger.logged(READ_AGAIN) > before);
+}
+
+#[test]
+fn policies_are_read_again_at_once() {
+    let spec = json!({
+        "subjects": [{"oidc": {"issuer": "dev", "claims": {"role": "build"}}}], "repos": ["a"], "branches": ["main"],
+        "secrets": [{"store": "local", "path": "homelab/a"}],
+    });
+    let claviger = Claviger::dev(&Dev { policies: &[("a", spec.clone())], ..Dev::default() });
+    let mut other = spec;
+    other["repos"] = json!(["b"]);
+    fs::write(claviger.folder.path().join("test-policies/a.yaml"), manifest("a", &other)).unwrap();
+    hang_up(&claviger);
+    for (repo, status) in [("b", 201), ("a", 403)] {
+        assert_eq!(claviger.ask(&claviger.token("token"), &format!("repo={repo}&branch=main")).status, status);
+    }
+}
+
+#[test]
+fn an_issuers_keys_are_read_again_and_bad_ones_are_not_taken() {
+    let (ours, other) = (Claviger::sample(), Claviger::sample());
+    let keys = |claviger: &Claviger| claviger.folder.path().join("jwks.json");
+    let asks = |token: &str| ours.ask(token, "repo=moreira.dev&branch=main").status;
+    let (own, foreign) = (ours.token("token"), other.token("token"));
+    assert_eq!((asks(&own), asks(&foreign)), (201, 401));
+    fs::write(keys(&ours), "{").unwrap();
+    hang_up(&ours);
+    assert_eq!((asks(&own), asks(&foreign)), (201, 401), "the last good keys stay");
+    fs::copy(keys(&other), keys(&ours)).unwrap();
+    hang_up(&ours);
+    wait_until("the refusal of a second ago to be forgotten", || asks(&foreign) == 201);
+}
+
+#[tokio::test]
+async fn a_stores_token_is_read_again() {
+    let mut plan = Plan::new().await;
+    plan.bao.put("homelab/shared", &[("K", "v")]).await;
+    let token = plan.bao.token(&["claviger"], "1h").await;
+    let file = plan.folder.path().join("token");
+    fs::write(&file, "s.nobody").unwrap();
+    plan.config["stores"][0]["vault"]["auth"] = json!({"tokenFile": file});
+    plan.cache(json!({"ttl": "0s"}));
+    let rig = plan.start();
+    let pod = rig.pod("ci/build-bot").await;
+    pod.asks("site", "main").refused(502, "store_forbidden");
+    fs::write(&file, token).unwrap();
+    hang_up(&rig.claviger);
+    assert_eq!(pod.asks("site", "main").file(), "export K='v'\n# claviger: 1 keys\n");
+    // The broker's own token in a file of nonsense: the one that works stays.
+    fs::write(&file, "two words").unwrap();
+    hang_up(&rig.claviger);
+    until("a read with the token that works", async || pod.asks("site", "main").answer.status == 201).await;
+}

@@ -1,0 +1,132 @@
+//! What a process needs to start, what it says where it cannot, and how little it takes.
+
+use crate::rig::claviger::{Claviger, binary, run};
+use crate::rig::http::request;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+/// A public key: the base point of P-256, whose private key is 1.
+const JWKS: &str = r#"{"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "kid": "1",
+    "x": "axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY", "y": "T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"}]}"#;
+
+/// Writes a configuration with nothing but a database of its own.
+fn configure(folder: &Path, listen: &str, database: &Path) -> String {
+    fs::write(folder.join("secrets.yaml"), "{}").unwrap();
+    fs::write(folder.join("jwks.json"), JWKS).unwrap();
+    let oidc = json!({"issuer": "https://issuer.invalid", "jwksFile": "jwks.json", "algorithms": ["ES256"]});
+    let config = json!({
+        "server": {"listen": listen, "opsListen": "127.0.0.1:0"},
+        "authenticators": [{"name": "issuer", "oidc": oidc}],
+        "stores": [{"name": "local", "file": {"path": "secrets.yaml"}}],
+        "database": {"url": format!("sqlite://{}", database.display())},
+    });
+    let file = folder.join("claviger.yaml");
+    fs::write(&file, config.to_string()).unwrap();
+    file.display().to_string()
+}
+
+/// Serves for a moment as another user than root: exit code (that of a drain by SIGTERM is 0) and standard error.
+fn serve_as_nobody(config: &str) -> (Option<i32>, String) {
+    let is_root = String::from_utf8(Command::new("id").arg("-u").output().unwrap().stdout).unwrap().trim() == "0";
+    let mut command = Command::new("timeout");
+    command.args(["-k", "10", "--preserve-status", "5"]);
+    if is_root {
+        command.args(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
+    }
+    // Where the binary lies, another user may not even be let in.
+    let copy = Path::new(config).with_file_name("claviger");
+    fs::copy(binary(), &copy).unwrap();
+    let output = command.arg(copy).args(["serve", "--config", config]).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn an_address_in_use_is_exit_code_1() {
+    let running = Claviger::sample();
+    let folder = tempfile::tempdir().unwrap();
+    let config = configure(folder.path(), &running.api.to_string(), &folder.path().join("claviger.db"));
+    let (code, _, said) = run(&["serve", "--config", &config]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains(&format!("cannot listen on {}", running.api)), "{said}");
+    assert_eq!(request(running.ops, "GET", "/livez", &[], b"").status, 200);
+}
+
+#[test]
+fn it_runs_as_anyone_who_may_write_its_database() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let database = data.join("claviger.db");
+    let config = configure(folder.path(), "127.0.0.1:0", &database);
+
+    fs::set_permissions(&data, Permissions::from_mode(0o555)).unwrap();
+    let (code, said) = serve_as_nobody(&config);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains(&format!("claviger: database {}: the database cannot be opened: ", database.display())),
+        "{said}"
+    );
+    assert!(!database.exists());
+
+    fs::set_permissions(&data, Permissions::from_mode(0o777)).unwrap();
+    let (code, said) = serve_as_nobody(&config);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("claviger answers") && said.contains("claviger has stopped"), "{said}");
+    let mode = fs::metadata(data.join("claviger.db.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_file_that_the_configuration_names_and_is_no_good_is_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = configure(folder.path(), "127.0.0.1:0", &folder.path().join("claviger.db"));
+    for (file, spoilt, place) in [
+        ("jwks.json", r#"{"keys":[]}"#, "authenticators[0].oidc.jwksFile: "),
+        ("secrets.yaml", "[hunter2]", "store local: "),
+    ] {
+        let file = folder.path().join(file);
+        let good = fs::read(&file).unwrap();
+        fs::write(&file, spoilt).unwrap();
+        let (code, _, said) = run(&["serve", "--config", &config]);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.lines().any(|line| line.starts_with(place)) && !said.contains("hunter2"), "{said}");
+        fs::write(&file, good).unwrap();
+    }
+}
+
+#[test]
+fn a_database_in_memory_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("secrets.yaml"), "{}").unwrap();
+    fs::write(folder.path().join("jwks.json"), JWKS).unwrap();
+    let oidc = json!({
+        "issuer": "https://issuer.invalid", "jwksFile": folder.path().join("jwks.json"), "algorithms": ["ES256"],
+    });
+    let claviger = Claviger::serve(json!({
+        "authenticators": [{"name": "issuer", "oidc": oidc}],
+        "stores": [{"name": "local", "file": {"path": folder.path().join("secrets.yaml")}}],
+        "database": {"url": "sqlite::memory:"},
+    }));
+    assert_eq!(request(claviger.ops, "GET", "/readyz", &[], b"").status, 200);
+    let files = fs::read_dir(claviger.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(files.collect::<BTreeSet<_>>(), BTreeSet::from(["claviger.yaml", "stderr", "stdout"].map(Into::into)));
+}
+
+#[test]
+fn it_takes_little_memory() {
+    let claviger = Claviger::sample();
+    let idle = claviger.resident();
+    // A debug build; in release it is a third of that.
+    assert!(idle < 60 << 20, "{idle}");
+    for _ in 0..200 {
+        let path = claviger.ticket("moreira.dev", "main");
+        assert_eq!(claviger.download(&path).status, 200);
+    }
+    let grown = claviger.resident().saturating_sub(idle);
+    assert!(grown < 16 << 20, "{grown} more after 200 tickets");
+}
