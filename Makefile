@@ -8,6 +8,7 @@ demo: ## the main job with `claviger dev`: a secret, once, and the audit events
 
 demo-cluster: ## the same on a real API server and a real OpenBao
 	@rig/install base bao kube
+	@cargo build --quiet --locked
 	@cargo run --quiet --locked --example demo-cluster
 
 dev: ## serves with sample secrets on 127.0.0.1:8080

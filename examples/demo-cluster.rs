@@ -1,0 +1,136 @@
+//! The main job on real parts: a real API server vouches for a build pod, a real OpenBao is read, and the pod fetches
+//! its secrets once. `make demo-cluster` runs it; it exits 0 only if all was as it should be.
+#![allow(clippy::unwrap_used, missing_docs, reason = "what is not as it should be ends the demo")]
+
+#[allow(dead_code, reason = "the tests use the rest of it")]
+#[path = "../tests/it/rig/mod.rs"]
+mod rig;
+
+use rig::claviger::wait_until;
+use rig::installation::{Installation, Plan};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// What the platform team allows: build pods of one ServiceAccount may have what is shared, and what their repo and branch have.
+const POLICY: &str = r#"apiVersion: claviger.dev/v1alpha1
+kind: Policy
+metadata: {name: site-builds}
+spec:
+  subjects:
+    - kubernetes: {namespaces: [ci], serviceAccounts: [build-bot]}
+  repos: [site]
+  branches: [main, "release/**"]
+  secrets:
+    - {store: vault, path: homelab/shared}
+    - {store: vault, path: "homelab/{repo}/{branch}"}
+"#;
+
+/// What it types to fetch.
+const FETCH: &str = r#"curl -fsS "$URL" -o build-env"#;
+
+#[tokio::main]
+async fn main() {
+    step("A cluster, and a store that trusts it");
+    let plan = Plan::new().await;
+    println!("kube-apiserver on 127.0.0.1:{}, OpenBao on {}", plan.kube.plane.port(), plan.bao.address);
+    did("bao auth enable kubernetes");
+    did(
+        "bao write auth/kubernetes/role/claviger bound_service_account_names=claviger audience=openbao policies=claviger",
+    );
+
+    step("The secrets");
+    plan.bao.put("homelab/shared", &[("REGISTRY", "registry.example"), ("NPM_TOKEN", "shared-npm-token")]).await;
+    did("bao kv put homelab/shared REGISTRY=registry.example NPM_TOKEN=shared-npm-token");
+    plan.bao.put("homelab/site/main", &[("NPM_TOKEN", "it's the one of main")]).await;
+    did(r#"bao kv put homelab/site/main NPM_TOKEN="it's the one of main""#);
+
+    step("The policy: policies/site-builds.yaml");
+    fs::write(plan.folder.path().join("policies/site-builds.yaml"), POLICY).unwrap();
+    print!("{POLICY}");
+
+    step("The broker");
+    let rig = plan.start();
+    did("claviger serve --config claviger.yaml");
+    println!("it answers on {}", rig.claviger.api);
+
+    step("A build pod starts, and finds in it a token that is bound to it and made for the broker alone");
+    let (ours, other) = (rig.pod("ci/build-bot").await.pod, rig.pod("ci/other").await.pod);
+    let folder = rig.claviger.folder.path();
+    for (pod, file) in [(&ours, "token"), (&other, "other-token")] {
+        let (name, account) = (&pod.name, &pod.service_account);
+        did(&format!(
+            r#"kubectl -n ci run {name} --image=build --overrides='{{"spec":{{"serviceAccountName":"{account}"}}}}'"#
+        ));
+        let bound = format!("--bound-object-kind=Pod --bound-object-name={name}");
+        did(&format!("kubectl -n ci create token {account} --audience=claviger {bound} >{file}"));
+        fs::write(folder.join(file), &pod.token).unwrap();
+    }
+
+    step("It asks for its secrets and is told a one-time URL");
+    let url = expect(&shell(folder, &ask(&rig, "token"), ""), 0);
+    assert!(url.starts_with(&format!("http://{}/v1/downloads/", rig.claviger.api)), "{url}");
+    print!("{url}");
+
+    step("It fetches the URL");
+    expect(&shell(folder, FETCH, url.trim_end()), 0);
+    let file = expect(&shell(folder, "cat build-env", ""), 0);
+    print!("{file}");
+    let wanted =
+        "export NPM_TOKEN='it'\\''s the one of main'\nexport REGISTRY='registry.example'\n# claviger: 2 keys\n";
+    assert_eq!(file, wanted, "main's token beats the shared one");
+
+    step("And again");
+    let again = shell(folder, FETCH, url.trim_end());
+    assert!(expect(&again, 22).contains(" 410"), "it was not refused as redeemed");
+
+    step("A pod of another ServiceAccount asks for the same");
+    let denied = shell(folder, &ask(&rig, "other-token"), "");
+    assert!(expect(&denied, 22).contains(" 403"), "it was not denied");
+
+    step("What the audit log says");
+    wait_until("the last event", || rig.claviger.stdout().contains("ticket.denied"));
+    let events = rig.claviger.stdout();
+    print!("{events}");
+    for kind in ["ticket.issued", "ticket.redeemed", "ticket.rejected", "ticket.denied"] {
+        assert_eq!(events.matches(&format!(r#""type":"{kind}""#)).count(), 1, "one {kind} event");
+    }
+    assert!(events.contains(&ours.uid), "the events name the pod");
+    assert!(
+        !events.contains("the one of main") && !events.contains("shared-npm-token"),
+        "a secret is in the audit log"
+    );
+
+    step("A ticket was issued to the pod that the API server vouched for, redeemed once, and refused the second time.");
+}
+
+/// What a pod types to ask: no jq, no Vault client, no Vault role.
+fn ask(rig: &Installation, token: &str) -> String {
+    let api = rig.claviger.api;
+    format!(
+        r#"curl -fsS -H "Authorization: Bearer $(cat {token})" -H 'Accept: text/plain' -d repo=site -d branch=main http://{api}/v1/tickets"#
+    )
+}
+
+/// Runs a line as a pod's shell would.
+fn shell(folder: &Path, line: &str, url: &str) -> Output {
+    println!("$ {line}");
+    Command::new("sh").args(["-c", line]).current_dir(folder).env("URL", url).output().unwrap()
+}
+
+/// What a line printed, if it ended as it should; what it complained of, if that is how it should end.
+fn expect(output: &Output, code: i32) -> String {
+    let complaint = String::from_utf8(output.stderr.clone()).unwrap();
+    print!("{complaint}");
+    assert_eq!(output.status.code(), Some(code), "{complaint}");
+    if code == 0 { String::from_utf8(output.stdout.clone()).unwrap() } else { complaint }
+}
+
+fn step(title: &str) {
+    println!("\n\x1b[1m{title}\x1b[0m");
+}
+
+/// What the rig did through the API, as the command with which a person does it.
+fn did(command: &str) {
+    println!("$ {command}");
+}
