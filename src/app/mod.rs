@@ -3,6 +3,7 @@
 mod drain;
 mod keys;
 mod logging;
+mod offline;
 mod online;
 mod policies;
 mod reload;
@@ -11,8 +12,8 @@ mod start;
 mod tls;
 
 pub use logging::start as start_logging;
+pub use offline::check_offline;
 pub use online::check_online;
-pub use policies::check as check_policies;
 pub use start::{Running, StartError, start};
 
 /// Installs the one cryptography provider. To be called before anything speaks TLS; calling it again does nothing.

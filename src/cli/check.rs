@@ -25,7 +25,7 @@ pub fn run(check: &Check) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let policies = match app::check_policies(&config) {
+    let policies = match app::check_offline(&config) {
         Ok(policies) => policies,
         Err(found) => {
             for fault in found {

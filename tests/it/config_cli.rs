@@ -1,6 +1,6 @@
 //! The command line: what it checks, what it says, and its exit codes.
 
-use crate::rig::claviger::{Claviger, run};
+use crate::rig::claviger::{Claviger, run, write_policies};
 use crate::rig::installation::Plan;
 use crate::rig::kube::User;
 use serde_json::{Value, json};
@@ -66,6 +66,25 @@ fn every_fault_of_a_configuration_is_told_at_once() {
     let (code, _, said) = run(&["check", "--config", "/no/such/file"]);
     assert_eq!(code, Some(2));
     assert!(said.contains("/no/such/file"), "{said}");
+}
+
+#[test]
+fn files_that_a_configuration_names_are_checked_too() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("tls.crt", "hunter2"), ("tls.key", ""), ("token", ""), ("kubeconfig", "")] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    write_policies(&folder.path().join("policies"), &[("p", json!({"repos": "site"}))]);
+    let config = json!({
+        "server": {"listen": "127.0.0.1:0", "tls": {"certFile": "tls.crt", "keyFile": "tls.key"}},
+        "authenticators": [{"name": "cluster", "kubernetes": {"kubeconfig": "kubeconfig"}}],
+        "stores": [{"name": "vault", "vault": {"address": "https://vault:8200", "auth": {"tokenFile": "token"}}}],
+        "policies": {"directory": "policies"},
+    });
+    let (code, printed, said) = run_on(folder.path(), &config, &["check"]);
+    assert_eq!((code, printed.as_str()), (Some(2), ""), "{said}");
+    assert!(said.contains("server.tls: ") && said.contains("p.yaml, document 1, spec.repos"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
 }
 
 #[tokio::test]

@@ -121,7 +121,7 @@ fn a_database_in_memory_leaves_nothing_behind() {
 fn it_takes_little_memory() {
     let claviger = Claviger::sample();
     let idle = claviger.resident();
-    // A debug build; in release it is a third of that.
+    // A debug build takes 30 MB, half of it for its own code; a release build 16.
     assert!(idle < 60 << 20, "{idle}");
     for _ in 0..200 {
         let path = claviger.ticket("moreira.dev", "main");
