@@ -104,10 +104,10 @@ pub struct AuditLog {
     queue: mpsc::Sender<Pending>,
 }
 
-/// An event on its way, and whom to tell when it is durable.
+/// An event on its way, and whom to tell when it is durable. Where nobody waits it is kept until it can be written.
 struct Pending {
     event: Event,
-    durable: oneshot::Sender<Result<(), AuditUnavailable>>,
+    durable: Option<oneshot::Sender<Result<(), AuditUnavailable>>>,
 }
 
 impl AuditLog {
@@ -136,7 +136,7 @@ impl AuditLog {
     /// When it is not, or not in time; it may or may not be written then.
     pub async fn record(&self, event: Event) -> Result<(), AuditUnavailable> {
         let (durable, told) = oneshot::channel();
-        self.queue.try_send(Pending { event, durable }).map_err(|_| AuditUnavailable)?;
+        self.queue.try_send(Pending { event, durable: Some(durable) }).map_err(|_| AuditUnavailable)?;
         match tokio::time::timeout(PATIENCE, told).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(AuditUnavailable),
@@ -145,9 +145,8 @@ impl AuditLog {
 
     /// Hands an event over without waiting, for what releases nothing. Full queue: the event is logged as lost.
     pub fn record_later(&self, event: Event) {
-        let (durable, _) = oneshot::channel();
         let kind = event.kind.as_str();
-        if self.queue.try_send(Pending { event, durable }).is_err() {
+        if self.queue.try_send(Pending { event, durable: None }).is_err() {
             tracing::error!(event = kind, "an audit event is lost: the queue is full or the writer is gone");
         }
     }

@@ -12,7 +12,7 @@ use crate::model::request_id::RequestId;
 use crate::wire::audit_event::with_hash;
 use sqlx::{QueryBuilder, Sqlite};
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 /// The most events of one commit.
@@ -52,34 +52,66 @@ impl Writer {
     /// Writes until every handle is gone.
     pub async fn run(mut self, mut events: mpsc::Receiver<Pending>) {
         let mut group = Vec::with_capacity(GROUP);
-        while events.recv_many(&mut group, GROUP).await > 0 {
-            let started = Instant::now();
-            let result = self.commit(&group).await;
-            for pending in group.drain(..) {
-                if result.is_ok() {
-                    self.metrics.audit_event(pending.event.kind, pending.event.outcome, started.elapsed());
-                }
-                // Whoever no longer waits has answered with an error already.
-                let _ = pending.durable.send(result);
+        loop {
+            let all_gone = events.recv_many(&mut group, GROUP).await == 0;
+            // Whoever waits no longer was told that it has not happened.
+            group.retain(|pending| !pending.durable.as_ref().is_some_and(oneshot::Sender::is_closed));
+            if !group.is_empty() {
+                self.write(&mut group).await;
             }
+            if all_gone {
+                break;
+            }
+        }
+        if !group.is_empty() {
+            tracing::error!(lost = group.len(), "audit events are lost: they could not be written to the end");
         }
     }
 
-    async fn commit(&mut self, group: &[Pending]) -> Result<(), AuditUnavailable> {
+    /// Writes a group and tells those who wait. What is to be tried again stays in the group.
+    async fn write(&mut self, group: &mut Vec<Pending>) {
+        let started = Instant::now();
+        let linked = self.link(group);
+        let worth_another_try = linked.is_ok();
+        let result = match linked {
+            Ok((head, links)) => self.commit(group, head, &links).await,
+            Err(error) => {
+                tracing::error!(%error, "audit events cannot be written as JSON");
+                Err(AuditUnavailable)
+            }
+        };
+        let mut again = Vec::new();
+        for pending in group.drain(..) {
+            if result.is_ok() {
+                self.metrics.audit_event(pending.event.kind, pending.event.outcome, started.elapsed());
+            }
+            match pending.durable {
+                // Whoever has gone meanwhile has answered with an error already.
+                Some(durable) => drop(durable.send(result)),
+                None if result.is_ok() => {}
+                None if worth_another_try && again.len() < GROUP => again.push(pending),
+                None => tracing::error!(event = pending.event.kind.as_str(), "an audit event is lost"),
+            }
+        }
+        group.append(&mut again);
+    }
+
+    /// Links a group behind the head, which stays where it is.
+    fn link(&self, group: &[Pending]) -> Result<(Head, Vec<Link>), serde_json::Error> {
         let now = self.clock.now();
         let mut head = self.head.clone();
-        let mut links = Vec::with_capacity(group.len());
-        for pending in group {
-            let link = self.sealer.link(&mut head, &pending.event, now).map_err(|error| {
-                tracing::error!(%error, "an audit event cannot be written as JSON");
-                AuditUnavailable
-            })?;
-            links.push(link);
-        }
-        if let Err(error) = self.insert(&links, group).await {
+        let links = group.iter().map(|pending| self.sealer.link(&mut head, &pending.event, now));
+        let links = links.collect::<Result<_, _>>()?;
+        Ok((head, links))
+    }
+
+    async fn commit(&mut self, group: &[Pending], head: Head, links: &[Link]) -> Result<(), AuditUnavailable> {
+        if let Err(error) = self.insert(links, group).await {
             tracing::error!(kind = error_kind(&error), "audit events cannot be written");
             self.find_head_again().await;
-            return Err(AuditUnavailable);
+            if self.head.hash != head.hash {
+                return Err(AuditUnavailable);
+            }
         }
         self.head = head;
         if let Some(stdout) = &self.stdout {
