@@ -1,7 +1,7 @@
 //! `/v1/downloads/{ticket}`: once, whole, and only by `GET` and `POST`.
 
 use super::assert_problem;
-use crate::rig::http::{Answer, exchange};
+use crate::rig::http::{Answer, exchange, hex};
 use crate::rig::oidc::{Edge, allow};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -51,9 +51,9 @@ fn a_bundle_is_handed_over_once() {
             assert!(at.ends_with('Z') && at.parse::<Timestamp>().is_ok(), "{at}");
         }
     }
-    assert_eq!(edge.metric(r#"claviger_ticket_redemptions_total{outcome="redeemed"}"#), 2.0);
-    assert_eq!(edge.metric(r#"claviger_ticket_redemptions_total{outcome="already_redeemed"}"#), 4.0);
-    assert_eq!(edge.metric("claviger_tickets_outstanding"), 0.0);
+    assert_eq!(edge.count(r#"claviger_ticket_redemptions_total{outcome="redeemed"}"#), 2);
+    assert_eq!(edge.count(r#"claviger_ticket_redemptions_total{outcome="already_redeemed"}"#), 4);
+    assert_eq!(edge.count("claviger_tickets_outstanding"), 0);
 }
 
 #[test]
@@ -236,8 +236,7 @@ fn the_versions_digest_moves_with_the_secret_alone() {
     assert_eq!(versions("a", ""), first, "the same values, the same digest");
     // Keyed: it is not what anyone computes from the value.
     for guess in ["1", "K=1", "{\"K\":\"1\"}"] {
-        let plain: String =
-            digest(&SHA256, guess.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let plain = hex(digest(&SHA256, guess.as_bytes()).as_ref());
         assert!(!plain.starts_with(&first));
     }
 }

@@ -3,15 +3,20 @@
 mod bearers;
 mod binding;
 mod bodies;
+mod canaries;
+mod chain;
 mod download;
+mod events;
 mod issue;
 mod limits;
 mod names;
+mod numbers;
 mod racing;
 mod slow;
 mod smuggling;
 mod spelling;
 mod transport;
+mod unwritable;
 
 use crate::rig::http::Answer;
 

@@ -2,6 +2,7 @@
 
 use super::assert_problem;
 use crate::rig::claviger::download_path;
+use crate::rig::http::percent_encode;
 use crate::rig::oidc::{Edge, allow};
 use serde_json::{Value, json};
 
@@ -51,7 +52,7 @@ fn a_legal_branch_is_opaque_and_reaches_its_own_secret_alone() {
     assert_eq!(secrets.len(), legal.len(), "no two names meet");
     let edge = Edge::start(&secrets.into(), &[("p", allow(&["homelab/{repo}/{branch}"], &json!({})))], &json!({}), &[]);
     for (number, branch) in legal.iter().enumerate() {
-        let form: String = branch.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let form = percent_encode(branch);
         let by_form = edge.asks(&format!("repo=site&branch={form}"));
         let by_json = edge.asks_json(&json!({"repo": "site", "branch": branch}).to_string());
         for answer in [by_form, by_json] {

@@ -12,7 +12,7 @@ fn what_could_be_read_in_two_ways_is_refused_and_the_connection_closed() {
     let path = edge.usual_path();
     let get = format!("GET {path} HTTP/1.1\r\n");
     let good = format!("{get}Host: a\r\n\r\n");
-    let many: String = (0..100).map(|number| format!("X-{number}: x\r\n")).collect();
+    let many = "X-Y: x\r\n".repeat(100);
     let headers = |lines: &str| format!("{get}Host: a\r\n{lines}\r\n");
     let behind = |lines: &str, body: &str| format!("POST /v1/tickets HTTP/1.1\r\nHost: a\r\n{lines}\r\n{body}{good}");
     for (what, request) in [
@@ -78,7 +78,11 @@ fn what_could_be_read_in_two_ways_is_refused_and_the_connection_closed() {
         // A connection that is cut says enough; an answer is one error.
         let status = said.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..3));
         assert!(said.is_empty() || matches!(status, Some("4" | "5")), "{what}: {said}");
-        assert_eq!(said.matches("HTTP/1.").count(), usize::from(!said.is_empty()), "{what}: {said}");
+        assert_eq!(
+            said.matches("HTTP/1.").count() - said.matches("Only HTTP/1.").count(),
+            usize::from(!said.is_empty()),
+            "{what}: {said}"
+        );
     }
     assert_eq!(edge.download(&path).status, 200, "none of them consumed the ticket");
 }

@@ -5,6 +5,7 @@ use crate::rig::claviger::download_path;
 use crate::rig::http::{converse, listen, request};
 use crate::rig::oidc::{Edge, allow};
 use serde_json::json;
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::process::Command;
@@ -81,7 +82,7 @@ fn an_error_is_inert_when_a_shell_sources_it() {
         let mut script = String::new();
         for (number, body) in bodies.iter().enumerate() {
             std::fs::write(folder.path().join(format!("body{number}")), body).unwrap();
-            script.push_str(&format!("(. ./body{number}) 2>/dev/null\n"));
+            writeln!(script, "(. ./body{number}) 2>/dev/null").unwrap();
         }
         std::fs::write(folder.path().join("control"), "x=\"$(touch CONTROL)\"").unwrap();
         script.push_str("(. ./control)\n");
@@ -120,9 +121,9 @@ fn the_ops_listener_tells_numbers_and_no_secrets() {
         assert_problem(&request(edge.api, "GET", path, &[], b""), 404, "not_found");
     }
     for odd in [
-        format!("GET /metrics HTTP/1.0\r\nHost: a\r\n\r\n"),
-        "GET /metrics HTTP/1.1\r\n\r\n".into(),
-        "GET /metrics HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(),
+        "GET /metrics HTTP/1.0\r\nHost: a\r\n\r\n",
+        "GET /metrics HTTP/1.1\r\n\r\n",
+        "GET /metrics HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ] {
         let ended = converse(edge.ops, odd.as_bytes(), Duration::from_secs(4));
         assert!(ended.closed && !ended.bytes.starts_with(b"HTTP/1.1 2"), "{odd}");

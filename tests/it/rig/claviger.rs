@@ -190,16 +190,18 @@ impl Claviger {
 
     /// The value of one series on `/metrics`, written as Prometheus writes it.
     pub fn metric(&self, series: &str) -> f64 {
-        let text = self.metrics();
-        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().unwrap()
+        self.value_of(series).parse().unwrap()
     }
 
-    /// The same, of a series that counts.
+    /// The same for what is counted.
     pub fn count(&self, series: &str) -> u64 {
+        self.value_of(series).parse().unwrap()
+    }
+
+    fn value_of(&self, series: &str) -> String {
         let text = self.metrics();
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().unwrap()
+        line.unwrap_or_else(|| panic!("no {series} in\n{text}")).to_owned()
     }
 
     /// Everything on `/metrics`.

@@ -141,3 +141,13 @@ pub fn answers(mut bytes: &[u8]) -> Vec<Answer> {
     }
     answers
 }
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// Every byte percent-encoded.
+pub fn percent_encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |encoded, byte| encoded + &format!("%{byte:02X}"))
+}

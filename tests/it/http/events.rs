@@ -1,0 +1,237 @@
+//! The audit log: what each verb writes, and that it is written before anybody is told.
+
+use crate::rig::claviger::download_path;
+use crate::rig::http::Answer;
+use crate::rig::oidc::{Edge, allow};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+const MEMBERS: [&str; 20] = [
+    "id",
+    "time",
+    "chain",
+    "seq",
+    "prevHash",
+    "type",
+    "outcome",
+    "reason",
+    "caller",
+    "sourceIp",
+    "repo",
+    "branch",
+    "policies",
+    "keys",
+    "ticketId",
+    "secrets",
+    "requestId",
+    "traceId",
+    "durationMs",
+    "hash",
+];
+
+fn of_type(edge: &Edge, kind: &str) -> Vec<Value> {
+    edge.audit_events().into_iter().filter(|event| event["type"] == kind).collect()
+}
+
+/// The event of an answer, by the request id that both bear.
+fn event_of(edge: &Edge, answer: &Answer) -> Value {
+    let id = answer.header("x-request-id").unwrap();
+    let events: Vec<Value> =
+        edge.audit_events().into_iter().filter(|event| event["requestId"] == id.as_str()).collect();
+    assert_eq!(events.len(), 1, "one event a request: {events:?}");
+    events.into_iter().next().unwrap()
+}
+
+fn two_sites() -> Edge {
+    let secrets = json!({"homelab/site/main": {"TOKEN": "s3cret", "A B": "x"}, "homelab/half": {"L": "v"}});
+    let policies = [
+        ("both", allow(&["homelab/{repo}/{branch}", "homelab/none"], &json!({"repos": ["site"]}))),
+        ("site", allow(&["homelab/{repo}/{branch}"], &json!({"repos": ["site"]}))),
+        ("ban", allow(&[], &json!({"effect": "deny", "secrets": null, "repos": ["banned"]}))),
+        (
+            "half",
+            allow(
+                &[],
+                &json!({"repos": ["half"], "secrets": [{"store": "local", "path": "homelab/half", "required": true, "keys": ["K"]}]}),
+            ),
+        ),
+    ];
+    Edge::start(&secrets, &policies, &json!({}), &[])
+}
+
+#[test]
+fn what_was_allowed_is_told_with_everything_but_the_values() {
+    let edge = two_sites();
+    let issued = edge.asks("repo=site&branch=main");
+    let ticket = issued.json();
+    let redeemed = edge.download(&format!("{}?format=json", download_path(&issued)));
+    for (answer, kind) in [(&issued, "ticket.issued"), (&redeemed, "ticket.redeemed")] {
+        let event = event_of(&edge, answer);
+        assert_eq!((&event["type"], &event["outcome"], &event["reason"]), (&json!(kind), &json!("ok"), &Value::Null));
+        assert_eq!(
+            event["caller"],
+            json!({"issuer": "ci", "subject": "build-1", "namespace": null, "serviceAccount": null, "pod": null})
+        );
+        assert_eq!(
+            (&event["repo"], &event["branch"], &event["sourceIp"]),
+            (&json!("site"), &json!("main"), &json!("127.0.0.1"))
+        );
+        assert_eq!((&event["policies"], &event["keys"]), (&json!(["both", "site"]), &json!(["A B", "TOKEN"])));
+        assert_eq!(event["ticketId"], ticket["ticketId"]);
+        let secret = json!({"store": "local", "path": "homelab/site/main", "version": null});
+        assert_eq!(event["secrets"], json!([secret, secret]));
+        let members: BTreeSet<&str> = event.as_object().unwrap().keys().map(String::as_str).collect();
+        let expected: BTreeSet<&str> = MEMBERS.into_iter().filter(|member| *member != "hash").collect();
+        assert_eq!(members, expected, "the hashed text has everything but its own hash");
+        assert_eq!(event["id"], format!("{}.{}", event["chain"].as_str().unwrap(), event["seq"]));
+        let time = event["time"].as_str().unwrap();
+        assert!(time.ends_with('Z') && time.parse::<Timestamp>().is_ok(), "{time}");
+        assert!(event["durationMs"].as_u64().unwrap() < 20_000 && event["traceId"].is_null());
+    }
+    // The copy on standard output is the same event, with its hash.
+    let printed: Vec<Value> = edge.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let members: BTreeSet<&str> = printed[0].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(members, BTreeSet::from(MEMBERS));
+    let without_hash: Vec<Value> = printed
+        .into_iter()
+        .map(|mut event| {
+            event.as_object_mut().unwrap().remove("hash");
+            event
+        })
+        .collect();
+    assert_eq!(without_hash, edge.audit_events()[..without_hash.len()]);
+}
+
+#[test]
+fn what_was_refused_is_told_with_its_reason() {
+    let edge = two_sites();
+    let denied = edge.asks("repo=other&branch=main");
+    let banned = edge.asks("repo=banned&branch=main");
+    for (answer, policies) in [(&denied, json!([])), (&banned, json!(["ban"]))] {
+        let event = event_of(&edge, answer);
+        assert_eq!((&event["type"], &event["outcome"]), (&json!("ticket.denied"), &json!("denied")));
+        assert!(event["reason"].is_string() && event["ticketId"].is_null(), "{event}");
+        assert_eq!(
+            (&event["policies"], &event["caller"]["subject"], &event["secrets"]),
+            (&policies, &json!("build-1"), &json!([]))
+        );
+    }
+    for (form, reason) in [
+        ("repo=..&branch=main", "invalid_repo"),
+        ("repo=site&branch=a..b", "invalid_branch"),
+        ("repo=site", "invalid_request"),
+        ("repo=site&branch=main&ttl=99h", "invalid_request"),
+        ("repo=site&branch=none&required=true", "secret_not_found"),
+        ("repo=half&branch=main", "key_absent"),
+    ] {
+        let event = event_of(&edge, &edge.asks(form));
+        assert_eq!((&event["type"], &event["outcome"]), (&json!("ticket.failed"), &json!("failed")), "{form}");
+        assert_eq!((&event["reason"], &event["ticketId"]), (&json!(reason), &Value::Null), "{form}");
+        // A name that is none is not repeated.
+        assert_eq!(event["repo"].is_null(), reason == "invalid_repo", "{form}");
+    }
+    let issued = edge.asks("repo=site&branch=main");
+    let unrenderable = event_of(&edge, &edge.download(&download_path(&issued)));
+    assert_eq!((&unrenderable["outcome"], &unrenderable["reason"]), (&json!("failed"), &json!("unrenderable")));
+    assert_eq!(unrenderable["ticketId"], issued.json()["ticketId"]);
+    edge.download(&format!("{}?format=json", download_path(&issued)));
+    let again = event_of(&edge, &edge.download(&download_path(&issued)));
+    assert_eq!(
+        (&again["type"], &again["outcome"], &again["reason"]),
+        (&json!("ticket.rejected"), &json!("denied"), &json!("already_redeemed"))
+    );
+    assert_eq!((&again["ticketId"], &again["caller"]["subject"]), (&issued.json()["ticketId"], &json!("build-1")));
+}
+
+#[test]
+fn what_is_no_attempt_leaves_no_event() {
+    let edge = two_sites();
+    let path = edge.usual_path();
+    let before = edge.audit_events();
+    for method in ["HEAD", "PUT", "OPTIONS"] {
+        crate::rig::http::exchange(
+            edge.api,
+            format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes(),
+        );
+    }
+    edge.send("GET", &path, &[("Purpose", "prefetch")], b"");
+    edge.download(&format!("{path}?format=xml"));
+    edge.download("/nowhere");
+    assert_eq!(edge.audit_events(), before);
+}
+
+#[test]
+fn only_a_sane_request_id_of_the_caller_s_is_kept() {
+    let edge = two_sites();
+    let bearer = format!("Bearer {}", edge.issuer.token(&json!({})));
+    let longest = "a".repeat(64);
+    let too_long = "a".repeat(65);
+    for (id, kept) in [
+        ("build-7.a_b", true),
+        (longest.as_str(), true),
+        (too_long.as_str(), false),
+        ("", false),
+        ("a b", false),
+        ("$(id)", false),
+        ("a\u{e9}", false),
+    ] {
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json"), ("X-Request-Id", id)];
+        let answer = edge.send("POST", "/v1/tickets", &headers, br#"{"repo":"site","branch":"main"}"#);
+        let event = event_of(&edge, &answer);
+        assert_eq!(event.get("clientRequestId"), kept.then(|| json!(id)).as_ref(), "{id:?}");
+    }
+}
+
+#[test]
+fn what_was_answered_is_in_the_database_after_kill_9() {
+    let mut edge = two_sites();
+    for round in 1..=5 {
+        let issued = edge.asks("repo=site&branch=main&keys=TOKEN");
+        edge.kill_and_restart();
+        assert_eq!(of_type(&edge, "ticket.issued").len(), round * 2 - 1);
+        // It died with the process, and says nothing.
+        assert_eq!(edge.download(&download_path(&issued)).status, 404);
+        let path = edge.path("repo=site&branch=main&keys=TOKEN");
+        assert_eq!(edge.download(&path).status, 200);
+        edge.kill_and_restart();
+        assert_eq!(of_type(&edge, "ticket.redeemed").len(), round);
+        assert_eq!(edge.download(&path).status, 404);
+    }
+}
+
+#[test]
+fn garbage_is_summed_and_none_of_it_forgotten() {
+    const EACH: u64 = 5_000;
+    let edge = two_sites();
+    let address = edge.api;
+    let unknown = format!("GET /v1/downloads/{}.{} HTTP/1.1\r\nHost: a\r\n\r\n", "A".repeat(22), "A".repeat(43));
+    let garbage = "POST /v1/tickets HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x.y.z\r\nContent-Length: 0\r\n\r\n";
+    let last = "GET /end HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for request in [unknown.as_str(), garbage] {
+            for _ in 0..EACH / 100 {
+                let requests = request.repeat(100) + last;
+                scope.spawn(move || crate::rig::http::exchange(address, requests.as_bytes()));
+            }
+        }
+    });
+    let (mut rows, mut counted) = (0, [0; 2]);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while counted != [EACH; 2] {
+        assert!(Instant::now() < deadline, "{counted:?} of {EACH}");
+        std::thread::sleep(Duration::from_millis(50));
+        let sums = [of_type(&edge, "ticket.rejected"), of_type(&edge, "authn.failed")];
+        rows = sums.iter().map(Vec::len).sum();
+        counted = sums.map(|events| events.iter().map(|event| event["count"].as_u64().unwrap()).sum());
+    }
+    let most = usize::try_from(started.elapsed().as_secs() + 2).unwrap() * 2;
+    assert!(rows <= most, "{rows} rows in {:?}", started.elapsed());
+    let event = of_type(&edge, "authn.failed").remove(0);
+    assert_eq!(
+        (&event["sourceIp"], &event["caller"], &event["outcome"]),
+        (&json!("127.0.0.1"), &Value::Null, &json!("denied"))
+    );
+}
