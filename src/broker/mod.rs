@@ -6,6 +6,7 @@ mod error;
 mod issue;
 mod rate_limiter;
 mod redeem;
+mod unreadable;
 mod upkeep;
 mod versions;
 

@@ -1,7 +1,7 @@
 //! The body of a request for secrets: JSON or a form, strict and bounded.
 
 use super::Edge;
-use super::answer::Failure;
+use crate::broker::Error;
 use crate::wire::problem::Code;
 use crate::wire::ticket::TicketRequest;
 use axum::body::Body;
@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 
 /// Reads a body of at most [`Edge::body_bytes`] within [`Edge::body_timeout`].
-pub async fn read(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<TicketRequest, Failure> {
+pub async fn read(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<TicketRequest, Error> {
     let parse = parser(headers.get(CONTENT_TYPE)).ok_or(Code::UnsupportedMediaType)?;
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > edge.body_bytes) {
@@ -25,7 +25,7 @@ pub async fn read(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Ticket
             if error.is::<http_body_util::LengthLimitError>() { Code::PayloadTooLarge } else { Code::InvalidRequest }
         })?
         .to_bytes();
-    parse(&bytes).map_err(|detail| Failure::new(Code::InvalidRequest, Some(detail)))
+    parse(&bytes).map_err(Error::InvalidRequest)
 }
 
 type Parser = fn(&[u8]) -> Result<TicketRequest, &'static str>;

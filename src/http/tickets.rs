@@ -34,7 +34,10 @@ pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Cont
 async fn issue(edge: &Edge, context: Context, headers: &HeaderMap, body: Body) -> Result<Issued, Failure> {
     let bearer = bearer::of(headers);
     let caller = edge.broker.authenticate(bearer.as_ref(), &context).await?;
-    let request = ticket_body::read(edge, headers, body).await?;
+    let request = match ticket_body::read(edge, headers, body).await {
+        Ok(request) => request,
+        Err(error) => return Err(edge.broker.unreadable(caller, &context, error).await.into()),
+    };
     Ok(edge.broker.issue(Ask { caller, request, context }).await?)
 }
 

@@ -132,6 +132,18 @@ fn what_was_refused_is_told_with_its_reason() {
         // A name that is none is not repeated.
         assert_eq!(event["repo"].is_null(), reason == "invalid_repo", "{form}");
     }
+    // Nor is one forgotten that cannot be read.
+    let bearer = format!("Bearer {}", edge.issuer.token(&json!({})));
+    for (content_type, body, reason) in [
+        ("application/json", "{\"repo\"".to_owned(), "invalid_request"),
+        ("text/plain", "repo=site&branch=main".to_owned(), "unsupported_media_type"),
+        ("application/json", " ".repeat(70_000), "payload_too_large"),
+    ] {
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", content_type)];
+        let event = event_of(&edge, &edge.send("POST", "/v1/tickets", &headers, body.as_bytes()));
+        assert_eq!((&event["type"], &event["reason"]), (&json!("ticket.failed"), &json!(reason)));
+        assert_eq!(event["caller"]["subject"], "build-1");
+    }
     let issued = edge.asks("repo=site&branch=main");
     let unrenderable = event_of(&edge, &edge.download(&download_path(&issued)));
     assert_eq!((&unrenderable["outcome"], &unrenderable["reason"]), (&json!("failed"), &json!("unrenderable")));
