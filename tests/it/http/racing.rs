@@ -24,7 +24,7 @@ impl Client {
 
     fn get(&mut self, path: &str) -> (u16, String) {
         self.0.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
-        let (mut text, mut buffer) = (String::new(), [0; 4096]);
+        let (mut text, mut buffer) = (String::new(), vec![0; 65536]);
         loop {
             let count = self.0.read(&mut buffer).unwrap();
             assert!(count > 0, "closed after {text:?}");
@@ -43,7 +43,9 @@ impl Client {
 
 #[test]
 fn of_64_racing_redeemers_one_wins_for_each_of_50_tickets() {
-    let edge = Edge::usual();
+    // Large enough that opening and rendering it leaves room for a race.
+    let secrets = json!({"homelab/site/main": {"BIG": "x".repeat(200_000)}});
+    let edge = Edge::start(&secrets, &[("p", allow(&["homelab/{repo}/{branch}"], &json!({})))], &json!({}), &[]);
     let paths: Vec<String> = (0..TICKETS).map(|_| edge.usual_path()).collect();
     let wins: Vec<AtomicUsize> = (0..TICKETS).map(|_| AtomicUsize::new(0)).collect();
     let barrier = Barrier::new(RACERS);
@@ -55,7 +57,7 @@ fn of_64_racing_redeemers_one_wins_for_each_of_50_tickets() {
                     barrier.wait();
                     match client.get(path) {
                         (200, body) => {
-                            assert!(body.ends_with("# claviger: 2 keys\n"), "{body}");
+                            assert!(body.ends_with("# claviger: 1 keys\n"), "cut");
                             wins.fetch_add(1, Ordering::SeqCst);
                         }
                         (status, body) => assert!(status == 410 && body.contains("ticket_redeemed"), "{status} {body}"),
