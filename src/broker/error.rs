@@ -3,7 +3,7 @@
 use crate::audit::AuditUnavailable;
 use crate::model::branch::InvalidBranch;
 use crate::model::repo::InvalidRepo;
-use crate::render::Unrenderable;
+use crate::render::{self, Unrenderable};
 use crate::stores::ReadError;
 use crate::wire::problem::Code;
 use jiff::Timestamp;
@@ -22,7 +22,7 @@ pub enum Error {
     InvalidBranch(#[from] InvalidBranch),
     /// The key that a format cannot carry.
     #[error(transparent)]
-    Unrenderable(#[from] Unrenderable),
+    Unrenderable(Unrenderable),
     /// The ticket was redeemed before.
     #[error("{}", Code::TicketRedeemed.title())]
     TicketRedeemed {
@@ -67,6 +67,16 @@ impl From<Code> for Error {
 impl From<AuditUnavailable> for Error {
     fn from(_: AuditUnavailable) -> Self {
         Self::Plain(Code::AuditUnavailable)
+    }
+}
+
+impl From<render::Refused> for Error {
+    fn from(refused: render::Refused) -> Self {
+        match refused {
+            render::Refused::Unrenderable(unrenderable) => Self::Unrenderable(unrenderable),
+            render::Refused::NoSuchKey => Self::Plain(Code::SecretNotFound),
+            render::Refused::SeveralKeys => Self::InvalidRequest("the bundle has several keys: name one with key="),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::{Broker, Context, Error};
 use crate::audit::{Event, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome, Redemption};
 use crate::model::binding::BindTo;
-use crate::model::format::Format;
+use crate::model::format::Rendering;
 use crate::model::ticket::TicketToken;
 use crate::render::{self, Rendered};
 use crate::tickets::{Refused, Rejection, Ticket};
@@ -18,7 +18,7 @@ pub struct Redeem {
     /// What the URL held; nothing where that was not even the spelling of a ticket.
     pub token: Option<TicketToken>,
     /// How the bundle is to be rendered.
-    pub format: Format,
+    pub rendering: Rendering,
     /// From where.
     pub context: Context,
 }
@@ -72,7 +72,7 @@ impl Broker {
 
         let opened = self.sealer.open(&sealed, token, &ticket).map_err(|_| Error::Plain(Code::Internal));
         let rendered = opened.and_then(|bundle| {
-            let rendered = render::render(&bundle, redeem.format)?;
+            let rendered = render::render(&bundle, &redeem.rendering)?;
             Ok(Redeemed { rendered, versions: bundle.versions, stale: bundle.stale })
         });
         let redeemed = match rendered {

@@ -2,8 +2,9 @@
 
 use super::Edge;
 use super::answer::{Failure, method_not_allowed};
+use super::ticket_body::decode;
 use crate::broker::{Context, Redeem, Redeemed};
-use crate::model::format::Format;
+use crate::model::format::{Format, Rendering};
 use crate::wire::problem::Code;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::Body;
@@ -32,10 +33,10 @@ async fn redeem(edge: &Edge, context: Context, request: &Parts) -> Result<Respon
     if headers.contains_key("idempotency-key") {
         return Err(invalid("Idempotency-Key is not supported by this version"));
     }
-    let format = format_of(request.uri.query().unwrap_or_default(), headers)?;
+    let rendering = rendering_of(request.uri.query().unwrap_or_default(), headers)?;
     // The raw path: a percent-encoded ticket is not the canonical spelling.
     let token = request.uri.path().rsplit('/').next().and_then(|segment| segment.parse().ok());
-    Ok(download(edge.broker.redeem(Redeem { token, format, context }).await?)?)
+    Ok(download(edge.broker.redeem(Redeem { token, rendering, context }).await?)?)
 }
 
 fn download(redeemed: Redeemed) -> Result<Response, Code> {
@@ -56,25 +57,36 @@ fn download(redeemed: Redeemed) -> Result<Response, Code> {
 }
 
 /// The query wins over `Accept`. A misspelt parameter is refused rather than ignored: the ticket is not consumed by it.
-fn format_of(query: &str, headers: &HeaderMap) -> Result<Format, Failure> {
-    let mut asked = None;
+fn rendering_of(query: &str, headers: &HeaderMap) -> Result<Rendering, Failure> {
+    let (mut format, mut key) = (None, None);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
-            Some(("format", word)) if asked.is_none() => {
-                asked = Some(word.parse().map_err(|_| invalid("format must be one of export, dotenv, json"))?);
+            Some(("format", word)) if format.is_none() => {
+                let known = word.parse::<Format>().map_err(|_| {
+                    invalid("format must be one of export, dotenv, json, raw, tar, docker-config, npmrc, netrc")
+                })?;
+                format = Some(known);
             }
             Some(("format", _)) => return Err(invalid("format is repeated")),
-            _ => return Err(invalid("the only query parameter here is format")),
+            Some(("key", "")) => return Err(invalid("key is empty")),
+            Some(("key", name)) if key.is_none() => {
+                let name = decode(name).map_err(|_| invalid("key is not percent-encoded UTF-8"))?;
+                key = Some(name.into_owned());
+            }
+            Some(("key", _)) => return Err(invalid("key is repeated")),
+            _ => return Err(invalid("the only query parameters here are format and key")),
         }
     }
-    Ok(asked.unwrap_or_else(|| accepted(headers)))
+    let format = format.unwrap_or_else(|| accepted(headers));
+    Rendering::new(format, key).map_err(|_| invalid("key goes with the format raw only"))
 }
 
-/// JSON where `Accept` puts it first, else the default.
+/// The format whose media type `Accept` puts first, where one alone has it; else the default.
 fn accepted(headers: &HeaderMap) -> Format {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let first = accept.split([',', ';']).next().unwrap_or_default().trim();
-    if first.eq_ignore_ascii_case(Format::Json.media_type()) { Format::Json } else { Format::default() }
+    let chosen = [Format::Json, Format::Tar, Format::Raw];
+    chosen.into_iter().find(|format| first.eq_ignore_ascii_case(format.media_type())).unwrap_or_default()
 }
 
 fn invalid(detail: &'static str) -> Failure {
@@ -85,35 +97,68 @@ fn invalid(detail: &'static str) -> Failure {
 mod tests {
     use super::*;
 
-    fn chosen(query: &str, accept: Option<&str>) -> Option<Format> {
+    fn chosen(query: &str, accept: Option<&str>) -> Option<Rendering> {
         let mut headers = HeaderMap::new();
         if let Some(accept) = accept {
             headers.insert(ACCEPT, accept.parse().expect("a header"));
         }
-        format_of(query, &headers).ok()
+        rendering_of(query, &headers).ok()
     }
 
     #[test]
     fn the_query_wins_over_accept() {
-        assert_eq!(chosen("", None), Some(Format::Export));
-        assert_eq!(chosen("", Some("*/*")), Some(Format::Export));
-        assert_eq!(chosen("", Some("application/json")), Some(Format::Json));
-        assert_eq!(chosen("", Some("Application/JSON;q=0.9, text/plain")), Some(Format::Json));
-        assert_eq!(chosen("format=dotenv", Some("application/json")), Some(Format::Dotenv));
+        for (query, accept, format) in [
+            ("", None, Format::Export),
+            ("", Some("*/*"), Format::Export),
+            ("", Some("text/plain"), Format::Export),
+            ("", Some("application/json"), Format::Json),
+            ("", Some("Application/JSON;q=0.9, text/plain"), Format::Json),
+            ("", Some("application/x-tar"), Format::Tar),
+            ("", Some("application/octet-stream"), Format::Raw),
+            ("", Some("text/html, application/json"), Format::Export),
+            ("format=dotenv", Some("application/json"), Format::Dotenv),
+            ("format=tar", Some("application/octet-stream"), Format::Tar),
+        ] {
+            assert_eq!(chosen(query, accept), Some(format.into()), "{query} {accept:?}");
+        }
+        for format in Format::ALL {
+            assert_eq!(chosen(&format!("format={}", format.as_str()), None), Some(format.into()));
+        }
+    }
+
+    #[test]
+    fn a_key_goes_with_raw() {
+        let raw = |key: &str| Rendering::new(Format::Raw, Some(key.into())).ok();
+        assert_eq!(chosen("format=raw&key=A", None), raw("A"));
+        assert_eq!(chosen("key=A&format=raw", Some("application/json")), raw("A"));
+        assert_eq!(chosen("key=A", Some("application/octet-stream")), raw("A"));
+        assert_eq!(chosen("format=raw&key=%2Edocker%20config+%C3%A9", None), raw(".docker config é"));
+        assert_eq!(chosen("format=raw&key=A=B", None), raw("A=B"));
+        for query in ["key=A", "format=json&key=A", "format=tar&key=A", "format=npmrc&key=A"] {
+            assert_eq!(chosen(query, None), None, "{query} was taken");
+        }
     }
 
     #[test]
     fn what_is_not_known_is_refused() {
         for query in [
-            "format=raw",
-            "format=tar",
             "format=",
             "format",
             "format=JSON",
+            "format=xml",
             "format=json&format=json",
+            "format=%6Ason",
             "fromat=json",
-            "key=A",
             "x",
+            "format=raw&key",
+            "format=raw&key=",
+            "format=raw&key=A&key=A",
+            "format=raw&key=A&key=",
+            "format=raw&key=%",
+            "format=raw&key=%GG",
+            "format=raw&key=%FF",
+            "format=raw&Key=A",
+            "format=raw&%6Bey=A",
         ] {
             assert_eq!(chosen(query, None), None, "{query} was taken");
         }

@@ -81,7 +81,7 @@ fn form(body: &[u8]) -> Result<TicketRequest, &'static str> {
 }
 
 /// Strict: a stray `%` or bytes that are no UTF-8 would otherwise become another branch than the one meant.
-fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
+pub(super) fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
     const HINT: &str = "the form is not percent-encoded UTF-8 (curl: --data-urlencode)";
     let mut escapes = text.split('%');
     escapes.next();

@@ -10,11 +10,22 @@ pub enum Format {
     Dotenv,
     /// One JSON object of strings.
     Json,
+    /// The bytes of one value and nothing else.
+    Raw,
+    /// An archive with one file for each key.
+    Tar,
+    /// Registry credentials as the `config.json` of Docker, Buildah and Kaniko.
+    DockerConfig,
+    /// Registry tokens for npm.
+    Npmrc,
+    /// Logins for curl, git and whatever else reads a `.netrc`.
+    Netrc,
 }
 
 impl Format {
     /// Every format there is.
-    pub const ALL: [Self; 3] = [Self::Export, Self::Dotenv, Self::Json];
+    pub const ALL: [Self; 8] =
+        [Self::Export, Self::Dotenv, Self::Json, Self::Raw, Self::Tar, Self::DockerConfig, Self::Npmrc, Self::Netrc];
 
     /// The word used in `?format=`.
     #[must_use]
@@ -23,6 +34,11 @@ impl Format {
             Self::Export => "export",
             Self::Dotenv => "dotenv",
             Self::Json => "json",
+            Self::Raw => "raw",
+            Self::Tar => "tar",
+            Self::DockerConfig => "docker-config",
+            Self::Npmrc => "npmrc",
+            Self::Netrc => "netrc",
         }
     }
 
@@ -30,8 +46,10 @@ impl Format {
     #[must_use]
     pub const fn media_type(self) -> &'static str {
         match self {
-            Self::Export | Self::Dotenv => "text/plain; charset=utf-8",
-            Self::Json => "application/json",
+            Self::Export | Self::Dotenv | Self::Npmrc | Self::Netrc => "text/plain; charset=utf-8",
+            Self::Json | Self::DockerConfig => "application/json",
+            Self::Raw => "application/octet-stream",
+            Self::Tar => "application/x-tar",
         }
     }
 }
@@ -46,5 +64,68 @@ impl std::str::FromStr for Format {
 
 /// The text is not the name of a format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be one of export, dotenv, json")]
+#[error("must be one of export, dotenv, json, raw, tar, docker-config, npmrc, netrc")]
 pub struct UnknownFormat;
+
+/// What a redeemer asks for: a format, and which key where the format holds only one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rendering {
+    format: Format,
+    key: Option<String>,
+}
+
+impl Rendering {
+    /// The format, with the key to be rendered where one is named.
+    ///
+    /// # Errors
+    /// A key together with a format that renders all of them.
+    pub fn new(format: Format, key: Option<String>) -> Result<Self, KeyNotTaken> {
+        if key.is_some() && format != Format::Raw { Err(KeyNotTaken) } else { Ok(Self { format, key }) }
+    }
+
+    /// The format.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The key asked for; only ever with [`Format::Raw`].
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+}
+
+impl From<Format> for Rendering {
+    fn from(format: Format) -> Self {
+        Self { format, key: None }
+    }
+}
+
+/// A key was named for a format that renders all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("key goes with the format raw only")]
+pub struct KeyNotTaken;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_is_known_by_its_word_and_told_where_none_is() {
+        let words: Vec<&str> = Format::ALL.iter().map(|format| format.as_str()).collect();
+        for format in Format::ALL {
+            assert_eq!(format.as_str().parse(), Ok(format));
+        }
+        assert_eq!(UnknownFormat.to_string(), format!("must be one of {}", words.join(", ")));
+        assert_eq!("Raw".parse::<Format>(), Err(UnknownFormat));
+    }
+
+    #[test]
+    fn only_raw_takes_a_key() {
+        for format in Format::ALL {
+            assert_eq!(Rendering::new(format, None), Ok(format.into()));
+            assert_eq!(Rendering::new(format, Some("A".into())).is_ok(), format == Format::Raw, "{format:?}");
+        }
+    }
+}

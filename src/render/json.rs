@@ -1,13 +1,8 @@
 //! One compact JSON object of strings, keys in order, without a newline at its end. It carries any name and any value;
 //! an empty bundle is `{}`.
 
-use super::{Emit, Reason};
-use crate::model::bundle::{Bundle, Entry};
-
-#[expect(clippy::unnecessary_wraps, reason = "the other formats can refuse")]
-pub(super) fn check(_name: &str, _entry: &Entry) -> Result<(), Reason> {
-    Ok(())
-}
+use super::Emit;
+use crate::model::bundle::Bundle;
 
 #[expect(clippy::disallowed_methods, reason = "the value is handed over")]
 pub(super) fn write(bundle: &Bundle, emit: Emit<'_>) {

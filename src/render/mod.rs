@@ -3,14 +3,21 @@
 //! Either every key is rendered so that each reader of the format gives back the very value, or nothing is rendered
 //! and the first key in the way is named.
 
+mod address;
+mod credentials;
+mod docker_config;
 mod dotenv;
 mod export;
 mod json;
 mod line;
+mod netrc;
+mod npmrc;
+mod raw;
 mod shell_names;
+mod tar;
 
 use crate::model::bundle::{Bundle, Entry};
-use crate::model::format::Format;
+use crate::model::format::{Format, Rendering};
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -20,6 +27,20 @@ pub struct Rendered {
     pub bytes: Zeroizing<Vec<u8>>,
     /// Its media type.
     pub media_type: &'static str,
+}
+
+/// Nothing is rendered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The format cannot carry one of the keys.
+    #[error(transparent)]
+    Unrenderable(#[from] Unrenderable),
+    /// The one key that was asked for is not in the bundle.
+    #[error("the bundle does not have the key that was asked for")]
+    NoSuchKey,
+    /// The format holds one key, and the bundle has several.
+    #[error("the bundle has several keys: name one with key=")]
+    SeveralKeys,
 }
 
 /// The format cannot carry one of the keys.
@@ -47,6 +68,20 @@ pub enum Reason {
     ContainsNul,
     /// There is no spelling of its value that all readers of the format read alike.
     ReadersDisagree,
+    /// Its name is no safe name of a file.
+    NotAFileName,
+    /// Its name is none that a credential of this format is made of.
+    NoPartOfACredential,
+    /// It is not in the bundle, and its credential's other keys are.
+    Missing,
+    /// Its value is no address.
+    NotAnAddress,
+    /// Another key has its address.
+    SamePlaceTwice,
+    /// Its value is no bearer token.
+    NotAToken,
+    /// Its value is no `config.json` that has `auths` and nothing else.
+    NotAConfigJson,
 }
 
 impl Reason {
@@ -60,6 +95,13 @@ impl Reason {
             Self::DroppedByReaders => "is a name that readers of this format drop",
             Self::ContainsNul => "has a value with a NUL character, which no variable can hold",
             Self::ReadersDisagree => "has a value that the readers of this format read differently",
+            Self::NotAFileName => "is not a safe name of a file in at most 100 bytes",
+            Self::NoPartOfACredential => "is not a name that this format makes credentials of",
+            Self::Missing => "is missing beside the other keys of its credential",
+            Self::NotAnAddress => "has a value that is not the address of a host in lower case",
+            Self::SamePlaceTwice => "has an address that another key has too",
+            Self::NotAToken => "has a value that is not a bearer token",
+            Self::NotAConfigJson => "has a value that is not a config.json of auths alone",
         }
     }
 }
@@ -72,30 +114,60 @@ impl fmt::Display for Reason {
 
 /// Takes the pieces of a rendering, one after the other.
 type Emit<'a> = &'a mut dyn FnMut(&[u8]);
-/// Whether a format can carry a key.
-type Check = fn(&str, &Entry) -> Result<(), Reason>;
-/// Writes a bundle of which every key was checked.
-type Write = fn(&Bundle, Emit<'_>);
 
 /// Renders a bundle.
 ///
 /// # Errors
-/// Names the first key that the format cannot carry.
-pub fn render(bundle: &Bundle, format: Format) -> Result<Rendered, Unrenderable> {
-    let (check, write): (Check, Write) = match format {
-        Format::Export => (export::check, export::write),
-        Format::Dotenv => (dotenv::check, dotenv::write),
-        Format::Json => (json::check, json::write),
+/// Names the first key that the format cannot carry; with `raw`, that the one key is not there or not named.
+pub fn render(bundle: &Bundle, rendering: &Rendering) -> Result<Rendered, Refused> {
+    let bytes = match rendering.format() {
+        Format::Export => {
+            check_each(bundle, export::check)?;
+            measured(|emit| export::write(bundle, emit))
+        }
+        Format::Dotenv => {
+            check_each(bundle, dotenv::check)?;
+            measured(|emit| dotenv::write(bundle, emit))
+        }
+        // It carries everything.
+        Format::Json => measured(|emit| json::write(bundle, emit)),
+        Format::Raw => {
+            let value = raw::choose(bundle, rendering.key())?;
+            measured(|emit| raw::write(value, emit))
+        }
+        Format::Tar => {
+            check_each(bundle, tar::check)?;
+            measured(|emit| tar::write(bundle, emit))
+        }
+        Format::DockerConfig => {
+            let config = docker_config::check(bundle)?;
+            measured(|emit| docker_config::write(&config, emit))
+        }
+        Format::Npmrc => {
+            let lines = npmrc::check(bundle)?;
+            measured(|emit| npmrc::write(&lines, emit))
+        }
+        Format::Netrc => {
+            let logins = netrc::check(bundle)?;
+            measured(|emit| netrc::write(&logins, emit))
+        }
     };
-    for (key, entry) in &bundle.entries {
-        check(key, entry).map_err(|reason| Unrenderable { key: key.clone(), reason })?;
-    }
-    // Measured first, then written: a buffer that grew would leave copies of the values behind.
+    Ok(Rendered { bytes, media_type: rendering.format().media_type() })
+}
+
+/// For formats that look at each key by itself.
+fn check_each(bundle: &Bundle, check: fn(&str, &Entry) -> Result<(), Reason>) -> Result<(), Unrenderable> {
+    let mut entries = bundle.entries.iter();
+    entries.try_for_each(|(key, entry)| check(key, entry).map_err(|reason| Unrenderable { key: key.clone(), reason }))
+}
+
+/// Measured first, then written: a buffer that grew would leave copies of the values behind.
+fn measured(write: impl Fn(Emit<'_>)) -> Zeroizing<Vec<u8>> {
     let mut length = 0;
-    write(bundle, &mut |piece| length += piece.len());
+    write(&mut |piece| length += piece.len());
     let mut bytes = Zeroizing::new(Vec::with_capacity(length));
-    write(bundle, &mut |piece| bytes.extend_from_slice(piece));
-    Ok(Rendered { bytes, media_type: format.media_type() })
+    write(&mut |piece| bytes.extend_from_slice(piece));
+    bytes
 }
 
 impl fmt::Debug for Rendered {

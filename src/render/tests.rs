@@ -3,6 +3,9 @@
 use super::*;
 use crate::model::secret::SecretValue;
 
+mod credentials;
+mod files;
+
 fn bundle(entries: &[(&str, &str)], named_by_policy: bool) -> Bundle {
     let entry = |value: &str| Entry { value: SecretValue::new(value.to_owned()), named_by_policy };
     let entries = entries.iter().map(|(name, value)| ((*name).to_owned(), entry(value))).collect();
@@ -10,16 +13,24 @@ fn bundle(entries: &[(&str, &str)], named_by_policy: bool) -> Bundle {
 }
 
 fn text(entries: &[(&str, &str)], format: Format) -> String {
-    let rendered = render(&bundle(entries, false), format).expect("renderable");
+    let rendered = render(&bundle(entries, false), &format.into()).expect("renderable");
     assert_eq!(rendered.media_type, format.media_type());
     assert_eq!(rendered.bytes.capacity(), rendered.bytes.len(), "measured wrongly: the buffer grew or is too large");
     String::from_utf8(rendered.bytes.to_vec()).expect("text")
 }
 
 fn refused(name: &str, value: &str, named_by_policy: bool, format: Format) -> Option<Reason> {
-    let refused = render(&bundle(&[(name, value)], named_by_policy), format).err()?;
-    assert_eq!(refused.key, name);
-    Some(refused.reason)
+    let (key, reason) = refusal(&bundle(&[(name, value)], named_by_policy), format)?;
+    assert_eq!(key, name);
+    Some(reason)
+}
+
+/// The key in the way, and why.
+fn refusal(bundle: &Bundle, format: Format) -> Option<(String, Reason)> {
+    match render(bundle, &format.into()).err()? {
+        Refused::Unrenderable(Unrenderable { key, reason }) => Some((key, reason)),
+        other => panic!("{other}"),
+    }
 }
 
 #[test]
@@ -97,19 +108,24 @@ fn json_is_one_compact_object_in_order() {
 }
 
 #[test]
-fn an_empty_bundle_is_nothing_but_an_empty_object_as_json() {
-    assert_eq!(text(&[], Format::Export), "");
-    assert_eq!(text(&[], Format::Dotenv), "");
-    assert_eq!(text(&[], Format::Json), "{}");
+fn an_empty_bundle_is_nothing_but_an_empty_object_as_json_and_an_empty_archive_as_tar() {
+    for format in Format::ALL {
+        let empty = match format {
+            Format::Json => "{}".to_owned(),
+            Format::Tar => "\0".repeat(1024),
+            _ => String::new(),
+        };
+        assert_eq!(text(&[], format), empty, "{format:?}");
+    }
 }
 
 #[test]
 fn the_first_bad_key_is_named_and_nothing_of_its_value() {
     let bundle = bundle(&[("A", "fine"), ("B", "hunter2\0"), ("C D", "hunter2")], false);
-    let refused = render(&bundle, Format::Export).expect_err("NUL");
-    assert_eq!(refused, Unrenderable { key: "B".into(), reason: Reason::ContainsNul });
+    let refused = render(&bundle, &Format::Export.into()).expect_err("NUL");
+    assert_eq!(refused, Unrenderable { key: "B".into(), reason: Reason::ContainsNul }.into());
     assert_eq!(refused.to_string(), "the key \"B\" has a value with a NUL character, which no variable can hold");
-    let rendered = render(&bundle, Format::Json).expect("json carries everything");
+    let rendered = render(&bundle, &Format::Json.into()).expect("json carries everything");
     assert!(!format!("{refused:?} {rendered:?}").contains("hunter2"));
 }
 
@@ -240,7 +256,7 @@ fn ordinary_secrets_are_rendered() {
         "NEXT_PUBLIC_URL",
         "npm_token",
     ] {
-        for format in Format::ALL {
+        for format in [Format::Export, Format::Dotenv, Format::Json, Format::Raw, Format::Tar] {
             assert_eq!(refused(name, "x", false, format), None, "{name} as {format:?}");
         }
     }
@@ -248,8 +264,25 @@ fn ordinary_secrets_are_rendered() {
 
 #[test]
 fn every_reason_has_its_own_sentence() {
-    use Reason::{ContainsNul, DroppedByReaders, KeptByShells, NotAVariable, OwnsAShell, ReadersDisagree};
-    let all = [NotAVariable, OwnsAShell, KeptByShells, DroppedByReaders, ContainsNul, ReadersDisagree];
+    use Reason::{
+        ContainsNul, DroppedByReaders, KeptByShells, Missing, NoPartOfACredential, NotAConfigJson, NotAFileName,
+        NotAToken, NotAVariable, NotAnAddress, OwnsAShell, ReadersDisagree, SamePlaceTwice,
+    };
+    let all = [
+        NotAVariable,
+        OwnsAShell,
+        KeptByShells,
+        DroppedByReaders,
+        ContainsNul,
+        ReadersDisagree,
+        NotAFileName,
+        NoPartOfACredential,
+        Missing,
+        NotAnAddress,
+        SamePlaceTwice,
+        NotAToken,
+        NotAConfigJson,
+    ];
     let sentences: std::collections::BTreeSet<&str> = all.iter().map(|reason| reason.as_str()).collect();
     assert_eq!(sentences.len(), all.len());
 }

@@ -1,0 +1,21 @@
+//! The bytes of one value, without a newline at their end: for a key file, or a ready configuration file that a store
+//! holds whole. An empty bundle is zero bytes.
+
+use super::{Emit, Refused};
+use crate::model::bundle::{Bundle, Entry};
+
+/// The value that is asked for: the one named, else the only one there is; nothing of an empty bundle.
+pub(super) fn choose<'a>(bundle: &'a Bundle, key: Option<&str>) -> Result<Option<&'a Entry>, Refused> {
+    match key {
+        Some(key) => bundle.entries.get(key).map(Some).ok_or(Refused::NoSuchKey),
+        None if bundle.entries.len() > 1 => Err(Refused::SeveralKeys),
+        None => Ok(bundle.entries.values().next()),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the value is handed over")]
+pub(super) fn write(value: Option<&Entry>, emit: Emit<'_>) {
+    if let Some(entry) = value {
+        emit(entry.value.expose_secret().as_bytes());
+    }
+}
