@@ -29,9 +29,14 @@ impl<'a> Named<'a> {
         self.entry.value.expose_secret()
     }
 
+    /// Refuses the key.
+    pub(super) fn refused(self, reason: Reason) -> Unrenderable {
+        Unrenderable { key: self.name.to_owned(), reason }
+    }
+
     /// Refuses the key unless its value is as it should be.
     pub(super) fn must(self, be: bool, reason: Reason) -> Result<(), Unrenderable> {
-        if be { Ok(()) } else { Err(Unrenderable { key: self.name.to_owned(), reason }) }
+        if be { Ok(()) } else { Err(self.refused(reason)) }
     }
 }
 
@@ -46,7 +51,7 @@ pub(super) fn gather<'a, const N: usize>(
         let named = Named { name, entry };
         let found = words.iter().enumerate().find_map(|(place, word)| Some((place, prefix(name, word)?)));
         let Some((place, prefix)) = found else {
-            return Err(Unrenderable { key: name.clone(), reason: Reason::NoPartOfACredential });
+            return Err(named.refused(Reason::NoPartOfACredential));
         };
         gathered.entry(prefix).or_insert([None; N])[place] = Some(named);
     }

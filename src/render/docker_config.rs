@@ -6,6 +6,8 @@
 //!   through and handed over unchanged. It may have `auths` and nothing else: a `credHelpers`, `cliPluginsExtraDirs` or
 //!   `proxies` names programs to run and hosts to ask, and secrets are named by whoever may write to the store.
 //!
+//! An empty bundle is zero bytes: ask `[ -s file ]` first, as Buildah takes an empty file for a broken one.
+//!
 //! Readers take a colon in a user name for its end, drop NULs around a password, and refuse an empty one: so do we.
 
 use super::address::Address;
@@ -16,7 +18,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
@@ -74,15 +75,13 @@ enum Member {
     Auths,
 }
 
-/// Maps and not structs, for which serde would take lists too; what is in an entry is borrowed, never copied.
-type Auths<'a> = BTreeMap<Cow<'a, str>, BTreeMap<Cow<'a, str>, &'a RawValue>>;
+/// Maps and not structs, for which serde would take lists too; the values in an entry are borrowed, never copied.
+type Auths<'a> = BTreeMap<String, BTreeMap<String, &'a RawValue>>;
 
 fn has_only_auths(file: &str) -> bool {
     let read: Result<BTreeMap<Member, Auths<'_>>, _> = serde_json::from_str(file);
     let is_text = |value: &&RawValue| value.get().starts_with('"');
-    read.is_ok_and(|members| {
-        members.values().flat_map(BTreeMap::values).flat_map(BTreeMap::values).all(|v| is_text(&v))
-    })
+    read.is_ok_and(|members| members.values().flat_map(BTreeMap::values).flat_map(BTreeMap::values).all(is_text))
 }
 
 pub(super) fn write(config: &Config<'_>, emit: Emit<'_>) {

@@ -24,7 +24,7 @@ pub(super) fn check(bundle: &Bundle) -> Result<Vec<Line<'_>>, Unrenderable> {
     for [registry, token] in gather(bundle, ["NPM_REGISTRY", "NPM_TOKEN"])? {
         token.must(is_token(token.value()), Reason::NotAToken)?;
         let Some(Address { plain_http, authority, path }) = Address::of(registry.value()) else {
-            return registry.must(false, Reason::NotAnAddress).map(|()| lines);
+            return Err(registry.refused(Reason::NotAnAddress));
         };
         // npm looks the registry up as JavaScript writes its URL, without the port that goes without saying.
         let port = if plain_http { ":80" } else { ":443" };

@@ -4,7 +4,7 @@ use super::bundles::{Variables, bundle, hostile_values, named, value};
 use super::compose;
 use super::readers::{Reader, node_dotenv, python_dotenv};
 use claviger::model::format::Format;
-use claviger::render::{Reason, render};
+use claviger::render::{Reason, Unrenderable, render};
 use proptest::test_runner::{Config, TestRunner};
 
 fn readers() -> [Reader; 2] {
@@ -14,14 +14,15 @@ fn readers() -> [Reader; 2] {
 /// What can be rendered of the variables comes back from every reader; it returns how many that are.
 fn assert_comes_back(readers: &mut [Reader], mut variables: Variables) -> usize {
     let alone = |name: &String, value: &String| Variables::from([(name.clone(), value.clone())]);
-    variables.retain(|name, value| match render(&bundle(&alone(name, value)), Format::Dotenv) {
+    variables.retain(|name, value| match render(&bundle(&alone(name, value)), &Format::Dotenv.into()) {
         Ok(_) => true,
         Err(refused) => {
-            assert_eq!(refused.reason, Reason::ReadersDisagree, "{value:?}");
+            let disagree = Unrenderable { key: name.clone(), reason: Reason::ReadersDisagree };
+            assert_eq!(refused, disagree.into(), "{value:?}");
             false
         }
     });
-    let rendered = render(&bundle(&variables), Format::Dotenv).expect("each of them is renderable");
+    let rendered = render(&bundle(&variables), &Format::Dotenv.into()).expect("each of them is renderable");
     for reader in readers {
         let read = reader.read(&rendered.bytes);
         for (name, value) in &variables {

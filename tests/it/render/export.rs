@@ -13,7 +13,7 @@ const SHELLS: [&[&str]; 3] = [&["dash"], &["bash"], &["busybox", "sh"]];
 
 /// Sources the rendered variables under `set -eu` in an empty environment, and prints each between NULs.
 fn sourced(shell: &[&str], folder: &Path, variables: &Variables) -> Variables {
-    let rendered = render(&bundle(variables), Format::Export).expect("renderable");
+    let rendered = render(&bundle(variables), &Format::Export.into()).expect("renderable");
     std::fs::write(folder.join("build-env"), &*rendered.bytes).unwrap();
     let prints = variables.keys().map(|name| format!("printf '%s\\0' \"${name}\"\n"));
     let script: Vec<String> = std::iter::once(". ./build-env\n".to_owned()).chain(prints).collect();
@@ -62,7 +62,7 @@ fn an_unquoted_file_is_caught() {
 #[test]
 fn a_file_cut_anywhere_but_at_a_line_is_refused_and_lacks_the_end_line() {
     let value = "x\n# claviger: 2 keys\ny".to_owned();
-    let rendered = render(&bundle(&named(["'".to_owned(), value])), Format::Export).unwrap();
+    let rendered = render(&bundle(&named(["'".to_owned(), value])), &Format::Export.into()).unwrap();
     let end = b"# claviger: 2 keys\n";
     assert!(rendered.bytes.ends_with(end));
     let folder = tempfile::tempdir().unwrap();
@@ -103,7 +103,7 @@ fn the_shells_own_variables_come_back_or_are_refused() {
     let mut refused = BTreeSet::new();
     for name in names {
         let variables = Variables::from([(name.clone(), "a[$(touch PWN)]".to_owned())]);
-        if render(&bundle(&variables), Format::Export).is_err() {
+        if render(&bundle(&variables), &Format::Export.into()).is_err() {
             refused.insert(name);
             continue;
         }

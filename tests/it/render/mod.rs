@@ -1,8 +1,15 @@
-//! What is rendered, read by those it is rendered for: shells, dotenv readers, JSON parsers.
+//! What is rendered, read by those it is rendered for: shells, dotenv readers, JSON parsers, archivers, registry
+//! clients, npm and curl.
 
 mod bundles;
 mod compose;
+mod docker_config;
 mod dotenv;
+mod downloads;
 mod export;
 mod json;
+mod listener;
+mod netrc;
+mod npmrc;
 mod readers;
+mod tar;

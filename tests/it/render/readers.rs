@@ -80,6 +80,68 @@ require('readline').createInterface({input: process.stdin}).on('line', path => {
     Reader::start("Node's JSON.parse", Command::new("node").args(["-e", script]), "dotenv")
 }
 
+/// Python's `netrc`: each machine with its `login:password`.
+pub fn python_netrc() -> Reader {
+    python(
+        "Python's netrc",
+        "
+import sys, json, netrc
+for line in sys.stdin:
+    hosts = netrc.netrc(line.rstrip('\\n')).hosts
+    print(json.dumps({k: f'{v[0]}:{v[2]}'.encode().hex() for k, v in hosts.items()}), flush=True)
+",
+    )
+}
+
+/// Python's `json` and `base64`: each registry with its `user:password`.
+pub fn python_docker_config() -> Reader {
+    python(
+        "Python's json",
+        "
+import sys, json, base64
+for line in sys.stdin:
+    auths = json.loads(open(line.rstrip('\\n'), 'rb').read())['auths']
+    pairs = {k: base64.b64decode(v.pop('auth'), validate=True).hex() for k, v in auths.items()}
+    print(json.dumps({} if any(auths.values()) else pairs), flush=True)
+",
+    )
+}
+
+/// Python's `tarfile`: each file with what is in it, if all is as it is to be.
+pub fn python_tar() -> Reader {
+    python(
+        "Python's tarfile",
+        "
+import sys, json, tarfile
+for line in sys.stdin:
+    files = {}
+    with tarfile.open(line.rstrip('\\n'), 'r:') as archive:
+        for file in archive:
+            facts = (file.isreg(), file.mode, file.uid, file.gid, file.mtime, file.uname, file.gname)
+            if facts == (True, 0o400, 0, 0, 0, '', ''):
+                files[file.name] = archive.extractfile(file).read().hex()
+    print(json.dumps(files), flush=True)
+",
+    )
+}
+
+/// How npm reads a `.npmrc`: its ini parser and its expansion of `${NAME}`.
+pub fn npm_ini() -> Reader {
+    let script = "
+const fs = require('fs'), path = require('path');
+const npm = process.env.PATH.split(':').map(folder => path.join(folder, 'npm')).find(file => fs.existsSync(file));
+const need = require('module').createRequire(fs.realpathSync(npm));
+const ini = need('ini'), expand = need('@npmcli/config/lib/env-replace.js');
+require('readline').createInterface({input: process.stdin}).on('line', file => {
+    const entries = Object.entries(ini.parse(fs.readFileSync(file, 'utf8')));
+    const texts = entries.filter(([, value]) => typeof value === 'string');
+    const hex = texts.map(([key, value]) => [expand(key), Buffer.from(expand(value)).toString('hex')]);
+    process.stdout.write(JSON.stringify(Object.fromEntries(hex)) + '\\n');
+});
+";
+    Reader::start("npm", Command::new("node").args(["-e", script]), "dotenv")
+}
+
 fn python(name: &'static str, script: &str) -> Reader {
     Reader::start(name, Command::new(rig().join("bin/python-dotenv")).args(["-c", script]), "dotenv")
 }

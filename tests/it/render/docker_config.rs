@@ -1,0 +1,119 @@
+//! `docker-config` files, read by skopeo (with the library of Buildah and Podman), which shows what it read to a
+//! registry, and by Python.
+
+use super::bundles::{Variables, bundle, hostile_values, value};
+use super::listener::Listener;
+use super::readers::{Reader, python_docker_config, run};
+use claviger::model::format::Format;
+use claviger::render::{Reason, Refused, render};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use std::process::Command;
+
+struct Readers {
+    python: Reader,
+    registry: Listener,
+    folder: tempfile::TempDir,
+}
+
+impl Readers {
+    fn start() -> Self {
+        Self { python: python_docker_config(), registry: Listener::start(), folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn host(&self) -> String {
+        self.registry.address.to_string()
+    }
+
+    /// What skopeo shows to the registry, as `user:password`.
+    fn by_skopeo(&self, file: &[u8]) -> Option<String> {
+        let path = self.folder.path().join("config.json");
+        std::fs::write(&path, file).unwrap();
+        let image = format!("docker://{}/image:tag", self.host());
+        run(Command::new("/usr/bin/skopeo")
+            .args(["inspect", "--tls-verify=false", "--authfile"])
+            .arg(&path)
+            .arg(image));
+        self.registry.shown_basic()
+    }
+
+    /// Whether the credential can be rendered; if so, it comes back.
+    fn comes_back(&mut self, user: &str, password: &str) -> bool {
+        let host = self.host();
+        let keys = keys(&[(&host, user, password), ("other.example", "u", "p")]);
+        let rendered = match render(&bundle(&keys), &Format::DockerConfig.into()) {
+            Ok(rendered) => rendered,
+            Err(Refused::Unrenderable(refused)) => {
+                assert_eq!(refused.reason, Reason::ReadersDisagree);
+                return false;
+            }
+            Err(other) => panic!("{other}"),
+        };
+        let pair = format!("{user}:{password}");
+        let expected = Variables::from([(host, pair.clone()), ("other.example".into(), "u:p".into())]);
+        assert!(self.python.read(&rendered.bytes) == expected, "Python reads {pair:?} otherwise");
+        assert_eq!(self.by_skopeo(&rendered.bytes), Some(pair), "skopeo reads it otherwise");
+        true
+    }
+}
+
+fn keys(credentials: &[(&str, &str, &str)]) -> Variables {
+    let mut keys = Variables::new();
+    for (index, (registry, user, password)) in credentials.iter().enumerate() {
+        keys.insert(format!("K{index}_REGISTRY"), (*registry).to_owned());
+        keys.insert(format!("K{index}_REGISTRY_USERNAME"), (*user).to_owned());
+        keys.insert(format!("K{index}_REGISTRY_PASSWORD"), (*password).to_owned());
+    }
+    keys
+}
+
+#[test]
+fn hostile_passwords_come_back_from_every_reader() {
+    let mut readers = Readers::start();
+    for value in hostile_values().iter().filter(|value| !value.is_empty()) {
+        assert!(readers.comes_back("user", value), "{value:?} was refused");
+        assert_eq!(readers.comes_back(value, "p"), !value.contains(':'), "{value:?}");
+    }
+}
+
+#[test]
+fn a_registry_that_is_not_in_the_file_is_shown_nothing() {
+    let readers = Readers::start();
+    let keys = keys(&[("other.example", "u", "p")]);
+    let rendered = render(&bundle(&keys), &Format::DockerConfig.into()).expect("renderable");
+    // Asked for a login, skopeo shows that it has none.
+    assert_eq!(readers.by_skopeo(&rendered.bytes).as_deref(), Some(":"));
+}
+
+#[test]
+fn a_registry_is_found_by_its_url_too() {
+    let readers = Readers::start();
+    let keys = keys(&[(&format!("https://{}/v1/", readers.host()), "u", "p")]);
+    let rendered = render(&bundle(&keys), &Format::DockerConfig.into()).expect("renderable");
+    assert_eq!(readers.by_skopeo(&rendered.bytes).as_deref(), Some("u:p"));
+}
+
+#[test]
+fn a_ready_file_is_read() {
+    let readers = Readers::start();
+    let file = format!("{{ \"auths\": {{ \"{}\": {{ \"auth\": \"dTpw\", \"email\": \"x\" }} }} }}\n", readers.host());
+    let ready = Variables::from([(".dockerconfigjson".to_owned(), file.clone())]);
+    let rendered = render(&bundle(&ready), &Format::DockerConfig.into()).expect("renderable");
+    assert_eq!(*rendered.bytes, file.as_bytes());
+    assert_eq!(readers.by_skopeo(&rendered.bytes).as_deref(), Some("u:p"));
+}
+
+#[test]
+fn any_user_and_password_come_back_or_are_refused() {
+    let readers = std::cell::RefCell::new(Readers::start());
+    let taken = std::cell::Cell::new(0);
+    let word = || prop_oneof![2 => "[!-~]{1,12}", 1 => value(), 1 => any::<String>()];
+    let mut runner = TestRunner::new(Config { cases: 100, failure_persistence: None, ..Config::default() });
+    let run = runner.run(&(word(), word()), |(user, password)| {
+        let came_back = readers.borrow_mut().comes_back(&user, &password);
+        taken.set(taken.get() + usize::from(came_back));
+        Ok(())
+    });
+    run.unwrap();
+    assert!(taken.get() > 30, "only {} were taken", taken.get());
+}
