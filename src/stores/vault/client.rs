@@ -9,11 +9,12 @@ use crate::stores::OpenFault;
 use crate::stores::bounded_file;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method};
 use reqwest::{Certificate, redirect, retry};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 /// The largest body that is read.
@@ -43,6 +44,8 @@ pub(super) struct Call<'a> {
 pub(super) struct Answer {
     /// The status.
     pub(super) status: u16,
+    /// How long the server wants to be left alone, where it says so in seconds.
+    pub(super) retry_after: Option<Duration>,
     /// The body, overwritten when it is dropped.
     pub(super) body: Zeroizing<Vec<u8>>,
 }
@@ -142,15 +145,36 @@ impl Client {
         headers.extend(namespace.map(|namespace| (NAMESPACE, namespace)));
         headers.extend(call.token.map(|token| (TOKEN, token.clone())));
         let http = self.http.load_full();
-        let mut message = http.request(call.method, format!("{}/v1/{}", self.address, call.path)).headers(headers);
+        let method = call.method;
+        let mut message = http.request(method.clone(), format!("{}/v1/{}", self.address, call.path)).headers(headers);
         if let Some(body) = call.body {
             message = message.header(CONTENT_TYPE, "application/json").body(Bytes::from_owner(body));
         }
-        let mut response = message.send().await.map_err(|error| fault(&error))?;
+        let mut response = self.respond(message, &method).await?;
         let status = response.status().as_u16();
+        let retry_after = retry_after(response.headers());
         let body = read_body(&mut response).await?;
-        Ok(Answer { status, body })
+        Ok(Answer { status, retry_after, body })
     }
+
+    /// Sends a message, a GET twice where the connection breaks before there is an answer: one that was kept alive may
+    /// have ended meanwhile. Both share one budget. Anything that is an answer is not asked for again.
+    async fn respond(&self, message: reqwest::RequestBuilder, method: &Method) -> Result<reqwest::Response, CallFault> {
+        let deadline = Instant::now() + self.timeout;
+        let again = (method == Method::GET).then(|| message.try_clone()).flatten();
+        match (message.send().await.map_err(|error| fault(&error)), again) {
+            (Err(CallFault::Connect | CallFault::Broken), Some(again)) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                again.timeout(left).send().await.map_err(|error| fault(&error))
+            }
+            (first, _) => first,
+        }
+    }
+}
+
+/// The header, where it is a number of seconds; a date is not worth a clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
 
 async fn read_body(response: &mut reqwest::Response) -> Result<Zeroizing<Vec<u8>>, CallFault> {

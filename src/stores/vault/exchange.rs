@@ -1,5 +1,6 @@
-//! A call, what its answer means, and both on record: the one place where calls are counted and logged.
+//! A call, what its answer means, and both on record: the one place where calls are counted, logged and held back.
 
+use super::breaker::{Breaker, Change, Verdict};
 use super::client::{Answer, Call, Client};
 use crate::metrics::Metrics;
 use crate::metrics::labels::StoreOperation;
@@ -8,11 +9,12 @@ use crate::stores::{ReadError, outcome_of};
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// The client of one store with its name and its counters.
+/// The client of one store with its name, its breaker and its counters.
 pub(super) struct Exchange {
     pub(super) store: Arc<str>,
     pub(super) client: Client,
-    pub(super) metrics: Arc<Metrics>,
+    breaker: Breaker,
+    metrics: Arc<Metrics>,
 }
 
 /// A call that gave nothing.
@@ -25,10 +27,16 @@ pub(super) struct Failed {
 }
 
 impl Exchange {
+    /// For the store of that name, reached by that client.
+    pub(super) fn new(store: Arc<str>, client: Client, metrics: Arc<Metrics>) -> Self {
+        Self { store, client, breaker: Breaker::new(), metrics }
+    }
+
     /// Makes a call and reads its answer.
     ///
     /// # Errors
-    /// What `meaning` says; `Unavailable` where nothing came back.
+    /// What `meaning` says; `Unavailable` where nothing came back, or where the server is left alone: that is no call,
+    /// and is neither counted nor logged.
     pub(super) async fn ask<T>(
         &self,
         operation: StoreOperation,
@@ -36,8 +44,12 @@ impl Exchange {
         request: &RequestId,
         meaning: impl FnOnce(&Answer) -> Result<T, ReadError>,
     ) -> Result<T, Failed> {
+        let Some(pass) = self.breaker.admit() else {
+            return Err(Failed { error: ReadError::Unavailable, forbidden: false });
+        };
         let started = Instant::now();
         let answered = self.client.call(call, request).await;
+        self.tell(pass.settle(Verdict::of(&answered)));
         let (result, status, kind) = match &answered {
             Ok(answer) => (meaning(answer), answer.status, if answer.status == 200 { "decode" } else { "status" }),
             Err(fault) => (Err(ReadError::Unavailable), 0, fault.as_str()),
@@ -58,5 +70,13 @@ impl Exchange {
             }
             Failed { error, forbidden: status == 403 }
         })
+    }
+
+    fn tell(&self, change: Option<Change>) {
+        match change {
+            Some(Change::Opened) => tracing::warn!(store = %self.store, "the store is left alone for a while"),
+            Some(Change::Closed) => tracing::info!(store = %self.store, "the store serves again"),
+            None => {}
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `HashiCorp` Vault and OpenBao: the key-value engines, over our own thin client.
 
 mod answers;
+mod breaker;
 mod client;
 mod exchange;
 mod json_text;
@@ -49,7 +50,7 @@ impl VaultStore {
             return Err(OpenFault::AuthMount);
         }
         let client = Client::open(config)?;
-        let exchange = Arc::new(Exchange { store: name.clone(), client, metrics: metrics.clone() });
+        let exchange = Arc::new(Exchange::new(name.clone(), client, metrics.clone()));
         let session = Arc::new(Session::new(exchange.clone(), config.auth.clone()));
         let upkeep = Upkeep::of(session.clone());
         Ok(Self { exchange, session, mounts: Mounts::default(), _upkeep: upkeep })

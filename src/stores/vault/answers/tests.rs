@@ -5,7 +5,7 @@ use ReadError::{Absent, Deleted, Forbidden, Misconfigured, Unavailable};
 use zeroize::Zeroizing;
 
 fn answer(status: u16, body: &str) -> Answer {
-    Answer { status, body: Zeroizing::new(body.as_bytes().to_vec()) }
+    Answer { status, retry_after: None, body: Zeroizing::new(body.as_bytes().to_vec()) }
 }
 
 const DELETED: &str = r#"{"data":{"data":null,"metadata":{"deletion_time":"2026-11-22T12:48:32.2Z","destroyed":false,"version":1}},"warnings":null}"#;
