@@ -3,6 +3,8 @@
 mod bounded_file;
 mod cache;
 mod file;
+mod flights;
+mod jitter;
 pub mod path;
 mod vault;
 

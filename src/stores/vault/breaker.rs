@@ -34,9 +34,9 @@ impl Verdict {
     pub(super) fn of(outcome: &Result<Answer, CallFault>) -> Self {
         match outcome {
             Ok(Answer { status: 429, retry_after: Some(wait), .. }) if !wait.is_zero() => Self::Hold(*wait),
-            Ok(Answer { status: 429 | 502..=504, .. }) => Self::Failed,
+            Ok(Answer { status: 429 | 502..=504, .. })
+            | Err(CallFault::Connect | CallFault::Timeout | CallFault::Broken) => Self::Failed,
             Ok(_) | Err(CallFault::BodyTooLarge) => Self::Served,
-            Err(CallFault::Connect | CallFault::Timeout | CallFault::Broken) => Self::Failed,
         }
     }
 }

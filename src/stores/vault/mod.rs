@@ -7,6 +7,7 @@ mod exchange;
 mod json_text;
 mod login;
 mod mounts;
+mod preflights;
 mod session;
 mod token;
 mod upkeep;
@@ -24,6 +25,7 @@ use client::{Call, Client};
 use exchange::{Exchange, Failed};
 use http::Method;
 use mounts::{Mount, Mounts};
+use preflights::Preflights;
 use session::Session;
 use std::sync::Arc;
 use token::Token;
@@ -33,7 +35,8 @@ use upkeep::Upkeep;
 pub(super) struct VaultStore {
     exchange: Arc<Exchange>,
     session: Arc<Session>,
-    mounts: Mounts,
+    mounts: Arc<Mounts>,
+    preflights: Preflights,
     /// Held for its drop.
     _upkeep: Upkeep,
 }
@@ -53,7 +56,9 @@ impl VaultStore {
         let exchange = Arc::new(Exchange::new(name.clone(), client, metrics.clone()));
         let session = Arc::new(Session::new(exchange.clone(), config.auth.clone()));
         let upkeep = Upkeep::of(session.clone());
-        Ok(Self { exchange, session, mounts: Mounts::default(), _upkeep: upkeep })
+        let mounts = Arc::default();
+        let preflights = Preflights::new(&exchange, &mounts);
+        Ok(Self { exchange, session, mounts, preflights, _upkeep: upkeep })
     }
 
     /// Reads the CA file and the token file again.
@@ -87,9 +92,9 @@ impl VaultStore {
     }
 
     /// Reads with one token.
-    async fn attempt(&self, path: &StorePath, token: &Token, request: &RequestId) -> Result<Lease, Failed> {
+    async fn attempt(&self, path: &StorePath, token: &Arc<Token>, request: &RequestId) -> Result<Lease, Failed> {
         let Some((mount, beyond_doubt)) = self.mounts.find(path) else {
-            let mount = self.look_up(path, token, request).await?;
+            let mount = self.preflights.ask(path, token, request).await?;
             return self.fetch(&mount, path, token, request).await;
         };
         let result = self.fetch(&mount, path, token, request).await;
@@ -103,18 +108,8 @@ impl VaultStore {
             return result;
         }
         self.mounts.forget(&mount);
-        let now = self.look_up(path, token, request).await?;
+        let now = self.preflights.ask(path, token, request).await?;
         if now == mount { result } else { self.fetch(&now, path, token, request).await }
-    }
-
-    /// Asks which mount a path is under.
-    async fn look_up(&self, path: &StorePath, token: &Token, request: &RequestId) -> Result<Mount, Failed> {
-        let url_path = format!("sys/internal/ui/mounts/{}", path.as_str());
-        let call = Call { method: Method::GET, path: &url_path, token: Some(&token.header), body: None };
-        let meaning = |answer: &_| answers::mount(answer, path);
-        let mount = self.exchange.ask(StoreOperation::Preflight, call, request, meaning).await?;
-        self.mounts.remember(&mount);
-        Ok(mount)
     }
 
     async fn fetch(

@@ -1,7 +1,7 @@
 //! The broker's own token at a store.
 
 use crate::model::secret::SecretValue;
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use crate::stores::jitter::random_share;
 use bytes::Bytes;
 use http::HeaderValue;
 use std::time::{Duration, SystemTime};
@@ -93,13 +93,6 @@ pub(super) fn header(token: &SecretValue) -> Option<HeaderValue> {
     let mut header = HeaderValue::from_maybe_shared(bytes).ok()?;
     header.set_sensitive(true);
     Some(header)
-}
-
-/// From 0 to 1. It spreads load and keeps no secret, so a failing random generator yields 0 rather than an error.
-pub(super) fn random_share() -> f64 {
-    let mut byte = [0];
-    let _ = SystemRandom::new().fill(&mut byte);
-    f64::from(byte[0]) / f64::from(u8::MAX)
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@
 use super::answers;
 use super::client::Call;
 use super::session::Session;
-use super::token::{Grant, Life, Token, random_share};
+use super::token::{Grant, Life, Token};
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::stores::ReadError;
+use crate::stores::jitter::random_share;
 use http::Method;
 use std::sync::Arc;
 use std::time::Duration;
