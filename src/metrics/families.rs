@@ -213,6 +213,16 @@ impl Metrics {
         self.cache_requests.with_label_values(&[store, outcome.as_str()]).inc();
     }
 
+    /// A lease is held from now on.
+    pub fn lease_held(&self, store: &str) {
+        self.leases_active.with_label_values(&[store]).inc();
+    }
+
+    /// A lease is held no longer.
+    pub fn lease_dropped(&self, store: &str) {
+        self.leases_active.with_label_values(&[store]).dec();
+    }
+
     /// An event became durable.
     pub fn audit_event(&self, event: EventType, outcome: Outcome, took: Duration) {
         self.audit_events.with_label_values(&[event.as_str(), outcome.as_str()]).inc();

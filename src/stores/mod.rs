@@ -102,6 +102,9 @@ pub enum OpenFault {
     /// There are no roots to check the server with.
     #[error("no TLS roots: set caFile, or install the system's CA bundle")]
     TlsRoots,
+    /// There is nothing to make a key of.
+    #[error("the operating system gives no random bytes")]
+    Randomness,
     /// The file cannot be read.
     #[error("the file cannot be read, or is not UTF-8")]
     Unreadable,
@@ -215,7 +218,7 @@ fn open_one(store: &Store, metrics: &Arc<Metrics>) -> Result<Opened, OpenFault> 
     match &store.kind {
         Kind::Vault(config) => {
             let vault = Arc::new(VaultStore::open(&store.name, config, metrics)?);
-            let cached = Cached::new(&store.name, vault.clone(), config.cache, metrics);
+            let cached = Cached::new(&store.name, vault.clone(), config.cache, metrics)?;
             Ok(Opened { reader: Arc::new(cached), source: Source::Vault(vault) })
         }
         Kind::File(path) => {

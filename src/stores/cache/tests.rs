@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::secret::SecretValue;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 
@@ -51,7 +52,7 @@ fn rig(bounds: Bounds) -> (Arc<Counting>, Arc<Cached>, Arc<Metrics>) {
 fn rig_of(store: Counting, bounds: Bounds) -> (Arc<Counting>, Arc<Cached>, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new(&[], &["vault"]).unwrap());
     let store = Arc::new(store);
-    let cached = Cached::new(&"vault".into(), store.clone(), bounds, &metrics);
+    let cached = Cached::new(&"vault".into(), store.clone(), bounds, &metrics).unwrap();
     (store, Arc::new(cached), metrics)
 }
 
@@ -71,10 +72,21 @@ fn all_but_a_second(time: Duration) -> Duration {
     time.saturating_sub(SECOND)
 }
 
+/// An age at which a lease is read again in the background, and one at which it is not yet.
+const AGEING: Duration = BOUNDS.ttl.saturating_mul(86).checked_div(100).unwrap();
+const YOUNG: Duration = BOUNDS.ttl.saturating_mul(74).checked_div(100).unwrap();
+
 fn counted(metrics: &Metrics, outcome: &str) -> u64 {
     let text = String::from_utf8(metrics.encode().unwrap()).unwrap();
     let series = format!("claviger_lease_cache_requests_total{{outcome=\"{outcome}\",store=\"vault\"}} ");
     text.lines().find_map(|line| line.strip_prefix(&series)).unwrap().parse().unwrap()
+}
+
+/// How many leases are held, as the gauge says.
+fn held(metrics: &Metrics) -> u64 {
+    let text = String::from_utf8(metrics.encode().unwrap()).unwrap();
+    let series = "claviger_leases_active{store=\"vault\"} ";
+    text.lines().find_map(|line| line.strip_prefix(series)).unwrap().parse().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,10 +94,11 @@ async fn a_lease_is_read_once_in_its_time() {
     let (store, cached, metrics) = rig(BOUNDS);
     assert_eq!(read(&cached, "a").await, fresh("one"));
     store.says(Ok("two"));
-    tokio::time::advance(all_but_a_second(BOUNDS.ttl)).await;
+    tokio::time::advance(YOUNG).await;
     assert_eq!(read(&cached, "a").await, fresh("one"));
+    settle().await;
     assert_eq!(store.reads(), 1);
-    tokio::time::advance(SECOND).await;
+    tokio::time::advance(BOUNDS.ttl.saturating_sub(YOUNG)).await;
     assert_eq!(read(&cached, "a").await, fresh("two"));
     assert_eq!(read(&cached, "b").await, fresh("two"), "another path is another lease");
     assert_eq!((store.reads(), counted(&metrics, "hit"), counted(&metrics, "miss")), (3, 1, 3));
@@ -93,22 +106,22 @@ async fn a_lease_is_read_once_in_its_time() {
 
 #[tokio::test(start_paused = true)]
 async fn an_absence_is_kept_for_its_own_time() {
-    for gone in [ReadError::Absent, ReadError::Deleted] {
-        let (store, cached, _) = rig(BOUNDS);
-        store.says(Err(gone));
-        assert_eq!(read(&cached, "a").await, Err(gone));
-        store.says(Ok("one"));
-        tokio::time::advance(all_but_a_second(BOUNDS.negative_ttl)).await;
-        assert_eq!(read(&cached, "a").await, Err(gone));
-        tokio::time::advance(SECOND).await;
-        assert_eq!(read(&cached, "a").await, fresh("one"));
-        assert_eq!(store.reads(), 2);
-    }
+    let (store, cached, _) = rig(BOUNDS);
+    store.says(Err(ReadError::Absent));
+    assert_eq!(read(&cached, "a").await, Err(ReadError::Absent));
+    store.says(Ok("one"));
+    tokio::time::advance(all_but_a_second(BOUNDS.negative_ttl)).await;
+    assert_eq!(read(&cached, "a").await, Err(ReadError::Absent));
+    settle().await;
+    assert_eq!(store.reads(), 1, "an absence is not read again in the background");
+    tokio::time::advance(SECOND).await;
+    assert_eq!(read(&cached, "a").await, fresh("one"));
+    assert_eq!(store.reads(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_other_error_is_kept() {
-    for error in [ReadError::Forbidden, ReadError::Misconfigured, ReadError::Unavailable] {
+    for error in [ReadError::Deleted, ReadError::Forbidden, ReadError::Misconfigured, ReadError::Unavailable] {
         let (store, cached, _) = rig(BOUNDS);
         store.says(Err(error));
         assert_eq!(read(&cached, "a").await, Err(error));
@@ -149,19 +162,93 @@ async fn a_store_that_answers_ends_the_old_lease_for_good() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_misses_of_a_path_are_one_read() {
+async fn a_lease_near_its_end_is_read_again_while_the_old_one_is_served() {
+    let (store, cached, metrics) = rig(BOUNDS);
+    assert_eq!(read(&cached, "a").await, fresh("one"));
+    store.says(Ok("two"));
+    store.gate.forget_permits(Semaphore::MAX_PERMITS);
+    tokio::time::advance(AGEING).await;
+    for _ in 0..100 {
+        assert_eq!(read(&cached, "a").await, fresh("one"), "nobody waits for the store");
+    }
+    settle().await;
+    assert_eq!(store.reads(), 2, "one read, however many asked");
+    store.gate.add_permits(1);
+    settle().await;
+    assert_eq!(read(&cached, "a").await, fresh("two"));
+    tokio::time::advance(YOUNG).await;
+    assert_eq!(read(&cached, "a").await, fresh("two"), "its time begins anew");
+    settle().await;
+    assert_eq!((store.reads(), counted(&metrics, "hit"), counted(&metrics, "miss")), (2, 102, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_whose_lease_ends_meanwhile_waits_for_the_read_in_the_background() {
+    let (store, cached, metrics) = rig(BOUNDS);
+    assert_eq!(read(&cached, "a").await, fresh("one"));
+    store.says(Ok("two"));
+    store.gate.forget_permits(Semaphore::MAX_PERMITS);
+    tokio::time::advance(AGEING).await;
+    assert_eq!(read(&cached, "a").await, fresh("one"));
+    tokio::time::advance(BOUNDS.ttl.saturating_sub(AGEING)).await;
+    let late = tokio::spawn({
+        let cached = cached.clone();
+        async move { read(&cached, "a").await }
+    });
+    settle().await;
+    store.gate.add_permits(1);
+    assert_eq!(late.await.unwrap(), fresh("two"));
+    assert_eq!((store.reads(), counted(&metrics, "coalesced")), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_refresh_changes_nothing_until_the_time_is_over() {
+    let (store, cached, _) = rig(BOUNDS);
+    assert_eq!(read(&cached, "a").await, fresh("one"));
+    store.says(Err(ReadError::Unavailable));
+    tokio::time::advance(AGEING).await;
+    for _ in 0..100 {
+        assert_eq!(read(&cached, "a").await, fresh("one"), "served, and not as stale");
+        settle().await;
+    }
+    assert_eq!(store.reads(), 2, "one attempt");
+    tokio::time::advance(BOUNDS.ttl.saturating_sub(AGEING)).await;
+    assert_eq!(read(&cached, "a").await, Ok(("one".into(), true)));
+    assert_eq!(store.reads(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_is_answered_is_believed_at_once() {
+    for error in [ReadError::Absent, ReadError::Deleted, ReadError::Forbidden, ReadError::Misconfigured] {
+        let (store, cached, metrics) = rig(BOUNDS);
+        assert_eq!(read(&cached, "a").await, fresh("one"));
+        store.says(Err(error));
+        tokio::time::advance(AGEING).await;
+        assert_eq!(read(&cached, "a").await, fresh("one"));
+        settle().await;
+        assert_eq!(read(&cached, "a").await, Err(error));
+        assert_eq!(held(&metrics), 0, "after {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_first_asks_for_each_of_a_hundred_paths_are_a_hundred_reads() {
     let (store, cached, metrics) = rig(BOUNDS);
     store.gate.forget_permits(Semaphore::MAX_PERMITS);
     let mut readers = tokio::task::JoinSet::new();
-    for number in 0..1000 {
+    for number in 0..100_000 {
         let cached = cached.clone();
-        readers.spawn(async move { read(&cached, &format!("homelab/{}", number % 10)).await });
+        readers.spawn(async move { read(&cached, &format!("homelab/{}", number % 100)).await });
+    }
+    while store.reads() < 100 {
+        tokio::task::yield_now().await;
     }
     settle().await;
-    store.gate.add_permits(10);
+    store.gate.add_permits(100);
     assert!(readers.join_all().await.iter().all(|answer| *answer == fresh("one")));
-    assert_eq!(store.reads(), 10);
-    assert_eq!((counted(&metrics, "miss"), counted(&metrics, "coalesced")), (10, 990));
+    assert_eq!(store.reads(), 100);
+    assert_eq!((counted(&metrics, "miss"), counted(&metrics, "coalesced")), (100, 99_900));
+    assert_eq!(held(&metrics), 100);
 }
 
 #[tokio::test(start_paused = true)]
@@ -178,7 +265,7 @@ async fn a_leader_that_hangs_up_fails_nobody() {
     store.gate.add_permits(1);
     assert_eq!(follower.await.unwrap(), fresh("one"));
     assert_eq!(store.reads(), 1);
-    assert!(cached.shelf.flights().is_empty());
+    assert_eq!(cached.flights.count(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,13 +291,18 @@ async fn nothing_is_kept_where_nothing_may_be() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_number_of_entries_is_bounded() {
-    let (_, cached, _) = rig(BOUNDS);
-    for number in 0..1000 {
-        assert_eq!(read(&cached, &format!("homelab/{number}")).await, fresh("one"));
+async fn the_number_of_entries_is_bounded_and_so_are_their_bytes() {
+    const TEN_KIB: &str = "ten bytes.";
+    for (value, most) in [("one".to_owned(), BOUNDS.max_entries), (TEN_KIB.repeat(1024), BOUNDS.max_entries / 10)] {
+        let (store, cached, metrics) = rig(BOUNDS);
+        store.says(Ok(value.leak()));
+        for number in 0..1000 {
+            assert!(read(&cached, &format!("homelab/{number}")).await.is_ok());
+        }
+        cached.shelf.entries.run_pending_tasks().await;
+        assert!((most / 2..=most).contains(&cached.shelf.entries.entry_count()));
+        assert_eq!(held(&metrics), cached.shelf.entries.entry_count());
     }
-    cached.shelf.entries.run_pending_tasks().await;
-    assert!(cached.shelf.entries.entry_count() <= BOUNDS.max_entries);
 }
 
 /// Lets every task run until it waits for something else than its turn.
