@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -10,9 +11,9 @@ use tokio::task::JoinHandle;
 #[derive(Clone)]
 pub enum Act {
     /// An answer with this status line, these header lines and this body.
-    Answer(&'static str, &'static str, String),
+    Answer(String, String, String),
     /// These bytes and nothing else.
-    Raw(&'static [u8]),
+    Raw(Vec<u8>),
     /// A body without end, in chunks or with a false length.
     Endless,
     /// A body that is announced larger than any that is read.
@@ -21,13 +22,37 @@ pub enum Act {
     Trickle,
     /// Nothing, for ever.
     Silence,
+    /// After so long, another act.
+    Late(Duration, Box<Act>),
     /// The connection is closed.
     HangUp,
 }
 
+/// The answers of a good server.
+pub const MOUNT: &str = r#"{"data":{"path":"homelab/","type":"kv","options":{"version":"2"}}}"#;
+pub const SECRET: &str = r#"{"data":{"data":{"K":"v"},"metadata":{"version":1}}}"#;
+const OWN_TOKEN: &str = r#"{"data":{"ttl":0,"expire_time":null,"renewable":false}}"#;
+const GRANTED: &str = r#"{"auth":{"client_token":"s.x","lease_duration":60,"renewable":true}}"#;
+
+/// What a good server does.
+pub fn good(request_line: &str) -> Act {
+    match request_line.split(' ').nth(1).unwrap() {
+        path if path.starts_with("/v1/sys/internal/ui/mounts/") => json(MOUNT),
+        path if path.starts_with("/v1/homelab/data/") => json(SECRET),
+        path if path.ends_with("/login") => json(GRANTED),
+        "/v1/auth/token/lookup-self" => json(OWN_TOKEN),
+        path => panic!("nobody should ask for {path}"),
+    }
+}
+
 /// A good answer.
 pub fn json(body: &str) -> Act {
-    Act::Answer("200 OK", "Content-Type: application/json\r\n", body.into())
+    Act::Answer("200 OK".into(), "Content-Type: application/json\r\n".into(), body.into())
+}
+
+/// An answer with a status line and without a body.
+pub fn status(line: &str) -> Act {
+    Act::Answer(line.into(), String::new(), String::new())
 }
 
 /// A running fake; it ends when this is dropped.
@@ -87,7 +112,7 @@ async fn perform(stream: &mut TcpStream, act: Act) -> std::io::Result<()> {
             stream.write_all(head.as_bytes()).await?;
             stream.write_all(body.as_bytes()).await
         }
-        Act::Raw(bytes) => stream.write_all(bytes).await,
+        Act::Raw(bytes) => stream.write_all(&bytes).await,
         Act::Endless => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
             let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
@@ -103,10 +128,14 @@ async fn perform(stream: &mut TcpStream, act: Act) -> std::io::Result<()> {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n").await?;
             loop {
                 stream.write_all(b" ").await?;
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
         Act::Silence => std::future::pending().await,
+        Act::Late(wait, act) => {
+            tokio::time::sleep(wait).await;
+            Box::pin(perform(stream, *act)).await
+        }
         Act::HangUp => Ok(()),
     }
 }

@@ -1,5 +1,6 @@
 //! Stores: real OpenBao for what it can be made to do, a small fake for what it cannot.
 
+mod behaviours;
 mod fake;
 mod vault_auth;
 mod vault_faults;
@@ -20,6 +21,9 @@ use tempfile::TempDir;
 /// No cache: every read reaches the store.
 const NO_CACHE: Cache =
     Cache { ttl: Duration::ZERO, negative_ttl: Duration::ZERO, serve_stale_for: Duration::ZERO, max_entries: 0 };
+
+/// Long enough for a server on this machine.
+const IMPATIENT: Duration = Duration::from_millis(400);
 
 /// A store named `vault` and what it is tested with.
 struct Rig {
@@ -44,6 +48,20 @@ impl Rig {
         let file = dir.path().join("token");
         std::fs::write(&file, format!("{token}\n")).unwrap();
         Self::open(dir, address, VaultAuth::TokenFile(file), cache, change)
+    }
+
+    /// A store that waits for its server for less than a second.
+    fn impatient(address: &str, cache: Cache) -> Self {
+        Self::new(address, "s.token", cache, |vault| vault.timeout = IMPATIENT)
+    }
+
+    /// The same, logging in as a Kubernetes ServiceAccount.
+    fn logging_in(address: &str, cache: Cache) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let token_file = dir.path().join("token");
+        std::fs::write(&token_file, "a.b.c").unwrap();
+        let auth = VaultAuth::Kubernetes { mount: "kubernetes".into(), role: "claviger".into(), token_file };
+        Self::open(dir, address, auth, cache, |vault| vault.timeout = IMPATIENT)
     }
 
     fn open(dir: TempDir, address: &str, auth: VaultAuth, cache: Cache, change: impl FnOnce(&mut Vault)) -> Self {

@@ -1,0 +1,242 @@
+//! Every way in which a server can be no server, against its verdict in `behaviours.yaml`.
+
+use super::Rig;
+use super::fake::{Act, Fake, SECRET, good};
+use claviger::config::stores::Cache;
+use claviger::stores::ReadError;
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// No lease is fresh, and every one may be served stale.
+const STALE_ONLY: Cache = Cache {
+    ttl: Duration::ZERO,
+    negative_ttl: Duration::ZERO,
+    serve_stale_for: Duration::from_mins(10),
+    max_entries: 10,
+};
+/// The longest that a read may take: a few calls, each within its budget, on a busy machine.
+const HELD_AT_MOST: Duration = Duration::from_secs(3);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Behaviour {
+    name: String,
+    does: Option<Does>,
+    answer: Option<Answer>,
+    bytes: Option<String>,
+    #[serde(default)]
+    flaps: bool,
+    read: Option<Verdicts>,
+    preflight: Option<Verdict>,
+    login: Option<Verdicts>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum Does {
+    Refuse,
+    Nothing,
+    Late,
+    Trickle,
+    Endless,
+    Huge,
+    HangUp,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    status: String,
+    header: Option<String>,
+    body: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Verdicts {
+    first: Verdict,
+    again: Option<Verdict>,
+    cached: Verdict,
+}
+
+#[derive(Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Ok,
+    Stale,
+    Absent,
+    Deleted,
+    Misconfigured,
+    Forbidden,
+    Unavailable,
+}
+
+impl Behaviour {
+    fn all() -> Vec<Self> {
+        serde_saphyr::from_str(include_str!("behaviours.yaml")).unwrap()
+    }
+
+    /// What the fake does; nobody listening is for the caller to arrange.
+    fn act(&self, elsewhere: &str) -> Act {
+        let fill = |text: &str| {
+            let nested = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+            text.replace("ELSEWHERE", elsewhere).replace("NESTED", &nested).replace("GOOD", SECRET)
+        };
+        match (self.does, &self.answer, &self.bytes) {
+            (Some(Does::Refuse | Does::HangUp), None, None) => Act::HangUp,
+            (Some(Does::Nothing), None, None) => Act::Silence,
+            (Some(Does::Late), None, None) => {
+                Act::Late(Duration::from_secs(10), Box::new(good("GET /v1/homelab/data/a HTTP/1.1")))
+            }
+            (Some(Does::Trickle), None, None) => Act::Trickle,
+            (Some(Does::Endless), None, None) => Act::Endless,
+            (Some(Does::Huge), None, None) => Act::Huge,
+            (None, Some(answer), None) => {
+                let header = answer.header.as_ref().map(|header| format!("{}\r\n", fill(header)));
+                Act::Answer(answer.status.clone(), header.unwrap_or_default(), fill(&answer.body))
+            }
+            (None, None, Some(text)) => Act::Raw(text.chars().map(|byte| u8::try_from(byte).unwrap()).collect()),
+            _ => panic!("{}: one of does, answer, bytes", self.name),
+        }
+    }
+
+    /// A server that treats the calls that contain `call` so, once the switch is on. Others it answers well, or not
+    /// at all if its tokens are dead by then.
+    async fn server(&self, elsewhere: &str, call: &'static str, tokens_die: bool) -> Server {
+        let on = Arc::new(AtomicBool::new(false));
+        let (switch, act, flaps, calls) = (on.clone(), self.act(elsewhere), self.flaps, AtomicUsize::new(0));
+        let fake = Fake::start(move |line| {
+            let is_on = switch.load(Ordering::SeqCst);
+            if is_on && line.contains(call) && (!flaps || calls.fetch_add(1, Ordering::SeqCst).is_multiple_of(2)) {
+                return act.clone();
+            }
+            if is_on && tokens_die { forbidden() } else { good(line) }
+        })
+        .await;
+        Server { address: fake.address.clone(), fake: Some(fake), on, refuses: self.does == Some(Does::Refuse) }
+    }
+
+    async fn check(&self, elsewhere: &str) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let checks =
+            tokio::join!(self.check_read(elsewhere), self.check_preflight(elsewhere), self.check_login(elsewhere));
+        for (call, found) in [("read", checks.0), ("preflight", checks.1), ("login", checks.2)] {
+            wrong.extend(found.into_iter().map(|found| format!("{}: {call}: {found}", self.name)));
+        }
+        wrong
+    }
+
+    async fn check_read(&self, elsewhere: &str) -> Vec<String> {
+        let Some(verdicts) = &self.read else { return vec![] };
+        let mut server = self.server(elsewhere, "/data/", false).await;
+        let rig = Rig::impatient(&server.address, STALE_ONLY);
+        assert_eq!(verdict(&rig, "homelab/a").await, Verdict::Ok, "{}", self.name);
+        server.misbehave();
+        verdicts.compare(&rig).await
+    }
+
+    async fn check_preflight(&self, elsewhere: &str) -> Vec<String> {
+        let Some(expected) = self.preflight else { return vec![] };
+        let mut server = self.server(elsewhere, "/mounts/", false).await;
+        server.misbehave();
+        let rig = Rig::impatient(&server.address, STALE_ONLY);
+        differs("first", verdict(&rig, "homelab/a").await, expected).into_iter().collect()
+    }
+
+    async fn check_login(&self, elsewhere: &str) -> Vec<String> {
+        let Some(verdicts) = &self.login else { return vec![] };
+        let mut server = self.server(elsewhere, "/login", true).await;
+        let rig = Rig::logging_in(&server.address, STALE_ONLY);
+        assert_eq!(verdict(&rig, "homelab/a").await, Verdict::Ok, "{}", self.name);
+        server.misbehave();
+        verdicts.compare(&rig).await
+    }
+}
+
+/// A fake that turns bad.
+struct Server {
+    address: String,
+    fake: Option<Fake>,
+    on: Arc<AtomicBool>,
+    refuses: bool,
+}
+
+impl Server {
+    fn misbehave(&mut self) {
+        self.on.store(true, Ordering::SeqCst);
+        if self.refuses {
+            self.fake = None;
+        }
+    }
+}
+
+impl Verdicts {
+    /// What is other than it should be, where a lease of `homelab/a` is held and none of `homelab/b`.
+    async fn compare(&self, rig: &Rig) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let began = Instant::now();
+        wrong.extend(differs("first", verdict(rig, "homelab/b").await, self.first));
+        if began.elapsed() > HELD_AT_MOST {
+            wrong.push(format!("held a request for {:?}", began.elapsed()));
+        }
+        if let Some(again) = self.again {
+            wrong.extend(differs("again", verdict(rig, "homelab/b").await, again));
+        }
+        wrong.extend(differs("cached", verdict(rig, "homelab/a").await, self.cached));
+        wrong
+    }
+}
+
+async fn verdict(rig: &Rig, path: &str) -> Verdict {
+    match rig.lease(path).await {
+        Ok(lease) if lease.data.contains_key("K") => {
+            if lease.stale {
+                Verdict::Stale
+            } else {
+                Verdict::Ok
+            }
+        }
+        Ok(lease) => panic!("an answer that the server never gave: {lease:?}"),
+        Err(ReadError::Absent) => Verdict::Absent,
+        Err(ReadError::Deleted) => Verdict::Deleted,
+        Err(ReadError::Misconfigured) => Verdict::Misconfigured,
+        Err(ReadError::Forbidden) => Verdict::Forbidden,
+        Err(ReadError::Unavailable) => Verdict::Unavailable,
+    }
+}
+
+fn differs(which: &str, found: Verdict, expected: Verdict) -> Option<String> {
+    (found != expected).then(|| format!("{which} is {found:?} and should be {expected:?}"))
+}
+
+fn forbidden() -> Act {
+    Act::Answer("403 Forbidden".into(), String::new(), r#"{"errors":["permission denied"]}"#.into())
+}
+
+#[tokio::test]
+async fn every_behaviour_comes_to_its_verdict() {
+    let elsewhere = Fake::start(good).await;
+    let mut wrong = Vec::new();
+    for behaviour in Behaviour::all() {
+        wrong.extend(behaviour.check(&elsewhere.address).await);
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(elsewhere.requests(), 0, "no redirect is followed");
+}
+
+#[test]
+fn no_behaviour_is_an_absence() {
+    let behaviours = Behaviour::all();
+    let names: BTreeSet<_> = behaviours.iter().map(|behaviour| &behaviour.name).collect();
+    assert_eq!(names.len(), behaviours.len(), "a name twice");
+    for behaviour in &behaviours {
+        let of = |verdicts: &Verdicts| [Some(verdicts.first), verdicts.again, Some(verdicts.cached)];
+        let calls = [&behaviour.read, &behaviour.login].into_iter().flatten().flat_map(of).flatten();
+        let verdicts: Vec<_> = calls.chain(behaviour.preflight).collect();
+        assert!(!verdicts.is_empty(), "{} is never played", behaviour.name);
+        assert!(!verdicts.contains(&Verdict::Absent) && !verdicts.contains(&Verdict::Deleted), "{}", behaviour.name);
+    }
+}
