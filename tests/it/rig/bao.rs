@@ -1,10 +1,12 @@
 //! A real OpenBao in development mode: unsealed, in memory, one root token, gone when dropped.
 
+mod durable;
+
 use claviger::model::request_id::RequestId;
 use reqwest::{Certificate, Client, Method};
 use serde_json::{Value, json};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -166,7 +168,7 @@ impl Bao {
         self.ok(Method::PUT, "sys/seal", "").await;
     }
 
-    /// Kills the server, by process id. Its memory was its storage.
+    /// Kills the server, by process id. In development mode its memory was its storage.
     pub fn stop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -212,7 +214,7 @@ impl Bao {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let (dir, port) = (tempfile::tempdir().unwrap(), free_ports());
         let root = RequestId::random().to_string();
-        let mut command = Command::new(binary());
+        let mut command = quiet(dir.path());
         command
             .args(["server", if tls { "-dev-tls" } else { "-dev" }, "-dev-no-store-token"])
             .arg(format!("-dev-root-token-id={root}"))
@@ -220,31 +222,30 @@ impl Bao {
         if tls {
             command.arg(format!("-dev-tls-cert-dir={}", dir.path().display()));
         }
-        // BAO_ADDR and its like in the environment would change what it does.
-        let child = command
-            .env_clear()
-            .env("HOME", dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("bao can be run");
+        let child = command.spawn().expect("bao can be run");
         let scheme = if tls { "https" } else { "http" };
         let http = client(&[]);
         Self { child, address: format!("{scheme}://127.0.0.1:{port}"), root, dir, http }
     }
 
-    /// Whether it comes up; not if it exits, as it does when its port is taken.
     async fn is_up(&mut self) -> bool {
-        let deadline = Instant::now() + UP_WITHIN;
-        while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
-            if self.address.starts_with("https")
-                && let Ok(pem) = std::fs::read(self.ca_file())
+        self.comes_up(async |bao| {
+            if bao.address.starts_with("https")
+                && let Ok(pem) = std::fs::read(bao.ca_file())
                 && let Ok(roots) = Certificate::from_pem_bundle(&pem)
             {
-                self.http = client(&roots);
+                bao.http = client(&roots);
             }
-            if let Ok((200, _)) = self.try_call(Method::GET, "auth/token/lookup-self", "").await {
+            matches!(bao.try_call(Method::GET, "auth/token/lookup-self", "").await, Ok((200, _)))
+        })
+        .await
+    }
+
+    /// Whether it comes to that; not if it exits, as it does when its port is taken.
+    async fn comes_up(&mut self, mut is_up: impl AsyncFnMut(&mut Self) -> bool) -> bool {
+        let deadline = Instant::now() + UP_WITHIN;
+        while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+            if is_up(self).await {
                 return true;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -266,6 +267,13 @@ pub async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// The binary, without anything from the environment: BAO_ADDR and its like would change what it does.
+fn quiet(home: &Path) -> Command {
+    let mut command = Command::new(binary());
+    command.env_clear().env("HOME", home).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }
 
 fn client(roots: &[Certificate]) -> Client {

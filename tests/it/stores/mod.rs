@@ -2,6 +2,7 @@
 
 mod behaviours;
 mod fake;
+mod outage;
 mod vault_auth;
 mod vault_faults;
 mod vault_read;
@@ -93,9 +94,18 @@ impl Rig {
 
     /// How many calls of a kind ended so.
     fn calls(&self, operation: &str, outcome: &str) -> u64 {
+        let labels = format!("operation=\"{operation}\",outcome=\"{outcome}\",store=\"vault\"");
+        self.counted("claviger_store_requests_total", &labels)
+    }
+
+    /// How many reads through the cache ended so.
+    fn lookups(&self, outcome: &str) -> u64 {
+        self.counted("claviger_lease_cache_requests_total", &format!("outcome=\"{outcome}\",store=\"vault\""))
+    }
+
+    fn counted(&self, family: &str, labels: &str) -> u64 {
         let text = String::from_utf8(self.metrics.encode().unwrap()).unwrap();
-        let labels = format!("{{operation=\"{operation}\",outcome=\"{outcome}\",store=\"vault\"}} ");
-        let series = format!("claviger_store_requests_total{labels}");
+        let series = format!("{family}{{{labels}}} ");
         text.lines().find_map(|line| line.strip_prefix(&series)).unwrap().parse().unwrap()
     }
 }

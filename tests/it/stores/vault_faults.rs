@@ -5,6 +5,7 @@ use super::{NO_CACHE, Rig};
 use crate::rig::bao::until;
 use claviger::stores::ReadError::Unavailable;
 use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,6 +47,59 @@ async fn a_token_that_is_renewed_for_less_and_less_is_replaced() {
     let rig = Rig::logging_in(&fake.address, NO_CACHE);
     until("another login", async || rig.calls("login", "ok") > 1).await;
     assert_eq!(rig.calls("renew", "ok"), 1);
+}
+
+/// Reads of so many paths from a server that answers so; how many calls it got.
+async fn calls_of(status: &'static str, header: &'static str, paths: usize) -> usize {
+    let answer = Act::Answer(status.into(), header.into(), r#"{"errors":["no"]}"#.into());
+    let fake = Fake::start(move |line| if line.contains("/data/b") { answer.clone() } else { good(line) }).await;
+    let rig = Rig::impatient(&fake.address, NO_CACHE);
+    assert!(rig.lease("homelab/a").await.is_ok());
+    // Its call is a good one, and would begin the count anew.
+    until("the first round of the upkeep", async || rig.calls("login", "ok") > 0).await;
+    let before = fake.requests();
+    for number in 0..paths {
+        assert_eq!(rig.lease(&format!("homelab/b{number}")).await.map(|_| ()), Err(Unavailable), "{status}");
+    }
+    let calls = fake.requests() - before;
+    assert_eq!(rig.calls("read", "unavailable"), calls as u64, "what is not asked is not counted");
+    calls
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_serve_is_left_alone_and_one_that_answers_is_not() {
+    for (status, header, calls) in [
+        ("503 Service Unavailable", "", 5),
+        ("502 Bad Gateway", "", 5),
+        ("429 Too Many Requests", "", 5),
+        ("429 Too Many Requests", "Retry-After: tomorrow\r\n", 5),
+        ("429 Too Many Requests", "Retry-After: 60\r\n", 1),
+        ("500 Internal Server Error", "Retry-After: 60\r\n", 20),
+        ("400 Bad Request", "", 20),
+    ] {
+        assert_eq!(calls_of(status, header, 20).await, calls, "{status} {header}");
+    }
+}
+
+#[tokio::test]
+async fn a_read_is_made_once_more_when_its_connection_breaks_and_a_login_is_not() {
+    for (call, breaks, expected) in
+        [("/data/", 1, (Ok(()), 2)), ("/data/", 2, (Err(Unavailable), 2)), ("/login", 1, (Err(Unavailable), 1))]
+    {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counter = calls.clone();
+        let fake = Fake::start(move |line| {
+            if line.contains(call) && counter.fetch_add(1, Ordering::SeqCst) < breaks {
+                Act::HangUp
+            } else {
+                good(line)
+            }
+        })
+        .await;
+        let rig = Rig::logging_in(&fake.address, NO_CACHE);
+        let answer = rig.lease("homelab/a").await.map(|_| ());
+        assert_eq!((answer, calls.load(Ordering::SeqCst)), expected, "{call} breaks {breaks} times");
+    }
 }
 
 #[tokio::test]
