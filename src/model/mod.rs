@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod caller;
 pub mod clock;
 pub mod duration;
+pub mod facts;
 pub mod format;
 pub mod lease;
 pub mod policy_ref;
