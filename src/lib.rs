@@ -14,6 +14,8 @@ pub mod metrics;
 
 pub mod database;
 
+pub mod flights;
+
 pub mod cluster;
 
 pub mod authn;

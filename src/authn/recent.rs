@@ -2,12 +2,10 @@
 
 use super::AuthnError;
 use super::unverified::Fingerprint;
+use crate::flights::Flights;
 use crate::model::caller::Caller;
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, Shared};
 use moka::future::Cache;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -26,7 +24,7 @@ pub type Answer = Result<Arc<Caller>, AuthnError>;
 pub struct Recent {
     vouched: Cache<Fingerprint, Held>,
     refused: Cache<Fingerprint, Held>,
-    flights: Mutex<HashMap<Fingerprint, Flight>>,
+    flights: Arc<Flights<Fingerprint, Answer>>,
 }
 
 #[derive(Clone)]
@@ -36,14 +34,11 @@ struct Held {
     until: Instant,
 }
 
-/// A review under way in a task of its own: whoever waits for it may leave, and nobody else notices.
-type Flight = Shared<BoxFuture<'static, Answer>>;
-
 impl Recent {
     /// Empty. `longest` is the longest time that a caller is believed.
     pub fn new(longest: Duration) -> Self {
         let bounded = |keep: Duration| Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(keep).build();
-        Self { vouched: bounded(longest.min(LONGEST)), refused: bounded(REFUSED_FOR), flights: Mutex::default() }
+        Self { vouched: bounded(longest.min(LONGEST)), refused: bounded(REFUSED_FOR), flights: Flights::new() }
     }
 
     /// The recent answer, or that of the review under way, or that of a new review. A caller is believed for
@@ -53,10 +48,23 @@ impl Recent {
         F: FnOnce() -> R,
         R: Future<Output = Answer> + Send + 'static,
     {
-        match self.held(&token).await {
-            Some(answer) => answer,
-            None => self.join_or_start(token, keep, review).await,
+        if let Some(answer) = self.held(&token).await {
+            return answer;
         }
+        let flight = self.flights.join(token, || {
+            let (recent, review) = (self.clone(), review());
+            async move {
+                // Another flight may have landed between our look and our start.
+                if let Some(answer) = recent.held(&token).await {
+                    return answer;
+                }
+                let started = Instant::now();
+                let answer = review.await;
+                recent.hold(token, &answer, started + keep.min(LONGEST)).await;
+                answer
+            }
+        });
+        flight.await.unwrap_or(Err(AuthnError::Unavailable))
     }
 
     /// The recent answer, where there is one.
@@ -66,32 +74,6 @@ impl Recent {
             None => self.refused.get(token).await?,
         };
         (Instant::now() < held.until).then_some(held.answer)
-    }
-
-    fn join_or_start<F, R>(self: &Arc<Self>, token: Fingerprint, keep: Duration, review: F) -> Flight
-    where
-        F: FnOnce() -> R,
-        R: Future<Output = Answer> + Send + 'static,
-    {
-        let mut flights = self.flights();
-        if let Some(flight) = flights.get(&token) {
-            return flight.clone();
-        }
-        let (recent, review) = (self.clone(), review());
-        let task = tokio::spawn(async move {
-            let _landing = Landing { recent: &recent, token };
-            // Another flight may have landed between our look and our start.
-            if let Some(answer) = recent.held(&token).await {
-                return answer;
-            }
-            let started = Instant::now();
-            let answer = review.await;
-            recent.hold(token, &answer, started + keep.min(LONGEST)).await;
-            answer
-        });
-        let flight = async { task.await.unwrap_or(Err(AuthnError::Unavailable)) }.boxed().shared();
-        flights.insert(token, flight.clone());
-        flight
     }
 
     async fn hold(&self, token: Fingerprint, answer: &Answer, vouched_until: Instant) {
@@ -108,23 +90,6 @@ impl Recent {
             }
             Ok(_) | Err(AuthnError::Unavailable) => {}
         }
-    }
-
-    /// A task that panicked under the lock left a whole map behind: each step on it is one call.
-    fn flights(&self) -> MutexGuard<'_, HashMap<Fingerprint, Flight>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Takes the flight off the list when its task ends, however it ends.
-struct Landing<'a> {
-    recent: &'a Recent,
-    token: Fingerprint,
-}
-
-impl Drop for Landing<'_> {
-    fn drop(&mut self) {
-        self.recent.flights().remove(&self.token);
     }
 }
 
@@ -250,7 +215,7 @@ mod tests {
             };
             let all: Vec<_> = (0..1000).map(ask).collect();
             // Everyone has asked when everyone waits for the one flight.
-            while counted.recent.flights().get(&TOKEN).and_then(Shared::strong_count).is_none_or(|n| n < 1001) {
+            while counted.recent.flights.waiting(&TOKEN) < 1001 {
                 tokio::task::yield_now().await;
             }
             asked.notify_one();
@@ -258,7 +223,7 @@ mod tests {
                 assert!(one.await.unwrap().is_ok());
             }
             assert_eq!(counted.reviews(), 1, "{keep:?}");
-            assert!(counted.recent.flights().is_empty());
+            assert_eq!(counted.recent.flights.waiting(&TOKEN), 0);
         }
     }
 

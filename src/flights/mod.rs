@@ -1,0 +1,129 @@
+//! ONE FLIGHT AT A TIME: of many who want the same answer at once, one question is asked, in a task of its own.
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The questions under way, by what they are about. It keeps no answer: that is for whoever knows how long one holds.
+pub struct Flights<K, V>(Mutex<HashMap<K, Flight<V>>>);
+
+/// A question under way. Whoever waits for it may leave, and nobody else notices; it ends with `None` where the
+/// question panicked.
+pub type Flight<V> = Shared<BoxFuture<'static, Option<V>>>;
+
+impl<K, V> Flights<K, V>
+where
+    K: Eq + Hash + Clone + Send + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// None under way.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::default()))
+    }
+
+    /// The flight of this key that is under way, or a new one. Another may have landed between the caller's look at
+    /// what it holds and this call, so a question begins with a second look.
+    pub fn join<F, R>(self: &Arc<Self>, key: K, question: F) -> Flight<V>
+    where
+        F: FnOnce() -> R,
+        R: Future<Output = V> + Send + 'static,
+    {
+        let mut under_way = self.under_way();
+        if let Some(flight) = under_way.get(&key) {
+            return flight.clone();
+        }
+        let question = question();
+        let landing = Landing { flights: self.clone(), key: key.clone() };
+        let task = tokio::spawn(async move {
+            let _landing = landing;
+            question.await
+        });
+        let flight = task.map(Result::ok).boxed().shared();
+        under_way.insert(key, flight.clone());
+        flight
+    }
+
+    /// How many wait for the flight of this key, the list of flights among them.
+    #[cfg(test)]
+    pub fn waiting(&self, key: &K) -> usize {
+        self.under_way().get(key).and_then(Shared::strong_count).unwrap_or(0)
+    }
+}
+
+impl<K, V> Flights<K, V> {
+    /// A task that panicked under the lock left a whole map behind: each step on it is one call.
+    fn under_way(&self) -> MutexGuard<'_, HashMap<K, Flight<V>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes the flight off the list when its task ends, however it ends.
+struct Landing<K: Eq + Hash, V> {
+    flights: Arc<Flights<K, V>>,
+    key: K,
+}
+
+impl<K: Eq + Hash, V> Drop for Landing<K, V> {
+    fn drop(&mut self) {
+        // Dropped outside the lock: an answer is somebody else's code.
+        let _landed = self.flights.under_way().remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::sync::Notify;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_thousand_at_once_are_one_question() {
+        let flights = Flights::<&str, usize>::new();
+        let (asked, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let join = |_| {
+            let (asked, gate) = (asked.clone(), gate.clone());
+            let flight = flights.join("a", || async move {
+                let number = asked.fetch_add(1, Ordering::SeqCst);
+                gate.notified().await;
+                number
+            });
+            tokio::spawn(flight)
+        };
+        let all: Vec<_> = (0..1000).map(join).collect();
+        let other = flights.join("b", || async { 7 }).await;
+        assert_eq!(other, Some(7), "another key is another flight");
+        assert_eq!(flights.waiting(&"a"), 1001);
+        gate.notify_one();
+        for one in all {
+            assert_eq!(one.await.unwrap(), Some(0));
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        assert!(flights.under_way().is_empty());
+        assert_eq!(flights.join("a", || async { 9 }).await, Some(9), "nothing is kept");
+    }
+
+    #[tokio::test]
+    async fn who_asked_first_may_hang_up() {
+        let flights = Flights::<(), u8>::new();
+        let gate = Arc::new(Notify::new());
+        let waiting = gate.clone();
+        let first = flights.join((), || async move {
+            waiting.notified().await;
+            1
+        });
+        drop(first);
+        let second = flights.join((), || async { 2 });
+        gate.notify_one();
+        assert_eq!(second.await, Some(1), "the first one's question went on");
+    }
+
+    #[tokio::test]
+    async fn a_question_that_panics_is_no_answer_and_does_not_stay() {
+        let flights = Flights::<(), u8>::new();
+        assert_eq!(flights.join((), || async { panic!("on purpose") }).await, None);
+        assert_eq!(flights.join((), || async { 1 }).await, Some(1));
+    }
+}
