@@ -1,7 +1,6 @@
-//! Which pod a good token is bound to, and whether that pod still builds. Pure.
+//! Which pod a good token is bound to. Pure.
 
 use crate::cluster::name::is_object_name;
-use crate::cluster::pod::{Phase, PodFacts};
 use crate::cluster::token_review::User;
 use crate::model::caller::{Pod, Workload};
 
@@ -29,15 +28,6 @@ fn only<'a>(user: &'a User, key: &str) -> Option<&'a str> {
         Some([value]) => Some(value),
         _ => None,
     }
-}
-
-/// Whether the pod of that name is the one the token is bound to, and still at work. A finished pod's token passes a
-/// TokenReview for as long as the pod is there, so this is ours to look at.
-pub fn is_at_work(pod: &PodFacts, workload: &Workload) -> bool {
-    pod.uid == workload.pod.uid
-        && pod.service_account == workload.service_account
-        && !pod.being_deleted
-        && matches!(pod.phase, Phase::Pending | Phase::Running)
 }
 
 #[cfg(test)]
@@ -100,29 +90,6 @@ mod tests {
         ];
         for extra in many {
             assert_eq!(workload(&user("system:serviceaccount:ci:build-bot", extra)), None, "{extra:?}");
-        }
-    }
-
-    #[test]
-    fn at_work_is_the_very_pod_alive_under_its_service_account() {
-        let facts =
-            |phase| PodFacts { uid: "1-2-3".into(), phase, being_deleted: false, service_account: "build-bot".into() };
-        for (phase, at_work) in [
-            (Phase::Pending, true),
-            (Phase::Running, true),
-            (Phase::Succeeded, false),
-            (Phase::Failed, false),
-            (Phase::Unknown, false),
-        ] {
-            assert_eq!(is_at_work(&facts(phase), &expected()), at_work, "{phase:?}");
-        }
-        let running = facts(Phase::Running);
-        for other in [
-            PodFacts { uid: "4-5-6".into(), ..running.clone() },
-            PodFacts { being_deleted: true, ..running.clone() },
-            PodFacts { service_account: "default".into(), ..running.clone() },
-        ] {
-            assert!(!is_at_work(&other, &expected()), "{other:?}");
         }
     }
 }

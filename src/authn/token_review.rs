@@ -1,6 +1,6 @@
 //! Kubernetes: a ServiceAccount token bound to a pod, believed for the API server's word and the pod's state.
 
-use super::bound_pod::{is_at_work, workload};
+use super::bound_pod::workload;
 use super::recent::{Answer, Recent};
 use super::unverified::UnverifiedToken;
 use super::{Authenticator, AuthnError, Refusal};
@@ -81,7 +81,7 @@ impl Reviewer {
         let workload = workload(&user).ok_or(AuthnError::NotPodBound)?;
         let pod = self.cluster.pod(&workload.namespace, &workload.pod.name).await;
         match pod.map_err(|error| self.unavailable(error))? {
-            Some(pod) if is_at_work(&pod, &workload) => Ok(Arc::new(Caller {
+            Some(pod) if pod.is_at_work_as(&workload) => Ok(Arc::new(Caller {
                 issuer: self.name.clone(),
                 subject: user.username,
                 groups: user.groups,

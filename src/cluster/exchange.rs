@@ -24,6 +24,11 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(|_| Trouble::Malformed)
     }
 
+    /// The body as it came.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// What a status other than the expected ones means.
     pub fn trouble(&self) -> Trouble {
         match self.status {

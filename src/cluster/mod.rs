@@ -10,11 +10,14 @@ mod exchange;
 pub(crate) mod fake;
 mod lanes;
 pub mod name;
+mod object;
 pub mod pod;
+pub mod tekton;
 pub mod token_review;
 
 pub use clusters::Clusters;
 pub use connect::ConnectError;
+pub use object::Owner;
 
 use crate::metrics::Metrics;
 use lanes::Lanes;

@@ -1,19 +1,14 @@
-//! GET of a pod: what the cluster knows of it, and its maker cannot forge.
+//! GET of a pod: what the cluster knows of it.
 
-use super::exchange::DEADLINE;
-use super::name::is_object_name;
-use super::{Cluster, ClusterError, Trouble};
-use http::{Request, StatusCode};
+use super::object::{Object, Owner};
+use super::{Cluster, ClusterError};
+use crate::model::caller::Workload;
+use crate::model::facts::PodFacts;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
-use tokio::time::Instant;
-
-/// Above what etcd can hold in one object.
-const MAX_ANSWER_BYTES: usize = 4 << 20;
 
 /// A pod, as far as we need it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PodFacts {
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pod {
     /// `metadata.uid`.
     pub uid: String,
     /// `status.phase`.
@@ -22,6 +17,10 @@ pub struct PodFacts {
     pub being_deleted: bool,
     /// `spec.serviceAccountName`.
     pub service_account: String,
+    /// Who it says controls it. Whoever may create pods may write what they like here.
+    pub controller: Option<Owner>,
+    /// What policies may ask about.
+    pub facts: PodFacts,
 }
 
 /// Where a pod is in its life.
@@ -39,41 +38,32 @@ pub enum Phase {
     Unknown,
 }
 
-/// A pod on the wire. Its containers, whose environment may hold secrets, are not read.
-#[derive(Deserialize)]
-struct Pod {
-    kind: String,
-    metadata: Metadata,
-    spec: Spec,
-    #[serde(default)]
-    status: Status,
+impl Pod {
+    /// Whether it is the pod that this workload's token is bound to, and still at work. A finished pod's token passes a
+    /// TokenReview for as long as the pod is there, so this is ours to look at.
+    #[must_use]
+    pub fn is_at_work_as(&self, workload: &Workload) -> bool {
+        self.uid == workload.pod.uid
+            && self.service_account == workload.service_account
+            && !self.being_deleted
+            && matches!(self.phase, Phase::Pending | Phase::Running)
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata {
-    uid: String,
-    deletion_timestamp: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// Its containers, whose environment may hold secrets, are not read.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
 struct Spec {
-    #[serde(default)]
     service_account_name: String,
+    node_name: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
+#[serde(default)]
 struct Status {
-    #[serde(default)]
     phase: String,
-}
-
-/// The API server's own word that there is no such object, unlike the 404 of something before it.
-#[derive(Deserialize)]
-struct NotFound {
-    kind: String,
-    reason: String,
+    #[serde(rename = "podIP")]
+    pod_ip: Option<String>,
 }
 
 impl Cluster {
@@ -81,74 +71,123 @@ impl Cluster {
     ///
     /// # Errors
     /// When nobody knows.
-    pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<PodFacts>, ClusterError> {
-        if !is_object_name(namespace) || !is_object_name(name) {
-            return Ok(None);
-        }
-        let deadline = Instant::now() + DEADLINE;
-        let request = Request::get(format!("/api/v1/namespaces/{namespace}/pods/{name}"))
-            .body(Vec::new())
-            .map_err(|_| Trouble::Malformed)?;
-        let _lane = self.reads.enter(deadline).await?;
-        let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
-        match answer.status {
-            StatusCode::OK => {
-                let pod: Pod = answer.decode()?;
-                if pod.kind == "Pod" { Ok(Some(facts(pod))) } else { Err(Trouble::Malformed.into()) }
-            }
-            StatusCode::NOT_FOUND => match answer.decode::<NotFound>() {
-                Ok(said) if said.kind == "Status" && said.reason == "NotFound" => Ok(None),
-                _ => Err(answer.trouble().into()),
-            },
-            _ => Err(answer.trouble().into()),
-        }
+    pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, ClusterError> {
+        Ok(self.object("/api/v1", "pods", "Pod", namespace, name).await?.map(pod))
     }
 }
 
-fn facts(pod: Pod) -> PodFacts {
-    PodFacts {
-        uid: pod.metadata.uid,
-        phase: match pod.status.phase.as_str() {
+fn pod(object: Object<Spec, Status>) -> Pod {
+    let controller = object.metadata.controller();
+    let Object { metadata, spec, status, .. } = object;
+    Pod {
+        uid: metadata.uid,
+        phase: match status.phase.as_str() {
             "Pending" => Phase::Pending,
             "Running" => Phase::Running,
             "Succeeded" => Phase::Succeeded,
             "Failed" => Phase::Failed,
             _ => Phase::Unknown,
         },
-        being_deleted: pod.metadata.deletion_timestamp.is_some(),
-        service_account: pod.spec.service_account_name,
+        being_deleted: metadata.deletion_timestamp.is_some(),
+        service_account: spec.service_account_name,
+        controller,
+        facts: PodFacts {
+            ip: status.pod_ip,
+            node: spec.node_name,
+            labels: metadata.labels,
+            annotations: metadata.annotations,
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::Trouble;
     use crate::cluster::fake::Fake;
+    use crate::model::caller;
+    use serde_json::json;
+    use std::collections::BTreeMap;
 
-    async fn answered(status: u16, body: &str) -> Result<Option<PodFacts>, ClusterError> {
+    async fn answered(status: u16, body: &str) -> Result<Option<Pod>, ClusterError> {
         Fake::answering(status, body).await.cluster().await.pod("ci", "build-1").await
+    }
+
+    fn bare() -> Pod {
+        Pod {
+            uid: "u".into(),
+            phase: Phase::Unknown,
+            being_deleted: false,
+            service_account: String::new(),
+            controller: None,
+            facts: PodFacts::default(),
+        }
     }
 
     #[tokio::test]
     async fn reads_the_facts() {
-        let body = r#"{"kind":"Pod","metadata":{"uid":"u","deletionTimestamp":"2026-01-01T00:00:00Z"},"spec":{"serviceAccountName":"build-bot","containers":[]},"status":{"phase":"Running"}}"#;
-        let facts = PodFacts {
+        let body = json!({
+            "kind": "Pod",
+            "metadata": {
+                "uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z",
+                "labels": {"app": "site"}, "annotations": {"a": "b"},
+                "ownerReferences": [
+                    {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "1"},
+                    {"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "name": "t", "uid": "2", "controller": true,
+                     "blockOwnerDeletion": true},
+                ],
+            },
+            "spec": {"serviceAccountName": "build-bot", "nodeName": "node-1", "containers": []},
+            "status": {"phase": "Running", "podIP": "10.0.0.7"},
+        });
+        let pod = Pod {
             uid: "u".into(),
             phase: Phase::Running,
             being_deleted: true,
             service_account: "build-bot".into(),
+            controller: Some(Owner {
+                api_version: "tekton.dev/v1".into(),
+                kind: "TaskRun".into(),
+                name: "t".into(),
+                uid: "2".into(),
+            }),
+            facts: PodFacts {
+                ip: Some("10.0.0.7".into()),
+                node: Some("node-1".into()),
+                labels: BTreeMap::from([("app".into(), "site".into())]),
+                annotations: BTreeMap::from([("a".into(), "b".into())]),
+            },
         };
-        assert_eq!(answered(200, body).await, Ok(Some(facts)));
+        assert_eq!(answered(200, &body.to_string()).await, Ok(Some(pod)));
+        let body = r#"{"kind":"Pod","metadata":{"uid":"u","deletionTimestamp":null},"spec":{}}"#;
+        assert_eq!(answered(200, body).await, Ok(Some(bare())));
+    }
 
-        let bare = answered(200, r#"{"kind":"Pod","metadata":{"uid":"u","deletionTimestamp":null},"spec":{}}"#).await;
-        let facts =
-            PodFacts { uid: "u".into(), phase: Phase::Unknown, being_deleted: false, service_account: String::new() };
-        assert_eq!(bare, Ok(Some(facts)));
+    #[tokio::test]
+    async fn a_controller_is_marked_and_the_only_one() {
+        let of = async |references: &[Option<bool>]| {
+            let reference = |controller: &Option<bool>| {
+                let mut owner = json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u"});
+                if let Some(controller) = controller {
+                    owner["controller"] = (*controller).into();
+                }
+                owner
+            };
+            let references: Vec<_> = references.iter().map(reference).collect();
+            let body = json!({"kind": "Pod", "metadata": {"uid": "u", "ownerReferences": references}});
+            answered(200, &body.to_string()).await.unwrap().unwrap().controller.is_some()
+        };
+        assert!(of(&[Some(true)]).await);
+        assert!(of(&[None, Some(false), Some(true)]).await);
+        for references in [&[][..], &[None], &[Some(false)], &[Some(true), Some(true)]] {
+            assert!(!of(references).await, "{references:?}");
+        }
     }
 
     #[tokio::test]
     async fn absent_is_only_what_the_api_server_calls_absent() {
         assert_eq!(answered(404, r#"{"kind":"Status","reason":"NotFound"}"#).await, Ok(None));
+        assert_eq!(answered(404, "404 page not found\n").await, Ok(None));
         for (status, body, trouble) in [
             (404, "<html>no such page</html>", Trouble::Status),
             (404, r#"{"kind":"Status","reason":"Gone"}"#, Trouble::Status),
@@ -167,5 +206,31 @@ mod tests {
         assert_eq!(cluster.pod("ci", "../secrets/x").await, Ok(None));
         assert_eq!(cluster.pod("ci/pods/x?", "a").await, Ok(None));
         assert!(cluster.pod("ci", "a").await.is_err(), "a good name is asked for");
+    }
+
+    #[test]
+    fn at_work_is_the_very_pod_alive_under_its_service_account() {
+        let workload = Workload {
+            namespace: "ci".into(),
+            service_account: "build-bot".into(),
+            pod: caller::Pod { name: "build-1".into(), uid: "u".into() },
+        };
+        let running = Pod { phase: Phase::Running, service_account: "build-bot".into(), ..bare() };
+        for (phase, at_work) in [
+            (Phase::Pending, true),
+            (Phase::Running, true),
+            (Phase::Succeeded, false),
+            (Phase::Failed, false),
+            (Phase::Unknown, false),
+        ] {
+            assert_eq!(Pod { phase, ..running.clone() }.is_at_work_as(&workload), at_work, "{phase:?}");
+        }
+        for other in [
+            Pod { uid: "4-5-6".into(), ..running.clone() },
+            Pod { being_deleted: true, ..running.clone() },
+            Pod { service_account: "default".into(), ..running.clone() },
+        ] {
+            assert!(!other.is_at_work_as(&workload), "{other:?}");
+        }
     }
 }

@@ -1,0 +1,120 @@
+//! GET of one object: the shape that all kinds share, and what a 404 means.
+
+use super::exchange::{Answer, DEADLINE};
+use super::name::is_object_name;
+use super::{Cluster, ClusterError, Trouble};
+use http::{Request, StatusCode};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use std::collections::BTreeMap;
+use tokio::time::Instant;
+
+/// Above what etcd can hold in one object.
+const MAX_ANSWER_BYTES: usize = 4 << 20;
+/// How the API server says that it serves no such group, version or resource at all.
+const NOT_SERVED: &[u8] = b"404 page not found";
+
+/// An object on the wire. The API server leaves empty parts out.
+#[derive(Deserialize)]
+pub(super) struct Object<Spec, Status> {
+    kind: String,
+    pub(super) metadata: Metadata,
+    #[serde(default)]
+    pub(super) spec: Spec,
+    #[serde(default)]
+    pub(super) status: Status,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Metadata {
+    pub(super) uid: String,
+    pub(super) deletion_timestamp: Option<IgnoredAny>,
+    #[serde(default)]
+    pub(super) labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    owner_references: Vec<OwnerReference>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OwnerReference {
+    #[serde(default)]
+    controller: bool,
+    #[serde(flatten)]
+    owner: Owner,
+}
+
+/// Whom an object names as its owner, in its own namespace. Whoever may write the object may write this.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Owner {
+    /// `GROUP/VERSION`.
+    pub api_version: String,
+    /// The kind.
+    pub kind: String,
+    /// The name.
+    pub name: String,
+    /// The uid.
+    pub uid: String,
+}
+
+impl Metadata {
+    /// The one owner that is marked as the controller.
+    pub(super) fn controller(&self) -> Option<Owner> {
+        let mut controllers = self.owner_references.iter().filter(|reference| reference.controller);
+        match (controllers.next(), controllers.next()) {
+            (Some(one), None) => Some(one.owner.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// The API server's own word that there is no such object, unlike the 404 of something before it.
+#[derive(Deserialize)]
+struct NotFound {
+    kind: String,
+    reason: String,
+}
+
+impl Cluster {
+    /// Reads one object of a namespace; `None` where the API server says that there is none, or none can have such a
+    /// name.
+    pub(super) async fn object<Spec, Status>(
+        &self,
+        group: &str,
+        resource: &str,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Object<Spec, Status>>, ClusterError>
+    where
+        Object<Spec, Status>: DeserializeOwned,
+    {
+        if !is_object_name(namespace) || !is_object_name(name) {
+            return Ok(None);
+        }
+        let deadline = Instant::now() + DEADLINE;
+        let request = Request::get(format!("{group}/namespaces/{namespace}/{resource}/{name}"))
+            .body(Vec::new())
+            .map_err(|_| Trouble::Malformed)?;
+        let _lane = self.reads.enter(deadline).await?;
+        let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
+        match answer.status {
+            StatusCode::OK => {
+                let object: Object<Spec, Status> = answer.decode()?;
+                if object.kind == kind { Ok(Some(object)) } else { Err(Trouble::Malformed.into()) }
+            }
+            StatusCode::NOT_FOUND if is_absent(&answer) => Ok(None),
+            _ => Err(answer.trouble().into()),
+        }
+    }
+}
+
+fn is_absent(answer: &Answer) -> bool {
+    let no_such_object =
+        answer.decode::<NotFound>().is_ok_and(|said| said.kind == "Status" && said.reason == "NotFound");
+    no_such_object || answer.body().trim_ascii() == NOT_SERVED
+}
