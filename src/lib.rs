@@ -20,6 +20,8 @@ pub mod cluster;
 
 pub mod authn;
 
+pub mod attest;
+
 pub mod policy;
 
 pub mod stores;

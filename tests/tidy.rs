@@ -18,26 +18,36 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("flights", &[]),
     ("cluster", &["model", "config", "metrics"]),
     ("authn", &["model", "document", "config", "metrics", "flights", "cluster"]),
+    ("attest", &["model", "config", "flights", "cluster"]),
     ("policy", &["model", "config", "wire", "document"]),
     ("stores", &["model", "config", "metrics", "document"]),
     ("tickets", &["model"]),
     ("render", &["model"]),
     ("audit", &["model", "wire", "metrics", "database"]),
-    ("broker", &["model", "wire", "config", "metrics", "authn", "policy", "stores", "tickets", "render", "audit"]),
+    (
+        "broker",
+        &["model", "wire", "config", "metrics", "authn", "attest", "policy", "stores", "tickets", "render", "audit"],
+    ),
     ("http", &["model", "wire", "metrics", "broker"]),
     (
         "app",
         &[
-            "model", "wire", "document", "config", "metrics", "database", "cluster", "authn", "policy", "stores",
-            "tickets", "render", "audit", "broker", "http",
+            "model", "wire", "document", "config", "metrics", "database", "cluster", "authn", "attest", "policy",
+            "stores", "tickets", "render", "audit", "broker", "http",
         ],
     ),
     ("cli", &["model", "wire", "document", "config", "app"]),
 ];
 
 /// What is opened, and so is opened by `app` alone.
-const OPENED: &[&str] =
-    &["Database::open(", "AuditLog::open(", "Stores::open(", "Authenticators::open(", "Directory::open("];
+const OPENED: &[&str] = &[
+    "Database::open(",
+    "AuditLog::open(",
+    "Stores::open(",
+    "Authenticators::open(",
+    "Attestors::open(",
+    "Directory::open(",
+];
 
 const MAX_LINES: usize = 400;
 /// "About 100 as a rule".

@@ -1,6 +1,6 @@
 //! Whether everything outside can be reached: `claviger check --online`.
 
-use super::start::{StartError, new_metrics, open_authenticators};
+use super::start::{StartError, connect_clusters, new_metrics, open_authenticators};
 use crate::config::Config;
 use crate::model::clock::{Clock, SystemClock};
 use crate::stores::Stores;
@@ -13,7 +13,8 @@ use std::sync::Arc;
 pub async fn check_online(config: Config) -> Result<Vec<(String, Result<(), String>)>, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(new_metrics(&config)?);
-    let authenticators = open_authenticators(&config, &clock, &metrics).await?;
+    let clusters = connect_clusters(&config, &metrics).await?;
+    let authenticators = open_authenticators(&config, &clusters, &clock, &metrics).await?;
     let stores = Stores::open(&config.stores, &metrics)?;
     let mut reached = Vec::new();
     match authenticators.check_online().await {

@@ -6,6 +6,7 @@ use super::reload::Reload;
 use super::signals::{Asked, Signals};
 use super::tls::{Certificate, TlsError};
 use super::{drain, policies};
+use crate::attest::Attestors;
 use crate::audit::AuditLog;
 use crate::authn::Authenticators;
 use crate::broker::{Broker, CannotStart, Parts, VersionsKey};
@@ -116,7 +117,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let api_address = api_listener.local_addr().map_err(|error| StartError::Listen(config.server.listen, error))?;
     let ops_address = ops_listener.local_addr().map_err(|error| StartError::Listen(config.server.ops_listen, error))?;
 
-    let authenticators = open_authenticators(&config, &clock, &metrics).await?;
+    let clusters = connect_clusters(&config, &metrics).await?;
+    let authenticators = open_authenticators(&config, &clusters, &clock, &metrics).await?;
+    let attestors = Attestors::open(&config.authenticators, &clusters);
     let stores = Stores::open(&config.stores, &metrics)?;
     let certificate = config.server.tls.clone().map(Certificate::open).transpose()?.map(Arc::new);
     let database = Database::open(&config.database.url)
@@ -130,6 +133,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     let broker = Arc::new(Broker::new(Parts {
         authenticators,
+        attestors,
         policies: policies.in_force(),
         stores,
         audit,
@@ -237,12 +241,8 @@ pub(super) fn new_metrics(config: &Config) -> Result<Metrics, prometheus::Error>
     Ok(metrics)
 }
 
-/// Every authenticator, with one client for each cluster.
-pub(super) async fn open_authenticators(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-    metrics: &Arc<Metrics>,
-) -> Result<Authenticators, StartError> {
+/// One client for each cluster, however many rooms ask it.
+pub(super) async fn connect_clusters(config: &Config, metrics: &Arc<Metrics>) -> Result<Clusters, StartError> {
     let mut clusters = Clusters::default();
     for authenticator in &config.authenticators {
         if let Kind::Kubernetes(kubernetes) = &authenticator.kind {
@@ -252,6 +252,16 @@ pub(super) async fn open_authenticators(
                 .map_err(|error| StartError::Cluster(authenticator.name.clone(), error))?;
         }
     }
+    Ok(clusters)
+}
+
+/// Every authenticator.
+pub(super) async fn open_authenticators(
+    config: &Config,
+    clusters: &Clusters,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<Authenticators, StartError> {
     Authenticators::open(&config.authenticators, &clusters, clock, metrics.clone()).await.map_err(|faults| {
         let line = |fault: &Fault| format!("{}: {}", fault.dotted(), fault.detail);
         StartError::Configuration(faults.iter().map(line).collect())

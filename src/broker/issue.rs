@@ -7,6 +7,7 @@ use crate::model::branch::Branch;
 use crate::model::bundle::Bundle;
 use crate::model::caller::Caller;
 use crate::model::duration;
+use crate::model::facts::Needs;
 use crate::model::lease::Lease;
 use crate::model::repo::Repo;
 use crate::model::request::Request;
@@ -125,6 +126,7 @@ impl Broker {
         }
         let request = checked_request(&ask.request, event)?;
         let asked_ttl = ask.request.ttl.as_deref().map(|ttl| self.checked_ttl(ttl)).transpose()?;
+        let _facts = self.facts(caller, Needs::default()).await?;
         let grant = self.decide(caller, &request, event)?;
         if !grant.delivery.ticket {
             event.reason = Some(Code::DeliveryNotAllowed.as_str());

@@ -1,5 +1,6 @@
 //! THE PIPELINE: the only place where the stages meet. One verb a file, each a list of stage calls.
 
+mod attest;
 mod authenticate;
 mod context;
 mod error;
@@ -10,6 +11,7 @@ mod unreadable;
 mod upkeep;
 mod versions;
 
+use crate::attest::Attestors;
 use crate::audit::{AuditLog, Summed};
 use crate::authn::Authenticators;
 use crate::config::limits::Limits;
@@ -47,6 +49,8 @@ pub struct Broker {
 pub struct Parts {
     /// 1. Who are you.
     pub authenticators: Authenticators,
+    /// 2. What are you building.
+    pub attestors: Attestors,
     /// 3. What may you have: the policies in force, replaced as a whole.
     pub policies: Arc<ArcSwap<PolicySet>>,
     /// 4. Fetch.

@@ -1,0 +1,55 @@
+//! 2. What are you building: a caller becomes facts, which are the cluster's word and none of the caller's own.
+//!
+//! A fact that cannot be had is absent; what that means is for policies to say. Only where the API server gives no
+//! usable answer does nobody know.
+
+mod pipeline_run;
+mod recent;
+mod witness;
+
+use crate::cluster::Clusters;
+use crate::config::authenticators::{Authenticator, Kind};
+use crate::model::caller::Caller;
+use crate::model::facts::{Facts, Needs};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use witness::Witness;
+
+/// Who is asked about the callers of each authenticator. Callers of those that are no cluster have no facts.
+pub struct Attestors(BTreeMap<Arc<str>, Witness>);
+
+/// Why there are no facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AttestError {
+    /// The API server gave no usable answer, so that nobody knows.
+    #[error("the caller's pod or run could not be looked up")]
+    Unavailable,
+}
+
+impl Attestors {
+    /// For every authenticator that is a cluster. One whose client is not among `clusters` is left out: its callers
+    /// cannot be vouched for either.
+    #[must_use]
+    pub fn open(configured: &[Authenticator], clusters: &Clusters) -> Self {
+        let witness = |authenticator: &Authenticator| match &authenticator.kind {
+            Kind::Kubernetes(kubernetes) => {
+                let name = authenticator.name.clone();
+                let cluster = clusters.get(kubernetes.kubeconfig.as_deref())?;
+                Some((name.clone(), Witness::new(name, cluster)))
+            }
+            Kind::Oidc(_) => None,
+        };
+        Self(configured.iter().filter_map(witness).collect())
+    }
+
+    /// What the cluster says of this caller, as far as it is needed.
+    ///
+    /// # Errors
+    /// When nobody knows.
+    pub async fn facts(&self, caller: &Caller, needs: Needs) -> Result<Facts, AttestError> {
+        match (self.0.get(&caller.issuer), &caller.workload) {
+            (Some(witness), Some(workload)) => witness.facts(workload, needs).await,
+            _ => Ok(Facts::default()),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What was recently found out about pods, by their uid, and one lookup at a time for each.
+
+use super::AttestError;
+use crate::flights::Flights;
+use moka::future::Cache;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a fact is believed: a build asks for several tickets in a row, and what changes shows soon.
+pub const KEEP: Duration = Duration::from_secs(5);
+/// How long an absence is believed: Tekton may be about to write what is missing.
+pub const KEEP_ABSENT: Duration = Duration::from_secs(1);
+/// Of what is held, together. Annotations and params may be long.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// What was found out. Not knowing is never kept.
+pub type Found<V> = Result<Finding<V>, AttestError>;
+
+/// A fact or its absence, and until when it is believed.
+pub struct Finding<V> {
+    /// The fact.
+    pub fact: Option<Arc<V>>,
+    /// By tokio's clock, so that tests can turn it; moka's own, which drops the entry, is only for the memory.
+    pub until: Instant,
+}
+
+impl<V> Clone for Finding<V> {
+    fn clone(&self) -> Self {
+        Self { fact: self.fact.clone(), until: self.until }
+    }
+}
+
+impl<V> Finding<V> {
+    /// Found in a lookup that began at `since`: the answer is at least that old.
+    pub fn new(fact: Option<Arc<V>>, since: Instant) -> Self {
+        let keep = if fact.is_some() { KEEP } else { KEEP_ABSENT };
+        Self { fact, until: since + keep }
+    }
+}
+
+/// The recent findings of one kind and the lookups under way.
+pub struct Recent<V> {
+    held: Cache<String, Finding<V>>,
+    flights: Arc<Flights<String, Found<V>>>,
+}
+
+impl<V: Send + Sync + 'static> Recent<V> {
+    /// Empty. `bytes` says how long a fact is, more or less.
+    pub fn new(bytes: fn(&V) -> usize) -> Arc<Self> {
+        /// A key, an entry, the maps in it.
+        const OVERHEAD: usize = 512;
+        let weigh = move |_: &String, finding: &Finding<V>| {
+            let bytes = finding.fact.as_deref().map_or(0, bytes).saturating_add(OVERHEAD);
+            u32::try_from(bytes).unwrap_or(u32::MAX)
+        };
+        let held = Cache::builder().max_capacity(MAX_BYTES).weigher(weigh).time_to_live(KEEP).build();
+        Arc::new(Self { held, flights: Flights::new() })
+    }
+
+    /// The recent finding about the pod with this uid, or that of the lookup under way, or that of a new lookup.
+    pub async fn find<F, R>(self: &Arc<Self>, uid: &str, lookup: F) -> Found<V>
+    where
+        F: FnOnce() -> R,
+        R: Future<Output = Found<V>> + Send + 'static,
+    {
+        if let Some(finding) = self.held(uid).await {
+            return Ok(finding);
+        }
+        let flight = self.flights.join(uid.to_owned(), || {
+            let (recent, uid, lookup) = (self.clone(), uid.to_owned(), lookup());
+            async move {
+                // Another flight may have landed between our look and our start.
+                if let Some(finding) = recent.held(&uid).await {
+                    return Ok(finding);
+                }
+                let found = lookup.await;
+                if let Ok(finding) = &found {
+                    recent.held.insert(uid, finding.clone()).await;
+                }
+                found
+            }
+        });
+        flight.await.unwrap_or(Err(AttestError::Unavailable))
+    }
+
+    async fn held(&self, uid: &str) -> Option<Finding<V>> {
+        self.held.get(uid).await.filter(|finding| Instant::now() < finding.until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::time::advance;
+
+    /// Finds the number of the lookup, or its absence.
+    #[derive(Default)]
+    struct Numbered(Arc<AtomicUsize>);
+
+    impl Numbered {
+        async fn find(&self, recent: &Arc<Recent<usize>>, uid: &str, there: bool) -> Option<usize> {
+            let lookups = self.0.clone();
+            let lookup = || async move {
+                let number = lookups.fetch_add(1, Ordering::SeqCst);
+                Ok(Finding::new(there.then(|| Arc::new(number)), Instant::now()))
+            };
+            recent.find(uid, lookup).await.unwrap_or_else(|error| panic!("{error}")).fact.map(|number| *number)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fact_is_believed_for_five_seconds_and_an_absence_for_one() {
+        let (recent, numbered) = (Recent::new(|_| 0), Numbered::default());
+        for (there, keep, [first, second]) in
+            [(true, KEEP, [Some(0), Some(1)]), (false, KEEP_ABSENT, [None, None]), (true, KEEP, [Some(4), Some(5)])]
+        {
+            assert_eq!(numbered.find(&recent, "a", there).await, first);
+            advance(keep.saturating_sub(Duration::from_millis(1))).await;
+            assert_eq!(numbered.find(&recent, "a", there).await, first);
+            advance(Duration::from_millis(1)).await;
+            assert_eq!(numbered.find(&recent, "a", there).await, second);
+            advance(keep).await;
+        }
+        assert_eq!(numbered.0.load(Ordering::SeqCst), 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_pod_is_not_another() {
+        let (recent, numbered) = (Recent::new(|_| 0), Numbered::default());
+        assert_eq!(numbered.find(&recent, "a", true).await, Some(0));
+        assert_eq!(numbered.find(&recent, "b", true).await, Some(1));
+        assert_eq!(numbered.find(&recent, "a", true).await, Some(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn not_knowing_is_not_kept() {
+        let (recent, numbered) = (Recent::<usize>::new(|_| 0), Numbered::default());
+        let found = recent.find("a", || async { Err(AttestError::Unavailable) }).await;
+        assert_eq!(found.err(), Some(AttestError::Unavailable));
+        let found = recent.find("a", || async { panic!("on purpose") }).await;
+        assert_eq!(found.err(), Some(AttestError::Unavailable));
+        assert_eq!(numbered.find(&recent, "a", true).await, Some(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_held_is_bounded_by_its_length() {
+        let (recent, numbered) = (Recent::new(|_| 16 << 20), Numbered::default());
+        for uid in 0..100 {
+            numbered.find(&recent, &uid.to_string(), true).await;
+        }
+        recent.held.run_pending_tasks().await;
+        assert!(recent.held.weighted_size() <= MAX_BYTES, "{}", recent.held.weighted_size());
+        assert!(recent.held.entry_count() > 0);
+    }
+}
