@@ -262,7 +262,7 @@ pub(super) async fn open_authenticators(
     clock: &Arc<dyn Clock>,
     metrics: &Arc<Metrics>,
 ) -> Result<Authenticators, StartError> {
-    Authenticators::open(&config.authenticators, &clusters, clock, metrics.clone()).await.map_err(|faults| {
+    Authenticators::open(&config.authenticators, clusters, clock, metrics.clone()).await.map_err(|faults| {
         let line = |fault: &Fault| format!("{}: {}", fault.dotted(), fault.detail);
         StartError::Configuration(faults.iter().map(line).collect())
     })

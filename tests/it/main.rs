@@ -1,6 +1,7 @@
 //! The integration tests: one binary, real components, typed actors.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking, and its name is its documentation")]
 
+mod attest;
 mod authn;
 mod config_cli;
 mod dev;

@@ -2,6 +2,8 @@
 //! Pending and are brought through their lives by [`actors`].
 
 pub mod actors;
+pub mod front;
+pub mod tekton;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
@@ -30,8 +32,10 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 pub enum User {
     /// May everything; the tests' own hand.
     Admin,
-    /// What the broker runs as: `system:auth-delegator`, and `get` of pods.
+    /// What the broker runs as: `system:auth-delegator`, and `get` of pods and of Tekton's runs.
     Broker,
+    /// `get` of pods alone.
+    PodReader,
     /// `system:auth-delegator` alone.
     Reviewer,
     /// May nothing.
@@ -41,13 +45,14 @@ pub enum User {
 }
 
 impl User {
-    const KNOWN: [Self; 4] = [Self::Admin, Self::Broker, Self::Reviewer, Self::Nobody];
+    const KNOWN: [Self; 5] = [Self::Admin, Self::Broker, Self::PodReader, Self::Reviewer, Self::Nobody];
 
     /// The name in RBAC; a ServiceAccount's, as in a cluster.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Admin => "admin",
             Self::Broker => "system:serviceaccount:claviger:claviger",
+            Self::PodReader => "system:serviceaccount:claviger:pod-reader",
             Self::Reviewer => "system:serviceaccount:claviger:reviewer",
             Self::Nobody => "system:serviceaccount:claviger:nobody",
             Self::Stranger => "stranger",
@@ -103,6 +108,10 @@ impl ControlPlane {
 
     /// A kubeconfig for an API server on another port of this machine.
     pub fn kubeconfig_for_port(&self, user: User, port: u16) -> PathBuf {
+        self.kubeconfig_for_server(user, &format!("https://127.0.0.1:{port}"))
+    }
+
+    fn kubeconfig_for_server(&self, user: User, server: &str) -> PathBuf {
         // A file each: another test may be reading one.
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let path = self.folder.join(format!("kubeconfig-{}", NUMBER.fetch_add(1, Ordering::SeqCst)));
@@ -111,7 +120,7 @@ impl ControlPlane {
             "apiVersion": "v1", "kind": "Config", "current-context": "rig",
             "contexts": [{"name": "rig", "context": {"cluster": "rig", "user": "rig"}}],
             "clusters": [{"name": "rig", "cluster": {
-                "server": format!("https://127.0.0.1:{port}"), "certificate-authority": ca}}],
+                "server": server, "certificate-authority": ca}}],
             "users": [{"name": "rig", "user": {"token": token(user, &self.secret)}}],
         });
         std::fs::write(&path, text.to_string()).unwrap();

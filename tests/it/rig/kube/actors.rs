@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Kube {
     /// The control plane it reaches into.
     pub plane: &'static ControlPlane,
-    admin: Client,
+    pub(super) admin: Client,
 }
 
 /// A pod that builds, and the token mounted in it.
@@ -43,6 +43,11 @@ impl Kube {
 
     /// A pod of `NAMESPACE/SERVICEACCOUNT`, Pending, with a token for the audience `claviger`.
     pub async fn pod(&self, place: &str) -> PodActor {
+        self.pod_with(place, json!({})).await
+    }
+
+    /// The same with labels, annotations or ownerReferences of its maker's choice.
+    pub async fn pod_with(&self, place: &str, metadata: Value) -> PodActor {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let name = format!("build-{}", NUMBER.fetch_add(1, Ordering::SeqCst));
         let (namespace, service_account) = self.service_account(place).await;
@@ -54,7 +59,7 @@ impl Kube {
             token: String::new(),
             admin: self.admin.clone(),
         };
-        pod.create().await;
+        pod.create(metadata).await;
         pod
     }
 
@@ -64,7 +69,7 @@ impl Kube {
         mint(&self.admin, &namespace, &service_account, audience, Value::Null).await
     }
 
-    async fn service_account(&self, place: &str) -> (String, String) {
+    pub(super) async fn service_account(&self, place: &str) -> (String, String) {
         let (namespace, name) = place.split_once('/').unwrap();
         create(&Api::<Namespace>::all(self.admin.clone()), json!({"metadata": {"name": namespace}})).await.unwrap();
         create(&self.api::<ServiceAccount>(namespace), json!({"metadata": {"name": name}})).await.unwrap();
@@ -88,14 +93,23 @@ impl PodActor {
 
     /// Its containers run or are done: what a kubelet would say.
     pub async fn enters(&self, phase: &str) {
-        let status = json!({"status": {"phase": phase}});
-        self.pods().patch_status(&self.name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+        self.has_status(json!({"phase": phase})).await;
+    }
+
+    /// Whatever a kubelet would say.
+    pub async fn has_status(&self, status: Value) {
+        let patch = json!({"status": status});
+        self.pods().patch_status(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Is changed by whoever may.
+    pub async fn is_patched(&self, patch: Value) {
+        self.pods().patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
     /// Is asked to go, and hesitates: its `deletionTimestamp` is set.
     pub async fn is_being_deleted(&self) {
-        let finalizer = json!({"metadata": {"finalizers": ["claviger.dev/hesitates"]}});
-        self.pods().patch(&self.name, &PatchParams::default(), &Patch::Merge(finalizer)).await.unwrap();
+        self.is_patched(json!({"metadata": {"finalizers": ["claviger.dev/hesitates"]}})).await;
         self.is_deleted_at_once().await;
         let pod = self.pods().get(&self.name).await.unwrap();
         assert!(pod.metadata.deletion_timestamp.is_some());
@@ -118,7 +132,7 @@ impl PodActor {
             token: String::new(),
             admin: self.admin.clone(),
         };
-        other.create().await;
+        other.create(json!({})).await;
         assert_ne!(other.uid, self.uid);
         other
     }
@@ -127,9 +141,10 @@ impl PodActor {
         self.pods().delete(&self.name, &DeleteParams::default().grace_period(0)).await.unwrap();
     }
 
-    async fn create(&mut self) {
+    async fn create(&mut self, mut metadata: Value) {
+        metadata["name"] = self.name.as_str().into();
         let pod = json!({
-            "metadata": {"name": self.name},
+            "metadata": metadata,
             "spec": {
                 "serviceAccountName": self.service_account,
                 "containers": [{"name": "build", "image": "scratch"}],
@@ -157,10 +172,13 @@ async fn mint(admin: &Client, namespace: &str, service_account: &str, audience: 
 pub async fn grant(admin: &Client) -> Result<(), kube::Error> {
     let roles: Api<ClusterRole> = Api::all(admin.clone());
     let get_pods = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]});
-    create(&roles, json!({"metadata": {"name": "claviger"}, "rules": [get_pods]})).await?;
+    let get_runs = json!({"apiGroups": ["tekton.dev"], "resources": ["taskruns", "pipelineruns"], "verbs": ["get"]});
+    create(&roles, json!({"metadata": {"name": "claviger"}, "rules": [get_pods, get_runs]})).await?;
+    create(&roles, json!({"metadata": {"name": "pod-reader"}, "rules": [get_pods]})).await?;
     bind(admin, "system:auth-delegator", User::Broker).await?;
     bind(admin, "claviger", User::Broker).await?;
-    bind(admin, "system:auth-delegator", User::Reviewer).await
+    bind(admin, "system:auth-delegator", User::Reviewer).await?;
+    bind(admin, "pod-reader", User::PodReader).await
 }
 
 async fn bind(admin: &Client, role: &str, user: User) -> Result<(), kube::Error> {
