@@ -1,13 +1,14 @@
 //! The public keys of an OIDC issuer (RFC 7517), and which of them may have signed a token.
 
+use super::strict_json;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
-use serde::Deserialize;
+use serde_json::Value;
 use std::path::Path;
 use tokio::io::AsyncReadExt as _;
 
-/// A longer file is no key set.
-const MAX_BYTES: u64 = 1 << 20;
+/// A longer text is no key set.
+pub const MAX_BYTES: usize = 1 << 20;
 /// Of more keys than that nobody keeps the others.
 const MAX_KEYS: usize = 100;
 
@@ -31,7 +32,7 @@ enum Shape {
 }
 
 /// Why a file is no key set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum KeySetError {
     /// It cannot be read.
     #[error("cannot be read: {0}")]
@@ -44,30 +45,30 @@ pub enum KeySetError {
     NoUsableKey,
 }
 
-#[derive(Deserialize)]
-struct Document {
-    keys: Vec<serde_json::Value>,
-}
-
 impl KeySet {
     /// Reads a file.
     pub async fn read(path: &Path) -> Result<Self, KeySetError> {
         let mut text = Vec::new();
         let file = tokio::fs::File::open(path).await.map_err(|error| KeySetError::Unreadable(error.kind()))?;
-        file.take(MAX_BYTES + 1).read_to_end(&mut text).await.map_err(|error| KeySetError::Unreadable(error.kind()))?;
+        file.take(MAX_BYTES as u64 + 1)
+            .read_to_end(&mut text)
+            .await
+            .map_err(|error| KeySetError::Unreadable(error.kind()))?;
         Self::parse(&text)
     }
 
-    fn parse(text: &[u8]) -> Result<Self, KeySetError> {
-        let document: Document = match serde_json::from_slice(text) {
-            Ok(document) if text.len() as u64 <= MAX_BYTES => document,
+    /// Reads a text.
+    pub fn parse(text: &[u8]) -> Result<Self, KeySetError> {
+        let mut document = match strict_json::object(text) {
+            Some(document) if text.len() <= MAX_BYTES => document,
             _ => return Err(KeySetError::Malformed),
         };
-        if document.keys.len() > MAX_KEYS {
-            return Err(KeySetError::Malformed);
-        }
+        let listed = match document.remove("keys") {
+            Some(Value::Array(listed)) if listed.len() <= MAX_KEYS => listed,
+            _ => return Err(KeySetError::Malformed),
+        };
         // A key that we do not understand is ignored (RFC 7517, 5): issuers add kinds before everyone knows them.
-        let keys: Vec<Key> = document.keys.into_iter().filter_map(key).collect();
+        let keys: Vec<Key> = listed.into_iter().filter_map(key).collect();
         if keys.is_empty() { Err(KeySetError::NoUsableKey) } else { Ok(Self(keys)) }
     }
 
@@ -85,13 +86,18 @@ impl KeySet {
         }
     }
 
+    /// Whether a key has this id. A token that names none may be signed with a key that nobody here has seen.
+    pub fn knows(&self, id: Option<&str>) -> bool {
+        id.is_some() && self.0.iter().any(|key| key.id.as_deref() == id)
+    }
+
     /// How many keys can be used.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 }
 
-fn key(value: serde_json::Value) -> Option<Key> {
+fn key(value: Value) -> Option<Key> {
     let jwk: Jwk = serde_json::from_value(value).ok()?;
     let common = &jwk.common;
     let signs = common.public_key_use.as_ref().is_none_or(|r#use| *r#use == PublicKeyUse::Signature)

@@ -1,13 +1,17 @@
 //! 1. Who are you: a bearer token becomes a caller.
 
 mod bound_pod;
+mod discovery;
+mod issuer_keys;
 mod jwks;
+mod key_source;
 mod oidc;
 mod recent;
 mod strict_json;
 mod token_review;
 mod unverified;
 
+pub use discovery::FetchFault;
 pub use unverified::UnverifiedToken;
 
 use crate::cluster::{ClusterError, Clusters};
@@ -49,7 +53,7 @@ pub trait Authenticator: Send + Sync {
     ///
     /// # Errors
     /// When there is no usable answer.
-    async fn check_online(&self) -> Result<(), ClusterError> {
+    async fn check_online(&self) -> Result<(), CannotAsk> {
         Ok(())
     }
 }
@@ -85,7 +89,9 @@ impl Authenticators {
                 },
                 Kind::Oidc(oidc) => match oidc::Oidc::open(name.clone(), oidc.clone(), clock.clone()).await {
                     Ok(new) => all.push(Box::new(new)),
-                    Err(fault) => faults.push(Fault::new(format!("{at}/oidc/jwksFile"), fault.to_string())),
+                    Err(fault) => {
+                        faults.push(Fault::new(format!("{at}/oidc/{}", fault.setting()), fault.to_string()));
+                    }
                 },
             }
         }
@@ -155,7 +161,7 @@ impl Authenticators {
         }
     }
 
-    /// Whether every API server answers reviews.
+    /// Whether every API server answers reviews, and every issuer gives its keys.
     ///
     /// # Errors
     /// Those that do not, with their place in the configuration.
@@ -190,9 +196,20 @@ pub enum AuthnError {
     /// The token is good but not bound to a pod.
     #[error("the token is not bound to a pod")]
     NotPodBound,
-    /// The API server cannot be reached, so that nobody knows.
+    /// The API server or the issuer cannot be reached, so that nobody knows.
     #[error("the token could not be reviewed")]
     Unavailable,
+}
+
+/// Why whoever must be asked about tokens cannot be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum CannotAsk {
+    /// An API server.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// An issuer.
+    #[error(transparent)]
+    Issuer(#[from] FetchFault),
 }
 
 /// Why a token was refused, for the audit event; the caller learns only that it was.

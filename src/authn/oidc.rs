@@ -1,12 +1,12 @@
 //! OIDC: a JWT of one issuer, believed for its signature.
 
-use super::jwks::{KeySet, KeySetError};
+use super::jwks::KeySet;
+use super::key_source::{CannotOpen, KeySource};
 use super::unverified::UnverifiedToken;
-use super::{Authenticator, AuthnError, Refusal};
+use super::{Authenticator, AuthnError, CannotAsk, Refusal};
 use crate::config::authenticators as config;
 use crate::model::caller::Caller;
 use crate::model::clock::Clock;
-use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use jsonwebtoken::Algorithm;
 use jsonwebtoken::crypto::verify;
@@ -20,32 +20,33 @@ pub struct Oidc {
     name: Arc<str>,
     config: config::Oidc,
     algorithms: Vec<Algorithm>,
-    keys: ArcSwap<KeySet>,
+    keys: KeySource,
     clock: Arc<dyn Clock>,
 }
 
 impl Oidc {
-    /// Reads the issuer's keys.
-    pub async fn open(name: Arc<str>, config: config::Oidc, clock: Arc<dyn Clock>) -> Result<Self, KeySetError> {
-        let keys = ArcSwap::from_pointee(KeySet::read(&config.jwks_file).await?);
+    /// Finds out where the issuer's keys come from.
+    pub async fn open(name: Arc<str>, config: config::Oidc, clock: Arc<dyn Clock>) -> Result<Self, CannotOpen> {
+        let keys = KeySource::open(&name, &config).await?;
         let algorithms = config.algorithms.iter().copied().map(jws).collect();
         Ok(Self { name, config, algorithms, keys, clock })
     }
 
-    fn verify(&self, token: &UnverifiedToken<'_>) -> Result<Arc<Caller>, Refusal> {
+    /// Refuses what is not ours whoever signed it, and says how it would be signed.
+    fn examine(&self, token: &UnverifiedToken<'_>) -> Result<Algorithm, Refusal> {
         if token.text_claim("iss") != Some(&self.config.issuer) {
             return Err(Refusal::UnknownIssuer);
         }
         token.check(&self.config.audience, self.clock.now())?;
         // The list is ours, and the key was made for the algorithm; the token only says which.
-        let algorithm = match token.algorithm().parse() {
-            Ok(algorithm) if self.algorithms.contains(&algorithm) => algorithm,
-            _ => return Err(Refusal::Malformed),
-        };
-        if !self.is_signed(token, algorithm) {
-            return Err(Refusal::NotAuthenticated);
+        match token.algorithm().parse() {
+            Ok(algorithm) if self.algorithms.contains(&algorithm) => Ok(algorithm),
+            _ => Err(Refusal::Malformed),
         }
-        // From here on the claims are the issuer's word.
+    }
+
+    /// The bearer of a token that is signed: its claims are the issuer's word.
+    fn caller(&self, token: &UnverifiedToken<'_>) -> Result<Arc<Caller>, Refusal> {
         match token.text_claim("sub") {
             Some(subject) if (1..=MAX_SUBJECT_BYTES).contains(&subject.len()) => Ok(Arc::new(Caller {
                 issuer: self.name.clone(),
@@ -56,12 +57,6 @@ impl Oidc {
             })),
             _ => Err(Refusal::Malformed),
         }
-    }
-
-    fn is_signed(&self, token: &UnverifiedToken<'_>, algorithm: Algorithm) -> bool {
-        let keys = self.keys.load();
-        keys.select(token.key_id(), algorithm)
-            .is_some_and(|key| verify(token.signature(), token.message().as_bytes(), key, algorithm).unwrap_or(false))
     }
 }
 
@@ -77,26 +72,34 @@ impl Authenticator for Oidc {
 
     /// Not cached: a signature takes some tens of microseconds, a cache would cost memory and a second truth.
     async fn authenticate(&self, token: &UnverifiedToken<'_>) -> Result<Arc<Caller>, AuthnError> {
-        self.verify(token).map_err(AuthnError::Refused)
+        let algorithm = self.examine(token).map_err(AuthnError::Refused)?;
+        let is_signed = match self.keys.current() {
+            Some(keys) if is_signed(&keys, token, algorithm) => true,
+            Some(keys) if keys.knows(token.key_id()) => false,
+            // The issuer may have a new key; where it cannot be asked, nobody knows.
+            _ => is_signed(&*self.keys.newer().await.map_err(|_| AuthnError::Unavailable)?, token, algorithm),
+        };
+        let verdict = if is_signed { self.caller(token) } else { Err(Refusal::NotAuthenticated) };
+        verdict.map_err(AuthnError::Refused)
     }
 
     async fn recall(&self, token: &UnverifiedToken<'_>) -> Option<Arc<Caller>> {
-        self.verify(token).ok()
+        let algorithm = self.examine(token).ok()?;
+        if is_signed(&*self.keys.current()?, token, algorithm) { self.caller(token).ok() } else { None }
     }
 
     async fn reload(&self) {
-        match KeySet::read(&self.config.jwks_file).await {
-            Ok(keys) => {
-                tracing::info!(authenticator = &*self.name, keys = keys.len(), "the key set was read again");
-                self.keys.store(Arc::new(keys));
-            }
-            Err(fault) => tracing::error!(
-                authenticator = &*self.name,
-                %fault,
-                "the key set could not be read again; the last good one stays"
-            ),
-        }
+        self.keys.reload(&self.name).await;
     }
+
+    async fn check_online(&self) -> Result<(), CannotAsk> {
+        Ok(self.keys.check_online().await?)
+    }
+}
+
+fn is_signed(keys: &KeySet, token: &UnverifiedToken<'_>, algorithm: Algorithm) -> bool {
+    keys.select(token.key_id(), algorithm)
+        .is_some_and(|key| verify(token.signature(), token.message().as_bytes(), key, algorithm).unwrap_or(false))
 }
 
 const fn jws(algorithm: config::Algorithm) -> Algorithm {
@@ -115,6 +118,7 @@ const fn jws(algorithm: config::Algorithm) -> Algorithm {
 
 #[cfg(test)]
 mod tests {
+    use super::super::jwks::KeySetError;
     use super::*;
     use crate::model::secret::SecretValue;
     use aws_lc_rs::rand::SystemRandom;
@@ -237,7 +241,7 @@ mod tests {
         json!({"keys": signers.iter().map(|signer| &signer.jwk).collect::<Vec<_>>()}).to_string()
     }
 
-    async fn open(text: &str, algorithms: &[config::Algorithm]) -> Result<Rig, KeySetError> {
+    async fn open(text: &str, algorithms: &[config::Algorithm]) -> Result<Rig, CannotOpen> {
         let folder = tempfile::tempdir().unwrap();
         let jwks_file = folder.path().join("jwks.json");
         std::fs::write(&jwks_file, text).unwrap();
@@ -245,7 +249,7 @@ mod tests {
         let config = config::Oidc {
             issuer: ISSUER.into(),
             audience: "claviger".into(),
-            jwks_file,
+            jwks_file: Some(jwks_file),
             algorithms: algorithms.to_vec(),
         };
         Ok(Rig { oidc: Oidc::open("github".into(), config, clock.clone()).await?, clock, folder })
@@ -431,7 +435,11 @@ mod tests {
             let rig = Rig::of(&[&odd, &good], &ALL).await;
             rig.allows(&good.token(&json!({}), &json!({}))).await;
             rig.refuses(&odd.token(&json!({}), &json!({})), Refusal::NotAuthenticated).await;
-            assert_eq!(open(&key_set(&[&odd]), &ALL).await.err(), Some(KeySetError::NoUsableKey), "{members}");
+            assert_eq!(
+                open(&key_set(&[&odd]), &ALL).await.err(),
+                Some(CannotOpen::File(KeySetError::NoUsableKey)),
+                "{members}"
+            );
         }
     }
 
@@ -440,14 +448,25 @@ mod tests {
         let good = es256();
         let many: Vec<&Signer> = std::iter::repeat_n(&good, 101).collect();
         let padded = format!("{}{}", key_set(&[&good]), " ".repeat(1 << 20));
-        for text in ["", "{}", "[]", r#"{"keys":{}}"#, r#"{"keys":"x"}"#, &key_set(&many), &padded] {
-            assert_eq!(open(text, &ALL).await.err(), Some(KeySetError::Malformed), "{text:.40}");
+        for text in [
+            "",
+            "{}",
+            "[]",
+            "[[]]",
+            r#"{"keys":[],"keys":[]}"#,
+            r#"{"keys":{}}"#,
+            r#"{"keys":"x"}"#,
+            &key_set(&many),
+            &padded,
+        ] {
+            assert_eq!(open(text, &ALL).await.err(), Some(CannotOpen::File(KeySetError::Malformed)), "{text:.40}");
         }
-        assert_eq!(open(r#"{"keys":[]}"#, &ALL).await.err(), Some(KeySetError::NoUsableKey));
+        assert_eq!(open(r#"{"keys":[]}"#, &ALL).await.err(), Some(CannotOpen::File(KeySetError::NoUsableKey)));
         let rig = Rig::of(&[&good], &ALL).await;
-        let absent = config::Oidc { jwks_file: rig.folder.path().join("absent"), ..rig.oidc.config };
+        let absent = config::Oidc { jwks_file: Some(rig.folder.path().join("absent")), ..rig.oidc.config };
         let opened = Oidc::open("github".into(), absent, rig.clock).await;
-        assert_eq!(opened.err(), Some(KeySetError::Unreadable(std::io::ErrorKind::NotFound)));
+        let unreadable = KeySetError::Unreadable(std::io::ErrorKind::NotFound);
+        assert_eq!(opened.err(), Some(CannotOpen::File(unreadable)));
     }
 
     #[tokio::test]

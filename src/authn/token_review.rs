@@ -3,7 +3,7 @@
 use super::bound_pod::workload;
 use super::recent::{Answer, Recent};
 use super::unverified::UnverifiedToken;
-use super::{Authenticator, AuthnError, Refusal};
+use super::{Authenticator, AuthnError, CannotAsk, Refusal};
 use crate::cluster::token_review::Review;
 use crate::cluster::{Cluster, ClusterError, Trouble};
 use crate::config::authenticators as config;
@@ -61,9 +61,10 @@ impl Authenticator for TokenReview {
         self.recent.held(&token.fingerprint()).await?.ok()
     }
 
-    async fn check_online(&self) -> Result<(), ClusterError> {
+    async fn check_online(&self) -> Result<(), CannotAsk> {
         let garbage = SecretValue::new("not-a-token".into());
-        self.reviewer.cluster.token_review(&garbage, &self.reviewer.audience).await.map(|_| ())
+        self.reviewer.cluster.token_review(&garbage, &self.reviewer.audience).await?;
+        Ok(())
     }
 }
 

@@ -43,8 +43,8 @@ pub struct Oidc {
     pub issuer: String,
     /// The audience that tokens must be made for; never empty.
     pub audience: String,
-    /// A JWKS file (RFC 7517).
-    pub jwks_file: PathBuf,
+    /// A JWKS file (RFC 7517); without, the issuer is asked for its keys.
+    pub jwks_file: Option<PathBuf>,
     /// The signature algorithms that are taken (RFC 7518 names); never empty, never symmetric.
     pub algorithms: Vec<Algorithm>,
 }
@@ -169,15 +169,9 @@ impl RawOidc {
         let issuer =
             check.required(&issuer_at, self.issuer).and_then(|issuer| check.noted(&issuer_at, address::check(issuer)));
         let audience = check.text(&format!("{at}/audience"), self.audience);
-        let jwks_file_at = format!("{at}/jwksFile");
-        let jwks_file = if self.jwks_file.is_some() {
-            check.file(&jwks_file_at, self.jwks_file)
-        } else {
-            check.fault(jwks_file_at, "must be set: discovery is not supported by this version");
-            None
-        };
+        let jwks_file = check.file_if_set(&format!("{at}/jwksFile"), self.jwks_file);
         let algorithms = algorithms(&format!("{at}/algorithms"), self.algorithms.unwrap_or_default(), check);
-        Some(Oidc { issuer: issuer?, audience: audience?, jwks_file: jwks_file?, algorithms })
+        Some(Oidc { issuer: issuer?, audience: audience?, jwks_file, algorithms })
     }
 }
 

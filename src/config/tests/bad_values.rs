@@ -36,11 +36,7 @@ pub(super) const BAD_VALUES: &[(&str, &str, &str)] = &[
     ("/authenticators/1/oidc/issuer", "dev", "authenticators[1].oidc.issuer: must begin with https:// or http://"),
     ("/authenticators/1/oidc/issuer", "null", "authenticators[1].oidc.issuer: must be set"),
     ("/authenticators/1/oidc/audience", "' '", "authenticators[1].oidc.audience: must not be empty"),
-    (
-        "/authenticators/1/oidc/jwksFile",
-        "null",
-        "authenticators[1].oidc.jwksFile: must be set: discovery is not supported",
-    ),
+    ("/authenticators/1/oidc/jwksFile", "''", "authenticators[1].oidc.jwksFile: must not be empty"),
     ("/authenticators/1/oidc/jwksFile", "nowhere", "authenticators[1].oidc.jwksFile: there is no such file"),
     ("/authenticators/1/oidc/algorithms", "[]", "authenticators[1].oidc.algorithms: must have at least one entry"),
     (

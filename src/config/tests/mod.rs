@@ -108,7 +108,7 @@ authenticators:
       kubeconfig:
       cacheTtl: 10s
   - name: github
-    oidc: {issuer: https://token.actions.githubusercontent.com, audience: claviger, jwksFile: jwks.json, algorithms: [RS256]}
+    oidc: {issuer: https://token.actions.githubusercontent.com, audience: claviger, jwksFile: , algorithms: [RS256]}
   - {name: dev, oidc: {issuer: https://dev, jwksFile: jwks.json, algorithms: [EdDSA, ES384]}}
 administrators:
   subjectAccessReview: true
@@ -147,6 +147,8 @@ telemetry: {logFormat: json, logLevel: info, otlpEndpoint: }
     assert_eq!(config.server.tls.as_ref().map(|tls| tls.key_file.clone()), Some(folder.path("key.pem")));
     assert_eq!(config.server.trusted_proxies.len(), 2);
     let AuthenticatorKind::Oidc(dev) = &config.authenticators[2].kind else { panic!("not oidc") };
+    let AuthenticatorKind::Oidc(github) = &config.authenticators[1].kind else { panic!("not oidc") };
+    assert_eq!((dev.jwks_file.as_ref(), github.jwks_file.as_ref()), (Some(&folder.path("jwks.json")), None));
     assert_eq!((dev.audience.as_str(), &*dev.algorithms), ("claviger", &[Algorithm::EdDsa, Algorithm::Es384][..]));
     assert_eq!(&*config.administrators.fixed[0].authenticator, "dev");
     let StoreKind::Vault(vault) = &config.stores[0].kind else { panic!("not vault") };

@@ -1,0 +1,136 @@
+//! The keys that an issuer publishes: which are believed, and when it is asked again.
+
+use super::discovery::{Discovery, FetchFault};
+use super::jwks::KeySet;
+use crate::flights::{Flight, Flights};
+use arc_swap::ArcSwapOption;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How often the issuer is asked unasked, so that a key it withdrew is dropped.
+const ASK_EVERY: Duration = Duration::from_hours(1);
+/// An unknown key is a reason to ask, but anybody can name one: never more often than this.
+const ASK_AT_MOST_EVERY: Duration = Duration::from_secs(30);
+/// The same while there are no keys at all, so that nobody can be vouched for.
+const RETRY_WITHOUT_KEYS: Duration = Duration::from_secs(5);
+/// How long keys are believed while the issuer cannot be asked. A day outlasts an outage over night; for longer, whoever
+/// holds a stolen key that the issuer has withdrawn had only to keep us from asking.
+const BELIEVED_FOR: Duration = Duration::from_hours(24);
+
+/// The last good keys of one issuer.
+pub struct IssuerKeys {
+    /// The authenticator, for the log.
+    name: Arc<str>,
+    discovery: Discovery,
+    held: ArcSwapOption<Held>,
+    last: Mutex<Option<Attempt>>,
+    /// One question at a time; no lock is held while it is under way.
+    flights: Arc<Flights<(), Answer>>,
+}
+
+/// What came of asking.
+type Answer = Result<Arc<KeySet>, FetchFault>;
+
+struct Held {
+    keys: Arc<KeySet>,
+    asked_at: Instant,
+}
+
+#[derive(Clone)]
+struct Attempt {
+    began_at: Instant,
+    answer: Answer,
+}
+
+impl IssuerKeys {
+    /// Begins to ask at once and from then on, for as long as somebody holds it. Does not wait for an answer: an issuer
+    /// that is down must not keep the process from starting.
+    pub fn open(name: Arc<str>, discovery: Discovery) -> Arc<Self> {
+        if discovery.is_without_tls() {
+            tracing::warn!(
+                authenticator = &*name,
+                "the issuer is asked for its keys without TLS: whoever is on the way there can make tokens"
+            );
+        }
+        let held = ArcSwapOption::const_empty();
+        let keys = Arc::new(Self { name, discovery, held, last: Mutex::default(), flights: Flights::new() });
+        tokio::spawn(keep_asking(Arc::downgrade(&keys)));
+        keys
+    }
+
+    /// The keys that are believed now.
+    pub fn current(&self) -> Option<Arc<KeySet>> {
+        let held = self.held.load();
+        held.as_ref().filter(|held| held.asked_at.elapsed() < BELIEVED_FOR).map(|held| held.keys.clone())
+    }
+
+    /// The keys that the issuer has now, or had when it was asked last, if that was a moment ago.
+    ///
+    /// # Errors
+    /// When the issuer could not be asked.
+    pub async fn newer(self: &Arc<Self>) -> Answer {
+        match self.recent() {
+            Some(answer) => answer,
+            None => self.ask(false).await.unwrap_or(Err(FetchFault::Broken)),
+        }
+    }
+
+    /// Asks now, however short ago it was asked.
+    ///
+    /// # Errors
+    /// When the issuer could not be asked.
+    pub async fn ask_now(self: &Arc<Self>) -> Answer {
+        self.ask(true).await.unwrap_or(Err(FetchFault::Broken))
+    }
+
+    /// Asks in a task of its own, or joins whoever does.
+    fn ask(self: &Arc<Self>, however_recent: bool) -> Flight<Answer> {
+        self.flights.join((), || {
+            let keys = self.clone();
+            async move {
+                // Another flight may have landed between our look and our start.
+                match keys.recent().filter(|_| !however_recent) {
+                    Some(answer) => answer,
+                    None => keys.fetch().await,
+                }
+            }
+        })
+    }
+
+    async fn fetch(&self) -> Answer {
+        let began_at = Instant::now();
+        let answer = self.discovery.keys().await.map(Arc::new);
+        match &answer {
+            Ok(keys) => {
+                tracing::debug!(authenticator = &*self.name, keys = keys.len(), "the issuer's keys were read");
+                self.held.store(Some(Arc::new(Held { keys: keys.clone(), asked_at: began_at })));
+            }
+            Err(fault) => tracing::error!(
+                authenticator = &*self.name,
+                %fault,
+                "the issuer's keys could not be read; the last good ones, if any, are believed for a day"
+            ),
+        }
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Attempt { began_at, answer: answer.clone() });
+        answer
+    }
+
+    /// The last answer, where it is too early to ask again.
+    fn recent(&self) -> Option<Answer> {
+        let interval = if self.current().is_some() { ASK_AT_MOST_EVERY } else { RETRY_WITHOUT_KEYS };
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        (last.began_at.elapsed() < interval).then_some(last.answer)
+    }
+}
+
+async fn keep_asking(keys: Weak<IssuerKeys>) {
+    while let Some(keys) = keys.upgrade() {
+        let pause = match keys.ask(false).await {
+            Some(Ok(_)) => ASK_EVERY,
+            _ => ASK_AT_MOST_EVERY,
+        };
+        drop(keys);
+        sleep(pause).await;
+    }
+}

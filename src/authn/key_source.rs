@@ -1,0 +1,111 @@
+//! Where an issuer's keys come from: a file, or the issuer itself.
+
+use super::discovery::{CannotDiscover, Discovery, FetchFault};
+use super::issuer_keys::IssuerKeys;
+use super::jwks::{KeySet, KeySetError};
+use crate::config::authenticators::Oidc;
+use arc_swap::ArcSwap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// One of the two.
+pub enum KeySource {
+    /// A file, for issuers that cannot be reached: it is read at start and on SIGHUP.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// What was in it when it was last good.
+        keys: ArcSwap<KeySet>,
+    },
+    /// The issuer, by discovery.
+    Issuer(Arc<IssuerKeys>),
+}
+
+/// Why there is no source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CannotOpen {
+    /// The file is none.
+    #[error(transparent)]
+    File(#[from] KeySetError),
+    /// The issuer cannot be asked.
+    #[error(transparent)]
+    Issuer(#[from] CannotDiscover),
+}
+
+impl CannotOpen {
+    /// The setting that is at fault.
+    pub const fn setting(self) -> &'static str {
+        match self {
+            Self::File(_) => "jwksFile",
+            Self::Issuer(_) => "issuer",
+        }
+    }
+}
+
+impl KeySource {
+    /// Reads the file where there is one, and begins to ask the issuer where there is none.
+    ///
+    /// # Errors
+    /// When the file is no key set, or the issuer cannot be asked at all. One that does not answer is no error.
+    pub async fn open(name: &Arc<str>, config: &Oidc) -> Result<Self, CannotOpen> {
+        match &config.jwks_file {
+            Some(path) => {
+                let keys = ArcSwap::from_pointee(KeySet::read(path).await?);
+                Ok(Self::File { path: path.clone(), keys })
+            }
+            None => Ok(Self::Issuer(IssuerKeys::open(name.clone(), Discovery::new(&config.issuer)?))),
+        }
+    }
+
+    /// The keys at hand.
+    pub fn current(&self) -> Option<Arc<KeySet>> {
+        match self {
+            Self::File { keys, .. } => Some(keys.load_full()),
+            Self::Issuer(issuer) => issuer.current(),
+        }
+    }
+
+    /// The keys that there are now, for a token whose key is not at hand.
+    ///
+    /// # Errors
+    /// When nobody knows.
+    pub async fn newer(&self) -> Result<Arc<KeySet>, FetchFault> {
+        match self {
+            Self::File { keys, .. } => Ok(keys.load_full()),
+            Self::Issuer(issuer) => issuer.newer().await,
+        }
+    }
+
+    /// Reads the file again, or begins to ask again; what is bad does not replace what was good.
+    pub async fn reload(&self, authenticator: &str) {
+        match self {
+            Self::File { path, keys } => match KeySet::read(path).await {
+                Ok(read) => {
+                    tracing::info!(authenticator, keys = read.len(), "the key set was read again");
+                    keys.store(Arc::new(read));
+                }
+                Err(fault) => tracing::error!(
+                    authenticator,
+                    %fault,
+                    "the key set could not be read again; the last good one stays"
+                ),
+            },
+            // Not waited for: other things are to be read again too.
+            Self::Issuer(issuer) => {
+                let issuer = issuer.clone();
+                tokio::spawn(async move { issuer.ask_now().await });
+            }
+        }
+    }
+
+    /// Whether the issuer answers, where it is asked.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn check_online(&self) -> Result<(), FetchFault> {
+        match self {
+            Self::File { .. } => Ok(()),
+            Self::Issuer(issuer) => issuer.ask_now().await.map(|_| ()),
+        }
+    }
+}
