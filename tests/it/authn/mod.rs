@@ -1,13 +1,16 @@
 //! Who are you: authentication against a real API server.
 
 mod bound_pods;
+mod discovery;
+mod key_rotation;
+mod openbao;
 mod reviews;
 
 use crate::rig::kube::User;
 use crate::rig::kube::actors::Kube;
 use claviger::authn::{Authenticators, AuthnError, Refusal};
 use claviger::cluster::Clusters;
-use claviger::config::authenticators::{Authenticator, Kind, Kubernetes};
+use claviger::config::authenticators::{Algorithm, Authenticator, Kind, Kubernetes, Oidc};
 use claviger::metrics::Metrics;
 use claviger::model::caller::Caller;
 use claviger::model::clock::{Clock, SystemClock};
@@ -56,5 +59,29 @@ impl Desk {
         let text = String::from_utf8(self.metrics.encode().unwrap()).unwrap();
         let count = text.lines().find_map(|line| line.strip_prefix("claviger_token_review_duration_seconds_count "));
         count.unwrap().parse().unwrap()
+    }
+}
+
+/// An authenticator that asks its issuer for keys.
+struct Counter {
+    authenticators: Authenticators,
+}
+
+impl Counter {
+    async fn open(issuer: &str) -> Self {
+        let oidc = Oidc {
+            issuer: issuer.into(),
+            audience: "claviger".into(),
+            jwks_file: None,
+            algorithms: vec![Algorithm::Es256],
+        };
+        let configured = [Authenticator { name: "issuer".into(), kind: Kind::Oidc(oidc) }];
+        let (clock, metrics): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), Metrics::new(&["issuer"], &[]).unwrap());
+        let opened = Authenticators::open(&configured, &Clusters::default(), &clock, Arc::new(metrics)).await;
+        Self { authenticators: opened.unwrap() }
+    }
+
+    async fn asks(&self, token: &str) -> Result<Arc<Caller>, AuthnError> {
+        self.authenticators.authenticate(&SecretValue::new(token.to_owned())).await
     }
 }

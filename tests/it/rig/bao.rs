@@ -112,6 +112,37 @@ impl Bao {
         answer["auth"]["client_token"].as_str().unwrap().to_owned()
     }
 
+    /// The issuer of its identity tokens.
+    pub fn issuer(&self) -> String {
+        format!("{}/v1/identity/oidc", self.address)
+    }
+
+    /// An identity token for a user `builder`: a JWT that the server signs as an OIDC issuer.
+    pub async fn identity_token(&self, audience: &str) -> String {
+        let key = json!({"algorithm": "ES256", "allowed_client_ids": "*"}).to_string();
+        self.ok(Method::POST, "identity/oidc/key/build", &key).await;
+        let role = json!({"key": "build", "client_id": audience, "ttl": "10m"}).to_string();
+        self.ok(Method::POST, "identity/oidc/role/build", &role).await;
+        self.policy("build", r#"path "identity/oidc/token/build" { capabilities = ["read"] }"#).await;
+        if self.call(Method::GET, "sys/auth/userpass/tune", "").await.0 != 200 {
+            self.ok(Method::POST, "sys/auth/userpass", r#"{"type":"userpass"}"#).await;
+        }
+        let user = json!({"password": self.root, "token_policies": ["build"]}).to_string();
+        self.ok(Method::POST, "auth/userpass/users/builder", &user).await;
+        let password = json!({"password": self.root}).to_string();
+        let login = self.ok(Method::POST, "auth/userpass/login/builder", &password).await;
+        let url = format!("{}/v1/identity/oidc/token/build", self.address);
+        let builder = login["auth"]["client_token"].as_str().unwrap();
+        let answer = self.http.get(url).header("X-Vault-Token", builder).send().await.unwrap();
+        let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        answer["data"]["token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    /// Signs identity tokens with a new key from now on.
+    pub async fn rotates_its_identity_key(&self) {
+        self.ok(Method::POST, "identity/oidc/key/build/rotate", r#"{"verification_ttl":"1h"}"#).await;
+    }
+
     /// Revokes a token.
     pub async fn revoke(&self, token: &str) {
         self.ok(Method::POST, "auth/token/revoke", &json!({ "token": token }).to_string()).await;

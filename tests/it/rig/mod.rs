@@ -5,5 +5,6 @@ pub mod cable;
 pub mod claviger;
 pub mod http;
 pub mod installation;
+pub mod issuer;
 pub mod kube;
 pub mod oidc;

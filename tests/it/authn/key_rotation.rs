@@ -1,0 +1,173 @@
+//! When an issuer is asked for its keys again, and what is believed meanwhile.
+
+use super::Counter;
+use crate::rig::issuer::{Issuer, Key, Says};
+use claviger::authn::{AuthnError, Refusal};
+use claviger::model::secret::SecretValue;
+use std::sync::Arc;
+use std::time::Duration;
+
+const UNAVAILABLE: Option<AuthnError> = Some(AuthnError::Unavailable);
+const NOT_AUTHENTICATED: Option<AuthnError> = Some(AuthnError::Refused(Refusal::NotAuthenticated));
+const AT_MOST_EVERY: Duration = Duration::from_secs(30);
+const RETRY: Duration = Duration::from_secs(5);
+
+async fn advance(by: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(by).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_new_key_is_seen_when_it_is_used() {
+    let (old, new) = (Key::new("old"), Key::new("new"));
+    let issuer = Issuer::of(&[&old]).await;
+    let counter = Counter::open(&issuer.url).await;
+    let (with_old, with_new) = (old.token(&issuer.url), new.token(&issuer.url));
+    assert_eq!(counter.asks(&with_old).await.err(), None);
+    advance(AT_MOST_EVERY).await;
+    issuer.publishes(&[&new]);
+    assert_eq!(counter.asks(&with_old).await.err(), None, "a known key is no reason to ask");
+    assert_eq!(counter.asks(&with_new).await.err(), None);
+    assert_eq!(counter.asks(&with_old).await.err(), NOT_AUTHENTICATED, "the issuer has withdrawn it");
+    assert_eq!(issuer.asked(), [2, 2]);
+}
+
+#[tokio::test]
+async fn a_key_without_an_id_can_change_too() {
+    let (old, new) = (Key::nameless(), Key::nameless());
+    let issuer = Issuer::of(&[&old]).await;
+    let counter = Counter::open(&issuer.url).await;
+    assert_eq!(counter.asks(&old.token(&issuer.url)).await.err(), None);
+    issuer.publishes(&[&new]);
+    assert_eq!(counter.asks(&new.token(&issuer.url)).await.err(), NOT_AUTHENTICATED, "too early to ask");
+    advance(AT_MOST_EVERY).await;
+    assert_eq!(counter.asks(&new.token(&issuer.url)).await.err(), None);
+    assert_eq!(issuer.asked(), [2, 2]);
+}
+
+#[tokio::test]
+async fn a_flood_of_unknown_keys_is_one_question_in_half_a_minute() {
+    let (key, unknown) = (Key::new("a"), Key::new("unknown"));
+    let issuer = Issuer::of(&[&key]).await;
+    let counter = Arc::new(Counter::open(&issuer.url).await);
+    let (good, forged) = (key.token(&issuer.url), unknown.token(&issuer.url));
+    assert_eq!(counter.asks(&good).await.err(), None);
+    for asked in [[1, 1], [1, 1], [1, 1]] {
+        let ask = |_| {
+            let (counter, forged) = (counter.clone(), forged.clone());
+            tokio::spawn(async move { counter.asks(&forged).await.err() })
+        };
+        for one in (0..100).map(ask).collect::<Vec<_>>() {
+            assert_eq!(one.await.unwrap(), NOT_AUTHENTICATED);
+        }
+        assert_eq!(counter.asks(&good).await.err(), None);
+        assert_eq!(issuer.asked(), asked);
+        advance(AT_MOST_EVERY).await;
+    }
+    assert_eq!(counter.asks(&forged).await.err(), NOT_AUTHENTICATED);
+    advance(Duration::from_secs(29)).await;
+    assert_eq!(counter.asks(&forged).await.err(), NOT_AUTHENTICATED);
+    assert_eq!(issuer.asked(), [1, 1], "a second too early");
+}
+
+#[tokio::test]
+async fn what_is_recalled_is_not_asked_for() {
+    let (key, unknown) = (Key::new("a"), Key::new("unknown"));
+    let issuer = Issuer::of(&[&key]).await;
+    let counter = Counter::open(&issuer.url).await;
+    let recalls = async |key: &Key| {
+        let token = SecretValue::new(key.token(&issuer.url));
+        counter.authenticators.recall(&token).await.is_some()
+    };
+    assert_eq!(counter.asks(&key.token(&issuer.url)).await.err(), None);
+    assert_eq!(issuer.asked(), [1, 1]);
+    advance(AT_MOST_EVERY).await;
+    assert!(recalls(&key).await);
+    assert!(!recalls(&unknown).await);
+    assert_eq!(issuer.asked(), [0, 0]);
+    assert_eq!(counter.asks(&unknown.token(&issuer.url)).await.err(), NOT_AUTHENTICATED);
+    assert_eq!(issuer.asked(), [1, 1], "the same token is a reason to ask where it may be asked");
+}
+
+#[tokio::test]
+async fn an_issuer_is_asked_every_hour_unasked() {
+    let (old, new) = (Key::new("a"), Key::new("a"));
+    let issuer = Issuer::of(&[&old]).await;
+    let counter = Counter::open(&issuer.url).await;
+    assert_eq!(counter.asks(&old.token(&issuer.url)).await.err(), None);
+    assert_eq!(issuer.asked(), [1, 1]);
+    // The same id: no token is a reason to ask.
+    issuer.publishes(&[&new]);
+    advance(Duration::from_mins(59)).await;
+    assert_eq!(counter.asks(&old.token(&issuer.url)).await.err(), None);
+    assert_eq!(issuer.asked(), [0, 0]);
+    advance(Duration::from_mins(1)).await;
+    issuer.is_asked().await;
+    while counter.asks(&new.token(&issuer.url)).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(counter.asks(&old.token(&issuer.url)).await.err(), NOT_AUTHENTICATED);
+    assert_eq!(issuer.asked(), [1, 1]);
+}
+
+#[tokio::test]
+async fn the_last_good_keys_stay_for_a_day() {
+    let (key, unknown) = (Key::new("a"), Key::new("unknown"));
+    let issuer = Issuer::of(&[&key]).await;
+    let counter = Counter::open(&issuer.url).await;
+    let (good, forged) = (key.token(&issuer.url), unknown.token(&issuer.url));
+    assert_eq!(counter.asks(&good).await.err(), None);
+    issuer.says_of_its_keys(Says::Answers(503, "", String::new()));
+    advance(AT_MOST_EVERY).await;
+    for _ in 0..3 {
+        assert_eq!(counter.asks(&forged).await.err(), UNAVAILABLE, "nobody knows whether the issuer has that key");
+        assert_eq!(counter.asks(&good).await.err(), None);
+    }
+    assert_eq!(issuer.asked(), [2, 2]);
+    counter.authenticators.reload().await;
+    assert!(counter.authenticators.check_online().await.is_err());
+    assert_eq!(counter.asks(&good).await.err(), None);
+
+    advance(Duration::from_mins(23 * 60 + 58)).await;
+    assert_eq!(counter.asks(&good).await.err(), None);
+    advance(Duration::from_mins(2)).await;
+    assert_eq!(counter.asks(&good).await.err(), UNAVAILABLE);
+    issuer.publishes(&[&key]);
+    advance(RETRY).await;
+    assert_eq!(counter.asks(&good).await.err(), None);
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_down_at_the_start_is_asked_until_it_is_up() {
+    let key = Key::new("a");
+    let address = Issuer::of(&[]).await.address;
+    let url = format!("http://{address}");
+    let counter = Counter::open(&url).await;
+    for _ in 0..3 {
+        assert_eq!(counter.asks(&key.token(&url)).await.err(), UNAVAILABLE);
+    }
+    assert!(counter.authenticators.check_online().await.is_err());
+    let issuer = Issuer::at(address, &[&key]).await;
+    assert_eq!(counter.asks(&key.token(&url)).await.err(), UNAVAILABLE, "too early to ask");
+    assert_eq!(issuer.asked(), [0, 0]);
+    advance(RETRY).await;
+    assert_eq!(counter.asks(&key.token(&url)).await.err(), None);
+    assert_eq!(issuer.asked(), [1, 1]);
+}
+
+#[tokio::test]
+async fn a_reload_asks_at_once_and_a_bad_answer_changes_nothing() {
+    let (old, new) = (Key::new("old"), Key::new("new"));
+    let issuer = Issuer::of(&[&old]).await;
+    let counter = Counter::open(&issuer.url).await;
+    assert_eq!(counter.asks(&old.token(&issuer.url)).await.err(), None);
+    assert_eq!(issuer.asked(), [1, 1]);
+    issuer.publishes(&[&new]);
+    counter.authenticators.reload().await;
+    issuer.is_asked().await;
+    while counter.asks(&new.token(&issuer.url)).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(issuer.asked(), [1, 1]);
+}

@@ -1,0 +1,64 @@
+//! A real OIDC issuer behind TLS: OpenBao, whose identity tokens are JWTs with discovery and rotating keys.
+
+use super::Counter;
+use crate::rig::bao::Bao;
+use crate::rig::claviger::{Claviger, write_policies};
+use claviger::authn::{AuthnError, Refusal};
+use serde_json::json;
+use std::time::Duration;
+
+#[tokio::test]
+async fn the_binary_takes_the_tokens_of_an_issuer_it_asks_for_keys() {
+    let bao = Bao::start_tls().await;
+    let (good, for_others) = (bao.identity_token("claviger").await, bao.identity_token("other").await);
+    let folder = tempfile::tempdir().unwrap();
+    let policy = json!({
+        "subjects": [{"oidc": {"issuer": "bao", "claims": {"namespace": "root"}}}],
+        "repos": ["**"], "branches": ["**"], "secrets": [{"store": "local", "path": "homelab/site"}],
+    });
+    write_policies(&folder.path().join("policies"), &[("bao", policy)]);
+    std::fs::write(folder.path().join("secrets.yaml"), r#"{"homelab/site": {"TOKEN": "t"}}"#).unwrap();
+    let config = json!({
+        "authenticators": [
+            {"name": "bao", "oidc": {"issuer": bao.issuer(), "audience": "claviger", "algorithms": ["ES256"]}},
+        ],
+        "stores": [{"name": "local", "file": {"path": "secrets.yaml"}}],
+        "policies": {"directory": "policies"},
+    });
+    let ca = bao.ca_file().display().to_string();
+    let trusting = Claviger::serve_with(folder, config.clone(), &[("SSL_CERT_FILE", &ca)]);
+    let answer = trusting.ask(&good, "repo=site&branch=main");
+    assert_eq!(answer.status, 201, "{answer:?}\n{}", trusting.log());
+    assert_eq!(answer.json()["keys"], json!(["TOKEN"]));
+    let refused = trusting.ask(&for_others, "repo=site&branch=main");
+    assert_eq!((refused.status, refused.code()), (401, "unauthenticated".into()));
+
+    // Who does not trust the issuer's certificate starts, and knows nobody.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("policies")).unwrap();
+    std::fs::write(folder.path().join("secrets.yaml"), "{}").unwrap();
+    let wary = Claviger::serve_in(folder, config);
+    let refused = wary.ask(&good, "repo=site&branch=main");
+    assert_eq!((refused.status, refused.code()), (503, "token_review_unavailable".into()));
+    assert!(refused.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn a_real_key_rotation_is_followed() {
+    let bao = Bao::start().await;
+    let with_old_key = bao.identity_token("claviger").await;
+    let counter = Counter::open(&bao.issuer()).await;
+    assert_eq!(counter.asks(&with_old_key).await.err(), None);
+    // It publishes its next key beforehand: only a second rotation brings one that nobody has seen.
+    bao.rotates_its_identity_key().await;
+    assert_eq!(counter.asks(&bao.identity_token("claviger").await).await.err(), None);
+    bao.rotates_its_identity_key().await;
+    let with_new_key = bao.identity_token("claviger").await;
+    let unknown = AuthnError::Refused(Refusal::NotAuthenticated);
+    assert_eq!(counter.asks(&with_new_key).await.err(), Some(unknown), "too early to ask");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(30)).await;
+    tokio::time::resume();
+    assert_eq!(counter.asks(&with_new_key).await.err(), None);
+    assert_eq!(counter.asks(&with_old_key).await.err(), None, "old keys stay published for a while");
+}
