@@ -34,6 +34,9 @@ pub enum KeyError {
         /// Why.
         source: io::Error,
     },
+    /// PostgreSQL has no file that one could be made beside.
+    #[error("database.keyFile must be set where the database is PostgreSQL")]
+    Missing,
     /// The operating system gave no random bytes.
     #[error("there is no randomness")]
     NoRandomness,
@@ -49,6 +52,7 @@ pub fn read(path: &Path) -> Result<Key, KeyError> {
 pub fn of_database(database: &Database) -> Result<Key, KeyError> {
     match (&database.key_file, &database.url) {
         (Some(path), _) => read(path),
+        (None, Url::Postgres(_)) => Err(KeyError::Missing),
         (None, Url::SqliteMemory) => random(),
         (None, Url::SqliteFile(file)) => {
             let mut path = file.clone().into_os_string();

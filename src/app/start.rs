@@ -51,7 +51,7 @@ pub enum StartError {
     Database(Url, #[source] database::OpenError),
     /// The audit log cannot be continued.
     #[error("the audit log cannot be read")]
-    Audit(#[source] sqlx::Error),
+    Audit(#[source] database::Failed),
     /// A key cannot be made.
     #[error(transparent)]
     Key(KeyError),

@@ -9,7 +9,7 @@ mod stdout;
 mod summed;
 mod writer;
 
-use crate::database::Database;
+use crate::database::{Database, Failed};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::branch::Branch;
@@ -122,7 +122,7 @@ impl AuditLog {
         key: Option<&Zeroizing<[u8; 32]>>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
-    ) -> Result<(Self, JoinHandle<()>), sqlx::Error> {
+    ) -> Result<(Self, JoinHandle<()>), Failed> {
         let (queue, events) = mpsc::channel(QUEUE);
         let sealer = chain::Sealer::new(key);
         let stdout = stdout.then(stdout::Stdout::start);

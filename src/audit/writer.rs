@@ -3,20 +3,22 @@
 use super::chain::{Head, Link, NO_PREDECESSOR, Sealer};
 use super::stdout::Stdout;
 use super::{AuditUnavailable, Event, Pending};
-use crate::database::Database;
+use crate::database::{Database, Failed, Param};
 use crate::metrics::Metrics;
 use crate::model::branch::Branch;
 use crate::model::clock::Clock;
 use crate::model::repo::Repo;
 use crate::model::request_id::RequestId;
 use crate::wire::audit_event::with_hash;
-use sqlx::{QueryBuilder, Sqlite};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 /// The most events of one commit.
 const GROUP: usize = 256;
+const TABLE: &str =
+    "audit_events (chain, seq, prev_hash, hash, time, type, outcome, subject, repo, branch, ticket_id, event)";
+const COLUMNS: usize = 12;
 
 /// Owns the head of this replica's chain.
 pub struct Writer {
@@ -36,11 +38,10 @@ impl Writer {
         stdout: Option<Stdout>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
-    ) -> Result<Self, sqlx::Error> {
-        let predecessor: Option<String> =
-            sqlx::query_scalar("SELECT hash FROM audit_events ORDER BY rowid DESC LIMIT 1")
-                .fetch_optional(database.writer())
-                .await?;
+    ) -> Result<Self, Failed> {
+        // Where several replicas write, their chains run side by side: the predecessor is whichever wrote last.
+        let last = database.run("SELECT hash FROM audit_events ORDER BY rowid DESC LIMIT 1", &[]).await?;
+        let predecessor = last.first().map(|row| row.text(0)).transpose()?;
         let head = Head {
             chain: RequestId::random().to_string(),
             seq: 0,
@@ -107,7 +108,7 @@ impl Writer {
 
     async fn commit(&mut self, group: &[Pending], head: Head, links: &[Link]) -> Result<(), AuditUnavailable> {
         if let Err(error) = self.insert(links, group).await {
-            tracing::error!(kind = error_kind(&error), "audit events cannot be written");
+            tracing::error!(kind = error.kind(), "audit events cannot be written");
             self.find_head_again().await;
             if self.head.hash != head.hash {
                 return Err(AuditUnavailable);
@@ -121,48 +122,42 @@ impl Writer {
     }
 
     /// One statement, and so one transaction: all of a group or nothing of it.
-    async fn insert(&self, links: &[Link], group: &[Pending]) -> Result<(), sqlx::Error> {
-        let mut insert = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO audit_events (chain, seq, prev_hash, hash, time, type, outcome, subject, repo, branch, ticket_id, event) ",
-        );
-        insert.push_values(links.iter().zip(group), |mut row, (link, pending)| {
+    async fn insert(&self, links: &[Link], group: &[Pending]) -> Result<(), Failed> {
+        let mut params: Vec<Param> = Vec::with_capacity(links.len() * COLUMNS);
+        let tickets: Vec<Option<String>> =
+            group.iter().map(|one| one.event.ticket_id.map(|id| id.to_string())).collect();
+        for ((link, pending), ticket_id) in links.iter().zip(group).zip(&tickets) {
             let event: &Event = &pending.event;
-            row.push_bind(&self.head.chain)
-                .push_bind(link.seq)
-                .push_bind(&link.prev_hash)
-                .push_bind(&link.hash)
-                .push_bind(&link.time)
-                .push_bind(event.kind.as_str())
-                .push_bind(event.outcome.as_str())
-                .push_bind(event.caller.as_ref().map(|caller| caller.subject.as_str()))
-                .push_bind(event.repo.as_ref().map(Repo::as_str))
-                .push_bind(event.branch.as_ref().map(Branch::as_str))
-                .push_bind(event.ticket_id.map(|id| id.to_string()))
-                .push_bind(&link.text);
-        });
-        insert.build().execute(self.database.writer()).await.map(|_| ())
+            let row: [Param; COLUMNS] = [
+                (&self.head.chain).into(),
+                link.seq.into(),
+                (&link.prev_hash).into(),
+                (&link.hash).into(),
+                (&link.time).into(),
+                event.kind.as_str().into(),
+                event.outcome.as_str().into(),
+                event.caller.as_ref().map(|caller| caller.subject.as_str()).into(),
+                event.repo.as_ref().map(Repo::as_str).into(),
+                event.branch.as_ref().map(Branch::as_str).into(),
+                ticket_id.as_deref().into(),
+                (&link.text).into(),
+            ];
+            params.extend(row);
+        }
+        self.database.insert(TABLE, COLUMNS, &params).await
     }
 
     /// A commit that failed may have happened all the same. The database knows where the chain really ends.
     async fn find_head_again(&mut self) {
-        let last: Result<Option<(i64, String)>, sqlx::Error> =
-            sqlx::query_as("SELECT seq, hash FROM audit_events WHERE chain = ? ORDER BY seq DESC LIMIT 1")
-                .bind(&self.head.chain)
-                .fetch_optional(self.database.writer())
-                .await;
-        if let Ok(Some((seq, hash))) = last {
+        if let Ok(Some((seq, hash))) = self.last_link().await {
             self.head.seq = seq;
             self.head.hash = hash;
         }
     }
-}
 
-fn error_kind(error: &sqlx::Error) -> &'static str {
-    match error {
-        sqlx::Error::Database(_) => "database",
-        sqlx::Error::Io(_) => "io",
-        sqlx::Error::PoolTimedOut => "timeout",
-        sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => "closed",
-        _ => "other",
+    async fn last_link(&self) -> Result<Option<(i64, String)>, Failed> {
+        const LAST: &str = "SELECT seq, hash FROM audit_events WHERE chain = $1 ORDER BY seq DESC LIMIT 1";
+        let last = self.database.run(LAST, &[(&self.head.chain).into()]).await?;
+        last.first().map(|row| Ok((row.number(0)?, row.text(1)?))).transpose()
     }
 }

@@ -1,6 +1,7 @@
-//! `database`: where audit events rest.
+//! `database`: where audit events and policies rest.
 
 use super::check::Check;
+use super::postgres_url::PostgresUrl;
 use serde::Deserialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -10,7 +11,8 @@ use std::path::PathBuf;
 pub struct Database {
     /// What database it is.
     pub url: Url,
-    /// The file with our 32 byte key, base64. `None`: made beside an SQLite file at start, or held in memory only.
+    /// The file with our 32 byte key, base64. `None`: made beside an SQLite file at start, or held in memory only. Set
+    /// where the database is PostgreSQL, whose replicas have nothing else in common.
     pub key_file: Option<PathBuf>,
 }
 
@@ -21,6 +23,8 @@ pub enum Url {
     SqliteMemory,
     /// `sqlite:///path`.
     SqliteFile(PathBuf),
+    /// `postgres://...`.
+    Postgres(PostgresUrl),
 }
 
 impl fmt::Display for Url {
@@ -28,6 +32,8 @@ impl fmt::Display for Url {
         match self {
             Self::SqliteMemory => f.write_str("sqlite::memory:"),
             Self::SqliteFile(path) => write!(f, "{}", path.display()),
+            // It may hold a password.
+            Self::Postgres(_) => f.write_str("postgres"),
         }
     }
 }
@@ -42,7 +48,11 @@ pub(super) struct RawDatabase {
 impl RawDatabase {
     pub(super) fn check(self, check: &mut Check) -> Option<Database> {
         let url = url(check, self.url);
-        let key_file = check.file_if_set("/database/keyFile", self.key_file);
+        const KEY_FILE: &str = "/database/keyFile";
+        if matches!(url, Some(Url::Postgres(_))) && self.key_file.is_none() {
+            check.fault(KEY_FILE, "must be set where the database is PostgreSQL: all replicas share it");
+        }
+        let key_file = check.file_if_set(KEY_FILE, self.key_file);
         Some(Database { url: url?, key_file })
     }
 }
@@ -54,11 +64,10 @@ fn url(check: &mut Check, value: Option<String>) -> Option<Url> {
         return Some(Url::SqliteMemory);
     }
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        check.fault(AT, "PostgreSQL is not supported by this version");
-        return None;
+        return check.noted(AT, PostgresUrl::new(url)).map(Url::Postgres);
     }
     let Some(path) = url.strip_prefix("sqlite://").filter(|path| !path.is_empty()) else {
-        check.fault(AT, "must be sqlite::memory:, sqlite:///absolute/path or sqlite://relative/path");
+        check.fault(AT, "must be sqlite::memory:, sqlite:///absolute/path, sqlite://relative/path or postgres://...");
         return None;
     };
     // SQLite's own URLs decode percent signs and have options; ours are the path, byte by byte.

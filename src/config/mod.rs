@@ -10,6 +10,7 @@ pub mod database;
 pub mod key_file;
 pub mod limits;
 pub mod policies;
+pub mod postgres_url;
 pub mod server;
 pub mod stores;
 pub mod telemetry;
@@ -35,7 +36,7 @@ pub struct Config {
     pub administrators: administrators::Administrators,
     /// Where secrets are read; at least one, with distinct names.
     pub stores: Vec<stores::Store>,
-    /// Where audit events rest.
+    /// Where audit events and policies rest.
     pub database: database::Database,
     /// Where policies come from and what none may leave.
     pub policies: policies::Policies,

@@ -1,15 +1,41 @@
-//! The migrations, embedded, in order. A migration that has landed is never edited.
+//! The migrations, embedded, in order, for each kind of database. A migration that has landed is never edited.
 
 use sqlx::SqlStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use std::borrow::Cow;
 
-const SQLITE: &[(i64, &str, &str)] = &[(1, "audit events", include_str!("migrations/0001_audit_events.sql"))];
+/// Number, description, and the SQL.
+type Listed = (i64, &'static str, &'static str);
 
-/// What brings a database up to date.
-pub fn migrator() -> Migrator {
+const SQLITE: &[Listed] = &[
+    (1, "audit events", include_str!("migrations/sqlite/0001_audit_events.sql")),
+    (2, "policies", include_str!("migrations/sqlite/0002_policies.sql")),
+];
+
+const POSTGRES: &[Listed] = &[
+    (1, "audit events", include_str!("migrations/postgres/0001_audit_events.sql")),
+    (2, "policies", include_str!("migrations/postgres/0002_policies.sql")),
+];
+
+/// What brings an SQLite database up to date.
+pub fn sqlite() -> Migrator {
+    migrator(SQLITE)
+}
+
+/// What brings a PostgreSQL database up to date. Replicas that start together wait for each other.
+pub fn postgres() -> Migrator {
+    migrator(POSTGRES)
+}
+
+fn migrator(listed: &'static [Listed]) -> Migrator {
     let migration = |&(version, description, sql)| {
         Migration::new(version, Cow::Borrowed(description), MigrationType::Simple, SqlStr::from_static(sql), false)
     };
-    Migrator::with_migrations(SQLITE.iter().map(migration).collect())
+    Migrator::with_migrations(listed.iter().map(migration).collect())
+}
+
+/// What made the SQLite databases of an earlier version.
+#[cfg(test)]
+pub fn up_to(version: usize) -> Migrator {
+    migrator(&SQLITE[..version])
 }

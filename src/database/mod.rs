@@ -1,18 +1,34 @@
-//! THE POOL: the SQLite connections, their durability, and the migrations. Knows no table's meaning.
+//! THE POOL: SQLite or PostgreSQL, their durability, the migrations, and the unit of work. Knows no table's meaning.
 
+mod listener;
 mod migrations;
+mod postgres;
+mod sqlite;
+mod statement;
+mod work;
 
 use crate::config::database::Url;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::postgres::PgPool;
+use sqlx::sqlite::SqlitePool;
 use std::time::Duration;
 
-/// How long a connection waits for another process's lock on the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+pub use listener::Listener;
+pub use statement::{Param, Row};
+pub use work::Work;
+
+/// How long a PostgreSQL server may take over one step. SQLite is a library and does not fall silent.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// An open, migrated database.
 #[derive(Debug, Clone)]
 pub struct Database {
-    writer: SqlitePool,
+    pool: Pool,
+}
+
+#[derive(Debug, Clone)]
+enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
 }
 
 /// The database cannot be used.
@@ -29,93 +45,95 @@ pub enum OpenError {
     MayForget(&'static str),
 }
 
+/// A statement failed, or it is not known whether it did.
+#[derive(Debug, thiserror::Error)]
+#[error("the database failed: {}", self.kind())]
+pub struct Failed(#[from] sqlx::Error);
+
+impl Failed {
+    /// A word for the log.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match &self.0 {
+            sqlx::Error::Database(_) => "database",
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) => "io",
+            sqlx::Error::PoolTimedOut => "timeout",
+            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => "closed",
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnIndexOutOfBounds { .. } => "column",
+            _ => "other",
+        }
+    }
+}
+
 impl Database {
-    /// Opens the database, creates the file where there is none, checks that it forgets nothing, and migrates it.
+    /// Opens the database, makes the file where there is none, checks that it forgets nothing, and migrates it.
     ///
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(url: &Url) -> Result<Self, OpenError> {
-        let options = match url {
-            Url::SqliteMemory => SqliteConnectOptions::new().in_memory(true),
-            Url::SqliteFile(path) => SqliteConnectOptions::new()
-                .filename(path)
-                .create_if_missing(true)
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(BUSY_TIMEOUT),
+        let pool = match url {
+            Url::SqliteMemory => Pool::Sqlite(sqlite::open_in_memory().await?),
+            Url::SqliteFile(path) => Pool::Sqlite(sqlite::open_file(path).await?),
+            Url::Postgres(url) => Pool::Postgres(postgres::open(url).await?),
         };
-        // One connection, kept for ever: SQLite has one writer anyway, and a database in memory lives in its connection.
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .min_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_with(options)
-            .await?;
-        let database = Self { writer };
-        if matches!(url, Url::SqliteFile(_)) {
-            database.check_durability().await?;
+        Ok(Self { pool })
+    }
+
+    /// Runs one statement, which is a transaction of its own.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn run(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
+        match &self.pool {
+            Pool::Sqlite(pool) => statement::on_sqlite(pool, sql, params).await,
+            Pool::Postgres(pool) => within(statement::on_postgres(pool, sql, params)).await,
         }
-        database.migrate().await?;
-        Ok(database)
     }
 
-    /// In one transaction that holds SQLite's write lock from its first statement on: of those who start at once on one file,
-    /// the first migrates and the others find it done.
-    async fn migrate(&self) -> Result<(), OpenError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        migrations::migrator().run(&mut *transaction).await?;
-        Ok(transaction.commit().await?)
+    /// Inserts rows in one statement: all of them or none. `into` is `table (columns)`, and `params` are the values, row
+    /// after row.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn insert(&self, into: &'static str, columns: usize, params: &[Param<'_>]) -> Result<(), Failed> {
+        let sql = |named| statement::insertion(into, columns, params.len() / columns, named);
+        match &self.pool {
+            Pool::Sqlite(pool) => statement::on_sqlite(pool, sql(false), params).await,
+            Pool::Postgres(pool) => within(statement::on_postgres(pool, sql(true), params)).await,
+        }
+        .map(|_| ())
     }
 
-    /// The connection that writes.
+    /// Begins a unit of work.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn begin(&self) -> Result<Work, Failed> {
+        Work::begin(&self.pool).await
+    }
+
+    /// Listens for changes that any replica makes; needs a runtime.
     #[must_use]
-    pub fn writer(&self) -> &SqlitePool {
-        &self.writer
+    pub fn listen(&self, channel: &'static str) -> Listener {
+        Listener::start(&self.pool, channel)
     }
 
-    /// What was set is asked back: a file system or build that cannot do it says so here and not after a crash.
-    async fn check_durability(&self) -> Result<(), OpenError> {
-        let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&self.writer).await?;
-        let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&self.writer).await?;
-        if journal != "wal" {
-            return Err(OpenError::MayForget("journal_mode is not WAL"));
+    /// Gives every connection back. What is asked afterwards fails.
+    pub async fn close(&self) {
+        match &self.pool {
+            Pool::Sqlite(pool) => pool.close().await,
+            Pool::Postgres(pool) => pool.close().await,
         }
-        if synchronous < 2 {
-            return Err(OpenError::MayForget("synchronous is below FULL"));
-        }
-        Ok(())
+    }
+}
+
+/// Gives up on a server that does not answer.
+async fn within<T>(step: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
+    match tokio::time::timeout(PATIENCE, step).await {
+        Ok(result) => result,
+        Err(_) => Err(Failed(sqlx::Error::PoolTimedOut)),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn opens_twice_and_keeps_what_was_written() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let url = Url::SqliteFile(folder.path().join("claviger.db"));
-        for round in 0..2_i64 {
-            let database = Database::open(&url).await.expect("opens");
-            let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_events")
-                .fetch_one(database.writer())
-                .await
-                .expect("the table");
-            assert_eq!(rows, round);
-            sqlx::query("INSERT INTO audit_events (chain, seq, prev_hash, hash, time, type, outcome, event) VALUES ('c', ?, '', '', '', '', '', '')")
-                .bind(round)
-                .execute(database.writer())
-                .await
-                .expect("written");
-            database.writer().close().await;
-        }
-    }
-
-    #[tokio::test]
-    async fn a_folder_that_is_not_there_is_an_error() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let url = Url::SqliteFile(folder.path().join("no/such/claviger.db"));
-        assert!(matches!(Database::open(&url).await, Err(OpenError::Sqlx(_))));
-    }
-}
+mod tests;

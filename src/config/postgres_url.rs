@@ -1,0 +1,85 @@
+//! Where a PostgreSQL server is, and how it is spoken with. The URL may hold a password.
+
+use crate::model::secret::SecretValue;
+use sqlx::postgres::PgConnectOptions;
+use std::str::FromStr as _;
+
+/// What may stand behind the `?`. Session settings may not: they could undo what is checked at start.
+const OPTIONS: [&str; 6] = ["sslmode", "sslrootcert", "sslcert", "sslkey", "host", "application_name"];
+
+/// A URL that can be connected to, as far as can be told without trying.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresUrl(SecretValue);
+
+impl PostgresUrl {
+    /// Checks a URL that begins with `postgres://` or `postgresql://`.
+    ///
+    /// # Errors
+    /// What is wrong, in words that repeat nothing of it.
+    pub fn new(url: String) -> Result<Self, &'static str> {
+        let (place, options) = url.split_once('?').unwrap_or((&url, ""));
+        let rest = place.split_once("://").map_or("", |(_, rest)| rest);
+        // A host may be left out for a socket's folder, which is an option; a database may not.
+        if rest.split_once('/').is_none_or(|(_, database)| database.is_empty()) {
+            return Err("must name a database: postgres://user:password@host:5432/database");
+        }
+        let mut keys = options.split('&').filter(|option| !option.is_empty()).map(|o| o.split('=').next().unwrap_or(o));
+        if !keys.all(|key| OPTIONS.contains(&key)) {
+            return Err("has an option that is none of sslmode, sslrootcert, sslcert, sslkey, host, application_name");
+        }
+        if PgConnectOptions::from_str(&url).is_err() {
+            return Err("must be a URL such as postgres://user:password@host:5432/database?sslmode=verify-full");
+        }
+        Ok(Self(SecretValue::new(url)))
+    }
+
+    /// What sqlx connects by. The variables and the password file that libpq reads fill in what the URL does not say.
+    ///
+    /// # Errors
+    /// When a variable of the environment has made it unusable since it was checked.
+    #[expect(clippy::disallowed_methods, reason = "the password is for the server")]
+    pub fn options(&self) -> Result<PgConnectOptions, sqlx::Error> {
+        PgConnectOptions::from_str(self.0.expose_secret())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_what_can_be_connected_to() {
+        for url in [
+            "postgres://h/d",
+            "postgresql://u:p%40ss@h:5433/d?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+            "postgres://u@[::1]:5432/d?application_name=claviger",
+            "postgres:///d?host=/run/postgresql",
+        ] {
+            assert!(PostgresUrl::new(url.into()).is_ok_and(|url| url.options().is_ok()), "{url}");
+        }
+    }
+
+    #[test]
+    fn refuses_the_rest_and_repeats_nothing() {
+        for url in [
+            "postgres://",
+            "postgres://hunter2@h",
+            "postgres://u:hunter2@h/",
+            "postgres://u:hunter2@h:port/d",
+            "postgres://u:hunter2@h/d?options=-c%20synchronous_commit%3Doff",
+            "postgres://u:hunter2@h/d?options[synchronous_commit]=off",
+            "postgres://u:hunter2@h/d?sslmode=maybe",
+            "postgres://u:hunter2@h/d?sslmode=require&password=hunter2",
+            "postgres://u:hunter2 @h o/d",
+        ] {
+            let why = PostgresUrl::new(url.into()).expect_err(url);
+            assert!(!why.contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_password() {
+        let url = PostgresUrl::new("postgres://u:hunter2@h/d".into()).expect("good");
+        assert!(!format!("{url:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,72 @@
+//! Who waits for a change that another replica made.
+
+use super::Pool;
+use sqlx::postgres::{PgListener, PgPool};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+
+/// How often to look without having been told. It is all there is for SQLite; for PostgreSQL it is what keeps the
+/// promise of a second where a notification does not get through.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long until listening is tried again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+
+/// Waits on a channel.
+#[derive(Debug)]
+pub struct Listener {
+    told: Arc<Notify>,
+    look: Interval,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Listener {
+    pub(super) fn start(pool: &Pool, channel: &'static str) -> Self {
+        let told = Arc::new(Notify::new());
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let task = match pool {
+            Pool::Sqlite(_) => None,
+            Pool::Postgres(pool) => Some(tokio::spawn(listen(pool.clone(), channel, told.clone()))),
+        };
+        Self { told, look, task }
+    }
+
+    /// Returns when it is time to look: somebody said so, or a while has passed. Dropping the future loses nothing.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            () = self.told.notified() => {}
+            _ = self.look.tick() => {}
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+/// Listens until the pool is closed.
+async fn listen(pool: PgPool, channel: &'static str, told: Arc<Notify>) {
+    while !pool.is_closed() {
+        if let Err(error) = listen_once(&pool, channel, &told).await {
+            tracing::debug!(%error, "listening for changes was interrupted");
+        }
+        sleep(LISTEN_AGAIN).await;
+    }
+}
+
+async fn listen_once(pool: &PgPool, channel: &str, told: &Notify) -> Result<(), sqlx::Error> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.listen(channel).await?;
+    loop {
+        // What happened before we listened, or while the connection was lost, nobody has told us: look.
+        told.notify_one();
+        listener.try_recv().await?;
+    }
+}

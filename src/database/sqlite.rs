@@ -1,0 +1,64 @@
+//! SQLite: one connection, and whether it forgets.
+
+use super::OpenError;
+use super::migrations;
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long the connection waits for another process's lock on the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A database that lives as long as the process.
+pub async fn open_in_memory() -> Result<SqlitePool, OpenError> {
+    let pool = connect(SqliteConnectOptions::new().in_memory(true)).await?;
+    migrate(&pool).await?;
+    Ok(pool)
+}
+
+/// A file, which is made where there is none.
+pub async fn open_file(path: &Path) -> Result<SqlitePool, OpenError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT);
+    let pool = connect(options).await?;
+    check_durability(&pool).await?;
+    migrate(&pool).await?;
+    Ok(pool)
+}
+
+/// In one transaction that holds SQLite's write lock from its first statement on: of those who start at once on one file,
+/// the first migrates and the others find it done.
+async fn migrate(pool: &SqlitePool) -> Result<(), OpenError> {
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    migrations::sqlite().run(&mut *transaction).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// One connection, kept for ever: SQLite has one writer anyway, and a database in memory lives in its connection.
+async fn connect(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    SqlitePoolOptions::new()
+        .max_connections(1)
+        .min_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options.disable_statement_logging())
+        .await
+}
+
+/// What was set is asked back: a file system or build that cannot do it says so here and not after a crash.
+async fn check_durability(pool: &SqlitePool) -> Result<(), OpenError> {
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await?;
+    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(pool).await?;
+    if journal != "wal" {
+        return Err(OpenError::MayForget("journal_mode is not WAL"));
+    }
+    if synchronous < 2 {
+        return Err(OpenError::MayForget("synchronous is below FULL"));
+    }
+    Ok(())
+}

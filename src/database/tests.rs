@@ -1,0 +1,81 @@
+//! SQLite; what PostgreSQL does is tried on a real one, by the integration tests.
+
+use super::*;
+use sqlx::Connection as _;
+use sqlx::sqlite::SqliteConnection;
+use std::path::Path;
+
+async fn write_event(database: &Database, seq: i64) {
+    let [empty, chain] = [Param::from(""), Param::from("c")];
+    let row = [chain, seq.into(), empty.clone(), empty.clone(), empty.clone(), empty.clone(), empty.clone(), empty];
+    let columns = "audit_events (chain, seq, prev_hash, hash, time, type, outcome, event)";
+    database.insert(columns, 8, &row).await.expect("written");
+}
+
+async fn events(database: &Database) -> i64 {
+    let rows = database.run("SELECT count(*) FROM audit_events", &[]).await.expect("the table");
+    rows[0].number(0).expect("a number")
+}
+
+fn url(folder: &Path) -> Url {
+    Url::SqliteFile(folder.join("claviger.db"))
+}
+
+#[tokio::test]
+async fn opens_twice_and_keeps_what_was_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for round in 0..2 {
+        let database = Database::open(&url(folder.path())).await.expect("opens");
+        assert_eq!(events(&database).await, round);
+        write_event(&database, round).await;
+        database.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_version_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("claviger.db");
+    let mut old = SqliteConnection::connect(&format!("sqlite://{}?mode=rwc", path.display())).await.expect("made");
+    migrations::up_to(1).run(&mut old).await.expect("the first version");
+    sqlx::query("INSERT INTO audit_events VALUES ('c', 7, '', '', '', '', '', NULL, NULL, NULL, NULL, '')")
+        .execute(&mut old)
+        .await
+        .expect("written");
+    old.close().await.expect("closed");
+    let database = Database::open(&Url::SqliteFile(path)).await.expect("opens");
+    assert_eq!(events(&database).await, 1);
+    let head = database.run("SELECT revision FROM policy_head", &[]).await.expect("the new table");
+    assert_eq!(head[0].number(0).expect("a number"), 0);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = Url::SqliteFile(folder.path().join("no/such/claviger.db"));
+    assert!(matches!(Database::open(&url).await, Err(OpenError::Sqlx(_))));
+}
+
+#[tokio::test]
+async fn work_happens_whole_or_not_at_all() {
+    let database = Database::open(&Url::SqliteMemory).await.expect("opens");
+    for commits in [false, true] {
+        let mut work = database.begin().await.expect("begun");
+        work.run("UPDATE policy_head SET revision = revision + $1", &[5.into()]).await.expect("done");
+        if commits {
+            work.commit().await.expect("committed");
+        } else {
+            drop(work);
+        }
+        let head = database.run("SELECT revision FROM policy_head", &[]).await.expect("read");
+        assert_eq!(head[0].number(0).expect("a number"), if commits { 5 } else { 0 });
+    }
+}
+
+#[tokio::test]
+async fn what_is_closed_fails_and_says_how() {
+    let database = Database::open(&Url::SqliteMemory).await.expect("opens");
+    assert_eq!(database.run("SELECT no", &[]).await.err().expect("no column").kind(), "database");
+    database.close().await;
+    assert_eq!(database.run("SELECT 1", &[]).await.err().expect("closed").kind(), "closed");
+}
