@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cluster", &["model", "config", "metrics"]),
     ("authn", &["model", "document", "config", "metrics", "flights", "cluster"]),
     ("attest", &["model", "config", "flights", "cluster"]),
-    ("policy", &["model", "config", "wire", "document"]),
+    ("policy", &["model", "config", "wire", "document", "database"]),
     ("stores", &["model", "config", "metrics", "document"]),
     ("tickets", &["model"]),
     ("render", &["model"]),
@@ -47,6 +47,7 @@ const OPENED: &[&str] = &[
     "Authenticators::open(",
     "Attestors::open(",
     "Directory::open(",
+    "PolicyRegister::open(",
 ];
 
 const MAX_LINES: usize = 400;

@@ -1,78 +1,55 @@
-//! The policies in force: read from their directory at start, and again when it changes.
+//! The policies in force: read from their directory and the database at start, and again when one of them changes.
 
+use super::start::StartError;
 use crate::config::Config;
+use crate::database::Database;
 use crate::metrics::Metrics;
-use crate::policy::{Bounds, Directory, FileFault, PolicySet};
-use arc_swap::ArcSwap;
+use crate::model::clock::Clock;
+use crate::policy::{Bounds, Directory, PolicyRegister, PolicySet, RegisterError};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How often files are looked at. A mounted `ConfigMap` changes by a link that is swapped, which file watchers see in
 /// as many ways as there are platforms; looking is the same everywhere.
 pub const LOOK_FOR_CHANGES: Duration = Duration::from_secs(2);
 
-/// The directory and what is in force of it.
-pub struct Policies {
+/// Joins the directory, which has been read, with what is stored.
+pub async fn open(
+    config: &Config,
     directory: Option<Directory>,
-    in_force: Arc<ArcSwap<PolicySet>>,
+    database: &Database,
+    clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    last_faults: Vec<FileFault>,
+) -> Result<Arc<PolicyRegister>, StartError> {
+    let count = move |set: &PolicySet| {
+        set.names().for_each(|name| metrics.start_policy(name));
+        metrics.set_policies(set.len());
+    };
+    let bounds = Bounds::of(config);
+    let register = PolicyRegister::open(directory, database.clone(), clock, bounds, Box::new(count)).await;
+    let register = register.map_err(|error| match error {
+        RegisterError::BrokenDeny(broken) => StartError::Configuration(broken),
+        RegisterError::Database(error) => StartError::StoredPolicies(error),
+    })?;
+    if register.in_force().load().is_empty() {
+        tracing::warn!("there are no policies: every request will be denied");
+    }
+    Ok(Arc::new(register))
 }
 
-impl Policies {
-    /// Reads the directory for the first time.
-    ///
-    /// # Errors
-    /// Every fault in it, as a line for a person.
-    pub fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Self, Vec<String>> {
-        let directory = read(config)?;
-        let mut policies = Self { directory, in_force: Arc::default(), metrics, last_faults: Vec::new() };
-        if policies.directory.is_none() {
-            tracing::warn!("no policies.directory is configured: every request will be denied");
+/// Follows what other replicas write, until the process stops.
+pub async fn follow(register: Arc<PolicyRegister>, mut stopped: watch::Receiver<bool>) {
+    let mut written = register.listen();
+    let stop = async move {
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = written.next() => register.catch_up().await,
+            () = &mut stop => return,
         }
-        policies.put_in_force();
-        Ok(policies)
-    }
-
-    /// The set in force, replaced as a whole.
-    pub fn in_force(&self) -> Arc<ArcSwap<PolicySet>> {
-        self.in_force.clone()
-    }
-
-    /// Reads the directory again. A file with a fault keeps its last good policies.
-    pub async fn reload_if_changed(&mut self) {
-        let Some(mut directory) = self.directory.take() else { return };
-        let read = tokio::task::spawn_blocking(move || {
-            let reloaded = directory.reload();
-            (directory, reloaded)
-        });
-        // Only a panic while reading loses the directory; what is in force stays.
-        let Ok((directory, reloaded)) = read.await else {
-            tracing::error!("the policies cannot be read any more; those in force stay");
-            return;
-        };
-        self.directory = Some(directory);
-        if reloaded.changed {
-            self.put_in_force();
-            tracing::info!(policies = self.in_force.load().len(), "policies changed");
-        }
-        if reloaded.faults != self.last_faults {
-            for fault in &reloaded.faults {
-                tracing::error!(%fault, "a policy file is not good; its last good version stays in force");
-            }
-            if reloaded.faults.is_empty() {
-                tracing::info!("all policy files are good again");
-            }
-            self.last_faults = reloaded.faults;
-        }
-    }
-
-    fn put_in_force(&mut self) {
-        let policies = self.directory.as_ref().map(Directory::policies).unwrap_or_default();
-        let set = PolicySet::new(policies);
-        set.names().for_each(|name| self.metrics.start_policy(name));
-        self.metrics.set_policies(set.len());
-        self.in_force.store(Arc::new(set));
     }
 }
 
@@ -81,10 +58,14 @@ impl Policies {
 /// # Errors
 /// Every fault in it, as a line for a person.
 pub fn check(config: &Config) -> Result<usize, Vec<String>> {
-    Ok(read(config)?.map_or(0, |directory| directory.policies().len()))
+    Ok(directory(config)?.map_or(0, |directory| directory.policies().len()))
 }
 
-fn read(config: &Config) -> Result<Option<Directory>, Vec<String>> {
+/// Reads the configured directory for the first time.
+///
+/// # Errors
+/// Every fault in it, as a line for a person.
+pub fn directory(config: &Config) -> Result<Option<Directory>, Vec<String>> {
     let Some(path) = &config.policies.directory else { return Ok(None) };
     Directory::open(path, Bounds::of(config))
         .map(Some)

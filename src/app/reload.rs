@@ -1,8 +1,8 @@
 //! What is read again while the process runs: policies, certificates, tokens. What is bad never replaces what was good.
 
-use super::policies::Policies;
 use super::tls::Certificate;
 use crate::broker::Broker;
+use crate::policy::PolicyRegister;
 use std::sync::Arc;
 
 /// Everything that can be read again.
@@ -10,7 +10,7 @@ pub struct Reload {
     /// For its authenticators and stores.
     pub broker: Arc<Broker>,
     /// The policies.
-    pub policies: Policies,
+    pub policies: Arc<PolicyRegister>,
     /// The certificate.
     pub certificate: Option<Arc<Certificate>>,
 }
@@ -31,6 +31,6 @@ impl Reload {
         if let Some(certificate) = &self.certificate {
             certificate.reload_if_changed();
         }
-        self.policies.reload_if_changed().await;
+        self.policies.reread_files().await;
     }
 }

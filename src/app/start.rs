@@ -1,7 +1,6 @@
 //! From a checked configuration to a process that answers.
 
 use super::keys::{self, KeyError};
-use super::policies::Policies;
 use super::reload::Reload;
 use super::signals::{Asked, Signals};
 use super::tls::{Certificate, TlsError};
@@ -49,6 +48,9 @@ pub enum StartError {
     /// The database cannot be used.
     #[error("database {0}")]
     Database(Url, #[source] database::OpenError),
+    /// The stored policies cannot be read.
+    #[error("the stored policies cannot be read")]
+    StoredPolicies(#[source] database::Failed),
     /// The audit log cannot be continued.
     #[error("the audit log cannot be read")]
     Audit(#[source] database::Failed),
@@ -110,7 +112,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let signals = Signals::new().map_err(StartError::Signals)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(new_metrics(&config)?);
-    let policies = Policies::open(&config, metrics.clone()).map_err(StartError::Configuration)?;
+    let directory = policies::directory(&config).map_err(StartError::Configuration)?;
+    let database = Database::open(&config.database.url)
+        .await
+        .map_err(|error| StartError::Database(config.database.url.clone(), error))?;
+    let policies = policies::open(&config, directory, &database, clock.clone(), metrics.clone()).await?;
 
     let api_listener = listen(config.server.listen).await?;
     let ops_listener = listen(config.server.ops_listen).await?;
@@ -122,9 +128,6 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let attestors = Attestors::open(&config.authenticators, &clusters);
     let stores = Stores::open(&config.stores, &metrics)?;
     let certificate = config.server.tls.clone().map(Certificate::open).transpose()?.map(Arc::new);
-    let database = Database::open(&config.database.url)
-        .await
-        .map_err(|error| StartError::Database(config.database.url.clone(), error))?;
     let chain_key = config.audit.key_file.as_deref().map(keys::read).transpose()?;
     let (audit, audit_writer) =
         AuditLog::open(&database, config.audit.stdout, chain_key.as_ref(), clock.clone(), metrics.clone())
@@ -135,6 +138,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         authenticators,
         attestors,
         policies: policies.in_force(),
+        policy_store: policies.clone(),
         stores,
         audit,
         metrics,
@@ -161,7 +165,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let servers = vec![
         tokio::spawn(serve(api_listener, tls, api(edge.clone()), limits, stopped.clone())),
         tokio::spawn(serve(ops_listener, None, ops(edge), limits, stopped.clone())),
-        tokio::spawn(upkeep(broker.clone(), stopped)),
+        tokio::spawn(upkeep(broker.clone(), stopped.clone())),
+        tokio::spawn(policies::follow(policies.clone(), stopped)),
     ];
     tracing::info!(api = %api_address, ops = %ops_address, tls = certificate.is_some(), "claviger answers");
     let reload = Reload { broker: broker.clone(), policies, certificate };

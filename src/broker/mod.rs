@@ -19,7 +19,7 @@ use crate::config::tickets::Tickets as TicketSettings;
 use crate::metrics::Metrics;
 use crate::model::caller::Identity;
 use crate::model::clock::Clock;
-use crate::policy::PolicySet;
+use crate::policy::{PolicySet, PolicyStore};
 use crate::stores::Stores;
 use crate::tickets::{Sealer, Tickets};
 use arc_swap::ArcSwap;
@@ -53,6 +53,8 @@ pub struct Parts {
     pub attestors: Attestors,
     /// 3. What may you have: the policies in force, replaced as a whole.
     pub policies: Arc<ArcSwap<PolicySet>>,
+    /// Where policies are written and read.
+    pub policy_store: Arc<dyn PolicyStore>,
     /// 4. Fetch.
     pub stores: Stores,
     /// 7. Record.

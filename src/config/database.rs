@@ -6,6 +6,8 @@ use serde::Deserialize;
 use std::fmt;
 use std::path::PathBuf;
 
+const KEY_FILE_AT: &str = "/database/keyFile";
+
 /// The checked section.
 #[derive(Debug, Clone)]
 pub struct Database {
@@ -48,11 +50,10 @@ pub(super) struct RawDatabase {
 impl RawDatabase {
     pub(super) fn check(self, check: &mut Check) -> Option<Database> {
         let url = url(check, self.url);
-        const KEY_FILE: &str = "/database/keyFile";
         if matches!(url, Some(Url::Postgres(_))) && self.key_file.is_none() {
-            check.fault(KEY_FILE, "must be set where the database is PostgreSQL: all replicas share it");
+            check.fault(KEY_FILE_AT, "must be set where the database is PostgreSQL: all replicas share it");
         }
-        let key_file = check.file_if_set(KEY_FILE, self.key_file);
+        let key_file = check.file_if_set(KEY_FILE_AT, self.key_file);
         Some(Database { url: url?, key_file })
     }
 }

@@ -51,6 +51,12 @@ pub enum OpenError {
 pub struct Failed(#[from] sqlx::Error);
 
 impl Failed {
+    /// A row that every version of ours has written is not there.
+    #[must_use]
+    pub const fn no_row() -> Self {
+        Self(sqlx::Error::RowNotFound)
+    }
+
     /// A word for the log.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -59,6 +65,7 @@ impl Failed {
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) => "io",
             sqlx::Error::PoolTimedOut => "timeout",
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => "closed",
+            sqlx::Error::RowNotFound => "row",
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnIndexOutOfBounds { .. } => "column",
             _ => "other",
         }

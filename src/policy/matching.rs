@@ -91,6 +91,12 @@ impl Policy {
         &self.revision
     }
 
+    /// Whether it is a deny policy.
+    #[must_use]
+    pub fn denies(&self) -> bool {
+        matches!(self.effect, Effect::Deny)
+    }
+
     /// Why its patterns do not fit; none where they do.
     #[must_use]
     pub fn mismatch(&self, caller: &Caller, request: &Request) -> Option<Mismatch> {

@@ -1,6 +1,6 @@
 //! 3. What may you have: policies, a caller and a request become a decision. Pure: no async, no clock, no I/O.
 //!
-//! Only [`Directory`] does I/O: it reads policies from files.
+//! Only [`Directory`] does I/O, which reads policies from files, and what is behind [`PolicyStore`].
 //!
 //! In reading order: a policy is written (`manifest`, `compile`) with its parts (`subject`, `patterns`, `glob`,
 //! `template`, `ceiling`, `secret_rule`), and then matches or does not (`matching`). It is put into a set (`set`) and
@@ -21,6 +21,7 @@ mod merge;
 mod patterns;
 mod secret_rule;
 mod set;
+mod store;
 mod subject;
 mod template;
 
@@ -35,3 +36,7 @@ pub use matching::{Mismatch, Policy};
 pub use merge::{Absence, MergeError, Merged, Read, merge};
 pub use secret_rule::SecretRule;
 pub use set::PolicySet;
+pub use store::{
+    Change, Edit, Expected, NewPolicy, PolicyRegister, PolicyRevision, PolicyStore, PolicyStoreError, RegisterError,
+    RevisionChange, Source, StoredPolicy,
+};

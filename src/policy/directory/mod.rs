@@ -6,6 +6,7 @@ mod read;
 
 use super::bounds::Bounds;
 use super::matching::Policy;
+use super::store::{Source, StoredPolicy};
 use crate::document::Fault;
 use read::Good;
 use std::collections::{BTreeMap, BTreeSet};
@@ -120,6 +121,24 @@ impl Directory {
     #[must_use]
     pub fn policies(&self) -> Vec<Arc<Policy>> {
         self.files.values().flat_map(|good| good.policies.iter().cloned()).collect()
+    }
+
+    /// The same as the API shows them.
+    #[must_use]
+    pub fn listed(&self) -> Vec<StoredPolicy> {
+        let of_file = |(file, good): (&OsString, &Good)| -> Vec<StoredPolicy> {
+            let listed = good.policies.iter().zip(&good.specs).map(|(policy, spec)| StoredPolicy {
+                name: policy.name().to_string(),
+                revision: policy.revision().to_string(),
+                created_at: good.modified,
+                updated_at: good.modified,
+                updated_by: file.to_string_lossy().into_owned(),
+                source: Source::File,
+                spec: spec.clone(),
+            });
+            listed.collect()
+        };
+        self.files.iter().flat_map(of_file).collect()
     }
 
     /// Takes back every file that has a name of another file. What it falls back to may meet a third one, so this is

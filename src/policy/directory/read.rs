@@ -1,10 +1,12 @@
 //! Reads the files of a directory, within bounds.
 
 use super::FileFault;
-use crate::document::{Fault, parse_all};
+use crate::document::{Fault, decode, parse_all};
 use crate::policy::bounds::Bounds;
 use crate::policy::matching::Policy;
+use crate::wire::policy::{PolicyManifest, PolicySpec};
 use aws_lc_rs::digest::{SHA256, digest};
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -21,6 +23,10 @@ pub(super) struct Good {
     /// Of the text, so that a file that did not change is not compiled again.
     pub(super) digest: Vec<u8>,
     pub(super) policies: Vec<Arc<Policy>>,
+    /// What each of them says.
+    pub(super) specs: Vec<PolicySpec>,
+    /// When the file last changed.
+    pub(super) modified: Timestamp,
 }
 
 /// The names of the policy files, sorted. Hidden ones are left out: a mounted `ConfigMap` keeps its versions there, and
@@ -51,7 +57,7 @@ pub(super) fn file(
     bounds: &Bounds,
 ) -> Result<Good, Vec<FileFault>> {
     let in_file = |document, fault| FileFault { file: name.to_string_lossy().into_owned(), document, fault };
-    let text = text(&directory.join(name)).map_err(|fault| vec![in_file(None, fault)])?;
+    let (text, modified) = text(&directory.join(name)).map_err(|fault| vec![in_file(None, fault)])?;
     let digest = digest(&SHA256, text.as_bytes()).as_ref().to_vec();
     if let Some(good) = known.filter(|good| good.digest == digest) {
         return Ok(good.clone());
@@ -62,10 +68,14 @@ pub(super) fn file(
         return Err(vec![in_file(None, Fault::new("", "has no policy; remove the file to remove its policies"))]);
     }
     let mut policies: Vec<Arc<Policy>> = Vec::with_capacity(documents.len());
+    let mut specs = Vec::with_capacity(documents.len());
     let mut names = BTreeSet::new();
     let mut faults = Vec::new();
     for (index, tree) in documents.into_iter().enumerate() {
         let in_document = |fault| in_file(Some(index + 1), fault);
+        // What does not decode has faults, which are told below.
+        let manifest = decode::<PolicyManifest>(tree.clone()).unwrap_or_default();
+        specs.push(manifest.spec.unwrap_or_default());
         match Policy::from_document(tree, bounds) {
             Ok(policy) if !names.insert(policy.name().clone()) => {
                 let detail = "is the name of another policy in this file too";
@@ -75,13 +85,15 @@ pub(super) fn file(
             Err(found) => faults.extend(found.into_iter().map(in_document)),
         }
     }
-    if faults.is_empty() { Ok(Good { digest, policies }) } else { Err(faults) }
+    if faults.is_empty() { Ok(Good { digest, policies, specs, modified }) } else { Err(faults) }
 }
 
-fn text(path: &Path) -> Result<String, Fault> {
+/// The text of a file, and when it last changed.
+fn text(path: &Path) -> Result<(String, Timestamp), Fault> {
     let unreadable = |error: io::Error| Fault::new("", format!("cannot be read: {}", error.kind()));
     // Asked before it is opened: to open a pipe would wait for a writer.
-    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
         return Err(Fault::new("", "is not a file"));
     }
     let mut bytes = Vec::new();
@@ -89,5 +101,8 @@ fn text(path: &Path) -> Result<String, Fault> {
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(Fault::new("", "is larger than 1 MiB"));
     }
-    String::from_utf8(bytes).map_err(|_| Fault::new("", "is not UTF-8"))
+    // A file system without such times has files of 1970.
+    let modified = metadata.modified().ok().and_then(|time| time.try_into().ok()).unwrap_or_default();
+    let text = String::from_utf8(bytes).map_err(|_| Fault::new("", "is not UTF-8"))?;
+    Ok((text, modified))
 }

@@ -1,0 +1,120 @@
+//! The stored policies, compiled: which of them are in force, and what becomes of one that does not compile here.
+//!
+//! It was good when it was written, but this server may have other stores, other bounds or another version. An allow
+//! policy is out of force then. A deny policy must not vanish: the one that was in force stays, and a start is refused.
+
+use super::records::{Changes, Record};
+use crate::document::Fault;
+use crate::policy::bounds::Bounds;
+use crate::policy::matching::Policy;
+use crate::wire::policy::PolicySpec;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+/// What is known of the database's policies.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    /// The revision up to which all is known.
+    seen: i64,
+    known: BTreeMap<String, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    revision: i64,
+    /// None where it did not compile.
+    policy: Option<Arc<Policy>>,
+}
+
+/// A stored policy that does not compile here.
+#[derive(Debug)]
+pub struct Broken {
+    name: String,
+    faults: Vec<Fault>,
+    /// Whether it denies, or cannot be read enough to know that it does not.
+    pub denies: bool,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the stored policy {}", self.name)?;
+        for (index, fault) in self.faults.iter().enumerate() {
+            f.write_str(if index == 0 { ": " } else { "; " })?;
+            write!(f, "{}: {}", fault.dotted(), fault.detail)?;
+        }
+        Ok(())
+    }
+}
+
+impl Compiled {
+    pub const fn seen(&self) -> i64 {
+        self.seen
+    }
+
+    /// Those that compiled, by name.
+    pub fn policies(&self) -> impl Iterator<Item = (&str, &Arc<Policy>)> {
+        self.known.iter().filter_map(|(name, known)| Some((name.as_str(), known.policy.as_ref()?)))
+    }
+
+    /// Takes over what changed. Returns what does not compile.
+    pub fn take_over(&mut self, changes: Changes, bounds: &Bounds) -> Vec<Broken> {
+        if changes.all {
+            let there: BTreeSet<&str> = changes.records.iter().map(|(name, _)| name.as_str()).collect();
+            self.known.retain(|name, _| there.contains(name.as_str()));
+        }
+        self.seen = changes.head;
+        let mut broken = Vec::new();
+        for (name, record) in changes.records {
+            match record {
+                // What this replica wrote is known already. A restored database gives out revisions again.
+                Some(record) if !changes.all && self.knows(&record) => {}
+                Some(record) => broken.extend(self.compile(&record, bounds)),
+                None => self.remove(&name),
+            }
+        }
+        broken
+    }
+
+    /// Takes over what this replica has just written, without having looked at what others wrote before.
+    pub fn put(&mut self, policy: Policy, revision: i64) {
+        self.known.insert(policy.name().to_string(), Known { revision, policy: Some(Arc::new(policy)) });
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        self.known.remove(name);
+    }
+
+    fn knows(&self, record: &Record) -> bool {
+        self.known.get(&record.name).is_some_and(|known| known.revision == record.revision)
+    }
+
+    fn compile(&mut self, record: &Record, bounds: &Bounds) -> Option<Broken> {
+        let Record { name, revision, spec, .. } = record;
+        let compiled = serde_json::from_str::<PolicySpec>(spec)
+            .map_err(|_| vec![Fault::new("/spec", "cannot be read")])
+            .and_then(|decoded| Policy::compile(name, &decoded, bounds));
+        match compiled {
+            Ok(policy) => {
+                self.put(policy, *revision);
+                None
+            }
+            Err(faults) => {
+                let denies = may_deny(spec);
+                let before = self.known.remove(name).and_then(|known| known.policy);
+                let policy = before.filter(|before| denies && before.denies());
+                self.known.insert(name.clone(), Known { revision: *revision, policy });
+                Some(Broken { name: name.clone(), faults, denies })
+            }
+        }
+    }
+}
+
+/// Everything but what plainly allows.
+fn may_deny(spec: &str) -> bool {
+    match serde_json::from_str(spec) {
+        Ok(Value::Object(spec)) => !matches!(spec.get("effect").map(Value::as_str), None | Some(Some("allow"))),
+        _ => true,
+    }
+}

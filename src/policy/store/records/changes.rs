@@ -1,0 +1,50 @@
+//! What has changed since a revision, as it is at one moment.
+
+use super::Records;
+use super::row::Record;
+use crate::database::{Failed, Row};
+
+/// The policies that changed, and how far that brings whoever takes them over.
+#[derive(Debug)]
+pub struct Changes {
+    /// The last revision.
+    pub head: i64,
+    /// Whether these are all policies there are, and a name that is not here is no more.
+    pub all: bool,
+    /// By name; none is no more.
+    pub records: Vec<(String, Option<Record>)>,
+}
+
+impl Records {
+    /// Every policy.
+    pub async fn all(&self) -> Result<Changes, Failed> {
+        const ALL: &str = "SELECT head.revision, p.name, p.name, p.revision, p.created_at, p.updated_at, p.updated_by, \
+             p.spec FROM policy_head head LEFT JOIN policies p ON TRUE";
+        let rows = self.database.run(ALL, &[]).await?;
+        changes(&rows, true)
+    }
+
+    /// What was written after a revision. A database that has gone back behind it was restored: then it is everything.
+    pub async fn since(&self, revision: i64) -> Result<Changes, Failed> {
+        const SINCE: &str = "SELECT head.revision, changed.name, p.name, p.revision, p.created_at, p.updated_at, \
+             p.updated_by, p.spec FROM policy_head head \
+             LEFT JOIN (SELECT DISTINCT name FROM policy_revisions WHERE revision > $1) changed ON TRUE \
+             LEFT JOIN policies p ON p.name = changed.name";
+        let rows = self.database.run(SINCE, &[revision.into()]).await?;
+        let changes = changes(&rows, false)?;
+        if changes.head < revision { self.all().await } else { Ok(changes) }
+    }
+}
+
+/// Columns: the head, the name of what changed, and the policy that it is now.
+fn changes(rows: &[Row], all: bool) -> Result<Changes, Failed> {
+    let head = rows.first().ok_or_else(Failed::no_row)?.number(0)?;
+    let mut records = Vec::with_capacity(rows.len());
+    for row in rows {
+        if let Some(name) = row.text_if_any(1)? {
+            let is_there = row.text_if_any(2)?.is_some();
+            records.push((name, if is_there { Some(Record::read(row, 2)?) } else { None }));
+        }
+    }
+    Ok(Changes { head, all, records })
+}

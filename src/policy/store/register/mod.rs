@@ -1,0 +1,186 @@
+//! Files and database as one: the set in force. What the API sees of it stands in `api`.
+//!
+//! A name exists once. Where a file and the database both have it, the file's policy counts, whichever came first: so all
+//! replicas agree, and nobody can keep what the platform team wrote out of force by taking its name beforehand.
+
+mod api;
+
+use super::StoredPolicy;
+use super::compiled::{Broken, Compiled};
+use super::records::Records;
+use crate::database::{Database, Failed, Listener};
+use crate::model::clock::Clock;
+use crate::policy::bounds::Bounds;
+use crate::policy::directory::{Directory, FileFault};
+use crate::policy::set::PolicySet;
+use arc_swap::ArcSwap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// Told of every set that comes into force.
+pub type Told = Box<dyn Fn(&PolicySet) + Send + Sync>;
+
+/// All policies of this server.
+pub struct PolicyRegister {
+    records: Records,
+    bounds: Bounds,
+    in_force: Arc<ArcSwap<PolicySet>>,
+    /// The policies of the files, by name, for whoever reads without waiting.
+    files: ArcSwap<BTreeMap<String, StoredPolicy>>,
+    state: Mutex<State>,
+    told: Told,
+}
+
+/// What changes together.
+struct State {
+    directory: Option<Directory>,
+    compiled: Compiled,
+    file_faults: Vec<FileFault>,
+    /// Names that the database and a file have.
+    contested: BTreeSet<String>,
+    unreachable: bool,
+}
+
+/// The policies cannot be put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// The database cannot be asked.
+    #[error("the stored policies cannot be read")]
+    Database(#[from] Failed),
+    /// Stored deny policies do not compile on this server: without them more would be allowed than was written.
+    #[error("stored deny policies are not good")]
+    BrokenDeny(Vec<String>),
+}
+
+impl PolicyRegister {
+    /// Reads every stored policy and puts them in force together with those of the directory.
+    ///
+    /// # Errors
+    /// See [`RegisterError`].
+    pub async fn open(
+        directory: Option<Directory>,
+        database: Database,
+        clock: Arc<dyn Clock>,
+        bounds: Bounds,
+        told: Told,
+    ) -> Result<Self, RegisterError> {
+        let records = Records::new(database, clock);
+        let mut compiled = Compiled::default();
+        let broken = compiled.take_over(records.all().await?, &bounds);
+        if broken.iter().any(|broken| broken.denies) {
+            let denying = broken.iter().filter(|broken| broken.denies);
+            return Err(RegisterError::BrokenDeny(denying.map(ToString::to_string).collect()));
+        }
+        say(&broken);
+        let state =
+            State { directory, compiled, file_faults: Vec::new(), contested: BTreeSet::new(), unreachable: false };
+        let register = Self {
+            records,
+            bounds,
+            in_force: Arc::default(),
+            files: ArcSwap::default(),
+            state: Mutex::new(state),
+            told,
+        };
+        {
+            let mut state = register.state.lock().await;
+            register.list_files(&state);
+            register.put_in_force(&mut state);
+        }
+        Ok(register)
+    }
+
+    /// The set in force, replaced as a whole.
+    #[must_use]
+    pub fn in_force(&self) -> Arc<ArcSwap<PolicySet>> {
+        self.in_force.clone()
+    }
+
+    /// Waits for what other replicas write; needs a runtime.
+    #[must_use]
+    pub fn listen(&self) -> Listener {
+        self.records.listen()
+    }
+
+    /// Takes over what was written since. A database that cannot be asked changes nothing.
+    pub async fn catch_up(&self) {
+        let mut state = self.state.lock().await;
+        match self.records.since(state.compiled.seen()).await {
+            Ok(changes) => {
+                if std::mem::take(&mut state.unreachable) {
+                    tracing::info!("the stored policies can be reached again");
+                }
+                if changes.all || !changes.records.is_empty() {
+                    say(&state.compiled.take_over(changes, &self.bounds));
+                    self.put_in_force(&mut state);
+                    tracing::info!(policies = self.in_force.load().len(), "policies changed");
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut state.unreachable, true) {
+                    tracing::error!(kind = error.kind(), "the stored policies cannot be reached; those in force stay");
+                }
+            }
+        }
+    }
+
+    /// Reads the directory again. A file with a fault keeps its last good policies.
+    pub async fn reread_files(&self) {
+        let mut state = self.state.lock().await;
+        let Some(mut directory) = state.directory.take() else { return };
+        let read = tokio::task::spawn_blocking(move || {
+            let reloaded = directory.reload();
+            (directory, reloaded)
+        });
+        // Only a panic while reading loses the directory; what is in force stays.
+        let Ok((directory, reloaded)) = read.await else {
+            tracing::error!("the policy files cannot be read any more; those in force stay");
+            return;
+        };
+        state.directory = Some(directory);
+        if reloaded.changed {
+            self.list_files(&state);
+            self.put_in_force(&mut state);
+            tracing::info!(policies = self.in_force.load().len(), "policies changed");
+        }
+        if reloaded.faults != state.file_faults {
+            for fault in &reloaded.faults {
+                tracing::error!(%fault, "a policy file is not good; its last good version stays in force");
+            }
+            if reloaded.faults.is_empty() {
+                tracing::info!("all policy files are good again");
+            }
+            state.file_faults = reloaded.faults;
+        }
+    }
+
+    fn list_files(&self, state: &State) {
+        let listed = state.directory.as_ref().map(Directory::listed).unwrap_or_default();
+        let by_name = listed.into_iter().map(|policy| (policy.name.clone(), policy));
+        self.files.store(Arc::new(by_name.collect()));
+    }
+
+    fn put_in_force(&self, state: &mut State) {
+        let files = self.files.load();
+        let (contested, free): (Vec<_>, Vec<_>) =
+            state.compiled.policies().partition(|(name, _)| files.contains_key(*name));
+        for (name, policy) in contested.iter().filter(|(name, _)| !state.contested.contains(*name)) {
+            let effect = if policy.denies() { "deny" } else { "allow" };
+            tracing::error!(policy = name, effect, "a stored policy is out of force: a file has its name");
+        }
+        let of_files = state.directory.as_ref().map(Directory::policies).unwrap_or_default();
+        let stored = free.into_iter().map(|(_, policy)| policy.clone());
+        let set = PolicySet::new(of_files.into_iter().chain(stored));
+        state.contested = contested.into_iter().map(|(name, _)| name.to_owned()).collect();
+        (self.told)(&set);
+        self.in_force.store(Arc::new(set));
+    }
+}
+
+fn say(broken: &[Broken]) {
+    for broken in broken {
+        let consequence = if broken.denies { "what it denied before stays denied" } else { "it is out of force" };
+        tracing::error!(%broken, consequence, "a stored policy is not good on this server");
+    }
+}
