@@ -8,6 +8,7 @@ mod dev;
 mod http;
 mod lifecycle;
 mod main_job;
+mod policies;
 mod render;
 mod rig;
 mod stores;

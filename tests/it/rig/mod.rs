@@ -8,3 +8,4 @@ pub mod installation;
 pub mod issuer;
 pub mod kube;
 pub mod oidc;
+pub mod postgres;

@@ -1,0 +1,216 @@
+//! What every adapter of the store must do.
+
+use super::*;
+use claviger::policy::{Change, Expected, PolicyStoreError, RevisionChange, Source};
+use tokio::task::JoinSet;
+
+/// Runs each of these on every place.
+macro_rules! on_every_place {
+    ($($test:ident)*) => {
+        mod sqlite_memory { $( #[tokio::test] async fn $test() { super::$test(super::Place::sqlite_memory()).await } )* }
+        mod sqlite_file { $( #[tokio::test] async fn $test() { super::$test(super::Place::sqlite_file()).await } )* }
+        mod postgres { $( #[tokio::test] async fn $test() { super::$test(super::Place::postgres().await).await } )* }
+    };
+}
+
+on_every_place! {
+    what_is_created_is_there_and_in_force
+    a_name_is_taken_once
+    a_put_tells_what_it_did
+    what_was_expected_decides
+    one_of_fifty_racing_writers_wins
+    racing_creators_make_one_policy
+    revisions_tell_who_changed_what
+    lists_are_ordered_by_bytes_and_paged
+    what_is_not_valid_is_not_stored
+    hostile_names_find_nothing
+}
+
+async fn what_is_created_is_there_and_in_force(place: Place) {
+    let register = place.register().await;
+    assert!(register.get("a").await.unwrap().is_none());
+    let made = register.create(policy("a", "site")).await.unwrap();
+    assert_eq!(in_force(&register), ["a"]);
+    let got = register.get("a").await.unwrap().unwrap();
+    assert_eq!((got.revision, got.created_at, got.updated_at), (made.revision, made.created_at, made.updated_at));
+    assert_eq!((got.updated_by.as_str(), got.source), ("alice", Source::Api));
+    assert_eq!(shown(&got.spec), spec_of("site"));
+
+    let gone = register.delete("a", "bob", Expected::Any).await.unwrap();
+    assert_eq!(shown(&gone.spec), spec_of("site"));
+    assert!(register.get("a").await.unwrap().is_none() && in_force(&register).is_empty());
+    assert_eq!(register.delete("a", "bob", Expected::Any).await.unwrap_err(), PolicyStoreError::NotFound);
+}
+
+async fn a_name_is_taken_once(place: Place) {
+    let register = place.register().await;
+    register.create(policy("a", "site")).await.unwrap();
+    assert_eq!(register.create(policy("a", "other")).await.unwrap_err(), PolicyStoreError::AlreadyExists);
+    assert_eq!(shown(&register.get("a").await.unwrap().unwrap().spec), spec_of("site"));
+}
+
+async fn a_put_tells_what_it_did(place: Place) {
+    let register = place.register().await;
+    let (first, change) = register.put(policy("a", "site"), Expected::Any).await.unwrap();
+    assert_eq!(change, Change::Created);
+    let (second, change) = register.put(policy("a", "site"), Expected::Any).await.unwrap();
+    assert_eq!(change, Change::Updated);
+    assert_ne!(first.revision, second.revision, "a write has a revision of its own, even of the same text");
+    assert_eq!(first.created_at, second.created_at);
+    assert!(second.updated_at >= first.updated_at);
+
+    // A name that was free again starts anew, and no revision ever comes back.
+    register.delete("a", "alice", Expected::Any).await.unwrap();
+    let third = register.create(policy("a", "site")).await.unwrap();
+    assert!(third.revision != first.revision && third.revision != second.revision);
+    assert!(third.created_at >= second.updated_at);
+}
+
+async fn what_was_expected_decides(place: Place) {
+    use PolicyStoreError::{NotFound, PreconditionFailed};
+    let register = place.register().await;
+    let revision = |text: &str| Expected::Revision(text.to_owned());
+    assert_eq!(register.put(policy("a", "x"), revision("1")).await.unwrap_err(), PreconditionFailed);
+    assert_eq!(register.delete("a", "alice", revision("1")).await.unwrap_err(), NotFound);
+
+    let (first, _) = register.put(policy("a", "x"), Expected::Absent).await.unwrap();
+    assert_eq!(register.put(policy("a", "y"), Expected::Absent).await.unwrap_err(), PreconditionFailed);
+    let (second, _) = register.put(policy("a", "y"), revision(&first.revision)).await.unwrap();
+    for wrong in [first.revision.as_str(), "", "0", "nonsense", "\0", &format!("0{}", second.revision)] {
+        assert_eq!(register.put(policy("a", "z"), revision(wrong)).await.unwrap_err(), PreconditionFailed, "{wrong}");
+        assert_eq!(register.delete("a", "alice", revision(wrong)).await.unwrap_err(), PreconditionFailed, "{wrong}");
+    }
+    assert_eq!(shown(&register.get("a").await.unwrap().unwrap().spec), spec_of("y"));
+    register.delete("a", "alice", revision(&second.revision)).await.unwrap();
+}
+
+async fn one_of_fifty_racing_writers_wins(place: Place) {
+    // Two replicas, where two can have one database.
+    let here = Arc::new(place.register().await);
+    let there = if place.url == Url::SqliteMemory { here.clone() } else { Arc::new(place.register().await) };
+    let first = here.create(policy("a", "start")).await.unwrap();
+    let mut race = JoinSet::new();
+    for racer in 0..50 {
+        let register = if racer % 2 == 0 { here.clone() } else { there.clone() };
+        let expected = Expected::Revision(first.revision.clone());
+        race.spawn(async move { register.put(policy("a", &format!("racer-{racer}")), expected).await });
+    }
+    let (mut won, mut lost) = (Vec::new(), 0);
+    for result in race.join_all().await {
+        match result {
+            Ok((policy, change)) => {
+                assert_eq!(change, Change::Updated);
+                won.push(policy);
+            }
+            Err(PolicyStoreError::PreconditionFailed) => lost += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!((won.len(), lost), (1, 49));
+    let now = here.get("a").await.unwrap().unwrap();
+    assert_eq!((now.revision, shown(&now.spec)), (won[0].revision.clone(), shown(&won[0].spec)));
+    assert_eq!(here.revisions("a", None, 100).await.unwrap().len(), 2);
+}
+
+async fn racing_creators_make_one_policy(place: Place) {
+    let register = Arc::new(place.register().await);
+    let mut race = JoinSet::new();
+    for racer in 0..20 {
+        let register = register.clone();
+        race.spawn(async move { register.create(policy("a", &format!("racer-{racer}"))).await.map(|_| ()) });
+    }
+    let results = race.join_all().await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    assert_eq!(results.iter().filter(|result| **result == Err(PolicyStoreError::AlreadyExists)).count(), 19);
+}
+
+async fn revisions_tell_who_changed_what(place: Place) {
+    let register = place.register().await;
+    assert_eq!(register.revisions("a", None, 10).await.unwrap_err(), PolicyStoreError::NotFound);
+    register.create(policy("a", "x")).await.unwrap();
+    register.create(policy("other", "x")).await.unwrap();
+    let bobs = NewPolicy { by: "bob\0\n".into(), ..policy("a", "y") };
+    register.put(bobs, Expected::Any).await.unwrap();
+    register.delete("a", "carol", Expected::Any).await.unwrap();
+
+    let revisions = register.revisions("a", None, 10).await.unwrap();
+    let told: Vec<_> = revisions.iter().map(|one| (one.by.as_str(), one.change)).collect();
+    assert_eq!(
+        told,
+        [
+            ("carol", RevisionChange::Deleted),
+            ("bob\u{FFFD}\n", RevisionChange::Updated),
+            ("alice", RevisionChange::Created)
+        ]
+    );
+    assert!(revisions.is_sorted_by(|newer, older| newer.revision > older.revision && newer.at >= older.at));
+    let diffs: Vec<Value> = revisions.iter().map(|one| serde_json::to_value(&one.diff).unwrap()).collect();
+    assert_eq!(
+        diffs,
+        [
+            json!([{"pointer": "", "before": spec_of("y")}]),
+            json!([{"pointer": "/repos/0", "before": "x", "after": "y"}]),
+            json!([{"pointer": "", "after": spec_of("x")}]),
+        ]
+    );
+
+    let first = register.revisions("a", None, 2).await.unwrap();
+    let rest = register.revisions("a", Some(first[1].revision), 2).await.unwrap();
+    assert_eq!([first, rest].concat(), revisions);
+    assert!(register.revisions("a", Some(0), 2).await.unwrap().is_empty());
+}
+
+async fn lists_are_ordered_by_bytes_and_paged(place: Place) {
+    let folder = tempfile::tempdir().unwrap();
+    let files = directory(folder.path(), &[("a.b", spec_of("x")), ("b0", spec_of("x")), ("zz", spec_of("x"))]);
+    let register = open(place.database().await, Some(files)).await.unwrap();
+    for name in ["b", "a-b", "a", "ab", "b-1", "0"] {
+        register.create(policy(name, "x")).await.unwrap();
+    }
+    let whole = ["0", "a", "a-b", "a.b", "ab", "b", "b-1", "b0", "zz"];
+    assert_eq!(listed(&register).await, whole);
+    assert_eq!(in_force(&register), whole);
+    for limit in 1..=whole.len() + 1 {
+        let mut paged: Vec<String> = Vec::new();
+        loop {
+            let page = register.list(paged.last().map(String::as_str), limit).await.unwrap();
+            assert!(page.len() <= limit);
+            if page.is_empty() {
+                break;
+            }
+            paged.extend(page.into_iter().map(|policy| policy.name));
+        }
+        assert_eq!(paged, whole, "{limit} at a time");
+    }
+}
+
+async fn what_is_not_valid_is_not_stored(place: Place) {
+    let register = place.register().await;
+    let mut no_repos = spec_of("x");
+    no_repos["repos"] = json!([]);
+    let mut stranger = spec_of("x");
+    stranger["secrets"][0]["store"] = "nowhere".into();
+    for (bad, pointer) in [
+        (new_policy("a", no_repos), "/spec/repos"),
+        (new_policy("a", stranger), "/spec/secrets/0/store"),
+        (policy("A", "x"), "/name"),
+    ] {
+        let Err(PolicyStoreError::Invalid(faults)) = register.put(bad, Expected::Any).await else {
+            panic!("stored");
+        };
+        assert_eq!(faults[0].pointer, pointer);
+    }
+    assert!(listed(&register).await.is_empty() && in_force(&register).is_empty());
+}
+
+async fn hostile_names_find_nothing(place: Place) {
+    let register = place.register().await;
+    register.create(policy("a", "x")).await.unwrap();
+    for name in ["", "\0", "a\0", "A", "%", "a' OR '1'='1", "é", &"a".repeat(100_000)] {
+        assert!(register.get(name).await.unwrap().is_none());
+        assert_eq!(register.delete(name, "", Expected::Any).await.unwrap_err(), PolicyStoreError::NotFound);
+        assert_eq!(register.revisions(name, None, 1).await.unwrap_err(), PolicyStoreError::NotFound);
+        register.list(Some(name), 1).await.unwrap();
+    }
+    assert_eq!(listed(&register).await, ["a"]);
+}

@@ -1,0 +1,117 @@
+//! Policies that are kept in a database: one contract for every adapter, and what happens between replicas.
+
+mod contract;
+mod replicas;
+mod served;
+mod start;
+
+use crate::rig::postgres::{checked, postgres};
+use claviger::config::database::Url;
+use claviger::database::Database;
+use claviger::model::clock::SystemClock;
+use claviger::policy::{
+    AuthenticatorKind, Bounds, Ceiling, Directory, NewPolicy, PolicyRegister, PolicyStore as _, RegisterError,
+};
+use claviger::wire::policy::PolicySpec;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Where policies are kept.
+#[derive(Debug)]
+struct Place {
+    url: Url,
+    _folder: Option<TempDir>,
+}
+
+impl Place {
+    fn sqlite_memory() -> Self {
+        Self { url: Url::SqliteMemory, _folder: None }
+    }
+
+    fn sqlite_file() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { url: Url::SqliteFile(folder.path().join("claviger.db")), _folder: Some(folder) }
+    }
+
+    async fn postgres() -> Self {
+        Self { url: Url::Postgres(checked(&postgres().database().await)), _folder: None }
+    }
+
+    async fn database(&self) -> Database {
+        Database::open(&self.url).await.unwrap()
+    }
+
+    async fn register(&self) -> PolicyRegister {
+        open(self.database().await, None).await.unwrap()
+    }
+}
+
+async fn open(database: Database, directory: Option<Directory>) -> Result<PolicyRegister, RegisterError> {
+    PolicyRegister::open(directory, database, Arc::new(SystemClock), bounds(), Box::new(|_| {})).await
+}
+
+fn bounds() -> Bounds {
+    Bounds {
+        stores: ["vault".into()].into(),
+        authenticators: [("cluster".into(), AuthenticatorKind::Kubernetes)].into(),
+        max_ttl: Duration::from_mins(15),
+        ceiling: Ceiling::default(),
+    }
+}
+
+fn spec_of(repo: &str) -> Value {
+    json!({
+        "subjects": [{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}],
+        "repos": [repo],
+        "branches": ["main"],
+        "secrets": [{"store": "vault", "path": "homelab/shared"}],
+    })
+}
+
+fn deny(repo: &str) -> Value {
+    let mut spec = spec_of(repo);
+    spec.as_object_mut().unwrap().remove("secrets");
+    spec["effect"] = "deny".into();
+    spec
+}
+
+fn policy(name: &str, repo: &str) -> NewPolicy {
+    new_policy(name, spec_of(repo))
+}
+
+fn new_policy(name: &str, spec: Value) -> NewPolicy {
+    NewPolicy { name: name.into(), spec: serde_json::from_value(spec).unwrap(), by: "alice".into() }
+}
+
+fn shown(spec: &PolicySpec) -> Value {
+    serde_json::to_value(spec).unwrap()
+}
+
+/// The directory with these policies, a file each.
+fn directory(folder: &Path, policies: &[(&str, Value)]) -> Directory {
+    crate::rig::claviger::write_policies(folder, policies);
+    Directory::open(folder, bounds()).unwrap()
+}
+
+/// The names in force.
+fn in_force(register: &PolicyRegister) -> Vec<String> {
+    register.in_force().load().names().map(str::to_owned).collect()
+}
+
+/// The names that the API lists.
+async fn listed(register: &PolicyRegister) -> Vec<String> {
+    register.list(None, 1000).await.unwrap().into_iter().map(|policy| policy.name).collect()
+}
+
+/// Polls until it is so, and returns how long that took.
+async fn until(within: Duration, is_so: impl Fn() -> bool) -> Duration {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < within, "not within {within:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    started.elapsed()
+}

@@ -1,0 +1,121 @@
+//! What one replica writes, the others have within a second; what cannot be asked changes nothing.
+
+use super::*;
+use crate::rig::postgres::Postgres;
+use claviger::policy::{Expected, PolicyStoreError};
+use tokio::task::JoinHandle;
+
+const A_SECOND: Duration = Duration::from_secs(1);
+
+/// A replica: it follows what others write until it is dropped.
+struct Replica {
+    register: Arc<PolicyRegister>,
+    following: JoinHandle<()>,
+}
+
+impl Replica {
+    fn follow(register: PolicyRegister) -> Self {
+        let register = Arc::new(register);
+        let mut written = register.listen();
+        let follower = register.clone();
+        let following = tokio::spawn(async move {
+            loop {
+                written.next().await;
+                follower.catch_up().await;
+            }
+        });
+        Self { register, following }
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.following.abort();
+    }
+}
+
+async fn see_each_others_writes(place: &Place) -> Duration {
+    let one = Replica::follow(place.register().await);
+    let other = Replica::follow(place.register().await);
+    let mut slowest = Duration::ZERO;
+    for round in 0..5 {
+        let name = format!("p{round}");
+        one.register.create(policy(&name, "x")).await.unwrap();
+        assert!(in_force(&one.register).contains(&name), "here it is in force at once");
+        slowest = slowest.max(until(A_SECOND, || in_force(&other.register).contains(&name)).await);
+
+        let before = other.register.in_force().load_full();
+        other.register.put(policy(&name, "y"), Expected::Any).await.unwrap();
+        let revision = other.register.in_force().load().policies()[round].revision().clone();
+        assert_ne!(before.policies()[round].revision(), &revision);
+        let arrived = || one.register.in_force().load().policies()[round].revision() == &revision;
+        slowest = slowest.max(until(A_SECOND, arrived).await);
+    }
+    for round in 0..5 {
+        let name = format!("p{round}");
+        one.register.delete(&name, "alice", Expected::Any).await.unwrap();
+        slowest = slowest.max(until(A_SECOND, || !in_force(&other.register).contains(&name)).await);
+    }
+    slowest
+}
+
+#[tokio::test]
+async fn two_processes_on_one_sqlite_file_see_each_others_writes() {
+    see_each_others_writes(&Place::sqlite_file()).await;
+}
+
+#[tokio::test]
+async fn replicas_on_postgres_are_told_and_need_not_look() {
+    let slowest = see_each_others_writes(&Place::postgres().await).await;
+    assert!(slowest < Duration::from_millis(400), "{slowest:?}: told later than it would have been seen");
+}
+
+#[tokio::test]
+async fn when_the_database_dies_the_last_good_policies_stay() {
+    let mut server = Postgres::start(&[]).unwrap();
+    let place = Place { url: Url::Postgres(checked(&server.database().await)), _folder: None };
+    let one = Replica::follow(place.register().await);
+    let other = Replica::follow(place.register().await);
+    one.register.create(policy("a", "x")).await.unwrap();
+    until(A_SECOND, || in_force(&other.register) == ["a"]).await;
+
+    server.stop();
+    let unavailable = PolicyStoreError::Unavailable;
+    assert_eq!(one.register.create(policy("b", "x")).await.unwrap_err(), unavailable);
+    assert_eq!(one.register.put(policy("a", "y"), Expected::Any).await.unwrap_err(), unavailable);
+    assert_eq!(one.register.delete("a", "alice", Expected::Any).await.unwrap_err(), unavailable);
+    assert_eq!(one.register.get("a").await.unwrap_err(), unavailable);
+    assert_eq!(one.register.list(None, 1).await.unwrap_err(), unavailable);
+    assert_eq!(one.register.revisions("a", None, 1).await.unwrap_err(), unavailable);
+    assert_eq!((in_force(&one.register), in_force(&other.register)), (vec!["a".into()], vec!["a".into()]));
+
+    server.start_again();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while one.register.create(policy("b", "x")).await.is_err() {
+        assert!(Instant::now() < deadline, "it does not recover");
+    }
+    until(Duration::from_secs(10), || in_force(&other.register) == ["a", "b"]).await;
+    // Listening has recovered too: told again, and not merely seen.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut slowest = Duration::ZERO;
+    for name in ["c", "d", "e"] {
+        one.register.create(policy(name, "x")).await.unwrap();
+        slowest = slowest.max(until(A_SECOND, || in_force(&other.register).contains(&name.to_owned())).await);
+    }
+    assert!(slowest < Duration::from_millis(400), "{slowest:?}: told later than it would have been seen");
+}
+
+#[tokio::test]
+async fn a_database_that_was_restored_is_read_anew() {
+    let place = Place::sqlite_file();
+    let register = place.register().await;
+    for name in ["a", "b"] {
+        register.create(policy(name, "x")).await.unwrap();
+    }
+    let database = place.database().await;
+    for statement in ["DELETE FROM policies WHERE name = 'b'", "UPDATE policy_head SET revision = 1"] {
+        database.run(statement, &[]).await.unwrap();
+    }
+    register.catch_up().await;
+    assert_eq!(in_force(&register), ["a"]);
+}

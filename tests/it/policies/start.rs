@@ -1,0 +1,155 @@
+//! What a start finds: files of the same name, policies that do not compile here, databases that forget, old schemas.
+
+use super::*;
+use crate::rig::postgres::Postgres;
+use claviger::database::OpenError;
+use claviger::policy::{Expected, PolicyStoreError, Source};
+
+async fn written_by_another_version(database: &Database, name: &str, revision: i64, spec: &str) {
+    let at = "2026-01-01T00:00:00.000000Z";
+    let row = [name.into(), revision.into(), at.into(), at.into(), "alice".into(), spec.into()];
+    database.insert("policies (name, revision, created_at, updated_at, updated_by, spec)", 6, &row).await.unwrap();
+    let row = [name.into(), revision.into(), at.into(), "alice".into(), "created".into(), "[]".into()];
+    database.insert("policy_revisions (name, revision, at, by, change, diff)", 6, &row).await.unwrap();
+    database.run("UPDATE policy_head SET revision = $1", &[revision.into()]).await.unwrap();
+}
+
+#[tokio::test]
+async fn policies_of_files_are_listed_and_read_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let known = directory(folder.path(), &[("filed", spec_of("x"))]);
+    let register = open(Place::sqlite_memory().database().await, Some(known)).await.unwrap();
+    let filed = register.get("filed").await.unwrap().unwrap();
+    assert_eq!((filed.source, filed.updated_by.as_str()), (Source::File, "filed.yaml"));
+    assert_eq!(shown(&filed.spec), spec_of("x"));
+    assert!(filed.updated_at.as_second() > 1_700_000_000);
+
+    let read_only = PolicyStoreError::ReadOnly;
+    assert_eq!(register.create(policy("filed", "y")).await.unwrap_err(), read_only);
+    assert_eq!(register.put(policy("filed", "y"), Expected::Any).await.unwrap_err(), read_only);
+    assert_eq!(register.delete("filed", "alice", Expected::Any).await.unwrap_err(), read_only);
+    let same = Expected::Revision(filed.revision);
+    assert_eq!(register.put(policy("filed", "y"), same.clone()).await.unwrap_err(), read_only);
+    assert_eq!(register.delete("filed", "alice", same).await.unwrap_err(), read_only);
+    assert!(register.revisions("filed", None, 1).await.unwrap().is_empty());
+    register.create(policy("free", "y")).await.unwrap();
+    assert_eq!(in_force(&register), ["filed", "free"]);
+}
+
+#[tokio::test]
+async fn a_file_outranks_the_database_whichever_came_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::sqlite_file();
+    let elsewhere = place.register().await;
+    elsewhere.create(new_policy("p", spec_of("stored"))).await.unwrap();
+
+    let register = open(place.database().await, Some(directory(folder.path(), &[]))).await.unwrap();
+    let stored = register.in_force().load().policies()[0].revision().clone();
+    crate::rig::claviger::write_policies(folder.path(), &[("p", deny("filed"))]);
+    register.reread_files().await;
+    assert_eq!(listed(&register).await, ["p"]);
+    assert_eq!(register.get("p").await.unwrap().unwrap().source, Source::File);
+    assert!(register.in_force().load().policies()[0].denies());
+
+    // Nor does a write elsewhere, where the file is not known yet.
+    elsewhere.put(policy("p", "again"), Expected::Any).await.unwrap();
+    register.catch_up().await;
+    assert!(register.in_force().load().policies()[0].denies());
+
+    // The contest ends by deleting either.
+    std::fs::remove_file(folder.path().join("p.yaml")).unwrap();
+    register.reread_files().await;
+    let now = register.in_force().load().policies()[0].clone();
+    assert!(!now.denies() && now.revision() != &stored);
+    crate::rig::claviger::write_policies(folder.path(), &[("p", deny("filed"))]);
+    register.reread_files().await;
+    register.delete("p", "alice", Expected::Any).await.unwrap();
+    assert_eq!(register.delete("p", "alice", Expected::Any).await.unwrap_err(), PolicyStoreError::ReadOnly);
+    assert!(register.in_force().load().policies()[0].denies());
+}
+
+#[tokio::test]
+async fn an_allow_policy_that_does_not_compile_is_out_of_force_and_can_be_replaced() {
+    let database = Place::sqlite_memory().database().await;
+    let mut of_a_store_that_is_gone = spec_of("x");
+    of_a_store_that_is_gone["secrets"][0]["store"] = "gone".into();
+    written_by_another_version(&database, "gone", 1, &of_a_store_that_is_gone.to_string()).await;
+    written_by_another_version(&database, "good", 2, &spec_of("x").to_string()).await;
+    let register = open(database, None).await.unwrap();
+    assert_eq!(in_force(&register), ["good"]);
+    assert_eq!(listed(&register).await, ["gone", "good"]);
+    register.put(policy("gone", "x"), Expected::Revision("1".into())).await.unwrap();
+    assert_eq!(in_force(&register), ["gone", "good"]);
+}
+
+#[tokio::test]
+async fn a_deny_policy_that_does_not_compile_refuses_the_start_and_says_which() {
+    for bad in [
+        r#"{"effect": "deny", "subjects": [], "repos": ["x"], "branches": ["main"]}"#,
+        r#"{"effect": "deny", "unknownToThisVersion": 1}"#,
+        r#"{"effect": "quarantine"}"#,
+        "no JSON",
+    ] {
+        let database = Place::sqlite_memory().database().await;
+        written_by_another_version(&database, "no-sandbox", 1, bad).await;
+        let Err(RegisterError::BrokenDeny(lines)) = open(database, None).await else { panic!("started with {bad}") };
+        assert!(lines.len() == 1 && lines[0].starts_with("the stored policy no-sandbox: spec"), "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_deny_policy_that_stops_compiling_later_keeps_its_last_good_version() {
+    let place = Place::sqlite_file();
+    let (register, database) = (place.register().await, place.database().await);
+    register.create(new_policy("deny", deny("x"))).await.unwrap();
+    register.create(policy("allow", "x")).await.unwrap();
+    let good = register.in_force().load().policies()[1].revision().clone();
+    for (name, spec) in [("deny", r#"{"effect": "deny"}"#), ("allow", "{}"), ("new", r#"{"effect": "deny"}"#)] {
+        database.run("DELETE FROM policies WHERE name = $1", &[name.into()]).await.unwrap();
+        let head = database.run("SELECT revision FROM policy_head", &[]).await.unwrap()[0].number(0).unwrap();
+        written_by_another_version(&database, name, head + 1, spec).await;
+    }
+    register.catch_up().await;
+    assert_eq!(in_force(&register), ["deny"], "the allow is gone, the deny stays, the new one cannot be had");
+    assert_eq!(register.in_force().load().policies()[0].revision(), &good);
+}
+
+#[tokio::test]
+async fn a_postgres_that_may_forget_is_refused() {
+    for (setting, why) in [
+        ("fsync=off", "fsync is off"),
+        ("full_page_writes=off", "full_page_writes is off"),
+        ("synchronous_commit=off", "synchronous_commit is neither on nor remote_apply"),
+        ("synchronous_commit=local", "synchronous_commit is neither on nor remote_apply"),
+    ] {
+        let server = Postgres::start(&[setting]).unwrap();
+        let url = Url::Postgres(checked(&server.database().await));
+        match Database::open(&url).await {
+            Err(OpenError::MayForget(told)) => assert_eq!(told, why),
+            other => panic!("{setting}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn replicas_that_start_together_migrate_once() {
+    let place = Place::postgres().await;
+    let starts = (0..5).map(|_| place.database());
+    let databases = futures_util::future::join_all(starts).await;
+    for database in &databases {
+        let rows = database.run("SELECT count(*) FROM _sqlx_migrations", &[]).await.unwrap();
+        assert_eq!(rows[0].number(0).unwrap(), 2);
+    }
+    // And a start on what is up to date changes nothing.
+    open(place.database().await, None).await.unwrap().create(policy("a", "x")).await.unwrap();
+    assert_eq!(in_force(&place.register().await), ["a"]);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_an_error_that_does_not_tell_it() {
+    let url = postgres().database().await;
+    let (before, after) = url.split_once("claviger:").unwrap();
+    let wrong = format!("{before}claviger:hunter2{}", &after[after.find('@').unwrap()..]);
+    let error = Database::open(&Url::Postgres(checked(&wrong))).await.unwrap_err();
+    assert!(!format!("{error:?} {error}").contains("hunter2"));
+}

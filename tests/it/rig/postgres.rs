@@ -1,0 +1,210 @@
+//! A real PostgreSQL: one server for the whole test binary, a database for each test, and servers of their own for tests
+//! that stop them.
+
+use claviger::config::postgres_url::PostgresUrl;
+use claviger::model::request_id::RequestId;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
+use std::fs::{self, File, Permissions};
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+const BINARIES: &str = "/usr/lib/postgresql/15/bin";
+/// PostgreSQL refuses to run as root; Debian's package makes this user.
+const USER: &str = "postgres";
+/// How often a start is tried: a port that was free may be taken before the server listens on it.
+const ATTEMPTS: usize = 3;
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Stops the server when this process has ended, however it ends, and removes the folder.
+const GUARDIAN: &str = "while read -r _; do :; done; kill -QUIT \"$1\"; i=0
+    while kill -0 \"$1\" && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done; kill -9 \"$1\"; rm -rf \"$2\"";
+
+/// A server.
+pub struct Postgres {
+    folder: PathBuf,
+    port: u16,
+    password: String,
+    child: Option<Child>,
+    /// Holds the end of a pipe that closes with this process.
+    guardian: Option<Child>,
+}
+
+/// The one server, started by whoever asks first.
+pub fn postgres() -> &'static Postgres {
+    static SERVER: OnceLock<Result<Postgres, String>> = OnceLock::new();
+    match SERVER.get_or_init(|| Postgres::start(&[])) {
+        Ok(server) => server,
+        Err(why) => panic!("{why}"),
+    }
+}
+
+impl Postgres {
+    /// Starts a server with settings of its own, `name=value`.
+    pub fn start(settings: &[&str]) -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?.keep();
+        let mut server =
+            Self { port: 0, password: RequestId::random().to_string(), child: None, guardian: None, folder };
+        server.make_cluster()?;
+        let mut why = String::new();
+        for _ in 0..ATTEMPTS {
+            server.port = free_port();
+            match server.run(settings) {
+                Ok(()) => return Ok(server),
+                Err(error) => why = error,
+            }
+        }
+        let log = fs::read_to_string(server.folder.join("log")).unwrap_or_default();
+        Err(format!("PostgreSQL did not start: {why}\n{log}"))
+    }
+
+    /// Makes an empty database and returns its URL.
+    pub async fn database(&self) -> String {
+        let name = format!("test_{}", RequestId::random());
+        let mut connection = PgConnection::connect(&self.url("postgres")).await.unwrap();
+        let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::raw_sql(create).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        self.url(&name)
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!("postgres://claviger:{}@127.0.0.1:{}/{database}?sslmode=disable", self.password, self.port)
+    }
+
+    /// Stops it at once, as a crash does.
+    pub fn stop(&mut self) {
+        // The guardian first: it would remove the folder.
+        if let Some(mut guardian) = self.guardian.take() {
+            let _ = guardian.kill();
+            let _ = guardian.wait();
+        }
+        if let Some(mut child) = self.child.take() {
+            let _ = Command::new("kill").args(["-s", "QUIT", &child.id().to_string()]).status();
+            let _ = child.wait();
+        }
+    }
+
+    /// Starts it again where it was.
+    pub fn start_again(&mut self) {
+        self.run(&[]).unwrap();
+    }
+
+    fn make_cluster(&self) -> Result<(), String> {
+        let said = |error: std::io::Error| error.to_string();
+        fs::write(self.folder.join("password"), &self.password).map_err(said)?;
+        fs::set_permissions(&self.folder, Permissions::from_mode(0o700)).map_err(said)?;
+        if is_root() {
+            let [user, group] = ["-u", "-g"].map(id_of_user);
+            let (user, group) = (user?, group?);
+            for path in [self.folder.clone(), self.folder.join("password")] {
+                chown(path, Some(user), Some(group)).map_err(said)?;
+            }
+        }
+        let output = as_its_user("initdb")
+            .args(["--username=claviger", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"])
+            .arg(format!("--pwfile={}", self.folder.join("password").display()))
+            .arg(self.folder.join("data"))
+            .output()
+            .map_err(|error| format!("initdb: {error}: run rig/install"))?;
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    }
+
+    fn run(&mut self, settings: &[&str]) -> Result<(), String> {
+        let log = File::options().append(true).create(true).open(self.folder.join("log"));
+        let log = log.map_err(|error| error.to_string())?;
+        let socket = self.folder.display().to_string();
+        let fixed = [format!("port={}", self.port), format!("unix_socket_directories={socket}")];
+        let child = as_its_user("postgres")
+            .arg("-D")
+            .arg(self.folder.join("data"))
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"])
+            .args(fixed.iter().map(String::as_str).chain(settings.iter().copied()).flat_map(|setting| ["-c", setting]))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(|error| error.to_string())?)
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .map_err(|error| format!("postgres: {error}: run rig/install"))?;
+        self.guardian = Some(guard(&child, &self.folder)?);
+        self.child = Some(child);
+        self.wait_until_ready()
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + READY_WITHIN;
+        let port = self.port.to_string();
+        loop {
+            let asked = Command::new(Path::new(BINARIES).join("pg_isready"))
+                .args(["-q", "-h", "127.0.0.1", "-p", &port])
+                .status()
+                .map_err(|error| error.to_string())?;
+            if asked.success() {
+                return Ok(());
+            }
+            if let Some(Ok(Some(status))) = self.child.as_mut().map(Child::try_wait) {
+                return Err(format!("it ended: {status}"));
+            }
+            if Instant::now() > deadline {
+                return Err(format!("not ready within {READY_WITHIN:?}"));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.stop();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Checked, as the configuration has it.
+pub fn checked(url: &str) -> PostgresUrl {
+    PostgresUrl::new(url.to_owned()).unwrap()
+}
+
+fn guard(child: &Child, folder: &Path) -> Result<Child, String> {
+    Command::new("/bin/sh")
+        .args(["-c", GUARDIAN, "guardian"])
+        .arg(child.id().to_string())
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map_err(|error| format!("/bin/sh: {error}"))
+}
+
+fn as_its_user(program: &str) -> Command {
+    let program = Path::new(BINARIES).join(program);
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args([format!("--reuid={USER}"), format!("--regid={USER}"), "--init-groups".into()]).arg(program);
+    // It may not be allowed to see ours.
+    command.current_dir("/");
+    command
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+fn id_of_user(which: &str) -> Result<u32, String> {
+    let output = Command::new("id").args([which, USER]).output().map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.trim().parse().map_err(|_| format!("there is no user {USER}: run rig/install"))
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
