@@ -80,13 +80,17 @@ async fn when_the_database_dies_the_last_good_policies_stay() {
     until(A_SECOND, || in_force(&other.register) == ["a"]).await;
 
     server.stop();
-    let unavailable = PolicyStoreError::Unavailable;
-    assert_eq!(one.register.create(policy("b", "x")).await.unwrap_err(), unavailable);
-    assert_eq!(one.register.put(policy("a", "y"), Expected::Any).await.unwrap_err(), unavailable);
-    assert_eq!(one.register.delete("a", "alice", Expected::Any).await.unwrap_err(), unavailable);
-    assert_eq!(one.register.get("a").await.unwrap_err(), unavailable);
-    assert_eq!(one.register.list(None, 1).await.unwrap_err(), unavailable);
-    assert_eq!(one.register.revisions("a", None, 1).await.unwrap_err(), unavailable);
+    let (name, any) = ("a", || Expected::Any);
+    let asked = tokio::join!(
+        one.register.create(policy("b", "x")),
+        one.register.put(policy(name, "y"), any()),
+        one.register.delete(name, "alice", any()),
+        other.register.get(name),
+        other.register.list(None, 1),
+        other.register.revisions(name, None, 1),
+    );
+    let failures = [asked.0.err(), asked.1.err(), asked.2.err(), asked.3.err(), asked.4.err(), asked.5.err()];
+    assert_eq!(failures, [const { Some(PolicyStoreError::Unavailable) }; 6]);
     assert_eq!((in_force(&one.register), in_force(&other.register)), (vec!["a".into()], vec!["a".into()]));
 
     server.start_again();

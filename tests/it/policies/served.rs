@@ -3,6 +3,7 @@
 use super::*;
 use crate::rig::claviger::{Claviger, Dev, run};
 use crate::rig::http::Answer;
+use crate::rig::postgres::Postgres;
 use claviger::policy::Expected;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
@@ -110,6 +111,25 @@ async fn the_audit_chains_of_replicas_stand_side_by_side_in_postgres() {
         hashes.push(hash);
     }
     assert_eq!(heads.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_database_nothing_is_released_and_then_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Postgres::start(&[]).unwrap();
+    let claviger = dev_on(&server.database().await, &key_file(folder.path()));
+    let path = claviger.ticket("moreira.dev", "main");
+    server.stop();
+    for answer in [ask(&claviger, "moreira.dev"), claviger.download(&path)] {
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(answer.text().contains("audit_unavailable"), "{answer:?}");
+    }
+    server.start_again();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while ask(&claviger, "moreira.dev").status != 201 {
+        assert!(Instant::now() < deadline, "it does not recover");
+    }
+    assert_eq!(claviger.download(&path).status, 200, "the ticket was not consumed");
 }
 
 #[test]
