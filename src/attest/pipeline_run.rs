@@ -54,7 +54,7 @@ pub async fn verify(
     }
     let namespace = &workload.namespace;
 
-    let Some((version, claimed)) = claimed(pod.controller.as_ref(), TASK_RUN) else { return Ok(Err(Link::PodOwner)) };
+    let Some((version, claimed)) = claim(pod.controller.as_ref(), TASK_RUN) else { return Ok(Err(Link::PodOwner)) };
     let task_run = match cluster.task_run(version, namespace, &claimed.name).await? {
         Some(run)
             if run.uid == claimed.uid && run.pod_name.as_deref() == Some(&workload.pod.name) && !run.is_completed =>
@@ -65,8 +65,9 @@ pub async fn verify(
     };
     let task_run_name = &claimed.name;
 
-    let owner = self::claimed(task_run.controller.as_ref(), PIPELINE_RUN);
-    let Some((version, claimed)) = owner else { return Ok(Err(Link::TaskRunOwner)) };
+    let Some((version, claimed)) = claim(task_run.controller.as_ref(), PIPELINE_RUN) else {
+        return Ok(Err(Link::TaskRunOwner));
+    };
     match cluster.pipeline_run(version, namespace, &claimed.name).await? {
         Some(run)
             if run.uid == claimed.uid
@@ -80,7 +81,7 @@ pub async fn verify(
 }
 
 /// The controller, where it is said to be one of Tekton's of this kind.
-fn claimed<'a>(controller: Option<&'a Owner>, kind: &str) -> Option<(Version, &'a Owner)> {
+fn claim<'a>(controller: Option<&'a Owner>, kind: &str) -> Option<(Version, &'a Owner)> {
     let owner = controller.filter(|owner| owner.kind == kind)?;
     Some((Version::of(&owner.api_version)?, owner))
 }
