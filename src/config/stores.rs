@@ -76,7 +76,7 @@ pub struct Cache {
     pub negative_ttl: Duration,
     /// How long after `ttl` a secret may still be served while the store cannot be reached.
     pub serve_stale_for: Duration,
-    /// The most entries kept.
+    /// The most entries kept, and the most KiB: a larger entry counts as several.
     pub max_entries: u64,
 }
 

@@ -300,7 +300,7 @@ pub async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// The binary, without anything from the environment: BAO_ADDR and its like would change what it does.
+/// The binary, without anything from the environment: `BAO_ADDR` and its like would change what it does.
 fn quiet(home: &Path) -> Command {
     let mut command = Command::new(binary());
     command.env_clear().env("HOME", home).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -119,16 +119,6 @@ impl Behaviour {
         Server { address: fake.address.clone(), fake: Some(fake), on, refuses: self.does == Some(Does::Refuse) }
     }
 
-    async fn check(&self, elsewhere: &str) -> Vec<String> {
-        let mut wrong = Vec::new();
-        let checks =
-            tokio::join!(self.check_read(elsewhere), self.check_preflight(elsewhere), self.check_login(elsewhere));
-        for (call, found) in [("read", checks.0), ("preflight", checks.1), ("login", checks.2)] {
-            wrong.extend(found.into_iter().map(|found| format!("{}: {call}: {found}", self.name)));
-        }
-        wrong
-    }
-
     async fn check_read(&self, elsewhere: &str) -> Vec<String> {
         let Some(verdicts) = &self.read else { return vec![] };
         let mut server = self.server(elsewhere, "/data/", false).await;
@@ -154,6 +144,19 @@ impl Behaviour {
         server.misbehave();
         verdicts.compare(&rig).await
     }
+}
+
+/// What a behaviour comes to other than it should.
+async fn check(behaviour: &Behaviour, elsewhere: &str) -> Vec<String> {
+    let (read, preflight, login) = tokio::join!(
+        behaviour.check_read(elsewhere),
+        behaviour.check_preflight(elsewhere),
+        behaviour.check_login(elsewhere)
+    );
+    let named = |call: &str, found: Vec<String>| -> Vec<String> {
+        found.iter().map(|found| format!("{}: {call}: {found}", behaviour.name)).collect()
+    };
+    [named("read", read), named("preflight", preflight), named("login", login)].concat()
 }
 
 /// A fake that turns bad.
@@ -221,7 +224,7 @@ async fn every_behaviour_comes_to_its_verdict() {
     let elsewhere = Fake::start(good).await;
     let mut wrong = Vec::new();
     for behaviour in Behaviour::all() {
-        wrong.extend(behaviour.check(&elsewhere.address).await);
+        wrong.extend(check(&behaviour, &elsewhere.address).await);
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert_eq!(elsewhere.requests(), 0, "no redirect is followed");

@@ -154,7 +154,7 @@ async fn by_app_role(bao: &Bao) -> Rig {
 fn rates(rig: &Rig) -> String {
     let counts = ["hit", "miss", "coalesced", "stale"].map(|outcome| (outcome, rig.lookups(outcome)));
     let all: u64 = counts.iter().map(|(_, count)| count).sum();
-    let share = |count: u64| format!("{:.1} %", 100.0 * count as f64 / all as f64);
+    let share = |count: u64| format!("{}.{} %", count * 100 / all, count * 1000 / all % 10);
     let text: Vec<_> = counts.iter().map(|(outcome, count)| format!("{outcome} {}", share(*count))).collect();
     format!("{} of {all} lookups", text.join(", "))
 }

@@ -55,7 +55,7 @@ impl Bao {
 
     async fn initialise(&mut self) {
         let keys = self.ok(Method::PUT, "sys/init", r#"{"secret_shares":1,"secret_threshold":1}"#).await;
-        self.root = keys["root_token"].as_str().unwrap().to_owned();
+        self.root = keys["root_token"].as_str().unwrap().into();
         std::fs::write(self.dir.path().join("unseal-key"), keys["keys_base64"][0].as_str().unwrap()).unwrap();
     }
 }
