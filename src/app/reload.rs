@@ -22,7 +22,7 @@ impl Reload {
         if let Some(certificate) = &self.certificate {
             certificate.reload();
         }
-        self.policies.reload_if_changed().await;
+        self.policies.reread_files().await;
         tracing::info!("policies, certificates, keys and tokens were read again");
     }
 

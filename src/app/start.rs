@@ -83,7 +83,7 @@ impl From<TlsError> for StartError {
 impl From<KeyError> for StartError {
     fn from(error: KeyError) -> Self {
         match error {
-            KeyError::File { .. } => Self::Configuration(vec![error.to_string()]),
+            KeyError::File { .. } | KeyError::Missing => Self::Configuration(vec![error.to_string()]),
             KeyError::Make { .. } | KeyError::NoRandomness => Self::Key(error),
         }
     }
