@@ -7,13 +7,12 @@ use crate::model::branch::Branch;
 use crate::model::bundle::Bundle;
 use crate::model::caller::Caller;
 use crate::model::duration;
-use crate::model::facts::Needs;
 use crate::model::lease::Lease;
 use crate::model::repo::Repo;
-use crate::model::request::Request;
+use crate::model::request::Asked;
 use crate::model::secret_ref::{SecretRef, SecretVersion};
 use crate::model::ticket::TicketToken;
-use crate::policy::{self, Absence, Decision, Grant, GrantedSecret, MergeError};
+use crate::policy::{self, Absence, Decision, Denial, Grant, GrantedSecret, MergeError};
 use crate::stores::ReadError;
 use crate::tickets::{Sealed, Ticket};
 use crate::wire::problem::Code;
@@ -124,10 +123,9 @@ impl Broker {
         if !self.callers.charge(caller.identity()) || !self.tickets.has_room_for(&caller.identity()) {
             return Err(Code::RateLimited.into());
         }
-        let request = checked_request(&ask.request, event)?;
+        let asked = self.checked_asked(ask, event)?;
         let asked_ttl = ask.request.ttl.as_deref().map(|ttl| self.checked_ttl(ttl)).transpose()?;
-        let _facts = self.facts(caller, Needs::default()).await?;
-        let grant = self.decide(caller, &request, event)?;
+        let grant = self.decide(caller, &asked, event).await?;
         if !grant.delivery.ticket {
             event.reason = Some(Code::DeliveryNotAllowed.as_str());
             event.kind = EventType::TicketDenied;
@@ -149,8 +147,8 @@ impl Broker {
         let ticket = Arc::new(Ticket {
             id: token.ticket_id(),
             caller: caller.clone(),
-            repo: request.repo,
-            branch: request.branch,
+            repo: grant.request.repo.clone(),
+            branch: grant.request.branch.clone(),
             policies: grant.policies.clone(),
             keys: event.keys.clone(),
             secrets: event.secrets.clone(),
@@ -174,12 +172,17 @@ impl Broker {
         Ok(ttl)
     }
 
-    fn decide(&self, caller: &Caller, request: &Request, event: &mut Event) -> Result<Grant, Error> {
+    /// One set of policies from the first look to the last, whatever is put in force meanwhile.
+    async fn decide(&self, caller: &Caller, asked: &Asked, event: &mut Event) -> Result<Grant, Error> {
+        let policies = self.parts.policies.load_full();
+        let facts = self.facts(caller, policies.needs(caller, asked)).await?;
         let started = Instant::now();
-        let decision = self.parts.policies.load().decide(caller, request);
+        let decision = policies.decide(caller, &facts, asked);
         self.parts.metrics.decision(started.elapsed());
         match decision {
             Decision::Granted(grant) => {
+                event.repo = Some(grant.request.repo.clone());
+                event.branch = Some(grant.request.branch.clone());
                 event.policies = grant.policies.iter().map(|policy| policy.name.to_string()).collect();
                 Ok(grant)
             }
@@ -188,9 +191,22 @@ impl Broker {
                 event.outcome = Outcome::Denied;
                 event.reason = Some(denial.as_str());
                 event.policies = denial.policies().iter().map(|policy| policy.name.to_string()).collect();
-                Err(Code::Denied.into())
+                Err(match denial {
+                    Denial::AttestationFailed(_) => Code::AttestationFailed.into(),
+                    _ => Code::Denied.into(),
+                })
             }
+            Decision::LeftOut(part) => Err(Error::InvalidRequest(part.missing())),
         }
+    }
+
+    /// What is left out is for the policies to attest.
+    fn checked_asked(&self, ask: &Ask, event: &mut Event) -> Result<Asked, Error> {
+        let repo = ask.request.repo.as_deref().map(Repo::try_from).transpose()?;
+        event.repo.clone_from(&repo);
+        let branch = ask.request.branch.as_deref().map(Branch::try_from).transpose()?;
+        event.branch.clone_from(&branch);
+        Ok(Asked { repo, branch, source_ip: ask.context.source_ip, time: self.parts.clock.now() })
     }
 
     /// Authorised first, then looked up: only what the grant names is read, and all of it is.
@@ -228,16 +244,6 @@ impl Broker {
 }
 
 type Reads = Vec<(GrantedSecret, Result<Arc<Lease>, Absence>)>;
-
-fn checked_request(raw: &TicketRequest, event: &mut Event) -> Result<Request, Error> {
-    let repo = raw.repo.as_deref().ok_or(Error::InvalidRequest("repo is missing"))?;
-    let repo = Repo::try_from(repo)?;
-    event.repo = Some(repo.clone());
-    let branch = raw.branch.as_deref().ok_or(Error::InvalidRequest("branch is missing"))?;
-    let branch = Branch::try_from(branch)?;
-    event.branch = Some(branch.clone());
-    Ok(Request { repo, branch })
-}
 
 fn present(reads: &Reads) -> impl Iterator<Item = (&SecretRef, &Arc<Lease>)> {
     reads.iter().filter_map(|(granted, read)| Some((&granted.secret, read.as_ref().ok()?)))

@@ -1,6 +1,8 @@
 //! A spec as people write it becomes a policy, or all that is wrong with it.
 
+use super::attestation::Attest;
 use super::bounds::Bounds;
+use super::cel::{Expression, InvalidExpression};
 use super::decide::Delivery;
 use super::matching::{Effect, Policy, SecretTerm, Terms};
 use super::patterns::{MAX_ENTRIES, Patterns};
@@ -21,8 +23,6 @@ const REVISION_BYTES: usize = 16;
 
 /// The longest name (RFC 1123 subdomain).
 const MAX_NAME_BYTES: usize = 253;
-
-const NO_CEL: &str = "this version does not evaluate CEL yet";
 
 impl Policy {
     /// Compiles a policy.
@@ -50,7 +50,8 @@ pub(super) fn compile_spec(name: &str, spec: &PolicySpec, bounds: &Bounds, fault
     let subjects = subjects(spec, bounds, faults);
     let repos = Patterns::compile(&spec.repos, "/spec/repos", faults);
     let branches = Patterns::compile(&spec.branches, "/spec/branches", faults);
-    refuse_cel(spec, faults);
+    let attest = attest(spec, faults);
+    let condition = expression(spec.condition.as_deref(), Expression::condition, "/spec/condition", faults);
     let effect = if denies { deny(spec, faults) } else { allow(spec, bounds, faults) };
     let revision = revision(spec, faults);
     Some(Policy {
@@ -59,7 +60,10 @@ pub(super) fn compile_spec(name: &str, spec: &PolicySpec, bounds: &Bounds, fault
         subjects: subjects?,
         repos: repos?,
         branches: branches?,
+        attest: attest?,
+        condition: condition?,
         effect: effect?,
+        spec: Arc::new(spec.clone()),
     })
 }
 
@@ -93,19 +97,32 @@ fn subjects(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Opti
     })
 }
 
-fn refuse_cel(spec: &PolicySpec, faults: &mut Vec<Fault>) {
-    if let Some(attest) = &spec.attest {
-        let expressions = [("/spec/attest/repo", &attest.repo), ("/spec/attest/branch", &attest.branch)];
-        let before = faults.len();
-        for (pointer, _) in expressions.into_iter().filter(|(_, expression)| expression.is_some()) {
-            faults.push(Fault::new(pointer, NO_CEL));
-        }
-        if faults.len() == before {
-            faults.push(Fault::new("/spec/attest", NO_CEL));
-        }
+fn attest(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Attest> {
+    let Some(attest) = &spec.attest else { return Some(Attest::default()) };
+    if attest.repo.is_none() && attest.branch.is_none() {
+        faults.push(Fault::new("/spec/attest", "must have repo, branch or both"));
+        return None;
     }
-    if spec.condition.is_some() {
-        faults.push(Fault::new("/spec/condition", NO_CEL));
+    let repo = expression(attest.repo.as_deref(), Expression::text, "/spec/attest/repo", faults);
+    let branch = expression(attest.branch.as_deref(), Expression::text, "/spec/attest/branch", faults);
+    Some(Attest { repo: repo?, branch: branch? })
+}
+
+/// Compiles an expression that may be left out; yields nothing where it has a fault.
+#[expect(clippy::option_option, reason = "left out is not the same as faulty")]
+fn expression(
+    source: Option<&str>,
+    compile: impl Fn(&str) -> Result<Expression, InvalidExpression>,
+    pointer: &str,
+    faults: &mut Vec<Fault>,
+) -> Option<Option<Expression>> {
+    match source.map(compile) {
+        None => Some(None),
+        Some(Ok(expression)) => Some(Some(expression)),
+        Some(Err(reason)) => {
+            faults.push(Fault::new(pointer, reason.to_string()));
+            None
+        }
     }
 }
 

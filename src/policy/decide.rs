@@ -1,12 +1,14 @@
 //! The decision: what a set of policies says to one caller's request.
 
+use super::hearing::Hearing;
 use super::matching::{Effect, Policy, Terms};
 use super::secret_rule::SecretRule;
 use super::set::PolicySet;
 use crate::model::binding::BindTo;
 use crate::model::caller::Caller;
+use crate::model::facts::Facts;
 use crate::model::policy_ref::PolicyRef;
-use crate::model::request::Request;
+use crate::model::request::{Asked, Request};
 use crate::model::secret_ref::SecretRef;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +20,35 @@ pub enum Decision {
     Granted(Grant),
     /// No.
     Denied(Denial),
+    /// Cannot be told: this was left out, and nothing attests it.
+    LeftOut(Part),
+}
+
+/// A part of a request that may be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The repo.
+    Repo,
+    /// The branch.
+    Branch,
+}
+
+impl Part {
+    /// The sentence for whoever left it out.
+    #[must_use]
+    pub const fn missing(self) -> &'static str {
+        match self {
+            Self::Repo => "repo is missing",
+            Self::Branch => "branch is missing",
+        }
+    }
 }
 
 /// What is granted.
 #[derive(Debug)]
 pub struct Grant {
+    /// What it is for: as asked, or as attested where it was left out.
+    pub request: Request,
     /// The allow policies that match, in bytewise order of name.
     pub policies: Vec<PolicyRef>,
     /// Their secrets in that order, those of one policy in the order listed: later ones replace keys of earlier ones.
@@ -58,6 +84,9 @@ pub struct Delivery {
 /// Why not. For the audit event; the caller learns only that it was denied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Denial {
+    /// What these policies attest differs from what was asked, or from each other; or they attest nothing, and
+    /// nothing else allows.
+    AttestationFailed(Vec<PolicyRef>),
     /// These deny policies match.
     DeniedByPolicy(Vec<PolicyRef>),
     /// No allow policy matches.
@@ -71,6 +100,7 @@ impl Denial {
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
+            Self::AttestationFailed(_) => "attestation_failed",
             Self::DeniedByPolicy(_) => "denied_by_policy",
             Self::NoPolicyMatches => "no_policy_matches",
             Self::NoPathFits(_) => "no_path_fits",
@@ -81,47 +111,64 @@ impl Denial {
     #[must_use]
     pub fn policies(&self) -> &[PolicyRef] {
         match self {
-            Self::DeniedByPolicy(policies) | Self::NoPathFits(policies) => policies,
+            Self::AttestationFailed(policies) | Self::DeniedByPolicy(policies) | Self::NoPathFits(policies) => policies,
             Self::NoPolicyMatches => &[],
         }
     }
 }
 
 impl PolicySet {
-    /// Decides. A policy that cannot match costs no allocation, and one of other callers or repos no look at it.
+    /// Decides. A policy of other callers or repos is not looked at; an expression is evaluated at most once.
     #[must_use]
-    pub fn decide(&self, caller: &Caller, request: &Request) -> Decision {
-        let matching = self.matching(caller, request);
-        let denying: Vec<_> = matching
-            .iter()
-            .filter(|policy| matches!(policy.effect, Effect::Deny))
-            .map(|policy| policy.reference())
+    pub fn decide(&self, caller: &Caller, facts: &Facts, asked: &Asked) -> Decision {
+        let witnesses = self.witnesses(caller, facts, asked);
+        let hearing = Hearing::new(caller, facts, asked, &witnesses);
+        let request = match hearing.request() {
+            Ok(request) => request,
+            Err(refusal) => return refusal,
+        };
+        let matching: Vec<&Policy> = self
+            .candidates(caller, &request)
+            .filter(|(place, policy)| hearing.objection(*place, policy).is_none())
+            .map(|(_, policy)| policy)
             .collect();
-        if !denying.is_empty() {
-            return Decision::Denied(Denial::DeniedByPolicy(denying));
-        }
+        hearing.conclude(request, &matching)
+    }
+}
+
+impl Hearing<'_> {
+    /// What the policies that match say together, in bytewise order of name.
+    pub(super) fn conclude(&self, request: Request, matching: &[&Policy]) -> Decision {
         let mut grant = Grant {
+            request,
             policies: Vec::new(),
             secrets: Vec::new(),
             ttl: None,
             bind_to: None,
             delivery: Delivery { ticket: true, direct: true },
         };
-        for policy in &matching {
-            if let Effect::Allow(terms) = &policy.effect
-                && let Some(secrets) = terms.fill(caller, request)
-            {
-                grant.add(policy, terms, secrets);
+        let mut denying = Vec::new();
+        let mut pathless = Vec::new();
+        for policy in matching {
+            match &policy.effect {
+                Effect::Deny => denying.push(policy.reference()),
+                Effect::Allow(terms) => match terms.fill(self.caller, &grant.request) {
+                    Some(secrets) => grant.add(policy, terms, secrets),
+                    None => pathless.push(policy.reference()),
+                },
             }
+        }
+        let unattested = if grant.policies.is_empty() { self.without_an_answer() } else { Vec::new() };
+        if !unattested.is_empty() {
+            return Decision::Denied(Denial::AttestationFailed(unattested));
+        }
+        if !denying.is_empty() {
+            return Decision::Denied(Denial::DeniedByPolicy(denying));
         }
         if !grant.policies.is_empty() {
             return Decision::Granted(grant);
         }
-        Decision::Denied(if matching.is_empty() {
-            Denial::NoPolicyMatches
-        } else {
-            Denial::NoPathFits(matching.iter().map(|policy| policy.reference()).collect())
-        })
+        Decision::Denied(if pathless.is_empty() { Denial::NoPolicyMatches } else { Denial::NoPathFits(pathless) })
     }
 }
 
@@ -133,11 +180,5 @@ impl Grant {
         self.bind_to = [self.bind_to, terms.bind_to].into_iter().flatten().max();
         self.delivery.ticket &= terms.delivery.ticket;
         self.delivery.direct &= terms.delivery.direct;
-    }
-}
-
-impl Policy {
-    fn reference(&self) -> PolicyRef {
-        PolicyRef { name: self.name.clone(), revision: self.revision.clone() }
     }
 }

@@ -1,19 +1,19 @@
 //! Finds the policies that could match, so that a caller does not meet those of ten thousand others.
 //!
-//! A policy whose patterns are literal is filed under them: by namespace, ServiceAccount and repo, or by issuer, one
-//! claim and repo. What has a wildcard is filed as open on that level. The index only narrows; whether a candidate
-//! matches is for the policy to say.
+//! A policy is filed under what its patterns begin with: by namespace, ServiceAccount and repo, or by issuer, one claim
+//! and repo. A literal is filed under itself, `team-a-*` under `team-a-`, and what begins with a wildcard as open on
+//! that level. The index only narrows; whether a candidate matches is for the policy to say.
 
 use super::claims::texts_of;
+use super::glob::Start;
 use super::matching::Policy;
 use super::patterns::Patterns;
 use super::subject::Subject;
 use crate::model::caller::Caller;
-use crate::model::request::Request;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// In how many places one subject may be filed; with more literals than that a level is filed as open.
+/// In how many places one subject may be filed; with more patterns than that a level is filed as open.
 const MAX_PLACES: usize = 64;
 
 /// Places of policies in the set, ascending.
@@ -23,6 +23,9 @@ type Places = Vec<usize>;
 #[derive(Debug, Default)]
 struct Level<T> {
     literal: HashMap<Box<str>, T>,
+    prefix: HashMap<Box<str>, T>,
+    /// The lengths of the prefixes, ascending.
+    lengths: Vec<usize>,
     open: T,
 }
 
@@ -38,88 +41,125 @@ pub(super) struct Index {
 #[derive(Debug, Default)]
 struct Bearers {
     /// Name of a claim, its value, repo.
-    by_claim: HashMap<Box<str>, HashMap<Box<str>, Level<Places>>>,
-    /// Those without a literal claim; repo.
+    by_claim: HashMap<Box<str>, Level<Level<Places>>>,
+    /// Those without a claim that begins with anything; repo.
     open: Level<Places>,
 }
 
 impl Index {
-    pub(super) fn new(policies: &[Arc<Policy>]) -> Self {
+    /// Files those that are wanted by caller and repo.
+    pub(super) fn by_repo(policies: &[Arc<Policy>], wanted: impl Fn(&Policy) -> bool) -> Self {
+        Self::new(policies, wanted, |policy| Some(&policy.repos))
+    }
+
+    /// Files those that are wanted by caller alone.
+    pub(super) fn by_caller(policies: &[Arc<Policy>], wanted: impl Fn(&Policy) -> bool) -> Self {
+        Self::new(policies, wanted, |_| None)
+    }
+
+    fn new(
+        policies: &[Arc<Policy>],
+        wanted: impl Fn(&Policy) -> bool,
+        repos: impl Fn(&Policy) -> Option<&Patterns>,
+    ) -> Self {
         let mut index = Self::default();
-        for (place, policy) in policies.iter().enumerate() {
+        for (place, policy) in policies.iter().enumerate().filter(|(_, policy)| wanted(policy)) {
             for subject in &policy.subjects {
-                index.file(subject, &policy.repos, place);
+                index.file(subject, repos(policy), place);
             }
         }
         index
     }
 
-    /// Hands over every list of places that could hold a match; one place may come several times.
-    pub(super) fn visit(&self, caller: &Caller, request: &Request, visit: &mut dyn FnMut(&[usize])) {
-        let repo = request.repo.as_str();
+    /// Hands over every list of places that could hold a match, for one repo or for any; one place may come several
+    /// times.
+    pub(super) fn visit(&self, caller: &Caller, repo: Option<&str>, visit: &mut dyn FnMut(&[usize])) {
         if let Some(workload) = &caller.workload {
-            for namespace in self.pods.at(&workload.namespace) {
-                for service_account in namespace.at(&workload.service_account) {
-                    service_account.at(repo).for_each(|places| visit(places));
-                }
-            }
+            self.pods.at(&workload.namespace, &mut |level| {
+                level.at(&workload.service_account, &mut |level| level.places(repo, visit));
+            });
         }
         let Some(bearers) = self.bearers.get(&caller.issuer) else { return };
         for (name, values) in &bearers.by_claim {
             for text in caller.claims.get(&**name).into_iter().flat_map(texts_of) {
-                values.get(&*text).into_iter().flat_map(|level| level.at(repo)).for_each(|places| visit(places));
+                values.at(&text, &mut |level| level.places(repo, visit));
             }
         }
-        bearers.open.at(repo).for_each(|places| visit(places));
+        bearers.open.places(repo, visit);
     }
 
-    fn file(&mut self, subject: &Subject, repos: &Patterns, place: usize) {
+    fn file(&mut self, subject: &Subject, repos: Option<&Patterns>, place: usize) {
         let mut budget = MAX_PLACES;
         match subject {
             Subject::Kubernetes { namespaces, service_accounts } => {
-                let namespaces = literals(namespaces, &mut budget);
-                let service_accounts = literals(service_accounts, &mut budget);
-                let repos = literals(repos, &mut budget);
+                let namespaces = starts(namespaces, &mut budget);
+                let service_accounts = starts(service_accounts, &mut budget);
+                let repos = repos.and_then(|repos| starts(repos, &mut budget));
                 self.pods.file(namespaces.as_deref(), &mut |level| {
                     level.file(service_accounts.as_deref(), &mut |level| file_place(level, repos.as_deref(), place));
                 });
             }
             Subject::Oidc { issuer, claims } => {
-                let repos = literals(repos, &mut budget);
+                let repos = repos.and_then(|repos| starts(repos, &mut budget));
                 let bearers = self.bearers.entry(issuer.clone()).or_default();
-                // The longest value is likely the one that fewest share: `acme/site` rather than `acme`.
+                // The longest text is likely the one that fewest share: `acme/site` rather than `acme`.
                 let telling = claims
                     .iter()
-                    .filter_map(|(name, glob)| Some((name, glob.as_literal()?)))
-                    .max_by_key(|(_, value)| value.len());
-                let level = match telling {
-                    Some((name, value)) => {
-                        bearers.by_claim.entry(name.clone()).or_default().entry(value.into()).or_default()
+                    .filter_map(|(name, glob)| Some((name, glob.start()?)))
+                    .max_by_key(|(_, start)| start.as_str().len());
+                match telling {
+                    Some((name, start)) => {
+                        let values = bearers.by_claim.entry(name.clone()).or_default();
+                        values.file(Some(&[start]), &mut |level| file_place(level, repos.as_deref(), place));
                     }
-                    None => &mut bearers.open,
-                };
-                file_place(level, repos.as_deref(), place);
+                    None => file_place(&mut bearers.open, repos.as_deref(), place),
+                }
             }
         }
     }
 }
 
 impl<T: Default> Level<T> {
-    /// What is filed under a key, and what is filed as open.
-    fn at(&self, key: &str) -> impl Iterator<Item = &T> {
-        self.literal.get(key).into_iter().chain([&self.open])
+    /// What is filed under a text, under a prefix of it, and as open.
+    fn at(&self, text: &str, visit: &mut dyn FnMut(&T)) {
+        self.literal.get(text).into_iter().for_each(&mut *visit);
+        for length in self.lengths.iter().take_while(|length| **length <= text.len()) {
+            if let Some(found) = text.get(..*length).and_then(|prefix| self.prefix.get(prefix)) {
+                visit(found);
+            }
+        }
+        visit(&self.open);
     }
 
-    /// Files under every one of the keys, or as open.
-    fn file(&mut self, keys: Option<&[&str]>, file: &mut dyn FnMut(&mut T)) {
-        match keys {
-            Some(keys) => keys.iter().for_each(|key| file(self.literal.entry((*key).into()).or_default())),
-            None => file(&mut self.open),
+    /// Files under every one of the texts, or as open.
+    fn file(&mut self, starts: Option<&[Start]>, file: &mut dyn FnMut(&mut T)) {
+        let Some(starts) = starts else { return file(&mut self.open) };
+        for start in starts {
+            match start {
+                Start::Literal(text) => file(self.literal.entry((*text).into()).or_default()),
+                Start::Prefix(text) => {
+                    if let Err(at) = self.lengths.binary_search(&text.len()) {
+                        self.lengths.insert(at, text.len());
+                    }
+                    file(self.prefix.entry((*text).into()).or_default());
+                }
+            }
         }
     }
 }
 
-fn file_place(level: &mut Level<Places>, repos: Option<&[&str]>, place: usize) {
+impl Level<Places> {
+    fn places(&self, repo: Option<&str>, visit: &mut dyn FnMut(&[usize])) {
+        match repo {
+            Some(repo) => self.at(repo, &mut |places| visit(places)),
+            None => {
+                self.literal.values().chain(self.prefix.values()).chain([&self.open]).for_each(|places| visit(places));
+            }
+        }
+    }
+}
+
+fn file_place(level: &mut Level<Places>, repos: Option<&[Start]>, place: usize) {
     level.file(repos, &mut |places| {
         // Several subjects of one policy come one after the other.
         if places.last() != Some(&place) {
@@ -128,9 +168,9 @@ fn file_place(level: &mut Level<Places>, repos: Option<&[&str]>, place: usize) {
     });
 }
 
-/// The keys of a level, where the budget allows so many.
-fn literals<'a>(patterns: &'a Patterns, budget: &mut usize) -> Option<Vec<&'a str>> {
-    let literals = patterns.all_literal(*budget)?;
-    *budget /= literals.len().max(1);
-    Some(literals)
+/// What each of the patterns begins with, where none begins with a wildcard and the budget allows so many.
+fn starts<'a>(patterns: &'a Patterns, budget: &mut usize) -> Option<Vec<Start<'a>>> {
+    let starts = patterns.starts(*budget)?;
+    *budget /= starts.len().max(1);
+    Some(starts)
 }

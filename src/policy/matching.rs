@@ -1,6 +1,8 @@
 //! A compiled policy, and whether it matches.
 
+use super::attestation::Attest;
 use super::ceiling::Ceiling;
+use super::cel::Expression;
 use super::decide::{Delivery, GrantedSecret};
 use super::patterns::Patterns;
 use super::secret_rule::SecretRule;
@@ -8,8 +10,11 @@ use super::subject::Subject;
 use super::template::Template;
 use crate::model::binding::BindTo;
 use crate::model::caller::Caller;
+use crate::model::facts::Needs;
+use crate::model::policy_ref::PolicyRef;
 use crate::model::request::Request;
 use crate::model::secret_ref::SecretRef;
+use crate::wire::policy::PolicySpec;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +27,11 @@ pub struct Policy {
     pub(super) subjects: Box<[Subject]>,
     pub(super) repos: Patterns,
     pub(super) branches: Patterns,
+    pub(super) attest: Attest,
+    pub(super) condition: Option<Expression>,
     pub(super) effect: Effect,
+    /// As it was written.
+    pub(super) spec: Arc<PolicySpec>,
 }
 
 /// What follows when a policy matches.
@@ -64,6 +73,10 @@ pub enum Mismatch {
     Repos,
     /// It speaks of other branches.
     Branches,
+    /// Repo or branch is not attested, or another one is.
+    Attestation,
+    /// Its condition is not true.
+    Condition,
 }
 
 impl Mismatch {
@@ -74,6 +87,8 @@ impl Mismatch {
             Self::Subjects => "subjects",
             Self::Repos => "repos",
             Self::Branches => "branches",
+            Self::Attestation => "attestation",
+            Self::Condition => "condition",
         }
     }
 }
@@ -97,16 +112,24 @@ impl Policy {
         matches!(self.effect, Effect::Deny)
     }
 
-    /// Why its patterns do not fit; none where they do.
+    /// What it says, as it was written.
     #[must_use]
-    pub fn mismatch(&self, caller: &Caller, request: &Request) -> Option<Mismatch> {
-        if !self.subjects.iter().any(|subject| subject.matches(caller)) {
-            return Some(Mismatch::Subjects);
-        }
-        if !self.repos.matches(request.repo.as_str()) {
-            return Some(Mismatch::Repos);
-        }
-        (!self.branches.matches(request.branch.as_str())).then_some(Mismatch::Branches)
+    pub fn spec(&self) -> &Arc<PolicySpec> {
+        &self.spec
+    }
+
+    /// Whether the caller is one of its subjects.
+    pub(super) fn speaks_of(&self, caller: &Caller) -> bool {
+        self.subjects.iter().any(|subject| subject.matches(caller))
+    }
+
+    /// The facts that its condition names.
+    pub(super) fn condition_needs(&self) -> Needs {
+        self.condition.as_ref().map_or_else(Needs::default, Expression::needs)
+    }
+
+    pub(super) fn reference(&self) -> PolicyRef {
+        PolicyRef { name: self.name.clone(), revision: self.revision.clone() }
     }
 }
 

@@ -2,18 +2,22 @@
 //!
 //! Only [`Directory`] does I/O, which reads policies from files, and what is behind [`PolicyStore`].
 //!
-//! In reading order: a policy is written (`manifest`, `compile`) with its parts (`subject`, `patterns`, `glob`,
-//! `template`, `ceiling`, `secret_rule`), and then matches or does not (`matching`). It is put into a set (`set`) and
-//! found there (`index`); the set decides (`decide`). What was granted is read elsewhere and comes back to be merged
-//! (`merge`).
+//! In reading order: a policy is written (`manifest`, `compile`) with its parts (`subject`, `patterns`, `glob`, `cel`,
+//! `template`, `ceiling`, `secret_rule`) and becomes a whole (`matching`). It is put into a set (`set`) and found there
+//! (`index`). A request is heard (`hearing`) with what is attested (`attestation`); the set decides (`decide`), and
+//! explains (`explain`). What was granted is read elsewhere and comes back to be merged (`merge`).
 
+mod attestation;
 mod bounds;
 mod ceiling;
+mod cel;
 mod claims;
 mod compile;
 mod decide;
 mod directory;
+mod explain;
 mod glob;
+mod hearing;
 mod index;
 mod manifest;
 mod matching;
@@ -30,8 +34,9 @@ mod tests;
 
 pub use bounds::{AuthenticatorKind, Bounds};
 pub use ceiling::Ceiling;
-pub use decide::{Decision, Delivery, Denial, Grant, GrantedSecret};
+pub use decide::{Decision, Delivery, Denial, Grant, GrantedSecret, Part};
 pub use directory::{Directory, FileFault, Loaded, Reloaded, load_directory};
+pub use explain::{ExplainedSecret, Explanation, Verdict};
 pub use matching::{Mismatch, Policy};
 pub use merge::{Absence, MergeError, Merged, Read, merge};
 pub use secret_rule::SecretRule;

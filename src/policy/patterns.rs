@@ -1,6 +1,6 @@
 //! A list of patterns, one of which must match.
 
-use super::glob::Glob;
+use super::glob::{Glob, Start};
 use crate::document::Fault;
 
 /// The most entries that any list in a policy may have.
@@ -39,9 +39,9 @@ impl Patterns {
         self.0.iter().filter_map(Glob::as_literal)
     }
 
-    /// Their texts, where none of them has a wildcard and there are at most so many.
-    pub(super) fn all_literal(&self, most: usize) -> Option<Vec<&str>> {
-        if self.0.len() > most { None } else { self.0.iter().map(Glob::as_literal).collect() }
+    /// What each of them begins with, where none begins with a wildcard and there are at most so many.
+    pub(super) fn starts(&self, most: usize) -> Option<Vec<Start<'_>>> {
+        if self.0.len() > most { None } else { self.0.iter().map(Glob::start).collect() }
     }
 }
 

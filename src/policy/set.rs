@@ -1,16 +1,26 @@
 //! The policies in force.
 
+use super::attestation::{Witness, both};
+use super::cel::Scene;
 use super::index::Index;
 use super::matching::Policy;
+use crate::model::branch::Branch;
 use crate::model::caller::Caller;
-use crate::model::request::Request;
+use crate::model::facts::{Facts, Needs};
+use crate::model::repo::Repo;
+use crate::model::request::{Asked, Request};
 use std::sync::Arc;
 
 /// The policies in force, in bytewise order of name. Immutable: a change makes a new set.
 #[derive(Debug, Default)]
 pub struct PolicySet {
     policies: Vec<Arc<Policy>>,
+    /// All of them, by caller and repo.
     index: Index,
+    /// Those that attest something, by caller alone: they are heard about every repo.
+    attesting: Index,
+    /// Those whose condition names facts, by caller and repo.
+    curious: Index,
 }
 
 impl PolicySet {
@@ -19,8 +29,10 @@ impl PolicySet {
     pub fn new<P: Into<Arc<Policy>>>(policies: impl IntoIterator<Item = P>) -> Self {
         let mut policies: Vec<Arc<Policy>> = policies.into_iter().map(Into::into).collect();
         policies.sort_by(|one, other| one.name.cmp(&other.name));
-        let index = Index::new(&policies);
-        Self { policies, index }
+        let index = Index::by_repo(&policies, |_| true);
+        let attesting = Index::by_caller(&policies, |policy| policy.attest.is_some());
+        let curious = Index::by_repo(&policies, |policy| policy.condition_needs() != Needs::default());
+        Self { policies, index, attesting, curious }
     }
 
     /// How many there are.
@@ -46,15 +58,57 @@ impl PolicySet {
         &self.policies
     }
 
-    /// Those that match, in order.
-    pub(super) fn matching(&self, caller: &Caller, request: &Request) -> Vec<&Policy> {
-        let mut found: Vec<usize> = Vec::new();
-        self.index.visit(caller, request, &mut |candidates| {
-            found.extend(candidates.iter().filter(|at| self.policies[**at].mismatch(caller, request).is_none()));
+    /// The facts that expressions name which have to be evaluated: attestations of all policies that speak of the
+    /// caller, and conditions of those whose patterns could fit as well.
+    #[must_use]
+    pub fn needs(&self, caller: &Caller, asked: &Asked) -> Needs {
+        let mut needs = Needs::default();
+        let repo = asked.repo.as_ref().map(Repo::as_str);
+        let branch = asked.branch.as_ref().map(Branch::as_str);
+        self.attesting.visit(caller, repo, &mut |places| {
+            for policy in self.at(places).filter(|policy| policy.speaks_of(caller)) {
+                needs = both(needs, policy.attest.needs());
+            }
         });
+        self.curious.visit(caller, repo, &mut |places| {
+            for policy in self.at(places) {
+                let could_fit = repo.is_none_or(|repo| policy.repos.matches(repo))
+                    && branch.is_none_or(|branch| policy.branches.matches(branch));
+                if could_fit && policy.speaks_of(caller) {
+                    needs = both(needs, policy.condition_needs());
+                }
+            }
+        });
+        needs
+    }
+
+    /// What the policies that speak of the caller attest, in order.
+    pub(super) fn witnesses<'a>(&'a self, caller: &'a Caller, facts: &'a Facts, asked: &'a Asked) -> Vec<Witness<'a>> {
+        let repo = asked.repo.as_ref().map(Repo::as_str);
+        let branch = asked.branch.as_ref().map(Branch::as_str);
+        let scene = Scene { caller, facts, asked, repo, branch };
+        let found = Self::found(&self.attesting, caller, repo, |place| self.policies[place].speaks_of(caller));
+        let hear = |place: usize| self.policies[place].attest.hear(place, &self.policies[place], &scene);
+        found.into_iter().map(hear).collect()
+    }
+
+    /// Those that could match, in order, with their places.
+    pub(super) fn candidates(&self, caller: &Caller, request: &Request) -> impl Iterator<Item = (usize, &Policy)> {
+        let fits = |place: usize| self.policies[place].branches.matches(request.branch.as_str());
+        let found = Self::found(&self.index, caller, Some(request.repo.as_str()), fits);
+        found.into_iter().map(|place| (place, &*self.policies[place]))
+    }
+
+    fn found(index: &Index, caller: &Caller, repo: Option<&str>, fits: impl Fn(usize) -> bool) -> Vec<usize> {
+        let mut found: Vec<usize> = Vec::new();
+        index.visit(caller, repo, &mut |places| found.extend(places.iter().filter(|place| fits(**place))));
         // A policy with several subjects or repos may have been met in several places.
         found.sort_unstable();
         found.dedup();
-        found.into_iter().map(|at| &*self.policies[at]).collect()
+        found
+    }
+
+    fn at(&self, places: &[usize]) -> impl Iterator<Item = &Policy> {
+        places.iter().map(|place| &*self.policies[*place])
     }
 }

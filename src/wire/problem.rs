@@ -58,6 +58,7 @@ codes! {
     InvalidRequest => "invalid_request" 400 "The request is not as the API wants it.",
     Unauthenticated => "unauthenticated" 401 "No valid bearer token was shown.",
     Denied => "denied" 403 "No policy allows this.",
+    AttestationFailed => "attestation_failed" 403 "What is asked is not what is attested.",
     NotPodBound => "not_pod_bound" 403 "The token is not bound to a pod.",
     DeliveryNotAllowed => "delivery_not_allowed" 403 "The policies allow no common way of delivery.",
     PrefetchRefused => "prefetch_refused" 403 "A one-time download is not prefetched.",

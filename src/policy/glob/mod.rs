@@ -28,8 +28,25 @@ enum Matcher {
     Affixes { prefix: Box<str>, suffix: Box<str> },
     /// `a/b/**`; the literal with its slash.
     Below(Box<str>),
-    /// Anything else.
-    Program(Program),
+    /// Anything else, and what stands before its first wildcard.
+    Program { prefix: Box<str>, program: Program },
+}
+
+/// What every text begins with that a pattern matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start<'a> {
+    /// The one text there is.
+    Literal(&'a str),
+    /// Not empty.
+    Prefix(&'a str),
+}
+
+impl<'a> Start<'a> {
+    pub(super) const fn as_str(self) -> &'a str {
+        match self {
+            Self::Literal(text) | Self::Prefix(text) => text,
+        }
+    }
 }
 
 /// The text is not a pattern; the reason says which rule it breaks and never repeats the text.
@@ -52,7 +69,7 @@ impl Glob {
             Some((prefix, [Step::Run, suffix @ ..])) if suffix.iter().all(|step| matches!(step, Step::Char(_))) => {
                 Matcher::Affixes { prefix: literal(prefix), suffix: literal(suffix) }
             }
-            Some(_) => Matcher::Program(Program::new(steps)),
+            Some((prefix, _)) => Matcher::Program { prefix: literal(prefix), program: Program::new(steps) },
         };
         Ok(Self(matcher))
     }
@@ -67,7 +84,7 @@ impl Glob {
                 .and_then(|rest| rest.strip_suffix(&**suffix))
                 .is_some_and(|run| !run.contains('/')),
             Matcher::Below(prefix) => text.starts_with(&**prefix),
-            Matcher::Program(program) => program.matches(text),
+            Matcher::Program { prefix, program } => text.starts_with(&**prefix) && program.matches(text),
         }
     }
 
@@ -78,6 +95,16 @@ impl Glob {
             _ => None,
         }
     }
+
+    /// What it begins with; none where that is a wildcard.
+    pub(super) fn start(&self) -> Option<Start<'_>> {
+        let prefix = match &self.0 {
+            Matcher::Everything => return None,
+            Matcher::Literal(text) => return Some(Start::Literal(text)),
+            Matcher::Affixes { prefix, .. } | Matcher::Below(prefix) | Matcher::Program { prefix, .. } => prefix,
+        };
+        (!prefix.is_empty()).then_some(Start::Prefix(prefix))
+    }
 }
 
 impl fmt::Debug for Glob {
@@ -87,7 +114,7 @@ impl fmt::Debug for Glob {
             Matcher::Literal(text) => write!(f, "Glob({text:?})"),
             Matcher::Affixes { prefix, suffix } => write!(f, "Glob({prefix:?} run {suffix:?})"),
             Matcher::Below(prefix) => write!(f, "Glob({prefix:?} rest)"),
-            Matcher::Program(program) => write!(f, "Glob({program:?})"),
+            Matcher::Program { program, .. } => write!(f, "Glob({program:?})"),
         }
     }
 }

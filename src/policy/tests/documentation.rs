@@ -1,60 +1,157 @@
-//! The examples of docs/POLICY.md are policies, and decide as the text beside them says.
+//! The ten policies of docs/POLICY.md are policies, and decide as the text beside them says.
 
-use super::{asks, bearer, bounds, denied, granted, names, paths, pod};
-use crate::document::parse_all;
-use crate::policy::{Denial, Policy};
-use serde_json::json;
+use super::{asks, asks_partly, bearer, bounds, labelled, names, paths, pod, run_with};
+use crate::document::parse;
+use crate::model::caller::Caller;
+use crate::model::facts::{Facts, PipelineRunFacts};
+use crate::model::request::Asked;
+use crate::policy::{Decision, Policy, PolicySet};
+use serde_json::{Value, json};
 
 const TEXT: &str = include_str!("../../../docs/POLICY.md");
 
-/// The policies of the n-th YAML block that holds manifests.
-fn example(number: usize) -> Vec<Policy> {
-    let blocks = TEXT.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().expect("a block"));
-    let block = blocks.filter(|block| block.starts_with("apiVersion:")).nth(number).expect("an example");
-    let documents = parse_all(block).expect("well-formed");
-    documents.into_iter().map(|tree| Policy::from_document(tree, &bounds()).expect("a policy")).collect()
+fn blocks() -> impl Iterator<Item = &'static str> {
+    TEXT.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().expect("a block"))
 }
 
-#[test]
-fn there_are_three_examples() {
-    assert_eq!(TEXT.matches("```yaml\napiVersion:").count(), 3);
-    assert!(TEXT.lines().count() <= 150);
+/// The policy of that name, as the text has it.
+fn example(name: &str) -> Policy {
+    let block = blocks().find(|block| block.contains(&format!("metadata: {{name: {name}}}"))).expect(name);
+    Policy::from_document(parse(block).expect("well-formed"), &bounds()).expect(name)
 }
 
-#[test]
-fn the_sites_of_one_team() {
-    let bot = pod("tekton-web", "build-bot");
-    let grant = granted(example(0), &bot, &asks("moreira.dev", "feature/x"));
-    assert_eq!(paths(&grant), ["homelab/shared", "homelab/moreira.dev/default", "homelab/moreira.dev/feature~x"]);
-    assert_eq!(grant.ttl.map(|ttl| ttl.as_secs()), Some(120));
-    for (caller, repo, branch) in [
-        (pod("tekton-web", "default"), "moreira.dev", "main"),
-        (pod("sandbox", "build-bot"), "moreira.dev", "main"),
-        (bot, "other.dev", "main"),
-    ] {
-        assert_eq!(denied(example(0), &caller, &asks(repo, branch)), Denial::NoPolicyMatches);
+/// The paths that are granted, or why none are.
+fn outcome(examples: &[&str], caller: &Caller, facts: &Facts, asked: &Asked) -> String {
+    match PolicySet::new(examples.iter().map(|name| example(name))).decide(caller, facts, asked) {
+        Decision::Granted(grant) => paths(&grant).join(" "),
+        Decision::Denied(denial) => format!("{}: {}", denial.as_str(), names(denial.policies()).join(" ")),
+        Decision::LeftOut(part) => part.missing().to_owned(),
     }
 }
 
-#[test]
-fn everybody_but() {
-    let bot = pod("tekton-web", "build-bot");
-    assert_eq!(paths(&granted(example(1), &bot, &asks("apps/shop", "main"))), ["homelab/registry"]);
-    let denial = denied(example(1), &bot, &asks("apps/shop", "dependabot/npm/x"));
-    assert_eq!((denial.as_str(), names(denial.policies())), ("denied_by_policy", vec!["no-bots"]));
+fn of_pod(examples: &[&str], namespace: &str, account: &str, asked: &Asked) -> String {
+    outcome(examples, &pod(namespace, account), &Facts::default(), asked)
 }
 
 #[test]
-fn a_ci_service_outside_the_cluster() {
-    let claims = |environment: &str| json!({"repository_owner_id": "4711", "ref_type": "branch", "environment": environment, "repository_id": "815"});
-    let grant = granted(example(2), &bearer("github", claims("production")), &asks("acme/shop", "main"));
-    assert_eq!(paths(&grant), ["homelab/github/815/main"]);
-    assert_eq!(
-        denied(example(2), &bearer("github", claims("preview")), &asks("acme/shop", "main")),
-        Denial::NoPolicyMatches
-    );
-    assert_eq!(
-        denied(example(2), &bearer("gitlab", claims("production")), &asks("acme/shop", "main")),
-        Denial::NoPolicyMatches
-    );
+fn there_are_ten_and_no_more_text_than_anyone_reads() {
+    assert_eq!(blocks().count(), 10);
+    assert!(blocks().all(|block| block.starts_with("apiVersion: claviger.dev/v1alpha1\n")));
+    assert_eq!(TEXT.matches("**What this is worth.**").count(), 10);
+    assert!(TEXT.lines().count() <= 320);
+}
+
+#[test]
+fn one_teams_sites() {
+    let ask = |namespace, account, repo| of_pod(&["web-sites"], namespace, account, &asks(repo, "feature/x"));
+    let all = "homelab/shared homelab/moreira.dev/default homelab/moreira.dev/feature~x";
+    assert_eq!(ask("tekton-web", "build-bot", "moreira.dev"), all);
+    assert_eq!(ask("tekton-web", "default", "moreira.dev"), "no_policy_matches: ");
+    assert_eq!(ask("sandbox", "build-bot", "moreira.dev"), "no_policy_matches: ");
+    assert_eq!(ask("tekton-web", "build-bot", "other.dev"), "no_policy_matches: ");
+}
+
+#[test]
+fn a_registry_for_everybody_but_update_bots() {
+    let ask = |branch| of_pod(&["registry", "no-bots"], "tekton-web", "any", &asks("apps/shop", branch));
+    assert_eq!(ask("main"), "homelab/registry");
+    assert_eq!(ask("dependabot/npm/x"), "denied_by_policy: no-bots");
+    assert_eq!(of_pod(&["registry"], "web", "any", &asks("apps/shop", "main")), "no_policy_matches: ");
+}
+
+#[test]
+fn tekton_params() {
+    let run = run_with(json!({"repo": "acme/site", "branch": "feature/x"}));
+    let ask = |facts: &Facts, asked: &Asked| outcome(&["tekton-params"], &pod("tekton-web", "build-bot"), facts, asked);
+    assert_eq!(ask(&run, &asks_partly(None, None)), "homelab/acme~site/feature~x");
+    assert_eq!(ask(&run, &asks("acme/site", "feature/x")), "homelab/acme~site/feature~x");
+    assert_eq!(ask(&run, &asks("acme/site", "main")), "attestation_failed: tekton-params");
+    assert_eq!(ask(&Facts::default(), &asks("acme/site", "main")), "attestation_failed: tekton-params");
+}
+
+#[test]
+fn pipelines_as_code() {
+    let run = |event: &str, branch: &str| {
+        let of = |name: &str, value: &str| (format!("pipelinesascode.tekton.dev/{name}"), value.to_owned());
+        let annotations =
+            [of("url-org", "acme"), of("url-repository", "site"), of("source-branch", branch), of("event-type", event)];
+        let run = PipelineRunFacts { annotations: annotations.into(), ..PipelineRunFacts::default() };
+        Facts { pod: None, pipeline_run: Some(run) }
+    };
+    let ask = |facts| outcome(&["pipelines-as-code"], &pod("pac-web", "pipeline"), &facts, &asks_partly(None, None));
+    assert_eq!(ask(run("push", "release/1")), "homelab/acme~site/release~1");
+    assert_eq!(ask(run("pull_request", "main")), "no_policy_matches: ");
+    assert_eq!(ask(run("push", "dev")), "no_policy_matches: ");
+}
+
+#[test]
+fn labelled_pods() {
+    let facts = labelled(&[("acme.example/repo", "site")]);
+    let ask = |facts: &Facts, repo| outcome(&["labelled-pods"], &pod("builds", "builder"), facts, &asks(repo, "main"));
+    assert_eq!(ask(&facts, "site"), "homelab/site");
+    assert_eq!(ask(&facts, "shop"), "attestation_failed: labelled-pods");
+    assert_eq!(ask(&Facts::default(), "site"), "attestation_failed: labelled-pods");
+}
+
+fn of_bearer(example: &str, issuer: &str, claims: &Value, change: (&str, Value)) -> String {
+    let mut claims = claims.clone();
+    claims[change.0] = change.1;
+    outcome(&[example], &bearer(issuer, claims), &Facts::default(), &asks_partly(None, None))
+}
+
+#[test]
+fn github_actions() {
+    let claims = json!({
+        "repository_owner_id": "4711", "repository_id": "815", "repository": "acme/site", "event_name": "push",
+        "ref": "refs/heads/main", "ref_type": "branch", "environment": "production",
+    });
+    let ask = |name, value| of_bearer("github-push", "github", &claims, (name, value));
+    assert_eq!(ask("x", json!(1)), "homelab/github/815/main");
+    assert_eq!(ask("repository_owner_id", json!("666")), "repo is missing");
+    assert_eq!(ask("event_name", json!("pull_request_target")), "repo is missing");
+    assert_eq!(ask("environment", json!("preview")), "repo is missing");
+    assert_eq!(ask("ref", json!("refs/heads/dev")), "no_policy_matches: ");
+    assert_eq!(ask("ref", json!("refs/pull/1/merge")), "branch is missing");
+}
+
+#[test]
+fn gitlab() {
+    let claims = json!({
+        "namespace_id": "42", "project_id": "7", "job_project_id": "7", "project_path": "acme/web/site", "ref": "main",
+        "ref_type": "branch", "ref_protected": "true",
+    });
+    let ask = |name, value| of_bearer("gitlab-protected", "gitlab", &claims, (name, value));
+    assert_eq!(ask("x", json!(1)), "homelab/gitlab/7/main");
+    assert_eq!(ask("job_project_id", json!("8")), "no_policy_matches: ");
+    assert_eq!(ask("ref_protected", json!("false")), "repo is missing");
+    assert_eq!(ask("namespace_id", json!("43")), "repo is missing");
+    let mut older = claims.clone();
+    older.as_object_mut().expect("an object").remove("job_project_id");
+    let older = bearer("gitlab", older);
+    let asked = asks("acme/web/site", "main");
+    assert_eq!(outcome(&["gitlab-protected"], &older, &Facts::default(), &asked), "no_policy_matches: ");
+}
+
+#[test]
+fn release_hours() {
+    let at = |time: &str, branch: &str| {
+        let asked = Asked { time: time.parse().expect("a time"), ..asks("a", branch) };
+        of_pod(&["registry", "release-hours"], "tekton-web", "bot", &asked)
+    };
+    assert_eq!(at("2026-11-20T16:59:59Z", "production"), "homelab/registry");
+    assert_eq!(at("2026-11-20T17:00:00Z", "production"), "denied_by_policy: release-hours");
+    assert_eq!(at("2026-11-21T12:00:00Z", "production"), "denied_by_policy: release-hours");
+    assert_eq!(at("2026-11-21T12:00:00Z", "main"), "homelab/registry");
+}
+
+#[test]
+fn only_known_runs() {
+    let run = |name: &str| {
+        let run = PipelineRunFacts { name: name.into(), ..PipelineRunFacts::default() };
+        Facts { pod: None, pipeline_run: Some(run) }
+    };
+    let ask = |facts| outcome(&["registry", "only-known-runs"], &pod("tekton-web", "bot"), &facts, &asks("a", "main"));
+    assert_eq!(ask(run("release-1")), "homelab/registry");
+    assert_eq!(ask(run("try-1")), "denied_by_policy: only-known-runs");
+    assert_eq!(ask(Facts::default()), "denied_by_policy: only-known-runs");
 }

@@ -1,12 +1,17 @@
 //! Tests of the room as a whole, and the callers and policies they speak of.
 
+mod attestation;
 mod compile;
+mod condition;
 mod decide;
 mod directory;
 mod documentation;
+mod explain;
 mod index;
 mod manifest;
 mod merge;
+mod needs;
+mod oracle;
 mod template;
 
 use super::{AuthenticatorKind, Bounds, Ceiling, Decision, Denial, Grant, Policy, PolicySet};
@@ -14,9 +19,10 @@ use crate::config::policies::CeilingEntry;
 use crate::document::{Fault, decode, parse};
 use crate::model::branch::Branch;
 use crate::model::caller::{Caller, Pod, Workload};
+use crate::model::facts::{Facts, PipelineRunFacts, PodFacts};
 use crate::model::policy_ref::PolicyRef;
 use crate::model::repo::Repo;
-use crate::model::request::Request;
+use crate::model::request::{Asked, Request};
 use crate::wire::policy::PolicySpec;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -82,21 +88,52 @@ fn bearer(issuer: &str, claims: Value) -> Caller {
     Caller { issuer: issuer.into(), subject: "somebody".into(), groups: vec![], workload: None, claims }
 }
 
-fn asks(repo: &str, branch: &str) -> Request {
+fn asks(repo: &str, branch: &str) -> Asked {
+    asks_partly(Some(repo), Some(branch))
+}
+
+fn about(repo: &str, branch: &str) -> Request {
     Request { repo: Repo::try_from(repo).expect(repo), branch: Branch::try_from(branch).expect(branch) }
 }
 
-fn granted(policies: Vec<Policy>, caller: &Caller, request: &Request) -> Grant {
-    match PolicySet::new(policies).decide(caller, request) {
-        Decision::Granted(grant) => grant,
-        Decision::Denied(denial) => panic!("{}", denial.as_str()),
+/// What is `None` is left out.
+fn asks_partly(repo: Option<&str>, branch: Option<&str>) -> Asked {
+    Asked {
+        repo: repo.map(|repo| Repo::try_from(repo).expect(repo)),
+        branch: branch.map(|branch| Branch::try_from(branch).expect(branch)),
+        source_ip: "192.0.2.7".parse().expect("an address"),
+        time: "2026-11-20T14:05:00Z".parse().expect("a Friday"),
     }
 }
 
-fn denied(policies: Vec<Policy>, caller: &Caller, request: &Request) -> Denial {
-    match PolicySet::new(policies).decide(caller, request) {
-        Decision::Granted(grant) => panic!("granted by {:?}", grant.policies),
+/// Facts about a pod with these labels.
+fn labelled(labels: &[(&str, &str)]) -> Facts {
+    let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Facts { pod: Some(PodFacts { labels, ..PodFacts::default() }), pipeline_run: None }
+}
+
+/// Facts about a `PipelineRun` with these params.
+fn run_with(params: Value) -> Facts {
+    let Value::Object(params) = params else { panic!("params are an object") };
+    let params = params.into_iter().collect();
+    Facts { pod: None, pipeline_run: Some(PipelineRunFacts { params, ..PipelineRunFacts::default() }) }
+}
+
+fn decided(policies: Vec<Policy>, caller: &Caller, facts: &Facts, asked: &Asked) -> Decision {
+    PolicySet::new(policies).decide(caller, facts, asked)
+}
+
+fn granted(policies: Vec<Policy>, caller: &Caller, asked: &Asked) -> Grant {
+    match decided(policies, caller, &Facts::default(), asked) {
+        Decision::Granted(grant) => grant,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn denied(policies: Vec<Policy>, caller: &Caller, asked: &Asked) -> Denial {
+    match decided(policies, caller, &Facts::default(), asked) {
         Decision::Denied(denial) => denial,
+        other => panic!("{other:?}"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Path templates: what is refused, how values are written, and that no two ever meet.
 
-use super::{asks, bearer, pod};
+use super::{about, bearer, pod};
 use crate::model::branch::Branch;
 use crate::model::caller::Caller;
 use crate::model::repo::Repo;
@@ -118,9 +118,9 @@ fn values_are_written_as_one_segment() {
         ("main$(id)", "main=24=28id=29"),
         ("MAIN", "MAIN"),
     ] {
-        assert_eq!(fill("homelab/{branch}", &caller, &asks("site", branch)), Some(format!("homelab/{segment}")));
+        assert_eq!(fill("homelab/{branch}", &caller, &about("site", branch)), Some(format!("homelab/{segment}")));
     }
-    let request = asks("acme/site", "x/y");
+    let request = about("acme/site", "x/y");
     for (template, path) in [
         ("homelab/{repo}/default", "homelab/acme~site/default"),
         ("homelab/{repo}/{branch}", "homelab/acme~site/x~y"),
@@ -134,7 +134,7 @@ fn values_are_written_as_one_segment() {
 
 #[test]
 fn what_has_no_value_or_cannot_be_a_segment_fills_nothing() {
-    let request = asks("site", "main");
+    let request = about("site", "main");
     for (claim, segment) in [
         (json!("a/b"), Some("a~b")),
         (json!("a~b"), Some("a=7Eb")),
@@ -188,7 +188,7 @@ fn values() -> impl Strategy<Value = Values> {
 }
 
 fn path(template: &str, values: &Values) -> String {
-    fill(template, &pod(&values.2, &values.3), &asks(&values.0, &values.1)).expect("every value is there")
+    fill(template, &pod(&values.2, &values.3), &about(&values.0, &values.1)).expect("every value is there")
 }
 
 proptest! {
@@ -217,8 +217,8 @@ proptest! {
     fn swapped_values_do_not_meet(repo in either(), branch in either()) {
         for template in ["m/{repo}/{branch}", "m/{repo|path}/{branch}", "m/{repo}/{branch|path}"] {
             let caller = pod("ci", "bot");
-            let one = fill(template, &caller, &asks(&repo, &branch));
-            let other = fill(template, &caller, &asks(&branch, &repo));
+            let one = fill(template, &caller, &about(&repo, &branch));
+            let other = fill(template, &caller, &about(&branch, &repo));
             prop_assert_eq!(one == other, repo == branch);
         }
     }

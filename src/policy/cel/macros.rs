@@ -1,0 +1,108 @@
+//! Evaluates what goes through a list, or through the keys of a map: the macros, and `in`.
+
+use super::evaluate::{Evaluation, Failure};
+use super::node::{Each, Node};
+use super::value::Value;
+
+impl<'a> Evaluation<'_, 'a> {
+    pub(super) fn each(&mut self, each: Each, range: &'a Node, body: &'a Node) -> Result<Value<'a>, Failure> {
+        let range = self.value(range)?;
+        if let Some(count) = range.entries() {
+            self.charge(count)?;
+        }
+        let range = match range.keys() {
+            Some(keys) => Value::List(keys),
+            None => range,
+        };
+        let count = range.elements().ok_or(Failure::WrongType)?;
+        match each {
+            Each::All => self.settle(&range, count, body, false),
+            Each::Exists => self.settle(&range, count, body, true),
+            Each::ExistsOne => {
+                let mut found = 0;
+                for at in 0..count {
+                    found += usize::from(self.truth_with(&range, at, body)?);
+                }
+                Ok(Value::Bool(found == 1))
+            }
+            Each::Filter => {
+                let mut kept = Vec::new();
+                for at in 0..count {
+                    if self.truth_with(&range, at, body)? {
+                        kept.push(self.copied(&range, at)?);
+                    }
+                }
+                Ok(Value::List(kept))
+            }
+            Each::Map => {
+                let mut made = Vec::new();
+                for at in 0..count {
+                    made.push(self.with(&range, at, |evaluation| evaluation.value(body))?);
+                }
+                Ok(Value::List(made))
+            }
+        }
+    }
+
+    /// One element may settle `all` or `exists`, whatever becomes of the others.
+    fn settle(&mut self, range: &Value<'a>, count: usize, body: &'a Node, settles: bool) -> Result<Value<'a>, Failure> {
+        let mut failure = None;
+        for at in 0..count {
+            match self.truth_with(range, at, body) {
+                Ok(is_true) if is_true == settles => return Ok(Value::Bool(settles)),
+                Ok(_) => {}
+                Err(Failure::TooCostly) => return Err(Failure::TooCostly),
+                Err(found) => failure = failure.or(Some(found)),
+            }
+        }
+        failure.map_or(Ok(Value::Bool(!settles)), Err)
+    }
+
+    fn truth_with(&mut self, range: &Value<'a>, at: usize, body: &'a Node) -> Result<bool, Failure> {
+        self.with(range, at, |evaluation| evaluation.truth(body))
+    }
+
+    /// Runs with the element as the innermost variable.
+    fn with<T>(
+        &mut self,
+        range: &Value<'a>,
+        at: usize,
+        run: impl FnOnce(&mut Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let element = self.copied(range, at)?;
+        self.variables.push(element);
+        let outcome = run(self);
+        self.variables.pop();
+        outcome
+    }
+
+    fn copied(&mut self, range: &Value<'a>, at: usize) -> Result<Value<'a>, Failure> {
+        let element = range.element(at)?;
+        self.charge(1 + element.weight())?;
+        Ok(element)
+    }
+
+    pub(super) fn is_in(&mut self, element: &'a Node, container: &'a Node) -> Result<bool, Failure> {
+        let element = self.value(element)?;
+        let container = self.value(container)?;
+        if container.entries().is_some() {
+            return match element {
+                Value::String(key) => {
+                    self.charge_reading(key.len())?;
+                    Ok(container.entry(&key)?.is_some())
+                }
+                // These could be keys in CEL, but never of these maps.
+                Value::Int(_) | Value::Bool(_) => Ok(false),
+                _ => Err(Failure::WrongType),
+            };
+        }
+        let count = container.elements().ok_or(Failure::WrongType)?;
+        for at in 0..count {
+            let other = container.element(at)?;
+            if self.same(&element, &other)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

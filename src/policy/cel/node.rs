@@ -1,0 +1,73 @@
+//! A checked expression as a tree.
+
+use super::field::{Field, Record};
+use super::function::Function;
+use jiff::Timestamp;
+
+/// A part of an expression.
+#[derive(Debug)]
+pub(super) enum Node {
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    String(Box<str>),
+    Timestamp(Timestamp),
+    Null,
+    /// A named value.
+    Field(Field),
+    /// The variable of a macro: the how manyth from the outside.
+    Variable(usize),
+    /// `[a, b]`.
+    List(Box<[Node]>),
+    /// `map.key` and `map["key"]`, `list[1]`.
+    Index(Box<(Node, Node)>),
+    /// `has(record.field)`.
+    HasField(Field),
+    /// `has(caller.pod)`.
+    HasRecord(Record),
+    /// `has(map.key)`.
+    HasKey(Box<Node>, Box<str>),
+    Not(Box<Node>),
+    Negate(Box<Node>),
+    And(Box<(Node, Node)>),
+    Or(Box<(Node, Node)>),
+    /// `a ? b : c`.
+    Conditional(Box<(Node, Node, Node)>),
+    Equals(Box<(Node, Node)>),
+    Differs(Box<(Node, Node)>),
+    Order(Order, Box<(Node, Node)>),
+    Arithmetic(Arithmetic, Box<(Node, Node)>),
+    In(Box<(Node, Node)>),
+    Call(Function, Box<[Node]>),
+    /// A macro over a list or the keys of a map.
+    Each(Each, Box<(Node, Node)>),
+}
+
+/// How two values are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+/// What two values make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arithmetic {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Remainder,
+}
+
+/// What is asked of every element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Each {
+    All,
+    Exists,
+    ExistsOne,
+    Filter,
+    Map,
+}

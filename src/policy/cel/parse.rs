@@ -1,0 +1,45 @@
+//! Reads the text of an expression with the parser of the `cel` crate, macros left as they are written.
+
+use super::{InvalidExpression, scan};
+use cel::{Env, IdedExpr, ParseErrors};
+use std::thread;
+
+/// Brackets within brackets that need no stack of their own. A level takes some 200 KiB without optimisation.
+const SHALLOW: usize = 3;
+
+/// The stack for what is nested more deeply.
+const STACK_BYTES: usize = 16 << 20;
+
+/// What the parser itself allows; `scan` allows less, but does not count `?:`.
+const MAX_DEPTH: u16 = 32;
+
+/// Reads an expression.
+///
+/// # Errors
+/// What is not CEL, or too long or deep.
+pub(super) fn parse(source: &str) -> Result<IdedExpr, InvalidExpression> {
+    let conditionals = source.matches('?').count();
+    if scan::nesting(source)? + conditionals <= SHALLOW {
+        return read(source);
+    }
+    thread::scope(|scope| {
+        let reader = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, || read(source));
+        reader.ok().and_then(|reader| reader.join().ok())
+    })
+    .unwrap_or_else(|| Err(InvalidExpression::new("could not be read")))
+}
+
+fn read(source: &str) -> Result<IdedExpr, InvalidExpression> {
+    let parser = Env::default().with_optional_support(false).parser().max_recursion_depth(MAX_DEPTH);
+    parser.parse(source).map_err(|errors| described(&errors))
+}
+
+/// The crate's own words repeat the text.
+fn described(errors: &ParseErrors) -> InvalidExpression {
+    match errors.errors.first().map(|error| error.pos) {
+        Some((line @ 1.., column @ 1..)) => {
+            InvalidExpression::new(format!("is not CEL at line {line}, character {column}"))
+        }
+        _ => InvalidExpression::new("is not CEL"),
+    }
+}

@@ -1,0 +1,97 @@
+//! What an expression may look at.
+
+use super::evaluate::Failure;
+use super::field::{Field, Record};
+use super::value::Value;
+use crate::model::caller::{Caller, Workload};
+use crate::model::facts::{Facts, PipelineRunFacts, PodFacts};
+use crate::model::request::Asked;
+use std::borrow::Cow;
+
+/// A caller, what the cluster says of it, and what is asked.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::policy) struct Scene<'a> {
+    pub(in crate::policy) caller: &'a Caller,
+    pub(in crate::policy) facts: &'a Facts,
+    pub(in crate::policy) asked: &'a Asked,
+    /// As asserted, or as resolved; none where it is not known yet.
+    pub(in crate::policy) repo: Option<&'a str>,
+    /// Likewise.
+    pub(in crate::policy) branch: Option<&'a str>,
+}
+
+impl<'a> Scene<'a> {
+    /// The value of a field; what is not there cannot be looked at.
+    pub(super) fn value(&self, field: Field) -> Result<Value<'a>, Failure> {
+        self.look(field).ok_or(Failure::Absent)
+    }
+
+    /// Whether a field is there. Asking for a field of something that is not there cannot be answered.
+    pub(super) fn has(&self, field: Field) -> Result<bool, Failure> {
+        let record_is_there = match field {
+            Field::PodName
+            | Field::PodUid
+            | Field::PodIp
+            | Field::PodNode
+            | Field::PodLabels
+            | Field::PodAnnotations => self.has_record(Record::Pod),
+            Field::RunName | Field::RunLabels | Field::RunAnnotations | Field::RunParams => {
+                self.has_record(Record::PipelineRun)
+            }
+            _ => true,
+        };
+        if record_is_there { Ok(self.look(field).is_some()) } else { Err(Failure::Absent) }
+    }
+
+    pub(super) fn has_record(&self, record: Record) -> bool {
+        match record {
+            Record::Caller | Record::Request => true,
+            Record::Pod => self.caller.workload.is_some(),
+            Record::PipelineRun => self.run().is_some(),
+        }
+    }
+
+    fn look(&self, field: Field) -> Option<Value<'a>> {
+        Some(match field {
+            Field::Issuer => text(&self.caller.issuer),
+            Field::Subject => text(&self.caller.subject),
+            Field::Namespace => text(&self.workload()?.namespace),
+            Field::ServiceAccount => text(&self.workload()?.service_account),
+            Field::Groups => Value::Strings(&self.caller.groups),
+            Field::Claims => Value::Object(&self.caller.claims),
+            Field::PodName => text(&self.workload()?.pod.name),
+            Field::PodUid => text(&self.workload()?.pod.uid),
+            Field::PodIp => text(self.pod()?.ip.as_ref()?),
+            Field::PodNode => text(self.pod()?.node.as_ref()?),
+            Field::PodLabels => Value::StringMap(&self.pod()?.labels),
+            Field::PodAnnotations => Value::StringMap(&self.pod()?.annotations),
+            Field::RunName => text(&self.run()?.name),
+            Field::RunLabels => Value::StringMap(&self.run()?.labels),
+            Field::RunAnnotations => Value::StringMap(&self.run()?.annotations),
+            Field::RunParams => Value::Params(&self.run()?.params),
+            Field::Repo => text(self.repo?),
+            Field::Branch => text(self.branch?),
+            Field::SourceIp => Value::String(Cow::Owned(self.asked.source_ip.to_string())),
+            Field::Time => Value::Timestamp(self.asked.time),
+        })
+    }
+
+    fn workload(&self) -> Option<&'a Workload> {
+        self.caller.workload.as_ref()
+    }
+
+    /// Only a caller with a pod has facts about one.
+    fn pod(&self) -> Option<&'a PodFacts> {
+        self.workload()?;
+        self.facts.pod.as_ref()
+    }
+
+    fn run(&self) -> Option<&'a PipelineRunFacts> {
+        self.workload()?;
+        self.facts.pipeline_run.as_ref()
+    }
+}
+
+fn text(text: &str) -> Value<'_> {
+    Value::String(Cow::Borrowed(text))
+}

@@ -1,0 +1,91 @@
+//! What the language is, what it costs, and that it agrees with the crate's own interpreter where that has a say.
+
+mod agreement;
+mod hostile;
+mod language;
+mod refused;
+
+use super::{Expression, Failure, Scene};
+use crate::model::caller::{Caller, Pod, Workload};
+use crate::model::facts::{Facts, PipelineRunFacts, PodFacts};
+use crate::model::request::Asked;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// All that expressions in these tests look at.
+struct Stage {
+    caller: Caller,
+    facts: Facts,
+    asked: Asked,
+    repo: Option<&'static str>,
+    branch: Option<&'static str>,
+}
+
+impl Stage {
+    /// A pod with labels and a `PipelineRun`; claims too, though a pod has none.
+    fn pod() -> Self {
+        let strings = |value: Value| -> BTreeMap<String, String> { serde_json::from_value(value).expect("strings") };
+        let workload = Workload {
+            namespace: "tekton-ci".into(),
+            service_account: "build-bot".into(),
+            pod: Pod { name: "build-1".into(), uid: "u-1".into() },
+        };
+        let pod = PodFacts {
+            ip: Some("10.0.0.9".into()),
+            node: None,
+            labels: strings(json!({"app": "site", "app.kubernetes.io/name": "web", "empty": ""})),
+            annotations: strings(json!({"branch": "feature/x"})),
+        };
+        let run = PipelineRunFacts {
+            name: "run-1".into(),
+            labels: strings(json!({"org": "acme"})),
+            annotations: strings(json!({"sha": "abc"})),
+            params: serde_json::from_value(json!({"repo": "acme/site", "list": ["a", "b"], "map": {"k": "v"}}))
+                .expect("params"),
+        };
+        let claims = json!({
+            "sub": "me", "ref": "refs/heads/main", "n": 17, "big": u64::MAX, "f": 1.5, "yes": true, "none": null,
+            "list": ["a", 1, null, true], "map": {"inner": {"deep": "x"}}, "https://a/b": "c", "é": "ü",
+        });
+        let Value::Object(claims) = claims else { panic!("claims are an object") };
+        Self {
+            caller: Caller {
+                issuer: "cluster".into(),
+                subject: "system:serviceaccount:tekton-ci:build-bot".into(),
+                groups: vec!["system:authenticated".into(), "admins".into()],
+                workload: Some(workload),
+                claims,
+            },
+            facts: Facts { pod: Some(pod), pipeline_run: Some(run) },
+            asked: Asked {
+                repo: None,
+                branch: None,
+                source_ip: "192.0.2.7".parse().expect("an address"),
+                time: "2026-11-20T14:05:00Z".parse().expect("a Friday"),
+            },
+            repo: Some("acme/site"),
+            branch: Some("main"),
+        }
+    }
+
+    /// The bearer of a token: no pod, and facts that are somebody else's.
+    fn bearer() -> Self {
+        let mut stage = Self::pod();
+        stage.caller.workload = None;
+        stage
+    }
+
+    fn scene(&self) -> Scene<'_> {
+        let Self { caller, facts, asked, repo, branch } = self;
+        Scene { caller, facts, asked, repo: *repo, branch: *branch }
+    }
+
+    fn is(&self, source: &str) -> Result<bool, Failure> {
+        Expression::condition(source).expect(source).evaluate_condition(&self.scene())
+    }
+
+    fn text(&self, source: &str) -> Result<String, Failure> {
+        let expression = Expression::text(source).expect(source);
+        expression.evaluate_text(&self.scene()).map(std::borrow::Cow::into_owned)
+    }
+}

@@ -1,0 +1,90 @@
+//! Conditions: allow policies fail closed, and so do deny policies.
+
+use super::{asks, asks_partly, decided, labelled, paths, pod, policy};
+use crate::model::facts::Facts;
+use crate::policy::{Decision, Policy};
+
+const ANYONE: &str =
+    "subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}]\nrepos: ['**']\nbranches: ['**']\n";
+
+fn allow(name: &str, condition: &str) -> Policy {
+    policy(name, &format!("{ANYONE}condition: {condition:?}\nsecrets: [{{store: vault, path: {name}}}]"))
+}
+
+fn deny(name: &str, condition: &str) -> Policy {
+    policy(name, &format!("{ANYONE}effect: deny\ncondition: {condition:?}"))
+}
+
+fn outcome(policies: Vec<Policy>, facts: &Facts) -> String {
+    match decided(policies, &pod("sandbox-1", "bot"), facts, &asks("site", "main")) {
+        Decision::Granted(grant) => paths(&grant).join(" "),
+        Decision::Denied(denial) => denial.as_str().to_owned(),
+        Decision::LeftOut(part) => part.missing().to_owned(),
+    }
+}
+
+/// A condition, whether an allow policy with it matches, and whether a deny policy does.
+const CONDITIONS: &[(&str, bool, bool)] = &[
+    ("true", true, true),
+    ("false", false, false),
+    ("caller.namespace.startsWith('sandbox-')", true, true),
+    ("!caller.namespace.startsWith('sandbox-')", false, false),
+    ("request.branch == 'main' && request.repo == 'site'", true, true),
+    ("request.branch == 'Main'", false, false),
+    ("request.sourceIp == '192.0.2.7'", true, true),
+    ("request.time.getDayOfWeek() in [1, 2, 3, 4, 5]", true, true),
+    ("request.time.getHours() < 14", false, false),
+    ("caller.pod.labels.tier == 'gold'", true, true),
+    ("caller.pod.labels.tier == 'lead'", false, false),
+    // What errs.
+    ("caller.pod.labels.missing == 'gold'", false, true),
+    ("caller.pod.ip == ''", false, true),
+    ("caller.pipelineRun.name == 'x'", false, true),
+    ("caller.claims.any == 'x'", false, true),
+    ("int(caller.namespace) == 1", false, true),
+    ("1 / (size(request.repo) - 4) == 1", false, true),
+    // What yields another type than true or false.
+    ("true ? caller.pod.labels.tier : false", false, true),
+    // What takes too long.
+    (
+        "'x'.split('y').map(a, a + a).map(a, [a, a, a].map(b, [b, b, b].map(c, [c].map(d, d + d + d + d)))).size() > 0 && [1,2,3,4,5,6,7,8,9].all(a, [1,2,3,4,5,6,7,8,9].all(b, [1,2,3,4,5,6,7,8,9].all(c, [1,2,3,4,5,6,7,8,9].all(d, a + b + c + d > 0))))",
+        false,
+        true,
+    ),
+];
+
+#[test]
+fn every_condition_on_both_sides() {
+    let facts = labelled(&[("tier", "gold")]);
+    for (condition, allows, denies) in CONDITIONS {
+        let expected = if *allows { "a" } else { "no_policy_matches" };
+        assert_eq!(outcome(vec![allow("a", condition)], &facts), expected, "allow {condition}");
+        let expected = if *denies { "denied_by_policy" } else { "lax" };
+        assert_eq!(outcome(vec![allow("lax", "true"), deny("d", condition)], &facts), expected, "deny {condition}");
+    }
+}
+
+#[test]
+fn a_policy_without_a_condition_is_as_one_whose_condition_is_true() {
+    let bare = policy("a", &format!("{ANYONE}secrets: [{{store: vault, path: a}}]"));
+    assert_eq!(outcome(vec![bare], &Facts::default()), outcome(vec![allow("a", "true")], &Facts::default()));
+}
+
+#[test]
+fn a_condition_sees_what_was_left_out_as_it_is_attested() {
+    let attest = "attest: {repo: 'caller.pod.labels.repo', branch: 'caller.pod.labels.branch'}";
+    let text =
+        |condition: &str| format!("{ANYONE}{attest}\ncondition: {condition:?}\nsecrets: [{{store: vault, path: a}}]");
+    let facts = labelled(&[("repo", "site"), ("branch", "main")]);
+    for (condition, matches) in
+        [("request.repo + request.branch == 'sitemain'", true), ("request.repo == 'shop'", false)]
+    {
+        let decision =
+            decided(vec![policy("a", &text(condition))], &pod("ci", "bot"), &facts, &asks_partly(None, None));
+        assert_eq!(matches!(decision, Decision::Granted(_)), matches, "{condition}");
+    }
+    // An attestation itself cannot lean on what is not known yet.
+    let circular = text("true").replace("caller.pod.labels.repo", "request.repo");
+    let decision = decided(vec![policy("a", &circular)], &pod("ci", "bot"), &facts, &asks_partly(None, Some("main")));
+    assert!(matches!(decision, Decision::LeftOut(_)), "{decision:?}");
+}

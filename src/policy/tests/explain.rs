@@ -1,0 +1,122 @@
+//! Explanations: each policy's verdict, and where it fails.
+
+use super::{asks, asks_partly, bearer, labelled, pod, policy};
+use crate::model::facts::Facts;
+use crate::policy::{Explanation, Mismatch, PolicySet, Verdict};
+use serde_json::json;
+
+const BODY: &str = "
+subjects: [{kubernetes: {namespaces: [ci], serviceAccounts: ['**']}}]
+repos: [site]
+branches: [main]
+attest: {repo: 'caller.pod.labels.repo'}
+condition: 'caller.pod.labels.tier == \"gold\"'
+secrets: [{store: vault, path: a, keys: [A, 'B_*']}, {store: local, path: 'b/{branch}'}]
+";
+
+fn verdict(explained: &Explanation) -> &Verdict {
+    explained.policies.first().expect("a verdict")
+}
+
+#[test]
+fn every_part_that_can_fail() {
+    let set = PolicySet::new(vec![policy("p", BODY)]);
+    let good = labelled(&[("repo", "site"), ("tier", "gold")]);
+    for (namespace, facts, repo, branch, failed_at, detail, reason) in [
+        ("ci", &good, Some("site"), "main", None, None, "granted"),
+        ("ci", &good, None, "main", None, None, "granted"),
+        (
+            "cd",
+            &good,
+            Some("site"),
+            "main",
+            Some(Mismatch::Subjects),
+            Some("no subject matches the caller"),
+            "no_policy_matches",
+        ),
+        ("ci", &good, Some("shop"), "main", Some(Mismatch::Repos), Some("no pattern matches"), "attestation_failed"),
+        ("ci", &good, Some("site"), "dev", Some(Mismatch::Branches), Some("no pattern matches"), "no_policy_matches"),
+        (
+            "ci",
+            &labelled(&[("repo", "shop"), ("tier", "gold")]),
+            Some("site"),
+            "main",
+            Some(Mismatch::Attestation),
+            Some("another repo is attested"),
+            "attestation_failed",
+        ),
+        (
+            "ci",
+            &labelled(&[("tier", "gold")]),
+            Some("site"),
+            "main",
+            Some(Mismatch::Attestation),
+            Some("the repo is not attested: it names something that is not there"),
+            "attestation_failed",
+        ),
+        (
+            "ci",
+            &labelled(&[("repo", "site"), ("tier", "lead")]),
+            Some("site"),
+            "main",
+            Some(Mismatch::Condition),
+            Some("the condition is false"),
+            "no_policy_matches",
+        ),
+        (
+            "ci",
+            &labelled(&[("repo", "site")]),
+            Some("site"),
+            "main",
+            Some(Mismatch::Condition),
+            Some("the condition yields nothing: it names something that is not there"),
+            "no_policy_matches",
+        ),
+        (
+            "ci",
+            &labelled(&[]),
+            None,
+            "main",
+            Some(Mismatch::Repos),
+            Some("it is neither asked for nor attested"),
+            "repo is missing",
+        ),
+    ] {
+        let explained = set.explain(&pod(namespace, "bot"), facts, &asks_partly(repo, Some(branch)));
+        let found = verdict(&explained);
+        assert_eq!((found.failed_at, found.detail.as_deref()), (failed_at, detail), "{facts:?} {repo:?}");
+        assert_eq!((explained.reason, explained.allowed), (reason, reason == "granted"), "{facts:?} {repo:?}");
+        assert_eq!((found.matched, &*found.name), (failed_at.is_none(), "p"));
+        assert_eq!(explained.secrets.is_empty(), reason != "granted");
+    }
+}
+
+#[test]
+fn secrets_come_with_the_keys_as_they_are_written() {
+    let set = PolicySet::new(vec![policy("p", BODY)]);
+    let explained =
+        set.explain(&pod("ci", "bot"), &labelled(&[("repo", "site"), ("tier", "gold")]), &asks("site", "main"));
+    let secrets: Vec<_> = explained
+        .secrets
+        .iter()
+        .map(|one| format!("{}:{} {}", one.secret.store, one.secret.path, one.keys.join(",")))
+        .collect();
+    assert_eq!(secrets, ["vault:a A,B_*", "local:b/main **"]);
+}
+
+#[test]
+fn a_path_that_cannot_be_filled_in_is_no_part_that_fails() {
+    let text = "subjects: [{oidc: {issuer: github, claims: {o: acme}}}]\nrepos: ['**']\nbranches: ['**']\nsecrets: [{store: vault, path: 'a/{namespace}'}]";
+    let set = PolicySet::new(vec![policy("p", text)]);
+    let explained = set.explain(&bearer("github", json!({"o": "acme"})), &Facts::default(), &asks("r", "b"));
+    let found = verdict(&explained);
+    assert_eq!((explained.reason, found.matched, found.failed_at), ("no_path_fits", false, None));
+    assert_eq!(found.detail.as_deref(), Some("a path cannot be filled in, or leads out of the ceiling"));
+}
+
+#[test]
+fn mismatches_have_the_words_of_the_api() {
+    use Mismatch::{Attestation, Branches, Condition, Repos, Subjects};
+    let words = [Subjects, Repos, Branches, Attestation, Condition].map(Mismatch::as_str);
+    assert_eq!(words, ["subjects", "repos", "branches", "attestation", "condition"]);
+}
