@@ -1,0 +1,129 @@
+//! How long deciding takes, with few policies and with many, and how long loading them takes.
+#![allow(missing_docs, reason = "criterion's macros write functions without any")]
+
+use claviger::document::parse;
+use claviger::model::caller::{Caller, Pod, Workload};
+use claviger::model::facts::{Facts, PipelineRunFacts};
+use claviger::model::request::Asked;
+use claviger::policy::{AuthenticatorKind, Bounds, Ceiling, Decision, Policy, PolicySet};
+use criterion::{Criterion, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// How the policies of a set differ from each other.
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    /// Each has a namespace of its own, by name.
+    Literal,
+    /// Each has namespaces of its own, by what they begin with.
+    Prefix,
+    /// As `Prefix`, and all take repo and branch from the `PipelineRun` and have a condition.
+    Attested,
+    /// All speak of all namespaces, and each of repos that end differently: no index helps.
+    Open,
+}
+
+fn manifest(shape: Shape, number: usize) -> String {
+    let (namespace, repo) = match shape {
+        Shape::Literal => (format!("team-{number}"), "acme/*".to_owned()),
+        Shape::Prefix | Shape::Attested => (format!("team-{number}-*"), "acme/*".to_owned()),
+        Shape::Open => ("*".to_owned(), format!("*/site-{number}")),
+    };
+    let expressions = match shape {
+        Shape::Attested => concat!(
+            "  attest: {repo: 'caller.pipelineRun.params[\"repo\"]', branch: 'caller.pipelineRun.params[\"branch\"]'}\n",
+            "  condition: '!caller.namespace.startsWith(\"sandbox-\") && request.branch != \"gh-pages\"'\n",
+        ),
+        _ => "",
+    };
+    format!(
+        "---\napiVersion: claviger.dev/v1alpha1\nkind: Policy\nmetadata: {{name: team-{number}}}\nspec:\n  \
+         subjects: [{{kubernetes: {{namespaces: [\"{namespace}\"], serviceAccounts: [build-bot]}}}}]\n  \
+         repos: [\"{repo}\"]\n  branches: [main, \"release/**\", \"feature/**\"]\n{expressions}  \
+         secrets:\n    - {{store: vault, path: homelab/shared}}\n    - {{store: vault, path: \"homelab/{{repo}}/{{branch}}\"}}\n"
+    )
+}
+
+fn bounds() -> Bounds {
+    Bounds {
+        stores: ["vault".into()].into(),
+        authenticators: [("cluster".into(), AuthenticatorKind::Kubernetes)].into(),
+        max_ttl: Duration::from_mins(15),
+        ceiling: Ceiling::default(),
+    }
+}
+
+fn text(shape: Shape, count: usize) -> String {
+    (0..count).map(|number| manifest(shape, number)).collect()
+}
+
+fn load(text: &str) -> PolicySet {
+    let bounds = bounds();
+    let documents = text.split("---\n").skip(1).map(|document| parse(document).expect("well-formed"));
+    PolicySet::new(documents.map(|tree| Policy::from_document(tree, &bounds).expect("a policy")))
+}
+
+/// A caller of the policy in the middle, with a branch of a kilobyte.
+fn request(shape: Shape, count: usize) -> (Caller, Facts, Asked) {
+    let number = count / 2;
+    let namespace = match shape {
+        Shape::Prefix | Shape::Attested => format!("team-{number}-ci"),
+        Shape::Literal | Shape::Open => format!("team-{number}"),
+    };
+    let repo = format!("acme/site-{number}");
+    let branch = format!("feature/{}", "x".repeat(1016));
+    let params = [("repo", &repo), ("branch", &branch)];
+    let params = params.map(|(name, value)| (name.to_owned(), value.as_str().into())).into();
+    let facts = Facts { pod: None, pipeline_run: Some(PipelineRunFacts { params, ..PipelineRunFacts::default() }) };
+    let asked = Asked {
+        repo: Some(repo.as_str().try_into().expect("a repo")),
+        branch: Some(branch.as_str().try_into().expect("a branch")),
+        source_ip: [192, 0, 2, 7].into(),
+        time: "2026-11-20T14:05:00Z".parse().expect("a time"),
+    };
+    let subject = format!("system:serviceaccount:{namespace}:build-bot");
+    let pod = Pod { name: "build-1".into(), uid: "1".into() };
+    let workload = Some(Workload { namespace, service_account: "build-bot".into(), pod });
+    (
+        Caller { issuer: "cluster".into(), subject, groups: vec![], workload, claims: serde_json::Map::new() },
+        facts,
+        asked,
+    )
+}
+
+fn deciding(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decide");
+    for shape in [Shape::Literal, Shape::Prefix, Shape::Attested, Shape::Open] {
+        for count in [100, 10_000] {
+            let set = load(&text(shape, count));
+            let (caller, facts, asked) = request(shape, count);
+            let decide = || {
+                let needs = set.needs(black_box(&caller), &asked);
+                (needs, set.decide(&caller, &facts, black_box(&asked)))
+            };
+            assert!(matches!(decide().1, Decision::Granted(grant) if grant.policies.len() == 1), "{shape:?} {count}");
+            group.bench_function(format!("{shape:?}/{count}"), |bencher| bencher.iter(decide));
+            let mut taken: Vec<Duration> = (0..5000)
+                .map(|_| {
+                    let started = Instant::now();
+                    black_box(decide());
+                    started.elapsed()
+                })
+                .collect();
+            taken.sort_unstable();
+            println!("decide/{shape:?}/{count}: p50 {:?}, p99 {:?}", taken[2500], taken[4950]);
+        }
+    }
+}
+
+fn loading(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("load");
+    group.sample_size(10);
+    for shape in [Shape::Literal, Shape::Attested] {
+        let text = text(shape, 10_000);
+        group.bench_function(format!("{shape:?}/10000"), |bencher| bencher.iter(|| load(black_box(&text)).len()));
+    }
+}
+
+criterion_group!(benches, deciding, loading);
+criterion_main!(benches);
