@@ -23,6 +23,11 @@ pub fn workload(user: &User) -> Option<Workload> {
     })
 }
 
+/// Whether the API server names a pod at all, however strangely.
+pub fn names_a_pod(user: &User) -> bool {
+    user.extra.contains_key(POD_NAME) || user.extra.contains_key(POD_UID)
+}
+
 fn only<'a>(user: &'a User, key: &str) -> Option<&'a str> {
     match user.extra.get(key).map(Vec::as_slice) {
         Some([value]) => Some(value),

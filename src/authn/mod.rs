@@ -20,6 +20,7 @@ use crate::document::Fault;
 use crate::metrics::Metrics;
 use crate::metrics::families::NO_AUTHENTICATOR;
 use crate::metrics::labels::AuthenticationOutcome;
+use crate::model::applicant::Applicant;
 use crate::model::caller::Caller;
 use crate::model::clock::Clock;
 use crate::model::secret::SecretValue;
@@ -46,6 +47,19 @@ pub trait Authenticator: Send + Sync {
     /// Vouches for the bearer of a token if that can be done without asking anybody.
     async fn recall(&self, token: &UnverifiedToken<'_>) -> Option<Arc<Caller>>;
 
+    /// Vouches for somebody who asks to administer, and need not be a pod.
+    ///
+    /// # Errors
+    /// See [`AuthnError`].
+    async fn authenticate_applicant(&self, token: &UnverifiedToken<'_>) -> Result<Applicant, AuthnError> {
+        self.authenticate(token).await.map(without_review)
+    }
+
+    /// Like [`Authenticator::recall`], for somebody who asks to administer.
+    async fn recall_applicant(&self, token: &UnverifiedToken<'_>) -> Option<Applicant> {
+        self.recall(token).await.map(without_review)
+    }
+
     /// Reads its files again; what is bad there does not replace what was good.
     async fn reload(&self) {}
 
@@ -56,6 +70,17 @@ pub trait Authenticator: Send + Sync {
     async fn check_online(&self) -> Result<(), CannotAsk> {
         Ok(())
     }
+}
+
+fn without_review(caller: Arc<Caller>) -> Applicant {
+    Applicant { caller, user: None }
+}
+
+/// What a token is shown for. Whoever builds must be bound to a pod where there are pods.
+#[derive(Debug, Clone, Copy)]
+enum Purpose {
+    Build,
+    Administer,
 }
 
 /// The configured authenticators, in their order.
@@ -103,17 +128,15 @@ impl Authenticators {
     /// # Errors
     /// See [`AuthnError`].
     pub async fn authenticate(&self, bearer: &SecretValue) -> Result<Arc<Caller>, AuthnError> {
-        let (by, answer) = match UnverifiedToken::read(bearer) {
-            Ok(token) => self.ask(&token).await,
-            Err(refusal) => (NO_AUTHENTICATOR, Err(AuthnError::Refused(refusal))),
-        };
-        let outcome = match answer {
-            Ok(_) => AuthenticationOutcome::Ok,
-            Err(AuthnError::Refused(_) | AuthnError::NotPodBound) => AuthenticationOutcome::Denied,
-            Err(AuthnError::Unavailable) => AuthenticationOutcome::Failed,
-        };
-        self.metrics.authentication(by, outcome);
-        answer
+        self.vouch(bearer, Purpose::Build).await.map(|applicant| applicant.caller)
+    }
+
+    /// Vouches for somebody who asks to administer: a token that is bound to no pod will do.
+    ///
+    /// # Errors
+    /// See [`AuthnError`].
+    pub async fn authenticate_applicant(&self, bearer: &SecretValue) -> Result<Applicant, AuthnError> {
+        self.vouch(bearer, Purpose::Administer).await
     }
 
     /// Vouches for the bearer of a token if that can be done without asking anybody: for when no more questions are
@@ -128,14 +151,43 @@ impl Authenticators {
         None
     }
 
+    /// Like [`Authenticators::recall`], for somebody who asks to administer.
+    pub async fn recall_applicant(&self, bearer: &SecretValue) -> Option<Applicant> {
+        let token = UnverifiedToken::read(bearer).ok()?;
+        for authenticator in self.for_issuer(token.text_claim("iss")) {
+            if let Some(applicant) = authenticator.recall_applicant(&token).await {
+                return Some(applicant);
+            }
+        }
+        None
+    }
+
+    async fn vouch(&self, bearer: &SecretValue, purpose: Purpose) -> Result<Applicant, AuthnError> {
+        let (by, answer) = match UnverifiedToken::read(bearer) {
+            Ok(token) => self.ask(&token, purpose).await,
+            Err(refusal) => (NO_AUTHENTICATOR, Err(AuthnError::Refused(refusal))),
+        };
+        let outcome = match answer {
+            Ok(_) => AuthenticationOutcome::Ok,
+            Err(AuthnError::Refused(_) | AuthnError::NotPodBound) => AuthenticationOutcome::Denied,
+            Err(AuthnError::Unavailable) => AuthenticationOutcome::Failed,
+        };
+        self.metrics.authentication(by, outcome);
+        answer
+    }
+
     /// Asks those whom the token is for, in order, until one knows its bearer. The unverified `iss` chooses whom to
     /// ask, and nothing else.
-    async fn ask(&self, token: &UnverifiedToken<'_>) -> (&str, Result<Arc<Caller>, AuthnError>) {
+    async fn ask(&self, token: &UnverifiedToken<'_>, purpose: Purpose) -> (&str, Result<Applicant, AuthnError>) {
         let mut verdict = (NO_AUTHENTICATOR, AuthnError::Refused(Refusal::UnknownIssuer));
         for authenticator in self.for_issuer(token.text_claim("iss")) {
             let by = &**authenticator.name();
-            match authenticator.authenticate(token).await {
-                Ok(caller) => return (by, Ok(caller)),
+            let answer = match purpose {
+                Purpose::Build => authenticator.authenticate(token).await.map(without_review),
+                Purpose::Administer => authenticator.authenticate_applicant(token).await,
+            };
+            match answer {
+                Ok(applicant) => return (by, Ok(applicant)),
                 // Its own token: nobody else needs to be asked.
                 Err(error @ (AuthnError::NotPodBound | AuthnError::Refused(Refusal::PodGone))) => {
                     return (by, Err(error));

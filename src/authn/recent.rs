@@ -3,13 +3,12 @@
 use super::AuthnError;
 use super::unverified::Fingerprint;
 use crate::flights::Flights;
-use crate::model::caller::Caller;
 use moka::future::Cache;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Each way: callers and refusals. Forged tokens fill the refusals only.
+/// Each way: the vouched for and refusals. Forged tokens fill the refusals only.
 const MAX_ENTRIES: u64 = 10_000;
 /// How long a refusal is believed.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
@@ -18,23 +17,23 @@ const REFUSED_FOR: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_hours(24);
 
 /// What was said of a token.
-pub type Answer = Result<Arc<Caller>, AuthnError>;
+pub type Answer<V> = Result<V, AuthnError>;
 
 /// The recent answers and the reviews under way.
-pub struct Recent {
-    vouched: Cache<Fingerprint, Held>,
-    refused: Cache<Fingerprint, Held>,
-    flights: Arc<Flights<Fingerprint, Answer>>,
+pub struct Recent<V> {
+    vouched: Cache<Fingerprint, Held<V>>,
+    refused: Cache<Fingerprint, Held<V>>,
+    flights: Arc<Flights<Fingerprint, Answer<V>>>,
 }
 
 #[derive(Clone)]
-struct Held {
-    answer: Answer,
+struct Held<V> {
+    answer: Answer<V>,
     /// By tokio's clock, so that tests can turn it; moka's own, which drops the entry, is only for the memory.
     until: Instant,
 }
 
-impl Recent {
+impl<V: Clone + Send + Sync + 'static> Recent<V> {
     /// Empty. `longest` is the longest time that a caller is believed.
     pub fn new(longest: Duration) -> Self {
         let bounded = |keep: Duration| Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(keep).build();
@@ -43,10 +42,10 @@ impl Recent {
 
     /// The recent answer, or that of the review under way, or that of a new review. A caller is believed for
     /// `keep`, counted from before the review began.
-    pub async fn answer<F, R>(self: &Arc<Self>, token: Fingerprint, keep: Duration, review: F) -> Answer
+    pub async fn answer<F, R>(self: &Arc<Self>, token: Fingerprint, keep: Duration, review: F) -> Answer<V>
     where
         F: FnOnce() -> R,
-        R: Future<Output = Answer> + Send + 'static,
+        R: Future<Output = Answer<V>> + Send + 'static,
     {
         if let Some(answer) = self.held(&token).await {
             return answer;
@@ -68,7 +67,7 @@ impl Recent {
     }
 
     /// The recent answer, where there is one.
-    pub async fn held(&self, token: &Fingerprint) -> Option<Answer> {
+    pub async fn held(&self, token: &Fingerprint) -> Option<Answer<V>> {
         let held = match self.vouched.get(token).await {
             Some(held) => held,
             None => self.refused.get(token).await?,
@@ -76,7 +75,7 @@ impl Recent {
         (Instant::now() < held.until).then_some(held.answer)
     }
 
-    async fn hold(&self, token: Fingerprint, answer: &Answer, vouched_until: Instant) {
+    async fn hold(&self, token: Fingerprint, answer: &Answer<V>, vouched_until: Instant) {
         let now = Instant::now();
         let answer = answer.clone();
         match answer {
@@ -97,6 +96,7 @@ impl Recent {
 mod tests {
     use super::super::Refusal;
     use super::*;
+    use crate::model::caller::Caller;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::sync::Notify;
     use tokio::time::advance;
@@ -117,7 +117,7 @@ mod tests {
 
     /// Counts the reviews it is asked for.
     struct Counted {
-        recent: Arc<Recent>,
+        recent: Arc<Recent<Arc<Caller>>>,
         reviews: Arc<AtomicUsize>,
     }
 
@@ -126,7 +126,7 @@ mod tests {
             Self { recent: Arc::new(Recent::new(keep)), reviews: Arc::default() }
         }
 
-        async fn ask(&self, keep: Duration, answer: Answer) -> Answer {
+        async fn ask(&self, keep: Duration, answer: Answer<Arc<Caller>>) -> Answer<Arc<Caller>> {
             let reviews = self.reviews.clone();
             let review = || async move {
                 reviews.fetch_add(1, Ordering::SeqCst);

@@ -1,24 +1,26 @@
-//! Kubernetes: a ServiceAccount token bound to a pod, believed for the API server's word and the pod's state.
+//! Kubernetes: a ServiceAccount token bound to a pod, believed for the API server's word and the pod's state. Whoever
+//! asks to administer may be any user, and is believed for the API server's word alone.
 
-use super::bound_pod::workload;
+use super::bound_pod::{names_a_pod, workload};
 use super::recent::{Answer, Recent};
 use super::unverified::UnverifiedToken;
 use super::{Authenticator, AuthnError, CannotAsk, Refusal};
-use crate::cluster::token_review::Review;
+use crate::cluster::token_review::{Review, User};
 use crate::cluster::{Cluster, ClusterError, Trouble};
 use crate::config::authenticators as config;
-use crate::model::caller::Caller;
+use crate::model::applicant::{Applicant, ReviewedUser};
+use crate::model::caller::{Caller, Workload};
 use crate::model::clock::Clock;
 use crate::model::secret::SecretValue;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Vouches for the pods of one cluster.
+/// Vouches for the pods and users of one cluster.
 pub struct TokenReview {
     reviewer: Arc<Reviewer>,
     cache_ttl: Duration,
-    recent: Arc<Recent>,
+    recent: Arc<Recent<Applicant>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -44,7 +46,15 @@ impl Authenticator for TokenReview {
         &self.reviewer.name
     }
 
-    async fn authenticate(&self, token: &UnverifiedToken<'_>) -> Answer {
+    async fn authenticate(&self, token: &UnverifiedToken<'_>) -> Answer<Arc<Caller>> {
+        bound(self.authenticate_applicant(token).await?)
+    }
+
+    async fn recall(&self, token: &UnverifiedToken<'_>) -> Option<Arc<Caller>> {
+        bound(self.recall_applicant(token).await?).ok()
+    }
+
+    async fn authenticate_applicant(&self, token: &UnverifiedToken<'_>) -> Answer<Applicant> {
         let now = self.clock.now();
         token.check(&self.reviewer.audience, now).map_err(AuthnError::Refused)?;
         let left = token.expires_at().saturating_sub(now.as_second());
@@ -56,7 +66,7 @@ impl Authenticator for TokenReview {
         self.recent.answer(token.fingerprint(), keep, review).await
     }
 
-    async fn recall(&self, token: &UnverifiedToken<'_>) -> Option<Arc<Caller>> {
+    async fn recall_applicant(&self, token: &UnverifiedToken<'_>) -> Option<Applicant> {
         token.check(&self.reviewer.audience, self.clock.now()).ok()?;
         self.recent.held(&token.fingerprint()).await?.ok()
     }
@@ -68,8 +78,13 @@ impl Authenticator for TokenReview {
     }
 }
 
+/// Only what is bound to a pod builds.
+fn bound(applicant: Applicant) -> Answer<Arc<Caller>> {
+    if applicant.caller.workload.is_some() { Ok(applicant.caller) } else { Err(AuthnError::NotPodBound) }
+}
+
 impl Reviewer {
-    async fn review(&self, bearer: &SecretValue) -> Answer {
+    async fn review(&self, bearer: &SecretValue) -> Answer<Applicant> {
         let review = self.cluster.token_review(bearer, &self.audience).await;
         let user = match review.map_err(|error| self.unavailable(error))? {
             Review::Authenticated(user) => user,
@@ -79,17 +94,33 @@ impl Reviewer {
         if !user.audiences.contains(&self.audience) {
             return Err(AuthnError::Refused(Refusal::WrongAudience));
         }
-        let workload = workload(&user).ok_or(AuthnError::NotPodBound)?;
+        match workload(&user) {
+            Some(workload) => self.look_at_pod(user, workload).await,
+            // Half a pod, or two: neither a pod nor somebody who is none.
+            None if names_a_pod(&user) => Err(AuthnError::NotPodBound),
+            None => Ok(self.applicant(user, None)),
+        }
+    }
+
+    async fn look_at_pod(&self, user: User, workload: Workload) -> Answer<Applicant> {
         let pod = self.cluster.pod(&workload.namespace, &workload.pod.name).await;
         match pod.map_err(|error| self.unavailable(error))? {
-            Some(pod) if pod.is_at_work_as(&workload) => Ok(Arc::new(Caller {
-                issuer: self.name.clone(),
-                subject: user.username,
-                groups: user.groups,
-                workload: Some(workload),
-                claims: serde_json::Map::new(),
-            })),
+            Some(pod) if pod.is_at_work_as(&workload) => Ok(self.applicant(user, Some(workload))),
             _ => Err(AuthnError::Refused(Refusal::PodGone)),
+        }
+    }
+
+    fn applicant(&self, user: User, workload: Option<Workload>) -> Applicant {
+        let User { username, uid, groups, extra, .. } = user;
+        Applicant {
+            caller: Arc::new(Caller {
+                issuer: self.name.clone(),
+                subject: username.clone(),
+                groups: groups.clone(),
+                workload,
+                claims: serde_json::Map::new(),
+            }),
+            user: Some(Arc::new(ReviewedUser { username, uid, groups, extra })),
         }
     }
 
@@ -180,7 +211,7 @@ mod tests {
             Self { authenticator, metrics }
         }
 
-        async fn asks(&self, token: &SecretValue) -> Answer {
+        async fn asks(&self, token: &SecretValue) -> Answer<Arc<Caller>> {
             self.authenticator.authenticate(&UnverifiedToken::read(token).map_err(AuthnError::Refused)?).await
         }
 
@@ -216,6 +247,53 @@ mod tests {
         assert_eq!(verdict(&good, (404, r#"{"kind":"Status","reason":"NotFound"}"#)).await, gone);
         assert_eq!(verdict(&good, (200, &pod("other"))).await, gone);
         assert_eq!(verdict(&good, (500, "")).await, Err(AuthnError::Unavailable));
+    }
+
+    async fn applies(review: &str, read: (u16, &str)) -> Result<Applicant, AuthnError> {
+        let desk = Desk::before(Fake::saying(review, read).await, Duration::ZERO).await;
+        let token = token(600);
+        let token = UnverifiedToken::read(&token).map_err(AuthnError::Refused)?;
+        desk.authenticator.authenticate_applicant(&token).await
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_to_administer_need_not_be_a_pod_but_a_pod_must_be_at_work() {
+        let user = json!({"username": "alice", "uid": "7", "groups": ["a"], "extra": {"k": ["v"]}});
+        let alice = applies(&review(&json!({"user": user})), (404, "")).await.expect("alice");
+        let expected = ReviewedUser {
+            username: "alice".into(),
+            uid: "7".into(),
+            groups: vec!["a".into()],
+            extra: [("k".into(), vec!["v".into()])].into(),
+        };
+        assert_eq!((alice.user.as_deref(), alice.caller.subject.as_str()), (Some(&expected), "alice"));
+        assert_eq!(alice.caller.workload, None);
+
+        let pod_bound = review(&json!({}));
+        assert!(applies(&pod_bound, (200, &pod("u"))).await.expect("at work").caller.workload.is_some());
+        let gone = Some(AuthnError::Refused(Refusal::PodGone));
+        assert_eq!(applies(&pod_bound, (200, &pod("other"))).await.err(), gone);
+        let half = json!({"username": "system:serviceaccount:ci:build-bot",
+            "extra": {"authentication.kubernetes.io/pod-name": ["build-1"]}});
+        assert_eq!(
+            applies(&review(&json!({"user": half})), (200, &pod("u"))).await.err(),
+            Some(AuthnError::NotPodBound)
+        );
+        let elsewhere = review(&json!({"user": user, "audiences": ["other"]}));
+        let refused = Some(AuthnError::Refused(Refusal::WrongAudience));
+        assert_eq!(applies(&elsewhere, (404, "")).await.err(), refused);
+    }
+
+    #[tokio::test]
+    async fn one_review_serves_both_purposes_and_still_builds_nothing_without_a_pod() {
+        let fake = Fake::saying(&review(&json!({"user": {"username": "alice"}})), (404, "")).await;
+        let (desk, token) = (Desk::before(fake, Duration::from_secs(10)).await, token(600));
+        let unverified = UnverifiedToken::read(&token).expect("a token");
+        assert!(desk.authenticator.authenticate_applicant(&unverified).await.is_ok());
+        assert_eq!(desk.asks(&token).await, Err(AuthnError::NotPodBound));
+        assert!(desk.authenticator.recall(&unverified).await.is_none());
+        assert!(desk.authenticator.recall_applicant(&unverified).await.is_some());
+        assert_eq!(desk.reviews(), "1");
     }
 
     #[tokio::test]

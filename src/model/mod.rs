@@ -1,5 +1,6 @@
 //! THE WORDS: the domain types every other room speaks in. No serde, no I/O, no room imported.
 
+pub mod applicant;
 pub mod binding;
 pub mod branch;
 pub mod bundle;
