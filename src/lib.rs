@@ -32,6 +32,8 @@ pub mod render;
 
 pub mod audit;
 
+pub mod admins;
+
 pub mod broker;
 
 pub mod http;

@@ -24,16 +24,19 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tickets", &["model"]),
     ("render", &["model"]),
     ("audit", &["model", "wire", "metrics", "database"]),
+    ("admins", &["model", "config", "cluster"]),
     (
         "broker",
-        &["model", "wire", "config", "metrics", "authn", "attest", "policy", "stores", "tickets", "render", "audit"],
+        &[
+            "model", "wire", "config", "metrics", "authn", "attest", "admins", "policy", "stores", "tickets", "render", "audit",
+        ],
     ),
     ("http", &["model", "wire", "metrics", "broker"]),
     (
         "app",
         &[
             "model", "wire", "document", "config", "metrics", "database", "cluster", "authn", "attest", "policy",
-            "stores", "tickets", "render", "audit", "broker", "http",
+            "stores", "tickets", "render", "audit", "admins", "broker", "http",
         ],
     ),
     ("cli", &["model", "wire", "document", "config", "app"]),
@@ -48,6 +51,7 @@ const OPENED: &[&str] = &[
     "Attestors::open(",
     "Directory::open(",
     "PolicyRegister::open(",
+    "Administrators::open(",
 ];
 
 const MAX_LINES: usize = 400;

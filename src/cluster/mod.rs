@@ -3,6 +3,7 @@
 //! Every call has a deadline, waits in a bounded line and reads a bounded answer. What `kube` says of a failure
 //! may quote tokens and URLs, so none of it leaves this room: a failure is one of the words of [`Trouble`].
 
+pub mod access_review;
 mod clusters;
 mod connect;
 mod exchange;

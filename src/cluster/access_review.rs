@@ -1,0 +1,182 @@
+//! SubjectAccessReview: may this user do that?
+
+use super::exchange::DEADLINE;
+use super::{Cluster, ClusterError, Trouble};
+use crate::model::applicant::ReviewedUser;
+use http::{Method, Request, header};
+use k8s_openapi::api::authorization::v1::SubjectAccessReviewStatus;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use tokio::time::Instant;
+
+const PATH: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+/// Our question, which the API server repeats with the user's groups and extras, and its reason.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
+
+/// What a user wants to do, in Kubernetes' words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Access<'a> {
+    /// The API group.
+    pub group: &'a str,
+    /// The resource, in the plural.
+    pub resource: &'a str,
+    /// `get`, `list`, `create`, `update`, `delete`.
+    pub verb: &'a str,
+    /// One object; none for all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
+}
+
+/// What the API server's authorisers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Yes.
+    Allowed,
+    /// No.
+    Denied,
+    /// None of them has an opinion, or one of them erred: no.
+    NoOpinion,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Question<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    spec: Spec<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec<'a> {
+    user: &'a str,
+    uid: &'a str,
+    groups: &'a [String],
+    extra: &'a BTreeMap<String, Vec<String>>,
+    resource_attributes: Access<'a>,
+}
+
+#[derive(Deserialize)]
+struct Reviewed {
+    kind: String,
+    status: SubjectAccessReviewStatus,
+}
+
+impl Cluster {
+    /// Asks whether a user may do that.
+    ///
+    /// # Errors
+    /// When nobody knows.
+    pub async fn access_review(&self, user: &ReviewedUser, access: Access<'_>) -> Result<Verdict, ClusterError> {
+        let deadline = Instant::now() + DEADLINE;
+        let request = question(user, access)?;
+        // Not in the lanes of reviews: those may be full of forged tokens, and who asks here is known already.
+        let _lane = self.reads.enter(deadline).await?;
+        let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
+        if !answer.status.is_success() {
+            return Err(answer.trouble().into());
+        }
+        let reviewed: Reviewed = answer.decode()?;
+        if reviewed.kind != "SubjectAccessReview" {
+            return Err(Trouble::Malformed.into());
+        }
+        Ok(verdict(&reviewed.status))
+    }
+}
+
+fn question(user: &ReviewedUser, access: Access<'_>) -> Result<Request<Vec<u8>>, Trouble> {
+    let question = Question {
+        api_version: "authorization.k8s.io/v1",
+        kind: "SubjectAccessReview",
+        spec: Spec {
+            user: &user.username,
+            uid: &user.uid,
+            groups: &user.groups,
+            extra: &user.extra,
+            resource_attributes: access,
+        },
+    };
+    let body = serde_json::to_vec(&question).map_err(|_| Trouble::Malformed)?;
+    Request::builder()
+        .method(Method::POST)
+        .uri(PATH)
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(body)
+        .map_err(|_| Trouble::Malformed)
+}
+
+/// Only a plain yes is one. `reason` and `evaluationError` are the API server's own words and not kept.
+fn verdict(status: &SubjectAccessReviewStatus) -> Verdict {
+    match (status.allowed, status.denied.unwrap_or(false)) {
+        (_, true) => Verdict::Denied,
+        (true, false) => Verdict::Allowed,
+        (false, false) => Verdict::NoOpinion,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fake::Fake;
+
+    const ACCESS: Access<'static> =
+        Access { group: "claviger.dev", resource: "policies", verb: "get", name: Some("a") };
+
+    async fn answered(status: u16, body: &str) -> Result<Verdict, ClusterError> {
+        let user = ReviewedUser { username: "alice".into(), ..ReviewedUser::default() };
+        Fake::answering(status, body).await.cluster().await.access_review(&user, ACCESS).await
+    }
+
+    #[tokio::test]
+    async fn only_a_plain_yes_is_one() {
+        for (status, expected) in [
+            (r#"{"allowed":true}"#, Verdict::Allowed),
+            (r#"{"allowed":true,"denied":false,"reason":"RBAC"}"#, Verdict::Allowed),
+            (r#"{"allowed":false}"#, Verdict::NoOpinion),
+            (r#"{"allowed":false,"evaluationError":"boom"}"#, Verdict::NoOpinion),
+            (r#"{"allowed":false,"denied":true}"#, Verdict::Denied),
+            (r#"{"allowed":true,"denied":true}"#, Verdict::Denied),
+        ] {
+            let body = format!(r#"{{"kind":"SubjectAccessReview","status":{status}}}"#);
+            assert_eq!(answered(201, &body).await, Ok(expected), "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_other_answer_is_trouble() {
+        let yes = r#"{"kind":"SubjectAccessReview","status":{"allowed":true}}"#;
+        for (status, body, trouble) in [
+            (401, yes, Trouble::Credentials),
+            (403, yes, Trouble::Credentials),
+            (429, yes, Trouble::Overloaded),
+            (500, yes, Trouble::Overloaded),
+            (302, yes, Trouble::Status),
+            (201, "", Trouble::Malformed),
+            (201, r#"{"kind":"TokenReview","status":{"allowed":true}}"#, Trouble::Malformed),
+            (201, r#"{"kind":"SubjectAccessReview"}"#, Trouble::Malformed),
+            (201, r#"{"kind":"SubjectAccessReview","status":{"allowed":"true"}}"#, Trouble::Malformed),
+        ] {
+            assert_eq!(answered(status, body).await, Err(ClusterError::Unavailable(trouble)), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn the_user_is_handed_back_to_the_letter() {
+        let user = ReviewedUser {
+            username: "alice".into(),
+            uid: "7".into(),
+            groups: vec!["b".into(), "a".into()],
+            extra: BTreeMap::from([("scopes.example/x".into(), vec!["1".into(), "1".into()])]),
+        };
+        let asked = |access| {
+            let request = question(&user, access).expect("a question");
+            serde_json::from_slice::<serde_json::Value>(request.body()).expect("JSON")["spec"].clone()
+        };
+        let expected = serde_json::json!({
+            "user": "alice", "uid": "7", "groups": ["b", "a"], "extra": {"scopes.example/x": ["1", "1"]},
+            "resourceAttributes": {"group": "claviger.dev", "resource": "policies", "verb": "get", "name": "a"},
+        });
+        assert_eq!(asked(ACCESS), expected);
+        assert_eq!(asked(Access { name: None, ..ACCESS })["resourceAttributes"].get("name"), None);
+    }
+}
