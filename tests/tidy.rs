@@ -28,7 +28,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "broker",
         &[
-            "model", "wire", "config", "metrics", "authn", "attest", "admins", "policy", "stores", "tickets", "render", "audit",
+            "model", "wire", "document", "config", "metrics", "authn", "attest", "admins", "policy", "stores", "tickets",
+            "render", "audit",
         ],
     ),
     ("http", &["model", "wire", "metrics", "broker"]),
@@ -39,7 +40,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "stores", "tickets", "render", "audit", "admins", "broker", "http",
         ],
     ),
-    ("cli", &["model", "wire", "document", "config", "app"]),
+    // http: the contract it prints.
+    ("cli", &["model", "wire", "document", "config", "http", "app"]),
 ];
 
 /// What is opened, and so is opened by `app` alone.

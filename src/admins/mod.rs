@@ -107,7 +107,7 @@ pub enum Refusal {
     Denied,
     /// None of them allows it.
     NoOpinion,
-    /// A bearer who is not in the static list, or a user while SubjectAccessReviews are switched off.
+    /// A bearer who is not in the static list, or a user of a cluster that is not asked.
     NotListed,
 }
 

@@ -5,6 +5,7 @@ use super::reload::Reload;
 use super::signals::{Asked, Signals};
 use super::tls::{Certificate, TlsError};
 use super::{drain, policies};
+use crate::admins::Administrators;
 use crate::attest::Attestors;
 use crate::audit::AuditLog;
 use crate::authn::Authenticators;
@@ -19,6 +20,7 @@ use crate::http::{Edge, ServeLimits, api, ops, serve};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Outcome;
 use crate::model::clock::{Clock, SystemClock};
+use crate::policy::Bounds;
 use crate::stores::{self, Stores};
 use crate::wire::problem::Code;
 use std::io;
@@ -126,6 +128,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let clusters = connect_clusters(&config, &metrics).await?;
     let authenticators = open_authenticators(&config, &clusters, &clock, &metrics).await?;
     let attestors = Attestors::open(&config.authenticators, &clusters);
+    let administrators = Administrators::open(&config, &clusters);
     let stores = Stores::open(&config.stores, &metrics)?;
     let certificate = config.server.tls.clone().map(Certificate::open).transpose()?.map(Arc::new);
     let chain_key = config.audit.key_file.as_deref().map(keys::read).transpose()?;
@@ -139,6 +142,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         attestors,
         policies: policies.in_force(),
         policy_store: policies.clone(),
+        bounds: Bounds::of(&config),
+        administrators,
         stores,
         audit,
         metrics,

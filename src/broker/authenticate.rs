@@ -3,6 +3,7 @@
 use super::{Broker, Context, Error};
 use crate::authn::AuthnError;
 use crate::metrics::labels::{EventType, Outcome};
+use crate::model::applicant::Applicant;
 use crate::model::caller::Caller;
 use crate::model::secret::SecretValue;
 use crate::wire::problem::Code;
@@ -23,18 +24,45 @@ impl Broker {
             let known = self.parts.authenticators.recall(bearer).await;
             return known.ok_or_else(|| self.refuse(Code::RateLimited, "rate_limited", context.source_ip));
         }
-        match self.parts.authenticators.authenticate(bearer).await {
-            Ok(caller) => Ok(caller),
-            Err(AuthnError::Refused(refusal)) => {
-                Err(self.refuse(Code::Unauthenticated, refusal.as_str(), context.source_ip))
-            }
-            Err(AuthnError::NotPodBound) => Err(self.refuse(Code::NotPodBound, "not_pod_bound", context.source_ip)),
-            Err(AuthnError::Unavailable) => {
+        let answer = self.parts.authenticators.authenticate(bearer).await;
+        self.vouched(answer, context)
+    }
+
+    /// The same for somebody who asks to administer, who need not be a pod.
+    ///
+    /// # Errors
+    /// As above, and `rate_limited` where the same person asks too often.
+    pub async fn authenticate_applicant(
+        &self,
+        bearer: Option<&SecretValue>,
+        context: &Context,
+    ) -> Result<Applicant, Error> {
+        let Some(bearer) = bearer else {
+            return Err(self.refuse(Code::Unauthenticated, "no_token", context.source_ip));
+        };
+        let applicant = if self.failures.is_exhausted(&fold(context.source_ip)) {
+            let known = self.parts.authenticators.recall_applicant(bearer).await;
+            known.ok_or_else(|| self.refuse(Code::RateLimited, "rate_limited", context.source_ip))?
+        } else {
+            let answer = self.parts.authenticators.authenticate_applicant(bearer).await;
+            self.vouched(answer, context)?
+        };
+        if !self.callers.charge(applicant.caller.identity()) {
+            return Err(Code::RateLimited.into());
+        }
+        Ok(applicant)
+    }
+
+    fn vouched<T>(&self, answer: Result<T, AuthnError>, context: &Context) -> Result<T, Error> {
+        answer.map_err(|error| match error {
+            AuthnError::Refused(refusal) => self.refuse(Code::Unauthenticated, refusal.as_str(), context.source_ip),
+            AuthnError::NotPodBound => self.refuse(Code::NotPodBound, "not_pod_bound", context.source_ip),
+            AuthnError::Unavailable => {
                 let reason = Code::TokenReviewUnavailable.as_str();
                 self.summed.add(EventType::AuthnFailed, Outcome::Failed, reason, context.source_ip);
-                Err(Code::TokenReviewUnavailable.into())
+                Code::TokenReviewUnavailable.into()
             }
-        }
+        })
     }
 
     fn refuse(&self, code: Code, reason: &'static str, source_ip: IpAddr) -> Error {

@@ -1,11 +1,13 @@
 //! How a verb fails: what is told outside, as a code and a sentence. The causes are in the audit event and the log.
 
 use crate::audit::AuditUnavailable;
+use crate::document::Fault;
 use crate::model::branch::InvalidBranch;
 use crate::model::repo::InvalidRepo;
+use crate::policy::{DraftError, PolicyStoreError};
 use crate::render::{self, Unrenderable};
 use crate::stores::ReadError;
-use crate::wire::problem::Code;
+use crate::wire::problem::{Code, ProblemError};
 use jiff::Timestamp;
 
 /// Why a verb failed.
@@ -29,6 +31,9 @@ pub enum Error {
         /// When.
         at: Timestamp,
     },
+    /// Everything that is wrong with a document that was sent.
+    #[error("{}", .0.title())]
+    Faults(Code, Vec<Fault>),
     /// Everything of which the code says it all.
     #[error("{}", .0.title())]
     Plain(Code),
@@ -44,7 +49,7 @@ impl Error {
             Self::InvalidBranch(_) => Code::InvalidBranch,
             Self::Unrenderable(_) => Code::Unrenderable,
             Self::TicketRedeemed { .. } => Code::TicketRedeemed,
-            Self::Plain(code) => *code,
+            Self::Faults(code, _) | Self::Plain(code) => *code,
         }
     }
 
@@ -52,9 +57,17 @@ impl Error {
     #[must_use]
     pub fn detail(&self) -> Option<String> {
         match self {
-            Self::TicketRedeemed { .. } | Self::Plain(_) => None,
+            Self::TicketRedeemed { .. } | Self::Faults(..) | Self::Plain(_) => None,
             other => Some(other.to_string()),
         }
+    }
+
+    /// What is wrong with a document that was sent.
+    #[must_use]
+    pub fn errors(&self) -> Vec<ProblemError> {
+        let Self::Faults(_, faults) = self else { return Vec::new() };
+        let error = |fault: &Fault| ProblemError { pointer: fault.pointer.clone(), detail: fault.detail.clone() };
+        faults.iter().map(error).collect()
     }
 }
 
@@ -87,6 +100,29 @@ impl From<ReadError> for Error {
             ReadError::Misconfigured => Code::StoreMisconfigured,
             ReadError::Forbidden => Code::StoreForbidden,
             ReadError::Unavailable => Code::StoreUnavailable,
+        })
+    }
+}
+
+impl From<DraftError> for Error {
+    fn from(error: DraftError) -> Self {
+        match error {
+            DraftError::IllFormed(fault) => Self::Faults(Code::InvalidRequest, vec![fault]),
+            DraftError::OtherName => Self::InvalidRequest("the body names another policy than the path"),
+            DraftError::Invalid(faults) => Self::Faults(Code::InvalidPolicy, faults),
+        }
+    }
+}
+
+impl From<PolicyStoreError> for Error {
+    fn from(error: PolicyStoreError) -> Self {
+        Self::Plain(match error {
+            PolicyStoreError::AlreadyExists => Code::AlreadyExists,
+            PolicyStoreError::NotFound => Code::NotFound,
+            PolicyStoreError::PreconditionFailed => Code::PreconditionFailed,
+            PolicyStoreError::ReadOnly => Code::ReadOnly,
+            PolicyStoreError::Invalid(faults) => return Self::Faults(Code::InvalidPolicy, faults),
+            PolicyStoreError::Unavailable => Code::DatabaseUnavailable,
         })
     }
 }

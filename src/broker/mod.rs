@@ -1,16 +1,22 @@
 //! THE PIPELINE: the only place where the stages meet. One verb a file, each a list of stage calls.
 
+mod administer;
 mod attest;
 mod authenticate;
 mod context;
+mod describe;
 mod error;
+mod explain;
 mod issue;
+mod policies;
 mod rate_limiter;
 mod redeem;
 mod unreadable;
 mod upkeep;
 mod versions;
+mod write_policy;
 
+use crate::admins::Administrators;
 use crate::attest::Attestors;
 use crate::audit::{AuditLog, Summed};
 use crate::authn::Authenticators;
@@ -19,7 +25,7 @@ use crate::config::tickets::Tickets as TicketSettings;
 use crate::metrics::Metrics;
 use crate::model::caller::Identity;
 use crate::model::clock::Clock;
-use crate::policy::{PolicySet, PolicyStore};
+use crate::policy::{Bounds, PolicySet, PolicyStore};
 use crate::stores::Stores;
 use crate::tickets::{Sealer, Tickets};
 use arc_swap::ArcSwap;
@@ -28,11 +34,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use administer::Administrator;
 pub use context::Context;
 pub use error::Error;
 pub use issue::{Ask, Issued};
+pub use policies::Page;
 pub use redeem::{Redeem, Redeemed};
 pub use versions::VersionsKey;
+pub use write_policy::{Change, Precondition, Syntax, WritePolicy};
 
 /// The stages, and what they share.
 pub struct Broker {
@@ -55,6 +64,10 @@ pub struct Parts {
     pub policies: Arc<ArcSwap<PolicySet>>,
     /// Where policies are written and read.
     pub policy_store: Arc<dyn PolicyStore>,
+    /// What policies are checked against.
+    pub bounds: Bounds,
+    /// Who may administer.
+    pub administrators: Administrators,
     /// 4. Fetch.
     pub stores: Stores,
     /// 7. Record.

@@ -5,6 +5,7 @@ mod dev;
 mod dev_issuer;
 mod dev_state;
 mod faults;
+mod openapi;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -27,6 +28,8 @@ enum Command {
     Check(check::Check),
     /// Serve on this machine with sample secrets: nothing else needed. Not for production.
     Dev(dev::Dev),
+    /// Print the contract of the REST API (OpenAPI 3.1).
+    Openapi,
 }
 
 /// Where the configuration stands.
@@ -56,5 +59,6 @@ pub fn run() -> ExitCode {
         Command::Serve(file) => serve::run(&file.config),
         Command::Check(check) => check::run(&check),
         Command::Dev(dev) => dev::run(&dev),
+        Command::Openapi => openapi::run(),
     }
 }

@@ -3,7 +3,10 @@
 //! Serde stops at the first fault. Whoever writes a policy or a configuration wants them all at once, so a
 //! value that does not fit is noted, taken out of the tree, and the rest is decoded again.
 
+mod json;
 mod strict;
+
+pub use json::parse_json;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;

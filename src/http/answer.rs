@@ -31,10 +31,12 @@ impl From<Code> for Failure {
 
 impl From<broker::Error> for Failure {
     fn from(error: broker::Error) -> Self {
+        let errors = error.errors();
         let mut failure = Self::new(error.code(), error.detail().as_deref());
         if let broker::Error::TicketRedeemed { at } = error {
             failure.problem.redeemed_at = Some(format!("{at:.3}"));
         }
+        failure.problem.errors = errors;
         failure
     }
 }
@@ -64,6 +66,13 @@ impl IntoResponse for Failure {
         }
         response
     }
+}
+
+/// An answer to an administrator. Policies are nobody else's: no cache between us may keep one.
+pub fn json<T: serde::Serialize>(status: StatusCode, body: &T) -> Result<Response, Failure> {
+    let body = serde_json::to_vec(body).map_err(|_| Code::Internal)?;
+    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "private, no-cache")];
+    Ok((status, headers, body).into_response())
 }
 
 /// Asks for the connection to be closed after this answer.

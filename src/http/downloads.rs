@@ -25,7 +25,24 @@ pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Cont
     }
 }
 
-async fn redeem(edge: &Edge, context: Context, request: &Parts) -> Result<Response, Failure> {
+/// Fetches a bundle, once. No bearer token is needed: the URL is the proof.
+#[utoipa::path(
+    method(get, post),
+    path = "/v1/downloads/{ticket}",
+    operation_id = "redeemTicket",
+    tag = "builds",
+    params(
+        ("ticket" = String, Path, description = "The last part of a one-time URL"),
+        ("format" = Option<String>, Query, description = "How the bundle is rendered", pattern = "^(export|dotenv|json)$")
+    ),
+    responses((
+        status = 200,
+        description = "The bundle; never again",
+        content((String = "text/plain"), (Object = "application/json"))
+    )),
+    security()
+)]
+pub(super) async fn redeem(edge: &Edge, context: Context, request: &Parts) -> Result<Response, Failure> {
     let headers = &request.headers;
     if ["sec-purpose", "purpose", "x-moz"].iter().any(|name| headers.contains_key(*name)) {
         return Err(Code::PrefetchRefused.into());

@@ -4,12 +4,19 @@
 
 mod answer;
 mod bearer;
+mod body;
 mod client_address;
+mod decisions;
+mod docs;
 mod downloads;
 mod guard;
 mod head_scan;
 mod observe;
+pub mod openapi;
 mod ops;
+mod policies;
+mod preconditions;
+mod query;
 mod router;
 mod serve;
 mod ticket_body;

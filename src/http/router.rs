@@ -1,15 +1,36 @@
 //! Every route, in one place, and the layers around them.
 
-use super::{Edge, answer, downloads, guard, observe, ops as ops_handlers, tickets};
+use super::{
+    Edge, answer, decisions, docs, downloads, guard, observe, openapi, ops as ops_handlers, policies, tickets,
+};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get};
 
 const TICKETS: &str = "/v1/tickets";
 const DOWNLOADS: &str = "/v1/downloads/{ticket}";
+const POLICIES: &str = "/v1/policies";
+const POLICY: &str = "/v1/policies/{name}";
+const REVISIONS: &str = "/v1/policies/{name}/revisions";
+const DECISIONS: &str = "/v1/decisions";
+const CONTRACT: &str = "/openapi.json";
+const DOCS: &str = "/docs";
 
 /// What each route answers with more than a refusal: counted from zero.
-const SERVED: [(&str, &str); 3] = [(TICKETS, "POST"), (DOWNLOADS, "GET"), (DOWNLOADS, "POST")];
+const SERVED: [(&str, &str); 12] = [
+    (TICKETS, "POST"),
+    (DOWNLOADS, "GET"),
+    (DOWNLOADS, "POST"),
+    (POLICIES, "GET"),
+    (POLICIES, "POST"),
+    (POLICY, "GET"),
+    (POLICY, "PUT"),
+    (POLICY, "DELETE"),
+    (REVISIONS, "GET"),
+    (DECISIONS, "POST"),
+    (CONTRACT, "GET"),
+    (DOCS, "GET"),
+];
 
 /// The api listener.
 pub fn api(edge: Edge) -> Router {
@@ -19,6 +40,12 @@ pub fn api(edge: Edge) -> Router {
     Router::new()
         .route(TICKETS, any(tickets::handle))
         .route(DOWNLOADS, any(downloads::handle))
+        .route(POLICIES, any(policies::all))
+        .route(POLICY, any(policies::one))
+        .route(REVISIONS, any(policies::revisions))
+        .route(DECISIONS, any(decisions::handle))
+        .route(CONTRACT, any(openapi::handle))
+        .route(DOCS, any(docs::handle))
         .fallback(answer::not_found)
         .layer(from_fn(guard::refuse_smuggling))
         .layer(from_fn_with_state(edge.clone(), observe::observe))

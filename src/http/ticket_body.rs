@@ -1,46 +1,26 @@
 //! The body of a request for secrets: JSON or a form, strict and bounded.
 
-use super::Edge;
+use super::{Edge, body};
 use crate::broker::Error;
 use crate::wire::problem::Code;
 use crate::wire::ticket::TicketRequest;
 use axum::body::Body;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
-use http_body_util::{BodyExt as _, Limited};
+use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 
 /// Reads a body of at most [`Edge::body_bytes`] within [`Edge::body_timeout`].
 pub async fn read(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<TicketRequest, Error> {
-    let parse = parser(headers.get(CONTENT_TYPE)).ok_or(Code::UnsupportedMediaType)?;
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > edge.body_bytes) {
-        return Err(Code::PayloadTooLarge.into());
-    }
-    let bytes = tokio::time::timeout(edge.body_timeout, Limited::new(body, edge.body_bytes).collect())
-        .await
-        .map_err(|_| Code::RequestTimeout)?
-        .map_err(|error| {
-            if error.is::<http_body_util::LengthLimitError>() { Code::PayloadTooLarge } else { Code::InvalidRequest }
-        })?
-        .to_bytes();
+    let parse: Parser = match body::media_type(headers).as_deref() {
+        Some("application/json") => json,
+        Some("application/x-www-form-urlencoded") => form,
+        _ => return Err(Code::UnsupportedMediaType.into()),
+    };
+    let bytes = body::read(edge, headers, body).await?;
     parse(&bytes).map_err(Error::InvalidRequest)
 }
 
 type Parser = fn(&[u8]) -> Result<TicketRequest, &'static str>;
-
-/// Parameters of the media type (`charset=utf-8`) are ignored: both formats are UTF-8.
-fn parser(content_type: Option<&HeaderValue>) -> Option<Parser> {
-    let essence = content_type?.to_str().ok()?.split(';').next()?.trim();
-    if essence.eq_ignore_ascii_case("application/json") {
-        Some(json)
-    } else if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        Some(form)
-    } else {
-        None
-    }
-}
 
 /// Serde's own message could quote the body, so it is not passed on.
 fn json(body: &[u8]) -> Result<TicketRequest, &'static str> {

@@ -6,7 +6,7 @@ use crate::broker::{Ask, Context, Issued};
 use crate::metrics::labels::Outcome;
 use crate::wire::inert_json;
 use crate::wire::problem::Code;
-use crate::wire::ticket::TicketIssued;
+use crate::wire::ticket::{TicketIssued, TicketRequest};
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::response::{IntoResponse, Response};
@@ -31,7 +31,20 @@ pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Cont
     answer.into_response()
 }
 
-async fn issue(edge: &Edge, context: Context, headers: &HeaderMap, body: Body) -> Result<Issued, Failure> {
+/// Issues a ticket: a bundle of secrets, sealed, and the URL that fetches it once.
+#[utoipa::path(
+    post,
+    path = "/v1/tickets",
+    operation_id = "issueTicket",
+    tag = "builds",
+    request_body(content((TicketRequest = "application/json"), (TicketRequest = "application/x-www-form-urlencoded"))),
+    responses((
+        status = 201,
+        description = "A ticket; with `Accept: text/plain` its URL and a newline alone",
+        content((TicketIssued = "application/json"), (String = "text/plain"))
+    ))
+)]
+pub(super) async fn issue(edge: &Edge, context: Context, headers: &HeaderMap, body: Body) -> Result<Issued, Failure> {
     let bearer = bearer::of(headers);
     let caller = edge.broker.authenticate(bearer.as_ref(), &context).await?;
     let request = match ticket_body::read(edge, headers, body).await {

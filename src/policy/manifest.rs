@@ -7,8 +7,8 @@ use crate::document::{Fault, prune};
 use crate::wire::policy::PolicyManifest;
 use serde_json::Value;
 
-const API_VERSION: &str = "claviger.dev/v1alpha1";
-const KIND: &str = "Policy";
+pub(super) const API_VERSION: &str = "claviger.dev/v1alpha1";
+pub(super) const KIND: &str = "Policy";
 
 impl Policy {
     /// Compiles a manifest.
@@ -61,6 +61,6 @@ fn expect(given: Option<&str>, wanted: &str, pointer: &str, faults: &mut Vec<Fau
     }
 }
 
-fn is_within(pointer: &str, outer: &str) -> bool {
+pub(super) fn is_within(pointer: &str, outer: &str) -> bool {
     pointer.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -5,23 +5,39 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// A YAML manifest.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct PolicyManifest {
     /// `claviger.dev/v1alpha1`.
+    #[schema(required, nullable = false, pattern = "^claviger\\.dev/v1alpha1$")]
     pub api_version: Option<String>,
     /// `Policy`.
+    #[schema(required, nullable = false, pattern = "^Policy$")]
     pub kind: Option<String>,
     /// Its name.
+    #[schema(value_type = Metadata, required, nullable = false)]
     pub metadata: Option<Metadata>,
     /// What it says.
+    #[schema(value_type = PolicySpec, required)]
+    pub spec: Option<PolicySpec>,
+}
+
+/// A REST body.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolicyBody {
+    /// Its name; may be left out where the path has it.
+    pub name: Option<String>,
+    /// What it says.
+    #[schema(value_type = PolicySpec, required)]
     pub spec: Option<PolicySpec>,
 }
 
 /// A manifest's metadata.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Metadata {
     /// An RFC 1123 subdomain of at most 253 characters.
@@ -29,7 +45,7 @@ pub struct Metadata {
 }
 
 /// What a policy says.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct PolicySpec {
     /// For people.
@@ -37,12 +53,16 @@ pub struct PolicySpec {
     pub description: Option<String>,
     /// `allow` (default) or `deny`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(allow|deny)$")]
     pub effect: Option<String>,
     /// Callers, one of which must match.
+    #[schema(required, value_type = Vec<Subject>, min_items = 1, max_items = 1000)]
     pub subjects: Vec<Option<Subject>>,
     /// Patterns, one of which must match.
+    #[schema(required, value_type = Vec<String>, min_items = 1, max_items = 1000)]
     pub repos: Vec<Option<String>>,
     /// Patterns, one of which must match.
+    #[schema(required, value_type = Vec<String>, min_items = 1, max_items = 1000)]
     pub branches: Vec<Option<String>>,
     /// CEL expressions that yield the attested repo and branch.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,17 +72,19 @@ pub struct PolicySpec {
     pub condition: Option<String>,
     /// What is granted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Secret>, max_items = 1000)]
     pub secrets: Vec<Option<Secret>>,
     /// Life and binding of the tickets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ticket: Option<Ticket>,
     /// `ticket`, `direct` or both.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     pub delivery: Option<Vec<Option<String>>>,
 }
 
 /// A kind of caller: exactly one of the two.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Subject {
     /// A pod by namespace and ServiceAccount.
@@ -74,28 +96,32 @@ pub struct Subject {
 }
 
 /// Pods.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct KubernetesSubject {
     /// Patterns, one of which must match.
+    #[schema(required, value_type = Vec<String>, min_items = 1)]
     pub namespaces: Vec<Option<String>>,
     /// Patterns, one of which must match.
+    #[schema(required, value_type = Vec<String>, min_items = 1)]
     pub service_accounts: Vec<Option<String>>,
 }
 
 /// Bearers of OIDC tokens.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct OidcSubject {
     /// The configured name of the authenticator.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required, nullable = false)]
     pub issuer: Option<String>,
     /// Claims and the patterns they must match, all of them.
+    #[schema(required, value_type = BTreeMap<String, String>)]
     pub claims: BTreeMap<String, Option<String>>,
 }
 
 /// Attestations.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Attest {
     /// CEL that yields the repo.
@@ -107,34 +133,39 @@ pub struct Attest {
 }
 
 /// One secret that is granted.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Secret {
     /// The configured name of the store.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required, nullable = false)]
     pub store: Option<String>,
     /// A path template.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required, nullable = false)]
     pub path: Option<String>,
     /// Whether its absence is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub required: Option<bool>,
     /// Patterns of the keys taken; all without.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     pub keys: Option<Vec<Option<String>>>,
     /// New names for keys.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
     pub rename: BTreeMap<String, Option<String>>,
     /// Put before every name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
     /// `perPod` or `shared`, for dynamic credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(perPod|shared)$")]
     pub lease: Option<String>,
 }
 
 /// Life and binding of tickets.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Ticket {
     /// A duration.
@@ -142,5 +173,6 @@ pub struct Ticket {
     pub ttl: Option<String>,
     /// `none`, `ip` or `identity`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(none|ip|identity)$")]
     pub bind_to: Option<String>,
 }

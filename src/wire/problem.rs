@@ -1,9 +1,10 @@
 //! Errors as `application/problem+json` (RFC 9457), and the closed list of their machine words.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// An error body.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// Always `about:blank`: [`Problem::code`] is the machine's word.
     #[serde(rename = "type")]
@@ -20,6 +21,18 @@ pub struct Problem {
     /// When the ticket was redeemed, on `ticket_redeemed`.
     #[serde(rename = "redeemedAt", skip_serializing_if = "Option::is_none")]
     pub redeemed_at: Option<String>,
+    /// Everything that is wrong with a document, on `invalid_policy` and on a policy that cannot be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ProblemError>,
+}
+
+/// One thing that is wrong with a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProblemError {
+    /// Where: a JSON pointer (RFC 6901) into the body; empty for the whole of it.
+    pub pointer: String,
+    /// What, in a sentence that repeats no value.
+    pub detail: String,
 }
 
 /// Declares the codes with their word, status and title.
@@ -57,7 +70,7 @@ macro_rules! codes {
 codes! {
     InvalidRequest => "invalid_request" 400 "The request is not as the API wants it.",
     Unauthenticated => "unauthenticated" 401 "No valid bearer token was shown.",
-    Denied => "denied" 403 "No policy allows this.",
+    Denied => "denied" 403 "This is not allowed.",
     AttestationFailed => "attestation_failed" 403 "What is asked is not what is attested.",
     NotPodBound => "not_pod_bound" 403 "The token is not bound to a pod.",
     DeliveryNotAllowed => "delivery_not_allowed" 403 "The policies allow no common way of delivery.",
@@ -68,14 +81,18 @@ codes! {
     SecretNotFound => "secret_not_found" 404 "A required secret does not exist.",
     MethodNotAllowed => "method_not_allowed" 405 "This method does nothing here.",
     RequestTimeout => "request_timeout" 408 "The body came too slowly.",
+    AlreadyExists => "already_exists" 409 "There is one of that name.",
+    ReadOnly => "read_only" 409 "It is kept in a file and cannot be changed here.",
     TicketRedeemed => "ticket_redeemed" 410 "The ticket was redeemed before.",
     TicketExpired => "ticket_expired" 410 "The ticket has expired.",
     TicketRevoked => "ticket_revoked" 410 "The ticket was revoked.",
     LengthRequired => "length_required" 411 "Send a Content-Length and no Transfer-Encoding.",
+    PreconditionFailed => "precondition_failed" 412 "What is there is not what was expected.",
     PayloadTooLarge => "payload_too_large" 413 "The body is too large.",
-    UnsupportedMediaType => "unsupported_media_type" 415 "Send JSON or a form.",
+    UnsupportedMediaType => "unsupported_media_type" 415 "This content type is not read here.",
     InvalidRepo => "invalid_repo" 422 "The repo is not a repository name.",
     InvalidBranch => "invalid_branch" 422 "The branch is not a branch name.",
+    InvalidPolicy => "invalid_policy" 422 "The policy is not valid.",
     Unrenderable => "unrenderable" 422 "The format cannot carry a key of this bundle.",
     RateLimited => "rate_limited" 429 "Too many requests.",
     Internal => "internal" 500 "Something went wrong on our side.",
@@ -85,6 +102,7 @@ codes! {
     TokenReviewUnavailable => "token_review_unavailable" 503 "The API server cannot be asked about the token.",
     StoreUnavailable => "store_unavailable" 503 "A store gives no usable answer.",
     AuditUnavailable => "audit_unavailable" 503 "The audit log cannot be written.",
+    DatabaseUnavailable => "database_unavailable" 503 "The database cannot be reached.",
     Draining => "draining" 503 "The broker is about to stop.",
     Timeout => "timeout" 503 "The request took too long.",
     HttpVersionNotSupported => "http_version_not_supported" 505 "Only HTTP/1.1 is spoken here.",
@@ -99,6 +117,7 @@ impl Code {
             | Self::TokenReviewUnavailable
             | Self::StoreUnavailable
             | Self::AuditUnavailable
+            | Self::DatabaseUnavailable
             | Self::Timeout => Some(1),
             Self::Draining => Some(2),
             _ => None,
@@ -115,6 +134,7 @@ impl Code {
             detail,
             code: self.as_str().into(),
             redeemed_at: None,
+            errors: Vec::new(),
         }
     }
 }

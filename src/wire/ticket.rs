@@ -1,25 +1,31 @@
 //! Asking for a ticket, and the answer.
 
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
 /// The body of `POST /v1/tickets`. Unknown and repeated fields, `null` and other types are refused.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct TicketRequest {
     /// The repo that is built.
     #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
     pub repo: Option<String>,
     /// The branch that is built.
     #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
     pub branch: Option<String>,
     /// A shorter life for the ticket.
     #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
     pub ttl: Option<String>,
     /// Narrow the bundle to these keys.
     #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
     pub keys: Option<Vec<String>>,
     /// Whether having nothing is an error.
     #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
     pub required: Option<bool>,
 }
 
@@ -29,7 +35,7 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 }
 
 /// The answer to `POST /v1/tickets`. It carries a ticket: no `Debug`, and no copy that outlives the answer.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TicketIssued<'a> {
     /// The ticket's public id.

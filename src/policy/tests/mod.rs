@@ -6,6 +6,7 @@ mod condition;
 mod decide;
 mod directory;
 mod documentation;
+mod draft;
 mod explain;
 mod index;
 mod manifest;

@@ -1,0 +1,57 @@
+//! May you administer: the first step of every administrator's verb.
+
+use super::{Broker, Context, Error};
+use crate::admins::{Act, AdminsError};
+use crate::audit::OpenEvent;
+use crate::metrics::labels::{EventType, Outcome};
+use crate::model::applicant::Applicant;
+use crate::wire::problem::Code;
+use std::sync::Arc;
+
+/// Somebody who asks to administer, and from where. Each verb asks for itself whether they may.
+#[derive(Debug, Clone)]
+pub struct Administrator {
+    /// Who asks.
+    pub applicant: Applicant,
+    /// From where.
+    pub context: Context,
+}
+
+impl Administrator {
+    /// The name under which a change is recorded.
+    pub(super) fn subject(&self) -> &str {
+        &self.applicant.caller.subject
+    }
+}
+
+impl Broker {
+    /// Whether somebody may do something. Whoever may not stands in the audit log before they are told.
+    ///
+    /// # Errors
+    /// `denied`; `token_review_unavailable` where the API server cannot be asked, which is no yes either.
+    pub(super) async fn authorise(&self, who: &Administrator, act: Act<'_>) -> Result<(), Error> {
+        let Err(error) = self.parts.administrators.authorise(&who.applicant, act).await else { return Ok(()) };
+        let (code, outcome, reason) = match error {
+            AdminsError::Refused(refusal) => (Code::Denied, Outcome::Denied, refusal.as_str()),
+            AdminsError::Unavailable => {
+                let code = Code::TokenReviewUnavailable;
+                (code, Outcome::Failed, code.as_str())
+            }
+        };
+        let mut event = OpenEvent::new(&self.parts.audit, who.context.event(EventType::AdminDenied, outcome));
+        event.caller = Some(who.applicant.caller.clone());
+        event.policies.extend(act.name.map(str::to_owned));
+        event.reason = Some(reason);
+        event.close().await?;
+        Err(code.into())
+    }
+
+    /// Runs a verb to its end even if the caller hangs up, so that what happened is recorded.
+    pub(super) async fn to_the_end<T, F>(self: &Arc<Self>, verb: impl FnOnce(Arc<Self>) -> F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        tokio::spawn(verb(self.clone())).await.unwrap_or(Err(Error::Plain(Code::Internal)))
+    }
+}

@@ -1,0 +1,107 @@
+//! Policies looked at: all of them, one of them, and what happened to one.
+
+use super::administer::Administrator;
+use super::{Broker, Error};
+use crate::admins::{Act, Resource, Verb};
+use crate::policy::is_policy_name;
+use crate::policy::{Edit, PolicyRevision, StoredPolicy};
+use crate::wire::policy_object::{PolicyList, PolicyObject, PolicyRevisionList, PolicyRevisionObject, SpecEdit};
+use crate::wire::problem::Code;
+
+/// Which part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What the page before ended with.
+    pub after: Option<T>,
+    /// The most items.
+    pub limit: usize,
+}
+
+impl<T> Page<T> {
+    /// One more than is shown tells whether there is another page.
+    const fn wanted(&self) -> usize {
+        self.limit + 1
+    }
+}
+
+impl Broker {
+    /// A page of policies, by name; with it the name that the next page begins behind.
+    ///
+    /// # Errors
+    /// `denied`, `token_review_unavailable`, `database_unavailable`.
+    pub async fn list_policies(&self, who: &Administrator, page: Page<String>) -> Result<PolicyList, Error> {
+        self.authorise(who, on_policies(Verb::List, None)).await?;
+        let mut stored = self.parts.policy_store.list(page.after.as_deref(), page.wanted()).await?;
+        let next = ends(&mut stored, page.limit).map(|last| last.name.clone());
+        Ok(PolicyList { items: stored.into_iter().map(object).collect(), next })
+    }
+
+    /// One policy.
+    ///
+    /// # Errors
+    /// `denied`, `not_found`, `token_review_unavailable`, `database_unavailable`.
+    pub async fn policy(&self, who: &Administrator, name: &str) -> Result<PolicyObject, Error> {
+        self.authorise(who, on_policies(Verb::Get, Some(name))).await?;
+        if !is_policy_name(name) {
+            return Err(Code::NotFound.into());
+        }
+        self.parts.policy_store.get(name).await?.map(object).ok_or(Error::Plain(Code::NotFound))
+    }
+
+    /// A page of what happened to a policy, newest first; with it the revision that the next page begins behind.
+    ///
+    /// # Errors
+    /// As for [`Broker::policy`].
+    pub async fn policy_revisions(
+        &self,
+        who: &Administrator,
+        name: &str,
+        page: Page<i64>,
+    ) -> Result<PolicyRevisionList, Error> {
+        self.authorise(who, on_policies(Verb::Get, Some(name))).await?;
+        if !is_policy_name(name) {
+            return Err(Code::NotFound.into());
+        }
+        let mut revisions = self.parts.policy_store.revisions(name, page.after, page.wanted()).await?;
+        let next = ends(&mut revisions, page.limit).map(|last| last.revision.to_string());
+        Ok(PolicyRevisionList { items: revisions.into_iter().map(change).collect(), next })
+    }
+}
+
+/// An act on policies. A name that no policy can have is none in a role either.
+pub(super) fn on_policies(verb: Verb, name: Option<&str>) -> Act<'_> {
+    Act { verb, resource: Resource::Policies, name: name.filter(|name| is_policy_name(name)) }
+}
+
+/// Cuts a page to its length. The last of it, where there is more.
+fn ends<T>(items: &mut Vec<T>, limit: usize) -> Option<&T> {
+    if items.len() <= limit {
+        return None;
+    }
+    items.truncate(limit);
+    items.last()
+}
+
+/// A policy as the API shows it.
+pub(super) fn object(policy: StoredPolicy) -> PolicyObject {
+    PolicyObject {
+        name: policy.name,
+        revision: policy.revision,
+        created_at: format!("{:.3}", policy.created_at),
+        updated_at: format!("{:.3}", policy.updated_at),
+        updated_by: policy.updated_by,
+        source: policy.source.as_str().into(),
+        spec: policy.spec,
+    }
+}
+
+fn change(revision: PolicyRevision) -> PolicyRevisionObject {
+    let edit = |Edit { pointer, before, after }| SpecEdit { pointer, before, after };
+    PolicyRevisionObject {
+        revision: revision.revision.to_string(),
+        at: format!("{:.3}", revision.at),
+        by: revision.by,
+        change: revision.change.as_str().into(),
+        diff: revision.diff.into_iter().map(edit).collect(),
+    }
+}

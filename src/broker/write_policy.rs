@@ -1,0 +1,243 @@
+//! Policies written: created, replaced, deleted. Every change is in the audit log before it is answered.
+
+use super::administer::Administrator;
+use super::policies::{object, on_policies};
+use super::{Broker, Error};
+use crate::admins::Verb;
+use crate::audit::{Event, OpenEvent};
+use crate::metrics::labels::{EventType, Outcome};
+use crate::policy::{Draft, is_policy_name};
+use crate::policy::{Expected, NewPolicy, PolicyStoreError, Source, StoredPolicy};
+use crate::wire::policy_object::PolicyObject;
+use crate::wire::problem::Code;
+use bytes::Bytes;
+use std::sync::Arc;
+
+pub use crate::policy::Change;
+pub use crate::policy::Syntax;
+
+/// How often a write without a precondition gives way to somebody who was faster.
+const ATTEMPTS: usize = 5;
+/// The revision of an answer for which nothing was stored.
+const DRY_RUN: &str = "dry-run";
+
+/// A policy to be written.
+#[derive(Debug, Clone)]
+pub struct WritePolicy {
+    /// The body, as it came.
+    pub body: Bytes,
+    /// In what it is written.
+    pub syntax: Syntax,
+    /// Whether to check and answer only.
+    pub dry_run: bool,
+}
+
+/// What a writer takes to be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precondition {
+    /// Anything or nothing.
+    None,
+    /// A policy with one of these revisions.
+    OneOf(Vec<String>),
+    /// A policy.
+    Exists,
+    /// No policy.
+    Absent,
+}
+
+impl Broker {
+    /// Creates a policy whose name is free.
+    ///
+    /// # Errors
+    /// `denied`, `invalid_request`, `invalid_policy`, `already_exists`, `read_only`, and what cannot be reached.
+    pub async fn create_policy(
+        self: &Arc<Self>,
+        who: Administrator,
+        write: WritePolicy,
+    ) -> Result<PolicyObject, Error> {
+        self.to_the_end(async move |broker: Arc<Self>| {
+            broker.authorise(&who, on_policies(Verb::Create, None)).await?;
+            let mut event = broker.open(&who, EventType::PolicyCreated);
+            let created = broker.create(&who, &write, &mut event).await;
+            close(event, created, write.dry_run).await
+        })
+        .await
+    }
+
+    /// Replaces a policy, or creates it where the name is free.
+    ///
+    /// # Errors
+    /// As for [`Broker::create_policy`] without `already_exists`; `precondition_failed`.
+    pub async fn put_policy(
+        self: &Arc<Self>,
+        who: Administrator,
+        name: String,
+        write: WritePolicy,
+        precondition: Precondition,
+    ) -> Result<(PolicyObject, Change), Error> {
+        self.to_the_end(async move |broker: Arc<Self>| {
+            let verb = if precondition == Precondition::Absent { Verb::Create } else { Verb::Update };
+            broker.authorise(&who, on_policies(verb, Some(&name))).await?;
+            let mut event = broker.open(&who, EventType::PolicyUpdated);
+            let put = broker.put(&who, &name, &write, &precondition, &mut event).await;
+            if let Ok((_, Change::Created)) = &put {
+                event.kind = EventType::PolicyCreated;
+            }
+            close(event, put, write.dry_run).await
+        })
+        .await
+    }
+
+    /// Deletes a policy.
+    ///
+    /// # Errors
+    /// `denied`, `not_found`, `read_only`, `precondition_failed`, and what cannot be reached.
+    pub async fn delete_policy(
+        self: &Arc<Self>,
+        who: Administrator,
+        name: String,
+        precondition: Precondition,
+        dry_run: bool,
+    ) -> Result<(), Error> {
+        self.to_the_end(async move |broker: Arc<Self>| {
+            broker.authorise(&who, on_policies(Verb::Delete, Some(&name))).await?;
+            let mut event = broker.open(&who, EventType::PolicyDeleted);
+            let deleted = broker.delete(&who, &name, &precondition, dry_run, &mut event).await;
+            close(event, deleted, dry_run).await
+        })
+        .await
+    }
+
+    fn open(&self, who: &Administrator, kind: EventType) -> OpenEvent {
+        let mut event = OpenEvent::new(&self.parts.audit, who.context.event(kind, Outcome::Failed));
+        event.caller = Some(who.applicant.caller.clone());
+        event
+    }
+
+    async fn create(&self, who: &Administrator, write: &WritePolicy, event: &mut Event) -> Result<PolicyObject, Error> {
+        let draft = Draft::read(&write.body, write.syntax, None, &self.parts.bounds)?;
+        event.policies.push(draft.name.clone());
+        if write.dry_run {
+            return match self.parts.policy_store.get(&draft.name).await? {
+                None => Ok(self.unwritten(who, draft, None)),
+                Some(StoredPolicy { source: Source::File, .. }) => Err(Code::ReadOnly.into()),
+                Some(_) => Err(Code::AlreadyExists.into()),
+            };
+        }
+        self.can_record()?;
+        Ok(object(self.parts.policy_store.create(by(who, draft)).await?))
+    }
+
+    async fn put(
+        &self,
+        who: &Administrator,
+        name: &str,
+        write: &WritePolicy,
+        precondition: &Precondition,
+        event: &mut Event,
+    ) -> Result<(PolicyObject, Change), Error> {
+        event.policies.extend(is_policy_name(name).then(|| name.to_owned()));
+        let draft = Draft::read(&write.body, write.syntax, Some(name), &self.parts.bounds)?;
+        for _ in 0..ATTEMPTS {
+            let current = self.parts.policy_store.get(name).await?;
+            let expected = expected(current.as_ref(), precondition)?;
+            // Whoever may replace may not therefore create. What was authorised is what the store is told to expect.
+            if expected == Expected::Absent && *precondition != Precondition::Absent {
+                self.authorise(who, on_policies(Verb::Create, Some(name))).await?;
+            }
+            if write.dry_run {
+                let change = if current.is_some() { Change::Updated } else { Change::Created };
+                return Ok((self.unwritten(who, draft, current), change));
+            }
+            self.can_record()?;
+            match self.parts.policy_store.put(by(who, draft.clone()), expected).await {
+                Ok((policy, change)) => return Ok((object(policy), change)),
+                Err(PolicyStoreError::PreconditionFailed) if *precondition == Precondition::None => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Code::PreconditionFailed.into())
+    }
+
+    async fn delete(
+        &self,
+        who: &Administrator,
+        name: &str,
+        precondition: &Precondition,
+        dry_run: bool,
+        event: &mut Event,
+    ) -> Result<(), Error> {
+        if !is_policy_name(name) {
+            return Err(Code::NotFound.into());
+        }
+        event.policies.push(name.to_owned());
+        let current = self.parts.policy_store.get(name).await?.ok_or(Error::Plain(Code::NotFound))?;
+        let expected = match expected(Some(&current), precondition)? {
+            // Without a precondition whatever is there is to go.
+            _ if *precondition == Precondition::None => Expected::Any,
+            expected => expected,
+        };
+        if !dry_run {
+            self.can_record()?;
+            self.parts.policy_store.delete(name, who.subject(), expected).await?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is changed that cannot be recorded.
+    fn can_record(&self) -> Result<(), Error> {
+        if self.parts.audit.is_alive() { Ok(()) } else { Err(Code::AuditUnavailable.into()) }
+    }
+
+    /// The answer to a dry run.
+    fn unwritten(&self, who: &Administrator, draft: Draft, current: Option<StoredPolicy>) -> PolicyObject {
+        let now = self.parts.clock.now();
+        object(StoredPolicy {
+            name: draft.name,
+            revision: DRY_RUN.into(),
+            created_at: current.map_or(now, |policy| policy.created_at),
+            updated_at: now,
+            updated_by: who.subject().to_owned(),
+            source: Source::Api,
+            spec: draft.spec,
+        })
+    }
+}
+
+fn by(who: &Administrator, draft: Draft) -> NewPolicy {
+    NewPolicy { name: draft.name, spec: draft.spec, by: who.subject().to_owned() }
+}
+
+/// What the store is told to expect, so that what was looked at is what is written.
+fn expected(current: Option<&StoredPolicy>, precondition: &Precondition) -> Result<Expected, Error> {
+    match (current, precondition) {
+        (Some(StoredPolicy { source: Source::File, .. }), _) => Err(Code::ReadOnly.into()),
+        (Some(_), Precondition::Absent) | (None, Precondition::OneOf(_) | Precondition::Exists) => {
+            Err(Code::PreconditionFailed.into())
+        }
+        (Some(policy), Precondition::OneOf(revisions)) if !revisions.contains(&policy.revision) => {
+            Err(Code::PreconditionFailed.into())
+        }
+        (Some(policy), _) => Ok(Expected::Revision(policy.revision.clone())),
+        (None, Precondition::None | Precondition::Absent) => Ok(Expected::Absent),
+    }
+}
+
+/// Records how a write ended. A dry run changed nothing and is not recorded.
+async fn close<T>(mut event: OpenEvent, ended: Result<T, Error>, dry_run: bool) -> Result<T, Error> {
+    if dry_run {
+        event.discard();
+        return ended;
+    }
+    match &ended {
+        Ok(_) => event.outcome = Outcome::Ok,
+        // Recorded already, as what it is.
+        Err(Error::Plain(Code::Denied | Code::TokenReviewUnavailable)) => {
+            event.discard();
+            return ended;
+        }
+        Err(error) => event.reason = Some(error.code().as_str()),
+    }
+    event.close().await?;
+    ended
+}

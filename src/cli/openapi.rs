@@ -1,0 +1,15 @@
+//! `claviger openapi`: the contract of the REST API, as `openapi/claviger.json` has it.
+
+use super::serve::failed;
+use std::process::ExitCode;
+
+/// Prints it.
+pub fn run() -> ExitCode {
+    match crate::http::openapi::text() {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(&error),
+    }
+}

@@ -1,0 +1,30 @@
+//! A request's body, read within bounds of size and time.
+
+use super::Edge;
+use crate::wire::problem::Code;
+use axum::body::Body;
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http_body_util::{BodyExt as _, Limited};
+
+/// Reads a body of at most [`Edge::body_bytes`] within [`Edge::body_timeout`].
+pub async fn read(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Bytes, Code> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > edge.body_bytes) {
+        return Err(Code::PayloadTooLarge);
+    }
+    let body = tokio::time::timeout(edge.body_timeout, Limited::new(body, edge.body_bytes).collect())
+        .await
+        .map_err(|_| Code::RequestTimeout)?
+        .map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() { Code::PayloadTooLarge } else { Code::InvalidRequest }
+        })?;
+    Ok(body.to_bytes())
+}
+
+/// The media type in lower case. Parameters (`charset=utf-8`) are ignored: every format that is read here is UTF-8.
+pub fn media_type(headers: &HeaderMap) -> Option<String> {
+    let essence = headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim();
+    Some(essence.to_ascii_lowercase())
+}

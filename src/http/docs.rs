@@ -1,0 +1,66 @@
+//! `GET /docs`: the contract as a page on which every operation can be read and tried. It is whole in itself: no script,
+//! style or font comes from anywhere else.
+
+use super::answer::{Failure, method_not_allowed};
+use crate::wire::problem::Code;
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Method};
+use std::sync::LazyLock;
+
+const PAGE: &str = include_str!("docs.html");
+
+/// Nothing but what stands in the page runs, and it speaks to nobody but us.
+static POLICY: LazyLock<String> = LazyLock::new(|| {
+    let hash = |tag| format!("'sha256-{}'", STANDARD.encode(digest(&SHA256, between(PAGE, tag).as_bytes())));
+    format!(
+        "default-src 'none'; script-src {}; style-src {}; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'",
+        hash("script"),
+        hash("style")
+    )
+});
+
+/// The handler.
+pub async fn handle(request: Request) -> Response {
+    if request.method() != Method::GET {
+        return method_not_allowed(request.method(), "GET");
+    }
+    let Ok(policy) = HeaderValue::from_str(&POLICY) else { return Failure::from(Code::Internal).into_response() };
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (CONTENT_SECURITY_POLICY, policy),
+        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    (headers, PAGE).into_response()
+}
+
+/// What stands in the page's one element of that name.
+fn between<'a>(page: &'a str, tag: &str) -> &'a str {
+    let inner = page.split_once(&format!("<{tag}>")).and_then(|(_, rest)| rest.split_once(&format!("</{tag}>")));
+    inner.map_or("", |(inner, _)| inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_needs_nobody_else() {
+        for tag in ["script", "style"] {
+            assert_eq!(PAGE.matches(&format!("<{tag}")).count(), 1, "one {tag}, without attributes");
+            assert!(!between(PAGE, tag).is_empty());
+        }
+        for foreign in ["http://", "https://", "//cdn", "@import", "url(", "src=", "<link", " style=", " onclick="] {
+            assert!(!PAGE.contains(foreign), "{foreign}");
+        }
+        for name in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+            assert!(!PAGE.contains(name), "{name}: what is shown is text, never markup");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! `GET /openapi.json`: the contract, generated from the handlers and the bodies they read and write.
+
+use super::answer::method_not_allowed;
+use super::{decisions, downloads, policies, tickets};
+use crate::wire::policy::{PolicyBody, PolicyManifest};
+use crate::wire::problem::{Code, Problem};
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::Method;
+use http::header::CONTENT_TYPE;
+use std::sync::LazyLock;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Content, OpenApi as Document, Ref, ResponseBuilder};
+use utoipa::{OpenApi, ToSchema};
+
+/// A policy as a body brings it.
+#[derive(ToSchema)]
+#[schema(as = PolicyDocument)]
+#[expect(dead_code, reason = "it stands for the two in the document")]
+pub(super) enum PolicyDocument {
+    #[schema(title = "PolicyBody")]
+    Body(PolicyBody),
+    #[schema(title = "PolicyManifest")]
+    Manifest(PolicyManifest),
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Claviger",
+        description = "Gives build pods the secrets they need, and nothing else does. Errors are \
+            `application/problem+json` (RFC 9457) with a stable `code`. Every answer has an `X-Request-Id`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    servers((url = "/", description = "This server")),
+    tags(
+        (name = "builds", description = "For build pods"),
+        (name = "policies", description = "For administrators: SubjectAccessReview on `policies.claviger.dev`"),
+        (name = "decisions", description = "For administrators: SubjectAccessReview on `decisions.claviger.dev`")
+    ),
+    paths(
+        tickets::issue,
+        downloads::redeem,
+        policies::list,
+        policies::create,
+        policies::get,
+        policies::put,
+        policies::delete,
+        policies::list_revisions,
+        decisions::explain
+    ),
+    components(schemas(Problem)),
+    security(("bearer" = []))
+)]
+struct Api;
+
+const EVERYWHERE: &[Code] = &[
+    Code::InvalidRequest,
+    Code::NotFound,
+    Code::MethodNotAllowed,
+    Code::LengthRequired,
+    Code::Internal,
+    Code::HttpVersionNotSupported,
+];
+const BEARER: &[Code] = &[Code::Unauthenticated, Code::Denied, Code::RateLimited, Code::TokenReviewUnavailable];
+const BODY: &[Code] = &[Code::RequestTimeout, Code::PayloadTooLarge, Code::UnsupportedMediaType];
+const ISSUE: &[Code] = &[
+    Code::NotPodBound,
+    Code::DeliveryNotAllowed,
+    Code::SecretNotFound,
+    Code::InvalidRepo,
+    Code::InvalidBranch,
+    Code::StoreMisconfigured,
+    Code::StoreForbidden,
+    Code::KeyAbsent,
+    Code::StoreUnavailable,
+    Code::AuditUnavailable,
+    Code::Draining,
+    Code::Timeout,
+];
+const REDEEM: &[Code] = &[
+    Code::PrefetchRefused,
+    Code::TicketMisuse,
+    Code::TicketUnknown,
+    Code::TicketRedeemed,
+    Code::TicketExpired,
+    Code::TicketRevoked,
+    Code::Unrenderable,
+    Code::AuditUnavailable,
+];
+const DATABASE: &[Code] = &[Code::DatabaseUnavailable, Code::AuditUnavailable];
+const CREATE: &[Code] = &[Code::AlreadyExists, Code::ReadOnly, Code::InvalidPolicy];
+const PUT: &[Code] = &[Code::ReadOnly, Code::PreconditionFailed, Code::InvalidPolicy];
+const DELETE: &[Code] = &[Code::ReadOnly, Code::PreconditionFailed];
+const EXPLAIN: &[Code] = &[Code::InvalidRepo, Code::InvalidBranch, Code::AuditUnavailable];
+
+/// The codes of each operation, in groups.
+const PROBLEMS: &[(&str, &[&[Code]])] = &[
+    ("issueTicket", &[BEARER, BODY, ISSUE]),
+    ("redeemTicket", &[REDEEM]),
+    ("listPolicies", &[BEARER, DATABASE]),
+    ("createPolicy", &[BEARER, BODY, DATABASE, CREATE]),
+    ("getPolicy", &[BEARER, DATABASE]),
+    ("putPolicy", &[BEARER, BODY, DATABASE, PUT]),
+    ("deletePolicy", &[BEARER, DATABASE, DELETE]),
+    ("listPolicyRevisions", &[BEARER, DATABASE]),
+    ("explainDecision", &[BEARER, BODY, EXPLAIN]),
+];
+
+/// The document.
+#[must_use]
+pub fn document() -> Document {
+    let mut document = Api::openapi();
+    let components = document.components.get_or_insert_default();
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    components.security_schemes.insert("bearer".into(), bearer.into());
+    for item in document.paths.paths.values_mut() {
+        let operations =
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().filter_map(Option::as_mut);
+        operations.for_each(add_problems);
+        // One handler, and so one description, but two operations.
+        if let (Some(get), Some(post)) = (&item.get, &mut item.post)
+            && get.operation_id == post.operation_id
+        {
+            post.operation_id = post.operation_id.take().map(|id| id + "ByPost");
+        }
+    }
+    document
+}
+
+/// The document as it is committed and served.
+///
+/// # Errors
+/// When it cannot be JSON, which only a programming error brings about.
+pub fn text() -> Result<String, serde_json::Error> {
+    document().to_pretty_json().map(|json| json + "\n")
+}
+
+/// The handler.
+pub async fn handle(request: Request) -> Response {
+    static TEXT: LazyLock<String> = LazyLock::new(|| text().unwrap_or_default());
+    if request.method() != Method::GET {
+        return method_not_allowed(request.method(), "GET");
+    }
+    ([(CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
+}
+
+/// One response for each status, which names the codes it may have.
+fn add_problems(operation: &mut Operation) {
+    let id = operation.operation_id.as_deref().unwrap_or_default();
+    let groups = PROBLEMS.iter().find(|(operation, _)| *operation == id).map_or(&[][..], |(_, groups)| *groups);
+    for code in Code::ALL {
+        if !groups.iter().chain([&EVERYWHERE]).any(|group| group.contains(code)) {
+            continue;
+        }
+        let told = format!("`{}`: {}", code.as_str(), code.title());
+        let status = code.status().to_string();
+        let told = match operation.responses.responses.get(&status) {
+            Some(utoipa::openapi::RefOr::T(known)) => format!("{}\n\n{told}", known.description),
+            _ => told,
+        };
+        let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+        let response = ResponseBuilder::new().description(told).content("application/problem+json", problem).build();
+        operation.responses.responses.insert(status, response.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_tells_its_problems() {
+        let document = document();
+        let mut known = 0;
+        for (path, item) in &document.paths.paths {
+            for operation in [&item.get, &item.put, &item.post, &item.delete].into_iter().flatten() {
+                let id = operation.operation_id.as_deref().unwrap_or_default();
+                assert!(PROBLEMS.iter().any(|(known, _)| id.trim_end_matches("ByPost") == *known), "{path} {id}");
+                assert!(operation.responses.responses.contains_key("400"), "{path} {id}");
+                known += 1;
+            }
+        }
+        assert_eq!(known, PROBLEMS.len() + 1);
+    }
+}

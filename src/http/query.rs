@@ -1,0 +1,120 @@
+//! The query of an administrator's request: `limit` and `continue` of lists, `dryRun` of writes. Anything else is refused.
+
+use super::answer::Failure;
+use crate::broker::Page;
+use crate::wire::problem::Code;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::str::FromStr;
+
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1000;
+
+/// What of a list is asked for.
+pub fn page<T: FromStr>(query: &str) -> Result<Page<T>, Failure> {
+    let (mut limit, mut after) = (None, None);
+    for (name, value) in pairs(query) {
+        let repeated = match name {
+            "limit" => limit.replace(self::limit(value)?).is_some(),
+            "continue" => after.replace(decode(value)?).is_some(),
+            _ => return Err(invalid("the query has an unknown parameter")),
+        };
+        if repeated {
+            return Err(invalid("the query repeats a parameter"));
+        }
+    }
+    Ok(Page { after, limit: limit.unwrap_or(DEFAULT_LIMIT) })
+}
+
+/// Whether a write is only to be tried.
+pub fn dry_run(query: &str) -> Result<bool, Failure> {
+    let mut dry_run = None;
+    for (name, value) in pairs(query) {
+        let value = value.parse().map_err(|_| invalid("dryRun must be true or false"));
+        if name != "dryRun" || dry_run.replace(value?).is_some() {
+            return Err(invalid("the query has an unknown parameter, or one twice"));
+        }
+    }
+    Ok(dry_run.unwrap_or(false))
+}
+
+/// Refuses any query.
+pub fn none(query: &str) -> Result<(), Failure> {
+    match pairs(query).next() {
+        None => Ok(()),
+        Some(_) => Err(invalid("the query has an unknown parameter")),
+    }
+}
+
+/// Where the next page begins, as clients are to hand it back: opaque, so that nobody builds on what is in it.
+pub fn encode(after: &str) -> String {
+    URL_SAFE_NO_PAD.encode(after)
+}
+
+fn decode<T: FromStr>(text: &str) -> Result<T, Failure> {
+    let after = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    after.and_then(|after| after.parse().ok()).ok_or_else(|| invalid("continue is not what a list answered"))
+}
+
+fn limit(text: &str) -> Result<usize, Failure> {
+    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let limit = text.parse().ok().filter(|limit| plain && (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or_else(|| invalid("limit must be a number from 1 to 1000"))
+}
+
+fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+fn invalid(detail: &'static str) -> Failure {
+    Failure::new(Code::InvalidRequest, Some(detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(query: &str) -> Option<(Option<String>, usize)> {
+        page::<String>(query).ok().map(|page| (page.after, page.limit))
+    }
+
+    #[test]
+    fn a_page_is_read_and_everything_else_refused() {
+        assert_eq!(asked(""), Some((None, 100)));
+        assert_eq!(asked("limit=1"), Some((None, 1)));
+        let next = format!("limit=1000&continue={}", encode("a.b"));
+        assert_eq!(asked(&next), Some((Some("a.b".into()), 1000)));
+        for query in [
+            "limit=0",
+            "limit=1001",
+            "limit=-1",
+            "limit=+1",
+            "limit=1.0",
+            "limit=",
+            "limit",
+            "limit=18446744073709551617",
+            "limit=1&limit=1",
+            "continue=%2e",
+            "continue=a.b",
+            "continue=_w",
+            "Limit=1",
+            "x=1",
+        ] {
+            assert_eq!(asked(query), None, "{query}");
+        }
+        assert!(page::<i64>(&format!("continue={}", encode("7"))).is_ok());
+        assert!(page::<i64>(&format!("continue={}", encode("a"))).is_err());
+    }
+
+    #[test]
+    fn a_dry_run_is_asked_for_plainly() {
+        assert_eq!(dry_run("").ok(), Some(false));
+        assert_eq!(dry_run("dryRun=true").ok(), Some(true));
+        assert_eq!(dry_run("dryRun=false").ok(), Some(false));
+        for query in
+            ["dryRun", "dryRun=", "dryRun=1", "dryRun=True", "dryrun=true", "dryRun=true&dryRun=true", "x=true"]
+        {
+            assert!(dry_run(query).is_err(), "{query}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! A policy as a REST body brings it: `{name, spec}` or the manifest, in JSON or YAML, with all its faults at once.
+
+use super::bounds::Bounds;
+use super::compile::check_name;
+use super::manifest::{API_VERSION, KIND, is_within};
+use super::matching::Policy;
+use crate::document::{Fault, parse, parse_json, prune};
+use crate::wire::policy::{Metadata, PolicyBody, PolicyManifest, PolicySpec};
+use serde_json::Value;
+
+/// A body that is a good policy on this server.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// The policy's name.
+    pub name: String,
+    /// What it says.
+    pub spec: PolicySpec,
+}
+
+/// In what a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syntax {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+/// Why a body is no policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DraftError {
+    /// It cannot even be read.
+    IllFormed(Fault),
+    /// It names another policy than it is written to.
+    OtherName,
+    /// Everything that is wrong with it; the pointers begin as the body does.
+    Invalid(Vec<Fault>),
+}
+
+/// Whether a policy can have this name.
+#[must_use]
+pub fn is_policy_name(name: &str) -> bool {
+    let mut faults = Vec::new();
+    check_name(name, "", &mut faults);
+    faults.is_empty()
+}
+
+impl Draft {
+    /// Reads a body. One that is written to a name may leave its own out.
+    ///
+    /// # Errors
+    /// See [`DraftError`].
+    pub fn read(body: &[u8], syntax: Syntax, written_to: Option<&str>, bounds: &Bounds) -> Result<Self, DraftError> {
+        let text =
+            std::str::from_utf8(body).map_err(|_| DraftError::IllFormed(Fault::new("", "the body is not UTF-8")))?;
+        let tree = match syntax {
+            Syntax::Json => parse_json(text),
+            Syntax::Yaml => parse(text),
+        };
+        let Read { mut manifest, mut faults, name_at } = decode(tree.map_err(DraftError::IllFormed)?);
+        if let Some(wanted) = written_to {
+            let metadata = manifest.metadata.get_or_insert_default();
+            let name = metadata.name.get_or_insert_with(|| wanted.to_owned());
+            if name != wanted {
+                return Err(DraftError::OtherName);
+            }
+        }
+        if let Err(found) = Policy::from_manifest(&manifest, bounds) {
+            // What could not be decoded now looks as if it were missing; it has been told already.
+            let told = faults.len();
+            for mut fault in found {
+                if fault.pointer == "/metadata/name" {
+                    name_at.clone_into(&mut fault.pointer);
+                }
+                if !faults[..told].iter().any(|known| is_within(&fault.pointer, &known.pointer)) {
+                    faults.push(fault);
+                }
+            }
+        }
+        match (manifest.metadata.and_then(|metadata| metadata.name), manifest.spec) {
+            (Some(name), Some(spec)) if faults.is_empty() => Ok(Self { name, spec }),
+            _ => Err(DraftError::Invalid(faults)),
+        }
+    }
+}
+
+struct Read {
+    manifest: PolicyManifest,
+    faults: Vec<Fault>,
+    /// Where the body has its name.
+    name_at: &'static str,
+}
+
+fn decode(mut tree: Value) -> Read {
+    let is_manifest = ["apiVersion", "kind", "metadata"].iter().any(|key| tree.get(key).is_some());
+    if is_manifest {
+        let (manifest, faults) = prune::<PolicyManifest>(&mut tree);
+        return Read { manifest: manifest.unwrap_or_default(), faults, name_at: "/metadata/name" };
+    }
+    let (body, faults) = prune::<PolicyBody>(&mut tree);
+    let PolicyBody { name, spec } = body.unwrap_or_default();
+    let manifest = PolicyManifest {
+        api_version: Some(API_VERSION.into()),
+        kind: Some(KIND.into()),
+        metadata: Some(Metadata { name }),
+        spec,
+    };
+    Read { manifest, faults, name_at: "/name" }
+}
