@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking, and its name is its documentation")]
 
 mod attest;
+mod admin;
 mod authn;
 mod config_cli;
 mod dev;

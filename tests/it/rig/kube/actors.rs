@@ -69,6 +69,27 @@ impl Kube {
         mint(&self.admin, &namespace, &service_account, audience, Value::Null).await
     }
 
+    /// A cluster role of a ServiceAccount, made once. Rules without an API group are on ours.
+    pub async fn allows(&self, namespace: &str, service_account: &str, rules: &[Value]) {
+        let rules: Vec<Value> = rules
+            .iter()
+            .map(|rule| {
+                let mut whole = json!({"apiGroups": ["claviger.dev"]});
+                whole.as_object_mut().unwrap().extend(rule.as_object().unwrap().clone());
+                whole
+            })
+            .collect();
+        let name = format!("{namespace}-{service_account}");
+        let role = json!({"metadata": {"name": name}, "rules": rules});
+        create(&Api::<ClusterRole>::all(self.admin.clone()), role).await.unwrap();
+        let binding = json!({
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "namespace": namespace, "name": service_account}],
+        });
+        create(&Api::<ClusterRoleBinding>::all(self.admin.clone()), binding).await.unwrap();
+    }
+
     pub(super) async fn service_account(&self, place: &str) -> (String, String) {
         let (namespace, name) = place.split_once('/').unwrap();
         create(&Api::<Namespace>::all(self.admin.clone()), json!({"metadata": {"name": namespace}})).await.unwrap();
