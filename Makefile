@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install what they need.
-.PHONY: demo demo-cluster dev test lint
+.PHONY: demo demo-cluster dev test openapi schemathesis lint
 
 demo: ## the main job with `claviger dev`: a secret, once, and the audit events
 	@rig/install base
@@ -18,6 +18,14 @@ dev: ## serves with sample secrets on 127.0.0.1:8080
 test: ## every test, on real components
 	@rig/install
 	cargo test --locked
+
+openapi: ## writes the contract anew, after a change of it
+	cargo run --quiet --locked -- openapi > openapi/claviger.json
+
+schemathesis: ## looks for what the running API does and its contract does not say
+	@rig/install base schemathesis
+	@cargo build --quiet --locked
+	@rig/schemathesis target/debug/claviger
 
 lint: ## formatting, clippy, the house rules
 	@rig/install base

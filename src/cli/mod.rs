@@ -28,7 +28,7 @@ enum Command {
     Check(check::Check),
     /// Serve on this machine with sample secrets: nothing else needed. Not for production.
     Dev(dev::Dev),
-    /// Print the contract of the REST API (OpenAPI 3.1).
+    /// Print the contract of the REST API, in the words of `openapi/claviger.json`.
     Openapi,
 }
 

@@ -8,6 +8,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::Method;
 use http::header::CONTENT_TYPE;
+use serde::Deserialize;
 use std::sync::LazyLock;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -15,13 +16,11 @@ use utoipa::openapi::{Content, OpenApi as Document, Ref, ResponseBuilder};
 use utoipa::{OpenApi, ToSchema};
 
 /// A policy as a body brings it.
-#[derive(ToSchema)]
-#[schema(as = PolicyDocument)]
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
 #[expect(dead_code, reason = "it stands for the two in the document")]
 pub(super) enum PolicyDocument {
-    #[schema(title = "PolicyBody")]
     Body(PolicyBody),
-    #[schema(title = "PolicyManifest")]
     Manifest(PolicyManifest),
 }
 

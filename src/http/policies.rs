@@ -126,8 +126,8 @@ pub(super) async fn get(edge: &Edge, context: Context, parts: &Parts) -> Result<
     params(
         ("name" = String, Path, description = "The policy's name", max_length = 253, pattern = "^[a-z0-9.-]+$"),
         ("dryRun" = Option<bool>, Query, description = "Check and answer, but store nothing"),
-        ("If-Match" = Option<String>, Header, description = "Only if it still has this revision: an `ETag`, or `*`"),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is none yet")
+        ("If-Match" = Option<String>, Header, pattern = "^([*]|\"[!#-~]{1,64}\")$", description = "Only if it still has this revision: an `ETag`, or `*`"),
+        ("If-None-Match" = Option<String>, Header, pattern = "^[*]$", description = "`*`: only if there is none yet")
     ),
     request_body(content((PolicyDocument = "application/json"), (PolicyDocument = "application/yaml"))),
     responses(
@@ -157,7 +157,7 @@ pub(super) async fn put(edge: &Edge, context: Context, parts: &Parts, body: Body
     params(
         ("name" = String, Path, description = "The policy's name", max_length = 253, pattern = "^[a-z0-9.-]+$"),
         ("dryRun" = Option<bool>, Query, description = "Check and answer, but store nothing"),
-        ("If-Match" = Option<String>, Header, description = "Only if it still has this revision: an `ETag`, or `*`")
+        ("If-Match" = Option<String>, Header, pattern = "^([*]|\"[!#-~]{1,64}\")$", description = "Only if it still has this revision: an `ETag`, or `*`")
     ),
     responses((status = 204, description = "It is gone"))
 )]

@@ -19,11 +19,11 @@ pub struct DecisionRequest {
     pub token: Option<String>,
     /// The repo that would be built.
     #[serde(deserialize_with = "present")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, min_length = 1, max_length = 256, pattern = "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")]
     pub repo: Option<String>,
     /// The branch that would be built.
     #[serde(deserialize_with = "present")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, min_length = 1, max_length = 1024)]
     pub branch: Option<String>,
 }
 

@@ -56,13 +56,13 @@ pub struct PolicySpec {
     #[schema(pattern = "^(allow|deny)$")]
     pub effect: Option<String>,
     /// Callers, one of which must match.
-    #[schema(required, value_type = Vec<Subject>, min_items = 1, max_items = 1000)]
+    #[schema(required, value_type = Vec<Subject>, min_items = 1)]
     pub subjects: Vec<Option<Subject>>,
     /// Patterns, one of which must match.
-    #[schema(required, value_type = Vec<String>, min_items = 1, max_items = 1000)]
+    #[schema(required, value_type = Vec<String>, min_items = 1)]
     pub repos: Vec<Option<String>>,
     /// Patterns, one of which must match.
-    #[schema(required, value_type = Vec<String>, min_items = 1, max_items = 1000)]
+    #[schema(required, value_type = Vec<String>, min_items = 1)]
     pub branches: Vec<Option<String>>,
     /// CEL expressions that yield the attested repo and branch.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,7 +72,7 @@ pub struct PolicySpec {
     pub condition: Option<String>,
     /// What is granted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<Secret>, max_items = 1000)]
+    #[schema(value_type = Vec<Secret>)]
     pub secrets: Vec<Option<Secret>>,
     /// Life and binding of the tickets.
     #[serde(skip_serializing_if = "Option::is_none")]

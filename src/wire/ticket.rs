@@ -9,15 +9,15 @@ use utoipa::ToSchema;
 pub struct TicketRequest {
     /// The repo that is built.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, min_length = 1, max_length = 256, pattern = "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")]
     pub repo: Option<String>,
     /// The branch that is built.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, min_length = 1, max_length = 1024)]
     pub branch: Option<String>,
     /// A shorter life for the ticket.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, pattern = "^([0-9]{1,6}(ms|s|m|h))+$")]
     pub ttl: Option<String>,
     /// Narrow the bundle to these keys.
     #[serde(default, deserialize_with = "present")]
