@@ -28,8 +28,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "broker",
         &[
-            "model", "wire", "document", "config", "metrics", "authn", "attest", "admins", "policy", "stores", "tickets",
-            "render", "audit",
+            "model", "wire", "document", "config", "metrics", "authn", "attest", "admins", "policy", "stores",
+            "tickets", "render", "audit",
         ],
     ),
     ("http", &["model", "wire", "metrics", "broker"]),

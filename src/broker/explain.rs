@@ -7,14 +7,14 @@ use crate::admins::{Act, Resource, Verb};
 use crate::authn::AuthnError;
 use crate::document::{decode, parse_json};
 use crate::model::branch::Branch;
-use crate::model::caller::Caller;
-use crate::model::facts::Facts;
 use crate::model::repo::Repo;
-use crate::model::request::Request;
+use crate::model::request::Asked;
 use crate::model::secret::SecretValue;
-use crate::policy::{Decision, Denial, Grant, GrantedSecret, PolicySet};
+use crate::policy::{ExplainedSecret, Explanation, Verdict};
 use crate::wire::decision::{DecisionExplained, DecisionRequest, PolicyExplained, SecretExplained};
 use crate::wire::problem::Code;
+use jiff::Timestamp;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 impl Broker {
@@ -25,18 +25,23 @@ impl Broker {
     pub async fn explain(&self, who: &Administrator, body: &[u8]) -> Result<DecisionExplained, Error> {
         self.authorise(who, Act { verb: Verb::Create, resource: Resource::Decisions, name: None }).await?;
         let DecisionRequest { caller, token, repo, branch } = read(body)?;
-        let request = request(repo.as_deref(), branch.as_deref())?;
+        let now = self.parts.clock.now();
+        let asked = asked(repo.as_deref(), branch.as_deref(), who.context.source_ip, now)?;
+        let policies = self.parts.policies.load_full();
         let (caller, facts) = match (caller, token.map(SecretValue::new)) {
             (Some(described), None) => describe(described).map(|(caller, facts)| (Arc::new(caller), facts))?,
             (None, Some(token)) => match self.parts.authenticators.authenticate(&token).await {
-                Ok(caller) => (caller, Facts::default()),
+                Ok(caller) => {
+                    let facts = self.facts(&caller, policies.needs(&caller, &asked)).await?;
+                    (caller, facts)
+                }
                 Err(AuthnError::Refused(refusal)) => return Ok(refused(refusal.as_str())),
                 Err(AuthnError::NotPodBound) => return Ok(refused(Code::NotPodBound.as_str())),
                 Err(AuthnError::Unavailable) => return Err(Code::TokenReviewUnavailable.into()),
             },
             _ => return Err(Error::InvalidRequest("either caller or token must be given, and not both")),
         };
-        Ok(explanation(&self.parts.policies.load(), &caller, &facts, &request))
+        Ok(explained(policies.explain(&caller, &facts, &asked)))
     }
 }
 
@@ -46,10 +51,11 @@ fn read(body: &[u8]) -> Result<DecisionRequest, Error> {
     decode(parse_json(text).map_err(|fault| invalid(vec![fault]))?).map_err(invalid)
 }
 
-fn request(repo: Option<&str>, branch: Option<&str>) -> Result<Request, Error> {
-    let repo = Repo::try_from(repo.ok_or(Error::InvalidRequest("repo is missing"))?)?;
-    let branch = Branch::try_from(branch.ok_or(Error::InvalidRequest("branch is missing"))?)?;
-    Ok(Request { repo, branch })
+/// What is left out is for the policies to attest, as when a ticket is asked for.
+fn asked(repo: Option<&str>, branch: Option<&str>, source_ip: IpAddr, time: Timestamp) -> Result<Asked, Error> {
+    let repo = repo.map(Repo::try_from).transpose()?;
+    let branch = branch.map(Branch::try_from).transpose()?;
+    Ok(Asked { repo, branch, source_ip, time })
 }
 
 /// Nobody vouches for the token, so that no policy was looked at.
@@ -57,54 +63,19 @@ fn refused(reason: &str) -> DecisionExplained {
     DecisionExplained { reason: reason.into(), ..DecisionExplained::default() }
 }
 
-/// The same decision that a ticket would be issued by, with every policy's part in it. No policy asks for facts yet.
-fn explanation(policies: &PolicySet, caller: &Caller, _: &Facts, request: &Request) -> DecisionExplained {
-    let decision = policies.decide(caller, request);
-    let explained = policies.policies().iter().map(|policy| {
-        let failed_at = policy.mismatch(caller, request);
-        PolicyExplained {
-            name: policy.name().to_string(),
-            matched: failed_at.is_none(),
-            failed_at: failed_at.map(|part| part.as_str().to_owned()),
-            detail: Some(match failed_at {
-                Some(part) => format!("none of its {} fits", part.as_str()),
-                None => part_in(&decision, policy.name()).to_owned(),
-            }),
-        }
-    });
-    let policies = explained.collect();
-    match decision {
-        Decision::Granted(Grant { secrets, delivery, .. }) => {
-            let allowed = delivery.ticket || delivery.direct;
-            let reason = if allowed { "granted" } else { Code::DeliveryNotAllowed.as_str() }.to_owned();
-            let secrets = if allowed { secrets.iter().map(secret).collect() } else { Vec::new() };
-            DecisionExplained { allowed, reason, policies, secrets }
-        }
-        Decision::Denied(denial) => DecisionExplained { policies, ..refused(denial.as_str()) },
-    }
-}
-
-/// What follows from a policy that matches.
-fn part_in(decision: &Decision, name: &str) -> &'static str {
-    const NO_PATH: &str =
-        "matches, but a path cannot be filled in or leads out of the ceiling, so that it grants nothing";
-    match decision {
-        Decision::Granted(grant) if grant.policies.iter().any(|policy| &*policy.name == name) => "matches and allows",
-        Decision::Denied(Denial::DeniedByPolicy(policies)) => {
-            if policies.iter().any(|policy| &*policy.name == name) {
-                "matches and denies"
-            } else {
-                "matches, but a deny policy matches too"
-            }
-        }
-        _ => NO_PATH,
-    }
-}
-
-fn secret(granted: &GrantedSecret) -> SecretExplained {
-    let keys = match granted.rule.written_patterns() {
-        [] => vec!["**".to_owned()],
-        patterns => patterns.to_vec(),
+fn explained(explanation: Explanation) -> DecisionExplained {
+    let policy = |verdict: Verdict| PolicyExplained {
+        name: verdict.name.to_string(),
+        matched: verdict.matched,
+        failed_at: verdict.failed_at.map(|part| part.as_str().to_owned()),
+        detail: verdict.detail,
     };
-    SecretExplained { store: granted.secret.store.to_string(), path: granted.secret.path.clone(), keys }
+    let secret =
+        |ExplainedSecret { secret, keys }| SecretExplained { store: secret.store.to_string(), path: secret.path, keys };
+    DecisionExplained {
+        allowed: explanation.allowed,
+        reason: explanation.reason.to_owned(),
+        policies: explanation.policies.into_iter().map(policy).collect(),
+        secrets: explanation.secrets.into_iter().map(secret).collect(),
+    }
 }

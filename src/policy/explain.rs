@@ -1,6 +1,6 @@
 //! Explanations: what a decision would be, and what each policy says.
 
-use super::decide::{Decision, Grant, GrantedSecret};
+use super::decide::{Decision, Delivery, Grant, GrantedSecret};
 use super::hearing::{Hearing, Objection};
 use super::matching::{Effect, Mismatch, Policy};
 use super::set::PolicySet;
@@ -70,6 +70,9 @@ impl PolicySet {
             Err(refusal) => refusal,
         };
         let (allowed, reason, secrets) = match decision {
+            Decision::Granted(Grant { delivery: Delivery { ticket: false, direct: false }, .. }) => {
+                (false, "delivery_not_allowed", Vec::new())
+            }
             Decision::Granted(grant) => (true, "granted", self.explained(grant)),
             Decision::Denied(denial) => (false, denial.as_str(), Vec::new()),
             Decision::LeftOut(part) => (false, part.missing(), Vec::new()),

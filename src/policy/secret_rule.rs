@@ -15,8 +15,6 @@ const MAX_NAME_BYTES: usize = 1024;
 pub struct SecretRule {
     /// All keys without.
     keys: Option<Patterns>,
-    /// The same as the policy writes them, for explanations.
-    written: Vec<String>,
     /// New names by the store's names.
     rename: BTreeMap<String, String>,
     prefix: String,
@@ -35,8 +33,7 @@ impl SecretRule {
         if faults.len() > before {
             return None;
         }
-        let written = secret.keys.iter().flatten().flatten().cloned().collect();
-        let rule = Self { keys: keys.flatten(), written, rename, prefix };
+        let rule = Self { keys: keys.flatten(), rename, prefix };
         rule.check(&format!("{pointer}/rename"), faults);
         (faults.len() == before).then_some(rule)
     }
@@ -52,12 +49,6 @@ impl SecretRule {
                 faults.push(Fault::new(pointer(), "gives a name that another key of this secret has"));
             }
         }
-    }
-
-    /// The patterns of the keys taken, as the policy writes them; none for all keys.
-    #[must_use]
-    pub fn written_patterns(&self) -> &[String] {
-        &self.written
     }
 
     /// Whether a key is taken.

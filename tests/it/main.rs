@@ -1,8 +1,8 @@
 //! The integration tests: one binary, real components, typed actors.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking, and its name is its documentation")]
 
-mod attest;
 mod admin;
+mod attest;
 mod authn;
 mod config_cli;
 mod dev;
