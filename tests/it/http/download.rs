@@ -104,10 +104,11 @@ fn what_is_not_understood_consumes_nothing() {
     ] {
         assert_problem(&edge.download(&format!("{path}?{query}")), 400, "invalid_request");
     }
-    // A later version's.
-    for query in ["format=raw", "format=raw&key=TOKEN", "format=tar"] {
+    for query in ["format=raw", "format=raw&key=", "format=raw&key=TOKEN&key=TOKEN", "format=tar&key=TOKEN"] {
         assert_problem(&edge.download(&format!("{path}?{query}")), 400, "invalid_request");
     }
+    assert_problem(&edge.download(&format!("{path}?format=raw&key=NOBODY")), 404, "secret_not_found");
+    // A later version's.
     assert_problem(&edge.send("GET", &path, &[("Idempotency-Key", "x")], b""), 400, "invalid_request");
     assert_eq!(edge.download(&path).text(), EXPORT);
 }
