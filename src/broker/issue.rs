@@ -196,7 +196,10 @@ impl Broker {
                     _ => Code::Denied.into(),
                 })
             }
-            Decision::LeftOut(part) => Err(Error::InvalidRequest(part.missing())),
+            Decision::LeftOut(part) => {
+                event.reason = Some(part.as_str());
+                Err(Error::InvalidRequest(part.missing()))
+            }
         }
     }
 

@@ -34,6 +34,15 @@ pub enum Part {
 }
 
 impl Part {
+    /// The word in the audit event.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Repo => "repo_missing",
+            Self::Branch => "branch_missing",
+        }
+    }
+
     /// The sentence for whoever left it out.
     #[must_use]
     pub const fn missing(self) -> &'static str {

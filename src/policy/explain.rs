@@ -75,7 +75,7 @@ impl PolicySet {
             }
             Decision::Granted(grant) => (true, "granted", self.explained(grant)),
             Decision::Denied(denial) => (false, denial.as_str(), Vec::new()),
-            Decision::LeftOut(part) => (false, part.missing(), Vec::new()),
+            Decision::LeftOut(part) => (false, part.as_str(), Vec::new()),
         };
         Explanation { allowed, reason, policies, secrets }
     }

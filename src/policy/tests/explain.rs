@@ -79,7 +79,7 @@ fn every_part_that_can_fail() {
             "main",
             Some(Mismatch::Repos),
             Some("it is neither asked for nor attested"),
-            "repo is missing",
+            "repo_missing",
         ),
     ] {
         let explained = set.explain(&pod(namespace, "bot"), facts, &asks_partly(repo, Some(branch)));

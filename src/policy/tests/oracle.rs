@@ -104,7 +104,7 @@ fn oracle(policies: &[Meaning], namespace: char, repo: Option<char>, branch: Opt
         return "attestation_failed".into();
     }
     let (Some(repo), Some(branch)) = (repos.first(), branches.first()) else {
-        return if repos.is_empty() { "repo is missing" } else { "branch is missing" }.into();
+        return if repos.is_empty() { "repo_missing" } else { "branch_missing" }.into();
     };
     let (mut allowing, mut denying, mut unattested) = (vec![], false, false);
     for (place, policy) in policies.iter().enumerate() {
@@ -136,7 +136,7 @@ fn told(decision: &Decision) -> String {
             format!("{}@{}: {}", grant.request.repo, grant.request.branch, paths(grant).join(" "))
         }
         Decision::Denied(denial) => denial.as_str().to_owned(),
-        Decision::LeftOut(part) => part.missing().to_owned(),
+        Decision::LeftOut(part) => part.as_str().to_owned(),
     }
 }
 

@@ -94,7 +94,6 @@ fn what_cannot_be_explained_is_told_why() {
         (json!({}), (400, "invalid_request")),
         (json!({"repo": "r", "branch": "b"}), (400, "invalid_request")),
         (json!({"caller": caller, "token": "t", "repo": "r", "branch": "b"}), (400, "invalid_request")),
-        (json!({"caller": caller, "branch": "b"}), (400, "invalid_request")),
         (json!({"caller": caller, "repo": "..", "branch": "b"}), (422, "invalid_repo")),
         (json!({"caller": caller, "repo": "r", "branch": "-rf"}), (422, "invalid_branch")),
         (json!({"caller": [], "repo": "r", "branch": "b"}), (400, "invalid_request")),
@@ -106,6 +105,8 @@ fn what_cannot_be_explained_is_told_why() {
         let answer = admin.post("/v1/decisions", &body);
         assert_eq!(problem(&answer), (expected.0, expected.1.to_owned()), "{body}");
     }
+    let left_out = admin.post("/v1/decisions", &json!({"caller": caller, "branch": "b"}));
+    assert_eq!((left_out.status, left_out.json()["reason"].as_str()), (200, Some("repo_missing")));
     let refused = admin.post("/v1/decisions", &json!({"token": "hunter2", "repo": "r", "branch": "b"}));
     assert_eq!((refused.status, refused.json()["allowed"].as_bool()), (200, Some(false)));
     assert_eq!(refused.json()["reason"], "malformed_token");
