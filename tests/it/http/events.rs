@@ -121,7 +121,7 @@ fn what_was_refused_is_told_with_its_reason() {
     for (form, reason) in [
         ("repo=..&branch=main", "invalid_repo"),
         ("repo=site&branch=a..b", "invalid_branch"),
-        ("repo=site", "invalid_request"),
+        ("repo=site", "branch_missing"),
         ("repo=site&branch=main&ttl=99h", "invalid_request"),
         ("repo=site&branch=none&required=true", "secret_not_found"),
         ("repo=half&branch=main", "key_absent"),
