@@ -12,7 +12,7 @@ pub async fn until_nothing_waits(broker: &Broker, max_ttl: Duration) {
     broker.drain();
     let last = Instant::now() + max_ttl + Duration::from_secs(5);
     tracing::info!(waiting = broker.waiting(), "draining: no more tickets are issued");
-    while broker.waiting() > 0 && Instant::now() < last {
+    while !broker.is_drained() && Instant::now() < last {
         sleep(GLANCE).await;
     }
 }

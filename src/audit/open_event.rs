@@ -31,6 +31,19 @@ impl OpenEvent {
         }
     }
 
+    /// Makes the event durable, now or as soon as that can be done: for what has happened already and is not taken back.
+    ///
+    /// # Errors
+    /// When it is not durable yet. It may be written twice if it was after all.
+    pub async fn close_or_keep(mut self) -> Result<(), AuditUnavailable> {
+        let Some(event) = self.take() else { return Ok(()) };
+        let recorded = self.log.record(event.clone()).await;
+        if recorded.is_err() {
+            self.log.record_later(event);
+        }
+        recorded
+    }
+
     /// Closes it unwritten: the verb did not come to pass, and something else records why.
     pub fn discard(mut self) {
         self.event = None;

@@ -11,11 +11,14 @@ use crate::model::repo::Repo;
 use crate::model::request_id::RequestId;
 use crate::wire::audit_event::with_hash;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// The most events of one commit.
 const GROUP: usize = 256;
+/// How long events that could not be written wait until they are tried again.
+const RETRY: Duration = Duration::from_secs(1);
 const TABLE: &str =
     "audit_events (chain, seq, prev_hash, hash, time, type, outcome, subject, repo, branch, ticket_id, event)";
 const COLUMNS: usize = 12;
@@ -54,7 +57,9 @@ impl Writer {
     pub async fn run(mut self, mut events: mpsc::Receiver<Pending>) {
         let mut group = Vec::with_capacity(GROUP);
         loop {
-            let all_gone = events.recv_many(&mut group, GROUP).await == 0;
+            // What is to be tried again does not wait for company.
+            let patience = if group.is_empty() { Duration::MAX } else { RETRY };
+            let all_gone = timeout(patience, events.recv_many(&mut group, GROUP)).await == Ok(0);
             // Whoever waits no longer was told that it has not happened.
             group.retain(|pending| !pending.durable.as_ref().is_some_and(oneshot::Sender::is_closed));
             if !group.is_empty() {

@@ -48,13 +48,17 @@ impl Oidc {
     /// The bearer of a token that is signed: its claims are the issuer's word.
     fn caller(&self, token: &UnverifiedToken<'_>) -> Result<Arc<Caller>, Refusal> {
         match token.text_claim("sub") {
-            Some(subject) if (1..=MAX_SUBJECT_BYTES).contains(&subject.len()) => Ok(Arc::new(Caller {
-                issuer: self.name.clone(),
-                subject: subject.to_owned(),
-                groups: Vec::new(),
-                workload: None,
-                claims: token.claims().clone(),
-            })),
+            Some(subject)
+                if (1..=MAX_SUBJECT_BYTES).contains(&subject.len()) && !subject.contains(char::is_control) =>
+            {
+                Ok(Arc::new(Caller {
+                    issuer: self.name.clone(),
+                    subject: subject.to_owned(),
+                    groups: Vec::new(),
+                    workload: None,
+                    claims: token.claims().clone(),
+                }))
+            }
             _ => Err(Refusal::Malformed),
         }
     }

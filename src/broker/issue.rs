@@ -69,6 +69,7 @@ impl Broker {
     }
 
     async fn issue_to_the_end(&self, ask: Ask) -> Result<Issued, Error> {
+        let _under_way = self.under_way();
         let mut event = OpenEvent::new(&self.parts.audit, ask.context.event(EventType::TicketFailed, Outcome::Failed));
         event.caller = Some(ask.caller.clone());
         let prepared = timeout(self.parts.limits.request_timeout, self.prepare(&ask, &mut event))
@@ -117,7 +118,7 @@ impl Broker {
     /// Everything up to the sealed bundle: decide, read, merge, seal.
     async fn prepare(&self, ask: &Ask, event: &mut Event) -> Result<Prepared, Error> {
         let caller = &ask.caller;
-        if self.draining.load(Ordering::Relaxed) {
+        if self.draining.load(Ordering::SeqCst) {
             return Err(Code::Draining.into());
         }
         if !self.callers.charge(caller.identity()) || !self.tickets.has_room_for(&caller.identity()) {

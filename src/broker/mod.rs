@@ -32,7 +32,7 @@ use arc_swap::ArcSwap;
 use rate_limiter::RateLimiter;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 pub use administer::Administrator;
 pub use context::Context;
@@ -52,6 +52,7 @@ pub struct Broker {
     callers: RateLimiter<Identity>,
     failures: RateLimiter<IpAddr>,
     draining: AtomicBool,
+    under_way: AtomicUsize,
 }
 
 /// What a broker is made of.
@@ -104,6 +105,7 @@ impl Broker {
             callers: RateLimiter::new(parts.limits.requests_per_second_per_caller),
             failures: RateLimiter::new(parts.limits.failures_per_second_per_address),
             draining: AtomicBool::new(false),
+            under_way: AtomicUsize::new(0),
             parts,
         })
     }
@@ -116,7 +118,7 @@ impl Broker {
 
     /// Issues no more tickets from now on; redeeming goes on.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.store(true, Ordering::SeqCst);
     }
 
     /// Whether tickets are issued: the policies are loaded, the audit log can be written, no drain is under way.
@@ -133,9 +135,31 @@ impl Broker {
         }
     }
 
+    /// Whether a drain may end: no ticket waits, and none is being issued or redeemed.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        // In this order: what is under way may still let a ticket wait.
+        self.under_way.load(Ordering::SeqCst) == 0 && self.tickets.waiting() == 0
+    }
+
+    /// Counts a verb as under way until it is dropped. To be called before the verb looks whether a drain has begun.
+    fn under_way(&self) -> UnderWay<'_> {
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        UnderWay(&self.under_way)
+    }
+
     /// How many tickets wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.tickets.waiting()
+    }
+}
+
+/// A verb under way, which a drain waits for.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -31,6 +31,9 @@ impl Broker {
     /// `denied`, `token_review_unavailable`, `database_unavailable`.
     pub async fn list_policies(&self, who: &Administrator, page: Page<String>) -> Result<PolicyList, Error> {
         self.authorise(who, on_policies(Verb::List, None)).await?;
+        if page.after.as_deref().is_some_and(|after| !is_policy_name(after)) {
+            return Err(Error::InvalidRequest("continue is not what a list answered"));
+        }
         let mut stored = self.parts.policy_store.list(page.after.as_deref(), page.wanted()).await?;
         let next = ends(&mut stored, page.limit).map(|last| last.name.clone());
         Ok(PolicyList { items: stored.into_iter().map(object).collect(), next })

@@ -10,20 +10,28 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Keys remembered at once. When more come within one second, those that are full are kept and the others start afresh.
+/// Keys remembered at once. When more come within one second, the newcomers are not limited: nobody's limit is lifted, and nobody
+/// is refused for the others.
 const MAX_KEYS: usize = 100_000;
+const SWEEP: Duration = Duration::from_millis(100);
 
 /// A limit on each of many keys.
 pub struct RateLimiter<K> {
     interval: Duration,
     /// For each key, the time at which its whole allowance is back.
     full_again: Mutex<HashMap<K, Instant>>,
+    /// When those who have theirs back may be forgotten next: not at every charge of a flood.
+    next_sweep: Mutex<Instant>,
 }
 
 impl<K: Hash + Eq> RateLimiter<K> {
     /// So many a second.
     pub fn new(per_second: NonZeroU32) -> Self {
-        Self { interval: Duration::from_secs(1) / per_second.get(), full_again: Mutex::default() }
+        Self {
+            interval: Duration::from_secs(1) / per_second.get(),
+            full_again: Mutex::default(),
+            next_sweep: Mutex::new(Instant::now()),
+        }
     }
 
     /// Charges one, if the key has one left.
@@ -31,9 +39,13 @@ impl<K: Hash + Eq> RateLimiter<K> {
         let now = Instant::now();
         let mut full_again = self.lock();
         if full_again.len() >= MAX_KEYS {
-            full_again.retain(|_, at| *at > now);
-            if full_again.len() >= MAX_KEYS {
-                full_again.retain(|_, at| *at > now + Duration::from_secs(1) - self.interval * 2);
+            let mut next_sweep = self.next_sweep.lock().unwrap_or_else(PoisonError::into_inner);
+            if *next_sweep <= now {
+                full_again.retain(|_, at| *at > now);
+                *next_sweep = now + SWEEP;
+            }
+            if full_again.len() >= MAX_KEYS && !full_again.contains_key(&key) {
+                return true;
             }
         }
         let at = full_again.entry(key).or_insert(now);

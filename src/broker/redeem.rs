@@ -47,6 +47,7 @@ impl Broker {
     }
 
     async fn redeem_to_the_end(&self, redeem: &Redeem) -> Result<Redeemed, Error> {
+        let _under_way = self.under_way();
         let mut event =
             OpenEvent::new(&self.parts.audit, redeem.context.event(EventType::TicketFailed, Outcome::Failed));
         let now = self.parts.clock.now();

@@ -156,7 +156,8 @@ impl Broker {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Code::PreconditionFailed.into())
+        // Others were faster each time. Nobody asked for a revision, so this is no failed precondition.
+        Err(Code::DatabaseUnavailable.into())
     }
 
     async fn delete(
@@ -172,10 +173,10 @@ impl Broker {
         }
         event.policies.push(name.to_owned());
         let current = self.parts.policy_store.get(name).await?.ok_or(Error::Plain(Code::NotFound))?;
-        let expected = match expected(Some(&current), precondition)? {
-            // Without a precondition whatever is there is to go.
-            _ if *precondition == Precondition::None => Expected::Any,
-            expected => expected,
+        let expected = match precondition {
+            // Whatever is there is to go; behind a file's policy that is a stored one of its name.
+            Precondition::None if !dry_run => Expected::Any,
+            precondition => expected(Some(&current), precondition)?,
         };
         if !dry_run {
             self.can_record()?;
@@ -238,6 +239,7 @@ async fn close<T>(mut event: OpenEvent, ended: Result<T, Error>, dry_run: bool) 
         }
         Err(error) => event.reason = Some(error.code().as_str()),
     }
-    event.close().await?;
+    // The policy is in force whether or not its event can be written now.
+    event.close_or_keep().await?;
     ended
 }

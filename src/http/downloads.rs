@@ -7,7 +7,7 @@ use crate::broker::{Context, Redeem, Redeemed};
 use crate::model::format::{Format, Rendering};
 use crate::wire::problem::Code;
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Request, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -33,12 +33,18 @@ pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Cont
     tag = "builds",
     params(
         ("ticket" = String, Path, description = "The last part of a one-time URL"),
-        ("format" = Option<String>, Query, description = "How the bundle is rendered", pattern = "^(export|dotenv|json)$")
+        ("format" = Option<String>, Query, description = "How the bundle is rendered", pattern = "^(export|dotenv|json|raw|tar|docker-config|npmrc|netrc)$"),
+        ("key" = Option<String>, Query, description = "Which value `raw` is to hand over, where there are several", min_length = 1)
     ),
     responses((
         status = 200,
         description = "The bundle; never again",
-        content((String = "text/plain"), (Object = "application/json"))
+        content(
+            (String = "text/plain"),
+            (Object = "application/json"),
+            (String = "application/octet-stream"),
+            (String = "application/x-tar")
+        )
     )),
     security()
 )]
@@ -59,8 +65,8 @@ pub(super) async fn redeem(edge: &Edge, context: Context, request: &Parts) -> Re
 fn download(redeemed: Redeemed) -> Result<Response, Code> {
     let bytes = redeemed.rendered.bytes;
     let repr_digest = format!("sha-256=:{}:", STANDARD.encode(digest(&SHA256, &bytes)));
-    // The connection's buffers are the kernel's and hyper's from here on.
-    let mut response = Response::new(Body::from(bytes.to_vec()));
+    // Not copied, and overwritten when it is sent; hyper's and the kernel's buffers are out of our hands.
+    let mut response = Response::new(Body::from(Bytes::from_owner(bytes)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(redeemed.rendered.media_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -179,5 +185,12 @@ mod tests {
         ] {
             assert_eq!(chosen(query, None), None, "{query} was taken");
         }
+    }
+
+    #[test]
+    fn the_contract_names_every_format() {
+        let words = Format::ALL.map(Format::as_str).join("|");
+        let contract = crate::http::openapi::text().expect("a document");
+        assert!(contract.contains(&format!("^({words})$")), "{words}");
     }
 }

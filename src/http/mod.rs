@@ -21,6 +21,7 @@ mod router;
 mod serve;
 mod ticket_body;
 mod tickets;
+mod whole;
 
 use crate::broker::Broker;
 use ipnet::IpNet;

@@ -79,6 +79,8 @@ const ISSUE: &[Code] = &[
     Code::Timeout,
 ];
 const REDEEM: &[Code] = &[
+    Code::SecretNotFound,
+    Code::RateLimited,
     Code::PrefetchRefused,
     Code::TicketMisuse,
     Code::TicketUnknown,

@@ -1,7 +1,7 @@
 //! Every route, in one place, and the layers around them.
 
 use super::{
-    Edge, answer, decisions, docs, downloads, guard, observe, openapi, ops as ops_handlers, policies, tickets,
+    Edge, answer, decisions, docs, downloads, guard, observe, openapi, ops as ops_handlers, policies, tickets, whole,
 };
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -47,6 +47,7 @@ pub fn api(edge: Edge) -> Router {
         .route(CONTRACT, any(openapi::handle))
         .route(DOCS, any(docs::handle))
         .fallback(answer::not_found)
+        .layer(from_fn(whole::to_the_end))
         .layer(from_fn(guard::refuse_smuggling))
         .layer(from_fn_with_state(edge.clone(), observe::observe))
         .with_state(edge)

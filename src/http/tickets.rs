@@ -79,7 +79,7 @@ fn created(issued: &Issued, as_text: bool) -> Result<Response, Failure> {
     Ok(response)
 }
 
-/// The URL alone, for a shell without jq. JSON where both are wanted alike.
+/// The URL alone, for a shell without jq.
 fn wants_text(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     accept.split([',', ';']).next().is_some_and(|first| first.trim().eq_ignore_ascii_case("text/plain"))
