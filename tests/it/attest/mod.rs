@@ -2,6 +2,7 @@
 
 mod forged;
 mod lookups;
+mod oracle;
 mod pods;
 mod runs;
 
