@@ -2,6 +2,7 @@
 //! server and a real OpenBao.
 
 mod api_server_away;
+mod attested;
 mod caches;
 mod refusals;
 mod store_faults;

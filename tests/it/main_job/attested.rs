@@ -1,0 +1,255 @@
+//! Who says what is being built: the cluster or the issuer, and not the one who asks.
+
+use crate::rig::cable::Cable;
+use crate::rig::claviger::Claviger;
+use crate::rig::http::Answer;
+use crate::rig::installation::{Installation, Plan};
+use crate::rig::kube::User;
+use crate::rig::kube::actors::PodActor;
+use crate::rig::kube::tekton::{self, Build};
+use crate::rig::oidc::{Edge, allow};
+use serde_json::{Value, json};
+
+/// For the pods of `tekton/run-bot`: the secrets of the repo and branch that their `PipelineRun` has as params.
+fn tekton_builds() -> Value {
+    json!({
+        "subjects": [{"kubernetes": {"namespaces": ["tekton"], "serviceAccounts": ["run-bot"]}}],
+        "repos": ["**"],
+        "branches": ["**"],
+        "attest": {"repo": "caller.pipelineRun.params.repo", "branch": "caller.pipelineRun.params['branch']"},
+        "secrets": [{"store": "vault", "path": "homelab/{repo}/{branch}"}],
+    })
+}
+
+/// Two repos, and a policy that takes a build's word for none of them.
+async fn two_repos() -> Plan {
+    let plan = Plan::new().await;
+    plan.bao.put("homelab/site/main", &[("SITE", "1")]).await;
+    plan.bao.put("homelab/shop/main", &[("SHOP", "1")]).await;
+    plan.policy("tekton-builds", tekton_builds());
+    plan
+}
+
+/// A build of a repo's branch `main`.
+async fn build_of(rig: &Installation, repo: &str) -> Build {
+    let params = json!([{"name": "repo", "value": repo}, {"name": "branch", "value": "main"}]);
+    rig.kube.build("tekton/run-bot", tekton::Plan { params, ..tekton::Plan::default() }).await
+}
+
+/// The keys that a pod gets, or the status and code of the refusal.
+fn told(claviger: &Claviger, pod: &PodActor, form: &str) -> String {
+    keys(&claviger.ask(&pod.token, form))
+}
+
+fn keys(answer: &Answer) -> String {
+    if answer.status != 201 {
+        return format!("{} {}", answer.status, answer.code());
+    }
+    let answer = answer.json();
+    answer["keys"].as_array().unwrap().iter().map(|key| key.as_str().unwrap()).collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn a_build_gets_what_its_run_is_for_whatever_it_leaves_out() {
+    let rig = two_repos().await.start();
+    let (site, shop) = (build_of(&rig, "site").await, build_of(&rig, "shop").await);
+    for form in ["", "repo=site", "branch=main", "repo=site&branch=main"] {
+        assert_eq!(told(&rig.claviger, &site.pod, form), "SITE", "{form}");
+    }
+    assert_eq!(told(&rig.claviger, &shop.pod, ""), "SHOP");
+    for form in ["repo=shop", "repo=shop&branch=main", "branch=dev", "repo=site&branch=dev", "repo=Site", "branch=Main"]
+    {
+        assert_eq!(told(&rig.claviger, &site.pod, form), "403 attestation_failed", "{form}");
+    }
+    let events = rig.claviger.audit_events();
+    for event in &events[..4] {
+        assert_eq!([&event["type"], &event["repo"], &event["branch"]], ["ticket.issued", "site", "main"]);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_tells_the_log_which_policies_and_the_pod_nothing() {
+    let rig = two_repos().await.start();
+    let build = build_of(&rig, "site").await;
+    let answer = rig.claviger.ask(&build.pod.token, "repo=shop&branch=main");
+    assert_eq!(keys(&answer), "403 attestation_failed");
+    let text = answer.text();
+    for word in ["tekton-builds", "site", "shop", "main", "pipelineRun", "homelab", &build.pipeline_run.name] {
+        assert!(!text.contains(word), "{word} in {text}");
+    }
+    let event = rig.claviger.audit_events().pop().unwrap();
+    assert_eq!(
+        [&event["type"], &event["outcome"], &event["reason"]],
+        ["ticket.denied", "denied", "attestation_failed"]
+    );
+    assert_eq!(
+        [&event["policies"], &event["repo"], &event["keys"]],
+        [&json!(["tekton-builds"]), &json!("shop"), &json!([])]
+    );
+}
+
+#[tokio::test]
+async fn a_pod_that_only_says_whose_it_is_gets_nothing() {
+    let rig = two_repos().await.start();
+    let victim = build_of(&rig, "site").await;
+    let labels =
+        json!({"tekton.dev/pipelineRun": victim.pipeline_run.name, "tekton.dev/taskRun": victim.task_run.name});
+    for claims in [
+        json!({"labels": labels}),
+        json!({"labels": labels, "ownerReferences": [victim.task_run.owner()]}),
+        json!({"labels": labels, "ownerReferences": [victim.pipeline_run.owner()]}),
+    ] {
+        let thief = rig.kube.pod_with("tekton/run-bot", claims.clone()).await;
+        let answer = told(&rig.claviger, &thief, "repo=site&branch=main");
+        assert_eq!(answer, "403 attestation_failed", "{claims}");
+        assert_eq!(told(&rig.claviger, &thief, ""), "400 invalid_request", "{claims}");
+    }
+    assert_eq!(told(&rig.claviger, &victim.pod, ""), "SITE");
+    // A true run that is over.
+    let late = build_of(&rig, "site").await;
+    late.pipeline_run.has_status(json!({"completionTime": "2026-01-01T00:00:00Z"})).await;
+    assert_eq!(told(&rig.claviger, &late.pod, "repo=site&branch=main"), "403 attestation_failed");
+}
+
+#[tokio::test]
+async fn nobody_knows_what_a_known_token_builds_while_the_api_server_is_away() {
+    let mut plan = two_repos().await;
+    plan.policy(
+        "plain",
+        json!({
+            "subjects": [{"kubernetes": {"namespaces": ["tekton"], "serviceAccounts": ["plain-bot"]}}],
+            "repos": ["**"], "branches": ["**"], "secrets": [{"store": "vault", "path": "homelab/site/main"}],
+        }),
+    );
+    let cable = Cable::to(plan.kube.plane.port());
+    plan.config["authenticators"][0]["kubernetes"] = json!({
+        "kubeconfig": plan.kube.plane.kubeconfig_for_port(User::Broker, cable.port), "cacheTtl": "60s",
+    });
+    let rig = plan.start();
+    let (build, plain) = (build_of(&rig, "site").await, rig.kube.pod("tekton/plain-bot").await);
+    // Both tokens become known by this, and nothing is looked up.
+    for pod in [&build.pod, &plain] {
+        assert_eq!(told(&rig.claviger, pod, "repo=..&branch=main"), "422 invalid_repo");
+    }
+    cable.pull_out();
+    for form in ["", "repo=site&branch=main", "repo=shop&branch=main"] {
+        let answer = rig.claviger.ask(&build.pod.token, form);
+        assert_eq!(keys(&answer), "503 token_review_unavailable", "{form}");
+        assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
+    }
+    let event = rig.claviger.audit_events().pop().unwrap();
+    assert_eq!([&event["outcome"], &event["reason"]], ["failed", "token_review_unavailable"]);
+    assert_eq!(told(&rig.claviger, &plain, "repo=site&branch=main"), "SITE", "of whom nothing is asked");
+
+    cable.plug_in();
+    assert_eq!(told(&rig.claviger, &build.pod, ""), "SITE", "not knowing is not remembered");
+}
+
+#[tokio::test]
+async fn a_condition_draws_the_line_between_namespaces() {
+    let plan = two_repos().await;
+    plan.policy(
+        "by-namespace",
+        json!({
+            "subjects": [{"kubernetes": {"namespaces": ["team-*"], "serviceAccounts": ["**"]}}],
+            "repos": ["**"], "branches": ["**"],
+            "condition": "caller.namespace == 'team-' + request.repo && request.branch == 'main'",
+            "secrets": [{"store": "vault", "path": "homelab/{repo}/main"}],
+        }),
+    );
+    let rig = plan.start();
+    let (site, shop) = (rig.kube.pod("team-site/bot").await, rig.kube.pod("team-shop/bot").await);
+    for (pod, own, other, key) in [(&site, "site", "shop", "SITE"), (&shop, "shop", "site", "SHOP")] {
+        assert_eq!(told(&rig.claviger, pod, &format!("repo={own}&branch=main")), key);
+        assert_eq!(told(&rig.claviger, pod, &format!("repo={other}&branch=main")), "403 denied");
+        assert_eq!(told(&rig.claviger, pod, &format!("repo={own}&branch=dev")), "403 denied");
+    }
+}
+
+#[tokio::test]
+async fn a_deny_policy_that_cannot_be_told_denies() {
+    let plan = two_repos().await;
+    let everybody = json!([{"kubernetes": {"namespaces": ["tekton"], "serviceAccounts": ["deny-bot"]}}]);
+    plan.policy(
+        "all",
+        json!({
+            "subjects": everybody, "repos": ["**"], "branches": ["**"],
+            "secrets": [{"store": "vault", "path": "homelab/{repo}/{branch}"}],
+        }),
+    );
+    plan.policy(
+        "no-shop",
+        json!({
+            "effect": "deny", "subjects": everybody, "repos": ["shop"], "branches": ["**"],
+            "attest": {"repo": "caller.pod.labels['repo']"},
+        }),
+    );
+    plan.policy(
+        "no-strangers",
+        json!({
+            "effect": "deny", "subjects": everybody, "repos": ["site"], "branches": ["**"],
+            "condition": "caller.pod.labels.trusted != 'yes'",
+        }),
+    );
+    let rig = plan.start();
+    let pod = async |labels: Value| rig.kube.pod_with("tekton/deny-bot", json!({"labels": labels})).await;
+    let (nameless, trusted, mistrusted) =
+        (pod(json!({})).await, pod(json!({"trusted": "yes"})).await, pod(json!({"trusted": "no"})).await);
+    let site = "repo=site&branch=main";
+    assert_eq!(told(&rig.claviger, &nameless, "repo=shop&branch=main"), "403 denied", "its attestation errs");
+    assert_eq!(told(&rig.claviger, &nameless, site), "403 denied", "its condition errs");
+    assert_eq!(told(&rig.claviger, &mistrusted, site), "403 denied");
+    assert_eq!(told(&rig.claviger, &trusted, site), "SITE");
+    let reasons = rig.claviger.audit_events();
+    let by = |event: &Value| (event["reason"].clone(), event["policies"].clone());
+    assert_eq!(by(&reasons[0]), (json!("denied_by_policy"), json!(["no-shop"])));
+    assert_eq!(by(&reasons[1]), (json!("denied_by_policy"), json!(["no-strangers"])));
+}
+
+/// As GitHub signs them, for a push to `main` of `acme/site`.
+fn github(changes: &Value) -> Value {
+    let mut claims = json!({
+        "repository": "acme/site", "repository_id": "815", "repository_owner_id": "4711", "event_name": "push",
+        "ref": "refs/heads/main", "ref_type": "branch", "sub": "repo:acme/site:ref:refs/heads/main",
+    });
+    claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    claims
+}
+
+#[test]
+fn an_issuers_claims_say_what_is_built_and_a_forks_do_not_help_it() {
+    let policy = allow(
+        &["homelab/{repo}/{branch}"],
+        &json!({
+            "subjects": [{"oidc": {"issuer": "ci", "claims": {"repository_owner_id": "4711", "ref_type": "branch"}}}],
+            "repos": ["acme/*"], "branches": ["main"],
+            "attest": {
+                "repo": "caller.claims.repository",
+                "branch": "caller.claims.ref.startsWith('refs/heads/') ? caller.claims.ref.substring(11) : ''",
+            },
+            "condition": "caller.claims.event_name == 'push'",
+        }),
+    );
+    let secrets = json!({"homelab/acme~site/main": {"SITE": "1"}, "homelab/acme~shop/main": {"SHOP": "1"}});
+    let edge = Edge::start(&secrets, &[("github-push", policy)], &json!({}), &[]);
+    let ask = |changes: &Value, form: &str| keys(&edge.ask(&edge.issuer.token(&github(changes)), form));
+    let asserted = "repo=acme/site&branch=main";
+    for form in ["", "repo=acme/site", asserted] {
+        assert_eq!(ask(&json!({}), form), "SITE", "{form}");
+    }
+    assert_eq!(ask(&json!({"repository": "acme/shop"}), ""), "SHOP");
+    let fork = json!({"repository": "mallory/site", "repository_id": "816", "repository_owner_id": "666"});
+    for (changes, form, answer) in [
+        (fork.clone(), "", "400 invalid_request"),
+        (fork, asserted, "403 denied"),
+        (json!({"repository": "acme/shop"}), asserted, "403 attestation_failed"),
+        (json!({"repository": ["acme/site"]}), asserted, "403 attestation_failed"),
+        (json!({"repository": null}), asserted, "403 attestation_failed"),
+        (json!({"event_name": "pull_request"}), asserted, "403 denied"),
+        (json!({"ref": "refs/heads/dev"}), asserted, "403 attestation_failed"),
+        (json!({"ref": "refs/pull/1/merge"}), asserted, "403 attestation_failed"),
+        (json!({"ref_type": "tag"}), asserted, "403 denied"),
+    ] {
+        assert_eq!(ask(&changes, form), answer, "{changes} {form}");
+    }
+}
