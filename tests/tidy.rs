@@ -40,8 +40,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "stores", "tickets", "render", "audit", "admins", "broker", "http",
         ],
     ),
-    // http: the contract it prints.
-    ("cli", &["model", "wire", "document", "config", "http", "app"]),
+    // http: the contract it prints. policy: it tests policy files without a server, by the very code that decides.
+    ("cli", &["model", "wire", "document", "config", "policy", "http", "app"]),
 ];
 
 /// What is opened, and so is opened by `app` alone.

@@ -1,7 +1,6 @@
 //! Explain: what the policies say to a caller, and which part of which policy says it. Reads no secret, issues no ticket.
 
 use super::administer::Administrator;
-use super::describe::describe;
 use super::{Broker, Error};
 use crate::admins::{Act, Resource, Verb};
 use crate::authn::AuthnError;
@@ -10,7 +9,7 @@ use crate::model::branch::Branch;
 use crate::model::repo::Repo;
 use crate::model::request::Asked;
 use crate::model::secret::SecretValue;
-use crate::policy::{ExplainedSecret, Explanation, Verdict};
+use crate::policy::{ExplainedSecret, Explanation, Verdict, caller_as_described};
 use crate::wire::decision::{DecisionExplained, DecisionRequest, PolicyExplained, SecretExplained};
 use crate::wire::problem::Code;
 use jiff::Timestamp;
@@ -29,7 +28,10 @@ impl Broker {
         let asked = asked(repo.as_deref(), branch.as_deref(), who.context.source_ip, now)?;
         let policies = self.parts.policies.load_full();
         let (caller, facts) = match (caller, token.map(SecretValue::new)) {
-            (Some(described), None) => describe(described).map(|(caller, facts)| (Arc::new(caller), facts))?,
+            (Some(described), None) => {
+                let (caller, facts) = caller_as_described(described).map_err(Error::InvalidRequest)?;
+                (Arc::new(caller), facts)
+            }
             (None, Some(token)) => match self.parts.authenticators.authenticate(&token).await {
                 Ok(caller) => {
                     let facts = self.facts(&caller, policies.needs(&caller, &asked)).await?;

@@ -4,7 +4,6 @@ mod administer;
 mod attest;
 mod authenticate;
 mod context;
-mod describe;
 mod error;
 mod explain;
 mod issue;

@@ -2,6 +2,7 @@
 
 use super::ceiling::Ceiling;
 use crate::config::{Config, authenticators::Kind};
+use crate::wire::policy::PolicyManifest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,22 @@ impl Bounds {
             authenticators: config.authenticators.iter().map(|one| (one.name.clone(), kind(&one.kind))).collect(),
             max_ttl: config.tickets.max_ttl,
             ceiling: Ceiling::new(&config.policies.ceiling),
+        }
+    }
+
+    /// Bounds for policies whose server is not known: every store and every issuer that they name is there, and nothing
+    /// is too long or too high.
+    #[must_use]
+    pub fn around(manifests: &[PolicyManifest]) -> Self {
+        let specs = || manifests.iter().filter_map(|manifest| manifest.spec.as_ref());
+        let stores = specs().flat_map(|spec| &spec.secrets).flatten().filter_map(|secret| secret.store.as_deref());
+        let bearers = specs().flat_map(|spec| &spec.subjects).flatten().filter_map(|subject| subject.oidc.as_ref());
+        let issuers = bearers.filter_map(|bearers| bearers.issuer.as_deref());
+        Self {
+            stores: stores.map(Arc::from).collect(),
+            authenticators: issuers.map(|issuer| (issuer.into(), AuthenticatorKind::Oidc)).collect(),
+            max_ttl: Duration::MAX,
+            ceiling: Ceiling::default(),
         }
     }
 }

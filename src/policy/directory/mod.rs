@@ -68,7 +68,7 @@ pub struct Reloaded {
     pub faults: Vec<FileFault>,
 }
 
-/// Reads every `*.yaml` and `*.yml` of a directory once.
+/// Reads every policy file of a directory once.
 #[must_use]
 pub fn load_directory(path: &Path, bounds: &Bounds) -> Loaded {
     let mut directory = Directory { path: path.to_owned(), bounds: bounds.clone(), files: Files::new() };

@@ -3,6 +3,7 @@
 use super::FileFault;
 use crate::document::{Fault, decode, parse_all};
 use crate::policy::bounds::Bounds;
+use crate::policy::file_kind::FileKind;
 use crate::policy::matching::Policy;
 use crate::wire::policy::{PolicyManifest, PolicySpec};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -29,16 +30,13 @@ pub(super) struct Good {
     pub(super) modified: Timestamp,
 }
 
-/// The names of the policy files, sorted. Hidden ones are left out: a mounted `ConfigMap` keeps its versions there, and
-/// what is seen are links to them, which are followed.
+/// The names of the policy files, sorted. A mounted `ConfigMap` has links there to its hidden versions, and they are followed.
 pub(super) fn list(directory: &Path) -> Result<Vec<OsString>, Fault> {
     let unreadable = |error: io::Error| Fault::new("", format!("the directory cannot be read: {}", error.kind()));
     let mut names = Vec::new();
     for entry in fs::read_dir(directory).map_err(unreadable)? {
         let name = entry.map_err(unreadable)?.file_name();
-        let path = Path::new(&name);
-        let is_policy = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        if is_policy && !name.as_encoded_bytes().starts_with(b".") {
+        if FileKind::of(&name) == Some(FileKind::Policies) {
             names.push(name);
         }
         if names.len() > MAX_FILES {

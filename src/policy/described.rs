@@ -1,6 +1,6 @@
-//! A caller as somebody describes it, for explanations: what a caller and its facts would be if the description were true.
+//! A caller as somebody describes it, for explanations and tests of policies: what a caller and its facts would be if the
+//! description were true.
 
-use super::Error;
 use crate::model::caller::{Caller, Pod, Workload};
 use crate::model::facts::{Facts, PipelineRunFacts, PodFacts};
 use crate::wire::decision::{DescribedCaller, DescribedPipelineRun, DescribedPod};
@@ -8,8 +8,8 @@ use crate::wire::decision::{DescribedCaller, DescribedPipelineRun, DescribedPod}
 /// A pod where a namespace and a ServiceAccount are given, else the bearer of an OIDC token.
 ///
 /// # Errors
-/// When it is neither.
-pub fn describe(described: DescribedCaller) -> Result<(Caller, Facts), Error> {
+/// What is missing, when it is neither.
+pub fn caller_as_described(described: DescribedCaller) -> Result<(Caller, Facts), &'static str> {
     let DescribedCaller { issuer, subject, namespace, service_account, groups, pod, pipeline_run, claims } = described;
     let mut facts = Facts { pod: None, pipeline_run: pipeline_run.map(run_facts) };
     let workload = match (namespace, service_account) {
@@ -20,7 +20,7 @@ pub fn describe(described: DescribedCaller) -> Result<(Caller, Facts), Error> {
             Some(Workload { namespace, service_account, pod })
         }
         (None, None) if issuer.is_some() && pod.is_none() && facts.pipeline_run.is_none() => None,
-        _ => return Err(Error::InvalidRequest("caller needs namespace and serviceAccount, or issuer and no pod")),
+        _ => return Err("caller needs namespace and serviceAccount, or issuer and no pod"),
     };
     let subject = subject.or_else(|| {
         let Workload { namespace, service_account, .. } = workload.as_ref()?;
@@ -47,7 +47,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn of(caller: Value) -> Option<(Caller, Facts)> {
-        describe(decode(caller).expect("well-formed")).ok()
+        caller_as_described(decode(caller).expect("well-formed")).ok()
     }
 
     #[test]
