@@ -6,6 +6,7 @@ mod dev_issuer;
 mod dev_state;
 mod faults;
 mod openapi;
+mod policy;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -30,6 +31,9 @@ enum Command {
     Dev(dev::Dev),
     /// Print the contract of the REST API, in the words of `openapi/claviger.json`.
     Openapi,
+    /// Policies: the admin API from a shell, and tests of policy files without a server.
+    #[command(subcommand)]
+    Policy(policy::Policy),
 }
 
 /// Where the configuration stands.
@@ -60,5 +64,6 @@ pub fn run() -> ExitCode {
         Command::Check(check) => check::run(&check),
         Command::Dev(dev) => dev::run(&dev),
         Command::Openapi => openapi::run(),
+        Command::Policy(policy) => policy::run(&policy),
     }
 }

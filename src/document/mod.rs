@@ -8,6 +8,7 @@ mod strict;
 
 pub use json::parse_json;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
@@ -65,6 +66,14 @@ pub fn parse(text: &str) -> Result<Value, Fault> {
 /// When one of them is not well-formed.
 pub fn parse_all(text: &str) -> Result<Vec<Value>, Fault> {
     serde_saphyr::from_multiple::<Value>(text).map_err(|error| Fault::new("", ill_formed(&error)))
+}
+
+/// Writes a value as YAML, which [`parse`] reads back as the same.
+///
+/// # Errors
+/// When it cannot be YAML, which for a tree of JSON only a programming error brings about.
+pub fn to_yaml<T: Serialize>(value: &T) -> Result<String, serde_saphyr::SerializeError> {
+    serde_saphyr::to_string(value)
 }
 
 /// The parser's own message shows the lines around the fault, which may hold a secret: only its place and its kind
@@ -234,6 +243,17 @@ mod tests {
         }
         let deep = parse(&"[".repeat(1_000)).expect_err("deep");
         assert!(deep.detail.len() < 100, "{deep:?}");
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_the_same() {
+        for text in
+            ["yes", "null", "~", "1", "1e3", "- a", "a: b", "a #b", "*", "[a]", "", " a ", "a\nb", "'\"\\\t\u{1b}é"]
+        {
+            let tree = serde_json::json!({"a": text, text: [text, true, 1, null], "b": {}});
+            let yaml = to_yaml(&tree).expect("a tree");
+            assert_eq!(parse(&yaml), Ok(tree), "{yaml}");
+        }
     }
 
     #[test]

@@ -21,7 +21,8 @@ impl FileKind {
         }
         let path = Path::new(name);
         path.extension().filter(|extension| *extension == "yaml" || *extension == "yml")?;
-        let is_test = path.file_stem().is_some_and(|stem| Path::new(stem).extension().is_some_and(|word| word == "test"));
+        let is_test =
+            path.file_stem().is_some_and(|stem| Path::new(stem).extension().is_some_and(|word| word == "test"));
         Some(if is_test { Self::Tests } else { Self::Policies })
     }
 }

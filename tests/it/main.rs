@@ -10,6 +10,7 @@ mod http;
 mod lifecycle;
 mod main_job;
 mod policies;
+mod policy_cli;
 mod render;
 mod rig;
 mod stores;

@@ -1,0 +1,115 @@
+//! `claviger policy apply`: what files say becomes what the server has, and nothing is written while any of it is wrong.
+
+use super::connection::{Connection, ServerArguments};
+use super::failure::{Failure, fault_line};
+use super::get::path;
+use super::manifests::{self, Document, Manifests};
+use super::output::say;
+use crate::document::Fault;
+use crate::wire::policy_object::PolicyObject;
+use http::Method;
+use http::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use std::path::PathBuf;
+use zeroize::Zeroizing;
+
+/// The options of `claviger policy apply`.
+#[derive(Debug, clap::Args)]
+pub struct Apply {
+    #[command(flatten)]
+    pub server: ServerArguments,
+    /// A file with one or more policies; may be given several times.
+    #[arg(short, long = "file", required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Check and say what would be done, but store nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// A policy that differs from what the server has.
+struct Write {
+    document: Document,
+    /// So that what was compared is what is replaced.
+    condition: (HeaderName, HeaderValue),
+    body: Zeroizing<Vec<u8>>,
+}
+
+/// Compares each policy with the server's, has the server check those that differ, all of them, and then writes them.
+pub async fn run(apply: &Apply, server: &Connection) -> Result<(), Failure> {
+    let Manifests { documents, wrong } = manifests::read(&apply.files);
+    if !wrong.is_empty() {
+        return Err(Failure::Usage(wrong));
+    }
+    let mut writes = Vec::new();
+    let mut same = Vec::new();
+    for document in documents {
+        match compare(document, server).await? {
+            Ok(write) => writes.push(write),
+            Err(name) => same.push(name),
+        }
+    }
+    let mut done = Vec::with_capacity(writes.len());
+    let mut wrong = Vec::new();
+    for write in &writes {
+        match write.send(server, true).await {
+            Ok(word) => done.push(word),
+            Err(Failure::Refused { status: 422, problem: Some(problem) }) if !problem.errors.is_empty() => {
+                let fault = |error: &crate::wire::problem::ProblemError| {
+                    fault_line(&write.document.place, &Fault::new(&error.pointer, &error.detail))
+                };
+                wrong.push(format!("{}: {}", write.document.place, problem.code));
+                wrong.extend(problem.errors.iter().map(fault));
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    if !wrong.is_empty() {
+        wrong.push("nothing was written".into());
+        return Err(Failure::Invalid(wrong));
+    }
+    for name in same {
+        say(&format!("{name}: unchanged"))?;
+    }
+    for (write, would) in writes.iter().zip(done) {
+        let name = &write.document.name;
+        if apply.dry_run {
+            say(&format!("{name}: would be {would}"))?;
+        } else {
+            say(&format!("{name}: {}", write.send(server, false).await?))?;
+        }
+    }
+    Ok(())
+}
+
+/// What is to be written, or the name of what is the same already.
+async fn compare(document: Document, server: &Connection) -> Result<Result<Write, String>, Failure> {
+    let current: Option<PolicyObject> = match server.get(&path(&document.name)).await {
+        Ok(answer) => Some(answer.json()?),
+        Err(failure) if failure.is_not_found() => None,
+        Err(failure) => return Err(failure),
+    };
+    let cannot = |_| Failure::Failed(format!("{}: cannot be JSON", document.place));
+    if let Some(current) = &current {
+        let there = serde_json::to_value(&current.spec).map_err(cannot)?;
+        let wanted = serde_json::to_value(&document.manifest.spec).map_err(cannot)?;
+        if there == wanted {
+            return Ok(Err(document.name));
+        }
+    }
+    let condition = match current {
+        Some(current) => {
+            let etag = HeaderValue::from_str(&format!("\"{}\"", current.revision));
+            (IF_MATCH, etag.map_err(|_| Failure::Failed("the server's revision is none".into()))?)
+        }
+        None => (IF_NONE_MATCH, HeaderValue::from_static("*")),
+    };
+    let body = Zeroizing::new(serde_json::to_vec(&document.tree).map_err(cannot)?);
+    Ok(Ok(Write { document, condition, body }))
+}
+
+impl Write {
+    async fn send(&self, server: &Connection, dry_run: bool) -> Result<&'static str, Failure> {
+        let path = format!("{}?dryRun={dry_run}", path(&self.document.name));
+        let answer = server.send(&Method::PUT, &path, Some(self.condition.clone()), self.body.clone()).await?;
+        Ok(if answer.status == 201 { "created" } else { "updated" })
+    }
+}

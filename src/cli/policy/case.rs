@@ -1,0 +1,175 @@
+//! One case of a test file: a caller, a request, and what the policies are expected to say.
+
+use crate::document::Fault;
+use crate::model::branch::Branch;
+use crate::model::caller::Caller;
+use crate::model::facts::Facts;
+use crate::model::repo::Repo;
+use crate::model::request::Asked;
+use crate::policy::{Explanation, PolicySet, caller_as_described};
+use crate::wire::decision::DescribedCaller;
+use jiff::Timestamp;
+use serde::Deserialize;
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// The address of a case that names none (RFC 5737).
+const SOURCE_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+/// A case as people write it.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawCase {
+    name: Option<String>,
+    caller: Option<DescribedCaller>,
+    repo: Option<String>,
+    branch: Option<String>,
+    source_ip: Option<String>,
+    time: Option<String>,
+    expect: Option<RawExpectation>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawExpectation {
+    allowed: Option<bool>,
+    reason: Option<String>,
+    policies: Option<Vec<Option<String>>>,
+    secrets: Option<Vec<Option<String>>>,
+}
+
+/// A case without a fault.
+#[derive(Debug)]
+pub struct Case {
+    /// What it is called.
+    pub name: String,
+    caller: Caller,
+    facts: Facts,
+    asked: Asked,
+    expected: Expectation,
+}
+
+/// What is expected; what is left out may be anything.
+#[derive(Debug)]
+struct Expectation {
+    allowed: bool,
+    reason: Option<String>,
+    /// Those that match, in order.
+    policies: Option<Vec<String>>,
+    /// What would be read, in order.
+    secrets: Option<Vec<String>>,
+}
+
+impl RawCase {
+    /// Checks it; notes every fault and then yields nothing.
+    pub fn check(self, pointer: &str, faults: &mut Vec<Fault>) -> Option<Case> {
+        let before = faults.len();
+        let mut fault = |key: &str, detail: String| faults.push(Fault::new(format!("{pointer}/{key}"), detail));
+        let name = self.name.unwrap_or_default();
+        if name.is_empty() {
+            fault("name", "is missing".into());
+        }
+        let caller = match self.caller.map(caller_as_described) {
+            Some(Ok(caller)) => Some(caller),
+            Some(Err(detail)) => {
+                fault("caller", detail.into());
+                None
+            }
+            None => {
+                fault("caller", "is missing".into());
+                None
+            }
+        };
+        let repo = sound(self.repo.as_deref().map(Repo::try_from), |detail| fault("repo", detail));
+        let branch = sound(self.branch.as_deref().map(Branch::try_from), |detail| fault("branch", detail));
+        let source_ip = self.source_ip.map(|text| text.parse::<IpAddr>().map_err(|_| "must be an IP address"));
+        let source_ip = sound(source_ip, |detail| fault("sourceIp", detail));
+        let time = self.time.map(|text| text.parse::<Timestamp>().map_err(|_| "must be a time: 2026-11-20T12:00:00Z"));
+        let time = sound(time, |detail| fault("time", detail));
+        let expected = expectation(self.expect, &mut fault);
+        if faults.len() > before {
+            return None;
+        }
+        let (caller, facts) = caller?;
+        let asked = Asked {
+            repo,
+            branch,
+            source_ip: source_ip.unwrap_or(SOURCE_IP),
+            // The same whenever the test is run.
+            time: time.unwrap_or_default(),
+        };
+        Some(Case { name, caller, facts, asked, expected: expected? })
+    }
+}
+
+/// What can be left out, but not be wrong.
+fn sound<T, E: Display>(given: Option<Result<T, E>>, fault: impl FnOnce(String)) -> Option<T> {
+    match given? {
+        Ok(value) => Some(value),
+        Err(error) => {
+            fault(error.to_string());
+            None
+        }
+    }
+}
+
+fn expectation(raw: Option<RawExpectation>, fault: &mut impl FnMut(&str, String)) -> Option<Expectation> {
+    let Some(raw) = raw else {
+        fault("expect", "is missing".into());
+        return None;
+    };
+    let Some(allowed) = raw.allowed else {
+        fault("expect/allowed", "is missing".into());
+        return None;
+    };
+    if allowed && raw.reason.is_some() {
+        fault("expect/reason", "there is one only where allowed is false".into());
+    }
+    if !allowed && raw.secrets.is_some() {
+        fault("expect/secrets", "there are some only where allowed is true".into());
+    }
+    let mut texts = |key: &str, list: Option<Vec<Option<String>>>| {
+        let list = list?;
+        for index in list.iter().enumerate().filter(|(_, text)| text.is_none()).map(|(index, _)| index) {
+            fault(&format!("expect/{key}/{index}"), "must not be null".into());
+        }
+        Some(list.into_iter().flatten().collect())
+    };
+    let (policies, secrets) = (texts("policies", raw.policies), texts("secrets", raw.secrets));
+    Some(Expectation { allowed, reason: raw.reason, policies, secrets })
+}
+
+impl Case {
+    /// Has the policies decide; says each thing that is not as expected.
+    pub fn run(&self, policies: &PolicySet) -> Vec<String> {
+        let Explanation { allowed, reason, policies, secrets } =
+            policies.explain(&self.caller, &self.facts, &self.asked);
+        let mut wrong = Vec::new();
+        let expected = &self.expected;
+        let word = |allowed: bool| if allowed { "allowed" } else { "denied" };
+        if expected.allowed != allowed {
+            wrong.push(format!("expected {}, got {}: {reason}", word(expected.allowed), word(allowed)));
+        } else if let Some(expected) = expected.reason.as_deref().filter(|expected| *expected != reason) {
+            wrong.push(format!("expected reason {expected}, got {reason}"));
+        }
+        let matched =
+            policies.iter().filter(|verdict| verdict.matched).map(|verdict| verdict.name.to_string()).collect();
+        compare("policies", expected.policies.as_ref(), &matched, &mut wrong);
+        let read = secrets.iter().map(|one| format!("{}:{}", one.secret.store, one.secret.path)).collect();
+        compare("secrets", expected.secrets.as_ref(), &read, &mut wrong);
+        if !wrong.is_empty() {
+            for verdict in policies.iter().filter(|verdict| !verdict.matched) {
+                let part = verdict.failed_at.map_or("secrets", |part| part.as_str());
+                let detail = verdict.detail.as_deref().unwrap_or_default();
+                wrong.push(format!("{} does not match: {part}: {detail}", verdict.name));
+            }
+        }
+        wrong
+    }
+}
+
+fn compare(what: &str, expected: Option<&Vec<String>>, got: &Vec<String>, wrong: &mut Vec<String>) {
+    if let Some(expected) = expected.filter(|expected| *expected != got) {
+        wrong.push(format!("expected {what} [{}], got [{}]", expected.join(", "), got.join(", ")));
+    }
+}

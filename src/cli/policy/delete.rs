@@ -1,0 +1,24 @@
+//! `claviger policy delete`.
+
+use super::connection::{Connection, ServerArguments};
+use super::failure::Failure;
+use super::get::{path, policy_name};
+use super::output::say;
+use http::Method;
+use zeroize::Zeroizing;
+
+/// The options of `claviger policy delete`.
+#[derive(Debug, clap::Args)]
+pub struct Delete {
+    #[command(flatten)]
+    pub server: ServerArguments,
+    /// The policy's name.
+    #[arg(value_parser = policy_name)]
+    name: String,
+}
+
+/// Deletes the policy.
+pub async fn run(delete: &Delete, server: &Connection) -> Result<(), Failure> {
+    server.send(&Method::DELETE, &path(&delete.name), None, Zeroizing::default()).await?;
+    say(&format!("{}: deleted", delete.name))
+}

@@ -1,0 +1,114 @@
+//! `claviger policy explain`: why a caller is allowed or denied.
+
+use super::connection::{Connection, ServerArguments, token};
+use super::failure::Failure;
+use super::input;
+use super::output::{print_json, say};
+use crate::document::{parse, prune};
+use crate::wire::decision::{DecisionExplained, DescribedCaller};
+use http::Method;
+use serde::Serialize;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// The options of `claviger policy explain`.
+#[derive(Debug, clap::Args)]
+pub struct Explain {
+    #[command(flatten)]
+    pub server: ServerArguments,
+    /// The repo that would be built; may be left out where policies attest it.
+    #[arg(long)]
+    repo: Option<String>,
+    /// The branch that would be built; may be left out where policies attest it.
+    #[arg(long)]
+    branch: Option<String>,
+    #[command(flatten)]
+    caller: CallerArguments,
+    /// How it is told.
+    #[arg(short, long)]
+    output: Option<Output>,
+}
+
+/// Who asks: not you, but whoever the question is about.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct CallerArguments {
+    /// A file that describes the caller, as `POST /v1/decisions` takes it, in YAML or JSON.
+    #[arg(long, value_name = "FILE")]
+    caller_file: Option<PathBuf>,
+    /// A file with the caller's own token.
+    #[arg(long, value_name = "FILE")]
+    caller_token_file: Option<PathBuf>,
+}
+
+/// How an explanation is told.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Output {
+    /// What the API answers.
+    Json,
+}
+
+/// What is asked. It may carry a token: no `Debug`.
+#[derive(Serialize)]
+struct Question<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repo: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branch: Option<&'a str>,
+}
+
+/// Asks, and tells what every policy says. That the answer is no is no failure.
+pub async fn run(explain: &Explain, server: &Connection) -> Result<(), Failure> {
+    let body = question(explain)?;
+    let explained: DecisionExplained = server.send(&Method::POST, "/v1/decisions", None, body).await?.json()?;
+    match explain.output {
+        Some(Output::Json) => print_json(&explained),
+        None => tell(&explained),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the server is asked about the token itself")]
+fn question(explain: &Explain) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let CallerArguments { caller_file, caller_token_file } = &explain.caller;
+    let caller = caller_file.as_deref().map(described).transpose()?;
+    let token = caller_token_file.as_deref().map(|file| token(file, "--caller-token-file")).transpose()?;
+    let question = Question {
+        caller,
+        token: token.as_ref().map(|token| token.expose_secret()),
+        repo: explain.repo.as_deref(),
+        branch: explain.branch.as_deref(),
+    };
+    serde_json::to_vec(&question).map(Zeroizing::new).map_err(|_| Failure::Failed("the question cannot be JSON".into()))
+}
+
+fn described(file: &Path) -> Result<Value, Failure> {
+    let shown = file.display().to_string();
+    let tree = parse(&input::text(file).map_err(Failure::usage)?).map_err(|fault| Failure::faults(&shown, &[fault]))?;
+    let (_, faults) = prune::<DescribedCaller>(&mut tree.clone());
+    if faults.is_empty() { Ok(tree) } else { Err(Failure::faults(&shown, &faults)) }
+}
+
+fn tell(explained: &DecisionExplained) -> Result<(), Failure> {
+    say(&format!("{}: {}", if explained.allowed { "allowed" } else { "denied" }, explained.reason))?;
+    for secret in &explained.secrets {
+        say(&format!("  reads {}:{} (keys {})", secret.store, secret.path, secret.keys.join(", ")))?;
+    }
+    for policy in &explained.policies {
+        if policy.matched {
+            say(&format!("  {} matches", policy.name))?;
+        } else {
+            let part = policy.failed_at.as_deref().unwrap_or("secrets");
+            say(&format!(
+                "  {} does not match: {part}: {}",
+                policy.name,
+                policy.detail.as_deref().unwrap_or_default()
+            ))?;
+        }
+    }
+    Ok(())
+}

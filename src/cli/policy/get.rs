@@ -1,0 +1,39 @@
+//! `claviger policy get`.
+
+use super::connection::{Connection, ServerArguments};
+use super::failure::Failure;
+use super::output::{Format, print_json, print_manifests};
+use crate::policy::is_policy_name;
+use crate::wire::policy_object::PolicyObject;
+
+/// The options of `claviger policy get`.
+#[derive(Debug, clap::Args)]
+pub struct Get {
+    #[command(flatten)]
+    pub server: ServerArguments,
+    /// The policy's name.
+    #[arg(value_parser = policy_name)]
+    name: String,
+    /// json: what the API answers; yaml: a manifest, ready for apply.
+    #[arg(short, long, default_value = "yaml")]
+    output: Format,
+}
+
+/// Prints the policy.
+pub async fn run(get: &Get, server: &Connection) -> Result<(), Failure> {
+    let policy: PolicyObject = server.get(&path(&get.name)).await?.json()?;
+    match get.output {
+        Format::Json => print_json(&policy),
+        Format::Yaml => print_manifests([policy]),
+    }
+}
+
+/// Where a policy stands; its name needs no escaping.
+pub fn path(name: &str) -> String {
+    format!("/v1/policies/{name}")
+}
+
+/// Reads a policy's name from the command line.
+pub fn policy_name(text: &str) -> Result<String, &'static str> {
+    if is_policy_name(text) { Ok(text.to_owned()) } else { Err("not the name of a policy (an RFC 1123 subdomain)") }
+}

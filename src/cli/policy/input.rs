@@ -1,0 +1,32 @@
+//! Files that commands on policies read, within bounds.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+use zeroize::{Zeroize as _, Zeroizing};
+
+/// The largest file of policies or cases; a server takes no larger one either.
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// The text of a file, or a line that says why there is none. Pipes are read too: `-f <(...)`.
+pub fn text(file: &Path) -> Result<Zeroizing<String>, String> {
+    text_of_at_most(file, MAX_BYTES).map_err(|reason| format!("{}: {reason}", file.display()))
+}
+
+/// The text of a file of so many bytes, overwritten when it is dropped, or why there is none.
+pub fn text_of_at_most(file: &Path, cap: usize) -> Result<Zeroizing<String>, String> {
+    let unreadable = |error: io::Error| format!("cannot be read: {}", error.kind());
+    if fs::metadata(file).map_err(unreadable)?.is_dir() {
+        return Err("is a directory".into());
+    }
+    // Room for all of it from the start: a vector that grows leaves its old contents behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(cap + 1));
+    File::open(file).and_then(|file| file.take(cap as u64 + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() > cap {
+        return Err(format!("is larger than {} KiB", cap / 1024));
+    }
+    String::from_utf8(std::mem::take(&mut *bytes)).map(Zeroizing::new).map_err(|error| {
+        error.into_bytes().zeroize();
+        "is not UTF-8".into()
+    })
+}

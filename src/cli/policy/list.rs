@@ -1,0 +1,50 @@
+//! `claviger policy list`.
+
+use super::connection::{Connection, ServerArguments};
+use super::failure::Failure;
+use super::output::{Format, print_json, print_manifests, print_table};
+use crate::wire::policy_object::{PolicyList, PolicyObject};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// More pages than any server has.
+const MAX_PAGES: usize = 10_000;
+
+/// The options of `claviger policy list`.
+#[derive(Debug, clap::Args)]
+pub struct List {
+    #[command(flatten)]
+    pub server: ServerArguments,
+    /// json: what the API answers; yaml: manifests, ready for apply; else a table.
+    #[arg(short, long)]
+    output: Option<Format>,
+}
+
+/// Lists.
+pub async fn run(list: &List, server: &Connection) -> Result<(), Failure> {
+    let policies = policies(server).await?;
+    match list.output {
+        Some(Format::Json) => print_json(&PolicyList { items: policies, next: None }),
+        Some(Format::Yaml) => print_manifests(policies),
+        None => {
+            let row = |policy: PolicyObject| {
+                let effect = policy.spec.effect.unwrap_or_else(|| "allow".into());
+                [policy.name, effect, policy.source, policy.updated_at, policy.updated_by]
+            };
+            let rows: Vec<_> = policies.into_iter().map(row).collect();
+            print_table(["NAME", "EFFECT", "SOURCE", "UPDATED", "BY"], &rows)
+        }
+    }
+}
+
+/// All pages.
+async fn policies(server: &Connection) -> Result<Vec<PolicyObject>, Failure> {
+    let mut policies = Vec::new();
+    let mut path = "/v1/policies?limit=100".to_owned();
+    for _ in 0..MAX_PAGES {
+        let page: PolicyList = server.get(&path).await?.json()?;
+        policies.extend(page.items);
+        let Some(next) = page.next else { return Ok(policies) };
+        path = format!("/v1/policies?limit=100&continue={}", utf8_percent_encode(&next, NON_ALPHANUMERIC));
+    }
+    Err(Failure::Failed("the server's list does not end".into()))
+}

@@ -1,0 +1,60 @@
+//! `claviger policy`: the admin API from a shell, and tests of policy files without a server.
+
+mod apply;
+mod case;
+mod connection;
+mod delete;
+mod explain;
+mod failure;
+mod get;
+mod input;
+mod list;
+mod manifests;
+mod output;
+mod suite;
+mod test;
+
+use clap::Subcommand;
+use connection::{Connection, ServerArguments};
+use failure::Failure;
+use std::process::ExitCode;
+
+/// What can be done with policies.
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// List the policies of a server.
+    List(list::List),
+    /// Print one policy.
+    Get(get::Get),
+    /// Create or replace the policies of a file; those that are the same already are left alone.
+    Apply(apply::Apply),
+    /// Delete a policy.
+    Delete(delete::Delete),
+    /// Ask a server why a caller is allowed or denied.
+    Explain(explain::Explain),
+    /// Run the cases of `*.test.yaml` files against policy files, without a server.
+    Test(test::Test),
+}
+
+/// Does it.
+pub fn run(policy: &Policy) -> ExitCode {
+    let done = match policy {
+        Policy::List(list) => on(&list.server, async |server| list::run(list, &server).await),
+        Policy::Get(get) => on(&get.server, async |server| get::run(get, &server).await),
+        Policy::Apply(apply) => on(&apply.server, async |server| apply::run(apply, &server).await),
+        Policy::Delete(delete) => on(&delete.server, async |server| delete::run(delete, &server).await),
+        Policy::Explain(explain) => on(&explain.server, async |server| explain::run(explain, &server).await),
+        Policy::Test(test) => test::run(test),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
+/// Reads how the server is reached, and does something there.
+fn on(server: &ServerArguments, act: impl AsyncFnOnce(Connection) -> Result<(), Failure>) -> Result<(), Failure> {
+    let connection = Connection::open(server)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::Failed(format!("cannot start: {}", error.kind())))?.block_on(act(connection))
+}

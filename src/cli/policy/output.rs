@@ -1,0 +1,99 @@
+//! What is printed: tables, JSON and YAML, and nothing that a terminal would obey.
+
+use super::failure::Failure;
+use crate::document::to_yaml;
+use crate::wire::policy::{Metadata, PolicyManifest};
+use crate::wire::policy_object::PolicyObject;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+/// How something is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// What the API answers.
+    Json,
+    /// Manifests, ready for `apply`.
+    Yaml,
+}
+
+/// Prints a text as it is.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let written = std::io::stdout().write_all(text.as_bytes());
+    written.map_err(|error| Failure::Failed(format!("cannot print: {}", error.kind())))
+}
+
+/// Prints a line of words that may come from anywhere.
+pub fn say(line: &str) -> Result<(), Failure> {
+    print(&format!("{}\n", printable(line)))
+}
+
+/// The text with everything escaped that is not printed but obeyed: controls, and what turns the direction of text.
+pub fn printable(text: &str) -> String {
+    let is_obeyed = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut printed = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_obeyed(c) {
+            printed.extend(c.escape_unicode());
+        } else {
+            printed.push(c);
+        }
+    }
+    printed
+}
+
+/// Prints JSON for people and programs. JSON strings have no controls.
+pub fn print_json<T: Serialize>(value: &T) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|_| Failure::Failed("it cannot be JSON".into()))?;
+    print(&format!("{text}\n"))
+}
+
+/// Prints policies as the manifests they can be applied from.
+pub fn print_manifests(policies: impl IntoIterator<Item = PolicyObject>) -> Result<(), Failure> {
+    let mut text = String::new();
+    for policy in policies {
+        let manifest = PolicyManifest {
+            api_version: Some("claviger.dev/v1alpha1".into()),
+            kind: Some("Policy".into()),
+            metadata: Some(Metadata { name: Some(policy.name) }),
+            spec: Some(policy.spec),
+        };
+        let yaml = to_yaml(&manifest).map_err(|_| Failure::Failed("it cannot be YAML".into()))?;
+        text.push_str(if text.is_empty() { "" } else { "---\n" });
+        text.push_str(&yaml);
+    }
+    print(&text)
+}
+
+/// Prints rows in columns that are as wide as they have to be.
+pub fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> Result<(), Failure> {
+    let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned))
+        .chain(rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))))
+        .collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            // Writing to a String does not fail.
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    print(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_printed_is_obeyed() {
+        assert_eq!(printable("a é 😀"), "a é 😀");
+        assert_eq!(printable("\u{1b}[2J\n\u{202e}\u{9b}"), "\\u{1b}[2J\\u{a}\\u{202e}\\u{9b}");
+    }
+}

@@ -1,0 +1,45 @@
+//! `claviger policy`: what each command does, says, and ends with.
+
+mod commands;
+mod hostile;
+mod tests_of_policies;
+
+use crate::rig::claviger::{Claviger, run};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Runs `claviger policy` to its end: exit code, standard output, standard error.
+fn policy(arguments: &[&str]) -> (Option<i32>, String, String) {
+    run(&[&["policy"], arguments].concat())
+}
+
+/// A person at a shell, with a token in a file.
+struct Shell<'a> {
+    claviger: &'a Claviger,
+    token: &'a str,
+}
+
+impl Shell<'_> {
+    /// Runs a command on the server.
+    fn policy(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let url = format!("http://{}", self.claviger.api);
+        let token = self.claviger.folder.path().join(self.token).display().to_string();
+        policy(&[arguments, &["--server", &url, "--token-file", &token]].concat())
+    }
+}
+
+/// Writes a file and returns its path.
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let file = folder.join(name);
+    fs::write(&file, text).unwrap();
+    file
+}
+
+/// A manifest in YAML that lets the sample caller of `claviger dev` have a repo's secrets.
+fn yaml(name: &str, repo: &str) -> String {
+    format!(
+        "apiVersion: claviger.dev/v1alpha1\nkind: Policy\nmetadata: {{name: {name}}}\nspec:\n  subjects: [{{oidc: {{issuer: dev, \
+         claims: {{role: build}}}}}}]\n  repos: [\"{repo}\"]\n  branches: [\"**\"]\n  secrets: [{{store: local, path: \
+         \"homelab/{{repo}}/{{branch}}\"}}]\n"
+    )
+}

@@ -1,0 +1,230 @@
+//! `claviger policy test`: cases against policy files, without a server.
+
+use super::{policy, write, yaml};
+use serde_json::json;
+use std::fs;
+use std::path::Path;
+
+const DOCUMENTATION: &str = include_str!("../../../docs/POLICY.md");
+
+fn test(path: &Path) -> (Option<i32>, String, String) {
+    policy(&["test", &path.display().to_string()])
+}
+
+/// The block of the documentation that has this text.
+fn block(language: &str, text: &str) -> &'static str {
+    let fence = format!("```{language}\n");
+    let mut blocks = DOCUMENTATION.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.find(|block| block.contains(text)).unwrap()
+}
+
+fn documented() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["web-sites", "no-bots"] {
+        write(folder.path(), &format!("{name}.yaml"), block("yaml", &format!("metadata: {{name: {name}}}")));
+    }
+    write(folder.path(), "sites.test.yaml", block("yml", "cases:"));
+    folder
+}
+
+#[test]
+fn the_documented_cases_pass() {
+    let folder = documented();
+    let (code, printed, said) = test(&folder.path().join("sites.test.yaml"));
+    assert_eq!((code, said.as_str()), (Some(0), ""), "{printed}");
+    assert!(printed.contains("sites.test.yaml: main of a site reads three secrets\n"), "{printed}");
+    assert!(printed.ends_with("\n2 passed, 0 failed\n"), "{printed}");
+    // A directory stands for the test files in it, and policies for those beside.
+    let text = block("yml", "cases:");
+    write(folder.path(), "sites.test.yaml", &text[text.find("cases:").unwrap()..]);
+    assert_eq!(test(folder.path()), (code, printed, said));
+}
+
+#[test]
+fn what_is_not_as_expected_fails_and_says_what_came_instead() {
+    let folder = documented();
+    // A policy that lost a secret, and one that let the bots in.
+    let weaker = block("yaml", "{name: no-bots}").replace("\"renovate/**\"", "\"nothing/**\"");
+    write(folder.path(), "no-bots.yaml", &weaker);
+    let fewer = block("yaml", "{name: web-sites}").replace("    - {store: vault, path: homelab/shared}\n", "");
+    write(folder.path(), "web-sites.yaml", &fewer);
+    let (code, printed, said) = test(folder.path());
+    assert_eq!((code, said.as_str()), (Some(1), ""), "{printed}");
+    assert!(printed.contains("expected denied, got allowed: granted\n"), "{printed}");
+    assert!(
+        printed.contains("expected secrets [vault:homelab/shared, vault:homelab/moreira.dev/default, "),
+        "{printed}"
+    );
+    assert!(printed.contains("], got [vault:homelab/moreira.dev/default, "), "{printed}");
+    assert!(printed.contains("no-bots does not match: branches: no pattern matches\n"), "{printed}");
+    assert!(printed.ends_with("\n0 passed, 2 failed\n"), "{printed}");
+}
+
+/// A policy about everything that a caller can be, and a case that fits it.
+fn whole() -> (String, serde_json::Value) {
+    let policy = "apiVersion: claviger.dev/v1alpha1\nkind: Policy\nmetadata: {name: whole}\nspec:\n  subjects: \
+                  [{kubernetes: {namespaces: [ci], serviceAccounts: [bot]}}]\n  repos: [site]\n  branches: [main]\n  \
+                  attest: {repo: 'caller.pipelineRun.params[\"repo\"]', branch: 'caller.pod.labels.branch'}\n  \
+                  condition: 'request.time.getHours() == 7 && request.sourceIp == \"10.0.0.1\" && \"g\" in caller.groups'\n  \
+                  secrets: [{store: anything, path: 'homelab/{repo}/{branch}'}]\n  ticket: {ttl: 900h}\n";
+    let case = json!({
+        "name": "whole", "time": "2026-11-20T07:00:00Z", "sourceIp": "10.0.0.1",
+        "caller": {
+            "namespace": "ci", "serviceAccount": "bot", "groups": ["g"],
+            "pod": {"name": "p", "uid": "u", "labels": {"branch": "main"}}, "pipelineRun": {"params": {"repo": "site"}},
+        },
+        "expect": {"allowed": true, "secrets": ["anything:homelab/site/main"]},
+    });
+    (policy.to_owned(), case)
+}
+
+#[test]
+fn a_case_describes_all_that_a_decision_can_see() {
+    let folder = tempfile::tempdir().unwrap();
+    let (policy, case) = whole();
+    write(folder.path(), "whole.yaml", &policy);
+    let outcome = |case: &serde_json::Value| {
+        let file = write(folder.path(), "whole.test.yaml", &json!({"cases": [case]}).to_string());
+        test(&file)
+    };
+    let (code, printed, said) = outcome(&case);
+    assert_eq!(code, Some(0), "{printed}{said}");
+    for (pointer, value) in [
+        ("/time", json!("2026-11-20T08:00:00Z")),
+        ("/sourceIp", json!("10.0.0.2")),
+        ("/caller/groups", json!([])),
+        ("/caller/namespace", json!("other")),
+        ("/caller/pod/labels/branch", json!("dev")),
+        ("/caller/pipelineRun/params/repo", json!("shop")),
+        ("/expect/allowed", json!(false)),
+        ("/expect/secrets/0", json!("other:homelab/site/main")),
+    ] {
+        let mut other = case.clone();
+        *other.pointer_mut(pointer).unwrap() = value;
+        if pointer == "/expect/allowed" {
+            other["expect"].as_object_mut().unwrap().remove("secrets");
+        }
+        let (code, printed, _) = outcome(&other);
+        assert_eq!(code, Some(1), "{pointer}: {printed}");
+    }
+    let mut denied = case.clone();
+    denied["branch"] = json!("dev");
+    denied["expect"] = json!({"allowed": false, "reason": "attestation_failed"});
+    assert_eq!(outcome(&denied).0, Some(0));
+    denied["expect"]["reason"] = json!("no_policy_matches");
+    let (code, printed, _) = outcome(&denied);
+    assert_eq!(code, Some(1));
+    assert!(printed.contains("expected reason no_policy_matches, got attestation_failed\n"), "{printed}");
+}
+
+#[test]
+fn every_fault_of_every_file_is_told_with_its_place_and_nothing_runs() {
+    let folder = documented();
+    write(folder.path(), "bad.yaml", &(yaml("a", "a**") + "---\n" + &yaml("b", "b").replace("repos", "repoes")));
+    let bad = json!({
+        "policies": ["bad.yaml", "missing.yaml"],
+        "surprise": 1,
+        "cases": [
+            {"caller": {"namespace": "ci"}, "repo": "..", "branch": "-x", "time": "noon", "sourceIp": "here", "expect": {}},
+            {"name": "n", "caller": {"issuer": "dev"}, "expect": {"allowed": true, "reason": "hunter2"}},
+            {"name": "o", "caller": {"issuer": "dev"}, "expect": {"allowed": false, "secrets": ["a:b", null]}},
+            {"name": "o", "caller": {"issuer": "dev", "hunter2": 1}, "expect": {"allowed": "hunter2"}},
+            null,
+        ],
+    });
+    write(folder.path(), "bad.test.yaml", &bad.to_string());
+    write(
+        folder.path(),
+        "policies.test.yaml",
+        &json!({"policies": ["bad.yaml", "missing.yaml"], "cases": [
+        {"name": "n", "caller": {"issuer": "dev"}, "expect": {"allowed": false}}]})
+        .to_string(),
+    );
+    let (code, printed, said) = test(folder.path());
+    assert_eq!((code, printed.as_str()), (Some(2), ""), "{said}");
+    for place in [
+        "bad.test.yaml: surprise: ",
+        "cases[0].name: is missing",
+        "cases[0].caller: ",
+        "cases[0].repo: ",
+        "cases[0].branch: ",
+        "cases[0].time: ",
+        "cases[0].sourceIp: ",
+        "cases[0].expect.allowed: is missing",
+        "cases[1].expect.reason: ",
+        "cases[2].expect.secrets: ",
+        "cases[2].expect.secrets[1]: ",
+        "cases[3].expect.allowed: ",
+        "cases[4]: ",
+        "bad.yaml, document 1: spec.repos[0]: ",
+        "bad.yaml, document 2: spec.repoes: unknown key",
+        "missing.yaml: cannot be read: ",
+    ] {
+        assert!(said.contains(place), "{place}\n{said}");
+    }
+    assert!(!said.contains("hunter2: must") && !said.contains("\"hunter2\""), "{said}");
+}
+
+#[test]
+fn a_configuration_bounds_the_policies() {
+    let folder = documented();
+    fs::write(folder.path().join("secrets.yaml"), "{}").unwrap();
+    fs::write(folder.path().join("jwks.json"), "{\"keys\": []}").unwrap();
+    let config = |store: &str, ceiling: &str| {
+        let text = json!({
+            "server": {"listen": "127.0.0.1:0"},
+            "authenticators": [{"name": "dev", "oidc": {"issuer": "https://dev.claviger.invalid", "audience": "claviger", "jwksFile": "jwks.json"}}],
+            "stores": [{"name": store, "file": {"path": "secrets.yaml"}}],
+            "database": {"url": "sqlite://claviger.db"},
+            "policies": {"ceiling": [{"store": store, "pathPrefix": ceiling}]},
+        });
+        write(folder.path(), "claviger.yml", &text.to_string()).display().to_string()
+    };
+    let tests = folder.path().join("sites.test.yaml").display().to_string();
+    let run = |config: String| policy(&["test", "--config", &config, &tests]);
+    let (code, printed, said) = run(config("vault", "homelab"));
+    assert_eq!(code, Some(0), "{printed}{said}");
+    for (store, ceiling, expected) in [
+        ("other", "homelab", "secrets[0].store: must be the name of a configured store"),
+        ("vault", "elsewhere", "secrets[0].path: lies outside the ceiling"),
+    ] {
+        let (code, _, said) = run(config(store, ceiling));
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
+    let (code, _, said) = run("/no/such/file".into());
+    assert_eq!(code, Some(2), "{said}");
+}
+
+#[test]
+fn where_there_is_nothing_to_test_nothing_passes() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = folder.path().join("none.test.yaml");
+    for (text, expected) in [
+        (None, "cannot be read"),
+        (Some(""), "none.test.yaml: "),
+        (Some("cases: []"), "cases: must have at least one case"),
+        (
+            Some("cases: [{name: a, caller: {issuer: dev}, expect: {allowed: false}}]"),
+            "there is no policy file beside it",
+        ),
+        (
+            Some("policies: []\ncases: [{name: a, caller: {issuer: dev}, expect: {allowed: false}}]"),
+            "policies: must name",
+        ),
+        (Some("policies: ["), "not well-formed"),
+        (Some("[1]"), "must be a map"),
+    ] {
+        if let Some(text) = text {
+            fs::write(&none, text).unwrap();
+        }
+        let (code, printed, said) = test(&none);
+        assert_eq!((code, printed.as_str()), (Some(2), ""), "{text:?} {said}");
+        assert!(said.contains(expected), "{text:?} {said}");
+    }
+    fs::remove_file(&none).unwrap();
+    let (code, _, said) = test(folder.path());
+    assert_eq!(code, Some(2));
+    assert!(said.contains("has no *.test.yaml"), "{said}");
+    assert_eq!(policy(&["test"]).0, Some(2));
+}
