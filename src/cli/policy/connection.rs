@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// A page of a thousand large policies; more is no answer of ours.
-const MAX_BODY_BYTES: usize = 128 * 1024 * 1024;
+/// More than a page of a hundred policies that are as large as a server takes them.
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 const MAX_TOKEN_BYTES: usize = 64 * 1024;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Somewhat longer than a server takes before it says itself that it took too long.
@@ -24,7 +24,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// How a server is reached.
 #[derive(Debug, clap::Args)]
 pub struct ServerArguments {
-    /// The server: https://claviger.claviger.svc:8443
+    /// The server, as `https://claviger.claviger.svc:8443`.
     #[arg(long, env = "CLAVIGER_URL", value_name = "URL")]
     server: String,
     /// A file with the bearer token of an administrator.

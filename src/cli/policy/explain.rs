@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::input;
 use super::output::{print_json, say};
 use crate::document::{parse, prune};
+use crate::model::secret::SecretValue;
 use crate::wire::decision::{DecisionExplained, DescribedCaller};
 use http::Method;
 use serde::Serialize;
@@ -79,7 +80,7 @@ fn question(explain: &Explain) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let token = caller_token_file.as_deref().map(|file| token(file, "--caller-token-file")).transpose()?;
     let question = Question {
         caller,
-        token: token.as_ref().map(|token| token.expose_secret()),
+        token: token.as_ref().map(SecretValue::expose_secret),
         repo: explain.repo.as_deref(),
         branch: explain.branch.as_deref(),
     };

@@ -77,9 +77,11 @@ impl Failure {
             Self::Refused { problem: Some(problem), .. } => {
                 let detail = problem.detail.as_deref().filter(|detail| *detail != problem.title);
                 let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
-                let errors: String =
-                    problem.errors.iter().map(|error| format!("; {}: {}", error.pointer, error.detail)).collect();
-                format!("{}: {}{detail}{errors}", problem.code, problem.title)
+                let mut sentence = format!("{}: {}{detail}", problem.code, problem.title);
+                for error in &problem.errors {
+                    sentence.extend(["; ", &error.pointer, ": ", &error.detail]);
+                }
+                sentence
             }
             Self::Refused { status, problem: None } => {
                 format!("the server answered {status}, and not as Claviger does")

@@ -42,8 +42,12 @@ async fn policies(server: &Connection) -> Result<Vec<PolicyObject>, Failure> {
     let mut path = "/v1/policies?limit=100".to_owned();
     for _ in 0..MAX_PAGES {
         let page: PolicyList = server.get(&path).await?.json()?;
+        let is_empty = page.items.is_empty();
         policies.extend(page.items);
         let Some(next) = page.next else { return Ok(policies) };
+        if is_empty {
+            break;
+        }
         path = format!("/v1/policies?limit=100&continue={}", utf8_percent_encode(&next, NON_ALPHANUMERIC));
     }
     Err(Failure::Failed("the server's list does not end".into()))

@@ -133,18 +133,14 @@ pub fn files_of(folder: &Path, kind: FileKind) -> Result<Vec<PathBuf>, Failure> 
 
 fn compile(files: &[PathBuf], bounds: Option<&Bounds>) -> Result<PolicySet, Failure> {
     let Manifests { documents, mut wrong } = manifests::read(files);
-    let around;
-    let bounds = match bounds {
-        Some(bounds) => bounds,
-        None => {
-            let manifests: Vec<_> = documents.iter().map(|document| document.manifest.clone()).collect();
-            around = Bounds::around(&manifests);
-            &around
-        }
+    let around = || {
+        let manifests: Vec<_> = documents.iter().map(|document| document.manifest.clone()).collect();
+        Bounds::around(&manifests)
     };
+    let bounds = bounds.cloned().unwrap_or_else(around);
     let mut policies = Vec::with_capacity(documents.len());
     for document in documents {
-        match Policy::from_document(document.tree, bounds) {
+        match Policy::from_document(document.tree, &bounds) {
             Ok(policy) => policies.push(policy),
             Err(faults) => {
                 wrong.extend(faults.iter().map(|fault| fault_line(&document.place, fault)));

@@ -146,11 +146,11 @@ Content-Length: 82
 fn a_list_without_an_end_ends() {
     let folder = tempfile::tempdir().unwrap();
     let token = write(folder.path(), "token", "a.b.c").display().to_string();
-    // It serves ten pages and is gone.
     let server = format!(
         "http://{}",
         answering(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 31\r\n\r\n{\"items\":[],\"continue\":\"a&b#c\"}\n")
     );
-    let (code, printed, _) = policy(&["list", "--server", &server, "--token-file", &token]);
-    assert_eq!((code, printed.as_str()), (Some(4), ""));
+    let (code, printed, said) = policy(&["list", "--server", &server, "--token-file", &token]);
+    assert!(said.contains("does not end"), "{said}");
+    assert_eq!((code, printed.as_str()), (Some(1), ""), "{said}");
 }
