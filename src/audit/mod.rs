@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 pub use open_event::OpenEvent;
 pub use summed::Summed;
 
-/// Events that wait for the writer; one more is refused. At 37,000 events a second this is under a quarter of a second.
+/// Events that wait for the writer; one more is refused.
 const QUEUE: usize = 8192;
 /// How long an event may wait until it is durable.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -9,6 +9,9 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Bytes of sealed bundles held at once, of all callers together: bundles are as large as stores' secrets are.
+const MAX_SEALED_BYTES: usize = 256 * 1024 * 1024;
+
 /// The tickets of this replica.
 #[derive(Default)]
 pub struct Tickets {
@@ -26,6 +29,7 @@ struct Held {
     /// Live tickets by caller; no entry means none.
     live: HashMap<Identity, usize>,
     waiting: usize,
+    sealed_bytes: usize,
 }
 
 struct Slot {
@@ -52,15 +56,19 @@ impl Tickets {
     /// Lets a ticket wait.
     ///
     /// # Errors
-    /// When the caller has as many live ones as one may have.
+    /// When the caller has as many live ones as one may have, or all callers' together are too large.
     pub fn insert(&self, ticket: Arc<Ticket>, sealed: Sealed) -> Result<(), TooManyTickets> {
-        let mut held = self.lock();
+        let held = &mut *self.lock();
+        if held.sealed_bytes + sealed.size() > MAX_SEALED_BYTES {
+            return Err(TooManyTickets);
+        }
         let live = held.live.entry(ticket.caller.identity()).or_default();
         if *live >= self.max_live_per_caller {
             return Err(TooManyTickets);
         }
         *live += 1;
         held.waiting += 1;
+        held.sealed_bytes += sealed.size();
         held.to_expire.insert((ticket.expires_at, ticket.id));
         held.tickets.insert(ticket.id, Slot { ticket, sealed, state: State::Waiting });
         Ok(())
@@ -118,20 +126,19 @@ impl Tickets {
         } else {
             // It has expired meanwhile.
             slot.state = State::Expired;
-            slot.sealed.forget();
+            held.forget_bundle(id);
         }
     }
 
     /// Forgets the bundle of a ticket whose redemption or burning is recorded; what became of it stays known.
     pub fn settle(&self, id: TicketId) {
-        if let Some(slot) = self.lock().tickets.get_mut(&id) {
-            slot.sealed.forget();
-        }
+        self.lock().forget_bundle(id);
     }
 
     /// Takes back a ticket that could not be recorded as issued.
     pub fn withdraw(&self, id: TicketId) {
         let mut held = self.lock();
+        held.forget_bundle(id);
         if let Some(slot) = held.tickets.remove(&id) {
             held.to_expire.remove(&(slot.ticket.expires_at, id));
             if slot.state == State::Waiting {
@@ -148,14 +155,15 @@ impl Tickets {
             held.to_expire.pop_first();
             held.to_forget.insert((expiry.saturating_add(REMEMBERED_FOR).unwrap_or(Timestamp::MAX), id));
             if held.leave_waiting(id, State::Expired).is_ok()
-                && let Some(slot) = held.tickets.get_mut(&id)
+                && let Some(slot) = held.tickets.get(&id)
             {
-                slot.sealed.forget();
                 unredeemed.push(slot.ticket.clone());
+                held.forget_bundle(id);
             }
         }
         while let Some(&(_, id)) = held.to_forget.first().filter(|(end, _)| *end <= now) {
             held.to_forget.pop_first();
+            held.forget_bundle(id);
             held.tickets.remove(&id);
         }
         unredeemed
@@ -202,6 +210,14 @@ impl Held {
         let ticket = slot.ticket.clone();
         self.no_longer_waiting(&ticket);
         Ok(())
+    }
+
+    /// Forgets a sealed bundle, if it is still there, and no longer counts its bytes.
+    fn forget_bundle(&mut self, id: TicketId) {
+        if let Some(slot) = self.tickets.get_mut(&id) {
+            self.sealed_bytes -= slot.sealed.size();
+            slot.sealed.forget();
+        }
     }
 
     fn no_longer_waiting(&mut self, ticket: &Ticket) {

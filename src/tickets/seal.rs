@@ -118,6 +118,12 @@ impl Sealed {
         verifier(token).is_ok_and(|verifier| verify_slices_are_equal(&verifier, &self.verifier).is_ok())
     }
 
+    /// The size of the sealed bundle in bytes; 0 once it is forgotten.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.blob.len()
+    }
+
     /// Forgets the bundle and keeps the verifier.
     pub fn forget(&mut self) {
         self.blob = Arc::default();

@@ -139,6 +139,7 @@ fn a_ticket_expires_is_remembered_and_forgotten() {
         assert_eq!(tickets.peek(&token, end).expect_err("forgotten").rejection, Rejection::Unknown);
     }
     let held = tickets.lock();
+    assert_eq!(held.sealed_bytes, 0);
     assert!(held.tickets.is_empty() && held.to_expire.is_empty() && held.to_forget.is_empty() && held.live.is_empty());
 }
 
@@ -191,4 +192,28 @@ fn a_bundle_opens_only_for_the_ticket_and_epoch_it_was_sealed_for() {
     let restarted = Sealer::new().expect("random bytes");
     assert_eq!(restarted.open(&sealed, &token, &ticket), Err(SealError::DoesNotOpen));
     assert_eq!(sealer.open(&sealed, &token, &ticket), Ok(bundle()));
+}
+
+#[test]
+fn all_bundles_together_are_bounded_in_bytes() {
+    let (tickets, sealer) = (Tickets::new(64), Sealer::new().expect("random bytes"));
+    let value = "x".repeat(MAX_SEALED_BYTES / 4);
+    let entry = Entry { value: SecretValue::new(value), named_by_policy: true };
+    let large = Bundle { entries: [("K".to_owned(), entry)].into(), ..Bundle::default() };
+    let insert = |subject: &str| {
+        let token = TicketToken::random().expect("random bytes");
+        let ticket = ticket(&token, subject);
+        let sealed = sealer.seal(&large, &token, &ticket).expect("sealed");
+        tickets.insert(Arc::new(ticket), sealed).map(|()| token.ticket_id())
+    };
+    // A seal is a little larger than what is in it, so that the fourth quarter does not fit.
+    let ids = ["a", "b", "c"].map(|subject| insert(subject).expect("room"));
+    assert_eq!(insert("d"), Err(TooManyTickets));
+    tickets.take(ids[0], start()).expect("it waits");
+    assert_eq!(insert("d"), Err(TooManyTickets), "it may have to be put back");
+    tickets.settle(ids[0]);
+    tickets.settle(ids[0]);
+    assert!(insert("d").is_ok());
+    tickets.withdraw(ids[1]);
+    assert!(insert("e").is_ok());
 }
