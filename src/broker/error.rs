@@ -88,7 +88,9 @@ impl From<render::Refused> for Error {
         match refused {
             render::Refused::Unrenderable(unrenderable) => Self::Unrenderable(unrenderable),
             render::Refused::NoSuchKey => Self::Plain(Code::SecretNotFound),
-            render::Refused::SeveralKeys => Self::InvalidRequest("the bundle has several keys: name one with key="),
+            render::Refused::SeveralKeys => Self::InvalidRequest(
+                "raw holds one key, and the bundle has several: name it (key= of a download, keys of a request)",
+            ),
         }
     }
 }

@@ -4,8 +4,10 @@ mod administer;
 mod attest;
 mod authenticate;
 mod context;
+mod deliver;
 mod error;
 mod explain;
+mod gather;
 mod issue;
 mod policies;
 mod rate_limiter;
@@ -25,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::model::caller::Identity;
 use crate::model::clock::Clock;
 use crate::policy::{Bounds, PolicySet, PolicyStore};
+use crate::render::Rendered;
 use crate::stores::Stores;
 use crate::tickets::{Sealer, Tickets};
 use arc_swap::ArcSwap;
@@ -36,9 +39,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub use administer::Administrator;
 pub use context::Context;
 pub use error::Error;
-pub use issue::{Ask, Issued};
+pub use gather::{Ask, Way};
+pub use issue::Issued;
 pub use policies::Page;
-pub use redeem::{Redeem, Redeemed};
+pub use redeem::Redeem;
 pub use versions::VersionsKey;
 pub use write_policy::{Change, Precondition, Syntax, WritePolicy};
 
@@ -84,6 +88,16 @@ pub struct Parts {
     pub limits: Limits,
     /// What one-time URLs begin with.
     pub public_url: String,
+}
+
+/// A bundle on its way out.
+pub struct Delivered {
+    /// The rendered bundle.
+    pub rendered: Rendered,
+    /// The keyed digest of the versions served.
+    pub versions: String,
+    /// Whether a value in it is stale.
+    pub stale: bool,
 }
 
 /// The broker cannot start.

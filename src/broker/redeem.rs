@@ -1,13 +1,13 @@
 //! Redeem: whoever holds a one-time download URL fetches the bundle, once.
 
 use super::authenticate::fold;
-use super::{Broker, Context, Error};
+use super::{Broker, Context, Delivered, Error};
 use crate::audit::{Event, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome, Redemption};
 use crate::model::binding::BindTo;
 use crate::model::format::Rendering;
 use crate::model::ticket::TicketToken;
-use crate::render::{self, Rendered};
+use crate::render;
 use crate::tickets::{Refused, Rejection, Ticket};
 use crate::wire::problem::Code;
 use std::net::IpAddr;
@@ -23,30 +23,20 @@ pub struct Redeem {
     pub context: Context,
 }
 
-/// A bundle on its way out.
-pub struct Redeemed {
-    /// The rendered bundle.
-    pub rendered: Rendered,
-    /// The keyed digest of the versions served.
-    pub versions: String,
-    /// Whether a value in it is stale.
-    pub stale: bool,
-}
-
 impl Broker {
     /// Redeems a ticket. Runs to its end even if the redeemer hangs up: consuming and recording are one step.
     ///
     /// # Errors
     /// See api.md's list for `/v1/downloads/{ticket}`. The ticket is consumed only by the `Ok`, and burned only by
     /// `ticket_misuse`.
-    pub async fn redeem(self: &Arc<Self>, redeem: Redeem) -> Result<Redeemed, Error> {
+    pub async fn redeem(self: &Arc<Self>, redeem: Redeem) -> Result<Delivered, Error> {
         let broker = self.clone();
         tokio::spawn(async move { broker.redeem_to_the_end(&redeem).await })
             .await
             .unwrap_or(Err(Error::Plain(Code::Internal)))
     }
 
-    async fn redeem_to_the_end(&self, redeem: &Redeem) -> Result<Redeemed, Error> {
+    async fn redeem_to_the_end(&self, redeem: &Redeem) -> Result<Delivered, Error> {
         let _under_way = self.under_way();
         let mut event =
             OpenEvent::new(&self.parts.audit, redeem.context.event(EventType::TicketFailed, Outcome::Failed));
@@ -74,7 +64,7 @@ impl Broker {
         let opened = self.sealer.open(&sealed, token, &ticket).map_err(|_| Error::Plain(Code::Internal));
         let rendered = opened.and_then(|bundle| {
             let rendered = render::render(&bundle, &redeem.rendering)?;
-            Ok(Redeemed { rendered, versions: bundle.versions, stale: bundle.stale })
+            Ok(Delivered { rendered, versions: bundle.versions, stale: bundle.stale })
         });
         let redeemed = match rendered {
             Ok(redeemed) => redeemed,

@@ -1,20 +1,15 @@
 //! `GET` or `POST /v1/downloads/{ticket}`: the one-time download.
 
-use super::Edge;
 use super::answer::{Failure, method_not_allowed};
 use super::ticket_body::decode;
-use crate::broker::{Context, Redeem, Redeemed};
-use crate::model::format::{Format, Rendering};
+use super::{Edge, bundle};
+use crate::broker::{Context, Redeem};
+use crate::model::format::Rendering;
 use crate::wire::problem::Code;
-use aws_lc_rs::digest::{SHA256, digest};
-use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Request, State};
 use axum::response::{IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, Method};
 
 /// The handler. `HEAD` and the rest come here too, because a router that answers `HEAD` by running `GET` would burn tickets.
 pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
@@ -59,24 +54,7 @@ pub(super) async fn redeem(edge: &Edge, context: Context, request: &Parts) -> Re
     let rendering = rendering_of(request.uri.query().unwrap_or_default(), headers)?;
     // The raw path: a percent-encoded ticket is not the canonical spelling.
     let token = request.uri.path().rsplit('/').next().and_then(|segment| segment.parse().ok());
-    Ok(download(edge.broker.redeem(Redeem { token, rendering, context }).await?)?)
-}
-
-fn download(redeemed: Redeemed) -> Result<Response, Code> {
-    let bytes = redeemed.rendered.bytes;
-    let repr_digest = format!("sha-256=:{}:", STANDARD.encode(digest(&SHA256, &bytes)));
-    // Not copied, and overwritten when it is sent; hyper's and the kernel's buffers are out of our hands.
-    let mut response = Response::new(Body::from(Bytes::from_owner(bytes)));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(redeemed.rendered.media_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    headers.insert("repr-digest", HeaderValue::from_str(&repr_digest).map_err(|_| Code::Internal)?);
-    headers.insert("x-claviger-versions", HeaderValue::from_str(&redeemed.versions).map_err(|_| Code::Internal)?);
-    if redeemed.stale {
-        headers.insert("x-claviger-stale", HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    Ok(bundle::answer(edge.broker.redeem(Redeem { token, rendering, context }).await?)?)
 }
 
 /// The query wins over `Accept`. A misspelt parameter is refused rather than ignored: the ticket is not consumed by it.
@@ -85,10 +63,7 @@ fn rendering_of(query: &str, headers: &HeaderMap) -> Result<Rendering, Failure> 
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
             Some(("format", word)) if format.is_none() => {
-                let known = word.parse::<Format>().map_err(|_| {
-                    invalid("format must be one of export, dotenv, json, raw, tar, docker-config, npmrc, netrc")
-                })?;
-                format = Some(known);
+                format = Some(bundle::format(word)?);
             }
             Some(("format", _)) => return Err(invalid("format is repeated")),
             Some(("key", "")) => return Err(invalid("key is empty")),
@@ -100,16 +75,8 @@ fn rendering_of(query: &str, headers: &HeaderMap) -> Result<Rendering, Failure> 
             _ => return Err(invalid("the only query parameters here are format and key")),
         }
     }
-    let format = format.unwrap_or_else(|| accepted(headers));
+    let format = format.unwrap_or_else(|| bundle::accepted(headers));
     Rendering::new(format, key).map_err(|_| invalid("key goes with the format raw only"))
-}
-
-/// The format whose media type `Accept` puts first, where one alone has it; else the default.
-fn accepted(headers: &HeaderMap) -> Format {
-    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let first = accept.split([',', ';']).next().unwrap_or_default().trim();
-    let chosen = [Format::Json, Format::Tar, Format::Raw];
-    chosen.into_iter().find(|format| first.eq_ignore_ascii_case(format.media_type())).unwrap_or_default()
 }
 
 fn invalid(detail: &'static str) -> Failure {
@@ -119,6 +86,8 @@ fn invalid(detail: &'static str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::format::Format;
+    use http::header::ACCEPT;
 
     fn chosen(query: &str, accept: Option<&str>) -> Option<Rendering> {
         let mut headers = HeaderMap::new();

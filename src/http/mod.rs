@@ -5,6 +5,7 @@
 mod answer;
 mod bearer;
 mod body;
+mod bundle;
 mod client_address;
 mod decisions;
 mod docs;
@@ -18,6 +19,7 @@ mod policies;
 mod preconditions;
 mod query;
 mod router;
+mod secrets;
 mod serve;
 mod ticket_body;
 mod tickets;

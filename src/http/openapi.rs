@@ -1,7 +1,7 @@
 //! `GET /openapi.json`: the contract, generated from the handlers and the bodies they read and write.
 
 use super::answer::method_not_allowed;
-use super::{decisions, downloads, policies, tickets};
+use super::{decisions, downloads, policies, secrets, tickets};
 use crate::wire::policy::{PolicyBody, PolicyManifest};
 use crate::wire::problem::{Code, Problem};
 use axum::extract::Request;
@@ -40,6 +40,7 @@ pub(super) enum PolicyDocument {
     ),
     paths(
         tickets::issue,
+        secrets::deliver,
         downloads::redeem,
         policies::list,
         policies::create,
@@ -99,6 +100,7 @@ const EXPLAIN: &[Code] = &[Code::InvalidRepo, Code::InvalidBranch, Code::AuditUn
 /// The codes of each operation, in groups.
 const PROBLEMS: &[(&str, &[&[Code]])] = &[
     ("issueTicket", &[BEARER, BODY, ISSUE]),
+    ("readSecrets", &[BEARER, BODY, ISSUE, &[Code::Unrenderable]]),
     ("redeemTicket", &[REDEEM]),
     ("listPolicies", &[BEARER, DATABASE]),
     ("createPolicy", &[BEARER, BODY, DATABASE, CREATE]),

@@ -1,13 +1,15 @@
 //! Every route, in one place, and the layers around them.
 
 use super::{
-    Edge, answer, decisions, docs, downloads, guard, observe, openapi, ops as ops_handlers, policies, tickets, whole,
+    Edge, answer, decisions, docs, downloads, guard, observe, openapi, ops as ops_handlers, policies, secrets, tickets,
+    whole,
 };
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get};
 
 const TICKETS: &str = "/v1/tickets";
+const SECRETS: &str = "/v1/secrets";
 const DOWNLOADS: &str = "/v1/downloads/{ticket}";
 const POLICIES: &str = "/v1/policies";
 const POLICY: &str = "/v1/policies/{name}";
@@ -17,8 +19,9 @@ const CONTRACT: &str = "/openapi.json";
 const DOCS: &str = "/docs";
 
 /// What each route answers with more than a refusal: counted from zero.
-const SERVED: [(&str, &str); 12] = [
+const SERVED: [(&str, &str); 13] = [
     (TICKETS, "POST"),
+    (SECRETS, "POST"),
     (DOWNLOADS, "GET"),
     (DOWNLOADS, "POST"),
     (POLICIES, "GET"),
@@ -39,6 +42,7 @@ pub fn api(edge: Edge) -> Router {
     }
     Router::new()
         .route(TICKETS, any(tickets::handle))
+        .route(SECRETS, any(secrets::handle))
         .route(DOWNLOADS, any(downloads::handle))
         .route(POLICIES, any(policies::all))
         .route(POLICY, any(policies::one))

@@ -3,15 +3,36 @@
 use super::{Edge, body};
 use crate::broker::Error;
 use crate::wire::problem::Code;
-use crate::wire::ticket::TicketRequest;
+use crate::wire::ticket::{SecretsRequest, TicketRequest};
 use axum::body::Body;
 use http::HeaderMap;
 use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
 use std::borrow::Cow;
 
-/// Reads a body of at most [`Edge::body_bytes`] within [`Edge::body_timeout`].
+const UNKNOWN_FIELD: &str = "the form has an unknown field";
+
+/// Reads what `POST /v1/tickets` takes: at most [`Edge::body_bytes`] within [`Edge::body_timeout`].
 pub async fn read(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<TicketRequest, Error> {
-    let parse: Parser = match body::media_type(headers).as_deref() {
+    read_as(edge, headers, body, |bytes| match form(bytes)?.into_parts() {
+        (request, None) => Ok(request),
+        _ => Err(UNKNOWN_FIELD),
+    })
+    .await
+}
+
+/// Reads what `POST /v1/secrets` takes, in the same bounds.
+pub async fn read_with_format(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<SecretsRequest, Error> {
+    read_as(edge, headers, body, form).await
+}
+
+async fn read_as<T: DeserializeOwned>(
+    edge: &Edge,
+    headers: &HeaderMap,
+    body: Body,
+    form: fn(&[u8]) -> Result<T, &'static str>,
+) -> Result<T, Error> {
+    let parse = match body::media_type(headers).as_deref() {
         Some("application/json") => json,
         Some("application/x-www-form-urlencoded") => form,
         _ => return Err(Code::UnsupportedMediaType.into()),
@@ -20,10 +41,8 @@ pub async fn read(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Ticket
     parse(&bytes).map_err(Error::InvalidRequest)
 }
 
-type Parser = fn(&[u8]) -> Result<TicketRequest, &'static str>;
-
 /// Serde's own message could quote the body, so it is not passed on.
-fn json(body: &[u8]) -> Result<TicketRequest, &'static str> {
+fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, &'static str> {
     // Serde's derive would take `["repo", "branch"]` for an object with its fields in order.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err("the body is not one JSON object");
@@ -36,9 +55,9 @@ fn json(body: &[u8]) -> Result<TicketRequest, &'static str> {
     })
 }
 
-fn form(body: &[u8]) -> Result<TicketRequest, &'static str> {
+fn form(body: &[u8]) -> Result<SecretsRequest, &'static str> {
     let text = std::str::from_utf8(body).map_err(|_| "the form is not UTF-8")?;
-    let mut request = TicketRequest::default();
+    let mut request = SecretsRequest::default();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').ok_or("a form field has no value")?;
         let (name, value) = (decode(name)?, decode(value)?.into_owned());
@@ -51,7 +70,8 @@ fn form(body: &[u8]) -> Result<TicketRequest, &'static str> {
                 let required = value.parse().map_err(|_| "required must be true or false")?;
                 request.required.replace(required).is_some()
             }
-            _ => return Err("the form has an unknown field"),
+            "format" => request.format.replace(value).is_some(),
+            _ => return Err(UNKNOWN_FIELD),
         };
         if repeated {
             return Err("the form repeats a field");
@@ -82,8 +102,10 @@ mod tests {
         let from_json =
             json(br#"{"repo":"a/b","branch":"f x","ttl":"90s","keys":["A","B"],"required":true}"#).expect("JSON");
         let from_form = form(b"repo=a%2Fb&branch=f+x&ttl=90s&keys=A,B&required=true").expect("a form");
-        assert_eq!(from_json, from_form);
+        assert_eq!((from_json, None), from_form.into_parts());
         assert_eq!(json(b"{}"), Ok(TicketRequest::default()));
+        let with_format: SecretsRequest = json(br#"{"repo":"a","format":"json"}"#).expect("JSON");
+        assert_eq!(form(b"format=json&repo=a"), Ok(with_format));
     }
 
     #[test]
@@ -112,15 +134,19 @@ mod tests {
             r#"{"repo":"\ud800"}"#,
             deep.as_str(),
         ] {
-            assert!(json(body.as_bytes()).is_err(), "{body:.40} was taken");
+            assert!(json::<TicketRequest>(body.as_bytes()).is_err(), "{body:.40} was taken");
+            assert!(json::<SecretsRequest>(body.as_bytes()).is_err(), "{body:.40} was taken");
         }
-        assert!(json(b"{\"repo\":\"\xff\"}").is_err());
+        assert!(json::<TicketRequest>(b"{\"repo\":\"\xff\"}").is_err());
+        assert!(json::<TicketRequest>(br#"{"format":"json"}"#).is_err(), "a ticket has no format");
+        assert!(json::<SecretsRequest>(br#"{"format":null}"#).is_err());
     }
 
     #[test]
     fn forms_are_strict() {
         for body in [
             "repo=a&repo=a",
+            "format=json&format=json",
             "bogus=1",
             "repo",
             "required=yes",
@@ -134,7 +160,7 @@ mod tests {
             assert!(form(body.as_bytes()).is_err(), "{body} was taken");
         }
         assert!(form(b"repo=\xff").is_err());
-        assert_eq!(form(b"").as_ref(), Ok(&TicketRequest::default()));
+        assert_eq!(form(b"").as_ref(), Ok(&SecretsRequest::default()));
         assert_eq!(form(b"branch=%25").expect("a form").branch.as_deref(), Some("%"));
     }
 }

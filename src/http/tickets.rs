@@ -2,7 +2,7 @@
 
 use super::answer::{Failure, method_not_allowed};
 use super::{Edge, bearer, ticket_body};
-use crate::broker::{Ask, Context, Issued};
+use crate::broker::{Ask, Context, Issued, Way};
 use crate::metrics::labels::Outcome;
 use crate::wire::inert_json;
 use crate::wire::problem::Code;
@@ -49,7 +49,7 @@ pub(super) async fn issue(edge: &Edge, context: Context, headers: &HeaderMap, bo
     let caller = edge.broker.authenticate(bearer.as_ref(), &context).await?;
     let request = match ticket_body::read(edge, headers, body).await {
         Ok(request) => request,
-        Err(error) => return Err(edge.broker.unreadable(caller, &context, error).await.into()),
+        Err(error) => return Err(edge.broker.unreadable(caller, &context, Way::Ticket, error).await.into()),
     };
     Ok(edge.broker.issue(Ask { caller, request, context }).await?)
 }

@@ -70,7 +70,7 @@ impl PolicySet {
             Err(refusal) => refusal,
         };
         let (allowed, reason, secrets) = match decision {
-            Decision::Granted(Grant { delivery: Delivery { ticket: false, .. }, .. }) => {
+            Decision::Granted(Grant { delivery: Delivery { ticket: false, direct: false }, .. }) => {
                 (false, "delivery_not_allowed", Vec::new())
             }
             Decision::Granted(grant) => (true, "granted", self.explained(grant)),

@@ -39,7 +39,7 @@ pub enum Refused {
     #[error("the bundle does not have the key that was asked for")]
     NoSuchKey,
     /// The format holds one key, and the bundle has several.
-    #[error("the bundle has several keys: name one with key=")]
+    #[error("raw holds one key, and the bundle has several")]
     SeveralKeys,
 }
 

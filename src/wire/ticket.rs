@@ -3,30 +3,64 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-/// The body of `POST /v1/tickets`. Unknown and repeated fields, `null` and other types are refused.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct TicketRequest {
-    /// The repo that is built.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false, min_length = 1, max_length = 256, pattern = "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")]
-    pub repo: Option<String>,
-    /// The branch that is built.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false, min_length = 1, max_length = 1024)]
-    pub branch: Option<String>,
-    /// A shorter life for the ticket.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false, pattern = "^([0-9]{1,6}(ms|s|m|h))+$")]
-    pub ttl: Option<String>,
-    /// Narrow the bundle to these keys.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
-    pub keys: Option<Vec<String>>,
-    /// Whether having nothing is an error.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
-    pub required: Option<bool>,
+/// Declares a body that asks for secrets: what every one may say, and what one alone may.
+macro_rules! asks_for_secrets {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields, rename_all = "camelCase")]
+        pub struct $name {
+            /// The repo that is built.
+            #[serde(default, deserialize_with = "present")]
+            #[schema(nullable = false, min_length = 1, max_length = 256, pattern = "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")]
+            pub repo: Option<String>,
+            /// The branch that is built.
+            #[serde(default, deserialize_with = "present")]
+            #[schema(nullable = false, min_length = 1, max_length = 1024)]
+            pub branch: Option<String>,
+            /// A shorter life for the ticket.
+            #[serde(default, deserialize_with = "present")]
+            #[schema(nullable = false, pattern = "^([0-9]{1,6}(ms|s|m|h))+$")]
+            pub ttl: Option<String>,
+            /// Narrow the bundle to these keys.
+            #[serde(default, deserialize_with = "present")]
+            #[schema(nullable = false)]
+            pub keys: Option<Vec<String>>,
+            /// Whether having nothing is an error.
+            #[serde(default, deserialize_with = "present")]
+            #[schema(nullable = false)]
+            pub required: Option<bool>,
+            $(
+                $(#[$field_doc])*
+                #[serde(default, deserialize_with = "present")]
+                pub $field: Option<$kind>,
+            )*
+        }
+    };
+}
+
+asks_for_secrets! {
+    /// The body of `POST /v1/tickets`. Unknown and repeated fields, `null` and other types are refused.
+    TicketRequest {}
+}
+
+asks_for_secrets! {
+    /// The body of `POST /v1/secrets`: that of `POST /v1/tickets` and a format. There is no ticket whose life `ttl` could
+    /// shorten, but it is checked all the same.
+    SecretsRequest {
+        /// How the bundle is rendered.
+        #[schema(nullable = false, pattern = "^(export|dotenv|json|raw|tar|docker-config|npmrc|netrc)$")]
+        format: String,
+    }
+}
+
+impl SecretsRequest {
+    /// What it asks for, and the format.
+    #[must_use]
+    pub fn into_parts(self) -> (TicketRequest, Option<String>) {
+        let Self { repo, branch, ttl, keys, required, format } = self;
+        (TicketRequest { repo, branch, ttl, keys, required }, format)
+    }
 }
 
 /// `null` is not the same as left out.

@@ -5,6 +5,7 @@ mod binding;
 mod bodies;
 mod canaries;
 mod chain;
+mod direct;
 mod download;
 mod events;
 mod issue;

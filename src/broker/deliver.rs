@@ -1,0 +1,46 @@
+//! Deliver: a caller gets its secrets in the answer itself, without a ticket.
+
+use super::gather::Gathered;
+use super::{Ask, Broker, Delivered, Error, Way};
+use crate::audit::Event;
+use crate::metrics::labels::Outcome;
+use crate::model::format::Rendering;
+use crate::render;
+use crate::wire::problem::Code;
+use std::sync::Arc;
+use tokio::time::timeout;
+
+impl Broker {
+    /// Delivers secrets where the policies allow it directly. Runs to its end even if the caller hangs up, so that what
+    /// happened is recorded.
+    ///
+    /// # Errors
+    /// See api.md's list for `POST /v1/tickets`, and `unrenderable`. After an error nothing was delivered.
+    pub async fn deliver(self: &Arc<Self>, ask: Ask, rendering: Rendering) -> Result<Delivered, Error> {
+        let broker = self.clone();
+        tokio::spawn(async move { broker.deliver_to_the_end(&ask, &rendering).await })
+            .await
+            .unwrap_or(Err(Error::Plain(Code::Internal)))
+    }
+
+    async fn deliver_to_the_end(&self, ask: &Ask, rendering: &Rendering) -> Result<Delivered, Error> {
+        let _under_way = self.under_way();
+        let mut event = self.open_event(ask, Way::Direct);
+        let rendered =
+            timeout(self.parts.limits.request_timeout, self.gather_rendered(ask, rendering, &mut event)).await;
+        match rendered.unwrap_or(Err(Error::Plain(Code::Timeout))) {
+            Ok(delivered) => {
+                event.outcome = Outcome::Ok;
+                event.close().await?;
+                Ok(delivered)
+            }
+            Err(error) => Err(self.failed(error, event, ask).await),
+        }
+    }
+
+    async fn gather_rendered(&self, ask: &Ask, rendering: &Rendering, event: &mut Event) -> Result<Delivered, Error> {
+        let Gathered { bundle, .. } = self.gather(ask, Way::Direct, event).await?;
+        let rendered = render::render(&bundle, rendering)?;
+        Ok(Delivered { rendered, versions: bundle.versions, stale: bundle.stale })
+    }
+}

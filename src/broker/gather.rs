@@ -1,0 +1,217 @@
+//! What issuing and direct delivery share: everything from what is asked to the bundle. Decide, read, merge.
+
+use super::{Broker, Context, Error};
+use crate::audit::{Event, OpenEvent};
+use crate::metrics::labels::{EventType, Outcome};
+use crate::model::branch::Branch;
+use crate::model::bundle::Bundle;
+use crate::model::caller::Caller;
+use crate::model::duration;
+use crate::model::lease::Lease;
+use crate::model::repo::Repo;
+use crate::model::request::Asked;
+use crate::model::secret_ref::{SecretRef, SecretVersion};
+use crate::policy::{self, Absence, Decision, Delivery, Denial, Grant, GrantedSecret, MergeError};
+use crate::stores::ReadError;
+use crate::wire::problem::Code;
+use crate::wire::ticket::TicketRequest;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Secrets of one request that are read at once.
+const READS_AT_ONCE: usize = 16;
+
+/// A request for secrets by an authenticated caller.
+#[derive(Debug)]
+pub struct Ask {
+    /// Who asks.
+    pub caller: Arc<Caller>,
+    /// What for.
+    pub request: TicketRequest,
+    /// From where.
+    pub context: Context,
+}
+
+/// How the secrets are to reach the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// By a ticket.
+    Ticket,
+    /// In the answer itself.
+    Direct,
+}
+
+/// What a decision grants, read and merged.
+pub(super) struct Gathered {
+    pub(super) grant: Grant,
+    pub(super) bundle: Bundle,
+    /// How many of the secrets that the policies name do not exist.
+    pub(super) missing: usize,
+    /// The life that the caller asked for.
+    pub(super) asked_ttl: Option<Duration>,
+}
+
+impl Way {
+    /// The event of a request that went wrong.
+    pub(super) const fn failed(self) -> EventType {
+        match self {
+            Self::Ticket => EventType::TicketFailed,
+            Self::Direct => EventType::SecretsRead,
+        }
+    }
+
+    const fn denied(self) -> EventType {
+        match self {
+            Self::Ticket => EventType::TicketDenied,
+            Self::Direct => EventType::SecretsRead,
+        }
+    }
+
+    const fn is_in(self, delivery: Delivery) -> bool {
+        match self {
+            Self::Ticket => delivery.ticket,
+            Self::Direct => delivery.direct,
+        }
+    }
+}
+
+impl Broker {
+    /// Opens the event of a request for secrets, as one that went wrong.
+    pub(super) fn open_event(&self, ask: &Ask, way: Way) -> OpenEvent {
+        let mut event = OpenEvent::new(&self.parts.audit, ask.context.event(way.failed(), Outcome::Failed));
+        event.caller = Some(ask.caller.clone());
+        event
+    }
+
+    /// Closes the event of a request for secrets that came to nothing, and says what is to be answered.
+    pub(super) async fn failed(&self, error: Error, mut event: OpenEvent, ask: &Ask) -> Error {
+        if error.code() == Code::RateLimited {
+            // An event each would let one caller fill the disk.
+            self.summed.add(event.kind, Outcome::Failed, Code::RateLimited.as_str(), ask.context.source_ip);
+            event.discard();
+            return error;
+        }
+        event.reason.get_or_insert(error.code().as_str());
+        event.close().await.err().map_or(error, Error::from)
+    }
+
+    /// Decides, reads what is granted, and merges it.
+    pub(super) async fn gather(&self, ask: &Ask, way: Way, event: &mut Event) -> Result<Gathered, Error> {
+        if self.draining.load(Ordering::SeqCst) {
+            return Err(Code::Draining.into());
+        }
+        if !self.callers.charge(ask.caller.identity()) {
+            return Err(Code::RateLimited.into());
+        }
+        let asked = self.checked_asked(ask, event)?;
+        let asked_ttl = ask.request.ttl.as_deref().map(|ttl| self.checked_ttl(ttl)).transpose()?;
+        let grant = self.decide(&ask.caller, &asked, way, event).await?;
+        let reads = self.read(&grant, ask).await?;
+        event.secrets = versions_read(&reads);
+        let versions = self.parts.versions_key.digest(present(&reads));
+        let merged = policy::merge(&reads, ask.request.keys.as_deref()).map_err(|error| self.merge_failed(&error))?;
+        if ask.request.required == Some(true) && merged.entries.is_empty() {
+            return Err(Code::SecretNotFound.into());
+        }
+        let bundle = Bundle { entries: merged.entries, stale: merged.stale, versions };
+        event.keys = bundle.entries.keys().cloned().collect();
+        Ok(Gathered { grant, bundle, missing: merged.missing, asked_ttl })
+    }
+
+    fn checked_ttl(&self, text: &str) -> Result<Duration, Error> {
+        let ttl = duration::parse(text).map_err(|_| Error::InvalidRequest("ttl must be a duration such as 90s"))?;
+        if ttl < Duration::from_secs(1) {
+            return Err(Error::InvalidRequest("ttl must be at least 1s"));
+        }
+        if ttl > self.parts.tickets.max_ttl {
+            return Err(Error::InvalidRequest("ttl is above the server's maximum"));
+        }
+        Ok(ttl)
+    }
+
+    /// One set of policies from the first look to the last, whatever is put in force meanwhile.
+    async fn decide(&self, caller: &Caller, asked: &Asked, way: Way, event: &mut Event) -> Result<Grant, Error> {
+        let policies = self.parts.policies.load_full();
+        let facts = self.facts(caller, policies.needs(caller, asked)).await?;
+        let started = Instant::now();
+        let decision = policies.decide(caller, &facts, asked);
+        self.parts.metrics.decision(started.elapsed());
+        match decision {
+            Decision::Granted(grant) => {
+                event.repo = Some(grant.request.repo.clone());
+                event.branch = Some(grant.request.branch.clone());
+                event.policies = grant.policies.iter().map(|policy| policy.name.to_string()).collect();
+                if way.is_in(grant.delivery) {
+                    return Ok(grant);
+                }
+                event.kind = way.denied();
+                event.outcome = Outcome::Denied;
+                Err(Code::DeliveryNotAllowed.into())
+            }
+            Decision::Denied(denial) => {
+                event.kind = way.denied();
+                event.outcome = Outcome::Denied;
+                event.reason = Some(denial.as_str());
+                event.policies = denial.policies().iter().map(|policy| policy.name.to_string()).collect();
+                Err(match denial {
+                    Denial::AttestationFailed(_) => Code::AttestationFailed.into(),
+                    _ => Code::Denied.into(),
+                })
+            }
+            Decision::LeftOut(part) => {
+                event.reason = Some(part.as_str());
+                Err(Error::InvalidRequest(part.missing()))
+            }
+        }
+    }
+
+    /// What is left out is for the policies to attest.
+    fn checked_asked(&self, ask: &Ask, event: &mut Event) -> Result<Asked, Error> {
+        let repo = ask.request.repo.as_deref().map(Repo::try_from).transpose()?;
+        event.repo.clone_from(&repo);
+        let branch = ask.request.branch.as_deref().map(Branch::try_from).transpose()?;
+        event.branch.clone_from(&branch);
+        Ok(Asked { repo, branch, source_ip: ask.context.source_ip, time: self.parts.clock.now() })
+    }
+
+    /// Authorised first, then looked up: only what the grant names is read, and all of it is.
+    async fn read(&self, grant: &Grant, ask: &Ask) -> Result<Reads, Error> {
+        stream::iter(grant.secrets.iter().cloned())
+            .map(|granted| async move {
+                match self.parts.stores.read(&granted.secret, &ask.context.request_id).await {
+                    Ok(lease) => Ok((granted, Ok(lease))),
+                    Err(ReadError::Absent) => Ok((granted, Err(Absence::Absent))),
+                    Err(ReadError::Deleted) => Ok((granted, Err(Absence::Deleted))),
+                    Err(error) => Err(error.into()),
+                }
+            })
+            .buffered(READS_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    fn merge_failed(&self, error: &MergeError) -> Error {
+        match error {
+            MergeError::SecretNotFound(_) => Code::SecretNotFound.into(),
+            MergeError::KeyAbsent { secret, .. } => {
+                self.parts.metrics.key_absent(&secret.store);
+                Code::KeyAbsent.into()
+            }
+        }
+    }
+}
+
+type Reads = Vec<(GrantedSecret, Result<Arc<Lease>, Absence>)>;
+
+fn present(reads: &Reads) -> impl Iterator<Item = (&SecretRef, &Arc<Lease>)> {
+    reads.iter().filter_map(|(granted, read)| Some((&granted.secret, read.as_ref().ok()?)))
+}
+
+fn versions_read(reads: &Reads) -> Vec<SecretVersion> {
+    present(reads)
+        .map(|(secret, lease)| SecretVersion { secret: secret.clone(), version: lease.version.clone() })
+        .collect()
+}

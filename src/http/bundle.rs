@@ -1,0 +1,44 @@
+//! A bundle in an answer: its format, its bytes, and the headers that go with secrets.
+
+use crate::broker::{Delivered, Error};
+use crate::model::format::Format;
+use crate::wire::problem::Code;
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
+
+/// The format of this name.
+pub fn format(word: &str) -> Result<Format, Error> {
+    const UNKNOWN: &str = "format must be one of export, dotenv, json, raw, tar, docker-config, npmrc, netrc";
+    word.parse().map_err(|_| Error::InvalidRequest(UNKNOWN))
+}
+
+/// The format whose media type `Accept` puts first, where one alone has it; else the default.
+pub fn accepted(headers: &HeaderMap) -> Format {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let first = accept.split([',', ';']).next().unwrap_or_default().trim();
+    let chosen = [Format::Json, Format::Tar, Format::Raw];
+    chosen.into_iter().find(|format| first.eq_ignore_ascii_case(format.media_type())).unwrap_or_default()
+}
+
+/// The answer that carries it.
+pub fn answer(delivered: Delivered) -> Result<Response, Code> {
+    let bytes = delivered.rendered.bytes;
+    let repr_digest = format!("sha-256=:{}:", STANDARD.encode(digest(&SHA256, &bytes)));
+    // Not copied, and overwritten when it is sent; hyper's and the kernel's buffers are out of our hands.
+    let mut response = Response::new(Body::from(Bytes::from_owner(bytes)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(delivered.rendered.media_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    headers.insert("repr-digest", HeaderValue::from_str(&repr_digest).map_err(|_| Code::Internal)?);
+    headers.insert("x-claviger-versions", HeaderValue::from_str(&delivered.versions).map_err(|_| Code::Internal)?);
+    if delivered.stale {
+        headers.insert("x-claviger-stale", HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
