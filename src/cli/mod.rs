@@ -4,10 +4,14 @@ mod check;
 mod dev;
 mod dev_issuer;
 mod dev_state;
+mod failure;
 mod faults;
+mod input;
 mod openapi;
 mod policy;
+mod printable;
 mod serve;
+mod server;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;

@@ -1,10 +1,11 @@
 //! `claviger policy apply`: what files say becomes what the server has, and nothing is written while any of it is wrong.
 
-use super::connection::{Connection, ServerArguments};
+use super::connection::Connection;
 use super::failure::{Failure, fault_line};
 use super::get::path;
 use super::manifests::{self, Document, Manifests};
 use super::output::say;
+use super::server::ServerArguments;
 use crate::document::Fault;
 use crate::wire::policy_object::PolicyObject;
 use http::Method;
@@ -52,7 +53,7 @@ pub async fn run(apply: &Apply, server: &Connection) -> Result<(), Failure> {
     for write in &writes {
         match write.send(server, true).await {
             Ok(word) => done.push(word),
-            Err(Failure::Refused { status: 422, problem: Some(problem) }) if !problem.errors.is_empty() => {
+            Err(Failure::Refused { status: 422, problem: Some(problem), .. }) if !problem.errors.is_empty() => {
                 let fault = |error: &crate::wire::problem::ProblemError| {
                     fault_line(&write.document.place, &Fault::new(&error.pointer, &error.detail))
                 };

@@ -1,9 +1,10 @@
 //! `claviger policy delete`.
 
-use super::connection::{Connection, ServerArguments};
+use super::connection::Connection;
 use super::failure::Failure;
 use super::get::{path, policy_name};
 use super::output::say;
+use super::server::ServerArguments;
 use http::Method;
 use zeroize::Zeroizing;
 

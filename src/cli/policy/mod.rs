@@ -5,18 +5,18 @@ mod case;
 mod connection;
 mod delete;
 mod explain;
-mod failure;
 mod get;
-mod input;
 mod list;
 mod manifests;
 mod output;
 mod suite;
 mod test;
 
+use super::failure::{self, Failure};
+use super::server::ServerArguments;
+use super::{input, server};
 use clap::Subcommand;
-use connection::{Connection, ServerArguments};
-use failure::Failure;
+use connection::Connection;
 use std::process::ExitCode;
 
 /// What can be done with policies.

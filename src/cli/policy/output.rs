@@ -1,6 +1,7 @@
 //! What is printed: tables, JSON and YAML, and nothing that a terminal would obey.
 
 use super::failure::Failure;
+use crate::cli::printable::printable;
 use crate::document::to_yaml;
 use crate::wire::policy::{Metadata, PolicyManifest};
 use crate::wire::policy_object::PolicyObject;
@@ -26,22 +27,6 @@ pub fn print(text: &str) -> Result<(), Failure> {
 /// Prints a line of words that may come from anywhere.
 pub fn say(line: &str) -> Result<(), Failure> {
     print(&format!("{}\n", printable(line)))
-}
-
-/// The text with everything escaped that is not printed but obeyed: controls, and what turns the direction of text.
-pub fn printable(text: &str) -> String {
-    let is_obeyed = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut printed = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_obeyed(c) {
-            printed.extend(c.escape_unicode());
-        } else {
-            printed.push(c);
-        }
-    }
-    printed
 }
 
 /// Prints JSON for people and programs. JSON strings have no controls.
@@ -85,15 +70,4 @@ pub fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> Res
         text.push('\n');
     }
     print(&text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_printed_is_obeyed() {
-        assert_eq!(printable("a é 😀"), "a é 😀");
-        assert_eq!(printable("\u{1b}[2J\n\u{202e}\u{9b}"), "\\u{1b}[2J\\u{a}\\u{202e}\\u{9b}");
-    }
 }

@@ -123,7 +123,7 @@ Content-Length: 82
         (&b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"[..], 1, "answered 302"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", 1, "answered 200, and not as Claviger does"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", 4, "cannot be reached"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 900000000000\r\n\r\n{", 4, "cannot be reached"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 900000000000\r\n\r\n{", 1, "too large"),
         (b"nonsense\r\n\r\n", 4, "cannot be reached"),
         (b"HTTP/1.1 403 X\r\nContent-Length: 6\r\n\r\n<html>", 3, "answered 403, and not as Claviger does"),
         (b"HTTP/1.1 502 X\r\nContent-Length: 6\r\n\r\n<html>", 4, "answered 502"),

@@ -1,6 +1,6 @@
-//! How a command on policies fails: what it says, and its exit code.
+//! How a command that calls a server fails: what it says, and its exit code.
 
-use super::output::printable;
+use super::printable::printable;
 use crate::document::Fault;
 use crate::wire::problem::Problem;
 use std::process::ExitCode;
@@ -25,6 +25,8 @@ pub enum Failure {
         status: u16,
         /// What it says.
         problem: Option<Box<Problem>>,
+        /// Under which id it is in the server's log and audit.
+        request_id: Option<String>,
     },
     /// The server finds documents wrong, in these ways.
     Invalid(Vec<String>),
@@ -49,7 +51,7 @@ impl Failure {
 
     /// Whether the server says that there is no such thing.
     pub const fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused { status: 404, problem: Some(_) })
+        matches!(self, Self::Refused { status: 404, problem: Some(_), .. })
     }
 
     /// The exit code.
@@ -57,12 +59,14 @@ impl Failure {
         match self {
             Self::Usage(_) => USAGE,
             Self::Refused { status: 401 | 403, .. } => DENIED,
-            Self::Refused { status: 502..=504, .. } | Self::Unreachable(_) => UNAVAILABLE,
+            // Our own 502 says that something is configured wrongly, and waiting does not help.
+            Self::Refused { status: 502, problem: Some(_), .. } => FAILED,
+            Self::Refused { status: 429 | 502..=504, .. } | Self::Unreachable(_) => UNAVAILABLE,
             Self::Refused { .. } | Self::Invalid(_) | Self::Failed(_) | Self::Told => FAILED,
         }
     }
 
-    /// Says what is wrong on standard error.
+    /// Says what is wrong on standard error, and gives the exit code.
     pub fn tell(&self) -> ExitCode {
         match self {
             Self::Usage(lines) | Self::Invalid(lines) => lines.iter().for_each(|line| eprintln!("{}", printable(line))),
@@ -74,16 +78,16 @@ impl Failure {
 
     fn sentence(&self) -> String {
         match self {
-            Self::Refused { problem: Some(problem), .. } => {
+            Self::Refused { problem: Some(problem), request_id, .. } => {
                 let detail = problem.detail.as_deref().filter(|detail| *detail != problem.title);
                 let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
                 let mut sentence = format!("{}: {}{detail}", problem.code, problem.title);
                 for error in &problem.errors {
                     sentence.extend(["; ", &error.pointer, ": ", &error.detail]);
                 }
-                sentence
+                sentence + &request_id.as_deref().map(|id| format!(" [request {id}]")).unwrap_or_default()
             }
-            Self::Refused { status, problem: None } => {
+            Self::Refused { status, problem: None, .. } => {
                 format!("the server answered {status}, and not as Claviger does")
             }
             Self::Unreachable(reason) => format!("the server cannot be reached: {reason}"),

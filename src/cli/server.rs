@@ -1,0 +1,197 @@
+//! How a server is named on the command line, and the only place where HTTP clients of the command line are built.
+//!
+//! They follow no redirect, use no proxy and no proxy variables, and read no body beyond a bound. The token comes from a
+//! file, never from the command line, and is never printed.
+
+use super::failure::Failure;
+use super::input;
+use crate::model::secret::SecretValue;
+use http::HeaderMap;
+use http::header::HeaderValue;
+use reqwest::{Certificate, Client, Response, Url, redirect, retry};
+use std::error::Error as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+const MAX_TOKEN_BYTES: usize = 64 * 1024;
+const MAX_REQUEST_ID_BYTES: usize = 64;
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Somewhat longer than a server takes before it says itself that it took too long.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// How a server is reached.
+#[derive(Debug, clap::Args)]
+pub struct ServerArguments {
+    /// The server, as `https://claviger.claviger.svc:8443`.
+    #[arg(long, env = "CLAVIGER_URL", value_name = "URL")]
+    server: String,
+    /// A file with the bearer token of whoever asks.
+    #[arg(long, env = "CLAVIGER_TOKEN_FILE", value_name = "FILE")]
+    token_file: PathBuf,
+    /// Certificates that the server's is checked against, instead of the machine's.
+    #[arg(long, env = "CLAVIGER_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+impl ServerArguments {
+    /// Where the server is.
+    pub fn origin(&self) -> Result<Url, Failure> {
+        origin(&self.server).ok_or_else(|| {
+            Failure::usage("--server: must be http://HOST[:PORT] or https://HOST[:PORT], and no more than that")
+        })
+    }
+
+    /// The header that says who asks.
+    #[expect(clippy::disallowed_methods, reason = "the token goes into the header that it is for")]
+    pub fn bearer(&self) -> Result<HeaderValue, Failure> {
+        let token = token(&self.token_file, "--token-file")?;
+        let text = Zeroizing::new(format!("Bearer {}", token.expose_secret()));
+        let mut bearer = HeaderValue::from_str(&text).map_err(|_| Failure::usage("--token-file: it cannot be sent"))?;
+        bearer.set_sensitive(true);
+        Ok(bearer)
+    }
+
+    /// A client for URLs of this scheme.
+    pub fn client(&self, scheme: &str) -> Result<Client, Failure> {
+        client(scheme, self.ca_file.as_deref())
+    }
+}
+
+/// A client for URLs of this scheme. Whoever sends `https` gets an answer from a server with a good certificate or none.
+pub fn client(scheme: &str, ca_file: Option<&Path>) -> Result<Client, Failure> {
+    let builder = Client::builder()
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .referer(false)
+        .no_proxy()
+        .connect_timeout(CONNECT_WITHIN)
+        .timeout(ANSWER_WITHIN);
+    let builder = match (scheme, ca_file) {
+        // Without TLS there is nothing to check, and a machine without a CA bundle is good enough.
+        ("http", _) => builder.tls_certs_only([]),
+        (_, None) => builder.https_only(true),
+        (_, Some(file)) => builder.https_only(true).tls_certs_only(roots(file)?),
+    };
+    builder.build().map_err(|_| Failure::usage("the machine has no usable certificates; name some with --ca-file"))
+}
+
+/// A token in a file, as it can be sent.
+pub fn token(file: &Path, option: &str) -> Result<SecretValue, Failure> {
+    let wrong = |reason: &str| Failure::usage(format!("{option}: {}: {reason}", file.display()));
+    let text = input::text_of_at_most(file, MAX_TOKEN_BYTES).map_err(|reason| wrong(&reason))?;
+    let token = text.trim();
+    let is_token68 = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
+    if token.is_empty() || !token.bytes().all(is_token68) {
+        return Err(wrong("has no bearer token in it"));
+    }
+    Ok(SecretValue::new(token.to_owned()))
+}
+
+/// Reads a body of at most so many bytes; it is overwritten when dropped.
+pub async fn read(response: &mut Response, cap: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let too_large = || Failure::Failed("the server's answer is too large".into());
+    let announced = response.content_length().map_or(Ok(0), usize::try_from).map_err(|_| too_large())?;
+    if announced > cap {
+        return Err(too_large());
+    }
+    // Room for all of it from the start: a vector that grows leaves its old contents behind.
+    let mut body = Zeroizing::new(Vec::with_capacity(announced));
+    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
+        if body.len() + chunk.len() > cap {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The server's name for a request, where it is a sane one.
+pub fn request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get("x-request-id")?.to_str().ok()?;
+    let is_sane = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    (!id.is_empty() && id.len() <= MAX_REQUEST_ID_BYTES && id.bytes().all(is_sane)).then(|| id.to_owned())
+}
+
+/// A reqwest error is not shown: its URL may be a secret, and its causes are not for people.
+pub fn unreachable(error: &reqwest::Error) -> Failure {
+    if is_of_certificate(error) {
+        return Failure::Failed("the server's certificate is not one to be trusted (see --ca-file)".into());
+    }
+    Failure::Unreachable(if error.is_timeout() {
+        "no answer in time"
+    } else if error.is_connect() {
+        "no connection, or no TLS on it"
+    } else {
+        "the connection broke"
+    })
+}
+
+/// Whether the server showed a certificate that is not to be trusted: nothing that time heals.
+fn is_of_certificate(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // An `io::Error` does not name the error inside it as its cause.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = inner.and_then(|error| error.downcast_ref()).or_else(|| error.downcast_ref());
+        if let Some(rustls::Error::InvalidCertificate(_)) = tls {
+            return true;
+        }
+        cause = inner.map_or_else(|| error.source(), |error| Some(error));
+    }
+    false
+}
+
+/// An origin: what else a URL has would be sent, or dropped without a word.
+fn origin(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let is_origin = url.has_host()
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    Some(url).filter(|url| is_origin && matches!(url.scheme(), "http" | "https"))
+}
+
+fn roots(file: &Path) -> Result<Vec<Certificate>, Failure> {
+    let wrong = |reason: &str| Failure::usage(format!("--ca-file: {}: {reason}", file.display()));
+    let pem = input::text(file).map_err(|line| Failure::usage(format!("--ca-file: {line}")))?;
+    let roots = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|_| wrong("is no certificate"))?;
+    if roots.is_empty() { Err(wrong("has no certificate")) } else { Ok(roots) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_an_origin() {
+        for good in ["http://127.0.0.1:8080", "https://claviger.claviger.svc:8443/", "http://[::1]:1"] {
+            assert!(origin(good).is_some(), "{good}");
+        }
+        for bad in [
+            "",
+            "claviger",
+            "127.0.0.1:8080",
+            "ftp://a",
+            "https://a/b",
+            "https://a?b",
+            "https://a#b",
+            "https://u:p@a",
+            "https://u@a",
+            "file:///",
+        ] {
+            assert!(origin(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_request_id_is_a_sane_one() {
+        let id = |text: &str| request_id(&HeaderMap::from_iter([("x-request-id".parse().ok()?, text.parse().ok()?)]));
+        assert_eq!(id("0a-B_c.9").as_deref(), Some("0a-B_c.9"));
+        for bad in ["", "a b", "a\tb", "é", &"a".repeat(65)] {
+            assert_eq!(id(bad), None, "{bad}");
+        }
+    }
+}
