@@ -4,8 +4,10 @@ mod check;
 mod dev;
 mod dev_issuer;
 mod dev_state;
+mod download;
 mod failure;
 mod faults;
+mod fetch;
 mod input;
 mod openapi;
 mod policy;
@@ -35,6 +37,8 @@ enum Command {
     Dev(dev::Dev),
     /// Print the contract of the REST API, in the words of `openapi/claviger.json`.
     Openapi,
+    /// Fetch the secrets of a repo and a branch: a ticket, redeemed.
+    Fetch(fetch::Fetch),
     /// Policies: the admin API from a shell, and tests of policy files without a server.
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -67,6 +71,7 @@ pub fn run() -> ExitCode {
         Command::Serve(file) => serve::run(&file.config),
         Command::Check(check) => check::run(&check),
         Command::Dev(dev) => dev::run(&dev),
+        Command::Fetch(fetch) => fetch::run(&fetch),
         Command::Openapi => openapi::run(),
         Command::Policy(policy) => policy::run(&policy),
     }

@@ -7,32 +7,32 @@ use utoipa::ToSchema;
 macro_rules! asks_for_secrets {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
         #[serde(deny_unknown_fields, rename_all = "camelCase")]
         pub struct $name {
             /// The repo that is built.
-            #[serde(default, deserialize_with = "present")]
+            #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
             #[schema(nullable = false, min_length = 1, max_length = 256, pattern = "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")]
             pub repo: Option<String>,
             /// The branch that is built.
-            #[serde(default, deserialize_with = "present")]
+            #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
             #[schema(nullable = false, min_length = 1, max_length = 1024)]
             pub branch: Option<String>,
             /// A shorter life for the ticket.
-            #[serde(default, deserialize_with = "present")]
+            #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
             #[schema(nullable = false, pattern = "^([0-9]{1,6}(ms|s|m|h))+$")]
             pub ttl: Option<String>,
             /// Narrow the bundle to these keys.
-            #[serde(default, deserialize_with = "present")]
+            #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
             #[schema(nullable = false)]
             pub keys: Option<Vec<String>>,
             /// Whether having nothing is an error.
-            #[serde(default, deserialize_with = "present")]
+            #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
             #[schema(nullable = false)]
             pub required: Option<bool>,
             $(
                 $(#[$field_doc])*
-                #[serde(default, deserialize_with = "present")]
+                #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
                 pub $field: Option<$kind>,
             )*
         }
@@ -84,4 +84,14 @@ pub struct TicketIssued<'a> {
     pub policies: Vec<&'a str>,
     /// How many of the secrets that the policies name do not exist.
     pub missing: usize,
+}
+
+/// What our own client reads of it. It carries a ticket: no `Debug`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TicketReceipt {
+    /// The one-time download URL.
+    pub url: String,
+    /// The names of the keys in the bundle.
+    pub keys: Vec<String>,
 }

@@ -1,0 +1,51 @@
+//! Asking for a ticket: may be repeated as often as one likes, as a ticket whose answer was lost just expires.
+
+use super::attempt::{Attempt, Done};
+use super::{Link, Source};
+use crate::cli::failure::Failure;
+use crate::cli::server::{self, ANSWER_WITHIN};
+use crate::wire::ticket::{TicketReceipt, TicketRequest};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use zeroize::Zeroizing;
+
+/// More than the names of all keys that a bundle can have.
+const MAX_RECEIPT_BYTES: usize = 4 * 1024 * 1024;
+
+impl Source<'_> {
+    /// Asks until there is a ticket, a refusal, or no patience left. Returns its URL and the names of its keys.
+    pub(super) async fn ask(&mut self, request: &TicketRequest) -> Result<(Link, Vec<String>), Failure> {
+        let body = serde_json::to_vec(request).map_err(|_| Failure::Failed("the request cannot be JSON".into()))?;
+        loop {
+            let attempt = match self.ask_once(body.clone()).await {
+                Ok(ticket) => return Ok(ticket),
+                Err(attempt) => attempt,
+            };
+            self.progress.says("the server does not answer as it should, trying again");
+            if attempt.done == Done::Decided || !self.patience.wait(attempt.retry_after).await {
+                self.progress.clear();
+                return Err(attempt.failure);
+            }
+        }
+    }
+
+    async fn ask_once(&self, body: Vec<u8>) -> Result<(Link, Vec<String>), Attempt> {
+        let request =
+            self.client.post(format!("{}v1/tickets", self.origin)).timeout(self.patience.left().min(ANSWER_WITHIN));
+        let request = request.header(AUTHORIZATION, self.bearer.clone()).header(ACCEPT, "application/json");
+        let answer = request.header(CONTENT_TYPE, "application/json").body(body).send().await;
+        let mut response = answer.map_err(|error| Attempt::unanswered(&error))?;
+        if response.status() != 201 {
+            return Err(Attempt::refused(response).await);
+        }
+        let request_id = server::request_id(response.headers());
+        let body = server::read(&mut response, MAX_RECEIPT_BYTES).await.map_err(Attempt::broken)?;
+        let strange = || Attempt::decided(Failure::Refused { status: 201, problem: None, request_id });
+        let Ok(receipt) = serde_json::from_slice::<TicketReceipt>(&body) else { return Err(strange()) };
+        let Some(link) = Link::parse(&Zeroizing::new(receipt.url)) else { return Err(strange()) };
+        if !link.may_follow(&self.origin) {
+            let unsafe_link = "the ticket's URL is not https, and the server is; it is not followed";
+            return Err(Attempt::decided(Failure::Failed(unsafe_link.into())));
+        }
+        Ok((link, receipt.keys))
+    }
+}

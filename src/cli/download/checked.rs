@@ -1,0 +1,153 @@
+//! Whether a download came whole and as it was sent: its head, its length, its digest, its end line.
+
+use crate::cli::failure::Failure;
+use crate::model::format::Format;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+
+/// What the head of an answer promises of its body.
+pub struct Head {
+    length: usize,
+    digest: Vec<u8>,
+    /// Whether older values were served because a store could not be reached.
+    pub stale: bool,
+}
+
+impl Head {
+    /// Reads it. An answer that lacks something of it is not Claviger's.
+    pub fn of(headers: &HeaderMap, format: Format) -> Result<Self, Failure> {
+        let one = |name: &str| {
+            let mut values = headers.get_all(name).iter();
+            let value = values.next()?.to_str().ok()?;
+            values.next().is_none().then_some(value)
+        };
+        if one(CONTENT_TYPE.as_str()) != Some(format.media_type()) {
+            return Err(strange("it is of another media type"));
+        }
+        if headers.contains_key(CONTENT_ENCODING) {
+            return Err(strange("it is compressed"));
+        }
+        let length = one(CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
+        let digest = one("repr-digest").and_then(sha256).ok_or_else(|| strange("it has no digest"))?;
+        let stale = one("x-claviger-stale") == Some("true");
+        Ok(Self { length: length.ok_or_else(|| strange("it has no length"))?, digest, stale })
+    }
+}
+
+/// The digest in `sha-256=:base64:`, alone or among others (RFC 9530).
+fn sha256(header: &str) -> Option<Vec<u8>> {
+    let member = header.split(',').find_map(|member| member.trim().strip_prefix("sha-256="))?;
+    STANDARD.decode(member.strip_prefix(':')?.strip_suffix(':')?).ok()
+}
+
+/// Whether the body is what its head promised, and ends as its format ends.
+pub fn checked(body: &[u8], head: &Head, format: Format, keys: Option<usize>) -> Result<(), Failure> {
+    if body.len() != head.length {
+        return Err(strange("it is not as long as it says"));
+    }
+    if digest(&SHA256, body).as_ref() != head.digest {
+        return Err(strange("it does not have its digest"));
+    }
+    let has_end_line =
+        matches!(format, Format::Export | Format::Dotenv) && !(body.is_empty() && keys.unwrap_or(0) == 0);
+    if has_end_line && !ends_well(body, keys) {
+        return Err(strange("it does not end with the count of its keys"));
+    }
+    Ok(())
+}
+
+/// Whether the last line is `# claviger: N keys`, with as many keys as there should be.
+fn ends_well(body: &[u8], keys: Option<usize>) -> bool {
+    let Some(lines) = body.strip_suffix(b"\n") else { return false };
+    let last = lines.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    let count =
+        std::str::from_utf8(last).ok().and_then(|line| line.strip_prefix("# claviger: ")?.strip_suffix(" keys"));
+    count.and_then(|count| count.parse().ok()).is_some_and(|count: usize| keys.is_none_or(|keys| keys == count))
+}
+
+fn strange(why: &str) -> Failure {
+    Failure::Failed(format!("the download is not as Claviger gives it: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BODY: &[u8] = b"export A='1'\n# claviger: 1 keys\n";
+
+    fn headers(changes: &[(&'static str, Option<&str>)]) -> HeaderMap {
+        let digest = format!("sha-256=:{}:", STANDARD.encode(digest(&SHA256, BODY)));
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", Format::Export.media_type().parse().expect("a value"));
+        headers.insert("content-length", BODY.len().into());
+        headers.insert("repr-digest", digest.parse().expect("a value"));
+        for (name, value) in changes {
+            headers.remove(*name);
+            if let Some(value) = value {
+                headers.insert(*name, value.parse().expect("a value"));
+            }
+        }
+        headers
+    }
+
+    fn told(changes: &[(&'static str, Option<&str>)], body: &[u8], keys: Option<usize>) -> Result<(), Failure> {
+        checked(body, &Head::of(&headers(changes), Format::Export)?, Format::Export, keys)
+    }
+
+    #[test]
+    fn what_is_whole_is_taken() {
+        assert!(told(&[], BODY, Some(1)).is_ok());
+        assert!(told(&[], BODY, None).is_ok());
+        let with_others = format!("sha-512=:AA==:, sha-256=:{}:", STANDARD.encode(digest(&SHA256, BODY)));
+        assert!(told(&[("repr-digest", Some(&with_others))], BODY, Some(1)).is_ok());
+        assert!(Head::of(&headers(&[("x-claviger-stale", Some("true"))]), Format::Export).is_ok_and(|head| head.stale));
+    }
+
+    #[test]
+    fn every_lie_is_told() {
+        let other_digest = format!("sha-256=:{}:", STANDARD.encode([0; 32]));
+        for changes in [
+            ("content-type", None),
+            ("content-type", Some("text/html")),
+            ("content-type", Some("application/json")),
+            ("content-encoding", Some("gzip")),
+            ("content-length", None),
+            ("content-length", Some("-1")),
+            ("content-length", Some("31")),
+            ("content-length", Some("33")),
+            ("repr-digest", None),
+            ("repr-digest", Some("sha-256=AA==")),
+            ("repr-digest", Some("sha-512=:AA==:")),
+            ("repr-digest", Some(&other_digest)),
+        ] {
+            assert!(told(&[changes], BODY, Some(1)).is_err(), "{changes:?} was taken");
+        }
+        assert!(told(&[], BODY, Some(2)).is_err(), "a key is missing");
+        let mut twice = headers(&[]);
+        twice.append("content-length", 32.into());
+        assert!(Head::of(&twice, Format::Export).is_err());
+    }
+
+    #[test]
+    fn the_end_line_is_the_last_line() {
+        for (body, keys, good) in [
+            (&b""[..], Some(0), true),
+            (b"", None, true),
+            (b"", Some(1), false),
+            (b"# claviger: 1 keys\n", Some(1), true),
+            (b"# claviger: 1 keys", Some(1), false),
+            (b"# claviger: 1 keys\n\n", Some(1), false),
+            (b"# claviger: 1 keys\nexport B='\n", Some(1), false),
+            (b"# claviger: -1 keys\n", None, false),
+            (b"<html></html>\n", None, false),
+        ] {
+            let head = Head { length: body.len(), digest: digest(&SHA256, body).as_ref().to_vec(), stale: false };
+            assert_eq!(checked(body, &head, Format::Dotenv, keys).is_ok(), good, "{body:?}");
+        }
+        let head = Head { length: 2, digest: digest(&SHA256, b"{}").as_ref().to_vec(), stale: false };
+        assert!(checked(b"{}", &head, Format::Json, Some(0)).is_ok());
+    }
+}

@@ -1,0 +1,73 @@
+//! A one-time download URL, and whether it may be followed.
+
+use crate::model::ticket::TicketToken;
+use reqwest::Url;
+use std::fmt;
+
+/// A one-time download URL. Its last segment is a secret: no `Display`, and a redacted `Debug`.
+#[derive(Clone)]
+pub struct Link(Url);
+
+impl Link {
+    /// Takes a URL that is one of ours in every part: another would be no download, or tell a secret to whoever it names.
+    pub fn parse(text: &str) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        let token = url.path().strip_prefix("/v1/downloads/")?;
+        let is_plain = matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        let is_ours = is_plain && token.parse::<TicketToken>().is_ok();
+        is_ours.then_some(Self(url))
+    }
+
+    /// Whether it may be followed where `origin` was asked: a server that was asked under TLS is not left for one
+    /// without. The host may be another, because a server's public URL may be.
+    pub fn may_follow(&self, origin: &Url) -> bool {
+        self.0.scheme() == origin.scheme() || self.0.scheme() == "https"
+    }
+
+    /// The URL.
+    pub const fn url(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Link(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_download_is_followed_and_never_out_of_tls() {
+        let token = format!("{}.{}", "A".repeat(22), "A".repeat(43));
+        let good = Link::parse(&format!("https://a:8443/v1/downloads/{token}")).expect("one of ours");
+        let plain = Link::parse(&format!("http://a/v1/downloads/{token}")).expect("one of ours");
+        for bad in [
+            String::new(),
+            format!("/v1/downloads/{token}"),
+            format!("ftp://a/v1/downloads/{token}"),
+            format!("file:///v1/downloads/{token}"),
+            format!("https://u:p@a/v1/downloads/{token}"),
+            format!("https://a/v1/downloads/{token}?format=json"),
+            format!("https://a/v1/downloads/{token}#x"),
+            format!("https://a/v1/downloads/{token}/"),
+            format!("https://a/evil/{token}"),
+            "https://a/v1/downloads/".into(),
+            "https://a/v1/downloads/hunter2".into(),
+        ] {
+            assert!(Link::parse(&bad).is_none(), "{bad} was taken");
+        }
+        let origin = |text| Url::parse(text).expect("a URL");
+        assert!(good.may_follow(&origin("https://b")) && good.may_follow(&origin("http://a")));
+        assert!(plain.may_follow(&origin("http://b")) && !plain.may_follow(&origin("https://a")));
+        assert_eq!(format!("{good:?}"), "Link(***)");
+    }
+}

@@ -1,0 +1,93 @@
+//! Redeeming: at most once, unless the server can tell that a second attempt is the first one's.
+//!
+//! Every attempt of one run carries the same random `Idempotency-Key`, so that a download whose answer was lost may be
+//! repeated for a while. What the server has decided is never tried again.
+
+use super::attempt::{Attempt, Done};
+use super::checked::{Head, checked};
+use super::patience::Patience;
+use super::{Downloaded, Link, Progress};
+use crate::cli::failure::Failure;
+use crate::cli::server::{self, ANSWER_WITHIN};
+use crate::model::format::Format;
+use crate::model::request_id::RequestId;
+use http::header::{AUTHORIZATION, HeaderValue};
+use reqwest::Client;
+use std::time::Duration;
+
+/// Larger than any bundle that a server seals.
+const MAX_BUNDLE_BYTES: usize = 64 * 1024 * 1024;
+/// For so long a server gives the same bytes again.
+const REPEATED_WITHIN: Duration = Duration::from_secs(30);
+
+/// A ticket that is to be redeemed.
+pub struct Redemption<'a> {
+    /// The client for its URL.
+    pub client: &'a Client,
+    /// The URL.
+    pub link: &'a Link,
+    /// Who asks: needed where the ticket is bound to that.
+    pub bearer: Option<&'a HeaderValue>,
+    /// How the bundle is to be rendered.
+    pub format: Format,
+    /// How many keys the ticket has, where that is known.
+    pub keys: Option<usize>,
+}
+
+impl Redemption<'_> {
+    /// Redeems, and gives back only what came whole.
+    pub async fn run(&self, patience: &mut Patience, progress: &Progress) -> Result<Downloaded, Failure> {
+        let mut key = Some(RequestId::random());
+        let mut lost = false;
+        loop {
+            let mut attempt = match self.once(key.as_ref(), patience.left().min(ANSWER_WITHIN)).await {
+                Ok(downloaded) => return Ok(downloaded),
+                Err(attempt) => attempt,
+            };
+            // A server that does not know the header says so before it consumes anything.
+            if attempt.status() == Some(400) && key.take().is_some() {
+                continue;
+            }
+            if attempt.done == Done::Perhaps && key.is_none() {
+                attempt.done = Done::Decided;
+            }
+            if attempt.done == Done::Perhaps && !lost {
+                lost = true;
+                patience.shorten(REPEATED_WITHIN);
+            }
+            progress.says("the download broke off, trying again");
+            if attempt.done == Done::Decided || !patience.wait(attempt.retry_after).await {
+                progress.clear();
+                return Err(if lost { after_loss(attempt) } else { attempt.failure });
+            }
+        }
+    }
+
+    async fn once(&self, key: Option<&RequestId>, within: Duration) -> Result<Downloaded, Attempt> {
+        let mut url = self.link.url().clone();
+        url.query_pairs_mut().append_pair("format", self.format.as_str());
+        let mut request = self.client.get(url).timeout(within);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key.as_str());
+        }
+        if let Some(bearer) = self.bearer {
+            request = request.header(AUTHORIZATION, bearer.clone());
+        }
+        let mut response = request.send().await.map_err(|error| Attempt::unanswered(&error))?;
+        if response.status() != 200 {
+            return Err(Attempt::refused(response).await);
+        }
+        let head = Head::of(response.headers(), self.format).map_err(Attempt::decided)?;
+        let bytes = server::read(&mut response, MAX_BUNDLE_BYTES).await.map_err(Attempt::broken)?;
+        checked(&bytes, &head, self.format, self.keys).map_err(Attempt::decided)?;
+        Ok(Downloaded { bytes, stale: head.stale })
+    }
+}
+
+/// Says of a refusal that came after a loss what it means.
+fn after_loss(attempt: Attempt) -> Failure {
+    if attempt.status() == Some(410) {
+        return Failure::Failed("the download broke off, and its ticket cannot be used again; ask for another".into());
+    }
+    attempt.failure
+}

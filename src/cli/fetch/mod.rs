@@ -1,0 +1,78 @@
+//! `claviger fetch`: the secrets of a repo and a branch, in a file or on standard output.
+
+mod file;
+
+use super::download::{Progress, Source, Wanted, block_on};
+use super::failure::Failure;
+use crate::model::format::Format;
+use file::Target;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use zeroize::Zeroizing;
+
+/// The options of `claviger fetch`.
+#[derive(Debug, clap::Args)]
+pub struct Fetch {
+    #[command(flatten)]
+    wanted: Wanted,
+    /// How the secrets are rendered: export, dotenv, json, raw, tar, docker-config, npmrc, netrc [default: export].
+    #[arg(long)]
+    format: Option<Format>,
+    /// Where they go, written whole or not at all and for its owner only; without it standard output.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The value of this key and nothing else (--format raw).
+    #[arg(long, value_name = "NAME", conflicts_with = "keys")]
+    key: Option<String>,
+    /// These keys only.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    keys: Option<Vec<String>>,
+    /// A shorter life for the ticket than the policies give it.
+    #[arg(long, value_name = "DURATION")]
+    ttl: Option<String>,
+}
+
+/// Fetches.
+pub fn run(fetch: &Fetch) -> ExitCode {
+    match fetch.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
+impl Fetch {
+    fn run(&self) -> Result<(), Failure> {
+        let format = match (self.format, &self.key) {
+            (None | Some(Format::Raw), Some(_)) => Format::Raw,
+            (Some(_), Some(_)) => return Err(Failure::usage("--key: goes with --format raw")),
+            (format, None) => format.unwrap_or_default(),
+        };
+        // Looked at before anything is asked: no ticket is used up for a file that cannot be.
+        let target = self.output.as_deref().map(Target::new).transpose()?;
+        let progress = Progress::on_terminal();
+        let keys = self.key.clone().map(|key| vec![key]).or_else(|| self.keys.clone());
+        let request = self.wanted.request(keys, self.ttl.clone());
+        let mut source = Source::open(&self.wanted.server, self.wanted.bound, progress)?;
+        let (downloaded, keys) = block_on(async {
+            let fetched = source.fetch(&request, format).await?;
+            if let Some(target) = &target {
+                target.write(&fetched.0.bytes)?;
+            }
+            Ok(fetched)
+        })?;
+        let place = target.as_ref().map(|target| format!(" in {}", target.path().display())).unwrap_or_default();
+        if target.is_none() {
+            print(&downloaded.bytes)?;
+        }
+        let stale = if downloaded.stale { " (older values: a store could not be reached)" } else { "" };
+        progress.ends(&format!("{} keys{place}{stale}", keys.len()));
+        Ok(())
+    }
+}
+
+fn print(bytes: &Zeroizing<Vec<u8>>) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(bytes).and_then(|()| out.flush());
+    written.map_err(|error| Failure::Failed(format!("cannot write to standard output: {}", error.kind())))
+}

@@ -1,0 +1,66 @@
+//! `claviger fetch`: what it fetches, what it leaves alone, and how it fails.
+
+mod fake;
+mod hostile;
+mod repeated;
+mod tls;
+mod walk;
+
+use crate::rig::claviger::{Claviger, binary};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// What a command has left.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub printed: Vec<u8>,
+    pub said: String,
+}
+
+impl Ran {
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.printed).unwrap()
+    }
+
+    /// It failed with this code, one line with these words, and nothing on standard output.
+    pub fn failed(&self, code: i32, words: &str) {
+        assert_eq!((self.code, self.text()), (Some(code), ""), "{words}: {self:?}");
+        assert!(self.said.contains(words) && self.said.lines().count() == 1, "{words}: {self:?}");
+    }
+}
+
+/// A build pod's command, bounded in time, with nothing of Claviger's in its environment.
+pub fn command(name: &str) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["-s", "KILL", "60"]).arg(binary()).arg(name);
+    for variable in ["CLAVIGER_URL", "CLAVIGER_TOKEN_FILE", "CLAVIGER_CA_FILE"] {
+        command.env_remove(variable);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs it to its end.
+pub fn ran(command: &mut Command) -> Ran {
+    let output = command.output().unwrap();
+    Ran { code: output.status.code(), printed: output.stdout, said: String::from_utf8(output.stderr).unwrap() }
+}
+
+/// `claviger fetch` at a server, with a token in a file.
+pub fn fetch(server: &str, token: &Path, arguments: &[&str]) -> Ran {
+    ran(command("fetch").args(["--server", server, "--token-file"]).arg(token).args(arguments))
+}
+
+/// `claviger fetch` by the sample caller of `claviger dev`.
+pub fn fetch_sample(claviger: &Claviger, arguments: &[&str]) -> Ran {
+    fetch(&format!("http://{}", claviger.api), &claviger.folder.path().join("token"), arguments)
+}
+
+/// The names in a folder.
+pub fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().to_owned()).collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,81 @@
+//! What is tried again: what the server puts off, what cannot have been consumed, and what a repeated key covers.
+
+use super::fake::{BUNDLE, Fake, answer, bundle, problem};
+use super::hostile::idempotency_key;
+use super::{Ran, fetch, fetch_sample};
+use crate::rig::claviger::{Claviger, Dev};
+use std::time::{Duration, Instant};
+
+fn fetch_from(fake: &Fake) -> Ran {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "hunter2").unwrap();
+    fetch(&fake.url(), &token, &["--repo", "a", "--branch", "b"])
+}
+
+#[test]
+fn who_is_put_off_comes_back_when_told() {
+    let fake = Fake::start(|fake, request, before| {
+        let later = [("Retry-After", "1")];
+        Some(match (request.starts_with("POST "), before) {
+            (true, 0) => problem(503, "store_unavailable", &later),
+            (true, 1) => problem(429, "rate_limited", &later),
+            (true, _) => fake.ticket(),
+            (false, 0) => problem(503, "audit_unavailable", &later),
+            (false, _) => bundle(&[], BUNDLE),
+        })
+    });
+    let started = Instant::now();
+    let ran = fetch_from(&fake);
+    assert_eq!((ran.code, ran.text(), ran.said.as_str()), (Some(0), BUNDLE, ""));
+    assert!(started.elapsed() >= Duration::from_secs(3), "it did not wait");
+    assert_eq!((fake.asked(), fake.redemptions().len()), (3, 2));
+}
+
+#[test]
+fn a_download_that_was_lost_is_repeated_under_its_key() {
+    for lost in [Vec::new(), answer(504, &[], "<html>"), bundle(&[], BUNDLE)[..150].to_vec()] {
+        let fake = Fake::start(move |fake, request, before| {
+            Some(match (request.starts_with("POST "), before) {
+                (true, _) => fake.ticket(),
+                (false, 0) => lost.clone(),
+                (false, _) => bundle(&[], BUNDLE),
+            })
+        });
+        let ran = fetch_from(&fake);
+        assert_eq!((ran.code, ran.text(), ran.said.as_str()), (Some(0), BUNDLE, ""));
+        let keys: Vec<_> = fake.redemptions().iter().map(|request| idempotency_key(request).unwrap()).collect();
+        assert!(keys.len() == 2 && keys[0] == keys[1] && keys[0].len() == 32, "{keys:?}");
+    }
+}
+
+#[test]
+fn the_token_goes_to_the_server_and_to_no_other_that_an_answer_names() {
+    let other = Fake::start(|_, _, _| Some(bundle(&[], BUNDLE)));
+    let url = other.ticket_url();
+    let fake = Fake::start(move |_, _, _| Some(super::fake::receipt(&url, r#"["A","B"]"#)));
+    assert_eq!(fetch_from(&fake).code, Some(0));
+    let [redemption] = &other.redemptions()[..] else { panic!("{:?}", other.redemptions()) };
+    assert!(!redemption.contains("hunter2") && !redemption.to_ascii_lowercase().contains("authorization"));
+
+    let same = Fake::start(|fake, request, _| {
+        Some(if request.starts_with("POST ") { fake.ticket() } else { bundle(&[], BUNDLE) })
+    });
+    assert_eq!(fetch_from(&same).code, Some(0));
+    assert!(same.redemptions()[0].contains("authorization: Bearer hunter2"), "for tickets that are bound to it");
+}
+
+#[test]
+fn many_at_once_all_get_theirs_from_a_server_that_turns_most_away() {
+    let limit = [("CLAVIGER__LIMITS__REQUESTSPERSECONDPERCALLER", "2")];
+    let claviger = Claviger::dev(&Dev { environment: &limit, ..Dev::default() });
+    std::thread::scope(|scope| {
+        let runs =
+            [(); 6].map(|()| scope.spawn(|| fetch_sample(&claviger, &["--repo", "moreira.dev", "--branch", "main"])));
+        for run in runs {
+            let ran = run.join().unwrap();
+            assert_eq!((ran.code, ran.said.as_str()), (Some(0), ""));
+        }
+    });
+    assert!(claviger.count(r#"claviger_ticket_requests_total{code="rate_limited",outcome="failed"}"#) > 0);
+}

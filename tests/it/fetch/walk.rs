@@ -1,0 +1,145 @@
+//! `claviger fetch` at the real server: files, formats, keys, nothing there, and refusals.
+
+use super::{command, fetch, fetch_sample, names, ran};
+use crate::rig::claviger::{Claviger, Dev};
+use serde_json::json;
+use std::os::unix::fs::PermissionsExt as _;
+
+const MAIN: [&str; 4] = ["--repo", "moreira.dev", "--branch", "main"];
+
+#[test]
+fn a_file_has_what_two_lines_of_curl_would_have_given() {
+    let claviger = Claviger::sample();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("build-env");
+    let by_curl = claviger.download(&claviger.ticket("moreira.dev", "main"));
+    std::fs::write(&file, "an older one").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let ran = fetch_sample(&claviger, &[&MAIN[..], &["--output", file.to_str().unwrap()]].concat());
+    assert_eq!((ran.code, ran.text(), ran.said.as_str()), (Some(0), "", ""), "silent in a pipe");
+    assert_eq!(std::fs::read(&file).unwrap(), by_curl.body);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(names(folder.path()), ["build-env"]);
+    let events = claviger.audit_events();
+    let kinds: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["ticket.issued", "ticket.redeemed", "ticket.issued", "ticket.redeemed"]);
+}
+
+#[test]
+fn every_format_comes_as_it_is() {
+    let secrets = json!({"homelab/moreira.dev/main": {"NPM_REGISTRY": "registry.example", "NPM_TOKEN": "abc"}});
+    let claviger = Claviger::dev(&Dev { secrets: Some(secrets), ..Dev::default() });
+    for format in ["export", "dotenv", "json", "tar", "npmrc"] {
+        let path = claviger.ticket("moreira.dev", "main");
+        let by_curl = claviger.download(&format!("{path}?format={format}"));
+        let ran = fetch_sample(&claviger, &[&MAIN[..], &["--format", format]].concat());
+        assert_eq!((ran.code, &ran.printed, ran.said.as_str()), (Some(0), &by_curl.body, ""), "{format}");
+    }
+    for (arguments, printed) in [
+        (&["--key", "NPM_TOKEN"][..], "abc"),
+        (&["--key", "NPM_TOKEN", "--format", "raw"], "abc"),
+        (&["--keys", "NPM_TOKEN,NOT_THERE"], "export NPM_TOKEN='abc'\n# claviger: 1 keys\n"),
+        (&["--keys", "NPM_TOKEN", "--format", "raw"], "abc"),
+        (&["--ttl", "5s", "--format", "json"], r#"{"NPM_REGISTRY":"registry.example","NPM_TOKEN":"abc"}"#),
+    ] {
+        let ran = fetch_sample(&claviger, &[&MAIN[..], arguments].concat());
+        assert_eq!((ran.code, ran.text(), ran.said.as_str()), (Some(0), printed, ""), "{arguments:?}");
+    }
+    let several = fetch_sample(&claviger, &[&MAIN[..], &["--format", "raw"]].concat());
+    several.failed(1, "claviger: invalid_request: ");
+}
+
+#[test]
+fn nothing_there_is_an_empty_file_unless_something_is_required() {
+    let claviger = Claviger::sample();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("build-env");
+    let nothing = ["--repo", "moreira.dev", "--branch", "feature/x"];
+    for arguments in [&[][..], &["--format", "dotenv"], &["--key", "NOT_THERE"], &["--keys", "NOT_THERE"]] {
+        let to_file = ["--output", file.to_str().unwrap()];
+        let ran = fetch_sample(&claviger, &[&nothing[..], arguments, &to_file].concat());
+        assert_eq!((ran.code, ran.said.as_str()), (Some(0), ""), "{arguments:?}");
+        assert_eq!(std::fs::read(&file).unwrap(), b"");
+        std::fs::remove_file(&file).unwrap();
+    }
+    assert_eq!(fetch_sample(&claviger, &[&nothing[..], &["--format", "json"]].concat()).text(), "{}");
+    assert_eq!(fetch_sample(&claviger, &[&MAIN[..], &["--key", "NOT_THERE"]].concat()).code, Some(0));
+    let required = ["--required", "--output", file.to_str().unwrap()];
+    let ran = fetch_sample(&claviger, &[&nothing[..], &required].concat());
+    ran.failed(1, "claviger: secret_not_found: ");
+    assert!(ran.said.contains(" [request "), "{ran:?}");
+    assert_eq!(names(folder.path()), [""; 0]);
+    assert_eq!(fetch_sample(&claviger, &[&MAIN[..], &["--required"]].concat()).code, Some(0));
+}
+
+#[test]
+fn refusals_leave_no_file_and_tell_no_token() {
+    let claviger = Claviger::sample();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("build-env");
+    let to_file = ["--output", file.to_str().unwrap()];
+    let strange = folder.path().join("token");
+    std::fs::write(&strange, "hunter2\n").unwrap();
+    let server = format!("http://{}", claviger.api);
+    fetch(&server, &strange, &[&MAIN[..], &to_file].concat()).failed(3, "claviger: unauthenticated: ");
+    for (arguments, code, word) in [
+        (&["--repo", "other", "--branch", "main"][..], 3, "denied"),
+        (&["--repo", "..", "--branch", "main"], 1, "invalid_repo"),
+        (&["--repo", "moreira.dev", "--branch", "a..b"], 1, "invalid_branch"),
+        (&["--branch", "main"], 1, "invalid_request"),
+        (&[&MAIN[..], &["--ttl", "90"]].concat(), 1, "invalid_request"),
+        (&[&MAIN[..], &["--format", "netrc"]].concat(), 1, "unrenderable"),
+    ] {
+        let ran = fetch_sample(&claviger, &[arguments, &to_file].concat());
+        ran.failed(code, &format!("claviger: {word}: "));
+        assert!(!ran.said.contains(&claviger.token("token")) && !ran.said.contains("/v1/downloads"), "{ran:?}");
+    }
+    assert_eq!(names(folder.path()), ["token"]);
+}
+
+#[test]
+fn a_wrong_command_line_asks_nobody() {
+    let claviger = Claviger::sample();
+    let folder = tempfile::tempdir().unwrap();
+    for wrong in [
+        &["--format", "xml"][..],
+        &["--key", "A", "--format", "json"],
+        &["--key", "A", "--keys", "B"],
+        &["--timeout", "soon"],
+        &["--token", "hunter2"],
+        &["--output", "/dev/stdout"],
+        &["--output", "/no/such/folder/file"],
+        &["--output", folder.path().to_str().unwrap()],
+        &["--repo", "twice"],
+    ] {
+        let ran = fetch_sample(&claviger, &[&MAIN[..], wrong].concat());
+        assert_eq!((ran.code, ran.text()), (Some(2), ""), "{wrong:?} {ran:?}");
+        assert!(!ran.said.is_empty(), "{wrong:?}");
+    }
+    assert_eq!(ran(command("fetch").args(MAIN)).code, Some(2), "no server");
+    assert_eq!(claviger.audit_events().len(), 0);
+}
+
+#[test]
+fn server_and_token_file_come_from_the_environment() {
+    let claviger = Claviger::sample();
+    let mut by_environment = command("fetch");
+    by_environment.env("CLAVIGER_URL", format!("http://{}/", claviger.api));
+    by_environment.env("CLAVIGER_TOKEN_FILE", claviger.folder.path().join("token"));
+    let ran = ran(by_environment.args(MAIN));
+    assert_eq!((ran.code, ran.said.as_str()), (Some(0), ""));
+    assert!(ran.text().ends_with("# claviger: 3 keys\n"), "{ran:?}");
+}
+
+#[test]
+fn an_output_that_is_gone_is_a_failure() {
+    let claviger = Claviger::sample();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = command("fetch");
+    command.args(["--server", &format!("http://{}", claviger.api), "--token-file"]);
+    let child =
+        command.arg(claviger.folder.path().join("token")).args(MAIN).stdout(full).stderr(std::process::Stdio::piped());
+    let output = child.spawn().unwrap().wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("cannot write to standard output"));
+}
