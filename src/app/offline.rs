@@ -9,7 +9,7 @@ use crate::config::Config;
 /// # Errors
 /// Every fault in them, as a line for a person.
 pub fn check_offline(config: &Config) -> Result<usize, Vec<String>> {
-    let certificate = config.server.tls.clone().map(Certificate::open).transpose();
+    let certificate = config.server.tls.clone().map(|files| Certificate::open(files, None)).transpose();
     let certificate_fault = certificate.err().map(|error| format!("server.tls: {error}"));
     match (policies::check(config), certificate_fault) {
         (Ok(count), None) => Ok(count),

@@ -130,7 +130,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let attestors = Attestors::open(&config.authenticators, &clusters);
     let administrators = Administrators::open(&config, &clusters);
     let stores = Stores::open(&config.stores, &metrics)?;
-    let certificate = config.server.tls.clone().map(Certificate::open).transpose()?.map(Arc::new);
+    let certificate = config.server.tls.clone().map(|files| Certificate::open(files, Some(metrics.clone())));
+    let certificate = certificate.transpose()?.map(Arc::new);
     let chain_key = config.audit.key_file.as_deref().map(keys::read).transpose()?;
     let (audit, audit_writer) =
         AuditLog::open(&database, config.audit.stdout, chain_key.as_ref(), clock.clone(), metrics.clone())
@@ -146,7 +147,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         administrators,
         stores,
         audit,
-        metrics,
+        metrics: metrics.clone(),
         clock,
         versions_key: VersionsKey::new(&*keys::of_database(&config.database)?),
         tickets: config.tickets,
@@ -168,8 +169,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (stop, stopped) = watch::channel(false);
     let tls = certificate.as_ref().map(|certificate| certificate.source());
     let servers = vec![
-        tokio::spawn(serve(api_listener, tls, api(edge.clone()), limits, stopped.clone())),
-        tokio::spawn(serve(ops_listener, None, ops(edge), limits, stopped.clone())),
+        tokio::spawn(serve(api_listener, tls, api(edge.clone()), limits, Some(metrics), stopped.clone())),
+        tokio::spawn(serve(ops_listener, None, ops(edge), limits, None, stopped.clone())),
         tokio::spawn(upkeep(broker.clone(), stopped.clone())),
         tokio::spawn(policies::follow(policies.clone(), stopped)),
     ];
@@ -247,6 +248,7 @@ pub(super) fn new_metrics(config: &Config) -> Result<Metrics, prometheus::Error>
     for code in Code::ALL {
         let outcome = if matches!(code.status(), 401 | 403) { Outcome::Denied } else { Outcome::Failed };
         metrics.start_ticket_requests(outcome, code.as_str());
+        metrics.start_error(code.as_str());
     }
     Ok(metrics)
 }

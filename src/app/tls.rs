@@ -2,6 +2,7 @@
 
 use crate::config::server::Tls;
 use crate::http::TlsSource;
+use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
@@ -9,6 +10,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
 /// Certificate and key do not make a TLS server.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,8 @@ pub enum TlsError {
 pub struct Certificate {
     files: Tls,
     current: Arc<ArcSwap<ServerConfig>>,
+    /// Where its expiry is told.
+    metrics: Option<Arc<Metrics>>,
     stamp: Mutex<Option<[SystemTime; 2]>>,
 }
 
@@ -36,9 +41,12 @@ impl Certificate {
     ///
     /// # Errors
     /// See [`TlsError`].
-    pub fn open(files: Tls) -> Result<Self, TlsError> {
+    pub fn open(files: Tls, metrics: Option<Arc<Metrics>>) -> Result<Self, TlsError> {
         let stamp = Mutex::new(stamp(&files));
-        Ok(Self { current: Arc::new(ArcSwap::from_pointee(load(&files)?)), files, stamp })
+        let Loaded { config, expires } = load(&files)?;
+        let certificate = Self { current: Arc::new(ArcSwap::from_pointee(config)), metrics, files, stamp };
+        certificate.tell_expiry(expires);
+        Ok(certificate)
     }
 
     /// For the accept loop.
@@ -61,13 +69,27 @@ impl Certificate {
         // The stamp before the files: those replaced in between are read once too often, never once too seldom.
         *self.stamp.lock().unwrap_or_else(PoisonError::into_inner) = stamp(&self.files);
         match load(&self.files) {
-            Ok(config) => {
+            Ok(Loaded { config, expires }) => {
                 self.current.store(Arc::new(config));
+                self.tell_expiry(expires);
                 tracing::info!("the TLS certificate was re-read");
             }
             Err(error) => tracing::error!(%error, "the TLS certificate could not be re-read; the last one stays"),
         }
     }
+
+    fn tell_expiry(&self, expires: i64) {
+        if let Some(metrics) = &self.metrics {
+            metrics.set_certificate_expiry(expires);
+        }
+    }
+}
+
+/// What the files make.
+struct Loaded {
+    config: ServerConfig,
+    /// When the first certificate of the chain expires, in seconds of Unix time.
+    expires: i64,
 }
 
 fn stamp(files: &Tls) -> Option<[SystemTime; 2]> {
@@ -75,13 +97,19 @@ fn stamp(files: &Tls) -> Option<[SystemTime; 2]> {
     Some([modified(&files.cert_file)?, modified(&files.key_file)?])
 }
 
-fn load(files: &Tls) -> Result<ServerConfig, TlsError> {
+fn load(files: &Tls) -> Result<Loaded, TlsError> {
     let no_pem = |file: &Path| TlsError::Pem { file: file.display().to_string() };
     let chain: Vec<_> = CertificateDer::pem_file_iter(&files.cert_file)
         .and_then(Iterator::collect)
         .map_err(|_| no_pem(&files.cert_file))?;
     let key = PrivateKeyDer::from_pem_file(&files.key_file).map_err(|_| no_pem(&files.key_file))?;
+    let expires = chain.first().and_then(expiry).ok_or_else(|| no_pem(&files.cert_file))?;
     let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    Ok(Loaded { config, expires })
+}
+
+fn expiry(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    Some(certificate.validity().not_after.timestamp())
 }

@@ -151,6 +151,12 @@ impl AuditLog {
         }
     }
 
+    /// How many events wait for the writer.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     /// Whether the writer runs.
     #[must_use]
     pub fn is_alive(&self) -> bool {

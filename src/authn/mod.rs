@@ -18,7 +18,7 @@ use crate::cluster::{ClusterError, Clusters};
 use crate::config::authenticators::{self as config, Kind};
 use crate::document::Fault;
 use crate::metrics::Metrics;
-use crate::metrics::families::NO_AUTHENTICATOR;
+use crate::metrics::NO_AUTHENTICATOR;
 use crate::metrics::labels::AuthenticationOutcome;
 use crate::model::applicant::Applicant;
 use crate::model::caller::Caller;

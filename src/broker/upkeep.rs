@@ -16,8 +16,10 @@ impl Broker {
         self.summed.flush(&self.parts.audit);
     }
 
-    /// Brings the number of waiting tickets up to date, before the numbers are read.
-    pub fn count_waiting(&self) {
+    /// Brings the numbers up to date that are states and not events, before they are read.
+    pub fn tell_state(&self) {
         self.parts.metrics.set_tickets_outstanding(self.tickets.waiting());
+        self.parts.metrics.set_audit_waiting(self.parts.audit.waiting());
+        self.parts.metrics.set_ready(self.is_ready());
     }
 }

@@ -46,6 +46,8 @@ impl IntoResponse for Failure {
         let body = inert_json::to_string(&self.problem).unwrap_or_default() + "\n";
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        // For whoever counts the answers.
+        response.extensions_mut().insert(self.code);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

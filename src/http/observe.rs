@@ -3,6 +3,7 @@
 use super::{Edge, client_address};
 use crate::broker::Context;
 use crate::model::request_id::RequestId;
+use crate::wire::problem::Code;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -27,7 +28,11 @@ pub async fn observe(State(edge): State<Edge>, mut request: Request, next: Next)
     let response = named(next.run(request).await, &request_id);
 
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    edge.broker.metrics().http_request(route, method, response.status().as_u16(), started.elapsed());
+    let metrics = edge.broker.metrics();
+    metrics.http_request(route, method, response.status().as_u16(), started.elapsed());
+    if let Some(code) = response.extensions().get::<Code>() {
+        metrics.error(code.as_str());
+    }
     response
 }
 

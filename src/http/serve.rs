@@ -3,6 +3,7 @@
 //! Own code, because `axum::serve` has no limits: it kept every slow connection that was tried open for as long as it liked.
 
 use super::head_scan::Scanned;
+use crate::metrics::Metrics;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -35,14 +36,18 @@ pub struct ServeLimits {
     pub max_connections: usize,
 }
 
-/// Serves until told to stop, then lets the requests under way end.
+/// Serves until told to stop, then lets the requests under way end. Where there are metrics the connections are counted.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsSource>,
     router: Router,
     limits: ServeLimits,
+    metrics: Option<Arc<Metrics>>,
     mut shutdown: watch::Receiver<bool>,
 ) {
+    if let Some(metrics) = &metrics {
+        metrics.set_connections_limit(limits.max_connections);
+    }
     let connections = Arc::new(Semaphore::new(limits.max_connections));
     loop {
         let accepted = tokio::select! {
@@ -51,7 +56,9 @@ pub async fn serve(
         };
         let Some((stream, peer, permit)) = accepted else { continue };
         let (tls, router, shutdown) = (tls.clone(), router.clone(), shutdown.clone());
+        let open = metrics.as_ref().map(|metrics| metrics.connection_opened());
         tokio::spawn(async move {
+            let _open = open;
             connection(stream, peer, tls, router, limits, shutdown).await;
             drop(permit);
         });

@@ -1,44 +1,37 @@
 //! Every metric family, registered and started at zero when the process starts.
 
-use super::labels::{
-    AuthenticationOutcome, CacheOutcome, EventType, Outcome, Redemption, StoreOperation, StoreOutcome,
-};
-use prometheus::core::Collector as _;
-use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
-};
-use std::time::Duration;
-
-/// In-process work: from microseconds.
-const FAST: [f64; 10] = [1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 0.025, 0.1];
-/// Work that waits for a disk or another process: up to the request timeout.
-const SLOW: [f64; 12] = [5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 15.0];
-
-/// The `authenticator` of bearer tokens that were for none.
-pub const NO_AUTHENTICATOR: &str = "none";
+use super::register::{FAST, SLOW, counters, gauge, gauges, histogram, histograms};
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 /// The registry and what is counted in it.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
-    tickets_issued: IntCounterVec,
-    ticket_requests: IntCounterVec,
-    redemptions: IntCounterVec,
-    tickets_outstanding: IntGauge,
-    authentications: IntCounterVec,
-    token_review_duration: Histogram,
-    decision_duration: Histogram,
-    store_requests: IntCounterVec,
-    store_request_duration: HistogramVec,
-    cache_requests: IntCounterVec,
-    leases_active: IntGaugeVec,
-    lease_renewals: IntCounterVec,
-    audit_events: IntCounterVec,
-    audit_write_duration: Histogram,
-    policies: IntGauge,
-    http_requests: IntCounterVec,
-    http_request_duration: HistogramVec,
+    pub(super) registry: Registry,
+    pub(super) tickets_issued: IntCounterVec,
+    pub(super) ticket_requests: IntCounterVec,
+    pub(super) redemptions: IntCounterVec,
+    pub(super) tickets_outstanding: IntGauge,
+    pub(super) authentications: IntCounterVec,
+    pub(super) token_review_duration: Histogram,
+    pub(super) decision_duration: Histogram,
+    pub(super) store_requests: IntCounterVec,
+    pub(super) store_request_duration: HistogramVec,
+    pub(super) cache_requests: IntCounterVec,
+    pub(super) leases_active: IntGaugeVec,
+    pub(super) lease_renewals: IntCounterVec,
+    pub(super) audit_events: IntCounterVec,
+    pub(super) audit_write_duration: Histogram,
+    pub(super) policies: IntGauge,
+    pub(super) http_requests: IntCounterVec,
+    pub(super) http_request_duration: HistogramVec,
+    pub(super) errors: IntCounterVec,
+    pub(super) http_connections: IntGauge,
+    pub(super) http_connections_limit: IntGauge,
+    pub(super) lease_revocations: IntCounterVec,
+    pub(super) audit_waiting: IntGauge,
+    pub(super) ready: IntGauge,
+    pub(super) certificate_expiry: IntGauge,
 }
 
 impl Metrics {
@@ -102,219 +95,29 @@ impl Metrics {
                 "HTTP requests.",
                 &["route", "method"],
             )?,
+            errors: counters(r, "errors_total", "Error answers of the api listener, by code.", &["code"])?,
+            http_connections: gauge(r, "http_connections", "Connections open on the api listener.")?,
+            http_connections_limit: gauge(r, "http_connections_limit", "Connections that may be open.")?,
+            lease_revocations: counters(
+                r,
+                "lease_revocations_total",
+                "Attempts to revoke a dynamic lease at its store.",
+                &["store", "outcome"],
+            )?,
+            audit_waiting: gauge(r, "audit_events_waiting", "Audit events that wait for the writer.")?,
+            ready: gauge(r, "ready", "Whether this replica issues tickets: 1 or 0.")?,
+            certificate_expiry: gauge(
+                r,
+                "tls_certificate_expiry_timestamp_seconds",
+                "When the certificate in force expires, in Unix time; 0 without TLS.",
+            )?,
             registry,
         };
+        // Beside ours, under the names that dashboards of processes expect.
+        metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
         let build = gauges(&metrics.registry, "build_info", "The running version; always 1.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         metrics.start_at_zero(authenticators, stores);
         Ok(metrics)
     }
-
-    fn start_at_zero(&self, authenticators: &[&str], stores: &[&str]) {
-        for outcome in Redemption::ALL {
-            self.redemptions.with_label_values(&[outcome.as_str()]);
-        }
-        for name in authenticators.iter().chain(&[NO_AUTHENTICATOR]) {
-            for outcome in AuthenticationOutcome::ALL {
-                self.authentications.with_label_values(&[*name, outcome.as_str()]);
-            }
-        }
-        for store in stores {
-            for operation in StoreOperation::ALL {
-                for outcome in StoreOutcome::ALL {
-                    self.store_requests.with_label_values(&[*store, operation.as_str(), outcome.as_str()]);
-                }
-                self.store_request_duration.with_label_values(&[*store, operation.as_str()]);
-            }
-            for outcome in CacheOutcome::ALL {
-                self.cache_requests.with_label_values(&[*store, outcome.as_str()]);
-            }
-            for outcome in Outcome::ALL {
-                self.lease_renewals.with_label_values(&[*store, outcome.as_str()]);
-            }
-            self.leases_active.with_label_values(&[*store]);
-        }
-        for event in EventType::ALL {
-            for outcome in Outcome::ALL {
-                self.audit_events.with_label_values(&[event.as_str(), outcome.as_str()]);
-            }
-        }
-    }
-
-    /// The label values of ticket requests come from the error codes, which this room does not know.
-    pub fn start_ticket_requests(&self, outcome: Outcome, code: &str) {
-        self.ticket_requests.with_label_values(&[outcome.as_str(), code]);
-    }
-
-    /// The routes come from the router, which this room does not know: each starts at zero for every status we send.
-    pub fn start_route(&self, route: &str, method: &str) {
-        for (_, status) in STATUSES {
-            self.http_requests.with_label_values(&[route, method, status]);
-        }
-        self.http_request_duration.with_label_values(&[route, method]);
-    }
-
-    /// A policy that came into force: its counter starts at zero.
-    pub fn start_policy(&self, policy: &str) {
-        self.tickets_issued.with_label_values(&[policy]);
-    }
-
-    /// A ticket was issued under these policies.
-    pub fn ticket_issued<'a>(&self, policies: impl IntoIterator<Item = &'a str>) {
-        for policy in policies {
-            self.tickets_issued.with_label_values(&[policy]).inc();
-        }
-    }
-
-    /// A request for a ticket ended.
-    pub fn ticket_request(&self, outcome: Outcome, code: &str) {
-        self.ticket_requests.with_label_values(&[outcome.as_str(), code]).inc();
-    }
-
-    /// An attempt to redeem ended.
-    pub fn redemption(&self, outcome: Redemption) {
-        self.redemptions.with_label_values(&[outcome.as_str()]).inc();
-    }
-
-    /// So many tickets wait.
-    pub fn set_tickets_outstanding(&self, count: usize) {
-        self.tickets_outstanding.set(i64::try_from(count).unwrap_or(i64::MAX));
-    }
-
-    /// A bearer token was examined.
-    pub fn authentication(&self, authenticator: &str, outcome: AuthenticationOutcome) {
-        self.authentications.with_label_values(&[authenticator, outcome.as_str()]).inc();
-    }
-
-    /// A TokenReview call took so long.
-    pub fn token_review(&self, took: Duration) {
-        self.token_review_duration.observe(took.as_secs_f64());
-    }
-
-    /// A decision took so long.
-    pub fn decision(&self, took: Duration) {
-        self.decision_duration.observe(took.as_secs_f64());
-    }
-
-    /// A call to a store ended.
-    pub fn store_request(&self, store: &str, operation: StoreOperation, outcome: StoreOutcome, took: Duration) {
-        self.store_requests.with_label_values(&[store, operation.as_str(), outcome.as_str()]).inc();
-        self.store_request_duration.with_label_values(&[store, operation.as_str()]).observe(took.as_secs_f64());
-    }
-
-    /// A secret was there without a key that a policy requires. The read itself is counted where it was made.
-    pub fn key_absent(&self, store: &str) {
-        let labels = [store, StoreOperation::Read.as_str(), StoreOutcome::KeyAbsent.as_str()];
-        self.store_requests.with_label_values(&labels).inc();
-    }
-
-    /// A read went through the lease cache.
-    pub fn cache_request(&self, store: &str, outcome: CacheOutcome) {
-        self.cache_requests.with_label_values(&[store, outcome.as_str()]).inc();
-    }
-
-    /// A lease is held from now on.
-    pub fn lease_held(&self, store: &str) {
-        self.leases_active.with_label_values(&[store]).inc();
-    }
-
-    /// A lease is held no longer.
-    pub fn lease_dropped(&self, store: &str) {
-        self.leases_active.with_label_values(&[store]).dec();
-    }
-
-    /// An event became durable.
-    pub fn audit_event(&self, event: EventType, outcome: Outcome, took: Duration) {
-        self.audit_events.with_label_values(&[event.as_str(), outcome.as_str()]).inc();
-        self.audit_write_duration.observe(took.as_secs_f64());
-    }
-
-    /// So many policies are in force.
-    pub fn set_policies(&self, count: usize) {
-        self.policies.set(i64::try_from(count).unwrap_or(i64::MAX));
-    }
-
-    /// A request was answered. `route` is the template, never the path.
-    pub fn http_request(&self, route: &str, method: &str, status: u16, took: Duration) {
-        self.http_requests.with_label_values(&[route, method, status_label(status)]).inc();
-        self.http_request_duration.with_label_values(&[route, method]).observe(took.as_secs_f64());
-    }
-
-    /// The text exposition format.
-    ///
-    /// # Errors
-    /// When a family cannot be encoded.
-    pub fn encode(&self) -> Result<Vec<u8>, prometheus::Error> {
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        // The library leaves out a family without series, as this one is while there is no policy.
-        for family in self.tickets_issued.collect().iter().filter(|family| family.get_metric().is_empty()) {
-            let (name, help) = (family.name(), family.help());
-            text.extend(format!("# HELP {name} {help}\n# TYPE {name} counter\n").bytes());
-        }
-        Ok(text)
-    }
-}
-
-/// Only the statuses we send are label values.
-const STATUSES: [(u16, &str); 21] = [
-    (200, "200"),
-    (201, "201"),
-    (204, "204"),
-    (400, "400"),
-    (401, "401"),
-    (403, "403"),
-    (404, "404"),
-    (405, "405"),
-    (408, "408"),
-    (409, "409"),
-    (410, "410"),
-    (411, "411"),
-    (412, "412"),
-    (413, "413"),
-    (415, "415"),
-    (422, "422"),
-    (429, "429"),
-    (500, "500"),
-    (502, "502"),
-    (503, "503"),
-    (505, "505"),
-];
-
-fn status_label(status: u16) -> &'static str {
-    STATUSES.iter().find(|(known, _)| *known == status).map_or("other", |(_, label)| label)
-}
-
-fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(name, help).namespace("claviger")
-}
-
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
-    let family = IntCounterVec::new(opts(name, help), labels)?;
-    registry.register(Box::new(family.clone()))?;
-    Ok(family)
-}
-
-fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
-    let family = IntGaugeVec::new(opts(name, help), labels)?;
-    registry.register(Box::new(family.clone()))?;
-    Ok(family)
-}
-
-fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-    let family = IntGauge::with_opts(opts(name, help))?;
-    registry.register(Box::new(family.clone()))?;
-    Ok(family)
-}
-
-fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
-    let family = Histogram::with_opts(HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec()))?;
-    registry.register(Box::new(family.clone()))?;
-    Ok(family)
-}
-
-fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, prometheus::Error> {
-    let family = HistogramVec::new(HistogramOpts::from(opts(name, help)).buckets(SLOW.to_vec()), labels)?;
-    registry.register(Box::new(family.clone()))?;
-    Ok(family)
 }

@@ -141,6 +141,18 @@ label! {
 }
 
 label! {
+    /// How an attempt to revoke a dynamic lease ended.
+    Revocation {
+        /// The store revoked it.
+        Ok => "ok",
+        /// It did not; it is tried again.
+        Failed => "failed",
+        /// It did not, and it is not tried again: credentials may be alive that nobody should have.
+        GivenUp => "given_up",
+    }
+}
+
+label! {
     /// Whether the lease cache had the answer.
     CacheOutcome {
         /// It had.

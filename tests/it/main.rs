@@ -14,4 +14,5 @@ mod policies;
 mod policy_cli;
 mod render;
 mod rig;
+mod seen;
 mod stores;

@@ -11,7 +11,6 @@ mod events;
 mod issue;
 mod limits;
 mod names;
-mod numbers;
 mod racing;
 mod slow;
 mod smuggling;

@@ -1,0 +1,143 @@
+//! What is counted and timed while the process runs: a method for each thing that happens.
+
+use super::Metrics;
+use super::labels::{
+    AuthenticationOutcome, CacheOutcome, EventType, Outcome, Redemption, Revocation, StoreOperation, StoreOutcome,
+};
+use super::statuses::status_label;
+use prometheus::IntGauge;
+use std::time::Duration;
+
+impl Metrics {
+    /// A ticket was issued under these policies.
+    pub fn ticket_issued<'a>(&self, policies: impl IntoIterator<Item = &'a str>) {
+        for policy in policies {
+            self.tickets_issued.with_label_values(&[policy]).inc();
+        }
+    }
+
+    /// A request for a ticket ended.
+    pub fn ticket_request(&self, outcome: Outcome, code: &str) {
+        self.ticket_requests.with_label_values(&[outcome.as_str(), code]).inc();
+    }
+
+    /// An attempt to redeem ended.
+    pub fn redemption(&self, outcome: Redemption) {
+        self.redemptions.with_label_values(&[outcome.as_str()]).inc();
+    }
+
+    /// So many tickets wait.
+    pub fn set_tickets_outstanding(&self, count: usize) {
+        self.tickets_outstanding.set(whole(count));
+    }
+
+    /// A bearer token was examined.
+    pub fn authentication(&self, authenticator: &str, outcome: AuthenticationOutcome) {
+        self.authentications.with_label_values(&[authenticator, outcome.as_str()]).inc();
+    }
+
+    /// A TokenReview call took so long.
+    pub fn token_review(&self, took: Duration) {
+        self.token_review_duration.observe(took.as_secs_f64());
+    }
+
+    /// A decision took so long.
+    pub fn decision(&self, took: Duration) {
+        self.decision_duration.observe(took.as_secs_f64());
+    }
+
+    /// A call to a store ended.
+    pub fn store_request(&self, store: &str, operation: StoreOperation, outcome: StoreOutcome, took: Duration) {
+        self.store_requests.with_label_values(&[store, operation.as_str(), outcome.as_str()]).inc();
+        self.store_request_duration.with_label_values(&[store, operation.as_str()]).observe(took.as_secs_f64());
+    }
+
+    /// A secret was there without a key that a policy requires. The read itself is counted where it was made.
+    pub fn key_absent(&self, store: &str) {
+        let labels = [store, StoreOperation::Read.as_str(), StoreOutcome::KeyAbsent.as_str()];
+        self.store_requests.with_label_values(&labels).inc();
+    }
+
+    /// A read went through the lease cache.
+    pub fn cache_request(&self, store: &str, outcome: CacheOutcome) {
+        self.cache_requests.with_label_values(&[store, outcome.as_str()]).inc();
+    }
+
+    /// A lease is held from now on.
+    pub fn lease_held(&self, store: &str) {
+        self.leases_active.with_label_values(&[store]).inc();
+    }
+
+    /// A lease is held no longer.
+    pub fn lease_dropped(&self, store: &str) {
+        self.leases_active.with_label_values(&[store]).dec();
+    }
+
+    /// An attempt to revoke a lease ended.
+    pub fn lease_revocation(&self, store: &str, outcome: Revocation) {
+        self.lease_revocations.with_label_values(&[store, outcome.as_str()]).inc();
+    }
+
+    /// An event became durable.
+    pub fn audit_event(&self, event: EventType, outcome: Outcome, took: Duration) {
+        self.audit_events.with_label_values(&[event.as_str(), outcome.as_str()]).inc();
+        self.audit_write_duration.observe(took.as_secs_f64());
+    }
+
+    /// So many policies are in force.
+    pub fn set_policies(&self, count: usize) {
+        self.policies.set(whole(count));
+    }
+
+    /// A request was answered. `route` is the template, never the path.
+    pub fn http_request(&self, route: &str, method: &str, status: u16, took: Duration) {
+        self.http_requests.with_label_values(&[route, method, status_label(status)]).inc();
+        self.http_request_duration.with_label_values(&[route, method]).observe(took.as_secs_f64());
+    }
+
+    /// An answer bore this error code.
+    pub fn error(&self, code: &str) {
+        self.errors.with_label_values(&[code]).inc();
+    }
+
+    /// So many connections may be open on the api listener.
+    pub fn set_connections_limit(&self, limit: usize) {
+        self.http_connections_limit.set(whole(limit));
+    }
+
+    /// A connection is open on the api listener until what is returned is dropped.
+    #[must_use]
+    pub fn connection_opened(&self) -> OpenConnection {
+        self.http_connections.inc();
+        OpenConnection(self.http_connections.clone())
+    }
+
+    /// So many events wait for the writer of the audit log.
+    pub fn set_audit_waiting(&self, count: usize) {
+        self.audit_waiting.set(whole(count));
+    }
+
+    /// Whether tickets are issued.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.set(ready.into());
+    }
+
+    /// The certificate in force expires then, in seconds of Unix time.
+    pub fn set_certificate_expiry(&self, at: i64) {
+        self.certificate_expiry.set(at);
+    }
+}
+
+/// A connection that is counted as open.
+#[derive(Debug)]
+pub struct OpenConnection(IntGauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,42 @@
+//! How a family is made: under our prefix, in our registry, with buckets that fit what is timed.
+
+use prometheus::{Error, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+/// In-process work: from microseconds.
+pub const FAST: [f64; 10] = [1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 0.025, 0.1];
+/// Work that waits for a disk or another process: up to the request timeout.
+pub const SLOW: [f64; 13] = [5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 15.0];
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("claviger")
+}
+
+pub fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
+    let family = IntCounterVec::new(opts(name, help), labels)?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}
+
+pub fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Error> {
+    let family = IntGaugeVec::new(opts(name, help), labels)?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}
+
+pub fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, Error> {
+    let family = IntGauge::with_opts(opts(name, help))?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}
+
+pub fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, Error> {
+    let family = Histogram::with_opts(HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec()))?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}
+
+pub fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, Error> {
+    let family = HistogramVec::new(HistogramOpts::from(opts(name, help)).buckets(SLOW.to_vec()), labels)?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}

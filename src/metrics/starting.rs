@@ -1,0 +1,69 @@
+//! What starts at zero: every label value that is known before anything happens.
+
+use super::Metrics;
+use super::labels::{
+    AuthenticationOutcome, CacheOutcome, EventType, Outcome, Redemption, Revocation, StoreOperation, StoreOutcome,
+};
+use super::statuses::STATUSES;
+
+/// The `authenticator` of bearer tokens that were for none.
+pub const NO_AUTHENTICATOR: &str = "none";
+
+impl Metrics {
+    pub(super) fn start_at_zero(&self, authenticators: &[&str], stores: &[&str]) {
+        for outcome in Redemption::ALL {
+            self.redemptions.with_label_values(&[outcome.as_str()]);
+        }
+        for name in authenticators.iter().chain(&[NO_AUTHENTICATOR]) {
+            for outcome in AuthenticationOutcome::ALL {
+                self.authentications.with_label_values(&[*name, outcome.as_str()]);
+            }
+        }
+        for store in stores {
+            for operation in StoreOperation::ALL {
+                for outcome in StoreOutcome::ALL {
+                    self.store_requests.with_label_values(&[*store, operation.as_str(), outcome.as_str()]);
+                }
+                self.store_request_duration.with_label_values(&[*store, operation.as_str()]);
+            }
+            for outcome in CacheOutcome::ALL {
+                self.cache_requests.with_label_values(&[*store, outcome.as_str()]);
+            }
+            for outcome in Outcome::ALL {
+                self.lease_renewals.with_label_values(&[*store, outcome.as_str()]);
+            }
+            for outcome in Revocation::ALL {
+                self.lease_revocations.with_label_values(&[*store, outcome.as_str()]);
+            }
+            self.leases_active.with_label_values(&[*store]);
+        }
+        for event in EventType::ALL {
+            for outcome in Outcome::ALL {
+                self.audit_events.with_label_values(&[event.as_str(), outcome.as_str()]);
+            }
+        }
+    }
+
+    /// The label values of ticket requests come from the error codes, which this room does not know.
+    pub fn start_ticket_requests(&self, outcome: Outcome, code: &str) {
+        self.ticket_requests.with_label_values(&[outcome.as_str(), code]);
+    }
+
+    /// An error code that an answer may bear.
+    pub fn start_error(&self, code: &str) {
+        self.errors.with_label_values(&[code]);
+    }
+
+    /// The routes come from the router, which this room does not know: each starts at zero for every status we send.
+    pub fn start_route(&self, route: &str, method: &str) {
+        for (_, status) in STATUSES {
+            self.http_requests.with_label_values(&[route, method, status]);
+        }
+        self.http_request_duration.with_label_values(&[route, method]);
+    }
+
+    /// A policy that came into force: its counter starts at zero.
+    pub fn start_policy(&self, policy: &str) {
+        self.tickets_issued.with_label_values(&[policy]);
+    }
+}

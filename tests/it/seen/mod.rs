@@ -1,0 +1,4 @@
+//! What operators see: metrics, dashboard, alerts, traces and logs.
+
+mod exposition;
+mod numbers;

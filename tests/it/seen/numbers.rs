@@ -1,0 +1,269 @@
+//! `/metrics`: every family from the start, label values at zero, and no series for what callers choose.
+
+use super::exposition::{Exposition, Series};
+use crate::rig::http::{exchange, request};
+use crate::rig::oidc::{Edge, allow};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The promise to dashboards, as api.md has it: each family, its kind, and its labels with all values that a fresh
+/// process has. Where what a label may say is another contract's (error codes, routes), `*` stands for any.
+const PROMISED: [(&str, &str, &str); 18] = [
+    ("tickets_issued_total", "counter", "policy=site"),
+    ("ticket_requests_total", "counter", "outcome=ok|denied|failed code=*"),
+    (
+        "ticket_redemptions_total",
+        "counter",
+        "outcome=redeemed|replayed|already_redeemed|expired|revoked|unknown|misuse",
+    ),
+    ("tickets_outstanding", "gauge", ""),
+    ("authentications_total", "counter", "authenticator=ci|none outcome=ok|denied|failed"),
+    ("token_review_duration_seconds", "histogram", ""),
+    ("decision_duration_seconds", "histogram", ""),
+    (
+        "store_requests_total",
+        "counter",
+        "store=local operation=read|preflight|login|renew|revoke \
+         outcome=ok|absent|deleted|misconfigured|forbidden|unavailable|key_absent",
+    ),
+    ("store_request_duration_seconds", "histogram", "store=local operation=read|preflight|login|renew|revoke"),
+    ("lease_cache_requests_total", "counter", "store=local outcome=hit|miss|coalesced|stale"),
+    ("leases_active", "gauge", "store=local"),
+    ("lease_renewals_total", "counter", "store=local outcome=ok|denied|failed"),
+    (
+        "audit_events_total",
+        "counter",
+        "type=ticket.issued|ticket.denied|ticket.failed|ticket.redeemed|ticket.rejected|ticket.expired|ticket.revoked|\
+         secrets.read|authn.failed|policy.created|policy.updated|policy.deleted|\
+         lease.acquired|lease.renewed|lease.revoked|lease.failed|admin.denied outcome=ok|denied|failed",
+    ),
+    ("audit_write_duration_seconds", "histogram", ""),
+    ("policies", "gauge", ""),
+    ("http_requests_total", "counter", "route=* method=* status=*"),
+    ("http_request_duration_seconds", "histogram", "route=* method=*"),
+    ("build_info", "gauge", "version=*"),
+];
+
+/// What stands beside them, for alerts.
+const MORE: [(&str, &str, &str); 7] = [
+    ("errors_total", "counter", "code=*"),
+    ("http_connections", "gauge", ""),
+    ("http_connections_limit", "gauge", ""),
+    ("lease_revocations_total", "counter", "store=local outcome=ok|failed|given_up"),
+    ("audit_events_waiting", "gauge", ""),
+    ("ready", "gauge", ""),
+    ("tls_certificate_expiry_timestamp_seconds", "gauge", ""),
+];
+
+/// Of the process, under the names that every dashboard of processes knows.
+const PROCESS: [&str; 7] = [
+    "process_cpu_seconds_total",
+    "process_max_fds",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "process_threads",
+    "process_virtual_memory_bytes",
+];
+
+fn metrics(edge: &Edge) -> Exposition {
+    Exposition::read(&edge.metrics())
+}
+
+/// All combinations of `a=1|2 b=3`.
+fn combinations(labels: &str) -> BTreeSet<BTreeMap<String, String>> {
+    labels.split_whitespace().fold(BTreeSet::from([BTreeMap::new()]), |all, label| {
+        let (name, values) = label.split_once('=').unwrap();
+        let with = |one: &BTreeMap<String, String>, value: &str| {
+            one.clone().into_iter().chain([(name.to_owned(), value.to_owned())]).collect()
+        };
+        all.iter().flat_map(|one| values.split('|').map(move |value| with(one, value))).collect()
+    })
+}
+
+#[test]
+fn a_fresh_process_exposes_what_is_promised_and_nothing_else() {
+    let edge = Edge::usual();
+    let told = metrics(&edge);
+    for (name, kind, labels) in PROMISED.iter().chain(&MORE) {
+        let family = told.family(&format!("claviger_{name}"));
+        assert_eq!(family.kind, *kind, "{name}");
+        assert!(!family.help.is_empty(), "{name}");
+        let any: BTreeSet<&str> = labels.split_whitespace().filter_map(|label| label.strip_suffix("=*")).collect();
+        let found: BTreeSet<BTreeMap<String, String>> = family
+            .series
+            .iter()
+            .map(|series| {
+                let star = |(name, value): (&String, &String)| {
+                    (name.clone(), if any.contains(name.as_str()) { "*".into() } else { value.clone() })
+                };
+                series.labels.iter().filter(|(name, _)| *name != "le").map(star).collect()
+            })
+            .collect();
+        assert_eq!(found, combinations(labels), "{name}");
+    }
+    let ours: BTreeSet<String> = PROMISED.iter().chain(&MORE).map(|(name, ..)| format!("claviger_{name}")).collect();
+    let all: BTreeSet<String> = ours.into_iter().chain(PROCESS.map(str::to_owned)).collect();
+    assert_eq!(told.names(), all, "no other family is exposed");
+}
+
+#[test]
+fn label_values_known_beforehand_start_at_zero() {
+    let edge = Edge::usual();
+    let told = metrics(&edge);
+    let not_zero: BTreeMap<String, f64> = told
+        .all_series()
+        .filter(|series| series.value != 0.0 && series.name.starts_with("claviger_"))
+        .map(|series| (series.name.clone(), series.value))
+        .collect();
+    let expected = [
+        ("claviger_build_info", 1.0),
+        ("claviger_http_connections_limit", 10_000.0),
+        ("claviger_policies", 1.0),
+        ("claviger_ready", 1.0),
+    ];
+    assert_eq!(not_zero, expected.map(|(name, value)| (name.to_owned(), value)).into());
+
+    let zero = |series: String| assert_eq!(edge.count(&series), 0, "{series}");
+    zero(r#"claviger_ticket_requests_total{code="ok",outcome="ok"}"#.into());
+    for code in ["denied", "unauthenticated", "attestation_failed", "not_pod_bound", "delivery_not_allowed"] {
+        zero(format!(r#"claviger_ticket_requests_total{{code="{code}",outcome="denied"}}"#));
+        zero(format!(r#"claviger_errors_total{{code="{code}"}}"#));
+    }
+    for code in [
+        "invalid_request",
+        "invalid_repo",
+        "invalid_branch",
+        "secret_not_found",
+        "rate_limited",
+        "store_misconfigured",
+        "store_forbidden",
+        "key_absent",
+        "token_review_unavailable",
+        "store_unavailable",
+        "audit_unavailable",
+        "draining",
+    ] {
+        zero(format!(r#"claviger_ticket_requests_total{{code="{code}",outcome="failed"}}"#));
+        zero(format!(r#"claviger_errors_total{{code="{code}"}}"#));
+    }
+    for (route, method, status) in [
+        ("/v1/tickets", "POST", 201),
+        ("/v1/secrets", "POST", 200),
+        ("/v1/downloads/{ticket}", "GET", 200),
+        ("/v1/downloads/{ticket}", "POST", 200),
+        ("/v1/policies", "GET", 200),
+    ] {
+        zero(format!(r#"claviger_http_requests_total{{method="{method}",route="{route}",status="{status}"}}"#));
+    }
+}
+
+#[test]
+fn prometheus_gets_text_whatever_it_prefers() {
+    let edge = Edge::usual();
+    for accept in [
+        "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5",
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
+        "*/*",
+    ] {
+        let answer = request(edge.ops, "GET", "/metrics", &[("Accept", accept)], b"");
+        assert_eq!(answer.header("content-type").as_deref(), Some("text/plain; version=0.0.4; charset=utf-8"));
+        assert!(!Exposition::read(&answer.text()).names().is_empty());
+    }
+}
+
+#[test]
+fn a_family_without_series_is_there_too() {
+    let edge = Edge::start(&json!({}), &[], &json!({}), &[]);
+    let told = metrics(&edge);
+    let family = told.family("claviger_tickets_issued_total");
+    assert_eq!((family.kind.as_str(), family.series.len()), ("counter", 0));
+}
+
+#[test]
+fn what_happens_is_counted() {
+    let edge = Edge::usual();
+    let path = edge.usual_path();
+    edge.download(&path);
+    edge.download(&path);
+    edge.ask(&edge.issuer.token(&json!({"role": "other"})), "repo=site&branch=main");
+    edge.ask("x.y.z", "repo=site&branch=main");
+    for (series, count) in [
+        (r#"claviger_tickets_issued_total{policy="site"}"#, 1),
+        (r#"claviger_ticket_requests_total{code="ok",outcome="ok"}"#, 1),
+        (r#"claviger_ticket_requests_total{code="denied",outcome="denied"}"#, 1),
+        (r#"claviger_ticket_requests_total{code="unauthenticated",outcome="denied"}"#, 1),
+        (r#"claviger_authentications_total{authenticator="ci",outcome="ok"}"#, 2),
+        (r#"claviger_authentications_total{authenticator="none",outcome="denied"}"#, 1),
+        (r#"claviger_store_requests_total{operation="read",outcome="ok",store="local"}"#, 1),
+        (r#"claviger_audit_events_total{outcome="ok",type="ticket.issued"}"#, 1),
+        (r#"claviger_audit_events_total{outcome="ok",type="ticket.redeemed"}"#, 1),
+        (r#"claviger_audit_events_total{outcome="denied",type="ticket.denied"}"#, 1),
+        (r#"claviger_http_requests_total{method="POST",route="/v1/tickets",status="201"}"#, 1),
+        (r#"claviger_http_requests_total{method="GET",route="/v1/downloads/{ticket}",status="410"}"#, 1),
+        ("claviger_decision_duration_seconds_count", 2),
+        (r#"claviger_errors_total{code="denied"}"#, 1),
+        (r#"claviger_errors_total{code="ticket_redeemed"}"#, 1),
+    ] {
+        assert_eq!(edge.count(series), count, "{series}");
+    }
+    assert!(edge.metric("claviger_decision_duration_seconds_sum") > 0.0);
+}
+
+#[test]
+fn a_hundred_thousand_hostile_inputs_leave_the_number_of_series_unchanged() {
+    let edge = Edge::start(&json!({}), &[("site", allow(&["homelab/{repo}/{branch}"], &json!({})))], &json!({}), &[]);
+    let series = || metrics(&edge).all_series().map(Series::identity).collect::<BTreeSet<_>>();
+    round(&edge, 0, 50);
+    let before = series();
+    for batch in 0..20 {
+        round(&edge, 50 + batch * 5000, 5000);
+    }
+    let after = series();
+    let new: Vec<_> = after.difference(&before).collect();
+    assert!(new.is_empty(), "{new:?}");
+    assert_eq!(edge.count(r#"claviger_http_requests_total{method="other",route="unmatched",status="404"}"#), 10_005);
+    assert_eq!(edge.count("claviger_http_connections"), 0, "connections are counted down too");
+}
+
+/// Requests of ten kinds, each of which nobody has ever made before, on several connections at once.
+fn round(edge: &Edge, from: usize, count: usize) {
+    let numbers: Vec<usize> = (from..from + count).collect();
+    std::thread::scope(|scope| {
+        for chunk in numbers.chunks(count.div_ceil(10)) {
+            scope.spawn(move || {
+                let (last, others) = chunk.split_last().unwrap();
+                let mut requests: String = others.iter().map(|n| hostile(edge, *n, "")).collect();
+                requests += &hostile(edge, *last, "Connection: close\r\n");
+                let said = exchange(edge.api, requests.as_bytes());
+                let answers = String::from_utf8_lossy(&said).matches("HTTP/1.1 ").count();
+                assert_eq!(answers, chunk.len(), "every request is answered");
+            });
+        }
+    });
+}
+
+fn hostile(edge: &Edge, n: usize, more: &str) -> String {
+    let token = match n % 10 {
+        1 | 2 | 6 => edge.issuer.token(&json!({"sub": format!("s-{n}"), "jti": format!("j-{n}")})),
+        7 => edge.issuer.token(&json!({"role": format!("r-{n}")})),
+        8 => edge.issuer.token(&json!({"iss": format!("https://i-{n}.invalid")})),
+        _ => format!("x-{n}.y.z"),
+    };
+    let ask = |body: String| ("POST".to_owned(), "/v1/tickets".to_owned(), body);
+    let (method, target, body) = match n % 10 {
+        0 => (format!("M{n}"), format!("/p-{n}"), String::new()),
+        1 => ask(format!("repo=r-{n}&branch=b-{n}")),
+        2 => ask(format!("repo=r-{n}&branch=b~{n}")),
+        3 => ("GET".to_owned(), format!("/v1/downloads/t-{n}"), String::new()),
+        4 => ("GET".to_owned(), format!("/v1/downloads/x?f{n}=1"), String::new()),
+        5 => (format!("X{n}"), format!("/v1/downloads/t-{n}"), String::new()),
+        6 => ask(format!("f-{n}=1")),
+        _ => ask(format!("repo=site&branch=b-{n}")),
+    };
+    let length = body.len();
+    format!(
+        "{method} {target} HTTP/1.1\r\nHost: h-{n}\r\nX-{n}: x\r\nUser-Agent: u-{n}\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\n{more}Content-Length: {length}\r\n\r\n{body}"
+    )
+}
