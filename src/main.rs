@@ -1,6 +1,12 @@
-//! The process: everything is in the library.
+//! The process: its allocator, and everything else from the library.
 
+use std::alloc::System;
 use std::process::ExitCode;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Overwrites memory when it is freed. Our own buffers of secrets do that themselves; those of HTTP, TLS and JSON do not.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     claviger::cli::run()

@@ -1,6 +1,7 @@
 //! COMPOSITION: a configuration becomes a running process. The only room that opens the others.
 
 mod drain;
+mod hide;
 mod keys;
 mod logging;
 mod offline;
@@ -11,6 +12,7 @@ mod signals;
 mod start;
 mod tls;
 
+pub use hide::hide_memory;
 pub use logging::start as start_logging;
 pub use offline::check_offline;
 pub use online::check_online;

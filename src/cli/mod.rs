@@ -66,6 +66,10 @@ pub fn run() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
+    if let Err(error) = crate::app::hide_memory() {
+        // A sandbox without these calls is no reason for builds to fail, but one to know of.
+        eprintln!("claviger: its memory is not hidden from others: {error}");
+    }
     crate::app::install_crypto();
     match cli.command {
         Command::Serve(file) => serve::run(&file.config),

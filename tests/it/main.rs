@@ -10,6 +10,7 @@ mod fetch;
 mod http;
 mod lifecycle;
 mod main_job;
+mod memory;
 mod policies;
 mod policy_cli;
 mod render;

@@ -22,6 +22,9 @@ pub(super) const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 /// The largest CA bundle that is read.
 const MAX_CA_BYTES: usize = 1024 * 1024;
 
+/// How long a connection is kept for the next call. While it lives, the buffer it reads into holds what was read last.
+const IDLE: Duration = Duration::from_millis(500);
+
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 const IS_REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
@@ -218,6 +221,7 @@ fn build(address: &str, ca_file: Option<&Path>, timeout: Duration) -> Result<req
         .retry(retry::never())
         .referer(false)
         .no_proxy()
+        .pool_idle_timeout(IDLE)
         .connect_timeout(timeout)
         .timeout(timeout);
     let (builder, failed) = match (url.scheme(), ca_file) {

@@ -1,0 +1,141 @@
+//! What stays in the process's memory: nothing that is in clear, and nothing that a core file or a debugger could show.
+
+mod scan;
+
+use crate::rig::bao::Bao;
+use crate::rig::claviger::{binary, wait_until};
+use crate::rig::oidc::{Edge, allow};
+use claviger::model::request_id::RequestId;
+use scan::Memory;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const REDEMPTIONS: usize = 1_000;
+const SECRETS: usize = 100;
+const FORMATS: [&str; 4] = ["export", "json", "dotenv", "tar"];
+
+/// What all canaries of one test begin with, and nothing else in the process has.
+fn mark() -> String {
+    format!("canary{}", RequestId::random())
+}
+
+/// Serves secrets of a real OpenBao, each with one ordinary value and one whose JSON text is not the value itself;
+/// every tenth is large.
+async fn serving(mark: &str, bao: &Bao) -> Edge {
+    for number in 0..SECRETS {
+        let long = mark.repeat(if number % 10 == 0 { 2_000 } else { 1 });
+        let values = [("PLAIN", format!("{mark}-{number}")), ("QUOTED", format!("'{mark}\n\"{long}"))];
+        let json: Value = values.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+        bao.put_json(&format!("homelab/site/b{number}"), &json.to_string()).await;
+    }
+    let token = bao.ca_file().with_file_name("token");
+    std::fs::write(&token, &bao.root).unwrap();
+    let secrets = json!([{"store": "vault", "path": "homelab/{repo}/{branch}"}]);
+    Edge::start(
+        &json!({"homelab/here": {"KEY": format!("{mark}-here")}}),
+        &[("p", allow(&[], &json!({ "secrets": secrets })))],
+        &json!({"stores": [{"name": "vault", "vault": {
+            "address": bao.address, "caFile": bao.ca_file(), "auth": {"tokenFile": token},
+        }}]}),
+        &[],
+    )
+}
+
+fn redeem_a_thousand(edge: &Edge, mark: &str) {
+    for number in 0..REDEMPTIONS {
+        let path = edge.path(&format!("repo=site&branch=b{}", number % SECRETS));
+        let format = FORMATS[number / SECRETS % FORMATS.len()];
+        // dotenv has no spelling for both kinds of quotes with a newline: refused, and then fetched in another format.
+        let answer = edge.download(&format!("{path}?format={format}"));
+        let answer = if answer.status == 422 { edge.download(&path) } else { answer };
+        assert_eq!(answer.status, 200);
+        assert!(String::from_utf8_lossy(&answer.body).contains(mark));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_thousand_redemptions_no_secret_is_in_memory() {
+    let (mark, bao) = (mark(), Bao::start_tls().await);
+    let edge = serving(&mark, &bao).await;
+    redeem_a_thousand(&edge, &mark);
+    let spent = edge.path("repo=site&branch=b0");
+    assert_eq!(edge.download(&spent).status, 200);
+    // Sealed: they wait in memory, as the leases do in their cache.
+    let waiting: Vec<String> = (0..SECRETS).map(|number| edge.path(&format!("repo=site&branch=b{number}"))).collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let places = Memory::of(edge.id()).places_of(&mark);
+    assert!(places.is_empty(), "{places:#?}");
+    for (what, path) in [("redeemed", &spent), ("waiting", &waiting[0])] {
+        let places = Memory::of(edge.id()).places_of(path.rsplit('.').next().unwrap());
+        assert!(places.is_empty(), "the key of a ticket, {what}: {places:#?}");
+    }
+    // They were there all the time.
+    for path in waiting {
+        assert!(edge.download(&path).text().contains(&mark));
+    }
+}
+
+#[test]
+fn the_scan_finds_a_secret_that_is_in_memory() {
+    let mark = mark();
+    // The development store keeps its file as it is.
+    let secrets = json!({"homelab/site/main": {"TOKEN": mark}});
+    let edge = Edge::start(&secrets, &[("p", allow(&["homelab/{repo}/{branch}"], &json!({})))], &json!({}), &[]);
+    assert!(!Memory::of(edge.id()).places_of(&mark).is_empty());
+}
+
+/// Starts a program that may not look into others, as root could. Killed when dropped.
+struct Plain(Child);
+
+/// Takes the right to look into any process away from what it starts.
+const UNPRIVILEGED: [&str; 2] = ["--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"];
+
+impl Plain {
+    fn start(program: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new("setpriv");
+        command.args(UNPRIVILEGED).arg(program).args(arguments);
+        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    fn file(&self, name: &str) -> String {
+        format!("/proc/{}/{name}", self.0.id())
+    }
+
+    /// Whether its neighbour, another process of the same user, may open its memory.
+    fn is_readable(&self) -> bool {
+        let mut look = Command::new("setpriv");
+        let (input, status) = (format!("if={}", self.file("mem")), "status=none");
+        look.args(UNPRIVILEGED).args(["dd", &input, "count=0", status]).output().unwrap().status.success()
+    }
+
+    fn core_limits(&self) -> Vec<String> {
+        let limits = std::fs::read_to_string(self.file("limits")).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+        line.split_whitespace().take(2).map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn no_neighbour_may_look_and_there_is_no_core_file() {
+    let state = tempfile::tempdir().unwrap();
+    let state = state.path().to_str().unwrap();
+    let dev = ["dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--state", state];
+    let claviger = Plain::start(&binary(), &dev);
+    wait_until("the state", || Path::new(state).join("admin-token").exists());
+    assert_eq!(claviger.core_limits(), ["0", "0"]);
+    assert!(!claviger.is_readable());
+
+    // The same look into a process that does not hide.
+    let sleeping = Plain::start(Path::new("sleep"), &["60"]);
+    wait_until("the sleeper", || std::fs::read_to_string(sleeping.file("comm")).is_ok_and(|name| name == "sleep\n"));
+    assert!(sleeping.is_readable());
+}
