@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install what they need.
-.PHONY: demo demo-cluster dev test openapi schemathesis lint
+.PHONY: demo demo-cluster dev test openapi dashboard dashboard-picture schemathesis lint
 
 demo: ## the main job with `claviger dev`: a secret, once, and the audit events
 	@rig/install base
@@ -21,6 +21,13 @@ test: ## every test, on real components
 
 openapi: ## writes the contract anew, after a change of it
 	cargo run --quiet --locked -- openapi > openapi/claviger.json
+
+dashboard: ## writes the Grafana dashboard anew, after a change of its table
+	tools/dashboard.py > charts/claviger/dashboards/claviger.json
+
+dashboard-picture: ## draws what the dashboard shows of two minutes of mixed load, from a real Prometheus
+	@rig/install base bao kube prometheus plots
+	CLAVIGER_DASHBOARD_PICTURE=docs/dashboard.png cargo test --locked --test it seen::watched::
 
 schemathesis: ## looks for what the running API does and its contract does not say
 	@rig/install base schemathesis

@@ -9,3 +9,5 @@ pub mod issuer;
 pub mod kube;
 pub mod oidc;
 pub mod postgres;
+pub mod prometheus;
+pub mod unwritable;

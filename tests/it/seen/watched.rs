@@ -1,0 +1,246 @@
+//! A real Prometheus watches real Clavigers: every expression of the dashboard has an answer, and every alert fires under
+//! its fault and at no other time.
+
+use super::dashboard;
+use super::rules::{RULES, all};
+use crate::rig::cable::Cable;
+use crate::rig::claviger::{Claviger, download_path};
+use crate::rig::http::Answer;
+use crate::rig::installation::{Builder, Installation, Plan};
+use crate::rig::kube::User;
+use crate::rig::oidc::{Edge, allow};
+use crate::rig::prometheus::{Prometheus, binary};
+use crate::rig::unwritable::Lock;
+use claviger::model::clock::{Clock as _, SystemClock};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use serde_json::json;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+/// The alerts whose fault is brought about by synthetic series alone (`alerts.test.yaml`).
+const NOT_HERE: [&str; 1] = ["ClavigerRevocationGivenUp"];
+
+/// As committed, but nobody waits: how long an alert takes is promtool's to say.
+fn impatient_rules() -> String {
+    let rules: Vec<String> = RULES
+        .lines()
+        .map(|line| line.find("for: ").map_or_else(|| line.to_owned(), |at| format!("{}for: 0s", &line[..at])))
+        .collect();
+    rules.join("\n")
+}
+
+/// How long each kind of load goes on. The picture of the dashboard needs more of it than the test.
+#[expect(clippy::disallowed_methods, reason = "who wants a picture says so by the environment")]
+fn picture() -> Option<String> {
+    std::env::var("CLAVIGER_DASHBOARD_PICTURE").ok()
+}
+
+async fn for_a_while(mut load: impl FnMut(usize)) {
+    let enough = Instant::now() + Duration::from_secs(if picture().is_some() { 25 } else { 3 });
+    let mut round = 0;
+    while Instant::now() < enough {
+        load(round);
+        round += 1;
+        sleep(Duration::from_millis(40)).await;
+    }
+}
+
+struct Watched {
+    rig: Installation,
+    cable: Cable,
+    prometheus: Prometheus,
+}
+
+impl Watched {
+    async fn start() -> Self {
+        let mut plan = Plan::new().await;
+        plan.cache(json!({"ttl": "1s", "negativeTtl": "1s", "serveStaleFor": "10m"}));
+        let subjects = json!([{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}]);
+        let secrets = json!([{"store": "vault", "path": "homelab/closed/x"}]);
+        plan.policy(
+            "closed",
+            json!({"subjects": subjects, "repos": ["closed"], "branches": ["**"], "secrets": secrets}),
+        );
+        plan.bao.put("homelab/shared", &[("SHARED", "1")]).await;
+        plan.bao.put("homelab/site/main", &[("TOKEN", "2")]).await;
+        let cable = Cable::to(plan.kube.plane.port());
+        plan.config["authenticators"][0]["kubernetes"] =
+            json!({"kubeconfig": plan.kube.plane.kubeconfig_for_port(User::Broker, cable.port), "cacheTtl": "1s"});
+        plan.config["server"] =
+            json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0", "trustedProxies": ["127.0.0.1/32"]});
+        let rig = plan.start();
+        Self { rig, cable, prometheus: Prometheus::start(&impatient_rules()).await }
+    }
+
+    async fn pods(&self, count: usize) -> Vec<Builder<'_>> {
+        let mut pods = Vec::new();
+        for _ in 0..count {
+            pods.push(self.rig.pod("ci/build-bot").await);
+        }
+        pods
+    }
+
+    /// Scrapes the installation and others, and waits until each was scraped twice: before that nothing increases.
+    async fn scrape(&self, others: &[&Claviger]) {
+        let targets: Vec<_> =
+            [&self.rig.claviger].into_iter().chain(others.iter().copied()).map(|one| one.ops).collect();
+        self.prometheus.scrape(&targets);
+        let seen = format!("count(count_over_time(claviger_build_info[10s]) > 1) >= {}", targets.len());
+        crate::rig::bao::until("two scrapes of all", async || !self.prometheus.query(&seen).await.is_empty()).await;
+    }
+
+    async fn expects(&self, alerts: &[&str]) {
+        for alert in alerts {
+            self.prometheus.fires(alert).await;
+        }
+    }
+
+    fn redeem_elsewhere(&self, path: &str) -> Answer {
+        self.rig.claviger.send("GET", path, &[("X-Forwarded-For", "203.0.113.9")], b"")
+    }
+}
+
+/// A Claviger with a certificate that is good until then, in days from now.
+fn with_certificate(days: i64) -> (Edge, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    install_certificate(folder.path(), days);
+    let tls = json!({"certFile": folder.path().join("tls.crt"), "keyFile": folder.path().join("tls.key")});
+    let server = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0", "tls": tls});
+    let edge = Edge::start(&json!({}), &[("p", allow(&["x"], &json!({})))], &json!({"server": server}), &[]);
+    (edge, folder)
+}
+
+fn install_certificate(folder: &Path, days: i64) {
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    params.not_before = date_time_ymd(1970, 1, 1);
+    let end = u64::try_from(SystemClock.now().as_second() + days * 86_400).unwrap();
+    params.not_after = params.not_before + Duration::from_secs(end);
+    let key = KeyPair::generate().unwrap();
+    std::fs::write(folder.join("tls.crt"), params.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(folder.join("tls.key"), key.serialize_pem()).unwrap();
+}
+
+/// A Claviger that lets few in.
+fn crowded() -> (Edge, Vec<TcpStream>) {
+    let limits = json!({"maxConnections": 5, "headerTimeout": "1m"});
+    let edge = Edge::start(&json!({}), &[("p", allow(&["x"], &json!({})))], &json!({"limits": limits}), &[]);
+    let crowd = (0..5).map(|_| TcpStream::connect(edge.api).unwrap()).collect();
+    (edge, crowd)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_expression_has_an_answer_and_every_alert_fires_under_its_fault_alone() {
+    let watched = Watched::start().await;
+    let ((good, _), mut drained, unwritable) = (with_certificate(300), Edge::usual(), Edge::usual());
+    watched.scrape(&[&good, &drained, &unwritable]).await;
+    let pods = watched.pods(4).await;
+
+    // All is well: what builds do every day rings no bell.
+    for_a_while(|round| {
+        let pod = &pods[round % pods.len()];
+        pod.asks("site", if round % 3 == 0 { "feature/x" } else { "main" }).download();
+        if round % 150 == 0 {
+            pod.asks("other", "main").refused(403, "denied");
+            pod.asks_with("garbage", "site", "main").refused(401, "unauthenticated");
+        }
+    })
+    .await;
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(watched.prometheus.firing().await, Vec::<String>::new());
+
+    // What callers do.
+    for_a_while(|round| {
+        let pod = &pods[round % pods.len()];
+        let path = pod.asks("site", "main").ticket();
+        match round % 4 {
+            0 => assert_eq!(watched.redeem_elsewhere(&path).status, 403),
+            1 => {
+                watched.rig.claviger.download(&path);
+                assert_eq!(watched.rig.claviger.download(&path).status, 410);
+            }
+            _ => assert_eq!(watched.rig.claviger.download(&path).status, 200),
+        }
+        pod.asks("other", "main").refused(403, "denied");
+        if round % 5 == 0 {
+            pod.asks("closed", "main").refused(502, "store_forbidden");
+        }
+    })
+    .await;
+    watched
+        .expects(&["ClavigerTicketMisuse", "ClavigerTicketRedeemedTwice", "ClavigerStoreRefuses", "ClavigerDenySpike"])
+        .await;
+
+    // What happens to it: a store that is sealed, an API server that is away.
+    watched.rig.bao.seal().await;
+    for_a_while(|round| {
+        let answer = pods[round % pods.len()].asks("site", "main").answer;
+        if answer.status == 201 {
+            watched.rig.claviger.download(&download_path(&answer));
+        }
+        pods[0].asks("site", &format!("feature/{round}"));
+    })
+    .await;
+    watched.expects(&["ClavigerStoreUnavailable", "ClavigerStaleServed"]).await;
+    watched.cable.pull_out();
+    for_a_while(|round| drop(pods[round % pods.len()].asks("site", "main"))).await;
+    watched.expects(&["ClavigerCallersCannotBeVouchedFor"]).await;
+    watched.cable.plug_in();
+
+    // What is wrong with a replica.
+    drained.usual_path();
+    drained.signal("TERM");
+    drained.wait_for_line("draining");
+    let lock = Lock::take(&unwritable);
+    unwritable.asks("repo=site&branch=main");
+    drop(lock);
+    watched.expects(&["ClavigerReplicaNotReady", "ClavigerAuditFailing"]).await;
+    let ((expiring, _), (expired, _), (crowded, _crowd)) = (with_certificate(3), with_certificate(-1), crowded());
+    watched.scrape(&[&good, &expiring, &expired, &crowded]).await;
+    watched
+        .expects(&["ClavigerCertificateExpires", "ClavigerCertificateExpired", "ClavigerConnectionsExhausted"])
+        .await;
+    assert!(!watched.prometheus.firing().await.iter().any(|alert| alert == "ClavigerNoReadyReplica"));
+
+    every_expression_is_answered(&watched.prometheus).await;
+    if let Some(file) = picture() {
+        draw(&watched.prometheus, &file);
+    }
+
+    // The last one goes.
+    watched.prometheus.scrape(&[]);
+    watched.expects(&["ClavigerNoReadyReplica"]).await;
+    let expected: Vec<&str> = all("alert").into_iter().filter(|alert| !NOT_HERE.contains(alert)).collect();
+    for alert in expected {
+        let ever = format!(r#"count_over_time(ALERTS{{alertname="{alert}",alertstate="firing"}}[1h])"#);
+        assert!(!watched.prometheus.query(&ever).await.is_empty(), "{alert} has never fired");
+    }
+}
+
+async fn every_expression_is_answered(prometheus: &Prometheus) {
+    let expressions = dashboard::expressions();
+    assert!(expressions.len() > 40);
+    let mut empty = Vec::new();
+    for expression in expressions {
+        let samples = prometheus.query(&expression).await;
+        if !samples.iter().any(|sample| sample.value.is_finite()) {
+            empty.push(expression);
+        }
+    }
+    assert!(empty.is_empty(), "{empty:#?}");
+}
+
+/// Draws what the dashboard shows of this run.
+fn draw(prometheus: &Prometheus, file: &str) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let drawn = Command::new(binary("plots-python"))
+        .args([root.join("tools/dashboard-picture.py"), root.join("charts/claviger/dashboards/claviger.json")])
+        .arg(&prometheus.address)
+        .arg(root.join(file))
+        .status()
+        .unwrap();
+    assert!(drawn.success());
+}

@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""Writes charts/claviger/dashboards/claviger.json: the dashboard as a table of panels, which is what people review.
+
+Usage: tools/dashboard.py > charts/claviger/dashboards/claviger.json
+A test compares the committed file with what this prints, and asks a real Prometheus every expression in it.
+"""
+
+import json
+
+JOB = '{job=~"$job"}'
+RED, ORANGE, YELLOW, GREEN, BLUE = "red", "orange", "yellow", "green", "blue"
+
+
+def selector(metric, labels=""):
+    """The series of the chosen job."""
+    return f'claviger_{metric}{{job=~"$job"{"," if labels else ""}{labels}}}'
+
+
+def rate(metric, by="", labels=""):
+    return f"sum{f' by ({by})' if by else ''} (rate({selector(metric, labels)}[$__rate_interval]))"
+
+
+def happening(metric, by, labels=""):
+    """The same without the words that nothing happens under."""
+    return rate(metric, by, labels) + " > 0"
+
+
+def last_day(metric, labels=""):
+    return f"sum (increase({selector(metric, labels)}[24h]))"
+
+
+def quantile(q, metric, by=""):
+    by = f"le, {by}" if by else "le"
+    return f"histogram_quantile({q}, sum by ({by}) (rate({selector(metric + '_bucket')}[$__rate_interval])))"
+
+
+def graph(title, unit, *targets, width=8, stack=False, colours=None, help=""):
+    return {"kind": "timeseries", "title": title, "unit": unit, "targets": targets, "width": width, "stack": stack,
+            "colours": colours or {}, "help": help}
+
+
+def stat(title, unit, expression, width=4, alarm=None, help=""):
+    """One number; with `alarm` it is green below it and red from there."""
+    return {"kind": "stat", "title": title, "unit": unit, "targets": [(expression, "")], "width": width,
+            "alarm": alarm, "help": help}
+
+
+OUTCOMES = {"ok": GREEN, "denied": ORANGE, "failed": RED}
+ROWS = [
+    ("Now", [
+        stat("Replicas that issue tickets", "short", f"sum ({selector('ready')})"),
+        stat("Tickets that wait", "short", f"sum ({selector('tickets_outstanding')})"),
+        stat("Misuse, last day", "short", last_day("ticket_redemptions_total", 'outcome="misuse"'), alarm=1,
+             help="A key proven at the wrong place: somebody else has seen a URL. The ticket was burned."),
+        stat("Redeemed twice, last day", "short", last_day("ticket_redemptions_total", 'outcome="already_redeemed"'),
+             alarm=1, help="A URL that was used before was used again: by a retry, or by somebody else."),
+        stat("Revocations given up, last day", "short", last_day("lease_revocations_total", 'outcome="given_up"'),
+             alarm=1, help="Credentials that a store still honours although nobody should have them."),
+        stat("Not recorded, last day", "short", last_day("errors_total", 'code="audit_unavailable"'), alarm=1,
+             help="Requests that were refused because the audit log could not be written."),
+    ]),
+    ("Access", [
+        graph("Requests for a ticket", "reqps", (rate("ticket_requests_total", "outcome"), "{{outcome}}"),
+              stack=True, colours=OUTCOMES),
+        graph("Why not: codes", "reqps", (happening("ticket_requests_total", "code", 'outcome!="ok"'), "{{code}}"),
+              stack=True),
+        graph("Tickets by policy", "reqps", (rate("tickets_issued_total", "policy"), "{{policy}}"), stack=True),
+        graph("Who: bearer tokens", "reqps",
+              (rate("authentications_total", "authenticator, outcome"), "{{authenticator}} {{outcome}}"), width=12,
+              help="By the authenticator that vouched, refused or could not tell; `none` is a token for nobody."),
+        graph("Policies in force", "short", (f"max ({selector('policies')})", "policies"), width=12),
+    ]),
+    ("Redemptions", [
+        graph("Redemptions", "reqps", (rate("ticket_redemptions_total", "outcome"), "{{outcome}}"), width=16, stack=True,
+              colours={"redeemed": GREEN, "replayed": BLUE, "already_redeemed": ORANGE, "expired": "#8F8F8F",
+                       "revoked": "#5F5F5F", "unknown": YELLOW, "misuse": RED}),
+        graph("Tickets that wait", "short", (f"sum ({selector('tickets_outstanding')})", "tickets"),
+              (rate("audit_events_total", labels='type="ticket.expired"'), "expired, per second")),
+    ]),
+    ("Latency", [
+        graph("Requests, p99 by route", "s", (quantile(0.99, "http_request_duration_seconds", "route"), "{{route}}")),
+        graph("Requests, p50 by route", "s", (quantile(0.5, "http_request_duration_seconds", "route"), "{{route}}")),
+        graph("Where it goes, p99", "s", (quantile(0.99, "token_review_duration_seconds"), "token review"),
+              (quantile(0.99, "decision_duration_seconds"), "decision"),
+              (quantile(0.99, "store_request_duration_seconds"), "store"),
+              (quantile(0.99, "audit_write_duration_seconds"), "audit write")),
+    ]),
+    ("Stores and cache", [
+        graph("Calls to stores", "reqps", (happening("store_requests_total", "store, outcome"), "{{store}} {{outcome}}"),
+              stack=True),
+        graph("Calls to stores, p99", "s",
+              (quantile(0.99, "store_request_duration_seconds", "store, operation"), "{{store}} {{operation}}")),
+        graph("Lease cache", "reqps", (rate("lease_cache_requests_total", "outcome"), "{{outcome}}"), stack=True,
+              colours={"hit": GREEN, "coalesced": BLUE, "miss": YELLOW, "stale": RED}),
+        graph("Share of reads that cost no call", "percentunit",
+              (rate("lease_cache_requests_total", "store", 'outcome=~"hit|coalesced"') + " / "
+               + rate("lease_cache_requests_total", "store"), "{{store}}"), width=12),
+        graph("Stores that do not answer", "reqps",
+              (rate("store_requests_total", "store, outcome", 'outcome=~"unavailable|forbidden|misconfigured"'),
+               "{{store}} {{outcome}}"), width=12),
+    ]),
+    ("Leases", [
+        graph("Leases held", "short", (f"sum by (store) ({selector('leases_active')})", "{{store}}")),
+        graph("Renewals", "reqps", (rate("lease_renewals_total", "store, outcome"), "{{store}} {{outcome}}")),
+        graph("Revocations", "reqps", (rate("lease_revocations_total", "store, outcome"), "{{store}} {{outcome}}"),
+              help="`given_up` leaves credentials alive that nobody should have."),
+    ]),
+    ("Audit", [
+        graph("Events made durable", "reqps", (happening("audit_events_total", "type"), "{{type}}"), stack=True),
+        graph("Time until durable", "s", (quantile(0.5, "audit_write_duration_seconds"), "p50"),
+              (quantile(0.99, "audit_write_duration_seconds"), "p99")),
+        graph("Backlog", "short", (f"sum ({selector('audit_events_waiting')})", "events that wait"),
+              (rate("errors_total", labels='code="audit_unavailable"'), "refused for it, per second")),
+    ]),
+    ("Saturation", [
+        graph("Answers by status", "reqps", (happening("http_requests_total", "status"), "{{status}}"), stack=True),
+        graph("Connections", "percentunit",
+              (f"max ({selector('http_connections')} / {selector('http_connections_limit')})", "of the limit"),
+              (f"max (process_open_fds{JOB} / process_max_fds{JOB})", "file descriptors")),
+        graph("Turned away", "reqps", (rate("errors_total", "code", 'code=~"rate_limited|draining|timeout"'), "{{code}}")),
+        graph("Processor", "percentunit", (f"rate(process_cpu_seconds_total{JOB}[$__rate_interval])", "{{instance}}")),
+        graph("Memory", "bytes", (f"process_resident_memory_bytes{JOB}", "{{instance}}"), width=6),
+        graph("Certificate expires in", "s",
+              (f"min ({selector('tls_certificate_expiry_timestamp_seconds')} > 0) - time()", "certificate"), width=6),
+        stat("Youngest replica", "s", f"min (time() - process_start_time_seconds{JOB})"),
+    ]),
+]
+
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+
+
+def override(name, colour):
+    return {"matcher": {"id": "byName", "options": name},
+            "properties": [{"id": "color", "value": {"fixedColor": colour, "mode": "fixed"}}]}
+
+
+def panel(one, number, x, y, height):
+    targets = [{"datasource": SOURCE, "editorMode": "code", "expr": expression, "legendFormat": legend or "__auto",
+                "range": one["kind"] == "timeseries", "instant": one["kind"] == "stat", "refId": chr(ord("A") + at)}
+               for at, (expression, legend) in enumerate(one["targets"])]
+    defaults = {"unit": one["unit"], "min": 0}
+    if one["kind"] == "timeseries":
+        stacking = {"mode": "normal" if one["stack"] else "none", "group": "A"}
+        defaults["custom"] = {"drawStyle": "line", "lineWidth": 1, "fillOpacity": 25 if one["stack"] else 5,
+                              "showPoints": "never", "spanNulls": False, "stacking": stacking}
+        defaults["color"] = {"mode": "palette-classic"}
+        overrides = [override(name, colour) for name, colour in one["colours"].items()]
+        options = {"legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+                   "tooltip": {"mode": "multi", "sort": "desc"}}
+    else:
+        steps = [{"color": GREEN, "value": None}]
+        if one["alarm"]:
+            steps.append({"color": RED, "value": one["alarm"]})
+        defaults["color"] = {"mode": "thresholds"}
+        defaults["thresholds"] = {"mode": "absolute", "steps": steps}
+        overrides = []
+        options = {"colorMode": "background" if one["alarm"] else "value", "graphMode": "none", "justifyMode": "auto",
+                   "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}, "textMode": "value"}
+    return {"id": number, "type": one["kind"], "title": one["title"], "description": one["help"], "datasource": SOURCE,
+            "gridPos": {"x": x, "y": y, "w": one["width"], "h": height},
+            "fieldConfig": {"defaults": defaults, "overrides": overrides}, "options": options, "targets": targets}
+
+
+def panels():
+    numbers, y = iter(range(1, 1000)), 0
+    for title, row in ROWS:
+        yield {"id": next(numbers), "type": "row", "title": title, "collapsed": False, "panels": [],
+               "gridPos": {"x": 0, "y": y, "w": 24, "h": 1}}
+        y, x = y + 1, 0
+        height = 4 if all(one["kind"] == "stat" for one in row) else 8
+        for one in row:
+            if x + one["width"] > 24:
+                x, y = 0, y + height
+            yield panel(one, next(numbers), x, y, height)
+            x += one["width"]
+        y += height
+
+
+def variables():
+    yield {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "hide": 0}
+    query = "label_values(claviger_build_info, job)"
+    yield {"name": "job", "label": "Job", "type": "query", "datasource": SOURCE, "definition": query,
+           "query": {"query": query, "refId": "job"}, "refresh": 2, "includeAll": True, "multi": True, "allValue": ".*",
+           "current": {"selected": True, "text": ["All"], "value": ["$__all"]}, "hide": 0}
+
+
+print(json.dumps({
+    "uid": "claviger", "title": "Claviger", "tags": ["claviger"], "schemaVersion": 39, "version": 1, "editable": True,
+    "graphTooltip": 1, "time": {"from": "now-6h", "to": "now"}, "refresh": "30s", "timezone": "browser",
+    "annotations": {"list": []}, "links": [], "templating": {"list": list(variables())}, "panels": list(panels()),
+}, indent=1))
