@@ -38,4 +38,5 @@ lint: ## formatting, clippy, the house rules
 	@rig/install base
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --no-default-features -- -D warnings
 	cargo test --locked --quiet --test tidy

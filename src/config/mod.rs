@@ -6,6 +6,7 @@
 pub mod administrators;
 pub mod audit;
 pub mod authenticators;
+pub mod aws_secrets_manager;
 pub mod database;
 pub mod key_file;
 pub mod limits;

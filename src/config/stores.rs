@@ -1,6 +1,7 @@
 //! `stores`: where secrets are read.
 
 use super::address;
+use super::aws_secrets_manager::{AwsSecretsManager, RawAwsSecretsManager};
 use super::check::{Check, DAY, HOUR, MILLISECOND, MINUTE, NOTHING};
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ pub struct Store {
 pub enum Kind {
     /// HashiCorp Vault or OpenBao.
     Vault(Vault),
+    /// AWS Secrets Manager.
+    AwsSecretsManager(AwsSecretsManager),
     /// A YAML file, for development.
     File(PathBuf),
 }
@@ -85,6 +88,7 @@ pub struct Cache {
 pub(super) struct RawStore {
     pub(super) name: Option<String>,
     vault: Option<RawVault>,
+    aws_secrets_manager: Option<RawAwsSecretsManager>,
     file: Option<RawFile>,
 }
 
@@ -125,7 +129,7 @@ struct RawAppRole {
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct RawCache {
+pub(super) struct RawCache {
     ttl: Option<String>,
     negative_ttl: Option<String>,
     serve_stale_for: Option<String>,
@@ -150,11 +154,14 @@ pub(super) fn check(raw: Vec<Option<RawStore>>, check: &mut Check) -> Vec<Store>
         let Some(raw) = check.required(&at, raw) else { continue };
         let name = check.name(&format!("{at}/name"), raw.name, &names);
         names.extend(name.clone());
-        let kind = match (raw.vault, raw.file) {
-            (Some(vault), None) => vault.check(&format!("{at}/vault"), check).map(Kind::Vault),
-            (None, Some(file)) => check.file(&format!("{at}/file/path"), file.path).map(Kind::File),
+        let kind = match (raw.vault, raw.aws_secrets_manager, raw.file) {
+            (Some(vault), None, None) => vault.check(&format!("{at}/vault"), check).map(Kind::Vault),
+            (None, Some(aws), None) => {
+                aws.check(&format!("{at}/awsSecretsManager"), check).map(Kind::AwsSecretsManager)
+            }
+            (None, None, Some(file)) => check.file(&format!("{at}/file/path"), file.path).map(Kind::File),
             _ => {
-                check.fault(&at, "must have exactly one of vault, file");
+                check.fault(&at, "must have exactly one of vault, awsSecretsManager, file");
                 None
             }
         };
@@ -205,7 +212,7 @@ impl RawAuth {
 }
 
 impl RawCache {
-    fn check(self, at: &str, check: &mut Check) -> Option<Cache> {
+    pub(super) fn check(self, at: &str, check: &mut Check) -> Option<Cache> {
         let ttl = check.duration(&format!("{at}/ttl"), self.ttl, NOTHING..=DAY);
         let negative_ttl = check.duration(&format!("{at}/negativeTtl"), self.negative_ttl, NOTHING..=HOUR);
         let serve_stale_for = check.duration(&format!("{at}/serveStaleFor"), self.serve_stale_for, NOTHING..=DAY * 7);

@@ -1,11 +1,18 @@
 //! 4. Fetch: a secret ref becomes a lease, read from its store or from the cache.
 
+#[cfg(feature = "aws")]
+mod aws;
 mod bounded_file;
+mod breaker;
 mod cache;
+mod credential_file;
 mod file;
 mod flights;
 mod jitter;
+mod json_text;
+mod outbound;
 pub mod path;
+mod values;
 mod vault;
 
 use crate::config::stores::{Kind, Store};
@@ -15,6 +22,8 @@ use crate::model::lease::Lease;
 use crate::model::request_id::RequestId;
 use crate::model::secret_ref::SecretRef;
 use async_trait::async_trait;
+#[cfg(feature = "aws")]
+use aws::AwsStore;
 use cache::Cached;
 use file::FileStore;
 use path::StorePath;
@@ -102,6 +111,9 @@ pub enum OpenFault {
     /// There are no roots to check the server with.
     #[error("no TLS roots: set caFile, or install the system's CA bundle")]
     TlsRoots,
+    /// The store's kind was left out when this binary was built.
+    #[error("this build of claviger was made without its feature aws")]
+    NotBuilt,
     /// There is nothing to make a key of.
     #[error("the operating system gives no random bytes")]
     Randomness,
@@ -137,6 +149,8 @@ struct Opened {
 
 enum Source {
     Vault(Arc<VaultStore>),
+    #[cfg(feature = "aws")]
+    Aws(Arc<AwsStore>),
     File(Arc<FileStore>),
 }
 
@@ -173,6 +187,8 @@ impl Stores {
         for (name, opened) in &self.by_name {
             let result = match &opened.source {
                 Source::Vault(vault) => vault.reload().await,
+                #[cfg(feature = "aws")]
+                Source::Aws(aws) => aws.reload().await,
                 Source::File(file) => file.reload().await,
             };
             errors.extend(result.err().map(|fault| OpenError { store: name.clone(), fault }));
@@ -186,6 +202,8 @@ impl Stores {
         for (name, opened) in &self.by_name {
             let result = match &opened.source {
                 Source::Vault(vault) => vault.check_online().await,
+                #[cfg(feature = "aws")]
+                Source::Aws(aws) => aws.check_online().await,
                 Source::File(_) => Ok(()),
             };
             results.push((name.clone(), result));
@@ -221,6 +239,14 @@ fn open_one(store: &Store, metrics: &Arc<Metrics>) -> Result<Opened, OpenFault> 
             let cached = Cached::new(&store.name, vault.clone(), config.cache, metrics)?;
             Ok(Opened { reader: Arc::new(cached), source: Source::Vault(vault) })
         }
+        #[cfg(feature = "aws")]
+        Kind::AwsSecretsManager(config) => {
+            let aws = Arc::new(AwsStore::open(&store.name, config, metrics)?);
+            let cached = Cached::new(&store.name, aws.clone(), config.cache, metrics)?;
+            Ok(Opened { reader: Arc::new(cached), source: Source::Aws(aws) })
+        }
+        #[cfg(not(feature = "aws"))]
+        Kind::AwsSecretsManager(_) => Err(OpenFault::NotBuilt),
         Kind::File(path) => {
             let file = Arc::new(FileStore::open(&store.name, path, metrics)?);
             Ok(Opened { reader: file.clone(), source: Source::File(file) })

@@ -1,5 +1,6 @@
 //! The configuration as a whole: what is taken, what is refused, and how it is told.
 
+mod aws_secrets_manager;
 mod bad_values;
 
 use bad_values::BAD_VALUES;

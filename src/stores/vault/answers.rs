@@ -3,14 +3,14 @@
 //! Only one answer in the world means that a secret is absent. Whatever is not known here is `Unavailable`.
 
 use super::client::Answer;
-use super::json_text::unescape;
 use super::mounts::{Engine, Mount};
 use super::token::Grant;
-use super::values::{owned, values};
 use crate::model::lease::Lease;
 use crate::model::secret::SecretValue;
 use crate::stores::ReadError;
+use crate::stores::json_text::{object, unescape};
 use crate::stores::path::StorePath;
+use crate::stores::values::{owned, values};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -238,15 +238,6 @@ fn is_object(json: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Anything {}
     object::<Anything>(json).is_some()
-}
-
-/// Decodes an object; serde alone would take an array of its fields' values too.
-fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
-    let first = json.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
-    if first != Some(&b'{') {
-        return None;
-    }
-    serde_json::from_slice(json).ok()
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! A call, what its answer means, and both on record: the one place where calls are counted, logged and held back.
 
-use super::breaker::{Breaker, Change, Verdict};
 use super::client::{Answer, Call, Client};
 use crate::metrics::Metrics;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
+use crate::stores::breaker::{Breaker, Change, Verdict};
+use crate::stores::outbound::CallFault;
 use crate::stores::{ReadError, outcome_of};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -49,7 +50,7 @@ impl Exchange {
         };
         let started = Instant::now();
         let answered = self.client.call(call, request).await;
-        self.tell(pass.settle(Verdict::of(&answered)));
+        self.tell(pass.settle(verdict(&answered)));
         let (result, status, kind) = match &answered {
             Ok(answer) => (meaning(answer), answer.status, if answer.status == 200 { "decode" } else { "status" }),
             Err(fault) => (Err(ReadError::Unavailable), 0, fault.as_str()),
@@ -77,6 +78,45 @@ impl Exchange {
             Some(Change::Opened) => tracing::warn!(store = %self.store, "the store is left alone for a while"),
             Some(Change::Closed) => tracing::info!(store = %self.store, "the store serves again"),
             None => {}
+        }
+    }
+}
+
+/// What a call says about the server. A 500 is about a path: one that is broken must not hold back the others.
+fn verdict(outcome: &Result<Answer, CallFault>) -> Verdict {
+    match outcome {
+        Ok(Answer { status: 429, retry_after: Some(wait), .. }) if !wait.is_zero() => Verdict::Hold(*wait),
+        Ok(Answer { status: 429 | 502..=504, .. }) => Verdict::Failed,
+        Ok(_) => Verdict::Served,
+        Err(fault) => fault.verdict(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use zeroize::Zeroizing;
+
+    #[test]
+    fn the_server_is_judged_and_not_the_secret() {
+        let second = Duration::from_secs(1);
+        let answer = |status, retry_after| Ok(Answer { status, retry_after, body: Zeroizing::default() });
+        for status in [200, 204, 301, 307, 400, 403, 404, 405, 412, 500] {
+            assert_eq!(verdict(&answer(status, Some(second))), Verdict::Served, "{status}");
+        }
+        for status in [429, 502, 503, 504] {
+            assert_eq!(verdict(&answer(status, None)), Verdict::Failed, "{status}");
+        }
+        assert_eq!(verdict(&answer(429, Some(second))), Verdict::Hold(second));
+        assert_eq!(verdict(&answer(429, Some(Duration::ZERO))), Verdict::Failed);
+        for (fault, expected) in [
+            (CallFault::Connect, Verdict::Failed),
+            (CallFault::Timeout, Verdict::Failed),
+            (CallFault::Broken, Verdict::Failed),
+            (CallFault::BodyTooLarge, Verdict::Served),
+        ] {
+            assert_eq!(verdict(&Err(fault)), expected, "{fault:?}");
         }
     }
 }

@@ -4,21 +4,17 @@ use super::answers;
 use super::client::Call;
 use super::exchange::Exchange;
 use super::token::{Grant, Stamp, header};
-use super::values::owned;
 use crate::config::stores::VaultAuth;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
 use crate::stores::ReadError;
-use crate::stores::bounded_file;
+use crate::stores::credential_file;
 use http::{HeaderValue, Method};
 use serde::Serialize;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use zeroize::Zeroizing;
-
-/// The largest file with a credential.
-const MAX_CREDENTIAL_BYTES: usize = 64 * 1024;
 
 /// What a login gives.
 pub(super) struct LoggedIn {
@@ -37,17 +33,18 @@ pub(super) struct LoggedIn {
 pub(super) async fn log_in(exchange: &Exchange, auth: &VaultAuth, request: &RequestId) -> Result<LoggedIn, ReadError> {
     let (mount, body) = match auth {
         VaultAuth::Kubernetes { mount, role, token_file } => {
-            let jwt = credential(exchange, token_file).await?;
+            let jwt = credential_file::read(&exchange.store, token_file).await?;
             (mount, kubernetes_body(role, &jwt)?)
         }
         VaultAuth::AppRole { mount, role_id, secret_id_file } => {
-            let secret_id = credential(exchange, secret_id_file).await?;
+            let secret_id = credential_file::read(&exchange.store, secret_id_file).await?;
             (mount, app_role_body(role_id, &secret_id)?)
         }
         VaultAuth::TokenFile(file) => {
             // The stamp before the text: a file replaced in between is read once too often, never once too seldom.
             let stamp = stamp(file).await;
-            let header = header(&credential(exchange, file).await?).ok_or_else(|| unusable(exchange))?;
+            let header = header(&credential_file::read(&exchange.store, file).await?);
+            let header = header.ok_or_else(|| credential_file::unusable(&exchange.store))?;
             return Ok(LoggedIn { header, grant: None, stamp });
         }
     };
@@ -84,20 +81,6 @@ fn body(credential: &SecretValue, login: &impl Serialize) -> Result<Zeroizing<Ve
     let mut body = Zeroizing::new(Vec::with_capacity(6 * credential.len() + 4096));
     serde_json::to_writer(&mut *body, login).map_err(|_| ReadError::Unavailable)?;
     Ok(body)
-}
-
-async fn credential(exchange: &Exchange, file: &Path) -> Result<SecretValue, ReadError> {
-    let file = file.to_owned();
-    let text = tokio::task::spawn_blocking(move || bounded_file::read(&file, MAX_CREDENTIAL_BYTES)).await;
-    let Ok(Ok(mut text)) = text else { return Err(unusable(exchange)) };
-    let length = text.trim_end_matches(['\r', '\n']).len();
-    text.truncate(length);
-    Ok(owned(text))
-}
-
-fn unusable(exchange: &Exchange) -> ReadError {
-    tracing::error!(store = %exchange.store, "the file with the broker's credentials cannot be read or holds none");
-    ReadError::Unavailable
 }
 
 /// The state of a file; none where it cannot be seen.

@@ -1,17 +1,14 @@
 //! `HashiCorp` Vault and OpenBao: the key-value engines, over our own thin client.
 
 mod answers;
-mod breaker;
 mod client;
 mod exchange;
-mod json_text;
 mod login;
 mod mounts;
 mod preflights;
 mod session;
 mod token;
 mod upkeep;
-mod values;
 
 use super::path::{StorePath, is_plain};
 use super::{OnlineFault, OpenFault, ReadError, SecretStore};

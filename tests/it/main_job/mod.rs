@@ -3,6 +3,8 @@
 
 mod api_server_away;
 mod attested;
+#[cfg(feature = "aws")]
+mod aws;
 mod caches;
 mod refusals;
 mod store_faults;

@@ -7,6 +7,8 @@ pub mod http;
 pub mod installation;
 pub mod issuer;
 pub mod kube;
+#[cfg(feature = "aws")]
+pub mod moto;
 pub mod oidc;
 pub mod postgres;
 pub mod prometheus;

@@ -100,6 +100,12 @@ async fn serve(mut stream: TcpStream, decide: &(dyn Fn(&str) -> Act + Send + Syn
     }
     requests.fetch_add(1, Ordering::SeqCst);
     let head = String::from_utf8(head).unwrap();
+    // Closed with something unread, a connection would be reset, and the answer might go with it.
+    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    if stream.read_exact(&mut body).await.is_err() {
+        return;
+    }
     // The client hanging up is what some acts are about.
     let _ = perform(&mut stream, decide(head.lines().next().unwrap())).await;
 }

@@ -1,6 +1,9 @@
-//! Stores: real OpenBao for what it can be made to do, a small fake for what it cannot.
+//! Stores: real OpenBao, and moto in AWS's place, for what they can be made to do, a small fake for what they cannot.
 
+#[cfg(feature = "aws")]
+mod aws;
 mod behaviours;
+mod contract;
 mod fake;
 mod outage;
 mod vault_auth;
@@ -26,8 +29,9 @@ const NO_CACHE: Cache =
 /// Long enough for a server on this machine.
 const IMPATIENT: Duration = Duration::from_millis(400);
 
-/// A store named `vault` and what it is tested with.
+/// A store and what it is tested with.
 struct Rig {
+    name: &'static str,
     stores: Stores,
     metrics: Arc<Metrics>,
     /// Holds the files that the configuration names.
@@ -70,10 +74,14 @@ impl Rig {
         let timeout = Duration::from_secs(5);
         let mut vault = Vault { address, namespace: None, ca_file: None, auth, timeout, cache };
         change(&mut vault);
-        let metrics = Arc::new(Metrics::new(&[], &["vault"]).unwrap());
-        let config = [Store { name: "vault".into(), kind: Kind::Vault(vault) }];
-        let stores = Stores::open(&config, &metrics).unwrap();
-        Self { stores, metrics, dir }
+        Self::of("vault", dir, Kind::Vault(vault))
+    }
+
+    /// A store of any kind.
+    fn of(name: &'static str, dir: TempDir, kind: Kind) -> Self {
+        let metrics = Arc::new(Metrics::new(&[], &[name]).unwrap());
+        let stores = Stores::open(&[Store { name: name.into(), kind }], &metrics).unwrap();
+        Self { name, stores, metrics, dir }
     }
 
     fn token_file(&self) -> PathBuf {
@@ -81,7 +89,7 @@ impl Rig {
     }
 
     async fn lease(&self, path: &str) -> Result<Arc<Lease>, ReadError> {
-        let secret = SecretRef { store: "vault".into(), path: path.into() };
+        let secret = SecretRef { store: self.name.into(), path: path.into() };
         self.stores.read(&secret, &RequestId::random()).await
     }
 
@@ -94,13 +102,14 @@ impl Rig {
 
     /// How many calls of a kind ended so.
     fn calls(&self, operation: &str, outcome: &str) -> u64 {
-        let labels = format!("operation=\"{operation}\",outcome=\"{outcome}\",store=\"vault\"");
+        let labels = format!("operation=\"{operation}\",outcome=\"{outcome}\",store=\"{}\"", self.name);
         self.counted("claviger_store_requests_total", &labels)
     }
 
     /// How many reads through the cache ended so.
     fn lookups(&self, outcome: &str) -> u64 {
-        self.counted("claviger_lease_cache_requests_total", &format!("outcome=\"{outcome}\",store=\"vault\""))
+        let labels = format!("outcome=\"{outcome}\",store=\"{}\"", self.name);
+        self.counted("claviger_lease_cache_requests_total", &labels)
     }
 
     fn counted(&self, family: &str, labels: &str) -> u64 {

@@ -105,7 +105,7 @@ async fn a_read_is_made_once_more_when_its_connection_breaks_and_a_login_is_not(
 #[tokio::test]
 async fn the_tasks_end_with_the_stores() {
     let fake = Fake::start(good).await;
-    let Rig { stores, metrics, dir: _dir } = Rig::impatient(&fake.address, NO_CACHE);
+    let Rig { stores, metrics, dir: _dir, .. } = Rig::impatient(&fake.address, NO_CACHE);
     until("the first round of the upkeep", async || fake.requests() > 0).await;
     assert!(Arc::strong_count(&metrics) > 1, "whatever runs holds the counters");
     drop(stores);

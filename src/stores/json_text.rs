@@ -4,6 +4,7 @@
 //! What comes in here has passed `serde_json`'s syntax check; what that lets through (lone surrogates, keys written
 //! twice, any depth) is refused here.
 
+use serde::Deserialize;
 use std::collections::BTreeSet;
 use zeroize::Zeroizing;
 
@@ -13,6 +14,15 @@ const MAX_DEPTH: usize = 64;
 /// The text is not JSON, or JSON that no store means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Nonsense;
+
+/// Decodes an object; serde alone would take an array of its fields' values too.
+pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+    let first = json.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
+    if first != Some(&b'{') {
+        return None;
+    }
+    serde_json::from_slice(json).ok()
+}
 
 /// The text that a JSON string stands for, given with its quotes.
 ///

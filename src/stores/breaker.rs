@@ -1,10 +1,10 @@
 //! The circuit breaker before one server: after some calls in a row that it did not serve, nobody waits for it any more
 //! but one probe at a time.
 //!
-//! It judges the server, not the secret: an answer that came whole and is about a path (200, 4xx, a 500) shows that the
-//! server works, whatever it says. A path that is always broken therefore never holds back its neighbours.
+//! Who makes the calls gives the verdicts, and judges the server, not the secret: an answer that came whole and is about
+//! a path shows that the server works, whatever it says. A path that is always broken therefore never holds back its
+//! neighbours.
 
-use super::client::{Answer, CallFault};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -27,18 +27,6 @@ pub(super) enum Verdict {
     Failed,
     /// It does not, and says when to come back.
     Hold(Duration),
-}
-
-impl Verdict {
-    /// Judges the outcome of a call.
-    pub(super) fn of(outcome: &Result<Answer, CallFault>) -> Self {
-        match outcome {
-            Ok(Answer { status: 429, retry_after: Some(wait), .. }) if !wait.is_zero() => Self::Hold(*wait),
-            Ok(Answer { status: 429 | 502..=504, .. })
-            | Err(CallFault::Connect | CallFault::Timeout | CallFault::Broken) => Self::Failed,
-            Ok(_) | Err(CallFault::BodyTooLarge) => Self::Served,
-        }
-    }
 }
 
 /// The breaker of one server.
@@ -148,7 +136,6 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zeroize::Zeroizing;
 
     const JUST_BEFORE: Duration = Duration::from_millis(1);
 
@@ -233,27 +220,6 @@ mod tests {
             assert_eq!(settle(&breaker, hold), None, "a probe may be told to wait too");
             waits(&breaker, Duration::from_secs(held)).await;
             assert_eq!(settle(&breaker, Verdict::Served), Some(Change::Closed));
-        }
-    }
-
-    #[test]
-    fn the_server_is_judged_and_not_the_secret() {
-        let answer = |status, retry_after| Ok(Answer { status, retry_after, body: Zeroizing::default() });
-        for status in [200, 204, 301, 307, 400, 403, 404, 405, 412, 500] {
-            assert_eq!(Verdict::of(&answer(status, Some(FIRST_PAUSE))), Verdict::Served, "{status}");
-        }
-        for status in [429, 502, 503, 504] {
-            assert_eq!(Verdict::of(&answer(status, None)), Verdict::Failed, "{status}");
-        }
-        assert_eq!(Verdict::of(&answer(429, Some(FIRST_PAUSE))), Verdict::Hold(FIRST_PAUSE));
-        assert_eq!(Verdict::of(&answer(429, Some(Duration::ZERO))), Verdict::Failed);
-        for (fault, verdict) in [
-            (CallFault::Connect, Verdict::Failed),
-            (CallFault::Timeout, Verdict::Failed),
-            (CallFault::Broken, Verdict::Failed),
-            (CallFault::BodyTooLarge, Verdict::Served),
-        ] {
-            assert_eq!(Verdict::of(&Err(fault)), verdict, "{fault:?}");
         }
     }
 }

@@ -1,0 +1,139 @@
+//! What an answer of AWS means: a status and an error code become one of the classes that are never mixed up. Pure.
+//!
+//! Only one answer in the world means that a secret is absent. Whatever is not known here is `Unavailable`.
+
+use crate::model::lease::Lease;
+use crate::stores::ReadError;
+use crate::stores::json_text::{object, unescape};
+use crate::stores::values::values;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// What one error code means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Meaning {
+    /// The class.
+    pub(super) error: ReadError,
+    /// The word in the log: the code where it is known here.
+    pub(super) word: &'static str,
+    /// Whether the server is overloaded.
+    pub(super) throttled: bool,
+    /// Whether it may be the credentials that are no good any more, and not what was asked for.
+    pub(super) suspect: bool,
+}
+
+/// The classes of the codes that Secrets Manager, STS and AWS before both of them send with a status of 4xx.
+///
+/// `DecryptionFailure` is an answer, and one about the secret: its KMS key is gone or switched off, by someone who may
+/// mean that nobody reads it any more. So nothing old is served instead.
+const CODES: &[(&str, ReadError)] = &[
+    ("ResourceNotFoundException", ReadError::Absent),
+    ("InvalidParameterException", ReadError::Misconfigured),
+    ("ValidationException", ReadError::Misconfigured),
+    ("ValidationError", ReadError::Misconfigured),
+    ("DecryptionFailure", ReadError::Misconfigured),
+    ("DecryptionFailureException", ReadError::Misconfigured),
+    ("RegionDisabledException", ReadError::Misconfigured),
+    ("AccessDeniedException", ReadError::Forbidden),
+    ("AccessDenied", ReadError::Forbidden),
+    ("NotAuthorized", ReadError::Forbidden),
+    ("OptInRequired", ReadError::Forbidden),
+    ("InvalidIdentityToken", ReadError::Forbidden),
+    ("IDPRejectedClaim", ReadError::Forbidden),
+    ("IDPCommunicationError", ReadError::Unavailable),
+];
+
+/// The codes of credentials, or of a clock, that AWS does not believe.
+const SUSPECT: &[&str] = &[
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "InvalidAccessKeyId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "IncompleteSignature",
+    "IncompleteSignatureException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+];
+
+/// The codes of an overloaded server.
+const THROTTLED: &[&str] = &[
+    "ThrottlingException",
+    "Throttling",
+    "ThrottledException",
+    "RequestThrottledException",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "LimitExceededException",
+    "SlowDown",
+];
+
+/// The meaning of an answer that is an error.
+pub(super) fn refusal(status: u16, code: Option<&str>, message: Option<&str>) -> Meaning {
+    let code = code.unwrap_or_default();
+    let find = |codes: &[&'static str]| codes.iter().find(|known| **known == code).copied();
+    let plain = |error, word| Meaning { error, word, throttled: false, suspect: false };
+    // A good error is 4xx; with any other status the code is nobody's word.
+    if !(400..500).contains(&status) {
+        return plain(ReadError::Unavailable, "status");
+    }
+    if code == "InvalidRequestException" {
+        return plain(invalid_request(message.unwrap_or_default()), "InvalidRequestException");
+    }
+    if let Some((word, error)) = CODES.iter().find(|(known, _)| *known == code) {
+        return plain(*error, word);
+    }
+    if let Some(word) = find(SUSPECT) {
+        return Meaning { suspect: true, ..plain(ReadError::Forbidden, word) };
+    }
+    if let Some(word) = find(THROTTLED) {
+        return Meaning { throttled: true, ..plain(ReadError::Unavailable, word) };
+    }
+    match status {
+        401 | 403 => Meaning { suspect: true, ..plain(ReadError::Forbidden, "status") },
+        429 => Meaning { throttled: true, ..plain(ReadError::Unavailable, "status") },
+        _ => plain(ReadError::Unavailable, "status"),
+    }
+}
+
+/// One code for everything that cannot be done with a secret as it is; only its sentence says that it is marked for
+/// deletion. Should AWS put it otherwise one day, a deleted secret is told loudly as misconfigured.
+fn invalid_request(message: &str) -> ReadError {
+    let message = message.to_ascii_lowercase();
+    let deleted = ["marked for deletion", "scheduled for deletion", "marked deleted"];
+    if deleted.iter().any(|words| message.contains(words)) { ReadError::Deleted } else { ReadError::Misconfigured }
+}
+
+/// The answer to the read of a secret of that name.
+///
+/// # Errors
+/// `Misconfigured` where the secret is no JSON object of keys and values, `Unavailable` where the answer is nonsense, or
+/// about another secret.
+pub(super) fn secret(body: &[u8], asked: &str) -> Result<Lease, ReadError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Body<'a> {
+        name: String,
+        version_id: Option<String>,
+        #[serde(borrow)]
+        secret_string: Option<&'a RawValue>,
+        #[serde(borrow)]
+        secret_binary: Option<&'a RawValue>,
+    }
+    let Body { name, version_id, secret_string, secret_binary } = object(body).ok_or(ReadError::Unavailable)?;
+    let text = match (secret_string, secret_binary) {
+        (Some(text), None) if name == asked => unescape(text.get()).map_err(|_| ReadError::Unavailable)?,
+        (None, Some(_)) if name == asked => return Err(ReadError::Misconfigured),
+        _ => return Err(ReadError::Unavailable),
+    };
+    let object = serde_json::from_str(&text).map_err(|_| ReadError::Misconfigured)?;
+    let data = values(object).map_err(|_| ReadError::Misconfigured)?;
+    Ok(Lease { data, version: version_id, stale: false })
+}
+
+#[cfg(test)]
+mod tests;

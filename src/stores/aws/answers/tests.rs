@@ -1,0 +1,128 @@
+//! The table of answers. Those marked "seen" are what moto's server sends, the others are from AWS's documentation.
+
+use super::*;
+use crate::model::secret::SecretValue;
+use ReadError::{Absent, Deleted, Forbidden, Misconfigured, Unavailable};
+
+#[test]
+fn only_one_code_means_absent_and_unknown_ones_are_unavailable() {
+    for (status, code, expected) in [
+        (400, "ResourceNotFoundException", Absent),
+        (404, "ResourceNotFoundException", Absent), // seen
+        (400, "resourcenotfoundexception", Unavailable),
+        (200, "ResourceNotFoundException", Unavailable),
+        (302, "ResourceNotFoundException", Unavailable),
+        (500, "ResourceNotFoundException", Unavailable),
+        (404, "UnknownOperationException", Unavailable),
+        (400, "InvalidParameterException", Misconfigured),
+        (400, "ValidationException", Misconfigured),
+        (400, "DecryptionFailure", Misconfigured),
+        (400, "AccessDeniedException", Forbidden),
+        (403, "AccessDenied", Forbidden),
+        (400, "UnrecognizedClientException", Forbidden),
+        (400, "InvalidSignatureException", Forbidden),
+        (403, "SignatureDoesNotMatch", Forbidden),
+        (403, "InvalidClientTokenId", Forbidden),
+        (400, "ExpiredTokenException", Forbidden),
+        (400, "InvalidIdentityToken", Forbidden),
+        (400, "IDPCommunicationError", Unavailable),
+        (400, "ThrottlingException", Unavailable),
+        (400, "LimitExceededException", Unavailable),
+        (500, "InternalServiceError", Unavailable),
+        (500, "InternalServiceErrorException", Unavailable),
+        (503, "ServiceUnavailable", Unavailable),
+        (403, "SomethingNew", Forbidden),
+        (401, "", Forbidden),
+        (403, "", Forbidden),
+        (400, "SomethingNew", Unavailable),
+        (404, "", Unavailable),
+        (418, "", Unavailable),
+        (429, "", Unavailable),
+        (500, "AccessDeniedException", Unavailable),
+    ] {
+        let code = (!code.is_empty()).then_some(code);
+        assert_eq!(refusal(status, code, None).error, expected, "{status} {code:?}");
+    }
+}
+
+#[test]
+fn credentials_are_suspected_where_the_answer_may_be_about_them() {
+    for (status, code, suspect) in [
+        (400, Some("UnrecognizedClientException"), true),
+        (400, Some("ExpiredTokenException"), true),
+        (403, Some("SignatureDoesNotMatch"), true),
+        (403, None, true),
+        (400, Some("AccessDeniedException"), false),
+        (400, Some("ResourceNotFoundException"), false),
+        (503, None, false),
+    ] {
+        assert_eq!(refusal(status, code, None).suspect, suspect, "{status} {code:?}");
+    }
+}
+
+#[test]
+fn a_secret_that_is_marked_for_deletion_is_told_by_the_sentence_alone() {
+    for (message, expected) in [
+        ("You can't perform this operation on the secret because it was marked for deletion.", Deleted),
+        ("The secret is scheduled for deletion.", Deleted),
+        ("You tried to perform the operation on a secret that's currently marked deleted.", Deleted), // seen
+        (
+            "You can't access a secret from a different AWS account if you encrypt it with the default key.",
+            Misconfigured,
+        ),
+        ("The secret is managed by another service.", Misconfigured),
+        ("", Misconfigured),
+    ] {
+        assert_eq!(refusal(400, Some("InvalidRequestException"), Some(message)).error, expected, "{message}");
+    }
+    assert_eq!(refusal(500, Some("InvalidRequestException"), Some("marked for deletion")).error, Unavailable);
+}
+
+fn body(text: &str) -> String {
+    let quoted = serde_json::to_string(text).unwrap();
+    format!(r#"{{"ARN":"arn:x","Name":"a/b","VersionId":"v1","SecretString":{quoted},"CreatedDate":1.5}}"#)
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+fn a_secret_is_an_object_of_keys_digit_for_digit() {
+    let lease = secret(body(r#" {"K":"a\nb","N":1.50,"Z":null,"O":{"b":[1.0, 2]}} "#).as_bytes(), "a/b").unwrap();
+    let text = |key: &str| lease.data[key].as_ref().map(SecretValue::expose_secret);
+    assert_eq!(
+        [text("K"), text("N"), text("Z"), text("O")],
+        [Some("a\nb"), Some("1.50"), None, Some(r#"{"b":[1.0,2]}"#)]
+    );
+    assert_eq!((lease.version.as_deref(), lease.stale), (Some("v1"), false));
+}
+
+#[test]
+fn a_secret_of_another_shape_is_misconfigured() {
+    let deep = format!(r#"{{"K":{}{}}}"#, "[".repeat(1000), "]".repeat(1000));
+    for text in
+        ["hunter2", "", "\"hunter2\"", "12", "[]", "null", "{", r#"{"K":1,"K":2}"#, r#"{"K":"\ud800"}"#, "{}{}", &deep]
+    {
+        assert_eq!(secret(body(text).as_bytes(), "a/b"), Err(Misconfigured), "{text}");
+    }
+    assert_eq!(secret(br#"{"Name":"a/b","SecretBinary":"AAAA"}"#, "a/b"), Err(Misconfigured));
+    assert!(secret(body("{}").as_bytes(), "a/b").is_ok_and(|lease| lease.data.is_empty()));
+}
+
+#[test]
+fn an_answer_that_makes_no_sense_or_is_about_another_secret_is_unavailable() {
+    assert_eq!(secret(body("{}").as_bytes(), "a/c"), Err(Unavailable));
+    for body in [
+        "",
+        "{}",
+        "[]",
+        "<html>",
+        r#"{"Name":"a/b"}"#,
+        r#"{"SecretString":"{}"}"#,
+        r#"{"Name":"a/b","SecretString":null}"#,
+        r#"{"Name":"a/b","SecretString":{}}"#,
+        r#"{"Name":"a/b","SecretString":"\ud800"}"#,
+        r#"{"Name":"a/b","SecretString":"{}","SecretBinary":"AAAA"}"#,
+        r#"{"Name":"a/b","SecretString":"{}""#,
+    ] {
+        assert_eq!(secret(body.as_bytes(), "a/b"), Err(Unavailable), "{body}");
+    }
+}

@@ -1,0 +1,168 @@
+//! A call to one of AWS's servers: counted, logged, and held back while that server does not serve.
+
+use super::answers::{Meaning, refusal};
+use crate::metrics::Metrics;
+use crate::metrics::labels::{StoreOperation, StoreOutcome};
+use crate::model::request_id::RequestId;
+use crate::stores::ReadError;
+use crate::stores::breaker::{Breaker, Change, Verdict};
+use crate::stores::outbound::CallFault;
+use aws_sdk_secretsmanager::config::http::HttpResponse;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A call that gave nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Failed {
+    /// What that means.
+    pub(super) error: ReadError,
+    /// Whether it may be the credentials that are no good any more.
+    pub(super) suspect: bool,
+    verdict: Verdict,
+    /// The words in the log.
+    word: &'static str,
+    status: u16,
+}
+
+impl Failed {
+    /// Nothing came back.
+    pub(super) const fn by(fault: CallFault) -> Self {
+        let (error, verdict) = (ReadError::Unavailable, fault.verdict());
+        Self { error, suspect: false, verdict, word: fault.as_str(), status: 0 }
+    }
+
+    /// What came is not what it should be.
+    pub(super) const fn decoding(error: ReadError) -> Self {
+        Self { error, suspect: false, verdict: Verdict::Served, word: "decode", status: 200 }
+    }
+
+    /// An answer that is a refusal whatever it says.
+    pub(super) const fn refused(status: u16) -> Self {
+        let (error, verdict) = (ReadError::Forbidden, Verdict::Served);
+        Self { error, suspect: false, verdict, word: "status", status }
+    }
+
+    /// An answer that is an error.
+    pub(super) fn answered(status: u16, code: Option<&str>, message: Option<&str>, wait: Option<Duration>) -> Self {
+        let Meaning { error, word, throttled, suspect } = refusal(status, code, message);
+        let verdict = match (throttled, wait) {
+            (true, Some(wait)) if !wait.is_zero() => Verdict::Hold(wait),
+            (true, _) => Verdict::Failed,
+            // A 500 is about a secret: one that is broken must not hold back the others.
+            (false, _) if matches!(status, 502..=504) => Verdict::Failed,
+            (false, _) => Verdict::Served,
+        };
+        Self { error, suspect, verdict, word, status }
+    }
+
+    /// What the SDK says. Its own words are never shown: they may hold a secret's name.
+    pub(super) fn told<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
+        match error {
+            SdkError::ServiceError(told) => {
+                let (error, raw) = (told.err(), told.raw());
+                let wait = raw.headers().get("retry-after").and_then(|text| text.parse().ok());
+                Self::answered(raw.status().as_u16(), error.code(), error.message(), wait.map(Duration::from_secs))
+            }
+            SdkError::ResponseError(told) => match told.raw().status().as_u16() {
+                200 => Self::decoding(ReadError::Unavailable),
+                status => Self::answered(status, None, None, None),
+            },
+            SdkError::DispatchFailure(failure) => {
+                let source = failure.as_connector_error().and_then(|error| error.source());
+                Self::by(source.and_then(|source| source.downcast_ref()).copied().unwrap_or(CallFault::Broken))
+            }
+            SdkError::TimeoutError(_) => Self::by(CallFault::Timeout),
+            // No request could be made of the configuration, or it could not be signed.
+            _ => Self { word: "unsent", status: 0, ..Self::decoding(ReadError::Misconfigured) },
+        }
+    }
+}
+
+/// The calls to one server, under the name of a store.
+pub(super) struct Calls {
+    pub(super) store: Arc<str>,
+    breaker: Breaker,
+    metrics: Arc<Metrics>,
+}
+
+impl Calls {
+    /// To a server that has not been called.
+    pub(super) const fn new(store: Arc<str>, metrics: Arc<Metrics>) -> Self {
+        Self { store, breaker: Breaker::new(), metrics }
+    }
+
+    /// Makes a call.
+    ///
+    /// # Errors
+    /// What `call` says; `Unavailable` where the server is left alone: that is no call, and is neither counted nor logged.
+    pub(super) async fn make<T>(
+        &self,
+        operation: StoreOperation,
+        request: &RequestId,
+        call: impl Future<Output = Result<T, Failed>>,
+    ) -> Result<T, Failed> {
+        let Some(pass) = self.breaker.admit() else { return Err(Failed::by(CallFault::Connect)) };
+        let started = Instant::now();
+        let result = call.await;
+        self.tell(pass.settle(result.as_ref().map_or_else(|failed| failed.verdict, |_| Verdict::Served)));
+        let outcome = result.as_ref().map_or_else(|failed| failed.error.outcome(), |_| StoreOutcome::Ok);
+        self.metrics.store_request(&self.store, operation, outcome, started.elapsed());
+        if let Err(failed) = &result
+            && !matches!(failed.error, ReadError::Absent | ReadError::Deleted)
+        {
+            // Absences are everyday; who asked for what stands in the audit log.
+            tracing::warn!(
+                store = %self.store,
+                operation = operation.as_str(),
+                outcome = outcome.as_str(),
+                kind = failed.word,
+                status = failed.status,
+                request_id = %request,
+                "a call to the store failed"
+            );
+        }
+        result
+    }
+
+    fn tell(&self, change: Option<Change>) {
+        match change {
+            Some(Change::Opened) => tracing::warn!(store = %self.store, "the store is left alone for a while"),
+            Some(Change::Closed) => tracing::info!(store = %self.store, "the store serves again"),
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_is_judged_and_not_the_secret() {
+        let second = Duration::from_secs(1);
+        let verdict = |status, code, wait| Failed::answered(status, code, None, wait).verdict;
+        for (status, code) in [
+            (400, Some("ResourceNotFoundException")),
+            (400, Some("AccessDeniedException")),
+            (400, Some("DecryptionFailure")),
+            (400, None),
+            (307, None),
+            (403, None),
+            (404, None),
+            (500, Some("InternalServiceError")),
+        ] {
+            assert_eq!(verdict(status, code, Some(second)), Verdict::Served, "{status} {code:?}");
+        }
+        for (status, code) in
+            [(400, Some("ThrottlingException")), (429, None), (502, None), (503, Some("Unavailable")), (504, None)]
+        {
+            assert_eq!(verdict(status, code, None), Verdict::Failed, "{status} {code:?}");
+        }
+        assert_eq!(verdict(400, Some("ThrottlingException"), Some(second)), Verdict::Hold(second));
+        assert_eq!(verdict(429, None, Some(Duration::ZERO)), Verdict::Failed);
+        assert_eq!(verdict(503, None, Some(second)), Verdict::Failed);
+    }
+}

@@ -1,0 +1,156 @@
+//! Where the broker's credentials come from: a role that its token may assume, an agent on the node, or files.
+
+use super::calls::{Calls, Failed};
+use super::transport::Transport;
+use crate::config::aws_secrets_manager::AwsAuth;
+use crate::metrics::labels::StoreOperation;
+use crate::model::clock::{Clock as _, SystemClock};
+use crate::model::request_id::RequestId;
+use crate::model::secret::SecretValue;
+use crate::stores::json_text::object;
+use crate::stores::{ReadError, credential_file};
+use aws_sdk_secretsmanager::config::Credentials;
+use aws_sdk_sts::Client as Sts;
+use http::HeaderValue;
+use jiff::Timestamp;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// For how long a role is assumed: every role lets that be asked for.
+const SESSION: Duration = Duration::from_hours(1);
+
+/// Credentials and for how long they are good; those of files do not say.
+pub(super) struct Granted {
+    pub(super) credentials: Credentials,
+    pub(super) ttl: Option<Duration>,
+}
+
+/// A source, and how it is asked.
+pub(super) struct Source {
+    auth: AwsAuth,
+    sts: Sts,
+    agent: Option<Transport>,
+}
+
+impl Source {
+    /// `sts` is asked for roles, `agent` for what containers get.
+    pub(super) const fn new(auth: AwsAuth, sts: Sts, agent: Option<Transport>) -> Self {
+        Self { auth, sts, agent }
+    }
+
+    /// Whether credentials are read from files alone.
+    pub(super) const fn is_files(&self) -> bool {
+        matches!(self.auth, AwsAuth::StaticKeys { .. })
+    }
+
+    /// Gets credentials.
+    ///
+    /// # Errors
+    /// `Forbidden` where the broker's token is refused, `Misconfigured` where there can be no such role.
+    pub(super) async fn ask(&self, calls: &Calls, request: &RequestId) -> Result<Granted, ReadError> {
+        match &self.auth {
+            AwsAuth::StaticKeys { access_key_id_file, secret_access_key_file } => {
+                let id = credential_file::read(&calls.store, access_key_id_file).await?;
+                let secret = credential_file::read(&calls.store, secret_access_key_file).await?;
+                if id.is_empty() || secret.is_empty() {
+                    return Err(credential_file::unusable(&calls.store));
+                }
+                Ok(Granted { credentials: static_keys(&id, &secret), ttl: None })
+            }
+            AwsAuth::WebIdentity { role_arn, token_file, session_name, .. } => {
+                let token = credential_file::read(&calls.store, token_file).await?;
+                let assumed = assume(&self.sts, role_arn, session_name, &token);
+                calls.make(StoreOperation::Login, request, assumed).await.map_err(|failed| failed.error)
+            }
+            AwsAuth::ContainerCredentials { token_file, .. } => {
+                let token = credential_file::read(&calls.store, token_file).await?;
+                let header = authorization(&token).ok_or_else(|| credential_file::unusable(&calls.store))?;
+                let agent = self.agent.as_ref().ok_or(ReadError::Misconfigured)?;
+                let asked = ask_agent(agent, header);
+                calls.make(StoreOperation::Login, request, asked).await.map_err(|failed| failed.error)
+            }
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "requests are signed with it; the SDK's type overwrites it too")]
+fn static_keys(id: &SecretValue, secret: &SecretValue) -> Credentials {
+    Credentials::new(id.expose_secret(), secret.expose_secret(), None, None, "file")
+}
+
+#[expect(clippy::disallowed_methods, reason = "the agent is shown it; the header is marked sensitive")]
+fn authorization(token: &SecretValue) -> Option<HeaderValue> {
+    let mut header = HeaderValue::from_str(token.expose_secret()).ok().filter(|_| !token.is_empty())?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+#[expect(clippy::disallowed_methods, reason = "STS has this token checked")]
+async fn assume(sts: &Sts, role: &str, session: &str, token: &SecretValue) -> Result<Granted, Failed> {
+    let call = sts
+        .assume_role_with_web_identity()
+        .role_arn(role)
+        .role_session_name(session)
+        .web_identity_token(token.expose_secret())
+        .duration_seconds(i32::try_from(SESSION.as_secs()).unwrap_or(i32::MAX));
+    let answer = call.send().await.map_err(|error| Failed::told(&error))?;
+    let Some(granted) = answer.credentials else { return Err(Failed::decoding(ReadError::Unavailable)) };
+    let (id, secret, session) = (granted.access_key_id, granted.secret_access_key, granted.session_token);
+    Ok(Granted { credentials: Credentials::new(id, secret, Some(session), None, "sts"), ttl: Some(SESSION) })
+}
+
+async fn ask_agent(agent: &Transport, header: HeaderValue) -> Result<Granted, Failed> {
+    match agent.get(header).await.map_err(Failed::by)? {
+        (200, body) => agents_answer(&body, SystemClock.now()).ok_or(Failed::decoding(ReadError::Unavailable)),
+        (status @ 400..=428, _) => Err(Failed::refused(status)),
+        (status, _) => Err(Failed::answered(status, None, None, None)),
+    }
+}
+
+/// What an agent grants; nothing that is over already, or that does not say when it is.
+fn agents_answer(body: &[u8], now: Timestamp) -> Option<Granted> {
+    /// The SDK's type takes the texts over and overwrites them.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Body {
+        access_key_id: String,
+        secret_access_key: String,
+        token: String,
+        expiration: String,
+    }
+    let Body { access_key_id, secret_access_key, token, expiration } = object(body)?;
+    let ttl = Duration::try_from(expiration.parse::<Timestamp>().ok()?.duration_since(now)).ok()?;
+    let credentials = Credentials::new(access_key_id, secret_access_key, Some(token), None, "agent");
+    (!ttl.is_zero()).then_some(Granted { credentials, ttl: Some(ttl) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_grants_for_a_time_that_is_not_over() {
+        let now = "2026-11-25T12:00:00Z".parse().unwrap();
+        let answer = |expiration: &str| {
+            format!(
+                r#"{{"AccessKeyId":"A","SecretAccessKey":"S","Token":"T","Expiration":{expiration},"AccountId":"1"}}"#
+            )
+        };
+        let ttl = |body: &str| agents_answer(body.as_bytes(), now).and_then(|granted| granted.ttl);
+        assert_eq!(ttl(&answer(r#""2026-11-25T18:00:00Z""#)), Some(Duration::from_hours(6)));
+        for body in [
+            &answer(r#""2026-11-25T12:00:00Z""#),
+            &answer(r#""2026-11-25T11:00:00Z""#),
+            &answer(r#""tomorrow""#),
+            &answer("null"),
+            &answer("1790000000"),
+            r#"{"AccessKeyId":"A","SecretAccessKey":"S","Token":"T"}"#,
+            r#"{"AccessKeyId":"A","SecretAccessKey":"S","Expiration":"2026-11-25T18:00:00Z"}"#,
+            r#"{"Code":"no"}"#,
+            "[]",
+            "",
+        ] {
+            assert_eq!(ttl(body), None, "{body}");
+        }
+    }
+}

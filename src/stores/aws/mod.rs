@@ -1,0 +1,192 @@
+//! AWS Secrets Manager, through AWS's own SDK over our own HTTP client.
+
+mod answers;
+mod calls;
+mod credentials;
+mod session;
+mod transport;
+
+use super::path::StorePath;
+use super::{OnlineFault, OpenFault, ReadError, SecretStore};
+use crate::config::aws_secrets_manager::{AwsAuth, AwsSecretsManager};
+use crate::metrics::Metrics;
+use crate::metrics::labels::StoreOperation;
+use crate::model::lease::Lease;
+use crate::model::request_id::RequestId;
+use async_trait::async_trait;
+use aws_sdk_secretsmanager::config::retry::RetryConfig;
+use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
+use aws_sdk_secretsmanager::config::{
+    AppName, BehaviorVersion, Builder, Config, IdentityCache, Region, StalledStreamProtectionConfig,
+};
+use calls::{Calls, Failed};
+use credentials::Source;
+use session::{Identity, Session};
+use std::sync::Arc;
+use transport::{Aside, Transport};
+
+/// A name that nobody gives a secret: asking after it shows whether AWS takes the broker's credentials.
+const NO_SECRET: &str = "claviger-online-check";
+
+/// Secrets Manager in one region.
+pub(super) struct AwsStore {
+    calls: Calls,
+    session: Arc<Session>,
+    transport: Transport,
+    sts_transport: Transport,
+}
+
+impl AwsStore {
+    /// Prepares the clients. Nothing is called before the first read.
+    ///
+    /// # Errors
+    /// When the configuration or the CA file is no good.
+    pub(super) fn open(name: &Arc<str>, config: &AwsSecretsManager, metrics: &Arc<Metrics>) -> Result<Self, OpenFault> {
+        let sts_url = match &config.auth {
+            AwsAuth::WebIdentity { sts_endpoint_url, .. } => sts_endpoint_url.as_deref(),
+            AwsAuth::ContainerCredentials { .. } | AwsAuth::StaticKeys { .. } => None,
+        };
+        let open = |address: Option<&str>| {
+            Transport::open(address.unwrap_or("https://amazonaws.com"), config.ca_file.as_deref(), config.timeout)
+        };
+        let (transport, sts_transport) = (open(config.endpoint_url.as_deref())?, open(sts_url)?);
+        let agent = match &config.auth {
+            AwsAuth::ContainerCredentials { full_uri, .. } => Some(Transport::open(full_uri, None, config.timeout)?),
+            AwsAuth::WebIdentity { .. } | AwsAuth::StaticKeys { .. } => None,
+        };
+        let source = Source::new(config.auth.clone(), sts(config, sts_url, &sts_transport), agent);
+        let calls = || Calls::new(name.clone(), metrics.clone());
+        let session = Arc::new(Session::new(calls(), source, secrets_manager(config, &transport)));
+        Ok(Self { calls: calls(), session, transport, sts_transport })
+    }
+
+    /// Reads the CA file and files with keys again.
+    ///
+    /// # Errors
+    /// When the CA file is no good; then the old roots stay.
+    pub(super) async fn reload(&self) -> Result<(), OpenFault> {
+        self.session.reload().await;
+        self.transport.reload()?;
+        self.sts_transport.reload()
+    }
+
+    /// Asks whether AWS takes the broker's credentials, by asking after a secret that is not there.
+    ///
+    /// # Errors
+    /// See [`OnlineFault`].
+    pub(super) async fn check_online(&self) -> Result<(), OnlineFault> {
+        let request = RequestId::random();
+        let identity = self.session.identity(&request).await.map_err(online_fault)?;
+        let describe = identity.client.describe_secret().secret_id(NO_SECRET);
+        let asked = async { describe.send().await.map(|_| ()).map_err(|error| Failed::told(&error)) };
+        match self.calls.make(StoreOperation::Preflight, &request, asked).await {
+            // Whoever is told that he may not was recognised; reading secrets does not take the right to describe them.
+            Ok(())
+            | Err(
+                Failed { error: ReadError::Absent | ReadError::Deleted, .. }
+                | Failed { error: ReadError::Forbidden, suspect: false, .. },
+            ) => Ok(()),
+            Err(failed) => Err(online_fault(failed.error)),
+        }
+    }
+
+    async fn fetch(&self, path: &StorePath, identity: &Identity, request: &RequestId) -> Result<Lease, Failed> {
+        let (name, aside) = (secret_name(path), Aside::default());
+        let slot = aside.clone();
+        let get = identity.client.get_secret_value().secret_id(&name).customize();
+        let get = get.mutate_request(move |request| request.add_extension(slot.clone()));
+        let mut named = Builder::new();
+        named.set_app_name(app_name(request));
+        let get = get.config_override(named);
+        let read = async {
+            get.send().await.map_err(|error| Failed::told(&error))?;
+            let body = aside.take().ok_or(Failed::decoding(ReadError::Unavailable))?;
+            answers::secret(&body, &name).map_err(Failed::decoding)
+        };
+        self.calls.make(StoreOperation::Read, request, read).await
+    }
+}
+
+#[async_trait]
+impl SecretStore for AwsStore {
+    async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Lease>, ReadError> {
+        let identity = self.session.identity(request).await?;
+        let result = match self.fetch(path, &identity, request).await {
+            Err(failed) if failed.suspect => match self.session.other_than(&identity, request).await? {
+                Some(fresh) => self.fetch(path, &fresh, request).await,
+                None => Err(failed),
+            },
+            result => result,
+        };
+        result.map(Arc::new).map_err(|failed| failed.error)
+    }
+}
+
+/// The name of the secret at a path. AWS's names have no `~`, and ours no `+`: no two paths meet in one name.
+fn secret_name(path: &StorePath) -> String {
+    path.as_str().replace('~', "+")
+}
+
+/// What CloudTrail shows as the user agent's `app`, so that its entries can be found by our request ids.
+fn app_name(request: &RequestId) -> Option<AppName> {
+    AppName::new(format!("claviger-{request}")).ok()
+}
+
+/// The SDK without what it would do of its own accord: the transport has the budget, and nothing is tried again.
+fn secrets_manager(config: &AwsSecretsManager, transport: &Transport) -> Config {
+    let mut builder = Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(config.region.clone()))
+        .http_client(transport.clone())
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .identity_cache(IdentityCache::no_cache());
+    builder.set_endpoint_url(config.endpoint_url.clone());
+    builder.build()
+}
+
+fn sts(config: &AwsSecretsManager, endpoint_url: Option<&str>, transport: &Transport) -> aws_sdk_sts::Client {
+    let mut builder = aws_sdk_sts::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(config.region.clone()))
+        .http_client(transport.clone())
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .identity_cache(IdentityCache::no_cache());
+    builder.set_endpoint_url(endpoint_url.map(str::to_owned));
+    aws_sdk_sts::Client::from_conf(builder.build())
+}
+
+/// Every refusal that can meet a login; an absence cannot.
+const fn online_fault(error: ReadError) -> OnlineFault {
+    match error {
+        ReadError::Forbidden => OnlineFault::Refused,
+        ReadError::Misconfigured => OnlineFault::Misconfigured,
+        ReadError::Absent | ReadError::Deleted | ReadError::Unavailable => OnlineFault::Unavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_the_name_but_for_what_names_cannot_have() {
+        for (path, name) in [
+            ("homelab/site/main", "homelab/site/main"),
+            ("homelab/site/feature~x", "homelab/site/feature+x"),
+            ("a/=2B~=7E", "a/=2B+=7E"),
+        ] {
+            assert_eq!(secret_name(&StorePath::try_from(path).unwrap()), name);
+        }
+        assert!(StorePath::try_from("a/b+c").is_err(), "else two paths would meet");
+    }
+
+    #[test]
+    fn a_request_id_fits_into_the_user_agent() {
+        let name = app_name(&RequestId::random()).unwrap();
+        assert!(name.as_ref().starts_with("claviger-") && name.as_ref().len() <= 50);
+    }
+}

@@ -1,0 +1,141 @@
+//! Carries the SDK's requests over our own client, so that its answers have our bounds, and hands the body of a good one
+//! past the SDK, which would copy the secret into memory that nobody overwrites.
+
+use crate::stores::OpenFault;
+use crate::stores::outbound::{CallFault, build, read_body, respond};
+use arc_swap::ArcSwap;
+use aws_sdk_secretsmanager::config::http::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Method};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// What the SDK reads instead of a body that is put aside.
+const NOTHING: &[u8] = b"{}";
+
+/// Where the body of a good answer is put, when a request carries one.
+#[derive(Clone, Default)]
+pub(super) struct Aside(Arc<Mutex<Option<Zeroizing<Vec<u8>>>>>);
+
+impl Aside {
+    /// The body, once.
+    pub(super) fn take(&self) -> Option<Zeroizing<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, body: Zeroizing<Vec<u8>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+    }
+}
+
+/// The client for one server. A clone is the same client.
+#[derive(Clone)]
+pub(super) struct Transport(Arc<Inner>);
+
+struct Inner {
+    address: String,
+    ca_file: Option<PathBuf>,
+    timeout: Duration,
+    /// Swapped when the CA file is read again.
+    http: ArcSwap<reqwest::Client>,
+}
+
+impl Transport {
+    /// Builds the client and reads the CA file.
+    ///
+    /// # Errors
+    /// When the address or the CA file is no good.
+    pub(super) fn open(address: &str, ca_file: Option<&Path>, timeout: Duration) -> Result<Self, OpenFault> {
+        let http = ArcSwap::from_pointee(build(address, ca_file, timeout)?);
+        Ok(Self(Arc::new(Inner { address: address.to_owned(), ca_file: ca_file.map(Path::to_owned), timeout, http })))
+    }
+
+    /// Reads the CA file again. New calls use new connections.
+    ///
+    /// # Errors
+    /// When it is no good; then everything stays as it was.
+    pub(super) fn reload(&self) -> Result<(), OpenFault> {
+        if self.0.ca_file.is_some() {
+            self.0.http.store(build(&self.0.address, self.0.ca_file.as_deref(), self.0.timeout)?.into());
+        }
+        Ok(())
+    }
+
+    /// Asks this server with a header and without the SDK; the status and the body.
+    ///
+    /// # Errors
+    /// When no whole answer comes back in time.
+    pub(super) async fn get(&self, authorization: HeaderValue) -> Result<(u16, Zeroizing<Vec<u8>>), CallFault> {
+        let message = self.0.http.load().get(&self.0.address).header(AUTHORIZATION, authorization);
+        let mut response = respond(message, true, self.0.timeout).await?;
+        Ok((response.status().as_u16(), read_body(&mut response).await?))
+    }
+
+    /// Every call that is made reads, so any may be repeated.
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, CallFault> {
+        let method = Method::from_bytes(request.method().as_bytes()).map_err(|_| CallFault::Broken)?;
+        let body = request.body().bytes().ok_or(CallFault::Broken)?;
+        let message = self.0.http.load().request(method, request.uri()).headers(headers(&request)?);
+        let message = message.body(Bytes::copy_from_slice(body));
+        let mut response = respond(message, true, self.0.timeout).await?;
+        let body = read_body(&mut response).await?;
+        let status = response.status();
+        let shown = match request.extension::<Aside>() {
+            Some(aside) if status == 200 => {
+                aside.put(body);
+                SdkBody::from(NOTHING)
+            }
+            _ => SdkBody::from(Bytes::from_owner(body)),
+        };
+        let mut answer = HttpResponse::new(status.into(), shown);
+        for name in [HeaderName::from_static("x-amzn-errortype"), RETRY_AFTER] {
+            if let Some(Ok(value)) = response.headers().get(&name).map(HeaderValue::to_str) {
+                let _ = answer.headers_mut().try_insert(name.as_str().to_owned(), value.to_owned());
+            }
+        }
+        Ok(answer)
+    }
+}
+
+/// The headers as the SDK signed them; those that carry credentials without a `Debug`.
+fn headers(request: &HttpRequest) -> Result<HeaderMap, CallFault> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in request.headers() {
+        let name: HeaderName = name.parse().map_err(|_| CallFault::Broken)?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| CallFault::Broken)?;
+        value.set_sensitive(name == AUTHORIZATION || name == "x-amz-security-token");
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Transport")
+    }
+}
+
+impl HttpConnector for Transport {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let transport = self.clone();
+        HttpConnectorFuture::new(async move {
+            transport.send(request).await.map_err(|fault| ConnectorError::other(fault.into(), None))
+        })
+    }
+}
+
+impl HttpClient for Transport {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}

@@ -1,0 +1,249 @@
+//! moto's server, which plays AWS Secrets Manager, IAM and STS: it checks signatures and what a policy allows, though not
+//! on which secrets, and is gone with its memory when dropped.
+
+use claviger::model::request_id::RequestId;
+use reqwest::Client;
+use serde_json::{Value, json};
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The region of every call.
+pub const REGION: &str = "eu-central-1";
+/// Python takes its time when the machine is busy.
+const UP_WITHIN: Duration = Duration::from_mins(1);
+/// How often a start is tried: a port that was free may be taken before the server listens on it.
+const STARTS: usize = 5;
+const ALL_SECRETS: &str = "secretsmanager:*";
+
+/// A running server.
+pub struct Moto {
+    child: Child,
+    /// `http://127.0.0.1:P`, for all of its services.
+    pub address: String,
+    http: Client,
+}
+
+/// An access key.
+pub struct Keys {
+    pub id: String,
+    pub secret: String,
+}
+
+impl Keys {
+    /// Writes both into files, `access-key-id` and `secret-access-key`.
+    pub fn write_into(&self, folder: &Path) {
+        fs::write(folder.join("access-key-id"), format!("{}\n", self.id)).unwrap();
+        fs::write(folder.join("secret-access-key"), format!("{}\n", self.secret)).unwrap();
+    }
+}
+
+impl Moto {
+    /// Starts one that lets nobody in without a signature.
+    pub async fn start() -> Self {
+        for _ in 0..STARTS {
+            let mut moto = Self::spawn();
+            if moto.comes_up().await {
+                return moto;
+            }
+        }
+        panic!("moto did not start on {STARTS} different ports");
+    }
+
+    /// Kills the server, by process id. Its memory was its storage.
+    pub fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.address.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
+    /// A new user who may do anything with secrets, and its access key.
+    pub async fn user(&self, name: &str) -> Keys {
+        self.iam("CreateUser", &[("UserName", name)]).await;
+        self.allow(name, ALL_SECRETS).await;
+        self.another_key(name).await
+    }
+
+    /// Another access key of a user.
+    pub async fn another_key(&self, name: &str) -> Keys {
+        let answer = self.iam("CreateAccessKey", &[("UserName", name)]).await;
+        Keys { id: element(&answer, "AccessKeyId"), secret: element(&answer, "SecretAccessKey") }
+    }
+
+    /// Takes an access key away.
+    pub async fn delete_key(&self, name: &str, keys: &Keys) {
+        self.iam("DeleteAccessKey", &[("UserName", name), ("AccessKeyId", &keys.id)]).await;
+    }
+
+    /// Lets a user do one thing and nothing else.
+    pub async fn allow(&self, user: &str, action: &str) {
+        let policy = policy(action);
+        self.iam("PutUserPolicy", &[("UserName", user), ("PolicyName", "p"), ("PolicyDocument", &policy)]).await;
+    }
+
+    /// A new role whose sessions may do one thing; its ARN.
+    pub async fn role(&self, name: &str, action: &str) -> String {
+        let trust = json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/cluster"},
+             "Action": "sts:AssumeRoleWithWebIdentity"},
+        ]});
+        let answer =
+            self.iam("CreateRole", &[("RoleName", name), ("AssumeRolePolicyDocument", &trust.to_string())]).await;
+        let policy = policy(action);
+        self.iam("PutRolePolicy", &[("RoleName", name), ("PolicyName", "p"), ("PolicyDocument", &policy)]).await;
+        element(&answer, "Arn")
+    }
+
+    /// A session of a role: access key id, secret access key and session token.
+    pub async fn session(&self, role_arn: &str) -> [String; 3] {
+        let form = format!(
+            "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn={role_arn}&RoleSessionName=test&WebIdentityToken={}",
+            web_identity_token()
+        );
+        let call = self.http.post(&self.address).header("Content-Type", "application/x-www-form-urlencoded").body(form);
+        self.let_pass(1).await;
+        let answer = call.send().await.unwrap();
+        let xml = String::from_utf8(answer.bytes().await.unwrap().to_vec()).unwrap();
+        ["AccessKeyId", "SecretAccessKey", "SessionToken"].map(|name| element(&xml, name))
+    }
+
+    /// Lets so many calls pass without a signature, as STS takes them, who is shown a token instead.
+    pub async fn let_pass(&self, calls: usize) {
+        let reset = self.http.post(format!("{}/moto-api/reset-auth", self.address));
+        let reset = reset.header("Content-Type", "application/octet-stream").body(calls.to_string());
+        assert_eq!(reset.send().await.unwrap().status(), 200);
+    }
+
+    /// Writes a secret, a new one or a new version; its version.
+    pub async fn put(&self, name: &str, text: &str) -> String {
+        let (status, _) = self.secrets("DescribeSecret", &json!({"SecretId": name})).await;
+        let (operation, id) = if status == 200 { ("PutSecretValue", "SecretId") } else { ("CreateSecret", "Name") };
+        let answer = self.done(operation, &json!({id: name, "SecretString": text})).await;
+        answer["VersionId"].as_str().unwrap().to_owned()
+    }
+
+    /// Writes a new secret that is binary.
+    pub async fn put_binary(&self, name: &str) {
+        self.done("CreateSecret", &json!({"Name": name, "SecretBinary": "AAEC"})).await;
+    }
+
+    /// Makes a secret without a value.
+    pub async fn put_nothing(&self, name: &str) {
+        self.done("CreateSecret", &json!({"Name": name})).await;
+    }
+
+    /// Marks a secret for deletion.
+    pub async fn delete(&self, name: &str) {
+        self.done("DeleteSecret", &json!({"SecretId": name})).await;
+    }
+
+    async fn done(&self, operation: &str, body: &Value) -> Value {
+        let (status, answer) = self.secrets(operation, body).await;
+        assert_eq!(status, 200, "{operation}: {answer}");
+        answer
+    }
+
+    async fn secrets(&self, operation: &str, body: &Value) -> (u16, Value) {
+        let call = self.http.post(&self.address).header("X-Amz-Target", format!("secretsmanager.{operation}"));
+        let call = call.header("Content-Type", "application/x-amz-json-1.1").body(body.to_string());
+        let (status, text) = self.unsigned("secretsmanager", call).await;
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    async fn iam(&self, action: &str, fields: &[(&str, &str)]) -> String {
+        let encode =
+            |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+        let fields: Vec<_> = fields.iter().map(|(name, value)| format!("&{name}={}", encode(value))).collect();
+        let form = format!("Action={action}&Version=2010-05-08{}", fields.concat());
+        let call = self.http.post(&self.address).header("Content-Type", "application/x-www-form-urlencoded").body(form);
+        let (status, text) = self.unsigned("iam", call).await;
+        assert_eq!(status, 200, "{action}: {text}");
+        text
+    }
+
+    /// Makes a call as the owner of the server, who signs nothing; the header only says which service is meant.
+    async fn unsigned(&self, service: &str, call: reqwest::RequestBuilder) -> (u16, String) {
+        self.let_pass(1).await;
+        let scope = format!("AKIAXXXXXXXXXXXXXXXX/20260101/{REGION}/{service}/aws4_request");
+        let header = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none");
+        let answer = call.header("Authorization", header).send().await.unwrap();
+        (answer.status().as_u16(), String::from_utf8(answer.bytes().await.unwrap().to_vec()).unwrap())
+    }
+
+    fn spawn() -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Command::new(binary())
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .env_clear()
+            .env("INITIAL_NO_AUTH_ACTION_COUNT", "0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("moto_server can be run");
+        let http = Client::builder().no_proxy().timeout(Duration::from_secs(30)).tls_certs_only([]).build().unwrap();
+        Self { child, address: format!("http://127.0.0.1:{port}"), http }
+    }
+
+    /// Whether it comes to answering; not if it exits, as it does when its port is taken.
+    async fn comes_up(&mut self) -> bool {
+        let deadline = Instant::now() + UP_WITHIN;
+        // Of whoever may have the port instead, nobody has such a path.
+        let health = format!("{}/moto-api/data.json", self.address);
+        while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+            if self.http.get(&health).send().await.is_ok_and(|answer| answer.status() == 200) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        false
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A token such as a cluster projects; moto takes any.
+pub fn web_identity_token() -> String {
+    format!("header.{}.signature", RequestId::random())
+}
+
+/// Writes such a token into a folder, as `web-identity-token`; the path.
+pub fn write_web_identity_token(folder: &TempDir) -> PathBuf {
+    let file = folder.path().join("web-identity-token");
+    fs::write(&file, web_identity_token()).unwrap();
+    file
+}
+
+fn policy(action: &str) -> String {
+    json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]}).to_string()
+}
+
+/// The text of the first element of that name.
+fn element(xml: &str, name: &str) -> String {
+    let (_, rest) = xml.split_once(&format!("<{name}>")).unwrap_or_else(|| panic!("no {name} in {xml}"));
+    rest[..rest.find('<').unwrap()].to_owned()
+}
+
+#[expect(clippy::disallowed_methods, reason = "where the rig is installed is told to tests by the environment")]
+fn binary() -> PathBuf {
+    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let rig = of("CLAVIGER_RIG")
+        .or_else(|| of("XDG_CACHE_HOME").map(|cache| cache.join("claviger-rig")))
+        .or_else(|| of("HOME").map(|home| home.join(".cache/claviger-rig")))
+        .expect("HOME, XDG_CACHE_HOME or CLAVIGER_RIG is set");
+    let binary = rig.join("bin/moto_server");
+    assert!(binary.exists(), "{} is missing: run rig/install", binary.display());
+    binary
+}

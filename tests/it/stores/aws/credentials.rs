@@ -1,0 +1,175 @@
+//! Where the broker's credentials come from, and what becomes of them.
+
+use super::super::fake::{Fake, json, status};
+use super::super::{NO_CACHE, Rig, one};
+use super::{USER, keeping, no_ones_keys, open};
+use crate::rig::bao::until;
+use crate::rig::moto::{Moto, write_web_identity_token};
+use claviger::config::aws_secrets_manager::AwsAuth;
+use claviger::model::clock::{Clock as _, SystemClock};
+use claviger::stores::OnlineFault;
+use claviger::stores::ReadError::{Forbidden, Unavailable};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+fn assuming(moto: &Moto, role_arn: &str, sts: &str) -> Rig {
+    let dir = tempfile::tempdir().unwrap();
+    let auth = AwsAuth::WebIdentity {
+        role_arn: role_arn.into(),
+        token_file: write_web_identity_token(&dir),
+        session_name: "claviger".into(),
+        sts_endpoint_url: Some(sts.into()),
+    };
+    open(dir, &moto.address, auth, NO_CACHE, |_| {})
+}
+
+#[tokio::test]
+async fn a_role_is_assumed_with_the_brokers_token_once_for_all() {
+    let moto = Moto::start().await;
+    moto.put("homelab/a", r#"{"K":"v"}"#).await;
+    let reader = moto.role("reader", "secretsmanager:GetSecretValue").await;
+    let other = moto.role("other", "secretsmanager:DescribeSecret").await;
+    let rig = Arc::new(assuming(&moto, &reader, &moto.address));
+    // The one call that needs no signature.
+    moto.let_pass(1).await;
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let rig = rig.clone();
+        readers.spawn(async move { rig.read("homelab/a").await });
+    }
+    assert!(readers.join_all().await.iter().all(|read| *read == one("K", "v")));
+    assert_eq!(rig.calls("login", "ok"), 1);
+
+    let denied = assuming(&moto, &other, &moto.address);
+    moto.let_pass(1).await;
+    assert_eq!(denied.read("homelab/a").await, Err(Forbidden));
+    assert_eq!(denied.stores.check_online().await, [("aws".into(), Ok(()))]);
+    assert_eq!(denied.calls("login", "ok"), 1, "a refusal of a secret is no reason to log in again");
+}
+
+#[tokio::test]
+async fn a_role_that_is_refused_reads_nothing_and_is_not_asked_for_by_everyone() {
+    let moto = Moto::start().await;
+    let error = |code: &str| {
+        format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"
+        )
+    };
+    for (line, code, read, online) in [
+        ("403 Forbidden", "AccessDenied", Forbidden, OnlineFault::Refused),
+        ("400 Bad Request", "ExpiredTokenException", Forbidden, OnlineFault::Refused),
+        ("400 Bad Request", "InvalidIdentityToken", Forbidden, OnlineFault::Refused),
+        ("400 Bad Request", "IDPCommunicationError", Unavailable, OnlineFault::Unavailable),
+        ("503 Service Unavailable", "ServiceUnavailable", Unavailable, OnlineFault::Unavailable),
+    ] {
+        let answer = super::super::fake::Act::Answer(line.into(), "Content-Type: text/xml\r\n".into(), error(code));
+        let sts = Fake::start(move |_| answer.clone()).await;
+        let rig = Arc::new(assuming(&moto, "arn:aws:iam::123456789012:role/x", &sts.address));
+        let mut readers = tokio::task::JoinSet::new();
+        for number in 0..50 {
+            let rig = rig.clone();
+            readers.spawn(async move { rig.read(&format!("homelab/{number}")).await });
+        }
+        assert!(readers.join_all().await.iter().all(|answer| *answer == Err(read)), "{code}");
+        assert!(sts.requests() <= 3, "{code}: {} logins", sts.requests());
+        assert_eq!(rig.stores.check_online().await, [("aws".into(), Err(online))], "{code}");
+    }
+}
+
+/// A store that asks an agent for its credentials.
+fn asking(moto: &Moto, agent: &Fake) -> Rig {
+    let dir = tempfile::tempdir().unwrap();
+    let token_file = write_web_identity_token(&dir);
+    let auth = AwsAuth::ContainerCredentials { full_uri: format!("{}/v1/credentials", agent.address), token_file };
+    open(dir, &moto.address, auth, NO_CACHE, |_| {})
+}
+
+#[tokio::test]
+async fn an_agent_is_asked_for_the_credentials_of_a_container() {
+    let moto = Moto::start().await;
+    moto.put("homelab/a", r#"{"K":"v"}"#).await;
+    let role = moto.role("reader", "secretsmanager:GetSecretValue").await;
+    let [id, secret, token] = moto.session(&role).await;
+    let grants = format!(
+        r#"{{"AccessKeyId":"{id}","SecretAccessKey":"{secret}","Token":"{token}","Expiration":"2099-01-01T00:00:00Z"}}"#
+    );
+    let agent = Fake::start(move |line| {
+        assert_eq!(line, "GET /v1/credentials HTTP/1.1");
+        json(&grants)
+    })
+    .await;
+    let rig = asking(&moto, &agent);
+    for _ in 0..3 {
+        assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    }
+    assert_eq!((agent.requests(), rig.calls("login", "ok")), (1, 1));
+
+    for (answer, read) in [
+        (status("400 Bad Request"), Forbidden),
+        (status("403 Forbidden"), Forbidden),
+        (status("404 Not Found"), Forbidden),
+        (status("500 Internal Server Error"), Unavailable),
+        (status("429 Too Many Requests"), Unavailable),
+        (status("307 Temporary Redirect"), Unavailable),
+        (json("{}"), Unavailable),
+        (
+            json(r#"{"AccessKeyId":"A","SecretAccessKey":"S","Token":"T","Expiration":"2001-01-01T00:00:00Z"}"#),
+            Unavailable,
+        ),
+    ] {
+        let agent = Fake::start(move |_| answer.clone()).await;
+        assert_eq!(asking(&moto, &agent).read("homelab/a").await, Err(read));
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_rotated_are_read_again_when_the_old_ones_are_refused() {
+    let moto = Moto::start().await;
+    moto.put("homelab/a", r#"{"K":"v"}"#).await;
+    let old = moto.user(USER).await;
+    let rig = keeping(&moto.address, &old, NO_CACHE, |_| {});
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    let new = moto.another_key(USER).await;
+    moto.delete_key(USER, &old).await;
+    assert_eq!(rig.read("homelab/a").await, Err(Forbidden), "the files still hold the old key");
+    new.write_into(rig.dir.path());
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"), "within one read");
+
+    // A broken file does not take a good key away.
+    std::fs::write(rig.dir.path().join("access-key-id"), "").unwrap();
+    assert_eq!(rig.stores.reload().await, []);
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    let empty = keeping(&moto.address, &no_ones_keys(), NO_CACHE, |_| {});
+    std::fs::remove_file(empty.dir.path().join("access-key-id")).unwrap();
+    assert_eq!(empty.read("homelab/a").await, Err(Unavailable));
+    assert_eq!(empty.stores.check_online().await, [("aws".into(), Err(OnlineFault::Unavailable))]);
+}
+
+#[tokio::test]
+async fn credentials_are_replaced_before_they_end_and_nobody_waits_for_it() {
+    let moto = Moto::start().await;
+    moto.put("homelab/a", r#"{"K":"v"}"#).await;
+    let role = moto.role("reader", "secretsmanager:GetSecretValue").await;
+    let sessions = [moto.session(&role).await, moto.session(&role).await];
+    let end = SystemClock.now() + jiff::SignedDuration::from_mins(10);
+    let late = Arc::new(AtomicBool::new(false));
+    let second = late.clone();
+    let agent = Fake::start(move |_| {
+        let [id, secret, token] = &sessions[usize::from(second.load(Ordering::SeqCst))];
+        json(&format!(
+            r#"{{"AccessKeyId":"{id}","SecretAccessKey":"{secret}","Token":"{token}","Expiration":"{end}"}}"#
+        ))
+    })
+    .await;
+    let rig = asking(&moto, &agent);
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    late.store(true, Ordering::SeqCst);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_mins(8)).await;
+    tokio::time::resume();
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"), "with the first credentials, whose time is not over");
+    until("the second credentials", async || rig.calls("login", "ok") == 2).await;
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    assert_eq!(agent.requests(), 2);
+}

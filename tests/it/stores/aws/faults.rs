@@ -1,0 +1,172 @@
+//! How the store meets a server in trouble: never an absence, never longer than its budget, and nothing in the log.
+
+use super::super::fake::{Act, Fake, json, status};
+use super::super::{IMPATIENT, NO_CACHE, Rig};
+use super::{keeping, no_ones_keys};
+use claviger::stores::OnlineFault;
+use claviger::stores::ReadError::{self, Absent, Forbidden, Misconfigured, Unavailable};
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+fn impatient(address: &str) -> Rig {
+    keeping(address, &no_ones_keys(), NO_CACHE, |config| config.timeout = IMPATIENT)
+}
+
+fn error(line: &str, header: &str, code: &str) -> Act {
+    let body = format!(r#"{{"__type":"com.amazonaws.secretsmanager#{code}","Message":"canary"}}"#);
+    Act::Answer(line.into(), format!("Content-Type: application/x-amz-json-1.1\r\n{header}"), body)
+}
+
+#[tokio::test]
+async fn only_one_answer_is_an_absence_and_none_takes_longer_than_its_budget() {
+    let bad = "400 Bad Request";
+    let elsewhere = Fake::start(|_| panic!("a redirect was followed")).await;
+    let redirect = format!("Location: {}/\r\n", elsewhere.address);
+    let good = r#"{"Name":"homelab/a","VersionId":"1","SecretString":"{\"K\":\"v\"}"}"#;
+    let cases: Vec<(&str, Act, Result<(), ReadError>)> = vec![
+        ("good", json(good), Ok(())),
+        ("absent", error(bad, "", "ResourceNotFoundException"), Err(Absent)),
+        (
+            "absent by header",
+            Act::Answer(bad.into(), "x-amzn-ErrorType: ResourceNotFoundException:http://x/\r\n".into(), "{}".into()),
+            Err(Absent),
+        ),
+        ("absent with 500", error("500 Internal Server Error", "", "ResourceNotFoundException"), Err(Unavailable)),
+        ("absent with 200", error("200 OK", "", "ResourceNotFoundException"), Err(Unavailable)),
+        ("404 of somebody else", Act::Answer("404 Not Found".into(), String::new(), "<html>".into()), Err(Unavailable)),
+        ("decryption", error(bad, "", "DecryptionFailure"), Err(Misconfigured)),
+        ("invalid name", error(bad, "", "ValidationException"), Err(Misconfigured)),
+        ("denied", error(bad, "", "AccessDeniedException"), Err(Forbidden)),
+        ("unknown key", error(bad, "", "UnrecognizedClientException"), Err(Forbidden)),
+        ("403 of somebody else", Act::Answer("403 Forbidden".into(), String::new(), "<html>".into()), Err(Forbidden)),
+        ("throttled", error(bad, "", "ThrottlingException"), Err(Unavailable)),
+        ("too many", status("429 Too Many Requests"), Err(Unavailable)),
+        ("internal", error("500 Internal Server Error", "", "InternalServiceError"), Err(Unavailable)),
+        ("away", status("503 Service Unavailable"), Err(Unavailable)),
+        ("redirect", Act::Answer("307 Temporary Redirect".into(), redirect, String::new()), Err(Unavailable)),
+        ("html", json("<html>"), Err(Unavailable)),
+        ("broken JSON", json(r#"{"Name":"homelab/a","SecretString":"{\"K"#), Err(Unavailable)),
+        ("a list", json("[]"), Err(Unavailable)),
+        ("nothing", status("200 OK"), Err(Unavailable)),
+        ("no content", status("204 No Content"), Err(Unavailable)),
+        ("another secret", json(&good.replace("/a", "/b")), Err(Unavailable)),
+        ("nonsense", Act::Raw(b"\xff\xff\r\n\r\n".into()), Err(Unavailable)),
+        ("endless", Act::Endless, Err(Unavailable)),
+        ("1 GiB", Act::Huge, Err(Unavailable)),
+        ("trickle", Act::Trickle, Err(Unavailable)),
+        ("black hole", Act::Silence, Err(Unavailable)),
+        ("late", Act::Late(Duration::from_secs(10), Box::new(json(good))), Err(Unavailable)),
+        ("hangs up", Act::HangUp, Err(Unavailable)),
+    ];
+    for (name, act, expected) in cases {
+        let fake = Fake::start(move |line| {
+            assert_eq!(line, "POST / HTTP/1.1");
+            act.clone()
+        })
+        .await;
+        let began = Instant::now();
+        assert_eq!(impatient(&fake.address).read("homelab/a").await.map(|_| ()), expected, "{name}");
+        assert!(began.elapsed() < Duration::from_secs(3), "{name}: {:?}", began.elapsed());
+        assert!(fake.requests() <= 2, "{name}: {} calls", fake.requests());
+    }
+    assert_eq!(elsewhere.requests(), 0);
+    assert_eq!(impatient("http://127.0.0.1:1").read("homelab/a").await.map(|_| ()), Err(Unavailable));
+}
+
+#[tokio::test]
+async fn whether_credentials_are_taken_is_asked_without_reading_a_secret() {
+    let bad = "400 Bad Request";
+    for (act, expected) in [
+        (error(bad, "", "ResourceNotFoundException"), Ok(())),
+        // moto says this in XML, AWS in JSON; it need not let us describe secrets.
+        (error(bad, "", "AccessDeniedException"), Ok(())),
+        (error(bad, "", "UnrecognizedClientException"), Err(OnlineFault::Refused)),
+        (error(bad, "", "InvalidSignatureException"), Err(OnlineFault::Refused)),
+        (error(bad, "", "ValidationException"), Err(OnlineFault::Misconfigured)),
+        (status("503 Service Unavailable"), Err(OnlineFault::Unavailable)),
+        (Act::Silence, Err(OnlineFault::Unavailable)),
+    ] {
+        let fake = Fake::start(move |_| act.clone()).await;
+        let rig = impatient(&fake.address);
+        assert_eq!(rig.stores.check_online().await, [("aws".into(), expected)]);
+        assert_eq!(["ok", "absent", "forbidden"].map(|outcome| rig.calls("read", outcome)), [0; 3]);
+    }
+}
+
+/// How many calls a server that answers so gets of twenty reads.
+async fn calls_of(act: Act) -> usize {
+    let fake = Fake::start(move |_| act.clone()).await;
+    let rig = impatient(&fake.address);
+    for number in 0..20 {
+        assert!(rig.lease(&format!("homelab/{number}")).await.is_err());
+    }
+    fake.requests()
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_serve_is_left_alone_and_one_that_answers_is_not() {
+    let bad = "400 Bad Request";
+    for (act, calls) in [
+        (error(bad, "", "ThrottlingException"), 5),
+        (error(bad, "Retry-After: 60\r\n", "ThrottlingException"), 1),
+        (status("503 Service Unavailable"), 5),
+        (error("500 Internal Server Error", "", "InternalServiceError"), 20),
+        (error(bad, "", "AccessDeniedException"), 20),
+        (error(bad, "", "DecryptionFailure"), 20),
+        (error(bad, "", "ResourceNotFoundException"), 20),
+    ] {
+        let of = if let Act::Answer(line, _, body) = &act { format!("{line} {body}") } else { String::new() };
+        assert_eq!(calls_of(act).await, calls, "{of}");
+    }
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_failed_call_is_logged_without_its_path_its_keys_or_its_answer() {
+    let log = Log::default();
+    let writer = log.clone();
+    // As the process does: ours as loud as can be, everybody else's from warnings up.
+    let filter = tracing_subscriber::filter::Targets::new()
+        .with_default(tracing::Level::WARN)
+        .with_target("claviger", tracing::Level::TRACE);
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
+    let subscriber = {
+        use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+        tracing_subscriber::registry().with(lines.with_filter(filter))
+    };
+    // With a single subscriber alive, tracing would ask whichever thread comes first whether it listens at all.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    for act in [
+        json(r#"{"Name":"canary-path","SecretString":"canary-answer"}"#),
+        error("400 Bad Request", "", "AccessDeniedException"),
+        error("400 Bad Request", "", "canary-code"),
+        Act::HangUp,
+        Act::Endless,
+        Act::Huge,
+        Act::Silence,
+    ] {
+        let fake = Fake::start(move |_| act.clone()).await;
+        assert!(impatient(&fake.address).read("homelab/canary-path").await.is_err());
+    }
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let logged = |kind: &str| text.matches(&format!("kind=\"{kind}\"")).count();
+    let kinds = ["decode", "AccessDeniedException", "status", "broken", "body_too_large", "timeout"];
+    assert_eq!(kinds.map(logged), [1, 1, 1, 1, 2, 1], "{text}");
+    assert!(!text.contains("canary") && !text.contains("AKIANOBODY"), "{text}");
+}

@@ -1,0 +1,51 @@
+//! AWS Secrets Manager: moto's server for what it can be made to do, a small fake for what it cannot.
+
+mod credentials;
+mod faults;
+mod read;
+
+use super::Rig;
+use crate::rig::moto::{Keys, Moto, REGION};
+use claviger::config::aws_secrets_manager::{AwsAuth, AwsSecretsManager};
+use claviger::config::stores::{Cache, Kind};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// The user that the broker is.
+const USER: &str = "claviger";
+
+/// A store that signs with the keys of a user who may do anything with secrets.
+pub(super) async fn with_keys(moto: &Moto, cache: Cache) -> Rig {
+    let keys = moto.user(USER).await;
+    keeping(&moto.address, &keys, cache, |_| {})
+}
+
+/// A store that signs with these keys.
+fn keeping(address: &str, keys: &Keys, cache: Cache, change: impl FnOnce(&mut AwsSecretsManager)) -> Rig {
+    let dir = tempfile::tempdir().unwrap();
+    keys.write_into(dir.path());
+    let file = |name: &str| dir.path().join(name);
+    let auth = AwsAuth::StaticKeys {
+        access_key_id_file: file("access-key-id"),
+        secret_access_key_file: file("secret-access-key"),
+    };
+    open(dir, address, auth, cache, change)
+}
+
+fn open(dir: TempDir, address: &str, auth: AwsAuth, cache: Cache, change: impl FnOnce(&mut AwsSecretsManager)) -> Rig {
+    let mut config = AwsSecretsManager {
+        region: REGION.into(),
+        endpoint_url: Some(address.into()),
+        ca_file: None,
+        auth,
+        timeout: Duration::from_secs(10),
+        cache,
+    };
+    change(&mut config);
+    Rig::of("aws", dir, Kind::AwsSecretsManager(config))
+}
+
+/// Keys that nobody gave out.
+fn no_ones_keys() -> Keys {
+    Keys { id: "AKIANOBODYNOBODYNOBO".into(), secret: "canary-secret-access-key".into() }
+}

@@ -1,0 +1,139 @@
+//! Reading from moto's server: every class that it can be made to give.
+
+use super::super::{NO_CACHE, one};
+use super::{USER, keeping, no_ones_keys, with_keys};
+use crate::rig::bao::until;
+use crate::rig::cable::Cable;
+use crate::rig::moto::Moto;
+use claviger::config::stores::Cache;
+use claviger::stores::OnlineFault;
+use claviger::stores::ReadError::{Absent, Deleted, Forbidden, Misconfigured, Unavailable};
+use std::time::Duration;
+
+/// No lease is fresh, and every one may be served stale.
+const STALE_ONLY: Cache = Cache { serve_stale_for: Duration::from_mins(10), max_entries: 10, ..NO_CACHE };
+
+#[tokio::test]
+async fn present_absent_deleted_and_misshapen_are_told_apart() {
+    let moto = Moto::start().await;
+    let rig = with_keys(&moto, NO_CACHE).await;
+    let version = moto.put("homelab/site/main", r#"{"K":"v"}"#).await;
+    moto.put("homelab/deleted", r#"{"K":"v"}"#).await;
+    moto.delete("homelab/deleted").await;
+    moto.put("homelab/plain", "hunter2").await;
+    moto.put_binary("homelab/binary").await;
+    moto.put_nothing("homelab/no-value").await;
+
+    assert_eq!(rig.read("homelab/site/main").await, one("K", "v"));
+    assert_eq!(rig.lease("homelab/site/main").await.unwrap().version, Some(version));
+    for (path, error) in [
+        ("homelab/site/other", Absent),
+        ("homelab/site", Absent),
+        ("homelab/no-value", Absent),
+        ("homelab/deleted", Deleted),
+        ("homelab/plain", Misconfigured),
+        ("homelab/binary", Misconfigured),
+    ] {
+        assert_eq!(rig.read(path).await, Err(error), "{path}");
+    }
+    let counts = ["ok", "absent", "deleted", "misconfigured"].map(|outcome| rig.calls("read", outcome));
+    assert_eq!(counts, [2, 3, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_branch_with_a_slash_has_a_secret_of_its_own() {
+    let moto = Moto::start().await;
+    let rig = with_keys(&moto, NO_CACHE).await;
+    moto.put("homelab/site/feature+x", r#"{"K":"plus"}"#).await;
+    moto.put("homelab/site/feature/x", r#"{"K":"slash"}"#).await;
+    moto.put("homelab/site/feature=2Bx", r#"{"K":"escaped"}"#).await;
+    assert_eq!(rig.read("homelab/site/feature~x").await, one("K", "plus"));
+    assert_eq!(rig.read("homelab/site/feature/x").await, one("K", "slash"));
+    assert_eq!(rig.read("homelab/site/feature=2Bx").await, one("K", "escaped"));
+}
+
+#[tokio::test]
+async fn what_the_broker_may_not_read_is_forbidden_and_dropped_from_the_cache() {
+    let mut moto = Moto::start().await;
+    moto.put("homelab/a", r#"{"K":"v"}"#).await;
+    let rig = with_keys(&moto, STALE_ONLY).await;
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    moto.allow(USER, "secretsmanager:DescribeSecret").await;
+    for path in ["homelab/a", "homelab/none"] {
+        assert_eq!(rig.read(path).await, Err(Forbidden), "{path}: which says nothing of whether it is there");
+    }
+    assert_eq!(rig.stores.check_online().await, [("aws".into(), Ok(()))]);
+    moto.allow(USER, "secretsmanager:GetSecretValue").await;
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    moto.allow(USER, "secretsmanager:DescribeSecret").await;
+    assert_eq!(rig.read("homelab/a").await, Err(Forbidden));
+    moto.stop();
+    assert_eq!(rig.read("homelab/a").await, Err(Unavailable), "a refusal leaves nothing to serve");
+}
+
+#[tokio::test]
+async fn keys_that_aws_does_not_know_are_refused() {
+    let moto = Moto::start().await;
+    moto.put("homelab/a", r#"{"K":"v"}"#).await;
+    let mut forged = moto.user(USER).await;
+    let good = keeping(&moto.address, &forged, NO_CACHE, |_| {});
+    assert_eq!(good.read("homelab/a").await, one("K", "v"));
+    forged.secret = no_ones_keys().secret;
+    for keys in [no_ones_keys(), forged] {
+        let rig = keeping(&moto.address, &keys, NO_CACHE, |_| {});
+        assert_eq!(rig.read("homelab/a").await, Err(Forbidden), "{}", keys.id);
+        assert_eq!(rig.stores.check_online().await, [("aws".into(), Err(OnlineFault::Refused))]);
+        assert_eq!(rig.calls("read", "ok"), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_outage_is_bridged_by_the_cache_within_its_bound_and_ends_by_itself() {
+    let moto = Moto::start().await;
+    moto.put("homelab/a", r#"{"K":"v"}"#).await;
+    let keys = moto.user(USER).await;
+    let cable = Cable::to(moto.port());
+    let address = format!("http://127.0.0.1:{}", cable.port);
+    let bridged = keeping(&address, &keys, STALE_ONLY, |_| {});
+    let plain = keeping(&address, &keys, NO_CACHE, |_| {});
+    for rig in [&bridged, &plain] {
+        assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+        assert_eq!(rig.read("homelab/none").await, Err(Absent));
+    }
+    cable.pull_out();
+    for _ in 0..10 {
+        assert_eq!(plain.read("homelab/a").await, Err(Unavailable));
+        let lease = bridged.lease("homelab/a").await.unwrap();
+        assert!(lease.stale && lease.data.contains_key("K"));
+        assert_eq!(bridged.read("homelab/none").await, Err(Unavailable), "no old absence is served");
+    }
+    assert_eq!(plain.stores.check_online().await, [("aws".into(), Err(OnlineFault::Unavailable))]);
+    // Five, and on a busy machine a probe or two.
+    assert!((5..9).contains(&plain.calls("read", "unavailable")), "then it is left alone");
+
+    // The cache counts its time with tokio's clock.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_mins(11)).await;
+    tokio::time::resume();
+    assert_eq!(bridged.read("homelab/a").await, Err(Unavailable), "older than may be served");
+
+    cable.plug_in();
+    until("the store to be asked again", async || plain.read("homelab/a").await == one("K", "v")).await;
+    until("a fresh lease", async || bridged.lease("homelab/a").await.is_ok_and(|lease| !lease.stale)).await;
+}
+
+#[tokio::test]
+async fn a_hundred_asks_for_one_secret_are_one_call() {
+    let moto = Moto::start().await;
+    moto.put("homelab/a", r#"{"K":"v"}"#).await;
+    let minute = Duration::from_mins(1);
+    let cache = Cache { ttl: minute, negative_ttl: minute, serve_stale_for: minute, max_entries: 10 };
+    let rig = std::sync::Arc::new(with_keys(&moto, cache).await);
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let rig = rig.clone();
+        readers.spawn(async move { rig.read("homelab/a").await });
+    }
+    assert!(readers.join_all().await.iter().all(|read| *read == one("K", "v")));
+    assert_eq!(rig.calls("read", "ok"), 1);
+}

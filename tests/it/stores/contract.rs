@@ -1,0 +1,160 @@
+//! What every kind of store gives alike: the same table for files, OpenBao's engines and AWS.
+
+use super::Rig;
+use crate::rig::bao::Bao;
+use claviger::config::stores::Kind;
+use claviger::stores::ReadError::{Absent, Misconfigured};
+use serde_json::{Map, Value};
+
+/// A kind of store with a server or a file of its own.
+struct Subject {
+    rig: Rig,
+    backend: Backend,
+    /// Where secrets are put.
+    below: &'static str,
+    /// Whether it counts versions.
+    versioned: bool,
+    /// Whether it keeps a number's digits.
+    digits: bool,
+}
+
+enum Backend {
+    File,
+    Bao(Bao),
+    #[cfg(feature = "aws")]
+    Aws(crate::rig::moto::Moto),
+}
+
+impl Subject {
+    fn file() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("secrets.yaml");
+        std::fs::write(&file, "").unwrap();
+        let rig = Rig::of("local", dir, Kind::File(file));
+        Self { rig, backend: Backend::File, below: "homelab", versioned: false, digits: false }
+    }
+
+    async fn kv(version: u8) -> Self {
+        let bao = Bao::start().await;
+        bao.enable_kv_v1("old").await;
+        let rig = Rig::with_token(&bao.address, &bao.root);
+        // KV v2 itself makes floating point numbers of what it gets.
+        let (below, versioned, digits) = if version == 1 { ("old", false, true) } else { ("homelab", true, false) };
+        Self { rig, backend: Backend::Bao(bao), below, versioned, digits }
+    }
+
+    #[cfg(feature = "aws")]
+    async fn aws() -> Self {
+        let moto = crate::rig::moto::Moto::start().await;
+        let rig = super::aws::with_keys(&moto, super::NO_CACHE).await;
+        Self { rig, backend: Backend::Aws(moto), below: "homelab", versioned: true, digits: true }
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.below)
+    }
+
+    async fn put(&self, name: &str, secret: &str) {
+        let path = self.path(name);
+        match &self.backend {
+            Backend::File => {
+                let file = self.rig.dir.path().join("secrets.yaml");
+                let text = std::fs::read_to_string(&file).unwrap();
+                let mut all: Map<String, Value> = serde_json::from_str(&text).unwrap_or_default();
+                all.insert(path, serde_json::from_str(secret).unwrap());
+                std::fs::write(&file, Value::Object(all).to_string()).unwrap();
+                assert_eq!(self.rig.stores.reload().await, []);
+            }
+            Backend::Bao(bao) => bao.put_json(&path, secret).await,
+            #[cfg(feature = "aws")]
+            Backend::Aws(moto) => drop(moto.put(&path, secret).await),
+        }
+    }
+
+    async fn keeps_the_contract(self) {
+        self.values_have_their_text().await;
+        self.absent_is_absent_and_crooked_is_refused().await;
+        self.another_write_is_another_version().await;
+    }
+
+    async fn values_have_their_text(&self) {
+        const VALUES: &[(&str, &str, Option<&str>)] = &[
+            ("text", r#""a\n\"<é\u2028😀\u0001 'b'""#, Some("a\n\"<é\u{2028}😀\u{1} 'b'")),
+            ("empty", r#""""#, Some("")),
+            ("digits", r#""1.50""#, Some("1.50")),
+            ("whole", "12", Some("12")),
+            ("negative", "-7", Some("-7")),
+            ("yes", "true", Some("true")),
+            ("no", "false", Some("false")),
+            ("nothing", "null", None),
+            ("word", r#""null""#, Some("null")),
+            ("object", r#"{"a": {"b": [1, "x y", null]}, "c": {}}"#, Some(r#"{"a":{"b":[1,"x y",null]},"c":{}}"#)),
+            ("list", "[ ]", Some("[]")),
+        ];
+        const DIGITS: &[(&str, &str, Option<&str>)] = &[
+            ("money", "1.50", Some("1.50")),
+            ("long", "12345678901234567890123.450", Some("12345678901234567890123.450")),
+            ("exponent", "-1E+40", Some("-1E+40")),
+            ("inner", r#"[1.0, {"x": 1.20}]"#, Some(r#"[1.0,{"x":1.20}]"#)),
+        ];
+        let rows = [VALUES, if self.digits { DIGITS } else { &[] }].concat();
+        let members: Vec<String> = rows.iter().map(|(key, json, _)| format!("\"{key}\": {json}")).collect();
+        self.put("values", &format!("{{ {} }}", members.join(" , "))).await;
+        let read = self.rig.read(&self.path("values")).await.unwrap();
+        for (key, _, expected) in &rows {
+            assert_eq!(read[*key].as_deref(), *expected, "{} in {}", key, self.rig.name);
+        }
+        assert_eq!(read.len(), rows.len());
+        // KV v1 takes no secret without keys.
+        if self.below != "old" {
+            self.put("no-keys", "{}").await;
+            assert_eq!(self.rig.read(&self.path("no-keys")).await, Ok([].into()), "{}", self.rig.name);
+        }
+    }
+
+    async fn absent_is_absent_and_crooked_is_refused(&self) {
+        self.put("a/b", r#"{"K": "v"}"#).await;
+        assert!(self.rig.read(&self.path("a/b")).await.is_ok());
+        for name in ["none", "a", "a/b/c", "a/B", "a/=2B"] {
+            assert_eq!(self.rig.read(&self.path(name)).await, Err(Absent), "{name} in {}", self.rig.name);
+        }
+        for path in ["sys/raw", "auth/token/lookup-self", "../a", "a//b", "a/b/", "", "a b", "arn:aws:x", "a+b"] {
+            assert_eq!(self.rig.read(path).await, Err(Misconfigured), "{path} in {}", self.rig.name);
+        }
+    }
+
+    async fn another_write_is_another_version(&self) {
+        self.put("rotated", r#"{"K": "one", "OLD": "x"}"#).await;
+        let first = self.rig.lease(&self.path("rotated")).await.unwrap();
+        assert_eq!(first.data.keys().collect::<Vec<_>>(), ["K", "OLD"]);
+        assert_eq!(self.rig.lease(&self.path("rotated")).await.unwrap().version, first.version);
+        self.put("rotated", r#"{"K": "two"}"#).await;
+        let second = self.rig.lease(&self.path("rotated")).await.unwrap();
+        assert_eq!(second.data.keys().collect::<Vec<_>>(), ["K"]);
+        assert_ne!(second.data["K"], first.data["K"]);
+        assert_eq!(first.version.is_some(), self.versioned, "{}", self.rig.name);
+        assert_eq!(second.version != first.version, self.versioned, "{}", self.rig.name);
+        assert!(!first.stale && !second.stale);
+    }
+}
+
+#[tokio::test]
+async fn a_file_keeps_the_contract() {
+    Subject::file().keeps_the_contract().await;
+}
+
+#[tokio::test]
+async fn kv_version_1_keeps_the_contract() {
+    Subject::kv(1).await.keeps_the_contract().await;
+}
+
+#[tokio::test]
+async fn kv_version_2_keeps_the_contract() {
+    Subject::kv(2).await.keeps_the_contract().await;
+}
+
+#[cfg(feature = "aws")]
+#[tokio::test]
+async fn aws_secrets_manager_keeps_the_contract() {
+    Subject::aws().await.keeps_the_contract().await;
+}
