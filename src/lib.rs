@@ -40,4 +40,6 @@ pub mod http;
 
 pub mod app;
 
+pub mod leaks;
+
 pub mod cli;

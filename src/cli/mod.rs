@@ -1,5 +1,6 @@
 //! COMMANDS: what the one binary does.
 
+mod bundle;
 mod check;
 mod dev;
 mod dev_issuer;
@@ -12,6 +13,7 @@ mod input;
 mod openapi;
 mod policy;
 mod printable;
+mod scan;
 mod serve;
 mod server;
 
@@ -39,6 +41,8 @@ enum Command {
     Openapi,
     /// Fetch the secrets of a repo and a branch: a ticket, redeemed.
     Fetch(fetch::Fetch),
+    /// Look for the secrets of a bundle in an image or a folder.
+    Scan(scan::Scan),
     /// Policies: the admin API from a shell, and tests of policy files without a server.
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -76,6 +80,7 @@ pub fn run() -> ExitCode {
         Command::Check(check) => check::run(&check),
         Command::Dev(dev) => dev::run(&dev),
         Command::Fetch(fetch) => fetch::run(&fetch),
+        Command::Scan(scan) => scan::run(&scan),
         Command::Openapi => openapi::run(),
         Command::Policy(policy) => policy::run(&policy),
     }

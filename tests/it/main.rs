@@ -15,5 +15,6 @@ mod policies;
 mod policy_cli;
 mod render;
 mod rig;
+mod scan;
 mod seen;
 mod stores;

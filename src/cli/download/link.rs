@@ -3,6 +3,7 @@
 use crate::model::ticket::TicketToken;
 use reqwest::Url;
 use std::fmt;
+use std::str::FromStr;
 
 /// A one-time download URL. Its last segment is a secret: no `Display`, and a redacted `Debug`.
 #[derive(Clone)]
@@ -32,6 +33,14 @@ impl Link {
     /// The URL.
     pub const fn url(&self) -> &Url {
         &self.0
+    }
+}
+
+impl FromStr for Link {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text).ok_or("must be a one-time download URL")
     }
 }
 

@@ -120,6 +120,12 @@ impl<'a> Source<'a> {
     }
 }
 
+/// Redeems a ticket that somebody else asked for.
+pub async fn redeem(link: &Link, client: &Client, format: Format, bound: Bound) -> Result<Downloaded, Failure> {
+    let redemption = redeem::Redemption { client, link, bearer: None, format, keys: None };
+    redemption.run(&mut Patience::new(bound.timeout), &Progress::silent()).await
+}
+
 /// Does what needs a runtime.
 pub fn block_on<T>(act: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -15,6 +15,11 @@ impl Progress {
         Self { is_told: stderr().is_terminal() }
     }
 
+    /// Nowhere.
+    pub const fn silent() -> Self {
+        Self { is_told: false }
+    }
+
     /// Says what is being done, in the place of what was said before.
     pub fn says(self, what: &str) {
         if self.is_told {

@@ -1,0 +1,11 @@
+//! One object of strings.
+
+use super::Values;
+use crate::model::secret::SecretValue;
+use std::collections::BTreeMap;
+
+/// Reads it.
+pub fn read(text: &str) -> Option<Values> {
+    let values: BTreeMap<String, String> = serde_json::from_str(text).ok()?;
+    Some(values.into_iter().map(|(name, value)| (name, SecretValue::new(value))).collect())
+}

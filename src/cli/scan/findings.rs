@@ -1,0 +1,85 @@
+//! What was found, and how it is told.
+
+use crate::cli::failure::Failure;
+use crate::cli::printable::printable;
+use crate::leaks::{Form, Mask, Needles};
+use std::collections::BTreeMap;
+use std::io::Write as _;
+
+/// More places than anybody reads.
+const MOST_TOLD: usize = 1000;
+
+/// Where something is: in which part of the image or folder, in which file, in what of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// A layer's digest, or a file of the image.
+    pub part: String,
+    /// A file in it, where it is an archive.
+    pub file: Option<String>,
+    /// What of it.
+    pub within: Within,
+}
+
+/// What of a file something is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Within {
+    /// Its name, or where it links to.
+    Name,
+    /// What an archive says of it: owners, attributes.
+    Header,
+    /// What is in it.
+    Content,
+    /// What is in it when it is unpacked.
+    Unpacked,
+}
+
+/// What was found: the first place of each key, form and file.
+#[derive(Debug, Default)]
+pub struct Findings {
+    found: BTreeMap<(Place, String, Form), u64>,
+    /// Files that are packed in ways that are not opened.
+    pub closed: usize,
+}
+
+impl Findings {
+    /// Notes one.
+    pub fn add(&mut self, place: Place, name: &str, form: Form, at: u64) {
+        let first = self.found.entry((place, name.to_owned(), form)).or_insert(at);
+        *first = at.min(*first);
+    }
+
+    /// Prints a line for each on standard output, and returns how many there are. A name of a file that has a value in
+    /// it is printed without.
+    pub fn tell(&self, needles: &Needles) -> Result<usize, Failure> {
+        let mut out = std::io::stdout().lock();
+        let unprintable = |error: std::io::Error| Failure::Failed(format!("cannot print: {}", error.kind()));
+        for ((place, name, form), at) in self.found.iter().take(MOST_TOLD) {
+            let mut line = format!("{name} as {} in {}", form.as_str(), masked(&place.part, needles));
+            if let Some(file) = &place.file {
+                line.extend([", ", &masked(file, needles)]);
+            }
+            let line = printable(&line);
+            match place.within {
+                Within::Name => writeln!(out, "{line}, in its name"),
+                Within::Header => writeln!(out, "{line}, in its header"),
+                Within::Content => writeln!(out, "{line}, at byte {at}"),
+                Within::Unpacked => writeln!(out, "{line}, unpacked, at byte {at}"),
+            }
+            .map_err(unprintable)?;
+        }
+        if self.found.len() > MOST_TOLD {
+            writeln!(out, "and {} more", self.found.len() - MOST_TOLD).map_err(unprintable)?;
+        }
+        if self.closed > 0 {
+            eprintln!("claviger: {} files are packed as xz, bzip2, zip, 7z or lz4 and were not unpacked", self.closed);
+        }
+        Ok(self.found.len())
+    }
+}
+
+fn masked(name: &str, needles: &Needles) -> String {
+    let (mut mask, mut shown) = (Mask::new(needles), Vec::new());
+    mask.feed(name.as_bytes(), &mut shown);
+    mask.finish(&mut shown);
+    String::from_utf8_lossy(&shown).into_owned()
+}

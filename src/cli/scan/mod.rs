@@ -1,0 +1,102 @@
+//! `claviger scan`: whether any secret of a bundle shows in an image or a folder, in whatever form, and where. It tells
+//! the key, never the value.
+//!
+//! It opens what it understands, all of it or none: what cannot be opened, or is larger than it may be, is a failure
+//! and never taken for clean.
+
+mod findings;
+mod folder;
+mod image;
+mod kind;
+mod sweep;
+mod values;
+mod watched;
+mod zstd_frames;
+
+use super::failure::Failure;
+use super::printable::printable;
+use crate::leaks::Needles;
+use image::Image;
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use sweep::Sweep;
+use values::ValueArguments;
+
+/// A value shorter than this is found everywhere by chance.
+const LEAST: usize = 8;
+/// So is a line of one that has several, shorter than this.
+const LEAST_LINE: usize = 32;
+/// Something was found.
+const FOUND: u8 = 1;
+/// What was to be searched could not be, or not all of it.
+const UNREADABLE: u8 = 2;
+
+/// The options of `claviger scan`.
+#[derive(Debug, clap::Args)]
+pub struct Scan {
+    #[command(flatten)]
+    target: TargetArguments,
+    #[command(flatten)]
+    values: ValueArguments,
+    /// Most bytes that are looked at, unpacked ones included. More is a failure: nobody unpacks a bomb, and nobody takes
+    /// it for clean.
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 30)]
+    max_bytes: u64,
+}
+
+/// What is searched.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct TargetArguments {
+    /// An image: oci-archive:FILE, docker-archive:FILE, or dir:DIR with an OCI layout.
+    #[arg(long, value_name = "KIND:PATH")]
+    image: Option<Image>,
+    /// A folder or a file.
+    #[arg(long, value_name = "PATH")]
+    path: Option<PathBuf>,
+}
+
+/// Searches.
+pub fn run(scan: &Scan) -> ExitCode {
+    match search(scan) {
+        Ok(code) => code,
+        Err(failure) => failure.tell(),
+    }
+}
+
+fn search(scan: &Scan) -> Result<ExitCode, Failure> {
+    let values = values::read(&scan.values)?;
+    let (needles, short) = Needles::new(values.iter().map(|(name, value)| (name.as_str(), value)), LEAST, LEAST_LINE)
+        .map_err(|_| Failure::Failed("the bundle is too large to be looked for".into()))?;
+    for name in &short {
+        eprintln!(
+            "claviger: {} is skipped: it is shorter than {LEAST} bytes, and would be found by chance",
+            printable(name)
+        );
+    }
+    let budget = Cell::new(scan.max_bytes);
+    let mut sweep = Sweep::new(&needles, &budget);
+    let searched = match (&scan.target.image, &scan.target.path) {
+        (Some(image), _) => image.search(&mut sweep),
+        (None, Some(path)) => folder::search(&mut sweep, path),
+        (None, None) => return Err(Failure::usage("nothing to search is named")),
+    };
+    let looked_at = scan.max_bytes - budget.get();
+    let found = sweep.end().tell(&needles)?;
+    let searched = searched.map_err(|trouble| {
+        let trouble =
+            if budget.get() == 0 { format!("more than {} bytes to look at", scan.max_bytes) } else { trouble };
+        eprintln!("claviger: {}; it is not known to be clean", printable(&trouble));
+    });
+    eprintln!(
+        "claviger: {} of {} keys looked for in {looked_at} bytes, {found} found",
+        needles.len(),
+        needles.len() + short.len()
+    );
+    Ok(match (found, searched) {
+        (1.., _) => ExitCode::from(FOUND),
+        (0, Err(())) => ExitCode::from(UNREADABLE),
+        (0, Ok(())) => ExitCode::SUCCESS,
+    })
+}

@@ -1,0 +1,75 @@
+//! Images as other programs write them.
+
+use super::{Entry, KEY, VALUE, archive, gzip, layer, scan};
+use crate::rig::claviger::{Claviger, Dev, run};
+use serde_json::json;
+
+/// As `docker save` writes it: plain layers, a configuration, and a manifest of both.
+fn docker(value: &str) -> Vec<u8> {
+    let layer = layer("app/x", value.as_bytes());
+    let manifest = json!([{"Config": "c.json", "RepoTags": ["t:latest"], "Layers": ["l/layer.tar"]}]).to_string();
+    archive(&[
+        Entry { path: "l/layer.tar", content: &layer },
+        Entry { path: "c.json", content: br#"{"architecture":"amd64"}"# },
+        Entry { path: "manifest.json", content: manifest.as_bytes() },
+    ])
+}
+
+#[test]
+fn a_docker_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("image.tar");
+    let image = format!("docker-archive:{}", file.display());
+    for pack in [<[u8]>::to_vec as fn(&[u8]) -> Vec<u8>, gzip] {
+        std::fs::write(&file, pack(&docker("nothing of interest"))).unwrap();
+        assert_eq!(scan(folder.path(), &["--image", &image]).0, Some(0));
+        std::fs::write(&file, pack(&docker(VALUE))).unwrap();
+        let (code, found, said) = scan(folder.path(), &["--image", &image]);
+        assert_eq!(
+            (code, found.as_str()),
+            (Some(1), format!("{KEY} as raw in l/layer.tar, app/x, at byte 0\n").as_str())
+        );
+        assert!(said.contains(", 1 found"), "{said}");
+    }
+}
+
+#[test]
+fn the_values_of_a_ticket() {
+    let claviger = Claviger::sample();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    let scan = |path: &str| {
+        let url = format!("http://{}{}", claviger.api, claviger.ticket("moreira.dev", "main"));
+        run(&["scan", "--ticket", &url, "--path", path])
+    };
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, "sample-github-toke").unwrap();
+    let (code, _, said) = scan(path);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("3 of 3 keys looked for"), "{said}");
+    std::fs::write(&file, "sample-github-token").unwrap();
+    let (code, found, _) = scan(path);
+    assert_eq!((code, found), (Some(1), format!("GITHUB_TOKEN as raw in {path}, at byte 0\n")));
+    let used = format!("http://{}{}", claviger.api, claviger.ticket("moreira.dev", "main"));
+    assert_eq!(run(&["scan", "--ticket", &used, "--path", path]).0, Some(1));
+    let (code, _, said) = run(&["scan", "--ticket", &used, "--path", path]);
+    assert_eq!(code, Some(1));
+    assert!(said.starts_with("claviger: ticket_redeemed: "), "{said}");
+}
+
+#[test]
+fn a_bundle_in_each_format_that_can_be_read_back() {
+    let secrets = json!({"homelab/moreira.dev/main": {"PUBLIC_URL": "https://moreira.dev", "Q": "it's\nof two lines"}});
+    let claviger = Claviger::dev(&Dev { secrets: Some(secrets), ..Dev::default() });
+    let folder = tempfile::tempdir().unwrap();
+    let (file, bundle) = (folder.path().join("file"), folder.path().join("bundle"));
+    std::fs::write(&file, "https://moreira.dev").unwrap();
+    for format in ["export", "dotenv", "json"] {
+        let path = format!("{}?format={format}", claviger.ticket("moreira.dev", "main"));
+        std::fs::write(&bundle, claviger.download(&path).body).unwrap();
+        let (code, found, said) =
+            run(&["scan", "--bundle", bundle.to_str().unwrap(), "--path", file.to_str().unwrap()]);
+        assert_eq!(code, Some(1), "{format}: {said}");
+        assert!(found.starts_with("PUBLIC_URL as raw in "), "{format}: {found}");
+    }
+}
