@@ -6,6 +6,7 @@ mod dev;
 mod dev_issuer;
 mod dev_state;
 mod download;
+mod exec;
 mod failure;
 mod faults;
 mod fetch;
@@ -16,6 +17,7 @@ mod printable;
 mod scan;
 mod serve;
 mod server;
+mod whole_file;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -39,6 +41,8 @@ enum Command {
     Dev(dev::Dev),
     /// Print the contract of the REST API, in the words of `openapi/claviger.json`.
     Openapi,
+    /// Run a command with the secrets of a repo and a branch in its environment.
+    Exec(exec::Exec),
     /// Fetch the secrets of a repo and a branch: a ticket, redeemed.
     Fetch(fetch::Fetch),
     /// Look for the secrets of a bundle in an image or a folder.
@@ -67,7 +71,10 @@ pub fn run() -> ExitCode {
         Err(error) => {
             // Help and version are no errors; clap knows where each goes.
             let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+            // `exec` ends with the codes of its command, of which 2 may be one.
+            let is_exec = std::env::args_os().nth(1).is_some_and(|command| command == "exec");
+            let usage = if is_exec { exec::FAILED } else { USAGE };
+            return if error.use_stderr() { ExitCode::from(usage) } else { ExitCode::SUCCESS };
         }
     };
     if let Err(error) = crate::app::hide_memory() {
@@ -79,6 +86,7 @@ pub fn run() -> ExitCode {
         Command::Serve(file) => serve::run(&file.config),
         Command::Check(check) => check::run(&check),
         Command::Dev(dev) => dev::run(&dev),
+        Command::Exec(exec) => exec::run(&exec),
         Command::Fetch(fetch) => fetch::run(&fetch),
         Command::Scan(scan) => scan::run(&scan),
         Command::Openapi => openapi::run(),

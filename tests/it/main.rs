@@ -6,6 +6,7 @@ mod attest;
 mod authn;
 mod config_cli;
 mod dev;
+mod exec;
 mod fetch;
 mod http;
 mod lifecycle;

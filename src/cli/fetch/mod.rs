@@ -1,11 +1,9 @@
 //! `claviger fetch`: the secrets of a repo and a branch, in a file or on standard output.
 
-mod file;
-
 use super::download::{Progress, Source, Wanted, block_on};
 use super::failure::Failure;
+use super::whole_file::Target;
 use crate::model::format::Format;
-use file::Target;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,7 +47,7 @@ impl Fetch {
             (format, None) => format.unwrap_or_default(),
         };
         // Looked at before anything is asked: no ticket is used up for a file that cannot be.
-        let target = self.output.as_deref().map(Target::new).transpose()?;
+        let target = self.output.as_deref().map(|path| Target::new("--output", path)).transpose()?;
         let progress = Progress::on_terminal();
         let keys = self.key.clone().map(|key| vec![key]).or_else(|| self.keys.clone());
         let request = self.wanted.request(keys, self.ttl.clone());

@@ -18,11 +18,11 @@ pub struct Target {
 impl Target {
     /// Takes a path in a folder that exists, where there is nothing yet, or a regular file. Anything else would be
     /// replaced by the rename: a link would no longer lead where it led, and `/dev/stdout` would become a file.
-    pub fn new(path: &Path) -> Result<Self, Failure> {
-        let wrong = |why: &str| Failure::usage(format!("--output: {}: {why}", path.display()));
+    pub fn new(option: &str, path: &Path) -> Result<Self, Failure> {
+        let wrong = |why: &str| Failure::usage(format!("{option}: {}: {why}", path.display()));
         match fs::symlink_metadata(path) {
             Ok(there) if there.is_file() => {}
-            Ok(_) => return Err(wrong("is there, and no regular file; leave --output out for standard output")),
+            Ok(_) => return Err(wrong("is there, and no regular file")),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(wrong(&format!("cannot be looked at: {}", error.kind()))),
         }
@@ -88,13 +88,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("build-env");
         for text in ["first", "", "second"] {
-            Target::new(&path).expect("a place").write(text.as_bytes()).expect("written");
+            Target::new("--output", &path).expect("a place").write(text.as_bytes()).expect("written");
             assert_eq!(fs::read_to_string(&path).expect("a file"), text);
             assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o7777, 0o600);
         }
         // Also where the one before was for everybody.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("permissions");
-        Target::new(&path).expect("a place").write(b"third").expect("written");
+        Target::new("--output", &path).expect("a place").write(b"third").expect("written");
         assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o7777, 0o600);
         assert_eq!(names(folder.path()), ["build-env"]);
     }
@@ -104,7 +104,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("build-env");
         fs::write(&path, "old").expect("written");
-        let target = Target::new(&path).expect("a place");
+        let target = Target::new("--output", &path).expect("a place");
         // It has become a folder meanwhile, which no rename replaces by a file.
         fs::remove_file(&path).expect("removed");
         fs::create_dir(&path).expect("a folder");
@@ -118,10 +118,13 @@ mod tests {
         fs::write(folder.path().join("file"), "x").expect("written");
         symlink(folder.path().join("file"), folder.path().join("link")).expect("a link");
         for bad in ["link", "", "no/such", "file/x", ".."] {
-            assert!(Target::new(&folder.path().join(bad)).is_err(), "{bad} was taken");
+            assert!(Target::new("--output", &folder.path().join(bad)).is_err(), "{bad} was taken");
         }
-        assert!(Target::new(Path::new("/dev/null")).is_err());
-        assert!(Target::new(Path::new("/")).is_err());
-        assert!(Target::new(&folder.path().join("file")).is_ok() && Target::new(Path::new("new")).is_ok());
+        assert!(Target::new("--output", Path::new("/dev/null")).is_err());
+        assert!(Target::new("--output", Path::new("/")).is_err());
+        assert!(
+            Target::new("--output", &folder.path().join("file")).is_ok()
+                && Target::new("--output", Path::new("new")).is_ok()
+        );
     }
 }

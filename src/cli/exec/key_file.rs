@@ -1,0 +1,72 @@
+//! Keys that go into files.
+
+use crate::cli::bundle::Values;
+use crate::cli::failure::Failure;
+use crate::cli::whole_file::Target;
+use std::fs;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// `NAME=PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFile {
+    /// The key.
+    pub name: String,
+    path: PathBuf,
+}
+
+impl FromStr for KeyFile {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((name, path)) if !name.is_empty() && !path.is_empty() => {
+                Ok(Self { name: name.to_owned(), path: path.into() })
+            }
+            _ => Err("must be NAME=PATH"),
+        }
+    }
+}
+
+/// The files, and which of them are written.
+pub struct KeyFiles {
+    targets: Vec<(String, Target)>,
+    written: usize,
+}
+
+impl KeyFiles {
+    /// Looks at where they shall be, before anything is asked.
+    pub fn new(files: &[KeyFile]) -> Result<Self, Failure> {
+        let mut targets: Vec<(String, Target)> = Vec::new();
+        for file in files {
+            let target = Target::new("--file", &file.path)?;
+            if targets.iter().any(|(name, other)| *name == file.name || other.path() == target.path()) {
+                return Err(Failure::usage(format!("--file: {}: twice the same key or file", file.path.display())));
+            }
+            targets.push((file.name.clone(), target));
+        }
+        Ok(Self { targets, written: 0 })
+    }
+
+    /// Writes each; a key that is not there is an empty file, so that `[ -s file ]` tells. Needs a runtime.
+    pub fn write(&mut self, values: &Values) -> Result<(), Failure> {
+        for (name, target) in &self.targets {
+            let value = values.iter().find(|(other, _)| other == name);
+            #[expect(clippy::disallowed_methods, reason = "the value goes into the file that it is for")]
+            let bytes = value.map_or(&b""[..], |(_, value)| value.expose_secret().as_bytes());
+            target.write(bytes)?;
+            self.written += 1;
+        }
+        Ok(())
+    }
+
+    /// Removes what was written.
+    pub fn remove(&mut self) {
+        for (_, target) in &self.targets[..self.written] {
+            if let Err(error) = fs::remove_file(target.path()) {
+                eprintln!("claviger: {} could not be removed: {}", target.path().display(), error.kind());
+            }
+        }
+        self.written = 0;
+    }
+}

@@ -1,0 +1,129 @@
+//! A command as a child, whose standard output and standard error show no value.
+
+use super::code_of;
+use super::signals::{Signals, pass_on};
+use crate::cli::failure::Failure;
+use crate::cli::printable::printable;
+use crate::leaks::{Mask, Needles};
+use crate::model::secret::SecretValue;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+/// A value shorter than this would blank out half of what a command says.
+const LEAST: usize = 4;
+/// So would a line of one that has several, shorter than this.
+const LEAST_LINE: usize = 8;
+/// For so long what a command has left behind may say nothing, before it is not listened to any more.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Runs it to its end and returns its code; 128 and the signal where one ended it.
+pub fn run<'v>(
+    command: Command,
+    secrets: impl Iterator<Item = (&'v str, &'v SecretValue)>,
+) -> Result<ExitCode, Failure> {
+    let (needles, short) = Needles::new(secrets, LEAST, LEAST_LINE)
+        .map_err(|_| Failure::Failed("the bundle is too large to be masked".into()))?;
+    for name in short {
+        eprintln!("claviger: {} is not masked: it is shorter than {LEAST} bytes", printable(&name));
+    }
+    let program = command.get_program().to_owned();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Failed(format!("cannot start: {}", error.kind())))?;
+    runtime.block_on(watched(command, &program, &Arc::new(needles)))
+}
+
+async fn watched(command: Command, program: &OsStr, needles: &Arc<Needles>) -> Result<ExitCode, Failure> {
+    let failed = |error: io::Error| Failure::Failed(format!("the command cannot be watched: {}", error.kind()));
+    let mut signals = Signals::new().map_err(failed)?;
+    let mut command = tokio::process::Command::from(command);
+    let mut child = match command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn() {
+        Ok(child) => child,
+        Err(error) => return Ok(cannot_run(program, &error)),
+    };
+    let said = Arc::new(AtomicU64::new(0));
+    let mut pumps = Vec::new();
+    if let Some(out) = child.stdout.take() {
+        let to = io::stdout().as_fd().try_clone_to_owned();
+        pumps.push(pump(out.into_owned_fd().map_err(failed)?, to.map_err(failed)?, needles, &said));
+    }
+    if let Some(out) = child.stderr.take() {
+        let to = io::stderr().as_fd().try_clone_to_owned();
+        pumps.push(pump(out.into_owned_fd().map_err(failed)?, to.map_err(failed)?, needles, &said));
+    }
+    let ended = loop {
+        tokio::select! {
+            ended = child.wait() => break ended.map_err(failed)?,
+            signal = signals.next() => {
+                if let Some(id) = child.id() {
+                    pass_on(signal, id);
+                }
+            }
+        }
+    };
+    for mut pump in pumps {
+        let mut before = said.load(Ordering::Relaxed);
+        // What the command has left running keeps the pipe open. It is heard as long as it says something.
+        while timeout(SILENCE, &mut pump).await.is_err() {
+            let now = said.load(Ordering::Relaxed);
+            if now == before {
+                break;
+            }
+            before = now;
+        }
+    }
+    Ok(ExitCode::from(code(ended)))
+}
+
+/// Copies one stream in a thread of its own, masked; the receiver is told, or dropped, when it has ended.
+fn pump(from: OwnedFd, to: OwnedFd, needles: &Arc<Needles>, said: &Arc<AtomicU64>) -> oneshot::Receiver<()> {
+    let (done, ended) = oneshot::channel();
+    let (needles, said) = (needles.clone(), said.clone());
+    thread::spawn(move || {
+        // Where nobody reads any more the pipe is closed, and the command learns it as it would without us.
+        let _ = copy(&mut File::from(from), &mut File::from(to), &needles, &said);
+        let _ = done.send(());
+    });
+    ended
+}
+
+fn copy(from: &mut impl Read, to: &mut impl Write, needles: &Needles, said: &AtomicU64) -> io::Result<()> {
+    let mut mask = Mask::new(needles);
+    let mut buffer = vec![0; 64 * 1024];
+    let mut shown = Vec::with_capacity(buffer.len());
+    loop {
+        let count = match from.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        said.fetch_add(count as u64, Ordering::Relaxed);
+        if count == 0 {
+            mask.finish(&mut shown);
+            return to.write_all(&shown);
+        }
+        mask.feed(&buffer[..count], &mut shown);
+        to.write_all(&shown)?;
+        shown.clear();
+    }
+}
+
+/// The code of a command that has ended.
+fn code(ended: ExitStatus) -> u8 {
+    let code = ended.code().or_else(|| ended.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(super::FAILED)
+}
+
+/// Says that a command did not start, and gives the code.
+pub fn cannot_run(program: &OsStr, error: &io::Error) -> ExitCode {
+    eprintln!("claviger: {}: {}", printable(&program.to_string_lossy()), error.kind());
+    ExitCode::from(code_of(error.kind()))
+}

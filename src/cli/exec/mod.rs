@@ -1,0 +1,135 @@
+//! `claviger exec`: a command with the secrets of a repo and a branch in its environment, and nothing of Claviger's.
+//!
+//! What it fetches is `export`, although no shell is in it: so the server refuses names that own a shell, or a command,
+//! unless a policy writes them literally.
+
+mod key_file;
+mod masked;
+mod signals;
+
+use super::bundle::{self, Values};
+use super::download::{Downloaded, Progress, Source, Wanted, block_on};
+use super::failure::Failure;
+use crate::model::format::Format;
+use key_file::{KeyFile, KeyFiles};
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
+
+/// Exit code where Claviger failed, not the command.
+pub const FAILED: u8 = 125;
+/// The command is there and cannot be run.
+const CANNOT_RUN: u8 = 126;
+/// The command is not there.
+const NOT_FOUND: u8 = 127;
+/// What a command gets no part of: it has its secrets, and not the means of getting others.
+const OURS: [&str; 3] = ["CLAVIGER_URL", "CLAVIGER_TOKEN_FILE", "CLAVIGER_CA_FILE"];
+
+/// The options of `claviger exec`.
+#[derive(Debug, clap::Args)]
+pub struct Exec {
+    #[command(flatten)]
+    wanted: Wanted,
+    /// These keys only.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    only: Option<Vec<String>>,
+    /// This key in a file for its owner only, not in the environment; may be repeated. With --mask it is removed in the
+    /// end.
+    #[arg(long = "file", value_name = "NAME=PATH")]
+    files: Vec<KeyFile>,
+    /// Run the command as a child, and replace the values on its standard output and standard error by ***.
+    #[arg(long)]
+    mask: bool,
+    /// The command and its arguments.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+/// Becomes the command, or, with a mask, runs it and ends as it ends.
+pub fn run(exec: &Exec) -> ExitCode {
+    exec.run().unwrap_or_else(|failure| {
+        failure.tell();
+        ExitCode::from(FAILED)
+    })
+}
+
+impl Exec {
+    fn run(&self) -> Result<ExitCode, Failure> {
+        let mut files = KeyFiles::new(&self.files)?;
+        let fetched = block_on(async {
+            let environment = self.environment().await?;
+            let in_files = self.in_files().await?;
+            files.write(&in_files)?;
+            Ok((environment, in_files))
+        });
+        let (environment, in_files) = fetched.inspect_err(|_| files.remove())?;
+        let ended = if self.mask {
+            let secrets = environment.iter().chain(&in_files).map(|(name, value)| (name.as_str(), value));
+            masked::run(self.command(&environment), secrets)
+        } else {
+            Ok(self.cannot_run(&self.command(&environment).exec()))
+        };
+        // Whoever is here has no command that needs them any more.
+        files.remove();
+        ended
+    }
+
+    /// What goes into the environment.
+    async fn environment(&self) -> Result<Values, Failure> {
+        let is_in_file = |name: &str| self.files.iter().any(|file| file.name == name);
+        let only = self.only.as_ref().map(|only| only.iter().filter(|name| !is_in_file(name)).cloned().collect());
+        if only.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(Values::new());
+        }
+        let text = self.fetch(only, Format::Export).await?;
+        let mut values = bundle::read(as_text(&text)?).map_err(strange)?;
+        values.retain(|(name, _)| !is_in_file(name));
+        Ok(values)
+    }
+
+    /// What goes into files. JSON carries what no variable can.
+    async fn in_files(&self) -> Result<Values, Failure> {
+        if self.files.is_empty() {
+            return Ok(Values::new());
+        }
+        let names = self.files.iter().map(|file| file.name.clone()).collect();
+        let text = self.fetch(Some(names), Format::Json).await?;
+        bundle::read(as_text(&text)?).map_err(strange)
+    }
+
+    async fn fetch(&self, keys: Option<Vec<String>>, format: Format) -> Result<Downloaded, Failure> {
+        let mut source = Source::open(&self.wanted.server, self.wanted.bound, Progress::on_terminal())?;
+        source.fetch(&self.wanted.request(keys, None), format).await.map(|(downloaded, _)| downloaded)
+    }
+
+    fn command(&self, environment: &Values) -> Command {
+        let mut command = Command::new(&self.command[0]);
+        command.args(&self.command[1..]);
+        for name in OURS {
+            command.env_remove(name);
+        }
+        for (name, value) in environment {
+            #[expect(clippy::disallowed_methods, reason = "the value goes into the environment that it is for")]
+            command.env(name, value.expose_secret());
+        }
+        command
+    }
+
+    fn cannot_run(&self, error: &std::io::Error) -> ExitCode {
+        masked::cannot_run(&self.command[0], error)
+    }
+}
+
+fn as_text(downloaded: &Downloaded) -> Result<&str, Failure> {
+    std::str::from_utf8(&downloaded.bytes).map_err(|_| Failure::Failed("the bundle is not UTF-8".into()))
+}
+
+fn strange(error: bundle::NotABundle) -> Failure {
+    Failure::Failed(format!("what was fetched {error}"))
+}
+
+/// The exit code of a command that did not start.
+const fn code_of(error: ErrorKind) -> u8 {
+    if matches!(error, ErrorKind::NotFound) { NOT_FOUND } else { CANNOT_RUN }
+}

@@ -1,0 +1,124 @@
+//! With a mask: a child whose output shows no value.
+
+use super::{exec, run};
+use crate::fetch::names;
+use crate::rig::claviger::{Claviger, Dev, wait_until};
+use serde_json::json;
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Stdio};
+
+#[test]
+fn no_value_shows_on_either_stream_however_it_is_written() {
+    let claviger = Claviger::sample();
+    for (script, expected) in [
+        (r#"echo "token: $GITHUB_TOKEN.""#, "token: ***.\n"),
+        (r#"echo "$GITHUB_TOKEN$NPM_TOKEN""#, "***\n"),
+        (r#"printf %s "$GITHUB_TOKEN" | base64"#, "***==\n"),
+        (r#"printf %s "$GITHUB_TOKEN" | od -An -v -tx1 | tr -d ' \n'"#, "***"),
+        ("printf 'sample-git'; sleep 0.3; printf 'hub-token'; sleep 0.3; echo", "***\n"),
+        ("for c in s a m p l e - g i t h u b - t o k e n; do printf %s $c; done", "***"),
+        ("printf 'sample-git'", "sample-git"),
+        ("echo nothing", "nothing\n"),
+        ("true", ""),
+    ] {
+        let ran = run(&claviger, &["--mask", "--", "sh", "-c", script]);
+        let is_base64 = script.contains("base64");
+        if is_base64 {
+            assert!(ran.text().starts_with("***") && ran.text().len() < 9, "{ran:?}");
+        } else {
+            assert_eq!((ran.code, ran.text(), ran.said.as_str()), (Some(0), expected, ""), "{script}");
+        }
+        let ran = run(&claviger, &["--mask", "--", "sh", "-c", &format!("{{ {script}; }} >&2")]);
+        assert_eq!((ran.code, ran.text()), (Some(0), ""), "{script}");
+        assert!(is_base64 || ran.said == expected, "{script}: {ran:?}");
+    }
+}
+
+#[test]
+fn it_ends_as_the_command_ends() {
+    let claviger = Claviger::sample();
+    for (script, code) in [("exit 0", 0), ("exit 7", 7), ("kill -KILL $$", 128 + 9), ("kill -TERM $$", 128 + 15)] {
+        assert_eq!(run(&claviger, &["--mask", "--", "sh", "-c", script]).code, Some(code), "{script}");
+    }
+    run(&claviger, &["--mask", "--", "/no/such/command"]).failed(127, "claviger: /no/such/command: ");
+    run(&claviger, &["--mask", "--", "/etc/passwd"]).failed(126, "claviger: /etc/passwd: ");
+    // What it leaves running keeps nobody waiting.
+    let ran = run(&claviger, &["--mask", "--", "sh", "-c", "sleep 30 & echo done"]);
+    assert_eq!((ran.code, ran.text()), (Some(0), "done\n"));
+}
+
+#[test]
+fn short_values_are_told_and_long_ones_have_lines() {
+    let secrets = json!({"homelab/moreira.dev/main": {"PIN": "123", "KEY": "first line of it\nsecond line of it\n"}});
+    let claviger = Claviger::dev(&Dev { secrets: Some(secrets), ..Dev::default() });
+    let script = r#"echo "$PIN"; echo "$KEY" | sed 's/^/> /'"#;
+    let ran = run(&claviger, &["--mask", "--", "sh", "-c", script]);
+    assert_eq!((ran.code, ran.text()), (Some(0), "123\n> ***\n> ***\n> \n"), "{ran:?}");
+    assert_eq!(ran.said, "claviger: PIN is not masked: it is shorter than 4 bytes\n");
+}
+
+#[test]
+fn keys_in_files_are_masked_too_and_removed_in_the_end() {
+    let claviger = Claviger::sample();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    let file = format!("GITHUB_TOKEN={}", path.display());
+    let script = format!("cat {}; echo; echo \"[$GITHUB_TOKEN]\"", path.display());
+    let ran = run(&claviger, &["--mask", "--file", &file, "--", "sh", "-c", &script]);
+    assert_eq!((ran.code, ran.text(), ran.said.as_str()), (Some(0), "***\n[]\n", ""));
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+/// Starts it with pipes, without the `timeout` in front, which would get the signals.
+fn started(claviger: &Claviger, script: &str) -> Child {
+    let command = exec(claviger, &["--mask", "--", "sh", "-c", script]);
+    let arguments: Vec<_> = command.get_args().skip(4).map(ToOwned::to_owned).collect();
+    let mut direct = std::process::Command::new(crate::rig::claviger::binary());
+    direct.args(&arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn a_prompt_shows_before_its_answer() {
+    let claviger = Claviger::sample();
+    let mut child = started(&claviger, r#"printf 'Name: '; read name; echo "hello $name $GITHUB_TOKEN""#);
+    let mut out = child.stdout.take().unwrap();
+    let mut prompt = [0; 6];
+    out.read_exact(&mut prompt).unwrap();
+    assert_eq!(&prompt, b"Name: ");
+    child.stdin.take().unwrap().write_all(b"you\n").unwrap();
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "hello you ***\n");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn signals_reach_the_command() {
+    let claviger = Claviger::sample();
+    for (signal, name) in [("TERM", "TERM"), ("INT", "INT"), ("HUP", "HUP"), ("USR1", "USR1")] {
+        let script = format!("trap 'echo got {name}; exit 3' {name}; echo ready; while :; do sleep 0.05; done");
+        let mut child = started(&claviger, &script);
+        let mut out = child.stdout.take().unwrap();
+        let mut ready = [0; 6];
+        out.read_exact(&mut ready).unwrap();
+        let status = std::process::Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+        let mut rest = String::new();
+        out.read_to_string(&mut rest).unwrap();
+        assert_eq!((rest, child.wait().unwrap().code()), (format!("got {name}\n"), Some(3)), "{signal}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command() {
+    let claviger = Claviger::sample();
+    let mut child = started(&claviger, "while echo line; do :; done; sleep 1");
+    let mut first = [0; 5];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let mut ended = None;
+    wait_until("its end", || {
+        ended = child.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert_ne!(ended.unwrap().code(), Some(0));
+}

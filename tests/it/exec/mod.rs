@@ -1,0 +1,21 @@
+//! `claviger exec`: the command it becomes, and the one it watches.
+
+mod masked;
+mod replaced;
+
+use crate::fetch::{Ran, command, ran};
+use crate::rig::claviger::Claviger;
+use std::process::Command;
+
+/// `claviger exec` by the sample caller of `claviger dev` for its `main`, up to the command.
+fn exec(claviger: &Claviger, arguments: &[&str]) -> Command {
+    let mut command = command("exec");
+    command.args(["--server", &format!("http://{}", claviger.api), "--token-file"]);
+    command.arg(claviger.folder.path().join("token"));
+    command.args(["--repo", "moreira.dev", "--branch", "main"]).args(arguments);
+    command
+}
+
+fn run(claviger: &Claviger, arguments: &[&str]) -> Ran {
+    ran(&mut exec(claviger, arguments))
+}

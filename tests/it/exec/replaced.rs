@@ -1,0 +1,134 @@
+//! Without a mask: `exec(2)`.
+
+use super::{exec, run};
+use crate::fetch::{names, ran};
+use crate::rig::claviger::{Claviger, Dev, binary};
+use serde_json::json;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+
+const SHOW: &str = r#"printf '%s|%s|%s' "$GITHUB_TOKEN" "$NPM_TOKEN" "$PUBLIC_URL""#;
+
+#[test]
+fn the_command_has_the_secrets_and_the_process() {
+    let claviger = Claviger::sample();
+    let ran = run(&claviger, &["--", "sh", "-c", SHOW]);
+    let expected = "sample-github-token|sample npm token with 'quotes' and $(no) expansion|https://moreira.dev";
+    assert_eq!((ran.code, ran.text(), ran.said.as_str()), (Some(0), expected, ""));
+    // The same process: no parent waits for it.
+    let mut direct = Command::new(binary());
+    direct.args(["exec", "--server", &format!("http://{}", claviger.api), "--token-file"]);
+    direct.arg(claviger.folder.path().join("token")).args(["--repo", "moreira.dev", "--branch", "main", "--"]);
+    let child = direct.args(["sh", "-c", "echo $$"]).stdout(Stdio::piped()).spawn().unwrap();
+    let id = child.id();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{id}\n"));
+}
+
+#[test]
+fn it_ends_as_the_command_ends() {
+    let claviger = Claviger::sample();
+    for (script, code) in [("exit 0", 0), ("exit 7", 7), ("exit 125", 125)] {
+        assert_eq!(run(&claviger, &["--", "sh", "-c", script]).code, Some(code), "{script}");
+    }
+    run(&claviger, &["--", "/no/such/command"]).failed(127, "claviger: /no/such/command: ");
+    run(&claviger, &["--", "no-such-command"]).failed(127, "claviger: no-such-command: ");
+    run(&claviger, &["--", "/etc/passwd"]).failed(126, "claviger: /etc/passwd: ");
+    run(&claviger, &["--", "/"]).failed(126, "claviger: /: ");
+}
+
+#[test]
+fn the_command_gets_no_means_of_asking_for_more() {
+    let claviger = Claviger::sample();
+    let mut command = exec(&claviger, &["--", "env"]);
+    command.env("CLAVIGER_URL", format!("http://{}", claviger.api)).env("CLAVIGER_TOKEN_FILE", "/x");
+    command.env("CLAVIGER_CA_FILE", "/y").env("GITHUB_TOKEN", "replaced").env("KEPT", "1");
+    let ran = ran(&mut command);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(!ran.text().contains("CLAVIGER_"), "{ran:?}");
+    assert!(ran.text().contains("GITHUB_TOKEN=sample-github-token\n") && ran.text().contains("KEPT=1\n"), "{ran:?}");
+}
+
+#[test]
+fn claviger_fails_with_125_and_runs_nothing() {
+    let claviger = Claviger::sample();
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("ran");
+    let touch = ["--", "touch", mark.to_str().unwrap()];
+    for wrong in [
+        &["--repo", "x"][..],
+        &["--bogus"],
+        &["--file", "A"],
+        &["--file", "A=/no/such/folder/file"],
+        &["--file", "A=/tmp/x", "--file", "A=/tmp/y"],
+        &["--timeout", "x"],
+    ] {
+        assert_eq!(run(&claviger, &[wrong, &touch].concat()).code, Some(125), "{wrong:?}");
+    }
+    assert_eq!(run(&claviger, &[]).code, Some(125), "no command");
+    let mut denied = crate::fetch::command("exec");
+    denied.args(["--server", &format!("http://{}", claviger.api), "--token-file"]);
+    denied.arg(claviger.folder.path().join("token")).args(["--repo", "other", "--branch", "main"]).args(touch);
+    ran(&mut denied).failed(125, "claviger: denied: ");
+    let mut required = crate::fetch::command("exec");
+    required.args(["--server", &format!("http://{}", claviger.api), "--token-file"]);
+    required.arg(claviger.folder.path().join("token"));
+    required.args(["--repo", "moreira.dev", "--branch", "nothing", "--required"]).args(touch);
+    ran(&mut required).failed(125, "claviger: secret_not_found: ");
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+/// A policy for the sample caller that says this of its one secret.
+fn policy(more: &serde_json::Value) -> serde_json::Value {
+    let mut secret = json!({"store": "local", "path": "homelab/{repo}/{branch}"});
+    secret.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({
+        "subjects": [{"oidc": {"issuer": "dev", "claims": {"role": "build"}}}],
+        "repos": ["moreira.dev"], "branches": ["**"], "secrets": [secret],
+    })
+}
+
+#[test]
+fn a_name_that_owns_a_command_is_refused_unless_a_policy_writes_it() {
+    let secrets = json!({"homelab/moreira.dev/main": {"LD_PRELOAD": "/evil.so", "A": "b"}});
+    for (more, code) in
+        [(json!({}), 125), (json!({"keys": ["LD_*", "A"]}), 125), (json!({"keys": ["LD_PRELOAD", "A"]}), 0)]
+    {
+        let policies = [("sample", policy(&more))];
+        let dev = Dev { secrets: Some(secrets.clone()), policies: &policies, ..Dev::default() };
+        let claviger = Claviger::dev(&dev);
+        let ran = run(&claviger, &["--", "/usr/bin/env"]);
+        assert_eq!(ran.code, Some(code), "{more} {ran:?}");
+        if code == 0 {
+            assert!(ran.text().contains("LD_PRELOAD=/evil.so\n"), "{ran:?}");
+        } else {
+            ran.failed(125, "claviger: unrenderable: ");
+            let only = run(&claviger, &["--only", "A", "--", "sh", "-c", "echo $A"]);
+            assert_eq!((only.code, only.text()), (Some(0), "b\n"));
+        }
+    }
+}
+
+#[test]
+fn keys_go_into_files_for_their_owner_and_not_into_the_environment() {
+    let secrets = json!({"homelab/moreira.dev/main": {"tls.key": "a\u{0}b", "A": "of-a", "B": "of-b"}});
+    let claviger = Claviger::dev(&Dev { secrets: Some(secrets), ..Dev::default() });
+    let folder = tempfile::tempdir().unwrap();
+    let (key, a, none) = (folder.path().join("key"), folder.path().join("a"), folder.path().join("none"));
+    let file = |name: &str, path: &std::path::Path| format!("{name}={}", path.display());
+    let (key_file, a_file, none_file) = (file("tls.key", &key), file("A", &a), file("NONE", &none));
+    let files = ["--file", &key_file, "--file", &a_file, "--file", &none_file];
+    let show = ["--", "sh", "-c", r#"echo "$A|$B""#];
+    // A bundle with such a name is none for an environment, unless it is narrowed.
+    run(&claviger, &[&files[..], &show].concat()).failed(125, "unrenderable");
+    assert_eq!(names(folder.path()), [""; 0]);
+    let ran = run(&claviger, &[&["--only", "A,B"], &files[..], &show].concat());
+    assert_eq!((ran.code, ran.text(), ran.said.as_str()), (Some(0), "|of-b\n", ""));
+    for (path, content) in [(&key, &b"a\0b"[..]), (&a, b"of-a"), (&none, b"")] {
+        assert_eq!(std::fs::read(path).unwrap(), content);
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o600);
+    }
+    let ran = run(&claviger, &[&["--only", "B"], &files[..], &["--", "/no/such/command"]].concat());
+    assert_eq!(ran.code, Some(127));
+    assert_eq!(names(folder.path()), [""; 0], "no command has them");
+}
