@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install what they need.
-.PHONY: demo demo-cluster dev test openapi dashboard dashboard-picture schemathesis lint
+.PHONY: demo demo-cluster dev test openapi dashboard dashboard-picture schemathesis lint deny sbom
 
 demo: ## the main job with `claviger dev`: a secret, once, and the audit events
 	@rig/install base
@@ -33,6 +33,14 @@ schemathesis: ## looks for what the running API does and its contract does not s
 	@rig/install base schemathesis
 	@cargo build --quiet --locked
 	@rig/schemathesis target/debug/claviger
+
+deny: ## licences, bans and sources of all dependencies, after a change of them
+	@rig/install base deny
+	@"$${CLAVIGER_RIG:-$${XDG_CACHE_HOME:-$$HOME/.cache}/claviger-rig}/bin/cargo-deny" check licenses bans sources
+
+sbom: ## the bill of materials, as target/claviger.cdx.json
+	@mkdir -p target
+	@rig/sbom target/claviger.cdx.json
 
 lint: ## formatting, clippy, the house rules
 	@rig/install base
