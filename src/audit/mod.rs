@@ -4,12 +4,14 @@
 //! an [`Event`] has typed fields only.
 
 mod chain;
+mod group;
 mod open_event;
+mod pending;
 mod stdout;
 mod summed;
 mod writer;
 
-use crate::database::{Database, Failed};
+use crate::database::{Database, Failed, Step};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::branch::Branch;
@@ -21,17 +23,21 @@ use crate::model::secret_ref::SecretVersion;
 use crate::model::ticket::TicketId;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-pub use open_event::OpenEvent;
+use pending::{Pending, Verdict};
+
+pub use open_event::{NotClosed, OpenEvent};
 pub use summed::Summed;
 
 /// Events that wait for the writer; one more is refused.
 const QUEUE: usize = 8192;
-/// How long an event may wait until it is durable.
+/// How long an event may wait until the writer takes it, and then again until it is durable.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What happened.
@@ -98,16 +104,31 @@ impl Event {
 #[error("the audit log cannot be written")]
 pub struct AuditUnavailable;
 
+/// An event and the step that goes with it are not durable.
+#[derive(Debug, thiserror::Error)]
+pub enum Undone {
+    /// The step could not be done: things are not what they were taken for. The event comes back unwritten.
+    #[error("the step could not be done")]
+    Refused(Box<Event>),
+    /// Nothing was done, and nothing will be.
+    #[error("the audit log cannot be written")]
+    Unavailable,
+    /// Nobody knows yet whether it was done. Nothing may be released, and nothing said about what happened.
+    #[error("the audit log does not answer")]
+    Unknown,
+}
+
+impl From<Undone> for AuditUnavailable {
+    fn from(_: Undone) -> Self {
+        Self
+    }
+}
+
 /// A handle on the one writer of this replica.
 #[derive(Debug, Clone)]
 pub struct AuditLog {
     queue: mpsc::Sender<Pending>,
-}
-
-/// An event on its way, and whom to tell when it is durable. Where nobody waits it is kept until it can be written.
-struct Pending {
-    event: Event,
-    durable: Option<oneshot::Sender<Result<(), AuditUnavailable>>>,
+    writable: Arc<AtomicBool>,
 }
 
 impl AuditLog {
@@ -127,7 +148,8 @@ impl AuditLog {
         let sealer = chain::Sealer::new(key);
         let stdout = stdout.then(stdout::Stdout::start);
         let writer = writer::Writer::new(database.clone(), sealer, stdout, clock, metrics).await?;
-        Ok((Self { queue }, tokio::spawn(writer.run(events))))
+        let writable = writer.writable();
+        Ok((Self { queue, writable }, tokio::spawn(writer.run(events))))
     }
 
     /// Makes an event durable.
@@ -135,18 +157,30 @@ impl AuditLog {
     /// # Errors
     /// When it is not, or not in time; it may or may not be written then.
     pub async fn record(&self, event: Event) -> Result<(), AuditUnavailable> {
-        let (durable, told) = oneshot::channel();
-        self.queue.try_send(Pending { event, durable: Some(durable) }).map_err(|_| AuditUnavailable)?;
-        match tokio::time::timeout(PATIENCE, told).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) | Err(_) => Err(AuditUnavailable),
+        Ok(self.commit(event, None).await?)
+    }
+
+    /// Makes an event durable, and in the same unit of work does the step that it speaks of.
+    ///
+    /// # Errors
+    /// When they are not, both; see [`Undone`].
+    pub async fn commit(&self, event: Event, step: Option<Step>) -> Result<(), Undone> {
+        let (pending, mut verdict, claim) = Pending::waited_for(event, step);
+        self.queue.try_send(pending).map_err(|_| Undone::Unavailable)?;
+        if let Ok(verdict) = timeout(PATIENCE, &mut verdict).await {
+            return told(verdict);
         }
+        if claim.withdraw() {
+            return Err(Undone::Unavailable);
+        }
+        // The writer is about it: what comes of it is worth waiting for.
+        timeout(PATIENCE, verdict).await.map_or(Err(Undone::Unknown), told)
     }
 
     /// Hands an event over without waiting, for what releases nothing. Full queue: the event is logged as lost.
     pub fn record_later(&self, event: Event) {
         let kind = event.kind.as_str();
-        if self.queue.try_send(Pending { event, durable: None }).is_err() {
+        if self.queue.try_send(Pending::kept(event)).is_err() {
             tracing::error!(event = kind, "an audit event is lost: the queue is full or the writer is gone");
         }
     }
@@ -157,9 +191,19 @@ impl AuditLog {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
-    /// Whether the writer runs.
+    /// Whether events can be made durable, as far as is known: whoever cannot write looks again once a second.
     #[must_use]
-    pub fn is_alive(&self) -> bool {
-        !self.queue.is_closed()
+    pub fn is_writable(&self) -> bool {
+        !self.queue.is_closed() && self.writable.load(Ordering::Relaxed)
+    }
+}
+
+/// A writer that is gone has left nothing behind that is not durable or undone, but nobody can say which.
+fn told(verdict: Result<Verdict, tokio::sync::oneshot::error::RecvError>) -> Result<(), Undone> {
+    match verdict {
+        Ok(Verdict::Durable) => Ok(()),
+        Ok(Verdict::Refused(event)) => Err(Undone::Refused(event)),
+        Ok(Verdict::Unavailable) => Err(Undone::Unavailable),
+        Err(_) => Err(Undone::Unknown),
     }
 }

@@ -1,6 +1,7 @@
 //! An event that is opened on a verb's first line and closed on every way out of it.
 
-use super::{AuditLog, AuditUnavailable, Event};
+use super::{AuditLog, AuditUnavailable, Event, Undone};
+use crate::database::Step;
 use crate::metrics::labels::Outcome;
 use std::ops::{Deref, DerefMut};
 use tokio::time::Instant;
@@ -31,6 +32,23 @@ impl OpenEvent {
         }
     }
 
+    /// Makes the event durable, and in the same unit of work does the step that it speaks of.
+    ///
+    /// # Errors
+    /// When they are not durable, both. Where the step could not be done, the event is open again.
+    pub async fn close_with(mut self, step: Step) -> Result<(), NotClosed> {
+        let Some(event) = self.take() else { return Ok(()) };
+        match self.log.commit(event, Some(step)).await {
+            Ok(()) => Ok(()),
+            Err(Undone::Refused(event)) => {
+                self.event = Some(*event);
+                Err(NotClosed::Refused(Box::new(self)))
+            }
+            Err(Undone::Unavailable) => Err(NotClosed::Unavailable),
+            Err(Undone::Unknown) => Err(NotClosed::Unknown),
+        }
+    }
+
     /// Makes the event durable, now or as soon as that can be done: for what has happened already and is not taken back.
     ///
     /// # Errors
@@ -54,6 +72,16 @@ impl OpenEvent {
         event.took = self.opened.elapsed();
         Some(event)
     }
+}
+
+/// An event and its step are not durable.
+pub enum NotClosed {
+    /// The step could not be done.
+    Refused(Box<OpenEvent>),
+    /// Nothing was done, and nothing will be.
+    Unavailable,
+    /// Nobody knows yet whether it was done.
+    Unknown,
 }
 
 impl Deref for OpenEvent {

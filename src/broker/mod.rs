@@ -137,7 +137,7 @@ impl Broker {
     /// Whether tickets are issued: the policies are loaded, the audit log can be written, no drain is under way.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.draining.load(Ordering::Relaxed) && self.parts.audit.is_alive()
+        !self.draining.load(Ordering::Relaxed) && self.parts.audit.is_writable()
     }
 
     /// Reads again what authenticators and stores have from files. What is bad there is logged and changes nothing.

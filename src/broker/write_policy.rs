@@ -187,7 +187,7 @@ impl Broker {
 
     /// Nothing is changed that cannot be recorded.
     fn can_record(&self) -> Result<(), Error> {
-        if self.parts.audit.is_alive() { Ok(()) } else { Err(Code::AuditUnavailable.into()) }
+        if self.parts.audit.is_writable() { Ok(()) } else { Err(Code::AuditUnavailable.into()) }
     }
 
     /// The answer to a dry run.

@@ -1,20 +1,24 @@
 //! THE POOL: SQLite or PostgreSQL, their durability, the migrations, and the unit of work. Knows no table's meaning.
 
+mod insertion;
 mod listener;
 mod migrations;
 mod postgres;
 mod sqlite;
 mod statement;
+mod step;
 mod work;
 
 use crate::config::database::Url;
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgDatabaseError, PgPool, PgSeverity};
 use sqlx::sqlite::SqlitePool;
+use std::io;
 use std::time::Duration;
 
 pub use listener::Listener;
-pub use statement::{Param, Row};
-pub use work::Work;
+pub use statement::{Param, Row, Sql};
+pub use step::{Step, StepRunner};
+pub use work::{NotDone, Work};
 
 /// How long a PostgreSQL server may take over one step. SQLite is a library and does not fall silent.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -62,12 +66,57 @@ impl Failed {
     pub fn kind(&self) -> &'static str {
         match &self.0 {
             sqlx::Error::Database(_) => "database",
+            sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => "timeout",
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) => "io",
             sqlx::Error::PoolTimedOut => "timeout",
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => "closed",
             sqlx::Error::RowNotFound => "row",
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnIndexOutOfBounds { .. } => "column",
             _ => "other",
+        }
+    }
+
+    /// Whether what failed has certainly not been done. Otherwise it may have been done, or may be yet.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        match &self.0 {
+            sqlx::Error::Database(error) => match error.try_downcast_ref::<PgDatabaseError>() {
+                // A server that ends the session says so in the midst of things.
+                Some(error) => error.severity() == PgSeverity::Error,
+                // SQLite: neither a disk that failed, nor a file that is broken.
+                None => !self.is_one_of(&[], &[10, 11]),
+            },
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a row with the same key is there already.
+    #[must_use]
+    pub fn is_duplicate(&self) -> bool {
+        matches!(&self.0, sqlx::Error::Database(error) if error.is_unique_violation())
+    }
+
+    /// Whether the database refused what it was given, and not to work at all: it will refuse that again, and take others.
+    #[must_use]
+    pub fn is_of_the_data(&self) -> bool {
+        // Data exceptions, violated constraints, exceeded limits; of SQLite: too big, constraint, mismatch, out of range.
+        !self.is_duplicate() && self.is_one_of(&["22", "23", "54"], &[18, 19, 20, 25])
+    }
+
+    /// Whether several were in each other's way: the same again may well be taken.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.is_duplicate() || self.is_one_of(&["40"], &[])
+    }
+
+    fn is_one_of(&self, classes: &[&str], sqlite: &[i64]) -> bool {
+        let sqlx::Error::Database(error) = &self.0 else { return false };
+        let code = error.code().unwrap_or_default();
+        if error.try_downcast_ref::<PgDatabaseError>().is_some() {
+            classes.iter().any(|class| code.starts_with(class))
+        } else {
+            code.parse::<i64>().is_ok_and(|code| sqlite.contains(&(code & 0xFF)))
         }
     }
 }
@@ -90,10 +139,11 @@ impl Database {
     ///
     /// # Errors
     /// When it fails.
-    pub async fn run(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
+    pub async fn run(&self, sql: impl Into<Sql>, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
+        let sql = sql.into();
         match &self.pool {
-            Pool::Sqlite(pool) => statement::on_sqlite(pool, sql, params).await,
-            Pool::Postgres(pool) => within(statement::on_postgres(pool, sql, params)).await,
+            Pool::Sqlite(pool) => statement::on_sqlite(pool, sql.sqlite, params).await,
+            Pool::Postgres(pool) => within(statement::on_postgres(pool, sql.postgres, params)).await,
         }
     }
 
@@ -103,12 +153,10 @@ impl Database {
     /// # Errors
     /// When it fails.
     pub async fn insert(&self, into: &'static str, columns: usize, params: &[Param<'_>]) -> Result<(), Failed> {
-        let sql = |named| statement::insertion(into, columns, params.len() / columns, named);
         match &self.pool {
-            Pool::Sqlite(pool) => statement::on_sqlite(pool, sql(false), params).await,
-            Pool::Postgres(pool) => within(statement::on_postgres(pool, sql(true), params)).await,
+            Pool::Sqlite(pool) => insertion::into_sqlite(pool, into, columns, params).await,
+            Pool::Postgres(pool) => within(insertion::into_postgres(pool, into, columns, params)).await,
         }
-        .map(|_| ())
     }
 
     /// Begins a unit of work.
@@ -117,6 +165,12 @@ impl Database {
     /// When the database cannot be asked.
     pub async fn begin(&self) -> Result<Work, Failed> {
         Work::begin(&self.pool).await
+    }
+
+    /// A unit of work that begins with its first statement.
+    #[must_use]
+    pub fn begin_later(&self) -> Work {
+        Work::later(&self.pool)
     }
 
     /// Listens for changes that any replica makes; needs a runtime.
@@ -138,7 +192,7 @@ impl Database {
 async fn within<T>(step: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
     match tokio::time::timeout(PATIENCE, step).await {
         Ok(result) => result,
-        Err(_) => Err(Failed(sqlx::Error::PoolTimedOut)),
+        Err(_) => Err(Failed(sqlx::Error::Io(io::ErrorKind::TimedOut.into()))),
     }
 }
 

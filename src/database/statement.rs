@@ -1,13 +1,27 @@
 //! One statement for both kinds of database: what is bound to it and what comes back.
 //!
-//! Placeholders are written `$1`, which both understand. Columns are texts and whole numbers.
+//! Placeholders are written `$1`, which both understand. Columns are texts, whole numbers and bytes.
 
 use super::Failed;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, PgExecutor, Row as _, SqlSafeStr, SqliteExecutor};
+use sqlx::{PgExecutor, Row as _, SqlSafeStr, SqliteExecutor};
 use std::borrow::Cow;
-use std::fmt::Write as _;
+
+/// A statement in the words of each kind of database; one text where both have the same.
+#[derive(Debug, Clone, Copy)]
+pub struct Sql {
+    /// For SQLite, where a list is JSON: `IN (SELECT value FROM json_each($1))`.
+    pub sqlite: &'static str,
+    /// For PostgreSQL, where a list is an array: `= ANY($1)`.
+    pub postgres: &'static str,
+}
+
+impl From<&'static str> for Sql {
+    fn from(text: &'static str) -> Self {
+        Self { sqlite: text, postgres: text }
+    }
+}
 
 /// A value for a placeholder.
 #[derive(Debug, Clone)]
@@ -18,6 +32,14 @@ pub enum Param<'a> {
     NoText,
     /// A whole number.
     Number(i64),
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// Bytes that are not there.
+    NoBytes,
+    /// A list of texts, none of which has a NUL.
+    Texts(&'a [&'a str]),
+    /// A list of whole numbers.
+    Numbers(&'a [i64]),
 }
 
 impl<'a> From<&'a str> for Param<'a> {
@@ -41,6 +63,12 @@ impl<'a> From<Option<&'a str>> for Param<'a> {
 impl From<i64> for Param<'_> {
     fn from(number: i64) -> Self {
         Self::Number(number)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Param<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Bytes(bytes)
     }
 }
 
@@ -85,6 +113,28 @@ impl Row {
             Inner::Postgres(row) => row.try_get(column),
         }?)
     }
+
+    /// Bytes, if there are any.
+    ///
+    /// # Errors
+    /// When the column is something else.
+    pub fn bytes_if_any(&self, column: usize) -> Result<Option<Vec<u8>>, Failed> {
+        Ok(match &self.0 {
+            Inner::Sqlite(row) => row.try_get(column),
+            Inner::Postgres(row) => row.try_get(column),
+        }?)
+    }
+
+    /// A whole number, if there is one.
+    ///
+    /// # Errors
+    /// When the column is something else.
+    pub fn number_if_any(&self, column: usize) -> Result<Option<i64>, Failed> {
+        Ok(match &self.0 {
+            Inner::Sqlite(row) => row.try_get(column),
+            Inner::Postgres(row) => row.try_get(column),
+        }?)
+    }
 }
 
 pub(super) async fn on_sqlite(
@@ -96,6 +146,11 @@ pub(super) async fn on_sqlite(
         Param::Text(text) => query.bind(&**text),
         Param::NoText => query.bind(None::<&str>),
         Param::Number(number) => query.bind(number),
+        Param::Bytes(bytes) => query.bind(*bytes),
+        Param::NoBytes => query.bind(None::<&[u8]>),
+        // Texts and numbers are always JSON.
+        Param::Texts(texts) => query.bind(serde_json::to_string(texts).unwrap_or_default()),
+        Param::Numbers(numbers) => query.bind(serde_json::to_string(numbers).unwrap_or_default()),
     });
     Ok(bound.fetch_all(executor).await?.into_iter().map(|row| Row(Inner::Sqlite(row))).collect())
 }
@@ -109,35 +164,17 @@ pub(super) async fn on_postgres(
         Param::Text(text) => query.bind(&**text),
         Param::NoText => query.bind(None::<&str>),
         Param::Number(number) => query.bind(number),
+        Param::Bytes(bytes) => query.bind(*bytes),
+        Param::NoBytes => query.bind(None::<&[u8]>),
+        Param::Texts(texts) => query.bind(*texts),
+        Param::Numbers(numbers) => query.bind(*numbers),
     });
     Ok(bound.fetch_all(executor).await?.into_iter().map(|row| Row(Inner::Postgres(row))).collect())
-}
-
-/// `INSERT INTO table (columns) VALUES (...), (...)`. Nothing but our own words and placeholders is in it. SQLite looks
-/// named placeholders up one by one, which is slow for thousands, so it gets nameless ones.
-pub(super) fn insertion(into: &'static str, columns: usize, rows: usize, named: bool) -> AssertSqlSafe<String> {
-    let mut sql = format!("INSERT INTO {into} VALUES ");
-    for row in 0..rows {
-        sql.push_str(if row == 0 { "(" } else { ", (" });
-        for column in 0..columns {
-            sql.push_str(if column == 0 { "" } else { ", " });
-            // Writing to a String does not fail.
-            let _ = if named { write!(sql, "${}", row * columns + column + 1) } else { write!(sql, "?") };
-        }
-        sql.push(')');
-    }
-    AssertSqlSafe(sql)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_insertion_has_a_placeholder_a_value() {
-        assert_eq!(insertion("t (a, b)", 2, 2, true).0, "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4)");
-        assert_eq!(insertion("t (a, b)", 2, 2, false).0, "INSERT INTO t (a, b) VALUES (?, ?), (?, ?)");
-    }
 
     #[test]
     fn no_text_has_a_nul() {

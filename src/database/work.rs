@@ -1,7 +1,7 @@
 //! The unit of work: several statements that happen together or not at all.
 
-use super::statement::{Param, Row, on_postgres, on_sqlite};
-use super::{Failed, Pool, within};
+use super::statement::{Param, Row, Sql, on_postgres, on_sqlite};
+use super::{Failed, Pool, insertion, within};
 use sqlx::{Postgres, Sqlite, Transaction};
 
 /// A transaction. Dropped without [`Work::commit`] it is undone. An SQLite database has one connection, which it holds:
@@ -9,28 +9,60 @@ use sqlx::{Postgres, Sqlite, Transaction};
 pub struct Work(Inner);
 
 enum Inner {
+    /// Begins with the first statement.
+    Later(Pool),
     Sqlite(Transaction<'static, Sqlite>),
     Postgres(Transaction<'static, Postgres>),
 }
 
 impl Work {
     pub(super) async fn begin(pool: &Pool) -> Result<Self, Failed> {
-        Ok(Self(match pool {
-            // Writers queue up here and not at their first write, where one that has read before would be refused.
-            Pool::Sqlite(pool) => Inner::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
-            Pool::Postgres(pool) => Inner::Postgres(within(async { Ok(pool.begin().await?) }).await?),
-        }))
+        Ok(Self(begin(pool).await?))
+    }
+
+    pub(super) fn later(pool: &Pool) -> Self {
+        Self(Inner::Later(pool.clone()))
     }
 
     /// Runs a statement.
     ///
     /// # Errors
     /// When it fails; the work is to be dropped then.
-    pub async fn run(&mut self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
+    pub async fn run(&mut self, sql: impl Into<Sql>, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
+        self.begin_now().await?;
+        let sql = sql.into();
         match &mut self.0 {
-            Inner::Sqlite(transaction) => on_sqlite(&mut **transaction, sql, params).await,
-            Inner::Postgres(transaction) => within(on_postgres(&mut **transaction, sql, params)).await,
+            Inner::Later(_) => Err(Failed::no_row()),
+            Inner::Sqlite(transaction) => on_sqlite(&mut **transaction, sql.sqlite, params).await,
+            Inner::Postgres(transaction) => within(on_postgres(&mut **transaction, sql.postgres, params)).await,
         }
+    }
+
+    /// Inserts rows in one statement. `into` is `table (columns)`, and `params` are the values, row after row.
+    ///
+    /// # Errors
+    /// When it fails; the work is to be dropped then.
+    pub async fn insert(&mut self, into: &'static str, columns: usize, params: &[Param<'_>]) -> Result<(), Failed> {
+        self.begin_now().await?;
+        match &mut self.0 {
+            Inner::Later(_) => Err(Failed::no_row()),
+            Inner::Sqlite(transaction) => insertion::into_sqlite(&mut **transaction, into, columns, params).await,
+            Inner::Postgres(transaction) => {
+                within(insertion::into_postgres(&mut **transaction, into, columns, params)).await
+            }
+        }
+    }
+
+    /// Whether the database does more here than what ends it.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        !matches!(self.0, Inner::Later(_))
+    }
+
+    /// Whether statements are sent to a server, so that few of them are worth more than simple ones.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        matches!(self.0, Inner::Postgres(_) | Inner::Later(Pool::Postgres(_)))
     }
 
     /// Wakes whoever listens on a channel, when the work is done. SQLite has no such thing: who listens looks.
@@ -38,9 +70,10 @@ impl Work {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn notify(&mut self, channel: &'static str) -> Result<(), Failed> {
-        match &mut self.0 {
-            Inner::Sqlite(_) => Ok(()),
-            Inner::Postgres(_) => self.run("SELECT pg_notify($1, '')", &[channel.into()]).await.map(|_| ()),
+        if self.is_remote() {
+            self.run("SELECT pg_notify($1, '')", &[channel.into()]).await.map(|_| ())
+        } else {
+            Ok(())
         }
     }
 
@@ -50,8 +83,71 @@ impl Work {
     /// When it is not known to be; it may be all the same.
     pub async fn commit(self) -> Result<(), Failed> {
         match self.0 {
+            Inner::Later(_) => Ok(()),
             Inner::Sqlite(transaction) => Ok(transaction.commit().await?),
             Inner::Postgres(transaction) => within(async { Ok(transaction.commit().await?) }).await,
         }
     }
+
+    /// Inserts rows and makes it all durable. Where nothing else was done, one statement does.
+    ///
+    /// # Errors
+    /// What is known to be undone and what is not known are told apart.
+    pub async fn finish(self, into: &'static str, columns: usize, params: &[Param<'_>]) -> Result<(), NotDone> {
+        let mut work = match self.0 {
+            Inner::Later(pool) => return alone(&pool, into, columns, params).await,
+            begun => Self(begun),
+        };
+        work.insert(into, columns, params).await.map_err(NotDone::Undone)?;
+        work.commit().await.map_err(NotDone::of)
+    }
+
+    async fn begin_now(&mut self) -> Result<(), Failed> {
+        if let Inner::Later(pool) = &self.0 {
+            self.0 = begin(pool).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a unit of work is not durable.
+#[derive(Debug, thiserror::Error)]
+pub enum NotDone {
+    /// Nothing of it was done, and nothing will be.
+    #[error(transparent)]
+    Undone(Failed),
+    /// Nobody knows: the connection was lost, or the database fell silent, while it was being made durable.
+    #[error(transparent)]
+    Unknown(Failed),
+}
+
+impl NotDone {
+    /// For a failure of what makes it durable.
+    fn of(failed: Failed) -> Self {
+        if failed.is_certain() { Self::Undone(failed) } else { Self::Unknown(failed) }
+    }
+}
+
+async fn begin(pool: &Pool) -> Result<Inner, Failed> {
+    Ok(match pool {
+        // Writers queue up here and not at their first write, where one that has read before would be refused.
+        Pool::Sqlite(pool) => Inner::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+        Pool::Postgres(pool) => Inner::Postgres(within(async { Ok(pool.begin().await?) }).await?),
+    })
+}
+
+/// A connection first: as long as there is none, nothing can have been done.
+async fn alone(pool: &Pool, into: &'static str, columns: usize, params: &[Param<'_>]) -> Result<(), NotDone> {
+    let undone = |error: sqlx::Error| NotDone::Undone(error.into());
+    match pool {
+        Pool::Sqlite(pool) => {
+            let mut connection = pool.acquire().await.map_err(undone)?;
+            insertion::into_sqlite(&mut *connection, into, columns, params).await
+        }
+        Pool::Postgres(pool) => {
+            let mut connection = pool.acquire().await.map_err(undone)?;
+            within(insertion::into_postgres(&mut *connection, into, columns, params)).await
+        }
+    }
+    .map_err(NotDone::of)
 }
