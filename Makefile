@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install what they need.
-.PHONY: demo demo-cluster dev test openapi dashboard dashboard-picture schemathesis lint deny sbom
+.PHONY: demo demo-cluster dev test race kills openapi dashboard dashboard-picture schemathesis lint deny sbom
 
 demo: ## the main job with `claviger dev`: a secret, once, and the audit events
 	@rig/install base
@@ -18,6 +18,15 @@ dev: ## serves with sample secrets on 127.0.0.1:8080
 test: ## every test, on real components
 	@rig/install
 	cargo test --locked
+
+race: ## 64 redeemers on each of three replicas, for a thousand tickets
+	@rig/install base postgres
+	CLAVIGER_RACE=1000 cargo test --locked --test it -- --nocapture tickets::race
+
+kills: ## replicas and PostgreSQL killed under load, and rolling restarts, many times
+	@rig/install base postgres
+	CLAVIGER_KILLS=100 CLAVIGER_DATABASE_KILLS=10 CLAVIGER_ROLLS=20 \
+		cargo test --locked --test it -- --nocapture --test-threads=1 tickets::kills
 
 openapi: ## writes the contract anew, after a change of it
 	cargo run --quiet --locked -- openapi > openapi/claviger.json

@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("attest", &["model", "config", "flights", "cluster"]),
     ("policy", &["model", "config", "wire", "document", "database"]),
     ("stores", &["model", "config", "metrics", "document"]),
-    ("tickets", &["model"]),
+    ("tickets", &["model", "config", "database"]),
     ("render", &["model"]),
     ("audit", &["model", "wire", "metrics", "database"]),
     ("admins", &["model", "config", "cluster"]),
@@ -56,6 +56,7 @@ const OPENED: &[&str] = &[
     "Directory::open(",
     "PolicyRegister::open(",
     "Administrators::open(",
+    "Tickets::open(",
 ];
 
 const MAX_LINES: usize = 400;

@@ -7,11 +7,12 @@ use tokio::time::{Instant, sleep};
 /// How often is looked whether something still waits.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// Waits until the last ticket is redeemed or expired. Every ticket expires within `max_ttl`, so this ends.
-pub async fn until_nothing_waits(broker: &Broker, max_ttl: Duration) {
+/// Waits until nothing is lost with this process any more, for at most `limit`. Tickets in memory: until the last one is
+/// redeemed or expired. Tickets in the database are redeemed by other replicas: until what is under way has ended.
+pub async fn until_nothing_waits(broker: &Broker, limit: Duration) {
     broker.drain();
-    let last = Instant::now() + max_ttl + Duration::from_secs(5);
-    tracing::info!(waiting = broker.waiting(), "draining: no more tickets are issued");
+    let last = Instant::now() + limit;
+    tracing::info!(waiting = broker.lost_with_the_process(), "draining: no more tickets are issued");
     while !broker.is_drained() && Instant::now() < last {
         sleep(GLANCE).await;
     }

@@ -9,19 +9,22 @@ use crate::admins::Administrators;
 use crate::attest::Attestors;
 use crate::audit::AuditLog;
 use crate::authn::Authenticators;
-use crate::broker::{Broker, CannotStart, Parts, VersionsKey};
+use crate::broker::{Broker, Parts, VersionsKey};
 use crate::cluster::{Clusters, ConnectError};
 use crate::config::Config;
 use crate::config::authenticators::Kind;
 use crate::config::database::Url;
+use crate::config::tickets::Where;
 use crate::database::{self, Database};
 use crate::document::Fault;
 use crate::http::{Edge, ServeLimits, api, ops, serve};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Outcome;
 use crate::model::clock::{Clock, SystemClock};
+use crate::model::ticket::NoRandomness;
 use crate::policy::Bounds;
 use crate::stores::{self, Stores};
+use crate::tickets::Tickets;
 use crate::wire::problem::Code;
 use std::io;
 use std::net::SocketAddr;
@@ -30,10 +33,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// How long the last events may take to become durable at the end.
 const LAST_EVENTS: Duration = Duration::from_secs(5);
+
+/// What a drain waits longer than its last ticket lives or its last request takes.
+const AFTER_THE_LAST: Duration = Duration::from_secs(5);
 
 /// The process cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -63,8 +69,8 @@ pub enum StartError {
     #[error("authenticator {0}")]
     Cluster(Arc<str>, #[source] ConnectError),
     /// There is no randomness.
-    #[error(transparent)]
-    Broker(#[from] CannotStart),
+    #[error("there is no randomness to seal with")]
+    Tickets(#[from] NoRandomness),
     /// Signals cannot be waited for.
     #[error("signals cannot be waited for")]
     Signals(#[source] io::Error),
@@ -98,7 +104,7 @@ pub struct Running {
     /// The ops listener's address.
     pub ops: SocketAddr,
     broker: Arc<Broker>,
-    max_ttl: Duration,
+    drain_limit: Duration,
     signals: Signals,
     reload: Reload,
     stop: watch::Sender<bool>,
@@ -138,6 +144,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             .await
             .map_err(StartError::Audit)?;
 
+    let database_key = keys::of_database(&config.database)?;
+    let tickets = Tickets::open(&config.tickets, &database, &database_key)?;
+    let drain_limit = drain_limit(&config);
+
     let broker = Arc::new(Broker::new(Parts {
         authenticators,
         attestors,
@@ -146,14 +156,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         bounds: Bounds::of(&config),
         administrators,
         stores,
+        tickets,
         audit,
         metrics: metrics.clone(),
         clock,
-        versions_key: VersionsKey::new(&*keys::of_database(&config.database)?),
-        tickets: config.tickets,
+        versions_key: VersionsKey::new(&database_key),
+        ticket_settings: config.tickets,
         limits: config.limits,
         public_url: public_url(&config, api_address),
-    })?);
+    }));
 
     let edge = Edge {
         broker: broker.clone(),
@@ -179,7 +190,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     Ok(Running {
         api: api_address,
         ops: ops_address,
-        max_ttl: config.tickets.max_ttl,
+        drain_limit,
         broker,
         signals,
         reload,
@@ -195,7 +206,7 @@ impl Running {
         let mut look_for_changes = interval(policies::LOOK_FOR_CHANGES);
         let draining_broker = self.broker.clone();
         // Begins when it is first polled.
-        let mut drained = Box::pin(drain::until_nothing_waits(&draining_broker, self.max_ttl));
+        let mut drained = Box::pin(drain::until_nothing_waits(&draining_broker, self.drain_limit));
         let mut draining = false;
         loop {
             tokio::select! {
@@ -215,7 +226,8 @@ impl Running {
         for server in servers {
             let _ = server.await;
         }
-        broker.upkeep();
+        // At most as long as a database takes to fall silent.
+        let _ = timeout(LAST_EVENTS, broker.upkeep()).await;
         drop((broker, reload));
         // The writer ends when the last handle on it is gone.
         if timeout(LAST_EVENTS, audit_writer).await.is_err() {
@@ -231,12 +243,26 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 async fn upkeep(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
     let mut second = interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = second.tick() => broker.upkeep(),
-            _ = stopped.wait_for(|stop| *stop) => return,
+        let stop = tokio::select! {
+            _ = second.tick() => false,
+            _ = stopped.wait_for(|stop| *stop) => true,
+        };
+        if stop {
+            return;
         }
+        broker.upkeep().await;
     }
+}
+
+/// The longest that a drain takes: every ticket in memory expires within `maxTtl`; requests end within `requestTimeout`.
+fn drain_limit(config: &Config) -> Duration {
+    let longest = match config.tickets.store {
+        Where::Memory => config.tickets.max_ttl,
+        Where::Database => config.limits.request_timeout,
+    };
+    longest + AFTER_THE_LAST
 }
 
 /// Label values known beforehand start at zero.

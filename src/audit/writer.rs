@@ -99,7 +99,9 @@ impl Writer {
                     }
                 }
                 Err(NotWritten::Database(failed)) => {
-                    self.find_head_again().await;
+                    if failed.is_conflict() {
+                        self.find_head_again().await;
+                    }
                     if (failed.is_of_the_data() || failed.is_conflict()) && part.len() > 1 {
                         // One that the database does not take must not take the others with it.
                         let rest = part.split_off(part.len() / 2);

@@ -1,7 +1,7 @@
 //! May you administer: the first step of every administrator's verb.
 
 use super::{Broker, Context, Error};
-use crate::admins::{Act, AdminsError};
+use crate::admins::{Act, AdminsError, Resource};
 use crate::audit::OpenEvent;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::applicant::Applicant;
@@ -40,7 +40,11 @@ impl Broker {
         };
         let mut event = OpenEvent::new(&self.parts.audit, who.context.event(EventType::AdminDenied, outcome));
         event.caller = Some(who.applicant.caller.clone());
-        event.policies.extend(act.name.map(str::to_owned));
+        match act.resource {
+            Resource::Policies => event.policies.extend(act.name.map(str::to_owned)),
+            Resource::Tickets => event.ticket_id = act.name.and_then(|name| name.parse().ok()),
+            Resource::Leases | Resource::Audit | Resource::Decisions => {}
+        }
         event.reason = Some(reason);
         event.close().await?;
         Err(code.into())

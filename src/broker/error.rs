@@ -31,6 +31,9 @@ pub enum Error {
         /// When.
         at: Timestamp,
     },
+    /// Nobody knows whether a ticket is consumed. Nothing may be said that would turn out wrong: the connection is dropped.
+    #[error("the audit log does not answer")]
+    Dropped,
     /// Everything that is wrong with a document that was sent.
     #[error("{}", .0.title())]
     Faults(Code, Vec<Fault>),
@@ -49,6 +52,7 @@ impl Error {
             Self::InvalidBranch(_) => Code::InvalidBranch,
             Self::Unrenderable(_) => Code::Unrenderable,
             Self::TicketRedeemed { .. } => Code::TicketRedeemed,
+            Self::Dropped => Code::AuditUnavailable,
             Self::Faults(code, _) | Self::Plain(code) => *code,
         }
     }
@@ -57,7 +61,7 @@ impl Error {
     #[must_use]
     pub fn detail(&self) -> Option<String> {
         match self {
-            Self::TicketRedeemed { .. } | Self::Faults(..) | Self::Plain(_) => None,
+            Self::TicketRedeemed { .. } | Self::Dropped | Self::Faults(..) | Self::Plain(_) => None,
             other => Some(other.to_string()),
         }
     }

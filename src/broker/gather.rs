@@ -126,7 +126,7 @@ impl Broker {
         if ttl < Duration::from_secs(1) {
             return Err(Error::InvalidRequest("ttl must be at least 1s"));
         }
-        if ttl > self.parts.tickets.max_ttl {
+        if ttl > self.parts.ticket_settings.max_ttl {
             return Err(Error::InvalidRequest("ttl is above the server's maximum"));
         }
         Ok(ttl)

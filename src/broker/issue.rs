@@ -2,11 +2,11 @@
 
 use super::gather::Gathered;
 use super::{Ask, Broker, Error, Way};
-use crate::audit::{Event, OpenEvent};
+use crate::audit::{Event, NotClosed, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::ticket::TicketToken;
 use crate::policy::Grant;
-use crate::tickets::{Sealed, Ticket};
+use crate::tickets::{MAX_BUNDLE_BYTES, SealError, Sealed, Ticket};
 use crate::wire::problem::Code;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
@@ -48,26 +48,27 @@ impl Broker {
         let mut event = self.open_event(&ask, Way::Ticket);
         let prepared = timeout(self.parts.limits.request_timeout, self.prepare(&ask, &mut event))
             .await
-            .unwrap_or(Err(Error::Plain(Code::Timeout)))
-            .and_then(|prepared| match self.tickets.insert(prepared.ticket.clone(), prepared.sealed.clone()) {
-                Ok(()) => Ok(prepared),
-                Err(_) => Err(Error::Plain(Code::RateLimited)),
-            });
+            .unwrap_or(Err(Error::Plain(Code::Timeout)));
         match prepared {
-            Ok(prepared) => self.release(prepared, event).await,
+            Ok(prepared) => self.release(prepared, event, &ask).await,
             Err(error) => Err(self.failed(error, event, &ask).await),
         }
     }
 
-    /// The ticket waits already, but nobody knows its URL before its event is durable.
-    async fn release(&self, prepared: Prepared, mut event: OpenEvent) -> Result<Issued, Error> {
-        let Prepared { ticket, token, missing, .. } = prepared;
+    /// The ticket and its event are there together or not at all, and nobody knows the URL before.
+    async fn release(&self, prepared: Prepared, mut event: OpenEvent, ask: &Ask) -> Result<Issued, Error> {
+        let Prepared { ticket, sealed, token, missing } = prepared;
         event.kind = EventType::TicketIssued;
         event.outcome = Outcome::Ok;
         event.ticket_id = Some(ticket.id);
-        if let Err(error) = event.close().await {
-            self.tickets.withdraw(ticket.id);
-            return Err(error.into());
+        match event.close_with(self.parts.tickets.store.issuing(&ticket, sealed)).await {
+            Ok(()) => {}
+            Err(NotClosed::Refused(mut event)) => {
+                event.kind = Way::Ticket.failed();
+                return Err(self.failed(Code::RateLimited.into(), *event, ask).await);
+            }
+            // A ticket that is there all the same is one that nobody can redeem.
+            Err(NotClosed::Unavailable | NotClosed::Unknown) => return Err(Code::AuditUnavailable.into()),
         }
         self.parts.metrics.ticket_issued(ticket.policies.iter().map(|policy| &*policy.name));
         let segment = token.to_url_segment();
@@ -80,12 +81,12 @@ impl Broker {
 
     /// Everything up to the sealed bundle.
     async fn prepare(&self, ask: &Ask, event: &mut Event) -> Result<Prepared, Error> {
-        if !self.tickets.has_room_for(&ask.caller.identity()) {
+        if !self.parts.tickets.store.has_room_for(&ask.caller.identity()) {
             return Err(Code::RateLimited.into());
         }
         let Gathered { grant, bundle, missing, asked_ttl } = self.gather(ask, Way::Ticket, event).await?;
         let token = TicketToken::random().map_err(|_| Error::Plain(Code::Internal))?;
-        let issued_at = self.parts.clock.now();
+        let issued_at = whole_microseconds(self.parts.clock.now());
         let ticket = Arc::new(Ticket {
             id: token.ticket_id(),
             caller: ask.caller.clone(),
@@ -96,17 +97,28 @@ impl Broker {
             secrets: event.secrets.clone(),
             issued_at,
             expires_at: self.expiry(issued_at, &grant, asked_ttl),
-            bind_to: grant.bind_to.unwrap_or(self.parts.tickets.bind_to),
+            bind_to: grant.bind_to.unwrap_or(self.parts.ticket_settings.bind_to),
             source_ip: ask.context.source_ip,
         });
-        let sealed = self.sealer.seal(&bundle, &token, &ticket).map_err(|_| Error::Plain(Code::Internal))?;
+        let sealed = self.parts.tickets.sealer.seal(&bundle, &token, &ticket).map_err(|error| match error {
+            SealError::TooLarge => {
+                tracing::error!(bytes_at_most = MAX_BUNDLE_BYTES, "a bundle is too large for a ticket");
+                Code::StoreMisconfigured
+            }
+            SealError::DoesNotOpen | SealError::NotABundle(_) => Code::Internal,
+        })?;
         Ok(Prepared { ticket, sealed, token, missing })
     }
 
     fn expiry(&self, issued_at: Timestamp, grant: &Grant, asked: Option<Duration>) -> Timestamp {
-        let allowed = grant.ttl.unwrap_or(self.parts.tickets.ttl).min(self.parts.tickets.max_ttl);
+        let allowed = grant.ttl.unwrap_or(self.parts.ticket_settings.ttl).min(self.parts.ticket_settings.max_ttl);
         let ttl = asked.map_or(allowed, |asked| asked.min(allowed));
         let ttl = SignedDuration::try_from(ttl).unwrap_or(SignedDuration::ZERO);
-        issued_at.checked_add(ttl).unwrap_or(issued_at)
+        whole_microseconds(issued_at.checked_add(ttl).unwrap_or(issued_at))
     }
+}
+
+/// What a ticket has, because that is what a database keeps.
+fn whole_microseconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
 }

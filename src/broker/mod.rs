@@ -12,6 +12,7 @@ mod issue;
 mod policies;
 mod rate_limiter;
 mod redeem;
+mod tickets;
 mod unreadable;
 mod upkeep;
 mod versions;
@@ -29,7 +30,7 @@ use crate::model::clock::Clock;
 use crate::policy::{Bounds, PolicySet, PolicyStore};
 use crate::render::Rendered;
 use crate::stores::Stores;
-use crate::tickets::{Sealer, Tickets};
+use crate::tickets::Tickets;
 use arc_swap::ArcSwap;
 use rate_limiter::RateLimiter;
 use std::net::IpAddr;
@@ -49,8 +50,6 @@ pub use write_policy::{Change, Precondition, Syntax, WritePolicy};
 /// The stages, and what they share.
 pub struct Broker {
     parts: Parts,
-    sealer: Sealer,
-    tickets: Tickets,
     summed: Summed,
     callers: RateLimiter<Identity>,
     failures: RateLimiter<IpAddr>,
@@ -74,6 +73,8 @@ pub struct Parts {
     pub administrators: Administrators,
     /// 4. Fetch.
     pub stores: Stores,
+    /// 5. Seal.
+    pub tickets: Tickets,
     /// 7. Record.
     pub audit: AuditLog,
     /// The numbers.
@@ -83,7 +84,7 @@ pub struct Parts {
     /// Keys the digest of the versions served.
     pub versions_key: VersionsKey,
     /// Lives and bindings where no policy says otherwise.
-    pub tickets: TicketSettings,
+    pub ticket_settings: TicketSettings,
     /// Bounds.
     pub limits: Limits,
     /// What one-time URLs begin with.
@@ -100,27 +101,18 @@ pub struct Delivered {
     pub stale: bool,
 }
 
-/// The broker cannot start.
-#[derive(Debug, thiserror::Error)]
-#[error("the operating system gives no random bytes")]
-pub struct CannotStart;
-
 impl Broker {
     /// Puts the stages together.
-    ///
-    /// # Errors
-    /// When there is no randomness to seal with.
-    pub fn new(parts: Parts) -> Result<Self, CannotStart> {
-        Ok(Self {
-            sealer: Sealer::new().map_err(|_| CannotStart)?,
-            tickets: Tickets::new(parts.tickets.max_live_per_pod),
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
             summed: Summed::default(),
             callers: RateLimiter::new(parts.limits.requests_per_second_per_caller),
             failures: RateLimiter::new(parts.limits.failures_per_second_per_address),
             draining: AtomicBool::new(false),
             under_way: AtomicUsize::new(0),
             parts,
-        })
+        }
     }
 
     /// The numbers.
@@ -134,7 +126,7 @@ impl Broker {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    /// Whether tickets are issued: the policies are loaded, the audit log can be written, no drain is under way.
+    /// Whether tickets are issued: the audit log can be written, no drain is under way.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         !self.draining.load(Ordering::Relaxed) && self.parts.audit.is_writable()
@@ -148,11 +140,11 @@ impl Broker {
         }
     }
 
-    /// Whether a drain may end: no ticket waits, and none is being issued or redeemed.
+    /// Whether a drain may end: no ticket would be lost with this process, and none is being issued or redeemed.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         // In this order: what is under way may still let a ticket wait.
-        self.under_way.load(Ordering::SeqCst) == 0 && self.tickets.waiting() == 0
+        self.under_way.load(Ordering::SeqCst) == 0 && self.lost_with_the_process() == 0
     }
 
     /// Counts a verb as under way until it is dropped. To be called before the verb looks whether a drain has begun.
@@ -161,10 +153,10 @@ impl Broker {
         UnderWay(&self.under_way)
     }
 
-    /// How many tickets wait.
+    /// How many tickets would be lost if this process ended now.
     #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.tickets.waiting()
+    pub fn lost_with_the_process(&self) -> usize {
+        self.parts.tickets.store.lost_with_the_process()
     }
 }
 

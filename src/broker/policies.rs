@@ -19,7 +19,7 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// One more than is shown tells whether there is another page.
-    const fn wanted(&self) -> usize {
+    pub(super) const fn wanted(&self) -> usize {
         self.limit + 1
     }
 }
@@ -77,7 +77,7 @@ pub(super) fn on_policies(verb: Verb, name: Option<&str>) -> Act<'_> {
 }
 
 /// Cuts a page to its length. The last of it, where there is more.
-fn ends<T>(items: &mut Vec<T>, limit: usize) -> Option<&T> {
+pub(super) fn ends<T>(items: &mut Vec<T>, limit: usize) -> Option<&T> {
     if items.len() <= limit {
         return None;
     }

@@ -2,16 +2,21 @@
 
 use super::authenticate::fold;
 use super::{Broker, Context, Delivered, Error};
-use crate::audit::{Event, OpenEvent};
+use crate::audit::{Event, NotClosed, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome, Redemption};
 use crate::model::binding::BindTo;
 use crate::model::format::Rendering;
+use crate::model::idempotency_key::IdempotencyKey;
+use crate::model::secret::SecretValue;
 use crate::model::ticket::TicketToken;
 use crate::render;
-use crate::tickets::{Refused, Rejection, Ticket};
+use crate::tickets::{Ending, NotPresented, Presented, Rejection, Ticket};
 use crate::wire::problem::Code;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+/// How often a redeemer who lost a race looks again at what became of the ticket.
+const LOOKS: usize = 5;
 
 /// A request for a bundle.
 pub struct Redeem {
@@ -19,8 +24,22 @@ pub struct Redeem {
     pub token: Option<TicketToken>,
     /// How the bundle is to be rendered.
     pub rendering: Rendering,
+    /// The redeemer's own token, which a ticket that is bound to an identity asks for.
+    pub bearer: Option<SecretValue>,
+    /// What tells a repeated download from another one.
+    pub repeats: Option<IdempotencyKey>,
     /// From where.
     pub context: Context,
+}
+
+/// How a look at a ticket ends.
+enum Looked {
+    /// The bundle may leave.
+    Delivered(Delivered),
+    /// It may not.
+    Refused(Error),
+    /// The ticket is no longer what it was when it was looked at.
+    Changed(Box<OpenEvent>),
 }
 
 impl Broker {
@@ -28,7 +47,7 @@ impl Broker {
     ///
     /// # Errors
     /// See api.md's list for `/v1/downloads/{ticket}`. The ticket is consumed only by the `Ok`, and burned only by
-    /// `ticket_misuse`.
+    /// `ticket_misuse`. Of [`Error::Dropped`] nobody knows.
     pub async fn redeem(self: &Arc<Self>, redeem: Redeem) -> Result<Delivered, Error> {
         let broker = self.clone();
         tokio::spawn(async move { broker.redeem_to_the_end(&redeem).await })
@@ -40,52 +59,109 @@ impl Broker {
         let _under_way = self.under_way();
         let mut event =
             OpenEvent::new(&self.parts.audit, redeem.context.event(EventType::TicketFailed, Outcome::Failed));
-        let now = self.parts.clock.now();
-        let peeked = match &redeem.token {
-            Some(token) => self.tickets.peek(token, now).map(|(ticket, sealed)| (token, ticket, sealed)),
-            None => Err(Refused { rejection: Rejection::Unknown, ticket: None }),
+        let Some(token) = &redeem.token else {
+            event.discard();
+            return Err(self.unknown(redeem.context.source_ip));
         };
-        let (token, ticket, sealed) = match peeked {
-            Ok(waiting) => waiting,
-            Err(Refused { ticket: None, .. }) => {
-                event.discard();
-                return Err(self.unknown(redeem.context.source_ip));
+        for _ in 0..LOOKS {
+            match self.look(token, event, redeem).await {
+                Looked::Delivered(delivered) => return Ok(delivered),
+                Looked::Refused(error) => return Err(error),
+                Looked::Changed(again) => event = *again,
             }
-            Err(Refused { rejection, ticket: Some(ticket) }) => {
-                describe(&mut event, &ticket);
-                return Err(self.reject(rejection, event, redeem).await);
-            }
+        }
+        event.discard();
+        Err(Code::AuditUnavailable.into())
+    }
+
+    /// Everything that can refuse, and then the one step that consumes the ticket.
+    async fn look(&self, token: &TicketToken, mut event: OpenEvent, redeem: &Redeem) -> Looked {
+        let now = self.parts.clock.now();
+        let presented = self.parts.tickets.present(token, redeem.repeats.as_ref(), now).await;
+        let Presented { ticket, sealed, redeemed_at } = match presented {
+            Ok(presented) => presented,
+            Err(refused) => return Looked::Refused(self.not_presented(refused, event, redeem).await),
         };
         describe(&mut event, &ticket);
-        if ticket.bind_to >= BindTo::Ip && ticket.source_ip != redeem.context.source_ip {
-            return Err(self.burn(&ticket, event, redeem).await);
+        (event.kind, event.outcome) = (EventType::TicketFailed, Outcome::Failed);
+        match self.is_bound_to(&ticket, redeem).await {
+            Ok(true) => {}
+            Ok(false) => return self.misused(&ticket, redeemed_at, event, redeem).await,
+            Err(error) => {
+                // Who could not be asked, or showed no good token, is in the log already.
+                event.discard();
+                return Looked::Refused(error);
+            }
         }
-
-        let opened = self.sealer.open(&sealed, token, &ticket).map_err(|_| Error::Plain(Code::Internal));
+        let opened = self.parts.tickets.sealer.open(&sealed, token).map_err(|_| Error::Plain(Code::Internal));
         let rendered = opened.and_then(|bundle| {
             let rendered = render::render(&bundle, &redeem.rendering)?;
             Ok(Delivered { rendered, versions: bundle.versions, stale: bundle.stale })
         });
-        let redeemed = match rendered {
-            Ok(redeemed) => redeemed,
+        let delivered = match rendered {
+            Ok(delivered) => delivered,
             Err(error) => {
                 event.reason = Some(error.code().as_str());
-                return Err(self.record_refusal(error, event, redeem).await);
+                return Looked::Refused(self.record_refusal(error, event, redeem).await);
             }
         };
+        (event.kind, event.outcome) = (EventType::TicketRedeemed, Outcome::Ok);
+        if redeemed_at.is_some() {
+            return self.replay(delivered, event).await;
+        }
+        let replay = redeem.repeats.as_ref().map(|key| key.digest(ticket.id));
+        let ending = self.parts.tickets.store.ending(ticket.id, Ending::Redeemed { at: now, replay });
+        match event.close_with(ending).await {
+            Ok(()) => {
+                self.parts.metrics.redemption(Redemption::Redeemed);
+                Looked::Delivered(delivered)
+            }
+            Err(NotClosed::Refused(event)) => Looked::Changed(event),
+            Err(NotClosed::Unavailable) => Looked::Refused(Code::AuditUnavailable.into()),
+            Err(NotClosed::Unknown) => Looked::Refused(Error::Dropped),
+        }
+    }
 
-        if let Err(rejection) = self.tickets.take(ticket.id, now) {
-            return Err(self.reject(rejection, event, redeem).await);
+    /// The same redeemer repeats a lost download. The ticket is consumed already; only the event is new.
+    async fn replay(&self, delivered: Delivered, mut event: OpenEvent) -> Looked {
+        event.reason = Some("replay");
+        match event.close().await {
+            Ok(()) => {
+                self.parts.metrics.redemption(Redemption::Replayed);
+                Looked::Delivered(delivered)
+            }
+            Err(error) => Looked::Refused(error.into()),
         }
-        event.kind = EventType::TicketRedeemed;
-        event.outcome = Outcome::Ok;
-        if let Err(error) = event.close().await {
-            self.tickets.put_back(ticket.id);
-            return Err(error.into());
+    }
+
+    /// Whether the redeemer shares with the caller what the ticket is bound to. An identity decides alone, wherever it
+    /// comes from; the bearer of no good token is asked for one, and burns nothing.
+    async fn is_bound_to(&self, ticket: &Ticket, redeem: &Redeem) -> Result<bool, Error> {
+        match ticket.bind_to {
+            BindTo::None => Ok(true),
+            BindTo::Ip => Ok(ticket.source_ip == redeem.context.source_ip),
+            BindTo::Identity => {
+                let caller = self.authenticate(redeem.bearer.as_ref(), &redeem.context).await?;
+                Ok(caller.identity() == ticket.caller.identity())
+            }
         }
-        self.tickets.settle(ticket.id);
-        self.parts.metrics.redemption(Redemption::Redeemed);
-        Ok(redeemed)
+    }
+
+    async fn not_presented(&self, refused: NotPresented, mut event: OpenEvent, redeem: &Redeem) -> Error {
+        match refused {
+            NotPresented::Refused { rejection, ticket: Some(ticket) } => {
+                describe(&mut event, &ticket);
+                self.reject(rejection, event, redeem).await
+            }
+            NotPresented::Refused { ticket: None, .. } => {
+                event.discard();
+                self.unknown(redeem.context.source_ip)
+            }
+            NotPresented::Unavailable => {
+                event.discard();
+                Code::AuditUnavailable.into()
+            }
+        }
     }
 
     /// One fixed answer, whether the id is unknown or its key not proven; summed in the audit log.
@@ -95,21 +171,32 @@ impl Broker {
         if self.failures.charge(fold(source_ip)) { Code::TicketUnknown.into() } else { Code::RateLimited.into() }
     }
 
-    async fn burn(&self, ticket: &Ticket, mut event: OpenEvent, redeem: &Redeem) -> Error {
-        if let Err(rejection) = self.tickets.revoke(ticket.id) {
-            return self.reject(rejection, event, redeem).await;
+    /// Burns a ticket that is used in the wrong place. One that is redeemed already is past burning.
+    async fn misused(
+        &self,
+        ticket: &Ticket,
+        redeemed_at: Option<jiff::Timestamp>,
+        mut event: OpenEvent,
+        redeem: &Redeem,
+    ) -> Looked {
+        if let Some(at) = redeemed_at {
+            return Looked::Refused(self.reject(Rejection::Redeemed { at }, event, redeem).await);
         }
-        event.kind = EventType::TicketRejected;
-        event.outcome = Outcome::Denied;
+        (event.kind, event.outcome) = (EventType::TicketRejected, Outcome::Denied);
         event.reason = Some(Redemption::Misuse.as_str());
-        if let Err(error) = event.close().await {
+        match event.close_with(self.parts.tickets.store.ending(ticket.id, Ending::Revoked)).await {
+            Ok(()) => {
+                self.parts.metrics.redemption(Redemption::Misuse);
+                Looked::Refused(Code::TicketMisuse.into())
+            }
+            Err(NotClosed::Refused(mut event)) => {
+                event.reason = None;
+                Looked::Changed(event)
+            }
             // Not recorded, so not done.
-            self.tickets.put_back(ticket.id);
-            return error.into();
+            Err(NotClosed::Unavailable) => Looked::Refused(Code::AuditUnavailable.into()),
+            Err(NotClosed::Unknown) => Looked::Refused(Error::Dropped),
         }
-        self.tickets.settle(ticket.id);
-        self.parts.metrics.redemption(Redemption::Misuse);
-        Code::TicketMisuse.into()
     }
 
     /// Tells whoever proved the key what became of the ticket.
@@ -119,7 +206,6 @@ impl Broker {
             Rejection::Redeemed { at } => (Redemption::AlreadyRedeemed, Error::TicketRedeemed { at }),
             Rejection::Expired => (Redemption::Expired, Code::TicketExpired.into()),
             Rejection::Revoked => (Redemption::Revoked, Code::TicketRevoked.into()),
-            Rejection::Misuse => (Redemption::Misuse, Code::TicketMisuse.into()),
         };
         event.kind = EventType::TicketRejected;
         event.outcome = Outcome::Denied;

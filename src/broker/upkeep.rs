@@ -1,25 +1,49 @@
-//! What is due once a second: expired tickets, summed events.
+//! What is due once a second: summed events, overdue tickets, what nobody is owed any more.
 
 use super::Broker;
 use super::redeem::describe;
 use crate::audit::Event;
 use crate::metrics::labels::{EventType, Outcome};
+use crate::tickets::{Ending, Unavailable};
+use futures_util::{StreamExt as _, stream};
+use std::sync::Arc;
+
+/// Expiries that are on their way to the audit log at once.
+const AT_ONCE: usize = 256;
 
 impl Broker {
-    /// Expires tickets and writes what was summed. To be called once a second, and at the end.
-    pub fn upkeep(&self) {
-        for ticket in self.tickets.sweep(self.parts.clock.now()) {
-            let mut event = Event::new(EventType::TicketExpired, Outcome::Ok);
-            describe(&mut event, &ticket);
-            self.parts.audit.record_later(event);
-        }
+    /// Writes what was summed, expires tickets, and forgets old ones. To be called once a second, and at the end.
+    pub async fn upkeep(&self) {
         self.summed.flush(&self.parts.audit);
+        // What could not be done now is still due in a second.
+        let _: Result<(), Unavailable> = async {
+            self.expire().await?;
+            self.parts.tickets.store.forget(self.parts.clock.now()).await
+        }
+        .await;
     }
 
-    /// Brings the numbers up to date that are states and not events, before they are read.
-    pub fn tell_state(&self) {
-        self.parts.metrics.set_tickets_outstanding(self.tickets.waiting());
+    /// Each ends together with its event, or not yet; where another replica was faster, it has written it.
+    async fn expire(&self) -> Result<(), Unavailable> {
+        let store = &self.parts.tickets.store;
+        let overdue = store.overdue(self.parts.clock.now()).await?;
+        let expiries = overdue.into_iter().map(|ticket| async move {
+            let mut event = Event::new(EventType::TicketExpired, Outcome::Ok);
+            describe(&mut event, &Arc::new(ticket));
+            let step = event.ticket_id.map(|id| store.ending(id, Ending::Expired));
+            drop(self.parts.audit.commit(event, step).await);
+        });
+        stream::iter(expiries).buffer_unordered(AT_ONCE).collect::<()>().await;
+        Ok(())
+    }
+
+    /// Brings the numbers up to date that are states and not events, before they are read. That of the waiting tickets stays
+    /// where they cannot be asked.
+    pub async fn tell_state(&self) {
         self.parts.metrics.set_audit_waiting(self.parts.audit.waiting());
         self.parts.metrics.set_ready(self.is_ready());
+        if let Ok(waiting) = self.parts.tickets.store.waiting().await {
+            self.parts.metrics.set_tickets_outstanding(waiting);
+        }
     }
 }

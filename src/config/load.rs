@@ -115,7 +115,7 @@ impl ConfigFile {
         let stores = stores::check(stores, check);
         let database = self.database.unwrap_or_default().check(check);
         let policies = self.policies.unwrap_or_default().check(&store_names, check);
-        let tickets = self.tickets.unwrap_or_default().check(check);
+        let tickets = self.tickets.unwrap_or_default().check(database.as_ref().map(|database| &database.url), check);
         let limits = self.limits.unwrap_or_default().check(check);
         let audit = self.audit.unwrap_or_default().check(check);
         let telemetry = self.telemetry.unwrap_or_default().check(check);

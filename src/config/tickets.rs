@@ -1,6 +1,7 @@
 //! `tickets`: lives and bindings of tickets.
 
 use super::check::{Check, DAY, SECOND};
+use super::database::Url;
 use crate::model::binding::BindTo;
 use serde::Deserialize;
 use std::time::Duration;
@@ -14,8 +15,19 @@ pub struct Tickets {
     pub max_ttl: Duration,
     /// The binding where no policy says otherwise.
     pub bind_to: BindTo,
+    /// Where tickets wait.
+    pub store: Where,
     /// The most live tickets of one caller.
     pub max_live_per_pod: usize,
+}
+
+/// Where tickets wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Where {
+    /// In the process that issued them, which alone redeems them.
+    Memory,
+    /// In the database: every replica redeems them.
+    Database,
 }
 
 #[derive(Default, Deserialize)]
@@ -29,7 +41,8 @@ pub(super) struct RawTickets {
 }
 
 impl RawTickets {
-    pub(super) fn check(self, check: &mut Check) -> Option<Tickets> {
+    /// `database` is unset where it is not good.
+    pub(super) fn check(self, database: Option<&Url>, check: &mut Check) -> Option<Tickets> {
         let ttl = check.duration("/tickets/ttl", self.ttl, SECOND..=DAY);
         let max_ttl = check.duration("/tickets/maxTtl", self.max_ttl, SECOND..=DAY);
         if let (Some(ttl), Some(max_ttl)) = (ttl, max_ttl)
@@ -38,35 +51,37 @@ impl RawTickets {
             check.fault("/tickets/ttl", "must not be longer than tickets.maxTtl");
         }
         let bind_to = bind_to(check, self.bind_to);
-        match self.store.as_deref() {
-            None | Some("memory") => {}
-            Some("database") => {
-                check.fault("/tickets/store", "tickets in the database are not supported by this version");
-            }
-            Some(_) => check.fault("/tickets/store", "must be memory"),
-        }
+        let store = store(check, self.store, database);
         let max_live_per_pod = check.number("/tickets/maxLivePerPod", self.max_live_per_pod, 1..=100_000);
         Some(Tickets {
             ttl: ttl?,
             max_ttl: max_ttl?,
             bind_to: bind_to?,
+            store: store?,
             max_live_per_pod: usize::try_from(max_live_per_pod?).ok()?,
         })
     }
 }
 
 fn bind_to(check: &mut Check, value: Option<String>) -> Option<BindTo> {
-    const AT: &str = "/tickets/bindTo";
-    let text = check.required(AT, value)?;
-    match text.parse() {
-        Ok(BindTo::Identity) => {
-            check.fault(AT, "identity is not supported by this version");
-            None
-        }
-        Ok(bind_to) => Some(bind_to),
-        Err(_) => {
-            check.fault(AT, "must be one of none, ip");
-            None
-        }
+    const WORDS: [(&str, BindTo); 3] = [
+        (BindTo::None.as_str(), BindTo::None),
+        (BindTo::Ip.as_str(), BindTo::Ip),
+        (BindTo::Identity.as_str(), BindTo::Identity),
+    ];
+    check.word("/tickets/bindTo", value, &WORDS)
+}
+
+/// In the database where replicas share one.
+fn store(check: &mut Check, value: Option<String>, database: Option<&Url>) -> Option<Where> {
+    const AT: &str = "/tickets/store";
+    let Some(text) = value else {
+        return Some(if matches!(database, Some(Url::Postgres(_))) { Where::Database } else { Where::Memory });
+    };
+    let store = check.word(AT, Some(text), &[("memory", Where::Memory), ("database", Where::Database)])?;
+    if store == Where::Database && matches!(database, Some(Url::SqliteMemory)) {
+        check.fault(AT, "must be memory where the database is in memory: it is gone with the process");
+        return None;
     }
+    Some(store)
 }

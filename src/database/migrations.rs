@@ -10,11 +10,13 @@ type Listed = (i64, &'static str, &'static str);
 const SQLITE: &[Listed] = &[
     (1, "audit events", include_str!("migrations/sqlite/0001_audit_events.sql")),
     (2, "policies", include_str!("migrations/sqlite/0002_policies.sql")),
+    (3, "tickets", include_str!("migrations/sqlite/0003_tickets.sql")),
 ];
 
 const POSTGRES: &[Listed] = &[
     (1, "audit events", include_str!("migrations/postgres/0001_audit_events.sql")),
     (2, "policies", include_str!("migrations/postgres/0002_policies.sql")),
+    (3, "tickets", include_str!("migrations/postgres/0003_tickets.sql")),
 ];
 
 /// What brings an SQLite database up to date.

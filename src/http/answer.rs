@@ -14,12 +14,17 @@ pub struct Failure {
     /// Its code.
     pub code: Code,
     problem: Box<Problem>,
+    drops: bool,
 }
+
+/// In the extensions of an answer that must not be sent: the connection is closed in its place.
+#[derive(Debug, Clone, Copy)]
+pub struct Dropped;
 
 impl Failure {
     /// With a sentence on top of the code's own.
     pub fn new(code: Code, detail: Option<&str>) -> Self {
-        Self { code, problem: Box::new(code.problem(detail.map(str::to_owned))) }
+        Self { code, problem: Box::new(code.problem(detail.map(str::to_owned))), drops: false }
     }
 }
 
@@ -37,6 +42,7 @@ impl From<broker::Error> for Failure {
             failure.problem.redeemed_at = Some(format!("{at:.3}"));
         }
         failure.problem.errors = errors;
+        failure.drops = matches!(error, broker::Error::Dropped);
         failure
     }
 }
@@ -48,6 +54,9 @@ impl IntoResponse for Failure {
         *response.status_mut() = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // For whoever counts the answers.
         response.extensions_mut().insert(self.code);
+        if self.drops {
+            response.extensions_mut().insert(Dropped);
+        }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -2,9 +2,10 @@
 
 use super::answer::{Failure, method_not_allowed};
 use super::ticket_body::decode;
-use super::{Edge, bundle};
+use super::{Edge, bearer, bundle};
 use crate::broker::{Context, Redeem};
 use crate::model::format::Rendering;
+use crate::model::idempotency_key::IdempotencyKey;
 use crate::wire::problem::Code;
 use axum::extract::{Extension, Request, State};
 use axum::response::{IntoResponse, Response};
@@ -20,7 +21,7 @@ pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Cont
     }
 }
 
-/// Fetches a bundle, once. No bearer token is needed: the URL is the proof.
+/// Fetches a bundle, once. The URL is the proof; a bearer token is needed where the ticket is bound to an identity.
 #[utoipa::path(
     method(get, post),
     path = "/v1/downloads/{ticket}",
@@ -29,7 +30,8 @@ pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Cont
     params(
         ("ticket" = String, Path, description = "The last part of a one-time URL"),
         ("format" = Option<String>, Query, description = "How the bundle is rendered", pattern = "^(export|dotenv|json|raw|tar|docker-config|npmrc|netrc)$"),
-        ("key" = Option<String>, Query, description = "Which value `raw` is to hand over, where there are several", min_length = 1)
+        ("key" = Option<String>, Query, description = "Which value `raw` is to hand over, where there are several", min_length = 1),
+        ("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,255}$", description = "Shown at the first download, it lets the same redeemer repeat a lost one for 30 s")
     ),
     responses((
         status = 200,
@@ -41,20 +43,30 @@ pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Cont
             (String = "application/x-tar")
         )
     )),
-    security()
+    security((), ("bearer" = []))
 )]
 pub(super) async fn redeem(edge: &Edge, context: Context, request: &Parts) -> Result<Response, Failure> {
     let headers = &request.headers;
     if ["sec-purpose", "purpose", "x-moz"].iter().any(|name| headers.contains_key(*name)) {
         return Err(Code::PrefetchRefused.into());
     }
-    if headers.contains_key("idempotency-key") {
-        return Err(invalid("Idempotency-Key is not supported by this version"));
-    }
+    let repeats = idempotency_key(headers)?;
     let rendering = rendering_of(request.uri.query().unwrap_or_default(), headers)?;
     // The raw path: a percent-encoded ticket is not the canonical spelling.
     let token = request.uri.path().rsplit('/').next().and_then(|segment| segment.parse().ok());
-    Ok(bundle::answer(edge.broker.redeem(Redeem { token, rendering, context }).await?)?)
+    let bearer = bearer::of(headers);
+    Ok(bundle::answer(edge.broker.redeem(Redeem { token, rendering, bearer, repeats, context }).await?)?)
+}
+
+/// The one `Idempotency-Key`, if there is any. One that cannot be kept is refused before anything is consumed.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Failure> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let key = value.to_str().ok().and_then(|text| IdempotencyKey::try_from(text).ok());
+    match (key, values.next()) {
+        (Some(key), None) => Ok(Some(key)),
+        _ => Err(invalid("Idempotency-Key must be there once, with 1 to 255 visible ASCII characters")),
+    }
 }
 
 /// The query wins over `Accept`. A misspelt parameter is refused rather than ignored: the ticket is not consumed by it.

@@ -23,6 +23,7 @@ mod secrets;
 mod serve;
 mod ticket_body;
 mod tickets;
+mod waiting_tickets;
 mod whole;
 
 use crate::broker::Broker;

@@ -1,7 +1,7 @@
 //! `GET /openapi.json`: the contract, generated from the handlers and the bodies they read and write.
 
 use super::answer::method_not_allowed;
-use super::{decisions, downloads, policies, secrets, tickets};
+use super::{decisions, downloads, policies, secrets, tickets, waiting_tickets};
 use crate::wire::policy::{PolicyBody, PolicyManifest};
 use crate::wire::problem::{Code, Problem};
 use axum::extract::Request;
@@ -36,12 +36,15 @@ pub(super) enum PolicyDocument {
     tags(
         (name = "builds", description = "For build pods"),
         (name = "policies", description = "For administrators: SubjectAccessReview on `policies.claviger.dev`"),
+        (name = "tickets", description = "For administrators: SubjectAccessReview on `tickets.claviger.dev`"),
         (name = "decisions", description = "For administrators: SubjectAccessReview on `decisions.claviger.dev`")
     ),
     paths(
         tickets::issue,
         secrets::deliver,
         downloads::redeem,
+        waiting_tickets::list,
+        waiting_tickets::revoke,
         policies::list,
         policies::create,
         policies::get,
@@ -80,6 +83,9 @@ const ISSUE: &[Code] = &[
     Code::Timeout,
 ];
 const REDEEM: &[Code] = &[
+    Code::Unauthenticated,
+    Code::NotPodBound,
+    Code::TokenReviewUnavailable,
     Code::SecretNotFound,
     Code::RateLimited,
     Code::PrefetchRefused,
@@ -102,6 +108,8 @@ const PROBLEMS: &[(&str, &[&[Code]])] = &[
     ("issueTicket", &[BEARER, BODY, ISSUE]),
     ("readSecrets", &[BEARER, BODY, ISSUE, &[Code::Unrenderable]]),
     ("redeemTicket", &[REDEEM]),
+    ("listTickets", &[BEARER, DATABASE]),
+    ("revokeTicket", &[BEARER, DATABASE]),
     ("listPolicies", &[BEARER, DATABASE]),
     ("createPolicy", &[BEARER, BODY, DATABASE, CREATE]),
     ("getPolicy", &[BEARER, DATABASE]),

@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 
 /// The Prometheus text format.
 pub async fn metrics(State(edge): State<Edge>) -> Response {
-    edge.broker.tell_state();
+    edge.broker.tell_state().await;
     match edge.broker.metrics().encode() {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(_) => Failure::from(Code::Internal).into_response(),

@@ -2,13 +2,14 @@
 
 use super::{
     Edge, answer, decisions, docs, downloads, guard, observe, openapi, ops as ops_handlers, policies, secrets, tickets,
-    whole,
+    waiting_tickets, whole,
 };
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get};
 
 const TICKETS: &str = "/v1/tickets";
+const TICKET: &str = "/v1/tickets/{ticketId}";
 const SECRETS: &str = "/v1/secrets";
 const DOWNLOADS: &str = "/v1/downloads/{ticket}";
 const POLICIES: &str = "/v1/policies";
@@ -19,8 +20,10 @@ const CONTRACT: &str = "/openapi.json";
 const DOCS: &str = "/docs";
 
 /// What each route answers with more than a refusal: counted from zero.
-const SERVED: [(&str, &str); 13] = [
+const SERVED: [(&str, &str); 15] = [
+    (TICKETS, "GET"),
     (TICKETS, "POST"),
+    (TICKET, "DELETE"),
     (SECRETS, "POST"),
     (DOWNLOADS, "GET"),
     (DOWNLOADS, "POST"),
@@ -42,6 +45,7 @@ pub fn api(edge: Edge) -> Router {
     }
     Router::new()
         .route(TICKETS, any(tickets::handle))
+        .route(TICKET, any(waiting_tickets::one))
         .route(SECRETS, any(secrets::handle))
         .route(DOWNLOADS, any(downloads::handle))
         .route(POLICIES, any(policies::all))

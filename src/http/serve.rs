@@ -2,12 +2,15 @@
 //!
 //! Own code, because `axum::serve` has no limits: it kept every slow connection that was tried open for as long as it liked.
 
+use super::answer::Dropped;
 use super::head_scan::Scanned;
 use crate::metrics::Metrics;
 use axum::Router;
+use axum::response::Response;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,6 +111,22 @@ async fn connection(
     }
 }
 
+/// The connection ends without an answer: none that could be given might not turn out wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is dropped")]
+struct NotSent;
+
+impl From<Infallible> for NotSent {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+fn sent(answer: Result<Response, Infallible>) -> Result<Response, NotSent> {
+    let Ok(response) = answer;
+    if response.extensions().get::<Dropped>().is_some() { Err(NotSent) } else { Ok(response) }
+}
+
 async fn http<S: AsyncRead + AsyncWrite + 'static>(
     stream: S,
     peer: SocketAddr,
@@ -117,10 +136,12 @@ async fn http<S: AsyncRead + AsyncWrite + 'static>(
 ) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.write_timeout));
-    let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(peer);
-        request
-    });
+    let service = router
+        .map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(peer);
+            request
+        })
+        .map_result(sent);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)

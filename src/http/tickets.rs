@@ -1,7 +1,7 @@
 //! `POST /v1/tickets`: a caller asks for a ticket.
 
 use super::answer::{Failure, method_not_allowed};
-use super::{Edge, bearer, ticket_body};
+use super::{Edge, bearer, ticket_body, waiting_tickets};
 use crate::broker::{Ask, Context, Issued, Way};
 use crate::metrics::labels::Outcome;
 use crate::wire::inert_json;
@@ -13,12 +13,14 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-/// The handler.
+/// The handler; `GET` is for administrators.
 pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
-    if request.method() != Method::POST {
-        return method_not_allowed(request.method(), "POST");
-    }
     let (parts, body) = request.into_parts();
+    match parts.method {
+        Method::POST => {}
+        Method::GET => return waiting_tickets::list(&edge, context, &parts).await.into_response(),
+        other => return method_not_allowed(&other, "GET, POST"),
+    }
     let answer = match issue(&edge, context, &parts.headers, body).await {
         Ok(issued) => created(&issued, wants_text(&parts.headers)),
         Err(failure) => Err(failure),

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod duration;
 pub mod facts;
 pub mod format;
+pub mod idempotency_key;
 pub mod lease;
 pub mod policy_ref;
 pub mod repo;

@@ -18,6 +18,12 @@ const TOKEN_CHARS: usize = 22 + 1 + 43;
 pub struct TicketId([u8; ID_BYTES]);
 
 impl TicketId {
+    /// From its bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; ID_BYTES]) -> Self {
+        Self(bytes)
+    }
+
     /// Its bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; ID_BYTES] {
@@ -28,6 +34,18 @@ impl TicketId {
 impl fmt::Display for TicketId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl std::str::FromStr for TicketId {
+    type Err = NotATicket;
+
+    fn from_str(text: &str) -> Result<Self, NotATicket> {
+        let mut id = [0; ID_BYTES];
+        match URL_SAFE_NO_PAD.decode_slice(text, &mut id) {
+            Ok(ID_BYTES) => Ok(Self(id)),
+            _ => Err(NotATicket),
+        }
     }
 }
 

@@ -206,7 +206,6 @@ fn ttl(spec: &PolicySpec, longest: Duration, faults: &mut Vec<Fault>) -> Option<
 fn bind_to(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<BindTo> {
     let text = spec.ticket.as_ref()?.bind_to.as_deref()?;
     let detail = match text.parse() {
-        Ok(BindTo::Identity) => "this version does not bind tickets to an identity yet".into(),
         Ok(bind_to) => return Some(bind_to),
         Err(reason) => reason.to_string(),
     };

@@ -1,231 +1,295 @@
 //! Tickets in the memory of this process: gone with it, redeemed here only.
+//!
+//! A change begins when the audit log does its step and counts when the event is durable. In between the ticket is seen as
+//! it was, so that nobody hears of what may not have happened, and no other change of it begins.
 
-use super::seal::Sealed;
-use super::{REMEMBERED_FOR, Rejection, Ticket, TooManyTickets};
+use super::owner::Owner;
+use super::{
+    Change, Ending, Found, MAX_BYTES_PER_CALLER, Place, REPLAYED_FOR, Sealed, State, Ticket, TicketStore, Unavailable,
+    from_microseconds, later, microseconds, ticket_codec,
+};
+use crate::database::{Failed, Step, StepRunner, Work};
 use crate::model::caller::Identity;
-use crate::model::ticket::{TicketId, TicketToken};
+use crate::model::ticket::TicketId;
+use async_trait::async_trait;
 use jiff::Timestamp;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Bytes of sealed bundles held at once, of all callers together: bundles are as large as stores' secrets are.
 const MAX_SEALED_BYTES: usize = 256 * 1024 * 1024;
+const REMEMBERED_FOR: Duration = Duration::from_mins(5);
+/// The most overdue tickets at once.
+const OVERDUE: usize = 1000;
 
 /// The tickets of this replica.
-#[derive(Default)]
-pub struct Tickets {
+pub struct Memory(Arc<Tickets>);
+
+struct Tickets {
     held: Mutex<Held>,
     max_live_per_caller: usize,
 }
 
 #[derive(Default)]
 struct Held {
-    tickets: HashMap<TicketId, Slot>,
-    /// Tickets that have not expired, by their expiry: a sweep touches only what is due.
-    to_expire: BTreeSet<(Timestamp, TicketId)>,
-    /// Tickets that have, by the time when nobody is owed a word about them any more.
-    to_forget: BTreeSet<(Timestamp, TicketId)>,
-    /// Live tickets by caller; no entry means none.
-    live: HashMap<Identity, usize>,
-    waiting: usize,
+    /// Boxed: the table itself has up to twice as many places as tickets.
+    slots: HashMap<TicketId, Box<Slot>>,
+    /// Those that wait, by their expiry: what is overdue is found without looking at the rest.
+    by_expiry: BTreeSet<(i64, TicketId)>,
+    /// Those that wait, by their age.
+    by_age: BTreeSet<Place>,
+    /// Redeemed ones whose bundle is kept for a repetition, by the end of that.
+    replays: BTreeSet<(i64, TicketId)>,
+    /// Those that have ended, by the time when nobody is owed a word about them any more.
+    ended: BTreeSet<(i64, TicketId)>,
+    /// What callers have here; no entry means nothing.
+    callers: HashMap<Owner, Share>,
     sealed_bytes: usize,
 }
 
+#[derive(Default)]
+struct Share {
+    live: usize,
+    bytes: usize,
+}
+
 struct Slot {
-    ticket: Arc<Ticket>,
     sealed: Sealed,
-    state: State,
+    owner: Owner,
+    issued_at: i64,
+    expires_at: i64,
+    /// Nobody sees it before it is issued.
+    issued: bool,
+    /// A change of it has begun, and is not durable yet.
+    changing: bool,
+    ending: Option<Ending>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Waiting,
-    Redeemed(Timestamp),
-    Expired,
-    Revoked,
-}
-
-impl Tickets {
+impl Memory {
     /// None yet; at most so many live ones for one caller.
-    #[must_use]
     pub fn new(max_live_per_caller: usize) -> Self {
-        Self { held: Mutex::default(), max_live_per_caller }
+        Self(Arc::new(Tickets { held: Mutex::default(), max_live_per_caller }))
     }
 
-    /// Lets a ticket wait.
-    ///
-    /// # Errors
-    /// When the caller has as many live ones as one may have, or all callers' together are too large.
-    pub fn insert(&self, ticket: Arc<Ticket>, sealed: Sealed) -> Result<(), TooManyTickets> {
-        let held = &mut *self.lock();
-        if held.sealed_bytes + sealed.size() > MAX_SEALED_BYTES {
-            return Err(TooManyTickets);
+    fn step(&self, change: Change) -> Step {
+        let runner: Arc<dyn StepRunner> = self.0.clone();
+        Step::new(runner, change)
+    }
+}
+
+#[async_trait]
+impl TicketStore for Memory {
+    fn has_room_for(&self, caller: &Identity) -> bool {
+        let share = Owner::of(caller);
+        self.0.lock().callers.get(&share).is_none_or(|share| share.live < self.0.max_live_per_caller)
+    }
+
+    fn issuing(&self, ticket: &Ticket, sealed: Sealed) -> Step {
+        self.step(Change::issue(ticket, sealed))
+    }
+
+    fn ending(&self, id: TicketId, ending: Ending) -> Step {
+        self.step(Change::End { id, ending })
+    }
+
+    async fn find(&self, id: TicketId) -> Result<Option<Found>, Unavailable> {
+        let held = self.0.lock();
+        let Some(slot) = held.slots.get(&id).filter(|slot| slot.issued) else { return Ok(None) };
+        let (sealed, state) = (slot.sealed.clone(), slot.state());
+        drop(held);
+        Ok(decode(&sealed).map(|ticket| Found { ticket, sealed, state }))
+    }
+
+    async fn list(&self, now: Timestamp, after: Option<Place>, limit: usize) -> Result<Vec<Ticket>, Unavailable> {
+        let held = self.0.lock();
+        let older = match after {
+            Some(place) => held.by_age.range(..place),
+            None => held.by_age.range(..),
+        };
+        let waiting = older.rev().filter_map(|place| held.slots.get(&place.id));
+        let waiting = waiting.filter(|slot| microseconds(now) < slot.expires_at).take(limit);
+        let sealed: Vec<Sealed> = waiting.map(|slot| slot.sealed.clone()).collect();
+        drop(held);
+        Ok(sealed.iter().filter_map(decode).collect())
+    }
+
+    async fn overdue(&self, now: Timestamp) -> Result<Vec<Ticket>, Unavailable> {
+        let held = self.0.lock();
+        let due = held.by_expiry.iter().take_while(|(expiry, _)| *expiry <= microseconds(now));
+        let due = due.filter_map(|(_, id)| held.slots.get(id)).filter(|slot| !slot.changing).take(OVERDUE);
+        let sealed: Vec<Sealed> = due.map(|slot| slot.sealed.clone()).collect();
+        drop(held);
+        Ok(sealed.iter().filter_map(decode).collect())
+    }
+
+    async fn forget(&self, now: Timestamp) -> Result<(), Unavailable> {
+        let held = &mut *self.0.lock();
+        while let Some(&(end, id)) = held.replays.first().filter(|(end, _)| *end <= microseconds(now)) {
+            held.replays.remove(&(end, id));
+            held.forget_bundle(id);
         }
-        let live = held.live.entry(ticket.caller.identity()).or_default();
-        if *live >= self.max_live_per_caller {
-            return Err(TooManyTickets);
+        while let Some(&(end, id)) = held.ended.first().filter(|(end, _)| *end <= microseconds(now)) {
+            held.ended.remove(&(end, id));
+            held.forget_bundle(id);
+            held.slots.remove(&id);
         }
-        *live += 1;
-        held.waiting += 1;
-        held.sealed_bytes += sealed.size();
-        held.to_expire.insert((ticket.expires_at, ticket.id));
-        held.tickets.insert(ticket.id, Slot { ticket, sealed, state: State::Waiting });
         Ok(())
     }
 
-    /// Whether the caller may have another ticket now; asked before secrets are read for it.
-    #[must_use]
-    pub fn has_room_for(&self, caller: &Identity) -> bool {
-        self.lock().live.get(caller).is_none_or(|live| *live < self.max_live_per_caller)
+    async fn waiting(&self) -> Result<usize, Unavailable> {
+        Ok(self.lost_with_the_process())
     }
 
-    /// Shows a waiting ticket to whoever proves its key. Nothing changes by it.
-    ///
-    /// # Errors
-    /// [`Rejection`], but never [`Rejection::Misuse`]. The ticket comes with it where the key is proven.
-    pub fn peek(&self, token: &TicketToken, now: Timestamp) -> Result<(Arc<Ticket>, Sealed), Refused> {
-        let held = self.lock();
-        let slot = held.tickets.get(&token.ticket_id()).filter(|slot| slot.sealed.is_proven_by(token));
-        let slot = slot.ok_or(Refused { rejection: Rejection::Unknown, ticket: None })?;
-        let too_late = (slot.ticket.expires_at <= now).then_some(Rejection::Expired);
-        match slot.state.rejection().or(too_late) {
-            None => Ok((slot.ticket.clone(), slot.sealed.clone())),
-            Some(rejection) => Err(Refused { rejection, ticket: Some(slot.ticket.clone()) }),
-        }
+    fn lost_with_the_process(&self) -> usize {
+        self.0.lock().by_expiry.len()
     }
 
-    /// Takes a ticket whose key was proven by [`Tickets::peek`]. Of any number who try, one succeeds.
-    ///
-    /// # Errors
-    /// When it waits no longer.
-    pub fn take(&self, id: TicketId, now: Timestamp) -> Result<(), Rejection> {
-        self.lock().leave_waiting(id, State::Redeemed(now))
+    fn remembered_for(&self) -> Duration {
+        REMEMBERED_FOR
     }
+}
 
-    /// Burns a waiting ticket.
-    ///
-    /// # Errors
-    /// When it waits no longer.
-    pub fn revoke(&self, id: TicketId) -> Result<(), Rejection> {
-        self.lock().leave_waiting(id, State::Revoked)
-    }
-
-    /// Lets a ticket wait again whose redemption or burning could not be recorded.
-    pub fn put_back(&self, id: TicketId) {
+#[async_trait]
+impl StepRunner for Tickets {
+    /// Asks nothing of the database, so that the event alone is written there.
+    async fn run(&self, _work: &mut Work, steps: &[&Step]) -> Result<Vec<bool>, Failed> {
         let held = &mut *self.lock();
-        let Some(slot) = held.tickets.get_mut(&id) else { return };
-        if !matches!(slot.state, State::Redeemed(_) | State::Revoked) {
-            return;
-        }
-        let ticket = slot.ticket.clone();
-        if held.to_expire.contains(&(ticket.expires_at, id)) {
-            slot.state = State::Waiting;
-            *held.live.entry(ticket.caller.identity()).or_default() += 1;
-            held.waiting += 1;
-        } else {
-            // It has expired meanwhile.
-            slot.state = State::Expired;
-            held.forget_bundle(id);
-        }
+        let begin = |step: &&Step| match step.what() {
+            Some(Change::Issue { id, owner, issued_at, expires_at, sealed }) => {
+                let slot = Slot {
+                    sealed: sealed.clone(),
+                    owner: *owner,
+                    issued_at: *issued_at,
+                    expires_at: *expires_at,
+                    issued: false,
+                    changing: true,
+                    ending: None,
+                };
+                held.begin_issuing(*id, slot, self.max_live_per_caller)
+            }
+            Some(Change::End { id, .. }) => held.begin_ending(*id),
+            None => false,
+        };
+        Ok(steps.iter().map(begin).collect())
     }
 
-    /// Forgets the bundle of a ticket whose redemption or burning is recorded; what became of it stays known.
-    pub fn settle(&self, id: TicketId) {
-        self.lock().forget_bundle(id);
-    }
-
-    /// Takes back a ticket that could not be recorded as issued.
-    pub fn withdraw(&self, id: TicketId) {
-        let mut held = self.lock();
-        held.forget_bundle(id);
-        if let Some(slot) = held.tickets.remove(&id) {
-            held.to_expire.remove(&(slot.ticket.expires_at, id));
-            if slot.state == State::Waiting {
-                held.no_longer_waiting(&slot.ticket);
+    fn ended(&self, steps: &[&Step], committed: bool) {
+        let held = &mut *self.lock();
+        for step in steps {
+            match step.what() {
+                Some(Change::Issue { id, .. }) => held.issued(*id, committed),
+                Some(Change::End { id, ending }) => held.ended(*id, committed.then_some(ending)),
+                None => {}
             }
         }
     }
+}
 
-    /// Expires what is due, forgets what nobody is owed a word about, and returns what has expired unredeemed.
-    pub fn sweep(&self, now: Timestamp) -> Vec<Arc<Ticket>> {
-        let mut held = self.lock();
-        let mut unredeemed = Vec::new();
-        while let Some(&(expiry, id)) = held.to_expire.first().filter(|(expiry, _)| *expiry <= now) {
-            held.to_expire.pop_first();
-            held.to_forget.insert((expiry.saturating_add(REMEMBERED_FOR).unwrap_or(Timestamp::MAX), id));
-            if held.leave_waiting(id, State::Expired).is_ok()
-                && let Some(slot) = held.tickets.get(&id)
-            {
-                unredeemed.push(slot.ticket.clone());
-                held.forget_bundle(id);
-            }
-        }
-        while let Some(&(_, id)) = held.to_forget.first().filter(|(end, _)| *end <= now) {
-            held.to_forget.pop_first();
-            held.forget_bundle(id);
-            held.tickets.remove(&id);
-        }
-        unredeemed
-    }
-
-    /// How many wait.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.lock().waiting
-    }
-
+impl Tickets {
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A refused ticket, shown to whoever proved its key.
-#[derive(Debug, Clone)]
-pub struct Refused {
-    /// Why.
-    pub rejection: Rejection,
-    /// Which, where the key was proven.
-    pub ticket: Option<Arc<Ticket>>,
+/// We wrote it ourselves.
+fn decode(sealed: &Sealed) -> Option<Ticket> {
+    ticket_codec::decode(&sealed.details).ok()
 }
 
-impl State {
-    const fn rejection(self) -> Option<Rejection> {
-        match self {
-            Self::Waiting => None,
-            Self::Redeemed(at) => Some(Rejection::Redeemed { at }),
-            Self::Expired => Some(Rejection::Expired),
-            Self::Revoked => Some(Rejection::Revoked),
+impl Slot {
+    fn state(&self) -> State {
+        match &self.ending {
+            None => State::Waiting,
+            Some(Ending::Redeemed { at, replay }) => State::Redeemed { at: *at, replay: *replay },
+            Some(Ending::Expired) => State::Expired,
+            Some(Ending::Revoked) => State::Revoked,
         }
     }
 }
 
 impl Held {
-    fn leave_waiting(&mut self, id: TicketId, state: State) -> Result<(), Rejection> {
-        let slot = self.tickets.get_mut(&id).ok_or(Rejection::Unknown)?;
-        if let Some(rejection) = slot.state.rejection() {
-            return Err(rejection);
+    /// Takes the room of a ticket.
+    fn begin_issuing(&mut self, id: TicketId, slot: Slot, max_live: usize) -> bool {
+        let size = slot.sealed.size();
+        let share = self.callers.get(&slot.owner);
+        let (live, bytes) = share.map_or((0, 0), |share| (share.live, share.bytes));
+        if live >= max_live
+            || bytes + size > MAX_BYTES_PER_CALLER
+            || self.sealed_bytes + size > MAX_SEALED_BYTES
+            || self.slots.contains_key(&id)
+        {
+            return false;
         }
-        slot.state = state;
-        let ticket = slot.ticket.clone();
-        self.no_longer_waiting(&ticket);
-        Ok(())
+        let share = self.callers.entry(slot.owner).or_default();
+        share.live += 1;
+        share.bytes += size;
+        self.sealed_bytes += size;
+        self.slots.insert(id, Box::new(slot));
+        true
+    }
+
+    fn issued(&mut self, id: TicketId, committed: bool) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        if committed {
+            (slot.issued, slot.changing) = (true, false);
+            self.by_expiry.insert((slot.expires_at, id));
+            self.by_age.insert(Place { issued_at: slot.issued_at, id });
+        } else {
+            let owner = slot.owner;
+            self.forget_bundle(id);
+            self.slots.remove(&id);
+            self.give_back(owner, 1, 0);
+        }
+    }
+
+    /// Of several at once, one: the others would change what is about to be something else.
+    fn begin_ending(&mut self, id: TicketId) -> bool {
+        match self.slots.get_mut(&id) {
+            Some(slot) if slot.issued && !slot.changing && slot.ending.is_none() => {
+                slot.changing = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn ended(&mut self, id: TicketId, ending: Option<&Ending>) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        slot.changing = false;
+        let Some(ending) = ending else { return };
+        slot.ending = Some(ending.clone());
+        let (owner, issued_at, expires_at) = (slot.owner, slot.issued_at, slot.expires_at);
+        self.by_expiry.remove(&(expires_at, id));
+        self.by_age.remove(&Place { issued_at, id });
+        self.ended.insert((microseconds(later(from_microseconds(expires_at), REMEMBERED_FOR)), id));
+        self.give_back(owner, 1, 0);
+        match ending {
+            Ending::Redeemed { at, replay: Some(_) } => {
+                self.replays.insert((microseconds(later(*at, REPLAYED_FOR)).min(expires_at), id));
+            }
+            _ => self.forget_bundle(id),
+        }
     }
 
     /// Forgets a sealed bundle, if it is still there, and no longer counts its bytes.
     fn forget_bundle(&mut self, id: TicketId) {
-        if let Some(slot) = self.tickets.get_mut(&id) {
-            self.sealed_bytes -= slot.sealed.size();
+        if let Some(slot) = self.slots.get_mut(&id) {
+            let (owner, size) = (slot.owner, slot.sealed.size());
             slot.sealed.forget();
+            self.sealed_bytes -= size;
+            self.give_back(owner, 0, size);
         }
     }
 
-    fn no_longer_waiting(&mut self, ticket: &Ticket) {
-        self.waiting = self.waiting.saturating_sub(1);
-        if let Entry::Occupied(mut live) = self.live.entry(ticket.caller.identity()) {
-            *live.get_mut() -= 1;
-            if *live.get() == 0 {
-                live.remove();
+    fn give_back(&mut self, owner: Owner, live: usize, bytes: usize) {
+        if let Entry::Occupied(mut share) = self.callers.entry(owner) {
+            let left = share.get_mut();
+            left.live -= live;
+            left.bytes -= bytes;
+            if left.live == 0 && left.bytes == 0 {
+                share.remove();
             }
         }
     }

@@ -4,27 +4,32 @@
 //! verifier, which proves the key without opening anything. The associated data binds the sealed bundle to everything that
 //! was decided about it, so that a row moved, mixed or edited at rest does not open.
 
-use super::Ticket;
 use super::bundle_codec::{self, NotABundle};
+use super::{Ticket, ticket_codec};
 use crate::model::bundle::Bundle;
 use crate::model::ticket::{NoRandomness, TicketToken};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use aws_lc_rs::hmac;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use std::fmt;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
 const TAG_BYTES: usize = 16;
+/// The largest sealed bundle of a ticket, in bytes.
+pub const MAX_BUNDLE_BYTES: usize = 16 * 1024 * 1024;
 
-/// A sealed bundle and the verifier of its key.
+/// A sealed bundle, the verifier of its key, and the ticket that it is bound to, as they rest.
 #[derive(Clone)]
 pub struct Sealed {
     /// Proves the key.
-    verifier: [u8; 32],
-    /// Ciphertext and tag.
-    blob: Arc<[u8]>,
+    pub(super) verifier: [u8; 32],
+    /// The ticket, by `ticket_codec`: associated data of the ciphertext, byte for byte.
+    pub(super) details: Arc<[u8]>,
+    /// Ciphertext and tag; empty once it is forgotten.
+    pub(super) blob: Arc<[u8]>,
 }
 
 /// The bundle cannot be sealed or opened.
@@ -36,15 +41,18 @@ pub enum SealError {
     /// The bundle cannot be encoded or decoded.
     #[error(transparent)]
     NotABundle(#[from] NotABundle),
+    /// The bundle has more than [`MAX_BUNDLE_BYTES`].
+    #[error("the bundle is too large for a ticket")]
+    TooLarge,
 }
 
-/// Seals under this replica's epoch: what was sealed before a restart is not opened after it.
+/// Seals under an epoch: what was sealed under another is not opened.
 pub struct Sealer {
     epoch: [u8; 16],
 }
 
 impl Sealer {
-    /// A new epoch.
+    /// A new epoch, which ends with this process.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
@@ -54,54 +62,48 @@ impl Sealer {
         Ok(Self { epoch })
     }
 
+    /// The epoch of a database's key: of all replicas that share it, as long as they do.
+    #[must_use]
+    pub fn keyed(database_key: &[u8; 32]) -> Self {
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, database_key), b"claviger ticket epoch v1");
+        let mut epoch = [0; 16];
+        epoch.copy_from_slice(&tag.as_ref()[..16]);
+        Self { epoch }
+    }
+
     /// Seals a bundle under the token's key, bound to the ticket.
     ///
     /// # Errors
-    /// When the bundle is too large to encode.
+    /// When the bundle is too large.
     pub fn seal(&self, bundle: &Bundle, token: &TicketToken, ticket: &Ticket) -> Result<Sealed, SealError> {
+        let details = ticket_codec::encode(ticket);
         let mut bytes = bundle_codec::encode(bundle, TAG_BYTES)?;
+        if bytes.len() + TAG_BYTES > MAX_BUNDLE_BYTES {
+            return Err(SealError::TooLarge);
+        }
         let key = sealing_key(token)?;
-        key.seal_in_place_append_tag(nonce(), Aad::from(self.associated_data(ticket)), &mut *bytes)
+        key.seal_in_place_append_tag(nonce(), Aad::from(self.associated_data(&details)), &mut *bytes)
             .map_err(|_| SealError::DoesNotOpen)?;
         // What leaves is ciphertext; the buffer it was made in is overwritten when dropped.
-        Ok(Sealed { verifier: verifier(token)?, blob: bytes.as_slice().into() })
+        Ok(Sealed { verifier: verifier(token)?, details: details.into(), blob: bytes.as_slice().into() })
     }
 
     /// Opens a sealed bundle.
     ///
     /// # Errors
-    /// When the key or the ticket is another than it was sealed for.
-    pub fn open(&self, sealed: &Sealed, token: &TicketToken, ticket: &Ticket) -> Result<Bundle, SealError> {
+    /// When the key, the epoch or anything about the ticket is another than it was sealed for.
+    pub fn open(&self, sealed: &Sealed, token: &TicketToken) -> Result<Bundle, SealError> {
         let key = sealing_key(token)?;
         let mut bytes = Zeroizing::new(sealed.blob.to_vec());
         let plain = key
-            .open_in_place(nonce(), Aad::from(self.associated_data(ticket)), &mut bytes)
+            .open_in_place(nonce(), Aad::from(self.associated_data(&sealed.details)), &mut bytes)
             .map_err(|_| SealError::DoesNotOpen)?;
         Ok(bundle_codec::decode(plain)?)
     }
 
-    /// Every part behind its length, so that no two tickets have the same associated data.
-    fn associated_data(&self, ticket: &Ticket) -> Vec<u8> {
-        let pod_uid = ticket.caller.workload.as_ref().map_or("", |workload| &workload.pod.uid);
-        let expiry = ticket.expires_at.as_nanosecond().to_le_bytes();
-        let mut data = Vec::with_capacity(256);
-        for part in [
-            b"claviger ticket v1".as_slice(),
-            &self.epoch,
-            ticket.id.as_bytes(),
-            ticket.caller.issuer.as_bytes(),
-            ticket.caller.subject.as_bytes(),
-            pod_uid.as_bytes(),
-            ticket.bind_to.as_str().as_bytes(),
-            &expiry,
-        ]
-        .into_iter()
-        .chain(ticket.policies.iter().flat_map(|policy| [policy.name.as_bytes(), policy.revision.as_bytes()]))
-        {
-            data.extend((part.len() as u64).to_le_bytes());
-            data.extend(part);
-        }
-        data
+    /// The ticket comes last, so that no two have the same associated data.
+    fn associated_data(&self, details: &[u8]) -> Vec<u8> {
+        [b"claviger ticket v2".as_slice(), &self.epoch, details].concat()
     }
 }
 

@@ -7,3 +7,4 @@ pub mod policy;
 pub mod policy_object;
 pub mod problem;
 pub mod ticket;
+pub mod ticket_object;

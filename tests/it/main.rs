@@ -19,3 +19,4 @@ mod rig;
 mod scan;
 mod seen;
 mod stores;
+mod tickets;

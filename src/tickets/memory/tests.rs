@@ -1,18 +1,61 @@
-//! What a ticket's life looks like, and that no two redeemers share one.
+//! What only tickets in memory have; the rest is the contract of every store, in the integration tests.
 
 use super::*;
+use crate::config::database::Url;
+use crate::database::Database;
 use crate::model::binding::BindTo;
 use crate::model::branch::Branch;
 use crate::model::bundle::{Bundle, Entry};
 use crate::model::caller::Caller;
-use crate::model::policy_ref::PolicyRef;
 use crate::model::repo::Repo;
 use crate::model::secret::SecretValue;
-use crate::tickets::seal::{SealError, Sealer};
+use crate::model::ticket::TicketToken;
+use crate::tickets::seal::Sealer;
 use jiff::SignedDuration;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 const LIFE: SignedDuration = SignedDuration::from_secs(60);
+/// Two of them fit into a caller's share.
+const LARGE: usize = 15 << 20;
+
+/// A store, and a writer that does steps as the audit log does.
+struct Bench {
+    memory: Memory,
+    database: Database,
+    sealer: Sealer,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let database = Database::open(&Url::SqliteMemory).await.expect("opens");
+        Self { memory: Memory::new(64), database, sealer: Sealer::new().expect("random bytes") }
+    }
+
+    /// Does a step; the event fails or not.
+    async fn does(&self, step: Step, committed: bool) -> bool {
+        let could = self.begins(&step).await;
+        if could {
+            step.runner().ended(&[&step], committed);
+        }
+        could
+    }
+
+    async fn begins(&self, step: &Step) -> bool {
+        step.runner().run(&mut self.database.begin_later(), &[step]).await.expect("memory")[0]
+    }
+
+    async fn issue(&self, subject: &str, bytes: usize, committed: bool) -> Option<TicketToken> {
+        let token = TicketToken::random().expect("random bytes");
+        let ticket = ticket(&token, subject);
+        let entry = Entry { value: SecretValue::new("x".repeat(bytes)), named_by_policy: true };
+        let bundle = Bundle { entries: [("K".to_owned(), entry)].into(), ..Bundle::default() };
+        let sealed = self.sealer.seal(&bundle, &token, &ticket).expect("sealed");
+        self.does(self.memory.issuing(&ticket, sealed), committed).await.then_some(token)
+    }
+
+    async fn state(&self, token: &TicketToken) -> Option<State> {
+        self.memory.find(token.ticket_id()).await.expect("memory").map(|found| found.state)
+    }
+}
 
 fn start() -> Timestamp {
     Timestamp::UNIX_EPOCH
@@ -30,7 +73,7 @@ fn ticket(token: &TicketToken, subject: &str) -> Ticket {
         }),
         repo: Repo::try_from("site").expect("a repo"),
         branch: Branch::try_from("main").expect("a branch"),
-        policies: vec![PolicyRef { name: "p".into(), revision: "1".into() }],
+        policies: Vec::new(),
         keys: vec!["K".into()],
         secrets: Vec::new(),
         issued_at: start(),
@@ -40,180 +83,88 @@ fn ticket(token: &TicketToken, subject: &str) -> Ticket {
     }
 }
 
-fn bundle() -> Bundle {
-    let entry = Entry { value: SecretValue::new("hunter2".into()), named_by_policy: true };
-    Bundle { entries: [("K".to_owned(), entry)].into(), stale: true, versions: "v".into() }
+fn redeemed() -> Ending {
+    Ending::Redeemed { at: start(), replay: None }
 }
 
-fn waiting(tickets: &Tickets, sealer: &Sealer) -> TicketToken {
+#[tokio::test]
+async fn while_an_ending_is_not_durable_nobody_hears_of_it_and_no_other_begins() {
+    let bench = Bench::new().await;
+    let token = bench.issue("s", 1, true).await.expect("room");
+    let first = bench.memory.ending(token.ticket_id(), redeemed());
+    assert!(bench.begins(&first).await);
+    assert_eq!(bench.state(&token).await, Some(State::Waiting));
+    assert!(!bench.does(bench.memory.ending(token.ticket_id(), Ending::Revoked), true).await);
+    first.runner().ended(&[&first], false);
+    assert_eq!(bench.state(&token).await, Some(State::Waiting), "it was not recorded, so it did not happen");
+    assert!(bench.does(bench.memory.ending(token.ticket_id(), redeemed()), true).await);
+    assert_eq!(bench.state(&token).await, Some(State::Redeemed { at: start(), replay: None }));
+}
+
+#[tokio::test]
+async fn what_expires_while_it_is_being_redeemed_in_vain_still_expires() {
+    let bench = Bench::new().await;
+    let token = bench.issue("s", 1, true).await.expect("room");
+    let redemption = bench.memory.ending(token.ticket_id(), redeemed());
+    assert!(bench.begins(&redemption).await);
+    assert!(bench.memory.overdue(start() + LIFE).await.expect("memory").is_empty());
+    redemption.runner().ended(&[&redemption], false);
+    let overdue = bench.memory.overdue(start() + LIFE).await.expect("memory");
+    assert_eq!(overdue.iter().map(|ticket| ticket.id).collect::<Vec<_>>(), [token.ticket_id()]);
+}
+
+#[tokio::test]
+async fn what_was_not_recorded_as_issued_was_never_there() {
+    let bench = Bench::new().await;
     let token = TicketToken::random().expect("random bytes");
     let ticket = ticket(&token, "s");
-    let sealed = sealer.seal(&bundle(), &token, &ticket).expect("sealed");
-    tickets.insert(Arc::new(ticket), sealed).expect("room");
-    token
+    let sealed = bench.sealer.seal(&Bundle::default(), &token, &ticket).expect("sealed");
+    let step = bench.memory.issuing(&ticket, sealed);
+    assert!(bench.begins(&step).await);
+    assert_eq!(bench.state(&token).await, None);
+    step.runner().ended(&[&step], false);
+    assert_eq!(bench.state(&token).await, None);
+    let held = bench.memory.0.lock();
+    assert!(held.slots.is_empty() && held.callers.is_empty() && held.sealed_bytes == 0);
 }
 
-fn fixture() -> (Tickets, Sealer, TicketToken) {
-    let (tickets, sealer) = (Tickets::new(64), Sealer::new().expect("random bytes"));
-    let token = waiting(&tickets, &sealer);
-    (tickets, sealer, token)
+#[tokio::test]
+async fn in_the_end_nothing_is_left() {
+    let bench = Bench::new().await;
+    for ending in
+        [redeemed(), Ending::Revoked, Ending::Expired, Ending::Redeemed { at: start(), replay: Some([7; 32]) }]
+    {
+        let token = bench.issue("s", 100, true).await.expect("room");
+        assert!(bench.does(bench.memory.ending(token.ticket_id(), ending), true).await);
+    }
+    assert!(bench.memory.0.lock().sealed_bytes > 100, "one may be repeated");
+    bench.memory.forget(start() + SignedDuration::from_secs(30)).await.expect("memory");
+    assert_eq!(bench.memory.0.lock().sealed_bytes, 0);
+    let end = start() + LIFE + SignedDuration::from_mins(5);
+    bench.memory.forget(end - SignedDuration::from_nanos(1)).await.expect("memory");
+    assert_eq!(bench.memory.0.lock().slots.len(), 4);
+    bench.memory.forget(end).await.expect("memory");
+    let held = bench.memory.0.lock();
+    assert!(held.slots.is_empty() && held.by_expiry.is_empty() && held.by_age.is_empty());
+    assert!(held.ended.is_empty() && held.replays.is_empty() && held.callers.is_empty());
 }
 
-#[test]
-fn a_ticket_opens_for_its_token_and_is_taken_once() {
-    let (tickets, sealer, token) = fixture();
-    let (ticket, sealed) = tickets.peek(&token, start()).expect("it waits");
-    assert_eq!(sealer.open(&sealed, &token, &ticket), Ok(bundle()));
-    assert_eq!(tickets.take(token.ticket_id(), start()), Ok(()));
-    assert_eq!(tickets.take(token.ticket_id(), start()), Err(Rejection::Redeemed { at: start() }));
-    assert_eq!(tickets.peek(&token, start()).expect_err("taken").rejection, Rejection::Redeemed { at: start() });
-    assert_eq!(tickets.waiting(), 0);
-}
-
-#[test]
-fn of_many_racing_redeemers_one_takes_it() {
-    let (tickets, _, token) = fixture();
-    let winners = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..64 {
-            scope.spawn(|| {
-                if tickets.take(token.ticket_id(), start()).is_ok() {
-                    winners.fetch_add(1, Ordering::SeqCst);
-                }
-            });
+#[tokio::test]
+async fn all_bundles_together_are_bounded_in_bytes() {
+    let bench = Bench::new().await;
+    // Two of a caller's fit into its share, and some over a dozen into all.
+    let mut tokens = Vec::new();
+    for caller in 0..8 {
+        for _ in 0..2 {
+            tokens.push(bench.issue(&caller.to_string(), LARGE, true).await.expect("room"));
         }
-    });
-    assert_eq!(winners.into_inner(), 1);
-}
-
-#[test]
-fn who_does_not_prove_the_key_learns_nothing() {
-    let (tickets, _, token) = fixture();
-    let stranger = TicketToken::random().expect("random bytes");
-    let (id, key) = (token.to_url_segment(), stranger.to_url_segment());
-    let forged = format!("{}.{}", &id[..22], &key[23..]).parse().expect("a canonical spelling");
-    for token in [stranger, forged] {
-        let refused = tickets.peek(&token, start()).expect_err("not proven");
-        assert_eq!(refused.rejection, Rejection::Unknown);
-        assert!(refused.ticket.is_none());
     }
-    assert!(tickets.peek(&token, start()).is_ok());
-}
-
-#[test]
-fn what_was_not_recorded_waits_again() {
-    let (tickets, _, token) = fixture();
-    tickets.take(token.ticket_id(), start()).expect("it waits");
-    tickets.put_back(token.ticket_id());
-    assert_eq!(tickets.waiting(), 1);
-    assert!(tickets.peek(&token, start()).is_ok());
-    tickets.withdraw(token.ticket_id());
-    assert_eq!(tickets.waiting(), 0);
-    assert_eq!(tickets.peek(&token, start()).expect_err("gone").rejection, Rejection::Unknown);
-}
-
-#[test]
-fn a_ticket_expires_is_remembered_and_forgotten() {
-    let (tickets, _, token) = fixture();
-    let redeemed = waiting(&tickets, &Sealer::new().expect("random bytes"));
-    tickets.take(redeemed.ticket_id(), start()).expect("it waits");
-    let (expiry, end) = (start() + LIFE, start() + LIFE + SignedDuration::from_mins(5));
-    let just_before = SignedDuration::from_nanos(-1);
-
-    assert!(tickets.sweep(expiry + just_before).is_empty());
-    assert!(tickets.peek(&token, expiry + just_before).is_ok());
-    // Nobody needs the sweep to have come by.
-    assert_eq!(tickets.peek(&token, expiry).expect_err("late").rejection, Rejection::Expired);
-    let unredeemed: Vec<_> = tickets.sweep(expiry).iter().map(|ticket| ticket.id).collect();
-    assert_eq!(unredeemed, [token.ticket_id()], "a redeemed ticket does not expire");
-    assert!(tickets.sweep(expiry).is_empty(), "told twice");
-    assert_eq!(tickets.waiting(), 0);
-    tickets.put_back(redeemed.ticket_id());
-    assert_eq!(tickets.waiting(), 0, "what has expired meanwhile does not come back");
-    assert_eq!(tickets.peek(&redeemed, expiry).expect_err("late").rejection, Rejection::Expired);
-
-    tickets.sweep(end + just_before);
-    assert_eq!(tickets.peek(&token, end).expect_err("late").rejection, Rejection::Expired);
-    tickets.sweep(end);
-    for token in [token, redeemed] {
-        assert_eq!(tickets.peek(&token, end).expect_err("forgotten").rejection, Rejection::Unknown);
-    }
-    let held = tickets.lock();
-    assert_eq!(held.sealed_bytes, 0);
-    assert!(held.tickets.is_empty() && held.to_expire.is_empty() && held.to_forget.is_empty() && held.live.is_empty());
-}
-
-#[test]
-fn a_burned_ticket_says_so() {
-    let (tickets, _, token) = fixture();
-    assert_eq!(tickets.revoke(token.ticket_id()), Ok(()));
-    assert_eq!(tickets.revoke(token.ticket_id()), Err(Rejection::Revoked));
-    assert_eq!(tickets.take(token.ticket_id(), start()), Err(Rejection::Revoked));
-    tickets.settle(token.ticket_id());
-    assert_eq!(tickets.peek(&token, start()).expect_err("burned").rejection, Rejection::Revoked);
-}
-
-#[test]
-fn one_callers_tickets_are_bounded_and_anothers_are_not() {
-    let (tickets, sealer) = (Tickets::new(2), Sealer::new().expect("random bytes"));
-    let tokens = [(); 2].map(|()| waiting(&tickets, &sealer));
-    let insert = |subject| {
-        let token = TicketToken::random().expect("random bytes");
-        let ticket = ticket(&token, subject);
-        let sealed = sealer.seal(&bundle(), &token, &ticket).expect("sealed");
-        tickets.insert(Arc::new(ticket), sealed)
-    };
-    assert_eq!(insert("s"), Err(TooManyTickets));
-    assert!(!tickets.has_room_for(&ticket(&tokens[0], "s").caller.identity()));
-    assert_eq!(insert("other"), Ok(()));
-    tickets.take(tokens[0].ticket_id(), start()).expect("it waits");
-    assert_eq!(insert("s"), Ok(()));
-}
-
-#[test]
-fn a_bundle_opens_only_for_the_ticket_and_epoch_it_was_sealed_for() {
-    let (tickets, sealer, token) = fixture();
-    let (ticket, sealed) = tickets.peek(&token, start()).expect("it waits");
-    let changes: [fn(&mut Ticket); 6] = [
-        |ticket| ticket.expires_at += LIFE,
-        |ticket| ticket.bind_to = BindTo::Ip,
-        |ticket| ticket.policies.clear(),
-        |ticket| ticket.policies[0].revision = "2".into(),
-        |ticket| ticket.policies[0] = PolicyRef { name: "p1".into(), revision: "".into() },
-        |ticket| Arc::make_mut(&mut ticket.caller).subject.push('2'),
-    ];
-    for change in changes {
-        let mut edited = (*ticket).clone();
-        change(&mut edited);
-        assert_eq!(sealer.open(&sealed, &token, &edited), Err(SealError::DoesNotOpen), "{edited:?}");
-    }
-    let other = TicketToken::random().expect("random bytes");
-    assert_eq!(sealer.open(&sealed, &other, &ticket), Err(SealError::DoesNotOpen));
-    let restarted = Sealer::new().expect("random bytes");
-    assert_eq!(restarted.open(&sealed, &token, &ticket), Err(SealError::DoesNotOpen));
-    assert_eq!(sealer.open(&sealed, &token, &ticket), Ok(bundle()));
-}
-
-#[test]
-fn all_bundles_together_are_bounded_in_bytes() {
-    let (tickets, sealer) = (Tickets::new(64), Sealer::new().expect("random bytes"));
-    let value = "x".repeat(MAX_SEALED_BYTES / 4);
-    let entry = Entry { value: SecretValue::new(value), named_by_policy: true };
-    let large = Bundle { entries: [("K".to_owned(), entry)].into(), ..Bundle::default() };
-    let insert = |subject: &str| {
-        let token = TicketToken::random().expect("random bytes");
-        let ticket = ticket(&token, subject);
-        let sealed = sealer.seal(&large, &token, &ticket).expect("sealed");
-        tickets.insert(Arc::new(ticket), sealed).map(|()| token.ticket_id())
-    };
-    // A seal is a little larger than what is in it, so that the fourth quarter does not fit.
-    let ids = ["a", "b", "c"].map(|subject| insert(subject).expect("room"));
-    assert_eq!(insert("d"), Err(TooManyTickets));
-    tickets.take(ids[0], start()).expect("it waits");
-    assert_eq!(insert("d"), Err(TooManyTickets), "it may have to be put back");
-    tickets.settle(ids[0]);
-    tickets.settle(ids[0]);
-    assert!(insert("d").is_ok());
-    tickets.withdraw(ids[1]);
-    assert!(insert("e").is_ok());
+    assert!(bench.issue("0", LARGE, true).await.is_none(), "more than one caller may have");
+    tokens.push(bench.issue("8", LARGE, true).await.expect("room"));
+    assert!(bench.issue("9", LARGE, true).await.is_none(), "more than there is room for");
+    let redemption = bench.memory.ending(tokens[0].ticket_id(), redeemed());
+    assert!(bench.begins(&redemption).await);
+    assert!(bench.issue("9", LARGE, true).await.is_none(), "it may turn out to wait on");
+    redemption.runner().ended(&[&redemption], true);
+    assert!(bench.issue("9", LARGE, true).await.is_some());
 }

@@ -198,13 +198,15 @@ fn transfer_encoding_is_411_everywhere() {
 #[test]
 fn only_post_asks_for_tickets() {
     let edge = Edge::usual();
-    for method in ["GET", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"] {
+    // To look at those that wait is for administrators.
+    assert_problem(&edge.send("GET", "/v1/tickets", &[], b""), 401, "unauthenticated");
+    for method in ["PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"] {
         let answer = edge.send(method, "/v1/tickets", &[], b"");
         assert_problem(&answer, 405, "method_not_allowed");
-        assert_eq!(answer.header("allow").as_deref(), Some("POST"), "{method}");
+        assert_eq!(answer.header("allow").as_deref(), Some("GET, POST"), "{method}");
     }
     let answer = edge.send("OPTIONS", "/v1/tickets", &[], b"");
-    assert_eq!((answer.status, answer.header("allow").as_deref()), (204, Some("POST")));
+    assert_eq!((answer.status, answer.header("allow").as_deref()), (204, Some("GET, POST")));
     for path in [
         "/",
         "/v1",

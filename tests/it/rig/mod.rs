@@ -6,10 +6,13 @@ pub mod claviger;
 pub mod http;
 pub mod installation;
 pub mod issuer;
+pub mod keep_alive;
 pub mod kube;
 #[cfg(feature = "aws")]
 pub mod moto;
 pub mod oidc;
 pub mod postgres;
 pub mod prometheus;
+pub mod replicas;
+pub mod scale;
 pub mod unwritable;

@@ -90,6 +90,20 @@ impl Postgres {
         }
     }
 
+    /// Kills every process of it with `SIGKILL`: nothing is written any more.
+    pub fn kill(&mut self) {
+        if let Some(mut guardian) = self.guardian.take() {
+            let _ = guardian.kill();
+            let _ = guardian.wait();
+        }
+        if let Some(mut child) = self.child.take() {
+            // Its children would end by themselves, but only after what they are about.
+            let processes = std::iter::once(child.id()).chain(children_of(child.id())).map(|id| id.to_string());
+            let _ = Command::new("kill").args(["-s", "KILL"]).args(processes).status();
+            let _ = child.wait();
+        }
+    }
+
     /// Starts it again where it was.
     pub fn start_again(&mut self) {
         self.run(&[]).unwrap();
@@ -203,6 +217,16 @@ fn id_of_user(which: &str) -> Result<u32, String> {
     let output = Command::new("id").args([which, USER]).output().map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.trim().parse().map_err(|_| format!("there is no user {USER}: run rig/install"))
+}
+
+fn children_of(parent: u32) -> Vec<u32> {
+    let parent_of = |id: u32| {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        // The name may have spaces; behind it come the state and the parent.
+        stat.rsplit(") ").next()?.split(' ').nth(1)?.parse::<u32>().ok()
+    };
+    let ids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    ids.filter(|id| parent_of(*id) == Some(parent)).collect()
 }
 
 fn free_port() -> u16 {

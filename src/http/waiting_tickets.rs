@@ -1,0 +1,58 @@
+//! `GET /v1/tickets` and `DELETE /v1/tickets/{ticketId}`: tickets that wait, for administrators.
+
+use super::answer::{Failure, json, method_not_allowed};
+use super::policies::administrator;
+use super::{Edge, query};
+use crate::broker::Context;
+use crate::wire::ticket_object::TicketList;
+use axum::extract::{Extension, Request, State};
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{Method, StatusCode};
+
+/// `DELETE /v1/tickets/{ticketId}`.
+pub async fn one(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    match parts.method {
+        Method::DELETE => revoke(&edge, context, &parts).await.into_response(),
+        other => method_not_allowed(&other, "DELETE"),
+    }
+}
+
+/// Tickets that are neither redeemed nor expired nor revoked, newest first, whichever replica issued them.
+#[utoipa::path(
+    get,
+    path = "/v1/tickets",
+    operation_id = "listTickets",
+    tag = "tickets",
+    params(
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "The most items; 100 without"),
+        ("continue" = Option<String>, Query, description = "What the page before answered as `continue`")
+    ),
+    responses((status = 200, description = "A page of waiting tickets", body = TicketList))
+)]
+pub(super) async fn list(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
+    let who = administrator(edge, context, &parts.headers).await?;
+    let page = query::page(parts.uri.query().unwrap_or_default())?;
+    let mut tickets = edge.broker.list_tickets(&who, page).await?;
+    tickets.next = tickets.next.as_deref().map(query::encode);
+    json(StatusCode::OK, &tickets)
+}
+
+/// Revokes a waiting ticket: its URL answers `ticket_revoked` from then on.
+#[utoipa::path(
+    delete,
+    path = "/v1/tickets/{ticketId}",
+    operation_id = "revokeTicket",
+    tag = "tickets",
+    params(("ticketId" = String, Path, description = "The ticket's public id", pattern = "^[A-Za-z0-9_-]{22}$")),
+    responses((status = 204, description = "It is revoked"))
+)]
+pub(super) async fn revoke(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
+    let who = administrator(edge, context, &parts.headers).await?;
+    query::none(parts.uri.query().unwrap_or_default())?;
+    // As it stands in the path: no ticket's id needs to be decoded.
+    let id = parts.uri.path().rsplit('/').next().unwrap_or_default();
+    edge.broker.revoke_ticket(who, id.to_owned()).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,179 @@
+//! Tickets in the database: any replica redeems what any has issued. What is done to them stands in `steps`.
+
+mod steps;
+
+use super::{
+    Change, Ending, Found, Place, REPLAYED_FOR, Sealed, State, Ticket, TicketStore, Unavailable, from_microseconds,
+    microseconds, ticket_codec,
+};
+use crate::database::{Database, Failed, Param, Row, Sql, Step};
+use crate::model::caller::Identity;
+use crate::model::ticket::TicketId;
+use async_trait::async_trait;
+use jiff::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+use steps::Steps;
+
+const REMEMBERED_FOR: Duration = Duration::from_hours(1);
+/// The most overdue tickets at once, and rows that one statement deletes.
+const AT_ONCE: i64 = 1000;
+/// The most statements that delete rows in one go: what is left then is for the next.
+const ROUNDS: usize = 10;
+
+/// What has become of a ticket, as column `state` has it.
+const WAITING: i64 = 0;
+const REDEEMED: i64 = 1;
+const EXPIRED: i64 = 2;
+const REVOKED: i64 = 3;
+
+/// The tickets of all replicas.
+pub struct InDatabase {
+    database: Database,
+    steps: Arc<Steps>,
+}
+
+impl InDatabase {
+    /// At most so many live ones for one caller.
+    pub fn new(database: Database, max_live_per_caller: usize) -> Self {
+        Self { database, steps: Arc::new(Steps { max_live_per_caller }) }
+    }
+
+    async fn ask(&self, sql: impl Into<Sql>, params: &[Param<'_>]) -> Result<Vec<Row>, Unavailable> {
+        self.database.run(sql, params).await.map_err(unavailable)
+    }
+
+    async fn tickets(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Ticket>, Unavailable> {
+        let mut tickets = Vec::new();
+        for row in self.ask(sql, params).await? {
+            let details = row.bytes_if_any(0).map_err(unavailable)?.unwrap_or_default();
+            tickets.extend(decode(&details));
+        }
+        Ok(tickets)
+    }
+}
+
+#[async_trait]
+impl TicketStore for InDatabase {
+    /// The step counts; asking the database first would cost every request a journey.
+    fn has_room_for(&self, _caller: &Identity) -> bool {
+        true
+    }
+
+    fn issuing(&self, ticket: &Ticket, sealed: Sealed) -> Step {
+        Step::new(self.steps.clone(), Change::issue(ticket, sealed))
+    }
+
+    fn ending(&self, id: TicketId, ending: Ending) -> Step {
+        Step::new(self.steps.clone(), Change::End { id, ending })
+    }
+
+    async fn find(&self, id: TicketId) -> Result<Option<Found>, Unavailable> {
+        const FIND: &str = "SELECT details, verifier, bundle, state, ended_at, replay FROM tickets WHERE id = $1";
+        let rows = self.ask(FIND, &[(&id.to_string()).into()]).await?;
+        Ok(match rows.first() {
+            Some(row) => found(id, row).map_err(unavailable)?,
+            None => None,
+        })
+    }
+
+    async fn list(&self, now: Timestamp, after: Option<Place>, limit: usize) -> Result<Vec<Ticket>, Unavailable> {
+        const LIST: &str = "SELECT details FROM tickets WHERE state = 0 AND expires_at > $1 \
+             ORDER BY issued_at DESC, id DESC LIMIT $2";
+        const OLDER: &str = "SELECT details FROM tickets WHERE state = 0 AND expires_at > $1 \
+             AND (issued_at, id) < ($3, $4) ORDER BY issued_at DESC, id DESC LIMIT $2";
+        let now = microseconds(now).into();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX).into();
+        match after {
+            None => self.tickets(LIST, &[now, limit]).await,
+            Some(place) => {
+                let id = place.id.to_string();
+                self.tickets(OLDER, &[now, limit, place.issued_at.into(), (&id).into()]).await
+            }
+        }
+    }
+
+    async fn overdue(&self, now: Timestamp) -> Result<Vec<Ticket>, Unavailable> {
+        const OVERDUE: &str =
+            "SELECT details FROM tickets WHERE state = 0 AND expires_at <= $1 ORDER BY expires_at LIMIT $2";
+        self.tickets(OVERDUE, &[microseconds(now).into(), AT_ONCE.into()]).await
+    }
+
+    async fn forget(&self, now: Timestamp) -> Result<(), Unavailable> {
+        // Where replicas forget at once, each takes what no other is about to.
+        const BUNDLES: Sql = Sql {
+            sqlite: "UPDATE tickets SET bundle = NULL, bundle_bytes = 0, replay = NULL WHERE id IN (SELECT id FROM tickets \
+                 WHERE state = 1 AND bundle_bytes > 0 AND (ended_at <= $1 OR expires_at <= $2) LIMIT $3) RETURNING id",
+            postgres: "UPDATE tickets SET bundle = NULL, bundle_bytes = 0, replay = NULL WHERE id IN (SELECT id FROM tickets \
+                 WHERE state = 1 AND bundle_bytes > 0 AND (ended_at <= $1 OR expires_at <= $2) LIMIT $3 \
+                 FOR UPDATE SKIP LOCKED) RETURNING id",
+        };
+        const ROWS: Sql = Sql {
+            sqlite: "DELETE FROM tickets WHERE id IN (SELECT id FROM tickets WHERE state <> 0 AND expires_at <= $1 \
+                 LIMIT $2) RETURNING id",
+            postgres: "DELETE FROM tickets WHERE id IN (SELECT id FROM tickets WHERE state <> 0 AND expires_at <= $1 \
+                 LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING id",
+        };
+        let before = |duration: Duration| microseconds(now.saturating_sub(duration).unwrap_or(Timestamp::MIN)).into();
+        self.in_rounds(BUNDLES, &[before(REPLAYED_FOR), microseconds(now).into(), AT_ONCE.into()]).await?;
+        self.in_rounds(ROWS, &[before(REMEMBERED_FOR), AT_ONCE.into()]).await
+    }
+
+    async fn waiting(&self) -> Result<usize, Unavailable> {
+        let rows = self.ask("SELECT count(*) FROM tickets WHERE state = 0", &[]).await?;
+        let row = rows.first().ok_or(Unavailable)?;
+        Ok(usize::try_from(row.number(0).map_err(unavailable)?).unwrap_or_default())
+    }
+
+    fn lost_with_the_process(&self) -> usize {
+        0
+    }
+
+    fn remembered_for(&self) -> Duration {
+        REMEMBERED_FOR
+    }
+}
+
+impl InDatabase {
+    /// Until there is nothing more of it.
+    async fn in_rounds(&self, sql: Sql, params: &[Param<'_>]) -> Result<(), Unavailable> {
+        for _ in 0..ROUNDS {
+            let rows = self.ask(sql, params).await?.len();
+            if i64::try_from(rows).is_ok_and(|rows| rows < AT_ONCE) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Nothing, where the row holds no ticket of this id: nobody can do anything with it.
+fn found(id: TicketId, row: &Row) -> Result<Option<Found>, Failed> {
+    let details = row.bytes_if_any(0)?.unwrap_or_default();
+    let verifier = row.bytes_if_any(1)?.unwrap_or_default();
+    let blob = row.bytes_if_any(2)?.unwrap_or_default();
+    let at = row.number_if_any(4)?.map_or(Timestamp::MIN, from_microseconds);
+    let replay = row.bytes_if_any(5)?.and_then(|replay| replay.try_into().ok());
+    let state = match row.number(3)? {
+        WAITING => State::Waiting,
+        REDEEMED => State::Redeemed { at, replay },
+        EXPIRED => State::Expired,
+        _ => State::Revoked,
+    };
+    let (Some(ticket), Ok(verifier)) = (decode(&details).filter(|ticket| ticket.id == id), verifier.try_into()) else {
+        tracing::error!(ticket = %id, "a ticket in the database is not what was written there");
+        return Ok(None);
+    };
+    let sealed = Sealed { verifier, details: details.into(), blob: blob.into() };
+    Ok(Some(Found { ticket, sealed, state }))
+}
+
+fn decode(details: &[u8]) -> Option<Ticket> {
+    ticket_codec::decode(details).ok()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what map_err wants")]
+fn unavailable(error: Failed) -> Unavailable {
+    tracing::error!(kind = error.kind(), "the tickets cannot be reached");
+    Unavailable
+}

@@ -1,0 +1,78 @@
+//! Whose tickets count together: a short name of a caller's identity, which is all that is kept for counting.
+
+use crate::model::caller::Identity;
+use aws_lc_rs::digest::{Context, SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+const BYTES: usize = 16;
+
+/// The first half of a SHA-256 of an identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Owner([u8; BYTES]);
+
+impl Owner {
+    /// Every part behind its length, so that no two identities are one.
+    pub fn of(identity: &Identity) -> Self {
+        let mut digest = Context::new(&SHA256);
+        let mut part = |text: &str| {
+            digest.update(&(text.len() as u64).to_le_bytes());
+            digest.update(text.as_bytes());
+        };
+        match identity {
+            Identity::Pod { issuer, uid } => {
+                part("pod");
+                part(issuer);
+                part(uid);
+            }
+            Identity::Token { issuer, subject, jti } => {
+                part("token");
+                part(issuer);
+                part(subject);
+                if let Some(jti) = jti {
+                    part(jti);
+                }
+            }
+        }
+        let mut owner = [0; BYTES];
+        owner.copy_from_slice(&digest.finish().as_ref()[..BYTES]);
+        Self(owner)
+    }
+
+    /// As a database keeps it.
+    pub fn to_text(self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    /// A number for a lock of its own. Two owners who share one only wait for each other.
+    pub fn lock(self) -> i64 {
+        let mut number = [0; 8];
+        number.copy_from_slice(&self.0[..8]);
+        i64::from_le_bytes(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_apart_whom_the_identity_tells_apart() {
+        let token = |subject: &str, jti: Option<&str>| Identity::Token {
+            issuer: "i".into(),
+            subject: subject.into(),
+            jti: jti.map(str::to_owned),
+        };
+        let identities = [
+            Identity::Pod { issuer: "i".into(), uid: "u".into() },
+            Identity::Pod { issuer: "iu".into(), uid: String::new() },
+            token("u", None),
+            token("u", Some("")),
+            token("u", Some("j")),
+            token("uj", None),
+        ];
+        let owners: std::collections::BTreeSet<_> = identities.iter().map(Owner::of).collect();
+        assert_eq!(owners.len(), identities.len());
+        assert_eq!(Owner::of(&identities[0]), Owner::of(&identities[0].clone()));
+    }
+}

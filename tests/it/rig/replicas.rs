@@ -1,0 +1,125 @@
+//! Several replicas of Claviger on one PostgreSQL, which believe one issuer and share one key.
+
+use super::claviger::{Claviger, download_path, write_policies};
+use super::http::Answer;
+use super::oidc::{ISSUER, Issuer};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
+use std::sync::{RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+/// The replicas.
+pub struct Replicas {
+    pub issuer: Issuer,
+    config: Value,
+    files: Vec<(String, String)>,
+    running: Vec<RwLock<Claviger>>,
+    url: String,
+}
+
+impl Replicas {
+    /// So many, with these secrets and policies, on the database of this URL. `extra` replaces whole sections.
+    pub fn start(count: usize, url: &str, secrets: &Value, policies: &[(&str, Value)], extra: &Value) -> Self {
+        let issuer = Issuer::new();
+        let mut config = json!({
+            "authenticators": [{"name": "ci", "oidc": {"issuer": ISSUER, "audience": "claviger",
+                "jwksFile": "jwks.json", "algorithms": ["ES256"]}}],
+            "administrators": {"static": [{"authenticator": "ci", "claims": {"role": "admin"}}]},
+            "stores": [{"name": "local", "file": {"path": "secrets.yaml"}}],
+            "database": {"url": url, "keyFile": "database.key"},
+            "policies": {"directory": "policies"},
+            "tickets": {"maxLivePerPod": 100_000, "bindTo": "none"},
+            "audit": {"stdout": false},
+        });
+        for (section, value) in extra.as_object().unwrap() {
+            config[section] = value.clone();
+        }
+        let mut files = vec![
+            ("jwks.json".to_owned(), issuer.jwks().to_string()),
+            ("secrets.yaml".to_owned(), secrets.to_string()),
+            ("database.key".to_owned(), STANDARD.encode([7; 32])),
+        ];
+        for (name, spec) in policies {
+            files.push((format!("policies/{name}"), spec.to_string()));
+        }
+        let mut replicas = Self { issuer, config, files, running: Vec::new(), url: url.to_owned() };
+        replicas.running = (0..count).map(|_| RwLock::new(replicas.one())).collect();
+        replicas
+    }
+
+    fn one(&self) -> Claviger {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in &self.files {
+            match name.strip_prefix("policies/") {
+                Some(policy) => {
+                    let spec = serde_json::from_str(text).unwrap();
+                    write_policies(&folder.path().join("policies"), &[(policy, spec)]);
+                }
+                None => std::fs::write(folder.path().join(name), text).unwrap(),
+            }
+        }
+        Claviger::serve_in(folder, self.config.clone())
+    }
+
+    /// One of them, by its number.
+    pub fn get(&self, number: usize) -> RwLockReadGuard<'_, Claviger> {
+        self.running[number % self.running.len()].read().unwrap()
+    }
+
+    /// Kills one with `SIGKILL`, while others may be talking to it, and starts another in its place.
+    pub fn kill_and_replace(&self, number: usize) {
+        self.get(number).signal("KILL");
+        let next = self.one();
+        *self.running[number % self.running.len()].write().unwrap() = next;
+    }
+
+    /// Has one drain and end, and starts another in its place first, as a rolling update does.
+    pub fn roll(&self, number: usize) {
+        let next = self.one();
+        let mut old = std::mem::replace(&mut *self.running[number % self.running.len()].write().unwrap(), next);
+        old.signal("TERM");
+        assert!(old.wait(Duration::from_mins(1)).success(), "{}", old.log());
+    }
+
+    /// A build's token with a `jti` of its own.
+    pub fn token(&self) -> String {
+        self.issuer.token(&json!({}))
+    }
+
+    /// An administrator's token.
+    pub fn admin(&self) -> String {
+        self.issuer.token(&json!({"role": "admin"}))
+    }
+
+    /// Asks one of them for a ticket for `site` and `main`: the path of its download, and its id.
+    pub fn ticket(&self, number: usize) -> (String, String) {
+        let answer = self.get(number).ask(&self.token(), "repo=site&branch=main");
+        assert_eq!(answer.status, 201, "{answer:?}\n{}", self.get(number).log());
+        (download_path(&answer), answer.json()["ticketId"].as_str().unwrap().to_owned())
+    }
+
+    /// Asks one of them as an administrator.
+    pub fn administer(&self, number: usize, method: &str, target: &str) -> Answer {
+        let bearer = format!("Bearer {}", self.admin());
+        self.get(number).send(method, target, &[("Authorization", &bearer)], b"")
+    }
+
+    /// Every audit event of all of them, in the order they were written.
+    pub fn events(&self) -> Vec<Value> {
+        let read = async {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            let rows = sqlx::query_scalar::<_, String>("SELECT event FROM audit_events ORDER BY rowid");
+            rows.fetch_all(&mut connection).await.unwrap()
+        };
+        let texts = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(read);
+        texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
+    }
+}
+
+/// A new database on a server, for a test that has no runtime.
+pub fn new_database(server: &super::postgres::Postgres) -> String {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(server.database())
+}

@@ -1,0 +1,110 @@
+//! What rests of a ticket in the database opens nothing, and opens for nothing but what was sealed.
+
+use super::*;
+use claviger::database::Param;
+
+async fn on_both(test: impl AsyncFn(&Place)) {
+    test(&Place::sqlite()).await;
+    test(&Place::postgres().await).await;
+}
+
+async fn opened(replica: &Replica, token: &TicketToken) -> Option<Bundle> {
+    let presented = replica.presented(token, start()).await.ok()?;
+    replica.tickets.sealer.open(&presented.sealed, token).ok()
+}
+
+#[tokio::test]
+async fn any_replica_with_the_databases_key_opens_it_and_no_other() {
+    on_both(async |place| {
+        let token = place.replica().await.waiting("a").await;
+        let other = place.replica().await;
+        assert_eq!(opened(&other, &token).await, Some(bundle()), "another process, and after a restart");
+        let stranger = place.replica_with_key(&[8; 32]).await;
+        assert_eq!(opened(&stranger, &token).await, None);
+        assert!(other.redeems(&token).await);
+        assert!(!stranger.redeems(&token).await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn swapped_and_edited_rows_do_not_open() {
+    on_both(async |place| {
+        let replica = place.replica().await;
+        let (mine, theirs) = (replica.waiting("a").await, replica.waiting("b").await);
+        let [id, other] = [&mine, &theirs].map(|token| token.ticket_id().to_string());
+        // Whoever swaps columns: any of them alone, and those that prove each other together.
+        for columns in [&["bundle"][..], &["details"], &["verifier"], &["bundle", "details"], &["bundle", "verifier"]] {
+            let kept = columns_of(&replica, &id).await;
+            for column in columns {
+                let from = columns_of(&replica, &other).await;
+                set(&replica, &id, column, from.iter().find(|(name, _)| name == column).unwrap().1.as_slice()).await;
+            }
+            assert_eq!(opened(&replica, &mine).await, None, "{columns:?}");
+            for (column, bytes) in &kept {
+                set(&replica, &id, column, bytes).await;
+            }
+            assert_eq!(opened(&replica, &mine).await, Some(bundle()));
+        }
+        // A whole row under another id is still bound to its own.
+        let kept = columns_of(&replica, &id).await;
+        for (column, bytes) in columns_of(&replica, &other).await {
+            set(&replica, &id, column, &bytes).await;
+        }
+        assert_eq!(opened(&replica, &mine).await, None);
+        assert_eq!(opened(&replica, &theirs).await, Some(bundle()));
+        for (column, bytes) in kept {
+            set(&replica, &id, column, &bytes).await;
+        }
+
+        // Whatever byte of it is edited: id, times, binding, address, caller, policies, keys, secrets, ciphertext, tag.
+        for column in ["details", "bundle"] {
+            let whole = columns_of(&replica, &id).await.into_iter().find(|(name, _)| *name == column).unwrap().1;
+            for place in 0..whole.len() {
+                let mut edited = whole.clone();
+                edited[place] ^= 1;
+                set(&replica, &id, column, &edited).await;
+                assert_eq!(opened(&replica, &mine).await, None, "{column} byte {place}");
+            }
+            set(&replica, &id, column, &whole).await;
+        }
+        assert_eq!(opened(&replica, &mine).await, Some(bundle()));
+        // What is beside it for counting changes nothing of what was sealed.
+        let late: i64 = (start() + LIFE).as_microsecond() * 2;
+        replica.database.run("UPDATE tickets SET expires_at = $1", &[late.into()]).await.unwrap();
+        assert_eq!(replica.rejection(&mine, start() + LIFE).await, Rejection::Expired);
+    })
+    .await;
+}
+
+const SEALED: [&str; 3] = ["details", "verifier", "bundle"];
+
+async fn columns_of(replica: &Replica, id: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let sql = "SELECT details, verifier, bundle FROM tickets WHERE id = $1";
+    let rows = replica.database.run(sql, &[id.into()]).await.unwrap();
+    let column = |(place, name)| (name, rows[0].bytes_if_any(place).unwrap().unwrap());
+    SEALED.into_iter().enumerate().map(column).collect()
+}
+
+async fn set(replica: &Replica, id: &str, column: &str, bytes: &[u8]) {
+    let sql = match column {
+        "details" => "UPDATE tickets SET details = $2 WHERE id = $1",
+        "verifier" => "UPDATE tickets SET verifier = $2 WHERE id = $1",
+        _ => "UPDATE tickets SET bundle = $2 WHERE id = $1",
+    };
+    replica.database.run(sql, &[id.into(), Param::Bytes(bytes)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_over_leaves_no_bundle_behind() {
+    on_both(async |place| {
+        let replica = place.replica().await;
+        let tokens = [replica.waiting("a").await, replica.waiting("b").await, replica.waiting("c").await];
+        assert!(replica.redeems(&tokens[0]).await);
+        assert!(replica.ends(&tokens[1], Ending::Revoked).await);
+        assert!(replica.ends(&tokens[2], Ending::Expired).await);
+        let left = "SELECT count(*) FROM tickets WHERE bundle IS NOT NULL OR bundle_bytes > 0";
+        assert_eq!(replica.database.run(left, &[]).await.unwrap()[0].number(0).unwrap(), 0);
+    })
+    .await;
+}

@@ -1,0 +1,162 @@
+//! `kill -9` of replicas and of PostgreSQL under load, and rolling restarts: nothing is released twice, nothing released is
+//! unrecorded, and a rolling restart loses nothing at all.
+//!
+//! `CLAVIGER_KILLS`, `CLAVIGER_DATABASE_KILLS` and `CLAVIGER_ROLLS` say how often (`make kills`).
+
+use super::judge::{Attempt, Verdict, judge};
+use super::*;
+use crate::rig::keep_alive::Client;
+use crate::rig::oidc::allow;
+use crate::rig::postgres::Postgres;
+use crate::rig::replicas::{Replicas, new_database};
+use crate::rig::scale::scale;
+use serde_json::{Value, json};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+const CLIENTS: usize = 12;
+const REPLICAS: usize = 3;
+
+/// What the clients of a run have seen.
+#[derive(Default)]
+struct History {
+    attempts: Mutex<Vec<Attempt>>,
+    cycles: AtomicUsize,
+}
+
+fn start(url: &str) -> Replicas {
+    Replicas::start(
+        REPLICAS,
+        url,
+        &json!({"homelab/site/main": {"TOKEN": "s3cret"}}),
+        &[("site", allow(&["homelab/{repo}/{branch}"], &json!({})))],
+        &json!({}),
+    )
+}
+
+/// Issues and redeems on changing replicas, twice each, until told to stop. Failures are what is being provoked.
+fn load(replicas: &Replicas, history: &History, stop: &AtomicBool, client: usize) {
+    let token = replicas.token();
+    let mut turn = client;
+    while !stop.load(Ordering::Relaxed) {
+        turn += 1;
+        let body = "repo=site&branch=main";
+        let ask = format!(
+            "POST /v1/tickets HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let Some((201, body)) = once(replicas, turn, &ask) else { continue };
+        let issued: Value = serde_json::from_str(&body).unwrap();
+        let ticket = issued["ticketId"].as_str().unwrap().to_owned();
+        let path = issued["url"].as_str().unwrap().split_once("/v1/").unwrap().1;
+        let download = format!("GET /v1/{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        // Two at once on two replicas, and a third one that comes late.
+        let seen: Vec<Option<u16>> = std::thread::scope(|scope| {
+            let racers = [1, 2].map(|other| {
+                scope.spawn({
+                    let download = &download;
+                    move || once(replicas, turn + other, download).map(|(status, _)| status)
+                })
+            });
+            racers.into_iter().map(|racer| racer.join().unwrap()).collect()
+        });
+        let late = once(replicas, turn, &download).map(|(status, _)| status);
+        let mut attempts = history.attempts.lock().unwrap();
+        for status in seen.into_iter().chain([late]) {
+            attempts.push(Attempt { ticket: ticket.clone(), status });
+        }
+        history.cycles.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// One request to one replica; nothing where the connection ends without an answer.
+fn once(replicas: &Replicas, number: usize, request: &str) -> Option<(u16, String)> {
+    let address = replicas.get(number).api;
+    Client::new(address).ok()?.exchange(request).ok()
+}
+
+/// Runs load while `disturb` does its work, and judges.
+fn under_load(replicas: &Replicas, disturb: impl FnOnce(&History)) -> (Vec<Attempt>, Vec<Value>) {
+    let (history, stop) = (History::default(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (history, stop) = (&history, &stop);
+            scope.spawn(move || load(replicas, history, stop, client));
+        }
+        disturb(&history);
+        stop.store(true, Ordering::Relaxed);
+    });
+    let attempts = history.attempts.into_inner().unwrap();
+    let events = replicas.events();
+    assert_eq!(judge(&attempts, &events), Verdict::default());
+    assert!(attempts.iter().any(|attempt| attempt.status == Some(200)), "there was load");
+    (attempts, events)
+}
+
+/// Waits until so many cycles more have ended: the load goes on.
+fn more_cycles(history: &History, count: usize) {
+    let (before, deadline) = (history.cycles.load(Ordering::Relaxed), Instant::now() + Duration::from_mins(1));
+    while history.cycles.load(Ordering::Relaxed) < before + count {
+        assert!(Instant::now() < deadline, "the load stands still");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn replicas_that_are_killed_release_nothing_twice_and_nothing_unrecorded() {
+    let kills = scale("CLAVIGER_KILLS", 3);
+    let replicas = start(&new_database(postgres()));
+    let (attempts, events) = under_load(&replicas, |history| {
+        for kill in 0..kills {
+            more_cycles(history, 10);
+            replicas.kill_and_replace(kill);
+        }
+        more_cycles(history, 10);
+    });
+    println!(
+        "{kills} kills of a replica: {} attempts, {} events, 0 double, 0 unrecorded",
+        attempts.len(),
+        events.len()
+    );
+}
+
+#[test]
+fn a_database_that_is_killed_releases_nothing_twice_and_nothing_unrecorded() {
+    let kills = scale("CLAVIGER_DATABASE_KILLS", 1);
+    let mut server = Postgres::start(&[]).unwrap();
+    let url = new_database(&server);
+    let replicas = start(&url);
+    let (attempts, events) = under_load(&replicas, |history| {
+        for _ in 0..kills {
+            more_cycles(history, 20);
+            server.kill();
+            server.start_again();
+        }
+        more_cycles(history, 20);
+    });
+    println!(
+        "{kills} kills of the database: {} attempts, {} events, 0 double, 0 unrecorded",
+        attempts.len(),
+        events.len()
+    );
+}
+
+#[test]
+fn rolling_restarts_lose_no_ticket() {
+    let rolls = scale("CLAVIGER_ROLLS", 3);
+    let replicas = start(&new_database(postgres()));
+    // Issued before, redeemed after, by whoever is there then.
+    let waiting: Vec<(String, String)> = (0..3 * rolls).map(|number| replicas.ticket(number)).collect();
+    for roll in 0..rolls {
+        replicas.roll(roll);
+        for (path, _) in &waiting[3 * roll..3 * roll + 3] {
+            let answer = replicas.get(roll).download(path);
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+    }
+    let events = replicas.events();
+    assert_eq!(events.iter().filter(|event| event["type"] == "ticket.redeemed").count(), waiting.len());
+    println!("{rolls} rolling restarts: {} tickets, 0 lost", waiting.len());
+}

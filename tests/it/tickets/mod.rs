@@ -1,0 +1,208 @@
+//! Tickets: one contract for every store, what rests of them, and what happens between replicas.
+
+mod at_rest;
+mod contract;
+mod judge;
+mod kills;
+mod race;
+mod served;
+mod unknown;
+
+use crate::rig::postgres::{checked, postgres};
+use claviger::audit::{AuditLog, Event, Undone};
+use claviger::config::database::Url;
+use claviger::config::tickets::{Tickets as Settings, Where};
+use claviger::database::{Database, Step};
+use claviger::metrics::Metrics;
+use claviger::metrics::labels::{EventType, Outcome};
+use claviger::model::binding::BindTo;
+use claviger::model::branch::Branch;
+use claviger::model::bundle::{Bundle, Entry};
+use claviger::model::caller::{Caller, Pod, Workload};
+use claviger::model::clock::SystemClock;
+use claviger::model::idempotency_key::IdempotencyKey;
+use claviger::model::policy_ref::PolicyRef;
+use claviger::model::repo::Repo;
+use claviger::model::secret::SecretValue;
+use claviger::model::secret_ref::{SecretRef, SecretVersion};
+use claviger::model::ticket::{TicketId, TicketToken};
+use claviger::tickets::{Ending, NotPresented, Presented, Rejection, Ticket, Tickets};
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const LIFE: SignedDuration = SignedDuration::from_secs(60);
+const KEY: [u8; 32] = [7; 32];
+/// The most live tickets of one caller.
+const MAX_LIVE: usize = 8;
+
+/// Where tickets wait.
+struct Place {
+    url: Url,
+    store: Where,
+    _folder: Option<TempDir>,
+}
+
+/// A replica: its tickets, and the audit log that does their steps.
+struct Replica {
+    tickets: Tickets,
+    audit: AuditLog,
+    database: Database,
+}
+
+impl Place {
+    fn memory() -> Self {
+        Self { url: Url::SqliteMemory, store: Where::Memory, _folder: None }
+    }
+
+    fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { url: Url::SqliteFile(folder.path().join("claviger.db")), store: Where::Database, _folder: Some(folder) }
+    }
+
+    async fn postgres() -> Self {
+        Self { url: Url::Postgres(checked(&postgres().database().await)), store: Where::Database, _folder: None }
+    }
+
+    async fn replica(&self) -> Replica {
+        self.replica_with_key(&KEY).await
+    }
+
+    async fn replica_with_key(&self, key: &[u8; 32]) -> Replica {
+        let database = Database::open(&self.url).await.unwrap();
+        let minutes = Duration::from_mins(2);
+        let settings = Settings {
+            ttl: minutes,
+            max_ttl: minutes,
+            bind_to: BindTo::None,
+            store: self.store,
+            max_live_per_pod: MAX_LIVE,
+        };
+        let tickets = Tickets::open(&settings, &database, key).unwrap();
+        let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
+        let (audit, _writer) = AuditLog::open(&database, false, None, Arc::new(SystemClock), metrics).await.unwrap();
+        Replica { tickets, audit, database }
+    }
+}
+
+impl Replica {
+    /// Does a step with an event, as the broker does.
+    async fn does(&self, step: Step) -> bool {
+        self.does_as(EventType::TicketRedeemed, None, step).await
+    }
+
+    async fn does_as(&self, kind: EventType, id: Option<TicketId>, step: Step) -> bool {
+        let mut event = Event::new(kind, Outcome::Ok);
+        event.ticket_id = id;
+        match self.audit.commit(event, Some(step)).await {
+            Ok(()) => true,
+            Err(Undone::Refused(_)) => false,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    async fn issues(&self, ticket: &Ticket, token: &TicketToken, bundle: &Bundle) -> bool {
+        let sealed = self.tickets.sealer.seal(bundle, token, ticket).unwrap();
+        self.does_as(EventType::TicketIssued, Some(ticket.id), self.tickets.store.issuing(ticket, sealed)).await
+    }
+
+    /// A waiting ticket of a pod.
+    async fn waiting(&self, pod: &str) -> TicketToken {
+        let token = TicketToken::random().unwrap();
+        assert!(self.issues(&ticket(&token, pod), &token, &bundle()).await);
+        token
+    }
+
+    async fn ends(&self, token: &TicketToken, ending: Ending) -> bool {
+        self.does(self.tickets.store.ending(token.ticket_id(), ending)).await
+    }
+
+    async fn redeems(&self, token: &TicketToken) -> bool {
+        self.ends(token, redeemed(None, token)).await
+    }
+
+    async fn presented(&self, token: &TicketToken, at: Timestamp) -> Result<Presented, Rejection> {
+        self.presented_again(token, None, at).await
+    }
+
+    async fn presented_again(
+        &self,
+        token: &TicketToken,
+        key: Option<&str>,
+        at: Timestamp,
+    ) -> Result<Presented, Rejection> {
+        let key = key.map(|key| IdempotencyKey::try_from(key).unwrap());
+        match self.tickets.present(token, key.as_ref(), at).await {
+            Ok(presented) => Ok(presented),
+            Err(NotPresented::Refused { rejection, ticket }) => {
+                assert_eq!(ticket.is_some(), rejection != Rejection::Unknown);
+                Err(rejection)
+            }
+            Err(NotPresented::Unavailable) => panic!("it is there"),
+        }
+    }
+
+    async fn rejection(&self, token: &TicketToken, at: Timestamp) -> Rejection {
+        self.presented(token, at).await.expect_err("it is refused")
+    }
+
+    async fn opens(&self, token: &TicketToken, at: Timestamp) -> Bundle {
+        let presented = self.presented(token, at).await.unwrap();
+        self.tickets.sealer.open(&presented.sealed, token).unwrap()
+    }
+
+    async fn overdue(&self, at: Timestamp) -> Vec<TicketId> {
+        self.tickets.store.overdue(at).await.unwrap().iter().map(|ticket| ticket.id).collect()
+    }
+
+    async fn events(&self) -> i64 {
+        let rows = self.database.run("SELECT count(*) FROM audit_events", &[]).await.unwrap();
+        rows[0].number(0).unwrap()
+    }
+}
+
+fn redeemed(key: Option<&str>, token: &TicketToken) -> Ending {
+    let replay = key.map(|key| IdempotencyKey::try_from(key).unwrap().digest(token.ticket_id()));
+    Ending::Redeemed { at: start(), replay }
+}
+
+fn start() -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * 365 * 50)
+}
+
+fn ticket(token: &TicketToken, pod: &str) -> Ticket {
+    let secret = SecretRef { store: "vault".into(), path: "homelab/site/main".into() };
+    Ticket {
+        id: token.ticket_id(),
+        caller: Arc::new(Caller {
+            issuer: "cluster".into(),
+            subject: "system:serviceaccount:ci:build-bot".into(),
+            groups: Vec::new(),
+            workload: Some(Workload {
+                namespace: "ci".into(),
+                service_account: "build-bot".into(),
+                pod: Pod { name: pod.into(), uid: format!("uid-{pod}") },
+            }),
+            claims: serde_json::Map::new(),
+        }),
+        repo: Repo::try_from("site").unwrap(),
+        branch: Branch::try_from("main").unwrap(),
+        policies: vec![PolicyRef { name: "site-builds".into(), revision: "7".into() }],
+        keys: vec!["K".into()],
+        secrets: vec![SecretVersion { secret, version: Some("3".into()) }],
+        issued_at: start(),
+        expires_at: start() + LIFE,
+        bind_to: BindTo::Ip,
+        source_ip: [127, 0, 0, 1].into(),
+    }
+}
+
+fn bundle() -> Bundle {
+    bundle_of("hunter2")
+}
+
+fn bundle_of(value: &str) -> Bundle {
+    let entry = Entry { value: SecretValue::new(value.into()), named_by_policy: true };
+    Bundle { entries: [("K".to_owned(), entry)].into(), stale: true, versions: "v".into() }
+}

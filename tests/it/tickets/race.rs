@@ -1,0 +1,123 @@
+//! Exactly one of any number of redeemers, on three replicas of one PostgreSQL; and the proof that the check would see it.
+//!
+//! `CLAVIGER_RACE` says how many tickets are raced for (`make race`).
+
+use super::judge::{Attempt, Verdict, judge};
+use super::*;
+use crate::rig::keep_alive::Client;
+use crate::rig::oidc::allow;
+use crate::rig::replicas::{Replicas, new_database};
+use crate::rig::scale::scale;
+use async_trait::async_trait;
+use claviger::database::{Failed, StepRunner, Work};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::{Barrier, Mutex};
+
+const REDEEMERS: usize = 64;
+const REPLICAS: usize = 3;
+
+#[test]
+fn of_64_redeemers_on_each_of_three_replicas_one_gets_each_ticket() {
+    let tickets = scale("CLAVIGER_RACE", 12);
+    let replicas = Replicas::start(
+        REPLICAS,
+        &new_database(postgres()),
+        &json!({"homelab/site/main": {"TOKEN": "s3cret"}}),
+        &[("site", allow(&["homelab/{repo}/{branch}"], &json!({})))],
+        &json!({}),
+    );
+    let issued: Vec<(String, String)> = (0..tickets).map(|number| replicas.ticket(number)).collect();
+    let attempts = Mutex::new(Vec::new());
+    let start = Barrier::new(REDEEMERS * REPLICAS);
+    std::thread::scope(|scope| {
+        for redeemer in 0..REDEEMERS * REPLICAS {
+            let (issued, attempts, start, replicas) = (&issued, &attempts, &start, &replicas);
+            scope.spawn(move || {
+                let mut mine = Vec::with_capacity(issued.len());
+                for (path, ticket) in issued {
+                    // A fresh one each time: an idle one is closed while a busy machine lets the others wait.
+                    let client = Client::new(replicas.get(redeemer).api);
+                    start.wait();
+                    let answer = client
+                        .and_then(|mut client| client.exchange(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")));
+                    mine.push((
+                        Attempt { ticket: ticket.clone(), status: answer.as_ref().ok().map(|(status, _)| *status) },
+                        answer,
+                    ));
+                }
+                attempts.lock().unwrap().extend(mine);
+            });
+        }
+    });
+    // Not before all have ended: one that gave up in the middle would leave the others waiting for it.
+    let mut seen = Vec::new();
+    for (attempt, answer) in attempts.into_inner().unwrap() {
+        let (status, body) = answer.unwrap();
+        assert!(status == 410 || status == 200 && body.starts_with("export TOKEN='s3cret'\n"), "{status} {body}");
+        seen.push(attempt);
+    }
+    let attempts = seen;
+    let events = replicas.events();
+    assert_eq!(judge(&attempts, &events), Verdict::default());
+    let winners = attempts.iter().filter(|attempt| attempt.status == Some(200));
+    assert_eq!(winners.count(), tickets, "each ticket was won");
+    assert_eq!(events.iter().filter(|event| event["type"] == "ticket.redeemed").count(), tickets);
+    let told =
+        events.iter().filter(|event| event["type"] == "ticket.rejected" && event["reason"] == "already_redeemed");
+    assert_eq!(told.count(), tickets * (REDEEMERS * REPLICAS - 1), "every loser is in the log");
+    println!("{tickets} tickets, {} attempts, {tickets} winners", attempts.len());
+}
+
+/// What must not be: looks whether the ticket waits, and then ends it.
+struct ReadThenEnd;
+
+#[async_trait]
+impl StepRunner for ReadThenEnd {
+    async fn run(&self, work: &mut Work, steps: &[&Step]) -> Result<Vec<bool>, Failed> {
+        let mut done = Vec::new();
+        for step in steps {
+            let id = step.what::<String>().unwrap();
+            let found = work.run("SELECT id FROM tickets WHERE id = $1 AND state = 0", &[id.into()]).await?;
+            work.run("UPDATE tickets SET state = 1, ended_at = 0 WHERE id = $1", &[id.into()]).await?;
+            done.push(!found.is_empty());
+        }
+        Ok(done)
+    }
+
+    fn ended(&self, _steps: &[&Step], _committed: bool) {}
+}
+
+/// Races for tickets on three replicas with the steps that `step` makes, and judges.
+async fn raced(step: impl Fn(&Replica, &TicketToken) -> Step) -> Verdict {
+    let place = Place::postgres().await;
+    let replicas = [place.replica().await, place.replica().await, place.replica().await];
+    let mut attempts = Vec::new();
+    for round in 0..30 {
+        let token = replicas[0].waiting(&round.to_string()).await;
+        let id = token.ticket_id();
+        let racers = replicas.iter().flat_map(|replica| std::iter::repeat_n(replica, 4));
+        let racers = racers.map(|replica| replica.does_as(EventType::TicketRedeemed, Some(id), step(replica, &token)));
+        for won in join_all(racers).await {
+            attempts.push(Attempt { ticket: id.to_string(), status: Some(if won { 200 } else { 410 }) });
+        }
+    }
+    let rows = replicas[0].database.run("SELECT event FROM audit_events ORDER BY rowid", &[]).await.unwrap();
+    let events: Vec<Value> = rows.iter().map(|row| serde_json::from_str(&row.text(0).unwrap()).unwrap()).collect();
+    judge(&attempts, &events)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_check_sees_a_store_that_reads_before_it_ends() {
+    let verdict = raced(|_, token| Step::new(Arc::new(ReadThenEnd), token.ticket_id().to_string())).await;
+    assert_ne!(verdict.released_twice, BTreeSet::new());
+    assert_ne!(verdict.recorded_twice, BTreeSet::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn and_finds_nothing_where_the_statement_decides() {
+    let ending =
+        |replica: &Replica, token: &TicketToken| replica.tickets.store.ending(token.ticket_id(), redeemed(None, token));
+    assert_eq!(raced(ending).await, Verdict::default());
+}

@@ -1,0 +1,172 @@
+//! The connection to PostgreSQL is lost in the very moment in which something is made durable: what became of it is found
+//! out, told as it is, and never done twice.
+
+use super::*;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Mutex;
+
+/// What happens to the connection that carries certain bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// They arrive, and the answer does not.
+    Arrives,
+    /// They do not arrive either.
+    IsLost,
+}
+
+type Trap = Arc<Mutex<Option<(&'static [u8], Fate)>>>;
+
+/// Carries connections to a server, and cuts the first one that carries what the trap is set for.
+struct Proxy {
+    port: u16,
+    trap: Trap,
+}
+
+impl Proxy {
+    fn to(far: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (port, trap) = (listener.local_addr().unwrap().port(), Trap::default());
+        let armed = trap.clone();
+        std::thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                let far = TcpStream::connect(("127.0.0.1", far)).unwrap();
+                let (answers_from, answers_to) = (far.try_clone().unwrap(), near.try_clone().unwrap());
+                std::thread::spawn(move || carry(answers_from, answers_to, &Trap::default()));
+                let armed = armed.clone();
+                std::thread::spawn(move || carry(near, far, &armed));
+            }
+        });
+        Self { port, trap }
+    }
+
+    fn set(&self, bytes: &'static [u8], fate: Fate) {
+        *self.trap.lock().unwrap() = Some((bytes, fate));
+    }
+
+    fn has_sprung(&self) -> bool {
+        self.trap.lock().unwrap().is_none()
+    }
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream, trap: &Trap) {
+    let mut buffer = vec![0; 1 << 16];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        let sprung = {
+            let mut trap = trap.lock().unwrap();
+            let is_it = |(bytes, _): &(&[u8], Fate)| buffer[..count].windows(bytes.len()).any(|some| some == *bytes);
+            if trap.as_ref().is_some_and(is_it) { trap.take() } else { None }
+        };
+        match sprung {
+            Some((_, Fate::IsLost)) => break,
+            Some((_, Fate::Arrives)) => {
+                // Nobody hears the answer.
+                let _ = from.shutdown(Shutdown::Both);
+                let _ = to.write_all(&buffer[..count]);
+                std::thread::sleep(Duration::from_millis(300));
+                break;
+            }
+            None if to.write_all(&buffer[..count]).is_err() => break,
+            None => {}
+        }
+    }
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+}
+
+/// A replica whose connections go through a proxy, and one whose do not.
+async fn replicas() -> (Replica, Proxy, Replica) {
+    let url = postgres().database().await;
+    let (before, rest) = url.rsplit_once(':').unwrap();
+    let (port, rest) = rest.split_once('/').unwrap();
+    let proxy = Proxy::to(port.parse().unwrap());
+    let behind = format!("{before}:{}/{rest}", proxy.port);
+    let place = |url: &str| Place { url: Url::Postgres(checked(url)), store: Where::Database, _folder: None };
+    (place(&behind).replica().await, proxy, place(&url).replica().await)
+}
+
+async fn redeem(replica: &Replica, token: &TicketToken) -> Result<(), Undone> {
+    let mut event = Event::new(EventType::TicketRedeemed, Outcome::Ok);
+    event.ticket_id = Some(token.ticket_id());
+    let step = replica.tickets.store.ending(token.ticket_id(), redeemed(None, token));
+    replica.audit.commit(event, Some(step)).await
+}
+
+async fn redemptions(replica: &Replica, token: &TicketToken) -> i64 {
+    let sql = "SELECT count(*) FROM audit_events WHERE type = 'ticket.redeemed' AND ticket_id = $1";
+    let id = token.ticket_id().to_string();
+    replica.database.run(sql, &[(&id).into()]).await.unwrap()[0].number(0).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_commit_that_arrived_is_told_as_done() {
+    let (replica, proxy, other) = replicas().await;
+    let token = replica.waiting("a").await;
+    proxy.set(b"COMMIT", Fate::Arrives);
+    assert!(redeem(&replica, &token).await.is_ok());
+    assert!(proxy.has_sprung());
+    assert_eq!(redemptions(&other, &token).await, 1);
+    assert_eq!(other.rejection(&token, start()).await, Rejection::Redeemed { at: start() });
+    // And the chain goes on.
+    assert!(replica.waiting("b").await.ticket_id() != token.ticket_id());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_commit_that_was_lost_is_told_as_not_done() {
+    let (replica, proxy, other) = replicas().await;
+    let token = replica.waiting("a").await;
+    proxy.set(b"COMMIT", Fate::IsLost);
+    assert!(matches!(redeem(&replica, &token).await, Err(Undone::Unavailable)));
+    assert!(proxy.has_sprung());
+    assert_eq!(redemptions(&other, &token).await, 0);
+    assert!(other.presented(&token, start()).await.is_ok(), "it waits");
+    assert!(redeem(&replica, &token).await.is_ok());
+    assert_eq!(redemptions(&other, &token).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_event_alone_is_written_once_whatever_became_of_the_first_try() {
+    for fate in [Fate::Arrives, Fate::IsLost] {
+        let (replica, proxy, other) = replicas().await;
+        proxy.set(b"policy.created", fate);
+        assert!(replica.audit.record(Event::new(EventType::PolicyCreated, Outcome::Ok)).await.is_ok());
+        assert!(proxy.has_sprung());
+        assert_eq!(other.events().await, 1);
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_the_database_refuses_takes_no_other_with_it() {
+    for place in [Place::sqlite(), Place::postgres().await] {
+        let replica = place.replica().await;
+        let refuse = match place.url {
+            Url::Postgres(_) => {
+                "ALTER TABLE audit_events ADD CONSTRAINT no_such_branch CHECK (branch IS NULL OR branch <> 'refused')"
+            }
+            _ => {
+                "CREATE TRIGGER no_such_branch BEFORE INSERT ON audit_events WHEN NEW.branch = 'refused' \
+                 BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            }
+        };
+        replica.database.run(refuse, &[]).await.unwrap();
+        let tokens = futures_util::future::join_all((0..20).map(|pod: usize| {
+            let replica = &replica;
+            async move { replica.waiting(&pod.to_string()).await }
+        }))
+        .await;
+        // All of them in one group, and the bad one in their midst.
+        let redemptions = tokens.iter().enumerate().map(|(place, token)| {
+            let mut event = Event::new(EventType::TicketRedeemed, Outcome::Ok);
+            event.ticket_id = Some(token.ticket_id());
+            event.branch = Some(Branch::try_from(if place == 7 { "refused" } else { "main" }).unwrap());
+            let step = replica.tickets.store.ending(token.ticket_id(), redeemed(None, token));
+            replica.audit.commit(event, Some(step))
+        });
+        let outcomes = futures_util::future::join_all(redemptions).await;
+        for (place, (outcome, token)) in outcomes.into_iter().zip(&tokens).enumerate() {
+            assert_eq!(outcome.is_ok(), place != 7, "{place}");
+            assert_eq!(replica.presented(token, start()).await.is_ok(), place == 7, "what was not recorded waits on");
+        }
+        assert_eq!(replica.events().await, 39);
+        assert!(replica.audit.is_writable());
+    }
+}
