@@ -20,7 +20,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("authn", &["model", "document", "config", "metrics", "flights", "cluster"]),
     ("attest", &["model", "config", "flights", "cluster"]),
     ("policy", &["model", "config", "wire", "document", "database"]),
-    ("stores", &["model", "config", "metrics", "document"]),
+    // database: what a store made for a caller is on record there, so that it is taken back whatever becomes of us.
+    ("stores", &["model", "config", "metrics", "document", "database", "flights"]),
     ("tickets", &["model", "config", "database"]),
     ("render", &["model"]),
     ("audit", &["model", "wire", "metrics", "database"]),

@@ -29,6 +29,8 @@ pub enum Verb {
     Update,
     /// Take one away.
     Delete,
+    /// Take away all that fit.
+    DeleteCollection,
 }
 
 impl Verb {
@@ -41,11 +43,12 @@ impl Verb {
             Self::Create => "create",
             Self::Update => "update",
             Self::Delete => "delete",
+            Self::DeleteCollection => "deletecollection",
         }
     }
 
     const fn writes(self) -> bool {
-        matches!(self, Self::Create | Self::Update | Self::Delete)
+        matches!(self, Self::Create | Self::Update | Self::Delete | Self::DeleteCollection)
     }
 }
 

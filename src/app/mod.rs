@@ -4,6 +4,7 @@ mod drain;
 mod hide;
 mod keys;
 mod logging;
+mod mounts;
 mod offline;
 mod online;
 mod policies;
@@ -14,8 +15,10 @@ mod tls;
 
 pub use hide::hide_memory;
 pub use logging::start as start_logging;
+pub use mounts::{Engine, find_mounts};
 pub use offline::check_offline;
 pub use online::check_online;
+pub use policies::directory_policies;
 pub use start::{Running, StartError, start};
 
 /// Installs the one cryptography provider. To be called before anything speaks TLS; calling it again does nothing.

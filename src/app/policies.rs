@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::database::Database;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
-use crate::policy::{Bounds, Directory, PolicyRegister, PolicySet, RegisterError};
+use crate::policy::{Bounds, Directory, Policy, PolicyRegister, PolicySet, RegisterError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -59,6 +59,14 @@ pub async fn follow(register: Arc<PolicyRegister>, mut stopped: watch::Receiver<
 /// Every fault in it, as a line for a person.
 pub fn check(config: &Config) -> Result<usize, Vec<String>> {
     Ok(directory(config)?.map_or(0, |directory| directory.policies().len()))
+}
+
+/// The policies of the configured directory; none where there is none.
+///
+/// # Errors
+/// Every fault in it, as a line for a person.
+pub fn directory_policies(config: &Config) -> Result<Vec<Arc<Policy>>, Vec<String>> {
+    Ok(directory(config)?.map(|directory| directory.policies()).unwrap_or_default())
 }
 
 /// Reads the configured directory for the first time.

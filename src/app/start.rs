@@ -9,7 +9,7 @@ use crate::admins::Administrators;
 use crate::attest::Attestors;
 use crate::audit::AuditLog;
 use crate::authn::Authenticators;
-use crate::broker::{Broker, Parts, VersionsKey};
+use crate::broker::{Broker, LeaseRecorder, Parts, VersionsKey};
 use crate::cluster::{Clusters, ConnectError};
 use crate::config::Config;
 use crate::config::authenticators::Kind;
@@ -23,7 +23,7 @@ use crate::metrics::labels::Outcome;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::ticket::NoRandomness;
 use crate::policy::Bounds;
-use crate::stores::{self, Stores};
+use crate::stores::{self, Keeping, Stores};
 use crate::tickets::Tickets;
 use crate::wire::problem::Code;
 use std::io;
@@ -147,6 +147,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let database_key = keys::of_database(&config.database)?;
     let tickets = Tickets::open(&config.tickets, &database, &database_key)?;
     let drain_limit = drain_limit(&config);
+    let versions_key = VersionsKey::new(&database_key);
+    let witness = Arc::new(LeaseRecorder::new(audit.clone()));
+    let stores = stores
+        .keep_leases(Keeping { database: database.clone(), key: database_key, witness, clock: clock.clone() })
+        .map_err(|_| NoRandomness)?;
 
     let broker = Arc::new(Broker::new(Parts {
         authenticators,
@@ -160,7 +165,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         audit,
         metrics: metrics.clone(),
         clock,
-        versions_key: VersionsKey::new(&database_key),
+        versions_key,
         ticket_settings: config.tickets,
         limits: config.limits,
         public_url: public_url(&config, api_address),
@@ -183,6 +188,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tokio::spawn(serve(api_listener, tls, api(edge.clone()), limits, Some(metrics), stopped.clone())),
         tokio::spawn(serve(ops_listener, None, ops(edge), limits, None, stopped.clone())),
         tokio::spawn(upkeep(broker.clone(), stopped.clone())),
+        tokio::spawn(follow_holders(broker.clone(), stopped.clone())),
         tokio::spawn(policies::follow(policies.clone(), stopped)),
     ];
     tracing::info!(api = %api_address, ops = %ops_address, tls = certificate.is_some(), "claviger answers");
@@ -228,6 +234,7 @@ impl Running {
         }
         // At most as long as a database takes to fall silent.
         let _ = timeout(LAST_EVENTS, broker.upkeep()).await;
+        broker.leave_leases().await;
         drop((broker, reload));
         // The writer ends when the last handle on it is gone.
         if timeout(LAST_EVENTS, audit_writer).await.is_err() {
@@ -253,6 +260,14 @@ async fn upkeep(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
             return;
         }
         broker.upkeep().await;
+    }
+}
+
+/// Looks whether pods that hold leases have ended.
+async fn follow_holders(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
+    tokio::select! {
+        () = broker.follow_holders() => {}
+        _ = stopped.wait_for(|stop| *stop) => {}
     }
 }
 

@@ -42,6 +42,18 @@ impl Attestors {
         Self(configured.iter().filter_map(witness).collect())
     }
 
+    /// Whether the pod of a caller is at work no more. Of those who have none, and of clusters that are not asked, nobody
+    /// says that they have ended.
+    ///
+    /// # Errors
+    /// When nobody knows.
+    pub async fn has_ended(&self, caller: &Caller) -> Result<bool, AttestError> {
+        match (self.0.get(&caller.issuer), &caller.workload) {
+            (Some(witness), Some(workload)) => witness.has_ended(workload).await,
+            _ => Ok(false),
+        }
+    }
+
     /// What the cluster says of this caller, as far as it is needed.
     ///
     /// # Errors

@@ -42,6 +42,11 @@ impl Witness {
         Ok(facts)
     }
 
+    /// Whether this pod is gone, done, or about to go.
+    pub async fn has_ended(&self, workload: &Workload) -> Result<bool, AttestError> {
+        Ok(!self.pod(workload).await?.fact.is_some_and(|pod| pod.is_at_work_as(workload)))
+    }
+
     /// The pod that the token is bound to. One that merely has its name is another.
     async fn pod(&self, workload: &Workload) -> Found<Pod> {
         let lookup = || {

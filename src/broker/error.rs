@@ -6,7 +6,7 @@ use crate::model::branch::InvalidBranch;
 use crate::model::repo::InvalidRepo;
 use crate::policy::{DraftError, PolicyStoreError};
 use crate::render::{self, Unrenderable};
-use crate::stores::ReadError;
+use crate::stores::{ReadError, Unread};
 use crate::wire::problem::{Code, ProblemError};
 use jiff::Timestamp;
 
@@ -107,6 +107,15 @@ impl From<ReadError> for Error {
             ReadError::Forbidden => Code::StoreForbidden,
             ReadError::Unavailable => Code::StoreUnavailable,
         })
+    }
+}
+
+impl From<Unread> for Error {
+    fn from(error: Unread) -> Self {
+        match error {
+            Unread::Store(error) => error.into(),
+            Unread::Unrecorded => Self::Plain(Code::AuditUnavailable),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::model::repo::Repo;
 use crate::model::request::Asked;
 use crate::model::secret_ref::{SecretRef, SecretVersion};
 use crate::policy::{self, Absence, Decision, Delivery, Denial, Grant, GrantedSecret, MergeError};
-use crate::stores::ReadError;
+use crate::stores::{Granted, ReadError, Reading, Unread};
 use crate::wire::problem::Code;
 use crate::wire::ticket::TicketRequest;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -23,6 +23,9 @@ use tokio::time::Instant;
 
 /// Secrets of one request that are read at once.
 const READS_AT_ONCE: usize = 16;
+
+/// The reason of an event of a bundle that has an older answer of a store that could not be reached.
+const STALE: &str = "stale";
 
 /// A request for secrets by an authenticated caller.
 #[derive(Debug)]
@@ -50,7 +53,7 @@ pub(super) struct Gathered {
     pub(super) bundle: Bundle,
     /// How many of the secrets that the policies name do not exist.
     pub(super) missing: usize,
-    /// The life that the caller asked for.
+    /// The life that the caller asked for, or less where something in the bundle ends before.
     pub(super) asked_ttl: Option<Duration>,
 }
 
@@ -94,6 +97,9 @@ impl Broker {
             event.discard();
             return error;
         }
+        if event.reason == Some(STALE) {
+            event.reason = None;
+        }
         event.reason.get_or_insert(error.code().as_str());
         event.close().await.err().map_or(error, Error::from)
     }
@@ -109,7 +115,9 @@ impl Broker {
         let asked = self.checked_asked(ask, event)?;
         let asked_ttl = ask.request.ttl.as_deref().map(|ttl| self.checked_ttl(ttl)).transpose()?;
         let grant = self.decide(&ask.caller, &asked, way, event).await?;
-        let reads = self.read(&grant, ask).await?;
+        let (reads, good_for) = self.read(&grant, ask, self.life(way, &grant, asked_ttl)).await?;
+        // What is in the ticket is good as long as the ticket.
+        let asked_ttl = [asked_ttl, good_for].into_iter().flatten().min();
         event.secrets = versions_read(&reads);
         let versions = self.parts.versions_key.digest(present(&reads));
         let merged = policy::merge(&reads, ask.request.keys.as_deref()).map_err(|error| self.merge_failed(&error))?;
@@ -118,6 +126,9 @@ impl Broker {
         }
         let bundle = Bundle { entries: merged.entries, stale: merged.stale, versions };
         event.keys = bundle.entries.keys().cloned().collect();
+        if bundle.stale {
+            event.reason = Some(STALE);
+        }
         Ok(Gathered { grant, bundle, missing: merged.missing, asked_ttl })
     }
 
@@ -178,19 +189,40 @@ impl Broker {
     }
 
     /// Authorised first, then looked up: only what the grant names is read, and all of it is.
-    async fn read(&self, grant: &Grant, ask: &Ask) -> Result<Reads, Error> {
-        stream::iter(grant.secrets.iter().cloned())
+    /// With what was read, how long all of it is good, where some of it ends.
+    async fn read(&self, grant: &Grant, ask: &Ask, life: Duration) -> Result<(Reads, Option<Duration>), Error> {
+        let reads: Vec<_> = stream::iter(grant.secrets.iter().cloned())
             .map(|granted| async move {
-                match self.parts.stores.read(&granted.secret, &ask.context.request_id).await {
-                    Ok(lease) => Ok((granted, Ok(lease))),
-                    Err(ReadError::Absent) => Ok((granted, Err(Absence::Absent))),
-                    Err(ReadError::Deleted) => Ok((granted, Err(Absence::Deleted))),
-                    Err(error) => Err(error.into()),
+                let wanted = Granted {
+                    secret: &granted.secret,
+                    mode: granted.lease,
+                    caller: &ask.caller,
+                    life,
+                    request: &ask.context.request_id,
+                };
+                match self.parts.stores.read_for(wanted).await {
+                    Ok(Reading { lease, good_for }) => Ok(((granted, Ok(lease)), good_for)),
+                    Err(Unread::Store(ReadError::Absent)) => Ok(((granted, Err(Absence::Absent)), None)),
+                    Err(Unread::Store(ReadError::Deleted)) => Ok(((granted, Err(Absence::Deleted)), None)),
+                    Err(error) => Err(Error::from(error)),
                 }
             })
             .buffered(READS_AT_ONCE)
             .try_collect()
-            .await
+            .await?;
+        let good_for = reads.iter().filter_map(|(_, good_for)| *good_for).min();
+        Ok((reads.into_iter().map(|(read, _)| read).collect(), good_for))
+    }
+
+    /// How long the secrets will wait until they are handed over, at most.
+    fn life(&self, way: Way, grant: &Grant, asked: Option<Duration>) -> Duration {
+        match way {
+            Way::Direct => Duration::ZERO,
+            Way::Ticket => {
+                let allowed = grant.ttl.unwrap_or(self.parts.tickets.ttl).min(self.parts.tickets.max_ttl);
+                asked.map_or(allowed, |asked| asked.min(allowed))
+            }
+        }
     }
 
     fn merge_failed(&self, error: &MergeError) -> Error {

@@ -17,6 +17,7 @@ mod printable;
 mod scan;
 mod serve;
 mod server;
+mod vault_policy;
 mod whole_file;
 
 use clap::{Parser, Subcommand};
@@ -50,6 +51,8 @@ enum Command {
     /// Policies: the admin API from a shell, and tests of policy files without a server.
     #[command(subcommand)]
     Policy(policy::Policy),
+    /// Print the Vault ACL that the policies need, and no more.
+    VaultPolicy(vault_policy::VaultPolicy),
 }
 
 /// Where the configuration stands.
@@ -91,5 +94,6 @@ pub fn run() -> ExitCode {
         Command::Scan(scan) => scan::run(&scan),
         Command::Openapi => openapi::run(),
         Command::Policy(policy) => policy::run(&policy),
+        Command::VaultPolicy(options) => vault_policy::run(&options),
     }
 }

@@ -35,6 +35,11 @@ pub struct ServerArguments {
 }
 
 impl ServerArguments {
+    /// Of a command for which a server is not needed.
+    pub const fn new(server: String, token_file: PathBuf, ca_file: Option<PathBuf>) -> Self {
+        Self { server, token_file, ca_file }
+    }
+
     /// Where the server is.
     pub fn origin(&self) -> Result<Url, Failure> {
         origin(&self.server).ok_or_else(|| {

@@ -11,12 +11,14 @@ const SQLITE: &[Listed] = &[
     (1, "audit events", include_str!("migrations/sqlite/0001_audit_events.sql")),
     (2, "policies", include_str!("migrations/sqlite/0002_policies.sql")),
     (3, "tickets", include_str!("migrations/sqlite/0003_tickets.sql")),
+    (4, "leases", include_str!("migrations/sqlite/0004_leases.sql")),
 ];
 
 const POSTGRES: &[Listed] = &[
     (1, "audit events", include_str!("migrations/postgres/0001_audit_events.sql")),
     (2, "policies", include_str!("migrations/postgres/0002_policies.sql")),
     (3, "tickets", include_str!("migrations/postgres/0003_tickets.sql")),
+    (4, "leases", include_str!("migrations/postgres/0004_leases.sql")),
 ];
 
 /// What brings an SQLite database up to date.

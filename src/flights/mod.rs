@@ -31,9 +31,18 @@ where
         F: FnOnce() -> R,
         R: Future<Output = V> + Send + 'static,
     {
+        self.board(key, question).0
+    }
+
+    /// The same, and whether the flight was under way already.
+    pub fn board<F, R>(self: &Arc<Self>, key: K, question: F) -> (Flight<V>, bool)
+    where
+        F: FnOnce() -> R,
+        R: Future<Output = V> + Send + 'static,
+    {
         let mut under_way = self.under_way();
         if let Some(flight) = under_way.get(&key) {
-            return flight.clone();
+            return (flight.clone(), true);
         }
         let question = question();
         let landing = Landing { flights: self.clone(), key: key.clone() };
@@ -43,7 +52,7 @@ where
         });
         let flight = task.map(Result::ok).boxed().shared();
         under_way.insert(key, flight.clone());
-        flight
+        (flight, false)
     }
 
     /// How many wait for the flight of this key, the list of flights among them.

@@ -12,6 +12,7 @@ mod docs;
 mod downloads;
 mod guard;
 mod head_scan;
+mod leases;
 mod observe;
 pub mod openapi;
 mod ops;

@@ -1,7 +1,7 @@
 //! `GET /openapi.json`: the contract, generated from the handlers and the bodies they read and write.
 
 use super::answer::method_not_allowed;
-use super::{decisions, downloads, policies, secrets, tickets, waiting_tickets};
+use super::{decisions, downloads, leases, policies, secrets, tickets, waiting_tickets};
 use crate::wire::policy::{PolicyBody, PolicyManifest};
 use crate::wire::problem::{Code, Problem};
 use axum::extract::Request;
@@ -37,6 +37,7 @@ pub(super) enum PolicyDocument {
         (name = "builds", description = "For build pods"),
         (name = "policies", description = "For administrators: SubjectAccessReview on `policies.claviger.dev`"),
         (name = "tickets", description = "For administrators: SubjectAccessReview on `tickets.claviger.dev`"),
+        (name = "leases", description = "For administrators: SubjectAccessReview on `leases.claviger.dev`"),
         (name = "decisions", description = "For administrators: SubjectAccessReview on `decisions.claviger.dev`")
     ),
     paths(
@@ -51,6 +52,9 @@ pub(super) enum PolicyDocument {
         policies::put,
         policies::delete,
         policies::list_revisions,
+        leases::list,
+        leases::end_all,
+        leases::end,
         decisions::explain
     ),
     components(schemas(Problem)),
@@ -116,6 +120,9 @@ const PROBLEMS: &[(&str, &[&[Code]])] = &[
     ("putPolicy", &[BEARER, BODY, DATABASE, PUT]),
     ("deletePolicy", &[BEARER, DATABASE, DELETE]),
     ("listPolicyRevisions", &[BEARER, DATABASE]),
+    ("listLeases", &[BEARER, DATABASE]),
+    ("deleteLeases", &[BEARER, DATABASE]),
+    ("deleteLease", &[BEARER, DATABASE]),
     ("explainDecision", &[BEARER, BODY, EXPLAIN]),
 ];
 

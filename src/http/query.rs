@@ -1,10 +1,12 @@
-//! The query of an administrator's request: `limit` and `continue` of lists, `dryRun` of writes. Anything else is refused.
+//! The query of an administrator's request: `limit` and `continue` of lists, `dryRun` of writes, `store` and `path` of
+//! leases. Anything else is refused.
 
 use super::answer::Failure;
 use crate::broker::Page;
 use crate::wire::problem::Code;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::percent_decode_str;
 use std::str::FromStr;
 
 const DEFAULT_LIMIT: usize = 100;
@@ -38,6 +40,23 @@ pub fn dry_run(query: &str) -> Result<bool, Failure> {
     Ok(dry_run.unwrap_or(false))
 }
 
+/// Which leases of a store are meant: those at a path, or all.
+pub fn place(query: &str) -> Result<(String, Option<String>), Failure> {
+    let (mut store, mut path) = (None, None);
+    for (name, value) in pairs(query) {
+        let value = text(value)?;
+        let repeated = match name {
+            "store" => store.replace(value).is_some(),
+            "path" => path.replace(value).is_some(),
+            _ => return Err(invalid("the query has an unknown parameter")),
+        };
+        if repeated {
+            return Err(invalid("the query repeats a parameter"));
+        }
+    }
+    Ok((store.ok_or_else(|| invalid("store is missing"))?, path))
+}
+
 /// Refuses any query.
 pub fn none(query: &str) -> Result<(), Failure> {
     match pairs(query).next() {
@@ -54,6 +73,12 @@ pub fn encode(after: &str) -> String {
 fn decode<T: FromStr>(text: &str) -> Result<T, Failure> {
     let after = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     after.and_then(|after| after.parse().ok()).ok_or_else(|| invalid("continue is not what a list answered"))
+}
+
+/// A value as it was meant. An empty one would be no name of anything.
+fn text(value: &str) -> Result<String, Failure> {
+    let decoded = percent_decode_str(value).decode_utf8().map_err(|_| invalid("the query is not UTF-8"))?;
+    if decoded.is_empty() { Err(invalid("the query has an empty value")) } else { Ok(decoded.into_owned()) }
 }
 
 fn limit(text: &str) -> Result<usize, Failure> {
@@ -104,6 +129,19 @@ mod tests {
         }
         assert!(page::<i64>(&format!("continue={}", encode("7"))).is_ok());
         assert!(page::<i64>(&format!("continue={}", encode("a"))).is_err());
+    }
+
+    #[test]
+    fn leases_are_named_by_store_and_path() {
+        let named = |query: &str| place(query).ok();
+        assert_eq!(named("store=vault"), Some(("vault".into(), None)));
+        let both = Some(("vault".into(), Some("db/creds/a".into())));
+        assert_eq!(named("path=db%2Fcreds%2Fa&store=vault"), both);
+        assert_eq!(named("store=vault&path=db/creds/a"), both);
+        for query in ["", "store=", "path=a", "store=a&path=", "store=a&store=a", "store=a&x=1", "store=%ff", "Store=a"]
+        {
+            assert_eq!(named(query), None, "{query}");
+        }
     }
 
     #[test]

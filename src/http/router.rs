@@ -1,8 +1,8 @@
 //! Every route, in one place, and the layers around them.
 
 use super::{
-    Edge, answer, decisions, docs, downloads, guard, observe, openapi, ops as ops_handlers, policies, secrets, tickets,
-    waiting_tickets, whole,
+    Edge, answer, decisions, docs, downloads, guard, leases, observe, openapi, ops as ops_handlers, policies, secrets,
+    tickets, waiting_tickets, whole,
 };
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -15,12 +15,14 @@ const DOWNLOADS: &str = "/v1/downloads/{ticket}";
 const POLICIES: &str = "/v1/policies";
 const POLICY: &str = "/v1/policies/{name}";
 const REVISIONS: &str = "/v1/policies/{name}/revisions";
+const LEASES: &str = "/v1/leases";
+const LEASE: &str = "/v1/leases/{leaseId}";
 const DECISIONS: &str = "/v1/decisions";
 const CONTRACT: &str = "/openapi.json";
 const DOCS: &str = "/docs";
 
 /// What each route answers with more than a refusal: counted from zero.
-const SERVED: [(&str, &str); 15] = [
+const SERVED: [(&str, &str); 18] = [
     (TICKETS, "GET"),
     (TICKETS, "POST"),
     (TICKET, "DELETE"),
@@ -33,6 +35,9 @@ const SERVED: [(&str, &str); 15] = [
     (POLICY, "PUT"),
     (POLICY, "DELETE"),
     (REVISIONS, "GET"),
+    (LEASES, "GET"),
+    (LEASES, "DELETE"),
+    (LEASE, "DELETE"),
     (DECISIONS, "POST"),
     (CONTRACT, "GET"),
     (DOCS, "GET"),
@@ -51,6 +56,8 @@ pub fn api(edge: Edge) -> Router {
         .route(POLICIES, any(policies::all))
         .route(POLICY, any(policies::one))
         .route(REVISIONS, any(policies::revisions))
+        .route(LEASES, any(leases::all))
+        .route(LEASE, any(leases::one))
         .route(DECISIONS, any(decisions::handle))
         .route(CONTRACT, any(openapi::handle))
         .route(DOCS, any(docs::handle))

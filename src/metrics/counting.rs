@@ -73,6 +73,11 @@ impl Metrics {
         self.leases_active.with_label_values(&[store]).dec();
     }
 
+    /// An attempt to renew a lease ended.
+    pub fn lease_renewal(&self, store: &str, outcome: Outcome) {
+        self.lease_renewals.with_label_values(&[store, outcome.as_str()]).inc();
+    }
+
     /// An attempt to revoke a lease ended.
     pub fn lease_revocation(&self, store: &str, outcome: Revocation) {
         self.lease_revocations.with_label_values(&[store, outcome.as_str()]).inc();

@@ -147,7 +147,7 @@ label! {
         Ok => "ok",
         /// It did not; it is tried again.
         Failed => "failed",
-        /// It did not, and it is not tried again: credentials may be alive that nobody should have.
+        /// It did not, for the sixth time in a row, and is tried rarely from now on: credentials may be alive that nobody should have.
         GivenUp => "given_up",
     }
 }

@@ -1,9 +1,10 @@
 //! The statuses that are label values: those we send.
 
 /// Each with its label.
-pub const STATUSES: [(u16, &str); 21] = [
+pub const STATUSES: [(u16, &str); 22] = [
     (200, "200"),
     (201, "201"),
+    (202, "202"),
     (204, "204"),
     (400, "400"),
     (401, "401"),

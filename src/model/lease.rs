@@ -1,4 +1,4 @@
-//! A secret as a store gave it.
+//! A secret as a store gave it, and whether others get the same.
 
 use super::secret::SecretValue;
 use std::collections::BTreeMap;
@@ -13,4 +13,38 @@ pub struct Lease {
     pub version: Option<String>,
     /// Whether the store could not be reached and this is an older answer of its.
     pub stale: bool,
+}
+
+/// Who else gets what a store makes on request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum LeaseMode {
+    /// Nobody: each caller has one of its own.
+    #[default]
+    PerPod,
+    /// Every caller that is granted it.
+    Shared,
+}
+
+impl LeaseMode {
+    /// The word in policies.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PerPod => "perPod",
+            Self::Shared => "shared",
+        }
+    }
+}
+
+/// The text is neither `perPod` nor `shared`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be perPod or shared")]
+pub struct NotALeaseMode;
+
+impl std::str::FromStr for LeaseMode {
+    type Err = NotALeaseMode;
+
+    fn from_str(text: &str) -> Result<Self, NotALeaseMode> {
+        [Self::PerPod, Self::Shared].into_iter().find(|mode| mode.as_str() == text).ok_or(NotALeaseMode)
+    }
 }

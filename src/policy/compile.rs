@@ -12,6 +12,7 @@ use super::template::Template;
 use crate::document::Fault;
 use crate::model::binding::BindTo;
 use crate::model::duration;
+use crate::model::lease::{LeaseMode, NotALeaseMode};
 use crate::wire::policy::{PolicySpec, Secret};
 use aws_lc_rs::digest::{SHA256, digest};
 use std::fmt::Write as _;
@@ -103,9 +104,20 @@ fn attest(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Attest> {
         faults.push(Fault::new("/spec/attest", "must have repo, branch or both"));
         return None;
     }
-    let repo = expression(attest.repo.as_deref(), Expression::text, "/spec/attest/repo", faults);
-    let branch = expression(attest.branch.as_deref(), Expression::text, "/spec/attest/branch", faults);
+    let repo = expression(attest.repo.as_deref(), attestation, "/spec/attest/repo", faults);
+    let branch = expression(attest.branch.as_deref(), attestation, "/spec/attest/branch", faults);
     Some(Attest { repo: repo?, branch: branch? })
+}
+
+/// An attestation that repeats what the caller says would have the caller attest itself.
+fn attestation(source: &str) -> Result<Expression, InvalidExpression> {
+    let expression = Expression::text(source)?;
+    if expression.echoes() {
+        return Err(InvalidExpression::new(
+            "must not name request.repo or request.branch, which is what the caller says",
+        ));
+    }
+    Ok(expression)
 }
 
 /// Compiles an expression that may be left out; yields nothing where it has a fault.
@@ -184,11 +196,17 @@ fn secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut Vec<Faul
         faults.push(Fault::new(format!("{pointer}/path"), "lies outside the ceiling of this server"));
     }
     let rule = SecretRule::compile(secret, pointer, faults);
-    if !matches!(secret.lease.as_deref(), None | Some("perPod" | "shared")) {
-        faults.push(Fault::new(format!("{pointer}/lease"), "must be perPod or shared"));
-    }
+    let lease = match secret.lease.as_deref().map(str::parse) {
+        None => Some(LeaseMode::default()),
+        Some(Ok(lease)) => Some(lease),
+        Some(Err(reason)) => {
+            let reason: NotALeaseMode = reason;
+            faults.push(Fault::new(format!("{pointer}/lease"), reason.to_string()));
+            None
+        }
+    };
     let required = secret.required.unwrap_or(false);
-    Some(SecretTerm { store: store?.clone(), path: path?, required, rule: Arc::new(rule?) })
+    Some(SecretTerm { store: store?.clone(), path: path?, required, lease: lease?, rule: Arc::new(rule?) })
 }
 
 fn ttl(spec: &PolicySpec, longest: Duration, faults: &mut Vec<Fault>) -> Option<Duration> {

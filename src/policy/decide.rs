@@ -7,6 +7,7 @@ use super::set::PolicySet;
 use crate::model::binding::BindTo;
 use crate::model::caller::Caller;
 use crate::model::facts::Facts;
+use crate::model::lease::LeaseMode;
 use crate::model::policy_ref::PolicyRef;
 use crate::model::request::{Asked, Request};
 use crate::model::secret_ref::SecretRef;
@@ -79,6 +80,8 @@ pub struct GrantedSecret {
     pub rule: Arc<SecretRule>,
     /// Whether its absence is an error.
     pub required: bool,
+    /// Who else gets the same, where the store makes it on request.
+    pub lease: LeaseMode,
 }
 
 /// The ways in which a bundle may be handed over.

@@ -11,6 +11,7 @@ use super::template::Template;
 use crate::model::binding::BindTo;
 use crate::model::caller::Caller;
 use crate::model::facts::Needs;
+use crate::model::lease::LeaseMode;
 use crate::model::policy_ref::PolicyRef;
 use crate::model::request::Request;
 use crate::model::secret_ref::SecretRef;
@@ -61,6 +62,7 @@ pub(super) struct SecretTerm {
     pub(super) store: Arc<str>,
     pub(super) path: Template,
     pub(super) required: bool,
+    pub(super) lease: LeaseMode,
     pub(super) rule: Arc<SecretRule>,
 }
 
@@ -140,7 +142,7 @@ impl Terms {
         let fill = |term: &SecretTerm| {
             let path = term.path.fill(caller, request).filter(|path| self.ceiling.allows(&term.store, path))?;
             let secret = SecretRef { store: term.store.clone(), path };
-            Some(GrantedSecret { secret, rule: term.rule.clone(), required: term.required })
+            Some(GrantedSecret { secret, rule: term.rule.clone(), required: term.required, lease: term.lease })
         };
         self.secrets.iter().map(fill).collect()
     }

@@ -25,6 +25,7 @@ mod index;
 mod manifest;
 mod matching;
 mod merge;
+mod paths;
 mod patterns;
 mod secret_rule;
 mod set;
@@ -45,6 +46,7 @@ pub use explain::{ExplainedSecret, Explanation, Verdict};
 pub use file_kind::FileKind;
 pub use matching::{Mismatch, Policy};
 pub use merge::{Absence, MergeError, Merged, Read, merge};
+pub use paths::PathPart;
 pub use secret_rule::SecretRule;
 pub use set::PolicySet;
 pub use store::{

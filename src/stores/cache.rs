@@ -2,16 +2,17 @@
 //!
 //! What is kept: leases, sealed, and absences, each for its time. Never another error. A lease outlives its time only
 //! while the store cannot be reached; a store that says anything at all is believed. A lease that is asked for near the
-//! end of its time is read again in the background, so that nobody waits for it.
+//! end of its time is read again in the background, so that nobody waits for it. What a store makes on request is not
+//! kept here: see `leases`.
 
 mod entry;
 mod lease_codec;
-mod sealed;
+pub(super) mod sealed;
 
-use super::flights::{Flight, Flights};
 use super::path::StorePath;
 use super::{OpenFault, ReadError, SecretStore};
 use crate::config::stores::Cache as Bounds;
+use crate::flights::{Flight, Flights};
 use crate::metrics::Metrics;
 use crate::metrics::labels::CacheOutcome;
 use crate::model::lease::Lease;
@@ -28,11 +29,23 @@ const MAX_HELD: Duration = Duration::from_hours(24 * 365);
 
 type Answer = Result<Arc<Lease>, ReadError>;
 
+/// What there is at a path.
+#[derive(Clone)]
+pub(super) enum Found {
+    /// What the store keeps there.
+    Kept(Answer),
+    /// Something that the store makes on request.
+    Made,
+}
+
+/// What came of a read, and whether it found the answer in the cache after all.
+type Landed = (Found, CacheOutcome);
+
 /// A store behind its cache.
 pub(super) struct Cached {
     shelf: Arc<Shelf>,
-    /// Reads on their way, each with whether it found the answer in the cache after all.
-    flights: Flights<StorePath, (Answer, CacheOutcome)>,
+    /// Reads on their way.
+    flights: Arc<Flights<StorePath, Landed>>,
 }
 
 /// What reads in tasks of their own share with the cache.
@@ -80,22 +93,34 @@ impl Cached {
             })
             .build();
         let shelf = Shelf { name: name.clone(), store, bounds, sealer, entries, metrics: metrics.clone() };
-        Ok(Self { shelf: Arc::new(shelf), flights: Flights::default() })
+        Ok(Self { shelf: Arc::new(shelf), flights: Flights::new() })
     }
 
     /// Joins the read of this path that is on its way (`true`), or starts one.
-    fn board(&self, path: &StorePath, request: &RequestId, errand: Errand) -> (Flight<(Answer, CacheOutcome)>, bool) {
-        let lost = (Err(ReadError::Unavailable), CacheOutcome::Miss);
-        self.flights.board(path, lost, || {
+    fn board(&self, path: &StorePath, request: &RequestId, errand: Errand) -> (Flight<Landed>, bool) {
+        self.flights.board(path.clone(), || {
             let (shelf, path, request) = (self.shelf.clone(), path.clone(), request.clone());
             async move { shelf.fetch(&path, &request, errand).await }
         })
     }
-}
 
-#[async_trait]
-impl SecretStore for Cached {
-    async fn read(&self, path: &StorePath, request: &RequestId) -> Answer {
+    /// Drops what is kept of a path.
+    pub(super) async fn evict(&self, path: &StorePath) {
+        self.shelf.entries.invalidate(path).await;
+    }
+
+    /// Every lease that might be served, with when it was read and for how long it is fresh from then.
+    pub(super) fn for_each_lease(&self, mut act: impl FnMut(&StorePath, Instant, Duration)) {
+        let bounds = &self.shelf.bounds;
+        for (path, entry) in &self.shelf.entries {
+            if let Some(read_at) = entry.servable_since(bounds) {
+                act(&path, read_at, bounds.ttl);
+            }
+        }
+    }
+
+    /// Looks what there is at a path: in the cache, or at the store.
+    pub(super) async fn look(&self, path: &StorePath, request: &RequestId) -> Found {
         let (answer, outcome) = if let Some((answer, due)) = self.shelf.fresh(path).await {
             if due {
                 // Nobody waits for it. If it fails, everything stays as it is until the lease's time is over.
@@ -104,12 +129,24 @@ impl SecretStore for Cached {
             (answer, CacheOutcome::Hit)
         } else {
             let (flight, boarded) = self.board(path, request, Errand::Missing);
-            let (answer, found) = flight.await;
-            (answer, if boarded { CacheOutcome::Coalesced } else { found })
+            let lost = (Found::Kept(Err(ReadError::Unavailable)), CacheOutcome::Miss);
+            let (found, outcome) = flight.await.unwrap_or(lost);
+            let Found::Kept(answer) = found else { return found };
+            (answer, if boarded { CacheOutcome::Coalesced } else { outcome })
         };
         let stale = answer.as_ref().is_ok_and(|lease| lease.stale);
         self.shelf.metrics.cache_request(&self.shelf.name, if stale { CacheOutcome::Stale } else { outcome });
-        answer
+        Found::Kept(answer)
+    }
+}
+
+#[async_trait]
+impl SecretStore for Cached {
+    async fn read(&self, path: &StorePath, request: &RequestId) -> Answer {
+        match self.look(path, request).await {
+            Found::Kept(answer) => answer,
+            Found::Made => Err(ReadError::Misconfigured),
+        }
     }
 }
 
@@ -123,29 +160,37 @@ impl Shelf {
         })
     }
 
-    async fn fetch(&self, path: &StorePath, request: &RequestId, errand: Errand) -> (Answer, CacheOutcome) {
+    async fn fetch(&self, path: &StorePath, request: &RequestId, errand: Errand) -> Landed {
         // Another flight may have landed between the look into the cache and the boarding of this one.
         if errand == Errand::Missing
             && let Some((answer, _)) = self.fresh(path).await
         {
-            return (answer, CacheOutcome::Hit);
+            return (Found::Kept(answer), CacheOutcome::Hit);
         }
         // Aged from before the call: the answer is at least that old.
         let read_at = Instant::now();
-        let answer = self.store.read(path, request).await;
+        let answer = match self.store.makes(path, request).await {
+            Ok(true) => {
+                self.entries.invalidate(path).await;
+                return (Found::Made, CacheOutcome::Miss);
+            }
+            Ok(false) => self.store.read(path, request).await,
+            Err(error) => Err(error),
+        };
         let kept = match &answer {
             Ok(lease) => Entry::of_lease(&self.sealer, path, lease, read_at, &self.bounds),
             Err(ReadError::Absent) => Some(Entry::of_absence(read_at)),
             Err(ReadError::Deleted | ReadError::Forbidden | ReadError::Misconfigured) => None,
             Err(ReadError::Unavailable) => {
-                return (self.stale(path).await.ok_or(ReadError::Unavailable), CacheOutcome::Miss);
+                let stale = self.stale(path).await.ok_or(ReadError::Unavailable);
+                return (Found::Kept(stale), CacheOutcome::Miss);
             }
         };
         match kept {
             Some(entry) => self.keep(path, entry).await,
             None => self.entries.invalidate(path).await,
         }
-        (answer, CacheOutcome::Miss)
+        (Found::Kept(answer), CacheOutcome::Miss)
     }
 
     async fn keep(&self, path: &StorePath, entry: Entry) {

@@ -1,15 +1,17 @@
 //! 4. Fetch: a secret ref becomes a lease, read from its store or from the cache.
 
+mod administer;
 #[cfg(feature = "aws")]
 mod aws;
 mod bounded_file;
 mod breaker;
 mod cache;
 mod credential_file;
+mod dynamic;
 mod file;
-mod flights;
 mod jitter;
 mod json_text;
+mod leases;
 mod outbound;
 pub mod path;
 mod values;
@@ -18,22 +20,39 @@ mod vault;
 use crate::config::stores::{Kind, Store};
 use crate::metrics::Metrics;
 use crate::metrics::labels::StoreOutcome;
-use crate::model::lease::Lease;
+use crate::model::caller::Caller;
+use crate::model::lease::{Lease, LeaseMode};
 use crate::model::request_id::RequestId;
 use crate::model::secret_ref::SecretRef;
+use administer::Naming;
 use async_trait::async_trait;
 #[cfg(feature = "aws")]
 use aws::AwsStore;
-use cache::Cached;
+use cache::{Cached, Found};
 use file::FileStore;
+use leases::{Leases, Source as DynamicSource, Want};
 use path::StorePath;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use vault::VaultStore;
+
+pub use administer::Ended;
+pub use leases::{After, Keeping, LeaseEvent, LeaseEventKind, LeaseView, LeaseWitness, NotRecorded, Revoked, Unread};
+pub use vault::Engine;
 
 /// A secret backend. It is handed checked paths only, so that none can be led to a system mount.
 #[async_trait]
 pub trait SecretStore: Send + Sync + 'static {
+    /// Whether what stands at a path is made for whoever reads it, and so is neither kept nor shared like a secret
+    /// that the store keeps.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn makes(&self, _path: &StorePath, _request: &RequestId) -> Result<bool, ReadError> {
+        Ok(false)
+    }
+
     /// Reads the secret at a path as a human writes it.
     ///
     /// # Errors
@@ -139,16 +158,46 @@ pub enum OpenFault {
 /// Every configured store, by name.
 pub struct Stores {
     by_name: BTreeMap<Arc<str>, Opened>,
+    metrics: Arc<Metrics>,
+    /// Without, nothing is made on request.
+    leases: Option<Leases>,
+    naming: Option<Naming>,
 }
 
-/// One store: what reads go through, and what it is underneath.
+/// One store: what reads go through, its cache where it has one, and what it is underneath.
 struct Opened {
     reader: Arc<dyn SecretStore>,
+    cached: Option<Arc<Cached>>,
     source: Source,
 }
 
+/// What a caller is to be given.
+#[derive(Debug)]
+pub struct Granted<'a> {
+    /// Where it stands.
+    pub secret: &'a SecretRef,
+    /// Who else gets the same, where the store makes it on request.
+    pub mode: LeaseMode,
+    /// Whom it is for.
+    pub caller: &'a Arc<Caller>,
+    /// How long it has to live at least.
+    pub life: Duration,
+    /// The request that it is for.
+    pub request: &'a RequestId,
+}
+
+/// A lease, and how long it lives from now where the store will end it.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The lease.
+    pub lease: Arc<Lease>,
+    /// None for what the store keeps.
+    pub good_for: Option<Duration>,
+}
+
 enum Source {
-    Vault(Arc<VaultStore>),
+    /// With how many of its dynamic leases are handed out at most.
+    Vault(Arc<VaultStore>, u64),
     #[cfg(feature = "aws")]
     Aws(Arc<AwsStore>),
     File(Arc<FileStore>),
@@ -168,17 +217,65 @@ impl Stores {
                 Err(fault) => Err(OpenError { store: store.name.clone(), fault }),
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { by_name })
+        Ok(Self { by_name, metrics: metrics.clone(), leases: None, naming: None })
     }
 
-    /// Reads a secret from its store or from that store's cache.
+    /// From now on what stores make on request is handed out, and looked after until its end.
     ///
     /// # Errors
-    /// See [`ReadError`]; an unknown store or a path that must not be read is `Misconfigured`.
+    /// When there is no randomness to seal with.
+    pub fn keep_leases(mut self, keeping: Keeping) -> Result<Self, NoRandomness> {
+        self.naming = Some(Naming::new(&keeping.key, keeping.clock.now()));
+        let sources = self.by_name.iter().filter_map(|(name, opened)| {
+            let Source::Vault(vault, most) = &opened.source else { return None };
+            Some((name.clone(), DynamicSource { store: vault.clone(), most: *most }))
+        });
+        self.leases = Some(Leases::keep(sources.collect(), keeping, &self.metrics).ok_or(NoRandomness)?);
+        Ok(self)
+    }
+
+    /// Reads a secret for a caller: what the store keeps is the same for all, what it makes is for those the mode says.
+    ///
+    /// # Errors
+    /// See [`Unread`]; an unknown store or a path that must not be read is `Misconfigured`.
+    pub async fn read_for(&self, granted: Granted<'_>) -> Result<Reading, Unread> {
+        let Granted { secret, mode, caller, life, request } = granted;
+        let (name, opened) = self.by_name.get_key_value(&secret.store).ok_or(ReadError::Misconfigured)?;
+        let path = StorePath::try_from(secret.path.as_str()).map_err(|_| ReadError::Misconfigured)?;
+        let answer = match &opened.cached {
+            None => opened.reader.read(&path, request).await,
+            Some(cached) => match cached.look(&path, request).await {
+                Found::Kept(answer) => answer,
+                Found::Made => {
+                    let want = Want { mode, caller: caller.clone(), life, request: request.clone() };
+                    let leases = self.leases.as_ref().ok_or(ReadError::Misconfigured)?;
+                    return leases.shared.get(name, &path, want).await;
+                }
+            },
+        };
+        Ok(Reading { lease: answer?, good_for: None })
+    }
+
+    /// Reads a secret that its store keeps, from there or from that store's cache.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; an unknown store, a path that must not be read, and what is made on request are `Misconfigured`.
     pub async fn read(&self, secret: &SecretRef, request: &RequestId) -> Result<Arc<Lease>, ReadError> {
         let opened = self.by_name.get(&secret.store).ok_or(ReadError::Misconfigured)?;
         let path = StorePath::try_from(secret.path.as_str()).map_err(|_| ReadError::Misconfigured)?;
         opened.reader.read(&path, request).await
+    }
+
+    /// The mount of a path, with a slash at its end, and how it is read. Only a Vault has mounts.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn mount_of(&self, secret: &SecretRef, request: &RequestId) -> Result<(String, Engine), ReadError> {
+        let path = StorePath::try_from(secret.path.as_str()).map_err(|_| ReadError::Misconfigured)?;
+        match self.by_name.get(&secret.store).map(|opened| &opened.source) {
+            Some(Source::Vault(vault, _)) => vault.mount_of(&path, request).await,
+            _ => Err(ReadError::Misconfigured),
+        }
     }
 
     /// Reads again what came from files: secrets of file stores, CA files, tokens. What cannot be read stays as it was.
@@ -186,7 +283,7 @@ impl Stores {
         let mut errors = Vec::new();
         for (name, opened) in &self.by_name {
             let result = match &opened.source {
-                Source::Vault(vault) => vault.reload().await,
+                Source::Vault(vault, _) => vault.reload().await,
                 #[cfg(feature = "aws")]
                 Source::Aws(aws) => aws.reload().await,
                 Source::File(file) => file.reload().await,
@@ -201,7 +298,7 @@ impl Stores {
         let mut results = Vec::new();
         for (name, opened) in &self.by_name {
             let result = match &opened.source {
-                Source::Vault(vault) => vault.check_online().await,
+                Source::Vault(vault, _) => vault.check_online().await,
                 #[cfg(feature = "aws")]
                 Source::Aws(aws) => aws.check_online().await,
                 Source::File(_) => Ok(()),
@@ -211,6 +308,11 @@ impl Stores {
         results
     }
 }
+
+/// Leases cannot be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the operating system gives no random bytes")]
+pub struct NoRandomness;
 
 /// Why a store would give no secret now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -236,20 +338,21 @@ fn open_one(store: &Store, metrics: &Arc<Metrics>) -> Result<Opened, OpenFault> 
     match &store.kind {
         Kind::Vault(config) => {
             let vault = Arc::new(VaultStore::open(&store.name, config, metrics)?);
-            let cached = Cached::new(&store.name, vault.clone(), config.cache, metrics)?;
-            Ok(Opened { reader: Arc::new(cached), source: Source::Vault(vault) })
+            let cached = Arc::new(Cached::new(&store.name, vault.clone(), config.cache, metrics)?);
+            let source = Source::Vault(vault, config.cache.max_entries);
+            Ok(Opened { reader: cached.clone(), cached: Some(cached), source })
         }
         #[cfg(feature = "aws")]
         Kind::AwsSecretsManager(config) => {
             let aws = Arc::new(AwsStore::open(&store.name, config, metrics)?);
-            let cached = Cached::new(&store.name, aws.clone(), config.cache, metrics)?;
-            Ok(Opened { reader: Arc::new(cached), source: Source::Aws(aws) })
+            let cached = Arc::new(Cached::new(&store.name, aws.clone(), config.cache, metrics)?);
+            Ok(Opened { reader: cached.clone(), cached: Some(cached), source: Source::Aws(aws) })
         }
         #[cfg(not(feature = "aws"))]
         Kind::AwsSecretsManager(_) => Err(OpenFault::NotBuilt),
         Kind::File(path) => {
             let file = Arc::new(FileStore::open(&store.name, path, metrics)?);
-            Ok(Opened { reader: file.clone(), source: Source::File(file) })
+            Ok(Opened { reader: file.clone(), cached: None, source: Source::File(file) })
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 const MAX_PATH_BYTES: usize = 8192;
 
 /// First segments that lead to the store's own workings, `auth/token/lookup-self` being the broker's own token.
-const SYSTEM_MOUNTS: [&str; 4] = ["sys", "auth", "identity", "cubbyhole"];
+pub(super) const SYSTEM_MOUNTS: [&str; 4] = ["sys", "auth", "identity", "cubbyhole"];
 
 /// A path that may be read: plain segments, none empty, `.` or `..`, the first one no system mount.
 /// Nothing in it has to be escaped in a URL, and nothing in it means anything there.

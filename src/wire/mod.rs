@@ -1,8 +1,10 @@
 //! THE JSON: bodies of the REST API, shared by the server and our own client. Raw: nothing here is checked.
 
 pub mod audit_event;
+pub mod caller;
 pub mod decision;
 pub mod inert_json;
+pub mod lease;
 pub mod policy;
 pub mod policy_object;
 pub mod problem;

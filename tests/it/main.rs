@@ -20,3 +20,4 @@ mod scan;
 mod seen;
 mod stores;
 mod tickets;
+mod vault_policy;

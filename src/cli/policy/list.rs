@@ -38,7 +38,7 @@ pub async fn run(list: &List, server: &Connection) -> Result<(), Failure> {
 }
 
 /// All pages.
-async fn policies(server: &Connection) -> Result<Vec<PolicyObject>, Failure> {
+pub async fn policies(server: &Connection) -> Result<Vec<PolicyObject>, Failure> {
     let mut policies = Vec::new();
     let mut path = "/v1/policies?limit=100".to_owned();
     for _ in 0..MAX_PAGES {

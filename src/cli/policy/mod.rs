@@ -52,6 +52,11 @@ pub fn run(policy: &Policy) -> ExitCode {
     }
 }
 
+/// Every policy of a server.
+pub async fn all_of(server: &ServerArguments) -> Result<Vec<crate::wire::policy_object::PolicyObject>, Failure> {
+    list::policies(&Connection::open(server)?).await
+}
+
 /// Reads how the server is reached, and does something there.
 fn on(server: &ServerArguments, act: impl AsyncFnOnce(Connection) -> Result<(), Failure>) -> Result<(), Failure> {
     let connection = Connection::open(server)?;

@@ -1,7 +1,7 @@
 //! Checks the parser's tree and rewrites it into ours: names, functions and types, as far as the text tells them.
 
 use super::InvalidExpression;
-use super::field::{Named, Record};
+use super::field::{Field, Named, Record};
 use super::function::{self, Function};
 use super::kind::Kind;
 use super::node::{Arithmetic, Each, Node, Order};
@@ -24,17 +24,27 @@ enum Lowered {
 struct Lowering {
     variables: Vec<(String, Kind)>,
     needs: Needs,
+    echoes: bool,
     depth: usize,
 }
 
-/// Rewrites a tree; yields its type, as far as it can be told, and the facts it names.
+/// What a tree names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names {
+    /// The facts.
+    pub(super) needs: Needs,
+    /// Whether the repo or the branch that the caller says is among it.
+    pub(super) echoes: bool,
+}
+
+/// Rewrites a tree; yields its type, as far as it can be told, and what it names.
 ///
 /// # Errors
 /// The first thing that is not in the language.
-pub(super) fn lower(tree: &IdedExpr) -> Result<(Node, Kind, Needs), InvalidExpression> {
-    let mut lowering = Lowering { variables: Vec::new(), needs: Needs::default(), depth: 0 };
+pub(super) fn lower(tree: &IdedExpr) -> Result<(Node, Kind, Names), InvalidExpression> {
+    let mut lowering = Lowering { variables: Vec::new(), needs: Needs::default(), echoes: false, depth: 0 };
     let (node, kind) = lowering.value(tree)?;
-    Ok((node, kind, lowering.needs))
+    Ok((node, kind, Names { needs: lowering.needs, echoes: lowering.echoes }))
 }
 
 fn refuse<T>(reason: &'static str) -> Result<T, InvalidExpression> {
@@ -103,6 +113,7 @@ impl Lowering {
             Named::Record(record) => Lowered::Record(record),
             Named::Field(field) => {
                 self.need(field.needs());
+                self.echoes |= matches!(field, Field::Repo | Field::Branch);
                 Lowered::Value(Node::Field(field), field.kind())
             }
         })

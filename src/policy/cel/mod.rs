@@ -27,6 +27,7 @@ mod tests;
 use crate::model::facts::Needs;
 use evaluate::Evaluation;
 use kind::Kind;
+use lower::Names;
 use node::Node;
 use std::borrow::Cow;
 use value::Value;
@@ -38,7 +39,7 @@ pub(super) use scene::Scene;
 #[derive(Debug)]
 pub(super) struct Expression {
     root: Node,
-    needs: Needs,
+    names: Names,
 }
 
 /// The text is not an expression of the language; the reason says which rule it breaks and never repeats the text.
@@ -47,7 +48,7 @@ pub(super) struct Expression {
 pub(super) struct InvalidExpression(Cow<'static, str>);
 
 impl InvalidExpression {
-    fn new(reason: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
         Self(reason.into())
     }
 }
@@ -70,13 +71,18 @@ impl Expression {
     }
 
     fn compile(source: &str, wanted: Kind, otherwise: &'static str) -> Result<Self, InvalidExpression> {
-        let (root, kind, needs) = lower::lower(&parse::parse(source)?)?;
-        if kind.fits(wanted) { Ok(Self { root, needs }) } else { Err(InvalidExpression::new(otherwise)) }
+        let (root, kind, names) = lower::lower(&parse::parse(source)?)?;
+        if kind.fits(wanted) { Ok(Self { root, names }) } else { Err(InvalidExpression::new(otherwise)) }
     }
 
     /// The facts it names.
     pub(super) const fn needs(&self) -> Needs {
-        self.needs
+        self.names.needs
+    }
+
+    /// Whether it names the repo or the branch that the caller says.
+    pub(super) const fn echoes(&self) -> bool {
+        self.names.echoes
     }
 
     /// The string it yields.

@@ -88,6 +88,12 @@ impl Entry {
         Some(Lease { stale: true, ..sealer.open(path, sealed)? })
     }
 
+    /// When its lease was read, where it has one that may still be served.
+    pub(super) fn servable_since(&self, bounds: &Bounds) -> Option<Instant> {
+        let servable = self.is_lease() && self.read_at.elapsed() < bounds.ttl.saturating_add(bounds.serve_stale_for);
+        servable.then_some(self.read_at)
+    }
+
     /// How many shares of the cache it takes.
     pub(super) fn shares(&self, path: &StorePath) -> u32 {
         let sealed = if let Said::Lease(sealed) = &self.said { sealed.len() } else { 0 };

@@ -13,7 +13,7 @@ const KEY_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;
 
 /// A lease that only the [`Sealer`] can read.
-pub(super) struct Sealed {
+pub(in crate::stores) struct Sealed {
     /// How many were sealed before it.
     number: u64,
     /// Ciphertext and tag.
@@ -22,17 +22,17 @@ pub(super) struct Sealed {
 
 impl Sealed {
     /// Its length in bytes.
-    pub(super) const fn len(&self) -> usize {
+    pub(in crate::stores) const fn len(&self) -> usize {
         self.blob.len()
     }
 }
 
 /// The operating system gave no random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NoRandomness;
+pub(in crate::stores) struct NoRandomness;
 
 /// Seals and opens the leases of one cache.
-pub(super) struct Sealer {
+pub(in crate::stores) struct Sealer {
     key: LessSafeKey,
     /// The next nonce: the key seals nothing outside this process, so counting is enough for no nonce to come twice.
     next: AtomicU64,
@@ -43,7 +43,7 @@ impl Sealer {
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
-    pub(super) fn new() -> Result<Self, NoRandomness> {
+    pub(in crate::stores) fn new() -> Result<Self, NoRandomness> {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         SystemRandom::new().fill(&mut *key).map_err(|_| NoRandomness)?;
         let key = UnboundKey::new(&AES_256_GCM, &*key).map_err(|_| NoRandomness)?;
@@ -51,7 +51,7 @@ impl Sealer {
     }
 
     /// Seals the lease of a path; none where it is too large to be written.
-    pub(super) fn seal(&self, path: &StorePath, lease: &Lease) -> Option<Sealed> {
+    pub(in crate::stores) fn seal(&self, path: &StorePath, lease: &Lease) -> Option<Sealed> {
         let mut bytes = encode(lease, TAG_BYTES).ok()?;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.key.seal_in_place_append_tag(nonce(number), aad(path), &mut *bytes).ok()?;
@@ -60,7 +60,7 @@ impl Sealer {
     }
 
     /// Opens the lease of a path; none where it was sealed for another path or by another process.
-    pub(super) fn open(&self, path: &StorePath, sealed: &Sealed) -> Option<Lease> {
+    pub(in crate::stores) fn open(&self, path: &StorePath, sealed: &Sealed) -> Option<Lease> {
         let mut bytes = Zeroizing::new(sealed.blob.to_vec());
         let plain = self.key.open_in_place(nonce(sealed.number), aad(path), &mut bytes).ok()?;
         decode(plain).ok()

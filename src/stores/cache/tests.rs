@@ -265,7 +265,7 @@ async fn a_leader_that_hangs_up_fails_nobody() {
     store.gate.add_permits(1);
     assert_eq!(follower.await.unwrap(), fresh("one"));
     assert_eq!(store.reads(), 1);
-    assert_eq!(cached.flights.count(), 0);
+    assert_eq!(cached.flights.waiting(&StorePath::try_from("a").unwrap()), 0);
 }
 
 #[tokio::test(start_paused = true)]

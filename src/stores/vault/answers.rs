@@ -4,12 +4,12 @@
 
 use super::client::Answer;
 use super::mounts::{Engine, Mount};
-use super::token::Grant;
 use crate::model::lease::Lease;
 use crate::model::secret::SecretValue;
 use crate::stores::ReadError;
+use crate::stores::dynamic::Grant;
 use crate::stores::json_text::{object, unescape};
-use crate::stores::path::StorePath;
+use crate::stores::path::{SYSTEM_MOUNTS, StorePath};
 use crate::stores::values::{owned, values};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -22,7 +22,7 @@ const MAX_TTL_SECONDS: u64 = 10 * 365 * 24 * 3600;
 /// The answer to the preflight of a path.
 ///
 /// # Errors
-/// `Misconfigured` where there is no mount, none that the broker may see, or one of another engine.
+/// `Misconfigured` where there is no mount, none that the broker may see, or one of the server's own workings.
 pub(super) fn mount(answer: &Answer, path: &StorePath) -> Result<Mount, ReadError> {
     #[derive(Deserialize)]
     struct Body {
@@ -54,8 +54,18 @@ pub(super) fn mount(answer: &Answer, path: &StorePath) -> Result<Mount, ReadErro
     match (data.r#type.as_str(), version.as_deref()) {
         ("kv", Some("2")) => Ok(Mount::new(&data.path, Engine::KvV2)),
         ("kv" | "generic", None | Some("1")) => Ok(Mount::new(&data.path, Engine::KvV1)),
-        _ => Err(ReadError::Misconfigured),
+        ("" | "kv" | "generic", _) => Err(ReadError::Misconfigured),
+        (engine, _) if is_system(engine, &data.path) => Err(ReadError::Misconfigured),
+        _ => Ok(Mount::new(&data.path, Engine::Dynamic)),
     }
+}
+
+/// Whether a mount is one of the server's own workings: the broker's token is among what they tell. In a namespace below
+/// the broker's they have another engine name (`ns_system`) and stand behind the namespace's path, auth mounts of every
+/// kind among them.
+fn is_system(engine: &str, mount: &str) -> bool {
+    matches!(engine.strip_prefix("ns_").unwrap_or(engine), "system" | "identity" | "cubbyhole" | "token")
+        || mount.split('/').any(|segment| SYSTEM_MOUNTS.contains(&segment))
 }
 
 /// The answer to the read of a secret.
@@ -68,6 +78,8 @@ pub(super) fn secret(answer: &Answer, engine: Engine) -> Result<Lease, ReadError
         (200, Engine::KvV2) => kv_v2(&answer.body).ok_or(ReadError::Unavailable),
         (403, _) => Err(ReadError::Forbidden),
         (404, _) => Err(not_found(&answer.body, engine)),
+        // What is made on request is not read like this.
+        (_, Engine::Dynamic) => Err(ReadError::Misconfigured),
         _ => Err(ReadError::Unavailable),
     }
 }
@@ -110,7 +122,7 @@ fn kv_v2(body: &[u8]) -> Option<Lease> {
 
 /// `{"errors":[]}` is how the server says that there is nothing; a mount, a route or a namespace that does not exist
 /// comes with a sentence, a path that does not fit the engine with a warning. What is no JSON is not from the server.
-fn not_found(body: &[u8], engine: Engine) -> ReadError {
+pub(super) fn not_found(body: &[u8], engine: Engine) -> ReadError {
     #[derive(Deserialize)]
     struct Body<'a> {
         errors: Option<Vec<IgnoredAny>>,
@@ -229,7 +241,7 @@ fn auth(body: &[u8]) -> Option<Auth<'_>> {
 }
 
 /// A whole number of seconds above zero. Missing, zero, negative and absurd ones are no "never expires".
-fn ttl(text: &str) -> Option<Duration> {
+pub(super) fn ttl(text: &str) -> Option<Duration> {
     let seconds = text.parse::<u64>().ok().filter(|seconds| (1..=MAX_TTL_SECONDS).contains(seconds))?;
     Some(Duration::from_secs(seconds))
 }

@@ -27,6 +27,8 @@ pub(super) struct Call<'a> {
     pub(super) token: Option<&'a HeaderValue>,
     /// A JSON body.
     pub(super) body: Option<Zeroizing<Vec<u8>>>,
+    /// Whether it must not be sent twice, because each time makes something.
+    pub(super) once: bool,
 }
 
 /// What came back.
@@ -92,7 +94,7 @@ impl Client {
     /// # Errors
     /// When no whole answer comes back in time.
     pub(super) async fn health(&self, request: &RequestId) -> Result<Answer, CallFault> {
-        let call = Call { method: Method::GET, path: "sys/health", token: None, body: None };
+        let call = Call { method: Method::GET, path: "sys/health", token: None, body: None, once: false };
         self.send(call, None, request).await
     }
 
@@ -110,12 +112,12 @@ impl Client {
         headers.extend(namespace.map(|namespace| (NAMESPACE, namespace)));
         headers.extend(call.token.map(|token| (TOKEN, token.clone())));
         let http = self.http.load_full();
-        let method = call.method;
-        let mut message = http.request(method.clone(), format!("{}/v1/{}", self.address, call.path)).headers(headers);
+        let again = call.method == Method::GET && !call.once;
+        let mut message = http.request(call.method, format!("{}/v1/{}", self.address, call.path)).headers(headers);
         if let Some(body) = call.body {
             message = message.header(CONTENT_TYPE, "application/json").body(Bytes::from_owner(body));
         }
-        let mut response = respond(message, method == Method::GET, self.timeout).await?;
+        let mut response = respond(message, again, self.timeout).await?;
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers());
         let body = read_body(&mut response).await?;

@@ -3,13 +3,14 @@
 use super::answers;
 use super::client::Call;
 use super::exchange::Exchange;
-use super::token::{Grant, Stamp, header};
+use super::token::{Stamp, header};
 use crate::config::stores::VaultAuth;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
 use crate::stores::ReadError;
 use crate::stores::credential_file;
+use crate::stores::dynamic::Grant;
 use http::{HeaderValue, Method};
 use serde::Serialize;
 use std::os::unix::fs::MetadataExt as _;
@@ -49,7 +50,7 @@ pub(super) async fn log_in(exchange: &Exchange, auth: &VaultAuth, request: &Requ
         }
     };
     let path = format!("auth/{mount}/login");
-    let call = Call { method: Method::POST, path: &path, token: None, body: Some(body) };
+    let call = Call { method: Method::POST, path: &path, token: None, body: Some(body), once: false };
     let answer = exchange.ask(StoreOperation::Login, call, request, answers::login).await;
     let (token, grant) = answer.map_err(|failed| failed.error)?;
     let header = header(&token).ok_or(ReadError::Unavailable)?;

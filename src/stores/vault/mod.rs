@@ -1,8 +1,10 @@
-//! `HashiCorp` Vault and OpenBao: the key-value engines, over our own thin client.
+//! `HashiCorp` Vault and OpenBao, over our own thin client: the key-value engines here, all others in `dynamic`.
 
 mod answers;
 mod client;
+mod dynamic;
 mod exchange;
+mod leased;
 mod login;
 mod mounts;
 mod preflights;
@@ -27,6 +29,8 @@ use session::Session;
 use std::sync::Arc;
 use token::Token;
 use upkeep::Upkeep;
+
+pub use mounts::Engine;
 
 /// A Vault or OpenBao server.
 pub(super) struct VaultStore {
@@ -88,6 +92,29 @@ impl VaultStore {
         }
     }
 
+    /// The mount of a path, and how it is read.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub(super) async fn mount_of(&self, path: &StorePath, request: &RequestId) -> Result<(String, Engine), ReadError> {
+        self.mount(path, request).await.map(|mount| (mount.path.to_string(), mount.engine))
+    }
+
+    async fn mount(&self, path: &StorePath, request: &RequestId) -> Result<Mount, ReadError> {
+        if let Some((mount, _)) = self.mounts.find(path) {
+            return Ok(mount);
+        }
+        let token = self.session.token(request).await?;
+        let mount = match self.preflights.ask(path, &token, request).await {
+            Err(failed) if failed.forbidden => match self.session.if_dead(&token, request).await? {
+                Some(fresh) => self.preflights.ask(path, &fresh, request).await,
+                None => Err(failed),
+            },
+            answer => answer,
+        };
+        mount.map_err(|failed| failed.error)
+    }
+
     /// Reads with one token.
     async fn attempt(&self, path: &StorePath, token: &Arc<Token>, request: &RequestId) -> Result<Lease, Failed> {
         let Some((mount, beyond_doubt)) = self.mounts.find(path) else {
@@ -118,7 +145,7 @@ impl VaultStore {
     ) -> Result<Lease, Failed> {
         let misconfigured = Failed { error: ReadError::Misconfigured, forbidden: false };
         let url_path = mount.url_path(path).ok_or(misconfigured)?;
-        let call = Call { method: Method::GET, path: &url_path, token: Some(&token.header), body: None };
+        let call = Call { method: Method::GET, path: &url_path, token: Some(&token.header), body: None, once: false };
         let meaning = |answer: &_| answers::secret(answer, mount.engine);
         self.exchange.ask(StoreOperation::Read, call, request, meaning).await
     }
@@ -126,6 +153,10 @@ impl VaultStore {
 
 #[async_trait]
 impl SecretStore for VaultStore {
+    async fn makes(&self, path: &StorePath, request: &RequestId) -> Result<bool, ReadError> {
+        self.mount(path, request).await.map(|mount| mount.engine == Engine::Dynamic)
+    }
+
     async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Lease>, ReadError> {
         let token = self.session.token(request).await?;
         let result = match self.attempt(path, &token, request).await {

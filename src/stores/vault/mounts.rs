@@ -15,18 +15,20 @@ const MAX_MOUNTS: usize = 1024;
 
 /// How a mount is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Engine {
+pub enum Engine {
     /// Key-value, without versions.
     KvV1,
     /// Key-value, with versions: `data/` stands between the mount and the path.
     KvV2,
+    /// Any other (`database`, `pki`, ...): what is read there is made for whoever reads it.
+    Dynamic,
 }
 
 /// A mounted secret engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mount {
     /// Where, with a slash at the end.
-    path: Arc<str>,
+    pub(super) path: Arc<str>,
     /// What.
     pub(super) engine: Engine,
 }
@@ -41,7 +43,7 @@ impl Mount {
     pub(super) fn url_path(&self, path: &StorePath) -> Option<String> {
         let rest = path.as_str().strip_prefix(&*self.path).filter(|rest| !rest.is_empty())?;
         Some(match self.engine {
-            Engine::KvV1 => format!("{}{rest}", self.path),
+            Engine::KvV1 | Engine::Dynamic => format!("{}{rest}", self.path),
             Engine::KvV2 => format!("{}data/{rest}", self.path),
         })
     }

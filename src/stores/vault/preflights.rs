@@ -5,10 +5,10 @@ use super::client::Call;
 use super::exchange::{Exchange, Failed};
 use super::mounts::{Mount, Mounts};
 use super::token::Token;
+use crate::flights::Flights;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::stores::ReadError;
-use crate::stores::flights::Flights;
 use crate::stores::path::StorePath;
 use http::Method;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ pub(super) struct Preflights {
     exchange: Arc<Exchange>,
     mounts: Arc<Mounts>,
     /// By first segment: paths that share it are most often under one mount.
-    flights: Flights<Arc<str>, Result<Mount, Failed>>,
+    flights: Arc<Flights<Arc<str>, Result<Mount, Failed>>>,
 }
 
 impl Preflights {
     /// None are on their way. What is found is remembered in `mounts`.
     pub(super) fn new(exchange: &Arc<Exchange>, mounts: &Arc<Mounts>) -> Self {
-        Self { exchange: exchange.clone(), mounts: mounts.clone(), flights: Flights::default() }
+        Self { exchange: exchange.clone(), mounts: mounts.clone(), flights: Flights::new() }
     }
 
     /// Asks for a path's mount, or waits for the answer to a neighbour's question. If that turns out not to be about
@@ -40,8 +40,8 @@ impl Preflights {
             question.put(token.clone(), request.clone())
         };
         let lost = Err(Failed { error: ReadError::Unavailable, forbidden: false });
-        let (flight, boarded) = self.flights.board(&first, lost, own);
-        match flight.await {
+        let (flight, boarded) = self.flights.board(first, own);
+        match flight.await.unwrap_or(lost) {
             Ok(mount) if boarded && mount.url_path(path).is_none() => own().await,
             // A refusal is about one path and one token.
             Err(failed) if boarded && failed.error != ReadError::Unavailable => own().await,
@@ -64,7 +64,7 @@ impl Question {
             return Ok(mount);
         }
         let url_path = format!("sys/internal/ui/mounts/{}", self.path.as_str());
-        let call = Call { method: Method::GET, path: &url_path, token: Some(&token.header), body: None };
+        let call = Call { method: Method::GET, path: &url_path, token: Some(&token.header), body: None, once: false };
         let meaning = |answer: &_| answers::mount(answer, &self.path);
         let mount = self.exchange.ask(StoreOperation::Preflight, call, &request, meaning).await?;
         self.mounts.remember(&mount);

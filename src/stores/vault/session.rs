@@ -4,11 +4,12 @@ use super::answers;
 use super::client::Call;
 use super::exchange::{Exchange, Failed};
 use super::login::{LoggedIn, log_in, stamp};
-use super::token::{Grant, Life, Token};
+use super::token::{Life, Token};
 use crate::config::stores::VaultAuth;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::stores::ReadError;
+use crate::stores::dynamic::Grant;
 use arc_swap::ArcSwapOption;
 use http::Method;
 use std::sync::Arc;
@@ -143,7 +144,7 @@ impl Session {
     /// `Forbidden` where it is dead, or may not ask.
     pub(super) async fn ask_after(&self, token: &Token, request: &RequestId) -> Result<Option<Grant>, ReadError> {
         let path = "auth/token/lookup-self";
-        let call = Call { method: Method::GET, path, token: Some(&token.header), body: None };
+        let call = Call { method: Method::GET, path, token: Some(&token.header), body: None, once: false };
         let answer = self.exchange.ask(StoreOperation::Login, call, request, answers::own_token).await;
         answer.map_err(|Failed { error, .. }| error)
     }
@@ -152,6 +153,11 @@ impl Session {
     pub(super) fn note_life(&self, token: &Arc<Token>, life: Life) {
         let noted = Arc::new(token.with_life(life));
         self.current.compare_and_swap(&Some(token.clone()), Some(noted));
+    }
+
+    /// The number of the token in use; 0 where there is none yet.
+    pub(super) fn number(&self) -> u64 {
+        self.current.load().as_ref().map_or(0, |token| token.number)
     }
 
     /// Whether another token can be had than the one at hand.

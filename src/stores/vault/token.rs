@@ -1,21 +1,13 @@
 //! The broker's own token at a store.
 
 use crate::model::secret::SecretValue;
+use crate::stores::dynamic::Grant;
 use crate::stores::jitter::random_share;
 use bytes::Bytes;
 use http::HeaderValue;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
-
-/// For how long a token was granted, and whether that can be prolonged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Grant {
-    /// Never zero.
-    pub(super) ttl: Duration,
-    /// Whether the store would renew it.
-    pub(super) renewable: bool,
-}
 
 /// A token and what is known of its life.
 #[derive(Debug)]
@@ -98,6 +90,7 @@ pub(super) fn header(token: &SecretValue) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
     async fn a_token_is_renewed_after_about_two_thirds_of_its_life() {

@@ -4,10 +4,11 @@
 use super::answers;
 use super::client::Call;
 use super::session::Session;
-use super::token::{Grant, Life, Token};
+use super::token::{Life, Token};
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::stores::ReadError;
+use crate::stores::dynamic::Grant;
 use crate::stores::jitter::random_share;
 use http::Method;
 use std::sync::Arc;
@@ -102,7 +103,8 @@ async fn prolong(
 
 async fn renew(session: &Session, token: &Token, request: &RequestId) -> Result<Grant, ReadError> {
     let body = Some(Zeroizing::new(b"{}".to_vec()));
-    let call = Call { method: Method::POST, path: "auth/token/renew-self", token: Some(&token.header), body };
+    let call =
+        Call { method: Method::POST, path: "auth/token/renew-self", token: Some(&token.header), body, once: false };
     let answer = session.exchange.ask(StoreOperation::Renew, call, request, answers::renewal).await;
     answer.map_err(|failed| failed.error)
 }

@@ -2,6 +2,7 @@
 
 mod explain;
 mod hostile;
+mod leases;
 mod openapi;
 mod policies;
 mod reviews;

@@ -6,6 +6,7 @@ mod attested;
 #[cfg(feature = "aws")]
 mod aws;
 mod caches;
+mod dynamic;
 mod refusals;
 mod store_faults;
 mod store_sealed;

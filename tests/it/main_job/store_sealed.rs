@@ -27,6 +27,10 @@ async fn what_was_read_is_served_stale_and_what_was_not_is_refused() {
     until("the absence to be over", async || pod.asks("app", "absent").answer.status == 503).await;
     let label = "claviger_lease_cache_requests_total{outcome=\"stale\",store=\"vault\"}";
     assert!(rig.claviger.count(label) >= 1);
+    let events = rig.claviger.audit_events();
+    let issued: Vec<_> = events.iter().filter(|event| event["type"] == "ticket.issued").collect();
+    assert_eq!(issued[0]["reason"], json!(null));
+    assert!(issued.iter().any(|event| event["reason"] == "stale" && event["outcome"] == "ok"));
 
     until("the stale lease to be too old", async || pod.asks("app", "read").answer.status != 201).await;
     for branch in ["read", "unread", "absent"] {

@@ -137,8 +137,10 @@ async fn replicas_that_start_together_migrate_once() {
     let starts = (0..5).map(|_| place.database());
     let databases = futures_util::future::join_all(starts).await;
     for database in &databases {
-        let rows = database.run("SELECT count(*) FROM _sqlx_migrations", &[]).await.unwrap();
-        assert_eq!(rows[0].number(0).unwrap(), 2);
+        let count = "SELECT count(*), count(DISTINCT version) FROM _sqlx_migrations WHERE success";
+        let rows = database.run(count, &[]).await.unwrap();
+        let (all, distinct) = (rows[0].number(0).unwrap(), rows[0].number(1).unwrap());
+        assert!(all >= 2 && all == distinct, "{all} {distinct}");
     }
     // And a start on what is up to date changes nothing.
     open(place.database().await, None).await.unwrap().create(policy("a", "x")).await.unwrap();

@@ -1,5 +1,6 @@
 //! A real OpenBao in development mode: unsealed, in memory, one root token, gone when dropped.
 
+mod database;
 mod durable;
 
 use claviger::model::request_id::RequestId;

@@ -77,6 +77,24 @@ impl Postgres {
         format!("postgres://claviger:{}@127.0.0.1:{}/{database}?sslmode=disable", self.password, self.port)
     }
 
+    /// Whether somebody can log in to a database.
+    pub async fn lets_in(&self, url: &str, user: &str, password: &str) -> bool {
+        let own = format!("claviger:{}@", self.password);
+        assert!(url.contains(&own));
+        PgConnection::connect(&url.replace(&own, &format!("{user}:{password}@"))).await.is_ok()
+    }
+
+    /// Runs SQL in a database.
+    pub async fn run_in(&self, url: &str, sql: String) {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    }
+
+    /// The password of the user that owns everything.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
     /// Stops it at once, as a crash does.
     pub fn stop(&mut self) {
         // The guardian first: it would remove the folder.

@@ -5,6 +5,7 @@ mod aws;
 mod behaviours;
 mod contract;
 mod fake;
+mod leases;
 mod outage;
 mod vault_auth;
 mod vault_faults;

@@ -94,7 +94,7 @@ fn a_secret_comes_with_its_version_and_its_digits() {
 }
 
 #[test]
-fn a_mount_is_kv_and_above_the_path() {
+fn a_mount_is_of_a_known_kind_and_above_the_path() {
     let path = StorePath::try_from("team/kv/site/main").unwrap();
     let found = |path: &str, engine: &str, options: &str| {
         format!(r#"{{"data":{{"path":"{path}","type":"{engine}","options":{options},"uuid":"x"}}}}"#)
@@ -106,8 +106,8 @@ fn a_mount_is_kv_and_above_the_path() {
         (200, found("team/kv/", "kv", "{}"), Ok(Mount::new("team/kv/", Engine::KvV1))),
         (200, found("team/kv/", "generic", "null"), Ok(Mount::new("team/kv/", Engine::KvV1))),
         (200, found("team/kv/", "kv", r#"{"version":"3"}"#), Err(Misconfigured)),
-        (200, found("team/kv/", "database", "null"), Err(Misconfigured)),
-        (200, found("team/", "ns_token", "null"), Err(Misconfigured)),
+        (200, found("team/kv/", "database", "null"), Ok(Mount::new("team/kv/", Engine::Dynamic))), // seen
+        (200, found("team/kv/", "", "null"), Err(Misconfigured)),
         (200, found("team/kv", "kv", "null"), Err(Unavailable)),
         (200, found("team/k/", "kv", "null"), Err(Unavailable)),
         (200, found("", "kv", "null"), Err(Unavailable)),
@@ -124,6 +124,29 @@ fn a_mount_is_kv_and_above_the_path() {
         (302, String::new(), Err(Unavailable)),
     ] {
         assert_eq!(mount(&answer(status, &body), &path), expected, "{status} {body}");
+    }
+}
+
+#[test]
+fn the_servers_own_workings_are_no_mount_whatever_they_are_called() {
+    // All seen, in a namespace named `team`.
+    for (mounted, engine) in [
+        ("team/sys/", "ns_system"),
+        ("team/auth/token/", "ns_token"),
+        ("team/auth/userpass/", "userpass"),
+        ("team/identity/", "ns_identity"),
+        ("team/cubbyhole/", "ns_cubbyhole"),
+        ("elsewhere/", "system"),
+        ("elsewhere/", "token"),
+        ("elsewhere/", "identity"),
+        ("elsewhere/", "cubbyhole"),
+    ] {
+        let path = StorePath::try_from(format!("{mounted}x").as_str()).unwrap();
+        let body = format!(r#"{{"data":{{"path":"{mounted}","type":"{engine}","options":null}}}}"#);
+        assert_eq!(mount(&answer(200, &body), &path), Err(Misconfigured), "{mounted} {engine}");
+        let allowed = body.replace(mounted, "elsewhere/").replace(engine, "system2");
+        let path = StorePath::try_from("elsewhere/x").unwrap();
+        assert_eq!(mount(&answer(200, &allowed), &path).map(|mount| mount.engine), Ok(Engine::Dynamic));
     }
 }
 

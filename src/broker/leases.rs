@@ -1,0 +1,168 @@
+//! Leases looked at and taken back by administrators.
+
+use super::administer::Administrator;
+use super::{Broker, Error, Page};
+use crate::admins::{Act, Resource, Verb};
+use crate::audit::Event;
+use crate::metrics::labels::{EventType, Outcome};
+use crate::model::caller::Caller;
+use crate::model::secret_ref::{SecretRef, SecretVersion};
+use crate::stores::{After, Ended, LeaseView, Revoked};
+use crate::wire::caller::{CallerObject, PodObject};
+use crate::wire::lease::{LeaseList, LeaseObject};
+use crate::wire::problem::Code;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// An event names no more secrets than that; of more it says how many there were.
+const MOST_NAMED: usize = 100;
+
+/// Where a page of leases begins: behind the one that was acquired then and has this id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeasePlace(After);
+
+/// The text names no place in a list of leases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoPlace;
+
+impl FromStr for LeasePlace {
+    type Err = NoPlace;
+
+    fn from_str(text: &str) -> Result<Self, NoPlace> {
+        let (time, id) = text.split_once(' ').ok_or(NoPlace)?;
+        let is_time = time.parse::<jiff::Timestamp>().is_ok();
+        if is_time && is_lease_id(id) { Ok(Self((time.to_owned(), id.to_owned()))) } else { Err(NoPlace) }
+    }
+}
+
+impl Broker {
+    /// A page of leases, newest first; with it where the next page begins.
+    ///
+    /// # Errors
+    /// `denied`, `token_review_unavailable`, `database_unavailable`.
+    pub async fn list_leases(&self, who: &Administrator, page: Page<LeasePlace>) -> Result<LeaseList, Error> {
+        self.authorise(who, on_leases(Verb::List, None)).await?;
+        let after = page.after.as_ref().map(|place| &place.0);
+        let listed = self.parts.stores.list_leases(after, page.limit + 1).await;
+        let mut views = listed.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
+        let next = (views.len() > page.limit).then(|| {
+            views.truncate(page.limit);
+            views.last().map(LeaseView::place).map(|(time, id)| format!("{time} {id}"))
+        });
+        Ok(LeaseList { items: views.into_iter().map(object).collect(), next: next.flatten() })
+    }
+
+    /// Takes one lease back.
+    ///
+    /// # Errors
+    /// `denied`, `not_found`, and what cannot be reached.
+    pub async fn end_lease(self: &Arc<Self>, who: Administrator, id: String) -> Result<Revoked, Error> {
+        self.to_the_end(async move |broker: Arc<Self>| {
+            let named = is_lease_id(&id).then_some(&*id);
+            broker.authorise(&who, on_leases(Verb::Delete, named)).await?;
+            let Some(id) = named else { return Err(Code::NotFound.into()) };
+            let ended = broker.parts.stores.end_lease(id, &who.applicant.caller).await;
+            match ended.map_err(|_| Error::Plain(Code::DatabaseUnavailable))? {
+                None => Err(Code::NotFound.into()),
+                // The store records the end of what it made.
+                Some(Ended::Revoked(revoked)) => Ok(revoked),
+                Some(Ended::Evicted(secret)) => {
+                    broker.record_eviction(&who, vec![secret]).await?;
+                    Ok(Revoked::Done)
+                }
+            }
+        })
+        .await
+    }
+
+    /// Takes back every lease of a store, at one path or at all.
+    ///
+    /// # Errors
+    /// `denied`, and what cannot be reached.
+    pub async fn end_leases(
+        self: &Arc<Self>,
+        who: Administrator,
+        store: String,
+        path: Option<String>,
+    ) -> Result<Revoked, Error> {
+        self.to_the_end(async move |broker: Arc<Self>| {
+            broker.authorise(&who, on_leases(Verb::DeleteCollection, None)).await?;
+            let ended = broker.parts.stores.end_leases(&store, path.as_deref(), &who.applicant.caller).await;
+            let (evicted, revoked) = ended.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
+            if !evicted.is_empty() {
+                broker.record_eviction(&who, evicted).await?;
+            }
+            Ok(revoked)
+        })
+        .await
+    }
+
+    /// What was evicted is gone whether or not its event can be written now.
+    async fn record_eviction(&self, who: &Administrator, secrets: Vec<SecretRef>) -> Result<(), Error> {
+        let version = |secret| SecretVersion { secret, version: None };
+        let mut event: Event = who.context.event(EventType::LeaseRevoked, Outcome::Ok);
+        event.caller = Some(who.applicant.caller.clone());
+        event.reason = Some("administrator");
+        event.count = Some(secrets.len() as u64).filter(|count| *count > MOST_NAMED as u64);
+        event.secrets = secrets.into_iter().take(MOST_NAMED).map(version).collect();
+        let recorded = self.parts.audit.record(event.clone()).await;
+        if recorded.is_err() {
+            self.parts.audit.record_later(event);
+        }
+        recorded.map_err(Error::from)
+    }
+}
+
+/// An act on leases. A name that no lease can have is none in a role either.
+fn on_leases(verb: Verb, name: Option<&str>) -> Act<'_> {
+    Act { verb, resource: Resource::Leases, name }
+}
+
+fn is_lease_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+fn object(view: LeaseView) -> LeaseObject {
+    let held_by = view.held_by.as_deref().map(|caller: &Caller| CallerObject {
+        issuer: caller.issuer.to_string(),
+        subject: caller.subject.clone(),
+        namespace: caller.workload.as_ref().map(|workload| workload.namespace.clone()),
+        service_account: caller.workload.as_ref().map(|workload| workload.service_account.clone()),
+        pod: caller
+            .workload
+            .as_ref()
+            .map(|workload| PodObject { name: workload.pod.name.clone(), uid: workload.pod.uid.clone() }),
+    });
+    LeaseObject {
+        lease_id: view.id,
+        store: view.store,
+        path: view.path,
+        kind: if view.is_dynamic { "dynamic" } else { "static" }.to_owned(),
+        acquired_at: view.acquired_at,
+        expires_at: view.expires_at,
+        renewable: view.renewable,
+        stale: view.stale,
+        held_by,
+        state: view.state.as_str().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_back_and_nothing_else_is_one() {
+        let id = "0123456789abcdef0123456789abcdef";
+        let text = format!("2026-01-01T00:00:00.000000Z {id}");
+        assert_eq!(text.parse(), Ok(LeasePlace(("2026-01-01T00:00:00.000000Z".into(), id.into()))));
+        for other in
+            ["", " ", id, "2026-01-01T00:00:00Z", "x 0123456789abcdef0123456789abcdef", "2026-01-01T00:00:00Z x"]
+        {
+            assert_eq!(other.parse::<LeasePlace>(), Err(NoPlace), "{other:?}");
+        }
+        for id in ["", "x", "0123456789ABCDEF0123456789ABCDEF", "0123456789abcdef0123456789abcde%"] {
+            assert!(!is_lease_id(id), "{id}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! `claviger vault-policy`: the ACL that a Vault or OpenBao token needs for what the policies grant, and no more.
+
+mod hcl;
+
+use super::failure::Failure;
+use super::server::ServerArguments;
+use super::{ConfigFile, policy};
+use crate::app::{self, Engine};
+use crate::config::stores::Kind;
+use crate::config::{self, Config};
+use crate::document::Fault;
+use crate::model::secret_ref::SecretRef;
+use crate::policy::{Bounds, PathPart, Policy};
+use hcl::{Mount, Needed};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// The options of `claviger vault-policy`.
+#[derive(Debug, clap::Args)]
+pub struct VaultPolicy {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Print what this store needs; all Vault stores of the configuration without.
+    #[arg(long, value_name = "NAME")]
+    store: Option<String>,
+    /// Ask the stores how their mounts are read. They have to be reachable with the configured credentials, which need no
+    /// more than any one right on each mount.
+    #[arg(long)]
+    online: bool,
+    /// How a mount is read, instead of asking: `homelab=kv2`, `old=kv1`, `database=dynamic`. May be given again.
+    #[arg(long = "mount", value_name = "PATH=ENGINE", conflicts_with = "online")]
+    mounts: Vec<Stated>,
+    /// A server whose policies count, stored ones among them; without, those of the configured directory.
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+    /// A file with the bearer token of an administrator of that server.
+    #[arg(long, env = "CLAVIGER_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Certificates that the server's is checked against, instead of the machine's.
+    #[arg(long, env = "CLAVIGER_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+impl VaultPolicy {
+    fn server(&self) -> Result<Option<ServerArguments>, Failure> {
+        let Some(server) = self.server.clone() else { return Ok(None) };
+        let token_file = self.token_file.clone();
+        let token_file = token_file.ok_or_else(|| Failure::usage("--server needs --token-file"))?;
+        Ok(Some(ServerArguments::new(server, token_file, self.ca_file.clone())))
+    }
+}
+
+/// A mount that somebody states.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stated(Mount);
+
+impl FromStr for Stated {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (path, engine) = text.split_once('=').ok_or("must be PATH=ENGINE")?;
+        let engine = match engine {
+            "kv1" => Engine::KvV1,
+            "kv2" => Engine::KvV2,
+            "dynamic" => Engine::Dynamic,
+            _ => return Err("the engine must be kv1, kv2 or dynamic"),
+        };
+        let path = path.trim_matches('/');
+        if path.is_empty() {
+            return Err("the path must not be empty");
+        }
+        Ok(Self(Mount { segments: path.split('/').map(Into::into).collect(), engine }))
+    }
+}
+
+/// Paths by store.
+type Paths = BTreeMap<Arc<str>, BTreeSet<Vec<PathPart>>>;
+
+/// The mount of each.
+type Mounts = BTreeMap<(Arc<str>, Vec<PathPart>), Mount>;
+
+/// Prints the ACL.
+pub fn run(options: &VaultPolicy) -> ExitCode {
+    match print(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
+fn print(options: &VaultPolicy) -> Result<(), Failure> {
+    let config = config::load(&options.file.config).map_err(|faults| {
+        super::faults::print(&options.file.config, &faults);
+        Failure::usage("the configuration is not good")
+    })?;
+    let stores = vault_stores(&config, options.store.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Failed(format!("cannot start: {}", error.kind())))?;
+    let policies = match options.server()? {
+        Some(server) => runtime.block_on(of_server(&server, &config))?,
+        None => of_directory(&config)?,
+    };
+    let paths = paths(&policies, &stores);
+    let mounts =
+        if options.online { runtime.block_on(asked(&config, &paths))? } else { stated(&options.mounts, &paths)? };
+    for store in stores {
+        let needed = Needed { paths: paths.get(&store), mounts: &mounts };
+        print!("{}", needed.hcl(&store).map_err(Failure::Failed)?);
+    }
+    Ok(())
+}
+
+fn vault_stores(config: &Config, only: Option<&str>) -> Result<Vec<Arc<str>>, Failure> {
+    let vaults = config.stores.iter().filter(|store| matches!(store.kind, Kind::Vault(_)));
+    let named: Vec<_> =
+        vaults.map(|store| store.name.clone()).filter(|name| only.is_none_or(|only| **name == *only)).collect();
+    if named.is_empty() {
+        return Err(Failure::usage("the configuration has no such store that is a Vault"));
+    }
+    Ok(named)
+}
+
+fn of_directory(config: &Config) -> Result<Vec<Arc<Policy>>, Failure> {
+    if config.policies.directory.is_none() {
+        return Err(Failure::usage("the configuration has no policies.directory: name a server with --server"));
+    }
+    app::directory_policies(config).map_err(Failure::Usage)
+}
+
+async fn of_server(server: &ServerArguments, config: &Config) -> Result<Vec<Arc<Policy>>, Failure> {
+    let bounds = Bounds::of(config);
+    let mut compiled = Vec::new();
+    for policy in policy::all_of(server).await? {
+        let faulty = |faults: Vec<Fault>| {
+            let first = faults.first().map(|fault| format!("{}: {}", fault.pointer, fault.detail)).unwrap_or_default();
+            Failure::usage(format!("policy {} does not fit this configuration: {first}", policy.name))
+        };
+        compiled.push(Arc::new(Policy::compile(&policy.name, &policy.spec, &bounds).map_err(faulty)?));
+    }
+    Ok(compiled)
+}
+
+fn paths(policies: &[Arc<Policy>], stores: &[Arc<str>]) -> Paths {
+    let mut paths = Paths::new();
+    for (store, path) in policies.iter().flat_map(|policy| policy.paths()) {
+        if stores.contains(&store) {
+            paths.entry(store).or_default().insert(path);
+        }
+    }
+    paths
+}
+
+/// A path that a template may become: to ask for its mount.
+fn sample(path: &[PathPart]) -> String {
+    let text = |part: &PathPart| match part {
+        PathPart::Literal(literal) => literal.to_string(),
+        PathPart::One | PathPart::Many => "x".to_owned(),
+    };
+    path.iter().map(text).collect::<Vec<_>>().join("/")
+}
+
+async fn asked(config: &Config, paths: &Paths) -> Result<Mounts, Failure> {
+    let all = || paths.iter().flat_map(|(store, paths)| paths.iter().map(move |path| (store, path)));
+    let samples: Vec<_> = all().map(|(store, path)| SecretRef { store: store.clone(), path: sample(path) }).collect();
+    let found = app::find_mounts(config, &samples).await.map_err(|error| Failure::Failed(error.to_string()))?;
+    let mut mounts = Mounts::new();
+    for ((store, path), found) in all().zip(found) {
+        let (mount, engine) =
+            found.map_err(|error| Failure::Failed(format!("store {store}, path {}: {error}", sample(path))))?;
+        let segments = mount.trim_end_matches('/').split('/').map(Into::into).collect();
+        mounts.insert((store.clone(), path.clone()), Mount { segments, engine });
+    }
+    Ok(mounts)
+}
+
+/// The longest mount that is stated and fits.
+fn stated(stated: &[Stated], paths: &Paths) -> Result<Mounts, Failure> {
+    let mut mounts = Mounts::new();
+    let mut unknown = BTreeSet::new();
+    for (store, paths) in paths {
+        for path in paths {
+            let fits = stated.iter().map(|Stated(mount)| mount).filter(|mount| mount.holds(path));
+            match fits.max_by_key(|mount| mount.segments.len()) {
+                Some(mount) => {
+                    mounts.insert((store.clone(), path.clone()), mount.clone());
+                }
+                None => {
+                    unknown.insert(format!("{store}: {}", sample(&path[..1])));
+                }
+            }
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(mounts);
+    }
+    let unknown: Vec<_> = unknown.into_iter().collect();
+    Err(Failure::usage(format!(
+        "how these mounts are read is not known; ask with --online, or state it with --mount PATH=kv2 and the like:\n{}",
+        unknown.join("\n")
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_is_stated_by_path_and_engine() {
+        let mount =
+            |text: &str| text.parse::<Stated>().ok().map(|Stated(mount)| (mount.segments.join("/"), mount.engine));
+        assert_eq!(mount("homelab=kv2"), Some(("homelab".into(), Engine::KvV2)));
+        assert_eq!(mount("team/kv/=kv1"), Some(("team/kv".into(), Engine::KvV1)));
+        assert_eq!(mount("database=dynamic"), Some(("database".into(), Engine::Dynamic)));
+        for text in ["", "homelab", "homelab=", "homelab=kv3", "=kv2", "/=kv2"] {
+            assert_eq!(mount(text), None, "{text}");
+        }
+    }
+}

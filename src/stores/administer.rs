@@ -1,0 +1,169 @@
+//! Leases looked at and taken back by administrators: dynamic ones of every process, static ones of this one's caches.
+
+use super::leases::{After, LeaseView, Revoked};
+use super::path::StorePath;
+use super::{Opened, Stores};
+use crate::database::Failed;
+use crate::model::caller::{Caller, Identity};
+use crate::model::secret_ref::SecretRef;
+use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
+use jiff::{SignedDuration, Timestamp};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What names static leases and tells when they were read.
+pub(super) struct Naming {
+    /// Keyed, so that an id tells nothing of the path.
+    key: Key,
+    /// One moment by both clocks. What was read is dated by the monotonic one, so that it never changes its date.
+    started: (Instant, Timestamp),
+}
+
+/// What became of one lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// A static one is not in the cache any more.
+    Evicted(SecretRef),
+    /// A dynamic one is taken back.
+    Revoked(Revoked),
+}
+
+impl Naming {
+    pub(super) fn new(database_key: &[u8; 32], now: Timestamp) -> Self {
+        let key = sign(&Key::new(HMAC_SHA256, database_key), b"claviger lease ids v1");
+        Self { key: Key::new(HMAC_SHA256, key.as_ref()), started: (Instant::now(), now) }
+    }
+
+    /// The same on every replica, as long as it is the same secret.
+    fn id(&self, store: &str, path: &StorePath) -> String {
+        let tag = sign(&self.key, format!("{store}\0{}", path.as_str()).as_bytes());
+        tag.as_ref()[..16].iter().fold(String::with_capacity(32), |mut id, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(id, "{byte:02x}");
+            id
+        })
+    }
+
+    fn time(&self, at: Instant) -> Timestamp {
+        let (instant, time) = self.started;
+        let since = at.checked_duration_since(instant).unwrap_or(Duration::ZERO);
+        time.checked_add(SignedDuration::try_from(since).unwrap_or(SignedDuration::ZERO)).unwrap_or(time)
+    }
+
+    fn view(&self, store: &str, path: &StorePath, read_at: Instant, ttl: Duration) -> LeaseView {
+        let text = |time: Timestamp| format!("{time:.6}");
+        LeaseView {
+            id: self.id(store, path),
+            store: store.to_owned(),
+            path: path.as_str().to_owned(),
+            is_dynamic: false,
+            acquired_at: text(self.time(read_at)),
+            expires_at: text(self.time(read_at + ttl)),
+            renewable: false,
+            stale: read_at.elapsed() >= ttl,
+            held_by: None,
+            state: super::leases::State::Active,
+        }
+    }
+}
+
+impl Stores {
+    /// A page of leases, newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn list_leases(&self, after: Option<&After>, limit: usize) -> Result<Vec<LeaseView>, Failed> {
+        let mut views = match &self.leases {
+            Some(leases) => leases.shared.page(after, limit).await?,
+            None => Vec::new(),
+        };
+        views.extend(self.static_leases(|view| after.is_none_or(|after| view.place() < *after)));
+        views.sort_unstable_by_key(|view| std::cmp::Reverse(view.place()));
+        views.truncate(limit);
+        Ok(views)
+    }
+
+    /// Takes one lease back; none where there is no such lease. A static one is evicted from this process's cache.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn end_lease(&self, id: &str, by: &Arc<Caller>) -> Result<Option<Ended>, Failed> {
+        if let Some(view) = self.static_leases(|view| view.id == id).pop() {
+            let secret = SecretRef { store: view.store.as_str().into(), path: view.path };
+            self.evict(&secret.store, Some(&secret.path)).await;
+            return Ok(Some(Ended::Evicted(secret)));
+        }
+        let Some(leases) = &self.leases else { return Ok(None) };
+        Ok(leases.shared.revoke(id, by).await?.map(Ended::Revoked))
+    }
+
+    /// Takes back every lease of a store, at one path or at all. What was evicted from the cache, and whether all dynamic
+    /// ones are gone.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn end_leases(
+        &self,
+        store: &str,
+        path: Option<&str>,
+        by: &Arc<Caller>,
+    ) -> Result<(Vec<SecretRef>, Revoked), Failed> {
+        let evicted = self.evict(store, path).await;
+        let revoked = match &self.leases {
+            Some(leases) => leases.shared.revoke_all(store, path, by).await?,
+            None => Revoked::Done,
+        };
+        Ok((evicted, revoked))
+    }
+
+    /// The pods that hold leases.
+    #[must_use]
+    pub fn holders(&self) -> Vec<Arc<Caller>> {
+        self.leases.as_ref().map(|leases| leases.shared.pods()).unwrap_or_default()
+    }
+
+    /// A pod has ended: what was made for it is taken back.
+    pub fn holder_ended(&self, identity: &Identity) {
+        if let Some(leases) = &self.leases {
+            leases.shared.holder_ended(identity);
+        }
+    }
+
+    /// Looks after leases no more; see OPERATIONS for who does then.
+    pub async fn leave_leases(&self) {
+        if let Some(leases) = &self.leases {
+            leases.leave().await;
+        }
+    }
+
+    async fn evict(&self, store: &str, path: Option<&str>) -> Vec<SecretRef> {
+        let fits = |view: &LeaseView| view.store == store && path.is_none_or(|path| view.path == path);
+        let mut evicted = Vec::new();
+        for view in self.static_leases(fits) {
+            if let Some((name, Opened { cached: Some(cached), .. })) = self.by_name.get_key_value(&*view.store)
+                && let Ok(path) = StorePath::try_from(view.path.as_str())
+            {
+                cached.evict(&path).await;
+                evicted.push(SecretRef { store: name.clone(), path: view.path });
+            }
+        }
+        evicted
+    }
+
+    fn static_leases(&self, fits: impl Fn(&LeaseView) -> bool) -> Vec<LeaseView> {
+        let Some(naming) = &self.naming else { return Vec::new() };
+        let mut views = Vec::new();
+        for (store, opened) in &self.by_name {
+            let Some(cached) = &opened.cached else { continue };
+            cached.for_each_lease(|path, read_at, ttl| {
+                let view = naming.view(store, path, read_at, ttl);
+                if fits(&view) {
+                    views.push(view);
+                }
+            });
+        }
+        views
+    }
+}

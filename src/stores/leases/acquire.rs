@@ -1,0 +1,222 @@
+//! Handing out: the lease that is there, where it lives long enough, else a longer one or another one.
+
+use super::held::{Held, Key, LeaseState, MIN_LEFT, Term, Why};
+use super::record::time_text;
+use super::{LeaseEvent, LeaseEventKind, Shared, Unread, Want};
+use crate::metrics::labels::CacheOutcome;
+use crate::model::lease::{Lease, LeaseMode};
+use crate::model::request_id::RequestId;
+use crate::model::secret::SecretValue;
+use crate::stores::dynamic::{Grant, Made};
+use crate::stores::path::StorePath;
+use crate::stores::{ReadError, Reading};
+use jiff::SignedDuration;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What a flight came back with.
+#[derive(Clone)]
+pub(super) enum Provided {
+    /// It is in the book.
+    Held,
+    /// It has no end that anybody knows, so that it is for those who waited for it and nobody else.
+    Once(Arc<Lease>),
+}
+
+/// What is asked of a store.
+#[derive(Clone)]
+struct Errand {
+    key: Key,
+    want: Want,
+}
+
+impl Shared {
+    /// The lease of this path for whoever wants it. One at a time is made for a key, in a task of its own.
+    pub(in crate::stores) async fn get(
+        self: &Arc<Self>,
+        store: &Arc<str>,
+        path: &StorePath,
+        want: Want,
+    ) -> Result<Reading, Unread> {
+        let holder = (want.mode == LeaseMode::PerPod).then(|| want.caller.identity());
+        let key = Key { store: store.clone(), path: path.clone(), holder };
+        if let Some(reading) = self.hand_out(&key, Some(want.life)) {
+            self.metrics.cache_request(store, CacheOutcome::Hit);
+            return Ok(reading);
+        }
+        let (flight, boarded) = self.flights.board(key.clone(), || {
+            let (shared, errand) = (self.clone(), Errand { key: key.clone(), want });
+            async move { shared.provide(errand).await }
+        });
+        let provided = flight.await.unwrap_or(Err(ReadError::Unavailable.into()));
+        self.metrics.cache_request(store, if boarded { CacheOutcome::Coalesced } else { CacheOutcome::Miss });
+        match provided? {
+            Provided::Once(lease) => Ok(Reading { lease, good_for: None }),
+            // Whoever asked for more than there is to be had has its ticket bounded.
+            Provided::Held => self.hand_out(&key, None).ok_or(Unread::Store(ReadError::Unavailable)),
+        }
+    }
+
+    /// What is there, where it lives so long; where it does not matter how long, anything that lives.
+    fn hand_out(&self, key: &Key, life: Option<Duration>) -> Option<Reading> {
+        let session = self.sources.get(&key.store)?.store.session();
+        let now = Instant::now();
+        let (sealed, left) = {
+            let mut book = self.book();
+            let held = book.current(key).filter(|held| held.session == session)?;
+            let enough = life.map_or(held.term.left(now) >= MIN_LEFT, |life| held.term.is_enough(life, now));
+            if !enough || held.state != LeaseState::Active {
+                return None;
+            }
+            held.used = now;
+            (held.values.clone()?, held.term.left(now))
+        };
+        let lease = Arc::new(self.values.open(&key.path, &sealed)?);
+        Some(Reading { lease, good_for: Some(left) })
+    }
+
+    /// Sees to it that there is something to be handed out.
+    async fn provide(self: Arc<Self>, errand: Errand) -> Result<Provided, Unread> {
+        let Errand { key, want } = &errand;
+        // Another flight may have landed between the look into the book and the boarding of this one.
+        if self.hand_out(key, Some(want.life)).is_some() {
+            return Ok(Provided::Held);
+        }
+        if let Some(id) = self.worth_renewing(key) {
+            self.renew_now(&id, &want.request).await;
+            if self.hand_out(key, Some(want.life)).is_some() {
+                return Ok(Provided::Held);
+            }
+        }
+        match self.acquire(&errand).await {
+            // What there is may be short-lived, but it is good.
+            Err(Unread::Store(ReadError::Unavailable)) if self.hand_out(key, None).is_some() => Ok(Provided::Held),
+            provided => provided,
+        }
+    }
+
+    fn worth_renewing(&self, key: &Key) -> Option<Arc<str>> {
+        let session = self.sources.get(&key.store)?.store.session();
+        let mut book = self.book();
+        let held = book.current(key).filter(|held| held.session == session && held.term.renewable)?;
+        (held.term.left(Instant::now()) >= MIN_LEFT).then(|| held.id.clone())
+    }
+
+    async fn acquire(&self, errand: &Errand) -> Result<Provided, Unread> {
+        let Errand { key, want } = errand;
+        let source = self.sources.get(&key.store).ok_or(ReadError::Misconfigured)?;
+        let asked = Instant::now();
+        match source.store.make(&key.path, &want.request).await? {
+            Made::Unleased(lease) => Ok(Provided::Once(Arc::new(lease))),
+            Made::Leased { lease, handle, grant, session } => {
+                self.accept(errand, lease, (handle, grant, session), asked).await?;
+                // A book that is full gives up what was asked for least lately.
+                let one_too_many = self.book().one_too_many(&key.store, source.most);
+                if let Some(id) = one_too_many {
+                    self.retire(&id, "evicted", None);
+                }
+                Ok(Provided::Held)
+            }
+            Made::Unusable { handle } => {
+                tracing::warn!(store = %key.store, "a lease has no end or values that make sense, and is taken back");
+                let grant = Grant { ttl: Duration::ZERO, renewable: false };
+                let held = self.held(errand, (handle, grant, 0), asked);
+                self.keep(LeaseEvent {
+                    request: Some(want.request.clone()),
+                    ..Self::event(&held, LeaseEventKind::Failed, Some("unusable"))
+                })
+                .await;
+                self.give_back(held, "unusable").await;
+                Err(ReadError::Unavailable.into())
+            }
+        }
+    }
+
+    /// Records what was made, and only then enters it in the book.
+    async fn accept(
+        &self,
+        errand: &Errand,
+        lease: Lease,
+        (handle, grant, session): (SecretValue, Grant, u64),
+        asked: Instant,
+    ) -> Result<(), Unread> {
+        let mut held = self.held(errand, (handle, grant, session), asked);
+        let lease = Lease { version: Some(held.id.to_string()), ..lease };
+        held.values = self.values.seal(&errand.key.path, &lease).map(Arc::new);
+        drop(lease);
+        if held.values.is_none() {
+            self.give_back(held, "unusable").await;
+            return Err(ReadError::Unavailable.into());
+        }
+        let event = LeaseEvent {
+            caller: Some(errand.want.caller.clone()),
+            request: Some(errand.want.request.clone()),
+            ..Self::event(&held, LeaseEventKind::Acquired, None)
+        };
+        if !self.is_on_record(&held).await || self.witness.record(event).await.is_err() {
+            self.give_back(held, "unrecorded").await;
+            return Err(Unread::Unrecorded);
+        }
+        let due = held.term.due(asked);
+        self.enter(held, due, true);
+        Ok(())
+    }
+
+    async fn is_on_record(&self, held: &Held) -> bool {
+        let Some(record) = self.records.seal(held) else { return false };
+        let inserted = self.ledger.insert(&record).await;
+        if let Err(error) = &inserted {
+            tracing::error!(kind = error.kind(), "a lease cannot be recorded, and is taken back");
+        }
+        inserted.is_ok()
+    }
+
+    /// Takes back what nobody gets.
+    async fn give_back(&self, mut held: Held, reason: &'static str) {
+        held.state = LeaseState::Revoking;
+        held.why = Some(Why { reason, by: None });
+        // Should this process end before it is taken back, another one goes on; unless the database is why.
+        if reason == "unusable" {
+            self.is_on_record(&held).await;
+        }
+        self.enter(held, Instant::now(), false);
+    }
+
+    fn held(
+        &self,
+        Errand { key, want }: &Errand,
+        (handle, grant, session): (SecretValue, Grant, u64),
+        asked: Instant,
+    ) -> Held {
+        let acquired_at = self.clock.now();
+        let ttl = SignedDuration::try_from(grant.ttl).unwrap_or(SignedDuration::ZERO);
+        Held {
+            id: RequestId::random().to_string().into(),
+            key: key.clone(),
+            mode: want.mode,
+            holder: key.holder.is_some().then(|| want.caller.clone()),
+            handle: Arc::new(handle),
+            values: None,
+            session,
+            term: Term::new(grant, asked),
+            state: LeaseState::Active,
+            why: None,
+            attempts: 0,
+            acquired_at,
+            expires_at: acquired_at.checked_add(ttl).unwrap_or(acquired_at),
+            used: asked,
+        }
+    }
+
+    /// Tells the witness, and the database where the lease ends now.
+    pub(super) async fn note_end(&self, id: &str, expires_at: jiff::Timestamp) {
+        if let Err(error) = self.ledger.prolong(id, &time_text(expires_at)).await {
+            tracing::warn!(kind = error.kind(), "a renewal is not on record");
+        }
+    }
+
+    pub(super) async fn keep(&self, event: LeaseEvent) {
+        self.witness.keep(event).await;
+    }
+}

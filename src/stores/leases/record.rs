@@ -1,0 +1,310 @@
+//! What is on record of a lease and what of it is sealed: AES-256-GCM under a key derived from the database's (HKDF-SHA-256),
+//! bound to the rest of its row. A dump of the database takes no lease back and tells nobody's handle; a row that was
+//! edited does not open.
+
+use super::held::{Held, Key, LeaseState, Term};
+use crate::model::caller::{Caller, Pod, Workload};
+use crate::model::lease::LeaseMode;
+use crate::model::secret::SecretValue;
+use crate::stores::path::StorePath;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+/// A row, without its owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) id: String,
+    pub(super) store: String,
+    pub(super) path: String,
+    pub(super) mode: String,
+    pub(super) state: String,
+    pub(super) acquired_at: String,
+    pub(super) expires_at: String,
+    pub(super) sealed: String,
+}
+
+/// The sealed part.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Sealed {
+    handle: String,
+    granted_seconds: u64,
+    renewable: bool,
+    holder: Option<Holder>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Holder {
+    issuer: String,
+    subject: String,
+    jti: Option<String>,
+    pod: Option<HolderPod>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct HolderPod {
+    namespace: String,
+    service_account: String,
+    name: String,
+    uid: String,
+}
+
+/// The row does not open: it was edited, moved, or sealed under another key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DoesNotOpen;
+
+/// Seals and opens records.
+pub(super) struct RecordSealer(LessSafeKey);
+
+struct KeyBytes;
+
+impl KeyType for KeyBytes {
+    fn len(&self) -> usize {
+        32
+    }
+}
+
+impl RecordSealer {
+    /// Derived from the database's key; none where the derivation fails, which it does not for a key of this length.
+    pub(super) fn new(database_key: &[u8; 32]) -> Option<Self> {
+        let mut key = Zeroizing::new([0; 32]);
+        let derived = Salt::new(HKDF_SHA256, b"claviger lease records v1").extract(database_key);
+        derived.expand(&[b"seal"], KeyBytes).and_then(|bytes| bytes.fill(&mut *key)).ok()?;
+        Some(Self(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*key).ok()?)))
+    }
+
+    /// The record of a lease.
+    pub(super) fn seal(&self, held: &Held) -> Option<Record> {
+        let mut record = Record {
+            id: held.id.to_string(),
+            store: held.key.store.to_string(),
+            path: held.key.path.as_str().to_owned(),
+            mode: held.mode.as_str().to_owned(),
+            state: held.state.as_str().to_owned(),
+            acquired_at: time_text(held.acquired_at),
+            expires_at: time_text(held.expires_at),
+            sealed: String::new(),
+        };
+        let mut bytes = plain(held)?;
+        let mut nonce = [0; NONCE_LEN];
+        SystemRandom::new().fill(&mut nonce).ok()?;
+        let aad = Aad::from(record.associated_data());
+        self.0.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut *bytes).ok()?;
+        record.sealed = STANDARD_NO_PAD.encode([&nonce[..], &bytes].concat());
+        Some(record)
+    }
+
+    /// A lease from its record, to be looked after and never to be handed out.
+    pub(super) fn open(&self, record: &Record, now: Timestamp) -> Result<Held, DoesNotOpen> {
+        let sealed = self.opened(record)?;
+        let holder = sealed.holder.map(|holder| Arc::new(Caller::from(holder)));
+        let time = |text: &str| text.parse::<Timestamp>().map_err(|_| DoesNotOpen);
+        let expires_at = time(&record.expires_at)?;
+        let left = Duration::try_from(expires_at.duration_since(now)).unwrap_or(Duration::ZERO);
+        Ok(Held {
+            id: record.id.as_str().into(),
+            key: Key {
+                store: record.store.as_str().into(),
+                path: StorePath::try_from(record.path.as_str()).map_err(|_| DoesNotOpen)?,
+                holder: holder.as_ref().map(|holder| holder.identity()),
+            },
+            mode: record.mode.parse::<LeaseMode>().map_err(|_| DoesNotOpen)?,
+            holder,
+            handle: Arc::new(SecretValue::new(sealed.handle)),
+            values: None,
+            session: 0,
+            term: Term {
+                granted: Duration::from_secs(sealed.granted_seconds),
+                renewable: sealed.renewable,
+                ends: Instant::now() + left,
+            },
+            state: LeaseState::of(&record.state).ok_or(DoesNotOpen)?,
+            why: None,
+            attempts: 0,
+            acquired_at: time(&record.acquired_at)?,
+            expires_at,
+            used: Instant::now(),
+        })
+    }
+
+    fn opened(&self, record: &Record) -> Result<Sealed, DoesNotOpen> {
+        let mut bytes = Zeroizing::new(STANDARD_NO_PAD.decode(&record.sealed).map_err(|_| DoesNotOpen)?);
+        let (nonce, blob) = bytes.split_at_mut_checked(NONCE_LEN).ok_or(DoesNotOpen)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| DoesNotOpen)?;
+        let aad = Aad::from(record.associated_data());
+        let plain = self.0.open_in_place(nonce, aad, blob).map_err(|_| DoesNotOpen)?;
+        serde_json::from_slice(plain).map_err(|_| DoesNotOpen)
+    }
+}
+
+impl Record {
+    /// What never changes of a row, every part behind its length.
+    fn associated_data(&self) -> Vec<u8> {
+        let mut data = Vec::with_capacity(256);
+        for part in ["claviger lease v1", &self.id, &self.store, &self.path, &self.mode, &self.acquired_at] {
+            data.extend((part.len() as u64).to_le_bytes());
+            data.extend(part.as_bytes());
+        }
+        data
+    }
+}
+
+/// A time as rows have it: of one length, so that it sorts as a text.
+pub(super) fn time_text(time: Timestamp) -> String {
+    format!("{time:.6}")
+}
+
+#[expect(clippy::disallowed_methods, reason = "sealing is what the handle is exposed for")]
+fn plain(held: &Held) -> Option<Zeroizing<Vec<u8>>> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Sealing<'a> {
+        handle: &'a str,
+        granted_seconds: u64,
+        renewable: bool,
+        holder: Option<Holder>,
+    }
+    let sealing = Sealing {
+        handle: held.handle.expose_secret(),
+        granted_seconds: held.term.granted.as_secs(),
+        renewable: held.term.renewable,
+        holder: held.holder.as_deref().map(Holder::from),
+    };
+    // Room for all of it: a vector that grows leaves its old contents behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(16 * 1024 + 6 * held.handle.len()));
+    serde_json::to_writer(&mut *bytes, &sealing).ok()?;
+    Some(bytes)
+}
+
+impl From<&Caller> for Holder {
+    fn from(caller: &Caller) -> Self {
+        Self {
+            issuer: caller.issuer.to_string(),
+            subject: caller.subject.clone(),
+            jti: caller.claims.get("jti").and_then(|jti| jti.as_str()).map(str::to_owned),
+            pod: caller.workload.as_ref().map(|workload| HolderPod {
+                namespace: workload.namespace.clone(),
+                service_account: workload.service_account.clone(),
+                name: workload.pod.name.clone(),
+                uid: workload.pod.uid.clone(),
+            }),
+        }
+    }
+}
+
+impl From<Holder> for Caller {
+    fn from(holder: Holder) -> Self {
+        let claim = |jti: String| ("jti".to_owned(), serde_json::Value::from(jti));
+        Self {
+            issuer: holder.issuer.into(),
+            subject: holder.subject,
+            groups: Vec::new(),
+            workload: holder.pod.map(|pod| Workload {
+                namespace: pod.namespace,
+                service_account: pod.service_account,
+                pod: Pod { name: pod.name, uid: pod.uid },
+            }),
+            claims: holder.jti.map(claim).into_iter().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stores::dynamic::Grant;
+
+    fn caller(pod: bool) -> Caller {
+        let workload = Workload {
+            namespace: "ci".into(),
+            service_account: "bot".into(),
+            pod: Pod { name: "build-1".into(), uid: "u-1".into() },
+        };
+        let claims = [("jti".to_owned(), "j".into()), ("role".to_owned(), "x".into())];
+        Caller {
+            issuer: "cluster".into(),
+            subject: "system:serviceaccount:ci:bot".into(),
+            groups: vec!["g".into()],
+            workload: pod.then_some(workload),
+            claims: if pod { serde_json::Map::new() } else { claims.into_iter().collect() },
+        }
+    }
+
+    fn held(holder: Option<Caller>) -> Held {
+        let holder = holder.map(Arc::new);
+        Held {
+            id: "id-1".into(),
+            key: Key {
+                store: "vault".into(),
+                path: StorePath::try_from("db/creds/r").unwrap(),
+                holder: holder.as_ref().map(|holder| holder.identity()),
+            },
+            mode: if holder.is_some() { LeaseMode::PerPod } else { LeaseMode::Shared },
+            holder,
+            handle: Arc::new(SecretValue::new("db/creds/r/hunter2".into())),
+            values: None,
+            session: 3,
+            term: Term::new(Grant { ttl: Duration::from_mins(1), renewable: true }, Instant::now()),
+            state: LeaseState::Active,
+            why: None,
+            attempts: 0,
+            acquired_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+            expires_at: "2026-01-01T00:01:00Z".parse().unwrap(),
+            used: Instant::now(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_record_gives_back_what_it_takes_to_look_after_a_lease() {
+        let sealer = RecordSealer::new(&[7; 32]).unwrap();
+        for holder in [None, Some(caller(true)), Some(caller(false))] {
+            let before = held(holder);
+            let record = sealer.seal(&before).unwrap();
+            assert!(!format!("{record:?}").contains("hunter2"));
+            let after = sealer.open(&record, "2026-01-01T00:00:15Z".parse().unwrap()).unwrap();
+            assert_eq!((after.key == before.key, &after.handle), (true, &before.handle));
+            assert_eq!((after.term.granted, after.term.renewable), (Duration::from_mins(1), true));
+            assert_eq!(after.term.left(Instant::now()), Duration::from_secs(45));
+            assert_eq!((after.state, after.mode), (LeaseState::Active, before.mode));
+            let late = sealer.open(&record, "2026-01-01T01:00:00Z".parse().unwrap()).unwrap();
+            assert_eq!(late.term.left(Instant::now()), Duration::ZERO);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_row_that_was_edited_or_is_another_installations_does_not_open() {
+        let sealer = RecordSealer::new(&[7; 32]).unwrap();
+        let (record, now) = (sealer.seal(&held(Some(caller(true)))).unwrap(), Timestamp::UNIX_EPOCH);
+        assert!(sealer.open(&record, now).is_ok());
+        assert!(RecordSealer::new(&[8; 32]).unwrap().open(&record, now).is_err());
+        let other = sealer.seal(&held(None)).unwrap();
+        let edit = |edit: fn(&mut Record)| {
+            let mut edited = record.clone();
+            edit(&mut edited);
+            edited
+        };
+        for edited in [
+            edit(|row| row.id = "id-2".into()),
+            edit(|row| row.store = "other".into()),
+            edit(|row| row.path = "db/creds/s".into()),
+            edit(|row| row.mode = "shared".into()),
+            edit(|row| row.acquired_at = "2026-01-01T00:00:00.000001Z".into()),
+            edit(|row| row.sealed.replace_range(0..1, if row.sealed.starts_with('A') { "B" } else { "A" })),
+            edit(|row| row.sealed = String::new()),
+            Record { sealed: other.sealed, ..record.clone() },
+        ] {
+            assert!(sealer.open(&edited, now).is_err(), "{edited:?}");
+        }
+    }
+}

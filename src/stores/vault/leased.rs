@@ -1,0 +1,193 @@
+//! What the answers about leases mean. Pure. An end that is missing, zero, negative or absurd is no "never".
+
+use super::answers::{not_found, ttl};
+use super::client::Answer;
+use super::mounts::Engine;
+use crate::model::lease::Lease;
+use crate::model::secret::SecretValue;
+use crate::stores::ReadError;
+use crate::stores::dynamic::Grant;
+use crate::stores::json_text::{object, unescape};
+use crate::stores::values::{owned, values};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// What a server has made.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    /// It has a handle and an end.
+    Leased(Lease, SecretValue, Grant),
+    /// It has no handle.
+    Unleased(Lease),
+    /// It has a handle, but no end or no values that make sense.
+    Unusable(SecretValue),
+}
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    lease_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    lease_duration: Option<&'a RawValue>,
+    renewable: Option<bool>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+impl Body<'_> {
+    fn grant(&self) -> Option<Grant> {
+        Some(Grant { ttl: ttl(self.lease_duration?.get())?, renewable: self.renewable == Some(true) })
+    }
+
+    fn lease(&self) -> Option<Lease> {
+        Some(Lease { data: values(self.data?).ok()?, version: None, stale: false })
+    }
+
+    /// The handle; none where there is none, an error where it is nonsense.
+    fn handle(&self) -> Result<Option<SecretValue>, ReadError> {
+        match self.lease_id.map(RawValue::get) {
+            None | Some("null" | r#""""#) => Ok(None),
+            Some(json) if json.starts_with('"') => {
+                unescape(json).map(owned).map(Some).map_err(|_| ReadError::Unavailable)
+            }
+            Some(_) => Err(ReadError::Unavailable),
+        }
+    }
+}
+
+/// The answer to a read that makes something.
+///
+/// # Errors
+/// `Misconfigured` where the engine has no such path or role, or nothing can be read there.
+pub(super) fn made(answer: &Answer) -> Result<Made, ReadError> {
+    match answer.status {
+        200 => {}
+        // "unknown role"; "unsupported operation".
+        400 | 405 => return Err(ReadError::Misconfigured),
+        403 => return Err(ReadError::Forbidden),
+        404 => return Err(not_found(&answer.body, Engine::Dynamic)),
+        _ => return Err(ReadError::Unavailable),
+    }
+    let body: Body<'_> = object(&answer.body).ok_or(ReadError::Unavailable)?;
+    match (body.handle()?, body.lease(), body.grant()) {
+        (Some(handle), Some(lease), Some(grant)) => Ok(Made::Leased(lease, handle, grant)),
+        (Some(handle), _, _) => Ok(Made::Unusable(handle)),
+        (None, Some(lease), _) => Ok(Made::Unleased(lease)),
+        (None, None, _) => Err(ReadError::Unavailable),
+    }
+}
+
+/// The answer to a renewal: for how long from now.
+///
+/// # Errors
+/// `Misconfigured` where there is no such lease or it is not to be renewed.
+pub(super) fn renewed(answer: &Answer) -> Result<Grant, ReadError> {
+    match answer.status {
+        200 => object::<Body<'_>>(&answer.body).and_then(|body| body.grant()).ok_or(ReadError::Unavailable),
+        400 | 404 => Err(ReadError::Misconfigured),
+        403 => Err(ReadError::Forbidden),
+        _ => Err(ReadError::Unavailable),
+    }
+}
+
+/// The answer to a revocation; 204 also where there is no such lease any more.
+///
+/// # Errors
+/// `Misconfigured` where the engine could not do it (400: a role that owns a table), and what any call may meet.
+pub(super) fn revoked(answer: &Answer) -> Result<(), ReadError> {
+    match answer.status {
+        200 | 204 => Ok(()),
+        400 | 404 => Err(ReadError::Misconfigured),
+        403 => Err(ReadError::Forbidden),
+        _ => Err(ReadError::Unavailable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ReadError::{Absent, Forbidden, Misconfigured, Unavailable};
+    use std::time::Duration;
+    use zeroize::Zeroizing;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer { status, retry_after: None, body: Zeroizing::new(body.as_bytes().to_vec()) }
+    }
+
+    fn lease() -> Lease {
+        Lease { data: [("K".into(), Some(SecretValue::new("v".into())))].into(), version: None, stale: false }
+    }
+
+    #[test]
+    fn what_has_a_handle_has_an_end_or_is_of_no_use() {
+        let handle = || SecretValue::new("db/creds/r/x".into());
+        let body = |duration: &str| {
+            answer(200, &format!(r#"{{"lease_id":"db/creds/r/x",{duration}"renewable":true,"data":{{"K":"v"}}}}"#))
+        };
+        let grant = |seconds| Grant { ttl: Duration::from_secs(seconds), renewable: true };
+        for (duration, seconds) in [(r#""lease_duration":1,"#, 1), (r#""lease_duration":315360000,"#, 315_360_000)] {
+            assert_eq!(made(&body(duration)), Ok(Made::Leased(lease(), handle(), grant(seconds))), "{duration}");
+        }
+        for duration in
+            ["0", "-1", "2147483648", "1e3", "1.5", "\"60\"", "\"x\"", "null", "[60]", "99999999999999999999"]
+        {
+            let duration = format!(r#""lease_duration":{duration},"#);
+            assert_eq!(made(&body(&duration)), Ok(Made::Unusable(handle())), "{duration}");
+        }
+        assert_eq!(made(&body("")), Ok(Made::Unusable(handle())), "none");
+        let no_data = answer(200, r#"{"lease_id":"db/creds/r/x","lease_duration":60,"data":null}"#);
+        assert_eq!(made(&no_data), Ok(Made::Unusable(handle())));
+    }
+
+    #[test]
+    fn what_has_no_handle_has_no_lease() {
+        for id in ["", r#""lease_id":"","#, r#""lease_id":null,"#] {
+            let body = format!(r#"{{{id}"lease_duration":60,"renewable":false,"data":{{"K":"v"}}}}"#);
+            assert_eq!(made(&answer(200, &body)), Ok(Made::Unleased(lease())), "{id}");
+        }
+    }
+
+    #[test]
+    fn every_other_answer_is_an_error() {
+        for (status, body, expected) in [
+            (400, r#"{"errors":["unknown role: none"]}"#, Misconfigured), // seen
+            (404, r#"{"errors":["1 error occurred:\n\t* unsupported path\n\n"]}"#, Misconfigured), // seen
+            (404, r#"{"errors":[]}"#, Absent),                            // seen: no such certificate
+            (405, r#"{"errors":["1 error occurred:\n\t* unsupported operation\n\n"]}"#, Misconfigured),
+            (403, r#"{"errors":["permission denied"]}"#, Forbidden),
+            (500, r#"{"errors":["the database is away"]}"#, Unavailable),
+            (503, r#"{"errors":["Vault is sealed"]}"#, Unavailable),
+            (204, "", Unavailable),
+            (200, "", Unavailable),
+            (200, "[]", Unavailable),
+            (200, r#"{"lease_id":"","data":null}"#, Unavailable),
+            (200, r#"{"lease_id":7,"lease_duration":60,"data":{"K":"v"}}"#, Unavailable),
+            (200, r#"{"lease_id":"\ud800","lease_duration":60,"data":{"K":"v"}}"#, Unavailable),
+        ] {
+            assert_eq!(made(&answer(status, body)), Err(expected), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_renewal_says_for_how_long() {
+        let good = answer(200, r#"{"lease_id":"x","lease_duration":2,"renewable":true,"data":null}"#); // seen
+        assert_eq!(renewed(&good), Ok(Grant { ttl: Duration::from_secs(2), renewable: true }));
+        for (status, body, expected) in [
+            (400, r#"{"errors":["lease not found"]}"#, Misconfigured), // seen
+            (403, r#"{"errors":["permission denied"]}"#, Forbidden),
+            (200, r#"{"lease_id":"x","lease_duration":0,"renewable":true}"#, Unavailable),
+            (200, r#"{"lease_id":"x","renewable":true}"#, Unavailable),
+            (503, "", Unavailable),
+        ] {
+            assert_eq!(renewed(&answer(status, body)), Err(expected), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_revocation_is_done_or_it_is_not() {
+        assert_eq!(revoked(&answer(204, "")), Ok(())); // seen: of a lease that has ended, too
+        for (status, expected) in [(400, Misconfigured), (403, Forbidden), (500, Unavailable), (503, Unavailable)] {
+            assert_eq!(revoked(&answer(status, r#"{"errors":["failed to revoke entry"]}"#)), Err(expected), "{status}");
+        }
+    }
+}

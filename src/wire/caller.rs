@@ -1,0 +1,32 @@
+//! A caller as the API shows it.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A caller: what an authenticator vouched for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CallerObject {
+    /// The name of the authenticator.
+    pub issuer: String,
+    /// `system:serviceaccount:NAMESPACE:NAME`, or the token's `sub`.
+    pub subject: String,
+    /// The namespace; null for OIDC callers.
+    #[schema(required)]
+    pub namespace: Option<String>,
+    /// The ServiceAccount; null for OIDC callers.
+    #[schema(required)]
+    pub service_account: Option<String>,
+    /// The pod; null for OIDC callers.
+    #[schema(required)]
+    pub pod: Option<PodObject>,
+}
+
+/// A pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PodObject {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+}

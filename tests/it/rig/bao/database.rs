@@ -1,0 +1,52 @@
+//! OpenBao's database engine on a real PostgreSQL: it makes users that live as long as their leases.
+
+use super::Bao;
+use crate::rig::postgres::postgres;
+use reqwest::Method;
+use serde_json::json;
+
+/// What a user of a database may do.
+const CREATE: &str = r#"CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'"#;
+/// A user that owns a table, and so cannot be dropped.
+const CREATE_WITH_TABLE: &str = r#"CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}';
+    CREATE TABLE "t_{{name}}" (); ALTER TABLE "t_{{name}}" OWNER TO "{{name}}""#;
+
+impl Bao {
+    /// Mounts the engine as `database`, with a database of its own; its URL.
+    pub async fn enable_database(&self) -> String {
+        let url = postgres().database().await;
+        self.enable("database", r#"{"type":"database"}"#).await;
+        let password = postgres().password();
+        let template = url.replace(&format!("claviger:{password}@"), "{{username}}:{{password}}@");
+        let config = json!({
+            "plugin_name": "postgresql-database-plugin", "allowed_roles": "*", "connection_url": template,
+            "username": "claviger", "password": password,
+        });
+        self.ok(Method::POST, "database/config/pg", &config.to_string()).await;
+        url
+    }
+
+    /// A role whose users live so long, and at most so long with renewals.
+    pub async fn database_role(&self, name: &str, ttl: &str, max_ttl: &str) {
+        self.role(name, CREATE, ttl, max_ttl).await;
+    }
+
+    /// A role whose users cannot be dropped.
+    pub async fn database_role_that_owns_a_table(&self, name: &str) {
+        self.role(name, CREATE_WITH_TABLE, "1h", "2h").await;
+    }
+
+    /// How many leases of a role there are.
+    pub async fn leases_of(&self, role: &str) -> usize {
+        let list = Method::from_bytes(b"LIST").unwrap();
+        let (status, answer) = self.call(list, &format!("sys/leases/lookup/database/creds/{role}"), "").await;
+        if status == 404 { 0 } else { answer["data"]["keys"].as_array().unwrap().len() }
+    }
+
+    async fn role(&self, name: &str, creation: &str, ttl: &str, max_ttl: &str) {
+        let role = json!({
+            "db_name": "pg", "creation_statements": [creation], "default_ttl": ttl, "max_ttl": max_ttl,
+        });
+        self.ok(Method::POST, &format!("database/roles/{name}"), &role.to_string()).await;
+    }
+}

@@ -1,0 +1,257 @@
+//! Dynamic leases: real credentials of a real PostgreSQL, made, renewed and taken back by a real OpenBao.
+
+mod adopted;
+mod faults;
+mod life;
+
+use super::NO_CACHE;
+use crate::rig::bao::{Bao, until};
+use crate::rig::postgres::postgres;
+use async_trait::async_trait;
+use claviger::config::database::Url;
+use claviger::config::stores::{Kind, Store, Vault, VaultAuth};
+use claviger::database::Database;
+use claviger::metrics::Metrics;
+use claviger::model::caller::{Caller, Pod, Workload};
+use claviger::model::clock::SystemClock;
+use claviger::model::lease::LeaseMode;
+use claviger::model::request_id::RequestId;
+use claviger::model::secret_ref::SecretRef;
+use claviger::stores::{
+    Granted, Keeping, LeaseEvent, LeaseEventKind, LeaseView, LeaseWitness, NotRecorded, Stores, Unread,
+};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+const PER_POD: LeaseMode = LeaseMode::PerPod;
+const SHARED: LeaseMode = LeaseMode::Shared;
+
+/// Remembers what it is told, unless it is told to refuse.
+#[derive(Default)]
+struct Book {
+    events: Mutex<Vec<LeaseEvent>>,
+    refuses: AtomicBool,
+}
+
+#[async_trait]
+impl LeaseWitness for Book {
+    async fn record(&self, event: LeaseEvent) -> Result<(), NotRecorded> {
+        if self.refuses.load(Ordering::SeqCst) {
+            return Err(NotRecorded);
+        }
+        self.keep(event).await;
+        Ok(())
+    }
+
+    async fn keep(&self, event: LeaseEvent) {
+        self.events.lock().unwrap().push(event);
+    }
+}
+
+/// Where leases are on record: outlives the processes that look after them.
+struct Place {
+    url: Url,
+    folder: TempDir,
+}
+
+impl Place {
+    fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { url: Url::SqliteFile(folder.path().join("claviger.db")), folder }
+    }
+
+    async fn postgres() -> Self {
+        let url = crate::rig::postgres::checked(&postgres().database().await);
+        Self { url: Url::Postgres(url), folder: tempfile::tempdir().unwrap() }
+    }
+}
+
+/// A process that looks after leases of a store named `vault`.
+struct Keeper {
+    stores: Arc<Stores>,
+    book: Arc<Book>,
+    metrics: Arc<Metrics>,
+    database: Database,
+}
+
+/// User and password.
+type Credentials = (String, String);
+
+impl Keeper {
+    /// With the root token of a server.
+    async fn new(place: &Place, bao: &Bao) -> Self {
+        Self::with_token(place, &bao.address, &bao.root).await
+    }
+
+    async fn with_token(place: &Place, address: &str, token: &str) -> Self {
+        let file: PathBuf = place.folder.path().join("token");
+        std::fs::write(&file, token).unwrap();
+        let (address, auth, timeout) = (address.to_owned(), VaultAuth::TokenFile(file), Duration::from_secs(5));
+        let cache = claviger::config::stores::Cache { max_entries: 100, ..NO_CACHE };
+        let vault = Vault { address, namespace: None, ca_file: None, auth, timeout, cache };
+        let metrics = Arc::new(Metrics::new(&[], &["vault"]).unwrap());
+        let stores = Stores::open(&[Store { name: "vault".into(), kind: Kind::Vault(vault) }], &metrics).unwrap();
+        let (book, database) = (Arc::<Book>::default(), Database::open(&place.url).await.unwrap());
+        let keeping = Keeping {
+            database: database.clone(),
+            key: Zeroizing::new([7; 32]),
+            witness: book.clone(),
+            clock: Arc::new(SystemClock),
+        };
+        Self { stores: Arc::new(stores.keep_leases(keeping).unwrap()), book, metrics, database }
+    }
+
+    async fn read(&self, role: &str, mode: LeaseMode, caller: &Arc<Caller>) -> Result<Credentials, Unread> {
+        self.read_for(role, mode, caller, Duration::ZERO).await.map(|(credentials, _)| credentials)
+    }
+
+    /// With how long they live, in seconds.
+    #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+    async fn read_for(
+        &self,
+        role: &str,
+        mode: LeaseMode,
+        caller: &Arc<Caller>,
+        life: Duration,
+    ) -> Result<(Credentials, f64), Unread> {
+        let secret = SecretRef { store: "vault".into(), path: format!("database/creds/{role}") };
+        let request = RequestId::random();
+        let granted = Granted { secret: &secret, mode, caller, life, request: &request };
+        let reading = self.stores.read_for(granted).await?;
+        let value = |key: &str| reading.lease.data[key].as_ref().unwrap().expose_secret().to_owned();
+        Ok(((value("username"), value("password")), reading.good_for.unwrap().as_secs_f64()))
+    }
+
+    async fn list(&self) -> Vec<LeaseView> {
+        self.stores.list_leases(None, 1000).await.unwrap()
+    }
+
+    /// The kinds of what happened, with the reasons.
+    fn events(&self) -> Vec<(LeaseEventKind, Option<&'static str>)> {
+        self.book.events.lock().unwrap().iter().map(|event| (event.kind, event.reason)).collect()
+    }
+
+    fn count(&self, kind: LeaseEventKind) -> usize {
+        self.events().iter().filter(|(one, _)| *one == kind).count()
+    }
+
+    fn counted(&self, series: &str) -> u64 {
+        let text = String::from_utf8(self.metrics.encode().unwrap()).unwrap();
+        text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')).unwrap().parse().unwrap()
+    }
+
+    fn active(&self) -> u64 {
+        self.counted("claviger_leases_active{store=\"vault\"}")
+    }
+}
+
+/// A build pod.
+fn pod(name: &str) -> Arc<Caller> {
+    let workload = Workload {
+        namespace: "ci".into(),
+        service_account: "build-bot".into(),
+        pod: Pod { name: name.into(), uid: format!("uid-of-{name}") },
+    };
+    Arc::new(Caller {
+        issuer: "cluster".into(),
+        subject: "system:serviceaccount:ci:build-bot".into(),
+        groups: Vec::new(),
+        workload: Some(workload),
+        claims: serde_json::Map::new(),
+    })
+}
+
+/// Whether credentials open a database.
+async fn open(url: &str, (user, password): &Credentials) -> bool {
+    postgres().lets_in(url, user, password).await
+}
+
+#[tokio::test]
+async fn each_pod_has_credentials_of_its_own_that_open_the_database_until_they_are_taken_back() {
+    let (bao, place) = (Bao::start().await, Place::sqlite());
+    let url = bao.enable_database().await;
+    bao.database_role("app", "1h", "2h").await;
+    let keeper = Keeper::new(&place, &bao).await;
+    let (one, other) = (pod("one"), pod("other"));
+    let mine = keeper.read("app", PER_POD, &one).await.unwrap();
+    let theirs = keeper.read("app", PER_POD, &other).await.unwrap();
+    assert_ne!(mine, theirs);
+    assert_eq!(keeper.read("app", PER_POD, &one).await.unwrap(), mine, "the same pod, the same lease");
+    assert!(open(&url, &mine).await && open(&url, &theirs).await);
+    assert_eq!((bao.leases_of("app").await, keeper.active()), (2, 2));
+
+    let leases = keeper.list().await;
+    assert_eq!(leases.len(), 2);
+    let lease = leases.iter().find(|lease| lease.held_by.as_ref().is_some_and(|by| by.identity() == one.identity()));
+    let lease = lease.unwrap();
+    assert!(lease.is_dynamic && lease.renewable && !lease.stale);
+    assert_eq!((&*lease.store, &*lease.path, lease.state.as_str()), ("vault", "database/creds/app", "active"));
+    assert!(!lease.id.contains('/') && lease.acquired_at < lease.expires_at);
+
+    keeper.stores.holder_ended(&one.identity());
+    until("the lease of a pod that has ended to be taken back", async || !open(&url, &mine).await).await;
+    until("its record to go", async || keeper.list().await.len() == 1).await;
+    assert!(open(&url, &theirs).await, "the other pod's is its own");
+    assert_ne!(keeper.read("app", PER_POD, &one).await.unwrap(), mine);
+    let acquired = (LeaseEventKind::Acquired, None);
+    assert_eq!(keeper.events(), [acquired, acquired, (LeaseEventKind::Revoked, Some("pod_ended")), acquired]);
+    assert_eq!((bao.leases_of("app").await, keeper.active()), (2, 2));
+    assert_eq!(keeper.counted("claviger_store_requests_total{operation=\"revoke\",outcome=\"ok\",store=\"vault\"}"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shared_lease_is_made_once_for_all_and_one_for_a_pod_once_for_it() {
+    let (bao, place) = (Bao::start().await, Place::sqlite());
+    let url = bao.enable_database().await;
+    bao.database_role("all", "1h", "2h").await;
+    bao.database_role("each", "1h", "2h").await;
+    let keeper = Arc::new(Keeper::new(&place, &bao).await);
+    let pods: Vec<_> = (0..4).map(|number| pod(&format!("p{number}"))).collect();
+    let mut readers = tokio::task::JoinSet::new();
+    for number in 0..80 {
+        let (keeper, pod) = (keeper.clone(), pods[number % 4].clone());
+        readers.spawn(async move {
+            (keeper.read("all", SHARED, &pod).await.unwrap(), keeper.read("each", PER_POD, &pod).await.unwrap())
+        });
+    }
+    let read = readers.join_all().await;
+    let distinct = |of: Vec<&Credentials>| of.into_iter().collect::<std::collections::BTreeSet<_>>().len();
+    assert_eq!(distinct(read.iter().map(|(all, _)| all).collect()), 1);
+    assert_eq!(distinct(read.iter().map(|(_, each)| each).collect()), 4);
+    assert_eq!((bao.leases_of("all").await, bao.leases_of("each").await), (1, 4));
+    assert!(open(&url, &read[0].0).await);
+    keeper.stores.holder_ended(&pods[0].identity());
+    until("its lease to be taken back", async || bao.leases_of("each").await == 3).await;
+    assert!(open(&url, &read[0].0).await, "what is shared outlives a pod");
+    let shared: Vec<_> = keeper.list().await.into_iter().filter(|lease| lease.held_by.is_none()).collect();
+    assert_eq!((shared.len(), &*shared[0].path), (1, "database/creds/all"));
+}
+
+#[tokio::test]
+async fn no_dump_of_the_database_tells_a_credential_or_what_takes_it_back() {
+    let (bao, place) = (Bao::start().await, Place::sqlite());
+    bao.enable_database().await;
+    bao.database_role("app", "1h", "2h").await;
+    let keeper = Keeper::new(&place, &bao).await;
+    let (user, password) = keeper.read("app", PER_POD, &pod("one")).await.unwrap();
+    let list = reqwest::Method::from_bytes(b"LIST").unwrap();
+    let (_, answer) = bao.call(list, "sys/leases/lookup/database/creds/app", "").await;
+    let handle = answer["data"]["keys"][0].as_str().unwrap().to_owned();
+    keeper.database.close().await;
+    let mut seen = 0;
+    for file in std::fs::read_dir(place.folder.path()).unwrap() {
+        let path = file.unwrap().path();
+        if path.file_name().unwrap() == "token" {
+            continue;
+        }
+        let bytes = std::fs::read(path).unwrap();
+        let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(!has(&user) && !has(&password) && !has(&handle));
+        seen += usize::from(has("database/creds/app"));
+    }
+    assert!(seen > 0, "the record is somewhere");
+}

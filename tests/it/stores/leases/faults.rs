@@ -1,0 +1,186 @@
+//! What goes wrong with leases: stores that do not take them back, databases that cannot record them, nonsense.
+
+use super::*;
+use crate::stores::fake::{Act, Fake, json};
+use claviger::stores::{Ended, ReadError, Revoked};
+use std::sync::atomic::AtomicUsize;
+
+#[tokio::test]
+async fn what_cannot_be_taken_back_is_shown_and_never_forgotten() {
+    let (bao, place) = (Bao::start().await, Place::sqlite());
+    let url = bao.enable_database().await;
+    bao.database_role_that_owns_a_table("owner").await;
+    let keeper = Keeper::new(&place, &bao).await;
+    let (one, admin) = (pod("one"), pod("admin"));
+    let credentials = keeper.read("owner", PER_POD, &one).await.unwrap();
+    let id = keeper.list().await.remove(0).id;
+    assert_eq!(keeper.stores.end_lease(&id, &admin).await.unwrap(), Some(Ended::Revoked(Revoked::GoesOn)));
+    assert_eq!((keeper.list().await[0].state.as_str(), keeper.active()), ("revoking", 0));
+    assert_ne!(keeper.read("owner", PER_POD, &one).await.unwrap(), credentials, "nobody gets it any more");
+    let state = async |keeper: &Keeper| {
+        let lease = keeper.list().await.into_iter().find(|lease| lease.id == id);
+        lease.map(|lease| lease.state.as_str())
+    };
+    // Six tries: after 1, 2, 4, 8 and 16 seconds, and up to a quarter more.
+    tokio::time::sleep(Duration::from_secs(28)).await;
+    until("six tries", async || state(&keeper).await == Some("revocation_failed")).await;
+    let tries = "claviger_store_requests_total{operation=\"revoke\",outcome=\"misconfigured\",store=\"vault\"}";
+    assert_eq!(keeper.counted(tries), 6);
+    let failed = (LeaseEventKind::Failed, Some("revocation_failed"));
+    assert_eq!(keeper.events().iter().filter(|event| **event == failed).count(), 1, "{:?}", keeper.events());
+
+    keeper.stores.leave_leases().await;
+    drop(keeper);
+    let keeper = Keeper::new(&place, &bao).await;
+    until("it to be adopted", async || keeper.counted(tries) >= 1).await;
+    assert_eq!(state(&keeper).await, Some("revocation_failed"), "not forgotten");
+    let (user, _) = &credentials;
+    postgres().run_in(&url, format!("DROP TABLE \"t_{user}\"")).await;
+    assert_eq!(keeper.stores.end_lease(&id, &admin).await.unwrap(), Some(Ended::Revoked(Revoked::Done)));
+    assert!(!open(&url, &credentials).await);
+    assert_eq!(state(&keeper).await, None);
+    assert_eq!(keeper.stores.end_lease(&id, &admin).await.unwrap(), None, "there is no such lease any more");
+}
+
+#[tokio::test]
+async fn nobody_gets_what_cannot_be_recorded() {
+    let (bao, place) = (Bao::start().await, Place::sqlite());
+    bao.enable_database().await;
+    bao.database_role("app", "1h", "2h").await;
+    let keeper = Keeper::new(&place, &bao).await;
+    keeper.book.refuses.store(true, Ordering::SeqCst);
+    assert_eq!(keeper.read("app", PER_POD, &pod("one")).await.err(), Some(Unread::Unrecorded));
+    until("it to be taken back", async || bao.leases_of("app").await == 0).await;
+    until("its record to go", async || keeper.list().await.is_empty()).await;
+    keeper.book.refuses.store(false, Ordering::SeqCst);
+    assert!(keeper.read("app", PER_POD, &pod("one")).await.is_ok());
+    assert_eq!(bao.leases_of("app").await, 1);
+
+    keeper.database.run("DROP TABLE leases", &[]).await.unwrap();
+    assert_eq!(keeper.read("app", PER_POD, &pod("other")).await.err(), Some(Unread::Unrecorded));
+    until("it to be taken back", async || bao.leases_of("app").await == 1).await;
+}
+
+#[tokio::test]
+async fn an_end_that_makes_no_sense_is_no_lease_and_is_given_back() {
+    const MOUNT: &str = r#"{"data":{"path":"database/","type":"database","options":{}}}"#;
+    for duration in ["0", "-1", "2147483648", "\"x\"", "1.5", "null", ""] {
+        let (revoked, place) = (Arc::new(AtomicUsize::new(0)), Place::sqlite());
+        let (counter, member) = (
+            revoked.clone(),
+            if duration.is_empty() { String::new() } else { format!("\"lease_duration\":{duration},") },
+        );
+        let fake = Fake::start(move |line| match line {
+            line if line.contains("/mounts/") => json(MOUNT),
+            line if line.contains("/creds/") => json(&format!(
+                r#"{{"lease_id":"database/creds/app/x",{member}"renewable":true,"data":{{"username":"u","password":"p"}}}}"#
+            )),
+            line if line.contains("/leases/revoke") => {
+                counter.fetch_add(1, Ordering::SeqCst);
+                Act::Answer("204 No Content".into(), String::new(), String::new())
+            }
+            _ => json(r#"{"data":{"ttl":0,"expire_time":null,"renewable":false}}"#),
+        })
+        .await;
+        let keeper = Keeper::with_token(&place, &fake.address, "s.token").await;
+        let read = keeper.read("app", PER_POD, &pod("one")).await;
+        assert_eq!(read.err(), Some(Unread::Store(ReadError::Unavailable)), "{duration}");
+        until("it to be given back", async || revoked.load(Ordering::SeqCst) == 1).await;
+        until("its record to go", async || keeper.list().await.is_empty()).await;
+        assert_eq!(keeper.count(LeaseEventKind::Acquired), 0, "{duration}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_role_is_told_and_a_broken_connection_makes_nothing_twice() {
+    let (bao, place) = (Bao::start().await, Place::sqlite());
+    bao.enable_database().await;
+    bao.database_role("app", "1h", "2h").await;
+    bao.policy("narrow", r#"path "database/creds/other" { capabilities = ["read"] }"#).await;
+    let keeper = Keeper::new(&place, &bao).await;
+    let one = pod("one");
+    assert_eq!(keeper.read("none", PER_POD, &one).await.err(), Some(Unread::Store(ReadError::Misconfigured)));
+    let narrow = Keeper::with_token(&Place::sqlite(), &bao.address, &bao.token(&["narrow"], "1h").await).await;
+    assert_eq!(narrow.read("app", PER_POD, &one).await.err(), Some(Unread::Store(ReadError::Forbidden)));
+    assert_eq!(bao.leases_of("app").await, 0);
+
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = calls.clone();
+    let fake = Fake::start(move |line| {
+        if line.contains("/mounts/") {
+            return json(r#"{"data":{"path":"database/","type":"database","options":{}}}"#);
+        }
+        if line.contains("/creds/") {
+            counter.fetch_add(1, Ordering::SeqCst);
+            return Act::HangUp;
+        }
+        json(r#"{"data":{"ttl":0,"expire_time":null,"renewable":false}}"#)
+    })
+    .await;
+    let keeper = Keeper::with_token(&place, &fake.address, "s.token").await;
+    assert_eq!(keeper.read("app", PER_POD, &one).await.err(), Some(Unread::Store(ReadError::Unavailable)));
+    assert_eq!(calls.load(Ordering::SeqCst), 1, "each call makes something");
+}
+
+#[tokio::test]
+async fn the_servers_own_workings_are_not_read_in_any_namespace() {
+    let (bao, place) = (Bao::start().await, Place::sqlite());
+    assert_eq!(bao.call(reqwest::Method::POST, "sys/namespaces/team", "").await.0, 200);
+    let keeper = Keeper::new(&place, &bao).await;
+    let one = pod("one");
+    for path in [
+        "team/sys/mounts",
+        "team/auth/token/lookup-self",
+        "team/identity/entity/id/x",
+        "team/cubbyhole/x",
+        "sys/mounts",
+        "auth/token/lookup-self",
+    ] {
+        let (secret, request) = (SecretRef { store: "vault".into(), path: path.into() }, RequestId::random());
+        let granted = Granted { secret: &secret, mode: PER_POD, caller: &one, life: Duration::ZERO, request: &request };
+        let read = keeper.stores.read_for(granted).await;
+        assert_eq!(read.err(), Some(Unread::Store(ReadError::Misconfigured)), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_go_on_while_the_server_is_killed_and_started_again_under_load() {
+    let (mut bao, place) = (Bao::start_durable().await, Place::sqlite());
+    let url = bao.enable_database().await;
+    bao.database_role("app", "1m", "1h").await;
+    let keeper = Arc::new(Keeper::new(&place, &bao).await);
+    let pods: Arc<Vec<_>> = Arc::new((0..8).map(|number| pod(&format!("p{number}"))).collect());
+    let mut before = Vec::new();
+    for pod in pods.iter() {
+        before.push(keeper.read("app", PER_POD, pod).await.unwrap());
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut workers = tokio::task::JoinSet::new();
+    for worker in 0..8 {
+        let (keeper, pods, stop) = (keeper.clone(), pods.clone(), stop.clone());
+        workers.spawn(async move {
+            let mut failures = 0;
+            while !stop.load(Ordering::SeqCst) {
+                failures += usize::from(keeper.read("app", PER_POD, &pods[worker]).await.is_err());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            failures
+        });
+    }
+    bao.stop();
+    assert_eq!(
+        keeper.read("app", PER_POD, &pod("late")).await.err(),
+        Some(Unread::Store(ReadError::Unavailable)),
+        "nothing is made while nobody makes it"
+    );
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    bao.restart().await;
+    bao.unseal().await;
+    until("something to be made again", async || keeper.read("app", PER_POD, &pod("late")).await.is_ok()).await;
+    keeper.stores.holder_ended(&pods[0].identity());
+    until("a lease from before to be taken back", async || !open(&url, &before[0]).await).await;
+    stop.store(true, Ordering::SeqCst);
+    let failures: usize = workers.join_all().await.into_iter().sum();
+    assert_eq!(failures, 0, "a pod that had a lease went without");
+    assert!(open(&url, &before[1]).await);
+}

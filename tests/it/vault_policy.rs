@@ -1,0 +1,168 @@
+//! `claviger vault-policy`: a real token made from what it prints suffices, and reads nothing else.
+
+use crate::rig::bao::Bao;
+use crate::rig::claviger::{run, write_policies};
+use claviger::config::stores::{Cache, Kind, Store, Vault, VaultAuth};
+use claviger::metrics::Metrics;
+use claviger::model::request_id::RequestId;
+use claviger::model::secret_ref::SecretRef;
+use claviger::stores::{ReadError, Stores};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A policy for every kind of path.
+fn policies() -> [(&'static str, Value); 2] {
+    let spec = |paths: &[&str]| {
+        let secret = |path: &&str| json!({"store": "vault", "path": path});
+        json!({
+            "subjects": [{"oidc": {"issuer": "ci", "claims": {"role": "build"}}}],
+            "repos": ["**"], "branches": ["**"], "secrets": paths.iter().map(secret).collect::<Vec<_>>(),
+        })
+    };
+    [
+        ("one", spec(&["homelab/shared", "homelab/site/{branch}", "homelab/trees/{repo|path}", "old/{repo}/a"])),
+        ("two", spec(&["homelab/shared", "database/creds/app", "team/kv/{claims.team}"])),
+    ]
+}
+
+/// What is granted, and what lies right beside it.
+const READ: [&str; 6] =
+    ["homelab/shared", "homelab/site/main", "homelab/trees/a/b/c", "old/site/a", "database/creds/app", "team/kv/blue"];
+const NOT_READ: [&str; 8] = [
+    "homelab/shared2",
+    "homelab/shared/x",
+    "homelab/site/main/x",
+    "homelab/other/main",
+    "old/site/b",
+    "old/site/a/x",
+    "database/creds/other",
+    "team/kv/blue/x",
+];
+
+fn config(folder: &Path, address: &str, token: &str) -> String {
+    write_policies(&folder.join("policies"), &policies());
+    std::fs::write(folder.join("token"), token).unwrap();
+    std::fs::write(folder.join("jwks.json"), crate::rig::oidc::Issuer::new().jwks().to_string()).unwrap();
+    let config = json!({
+        "authenticators": [{"name": "ci", "oidc": {"issuer": "https://ci.example", "audience": "claviger",
+            "jwksFile": "jwks.json", "algorithms": ["ES256"]}}],
+        "stores": [{"name": "vault", "vault": {"address": address, "auth": {"tokenFile": "token"}}}],
+        "policies": {"directory": "policies"},
+        "database": {"url": "sqlite::memory:"},
+    });
+    let file = folder.join("claviger.yaml");
+    std::fs::write(&file, config.to_string()).unwrap();
+    file.display().to_string()
+}
+
+async fn bao() -> Bao {
+    let bao = Bao::start().await;
+    bao.enable_kv_v1("old").await;
+    bao.enable_kv_v2("team/kv").await;
+    bao.enable_database().await;
+    for role in ["app", "other"] {
+        bao.database_role(role, "1h", "2h").await;
+    }
+    for path in READ.iter().chain(&NOT_READ).filter(|path| !path.starts_with("database/")) {
+        bao.put(path, &[("K", "v")]).await;
+    }
+    bao
+}
+
+fn stores(address: &str, folder: &Path, token: &str) -> Stores {
+    let file = folder.join("narrow-token");
+    std::fs::write(&file, token).unwrap();
+    let none = Duration::ZERO;
+    let cache = Cache { ttl: none, negative_ttl: none, serve_stale_for: none, max_entries: 0 };
+    let (address, auth, timeout) = (address.to_owned(), VaultAuth::TokenFile(file), Duration::from_secs(5));
+    let vault = Vault { address, namespace: None, ca_file: None, auth, timeout, cache };
+    let metrics = Arc::new(Metrics::new(&[], &["vault"]).unwrap());
+    Stores::open(&[Store { name: "vault".into(), kind: Kind::Vault(vault) }], &metrics).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_made_from_it_reads_every_path_and_no_neighbour() {
+    let (bao, folder) = (bao().await, tempfile::tempdir().unwrap());
+    let file = config(folder.path(), &bao.address, &bao.root);
+    let (code, hcl, errors) = run(&["vault-policy", "--config", &file, "--online"]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    let stated = ["homelab=kv2", "old=kv1", "database=dynamic", "team/kv=kv2"];
+    let arguments =
+        ["vault-policy", "--config", &file].into_iter().chain(stated.iter().flat_map(|one| ["--mount", one]));
+    assert_eq!(run(&arguments.collect::<Vec<_>>()), (Some(0), hcl.clone(), String::new()), "stated as it is");
+
+    bao.policy("narrow", &hcl).await;
+    let body = json!({"policies": ["narrow"], "ttl": "1h", "no_default_policy": true}).to_string();
+    let (status, answer) = bao.call(Method::POST, "auth/token/create", &body).await;
+    assert_eq!(status, 200, "{hcl}\n{answer}");
+    let token = answer["auth"]["client_token"].as_str().unwrap();
+
+    let stores = stores(&bao.address, folder.path(), token);
+    let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+    let call = async |method: Method, path: &str, body: &str| {
+        let url = format!("{}/v1/{path}", bao.address);
+        let sent = http.request(method, url).header("X-Vault-Token", token).body(body.to_owned()).send().await.unwrap();
+        let status = sent.status().as_u16();
+        (status, serde_json::from_slice::<Value>(&sent.bytes().await.unwrap()).unwrap_or_default())
+    };
+    for path in READ {
+        let secret = SecretRef { store: "vault".into(), path: path.into() };
+        let read = stores.read(&secret, &RequestId::random()).await.map(|lease| lease.data.len());
+        // What is made on request is made below.
+        let expected = if path.starts_with("database/") { Err(ReadError::Misconfigured) } else { Ok(1) };
+        assert_eq!(read, expected, "{path}\n{hcl}");
+    }
+    let (status, made) = call(Method::GET, "database/creds/app", "").await;
+    assert_eq!(status, 200, "{made}");
+    for (act, expected) in [("renew", 200), ("revoke", 204)] {
+        let body = json!({"lease_id": made["lease_id"]}).to_string();
+        assert_eq!(call(Method::PUT, &format!("sys/leases/{act}"), &body).await.0, expected, "{act}");
+    }
+    assert_eq!(call(Method::GET, "auth/token/lookup-self", "").await.0, 200);
+    assert_eq!(call(Method::POST, "auth/token/renew-self", "{}").await.0, 200);
+
+    for path in NOT_READ {
+        let url = match path.split_once('/').unwrap() {
+            ("homelab", rest) => format!("homelab/data/{rest}"),
+            ("team", rest) => format!("team/kv/data/{}", rest.strip_prefix("kv/").unwrap()),
+            _ => path.to_owned(),
+        };
+        assert_eq!(call(Method::GET, &url, "").await.0, 403, "{url}\n{hcl}");
+    }
+    for (method, path) in [
+        (Method::POST, "homelab/data/shared"),
+        (Method::GET, "homelab/metadata/shared"),
+        (Method::DELETE, "homelab/data/shared"),
+        (Method::GET, "sys/mounts"),
+        (Method::POST, "auth/token/create"),
+        (Method::PUT, "sys/leases/revoke-prefix/database/creds"),
+    ] {
+        assert_eq!(call(method.clone(), path, "{\"data\":{}}").await.0, 403, "{method} {path}");
+    }
+}
+
+#[test]
+fn what_is_not_known_is_asked_for_and_not_guessed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = config(folder.path(), "http://127.0.0.1:9", "s.token");
+    let (code, printed, errors) = run(&["vault-policy", "--config", &file, "--mount", "homelab=kv2"]);
+    assert_eq!((code, printed.as_str()), (Some(2), ""));
+    for mount in ["vault: old", "vault: database", "vault: team", "--online", "--mount"] {
+        assert!(errors.contains(mount), "{mount}: {errors}");
+    }
+    assert!(!errors.contains("vault: homelab"), "{errors}");
+    let (code, printed, errors) = run(&["vault-policy", "--config", &file, "--online"]);
+    assert_eq!((code, printed.as_str()), (Some(1), ""), "{errors}");
+    for wrong in [
+        &["--store", "local"][..],
+        &["--mount", "homelab=kv3"],
+        &["--online", "--mount", "a=kv2"],
+        &["--online", "--server", "https://claviger.example"],
+    ] {
+        let arguments = [&["vault-policy", "--config", &file][..], wrong].concat();
+        assert_eq!(run(&arguments).0, Some(2), "{wrong:?}");
+    }
+}
