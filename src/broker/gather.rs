@@ -219,7 +219,8 @@ impl Broker {
         match way {
             Way::Direct => Duration::ZERO,
             Way::Ticket => {
-                let allowed = grant.ttl.unwrap_or(self.parts.tickets.ttl).min(self.parts.tickets.max_ttl);
+                let allowed =
+                    grant.ttl.unwrap_or(self.parts.ticket_settings.ttl).min(self.parts.ticket_settings.max_ttl);
                 asked.map_or(allowed, |asked| asked.min(allowed))
             }
         }
