@@ -12,6 +12,8 @@ pub mod config;
 
 pub mod metrics;
 
+pub mod traces;
+
 pub mod database;
 
 pub mod flights;

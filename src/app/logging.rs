@@ -2,14 +2,24 @@
 //!
 //! HTTP and database libraries write headers and statements into their debug logs, so their levels are not for turning up.
 
+use super::traces::{NoCourier, Traces};
 use crate::config::telemetry::{LogFormat, LogLevel, Telemetry};
-use tracing::Level;
+use crate::traces;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::SdkTracer;
+use tracing::{Level, Subscriber};
+use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Starts logging. A second call changes nothing.
-pub fn start(telemetry: &Telemetry) {
+/// Starts logging, and tracing where there is somebody to trace for; what is returned then is to be ended at the end.
+/// To be called within the runtime. A second call changes nothing.
+///
+/// # Errors
+/// When spans could not be delivered.
+pub fn start(telemetry: &Telemetry) -> Result<Option<Traces>, NoCourier> {
     let level = match telemetry.log_level {
         LogLevel::Error => Level::ERROR,
         LogLevel::Warn => Level::WARN,
@@ -21,12 +31,40 @@ pub fn start(telemetry: &Telemetry) {
         .with_default(LevelFilter::WARN)
         // It logs every failed call; we log it too, once and in our words.
         .with_target("kube_client", LevelFilter::OFF)
-        .with_target("claviger", level);
+        .with_target("claviger", level)
+        // Of the spans a line needs the root alone, and that only for its trace id.
+        .with_target(traces::STAGE, LevelFilter::OFF)
+        .with_target(traces::REQUEST, telemetry.otlp_endpoint.as_ref().map_or(LevelFilter::OFF, |_| LevelFilter::INFO));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let layer = match telemetry.log_format {
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
         LogFormat::Human => lines.with_target(false).compact().boxed(),
     };
     // An error means that a subscriber is set already, as in tests.
-    let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+    let started = telemetry.otlp_endpoint.as_deref().map(Traces::start).transpose()?;
+    let _ = tracing_subscriber::registry()
+        .with(layer.with_filter(filter))
+        .with(started.as_ref().map(|traces| spans(traces).with_filter(own_spans())))
+        .try_init();
+    Ok(started)
+}
+
+/// Ours alone: libraries put headers and paths into theirs.
+fn own_spans() -> Targets {
+    Targets::new().with_target(traces::REQUEST, LevelFilter::INFO).with_target(traces::STAGE, LevelFilter::INFO)
+}
+
+/// A span says what it was given, and nothing of where in the code or in which thread it was opened.
+fn spans<S>(traces: &Traces) -> OpenTelemetryLayer<S, SdkTracer>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    tracing_opentelemetry::layer()
+        .with_tracer(traces.provider().tracer("claviger"))
+        .with_location(false)
+        .with_threads(false)
+        .with_level(false)
+        .with_target(false)
+        .with_tracked_inactivity(false)
+        .with_context_activation(false)
 }

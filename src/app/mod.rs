@@ -12,6 +12,7 @@ mod reload;
 mod signals;
 mod start;
 mod tls;
+mod traces;
 
 pub use hide::hide_memory;
 pub use logging::start as start_logging;
@@ -20,6 +21,7 @@ pub use offline::check_offline;
 pub use online::check_online;
 pub use policies::directory_policies;
 pub use start::{Running, StartError, start};
+pub use traces::{NoCourier, Traces};
 
 /// Installs the one cryptography provider. To be called before anything speaks TLS; calling it again does nothing.
 pub fn install_crypto() {

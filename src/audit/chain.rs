@@ -92,7 +92,7 @@ impl Sealer {
                 .collect(),
             request_id: event.request_id.as_ref().map(RequestId::as_str),
             client_request_id: event.client_request_id.as_deref(),
-            trace_id: None,
+            trace_id: event.trace_id.as_deref(),
             duration_ms: u64::try_from(event.took.as_millis()).unwrap_or(u64::MAX),
             count: event.count,
         })?;

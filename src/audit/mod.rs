@@ -69,6 +69,8 @@ pub struct Event {
     pub request_id: Option<RequestId>,
     /// The caller's own id for it.
     pub client_request_id: Option<String>,
+    /// The trace that the request belongs to, where it is traced.
+    pub trace_id: Option<Arc<str>>,
     /// How long the verb took.
     pub took: Duration,
     /// How many like it this event stands for.
@@ -93,6 +95,7 @@ impl Event {
             secrets: Vec::new(),
             request_id: None,
             client_request_id: None,
+            trace_id: None,
             took: Duration::ZERO,
             count: None,
         }

@@ -3,8 +3,10 @@
 use super::{AuditLog, AuditUnavailable, Event, Undone};
 use crate::database::Step;
 use crate::metrics::labels::Outcome;
+use crate::traces::Stage;
 use std::ops::{Deref, DerefMut};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 /// The event of a verb under way. Fill it in as things become known; close it when the verb ends. One that is dropped
 /// unclosed (a panic) is recorded as failed, with the reason `aborted`.
@@ -27,7 +29,7 @@ impl OpenEvent {
     /// When it is not durable; what it speaks of must not be released then.
     pub async fn close(mut self) -> Result<(), AuditUnavailable> {
         match self.take() {
-            Some(event) => self.log.record(event).await,
+            Some(event) => self.log.record(event).instrument(Stage::Audit.span()).await,
             None => Ok(()),
         }
     }
@@ -38,7 +40,7 @@ impl OpenEvent {
     /// When they are not durable, both. Where the step could not be done, the event is open again.
     pub async fn close_with(mut self, step: Step) -> Result<(), NotClosed> {
         let Some(event) = self.take() else { return Ok(()) };
-        match self.log.commit(event, Some(step)).await {
+        match self.log.commit(event, Some(step)).instrument(Stage::Audit.span()).await {
             Ok(()) => Ok(()),
             Err(Undone::Refused(event)) => {
                 self.event = Some(*event);
@@ -55,7 +57,7 @@ impl OpenEvent {
     /// When it is not durable yet. It may be written twice if it was after all.
     pub async fn close_or_keep(mut self) -> Result<(), AuditUnavailable> {
         let Some(event) = self.take() else { return Ok(()) };
-        let recorded = self.log.record(event.clone()).await;
+        let recorded = self.log.record(event.clone()).instrument(Stage::Audit.span()).await;
         if recorded.is_err() {
             self.log.record_later(event);
         }

@@ -7,6 +7,7 @@ use crate::metrics::labels::{EventType, Outcome};
 use crate::model::applicant::Applicant;
 use crate::wire::problem::Code;
 use std::sync::Arc;
+use tracing::Instrument as _;
 
 /// Somebody who asks to administer, and from where. Each verb asks for itself whether they may.
 #[derive(Debug, Clone)]
@@ -56,6 +57,6 @@ impl Broker {
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        tokio::spawn(verb(self.clone())).await.unwrap_or(Err(Error::Plain(Code::Internal)))
+        tokio::spawn(verb(self.clone()).in_current_span()).await.unwrap_or(Err(Error::Plain(Code::Internal)))
     }
 }

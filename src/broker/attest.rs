@@ -4,7 +4,9 @@ use super::{Broker, Error};
 use crate::attest::AttestError;
 use crate::model::caller::Caller;
 use crate::model::facts::{Facts, Needs};
+use crate::traces::Stage;
 use crate::wire::problem::Code;
+use tracing::Instrument as _;
 
 impl Broker {
     /// The facts that are needed and can be had.
@@ -13,7 +15,7 @@ impl Broker {
     /// `token_review_unavailable` where the API server gives no usable answer: deciding without what a policy asks for
     /// would be guessing.
     pub(super) async fn facts(&self, caller: &Caller, needs: Needs) -> Result<Facts, Error> {
-        let facts = self.parts.attestors.facts(caller, needs).await;
+        let facts = self.parts.attestors.facts(caller, needs).instrument(Stage::Attest.span()).await;
         facts.map_err(|AttestError::Unavailable| Code::TokenReviewUnavailable.into())
     }
 }

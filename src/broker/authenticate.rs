@@ -6,9 +6,11 @@ use crate::metrics::labels::{EventType, Outcome};
 use crate::model::applicant::Applicant;
 use crate::model::caller::Caller;
 use crate::model::secret::SecretValue;
+use crate::traces::Stage;
 use crate::wire::problem::Code;
 use std::net::IpAddr;
 use std::sync::Arc;
+use tracing::Instrument as _;
 
 impl Broker {
     /// Has somebody vouch for the bearer of a token.
@@ -24,7 +26,7 @@ impl Broker {
             let known = self.parts.authenticators.recall(bearer).await;
             return known.ok_or_else(|| self.refuse(Code::RateLimited, "rate_limited", context.source_ip));
         }
-        let answer = self.parts.authenticators.authenticate(bearer).await;
+        let answer = self.parts.authenticators.authenticate(bearer).instrument(Stage::Authn.span()).await;
         self.vouched(answer, context)
     }
 
@@ -44,7 +46,7 @@ impl Broker {
             let known = self.parts.authenticators.recall_applicant(bearer).await;
             known.ok_or_else(|| self.refuse(Code::RateLimited, "rate_limited", context.source_ip))?
         } else {
-            let answer = self.parts.authenticators.authenticate_applicant(bearer).await;
+            let answer = self.parts.authenticators.authenticate_applicant(bearer).instrument(Stage::Authn.span()).await;
             self.vouched(answer, context)?
         };
         if !self.callers.charge(applicant.caller.identity()) {

@@ -4,6 +4,7 @@ use crate::audit::Event;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::request_id::RequestId;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Where a request comes from and what it is called.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub struct Context {
     pub client_request_id: Option<String>,
     /// The address it comes from, past the proxies we trust.
     pub source_ip: IpAddr,
+    /// The trace it belongs to, where it is traced.
+    pub trace_id: Option<Arc<str>>,
 }
 
 impl Context {
@@ -23,6 +26,7 @@ impl Context {
         event.request_id = Some(self.request_id.clone());
         event.client_request_id.clone_from(&self.client_request_id);
         event.source_ip = Some(self.source_ip);
+        event.trace_id.clone_from(&self.trace_id);
         event
     }
 }

@@ -6,9 +6,11 @@ use crate::audit::Event;
 use crate::metrics::labels::Outcome;
 use crate::model::format::Rendering;
 use crate::render;
+use crate::traces::Stage;
 use crate::wire::problem::Code;
 use std::sync::Arc;
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 impl Broker {
     /// Delivers secrets where the policies allow it directly. Runs to its end even if the caller hangs up, so that what
@@ -18,7 +20,7 @@ impl Broker {
     /// See api.md's list for `POST /v1/tickets`, and `unrenderable`. After an error nothing was delivered.
     pub async fn deliver(self: &Arc<Self>, ask: Ask, rendering: Rendering) -> Result<Delivered, Error> {
         let broker = self.clone();
-        tokio::spawn(async move { broker.deliver_to_the_end(&ask, &rendering).await })
+        tokio::spawn(async move { broker.deliver_to_the_end(&ask, &rendering).await }.in_current_span())
             .await
             .unwrap_or(Err(Error::Plain(Code::Internal)))
     }
@@ -40,7 +42,7 @@ impl Broker {
 
     async fn gather_rendered(&self, ask: &Ask, rendering: &Rendering, event: &mut Event) -> Result<Delivered, Error> {
         let Gathered { bundle, .. } = self.gather(ask, Way::Direct, event).await?;
-        let rendered = render::render(&bundle, rendering)?;
+        let rendered = Stage::Render.span().in_scope(|| render::render(&bundle, rendering))?;
         Ok(Delivered { rendered, versions: bundle.versions, stale: bundle.stale })
     }
 }

@@ -13,6 +13,7 @@ use crate::model::request::Asked;
 use crate::model::secret_ref::{SecretRef, SecretVersion};
 use crate::policy::{self, Absence, Decision, Delivery, Denial, Grant, GrantedSecret, MergeError};
 use crate::stores::{Granted, ReadError, Reading, Unread};
+use crate::traces::Stage;
 use crate::wire::problem::Code;
 use crate::wire::ticket::TicketRequest;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 /// Secrets of one request that are read at once.
 const READS_AT_ONCE: usize = 16;
@@ -115,7 +117,8 @@ impl Broker {
         let asked = self.checked_asked(ask, event)?;
         let asked_ttl = ask.request.ttl.as_deref().map(|ttl| self.checked_ttl(ttl)).transpose()?;
         let grant = self.decide(&ask.caller, &asked, way, event).await?;
-        let (reads, good_for) = self.read(&grant, ask, self.life(way, &grant, asked_ttl)).await?;
+        let reading = self.read(&grant, ask, self.life(way, &grant, asked_ttl)).instrument(Stage::Stores.span());
+        let (reads, good_for) = reading.await?;
         // What is in the ticket is good as long as the ticket.
         let asked_ttl = [asked_ttl, good_for].into_iter().flatten().min();
         event.secrets = versions_read(&reads);
@@ -148,7 +151,7 @@ impl Broker {
         let policies = self.parts.policies.load_full();
         let facts = self.facts(caller, policies.needs(caller, asked)).await?;
         let started = Instant::now();
-        let decision = policies.decide(caller, &facts, asked);
+        let decision = Stage::Policy.span().in_scope(|| policies.decide(caller, &facts, asked));
         self.parts.metrics.decision(started.elapsed());
         match decision {
             Decision::Granted(grant) => {

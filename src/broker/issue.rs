@@ -7,11 +7,13 @@ use crate::metrics::labels::{EventType, Outcome};
 use crate::model::ticket::TicketToken;
 use crate::policy::Grant;
 use crate::tickets::{MAX_BUNDLE_BYTES, SealError, Sealed, Ticket};
+use crate::traces::Stage;
 use crate::wire::problem::Code;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
+use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 /// A ticket, and how to redeem it.
@@ -38,7 +40,7 @@ impl Broker {
     /// See api.md's list for `POST /v1/tickets`. After an error there is no ticket.
     pub async fn issue(self: &Arc<Self>, ask: Ask) -> Result<Issued, Error> {
         let broker = self.clone();
-        tokio::spawn(async move { broker.issue_to_the_end(ask).await })
+        tokio::spawn(async move { broker.issue_to_the_end(ask).await }.in_current_span())
             .await
             .unwrap_or(Err(Error::Plain(Code::Internal)))
     }
@@ -100,7 +102,8 @@ impl Broker {
             bind_to: grant.bind_to.unwrap_or(self.parts.ticket_settings.bind_to),
             source_ip: ask.context.source_ip,
         });
-        let sealed = self.parts.tickets.sealer.seal(&bundle, &token, &ticket).map_err(|error| match error {
+        let sealed = Stage::Tickets.span().in_scope(|| self.parts.tickets.sealer.seal(&bundle, &token, &ticket));
+        let sealed = sealed.map_err(|error| match error {
             SealError::TooLarge => {
                 tracing::error!(bytes_at_most = MAX_BUNDLE_BYTES, "a bundle is too large for a ticket");
                 Code::StoreMisconfigured

@@ -11,9 +11,11 @@ use crate::model::secret::SecretValue;
 use crate::model::ticket::TicketToken;
 use crate::render;
 use crate::tickets::{Ending, NotPresented, Presented, Rejection, Ticket};
+use crate::traces::Stage;
 use crate::wire::problem::Code;
 use std::net::IpAddr;
 use std::sync::Arc;
+use tracing::Instrument as _;
 
 /// How often a redeemer who lost a race looks again at what became of the ticket.
 const LOOKS: usize = 5;
@@ -50,7 +52,7 @@ impl Broker {
     /// `ticket_misuse`. Of [`Error::Dropped`] nobody knows.
     pub async fn redeem(self: &Arc<Self>, redeem: Redeem) -> Result<Delivered, Error> {
         let broker = self.clone();
-        tokio::spawn(async move { broker.redeem_to_the_end(&redeem).await })
+        tokio::spawn(async move { broker.redeem_to_the_end(&redeem).await }.in_current_span())
             .await
             .unwrap_or(Err(Error::Plain(Code::Internal)))
     }
@@ -77,7 +79,8 @@ impl Broker {
     /// Everything that can refuse, and then the one step that consumes the ticket.
     async fn look(&self, token: &TicketToken, mut event: OpenEvent, redeem: &Redeem) -> Looked {
         let now = self.parts.clock.now();
-        let presented = self.parts.tickets.present(token, redeem.repeats.as_ref(), now).await;
+        let presented = self.parts.tickets.present(token, redeem.repeats.as_ref(), now);
+        let presented = presented.instrument(Stage::Tickets.span()).await;
         let Presented { ticket, sealed, redeemed_at } = match presented {
             Ok(presented) => presented,
             Err(refused) => return Looked::Refused(self.not_presented(refused, event, redeem).await),
@@ -95,7 +98,7 @@ impl Broker {
         }
         let opened = self.parts.tickets.sealer.open(&sealed, token).map_err(|_| Error::Plain(Code::Internal));
         let rendered = opened.and_then(|bundle| {
-            let rendered = render::render(&bundle, &redeem.rendering)?;
+            let rendered = Stage::Render.span().in_scope(|| render::render(&bundle, &redeem.rendering))?;
             Ok(Delivered { rendered, versions: bundle.versions, stale: bundle.stale })
         });
         let delivered = match rendered {

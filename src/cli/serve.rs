@@ -20,20 +20,27 @@ pub fn run(file: &Path) -> ExitCode {
 
 /// Serves a checked configuration; `started` is told when it answers.
 pub fn serve(config: Config, started: impl FnOnce(&app::Running)) -> ExitCode {
-    app::start_logging(&config.telemetry);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
     let code = runtime.block_on(async {
-        match app::start(config).await {
+        let traces = match app::start_logging(&config.telemetry) {
+            Ok(traces) => traces,
+            Err(error) => return failed(&error),
+        };
+        let code = match app::start(config).await {
             Ok(running) => {
                 started(&running);
                 running.until_stopped().await;
                 ExitCode::SUCCESS
             }
             Err(error) => cannot_start(&error),
+        };
+        if let Some(traces) = traces {
+            traces.end();
         }
+        code
     });
     runtime.shutdown_background();
     code

@@ -1,7 +1,8 @@
 //! One call: a request, a deadline, a bounded answer, and a status that means something or is trouble.
 
 use super::{Cluster, Trouble};
-use http::{Request, StatusCode};
+use crate::traces;
+use http::{HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -44,10 +45,13 @@ impl Cluster {
     /// Sends one request. `kube`'s own decoding is not used: it reads without bound, and logs what it cannot decode.
     pub(super) async fn exchange(
         &self,
-        request: Request<Vec<u8>>,
+        mut request: Request<Vec<u8>>,
         max_bytes: usize,
         deadline: Instant,
     ) -> Result<Answer, Trouble> {
+        if let Some(value) = traces::traceparent().and_then(|value| HeaderValue::try_from(value).ok()) {
+            request.headers_mut().insert("traceparent", value);
+        }
         let exchange = async {
             let answer =
                 self.client.send(request.map(kube::client::Body::from)).await.map_err(|error| match error {

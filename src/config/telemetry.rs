@@ -1,5 +1,6 @@
 //! `telemetry`: logs and traces.
 
+use super::address;
 use super::check::Check;
 use serde::Deserialize;
 
@@ -10,6 +11,8 @@ pub struct Telemetry {
     pub log_format: LogFormat,
     /// The least severe level that is logged.
     pub log_level: LogLevel,
+    /// The base address of an OTLP receiver that speaks HTTP; traces are off where there is none.
+    pub otlp_endpoint: Option<String>,
 }
 
 /// How a log line looks.
@@ -56,9 +59,13 @@ impl RawTelemetry {
         ];
         let log_format = check.word("/telemetry/logFormat", self.log_format, &formats);
         let log_level = check.word("/telemetry/logLevel", self.log_level, &levels);
-        if self.otlp_endpoint.is_some() {
-            check.fault("/telemetry/otlpEndpoint", "traces are not supported by this version");
-        }
-        Some(Telemetry { log_format: log_format?, log_level: log_level? })
+        let otlp_endpoint = match self.otlp_endpoint.map(address::check_base).transpose() {
+            Ok(endpoint) => endpoint,
+            Err(why) => {
+                check.fault("/telemetry/otlpEndpoint", why);
+                None
+            }
+        };
+        Some(Telemetry { log_format: log_format?, log_level: log_level?, otlp_endpoint })
     }
 }

@@ -5,6 +5,7 @@ use futures_util::future::{BoxFuture, Shared};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tracing::Instrument as _;
 
 /// The questions under way, by what they are about. It keeps no answer: that is for whoever knows how long one holds.
 pub struct Flights<K, V>(Mutex<HashMap<K, Flight<V>>>);
@@ -46,10 +47,12 @@ where
         }
         let question = question();
         let landing = Landing { flights: self.clone(), key: key.clone() };
-        let task = tokio::spawn(async move {
+        let task = async move {
             let _landing = landing;
             question.await
-        });
+        };
+        // Whoever asks first is who it is traced for.
+        let task = tokio::spawn(task.in_current_span());
         let flight = task.map(Result::ok).boxed().shared();
         under_way.insert(key, flight.clone());
         (flight, false)

@@ -3,6 +3,7 @@
 use super::{Edge, client_address};
 use crate::broker::Context;
 use crate::model::request_id::RequestId;
+use crate::traces;
 use crate::wire::problem::Code;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -10,6 +11,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 /// Puts a [`Context`] into the request, and `X-Request-Id` on the answer.
 pub async fn observe(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
@@ -17,22 +19,27 @@ pub async fn observe(State(edge): State<Edge>, mut request: Request, next: Next)
     let method = method_label(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let peer = request.extensions().get::<SocketAddr>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip);
+    let request_id = RequestId::random();
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let span = traces::request(method, route, request_id.as_str(), traceparent);
     let context = Context {
-        request_id: RequestId::random(),
+        request_id: request_id.clone(),
         client_request_id: client_request_id(request.headers()),
         source_ip: client_address::of(peer, request.headers(), &edge.trusted_proxies),
+        trace_id: traces::trace_id(&span),
     };
-    let request_id = context.request_id.clone();
     request.extensions_mut().insert(context);
 
-    let response = named(next.run(request).await, &request_id);
+    let response = named(next.run(request).instrument(span.clone()).await, &request_id);
 
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let metrics = edge.broker.metrics();
     metrics.http_request(route, method, response.status().as_u16(), started.elapsed());
-    if let Some(code) = response.extensions().get::<Code>() {
-        metrics.error(code.as_str());
+    let code = response.extensions().get::<Code>().map(|code| code.as_str());
+    if let Some(code) = code {
+        metrics.error(code);
     }
+    traces::answered(&span, response.status().as_u16(), code);
     response
 }
 

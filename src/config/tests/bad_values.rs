@@ -159,7 +159,7 @@ pub(super) const BAD_VALUES: &[(&str, &str, &str)] = &[
     ("/audit/keyFile", "nowhere", "audit.keyFile: there is no such file"),
     ("/telemetry/logFormat", "text", "telemetry.logFormat: must be one of json, human"),
     ("/telemetry/logLevel", "loud", "telemetry.logLevel: must be one of error, warn, info, debug, trace"),
-    ("/telemetry/otlpEndpoint", "http://x:4317", "telemetry.otlpEndpoint: traces are not supported by this version"),
+    ("/telemetry/otlpEndpoint", "x:4318", "telemetry.otlpEndpoint: must begin with https:// or http://"),
     ("/tickets/bogus", "1", "tickets.bogus: unknown key"),
     ("/stores/1/vault/cache/bogus", "1", "stores[1].vault.cache.bogus: unknown key"),
     ("/entries", "{}", "entries: unknown key"),

@@ -4,6 +4,7 @@ use crate::config::stores::Vault;
 use crate::model::request_id::RequestId;
 use crate::stores::OpenFault;
 use crate::stores::outbound::{CallFault, build, read_body, respond, retry_after};
+use crate::traces;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -16,6 +17,7 @@ const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 const IS_REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-claviger-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// One call.
 pub(super) struct Call<'a> {
@@ -109,6 +111,7 @@ impl Client {
         if let Ok(id) = HeaderValue::from_str(request.as_str()) {
             headers.insert(REQUEST_ID, id);
         }
+        headers.extend(traces::traceparent().and_then(|value| Some((TRACEPARENT, HeaderValue::try_from(value).ok()?))));
         headers.extend(namespace.map(|namespace| (NAMESPACE, namespace)));
         headers.extend(call.token.map(|token| (TOKEN, token.clone())));
         let http = self.http.load_full();

@@ -3,7 +3,6 @@
 mod bearers;
 mod binding;
 mod bodies;
-mod canaries;
 mod chain;
 mod direct;
 mod download;

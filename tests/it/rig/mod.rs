@@ -14,5 +14,6 @@ pub mod oidc;
 pub mod postgres;
 pub mod prometheus;
 pub mod replicas;
+pub mod rotel;
 pub mod scale;
 pub mod unwritable;

@@ -1,0 +1,89 @@
+//! The W3C trace context: `traceparent` alone. `tracestate` is other people's, and is neither kept nor passed on.
+
+use opentelemetry::Context;
+use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
+use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use std::sync::Arc;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// The header's name.
+const TRACEPARENT: &str = "traceparent";
+
+/// One header, which is all that is read.
+struct Header<'a>(&'a str);
+
+impl Extractor for Header<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        (key == TRACEPARENT).then_some(self.0)
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec![TRACEPARENT]
+    }
+}
+
+/// The tree that a caller names, where it names one.
+pub(super) fn parent(traceparent: &str) -> Option<Context> {
+    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &Header(traceparent));
+    context.span().span_context().is_valid().then_some(context)
+}
+
+/// The trace that a span belongs to, as 32 hexadecimal digits; nothing where it is not traced.
+#[must_use]
+pub fn trace_id(span: &Span) -> Option<Arc<str>> {
+    if span.is_disabled() {
+        return None;
+    }
+    let context = span.context();
+    let span = context.span();
+    let id = span.span_context().is_valid().then(|| span.span_context().trace_id())?;
+    Some(id.to_string().into())
+}
+
+/// The header for a call made in the current span; nothing where that is not traced.
+#[must_use]
+pub fn traceparent() -> Option<String> {
+    let current = Span::current();
+    if current.is_disabled() {
+        return None;
+    }
+    let context = current.context();
+    let span = context.span();
+    let span = span.span_context();
+    let flags = span.trace_flags().to_u8();
+    span.is_valid().then(|| format!("00-{}-{}-{flags:02x}", span.trace_id(), span.span_id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callers_word_is_taken_where_it_is_one() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        let context = parent(good).expect("a context");
+        let span = context.span();
+        assert_eq!(span.span_context().trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(span.span_context().span_id().to_string(), "b7ad6b7169203331");
+        for bad in [
+            "",
+            "x",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+            "00-hunter2hunter2hunter2hunter2hunt-b7ad6b7169203331-01",
+        ] {
+            assert!(parent(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_told_where_nothing_is_traced() {
+        assert_eq!((trace_id(&Span::none()), traceparent()), (None, None));
+    }
+}

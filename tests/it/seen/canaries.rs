@@ -1,0 +1,203 @@
+//! Canaries: values, tokens and tickets are nowhere but where they belong, with everything logged that can be.
+
+use crate::rig::claviger::download_path;
+use crate::rig::http::{Answer, request};
+use crate::rig::oidc::{Edge, allow};
+use crate::rig::rotel::Rotel;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use claviger::model::secret::SecretValue;
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::panic::catch_unwind;
+
+const CANARIES: usize = 256;
+/// The shortest text that is looked for.
+const PREFIX: usize = 12;
+
+/// A value that looks different in every encoding.
+fn canary(number: usize) -> String {
+    format!(
+        "{:016x}-canary-{number:03}-\"/?<é>\n{}",
+        0x9e37_79b9_7f4a_7c15u64.wrapping_mul(number as u64 + 1),
+        "x~".repeat(4)
+    )
+}
+
+fn encodings(secret: &str) -> Vec<String> {
+    let mut hex = String::new();
+    let mut url = String::new();
+    for byte in secret.bytes() {
+        write!(hex, "{byte:02x}").unwrap();
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            write!(url, "%{byte:02X}").unwrap();
+        }
+    }
+    let json = json!(secret).to_string();
+    let mut all = vec![
+        secret.to_owned(),
+        hex.to_uppercase(),
+        hex,
+        url.to_lowercase(),
+        url,
+        json.trim_matches('"').to_owned(),
+        format!("{secret:?}").trim_matches('"').to_owned(),
+    ];
+    // Wherever the value begins in a longer text that is encoded, this much of its middle is the same.
+    for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD] {
+        for shift in 0..3 {
+            let shifted = engine.encode(format!("{}{secret}", "x".repeat(shift)));
+            let begin = if shift == 0 { 0 } else { 4 };
+            all.push(shifted[begin..shifted.len() - 4].to_owned());
+        }
+    }
+    all
+}
+
+/// Looks for many texts at once: by how they begin.
+struct Search<'a> {
+    by_prefix: HashMap<&'a [u8], Vec<&'a str>>,
+}
+
+impl<'a> Search<'a> {
+    fn of(texts: &'a [String]) -> Self {
+        let mut by_prefix: HashMap<&[u8], Vec<&str>> = HashMap::new();
+        for text in texts {
+            by_prefix.entry(&text.as_bytes()[..PREFIX]).or_default().push(text);
+        }
+        Self { by_prefix }
+    }
+
+    fn hits(&self, place: &[u8]) -> Vec<&'a str> {
+        let found = |at: usize| {
+            let texts = self.by_prefix.get(&place[at..at + PREFIX]);
+            texts.into_iter().flatten().copied().filter(move |text| place[at..].starts_with(text.as_bytes()))
+        };
+        (0..place.len().saturating_sub(PREFIX - 1)).flat_map(found).collect()
+    }
+}
+
+/// Everything that is told or kept.
+fn places(edge: &Edge, rotel: &Rotel, refusals: &[Answer]) -> Vec<(String, Vec<u8>)> {
+    let mut places = vec![
+        ("/metrics".to_owned(), request(edge.ops, "GET", "/metrics", &[], b"").body),
+        ("stdout".to_owned(), edge.stdout().into_bytes()),
+        ("stderr".to_owned(), edge.log().into_bytes()),
+        ("traces".to_owned(), rotel.text().into_bytes()),
+        (
+            "refusals".to_owned(),
+            refusals.iter().flat_map(|answer| format!("{:?}", answer.headers).into_bytes()).collect(),
+        ),
+        ("refusals' bodies".to_owned(), refusals.iter().flat_map(|answer| answer.body.clone()).collect()),
+    ];
+    for entry in std::fs::read_dir(edge.folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name.starts_with("claviger.db") {
+            places.push((name, std::fs::read(&path).unwrap()));
+        }
+    }
+    places
+}
+
+fn place<'a>(places: &'a [(String, Vec<u8>)], name: &str) -> &'a [u8] {
+    &places.iter().find(|(told, _)| told == name).unwrap_or_else(|| panic!("no {name}")).1
+}
+
+fn says(place: &[u8], text: &str) -> bool {
+    place.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+#[test]
+fn the_search_finds_a_canary_in_every_encoding_and_nothing_where_there_is_none() {
+    let told: Vec<String> = (0..CANARIES).flat_map(|n| encodings(&canary(n))).collect();
+    let search = Search::of(&told);
+    for encoded in encodings(&canary(77)) {
+        assert!(!search.hits(format!("some text {encoded} around it").as_bytes()).is_empty(), "{encoded}");
+    }
+    // However base64 is cut: any two bytes may stand before it.
+    for before in ["", "a", "ab", "abc"] {
+        assert!(!search.hits(STANDARD.encode(format!("{before}{}{before}", canary(3))).as_bytes()).is_empty());
+    }
+    assert!(search.hits(canary(CANARIES).as_bytes()).is_empty());
+}
+
+#[test]
+fn a_panic_with_a_secret_in_its_hands_does_not_tell_it() {
+    fn with_a_secret() {
+        panic!("{:?}", Some((SecretValue::new(canary(0)), "the rest")));
+    }
+    let told = encodings(&canary(0));
+    let panicked = catch_unwind(with_a_secret).unwrap_err();
+    let message = panicked.downcast_ref::<String>().unwrap();
+    assert!(message.contains("the rest") && Search::of(&told).hits(message.as_bytes()).is_empty(), "{message}");
+}
+
+#[test]
+fn no_secret_is_told_anywhere_with_everything_logged() {
+    let rotel = Rotel::start();
+    let secrets: Map<String, Value> =
+        (0..CANARIES).map(|n| (format!("homelab/site/b{n}"), json!({format!("KEY_{n}"): canary(n)}))).collect();
+    let policies = [("p", allow(&["homelab/{repo}/{branch}"], &json!({"delivery": ["ticket", "direct"]})))];
+    let config = json!({"telemetry": {"logLevel": "trace", "otlpEndpoint": rotel.address}});
+    let edge = Edge::start(&secrets.into(), &policies, &config, &[]);
+    let mut told: Vec<String> = (0..CANARIES).flat_map(|n| encodings(&canary(n))).collect();
+    let mut refusals = Vec::new();
+    for n in 0..CANARIES {
+        let token = edge.issuer.token(&json!({}));
+        let issued = edge.ask(&token, &format!("repo=site&branch=b{n}"));
+        let path = download_path(&issued);
+        // On every way: refused, unrenderable or not, served, served again, delivered, and left lying.
+        refusals.push(edge.download(&format!("{path}?format=bad")));
+        let dotenv = edge.download(&format!("{path}?format=dotenv"));
+        assert!(dotenv.status == 200 || dotenv.status == 422, "{dotenv:?}");
+        if dotenv.status != 200 {
+            refusals.push(dotenv);
+        }
+        if n % 2 == 0 {
+            let answer = edge.download(&format!("{path}?format=json"));
+            assert!(answer.status == 410 || answer.json()[format!("KEY_{n}")] == canary(n), "{answer:?}");
+            refusals.push(edge.download(&path));
+        }
+        if n % 8 == 0 {
+            let bearer = format!("Bearer {token}");
+            let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+            let delivered =
+                edge.send("POST", "/v1/secrets", &headers, format!("repo=site&branch=b{n}&format=json").as_bytes());
+            assert_eq!(delivered.json()[format!("KEY_{n}")], canary(n));
+        }
+        let (id, key) = path.rsplit('/').next().unwrap().split_once('.').unwrap();
+        told.extend([id.to_owned(), key.to_owned(), token.rsplit('.').next().unwrap().to_owned()]);
+    }
+    // Bad requests carry secrets too.
+    let stray = edge.issuer.token(&json!({"aud": "other"}));
+    refusals.push(edge.ask(&stray, "repo=site&branch=main"));
+    refusals.push(edge.asks_json(r#"{"repo":"site","branch":"main","password":"hunter2-hunter2"}"#));
+    refusals.push(edge.asks("repo=site&branch=main&password=hunter2-hunter2"));
+    let headers =
+        [("Cookie", "hunter2-hunter2"), ("traceparent", "hunter2-hunter2"), ("tracestate", "a=hunter2-hunter2")];
+    refusals.push(edge.send("GET", "/v1/downloads/hunter2-hunter2?token=hunter2-hunter2", &headers, b""));
+    told.extend([stray.rsplit('.').next().unwrap().to_owned(), "hunter2-hunter2".to_owned()]);
+    assert!(refusals.iter().all(|answer| answer.status >= 400));
+    crate::rig::claviger::wait_until("the last trace", || rotel.text().matches("/v1/downloads").count() > CANARIES);
+
+    let places = places(&edge, &rotel, &refusals);
+    assert!(place(&places, "claviger.db-wal").len() > 1000, "the WAL is read");
+    let search = Search::of(&told);
+    let hits: Vec<String> = places
+        .iter()
+        .flat_map(|(name, text)| search.hits(text).into_iter().map(move |hit| format!("{hit} in {name}")))
+        .collect();
+    assert!(hits.is_empty(), "{hits:#?}");
+    // The search looks where something is told.
+    assert!(says(place(&places, "stderr"), "claviger answers"));
+    assert!(says(place(&places, "stdout"), "KEY_255") && says(place(&places, "stdout"), "homelab/site/b255"));
+    assert!(says(place(&places, "traces"), "POST /v1/secrets"));
+    assert!(says(place(&places, "refusals' bodies"), "ticket_redeemed"));
+    // A planted one is found: what the broker prints is where it would be.
+    let planted = [place(&places, "stderr"), canary(200).as_bytes()].concat();
+    assert!(!search.hits(&planted).is_empty());
+}

@@ -1,0 +1,201 @@
+//! Traces, at a real OTLP receiver: one tree a request, parents right, closed words only.
+
+use crate::rig::claviger::{Claviger, download_path, wait_until};
+use crate::rig::http::Answer;
+use crate::rig::installation::Plan;
+use crate::rig::oidc::Edge;
+use crate::rig::rotel::{Rotel, Span};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// All that a span may speak of.
+const SAYS: [&str; 6] =
+    ["http.request.method", "http.route", "http.response.status_code", "error.type", "claviger.request_id", "traceId"];
+
+fn traced(endpoint: &str) -> Edge {
+    Edge::start(
+        &json!({"homelab/site/main": {"TOKEN": "canary-value"}}),
+        &[("site-policy", crate::rig::oidc::allow(&["homelab/{repo}/{branch}"], &json!({})))],
+        &json!({"telemetry": {"otlpEndpoint": endpoint, "logLevel": "trace"}}),
+        &[],
+    )
+}
+
+fn tree(rotel: &Rotel, request: &Answer) -> (Span, Vec<Span>) {
+    let id = request.header("x-request-id").unwrap();
+    let root = |spans: &[Span]| {
+        spans
+            .iter()
+            .find(|span| span.attributes.get("claviger.request_id").is_some_and(|told| told.contains(&id)))
+            .cloned()
+    };
+    let mut found = None;
+    wait_until("the root span", || {
+        found = root(&rotel.spans());
+        found.is_some()
+    });
+    let root = found.unwrap();
+    let below = rotel.spans().into_iter().filter(|span| span.trace == root.trace && span.id != root.id).collect();
+    (root, below)
+}
+
+fn names(spans: &[Span]) -> BTreeSet<&str> {
+    spans.iter().map(|span| span.name.as_str()).collect()
+}
+
+fn event(claviger: &Claviger, request: &Answer) -> Value {
+    let id = request.header("x-request-id").unwrap();
+    claviger.audit_events().into_iter().find(|event| event["requestId"] == id.as_str()).unwrap()
+}
+
+#[test]
+fn a_request_is_one_tree_of_closed_words() {
+    let rotel = Rotel::start();
+    let mut edge = traced(&rotel.address);
+    let (token, bad) = (edge.issuer.token(&json!({})), edge.issuer.token(&json!({"aud": "other"})));
+    let issued = edge.ask(&token, "repo=site&branch=main");
+    let path = download_path(&issued);
+    let redeemed = edge.download(&format!("{path}?format=json"));
+    let again = edge.download(&path);
+    let refused = edge.ask(&bad, "repo=site&branch=main");
+    assert_eq!([issued.status, redeemed.status, again.status, refused.status], [201, 200, 410, 401]);
+
+    let (root, below) = tree(&rotel, &issued);
+    assert_eq!(root.name, "POST /v1/tickets");
+    assert_eq!(names(&below), BTreeSet::from(["authn", "attest", "policy", "stores", "tickets", "audit"]));
+    assert!(below.iter().all(|span| span.parent == root.id), "{below:#?}");
+    assert!(root.parent.chars().all(|digit| digit == '0'), "nobody named a parent: {root:?}");
+    assert_eq!(event(&edge, &issued)["traceId"], root.trace.as_str());
+
+    let (root, below) = tree(&rotel, &redeemed);
+    assert_eq!(root.name, "GET /v1/downloads/{ticket}");
+    assert_eq!(names(&below), BTreeSet::from(["tickets", "render", "audit"]));
+    assert!(below.iter().all(|span| span.parent == root.id), "{below:#?}");
+    assert_eq!(event(&edge, &redeemed)["traceId"], root.trace.as_str());
+
+    for (answer, code, stages) in
+        [(&again, "ticket_redeemed", vec!["tickets", "audit"]), (&refused, "unauthenticated", vec!["authn"])]
+    {
+        let (root, below) = tree(&rotel, answer);
+        assert!(root.attributes["error.type"].contains(code), "{root:?}");
+        assert_eq!(names(&below), stages.into_iter().collect());
+    }
+
+    // The end of the process delivers the rest, and there is nothing that belongs to no request.
+    edge.signal("INT");
+    edge.wait(std::time::Duration::from_secs(10));
+    let spans = rotel.spans();
+    let ids: BTreeSet<&str> = spans.iter().map(|span| span.id.as_str()).collect();
+    let roots: Vec<&Span> = spans.iter().filter(|span| !ids.contains(span.parent.as_str())).collect();
+    assert_eq!(roots.len(), 4, "{roots:#?}");
+    for span in &spans {
+        for name in span.attributes.keys() {
+            assert!(SAYS.contains(&name.as_str()), "{name}: {span:?}");
+        }
+    }
+    let said = rotel.text();
+    let segment = path.rsplit('/').next().unwrap();
+    for secret in ["canary-value", "homelab", "site-policy", "build-1", segment, token.as_str(), bad.as_str()] {
+        assert!(!said.contains(secret), "{secret} is in a trace");
+    }
+    assert!(said.contains("POST /v1/tickets"), "the search finds what is there");
+}
+
+#[test]
+fn a_callers_context_is_where_the_tree_hangs_and_no_more() {
+    let rotel = Rotel::start();
+    let edge = traced(&rotel.address);
+    let token = format!("Bearer {}", edge.issuer.token(&json!({})));
+    let ask = |traceparent: &str| {
+        let headers = [
+            ("Authorization", token.as_str()),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+            ("traceparent", traceparent),
+            ("tracestate", "vendor=hunter2"),
+        ];
+        edge.send("POST", "/v1/tickets", &headers, b"repo=site&branch=main")
+    };
+    // "Not sampled" hides nothing.
+    let (root, below) = tree(&rotel, &ask("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"));
+    assert_eq!((root.trace.as_str(), root.parent.as_str()), ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"));
+    assert!(below.iter().all(|span| span.trace == root.trace && span.parent == root.id));
+    for bad in ["00-hunter2-b7ad6b7169203331-01", "hunter2", "00-00000000000000000000000000000000-b7ad6b7169203331-01"]
+    {
+        let answer = ask(bad);
+        assert_eq!(answer.status, 201);
+        let (root, _) = tree(&rotel, &answer);
+        assert!(root.parent.chars().all(|digit| digit == '0'), "{root:?}");
+        assert_eq!(event(&edge, &answer)["traceId"], root.trace.as_str());
+    }
+    assert!(!rotel.text().contains("hunter2"));
+}
+
+#[test]
+fn without_an_endpoint_nothing_is_traced() {
+    let edge = Edge::usual();
+    let answer = edge.asks("repo=site&branch=main");
+    assert_eq!(answer.status, 201);
+    assert!(event(&edge, &answer)["traceId"].is_null());
+}
+
+#[test]
+fn a_receiver_that_is_away_costs_nobody_a_secret() {
+    let mut edge = traced("http://127.0.0.1:9");
+    let path = edge.usual_path();
+    assert_eq!(edge.download(&path).status, 200);
+    edge.wait_for_line("traces cannot be delivered");
+}
+
+/// Passes connections on, and keeps what was sent.
+fn eavesdropper(far: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, heard) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
+    let keep = heard.clone();
+    std::thread::spawn(move || {
+        for near in listener.incoming().map_while(Result::ok) {
+            let far = TcpStream::connect(far).unwrap();
+            let (mut from, mut to) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+            let keep = keep.clone();
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(count @ 1..) = from.read(&mut buffer) {
+                    keep.lock().unwrap().extend(&buffer[..count]);
+                    if to.write_all(&buffer[..count]).is_err() {
+                        break;
+                    }
+                }
+            });
+            let (mut from, mut to) = (far, near);
+            std::thread::spawn(move || drop(std::io::copy(&mut from, &mut to)));
+        }
+    });
+    (address, heard)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_context_goes_on_to_the_store() {
+    let rotel = Rotel::start();
+    let mut plan = Plan::new().await;
+    plan.bao.put("homelab/site/main", &[("TOKEN", "v")]).await;
+    let (address, heard) = eavesdropper(plan.bao.address.strip_prefix("http://").unwrap().parse().unwrap());
+    plan.config["stores"][0]["vault"]["address"] = json!(format!("http://{address}"));
+    plan.config["telemetry"] = json!({"otlpEndpoint": rotel.address});
+    let rig = plan.start();
+    let pod = rig.pod("ci/build-bot").await;
+    let answered = pod.asks("site", "main");
+    let path = answered.ticket();
+    assert_eq!(rig.claviger.download(&path).status, 200);
+    let (root, below) = tree(&rotel, &answered.answer);
+    assert!(names(&below).contains("stores"), "{below:?}");
+    let heard = String::from_utf8_lossy(&heard.lock().unwrap()).into_owned();
+    let reads: Vec<&str> = heard.split("GET /v1/homelab/data/").skip(1).collect();
+    assert!(!reads.is_empty());
+    let stores = below.iter().find(|span| span.name == "stores").unwrap();
+    let told = format!("traceparent: 00-{}-{}-01", root.trace, stores.id);
+    assert!(reads.iter().all(|read| read.contains(&told)), "{told} is not in all {} reads", reads.len());
+    let foreign: Vec<_> = below.iter().filter(|span| span.name.contains("HTTP") || span.name.contains('/')).collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+}
