@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install what they need.
-.PHONY: demo demo-cluster dev test race kills openapi dashboard dashboard-picture schemathesis lint deny sbom
+.PHONY: demo demo-cluster dev test race kills openapi dashboard dashboard-picture schemathesis lint deny sbom static image
 
 demo: ## the main job with `claviger dev`: a secret, once, and the audit events
 	@rig/install base
@@ -57,3 +57,24 @@ lint: ## formatting, clippy, the house rules
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --no-default-features -- -D warnings
 	cargo test --locked --quiet --test tidy
+
+# The executable for the image. The target is named so that proc-macros stay dynamic; its own folder, as its flags would
+# have the other builds start over. Without that cfg it would look for /dev/urandom; relative relocations are packed,
+# which is a megabyte; and no path of this machine is in it, so that another machine's is the same.
+static_triple := x86_64-unknown-linux-gnu
+static_profile ?= image # dev is built sooner, and is large
+static_folder := $(patsubst dev,debug,$(strip $(static_profile)))
+static := target/static/$(static_triple)/$(static_folder)/claviger
+static_flags := -C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom" \
+	-C link-arg=-Wl,-z,pack-relative-relocs \
+	--remap-path-prefix=$(CURDIR)=/src --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
+
+static: ## one static executable, which an empty root is enough for
+	@rig/install base
+	CARGO_TARGET_DIR=target/static RUSTFLAGS='$(static_flags)' \
+		cargo build --locked --profile $(static_profile) --target $(static_triple)
+
+image: static ## the image, tried, in target/claviger-image.tar
+	@rig/install base buildah skopeo
+	image/check $(static) $(if $(filter image,$(static_folder)),25000000)
+	image/build $(static) target/claviger-image.tar

@@ -260,3 +260,50 @@ fn domain_types_do_not_know_serde() {
         }
     }
 }
+
+/// The names between backticks that are tests: those of the integration tests with their module, those of `src` alone.
+fn tests_named(text: &str) -> Vec<String> {
+    let words = text.split('`').skip(1).step_by(2);
+    let is_name =
+        |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == ':');
+    words.filter(|word| word.matches('_').count() > 2).filter(is_name).map(str::to_owned).collect()
+}
+
+#[test]
+fn threats_are_met_by_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let named = tests_named(&fs::read_to_string(root.join("docs/THREATS.md")).unwrap());
+    assert!(named.len() > 30, "{}", named.len());
+    let mut files = Vec::new();
+    every_file(&root.join("tests/it"), &mut files);
+    every_file(&root.join("src"), &mut files);
+    let tests: Vec<(String, String)> = files
+        .iter()
+        .filter(|file| file.extension().is_some_and(|extension| extension == "rs"))
+        .map(|file| {
+            let place = file.strip_prefix(root.join("tests/it")).map(Path::to_path_buf).unwrap_or_default();
+            let place = place.with_extension("").display().to_string().replace('/', "::");
+            (place.trim_end_matches("::mod").to_owned(), fs::read_to_string(file).unwrap())
+        })
+        .collect();
+    let missing: Vec<_> = named
+        .iter()
+        .filter(|name| {
+            let (place, function) = name.rsplit_once("::").unwrap_or(("", name));
+            let defined = format!("fn {function}()");
+            !tests.iter().any(|(module, text)| module == place && text.contains(&defined))
+        })
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert_eq!(
+        tests_named("`a::no_such_test_is_there` and `sync` and `Not_a_test_at_all`"),
+        ["a::no_such_test_is_there"]
+    );
+}
+
+fn every_file(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { every_file(&path, files) } else { files.push(path) }
+    }
+}

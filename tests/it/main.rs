@@ -4,6 +4,8 @@
 mod admin;
 mod attest;
 mod authn;
+mod build;
+mod chart;
 mod config_cli;
 mod dev;
 mod exec;

@@ -106,11 +106,15 @@ impl Claviger {
     }
 
     fn spawn(folder: TempDir, arguments: &[String], environment: &[(&str, &str)]) -> Self {
-        let child = Command::new(binary())
-            .args(arguments)
-            .envs(LIMITS)
+        let mut command = Command::new(binary());
+        command.args(arguments).envs(LIMITS).envs(environment.iter().copied());
+        Self::by(folder, command)
+    }
+
+    /// Starts it by a command of the test's, which serves.
+    pub fn by(folder: TempDir, mut command: Command) -> Self {
+        let child = command
             .env("CLAVIGER__TELEMETRY__LOGFORMAT", "json")
-            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(File::create(folder.path().join("stdout")).unwrap())
             .stderr(File::create(folder.path().join("stderr")).unwrap())

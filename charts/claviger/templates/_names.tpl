@@ -1,0 +1,73 @@
+{{/* What everything is called. */}}
+{{- define "claviger.name" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "claviger.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- .Values.serviceAccount.name | default (include "claviger.name" .) -}}
+{{- else -}}
+{{- required "serviceAccount.name: must be set where create is false" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "claviger.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "claviger.labels" -}}
+{{ include "claviger.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- define "claviger.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{/* The Secret with certificate and key. */}}
+{{- define "claviger.tlsSecret" -}}
+{{- if eq .Values.tls.mode "secret" -}}
+{{- required "tls.secret: must be set where tls.mode is secret" .Values.tls.secret -}}
+{{- else -}}
+{{- .Values.tls.secret | default (printf "%s-tls" (include "claviger.name" .)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "claviger.port" -}}
+{{- if eq .Values.tls.mode "none" }}8080{{ else }}8443{{ end -}}
+{{- end -}}
+
+{{/* Seconds of a duration such as 90s, 2m or 1h30m. */}}
+{{- define "claviger.seconds" -}}
+{{- if not (regexMatch "^([0-9]+[hms])+$" .) -}}
+{{- fail (printf "config.tickets.maxTtl: %s is not like 90s, 2m or 1h30m; or set terminationGracePeriodSeconds" .) -}}
+{{- end -}}
+{{- $sum := 0 -}}
+{{- range regexFindAll "[0-9]+[hms]" . -1 -}}
+{{- $unit := get (dict "h" 3600 "m" 60 "s" 1) (substr (int (sub (len .) 1)) (len .) .) -}}
+{{- $sum = add $sum (mul (int (regexFind "[0-9]+" .)) $unit) -}}
+{{- end -}}
+{{- $sum -}}
+{{- end -}}
+
+{{- define "claviger.gracePeriod" -}}
+{{- if .Values.terminationGracePeriodSeconds -}}
+{{- .Values.terminationGracePeriodSeconds -}}
+{{- else -}}
+{{- $longest := dig "tickets" "maxTtl" "" .Values.config | default "15m" -}}
+{{- add (include "claviger.seconds" $longest) .Values.preStopSeconds 10 -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,187 @@
+{{/* The pod, whatever makes it. */}}
+{{- define "claviger.pod" -}}
+metadata:
+  labels:
+    {{- include "claviger.labels" . | nindent 4 }}
+    {{- with .Values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    # A changed configuration is a new pod; changed policies, certificates and tokens are read again.
+    claviger.dev/config: {{ include "claviger.config" . | sha256sum }}
+    {{- with .Values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "claviger.serviceAccount" . }}
+  # The token for the API server: reviews, and the objects that attest. Tokens for stores are projected below.
+  automountServiceAccountToken: true
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: {{ include "claviger.gracePeriod" . }}
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 65532
+    runAsGroup: 65532
+    fsGroup: 65532
+    fsGroupChangePolicy: OnRootMismatch
+    seccompProfile:
+      type: RuntimeDefault
+  {{- with .Values.image.pullSecrets }}
+  imagePullSecrets:
+    {{- range . }}
+    - name: {{ . }}
+    {{- end }}
+  {{- end }}
+  {{- with .Values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with .Values.nodeSelector }}
+  nodeSelector: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.tolerations }}
+  tolerations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.affinity }}
+  affinity: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- if eq .Values.database.kind "postgres" }}
+  topologySpreadConstraints:
+    - maxSkew: 1
+      topologyKey: kubernetes.io/hostname
+      whenUnsatisfiable: ScheduleAnyway
+      labelSelector:
+        matchLabels: {{- include "claviger.selector" . | nindent 10 }}
+  {{- end }}
+  containers:
+    - name: claviger
+      image: {{ include "claviger.image" . }}
+      imagePullPolicy: {{ .Values.image.pullPolicy }}
+      args: [serve, --config, /etc/claviger/claviger.yaml]
+      {{- $postgres := eq .Values.database.kind "postgres" }}
+      {{- if or $postgres .Values.extraEnv }}
+      env:
+        {{- if $postgres }}
+        - name: CLAVIGER__DATABASE__URL
+          valueFrom:
+            secretKeyRef:
+              name: {{ required "database.postgres.secret: must be set where database.kind is postgres" .Values.database.postgres.secret }}
+              key: {{ .Values.database.postgres.urlKey }}
+        {{- end }}
+        {{- with .Values.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      {{- end }}
+      ports:
+        - name: api
+          containerPort: {{ include "claviger.port" . }}
+        - name: ops
+          containerPort: 9090
+      # It answers: whoever has a URL can redeem it, during a drain too.
+      livenessProbe:
+        httpGet: {path: /livez, port: ops}
+        periodSeconds: 10
+        failureThreshold: 3
+      startupProbe:
+        httpGet: {path: /livez, port: ops}
+        periodSeconds: 1
+        failureThreshold: 60
+      # It issues tickets. Not during a drain.
+      readinessProbe:
+        httpGet: {path: /readyz, port: ops}
+        periodSeconds: 5
+        failureThreshold: 1
+      {{- if and $postgres (gt (int .Values.preStopSeconds) 0) (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version) }}
+      lifecycle:
+        preStop:
+          sleep:
+            seconds: {{ .Values.preStopSeconds }}
+      {{- end }}
+      securityContext:
+        allowPrivilegeEscalation: false
+        readOnlyRootFilesystem: true
+        capabilities:
+          drop: [ALL]
+      resources: {{- toYaml .Values.resources | nindent 8 }}
+      volumeMounts:
+        - name: config
+          mountPath: /etc/claviger/claviger.yaml
+          subPath: claviger.yaml
+          readOnly: true
+        {{- if .Values.policies }}
+        - name: policies
+          mountPath: /etc/claviger/policies
+          readOnly: true
+        {{- end }}
+        {{- if ne .Values.tls.mode "none" }}
+        - name: tls
+          mountPath: /etc/claviger/tls
+          readOnly: true
+        {{- end }}
+        {{- if or $postgres .Values.audit.keySecret }}
+        - name: keys
+          mountPath: /etc/claviger/keys
+          readOnly: true
+        {{- end }}
+        {{- if .Values.storeTokens }}
+        - name: store-tokens
+          mountPath: /var/run/secrets/claviger
+          readOnly: true
+        {{- end }}
+        {{- if not $postgres }}
+        - name: data
+          mountPath: /var/lib/claviger
+        {{- end }}
+        {{- with .Values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+  volumes:
+    - name: config
+      configMap:
+        name: {{ include "claviger.name" . }}
+    {{- if .Values.policies }}
+    - name: policies
+      configMap:
+        name: {{ include "claviger.name" . }}-policies
+    {{- end }}
+    {{- if ne .Values.tls.mode "none" }}
+    - name: tls
+      secret:
+        secretName: {{ include "claviger.tlsSecret" . }}
+        defaultMode: 288 # 0440
+    {{- end }}
+    {{- if or $postgres .Values.audit.keySecret }}
+    - name: keys
+      projected:
+        defaultMode: 288 # 0440
+        sources:
+          {{- if $postgres }}
+          - secret:
+              name: {{ .Values.database.postgres.secret }}
+              items:
+                - key: {{ .Values.database.postgres.keyFileKey }}
+                  path: database
+          {{- end }}
+          {{- with .Values.audit.keySecret }}
+          - secret:
+              name: {{ . }}
+              items:
+                - key: {{ $.Values.audit.keySecretKey }}
+                  path: audit
+          {{- end }}
+    {{- end }}
+    {{- if .Values.storeTokens }}
+    - name: store-tokens
+      projected:
+        defaultMode: 288 # 0440
+        sources:
+          {{- range .Values.storeTokens }}
+          - serviceAccountToken:
+              path: {{ .file }}
+              audience: {{ .audience }}
+              expirationSeconds: {{ .expirationSeconds | default 3600 | int }}
+          {{- end }}
+    {{- end }}
+    {{- with .Values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end -}}

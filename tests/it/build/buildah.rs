@@ -1,0 +1,176 @@
+//! The seed of this project, for real: a site that needs a `GITHUB_TOKEN` while its image is built, by the Pipeline's
+//! Tasks, with Buildah, the API server, OpenBao and Claviger running; and an image without a trace of it.
+
+use super::image::Unpacked;
+use super::task::{Step, TaskRun};
+use crate::rig::claviger::{self, write_policies};
+use crate::rig::installation::{Installation, Plan};
+use crate::rig::kube::tekton::{self, Build};
+use serde_json::json;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use tempfile::TempDir;
+
+const TOKEN: &str = "ghp_0123456789abcdefghijklmnopqrstuvwxyz";
+const STATIC_BUSYBOX: &str = "/bin/busybox";
+
+/// A build of the site that works with secrets and without.
+const DOCKERFILE: &str = "FROM scratch
+COPY busybox /bin/busybox
+COPY busybox /bin/sh
+COPY site.sh /site.sh
+RUN --mount=type=secret,id=build-env . /run/secrets/build-env && . /site.sh
+";
+/// Its index tells which token it was built with, and not the token.
+const SITE: &str = r#"set -eu
+/bin/busybox mkdir -p /site
+if [ "${GITHUB_TOKEN:-}" ]; then
+  digest=$(printf %s "$GITHUB_TOKEN" | /bin/busybox sha256sum)
+  echo "<h1>built with ${digest%"${digest#????????}"}</h1>" >/site/index.html
+else
+  echo "<h1>built without</h1>" >/site/index.html
+fi
+"#;
+/// The first eight digits of the token's SHA-256.
+fn digest() -> String {
+    let output =
+        Command::new("sh").args(["-c", "printf %s \"$1\" | sha256sum | head -c 8", "sh", TOKEN]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Pipelines of `tekton/site-bot` have what their run's params say, whatever they ask for.
+async fn plan() -> Plan {
+    let plan = Plan::new().await;
+    plan.bao.put("homelab/site/main", &[("GITHUB_TOKEN", TOKEN)]).await;
+    let spec = json!({
+        "subjects": [{"kubernetes": {"namespaces": ["tekton"], "serviceAccounts": ["site-bot"]}}],
+        "repos": ["**"], "branches": ["**"],
+        "attest": {"repo": "caller.pipelineRun.params.repo", "branch": "caller.pipelineRun.params.branch"},
+        "secrets": [{"store": "vault", "path": "homelab/{repo}/{branch}"}],
+    });
+    write_policies(&plan.folder.path().join("policies"), &[("sites", spec)]);
+    plan
+}
+
+async fn pipeline_run(rig: &Installation, branch: &str) -> Build {
+    let params = json!([{"name": "repo", "value": "site"}, {"name": "branch", "value": branch}]);
+    rig.kube.build("tekton/site-bot", tekton::Plan { params, ..tekton::Plan::default() }).await
+}
+
+/// A run of the Task `claviger-buildah`.
+struct Building {
+    run: TaskRun,
+    archive: PathBuf,
+    _storage: TempDir,
+}
+
+impl Building {
+    fn of(rig: &Installation, build: &Build, repo: &str, branch: &str, dockerfile: &str) -> Self {
+        let storage = tempfile::tempdir().unwrap();
+        let archive = storage.path().join("image.tar");
+        let destination = format!("oci-archive:{}", archive.display());
+        let server = format!("http://{}", rig.claviger.api);
+        let params: [(&str, &[&str]); 5] = [
+            ("repo", &[repo]),
+            ("branch", &[branch]),
+            ("destination", &[&destination]),
+            ("server", &[&server]),
+            ("timeout", &["3s"]),
+        ];
+        let mut run = TaskRun::of("claviger-buildah", &["dash"], &build.pod.token, &params);
+        // What the volume at /var/lib/containers is in the cluster.
+        let conf = storage.path().join("storage.conf");
+        let at = |name: &str| storage.path().join(name).display().to_string();
+        let text =
+            format!("[storage]\ndriver = \"vfs\"\ngraphroot = \"{}\"\nrunroot = \"{}\"\n", at("graph"), at("run"));
+        fs::write(&conf, text).unwrap();
+        run.environment("CONTAINERS_STORAGE_CONF", conf.display().to_string());
+        fs::write(run.source().join("Dockerfile"), dockerfile).unwrap();
+        fs::write(run.source().join("site.sh"), SITE).unwrap();
+        fs::copy(STATIC_BUSYBOX, run.source().join("busybox")).unwrap();
+        Self { run, archive, _storage: storage }
+    }
+
+    /// What `claviger scan` makes of the image, with the values that the build's pod may have.
+    fn is_scanned(&self, rig: &Installation, build: &Build) -> (Option<i32>, String) {
+        let ticket = rig.claviger.ask(&build.pod.token, "");
+        let url = ticket.header("location").unwrap_or_else(|| panic!("{ticket:?}"));
+        let image = format!("oci-archive:{}", self.archive.display());
+        let (code, out, err) = claviger::run(&["scan", "--image", &image, "--ticket", &url]);
+        assert!(!out.contains(TOKEN) && !err.contains(TOKEN), "{out}{err}");
+        (code, out + &err)
+    }
+
+    fn succeeds(&self) -> Unpacked {
+        let steps = self.run.run();
+        let ended: Vec<_> = steps.iter().map(|step| (step.name.as_str(), step.code)).collect();
+        assert_eq!(ended, [("fetch", Some(0)), ("build", Some(0)), ("push", Some(0))], "{steps:#?}");
+        assert!(self.run.result("digest").starts_with("sha256:"));
+        assert!(!self.run.volume("secrets").join("build-env").exists());
+        for step in &steps {
+            assert!(!step.out.contains(TOKEN) && !step.err.contains(TOKEN), "{steps:#?}");
+        }
+        Unpacked::of(&self.archive)
+    }
+
+    /// The fetch fails with this code and these words; nothing is built.
+    fn fails(&self, code: i32, words: &str) {
+        let steps: Vec<Step> = self.run.run();
+        assert_eq!((steps.len(), steps[0].name.as_str(), steps[0].code), (1, "fetch", Some(code)), "{steps:#?}");
+        assert!(steps[0].err.contains(words), "{steps:#?}");
+        assert!(!self.archive.exists() && !self.run.volume("secrets").join("build-env").exists());
+    }
+}
+
+#[tokio::test]
+async fn a_site_is_built_with_its_secret_and_its_image_does_not_have_it() {
+    let rig = plan().await.start();
+    let build = pipeline_run(&rig, "main").await;
+    let building = Building::of(&rig, &build, "site", "main", DOCKERFILE);
+    let image = building.succeeds();
+    let index = image.file("site/index.html").unwrap();
+    assert_eq!(index, format!("<h1>built with {}</h1>\n", digest()));
+    assert_eq!(image.grep(TOKEN), Vec::<String>::new());
+    assert!(!image.grep("<h1>built with").is_empty(), "grep looks into layers");
+    let scanned = building.is_scanned(&rig, &build);
+    assert_eq!(scanned.0, Some(0), "{scanned:?}");
+
+    // The control: a Dockerfile that leaves it, as it is and in base64.
+    for leak in ["echo $GITHUB_TOKEN >/leak", "printf %s \"$GITHUB_TOKEN\" | /bin/busybox base64 >/leak"] {
+        let leaky = format!("{DOCKERFILE}RUN --mount=type=secret,id=build-env . /run/secrets/build-env && {leak}\n");
+        let building = Building::of(&rig, &build, "site", "main", &leaky);
+        let places = building.succeeds().grep(TOKEN);
+        assert!(places.iter().any(|place| place.ends_with("/leak")), "{leak}: {places:?}");
+        let scanned = building.is_scanned(&rig, &build);
+        assert_eq!(scanned.0, Some(1), "{leak}: {scanned:?}");
+        assert!(scanned.1.contains("GITHUB_TOKEN"), "{leak}: {scanned:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_site_without_secrets_is_built_without() {
+    let rig = plan().await.start();
+    let build = pipeline_run(&rig, "draft").await;
+    let image = Building::of(&rig, &build, "site", "draft", DOCKERFILE).succeeds();
+    assert_eq!(image.file("site/index.html").as_deref(), Some("<h1>built without</h1>\n"));
+}
+
+#[tokio::test]
+async fn a_build_that_asks_for_another_ones_secrets_is_red() {
+    let plan = plan().await;
+    plan.bao.put("homelab/shop/main", &[("GITHUB_TOKEN", "that of the shop")]).await;
+    let rig = plan.start();
+    let build = pipeline_run(&rig, "main").await;
+    Building::of(&rig, &build, "shop", "main", DOCKERFILE).fails(3, "attestation_failed");
+    let stranger = Build { pod: rig.kube.pod("tekton/other-bot").await, ..build };
+    Building::of(&rig, &stranger, "site", "main", DOCKERFILE).fails(3, "denied");
+}
+
+#[tokio::test]
+async fn a_sealed_vault_is_red_and_never_an_image_without_its_secret() {
+    let rig = plan().await.start();
+    let build = pipeline_run(&rig, "main").await;
+    rig.bao.seal().await;
+    Building::of(&rig, &build, "site", "main", DOCKERFILE).fails(4, "store_unavailable");
+}

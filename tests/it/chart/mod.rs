@@ -1,0 +1,21 @@
+//! The Helm chart: rendered for several values, each object held against what Kubernetes knows of its kind, and its pod
+//! started as a kubelet would.
+
+mod kubelet;
+mod objects;
+mod pods;
+mod refusals;
+mod rendered;
+
+use std::path::{Path, PathBuf};
+
+/// The value sets in `ci/`.
+const SETS: [&str; 4] = ["default", "sqlite", "postgres", "bare"];
+
+fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/claviger")
+}
+
+fn set(name: &str) -> PathBuf {
+    chart().join(format!("ci/{name}-values.yaml"))
+}

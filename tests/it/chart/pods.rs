@@ -1,0 +1,91 @@
+//! The chart's pod, run: its configuration is good, and with the chart's own rights it serves.
+
+use super::kubelet::Container;
+use super::rendered::{NAMESPACE, Rendered, render, render_values};
+use super::{SETS, set};
+use crate::rig::claviger::Claviger;
+use crate::rig::installation::Plan;
+use crate::rig::kube::User;
+use crate::rig::kube::actors::Kube;
+use http::Request;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn the_configuration_of_every_value_set_is_good() {
+    let kube = Kube::start().await;
+    for (name, policies) in [("default", 0), ("sqlite", 2), ("postgres", 0), ("bare", 0)] {
+        let container = Container::of(&render(&set(name)), &kube).await;
+        let output = container.command(&["check", "--config", "/etc/claviger/claviger.yaml"]).output().unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        let why = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(told.trim(), format!("the configuration is good, with {policies} policies"), "{name}: {why}");
+    }
+    assert_eq!(SETS.len(), 4);
+    // A store that needs a token which nobody projects.
+    let broken = render_values(&json!({"storeTokens": []})).unwrap();
+    let container = Container::of(&broken, &kube).await;
+    let output = container.command(&["check", "--config", "/etc/claviger/claviger.yaml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("tokenFile"));
+}
+
+/// Puts an object where the API server keeps it.
+async fn apply(client: &kube::Client, object: &Value) {
+    let plural = format!("{}s", object["kind"].as_str().unwrap().to_lowercase());
+    let path = format!("/apis/rbac.authorization.k8s.io/v1/{plural}/{}", object["metadata"]["name"].as_str().unwrap());
+    let request = Request::patch(format!("{path}?fieldManager=chart&force=true"));
+    let request = request.header("content-type", "application/apply-patch+yaml");
+    client.request::<Value>(request.body(object.to_string().into_bytes()).unwrap()).await.unwrap();
+}
+
+async fn grant(rendered: &Rendered, client: &kube::Client) {
+    for object in rendered.all("ClusterRole").into_iter().chain(rendered.all("ClusterRoleBinding")) {
+        apply(client, object).await;
+    }
+}
+
+#[tokio::test]
+async fn it_serves_with_the_rights_and_tokens_that_the_chart_gives() {
+    let plan = Plan::new().await;
+    plan.bao.put("homelab/site/main", &[("GITHUB_TOKEN", "one of the chart")]).await;
+    plan.bao.kubernetes_role("chart", [NAMESPACE, "rel-claviger"], &["claviger"]).await;
+    let auth = json!({"role": "chart", "tokenFile": "/var/run/secrets/claviger/vault-token"});
+    let rendered = render_values(&json!({
+        "config": {"stores": [{"name": "vault", "vault": {"address": plan.bao.address, "auth": {"kubernetes": auth}}}]},
+        "storeTokens": [{"file": "vault-token", "audience": "openbao"}],
+        "policies": {"site-builds": {
+            "subjects": [{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}],
+            "repos": ["site"], "branches": ["main"],
+            "secrets": [{"store": "vault", "path": "homelab/{repo}/{branch}"}],
+        }},
+        "extraEnv": [
+            {"name": "CLAVIGER__SERVER__LISTEN", "value": "127.0.0.1:0"},
+            {"name": "CLAVIGER__SERVER__OPSLISTEN", "value": "127.0.0.1:0"},
+        ],
+    }));
+    let rendered = rendered.unwrap();
+    let container = Container::of(&rendered, &plan.kube).await;
+    let command = container.command(&["serve", "--config", "/etc/claviger/claviger.yaml"]);
+    let claviger = Claviger::by(plan.folder, command);
+    let pod = plan.kube.pod("ci/build-bot").await;
+
+    // Before its rights are bound it can have nobody vouched for, and says so.
+    let early = claviger.ask(&pod.token, "repo=site&branch=main");
+    assert_eq!((early.status, early.code().as_str()), (503, "token_review_unavailable"), "{}", claviger.log());
+
+    grant(&rendered, &plan.kube.plane.client(User::Admin).await).await;
+    let mut answer = claviger.ask(&pod.token, "repo=site&branch=main");
+    for _ in 0..100 {
+        if answer.status == 201 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await; // the API server learns of new rights by watching
+        answer = claviger.ask(&pod.token, "repo=site&branch=main");
+    }
+    let url = answer.header("location").unwrap_or_else(|| panic!("{answer:?}\n{}", claviger.log()));
+    let path = url.strip_prefix("http://rel-claviger.claviger.svc:8080").unwrap();
+    assert_eq!(claviger.download(path).text(), "export GITHUB_TOKEN='one of the chart'\n# claviger: 1 keys\n");
+    let other = claviger.ask(&plan.kube.pod("ci/other-bot").await.token, "repo=site&branch=main");
+    assert_eq!((other.status, other.code().as_str()), (403, "denied"));
+    assert!(container.root.path().join("var/lib/claviger/claviger.db").exists());
+}
