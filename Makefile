@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install what they need.
-.PHONY: demo demo-cluster dev test race kills openapi dashboard dashboard-picture schemathesis lint deny sbom static image
+.PHONY: demo demo-cluster dev test race kills openapi dashboard dashboard-picture schemathesis audit-figures lint deny sbom static image
 
 demo: ## the main job with `claviger dev`: a secret, once, and the audit events
 	@rig/install base
@@ -50,6 +50,10 @@ deny: ## licences, bans and sources of all dependencies, after a change of them
 sbom: ## the bill of materials, as target/claviger.cdx.json
 	@mkdir -p target
 	@rig/sbom target/claviger.cdx.json
+
+audit-figures: ## how fast the audit log is written, queried, checked, streamed and pruned; a million events
+	@rig/install base postgres
+	cargo bench --locked --bench audit
 
 lint: ## formatting, clippy, the house rules
 	@rig/install base

@@ -44,8 +44,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     // Searching for values is pure, and more than one command does it: masking and scanning.
     ("leaks", &["model"]),
-    // http: the contract it prints. policy: it tests policy files without a server, by the very code that decides.
-    ("cli", &["model", "wire", "document", "config", "policy", "http", "app", "leaks"]),
+    // http: the contract it prints. policy: it tests policy files without a server, by the very code that decides. audit: it
+    // checks an export without a server, by the very code that checks the log.
+    ("cli", &["model", "wire", "document", "config", "policy", "audit", "http", "app", "leaks"]),
 ];
 
 /// What is opened, and so is opened by `app` alone.

@@ -143,6 +143,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         AuditLog::open(&database, config.audit.stdout, chain_key.as_ref(), clock.clone(), metrics.clone())
             .await
             .map_err(StartError::Audit)?;
+    let retention = audit.retention(config.audit.retention, clock.clone());
 
     let database_key = keys::of_database(&config.database)?;
     let tickets = Tickets::open(&config.tickets, &database, &database_key)?;
@@ -189,6 +190,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tokio::spawn(serve(ops_listener, None, ops(edge), limits, None, stopped.clone())),
         tokio::spawn(upkeep(broker.clone(), stopped.clone())),
         tokio::spawn(follow_holders(broker.clone(), stopped.clone())),
+        tokio::spawn(retention.run(stopped.clone())),
         tokio::spawn(policies::follow(policies.clone(), stopped)),
     ];
     tracing::info!(api = %api_address, ops = %ops_address, tls = certificate.is_some(), "claviger answers");

@@ -9,7 +9,6 @@ use crate::wire::audit_event::{AuditEvent, CallerView, PodView, SecretView};
 use crate::wire::inert_json;
 use aws_lc_rs::{digest, hmac};
 use jiff::Timestamp;
-use std::fmt::Write as _;
 use zeroize::Zeroizing;
 
 /// What stands for the head of a chain where there is none before.
@@ -24,6 +23,8 @@ pub struct Head {
     pub seq: i64,
     /// The last hash, or the predecessor's.
     pub hash: String,
+    /// When the last event was linked; empty for none.
+    pub time: String,
 }
 
 /// An event with its place in the chain.
@@ -46,11 +47,14 @@ pub struct Sealer(Option<hmac::Key>);
 
 impl Sealer {
     /// With a key or without.
+    #[must_use]
     pub fn new(key: Option<&Zeroizing<[u8; 32]>>) -> Self {
         Self(key.map(|key| hmac::Key::new(hmac::HMAC_SHA256, &**key)))
     }
 
-    fn hash(&self, text: &str) -> String {
+    /// The hash of a text, in hexadecimal.
+    #[must_use]
+    pub fn hash(&self, text: &str) -> String {
         match &self.0 {
             Some(key) => hex(hmac::sign(key, text.as_bytes()).as_ref()),
             None => hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref()),
@@ -99,6 +103,7 @@ impl Sealer {
         let hash = self.hash(&text);
         let prev_hash = std::mem::replace(&mut head.hash, hash.clone());
         head.seq = seq;
+        head.time.clone_from(&time);
         Ok(Link { seq, prev_hash, hash, time, text })
     }
 }
@@ -115,11 +120,14 @@ fn caller_view(caller: &Caller) -> CallerView<'_> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -129,7 +137,7 @@ mod tests {
     use crate::wire::audit_event::with_hash;
 
     fn head() -> Head {
-        Head { chain: "c".into(), seq: 0, hash: NO_PREDECESSOR.into() }
+        Head { chain: "c".into(), seq: 0, hash: NO_PREDECESSOR.into(), time: String::new() }
     }
 
     fn two_links(sealer: &Sealer) -> [Link; 2] {

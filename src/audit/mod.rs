@@ -3,10 +3,18 @@
 //! The database is the log; standard output is a copy of what is durable there. Nothing here can hold a secret:
 //! an [`Event`] has typed fields only.
 
+mod anchors;
 mod chain;
+mod checker;
+mod checkpoint;
+mod entry;
+mod filter;
 mod group;
+mod known;
 mod open_event;
 mod pending;
+mod reader;
+mod retention;
 mod stdout;
 mod summed;
 mod writer;
@@ -21,6 +29,7 @@ use crate::model::repo::Repo;
 use crate::model::request_id::RequestId;
 use crate::model::secret_ref::SecretVersion;
 use crate::model::ticket::TicketId;
+use futures_util::future::OptionFuture;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +41,14 @@ use zeroize::Zeroizing;
 
 use pending::{Pending, Verdict};
 
+pub use chain::Sealer;
+pub use checker::{Beginning, Broken, Checker, Verified};
+pub use entry::Stored;
+pub use filter::{Cursor, Filter};
+pub use known::Known;
 pub use open_event::{NotClosed, OpenEvent};
+pub use reader::{Reader, Recorded};
+pub use retention::Retention;
 pub use summed::Summed;
 
 /// Events that wait for the writer; one more is refused.
@@ -132,6 +148,8 @@ impl From<Undone> for AuditUnavailable {
 pub struct AuditLog {
     queue: mpsc::Sender<Pending>,
     writable: Arc<AtomicBool>,
+    reader: Reader,
+    stdout: Option<Arc<stdout::Stdout>>,
 }
 
 impl AuditLog {
@@ -148,11 +166,29 @@ impl AuditLog {
         metrics: Arc<Metrics>,
     ) -> Result<(Self, JoinHandle<()>), Failed> {
         let (queue, events) = mpsc::channel(QUEUE);
-        let sealer = chain::Sealer::new(key);
-        let stdout = stdout.then(stdout::Stdout::start);
-        let writer = writer::Writer::new(database.clone(), sealer, stdout, clock, metrics).await?;
+        let sealer = Arc::new(Sealer::new(key));
+        let stdout = stdout.then(|| Arc::new(stdout::Stdout::start()));
+        let writer = writer::Writer::new(database.clone(), sealer.clone(), stdout.clone(), clock, metrics).await?;
+        let reader = Reader::new(database.clone(), sealer, writer.heads());
         let writable = writer.writable();
-        Ok((Self { queue, writable }, tokio::spawn(writer.run(events))))
+        let checkpoints = stdout.clone().map(|stdout| checkpoint::tell(writer.heads(), move |line| stdout.copy(line)));
+        let written = tokio::spawn(async move {
+            // The writer tells its last head before it ends, and then there is one more checkpoint.
+            tokio::join!(writer.run(events), OptionFuture::from(checkpoints));
+        });
+        Ok((Self { queue, writable, reader, stdout }, written))
+    }
+
+    /// What is written can be read without holding up who writes, and without keeping the writer from its end.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        self.reader.clone()
+    }
+
+    /// What deletes events that are older than this.
+    #[must_use]
+    pub fn retention(&self, keep: Duration, clock: Arc<dyn Clock>) -> Retention {
+        Retention::new(self.reader.clone(), self.stdout.clone(), keep, clock)
     }
 
     /// Makes an event durable.
@@ -210,3 +246,6 @@ fn told(verdict: Result<Verdict, tokio::sync::oneshot::error::RecvError>) -> Res
         Err(_) => Err(Undone::Unknown),
     }
 }
+
+#[cfg(test)]
+mod tests;

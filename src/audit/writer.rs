@@ -1,5 +1,6 @@
 //! The one writer of a replica: takes what waits, has it written as a group, then tells everyone.
 
+use super::anchors;
 use super::chain::{Head, Link, NO_PREDECESSOR, Sealer};
 use super::group::NotWritten;
 use super::pending::{Pending, Verdict};
@@ -12,7 +13,7 @@ use crate::wire::audit_event::with_hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 /// The most events of one commit.
@@ -25,11 +26,13 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Owns the head of this replica's chain.
 pub struct Writer {
     pub(super) database: Database,
-    pub(super) sealer: Sealer,
-    stdout: Option<Stdout>,
+    pub(super) sealer: Arc<Sealer>,
+    stdout: Option<Arc<Stdout>>,
     pub(super) clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     pub(super) head: Head,
+    /// Tells the head whenever it has moved.
+    heads: watch::Sender<Head>,
     writable: Arc<AtomicBool>,
 }
 
@@ -37,20 +40,27 @@ impl Writer {
     /// Starts a chain behind the last event of the database.
     pub async fn new(
         database: Database,
-        sealer: Sealer,
-        stdout: Option<Stdout>,
+        sealer: Arc<Sealer>,
+        stdout: Option<Arc<Stdout>>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Failed> {
         // Where several replicas write, their chains run side by side: the predecessor is whichever wrote last.
-        let last = database.run("SELECT hash FROM audit_events ORDER BY rowid DESC LIMIT 1", &[]).await?;
-        let predecessor = last.first().map(|row| row.text(0)).transpose()?;
+        let predecessor = anchors::name_last(&database, &sealer).await?;
         let head = Head {
             chain: RequestId::random().to_string(),
             seq: 0,
             hash: predecessor.unwrap_or_else(|| NO_PREDECESSOR.to_owned()),
+            time: String::new(),
         };
-        Ok(Self { database, sealer, stdout, clock, metrics, head, writable: Arc::new(AtomicBool::new(true)) })
+        let heads = watch::Sender::new(head.clone());
+        let writable = Arc::new(AtomicBool::new(true));
+        Ok(Self { database, sealer, stdout, clock, metrics, head, heads, writable })
+    }
+
+    /// Follows the head.
+    pub fn heads(&self) -> watch::Receiver<Head> {
+        self.heads.subscribe()
     }
 
     /// Says whether events can be made durable, as far as is known.
@@ -133,7 +143,9 @@ impl Writer {
         }
     }
 
+    /// Tells what is durable: the head to who follows it, the events to standard output.
     pub(super) fn copy(&self, links: &[Link]) {
+        self.heads.send_replace(self.head.clone());
         if let Some(stdout) = &self.stdout {
             stdout.copy(links.iter().map(|link| with_hash(&link.text, &link.hash) + "\n").collect());
         }

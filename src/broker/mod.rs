@@ -2,6 +2,7 @@
 
 mod administer;
 mod attest;
+mod audit;
 mod authenticate;
 mod context;
 mod deliver;
@@ -41,6 +42,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 pub use crate::stores::Revoked;
 pub use administer::Administrator;
+pub use audit::{Cursor, CutShort, EventType, Filter, Outcome};
 pub use context::Context;
 pub use error::Error;
 pub use gather::{Ask, Way};

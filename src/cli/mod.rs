@@ -1,7 +1,9 @@
 //! COMMANDS: what the one binary does.
 
+mod audit;
 mod bundle;
 mod check;
+mod connection;
 mod dev;
 mod dev_issuer;
 mod dev_state;
@@ -48,6 +50,9 @@ enum Command {
     Fetch(fetch::Fetch),
     /// Look for the secrets of a bundle in an image or a folder.
     Scan(scan::Scan),
+    /// The audit log: followed, exported, and checked, against a server or without one.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Policies: the admin API from a shell, and tests of policy files without a server.
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -90,6 +95,7 @@ pub fn run() -> ExitCode {
         Command::Check(check) => check::run(&check),
         Command::Dev(dev) => dev::run(&dev),
         Command::Exec(exec) => exec::run(&exec),
+        Command::Audit(audit) => audit::run(&audit),
         Command::Fetch(fetch) => fetch::run(&fetch),
         Command::Scan(scan) => scan::run(&scan),
         Command::Openapi => openapi::run(),

@@ -12,6 +12,7 @@ const SQLITE: &[Listed] = &[
     (2, "policies", include_str!("migrations/sqlite/0002_policies.sql")),
     (3, "tickets", include_str!("migrations/sqlite/0003_tickets.sql")),
     (4, "leases", include_str!("migrations/sqlite/0004_leases.sql")),
+    (5, "audit", include_str!("migrations/sqlite/0005_audit.sql")),
 ];
 
 const POSTGRES: &[Listed] = &[
@@ -19,6 +20,7 @@ const POSTGRES: &[Listed] = &[
     (2, "policies", include_str!("migrations/postgres/0002_policies.sql")),
     (3, "tickets", include_str!("migrations/postgres/0003_tickets.sql")),
     (4, "leases", include_str!("migrations/postgres/0004_leases.sql")),
+    (5, "audit", include_str!("migrations/postgres/0005_audit.sql")),
 ];
 
 /// What brings an SQLite database up to date.

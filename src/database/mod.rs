@@ -4,18 +4,21 @@ mod insertion;
 mod listener;
 mod migrations;
 mod postgres;
+mod query;
 mod sqlite;
 mod statement;
 mod step;
 mod work;
 
 use crate::config::database::Url;
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgDatabaseError, PgPool, PgSeverity};
 use sqlx::sqlite::SqlitePool;
 use std::io;
 use std::time::Duration;
 
 pub use listener::Listener;
+pub use query::Query;
 pub use statement::{Param, Row, Sql};
 pub use step::{Step, StepRunner};
 pub use work::{NotDone, Work};
@@ -27,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(4);
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: Pool,
+    /// What long readings are asked of, so that they hold up no write: connections of their own to an SQLite file, which
+    /// has one for everything else. A database in memory is its one connection.
+    reader: Pool,
 }
 
 #[derive(Debug, Clone)]
@@ -132,7 +138,11 @@ impl Database {
             Url::SqliteFile(path) => Pool::Sqlite(sqlite::open_file(path).await?),
             Url::Postgres(url) => Pool::Postgres(postgres::open(url).await?),
         };
-        Ok(Self { pool })
+        let reader = match url {
+            Url::SqliteFile(path) => Pool::Sqlite(sqlite::readers(path)),
+            Url::SqliteMemory | Url::Postgres(_) => pool.clone(),
+        };
+        Ok(Self { pool, reader })
     }
 
     /// Runs one statement, which is a transaction of its own.
@@ -159,6 +169,19 @@ impl Database {
         }
     }
 
+    /// Asks for rows without holding up whoever writes.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn read(&self, query: &Query<'_>) -> Result<Vec<Row>, Failed> {
+        let (sql, params) = query.parts();
+        let sql = AssertSqlSafe(sql);
+        match &self.reader {
+            Pool::Sqlite(pool) => statement::on_sqlite(pool, sql, params).await,
+            Pool::Postgres(pool) => within(statement::on_postgres(pool, sql, params)).await,
+        }
+    }
+
     /// Begins a unit of work.
     ///
     /// # Errors
@@ -181,9 +204,11 @@ impl Database {
 
     /// Gives every connection back. What is asked afterwards fails.
     pub async fn close(&self) {
-        match &self.pool {
-            Pool::Sqlite(pool) => pool.close().await,
-            Pool::Postgres(pool) => pool.close().await,
+        for pool in [&self.reader, &self.pool] {
+            match pool {
+                Pool::Sqlite(pool) => pool.close().await,
+                Pool::Postgres(pool) => pool.close().await,
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! SQLite: one connection, and whether it forgets.
+//! SQLite: one connection that writes, some that only read, and whether the file forgets.
 
 use super::OpenError;
 use super::migrations;
@@ -9,6 +9,10 @@ use std::time::Duration;
 
 /// How long the connection waits for another process's lock on the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Long readings that go on side by side; more wait for each other's next page.
+const READERS: u32 = 4;
+/// How long a reading waits for a connection.
+const READER_WITHIN: Duration = Duration::from_secs(4);
 
 /// A database that lives as long as the process.
 pub async fn open_in_memory() -> Result<SqlitePool, OpenError> {
@@ -29,6 +33,16 @@ pub async fn open_file(path: &Path) -> Result<SqlitePool, OpenError> {
     check_durability(&pool).await?;
     migrate(&pool).await?;
     Ok(pool)
+}
+
+/// Connections to a file that is open already, which can write nothing. In WAL mode they and the writer do not wait for
+/// each other. They are made when they are needed.
+pub fn readers(path: &Path) -> SqlitePool {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+    SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(READER_WITHIN)
+        .connect_lazy_with(options.disable_statement_logging())
 }
 
 /// In one transaction that holds SQLite's write lock from its first statement on: of those who start at once on one file,

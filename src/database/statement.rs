@@ -54,6 +54,12 @@ impl<'a> From<&'a String> for Param<'a> {
     }
 }
 
+impl From<String> for Param<'_> {
+    fn from(text: String) -> Self {
+        Self::Text(if text.contains('\0') { text.replace('\0', "\u{FFFD}").into() } else { text.into() })
+    }
+}
+
 impl<'a> From<Option<&'a str>> for Param<'a> {
     fn from(text: Option<&'a str>) -> Self {
         text.map_or(Self::NoText, Into::into)
@@ -97,6 +103,28 @@ impl Row {
     /// # Errors
     /// When the column is something else.
     pub fn text_if_any(&self, column: usize) -> Result<Option<String>, Failed> {
+        Ok(match &self.0 {
+            Inner::Sqlite(row) => row.try_get(column),
+            Inner::Postgres(row) => row.try_get(column),
+        }?)
+    }
+
+    /// A text that is there, for as long as the row.
+    ///
+    /// # Errors
+    /// When the column is something else.
+    pub fn str(&self, column: usize) -> Result<&str, Failed> {
+        Ok(match &self.0 {
+            Inner::Sqlite(row) => row.try_get(column),
+            Inner::Postgres(row) => row.try_get(column),
+        }?)
+    }
+
+    /// A text for as long as the row, if there is one.
+    ///
+    /// # Errors
+    /// When the column is something else.
+    pub fn str_if_any(&self, column: usize) -> Result<Option<&str>, Failed> {
         Ok(match &self.0 {
             Inner::Sqlite(row) => row.try_get(column),
             Inner::Postgres(row) => row.try_get(column),

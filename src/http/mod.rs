@@ -3,6 +3,8 @@
 //! `serve` owns the connections, `head_scan` and `guard` refuse what should never reach a handler, `router` has every route.
 
 mod answer;
+mod audit;
+mod audit_query;
 mod bearer;
 mod body;
 mod bundle;

@@ -1,7 +1,7 @@
 //! `GET /openapi.json`: the contract, generated from the handlers and the bodies they read and write.
 
 use super::answer::method_not_allowed;
-use super::{decisions, downloads, leases, policies, secrets, tickets, waiting_tickets};
+use super::{audit, decisions, downloads, leases, policies, secrets, tickets, waiting_tickets};
 use crate::wire::policy::{PolicyBody, PolicyManifest};
 use crate::wire::problem::{Code, Problem};
 use axum::extract::Request;
@@ -38,7 +38,8 @@ pub(super) enum PolicyDocument {
         (name = "policies", description = "For administrators: SubjectAccessReview on `policies.claviger.dev`"),
         (name = "tickets", description = "For administrators: SubjectAccessReview on `tickets.claviger.dev`"),
         (name = "leases", description = "For administrators: SubjectAccessReview on `leases.claviger.dev`"),
-        (name = "decisions", description = "For administrators: SubjectAccessReview on `decisions.claviger.dev`")
+        (name = "decisions", description = "For administrators: SubjectAccessReview on `decisions.claviger.dev`"),
+        (name = "audit", description = "For administrators: SubjectAccessReview on `audit.claviger.dev`")
     ),
     paths(
         tickets::issue,
@@ -55,7 +56,9 @@ pub(super) enum PolicyDocument {
         leases::list,
         leases::end_all,
         leases::end,
-        decisions::explain
+        decisions::explain,
+        audit::list,
+        audit::verify
     ),
     components(schemas(Problem)),
     security(("bearer" = []))
@@ -124,6 +127,8 @@ const PROBLEMS: &[(&str, &[&[Code]])] = &[
     ("deleteLeases", &[BEARER, DATABASE]),
     ("deleteLease", &[BEARER, DATABASE]),
     ("explainDecision", &[BEARER, BODY, EXPLAIN]),
+    ("listAuditEvents", &[BEARER, DATABASE]),
+    ("verifyAuditLog", &[BEARER, DATABASE]),
 ];
 
 /// The document.

@@ -18,7 +18,7 @@ pub fn page<T: FromStr>(query: &str) -> Result<Page<T>, Failure> {
     for (name, value) in pairs(query) {
         let repeated = match name {
             "limit" => limit.replace(self::limit(value)?).is_some(),
-            "continue" => after.replace(decode(value)?).is_some(),
+            "continue" => after.replace(cursor(value)?).is_some(),
             _ => return Err(invalid("the query has an unknown parameter")),
         };
         if repeated {
@@ -70,7 +70,8 @@ pub fn encode(after: &str) -> String {
     URL_SAFE_NO_PAD.encode(after)
 }
 
-fn decode<T: FromStr>(text: &str) -> Result<T, Failure> {
+/// What was handed back.
+pub fn cursor<T: FromStr>(text: &str) -> Result<T, Failure> {
     let after = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     after.and_then(|after| after.parse().ok()).ok_or_else(|| invalid("continue is not what a list answered"))
 }
@@ -81,13 +82,15 @@ fn text(value: &str) -> Result<String, Failure> {
     if decoded.is_empty() { Err(invalid("the query has an empty value")) } else { Ok(decoded.into_owned()) }
 }
 
-fn limit(text: &str) -> Result<usize, Failure> {
+/// The most items of a page.
+pub fn limit(text: &str) -> Result<usize, Failure> {
     let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let limit = text.parse().ok().filter(|limit| plain && (1..=MAX_LIMIT).contains(limit));
     limit.ok_or_else(|| invalid("limit must be a number from 1 to 1000"))
 }
 
-fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+/// Names and values, as they stand there.
+pub fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 

@@ -1,8 +1,8 @@
 //! Every route, in one place, and the layers around them.
 
 use super::{
-    Edge, answer, decisions, docs, downloads, guard, leases, observe, openapi, ops as ops_handlers, policies, secrets,
-    tickets, waiting_tickets, whole,
+    Edge, answer, audit, decisions, docs, downloads, guard, leases, observe, openapi, ops as ops_handlers, policies,
+    secrets, tickets, waiting_tickets, whole,
 };
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -18,11 +18,13 @@ const REVISIONS: &str = "/v1/policies/{name}/revisions";
 const LEASES: &str = "/v1/leases";
 const LEASE: &str = "/v1/leases/{leaseId}";
 const DECISIONS: &str = "/v1/decisions";
+const AUDIT: &str = "/v1/audit";
+const AUDIT_VERIFY: &str = "/v1/audit/verify";
 const CONTRACT: &str = "/openapi.json";
 const DOCS: &str = "/docs";
 
 /// What each route answers with more than a refusal: counted from zero.
-const SERVED: [(&str, &str); 18] = [
+const SERVED: [(&str, &str); 20] = [
     (TICKETS, "GET"),
     (TICKETS, "POST"),
     (TICKET, "DELETE"),
@@ -39,6 +41,8 @@ const SERVED: [(&str, &str); 18] = [
     (LEASES, "DELETE"),
     (LEASE, "DELETE"),
     (DECISIONS, "POST"),
+    (AUDIT, "GET"),
+    (AUDIT_VERIFY, "GET"),
     (CONTRACT, "GET"),
     (DOCS, "GET"),
 ];
@@ -59,6 +63,8 @@ pub fn api(edge: Edge) -> Router {
         .route(LEASES, any(leases::all))
         .route(LEASE, any(leases::one))
         .route(DECISIONS, any(decisions::handle))
+        .route(AUDIT, any(audit::all))
+        .route(AUDIT_VERIFY, any(audit::whole))
         .route(CONTRACT, any(openapi::handle))
         .route(DOCS, any(docs::handle))
         .fallback(answer::not_found)

@@ -1,6 +1,7 @@
 //! THE JSON: bodies of the REST API, shared by the server and our own client. Raw: nothing here is checked.
 
 pub mod audit_event;
+pub mod audit_list;
 pub mod caller;
 pub mod decision;
 pub mod inert_json;

@@ -3,6 +3,8 @@
 
 mod admin;
 mod attest;
+mod audit;
+mod audit_cli;
 mod authn;
 mod build;
 mod chart;

@@ -2,7 +2,6 @@
 
 mod apply;
 mod case;
-mod connection;
 mod delete;
 mod explain;
 mod get;
@@ -12,11 +11,11 @@ mod output;
 mod suite;
 mod test;
 
+use super::connection::{self, Connection, on};
 use super::failure::{self, Failure};
-use super::server::ServerArguments;
-use super::{input, server};
+use super::input;
+use super::server::{self, ServerArguments};
 use clap::Subcommand;
-use connection::Connection;
 use std::process::ExitCode;
 
 /// What can be done with policies.
@@ -55,11 +54,4 @@ pub fn run(policy: &Policy) -> ExitCode {
 /// Every policy of a server.
 pub async fn all_of(server: &ServerArguments) -> Result<Vec<crate::wire::policy_object::PolicyObject>, Failure> {
     list::policies(&Connection::open(server)?).await
-}
-
-/// Reads how the server is reached, and does something there.
-fn on(server: &ServerArguments, act: impl AsyncFnOnce(Connection) -> Result<(), Failure>) -> Result<(), Failure> {
-    let connection = Connection::open(server)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::Failed(format!("cannot start: {}", error.kind())))?.block_on(act(connection))
 }

@@ -1,5 +1,6 @@
 //! Administrators: who they are, and what they can do to policies.
 
+mod audit;
 mod explain;
 mod hostile;
 mod leases;

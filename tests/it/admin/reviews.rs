@@ -35,7 +35,7 @@ const fn route(
 }
 
 /// Every route of administrators. Bodies are bad where that shows that the door is passed.
-const ROUTES: [Route; 7] = [
+const ROUTES: [Route; 9] = [
     route("GET", "/v1/policies", &["list"], "policies", 200),
     route("POST", "/v1/policies", &["create"], "policies", 422),
     route("GET", "/v1/policies/site", &["get"], "policies", 200),
@@ -43,6 +43,8 @@ const ROUTES: [Route; 7] = [
     route("PUT", "/v1/policies/site", &["update"], "policies", 422),
     route("DELETE", "/v1/policies/nobody", &["delete"], "policies", 404),
     route("POST", "/v1/decisions", &["create"], "decisions", 400),
+    route("GET", "/v1/audit?limit=1", &["list"], "audit", 200),
+    route("GET", "/v1/audit/verify", &["get"], "audit", 200),
 ];
 
 fn config(kubeconfig: &Path, folder: &Path, review: bool) -> Value {

@@ -91,7 +91,12 @@ fn what_was_allowed_is_told_with_everything_but_the_values() {
         assert!(event["durationMs"].as_u64().unwrap() < 20_000 && event["traceId"].is_null());
     }
     // The copy on standard output is the same event, with its hash.
-    let printed: Vec<Value> = edge.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let printed: Vec<Value> = edge
+        .stdout()
+        .lines()
+        .filter(|line| !line.contains("audit.checkpoint"))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let members: BTreeSet<&str> = printed[0].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(members, BTreeSet::from(MEMBERS));
     let without_hash: Vec<Value> = printed

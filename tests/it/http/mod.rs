@@ -4,6 +4,7 @@ mod bearers;
 mod binding;
 mod bodies;
 mod chain;
+mod counted;
 mod direct;
 mod download;
 mod events;

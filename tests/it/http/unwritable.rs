@@ -88,6 +88,49 @@ fn what_nobody_waits_for_is_written_later() {
     assert_problem(&edge.download(&path), 410, "ticket_expired");
 }
 
+#[test]
+fn ten_thousand_failed_writes_release_not_one_byte() {
+    const EACH: usize = 5_000;
+    const SECRET: &str = "s3cret-that-must-not-leave";
+    let site = json!({"repos": ["site"], "delivery": ["ticket", "direct"]});
+    let policies = [("p", allow(&["homelab/{repo}"], &site))];
+    let edge = Edge::start(&json!({"homelab/site": {"K": SECRET}}), &policies, &json!({}), &[]);
+    let path = edge.usual_path();
+    let before = edge.audit_events().len();
+    edge.write("CREATE TRIGGER full BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'the disk is full'); END");
+    let download = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let body = "repo=site&branch=main";
+    let read = format!(
+        "POST /v1/secrets HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nContent-Type: \
+         application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        edge.issuer.token(&json!({})),
+        body.len()
+    );
+    let last = "GET /end HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let address = edge.api;
+    let refused: usize = thread::scope(|scope| {
+        let mut workers = Vec::new();
+        for request in [&download, &read] {
+            for _ in 0..EACH / 250 {
+                let requests = request.repeat(250) + last;
+                workers.push(scope.spawn(move || {
+                    let said = crate::rig::http::exchange(address, requests.as_bytes());
+                    let said = String::from_utf8_lossy(&said).into_owned();
+                    assert!(!said.contains(SECRET) && !said.contains("HTTP/1.1 200"), "{said}");
+                    said.matches(r#""code":"audit_unavailable""#).count()
+                        + said.matches(r#""code":"ticket_redeemed""#).count()
+                }));
+            }
+        }
+        workers.into_iter().map(|worker| worker.join().unwrap()).sum()
+    });
+    // Of two who race for one ticket the loser may hear that it is gone, and then it is not.
+    assert_eq!(refused, 2 * EACH);
+    assert_eq!(edge.audit_events().len(), before);
+    edge.write("DROP TRIGGER full");
+    assert!(edge.download(&path).text().contains(SECRET), "it was not consumed");
+}
+
 fn wait_until(come_true: impl Fn() -> bool, what: &str) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !come_true() {

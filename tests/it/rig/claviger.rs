@@ -226,6 +226,16 @@ impl Claviger {
         texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
     }
 
+    /// Writes into its database behind its back.
+    pub fn write(&self, sql: &'static str) {
+        let url = format!("sqlite://{}", self.folder.path().join("claviger.db").display());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+            sqlx::query(sql).execute(&mut connection).await.unwrap();
+        });
+    }
+
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();

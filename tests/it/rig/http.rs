@@ -82,11 +82,29 @@ pub fn parse(bytes: &[u8]) -> Answer {
         .map(|line| line.split_once(": ").unwrap())
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let answer = Answer { status, headers, body: bytes[end + 4..].to_vec() };
+    let mut answer = Answer { status, headers, body: bytes[end + 4..].to_vec() };
+    if answer.header("transfer-encoding").as_deref() == Some("chunked") {
+        answer.body = unchunked(&answer.body);
+    }
     if let Some(length) = answer.header("content-length") {
         assert_eq!(answer.body.len(), length.parse::<usize>().unwrap(), "cut: {answer:?}");
     }
     answer
+}
+
+/// A body that came in chunks, all of them.
+fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    loop {
+        let end = bytes.windows(2).position(|two| two == b"\r\n").expect("a whole chunk");
+        let length = usize::from_str_radix(std::str::from_utf8(&bytes[..end]).unwrap(), 16).unwrap();
+        if length == 0 {
+            assert_eq!(&bytes[end..], b"\r\n\r\n");
+            return body;
+        }
+        body.extend(&bytes[end + 2..end + 2 + length]);
+        bytes = &bytes[end + 4 + length..];
+    }
 }
 
 /// What came back on a connection, and how it ended.

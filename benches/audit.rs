@@ -1,0 +1,189 @@
+//! Figures of the audit log, on SQLite and on PostgreSQL: how fast events become durable, how long queries over a million
+//! take, how fast the chains are checked, streamed and pruned. `make audit-figures` prints them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    missing_docs,
+    reason = "a figure that cannot be had ends it"
+)]
+
+#[allow(dead_code, reason = "the tests use the rest of it")]
+#[path = "../tests/it/rig/mod.rs"]
+mod rig;
+
+use claviger::audit::{AuditLog, Event, Filter};
+use claviger::config::database::Url;
+use claviger::database::Database;
+use claviger::metrics::Metrics;
+use claviger::metrics::labels::{EventType, Outcome};
+use claviger::model::branch::Branch;
+use claviger::model::caller::Caller;
+use claviger::model::clock::{Clock, SystemClock};
+use claviger::model::repo::Repo;
+use claviger::model::secret_ref::{SecretRef, SecretVersion};
+use claviger::model::ticket::{TicketId, TicketToken};
+use rig::postgres::{Postgres, checked};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+const EVENTS: usize = 1_000_000;
+const QUERIES: usize = 100;
+
+/// What a build in a cluster leaves: 300 subjects, 1,000 repos, two events a ticket.
+fn event(number: usize, ticket: TicketId) -> Event {
+    let kind = if number.is_multiple_of(2) { EventType::TicketIssued } else { EventType::TicketRedeemed };
+    let rare = number % 10_000 == 77;
+    let mut event = Event::new(if rare { EventType::AdminDenied } else { kind }, Outcome::Ok);
+    event.caller = Some(Arc::new(Caller {
+        issuer: "cluster".into(),
+        subject: format!("system:serviceaccount:team-{}:build-bot", number / 2 % 300),
+        groups: Vec::new(),
+        workload: None,
+        claims: serde_json::Map::new(),
+    }));
+    event.source_ip = Some("10.1.2.3".parse().unwrap());
+    event.repo = Some(Repo::try_from(format!("apps/site-{}", number / 2 % 1000).as_str()).unwrap());
+    event.branch = Some(Branch::try_from("main").unwrap());
+    event.policies = vec!["site-builds".into()];
+    event.keys = ["GITHUB_TOKEN", "NPM_TOKEN", "PUBLIC_URL"].map(str::to_owned).into();
+    event.ticket_id = Some(ticket);
+    let secret = SecretRef { store: "vault".into(), path: "homelab/site/main".into() };
+    event.secrets = vec![SecretVersion { secret, version: Some("3".into()) }];
+    event.took = Duration::from_millis(7);
+    event
+}
+
+fn tickets(count: usize) -> Arc<Vec<TicketId>> {
+    Arc::new((0..count).map(|_| TicketToken::random().unwrap().ticket_id()).collect())
+}
+
+/// Records events from so many tasks at once, each of which waits for its own. The time of each.
+async fn record(
+    log: &AuditLog,
+    numbers: std::ops::Range<usize>,
+    tickets: &Arc<Vec<TicketId>>,
+    at_once: usize,
+) -> Vec<Duration> {
+    let mut tasks = JoinSet::new();
+    for task in 0..at_once {
+        let (log, tickets, numbers) = (log.clone(), tickets.clone(), numbers.clone());
+        tasks.spawn(async move {
+            let mut took = Vec::new();
+            for number in numbers.skip(task).step_by(at_once) {
+                let started = Instant::now();
+                log.record(event(number, tickets[number / 2])).await.unwrap();
+                took.push(started.elapsed());
+            }
+            took
+        });
+    }
+    tasks.join_all().await.concat()
+}
+
+fn percentile(times: &mut [Duration], percent: usize) -> Duration {
+    times.sort_unstable();
+    times[(times.len() * percent / 100).min(times.len() - 1)]
+}
+
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+async fn figures(name: &str, url: Url) {
+    let database = Database::open(&url).await.unwrap();
+    let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let opened = AuditLog::open(&database, false, None, clock.clone(), metrics).await;
+    let (log, _written) = opened.unwrap();
+    let tickets = tickets(EVENTS / 2);
+    let mut from = 0;
+    for (at_once, count) in [(1, 2_000), (16, 20_000), (64, 100_000), (256, EVENTS - 122_000)] {
+        let started = Instant::now();
+        let mut took = record(&log, from..from + count, &tickets, at_once).await;
+        let rate = count as f64 / started.elapsed().as_secs_f64();
+        println!(
+            "{name}: {at_once:3} at once: {rate:.0} durable events/s, each p50 {:.2?} p99 {:.2?}",
+            percentile(&mut took, 50),
+            percentile(&mut took, 99)
+        );
+        from += count;
+    }
+    queries(name, &log, &tickets).await;
+
+    let started = Instant::now();
+    let verified = log.reader().verify().await.unwrap();
+    assert_eq!((verified.events, verified.first_broken), (EVENTS as u64, None));
+    println!("{name}: verify: {:.0} events/s", EVENTS as f64 / started.elapsed().as_secs_f64());
+
+    let (started, before) = (Instant::now(), resident());
+    let (mut after, mut count, mut most) = (None, 0, 0);
+    loop {
+        let page = log.reader().events(&Filter::default(), after.as_ref(), 500).await.unwrap();
+        count += page.len();
+        most = most.max(resident());
+        match page.into_iter().last() {
+            Some(last) => after = Some(last.place),
+            None => break,
+        }
+    }
+    assert_eq!(count, EVENTS);
+    let rate = count as f64 / started.elapsed().as_secs_f64();
+    println!(
+        "{name}: all of them by pages: {rate:.0} events/s, {} KiB more memory at most",
+        most.saturating_sub(before)
+    );
+
+    let retention = log.retention(Duration::from_millis(1), clock);
+    let (started, mut deleted) = (Instant::now(), 0);
+    let mut batches = Vec::new();
+    while deleted < 50_000 {
+        let started = Instant::now();
+        deleted += retention.delete_some().await.unwrap().deleted;
+        batches.push(started.elapsed());
+    }
+    let rate = deleted as f64 / started.elapsed().as_secs_f64();
+    println!(
+        "{name}: retention: {rate:.0} events/s, a batch p50 {:.2?} p99 {:.2?}",
+        percentile(&mut batches, 50),
+        percentile(&mut batches, 99)
+    );
+}
+
+async fn queries(name: &str, log: &AuditLog, tickets: &[TicketId]) {
+    let kinds: [(&str, &dyn Fn(usize) -> Filter); 5] = [
+        ("ticket", &|n| Filter { ticket_id: Some(tickets[n * 4_999].to_string()), ..Filter::default() }),
+        ("subject", &|n| Filter {
+            subject: Some(format!("system:serviceaccount:team-{}:build-bot", n * 3)),
+            ..Filter::default()
+        }),
+        ("repo", &|n| Filter {
+            repo: Repo::try_from(format!("apps/site-{}", n * 9).as_str()).ok(),
+            ..Filter::default()
+        }),
+        ("rare type", &|_| Filter { kind: Some(EventType::AdminDenied), ..Filter::default() }),
+        ("newest", &|_| Filter::default()),
+    ];
+    for (what, filter) in kinds {
+        let mut took = Vec::new();
+        for number in 0..QUERIES {
+            let filter = filter(number);
+            let started = Instant::now();
+            assert!(!log.reader().events(&filter, None, 101).await.unwrap().is_empty());
+            took.push(started.elapsed());
+        }
+        let most = percentile(&mut took, 100);
+        println!("{name}: a page by {what}: p50 {:.2?}, at most {most:.2?}", percentile(&mut took, 50));
+    }
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    runtime.block_on(figures("sqlite", Url::SqliteFile(folder.path().join("claviger.db"))));
+    let server = Postgres::start(&[]).unwrap();
+    let url = runtime.block_on(server.database());
+    runtime.block_on(figures("postgres", Url::Postgres(checked(&url))));
+}

@@ -1,0 +1,95 @@
+//! Checkpoints: the head of this replica's chain goes to standard output now and then, out of reach of whoever can write
+//! the database.
+
+use super::chain::Head;
+use super::known::{CHECKPOINT, PRUNED};
+use crate::wire::inert_json;
+use serde::Serialize;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+/// How long a head that has moved waits until it is told.
+const EVERY: Duration = Duration::from_mins(1);
+
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    time: &'a str,
+    chain: &'a str,
+    seq: i64,
+    hash: &'a str,
+}
+
+/// Tells the head once a minute while it moves, and once more when the writer has ended.
+pub async fn tell(mut heads: watch::Receiver<Head>, say: impl Fn(String)) {
+    let mut due = None;
+    loop {
+        tokio::select! {
+            moved = heads.changed() => {
+                if moved.is_err() {
+                    break;
+                }
+                due.get_or_insert_with(|| Instant::now() + EVERY);
+            }
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                due = None;
+                say(checkpoint(&heads.borrow()));
+            }
+        }
+    }
+    if due.is_some() {
+        say(checkpoint(&heads.borrow()));
+    }
+}
+
+fn checkpoint(head: &Head) -> String {
+    line(CHECKPOINT, &head.time, &head.chain, head.seq, &head.hash)
+}
+
+/// The line that tells up to where a chain was deleted.
+pub fn pruned(time: &str, chain: &str, seq: i64, hash: &str) -> String {
+    line(PRUNED, time, chain, seq, hash)
+}
+
+fn line(kind: &str, time: &str, chain: &str, seq: i64, hash: &str) -> String {
+    // Texts and a number are JSON.
+    inert_json::to_string(&Line { kind, time, chain, seq, hash }).unwrap_or_default() + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    fn head(seq: i64) -> Head {
+        Head { chain: "c".into(), seq, hash: "h".into(), time: "2026-01-01T00:00:00.000000Z".into() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_is_told_once_a_minute_while_it_moves_and_once_at_the_end() {
+        let heads = watch::Sender::new(head(0));
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let lines = told.clone();
+        let telling = tokio::spawn(tell(heads.subscribe(), move |line| lines.lock().expect("whole").push(line)));
+        let count = || told.lock().expect("whole").len();
+        tokio::time::sleep(EVERY * 3).await;
+        assert_eq!(count(), 0, "nothing has moved");
+        for seq in 1..=90 {
+            heads.send_replace(head(seq));
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        assert!((2..=3).contains(&count()), "{}", count());
+        tokio::time::sleep(EVERY * 3).await;
+        assert_eq!(count(), 3);
+        heads.send_replace(head(91));
+        drop(heads);
+        telling.await.expect("it ends");
+        let told = told.lock().expect("whole");
+        let last =
+            r#"{"type":"audit.checkpoint","time":"2026-01-01T00:00:00.000000Z","chain":"c","seq":91,"hash":"h"}"#;
+        assert_eq!(told.last().map(|line| line.trim_end()), Some(last));
+        assert_eq!(told.len(), 4);
+    }
+}

@@ -1,0 +1,153 @@
+//! An event as it stands in the log or in an export, and whether it is what it says it is.
+
+use super::chain::Sealer;
+use serde::Deserialize;
+use std::borrow::Cow;
+
+/// What is read of an event: the hashed text, the hash beside it, and, in a database, the columns that repeat parts of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Stored<'a> {
+    /// The hashed text.
+    pub text: &'a str,
+    /// The hash.
+    pub hash: &'a str,
+    /// The columns; an export has none.
+    pub columns: Option<Columns<'a>>,
+}
+
+/// The columns of a row.
+#[derive(Debug, Clone, Copy)]
+pub struct Columns<'a> {
+    /// `chain`.
+    pub chain: &'a str,
+    /// `seq`.
+    pub seq: i64,
+    /// `prev_hash`.
+    pub prev_hash: &'a str,
+    /// `time`.
+    pub time: &'a str,
+    /// `type`.
+    pub kind: &'a str,
+    /// `outcome`.
+    pub outcome: &'a str,
+    /// `subject`.
+    pub subject: Option<&'a str>,
+    /// `repo`.
+    pub repo: Option<&'a str>,
+    /// `branch`.
+    pub branch: Option<&'a str>,
+    /// `ticket_id`.
+    pub ticket_id: Option<&'a str>,
+}
+
+/// An event's place in its chain.
+#[derive(Debug)]
+pub struct Placed<'a> {
+    /// The chain.
+    pub chain: Cow<'a, str>,
+    /// Its number there.
+    pub seq: i64,
+    /// The hash of the event before.
+    pub prev_hash: Cow<'a, str>,
+    /// When it was written.
+    pub time: Cow<'a, str>,
+    /// Whether the hash is that of the text, and everything that repeats a part of the text agrees with it.
+    pub intact: bool,
+    /// Whether the place is known from nothing but a text that is not intact.
+    pub guessed: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Claims<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+    #[serde(borrow)]
+    chain: Cow<'a, str>,
+    seq: i64,
+    #[serde(borrow)]
+    prev_hash: Cow<'a, str>,
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    outcome: Cow<'a, str>,
+    caller: Option<Who<'a>>,
+    repo: Option<String>,
+    branch: Option<String>,
+    ticket_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Who<'a> {
+    #[serde(borrow)]
+    subject: Cow<'a, str>,
+}
+
+impl<'a> Stored<'a> {
+    /// The event in a line of an export: the hashed text is everything but the last member, which is the hash.
+    #[must_use]
+    pub fn of_line(line: &'a str) -> Option<(String, &'a str)> {
+        const BEFORE: &str = ",\"hash\":\"";
+        let (text, rest) = line.rsplit_once(BEFORE)?;
+        Some((format!("{text}}}"), rest.strip_suffix("\"}")?))
+    }
+
+    /// Where it belongs, and whether it holds. Nothing where not even that can be told. Without a sealer the hash is
+    /// believed.
+    #[must_use]
+    pub fn place(&self, sealer: Option<&Sealer>) -> Option<Placed<'a>> {
+        let sealed = sealer.is_none_or(|sealer| sealer.hash(self.text) == self.hash);
+        let claims = serde_json::from_str::<Claims>(self.text).ok();
+        match (claims, self.columns) {
+            (Some(claims), columns) if sealed || columns.is_none() => Some(Placed {
+                intact: sealed && claims.agree(columns),
+                guessed: !sealed,
+                chain: claims.chain,
+                seq: claims.seq,
+                prev_hash: claims.prev_hash,
+                time: claims.time,
+            }),
+            (_, Some(columns)) => Some(Placed {
+                intact: false,
+                guessed: false,
+                chain: columns.chain.into(),
+                seq: columns.seq,
+                prev_hash: columns.prev_hash.into(),
+                time: columns.time.into(),
+            }),
+            (_, None) => None,
+        }
+    }
+}
+
+impl Claims<'_> {
+    fn agree(&self, columns: Option<Columns<'_>>) -> bool {
+        let id_is_right =
+            self.id.strip_prefix(&*self.chain).and_then(|rest| rest.strip_prefix('.')?.parse().ok()) == Some(self.seq);
+        id_is_right
+            && columns.is_none_or(|columns| {
+                columns.chain == self.chain
+                    && columns.seq == self.seq
+                    && columns.prev_hash == self.prev_hash
+                    && columns.time == self.time
+                    && columns.kind == self.kind
+                    && columns.outcome == self.outcome
+                    && same(columns.subject, self.caller.as_ref().map(|who| &*who.subject))
+                    && same(columns.repo, self.repo.as_deref())
+                    && same(columns.branch, self.branch.as_deref())
+                    && same(columns.ticket_id, self.ticket_id.as_deref())
+            })
+    }
+}
+
+/// A column holds no NUL, and has U+FFFD in its place.
+fn same(column: Option<&str>, member: Option<&str>) -> bool {
+    match (column, member) {
+        (Some(column), Some(member)) => {
+            column == member || (member.contains('\0') && column == member.replace('\0', "\u{FFFD}"))
+        }
+        (column, member) => column == member,
+    }
+}

@@ -1,0 +1,128 @@
+//! What is known of the log beside its events: places that were told elsewhere, and what retention has deleted.
+
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// The type of a line that tells the head of a chain.
+pub const CHECKPOINT: &str = "audit.checkpoint";
+/// The type of a line that tells up to where a chain was deleted.
+pub const PRUNED: &str = "audit.pruned";
+
+/// The events of a chain up to this one were deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pruned {
+    /// The last number that is gone.
+    pub seq: i64,
+    /// Its hash.
+    pub hash: String,
+}
+
+/// An event of which the hash is known from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    hash: String,
+    time: Option<String>,
+}
+
+impl Mark {
+    /// Whether it was written before everything that is left.
+    pub fn is_older_than(&self, oldest: Option<&str>) -> bool {
+        matches!((&self.time, oldest), (Some(time), Some(oldest)) if **time < *oldest)
+    }
+}
+
+/// All of it.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    marks: HashMap<String, BTreeMap<i64, Mark>>,
+    pruned: BTreeMap<String, Pruned>,
+    /// Hashes of events that may be gone although the first event of a chain names them.
+    named: BTreeSet<String>,
+    bad_anchors: Vec<(String, i64)>,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    #[serde(rename = "type")]
+    kind: String,
+    chain: String,
+    seq: i64,
+    hash: String,
+    time: Option<String>,
+}
+
+impl Known {
+    /// An event that must be there with this hash, unless it was pruned.
+    pub fn mark(&mut self, chain: &str, seq: i64, hash: &str, time: Option<String>) {
+        let mark = Mark { hash: hash.to_owned(), time };
+        self.marks.entry(chain.to_owned()).or_default().insert(seq, mark);
+    }
+
+    /// An event that the first event of a chain names: it must be there, unless it was pruned.
+    pub fn name(&mut self, chain: &str, seq: i64, hash: &str) {
+        self.named.insert(hash.to_owned());
+        self.mark(chain, seq, hash, None);
+    }
+
+    /// A chain was deleted up to this event. Of several such places in a chain the last counts.
+    pub fn prune(&mut self, chain: &str, seq: i64, hash: &str) {
+        self.named.insert(hash.to_owned());
+        keep_last(&mut self.pruned, chain, Pruned { seq, hash: hash.to_owned() });
+    }
+
+    /// An anchor whose seal does not hold.
+    pub fn bad_anchor(&mut self, chain: &str, seq: i64) {
+        self.bad_anchors.push((chain.to_owned(), seq));
+    }
+
+    /// Takes what a line of standard output tells: a checkpoint, a pruning, or an event, which is as good as a
+    /// checkpoint. Says whether it told anything.
+    pub fn learn(&mut self, line: &str) -> bool {
+        let Ok(line) = serde_json::from_str::<Line>(line) else { return false };
+        match line.kind.as_str() {
+            PRUNED => self.prune(&line.chain, line.seq, &line.hash),
+            _ => self.mark(&line.chain, line.seq, &line.hash, line.time),
+        }
+        true
+    }
+
+    /// Whether an event may have this hash. It is then seen.
+    pub(super) fn admits(&mut self, chain: &str, seq: i64, hash: &str) -> bool {
+        if self.marks.is_empty() {
+            return true;
+        }
+        let mark = self.marks.get_mut(chain).and_then(|marks| marks.remove(&seq));
+        mark.is_none_or(|mark| mark.hash == hash)
+    }
+
+    pub(super) fn pruned(&self, chain: &str) -> Option<&Pruned> {
+        self.pruned.get(chain)
+    }
+
+    /// Up to where chains are deleted.
+    #[must_use]
+    pub fn into_pruned(self) -> BTreeMap<String, Pruned> {
+        self.pruned
+    }
+
+    pub(super) fn names(&self, hash: &str) -> bool {
+        self.named.contains(hash)
+    }
+
+    pub(super) fn unseen(&self) -> impl Iterator<Item = (&str, i64, &Mark)> {
+        let all = self.marks.iter();
+        all.flat_map(|(chain, marks)| marks.iter().map(move |(seq, mark)| (chain.as_str(), *seq, mark)))
+    }
+
+    pub(super) fn bad_anchors(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.bad_anchors.iter().map(|(chain, seq)| (chain.as_str(), *seq))
+    }
+}
+
+fn keep_last(pruned: &mut BTreeMap<String, Pruned>, chain: &str, new: Pruned) {
+    match pruned.get_mut(chain) {
+        Some(known) if known.seq >= new.seq => {}
+        Some(known) => *known = new,
+        None => drop(pruned.insert(chain.to_owned(), new)),
+    }
+}

@@ -1,0 +1,107 @@
+//! The log read: page by page, the newest first, beside whoever writes it.
+
+use super::anchors;
+use super::chain::{Head, Sealer};
+use super::checker::{Beginning, Checker, Verified};
+use super::entry::Stored;
+use super::filter::{Cursor, Filter};
+use super::retention::columns;
+use crate::database::{Database, Failed, Query, Row};
+use crate::wire::audit_event::with_hash;
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Rows of one statement.
+const PAGE: i64 = 2000;
+/// The columns that are checked, in this order.
+const COLUMNS: &str = "SELECT rowid, chain, seq, prev_hash, hash, time, type, outcome, subject, repo, branch, ticket_id, \
+     event FROM audit_events";
+
+/// Reads the log.
+#[derive(Clone)]
+pub struct Reader {
+    pub(super) database: Database,
+    pub(super) sealer: Arc<Sealer>,
+    heads: watch::Receiver<Head>,
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reader")
+    }
+}
+
+/// An event as it was written.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// The very text that was hashed, with the hash as its last member.
+    pub event: String,
+    /// Its place in the order of answers.
+    pub place: Cursor,
+}
+
+impl Reader {
+    pub(super) fn new(database: Database, sealer: Arc<Sealer>, heads: watch::Receiver<Head>) -> Self {
+        Self { database, sealer, heads }
+    }
+
+    /// At most so many of the events that match, behind a place where one is given, the newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn events(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Vec<Recorded>, Failed> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = self.database.read(&filter.query(after, limit)).await?;
+        let recorded = |row: Row| {
+            let place = Cursor { row: row.number(0)?, time: row.text(1)? };
+            Ok(Recorded { event: with_hash(&row.text(3)?, &row.text(2)?), place })
+        };
+        rows.into_iter().map(recorded).collect()
+    }
+
+    /// Computes every chain anew, while the log is written. This replica's own head is known to it, so that its own chain
+    /// cannot have lost its end.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn verify(&self) -> Result<Verified, Failed> {
+        // In this order: what is the head now is there when its row is looked for.
+        let head = self.heads.borrow().clone();
+        let mut known = anchors::known(&self.database, &self.sealer).await?;
+        if head.seq > 0 {
+            known.mark(&head.chain, head.seq, &head.hash, None);
+        }
+        let mut checker = Checker::new(Some(&*self.sealer), known);
+        let mut page = self.rows_below(i64::MAX).await?;
+        while let Some(last) = page.last() {
+            // The next page is on its way while this one is checked.
+            let (checked, next) = tokio::join!(look_at(checker, page.as_slice()), self.rows_below(last.number(0)?));
+            checker = checked?;
+            page = next?;
+        }
+        let pruned = anchors::known(&self.database, &self.sealer).await?.into_pruned();
+        Ok(checker.finish(Beginning::Known, &pruned))
+    }
+
+    async fn rows_below(&self, row: i64) -> Result<Vec<Row>, Failed> {
+        let query = Query::new(COLUMNS).then(" WHERE rowid < ").value(row);
+        self.database.read(&query.then(" ORDER BY rowid DESC LIMIT ").value(PAGE)).await
+    }
+}
+
+/// Shows the rows to the checker, and lets others run now and then.
+async fn look_at<'a>(mut checker: Checker<'a>, rows: &[Row]) -> Result<Checker<'a>, Failed> {
+    for some in rows.chunks(100) {
+        for row in some {
+            see(&mut checker, row)?;
+        }
+        tokio::task::yield_now().await;
+    }
+    Ok(checker)
+}
+
+fn see(checker: &mut Checker<'_>, row: &Row) -> Result<(), Failed> {
+    checker.see(&Stored { text: row.str(12)?, hash: row.str(4)?, columns: Some(columns(row)?) });
+    Ok(())
+}

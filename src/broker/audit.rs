@@ -1,0 +1,131 @@
+//! The audit log looked at: a page of it, all of it, and whether it holds.
+
+use super::administer::Administrator;
+use super::{Broker, Error, Page};
+use crate::admins::{Act, Resource, Verb};
+use crate::audit::{Broken, Reader, Recorded};
+use crate::wire::audit_list::{AuditEventList, AuditVerified, BrokenPlace};
+use crate::wire::problem::Code;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use serde_json::value::RawValue;
+
+pub use crate::audit::{Cursor, Filter};
+pub use crate::metrics::labels::{EventType, Outcome};
+
+/// Events of one chunk of a stream.
+const CHUNK: usize = 500;
+
+/// The log cannot be read on. A stream that ends so is cut, and its reader can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the audit log cannot be read")]
+pub struct CutShort;
+
+impl Broker {
+    /// A page of the events that match, the newest first; with it the place that the next page begins behind.
+    ///
+    /// # Errors
+    /// `denied`, `token_review_unavailable`, `database_unavailable`.
+    pub async fn list_events(
+        &self,
+        who: &Administrator,
+        filter: &Filter,
+        page: Page<Cursor>,
+    ) -> Result<AuditEventList, Error> {
+        self.authorise(who, on_audit(Verb::List)).await?;
+        let events = self.parts.audit.reader().events(filter, page.after.as_ref(), page.limit + 1).await;
+        let mut events = events.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
+        let more = events.len() > page.limit;
+        events.truncate(page.limit);
+        let next = events.last().filter(|_| more).map(|last| last.place.to_string());
+        let raw = |recorded: Recorded| RawValue::from_string(recorded.event);
+        // What is no JSON has been tampered with; verify tells where.
+        let items = events.into_iter().filter_map(|event| raw(event).ok()).collect();
+        Ok(AuditEventList { items, next })
+    }
+
+    /// Events that match, the newest first, as lines: all of them, or so many. They are read as they are taken.
+    ///
+    /// # Errors
+    /// As for [`Broker::list_events`].
+    pub async fn stream_events(
+        &self,
+        who: &Administrator,
+        filter: Filter,
+        after: Option<Cursor>,
+        limit: Option<usize>,
+    ) -> Result<BoxStream<'static, Result<Bytes, CutShort>>, Error> {
+        self.authorise(who, on_audit(Verb::List)).await?;
+        let mut rest = Rest { reader: self.parts.audit.reader(), filter, after, left: limit.unwrap_or(usize::MAX) };
+        // Whatever is wrong already is answered as an error, and not as a stream that is cut.
+        let first = rest.chunk().await.map_err(|CutShort| Error::Plain(Code::DatabaseUnavailable))?;
+        let chunks = stream::try_unfold((Some(first), rest), |(first, mut rest)| async move {
+            let chunk = match first {
+                Some(first) => first,
+                None => rest.chunk().await?,
+            };
+            Ok(if chunk.is_empty() { None } else { Some((chunk, (None, rest))) })
+        });
+        Ok(chunks.boxed())
+    }
+
+    /// Computes the chains anew.
+    ///
+    /// # Errors
+    /// As for [`Broker::list_events`].
+    pub async fn verify_audit(&self, who: &Administrator) -> Result<AuditVerified, Error> {
+        self.authorise(who, on_audit(Verb::Get)).await?;
+        let verified = self.parts.audit.reader().verify().await.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
+        let place = |broken: Broken| BrokenPlace {
+            chain: broken.chain,
+            seq: broken.seq,
+            reason: broken.reason.as_str().into(),
+        };
+        if let Some(broken) = &verified.first_broken {
+            tracing::error!(
+                chain = broken.chain,
+                seq = broken.seq,
+                reason = broken.reason.as_str(),
+                "the audit log does not hold"
+            );
+        }
+        Ok(AuditVerified {
+            ok: verified.first_broken.is_none(),
+            events: verified.events,
+            chains: verified.chains,
+            first_broken: verified.first_broken.map(place),
+        })
+    }
+}
+
+/// What is still to be streamed.
+struct Rest {
+    reader: Reader,
+    filter: Filter,
+    after: Option<Cursor>,
+    left: usize,
+}
+
+impl Rest {
+    /// The next lines; empty at the end.
+    async fn chunk(&mut self) -> Result<Bytes, CutShort> {
+        let limit = self.left.min(CHUNK);
+        if limit == 0 {
+            return Ok(Bytes::new());
+        }
+        let events = self.reader.events(&self.filter, self.after.as_ref(), limit).await.map_err(|_| CutShort)?;
+        self.left = if events.len() < limit { 0 } else { self.left - events.len() };
+        let mut lines = String::with_capacity(events.iter().map(|recorded| recorded.event.len() + 1).sum());
+        for recorded in &events {
+            lines.push_str(&recorded.event);
+            lines.push('\n');
+        }
+        self.after = events.into_iter().last().map(|last| last.place);
+        Ok(lines.into())
+    }
+}
+
+const fn on_audit(verb: Verb) -> Act<'static> {
+    Act { verb, resource: Resource::Audit, name: None }
+}

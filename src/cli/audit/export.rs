@@ -1,0 +1,23 @@
+//! `claviger audit export`.
+
+use super::connection::Connection;
+use super::failure::Failure;
+use super::filters::Filters;
+use super::printing::Printer;
+use super::server::ServerArguments;
+
+/// The options of `claviger audit export`.
+#[derive(Debug, clap::Args)]
+pub struct Export {
+    #[command(flatten)]
+    pub server: ServerArguments,
+    #[command(flatten)]
+    filters: Filters,
+}
+
+/// Exports. Where it ends with 0 it has printed everything.
+pub async fn run(export: &Export, server: &Connection) -> Result<(), Failure> {
+    let mut printer = Printer::new();
+    server.lines(&export.filters.path()?, |line| printer.line(line)).await?;
+    printer.flush()
+}

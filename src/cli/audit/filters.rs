@@ -1,0 +1,75 @@
+//! Which events: the filters of the API as options.
+
+use super::failure::Failure;
+use crate::model::clock::{Clock as _, SystemClock};
+use crate::model::duration;
+use jiff::{SignedDuration, Timestamp};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// The filters. All of them must match.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Filters {
+    /// Not before: a time in RFC 3339, or how long ago, as `90m`.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Before: a time in RFC 3339, or how long ago.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// What the event is about, as `ticket.issued`.
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+    /// The caller's subject.
+    #[arg(long)]
+    subject: Option<String>,
+    /// The repo.
+    #[arg(long)]
+    repo: Option<String>,
+    /// The branch.
+    #[arg(long)]
+    branch: Option<String>,
+    /// The ticket's public id.
+    #[arg(long, value_name = "ID")]
+    ticket_id: Option<String>,
+    /// How it ended: ok, denied or failed.
+    #[arg(long)]
+    outcome: Option<String>,
+}
+
+impl Filters {
+    /// The path of the API that answers them.
+    pub fn path(&self) -> Result<String, Failure> {
+        let since = self.since.as_deref().map(|text| time("--since", text)).transpose()?;
+        let until = self.until.as_deref().map(|text| time("--until", text)).transpose()?;
+        let pairs = [
+            ("since", &since),
+            ("until", &until),
+            ("type", &self.kind),
+            ("subject", &self.subject),
+            ("repo", &self.repo),
+            ("branch", &self.branch),
+            ("ticketId", &self.ticket_id),
+            ("outcome", &self.outcome),
+        ];
+        let path = pairs.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        Ok(path.fold("/v1/audit?".to_owned(), |path, (name, value)| path + &parameter(name, value)))
+    }
+}
+
+/// One parameter of a query, and what goes before the next.
+pub fn parameter(name: &str, value: &str) -> String {
+    format!("{name}={}&", utf8_percent_encode(value, NON_ALPHANUMERIC))
+}
+
+fn time(option: &str, text: &str) -> Result<String, Failure> {
+    if let Ok(ago) = duration::parse(text) {
+        let ago = SignedDuration::try_from(ago).unwrap_or(SignedDuration::MAX);
+        // Longer ago than there are times: from the first one on.
+        return Ok(SystemClock.now().checked_sub(ago).unwrap_or(Timestamp::UNIX_EPOCH).to_string());
+    }
+    let time: Result<Timestamp, _> = text.parse();
+    time.map(|time| time.to_string()).map_err(|_| {
+        Failure::usage(format!(
+            "{option}: must be a time in RFC 3339, as 2026-01-31T12:00:00Z, or how long ago, as 90m"
+        ))
+    })
+}

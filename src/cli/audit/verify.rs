@@ -1,0 +1,99 @@
+//! `claviger audit verify`.
+
+use super::connection::{Connection, on};
+use super::failure::Failure;
+use super::offline::{each_line, known, see};
+use super::server::ServerArguments;
+use crate::audit::{Beginning, Checker, Known, Sealer, Verified};
+use crate::config::key_file;
+use crate::wire::audit_list::{AuditVerified, BrokenPlace};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The options of `claviger audit verify`.
+#[derive(Debug, clap::Args)]
+pub struct Verify {
+    /// The server, as `https://claviger.claviger.svc:8443`.
+    #[arg(long, env = "CLAVIGER_URL", value_name = "URL")]
+    server: Option<String>,
+    /// A file with the bearer token of whoever asks.
+    #[arg(long, env = "CLAVIGER_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Certificates that the server's is checked against, instead of the machine's.
+    #[arg(long, env = "CLAVIGER_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// An export of the whole log (`-`: standard input), which is checked without a server.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The chain's HMAC key (`audit.keyFile`), where it has one.
+    #[arg(long, value_name = "FILE", requires = "file")]
+    key_file: Option<PathBuf>,
+    /// What the server has printed, as the cluster's logs have kept it: checkpoints, pruning, events.
+    #[arg(long, value_name = "FILE")]
+    checkpoints: Option<PathBuf>,
+    /// Believe that what an export lacks of the beginning of a chain was deleted by retention.
+    #[arg(long, requires = "file")]
+    pruned: bool,
+}
+
+/// Verifies.
+pub fn run(verify: &Verify) -> Result<(), Failure> {
+    let known = verify.checkpoints.as_deref().map(known).transpose()?;
+    let Some(file) = &verify.file else {
+        let (Some(server), Some(token_file)) = (verify.server.clone(), verify.token_file.clone()) else {
+            return Err(Failure::usage("either --server and --token-file, or --file must be given"));
+        };
+        let server = ServerArguments::new(server, token_file, verify.ca_file.clone());
+        return on(&server, async |server| at_server(&server, known).await);
+    };
+    let key = verify.key_file.as_deref().map(key_file::read).transpose();
+    let key = key.map_err(|fault| Failure::usage(format!("--key-file: {}", fault.detail)))?;
+    let sealer = Sealer::new(key.as_ref());
+    let known = known.unwrap_or_default();
+    let pruned = known.clone().into_pruned();
+    let mut checker = Checker::new(Some(&sealer), known);
+    each_line("--file", file, |line| see(&mut checker, line))?;
+    let beginning = if verify.pruned { Beginning::Anywhere } else { Beginning::Known };
+    tell(&answer(checker.finish(beginning, &pruned)))
+}
+
+/// The server computes its chains. Where checkpoints are given its events are held against them as well, here.
+async fn at_server(server: &Connection, known: Option<Known>) -> Result<(), Failure> {
+    let verified: AuditVerified = server.get_patiently("/v1/audit/verify").await?.json()?;
+    let Some(known) = known.filter(|_| verified.ok) else { return tell(&verified) };
+    let pruned: BTreeMap<_, _> = known.clone().into_pruned();
+    // The server has the key and has computed the hashes. What is looked for here is what it cannot know.
+    let mut checker = Checker::new(None, known);
+    server
+        .lines("/v1/audit", |line| {
+            see(&mut checker, line);
+            Ok(())
+        })
+        .await?;
+    tell(&answer(checker.finish(Beginning::Anywhere, &pruned)))
+}
+
+fn answer(verified: Verified) -> AuditVerified {
+    AuditVerified {
+        ok: verified.first_broken.is_none(),
+        events: verified.events,
+        chains: verified.chains,
+        first_broken: verified.first_broken.map(|broken| BrokenPlace {
+            chain: broken.chain,
+            seq: broken.seq,
+            reason: broken.reason.as_str().into(),
+        }),
+    }
+}
+
+/// Prints what came out. A log that does not hold is exit code 1.
+fn tell(verified: &AuditVerified) -> Result<(), Failure> {
+    let text = serde_json::to_string(verified).map_err(|_| Failure::Failed("it cannot be JSON".into()))?;
+    println!("{text}");
+    match &verified.first_broken {
+        None => Ok(()),
+        Some(BrokenPlace { chain, seq, reason }) => {
+            Err(Failure::Failed(format!("the audit log does not hold: event {seq} of chain {chain:?} is {reason}")))
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The admin API: one request, one answer, or as many lines as there are. The token goes into one header, and is never printed.
+
+use super::failure::Failure;
+use super::server::{self, ServerArguments};
+use bytes::BytesMut;
+use http::Method;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::{Client, RequestBuilder, Response};
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+/// More than a page of a hundred policies that are as large as a server takes them.
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// More than any audit event has.
+const MAX_LINE_BYTES: usize = 4 * 1024 * 1024;
+const LINES: &str = "application/x-ndjson";
+/// How long a stream of lines, or an answer that takes a long computation, may be on its way.
+const LONG: Duration = Duration::from_hours(24);
+/// How long a stream of lines may stand still.
+const STILL: Duration = Duration::from_mins(1);
+
+/// A server, and who calls it.
+pub struct Connection {
+    base: String,
+    bearer: HeaderValue,
+    http: Client,
+}
+
+/// What came back, and is no refusal.
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    request_id: Option<String>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_slice(&self.body).map_err(|_| Failure::Refused {
+            status: self.status,
+            problem: None,
+            request_id: self.request_id.clone(),
+        })
+    }
+}
+
+impl Connection {
+    /// Reads the token and the certificates. Calls nobody yet.
+    pub fn open(arguments: &ServerArguments) -> Result<Self, Failure> {
+        let url = arguments.origin()?;
+        let bearer = arguments.bearer()?;
+        let http = arguments.client(url.scheme())?;
+        Ok(Self { base: url.as_str().trim_end_matches('/').to_owned(), bearer, http })
+    }
+
+    /// Looks at something.
+    pub async fn get(&self, path: &str) -> Result<Answer, Failure> {
+        self.call(self.request(&Method::GET, path)).await
+    }
+
+    /// Looks at something that takes the server long to find out.
+    pub async fn get_patiently(&self, path: &str) -> Result<Answer, Failure> {
+        self.call(self.request(&Method::GET, path).timeout(LONG)).await
+    }
+
+    /// Looks at lines, one after the other as they come.
+    pub async fn lines(&self, path: &str, mut each: impl FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
+        let mut request =
+            self.request(&Method::GET, path).timeout(LONG).build().map_err(|e| server::unreachable(&e))?;
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(LINES));
+        let mut response = self.http.execute(request).await.map_err(|error| server::unreachable(&error))?;
+        if !response.status().is_success() {
+            return Err(refused(&mut response).await?);
+        }
+        let mut rest = BytesMut::new();
+        let stands_still = |_| Failure::Unreachable("no answer in time");
+        while let Some(chunk) = timeout(STILL, response.chunk())
+            .await
+            .map_err(stands_still)?
+            .map_err(|error| server::unreachable(&error))?
+        {
+            rest.extend_from_slice(&chunk);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line = rest.split_to(end + 1);
+                each(std::str::from_utf8(&line[..end]).map_err(|_| not_ours())?)?;
+            }
+            if rest.len() > MAX_LINE_BYTES {
+                return Err(not_ours());
+            }
+        }
+        if rest.is_empty() { Ok(()) } else { Err(not_ours()) }
+    }
+
+    /// Sends something, with a condition where there is one.
+    pub async fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        condition: Option<(HeaderName, HeaderValue)>,
+        body: Zeroizing<Vec<u8>>,
+    ) -> Result<Answer, Failure> {
+        let mut request = self.request(method, path);
+        if let Some((name, value)) = condition {
+            request = request.header(name, value);
+        }
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json").body(bytes::Bytes::from_owner(body));
+        }
+        self.call(request).await
+    }
+
+    fn request(&self, method: &Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method.clone(), format!("{}{path}", self.base));
+        request.header(AUTHORIZATION, self.bearer.clone()).header(ACCEPT, "application/json")
+    }
+
+    async fn call(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        let mut response = request.send().await.map_err(|error| server::unreachable(&error))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(refused(&mut response).await?);
+        }
+        let request_id = server::request_id(response.headers());
+        let body = server::read(&mut response, MAX_BODY_BYTES).await?;
+        Ok(Answer { status: status.as_u16(), request_id, body: body.to_vec() })
+    }
+}
+
+/// What an answer that is no success says.
+async fn refused(response: &mut Response) -> Result<Failure, Failure> {
+    let (status, request_id) = (response.status().as_u16(), server::request_id(response.headers()));
+    let body = server::read(response, MAX_BODY_BYTES).await?;
+    Ok(Failure::Refused { status, problem: serde_json::from_slice(&body).ok(), request_id })
+}
+
+fn not_ours() -> Failure {
+    Failure::Failed("what the server sends are no lines of audit events".into())
+}
+
+/// Reads how the server is reached, and does something there.
+pub fn on(server: &ServerArguments, act: impl AsyncFnOnce(Connection) -> Result<(), Failure>) -> Result<(), Failure> {
+    let connection = Connection::open(server)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::Failed(format!("cannot start: {}", error.kind())))?.block_on(act(connection))
+}

@@ -1,0 +1,51 @@
+//! What was said to be durable is there after the database server has crashed.
+
+use super::Place;
+use crate::rig::postgres::{Postgres, checked};
+use claviger::audit::AuditUnavailable;
+use claviger::config::database::Url;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crashed_server_has_kept_every_event_that_was_durable() {
+    let mut server = Postgres::start(&[]).unwrap();
+    let url = server.database().await;
+    let mut durable = 0;
+    for _ in 0..3 {
+        let place = Place::at(Url::Postgres(checked(&url)), None).await;
+        let replica = place.replica().await;
+        let told = Arc::new(AtomicUsize::new(0));
+        let mut builds = JoinSet::new();
+        for build in 0..16 {
+            let (log, told) = (replica.log.clone(), told.clone());
+            builds.spawn(async move {
+                for number in 0..100_000 {
+                    match log.record(super::event(build + number)).await {
+                        Ok(()) => told.fetch_add(1, Ordering::SeqCst),
+                        Err(AuditUnavailable) => return,
+                    };
+                }
+            });
+        }
+        while told.load(Ordering::SeqCst) < 200 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        server.stop();
+        builds.join_all().await;
+        server.start_again();
+        durable += told.load(Ordering::SeqCst);
+        place.database.close().await;
+
+        let place = Place::at(Url::Postgres(checked(&url)), None).await;
+        let replica = place.replica().await;
+        let verified = replica.verify().await;
+        assert_eq!(verified.first_broken, None);
+        // What was not told may be there all the same, and nothing that was told is not.
+        assert!(verified.events >= durable as u64, "{} of {durable}", verified.events);
+        durable = usize::try_from(verified.events).unwrap();
+        replica.ends().await;
+    }
+}

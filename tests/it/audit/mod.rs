@@ -1,0 +1,161 @@
+//! The audit log as it is kept: read, checked, deleted when it is old. One contract for every database.
+
+mod durable;
+mod reading;
+mod retention;
+mod tampering;
+
+use crate::rig::postgres::{checked, postgres};
+use claviger::audit::{AuditLog, Event, Filter, Recorded, Verified};
+use claviger::config::database::Url;
+use claviger::database::Database;
+use claviger::metrics::Metrics;
+use claviger::metrics::labels::{EventType, Outcome};
+use claviger::model::branch::Branch;
+use claviger::model::caller::Caller;
+use claviger::model::clock::Clock;
+use claviger::model::repo::Repo;
+use claviger::model::ticket::TicketToken;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+/// Runs each of these on every place.
+macro_rules! on_every_place {
+    ($($test:ident)*) => {
+        mod sqlite_memory { $( #[tokio::test] async fn $test() { super::$test(super::Place::sqlite_memory().await).await } )* }
+        mod sqlite_file { $( #[tokio::test] async fn $test() { super::$test(super::Place::sqlite_file().await).await } )* }
+        mod postgres { $( #[tokio::test] async fn $test() { super::$test(super::Place::postgres().await).await } )* }
+    };
+}
+use on_every_place;
+
+/// A clock that tests turn.
+#[derive(Debug)]
+struct Dial(Mutex<Timestamp>);
+
+impl Dial {
+    fn turn(&self, by: SignedDuration) {
+        let mut now = self.0.lock().unwrap();
+        *now = now.checked_add(by).unwrap();
+    }
+}
+
+impl Clock for Dial {
+    fn now(&self) -> Timestamp {
+        let mut now = self.0.lock().unwrap();
+        *now = now.checked_add(SignedDuration::from_millis(1)).unwrap();
+        *now
+    }
+}
+
+/// Where the log is kept.
+struct Place {
+    database: Database,
+    clock: Arc<Dial>,
+    _folder: Option<TempDir>,
+}
+
+/// One replica.
+struct Replica {
+    log: AuditLog,
+    written: JoinHandle<()>,
+}
+
+impl Place {
+    async fn at(url: Url, folder: Option<TempDir>) -> Self {
+        let database = Database::open(&url).await.unwrap();
+        let clock = Arc::new(Dial(Mutex::new("2026-01-01T00:00:00Z".parse().unwrap())));
+        Self { database, clock, _folder: folder }
+    }
+
+    async fn sqlite_memory() -> Self {
+        Self::at(Url::SqliteMemory, None).await
+    }
+
+    async fn sqlite_file() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::at(Url::SqliteFile(folder.path().join("claviger.db")), Some(folder)).await
+    }
+
+    async fn postgres() -> Self {
+        Self::at(Url::Postgres(checked(&postgres().database().await)), None).await
+    }
+
+    async fn replica(&self) -> Replica {
+        let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
+        let opened = AuditLog::open(&self.database, false, None, self.clock.clone(), metrics).await;
+        let (log, written) = opened.unwrap();
+        Replica { log, written }
+    }
+}
+
+impl Replica {
+    /// Records events, each durable before the next.
+    async fn records(&self, numbers: std::ops::Range<usize>) {
+        for number in numbers {
+            self.log.record(event(number)).await.unwrap();
+        }
+    }
+
+    async fn all(&self) -> Vec<Value> {
+        let events = self.log.reader().events(&Filter::default(), None, usize::MAX >> 1).await.unwrap();
+        events.iter().map(shown).collect()
+    }
+
+    async fn verify(&self) -> Verified {
+        self.log.reader().verify().await.unwrap()
+    }
+
+    async fn holds(&self, events: u64, chains: u64) {
+        assert_eq!(self.verify().await, Verified { events, chains, first_broken: None });
+    }
+
+    /// Deletes everything that is older than this.
+    async fn forget(&self, place: &Place, keep: Duration) -> usize {
+        let retention = self.log.retention(keep, place.clock.clone());
+        let mut deleted = 0;
+        loop {
+            let batch = retention.delete_some().await.unwrap();
+            deleted += batch.deleted;
+            if !batch.more {
+                return deleted;
+            }
+        }
+    }
+
+    async fn ends(self) {
+        drop(self.log);
+        self.written.await.unwrap();
+    }
+}
+
+/// An event that differs from its neighbours.
+fn event(number: usize) -> Event {
+    let mut event = Event::new(EventType::ALL[number % 7], Outcome::ALL[number % 3]);
+    if !number.is_multiple_of(4) {
+        event.caller = Some(Arc::new(Caller {
+            issuer: "ci".into(),
+            subject: format!("build-\u{202e}{}\0", number % 5),
+            groups: Vec::new(),
+            workload: None,
+            claims: Map::new(),
+        }));
+        event.repo = Some(Repo::try_from(format!("apps/site-{}", number % 6).as_str()).unwrap());
+        event.branch = Some(Branch::try_from(["main", "f/x", "main$(id)"][number % 3]).unwrap());
+        event.ticket_id = Some(TicketToken::random().unwrap().ticket_id());
+    }
+    event
+}
+
+fn shown(recorded: &Recorded) -> Value {
+    serde_json::from_str(&recorded.event).unwrap()
+}
+
+/// The place of an event in its chain.
+fn seq(event: &Value) -> (String, i64) {
+    (event["chain"].as_str().unwrap().to_owned(), event["seq"].as_i64().unwrap())
+}

@@ -1,0 +1,96 @@
+//! Reading: filters against an oracle, and pages that stay right while the log grows.
+
+use super::{Place, Replica, on_every_place, shown};
+use claviger::audit::Filter;
+use claviger::metrics::labels::{EventType, Outcome};
+use claviger::model::branch::Branch;
+use claviger::model::repo::Repo;
+use jiff::Timestamp;
+use serde_json::Value;
+
+on_every_place! {
+    every_filter_finds_what_an_oracle_finds
+    pages_are_whole_and_stay_so_while_events_come
+}
+
+/// Looks at each event by itself.
+fn matches(filter: &Filter, event: &Value) -> bool {
+    let time: Timestamp = event["time"].as_str().unwrap().parse().unwrap();
+    let is = |member: &Value, wanted: Option<&str>| wanted.is_none_or(|wanted| *member == wanted);
+    filter.since.is_none_or(|since| time >= since)
+        && filter.until.is_none_or(|until| time < until)
+        && is(&event["type"], filter.kind.map(EventType::as_str))
+        && is(&event["outcome"], filter.outcome.map(Outcome::as_str))
+        && is(&event["caller"]["subject"], filter.subject.as_deref())
+        && is(&event["repo"], filter.repo.as_ref().map(Repo::as_str))
+        && is(&event["branch"], filter.branch.as_ref().map(Branch::as_str))
+        && is(&event["ticketId"], filter.ticket_id.as_deref())
+}
+
+/// A filter that some event matches, with the parts that the bits name.
+fn filter(of: &Value, until: &Value, parts: usize) -> Filter {
+    let text = |member: &Value| member.as_str().map(str::to_owned);
+    let has = |bit: usize| parts & (1 << bit) != 0;
+    let time = |event: &Value| event["time"].as_str().unwrap().parse().unwrap();
+    Filter {
+        since: has(0).then(|| time(of)),
+        until: has(1).then(|| time(until)),
+        kind: EventType::ALL.iter().find(|kind| has(2) && of["type"] == kind.as_str()).copied(),
+        outcome: Outcome::ALL.iter().find(|outcome| has(3) && of["outcome"] == outcome.as_str()).copied(),
+        subject: text(&of["caller"]["subject"]).filter(|_| has(4)),
+        repo: text(&of["repo"]).filter(|_| has(5)).map(|repo| Repo::try_from(repo.as_str()).unwrap()),
+        branch: text(&of["branch"]).filter(|_| has(6)).map(|branch| Branch::try_from(branch.as_str()).unwrap()),
+        ticket_id: text(&of["ticketId"]).filter(|_| has(7)),
+    }
+}
+
+async fn pages(replica: &Replica, filter: &Filter, limit: usize) -> Vec<Value> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = replica.log.reader().events(filter, after.as_ref(), limit).await.unwrap();
+        let is_last = page.len() < limit;
+        found.extend(page.iter().map(shown));
+        after = page.into_iter().last().map(|last| last.place).or(after);
+        if is_last {
+            return found;
+        }
+    }
+}
+
+async fn every_filter_finds_what_an_oracle_finds(place: Place) {
+    let (a, b) = (place.replica().await, place.replica().await);
+    for round in 0..12 {
+        a.records(round * 10..round * 10 + 6).await;
+        b.records(round * 10 + 6..round * 10 + 10).await;
+    }
+    let all = a.all().await;
+    assert_eq!(all.len(), 120);
+    assert!(all.is_sorted_by(|newer, older| newer["time"].as_str() >= older["time"].as_str()));
+    let mut found_any = 0;
+    for parts in 0..256 {
+        let (one, other) = (&all[parts * 7 % 120], &all[parts * 3 % 60]);
+        let filter = filter(one, other, parts);
+        let expected: Vec<&Value> = all.iter().filter(|event| matches(&filter, event)).collect();
+        let found = pages(&a, &filter, 1 + parts % 9).await;
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{filter:?}");
+        found_any += usize::from(!expected.is_empty());
+    }
+    assert!(found_any > 100, "{found_any}");
+}
+
+async fn pages_are_whole_and_stay_so_while_events_come(place: Place) {
+    let replica = place.replica().await;
+    replica.records(0..50).await;
+    let before = replica.all().await;
+    let reader = replica.log.reader();
+    let (mut found, mut after) = (Vec::new(), None);
+    for round in 0..10 {
+        let page = reader.events(&Filter::default(), after.as_ref(), 5).await.unwrap();
+        found.extend(page.iter().map(shown));
+        after = page.into_iter().last().map(|last| last.place);
+        replica.records(50 + round * 3..53 + round * 3).await;
+    }
+    assert_eq!(found, before);
+    assert!(reader.events(&Filter::default(), after.as_ref(), 5).await.unwrap().is_empty());
+    assert_eq!(replica.all().await.len(), 80);
+}

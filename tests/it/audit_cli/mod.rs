@@ -1,0 +1,190 @@
+//! `claviger audit`: followed, exported and checked from a shell, with a server and without.
+
+use crate::rig::claviger::{Claviger, Dev, binary, run, wait_until};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+type Ran = (Option<i32>, String, String);
+
+fn audit(arguments: &[&str]) -> Ran {
+    run(&[&["audit"], arguments].concat())
+}
+
+/// Runs a command on the server, with a token that `dev` wrote.
+fn at(claviger: &Claviger, token: &str, arguments: &[&str]) -> Ran {
+    let url = format!("http://{}", claviger.api);
+    let token = claviger.folder.path().join(token).display().to_string();
+    audit(&[arguments, &["--server", &url, "--token-file", &token]].concat())
+}
+
+fn some_events(claviger: &Claviger, tickets: usize) {
+    for _ in 0..tickets {
+        let path = claviger.ticket("moreira.dev", "main");
+        assert_eq!(claviger.download(&path).status, 200);
+    }
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> String {
+    let file = folder.join(name);
+    fs::write(&file, text).unwrap();
+    file.display().to_string()
+}
+
+fn verdict(ran: &Ran) -> (Option<i32>, Value) {
+    let verified: Value = serde_json::from_str(&ran.1).unwrap_or_else(|_| panic!("{ran:?}"));
+    (ran.0, verified["firstBroken"]["seq"].clone())
+}
+
+#[test]
+fn an_export_holds_everything_and_is_checked_without_a_server() {
+    let claviger = Claviger::sample();
+    some_events(&claviger, 6);
+    let (code, exported, said) = at(&claviger, "admin-token", &["export"]);
+    assert_eq!((code, said.as_str(), exported.lines().count()), (Some(0), "", 12));
+    let folder = claviger.folder.path();
+    let file = write(folder, "export", &exported);
+    let (code, printed, said) = audit(&["verify", "--file", &file]);
+    assert_eq!((code, said.as_str()), (Some(0), ""), "{printed}");
+    assert_eq!(
+        serde_json::from_str::<Value>(&printed).unwrap(),
+        json!({"ok": true, "events": 12, "chains": 1, "firstBroken": null})
+    );
+    let lines: Vec<&str> = exported.lines().collect();
+    for (name, text, seq) in [
+        ("without the fifth", [&lines[..7], &lines[8..]].concat().join("\n"), 5),
+        ("edited", exported.replacen("\"outcome\":\"ok\"", "\"outcome\":\"no\"", 1), 12),
+        ("without the first", lines[..11].join("\n"), 1),
+        ("no event", exported.replacen("\"id\":", "\"id\"", 1), 12),
+    ] {
+        let ran = audit(&["verify", "--file", &write(folder, "changed", &text)]);
+        assert_eq!(verdict(&ran), (Some(1), json!(seq)), "{name}");
+        assert!(ran.2.starts_with(&format!("claviger: the audit log does not hold: event {seq} of chain ")), "{ran:?}");
+    }
+    let pruned = write(folder, "changed", &lines[..9].join("\n"));
+    assert_eq!(verdict(&audit(&["verify", "--file", &pruned])), (Some(1), json!(1)));
+    assert_eq!(verdict(&audit(&["verify", "--file", &pruned, "--pruned"])), (Some(0), Value::Null));
+    let some = at(&claviger, "admin-token", &["export", "--type", "ticket.redeemed", "--since", "1h"]).1;
+    assert_eq!(some.lines().count(), 6);
+}
+
+#[test]
+fn what_the_server_printed_tells_of_a_tail_that_is_gone() {
+    let mut claviger = Claviger::sample();
+    some_events(&claviger, 4);
+    let exported = at(&claviger, "admin-token", &["export"]).1;
+    claviger.signal("TERM");
+    claviger.wait(Duration::from_secs(20));
+    let printed = claviger.stdout();
+    let checkpoint = printed.lines().find(|line| line.contains("audit.checkpoint")).expect("a checkpoint at the end");
+    let checkpoint: Value = serde_json::from_str(checkpoint).unwrap();
+    let newest: Value = serde_json::from_str(exported.lines().next().unwrap()).unwrap();
+    assert_eq!((&checkpoint["seq"], &checkpoint["hash"]), (&json!(8), &newest["hash"]));
+    assert_eq!(claviger.audit_events().len(), 8, "it is no event of the log");
+
+    let folder = claviger.folder.path();
+    let told = write(folder, "told", &format!("noise\n2026-01-01 claviger-0 {checkpoint}\n"));
+    let whole = write(folder, "whole", &exported);
+    assert_eq!(verdict(&audit(&["verify", "--file", &whole, "--checkpoints", &told])), (Some(0), Value::Null));
+    let cut = write(folder, "cut", &exported.lines().skip(3).collect::<Vec<_>>().join("\n"));
+    assert_eq!(verdict(&audit(&["verify", "--file", &cut])), (Some(0), Value::Null), "nothing in it tells");
+    assert_eq!(verdict(&audit(&["verify", "--file", &cut, "--checkpoints", &told])), (Some(1), json!(6)));
+    // Every line that was printed is as good as a checkpoint.
+    let all = write(folder, "all", &printed);
+    assert_eq!(verdict(&audit(&["verify", "--file", &cut, "--checkpoints", &all])), (Some(1), json!(6)));
+    let empty = write(folder, "empty", "noise\n");
+    assert_eq!(audit(&["verify", "--file", &cut, "--checkpoints", &empty]).0, Some(2));
+}
+
+#[test]
+fn a_server_s_log_is_held_against_what_it_printed() {
+    let claviger = Claviger::sample();
+    some_events(&claviger, 4);
+    assert_eq!(verdict(&at(&claviger, "admin-token", &["verify"])), (Some(0), Value::Null));
+    let folder = claviger.folder.path();
+    wait_until("every event is printed", || claviger.stdout().matches("\"ticket.redeemed\"").count() == 4);
+    let told = write(folder, "told", &claviger.stdout());
+    let with_checkpoints = ["verify", "--checkpoints", told.as_str()];
+    assert_eq!(verdict(&at(&claviger, "admin-token", &with_checkpoints)), (Some(0), Value::Null));
+    let forged = told_with_other_hash(&claviger.stdout());
+    let forged = write(folder, "forged", &forged);
+    assert_eq!(verdict(&at(&claviger, "admin-token", &["verify", "--checkpoints", &forged])), (Some(1), json!(5)));
+    claviger.write("DELETE FROM audit_events WHERE seq = 3");
+    assert_eq!(verdict(&at(&claviger, "admin-token", &["verify"])), (Some(1), json!(3)));
+    let (code, printed, said) = at(&claviger, "token", &["verify"]);
+    assert_eq!((code, printed.as_str()), (Some(3), ""));
+    assert!(said.starts_with("claviger: denied: "), "{said}");
+    assert_eq!(audit(&["verify"]).0, Some(2));
+}
+
+/// The printed lines, one of which has another hash than the log.
+fn told_with_other_hash(printed: &str) -> String {
+    let told = printed.lines().filter(|line| line.starts_with('{')).map(|line| {
+        let mut event: Value = serde_json::from_str(line).unwrap();
+        if event["seq"] == 5 {
+            event["hash"] = "0".repeat(64).into();
+        }
+        event.to_string()
+    });
+    told.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_keyed_chain_is_checked_with_its_key_alone() {
+    let keys = tempfile::tempdir().unwrap();
+    let key = write(keys.path(), "key", &STANDARD.encode([7; 32]));
+    let other = write(keys.path(), "other", &STANDARD.encode([8; 32]));
+    let environment = [("CLAVIGER__AUDIT__KEYFILE", key.as_str())];
+    let claviger = Claviger::dev(&Dev { environment: &environment, ..Dev::default() });
+    some_events(&claviger, 2);
+    let file = write(keys.path(), "export", &at(&claviger, "admin-token", &["export"]).1);
+    assert_eq!(verdict(&audit(&["verify", "--file", &file, "--key-file", &key])), (Some(0), Value::Null));
+    for arguments in [&["verify", "--file", &file][..], &["verify", "--file", &file, "--key-file", &other]] {
+        assert_eq!(audit(arguments).0, Some(1), "{arguments:?}");
+    }
+    assert_eq!(audit(&["verify", "--file", &file, "--key-file", "/nowhere"]).0, Some(2));
+    assert_eq!(verdict(&at(&claviger, "admin-token", &["verify"])), (Some(0), Value::Null));
+}
+
+#[test]
+fn a_tail_shows_the_last_and_follows() {
+    let claviger = Claviger::sample();
+    some_events(&claviger, 5);
+    let (code, printed, _) = at(&claviger, "admin-token", &["tail", "-n", "3"]);
+    assert_eq!((code, printed.lines().count()), (Some(0), 3));
+    let last = printed.lines().last().unwrap();
+    assert!(last.contains(" ticket.redeemed ok by ") && last.contains(" for moreira.dev main "), "{last}");
+    let (_, json_lines, _) =
+        at(&claviger, "admin-token", &["tail", "-n", "1", "-o", "json", "--type", "ticket.issued"]);
+    assert_eq!(serde_json::from_str::<Value>(&json_lines).unwrap()["seq"], 9);
+    assert_eq!(at(&claviger, "token", &["tail"]).0, Some(3));
+    assert_eq!(at(&claviger, "admin-token", &["tail", "--outcome", "good"]).0, Some(1));
+    assert_eq!(at(&claviger, "admin-token", &["tail", "--since", "yesterday"]).0, Some(2));
+
+    let followed = claviger.folder.path().join("followed");
+    let mut following = Command::new(binary())
+        .args(["audit", "tail", "--follow", "-n", "2", "-o", "json", "--server", &format!("http://{}", claviger.api)])
+        .arg("--token-file")
+        .arg(claviger.folder.path().join("admin-token"))
+        .stdout(File::create(&followed).unwrap())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let seqs = || -> Vec<i64> {
+        let text = fs::read_to_string(&followed).unwrap();
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["seq"].as_i64().unwrap()).collect()
+    };
+    wait_until("the first lines", || seqs().len() >= 2);
+    some_events(&claviger, 3);
+    wait_until("what came", || seqs().len() >= 8);
+    some_events(&claviger, 1);
+    wait_until("and more", || seqs().len() >= 10);
+    let _ = following.kill();
+    let _ = following.wait();
+    // The eleventh is the refusal of whoever may not look.
+    assert_eq!(seqs(), (10..=19).collect::<Vec<_>>(), "each once, in order");
+}
