@@ -122,7 +122,7 @@ fn callers(count: &mut Count) {
         let fails = |reason| Some((failed, "failed", Some(reason)));
         let refuses = |reason| Some((denied, "denied", Some(reason)));
         for (form, status, left) in [
-            ("repo=elsewhere&branch=main", 403, refuses("no_policy")),
+            ("repo=elsewhere&branch=main", 403, refuses("no_policy_matches")),
             ("repo=a..b//&branch=main", 422, fails("invalid_repo")),
             ("repo=site&branch=a..b", 422, fails("invalid_branch")),
             ("repo=site&branch=main&ttl=nonsense", 400, fails("invalid_request")),
