@@ -52,6 +52,7 @@ fn config(folder: &Path, address: &str, token: &str) -> String {
         "stores": [{"name": "vault", "vault": {"address": address, "auth": {"tokenFile": "token"}}}],
         "policies": {"directory": "policies"},
         "database": {"url": "sqlite::memory:"},
+        "server": {"publicUrl": "https://claviger.example"},
     });
     let file = folder.join("claviger.yaml");
     std::fs::write(&file, config.to_string()).unwrap();
