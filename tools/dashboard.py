@@ -49,7 +49,7 @@ OUTCOMES = {"ok": GREEN, "denied": ORANGE, "failed": RED}
 ROWS = [
     ("Now", [
         stat("Replicas that issue tickets", "short", f"sum ({selector('ready')})"),
-        stat("Tickets that wait", "short", f"sum ({selector('tickets_outstanding')})"),
+        stat("Tickets that wait", "short", f"max ({selector('tickets_outstanding')})"),
         stat("Misuse, last day", "short", last_day("ticket_redemptions_total", 'outcome="misuse"'), alarm=1,
              help="A key proven at the wrong place: somebody else has seen a URL. The ticket was burned."),
         stat("Redeemed twice, last day", "short", last_day("ticket_redemptions_total", 'outcome="already_redeemed"'),
@@ -74,7 +74,7 @@ ROWS = [
         graph("Redemptions", "reqps", (rate("ticket_redemptions_total", "outcome"), "{{outcome}}"), width=16, stack=True,
               colours={"redeemed": GREEN, "replayed": BLUE, "already_redeemed": ORANGE, "expired": "#8F8F8F",
                        "revoked": "#5F5F5F", "unknown": YELLOW, "misuse": RED}),
-        graph("Tickets that wait", "short", (f"sum ({selector('tickets_outstanding')})", "tickets"),
+        graph("Tickets that wait", "short", (f"max ({selector('tickets_outstanding')})", "tickets"),
               (rate("audit_events_total", labels='type="ticket.expired"'), "expired, per second")),
     ]),
     ("Latency", [

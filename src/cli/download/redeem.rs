@@ -37,20 +37,13 @@ pub struct Redemption<'a> {
 impl Redemption<'_> {
     /// Redeems, and gives back only what came whole.
     pub async fn run(&self, patience: &mut Patience, progress: &Progress) -> Result<Downloaded, Failure> {
-        let mut key = Some(RequestId::random());
+        let key = RequestId::random();
         let mut lost = false;
         loop {
-            let mut attempt = match self.once(key.as_ref(), patience.left().min(ANSWER_WITHIN)).await {
+            let attempt = match self.once(&key, patience.left().min(ANSWER_WITHIN)).await {
                 Ok(downloaded) => return Ok(downloaded),
                 Err(attempt) => attempt,
             };
-            // A server that does not know the header says so before it consumes anything.
-            if attempt.status() == Some(400) && key.take().is_some() {
-                continue;
-            }
-            if attempt.done == Done::Perhaps && key.is_none() {
-                attempt.done = Done::Decided;
-            }
             if attempt.done == Done::Perhaps && !lost {
                 lost = true;
                 patience.shorten(REPEATED_WITHIN);
@@ -63,13 +56,10 @@ impl Redemption<'_> {
         }
     }
 
-    async fn once(&self, key: Option<&RequestId>, within: Duration) -> Result<Downloaded, Attempt> {
+    async fn once(&self, key: &RequestId, within: Duration) -> Result<Downloaded, Attempt> {
         let mut url = self.link.url().clone();
         url.query_pairs_mut().append_pair("format", self.format.as_str());
-        let mut request = self.client.get(url).timeout(within);
-        if let Some(key) = key {
-            request = request.header("idempotency-key", key.as_str());
-        }
+        let mut request = self.client.get(url).timeout(within).header("idempotency-key", key.as_str());
         if let Some(bearer) = self.bearer {
             request = request.header(AUTHORIZATION, bearer.clone());
         }

@@ -4,6 +4,9 @@ use super::fake::{BUNDLE, Fake, answer, bundle, problem};
 use super::hostile::idempotency_key;
 use super::{Ran, fetch, fetch_sample};
 use crate::rig::claviger::{Claviger, Dev};
+use crate::rig::http::exchange;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 fn fetch_from(fake: &Fake) -> Ran {
@@ -46,6 +49,30 @@ fn a_download_that_was_lost_is_repeated_under_its_key() {
         assert_eq!((ran.code, ran.text(), ran.said.as_str()), (Some(0), BUNDLE, ""));
         let keys: Vec<_> = fake.redemptions().iter().map(|request| idempotency_key(request).unwrap()).collect();
         assert!(keys.len() == 2 && keys[0] == keys[1] && keys[0].len() == 32, "{keys:?}");
+    }
+}
+
+#[test]
+fn a_real_server_gives_a_lost_download_again() {
+    let server = Arc::new(OnceLock::<SocketAddr>::new());
+    let behind = server.clone();
+    let relay = Fake::start(move |_, request, before| {
+        let request = request.replacen("\r\n\r\n", "\r\nconnection: close\r\n\r\n", 1);
+        let answer = exchange(*behind.get().unwrap(), request.as_bytes());
+        let lost = request.starts_with("GET ") && before == 0;
+        Some(if lost { answer[..answer.len() / 2].to_vec() } else { answer })
+    });
+    let url = relay.url();
+    let environment = [("CLAVIGER__SERVER__PUBLICURL", url.as_str())];
+    let claviger = Claviger::dev(&Dev { environment: &environment, ..Dev::default() });
+    server.set(claviger.api).unwrap();
+    let token = claviger.folder.path().join("token");
+    let ran = fetch(&url, &token, &["--repo", "moreira.dev", "--branch", "main"]);
+    assert_eq!((ran.code, ran.said.as_str()), (Some(0), ""));
+    assert!(ran.text().ends_with("# claviger: 3 keys\n"), "{}", ran.text());
+    assert_eq!(relay.redemptions().len(), 2);
+    for outcome in ["redeemed", "replayed"] {
+        assert_eq!(claviger.count(&format!(r#"claviger_ticket_redemptions_total{{outcome="{outcome}"}}"#)), 1);
     }
 }
 
