@@ -11,6 +11,9 @@ use std::str::FromStr;
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
+/// Characters, as the contract has them: no store has a longer name, and no path is longer.
+const MAX_STORE: usize = 253;
+const MAX_PATH: usize = 8192;
 
 /// What of a list is asked for.
 pub fn page<T: FromStr>(query: &str) -> Result<Page<T>, Failure> {
@@ -44,10 +47,9 @@ pub fn dry_run(query: &str) -> Result<bool, Failure> {
 pub fn place(query: &str) -> Result<(String, Option<String>), Failure> {
     let (mut store, mut path) = (None, None);
     for (name, value) in pairs(query) {
-        let value = text(value)?;
         let repeated = match name {
-            "store" => store.replace(value).is_some(),
-            "path" => path.replace(value).is_some(),
+            "store" => store.replace(text(value, MAX_STORE)?).is_some(),
+            "path" => path.replace(text(value, MAX_PATH)?).is_some(),
             _ => return Err(invalid("the query has an unknown parameter")),
         };
         if repeated {
@@ -76,10 +78,14 @@ pub fn cursor<T: FromStr>(text: &str) -> Result<T, Failure> {
     after.and_then(|after| after.parse().ok()).ok_or_else(|| invalid("continue is not what a list answered"))
 }
 
-/// A value as it was meant. An empty one would be no name of anything.
-fn text(value: &str) -> Result<String, Failure> {
+/// A value as it was meant, of one character at least and so many at most: others are no name of anything.
+fn text(value: &str, most: usize) -> Result<String, Failure> {
     let decoded = percent_decode_str(value).decode_utf8().map_err(|_| invalid("the query is not UTF-8"))?;
-    if decoded.is_empty() { Err(invalid("the query has an empty value")) } else { Ok(decoded.into_owned()) }
+    match decoded.chars().count() {
+        0 => Err(invalid("the query has an empty value")),
+        length if length > most => Err(invalid("the query has a value that is too long")),
+        _ => Ok(decoded.into_owned()),
+    }
 }
 
 /// The most items of a page.
@@ -145,6 +151,8 @@ mod tests {
         {
             assert_eq!(named(query), None, "{query}");
         }
+        let long = |store: usize| named(&format!("store={}", "%C3%A9".repeat(store)));
+        assert!(long(MAX_STORE).is_some() && long(MAX_STORE + 1).is_none(), "characters, not bytes");
     }
 
     #[test]
