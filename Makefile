@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install what they need.
-.PHONY: demo demo-cluster dev test race kills openapi dashboard dashboard-picture schemathesis audit-figures lint deny sbom static image
+.PHONY: demo demo-cluster dev test race kills openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-short soak mutations faults lint deny sbom static image
 
 demo: ## the main job with `claviger dev`: a secret, once, and the audit events
 	@rig/install base
@@ -54,6 +54,28 @@ sbom: ## the bill of materials, as target/claviger.cdx.json
 audit-figures: ## how fast the audit log is written, queried, checked, streamed and pruned; a million events
 	@rig/install base postgres
 	cargo bench --locked --bench audit
+
+load-test: ## side by side with what a user would run otherwise: writes load-tests/RESULTS.md
+	@rig/install base bao kube postgres
+	@cargo build --quiet --locked --release --bin claviger --example load-test
+	target/release/examples/load-test
+
+load-test-short: ## the same for a minute: fails when a ratio has fallen by a third
+	@rig/install base bao kube postgres
+	@cargo build --quiet --locked --release --bin claviger --example load-test
+	target/release/examples/load-test short
+
+minutes ?= 10
+soak: ## load for so many minutes: memory and descriptors stay what they were
+	@rig/install base bao kube postgres
+	@cargo build --quiet --locked --release --bin claviger --example load-test
+	target/release/examples/load-test soak $(minutes)
+
+faults: race kills ## both, with histories and their judge
+
+mutations: ## takes each defence away and looks that a test goes red; writes the table in docs/THREATS.md
+	@rig/install
+	mutations/run
 
 lint: ## formatting, clippy, the house rules
 	@rig/install base

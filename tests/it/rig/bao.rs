@@ -200,6 +200,12 @@ impl Bao {
         self.ok(Method::PUT, "sys/seal", "").await;
     }
 
+    /// Its process id.
+    #[allow(dead_code, reason = "the load test counts its time")]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills the server, by process id. In development mode its memory was its storage.
     pub fn stop(&mut self) {
         let _ = self.child.kill();

@@ -101,6 +101,12 @@ impl ControlPlane {
         self.port
     }
 
+    /// The process ids of etcd and the API server.
+    #[allow(dead_code, reason = "the load test counts their time")]
+    pub fn processes(&self) -> [u32; 2] {
+        [&self.servers[0], &self.servers[1]].map(Server::id)
+    }
+
     /// The PEM text of the CA that its certificate is checked with.
     pub fn ca(&self) -> String {
         std::fs::read_to_string(self.folder.join("certs/apiserver.crt")).unwrap()
@@ -168,6 +174,11 @@ impl Server {
             .spawn()
             .map_err(|error| format!("/bin/sh: {error}"))?;
         Ok(Self { child, _guardian: guardian.stdin.take().unwrap() })
+    }
+
+    #[allow(dead_code, reason = "as above")]
+    fn id(&self) -> u32 {
+        self.child.id()
     }
 }
 

@@ -1,0 +1,125 @@
+//! Load tests: Claviger side by side with what a user would run otherwise, on real servers, in one run.
+//!
+//! `make load-test` is the long form, which writes RESULTS.md; `short` as an argument is the form for CI, which fails when a
+//! ratio has fallen by a third since; `soak MINUTES` looks whether memory and descriptors stay what they were.
+#![allow(clippy::unwrap_used, missing_docs, reason = "what is not as it should be ends the test")]
+
+mod bare;
+mod connection;
+mod contenders;
+mod load;
+mod process;
+mod report;
+#[allow(dead_code, reason = "the tests use the rest of it")]
+#[path = "../tests/it/rig/mod.rs"]
+mod rig;
+mod soak;
+mod tokens;
+
+use contenders::{Field, MEMORY};
+use load::{Load, Run};
+use report::{Findings, Measured, median};
+use rig::claviger::Claviger;
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// How much is measured.
+struct Form {
+    rounds: usize,
+    load: Load,
+    /// Tokens that a run may use up.
+    tokens: usize,
+    starts: usize,
+}
+
+const LONG: Form =
+    Form { rounds: 3, load: Load { connections: 16, lasts: Duration::from_secs(5) }, tokens: 2000, starts: 11 };
+const SHORT: Form =
+    Form { rounds: 3, load: Load { connections: 16, lasts: Duration::from_secs(1) }, tokens: 400, starts: 3 };
+
+#[tokio::main]
+async fn main() {
+    let argument = std::env::args().nth(1).unwrap_or_default();
+    if argument == bare::ARGUMENT {
+        return bare::serve().await;
+    }
+    if argument == "soak" {
+        let minutes = std::env::args().nth(2).and_then(|minutes| minutes.parse().ok()).expect("soak MINUTES");
+        return soak::soak(&contenders::line_up().await, minutes, LONG.load).await;
+    }
+    let short = argument == "short";
+    let form = if short { SHORT } else { LONG };
+    let ready = ready(form.starts);
+    let field = contenders::line_up().await;
+    let findings = measure(&field, &form, ready).await;
+    let ratios = findings.ratios();
+    let text = findings.markdown("make load-test", &machine());
+    println!("{text}");
+    if short {
+        let fallen = report::fallen(&ratios);
+        assert!(fallen.is_empty(), "slower by a third or more: {fallen:#?}");
+        return;
+    }
+    let folder = report::folder();
+    fs::write(folder.join("RESULTS.md"), text).unwrap();
+    fs::write(folder.join("results.svg"), findings.picture()).unwrap();
+    fs::write(folder.join("ratios.json"), serde_json::to_string_pretty(&ratios).unwrap() + "\n").unwrap();
+}
+
+async fn measure(field: &Field, form: &Form, ready: f64) -> Findings {
+    let mut runs: Vec<Vec<Run>> = field.contenders.iter().map(|_| Vec::new()).collect();
+    let mut reads = (0, 0);
+    for round in 0..=form.rounds {
+        for (contender, runs) in field.contenders.iter().zip(&mut runs) {
+            if let Some((_, pool, audience)) = field.pools.iter().find(|(name, ..)| *name == contender.name) {
+                field.mint.fill(pool, audience, form.tokens).await;
+            }
+            let before = field.replicas[field.counted].sum("claviger_store_requests_total");
+            // The first round warms everything up and is not counted.
+            let load = if round == 0 { Load { lasts: form.load.lasts / 5, ..form.load } } else { form.load };
+            let run = load.on(contender).await;
+            eprintln!("{round}/{} {}: {:.0}/s", form.rounds, contender.name, run.per_second);
+            if round == 0 {
+                continue;
+            }
+            if contender.name == MEMORY {
+                let after = field.replicas[field.counted].sum("claviger_store_requests_total");
+                reads = (reads.0 + after - before, reads.1 + run.cycles);
+            }
+            runs.push(run);
+        }
+    }
+    let measured = field.contenders.iter().zip(runs).map(|(contender, runs)| Measured {
+        name: contender.name,
+        runs,
+        peak_resident: process::peak_resident(&contender.processes),
+    });
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
+    let reads_per_thousand = reads.0 as f64 * 1000.0 / reads.1 as f64;
+    Findings {
+        measured: measured.collect(),
+        reads_per_thousand,
+        ready,
+        connections: form.load.connections,
+        seconds: form.load.lasts.as_secs(),
+    }
+}
+
+/// From start to the first `200` of `/readyz`, in milliseconds.
+fn ready(starts: usize) -> f64 {
+    let start = |_| {
+        let started = Instant::now();
+        let claviger = Claviger::sample();
+        assert_eq!(rig::http::request(claviger.ops, "GET", "/readyz", &[], b"").status, 200);
+        started.elapsed().as_secs_f64() * 1000.0
+    };
+    median((0..starts).map(start).collect())
+}
+
+/// What the figures are of.
+fn machine() -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let cores = cpu.lines().filter(|line| line.starts_with("processor")).count();
+    format!("{cores} cores of {}, shared by all that is measured", name.trim_start_matches([' ', '\t', ':']))
+}

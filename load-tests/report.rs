@@ -1,0 +1,172 @@
+//! What a load test has found: a table and a picture, and what the short form compares itself with.
+
+use crate::contenders::{BARE, LOGIN, MEMORY, NEVER_SEEN, POSTGRES, REVIEWS, WRAP};
+use crate::load::Run;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// A contender's runs, one a round.
+pub struct Measured {
+    pub name: &'static str,
+    pub runs: Vec<Run>,
+    /// The most memory that one of its processes has held, in MiB.
+    pub peak_resident: f64,
+}
+
+/// Everything that was measured.
+pub struct Findings {
+    pub measured: Vec<Measured>,
+    /// Reads of the store for 1,000 builds with a known token.
+    pub reads_per_thousand: f64,
+    /// From start to ready, in milliseconds.
+    pub ready: f64,
+    pub connections: usize,
+    pub seconds: u64,
+}
+
+/// A ratio of two contenders' speeds, and what it should at least be.
+struct Goal {
+    ours: &'static str,
+    theirs: &'static str,
+    at_least: f64,
+}
+
+const GOALS: [Goal; 4] = [
+    Goal { ours: MEMORY, theirs: WRAP, at_least: 20.0 },
+    Goal { ours: MEMORY, theirs: BARE, at_least: 0.5 },
+    Goal { ours: NEVER_SEEN, theirs: REVIEWS, at_least: 0.8 },
+    Goal { ours: NEVER_SEEN, theirs: LOGIN, at_least: 3.0 },
+];
+/// Cycles a second that three replicas should reach.
+const REPLICAS_AT_LEAST: f64 = 2000.0;
+/// MiB that a process should stay below.
+const RESIDENT_AT_MOST: f64 = 64.0;
+/// Milliseconds in which a process should be ready.
+const READY_AT_MOST: f64 = 50.0;
+
+/// The middle one; of two, the lower.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[(values.len() - 1) / 2]
+}
+
+impl Findings {
+    fn of(&self, name: &str) -> &Measured {
+        self.measured.iter().find(|measured| measured.name == name).unwrap()
+    }
+
+    /// The ratios, by what they compare: the median of the rounds' own, because the machine's speed drifts.
+    pub fn ratios(&self) -> BTreeMap<String, f64> {
+        let ratio = |goal: &Goal| {
+            let rounds = self.of(goal.ours).runs.iter().zip(&self.of(goal.theirs).runs);
+            let ratio = median(rounds.map(|(ours, theirs)| ours.per_second / theirs.per_second).collect());
+            (format!("{} / {}", goal.ours, goal.theirs), ratio)
+        };
+        GOALS.iter().map(ratio).collect()
+    }
+
+    /// The file that a person reads.
+    pub fn markdown(&self, command: &str, machine: &str) -> String {
+        let mut text = format!(
+            "# Load test\n\nWritten by `{command}`. {machine}. {} connections, {} s for each contender in each of {} rounds,\n\
+             interleaved. A cycle is two requests: ask and redeem, wrap and unwrap, log in and read, review and look at the pod.\n\
+             Every event is durable before it is answered (SQLite `synchronous=FULL`, PostgreSQL `synchronous_commit=on`).\n\n\
+             ![Cycles a second](results.svg)\n\n\
+             | contender | cycles/s, median | least | most | p50 ms | p99 ms | CPU s / 1,000 | peak RSS MiB |\n\
+             |---|--:|--:|--:|--:|--:|--:|--:|\n",
+            self.connections,
+            self.seconds,
+            self.measured[0].runs.len(),
+        );
+        for Measured { name, runs, peak_resident } in &self.measured {
+            let all = |what: fn(&Run) -> f64| runs.iter().map(what).collect::<Vec<_>>();
+            let speeds = all(|run| run.per_second);
+            let (least, most) =
+                speeds.iter().fold((f64::MAX, 0.0), |(least, most), one| (one.min(least), one.max(most)));
+            let _ = writeln!(
+                text,
+                "| {name} | {:.0} | {least:.0} | {most:.0} | {:.2} | {:.2} | {:.3} | {peak_resident:.0} |",
+                median(speeds),
+                median(all(|run| f64::from(run.p50) / 1000.0)),
+                median(all(|run| f64::from(run.p99) / 1000.0)),
+                median(all(|run| run.cpu_seconds)),
+            );
+        }
+        text.push_str("\n| goal | wanted | measured | |\n|---|--:|--:|---|\n");
+        let mut row = |what: &str, wanted: String, measured: String, met: bool| {
+            let _ = writeln!(text, "| {what} | {wanted} | {measured} | {} |", if met { "met" } else { "**missed**" });
+        };
+        let ratios = self.ratios();
+        for Goal { ours, theirs, at_least } in &GOALS {
+            let name = format!("{ours} / {theirs}");
+            let ratio = ratios[&name];
+            row(&name, format!("at least {at_least}"), format!("{ratio:.2}"), ratio >= *at_least);
+        }
+        let replicas = median(self.of(POSTGRES).runs.iter().map(|run| run.per_second).collect());
+        row(
+            &format!("{POSTGRES}, cycles/s"),
+            format!("at least {REPLICAS_AT_LEAST}"),
+            format!("{replicas:.0}"),
+            replicas >= REPLICAS_AT_LEAST,
+        );
+        let resident = self.of(MEMORY).peak_resident;
+        row(
+            &format!("{MEMORY}, peak RSS in MiB"),
+            format!("at most {RESIDENT_AT_MOST}"),
+            format!("{resident:.0}"),
+            resident <= RESIDENT_AT_MOST,
+        );
+        row(
+            "ready after start, ms",
+            format!("at most {READY_AT_MOST}"),
+            format!("{:.0}", self.ready),
+            self.ready <= READY_AT_MOST,
+        );
+        let _ =
+            writeln!(text, "\nReads of the store for 1,000 builds with a known token: {:.2}.", self.reads_per_thousand);
+        text
+    }
+
+    /// A bar for each contender, as long as it is fast; the scale is logarithmic.
+    pub fn picture(&self) -> String {
+        const ROW: usize = 28;
+        let height = self.measured.len() * ROW + 20;
+        let mut svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"760\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
+             <rect width=\"760\" height=\"{height}\" fill=\"#ffffff\"/>\n"
+        );
+        for (at, measured) in self.measured.iter().enumerate() {
+            let speed = median(measured.runs.iter().map(|run| run.per_second).collect());
+            let (y, length) = (at * ROW + 12, (speed.max(10.0).log10() - 1.0) * 110.0);
+            let colour = if measured.name.starts_with("claviger") { "#2f6f4f" } else { "#9aa5b1" };
+            let _ = writeln!(
+                svg,
+                "<text x=\"8\" y=\"{}\">{}</text><rect x=\"240\" y=\"{y}\" width=\"{length:.0}\" height=\"18\" fill=\"{colour}\"/>\
+                 <text x=\"{:.0}\" y=\"{}\">{speed:.0}/s</text>",
+                y + 14,
+                measured.name,
+                246.0 + length,
+                y + 14,
+            );
+        }
+        svg + "</svg>\n"
+    }
+}
+
+/// Where the long form leaves what it found.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("load-tests")
+}
+
+/// Ratios that have fallen by a third since the long form was last run.
+pub fn fallen(ratios: &BTreeMap<String, f64>) -> Vec<String> {
+    let before = std::fs::read_to_string(folder().join("ratios.json")).unwrap();
+    let before: BTreeMap<String, f64> = serde_json::from_str(&before).unwrap();
+    assert!(before.keys().eq(ratios.keys()), "ratios.json is of another test: make load-test");
+    let fallen = |(name, before): (&String, &f64)| {
+        let now = ratios[name];
+        (now < before * 2.0 / 3.0).then(|| format!("{name}: {now:.2}, and was {before:.2}"))
+    };
+    before.iter().filter_map(fallen).collect()
+}
