@@ -58,7 +58,7 @@ pub(super) async fn list(edge: &Edge, context: Context, parts: &Parts) -> Result
     tag = "leases",
     params(
         ("store" = String, Query, max_length = 253, description = "The configured name of the store"),
-        ("path" = Option<String>, Query, max_length = 8192, description = "The path; all without")
+        ("path" = Option<String>, Query, description = "The path; all without")
     ),
     responses(
         (status = 202, description = "Nobody gets them any more; taking some back goes on"),

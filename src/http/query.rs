@@ -11,7 +11,8 @@ use std::str::FromStr;
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
-/// Characters, as the contract has them: no store has a longer name, and no path is longer.
+/// Characters: no store has a longer name, and no path is longer. The contract bounds the name alone, since a longer path,
+/// percent-encoded, is refused as a head that is too large.
 const MAX_STORE: usize = 253;
 const MAX_PATH: usize = 8192;
 
