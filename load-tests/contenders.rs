@@ -57,15 +57,15 @@ pub async fn line_up() -> Field {
     let database = postgres().database().await;
 
     let replicas: Vec<Claviger> = [
-        ("memory", json!({}), "memory"),
-        ("sqlite", json!({}), "database"),
-        ("never", json!({}), "memory"),
-        ("one", json!({"url": database, "keyFile": key}), "database"),
-        ("two", json!({"url": database, "keyFile": key}), "database"),
-        ("three", json!({"url": database, "keyFile": key}), "database"),
+        (json!({}), "memory"),
+        (json!({}), "database"),
+        (json!({}), "memory"),
+        (json!({"url": database, "keyFile": key}), "database"),
+        (json!({"url": database, "keyFile": key}), "database"),
+        (json!({"url": database, "keyFile": key}), "database"),
     ]
     .into_iter()
-    .map(|(_, database, tickets)| replica(&plan, &database, tickets))
+    .map(|(database, tickets)| replica(&plan, &database, tickets))
     .collect();
     let bare = Bare::start();
     let mint = Arc::new(Mint::new(&plan.kube).await);
