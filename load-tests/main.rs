@@ -1,7 +1,8 @@
 //! Load tests: Claviger side by side with what a user would run otherwise, on real servers, in one run.
 //!
 //! `make load-test` is the long form, which writes RESULTS.md; `short` as an argument is the form for CI, which fails when a
-//! ratio has fallen by a third since; `soak MINUTES` looks whether memory and descriptors stay what they were.
+//! ratio has fallen by a third since; `soak MINUTES` looks whether memory and descriptors stay what they were; `only NAME
+//! SECONDS` puts load on one contender, for whoever wants to look at it with a profiler.
 #![allow(clippy::unwrap_used, missing_docs, reason = "what is not as it should be ends the test")]
 
 mod bare;
@@ -47,6 +48,11 @@ async fn main() {
         let minutes = std::env::args().nth(2).and_then(|minutes| minutes.parse().ok()).expect("soak MINUTES");
         return soak::soak(&contenders::line_up().await, minutes, LONG.load).await;
     }
+    if argument == "only" {
+        let rest: Vec<String> = std::env::args().skip(2).collect();
+        let [name, seconds] = &*rest else { panic!("only NAME SECONDS") };
+        return only(name, Duration::from_secs(seconds.parse().expect("SECONDS is a number"))).await;
+    }
     let short = argument == "short";
     let form = if short { SHORT } else { LONG };
     let ready = ready(form.starts);
@@ -64,6 +70,25 @@ async fn main() {
     fs::write(folder.join("RESULTS.md"), text).unwrap();
     fs::write(folder.join("results.svg"), findings.picture()).unwrap();
     fs::write(folder.join("ratios.json"), serde_json::to_string_pretty(&ratios).unwrap() + "\n").unwrap();
+}
+
+/// Load on one contender, whose processes are named before.
+async fn only(name: &str, lasts: Duration) {
+    let field = contenders::line_up().await;
+    let contender = field.contenders.iter().find(|one| one.name == name).expect("a contender's name");
+    if let Some((_, pool, audience)) = field.pools.iter().find(|(pool, ..)| *pool == name) {
+        field.mint.fill(pool, audience, LONG.tokens).await;
+    }
+    println!("processes: {:?}", contender.processes);
+    let run = Load { lasts, ..LONG.load }.on(contender).await;
+    println!(
+        "{:.0}/s, p50 {} us, p99 {} us, {:.3} CPU s for 1,000 cycles, at most {:.0} MiB",
+        run.per_second,
+        run.p50,
+        run.p99,
+        run.cpu_seconds,
+        process::peak_resident(&contender.processes)
+    );
 }
 
 async fn measure(field: &Field, form: &Form, ready: f64) -> Findings {
