@@ -1,5 +1,6 @@
 //! COMPOSITION: a configuration becomes a running process. The only room that opens the others.
 
+mod descriptors;
 mod drain;
 mod hide;
 mod keys;

@@ -4,7 +4,7 @@ use super::keys::{self, KeyError};
 use super::reload::Reload;
 use super::signals::{Asked, Signals};
 use super::tls::{Certificate, TlsError};
-use super::{drain, policies};
+use super::{descriptors, drain, policies};
 use crate::admins::Administrators;
 use crate::attest::Attestors;
 use crate::audit::AuditLog;
@@ -181,13 +181,16 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let limits = ServeLimits {
         header_timeout: config.limits.header_timeout,
         write_timeout: config.limits.request_timeout,
-        max_connections: config.limits.max_connections,
+        max_connections: descriptors::connections(config.limits.max_connections),
+        proxies: edge.trusted_proxies.clone(),
     };
+    let ops_limits =
+        ServeLimits { max_connections: descriptors::OPS_CONNECTIONS.min(limits.max_connections), ..limits.clone() };
     let (stop, stopped) = watch::channel(false);
     let tls = certificate.as_ref().map(|certificate| certificate.source());
     let servers = vec![
         tokio::spawn(serve(api_listener, tls, api(edge.clone()), limits, Some(metrics), stopped.clone())),
-        tokio::spawn(serve(ops_listener, None, ops(edge), limits, None, stopped.clone())),
+        tokio::spawn(serve(ops_listener, None, ops(edge), ops_limits, None, stopped.clone())),
         tokio::spawn(upkeep(broker.clone(), stopped.clone())),
         tokio::spawn(follow_holders(broker.clone(), stopped.clone())),
         tokio::spawn(retention.run(stopped.clone())),

@@ -3,22 +3,24 @@
 //! Own code, because `axum::serve` has no limits: it kept every slow connection that was tried open for as long as it liked.
 
 use super::answer::Dropped;
+use super::entrance::Entrance;
 use super::head_scan::Scanned;
+use super::pace::Paced;
 use crate::metrics::Metrics;
 use axum::Router;
 use axum::response::Response;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use ipnet::IpNet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::time::{sleep, timeout};
-use tokio_io_timeout::TimeoutStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
@@ -29,14 +31,16 @@ const MAX_HEADERS: usize = 64;
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Bounds on connections.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ServeLimits {
     /// For the TLS handshake, and for the head of each request from the moment the connection is ready for it.
     pub header_timeout: Duration,
-    /// How long a write may make no progress.
+    /// How long a write may make no progress, and so the patience with a peer that reads slowly.
     pub write_timeout: Duration,
     /// The most connections at once; more wait in the kernel's queue.
     pub max_connections: usize,
+    /// Those behind which many clients have one address.
+    pub proxies: Arc<[IpNet]>,
 }
 
 /// Serves until told to stop, then lets the requests under way end. Where there are metrics the connections are counted.
@@ -51,51 +55,33 @@ pub async fn serve(
     if let Some(metrics) = &metrics {
         metrics.set_connections_limit(limits.max_connections);
     }
-    let connections = Arc::new(Semaphore::new(limits.max_connections));
+    let mut entrance = Entrance::new(listener, limits.max_connections, limits.proxies.clone());
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &connections) => accepted,
+            accepted = entrance.accept() => accepted,
             _ = shutdown.wait_for(|stop| *stop) => break,
         };
-        let Some((stream, peer, permit)) = accepted else { continue };
-        let (tls, router, shutdown) = (tls.clone(), router.clone(), shutdown.clone());
+        let Some((stream, peer, place)) = accepted else { continue };
+        let (tls, router, limits, shutdown) = (tls.clone(), router.clone(), limits.clone(), shutdown.clone());
         let open = metrics.as_ref().map(|metrics| metrics.connection_opened());
         tokio::spawn(async move {
-            let _open = open;
-            connection(stream, peer, tls, router, limits, shutdown).await;
-            drop(permit);
+            let (_open, _place) = (open, place);
+            connection(stream, peer, tls, router, &limits, shutdown).await;
         });
     }
-    let all = u32::try_from(limits.max_connections).unwrap_or(u32::MAX);
     // Connections that do not end in time end with the process.
-    let _ = timeout(LAST_WORDS, connections.acquire_many(all)).await;
+    let _ = timeout(LAST_WORDS, entrance.empty()).await;
 }
 
 /// Where the TLS settings in force are to be had, anew for each connection.
 pub type TlsSource = Arc<dyn Fn() -> Arc<rustls::ServerConfig> + Send + Sync>;
-
-async fn accept(
-    listener: &TcpListener,
-    connections: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = connections.clone().acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, permit)),
-        Err(error) => {
-            // Out of descriptors, most likely: trying again at once would only burn the processor.
-            tracing::warn!(kind = ?error.kind(), "a connection could not be accepted");
-            sleep(Duration::from_millis(100)).await;
-            None
-        }
-    }
-}
 
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     tls: Option<TlsSource>,
     router: Router,
-    limits: ServeLimits,
+    limits: &ServeLimits,
     shutdown: watch::Receiver<bool>,
 ) {
     // Answers are single writes: waiting for more to send would only delay them.
@@ -131,11 +117,10 @@ async fn http<S: AsyncRead + AsyncWrite + 'static>(
     stream: S,
     peer: SocketAddr,
     router: Router,
-    limits: ServeLimits,
+    limits: &ServeLimits,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(limits.write_timeout));
+    let stream = Paced::new(Box::pin(stream), limits.write_timeout);
     let service = router
         .map_request(move |mut request: http::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(peer);
@@ -147,7 +132,7 @@ async fn http<S: AsyncRead + AsyncWrite + 'static>(
         .header_read_timeout(limits.header_timeout)
         .max_header_size(HEAD_BYTES)
         .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(Scanned::new(Box::pin(stream))), TowerToHyperService::new(service));
+        .serve_connection(TokioIo::new(Scanned::new(stream)), TowerToHyperService::new(service));
     tokio::pin!(connection);
     let stopped = tokio::select! {
         // How a connection ends is its peer's doing; the requests on it are counted elsewhere.

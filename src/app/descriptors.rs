@@ -1,0 +1,39 @@
+//! How many connections the process has descriptors for.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// The most connections of the ops listener: probes and scrapes are few.
+pub const OPS_CONNECTIONS: usize = 512;
+/// What the ops listener, the database and the stores are left, where there is enough for that.
+const OTHERS: u64 = 768;
+
+/// So many connections as are wanted, or as many as there can be. Container runtimes may start a process with a soft limit of
+/// 1,024 descriptors, far below the hard one, for the sake of old programs: it is raised.
+pub fn connections(wanted: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let Some(descriptors) = (if raised.is_ok() { limit.maximum } else { limit.current }) else { return wanted };
+    let most = most(descriptors);
+    if most < wanted {
+        tracing::warn!(descriptors, connections = most, "there are too few descriptors for limits.maxConnections");
+    }
+    most.min(wanted)
+}
+
+fn most(descriptors: u64) -> usize {
+    let left = descriptors - OTHERS.min(descriptors / 4);
+    usize::try_from(left).unwrap_or(usize::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_to_others() {
+        assert_eq!(most(1 << 20), (1 << 20) - 768);
+        assert_eq!(most(1024), 768);
+        assert_eq!(most(64), 48);
+        assert_eq!(most(0), 1);
+    }
+}

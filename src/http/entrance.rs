@@ -1,0 +1,112 @@
+//! Where connections come in: one by one, while there is room, and again after the process had run out of descriptors.
+
+use super::room::{Place, Room};
+use ipnet::IpNet;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep};
+
+/// How long the process waits for descriptors or memory before it accepts again.
+const BREATH: Duration = Duration::from_millis(100);
+/// How seldom the log tells of one trouble.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+
+/// A listener, and the room behind it.
+pub struct Entrance {
+    listener: TcpListener,
+    room: Arc<Room>,
+    proxies: Arc<[IpNet]>,
+    starved: Trouble,
+    crowded: Trouble,
+}
+
+impl Entrance {
+    /// For so many at once; each of the proxies may take all there is.
+    pub fn new(listener: TcpListener, connections: usize, proxies: Arc<[IpNet]>) -> Self {
+        let (starved, crowded) = Default::default();
+        Self { listener, room: Room::new(connections), proxies, starved, crowded }
+    }
+
+    /// The next connection that may stay; none where another try is due.
+    pub async fn accept(&mut self) -> Option<(TcpStream, SocketAddr, Place)> {
+        let permit = self.room.wait().await?;
+        let (stream, peer) = match self.listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                self.failed(&error).await;
+                return None;
+            }
+        };
+        if self.starved.ends() {
+            tracing::info!("connections are accepted again");
+        }
+        let address = peer.ip().to_canonical();
+        let is_proxy = self.proxies.iter().any(|net| net.contains(&address));
+        let place = self.room.enter(permit, address, is_proxy);
+        if place.is_none() && self.crowded.is_to_be_told() {
+            tracing::warn!(%address, "connections are refused: there are many, and this address has its share");
+        }
+        Some((stream, peer, place?))
+    }
+
+    /// Waits until all connections have ended.
+    pub async fn empty(&self) {
+        self.room.empty().await;
+    }
+
+    async fn failed(&mut self, error: &io::Error) {
+        // A peer that was gone before it was accepted: the next one is waiting already.
+        if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) {
+            return;
+        }
+        if self.starved.is_to_be_told() {
+            tracing::warn!(os = error.raw_os_error(), "no connection can be accepted: out of descriptors or memory?");
+        }
+        // Trying again at once would only burn the processor.
+        sleep(BREATH).await;
+    }
+}
+
+/// What the log tells of now and then, however often it happens.
+#[derive(Default)]
+struct Trouble {
+    told: Option<Instant>,
+    lasts: bool,
+}
+
+impl Trouble {
+    fn is_to_be_told(&mut self) -> bool {
+        if self.told.is_some_and(|told| told.elapsed() < TOLD_EVERY) {
+            return false;
+        }
+        self.told = Some(Instant::now());
+        self.lasts = true;
+        true
+    }
+
+    /// Whether it was told of, and its end was not.
+    fn ends(&mut self) -> bool {
+        std::mem::take(&mut self.lasts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trouble_is_told_of_once_in_a_while_and_its_end_once() {
+        let mut trouble = Trouble::default();
+        assert!(!trouble.ends(), "it has not begun");
+        assert!(trouble.is_to_be_told());
+        assert!(!trouble.is_to_be_told());
+        assert!(trouble.ends() && !trouble.ends());
+        assert!(!trouble.is_to_be_told(), "it comes and goes");
+        assert!(!trouble.ends(), "its beginning was not told");
+        tokio::time::advance(TOLD_EVERY).await;
+        assert!(trouble.is_to_be_told());
+    }
+}
