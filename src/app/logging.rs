@@ -40,12 +40,14 @@ pub fn start(telemetry: &Telemetry) -> Result<Option<Traces>, NoCourier> {
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
         LogFormat::Human => lines.with_target(false).compact().boxed(),
     };
-    // An error means that a subscriber is set already, as in tests.
     let started = telemetry.otlp_endpoint.as_deref().map(Traces::start).transpose()?;
-    let _ = tracing_subscriber::registry()
-        .with(layer.with_filter(filter))
-        .with(started.as_ref().map(|traces| spans(traces).with_filter(own_spans())))
-        .try_init();
+    let lines = tracing_subscriber::registry().with(layer.with_filter(filter));
+    // Not `with` an `Option`: a layer that is none has no filter either, so that every span would be made, for nobody.
+    // An error means that a subscriber is set already, as in tests.
+    let _ = match &started {
+        Some(traces) => lines.with(spans(traces).with_filter(own_spans())).try_init(),
+        None => lines.try_init(),
+    };
     Ok(started)
 }
 
