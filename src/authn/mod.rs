@@ -13,6 +13,7 @@ mod unverified;
 
 pub use discovery::FetchFault;
 pub use unverified::UnverifiedToken;
+use unverified::{Fingerprint, fingerprint};
 
 use crate::cluster::{ClusterError, Clusters};
 use crate::config::authenticators::{self as config, Kind};
@@ -45,7 +46,14 @@ pub trait Authenticator: Send + Sync {
     async fn authenticate(&self, token: &UnverifiedToken<'_>) -> Result<Arc<Caller>, AuthnError>;
 
     /// Vouches for the bearer of a token if that can be done without asking anybody.
-    async fn recall(&self, token: &UnverifiedToken<'_>) -> Option<Arc<Caller>>;
+    async fn recall(&self, _token: &UnverifiedToken<'_>) -> Option<Arc<Caller>> {
+        None
+    }
+
+    /// Whom it has vouched for lately on a token with this fingerprint, if it still does.
+    async fn held(&self, _token: &Fingerprint) -> Option<Applicant> {
+        None
+    }
 
     /// Vouches for somebody who asks to administer, and need not be a pod.
     ///
@@ -53,11 +61,6 @@ pub trait Authenticator: Send + Sync {
     /// See [`AuthnError`].
     async fn authenticate_applicant(&self, token: &UnverifiedToken<'_>) -> Result<Applicant, AuthnError> {
         self.authenticate(token).await.map(without_review)
-    }
-
-    /// Like [`Authenticator::recall`], for somebody who asks to administer.
-    async fn recall_applicant(&self, token: &UnverifiedToken<'_>) -> Option<Applicant> {
-        self.recall(token).await.map(without_review)
     }
 
     /// Reads its files again; what is bad there does not replace what was good.
@@ -81,6 +84,13 @@ fn without_review(caller: Arc<Caller>) -> Applicant {
 enum Purpose {
     Build,
     Administer,
+}
+
+impl Purpose {
+    /// Whether whoever was vouched for by an API server may come with this.
+    fn suits(self, applicant: &Applicant) -> bool {
+        matches!(self, Self::Administer) || applicant.caller.workload.is_some()
+    }
 }
 
 /// The configured authenticators, in their order.
@@ -142,27 +152,45 @@ impl Authenticators {
     /// Vouches for the bearer of a token if that can be done without asking anybody: for when no more questions are
     /// to be asked on behalf of somebody.
     pub async fn recall(&self, bearer: &SecretValue) -> Option<Arc<Caller>> {
+        self.known(bearer, Purpose::Build).await.map(|applicant| applicant.caller)
+    }
+
+    /// Like [`Authenticators::recall`], for somebody who asks to administer.
+    pub async fn recall_applicant(&self, bearer: &SecretValue) -> Option<Applicant> {
+        self.known(bearer, Purpose::Administer).await
+    }
+
+    async fn known(&self, bearer: &SecretValue, purpose: Purpose) -> Option<Applicant> {
+        if let Some((_, applicant)) = self.held(bearer, purpose).await {
+            return Some(applicant);
+        }
         let token = UnverifiedToken::read(bearer).ok()?;
         for authenticator in self.for_issuer(token.text_claim("iss")) {
             if let Some(caller) = authenticator.recall(&token).await {
-                return Some(caller);
+                return Some(without_review(caller));
             }
         }
         None
     }
 
-    /// Like [`Authenticators::recall`], for somebody who asks to administer.
-    pub async fn recall_applicant(&self, bearer: &SecretValue) -> Option<Applicant> {
-        let token = UnverifiedToken::read(bearer).ok()?;
-        for authenticator in self.for_issuer(token.text_claim("iss")) {
-            if let Some(applicant) = authenticator.recall_applicant(&token).await {
-                return Some(applicant);
+    /// What is kept of this very token, without taking it apart: most builds show one token several times.
+    async fn held(&self, bearer: &SecretValue, purpose: Purpose) -> Option<(&str, Applicant)> {
+        let fingerprint = fingerprint(bearer);
+        for authenticator in &self.all {
+            if let Some(applicant) = authenticator.held(&fingerprint).await
+                && purpose.suits(&applicant)
+            {
+                return Some((authenticator.name(), applicant));
             }
         }
         None
     }
 
     async fn vouch(&self, bearer: &SecretValue, purpose: Purpose) -> Result<Applicant, AuthnError> {
+        if let Some((by, applicant)) = self.held(bearer, purpose).await {
+            self.metrics.authentication(by, AuthenticationOutcome::Ok);
+            return Ok(applicant);
+        }
         let (by, answer) = match UnverifiedToken::read(bearer) {
             Ok(token) => self.ask(&token, purpose).await,
             Err(refusal) => (NO_AUTHENTICATOR, Err(AuthnError::Refused(refusal))),
@@ -354,6 +382,41 @@ mod tests {
         let names: Vec<&str> = all.iter().map(|(name, ..)| *name).collect();
         let metrics = Arc::new(Metrics::new(&names, &[]).unwrap());
         Authenticators { all: all.iter().map(boxed).collect(), metrics }
+    }
+
+    /// Holds somebody who is no pod, and vouches for nobody.
+    struct Holds(Arc<str>);
+
+    #[async_trait]
+    impl Authenticator for Holds {
+        fn name(&self) -> &Arc<str> {
+            &self.0
+        }
+
+        async fn authenticate(&self, _: &UnverifiedToken<'_>) -> Result<Arc<Caller>, AuthnError> {
+            Err(AuthnError::NotPodBound)
+        }
+
+        async fn held(&self, _: &Fingerprint) -> Option<Applicant> {
+            let caller = Caller {
+                issuer: self.0.clone(),
+                subject: "alice".into(),
+                groups: Vec::new(),
+                workload: None,
+                claims: serde_json::Map::new(),
+            };
+            Some(without_review(Arc::new(caller)))
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_held_as_no_pod_administers_and_builds_nothing() {
+        let metrics = Arc::new(Metrics::new(&["cluster"], &[]).unwrap());
+        let all = Authenticators { all: vec![Box::new(Holds("cluster".into()))], metrics };
+        let token = token("i");
+        assert!(all.authenticate_applicant(&token).await.is_ok() && all.recall_applicant(&token).await.is_some());
+        assert_eq!(all.authenticate(&token).await.err(), Some(AuthnError::NotPodBound));
+        assert!(all.recall(&token).await.is_none());
     }
 
     async fn asked(all: &[Said], issuer: &str) -> Result<String, AuthnError> {

@@ -3,7 +3,7 @@
 
 use super::bound_pod::{names_a_pod, workload};
 use super::recent::{Answer, Recent};
-use super::unverified::UnverifiedToken;
+use super::unverified::{Fingerprint, UnverifiedToken, fingerprint};
 use super::{Authenticator, AuthnError, CannotAsk, Refusal};
 use crate::cluster::token_review::{Review, User};
 use crate::cluster::{Cluster, ClusterError, Trouble};
@@ -50,10 +50,6 @@ impl Authenticator for TokenReview {
         bound(self.authenticate_applicant(token).await?)
     }
 
-    async fn recall(&self, token: &UnverifiedToken<'_>) -> Option<Arc<Caller>> {
-        bound(self.recall_applicant(token).await?).ok()
-    }
-
     async fn authenticate_applicant(&self, token: &UnverifiedToken<'_>) -> Answer<Applicant> {
         let now = self.clock.now();
         token.check(&self.reviewer.audience, now).map_err(AuthnError::Refused)?;
@@ -63,12 +59,12 @@ impl Authenticator for TokenReview {
             let (reviewer, bearer) = (self.reviewer.clone(), token.bearer().clone());
             async move { reviewer.review(&bearer).await }
         };
-        self.recent.answer(token.fingerprint(), keep, review).await
+        self.recent.answer(fingerprint(token.bearer()), keep, review).await
     }
 
-    async fn recall_applicant(&self, token: &UnverifiedToken<'_>) -> Option<Applicant> {
-        token.check(&self.reviewer.audience, self.clock.now()).ok()?;
-        self.recent.held(&token.fingerprint()).await?.ok()
+    /// What is kept was for our audience, and is not kept longer than its token is good.
+    async fn held(&self, token: &Fingerprint) -> Option<Applicant> {
+        self.recent.held(token).await?.ok()
     }
 
     async fn check_online(&self) -> Result<(), CannotAsk> {
@@ -291,8 +287,7 @@ mod tests {
         let unverified = UnverifiedToken::read(&token).expect("a token");
         assert!(desk.authenticator.authenticate_applicant(&unverified).await.is_ok());
         assert_eq!(desk.asks(&token).await, Err(AuthnError::NotPodBound));
-        assert!(desk.authenticator.recall(&unverified).await.is_none());
-        assert!(desk.authenticator.recall_applicant(&unverified).await.is_some());
+        assert!(desk.authenticator.held(&fingerprint(&token)).await.is_some());
         assert_eq!(desk.reviews(), "1");
     }
 
