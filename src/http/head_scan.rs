@@ -72,6 +72,11 @@ impl Scan {
                     let left = left - here as u64;
                     self.place = if left == 0 { Place::Before } else { Place::Body(left) };
                 }
+                // A token is long, and nothing in it matters but its end.
+                Place::Value if !self.after_cr && !matches!(bytes[at], b'\r' | b'\n') => {
+                    let rest = bytes[at..].iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+                    at = rest.map_or(bytes.len(), |rest| at + rest);
+                }
                 _ => {
                     if self.step(bytes[at]).is_err() {
                         bytes[at] = 0;

@@ -12,6 +12,9 @@
 //! vouches for the other end, and an address with a password is an ordinary build secret. What would take that
 //! vouching away (`SSL_CERT_FILE`, `NODE_TLS_REJECT_UNAUTHORIZED`) is here.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 /// What no shell takes as it is: bash, dash, busybox or mksh refuse the assignment, drop the value, or read it as an
 /// arithmetic expression, which executes what is in it. `tests/it/render` asks the shells.
 const KEPT_BY_SHELLS: &str = "
@@ -91,21 +94,36 @@ const TRUST: &str = "
 
 /// Whether shells keep the name for themselves, so that no policy can have it either.
 pub(super) fn kept_by_shells(name: &str) -> bool {
-    lists(KEPT_BY_SHELLS, name)
+    static KEPT: LazyLock<Names> = LazyLock::new(|| Names::of(&[KEPT_BY_SHELLS]));
+    KEPT.have(name)
 }
 
 /// Whether the name owns a shell.
 pub(super) fn owns_a_shell(name: &str) -> bool {
+    static OWNING: LazyLock<Names> = LazyLock::new(|| Names::of(&OWNERS));
     // Python's own have no underscore behind the word (PYTHONPATH, PYTHONSTARTUP); PYTHON itself is run by node-gyp.
     let python = name.starts_with("PYTHON") && !name.starts_with("PYTHON_");
     // npm reads its settings (script-shell, git, node-options, ...) in any case.
     let npm = name.get(..11).is_some_and(|family| family.eq_ignore_ascii_case("npm_config_"));
-    python || npm || kept_by_shells(name) || OWNERS.iter().any(|list| lists(list, name))
+    python || npm || kept_by_shells(name) || OWNING.have(name)
 }
 
-fn lists(list: &str, name: &str) -> bool {
-    list.split_ascii_whitespace().any(|listed| match listed.strip_suffix('*') {
-        Some(family) => name.starts_with(family),
-        None => name == listed,
-    })
+/// Some of the lists above, to be looked into: every key of every bundle is.
+struct Names {
+    whole: HashSet<&'static str>,
+    families: Vec<&'static str>,
+}
+
+impl Names {
+    fn of(lists: &[&'static str]) -> Self {
+        let listed = || lists.iter().flat_map(|list| list.split_ascii_whitespace());
+        Self {
+            whole: listed().filter(|name| !name.ends_with('*')).collect(),
+            families: listed().filter_map(|name| name.strip_suffix('*')).collect(),
+        }
+    }
+
+    fn have(&self, name: &str) -> bool {
+        self.whole.contains(name) || self.families.iter().any(|family| name.starts_with(family))
+    }
 }

@@ -23,10 +23,9 @@ struct Inert(CompactFormatter);
 
 impl Formatter for Inert {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        let is_plain = |c: char| matches!(c, ' '..='~') && !matches!(c, '$' | '`' | '!');
         let mut units = [0; 2];
         let mut rest = fragment;
-        while let Some(at) = rest.find(|c| !is_plain(c)) {
+        while let Some(at) = rest.bytes().position(|byte| !is_plain(byte)) {
             let (plain, tail) = rest.split_at(at);
             self.0.write_string_fragment(writer, plain)?;
             let mut chars = tail.chars();
@@ -39,6 +38,11 @@ impl Formatter for Inert {
         }
         self.0.write_string_fragment(writer, rest)
     }
+}
+
+/// Of a character beyond ASCII no byte is plain, its first one included.
+const fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'$' | b'`' | b'!')
 }
 
 #[cfg(test)]
