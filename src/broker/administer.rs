@@ -6,8 +6,6 @@ use crate::audit::OpenEvent;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::applicant::Applicant;
 use crate::wire::problem::Code;
-use std::sync::Arc;
-use tracing::Instrument as _;
 
 /// Somebody who asks to administer, and from where. Each verb asks for itself whether they may.
 #[derive(Debug, Clone)]
@@ -49,14 +47,5 @@ impl Broker {
         event.reason = Some(reason);
         event.close().await?;
         Err(code.into())
-    }
-
-    /// Runs a verb to its end even if the caller hangs up, so that what happened is recorded.
-    pub(super) async fn to_the_end<T, F>(self: &Arc<Self>, verb: impl FnOnce(Arc<Self>) -> F) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, Error>> + Send + 'static,
-    {
-        tokio::spawn(verb(self.clone()).in_current_span()).await.unwrap_or(Err(Error::Plain(Code::Internal)))
     }
 }

@@ -8,24 +8,14 @@ use crate::model::format::Rendering;
 use crate::render;
 use crate::traces::Stage;
 use crate::wire::problem::Code;
-use std::sync::Arc;
 use tokio::time::timeout;
-use tracing::Instrument as _;
 
 impl Broker {
-    /// Delivers secrets where the policies allow it directly. Runs to its end even if the caller hangs up, so that what
-    /// happened is recorded.
+    /// Delivers secrets where the policies allow it directly.
     ///
     /// # Errors
     /// See api.md's list for `POST /v1/tickets`, and `unrenderable`. After an error nothing was delivered.
-    pub async fn deliver(self: &Arc<Self>, ask: Ask, rendering: Rendering) -> Result<Delivered, Error> {
-        let broker = self.clone();
-        tokio::spawn(async move { broker.deliver_to_the_end(&ask, &rendering).await }.in_current_span())
-            .await
-            .unwrap_or(Err(Error::Plain(Code::Internal)))
-    }
-
-    async fn deliver_to_the_end(&self, ask: &Ask, rendering: &Rendering) -> Result<Delivered, Error> {
+    pub async fn deliver(&self, ask: &Ask, rendering: &Rendering) -> Result<Delivered, Error> {
         let _under_way = self.under_way();
         let mut event = self.open_event(ask, Way::Direct);
         let rendered =

@@ -13,7 +13,6 @@ use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
-use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 /// A ticket, and how to redeem it.
@@ -34,18 +33,11 @@ struct Prepared {
 }
 
 impl Broker {
-    /// Issues a ticket. Runs to its end even if the caller hangs up, so that what happened is recorded.
+    /// Issues a ticket.
     ///
     /// # Errors
     /// See api.md's list for `POST /v1/tickets`. After an error there is no ticket.
-    pub async fn issue(self: &Arc<Self>, ask: Ask) -> Result<Issued, Error> {
-        let broker = self.clone();
-        tokio::spawn(async move { broker.issue_to_the_end(ask).await }.in_current_span())
-            .await
-            .unwrap_or(Err(Error::Plain(Code::Internal)))
-    }
-
-    async fn issue_to_the_end(&self, ask: Ask) -> Result<Issued, Error> {
+    pub async fn issue(&self, ask: Ask) -> Result<Issued, Error> {
         let _under_way = self.under_way();
         let mut event = self.open_event(&ask, Way::Ticket);
         let prepared = timeout(self.parts.limits.request_timeout, self.prepare(&ask, &mut event))

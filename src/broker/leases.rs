@@ -12,7 +12,6 @@ use crate::wire::caller::{CallerObject, PodObject};
 use crate::wire::lease::{LeaseList, LeaseObject};
 use crate::wire::problem::Code;
 use std::str::FromStr;
-use std::sync::Arc;
 
 /// An event names no more secrets than that; of more it says how many there were.
 const MOST_NAMED: usize = 100;
@@ -56,45 +55,34 @@ impl Broker {
     ///
     /// # Errors
     /// `denied`, `not_found`, and what cannot be reached.
-    pub async fn end_lease(self: &Arc<Self>, who: Administrator, id: String) -> Result<Revoked, Error> {
-        self.to_the_end(async move |broker: Arc<Self>| {
-            let named = is_lease_id(&id).then_some(&*id);
-            broker.authorise(&who, on_leases(Verb::Delete, named)).await?;
-            let Some(id) = named else { return Err(Code::NotFound.into()) };
-            let ended = broker.parts.stores.end_lease(id, &who.applicant.caller).await;
-            match ended.map_err(|_| Error::Plain(Code::DatabaseUnavailable))? {
-                None => Err(Code::NotFound.into()),
-                // The store records the end of what it made.
-                Some(Ended::Revoked(revoked)) => Ok(revoked),
-                Some(Ended::Evicted(secret)) => {
-                    broker.record_eviction(&who, vec![secret]).await?;
-                    Ok(Revoked::Done)
-                }
+    pub async fn end_lease(&self, who: &Administrator, id: &str) -> Result<Revoked, Error> {
+        let named = is_lease_id(id).then_some(id);
+        self.authorise(who, on_leases(Verb::Delete, named)).await?;
+        let Some(id) = named else { return Err(Code::NotFound.into()) };
+        let ended = self.parts.stores.end_lease(id, &who.applicant.caller).await;
+        match ended.map_err(|_| Error::Plain(Code::DatabaseUnavailable))? {
+            None => Err(Code::NotFound.into()),
+            // The store records the end of what it made.
+            Some(Ended::Revoked(revoked)) => Ok(revoked),
+            Some(Ended::Evicted(secret)) => {
+                self.record_eviction(who, vec![secret]).await?;
+                Ok(Revoked::Done)
             }
-        })
-        .await
+        }
     }
 
     /// Takes back every lease of a store, at one path or at all.
     ///
     /// # Errors
     /// `denied`, and what cannot be reached.
-    pub async fn end_leases(
-        self: &Arc<Self>,
-        who: Administrator,
-        store: String,
-        path: Option<String>,
-    ) -> Result<Revoked, Error> {
-        self.to_the_end(async move |broker: Arc<Self>| {
-            broker.authorise(&who, on_leases(Verb::DeleteCollection, None)).await?;
-            let ended = broker.parts.stores.end_leases(&store, path.as_deref(), &who.applicant.caller).await;
-            let (evicted, revoked) = ended.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
-            if !evicted.is_empty() {
-                broker.record_eviction(&who, evicted).await?;
-            }
-            Ok(revoked)
-        })
-        .await
+    pub async fn end_leases(&self, who: &Administrator, store: &str, path: Option<&str>) -> Result<Revoked, Error> {
+        self.authorise(who, on_leases(Verb::DeleteCollection, None)).await?;
+        let ended = self.parts.stores.end_leases(store, path, &who.applicant.caller).await;
+        let (evicted, revoked) = ended.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
+        if !evicted.is_empty() {
+            self.record_eviction(who, evicted).await?;
+        }
+        Ok(revoked)
     }
 
     /// What was evicted is gone whether or not its event can be written now.

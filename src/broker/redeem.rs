@@ -45,19 +45,12 @@ enum Looked {
 }
 
 impl Broker {
-    /// Redeems a ticket. Runs to its end even if the redeemer hangs up: consuming and recording are one step.
+    /// Redeems a ticket. Consuming and recording are one step.
     ///
     /// # Errors
     /// See api.md's list for `/v1/downloads/{ticket}`. The ticket is consumed only by the `Ok`, and burned only by
     /// `ticket_misuse`. Of [`Error::Dropped`] nobody knows.
-    pub async fn redeem(self: &Arc<Self>, redeem: Redeem) -> Result<Delivered, Error> {
-        let broker = self.clone();
-        tokio::spawn(async move { broker.redeem_to_the_end(&redeem).await }.in_current_span())
-            .await
-            .unwrap_or(Err(Error::Plain(Code::Internal)))
-    }
-
-    async fn redeem_to_the_end(&self, redeem: &Redeem) -> Result<Delivered, Error> {
+    pub async fn redeem(&self, redeem: &Redeem) -> Result<Delivered, Error> {
         let _under_way = self.under_way();
         let mut event =
             OpenEvent::new(&self.parts.audit, redeem.context.event(EventType::TicketFailed, Outcome::Failed));

@@ -30,16 +30,12 @@ impl Broker {
         Ok(TicketList { items: waiting.into_iter().map(object).collect(), next })
     }
 
-    /// Revokes a waiting ticket: whoever has its URL is told so. Runs to its end even if the administrator hangs up.
+    /// Revokes a waiting ticket: whoever has its URL is told so.
     ///
     /// # Errors
     /// `denied`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`; `not_found` where no ticket of this
     /// id waits.
-    pub async fn revoke_ticket(self: &Arc<Self>, who: Administrator, id: String) -> Result<(), Error> {
-        self.to_the_end(|broker| async move { broker.revoke_to_the_end(&who, &id).await }).await
-    }
-
-    async fn revoke_to_the_end(&self, who: &Administrator, id: &str) -> Result<(), Error> {
+    pub async fn revoke_ticket(&self, who: &Administrator, id: &str) -> Result<(), Error> {
         // What is no id of a ticket is none in a role either.
         let id = id.parse::<TicketId>().ok();
         let name = id.map(|id| id.to_string());

@@ -11,7 +11,6 @@ use crate::policy::{Expected, NewPolicy, PolicyStoreError, Source, StoredPolicy}
 use crate::wire::policy_object::PolicyObject;
 use crate::wire::problem::Code;
 use bytes::Bytes;
-use std::sync::Arc;
 
 pub use crate::policy::Change;
 pub use crate::policy::Syntax;
@@ -50,18 +49,11 @@ impl Broker {
     ///
     /// # Errors
     /// `denied`, `invalid_request`, `invalid_policy`, `already_exists`, `read_only`, and what cannot be reached.
-    pub async fn create_policy(
-        self: &Arc<Self>,
-        who: Administrator,
-        write: WritePolicy,
-    ) -> Result<PolicyObject, Error> {
-        self.to_the_end(async move |broker: Arc<Self>| {
-            broker.authorise(&who, on_policies(Verb::Create, None)).await?;
-            let mut event = broker.open(&who, EventType::PolicyCreated);
-            let created = broker.create(&who, &write, &mut event).await;
-            close(event, created, write.dry_run).await
-        })
-        .await
+    pub async fn create_policy(&self, who: &Administrator, write: &WritePolicy) -> Result<PolicyObject, Error> {
+        self.authorise(who, on_policies(Verb::Create, None)).await?;
+        let mut event = self.open(who, EventType::PolicyCreated);
+        let created = self.create(who, write, &mut event).await;
+        close(event, created, write.dry_run).await
     }
 
     /// Replaces a policy, or creates it where the name is free.
@@ -69,23 +61,20 @@ impl Broker {
     /// # Errors
     /// As for [`Broker::create_policy`] without `already_exists`; `precondition_failed`.
     pub async fn put_policy(
-        self: &Arc<Self>,
-        who: Administrator,
-        name: String,
-        write: WritePolicy,
-        precondition: Precondition,
+        &self,
+        who: &Administrator,
+        name: &str,
+        write: &WritePolicy,
+        precondition: &Precondition,
     ) -> Result<(PolicyObject, Change), Error> {
-        self.to_the_end(async move |broker: Arc<Self>| {
-            let verb = if precondition == Precondition::Absent { Verb::Create } else { Verb::Update };
-            broker.authorise(&who, on_policies(verb, Some(&name))).await?;
-            let mut event = broker.open(&who, EventType::PolicyUpdated);
-            let put = broker.put(&who, &name, &write, &precondition, &mut event).await;
-            if let Ok((_, Change::Created)) = &put {
-                event.kind = EventType::PolicyCreated;
-            }
-            close(event, put, write.dry_run).await
-        })
-        .await
+        let verb = if *precondition == Precondition::Absent { Verb::Create } else { Verb::Update };
+        self.authorise(who, on_policies(verb, Some(name))).await?;
+        let mut event = self.open(who, EventType::PolicyUpdated);
+        let put = self.put(who, name, write, precondition, &mut event).await;
+        if let Ok((_, Change::Created)) = &put {
+            event.kind = EventType::PolicyCreated;
+        }
+        close(event, put, write.dry_run).await
     }
 
     /// Deletes a policy.
@@ -93,19 +82,16 @@ impl Broker {
     /// # Errors
     /// `denied`, `not_found`, `read_only`, `precondition_failed`, and what cannot be reached.
     pub async fn delete_policy(
-        self: &Arc<Self>,
-        who: Administrator,
-        name: String,
-        precondition: Precondition,
+        &self,
+        who: &Administrator,
+        name: &str,
+        precondition: &Precondition,
         dry_run: bool,
     ) -> Result<(), Error> {
-        self.to_the_end(async move |broker: Arc<Self>| {
-            broker.authorise(&who, on_policies(Verb::Delete, Some(&name))).await?;
-            let mut event = broker.open(&who, EventType::PolicyDeleted);
-            let deleted = broker.delete(&who, &name, &precondition, dry_run, &mut event).await;
-            close(event, deleted, dry_run).await
-        })
-        .await
+        self.authorise(who, on_policies(Verb::Delete, Some(name))).await?;
+        let mut event = self.open(who, EventType::PolicyDeleted);
+        let deleted = self.delete(who, name, precondition, dry_run, &mut event).await;
+        close(event, deleted, dry_run).await
     }
 
     fn open(&self, who: &Administrator, kind: EventType) -> OpenEvent {

@@ -55,7 +55,7 @@ pub(super) async fn redeem(edge: &Edge, context: Context, request: &Parts) -> Re
     // The raw path: a percent-encoded ticket is not the canonical spelling.
     let token = request.uri.path().rsplit('/').next().and_then(|segment| segment.parse().ok());
     let bearer = bearer::of(headers);
-    Ok(bundle::answer(edge.broker.redeem(Redeem { token, rendering, bearer, repeats, context }).await?)?)
+    Ok(bundle::answer(edge.broker.redeem(&Redeem { token, rendering, bearer, repeats, context }).await?)?)
 }
 
 /// The one `Idempotency-Key`, if there is any. One that cannot be kept is refused before anything is consumed.

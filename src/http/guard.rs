@@ -3,21 +3,15 @@
 use super::answer::{Failure, close};
 use crate::wire::problem::Code;
 use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{Method, Version};
 
-/// Refuses with `4xx` or `505` and closes the connection.
-pub async fn refuse_smuggling(request: Request, next: Next) -> Response {
-    match suspicion(&request) {
-        None => next.run(request).await,
-        Some(failure) => {
-            let mut response = failure.into_response();
-            close(response.headers_mut());
-            response
-        }
-    }
+/// The answer to what is refused, `4xx` or `505`, after which the connection is closed.
+pub fn refusal(request: &Request) -> Option<Response> {
+    let mut response = suspicion(request)?.into_response();
+    close(response.headers_mut());
+    Some(response)
 }
 
 fn suspicion<B>(request: &http::Request<B>) -> Option<Failure> {

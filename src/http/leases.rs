@@ -68,7 +68,7 @@ pub(super) async fn list(edge: &Edge, context: Context, parts: &Parts) -> Result
 pub(super) async fn end_all(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
     let who = administrator(edge, context, &parts.headers).await?;
     let (store, path) = query::place(query_of(parts))?;
-    Ok(ended(edge.broker.end_leases(who, store, path).await?))
+    Ok(ended(edge.broker.end_leases(&who, &store, path.as_deref()).await?))
 }
 
 /// Takes a lease back: evicts a static one, revokes a dynamic one at its store.
@@ -87,7 +87,7 @@ pub(super) async fn end(edge: &Edge, context: Context, parts: &Parts) -> Result<
     let who = administrator(edge, context, &parts.headers).await?;
     query::none(query_of(parts))?;
     let id = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default().to_owned();
-    Ok(ended(edge.broker.end_lease(who, id).await?))
+    Ok(ended(edge.broker.end_lease(&who, &id).await?))
 }
 
 fn ended(revoked: Revoked) -> Response {

@@ -1,6 +1,8 @@
 //! Around every request: its id, its source address, its count and its time. Logs neither headers nor bodies nor paths.
+//!
+//! One layer for all of it, because each has every request's whole service copied.
 
-use super::{Edge, client_address};
+use super::{Edge, client_address, guard, whole};
 use crate::broker::Context;
 use crate::model::request_id::RequestId;
 use crate::traces;
@@ -31,7 +33,11 @@ pub async fn observe(State(edge): State<Edge>, mut request: Request, next: Next)
     };
     request.extensions_mut().insert(context);
 
-    let response = named(next.run(request).instrument(span.clone()).await, &request_id);
+    let response = match guard::refusal(&request) {
+        Some(refusal) => refusal,
+        None => whole::to_the_end(next.run(request).instrument(span.clone())).await,
+    };
+    let response = named(response, &request_id);
 
     let metrics = edge.broker.metrics();
     metrics.http_request(route, method, response.status().as_u16(), started.elapsed());
@@ -45,7 +51,11 @@ pub async fn observe(State(edge): State<Edge>, mut request: Request, next: Next)
 
 /// The same name for the answers of the ops listener, where nothing is recorded or counted.
 pub async fn name(request: Request, next: Next) -> Response {
-    named(next.run(request).await, &RequestId::random())
+    let response = match guard::refusal(&request) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
+    };
+    named(response, &RequestId::random())
 }
 
 fn named(mut response: Response, request_id: &RequestId) -> Response {

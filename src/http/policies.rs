@@ -88,7 +88,7 @@ pub(super) async fn create(edge: &Edge, context: Context, parts: &Parts, body: B
     let who = administrator(edge, context, &parts.headers).await?;
     let write = write(edge, parts, body).await?;
     let dry_run = write.dry_run;
-    let policy = edge.broker.create_policy(who, write).await?;
+    let policy = edge.broker.create_policy(&who, &write).await?;
     written(StatusCode::CREATED, &policy, dry_run)
 }
 
@@ -140,7 +140,7 @@ pub(super) async fn put(edge: &Edge, context: Context, parts: &Parts, body: Body
     let precondition = preconditions::of_write(&parts.headers)?;
     let write = write(edge, parts, body).await?;
     let dry_run = write.dry_run;
-    let (policy, change) = edge.broker.put_policy(who, name_of(parts).to_owned(), write, precondition).await?;
+    let (policy, change) = edge.broker.put_policy(&who, name_of(parts), &write, &precondition).await?;
     let status = match change {
         Change::Created => StatusCode::CREATED,
         Change::Updated => StatusCode::OK,
@@ -165,7 +165,7 @@ pub(super) async fn delete(edge: &Edge, context: Context, parts: &Parts) -> Resu
     let who = administrator(edge, context, &parts.headers).await?;
     let precondition = preconditions::of_write(&parts.headers)?;
     let dry_run = query::dry_run(query_of(parts))?;
-    edge.broker.delete_policy(who, name_of(parts).to_owned(), precondition, dry_run).await?;
+    edge.broker.delete_policy(&who, name_of(parts), &precondition, dry_run).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

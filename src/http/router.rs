@@ -1,8 +1,8 @@
-//! Every route, in one place, and the layers around them.
+//! Every route, in one place, and the layer around them.
 
 use super::{
-    Edge, answer, audit, decisions, docs, downloads, guard, leases, observe, openapi, ops as ops_handlers, policies,
-    secrets, tickets, waiting_tickets, whole,
+    Edge, answer, audit, decisions, docs, downloads, leases, observe, openapi, ops as ops_handlers, policies, secrets,
+    tickets, waiting_tickets,
 };
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -68,8 +68,6 @@ pub fn api(edge: Edge) -> Router {
         .route(CONTRACT, any(openapi::handle))
         .route(DOCS, any(docs::handle))
         .fallback(answer::not_found)
-        .layer(from_fn(whole::to_the_end))
-        .layer(from_fn(guard::refuse_smuggling))
         .layer(from_fn_with_state(edge.clone(), observe::observe))
         .with_state(edge)
 }
@@ -82,7 +80,6 @@ pub fn ops(edge: Edge) -> Router {
         .route("/readyz", get(ops_handlers::readyz))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(ops_handlers::only_get)
-        .layer(from_fn(guard::refuse_smuggling))
         .layer(from_fn(observe::name))
         .with_state(edge)
 }

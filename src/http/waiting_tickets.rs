@@ -53,6 +53,6 @@ pub(super) async fn revoke(edge: &Edge, context: Context, parts: &Parts) -> Resu
     query::none(parts.uri.query().unwrap_or_default())?;
     // As it stands in the path: no ticket's id needs to be decoded.
     let id = parts.uri.path().rsplit('/').next().unwrap_or_default();
-    edge.broker.revoke_ticket(who, id.to_owned()).await?;
+    edge.broker.revoke_ticket(&who, id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
