@@ -6,6 +6,8 @@ use crate::config::{self, Config};
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread::available_parallelism;
+use tokio::runtime::Builder;
 
 /// Serves until a signal ends it.
 pub fn run(file: &Path) -> ExitCode {
@@ -18,9 +20,15 @@ pub fn run(file: &Path) -> ExitCode {
     }
 }
 
+/// One processor is left to the thread that writes the database, which nearly every request waits for.
+fn workers() -> usize {
+    available_parallelism().map_or(1, |processors| processors.get().saturating_sub(1).max(1))
+}
+
 /// Serves a checked configuration; `started` is told when it answers.
 pub fn serve(config: Config, started: impl FnOnce(&app::Running)) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = Builder::new_multi_thread().worker_threads(workers()).enable_all().build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };

@@ -60,6 +60,8 @@ async fn connect(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Erro
         .min_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)
+        // It is a library, which does not hang up: to ask whether it is there is another journey to its thread and back.
+        .test_before_acquire(false)
         .connect_with(options.disable_statement_logging())
         .await
 }
