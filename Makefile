@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install what they need.
-.PHONY: demo demo-cluster dev test race kills openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-short soak mutations faults lint deny sbom static image
+.PHONY: demo demo-cluster dev test race kills slow openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-short soak mutations faults lint deny sbom static image
 
 demo: ## the main job with `claviger dev`: a secret, once, and the audit events
 	@rig/install base
@@ -70,6 +70,10 @@ soak: ## load for so many minutes: memory and descriptors stay what they were
 	@rig/install base bao kube postgres
 	@cargo build --quiet --locked --release --bin claviger --example load-test
 	target/release/examples/load-test soak $(minutes)
+
+slow: ## a thousand slow connections of each shape, over TCP and TLS, while honest clients are served
+	@rig/install base
+	CLAVIGER_SLOW=1000 cargo test --locked --test it -- --nocapture --test-threads=1 http::slow
 
 faults: race kills ## both, with histories and their judge
 

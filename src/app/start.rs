@@ -17,7 +17,7 @@ use crate::config::database::Url;
 use crate::config::tickets::Where;
 use crate::database::{self, Database};
 use crate::document::Fault;
-use crate::http::{Edge, ServeLimits, api, ops, serve};
+use crate::http::{self, Edge, ServeLimits, api, ops, serve};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Outcome;
 use crate::model::clock::{Clock, SystemClock};
@@ -126,8 +126,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         .map_err(|error| StartError::Database(config.database.url.clone(), error))?;
     let policies = policies::open(&config, directory, &database, clock.clone(), metrics.clone()).await?;
 
-    let api_listener = listen(config.server.listen).await?;
-    let ops_listener = listen(config.server.ops_listen).await?;
+    let api_listener = listen(config.server.listen)?;
+    let ops_listener = listen(config.server.ops_listen)?;
     let api_address = api_listener.local_addr().map_err(|error| StartError::Listen(config.server.listen, error))?;
     let ops_address = ops_listener.local_addr().map_err(|error| StartError::Listen(config.server.ops_listen, error))?;
 
@@ -249,8 +249,8 @@ impl Running {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|error| StartError::Listen(address, error))
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    http::listen(address).map_err(|error| StartError::Listen(address, error))
 }
 
 async fn upkeep(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {

@@ -43,6 +43,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub use crate::stores::Revoked;
 pub use administer::Administrator;
 pub use audit::{Cursor, CutShort, EventType, Filter, Outcome};
+pub use authenticate::fold;
 pub use context::Context;
 pub use error::Error;
 pub use gather::{Ask, Way};

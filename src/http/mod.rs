@@ -37,6 +37,7 @@ use ipnet::IpNet;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use entrance::listen;
 pub use router::{api, ops};
 pub use serve::{ServeLimits, TlsSource, serve};
 

@@ -5,6 +5,7 @@ mod binding;
 mod bodies;
 mod chain;
 mod counted;
+mod crowd;
 mod direct;
 mod download;
 mod events;

@@ -1,0 +1,232 @@
+//! Slow connections, so many of each shape, and each opened anew when the server has closed it.
+
+use super::Plan;
+use super::honest::trusting;
+use crate::rig::oidc::Edge;
+use futures_util::future::join_all;
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsConnector;
+
+/// What a slow connection does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Shape {
+    /// It connects, and says nothing: no handshake, where there is one.
+    Silent,
+    /// It says half of the first thing: of a request line, or of a `ClientHello`.
+    Half,
+    /// Its headers come byte by byte.
+    HeadDripped,
+    /// It announces a body that never comes.
+    BodyNever,
+    /// The body comes byte by byte.
+    BodyDripped,
+    /// It is kept alive after an answer.
+    Idle,
+    /// It asks again and again, and reads no answer.
+    Unread,
+    /// The same, and it reads a little now and then.
+    Sipped,
+}
+
+impl Shape {
+    pub const ALL: [Self; 8] = [
+        Self::Silent,
+        Self::Half,
+        Self::HeadDripped,
+        Self::BodyNever,
+        Self::BodyDripped,
+        Self::Idle,
+        Self::Unread,
+        Self::Sipped,
+    ];
+}
+
+/// What became of the connections of one shape.
+#[derive(Debug, Default)]
+pub struct Held {
+    pub closed: u32,
+    pub longest: Duration,
+    pub wrong: Vec<String>,
+}
+
+/// The head of a TLS record and of a `ClientHello`.
+const HALF_A_HELLO: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3];
+/// Small, so that little of an answer is on its way.
+const RECEIVED: u32 = 4096;
+/// More answers than the buffers of both ends hold.
+const REQUESTS: usize = 60;
+const ANSWER: usize = 100_000;
+/// How much a sip is; one a second is an eighth of the pace that the server asks for.
+const SIP: usize = 2048;
+
+pub struct Attack {
+    api: SocketAddr,
+    tls: Option<TlsConnector>,
+    post: String,
+    plan: Plan,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+impl Attack {
+    pub fn new(edge: &Edge, certificate: Option<CertificateDer<'static>>, plan: Plan) -> Self {
+        let bearer = edge.issuer.token(&json!({}));
+        let post = format!(
+            "POST /v1/tickets HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {bearer}\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n"
+        );
+        Self { api: edge.api, tls: certificate.map(|one| TlsConnector::from(trusting(one))), post, plan }
+    }
+
+    /// Holds as many as the plan says until told to stop, and then waits until the server has closed them all.
+    pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) -> BTreeMap<String, Held> {
+        let slots = Shape::ALL.into_iter().flat_map(|shape| (0..self.plan.of_each).map(move |number| (shape, number)));
+        let slots = slots.map(|(shape, number)| {
+            let (attack, stop) = (self.clone(), stop.clone());
+            tokio::spawn(async move { (shape, attack.slot(shape, number, &stop).await) })
+        });
+        let mut held: BTreeMap<String, Held> = BTreeMap::new();
+        for slot in join_all(slots.collect::<Vec<_>>()).await {
+            let (shape, one) = slot.unwrap();
+            let all = held.entry(format!("{shape:?}")).or_default();
+            all.closed += one.closed;
+            all.longest = all.longest.max(one.longest);
+            all.wrong.extend(one.wrong);
+        }
+        held
+    }
+
+    async fn slot(&self, shape: Shape, number: u32, stop: &watch::Receiver<bool>) -> Held {
+        let mut held = Held::default();
+        // Not all in one moment.
+        sleep(self.plan.header_timeout * number / self.plan.of_each).await;
+        while !*stop.borrow() && held.wrong.is_empty() {
+            match self.once(shape).await {
+                Ok(took) => {
+                    held.closed += 1;
+                    held.longest = held.longest.max(took);
+                }
+                Err(wrong) => held.wrong.push(wrong),
+            }
+        }
+        held
+    }
+
+    /// One connection from its beginning to its end; how long the server bore it.
+    async fn once(&self, shape: Shape) -> Result<Duration, String> {
+        let mut plain = self.connect(shape).await.map_err(|error| format!("not connected: {error}"))?;
+        let (header, request) = (self.plan.header_timeout, self.plan.request_timeout);
+        if shape == Shape::Silent {
+            return self.until_closed(&mut plain, header, "").await.map(|(took, _)| took);
+        }
+        if shape == Shape::Half && self.tls.is_some() {
+            plain.write_all(HALF_A_HELLO).await.map_err(|error| format!("no half a hello: {error}"))?;
+            return self.until_closed(&mut plain, header, "").await.map(|(took, _)| took);
+        }
+        let started = Instant::now();
+        // A handshake that this busy machine does not end in time is one more slow connection that is closed.
+        let Ok(mut stream) = self.secured(plain).await else { return Ok(started.elapsed()) };
+        let start = match shape {
+            Shape::Silent | Shape::Half => "GET /v1/ti".to_owned(),
+            Shape::HeadDripped => "GET / HTTP/1.1\r\nHost: a\r\n".to_owned(),
+            Shape::BodyNever | Shape::BodyDripped => self.post.clone(),
+            Shape::Idle => "GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            Shape::Unread | Shape::Sipped => "GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n".repeat(REQUESTS),
+        };
+        stream.write_all(start.as_bytes()).await.map_err(|error| format!("nothing said: {error}"))?;
+        stream.flush().await.map_err(|error| format!("nothing said: {error}"))?;
+        let (limit, drip, answer) = match shape {
+            Shape::Unread => return self.left_unread(&mut stream, 0).await,
+            Shape::Sipped => return self.left_unread(&mut stream, SIP).await,
+            Shape::Silent | Shape::Half => (header, "", ""),
+            Shape::HeadDripped => (header, "X-A: b\r\n", ""),
+            Shape::BodyNever => (request, "", "HTTP/1.1 408 "),
+            Shape::BodyDripped => (request, " ", "HTTP/1.1 408 "),
+            Shape::Idle => (header, "", "HTTP/1.1 404 "),
+        };
+        let (took, said) = self.until_closed(&mut stream, limit, drip).await?;
+        let said = String::from_utf8_lossy(&said);
+        // A byte that comes after the answer makes the kernel take back what was not read yet.
+        let taken_back = said.is_empty() && !drip.is_empty();
+        if said.starts_with(answer) || taken_back { Ok(took) } else { Err(format!("it said {said:?}")) }
+    }
+
+    /// From an address of this shape's own, so that ports do not run out.
+    async fn connect(&self, shape: Shape) -> std::io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        if matches!(shape, Shape::Unread | Shape::Sipped) {
+            socket.set_recv_buffer_size(RECEIVED)?;
+        }
+        socket.bind((IpAddr::from(Ipv4Addr::new(127, 0, 0, 2 + shape as u8)), 0).into())?;
+        socket.connect(self.api).await
+    }
+
+    async fn secured(&self, plain: TcpStream) -> std::io::Result<Box<dyn Stream>> {
+        let Some(connector) = &self.tls else { return Ok(Box::new(plain)) };
+        Ok(Box::new(connector.connect(ServerName::from(self.api.ip()), plain).await?))
+    }
+
+    /// Reads, and says one byte of `drip` now and then, until the server closes; how long that took, and what it said.
+    async fn until_closed(
+        &self,
+        stream: &mut (impl Stream + ?Sized),
+        limit: Duration,
+        drip: &str,
+    ) -> Result<(Duration, Vec<u8>), String> {
+        let started = Instant::now();
+        let (mut said, mut buffer) = (Vec::new(), [0; 1024]);
+        let mut drips = drip.as_bytes().iter().cycle();
+        loop {
+            let took = started.elapsed();
+            match timeout(limit / 5, stream.read(&mut buffer)).await {
+                Ok(Ok(count @ 1..)) => said.extend(&buffer[..count]),
+                Ok(Ok(0) | Err(_)) => return Ok((started.elapsed(), said)),
+                Err(_) if took > limit + self.plan.grace => return Err(format!("open after {took:?}")),
+                Err(_) => {
+                    if let Some(byte) = drips.next()
+                        && stream.write_all(&[*byte]).await.is_err()
+                    {
+                        return Ok((started.elapsed(), said));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads so much a second until the server must have closed, and then what the buffers still hold: it is not all.
+    async fn left_unread(&self, stream: &mut (impl Stream + ?Sized), sip: usize) -> Result<Duration, String> {
+        let started = Instant::now();
+        let mut buffer = [0; SIP];
+        let mut read = 0;
+        while started.elapsed() < self.plan.request_timeout + self.plan.grace {
+            sleep(Duration::from_secs(1)).await;
+            if sip > 0 {
+                match stream.read(&mut buffer[..sip]).await {
+                    Ok(count @ 1..) => read += count,
+                    Ok(0) | Err(_) => return Ok(started.elapsed()),
+                }
+            }
+        }
+        let took = started.elapsed();
+        let drained = timeout(self.plan.grace, async {
+            while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+                read += count;
+            }
+        });
+        let ended = drained.await.is_ok();
+        if ended && read < REQUESTS * ANSWER {
+            Ok(took)
+        } else {
+            Err(format!("{read} bytes came, and an end: {ended}"))
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Slow connections: seven shapes and an eighth that reads too slowly, over plain TCP and TLS, each closed in time, while honest
+//! clients are served.
+//!
+//! `CLAVIGER_SLOW` says how many there are of each shape at once (`make slow`). From a hundred on the limits are those of the
+//! default configuration, and the waiting of honest clients is held against what it was without them.
+
+mod attack;
+mod honest;
+
+use crate::rig::claviger::wait_until;
+use crate::rig::http::{listen, parse};
+use crate::rig::oidc::{Edge, allow};
+use crate::rig::scale::scale;
+use attack::{Attack, Shape};
+use honest::{Honest, Waits};
+use rcgen::generate_simple_self_signed;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustls::pki_types::CertificateDer;
+use serde_json::json;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+/// What a test does, and how strictly it looks.
+#[derive(Clone, Copy)]
+struct Plan {
+    of_each: u32,
+    /// How many there are of all shapes at any time, at least: each is opened anew when it is closed, and the end of those that are
+    /// not read is looked at a while later.
+    held: u32,
+    header_timeout: Duration,
+    request_timeout: Duration,
+    /// How much later than that a connection may be closed: the machine is busy.
+    grace: Duration,
+    /// How long honest clients are watched, without slow connections and with them.
+    watched: Duration,
+    /// How many times as long honest clients may wait, and how much longer in any case.
+    slower: (u32, Duration),
+}
+
+impl Plan {
+    fn new() -> Self {
+        let seconds = Duration::from_secs;
+        match u32::try_from(scale("CLAVIGER_SLOW", 25)).unwrap() {
+            of_each @ ..100 => Self {
+                of_each,
+                held: of_each * 5,
+                header_timeout: seconds(1),
+                request_timeout: Duration::from_millis(1500),
+                grace: seconds(4),
+                watched: seconds(3),
+                slower: (10, seconds(1)),
+            },
+            of_each => Self {
+                of_each,
+                held: of_each * 7,
+                header_timeout: seconds(5),
+                request_timeout: seconds(15),
+                grace: seconds(5),
+                watched: seconds(30),
+                slower: (3, Duration::from_millis(20)),
+            },
+        }
+    }
+
+    fn connections(&self) -> u32 {
+        self.of_each * u32::try_from(Shape::ALL.len()).unwrap()
+    }
+}
+
+/// Both ends of every slow connection: the test's are in this process.
+fn raise_descriptors() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+}
+
+fn server(plan: &Plan, tls: Option<&TempDir>) -> Edge {
+    let mut config = json!({"limits": {
+        "headerTimeout": format!("{}ms", plan.header_timeout.as_millis()),
+        "requestTimeout": format!("{}ms", plan.request_timeout.as_millis()),
+    }});
+    if let Some(folder) = tls {
+        let at = |name: &str| folder.path().join(name);
+        config["server"] = json!({"tls": {"certFile": at("tls.crt"), "keyFile": at("tls.key")}});
+    }
+    Edge::start(
+        &json!({"homelab/site/main": {"TOKEN": "s3cret"}}),
+        &[("p", allow(&["homelab/{repo}/{branch}"], &json!({})))],
+        &config,
+        &[],
+    )
+}
+
+/// Honest clients beside slow connections, and alone before and after.
+fn hold_and_serve(what: &str, edge: &Edge, certificate: Option<CertificateDer<'static>>, plan: Plan) {
+    let honest = Honest::new(edge, certificate.clone());
+    let mut alone = honest.watch(plan.watched / 2);
+    let before = edge.resident();
+
+    let attack = Arc::new(Attack::new(edge, certificate, plan));
+    let (stop, stopped) = watch::channel(false);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let held = runtime.spawn(attack.run(stopped));
+    let open = || edge.metric("claviger_http_connections");
+    wait_until("the slow connections", || open() >= f64::from(plan.held));
+    let beside = Waits::new(honest.watch(plan.watched));
+    let (still_open, grown) = (open(), edge.resident().saturating_sub(before));
+    stop.send(true).unwrap();
+
+    let held = runtime.block_on(held).unwrap();
+    wait_until("the last slow connection to be closed", || open() < 1.0);
+    alone.extend(honest.watch(plan.watched / 2));
+    let alone = Waits::new(alone);
+    println!(
+        "{what}: {still_open} connections, {} closed; honest clients alone {alone}, beside them {beside}; {} KiB a connection",
+        held.values().map(|held| held.closed).sum::<u32>(),
+        grown / 1024 / u64::from(plan.connections())
+    );
+    for (shape, held) in &held {
+        println!("  {shape}: {} closed, the last after {:?}", held.closed, held.longest);
+        assert!(held.wrong.is_empty(), "{what}, {shape}: {:?}", held.wrong.first());
+        assert!(held.closed >= plan.of_each, "{what}, {shape}: {} were closed", held.closed);
+    }
+    assert!(still_open >= f64::from(plan.held), "{what}: {still_open} were held");
+    assert!(grown < (128 << 10) * u64::from(plan.connections()) + (32 << 20), "{what}: {grown} bytes");
+    let (times, more) = plan.slower;
+    assert!(beside.p99 <= alone.p99 * times + more, "{what}: alone {alone}, beside slow connections {beside}");
+}
+
+#[test]
+fn slow_connections_are_closed_in_time_and_honest_clients_are_served() {
+    raise_descriptors();
+    let plan = Plan::new();
+    hold_and_serve("plain", &server(&plan, None), None, plan);
+}
+
+#[test]
+fn slow_tls_connections_and_handshakes_are_closed_in_time_and_honest_clients_are_served() {
+    raise_descriptors();
+    let plan = Plan::new();
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(folder.path().join("tls.crt"), certificate.cert.pem()).unwrap();
+    std::fs::write(folder.path().join("tls.key"), certificate.signing_key.serialize_pem()).unwrap();
+    hold_and_serve("TLS", &server(&plan, Some(&folder)), Some(certificate.cert.der().clone()), plan);
+}
+
+#[test]
+fn a_patient_client_within_the_limits_is_served() {
+    let plan =
+        Plan { header_timeout: Duration::from_secs(1), request_timeout: Duration::from_millis(1500), ..Plan::new() };
+    let edge = server(&plan, None);
+    let bearer = edge.issuer.token(&json!({}));
+    let body = "repo=site&branch=main";
+    let head = format!(
+        "POST /v1/tickets HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {bearer}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(edge.api).unwrap();
+    for piece in [head.as_str(), "Connection: close\r\n\r\n", &body[..10], &body[10..]] {
+        stream.write_all(piece.as_bytes()).unwrap();
+        sleep(Duration::from_millis(150));
+    }
+    let ended = listen(&mut stream, Duration::from_secs(4));
+    assert_eq!(parse(&ended.bytes).status, 201);
+}
