@@ -71,7 +71,7 @@ soak: ## load for so many minutes: memory and descriptors stay what they were
 	@cargo build --quiet --locked --release --bin claviger --example load-test
 	target/release/examples/load-test soak $(minutes)
 
-slow: ## a thousand slow connections of each shape, over TCP and TLS, while honest clients are served
+slow: ## a thousand slow connections of each shape while honest clients are served; wants a machine of its own
 	@rig/install base
 	CLAVIGER_SLOW=1000 cargo test --locked --test it -- --nocapture --test-threads=1 http::slow
 
