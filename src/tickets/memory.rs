@@ -3,6 +3,8 @@
 //! A change begins when the audit log does its step and counts when the event is durable. In between the ticket is seen as
 //! it was, so that nobody hears of what may not have happened, and no other change of it begins.
 
+mod details;
+
 use super::owner::Owner;
 use super::{
     Change, Ending, Found, MAX_BYTES_PER_CALLER, Place, REPLAYED_FOR, Sealed, State, Ticket, TicketStore, Unavailable,
@@ -12,6 +14,7 @@ use crate::database::{Failed, Step, StepRunner, Work};
 use crate::model::caller::Identity;
 use crate::model::ticket::TicketId;
 use async_trait::async_trait;
+use details::Details;
 use jiff::Timestamp;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
@@ -53,10 +56,15 @@ struct Held {
 struct Share {
     live: usize,
     bytes: usize,
+    /// What the details of its last ticket may have in common with the next one's.
+    details: Option<Arc<[u8]>>,
 }
 
 struct Slot {
-    sealed: Sealed,
+    verifier: [u8; 32],
+    details: Details,
+    /// Ciphertext and tag; empty once it is forgotten.
+    blob: Arc<[u8]>,
     owner: Owner,
     issued_at: i64,
     expires_at: i64,
@@ -97,7 +105,7 @@ impl TicketStore for Memory {
     async fn find(&self, id: TicketId) -> Result<Option<Found>, Unavailable> {
         let held = self.0.lock();
         let Some(slot) = held.slots.get(&id).filter(|slot| slot.issued) else { return Ok(None) };
-        let (sealed, state) = (slot.sealed.clone(), slot.state());
+        let (sealed, state) = (slot.sealed(), slot.state());
         drop(held);
         Ok(decode(&sealed).map(|ticket| Found { ticket, sealed, state }))
     }
@@ -110,7 +118,7 @@ impl TicketStore for Memory {
         };
         let waiting = older.rev().filter_map(|place| held.slots.get(&place.id));
         let waiting = waiting.filter(|slot| microseconds(now) < slot.expires_at).take(limit);
-        let sealed: Vec<Sealed> = waiting.map(|slot| slot.sealed.clone()).collect();
+        let sealed: Vec<Sealed> = waiting.map(|slot| slot.sealed()).collect();
         drop(held);
         Ok(sealed.iter().filter_map(decode).collect())
     }
@@ -119,7 +127,7 @@ impl TicketStore for Memory {
         let held = self.0.lock();
         let due = held.by_expiry.iter().take_while(|(expiry, _)| *expiry <= microseconds(now));
         let due = due.filter_map(|(_, id)| held.slots.get(id)).filter(|slot| !slot.changing).take(OVERDUE);
-        let sealed: Vec<Sealed> = due.map(|slot| slot.sealed.clone()).collect();
+        let sealed: Vec<Sealed> = due.map(|slot| slot.sealed()).collect();
         drop(held);
         Ok(sealed.iter().filter_map(decode).collect())
     }
@@ -158,8 +166,11 @@ impl StepRunner for Tickets {
         let held = &mut *self.lock();
         let begin = |step: &&Step| match step.what() {
             Some(Change::Issue { id, owner, issued_at, expires_at, sealed }) => {
+                let others = held.callers.get(owner).and_then(|share| share.details.as_ref());
                 let slot = Slot {
-                    sealed: sealed.clone(),
+                    verifier: sealed.verifier,
+                    details: Details::new(&sealed.details, others),
+                    blob: sealed.blob.clone(),
                     owner: *owner,
                     issued_at: *issued_at,
                     expires_at: *expires_at,
@@ -199,6 +210,10 @@ fn decode(sealed: &Sealed) -> Option<Ticket> {
 }
 
 impl Slot {
+    fn sealed(&self) -> Sealed {
+        Sealed { verifier: self.verifier, details: self.details.whole(), blob: self.blob.clone() }
+    }
+
     fn state(&self) -> State {
         match &self.ending {
             None => State::Waiting,
@@ -212,7 +227,7 @@ impl Slot {
 impl Held {
     /// Takes the room of a ticket.
     fn begin_issuing(&mut self, id: TicketId, slot: Slot, max_live: usize) -> bool {
-        let size = slot.sealed.size();
+        let size = slot.blob.len();
         let share = self.callers.get(&slot.owner);
         let (live, bytes) = share.map_or((0, 0), |share| (share.live, share.bytes));
         if live >= max_live
@@ -225,6 +240,7 @@ impl Held {
         let share = self.callers.entry(slot.owner).or_default();
         share.live += 1;
         share.bytes += size;
+        share.details = Some(slot.details.shared().clone());
         self.sealed_bytes += size;
         self.slots.insert(id, Box::new(slot));
         true
@@ -276,8 +292,8 @@ impl Held {
     /// Forgets a sealed bundle, if it is still there, and no longer counts its bytes.
     fn forget_bundle(&mut self, id: TicketId) {
         if let Some(slot) = self.slots.get_mut(&id) {
-            let (owner, size) = (slot.owner, slot.sealed.size());
-            slot.sealed.forget();
+            let (owner, size) = (slot.owner, slot.blob.len());
+            slot.blob = Arc::default();
             self.sealed_bytes -= size;
             self.give_back(owner, 0, size);
         }

@@ -125,11 +125,6 @@ impl Sealed {
     pub fn size(&self) -> usize {
         self.blob.len()
     }
-
-    /// Forgets the bundle and keeps the verifier.
-    pub fn forget(&mut self) {
-        self.blob = Arc::default();
-    }
 }
 
 /// The key seals one message and no other, so that its nonce may be fixed.

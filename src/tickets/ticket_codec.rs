@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// What a later version may change.
 const VERSION: u8 = 1;
+/// How many of the bytes, the first ones, no two tickets have in common: the version, the id, and the two times.
+pub const OWN_BYTES: usize = 1 + 16 + 8 + 8;
 
 /// The bytes hold no ticket: another version of ours wrote them, or somebody else did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

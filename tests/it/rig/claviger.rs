@@ -142,7 +142,8 @@ impl Claviger {
             }
             assert!(self.child.try_wait().unwrap().is_none(), "claviger has ended:\n{}", self.log());
             assert!(Instant::now() < deadline, "no {message:?} in the log:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(10));
+            // Short, because the load test takes the time until then.
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 
