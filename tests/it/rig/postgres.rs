@@ -95,6 +95,11 @@ impl Postgres {
         &self.password
     }
 
+    /// Where it keeps everything.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Stops it at once, as a crash does.
     pub fn stop(&mut self) {
         // The guardian first: it would remove the folder.

@@ -17,7 +17,7 @@ const CANARIES: usize = 256;
 const PREFIX: usize = 12;
 
 /// A value that looks different in every encoding.
-fn canary(number: usize) -> String {
+pub fn canary(number: usize) -> String {
     format!(
         "{:016x}-canary-{number:03}-\"/?<é>\n{}",
         0x9e37_79b9_7f4a_7c15u64.wrapping_mul(number as u64 + 1),
@@ -25,7 +25,7 @@ fn canary(number: usize) -> String {
     )
 }
 
-fn encodings(secret: &str) -> Vec<String> {
+pub fn encodings(secret: &str) -> Vec<String> {
     let mut hex = String::new();
     let mut url = String::new();
     for byte in secret.bytes() {
@@ -58,12 +58,12 @@ fn encodings(secret: &str) -> Vec<String> {
 }
 
 /// Looks for many texts at once: by how they begin.
-struct Search<'a> {
+pub struct Search<'a> {
     by_prefix: HashMap<&'a [u8], Vec<&'a str>>,
 }
 
 impl<'a> Search<'a> {
-    fn of(texts: &'a [String]) -> Self {
+    pub fn of(texts: &'a [String]) -> Self {
         let mut by_prefix: HashMap<&[u8], Vec<&str>> = HashMap::new();
         for text in texts {
             by_prefix.entry(&text.as_bytes()[..PREFIX]).or_default().push(text);
@@ -71,7 +71,7 @@ impl<'a> Search<'a> {
         Self { by_prefix }
     }
 
-    fn hits(&self, place: &[u8]) -> Vec<&'a str> {
+    pub fn hits(&self, place: &[u8]) -> Vec<&'a str> {
         let found = |at: usize| {
             let texts = self.by_prefix.get(&place[at..at + PREFIX]);
             texts.into_iter().flatten().copied().filter(move |text| place[at..].starts_with(text.as_bytes()))

@@ -1,5 +1,6 @@
 //! What operators see: metrics, dashboard, alerts, traces and logs.
 
+mod at_rest;
 mod canaries;
 mod dashboard;
 mod exposition;
