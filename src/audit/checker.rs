@@ -109,6 +109,7 @@ impl Chain {
     }
 }
 
+// Numbers come from whoever wrote the file, so that one next to them may not exist: hence `saturating_*`.
 impl<'a> Checker<'a> {
     /// Begins. Without a sealer, hashes are believed and only the links between them are checked.
     #[must_use]
@@ -142,14 +143,14 @@ impl<'a> Checker<'a> {
         }
         self.guess = self.last_chain.as_ref().and_then(|chain| {
             let (seq, _) = self.chains.get(chain)?.lowest.as_ref()?;
-            Some((chain.clone(), seq - 1))
+            Some((chain.clone(), seq.saturating_sub(1)))
         });
     }
 
     fn see_placed(&mut self, mut placed: Placed<'_>, hash: &str) {
         let at = self.events;
         if self.unreadable && self.guess.is_none() {
-            self.guess = Some((placed.chain.clone().into_owned(), placed.seq + 1));
+            self.guess = Some((placed.chain.clone().into_owned(), placed.seq.saturating_add(1)));
         }
         if self.last_chain.as_deref() != Some(&*placed.chain) {
             self.last_chain = Some(placed.chain.clone().into_owned());
@@ -165,17 +166,17 @@ impl<'a> Checker<'a> {
                 chain.above_unknown = true;
                 return;
             };
-            placed.seq = lowest - 1;
+            placed.seq = lowest.saturating_sub(1);
         }
         match &chain.lowest {
             Some((lowest, _)) if placed.seq >= *lowest => {
                 // What belongs into a gap shows that the event below it came too early. All else is there twice.
-                let gap = chain.gap.filter(|(below, above)| (below + 1..*above).contains(&placed.seq));
+                let gap = chain.gap.filter(|(below, above)| (below.saturating_add(1)..*above).contains(&placed.seq));
                 return chain.breaks(gap.map_or(placed.seq, |(below, _)| below), Reason::OutOfPlace, at);
             }
-            Some((lowest, _)) if placed.seq < lowest - 1 => {
+            Some((lowest, _)) if placed.seq < lowest.saturating_sub(1) => {
                 chain.gap = Some((placed.seq, *lowest));
-                chain.breaks(placed.seq + 1, Reason::Missing, at);
+                chain.breaks(placed.seq.saturating_add(1), Reason::Missing, at);
             }
             Some((lowest, prev_hash)) if prev_hash != hash => {
                 let lowest = *lowest;
@@ -186,7 +187,7 @@ impl<'a> Checker<'a> {
                 chain.highest = placed.seq;
                 chain.gap = Some((placed.seq, i64::MAX));
                 if std::mem::take(&mut chain.above_unknown) {
-                    chain.broken = Some((placed.seq + 1, Reason::Altered, at));
+                    chain.broken = Some((placed.seq.saturating_add(1), Reason::Altered, at));
                 }
             }
         }
@@ -224,7 +225,7 @@ impl<'a> Checker<'a> {
         let count = self.chains.len() as u64;
         for (name, chain) in &mut self.chains {
             let Some((lowest, prev_hash)) = &chain.lowest else { continue };
-            let (lowest, before) = (*lowest, lowest - 1);
+            let (lowest, before) = (*lowest, lowest.saturating_sub(1));
             let places = [self.known.pruned(name), pruned.get(name)];
             let follows = |pruned: &Pruned| pruned.seq == before && pruned.hash == *prev_hash;
             let while_looking = places[0].is_none_or(|then| then.seq <= before)
@@ -235,7 +236,9 @@ impl<'a> Checker<'a> {
                 && !places.into_iter().flatten().any(follows)
             {
                 match places.into_iter().flatten().next_back() {
-                    Some(pruned) if pruned.seq < before => chain.breaks(pruned.seq + 1, Reason::Missing, at),
+                    Some(pruned) if pruned.seq < before => {
+                        chain.breaks(pruned.seq.saturating_add(1), Reason::Missing, at)
+                    }
                     Some(_) => chain.breaks(lowest, Reason::Unlinked, at),
                     None => chain.breaks(1, Reason::Missing, at),
                 }
@@ -263,7 +266,7 @@ impl<'a> Checker<'a> {
             let chain = self.chains.entry(name.to_owned()).or_default();
             let lowest = chain.lowest.as_ref().map(|(lowest, _)| *lowest);
             if seq > chain.highest {
-                chain.breaks(chain.highest.max(gone.unwrap_or_default()) + 1, Reason::Missing, at);
+                chain.breaks(chain.highest.max(gone.unwrap_or_default()).saturating_add(1), Reason::Missing, at);
             } else if lowest.is_some_and(|lowest| seq < lowest) {
                 chain.breaks(seq, Reason::Missing, at);
             }

@@ -235,3 +235,45 @@ fn an_export_tells_as_much_as_the_log() {
         }
     }
 }
+
+#[test]
+fn the_last_numbers_there_are_break_a_chain_and_not_the_checker() {
+    for sealer in sealers() {
+        let log = Log::write(&sealer);
+        for at in [0, log.rows.len() / 2, log.rows.len() - 1] {
+            for seq in [i64::MIN, i64::MIN + 1, i64::MAX - 1, i64::MAX] {
+                let mut rows = log.rows.clone();
+                let (chain, before) = of(&rows[at]);
+                let text = &mut rows[at].texts[TEXT];
+                *text = text.replacen(&format!("\"seq\":{before},"), &format!("\"seq\":{seq},"), 1);
+                *text = text.replacen(&format!("\"{chain}.{before}\""), &format!("\"{chain}.{seq}\""), 1);
+                rows[at].seq = seq;
+                for rewritten in [sealer.hash(&rows[at].texts[TEXT]), log.rows[at].texts[HASH].clone()] {
+                    rows[at].texts[HASH] = rewritten;
+                    assert_ne!(check(&rows, &sealer, log.known_with_heads()), None, "{seq} at {at}");
+                    let mut lines = export(&rows);
+                    for unreadable in [false, true] {
+                        if unreadable {
+                            lines.insert(0, "no event".into());
+                            lines.push("no event".into());
+                        }
+                        assert_ne!(check_lines(&lines, &sealer, log.known_with_heads()), None, "{seq} at {at}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_chain_of_the_last_number_alone_is_no_whole_chain() {
+    let sealer = Sealer::new(None);
+    for (seq, holds) in [(i64::MAX, false), (2, false), (1, true)] {
+        let text = format!(
+            "{{\"id\":\"a.{seq}\",\"time\":\"\",\"chain\":\"a\",\"seq\":{seq},\"prevHash\":\"{}\",\"type\":\"\",\"outcome\":\"\"}}",
+            "0".repeat(64)
+        );
+        let line = crate::wire::audit_event::with_hash(&text, &sealer.hash(&text));
+        assert_eq!(check_lines(&[line], &sealer, Known::default()).is_none(), holds, "{seq}");
+    }
+}
