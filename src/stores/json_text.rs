@@ -21,7 +21,8 @@ pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     if first != Some(&b'{') {
         return None;
     }
-    serde_json::from_slice(json).ok()
+    // Of what it skips the reader of bytes does not look whether it is text.
+    serde_json::from_str(std::str::from_utf8(json).ok()?).ok()
 }
 
 /// The text that a JSON string stands for, given with its quotes.

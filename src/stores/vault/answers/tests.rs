@@ -198,3 +198,13 @@ fn a_token_that_never_expires_says_so_twice() {
     assert_eq!(own_token(&answer(503, "")), Err(Unavailable));
     assert_eq!(own_token(&answer(200, "{}")), Err(Unavailable));
 }
+
+#[test]
+fn what_is_no_text_is_not_from_the_server_wherever_it_is_none() {
+    let with = |ignored: &[u8]| {
+        let body = [&br#"{"errors":[],"request_id":""#[..], ignored, b"\"}"].concat();
+        secret(&Answer { status: 404, retry_after: None, body: Zeroizing::new(body) }, Engine::KvV2).map(|_| ())
+    };
+    assert_eq!(with(b"\xc3\xa9"), Err(Absent));
+    assert_eq!(with(b"\xed"), Err(Unavailable));
+}
