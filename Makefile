@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install what they need.
-.PHONY: demo demo-cluster dev test race kills slow openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-short soak mutations faults lint deny sbom static image
+.PHONY: demo demo-cluster dev test race kills slow openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-short soak mutations fuzz fuzz-short faults lint deny sbom static image
 
 demo: ## the main job with `claviger dev`: a secret, once, and the audit events
 	@rig/install base
@@ -81,9 +81,18 @@ mutations: ## takes each defence away and looks that a test goes red; writes the
 	@rig/install
 	mutations/run
 
+fuzz: ## what reads hostile input against second readers, a minute for each target
+	@rig/install base fuzz
+	fuzz/run 60
+
+fuzz-short: ## the same, ten seconds for each
+	@rig/install base fuzz
+	fuzz/run 10
+
 lint: ## formatting, clippy, the house rules
 	@rig/install base
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --no-default-features -- -D warnings
 	cargo test --locked --quiet --test tidy

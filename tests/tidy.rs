@@ -83,6 +83,30 @@ fn sources() -> Vec<Source> {
     files.iter().map(|file| source(&root, file)).collect()
 }
 
+/// Not of this crate, and held to the same size and first line.
+fn fuzz_targets() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    walk(&root.join("fuzz/targets"), &mut files);
+    assert!(!files.is_empty(), "the targets have moved");
+    files.iter().map(|file| source(root, file)).collect()
+}
+
+/// What `cargo build` makes of a target stands in its manifest, and what it begins with in the seeds.
+#[test]
+fn every_fuzz_target_is_built_and_has_seeds() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("fuzz/Cargo.toml")).unwrap();
+    for target in fuzz_targets() {
+        let name = Path::new(&target.path).file_stem().unwrap().to_str().unwrap();
+        assert!(manifest.contains(&format!("path = \"targets/{name}.rs\"")), "{name} is not built");
+        let mut seeds = Vec::new();
+        every_file(&root.join("fuzz/seeds").join(name), &mut seeds);
+        assert!(!seeds.is_empty(), "{name} has no seeds");
+        assert!(seeds.iter().all(|seed| fs::metadata(seed).unwrap().len() <= 4096), "{name} has a large seed");
+    }
+}
+
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -238,7 +262,7 @@ fn the_crate_root_re_exports_nothing() {
 #[test]
 fn files_are_small_and_begin_with_a_sentence() {
     let mut lines = BTreeMap::new();
-    for source in sources() {
+    for source in sources().into_iter().chain(fuzz_targets()) {
         assert!(source.lines <= MAX_LINES, "{} has {} lines", source.path, source.lines);
         assert!(
             source.first_line.starts_with("//! ") && source.first_line.len() > 8,

@@ -16,13 +16,19 @@ pub const DEADLINE: Duration = Duration::from_secs(5);
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Answer {
-    /// Decodes the body; what it says beyond `T` is not read.
+    /// Decodes the body, which is one JSON object; what it says beyond `T` is not read.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Trouble> {
-        serde_json::from_slice(&self.body).map_err(|_| Trouble::Malformed)
+        // Of what it skips the reader of bytes does not look whether it is text, and it would take `["TokenReview", ...]` for
+        // an object with its fields in order.
+        let text = std::str::from_utf8(&self.body).map_err(|_| Trouble::Malformed)?;
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err(Trouble::Malformed);
+        }
+        serde_json::from_str(text).map_err(|_| Trouble::Malformed)
     }
 
     /// The body as it came.

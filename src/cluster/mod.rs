@@ -9,6 +9,8 @@ mod connect;
 mod exchange;
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod lanes;
 pub mod name;
 mod object;

@@ -101,15 +101,22 @@ impl Cluster {
             .body(Vec::new())
             .map_err(|_| Trouble::Malformed)?;
         let _lane = self.reads.enter(deadline).await?;
-        let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
-        match answer.status {
-            StatusCode::OK => {
-                let object: Object<Spec, Status> = answer.decode()?;
-                if object.kind == kind { Ok(Some(object)) } else { Err(Trouble::Malformed.into()) }
-            }
-            StatusCode::NOT_FOUND if is_absent(&answer) => Ok(None),
-            _ => Err(answer.trouble().into()),
+        read(&self.exchange(request, MAX_ANSWER_BYTES, deadline).await?, kind)
+    }
+}
+
+/// What an answer says of an object of this kind.
+pub(super) fn read<Spec, Status>(answer: &Answer, kind: &str) -> Result<Option<Object<Spec, Status>>, ClusterError>
+where
+    Object<Spec, Status>: DeserializeOwned,
+{
+    match answer.status {
+        StatusCode::OK => {
+            let object: Object<Spec, Status> = answer.decode()?;
+            if object.kind == kind { Ok(Some(object)) } else { Err(Trouble::Malformed.into()) }
         }
+        StatusCode::NOT_FOUND if is_absent(answer) => Ok(None),
+        _ => Err(answer.trouble().into()),
     }
 }
 

@@ -75,14 +75,14 @@ pub struct Child {
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-struct TaskRunStatus {
+pub(super) struct TaskRunStatus {
     pod_name: Option<String>,
     completion_time: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-struct PipelineRunStatus {
+pub(super) struct PipelineRunStatus {
     child_references: Vec<Child>,
     completion_time: Option<IgnoredAny>,
 }
@@ -98,13 +98,7 @@ impl Cluster {
         namespace: &str,
         name: &str,
     ) -> Result<Option<TaskRun>, ClusterError> {
-        let found = self.object(version.group(), "taskruns", "TaskRun", namespace, name).await?;
-        Ok(found.map(|object: Object<IgnoredAny, TaskRunStatus>| TaskRun {
-            controller: object.metadata.controller(),
-            uid: object.metadata.uid,
-            pod_name: object.status.pod_name,
-            is_completed: object.status.completion_time.is_some(),
-        }))
+        Ok(self.object(version.group(), "taskruns", "TaskRun", namespace, name).await?.map(task_run))
     }
 
     /// Reads a `PipelineRun`; `None` where there is none.
@@ -118,17 +112,30 @@ impl Cluster {
         name: &str,
     ) -> Result<Option<PipelineRun>, ClusterError> {
         let found = self.object(version.group(), "pipelineruns", "PipelineRun", namespace, name).await?;
-        Ok(found.map(|object: Object<Value, PipelineRunStatus>| PipelineRun {
-            uid: object.metadata.uid,
-            children: object.status.child_references,
-            is_completed: object.status.completion_time.is_some(),
-            facts: PipelineRunFacts {
-                name: name.to_owned(),
-                labels: object.metadata.labels,
-                annotations: object.metadata.annotations,
-                params: params(object.spec),
-            },
-        }))
+        Ok(found.map(|object| pipeline_run(name, object)))
+    }
+}
+
+pub(super) fn task_run(object: Object<IgnoredAny, TaskRunStatus>) -> TaskRun {
+    TaskRun {
+        controller: object.metadata.controller(),
+        uid: object.metadata.uid,
+        pod_name: object.status.pod_name,
+        is_completed: object.status.completion_time.is_some(),
+    }
+}
+
+pub(super) fn pipeline_run(name: &str, object: Object<Value, PipelineRunStatus>) -> PipelineRun {
+    PipelineRun {
+        uid: object.metadata.uid,
+        children: object.status.child_references,
+        is_completed: object.status.completion_time.is_some(),
+        facts: PipelineRunFacts {
+            name: name.to_owned(),
+            labels: object.metadata.labels,
+            annotations: object.metadata.annotations,
+            params: params(object.spec),
+        },
     }
 }
 

@@ -1,6 +1,6 @@
 //! TokenReview: whose token is this, and for which audience was it made?
 
-use super::exchange::DEADLINE;
+use super::exchange::{Answer, DEADLINE};
 use super::{Cluster, ClusterError, Trouble};
 use crate::model::secret::SecretValue;
 use http::{Method, Request, header};
@@ -72,16 +72,20 @@ impl Cluster {
         let sent = Instant::now();
         let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await;
         self.metrics.token_review(sent.elapsed());
-        let answer = answer?;
-        if !answer.status.is_success() {
-            return Err(answer.trouble().into());
-        }
-        let reviewed: Reviewed = answer.decode()?;
-        if reviewed.kind != "TokenReview" {
-            return Err(Trouble::Malformed.into());
-        }
-        Ok(review(reviewed.status))
+        read(&answer?)
     }
+}
+
+/// What an answer says.
+pub(super) fn read(answer: &Answer) -> Result<Review, ClusterError> {
+    if !answer.status.is_success() {
+        return Err(answer.trouble().into());
+    }
+    let reviewed: Reviewed = answer.decode()?;
+    if reviewed.kind != "TokenReview" {
+        return Err(Trouble::Malformed.into());
+    }
+    Ok(review(reviewed.status))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the API server is asked about the token itself")]
@@ -167,8 +171,21 @@ mod tests {
         for body in ["", "{}", "<html>", r#"{"kind":"Status","status":{}}"#, r#"{"kind":"TokenReview"}"#, &yes[..40]] {
             assert_eq!(answered(201, body).await, trouble(Trouble::Malformed), "{body}");
         }
+        let in_order = r#"["TokenReview",{"authenticated":true}]"#;
+        assert_eq!(answered(201, in_order).await, trouble(Trouble::Malformed), "an array is no object");
         let large = format!("{yes}{}", " ".repeat(MAX_ANSWER_BYTES));
         assert_eq!(answered(201, &large).await, trouble(Trouble::TooLarge));
+    }
+
+    #[test]
+    fn what_is_no_text_vouches_for_nobody_wherever_it_is_none() {
+        let read_with = |ignored: &[u8]| {
+            let body =
+                [&br#"{"kind":"TokenReview","status":{"authenticated":true},"x":""#[..], ignored, b"\"}"].concat();
+            read(&Answer { status: http::StatusCode::CREATED, body })
+        };
+        assert_eq!(read_with(b"\xc3\xa9"), Ok(Review::Authenticated(User::default())));
+        assert_eq!(read_with(b"\xed"), trouble(Trouble::Malformed));
     }
 
     #[tokio::test]

@@ -50,7 +50,7 @@ enum Place {
 }
 
 #[derive(Debug, Default)]
-struct Scan {
+pub(super) struct Scan {
     place: Place,
     after_cr: bool,
     length: Option<u64>,
@@ -61,7 +61,8 @@ struct Scan {
 struct Odd;
 
 impl Scan {
-    fn look_at(&mut self, bytes: &mut [u8]) {
+    /// Looks at the next bytes of a connection, and overwrites the first one that must not stand where it does.
+    pub(super) fn look_at(&mut self, bytes: &mut [u8]) {
         let mut at = 0;
         while at < bytes.len() {
             match self.place {

@@ -13,6 +13,8 @@ mod decisions;
 mod docs;
 mod downloads;
 mod entrance;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod guard;
 mod head_scan;
 mod leases;

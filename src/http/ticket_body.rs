@@ -42,7 +42,7 @@ async fn read_as<T: DeserializeOwned>(
 }
 
 /// Serde's own message could quote the body, so it is not passed on.
-fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, &'static str> {
+pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, &'static str> {
     // Serde's derive would take `["repo", "branch"]` for an object with its fields in order.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err("the body is not one JSON object");
@@ -55,7 +55,7 @@ fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, &'static str> {
     })
 }
 
-fn form(body: &[u8]) -> Result<SecretsRequest, &'static str> {
+pub(super) fn form(body: &[u8]) -> Result<SecretsRequest, &'static str> {
     let text = std::str::from_utf8(body).map_err(|_| "the form is not UTF-8")?;
     let mut request = SecretsRequest::default();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {

@@ -19,6 +19,8 @@ mod directory;
 mod draft;
 mod explain;
 mod file_kind;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod glob;
 mod hearing;
 mod index;

@@ -40,6 +40,8 @@ use vault::VaultStore;
 pub use administer::Ended;
 pub use leases::{After, Keeping, LeaseEvent, LeaseEventKind, LeaseView, LeaseWitness, NotRecorded, Revoked, Unread};
 pub use vault::Engine;
+#[cfg(fuzzing)]
+pub use vault::fuzzing;
 
 /// A secret backend. It is handed checked paths only, so that none can be led to a system mount.
 #[async_trait]

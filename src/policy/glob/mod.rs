@@ -6,8 +6,8 @@
 mod parse;
 mod program;
 
-#[cfg(test)]
-mod reference;
+#[cfg(any(test, fuzzing))]
+pub(super) mod reference;
 #[cfg(test)]
 mod tests;
 

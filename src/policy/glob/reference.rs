@@ -1,5 +1,6 @@
 //! A second matcher, written apart from the first and as plainly as the language is explained: braces are multiplied
 //! out, text and pattern are cut at their slashes, and everything is tried. Exponential; for short texts only.
+#![allow(clippy::unwrap_used, reason = "what it is given is a pattern, and so has the brackets it looks for")]
 
 #[derive(Debug, Clone, PartialEq)]
 enum Token {
@@ -11,7 +12,7 @@ enum Token {
 }
 
 /// Whether a valid pattern matches.
-pub(super) fn matches(pattern: &str, text: &str) -> bool {
+pub(in crate::policy) fn matches(pattern: &str, text: &str) -> bool {
     let chars: Vec<char> = pattern.chars().collect();
     let text: Vec<Vec<char>> = text.split('/').map(|segment| segment.chars().collect()).collect();
     multiply(&chars).iter().any(|tokens| {

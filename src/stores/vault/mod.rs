@@ -4,6 +4,8 @@ mod answers;
 mod client;
 mod dynamic;
 mod exchange;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod leased;
 mod login;
 mod mounts;

@@ -1,0 +1,43 @@
+//! Answers of the API server: nobody is vouched for, and nothing is a fact, but by its plain word.
+#![no_main]
+
+use claviger::cluster::fuzzing::{pipeline_run, task_run, token_review};
+use claviger::cluster::token_review::Review;
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+
+// The first byte chooses the status, `0` the first one.
+fuzz_target!(|answer: &[u8]| {
+    let Some((kind, body)) = answer.split_first() else { return };
+    // The second reader has a bound of depth, and ours skips what it does not read at any.
+    if body.iter().filter(|byte| b"[{".contains(byte)).count() > 100 {
+        return;
+    }
+    let status = [200, 201, 404, 401, 500, 429][usize::from(kind % 6)];
+    let json = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    let text = |pointer: &str| json.pointer(pointer).and_then(Value::as_str);
+    if let Ok(Review::Authenticated(user)) = token_review(status, body) {
+        assert!(status < 300 && text("/kind") == Some("TokenReview"));
+        assert_eq!(json.pointer("/status/authenticated"), Some(&Value::Bool(true)));
+        assert_eq!(user.username, text("/status/user/username").unwrap_or_default());
+        let audiences = json.pointer("/status/audiences").and_then(Value::as_array).map_or(0, Vec::len);
+        assert_eq!(user.audiences.len(), audiences);
+    }
+    if let Ok(Some(run)) = task_run(status, body) {
+        assert!(status == 200 && text("/kind") == Some("TaskRun"));
+        assert_eq!(Some(run.uid.as_str()), text("/metadata/uid"));
+        assert_eq!(run.pod_name.as_deref(), text("/status/podName"));
+        assert_eq!(run.is_completed, json.pointer("/status/completionTime").is_some_and(|time| !time.is_null()));
+    }
+    if let Ok(Some(run)) = pipeline_run(status, body) {
+        assert!(status == 200 && text("/kind") == Some("PipelineRun"));
+        assert_eq!(Some(run.uid.as_str()), text("/metadata/uid"));
+        let none = Vec::new();
+        let listed = json.pointer("/spec/params").and_then(Value::as_array).unwrap_or(&none);
+        for (name, value) in &run.facts.params {
+            let given: Vec<_> =
+                listed.iter().filter(|param| param.get("name") == Some(&Value::from(name.as_str()))).collect();
+            assert!(given.len() == 1 && given[0].get("value") == Some(value), "{name} stands there otherwise");
+        }
+    }
+});

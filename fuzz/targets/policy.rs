@@ -1,0 +1,46 @@
+//! Policy documents: no text makes the compiler fall over, and what is a policy is one in every spelling.
+#![no_main]
+
+use claviger::policy::{AuthenticatorKind, Bounds, Ceiling, Draft, DraftError, Policy, Syntax, is_policy_name};
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+static BOUNDS: LazyLock<Bounds> = LazyLock::new(|| Bounds {
+    stores: ["vault".into(), "local".into()].into(),
+    authenticators: [("cluster".into(), AuthenticatorKind::Kubernetes), ("github".into(), AuthenticatorKind::Oidc)]
+        .into(),
+    max_ttl: Duration::from_secs(900),
+    ceiling: Ceiling::default(),
+});
+
+fuzz_target!(|text: &str| {
+    for syntax in [Syntax::Json, Syntax::Yaml] {
+        match Draft::read(text.as_bytes(), syntax, None, &BOUNDS) {
+            Ok(draft) => agrees(&draft),
+            Err(DraftError::Invalid(faults)) => {
+                assert!(!faults.is_empty());
+                assert!(faults.iter().all(|fault| fault.pointer.is_empty() || fault.pointer.starts_with('/')));
+            }
+            Err(DraftError::IllFormed(_)) => {}
+            Err(DraftError::OtherName) => panic!("no name was asked for"),
+        }
+    }
+});
+
+fn agrees(draft: &Draft) {
+    assert!(is_policy_name(&draft.name));
+    let policy = Policy::compile(&draft.name, &draft.spec, &BOUNDS).expect("a draft is a policy");
+    let spec = &draft.spec;
+    assert!(!spec.subjects.is_empty() && !spec.repos.is_empty() && !spec.branches.is_empty());
+    assert_eq!(spec.effect.as_deref() == Some("deny"), spec.secrets.is_empty(), "an allow grants, a deny does not");
+    let body = serde_json::json!({"name": draft.name, "spec": spec});
+    for (text, syntax) in
+        [(body.to_string(), Syntax::Json), (claviger::document::to_yaml(&body).expect("YAML"), Syntax::Yaml)]
+    {
+        let again = Draft::read(text.as_bytes(), syntax, Some(&draft.name), &BOUNDS)
+            .unwrap_or_else(|why| panic!("{why:?}: {text}"));
+        let again = Policy::compile(&again.name, &again.spec, &BOUNDS).expect("it was one before");
+        assert_eq!(again.revision(), policy.revision(), "{text}");
+    }
+}

@@ -1,0 +1,19 @@
+//! Repo names: what is taken is kept as it is, and is what policy.md says.
+#![no_main]
+
+use claviger::model::repo::Repo;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let taken = Repo::try_from(text);
+    assert_eq!(taken.is_ok(), is_repo(text), "{text:?}");
+    if let Ok(repo) = taken {
+        assert_eq!(repo.as_str(), text);
+    }
+});
+
+fn is_repo(text: &str) -> bool {
+    const PLAIN: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    let is_segment = |segment: &str| !["", ".", ".."].contains(&segment) && segment.chars().all(|c| PLAIN.contains(c));
+    text.len() <= 256 && text.split('/').all(is_segment)
+}

@@ -1,0 +1,69 @@
+//! Path templates: a path has the segments of its template, and every value can be read back out of its own.
+#![no_main]
+
+use claviger::model::branch::Branch;
+use claviger::model::caller::{Caller, Pod, Workload};
+use claviger::model::repo::Repo;
+use claviger::model::request::Request;
+use claviger::policy::fuzzing::fill;
+use claviger::stores::path::StorePath;
+use libfuzzer_sys::fuzz_target;
+
+// A line each: the template, the repo, the branch and the namespace.
+fuzz_target!(|text: &str| {
+    let lines: Vec<&str> = text.split('\n').collect();
+    let [template, repo, branch, namespace] = lines[..] else { return };
+    let (Ok(repo), Ok(branch)) = (Repo::try_from(repo), Branch::try_from(branch)) else { return };
+    let caller = Caller {
+        issuer: "cluster".into(),
+        subject: "me".into(),
+        groups: Vec::new(),
+        workload: Some(Workload {
+            namespace: namespace.into(),
+            service_account: "sa".into(),
+            pod: Pod { name: "p".into(), uid: "u".into() },
+        }),
+        claims: [("sub".to_owned(), namespace.into())].into_iter().collect(),
+    };
+    let request = Request { repo: repo.clone(), branch: branch.clone() };
+    let Some(Some(path)) = fill(template, &caller, &request) else { return };
+    assert!(StorePath::try_from(path.as_str()).is_ok() || path.len() > 8192, "{template} gave {path:?}");
+    assert!(!["sys", "auth", "identity", "cubbyhole"].contains(&path.split('/').next().expect("a segment")));
+    if template.contains("|path}") {
+        return;
+    }
+    let (wanted, got): (Vec<&str>, Vec<&str>) = (template.split('/').collect(), path.split('/').collect());
+    assert_eq!(wanted.len(), got.len(), "{template} gave {path}");
+    for (wanted, got) in wanted.into_iter().zip(got) {
+        let value = match wanted {
+            "{repo}" => repo.as_str(),
+            "{branch}" => branch.as_str(),
+            "{namespace}" | "{claims.sub}" => namespace,
+            "{serviceAccount}" => "sa",
+            literal => {
+                assert_eq!(literal, got);
+                continue;
+            }
+        };
+        assert_eq!(read_back(got).as_deref(), Some(value.as_bytes()), "{wanted} gave {got}");
+    }
+});
+
+/// What stands in one segment: `~` is a slash, `=` and two digits a byte.
+fn read_back(segment: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut rest = segment.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        bytes.push(match first {
+            b'~' => b'/',
+            b'=' => {
+                let (digits, after) = rest.split_at_checked(2)?;
+                rest = after;
+                u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?
+            }
+            plain => *plain,
+        });
+    }
+    Some(bytes)
+}

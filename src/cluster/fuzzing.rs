@@ -1,0 +1,35 @@
+//! The door for fuzz targets: how answers of the API server are read, without an API server.
+
+use super::exchange::Answer;
+use super::tekton::{self, PipelineRun, TaskRun};
+use super::token_review::{self, Review};
+use super::{ClusterError, object};
+use http::StatusCode;
+
+fn answer(status: u16, body: &[u8]) -> Answer {
+    Answer { status: StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT), body: body.to_vec() }
+}
+
+/// The answer to a TokenReview.
+///
+/// # Errors
+/// See [`ClusterError`].
+pub fn token_review(status: u16, body: &[u8]) -> Result<Review, ClusterError> {
+    token_review::read(&answer(status, body))
+}
+
+/// The answer to the GET of a `TaskRun`.
+///
+/// # Errors
+/// See [`ClusterError`].
+pub fn task_run(status: u16, body: &[u8]) -> Result<Option<TaskRun>, ClusterError> {
+    Ok(object::read(&answer(status, body), "TaskRun")?.map(tekton::task_run))
+}
+
+/// The answer to the GET of a `PipelineRun`.
+///
+/// # Errors
+/// See [`ClusterError`].
+pub fn pipeline_run(status: u16, body: &[u8]) -> Result<Option<PipelineRun>, ClusterError> {
+    Ok(object::read(&answer(status, body), "PipelineRun")?.map(|object| tekton::pipeline_run("run", object)))
+}

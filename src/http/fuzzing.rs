@@ -1,0 +1,31 @@
+//! The door for fuzz targets: what reads requests before a handler does.
+
+use super::{head_scan, ticket_body};
+use crate::wire::ticket::{SecretsRequest, TicketRequest};
+
+/// The body of `POST /v1/tickets` as JSON.
+#[must_use]
+pub fn ticket_json(body: &[u8]) -> Option<TicketRequest> {
+    ticket_body::json(body).ok()
+}
+
+/// The body of `POST /v1/secrets` as JSON.
+#[must_use]
+pub fn secrets_json(body: &[u8]) -> Option<SecretsRequest> {
+    ticket_body::json(body).ok()
+}
+
+/// Either body as a form.
+#[must_use]
+pub fn form(body: &[u8]) -> Option<SecretsRequest> {
+    ticket_body::form(body).ok()
+}
+
+/// What the parser of requests sees of a connection whose bytes come in pieces of one size.
+#[must_use]
+pub fn scanned(bytes: &[u8], size: usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let mut scan = head_scan::Scan::default();
+    bytes.chunks_mut(size.max(1)).for_each(|piece| scan.look_at(piece));
+    bytes
+}

@@ -1,0 +1,48 @@
+//! The door for fuzz targets: what a server's answers mean, without a server.
+
+use super::answers;
+use super::client::Answer;
+use super::mounts::Engine;
+use crate::model::lease::Lease;
+use crate::model::secret::SecretValue;
+use crate::stores::ReadError;
+use crate::stores::path::StorePath;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+fn answer(status: u16, body: &[u8]) -> Answer {
+    Answer { status, retry_after: None, body: Zeroizing::new(body.to_vec()) }
+}
+
+/// The answer to the read of a secret, from an engine with or without versions.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn secret(status: u16, body: &[u8], versioned: bool) -> Result<Lease, ReadError> {
+    answers::secret(&answer(status, body), if versioned { Engine::KvV2 } else { Engine::KvV1 })
+}
+
+/// The answer to the preflight of a path: what follows `/v1/` in its URL, where the path is below the mount.
+///
+/// # Errors
+/// See [`ReadError`]; a path that is none is `Misconfigured`.
+pub fn mount(status: u16, body: &[u8], path: &str) -> Result<Option<String>, ReadError> {
+    let path = StorePath::try_from(path).map_err(|_| ReadError::Misconfigured)?;
+    answers::mount(&answer(status, body), &path).map(|mount| mount.url_path(&path))
+}
+
+/// The answer to a login: the token and its life.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn login(status: u16, body: &[u8]) -> Result<(SecretValue, Duration), ReadError> {
+    answers::login(&answer(status, body)).map(|(token, grant)| (token, grant.ttl))
+}
+
+/// The answer to a token's question after itself; none for one that never expires.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn own_token(status: u16, body: &[u8]) -> Result<Option<Duration>, ReadError> {
+    answers::own_token(&answer(status, body)).map(|grant| grant.map(|grant| grant.ttl))
+}
