@@ -24,6 +24,7 @@ const ASKED: &str = "repo=site&branch=main";
 /// The names in the results.
 pub const BARE: &str = "bare axum";
 pub const MEMORY: &str = "claviger, tickets in memory";
+pub const FORGETFUL: &str = "claviger, audit in memory";
 pub const SQLITE: &str = "claviger, tickets in SQLite";
 pub const POSTGRES: &str = "claviger x 3 on PostgreSQL";
 pub const NEVER_SEEN: &str = "claviger, never-seen tokens";
@@ -60,6 +61,7 @@ pub async fn line_up() -> Field {
         (json!({}), "memory"),
         (json!({}), "database"),
         (json!({}), "memory"),
+        (json!({"url": "sqlite::memory:"}), "memory"),
         (json!({"url": database, "keyFile": key}), "database"),
         (json!({"url": database, "keyFile": key}), "database"),
         (json!({"url": database, "keyFile": key}), "database"),
@@ -73,8 +75,8 @@ pub async fn line_up() -> Field {
     let [never_seen, reviewed, logged_in] = [(); 3].map(|()| Pool::default());
 
     let api = |replica: &Claviger| replica.api;
-    let [memory, sqlite, unseen] = [0, 1, 2].map(|at| &replicas[at]);
-    let ours: Vec<SocketAddr> = replicas[3..].iter().map(api).collect();
+    let ([memory, sqlite, unseen, forgetful], sharing) = replicas.split_first_chunk().unwrap();
+    let ours: Vec<SocketAddr> = sharing.iter().map(api).collect();
     // Each connection redeems at another replica than it asks.
     let next: Vec<SocketAddr> = (0..ours.len()).map(|at| ours[(at + 1) % ours.len()]).collect();
     let bao: SocketAddr = plan.bao.address.split_once("://").unwrap().1.parse().unwrap();
@@ -83,6 +85,14 @@ pub async fn line_up() -> Field {
     let contenders = vec![
         contender(BARE, &[bare.address], &[bare.address], asks_with(&known), Box::new(fetches), vec![bare.id()]),
         contender(MEMORY, &[memory.api], &[memory.api], asks_with(&known), Box::new(fetches), vec![memory.id()]),
+        contender(
+            FORGETFUL,
+            &[forgetful.api],
+            &[forgetful.api],
+            asks_with(&known),
+            Box::new(fetches),
+            vec![forgetful.id()],
+        ),
         contender(SQLITE, &[sqlite.api], &[sqlite.api], asks_with(&known), Box::new(fetches), vec![sqlite.id()]),
         contender(
             POSTGRES,
@@ -90,7 +100,7 @@ pub async fn line_up() -> Field {
             &next,
             asks_with(&known),
             Box::new(fetches),
-            replicas[3..].iter().map(Claviger::id).collect(),
+            sharing.iter().map(Claviger::id).collect(),
         ),
         contender(WRAP, &[bao], &[bao], wraps(&plan.bao.root), Box::new(unwraps), vec![plan.bao.id()]),
         contender(LOGIN, &[bao], &[bao], logs_in(logged_in.clone()), Box::new(reads), with(&[plan.bao.id()])),

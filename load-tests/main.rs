@@ -38,6 +38,9 @@ const LONG: Form =
 const SHORT: Form =
     Form { rounds: 3, load: Load { connections: 16, lasts: Duration::from_secs(1) }, tokens: 400, starts: 3 };
 
+/// How often the short form measures before it says that something has become slow.
+const TRIES: usize = 3;
+
 #[tokio::main]
 async fn main() {
     let argument = std::env::args().nth(1).unwrap_or_default();
@@ -53,23 +56,34 @@ async fn main() {
         let [name, seconds] = &*rest else { panic!("only NAME SECONDS") };
         return only(name, Duration::from_secs(seconds.parse().expect("SECONDS is a number"))).await;
     }
-    let short = argument == "short";
-    let form = if short { SHORT } else { LONG };
-    let ready = ready(form.starts);
-    let field = contenders::line_up().await;
-    let findings = measure(&field, &form, ready).await;
-    let ratios = findings.ratios();
+    if argument == "short" {
+        return short().await;
+    }
+    let ready = ready(LONG.starts);
+    let findings = measure(&contenders::line_up().await, &LONG, ready).await;
     let text = findings.markdown("make load-test", &machine());
     println!("{text}");
-    if short {
-        let fallen = report::fallen(&ratios);
-        assert!(fallen.is_empty(), "slower by a third or more: {fallen:#?}");
-        return;
-    }
     let folder = report::folder();
     fs::write(folder.join("RESULTS.md"), text).unwrap();
     fs::write(folder.join("results.svg"), findings.picture()).unwrap();
-    fs::write(folder.join("ratios.json"), serde_json::to_string_pretty(&ratios).unwrap() + "\n").unwrap();
+    fs::write(folder.join("ratios.json"), serde_json::to_string_pretty(&findings.ratios()).unwrap() + "\n").unwrap();
+}
+
+/// Fails when a ratio has fallen. Other things that the machine does for a while are no reason: it is then measured again.
+async fn short() {
+    let ready = ready(SHORT.starts);
+    let field = contenders::line_up().await;
+    let mut fallen = Vec::new();
+    for _ in 0..TRIES {
+        let findings = measure(&field, &SHORT, ready).await;
+        println!("{}", findings.markdown("make load-test-short", &machine()));
+        fallen = report::fallen(&findings.ratios());
+        if fallen.is_empty() {
+            return;
+        }
+        eprintln!("slower by a third or more: {fallen:#?}");
+    }
+    panic!("slower by a third or more, {TRIES} times: {fallen:#?}");
 }
 
 /// Load on one contender, whose processes are named before.
