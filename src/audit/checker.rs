@@ -237,7 +237,7 @@ impl<'a> Checker<'a> {
             {
                 match places.into_iter().flatten().next_back() {
                     Some(pruned) if pruned.seq < before => {
-                        chain.breaks(pruned.seq.saturating_add(1), Reason::Missing, at)
+                        chain.breaks(pruned.seq.saturating_add(1), Reason::Missing, at);
                     }
                     Some(_) => chain.breaks(lowest, Reason::Unlinked, at),
                     None => chain.breaks(1, Reason::Missing, at),

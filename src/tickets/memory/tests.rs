@@ -175,11 +175,9 @@ async fn what_tickets_of_a_caller_have_in_common_is_held_once_and_each_comes_bac
     let (first, second) = (bench.issue("s", 1, true).await, bench.issue("s", 1, true).await);
     let (first, second) = (first.expect("room"), second.expect("room"));
     let other = bench.issue("another", 1, true).await.expect("room");
-    let held = bench.memory.0.lock();
-    let shared = |token: &TicketToken| held.slots[&token.ticket_id()].details.shared().clone();
+    let shared = |token: &TicketToken| bench.memory.0.lock().slots[&token.ticket_id()].details.shared().clone();
     assert!(Arc::ptr_eq(&shared(&first), &shared(&second)));
     assert!(!Arc::ptr_eq(&shared(&first), &shared(&other)));
-    drop(held);
     for (token, subject) in [(first, "s"), (second, "s"), (other, "another")] {
         let found = bench.memory.find(token.ticket_id()).await.expect("memory").expect("a ticket");
         assert_eq!(found.ticket, ticket(&token, subject));
