@@ -29,7 +29,7 @@ impl Listener {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let task = match pool {
             Pool::Sqlite(_) => None,
-            Pool::Postgres(pool) => Some(tokio::spawn(listen(pool.clone(), channel, told.clone()))),
+            Pool::Postgres(at_hand) => Some(tokio::spawn(listen(at_hand.pool.clone(), channel, told.clone()))),
         };
         Self { told, look, task }
     }

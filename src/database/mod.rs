@@ -1,5 +1,6 @@
 //! THE POOL: SQLite or PostgreSQL, their durability, the migrations, and the unit of work. Knows no table's meaning.
 
+mod at_hand;
 mod insertion;
 mod listener;
 mod migrations;
@@ -11,8 +12,9 @@ mod step;
 mod work;
 
 use crate::config::database::Url;
+use at_hand::Connections;
 use sqlx::AssertSqlSafe;
-use sqlx::postgres::{PgDatabaseError, PgPool, PgSeverity};
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::sqlite::SqlitePool;
 use std::io;
 use std::time::Duration;
@@ -38,7 +40,7 @@ pub struct Database {
 #[derive(Debug, Clone)]
 enum Pool {
     Sqlite(SqlitePool),
-    Postgres(PgPool),
+    Postgres(Connections),
 }
 
 /// The database cannot be used.
@@ -136,7 +138,7 @@ impl Database {
         let pool = match url {
             Url::SqliteMemory => Pool::Sqlite(sqlite::open_in_memory().await?),
             Url::SqliteFile(path) => Pool::Sqlite(sqlite::open_file(path).await?),
-            Url::Postgres(url) => Pool::Postgres(postgres::open(url).await?),
+            Url::Postgres(url) => Pool::Postgres(Connections::new(postgres::open(url).await?)),
         };
         let reader = match url {
             Url::SqliteFile(path) => Pool::Sqlite(sqlite::readers(path)),
@@ -153,7 +155,18 @@ impl Database {
         let sql = sql.into();
         match &self.pool {
             Pool::Sqlite(pool) => statement::on_sqlite(pool, sql.sqlite, params).await,
-            Pool::Postgres(pool) => within(statement::on_postgres(pool, sql.postgres, params)).await,
+            Pool::Postgres(at_hand) => within(statement::on_postgres(&at_hand.pool, sql.postgres, params)).await,
+        }
+    }
+
+    /// Runs one statement that changes nothing, so that it may be sent again.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn look_up(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
+        match &self.pool {
+            Pool::Sqlite(pool) => statement::on_sqlite(pool, sql, params).await,
+            Pool::Postgres(at_hand) => within(look_up(at_hand, sql, params)).await,
         }
     }
 
@@ -165,7 +178,7 @@ impl Database {
     pub async fn insert(&self, into: &'static str, columns: usize, params: &[Param<'_>]) -> Result<(), Failed> {
         match &self.pool {
             Pool::Sqlite(pool) => insertion::into_sqlite(pool, into, columns, params).await,
-            Pool::Postgres(pool) => within(insertion::into_postgres(pool, into, columns, params)).await,
+            Pool::Postgres(at_hand) => within(insertion::into_postgres(&at_hand.pool, into, columns, params)).await,
         }
     }
 
@@ -178,7 +191,7 @@ impl Database {
         let sql = AssertSqlSafe(sql);
         match &self.reader {
             Pool::Sqlite(pool) => statement::on_sqlite(pool, sql, params).await,
-            Pool::Postgres(pool) => within(statement::on_postgres(pool, sql, params)).await,
+            Pool::Postgres(at_hand) => within(statement::on_postgres(&at_hand.pool, sql, params)).await,
         }
     }
 
@@ -207,10 +220,23 @@ impl Database {
         for pool in [&self.reader, &self.pool] {
             match pool {
                 Pool::Sqlite(pool) => pool.close().await,
-                Pool::Postgres(pool) => pool.close().await,
+                Pool::Postgres(at_hand) => at_hand.close().await,
             }
         }
     }
+}
+
+async fn look_up(at_hand: &Connections, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
+    let mut connection = at_hand.take().await?;
+    let mut rows = statement::on_postgres(&mut *connection, sql, params).await;
+    if connection.untested && rows.as_ref().is_err_and(|failed| !failed.is_certain()) {
+        connection = at_hand.take_tested().await?;
+        rows = statement::on_postgres(&mut *connection, sql, params).await;
+    }
+    if rows.is_ok() {
+        at_hand.keep(connection);
+    }
+    rows
 }
 
 /// Gives up on a server that does not answer.

@@ -18,6 +18,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const BOUNDS: &str = "SET statement_timeout = '4s'; SET lock_timeout = '3s'; \
      SET idle_in_transaction_session_timeout = '5s'";
 
+/// Plans are made when tables are small, and kept. One that scans a table or makes a bitmap of an index walks over all the rows
+/// that have ended since the last vacuum; one that goes through an index marks them, and the next does not see them again.
+/// What has to scan all the same looks so dear that it would be compiled each time.
+const PLANS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off";
+
 const DURABILITY: &str = "SELECT current_setting('fsync'), current_setting('full_page_writes'), \
      current_setting('synchronous_commit'), pg_is_in_recovery()";
 
@@ -40,7 +45,8 @@ pub async fn open(url: &PostgresUrl) -> Result<PgPool, OpenError> {
                 if let Some(why) = may_forget(connection).await? {
                     return Err(sqlx::Error::Configuration(why.into()));
                 }
-                sqlx::raw_sql(BOUNDS).execute(connection).await?;
+                sqlx::raw_sql(BOUNDS).execute(&mut *connection).await?;
+                sqlx::raw_sql(PLANS).execute(connection).await?;
                 Ok(())
             })
         })

@@ -40,6 +40,8 @@ pub enum Param<'a> {
     Texts(&'a [&'a str]),
     /// A list of whole numbers.
     Numbers(&'a [i64]),
+    /// A list of bytes, for PostgreSQL only.
+    Blobs(&'a [&'a [u8]]),
 }
 
 impl<'a> From<&'a str> for Param<'a> {
@@ -175,7 +177,7 @@ pub(super) async fn on_sqlite(
         Param::NoText => query.bind(None::<&str>),
         Param::Number(number) => query.bind(number),
         Param::Bytes(bytes) => query.bind(*bytes),
-        Param::NoBytes => query.bind(None::<&[u8]>),
+        Param::NoBytes | Param::Blobs(_) => query.bind(None::<&[u8]>),
         // Texts and numbers are always JSON.
         Param::Texts(texts) => query.bind(serde_json::to_string(texts).unwrap_or_default()),
         Param::Numbers(numbers) => query.bind(serde_json::to_string(numbers).unwrap_or_default()),
@@ -196,6 +198,7 @@ pub(super) async fn on_postgres(
         Param::NoBytes => query.bind(None::<&[u8]>),
         Param::Texts(texts) => query.bind(*texts),
         Param::Numbers(numbers) => query.bind(*numbers),
+        Param::Blobs(blobs) => query.bind(*blobs),
     });
     Ok(bound.fetch_all(executor).await?.into_iter().map(|row| Row(Inner::Postgres(row))).collect())
 }

@@ -1,8 +1,11 @@
 //! The unit of work: several statements that happen together or not at all.
 
+use super::at_hand::{Connection, Connections};
 use super::statement::{Param, Row, Sql, on_postgres, on_sqlite};
 use super::{Failed, Pool, insertion, within};
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Sqlite, Transaction};
+use std::fmt::Write as _;
 
 /// A transaction. Dropped without [`Work::commit`] it is undone. An SQLite database has one connection, which it holds:
 /// whoever has one asks nothing else of the database before it is done.
@@ -12,12 +15,19 @@ enum Inner {
     /// Begins with the first statement.
     Later(Pool),
     Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(Begun),
+}
+
+/// A transaction on a PostgreSQL server.
+struct Begun {
+    connections: Connections,
+    /// There until the transaction is over.
+    connection: Option<Connection>,
 }
 
 impl Work {
     pub(super) async fn begin(pool: &Pool) -> Result<Self, Failed> {
-        Ok(Self(begin(pool).await?))
+        Ok(Self(begin(pool, &[]).await?))
     }
 
     pub(super) fn later(pool: &Pool) -> Self {
@@ -34,7 +44,7 @@ impl Work {
         match &mut self.0 {
             Inner::Later(_) => Err(Failed::no_row()),
             Inner::Sqlite(transaction) => on_sqlite(&mut **transaction, sql.sqlite, params).await,
-            Inner::Postgres(transaction) => within(on_postgres(&mut **transaction, sql.postgres, params)).await,
+            Inner::Postgres(begun) => within(on_postgres(&mut *begun.connection()?, sql.postgres, params)).await,
         }
     }
 
@@ -47,10 +57,24 @@ impl Work {
         match &mut self.0 {
             Inner::Later(_) => Err(Failed::no_row()),
             Inner::Sqlite(transaction) => insertion::into_sqlite(&mut **transaction, into, columns, params).await,
-            Inner::Postgres(transaction) => {
-                within(insertion::into_postgres(&mut **transaction, into, columns, params)).await
+            Inner::Postgres(begun) => {
+                within(insertion::into_postgres(&mut *begun.connection()?, into, columns, params)).await
             }
         }
+    }
+
+    /// Locks numbers, in their order, until the work is done: nobody else has them meanwhile. Where the work begins with
+    /// it, it costs no journey of its own. SQLite has one writer at a time anyway.
+    ///
+    /// # Errors
+    /// When it fails; the work is to be dropped then.
+    pub async fn lock(&mut self, numbers: &[i64]) -> Result<(), Failed> {
+        match &mut self.0 {
+            Inner::Later(pool @ Pool::Postgres(_)) => self.0 = begin(pool, numbers).await?,
+            Inner::Postgres(begun) => within(simply(begun.connection()?, locking(numbers))).await?,
+            Inner::Later(Pool::Sqlite(_)) | Inner::Sqlite(_) => {}
+        }
+        Ok(())
     }
 
     /// Whether the database does more here than what ends it.
@@ -85,7 +109,7 @@ impl Work {
         match self.0 {
             Inner::Later(_) => Ok(()),
             Inner::Sqlite(transaction) => Ok(transaction.commit().await?),
-            Inner::Postgres(transaction) => within(async { Ok(transaction.commit().await?) }).await,
+            Inner::Postgres(begun) => begun.commit().await,
         }
     }
 
@@ -104,7 +128,7 @@ impl Work {
 
     async fn begin_now(&mut self) -> Result<(), Failed> {
         if let Inner::Later(pool) = &self.0 {
-            self.0 = begin(pool).await?;
+            self.0 = begin(pool, &[]).await?;
         }
         Ok(())
     }
@@ -128,11 +152,73 @@ impl NotDone {
     }
 }
 
-async fn begin(pool: &Pool) -> Result<Inner, Failed> {
+impl Begun {
+    /// The locks come with the beginning. Nothing is done by it, so it may be sent again.
+    async fn begin(connections: &Connections, locks: &[i64]) -> Result<Self, Failed> {
+        let begin = if locks.is_empty() { "BEGIN".to_owned() } else { format!("BEGIN; {}", locking(locks)) };
+        let connection = connections.take().await?;
+        let untested = connection.untested;
+        match Self::begin_on(connection, connections, begin.clone()).await {
+            Err(failed) if untested && !failed.is_certain() => {
+                Self::begin_on(connections.take_tested().await?, connections, begin).await
+            }
+            begun => begun,
+        }
+    }
+
+    async fn begin_on(connection: Connection, connections: &Connections, begin: String) -> Result<Self, Failed> {
+        let mut begun = Self { connections: connections.clone(), connection: Some(connection) };
+        simply(begun.connection()?, begin).await?;
+        Ok(begun)
+    }
+
+    fn connection(&mut self) -> Result<&mut PgConnection, Failed> {
+        self.connection.as_deref_mut().ok_or_else(Failed::no_row)
+    }
+
+    async fn commit(mut self) -> Result<(), Failed> {
+        within(simply(self.connection()?, "COMMIT".to_owned())).await?;
+        if let Some(connection) = self.connection.take() {
+            self.connections.keep(connection);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            tokio::spawn(async move {
+                if within(simply(&mut connection, "ROLLBACK".to_owned())).await.is_err() {
+                    connection.end();
+                }
+            });
+        }
+    }
+}
+
+/// Runs what is nothing but our own words and numbers.
+async fn simply(connection: &mut PgConnection, sql: String) -> Result<(), Failed> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
+    Ok(())
+}
+
+/// In the order in which they are written.
+fn locking(numbers: &[i64]) -> String {
+    let mut sql = "SELECT pg_advisory_xact_lock(lock) FROM unnest('{".to_owned();
+    for (index, number) in numbers.iter().enumerate() {
+        // Writing to a String does not fail.
+        let _ = write!(sql, "{}{number}", if index == 0 { "" } else { "," });
+    }
+    sql.push_str("}'::bigint[]) AS lock");
+    sql
+}
+
+async fn begin(pool: &Pool, locks: &[i64]) -> Result<Inner, Failed> {
     Ok(match pool {
         // Writers queue up here and not at their first write, where one that has read before would be refused.
         Pool::Sqlite(pool) => Inner::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
-        Pool::Postgres(pool) => Inner::Postgres(within(async { Ok(pool.begin().await?) }).await?),
+        Pool::Postgres(connections) => Inner::Postgres(within(Begun::begin(connections, locks)).await?),
     })
 }
 
@@ -144,10 +230,25 @@ async fn alone(pool: &Pool, into: &'static str, columns: usize, params: &[Param<
             let mut connection = pool.acquire().await.map_err(undone)?;
             insertion::into_sqlite(&mut *connection, into, columns, params).await
         }
-        Pool::Postgres(pool) => {
-            let mut connection = pool.acquire().await.map_err(undone)?;
-            within(insertion::into_postgres(&mut *connection, into, columns, params)).await
+        Pool::Postgres(connections) => {
+            let mut connection = connections.take().await.map_err(undone)?;
+            let inserted = within(insertion::into_postgres(&mut *connection, into, columns, params)).await;
+            if inserted.is_ok() {
+                connections.keep(connection);
+            }
+            inserted
         }
     }
     .map_err(NotDone::of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_locked_in_their_order() {
+        let sql = "SELECT pg_advisory_xact_lock(lock) FROM unnest('{-7,3}'::bigint[]) AS lock";
+        assert_eq!(locking(&[-7, 3]), sql);
+    }
 }

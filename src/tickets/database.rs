@@ -70,7 +70,7 @@ impl TicketStore for InDatabase {
 
     async fn find(&self, id: TicketId) -> Result<Option<Found>, Unavailable> {
         const FIND: &str = "SELECT details, verifier, bundle, state, ended_at, replay FROM tickets WHERE id = $1";
-        let rows = self.ask(FIND, &[(&id.to_string()).into()]).await?;
+        let rows = self.database.look_up(FIND, &[(&id.to_string()).into()]).await.map_err(unavailable)?;
         Ok(match rows.first() {
             Some(row) => found(id, row).map_err(unavailable)?,
             None => None,

@@ -1,15 +1,18 @@
 //! Changes of tickets, within the unit of work of the audit log: all of a group in a few statements, however many they are.
+//! What a server does in one of them stands in `together`.
 //!
 //! Replicas do the same at the same time. So whatever is locked is locked in one order (callers by their number, then
 //! tickets by their id), and two groups can wait for each other's end but never for each other.
 
+mod together;
+
 use super::{EXPIRED, REDEEMED, REVOKED};
-use crate::database::{Failed, Param, Sql, Step, StepRunner, Work};
+use crate::database::{Failed, Param, Step, StepRunner, Work};
 use crate::model::ticket::TicketId;
 use crate::tickets::owner::Owner;
 use crate::tickets::{Change, Ending, MAX_BYTES_PER_CALLER, Sealed, microseconds};
 use async_trait::async_trait;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 /// Who does them.
 pub struct Steps {
@@ -58,11 +61,18 @@ impl StepRunner for Steps {
                 None => {}
             }
         }
+        // Of several endings of one ticket the first is tried.
+        let mut seen = HashSet::new();
+        ends.retain(|end| seen.insert(end.id));
+        let places = if work.is_remote() {
+            self.change_together(work, &issues, &ends).await?
+        } else {
+            let mut places = self.issue(work, issues).await?;
+            places.extend(end(work, &ends).await?);
+            places
+        };
         let mut done = vec![false; steps.len()];
-        for place in self.issue(work, issues).await? {
-            done[place] = true;
-        }
-        for place in end(work, ends).await? {
+        for place in places {
             done[place] = true;
         }
         Ok(done)
@@ -117,25 +127,12 @@ fn bytes(sealed: &Sealed) -> i64 {
     i64::try_from(sealed.size()).unwrap_or(i64::MAX)
 }
 
-/// What the callers have, locked: nobody else issues anything to them until the work is done.
+/// What the callers have.
 async fn shares(work: &mut Work, issues: &[Issue<'_>]) -> Result<BTreeMap<Owner, Share>, Failed> {
-    const LOCK: &str = "SELECT pg_advisory_xact_lock(lock) FROM unnest($1::bigint[]) AS lock";
-    const COUNT: Sql = Sql {
-        sqlite: "SELECT owner, count(*) FILTER (WHERE state = 0), CAST(sum(bundle_bytes) AS BIGINT) FROM tickets \
-             WHERE owner IN (SELECT value FROM json_each($1)) AND bundle_bytes > 0 GROUP BY owner",
-        postgres: "SELECT owner, count(*) FILTER (WHERE state = 0), CAST(sum(bundle_bytes) AS BIGINT) FROM tickets \
-             WHERE owner = ANY($1) AND bundle_bytes > 0 GROUP BY owner",
-    };
-    let owners: BTreeSet<Owner> = issues.iter().map(|issue| issue.owner).collect();
-    // SQLite has one writer at a time anyway.
-    if work.is_remote() {
-        let locks: BTreeSet<i64> = owners.iter().map(|owner| owner.lock()).collect();
-        let locks: Vec<i64> = locks.into_iter().collect();
-        work.run(LOCK, &[Param::Numbers(&locks)]).await?;
-    }
-    let by_text: BTreeMap<String, Owner> = owners.into_iter().map(|owner| (owner.to_text(), owner)).collect();
+    const COUNT: &str = "SELECT owner, count(*) FILTER (WHERE state = 0), CAST(sum(bundle_bytes) AS BIGINT) FROM tickets \
+             WHERE owner IN (SELECT value FROM json_each($1)) AND bundle_bytes > 0 GROUP BY owner";
+    let by_text: BTreeMap<String, Owner> = issues.iter().map(|issue| (issue.owner.to_text(), issue.owner)).collect();
     let texts: Vec<&str> = by_text.keys().map(String::as_str).collect();
-    // A statement of its own: it has to see what those did for whose locks the first one waited.
     let mut shares = BTreeMap::new();
     for row in work.run(COUNT, &[Param::Texts(&texts)]).await? {
         let whole = |number| usize::try_from(number).unwrap_or(usize::MAX);
@@ -147,50 +144,19 @@ async fn shares(work: &mut Work, issues: &[Issue<'_>]) -> Result<BTreeMap<Owner,
     Ok(shares)
 }
 
-/// Ends those that still wait. Returns the places of these.
-async fn end(work: &mut Work, mut ends: Vec<End<'_>>) -> Result<Vec<usize>, Failed> {
-    // Of several endings of one ticket the first is tried.
-    let mut seen = HashSet::new();
-    ends.retain(|end| seen.insert(end.id));
-    let ids: Vec<String> = ends.iter().map(|end| end.id.to_string()).collect();
-    if ends.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ended =
-        if work.is_remote() { end_together(work, &ends, &ids).await? } else { end_singly(work, &ends, &ids).await? };
-    Ok(ends.iter().zip(&ids).filter(|(_, id)| ended.contains(*id)).map(|(end, _)| end.place).collect())
-}
-
-/// One statement, which waits for whoever else is about to end one of them, and then finds it ended or not.
-async fn end_together(work: &mut Work, ends: &[End<'_>], ids: &[String]) -> Result<HashSet<String>, Failed> {
-    const END: &str = "UPDATE tickets SET state = change.state, ended_at = change.at, \
-             replay = decode(nullif(change.replay, ''), 'hex'), \
-             bundle = CASE WHEN change.replay = '' THEN NULL ELSE bundle END, \
-             bundle_bytes = CASE WHEN change.replay = '' THEN 0 ELSE bundle_bytes END \
-         FROM (SELECT tickets.id, wanted.state, wanted.at, wanted.replay FROM tickets \
-             JOIN unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) AS wanted (id, state, at, replay) ON wanted.id = tickets.id \
-             WHERE tickets.state = 0 ORDER BY tickets.id FOR UPDATE OF tickets) AS change \
-         WHERE tickets.id = change.id AND tickets.state = 0 RETURNING tickets.id";
-    let states: Vec<i64> = ends.iter().map(|end| state(end.ending)).collect();
-    let times: Vec<i64> = ends.iter().map(|end| time(end.ending)).collect();
-    let replays: Vec<String> = ends.iter().map(|end| replay(end.ending).map_or(String::new(), hex)).collect();
-    let [ids, replays] = [ids, &replays].map(|texts| texts.iter().map(String::as_str).collect::<Vec<_>>());
-    let params = [Param::Texts(&ids), Param::Numbers(&states), Param::Numbers(&times), Param::Texts(&replays)];
-    work.run(END, &params).await?.iter().map(|row| row.text(0)).collect()
-}
-
-/// A statement each: they cost no journey.
-async fn end_singly(work: &mut Work, ends: &[End<'_>], ids: &[String]) -> Result<HashSet<String>, Failed> {
+/// Ends those that still wait, a statement each: they cost no journey. Returns the places of these.
+async fn end(work: &mut Work, ends: &[End<'_>]) -> Result<Vec<usize>, Failed> {
     const END: &str = "UPDATE tickets SET state = $2, ended_at = $3, replay = $4, \
              bundle = CASE WHEN $4 IS NULL THEN NULL ELSE bundle END, \
              bundle_bytes = CASE WHEN $4 IS NULL THEN 0 ELSE bundle_bytes END \
          WHERE id = $1 AND state = 0 RETURNING id";
-    let mut ended = HashSet::new();
-    for (end, id) in ends.iter().zip(ids) {
+    let mut ended = Vec::new();
+    for end in ends {
+        let id = end.id.to_string();
         let replay = replay(end.ending).map_or(Param::NoBytes, |replay| Param::Bytes(replay));
-        let rows = work.run(END, &[id.into(), state(end.ending).into(), time(end.ending).into(), replay]).await?;
+        let rows = work.run(END, &[(&id).into(), state(end.ending).into(), time(end.ending).into(), replay]).await?;
         if !rows.is_empty() {
-            ended.insert(id.clone());
+            ended.push(end.place);
         }
     }
     Ok(ended)
@@ -217,13 +183,4 @@ const fn replay(ending: &Ending) -> Option<&[u8; 32]> {
         Ending::Redeemed { replay, .. } => replay.as_ref(),
         Ending::Expired | Ending::Revoked => None,
     }
-}
-
-fn hex(bytes: &[u8; 32]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -1,0 +1,43 @@
+//! A server that hangs up between two requests, on connections that were in use a moment ago: nobody notices.
+
+use super::{Place, Replica, Where};
+use crate::rig::postgres::{checked, postgres};
+use claviger::config::database::Url;
+use claviger::tickets::Ending;
+
+const HANG_UP: &str = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
+     WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
+async fn hang_up(url: &str) {
+    postgres().run_in(url, HANG_UP.to_owned()).await;
+}
+
+async fn replica(url: &str) -> Replica {
+    let place = Place { url: Url::Postgres(checked(url)), store: Where::Database, _folder: None };
+    place.replica().await
+}
+
+#[tokio::test]
+async fn a_lookup_is_asked_again() {
+    let url = postgres().database().await;
+    let replica = replica(&url).await;
+    let token = replica.waiting("a").await;
+    for _ in 0..3 {
+        assert!(replica.tickets.store.find(token.ticket_id()).await.unwrap().is_some());
+        hang_up(&url).await;
+    }
+}
+
+#[tokio::test]
+async fn a_group_is_begun_again() {
+    let url = postgres().database().await;
+    let replica = replica(&url).await;
+    for _ in 0..3 {
+        let token = replica.waiting("a").await;
+        hang_up(&url).await;
+        assert!(replica.ends(&token, Ending::Revoked).await);
+        hang_up(&url).await;
+        // It was ended once, and what was refused holds nothing.
+        assert!(!replica.ends(&token, Ending::Revoked).await);
+    }
+}
