@@ -11,6 +11,7 @@ use crate::rig::postgres::Postgres;
 use crate::rig::replicas::{Replicas, new_database};
 use crate::rig::scale::scale;
 use serde_json::{Value, json};
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -77,6 +78,15 @@ fn once(replicas: &Replicas, number: usize, request: &str) -> Option<(u16, Strin
     Client::new(address).ok()?.exchange(request).ok()
 }
 
+/// Ends the load when it is dropped, also by a failure: whoever makes the load is waited for.
+struct Stopping<'a>(&'a AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Runs load while `disturb` does its work, and judges.
 fn under_load(replicas: &Replicas, disturb: impl FnOnce(&History)) -> (Vec<Attempt>, Vec<Value>) {
     let (history, stop) = (History::default(), AtomicBool::new(false));
@@ -85,8 +95,8 @@ fn under_load(replicas: &Replicas, disturb: impl FnOnce(&History)) -> (Vec<Attem
             let (history, stop) = (&history, &stop);
             scope.spawn(move || load(replicas, history, stop, client));
         }
+        let _load = Stopping(&stop);
         disturb(&history);
-        stop.store(true, Ordering::Relaxed);
     });
     let attempts = history.attempts.into_inner().unwrap();
     let events = replicas.events();
@@ -143,20 +153,70 @@ fn a_database_that_is_killed_releases_nothing_twice_and_nothing_unrecorded() {
     );
 }
 
+/// Plain curl at the address that a Service would give now. Where nobody listens there any more, nothing was sent, and the
+/// next address is tried, as the connection would be made anew; whatever else goes wrong is the build's failure.
+fn curl(replicas: &Replicas, turn: &mut usize, path: &str, arguments: &[&str]) -> (String, String) {
+    const REFUSED: i32 = 7;
+    for _ in 0..2 * REPLICAS {
+        *turn += 1;
+        let url = format!("http://{}{path}", replicas.get(*turn).api);
+        let output = Command::new("curl").args(["-sS", "-w", "\n%{http_code}", &url]).args(arguments).output().unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        let (body, status) = told.rsplit_once('\n').unwrap();
+        match (output.status.code(), status) {
+            // It drains: the next one issues.
+            (Some(REFUSED), _) | (_, "503") => {}
+            (Some(0), status) => return (status.to_owned(), body.to_owned()),
+            _ => return (String::from_utf8(output.stderr).unwrap(), String::new()),
+        }
+    }
+    panic!("nobody issues");
+}
+
+/// Builds, one after the other, until told to stop. How many there were.
+fn builds(replicas: &Replicas, stop: &AtomicBool, number: usize) -> usize {
+    let (mut turn, mut built) = (number, 0);
+    while !stop.load(Ordering::Relaxed) {
+        let bearer = format!("Authorization: Bearer {}", replicas.token());
+        let ask = ["-H", bearer.as_str(), "-H", "Accept: text/plain", "-d", "repo=site", "-d", "branch=main"];
+        let (status, url) = curl(replicas, &mut turn, "/v1/tickets", &ask);
+        assert_eq!(status, "201", "{url}");
+        let path = &url[url.find("/v1/").unwrap()..];
+        let (status, bundle) = curl(replicas, &mut turn, path.trim(), &[]);
+        assert_eq!(
+            (status.as_str(), bundle.lines().next()),
+            ("200", Some("export TOKEN='s3cret'")),
+            "a ticket is lost"
+        );
+        built += 1;
+    }
+    built
+}
+
 #[test]
 fn rolling_restarts_lose_no_ticket() {
     let rolls = scale("CLAVIGER_ROLLS", 3);
     let replicas = start(&new_database(postgres()));
     // Issued before, redeemed after, by whoever is there then.
     let waiting: Vec<(String, String)> = (0..3 * rolls).map(|number| replicas.ticket(number)).collect();
-    for roll in 0..rolls {
-        replicas.roll(roll);
-        for (path, _) in &waiting[3 * roll..3 * roll + 3] {
-            let answer = replicas.get(roll).download(path);
-            assert_eq!(answer.status, 200, "{answer:?}");
+    let stop = AtomicBool::new(false);
+    let built: usize = std::thread::scope(|scope| {
+        let (replicas, stop) = (&replicas, &stop);
+        let builders: Vec<_> = (0..4).map(|number| scope.spawn(move || builds(replicas, stop, number))).collect();
+        let load = Stopping(stop);
+        for roll in 0..rolls {
+            replicas.roll(roll);
+            for (path, _) in &waiting[3 * roll..3 * roll + 3] {
+                let answer = replicas.get(roll).download(path);
+                assert_eq!(answer.status, 200, "{answer:?}");
+            }
         }
-    }
+        drop(load);
+        builders.into_iter().map(|builder| builder.join().unwrap()).sum()
+    });
+    assert!(built >= rolls, "there was load");
     let events = replicas.events();
-    assert_eq!(events.iter().filter(|event| event["type"] == "ticket.redeemed").count(), waiting.len());
-    println!("{rolls} rolling restarts: {} tickets, 0 lost", waiting.len());
+    let redeemed = events.iter().filter(|event| event["type"] == "ticket.redeemed").count();
+    assert_eq!(redeemed, waiting.len() + built);
+    println!("{rolls} rolling restarts under {built} builds with curl: {} tickets that waited, 0 lost", waiting.len());
 }
