@@ -23,10 +23,8 @@ const DRY_RUN: &str = "dry-run";
 /// A policy to be written.
 #[derive(Debug, Clone)]
 pub struct WritePolicy {
-    /// The body, as it came.
-    pub body: Bytes,
-    /// In what it is written.
-    pub syntax: Syntax,
+    /// The body, as it came, and in what it is written; or why it could not be read, which is a failed write too.
+    pub document: Result<(Bytes, Syntax), Code>,
     /// Whether to check and answer only.
     pub dry_run: bool,
 }
@@ -100,8 +98,13 @@ impl Broker {
         event
     }
 
+    fn draft(&self, write: &WritePolicy, written_to: Option<&str>) -> Result<Draft, Error> {
+        let (body, syntax) = write.document.as_ref().map_err(|code| Error::Plain(*code))?;
+        Ok(Draft::read(body, *syntax, written_to, &self.parts.bounds)?)
+    }
+
     async fn create(&self, who: &Administrator, write: &WritePolicy, event: &mut Event) -> Result<PolicyObject, Error> {
-        let draft = Draft::read(&write.body, write.syntax, None, &self.parts.bounds)?;
+        let draft = self.draft(write, None)?;
         event.policies.push(draft.name.clone());
         if write.dry_run {
             return match self.parts.policy_store.get(&draft.name).await? {
@@ -123,7 +126,7 @@ impl Broker {
         event: &mut Event,
     ) -> Result<(PolicyObject, Change), Error> {
         event.policies.extend(is_policy_name(name).then(|| name.to_owned()));
-        let draft = Draft::read(&write.body, write.syntax, Some(name), &self.parts.bounds)?;
+        let draft = self.draft(write, Some(name))?;
         for _ in 0..ATTEMPTS {
             let current = self.parts.policy_store.get(name).await?;
             let expected = expected(current.as_ref(), precondition)?;

@@ -193,11 +193,16 @@ pub(super) async fn list_revisions(edge: &Edge, context: Context, parts: &Parts)
 async fn write(edge: &Edge, parts: &Parts, body: Body) -> Result<WritePolicy, Failure> {
     let dry_run = query::dry_run(query_of(parts))?;
     let syntax = match body::media_type(&parts.headers).as_deref() {
-        Some("application/json") => Syntax::Json,
-        Some("application/yaml" | "text/yaml" | "application/x-yaml") => Syntax::Yaml,
-        _ => return Err(Code::UnsupportedMediaType.into()),
+        Some("application/json") => Ok(Syntax::Json),
+        Some("application/yaml" | "text/yaml" | "application/x-yaml") => Ok(Syntax::Yaml),
+        _ => Err(Code::UnsupportedMediaType),
     };
-    Ok(WritePolicy { body: body::read(edge, &parts.headers, body).await?, syntax, dry_run })
+    // Why it cannot be read is for the verb to record.
+    let document = match syntax {
+        Ok(syntax) => body::read(edge, &parts.headers, body).await.map(|body| (body, syntax)),
+        Err(code) => Err(code),
+    };
+    Ok(WritePolicy { document, dry_run })
 }
 
 /// The answer to a write. What a dry run shows is nowhere, so that it has neither place nor revision.

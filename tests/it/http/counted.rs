@@ -173,6 +173,11 @@ fn redeemers(count: &mut Count) {
     count.downloads(&format!("{path}?format=raw&key=NONE"), &[], 404, failed("secret_not_found"));
     count.downloads(&path, &[], 200, Some(("ticket.redeemed", "ok", None)));
     count.downloads(&path, &[], 410, rejected("already_redeemed"));
+    let again = [("Idempotency-Key", "again")];
+    let path = count.ticket("repo=site&branch=main&keys=TOKEN");
+    count.downloads(&path, &again, 200, Some(("ticket.redeemed", "ok", None)));
+    count.downloads(&path, &again, 200, Some(("ticket.redeemed", "ok", Some("replay"))));
+    count.downloads(&path, &[("Idempotency-Key", "other")], 410, rejected("already_redeemed"));
     let path = count.ticket("repo=site&branch=main");
     count.downloads(&path, &[], 422, failed("unrenderable"));
     count.downloads(&format!("{path}?format=raw"), &[], 400, failed("invalid_request"));
@@ -210,6 +215,19 @@ fn administrators(count: &mut Count) {
         409,
         failed("policy.created", "read_only"),
     );
+    let bearer = count.bearer("admin");
+    let (plain, json) = (("Content-Type", "text/plain"), JSON);
+    let big = vec![b'a'; 70_000];
+    for (method, target, kind) in [("POST", "/v1/policies", "policy.created"), ("PUT", one, "policy.updated")] {
+        let answer = count.edge.send(method, target, &[("Authorization", &bearer), plain], b"{}");
+        count.is(&answer, 415, failed(kind, "unsupported_media_type"));
+        let answer = count.edge.send(method, target, &[("Authorization", &bearer), json], &big);
+        count.is(&answer, 413, failed(kind, "payload_too_large"));
+        // Who may not write is told so, whatever the body is.
+        let builder = count.bearer("build");
+        let answer = count.edge.send(method, target, &[("Authorization", &builder), plain], b"{}");
+        count.is(&answer, 403, Some(("admin.denied", "denied", Some("not_listed"))));
+    }
     count.administers("admin", "PUT", one, &json!({"spec": spec()}), 200, changed("policy.updated"));
     count.administers("admin", "PUT", "/v1/policies/other", &json!({"spec": spec()}), 201, changed("policy.created"));
     count.administers(
@@ -231,8 +249,22 @@ fn administrators(count: &mut Count) {
         failed("policy.deleted", "not_found"),
     );
     count.administers("admin", "DELETE", "/v1/policies/site", &Value::Null, 409, failed("policy.deleted", "read_only"));
+    let bearer = count.bearer("build");
+    let asked = count.edge.send("POST", "/v1/tickets", &[("Authorization", &bearer), FORM], b"repo=site&branch=main");
+    count.is(&asked, 201, Some(("ticket.issued", "ok", None)));
+    let waiting = format!("/v1/tickets/{}", asked.json()["ticketId"].as_str().unwrap());
+    count.administers("admin", "DELETE", &waiting, &Value::Null, 204, Some(("ticket.revoked", "ok", None)));
+    count.administers("admin", "DELETE", &waiting, &Value::Null, 404, None);
+    // What a file holds is never lent, so nothing is taken back; `admin::leases` has those of a Vault.
+    let leases = "/v1/leases?store=local&path=homelab/site/main";
+    count.administers("admin", "DELETE", leases, &Value::Null, 204, None);
     let described = json!({"caller": {"issuer": "ci", "subject": "x", "claims": {"role": "build"}}, "repo": "site", "branch": "main"});
     for (method, target, body) in [
+        ("DELETE", waiting.as_str(), &Value::Null),
+        ("DELETE", leases, &Value::Null),
+        ("DELETE", "/v1/leases/nobody", &Value::Null),
+        ("GET", "/v1/tickets", &Value::Null),
+        ("GET", "/v1/leases", &Value::Null),
         ("POST", "/v1/policies", &made),
         ("PUT", one, &made),
         ("DELETE", one, &Value::Null),
@@ -253,8 +285,15 @@ fn administrators(count: &mut Count) {
 fn only_looking(count: &mut Count) {
     let described = json!({"caller": {"issuer": "ci", "subject": "x", "claims": {"role": "build"}}, "repo": "site", "branch": "main"});
     count.administers("admin", "POST", "/v1/decisions", &described, 200, None);
-    for target in ["/v1/policies", "/v1/policies/made", "/v1/policies/made/revisions", "/v1/audit", "/v1/audit/verify"]
-    {
+    for target in [
+        "/v1/policies",
+        "/v1/policies/made",
+        "/v1/policies/made/revisions",
+        "/v1/audit",
+        "/v1/audit/verify",
+        "/v1/tickets",
+        "/v1/leases",
+    ] {
         count.administers("admin", "GET", target, &Value::Null, 200, None);
     }
     count.administers(
