@@ -71,8 +71,9 @@ impl Entrance {
         Some((stream, peer, place?))
     }
 
-    /// Waits until all connections have ended.
-    pub async fn empty(&self) {
+    /// Lets nobody in any more, and waits until all connections have ended.
+    pub async fn close(self) {
+        drop(self.listener);
         self.room.empty().await;
     }
 

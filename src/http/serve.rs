@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
@@ -29,6 +29,12 @@ const HEAD_BYTES: usize = 32 * 1024;
 const MAX_HEADERS: usize = 64;
 /// How long connections may finish what they do after the end was announced.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long whoever has just connected may ask for the first time, even so.
+const FIRST_WORDS: Duration = Duration::from_secs(1);
+/// Who was sent here before the end was announced is on the way: the door is shut when nobody came for so long.
+const STRAGGLER: Duration = Duration::from_millis(50);
+/// But then at the latest.
+const STRAGGLERS: Duration = Duration::from_secs(1);
 
 /// Bounds on connections.
 #[derive(Debug, Clone)]
@@ -56,21 +62,30 @@ pub async fn serve(
         metrics.set_connections_limit(limits.max_connections);
     }
     let mut entrance = Entrance::new(listener, limits.max_connections, limits.proxies.clone());
-    loop {
-        let accepted = tokio::select! {
-            accepted = entrance.accept() => accepted,
-            _ = shutdown.wait_for(|stop| *stop) => break,
-        };
-        let Some((stream, peer, place)) = accepted else { continue };
-        let (tls, router, limits, shutdown) = (tls.clone(), router.clone(), limits.clone(), shutdown.clone());
+    let stopping = shutdown.clone();
+    let begin = |(stream, peer, place)| {
+        let (tls, router, limits, shutdown) = (tls.clone(), router.clone(), limits.clone(), stopping.clone());
         let open = metrics.as_ref().map(|metrics| metrics.connection_opened());
         tokio::spawn(async move {
             let (_open, _place) = (open, place);
             connection(stream, peer, tls, router, &limits, shutdown).await;
         });
+    };
+    loop {
+        let accepted = tokio::select! {
+            accepted = entrance.accept() => accepted,
+            _ = shutdown.wait_for(|stop| *stop) => break,
+        };
+        accepted.map(begin);
+    }
+    let shut = Instant::now() + STRAGGLERS;
+    while Instant::now() < shut
+        && let Ok(accepted) = timeout(STRAGGLER, entrance.accept()).await
+    {
+        accepted.map(begin);
     }
     // Connections that do not end in time end with the process.
-    let _ = timeout(LAST_WORDS, entrance.empty()).await;
+    let _ = timeout(LAST_WORDS, entrance.close()).await;
 }
 
 /// Where the TLS settings in force are to be had, anew for each connection.
@@ -121,8 +136,11 @@ async fn http<S: AsyncRead + AsyncWrite + 'static>(
     mut shutdown: watch::Receiver<bool>,
 ) {
     let stream = Paced::new(Box::pin(stream), limits.write_timeout);
+    let asked = Arc::new(Notify::new());
+    let asks = asked.clone();
     let service = router
         .map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+            asks.notify_one();
             request.extensions_mut().insert(peer);
             request
         })
@@ -140,6 +158,12 @@ async fn http<S: AsyncRead + AsyncWrite + 'static>(
         _ = shutdown.wait_for(|stop| *stop) => true,
     };
     if stopped {
+        // hyper closes a connection on which nothing was asked yet, also where the first request is a moment away.
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = asked.notified() => {}
+            () = sleep(FIRST_WORDS) => {}
+        }
         connection.as_mut().graceful_shutdown();
         let _ = timeout(LAST_WORDS, connection).await;
     }
