@@ -32,19 +32,26 @@ struct Goal {
     at_least: f64,
 }
 
-const GOALS: [Goal; 5] = [
+const GOALS: [Goal; 4] = [
     Goal { ours: MEMORY, theirs: WRAP, at_least: 20.0 },
     Goal { ours: MEMORY, theirs: BARE, at_least: 0.5 },
-    Goal { ours: MEMORY, theirs: FORGETFUL, at_least: 0.8 },
     Goal { ours: NEVER_SEEN, theirs: REVIEWS, at_least: 0.8 },
     Goal { ours: NEVER_SEEN, theirs: LOGIN, at_least: 3.0 },
 ];
+/// What a durable log costs. No ratio that may not fall: a log in memory becomes slower as it grows.
+const PRICE: Goal = Goal { ours: MEMORY, theirs: FORGETFUL, at_least: 0.8 };
 /// Cycles a second that three replicas should reach.
 const REPLICAS_AT_LEAST: f64 = 2000.0;
 /// MiB that a process should stay below.
 const RESIDENT_AT_MOST: f64 = 64.0;
 /// Milliseconds in which a process should be ready.
 const READY_AT_MOST: f64 = 50.0;
+
+impl Goal {
+    fn name(&self) -> String {
+        format!("{} / {}", self.ours, self.theirs)
+    }
+}
 
 /// The middle one; of two, the lower.
 pub fn median(mut values: Vec<f64>) -> f64 {
@@ -59,12 +66,12 @@ impl Findings {
 
     /// The ratios, by what they compare: the median of the rounds' own, because the machine's speed drifts.
     pub fn ratios(&self) -> BTreeMap<String, f64> {
-        let ratio = |goal: &Goal| {
-            let rounds = self.of(goal.ours).runs.iter().zip(&self.of(goal.theirs).runs);
-            let ratio = median(rounds.map(|(ours, theirs)| ours.per_second / theirs.per_second).collect());
-            (format!("{} / {}", goal.ours, goal.theirs), ratio)
-        };
-        GOALS.iter().map(ratio).collect()
+        GOALS.iter().map(|goal| (goal.name(), self.ratio(goal))).collect()
+    }
+
+    fn ratio(&self, goal: &Goal) -> f64 {
+        let rounds = self.of(goal.ours).runs.iter().zip(&self.of(goal.theirs).runs);
+        median(rounds.map(|(ours, theirs)| ours.per_second / theirs.per_second).collect())
     }
 
     /// The file that a person reads.
@@ -99,11 +106,9 @@ impl Findings {
         let mut row = |what: &str, wanted: String, measured: String, met: bool| {
             let _ = writeln!(text, "| {what} | {wanted} | {measured} | {} |", if met { "met" } else { "**missed**" });
         };
-        let ratios = self.ratios();
-        for Goal { ours, theirs, at_least } in &GOALS {
-            let name = format!("{ours} / {theirs}");
-            let ratio = ratios[&name];
-            row(&name, format!("at least {at_least}"), format!("{ratio:.2}"), ratio >= *at_least);
+        for goal in GOALS.iter().chain([&PRICE]) {
+            let ratio = self.ratio(goal);
+            row(&goal.name(), format!("at least {}", goal.at_least), format!("{ratio:.2}"), ratio >= goal.at_least);
         }
         let replicas = median(self.of(POSTGRES).runs.iter().map(|run| run.per_second).collect());
         row(
