@@ -2,6 +2,8 @@
 
 use crate::rig::claviger::{Claviger, download_path, wait_until};
 use crate::rig::http::{Answer, request};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 /// Far below the two minutes that a ticket lives.
@@ -78,4 +80,16 @@ fn an_interrupt_does_not_wait_for_tickets() {
     claviger.signal("INT");
     assert!(claviger.wait(SOON).success());
     assert_eq!(claviger.audit_events().len(), 1, "what happened is durable all the same");
+}
+
+#[test]
+fn who_connected_just_before_the_end_is_answered() {
+    let claviger = Claviger::sample();
+    let mut early = TcpStream::connect(claviger.api).unwrap();
+    claviger.signal("TERM");
+    std::thread::sleep(Duration::from_millis(100));
+    early.write_all(b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    early.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("connection: close"), "{answer:?}");
 }
