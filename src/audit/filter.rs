@@ -1,6 +1,5 @@
-//! Which events are asked for, and the statement that finds them.
+//! Which events are asked for, and where an answer goes on.
 
-use crate::database::Query;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::branch::Branch;
 use crate::model::repo::Repo;
@@ -29,7 +28,8 @@ pub struct Filter {
     pub ticket_id: Option<String>,
 }
 
-/// The place of an event in the order of answers: the newest first, and of one time the one that was written last.
+/// The place of an event in the order of answers, the newest first. Where several replicas write (PostgreSQL) that is the
+/// order of the times, and of one time the one that was written last; in SQLite it is the order in which they were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     /// Its time, as it is written.
@@ -61,47 +61,8 @@ impl FromStr for Cursor {
 }
 
 /// A time as events have it. As texts, such times are in the order of the times.
-fn written(time: Timestamp) -> String {
+pub(super) fn written(time: Timestamp) -> String {
     format!("{time:.6}")
-}
-
-impl Filter {
-    /// What finds the events behind a place, the newest first. One part at most is left to an index, the one that finds
-    /// the fewest; without statistics a database may choose the one that finds nearly all.
-    pub(super) fn query(&self, after: Option<&Cursor>, limit: i64) -> Query<'_> {
-        // The index of what is not ok is found by its own words.
-        let by_outcome = match self.outcome {
-            Some(Outcome::Ok) => " AND outcome = ",
-            _ => " AND outcome <> 'ok' AND outcome = ",
-        };
-        let parts: [(&'static str, &'static str, Option<&str>); 6] = [
-            (" AND ticket_id = ", " AND coalesce(ticket_id, '') = ", self.ticket_id.as_deref()),
-            (" AND repo = ", " AND coalesce(repo, '') = ", self.repo.as_ref().map(Repo::as_str)),
-            (" AND subject = ", " AND coalesce(subject, '') = ", self.subject.as_deref()),
-            (" AND type = ", " AND coalesce(type, '') = ", self.kind.map(EventType::as_str)),
-            (by_outcome, " AND coalesce(outcome, '') = ", self.outcome.map(Outcome::as_str)),
-            (" AND branch = ", " AND branch = ", self.branch.as_ref().map(Branch::as_str)),
-        ];
-        let mut query = Query::new("SELECT rowid, time, hash, event FROM audit_events WHERE 1 = 1");
-        let mut indexed = false;
-        for (by_index, by_looking, value) in parts {
-            if let Some(value) = value {
-                query = query.then(if indexed { by_looking } else { by_index }).value(value);
-                indexed = true;
-            }
-        }
-        if let Some(since) = self.since {
-            query = query.then(" AND time >= ").value(written(since));
-        }
-        if let Some(until) = self.until {
-            query = query.then(" AND time < ").value(written(until));
-        }
-        if let Some(after) = after {
-            let time = after.time.clone();
-            query = query.then(" AND (time, rowid) < (").value(time).then(", ").value(after.row).then(")");
-        }
-        query.then(" ORDER BY time DESC, rowid DESC LIMIT ").value(limit)
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! an [`Event`] has typed fields only.
 
 mod anchors;
+mod by_column;
+mod by_word;
 mod chain;
 mod checker;
 mod checkpoint;

@@ -6,6 +6,7 @@ use super::checker::{Beginning, Checker, Verified};
 use super::entry::Stored;
 use super::filter::{Cursor, Filter};
 use super::retention::columns;
+use super::{by_column, by_word};
 use crate::database::{Database, Failed, Query, Row};
 use crate::wire::audit_event::with_hash;
 use std::fmt;
@@ -52,7 +53,8 @@ impl Reader {
     /// When the database cannot be asked.
     pub async fn events(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Vec<Recorded>, Failed> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = self.database.read(&filter.query(after, limit)).await?;
+        let query = if self.database.is_remote() { by_column::query } else { by_word::query };
+        let rows = self.database.read(&query(filter, after, limit)).await?;
         let recorded = |row: Row| {
             let place = Cursor { row: row.number(0)?, time: row.text(1)? };
             Ok(Recorded { event: with_hash(&row.text(3)?, &row.text(2)?), place })

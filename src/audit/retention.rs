@@ -20,7 +20,7 @@ use tokio::time::{interval, sleep};
 /// How often is looked for what is old.
 const EVERY: Duration = Duration::from_mins(10);
 /// Events of one transaction, which nobody else can write beside on SQLite.
-const BATCH: i64 = 200;
+const BATCH: i64 = 50;
 /// What others have between two transactions.
 const PAUSE: Duration = Duration::from_millis(20);
 

@@ -13,6 +13,7 @@ const SQLITE: &[Listed] = &[
     (3, "tickets", include_str!("migrations/sqlite/0003_tickets.sql")),
     (4, "leases", include_str!("migrations/sqlite/0004_leases.sql")),
     (5, "audit", include_str!("migrations/sqlite/0005_audit.sql")),
+    (6, "audit words", include_str!("migrations/sqlite/0006_audit_words.sql")),
 ];
 
 const POSTGRES: &[Listed] = &[

@@ -147,6 +147,12 @@ impl Database {
         Ok(Self { pool, reader })
     }
 
+    /// Whether it is a PostgreSQL server, which has other indices than an SQLite database has.
+    #[must_use]
+    pub const fn is_remote(&self) -> bool {
+        matches!(self.pool, Pool::Postgres(_))
+    }
+
     /// Runs one statement, which is a transaction of its own.
     ///
     /// # Errors

@@ -2,13 +2,15 @@
 
 use super::OpenError;
 use super::migrations;
-use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use std::path::Path;
 use std::time::Duration;
 
 /// How long the connection waits for another process's lock on the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// The same while it starts: another process may be bringing a large file up to date, some seconds for a million events.
+const STARTING_TIMEOUT: Duration = Duration::from_mins(1);
 /// Long readings that go on side by side; more wait for each other's next page.
 const READERS: u32 = 4;
 /// How long a reading waits for a connection.
@@ -28,10 +30,12 @@ pub async fn open_file(path: &Path) -> Result<SqlitePool, OpenError> {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(BUSY_TIMEOUT);
+        .busy_timeout(STARTING_TIMEOUT);
     let pool = connect(options).await?;
     check_durability(&pool).await?;
     migrate(&pool).await?;
+    let usual = format!("PRAGMA busy_timeout = {}", BUSY_TIMEOUT.as_millis());
+    sqlx::query(AssertSqlSafe(usual)).execute(&pool).await?;
     Ok(pool)
 }
 

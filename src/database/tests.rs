@@ -38,7 +38,7 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
     let path = folder.path().join("claviger.db");
     let mut old = SqliteConnection::connect(&format!("sqlite://{}?mode=rwc", path.display())).await.expect("made");
     migrations::up_to(1).run(&mut old).await.expect("the first version");
-    sqlx::query("INSERT INTO audit_events VALUES ('c', 7, '', '', '', '', '', NULL, NULL, NULL, NULL, '')")
+    sqlx::query("INSERT INTO audit_events VALUES ('c', 7, '', '', '', 'kind', '', 'it''s me', NULL, NULL, NULL, '')")
         .execute(&mut old)
         .await
         .expect("written");
@@ -47,6 +47,12 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
     assert_eq!(events(&database).await, 1);
     let head = database.run("SELECT revision FROM policy_head", &[]).await.expect("the new table");
     assert_eq!(head[0].number(0).expect("a number"), 0);
+    let found =
+        "SELECT count(*) FROM audit_index WHERE audit_index MATCH ('s' || hex('it''s me') || ' AND t' || hex('kind'))";
+    for (statement, expected) in [("SELECT 1", 1), ("DELETE FROM audit_events", 0)] {
+        database.run(statement, &[]).await.expect("done");
+        assert_eq!(database.run(found, &[]).await.expect("the new index")[0].number(0).expect("a number"), expected);
+    }
 }
 
 #[tokio::test]

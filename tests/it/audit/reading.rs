@@ -1,15 +1,20 @@
 //! Reading: filters against an oracle, and pages that stay right while the log grows.
 
 use super::{Place, Replica, on_every_place, shown};
+use claviger::audit::Event;
 use claviger::audit::Filter;
 use claviger::metrics::labels::{EventType, Outcome};
 use claviger::model::branch::Branch;
+use claviger::model::caller::Caller;
 use claviger::model::repo::Repo;
-use jiff::Timestamp;
-use serde_json::Value;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+use std::sync::Arc;
 
 on_every_place! {
     every_filter_finds_what_an_oracle_finds
+    a_clock_that_was_turned_back_hides_nothing
+    whatever_a_subject_is_it_is_found_and_no_other
     pages_are_whole_and_stay_so_while_events_come
 }
 
@@ -62,6 +67,8 @@ async fn every_filter_finds_what_an_oracle_finds(place: Place) {
     for round in 0..12 {
         a.records(round * 10..round * 10 + 6).await;
         b.records(round * 10 + 6..round * 10 + 10).await;
+        // Over the ends of hours, days, months and of a year.
+        place.clock.turn(SignedDuration::from_hours([0, 1, 5, 30, 24 * 40][round % 5]));
     }
     let all = a.all().await;
     assert_eq!(all.len(), 120);
@@ -93,4 +100,58 @@ async fn pages_are_whole_and_stay_so_while_events_come(place: Place) {
     assert_eq!(found, before);
     assert!(reader.events(&Filter::default(), after.as_ref(), 5).await.unwrap().is_empty());
     assert_eq!(replica.all().await.len(), 80);
+}
+
+/// The order is that of the times, or that of the writing; what is found is the same.
+async fn a_clock_that_was_turned_back_hides_nothing(place: Place) {
+    let replica = place.replica().await;
+    for round in 0..8 {
+        replica.records(round * 5..round * 5 + 5).await;
+        place.clock.turn(SignedDuration::from_hours([7, -31, 2, 24 * 33, -24 * 400, 1, -3, 0][round]));
+    }
+    let all = replica.all().await;
+    for at in 0..40 {
+        let filter =
+            Filter { kind: None, outcome: None, ..filter(&all[at], &all[(at * 7 + 3) % 40], at % 4 + (at % 2) * 16) };
+        let expected: Vec<&Value> = all.iter().filter(|event| matches(&filter, event)).collect();
+        let found = pages(&replica, &filter, 3).await;
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{filter:?}");
+    }
+}
+
+async fn whatever_a_subject_is_it_is_found_and_no_other(place: Place) {
+    let subjects = [
+        "",
+        " ",
+        "a",
+        "A",
+        "a b",
+        "\"a\"",
+        "a\0b",
+        "a OR b",
+        "a*",
+        "NEAR(a b)",
+        "é",
+        "e\u{301}",
+        "-a",
+        "'",
+        &"x".repeat(1024),
+    ];
+    let replica = place.replica().await;
+    for subject in subjects {
+        let mut event = Event::new(EventType::TicketDenied, Outcome::Denied);
+        event.caller = Some(Arc::new(Caller {
+            issuer: "oidc".into(),
+            subject: subject.into(),
+            groups: Vec::new(),
+            workload: None,
+            claims: Map::new(),
+        }));
+        replica.log.record(event).await.unwrap();
+    }
+    for subject in subjects {
+        let found = pages(&replica, &Filter { subject: Some(subject.into()), ..Filter::default() }, 10).await;
+        assert_eq!(found.len(), 1, "{subject:?}");
+        assert_eq!(found[0]["caller"]["subject"], subject);
+    }
 }
