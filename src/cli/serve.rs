@@ -4,10 +4,11 @@ use super::{USAGE, faults};
 use crate::app::{self, StartError};
 use crate::config::{self, Config};
 use std::error::Error;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 /// Serves until a signal ends it.
 pub fn run(file: &Path) -> ExitCode {
@@ -20,15 +21,19 @@ pub fn run(file: &Path) -> ExitCode {
     }
 }
 
-/// One processor is left to the thread that writes the database, which nearly every request waits for.
-fn workers() -> usize {
-    available_parallelism().map_or(1, |processors| processors.get().saturating_sub(1).max(1))
+/// One processor is left to the thread that writes the database, which nearly every request waits for. Where one other is
+/// there, no thread has to hand anything to another.
+fn runtime() -> io::Result<Runtime> {
+    let workers = available_parallelism().map_or(1, |processors| processors.get().saturating_sub(1));
+    match workers {
+        0 | 1 => Builder::new_current_thread().enable_all().build(),
+        workers => Builder::new_multi_thread().worker_threads(workers).enable_all().build(),
+    }
 }
 
 /// Serves a checked configuration; `started` is told when it answers.
 pub fn serve(config: Config, started: impl FnOnce(&app::Running)) -> ExitCode {
-    let runtime = Builder::new_multi_thread().worker_threads(workers()).enable_all().build();
-    let runtime = match runtime {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };

@@ -148,6 +148,9 @@ async fn http<S: AsyncRead + AsyncWrite + 'static>(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
+        // While a request is answered nothing is read: whether its client is still there changes nothing (`whole`), and each
+        // look would take another buffer.
+        .half_close(true)
         .max_header_size(HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(Scanned::new(stream)), TowerToHyperService::new(service));
