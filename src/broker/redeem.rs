@@ -105,7 +105,7 @@ impl Broker {
         if redeemed_at.is_some() {
             return self.replay(delivered, event).await;
         }
-        let replay = redeem.repeats.as_ref().map(|key| key.digest(ticket.id));
+        let replay = redeem.repeats.as_ref().map(|key| Box::new(key.digest(ticket.id)));
         let ending = self.parts.tickets.store.ending(ticket.id, Ending::Redeemed { at: now, replay });
         match event.close_with(ending).await {
             Ok(()) => {

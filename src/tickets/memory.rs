@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use details::Details;
 use jiff::Timestamp;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,8 +45,8 @@ struct Held {
     by_age: BTreeSet<Place>,
     /// Redeemed ones whose bundle is kept for a repetition, by the end of that.
     replays: BTreeSet<(i64, TicketId)>,
-    /// Those that have ended, by the time when nobody is owed a word about them any more.
-    ended: BTreeSet<(i64, TicketId)>,
+    /// Those that have ended, by the second in which nobody is owed a word about them any more.
+    ended: BTreeMap<i64, Vec<TicketId>>,
     /// What callers have here; no entry means nothing.
     callers: HashMap<Owner, Share>,
     sealed_bytes: usize,
@@ -60,14 +60,13 @@ struct Share {
     details: Option<Arc<[u8]>>,
 }
 
+/// What is held of a ticket until it is forgotten: many more have ended than wait.
 struct Slot {
     verifier: [u8; 32],
     details: Details,
     /// Ciphertext and tag; empty once it is forgotten.
     blob: Arc<[u8]>,
     owner: Owner,
-    issued_at: i64,
-    expires_at: i64,
     /// Nobody sees it before it is issued.
     issued: bool,
     /// A change of it has begun, and is not durable yet.
@@ -117,7 +116,7 @@ impl TicketStore for Memory {
             None => held.by_age.range(..),
         };
         let waiting = older.rev().filter_map(|place| held.slots.get(&place.id));
-        let waiting = waiting.filter(|slot| microseconds(now) < slot.expires_at).take(limit);
+        let waiting = waiting.filter(|slot| microseconds(now) < slot.details.expires_at()).take(limit);
         let sealed: Vec<Sealed> = waiting.map(|slot| slot.sealed()).collect();
         drop(held);
         Ok(sealed.iter().filter_map(decode).collect())
@@ -138,10 +137,11 @@ impl TicketStore for Memory {
             held.replays.remove(&(end, id));
             held.forget_bundle(id);
         }
-        while let Some(&(end, id)) = held.ended.first().filter(|(end, _)| *end <= microseconds(now)) {
-            held.ended.remove(&(end, id));
-            held.forget_bundle(id);
-            held.slots.remove(&id);
+        while let Some(second) = held.ended.first_entry().filter(|second| *second.key() <= now.as_second()) {
+            for id in second.remove() {
+                held.forget_bundle(id);
+                held.slots.remove(&id);
+            }
         }
         Ok(())
     }
@@ -165,15 +165,13 @@ impl StepRunner for Tickets {
     async fn run(&self, _work: &mut Work, steps: &[&Step]) -> Result<Vec<bool>, Failed> {
         let held = &mut *self.lock();
         let begin = |step: &&Step| match step.what() {
-            Some(Change::Issue { id, owner, issued_at, expires_at, sealed }) => {
+            Some(Change::Issue { id, owner, sealed, .. }) => {
                 let others = held.callers.get(owner).and_then(|share| share.details.as_ref());
                 let slot = Slot {
                     verifier: sealed.verifier,
                     details: Details::new(&sealed.details, others),
                     blob: sealed.blob.clone(),
                     owner: *owner,
-                    issued_at: *issued_at,
-                    expires_at: *expires_at,
                     issued: false,
                     changing: true,
                     ending: None,
@@ -217,7 +215,7 @@ impl Slot {
     fn state(&self) -> State {
         match &self.ending {
             None => State::Waiting,
-            Some(Ending::Redeemed { at, replay }) => State::Redeemed { at: *at, replay: *replay },
+            Some(Ending::Redeemed { at, replay }) => State::Redeemed { at: *at, replay: replay.as_deref().copied() },
             Some(Ending::Expired) => State::Expired,
             Some(Ending::Revoked) => State::Revoked,
         }
@@ -250,8 +248,8 @@ impl Held {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         if committed {
             (slot.issued, slot.changing) = (true, false);
-            self.by_expiry.insert((slot.expires_at, id));
-            self.by_age.insert(Place { issued_at: slot.issued_at, id });
+            self.by_expiry.insert((slot.details.expires_at(), id));
+            self.by_age.insert(Place { issued_at: slot.details.issued_at(), id });
         } else {
             let owner = slot.owner;
             self.forget_bundle(id);
@@ -276,10 +274,12 @@ impl Held {
         slot.changing = false;
         let Some(ending) = ending else { return };
         slot.ending = Some(ending.clone());
-        let (owner, issued_at, expires_at) = (slot.owner, slot.issued_at, slot.expires_at);
+        let (owner, issued_at, expires_at) = (slot.owner, slot.details.issued_at(), slot.details.expires_at());
         self.by_expiry.remove(&(expires_at, id));
         self.by_age.remove(&Place { issued_at, id });
-        self.ended.insert((microseconds(later(from_microseconds(expires_at), REMEMBERED_FOR)), id));
+        let end = later(from_microseconds(expires_at), REMEMBERED_FOR);
+        let second = end.as_second() + i64::from(end.subsec_nanosecond() > 0);
+        self.ended.entry(second).or_default().push(id);
         self.give_back(owner, 1, 0);
         match ending {
             Ending::Redeemed { at, replay: Some(_) } => {

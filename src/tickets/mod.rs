@@ -118,8 +118,8 @@ pub enum Ending {
     Redeemed {
         /// When.
         at: Timestamp,
-        /// What a repetition has to show. Without it the bundle is forgotten at once.
-        replay: Option<[u8; 32]>,
+        /// What a repetition has to show. Without it the bundle is forgotten at once. Boxed: few have one, and all are remembered.
+        replay: Option<Box<[u8; 32]>>,
     },
     /// By its time.
     Expired,

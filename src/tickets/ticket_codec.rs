@@ -17,6 +17,12 @@ const VERSION: u8 = 1;
 /// How many of the bytes, the first ones, no two tickets have in common: the version, the id, and the two times.
 pub const OWN_BYTES: usize = 1 + 16 + 8 + 8;
 
+/// When the ticket of these bytes was issued and when it expires, in microseconds of the epoch.
+pub fn times(own: &[u8; OWN_BYTES]) -> (i64, i64) {
+    let time = |at| own[at..].first_chunk().map_or(0, |bytes| i64::from_le_bytes(*bytes));
+    (time(17), time(25))
+}
+
 /// The bytes hold no ticket: another version of ours wrote them, or somebody else did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the bytes are no ticket")]

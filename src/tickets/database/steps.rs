@@ -178,9 +178,9 @@ fn time(ending: &Ending) -> i64 {
     }
 }
 
-const fn replay(ending: &Ending) -> Option<&[u8; 32]> {
+fn replay(ending: &Ending) -> Option<&[u8; 32]> {
     match ending {
-        Ending::Redeemed { replay, .. } => replay.as_ref(),
+        Ending::Redeemed { replay, .. } => replay.as_deref(),
         Ending::Expired | Ending::Revoked => None,
     }
 }

@@ -1,6 +1,6 @@
 //! The details of a ticket, of which the most is the same in all tickets of a build: that part is held once.
 
-use crate::tickets::ticket_codec::OWN_BYTES;
+use crate::tickets::ticket_codec::{self, OWN_BYTES};
 use std::sync::Arc;
 
 /// The bytes of a ticket, in two parts.
@@ -20,6 +20,16 @@ impl Details {
     /// What others may share.
     pub const fn shared(&self) -> &Arc<[u8]> {
         &self.shared
+    }
+
+    /// When the ticket was issued, in microseconds of the epoch.
+    pub fn issued_at(&self) -> i64 {
+        ticket_codec::times(&self.own).0
+    }
+
+    /// When it expires, likewise.
+    pub fn expires_at(&self) -> i64 {
+        ticket_codec::times(&self.own).1
     }
 
     /// All of it, as it was.

@@ -131,9 +131,12 @@ async fn what_was_not_recorded_as_issued_was_never_there() {
 #[tokio::test]
 async fn in_the_end_nothing_is_left() {
     let bench = Bench::new().await;
-    for ending in
-        [redeemed(), Ending::Revoked, Ending::Expired, Ending::Redeemed { at: start(), replay: Some([7; 32]) }]
-    {
+    for ending in [
+        redeemed(),
+        Ending::Revoked,
+        Ending::Expired,
+        Ending::Redeemed { at: start(), replay: Some(Box::new([7; 32])) },
+    ] {
         let token = bench.issue("s", 100, true).await.expect("room");
         assert!(bench.does(bench.memory.ending(token.ticket_id(), ending), true).await);
     }

@@ -165,7 +165,7 @@ impl Replica {
 
 fn redeemed(key: Option<&str>, token: &TicketToken) -> Ending {
     let replay = key.map(|key| IdempotencyKey::try_from(key).unwrap().digest(token.ticket_id()));
-    Ending::Redeemed { at: start(), replay }
+    Ending::Redeemed { at: start(), replay: replay.map(Box::new) }
 }
 
 fn start() -> Timestamp {
