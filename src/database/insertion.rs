@@ -88,7 +88,8 @@ fn with_arrays(into: &str, columns: &[Column<'_>]) -> String {
 
 /// Nothing but our own words and placeholders is in it.
 fn with_values(into: &str, columns: usize, rows: usize) -> String {
-    let mut sql = format!("INSERT INTO {into} VALUES ");
+    let mut sql = String::with_capacity(32 + into.len() + rows * (columns * 3 + 2));
+    sql.extend(["INSERT INTO ", into, " VALUES "]);
     for row in 0..rows {
         sql.push_str(if row == 0 { "(" } else { ", (" });
         for column in 0..columns {

@@ -8,12 +8,15 @@ use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 use std::io::{self, Write};
 
+/// An audit event has about a thousand bytes, and is what is written most often.
+const USUAL_BYTES: usize = 1536;
+
 /// Serialises to one line.
 ///
 /// # Errors
 /// When the value cannot be JSON, which for the bodies in this room only a programming error brings about.
 pub fn to_string<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
-    let mut bytes = Vec::with_capacity(512);
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
     value.serialize(&mut Serializer::with_formatter(&mut bytes, Inert(CompactFormatter)))?;
     // The formatter writes ASCII only.
     String::from_utf8(bytes).map_err(|error| serde::ser::Error::custom(error.utf8_error()))
