@@ -2,7 +2,7 @@
 //!
 //! `make load-test` is the long form, which writes RESULTS.md; `short` as an argument is the form for CI, which fails when a
 //! ratio has fallen by a third since; `soak MINUTES` looks whether memory and descriptors stay what they were; `only NAME
-//! SECONDS` puts load on one contender, for whoever wants to look at it with a profiler.
+//! SECONDS [CONNECTIONS ...]` puts load on one contender, for whoever wants to look at it with a profiler.
 #![allow(clippy::unwrap_used, missing_docs, reason = "what is not as it should be ends the test")]
 
 mod bare;
@@ -34,9 +34,12 @@ struct Form {
 }
 
 const LONG: Form =
-    Form { rounds: 3, load: Load { connections: 16, lasts: Duration::from_secs(5) }, tokens: 2000, starts: 11 };
+    Form { rounds: 3, load: Load { connections: 64, lasts: Duration::from_secs(5) }, tokens: 2000, starts: 11 };
 const SHORT: Form =
-    Form { rounds: 3, load: Load { connections: 16, lasts: Duration::from_secs(1) }, tokens: 400, starts: 3 };
+    Form { rounds: 3, load: Load { connections: 64, lasts: Duration::from_secs(1) }, tokens: 400, starts: 3 };
+
+/// For hours: what is remembered of each ticket for five minutes would fill the memory at full speed.
+const SOAK: Load = Load { connections: 16, lasts: Duration::from_secs(5) };
 
 /// How often the short form measures before it says that something has become slow.
 const TRIES: usize = 3;
@@ -49,12 +52,13 @@ async fn main() {
     }
     if argument == "soak" {
         let minutes = std::env::args().nth(2).and_then(|minutes| minutes.parse().ok()).expect("soak MINUTES");
-        return soak::soak(&contenders::line_up().await, minutes, LONG.load).await;
+        return soak::soak(&contenders::line_up().await, minutes, SOAK).await;
     }
     if argument == "only" {
         let rest: Vec<String> = std::env::args().skip(2).collect();
-        let [name, seconds] = &*rest else { panic!("only NAME SECONDS") };
-        return only(name, Duration::from_secs(seconds.parse().expect("SECONDS is a number"))).await;
+        let [name, seconds, counts @ ..] = &*rest else { panic!("only NAME SECONDS [CONNECTIONS ...]") };
+        let counts: Vec<usize> = counts.iter().map(|count| count.parse().expect("CONNECTIONS is a number")).collect();
+        return only(name, Duration::from_secs(seconds.parse().expect("SECONDS is a number")), &counts).await;
     }
     if argument == "short" {
         return short().await;
@@ -86,23 +90,26 @@ async fn short() {
     panic!("slower by a third or more, {TRIES} times: {fallen:#?}");
 }
 
-/// Load on one contender, whose processes are named before.
-async fn only(name: &str, lasts: Duration) {
+/// Load on one contender, whose processes are named before: so many connections at a time, one number after the other.
+async fn only(name: &str, lasts: Duration, counts: &[usize]) {
     let field = contenders::line_up().await;
     let contender = field.contenders.iter().find(|one| one.name == name).expect("a contender's name");
     if let Some((_, pool, audience)) = field.pools.iter().find(|(pool, ..)| *pool == name) {
         field.mint.fill(pool, audience, LONG.tokens).await;
     }
     println!("processes: {:?}", contender.processes);
-    let run = Load { lasts, ..LONG.load }.on(contender).await;
-    println!(
-        "{:.0}/s, p50 {} us, p99 {} us, {:.3} CPU s for 1,000 cycles, at most {:.0} MiB",
-        run.per_second,
-        run.p50,
-        run.p99,
-        run.cpu_seconds,
-        process::peak_resident(&contender.processes)
-    );
+    let usual = [LONG.load.connections];
+    for &connections in if counts.is_empty() { &usual } else { counts } {
+        let run = Load { connections, lasts }.on(contender).await;
+        println!(
+            "{connections} connections: {:.0}/s, p50 {} us, p99 {} us, {:.3} CPU s for 1,000 cycles, at most {:.0} MiB",
+            run.per_second,
+            run.p50,
+            run.p99,
+            run.cpu_seconds,
+            process::peak_resident(&contender.processes)
+        );
+    }
 }
 
 async fn measure(field: &Field, form: &Form, ready: f64) -> Findings {
