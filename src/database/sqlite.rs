@@ -16,16 +16,21 @@ const READERS: u32 = 4;
 /// How long a reading waits for a connection.
 const READER_WITHIN: Duration = Duration::from_secs(4);
 
+/// What SQLite would put into temporary files stays in memory: the root of our image has no folder for them.
+fn options() -> SqliteConnectOptions {
+    SqliteConnectOptions::new().pragma("temp_store", "MEMORY")
+}
+
 /// A database that lives as long as the process.
 pub async fn open_in_memory() -> Result<SqlitePool, OpenError> {
-    let pool = connect(SqliteConnectOptions::new().in_memory(true)).await?;
+    let pool = connect(options().in_memory(true)).await?;
     migrate(&pool).await?;
     Ok(pool)
 }
 
 /// A file, which is made where there is none.
 pub async fn open_file(path: &Path) -> Result<SqlitePool, OpenError> {
-    let options = SqliteConnectOptions::new()
+    let options = options()
         .filename(path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
@@ -42,7 +47,7 @@ pub async fn open_file(path: &Path) -> Result<SqlitePool, OpenError> {
 /// Connections to a file that is open already, which can write nothing. In WAL mode they and the writer do not wait for
 /// each other. They are made when they are needed.
 pub fn readers(path: &Path) -> SqlitePool {
-    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+    let options = options().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
     SqlitePoolOptions::new()
         .max_connections(READERS)
         .acquire_timeout(READER_WITHIN)
