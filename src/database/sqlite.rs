@@ -6,11 +6,16 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use std::path::Path;
 use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// How long the connection waits for another process's lock on the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The same while it starts: another process may be bringing a large file up to date, some seconds for a million events.
 const STARTING_TIMEOUT: Duration = Duration::from_mins(1);
+/// How soon it is tried again.
+const AGAIN: Duration = Duration::from_millis(20);
+/// <https://sqlite.org/rescode.html#busy>
+const SQLITE_BUSY: &str = "5";
 /// Long readings that go on side by side; more wait for each other's next page.
 const READERS: u32 = 4;
 /// How long a reading waits for a connection.
@@ -28,8 +33,23 @@ pub async fn open_in_memory() -> Result<SqlitePool, OpenError> {
     Ok(pool)
 }
 
-/// A file, which is made where there is none.
+/// A file, which is made where there is none. Where several processes make it at once SQLite does not always wait: who is in
+/// another one's way tries again.
 pub async fn open_file(path: &Path) -> Result<SqlitePool, OpenError> {
+    let deadline = Instant::now() + STARTING_TIMEOUT;
+    loop {
+        match try_file(path).await {
+            Err(OpenError::Sqlx(error)) if is_busy(&error) && Instant::now() < deadline => sleep(AGAIN).await,
+            opened => return opened,
+        }
+    }
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.code().is_some_and(|code| code == SQLITE_BUSY))
+}
+
+async fn try_file(path: &Path) -> Result<SqlitePool, OpenError> {
     let options = options()
         .filename(path)
         .create_if_missing(true)
