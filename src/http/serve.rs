@@ -163,8 +163,10 @@ async fn http<S: AsyncRead + AsyncWrite + 'static>(
     if stopped {
         // hyper closes a connection on which nothing was asked yet, also where the first request is a moment away.
         tokio::select! {
-            _ = connection.as_mut() => return,
+            // Before the connection goes on, so that its answer says that it is the last.
+            biased;
             () = asked.notified() => {}
+            _ = connection.as_mut() => return,
             () = sleep(FIRST_WORDS) => {}
         }
         connection.as_mut().graceful_shutdown();
