@@ -118,6 +118,11 @@ impl Failed {
         self.is_duplicate() || self.is_one_of(&["40"], &[])
     }
 
+    /// Whether another process has the file of an SQLite database, and SQLite did not wait for it.
+    fn is_busy(&self) -> bool {
+        self.is_one_of(&[], &[5])
+    }
+
     fn is_one_of(&self, classes: &[&str], sqlite: &[i64]) -> bool {
         let sqlx::Error::Database(error) = &self.0 else { return false };
         let code = error.code().unwrap_or_default();

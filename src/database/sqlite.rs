@@ -1,7 +1,6 @@
 //! SQLite: one connection that writes, some that only read, and whether the file forgets.
 
-use super::OpenError;
-use super::migrations;
+use super::{Failed, OpenError, migrations};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use std::path::Path;
@@ -14,8 +13,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const STARTING_TIMEOUT: Duration = Duration::from_mins(1);
 /// How soon it is tried again.
 const AGAIN: Duration = Duration::from_millis(20);
-/// <https://sqlite.org/rescode.html#busy>
-const SQLITE_BUSY: &str = "5";
 /// Long readings that go on side by side; more wait for each other's next page.
 const READERS: u32 = 4;
 /// How long a reading waits for a connection.
@@ -38,15 +35,15 @@ pub async fn open_in_memory() -> Result<SqlitePool, OpenError> {
 pub async fn open_file(path: &Path) -> Result<SqlitePool, OpenError> {
     let deadline = Instant::now() + STARTING_TIMEOUT;
     loop {
-        match try_file(path).await {
-            Err(OpenError::Sqlx(error)) if is_busy(&error) && Instant::now() < deadline => sleep(AGAIN).await,
+        let failed = match try_file(path).await {
+            Err(OpenError::Sqlx(error)) => Failed(error),
             opened => return opened,
+        };
+        if !failed.is_busy() || Instant::now() >= deadline {
+            return Err(failed.0.into());
         }
+        sleep(AGAIN).await;
     }
-}
-
-fn is_busy(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(error) if error.code().is_some_and(|code| code == SQLITE_BUSY))
 }
 
 async fn try_file(path: &Path) -> Result<SqlitePool, OpenError> {
