@@ -55,10 +55,11 @@ audit-figures: ## how fast the audit log is written, queried, checked, streamed 
 	@rig/install base postgres
 	cargo bench --locked --bench audit
 
-load-test: ## side by side with what a user would run otherwise: writes load-tests/RESULTS.md
+load-test: ## side by side with what a user would run otherwise: writes load-tests/RESULTS.md; before=BINARY adds another build
 	@rig/install base bao kube postgres
 	@cargo build --quiet --locked --release --bin claviger --example load-test
 	target/release/examples/load-test
+	$(if $(before),target/release/examples/load-test against $(before))
 
 load-test-short: ## the same for a minute: fails when a ratio has fallen by a third
 	@rig/install base bao kube postgres

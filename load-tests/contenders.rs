@@ -14,6 +14,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
@@ -31,6 +33,9 @@ pub const NEVER_SEEN: &str = "claviger, never-seen tokens";
 pub const REVIEWS: &str = "TokenReview + GET Pod";
 pub const WRAP: &str = "OpenBao wrap + unwrap";
 pub const LOGIN: &str = "OpenBao login + read";
+/// The same of another build, where this one is held against it.
+const BEFORE: [(&str, &str); 2] =
+    [(MEMORY, "build before, tickets in memory"), (NEVER_SEEN, "build before, never-seen tokens")];
 
 /// Everything that runs, and the contenders.
 pub struct Field {
@@ -41,18 +46,63 @@ pub struct Field {
     /// What is used up by a run: the contender's name, its pool, and the audience of its tokens.
     pub pools: Vec<(&'static str, Pool, &'static str)>,
     pub mint: Arc<Mint>,
-    _bare: Bare,
+    _bare: Option<Bare>,
     _bao: Bao,
     _kube: Kube,
 }
 
-/// Starts all of it.
-pub async fn line_up() -> Field {
+/// What a contender of ours is called where it is of the build before.
+pub fn before(name: &str) -> Option<&'static str> {
+    BEFORE.iter().find(|(now, _)| *now == name).map(|(_, before)| *before)
+}
+
+/// This build and another one, each with a replica for known and one for never-seen tokens.
+pub async fn line_up_builds(other: &Path) -> Field {
+    let plan = plan().await;
+    let mint = Arc::new(Mint::new(&plan.kube).await);
+    let known = plan.kube.pod("ci/build-bot").await.token;
+    let (mut contenders, mut replicas, mut pools) = (Vec::new(), Vec::new(), Vec::new());
+    for binary in [None, Some(other)] {
+        let name = |name| if binary.is_some() { before(name).unwrap() } else { name };
+        for pooled in [false, true] {
+            let replica = match binary {
+                None => replica(&plan, &json!({}), "memory"),
+                Some(binary) => replica_of(&plan, binary),
+            };
+            let pool = Pool::default();
+            let (name, asks) = if pooled {
+                pools.push((name(NEVER_SEEN), pool.clone(), "claviger"));
+                (name(NEVER_SEEN), asks_from(pool))
+            } else {
+                (name(MEMORY), asks_with(&known))
+            };
+            contenders.push(contender(
+                name,
+                &[replica.api],
+                &[replica.api],
+                asks,
+                Box::new(fetches),
+                vec![replica.id()],
+            ));
+            replicas.push(replica);
+        }
+    }
+    let Plan { kube, bao, .. } = plan;
+    Field { contenders, counted: 0, replicas, pools, mint, _bare: None, _bao: bao, _kube: kube }
+}
+
+async fn plan() -> Plan {
     let mut plan = Plan::new().await;
     plan.bao.put("homelab/shared", &[("REGISTRY", "registry.example"), ("NPM_TOKEN", "shared-npm-token")]).await;
     plan.bao.put("homelab/site/main", &[("NPM_TOKEN", "it's the one of main")]).await;
-    plan.bao.kubernetes_role("builds", ["ci", "build-bot"], &["claviger"]).await;
     plan.config["audit"] = json!({"stdout": false});
+    plan
+}
+
+/// Starts all of it.
+pub async fn line_up() -> Field {
+    let plan = plan().await;
+    plan.bao.kubernetes_role("builds", ["ci", "build-bot"], &["claviger"]).await;
     let key = plan.folder.path().join("database-key");
     std::fs::write(&key, STANDARD.encode([7; 32])).unwrap();
     let database = postgres().database().await;
@@ -124,19 +174,39 @@ pub async fn line_up() -> Field {
     let pools =
         vec![(NEVER_SEEN, never_seen, "claviger"), (REVIEWS, reviewed, "claviger"), (LOGIN, logged_in, "openbao")];
     let Plan { kube, bao, .. } = plan;
-    Field { contenders, counted: 0, replicas, pools, mint, _bare: bare, _bao: bao, _kube: kube }
+    Field { contenders, counted: 0, replicas, pools, mint, _bare: Some(bare), _bao: bao, _kube: kube }
 }
 
 fn replica(plan: &Plan, database: &Value, tickets: &str) -> Claviger {
     let folder = tempfile::tempdir().unwrap();
     for file in ["vault-token", "database-key"] {
-        std::fs::copy(plan.folder.path().join(file), folder.path().join(file)).unwrap();
+        let from = plan.folder.path().join(file);
+        if from.exists() {
+            std::fs::copy(from, folder.path().join(file)).unwrap();
+        }
     }
     let mut config = plan.config.clone();
     config["policies"]["directory"] = json!(plan.folder.path().join("policies"));
     config["database"] = database.clone();
     config["tickets"]["store"] = json!(tickets);
     Claviger::serve_in(folder, config)
+}
+
+/// A replica of another build, whose settings may be fewer.
+fn replica_of(plan: &Plan, binary: &Path) -> Claviger {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(plan.folder.path().join("vault-token"), folder.path().join("vault-token")).unwrap();
+    let mut config = plan.config.clone();
+    config["server"] = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"});
+    config["policies"]["directory"] = json!(plan.folder.path().join("policies"));
+    config["database"] = json!({"url": format!("sqlite://{}", folder.path().join("claviger.db").display())});
+    config["tickets"]["store"] = json!("memory");
+    config["limits"] = json!({"requestsPerSecondPerCaller": 100_000, "failuresPerSecondPerAddress": 100_000});
+    let file = folder.path().join("claviger.yaml");
+    std::fs::write(&file, config.to_string()).unwrap();
+    let mut command = Command::new(binary);
+    command.args(["serve", "--config"]).arg(file);
+    Claviger::by(folder, command)
 }
 
 fn contender(

@@ -1,10 +1,11 @@
 //! Load tests: Claviger side by side with what a user would run otherwise, on real servers, in one run.
 //!
-//! `make load-test` is the long form, which writes RESULTS.md; `short` as an argument is the form for CI, which fails when a
+//! `make load-test` is the long form, which writes RESULTS.md; `against BINARY` adds this build's ratios to another one; `short` as an argument is the form for CI, which fails when a
 //! ratio has fallen by a third since; `soak MINUTES` looks whether memory and descriptors stay what they were; `only NAME
 //! SECONDS [CONNECTIONS ...]` puts load on one contender, for whoever wants to look at it with a profiler.
 #![allow(clippy::unwrap_used, missing_docs, reason = "what is not as it should be ends the test")]
 
+mod against;
 mod bare;
 mod connection;
 mod contenders;
@@ -22,6 +23,7 @@ use load::{Load, Run};
 use report::{Findings, Measured, median};
 use rig::claviger::Claviger;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How much is measured.
@@ -59,6 +61,12 @@ async fn main() {
         let [name, seconds, counts @ ..] = &*rest else { panic!("only NAME SECONDS [CONNECTIONS ...]") };
         let counts: Vec<usize> = counts.iter().map(|count| count.parse().expect("CONNECTIONS is a number")).collect();
         return only(name, Duration::from_secs(seconds.parse().expect("SECONDS is a number")), &counts).await;
+    }
+    if argument == "against" {
+        let binary = std::env::args().nth(2).expect("against BINARY");
+        let text = against::against(Path::new(&binary)).await;
+        println!("{text}");
+        return report::add(&text);
     }
     if argument == "short" {
         return short().await;

@@ -166,6 +166,14 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("load-tests")
 }
 
+/// Puts the section of another build behind what the long form found, in place of an older one.
+pub fn add(section: &str) {
+    let file = folder().join("RESULTS.md");
+    let found = std::fs::read_to_string(&file).unwrap();
+    let kept = found.find("\n## Against").map_or(&*found, |at| &found[..at]);
+    std::fs::write(&file, format!("{kept}{section}")).unwrap();
+}
+
 /// Ratios that have fallen by a third since the long form was last run.
 pub fn fallen(ratios: &BTreeMap<String, f64>) -> Vec<String> {
     let before = std::fs::read_to_string(folder().join("ratios.json")).unwrap();
