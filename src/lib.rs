@@ -1,6 +1,33 @@
 //! # Claviger
 //!
-//! A secret broker for Kubernetes build pods. The rooms below are the story of a request, in reading order.
+//! A secret broker for Kubernetes build pods. A pod presents its `ServiceAccount` token, and gets a one-time URL for the secrets that policies
+//! grant it. The modules below ("rooms") follow one request, in reading order:
+//!
+//! | room | contents |
+//! |---|---|
+//! | [`model`] | domain types: caller, repo, branch, secret, bundle, ticket, clock; no serde, no I/O |
+//! | [`wire`] | JSON bodies of the REST API, error codes, the audit event as it is written |
+//! | [`document`] | strict YAML and JSON, all faults with their places at once |
+//! | [`config`] | the settings, one section a file |
+//! | [`metrics`], [`traces`] | Prometheus families; spans and W3C trace context |
+//! | [`database`] | `SQLite` or `PostgreSQL`: pool, migrations, unit of work |
+//! | [`flights`] | one call in flight for each key |
+//! | [`cluster`] | Kubernetes clients: `TokenReview`, `SubjectAccessReview`, pods, Tekton runs |
+//! | [`authn`] | 1. a bearer token becomes a caller |
+//! | [`attest`] | 2. a caller becomes facts about its build |
+//! | [`policy`] | 3. policies, caller, request and facts become a decision |
+//! | [`stores`] | 4. a secret is read from Vault, AWS or a file, through a cache |
+//! | [`tickets`] | 5. a bundle is sealed, and redeemed once |
+//! | [`render`] | 6. a bundle becomes bytes in a format |
+//! | [`audit`] | 7. an event becomes a durable link of a hash chain |
+//! | [`admins`] | authorisation of administrators |
+//! | [`broker`] | the verbs, which join the stages |
+//! | [`http`] | the HTTP edge |
+//! | [`app`] | composition: opens the rooms, reloads, drains |
+//! | [`leaks`] | search for secret values in streams and images |
+//! | [`cli`] | the commands |
+//!
+//! docs/ARCHITECTURE.md has the invariants and a walk for each verb.
 
 pub mod model;
 
