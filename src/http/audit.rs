@@ -35,27 +35,27 @@ pub async fn whole(State(edge): State<Edge>, Extension(context): Extension<Conte
     }
 }
 
-/// Events that match all that is asked, newest first.
+/// Lists audit events that match all filters, newest first.
 #[utoipa::path(
     get,
     path = "/v1/audit",
     operation_id = "listAuditEvents",
     tag = "audit",
     params(
-        ("since" = Option<String>, Query, description = "Not before this time (RFC 3339)", format = DateTime),
-        ("until" = Option<String>, Query, description = "Before this time (RFC 3339)", format = DateTime),
-        ("type" = Option<String>, Query, description = "What the event is about, as `ticket.issued`", pattern = "^[a-z]+[.][a-z]+$"),
-        ("subject" = Option<String>, Query, description = "The caller's subject", min_length = 1),
+        ("since" = Option<String>, Query, description = "Earliest time, inclusive (RFC 3339)", format = DateTime),
+        ("until" = Option<String>, Query, description = "Latest time, exclusive (RFC 3339)", format = DateTime),
+        ("type" = Option<String>, Query, description = "Event type, for example `ticket.issued`", pattern = "^[a-z]+[.][a-z]+$"),
+        ("subject" = Option<String>, Query, description = "Subject of the caller", min_length = 1),
         ("repo" = Option<String>, Query, description = "The repo", min_length = 1),
         ("branch" = Option<String>, Query, description = "The branch", min_length = 1),
         ("ticketId" = Option<String>, Query, description = "The ticket's public id", pattern = "^[A-Za-z0-9_-]{21}[AQgw]$"),
-        ("outcome" = Option<String>, Query, description = "How it ended", pattern = "^(ok|denied|failed)$"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "The most events; 100 without, and as lines all of them"),
-        ("continue" = Option<String>, Query, description = "What the page before answered as `continue`")
+        ("outcome" = Option<String>, Query, description = "Outcome of the event", pattern = "^(ok|denied|failed)$"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of events (default 100; no default limit as NDJSON)"),
+        ("continue" = Option<String>, Query, description = "Continuation token from the previous page")
     ),
     responses((
         status = 200,
-        description = "A page of events; or, where `Accept` is `application/x-ndjson`, all of them, one a line",
+        description = "A page of events; with `Accept: application/x-ndjson` all matching events, one per line",
         content((AuditEventList = "application/json"), (String = "application/x-ndjson"))
     ))
 )]
@@ -73,13 +73,13 @@ pub(super) async fn list(edge: &Edge, context: Context, parts: &Parts) -> Result
     json(StatusCode::OK, &events)
 }
 
-/// Computes every chain of the audit log anew.
+/// Verifies all hash chains of the audit log.
 #[utoipa::path(
     get,
     path = "/v1/audit/verify",
     operation_id = "verifyAuditLog",
     tag = "audit",
-    responses((status = 200, description = "Whether every chain holds, and where not", body = AuditVerified))
+    responses((status = 200, description = "The result for all chains, and the first broken event if there is one", body = AuditVerified))
 )]
 pub(super) async fn verify(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
     let who = administrator(edge, context, &parts.headers).await?;

@@ -21,14 +21,14 @@ pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Cont
     }
 }
 
-/// Explains what the policies say to a caller. Reads no secret, issues no ticket.
+/// Explains the decision for a caller. Reads no secret and issues no ticket.
 #[utoipa::path(
     post,
     path = "/v1/decisions",
     operation_id = "explainDecision",
     tag = "decisions",
     request_body = DecisionRequest,
-    responses((status = 200, description = "The decision, and every policy's part in it", body = DecisionExplained))
+    responses((status = 200, description = "The decision and the result of each policy", body = DecisionExplained))
 )]
 pub(super) async fn explain(edge: &Edge, context: Context, parts: &Parts, body: Body) -> Result<Response, Failure> {
     let who = administrator(edge, context, &parts.headers).await?;

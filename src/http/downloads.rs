@@ -21,21 +21,21 @@ pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Cont
     }
 }
 
-/// Fetches a bundle, once. The URL is the proof; a bearer token is needed where the ticket is bound to an identity.
+/// Redeems a ticket: downloads its bundle, once. A bearer token is required only for tickets bound to an identity.
 #[utoipa::path(
     method(get, post),
     path = "/v1/downloads/{ticket}",
     operation_id = "redeemTicket",
     tag = "builds",
     params(
-        ("ticket" = String, Path, description = "The last part of a one-time URL"),
-        ("format" = Option<String>, Query, description = "How the bundle is rendered", pattern = "^(export|dotenv|json|raw|tar|docker-config|npmrc|netrc)$"),
-        ("key" = Option<String>, Query, description = "Which value `raw` is to hand over, where there are several", min_length = 1),
-        ("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,255}$", description = "Shown at the first download, it lets the same redeemer repeat a lost one for 30 s")
+        ("ticket" = String, Path, description = "Last path segment of the one-time URL"),
+        ("format" = Option<String>, Query, description = "Format of the bundle (default `export`)", pattern = "^(export|dotenv|json|raw|tar|docker-config|npmrc|netrc)$"),
+        ("key" = Option<String>, Query, description = "Name of the key for `raw`; required if the bundle has several keys", min_length = 1),
+        ("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,255}$", description = "If sent with the first download, the same redeemer may repeat a lost download for 30 s")
     ),
     responses((
         status = 200,
-        description = "The bundle; never again",
+        description = "The bundle. The ticket is consumed",
         content(
             (String = "text/plain"),
             (Object = "application/json"),

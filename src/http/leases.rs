@@ -31,15 +31,15 @@ pub async fn one(State(edge): State<Edge>, Extension(context): Extension<Context
     }
 }
 
-/// Leases, newest first: dynamic ones of every replica, static ones of the cache of the replica that answers.
+/// Lists leases, newest first: dynamic leases of all replicas, and cached static secrets of the replica that answers.
 #[utoipa::path(
     get,
     path = "/v1/leases",
     operation_id = "listLeases",
     tag = "leases",
     params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "The most items; 100 without"),
-        ("continue" = Option<String>, Query, description = "What the page before answered as `continue`")
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of items (default 100)"),
+        ("continue" = Option<String>, Query, description = "Continuation token from the previous page")
     ),
     responses((status = 200, description = "A page of leases", body = LeaseList))
 )]
@@ -50,7 +50,7 @@ pub(super) async fn list(edge: &Edge, context: Context, parts: &Parts) -> Result
     json(StatusCode::OK, &leases)
 }
 
-/// Takes back every lease of a store, at one path or at all: evicts static ones, revokes dynamic ones at the store.
+/// Revokes all leases of a store, or those of one path. Static secrets are evicted from the cache, dynamic leases are revoked at the store.
 #[utoipa::path(
     delete,
     path = "/v1/leases",
@@ -58,11 +58,11 @@ pub(super) async fn list(edge: &Edge, context: Context, parts: &Parts) -> Result
     tag = "leases",
     params(
         ("store" = String, Query, max_length = 253, description = "The configured name of the store"),
-        ("path" = Option<String>, Query, description = "The path; all without")
+        ("path" = Option<String>, Query, description = "Path in the store (default: all paths)")
     ),
     responses(
-        (status = 202, description = "Nobody gets them any more; taking some back goes on"),
-        (status = 204, description = "They are gone")
+        (status = 202, description = "Revocation in progress; the leases are no longer handed out"),
+        (status = 204, description = "All leases revoked")
     )
 )]
 pub(super) async fn end_all(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
@@ -71,16 +71,16 @@ pub(super) async fn end_all(edge: &Edge, context: Context, parts: &Parts) -> Res
     Ok(ended(edge.broker.end_leases(&who, &store, path.as_deref()).await?))
 }
 
-/// Takes a lease back: evicts a static one, revokes a dynamic one at its store.
+/// Revokes one lease. A static secret is evicted from the cache, a dynamic lease is revoked at its store.
 #[utoipa::path(
     delete,
     path = "/v1/leases/{leaseId}",
     operation_id = "deleteLease",
     tag = "leases",
-    params(("leaseId" = String, Path, description = "Its id, as a list has it", pattern = "^[0-9a-f]{32}$")),
+    params(("leaseId" = String, Path, description = "Lease id from the list", pattern = "^[0-9a-f]{32}$")),
     responses(
-        (status = 202, description = "Nobody gets it any more; taking it back goes on"),
-        (status = 204, description = "It is gone")
+        (status = 202, description = "Revocation in progress; the lease is no longer handed out"),
+        (status = 204, description = "The lease is revoked")
     )
 )]
 pub(super) async fn end(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {

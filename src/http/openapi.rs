@@ -28,7 +28,7 @@ pub(super) enum PolicyDocument {
 #[openapi(
     info(
         title = "Claviger",
-        description = "Gives build pods the secrets they need, and nothing else does. Errors are \
+        description = "Secret broker for Kubernetes build pods. Errors are \
             `application/problem+json` (RFC 9457) with a stable `code`. Every answer has an `X-Request-Id`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),

@@ -55,15 +55,15 @@ pub(super) async fn administrator(
     Ok(Administrator { applicant, context })
 }
 
-/// Policies by name.
+/// Lists policies by name.
 #[utoipa::path(
     get,
     path = "/v1/policies",
     operation_id = "listPolicies",
     tag = "policies",
     params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "The most items; 100 without"),
-        ("continue" = Option<String>, Query, description = "What the page before answered as `continue`")
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of items (default 100)"),
+        ("continue" = Option<String>, Query, description = "Continuation token from the previous page")
     ),
     responses((status = 200, description = "A page of policies", body = PolicyList))
 )]
@@ -80,9 +80,9 @@ pub(super) async fn list(edge: &Edge, context: Context, parts: &Parts) -> Result
     path = "/v1/policies",
     operation_id = "createPolicy",
     tag = "policies",
-    params(("dryRun" = Option<bool>, Query, description = "Check and answer, but store nothing")),
+    params(("dryRun" = Option<bool>, Query, description = "Validate and answer, but store nothing")),
     request_body(content((PolicyDocument = "application/json"), (PolicyDocument = "application/yaml"))),
-    responses((status = 201, description = "It was created; with dryRun it would be", body = PolicyObject))
+    responses((status = 201, description = "The policy was created (with `dryRun`: it would be)", body = PolicyObject))
 )]
 pub(super) async fn create(edge: &Edge, context: Context, parts: &Parts, body: Body) -> Result<Response, Failure> {
     let who = administrator(edge, context, &parts.headers).await?;
@@ -92,7 +92,7 @@ pub(super) async fn create(edge: &Edge, context: Context, parts: &Parts, body: B
     written(StatusCode::CREATED, &policy, dry_run)
 }
 
-/// One policy.
+/// Returns one policy.
 #[utoipa::path(
     get,
     path = "/v1/policies/{name}",
@@ -100,8 +100,8 @@ pub(super) async fn create(edge: &Edge, context: Context, parts: &Parts, body: B
     tag = "policies",
     params(("name" = String, Path, description = "The policy's name", max_length = 253, pattern = "^[a-z0-9.-]+$")),
     responses(
-        (status = 200, description = "The policy; its revision is the `ETag`", body = PolicyObject),
-        (status = 304, description = "It still has the revision named by `If-None-Match`")
+        (status = 200, description = "The policy. Its revision is the `ETag`", body = PolicyObject),
+        (status = 304, description = "The policy still has the revision in `If-None-Match`")
     )
 )]
 pub(super) async fn get(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
@@ -117,7 +117,7 @@ pub(super) async fn get(edge: &Edge, context: Context, parts: &Parts) -> Result<
     Ok(response)
 }
 
-/// Replaces a policy, or creates it where the name is free.
+/// Replaces a policy, or creates it if it does not exist.
 #[utoipa::path(
     put,
     path = "/v1/policies/{name}",
@@ -125,14 +125,14 @@ pub(super) async fn get(edge: &Edge, context: Context, parts: &Parts) -> Result<
     tag = "policies",
     params(
         ("name" = String, Path, description = "The policy's name", max_length = 253, pattern = "^[a-z0-9.-]+$"),
-        ("dryRun" = Option<bool>, Query, description = "Check and answer, but store nothing"),
-        ("If-Match" = Option<String>, Header, pattern = "^([*]|\"[!#-~]{1,64}\")$", description = "Only if it still has this revision: an `ETag`, or `*`"),
-        ("If-None-Match" = Option<String>, Header, pattern = "^[*]$", description = "`*`: only if there is none yet")
+        ("dryRun" = Option<bool>, Query, description = "Validate and answer, but store nothing"),
+        ("If-Match" = Option<String>, Header, pattern = "^([*]|\"[!#-~]{1,64}\")$", description = "Apply only if the current revision is this `ETag`, or exists (`*`)"),
+        ("If-None-Match" = Option<String>, Header, pattern = "^[*]$", description = "`*`: apply only if the policy does not exist")
     ),
     request_body(content((PolicyDocument = "application/json"), (PolicyDocument = "application/yaml"))),
     responses(
-        (status = 200, description = "It was replaced", body = PolicyObject),
-        (status = 201, description = "It was created", body = PolicyObject)
+        (status = 200, description = "The policy was replaced", body = PolicyObject),
+        (status = 201, description = "The policy was created", body = PolicyObject)
     )
 )]
 pub(super) async fn put(edge: &Edge, context: Context, parts: &Parts, body: Body) -> Result<Response, Failure> {
@@ -156,10 +156,10 @@ pub(super) async fn put(edge: &Edge, context: Context, parts: &Parts, body: Body
     tag = "policies",
     params(
         ("name" = String, Path, description = "The policy's name", max_length = 253, pattern = "^[a-z0-9.-]+$"),
-        ("dryRun" = Option<bool>, Query, description = "Check and answer, but store nothing"),
-        ("If-Match" = Option<String>, Header, pattern = "^([*]|\"[!#-~]{1,64}\")$", description = "Only if it still has this revision: an `ETag`, or `*`")
+        ("dryRun" = Option<bool>, Query, description = "Validate and answer, but store nothing"),
+        ("If-Match" = Option<String>, Header, pattern = "^([*]|\"[!#-~]{1,64}\")$", description = "Apply only if the current revision is this `ETag`, or exists (`*`)")
     ),
-    responses((status = 204, description = "It is gone"))
+    responses((status = 204, description = "The policy is deleted"))
 )]
 pub(super) async fn delete(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
     let who = administrator(edge, context, &parts.headers).await?;
@@ -169,7 +169,7 @@ pub(super) async fn delete(edge: &Edge, context: Context, parts: &Parts) -> Resu
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Who changed what in a policy, and when; newest first.
+/// Lists the revisions of a policy, newest first: author, time and changes.
 #[utoipa::path(
     get,
     path = "/v1/policies/{name}/revisions",
@@ -177,10 +177,10 @@ pub(super) async fn delete(edge: &Edge, context: Context, parts: &Parts) -> Resu
     tag = "policies",
     params(
         ("name" = String, Path, description = "The policy's name", max_length = 253, pattern = "^[a-z0-9.-]+$"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "The most items; 100 without"),
-        ("continue" = Option<String>, Query, description = "What the page before answered as `continue`")
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of items (default 100)"),
+        ("continue" = Option<String>, Query, description = "Continuation token from the previous page")
     ),
-    responses((status = 200, description = "A page of changes", body = PolicyRevisionList))
+    responses((status = 200, description = "A page of revisions", body = PolicyRevisionList))
 )]
 pub(super) async fn list_revisions(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
     let who = administrator(edge, context, &parts.headers).await?;

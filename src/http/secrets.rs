@@ -18,7 +18,7 @@ pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Cont
     deliver(&edge, context, &parts.headers, body).await.into_response()
 }
 
-/// Answers a bundle of secrets, where the policies' `delivery` lists `direct`.
+/// Returns the bundle in one request, if the policies' `delivery` lists `direct`.
 #[utoipa::path(
     post,
     path = "/v1/secrets",

@@ -33,7 +33,7 @@ pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Cont
     answer.into_response()
 }
 
-/// Issues a ticket: a bundle of secrets, sealed, and the URL that fetches it once.
+/// Issues a ticket: a sealed bundle, and the URL that downloads it once.
 #[utoipa::path(
     post,
     path = "/v1/tickets",
@@ -42,7 +42,7 @@ pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Cont
     request_body(content((TicketRequest = "application/json"), (TicketRequest = "application/x-www-form-urlencoded"))),
     responses((
         status = 201,
-        description = "A ticket; with `Accept: text/plain` its URL and a newline alone",
+        description = "The ticket; with `Accept: text/plain` only its URL and a newline",
         content((TicketIssued = "application/json"), (String = "text/plain"))
     ))
 )]

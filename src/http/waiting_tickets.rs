@@ -19,17 +19,17 @@ pub async fn one(State(edge): State<Edge>, Extension(context): Extension<Context
     }
 }
 
-/// Tickets that are neither redeemed nor expired nor revoked, newest first, whichever replica issued them.
+/// Lists outstanding tickets of all replicas, newest first.
 #[utoipa::path(
     get,
     path = "/v1/tickets",
     operation_id = "listTickets",
     tag = "tickets",
     params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "The most items; 100 without"),
-        ("continue" = Option<String>, Query, description = "What the page before answered as `continue`")
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of items (default 100)"),
+        ("continue" = Option<String>, Query, description = "Continuation token from the previous page")
     ),
-    responses((status = 200, description = "A page of waiting tickets", body = TicketList))
+    responses((status = 200, description = "A page of outstanding tickets", body = TicketList))
 )]
 pub(super) async fn list(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
     let who = administrator(edge, context, &parts.headers).await?;
@@ -39,14 +39,14 @@ pub(super) async fn list(edge: &Edge, context: Context, parts: &Parts) -> Result
     json(StatusCode::OK, &tickets)
 }
 
-/// Revokes a waiting ticket: its URL answers `ticket_revoked` from then on.
+/// Revokes an outstanding ticket. Its URL then answers `ticket_revoked`.
 #[utoipa::path(
     delete,
     path = "/v1/tickets/{ticketId}",
     operation_id = "revokeTicket",
     tag = "tickets",
     params(("ticketId" = String, Path, description = "The ticket's public id", pattern = "^[A-Za-z0-9_-]{22}$")),
-    responses((status = 204, description = "It is revoked"))
+    responses((status = 204, description = "The ticket is revoked"))
 )]
 pub(super) async fn revoke(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
     let who = administrator(edge, context, &parts.headers).await?;

@@ -33,7 +33,7 @@ pub struct AuditEvent<'a> {
     pub branch: Option<&'a str>,
     /// The names of the policies that decided.
     pub policies: &'a [String],
-    /// The names of the keys in the bundle.
+    /// Names of the keys in the bundle.
     pub keys: &'a [String],
     /// The ticket's public id.
     pub ticket_id: Option<String>,
@@ -78,14 +78,14 @@ pub struct PodView<'a> {
     pub uid: &'a str,
 }
 
-/// A secret in an event: where it stands and which version it was, never what it is.
+/// A secret in an audit event: its place and version, never its value.
 #[derive(Debug, Clone, Serialize)]
 pub struct SecretView<'a> {
     /// The store.
     pub store: &'a str,
     /// The path.
     pub path: &'a str,
-    /// The version, where the store counts them.
+    /// Version, if the store has versions.
     pub version: Option<&'a str>,
 }
 

@@ -11,7 +11,7 @@ pub struct AuditEventList {
     /// The events, each as the very text that was hashed, with the hash as its last member.
     #[schema(value_type = Vec<AuditEventObject>)]
     pub items: Vec<Box<RawValue>>,
-    /// Where the next page begins, where there is one.
+    /// Continuation token of the next page; absent on the last page.
     #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -52,7 +52,7 @@ pub struct AuditEventObject {
     pub branch: Option<String>,
     /// The names of the policies that decided.
     pub policies: Vec<String>,
-    /// The names of the keys in the bundle.
+    /// Names of the keys in the bundle.
     pub keys: Vec<String>,
     /// The ticket's public id.
     #[schema(required)]
@@ -79,14 +79,14 @@ pub struct AuditEventObject {
     pub hash: String,
 }
 
-/// A secret in an event: where it stands and which version it was, never what it is.
+/// A secret in an audit event: its place and version, never its value.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct SecretObject {
     /// The store.
     pub store: String,
     /// The path.
     pub path: String,
-    /// The version, where the store counts them.
+    /// Version, if the store has versions.
     #[schema(required)]
     pub version: Option<String>,
 }

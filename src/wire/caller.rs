@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A caller: what an authenticator vouched for.
+/// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallerObject {
-    /// The name of the authenticator.
+    /// Configured name of the authenticator.
     pub issuer: String,
     /// `system:serviceaccount:NAMESPACE:NAME`, or the token's `sub`.
     pub subject: String,

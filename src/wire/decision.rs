@@ -9,33 +9,33 @@ use utoipa::ToSchema;
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecisionRequest {
-    /// A described caller; this or `token`.
+    /// A described caller; exactly one of `caller` and `token`.
     #[serde(deserialize_with = "present")]
     #[schema(nullable = false)]
     pub caller: Option<DescribedCaller>,
-    /// A caller's own token; this or `caller`.
+    /// The bearer token of a caller; exactly one of `caller` and `token`.
     #[serde(deserialize_with = "present")]
     #[schema(nullable = false)]
     pub token: Option<String>,
-    /// The repo that would be built.
+    /// The repository.
     #[serde(deserialize_with = "present")]
     #[schema(nullable = false, min_length = 1, max_length = 256, pattern = "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")]
     pub repo: Option<String>,
-    /// The branch that would be built.
+    /// The branch.
     #[serde(deserialize_with = "present")]
     #[schema(nullable = false, min_length = 1, max_length = 1024)]
     pub branch: Option<String>,
 }
 
-/// A caller as somebody describes it: nobody vouches for a word of it.
+/// A caller described by the administrator; not authenticated.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct DescribedCaller {
-    /// The configured name of the authenticator.
+    /// Configured name of the authenticator.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub issuer: Option<String>,
-    /// The subject; of a pod it follows from namespace and ServiceAccount.
+    /// Subject; for a pod the default follows from namespace and ServiceAccount.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub subject: Option<String>,
@@ -47,13 +47,13 @@ pub struct DescribedCaller {
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub service_account: Option<String>,
-    /// Groups.
+    /// Groups of the user.
     pub groups: Vec<String>,
     /// The pod.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub pod: Option<DescribedPod>,
-    /// What the pod works for.
+    /// The `PipelineRun` of the pod.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub pipeline_run: Option<DescribedPipelineRun>,
@@ -61,7 +61,7 @@ pub struct DescribedCaller {
     pub claims: Map<String, Value>,
 }
 
-/// A pod as somebody describes it.
+/// A described pod.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DescribedPod {
@@ -83,7 +83,7 @@ pub struct DescribedPod {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// A Tekton `PipelineRun` as somebody describes it.
+/// A described Tekton `PipelineRun`.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DescribedPipelineRun {
@@ -97,7 +97,7 @@ pub struct DescribedPipelineRun {
     pub params: BTreeMap<String, Value>,
 }
 
-/// `null` is not the same as left out.
+/// Refuses an explicit `null`, which is not the same as an absent field.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
@@ -106,27 +106,27 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DecisionExplained {
-    /// Whether a ticket would be issued.
+    /// True if a ticket would be issued.
     pub allowed: bool,
-    /// Why, in the word that the audit event would have; `granted` where it is.
+    /// Reason as in the audit event; `granted` if allowed.
     pub reason: String,
-    /// Every policy, by name.
+    /// All policies, by name.
     pub policies: Vec<PolicyExplained>,
-    /// What would be read.
+    /// Secrets that would be read.
     pub secrets: Vec<SecretExplained>,
 }
 
-/// What one policy says.
+/// Result of one policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyExplained {
     /// Its name.
     pub name: String,
-    /// Whether it matches.
+    /// True if the policy matches.
     pub matched: bool,
-    /// The first part that does not: `subjects`, `repos`, `branches`, `attestation` or `condition`; null where it matches.
+    /// First part that does not match: `subjects`, `repos`, `branches`, `attestation` or `condition`; null if the policy matches.
     pub failed_at: Option<String>,
-    /// The same as a sentence.
+    /// Explanation of `failedAt`.
     pub detail: Option<String>,
 }
 
@@ -135,8 +135,8 @@ pub struct PolicyExplained {
 pub struct SecretExplained {
     /// The store.
     pub store: String,
-    /// The path, filled in.
+    /// Path with all placeholders filled in.
     pub path: String,
-    /// Patterns of the keys taken; `**` for all of them.
+    /// Key patterns; `**` selects all keys.
     pub keys: Vec<String>,
 }

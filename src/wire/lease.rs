@@ -8,26 +8,26 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LeaseObject {
-    /// Ours, the same as long as it lives, and never the store's.
+    /// Claviger's id of the lease, stable for its life; not the store's lease id.
     pub lease_id: String,
     /// The store.
     pub store: String,
     /// The path.
     pub path: String,
-    /// `static` for what the store keeps and the cache has, `dynamic` for what the store made.
+    /// `static`: a cached secret; `dynamic`: credentials that the store created on request.
     pub kind: String,
-    /// When it was read or made (RFC 3339, UTC).
+    /// Time of the read or creation (RFC 3339, UTC).
     pub acquired_at: String,
-    /// When it ends; a static one is read again then.
+    /// End of life (RFC 3339, UTC); a static secret is read again then.
     pub expires_at: String,
-    /// Whether the store would prolong it.
+    /// True if the store can renew it.
     pub renewable: bool,
-    /// Whether its time is over, so that it is served while the store cannot be reached and not otherwise.
+    /// True if its life is over and it is served only while the store is unavailable.
     pub stale: bool,
-    /// Whom it is for; null where it is for everybody who is granted it.
+    /// Caller that holds it; null if it is shared.
     #[schema(required)]
     pub held_by: Option<CallerObject>,
-    /// `active`, `revoking`, or `revocation_failed` where it could not be taken back six times in a row.
+    /// `active`, `revoking`, or `revocation_failed` after six failed attempts in a row.
     pub state: String,
 }
 
@@ -36,7 +36,7 @@ pub struct LeaseObject {
 pub struct LeaseList {
     /// The leases.
     pub items: Vec<LeaseObject>,
-    /// Where the next page begins, where there is one.
+    /// Continuation token of the next page; absent on the last page.
     #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }

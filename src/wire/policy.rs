@@ -20,7 +20,7 @@ pub struct PolicyManifest {
     /// Its name.
     #[schema(value_type = Metadata, required, nullable = false)]
     pub metadata: Option<Metadata>,
-    /// What it says.
+    /// The policy itself.
     #[schema(value_type = PolicySpec, required)]
     pub spec: Option<PolicySpec>,
 }
@@ -29,9 +29,9 @@ pub struct PolicyManifest {
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PolicyBody {
-    /// Its name; may be left out where the path has it.
+    /// Name; optional if the path has it.
     pub name: Option<String>,
-    /// What it says.
+    /// The policy itself.
     #[schema(value_type = PolicySpec, required)]
     pub spec: Option<PolicySpec>,
 }
@@ -44,37 +44,37 @@ pub struct Metadata {
     pub name: Option<String>,
 }
 
-/// What a policy says.
+/// The policy itself.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct PolicySpec {
-    /// For people.
+    /// Free text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// `allow` (default) or `deny`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(pattern = "^(allow|deny)$")]
     pub effect: Option<String>,
-    /// Callers, one of which must match.
+    /// Callers; at least one must match.
     #[schema(required, value_type = Vec<Subject>, min_items = 1)]
     pub subjects: Vec<Option<Subject>>,
-    /// Patterns, one of which must match.
+    /// Patterns; at least one must match.
     #[schema(required, value_type = Vec<String>, min_items = 1)]
     pub repos: Vec<Option<String>>,
-    /// Patterns, one of which must match.
+    /// Patterns; at least one must match.
     #[schema(required, value_type = Vec<String>, min_items = 1)]
     pub branches: Vec<Option<String>>,
-    /// CEL expressions that yield the attested repo and branch.
+    /// CEL expressions for the attested repo and branch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attest: Option<Attest>,
-    /// A CEL expression that must be true.
+    /// CEL expression that must evaluate to true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
-    /// What is granted.
+    /// Secrets that the policy grants.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Secret>)]
     pub secrets: Vec<Option<Secret>>,
-    /// Life and binding of the tickets.
+    /// Lifetime and binding of tickets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ticket: Option<Ticket>,
     /// `ticket`, `direct` or both.
@@ -83,26 +83,26 @@ pub struct PolicySpec {
     pub delivery: Option<Vec<Option<String>>>,
 }
 
-/// A kind of caller: exactly one of the two.
+/// A kind of caller; exactly one of the fields is set.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Subject {
-    /// A pod by namespace and ServiceAccount.
+    /// Pods by namespace and ServiceAccount.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<KubernetesSubject>,
-    /// The bearer of an OIDC token by its claims.
+    /// Bearers of OIDC tokens by claims.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oidc: Option<OidcSubject>,
 }
 
-/// Pods.
+/// Pods by namespace and `ServiceAccount`.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct KubernetesSubject {
-    /// Patterns, one of which must match.
+    /// Patterns; at least one must match.
     #[schema(required, value_type = Vec<String>, min_items = 1)]
     pub namespaces: Vec<Option<String>>,
-    /// Patterns, one of which must match.
+    /// Patterns; at least one must match.
     #[schema(required, value_type = Vec<String>, min_items = 1)]
     pub service_accounts: Vec<Option<String>>,
 }
@@ -111,11 +111,11 @@ pub struct KubernetesSubject {
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct OidcSubject {
-    /// The configured name of the authenticator.
+    /// Configured name of the authenticator.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required, nullable = false)]
     pub issuer: Option<String>,
-    /// Claims and the patterns they must match, all of them.
+    /// Claim names and patterns; all must match.
     #[schema(required, value_type = BTreeMap<String, String>)]
     pub claims: BTreeMap<String, Option<String>>,
 }
@@ -124,54 +124,54 @@ pub struct OidcSubject {
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Attest {
-    /// CEL that yields the repo.
+    /// CEL expression for the repo.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repo: Option<String>,
-    /// CEL that yields the branch.
+    /// CEL expression for the branch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
 }
 
-/// One secret that is granted.
+/// A granted secret.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Secret {
-    /// The configured name of the store.
+    /// Configured name of the store.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required, nullable = false)]
     pub store: Option<String>,
-    /// A path template.
+    /// Path template, as a human writes the path.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required, nullable = false)]
     pub path: Option<String>,
-    /// Whether its absence is an error.
+    /// If true, a missing secret is an error (default false).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub required: Option<bool>,
-    /// Patterns of the keys taken; all without.
+    /// Key patterns (default: all keys).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     pub keys: Option<Vec<Option<String>>>,
-    /// New names for keys.
+    /// Key names to replace, and their new names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, String>)]
     pub rename: BTreeMap<String, Option<String>>,
-    /// Put before every name.
+    /// Prefix for all key names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
-    /// `perPod` or `shared`, for dynamic credentials.
+    /// Scope of dynamic credentials: `perPod` (default) or `shared`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(pattern = "^(perPod|shared)$")]
     pub lease: Option<String>,
 }
 
-/// Life and binding of tickets.
+/// Lifetime and binding of tickets.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Ticket {
-    /// A duration.
+    /// Lifetime, for example `2m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<String>,
-    /// `none`, `ip` or `identity`.
+    /// Binding: `none`, `ip` or `identity`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(pattern = "^(none|ip|identity)$")]
     pub bind_to: Option<String>,

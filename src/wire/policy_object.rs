@@ -11,17 +11,17 @@ use utoipa::ToSchema;
 pub struct PolicyObject {
     /// Its name.
     pub name: String,
-    /// Changes with every write; also the `ETag`.
+    /// Revision; changes with every write, and is the `ETag`.
     pub revision: String,
-    /// When it was first written (RFC 3339, UTC).
+    /// Time of creation (RFC 3339, UTC).
     pub created_at: String,
-    /// When it was last written.
+    /// Time of the last write (RFC 3339, UTC).
     pub updated_at: String,
-    /// Who wrote it last; of a file, the file's name.
+    /// Subject of the last author; for a file, the name of the file.
     pub updated_by: String,
-    /// `api`, or `file` for one that cannot be changed here.
+    /// `api`, or `file` (read-only in the API).
     pub source: String,
-    /// What it says.
+    /// The policy itself.
     pub spec: PolicySpec,
 }
 
@@ -30,7 +30,7 @@ pub struct PolicyObject {
 pub struct PolicyList {
     /// The policies.
     pub items: Vec<PolicyObject>,
-    /// Where the next page begins, where there is one.
+    /// Continuation token of the next page; absent on the last page.
     #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -41,25 +41,25 @@ pub struct PolicyList {
 pub struct PolicyRevisionObject {
     /// Its revision.
     pub revision: String,
-    /// When it was changed (RFC 3339, UTC).
+    /// Time of the change (RFC 3339, UTC).
     pub at: String,
-    /// Who changed it.
+    /// Subject of the author.
     pub by: String,
     /// `created`, `updated` or `deleted`.
     pub change: String,
-    /// What changed in the spec.
+    /// Changes of the spec.
     pub diff: Vec<SpecEdit>,
 }
 
-/// One place of a spec that changed.
+/// One changed place of a spec.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct SpecEdit {
-    /// Where, as a JSON pointer into the spec; empty for the whole of it.
+    /// JSON pointer (RFC 6901) into the spec; empty for the whole spec.
     pub pointer: String,
-    /// What was there; absent where there was nothing.
+    /// Old value; absent if added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
-    /// What is there now; absent where there is nothing.
+    /// New value; absent if removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
 }
@@ -69,7 +69,7 @@ pub struct SpecEdit {
 pub struct PolicyRevisionList {
     /// The changes.
     pub items: Vec<PolicyRevisionObject>,
-    /// Where the next page begins, where there is one.
+    /// Continuation token of the next page; absent on the last page.
     #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }

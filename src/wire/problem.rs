@@ -9,29 +9,29 @@ pub struct Problem {
     /// Always `about:blank`: [`Problem::code`] is the machine's word.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The same sentence for every problem of a code.
+    /// Summary; the same for all problems with this code.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// What went wrong here, without secrets, tokens, tickets or a store's own words.
+    /// Cause in this case; never a secret, a token, a ticket or the error text of a store.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// The stable machine word.
+    /// Stable error code.
     pub code: String,
-    /// When the ticket was redeemed, on `ticket_redeemed`.
+    /// Time of the redemption, with `ticket_redeemed`.
     #[serde(rename = "redeemedAt", skip_serializing_if = "Option::is_none")]
     pub redeemed_at: Option<String>,
-    /// Everything that is wrong with a document, on `invalid_policy` and on a policy that cannot be read.
+    /// All faults of the document, with `invalid_policy` and for a policy that cannot be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<ProblemError>,
 }
 
-/// One thing that is wrong with a document.
+/// One fault of a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProblemError {
-    /// Where: a JSON pointer (RFC 6901) into the body; empty for the whole of it.
+    /// JSON pointer (RFC 6901) into the body; empty for the whole body.
     pub pointer: String,
-    /// What, in a sentence that repeats no value.
+    /// Description of the fault, without the value.
     pub detail: String,
 }
 
@@ -68,44 +68,44 @@ macro_rules! codes {
 }
 
 codes! {
-    InvalidRequest => "invalid_request" 400 "The request is not as the API wants it.",
-    Unauthenticated => "unauthenticated" 401 "No valid bearer token was shown.",
-    Denied => "denied" 403 "This is not allowed.",
-    AttestationFailed => "attestation_failed" 403 "What is asked is not what is attested.",
+    InvalidRequest => "invalid_request" 400 "The request is malformed.",
+    Unauthenticated => "unauthenticated" 401 "The bearer token is missing or not valid.",
+    Denied => "denied" 403 "The request is not allowed.",
+    AttestationFailed => "attestation_failed" 403 "The requested repo or branch differs from the attested one.",
     NotPodBound => "not_pod_bound" 403 "The token is not bound to a pod.",
-    DeliveryNotAllowed => "delivery_not_allowed" 403 "The policies allow no common way of delivery.",
-    PrefetchRefused => "prefetch_refused" 403 "A one-time download is not prefetched.",
-    TicketMisuse => "ticket_misuse" 403 "The ticket was used in the wrong place and is burned.",
-    NotFound => "not_found" 404 "There is nothing here.",
-    TicketUnknown => "ticket_unknown" 404 "There is no such ticket.",
+    DeliveryNotAllowed => "delivery_not_allowed" 403 "The policies do not allow this way of delivery.",
+    PrefetchRefused => "prefetch_refused" 403 "Prefetching a one-time download is refused.",
+    TicketMisuse => "ticket_misuse" 403 "The ticket was used from a place that its binding excludes, and is revoked.",
+    NotFound => "not_found" 404 "The resource does not exist.",
+    TicketUnknown => "ticket_unknown" 404 "The ticket does not exist.",
     SecretNotFound => "secret_not_found" 404 "A required secret does not exist.",
-    MethodNotAllowed => "method_not_allowed" 405 "This method does nothing here.",
-    RequestTimeout => "request_timeout" 408 "The body came too slowly.",
-    AlreadyExists => "already_exists" 409 "There is one of that name.",
-    ReadOnly => "read_only" 409 "It is kept in a file and cannot be changed here.",
-    TicketRedeemed => "ticket_redeemed" 410 "The ticket was redeemed before.",
+    MethodNotAllowed => "method_not_allowed" 405 "The method is not supported for this resource.",
+    RequestTimeout => "request_timeout" 408 "The request body was not received in time.",
+    AlreadyExists => "already_exists" 409 "A resource with this name already exists.",
+    ReadOnly => "read_only" 409 "The policy comes from a file and is read-only here.",
+    TicketRedeemed => "ticket_redeemed" 410 "The ticket is already redeemed.",
     TicketExpired => "ticket_expired" 410 "The ticket has expired.",
-    TicketRevoked => "ticket_revoked" 410 "The ticket was revoked.",
-    LengthRequired => "length_required" 411 "Send a Content-Length and no Transfer-Encoding.",
-    PreconditionFailed => "precondition_failed" 412 "What is there is not what was expected.",
+    TicketRevoked => "ticket_revoked" 410 "The ticket is revoked.",
+    LengthRequired => "length_required" 411 "Content-Length is required; Transfer-Encoding is not supported.",
+    PreconditionFailed => "precondition_failed" 412 "The precondition does not hold for the current revision.",
     PayloadTooLarge => "payload_too_large" 413 "The body is too large.",
-    UnsupportedMediaType => "unsupported_media_type" 415 "This content type is not read here.",
-    InvalidRepo => "invalid_repo" 422 "The repo is not a repository name.",
-    InvalidBranch => "invalid_branch" 422 "The branch is not a branch name.",
-    InvalidPolicy => "invalid_policy" 422 "The policy is not valid.",
+    UnsupportedMediaType => "unsupported_media_type" 415 "The content type is not supported.",
+    InvalidRepo => "invalid_repo" 422 "The repository name is invalid.",
+    InvalidBranch => "invalid_branch" 422 "The branch name is invalid.",
+    InvalidPolicy => "invalid_policy" 422 "The policy is invalid.",
     Unrenderable => "unrenderable" 422 "The format cannot carry a key of this bundle.",
     RateLimited => "rate_limited" 429 "Too many requests.",
-    Internal => "internal" 500 "Something went wrong on our side.",
-    StoreMisconfigured => "store_misconfigured" 502 "The path leads to no secret engine.",
-    StoreForbidden => "store_forbidden" 502 "The store forbids the broker to read a secret.",
-    KeyAbsent => "key_absent" 502 "A required key is not in its secret.",
-    TokenReviewUnavailable => "token_review_unavailable" 503 "The API server cannot be asked about the token.",
-    StoreUnavailable => "store_unavailable" 503 "A store gives no usable answer.",
-    AuditUnavailable => "audit_unavailable" 503 "The audit log cannot be written.",
-    DatabaseUnavailable => "database_unavailable" 503 "The database cannot be reached.",
-    Draining => "draining" 503 "The broker is about to stop.",
-    Timeout => "timeout" 503 "The request took too long.",
-    HttpVersionNotSupported => "http_version_not_supported" 505 "Only HTTP/1.1 is spoken here.",
+    Internal => "internal" 500 "An internal error occurred.",
+    StoreMisconfigured => "store_misconfigured" 502 "The path does not lead to a readable secret engine of the store.",
+    StoreForbidden => "store_forbidden" 502 "The store denies the broker access to a secret.",
+    KeyAbsent => "key_absent" 502 "A required key is missing from its secret.",
+    TokenReviewUnavailable => "token_review_unavailable" 503 "The token review is unavailable.",
+    StoreUnavailable => "store_unavailable" 503 "A store is unavailable.",
+    AuditUnavailable => "audit_unavailable" 503 "The audit log is unavailable.",
+    DatabaseUnavailable => "database_unavailable" 503 "The database is unavailable.",
+    Draining => "draining" 503 "The broker is shutting down.",
+    Timeout => "timeout" 503 "The request exceeded its time limit.",
+    HttpVersionNotSupported => "http_version_not_supported" 505 "Only HTTP/1.1 is supported.",
 }
 
 impl Code {

@@ -10,7 +10,7 @@ macro_rules! asks_for_secrets {
         #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
         #[serde(deny_unknown_fields, rename_all = "camelCase")]
         pub struct $name {
-            /// The repo that is built.
+            /// The repository that is built.
             #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
             #[schema(nullable = false, min_length = 1, max_length = 256, pattern = "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")]
             pub repo: Option<String>,
@@ -18,15 +18,15 @@ macro_rules! asks_for_secrets {
             #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
             #[schema(nullable = false, min_length = 1, max_length = 1024)]
             pub branch: Option<String>,
-            /// A shorter life for the ticket.
+            /// Shorter lifetime of the ticket, for example `30s`.
             #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
             #[schema(nullable = false, pattern = "^([0-9]{1,6}(ms|s|m|h))+$")]
             pub ttl: Option<String>,
-            /// Narrow the bundle to these keys.
+            /// Limits the bundle to these keys.
             #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
             #[schema(nullable = false)]
             pub keys: Option<Vec<String>>,
-            /// Whether having nothing is an error.
+            /// If true, an empty bundle is an error (default false).
             #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
             #[schema(nullable = false)]
             pub required: Option<bool>,
@@ -48,7 +48,7 @@ asks_for_secrets! {
     /// The body of `POST /v1/secrets`: that of `POST /v1/tickets` and a format. There is no ticket whose life `ttl` could
     /// shorten, but it is checked all the same.
     SecretsRequest {
-        /// How the bundle is rendered.
+        /// Format of the bundle (default `export`).
         #[schema(nullable = false, pattern = "^(export|dotenv|json|raw|tar|docker-config|npmrc|netrc)$")]
         format: String,
     }
@@ -63,7 +63,7 @@ impl SecretsRequest {
     }
 }
 
-/// `null` is not the same as left out.
+/// Refuses an explicit `null`, which is not the same as an absent field.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
@@ -76,13 +76,13 @@ pub struct TicketIssued<'a> {
     pub ticket_id: String,
     /// The one-time download URL.
     pub url: &'a str,
-    /// When the URL stops working (RFC 3339, UTC).
+    /// Time at which the URL expires (RFC 3339, UTC).
     pub expires_at: String,
-    /// The names of the keys in the bundle.
+    /// Names of the keys in the bundle.
     pub keys: Vec<&'a str>,
     /// The policies that allowed it.
     pub policies: Vec<&'a str>,
-    /// How many of the secrets that the policies name do not exist.
+    /// Number of granted secrets that do not exist.
     pub missing: usize,
 }
 
@@ -92,6 +92,6 @@ pub struct TicketIssued<'a> {
 pub struct TicketReceipt {
     /// The one-time download URL.
     pub url: String,
-    /// The names of the keys in the bundle.
+    /// Names of the keys in the bundle.
     pub keys: Vec<String>,
 }

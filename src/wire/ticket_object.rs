@@ -3,41 +3,41 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A ticket that is neither redeemed nor expired nor revoked.
+/// An outstanding ticket: not redeemed, expired or revoked.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TicketObject {
-    /// Its public id, which cannot be used to redeem it.
+    /// Public id; it cannot be used to redeem the ticket.
     pub ticket_id: String,
-    /// Who asked for it.
+    /// Caller that requested it.
     pub caller: TicketCaller,
-    /// What is built.
+    /// Repository.
     pub repo: String,
-    /// What is built.
+    /// Branch.
     pub branch: String,
     /// The names of the policies that allowed it.
     pub policies: Vec<String>,
     /// The names of the keys in its bundle.
     pub keys: Vec<String>,
-    /// When it was issued (RFC 3339, UTC).
+    /// Time of issue (RFC 3339, UTC).
     pub issued_at: String,
-    /// When it expires (RFC 3339, UTC).
+    /// Time of expiry (RFC 3339, UTC).
     pub expires_at: String,
 }
 
-/// Who asked for a ticket, as an audit event has it.
+/// Caller that requested a ticket, as in the audit event.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TicketCaller {
-    /// The authenticator that vouched for it.
+    /// Configured name of the authenticator.
     pub issuer: String,
     /// `system:serviceaccount:NAMESPACE:NAME`, or the token's `sub`.
     pub subject: String,
-    /// The pod's namespace; none of an OIDC caller.
+    /// Namespace of the pod; null for OIDC callers.
     pub namespace: Option<String>,
-    /// The pod's ServiceAccount; none of an OIDC caller.
+    /// `ServiceAccount` of the pod; null for OIDC callers.
     pub service_account: Option<String>,
-    /// The pod; none of an OIDC caller.
+    /// The pod; null for OIDC callers.
     pub pod: Option<TicketPod>,
 }
 
@@ -50,12 +50,12 @@ pub struct TicketPod {
     pub uid: String,
 }
 
-/// A page of waiting tickets, newest first.
+/// A page of outstanding tickets, newest first.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct TicketList {
     /// The tickets.
     pub items: Vec<TicketObject>,
-    /// Where the next page begins, where there is one.
+    /// Continuation token of the next page; absent on the last page.
     #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }

@@ -52,7 +52,7 @@ fn policies_are_applied_listed_printed_and_deleted() {
     assert_eq!(claviger.ask(&token, "repo=site&branch=main").status, 403);
     let (code, printed, said) = shell.policy(&["delete", "a"]);
     assert_eq!((code, printed.as_str()), (Some(1), ""));
-    assert!(said.starts_with("claviger: not_found: There is nothing here. [request "), "{said}");
+    assert!(said.starts_with("claviger: not_found: The resource does not exist. [request "), "{said}");
     assert_eq!(shell.policy(&["get", "a"]).0, Some(1));
 }
 
@@ -150,7 +150,7 @@ fn who_may_not_administer_is_denied_everything() {
     for command in commands {
         let (code, printed, said) = build(&claviger).policy(command);
         assert_eq!((code, printed.as_str()), (Some(3), ""), "{said}");
-        assert!(said.starts_with("claviger: denied: This is not allowed. [request "), "{said}");
+        assert!(said.starts_with("claviger: denied: The request is not allowed. [request "), "{said}");
         let (code, printed, said) = stranger.policy(command);
         assert_eq!((code, printed.as_str()), (Some(3), ""));
         assert!(said.starts_with("claviger: unauthenticated: ") && !said.contains("hunter2"), "{said}");
