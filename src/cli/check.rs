@@ -11,7 +11,7 @@ use std::process::ExitCode;
 pub struct Check {
     #[command(flatten)]
     file: ConfigFile,
-    /// Also reach the stores and the API servers.
+    /// Also connect to the stores and the API servers.
     #[arg(long)]
     online: bool,
 }

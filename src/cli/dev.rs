@@ -22,19 +22,19 @@ const ISSUER: &str = "https://dev.claviger.invalid";
 /// The options of `claviger dev`.
 #[derive(Debug, clap::Args)]
 pub struct Dev {
-    /// The api listener.
+    /// Address of the API listener.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// The ops listener.
+    /// Address of the ops listener.
     #[arg(long, default_value = "127.0.0.1:9090")]
     ops_listen: SocketAddr,
-    /// Secrets instead of the sample ones: {"homelab/site/main": {"KEY": "value"}}.
+    /// Secrets to serve instead of the samples: {"homelab/site/main": {"KEY": "value"}}.
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
-    /// Policies instead of the sample one.
+    /// Policies to use instead of the sample.
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
-    /// Where tokens, the database and the samples are kept.
+    /// Folder for tokens, database and samples.
     #[arg(long, value_name = "DIR", default_value = ".claviger-dev")]
     state: PathBuf,
 }

@@ -38,32 +38,32 @@ struct Cli {
 enum Command {
     /// Serve.
     Serve(ConfigFile),
-    /// Check a configuration and do nothing else.
+    /// Check a configuration and exit.
     Check(check::Check),
-    /// Serve on this machine with sample secrets: nothing else needed. Not for production.
+    /// Serve on this machine with sample secrets. Needs no cluster and no Vault. Not for production.
     Dev(dev::Dev),
-    /// Print the contract of the REST API, in the words of `openapi/claviger.json`.
+    /// Print the OpenAPI document of the REST API.
     Openapi,
-    /// Run a command with the secrets of a repo and a branch in its environment.
+    /// Run a command with the secrets of a repo and branch in its environment.
     Exec(exec::Exec),
-    /// Fetch the secrets of a repo and a branch: a ticket, redeemed.
+    /// Download the secrets of a repo and branch: request a ticket and redeem it.
     Fetch(fetch::Fetch),
-    /// Look for the secrets of a bundle in an image or a folder.
+    /// Search an image or a folder for the secrets of a bundle.
     Scan(scan::Scan),
-    /// The audit log: followed, exported, and checked, against a server or without one.
+    /// Follow, export and verify the audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
-    /// Policies: the admin API from a shell, and tests of policy files without a server.
+    /// Manage policies on a server, and test policy files without one.
     #[command(subcommand)]
     Policy(policy::Policy),
-    /// Print the Vault ACL that the policies need, and no more.
+    /// Print the Vault ACL (HCL) that the policies need.
     VaultPolicy(vault_policy::VaultPolicy),
 }
 
 /// Where the configuration stands.
 #[derive(Debug, clap::Args)]
 struct ConfigFile {
-    /// The configuration file.
+    /// Configuration file.
     #[arg(long, env = "CLAVIGER_CONFIG", value_name = "FILE")]
     config: PathBuf,
 }

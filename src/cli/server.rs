@@ -23,13 +23,13 @@ pub const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// How a server is reached.
 #[derive(Debug, clap::Args)]
 pub struct ServerArguments {
-    /// The server, as `https://claviger.claviger.svc:8443`.
+    /// Server URL, for example `https://claviger.claviger.svc:8443`.
     #[arg(long, env = "CLAVIGER_URL", value_name = "URL")]
     server: String,
-    /// A file with the bearer token of whoever asks.
+    /// File with the bearer token.
     #[arg(long, env = "CLAVIGER_TOKEN_FILE", value_name = "FILE")]
     token_file: PathBuf,
-    /// Certificates that the server's is checked against, instead of the machine's.
+    /// CA certificates (PEM) to trust instead of the system's.
     #[arg(long, env = "CLAVIGER_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
 }

@@ -9,16 +9,16 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 /// The filters. All of them must match.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Filters {
-    /// Not before: a time in RFC 3339, or how long ago, as `90m`.
+    /// Earliest time, inclusive: RFC 3339, or an age such as `90m`.
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
-    /// Before: a time in RFC 3339, or how long ago.
+    /// Latest time, exclusive: RFC 3339, or an age.
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// What the event is about, as `ticket.issued`.
+    /// Event type, for example `ticket.issued`.
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
-    /// The caller's subject.
+    /// Subject of the caller.
     #[arg(long)]
     subject: Option<String>,
     /// The repo.
@@ -27,10 +27,10 @@ pub struct Filters {
     /// The branch.
     #[arg(long)]
     branch: Option<String>,
-    /// The ticket's public id.
+    /// Public id of the ticket.
     #[arg(long, value_name = "ID")]
     ticket_id: Option<String>,
-    /// How it ended: ok, denied or failed.
+    /// Outcome: ok, denied or failed.
     #[arg(long)]
     outcome: Option<String>,
 }

@@ -17,11 +17,11 @@ use std::process::ExitCode;
 /// What can be done with the audit log.
 #[derive(Debug, Subcommand)]
 pub enum Audit {
-    /// Print the last events, the newest last; with --follow also those that come.
+    /// Print the last events, newest last; with --follow also new events.
     Tail(tail::Tail),
-    /// Check the hash chains: at a server, or of an export without one.
+    /// Verify the hash chains of a server or of an export file.
     Verify(verify::Verify),
-    /// Print every event that matches, one JSON object a line, the newest first.
+    /// Print all matching events, one JSON object per line, newest first.
     Export(export::Export),
 }
 

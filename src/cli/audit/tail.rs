@@ -27,13 +27,13 @@ pub struct Tail {
     pub server: ServerArguments,
     #[command(flatten)]
     filters: Filters,
-    /// Go on with the events that come.
+    /// Continue with new events.
     #[arg(short, long)]
     follow: bool,
-    /// How many events to begin with.
+    /// Number of events to start with.
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     lines: u16,
-    /// json: the events as the API has them, one a line.
+    /// json: events as in the API, one per line.
     #[arg(short, long)]
     output: Option<Format>,
 }
@@ -41,7 +41,7 @@ pub struct Tail {
 /// How events are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// As the API has them.
+    /// Events as in the API.
     Json,
 }
 

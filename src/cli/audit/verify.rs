@@ -13,25 +13,25 @@ use std::path::PathBuf;
 /// The options of `claviger audit verify`.
 #[derive(Debug, clap::Args)]
 pub struct Verify {
-    /// The server, as `https://claviger.claviger.svc:8443`.
+    /// Server URL, for example `https://claviger.claviger.svc:8443`.
     #[arg(long, env = "CLAVIGER_URL", value_name = "URL")]
     server: Option<String>,
-    /// A file with the bearer token of whoever asks.
+    /// File with the bearer token.
     #[arg(long, env = "CLAVIGER_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Certificates that the server's is checked against, instead of the machine's.
+    /// CA certificates (PEM) to trust instead of the system's.
     #[arg(long, env = "CLAVIGER_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// An export of the whole log (`-`: standard input), which is checked without a server.
+    /// Export of the whole log (`-`: standard input); verified without a server.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The chain's HMAC key (`audit.keyFile`), where it has one.
+    /// HMAC key of the chains (`audit.keyFile`), if configured.
     #[arg(long, value_name = "FILE", requires = "file")]
     key_file: Option<PathBuf>,
-    /// What the server has printed, as the cluster's logs have kept it: checkpoints, pruning, events.
+    /// Standard output of the server as kept by the log system: checkpoints, pruning records, events.
     #[arg(long, value_name = "FILE")]
     checkpoints: Option<PathBuf>,
-    /// Believe that what an export lacks of the beginning of a chain was deleted by retention.
+    /// Accept that missing beginnings of chains were deleted by retention.
     #[arg(long, requires = "file")]
     pruned: bool,
 }

@@ -26,13 +26,13 @@ use zeroize::Zeroizing;
 /// What is asked for, whatever becomes of it.
 #[derive(Debug, clap::Args)]
 pub struct Wanted {
-    /// The repo that is built; may be left out where policies attest it.
+    /// Repository; optional if policies attest it.
     #[arg(long)]
     pub repo: Option<String>,
-    /// The branch that is built; may be left out where policies attest it.
+    /// Branch; optional if policies attest it.
     #[arg(long)]
     pub branch: Option<String>,
-    /// Having nothing is an error.
+    /// Fail if there are no secrets.
     #[arg(long)]
     pub required: bool,
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub struct Wanted {
 /// How long all of it may take.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Bound {
-    /// How long to go on trying, all in all.
+    /// Total time limit, including retries.
     #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = duration::parse)]
     pub timeout: Duration,
 }

@@ -31,17 +31,17 @@ const OURS: [&str; 3] = ["CLAVIGER_URL", "CLAVIGER_TOKEN_FILE", "CLAVIGER_CA_FIL
 pub struct Exec {
     #[command(flatten)]
     wanted: Wanted,
-    /// These keys only.
+    /// Only these keys.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     only: Option<Vec<String>>,
     /// This key in a file for its owner only, not in the environment; may be repeated. With --mask it is removed in the
     /// end.
     #[arg(long = "file", value_name = "NAME=PATH")]
     files: Vec<KeyFile>,
-    /// Run the command as a child, and replace the values on its standard output and standard error by ***.
+    /// Run the command as a child and replace secret values in its output by ***.
     #[arg(long)]
     mask: bool,
-    /// The command and its arguments.
+    /// Command and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }

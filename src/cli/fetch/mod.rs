@@ -14,19 +14,19 @@ use zeroize::Zeroizing;
 pub struct Fetch {
     #[command(flatten)]
     wanted: Wanted,
-    /// How the secrets are rendered: export, dotenv, json, raw, tar, docker-config, npmrc, netrc [default: export].
+    /// Output format: export, dotenv, json, raw, tar, docker-config, npmrc, netrc [default: export].
     #[arg(long)]
     format: Option<Format>,
-    /// Where they go, written whole or not at all and for its owner only; without it standard output.
+    /// Output file, written atomically with mode 0600 (default: standard output).
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// The value of this key and nothing else (--format raw).
+    /// Print only the value of this key (with --format raw).
     #[arg(long, value_name = "NAME", conflicts_with = "keys")]
     key: Option<String>,
-    /// These keys only.
+    /// Only these keys.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     keys: Option<Vec<String>>,
-    /// A shorter life for the ticket than the policies give it.
+    /// Shorter lifetime of the ticket than the policies give.
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
 }

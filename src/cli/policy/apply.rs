@@ -18,10 +18,10 @@ use zeroize::Zeroizing;
 pub struct Apply {
     #[command(flatten)]
     pub server: ServerArguments,
-    /// A file with one or more policies; may be given several times.
+    /// File with one or more policies; repeatable.
     #[arg(short, long = "file", required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Check and say what would be done, but store nothing.
+    /// Validate and print what would change, but store nothing.
     #[arg(long)]
     dry_run: bool,
 }

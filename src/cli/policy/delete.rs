@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 pub struct Delete {
     #[command(flatten)]
     pub server: ServerArguments,
-    /// The policy's name.
+    /// Name of the policy.
     #[arg(value_parser = policy_name)]
     name: String,
 }

@@ -19,15 +19,15 @@ use zeroize::Zeroizing;
 pub struct Explain {
     #[command(flatten)]
     pub server: ServerArguments,
-    /// The repo that would be built; may be left out where policies attest it.
+    /// Repository; optional if policies attest it.
     #[arg(long)]
     repo: Option<String>,
-    /// The branch that would be built; may be left out where policies attest it.
+    /// Branch; optional if policies attest it.
     #[arg(long)]
     branch: Option<String>,
     #[command(flatten)]
     caller: CallerArguments,
-    /// How it is told.
+    /// Output format.
     #[arg(short, long)]
     output: Option<Output>,
 }
@@ -36,10 +36,10 @@ pub struct Explain {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct CallerArguments {
-    /// A file that describes the caller, as `POST /v1/decisions` takes it, in YAML or JSON.
+    /// File with a described caller as in `POST /v1/decisions` (YAML or JSON).
     #[arg(long, value_name = "FILE")]
     caller_file: Option<PathBuf>,
-    /// A file with the caller's own token.
+    /// File with the caller's bearer token.
     #[arg(long, value_name = "FILE")]
     caller_token_file: Option<PathBuf>,
 }
@@ -47,7 +47,7 @@ struct CallerArguments {
 /// How an explanation is told.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Output {
-    /// What the API answers.
+    /// Answer of the API.
     Json,
 }
 

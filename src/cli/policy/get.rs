@@ -12,10 +12,10 @@ use crate::wire::policy_object::PolicyObject;
 pub struct Get {
     #[command(flatten)]
     pub server: ServerArguments,
-    /// The policy's name.
+    /// Name of the policy.
     #[arg(value_parser = policy_name)]
     name: String,
-    /// json: what the API answers; yaml: a manifest, ready for apply.
+    /// json: answer of the API; yaml: a manifest for `apply`.
     #[arg(short, long, default_value = "yaml")]
     output: Format,
 }

@@ -15,7 +15,7 @@ const MAX_PAGES: usize = 10_000;
 pub struct List {
     #[command(flatten)]
     pub server: ServerArguments,
-    /// json: what the API answers; yaml: manifests, ready for apply; else a table.
+    /// json: answer of the API; yaml: manifests for `apply` (default: a table).
     #[arg(short, long)]
     output: Option<Format>,
 }

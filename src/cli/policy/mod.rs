@@ -25,13 +25,13 @@ pub enum Policy {
     List(list::List),
     /// Print one policy.
     Get(get::Get),
-    /// Create or replace the policies of a file; those that are the same already are left alone.
+    /// Create or replace the policies in files; unchanged policies are not written.
     Apply(apply::Apply),
     /// Delete a policy.
     Delete(delete::Delete),
-    /// Ask a server why a caller is allowed or denied.
+    /// Explain why a caller is allowed or denied.
     Explain(explain::Explain),
-    /// Run the cases of `*.test.yaml` files against policy files, without a server.
+    /// Run `*.test.yaml` cases against policy files, without a server.
     Test(test::Test),
 }
 

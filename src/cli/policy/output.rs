@@ -12,9 +12,9 @@ use std::io::Write as _;
 /// How something is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// What the API answers.
+    /// Answer of the API.
     Json,
-    /// Manifests, ready for `apply`.
+    /// Manifests for `apply`.
     Yaml,
 }
 

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 /// The options of `claviger policy test`.
 #[derive(Debug, clap::Args)]
 pub struct Test {
-    /// Test files, and directories with `*.test.yaml` in them.
+    /// Test files, and directories that contain `*.test.yaml`.
     #[arg(required = true, value_name = "FILE_OR_DIR")]
     paths: Vec<PathBuf>,
-    /// Check the policies against the stores, authenticators and ceiling of this configuration too.
+    /// Also check the policies against the stores, authenticators and ceiling of this configuration.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

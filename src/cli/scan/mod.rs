@@ -39,8 +39,8 @@ pub struct Scan {
     target: TargetArguments,
     #[command(flatten)]
     values: ValueArguments,
-    /// Most bytes that are looked at, unpacked ones included. More is a failure: nobody unpacks a bomb, and nobody takes
-    /// it for clean.
+    /// Maximum number of bytes to search, after decompression. A larger input is a failure, because the rest would not
+    /// be searched.
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 30)]
     max_bytes: u64,
 }
@@ -49,10 +49,10 @@ pub struct Scan {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct TargetArguments {
-    /// An image: oci-archive:FILE, docker-archive:FILE, or dir:DIR with an OCI layout.
+    /// Image: oci-archive:FILE, docker-archive:FILE, or dir:DIR (OCI layout).
     #[arg(long, value_name = "KIND:PATH")]
     image: Option<Image>,
-    /// A folder or a file.
+    /// Folder or file.
     #[arg(long, value_name = "PATH")]
     path: Option<PathBuf>,
 }

@@ -15,13 +15,13 @@ const MAX_BUNDLE_BYTES: usize = 64 * 1024 * 1024;
 /// Where the values come from.
 #[derive(Debug, clap::Args)]
 pub struct ValueArguments {
-    /// A bundle that was fetched as export, dotenv or json.
+    /// Bundle file in format export, dotenv or json.
     #[arg(long, value_name = "FILE", required_unless_present = "ticket", conflicts_with = "ticket")]
     bundle: Option<PathBuf>,
-    /// A one-time download URL, which is redeemed.
+    /// One-time download URL; it is redeemed.
     #[arg(long, value_name = "URL")]
     ticket: Option<Link>,
-    /// Certificates that the ticket's server is checked against, instead of the machine's.
+    /// CA certificates (PEM) to trust instead of the system's.
     #[arg(long, env = "CLAVIGER_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
     #[command(flatten)]

@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub struct VaultPolicy {
     #[command(flatten)]
     file: ConfigFile,
-    /// Print what this store needs; all Vault stores of the configuration without.
+    /// Print only the policy for this store (default: all Vault stores).
     #[arg(long, value_name = "NAME")]
     store: Option<String>,
     /// Ask the stores how their mounts are read. They have to be reachable with the configured credentials, which need no
@@ -39,7 +39,7 @@ pub struct VaultPolicy {
     /// A file with the bearer token of an administrator of that server.
     #[arg(long, env = "CLAVIGER_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Certificates that the server's is checked against, instead of the machine's.
+    /// CA certificates (PEM) to trust instead of the system's.
     #[arg(long, env = "CLAVIGER_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
 }
