@@ -45,6 +45,8 @@ pub mod database;
 
 pub mod flights;
 
+pub mod rates;
+
 pub mod cluster;
 
 pub mod authn;

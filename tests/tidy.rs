@@ -17,8 +17,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("traces", &[]),
     ("database", &["config"]),
     ("flights", &[]),
+    // Both limit: authn what the API servers are asked, broker what callers and addresses ask.
+    ("rates", &[]),
     ("cluster", &["model", "config", "metrics", "traces"]),
-    ("authn", &["model", "document", "config", "metrics", "flights", "cluster"]),
+    ("authn", &["model", "document", "config", "metrics", "flights", "rates", "cluster"]),
     ("attest", &["model", "config", "flights", "cluster"]),
     ("policy", &["model", "config", "wire", "document", "database"]),
     // database: what a store made for a caller is on record there, so that it is taken back whatever becomes of us.
@@ -30,7 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "broker",
         &[
-            "model", "wire", "document", "config", "metrics", "traces", "authn", "attest", "admins", "policy",
+            "model", "wire", "document", "config", "metrics", "traces", "rates", "authn", "attest", "admins", "policy",
             "stores", "tickets", "render", "audit",
         ],
     ),

@@ -139,13 +139,12 @@ impl Administrators {
     #[must_use]
     pub fn open(config: &Config, clusters: &Clusters) -> Self {
         let mut asked = BTreeMap::new();
-        if config.administrators.subject_access_review {
-            for authenticator in &config.authenticators {
-                if let Kind::Kubernetes(kubernetes) = &authenticator.kind
-                    && let Some(cluster) = clusters.get(kubernetes.kubeconfig.as_deref())
-                {
-                    asked.insert(authenticator.name.clone(), cluster);
-                }
+        for authenticator in &config.authenticators {
+            if config.administrators.subject_access_review.contains(&authenticator.name)
+                && let Kind::Kubernetes(kubernetes) = &authenticator.kind
+                && let Some(cluster) = clusters.get(kubernetes.kubeconfig.as_deref())
+            {
+                asked.insert(authenticator.name.clone(), cluster);
             }
         }
         Self { clusters: asked, fixed: config.administrators.fixed.clone(), recent: Recent::default() }

@@ -320,7 +320,9 @@ pub(super) async fn open_authenticators(
     clock: &Arc<dyn Clock>,
     metrics: &Arc<Metrics>,
 ) -> Result<Authenticators, StartError> {
-    Authenticators::open(&config.authenticators, clusters, clock, metrics.clone()).await.map_err(|faults| {
+    let reviews = config.limits.reviews_per_second;
+    let opened = Authenticators::open(&config.authenticators, reviews, clusters, clock, metrics.clone()).await;
+    opened.map_err(|faults| {
         let line = |fault: &Fault| format!("{}: {}", fault.dotted(), fault.detail);
         StartError::Configuration(faults.iter().map(line).collect())
     })

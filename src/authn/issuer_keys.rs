@@ -26,7 +26,7 @@ pub struct IssuerKeys {
     held: ArcSwapOption<Held>,
     last: Mutex<Option<Attempt>>,
     /// One question at a time; no lock is held while it is under way.
-    flights: Arc<Flights<(), Answer>>,
+    flights: Arc<Flights<(), Attempt>>,
 }
 
 /// What came of asking.
@@ -65,15 +65,18 @@ impl IssuerKeys {
         held.as_ref().filter(|held| held.asked_at.elapsed() < BELIEVED_FOR).map(|held| held.keys.clone())
     }
 
-    /// The keys that the issuer has now, or had when it was asked last, if that was a moment ago.
+    /// The keys that the issuer has now, or had when it was asked last, if that was a moment ago; and whether it was asked
+    /// since this call began.
     ///
     /// # Errors
     /// When the issuer could not be asked.
-    pub async fn newer(self: &Arc<Self>) -> Answer {
-        match self.recent() {
-            Some(answer) => answer,
-            None => self.ask(false).await.unwrap_or(Err(FetchFault::Broken)),
-        }
+    pub async fn newer(self: &Arc<Self>) -> Result<(Arc<KeySet>, bool), FetchFault> {
+        let called_at = Instant::now();
+        let attempt = match self.recent() {
+            Some(attempt) => attempt,
+            None => self.ask(false).await.ok_or(FetchFault::Broken)?,
+        };
+        Ok((attempt.answer?, attempt.began_at >= called_at))
     }
 
     /// Asks now, however short ago it was asked.
@@ -81,24 +84,24 @@ impl IssuerKeys {
     /// # Errors
     /// When the issuer could not be asked.
     pub async fn ask_now(self: &Arc<Self>) -> Answer {
-        self.ask(true).await.unwrap_or(Err(FetchFault::Broken))
+        self.ask(true).await.map_or(Err(FetchFault::Broken), |attempt| attempt.answer)
     }
 
     /// Asks in a task of its own, or joins whoever does.
-    fn ask(self: &Arc<Self>, however_recent: bool) -> Flight<Answer> {
+    fn ask(self: &Arc<Self>, however_recent: bool) -> Flight<Attempt> {
         self.flights.join((), || {
             let keys = self.clone();
             async move {
                 // Another flight may have landed between our look and our start.
                 match keys.recent().filter(|_| !however_recent) {
-                    Some(answer) => answer,
+                    Some(attempt) => attempt,
                     None => keys.fetch().await,
                 }
             }
         })
     }
 
-    async fn fetch(&self) -> Answer {
+    async fn fetch(&self) -> Attempt {
         let began_at = Instant::now();
         let answer = self.discovery.keys().await.map(Arc::new);
         match &answer {
@@ -112,22 +115,23 @@ impl IssuerKeys {
                 "the issuer's keys could not be read; the last good ones, if any, are believed for a day"
             ),
         }
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Attempt { began_at, answer: answer.clone() });
-        answer
+        let attempt = Attempt { began_at, answer };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt.clone());
+        attempt
     }
 
-    /// The last answer, where it is too early to ask again.
-    fn recent(&self) -> Option<Answer> {
+    /// The last attempt, where it is too early for another one.
+    fn recent(&self) -> Option<Attempt> {
         let interval = if self.current().is_some() { ASK_AT_MOST_EVERY } else { RETRY_WITHOUT_KEYS };
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        (last.began_at.elapsed() < interval).then_some(last.answer)
+        (last.began_at.elapsed() < interval).then_some(last)
     }
 }
 
 async fn keep_asking(keys: Weak<IssuerKeys>) {
     while let Some(keys) = keys.upgrade() {
         let pause = match keys.ask(false).await {
-            Some(Ok(_)) => ASK_EVERY,
+            Some(Attempt { answer: Ok(_), .. }) => ASK_EVERY,
             _ => ASK_AT_MOST_EVERY,
         };
         drop(keys);

@@ -3,20 +3,14 @@
 use super::discovery::{CannotDiscover, Discovery, FetchFault};
 use super::issuer_keys::IssuerKeys;
 use super::jwks::{KeySet, KeySetError};
+use super::key_file::KeyFile;
 use crate::config::authenticators::Oidc;
-use arc_swap::ArcSwap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// One of the two.
 pub enum KeySource {
-    /// A file, for issuers that cannot be reached: it is read at start and on SIGHUP.
-    File {
-        /// Where it is.
-        path: PathBuf,
-        /// What was in it when it was last good.
-        keys: ArcSwap<KeySet>,
-    },
+    /// A file, for issuers that cannot be reached.
+    File(Arc<KeyFile>),
     /// The issuer, by discovery.
     Issuer(Arc<IssuerKeys>),
 }
@@ -49,10 +43,7 @@ impl KeySource {
     /// When the file is no key set, or the issuer cannot be asked at all. One that does not answer is no error.
     pub async fn open(name: &Arc<str>, config: &Oidc) -> Result<Self, CannotOpen> {
         match &config.jwks_file {
-            Some(path) => {
-                let keys = ArcSwap::from_pointee(KeySet::read(path).await?);
-                Ok(Self::File { path: path.clone(), keys })
-            }
+            Some(path) => Ok(Self::File(KeyFile::open(name.clone(), path.clone()).await?)),
             None => Ok(Self::Issuer(IssuerKeys::open(name.clone(), Discovery::new(&config.issuer)?))),
         }
     }
@@ -60,36 +51,30 @@ impl KeySource {
     /// The keys at hand.
     pub fn current(&self) -> Option<Arc<KeySet>> {
         match self {
-            Self::File { keys, .. } => Some(keys.load_full()),
+            Self::File(file) => Some(file.current()),
             Self::Issuer(issuer) => issuer.current(),
         }
     }
 
-    /// The keys that there are now, for a token whose key is not at hand.
+    /// The keys that there are now, for a token whose key is not at hand, and whether the source was asked for this token. Where
+    /// it was not, it may have a key by now that is not among them.
     ///
     /// # Errors
     /// When nobody knows.
-    pub async fn newer(&self) -> Result<Arc<KeySet>, FetchFault> {
+    pub async fn newer(&self) -> Result<(Arc<KeySet>, bool), FetchFault> {
         match self {
-            Self::File { keys, .. } => Ok(keys.load_full()),
+            Self::File(file) => {
+                file.read_if_changed().await;
+                Ok((file.current(), true))
+            }
             Self::Issuer(issuer) => issuer.newer().await,
         }
     }
 
     /// Reads the file again, or begins to ask again; what is bad does not replace what was good.
-    pub async fn reload(&self, authenticator: &str) {
+    pub async fn reload(&self) {
         match self {
-            Self::File { path, keys } => match KeySet::read(path).await {
-                Ok(read) => {
-                    tracing::info!(authenticator, keys = read.len(), "the key set was read again");
-                    keys.store(Arc::new(read));
-                }
-                Err(fault) => tracing::error!(
-                    authenticator,
-                    %fault,
-                    "the key set could not be read again; the last good one stays"
-                ),
-            },
+            Self::File(file) => file.read_again().await,
             // Not waited for: other things are to be read again too.
             Self::Issuer(issuer) => {
                 let issuer = issuer.clone();
@@ -104,7 +89,7 @@ impl KeySource {
     /// When it does not.
     pub async fn check_online(&self) -> Result<(), FetchFault> {
         match self {
-            Self::File { .. } => Ok(()),
+            Self::File(_) => Ok(()),
             Self::Issuer(issuer) => issuer.ask_now().await.map(|_| ()),
         }
     }

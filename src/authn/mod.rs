@@ -4,14 +4,17 @@ mod bound_pod;
 mod discovery;
 mod issuer_keys;
 mod jwks;
+mod key_file;
 mod key_source;
 mod oidc;
 mod recent;
+mod review_gate;
 mod strict_json;
 mod token_review;
 mod unverified;
 
 pub use discovery::FetchFault;
+pub use review_gate::Standing;
 pub use unverified::UnverifiedToken;
 use unverified::{Fingerprint, fingerprint};
 
@@ -26,6 +29,8 @@ use crate::model::caller::Caller;
 use crate::model::clock::Clock;
 use crate::model::secret::SecretValue;
 use async_trait::async_trait;
+use review_gate::ReviewGate;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// Turns a bearer token into a caller, or says why not.
@@ -34,21 +39,16 @@ pub trait Authenticator: Send + Sync {
     /// The configured name: the issuer of the callers it vouches for.
     fn name(&self) -> &Arc<str>;
 
-    /// The one `iss` whose tokens are for it; without, it takes what is for nobody else.
+    /// The `iss` of its tokens. Without one it takes the tokens that no other authenticator has the issuer of.
     fn issuer(&self) -> Option<&str> {
         None
     }
 
-    /// Vouches for the bearer of a token.
+    /// Vouches for the bearer of a token from an address of this standing.
     ///
     /// # Errors
     /// See [`AuthnError`].
-    async fn authenticate(&self, token: &UnverifiedToken<'_>) -> Result<Arc<Caller>, AuthnError>;
-
-    /// Vouches for the bearer of a token if that can be done without asking anybody.
-    async fn recall(&self, _token: &UnverifiedToken<'_>) -> Option<Arc<Caller>> {
-        None
-    }
+    async fn authenticate(&self, token: &UnverifiedToken<'_>, standing: Standing) -> Result<Arc<Caller>, AuthnError>;
 
     /// Whom it has vouched for lately on a token with this fingerprint, if it still does.
     async fn held(&self, _token: &Fingerprint) -> Option<Applicant> {
@@ -59,8 +59,12 @@ pub trait Authenticator: Send + Sync {
     ///
     /// # Errors
     /// See [`AuthnError`].
-    async fn authenticate_applicant(&self, token: &UnverifiedToken<'_>) -> Result<Applicant, AuthnError> {
-        self.authenticate(token).await.map(without_review)
+    async fn authenticate_applicant(
+        &self,
+        token: &UnverifiedToken<'_>,
+        standing: Standing,
+    ) -> Result<Applicant, AuthnError> {
+        self.authenticate(token, standing).await.map(without_review)
     }
 
     /// Reads its files again; what is bad there does not replace what was good.
@@ -100,16 +104,18 @@ pub struct Authenticators {
 }
 
 impl Authenticators {
-    /// Opens every one of them.
+    /// Opens every one of them. Together they review so many tokens in a second that they have not vouched for before.
     ///
     /// # Errors
     /// Every fault there is, with its place in the configuration.
     pub async fn open(
         configured: &[config::Authenticator],
+        reviews_per_second: NonZeroU32,
         clusters: &Clusters,
         clock: &Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Vec<Fault>> {
+        let gate = Arc::new(ReviewGate::new(reviews_per_second));
         let mut all: Vec<Box<dyn Authenticator>> = Vec::new();
         let mut faults = Vec::new();
         for (index, config::Authenticator { name, kind }) in configured.iter().enumerate() {
@@ -117,8 +123,8 @@ impl Authenticators {
             match kind {
                 Kind::Kubernetes(kubernetes) => match clusters.get(kubernetes.kubeconfig.as_deref()) {
                     Some(cluster) => {
-                        let new = token_review::TokenReview::new(name.clone(), kubernetes, cluster, clock.clone());
-                        all.push(Box::new(new));
+                        let (name, gate, clock) = (name.clone(), gate.clone(), clock.clone());
+                        all.push(Box::new(token_review::TokenReview::new(name, kubernetes, cluster, gate, clock)));
                     }
                     None => faults.push(Fault::new(format!("{at}/kubernetes"), "there is no client for this cluster")),
                 },
@@ -137,20 +143,23 @@ impl Authenticators {
     ///
     /// # Errors
     /// See [`AuthnError`].
-    pub async fn authenticate(&self, bearer: &SecretValue) -> Result<Arc<Caller>, AuthnError> {
-        self.vouch(bearer, Purpose::Build).await.map(|applicant| applicant.caller)
+    pub async fn authenticate(&self, bearer: &SecretValue, standing: Standing) -> Result<Arc<Caller>, AuthnError> {
+        self.vouch(bearer, Purpose::Build, standing).await.map(|applicant| applicant.caller)
     }
 
     /// Vouches for somebody who asks to administer: a token that is bound to no pod will do.
     ///
     /// # Errors
     /// See [`AuthnError`].
-    pub async fn authenticate_applicant(&self, bearer: &SecretValue) -> Result<Applicant, AuthnError> {
-        self.vouch(bearer, Purpose::Administer).await
+    pub async fn authenticate_applicant(
+        &self,
+        bearer: &SecretValue,
+        standing: Standing,
+    ) -> Result<Applicant, AuthnError> {
+        self.vouch(bearer, Purpose::Administer, standing).await
     }
 
-    /// Vouches for the bearer of a token if that can be done without asking anybody: for when no more questions are
-    /// to be asked on behalf of somebody.
+    /// Vouches for the bearer of a token that was vouched for a moment ago. Nothing is taken apart, and nobody is asked.
     pub async fn recall(&self, bearer: &SecretValue) -> Option<Arc<Caller>> {
         self.known(bearer, Purpose::Build).await.map(|applicant| applicant.caller)
     }
@@ -161,16 +170,9 @@ impl Authenticators {
     }
 
     async fn known(&self, bearer: &SecretValue, purpose: Purpose) -> Option<Applicant> {
-        if let Some((_, applicant)) = self.held(bearer, purpose).await {
-            return Some(applicant);
-        }
-        let token = UnverifiedToken::read(bearer).ok()?;
-        for authenticator in self.for_issuer(token.text_claim("iss")) {
-            if let Some(caller) = authenticator.recall(&token).await {
-                return Some(without_review(caller));
-            }
-        }
-        None
+        let (by, applicant) = self.held(bearer, purpose).await?;
+        self.metrics.authentication(by, AuthenticationOutcome::Ok);
+        Some(applicant)
     }
 
     /// What is kept of this very token, without taking it apart: most builds show one token several times.
@@ -186,33 +188,37 @@ impl Authenticators {
         None
     }
 
-    async fn vouch(&self, bearer: &SecretValue, purpose: Purpose) -> Result<Applicant, AuthnError> {
-        if let Some((by, applicant)) = self.held(bearer, purpose).await {
-            self.metrics.authentication(by, AuthenticationOutcome::Ok);
+    async fn vouch(&self, bearer: &SecretValue, purpose: Purpose, standing: Standing) -> Result<Applicant, AuthnError> {
+        if let Some(applicant) = self.known(bearer, purpose).await {
             return Ok(applicant);
         }
         let (by, answer) = match UnverifiedToken::read(bearer) {
-            Ok(token) => self.ask(&token, purpose).await,
+            Ok(token) => self.ask(&token, purpose, standing).await,
             Err(refusal) => (NO_AUTHENTICATOR, Err(AuthnError::Refused(refusal))),
         };
         let outcome = match answer {
             Ok(_) => AuthenticationOutcome::Ok,
             Err(AuthnError::Refused(_) | AuthnError::NotPodBound) => AuthenticationOutcome::Denied,
-            Err(AuthnError::Unavailable) => AuthenticationOutcome::Failed,
+            Err(AuthnError::Limited | AuthnError::Unavailable) => AuthenticationOutcome::Failed,
         };
         self.metrics.authentication(by, outcome);
         answer
     }
 
     /// Asks those whom the token is for, in order, until one knows its bearer. The unverified `iss` chooses whom to
-    /// ask, and nothing else.
-    async fn ask(&self, token: &UnverifiedToken<'_>, purpose: Purpose) -> (&str, Result<Applicant, AuthnError>) {
+    /// ask, and nothing else: the API server of one cluster never sees a token of another cluster.
+    async fn ask(
+        &self,
+        token: &UnverifiedToken<'_>,
+        purpose: Purpose,
+        standing: Standing,
+    ) -> (&str, Result<Applicant, AuthnError>) {
         let mut verdict = (NO_AUTHENTICATOR, AuthnError::Refused(Refusal::UnknownIssuer));
         for authenticator in self.for_issuer(token.text_claim("iss")) {
             let by = &**authenticator.name();
             let answer = match purpose {
-                Purpose::Build => authenticator.authenticate(token).await.map(without_review),
-                Purpose::Administer => authenticator.authenticate_applicant(token).await,
+                Purpose::Build => authenticator.authenticate(token, standing).await.map(without_review),
+                Purpose::Administer => authenticator.authenticate_applicant(token, standing).await,
             };
             match answer {
                 Ok(applicant) => return (by, Ok(applicant)),
@@ -263,7 +269,8 @@ const fn weight(error: AuthnError) -> u8 {
         AuthnError::Refused(Refusal::WrongAudience) => 1,
         AuthnError::Refused(Refusal::Malformed | Refusal::Expired) => 2,
         AuthnError::Refused(Refusal::NotAuthenticated | Refusal::PodGone) | AuthnError::NotPodBound => 3,
-        AuthnError::Unavailable => 4,
+        AuthnError::Limited => 4,
+        AuthnError::Unavailable => 5,
     }
 }
 
@@ -276,7 +283,10 @@ pub enum AuthnError {
     /// The token is good but not bound to a pod.
     #[error("the token is not bound to a pod")]
     NotPodBound,
-    /// The API server or the issuer cannot be reached, so that nobody knows.
+    /// The token was not reviewed: its address has failures, and no review is spare now.
+    #[error("the token was not reviewed, because its address has shown refused ones")]
+    Limited,
+    /// The API server or the issuer cannot be asked now, so that nobody knows.
     #[error("the token could not be reviewed")]
     Unavailable,
 }
@@ -322,6 +332,15 @@ impl Refusal {
             Self::PodGone => "pod_gone",
         }
     }
+
+    /// Whether the token was refused for its shape or its own words, without a call and without a look at its signature.
+    #[must_use]
+    pub const fn is_by_shape(self) -> bool {
+        match self {
+            Self::Malformed | Self::WrongAudience | Self::UnknownIssuer | Self::Expired => true,
+            Self::NotAuthenticated | Self::PodGone => false,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -347,11 +366,7 @@ mod tests {
             self.issuer
         }
 
-        async fn recall(&self, token: &UnverifiedToken<'_>) -> Option<Arc<Caller>> {
-            self.authenticate(token).await.ok()
-        }
-
-        async fn authenticate(&self, _: &UnverifiedToken<'_>) -> Result<Arc<Caller>, AuthnError> {
+        async fn authenticate(&self, _: &UnverifiedToken<'_>, _: Standing) -> Result<Arc<Caller>, AuthnError> {
             self.says.map(|()| {
                 Arc::new(Caller {
                     issuer: self.name.clone(),
@@ -363,6 +378,8 @@ mod tests {
             })
         }
     }
+
+    const CLEAN: Standing = Standing::clean(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
     type Said = (&'static str, Option<&'static str>, Result<(), AuthnError>);
 
@@ -393,7 +410,7 @@ mod tests {
             &self.0
         }
 
-        async fn authenticate(&self, _: &UnverifiedToken<'_>) -> Result<Arc<Caller>, AuthnError> {
+        async fn authenticate(&self, _: &UnverifiedToken<'_>, _: Standing) -> Result<Arc<Caller>, AuthnError> {
             Err(AuthnError::NotPodBound)
         }
 
@@ -414,13 +431,15 @@ mod tests {
         let metrics = Arc::new(Metrics::new(&["cluster"], &[]).unwrap());
         let all = Authenticators { all: vec![Box::new(Holds("cluster".into()))], metrics };
         let token = token("i");
-        assert!(all.authenticate_applicant(&token).await.is_ok() && all.recall_applicant(&token).await.is_some());
-        assert_eq!(all.authenticate(&token).await.err(), Some(AuthnError::NotPodBound));
+        assert!(
+            all.authenticate_applicant(&token, CLEAN).await.is_ok() && all.recall_applicant(&token).await.is_some()
+        );
+        assert_eq!(all.authenticate(&token, CLEAN).await.err(), Some(AuthnError::NotPodBound));
         assert!(all.recall(&token).await.is_none());
     }
 
     async fn asked(all: &[Said], issuer: &str) -> Result<String, AuthnError> {
-        authenticators(all).authenticate(&token(issuer)).await.map(|caller| caller.issuer.to_string())
+        authenticators(all).authenticate(&token(issuer), CLEAN).await.map(|caller| caller.issuer.to_string())
     }
 
     #[tokio::test]
@@ -435,6 +454,20 @@ mod tests {
         let unknown = AuthnError::Refused(Refusal::UnknownIssuer);
         assert_eq!(asked(&all[1..], "https://other").await, Err(unknown));
         assert_eq!(asked(&[], "https://other").await, Err(unknown));
+    }
+
+    #[tokio::test]
+    async fn of_several_clusters_with_an_issuer_each_only_the_tokens_own_is_asked() {
+        let down = AuthnError::Unavailable;
+        for (first, second) in [(Ok(()), Ok(())), (Err(NOT_AUTHENTICATED), Ok(())), (Ok(()), Err(down))] {
+            let all = [("a", Some("https://a"), first), ("b", Some("https://b"), second)];
+            assert_eq!(asked(&all, "https://a").await, first.map(|()| "a".to_owned()), "{first:?} {second:?}");
+            assert_eq!(asked(&all, "https://b").await, second.map(|()| "b".to_owned()), "{first:?} {second:?}");
+            let unknown = AuthnError::Refused(Refusal::UnknownIssuer);
+            for other in ["", "https://c", "https://a/", "HTTPS://a"] {
+                assert_eq!(asked(&all, other).await, Err(unknown), "{other:?}");
+            }
+        }
     }
 
     #[tokio::test]
@@ -453,6 +486,8 @@ mod tests {
             (Err(WRONG_AUDIENCE), Err(NOT_AUTHENTICATED), Err(NOT_AUTHENTICATED)),
             (Err(NOT_AUTHENTICATED), Err(WRONG_AUDIENCE), Err(NOT_AUTHENTICATED)),
             (Err(WRONG_AUDIENCE), Err(WRONG_AUDIENCE), Err(WRONG_AUDIENCE)),
+            (Err(AuthnError::Limited), Err(NOT_AUTHENTICATED), Err(AuthnError::Limited)),
+            (Err(AuthnError::Limited), Err(down), Err(down)),
         ] {
             let all = [("a", None, first), ("b", None, second)];
             assert_eq!(asked(&all, "i").await, expected.map(str::to_owned), "{first:?} {second:?}");
@@ -466,10 +501,10 @@ mod tests {
             ("b", None, Ok(())),
             ("c", Some("https://c"), Err(AuthnError::Unavailable)),
         ]);
-        let garbage = all.authenticate(&SecretValue::new("garbage".into())).await;
+        let garbage = all.authenticate(&SecretValue::new("garbage".into()), CLEAN).await;
         assert_eq!(garbage, Err(AuthnError::Refused(Refusal::Malformed)));
-        assert!(all.authenticate(&token("https://other")).await.is_ok());
-        assert_eq!(all.authenticate(&token("https://c")).await, Err(AuthnError::Unavailable));
+        assert!(all.authenticate(&token("https://other"), CLEAN).await.is_ok());
+        assert_eq!(all.authenticate(&token("https://c"), CLEAN).await, Err(AuthnError::Unavailable));
 
         let text = String::from_utf8(all.metrics.encode().unwrap()).unwrap();
         let counted: Vec<&str> = text

@@ -3,7 +3,7 @@
 use super::jwks::KeySet;
 use super::key_source::{CannotOpen, KeySource};
 use super::unverified::UnverifiedToken;
-use super::{Authenticator, AuthnError, CannotAsk, Refusal};
+use super::{Authenticator, AuthnError, CannotAsk, Refusal, Standing};
 use crate::config::authenticators as config;
 use crate::model::caller::Caller;
 use crate::model::clock::Clock;
@@ -75,25 +75,27 @@ impl Authenticator for Oidc {
     }
 
     /// Not cached: a signature takes some tens of microseconds, a cache would cost memory and a second truth.
-    async fn authenticate(&self, token: &UnverifiedToken<'_>) -> Result<Arc<Caller>, AuthnError> {
+    async fn authenticate(&self, token: &UnverifiedToken<'_>, _standing: Standing) -> Result<Arc<Caller>, AuthnError> {
         let algorithm = self.examine(token).map_err(AuthnError::Refused)?;
         let is_signed = match self.keys.current() {
             Some(keys) if is_signed(&keys, token, algorithm) => true,
             Some(keys) if keys.knows(token.key_id()) => false,
-            // The issuer may have a new key; where it cannot be asked, nobody knows.
-            _ => is_signed(&*self.keys.newer().await.map_err(|_| AuthnError::Unavailable)?, token, algorithm),
+            // The issuer may have a new key. While it cannot be asked, or may not be asked again yet, nobody knows.
+            _ => {
+                let (keys, asked) = self.keys.newer().await.map_err(|_| AuthnError::Unavailable)?;
+                let is_signed = is_signed(&keys, token, algorithm);
+                if !is_signed && !asked && !keys.knows(token.key_id()) {
+                    return Err(AuthnError::Unavailable);
+                }
+                is_signed
+            }
         };
         let verdict = if is_signed { self.caller(token) } else { Err(Refusal::NotAuthenticated) };
         verdict.map_err(AuthnError::Refused)
     }
 
-    async fn recall(&self, token: &UnverifiedToken<'_>) -> Option<Arc<Caller>> {
-        let algorithm = self.examine(token).ok()?;
-        if is_signed(&*self.keys.current()?, token, algorithm) { self.caller(token).ok() } else { None }
-    }
-
     async fn reload(&self) {
-        self.keys.reload(&self.name).await;
+        self.keys.reload().await;
     }
 
     async fn check_online(&self) -> Result<(), CannotAsk> {
@@ -266,7 +268,8 @@ mod tests {
 
         async fn asks(&self, token: &str) -> Result<Arc<Caller>, AuthnError> {
             let bearer = SecretValue::new(token.to_owned());
-            self.oidc.authenticate(&UnverifiedToken::read(&bearer).map_err(AuthnError::Refused)?).await
+            let token = UnverifiedToken::read(&bearer).map_err(AuthnError::Refused)?;
+            self.oidc.authenticate(&token, Standing::clean(std::net::Ipv4Addr::LOCALHOST.into())).await
         }
 
         async fn allows(&self, token: &str) {

@@ -10,6 +10,10 @@ use tokio::time::Instant;
 
 /// Each way: the vouched for and refusals. Forged tokens fill the refusals only.
 const MAX_ENTRIES: u64 = 10_000;
+/// Tokens that were vouched for at any time, for all that is remembered of them is that.
+const MAX_PASSED: u64 = 100_000;
+/// How long it is remembered: tokens of pods live an hour.
+const PASSED_FOR: Duration = Duration::from_hours(1);
 /// How long a refusal is believed.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 
@@ -23,6 +27,7 @@ pub type Answer<V> = Result<V, AuthnError>;
 pub struct Recent<V> {
     vouched: Cache<Fingerprint, Held<V>>,
     refused: Cache<Fingerprint, Held<V>>,
+    passed: Cache<Fingerprint, ()>,
     flights: Arc<Flights<Fingerprint, Answer<V>>>,
 }
 
@@ -37,7 +42,13 @@ impl<V: Clone + Send + Sync + 'static> Recent<V> {
     /// Empty. `longest` is the longest time that a caller is believed.
     pub fn new(longest: Duration) -> Self {
         let bounded = |keep: Duration| Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(keep).build();
-        Self { vouched: bounded(longest.min(LONGEST)), refused: bounded(REFUSED_FOR), flights: Flights::new() }
+        let passed = Cache::builder().max_capacity(MAX_PASSED).time_to_live(PASSED_FOR).build();
+        Self { vouched: bounded(longest.min(LONGEST)), refused: bounded(REFUSED_FOR), passed, flights: Flights::new() }
+    }
+
+    /// Whether the token was vouched for before, and not refused since. That proves nothing; it says whose turn it is.
+    pub async fn has_passed(&self, token: &Fingerprint) -> bool {
+        self.passed.get(token).await.is_some()
     }
 
     /// The recent answer, or that of the review under way, or that of a new review. A caller is believed for
@@ -77,6 +88,11 @@ impl<V: Clone + Send + Sync + 'static> Recent<V> {
 
     async fn hold(&self, token: Fingerprint, answer: &Answer<V>, vouched_until: Instant) {
         let now = Instant::now();
+        match answer {
+            Ok(_) => self.passed.insert(token, ()).await,
+            Err(AuthnError::Refused(_) | AuthnError::NotPodBound) => self.passed.invalidate(&token).await,
+            Err(AuthnError::Limited | AuthnError::Unavailable) => {}
+        }
         let answer = answer.clone();
         match answer {
             Ok(_) if vouched_until > now => {
@@ -87,7 +103,7 @@ impl<V: Clone + Send + Sync + 'static> Recent<V> {
                 self.vouched.invalidate(&token).await;
                 self.refused.insert(token, Held { answer, until: now + REFUSED_FOR }).await;
             }
-            Ok(_) | Err(AuthnError::Unavailable) => {}
+            Ok(_) | Err(AuthnError::Limited | AuthnError::Unavailable) => {}
         }
     }
 }
@@ -169,6 +185,20 @@ mod tests {
         assert!(counted.ask(Duration::ZERO, Ok(caller())).await.is_ok());
         assert_eq!(counted.ask(Duration::ZERO, Err(REFUSED)).await, Err(REFUSED));
         assert_eq!(counted.reviews(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_has_passed_until_it_is_refused() {
+        let counted = Counted::new(KEEP);
+        assert!(!counted.recent.has_passed(&TOKEN).await);
+        assert!(counted.ask(KEEP, Ok(caller())).await.is_ok());
+        advance(KEEP).await;
+        for unknown in [AuthnError::Unavailable, AuthnError::Limited] {
+            assert_eq!(counted.ask(KEEP, Err(unknown)).await, Err(unknown));
+            assert!(counted.recent.has_passed(&TOKEN).await);
+        }
+        assert_eq!(counted.ask(KEEP, Err(REFUSED)).await, Err(REFUSED));
+        assert!(!counted.recent.has_passed(&TOKEN).await);
     }
 
     #[tokio::test(start_paused = true)]

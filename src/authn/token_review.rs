@@ -3,6 +3,7 @@
 
 use super::bound_pod::{names_a_pod, workload};
 use super::recent::{Answer, Recent};
+use super::review_gate::{ReviewGate, Standing};
 use super::unverified::{Fingerprint, UnverifiedToken, fingerprint};
 use super::{Authenticator, AuthnError, CannotAsk, Refusal};
 use crate::cluster::token_review::{Review, User};
@@ -21,6 +22,7 @@ pub struct TokenReview {
     reviewer: Arc<Reviewer>,
     cache_ttl: Duration,
     recent: Arc<Recent<Applicant>>,
+    gate: Arc<ReviewGate>,
     clock: Arc<dyn Clock>,
 }
 
@@ -28,15 +30,32 @@ pub struct TokenReview {
 struct Reviewer {
     name: Arc<str>,
     audience: String,
+    /// The `iss` of the cluster's tokens; without, a token is not refused for its `iss`.
+    issuer: Option<String>,
     cluster: Arc<Cluster>,
 }
 
 impl TokenReview {
     /// Asks this cluster.
-    pub fn new(name: Arc<str>, config: &config::Kubernetes, cluster: Arc<Cluster>, clock: Arc<dyn Clock>) -> Self {
-        let reviewer = Reviewer { name, audience: config.audience.clone(), cluster };
+    pub fn new(
+        name: Arc<str>,
+        config: &config::Kubernetes,
+        cluster: Arc<Cluster>,
+        gate: Arc<ReviewGate>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let (audience, issuer) = (config.audience.clone(), config.issuer.clone());
+        let reviewer = Arc::new(Reviewer { name, audience, issuer, cluster });
         let recent = Arc::new(Recent::new(config.cache_ttl));
-        Self { reviewer: Arc::new(reviewer), cache_ttl: config.cache_ttl, recent, clock }
+        Self { reviewer, cache_ttl: config.cache_ttl, recent, gate, clock }
+    }
+
+    /// Refuses, without a call, what no API server would take for this authenticator.
+    fn examine(&self, token: &UnverifiedToken<'_>) -> Result<(), Refusal> {
+        if self.reviewer.issuer.as_deref().is_some_and(|issuer| token.text_claim("iss") != Some(issuer)) {
+            return Err(Refusal::UnknownIssuer);
+        }
+        token.check(&self.reviewer.audience, self.clock.now())
     }
 }
 
@@ -46,20 +65,34 @@ impl Authenticator for TokenReview {
         &self.reviewer.name
     }
 
-    async fn authenticate(&self, token: &UnverifiedToken<'_>) -> Answer<Arc<Caller>> {
-        bound(self.authenticate_applicant(token).await?)
+    fn issuer(&self) -> Option<&str> {
+        self.reviewer.issuer.as_deref()
     }
 
-    async fn authenticate_applicant(&self, token: &UnverifiedToken<'_>) -> Answer<Applicant> {
-        let now = self.clock.now();
-        token.check(&self.reviewer.audience, now).map_err(AuthnError::Refused)?;
-        let left = token.expires_at().saturating_sub(now.as_second());
+    async fn authenticate(&self, token: &UnverifiedToken<'_>, standing: Standing) -> Answer<Arc<Caller>> {
+        bound(self.authenticate_applicant(token, standing).await?)
+    }
+
+    async fn authenticate_applicant(&self, token: &UnverifiedToken<'_>, standing: Standing) -> Answer<Applicant> {
+        self.examine(token).map_err(AuthnError::Refused)?;
+        let left = token.expires_at().saturating_sub(self.clock.now().as_second());
         let keep = self.cache_ttl.min(Duration::from_secs(left.try_into().unwrap_or(0)));
+        let fingerprint = fingerprint(token.bearer());
         let review = || {
-            let (reviewer, bearer) = (self.reviewer.clone(), token.bearer().clone());
-            async move { reviewer.review(&bearer).await }
+            let (reviewer, bearer, recent) = (self.reviewer.clone(), token.bearer().clone(), self.recent.clone());
+            let (gate, claims) = (self.gate.clone(), token.claims_fingerprint());
+            async move {
+                if !recent.has_passed(&fingerprint).await {
+                    gate.enter(standing, &claims).await?;
+                }
+                let answer = reviewer.review(&bearer).await;
+                if answer == Err(AuthnError::Refused(Refusal::NotAuthenticated)) {
+                    gate.forged(standing, &claims);
+                }
+                answer
+            }
         };
-        self.recent.answer(fingerprint(token.bearer()), keep, review).await
+        self.recent.answer(fingerprint, keep, review).await
     }
 
     /// What is kept was for our audience, and is not kept longer than its token is good.
@@ -149,6 +182,8 @@ mod tests {
 
     const NOW: i64 = 1_800_000_000;
 
+    const CLEAN: Standing = Standing::clean(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+
     struct FixedClock;
 
     impl Clock for FixedClock {
@@ -162,7 +197,11 @@ mod tests {
     }
 
     fn token_text(lives: i64) -> String {
-        let claims = json!({"aud": ["claviger"], "exp": NOW + lives}).to_string();
+        with_claims(&json!({"iss": "https://own", "aud": ["claviger"], "exp": NOW + lives}))
+    }
+
+    fn with_claims(claims: &Value) -> String {
+        let claims = claims.to_string();
         let parts = [r#"{"alg":"RS256"}"#, claims.as_str(), "canary-signature"];
         parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
     }
@@ -200,15 +239,22 @@ mod tests {
 
     impl Desk {
         async fn before(fake: Fake, cache_ttl: Duration) -> Self {
+            Self::of_issuer(fake, cache_ttl, None).await
+        }
+
+        async fn of_issuer(fake: Fake, cache_ttl: Duration, issuer: Option<&str>) -> Self {
             let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
             let cluster = Arc::new(fake.cluster_counting(metrics.clone()).await);
-            let config = config::Kubernetes { audience: "claviger".into(), kubeconfig: None, cache_ttl };
-            let authenticator = TokenReview::new("cluster".into(), &config, cluster, Arc::new(FixedClock));
+            let (audience, issuer) = ("claviger".into(), issuer.map(str::to_owned));
+            let config = config::Kubernetes { audience, issuer, kubeconfig: None, cache_ttl };
+            let gate = Arc::new(ReviewGate::new(std::num::NonZeroU32::MAX));
+            let authenticator = TokenReview::new("cluster".into(), &config, cluster, gate, Arc::new(FixedClock));
             Self { authenticator, metrics }
         }
 
         async fn asks(&self, token: &SecretValue) -> Answer<Arc<Caller>> {
-            self.authenticator.authenticate(&UnverifiedToken::read(token).map_err(AuthnError::Refused)?).await
+            let token = UnverifiedToken::read(token).map_err(AuthnError::Refused)?;
+            self.authenticator.authenticate(&token, CLEAN).await
         }
 
         fn reviews(&self) -> String {
@@ -249,7 +295,7 @@ mod tests {
         let desk = Desk::before(Fake::saying(review, read).await, Duration::ZERO).await;
         let token = token(600);
         let token = UnverifiedToken::read(&token).map_err(AuthnError::Refused)?;
-        desk.authenticator.authenticate_applicant(&token).await
+        desk.authenticator.authenticate_applicant(&token, CLEAN).await
     }
 
     #[tokio::test]
@@ -285,7 +331,7 @@ mod tests {
         let fake = Fake::saying(&review(&json!({"user": {"username": "alice"}})), (404, "")).await;
         let (desk, token) = (Desk::before(fake, Duration::from_secs(10)).await, token(600));
         let unverified = UnverifiedToken::read(&token).expect("a token");
-        assert!(desk.authenticator.authenticate_applicant(&unverified).await.is_ok());
+        assert!(desk.authenticator.authenticate_applicant(&unverified, CLEAN).await.is_ok());
         assert_eq!(desk.asks(&token).await, Err(AuthnError::NotPodBound));
         assert!(desk.authenticator.held(&fingerprint(&token)).await.is_some());
         assert_eq!(desk.reviews(), "1");
@@ -318,6 +364,20 @@ mod tests {
         assert_eq!(desk.asks(&token(-60)).await, Err(AuthnError::Refused(Refusal::Expired)));
         assert_eq!(desk.reviews(), "0");
         assert_eq!(desk.asks(&token(600)).await, Err(AuthnError::Unavailable));
+        assert_eq!(desk.reviews(), "1");
+    }
+
+    #[tokio::test]
+    async fn a_token_of_another_issuer_costs_no_call() {
+        let fake = Fake::saying(&review(&json!({})), (200, &pod("u"))).await;
+        let desk = Desk::of_issuer(fake, Duration::ZERO, Some("https://own")).await;
+        let unknown = Err(AuthnError::Refused(Refusal::UnknownIssuer));
+        for iss in [json!("https://other"), json!("https://own/"), json!(""), json!(null), json!(["https://own"])] {
+            let token = with_claims(&json!({"iss": iss, "aud": ["claviger"], "exp": NOW + 600}));
+            assert_eq!(desk.asks(&SecretValue::new(token)).await, unknown, "{iss}");
+        }
+        assert_eq!(desk.reviews(), "0");
+        assert!(desk.asks(&token(600)).await.is_ok());
         assert_eq!(desk.reviews(), "1");
     }
 

@@ -123,6 +123,11 @@ impl<'a> UnverifiedToken<'a> {
         self.key_id.as_deref()
     }
 
+    /// What stands for header and claims, whatever the signature.
+    pub(super) fn claims_fingerprint(&self) -> Fingerprint {
+        hash(self.message.as_bytes())
+    }
+
     /// What it claims.
     pub(super) fn claims(&self) -> &Map<String, Value> {
         &self.claims
@@ -142,9 +147,12 @@ impl<'a> UnverifiedToken<'a> {
 /// The fingerprint of a token, taken apart or not.
 #[expect(clippy::disallowed_methods, reason = "the token goes into a hash")]
 pub(super) fn fingerprint(bearer: &SecretValue) -> Fingerprint {
-    let hash = digest(&SHA256, bearer.expose_secret().as_bytes());
+    hash(bearer.expose_secret().as_bytes())
+}
+
+fn hash(bytes: &[u8]) -> Fingerprint {
     let mut fingerprint = Fingerprint::default();
-    fingerprint.copy_from_slice(hash.as_ref());
+    fingerprint.copy_from_slice(digest(&SHA256, bytes).as_ref());
     fingerprint
 }
 

@@ -1,7 +1,7 @@
 //! Who are you: the first step of every verb that wants a caller.
 
 use super::{Broker, Context, Error};
-use crate::authn::AuthnError;
+use crate::authn::{AuthnError, Standing};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::applicant::Applicant;
 use crate::model::caller::Caller;
@@ -17,17 +17,17 @@ impl Broker {
     ///
     /// # Errors
     /// `unauthenticated`, `not_pod_bound`, `token_review_unavailable`, and `rate_limited` where the address has shown too many
-    /// bad tokens: then only tokens that are known already are taken from it, so that a flood does not reach the API server.
+    /// bad tokens: then few new ones of it are reviewed, so that a flood does not reach the API server.
     pub async fn authenticate(&self, bearer: Option<&SecretValue>, context: &Context) -> Result<Arc<Caller>, Error> {
         let Some(bearer) = bearer else {
-            return Err(self.refuse(Code::Unauthenticated, "no_token", context.source_ip));
+            return Err(self.refuse_shape("no_token", context.source_ip));
         };
-        if self.failures.is_exhausted(&fold(context.source_ip)) {
-            let known = self.parts.authenticators.recall(bearer).await;
-            return known.ok_or_else(|| self.refuse(Code::RateLimited, "rate_limited", context.source_ip));
+        if let Some(known) = self.parts.authenticators.recall(bearer).await {
+            return Ok(known);
         }
-        let answer = self.parts.authenticators.authenticate(bearer).instrument(Stage::Authn.span()).await;
-        self.vouched(answer, context)
+        let standing = self.standing(context.source_ip);
+        let answer = self.parts.authenticators.authenticate(bearer, standing);
+        self.vouched(answer.instrument(Stage::Authn.span()).await, standing, context)
     }
 
     /// The same for somebody who asks to administer, who need not be a pod.
@@ -40,25 +40,48 @@ impl Broker {
         context: &Context,
     ) -> Result<Applicant, Error> {
         let Some(bearer) = bearer else {
-            return Err(self.refuse(Code::Unauthenticated, "no_token", context.source_ip));
+            return Err(self.refuse_shape("no_token", context.source_ip));
         };
-        let applicant = if self.failures.is_exhausted(&fold(context.source_ip)) {
-            let known = self.parts.authenticators.recall_applicant(bearer).await;
-            known.ok_or_else(|| self.refuse(Code::RateLimited, "rate_limited", context.source_ip))?
-        } else {
-            let answer = self.parts.authenticators.authenticate_applicant(bearer).instrument(Stage::Authn.span()).await;
-            self.vouched(answer, context)?
+        let applicant = match self.parts.authenticators.recall_applicant(bearer).await {
+            Some(known) => known,
+            None => {
+                let standing = self.standing(context.source_ip);
+                let answer = self.parts.authenticators.authenticate_applicant(bearer, standing);
+                self.vouched(answer.instrument(Stage::Authn.span()).await, standing, context)?
+            }
         };
-        if !self.callers.charge(applicant.caller.identity()) {
+        if !self.callers.charge(applicant.caller.account()) {
             return Err(Code::RateLimited.into());
         }
         Ok(applicant)
     }
 
-    fn vouched<T>(&self, answer: Result<T, AuthnError>, context: &Context) -> Result<T, Error> {
+    fn standing(&self, source_ip: IpAddr) -> Standing {
+        let address = fold(source_ip);
+        if self.failures.is_exhausted(&address) {
+            Standing::exhausted(address)
+        } else if self.failed_lately.is_exhausted(&address) {
+            Standing::failing(address)
+        } else {
+            Standing::clean(address)
+        }
+    }
+
+    fn vouched<T>(&self, answer: Result<T, AuthnError>, standing: Standing, context: &Context) -> Result<T, Error> {
         answer.map_err(|error| match error {
+            AuthnError::Refused(refusal) if refusal.is_by_shape() => {
+                self.refuse_shape(refusal.as_str(), context.source_ip)
+            }
+            AuthnError::Refused(_) | AuthnError::NotPodBound if standing.is_exhausted() => {
+                self.refuse(Code::RateLimited, "rate_limited", context.source_ip)
+            }
             AuthnError::Refused(refusal) => self.refuse(Code::Unauthenticated, refusal.as_str(), context.source_ip),
             AuthnError::NotPodBound => self.refuse(Code::NotPodBound, "not_pod_bound", context.source_ip),
+            // Not reviewed, so neither bad nor good: charging it would keep the address exhausted for ever.
+            AuthnError::Limited => {
+                self.summed.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
+                Code::RateLimited.into()
+            }
             AuthnError::Unavailable => {
                 let reason = Code::TokenReviewUnavailable.as_str();
                 self.summed.add(EventType::AuthnFailed, Outcome::Failed, reason, context.source_ip);
@@ -67,8 +90,20 @@ impl Broker {
         })
     }
 
+    /// Refuses what was shown for its shape alone.
+    fn refuse_shape(&self, reason: &'static str, source_ip: IpAddr) -> Error {
+        let (code, reason) = if self.misshapen.charge(fold(source_ip)) {
+            (Code::Unauthenticated, reason)
+        } else {
+            (Code::RateLimited, "rate_limited")
+        };
+        self.summed.add(EventType::AuthnFailed, Outcome::Denied, reason, source_ip);
+        code.into()
+    }
+
     fn refuse(&self, code: Code, reason: &'static str, source_ip: IpAddr) -> Error {
         self.failures.charge(fold(source_ip));
+        self.failed_lately.charge(fold(source_ip));
         self.summed.add(EventType::AuthnFailed, Outcome::Denied, reason, source_ip);
         code.into()
     }

@@ -1,9 +1,10 @@
 //! Explain: what the policies say to a caller, and which part of which policy says it. Reads no secret, issues no ticket.
 
 use super::administer::Administrator;
+use super::authenticate::fold;
 use super::{Broker, Error};
 use crate::admins::{Act, Resource, Verb};
-use crate::authn::AuthnError;
+use crate::authn::{AuthnError, Standing};
 use crate::document::{decode, parse_json};
 use crate::model::branch::Branch;
 use crate::model::repo::Repo;
@@ -27,19 +28,20 @@ impl Broker {
         let now = self.parts.clock.now();
         let asked = asked(repo.as_deref(), branch.as_deref(), who.context.source_ip, now)?;
         let policies = self.parts.policies.load_full();
+        let standing = Standing::clean(fold(who.context.source_ip));
         let (caller, facts) = match (caller, token.map(SecretValue::new)) {
             (Some(described), None) => {
                 let (caller, facts) = caller_as_described(described).map_err(Error::InvalidRequest)?;
                 (Arc::new(caller), facts)
             }
-            (None, Some(token)) => match self.parts.authenticators.authenticate(&token).await {
+            (None, Some(token)) => match self.parts.authenticators.authenticate(&token, standing).await {
                 Ok(caller) => {
                     let facts = self.facts(&caller, policies.needs(&caller, &asked)).await?;
                     (caller, facts)
                 }
                 Err(AuthnError::Refused(refusal)) => return Ok(refused(refusal.as_str())),
                 Err(AuthnError::NotPodBound) => return Ok(refused(Code::NotPodBound.as_str())),
-                Err(AuthnError::Unavailable) => return Err(Code::TokenReviewUnavailable.into()),
+                Err(AuthnError::Limited | AuthnError::Unavailable) => return Err(Code::TokenReviewUnavailable.into()),
             },
             _ => return Err(Error::InvalidRequest("either caller or token must be given, and not both")),
         };

@@ -111,7 +111,7 @@ impl Broker {
         if self.draining.load(Ordering::SeqCst) {
             return Err(Code::Draining.into());
         }
-        if !self.callers.charge(ask.caller.identity()) {
+        if !self.callers.charge(ask.caller.account()) {
             return Err(Code::RateLimited.into());
         }
         let asked = self.checked_asked(ask, event)?;

@@ -13,7 +13,6 @@ mod holders;
 mod issue;
 mod leases;
 mod policies;
-mod rate_limiter;
 mod redeem;
 mod tickets;
 mod unreadable;
@@ -31,14 +30,16 @@ use crate::metrics::Metrics;
 use crate::model::caller::Identity;
 use crate::model::clock::Clock;
 use crate::policy::{Bounds, PolicySet, PolicyStore};
+use crate::rates::RateLimiter;
 use crate::render::Rendered;
 use crate::stores::Stores;
 use crate::tickets::Tickets;
 use arc_swap::ArcSwap;
-use rate_limiter::RateLimiter;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 pub use crate::stores::Revoked;
 pub use administer::Administrator;
@@ -55,12 +56,22 @@ pub use redeem::Redeem;
 pub use versions::VersionsKey;
 pub use write_policy::{Change, Precondition, Syntax, WritePolicy};
 
+/// Tokens that are refused for their shape alone have so many times the limit of other failures: they cost no call, and
+/// where many share an address, the garbage of one must not hold up the others.
+const MISSHAPEN: NonZeroU32 = NonZeroU32::new(10).unwrap();
+/// How long an address counts as one with failures.
+const LATELY: Duration = Duration::from_mins(1);
+
 /// The stages, and what they share.
 pub struct Broker {
     parts: Parts,
     summed: Summed,
     callers: RateLimiter<Identity>,
     failures: RateLimiter<IpAddr>,
+    /// Tokens of an address that were refused for their shape: they cost no call.
+    misshapen: RateLimiter<IpAddr>,
+    /// Addresses that had a failure in the last minute.
+    failed_lately: RateLimiter<IpAddr>,
     draining: AtomicBool,
     under_way: AtomicUsize,
 }
@@ -117,6 +128,8 @@ impl Broker {
             summed: Summed::default(),
             callers: RateLimiter::new(parts.limits.requests_per_second_per_caller),
             failures: RateLimiter::new(parts.limits.failures_per_second_per_address),
+            misshapen: RateLimiter::new(parts.limits.failures_per_second_per_address.saturating_mul(MISSHAPEN)),
+            failed_lately: RateLimiter::one_every(LATELY),
             draining: AtomicBool::new(false),
             under_way: AtomicUsize::new(0),
             parts,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 impl Broker {
     /// Records why a request was not read, and says what is to be answered.
     pub async fn unreadable(&self, caller: Arc<Caller>, context: &Context, way: Way, error: Error) -> Error {
-        if !self.callers.charge(caller.identity()) {
+        if !self.callers.charge(caller.account()) {
             let reason = Code::RateLimited.as_str();
             self.summed.add(way.failed(), Outcome::Failed, reason, context.source_ip);
             return Code::RateLimited.into();

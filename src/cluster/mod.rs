@@ -15,6 +15,7 @@ mod lanes;
 pub mod name;
 mod object;
 pub mod pod;
+pub mod stamp;
 pub mod tekton;
 pub mod token_review;
 

@@ -2,16 +2,17 @@
 
 use super::check::Check;
 use crate::document::escape;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 /// The checked section.
 #[derive(Debug, Clone)]
 pub struct Administrators {
-    /// Whether Kubernetes callers are asked about by SubjectAccessReview.
-    pub subject_access_review: bool,
+    /// The Kubernetes authenticators whose users are asked about, by SubjectAccessReview at their own API server.
+    pub subject_access_review: Vec<Arc<str>>,
     /// OIDC callers, of whom every claim must match.
     pub fixed: Vec<Static>,
 }
@@ -28,9 +29,47 @@ pub struct Static {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawAdministrators {
-    subject_access_review: Option<bool>,
+    subject_access_review: Option<Reviewed>,
     #[serde(rename = "static")]
     fixed: Option<Vec<Option<RawStatic>>>,
+}
+
+/// `subjectAccessReview` as it is written.
+enum Reviewed {
+    All(bool),
+    Listed(Vec<Option<String>>),
+}
+
+impl<'de> Deserialize<'de> for Reviewed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Reviewed;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("true or false, or a list of the names of kubernetes authenticators")
+            }
+
+            fn visit_bool<E>(self, all: bool) -> Result<Reviewed, E> {
+                Ok(Reviewed::All(all))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut names: A) -> Result<Reviewed, A::Error> {
+                let mut listed = Vec::new();
+                while let Some(name) = names.next_element()? {
+                    listed.push(name);
+                }
+                Ok(Reviewed::Listed(listed))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// The names of the authenticators, good or not, by their kind.
+pub(super) struct Names {
+    pub(super) clusters: Vec<String>,
+    pub(super) issuers: Vec<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -41,15 +80,49 @@ struct RawStatic {
 }
 
 impl RawAdministrators {
-    /// `issuers` are the names of the OIDC authenticators, good or not.
-    pub(super) fn check(self, issuers: &[String], check: &mut Check) -> Option<Administrators> {
-        let subject_access_review = check.required("/administrators/subjectAccessReview", self.subject_access_review);
+    pub(super) fn check(self, names: &Names, check: &mut Check) -> Option<Administrators> {
+        let reviewed = check.required(SUBJECT_ACCESS_REVIEW, self.subject_access_review);
+        let subject_access_review = reviewed.and_then(|reviewed| reviewed.check(&names.clusters, check));
         let mut fixed = Vec::new();
         for (index, raw) in self.fixed.into_iter().flatten().enumerate() {
             let at = format!("/administrators/static/{index}");
-            fixed.extend(check.required(&at, raw).and_then(|raw| raw.check(&at, issuers, check)));
+            fixed.extend(check.required(&at, raw).and_then(|raw| raw.check(&at, &names.issuers, check)));
         }
         Some(Administrators { subject_access_review: subject_access_review?, fixed })
+    }
+}
+
+const SUBJECT_ACCESS_REVIEW: &str = "/administrators/subjectAccessReview";
+
+impl Reviewed {
+    fn check(self, clusters: &[String], check: &mut Check) -> Option<Vec<Arc<str>>> {
+        match self {
+            Self::All(false) => Some(Vec::new()),
+            Self::All(true) if clusters.len() > 1 => {
+                check.fault(
+                    SUBJECT_ACCESS_REVIEW,
+                    "must not be true where there is more than one kubernetes authenticator: the administrators of each of these \
+                     clusters would administer the broker. Write false, or the names of those that may: [name]",
+                );
+                None
+            }
+            Self::All(true) => Some(clusters.iter().map(|name| name.as_str().into()).collect()),
+            Self::Listed(listed) => {
+                let mut names: Vec<Arc<str>> = Vec::new();
+                for (index, name) in listed.into_iter().enumerate() {
+                    let at = format!("{SUBJECT_ACCESS_REVIEW}/{index}");
+                    let Some(name) = check.required(&at, name) else { continue };
+                    if !clusters.contains(&name) {
+                        check.fault(at, "must be the name of a kubernetes authenticator");
+                    } else if names.iter().any(|other| **other == *name) {
+                        check.fault(at, "is in the list twice");
+                    } else {
+                        names.push(name.into());
+                    }
+                }
+                Some(names)
+            }
+        }
     }
 }
 

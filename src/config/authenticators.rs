@@ -30,6 +30,8 @@ pub enum Kind {
 pub struct Kubernetes {
     /// The audience that tokens must be made for; never empty.
     pub audience: String,
+    /// The `iss` of the cluster's tokens. Set where there is more than one cluster.
+    pub issuer: Option<String>,
     /// A kubeconfig; in-cluster without.
     pub kubeconfig: Option<PathBuf>,
     /// The longest that a positive answer is believed.
@@ -107,14 +109,15 @@ impl Algorithm {
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawAuthenticator {
     pub(super) name: Option<String>,
-    kubernetes: Option<RawKubernetes>,
+    pub(super) kubernetes: Option<RawKubernetes>,
     pub(super) oidc: Option<RawOidc>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct RawKubernetes {
+pub(super) struct RawKubernetes {
     audience: Option<String>,
+    issuer: Option<String>,
     kubeconfig: Option<String>,
     cache_ttl: Option<String>,
 }
@@ -133,15 +136,29 @@ pub(super) fn check(raw: Vec<Option<RawAuthenticator>>, check: &mut Check) -> Ve
     if raw.is_empty() {
         check.fault("/authenticators", "must have at least one entry: nobody could be known");
     }
+    let clusters = raw.iter().flatten().filter(|raw| raw.kubernetes.is_some()).count();
     let mut names = Vec::new();
     let mut checked = Vec::new();
+    let mut reviewers: Vec<Kubernetes> = Vec::new();
     for (index, raw) in raw.into_iter().enumerate() {
         let at = format!("/authenticators/{index}");
         let Some(raw) = check.required(&at, raw) else { continue };
         let name = check.name(&format!("{at}/name"), raw.name, &names);
         names.extend(name.clone());
         let kind = match (raw.kubernetes, raw.oidc) {
-            (Some(kubernetes), None) => kubernetes.check(&format!("{at}/kubernetes"), check).map(Kind::Kubernetes),
+            (Some(kubernetes), None) => {
+                let at = format!("{at}/kubernetes");
+                let kubernetes = kubernetes.check(&at, clusters > 1, check);
+                if kubernetes.as_ref().is_some_and(|one| reviewers.iter().any(|other| one.takes_tokens_of(other))) {
+                    check.fault(
+                        format!("{at}/issuer"),
+                        "is the issuer of another cluster too, for the same audience: either API server would be shown the \
+                         other's tokens. Give each cluster an issuer (--service-account-issuer) or an audience of its own",
+                    );
+                }
+                reviewers.extend(kubernetes.clone());
+                kubernetes.map(Kind::Kubernetes)
+            }
             (None, Some(oidc)) => oidc.check(&format!("{at}/oidc"), check).map(Kind::Oidc),
             _ => {
                 check.fault(&at, "must have exactly one of kubernetes, oidc");
@@ -154,12 +171,52 @@ pub(super) fn check(raw: Vec<Option<RawAuthenticator>>, check: &mut Check) -> Ve
 }
 
 impl RawKubernetes {
-    fn check(self, at: &str, check: &mut Check) -> Option<Kubernetes> {
-        let audience = check.text(&format!("{at}/audience"), self.audience);
+    fn check(self, at: &str, needs_issuer: bool, check: &mut Check) -> Option<Kubernetes> {
+        let audience_at = format!("{at}/audience");
+        let audience = check.text(&audience_at, self.audience);
+        let issuer_at = format!("{at}/issuer");
+        if needs_issuer && self.issuer.is_none() {
+            check.fault(
+                &issuer_at,
+                "must be set where there is more than one kubernetes authenticator, so that no API server is shown the tokens \
+                 of another cluster: write the issuer that `kubectl get --raw /.well-known/openid-configuration` shows",
+            );
+        }
+        let is_set = self.issuer.is_some();
+        // It is compared with `iss` byte by byte, so a slash at its end stays.
+        let issuer = if is_set { check.text(&issuer_at, self.issuer) } else { None };
+        if audience.as_deref().is_some_and(|audience| is_of_api_server(audience) || issuer.as_deref() == Some(audience))
+        {
+            check.fault(audience_at, OF_API_SERVER);
+        }
         let kubeconfig = check.file_if_set(&format!("{at}/kubeconfig"), self.kubeconfig);
         let cache_ttl = check.duration(&format!("{at}/cacheTtl"), self.cache_ttl, NOTHING..=MINUTE * 5);
-        Some(Kubernetes { audience: audience?, kubeconfig, cache_ttl: cache_ttl? })
+        if is_set != issuer.is_some() {
+            return None;
+        }
+        Some(Kubernetes { audience: audience?, issuer, kubeconfig, cache_ttl: cache_ttl? })
     }
+}
+
+impl Kubernetes {
+    /// Whether a token that is shown to the API server of one of two clusters could be shown to that of the other.
+    fn takes_tokens_of(&self, other: &Self) -> bool {
+        self.kubeconfig != other.kubeconfig
+            && self.issuer.is_some()
+            && self.issuer == other.issuer
+            && self.audience == other.audience
+    }
+}
+
+const OF_API_SERVER: &str = "is the API server's own audience: every pod has such a token, and whoever is shown one can use it at \
+     the API server. Write an audience of Claviger's own, such as claviger";
+
+/// Whether an audience is one that API servers have by default: the name that they have inside of their cluster.
+fn is_of_api_server(audience: &str) -> bool {
+    let rest = audience.split_once("://").map_or(audience, |(_, rest)| rest);
+    let host = rest.split(['/', ':']).next().unwrap_or_default().to_ascii_lowercase();
+    let host = host.trim_end_matches('.');
+    matches!(host, "kubernetes.default" | "kubernetes.svc.default") || host.starts_with("kubernetes.default.svc")
 }
 
 impl RawOidc {
@@ -168,7 +225,11 @@ impl RawOidc {
         // The issuer is compared with `iss` byte by byte, so a slash at its end stays.
         let issuer =
             check.required(&issuer_at, self.issuer).and_then(|issuer| check.noted(&issuer_at, address::check(issuer)));
-        let audience = check.text(&format!("{at}/audience"), self.audience);
+        let audience_at = format!("{at}/audience");
+        let audience = check.text(&audience_at, self.audience);
+        if audience.as_deref().is_some_and(is_of_api_server) {
+            check.fault(audience_at, OF_API_SERVER);
+        }
         let jwks_file = check.file_if_set(&format!("{at}/jwksFile"), self.jwks_file);
         let algorithms = algorithms(&format!("{at}/algorithms"), self.algorithms.unwrap_or_default(), check);
         Some(Oidc { issuer: issuer?, audience: audience?, jwks_file, algorithms })

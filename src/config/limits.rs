@@ -15,6 +15,8 @@ pub struct Limits {
     pub requests_per_second_per_caller: NonZeroU32,
     /// Refused requests a second, for one source address.
     pub failures_per_second_per_address: NonZeroU32,
+    /// Tokens that were not vouched for before and are reviewed in a second, for all addresses together.
+    pub reviews_per_second: NonZeroU32,
     /// The budget of a whole request.
     pub request_timeout: Duration,
     /// The time for TLS handshake, first byte and headers, each.
@@ -29,6 +31,7 @@ pub(super) struct RawLimits {
     body_bytes: Option<Size>,
     requests_per_second_per_caller: Option<u64>,
     failures_per_second_per_address: Option<u64>,
+    reviews_per_second: Option<u64>,
     request_timeout: Option<String>,
     header_timeout: Option<String>,
     max_connections: Option<u64>,
@@ -39,6 +42,7 @@ impl RawLimits {
         let body_bytes = size(check, "/limits/bodyBytes", self.body_bytes);
         let requests = rate(check, "/limits/requestsPerSecondPerCaller", self.requests_per_second_per_caller);
         let failures = rate(check, "/limits/failuresPerSecondPerAddress", self.failures_per_second_per_address);
+        let reviews = rate(check, "/limits/reviewsPerSecond", self.reviews_per_second);
         let request_timeout = check.duration("/limits/requestTimeout", self.request_timeout, MILLISECOND..=MINUTE * 5);
         let header_timeout = check.duration("/limits/headerTimeout", self.header_timeout, MILLISECOND..=MINUTE);
         let max_connections = check.number("/limits/maxConnections", self.max_connections, 1..=1_000_000);
@@ -46,6 +50,7 @@ impl RawLimits {
             body_bytes: body_bytes?,
             requests_per_second_per_caller: requests?,
             failures_per_second_per_address: failures?,
+            reviews_per_second: reviews?,
             request_timeout: request_timeout?,
             header_timeout: header_timeout?,
             max_connections: usize::try_from(max_connections?).ok()?,

@@ -1,7 +1,7 @@
 //! From a file and the environment to a checked configuration, or to everything that is wrong with it.
 
 use super::Config;
-use super::administrators::RawAdministrators;
+use super::administrators::{Names, RawAdministrators};
 use super::audit::RawAudit;
 use super::authenticators::{self, RawAuthenticator};
 use super::check::Check;
@@ -105,13 +105,16 @@ impl ConfigFile {
     fn check(self, check: &mut Check) -> Option<Config> {
         let authenticators = self.authenticators.unwrap_or_default();
         let stores = self.stores.unwrap_or_default();
-        let oidc = authenticators.iter().flatten().filter(|raw| raw.oidc.is_some());
-        let issuers: Vec<String> = oidc.filter_map(|raw| raw.name.clone()).collect();
+        let named = |is_of_kind: fn(&RawAuthenticator) -> bool| {
+            let of_kind = authenticators.iter().flatten().filter(|raw| is_of_kind(raw));
+            of_kind.filter_map(|raw| raw.name.clone()).collect()
+        };
+        let names = Names { clusters: named(|raw| raw.kubernetes.is_some()), issuers: named(|raw| raw.oidc.is_some()) };
         let store_names: Vec<String> = stores.iter().flatten().filter_map(|raw| raw.name.clone()).collect();
 
         let server = self.server.unwrap_or_default().check(check);
         let authenticators = authenticators::check(authenticators, check);
-        let administrators = self.administrators.unwrap_or_default().check(&issuers, check);
+        let administrators = self.administrators.unwrap_or_default().check(&names, check);
         let stores = stores::check(stores, check);
         let database = self.database.unwrap_or_default().check(check);
         let policies = self.policies.unwrap_or_default().check(&store_names, check);

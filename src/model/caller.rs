@@ -59,7 +59,17 @@ pub enum Identity {
 }
 
 impl Caller {
-    /// The identity under which the caller is limited and, later, recognised.
+    /// Whose requests are counted together: the pod's, or for OIDC callers those of one issuer and subject. Whoever can have
+    /// tokens made for a subject can have any number of them, each with a `jti` of its own.
+    #[must_use]
+    pub fn account(&self) -> Identity {
+        match self.identity() {
+            Identity::Token { issuer, subject, .. } => Identity::Token { issuer, subject, jti: None },
+            pod @ Identity::Pod { .. } => pod,
+        }
+    }
+
+    /// The identity under which the caller is recognised later.
     #[must_use]
     pub fn identity(&self) -> Identity {
         match &self.workload {

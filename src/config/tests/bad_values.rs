@@ -28,6 +28,27 @@ pub(super) const BAD_VALUES: &[(&str, &str, &str)] = &[
     ("/authenticators/0/name", "null", "authenticators[0].name: must be set"),
     ("/authenticators/0/kubernetes/audience", "''", "authenticators[0].kubernetes.audience: must not be empty"),
     (
+        "/authenticators/0/kubernetes/audience",
+        "https://kubernetes.default.svc",
+        "authenticators[0].kubernetes.audience: is the API server's own audience",
+    ),
+    (
+        "/authenticators/0/kubernetes/audience",
+        "https://kubernetes.default.svc.cluster.local",
+        "authenticators[0].kubernetes.audience: is the API server's own audience",
+    ),
+    (
+        "/authenticators/0/kubernetes",
+        "{issuer: 'https://oidc.example/id', audience: 'https://oidc.example/id'}",
+        "authenticators[0].kubernetes.audience: is the API server's own audience",
+    ),
+    (
+        "/authenticators/1/oidc/audience",
+        "kubernetes.default.svc",
+        "authenticators[1].oidc.audience: is the API server's own audience",
+    ),
+    ("/authenticators/0/kubernetes/issuer", "''", "authenticators[0].kubernetes.issuer: must not be empty"),
+    (
         "/authenticators/0/kubernetes/kubeconfig",
         "nowhere",
         "authenticators[0].kubernetes.kubeconfig: there is no such file",
@@ -48,7 +69,32 @@ pub(super) const BAD_VALUES: &[(&str, &str, &str)] = &[
     ("/authenticators/1/oidc/algorithms", "[HS512]", "authenticators[1].oidc.algorithms[0]: is symmetric"),
     ("/authenticators/1/oidc/algorithms", "[rs256]", "authenticators[1].oidc.algorithms[0]: must be one of RS256"),
     ("/authenticators/1/oidc/algorithms", "[null]", "authenticators[1].oidc.algorithms[0]: must be set"),
-    ("/administrators/subjectAccessReview", "maybe", "administrators.subjectAccessReview: must be true or false"),
+    (
+        "/administrators/subjectAccessReview",
+        "maybe",
+        "administrators.subjectAccessReview: must be true or false, or a list",
+    ),
+    (
+        "/administrators/subjectAccessReview",
+        "{}",
+        "administrators.subjectAccessReview: must be true or false, or a list",
+    ),
+    (
+        "/administrators/subjectAccessReview",
+        "[cluster, nobody]",
+        "administrators.subjectAccessReview[1]: must be the name of a kubernetes authenticator",
+    ),
+    (
+        "/administrators/subjectAccessReview",
+        "[dev]",
+        "administrators.subjectAccessReview[0]: must be the name of a kubernetes authenticator",
+    ),
+    (
+        "/administrators/subjectAccessReview",
+        "[cluster, cluster]",
+        "administrators.subjectAccessReview[1]: is in the list twice",
+    ),
+    ("/administrators/subjectAccessReview", "[null]", "administrators.subjectAccessReview[0]: must be set"),
     (
         "/administrators/static/0/authenticator",
         "cluster",
@@ -151,6 +197,7 @@ pub(super) const BAD_VALUES: &[(&str, &str, &str)] = &[
         "1000001",
         "limits.failuresPerSecondPerAddress: must be between 1 and 1000000",
     ),
+    ("/limits/reviewsPerSecond", "0", "limits.reviewsPerSecond: must be between 1 and 1000000"),
     ("/limits/requestTimeout", "0s", "limits.requestTimeout: must be between 1ms and 5m"),
     ("/limits/headerTimeout", "2m", "limits.headerTimeout: must be between 1ms and 1m"),
     ("/limits/maxConnections", "0", "limits.maxConnections: must be between 1 and 1000000"),

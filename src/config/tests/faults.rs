@@ -66,7 +66,7 @@ fn a_variable_beats_the_file_and_its_fault_names_it() {
     let config = with("CLAVIGER__LIMITS__BODYBYTES", "4096").expect("good");
     assert_eq!(config.limits.body_bytes, 4096);
     let config = with("CLAVIGER__ADMINISTRATORS__SUBJECTACCESSREVIEW", "false").expect("good");
-    assert!(!config.administrators.subject_access_review);
+    assert!(config.administrators.subject_access_review.is_empty());
     let key = folder.path("key");
     let config = with("CLAVIGER__AUDIT__KEYFILE", key.to_str().unwrap()).expect("good");
     assert_eq!(config.audit.key_file, Some(key));

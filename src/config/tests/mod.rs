@@ -2,6 +2,7 @@
 
 mod aws_secrets_manager;
 mod bad_values;
+mod clusters;
 mod faults;
 
 use bad_values::BAD_VALUES;
@@ -178,11 +179,12 @@ fn what_is_left_out_is_as_documented() {
         (Duration::from_secs(10), Duration::from_mins(10))
     );
     assert_eq!(vault.cache.max_entries, 100_000);
-    assert!(config.administrators.subject_access_review);
+    assert_eq!(config.administrators.subject_access_review, ["cluster".into()]);
     assert_eq!((config.tickets.ttl, config.tickets.max_ttl), (Duration::from_mins(2), Duration::from_mins(15)));
     assert_eq!((config.tickets.bind_to, config.tickets.max_live_per_pod), (BindTo::Ip, 64));
     assert_eq!(config.limits.requests_per_second_per_caller.get(), 50);
     assert_eq!(config.limits.failures_per_second_per_address.get(), 20);
+    assert_eq!(config.limits.reviews_per_second.get(), 50);
     assert_eq!(
         (config.limits.request_timeout, config.limits.header_timeout),
         (Duration::from_secs(15), Duration::from_secs(5))
@@ -260,6 +262,11 @@ fn the_neighbours_of_bad_values_are_taken() {
         ("/server/trustedProxies", "[10.0.0.1/32, '::1/128']"),
         ("/authenticators/0/kubernetes/cacheTtl", "0s"),
         ("/authenticators/0/kubernetes/kubeconfig", "kubeconfig"),
+        ("/authenticators/0/kubernetes/issuer", "https://kubernetes.default.svc"),
+        ("/authenticators/0/kubernetes/audience", "https://claviger.kubernetes.default.example"),
+        ("/administrators/subjectAccessReview", "false"),
+        ("/administrators/subjectAccessReview", "[]"),
+        ("/administrators/subjectAccessReview", "[cluster]"),
         ("/authenticators/1/oidc/issuer", "https://dev/"),
         ("/authenticators/1/oidc/algorithms", "[PS512, EdDSA]"),
         ("/administrators/static", "[]"),

@@ -34,8 +34,12 @@ impl Desk {
     async fn of(kubeconfig: PathBuf) -> Self {
         let mut clusters = Clusters::default();
         clusters.connect(Some(&kubeconfig), &Arc::new(Metrics::new(&[], &[]).unwrap())).await.unwrap();
-        let kubernetes =
-            Kubernetes { audience: "claviger".into(), kubeconfig: Some(kubeconfig), cache_ttl: Duration::ZERO };
+        let kubernetes = Kubernetes {
+            audience: "claviger".into(),
+            issuer: None,
+            kubeconfig: Some(kubeconfig),
+            cache_ttl: Duration::ZERO,
+        };
         let configured = [Authenticator { name: "cluster".into(), kind: Kind::Kubernetes(kubernetes) }];
         Self(Attestors::open(&configured, &clusters))
     }

@@ -1,23 +1,31 @@
 //! Who are you: authentication against a real API server.
 
 mod bound_pods;
+mod clusters;
 mod discovery;
 mod key_rotation;
 mod openbao;
+mod review_limit;
 mod reviews;
 
 use crate::rig::kube::User;
 use crate::rig::kube::actors::Kube;
-use claviger::authn::{Authenticators, AuthnError, Refusal};
+use claviger::authn::{Authenticators, AuthnError, Refusal, Standing};
 use claviger::cluster::Clusters;
 use claviger::config::authenticators::{Algorithm, Authenticator, Kind, Kubernetes, Oidc};
 use claviger::metrics::Metrics;
 use claviger::model::caller::Caller;
 use claviger::model::clock::{Clock, SystemClock};
 use claviger::model::secret::SecretValue;
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+const CLEAN: Standing = Standing::clean(IpAddr::V4(Ipv4Addr::LOCALHOST));
+/// More than any test asks for, but in those of the limit itself.
+const REVIEWS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
 
 /// An authenticator under test, and what it counted.
 struct Desk {
@@ -35,15 +43,17 @@ impl Desk {
         let metrics = Arc::new(Metrics::new(&["cluster"], &[]).unwrap());
         let mut clusters = Clusters::default();
         clusters.connect(Some(&kubeconfig), &metrics).await.unwrap();
-        let kubernetes = Kubernetes { audience: "claviger".into(), kubeconfig: Some(kubeconfig), cache_ttl };
+        let kubernetes =
+            Kubernetes { audience: "claviger".into(), issuer: None, kubeconfig: Some(kubeconfig), cache_ttl };
         let configured = [Authenticator { name: "cluster".into(), kind: Kind::Kubernetes(kubernetes) }];
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let authenticators = Authenticators::open(&configured, &clusters, &clock, metrics.clone()).await.unwrap();
+        let authenticators =
+            Authenticators::open(&configured, REVIEWS, &clusters, &clock, metrics.clone()).await.unwrap();
         Self { authenticators, metrics }
     }
 
     async fn asks(&self, token: &str) -> Result<Arc<Caller>, AuthnError> {
-        self.authenticators.authenticate(&SecretValue::new(token.to_owned())).await
+        self.authenticators.authenticate(&SecretValue::new(token.to_owned()), CLEAN).await
     }
 
     async fn allows(&self, token: &str) {
@@ -77,11 +87,11 @@ impl Counter {
         };
         let configured = [Authenticator { name: "issuer".into(), kind: Kind::Oidc(oidc) }];
         let (clock, metrics): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), Metrics::new(&["issuer"], &[]).unwrap());
-        let opened = Authenticators::open(&configured, &Clusters::default(), &clock, Arc::new(metrics)).await;
+        let opened = Authenticators::open(&configured, REVIEWS, &Clusters::default(), &clock, Arc::new(metrics)).await;
         Self { authenticators: opened.unwrap() }
     }
 
     async fn asks(&self, token: &str) -> Result<Arc<Caller>, AuthnError> {
-        self.authenticators.authenticate(&SecretValue::new(token.to_owned())).await
+        self.authenticators.authenticate(&SecretValue::new(token.to_owned()), CLEAN).await
     }
 }

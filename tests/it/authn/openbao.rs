@@ -3,7 +3,8 @@
 use super::Counter;
 use crate::rig::bao::Bao;
 use crate::rig::claviger::{Claviger, write_policies};
-use claviger::authn::{AuthnError, Refusal};
+use crate::rig::oidc::Issuer;
+use claviger::authn::AuthnError;
 use serde_json::json;
 use std::time::Duration;
 
@@ -33,6 +34,13 @@ async fn the_binary_takes_the_tokens_of_an_issuer_it_asks_for_keys() {
     let refused = trusting.ask(&for_others, "repo=site&branch=main");
     assert_eq!((refused.status, refused.code()), (401, "unauthenticated".into()));
 
+    // Of a key that the issuer did not have a moment ago nobody knows, until it may be asked again.
+    let claims = json!({"iss": bao.issuer(), "aud": "claviger", "sub": "s", "exp": Issuer::claims()["exp"]});
+    let unknown_key = Issuer::new().sign(&json!({"alg": "ES256", "kid": "new"}), &claims);
+    let answer = trusting.ask(&unknown_key, "repo=site&branch=main");
+    assert_eq!((answer.status, answer.code()), (503, "token_review_unavailable".into()), "{answer:?}");
+    assert!(answer.header("retry-after").is_some());
+
     // Who does not trust the issuer's certificate starts, and knows nobody.
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("policies")).unwrap();
@@ -54,8 +62,7 @@ async fn a_real_key_rotation_is_followed() {
     assert_eq!(counter.asks(&bao.identity_token("claviger").await).await.err(), None);
     bao.rotates_its_identity_key().await;
     let with_new_key = bao.identity_token("claviger").await;
-    let unknown = AuthnError::Refused(Refusal::NotAuthenticated);
-    assert_eq!(counter.asks(&with_new_key).await.err(), Some(unknown), "too early to ask");
+    assert_eq!(counter.asks(&with_new_key).await.err(), Some(AuthnError::Unavailable), "too early to ask");
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(30)).await;
     tokio::time::resume();

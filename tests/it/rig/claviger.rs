@@ -13,9 +13,10 @@ use tempfile::TempDir;
 /// Generous: the machine may be busy compiling.
 const STARTED_WITHIN: Duration = Duration::from_secs(20);
 /// Tests ask more often than a build pod.
-const LIMITS: [(&str, &str); 2] = [
+const LIMITS: [(&str, &str); 3] = [
     ("CLAVIGER__LIMITS__REQUESTSPERSECONDPERCALLER", "100000"),
     ("CLAVIGER__LIMITS__FAILURESPERSECONDPERADDRESS", "100000"),
+    ("CLAVIGER__LIMITS__REVIEWSPERSECOND", "100000"),
 ];
 
 /// A running Claviger. Killed when dropped.

@@ -3,6 +3,7 @@
 
 pub mod actors;
 pub mod front;
+pub mod hostile;
 pub mod tekton;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};

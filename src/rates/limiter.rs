@@ -1,4 +1,4 @@
-//! So many a second for each key, with a burst of a second's worth: the generic cell rate algorithm (ITU-T I.371).
+//! So many a second for each key, with a burst: the generic cell rate algorithm (ITU-T I.371).
 //!
 //! Own code, because the well-known crate cannot look without charging, and looking is what keeps a flood of bad tokens from
 //! reaching the API server while known tokens from the same address go through.
@@ -18,6 +18,8 @@ const SWEEP: Duration = Duration::from_millis(100);
 /// A limit on each of many keys.
 pub struct RateLimiter<K> {
     interval: Duration,
+    /// How far the time of the whole allowance may lie ahead.
+    burst: Duration,
     /// For each key, the time at which its whole allowance is back.
     full_again: Mutex<HashMap<K, Instant>>,
     /// When those who have theirs back may be forgotten next: not at every charge of a flood.
@@ -25,13 +27,20 @@ pub struct RateLimiter<K> {
 }
 
 impl<K: Hash + Eq> RateLimiter<K> {
-    /// So many a second.
+    /// So many a second, with a burst of a second's worth.
+    #[must_use]
     pub fn new(per_second: NonZeroU32) -> Self {
-        Self {
-            interval: Duration::from_secs(1) / per_second.get(),
-            full_again: Mutex::default(),
-            next_sweep: Mutex::new(Instant::now()),
-        }
+        Self::with(Duration::from_secs(1) / per_second.get(), Duration::from_secs(1))
+    }
+
+    /// One in each such interval, without a burst.
+    #[must_use]
+    pub fn one_every(interval: Duration) -> Self {
+        Self::with(interval, interval)
+    }
+
+    fn with(interval: Duration, burst: Duration) -> Self {
+        Self { interval, burst, full_again: Mutex::default(), next_sweep: Mutex::new(Instant::now()) }
     }
 
     /// Charges one, if the key has one left.
@@ -50,7 +59,7 @@ impl<K: Hash + Eq> RateLimiter<K> {
         }
         let at = full_again.entry(key).or_insert(now);
         let next = (*at).max(now) + self.interval;
-        let allowed = next <= now + Duration::from_secs(1);
+        let allowed = next <= now + self.burst;
         if allowed {
             *at = next;
         }
@@ -59,7 +68,7 @@ impl<K: Hash + Eq> RateLimiter<K> {
 
     /// Whether the key has nothing left now.
     pub fn is_exhausted(&self, key: &K) -> bool {
-        let horizon = Instant::now() + Duration::from_secs(1);
+        let horizon = Instant::now() + self.burst;
         self.lock().get(key).is_some_and(|at| *at + self.interval > horizon)
     }
 
@@ -83,6 +92,17 @@ mod tests {
         assert_eq!((0..50).filter(|_| limiter.charge("a")).count(), 1);
         tokio::time::advance(Duration::from_mins(1)).await;
         assert_eq!((0..50).filter(|_| limiter.charge("a")).count(), 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_in_an_interval_has_no_burst() {
+        let limiter = RateLimiter::one_every(Duration::from_secs(10));
+        assert!(!limiter.is_exhausted(&"a") && limiter.charge("a"));
+        assert!(limiter.is_exhausted(&"a") && !limiter.charge("a"));
+        tokio::time::advance(Duration::from_millis(9_999)).await;
+        assert!(limiter.is_exhausted(&"a"));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!limiter.is_exhausted(&"a") && limiter.charge("a"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,0 +1,112 @@
+//! An issuer's keys from a file: read at the start, on SIGHUP and when the file has changed.
+
+use super::jwks::{KeySet, KeySetError};
+use crate::cluster::stamp::Stamp;
+use arc_swap::ArcSwap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How often it is looked whether the file has changed. The kubelet replaces a mounted file by swapping a link.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The last good keys of a file.
+pub struct KeyFile {
+    /// The authenticator, for the log.
+    name: Arc<str>,
+    path: PathBuf,
+    keys: ArcSwap<KeySet>,
+    stamp: Mutex<Option<Stamp>>,
+}
+
+impl KeyFile {
+    /// Reads the file, and looks after it for as long as somebody holds this.
+    ///
+    /// # Errors
+    /// When it is no key set.
+    pub async fn open(name: Arc<str>, path: PathBuf) -> Result<Arc<Self>, KeySetError> {
+        let stamp = Mutex::new(Stamp::of(&path));
+        let keys = ArcSwap::from_pointee(KeySet::read(&path).await?);
+        let file = Arc::new(Self { name, path, keys, stamp });
+        tokio::spawn(follow(Arc::downgrade(&file)));
+        Ok(file)
+    }
+
+    /// The last good keys.
+    pub fn current(&self) -> Arc<KeySet> {
+        self.keys.load_full()
+    }
+
+    /// Reads the file again if it has changed. What is bad there does not replace what was good.
+    pub async fn read_if_changed(&self) {
+        let stamp = Stamp::of(&self.path);
+        // The stamp before the file: one that is replaced in between is read once too often, never once too seldom.
+        if std::mem::replace(&mut *self.stamp.lock().unwrap_or_else(PoisonError::into_inner), stamp) != stamp {
+            self.read_again().await;
+        }
+    }
+
+    /// Reads the file again.
+    pub async fn read_again(&self) {
+        let authenticator = &*self.name;
+        match KeySet::read(&self.path).await {
+            Ok(read) => {
+                tracing::info!(authenticator, keys = read.len(), "the key set was read again");
+                self.keys.store(Arc::new(read));
+            }
+            Err(fault) => {
+                tracing::error!(authenticator, %fault, "jwksFile could not be read again; the last good keys stay");
+            }
+        }
+    }
+}
+
+async fn follow(file: Weak<KeyFile>) {
+    loop {
+        sleep(LOOK_EVERY).await;
+        let Some(file) = file.upgrade() else { return };
+        file.read_if_changed().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    const ONE: &str =
+        r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+    #[tokio::test]
+    async fn a_file_is_read_again_when_a_link_on_its_way_is_swapped() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (version, text) in [("v1", ONE.to_owned()), ("v2", ONE.replace("\"a\"", "\"b\"")), ("v3", "no JSON".into())]
+        {
+            std::fs::create_dir(at(version)).unwrap();
+            std::fs::write(at(version).join("jwks.json"), text).unwrap();
+        }
+        let swap = |version: &str| {
+            symlink(version, at("..new")).unwrap();
+            std::fs::rename(at("..new"), at("..data")).unwrap();
+        };
+        swap("v1");
+        symlink("..data/jwks.json", at("jwks.json")).unwrap();
+        let file = KeyFile::open("issuer".into(), at("jwks.json")).await.unwrap();
+        let knows = |key: &str| file.current().knows(Some(key));
+        assert!(knows("a") && !knows("b"));
+        swap("v2");
+        file.read_if_changed().await;
+        assert!(!knows("a") && knows("b"));
+        swap("v3");
+        file.read_if_changed().await;
+        assert!(knows("b"), "the last good keys stay");
+        std::fs::remove_file(at("..data")).unwrap();
+        file.read_if_changed().await;
+        assert!(knows("b"), "those of a file that is away too");
+        swap("v1");
+        file.read_if_changed().await;
+        assert!(knows("a"));
+    }
+}

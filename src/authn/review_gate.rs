@@ -1,0 +1,212 @@
+//! How many tokens that the API servers have not vouched for before may be reviewed in a second, and whose come first.
+//!
+//! A review costs the API server a signature, and anybody can forge a token whose shape is right. Tokens that passed before
+//! are never held up. Of the others, those from addresses without recent failures take the next free place. Those from
+//! addresses with failures take only places that are spare, so that a flood of forged tokens leaves half of them to others.
+
+use super::AuthnError;
+use super::unverified::Fingerprint;
+use crate::rates::{RateLimiter, Window};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How long a first review waits for its place. The review itself has 5 s, and a request 15 s.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// The same where the address has failures.
+const SUSPECT_PATIENCE: Duration = Duration::from_secs(2);
+/// How often a place is looked for then.
+const LOOK: Duration = Duration::from_millis(50);
+/// Reviews that may look for a spare place at once, over all addresses.
+const MAX_LOOKING: usize = 256;
+/// Claims whose signature was bad are not reviewed again for so long where the address has failures.
+const FORGED_FOR: Duration = Duration::from_secs(10);
+
+/// What is known of the address that a token comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    address: IpAddr,
+    record: Record,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Record {
+    Clean,
+    Failing,
+    Exhausted,
+}
+
+impl Standing {
+    /// No token from this address was refused lately.
+    #[must_use]
+    pub const fn clean(address: IpAddr) -> Self {
+        Self { address, record: Record::Clean }
+    }
+
+    /// Tokens from this address were refused lately.
+    #[must_use]
+    pub const fn failing(address: IpAddr) -> Self {
+        Self { address, record: Record::Failing }
+    }
+
+    /// As many tokens from this address were refused as may be.
+    #[must_use]
+    pub const fn exhausted(address: IpAddr) -> Self {
+        Self { address, record: Record::Exhausted }
+    }
+
+    /// Whether as many tokens were refused as may be.
+    #[must_use]
+    pub fn is_exhausted(self) -> bool {
+        self.record == Record::Exhausted
+    }
+}
+
+/// The limit on first reviews, one for all clusters.
+pub struct ReviewGate {
+    window: Window,
+    /// First reviews of each address: a fair share of the whole.
+    shares: RateLimiter<IpAddr>,
+    /// The lane of each exhausted address.
+    lanes: RateLimiter<IpAddr>,
+    forged: RateLimiter<(IpAddr, Fingerprint)>,
+    looking: Semaphore,
+}
+
+impl ReviewGate {
+    /// So many first reviews in any second. Of them an address has two fifths at most before it has to look for spare ones,
+    /// and a tenth once it is exhausted.
+    pub fn new(per_second: NonZeroU32) -> Self {
+        let part = |divisor: u32| NonZeroU32::new(per_second.get() / divisor).unwrap_or(NonZeroU32::MIN);
+        Self {
+            window: Window::new(per_second),
+            shares: RateLimiter::new(part(5).saturating_mul(NonZeroU32::MIN.saturating_add(1))),
+            lanes: RateLimiter::new(part(10)),
+            forged: RateLimiter::one_every(FORGED_FOR),
+            looking: Semaphore::new(MAX_LOOKING),
+        }
+    }
+
+    /// Waits until a token may be reviewed for the first time. `claims` stands for what it claims.
+    ///
+    /// # Errors
+    /// [`AuthnError::Limited`] where the address has failures, [`AuthnError::Unavailable`] where it has none.
+    pub async fn enter(&self, standing: Standing, claims: &Fingerprint) -> Result<(), AuthnError> {
+        if standing.record == Record::Clean && self.shares.charge(standing.address) {
+            let place = self.window.reserve(PATIENCE).ok_or(AuthnError::Unavailable)?;
+            sleep_until(place).await;
+            return Ok(());
+        }
+        if self.forged.is_exhausted(&(standing.address, *claims)) {
+            return Err(AuthnError::Limited);
+        }
+        let _looking = self.looking.try_acquire().map_err(|_| AuthnError::Limited)?;
+        let until = Instant::now() + SUSPECT_PATIENCE;
+        loop {
+            // The lane first: what it takes from an address in vain is taken from that address alone.
+            if (!standing.is_exhausted() || self.lanes.charge(standing.address)) && self.window.take_spare() {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                return Err(AuthnError::Limited);
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// The signature under these claims was bad.
+    pub fn forged(&self, standing: Standing, claims: &Fingerprint) {
+        self.forged.charge((standing.address, *claims));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLAIMS: Fingerprint = [1; 32];
+
+    fn address(number: u8) -> IpAddr {
+        [10, 0, 0, number].into()
+    }
+
+    fn gate(per_second: u32) -> ReviewGate {
+        ReviewGate::new(NonZeroU32::new(per_second).expect("not zero"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn addresses_without_failures_wait_for_their_place_and_are_told_when_there_is_none() {
+        let (gate, start) = (gate(50), Instant::now());
+        for number in 0..200 {
+            assert_eq!(gate.enter(Standing::clean(address(number)), &CLAIMS).await, Ok(()), "{number}");
+        }
+        assert_eq!(start.elapsed(), Duration::from_secs(3), "50 in each second");
+        let gate = std::sync::Arc::new(gate);
+        let ask = |number| {
+            let gate = gate.clone();
+            tokio::spawn(async move { gate.enter(Standing::clean(address(number)), &CLAIMS).await })
+        };
+        let mut told = Vec::new();
+        for one in (0..=250).map(ask).collect::<Vec<_>>() {
+            told.push(one.await.expect("an answer"));
+        }
+        assert_eq!(told.iter().filter(|told| **told == Ok(())).count(), 200, "four seconds' worth");
+        assert_eq!(told.last(), Some(&Err(AuthnError::Unavailable)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn addresses_with_failures_leave_half_to_the_others() {
+        let gate = gate(50);
+        let mut let_in = 0;
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(2) {
+            let_in += u32::from(gate.enter(Standing::failing(address(1)), &CLAIMS).await.is_ok());
+        }
+        assert!((50..=75).contains(&let_in), "{let_in}");
+        let before = Instant::now();
+        assert_eq!(gate.enter(Standing::clean(address(2)), &CLAIMS).await, Ok(()));
+        assert_eq!(before.elapsed(), Duration::ZERO, "at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exhausted_address_keeps_a_small_lane() {
+        let gate = gate(50);
+        let mut let_in = 0;
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(4) {
+            let_in += u32::from(gate.enter(Standing::exhausted(address(1)), &CLAIMS).await.is_ok());
+        }
+        assert!((20..=26).contains(&let_in), "five a second and a burst of five: {let_in}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_has_no_more_than_its_share_of_what_the_others_wait_for() {
+        let gate = std::sync::Arc::new(gate(50));
+        let flood = |_| {
+            let gate = gate.clone();
+            tokio::spawn(async move { gate.enter(Standing::clean(address(1)), &CLAIMS).await })
+        };
+        let all: Vec<_> = (0..1000).map(flood).collect();
+        tokio::task::yield_now().await;
+        let before = Instant::now();
+        assert_eq!(gate.enter(Standing::clean(address(2)), &CLAIMS).await, Ok(()));
+        assert_eq!(before.elapsed(), Duration::ZERO);
+        for one in all {
+            let _ = one.await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn claims_that_were_forged_are_not_reviewed_again_where_there_are_failures() {
+        let gate = gate(50);
+        let (suspect, other) = (Standing::exhausted(address(1)), Standing::exhausted(address(2)));
+        assert_eq!(gate.enter(suspect, &CLAIMS).await, Ok(()));
+        gate.forged(suspect, &CLAIMS);
+        assert_eq!(gate.enter(suspect, &CLAIMS).await, Err(AuthnError::Limited));
+        assert_eq!(gate.enter(suspect, &[2; 32]).await, Ok(()), "others of the address are");
+        assert_eq!(gate.enter(other, &CLAIMS).await, Ok(()));
+        assert_eq!(gate.enter(Standing::clean(address(1)), &CLAIMS).await, Ok(()));
+    }
+}

@@ -1,0 +1,67 @@
+//! More than one cluster: what tells their tokens and their administrators apart has to be written.
+
+use super::*;
+
+/// A good configuration with these clusters in the place of its one.
+fn with(folder: &Folder, clusters: &[Value], reviewed: &Value) -> Result<Config, Vec<Fault>> {
+    let mut tree = good();
+    let mut authenticators = clusters.to_vec();
+    authenticators.push(tree["authenticators"][1].clone());
+    tree["authenticators"] = json!(authenticators);
+    tree["administrators"]["subjectAccessReview"] = reviewed.clone();
+    folder.load(&tree.to_string())
+}
+
+fn cluster(name: &str, changes: &Value) -> Value {
+    let mut kubernetes = json!({"issuer": format!("https://{name}")});
+    kubernetes.as_object_mut().expect("a map").extend(changes.as_object().expect("a map").clone());
+    json!({"name": name, "kubernetes": kubernetes})
+}
+
+#[test]
+fn each_of_several_clusters_has_an_issuer_and_says_whether_its_users_administer() {
+    let folder = Folder::new();
+    let (one, other) = (cluster("a", &json!({"kubeconfig": "kubeconfig"})), cluster("b", &json!({})));
+    let both = [one.clone(), other.clone()];
+    for (reviewed, names) in
+        [(json!(false), vec![]), (json!([]), vec![]), (json!(["b"]), vec!["b"]), (json!(["b", "a"]), vec!["b", "a"])]
+    {
+        let config = with(&folder, &both, &reviewed).expect("good");
+        let asked: Vec<&str> = config.administrators.subject_access_review.iter().map(|name| &**name).collect();
+        assert_eq!(asked, names, "{reviewed}");
+    }
+    for reviewed in [json!(true), json!(null)] {
+        let told = told(with(&folder, &both, &reviewed));
+        assert!(
+            told[0].starts_with("administrators.subjectAccessReview: must not be true where there is more than one"),
+            "{told:?}"
+        );
+        assert_eq!(told.len(), 1);
+    }
+    let without = json!({"name": "b", "kubernetes": {}});
+    let told = told(with(&folder, &[one, without.clone()], &json!(false)));
+    assert!(
+        told[0].starts_with("authenticators[1].kubernetes.issuer: must be set where there is more than one"),
+        "{told:?}"
+    );
+    assert_eq!(told.len(), 1);
+    assert!(with(&folder, &[without], &json!(true)).is_ok(), "one alone needs none");
+}
+
+#[test]
+fn no_two_clusters_take_the_same_tokens() {
+    let folder = Folder::new();
+    let of = |issuer: &str, audience: &str, kubeconfig: &Value| json!({"issuer": issuer, "audience": audience, "kubeconfig": kubeconfig});
+    let (here, there) = (json!(null), json!("kubeconfig"));
+    for (one, other, good) in [
+        (of("https://i", "claviger", &here), of("https://i", "claviger", &there), false),
+        (of("https://i", "claviger", &here), of("https://i", "claviger-b", &there), true),
+        (of("https://i", "claviger", &here), of("https://i/", "claviger", &there), true),
+        (of("https://i", "claviger", &here), of("https://i", "claviger", &here), true),
+    ] {
+        let result = with(&folder, &[cluster("a", &one), cluster("b", &other)], &json!(false));
+        let told: Vec<String> = result.err().unwrap_or_default().iter().map(Fault::dotted).collect();
+        let expected = if good { vec![] } else { vec!["authenticators[1].kubernetes.issuer".to_owned()] };
+        assert_eq!(told, expected, "{one} {other}");
+    }
+}

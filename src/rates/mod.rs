@@ -1,0 +1,7 @@
+//! THE RATES: how often something may happen, for each key or for all together. Knows nothing of what it limits.
+
+mod limiter;
+mod window;
+
+pub use limiter::RateLimiter;
+pub use window::Window;
