@@ -54,7 +54,7 @@ impl RawServer {
         let tls = self.tls.unwrap_or_default();
         let wants_tls = tls.cert_file.is_some() || tls.key_file.is_some();
         let tls = if wants_tls { tls.check(check) } else { None };
-        let default_listen = if wants_tls { "0.0.0.0:8443" } else { "0.0.0.0:8080" };
+        let default_listen = if wants_tls { "[::]:8443" } else { "[::]:8080" };
         let listen =
             socket_address(check, "/server/listen", Some(self.listen.unwrap_or_else(|| default_listen.into())));
         let ops_listen = socket_address(check, "/server/opsListen", self.ops_listen);
@@ -95,7 +95,7 @@ impl RawTls {
 
 fn socket_address(check: &mut Check, at: &str, value: Option<String>) -> Option<SocketAddr> {
     let text = check.required(at, value)?;
-    check.noted(at, text.parse().map_err(|_| "must be an address and a port, such as 0.0.0.0:8443 or [::]:8443"))
+    check.noted(at, text.parse().map_err(|_| "must be an address and a port, such as [::]:8443 or 0.0.0.0:8443"))
 }
 
 fn network(check: &mut Check, at: &str, value: Option<String>) -> Option<IpNet> {

@@ -2,8 +2,10 @@
 
 use super::room::{Place, Room};
 use ipnet::IpNet;
+use rustix::io::Errno;
+use rustix::net::sockopt::set_ipv6_v6only;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -20,12 +22,33 @@ const SEND_BUFFER: u32 = 64 * 1024;
 /// How many connections may wait in the kernel, where it allows so many.
 const QUEUE: u32 = 4096;
 
-/// Listens on an address.
+/// Listens on an address. `[::]` takes IPv4 too, and is `0.0.0.0` on a machine without IPv6.
 ///
 /// # Errors
 /// When the system does not let it.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    match listen_on(address) {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && is_without_ipv6(&error) => {
+            let address = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
+            tracing::info!(%address, "the machine has no IPv6: listening on IPv4 alone");
+            listen_on(address)
+        }
+        outcome => outcome,
+    }
+}
+
+/// A kernel with `ipv6.disable=1`, and sandboxes without the family, refuse the socket or its address.
+fn is_without_ipv6(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL].iter().any(|errno| code == Some(errno.raw_os_error()))
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        // `net.ipv6.bindv6only=1` would make it IPv6 alone.
+        set_ipv6_v6only(&socket, false)?;
+    }
     socket.set_reuseaddr(true)?;
     // Connections that are accepted inherit it.
     socket.set_send_buffer_size(SEND_BUFFER)?;
@@ -62,7 +85,9 @@ impl Entrance {
         if self.starved.ends() {
             tracing::info!("connections are accepted again");
         }
+        // An IPv4 peer of a listener on [::] is ::ffff:a.b.c.d to the system, and a.b.c.d to everything here.
         let address = peer.ip().to_canonical();
+        let peer = SocketAddr::new(address, peer.port());
         let is_proxy = self.proxies.iter().any(|net| net.contains(&address));
         let place = self.room.enter(permit, address, is_proxy);
         if place.is_none() && self.crowded.is_to_be_told() {

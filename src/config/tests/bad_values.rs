@@ -6,6 +6,8 @@ pub(super) const BAD_VALUES: &[(&str, &str, &str)] = &[
     ("/server/listen", "localhost:8443", "server.listen: must be an address and a port"),
     ("/server/listen", "0.0.0.0:9090", "server.opsListen: must differ from server.listen"),
     ("/server/listen", "127.0.0.1:9090", "server.opsListen: must differ from server.listen"),
+    ("/server/listen", "'[::]:9090'", "server.opsListen: must differ from server.listen"),
+    ("/server/listen", "'[::1]:9090'", "server.opsListen: must differ from server.listen"),
     ("/server/opsListen", "x", "server.opsListen: must be an address and a port"),
     ("/server/publicUrl", "claviger:8443", "server.publicUrl: must begin with https:// or http://"),
     ("/server/publicUrl", "https://a@b", "server.publicUrl: must have no user and no password"),

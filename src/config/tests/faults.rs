@@ -34,7 +34,7 @@ limits: {bodyBytes: hunter2, maxConnections: hunter2}
             "policies.ceiling[0].pathPrefix: no segment may be empty, . or .., and there is no slash at either end",
             "policies.ceiling[0].store: must be the name of a store",
             "server.bogus: unknown key",
-            "server.listen: must be an address and a port, such as 0.0.0.0:8443 or [::]:8443",
+            "server.listen: must be an address and a port, such as [::]:8443 or 0.0.0.0:8443",
             "server.tls.keyFile: must be set too: TLS needs a certificate and its key",
             "stores[0]: must be a map",
             "stores[1].vault.address: must be set",

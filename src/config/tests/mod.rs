@@ -168,8 +168,8 @@ telemetry: {logFormat: json, logLevel: info, otlpEndpoint: }
 #[test]
 fn what_is_left_out_is_as_documented() {
     let config = Folder::new().load(&good().to_string()).expect("good");
-    assert_eq!(config.server.listen.to_string(), "0.0.0.0:8080");
-    assert_eq!(config.server.ops_listen.to_string(), "0.0.0.0:9090");
+    assert_eq!(config.server.listen.to_string(), "[::]:8080");
+    assert_eq!(config.server.ops_listen.to_string(), "[::]:9090");
     let AuthenticatorKind::Kubernetes(cluster) = &config.authenticators[0].kind else { panic!("not kubernetes") };
     assert_eq!((cluster.audience.as_str(), cluster.cache_ttl), ("claviger", Duration::from_secs(10)));
     let StoreKind::Vault(vault) = &config.stores[1].kind else { panic!("not vault") };
@@ -315,5 +315,5 @@ fn a_public_url_is_demanded_only_behind_a_wildcard() {
 #[test]
 fn tls_moves_the_default_port() {
     let config = Folder::new().with("/server/tls", "{certFile: cert.pem, keyFile: key.pem}").expect("good");
-    assert_eq!(config.server.listen.to_string(), "0.0.0.0:8443");
+    assert_eq!(config.server.listen.to_string(), "[::]:8443");
 }

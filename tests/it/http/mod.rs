@@ -9,6 +9,7 @@ mod crowd;
 mod direct;
 mod download;
 mod events;
+mod families;
 mod issue;
 mod limits;
 mod names;
