@@ -67,17 +67,23 @@ struct Building {
 
 impl Building {
     fn of(rig: &Installation, build: &Build, repo: &str, branch: &str, dockerfile: &str) -> Self {
+        Self::with(rig, build, &[("repo", &[repo]), ("branch", &[branch])], dockerfile)
+    }
+
+    /// With these params before the usual ones.
+    fn with(rig: &Installation, build: &Build, chosen: &[(&str, &[&str])], dockerfile: &str) -> Self {
         let storage = tempfile::tempdir().unwrap();
         let archive = storage.path().join("image.tar");
         let destination = format!("oci-archive:{}", archive.display());
         let server = format!("http://{}", rig.claviger.api);
         let params: [(&str, &[&str]); 5] = [
-            ("repo", &[repo]),
-            ("branch", &[branch]),
+            ("repo", &["site"]),
+            ("branch", &["main"]),
             ("destination", &[&destination]),
             ("server", &[&server]),
             ("timeout", &["3s"]),
         ];
+        let params = [chosen, &params].concat();
         let mut run = TaskRun::of("claviger-buildah", &["dash"], &build.pod.token, &params);
         // What the volume at /var/lib/containers is in the cluster.
         let conf = storage.path().join("storage.conf");
@@ -173,4 +179,40 @@ async fn a_sealed_vault_is_red_and_never_an_image_without_its_secret() {
     let build = pipeline_run(&rig, "main").await;
     rig.bao.seal().await;
     Building::of(&rig, &build, "site", "main", DOCKERFILE).fails(4, "store_unavailable");
+}
+
+#[tokio::test]
+async fn a_param_is_no_option_of_buildah() {
+    let rig = plan().await.start();
+    let build = pipeline_run(&rig, "main").await;
+    for (param, value, step, words) in [
+        ("secret-id", "build-env,src=/etc/passwd", "build", "secret-id: must have"),
+        ("secret-id", "build-env\n", "build", "secret-id: must have"),
+        ("secret-id", "", "build", "secret-id: must have"),
+        ("dockerfile", "Dockerfile,site.sh", "build", "must have no comma"),
+        ("context", ".,x", "build", "must have no comma"),
+        ("context", "\"x\"", "build", "must have no comma"),
+        ("context", "--help", "build", "--help"),
+        ("context", "https://127.0.0.1:1/x.git", "build", "https:"),
+        ("destination", "--help", "push", "--help"),
+        ("destination", "--digestfile=/tmp/x", "push", "--digestfile"),
+    ] {
+        let building = Building::with(&rig, &build, &[(param, &[value])], DOCKERFILE);
+        let steps = building.run.run();
+        let last = steps.last().unwrap();
+        assert_eq!(last.name, step, "{param}={value:?}: {steps:#?}");
+        assert!(last.code != Some(0) && last.err.contains(words) && !last.out.contains("Usage:"), "{param}: {last:#?}");
+        assert!(!building.archive.exists(), "{param}={value:?}");
+    }
+    // A folder and a file may be called so.
+    let named: [(&str, &[&str]); 3] =
+        [("context", &["-site"]), ("dockerfile", &["-file"]), ("secret-id", &["my.id-1"])];
+    let building = Building::with(&rig, &build, &named, DOCKERFILE);
+    let folder = building.run.source().join("-site");
+    fs::create_dir(&folder).unwrap();
+    for file in ["site.sh", "busybox"] {
+        fs::rename(building.run.source().join(file), folder.join(file)).unwrap();
+    }
+    fs::write(folder.join("-file"), DOCKERFILE.replace("build-env", "my.id-1")).unwrap();
+    assert_eq!(building.succeeds().file("site/index.html").unwrap(), format!("<h1>built with {}</h1>\n", digest()));
 }

@@ -5,4 +5,5 @@ mod buildah;
 mod image;
 mod shells;
 mod task;
+mod tls;
 mod written;

@@ -1,9 +1,11 @@
 //! The test as Tekton: it takes a Task as it is written, fills in what Tekton fills in, and runs the steps one by one, each
-//! with the volumes that it mounts and no others.
+//! with the volumes that it mounts and no others, as the user that its securityContext names.
 
 use crate::rig::claviger::binary;
 use serde_json::Value;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -21,6 +23,8 @@ pub struct TaskRun {
     /// `/bin/sh` of the images.
     shell: &'static [&'static str],
     token: String,
+    /// What `ca.crt` of the `ConfigMap` has, where there is one.
+    ca: Option<String>,
     folder: TempDir,
     environment: Vec<(&'static str, String)>,
 }
@@ -48,7 +52,18 @@ impl TaskRun {
         for place in ["workspaces/source", "results", "scripts", "bin"] {
             fs::create_dir_all(folder.path().join(place)).unwrap();
         }
-        Self { task, params, shell, token: token.to_owned(), folder, environment: Vec::new() }
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        // A volume with an fsGroup: its files are everybody's here.
+        fs::set_permissions(folder.path().join("workspaces/source"), Permissions::from_mode(0o777)).unwrap();
+        // Where the binary lies, another user may not even be let in.
+        let copy = folder.path().join("claviger");
+        fs::hard_link(binary(), &copy).or_else(|_| fs::copy(binary(), &copy).map(drop)).unwrap();
+        Self { task, params, shell, token: token.to_owned(), ca: None, folder, environment: Vec::new() }
+    }
+
+    /// Makes the `ConfigMap` that the param `ca` names.
+    pub fn ca(&mut self, certificate: String) {
+        self.ca = Some(certificate);
     }
 
     /// The workspace `source`.
@@ -98,12 +113,22 @@ impl TaskRun {
         let mounts: Vec<(&str, PathBuf)> = array(&step["volumeMounts"])
             .map(|mount| (mount["mountPath"].as_str().unwrap(), self.volume(mount["name"].as_str().unwrap())))
             .collect();
+        let user = self.user(step);
         for (_, folder) in &mounts {
             fs::create_dir_all(folder).unwrap();
+            // As the kubelet makes an emptyDir.
+            fs::set_permissions(folder, Permissions::from_mode(0o777)).unwrap();
+        }
+        if let (Some(certificate), Some((_, folder))) =
+            (&self.ca, mounts.iter().find(|(path, _)| *path == "/etc/claviger-ca"))
+        {
+            fs::write(folder.join("ca.crt"), certificate).unwrap();
         }
         let token = self.volume("claviger-token").join("token");
         if mounts.iter().any(|(_, folder)| token.starts_with(folder)) {
             fs::write(&token, &self.token).unwrap();
+            // The kubelet gives it to the one user of all containers, and lets everybody read it where there are several.
+            chown(&token, Some(user), None).unwrap();
         }
         let placed = |text: &str| {
             let filled = self.filled(text);
@@ -125,7 +150,7 @@ impl TaskRun {
             command
         } else {
             assert_eq!(step["command"], serde_json::json!(["/claviger"]));
-            Command::new(binary())
+            Command::new(self.folder.path().join("claviger"))
         };
         let path = format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", self.bin().display());
         command.args(arguments).env_clear().env("PATH", path).env("HOME", self.folder.path());
@@ -134,10 +159,18 @@ impl TaskRun {
             command.env(variable["name"].as_str().unwrap(), placed(variable["value"].as_str().unwrap()));
         }
         let working = step["workingDir"].as_str().map_or_else(|| self.folder.path().to_owned(), |w| placed(w).into());
+        command.uid(user).gid(user);
         let output = command.current_dir(working).output().unwrap();
         let _ = fs::remove_file(token); // mounted in that step alone
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Step { name, code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// The user that the step, or the template of all steps, names.
+    fn user(&self, step: &Value) -> u32 {
+        let named = |of: &Value| of["securityContext"]["runAsUser"].as_u64();
+        let user = named(step).or_else(|| named(&self.task["spec"]["stepTemplate"]));
+        u32::try_from(user.unwrap_or_else(|| panic!("{step:#}: it depends on its image who runs it"))).unwrap()
     }
 
     fn param(&self, name: &str) -> &[String] {

@@ -5,6 +5,8 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Claviger in the registry of the user.
+const OWN_IMAGE: &str = "claviger:0.1.0";
 const TASKS: [&str; 3] = ["claviger-fetch", "claviger-buildah", "claviger-curl"];
 
 #[expect(clippy::disallowed_methods, reason = "where the rig is installed is told to tests by the environment")]
@@ -75,4 +77,119 @@ fn the_token_is_the_fetch_steps_alone_and_params_are_no_script() {
     task["spec"]["steps"][1]["script"] = "#!/bin/sh\necho $(params.repo)".into();
     task["spec"]["volumes"][1]["emptyDir"] = serde_json::json!({});
     assert_eq!(careless(&task).len(), 4, "{:?}", careless(&task));
+}
+
+fn array(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// The Task that the Pipeline has in itself.
+fn clone() -> Value {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/claviger/tekton/pipeline-site.yaml");
+    let pipeline: Value = serde_saphyr::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    serde_json::json!({"spec": pipeline["spec"]["tasks"][0]["taskSpec"]})
+}
+
+/// What Pod Security `restricted` refuses of a step (kubernetes.io/docs/concepts/security/pod-security-standards), with what
+/// Tekton takes for it from the template of all steps.
+fn unrestricted(task: &Value, step: &str) -> Vec<&'static str> {
+    let spec = &task["spec"];
+    let step = array(&spec["steps"]).find(|other| other["name"] == step).unwrap();
+    let of = |pointer: &str| {
+        let own = step.pointer(&format!("/securityContext{pointer}"));
+        own.or_else(|| spec.pointer(&format!("/stepTemplate/securityContext{pointer}"))).cloned().unwrap_or_default()
+    };
+    let allowed =
+        ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"];
+    let is_allowed =
+        |volume: &Value| volume.as_object().unwrap().keys().all(|key| key == "name" || allowed.contains(&key.as_str()));
+    [
+        ("runAsNonRoot", of("/runAsNonRoot") == true),
+        ("runAsUser", of("/runAsUser") != 0),
+        ("allowPrivilegeEscalation", of("/allowPrivilegeEscalation") == false),
+        ("seccompProfile", ["RuntimeDefault", "Localhost"].iter().any(|kind| of("/seccompProfile/type") == *kind)),
+        ("capabilities.drop", of("/capabilities/drop") == serde_json::json!(["ALL"])),
+        ("capabilities.add", array(&of("/capabilities/add")).all(|name| name == "NET_BIND_SERVICE")),
+        ("privileged", of("/privileged") != true),
+        ("volumes", array(&spec["volumes"]).all(is_allowed)),
+    ]
+    .into_iter()
+    .filter_map(|(name, is_good)| (!is_good).then_some(name))
+    .collect()
+}
+
+#[test]
+fn the_steps_are_restricted_but_for_those_of_buildah() {
+    for (task, steps) in [
+        (written("claviger-fetch"), &["fetch", "run"][..]),
+        (written("claviger-curl"), &["fetch", "run"]),
+        (written("claviger-buildah"), &["fetch"]),
+        (clone(), &["clone"]),
+    ] {
+        for step in steps {
+            assert_eq!(unrestricted(&task, step), Vec::<&str>::new(), "{step} of {task:#}");
+        }
+    }
+    // Buildah has what `baseline` admits: root, the runtime's capabilities and one of its list.
+    let buildah = written("claviger-buildah");
+    let root = ["runAsNonRoot", "runAsUser", "allowPrivilegeEscalation", "seccompProfile", "capabilities.drop"];
+    assert_eq!(unrestricted(&buildah, "build"), [&root[..], &["capabilities.add"]].concat());
+    assert_eq!(
+        array(&buildah["spec"]["steps"][1]["securityContext"]["capabilities"]["add"]).collect::<Vec<_>>(),
+        ["SETFCAP"]
+    );
+    assert_eq!(unrestricted(&buildah, "push"), ["runAsNonRoot", "runAsUser", "seccompProfile", "capabilities.drop"]);
+
+    let mut task = written("claviger-fetch");
+    task["spec"]["stepTemplate"]["securityContext"] = serde_json::json!({"privileged": true, "runAsUser": 0});
+    task["spec"]["volumes"][0] = serde_json::json!({"name": "x", "hostPath": {"path": "/"}});
+    let all = [&root[..], &["privileged", "volumes"]].concat();
+    assert_eq!(unrestricted(&task, "run"), all);
+}
+
+/// An image that may be another one tomorrow.
+fn floats(image: &str) -> bool {
+    let name = image.rsplit('/').next().unwrap();
+    let version = name.split_once(':').map_or("", |(_, tag)| tag).trim_start_matches('v');
+    let is_whole = version.split('.').count() == 3 && version.split('.').all(|part| part.parse::<u32>().is_ok());
+    !image.contains("@sha256:") && !is_whole
+}
+
+#[test]
+fn every_image_is_of_a_fixed_version() {
+    let mut images = Vec::new();
+    for task in TASKS.map(written).iter().chain([&clone()]) {
+        let params = array(&task["spec"]["params"]).filter(|param| param["name"].as_str().unwrap().ends_with("image"));
+        images.extend(params.filter_map(|param| param["default"].as_str().map(str::to_owned)));
+        images.extend(array(&task["spec"]["steps"]).map(|step| step["image"].as_str().unwrap().to_owned()));
+    }
+    images.retain(|image| !image.starts_with("$(params."));
+    assert!(images.len() >= 5 && images.iter().any(|image| image == OWN_IMAGE), "{images:?}");
+    for image in images {
+        assert!(!floats(&image), "{image}");
+    }
+    for image in ["curl", "curl:latest", "curl:8", "host:5000/curl", "host/curl:8.12"] {
+        assert!(floats(image), "{image}");
+    }
+}
+
+/// Arguments of commands that a param could make an option of.
+fn loose(task: &Value) -> Vec<String> {
+    let arguments = array(&task["spec"]["steps"]).filter(|step| step["command"].is_array());
+    let arguments =
+        arguments.flat_map(|step| array(&step["args"])).map(|argument| argument.as_str().unwrap().to_owned());
+    arguments
+        .filter(|argument| argument.contains("$(") && !(argument.starts_with("--") && argument.contains("=$(")))
+        .collect()
+}
+
+#[test]
+fn a_param_on_a_command_line_is_the_value_of_an_option() {
+    for name in TASKS {
+        assert_eq!(loose(&written(name)), Vec::<String>::new(), "{name}");
+    }
+    let mut task = written("claviger-fetch");
+    task["spec"]["steps"][0]["args"] =
+        serde_json::json!(["fetch", "--repo", "$(params.repo)", "--branch=$(params.branch)"]);
+    assert_eq!(loose(&task), ["$(params.repo)"]);
 }
