@@ -1,9 +1,7 @@
 {{/* claviger.yaml: what the chart knows, and over it what the values say. */}}
 {{- define "claviger.config" -}}
-{{- $scheme := ternary "http" "https" (eq .Values.tls.mode "none") -}}
-{{- $host := printf "%s.%s.svc" (include "claviger.name" .) .Release.Namespace -}}
-{{- $server := dict "publicUrl" (printf "%s://%s:%s" $scheme $host (include "claviger.port" .)) -}}
-{{- if ne .Values.tls.mode "none" -}}
+{{- $server := dict "publicUrl" (include "claviger.url" .) -}}
+{{- if ne (include "claviger.tlsMode" .) "none" -}}
 {{- $_ := set $server "tls" (dict "certFile" "/etc/claviger/tls/tls.crt" "keyFile" "/etc/claviger/tls/tls.key") -}}
 {{- end -}}
 {{- $known := dict "server" $server -}}
@@ -16,7 +14,15 @@
 {{- $_ := set $known "policies" (dict "directory" "/etc/claviger/policies") -}}
 {{- end -}}
 {{- if .Values.audit.keySecret -}}
-{{- $_ := set $known "audit" (dict "keyFile" "/etc/claviger/keys/audit") -}}
+{{- $audit := dict "keyFile" "/etc/claviger/keys/audit" -}}
+{{- $retired := list -}}
+{{- range .Values.audit.retiredKeySecretKeys -}}
+{{- $retired = append $retired (printf "/etc/claviger/keys/retired/%s" .) -}}
+{{- end -}}
+{{- if $retired -}}
+{{- $_ := set $audit "retiredKeyFiles" $retired -}}
+{{- end -}}
+{{- $_ := set $known "audit" $audit -}}
 {{- end -}}
 {{- mergeOverwrite $known (deepCopy .Values.config) | toYaml -}}
 {{- end -}}

@@ -39,15 +39,51 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{/* The Secret with certificate and key. */}}
 {{- define "claviger.tlsSecret" -}}
-{{- if eq .Values.tls.mode "secret" -}}
+{{- if eq (include "claviger.tlsMode" .) "secret" -}}
 {{- required "tls.secret: must be set where tls.mode is secret" .Values.tls.secret -}}
 {{- else -}}
 {{- .Values.tls.secret | default (printf "%s-tls" (include "claviger.name" .)) -}}
 {{- end -}}
 {{- end -}}
 
+{{/* No default: plain HTTP is a choice that somebody has to make. */}}
+{{- define "claviger.tlsMode" -}}
+{{- .Values.tls.mode | required "tls.mode: must be set: certManager, secret, or none for plain HTTP, where the network can read tokens and secrets" -}}
+{{- end -}}
+
 {{- define "claviger.port" -}}
-{{- if eq .Values.tls.mode "none" }}8080{{ else }}8443{{ end -}}
+{{- if eq (include "claviger.tlsMode" .) "none" }}8080{{ else }}8443{{ end -}}
+{{- end -}}
+
+{{/* The address by which build pods reach the api listener. */}}
+{{- define "claviger.url" -}}
+{{- $scheme := ternary "http" "https" (eq (include "claviger.tlsMode" .) "none") -}}
+{{- printf "%s://%s.%s.svc:%s" $scheme (include "claviger.name" .) .Release.Namespace (include "claviger.port" .) -}}
+{{- end -}}
+
+{{/* The families of addresses of a Service. */}}
+{{- define "claviger.families" -}}
+{{- with .Values.service.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.service.ipFamilies }}
+ipFamilies: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The ports of the OTLP receiver, where traces are sent to one: that of the endpoint, and that of its pods. */}}
+{{- define "claviger.otlpPorts" -}}
+{{- $endpoint := dig "telemetry" "otlpEndpoint" "" .Values.config | default "" -}}
+{{- range .Values.extraEnv -}}
+{{- if eq .name "CLAVIGER__TELEMETRY__OTLPENDPOINT" -}}
+{{- $endpoint = .value | default "" -}}
+{{- end -}}
+{{- end -}}
+{{- if $endpoint -}}
+{{- $url := urlParse $endpoint -}}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) -}}
+{{- list (int $port) (int (.Values.networkPolicy.otlpPort | default $port)) | uniq | toJson -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Seconds of a duration such as 90s, 2m or 1h30m. */}}

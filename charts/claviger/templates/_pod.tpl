@@ -18,14 +18,9 @@ spec:
   automountServiceAccountToken: true
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ include "claviger.gracePeriod" . }}
-  securityContext:
-    runAsNonRoot: true
-    runAsUser: 65532
-    runAsGroup: 65532
-    fsGroup: 65532
-    fsGroupChangePolicy: OnRootMismatch
-    seccompProfile:
-      type: RuntimeDefault
+  {{- with .Values.podSecurityContext }}
+  securityContext: {{- toYaml . | nindent 4 }}
+  {{- end }}
   {{- with .Values.image.pullSecrets }}
   imagePullSecrets:
     {{- range . }}
@@ -96,11 +91,9 @@ spec:
           sleep:
             seconds: {{ .Values.preStopSeconds }}
       {{- end }}
-      securityContext:
-        allowPrivilegeEscalation: false
-        readOnlyRootFilesystem: true
-        capabilities:
-          drop: [ALL]
+      {{- with .Values.securityContext }}
+      securityContext: {{- toYaml . | nindent 8 }}
+      {{- end }}
       resources: {{- toYaml .Values.resources | nindent 8 }}
       volumeMounts:
         - name: config
@@ -112,7 +105,7 @@ spec:
           mountPath: /etc/claviger/policies
           readOnly: true
         {{- end }}
-        {{- if ne .Values.tls.mode "none" }}
+        {{- if ne (include "claviger.tlsMode" .) "none" }}
         - name: tls
           mountPath: /etc/claviger/tls
           readOnly: true
@@ -143,7 +136,7 @@ spec:
       configMap:
         name: {{ include "claviger.name" . }}-policies
     {{- end }}
-    {{- if ne .Values.tls.mode "none" }}
+    {{- if ne (include "claviger.tlsMode" .) "none" }}
     - name: tls
       secret:
         secretName: {{ include "claviger.tlsSecret" . }}
@@ -167,6 +160,10 @@ spec:
               items:
                 - key: {{ $.Values.audit.keySecretKey }}
                   path: audit
+                {{- range $.Values.audit.retiredKeySecretKeys }}
+                - key: {{ . }}
+                  path: retired/{{ . }}
+                {{- end }}
           {{- end }}
     {{- end }}
     {{- if .Values.storeTokens }}

@@ -25,6 +25,9 @@ pub struct Container {
     user: u32,
 }
 
+/// What a platform assigns that assigns users itself, such as OpenShift: one of the namespace's own range.
+const ASSIGNED_USER: u64 = 1_000_650_000;
+
 /// What a Secret or `ConfigMap` that is not the chart's has: each key that any of the value sets asks for.
 fn foreign() -> BTreeMap<&'static str, String> {
     let certificate = generate_simple_self_signed(["rel-claviger.claviger.svc".to_owned()]).unwrap();
@@ -44,7 +47,7 @@ impl Container {
     pub async fn of(rendered: &Rendered, kube: &Kube) -> Self {
         let spec = &rendered.pod()["spec"];
         let container = &spec["containers"][0];
-        let user = u32::try_from(spec["securityContext"]["runAsUser"].as_u64().unwrap()).unwrap();
+        let user = u32::try_from(spec["securityContext"]["runAsUser"].as_u64().unwrap_or(ASSIGNED_USER)).unwrap();
         let mut made = Self { root: tempfile::tempdir().unwrap(), environment: Vec::new(), user };
         made.brings_the_binary();
         let place = format!("{NAMESPACE}/{}", spec["serviceAccountName"].as_str().unwrap());

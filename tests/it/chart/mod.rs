@@ -10,7 +10,7 @@ mod rendered;
 use std::path::{Path, PathBuf};
 
 /// The value sets in `ci/`.
-const SETS: [&str; 4] = ["default", "sqlite", "postgres", "bare"];
+const SETS: [&str; 5] = ["default", "sqlite", "postgres", "bare", "openshift"];
 
 fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/claviger")

@@ -1,6 +1,6 @@
 //! Every object, by the types of its kind and by a real API server; and what the objects say.
 
-use super::rendered::{NAMESPACE, Rendered, render, render_values};
+use super::rendered::{NAMESPACE, Rendered, notes, render, render_values};
 use super::{SETS, set};
 use crate::rig::kube::User;
 use crate::rig::kube::actors::Kube;
@@ -9,7 +9,7 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -28,6 +28,8 @@ fn unknown_fields(object: &Value) -> Option<Vec<String>> {
         "ServiceAccount" => by::<ServiceAccount>,
         "ClusterRole" => by::<ClusterRole>,
         "ClusterRoleBinding" => by::<ClusterRoleBinding>,
+        "Role" => by::<Role>,
+        "RoleBinding" => by::<RoleBinding>,
         "NetworkPolicy" => by::<NetworkPolicy>,
         "PodDisruptionBudget" => by::<PodDisruptionBudget>,
         "Deployment" => by::<Deployment>,
@@ -79,7 +81,11 @@ fn collection(object: &Value) -> Option<String> {
     let plural = format!("{}s", object["kind"].as_str().unwrap().to_lowercase());
     let spaced = format!("namespaces/{NAMESPACE}/{plural}");
     Some(match (object["apiVersion"].as_str().unwrap(), plural.as_str()) {
-        ("rbac.authorization.k8s.io/v1", _) => format!("/apis/rbac.authorization.k8s.io/v1/{plural}"),
+        ("rbac.authorization.k8s.io/v1", _) => {
+            let place =
+                object["metadata"]["namespace"].as_str().map_or_else(String::new, |n| format!("namespaces/{n}/"));
+            format!("/apis/rbac.authorization.k8s.io/v1/{place}{plural}")
+        }
         ("v1", _) => format!("/api/v1/{spaced}"), // pods too
         ("networking.k8s.io/v1", _) => format!("/apis/networking.k8s.io/v1/namespaces/{NAMESPACE}/networkpolicies"),
         ("apps/v1", _) => format!("/apis/apps/v1/{spaced}"),
@@ -116,7 +122,9 @@ fn pod_of(rendered: &Rendered) -> Value {
 #[tokio::test]
 async fn an_api_server_takes_every_object_that_it_knows() {
     let kube = Kube::start().await;
-    kube.unbound_token(&format!("{NAMESPACE}/any"), "any").await; // makes the namespace
+    for namespace in [NAMESPACE, "ci", "tekton"] {
+        kube.unbound_token(&format!("{namespace}/any"), "any").await; // makes the namespace
+    }
     let client = kube.plane.client(User::Admin).await;
     for name in SETS {
         let (mut taken, mut unknown) = (0, Vec::new());
@@ -158,6 +166,123 @@ fn it_asks_for_no_more_rights_than_it_needs() {
     }
     let bare = render(&set("bare"));
     assert!(bare.all("ClusterRole").is_empty() && bare.all("ServiceAccount").is_empty());
+}
+
+#[test]
+fn with_namespaces_its_role_is_one_in_each() {
+    let values = json!({"rbac": {"namespaces": ["ci", "builds", "ci"]}, "serviceAccount": {"name": "broker"}});
+    let rendered = render_values(&values).unwrap();
+    assert!(rendered.all("ClusterRole").is_empty());
+    let cluster: Vec<_> = rendered.all("ClusterRoleBinding").iter().map(|b| &b["roleRef"]["name"]).collect();
+    assert_eq!(cluster, ["system:auth-delegator"]);
+    let everywhere = render_values(&json!({})).unwrap();
+    for kind in ["Role", "RoleBinding"] {
+        let places: Vec<_> = rendered.all(kind).iter().map(|object| &object["metadata"]["namespace"]).collect();
+        assert_eq!(places, ["ci", "builds"], "{kind}");
+    }
+    for (role, binding) in rendered.all("Role").into_iter().zip(rendered.all("RoleBinding")) {
+        assert_eq!(role["rules"], everywhere.all("ClusterRole")[0]["rules"]);
+        let name = &role["metadata"]["name"];
+        assert_eq!(binding["roleRef"], json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}));
+        let subject = json!({"kind": "ServiceAccount", "name": "broker", "namespace": NAMESPACE});
+        assert_eq!(binding["subjects"], json!([subject]));
+    }
+}
+
+/// The TCP ports that the pod may reach, and those of UDP.
+fn egress(values: &Value) -> (Vec<u64>, Vec<u64>) {
+    let rendered = render_values(values).unwrap();
+    let policy = rendered.all("NetworkPolicy")[0].clone();
+    let rules = policy["spec"]["egress"].as_array().unwrap().clone();
+    let ports: Vec<Value> = rules.iter().flat_map(|rule| rule["ports"].as_array().unwrap().clone()).collect();
+    let of = |protocol: &str| {
+        let named = ports.iter().filter(|port| port["protocol"] == protocol);
+        named.map(|port| port["port"].as_u64().unwrap()).collect()
+    };
+    (of("TCP"), of("UDP"))
+}
+
+#[test]
+fn it_may_reach_what_a_platform_may_have_elsewhere() {
+    let usual = vec![53, 5353, 443, 6443, 8200, 5432];
+    assert_eq!(egress(&json!({})), (usual.clone(), vec![53, 5353]));
+    let microk8s = json!({"networkPolicy": {"apiServerPorts": [16443], "egressPorts": [8200], "dnsPorts": [1053]}});
+    assert_eq!(egress(&microk8s), (vec![1053, 16443, 8200], vec![1053]));
+    // What version 0.1.0 wrote there is still enough.
+    let old = json!({"networkPolicy": {"egressPorts": [443, 6443, 8200, 5432]}});
+    assert_eq!(egress(&old), (usual.clone(), vec![53, 5353]));
+    for (values, more) in [
+        (json!({"config": {"telemetry": {"otlpEndpoint": "http://collector:4318"}}}), &[4318][..]),
+        (json!({"config": {"telemetry": {"otlpEndpoint": "http://[fd00::1]:4318/"}}}), &[4318]),
+        (json!({"config": {"telemetry": {"otlpEndpoint": "http://collector"}}}), &[80]),
+        (json!({"config": {"telemetry": {"otlpEndpoint": "https://collector"}}}), &[]),
+        (
+            json!({"config": {"telemetry": {"otlpEndpoint": "http://c:4318"}}, "networkPolicy": {"otlpPort": 14318}}),
+            &[4318, 14318],
+        ),
+        (json!({"extraEnv": [{"name": "CLAVIGER__TELEMETRY__OTLPENDPOINT", "value": "http://c:9"}]}), &[9]),
+        (json!({"networkPolicy": {"otlpPort": 4318}}), &[]),
+    ] {
+        assert_eq!(egress(&values).0, [&usual[..], more].concat(), "{values}");
+    }
+}
+
+#[test]
+fn both_services_have_the_families_that_are_asked_for() {
+    let specs = |values: &Value| -> Vec<(Value, Value)> {
+        let rendered = render_values(values).unwrap();
+        let services = rendered.all("Service");
+        services.iter().map(|s| (s["spec"]["ipFamilyPolicy"].clone(), s["spec"]["ipFamilies"].clone())).collect()
+    };
+    assert_eq!(specs(&json!({})), [(Value::Null, Value::Null), (Value::Null, Value::Null)]);
+    let dual = json!({"service": {"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6", "IPv4"]}});
+    let asked = (json!("RequireDualStack"), json!(["IPv6", "IPv4"]));
+    assert_eq!(specs(&dual), [asked.clone(), asked]);
+    let six = json!({"service": {"ipFamilies": ["IPv6"]}});
+    assert_eq!(specs(&six), [(Value::Null, json!(["IPv6"])), (Value::Null, json!(["IPv6"]))]);
+}
+
+#[test]
+fn a_security_context_is_left_out_by_field_or_whole() {
+    let contexts = |values: &Value| {
+        let rendered = render_values(values).unwrap();
+        let spec = &rendered.pod()["spec"];
+        (spec.get("securityContext").cloned(), spec["containers"][0].get("securityContext").cloned())
+    };
+    let (pod, container) = contexts(&json!({}));
+    let (pod, container) = (pod.unwrap(), container.unwrap());
+    assert_eq!([&pod["runAsUser"], &pod["runAsGroup"], &pod["fsGroup"]], [65532, 65532, 65532]);
+    assert_eq!(contexts(&json!({"podSecurityContext": null})), (None, Some(container.clone())));
+    assert_eq!(contexts(&json!({"securityContext": null})), (Some(pod.clone()), None));
+    let (assigned, _) =
+        contexts(&json!({"podSecurityContext": {"runAsUser": null, "runAsGroup": null, "fsGroup": null}}));
+    let seccomp = json!({"type": "RuntimeDefault"});
+    let kept = json!({"runAsNonRoot": true, "fsGroupChangePolicy": "OnRootMismatch", "seccompProfile": seccomp});
+    assert_eq!(assigned, Some(kept));
+    let (own, _) = contexts(&json!({"podSecurityContext": {"fsGroup": 7}}));
+    assert_eq!((&own.as_ref().unwrap()["fsGroup"], &own.as_ref().unwrap()["runAsUser"]), (&json!(7), &json!(65532)));
+}
+
+#[test]
+fn the_notes_tell_what_does_not_work_yet() {
+    let secret = json!({"mode": "secret", "secret": "tls"});
+    let plain = notes(&json!({"tls": {"mode": "none"}}));
+    assert!(plain.contains("http://rel-claviger.claviger.svc:8080") && plain.contains("--insecure"), "{plain}");
+    assert!(plain.contains("tls.mode is none"), "{plain}");
+    let tls = notes(&json!({"tls": secret}));
+    assert!(tls.contains("create configmap claviger-ca") && tls.contains("get secret tls"), "{tls}");
+    assert!(!tls.contains("--insecure") && !tls.contains("tls.mode is none"), "{tls}");
+
+    let unreachable = "networkPolicy.opsFrom is empty";
+    let watched = |more: Value| {
+        let mut values = json!({"tls": secret, "serviceMonitor": {"enabled": true}});
+        values.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        notes(&values).contains(unreachable)
+    };
+    assert!(watched(json!({})));
+    assert!(!watched(json!({"networkPolicy": {"opsFrom": [{"namespaceSelector": {}}]}})));
+    assert!(!watched(json!({"networkPolicy": {"enabled": false}})));
+    assert!(!watched(json!({"serviceMonitor": {"enabled": false}})));
 }
 
 #[test]

@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn the_configuration_of_every_value_set_is_good() {
     let kube = Kube::start().await;
-    for (name, policies) in [("default", 0), ("sqlite", 2), ("postgres", 0), ("bare", 0)] {
+    for (name, policies) in [("default", 0), ("sqlite", 2), ("postgres", 0), ("bare", 0), ("openshift", 0)] {
         let container = Container::of(&render(&set(name)), &kube).await;
         let output = container.command(&["check", "--config", "/etc/claviger/claviger.yaml"]).output().unwrap();
         let told = String::from_utf8(output.stdout).unwrap();
         let why = String::from_utf8(output.stderr).unwrap();
         assert_eq!(told.trim(), format!("the configuration is good, with {policies} policies"), "{name}: {why}");
     }
-    assert_eq!(SETS.len(), 4);
+    assert_eq!(SETS.len(), 5);
     // A store that needs a token which nobody projects.
     let broken = render_values(&json!({"storeTokens": []})).unwrap();
     let container = Container::of(&broken, &kube).await;
@@ -32,15 +32,19 @@ async fn the_configuration_of_every_value_set_is_good() {
 /// Puts an object where the API server keeps it.
 async fn apply(client: &kube::Client, object: &Value) {
     let plural = format!("{}s", object["kind"].as_str().unwrap().to_lowercase());
-    let path = format!("/apis/rbac.authorization.k8s.io/v1/{plural}/{}", object["metadata"]["name"].as_str().unwrap());
+    let name = object["metadata"]["name"].as_str().unwrap();
+    let place = object["metadata"]["namespace"].as_str().map_or_else(String::new, |n| format!("namespaces/{n}/"));
+    let path = format!("/apis/rbac.authorization.k8s.io/v1/{place}{plural}/{name}");
     let request = Request::patch(format!("{path}?fieldManager=chart&force=true"));
     let request = request.header("content-type", "application/apply-patch+yaml");
     client.request::<Value>(request.body(object.to_string().into_bytes()).unwrap()).await.unwrap();
 }
 
 async fn grant(rendered: &Rendered, client: &kube::Client) {
-    for object in rendered.all("ClusterRole").into_iter().chain(rendered.all("ClusterRoleBinding")) {
-        apply(client, object).await;
+    for kind in ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"] {
+        for object in rendered.all(kind) {
+            apply(client, object).await;
+        }
     }
 }
 
@@ -88,4 +92,48 @@ async fn it_serves_with_the_rights_and_tokens_that_the_chart_gives() {
     let other = claviger.ask(&plan.kube.pod("ci/other-bot").await.token, "repo=site&branch=main");
     assert_eq!((other.status, other.code().as_str()), (403, "denied"));
     assert!(container.root.path().join("var/lib/claviger/claviger.db").exists());
+}
+
+#[tokio::test]
+async fn with_namespaces_it_may_look_at_their_pods_alone() {
+    let plan = Plan::new().await;
+    plan.bao.put("homelab/x", &[("K", "v")]).await;
+    plan.bao.kubernetes_role("narrow", [NAMESPACE, "narrow"], &["claviger"]).await;
+    let auth = json!({"role": "narrow", "tokenFile": "/var/run/secrets/claviger/vault-token"});
+    let rendered = render_values(&json!({
+        "fullnameOverride": "narrow",
+        "rbac": {"namespaces": ["narrow-a", "narrow-b"], "tekton": false},
+        "config": {"stores": [{"name": "vault", "vault": {"address": plan.bao.address, "auth": {"kubernetes": auth}}}]},
+        "storeTokens": [{"file": "vault-token", "audience": "openbao"}],
+        "policies": {"all": {
+            "subjects": [{"kubernetes": {"namespaces": ["narrow-*"], "serviceAccounts": ["build-bot"]}}],
+            "repos": ["site"], "branches": ["main"], "secrets": [{"store": "vault", "path": "homelab/x"}],
+        }},
+        "extraEnv": [
+            {"name": "CLAVIGER__SERVER__LISTEN", "value": "127.0.0.1:0"},
+            {"name": "CLAVIGER__SERVER__OPSLISTEN", "value": "127.0.0.1:0"},
+        ],
+    }))
+    .unwrap();
+    let mut pods = Vec::new();
+    for namespace in ["narrow-a", "narrow-b", "narrow-c"] {
+        pods.push(plan.kube.pod(&format!("{namespace}/build-bot")).await);
+    }
+    grant(&rendered, &plan.kube.plane.client(User::Admin).await).await;
+    let container = Container::of(&rendered, &plan.kube).await;
+    let command = container.command(&["serve", "--config", "/etc/claviger/claviger.yaml"]);
+    let claviger = Claviger::by(plan.folder, command);
+    let [first, second, other] = &pods[..] else { panic!() };
+    let mut answer = claviger.ask(&first.token, "repo=site&branch=main");
+    for _ in 0..100 {
+        if answer.status == 201 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await; // the API server learns of new rights by watching
+        answer = claviger.ask(&first.token, "repo=site&branch=main");
+    }
+    assert_eq!(answer.status, 201, "{answer:?}\n{}", claviger.log());
+    assert_eq!(claviger.ask(&second.token, "repo=site&branch=main").status, 201);
+    let refused = claviger.ask(&other.token, "repo=site&branch=main");
+    assert_eq!((refused.status, refused.code().as_str()), (503, "token_review_unavailable"), "{}", claviger.log());
 }

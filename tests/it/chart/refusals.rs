@@ -1,12 +1,12 @@
 //! Values that cannot be meant are refused with their place.
 
-use super::rendered::render_values;
+use super::rendered::{render_as_written, render_values};
 use serde_json::{Value, json};
 
 #[test]
 fn values_that_cannot_be_meant_are_refused() {
     let unknown_issuer = json!({"tls": {"mode": "certManager"}});
-    let cases: [(Value, &str); 12] = [
+    let cases: [(Value, &str); 19] = [
         (json!({"replicas": 2}), "several need database.kind postgres"),
         (json!({"replicas": -1}), "replicas"),
         (json!({"replica": 2}), "replica"),
@@ -14,6 +14,13 @@ fn values_that_cannot_be_meant_are_refused() {
         (json!({"database": {"kind": "mysql"}}), "kind"),
         (json!({"tls": {"mode": "secret"}}), "tls.secret"),
         (unknown_issuer, "issuer.name"),
+        (json!({"tls": {"mode": "http"}}), "mode"),
+        (json!({"service": {"ipFamilyPolicy": "DualStack"}}), "ipFamilyPolicy"),
+        (json!({"service": {"ipFamilies": ["IPv6", "IPv6"]}}), "ipFamilies"),
+        (json!({"rbac": {"namespaces": ["*"]}}), "namespaces"),
+        (json!({"networkPolicy": {"apiServerPorts": [0]}}), "apiServerPorts"),
+        (json!({"networkPolicy": {"otlpPort": "4318"}}), "otlpPort"),
+        (json!({"podSecurityContext": "none"}), "podSecurityContext"),
         (json!({"config": {"stores": []}}), "stores"),
         (json!({"config": {"ticket": {}}}), "ticket"),
         (json!({"config": {"tickets": {"maxTtl": "soon"}}}), "config.tickets.maxTtl"),
@@ -30,4 +37,40 @@ fn values_that_cannot_be_meant_are_refused() {
     }
     let good = json!({"replicas": 2, "database": {"kind": "postgres", "postgres": {"secret": "s"}}});
     render_values(&good).unwrap();
+}
+
+#[test]
+fn how_it_is_served_has_to_be_said() {
+    for values in
+        [json!({}), json!({"tls": {}}), json!({"tls": {"mode": ""}}), json!({"tls": {"secret": "claviger-tls"}})]
+    {
+        let why = render_as_written(&values).map(|_| ()).expect_err(&values.to_string());
+        assert!(why.contains("tls.mode: must be set: certManager, secret, or none"), "{values}: {why}");
+    }
+    for (mode, url) in [
+        (json!({"mode": "none"}), "http://rel-claviger.claviger.svc:8080"),
+        (json!({"mode": "secret", "secret": "s"}), "https://rel-claviger.claviger.svc:8443"),
+        (
+            json!({"mode": "certManager", "certManager": {"issuer": {"name": "i"}}}),
+            "https://rel-claviger.claviger.svc:8443",
+        ),
+    ] {
+        let rendered = render_as_written(&json!({"tls": mode})).unwrap();
+        let config = rendered.find("ConfigMap", "rel-claviger").unwrap()["data"]["claviger.yaml"].as_str().unwrap();
+        assert!(config.contains(&format!("publicUrl: {url}\n")), "{config}");
+    }
+}
+
+#[test]
+fn every_section_of_the_configuration_may_be_set() {
+    let text = std::fs::read_to_string(super::chart().join("values.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&text).unwrap();
+    let allowed = schema["properties"]["config"]["propertyNames"]["enum"].as_array().unwrap();
+    let defaults: Value = serde_saphyr::from_str(claviger::config::DEFAULT_YAML).unwrap();
+    let sections: Vec<&str> =
+        defaults.as_object().unwrap().keys().map(String::as_str).filter(|s| *s != "entries").collect();
+    assert!(sections.len() >= 10);
+    for section in sections {
+        assert!(allowed.iter().any(|name| name == section), "values.schema.json does not know config.{section}");
+    }
 }

@@ -1,7 +1,7 @@
 //! A chart's objects, as Helm renders them.
 
 use super::chart;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -28,13 +28,30 @@ fn try_render(values: &Path) -> Result<Rendered, String> {
     Ok(Rendered(objects.into_iter().filter(|object| !object.is_null()).collect()))
 }
 
+/// What is shown after an installation with these values.
+pub fn notes(values: &Value) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("values.yaml");
+    fs::write(&file, values.to_string()).unwrap();
+    let output = helm(&["notes", &chart().display().to_string(), &file.display().to_string(), RELEASE, NAMESPACE]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// Renders it with the values of a file.
 pub fn render(values: &Path) -> Rendered {
     try_render(values).unwrap_or_else(|why| panic!("{}: {why}", values.display()))
 }
 
-/// The same with values of the test's.
+/// The same with values of the test's, and plain HTTP where they do not say how it is served.
 pub fn render_values(values: &Value) -> Result<Rendered, String> {
+    let mut values = values.clone();
+    values.as_object_mut().unwrap().entry("tls").or_insert_with(|| json!({"mode": "none"}));
+    render_as_written(&values)
+}
+
+/// The same with nothing added.
+pub fn render_as_written(values: &Value) -> Result<Rendered, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("values.yaml");
     fs::write(&file, values.to_string()).unwrap();
