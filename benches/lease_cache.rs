@@ -100,7 +100,16 @@ async fn open() -> (Stores, tempfile::NamedTempFile) {
     let cache = Cache { ttl: hour, negative_ttl: hour, serve_stale_for: hour, max_entries: 2 * LEASES as u64 };
     let auth = VaultAuth::TokenFile(token.path().to_owned());
     let timeout = Duration::from_secs(10);
-    let vault = Vault { address, namespace: None, ca_file: None, auth, timeout, cache };
+    let vault = Vault {
+        address,
+        namespace: None,
+        ca_file: None,
+        client_certificate: None,
+        proxy_url: None,
+        auth,
+        timeout,
+        cache,
+    };
     let metrics = Arc::new(Metrics::new(&[], &["vault"]).unwrap());
     let config = [Store { name: "vault".into(), kind: Kind::Vault(vault) }];
     (Stores::open(&config, &metrics).unwrap(), token)

@@ -47,6 +47,8 @@ pub mod flights;
 
 pub mod rates;
 
+pub mod trust;
+
 pub mod cluster;
 
 pub mod authn;

@@ -19,12 +19,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("flights", &[]),
     // Both limit: authn what the API servers are asked, broker what callers and addresses ask.
     ("rates", &[]),
-    ("cluster", &["model", "config", "metrics", "traces"]),
-    ("authn", &["model", "document", "config", "metrics", "flights", "rates", "cluster"]),
+    // Each calls servers over TLS: cluster, authn, stores, cli.
+    ("trust", &[]),
+    ("cluster", &["model", "config", "metrics", "traces", "trust"]),
+    ("authn", &["model", "document", "config", "metrics", "flights", "rates", "trust", "cluster"]),
     ("attest", &["model", "config", "flights", "cluster"]),
     ("policy", &["model", "config", "wire", "document", "database"]),
     // database: what a store made for a caller is on record there, so that it is taken back whatever becomes of us.
-    ("stores", &["model", "config", "metrics", "traces", "document", "database", "flights"]),
+    ("stores", &["model", "config", "metrics", "traces", "document", "database", "flights", "trust"]),
     ("tickets", &["model", "config", "database"]),
     ("render", &["model"]),
     ("audit", &["model", "wire", "metrics", "traces", "database"]),
@@ -48,7 +50,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("leaks", &["model"]),
     // http: the contract it prints. policy: it tests policy files without a server, by the very code that decides. audit: it
     // checks an export without a server, by the very code that checks the log.
-    ("cli", &["model", "wire", "document", "config", "policy", "audit", "http", "app", "leaks"]),
+    ("cli", &["model", "wire", "document", "config", "trust", "policy", "audit", "http", "app", "leaks"]),
 ];
 
 /// What is opened, and so is opened by `app` alone.

@@ -6,10 +6,10 @@
 use super::failure::Failure;
 use super::input;
 use crate::model::secret::SecretValue;
+use crate::trust::{ConnectFailure, Trust, TrustError, TrustFiles};
 use http::HeaderMap;
 use http::header::HeaderValue;
-use reqwest::{Certificate, Client, Response, Url, redirect, retry};
-use std::error::Error as _;
+use reqwest::{Client, Response, Url, redirect, retry};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -72,13 +72,12 @@ pub fn client(scheme: &str, ca_file: Option<&Path>) -> Result<Client, Failure> {
         .no_proxy()
         .connect_timeout(CONNECT_WITHIN)
         .timeout(ANSWER_WITHIN);
-    let builder = match (scheme, ca_file) {
+    let builder = match scheme {
         // Without TLS there is nothing to check, and a machine without a CA bundle is good enough.
-        ("http", _) => builder.tls_certs_only([]),
-        (_, None) => builder.https_only(true),
-        (_, Some(file)) => builder.https_only(true).tls_certs_only(roots(file)?),
+        "http" => builder.tls_certs_only([]),
+        _ => builder.https_only(true).tls_backend_preconfigured(trust(ca_file)?.client_config()),
     };
-    builder.build().map_err(|_| Failure::usage("the machine has no usable certificates; name some with --ca-file"))
+    builder.build().map_err(|_| no_roots())
 }
 
 /// A token in a file, as it can be sent.
@@ -120,31 +119,17 @@ pub fn request_id(headers: &HeaderMap) -> Option<String> {
 
 /// A reqwest error is not shown: its URL may be a secret, and its causes are not for people.
 pub fn unreachable(error: &reqwest::Error) -> Failure {
-    if is_of_certificate(error) {
-        return Failure::Failed("the server's certificate is not one to be trusted (see --ca-file)".into());
-    }
-    Failure::Unreachable(if error.is_timeout() {
-        "no answer in time"
-    } else if error.is_connect() {
-        "no connection, or no TLS on it"
-    } else {
-        "the connection broke"
-    })
-}
-
-/// Whether the server showed a certificate that is not to be trusted: nothing that time heals.
-fn is_of_certificate(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // An `io::Error` does not name the error inside it as its cause.
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = inner.and_then(|error| error.downcast_ref()).or_else(|| error.downcast_ref());
-        if let Some(rustls::Error::InvalidCertificate(_)) = tls {
-            return true;
+    match ConnectFailure::of(error) {
+        Some(failure @ (ConnectFailure::UnknownIssuer | ConnectFailure::CaAsEndEntity)) => {
+            Failure::Failed(format!("{} (see --ca-file)", failure.sentence()))
         }
-        cause = inner.map_or_else(|| error.source(), |error| Some(error));
+        Some(failure) if failure.may_pass() => Failure::Unreachable(failure.sentence()),
+        // Nothing that time heals.
+        Some(failure) => Failure::Failed(failure.sentence().into()),
+        None if error.is_timeout() => Failure::Unreachable("no answer in time"),
+        None if error.is_connect() => Failure::Unreachable("no connection, or no TLS on it"),
+        None => Failure::Unreachable("the connection broke"),
     }
-    false
 }
 
 /// An origin: what else a URL has would be sent, or dropped without a word.
@@ -159,11 +144,18 @@ fn origin(text: &str) -> Option<Url> {
     Some(url).filter(|url| is_origin && matches!(url.scheme(), "http" | "https"))
 }
 
-fn roots(file: &Path) -> Result<Vec<Certificate>, Failure> {
-    let wrong = |reason: &str| Failure::usage(format!("--ca-file: {}: {reason}", file.display()));
-    let pem = input::text(file).map_err(|line| Failure::usage(format!("--ca-file: {line}")))?;
-    let roots = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|_| wrong("is no certificate"))?;
-    if roots.is_empty() { Err(wrong("has no certificate")) } else { Ok(roots) }
+fn trust(ca_file: Option<&Path>) -> Result<Trust, Failure> {
+    let files = TrustFiles { ca: ca_file.map(Path::to_owned), client: None };
+    Trust::open("--ca-file", &files).map_err(|error| match (error, ca_file) {
+        (TrustError::CaFile, Some(file)) => {
+            Failure::usage(format!("--ca-file: {}: cannot be read or holds no PEM certificate", file.display()))
+        }
+        _ => no_roots(),
+    })
+}
+
+fn no_roots() -> Failure {
+    Failure::usage("the machine has no usable certificates; name some with --ca-file")
 }
 
 #[cfg(test)]

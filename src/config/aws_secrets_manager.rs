@@ -5,7 +5,7 @@
 
 use super::address;
 use super::check::{Check, MILLISECOND, MINUTE};
-use super::stores::{Cache, RawCache};
+use super::stores::{Cache, RawCache, proxy};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub struct AwsSecretsManager {
     pub endpoint_url: Option<String>,
     /// PEM roots; the platform's without.
     pub ca_file: Option<PathBuf>,
+    /// The proxy that AWS is reached through; an agent on the node is not.
+    pub proxy_url: Option<String>,
     /// Who the broker is.
     pub auth: AwsAuth,
     /// The budget of one call.
@@ -66,6 +68,7 @@ pub(super) struct RawAwsSecretsManager {
     region: Option<String>,
     endpoint_url: Option<String>,
     ca_file: Option<String>,
+    proxy_url: Option<String>,
     auth: Option<RawAuth>,
     timeout: Option<String>,
     cache: Option<RawCache>,
@@ -111,6 +114,7 @@ impl RawAwsSecretsManager {
         let region = region(&format!("{at}/region"), self.region, check);
         let endpoint_url = endpoint(&format!("{at}/endpointUrl"), self.endpoint_url, check);
         let ca_file = check.file_if_set(&format!("{at}/caFile"), self.ca_file);
+        let proxy_url = proxy(&format!("{at}/proxyUrl"), self.proxy_url, check);
         let auth = self.auth.unwrap_or_default().check(&format!("{at}/auth"), check);
         let timeout = check.duration(&format!("{at}/timeout"), self.timeout, MILLISECOND..=MINUTE);
         let cache = self.cache.unwrap_or_default().check(&format!("{at}/cache"), check);
@@ -118,6 +122,7 @@ impl RawAwsSecretsManager {
             region: region?,
             endpoint_url,
             ca_file,
+            proxy_url,
             auth: auth?,
             timeout: timeout?,
             cache: cache?,

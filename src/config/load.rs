@@ -88,6 +88,9 @@ fn build(yaml: &str, environment: impl Iterator<Item = (String, String)>, folder
     // What does not even decode is taken out, so that the rest can be checked and everything told at once.
     if document.is_object() {
         faults.extend(document::prune::<ConfigFile>(&mut document).1);
+        // The values that are compared with those of a token, whatever they are.
+        let is_free = |at: &[&str]| matches!(at, ["administrators", "static", _, "claims", ..]);
+        faults.extend(document::misread_in(yaml, is_free).map_err(|fault| vec![fault])?);
     }
     let file: ConfigFile = document::decode(defaults.under(document))?;
     let mut check = Check::new(folder);

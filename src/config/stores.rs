@@ -31,18 +31,31 @@ pub enum Kind {
 /// A Vault or OpenBao server.
 #[derive(Debug, Clone)]
 pub struct Vault {
-    /// `https://host:port`, without a slash at the end.
+    /// `https://host:port`, perhaps with a path, without a slash at the end.
     pub address: String,
     /// The namespace, sent as `X-Vault-Namespace`.
     pub namespace: Option<String>,
     /// PEM roots; the platform's without.
     pub ca_file: Option<PathBuf>,
+    /// What the broker shows to a server that asks for a client certificate.
+    pub client_certificate: Option<ClientCertificate>,
+    /// The proxy that the server is reached through.
+    pub proxy_url: Option<String>,
     /// How the broker logs in.
     pub auth: VaultAuth,
     /// The budget of one call.
     pub timeout: Duration,
     /// How long answers are kept.
     pub cache: Cache,
+}
+
+/// A client certificate in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The chain, the client's own certificate first.
+    pub cert_file: PathBuf,
+    /// The key.
+    pub key_file: PathBuf,
 }
 
 /// How the broker logs in to Vault.
@@ -55,6 +68,15 @@ pub enum VaultAuth {
         /// The role.
         role: String,
         /// The projected token, re-read at every login.
+        token_file: PathBuf,
+    },
+    /// By a token of any issuer that the `jwt` auth method knows.
+    Jwt {
+        /// The auth mount.
+        mount: String,
+        /// The role.
+        role: String,
+        /// The token, re-read at every login.
         token_file: PathBuf,
     },
     /// By role id and secret id.
@@ -98,6 +120,9 @@ struct RawVault {
     address: Option<String>,
     namespace: Option<String>,
     ca_file: Option<String>,
+    client_cert_file: Option<String>,
+    client_key_file: Option<String>,
+    proxy_url: Option<String>,
     auth: Option<RawAuth>,
     timeout: Option<String>,
     cache: Option<RawCache>,
@@ -106,14 +131,15 @@ struct RawVault {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 struct RawAuth {
-    kubernetes: Option<RawKubernetesAuth>,
+    kubernetes: Option<RawTokenAuth>,
+    jwt: Option<RawTokenAuth>,
     app_role: Option<RawAppRole>,
     token_file: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct RawKubernetesAuth {
+struct RawTokenAuth {
     mount: Option<String>,
     role: Option<String>,
     token_file: Option<String>,
@@ -175,39 +201,69 @@ impl RawVault {
         let address_at = format!("{at}/address");
         let address = check
             .required(&address_at, self.address)
-            .and_then(|address| check.noted(&address_at, address::check_server(address)));
+            .and_then(|address| check.noted(&address_at, address::check_base(address)));
         let namespace = self.namespace.and_then(|namespace| mount(&format!("{at}/namespace"), Some(namespace), check));
         let ca_file = check.file_if_set(&format!("{at}/caFile"), self.ca_file);
+        let cert_file = check.file_if_set(&format!("{at}/clientCertFile"), self.client_cert_file);
+        let key_file = check.file_if_set(&format!("{at}/clientKeyFile"), self.client_key_file);
+        if cert_file.is_some() != key_file.is_some() {
+            let missing = if cert_file.is_some() { "clientKeyFile" } else { "clientCertFile" };
+            check.fault(format!("{at}/{missing}"), "must be set: a client certificate has both files");
+        }
+        let client_certificate =
+            cert_file.zip(key_file).map(|(cert_file, key_file)| ClientCertificate { cert_file, key_file });
+        let proxy_url = proxy(&format!("{at}/proxyUrl"), self.proxy_url, check);
         let auth = self.auth.unwrap_or_default().check(&format!("{at}/auth"), check);
         let timeout = check.duration(&format!("{at}/timeout"), self.timeout, MILLISECOND..=MINUTE);
         let cache = self.cache.unwrap_or_default().check(&format!("{at}/cache"), check);
-        Some(Vault { address: address?, namespace, ca_file, auth: auth?, timeout: timeout?, cache: cache? })
+        Some(Vault {
+            address: address?,
+            namespace,
+            ca_file,
+            client_certificate,
+            proxy_url,
+            auth: auth?,
+            timeout: timeout?,
+            cache: cache?,
+        })
     }
 }
 
 impl RawAuth {
     fn check(self, at: &str, check: &mut Check) -> Option<VaultAuth> {
-        match (self.kubernetes, self.app_role, self.token_file) {
-            (Some(raw), None, None) => {
-                let at = format!("{at}/kubernetes");
-                let mount = mount(&format!("{at}/mount"), raw.mount, check);
-                let role = check.text(&format!("{at}/role"), raw.role);
-                let token_file = check.file(&format!("{at}/tokenFile"), raw.token_file);
-                Some(VaultAuth::Kubernetes { mount: mount?, role: role?, token_file: token_file? })
+        match (self.kubernetes, self.jwt, self.app_role, self.token_file) {
+            (Some(raw), None, None, None) => {
+                let (mount, role, token_file) = raw.check(&format!("{at}/kubernetes"), check)?;
+                Some(VaultAuth::Kubernetes { mount, role, token_file })
             }
-            (None, Some(raw), None) => {
+            (None, Some(raw), None, None) => {
+                let (mount, role, token_file) = raw.check(&format!("{at}/jwt"), check)?;
+                Some(VaultAuth::Jwt { mount, role, token_file })
+            }
+            (None, None, Some(raw), None) => {
                 let at = format!("{at}/appRole");
                 let mount = mount(&format!("{at}/mount"), raw.mount, check);
                 let role_id = check.text(&format!("{at}/roleId"), raw.role_id);
                 let secret_id_file = check.file(&format!("{at}/secretIdFile"), raw.secret_id_file);
                 Some(VaultAuth::AppRole { mount: mount?, role_id: role_id?, secret_id_file: secret_id_file? })
             }
-            (None, None, Some(path)) => check.file(&format!("{at}/tokenFile"), Some(path)).map(VaultAuth::TokenFile),
+            (None, None, None, Some(path)) => {
+                check.file(&format!("{at}/tokenFile"), Some(path)).map(VaultAuth::TokenFile)
+            }
             _ => {
-                check.fault(at, "must have exactly one of kubernetes, appRole, tokenFile");
+                check.fault(at, "must have exactly one of kubernetes, jwt, appRole, tokenFile");
                 None
             }
         }
+    }
+}
+
+impl RawTokenAuth {
+    fn check(self, at: &str, check: &mut Check) -> Option<(String, String, PathBuf)> {
+        let mount = mount(&format!("{at}/mount"), self.mount, check);
+        let role = check.text(&format!("{at}/role"), self.role);
+        let token_file = check.file(&format!("{at}/tokenFile"), self.token_file);
+        Some((mount?, role?, token_file?))
     }
 }
 
@@ -224,6 +280,11 @@ impl RawCache {
             max_entries: max_entries?,
         })
     }
+}
+
+/// A proxy, where there is one.
+pub(super) fn proxy(at: &str, value: Option<String>, check: &mut Check) -> Option<String> {
+    check.noted(at, address::check_server(value?))
 }
 
 /// An auth mount or a namespace: it becomes part of a request's path or of a header.

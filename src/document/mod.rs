@@ -5,8 +5,10 @@
 
 mod json;
 mod strict;
+mod written;
 
 pub use json::parse_json;
+pub use written::{Typed, Written, misread, misread_in, read_written};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -1,12 +1,14 @@
 //! A store that is one YAML or JSON file, for development: `{"homelab/site/main": {"KEY": "value"}}`.
 //!
-//! Read when it is opened and at every reload; a broken file never replaces a good one. Values should be quoted:
-//! YAML makes numbers of what looks like one, and `1.50` becomes `1.5` before we see it.
+//! Read when it is opened and at every reload; a broken file never replaces a good one. A value is kept as it is written,
+//! with quotes or without: `1.10`, `0123` and `yes` are those texts. `null` is no value. What has no one spelling must be
+//! in quotes, and the file is refused with its place: other nulls (`~`, nothing at all), and in a list or a map, which
+//! become JSON, what JSON spells in another way.
 
 use super::bounded_file::{self, FileFault};
 use super::path::StorePath;
 use super::{OpenFault, ReadError, SecretStore, outcome_of};
-use crate::document::escape;
+use crate::document::{Typed, Written, escape, read_written};
 use crate::metrics::Metrics;
 use crate::metrics::labels::StoreOperation;
 use crate::model::lease::Lease;
@@ -14,8 +16,7 @@ use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -75,37 +76,80 @@ fn load(file: &Path) -> Result<Secrets, OpenFault> {
 
 /// The parser's own message shows the lines around the fault, secrets and all; only the place is kept.
 fn parse(text: &str) -> Result<Secrets, OpenFault> {
-    let tree = serde_saphyr::from_str::<Value>(text).map_err(|error| {
+    let tree = read_written(text).map_err(|error| {
         let place = error.location();
         let (line, column) = place.map_or((0, 0), |place| (place.line(), place.column()));
         OpenFault::Malformed { line, column }
     })?;
     match tree {
         // An empty file is a store without secrets.
-        Value::Null => Ok(Secrets::new()),
-        Value::Object(paths) => paths.into_iter().map(secret).collect(),
+        Written::Typed(typed) if typed.is_null() => Ok(Secrets::new()),
+        Written::Map(paths) => paths.into_iter().map(secret).collect(),
         _ => Err(OpenFault::Shape(String::new())),
     }
 }
 
-fn secret((path, keys): (String, Value)) -> Result<(StorePath, Arc<Lease>), OpenFault> {
-    let fault = || OpenFault::Shape(format!("/{}", escape(&path)));
-    let checked = StorePath::try_from(path.as_str()).map_err(|_| fault())?;
-    let Value::Object(keys) = keys else { return Err(fault()) };
-    let lease = Lease { data: values(keys), version: None, stale: false };
+fn secret((path, keys): (String, Written)) -> Result<(StorePath, Arc<Lease>), OpenFault> {
+    let at = format!("/{}", escape(&path));
+    let Ok(checked) = StorePath::try_from(path.as_str()) else { return Err(OpenFault::Shape(at)) };
+    let Written::Map(keys) = keys else { return Err(OpenFault::Shape(at)) };
+    let values = keys.into_iter().map(|(key, value)| {
+        let value = value_text(value, &format!("{at}/{}", escape(&key)))?;
+        Ok((key, value.map(SecretValue::new)))
+    });
+    let lease = Lease { data: values.collect::<Result<_, OpenFault>>()?, version: None, stale: false };
     Ok((checked, Arc::new(lease)))
 }
 
-fn values(keys: Map<String, Value>) -> BTreeMap<String, Option<SecretValue>> {
-    keys.into_iter().map(|(key, value)| (key, value_text(value).map(SecretValue::new))).collect()
+fn value_text(value: Written, at: &str) -> Result<Option<String>, OpenFault> {
+    let unquoted = || OpenFault::Unquoted(at.to_owned());
+    match value {
+        Written::Text(text) => Ok(Some(text)),
+        Written::Typed(typed) if typed.is_null() => typed.json().map(|_| None).ok_or_else(unquoted),
+        Written::Typed(typed) => typed.text().map(str::to_owned).map(Some).ok_or_else(unquoted),
+        tree @ (Written::List(_) | Written::Map(_)) => {
+            let mut json = String::new();
+            write_json(&tree, at, &mut json)?;
+            Ok(Some(json))
+        }
+    }
 }
 
-fn value_text(value: Value) -> Option<String> {
+/// Compact JSON; numbers digit for digit.
+fn write_json(value: &Written, at: &str, json: &mut String) -> Result<(), OpenFault> {
     match value {
-        Value::Null => None,
-        Value::String(text) => Some(text),
-        other => Some(other.to_string()),
+        Written::Text(text) => json.push_str(&quoted(text)),
+        Written::Typed(typed) => {
+            json.push_str(Typed::json(typed).ok_or_else(|| OpenFault::Unquoted(at.to_owned()))?);
+        }
+        Written::List(items) => {
+            json.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    json.push(',');
+                }
+                write_json(item, &format!("{at}/{index}"), json)?;
+            }
+            json.push(']');
+        }
+        Written::Map(entries) => {
+            json.push('{');
+            for (index, (key, value)) in entries.iter().enumerate() {
+                if index > 0 {
+                    json.push(',');
+                }
+                json.push_str(&quoted(key));
+                json.push(':');
+                write_json(value, &format!("{at}/{}", escape(key)), json)?;
+            }
+            json.push('}');
+        }
     }
+    Ok(())
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 #[cfg(test)]
@@ -179,6 +223,70 @@ mod tests {
             let fault = parse(text).unwrap_err();
             assert_eq!(fault, expected, "{text}");
             assert!(!format!("{fault} {fault:?}").contains("hunter2"), "{fault}");
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+    fn value_of(text: &str) -> Result<Option<String>, OpenFault> {
+        let secrets = parse(&format!("a/b: {{K: {text}}}"))?;
+        let lease = &secrets[&StorePath::try_from("a/b").unwrap()];
+        Ok(lease.data["K"].as_ref().map(|value| value.expose_secret().to_owned()))
+    }
+
+    #[test]
+    fn a_value_without_quotes_is_kept_as_it_is_written() {
+        for text in [
+            "1.10",
+            "0123",
+            "0x1F",
+            "yes",
+            "12345678901234567890123",
+            "1e3",
+            ".inf",
+            "1e999",
+            "1_000",
+            "2026-01-02",
+            "12:30:45",
+            "True",
+            "-0",
+        ] {
+            assert_eq!(value_of(text), Ok(Some(text.to_owned())), "{text}");
+            assert_eq!(value_of(&format!("\"{text}\"")), Ok(Some(text.to_owned())), "{text} in quotes");
+        }
+        assert_eq!(value_of("null"), Ok(None));
+        assert_eq!(value_of("'null'"), Ok(Some("null".into())));
+        assert_eq!(value_of("''"), Ok(Some(String::new())));
+        assert_eq!(
+            value_of("[1.10, {b: 1e3, a: 2026-01-02}, null]").unwrap().unwrap(),
+            r#"[1.10,{"a":"2026-01-02","b":1e3},null]"#
+        );
+    }
+
+    #[test]
+    fn what_has_no_one_spelling_must_be_in_quotes_and_is_told_by_its_place() {
+        for (text, place) in [
+            ("~", "/a~1b/K"),
+            ("Null", "/a~1b/K"),
+            ("", "/a~1b/K"),
+            ("!!int '12'", "/a~1b/K"),
+            ("[a, yes]", "/a~1b/K/1"),
+            ("{x/y: 0123}", "/a~1b/K/x~1y"),
+            ("{x: [0x1F]}", "/a~1b/K/x/0"),
+            ("{x: ~}", "/a~1b/K/x"),
+        ] {
+            let fault = value_of(text).expect_err(text);
+            assert_eq!(fault, OpenFault::Unquoted(place.into()), "{text}");
+            assert!(fault.to_string().contains("in quotes"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn paths_and_keys_are_kept_as_they_are_written_too() {
+        let secrets = parse("2024/1.10: {0123: a, yes: b}").unwrap();
+        let lease = &secrets[&StorePath::try_from("2024/1.10").unwrap()];
+        assert_eq!(lease.data.keys().collect::<Vec<_>>(), ["0123", "yes"]);
+        for text in ["a: {1: x, \"1\": y}", "a: {~: x}", "~: {K: x}"] {
+            assert!(matches!(parse(text), Err(OpenFault::Malformed { line: 1, .. })), "{text}");
         }
     }
 

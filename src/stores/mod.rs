@@ -24,6 +24,7 @@ use crate::model::caller::Caller;
 use crate::model::lease::{Lease, LeaseMode};
 use crate::model::request_id::RequestId;
 use crate::model::secret_ref::SecretRef;
+use crate::trust::ConnectFailure;
 use administer::Naming;
 use async_trait::async_trait;
 #[cfg(feature = "aws")]
@@ -129,6 +130,12 @@ pub enum OpenFault {
     /// The CA file gives no roots.
     #[error("the caFile cannot be read or holds no PEM certificate")]
     CaFile,
+    /// The client certificate gives no identity.
+    #[error("clientCertFile and clientKeyFile cannot be read, or the key is not the certificate's")]
+    ClientCertificate,
+    /// The proxy cannot be used.
+    #[error("the proxyUrl is no http or https URL")]
+    Proxy,
     /// There are no roots to check the server with.
     #[error("no TLS roots: set caFile, or install the system's CA bundle")]
     TlsRoots,
@@ -155,6 +162,9 @@ pub enum OpenFault {
     /// The file has another shape than `{path: {KEY: value}}`. The pointer names paths and keys, never a value.
     #[error("the file must map paths to keys and values, and does not at \"{0}\"")]
     Shape(String),
+    /// A value without quotes that is no text to YAML, and has more than one spelling. A pointer as above.
+    #[error("the value at \"{0}\" must be put in quotes: without them YAML takes it for a number, a boolean or null")]
+    Unquoted(String),
 }
 
 /// Every configured store, by name.
@@ -319,7 +329,13 @@ pub struct NoRandomness;
 /// Why a store would give no secret now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OnlineFault {
-    /// No connection, no answer in time, or an answer that is none of a store's.
+    /// No connection, or no TLS on it.
+    #[error("{}", .0.sentence())]
+    Unconnected(ConnectFailure),
+    /// No answer in time.
+    #[error("it gave no answer in time")]
+    TimedOut,
+    /// An answer that is none of a store's.
     #[error("it gave no usable answer")]
     Unavailable,
     /// It has never been set up.

@@ -79,7 +79,16 @@ fn stores(address: &str, folder: &Path, token: &str) -> Stores {
     let none = Duration::ZERO;
     let cache = Cache { ttl: none, negative_ttl: none, serve_stale_for: none, max_entries: 0 };
     let (address, auth, timeout) = (address.to_owned(), VaultAuth::TokenFile(file), Duration::from_secs(5));
-    let vault = Vault { address, namespace: None, ca_file: None, auth, timeout, cache };
+    let vault = Vault {
+        address,
+        namespace: None,
+        ca_file: None,
+        client_certificate: None,
+        proxy_url: None,
+        auth,
+        timeout,
+        cache,
+    };
     let metrics = Arc::new(Metrics::new(&[], &["vault"]).unwrap());
     Stores::open(&[Store { name: "vault".into(), kind: Kind::Vault(vault) }], &metrics).unwrap()
 }

@@ -5,7 +5,7 @@ use super::failure::Failure;
 use super::input;
 use super::output::{print_json, say};
 use super::server::{ServerArguments, token};
-use crate::document::{parse, prune};
+use crate::document::{misread_in, parse, prune};
 use crate::model::secret::SecretValue;
 use crate::wire::decision::{DecisionExplained, DescribedCaller};
 use http::Method;
@@ -90,9 +90,17 @@ fn question(explain: &Explain) -> Result<Zeroizing<Vec<u8>>, Failure> {
 
 fn described(file: &Path) -> Result<Value, Failure> {
     let shown = file.display().to_string();
-    let tree = parse(&input::text(file).map_err(Failure::usage)?).map_err(|fault| Failure::faults(&shown, &[fault]))?;
-    let (_, faults) = prune::<DescribedCaller>(&mut tree.clone());
+    let text = input::text(file).map_err(Failure::usage)?;
+    let ill_formed = |fault| Failure::faults(&shown, &[fault]);
+    let tree = parse(&text).map_err(ill_formed)?;
+    let (_, mut faults) = prune::<DescribedCaller>(&mut tree.clone());
+    faults.extend(misread_in(&text, is_free_of_caller).map_err(ill_formed)?);
     if faults.is_empty() { Ok(tree) } else { Err(Failure::faults(&shown, &faults)) }
+}
+
+/// Whether a value of a described caller may be of any type: what is written there is compared with what a token or a run has.
+pub fn is_free_of_caller(at: &[&str]) -> bool {
+    matches!(at, ["claims", _, ..] | ["pipelineRun" | "taskRun", "params", _, ..])
 }
 
 fn tell(explained: &DecisionExplained) -> Result<(), Failure> {

@@ -1,10 +1,11 @@
 //! A test file: which policies, and cases for them.
 
 use super::case::{Case, RawCase};
+use super::explain::is_free_of_caller;
 use super::failure::{Failure, fault_line};
 use super::input;
 use super::manifests::{self, Manifests};
-use crate::document::{Fault, parse, prune};
+use crate::document::{Fault, misread_in, parse, prune};
 use crate::policy::{Bounds, FileKind, Policy, PolicySet};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -35,9 +36,12 @@ impl Suite {
     /// Reads a test file and its policies. Without bounds the policies may name any store and issuer.
     pub fn read(file: &Path, bounds: Option<&Bounds>) -> Result<Self, Failure> {
         let shown = file.display().to_string();
-        let mut tree =
-            parse(&input::text(file).map_err(Failure::usage)?).map_err(|fault| Failure::faults(&shown, &[fault]))?;
+        let text = input::text(file).map_err(Failure::usage)?;
+        let ill_formed = |fault| Failure::faults(&shown, &[fault]);
+        let mut tree = parse(&text).map_err(ill_formed)?;
         let (suite, mut faults) = prune::<RawSuite>(&mut tree);
+        let is_free = |at: &[&str]| matches!(at, ["cases", _, "caller", below @ ..] if is_free_of_caller(below));
+        faults.extend(misread_in(&text, is_free).map_err(ill_formed)?);
         let RawSuite { policies, cases } = suite.unwrap_or_default();
         let checked = check(cases, &mut faults);
         let folder = file.parent().unwrap_or(Path::new(""));

@@ -123,12 +123,15 @@ stores:
       address: https://vault.vault.svc:8200
       namespace:
       caFile: ca.pem
+      clientCertFile: cert.pem
+      clientKeyFile: key.pem
+      proxyUrl: http://proxy.example:3128
       auth:
         kubernetes: {mount: kubernetes, role: claviger, tokenFile: token}
       timeout: 2s
       cache: {ttl: 60s, negativeTtl: 10s, serveStaleFor: 10m, maxEntries: 100000}
   - name: other
-    vault: {address: 'http://127.0.0.1:8200', namespace: a/b, auth: {appRole: {roleId: r, secretIdFile: secret-id}}}
+    vault: {address: 'http://127.0.0.1:8200/gate/vault/', namespace: a/b, auth: {appRole: {roleId: r, secretIdFile: secret-id}}}
   - name: local
     file: {path: secrets.yaml}
 database:
@@ -157,12 +160,37 @@ telemetry: {logFormat: json, logLevel: info, otlpEndpoint: }
     let StoreKind::Vault(vault) = &config.stores[0].kind else { panic!("not vault") };
     let VaultAuth::Kubernetes { token_file, .. } = &vault.auth else { panic!("not kubernetes") };
     assert_eq!((token_file, vault.ca_file.as_ref()), (&folder.path("token"), Some(&folder.path("ca.pem"))));
+    let client = vault.client_certificate.as_ref().map(|client| (&client.cert_file, &client.key_file));
+    assert_eq!(client, Some((&folder.path("cert.pem"), &folder.path("key.pem"))));
+    assert_eq!(vault.proxy_url.as_deref(), Some("http://proxy.example:3128"));
     let StoreKind::Vault(other) = &config.stores[1].kind else { panic!("not vault") };
+    assert_eq!(other.address, "http://127.0.0.1:8200/gate/vault");
     assert!(matches!(&other.auth, VaultAuth::AppRole { mount, .. } if mount == "approle"));
     assert_eq!(config.database.url, database::Url::SqliteFile(folder.path("claviger.db")));
     assert_eq!(config.policies.directory, Some(folder.path("policies")));
     assert_eq!(config.limits.body_bytes, 65536);
     assert_eq!(config.audit.retention, Duration::from_hours(2160));
+}
+
+#[test]
+fn a_claim_that_yaml_would_rewrite_must_be_in_quotes() {
+    let with = |level: &str| {
+        let claims =
+            format!("administrators: {{static: [{{authenticator: dev, claims: {{role: admin, level: {level}}}}}]}}\n");
+        let mut rest = good();
+        rest.as_object_mut().expect("a map").remove("administrators");
+        let rest: String =
+            rest.as_object().expect("a map").iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
+        Folder::new().load(&(claims + &rest))
+    };
+    for level in ["0123", "1.10", "yes", "0x1F"] {
+        let told = told(with(level));
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("administrators.static[0].claims.level: must be put in quotes"), "{told:?}");
+    }
+    for level in ["'0123'", "3", "1.5", "true", "text"] {
+        assert!(with(level).is_ok(), "{level}");
+    }
 }
 
 #[test]

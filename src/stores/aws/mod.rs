@@ -13,6 +13,8 @@ use crate::metrics::Metrics;
 use crate::metrics::labels::StoreOperation;
 use crate::model::lease::Lease;
 use crate::model::request_id::RequestId;
+use crate::stores::outbound::Server;
+use crate::trust::TrustFiles;
 use async_trait::async_trait;
 use aws_sdk_secretsmanager::config::retry::RetryConfig;
 use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
@@ -46,12 +48,22 @@ impl AwsStore {
             AwsAuth::WebIdentity { sts_endpoint_url, .. } => sts_endpoint_url.as_deref(),
             AwsAuth::ContainerCredentials { .. } | AwsAuth::StaticKeys { .. } => None,
         };
-        let open = |address: Option<&str>| {
-            Transport::open(address.unwrap_or("https://amazonaws.com"), config.ca_file.as_deref(), config.timeout)
+        let trust = TrustFiles { ca: config.ca_file.clone(), client: None };
+        let server = Server {
+            store: name,
+            address: "https://amazonaws.com",
+            trust: &trust,
+            proxy: config.proxy_url.as_deref(),
+            timeout: config.timeout,
         };
+        let open =
+            |address: Option<&str>| Transport::open(&Server { address: address.unwrap_or(server.address), ..server });
         let (transport, sts_transport) = (open(config.endpoint_url.as_deref())?, open(sts_url)?);
         let agent = match &config.auth {
-            AwsAuth::ContainerCredentials { full_uri, .. } => Some(Transport::open(full_uri, None, config.timeout)?),
+            AwsAuth::ContainerCredentials { full_uri, .. } => {
+                let agent = Server { address: full_uri, trust: &TrustFiles::default(), proxy: None, ..server };
+                Some(Transport::open(&agent)?)
+            }
             AwsAuth::WebIdentity { .. } | AwsAuth::StaticKeys { .. } => None,
         };
         let source = Source::new(config.auth.clone(), sts(config, sts_url, &sts_transport), agent);

@@ -2,8 +2,7 @@
 //! past the SDK, which would copy the secret into memory that nobody overwrites.
 
 use crate::stores::OpenFault;
-use crate::stores::outbound::{CallFault, build, read_body, respond};
-use arc_swap::ArcSwap;
+use crate::stores::outbound::{CallFault, Outbound, Server, read_body};
 use aws_sdk_secretsmanager::config::http::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -15,7 +14,6 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method};
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -44,31 +42,26 @@ pub(super) struct Transport(Arc<Inner>);
 
 struct Inner {
     address: String,
-    ca_file: Option<PathBuf>,
     timeout: Duration,
-    /// Swapped when the CA file is read again.
-    http: ArcSwap<reqwest::Client>,
+    http: Outbound,
 }
 
 impl Transport {
     /// Builds the client and reads the CA file.
     ///
     /// # Errors
-    /// When the address or the CA file is no good.
-    pub(super) fn open(address: &str, ca_file: Option<&Path>, timeout: Duration) -> Result<Self, OpenFault> {
-        let http = ArcSwap::from_pointee(build(address, ca_file, timeout)?);
-        Ok(Self(Arc::new(Inner { address: address.to_owned(), ca_file: ca_file.map(Path::to_owned), timeout, http })))
+    /// When an address or the CA file is not usable.
+    pub(super) fn open(server: &Server<'_>) -> Result<Self, OpenFault> {
+        let http = Outbound::open(server)?;
+        Ok(Self(Arc::new(Inner { address: server.address.to_owned(), timeout: server.timeout, http })))
     }
 
-    /// Reads the CA file again. New calls use new connections.
+    /// Reads the CA file again. New connections use it.
     ///
     /// # Errors
-    /// When it is no good; then everything stays as it was.
+    /// When it is not usable; then everything stays as it was.
     pub(super) fn reload(&self) -> Result<(), OpenFault> {
-        if self.0.ca_file.is_some() {
-            self.0.http.store(build(&self.0.address, self.0.ca_file.as_deref(), self.0.timeout)?.into());
-        }
-        Ok(())
+        self.0.http.reload()
     }
 
     /// Asks this server with a header and without the SDK; the status and the body.
@@ -76,8 +69,8 @@ impl Transport {
     /// # Errors
     /// When no whole answer comes back in time.
     pub(super) async fn get(&self, authorization: HeaderValue) -> Result<(u16, Zeroizing<Vec<u8>>), CallFault> {
-        let message = self.0.http.load().get(&self.0.address).header(AUTHORIZATION, authorization);
-        let mut response = respond(message, true, self.0.timeout).await?;
+        let message = self.0.http.request(Method::GET, &self.0.address).header(AUTHORIZATION, authorization);
+        let mut response = self.0.http.respond(message, true, self.0.timeout).await?;
         Ok((response.status().as_u16(), read_body(&mut response).await?))
     }
 
@@ -85,9 +78,9 @@ impl Transport {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, CallFault> {
         let method = Method::from_bytes(request.method().as_bytes()).map_err(|_| CallFault::Broken)?;
         let body = request.body().bytes().ok_or(CallFault::Broken)?;
-        let message = self.0.http.load().request(method, request.uri()).headers(headers(&request)?);
+        let message = self.0.http.request(method, request.uri()).headers(headers(&request)?);
         let message = message.body(Bytes::copy_from_slice(body));
-        let mut response = respond(message, true, self.0.timeout).await?;
+        let mut response = self.0.http.respond(message, true, self.0.timeout).await?;
         let body = read_body(&mut response).await?;
         let status = response.status();
         let shown = match request.extension::<Aside>() {

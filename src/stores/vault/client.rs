@@ -3,13 +3,12 @@
 use crate::config::stores::Vault;
 use crate::model::request_id::RequestId;
 use crate::stores::OpenFault;
-use crate::stores::outbound::{CallFault, build, read_body, respond, retry_after};
+use crate::stores::outbound::{CallFault, Outbound, Server, read_body, retry_after};
 use crate::traces;
-use arc_swap::ArcSwap;
+use crate::trust::{ClientFiles, TrustFiles};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
-use std::path::PathBuf;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -48,38 +47,43 @@ pub(super) struct Answer {
 pub(super) struct Client {
     address: String,
     namespace: Option<HeaderValue>,
-    ca_file: Option<PathBuf>,
     timeout: Duration,
-    /// Swapped when the CA file is read again.
-    http: ArcSwap<reqwest::Client>,
+    http: Outbound,
 }
 
 impl Client {
-    /// Builds the client and reads the CA file.
+    /// Builds the client and reads the certificates.
     ///
     /// # Errors
-    /// When an address, a namespace or a CA file is no good.
-    pub(super) fn open(config: &Vault) -> Result<Self, OpenFault> {
+    /// When an address, a namespace or a file is not usable.
+    pub(super) fn open(store: &str, config: &Vault) -> Result<Self, OpenFault> {
         let namespace = config.namespace.as_deref().map(HeaderValue::from_str).transpose();
-        let http = build(&config.address, config.ca_file.as_deref(), config.timeout)?;
+        let client = config
+            .client_certificate
+            .as_ref()
+            .map(|files| ClientFiles { certificate: files.cert_file.clone(), key: files.key_file.clone() });
+        let trust = TrustFiles { ca: config.ca_file.clone(), client };
+        let http = Outbound::open(&Server {
+            store,
+            address: &config.address,
+            trust: &trust,
+            proxy: config.proxy_url.as_deref(),
+            timeout: config.timeout,
+        })?;
         Ok(Self {
             address: config.address.clone(),
             namespace: namespace.map_err(|_| OpenFault::Namespace)?,
-            ca_file: config.ca_file.clone(),
             timeout: config.timeout,
-            http: ArcSwap::from_pointee(http),
+            http,
         })
     }
 
-    /// Reads the CA file again. New calls use new connections.
+    /// Reads the certificates again. New connections use them.
     ///
     /// # Errors
-    /// When it is no good; then everything stays as it was.
+    /// When a file is not usable; then everything stays as it was.
     pub(super) fn reload(&self) -> Result<(), OpenFault> {
-        if self.ca_file.is_some() {
-            self.http.store(build(&self.address, self.ca_file.as_deref(), self.timeout)?.into());
-        }
-        Ok(())
+        self.http.reload()
     }
 
     /// Makes a call in the configured namespace.
@@ -114,13 +118,13 @@ impl Client {
         headers.extend(traces::traceparent().and_then(|value| Some((TRACEPARENT, HeaderValue::try_from(value).ok()?))));
         headers.extend(namespace.map(|namespace| (NAMESPACE, namespace)));
         headers.extend(call.token.map(|token| (TOKEN, token.clone())));
-        let http = self.http.load_full();
         let again = call.method == Method::GET && !call.once;
-        let mut message = http.request(call.method, format!("{}/v1/{}", self.address, call.path)).headers(headers);
+        let url = format!("{}/v1/{}", self.address, call.path);
+        let mut message = self.http.request(call.method, &url).headers(headers);
         if let Some(body) = call.body {
             message = message.header(CONTENT_TYPE, "application/json").body(Bytes::from_owner(body));
         }
-        let mut response = respond(message, again, self.timeout).await?;
+        let mut response = self.http.respond(message, again, self.timeout).await?;
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers());
         let body = read_body(&mut response).await?;

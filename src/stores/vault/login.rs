@@ -33,9 +33,9 @@ pub(super) struct LoggedIn {
 /// `Forbidden` where the store refuses the credentials, `Misconfigured` where it knows no such mount or role.
 pub(super) async fn log_in(exchange: &Exchange, auth: &VaultAuth, request: &RequestId) -> Result<LoggedIn, ReadError> {
     let (mount, body) = match auth {
-        VaultAuth::Kubernetes { mount, role, token_file } => {
+        VaultAuth::Kubernetes { mount, role, token_file } | VaultAuth::Jwt { mount, role, token_file } => {
             let jwt = credential_file::read(&exchange.store, token_file).await?;
-            (mount, kubernetes_body(role, &jwt)?)
+            (mount, jwt_body(role, &jwt)?)
         }
         VaultAuth::AppRole { mount, role_id, secret_id_file } => {
             let secret_id = credential_file::read(&exchange.store, secret_id_file).await?;
@@ -58,7 +58,7 @@ pub(super) async fn log_in(exchange: &Exchange, auth: &VaultAuth, request: &Requ
 }
 
 #[expect(clippy::disallowed_methods, reason = "the store has this token reviewed")]
-fn kubernetes_body(role: &str, jwt: &SecretValue) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+fn jwt_body(role: &str, jwt: &SecretValue) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     #[derive(Serialize)]
     struct Login<'a> {
         role: &'a str,

@@ -14,6 +14,7 @@ mod session;
 mod token;
 mod upkeep;
 
+use super::outbound::CallFault;
 use super::path::{StorePath, is_plain};
 use super::{OnlineFault, OpenFault, ReadError, SecretStore};
 use crate::config::stores::{Vault, VaultAuth};
@@ -50,12 +51,13 @@ impl VaultStore {
     /// # Errors
     /// When the configuration or a CA file is no good.
     pub(super) fn open(name: &Arc<str>, config: &Vault, metrics: &Arc<Metrics>) -> Result<Self, OpenFault> {
-        if let VaultAuth::Kubernetes { mount, .. } | VaultAuth::AppRole { mount, .. } = &config.auth
+        if let VaultAuth::Kubernetes { mount, .. } | VaultAuth::Jwt { mount, .. } | VaultAuth::AppRole { mount, .. } =
+            &config.auth
             && !is_plain(mount)
         {
             return Err(OpenFault::AuthMount);
         }
-        let client = Client::open(config)?;
+        let client = Client::open(name, config)?;
         let exchange = Arc::new(Exchange::new(name.clone(), client, metrics.clone()));
         let session = Arc::new(Session::new(exchange.clone(), config.auth.clone()));
         let upkeep = Upkeep::of(session.clone());
@@ -84,6 +86,8 @@ impl VaultStore {
             Ok(200 | 429 | 472 | 473) => {}
             Ok(501) => return Err(OnlineFault::Uninitialised),
             Ok(503) => return Err(OnlineFault::Sealed),
+            Err(CallFault::Unconnected(failure)) => return Err(OnlineFault::Unconnected(failure)),
+            Err(CallFault::Timeout) => return Err(OnlineFault::TimedOut),
             _ => return Err(OnlineFault::Unavailable),
         }
         let token = self.session.token(&request).await.map_err(online_fault)?;

@@ -60,7 +60,7 @@ impl Session {
                 let seen = stamp(file).await;
                 seen.is_some() && seen != token.stamp
             }
-            VaultAuth::Kubernetes { .. } | VaultAuth::AppRole { .. } => token.has_ended(),
+            VaultAuth::Kubernetes { .. } | VaultAuth::Jwt { .. } | VaultAuth::AppRole { .. } => token.has_ended(),
         };
         if worn { self.replace(Some(token.number), request).await } else { Ok(token) }
     }

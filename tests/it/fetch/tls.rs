@@ -2,15 +2,20 @@
 
 use super::{Ran, fetch};
 use crate::rig::claviger::{Claviger, Dev};
-use rcgen::generate_simple_self_signed;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd, generate_simple_self_signed};
 use std::path::Path;
 
 /// `claviger dev` with a certificate of its own for this name; its CA file is `tls.crt` beside the key.
 fn with_tls(folder: &Path, name: &str, environment: &[(&str, &str)]) -> Claviger {
-    let certificate = generate_simple_self_signed([name.to_owned()]).unwrap();
+    with_certificate(folder, &CertificateParams::new([name.to_owned()]).unwrap(), environment)
+}
+
+/// The same with any certificate.
+fn with_certificate(folder: &Path, params: &CertificateParams, environment: &[(&str, &str)]) -> Claviger {
+    let signing_key = KeyPair::generate().unwrap();
     let (cert, key) = (folder.join("tls.crt"), folder.join("tls.key"));
-    std::fs::write(&cert, certificate.cert.pem()).unwrap();
-    std::fs::write(&key, certificate.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&cert, params.self_signed(&signing_key).unwrap().pem()).unwrap();
+    std::fs::write(&key, signing_key.serialize_pem()).unwrap();
     let files = [
         ("CLAVIGER__SERVER__TLS__CERTFILE", cert.to_str().unwrap()),
         ("CLAVIGER__SERVER__TLS__KEYFILE", key.to_str().unwrap()),
@@ -37,7 +42,7 @@ fn only_a_certificate_of_the_ca_is_believed() {
     let other_ca = folder.path().join("other.crt");
     std::fs::write(&other_ca, other.cert.pem()).unwrap();
     let ran = fetch_with(&claviger, &["--ca-file", other_ca.to_str().unwrap()]);
-    ran.failed(1, "the server's certificate is not one to be trusted");
+    ran.failed(1, "the server's certificate has an unknown issuer");
     let plain = fetch(
         &format!("http://{}", claviger.api),
         &claviger.folder.path().join("token"),
@@ -52,8 +57,40 @@ fn a_certificate_for_another_name_is_not_believed() {
     let claviger = with_tls(folder.path(), "elsewhere.example", &[]);
     let ca = folder.path().join("tls.crt");
     let ran = fetch_with(&claviger, &["--ca-file", ca.to_str().unwrap()]);
-    ran.failed(1, "the server's certificate is not one to be trusted");
+    ran.failed(1, "the server's certificate is not valid for this host name");
     assert_eq!(claviger.audit_events().len(), 0, "nothing was asked");
+}
+
+#[test]
+fn a_ca_certificate_that_serves_is_believed_where_the_file_has_it_and_told_apart_where_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let claviger = with_certificate(folder.path(), &params, &[]);
+    let ca = folder.path().join("tls.crt");
+    let ran = fetch_with(&claviger, &["--ca-file", ca.to_str().unwrap()]);
+    assert_eq!((ran.code, ran.said.as_str()), (Some(0), ""));
+
+    let other = generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let other_ca = folder.path().join("other.crt");
+    std::fs::write(&other_ca, other.cert.pem()).unwrap();
+    let ran = fetch_with(&claviger, &["--ca-file", other_ca.to_str().unwrap()]);
+    ran.failed(1, "the server's certificate is a CA certificate used as end entity");
+}
+
+#[test]
+fn an_expired_certificate_and_an_address_without_a_server_have_words_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
+    let claviger = with_certificate(folder.path(), &params, &[]);
+    let ca = folder.path().join("tls.crt");
+    fetch_with(&claviger, &["--ca-file", ca.to_str().unwrap()]).failed(1, "the server's certificate has expired");
+
+    let arguments = ["--repo", "moreira.dev", "--branch", "main", "--timeout", "1s", "--ca-file", ca.to_str().unwrap()];
+    let nobody = fetch("https://127.0.0.1:1", &claviger.folder.path().join("token"), &arguments);
+    assert_eq!((nobody.code, nobody.text()), (Some(4), ""), "{nobody:?}");
+    assert!(nobody.said.contains("the connection is refused"), "{nobody:?}");
 }
 
 #[test]

@@ -109,4 +109,6 @@ async fn the_store_must_show_a_certificate_of_its_ca() {
     let pod = rig.pod("ci/build-bot").await;
     assert_eq!(pod.asks("site", "main").file(), "export K='v'\n# claviger: 1 keys\n");
     pod.asks("doubted", "main").refused(503, "store_unavailable");
+    let log = rig.claviger.log();
+    assert!(log.contains("\"kind\":\"certificate_unknown_issuer\""), "{log}");
 }

@@ -32,14 +32,21 @@ pub struct Bao {
 impl Bao {
     /// Starts one with a KV v2 mount named `homelab`.
     pub async fn start() -> Self {
-        let bao = Self::launch(false).await;
+        let bao = Self::launch(false, None).await;
+        bao.enable_kv_v2("homelab").await;
+        bao
+    }
+
+    /// Starts one with another listener beside its own, as its configuration has them.
+    pub async fn start_with_listener(listener: &Value) -> Self {
+        let bao = Self::launch(false, Some(listener)).await;
         bao.enable_kv_v2("homelab").await;
         bao
     }
 
     /// Starts one that speaks TLS with a CA of its own.
     pub async fn start_tls() -> Self {
-        let bao = Self::launch(true).await;
+        let bao = Self::launch(true, None).await;
         bao.enable_kv_v2("homelab").await;
         bao
     }
@@ -238,9 +245,9 @@ impl Bao {
         (mount, rest, found["data"]["options"]["version"] == "2")
     }
 
-    async fn launch(tls: bool) -> Self {
+    async fn launch(tls: bool, listener: Option<&Value>) -> Self {
         for _ in 0..STARTS {
-            let mut bao = Self::spawn(tls);
+            let mut bao = Self::spawn(tls, listener);
             if bao.is_up().await {
                 return bao;
             }
@@ -248,7 +255,7 @@ impl Bao {
         panic!("OpenBao did not start on {STARTS} different ports");
     }
 
-    fn spawn(tls: bool) -> Self {
+    fn spawn(tls: bool, listener: Option<&Value>) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let (dir, port) = (tempfile::tempdir().unwrap(), free_ports());
         let root = RequestId::random().to_string();
@@ -259,6 +266,11 @@ impl Bao {
             .arg(format!("-dev-listen-address=127.0.0.1:{port}"));
         if tls {
             command.arg(format!("-dev-tls-cert-dir={}", dir.path().display()));
+        }
+        if let Some(listener) = listener {
+            let file = dir.path().join("listener.json");
+            std::fs::write(&file, json!({"listener": {"tcp": listener}}).to_string()).unwrap();
+            command.arg(format!("-config={}", file.display()));
         }
         let child = command.spawn().expect("bao can be run");
         let scheme = if tls { "https" } else { "http" };

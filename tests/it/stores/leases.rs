@@ -92,7 +92,16 @@ impl Keeper {
         std::fs::write(&file, token).unwrap();
         let (address, auth, timeout) = (address.to_owned(), VaultAuth::TokenFile(file), Duration::from_secs(5));
         let cache = claviger::config::stores::Cache { max_entries: 100, ..NO_CACHE };
-        let vault = Vault { address, namespace: None, ca_file: None, auth, timeout, cache };
+        let vault = Vault {
+            address,
+            namespace: None,
+            ca_file: None,
+            client_certificate: None,
+            proxy_url: None,
+            auth,
+            timeout,
+            cache,
+        };
         let metrics = Arc::new(Metrics::new(&[], &["vault"]).unwrap());
         let stores = Stores::open(&[Store { name: "vault".into(), kind: Kind::Vault(vault) }], &metrics).unwrap();
         let (book, database) = (Arc::<Book>::default(), Database::open(&place.url).await.unwrap());

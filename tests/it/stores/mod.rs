@@ -4,6 +4,7 @@
 mod aws;
 mod behaviours;
 mod contract;
+mod door;
 mod fake;
 mod leases;
 mod outage;
@@ -73,9 +74,37 @@ impl Rig {
     fn open(dir: TempDir, address: &str, auth: VaultAuth, cache: Cache, change: impl FnOnce(&mut Vault)) -> Self {
         let address = address.to_owned();
         let timeout = Duration::from_secs(5);
-        let mut vault = Vault { address, namespace: None, ca_file: None, auth, timeout, cache };
+        let mut vault = Vault {
+            address,
+            namespace: None,
+            ca_file: None,
+            client_certificate: None,
+            proxy_url: None,
+            auth,
+            timeout,
+            cache,
+        };
         change(&mut vault);
         Self::of("vault", dir, Kind::Vault(vault))
+    }
+
+    /// Whether a store with these settings can be opened.
+    fn try_new(address: &str, change: impl FnOnce(&mut Vault)) -> Result<(), claviger::stores::OpenError> {
+        let (auth, timeout) = (VaultAuth::TokenFile("/nonexistent".into()), IMPATIENT);
+        let address = address.to_owned();
+        let mut vault = Vault {
+            address,
+            namespace: None,
+            ca_file: None,
+            client_certificate: None,
+            proxy_url: None,
+            auth,
+            timeout,
+            cache: NO_CACHE,
+        };
+        change(&mut vault);
+        let store = Store { name: "vault".into(), kind: Kind::Vault(vault) };
+        Stores::open(&[store], &Arc::new(Metrics::new(&[], &["vault"]).unwrap())).map(|_| ())
     }
 
     /// A store of any kind.

@@ -37,6 +37,7 @@ fn open(dir: TempDir, address: &str, auth: AwsAuth, cache: Cache, change: impl F
         region: REGION.into(),
         endpoint_url: Some(address.into()),
         ca_file: None,
+        proxy_url: None,
         auth,
         timeout: Duration::from_secs(10),
         cache,

@@ -1,0 +1,99 @@
+//! What is made of files, and made again when one of them has changed.
+
+use arc_swap::ArcSwap;
+use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// What tells one state of a file from the next. A symbolic link (the kubelet's `..data`) is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    modified: SystemTime,
+    length: u64,
+    device: u64,
+    /// A file put in another's place may carry an old time.
+    inode: u64,
+}
+
+/// The states of some files; none for one that cannot be seen.
+pub(super) fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
+    files.iter().map(|file| stamp(file)).collect()
+}
+
+fn stamp(file: &Path) -> Option<Stamp> {
+    let seen = std::fs::metadata(file).ok()?;
+    Some(Stamp { modified: seen.modified().ok()?, length: seen.len(), device: seen.dev(), inode: seen.ino() })
+}
+
+type Make<T> = fn(&[PathBuf]) -> Option<T>;
+
+/// What was made of the files when they were last good.
+pub(super) struct Reread<T> {
+    owner: Box<str>,
+    setting: &'static str,
+    files: Vec<PathBuf>,
+    make: Make<T>,
+    current: ArcSwap<Made<T>>,
+}
+
+struct Made<T> {
+    /// Of the files when they were last read, good or not.
+    stamps: Vec<Option<Stamp>>,
+    value: Arc<T>,
+}
+
+impl<T> Reread<T> {
+    /// Reads the files. `owner` and `setting` are for the log.
+    ///
+    /// # Errors
+    /// When they are not usable.
+    pub(super) fn open(owner: &str, setting: &'static str, files: Vec<PathBuf>, make: Make<T>) -> Result<Self, ()> {
+        // The stamps before the files: one replaced in between is read once too often, never once too seldom.
+        let stamps = stamps(&files);
+        let value = Arc::new(make(&files).ok_or(())?);
+        let current = ArcSwap::from_pointee(Made { stamps, value });
+        Ok(Self { owner: owner.into(), setting, files, make, current })
+    }
+
+    /// What the files make now. Looks at their state, and reads them only where it has changed; files of this size take
+    /// less than the handshake that waits for them.
+    pub(super) fn current(&self) -> Arc<T> {
+        let last = self.current.load_full();
+        let stamps = stamps(&self.files);
+        if stamps == last.stamps {
+            return last.value.clone();
+        }
+        self.read(stamps, &last).0
+    }
+
+    /// Reads the files now, changed or not.
+    ///
+    /// # Errors
+    /// When they are not usable; then what was made of the last good ones stays.
+    pub(super) fn reload(&self) -> Result<(), ()> {
+        let last = self.current.load_full();
+        if self.read(stamps(&self.files), &last).1 { Ok(()) } else { Err(()) }
+    }
+
+    fn read(&self, stamps: Vec<Option<Stamp>>, last: &Made<T>) -> (Arc<T>, bool) {
+        let (owner, setting) = (&*self.owner, self.setting);
+        let made = (self.make)(&self.files).map(Arc::new);
+        let good = made.is_some();
+        if good {
+            tracing::info!(owner, setting, "the certificates were read again");
+        } else {
+            tracing::error!(owner, setting, "the certificates cannot be read again; the last good ones stay");
+        }
+        let value = made.unwrap_or_else(|| last.value.clone());
+        self.current.store(Arc::new(Made { stamps, value: value.clone() }));
+        (value, good)
+    }
+}
+
+impl<T> fmt::Debug for Reread<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reread").field("owner", &self.owner).field("setting", &self.setting).finish_non_exhaustive()
+    }
+}

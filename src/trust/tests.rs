@@ -1,0 +1,309 @@
+//! Certificates that are accepted and refused, by real handshakes of rustls on both sides.
+
+use super::*;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use reqwest::Client;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+/// A certificate and its key, in PEM.
+#[derive(Clone)]
+struct Identity {
+    certificate: String,
+    key: String,
+}
+
+fn params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+fn self_signed(params: &CertificateParams) -> Identity {
+    let key = KeyPair::generate().unwrap();
+    Identity { certificate: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+}
+
+/// A CA that signs.
+struct Ca(CertifiedIssuer<'static, KeyPair>);
+
+impl Ca {
+    fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    fn signs(&self, params: &CertificateParams) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        Identity { certificate: params.signed_by(&key, &self.0).unwrap().pem(), key: key.serialize_pem() }
+    }
+}
+
+/// A server that answers every request with `ok`; its port.
+async fn server(
+    identity: &Identity,
+    clients: Option<&Ca>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> u16 {
+    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions).unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(ca) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_slice(ca.pem().as_bytes()).unwrap()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build().unwrap();
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let chain = vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(builder.with_single_cert(chain, key).unwrap()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let mut stream = acceptor.accept(stream).await?;
+                let mut request = [0; 4096];
+                if stream.read(&mut request).await? > 0 {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").await?;
+                    stream.shutdown().await?;
+                }
+                std::io::Result::Ok(())
+            });
+        }
+    });
+    port
+}
+
+/// A client with files of its own.
+struct Caller {
+    trust: Trust,
+    http: Client,
+    _folder: TempDir,
+}
+
+impl Caller {
+    fn new(ca: &str, client: Option<&Identity>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).unwrap();
+            folder.path().join(name)
+        };
+        let client = client.map(|identity| ClientFiles {
+            certificate: write("client.pem", &identity.certificate),
+            key: write("client.key", &identity.key),
+        });
+        let trust = Trust::open("vault", &TrustFiles { ca: Some(write("ca.pem", ca)), client }).unwrap();
+        Self { http: http(&trust), trust, _folder: folder }
+    }
+
+    async fn asks(&self, host: &str, port: u16) -> Result<(), Option<ConnectFailure>> {
+        asks(&self.trust, &self.http, host, port).await
+    }
+}
+
+fn http(trust: &Trust) -> Client {
+    let _ = aws_lc_rs::default_provider().install_default();
+    let builder = Client::builder().no_proxy().timeout(Duration::from_secs(10)).pool_max_idle_per_host(0);
+    builder.tls_backend_preconfigured(trust.client_config()).build().unwrap()
+}
+
+async fn asks(trust: &Trust, http: &Client, host: &str, port: u16) -> Result<(), Option<ConnectFailure>> {
+    let answer = http.get(format!("https://{host}:{port}/")).send().await.map_err(|error| trust.failure(&error))?;
+    assert_eq!(answer.status(), 200);
+    Ok(())
+}
+
+const BOTH: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+
+#[tokio::test]
+async fn a_certificate_is_accepted_by_its_chain_or_byte_for_byte_and_each_refusal_has_its_word() {
+    let (ca, other, namesake) = (Ca::new("one"), Ca::new("two"), Ca::new("one"));
+    let good = params("localhost");
+    let mut authority = good.clone();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let mut old = good.clone();
+    (old.not_before, old.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
+    let mut early = good.clone();
+    (early.not_before, early.not_after) = (date_time_ymd(2901, 1, 1), date_time_ymd(2902, 1, 1));
+    let elsewhere = params("elsewhere.example");
+
+    let leaf = ca.signs(&good);
+    let (alone, authority) = (self_signed(&good), self_signed(&authority));
+    let (old_alone, elsewhere_alone) = (self_signed(&old), self_signed(&elsewhere));
+    for (what, identity, ca_file, expected) in [
+        ("signed by the CA", &leaf, ca.pem(), Ok(())),
+        ("signed by one of two", &leaf, format!("{}{}", other.pem(), ca.pem()), Ok(())),
+        ("signed by another CA", &leaf, other.pem(), Err(ConnectFailure::UnknownIssuer)),
+        ("signed by a namesake", &leaf, namesake.pem(), Err(ConnectFailure::UnknownIssuer)),
+        ("the leaf itself", &leaf, leaf.certificate.clone(), Ok(())),
+        ("self-signed", &alone, alone.certificate.clone(), Ok(())),
+        ("self-signed, not in the file", &alone, ca.pem(), Err(ConnectFailure::UnknownIssuer)),
+        ("self-signed as a CA", &authority, authority.certificate.clone(), Ok(())),
+        ("the same with text and a mark", &authority, format!("\u{feff}a CA\r\n{}", authority.certificate), Ok(())),
+        ("self-signed as a CA, not in the file", &authority, ca.pem(), Err(ConnectFailure::CaAsEndEntity)),
+        ("expired", &ca.signs(&old), ca.pem(), Err(ConnectFailure::Expired)),
+        ("expired, in the file", &old_alone, old_alone.certificate.clone(), Err(ConnectFailure::Expired)),
+        ("not yet valid", &ca.signs(&early), ca.pem(), Err(ConnectFailure::NotYetValid)),
+        ("another name", &ca.signs(&elsewhere), ca.pem(), Err(ConnectFailure::WrongName)),
+        (
+            "another name, in the file",
+            &elsewhere_alone,
+            elsewhere_alone.certificate.clone(),
+            Err(ConnectFailure::WrongName),
+        ),
+    ] {
+        let port = server(identity, None, BOTH).await;
+        let caller = Caller::new(&ca_file, None);
+        assert_eq!(caller.asks("localhost", port).await, expected.map_err(Some), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_certificate_has_other_words() {
+    let ca = Ca::new("one");
+    let caller = Caller::new(&ca.pem(), None);
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = nobody.local_addr().unwrap().port();
+    drop(nobody);
+    assert_eq!(caller.asks("127.0.0.1", port).await, Err(Some(ConnectFailure::Refused)));
+
+    let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = plain.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = plain.accept().await {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    assert_eq!(caller.asks("127.0.0.1", port).await, Err(Some(ConnectFailure::NoTls)));
+    assert_eq!(caller.asks("no-such-host.invalid", 1).await, Err(Some(ConnectFailure::UnknownHost)));
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_and_its_absence_has_a_word_whatever_the_reset_leaves() {
+    let (ca, clients, others) = (Ca::new("one"), Ca::new("clients"), Ca::new("others"));
+    let identity = ca.signs(&params("localhost"));
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let port = server(&identity, Some(&clients), &[version]).await;
+        let shown = clients.signs(&params("broker"));
+        assert_eq!(Caller::new(&ca.pem(), Some(&shown)).asks("localhost", port).await, Ok(()));
+        for _ in 0..20 {
+            let wanted = Err(Some(ConnectFailure::ClientCertificateRequired));
+            assert_eq!(Caller::new(&ca.pem(), None).asks("localhost", port).await, wanted, "{version:?}");
+        }
+        let foreign = others.signs(&params("broker"));
+        let refused = Caller::new(&ca.pem(), Some(&foreign)).asks("localhost", port).await;
+        assert_eq!(refused, Err(Some(ConnectFailure::ClientCertificateRequired)), "{version:?}");
+    }
+}
+
+/// Puts texts in place as the kubelet does: into a folder of their own, then one link is renamed over the other.
+fn swap(folder: &Path, number: usize, texts: &[(&str, &str)]) {
+    let version = folder.join(format!("..{number}"));
+    std::fs::create_dir(&version).unwrap();
+    for (name, text) in texts {
+        std::fs::write(version.join(name), text).unwrap();
+        let link = folder.join(name);
+        if !link.is_symlink() {
+            std::os::unix::fs::symlink(Path::new("..data").join(name), link).unwrap();
+        }
+    }
+    std::os::unix::fs::symlink(version.file_name().unwrap(), folder.join("..data_tmp")).unwrap();
+    std::fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+}
+
+#[tokio::test]
+async fn files_are_read_again_when_they_are_replaced_and_a_bad_one_replaces_nothing() {
+    let (one, two) = (Ca::new("one"), Ca::new("two"));
+    let ports = [
+        server(&one.signs(&params("localhost")), None, BOTH).await,
+        server(&two.signs(&params("localhost")), None, BOTH).await,
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    swap(folder.path(), 0, &[("ca.pem", &one.pem())]);
+    let trust = Trust::open("vault", &TrustFiles { ca: Some(folder.path().join("ca.pem")), client: None }).unwrap();
+    let http = http(&trust);
+    let unknown = Err(Some(ConnectFailure::UnknownIssuer));
+    // More than once: the second handshake would resume the session of the first.
+    for _ in 0..3 {
+        assert_eq!(asks(&trust, &http, "localhost", ports[0]).await, Ok(()));
+        assert_eq!(asks(&trust, &http, "localhost", ports[1]).await, unknown);
+    }
+    swap(folder.path(), 1, &[("ca.pem", &two.pem())]);
+    for _ in 0..3 {
+        assert_eq!(asks(&trust, &http, "localhost", ports[0]).await, unknown, "a session was resumed");
+        assert_eq!(asks(&trust, &http, "localhost", ports[1]).await, Ok(()));
+    }
+    swap(folder.path(), 2, &[("ca.pem", "no certificate")]);
+    assert_eq!(asks(&trust, &http, "localhost", ports[1]).await, Ok(()));
+    assert_eq!(trust.reload(), Err(TrustError::CaFile));
+    std::fs::remove_file(folder.path().join("ca.pem")).unwrap();
+    assert_eq!(asks(&trust, &http, "localhost", ports[1]).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_read_again_when_it_is_replaced() {
+    let (ca, clients, others) = (Ca::new("one"), Ca::new("clients"), Ca::new("others"));
+    let port = server(&ca.signs(&params("localhost")), Some(&clients), BOTH).await;
+    let (good, bad) = (clients.signs(&params("broker")), others.signs(&params("broker")));
+    let folder = tempfile::tempdir().unwrap();
+    let files = |identity: &Identity| [("cert.pem", identity.certificate.clone()), ("key.pem", identity.key.clone())];
+    let put = |number, identity: &Identity| {
+        let files = files(identity);
+        let texts: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        swap(folder.path(), number, &texts);
+    };
+    put(0, &bad);
+    std::fs::write(folder.path().join("ca.pem"), ca.pem()).unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let client = ClientFiles { certificate: place("cert.pem"), key: place("key.pem") };
+    let trust = Trust::open("vault", &TrustFiles { ca: Some(place("ca.pem")), client: Some(client) }).unwrap();
+    let http = http(&trust);
+    let refused = Err(Some(ConnectFailure::ClientCertificateRequired));
+    assert_eq!(asks(&trust, &http, "localhost", port).await, refused);
+    put(1, &good);
+    assert_eq!(asks(&trust, &http, "localhost", port).await, Ok(()));
+    // The key of another certificate makes no identity.
+    put(2, &Identity { certificate: bad.certificate, key: good.key });
+    assert_eq!(asks(&trust, &http, "localhost", port).await, Ok(()));
+    assert_eq!(trust.reload(), Err(TrustError::ClientCertificate));
+}
+
+#[test]
+fn files_that_are_not_usable_are_refused_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        folder.path().join(name)
+    };
+    let (one, two) = (self_signed(&params("a")), self_signed(&params("b")));
+    for ca in
+        [place("empty", ""), place("text", "no certificate"), folder.path().join("absent"), place("key", &one.key)]
+    {
+        let opened = Trust::open("vault", &TrustFiles { ca: Some(ca), client: None });
+        assert_eq!(opened.err(), Some(TrustError::CaFile));
+    }
+    let ca = Some(place("ca", &one.certificate));
+    let (certificate, key, other) = (place("cert", &one.certificate), place("a", &one.key), place("b", &two.key));
+    for (certificate, key, good) in [(&certificate, &key, true), (&certificate, &other, false), (&key, &key, false)] {
+        let client = Some(ClientFiles { certificate: certificate.clone(), key: key.clone() });
+        let opened = Trust::open("vault", &TrustFiles { ca: ca.clone(), client });
+        assert_eq!(opened.err(), (!good).then_some(TrustError::ClientCertificate));
+    }
+}

@@ -1,0 +1,114 @@
+//! Whether a server's certificate is accepted.
+
+use super::reread::Reread;
+use super::roots::Roots;
+use super::{TrustError, provider};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+use std::sync::Arc;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
+
+/// What certificates are checked against.
+#[derive(Debug)]
+pub(super) enum Verifier {
+    /// A file, which may change.
+    File(Reread<Roots>),
+    /// Certificates that stay what they are.
+    Fixed(Roots),
+    /// The system's.
+    System(Arc<rustls_platform_verifier::Verifier>),
+}
+
+impl Verifier {
+    /// Against the system's roots.
+    pub(super) fn system() -> Result<Self, TrustError> {
+        let system = rustls_platform_verifier::Verifier::new(provider()).map_err(|_| TrustError::SystemRoots)?;
+        Ok(Self::System(Arc::new(system)))
+    }
+
+    /// Reads the file now, where there is one.
+    pub(super) fn reload(&self) -> Result<(), ()> {
+        if let Self::File(file) = self { file.reload() } else { Ok(()) }
+    }
+
+    /// What checks signatures, which is the same whatever the roots.
+    fn with<T>(&self, act: impl FnOnce(&dyn ServerCertVerifier) -> T) -> T {
+        match self {
+            Self::File(file) => act(&*file.current().chains),
+            Self::Fixed(roots) => act(&*roots.chains),
+            Self::System(system) => act(&**system),
+        }
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let check = |roots: &Roots| {
+            if roots.hold(end_entity) {
+                return check_alone(end_entity, server_name, now);
+            }
+            roots.chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        };
+        match self {
+            Self::File(file) => check(&file.current()),
+            Self::Fixed(roots) => check(roots),
+            Self::System(system) => {
+                system.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            }
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.with(|verifier| verifier.verify_tls12_signature(message, cert, dss))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.with(|verifier| verifier.verify_tls13_signature(message, cert, dss))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.with(|verifier| verifier.supported_verify_schemes())
+    }
+}
+
+/// A certificate that is trusted as it is: no chain, but for this name and at this time. That the server has its key, the
+/// handshake shows.
+fn check_alone(
+    certificate: &CertificateDer<'_>,
+    server_name: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<ServerCertVerified, Error> {
+    let unreadable = || Error::InvalidCertificate(CertificateError::BadEncoding);
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| unreadable())?;
+    let validity = parsed.validity();
+    let now = i64::try_from(now.as_secs()).map_err(|_| unreadable())?;
+    if now < validity.not_before.timestamp() {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now > validity.not_after.timestamp() {
+        return Err(CertificateError::Expired.into());
+    }
+    verify_server_name(&ParsedCertificate::try_from(certificate)?, server_name)?;
+    Ok(ServerCertVerified::assertion())
+}
