@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install what they need.
-.PHONY: demo demo-cluster dev test race kills slow openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-short soak mutations fuzz fuzz-short faults lint deny sbom static image
+.PHONY: demo demo-cluster dev test race kills slow openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-short soak mutations fuzz fuzz-short faults findings lint deny sbom static image
 
 demo: ## the main job with `claviger dev`: a secret, once, and the audit events
 	@rig/install base
@@ -89,6 +89,11 @@ fuzz: ## what reads hostile input against second readers, a minute for each targ
 fuzz-short: ## the same, ten seconds for each, from one seed
 	@rig/install base fuzz
 	FUZZ_SEED=1 fuzz/run 10
+
+findings: ## what other software does that one would not expect; installs packages, outside of CI
+	@for script in findings/*.sh; do \
+		echo "== $$script"; "$$script" || { echo "$$script: the behaviour has changed" >&2; changed=yes; }; \
+	done; [ -z "$$changed" ]
 
 lint: ## formatting, clippy, the house rules
 	@rig/install base
