@@ -27,7 +27,7 @@ spec:
 "#;
 
 /// What it types to fetch.
-const FETCH: &str = r#"curl -fsS "$URL" -o build-env"#;
+const FETCH: &str = r#"curl -fsS "$URL" -o build-env -D head && tail -n 1 head | grep -q '^.$'"#;
 
 #[tokio::main]
 async fn main() {
@@ -108,7 +108,7 @@ async fn main() {
 fn ask(rig: &Installation, token: &str) -> String {
     let api = rig.claviger.api;
     format!(
-        r#"curl -fsS -H "Authorization: Bearer $(cat {token})" -H 'Accept: text/plain' -d repo=site -d branch=main http://{api}/v1/tickets"#
+        r#"curl -fsS -H "Authorization: Bearer $(cat {token})" -H 'Accept: text/plain' --data-urlencode repo=site --data-urlencode branch=main http://{api}/v1/tickets"#
     )
 }
 

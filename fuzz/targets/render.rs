@@ -39,7 +39,7 @@ fuzz_target!(|text: &str| {
             }
             Format::Json => serde_json::from_slice(bytes).expect("JSON"),
             Format::Tar => archive(bytes),
-            Format::Dotenv => dotenv(std::str::from_utf8(bytes).expect("UTF-8")),
+            Format::Dotenv | Format::DotenvExpand => dotenv(std::str::from_utf8(bytes).expect("UTF-8")),
             Format::Raw => {
                 assert!(values.len() <= 1);
                 assert_eq!(bytes, values.values().next().map_or(&b""[..], |value| value.as_bytes()));
@@ -82,13 +82,13 @@ fn assert_end(rest: &str, keys: usize) {
     assert_eq!(rest, end);
 }
 
-/// The three spellings of `dotenv`, by the first character of a value.
+/// The spellings of `dotenv` and `dotenv-expand`, by the first character of a value.
 fn dotenv(text: &str) -> Values {
     let mut values = Values::new();
     let mut rest = text;
     while !rest.is_empty() && !rest.starts_with('#') {
         let (name, after) = rest.split_once('=').expect("an assignment");
-        let quote = after.chars().next().filter(|first| matches!(first, '"' | '\''));
+        let quote = after.chars().next().filter(|first| matches!(first, '"' | '\'' | '`'));
         let (value, after) = match quote {
             None => after.split_once('\n').map(|(value, after)| (value.to_owned(), after)),
             Some(quote) => after[1..].split_once(quote).map(|(value, after)| {
@@ -98,7 +98,8 @@ fn dotenv(text: &str) -> Values {
             }),
         }
         .expect("a value");
-        values.insert(name.to_owned(), value);
+        // `dotenv` has no value with `\$`, and `dotenv-expand` has no other `$`.
+        values.insert(name.to_owned(), value.replace("\\$", "$"));
         rest = after;
     }
     assert_end(rest, values.len());

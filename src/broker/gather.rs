@@ -38,6 +38,8 @@ pub struct Ask {
     pub request: TicketRequest,
     /// From where.
     pub context: Context,
+    /// Whether the lengths of the values are to be told with a ticket.
+    pub sizes: bool,
 }
 
 /// How the secrets are to reach the caller.

@@ -23,6 +23,8 @@ pub struct Issued {
     pub ticket: Arc<Ticket>,
     /// How many of the secrets that the policies name do not exist.
     pub missing: usize,
+    /// The lengths of the values in the order of the ticket's keys, where they were asked for.
+    pub sizes: Option<Vec<usize>>,
 }
 
 struct Prepared {
@@ -30,6 +32,7 @@ struct Prepared {
     sealed: Sealed,
     token: TicketToken,
     missing: usize,
+    sizes: Option<Vec<usize>>,
 }
 
 impl Broker {
@@ -51,7 +54,7 @@ impl Broker {
 
     /// The ticket and its event are there together or not at all, and nobody knows the URL before.
     async fn release(&self, prepared: Prepared, mut event: OpenEvent, ask: &Ask) -> Result<Issued, Error> {
-        let Prepared { ticket, sealed, token, missing } = prepared;
+        let Prepared { ticket, sealed, token, missing, sizes } = prepared;
         event.kind = EventType::TicketIssued;
         event.outcome = Outcome::Ok;
         event.ticket_id = Some(ticket.id);
@@ -70,7 +73,7 @@ impl Broker {
         url.push_str(&self.parts.public_url);
         url.push_str("/v1/downloads/");
         url.push_str(&segment);
-        Ok(Issued { url, ticket, missing })
+        Ok(Issued { url, ticket, missing, sizes })
     }
 
     /// Everything up to the sealed bundle.
@@ -102,7 +105,8 @@ impl Broker {
             }
             SealError::DoesNotOpen | SealError::NotABundle(_) => Code::Internal,
         })?;
-        Ok(Prepared { ticket, sealed, token, missing })
+        let sizes = ask.sizes.then(|| bundle.entries.values().map(|entry| entry.value.len()).collect());
+        Ok(Prepared { ticket, sealed, token, missing, sizes })
     }
 
     fn expiry(&self, issued_at: Timestamp, grant: &Grant, asked: Option<Duration>) -> Timestamp {

@@ -86,11 +86,11 @@ fn configuration(dev: &Dev, state: &State) -> String {
 
 fn greet(running: &Running, state: &State) {
     let url = format!("http://{}", running.api);
-    let token = state.path("token").display().to_string();
+    let [token, head] = ["token", "head"].map(|name| state.path(name).display().to_string());
     println!(
         "Claviger answers on {url} (metrics on http://{}/metrics). Two lines fetch a secret, once:\n\n\
-         URL=$(curl -fsS -H \"Authorization: Bearer $(cat '{token}')\" -H 'Accept: text/plain' -d repo=moreira.dev -d branch=main {url}/v1/tickets)\n\
-         curl -fsS \"$URL\"\n\n\
+         URL=$(curl -fsS -H \"Authorization: Bearer $(cat '{token}')\" -H 'Accept: text/plain' --data-urlencode repo=moreira.dev --data-urlencode branch=main {url}/v1/tickets)\n\
+         curl -fsS \"$URL\" -D '{head}' && tail -n 1 '{head}' | grep -q '^.$'\n\n\
          This is for trying things out on your own machine, not for production.",
         running.ops
     );

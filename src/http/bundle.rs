@@ -1,5 +1,6 @@
 //! A bundle in an answer: its format, its bytes, and the headers that go with secrets.
 
+use super::framing;
 use crate::broker::{Delivered, Error};
 use crate::model::format::Format;
 use crate::wire::problem::Code;
@@ -13,7 +14,8 @@ use http::{HeaderMap, HeaderValue};
 
 /// The format of this name.
 pub fn format(word: &str) -> Result<Format, Error> {
-    const UNKNOWN: &str = "format must be one of export, dotenv, json, raw, tar, docker-config, npmrc, netrc";
+    const UNKNOWN: &str =
+        "format must be one of export, dotenv, dotenv-expand, json, raw, tar, docker-config, npmrc, netrc";
     word.parse().map_err(|_| Error::InvalidRequest(UNKNOWN))
 }
 
@@ -29,9 +31,7 @@ pub fn accepted(headers: &HeaderMap) -> Format {
 pub fn answer(delivered: Delivered) -> Result<Response, Code> {
     let bytes = delivered.rendered.bytes;
     let repr_digest = format!("sha-256=:{}:", STANDARD.encode(digest(&SHA256, &bytes)));
-    // Not copied, and overwritten when it is sent; hyper's and the kernel's buffers are out of our hands.
-    let mut response = Response::new(Body::from(Bytes::from_owner(bytes)));
-    let headers = response.headers_mut();
+    let mut headers = framing::with_length(bytes.len());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(delivered.rendered.media_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
@@ -40,5 +40,8 @@ pub fn answer(delivered: Delivered) -> Result<Response, Code> {
     if delivered.stale {
         headers.insert("x-claviger-stale", HeaderValue::from_static("true"));
     }
+    // Not copied, and overwritten when it is sent; hyper's and the kernel's buffers are out of our hands.
+    let mut response = Response::new(Body::from(Bytes::from_owner(bytes)));
+    *response.headers_mut() = headers;
     Ok(response)
 }

@@ -29,7 +29,7 @@ pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Cont
     tag = "builds",
     params(
         ("ticket" = String, Path, description = "Last path segment of the one-time URL"),
-        ("format" = Option<String>, Query, description = "Format of the bundle (default `export`)", pattern = "^(export|dotenv|json|raw|tar|docker-config|npmrc|netrc)$"),
+        ("format" = Option<String>, Query, description = "Format of the bundle (default `export`)", pattern = "^(export|dotenv|dotenv-expand|json|raw|tar|docker-config|npmrc|netrc)$"),
         ("key" = Option<String>, Query, description = "Name of the key for `raw`; required if the bundle has several keys", min_length = 1),
         ("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,255}$", description = "If sent with the first download, the same redeemer may repeat a lost download for 30 s")
     ),

@@ -13,6 +13,7 @@ mod decisions;
 mod docs;
 mod downloads;
 mod entrance;
+mod framing;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod guard;

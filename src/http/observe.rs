@@ -2,7 +2,7 @@
 //!
 //! One layer for all of it, because each has every request's whole service copied.
 
-use super::{Edge, client_address, guard, whole};
+use super::{Edge, client_address, framing, guard, whole};
 use crate::broker::Context;
 use crate::model::request_id::RequestId;
 use crate::traces;
@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-/// Puts a [`Context`] into the request, and `X-Request-Id` on the answer.
+/// Puts a [`Context`] into the request, `X-Request-Id` on the answer, and the length of the answer first.
 pub async fn observe(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = method_label(request.method());
@@ -62,7 +62,7 @@ fn named(mut response: Response, request_id: &RequestId) -> Response {
     if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
         response.headers_mut().insert("x-request-id", value);
     }
-    response
+    framing::length_first(response)
 }
 
 /// A caller's own id is kept where it is a sane one.

@@ -54,6 +54,6 @@ pub(super) async fn deliver(
         Some(Ok(format)) => format,
         Some(Err(unknown)) => return Err(edge.broker.unreadable(caller, &context, Way::Direct, unknown).await.into()),
     };
-    let delivered = edge.broker.deliver(&Ask { caller, request, context }, &format.into()).await?;
+    let delivered = edge.broker.deliver(&Ask { caller, request, context, sizes: false }, &format.into()).await?;
     Ok(bundle::answer(delivered)?)
 }

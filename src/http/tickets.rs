@@ -1,7 +1,7 @@
 //! `POST /v1/tickets`: a caller asks for a ticket.
 
 use super::answer::{Failure, method_not_allowed};
-use super::{Edge, bearer, ticket_body, waiting_tickets};
+use super::{Edge, bearer, framing, ticket_body, waiting_tickets};
 use crate::broker::{Ask, Context, Issued, Way};
 use crate::metrics::labels::Outcome;
 use crate::wire::inert_json;
@@ -39,6 +39,7 @@ pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Cont
     path = "/v1/tickets",
     operation_id = "issueTicket",
     tag = "builds",
+    params(("Prefer" = Option<String>, Header, description = "`sizes`: the response has the length of each value")),
     request_body(content((TicketRequest = "application/json"), (TicketRequest = "application/x-www-form-urlencoded"))),
     responses((
         status = 201,
@@ -53,7 +54,8 @@ pub(super) async fn issue(edge: &Edge, context: Context, headers: &HeaderMap, bo
         Ok(request) => request,
         Err(error) => return Err(edge.broker.unreadable(caller, &context, Way::Ticket, error).await.into()),
     };
-    Ok(edge.broker.issue(Ask { caller, request, context }).await?)
+    let sizes = prefers_sizes(headers);
+    Ok(edge.broker.issue(Ask { caller, request, context, sizes }).await?)
 }
 
 fn created(issued: &Issued, as_text: bool) -> Result<Response, Failure> {
@@ -68,17 +70,29 @@ fn created(issued: &Issued, as_text: bool) -> Result<Response, Failure> {
             keys: ticket.keys.iter().map(String::as_str).collect(),
             policies: ticket.policies.iter().map(|policy| &*policy.name).collect(),
             missing: issued.missing,
+            sizes: issued
+                .sizes
+                .as_ref()
+                .map(|sizes| ticket.keys.iter().map(String::as_str).zip(sizes.iter().copied()).collect()),
         })
         .map_err(|_| Code::Internal)?;
         ("application/json", body)
     };
     let location = HeaderValue::from_str(&issued.url).map_err(|_| Code::Internal)?;
-    let mut response = (StatusCode::CREATED, body).into_response();
-    let headers = response.headers_mut();
+    let mut headers = framing::with_length(body.len());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(LOCATION, location);
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::CREATED;
+    *response.headers_mut() = headers;
     Ok(response)
+}
+
+/// Whether the client wants to know how long the values are before it redeems (RFC 7240).
+fn prefers_sizes(headers: &HeaderMap) -> bool {
+    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|preference| preference.trim().eq_ignore_ascii_case("sizes"))
 }
 
 /// The URL alone, for a shell without jq.

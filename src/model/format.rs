@@ -6,8 +6,10 @@ pub enum Format {
     /// `export NAME='value'` lines, for `.` in any POSIX shell.
     #[default]
     Export,
-    /// `NAME="value"` lines, for dotenv readers.
+    /// `NAME="value"` lines, for dotenv readers of all kinds.
     Dotenv,
+    /// The same with `\$` for `$`, for dotenv readers that expand variables.
+    DotenvExpand,
     /// One JSON object of strings.
     Json,
     /// The bytes of one value and nothing else.
@@ -24,8 +26,17 @@ pub enum Format {
 
 impl Format {
     /// Every format there is.
-    pub const ALL: [Self; 8] =
-        [Self::Export, Self::Dotenv, Self::Json, Self::Raw, Self::Tar, Self::DockerConfig, Self::Npmrc, Self::Netrc];
+    pub const ALL: [Self; 9] = [
+        Self::Export,
+        Self::Dotenv,
+        Self::DotenvExpand,
+        Self::Json,
+        Self::Raw,
+        Self::Tar,
+        Self::DockerConfig,
+        Self::Npmrc,
+        Self::Netrc,
+    ];
 
     /// The word used in `?format=`.
     #[must_use]
@@ -33,6 +44,7 @@ impl Format {
         match self {
             Self::Export => "export",
             Self::Dotenv => "dotenv",
+            Self::DotenvExpand => "dotenv-expand",
             Self::Json => "json",
             Self::Raw => "raw",
             Self::Tar => "tar",
@@ -46,7 +58,7 @@ impl Format {
     #[must_use]
     pub const fn media_type(self) -> &'static str {
         match self {
-            Self::Export | Self::Dotenv | Self::Npmrc | Self::Netrc => "text/plain; charset=utf-8",
+            Self::Export | Self::Dotenv | Self::DotenvExpand | Self::Npmrc | Self::Netrc => "text/plain; charset=utf-8",
             Self::Json | Self::DockerConfig => "application/json",
             Self::Raw => "application/octet-stream",
             Self::Tar => "application/x-tar",
@@ -64,7 +76,7 @@ impl std::str::FromStr for Format {
 
 /// The text is not the name of a format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be one of export, dotenv, json, raw, tar, docker-config, npmrc, netrc")]
+#[error("must be one of export, dotenv, dotenv-expand, json, raw, tar, docker-config, npmrc, netrc")]
 pub struct UnknownFormat;
 
 /// What a redeemer asks for: a format, and which key where the format holds only one.

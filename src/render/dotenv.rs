@@ -1,20 +1,27 @@
-//! `NAME="value"`, for the dotenv readers of docker compose, Node (`dotenv`) and Python (`python-dotenv`).
+//! `NAME="value"`, for dotenv readers that expand variables and for those that do not.
 //!
-//! Dotenv has no standard. The three agree on less than each of them can read, so a value is written in the first of
-//! three spellings that all of them read alike, and refused where there is none: a build that fails with the name of
-//! the key beats a build with a wrong secret. `json` carries everything.
+//! Dotenv has no standard. These readers agree on less than each of them can read: npm's `dotenv`, `node --env-file`,
+//! `python-dotenv`, docker compose, Next.js (`@next/env`), and `dotenv-expand` as in Vite and Astro. A value is written in
+//! the first of three spellings that all of them read alike, and refused where there is none: a build that fails with the
+//! name of the key beats a build with a wrong secret. `json` carries everything. What each reader makes of hard values
+//! stands in docs/COMPATIBILITY.md.
 //!
 //! | spelling | may contain | because |
 //! |---|---|---|
-//! | `"value"` | anything but `"`, `\` and `$`; newline and CR are written `\n` and `\r` | Node unescapes nothing but `\n` and `\r`, and keeps the backslash of `\"`, `\\` and `\$`; compose expands `$` |
-//! | `'value'` | anything but `'`, CR and `${`; a backslash only before a character that is neither `\` nor `'` | Python halves `\\` and unescapes `\'`, Node and compose do not; Node and Python read CR as a newline; Python expands `${` in every spelling |
-//! | `value` | no whitespace but single-line inner spaces, no control characters, no `#`, no `$`, no quote at its beginning | Node cuts at any `#`, the others at a space before it; compose expands `$`; all trim |
+//! | `"value"` | anything but `"`, `\` and `$`; newline is written `\n` | npm's `dotenv` unescapes nothing but `\n` and `\r`, and keeps the backslash of `\"`, `\\` and `\$`; compose expands `$` |
+//! | `'value'` | anything but `'`; a backslash only before a character that is neither `\` nor `'` | Python halves `\\` and unescapes `\'`, the others do not |
+//! | `value` | no whitespace but single-line inner spaces, no control characters, no `#`, no `$`, no quote at its beginning | npm's `dotenv` cuts at any `#`, others at a space before it; compose expands `$`; all trim |
 //!
-//! So refused are, for example: both kinds of quotes together with a newline, `#` or `$`; CR together with `"`, `\` or
-//! `$`; `${`; a backslash at the end of a value that also has `#` or `$`.
+//! In no spelling:
 //!
-//! Readers that expand variables over what `dotenv` read (dotenv-expand, as in Vite and Next.js) also change `$NAME`,
-//! in any spelling. `docker run --env-file` is another format: it knows no quotes at all.
+//! | value | because |
+//! |---|---|
+//! | a carriage return | `node --env-file` keeps `\r` as two characters, and most read the character itself as a newline |
+//! | `$` before a letter, a digit, `_` or `{` | Next.js and `dotenv-expand` put a variable there, in any spelling; Python does it for `${` |
+//! | `\$` | they drop the backslash |
+//!
+//! [`dotenv_expand`](super::dotenv_expand) carries `$` for those that expand. `docker run --env-file` is another format:
+//! it knows no quotes at all.
 
 use super::line::{check_name, write_end};
 use super::{Emit, Reason};
@@ -22,6 +29,17 @@ use crate::model::bundle::{Bundle, Entry};
 
 #[expect(clippy::disallowed_methods, reason = "the value is looked at, to see whether it can be carried")]
 pub(super) fn check(name: &str, entry: &Entry) -> Result<(), Reason> {
+    check_variable(name, entry)?;
+    let value = entry.value.expose_secret();
+    if is_expanded(value) {
+        return Err(Reason::ReadersExpand);
+    }
+    Spelling::of(value).map(|_| ()).ok_or(Reason::ReadersDisagree)
+}
+
+/// What no dotenv file can carry, whatever its readers do with `$`.
+#[expect(clippy::disallowed_methods, reason = "the value is looked at, to see whether it can be carried")]
+pub(super) fn check_variable(name: &str, entry: &Entry) -> Result<(), Reason> {
     check_name(name, entry)?;
     // Node's dotenv assigns to a plain object, and this assignment is lost.
     if name == "__proto__" {
@@ -31,7 +49,10 @@ pub(super) fn check(name: &str, entry: &Entry) -> Result<(), Reason> {
     if value.contains('\0') {
         return Err(Reason::ContainsNul);
     }
-    Spelling::of(value).map(|_| ()).ok_or(Reason::ReadersDisagree)
+    if value.contains('\r') {
+        return Err(Reason::ContainsCarriageReturn);
+    }
+    Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the value is handed over")]
@@ -40,7 +61,11 @@ pub(super) fn write(bundle: &Bundle, emit: Emit<'_>) {
         emit(name.as_bytes());
         let value = entry.value.expose_secret();
         match Spelling::of(value) {
-            Some(Spelling::Double) => write_double(value, emit),
+            Some(Spelling::Double) => {
+                emit(b"=\"");
+                write_replaced(value, '\n', br"\n", emit);
+                emit(b"\"\n");
+            }
             Some(Spelling::Single) => {
                 emit(b"='");
                 emit(value.as_bytes());
@@ -57,16 +82,15 @@ pub(super) fn write(bundle: &Bundle, emit: Emit<'_>) {
     write_end(bundle, emit);
 }
 
-fn write_double(value: &str, emit: Emit<'_>) {
-    emit(b"=\"");
+/// Writes a value with an escape in the place of one ASCII character.
+pub(super) fn write_replaced(value: &str, character: char, escape: &[u8], emit: Emit<'_>) {
     let mut rest = value;
-    while let Some((line, after)) = rest.find(['\n', '\r']).map(|end| rest.split_at(end)) {
-        emit(line.as_bytes());
-        emit(if after.starts_with('\n') { br"\n" } else { br"\r" });
-        rest = &after[1..];
+    while let Some(end) = rest.find(character) {
+        emit(&rest.as_bytes()[..end]);
+        emit(escape);
+        rest = &rest[end + 1..];
     }
     emit(rest.as_bytes());
-    emit(b"\"\n");
 }
 
 /// How a value is written.
@@ -82,9 +106,9 @@ impl Spelling {
     fn of(value: &str) -> Option<Self> {
         if !value.contains(['"', '\\', '$']) {
             Some(Self::Double)
-        } else if !value.contains(['\'', '\r']) && !value.contains("${") && lone_backslashes(value) {
+        } else if !value.contains('\'') && lone_backslashes(value) {
             Some(Self::Single)
-        } else if is_bare(value) {
+        } else if is_bare(value) && !value.contains('$') {
             Some(Self::Bare)
         } else {
             None
@@ -92,14 +116,21 @@ impl Spelling {
     }
 }
 
+/// Whether a reader that expands variables changes the value.
+fn is_expanded(value: &str) -> bool {
+    let begins_variable = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'{');
+    let mut dollars = value.match_indices('$');
+    dollars.any(|(at, _)| value.as_bytes().get(at + 1).is_some_and(begins_variable) || value[..at].ends_with('\\'))
+}
+
 /// Whether every backslash stands before a character that is no backslash; the single quote is excluded already.
 fn lone_backslashes(value: &str) -> bool {
     !value.contains(r"\\") && !value.ends_with('\\')
 }
 
-fn is_bare(value: &str) -> bool {
+/// Whether readers give a value without quotes back as it is, `$` apart.
+pub(super) fn is_bare(value: &str) -> bool {
     // U+FEFF is white space to JavaScript, and only there.
-    let unsafe_anywhere =
-        |c: char| matches!(c, '#' | '$' | '\u{feff}') || c.is_control() || (c.is_whitespace() && c != ' ');
+    let unsafe_anywhere = |c: char| matches!(c, '#' | '\u{feff}') || c.is_control() || (c.is_whitespace() && c != ' ');
     !value.contains(unsafe_anywhere) && !value.starts_with(['\'', '"', '`', ' ']) && !value.ends_with(' ')
 }

@@ -1,4 +1,4 @@
-//! What `export` and `dotenv` share: a line for each key, which names it may have, and the end line.
+//! What `export`, `dotenv` and `dotenv-expand` share: a line for each key, which names it may have, and the end line.
 
 use super::{Emit, Reason, shell_names};
 use crate::model::bundle::{Bundle, Entry};

@@ -7,6 +7,7 @@ mod address;
 mod credentials;
 mod docker_config;
 mod dotenv;
+mod dotenv_expand;
 mod export;
 mod json;
 mod line;
@@ -66,6 +67,10 @@ pub enum Reason {
     DroppedByReaders,
     /// Its value contains NUL.
     ContainsNul,
+    /// Its value contains a carriage return.
+    ContainsCarriageReturn,
+    /// Readers of the format that expand variables would change its value.
+    ReadersExpand,
     /// There is no spelling of its value that all readers of the format read alike.
     ReadersDisagree,
     /// Its name is no safe name of a file.
@@ -94,6 +99,12 @@ impl Reason {
             Self::KeptByShells => "is a name that shells keep for themselves",
             Self::DroppedByReaders => "is a name that readers of this format drop",
             Self::ContainsNul => "has a value with a NUL character, which no variable can hold",
+            Self::ContainsCarriageReturn => {
+                "has a value with a carriage return, which readers of this format read differently"
+            }
+            Self::ReadersExpand => {
+                "has a value with a dollar sign that some readers of this format expand; dotenv-expand or json carries it"
+            }
             Self::ReadersDisagree => "has a value that the readers of this format read differently",
             Self::NotAFileName => "is not a safe name of a file in at most 100 bytes",
             Self::NoPartOfACredential => "is not a name that this format makes credentials of",
@@ -128,6 +139,10 @@ pub fn render(bundle: &Bundle, rendering: &Rendering) -> Result<Rendered, Refuse
         Format::Dotenv => {
             check_each(bundle, dotenv::check)?;
             measured(|emit| dotenv::write(bundle, emit))
+        }
+        Format::DotenvExpand => {
+            check_each(bundle, dotenv_expand::check)?;
+            measured(|emit| dotenv_expand::write(bundle, emit))
         }
         // It carries everything.
         Format::Json => measured(|emit| json::write(bundle, emit)),

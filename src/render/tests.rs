@@ -50,13 +50,14 @@ fn dotenv_takes_the_first_spelling_that_all_readers_read_alike() {
         ("", r#""""#),
         ("plain", r#""plain""#),
         (" with # and 'quotes' ", r#"" with # and 'quotes' ""#),
-        ("a\nb\r\nc\n", r#""a\nb\r\nc\n""#),
+        ("a\nb\n", r#""a\nb\n""#),
         ("`id`", r#""`id`""#),
         (r#"{"a": "b"}"#, r#"'{"a": "b"}'"#),
         ("{\n  \"a\": 1\n}", "'{\n  \"a\": 1\n}'"),
         (r"C:\temp\new", r"'C:\temp\new'"),
-        ("$2b$10$abc", "'$2b$10$abc'"),
         ("$(touch PWN)", "'$(touch PWN)'"),
+        ("$", "'$'"),
+        ("a$$ $-$é", "'a$$ $-$é'"),
         ("\"", "'\"'"),
         (r"C:\temp\", r"C:\temp\"),
         (r"\\host\share", r"\\host\share"),
@@ -67,13 +68,32 @@ fn dotenv_takes_the_first_spelling_that_all_readers_read_alike() {
 }
 
 #[test]
+fn dotenv_expand_escapes_every_dollar() {
+    for (value, spelled) in [
+        ("", "\"\""),
+        ("pa$$word", r#""pa\$\$word""#),
+        ("$2b$10$abc", r#""\$2b\$10\$abc""#),
+        ("${x}\n$y\n", r#""\${x}\n\$y\n""#),
+        (r"C:\temp", r#""C:\temp""#),
+        (r"C:\new $x", r"'C:\new \$x'"),
+        ("{\"a\": \"$b\"}\n", "'{\"a\": \"\\$b\"}\n'"),
+        ("it's \"$x\"\n", "`it's \"\\$x\"\n`"),
+        (r"$x\", r"\$x\"),
+    ] {
+        let line = format!("A={spelled}\n# claviger: 1 keys\n");
+        assert_eq!(text(&[("A", value)], Format::DotenvExpand), line, "{value:?}");
+    }
+    for value in [r"\$x", r"a\\$", "`'\"\n", "a\n\\", "# \\"] {
+        assert_eq!(refused("A", value, true, Format::DotenvExpand), Some(Reason::ReadersDisagree), "{value:?}");
+    }
+}
+
+#[test]
 fn dotenv_refuses_what_its_readers_read_differently() {
     for value in [
-        "${HOME}",
-        "a${b",
         "\"'\n",
         "it's \"x\" # 1",
-        "it's $1",
+        "it's $",
         "'\"",
         "`\"'",
         " it's \"x\"",
@@ -81,20 +101,28 @@ fn dotenv_refuses_what_its_readers_read_differently() {
         "it's \"x\"\u{a0}",
         "it's \"x\"\u{feff}",
         "it's\t\"x\"",
-        "\"a\"\r\n",
-        "\\\r",
-        "$\r",
         "# \\",
         "a\\\\b\nc",
         "\n\\",
-        "$x\\",
+        "$ \\",
         "it's \\\n",
     ] {
         assert_eq!(refused("A", value, true, Format::Dotenv), Some(Reason::ReadersDisagree), "{value:?}");
         assert_eq!(refused("A", value, false, Format::Export), None, "{value:?}");
         assert_eq!(refused("A", value, false, Format::Json), None, "{value:?}");
     }
+    for value in ["$A", "a$b", "$1", "$_", "${HOME}", "a${", "pa$$word", "\\$", "$ $x", "it's $1", "$x\\"] {
+        assert_eq!(refused("A", value, true, Format::Dotenv), Some(Reason::ReadersExpand), "{value:?}");
+        assert_eq!(refused("A", value, true, Format::Json), None, "{value:?}");
+    }
+    for value in ["\r", "a\r\nb", "\"a\"\r\n", "\\\r", "$x\r"] {
+        for format in [Format::Dotenv, Format::DotenvExpand] {
+            assert_eq!(refused("A", value, true, format), Some(Reason::ContainsCarriageReturn), "{value:?}");
+        }
+        assert_eq!(refused("A", value, false, Format::Export), None, "{value:?}");
+    }
     assert_eq!(refused("__proto__", "x", true, Format::Dotenv), Some(Reason::DroppedByReaders));
+    assert_eq!(refused("__proto__", "x", true, Format::DotenvExpand), Some(Reason::DroppedByReaders));
     assert_eq!(refused("__proto__", "x", false, Format::Export), None);
 }
 
@@ -265,8 +293,9 @@ fn ordinary_secrets_are_rendered() {
 #[test]
 fn every_reason_has_its_own_sentence() {
     use Reason::{
-        ContainsNul, DroppedByReaders, KeptByShells, Missing, NoPartOfACredential, NotAConfigJson, NotAFileName,
-        NotAToken, NotAVariable, NotAnAddress, OwnsAShell, ReadersDisagree, SamePlaceTwice,
+        ContainsCarriageReturn, ContainsNul, DroppedByReaders, KeptByShells, Missing, NoPartOfACredential,
+        NotAConfigJson, NotAFileName, NotAToken, NotAVariable, NotAnAddress, OwnsAShell, ReadersDisagree,
+        ReadersExpand, SamePlaceTwice,
     };
     let all = [
         NotAVariable,
@@ -274,6 +303,8 @@ fn every_reason_has_its_own_sentence() {
         KeptByShells,
         DroppedByReaders,
         ContainsNul,
+        ContainsCarriageReturn,
+        ReadersExpand,
         ReadersDisagree,
         NotAFileName,
         NoPartOfACredential,

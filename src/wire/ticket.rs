@@ -1,6 +1,7 @@
 //! Asking for a ticket, and the answer.
 
 use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// Declares a body that asks for secrets: what every one may say, and what one alone may.
@@ -49,7 +50,7 @@ asks_for_secrets! {
     /// shorten, but it is checked all the same.
     SecretsRequest {
         /// Format of the bundle (default `export`).
-        #[schema(nullable = false, pattern = "^(export|dotenv|json|raw|tar|docker-config|npmrc|netrc)$")]
+        #[schema(nullable = false, pattern = "^(export|dotenv|dotenv-expand|json|raw|tar|docker-config|npmrc|netrc)$")]
         format: String,
     }
 }
@@ -84,6 +85,9 @@ pub struct TicketIssued<'a> {
     pub policies: Vec<&'a str>,
     /// Number of granted secrets that do not exist.
     pub missing: usize,
+    /// Lengths of the values in bytes, by key; only if the request has `Prefer: sizes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sizes: Option<BTreeMap<&'a str, usize>>,
 }
 
 /// What our own client reads of it. It carries a ticket: no `Debug`.
@@ -94,4 +98,7 @@ pub struct TicketReceipt {
     pub url: String,
     /// Names of the keys in the bundle.
     pub keys: Vec<String>,
+    /// The lengths of the values; an older server tells none.
+    #[serde(default)]
+    pub sizes: BTreeMap<String, usize>,
 }

@@ -1,4 +1,4 @@
-//! `NAME="value"`, `NAME='value'` and `NAME=value` lines, as `src/render/dotenv.rs` has them.
+//! `NAME="value"`, `NAME='value'`, `` NAME=`value` `` and `NAME=value` lines, as `dotenv` and `dotenv-expand` have them.
 
 use super::{Values, end_line};
 use crate::model::secret::SecretValue;
@@ -19,11 +19,15 @@ pub fn read(text: &str) -> Option<Values> {
         } else if let Some(quoted) = behind.strip_prefix('\'') {
             let (value, behind) = quoted.split_once('\'')?;
             (value.to_owned(), behind)
+        } else if let Some(quoted) = behind.strip_prefix('`') {
+            let (value, behind) = quoted.split_once('`')?;
+            (value.to_owned(), behind)
         } else {
             let end = behind.find('\n')?;
             (behind[..end].to_owned(), &behind[end..])
         };
-        values.push((name.to_owned(), SecretValue::new(value)));
+        // `dotenv` has no value with `\$`, and `dotenv-expand` has no other `$`.
+        values.push((name.to_owned(), SecretValue::new(value.replace(r"\$", "$"))));
         rest = behind.strip_prefix('\n')?;
     }
     end_line(rest, values.len()).map(|()| values)

@@ -1,4 +1,4 @@
-//! A bundle as it was fetched, read back: the names and values in `export`, `dotenv` or `json`.
+//! A bundle as it was fetched, read back: the names and values in `export`, `dotenv`, `dotenv-expand` or `json`.
 //!
 //! As strict as the server writes: what was cut, or written by somebody else, is no bundle.
 
@@ -13,7 +13,7 @@ pub type Values = Vec<(String, SecretValue)>;
 
 /// The text is no bundle that was fetched whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is no bundle as export, dotenv or json, or not all of it")]
+#[error("is no bundle as export, dotenv, dotenv-expand or json, or not all of it")]
 pub struct NotABundle;
 
 /// Reads one in whichever of the three formats it is.
@@ -56,7 +56,7 @@ mod tests {
             values in prop::collection::btree_map("K[A-Z0-9_]{0,5}", "[a'\"\\\\$#\n\r `=é{]{0,9}", 0..5),
         ) {
             let values: Vec<_> = values.into_iter().collect();
-            for format in [Format::Export, Format::Dotenv, Format::Json] {
+            for format in [Format::Export, Format::Dotenv, Format::DotenvExpand, Format::Json] {
                 let Some(text) = rendered(&values, format) else { continue };
                 let expected: Values =
                     values.iter().map(|(name, value)| (name.clone(), SecretValue::new(value.clone()))).collect();

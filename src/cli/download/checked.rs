@@ -51,8 +51,8 @@ pub fn checked(body: &[u8], head: &Head, format: Format, keys: Option<usize>) ->
     if digest(&SHA256, body).as_ref() != head.digest {
         return Err(strange("it does not have its digest"));
     }
-    let has_end_line =
-        matches!(format, Format::Export | Format::Dotenv) && !(body.is_empty() && keys.unwrap_or(0) == 0);
+    let has_end_line = matches!(format, Format::Export | Format::Dotenv | Format::DotenvExpand)
+        && !(body.is_empty() && keys.unwrap_or(0) == 0);
     if has_end_line && !ends_well(body, keys) {
         return Err(strange("it does not end with the count of its keys"));
     }

@@ -147,6 +147,71 @@ fn a_registry_is_an_address() {
     }
 }
 
+/// The keys of `auths` for an address, all with the same credential.
+fn auths(address: &str) -> Vec<String> {
+    let config = text(&with(&REGISTRY, "REGISTRY", address), Format::DockerConfig);
+    let config: serde_json::Value = serde_json::from_str(&config).expect("JSON");
+    let auths = config["auths"].as_object().expect("an object");
+    let first = auths.values().next().expect("a key");
+    assert!(first["auth"].is_string() && auths.values().all(|auth| auth == first), "{config}");
+    auths.keys().cloned().collect()
+}
+
+#[test]
+fn a_slash_at_the_end_of_a_key_is_dropped_where_there_is_no_scheme() {
+    for (address, key) in [
+        ("r.example/", "r.example"),
+        ("r.example:5000/", "r.example:5000"),
+        ("r.example/team/", "r.example/team"),
+        ("r.example/team", "r.example/team"),
+        ("https://r.example/v1/", "https://r.example/v1/"),
+        ("https://r.example/", "https://r.example/"),
+        ("http://r.example", "http://r.example"),
+    ] {
+        assert_eq!(auths(address), [key], "{address}");
+    }
+}
+
+#[test]
+fn docker_hub_has_all_its_keys() {
+    let all = ["docker.io", "https://index.docker.io/v1/", "index.docker.io"];
+    for address in [
+        "docker.io",
+        "docker.io/",
+        "index.docker.io",
+        "registry-1.docker.io",
+        "https://index.docker.io/v1/",
+        "https://docker.io",
+    ] {
+        let mut keys = auths(address);
+        keys.sort();
+        assert_eq!(keys, all, "{address}");
+    }
+    assert_eq!(auths("docker.io/team/"), ["docker.io/team", "index.docker.io/team"]);
+    assert_eq!(auths("docker.io.example"), ["docker.io.example"]);
+    assert_eq!(auths("hub.docker.io"), ["hub.docker.io"]);
+}
+
+#[test]
+fn what_readers_take_for_one_registry_is_named_once() {
+    let two = |one: &'static str, other: &'static str| {
+        let more = [("X_REGISTRY", other), ("X_REGISTRY_USERNAME", "u"), ("X_REGISTRY_PASSWORD", "p")];
+        why(&[&with(&REGISTRY, "REGISTRY", one)[..], &more].concat(), Format::DockerConfig)
+    };
+    for (one, other) in [
+        ("docker.io", "index.docker.io"),
+        ("docker.io", "https://index.docker.io/v1/"),
+        ("https://r.example/a", "https://r.example/b"),
+        ("r.example", "https://r.example/a"),
+        ("r.example/a/", "r.example/a"),
+    ] {
+        assert_eq!(two(one, other), Some(("X_REGISTRY".into(), Reason::SamePlaceTwice)), "{one} {other}");
+    }
+    for (one, other) in [("r.example", "r.example/a"), ("r.example/a", "r.example/b"), ("docker.io", "docker.io/a")] {
+        assert_eq!(two(one, other), None, "{one} {other}");
+    }
+}
+
 #[test]
 fn a_machine_is_a_host_without_a_port() {
     for machine in ["a", "127.0.0.1", "a.b-c.example", "a_b"] {

@@ -234,3 +234,23 @@ fn keys_narrow_by_final_names() {
         assert_eq!((answer.status, &answer.json()["keys"]), (201, &expected), "{keys}");
     }
 }
+
+#[test]
+fn the_lengths_of_the_values_are_told_where_they_are_preferred() {
+    let edge = Edge::usual();
+    let bearer = format!("Bearer {}", edge.issuer.token(&json!({})));
+    let asked = |prefer: &[(&str, &str)]| {
+        let usual = [("Authorization", bearer.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+        edge.send("POST", "/v1/tickets", &[&usual[..], prefer].concat(), b"repo=site&branch=main")
+    };
+    for prefer in
+        [&[("Prefer", "sizes")][..], &[("Prefer", "return=minimal, Sizes")], &[("Prefer", "a"), ("Prefer", "sizes")]]
+    {
+        let answer = asked(prefer);
+        assert_eq!((answer.status, &answer.json()["sizes"]), (201, &json!({"TOKEN": 6, "URL": 9})), "{prefer:?}");
+    }
+    for prefer in [&[][..], &[("Prefer", "size")], &[("Prefer", "sizes=")]] {
+        let answer = asked(prefer);
+        assert_eq!((answer.status, answer.json().get("sizes")), (201, None), "{prefer:?}");
+    }
+}

@@ -6,6 +6,7 @@ mod bodies;
 mod chain;
 mod counted;
 mod crowd;
+mod cut;
 mod direct;
 mod download;
 mod events;

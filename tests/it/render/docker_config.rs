@@ -94,6 +94,46 @@ fn a_registry_is_found_by_its_url_too() {
 }
 
 #[test]
+fn a_slash_behind_the_host_does_not_hide_it() {
+    let readers = Readers::start();
+    let host = readers.host();
+    // With the slash skopeo finds nothing, and shows an empty login.
+    let slash = format!(r#"{{"auths":{{"{host}/":{{"auth":"dTpw"}}}}}}"#);
+    assert_eq!(readers.by_skopeo(slash.as_bytes()).as_deref(), Some(":"));
+    let rendered = render(&bundle(&keys(&[(&format!("{host}/"), "u", "p")])), &Format::DockerConfig.into());
+    assert_eq!(readers.by_skopeo(&rendered.expect("renderable").bytes).as_deref(), Some("u:p"));
+}
+
+#[test]
+fn a_path_is_kept_without_a_scheme_and_lost_with_one() {
+    let readers = Readers::start();
+    let shown = |registry: String| {
+        let rendered = render(&bundle(&keys(&[(&registry, "u", "p")])), &Format::DockerConfig.into());
+        readers.by_skopeo(&rendered.expect("renderable").bytes)
+    };
+    // The image is HOST/image.
+    assert_eq!(shown(format!("{}/image/", readers.host())).as_deref(), Some("u:p"));
+    assert_eq!(shown(format!("{}/other", readers.host())).as_deref(), Some(":"));
+    assert_eq!(shown(format!("https://{}/other", readers.host())).as_deref(), Some("u:p"), "a scheme loses the path");
+}
+
+/// `skopeo login --get-login` looks a registry up as a pull does, and asks no registry.
+#[test]
+fn docker_hub_is_found_by_all_its_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.json");
+    for registry in ["docker.io", "index.docker.io", "https://index.docker.io/v1/"] {
+        let rendered = render(&bundle(&keys(&[(registry, "me", "p")])), &Format::DockerConfig.into());
+        std::fs::write(&path, &rendered.expect("renderable").bytes).unwrap();
+        for asked in ["docker.io", "index.docker.io"] {
+            let output =
+                run(Command::new("/usr/bin/skopeo").args(["login", "--get-login", "--authfile"]).arg(&path).arg(asked));
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "me\n", "{registry}: {asked}: {output:?}");
+        }
+    }
+}
+
+#[test]
 fn a_ready_file_is_read() {
     let readers = Readers::start();
     let file = format!("{{ \"auths\": {{ \"{}\": {{ \"auth\": \"dTpw\", \"email\": \"x\" }} }} }}\n", readers.host());

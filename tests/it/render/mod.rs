@@ -9,6 +9,7 @@ mod downloads;
 mod export;
 mod json;
 mod listener;
+mod matrix;
 mod netrc;
 mod npmrc;
 mod readers;

@@ -67,6 +67,68 @@ require('readline').createInterface({input: process.stdin}).on('line', path => {
     Reader::start("Node's dotenv", Command::new("node").args(["-e", script]).arg(package), "dotenv")
 }
 
+/// What `node --env-file` reads: `util.parseEnv` is its parser.
+pub fn node_env_file() -> Reader {
+    by_node(
+        "node --env-file",
+        "
+const {parseEnv} = require('util'), fs = require('fs');
+const read = path => parseEnv(fs.readFileSync(path, 'utf8'));
+",
+    )
+}
+
+/// Next.js: `@next/env`.
+pub fn next_env() -> Reader {
+    by_node(
+        "@next/env",
+        "
+const {processEnv} = require(package('@next/env')), fs = require('fs');
+// What is in the environment already is not read.
+for (const name of Object.keys(process.env)) delete process.env[name];
+const read = path => {
+    const file = {path: '.env', contents: fs.readFileSync(path, 'utf8'), env: {}};
+    processEnv([file], '/', console, true);
+    const {__NEXT_PROCESSED_ENV, ...variables} = process.env;
+    for (const name of Object.keys(process.env)) delete process.env[name];
+    return variables;
+};
+",
+    )
+}
+
+/// npm's `dotenv` with `dotenv-expand` behind it, as in Vite.
+pub fn dotenv_expand() -> Reader {
+    by_node(
+        "dotenv-expand",
+        "
+const dotenv = require(package('dotenv')), {expand} = require(package('dotenv-expand'));
+const read = path => {
+    const processEnv = {};
+    const {parsed} = dotenv.config({path, quiet: true, processEnv});
+    return expand({parsed, processEnv}).parsed;
+};
+",
+    )
+}
+
+/// A script for Node that defines `read`, from a path to an object.
+fn by_node(name: &'static str, read: &str) -> Reader {
+    let modules = rig().join("node/node_modules");
+    assert!(modules.join("@next/env").is_dir(), "@next/env is not in {}: run rig/install dotenv", modules.display());
+    let script = format!(
+        "
+const package = name => process.argv[1] + '/' + name;
+{read}
+require('readline').createInterface({{input: process.stdin}}).on('line', path => {{
+    const hex = Object.entries(read(path)).map(([k, v]) => [k, Buffer.from(v).toString('hex')]);
+    process.stdout.write(JSON.stringify(Object.fromEntries(hex)) + '\\n');
+}});
+"
+    );
+    Reader::start(name, Command::new("node").args(["-e", &script]).arg(modules), "dotenv")
+}
+
 /// Node's `JSON.parse`.
 pub fn node_json() -> Reader {
     let script = "

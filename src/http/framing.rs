@@ -1,0 +1,105 @@
+//! `Content-Length` as the first header of an answer.
+//!
+//! curl exits with 0 and an empty file when a connection ends inside the head of an answer, before `Content-Length`. To a
+//! build an empty file means "no secrets". After `Content-Length` curl exits with 18. So nothing but the status line stands
+//! before it. An answer whose length is not known has `Transfer-Encoding` there.
+
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::response::Response;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use hyper::body::{Frame, SizeHint};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// Moves the header that tells the length to the first place. hyper writes headers in the order in which they were added.
+pub fn length_first(mut response: Response) -> Response {
+    if response.status().is_informational()
+        || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    {
+        return response;
+    }
+    let (name, value) = match response.body().size_hint().exact() {
+        Some(length) => (CONTENT_LENGTH, HeaderValue::from(length)),
+        None => (TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
+    };
+    if value == "0" {
+        // hyper writes its own `Content-Length: 0` behind all headers where a body says at once that it has ended.
+        *response.body_mut() = Body::new(Nothing);
+    }
+    let headers = response.headers_mut();
+    if headers.keys().next() == Some(&name) {
+        return response;
+    }
+    let rest = std::mem::take(headers);
+    headers.reserve(rest.len() + 1);
+    headers.insert(name, value);
+    headers.extend(rest);
+    response
+}
+
+/// A body of no bytes that does not say beforehand that it has ended.
+struct Nothing;
+
+impl hyper::body::Body for Nothing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(0)
+    }
+}
+
+/// The headers of an answer that is about to be built, with the length of its body.
+pub fn with_length(length: usize) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(16);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse as _;
+
+    fn names(response: &Response) -> Vec<&str> {
+        response.headers().iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    #[test]
+    fn the_length_is_the_first_header() {
+        let response = length_first(([("x-a", "1"), ("x-b", "2")], "body").into_response());
+        assert_eq!(names(&response), ["content-length", "content-type", "x-a", "x-b"]);
+        assert_eq!(response.headers()[CONTENT_LENGTH], "4");
+        let mut given = "body".into_response();
+        given.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(4));
+        given.headers_mut().append("set-cookie", HeaderValue::from_static("a"));
+        given.headers_mut().append("set-cookie", HeaderValue::from_static("b"));
+        assert_eq!(names(&length_first(given)), ["content-length", "content-type", "set-cookie", "set-cookie"]);
+    }
+
+    #[test]
+    fn an_empty_answer_has_a_length_too() {
+        let response = length_first(([("x-a", "1")], "").into_response());
+        assert_eq!(names(&response)[0], "content-length");
+        assert_eq!(response.headers()[CONTENT_LENGTH], "0");
+    }
+
+    #[test]
+    fn a_stream_is_chunked_from_the_first_header_on() {
+        let lines = futures_util::stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"x")) });
+        let response = length_first(([("x-a", "1")], Body::from_stream(lines)).into_response());
+        assert_eq!(names(&response)[0], "transfer-encoding");
+    }
+
+    #[test]
+    fn an_answer_that_may_have_no_body_gets_no_length() {
+        let response = length_first(StatusCode::NO_CONTENT.into_response());
+        assert!(names(&response).is_empty());
+    }
+}
