@@ -8,7 +8,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 /// The largest file of policies or cases; a server takes no larger one either.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// The text of a file, or a line that says why there is none. Pipes are read too: `-f <(...)`.
+/// The text of a file, or a line that says why there is none. Pipes are read too: `-f <(...)`, and `-` is standard input.
 pub fn text(file: &Path) -> Result<Zeroizing<String>, String> {
     text_of_at_most(file, MAX_BYTES).map_err(|reason| format!("{}: {reason}", file.display()))
 }
@@ -16,12 +16,19 @@ pub fn text(file: &Path) -> Result<Zeroizing<String>, String> {
 /// The text of a file of so many bytes, overwritten when it is dropped, or why there is none.
 pub fn text_of_at_most(file: &Path, cap: usize) -> Result<Zeroizing<String>, String> {
     let unreadable = |error: io::Error| format!("cannot be read: {}", error.kind());
-    if fs::metadata(file).map_err(unreadable)?.is_dir() {
+    let is_standard_input = file == Path::new("-");
+    if !is_standard_input && fs::metadata(file).map_err(unreadable)?.is_dir() {
         return Err("is a directory".into());
     }
     // Room for all of it from the start: a vector that grows leaves its old contents behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(cap + 1));
-    File::open(file).and_then(|file| file.take(cap as u64 + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    let cap_and_one = cap as u64 + 1;
+    let read = if is_standard_input {
+        io::stdin().lock().take(cap_and_one).read_to_end(&mut bytes)
+    } else {
+        File::open(file).and_then(|file| file.take(cap_and_one).read_to_end(&mut bytes))
+    };
+    read.map_err(unreadable)?;
     if bytes.len() > cap {
         return Err(format!("is larger than {} KiB", cap / 1024));
     }

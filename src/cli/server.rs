@@ -10,6 +10,7 @@ use crate::trust::{ConnectFailure, Trust, TrustError, TrustFiles};
 use http::HeaderMap;
 use http::header::HeaderValue;
 use reqwest::{Client, Response, Url, redirect, retry};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -26,6 +27,9 @@ pub struct ServerArguments {
     /// Server URL, for example `https://claviger.claviger.svc:8443`.
     #[arg(long, env = "CLAVIGER_URL", value_name = "URL")]
     server: String,
+    /// Allow `http` to another host; token and secrets are sent unencrypted.
+    #[arg(long)]
+    insecure: bool,
     /// File with the bearer token.
     #[arg(long, env = "CLAVIGER_TOKEN_FILE", value_name = "FILE")]
     token_file: PathBuf,
@@ -36,15 +40,24 @@ pub struct ServerArguments {
 
 impl ServerArguments {
     /// Of a command for which a server is not needed.
-    pub const fn new(server: String, token_file: PathBuf, ca_file: Option<PathBuf>) -> Self {
-        Self { server, token_file, ca_file }
+    pub const fn new(server: String, token_file: PathBuf, ca_file: Option<PathBuf>, insecure: bool) -> Self {
+        Self { server, insecure, token_file, ca_file }
     }
 
     /// Where the server is.
     pub fn origin(&self) -> Result<Url, Failure> {
-        origin(&self.server).ok_or_else(|| {
+        let url = origin(&self.server).ok_or_else(|| {
             Failure::usage("--server: must be http://HOST[:PORT] or https://HOST[:PORT], and no more than that")
-        })
+        })?;
+        if self.may_send_to(&url) {
+            return Ok(url);
+        }
+        Err(Failure::usage("--server: http would send the token in clear; use https, or allow it with --insecure"))
+    }
+
+    /// Whether a token or a secret may be sent to or from this URL: by TLS, on this machine, or where it was allowed.
+    pub fn may_send_to(&self, url: &Url) -> bool {
+        self.insecure || url.scheme() == "https" || is_loopback(url)
     }
 
     /// The header that says who asks.
@@ -132,6 +145,13 @@ pub fn unreachable(error: &reqwest::Error) -> Failure {
     }
 }
 
+/// Whether it leads to this machine: 127.0.0.0/8, ::1 or localhost. Other names are not looked up.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// An origin: what else a URL has would be sent, or dropped without a word.
 fn origin(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
@@ -180,6 +200,35 @@ mod tests {
             "file:///",
         ] {
             assert!(origin(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_loopback_is_reached_in_clear_unless_it_is_allowed() {
+        let arguments = |server: &str, insecure| ServerArguments::new(server.into(), "token".into(), None, insecure);
+        for good in [
+            "http://127.0.0.1:8080",
+            "http://127.9.9.9",
+            "http://[::1]:8080",
+            "http://localhost:8080",
+            "http://LOCALHOST",
+            "https://claviger.claviger.svc:8443",
+            "https://192.0.2.1",
+        ] {
+            assert!(arguments(good, false).origin().is_ok(), "{good}");
+        }
+        for bad in [
+            "http://claviger.claviger.svc:8080",
+            "http://10.0.0.1",
+            "http://0.0.0.0",
+            "http://[::]",
+            "http://[::ffff:10.0.0.1]",
+            "http://localhost.example",
+            "http://127.0.0.1.example",
+            "http://128.0.0.1",
+        ] {
+            assert!(arguments(bad, false).origin().is_err(), "{bad}");
+            assert!(arguments(bad, true).origin().is_ok(), "{bad}");
         }
     }
 

@@ -22,6 +22,9 @@ pub struct Verify {
     /// CA certificates (PEM) to trust instead of the system's.
     #[arg(long, env = "CLAVIGER_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
+    /// Allow `http` to another host; the token is sent unencrypted.
+    #[arg(long)]
+    insecure: bool,
     /// Export of the whole log (`-`: standard input); verified without a server.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -43,7 +46,7 @@ pub fn run(verify: &Verify) -> Result<(), Failure> {
         let (Some(server), Some(token_file)) = (verify.server.clone(), verify.token_file.clone()) else {
             return Err(Failure::usage("either --server and --token-file, or --file must be given"));
         };
-        let server = ServerArguments::new(server, token_file, verify.ca_file.clone());
+        let server = ServerArguments::new(server, token_file, verify.ca_file.clone(), verify.insecure);
         return on(&server, async |server| at_server(&server, known).await);
     };
     let key = verify.key_file.as_deref().map(key_file::read).transpose();

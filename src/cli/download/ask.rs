@@ -1,7 +1,7 @@
 //! Asking for a ticket: may be repeated as often as one likes, as a ticket whose answer was lost just expires.
 
 use super::attempt::{Attempt, Done};
-use super::{Link, Source};
+use super::{Link, Receipt, Source};
 use crate::cli::failure::Failure;
 use crate::cli::server::{self, ANSWER_WITHIN};
 use crate::wire::ticket::{TicketReceipt, TicketRequest};
@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 const MAX_RECEIPT_BYTES: usize = 4 * 1024 * 1024;
 
 impl Source<'_> {
-    /// Asks until there is a ticket, a refusal, or no patience left. Returns its URL and the names of its keys.
-    pub(super) async fn ask(&mut self, request: &TicketRequest) -> Result<(Link, Vec<String>), Failure> {
+    /// Asks until there is a ticket, a refusal, or no patience left. Returns what is known of it.
+    pub(super) async fn ask(&mut self, request: &TicketRequest) -> Result<Receipt, Failure> {
         let body = serde_json::to_vec(request).map_err(|_| Failure::Failed("the request cannot be JSON".into()))?;
         loop {
             let attempt = match self.ask_once(body.clone()).await {
@@ -28,10 +28,11 @@ impl Source<'_> {
         }
     }
 
-    async fn ask_once(&self, body: Vec<u8>) -> Result<(Link, Vec<String>), Attempt> {
+    async fn ask_once(&self, body: Vec<u8>) -> Result<Receipt, Attempt> {
         let request =
             self.client.post(format!("{}v1/tickets", self.origin)).timeout(self.patience.left().min(ANSWER_WITHIN));
         let request = request.header(AUTHORIZATION, self.bearer.clone()).header(ACCEPT, "application/json");
+        let request = request.header("prefer", "sizes");
         let answer = request.header(CONTENT_TYPE, "application/json").body(body).send().await;
         let mut response = answer.map_err(|error| Attempt::unanswered(&error))?;
         if response.status() != 201 {
@@ -46,6 +47,10 @@ impl Source<'_> {
             let unsafe_link = "the ticket's URL is not https, and the server is; it is not followed";
             return Err(Attempt::decided(Failure::Failed(unsafe_link.into())));
         }
-        Ok((link, receipt.keys))
+        if !self.arguments.may_send_to(link.url()) {
+            let in_clear = "the ticket's URL is http; it is followed with --insecure only";
+            return Err(Attempt::decided(Failure::Failed(in_clear.into())));
+        }
+        Ok(Receipt { link, keys: receipt.keys, sizes: receipt.sizes })
     }
 }

@@ -20,6 +20,7 @@ use crate::wire::ticket::TicketRequest;
 use http::header::HeaderValue;
 use patience::Patience;
 use reqwest::{Client, Url};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -62,6 +63,16 @@ impl Wanted {
     }
 }
 
+/// The lengths of values by the names of their keys, in bytes; nothing where the server does not tell.
+pub type Sizes = BTreeMap<String, usize>;
+
+/// A ticket that was issued.
+struct Receipt {
+    link: Link,
+    keys: Vec<String>,
+    sizes: Sizes,
+}
+
 /// A bundle that came whole, as the server rendered it.
 pub struct Downloaded {
     /// The bytes.
@@ -95,8 +106,22 @@ impl<'a> Source<'a> {
         request: &TicketRequest,
         format: Format,
     ) -> Result<(Downloaded, Vec<String>), Failure> {
+        self.fetch_if(request, format, |_| Ok(())).await
+    }
+
+    /// The same, but the ticket is redeemed only where the lengths of its values are good.
+    pub async fn fetch_if(
+        &mut self,
+        request: &TicketRequest,
+        format: Format,
+        good: impl FnOnce(&Sizes) -> Result<(), Failure>,
+    ) -> Result<(Downloaded, Vec<String>), Failure> {
         self.progress.says("asking for a ticket");
-        let (link, keys) = self.ask(request).await?;
+        let Receipt { link, keys, sizes } = self.ask(request).await?;
+        if let Err(failure) = good(&sizes) {
+            self.progress.clear();
+            return Err(failure);
+        }
         self.progress.says("fetching the bundle");
         let is_same_origin = link.url().origin() == self.origin.origin();
         let other;

@@ -2,7 +2,7 @@
 
 use crate::cli::bundle::Values;
 use crate::cli::failure::Failure;
-use crate::cli::whole_file::Target;
+use crate::cli::whole_file::{Mode, Target};
 use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -39,7 +39,7 @@ impl KeyFiles {
     pub fn new(files: &[KeyFile]) -> Result<Self, Failure> {
         let mut targets: Vec<(String, Target)> = Vec::new();
         for file in files {
-            let target = Target::new("--file", &file.path)?;
+            let target = Target::new("--file", &file.path, Mode::OWNER)?;
             if targets.iter().any(|(name, other)| *name == file.name || other.path() == target.path()) {
                 return Err(Failure::usage(format!("--file: {}: twice the same key or file", file.path.display())));
             }

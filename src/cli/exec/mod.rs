@@ -3,14 +3,16 @@
 //! What it fetches is `export`, although no shell is in it: so the server refuses names that own a shell, or a command,
 //! unless a policy writes them literally.
 
+mod argument_space;
 mod key_file;
 mod masked;
 mod signals;
 
 use super::bundle::{self, Values};
-use super::download::{Downloaded, Progress, Source, Wanted, block_on};
+use super::download::{Downloaded, Progress, Sizes, Source, Wanted, block_on};
 use super::failure::Failure;
 use crate::model::format::Format;
+use argument_space::ArgumentSpace;
 use key_file::{KeyFile, KeyFiles};
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -57,9 +59,10 @@ pub fn run(exec: &Exec) -> ExitCode {
 impl Exec {
     fn run(&self) -> Result<ExitCode, Failure> {
         let mut files = KeyFiles::new(&self.files)?;
+        let mut source = Source::open(&self.wanted.server, self.wanted.bound, Progress::on_terminal())?;
         let fetched = block_on(async {
-            let environment = self.environment().await?;
-            let in_files = self.in_files().await?;
+            let environment = self.environment(&mut source).await?;
+            let in_files = self.in_files(&mut source).await?;
             files.write(&in_files)?;
             Ok((environment, in_files))
         });
@@ -75,32 +78,35 @@ impl Exec {
         ended
     }
 
-    /// What goes into the environment.
-    async fn environment(&self) -> Result<Values, Failure> {
+    /// What goes into the environment, if it fits: looked at before the ticket is used, as the server tells the lengths.
+    async fn environment(&self, source: &mut Source<'_>) -> Result<Values, Failure> {
         let is_in_file = |name: &str| self.files.iter().any(|file| file.name == name);
         let only = self.only.as_ref().map(|only| only.iter().filter(|name| !is_in_file(name)).cloned().collect());
         if only.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Values::new());
         }
-        let text = self.fetch(only, Format::Export).await?;
+        let space = ArgumentSpace::here(&self.command, &OURS);
+        let fits = |sizes: &Sizes| {
+            let variables = sizes.iter().filter(|(name, _)| !is_in_file(name));
+            space.fits(variables.map(|(name, size)| (name.as_str(), *size)))
+        };
+        let request = self.wanted.request(only, None);
+        let (text, _) = source.fetch_if(&request, Format::Export, fits).await?;
         let mut values = bundle::read(as_text(&text)?).map_err(strange)?;
         values.retain(|(name, _)| !is_in_file(name));
+        // An older server tells no lengths.
+        space.fits(values.iter().map(|(name, value)| (name.as_str(), value.len())))?;
         Ok(values)
     }
 
     /// What goes into files. JSON carries what no variable can.
-    async fn in_files(&self) -> Result<Values, Failure> {
+    async fn in_files(&self, source: &mut Source<'_>) -> Result<Values, Failure> {
         if self.files.is_empty() {
             return Ok(Values::new());
         }
         let names = self.files.iter().map(|file| file.name.clone()).collect();
-        let text = self.fetch(Some(names), Format::Json).await?;
+        let (text, _) = source.fetch(&self.wanted.request(Some(names), None), Format::Json).await?;
         bundle::read(as_text(&text)?).map_err(strange)
-    }
-
-    async fn fetch(&self, keys: Option<Vec<String>>, format: Format) -> Result<Downloaded, Failure> {
-        let mut source = Source::open(&self.wanted.server, self.wanted.bound, Progress::on_terminal())?;
-        source.fetch(&self.wanted.request(keys, None), format).await.map(|(downloaded, _)| downloaded)
     }
 
     fn command(&self, environment: &Values) -> Command {

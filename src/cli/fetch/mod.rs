@@ -2,10 +2,10 @@
 
 use super::download::{Progress, Source, Wanted, block_on};
 use super::failure::Failure;
-use super::whole_file::Target;
+use super::whole_file::{Mode, Target};
 use crate::model::format::Format;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use zeroize::Zeroizing;
 
@@ -14,12 +14,15 @@ use zeroize::Zeroizing;
 pub struct Fetch {
     #[command(flatten)]
     wanted: Wanted,
-    /// Output format: export, dotenv, json, raw, tar, docker-config, npmrc, netrc [default: export].
+    /// Output format: export, dotenv, dotenv-expand, json, raw, tar, docker-config, npmrc, netrc [default: export].
     #[arg(long)]
     format: Option<Format>,
-    /// Output file, written atomically with mode 0600 (default: standard output).
+    /// Output file, written atomically; `-` is standard output (default: standard output).
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Mode of the output file, independent of the umask; 0640 lets other users of its group read it.
+    #[arg(long, value_name = "OCTAL", requires = "output", default_value = "0600")]
+    mode: Mode,
     /// Print only the value of this key (with --format raw).
     #[arg(long, value_name = "NAME", conflicts_with = "keys")]
     key: Option<String>,
@@ -47,7 +50,8 @@ impl Fetch {
             (format, None) => format.unwrap_or_default(),
         };
         // Looked at before anything is asked: no ticket is used up for a file that cannot be.
-        let target = self.output.as_deref().map(|path| Target::new("--output", path)).transpose()?;
+        let file = self.output.as_deref().filter(|path| *path != Path::new("-"));
+        let target = file.map(|path| Target::new("--output", path, self.mode)).transpose()?;
         let progress = Progress::on_terminal();
         let keys = self.key.clone().map(|key| vec![key]).or_else(|| self.keys.clone());
         let request = self.wanted.request(keys, self.ttl.clone());

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 pub struct Apply {
     #[command(flatten)]
     pub server: ServerArguments,
-    /// File with one or more policies; repeatable.
+    /// File with one or more policies (`-`: standard input); repeatable.
     #[arg(short, long = "file", required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Validate and print what would change, but store nothing.

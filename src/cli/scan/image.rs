@@ -61,7 +61,11 @@ impl Image {
             })?;
         } else {
             let unreadable = |error: io::Error| format!("{}: cannot be read: {}", self.path.display(), error.kind());
-            let file = File::open(&self.path).map_err(unreadable)?;
+            let file: Box<dyn Read> = if self.path == Path::new("-") {
+                Box::new(io::stdin().lock())
+            } else {
+                Box::new(File::open(&self.path).map_err(unreadable)?)
+            };
             let (kind, stream) = Kind::peek(BufReader::new(file)).map_err(unreadable)?;
             match kind {
                 Kind::Gzip => parts.look_all(sweep, &mut MultiGzDecoder::new(stream)),

@@ -49,7 +49,7 @@ pub struct Scan {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct TargetArguments {
-    /// Image: oci-archive:FILE, docker-archive:FILE, or dir:DIR (OCI layout).
+    /// Image: oci-archive:FILE, docker-archive:FILE (FILE `-`: standard input), or dir:DIR (OCI layout).
     #[arg(long, value_name = "KIND:PATH")]
     image: Option<Image>,
     /// Folder or file.

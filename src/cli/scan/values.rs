@@ -15,7 +15,7 @@ const MAX_BUNDLE_BYTES: usize = 64 * 1024 * 1024;
 /// Where the values come from.
 #[derive(Debug, clap::Args)]
 pub struct ValueArguments {
-    /// Bundle file in format export, dotenv or json.
+    /// Bundle file in format export, dotenv, dotenv-expand or json (`-`: standard input).
     #[arg(long, value_name = "FILE", required_unless_present = "ticket", conflicts_with = "ticket")]
     bundle: Option<PathBuf>,
     /// One-time download URL; it is redeemed.

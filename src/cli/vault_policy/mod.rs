@@ -42,6 +42,9 @@ pub struct VaultPolicy {
     /// CA certificates (PEM) to trust instead of the system's.
     #[arg(long, env = "CLAVIGER_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
+    /// Allow `http` to another host; the token is sent unencrypted.
+    #[arg(long)]
+    insecure: bool,
 }
 
 impl VaultPolicy {
@@ -49,7 +52,7 @@ impl VaultPolicy {
         let Some(server) = self.server.clone() else { return Ok(None) };
         let token_file = self.token_file.clone();
         let token_file = token_file.ok_or_else(|| Failure::usage("--server needs --token-file"))?;
-        Ok(Some(ServerArguments::new(server, token_file, self.ca_file.clone())))
+        Ok(Some(ServerArguments::new(server, token_file, self.ca_file.clone(), self.insecure)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod masked;
 mod replaced;
+mod size;
 
 use crate::fetch::{Ran, command, ran};
 use crate::rig::claviger::Claviger;

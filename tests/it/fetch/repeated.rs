@@ -23,6 +23,7 @@ fn who_is_put_off_comes_back_when_told() {
         Some(match (request.starts_with("POST "), before) {
             (true, 0) => problem(503, "store_unavailable", &later),
             (true, 1) => problem(429, "rate_limited", &later),
+            (true, 2) => problem(503, "attestation_pending", &later),
             (true, _) => fake.ticket(),
             (false, 0) => problem(503, "audit_unavailable", &later),
             (false, _) => bundle(&[], BUNDLE),
@@ -31,8 +32,8 @@ fn who_is_put_off_comes_back_when_told() {
     let started = Instant::now();
     let ran = fetch_from(&fake);
     assert_eq!((ran.code, ran.text(), ran.said.as_str()), (Some(0), BUNDLE, ""));
-    assert!(started.elapsed() >= Duration::from_secs(3), "it did not wait");
-    assert_eq!((fake.asked(), fake.redemptions().len()), (3, 2));
+    assert!(started.elapsed() >= Duration::from_secs(4), "it did not wait");
+    assert_eq!((fake.asked(), fake.redemptions().len()), (4, 2));
 }
 
 #[test]

@@ -50,6 +50,84 @@ fn every_format_comes_as_it_is() {
 }
 
 #[test]
+fn a_dash_is_standard_output() {
+    let claviger = Claviger::sample();
+    let folder = tempfile::tempdir().unwrap();
+    let server = format!("http://{}", claviger.api);
+    let token = claviger.folder.path().join("token");
+    let fetched = |output: &str| {
+        let mut command = command("fetch");
+        command.args(["--server", &server, "--token-file"]).arg(&token).args(MAIN).args(["--output", output]);
+        ran(command.current_dir(folder.path()))
+    };
+    let without = fetch_sample(&claviger, &MAIN);
+    let dash = fetched("-");
+    assert_eq!((dash.code, &dash.printed, dash.said.as_str()), (Some(0), &without.printed, ""));
+    assert_eq!(names(folder.path()), [""; 0]);
+    let named = fetched("./-");
+    assert_eq!((named.code, named.text()), (Some(0), ""));
+    assert_eq!(std::fs::read(folder.path().join("-")).unwrap(), without.printed);
+}
+
+#[test]
+fn a_token_may_come_from_standard_input() {
+    let claviger = Claviger::sample();
+    let mut command = command("fetch");
+    command.args(["--server", &format!("http://{}", claviger.api), "--token-file", "-"]).args(MAIN);
+    command.stdin(std::fs::File::open(claviger.folder.path().join("token")).unwrap());
+    let fetched = ran(&mut command);
+    assert_eq!((fetched.code, fetched.said.as_str()), (Some(0), ""));
+    assert!(fetched.text().ends_with("# claviger: 3 keys\n"), "{fetched:?}");
+    command.stdin(std::process::Stdio::null());
+    ran(&mut command).failed(2, "--token-file: -: has no bearer token in it");
+}
+
+#[test]
+fn a_file_has_the_mode_that_was_asked_for() {
+    let claviger = Claviger::sample();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("build-env");
+    for (mode, bits) in [(&["--mode", "0640"][..], 0o640), (&["--mode", "444"], 0o444), (&[], 0o600)] {
+        let to_file = ["--output", file.to_str().unwrap()];
+        let ran = fetch_sample(&claviger, &[&MAIN[..], &to_file, mode].concat());
+        assert_eq!((ran.code, ran.said.as_str()), (Some(0), ""), "{mode:?}");
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777, bits, "{mode:?}");
+    }
+    let events = claviger.audit_events().len();
+    for wrong in [&["--mode", "0640"][..], &["--output", "x", "--mode", "4755"], &["--output", "x", "--mode", "u=r"]] {
+        let ran = fetch_sample(&claviger, &[&MAIN[..], wrong].concat());
+        assert_eq!((ran.code, ran.text()), (Some(2), ""), "{wrong:?}");
+    }
+    assert_eq!(claviger.audit_events().len(), events, "it asked");
+}
+
+#[test]
+fn no_token_is_sent_in_clear_to_another_machine_unless_that_is_allowed() {
+    let claviger = Claviger::sample();
+    let token = claviger.folder.path().join("token");
+    // Not a loopback address, though it leads to this machine.
+    let elsewhere = format!("http://0.0.0.0:{}", claviger.api.port());
+    for server in [elsewhere.as_str(), "http://claviger.claviger.svc:8080", "http://10.0.0.1"] {
+        fetch(server, &token, &MAIN).failed(2, "--insecure");
+        let mut exec = command("exec");
+        exec.args(["--server", server, "--token-file"]).arg(&token).args(MAIN).args(["--", "true"]);
+        ran(&mut exec).failed(125, "--insecure");
+    }
+    assert_eq!(claviger.audit_events().len(), 0);
+    let allowed = fetch(&elsewhere, &token, &[&MAIN[..], &["--insecure"]].concat());
+    assert_eq!((allowed.code, allowed.said.as_str()), (Some(0), ""));
+    let localhost = format!("http://localhost:{}", claviger.api.port());
+    assert_eq!(fetch(&localhost, &token, &MAIN).code, Some(0));
+}
+
+#[test]
+fn no_bundle_comes_in_clear_from_another_machine_unless_that_is_allowed() {
+    let environment = [("CLAVIGER__SERVER__PUBLICURL", "http://claviger.claviger.svc:8080")];
+    let claviger = Claviger::dev(&Dev { environment: &environment, ..Dev::default() });
+    fetch_sample(&claviger, &MAIN).failed(1, "the ticket's URL is http");
+}
+
+#[test]
 fn nothing_there_is_an_empty_file_unless_something_is_required() {
     let claviger = Claviger::sample();
     let folder = tempfile::tempdir().unwrap();

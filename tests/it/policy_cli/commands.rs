@@ -170,3 +170,22 @@ fn a_server_that_is_not_there_is_unavailable() {
         assert!(said.starts_with("claviger: the server cannot be reached: ") && !said.contains("a.b.c"), "{said}");
     }
 }
+
+#[test]
+fn a_dash_is_standard_input() {
+    let claviger = Claviger::sample();
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "policy.yaml", &yaml("piped", "other"));
+    let token = claviger.folder.path().join("admin-token").display().to_string();
+    let url = format!("http://{}", claviger.api);
+    let mut apply = std::process::Command::new(crate::rig::claviger::binary());
+    apply.args(["policy", "apply", "-f", "-", "--server", &url, "--token-file", &token]).current_dir(folder.path());
+    let output = apply.stdin(std::fs::File::open(&file).unwrap()).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{output:?}");
+    let shell = Shell { claviger: &claviger, token: "admin-token" };
+    let (code, text, said) = shell.policy(&["get", "piped"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(text.contains("piped"), "{text}");
+    let output = apply.stdin(std::process::Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}

@@ -3,6 +3,7 @@
 use super::{Entry, KEY, VALUE, archive, gzip, layer, scan};
 use crate::rig::claviger::{Claviger, Dev, run};
 use serde_json::json;
+use std::path::Path;
 
 /// As `docker save` writes it: plain layers, a configuration, and a manifest of both.
 fn docker(value: &str) -> Vec<u8> {
@@ -72,4 +73,24 @@ fn a_bundle_in_each_format_that_can_be_read_back() {
         assert_eq!(code, Some(1), "{format}: {said}");
         assert!(found.starts_with("PUBLIC_URL as raw in "), "{format}: {found}");
     }
+}
+
+#[test]
+fn an_archive_and_a_bundle_may_come_from_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("image.tar");
+    std::fs::write(&archive, docker(VALUE)).unwrap();
+    let bundle = folder.path().join("bundle.json");
+    std::fs::write(&bundle, serde_json::json!({ KEY: VALUE }).to_string()).unwrap();
+    let scanned = |bundle: &str, image: &str, input: &Path| {
+        let mut scan = std::process::Command::new(crate::rig::claviger::binary());
+        scan.args(["scan", "--bundle", bundle, "--image", image]).stdin(std::fs::File::open(input).unwrap());
+        let output = scan.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (bundle_name, archive_name) = (bundle.to_str().unwrap(), archive.to_str().unwrap());
+    let (code, found) = scanned(bundle_name, "docker-archive:-", &archive);
+    assert!(code == Some(1) && found.contains(KEY), "{found}");
+    let (code, found) = scanned("-", &format!("docker-archive:{archive_name}"), &bundle);
+    assert!(code == Some(1) && found.contains(KEY), "{found}");
 }
