@@ -74,7 +74,8 @@ fn request(shape: Shape, count: usize) -> (Caller, Facts, Asked) {
     let branch = format!("feature/{}", "x".repeat(1016));
     let params = [("repo", &repo), ("branch", &branch)];
     let params = params.map(|(name, value)| (name.to_owned(), value.as_str().into())).into();
-    let facts = Facts { pod: None, pipeline_run: Some(PipelineRunFacts { params, ..PipelineRunFacts::default() }) };
+    let facts =
+        Facts { pipeline_run: Some(PipelineRunFacts { params, ..PipelineRunFacts::default() }), ..Facts::default() };
     let asked = Asked {
         repo: Some(repo.as_str().try_into().expect("a repo")),
         branch: Some(branch.as_str().try_into().expect("a branch")),

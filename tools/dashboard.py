@@ -100,7 +100,9 @@ ROWS = [
                "{{store}} {{outcome}}"), width=12),
     ]),
     ("Leases", [
-        graph("Leases held", "short", (f"sum by (store) ({selector('leases_active')})", "{{store}}")),
+        graph("Leases held", "short", (f"sum by (store) ({selector('leases_active')})", "{{store}}"),
+              (f"sum by (store) ({selector('leases_orphaned')})", "{{store}}, not renewed"),
+              help="Leases of pods whose authenticator is not configured are not renewed."),
         graph("Renewals", "reqps", (rate("lease_renewals_total", "store, outcome"), "{{store}} {{outcome}}")),
         graph("Revocations", "reqps", (rate("lease_revocations_total", "store, outcome"), "{{store}} {{outcome}}"),
               help="`given_up` leaves credentials alive that nobody should have."),

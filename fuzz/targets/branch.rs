@@ -24,7 +24,6 @@ fn is_branch(name: &[u8]) -> bool {
         && !has(b"//")
         && !name.ends_with(b".")
         && !has(b"@{")
-        && name != b"@"
         && !name.is_empty()
         && name.len() <= 1024
         && !name.starts_with(b"-")

@@ -2,7 +2,7 @@
 #![no_main]
 
 use claviger::model::caller::{Caller, Pod, Workload};
-use claviger::model::facts::{Facts, PipelineRunFacts, PodFacts};
+use claviger::model::facts::{Facts, PipelineRunFacts, PodFacts, TaskRunFacts};
 use claviger::model::request::Asked;
 use claviger::policy::fuzzing::cel;
 use libfuzzer_sys::fuzz_target;
@@ -21,6 +21,7 @@ fuzz_target!(|source: &str| {
     // What it does not need is not looked up, so it must not matter.
     let fewer = Facts {
         pod: facts.pod.clone().filter(|_| needs.pod),
+        task_run: facts.task_run.clone().filter(|_| needs.task_run),
         pipeline_run: facts.pipeline_run.clone().filter(|_| needs.pipeline_run),
     };
     assert_eq!(cel(source, caller, &fewer, asked), Some((needs, said)), "{source}");
@@ -52,9 +53,15 @@ fn stage() -> (Caller, Facts, Asked) {
     let facts = Facts {
         pod: Some(PodFacts {
             ip: Some("10.0.0.9".into()),
+            ips: vec!["10.0.0.9".into(), "fd00::9".into()],
             node: None,
             labels: texts(&[("app", "site")]),
             annotations: texts(&[("branch", "feature/x")]),
+        }),
+        task_run: Some(TaskRunFacts {
+            name: "task-1".into(),
+            labels: texts(&[("task", "fetch")]),
+            params: [("repo".to_owned(), "acme/shop".into())].into_iter().collect(),
         }),
         pipeline_run: Some(PipelineRunFacts {
             name: "run-1".into(),

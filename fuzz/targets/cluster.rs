@@ -5,6 +5,7 @@ use claviger::cluster::fuzzing::{pipeline_run, task_run, token_review};
 use claviger::cluster::token_review::Review;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 // The first byte chooses the status, `0` the first one.
 fuzz_target!(|answer: &[u8]| {
@@ -26,18 +27,36 @@ fuzz_target!(|answer: &[u8]| {
     if let Ok(Some(run)) = task_run(status, body) {
         assert!(status == 200 && text("/kind") == Some("TaskRun"));
         assert_eq!(Some(run.uid.as_str()), text("/metadata/uid"));
-        assert_eq!(run.pod_name.as_deref(), text("/status/podName"));
+        assert_eq!(run.pod_name.as_deref(), text("/status/podName").filter(|name| !name.is_empty()));
+        assert_eq!(run.started.is_some(), text("/status/startTime").is_some());
+        assert_params_are_given(&run.facts.params, &json, "/status/taskSpec/params");
         assert_eq!(run.is_completed, json.pointer("/status/completionTime").is_some_and(|time| !time.is_null()));
     }
     if let Ok(Some(run)) = pipeline_run(status, body) {
         assert!(status == 200 && text("/kind") == Some("PipelineRun"));
         assert_eq!(Some(run.uid.as_str()), text("/metadata/uid"));
-        let none = Vec::new();
-        let listed = json.pointer("/spec/params").and_then(Value::as_array).unwrap_or(&none);
-        for (name, value) in &run.facts.params {
-            let given: Vec<_> =
-                listed.iter().filter(|param| param.get("name") == Some(&Value::from(name.as_str()))).collect();
-            assert!(given.len() == 1 && given[0].get("value") == Some(value), "{name} stands there otherwise");
-        }
+        assert_params_are_given(&run.facts.params, &json, "/status/pipelineSpec/params");
     }
 });
+
+/// Each param stands once in the spec, or else once among the defaults; an object may be put together of both.
+fn assert_params_are_given(params: &BTreeMap<String, Value>, json: &Value, defaults: &str) {
+    for (name, value) in params {
+        let listed = |pointer: &str, member: &str| -> Vec<Option<Value>> {
+            let list = json.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
+            let named = list.into_iter().filter(|param| param.get("name") == Some(&Value::from(name.as_str())));
+            named.map(|param| param.get(member).cloned()).collect()
+        };
+        let (given, declared) = (listed("/spec/params", "value"), listed(defaults, "default"));
+        let fits = match (&given[..], &declared[..]) {
+            ([Some(Value::Object(given))], [Some(Value::Object(declared))]) => {
+                given.iter().all(|(key, one)| value.get(key) == Some(one))
+                    && declared.iter().all(|(key, one)| given.contains_key(key) || value.get(key) == Some(one))
+            }
+            ([given], _) => given.as_ref() == Some(value),
+            ([], [declared]) => declared.as_ref() == Some(value),
+            _ => false,
+        };
+        assert!(fits, "{name} stands there otherwise");
+    }
+}

@@ -13,7 +13,10 @@ fuzz_target!(|text: &str| {
 });
 
 fn is_repo(text: &str) -> bool {
-    const PLAIN: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-    let is_segment = |segment: &str| !["", ".", ".."].contains(&segment) && segment.chars().all(|c| PLAIN.contains(c));
+    const PLAIN: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-~@+";
+    let is_segment = |segment: &str| {
+        let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| PLAIN.contains(c));
+        ![".", ".."].contains(&segment) && segment.split(' ').all(is_word)
+    };
     text.len() <= 256 && text.split('/').all(is_segment)
 }

@@ -151,7 +151,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let versions_key = VersionsKey::new(&database_key);
     let witness = Arc::new(LeaseRecorder::new(audit.clone()));
     let stores = stores
-        .keep_leases(Keeping { database: database.clone(), key: database_key, witness, clock: clock.clone() })
+        .keep_leases(Keeping {
+            database: database.clone(),
+            key: database_key,
+            witness,
+            clock: clock.clone(),
+            clusters: attestors.names().cloned().collect(),
+        })
         .map_err(|_| NoRandomness)?;
 
     let broker = Arc::new(Broker::new(Parts {

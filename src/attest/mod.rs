@@ -1,10 +1,11 @@
 //! 2. What are you building: a caller becomes facts, which are the cluster's word and none of the caller's own.
 //!
-//! A fact that cannot be had is absent; what that means is for policies to say. Only where the API server gives no
-//! usable answer does nobody know.
+//! A fact that cannot be had is absent; what that means is for policies to say. There is no verdict where the API server gives
+//! no usable answer, and where Tekton has not written yet what it is about to write.
 
 mod pipeline_run;
 mod recent;
+mod task_run;
 mod witness;
 
 use crate::cluster::Clusters;
@@ -12,6 +13,7 @@ use crate::config::authenticators::{Authenticator, Kind};
 use crate::model::caller::Caller;
 use crate::model::facts::{Facts, Needs};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use witness::Witness;
 
@@ -21,6 +23,9 @@ pub struct Attestors(BTreeMap<Arc<str>, Witness>);
 /// Why there are no facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AttestError {
+    /// The pod claims a run that Tekton has not written into a status yet, and may.
+    #[error("Tekton has not written yet what the caller's pod works for")]
+    NotYet,
     /// The API server gave no usable answer, so that nobody knows.
     #[error("the caller's pod or run could not be looked up")]
     Unavailable,
@@ -42,6 +47,11 @@ impl Attestors {
         Self(configured.iter().filter_map(witness).collect())
     }
 
+    /// The names of the authenticators whose callers have pods that are looked at.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.0.keys()
+    }
+
     /// Whether the pod of a caller is at work no more. Of those who have none, and of clusters that are not asked, nobody
     /// says that they have ended.
     ///
@@ -54,10 +64,21 @@ impl Attestors {
         }
     }
 
-    /// What the cluster says of this caller, as far as it is needed.
+    /// The addresses of the caller's pod, as long as that is at work; none where it has no pod.
     ///
     /// # Errors
     /// When nobody knows.
+    pub async fn addresses(&self, caller: &Caller) -> Result<Vec<IpAddr>, AttestError> {
+        match (self.0.get(&caller.issuer), &caller.workload) {
+            (Some(witness), Some(workload)) => witness.addresses(workload).await,
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// What the cluster says of this caller, as far as it is needed.
+    ///
+    /// # Errors
+    /// When the API server gives no usable answer, or Tekton has not written yet what is needed.
     pub async fn facts(&self, caller: &Caller, needs: Needs) -> Result<Facts, AttestError> {
         match (self.0.get(&caller.issuer), &caller.workload) {
             (Some(witness), Some(workload)) => witness.facts(workload, needs).await,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// How long a fact is believed: a build asks for several tickets in a row, and what changes shows soon.
 pub const KEEP: Duration = Duration::from_secs(5);
-/// How long an absence is believed: Tekton may be about to write what is missing.
+/// How long an absence is believed, be it one that may end in a moment or not.
 pub const KEEP_ABSENT: Duration = Duration::from_secs(1);
 /// Of what is held, together. Annotations and params may be long.
 const MAX_BYTES: u64 = 64 << 20;
@@ -17,25 +17,57 @@ const MAX_BYTES: u64 = 64 << 20;
 /// What was found out. Not knowing is never kept.
 pub type Found<V> = Result<Finding<V>, AttestError>;
 
+/// What a lookup saw.
+pub enum Seen<V> {
+    /// The fact.
+    There(Arc<V>),
+    /// None, and there may be one in a moment.
+    NotYet,
+    /// None.
+    Absent,
+}
+
 /// A fact or its absence, and until when it is believed.
 pub struct Finding<V> {
     /// The fact.
-    pub fact: Option<Arc<V>>,
+    pub seen: Seen<V>,
     /// By tokio's clock, so that tests can turn it; moka's own, which drops the entry, is only for the memory.
     pub until: Instant,
 }
 
 impl<V> Clone for Finding<V> {
     fn clone(&self) -> Self {
-        Self { fact: self.fact.clone(), until: self.until }
+        let seen = match &self.seen {
+            Seen::There(fact) => Seen::There(fact.clone()),
+            Seen::NotYet => Seen::NotYet,
+            Seen::Absent => Seen::Absent,
+        };
+        Self { seen, until: self.until }
     }
 }
 
 impl<V> Finding<V> {
     /// Found in a lookup that began at `since`: the answer is at least that old.
-    pub fn new(fact: Option<Arc<V>>, since: Instant) -> Self {
-        let keep = if fact.is_some() { KEEP } else { KEEP_ABSENT };
-        Self { fact, until: since + keep }
+    pub fn new(seen: Seen<V>, since: Instant) -> Self {
+        let keep = if matches!(seen, Seen::There(_)) { KEEP } else { KEEP_ABSENT };
+        Self { seen, until: since + keep }
+    }
+
+    /// The fact, where there is one.
+    pub const fn fact(&self) -> Option<&Arc<V>> {
+        if let Seen::There(fact) = &self.seen { Some(fact) } else { None }
+    }
+
+    /// The fact or its absence.
+    ///
+    /// # Errors
+    /// `NotYet` where it may be there in a moment.
+    pub fn known(self) -> Result<Option<Arc<V>>, AttestError> {
+        match self.seen {
+            Seen::There(fact) => Ok(Some(fact)),
+            Seen::NotYet => Err(AttestError::NotYet),
+            Seen::Absent => Ok(None),
+        }
     }
 }
 
@@ -51,7 +83,7 @@ impl<V: Send + Sync + 'static> Recent<V> {
         /// A key, an entry, the maps in it.
         const OVERHEAD: usize = 512;
         let weigh = move |_: &String, finding: &Finding<V>| {
-            let bytes = finding.fact.as_deref().map_or(0, bytes).saturating_add(OVERHEAD);
+            let bytes = finding.fact().map_or(0, |fact| bytes(fact)).saturating_add(OVERHEAD);
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
         let held = Cache::builder().max_capacity(MAX_BYTES).weigher(weigh).time_to_live(KEEP).build();
@@ -104,9 +136,11 @@ mod tests {
             let lookups = self.0.clone();
             let lookup = || async move {
                 let number = lookups.fetch_add(1, Ordering::SeqCst);
-                Ok(Finding::new(there.then(|| Arc::new(number)), Instant::now()))
+                let seen = if there { Seen::There(Arc::new(number)) } else { Seen::Absent };
+                Ok(Finding::new(seen, Instant::now()))
             };
-            recent.find(uid, lookup).await.unwrap_or_else(|error| panic!("{error}")).fact.map(|number| *number)
+            let finding = recent.find(uid, lookup).await.unwrap_or_else(|error| panic!("{error}"));
+            finding.fact().map(|number| **number)
         }
     }
 
@@ -124,6 +158,26 @@ mod tests {
             advance(keep).await;
         }
         assert_eq!(numbered.0.load(Ordering::SeqCst), 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_there_yet_is_no_absence_and_believed_no_longer_than_one() {
+        let recent = Recent::<usize>::new(|_| 0);
+        let lookups = Arc::new(AtomicUsize::new(0));
+        let ask = async || {
+            let lookup = || {
+                lookups.fetch_add(1, Ordering::SeqCst);
+                async { Ok(Finding::new(Seen::NotYet, Instant::now())) }
+            };
+            recent.find("a", lookup).await.and_then(Finding::known)
+        };
+        assert_eq!(ask().await, Err(AttestError::NotYet));
+        advance(KEEP_ABSENT.saturating_sub(Duration::from_millis(1))).await;
+        assert_eq!(ask().await, Err(AttestError::NotYet));
+        assert_eq!(lookups.load(Ordering::SeqCst), 1);
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(ask().await, Err(AttestError::NotYet));
+        assert_eq!(lookups.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,13 +1,17 @@
 //! One cluster as a witness: which lookups a caller's facts take, and what is made of them.
 
 use super::AttestError;
-use super::pipeline_run::{self, Link};
-use super::recent::{Finding, Found, Recent};
+use super::recent::{Finding, Found, Recent, Seen};
+use super::task_run::{Chain, Link};
+use super::{pipeline_run, task_run};
 use crate::cluster::pod::Pod;
+use crate::cluster::tekton::TaskRun;
 use crate::cluster::{Cluster, ClusterError, Trouble};
 use crate::model::caller::Workload;
 use crate::model::facts::{Facts, Needs, PipelineRunFacts};
+use serde_json::Value;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -21,30 +25,43 @@ pub struct Witness {
     name: Arc<str>,
     cluster: Arc<Cluster>,
     pods: Arc<Recent<Pod>>,
+    task_runs: Arc<Recent<TaskRun>>,
     runs: Arc<Recent<PipelineRunFacts>>,
 }
 
 impl Witness {
     /// For the callers of the authenticator of this name.
     pub fn new(name: Arc<str>, cluster: Arc<Cluster>) -> Self {
-        Self { name, cluster, pods: Recent::new(pod_bytes), runs: Recent::new(run_bytes) }
+        let (pods, task_runs, runs) = (Recent::new(pod_bytes), Recent::new(task_run_bytes), Recent::new(run_bytes));
+        Self { name, cluster, pods, task_runs, runs }
     }
 
-    /// What is needed of the facts. The pod is looked up once, even where both are needed.
+    /// What is needed of the facts. Each object is looked up once, even where several facts rest on it.
     pub async fn facts(&self, workload: &Workload, needs: Needs) -> Result<Facts, AttestError> {
         let mut facts = Facts::default();
         if needs.pipeline_run {
-            facts.pipeline_run = self.pipeline_run(workload).await?.fact.map(|run| PipelineRunFacts::clone(&run));
+            let run = self.pipeline_run(workload).await?.known()?;
+            facts.pipeline_run = run.map(|run| PipelineRunFacts::clone(&run));
+        }
+        if needs.task_run {
+            facts.task_run = self.task_run(workload).await?.known()?.map(|run| run.facts.clone());
         }
         if needs.pod {
-            facts.pod = self.pod(workload).await?.fact.map(|pod| pod.facts.clone());
+            facts.pod = self.pod(workload).await?.known()?.map(|pod| pod.facts.clone());
         }
         Ok(facts)
     }
 
     /// Whether this pod is gone, done, or about to go.
     pub async fn has_ended(&self, workload: &Workload) -> Result<bool, AttestError> {
-        Ok(!self.pod(workload).await?.fact.is_some_and(|pod| pod.is_at_work_as(workload)))
+        Ok(!self.pod(workload).await?.fact().is_some_and(|pod| pod.is_at_work_as(workload)))
+    }
+
+    /// The addresses of this pod, as long as it is at work: those of one that has ended may be another's by now.
+    pub async fn addresses(&self, workload: &Workload) -> Result<Vec<IpAddr>, AttestError> {
+        let pod = self.pod(workload).await?.known()?.filter(|pod| pod.is_at_work_as(workload));
+        let ips = pod.iter().flat_map(|pod| &pod.facts.ips);
+        Ok(ips.filter_map(|ip| ip.parse().ok()).map(|ip: IpAddr| ip.to_canonical()).collect())
     }
 
     /// The pod that the token is bound to. One that merely has its name is another.
@@ -55,46 +72,82 @@ impl Witness {
                 let since = Instant::now();
                 let pod = witness.cluster.pod(&workload.namespace, &workload.pod.name).await;
                 let pod = pod.map_err(|error| witness.unavailable("pod", error))?;
-                Ok(Finding::new(pod.filter(|pod| pod.uid == workload.pod.uid).map(Arc::new), since))
+                let pod = pod.filter(|pod| pod.uid == workload.pod.uid);
+                Ok(Finding::new(pod.map_or(Seen::Absent, |pod| Seen::There(Arc::new(pod))), since))
             }
         };
         self.pods.find(&workload.pod.uid, lookup).await
+    }
+
+    /// The `TaskRun` that Tekton made the pod for.
+    async fn task_run(&self, workload: &Workload) -> Found<TaskRun> {
+        let lookup = || {
+            let (witness, workload) = (self.clone(), workload.clone());
+            async move { witness.in_time(witness.task_run_now(&workload)).await }
+        };
+        self.task_runs.find(&workload.pod.uid, lookup).await
+    }
+
+    async fn task_run_now(&self, workload: &Workload) -> Found<TaskRun> {
+        let since = Instant::now();
+        let pod = self.pod(workload).await?;
+        let chain = match pod.fact() {
+            Some(pod) => task_run::verify(&self.cluster, workload, pod).await,
+            None => Ok(Chain::Broken(Link::Pod)),
+        };
+        self.concluded(workload, chain, since, pod.until)
     }
 
     /// The `PipelineRun` that the pod works for.
     async fn pipeline_run(&self, workload: &Workload) -> Found<PipelineRunFacts> {
         let lookup = || {
             let (witness, workload) = (self.clone(), workload.clone());
-            async move {
-                let chain = timeout(DEADLINE, witness.pipeline_run_now(&workload)).await;
-                chain.unwrap_or_else(|_| Err(witness.unavailable("chain", Trouble::Timeout.into())))
-            }
+            async move { witness.in_time(witness.pipeline_run_now(&workload)).await }
         };
         self.runs.find(&workload.pod.uid, lookup).await
     }
 
     async fn pipeline_run_now(&self, workload: &Workload) -> Found<PipelineRunFacts> {
         let since = Instant::now();
-        let pod = self.pod(workload).await?;
-        let verified = match &pod.fact {
-            Some(pod) => pipeline_run::verify(&self.cluster, workload, pod).await,
-            None => Ok(Err(Link::Pod)),
+        let task_run = self.task_run(workload).await?;
+        let run = match task_run.seen {
+            Seen::There(run) => run,
+            Seen::NotYet => return Ok(Finding { seen: Seen::NotYet, until: task_run.until }),
+            Seen::Absent => return Ok(Finding { seen: Seen::Absent, until: task_run.until }),
         };
-        let run = match verified.map_err(|error| self.unavailable("run", error))? {
-            Ok(facts) => Some(Arc::new(facts)),
-            Err(broken) => {
-                tracing::debug!(
-                    authenticator = &*self.name,
-                    pod_uid = %workload.pod.uid,
-                    link = broken.as_str(),
-                    "the pod works for no PipelineRun that can be verified"
-                );
-                None
-            }
+        let chain = pipeline_run::verify(&self.cluster, &workload.namespace, &run).await;
+        self.concluded(workload, chain, since, task_run.until)
+    }
+
+    async fn in_time<V>(&self, chain: impl Future<Output = Found<V>>) -> Found<V> {
+        let found = timeout(DEADLINE, chain).await;
+        found.unwrap_or_else(|_| Err(self.unavailable("chain", Trouble::Timeout.into())))
+    }
+
+    /// What a chain comes to. It rests on what was known of the link below, and that may be older.
+    fn concluded<V>(
+        &self,
+        workload: &Workload,
+        chain: Result<Chain<V>, ClusterError>,
+        since: Instant,
+        believed_until: Instant,
+    ) -> Found<V> {
+        let (seen, link) = match chain.map_err(|error| self.unavailable("run", error))? {
+            Chain::Verified(fact) => (Seen::There(Arc::new(fact)), None),
+            Chain::NotYet(link) => (Seen::NotYet, Some(link)),
+            Chain::Broken(link) => (Seen::Absent, Some(link)),
         };
-        let mut finding = Finding::new(run, since);
-        // It rests on what was known of the pod, and that may be older.
-        finding.until = finding.until.min(pod.until);
+        if let Some(link) = link {
+            tracing::debug!(
+                authenticator = &*self.name,
+                pod_uid = %workload.pod.uid,
+                link = link.as_str(),
+                is_pending = matches!(seen, Seen::NotYet),
+                "the pod works for no run that can be verified"
+            );
+        }
+        let mut finding = Finding::new(seen, since);
+        finding.until = finding.until.min(believed_until);
         Ok(finding)
     }
 
@@ -119,9 +172,16 @@ fn pod_bytes(pod: &Pod) -> usize {
     map_bytes(&pod.facts.labels) + map_bytes(&pod.facts.annotations)
 }
 
+fn task_run_bytes(run: &TaskRun) -> usize {
+    map_bytes(&run.facts.labels) + param_bytes(&run.facts.params)
+}
+
 fn run_bytes(run: &PipelineRunFacts) -> usize {
-    let params: usize = run.params.iter().map(|(name, value)| name.len() + value.to_string().len()).sum();
-    map_bytes(&run.labels) + map_bytes(&run.annotations) + params
+    map_bytes(&run.labels) + map_bytes(&run.annotations) + param_bytes(&run.params)
+}
+
+fn param_bytes(params: &BTreeMap<String, Value>) -> usize {
+    params.iter().map(|(name, value)| name.len() + value.to_string().len()).sum()
 }
 
 fn map_bytes(map: &BTreeMap<String, String>) -> usize {

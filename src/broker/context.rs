@@ -15,6 +15,8 @@ pub struct Context {
     pub client_request_id: Option<String>,
     /// The address it comes from, past the proxies we trust.
     pub source_ip: IpAddr,
+    /// Whether that is the client's: a trusted proxy may have sent something that is no address.
+    pub source_is_known: bool,
     /// The trace it belongs to, where it is traced.
     pub trace_id: Option<Arc<str>>,
 }

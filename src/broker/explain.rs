@@ -74,8 +74,13 @@ fn explained(explanation: Explanation) -> DecisionExplained {
         failed_at: verdict.failed_at.map(|part| part.as_str().to_owned()),
         detail: verdict.detail,
     };
-    let secret =
-        |ExplainedSecret { secret, keys }| SecretExplained { store: secret.store.to_string(), path: secret.path, keys };
+    let secret = |ExplainedSecret { secret, keys, write, encoding }| SecretExplained {
+        store: secret.store.to_string(),
+        path: secret.path,
+        keys,
+        write: write.and_then(|write| serde_json::from_str(write.as_json()).ok()),
+        encoding: encoding.as_str().map(str::to_owned),
+    };
     DecisionExplained {
         allowed: explanation.allowed,
         reason: explanation.reason.to_owned(),

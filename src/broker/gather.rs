@@ -3,11 +3,12 @@
 use super::{Broker, Context, Error};
 use crate::audit::{Event, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
+use crate::model::binding::BindTo;
 use crate::model::branch::Branch;
 use crate::model::bundle::Bundle;
 use crate::model::caller::Caller;
 use crate::model::duration;
-use crate::model::lease::Lease;
+use crate::model::lease::{Encoding, Lease};
 use crate::model::repo::Repo;
 use crate::model::request::Asked;
 use crate::model::secret_ref::{SecretRef, SecretVersion};
@@ -119,6 +120,12 @@ impl Broker {
         let asked = self.checked_asked(ask, event)?;
         let asked_ttl = ask.request.ttl.as_deref().map(|ttl| self.checked_ttl(ttl)).transpose()?;
         let grant = self.decide(&ask.caller, &asked, way, event).await?;
+        if way == Way::Ticket && self.binding(&grant) == BindTo::Ip && !ask.context.source_is_known {
+            event.reason = Some("source_unknown");
+            return Err(Error::InvalidRequest(
+                "the X-Forwarded-For of a trusted proxy is no address, so that the ticket cannot be bound to one",
+            ));
+        }
         let reading = self.read(&grant, ask, self.life(way, &grant, asked_ttl)).instrument(Stage::Stores.span());
         let (reads, good_for) = reading.await?;
         // What is in the ticket is good as long as the ticket.
@@ -135,6 +142,11 @@ impl Broker {
             event.reason = Some(STALE);
         }
         Ok(Gathered { grant, bundle, missing: merged.missing, asked_ttl })
+    }
+
+    /// What the ticket of this grant is bound to.
+    pub(super) fn binding(&self, grant: &Grant) -> BindTo {
+        grant.bind_to.unwrap_or(self.parts.ticket_settings.bind_to)
     }
 
     fn checked_ttl(&self, text: &str) -> Result<Duration, Error> {
@@ -198,11 +210,15 @@ impl Broker {
     async fn read(&self, grant: &Grant, ask: &Ask, life: Duration) -> Result<(Reads, Option<Duration>), Error> {
         let reads: Vec<_> = stream::iter(grant.secrets.iter().cloned())
             .map(|granted| async move {
+                if granted.encoding != Encoding::Plain {
+                    return Err(Code::StoreMisconfigured.into());
+                }
                 let wanted = Granted {
                     secret: &granted.secret,
                     mode: granted.lease,
                     caller: &ask.caller,
                     life,
+                    write: granted.write.as_ref(),
                     request: &ask.context.request_id,
                 };
                 match self.parts.stores.read_for(wanted).await {

@@ -1,11 +1,15 @@
 //! Do those for whom something was made still need it: the pods that hold leases are looked at, one after the other.
 
 use super::Broker;
+use crate::attest::AttestError;
 use crate::audit::{AuditLog, Event};
 use crate::metrics::labels::{EventType, Outcome};
+use crate::model::caller::Caller;
 use crate::model::secret_ref::SecretVersion;
 use crate::stores::{LeaseEvent, LeaseEventKind, LeaseWitness, NotRecorded};
 use async_trait::async_trait;
+use futures_util::future::join_all;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -13,28 +17,62 @@ use tokio::time::{Instant, sleep, sleep_until};
 const ROUND: Duration = Duration::from_secs(5);
 /// From one pod to the next: builds that ask for secrets have the API server for themselves otherwise.
 const BETWEEN: Duration = Duration::from_millis(50);
+/// Looks in a row without an answer after which a round ends: the API server is in trouble, and not one pod.
+const MOST_FAILURES: usize = 3;
 
 impl Broker {
-    /// Takes back what was made for pods that have ended. Goes on until it is dropped.
+    /// Takes back what was made for pods that have ended. Goes on until it is dropped; ends where there is no cluster. Each
+    /// cluster is followed by itself, so that one that does not answer holds up no other.
     pub async fn follow_holders(&self) {
-        loop {
-            let next = Instant::now() + ROUND;
-            for holder in self.parts.stores.holders() {
-                match self.parts.attestors.has_ended(&holder).await {
-                    Ok(true) => self.parts.stores.holder_ended(&holder.identity()),
-                    Ok(false) => {}
-                    // Nobody knows of the others either.
-                    Err(_) => break,
-                }
-                sleep(BETWEEN).await;
-            }
-            sleep_until(next).await;
-        }
+        join_all(self.parts.attestors.names().map(|issuer| self.follow_holders_of(issuer))).await;
+    }
+
+    async fn follow_holders_of(&self, issuer: &str) {
+        let holders = || {
+            let mut holders = self.parts.stores.holders();
+            holders.retain(|holder| *holder.issuer == *issuer);
+            holders
+        };
+        let has_ended = |holder: Arc<Caller>| async move { self.parts.attestors.has_ended(&holder).await };
+        follow(holders, has_ended, |holder| self.parts.stores.holder_ended(&holder.identity())).await;
     }
 
     /// Looks after leases no more; they stay on record.
     pub async fn leave_leases(&self) {
         self.parts.stores.leave_leases().await;
+    }
+}
+
+/// Looks at the pods of one cluster, round after round, and tells of those that have ended.
+async fn follow<L, A>(holders: impl Fn() -> Vec<Arc<Caller>>, has_ended: L, ended: impl Fn(&Caller))
+where
+    L: Fn(Arc<Caller>) -> A,
+    A: Future<Output = Result<bool, AttestError>>,
+{
+    // Where the next round begins, so that those behind a failure have their turn.
+    let mut first = 0;
+    loop {
+        let next = Instant::now() + ROUND;
+        let holders = holders();
+        first %= holders.len().max(1);
+        let mut failures = 0;
+        for holder in holders.iter().cycle().skip(first).take(holders.len()) {
+            first += 1;
+            match has_ended(holder.clone()).await {
+                Ok(has_ended) => {
+                    failures = 0;
+                    if has_ended {
+                        ended(holder);
+                    }
+                }
+                Err(_) => failures += 1,
+            }
+            if failures == MOST_FAILURES {
+                break;
+            }
+            sleep(BETWEEN).await;
+        }
+        sleep_until(next).await;
     }
 }
 
@@ -77,4 +115,59 @@ fn audited(event: LeaseEvent) -> Event {
     audited.secrets = vec![SecretVersion { secret: event.secret, version: Some(event.id.to_string()) }];
     audited.request_id = event.request;
     audited
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use tokio::time::timeout;
+
+    fn pod(number: usize) -> Arc<Caller> {
+        Arc::new(Caller {
+            issuer: "cluster".into(),
+            subject: number.to_string(),
+            groups: Vec::new(),
+            workload: None,
+            claims: serde_json::Map::new(),
+        })
+    }
+
+    /// Who was looked at and who ended within so many seconds.
+    async fn followed(
+        pods: usize,
+        seconds: u64,
+        has_ended: impl Fn(usize) -> Result<bool, AttestError>,
+    ) -> (Vec<usize>, Vec<usize>) {
+        let (looked, ended) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+        let number = |holder: &Caller| holder.subject.parse::<usize>().unwrap();
+        let ask = |holder: Arc<Caller>| {
+            looked.lock().unwrap().push(number(&holder));
+            std::future::ready(has_ended(number(&holder)))
+        };
+        let holders = || (0..pods).map(pod).collect();
+        let following = follow(holders, ask, |holder| ended.lock().unwrap().push(number(holder)));
+        assert!(timeout(Duration::from_secs(seconds), following).await.is_err(), "it goes on");
+        (looked.into_inner().unwrap(), ended.into_inner().unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_round_looks_at_all_and_tells_of_those_that_have_ended() {
+        let (looked, ended) = followed(4, 7, |number| Ok(number == 2)).await;
+        assert_eq!((looked, ended), (vec![0, 1, 2, 3, 0, 1, 2, 3], vec![2, 2]));
+        assert_eq!(followed(0, 7, |_| Ok(true)).await, (vec![], vec![]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_that_cannot_be_looked_at_holds_up_no_other() {
+        let unknown = |number: usize| if number < 2 { Err(AttestError::Unavailable) } else { Ok(number == 3) };
+        let (looked, ended) = followed(4, 2, unknown).await;
+        assert_eq!((looked, ended), (vec![0, 1, 2, 3], vec![3]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_in_trouble_ends_a_round_and_the_next_goes_on_behind_it() {
+        let (looked, ended) = followed(5, 12, |_| Err(AttestError::Unavailable)).await;
+        assert_eq!((looked, ended), (vec![0, 1, 2, 3, 4, 0, 1, 2, 3], vec![]));
+    }
 }

@@ -94,7 +94,7 @@ impl Broker {
             secrets: event.secrets.clone(),
             issued_at,
             expires_at: self.expiry(issued_at, &grant, asked_ttl),
-            bind_to: grant.bind_to.unwrap_or(self.parts.ticket_settings.bind_to),
+            bind_to: self.binding(&grant),
             source_ip: ask.context.source_ip,
         });
         let sealed = Stage::Tickets.span().in_scope(|| self.parts.tickets.sealer.seal(&bundle, &token, &ticket));

@@ -135,12 +135,24 @@ impl Broker {
     async fn is_bound_to(&self, ticket: &Ticket, redeem: &Redeem) -> Result<bool, Error> {
         match ticket.bind_to {
             BindTo::None => Ok(true),
-            BindTo::Ip => Ok(ticket.source_ip == redeem.context.source_ip),
+            BindTo::Ip => self.is_from_its_address(ticket, &redeem.context).await,
             BindTo::Identity => {
                 let caller = self.authenticate(redeem.bearer.as_ref(), &redeem.context).await?;
                 Ok(caller.identity() == ticket.caller.identity())
             }
         }
+    }
+
+    /// Whether a request comes from the address that asked, or from another one of the same pod: a dual-stack client chooses
+    /// a family for each connection. The pod is looked at only where the addresses differ.
+    async fn is_from_its_address(&self, ticket: &Ticket, context: &Context) -> Result<bool, Error> {
+        if !context.source_is_known {
+            return Ok(false);
+        }
+        if ticket.source_ip == context.source_ip {
+            return Ok(true);
+        }
+        Ok(self.pod_addresses(&ticket.caller).await?.contains(&context.source_ip))
     }
 
     async fn not_presented(&self, refused: NotPresented, mut event: OpenEvent, redeem: &Redeem) -> Error {

@@ -6,6 +6,8 @@ use super::token_review::{self, Review};
 use super::{ClusterError, object};
 use http::StatusCode;
 
+const TEKTON: &str = "/apis/tekton.dev/v1";
+
 fn answer(status: u16, body: &[u8]) -> Answer {
     Answer { status: StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT), body: body.to_vec() }
 }
@@ -23,7 +25,7 @@ pub fn token_review(status: u16, body: &[u8]) -> Result<Review, ClusterError> {
 /// # Errors
 /// See [`ClusterError`].
 pub fn task_run(status: u16, body: &[u8]) -> Result<Option<TaskRun>, ClusterError> {
-    Ok(object::read(&answer(status, body), "TaskRun")?.map(tekton::task_run))
+    Ok(object::read(&answer(status, body), TEKTON, "TaskRun")?.map(|object| tekton::task_run("run", object)))
 }
 
 /// The answer to the GET of a `PipelineRun`.
@@ -31,5 +33,5 @@ pub fn task_run(status: u16, body: &[u8]) -> Result<Option<TaskRun>, ClusterErro
 /// # Errors
 /// See [`ClusterError`].
 pub fn pipeline_run(status: u16, body: &[u8]) -> Result<Option<PipelineRun>, ClusterError> {
-    Ok(object::read(&answer(status, body), "PipelineRun")?.map(|object| tekton::pipeline_run("run", object)))
+    Ok(object::read(&answer(status, body), TEKTON, "PipelineRun")?.map(|object| tekton::pipeline_run("run", object)))
 }

@@ -21,7 +21,7 @@ pub mod token_review;
 
 pub use clusters::Clusters;
 pub use connect::ConnectError;
-pub use object::Owner;
+pub use object::{Owner, Time};
 
 use crate::metrics::Metrics;
 use lanes::Lanes;

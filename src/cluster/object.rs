@@ -4,6 +4,7 @@ use super::exchange::{Answer, DEADLINE};
 use super::name::is_object_name;
 use super::{Cluster, ClusterError, Trouble};
 use http::{Request, StatusCode};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::BTreeMap;
@@ -11,8 +12,11 @@ use tokio::time::Instant;
 
 /// Above what etcd can hold in one object.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
-/// How the API server says that it serves no such group, version or resource at all.
+/// How the API server says that it serves no such group, version or resource at all. Go's mux and proxies without a backend
+/// say the same, so it counts only for kinds that a cluster may lack.
 const NOT_SERVED: &[u8] = b"404 page not found";
+/// The group that a cluster without Tekton does not serve.
+const OPTIONAL_GROUP: &str = "/apis/tekton.dev/";
 
 /// An object on the wire. The API server leaves empty parts out.
 #[derive(Deserialize)]
@@ -29,6 +33,7 @@ pub(super) struct Object<Spec, Status> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Metadata {
     pub(super) uid: String,
+    pub(super) creation_timestamp: Option<Time>,
     pub(super) deletion_timestamp: Option<IgnoredAny>,
     #[serde(default)]
     pub(super) labels: BTreeMap<String, String>,
@@ -36,6 +41,19 @@ pub(super) struct Metadata {
     pub(super) annotations: BTreeMap<String, String>,
     #[serde(default)]
     owner_references: Vec<OwnerReference>,
+}
+
+/// A time of the API server: RFC 3339, with a resolution of one second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Time(Timestamp);
+
+impl TryFrom<String> for Time {
+    type Error = jiff::Error;
+
+    fn try_from(text: String) -> Result<Self, jiff::Error> {
+        text.parse().map(Self)
+    }
 }
 
 #[derive(Deserialize)]
@@ -101,12 +119,16 @@ impl Cluster {
             .body(Vec::new())
             .map_err(|_| Trouble::Malformed)?;
         let _lane = self.reads.enter(deadline).await?;
-        read(&self.exchange(request, MAX_ANSWER_BYTES, deadline).await?, kind)
+        read(&self.exchange(request, MAX_ANSWER_BYTES, deadline).await?, group, kind)
     }
 }
 
-/// What an answer says of an object of this kind.
-pub(super) fn read<Spec, Status>(answer: &Answer, kind: &str) -> Result<Option<Object<Spec, Status>>, ClusterError>
+/// What an answer says of an object of this group and kind.
+pub(super) fn read<Spec, Status>(
+    answer: &Answer,
+    group: &str,
+    kind: &str,
+) -> Result<Option<Object<Spec, Status>>, ClusterError>
 where
     Object<Spec, Status>: DeserializeOwned,
 {
@@ -115,13 +137,13 @@ where
             let object: Object<Spec, Status> = answer.decode()?;
             if object.kind == kind { Ok(Some(object)) } else { Err(Trouble::Malformed.into()) }
         }
-        StatusCode::NOT_FOUND if is_absent(answer) => Ok(None),
+        StatusCode::NOT_FOUND if is_absent(answer, group) => Ok(None),
         _ => Err(answer.trouble().into()),
     }
 }
 
-fn is_absent(answer: &Answer) -> bool {
+fn is_absent(answer: &Answer, group: &str) -> bool {
     let no_such_object =
         answer.decode::<NotFound>().is_ok_and(|said| said.kind == "Status" && said.reason == "NotFound");
-    no_such_object || answer.body().trim_ascii() == NOT_SERVED
+    no_such_object || (group.starts_with(OPTIONAL_GROUP) && answer.body().trim_ascii() == NOT_SERVED)
 }

@@ -1,6 +1,6 @@
 //! GET of a pod: what the cluster knows of it.
 
-use super::object::{Object, Owner};
+use super::object::{Object, Owner, Time};
 use super::{Cluster, ClusterError};
 use crate::model::caller::Workload;
 use crate::model::facts::PodFacts;
@@ -11,6 +11,8 @@ use serde::Deserialize;
 pub struct Pod {
     /// `metadata.uid`.
     pub uid: String,
+    /// `metadata.creationTimestamp`, by the API server's clock.
+    pub created: Option<Time>,
     /// `status.phase`.
     pub phase: Phase,
     /// Whether `metadata.deletionTimestamp` is set.
@@ -64,6 +66,14 @@ struct Status {
     phase: String,
     #[serde(rename = "podIP")]
     pod_ip: Option<String>,
+    #[serde(rename = "podIPs")]
+    pod_ips: Vec<PodIp>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct PodIp {
+    ip: Option<String>,
 }
 
 impl Cluster {
@@ -79,8 +89,13 @@ impl Cluster {
 fn pod(object: Object<Spec, Status>) -> Pod {
     let controller = object.metadata.controller();
     let Object { metadata, spec, status, .. } = object;
+    let mut ips: Vec<String> = status.pod_ips.into_iter().filter_map(|one| one.ip).collect();
+    if ips.is_empty() {
+        ips.extend(status.pod_ip.clone());
+    }
     Pod {
         uid: metadata.uid,
+        created: metadata.creation_timestamp,
         phase: match status.phase.as_str() {
             "Pending" => Phase::Pending,
             "Running" => Phase::Running,
@@ -93,6 +108,7 @@ fn pod(object: Object<Spec, Status>) -> Pod {
         controller,
         facts: PodFacts {
             ip: status.pod_ip,
+            ips,
             node: spec.node_name,
             labels: metadata.labels,
             annotations: metadata.annotations,
@@ -116,6 +132,7 @@ mod tests {
     fn bare() -> Pod {
         Pod {
             uid: "u".into(),
+            created: None,
             phase: Phase::Unknown,
             being_deleted: false,
             service_account: String::new(),
@@ -129,7 +146,7 @@ mod tests {
         let body = json!({
             "kind": "Pod",
             "metadata": {
-                "uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z",
+                "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z", "deletionTimestamp": "2026-01-01T00:00:00Z",
                 "labels": {"app": "site"}, "annotations": {"a": "b"},
                 "ownerReferences": [
                     {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "1"},
@@ -138,10 +155,11 @@ mod tests {
                 ],
             },
             "spec": {"serviceAccountName": "build-bot", "nodeName": "node-1", "containers": []},
-            "status": {"phase": "Running", "podIP": "10.0.0.7"},
+            "status": {"phase": "Running", "podIP": "10.0.0.7", "podIPs": [{"ip": "10.0.0.7"}, {"ip": "fd00::7"}]},
         });
         let pod = Pod {
             uid: "u".into(),
+            created: Some("2026-01-01T00:00:00Z".to_owned().try_into().unwrap()),
             phase: Phase::Running,
             being_deleted: true,
             service_account: "build-bot".into(),
@@ -153,6 +171,7 @@ mod tests {
             }),
             facts: PodFacts {
                 ip: Some("10.0.0.7".into()),
+                ips: vec!["10.0.0.7".into(), "fd00::7".into()],
                 node: Some("node-1".into()),
                 labels: BTreeMap::from([("app".into(), "site".into())]),
                 annotations: BTreeMap::from([("a".into(), "b".into())]),
@@ -187,14 +206,17 @@ mod tests {
     #[tokio::test]
     async fn absent_is_only_what_the_api_server_calls_absent() {
         assert_eq!(answered(404, r#"{"kind":"Status","reason":"NotFound"}"#).await, Ok(None));
-        assert_eq!(answered(404, "404 page not found\n").await, Ok(None));
         for (status, body, trouble) in [
+            // An ingress without a backend says this, and so does a Go server of another path.
+            (404, "404 page not found\n", Trouble::Status),
+            (404, "404 page not found", Trouble::Status),
             (404, "<html>no such page</html>", Trouble::Status),
             (404, r#"{"kind":"Status","reason":"Gone"}"#, Trouble::Status),
             (403, r#"{"kind":"Status","reason":"NotFound"}"#, Trouble::Credentials),
             (500, "", Trouble::Overloaded),
             (200, r#"{"kind":"Secret","metadata":{"uid":"u"},"spec":{}}"#, Trouble::Malformed),
             (200, "[]", Trouble::Malformed),
+            (200, r#"{"kind":"Pod","metadata":{"uid":"u","creationTimestamp":"yesterday"}}"#, Trouble::Malformed),
         ] {
             assert_eq!(answered(status, body).await, Err(ClusterError::Unavailable(trouble)), "{status} {body}");
         }

@@ -1,8 +1,8 @@
 //! GET of Tekton's `TaskRun`s and `PipelineRun`s. Their status is written by Tekton alone; all else by whoever made them.
 
-use super::object::{Object, Owner};
+use super::object::{Object, Owner, Time};
 use super::{Cluster, ClusterError};
-use crate::model::facts::PipelineRunFacts;
+use crate::model::facts::{PipelineRunFacts, TaskRunFacts};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -38,16 +38,25 @@ impl Version {
 }
 
 /// A `TaskRun`, as far as we need it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TaskRun {
     /// `metadata.uid`.
     pub uid: String,
+    /// `metadata.creationTimestamp`, by the API server's clock.
+    pub created: Option<Time>,
     /// Who it says controls it.
     pub controller: Option<Owner>,
-    /// `status.podName`: the pod that Tekton made for it.
+    /// `status.podName`: the pod that Tekton made for it. Empty is none.
     pub pod_name: Option<String>,
+    /// `status.startTime`, by Tekton's clock. Tekton never sets it earlier than the creation of the `TaskRun`.
+    pub started: Option<Time>,
+    /// The earliest `startedAt` of its steps and sidecars, by the node's clock: Tekton copies them from the status of the pod
+    /// (`MakeTaskRunStatus`), which it names in the same write.
+    pub first_container_started: Option<Time>,
     /// Whether `status.completionTime` is set.
     pub is_completed: bool,
+    /// What policies may ask about.
+    pub facts: TaskRunFacts,
 }
 
 /// A `PipelineRun`, as far as we need it.
@@ -73,11 +82,43 @@ pub struct Child {
     pub name: String,
 }
 
+/// A run's spec. What it runs is not read.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct RunSpec {
+    params: Value,
+}
+
+/// What Tekton resolved the run's Task or Pipeline to.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Resolved {
+    params: Value,
+}
+
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct TaskRunStatus {
     pod_name: Option<String>,
+    start_time: Option<Time>,
     completion_time: Option<IgnoredAny>,
+    steps: Vec<Container>,
+    sidecars: Vec<Container>,
+    task_spec: Option<Resolved>,
+}
+
+/// The state of a step or sidecar.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Container {
+    running: Option<Started>,
+    terminated: Option<Started>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Started {
+    started_at: Option<Time>,
 }
 
 #[derive(Deserialize, Default)]
@@ -85,6 +126,7 @@ pub(super) struct TaskRunStatus {
 pub(super) struct PipelineRunStatus {
     child_references: Vec<Child>,
     completion_time: Option<IgnoredAny>,
+    pipeline_spec: Option<Resolved>,
 }
 
 impl Cluster {
@@ -98,7 +140,8 @@ impl Cluster {
         namespace: &str,
         name: &str,
     ) -> Result<Option<TaskRun>, ClusterError> {
-        Ok(self.object(version.group(), "taskruns", "TaskRun", namespace, name).await?.map(task_run))
+        let found = self.object(version.group(), "taskruns", "TaskRun", namespace, name).await?;
+        Ok(found.map(|object| task_run(name, object)))
     }
 
     /// Reads a `PipelineRun`; `None` where there is none.
@@ -116,46 +159,77 @@ impl Cluster {
     }
 }
 
-pub(super) fn task_run(object: Object<IgnoredAny, TaskRunStatus>) -> TaskRun {
+pub(super) fn task_run(name: &str, object: Object<RunSpec, TaskRunStatus>) -> TaskRun {
+    let status = object.status;
+    let states = status.steps.iter().chain(&status.sidecars);
+    let starts = states.flat_map(|container| [&container.running, &container.terminated]);
     TaskRun {
         controller: object.metadata.controller(),
         uid: object.metadata.uid,
-        pod_name: object.status.pod_name,
-        is_completed: object.status.completion_time.is_some(),
-    }
-}
-
-pub(super) fn pipeline_run(name: &str, object: Object<Value, PipelineRunStatus>) -> PipelineRun {
-    PipelineRun {
-        uid: object.metadata.uid,
-        children: object.status.child_references,
-        is_completed: object.status.completion_time.is_some(),
-        facts: PipelineRunFacts {
+        created: object.metadata.creation_timestamp,
+        pod_name: status.pod_name.filter(|name| !name.is_empty()),
+        started: status.start_time,
+        first_container_started: starts.filter_map(|state| state.as_ref()?.started_at).min(),
+        is_completed: status.completion_time.is_some(),
+        facts: TaskRunFacts {
             name: name.to_owned(),
             labels: object.metadata.labels,
-            annotations: object.metadata.annotations,
-            params: params(object.spec),
+            params: params(object.spec.params, status.task_spec.unwrap_or_default().params),
         },
     }
 }
 
-/// `spec.params`. What Tekton itself would not take is left out: a value that is neither text, nor a list nor an
-/// object of texts, and a name that stands twice, of which two readers could see different values.
-fn params(mut spec: Value) -> BTreeMap<String, Value> {
-    let listed = match spec.get_mut("params").map(Value::take) {
-        Some(Value::Array(listed)) => listed,
-        _ => Vec::new(),
-    };
+pub(super) fn pipeline_run(name: &str, object: Object<RunSpec, PipelineRunStatus>) -> PipelineRun {
+    let status = object.status;
+    PipelineRun {
+        uid: object.metadata.uid,
+        children: status.child_references,
+        is_completed: status.completion_time.is_some(),
+        facts: PipelineRunFacts {
+            name: name.to_owned(),
+            labels: object.metadata.labels,
+            annotations: object.metadata.annotations,
+            params: params(object.spec.params, status.pipeline_spec.unwrap_or_default().params),
+        },
+    }
+}
+
+/// The params that a run has: those of its spec, and the defaults of its Task or Pipeline for what the spec leaves out. Of
+/// an object the spec may leave out single keys
+/// ([Tekton](https://tekton.dev/docs/pipelines/pipelines/#param-object-type)).
+fn params(given: Value, declared: Value) -> BTreeMap<String, Value> {
+    let mut params = listed(given, "value");
+    for (name, default) in listed(declared, "default") {
+        match (params.entry(name), default) {
+            (Entry::Vacant(place), default) => drop(place.insert(default)),
+            (Entry::Occupied(mut place), Some(Value::Object(default))) => {
+                if let Some(Value::Object(given)) = place.get_mut() {
+                    for (key, value) in default {
+                        given.entry(key).or_insert(value);
+                    }
+                }
+            }
+            (Entry::Occupied(_), _) => {}
+        }
+    }
+    params.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// The entries of a list of params by their names, with one member of each. What Tekton itself would not take is none: a
+/// value that is neither text, nor a list nor an object of texts, and a name that stands twice, of which two readers could
+/// see different values.
+fn listed(list: Value, member: &str) -> BTreeMap<String, Option<Value>> {
+    let Value::Array(list) = list else { return BTreeMap::new() };
     let mut params = BTreeMap::new();
-    for mut param in listed {
-        let value = param.get_mut("value").map(Value::take).filter(is_param_value);
+    for mut param in list {
+        let value = param.get_mut(member).map(Value::take).filter(is_param_value);
         let Some(Value::String(name)) = param.get_mut("name").map(Value::take) else { continue };
         match params.entry(name) {
             Entry::Vacant(place) => drop(place.insert(value)),
             Entry::Occupied(mut twice) => drop(twice.insert(None)),
         }
     }
-    params.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    params
 }
 
 fn is_param_value(value: &Value) -> bool {
@@ -176,7 +250,7 @@ mod tests {
 
     #[test]
     fn params_are_texts_lists_and_objects_of_texts() {
-        let spec = json!({"params": [
+        let given = json!([
             {"name": "repo", "value": "site"},
             {"name": "list", "value": ["a", "b"]},
             {"name": "empty", "value": []},
@@ -195,12 +269,96 @@ mod tests {
             {"value": "nameless"},
             "text",
             null,
-        ]});
+        ]);
         let expected = json!({"repo": "site", "list": ["a", "b"], "empty": [], "object": {"url": "u"}});
-        assert_eq!(json!(params(spec)), expected);
-        for spec in [json!(null), json!("x"), json!({}), json!({"params": null}), json!({"params": {"repo": "site"}})] {
-            assert!(params(spec).is_empty());
+        assert_eq!(json!(params(given, Value::Null)), expected);
+        for given in [json!(null), json!("x"), json!({}), json!({"repo": "site"})] {
+            assert!(params(given, Value::Null).is_empty());
         }
+    }
+
+    #[test]
+    fn what_the_spec_leaves_out_is_the_default_that_tekton_resolved() {
+        let declared = json!([
+            {"name": "branch", "type": "string", "default": "main"},
+            {"name": "repo", "default": "blog"},
+            {"name": "list", "default": ["a"]},
+            {"name": "git", "type": "object", "default": {"url": "u", "ref": "main"}},
+            {"name": "whole", "default": {"url": "u"}},
+            {"name": "without"},
+            {"name": "number", "default": 1},
+            {"name": "twice", "default": "a"},
+            {"name": "twice", "default": "b"},
+            {"name": "bad", "default": "good"},
+            {"name": "doubled", "default": "good"},
+            {"name": "kind", "default": {"a": "b"}},
+        ]);
+        let given = json!([
+            {"name": "repo", "value": "site"},
+            {"name": "list", "value": []},
+            {"name": "git", "value": {"ref": "dev", "more": "m"}},
+            {"name": "bad", "value": 7},
+            {"name": "doubled", "value": "a"},
+            {"name": "doubled", "value": "b"},
+            {"name": "kind", "value": "text"},
+            {"name": "undeclared", "value": "kept"},
+        ]);
+        let expected = json!({
+            "branch": "main", "repo": "site", "list": [], "git": {"url": "u", "ref": "dev", "more": "m"},
+            "whole": {"url": "u"}, "kind": "text", "undeclared": "kept",
+        });
+        assert_eq!(json!(params(given, declared)), expected);
+        for declared in [json!(null), json!("x"), json!({"branch": "main"}), json!([null, "text", {"default": "a"}])] {
+            assert!(params(Value::Null, declared).is_empty());
+        }
+    }
+
+    async fn task_run_of(body: Value) -> Result<Option<TaskRun>, ClusterError> {
+        Fake::answering(200, &body.to_string()).await.cluster().await.task_run(Version::V1, "ci", "t").await
+    }
+
+    #[tokio::test]
+    async fn the_first_start_is_that_of_any_step_or_sidecar_in_either_state() {
+        let at = |seconds: u8| format!("2026-01-01T00:00:{seconds:02}Z");
+        let time = |seconds: u8| Some(Time::try_from(at(seconds)).unwrap());
+        for (status, started, first) in [
+            (json!({"startTime": at(1)}), time(1), None),
+            (json!({"steps": [{"waiting": {"reason": "PodInitializing"}}]}), None, None),
+            (json!({"steps": [{"running": {"startedAt": at(5)}}]}), None, time(5)),
+            (
+                json!({"steps": [{"terminated": {"startedAt": at(7)}}, {"running": {"startedAt": at(6)}}]}),
+                None,
+                time(6),
+            ),
+            (json!({"steps": [{"terminated": {"startedAt": null}}], "sidecars": []}), None, None),
+            (
+                json!({"steps": [{"running": {"startedAt": at(6)}}], "sidecars": [{"running": {"startedAt": at(3)}}]}),
+                None,
+                time(3),
+            ),
+        ] {
+            let body =
+                json!({"kind": "TaskRun", "metadata": {"uid": "u", "creationTimestamp": at(0)}, "status": status});
+            let run = task_run_of(body).await.unwrap().unwrap();
+            assert_eq!((run.created, run.started, run.first_container_started), (time(0), started, first), "{status}");
+        }
+        let malformed = Err(ClusterError::Unavailable(Trouble::Malformed));
+        for status in [json!({"startTime": "now"}), json!({"steps": [{"running": {"startedAt": 5}}]})] {
+            let body = json!({"kind": "TaskRun", "metadata": {"uid": "u"}, "status": status});
+            assert_eq!(task_run_of(body).await, malformed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cluster_without_tekton_has_no_run_and_says_so_in_plain_words() {
+        let cluster = Fake::answering(404, "404 page not found\n").await.cluster().await;
+        assert_eq!(cluster.task_run(Version::V1, "ci", "t").await, Ok(None));
+        assert_eq!(cluster.pipeline_run(Version::V1beta1, "ci", "p").await, Ok(None));
+        assert_eq!(
+            cluster.pod("ci", "t").await,
+            Err(ClusterError::Unavailable(Trouble::Status)),
+            "every cluster has pods"
+        );
     }
 
     #[test]
@@ -216,7 +374,17 @@ mod tests {
     async fn a_run_of_which_tekton_has_said_nothing_yet_is_one() {
         let body = r#"{"kind":"TaskRun","metadata":{"uid":"u"}}"#;
         let cluster = Fake::answering(200, body).await.cluster().await;
-        let expected = TaskRun { uid: "u".into(), controller: None, pod_name: None, is_completed: false };
+        let facts = TaskRunFacts { name: "t".into(), ..TaskRunFacts::default() };
+        let expected = TaskRun {
+            uid: "u".into(),
+            created: None,
+            controller: None,
+            pod_name: None,
+            started: None,
+            first_container_started: None,
+            is_completed: false,
+            facts,
+        };
         assert_eq!(cluster.task_run(Version::V1, "ci", "t").await, Ok(Some(expected)));
         let malformed = Err(ClusterError::Unavailable(Trouble::Malformed));
         assert_eq!(cluster.pipeline_run(Version::V1, "ci", "t").await.map(|_| ()), malformed, "another kind");

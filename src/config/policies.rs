@@ -1,6 +1,7 @@
 //! `policies`: where policies come from and what none may leave.
 
 use super::check::Check;
+use crate::model::path_segment;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ pub struct Policies {
 pub struct CeilingEntry {
     /// The store.
     pub store: Arc<str>,
-    /// Leading segments of the paths allowed there, without slashes at either end; empty allows the whole store.
+    /// Leading segments of the paths allowed there, decoded, without slashes at either end; empty allows the whole store.
     pub path_prefix: String,
 }
 
@@ -70,16 +71,13 @@ fn path_prefix(prefix: String) -> Result<String, &'static str> {
     if prefix.is_empty() {
         return Ok(prefix);
     }
+    let mut decoded = Vec::new();
     for (index, segment) in prefix.split('/').enumerate() {
-        if matches!(segment, "" | "." | "..") {
-            return Err("no segment may be empty, . or .., and there is no slash at either end");
-        }
-        if !segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'=' | b'-')) {
-            return Err("a segment has only letters, digits, and . _ ~ = -");
-        }
-        if index == 0 && matches!(segment, "sys" | "auth" | "identity" | "cubbyhole") {
+        let segment = path_segment::decode_leniently(segment)?;
+        if index == 0 && matches!(&*segment, "sys" | "auth" | "identity" | "cubbyhole") {
             return Err("must not begin with sys, auth, identity or cubbyhole: no policy may reach them");
         }
+        decoded.push(segment);
     }
-    Ok(prefix)
+    Ok(decoded.join("/"))
 }

@@ -25,10 +25,12 @@ pub async fn observe(State(edge): State<Edge>, mut request: Request, next: Next)
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     let span = traces::request(method, route, request_id.as_str(), traceparent);
+    let client = client_address::of(peer, request.headers(), &edge.trusted_proxies);
     let context = Context {
         request_id: request_id.clone(),
         client_request_id: client_request_id(request.headers()),
-        source_ip: client_address::of(peer, request.headers(), &edge.trusted_proxies),
+        source_ip: client.ip,
+        source_is_known: client.is_known,
         trace_id: traces::trace_id(&span),
     };
     request.extensions_mut().insert(context);

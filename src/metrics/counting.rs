@@ -73,6 +73,11 @@ impl Metrics {
         self.leases_active.with_label_values(&[store]).dec();
     }
 
+    /// So many leases are held by pods whose authenticator is not configured.
+    pub fn set_leases_orphaned(&self, store: &str, count: usize) {
+        self.leases_orphaned.with_label_values(&[store]).set(whole(count));
+    }
+
     /// An attempt to renew a lease ended.
     pub fn lease_renewal(&self, store: &str, outcome: Outcome) {
         self.lease_renewals.with_label_values(&[store, outcome.as_str()]).inc();

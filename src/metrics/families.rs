@@ -19,6 +19,7 @@ pub struct Metrics {
     pub(super) store_request_duration: HistogramVec,
     pub(super) cache_requests: IntCounterVec,
     pub(super) leases_active: IntGaugeVec,
+    pub(super) leases_orphaned: IntGaugeVec,
     pub(super) lease_renewals: IntCounterVec,
     pub(super) audit_events: IntCounterVec,
     pub(super) audit_write_duration: Histogram,
@@ -79,6 +80,12 @@ impl Metrics {
                 &["store", "outcome"],
             )?,
             leases_active: gauges(r, "leases_active", "Leases held.", &["store"])?,
+            leases_orphaned: gauges(
+                r,
+                "leases_orphaned",
+                "Leases of pods whose authenticator is not configured; they are not renewed.",
+                &["store"],
+            )?,
             lease_renewals: counters(r, "lease_renewals_total", "Renewals of leases.", &["store", "outcome"])?,
             audit_events: counters(r, "audit_events_total", "Audit events made durable.", &["type", "outcome"])?,
             audit_write_duration: histogram(

@@ -36,6 +36,7 @@ impl Metrics {
                 self.lease_revocations.with_label_values(&[*store, outcome.as_str()]);
             }
             self.leases_active.with_label_values(&[*store]);
+            self.leases_orphaned.with_label_values(&[*store]);
         }
         for event in EventType::ALL {
             for outcome in Outcome::ALL {

@@ -6,7 +6,8 @@ use std::fmt;
 pub const MAX_BRANCH_BYTES: usize = 1024;
 
 /// A branch: valid UTF-8 that obeys git's rules for `refs/heads/NAME`
-/// ([git-check-ref-format](https://git-scm.com/docs/git-check-ref-format)), does not begin with `-` and is not `HEAD`.
+/// ([git-check-ref-format](https://git-scm.com/docs/git-check-ref-format)), does not begin with `-` and is not `HEAD`. `@` is one:
+/// git refuses it as a whole ref, which `refs/heads/@` is not.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Branch(String);
 
@@ -47,8 +48,8 @@ fn broken_rule(text: &str) -> Option<&'static str> {
     if text.len() > MAX_BRANCH_BYTES {
         return Some("a branch has at most 1024 bytes");
     }
-    if text == "HEAD" || text == "@" {
-        return Some("a branch must not be HEAD or @");
+    if text == "HEAD" {
+        return Some("a branch must not be HEAD");
     }
     if text.starts_with('-') {
         return Some("a branch must not begin with -");
@@ -104,7 +105,9 @@ mod tests {
             "m\u{430}in",
             "a\u{202e}b",
             "a@b",
+            "@",
             "@/x",
+            "@@",
             "x.LOCK",
             "a-",
             "'",
@@ -120,7 +123,6 @@ mod tests {
         for name in [
             "",
             "HEAD",
-            "@",
             "-rf",
             "a//b",
             "/a",

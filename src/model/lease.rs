@@ -15,6 +15,27 @@ pub struct Lease {
     pub stale: bool,
 }
 
+/// In what a store keeps a value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// As it is.
+    #[default]
+    Plain,
+    /// As base64 text of its bytes.
+    Base64,
+}
+
+impl Encoding {
+    /// The word in policies; what is plain has none.
+    #[must_use]
+    pub const fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::Base64 => Some("base64"),
+        }
+    }
+}
+
 /// Who else gets what a store makes on request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum LeaseMode {

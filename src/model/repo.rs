@@ -5,7 +5,8 @@ use std::fmt;
 /// The most bytes a repo may have.
 pub const MAX_REPO_BYTES: usize = 256;
 
-/// A repo: `/`-separated segments of `[A-Za-z0-9._-]`, none of them empty, `.` or `..`.
+/// A repo: `/`-separated segments of `[A-Za-z0-9._~@+-]` and inner single spaces, none of them empty, `.` or `..`. Bitbucket has
+/// `~jdoe/site`, Azure DevOps `My Project/site`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Repo(String);
 
@@ -39,8 +40,12 @@ impl TryFrom<&str> for Repo {
             if segment == "." || segment == ".." {
                 return Err(InvalidRepo("no segment of a repo may be . or .."));
             }
-            if !segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
-                return Err(InvalidRepo("a repo has only letters, digits, dots, underscores, hyphens and slashes"));
+            let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'@' | b'+' | b'-');
+            if !segment.bytes().all(|b| is_plain(b) || b == b' ') {
+                return Err(InvalidRepo("a repo has only letters, digits, spaces, slashes and . _ ~ @ + -"));
+            }
+            if segment.split(' ').any(str::is_empty) {
+                return Err(InvalidRepo("a space of a repo stands single and within a segment"));
             }
         }
         Ok(Self(text.to_owned()))
@@ -59,7 +64,26 @@ mod tests {
 
     #[test]
     fn takes_segments_of_plain_characters() {
-        for name in ["site", "moreira.dev", "acme/site", "a/b/c", "A_b-c.d", "...", "-x"] {
+        for name in [
+            "site",
+            "moreira.dev",
+            "acme/site",
+            "a/b/c",
+            "A_b-c.d",
+            "...",
+            "-x",
+            "~jdoe/site",
+            "~",
+            "My Project/site",
+            "a b c/d e",
+            "@scope/pkg",
+            "c++",
+            "a~b",
+            "a@b",
+            "-x y",
+            ". .",
+            "a/. b",
+        ] {
             assert!(Repo::try_from(name).is_ok(), "{name:?} was refused");
         }
         assert!(Repo::try_from("x".repeat(256).as_str()).is_ok());
@@ -67,8 +91,10 @@ mod tests {
 
     #[test]
     fn refuses_everything_else() {
-        for name in ["", ".", "..", "a/..", "../a", "a//b", "/a", "a/", "a b", "a%2fb", "é", "a\0", "a\n", "a~b", "a:b"]
-        {
+        for name in [
+            "", ".", "..", "a/..", "../a", "a//b", "/a", "a/", "a%2fb", "é", "a\0", "a\n", "a:b", " ", " a", "a ",
+            "a  b", "a/ b", "a /b", "a\u{a0}b", "a\tb", "a$b", "a*", "a,b",
+        ] {
             assert!(Repo::try_from(name).is_err(), "{name:?} was taken");
         }
         assert!(Repo::try_from("x".repeat(257).as_str()).is_err());

@@ -42,7 +42,7 @@ impl Attest {
 
     /// The facts that its expressions name.
     pub(super) fn needs(&self) -> Needs {
-        [&self.repo, &self.branch].into_iter().flatten().fold(Needs::default(), |needs, one| both(needs, one.needs()))
+        [&self.repo, &self.branch].into_iter().flatten().fold(Needs::NOTHING, |needs, one| needs.and(one.needs()))
     }
 
     pub(super) fn hear<'p>(&'p self, place: usize, policy: &'p Policy, scene: &Scene<'p>) -> Witness<'p> {
@@ -75,9 +75,4 @@ impl<T: PartialEq> Attested<T> {
     pub(super) fn differs_from(&self, value: &T) -> bool {
         self.value().is_some_and(|attested| attested != value)
     }
-}
-
-/// What either needs.
-pub(super) const fn both(one: Needs, other: Needs) -> Needs {
-    Needs { pod: one.pod || other.pod, pipeline_run: one.pipeline_run || other.pipeline_run }
 }

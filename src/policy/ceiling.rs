@@ -1,5 +1,6 @@
 //! The ceiling: where it is set, no policy reaches a secret outside it, whoever wrote the policy.
 
+use super::placeholder::Placeholder;
 use super::template::{Segment, Template};
 use crate::config::policies::CeilingEntry;
 use std::sync::Arc;
@@ -39,9 +40,9 @@ fn may_begin(template: &Template, prefix: &str) -> bool {
     for wanted in prefix.split('/') {
         match segments.next() {
             Some(Segment::Literal(literal)) if **literal == *wanted => {}
-            Some(Segment::One(_)) => {}
+            Some(Segment::Filled(Placeholder::One(_))) => {}
             // Any number of segments may follow.
-            Some(Segment::Path(_)) => return true,
+            Some(Segment::Filled(Placeholder::Path(_))) => return true,
             Some(Segment::Literal(_)) | None => return false,
         }
     }
@@ -76,6 +77,18 @@ mod tests {
     }
 
     #[test]
+    fn a_decoded_name_counts_as_it_is() {
+        let ceiling = ceiling(&[("vault", "Team A/rds!x")]);
+        for (path, allowed) in [("Team A/rds!x/a", true), ("Team%20A/rds!x", false), ("Team A/rds", false)] {
+            assert_eq!(ceiling.allows("vault", path), allowed, "{path}");
+        }
+        let template = Template::parse("Team%20A/rds%21x/{repo}").expect("a template");
+        assert!(ceiling.may_allow("vault", &template));
+        let template = Template::parse("Team%20B/rds%21x/{repo}").expect("a template");
+        assert!(!ceiling.may_allow("vault", &template));
+    }
+
+    #[test]
     fn no_ceiling_allows_everything() {
         assert!(Ceiling::default().allows("vault", "any"));
     }
@@ -92,6 +105,7 @@ mod tests {
             ("homelab/{repo}/other", false),
             ("homelab/web/sitesx/{repo}", false),
             ("other/{repo|path}", false),
+            ("homelab/web/sites/Team%20A", true),
         ] {
             let parsed = Template::parse(template).expect(template);
             assert_eq!(ceiling.may_allow("vault", &parsed), possible, "{template}");

@@ -9,10 +9,11 @@ use super::patterns::{MAX_ENTRIES, Patterns};
 use super::secret_rule::SecretRule;
 use super::subject::Subject;
 use super::template::Template;
+use super::write::WriteTemplate;
 use crate::document::Fault;
 use crate::model::binding::BindTo;
 use crate::model::duration;
-use crate::model::lease::{LeaseMode, NotALeaseMode};
+use crate::model::lease::{Encoding, LeaseMode, NotALeaseMode};
 use crate::wire::policy::{PolicySpec, Secret};
 use aws_lc_rs::digest::{SHA256, digest};
 use std::fmt::Write as _;
@@ -205,8 +206,27 @@ fn secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut Vec<Faul
             None
         }
     };
-    let required = secret.required.unwrap_or(false);
-    Some(SecretTerm { store: store?.clone(), path: path?, required, lease: lease?, rule: Arc::new(rule?) })
+    let write = match &secret.write {
+        None => Some(None),
+        Some(body) => WriteTemplate::compile(body, &format!("{pointer}/write"), faults).map(Some),
+    };
+    let encoding = match secret.encoding.as_deref() {
+        None => Some(Encoding::Plain),
+        Some(word) if Some(word) == Encoding::Base64.as_str() => Some(Encoding::Base64),
+        Some(_) => {
+            faults.push(Fault::new(format!("{pointer}/encoding"), "must be base64, or left out"));
+            None
+        }
+    };
+    Some(SecretTerm {
+        store: store?.clone(),
+        path: path?,
+        required: secret.required.unwrap_or(false),
+        lease: lease?,
+        write: write?,
+        encoding: encoding?,
+        rule: Arc::new(rule?),
+    })
 }
 
 fn ttl(spec: &PolicySpec, longest: Duration, faults: &mut Vec<Fault>) -> Option<Duration> {

@@ -7,10 +7,11 @@ use super::set::PolicySet;
 use crate::model::binding::BindTo;
 use crate::model::caller::Caller;
 use crate::model::facts::Facts;
-use crate::model::lease::LeaseMode;
+use crate::model::lease::{Encoding, LeaseMode};
 use crate::model::policy_ref::PolicyRef;
 use crate::model::request::{Asked, Request};
 use crate::model::secret_ref::SecretRef;
+use crate::model::write::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,8 +49,8 @@ impl Part {
     #[must_use]
     pub const fn missing(self) -> &'static str {
         match self {
-            Self::Repo => "repo is missing",
-            Self::Branch => "branch is missing",
+            Self::Repo => "repo is missing, and no policy that names this caller attests it",
+            Self::Branch => "branch is missing, and no policy that names this caller attests it",
         }
     }
 }
@@ -82,6 +83,10 @@ pub struct GrantedSecret {
     pub required: bool,
     /// Who else gets the same, where the store makes it on request.
     pub lease: LeaseMode,
+    /// With what the store is asked, where the engine's read is a write.
+    pub write: Option<Write>,
+    /// In what its values are kept.
+    pub encoding: Encoding,
 }
 
 /// The ways in which a bundle may be handed over.

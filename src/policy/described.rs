@@ -2,16 +2,18 @@
 //! description were true.
 
 use crate::model::caller::{Caller, Pod, Workload};
-use crate::model::facts::{Facts, PipelineRunFacts, PodFacts};
-use crate::wire::decision::{DescribedCaller, DescribedPipelineRun, DescribedPod};
+use crate::model::facts::{Facts, PipelineRunFacts, PodFacts, TaskRunFacts};
+use crate::wire::decision::{DescribedCaller, DescribedPipelineRun, DescribedPod, DescribedTaskRun};
 
 /// A pod where a namespace and a ServiceAccount are given, else the bearer of an OIDC token.
 ///
 /// # Errors
 /// What is missing, when it is neither.
 pub fn caller_as_described(described: DescribedCaller) -> Result<(Caller, Facts), &'static str> {
-    let DescribedCaller { issuer, subject, namespace, service_account, groups, pod, pipeline_run, claims } = described;
-    let mut facts = Facts { pod: None, pipeline_run: pipeline_run.map(run_facts) };
+    let DescribedCaller { issuer, subject, namespace, service_account, groups, pod, task_run, pipeline_run, claims } =
+        described;
+    let mut facts =
+        Facts { pod: None, task_run: task_run.map(task_run_facts), pipeline_run: pipeline_run.map(run_facts) };
     let workload = match (namespace, service_account) {
         (Some(namespace), Some(service_account)) => {
             let (pod, pod_facts) = pod.map(pod_facts).unzip();
@@ -19,7 +21,7 @@ pub fn caller_as_described(described: DescribedCaller) -> Result<(Caller, Facts)
             let pod = pod.unwrap_or(Pod { name: String::new(), uid: String::new() });
             Some(Workload { namespace, service_account, pod })
         }
-        (None, None) if issuer.is_some() && pod.is_none() && facts.pipeline_run.is_none() => None,
+        (None, None) if issuer.is_some() && pod.is_none() && facts == Facts::default() => None,
         _ => return Err("caller needs namespace and serviceAccount, or issuer and no pod"),
     };
     let subject = subject.or_else(|| {
@@ -31,8 +33,16 @@ pub fn caller_as_described(described: DescribedCaller) -> Result<(Caller, Facts)
 }
 
 fn pod_facts(pod: DescribedPod) -> (Pod, PodFacts) {
-    let DescribedPod { name, uid, ip, node, labels, annotations } = pod;
-    (Pod { name, uid }, PodFacts { ip, node, labels, annotations })
+    let DescribedPod { name, uid, ip, mut ips, node, labels, annotations } = pod;
+    if ips.is_empty() {
+        ips.extend(ip.clone());
+    }
+    (Pod { name, uid }, PodFacts { ip, ips, node, labels, annotations })
+}
+
+fn task_run_facts(run: DescribedTaskRun) -> TaskRunFacts {
+    let DescribedTaskRun { name, labels, params } = run;
+    TaskRunFacts { name, labels, params }
 }
 
 fn run_facts(run: DescribedPipelineRun) -> PipelineRunFacts {
@@ -55,8 +65,13 @@ mod tests {
         let (pod, facts) = of(json!({
             "namespace": "ci", "serviceAccount": "build-bot",
             "pod": {"name": "b", "uid": "u", "labels": {"a": "b"}}, "pipelineRun": {"params": {"repo": "site"}},
+            "taskRun": {"name": "t", "params": {"step": "fetch"}},
         }))
         .expect("a pod");
+        assert_eq!(
+            facts.task_run.map(|run| (run.name, run.params["step"].clone())),
+            Some(("t".into(), json!("fetch")))
+        );
         assert_eq!(pod.subject, "system:serviceaccount:ci:build-bot");
         assert_eq!(pod.workload.map(|workload| workload.pod.uid).as_deref(), Some("u"));
         assert_eq!(facts.pod.map(|pod| pod.labels["a"].clone()).as_deref(), Some("b"));
@@ -76,6 +91,7 @@ mod tests {
             json!({"serviceAccount": "build-bot", "issuer": "cluster"}),
             json!({"issuer": "github", "pod": {"name": "b"}}),
             json!({"issuer": "github", "pipelineRun": {}}),
+            json!({"issuer": "github", "taskRun": {}}),
         ] {
             assert!(of(caller.clone()).is_none(), "{caller}");
         }

@@ -102,7 +102,7 @@ fn decode(mut tree: Value) -> Read {
     let manifest = PolicyManifest {
         api_version: Some(API_VERSION.into()),
         kind: Some(KIND.into()),
-        metadata: Some(Metadata { name }),
+        metadata: Some(Metadata::named(name)),
         spec,
     };
     Read { manifest, faults, name_at: "/name" }

@@ -6,8 +6,10 @@ use super::matching::{Effect, Mismatch, Policy};
 use super::set::PolicySet;
 use crate::model::caller::Caller;
 use crate::model::facts::Facts;
+use crate::model::lease::Encoding;
 use crate::model::request::{Asked, Request};
 use crate::model::secret_ref::SecretRef;
+use crate::model::write::Write;
 use std::sync::Arc;
 
 /// A decision, explained.
@@ -43,6 +45,10 @@ pub struct ExplainedSecret {
     pub secret: SecretRef,
     /// The patterns of the keys that are taken.
     pub keys: Vec<String>,
+    /// With what the store is asked, where the engine's read is a write.
+    pub write: Option<Write>,
+    /// In what its values are kept.
+    pub encoding: Encoding,
 }
 
 impl PolicySet {
@@ -84,7 +90,12 @@ impl PolicySet {
     fn explained(&self, grant: Grant) -> Vec<ExplainedSecret> {
         let granting = self.policies().iter().filter(|policy| grant.policies.iter().any(|one| one.name == policy.name));
         let keys = granting.flat_map(|policy| policy.key_patterns());
-        let explained = |(granted, keys): (GrantedSecret, _)| ExplainedSecret { secret: granted.secret, keys };
+        let explained = |(granted, keys): (GrantedSecret, _)| ExplainedSecret {
+            secret: granted.secret,
+            keys,
+            write: granted.write,
+            encoding: granted.encoding,
+        };
         grant.secrets.into_iter().zip(keys).map(explained).collect()
     }
 }

@@ -8,10 +8,11 @@ use super::patterns::Patterns;
 use super::secret_rule::SecretRule;
 use super::subject::Subject;
 use super::template::Template;
+use super::write::WriteTemplate;
 use crate::model::binding::BindTo;
 use crate::model::caller::Caller;
 use crate::model::facts::Needs;
-use crate::model::lease::LeaseMode;
+use crate::model::lease::{Encoding, LeaseMode};
 use crate::model::policy_ref::PolicyRef;
 use crate::model::request::Request;
 use crate::model::secret_ref::SecretRef;
@@ -63,6 +64,8 @@ pub(super) struct SecretTerm {
     pub(super) path: Template,
     pub(super) required: bool,
     pub(super) lease: LeaseMode,
+    pub(super) write: Option<WriteTemplate>,
+    pub(super) encoding: Encoding,
     pub(super) rule: Arc<SecretRule>,
 }
 
@@ -136,13 +139,23 @@ impl Policy {
 }
 
 impl Terms {
-    /// The secrets with their paths filled in, in the order listed; none where a path cannot be filled in or leads
-    /// out of the ceiling. A policy grants all it lists or nothing.
+    /// The secrets with their paths and writes filled in, in the order listed; none where one cannot be filled in, or a path
+    /// leads out of the ceiling. A policy grants all it lists or nothing.
     pub(super) fn fill(&self, caller: &Caller, request: &Request) -> Option<Vec<GrantedSecret>> {
         let fill = |term: &SecretTerm| {
             let path = term.path.fill(caller, request).filter(|path| self.ceiling.allows(&term.store, path))?;
-            let secret = SecretRef { store: term.store.clone(), path };
-            Some(GrantedSecret { secret, rule: term.rule.clone(), required: term.required, lease: term.lease })
+            let write = match &term.write {
+                Some(template) => Some(template.fill(caller, request)?),
+                None => None,
+            };
+            Some(GrantedSecret {
+                secret: SecretRef { store: term.store.clone(), path },
+                rule: term.rule.clone(),
+                required: term.required,
+                lease: term.lease,
+                write,
+                encoding: term.encoding,
+            })
         };
         self.secrets.iter().map(fill).collect()
     }

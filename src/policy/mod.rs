@@ -3,7 +3,7 @@
 //! Only [`Directory`] does I/O, which reads policies from files, and what is behind [`PolicyStore`].
 //!
 //! In reading order: a policy is written (`manifest`, `compile`) with its parts (`subject`, `patterns`, `glob`, `cel`,
-//! `template`, `ceiling`, `secret_rule`) and becomes a whole (`matching`). It is put into a set (`set`) and found there
+//! `template` and `write` with their `placeholder`s, `ceiling`, `secret_rule`) and becomes a whole (`matching`). It is put into a set (`set`) and found there
 //! (`index`). A request is heard (`hearing`) with what is attested (`attestation`); the set decides (`decide`), and
 //! explains (`explain`). What was granted is read elsewhere and comes back to be merged (`merge`).
 
@@ -11,6 +11,7 @@ mod attestation;
 mod bounds;
 mod ceiling;
 mod cel;
+mod claim_value;
 mod claims;
 mod compile;
 mod decide;
@@ -29,11 +30,13 @@ mod matching;
 mod merge;
 mod paths;
 mod patterns;
+mod placeholder;
 mod secret_rule;
 mod set;
 mod store;
 mod subject;
 mod template;
+mod write;
 
 #[cfg(test)]
 mod tests;
@@ -48,7 +51,7 @@ pub use explain::{ExplainedSecret, Explanation, Verdict};
 pub use file_kind::FileKind;
 pub use matching::{Mismatch, Policy};
 pub use merge::{Absence, MergeError, Merged, Read, merge};
-pub use paths::PathPart;
+pub use paths::{Access, GrantedPath, PathPart};
 pub use secret_rule::SecretRule;
 pub use set::PolicySet;
 pub use store::{

@@ -1,6 +1,7 @@
 //! The paths that a policy may grant, whoever asks: its templates with their placeholders open.
 
-use super::matching::{Effect, Policy};
+use super::matching::{Effect, Policy, SecretTerm};
+use super::placeholder::Placeholder;
 use super::template::Segment;
 use std::sync::Arc;
 
@@ -15,17 +16,41 @@ pub enum PathPart {
     Many,
 }
 
+/// How a store is asked for a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Access {
+    /// It is read.
+    Read,
+    /// It is written to, and the answer is the secret.
+    Write,
+}
+
+/// A path that a policy grants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantedPath {
+    /// The store.
+    pub store: Arc<str>,
+    /// The path.
+    pub parts: Vec<PathPart>,
+    /// How it is asked for.
+    pub access: Access,
+}
+
 impl Policy {
-    /// Each store that it grants something of, with the path. A deny policy grants none.
+    /// Every path that it grants. A deny policy grants none.
     #[must_use]
-    pub fn paths(&self) -> Vec<(Arc<str>, Vec<PathPart>)> {
+    pub fn paths(&self) -> Vec<GrantedPath> {
         let Effect::Allow(terms) = &self.effect else { return Vec::new() };
         let part = |segment: &Segment| match segment {
             Segment::Literal(literal) => PathPart::Literal(literal.clone()),
-            Segment::One(_) => PathPart::One,
-            Segment::Path(_) => PathPart::Many,
+            Segment::Filled(Placeholder::One(_)) => PathPart::One,
+            Segment::Filled(Placeholder::Path(_)) => PathPart::Many,
         };
-        let path = |segments: &[Segment]| segments.iter().map(part).collect::<Vec<_>>();
-        terms.secrets.iter().map(|term| (term.store.clone(), path(term.path.segments()))).collect()
+        let granted = |term: &SecretTerm| GrantedPath {
+            store: term.store.clone(),
+            parts: term.path.segments().iter().map(part).collect(),
+            access: if term.write.is_some() { Access::Write } else { Access::Read },
+        };
+        terms.secrets.iter().map(granted).collect()
     }
 }

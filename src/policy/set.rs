@@ -1,6 +1,6 @@
 //! The policies in force.
 
-use super::attestation::{Witness, both};
+use super::attestation::Witness;
 use super::cel::Scene;
 use super::index::Index;
 use super::matching::Policy;
@@ -67,7 +67,7 @@ impl PolicySet {
         let branch = asked.branch.as_ref().map(Branch::as_str);
         self.attesting.visit(caller, repo, &mut |places| {
             for policy in self.at(places).filter(|policy| policy.speaks_of(caller)) {
-                needs = both(needs, policy.attest.needs());
+                needs = needs.and(policy.attest.needs());
             }
         });
         self.curious.visit(caller, repo, &mut |places| {
@@ -75,7 +75,7 @@ impl PolicySet {
                 let could_fit = repo.is_none_or(|repo| policy.repos.matches(repo))
                     && branch.is_none_or(|branch| policy.branches.matches(branch));
                 if could_fit && policy.speaks_of(caller) {
-                    needs = both(needs, policy.condition_needs());
+                    needs = needs.and(policy.condition_needs());
                 }
             }
         });

@@ -1,9 +1,10 @@
 //! Which callers a policy speaks of.
 
 use super::bounds::{AuthenticatorKind, Bounds};
+use super::claim_value;
 use super::claims::texts_of;
 use super::glob::Glob;
-use super::patterns::{MAX_ENTRIES, Patterns, compile_one};
+use super::patterns::{MAX_ENTRIES, Patterns};
 use crate::document::{Fault, escape};
 use crate::model::caller::Caller;
 use crate::wire::policy as raw;
@@ -78,9 +79,9 @@ fn oidc(subject: &raw::OidcSubject, pointer: &str, bounds: &Bounds, faults: &mut
         return None;
     }
     let mut claims = Vec::with_capacity(subject.claims.len());
-    for (name, pattern) in &subject.claims {
+    for (name, value) in &subject.claims {
         let pointer = || format!("{pointer}/claims/{}", escape(name));
-        if let Some(glob) = compile_one(pattern.as_deref(), pointer, faults) {
+        if let Some(glob) = claim_value::compile(value.as_ref(), pointer, faults) {
             claims.push((name.as_str().into(), glob));
         }
     }

@@ -24,6 +24,7 @@ use crate::model::caller::Caller;
 use crate::model::lease::{Lease, LeaseMode};
 use crate::model::request_id::RequestId;
 use crate::model::secret_ref::SecretRef;
+use crate::model::write::Write;
 use crate::trust::ConnectFailure;
 use administer::Naming;
 use async_trait::async_trait;
@@ -194,6 +195,8 @@ pub struct Granted<'a> {
     pub caller: &'a Arc<Caller>,
     /// How long it has to live at least.
     pub life: Duration,
+    /// With what the store is asked, where the engine's read is a write.
+    pub write: Option<&'a Write>,
     /// The request that it is for.
     pub request: &'a RequestId,
 }
@@ -251,7 +254,10 @@ impl Stores {
     /// # Errors
     /// See [`Unread`]; an unknown store or a path that must not be read is `Misconfigured`.
     pub async fn read_for(&self, granted: Granted<'_>) -> Result<Reading, Unread> {
-        let Granted { secret, mode, caller, life, request } = granted;
+        let Granted { secret, mode, caller, life, write, request } = granted;
+        if write.is_some() {
+            return Err(ReadError::Misconfigured.into());
+        }
         let (name, opened) = self.by_name.get_key_value(&secret.store).ok_or(ReadError::Misconfigured)?;
         let path = StorePath::try_from(secret.path.as_str()).map_err(|_| ReadError::Misconfigured)?;
         let answer = match &opened.cached {

@@ -19,7 +19,12 @@ pub struct DecisionRequest {
     pub token: Option<String>,
     /// The repository.
     #[serde(deserialize_with = "present")]
-    #[schema(nullable = false, min_length = 1, max_length = 256, pattern = "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")]
+    #[schema(
+        nullable = false,
+        min_length = 1,
+        max_length = 256,
+        pattern = "^[A-Za-z0-9._~@+-]+([ /][A-Za-z0-9._~@+-]+)*$"
+    )]
     pub repo: Option<String>,
     /// The branch.
     #[serde(deserialize_with = "present")]
@@ -53,6 +58,10 @@ pub struct DescribedCaller {
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub pod: Option<DescribedPod>,
+    /// The `TaskRun` of the pod.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub task_run: Option<DescribedTaskRun>,
     /// The `PipelineRun` of the pod.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -73,6 +82,9 @@ pub struct DescribedPod {
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub ip: Option<String>,
+    /// All IP addresses (default: `ip`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ips: Vec<String>,
     /// Its node.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -81,6 +93,18 @@ pub struct DescribedPod {
     pub labels: BTreeMap<String, String>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
+}
+
+/// A described Tekton `TaskRun`.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DescribedTaskRun {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its params.
+    pub params: BTreeMap<String, Value>,
 }
 
 /// A described Tekton `PipelineRun`.
@@ -139,4 +163,10 @@ pub struct SecretExplained {
     pub path: String,
     /// Key patterns; `**` selects all keys.
     pub keys: Vec<String>,
+    /// Body of the write with all placeholders filled in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write: Option<Map<String, Value>>,
+    /// Encoding of the stored values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
 }

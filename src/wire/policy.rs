@@ -3,8 +3,12 @@
 //! Nothing is required here, so that what is missing is reported together with everything else that is wrong;
 //! `policy` turns it into a `Policy` or says why not.
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt;
 use utoipa::ToSchema;
 
 /// A YAML manifest.
@@ -42,6 +46,57 @@ pub struct PolicyBody {
 pub struct Metadata {
     /// An RFC 1123 subdomain of at most 253 characters.
     pub name: Option<String>,
+    // What Kubernetes and its tools write beside the name (`ObjectMeta`): accepted, and without a meaning here.
+    #[serde(skip_serializing)]
+    #[schema(value_type = Option<Value>)]
+    labels: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    #[schema(value_type = Option<Value>)]
+    annotations: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    #[schema(value_type = Option<Value>)]
+    namespace: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    #[schema(value_type = Option<Value>)]
+    generate_name: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    #[schema(value_type = Option<Value>)]
+    uid: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    #[schema(value_type = Option<Value>)]
+    resource_version: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    #[schema(value_type = Option<Value>)]
+    generation: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    #[schema(value_type = Option<Value>)]
+    creation_timestamp: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    #[schema(value_type = Option<Value>)]
+    deletion_timestamp: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    #[schema(value_type = Option<Value>)]
+    deletion_grace_period_seconds: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    #[schema(value_type = Option<Value>)]
+    finalizers: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    #[schema(value_type = Option<Value>)]
+    owner_references: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    #[schema(value_type = Option<Value>)]
+    managed_fields: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    #[schema(value_type = Option<Value>)]
+    self_link: Option<IgnoredAny>,
+}
+
+impl Metadata {
+    /// With a name and nothing else.
+    #[must_use]
+    pub fn named(name: Option<String>) -> Self {
+        Self { name, ..Self::default() }
+    }
 }
 
 /// The policy itself.
@@ -115,9 +170,53 @@ pub struct OidcSubject {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required, nullable = false)]
     pub issuer: Option<String>,
-    /// Claim names and patterns; all must match.
-    #[schema(required, value_type = BTreeMap<String, String>)]
-    pub claims: BTreeMap<String, Option<String>>,
+    /// Claim names and values; all must match.
+    #[schema(required, value_type = BTreeMap<String, ClaimValue>)]
+    pub claims: BTreeMap<String, Option<ClaimValue>>,
+}
+
+/// Required value of a claim.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum ClaimValue {
+    /// A pattern.
+    Pattern(String),
+    /// A literal value.
+    Literal(LiteralValue),
+}
+
+/// A literal claim value, for names such as `dependabot[bot]`, in which a pattern would have a class.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LiteralValue {
+    /// The value.
+    #[schema(required, nullable = false)]
+    pub is: Option<String>,
+}
+
+/// By hand: of an untagged enum serde says neither where a fault is nor what was expected.
+impl<'de> Deserialize<'de> for ClaimValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = ClaimValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, or a map with the key is")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ClaimValue, E> {
+                Ok(ClaimValue::Pattern(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ClaimValue, A::Error> {
+                LiteralValue::deserialize(MapAccessDeserializer::new(map)).map(ClaimValue::Literal)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// Attestations.
@@ -162,6 +261,13 @@ pub struct Secret {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(pattern = "^(perPod|shared)$")]
     pub lease: Option<String>,
+    /// Body of the write whose answer is the secret, for engines such as `pki`. Strings may contain placeholders.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write: Option<BTreeMap<String, Value>>,
+    /// Encoding of the stored values: `base64` values are decoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^base64$")]
+    pub encoding: Option<String>,
 }
 
 /// Lifetime and binding of tickets.

@@ -100,6 +100,7 @@ codes! {
     StoreForbidden => "store_forbidden" 502 "The store denies the broker access to a secret.",
     KeyAbsent => "key_absent" 502 "A required key is missing from its secret.",
     TokenReviewUnavailable => "token_review_unavailable" 503 "The token review is unavailable.",
+    AttestationPending => "attestation_pending" 503 "Tekton has not yet recorded the run of the pod.",
     StoreUnavailable => "store_unavailable" 503 "A store is unavailable.",
     AuditUnavailable => "audit_unavailable" 503 "The audit log is unavailable.",
     DatabaseUnavailable => "database_unavailable" 503 "The database is unavailable.",
@@ -115,6 +116,7 @@ impl Code {
         match self {
             Self::RateLimited
             | Self::TokenReviewUnavailable
+            | Self::AttestationPending
             | Self::StoreUnavailable
             | Self::AuditUnavailable
             | Self::DatabaseUnavailable

@@ -13,7 +13,7 @@ macro_rules! asks_for_secrets {
         pub struct $name {
             /// The repository that is built.
             #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-            #[schema(nullable = false, min_length = 1, max_length = 256, pattern = "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")]
+            #[schema(nullable = false, min_length = 1, max_length = 256, pattern = "^[A-Za-z0-9._~@+-]+([ /][A-Za-z0-9._~@+-]+)*$")]
             pub repo: Option<String>,
             /// The branch that is built.
             #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]

@@ -42,7 +42,7 @@ pub fn print_manifests(policies: impl IntoIterator<Item = PolicyObject>) -> Resu
         let manifest = PolicyManifest {
             api_version: Some("claviger.dev/v1alpha1".into()),
             kind: Some("Policy".into()),
-            metadata: Some(Metadata { name: Some(policy.name) }),
+            metadata: Some(Metadata::named(Some(policy.name))),
             spec: Some(policy.spec),
         };
         let yaml = to_yaml(&manifest).map_err(|_| Failure::Failed("it cannot be YAML".into()))?;

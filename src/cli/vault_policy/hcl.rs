@@ -1,7 +1,7 @@
 //! The ACL as a Vault reads it: `+` is any one segment, a `*` at the end any rest. Pure.
 
 use crate::app::Engine;
-use crate::policy::PathPart;
+use crate::policy::{Access, PathPart};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ impl Mount {
 /// What a store is asked for.
 pub struct Needed<'a> {
     /// None where the policies grant nothing of it.
-    pub paths: Option<&'a BTreeSet<Vec<PathPart>>>,
+    pub paths: Option<&'a BTreeMap<Vec<PathPart>, BTreeSet<Access>>>,
     pub mounts: &'a BTreeMap<(Arc<str>, Vec<PathPart>), Mount>,
 }
 
@@ -34,18 +34,21 @@ impl Needed<'_> {
     /// # Errors
     /// A line for a person about a path that no ACL can be written for.
     pub fn hcl(&self, store: &Arc<str>) -> Result<String, String> {
-        let mut rules: BTreeSet<String> = BTreeSet::new();
+        let mut rules: BTreeMap<String, BTreeSet<Access>> = BTreeMap::new();
         let mut has_leases = false;
-        for path in self.paths.into_iter().flatten() {
+        for (path, accesses) in self.paths.into_iter().flatten() {
             let Some(mount) = self.mounts.get(&(store.clone(), path.clone())).filter(|mount| mount.holds(path)) else {
                 return Err(format!("store {store}: a path ends above its mount, or names it by a placeholder"));
             };
             has_leases |= mount.engine == Engine::Dynamic;
-            rules.insert(pattern(mount, path));
+            let pattern = pattern(mount, path)
+                .ok_or_else(|| format!("store {store}: a path has a name that an ACL would read as a pattern"))?;
+            rules.entry(pattern).or_default().extend(accesses);
         }
         let mut text = format!("# What Claviger's policies read in the store {store:?}, and no more.\n");
-        for rule in &rules {
-            push(&mut text, rule, "read");
+        for (rule, accesses) in &rules {
+            let capabilities: Vec<_> = accesses.iter().map(|access| capability(*access)).collect();
+            push(&mut text, rule, &capabilities.join("\", \""));
         }
         text.push_str("# Its own token: asked after, and kept alive.\n");
         push(&mut text, "auth/token/lookup-self", "read");
@@ -60,11 +63,30 @@ impl Needed<'_> {
 }
 
 fn push(text: &mut String, path: &str, capability: &str) {
+    let path = path.replace('\\', "\\\\").replace('"', "\\\"");
     // Writing to a String does not fail.
     let _ = writeln!(text, "path \"{path}\" {{ capabilities = [\"{capability}\"] }}");
 }
 
-fn pattern(mount: &Mount, path: &[PathPart]) -> String {
+/// A write to an engine that keeps nothing at its paths is an update.
+const fn capability(access: Access) -> &'static str {
+    match access {
+        Access::Read => "read",
+        Access::Write => "update",
+    }
+}
+
+/// Whether a segment can stand in an ACL for itself alone: `+` is any segment there, `*` at the end of a path any rest, and
+/// `${` opens an interpolation.
+fn is_plain(segment: &str) -> bool {
+    segment != "+" && !segment.contains('*') && !segment.contains("${")
+}
+
+/// None where a name in it would be read as a pattern.
+fn pattern(mount: &Mount, path: &[PathPart]) -> Option<String> {
+    if path.iter().any(|part| matches!(part, PathPart::Literal(literal) if !is_plain(literal))) {
+        return None;
+    }
     let mut pattern = mount.segments.join("/");
     if mount.engine == Engine::KvV2 {
         pattern.push_str("/data");
@@ -81,7 +103,7 @@ fn pattern(mount: &Mount, path: &[PathPart]) -> String {
             }
         }
     }
-    pattern
+    Some(pattern)
 }
 
 #[cfg(test)]
@@ -111,8 +133,33 @@ mod tests {
             ("team/kv", Engine::KvV2, "team/kv/+/a", "team/kv/data/+/a"),
             ("old", Engine::KvV1, "old/+/a", "old/+/a"),
             ("database", Engine::Dynamic, "database/creds/app", "database/creds/app"),
+            ("homelab", Engine::KvV2, "homelab/Team A/rds!a+b", "homelab/data/Team A/rds!a+b"),
         ] {
-            assert_eq!(pattern(&mount(at, engine), &path(granted)), expected);
+            assert_eq!(pattern(&mount(at, engine), &path(granted)).as_deref(), Some(expected));
+        }
+        for name in ["+", "*", "a*", "a*b", "${x}"] {
+            let granted = [PathPart::Literal("homelab".into()), PathPart::Literal(name.into())];
+            assert_eq!(pattern(&mount("homelab", Engine::KvV2), &granted), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_to_is_updated_and_a_name_ends_no_string() {
+        let store: Arc<str> = "vault".into();
+        let granted = vec![PathPart::Literal("pki".into()), PathPart::Literal("a\"b\\c".into())];
+        let hcl = |accesses: &[Access]| {
+            let paths = [(granted.clone(), accesses.iter().copied().collect())].into_iter().collect();
+            let mounts = [((store.clone(), granted.clone()), mount("pki", Engine::Dynamic))].into_iter().collect();
+            Needed { paths: Some(&paths), mounts: &mounts }.hcl(&store).unwrap()
+        };
+        for (accesses, capabilities) in [
+            (&[Access::Read][..], "\"read\""),
+            (&[Access::Write], "\"update\""),
+            (&[Access::Write, Access::Read], "\"read\", \"update\""),
+        ] {
+            let line = format!("path \"pki/a\\\"b\\\\c\" {{ capabilities = [{capabilities}] }}\n");
+            let text = hcl(accesses);
+            assert!(text.contains(&line), "{text}");
         }
     }
 
@@ -129,7 +176,8 @@ mod tests {
     fn leases_are_spoken_of_where_there_are_some() {
         let store: Arc<str> = "vault".into();
         let hcl = |granted: &str, at: Mount| {
-            let paths = [path(granted)].into_iter().collect();
+            let accesses = BTreeSet::from([Access::Read]);
+            let paths = [(path(granted), accesses)].into_iter().collect();
             let mounts = [((store.clone(), path(granted)), at)].into_iter().collect();
             Needed { paths: Some(&paths), mounts: &mounts }.hcl(&store)
         };

@@ -10,7 +10,7 @@ use crate::config::stores::Kind;
 use crate::config::{self, Config};
 use crate::document::Fault;
 use crate::model::secret_ref::SecretRef;
-use crate::policy::{Bounds, PathPart, Policy};
+use crate::policy::{Access, Bounds, GrantedPath, PathPart, Policy};
 use hcl::{Mount, Needed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -79,8 +79,8 @@ impl FromStr for Stated {
     }
 }
 
-/// Paths by store.
-type Paths = BTreeMap<Arc<str>, BTreeSet<Vec<PathPart>>>;
+/// Paths by store, and how each is asked for.
+type Paths = BTreeMap<Arc<str>, BTreeMap<Vec<PathPart>, BTreeSet<Access>>>;
 
 /// The mount of each.
 type Mounts = BTreeMap<(Arc<str>, Vec<PathPart>), Mount>;
@@ -147,9 +147,9 @@ async fn of_server(server: &ServerArguments, config: &Config) -> Result<Vec<Arc<
 
 fn paths(policies: &[Arc<Policy>], stores: &[Arc<str>]) -> Paths {
     let mut paths = Paths::new();
-    for (store, path) in policies.iter().flat_map(|policy| policy.paths()) {
+    for GrantedPath { store, parts, access } in policies.iter().flat_map(|policy| policy.paths()) {
         if stores.contains(&store) {
-            paths.entry(store).or_default().insert(path);
+            paths.entry(store).or_default().entry(parts).or_default().insert(access);
         }
     }
     paths
@@ -165,7 +165,7 @@ fn sample(path: &[PathPart]) -> String {
 }
 
 async fn asked(config: &Config, paths: &Paths) -> Result<Mounts, Failure> {
-    let all = || paths.iter().flat_map(|(store, paths)| paths.iter().map(move |path| (store, path)));
+    let all = || paths.iter().flat_map(|(store, paths)| paths.keys().map(move |path| (store, path)));
     let samples: Vec<_> = all().map(|(store, path)| SecretRef { store: store.clone(), path: sample(path) }).collect();
     let found = app::find_mounts(config, &samples).await.map_err(|error| Failure::Failed(error.to_string()))?;
     let mut mounts = Mounts::new();
@@ -183,7 +183,7 @@ fn stated(stated: &[Stated], paths: &Paths) -> Result<Mounts, Failure> {
     let mut mounts = Mounts::new();
     let mut unknown = BTreeSet::new();
     for (store, paths) in paths {
-        for path in paths {
+        for path in paths.keys() {
             let fits = stated.iter().map(|Stated(mount)| mount).filter(|mount| mount.holds(path));
             match fits.max_by_key(|mount| mount.segments.len()) {
                 Some(mount) => {

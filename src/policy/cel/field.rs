@@ -9,6 +9,7 @@ use crate::model::facts::Needs;
 pub(super) enum Record {
     Caller,
     Pod,
+    TaskRun,
     PipelineRun,
     Request,
 }
@@ -25,9 +26,13 @@ pub(super) enum Field {
     PodName,
     PodUid,
     PodIp,
+    PodIps,
     PodNode,
     PodLabels,
     PodAnnotations,
+    TaskRunName,
+    TaskRunLabels,
+    TaskRunParams,
     RunName,
     RunLabels,
     RunAnnotations,
@@ -66,13 +71,18 @@ impl Record {
 
     /// What has to be known for it to be there.
     pub(super) const fn needs(self) -> Needs {
-        Needs { pod: false, pipeline_run: matches!(self, Self::PipelineRun) }
+        match self {
+            Self::TaskRun => Needs::TASK_RUN,
+            Self::PipelineRun => Needs::PIPELINE_RUN,
+            Self::Caller | Self::Pod | Self::Request => Needs::NOTHING,
+        }
     }
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Caller => "caller",
             Self::Pod => "caller.pod",
+            Self::TaskRun => "caller.taskRun",
             Self::PipelineRun => "caller.pipelineRun",
             Self::Request => "request",
         }
@@ -89,6 +99,7 @@ impl Record {
                 ("serviceAccount", N(F::ServiceAccount)),
                 ("groups", N(F::Groups)),
                 ("pod", Named::Record(Self::Pod)),
+                ("taskRun", Named::Record(Self::TaskRun)),
                 ("pipelineRun", Named::Record(Self::PipelineRun)),
                 ("claims", N(F::Claims)),
             ],
@@ -96,10 +107,14 @@ impl Record {
                 ("name", N(F::PodName)),
                 ("uid", N(F::PodUid)),
                 ("ip", N(F::PodIp)),
+                ("ips", N(F::PodIps)),
                 ("node", N(F::PodNode)),
                 ("labels", N(F::PodLabels)),
                 ("annotations", N(F::PodAnnotations)),
             ],
+            Self::TaskRun => {
+                &[("name", N(F::TaskRunName)), ("labels", N(F::TaskRunLabels)), ("params", N(F::TaskRunParams))]
+            }
             Self::PipelineRun => &[
                 ("name", N(F::RunName)),
                 ("labels", N(F::RunLabels)),
@@ -117,9 +132,11 @@ impl Field {
     /// The type of its value.
     pub(super) const fn kind(self) -> Kind {
         match self {
-            Self::Groups => Kind::Strings,
-            Self::Claims | Self::RunParams => Kind::Map,
-            Self::PodLabels | Self::PodAnnotations | Self::RunLabels | Self::RunAnnotations => Kind::StringMap,
+            Self::Groups | Self::PodIps => Kind::Strings,
+            Self::Claims | Self::TaskRunParams | Self::RunParams => Kind::Map,
+            Self::PodLabels | Self::PodAnnotations | Self::TaskRunLabels | Self::RunLabels | Self::RunAnnotations => {
+                Kind::StringMap
+            }
             Self::Time => Kind::Timestamp,
             _ => Kind::String,
         }
@@ -128,13 +145,10 @@ impl Field {
     /// The facts it comes from. Name and uid of a pod are in the token already.
     pub(super) const fn needs(self) -> Needs {
         match self {
-            Self::PodIp | Self::PodNode | Self::PodLabels | Self::PodAnnotations => {
-                Needs { pod: true, pipeline_run: false }
-            }
-            Self::RunName | Self::RunLabels | Self::RunAnnotations | Self::RunParams => {
-                Needs { pod: false, pipeline_run: true }
-            }
-            _ => Needs { pod: false, pipeline_run: false },
+            Self::PodIp | Self::PodIps | Self::PodNode | Self::PodLabels | Self::PodAnnotations => Needs::POD,
+            Self::TaskRunName | Self::TaskRunLabels | Self::TaskRunParams => Needs::TASK_RUN,
+            Self::RunName | Self::RunLabels | Self::RunAnnotations | Self::RunParams => Needs::PIPELINE_RUN,
+            _ => Needs::NOTHING,
         }
     }
 }

@@ -120,8 +120,7 @@ impl Lowering {
     }
 
     fn need(&mut self, needs: Needs) {
-        self.needs.pod |= needs.pod;
-        self.needs.pipeline_run |= needs.pipeline_run;
+        self.needs = self.needs.and(needs);
     }
 
     fn list(&mut self, elements: &[IdedExpr]) -> Result<Lowered, InvalidExpression> {

@@ -4,7 +4,7 @@ use super::evaluate::Failure;
 use super::field::{Field, Record};
 use super::value::Value;
 use crate::model::caller::{Caller, Workload};
-use crate::model::facts::{Facts, PipelineRunFacts, PodFacts};
+use crate::model::facts::{Facts, PipelineRunFacts, PodFacts, TaskRunFacts};
 use crate::model::request::Asked;
 use std::borrow::Cow;
 
@@ -32,9 +32,11 @@ impl<'a> Scene<'a> {
             Field::PodName
             | Field::PodUid
             | Field::PodIp
+            | Field::PodIps
             | Field::PodNode
             | Field::PodLabels
             | Field::PodAnnotations => self.has_record(Record::Pod),
+            Field::TaskRunName | Field::TaskRunLabels | Field::TaskRunParams => self.has_record(Record::TaskRun),
             Field::RunName | Field::RunLabels | Field::RunAnnotations | Field::RunParams => {
                 self.has_record(Record::PipelineRun)
             }
@@ -47,6 +49,7 @@ impl<'a> Scene<'a> {
         match record {
             Record::Caller | Record::Request => true,
             Record::Pod => self.caller.workload.is_some(),
+            Record::TaskRun => self.task_run().is_some(),
             Record::PipelineRun => self.run().is_some(),
         }
     }
@@ -62,9 +65,13 @@ impl<'a> Scene<'a> {
             Field::PodName => text(&self.workload()?.pod.name),
             Field::PodUid => text(&self.workload()?.pod.uid),
             Field::PodIp => text(self.pod()?.ip.as_ref()?),
+            Field::PodIps => Value::Strings(Some(&self.pod()?.ips).filter(|ips| !ips.is_empty())?),
             Field::PodNode => text(self.pod()?.node.as_ref()?),
             Field::PodLabels => Value::StringMap(&self.pod()?.labels),
             Field::PodAnnotations => Value::StringMap(&self.pod()?.annotations),
+            Field::TaskRunName => text(&self.task_run()?.name),
+            Field::TaskRunLabels => Value::StringMap(&self.task_run()?.labels),
+            Field::TaskRunParams => Value::Params(&self.task_run()?.params),
             Field::RunName => text(&self.run()?.name),
             Field::RunLabels => Value::StringMap(&self.run()?.labels),
             Field::RunAnnotations => Value::StringMap(&self.run()?.annotations),
@@ -84,6 +91,11 @@ impl<'a> Scene<'a> {
     fn pod(&self) -> Option<&'a PodFacts> {
         self.workload()?;
         self.facts.pod.as_ref()
+    }
+
+    fn task_run(&self) -> Option<&'a TaskRunFacts> {
+        self.workload()?;
+        self.facts.task_run.as_ref()
     }
 
     fn run(&self) -> Option<&'a PipelineRunFacts> {

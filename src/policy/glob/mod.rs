@@ -74,6 +74,11 @@ impl Glob {
         Ok(Self(matcher))
     }
 
+    /// Of one text, to the letter.
+    pub(super) fn literal(text: &str) -> Self {
+        Self(Matcher::Literal(text.into()))
+    }
+
     /// Whether the whole text fits.
     pub(super) fn matches(&self, text: &str) -> bool {
         match &self.0 {

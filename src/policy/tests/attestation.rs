@@ -165,13 +165,31 @@ fn what_is_left_out_and_not_attested_is_missing() {
     let ask = |policies: Vec<Policy>, facts: &Facts, repo, branch| {
         outcome(policies, &caller, facts, &asks_partly(repo, branch))
     };
-    assert_eq!(ask(vec![], &site(), None, Some("main")), "repo is missing");
-    assert_eq!(ask(vec![allow("lax", "")], &site(), None, Some("main")), "repo is missing");
-    assert_eq!(ask(vec![allow("lax", "")], &site(), Some("site"), None), "branch is missing");
-    assert_eq!(ask(vec![allow("a", REPO_BY_LABEL)], &site(), None, None), "branch is missing");
+    assert_eq!(
+        ask(vec![], &site(), None, Some("main")),
+        "repo is missing, and no policy that names this caller attests it"
+    );
+    assert_eq!(
+        ask(vec![allow("lax", "")], &site(), None, Some("main")),
+        "repo is missing, and no policy that names this caller attests it"
+    );
+    assert_eq!(
+        ask(vec![allow("lax", "")], &site(), Some("site"), None),
+        "branch is missing, and no policy that names this caller attests it"
+    );
+    assert_eq!(
+        ask(vec![allow("a", REPO_BY_LABEL)], &site(), None, None),
+        "branch is missing, and no policy that names this caller attests it"
+    );
     assert_eq!(ask(vec![allow("a", REPO_BY_LABEL)], &site(), None, Some("main")), "site@main: a");
-    assert_eq!(ask(vec![allow("a", BY_LABEL)], &labelled(&[]), None, None), "repo is missing");
-    assert_eq!(ask(vec![deny("d", "")], &site(), None, None), "repo is missing");
+    assert_eq!(
+        ask(vec![allow("a", BY_LABEL)], &labelled(&[]), None, None),
+        "repo is missing, and no policy that names this caller attests it"
+    );
+    assert_eq!(
+        ask(vec![deny("d", "")], &site(), None, None),
+        "repo is missing, and no policy that names this caller attests it"
+    );
     let decision = decided(vec![], &caller, &site(), &asks_partly(Some("site"), None));
     assert!(matches!(decision, Decision::LeftOut(Part::Branch)));
 }
@@ -199,7 +217,7 @@ fn a_deny_policy_fails_closed() {
         |lines: &str, facts: &Facts| outcome(vec![lax(), deny("d", lines)], &caller, facts, &asks("site", "main"));
     let narrow = "repos: [site]\nbranches: [main]\n";
     // Attested, absent, of another type, not valid: it matches; only its patterns can save the caller.
-    for facts in [site(), labelled(&[]), Facts::default(), labelled(&[("repo", "a b")])] {
+    for facts in [site(), labelled(&[]), Facts::default(), labelled(&[("repo", "a:b")])] {
         assert_eq!(ask(&format!("{narrow}{REPO_BY_LABEL}"), &facts), "denied_by_policy: d", "{facts:?}");
         assert_eq!(
             ask(&format!("repos: [shop]\nbranches: [main]\n{REPO_BY_LABEL}"), &facts),
@@ -228,7 +246,10 @@ secrets: [{store: vault, path: a}]";
     assert_eq!(outcome(policies(), &main, &none, &asks("acme/site", "main")), "acme/site@main: a");
     assert_eq!(outcome(policies(), &main, &none, &asks("acme/shop", "main")), "attestation_failed: p");
     let tag = bearer("github", claims("refs/tags/v1"));
-    assert_eq!(outcome(policies(), &tag, &none, &left_out), "branch is missing");
+    assert_eq!(
+        outcome(policies(), &tag, &none, &left_out),
+        "branch is missing, and no policy that names this caller attests it"
+    );
     assert_eq!(outcome(policies(), &tag, &none, &asks("acme/site", "v1")), "attestation_failed: p");
     // A pod has no claims, and a bearer no pod.
     assert_eq!(

@@ -60,6 +60,8 @@ fn each_fault_has_its_place() {
         ("issuer: github", "issuer: cluster", "/spec/subjects/1/oidc/issuer"),
         ("claims: {repository_owner: \"acme\", environment: \"prod*\"}", "claims: {}", "/spec/subjects/1/oidc/claims"),
         ("\"prod*\"", "null", "/spec/subjects/1/oidc/claims/environment"),
+        ("\"prod*\"", "\"dependabot[bot]\"", "/spec/subjects/1/oidc/claims/environment"),
+        ("\"prod*\"", "{}", "/spec/subjects/1/oidc/claims/environment/is"),
         ("environment: \"prod*\"", "\"https://a/b\": \"[\"", "/spec/subjects/1/oidc/claims/https:~1~1a~1b"),
         ("  - oidc: {", "  - {}\n  - oidc: {", "/spec/subjects/1"),
         ("  - oidc: {", "  - null\n  - oidc: {", "/spec/subjects/1"),
@@ -140,7 +142,7 @@ fn every_faulty_expression_has_its_place() {
         faults(&text),
         [
             "/spec/attest/repo: names a field that caller does not have: issuer, subject, namespace, serviceAccount, \
-             groups, pod, pipelineRun, claims",
+             groups, pod, taskRun, pipelineRun, claims",
             "/spec/attest/branch: must yield a string",
             "/spec/condition: must be true or false",
         ]

@@ -1,9 +1,9 @@
 //! Decisions: who gets what, and for each yes the no right beside it.
 
-use super::{asks, bearer, bounds_under, denied, granted, names, paths, pod, policy, spec};
+use super::{asks, bearer, bounds_under, decided, denied, granted, names, paths, pod, policy, spec};
 use crate::model::binding::BindTo;
 use crate::model::facts::Facts;
-use crate::policy::{Denial, Mismatch, Policy, PolicySet};
+use crate::policy::{Decision, Denial, Mismatch, Policy, PolicySet};
 use serde_json::json;
 use std::time::Duration;
 
@@ -190,4 +190,28 @@ fn durations_are_whole() {
     let text = format!("{ANYONE}secrets: [{{store: vault, path: a}}]\nticket: {{ttl: 1500ms}}");
     let grant = granted(vec![policy("p", &text)], &pod("ci", "bot"), &asks("r", "b"));
     assert_eq!(grant.ttl, Some(Duration::from_millis(1500)));
+}
+
+#[test]
+fn a_literal_claim_is_that_text_and_no_pattern() {
+    let allow = || {
+        policy(
+            "lax",
+            "subjects: [{oidc: {issuer: github, claims: {actor: '**'}}}]\nrepos: ['**']\nbranches: ['**']\nsecrets: [{store: vault, path: a}]",
+        )
+    };
+    let deny = || {
+        policy(
+            "bots",
+            "effect: deny\nsubjects: [{oidc: {issuer: github, claims: {actor: {is: 'dependabot[bot]'}}}}]\nrepos: ['**']\nbranches: ['**']",
+        )
+    };
+    for (actor, denied) in
+        [("dependabot[bot]", true), ("dependabott", false), ("dependabotb", false), ("dependabot", false)]
+    {
+        let caller = bearer("github", serde_json::json!({"actor": actor}));
+        let decision = decided(vec![allow(), deny()], &caller, &Facts::default(), &asks("site", "main"));
+        assert_eq!(matches!(decision, Decision::Denied(Denial::DeniedByPolicy(_))), denied, "{actor}: {decision:?}");
+        assert_eq!(matches!(decision, Decision::Granted(_)), !denied, "{actor}");
+    }
 }

@@ -38,7 +38,7 @@ fn there_are_ten_and_no_more_text_than_anyone_reads() {
     assert_eq!(blocks().count(), 10);
     assert!(blocks().all(|block| block.starts_with("apiVersion: claviger.dev/v1alpha1\n")));
     assert_eq!(TEXT.matches("**What this is worth.**").count(), 10);
-    assert!(TEXT.lines().count() <= 350);
+    assert!(TEXT.lines().count() <= 400);
 }
 
 #[test]
@@ -76,12 +76,19 @@ fn pipelines_as_code() {
         let annotations =
             [of("url-org", "acme"), of("url-repository", "site"), of("source-branch", branch), of("event-type", event)];
         let run = PipelineRunFacts { annotations: annotations.into(), ..PipelineRunFacts::default() };
-        Facts { pod: None, pipeline_run: Some(run) }
+        Facts { pipeline_run: Some(run), ..Facts::default() }
     };
     let ask = |facts| outcome(&["pipelines-as-code"], &pod("pac-web", "pipeline"), &facts, &asks_partly(None, None));
-    assert_eq!(ask(run("push", "release/1")), "homelab/acme~site/release~1");
-    assert_eq!(ask(run("pull_request", "main")), "no_policy_matches: ");
-    assert_eq!(ask(run("push", "dev")), "no_policy_matches: ");
+    // What Pipelines-as-Code writes: the ref of a push as the webhook has it, of a pull request the bare name of its branch.
+    assert_eq!(ask(run("push", "refs/heads/main")), "homelab/acme~site/main");
+    assert_eq!(ask(run("push", "refs/heads/release/1")), "homelab/acme~site/release~1");
+    assert_eq!(ask(run("push", "refs/heads/dev")), "no_policy_matches: ");
+    assert_eq!(
+        ask(run("push", "refs/tags/main")),
+        "branch is missing, and no policy that names this caller attests it"
+    );
+    assert_eq!(ask(run("pull_request", "main")), "branch is missing, and no policy that names this caller attests it");
+    assert_eq!(ask(run("pull_request", "refs/heads/main")), "no_policy_matches: ");
 }
 
 #[test]
@@ -107,11 +114,23 @@ fn github_actions() {
     });
     let ask = |name, value| of_bearer("github-push", "github", &claims, (name, value));
     assert_eq!(ask("x", json!(1)), "homelab/github/815/main");
-    assert_eq!(ask("repository_owner_id", json!("666")), "repo is missing");
-    assert_eq!(ask("event_name", json!("pull_request_target")), "repo is missing");
-    assert_eq!(ask("environment", json!("preview")), "repo is missing");
+    assert_eq!(
+        ask("repository_owner_id", json!("666")),
+        "repo is missing, and no policy that names this caller attests it"
+    );
+    assert_eq!(
+        ask("event_name", json!("pull_request_target")),
+        "repo is missing, and no policy that names this caller attests it"
+    );
+    assert_eq!(
+        ask("environment", json!("preview")),
+        "repo is missing, and no policy that names this caller attests it"
+    );
     assert_eq!(ask("ref", json!("refs/heads/dev")), "no_policy_matches: ");
-    assert_eq!(ask("ref", json!("refs/pull/1/merge")), "branch is missing");
+    assert_eq!(
+        ask("ref", json!("refs/pull/1/merge")),
+        "branch is missing, and no policy that names this caller attests it"
+    );
 }
 
 #[test]
@@ -123,8 +142,11 @@ fn gitlab() {
     let ask = |name, value| of_bearer("gitlab-protected", "gitlab", &claims, (name, value));
     assert_eq!(ask("x", json!(1)), "homelab/gitlab/7/main");
     assert_eq!(ask("job_project_id", json!("8")), "no_policy_matches: ");
-    assert_eq!(ask("ref_protected", json!("false")), "repo is missing");
-    assert_eq!(ask("namespace_id", json!("43")), "repo is missing");
+    assert_eq!(
+        ask("ref_protected", json!("false")),
+        "repo is missing, and no policy that names this caller attests it"
+    );
+    assert_eq!(ask("namespace_id", json!("43")), "repo is missing, and no policy that names this caller attests it");
     let mut older = claims.clone();
     older.as_object_mut().expect("an object").remove("job_project_id");
     let older = bearer("gitlab", older);
@@ -148,7 +170,7 @@ fn release_hours() {
 fn only_known_runs() {
     let run = |name: &str| {
         let run = PipelineRunFacts { name: name.into(), ..PipelineRunFacts::default() };
-        Facts { pod: None, pipeline_run: Some(run) }
+        Facts { pipeline_run: Some(run), ..Facts::default() }
     };
     let ask = |facts| outcome(&["registry", "only-known-runs"], &pod("tekton-web", "bot"), &facts, &asks("a", "main"));
     assert_eq!(ask(run("release-1")), "homelab/registry");

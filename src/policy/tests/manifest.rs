@@ -26,6 +26,21 @@ fn a_good_manifest_is_a_policy() {
 }
 
 #[test]
+fn what_kubernetes_and_its_tools_write_into_metadata_means_nothing() {
+    let plain = Policy::from_document(parse(GOOD).expect("well-formed"), &bounds()).expect("good");
+    for metadata in [
+        "labels: {app.kubernetes.io/managed-by: kustomize}, annotations: {a: b}, namespace: ci, creationTimestamp: null",
+        "creationTimestamp: '2026-01-01T00:00:00Z', uid: u, resourceVersion: '7', generation: 1, selfLink: /x",
+        "generateName: x-, finalizers: [a], ownerReferences: [{kind: K}], managedFields: [{manager: kubectl}]",
+        "deletionTimestamp: null, deletionGracePeriodSeconds: 30, labels: null, annotations: {}",
+    ] {
+        let text = GOOD.replace("{name: site-builds}", &format!("{{name: site-builds, {metadata}}}"));
+        let policy = Policy::from_document(parse(&text).expect("well-formed"), &bounds()).expect(metadata);
+        assert_eq!((policy.name(), policy.revision()), (plain.name(), plain.revision()), "{metadata}");
+    }
+}
+
+#[test]
 fn the_envelope_is_checked() {
     for (from, to, expected) in [
         ("v1alpha1", "v1", "/apiVersion: must be claviger.dev/v1alpha1"),
@@ -33,7 +48,8 @@ fn the_envelope_is_checked() {
         ("kind: Policy", "kind: Pod", "/kind: must be Policy"),
         ("metadata: {name: site-builds}\n", "", "/metadata/name: is missing"),
         ("site-builds", "null", "/metadata/name: is missing"),
-        ("{name: site-builds}", "{name: a, labels: {}}", "/metadata/labels: unknown key"),
+        ("{name: site-builds}", "{name: a, lables: {}}", "/metadata/lables: unknown key"),
+        ("{name: site-builds}", "{name: a, Labels: {}}", "/metadata/Labels: unknown key"),
         ("kind: Policy", "kind: Policy\nstatus: {}", "/status: unknown key"),
     ] {
         assert_eq!(faults(&GOOD.replace(from, to)), [expected], "{to}");

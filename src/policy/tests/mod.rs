@@ -14,6 +14,7 @@ mod merge;
 mod needs;
 mod oracle;
 mod template;
+mod write;
 
 use super::{AuthenticatorKind, Bounds, Ceiling, Decision, Denial, Grant, Policy, PolicySet};
 use crate::config::policies::CeilingEntry;
@@ -110,14 +111,14 @@ fn asks_partly(repo: Option<&str>, branch: Option<&str>) -> Asked {
 /// Facts about a pod with these labels.
 fn labelled(labels: &[(&str, &str)]) -> Facts {
     let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    Facts { pod: Some(PodFacts { labels, ..PodFacts::default() }), pipeline_run: None }
+    Facts { pod: Some(PodFacts { labels, ..PodFacts::default() }), ..Facts::default() }
 }
 
 /// Facts about a `PipelineRun` with these params.
 fn run_with(params: Value) -> Facts {
     let Value::Object(params) = params else { panic!("params are an object") };
     let params = params.into_iter().collect();
-    Facts { pod: None, pipeline_run: Some(PipelineRunFacts { params, ..PipelineRunFacts::default() }) }
+    Facts { pipeline_run: Some(PipelineRunFacts { params, ..PipelineRunFacts::default() }), ..Facts::default() }
 }
 
 fn decided(policies: Vec<Policy>, caller: &Caller, facts: &Facts, asked: &Asked) -> Decision {

@@ -62,6 +62,27 @@ fn what_is_not_a_template_is_refused() {
         "a/{claims.}",
         "a/{claims.a b}",
         "a/{claims.a/b}",
+        "a/{claims[a/b]}",
+        "a/{claims['a/b']}",
+        "a/{claims[\"a/b]}",
+        "a/{claims[\"a/b\"}",
+        "a/{claims[\"\"]}",
+        "a/{claims[\"a\"b\"]}",
+        "a/{claims[\"a\\b\"]}",
+        "a/{claims[\"a\"]|path}",
+        "a/x{claims[\"a/b\"]}",
+        "a/{claims[\"a/b\"]}x",
+        "{claims[\"a/b\"]}/a",
+        "a/%",
+        "a/%2",
+        "a/%zz",
+        "a/%2F",
+        "a/%00",
+        "a/%41",
+        "a/%7e",
+        "a/%0A",
+        "a/%FF",
+        "%73ys/health",
         "a/{claims.a|path}",
         "a/{{repo}}",
         "a/{claims.{repo}}",
@@ -92,6 +113,13 @@ fn what_is_right_beside_it_is_taken() {
         "a/{namespace}/{serviceAccount}",
         "a/{claims.repository_id}",
         "a/{claims.a.b:c-d_e}",
+        "a/{claims[\"oidc.circleci.com/project-id\"]}",
+        "a/{claims[\"a}/{b\"]}/c",
+        "a/{claims[\"plain\"]}",
+        "rds%21cluster-1a96",
+        "a/Team%20A/b%40c",
+        "my%2Bapp/{repo}",
+        "a/%7Brepo%7D",
         "a/{repo|path}",
         "a/{branch|path}/x",
         "a/{repo|path}/{branch}",
@@ -157,6 +185,15 @@ fn what_has_no_value_or_cannot_be_a_segment_fills_nothing() {
         let expected = segment.map(|segment| format!("a/{segment}/b"));
         assert_eq!(fill("a/{claims.c}/b", &caller, &request), expected, "{claim}");
     }
+    let caller = bearer("circleci", json!({"oidc.circleci.com/project-id": "a/b", "a}/{b": "c", "sub": "s"}));
+    for (template, path) in [
+        ("a/{claims[\"oidc.circleci.com/project-id\"]}/x", "a/a~b/x"),
+        ("a/{claims[\"a}/{b\"]}/{claims[\"sub\"]}", "a/c/s"),
+        ("Team%20A/rds%21x/{claims.sub}", "Team A/rds!x/s"),
+        ("a/%7Brepo%7D/%25", "a/{repo}/%"),
+    ] {
+        assert_eq!(fill(template, &caller, &request).as_deref(), Some(path));
+    }
     let caller = bearer("github", json!({"a": {"b": "c"}, "x": "y"}));
     for template in ["a/{claims.b}", "a/{claims.a.b}", "a/{namespace}", "a/{serviceAccount}"] {
         assert_eq!(fill(template, &caller, &request), None, "{template}");
@@ -165,7 +202,7 @@ fn what_has_no_value_or_cannot_be_a_segment_fills_nothing() {
 
 /// Names that meet if anything lets them: of few characters, among them all that templates write specially.
 fn repo() -> impl Strategy<Value = String> {
-    "[ab.-](/?[a.2F-]){0,3}".prop_filter("a repo", |text| Repo::try_from(text.as_str()).is_ok())
+    "[ab.~@+-]([/ ]?[a.2F~=-]){0,3}".prop_filter("a repo", |text| Repo::try_from(text.as_str()).is_ok())
 }
 
 fn branch() -> impl Strategy<Value = String> {

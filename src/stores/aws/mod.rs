@@ -103,7 +103,8 @@ impl AwsStore {
     }
 
     async fn fetch(&self, path: &StorePath, identity: &Identity, request: &RequestId) -> Result<Lease, Failed> {
-        let (name, aside) = (secret_name(path), Aside::default());
+        let name = secret_name(path).ok_or(Failed::decoding(ReadError::Misconfigured))?;
+        let aside = Aside::default();
         let slot = aside.clone();
         let get = identity.client.get_secret_value().secret_id(&name).customize();
         let get = get.mutate_request(move |request| request.add_extension(slot.clone()));
@@ -134,9 +135,12 @@ impl SecretStore for AwsStore {
     }
 }
 
-/// The name of the secret at a path. AWS's names have no `~`, and ours no `+`: no two paths meet in one name.
-fn secret_name(path: &StorePath) -> String {
-    path.as_str().replace('~', "+")
+/// The name of the secret at a path; none where no secret can have it. AWS's names have no `~`, and written values no `+`: no two
+/// values meet in one name. Without colons it is no ARN, which could be of another account. `!` is in the names of secrets
+/// that AWS manages (`rds!cluster-...`).
+fn secret_name(path: &StorePath) -> Option<String> {
+    let is_of_names = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-!~".contains(c);
+    path.as_str().chars().all(is_of_names).then(|| path.as_str().replace('~', "+"))
 }
 
 /// What CloudTrail shows as the user agent's `app`, so that its entries can be found by our request ids.
@@ -190,10 +194,15 @@ mod tests {
             ("homelab/site/main", "homelab/site/main"),
             ("homelab/site/feature~x", "homelab/site/feature+x"),
             ("a/=2B~=7E", "a/=2B+=7E"),
+            ("rds!cluster-1a96", "rds!cluster-1a96"),
+            ("a@b", "a@b"),
+            ("my+app", "my+app"),
         ] {
-            assert_eq!(secret_name(&StorePath::try_from(path).unwrap()), name);
+            assert_eq!(secret_name(&StorePath::try_from(path).unwrap()).as_deref(), Some(name));
         }
-        assert!(StorePath::try_from("a/b+c").is_err(), "else two paths would meet");
+        for path in ["arn:aws:secretsmanager:eu-west-1:1:secret:a", "a b", "é", "a%b"] {
+            assert_eq!(secret_name(&StorePath::try_from(path).unwrap()), None, "{path}");
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@ use super::revoke::TRIES;
 use super::upkeep::BEAT;
 use super::{LeaseEventKind, Shared};
 use crate::database::Failed;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -20,6 +21,8 @@ const LOOKED_AWAY: Duration = Duration::from_secs(2 * BEAT.as_secs());
 pub(super) struct Watch {
     seen: HashMap<String, (i64, Instant)>,
     looked: Option<Instant>,
+    /// The authenticators that are not configured any more and of which that was told.
+    told: BTreeSet<Arc<str>>,
 }
 
 impl Watch {
@@ -53,6 +56,7 @@ impl Shared {
         if let Err(error) = self.try_to_beat(watch).await {
             tracing::warn!(kind = error.kind(), "the records of leases cannot be read or written");
         }
+        self.tell_orphans(&mut watch.told);
     }
 
     async fn try_to_beat(&self, watch: &mut Watch) -> Result<(), Failed> {
@@ -87,7 +91,7 @@ impl Shared {
     async fn take_in(&self, mut held: Held) {
         let now = Instant::now();
         let due = match held.state {
-            LeaseState::Active if held.is_worth_renewing() => held.term.due(now),
+            LeaseState::Active if held.is_worth_renewing(&self.clusters) => held.term.due(now),
             LeaseState::Active => held.term.ends,
             LeaseState::Revoking | LeaseState::RevocationFailed => {
                 held.why = Some(Why { reason: "adopted", by: None });

@@ -144,6 +144,15 @@ impl Book {
         holders.filter(|holder| seen.insert(holder.identity())).cloned().collect()
     }
 
+    /// The stores of the active leases that pods hold, each with the authenticator that vouched for its pod.
+    pub(super) fn origins(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        let active = self.pages.values().map(|page| &page.held).filter(|held| held.state == LeaseState::Active);
+        active.filter_map(|held| {
+            let holder = held.holder.as_ref().filter(|holder| holder.workload.is_some())?;
+            Some((&held.key.store, &holder.issuer))
+        })
+    }
+
     /// Of the leases of a store that are handed out, the one that was asked for least lately, where there are more than so
     /// many.
     pub(super) fn one_too_many(&self, store: &str, most: u64) -> Option<Id> {

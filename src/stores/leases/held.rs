@@ -9,6 +9,7 @@ use crate::stores::dynamic::Grant;
 use crate::stores::jitter::random_share;
 use crate::stores::path::StorePath;
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -136,12 +137,13 @@ impl Held {
         SecretRef { store: self.key.store.clone(), path: self.key.path.as_str().to_owned() }
     }
 
-    /// Whether somebody may be using it of whose end we shall hear. Only then is it renewed: of a caller without a pod
-    /// nobody tells us when it ends, and of a shared one that was adopted nobody knows whether it is used.
-    pub(super) fn is_worth_renewing(&self) -> bool {
+    /// Whether somebody may be using it of whose end we shall hear. Only then is it renewed: of a caller without a pod, or of
+    /// a cluster that is not configured any more, nobody tells us when it ends, and of a shared one that was adopted nobody
+    /// knows whether it is used.
+    pub(super) fn is_worth_renewing(&self, clusters: &BTreeSet<Arc<str>>) -> bool {
         self.term.renewable
             && match &self.holder {
-                Some(holder) => holder.workload.is_some(),
+                Some(holder) => holder.workload.is_some() && clusters.contains(&holder.issuer),
                 None => self.values.is_some(),
             }
     }

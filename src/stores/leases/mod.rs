@@ -2,7 +2,7 @@
 //!
 //! In reading order: `held` is one lease, `book` all of this process; `acquire` hands out and makes, `renew` and `revoke`
 //! do what their names say, `upkeep` does both when it is time. `record` and `ledger` are what the database knows, so
-//! that `adopt` can look after what another process left. `list` is for administrators, `witness` for the audit log.
+//! that `adopt` can look after what another process left, and `orphans` tells what is not renewed. `list` is for administrators, `witness` for the audit log.
 
 mod acquire;
 mod adopt;
@@ -10,6 +10,7 @@ mod book;
 mod held;
 mod ledger;
 mod list;
+mod orphans;
 mod record;
 mod renew;
 mod revoke;
@@ -31,7 +32,7 @@ use book::Book;
 use held::{Held, Key, LeaseState};
 use ledger::Ledger;
 use record::RecordSealer;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -52,6 +53,8 @@ pub struct Keeping {
     pub witness: Arc<dyn LeaseWitness>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The configured authenticators whose pods are looked at. Of a pod of another one nobody learns when it ends.
+    pub clusters: BTreeSet<Arc<str>>,
 }
 
 /// Why there is no secret.
@@ -97,6 +100,7 @@ pub(super) struct Shared {
     flights: Arc<Flights<Key, Result<Provided, Unread>>>,
     witness: Arc<dyn LeaseWitness>,
     clock: Arc<dyn Clock>,
+    clusters: BTreeSet<Arc<str>>,
     metrics: Arc<Metrics>,
     /// Something is due sooner than it was.
     sooner: Notify,
@@ -114,6 +118,7 @@ impl Leases {
             flights: Flights::new(),
             witness: keeping.witness,
             clock: keeping.clock,
+            clusters: keeping.clusters,
             metrics: metrics.clone(),
             sooner: Notify::new(),
         });

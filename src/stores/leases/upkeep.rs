@@ -58,7 +58,7 @@ impl Shared {
         let Some((state, ended, renew, ends)) = self
             .book()
             .get(id)
-            .map(|held| (held.state, held.term.ends <= now, held.is_worth_renewing(), held.term.ends))
+            .map(|held| (held.state, held.term.ends <= now, held.is_worth_renewing(&self.clusters), held.term.ends))
         else {
             return;
         };

@@ -1,5 +1,6 @@
 //! Which mount a path is under, remembered for a while. What is forgotten is asked again.
 
+use crate::model::path_segment::encode_path;
 use crate::stores::path::StorePath;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,12 +40,13 @@ impl Mount {
         Self { path: path.into(), engine }
     }
 
-    /// What follows `/v1/` in the URL of a secret; none where the path is the mount itself or elsewhere.
+    /// What follows `/v1/` in the URL of a secret, percent-encoded; none where the path is the mount itself or elsewhere.
     pub(super) fn url_path(&self, path: &StorePath) -> Option<String> {
         let rest = path.as_str().strip_prefix(&*self.path).filter(|rest| !rest.is_empty())?;
+        let (mount, rest) = (encode_path(&self.path), encode_path(rest));
         Some(match self.engine {
-            Engine::KvV1 | Engine::Dynamic => format!("{}{rest}", self.path),
-            Engine::KvV2 => format!("{}data/{rest}", self.path),
+            Engine::KvV1 | Engine::Dynamic => format!("{mount}{rest}"),
+            Engine::KvV2 => format!("{mount}data/{rest}"),
         })
     }
 }

@@ -63,7 +63,7 @@ impl Question {
         if let Some((mount, _)) = self.mounts.find(&self.path) {
             return Ok(mount);
         }
-        let url_path = format!("sys/internal/ui/mounts/{}", self.path.as_str());
+        let url_path = format!("sys/internal/ui/mounts/{}", self.path.in_url());
         let call = Call { method: Method::GET, path: &url_path, token: Some(&token.header), body: None, once: false };
         let meaning = |answer: &_| answers::mount(answer, &self.path);
         let mount = self.exchange.ask(StoreOperation::Preflight, call, &request, meaning).await?;

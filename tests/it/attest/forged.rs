@@ -1,9 +1,10 @@
 //! Every link of the chain from a pod to its `PipelineRun`, forged one at a time. Each has an allowed twin: the same build
 //! with that one thing true.
 
-use super::pipeline_run_of;
+use super::{pipeline_run_of, run_named};
 use crate::rig::kube::actors::Kube;
 use crate::rig::kube::tekton::Plan;
+use claviger::attest::AttestError;
 use serde_json::{Value, json};
 
 const OTHER_UID: &str = "00000000-0000-4000-8000-000000000000";
@@ -33,7 +34,7 @@ async fn is_attested_unless(forge: impl Fn(Value) -> Plan, forgeries: Vec<Value>
         assert_eq!(facts.map(|facts| facts.name), Some(honest.pipeline_run.name), "{version}");
         for forgery in &forgeries {
             let forged = kube.build("ci/build-bot", Plan { version, ..forge(forgery.clone()) }).await;
-            assert_eq!(pipeline_run_of(&kube, &forged.pod).await, None, "{version} {forgery}");
+            assert_eq!(run_named(&kube, &forged.pod).await, Ok(None), "{version} {forgery}");
         }
     }
 }
@@ -47,9 +48,8 @@ async fn the_pod_is_controlled_by_a_task_run() {
 async fn the_task_run_made_the_pod_and_is_at_it() {
     let forgeries = vec![
         json!({"podName": "other"}),
-        json!({"podName": ""}),
-        json!({"podName": null}),
         json!({"completionTime": DONE}),
+        json!({"completionTime": DONE, "podName": null}),
     ];
     is_attested_unless(|task_run_status| Plan { task_run_status, ..Plan::default() }, forgeries).await;
 }
@@ -62,11 +62,11 @@ async fn the_task_run_is_controlled_by_a_pipeline_run() {
 #[tokio::test]
 async fn the_pipeline_run_made_the_task_run_and_is_at_it() {
     let forgeries = vec![
-        json!({"childReferences": null}),
-        json!({"childReferences": []}),
-        json!({"childReferences": [{"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "name": "other"}]}),
-        json!({"childReferences": [{"apiVersion": "tekton.dev/v1", "kind": "TaskRun"}]}),
         json!({"completionTime": DONE}),
+        json!({"completionTime": DONE, "childReferences": null}),
+        json!({"completionTime": DONE, "childReferences": [
+            {"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "name": "other"},
+        ]}),
     ];
     is_attested_unless(|pipeline_run_status| Plan { pipeline_run_status, ..Plan::default() }, forgeries).await;
 }
@@ -79,7 +79,8 @@ async fn a_child_of_another_kind_is_another() {
         let mut status = build.task_run.as_child();
         status["childReferences"][0]["kind"] = kind.into();
         build.pipeline_run.has_status(status).await;
-        assert_eq!(pipeline_run_of(&kube, &build.pod).await.is_some(), attested, "{kind}");
+        let expected = if attested { Ok(Some(build.pipeline_run.name)) } else { Err(AttestError::NotYet) };
+        assert_eq!(run_named(&kube, &build.pod).await, expected, "{kind}");
     }
 }
 
@@ -114,7 +115,7 @@ async fn a_task_run_cannot_take_anothers_pipeline_run_by_saying_so() {
     let task_run = kube.run("TaskRun", "v1", "ci", metadata, json!({})).await;
     let pod = kube.pod_with("ci/build-bot", json!({"ownerReferences": [task_run.owner()]})).await;
     task_run.has_status(json!({"podName": pod.name})).await;
-    assert_eq!(pipeline_run_of(&kube, &pod).await, None, "the PipelineRun did not make it");
+    assert_eq!(run_named(&kube, &pod).await, Err(AttestError::NotYet), "the PipelineRun has not made it");
     assert!(pipeline_run_of(&kube, &victim.pod).await.is_some());
     // The only thing that was missing is Tekton's word.
     victim.pipeline_run.has_status(task_run.as_child()).await;
@@ -127,7 +128,7 @@ async fn a_status_is_tektons_alone() {
     let build = kube.build("ci/build-bot", Plan { task_run_status: json!({"podName": null}), ..Plan::default() }).await;
     // Whoever may write TaskRuns may write this, and it does not become its status.
     build.task_run.is_patched(json!({"status": {"podName": build.pod.name}})).await;
-    assert_eq!(pipeline_run_of(&kube, &build.pod).await, None);
+    assert_eq!(run_named(&kube, &build.pod).await, Err(AttestError::NotYet));
     build.task_run.has_status(json!({"podName": build.pod.name})).await;
     assert!(pipeline_run_of(&kube, &build.pod).await.is_some());
 }

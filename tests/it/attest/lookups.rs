@@ -78,7 +78,7 @@ async fn what_changes_is_seen_after_five_seconds() {
     let build = kube.build("ci/build-bot", Plan::default()).await;
     let desk = Desk::open(&kube).await;
     let seen = async || {
-        let Facts { pod, pipeline_run } = desk.facts(&build.pod, BOTH).await.unwrap();
+        let Facts { pod, pipeline_run, .. } = desk.facts(&build.pod, BOTH).await.unwrap();
         let label = pod.unwrap().labels.get("app").cloned();
         (label, pipeline_run.map(|run| run.params["repo"].clone()))
     };
@@ -102,7 +102,7 @@ async fn what_appears_is_seen_after_a_second() {
     let plan = Plan { task_run_status: json!({"podName": null}), ..Plan::default() };
     let build = kube.build("ci/build-bot", plan).await;
     let desk = Desk::open(&kube).await;
-    assert_eq!(desk.pipeline_run(&build.pod).await, None);
+    assert_eq!(desk.facts(&build.pod, PIPELINE_RUN).await, Err(AttestError::NotYet));
     build.task_run.has_status(json!({"podName": build.pod.name})).await;
     advance(KEEP_ABSENT).await;
     assert!(desk.pipeline_run(&build.pod).await.is_some());

@@ -1,10 +1,13 @@
 //! What are you building: facts from a real API server that serves Tekton's custom resources.
 
+mod age;
 mod forged;
 mod lookups;
 mod oracle;
+mod pending;
 mod pods;
 mod runs;
+mod task_runs;
 
 use crate::rig::kube::User;
 use crate::rig::kube::actors::{Kube, PodActor};
@@ -18,9 +21,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-const POD: Needs = Needs { pod: true, pipeline_run: false };
-const PIPELINE_RUN: Needs = Needs { pod: false, pipeline_run: true };
-const BOTH: Needs = Needs { pod: true, pipeline_run: true };
+const POD: Needs = Needs::POD;
+const PIPELINE_RUN: Needs = Needs::PIPELINE_RUN;
+const BOTH: Needs = POD.and(PIPELINE_RUN);
 
 /// Attestors that have seen nothing yet.
 struct Desk(Attestors);
@@ -60,6 +63,12 @@ impl Desk {
 /// What is known of this pod's run now, nothing being remembered.
 async fn pipeline_run_of(kube: &Kube, pod: &PodActor) -> Option<PipelineRunFacts> {
     Desk::open(kube).await.pipeline_run(pod).await
+}
+
+/// The same where there may be no verdict yet: the name of the run.
+async fn run_named(kube: &Kube, pod: &PodActor) -> Result<Option<String>, AttestError> {
+    let facts = Desk::open(kube).await.facts(pod, PIPELINE_RUN).await;
+    facts.map(|facts| facts.pipeline_run.map(|run| run.name))
 }
 
 /// Whom an authenticator would vouch for.

@@ -73,6 +73,9 @@ fn the_right_address_is_the_right_most_untrusted_hop() {
         ("203.0.113.1", &[("X-Forwarded-For", "::ffff:203.0.113.1")]),
         ("198.51.100.9, 203.0.113.1", &[("X-Forwarded-For", "1.1.1.1"), ("X-Forwarded-For", "203.0.113.1")]),
         ("2001:db8::1", &[("X-Forwarded-For", "2001:0db8:0::1")]),
+        ("203.0.113.1", &[("X-Forwarded-For", "203.0.113.1:80")]),
+        ("203.0.113.1:41001", &[("X-Forwarded-For", "203.0.113.1:41002, 10.1.2.3:80")]),
+        ("[2001:db8::1]:41001", &[("X-Forwarded-For", "[2001:db8::1]:41002")]),
     ] {
         let path = ask_from(&edge, asked, "bound");
         assert_eq!(download_from(&edge, came, &path).status, 200, "{asked} {came:?}");
@@ -82,7 +85,8 @@ fn the_right_address_is_the_right_most_untrusted_hop() {
         &[("X-Forwarded-For", "")],
         &[("X-Forwarded-For", "203.0.113.1, 198.51.100.9")],
         &[("X-Forwarded-For", "203.0.113.1, x")],
-        &[("X-Forwarded-For", "203.0.113.1:80")],
+        &[("X-Forwarded-For", "203.0.113.2:80")],
+        &[("X-Forwarded-For", "203.0.113.1:port")],
         &[("X-Forwarded-For", "203.0.113.1"), ("X-Forwarded-For", "198.51.100.9")],
         &[("Forwarded", "for=203.0.113.1")],
         &[("X-Real-Ip", "203.0.113.1")],
@@ -94,6 +98,39 @@ fn the_right_address_is_the_right_most_untrusted_hop() {
         let path = ask_from(&edge, "203.0.113.1", "bound");
         assert_problem(&download_from(&edge, came, &path), 403, "ticket_misuse");
     }
+}
+
+#[test]
+fn a_proxy_that_names_no_address_binds_nothing_and_is_told_once() {
+    let edge = behind_a_proxy();
+    let bearer = format!("Bearer {}", edge.issuer.token(&json!({})));
+    let ask = |forwarded: &str, repo: &str| {
+        let headers = [
+            ("Authorization", bearer.as_str()),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+            ("X-Forwarded-For", forwarded),
+        ];
+        edge.send("POST", "/v1/tickets", &headers, format!("repo={repo}&branch=main").as_bytes())
+    };
+    let told = |edge: &Edge| edge.claviger.log().matches("X-Forwarded-For that is no address").count();
+    assert_eq!(ask("203.0.113.1", "bound").status, 201);
+    assert_eq!(told(&edge), 0);
+    for nonsense in ["unknown", "203.0.113.1:port", "fe80::1%eth0", "203.0.113.1, x", ""] {
+        assert_problem(&ask(nonsense, "bound"), 400, "invalid_request");
+        let answer = ask(nonsense, "loose");
+        assert_eq!(answer.status, 201, "{nonsense}: {answer:?}");
+    }
+    assert_eq!(told(&edge), 1);
+    let refused = edge.audit_events().into_iter().find(|event| event["type"] == "ticket.failed").unwrap();
+    assert_eq!([&refused["reason"], &refused["sourceIp"]], ["source_unknown", "127.0.0.1"]);
+    // What the proxy itself asked for is not its clients'.
+    let path = download_path(&edge.send(
+        "POST",
+        "/v1/tickets",
+        &[("Authorization", bearer.as_str()), ("Content-Type", "application/x-www-form-urlencoded")],
+        b"repo=bound&branch=main",
+    ));
+    assert_problem(&download_from(&edge, &[("X-Forwarded-For", "unknown")], &path), 403, "ticket_misuse");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Who says what is being built: the cluster or the issuer, and not the one who asks.
 
 use crate::rig::cable::Cable;
-use crate::rig::claviger::Claviger;
+use crate::rig::claviger::{Claviger, download_path, run};
 use crate::rig::http::Answer;
 use crate::rig::installation::{Installation, Plan};
 use crate::rig::kube::User;
@@ -252,4 +252,127 @@ fn an_issuers_claims_say_what_is_built_and_a_forks_do_not_help_it() {
     ] {
         assert_eq!(ask(&changes, form), answer, "{changes} {form}");
     }
+}
+
+#[tokio::test]
+async fn a_build_that_tekton_has_not_recorded_yet_is_told_to_come_again() {
+    let rig = two_repos().await.start();
+    let params = json!([{"name": "repo", "value": "site"}, {"name": "branch", "value": "main"}]);
+    let late = async |task_run_status: Value, pipeline_run_status: Value| {
+        let plan =
+            tekton::Plan { params: params.clone(), task_run_status, pipeline_run_status, ..tekton::Plan::default() };
+        rig.kube.build("tekton/run-bot", plan).await
+    };
+    for (task_run_status, pipeline_run_status) in
+        [(json!({"podName": null}), json!({})), (json!({}), json!({"childReferences": null}))]
+    {
+        let build = late(task_run_status, pipeline_run_status).await;
+        for form in ["repo=site&branch=main", "", "repo=shop&branch=main"] {
+            let answer = rig.claviger.ask(&build.pod.token, form);
+            assert_eq!(keys(&answer), "503 attestation_pending", "{form}");
+            assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
+        }
+        let event = rig.claviger.audit_events().pop().unwrap();
+        assert_eq!([&event["type"], &event["reason"]], ["ticket.failed", "attestation_pending"]);
+        let folder = tempfile::tempdir().unwrap();
+        let token = folder.path().join("token");
+        std::fs::write(&token, &build.pod.token).unwrap();
+        let (server, token) = (format!("http://{}", rig.claviger.api), token.display().to_string());
+        let fetch = std::thread::spawn(move || {
+            let asked = ["--repo", "site", "--branch", "main", "--timeout", "20s"];
+            run(&[&["fetch", "--server", &server, "--token-file", &token][..], &asked].concat())
+        });
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        build.task_run.has_status(json!({"podName": build.pod.name})).await;
+        build.pipeline_run.has_status(build.task_run.as_child()).await;
+        let (code, printed, said) = fetch.join().unwrap();
+        assert_eq!((code, printed.starts_with("export SITE='1'\n")), (Some(0), true), "{said}");
+    }
+    let other = late(json!({"podName": "other"}), json!({})).await;
+    assert_eq!(told(&rig.claviger, &other.pod, "repo=site&branch=main"), "403 attestation_failed");
+    assert_eq!(told(&rig.claviger, &other.pod, ""), "400 invalid_request");
+}
+
+#[tokio::test]
+async fn a_pod_that_took_anothers_place_gets_nothing_of_its_run() {
+    let rig = two_repos().await.start();
+    let mut build = build_of(&rig, "site").await;
+    let started = json!({"startedAt": build.pod.created().await});
+    build.task_run.has_status(json!({"steps": [{"running": started}]})).await;
+    assert_eq!(told(&rig.claviger, &build.pod, ""), "SITE");
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    let thief = build.pod.is_replaced_with(json!({"ownerReferences": [build.task_run.owner()]})).await;
+    assert_eq!(told(&rig.claviger, &thief, "repo=site&branch=main"), "403 attestation_failed");
+    assert_eq!(told(&rig.claviger, &thief, ""), "400 invalid_request");
+}
+
+#[tokio::test]
+async fn a_task_run_of_no_pipeline_run_has_its_own_params() {
+    let plan = two_repos().await;
+    plan.policy(
+        "task-runs",
+        json!({
+            "subjects": [{"kubernetes": {"namespaces": ["tasks"], "serviceAccounts": ["run-bot"]}}],
+            "repos": ["**"],
+            "branches": ["**"],
+            "attest": {"repo": "caller.taskRun.params.repo", "branch": "caller.taskRun.params['branch']"},
+            "condition": "caller.taskRun.labels.team == 'web' && caller.taskRun.name != ''",
+            "secrets": [{"store": "vault", "path": "homelab/{repo}/{branch}"}],
+        }),
+    );
+    let rig = plan.start();
+    let spec = json!({"params": [{"name": "repo", "value": "site"}]});
+    let run = rig.kube.run("TaskRun", "v1", "tasks", json!({"labels": {"team": "web"}}), spec).await;
+    let pod = rig.kube.pod_with("tasks/run-bot", json!({"ownerReferences": [run.owner()]})).await;
+    assert_eq!(told(&rig.claviger, &pod, ""), "503 attestation_pending");
+    let declared = json!([{"name": "branch", "default": "main"}]);
+    run.has_status(json!({"podName": pod.name, "taskSpec": {"params": declared}})).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    for (form, expected) in [("", "SITE"), ("repo=site", "SITE"), ("repo=shop", "403 attestation_failed")] {
+        assert_eq!(told(&rig.claviger, &pod, form), expected, "{form}");
+    }
+    let thief = rig.kube.pod_with("tasks/run-bot", json!({"ownerReferences": [run.owner()]})).await;
+    assert_eq!(told(&rig.claviger, &thief, "repo=site&branch=main"), "403 attestation_failed");
+}
+
+#[tokio::test]
+async fn a_pod_redeems_from_any_of_its_addresses_and_from_no_other() {
+    let mut plan = two_repos().await;
+    plan.config["server"] =
+        json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0", "trustedProxies": ["127.0.0.1/32"]});
+    let rig = plan.start();
+    let from = |address: &str, method: &str, target: &str, pod: Option<&PodActor>| {
+        let bearer = pod.map(|pod| format!("Bearer {}", pod.token)).unwrap_or_default();
+        let mut headers = vec![("X-Forwarded-For", address), ("Content-Type", "application/x-www-form-urlencoded")];
+        if pod.is_some() {
+            headers.push(("Authorization", &bearer));
+        }
+        rig.claviger.send(method, target, &headers, b"")
+    };
+    let addresses = json!({"phase": "Running", "podIP": "10.1.2.3", "podIPs": [{"ip": "10.1.2.3"}, {"ip": "fd00::3"}]});
+    for (asked, came, status) in [
+        ("fd00::3", "10.1.2.3", 200),
+        ("10.1.2.3", "fd00::3", 200),
+        ("10.1.2.3", "10.1.2.3", 200),
+        ("10.1.2.3", "::ffff:10.1.2.3", 200),
+        ("192.0.2.1", "fd00:0::3", 200),
+        ("fd00::3", "10.1.2.4", 403),
+        ("fd00::3", "fd00::4", 403),
+    ] {
+        let build = build_of(&rig, "site").await;
+        build.pod.has_status(addresses.clone()).await;
+        let path = download_path(&from(asked, "POST", "/v1/tickets", Some(&build.pod)));
+        let answer = from(came, "GET", &path, None);
+        assert_eq!(answer.status, status, "{asked} {came}");
+        if status == 403 {
+            assert_eq!(answer.code(), "ticket_misuse");
+        }
+    }
+    // The addresses of a pod that is done may be another's.
+    let build = build_of(&rig, "site").await;
+    build.pod.has_status(addresses).await;
+    let path = download_path(&from("fd00::3", "POST", "/v1/tickets", Some(&build.pod)));
+    build.pod.enters("Succeeded").await;
+    tokio::time::sleep(std::time::Duration::from_millis(5100)).await;
+    assert_eq!(from("10.1.2.3", "GET", &path, None).code(), "ticket_misuse");
 }

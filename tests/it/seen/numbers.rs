@@ -45,11 +45,12 @@ const PROMISED: [(&str, &str, &str); 18] = [
 ];
 
 /// What stands beside them, for alerts.
-const MORE: [(&str, &str, &str); 7] = [
+const MORE: [(&str, &str, &str); 8] = [
     ("errors_total", "counter", "code=*"),
     ("http_connections", "gauge", ""),
     ("http_connections_limit", "gauge", ""),
     ("lease_revocations_total", "counter", "store=local outcome=ok|failed|given_up"),
+    ("leases_orphaned", "gauge", "store=local"),
     ("audit_events_waiting", "gauge", ""),
     ("ready", "gauge", ""),
     ("tls_certificate_expiry_timestamp_seconds", "gauge", ""),
@@ -140,6 +141,7 @@ fn label_values_known_beforehand_start_at_zero() {
         "store_forbidden",
         "key_absent",
         "token_review_unavailable",
+        "attestation_pending",
         "store_unavailable",
         "audit_unavailable",
         "draining",

@@ -88,6 +88,11 @@ impl Keeper {
     }
 
     async fn with_token(place: &Place, address: &str, token: &str) -> Self {
+        Self::with_clusters(place, address, token, &["cluster"]).await
+    }
+
+    /// Where pods of these authenticators are looked at.
+    async fn with_clusters(place: &Place, address: &str, token: &str, clusters: &[&str]) -> Self {
         let file: PathBuf = place.folder.path().join("token");
         std::fs::write(&file, token).unwrap();
         let (address, auth, timeout) = (address.to_owned(), VaultAuth::TokenFile(file), Duration::from_secs(5));
@@ -110,6 +115,7 @@ impl Keeper {
             key: Zeroizing::new([7; 32]),
             witness: book.clone(),
             clock: Arc::new(SystemClock),
+            clusters: clusters.iter().map(|name| (*name).into()).collect(),
         };
         Self { stores: Arc::new(stores.keep_leases(keeping).unwrap()), book, metrics, database }
     }
@@ -129,7 +135,7 @@ impl Keeper {
     ) -> Result<(Credentials, f64), Unread> {
         let secret = SecretRef { store: "vault".into(), path: format!("database/creds/{role}") };
         let request = RequestId::random();
-        let granted = Granted { secret: &secret, mode, caller, life, request: &request };
+        let granted = Granted { secret: &secret, mode, caller, life, write: None, request: &request };
         let reading = self.stores.read_for(granted).await?;
         let value = |key: &str| reading.lease.data[key].as_ref().unwrap().expose_secret().to_owned();
         Ok(((value("username"), value("password")), reading.good_for.unwrap().as_secs_f64()))
@@ -160,13 +166,17 @@ impl Keeper {
 
 /// A build pod.
 fn pod(name: &str) -> Arc<Caller> {
+    pod_of("cluster", name)
+}
+
+fn pod_of(issuer: &str, name: &str) -> Arc<Caller> {
     let workload = Workload {
         namespace: "ci".into(),
         service_account: "build-bot".into(),
         pod: Pod { name: name.into(), uid: format!("uid-of-{name}") },
     };
     Arc::new(Caller {
-        issuer: "cluster".into(),
+        issuer: issuer.into(),
         subject: "system:serviceaccount:ci:build-bot".into(),
         groups: Vec::new(),
         workload: Some(workload),

@@ -18,13 +18,17 @@ fn environment() -> Arc<Env> {
 fn context(env: &Arc<Env>, stage: &Stage) -> Context<'static, 'static> {
     let facts = &stage.facts;
     let (pod, run) = (facts.pod.as_ref().expect("a pod"), facts.pipeline_run.as_ref().expect("a run"));
+    let task = facts.task_run.as_ref().expect("a task run");
     let mut claims = stage.caller.claims.clone();
     // A number beyond i64 is another type there, and an error here.
     claims.remove("big");
     let caller = json!({
         "issuer": &*stage.caller.issuer, "subject": stage.caller.subject, "groups": stage.caller.groups,
         "namespace": "tekton-ci", "serviceAccount": "build-bot", "claims": claims,
-        "pod": {"name": "build-1", "uid": "u-1", "ip": pod.ip, "labels": pod.labels, "annotations": pod.annotations},
+        "pod": {
+            "name": "build-1", "uid": "u-1", "ip": pod.ip, "ips": pod.ips, "labels": pod.labels, "annotations": pod.annotations,
+        },
+        "taskRun": {"name": task.name, "labels": task.labels, "params": task.params},
         "pipelineRun": {"name": run.name, "labels": run.labels, "annotations": run.annotations, "params": run.params},
     });
     let request = json!({"repo": stage.repo, "branch": stage.branch, "sourceIp": "192.0.2.7"});
@@ -64,6 +68,8 @@ fn text() -> impl Strategy<Value = String> {
         "caller.claims.ref",
         "caller.claims.sub",
         "caller.pipelineRun.params.repo",
+        "caller.taskRun.params.repo",
+        "caller.pod.ips[1]",
         "caller.claims.n",
         "caller.claims.none",
         "caller.groups[1]",

@@ -21,6 +21,9 @@ fn every_variable_has_its_value() {
         ("caller.pod.labels.empty", ""),
         ("caller['pod']['annotations']['branch']", "feature/x"),
         ("caller.pipelineRun.name", "run-1"),
+        ("caller.taskRun.name + '/' + caller.taskRun.params.repo", "task-1/acme/shop"),
+        ("caller.taskRun.labels['tekton.dev/task']", "fetch"),
+        ("caller.pod.ips[1]", "fd00::9"),
         ("caller.pipelineRun.labels.org + '/' + caller.pod.labels.app", "acme/site"),
         ("caller.pipelineRun.annotations['sha']", "abc"),
         ("caller.pipelineRun.params[\"repo\"]", "acme/site"),
@@ -58,9 +61,15 @@ fn what_is_not_there_errs() {
         assert_eq!(stage.text(source), Err(Failure::Absent), "{source}");
     }
     let bare = Stage { facts: crate::model::facts::Facts::default(), repo: None, branch: None, ..Stage::pod() };
-    for source in
-        ["caller.pod.ip", "caller.pod.labels.app", "caller.pipelineRun.name", "request.repo", "request.branch"]
-    {
+    for source in [
+        "caller.pod.ip",
+        "caller.pod.ips[0]",
+        "caller.taskRun.name",
+        "caller.pod.labels.app",
+        "caller.pipelineRun.name",
+        "request.repo",
+        "request.branch",
+    ] {
         assert_eq!(bare.text(source), Err(Failure::Absent), "{source}");
     }
     assert_eq!(bare.text("caller.pod.uid").as_deref(), Ok("u-1"));
@@ -76,6 +85,8 @@ fn bearers_have_no_pod_nor_anything_of_it() {
         "caller.pod.uid",
         "caller.pod.ip",
         "caller.pod.labels.app",
+        "caller.taskRun.name",
+        "caller.taskRun.params.repo",
         "caller.pipelineRun.name",
         "caller.pipelineRun.params.repo",
     ] {
@@ -211,21 +222,25 @@ fn strings_are_cut_at_characters() {
 
 #[test]
 fn it_is_known_which_facts_an_expression_names() {
-    for (source, pod, run) in [
-        ("caller.pod.labels.a == ''", true, false),
-        ("caller['pod']['annotations'].exists(k, k == '')", true, false),
-        ("caller.pod.ip == '' || caller.pod.node == ''", true, false),
-        ("has(caller.pod.ip)", true, false),
-        ("caller.pod.name == caller.pod.uid", false, false),
-        ("has(caller.pod) && has(caller.pod.uid)", false, false),
-        ("caller.namespace == caller.claims.x || request.repo == request.branch", false, false),
-        ("caller.pipelineRun.name == ''", false, true),
-        ("has(caller.pipelineRun)", false, true),
-        ("has(caller.pipelineRun.params.x)", false, true),
-        ("'a' in caller.pipelineRun.labels", false, true),
-        ("false && caller.pipelineRun.annotations.x == caller.pod.labels.x", true, true),
+    for (source, pod, task_run, run) in [
+        ("caller.taskRun.name == caller.taskRun.params.x", false, true, false),
+        ("has(caller.taskRun) || has(caller.taskRun.labels.x)", false, true, false),
+        ("caller.taskRun.name == '' && has(caller.pipelineRun)", false, true, true),
+        ("caller.pod.ips.exists(ip, ip == '')", true, false, false),
+        ("caller.pod.labels.a == ''", true, false, false),
+        ("caller['pod']['annotations'].exists(k, k == '')", true, false, false),
+        ("caller.pod.ip == '' || caller.pod.node == ''", true, false, false),
+        ("has(caller.pod.ip)", true, false, false),
+        ("caller.pod.name == caller.pod.uid", false, false, false),
+        ("has(caller.pod) && has(caller.pod.uid)", false, false, false),
+        ("caller.namespace == caller.claims.x || request.repo == request.branch", false, false, false),
+        ("caller.pipelineRun.name == ''", false, false, true),
+        ("has(caller.pipelineRun)", false, false, true),
+        ("has(caller.pipelineRun.params.x)", false, false, true),
+        ("'a' in caller.pipelineRun.labels", false, false, true),
+        ("false && caller.pipelineRun.annotations.x == caller.pod.labels.x", true, false, true),
     ] {
         let needs = Expression::condition(source).expect(source).needs();
-        assert_eq!((needs.pod, needs.pipeline_run), (pod, run), "{source}");
+        assert_eq!((needs.pod, needs.task_run, needs.pipeline_run), (pod, task_run, run), "{source}");
     }
 }

@@ -7,7 +7,7 @@ mod refused;
 
 use super::{Expression, Failure, Scene};
 use crate::model::caller::{Caller, Pod, Workload};
-use crate::model::facts::{Facts, PipelineRunFacts, PodFacts};
+use crate::model::facts::{Facts, PipelineRunFacts, PodFacts, TaskRunFacts};
 use crate::model::request::Asked;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -32,9 +32,15 @@ impl Stage {
         };
         let pod = PodFacts {
             ip: Some("10.0.0.9".into()),
+            ips: vec!["10.0.0.9".into(), "fd00::9".into()],
             node: None,
             labels: strings(json!({"app": "site", "app.kubernetes.io/name": "web", "empty": ""})),
             annotations: strings(json!({"branch": "feature/x"})),
+        };
+        let task_run = TaskRunFacts {
+            name: "task-1".into(),
+            labels: strings(json!({"tekton.dev/task": "fetch"})),
+            params: serde_json::from_value(json!({"repo": "acme/shop"})).expect("params"),
         };
         let run = PipelineRunFacts {
             name: "run-1".into(),
@@ -56,7 +62,7 @@ impl Stage {
                 workload: Some(workload),
                 claims,
             },
-            facts: Facts { pod: Some(pod), pipeline_run: Some(run) },
+            facts: Facts { pod: Some(pod), task_run: Some(task_run), pipeline_run: Some(run) },
             asked: Asked {
                 repo: None,
                 branch: None,

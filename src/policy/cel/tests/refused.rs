@@ -19,7 +19,7 @@ fn what_is_not_in_the_language() {
         (".caller.namespace == ''", "names a variable other than caller and request"),
         (
             "caller.pod.lables['a'] == ''",
-            "names a field that caller.pod does not have: name, uid, ip, node, labels, annotations",
+            "names a field that caller.pod does not have: name, uid, ip, ips, node, labels, annotations",
         ),
         ("caller.pipelinerun.name == ''", "names a field that caller does not have"),
         ("caller.pipelineRun.status == ''", "names a field that caller.pipelineRun does not have"),

@@ -54,6 +54,8 @@ pub enum Outcome {
     Denied,
     AttestationFailed,
     LeftOut,
+    /// There is no verdict yet.
+    Pending,
 }
 
 impl Book {

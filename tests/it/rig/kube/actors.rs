@@ -142,8 +142,19 @@ impl PodActor {
         assert!(self.pods().get_opt(&self.name).await.unwrap().is_none());
     }
 
+    /// When the API server says that it was created.
+    pub async fn created(&self) -> String {
+        let pod = serde_json::to_value(self.pods().get(&self.name).await.unwrap()).unwrap();
+        pod["metadata"]["creationTimestamp"].as_str().unwrap().to_owned()
+    }
+
     /// Is gone, and another pod has its name. The token stays the old one's.
     pub async fn is_replaced(&mut self) -> PodActor {
+        self.is_replaced_with(json!({})).await
+    }
+
+    /// The same with metadata of the other's maker's choice.
+    pub async fn is_replaced_with(&mut self, metadata: Value) -> PodActor {
         self.is_deleted().await;
         let mut other = PodActor {
             namespace: self.namespace.clone(),
@@ -153,7 +164,7 @@ impl PodActor {
             token: String::new(),
             admin: self.admin.clone(),
         };
-        other.create(json!({})).await;
+        other.create(metadata).await;
         assert_ne!(other.uid, self.uid);
         other
     }

@@ -121,6 +121,12 @@ impl Run {
         self.patch("", &patch).await;
     }
 
+    /// When the API server says that it was created.
+    pub async fn created(&self) -> String {
+        let run = call(&self.admin, Method::GET, &self.path(""), None).await.unwrap();
+        run["metadata"]["creationTimestamp"].as_str().unwrap().to_owned()
+    }
+
     /// Is gone.
     pub async fn is_deleted(&self) {
         call(&self.admin, Method::DELETE, &self.path(""), None).await.unwrap();

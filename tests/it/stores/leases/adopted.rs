@@ -101,3 +101,32 @@ async fn a_process_that_was_taken_for_dead_gives_its_leases_up() {
     assert_ne!(first, second);
     assert!(open(&url, &first).await, "the other one looks after it");
 }
+
+#[tokio::test]
+async fn leases_of_an_authenticator_that_was_renamed_are_not_renewed_and_counted() {
+    let (bao, place) = (Bao::start().await, Place::sqlite());
+    let url = bao.enable_database().await;
+    bao.database_role("app", "15s", "10m").await;
+    let both = ["cluster", "other"];
+    let before = Keeper::with_clusters(&place, &bao.address, &bao.root, &both).await;
+    let (renamed, kept) = (pod_of("cluster", "renamed"), pod_of("other", "kept"));
+    let ends = before.read("app", PER_POD, &renamed).await.unwrap();
+    let stays = before.read("app", PER_POD, &kept).await.unwrap();
+    let orphaned = "claviger_leases_orphaned{store=\"vault\"}";
+    assert_eq!(before.counted(orphaned), 0);
+    before.stores.leave_leases().await;
+    let database = before.database.clone();
+    drop(before);
+    database.close().await;
+
+    let after = Keeper::with_clusters(&place, &bao.address, &bao.root, &["prod", "other"]).await;
+    until("it to be adopted", async || after.active() == 2).await;
+    until("it to be counted", async || after.counted(orphaned) == 1).await;
+    until("the end of a lease of whose pod nobody learns", async || !open(&url, &ends).await).await;
+    until("a renewal of the other", async || after.count(LeaseEventKind::Renewed) >= 1).await;
+    assert!(open(&url, &stays).await);
+    until("its record to go", async || after.list().await.len() == 1).await;
+    until("it to be counted no more", async || after.counted(orphaned) == 0).await;
+    let renewed = "claviger_lease_renewals_total{outcome=\"ok\",store=\"vault\"}";
+    assert!(after.counted(renewed) >= 1);
+}

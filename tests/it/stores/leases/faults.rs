@@ -137,7 +137,14 @@ async fn the_servers_own_workings_are_not_read_in_any_namespace() {
         "auth/token/lookup-self",
     ] {
         let (secret, request) = (SecretRef { store: "vault".into(), path: path.into() }, RequestId::random());
-        let granted = Granted { secret: &secret, mode: PER_POD, caller: &one, life: Duration::ZERO, request: &request };
+        let granted = Granted {
+            secret: &secret,
+            mode: PER_POD,
+            caller: &one,
+            life: Duration::ZERO,
+            write: None,
+            request: &request,
+        };
         let read = keeper.stores.read_for(granted).await;
         assert_eq!(read.err(), Some(Unread::Store(ReadError::Misconfigured)), "{path}");
     }

@@ -1,0 +1,99 @@
+//! From a pod to the `TaskRun` that Tekton made it for, verified backwards.
+//!
+//! Labels and ownerReferences are the word of whoever made the object, so each of them only says where to look. Status
+//! is Tekton's own word, and each step up is believed only for the status above it, which must point back down. A status has
+//! names and no uids, so an object that was put in the place of another of its name is told by its age.
+
+use crate::cluster::pod::Pod;
+use crate::cluster::tekton::{TaskRun, Version};
+use crate::cluster::{Cluster, ClusterError, Owner, Time};
+use crate::model::caller::Workload;
+
+pub const TASK_RUN: &str = "TaskRun";
+
+/// What a chain of objects comes to.
+pub enum Chain<T> {
+    /// Every link points back down.
+    Verified(T),
+    /// Tekton has not written this link yet.
+    NotYet(Link),
+    /// This link points elsewhere, or nowhere.
+    Broken(Link),
+}
+
+/// A link of the chain, for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// The pod is gone, or not at work as the token says.
+    Pod,
+    /// No `TaskRun` of Tekton's controls the pod.
+    PodOwner,
+    /// The `TaskRun` is gone, replaced, done, or made another pod.
+    TaskRun,
+    /// The pod is younger than what runs in it.
+    PodAge,
+    /// The `TaskRun` is younger than its start.
+    TaskRunAge,
+    /// No `PipelineRun` of Tekton's controls the `TaskRun`.
+    TaskRunOwner,
+    /// The `PipelineRun` is gone, replaced, done, or did not make the `TaskRun`.
+    PipelineRun,
+}
+
+impl Link {
+    /// The word in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pod => "pod",
+            Self::PodOwner => "pod_owner",
+            Self::TaskRun => "task_run",
+            Self::PodAge => "pod_age",
+            Self::TaskRunAge => "task_run_age",
+            Self::TaskRunOwner => "task_run_owner",
+            Self::PipelineRun => "pipeline_run",
+        }
+    }
+}
+
+/// The `TaskRun` that Tekton made the pod for.
+///
+/// # Errors
+/// When the API server gives no usable answer.
+pub async fn verify(cluster: &Cluster, workload: &Workload, pod: &Pod) -> Result<Chain<TaskRun>, ClusterError> {
+    if !pod.is_at_work_as(workload) {
+        return Ok(Chain::Broken(Link::Pod));
+    }
+    let Some((version, claimed)) = claim(pod.controller.as_ref(), TASK_RUN) else {
+        return Ok(Chain::Broken(Link::PodOwner));
+    };
+    let found = cluster.task_run(version, &workload.namespace, &claimed.name).await?;
+    let Some(run) = found.filter(|run| run.uid == claimed.uid && !run.is_completed) else {
+        return Ok(Chain::Broken(Link::TaskRun));
+    };
+    // Tekton sets the start to the creation where its own clock is behind (`Status.StartTime`, reconciler of TaskRuns).
+    if is_younger(run.created, run.started) {
+        return Ok(Chain::Broken(Link::TaskRunAge));
+    }
+    Ok(match run.pod_name.as_deref() {
+        None => Chain::NotYet(Link::TaskRun),
+        Some(name) if name != workload.pod.name => Chain::Broken(Link::TaskRun),
+        Some(_) if is_younger(pod.created, run.first_container_started) => Chain::Broken(Link::PodAge),
+        Some(_) => Chain::Verified(run),
+    })
+}
+
+/// Whether something was created after what began in it. Both times have a resolution of one second, so in one second
+/// either may come first.
+fn is_younger(created: Option<Time>, started: Option<Time>) -> bool {
+    match (created, started) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(created), Some(started)) => created > started,
+    }
+}
+
+/// The controller, where it is said to be one of Tekton's of this kind.
+pub fn claim<'a>(controller: Option<&'a Owner>, kind: &str) -> Option<(Version, &'a Owner)> {
+    let owner = controller.filter(|owner| owner.kind == kind)?;
+    Some((Version::of(&owner.api_version)?, owner))
+}

@@ -1,0 +1,131 @@
+//! Placeholders: what may stand in braces, and how a value is written in its place.
+
+use super::claims::text_of;
+use crate::model::caller::Caller;
+use crate::model::request::Request;
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// The most bytes of a claim that fills a placeholder. The other values have bounds of their own.
+const MAX_CLAIM_BYTES: usize = 1024;
+
+const KNOWN: &str = "a placeholder is one of {repo}, {branch}, {namespace}, {serviceAccount}, {claims.NAME}, \
+                     {claims[\"NAME\"]}, {repo|path}, {branch|path}";
+
+/// What a placeholder stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Word {
+    Repo,
+    Branch,
+    Namespace,
+    ServiceAccount,
+    Claim(Box<str>),
+}
+
+/// A placeholder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Placeholder {
+    /// One segment.
+    One(Word),
+    /// The value with its slashes.
+    Path(Word),
+}
+
+impl Placeholder {
+    /// Reads what stands between braces; a reason where it is no placeholder.
+    pub(super) fn parse(inner: &str) -> Result<Self, &'static str> {
+        Ok(match inner {
+            "repo" => Self::One(Word::Repo),
+            "branch" => Self::One(Word::Branch),
+            "namespace" => Self::One(Word::Namespace),
+            "serviceAccount" => Self::One(Word::ServiceAccount),
+            "repo|path" => Self::Path(Word::Repo),
+            "branch|path" => Self::Path(Word::Branch),
+            other => {
+                let plain = other.strip_prefix("claims.").filter(|name| is_plain_claim(name));
+                let quoted = other.strip_prefix("claims[\"").and_then(|rest| rest.strip_suffix("\"]"));
+                let name = plain.or_else(|| quoted.filter(|name| is_quoted_claim(name))).ok_or(KNOWN)?;
+                Self::One(Word::Claim(name.into()))
+            }
+        })
+    }
+
+    /// Appends the value; none where there is none, or it cannot be written.
+    pub(super) fn fill(&self, text: &mut String, caller: &Caller, request: &Request) -> Option<()> {
+        match self {
+            Self::One(word) => write_segment(text, &word.value(caller, request)?),
+            Self::Path(word) => {
+                for (index, part) in word.value(caller, request)?.split('/').enumerate() {
+                    if index > 0 {
+                        text.push('/');
+                    }
+                    write_segment(text, part)?;
+                }
+                Some(())
+            }
+        }
+    }
+}
+
+/// Where the brace that opens a text is closed: a quoted name may have braces of its own.
+pub(super) fn closing_brace(text: &str) -> Option<usize> {
+    let mut quoted = false;
+    text.char_indices().skip(1).find_map(|(at, c)| {
+        quoted ^= c == '"';
+        (c == '}' && !quoted).then_some(at)
+    })
+}
+
+impl Word {
+    fn value<'a>(&self, caller: &'a Caller, request: &'a Request) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Repo => Some(Cow::Borrowed(request.repo.as_str())),
+            Self::Branch => Some(Cow::Borrowed(request.branch.as_str())),
+            Self::Namespace => caller.workload.as_ref().map(|workload| Cow::Borrowed(&*workload.namespace)),
+            Self::ServiceAccount => caller.workload.as_ref().map(|workload| Cow::Borrowed(&*workload.service_account)),
+            Self::Claim(name) => {
+                let claim = caller.claims.get(&**name).filter(|claim| !is_inexact(claim))?;
+                text_of(claim).filter(|text| text.len() <= MAX_CLAIM_BYTES)
+            }
+        }
+    }
+}
+
+/// Two numbers as the issuer wrote them may be one float here, and then two callers would share a path.
+fn is_inexact(claim: &Value) -> bool {
+    matches!(claim, Value::Number(number) if number.is_f64())
+}
+
+/// Whether a character is one that written values may have. What is none of them keeps two values apart.
+pub(super) const fn is_of_values(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '~' | '=' | '-')
+}
+
+/// Appends a value as one segment: `[A-Za-z0-9._-]` stay, `/` becomes `~`, every other byte `=` and two hex digits.
+fn write_segment(path: &mut String, value: &str) -> Option<()> {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    if matches!(value, "" | "." | "..") {
+        return None;
+    }
+    for byte in value.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' => path.push(char::from(byte)),
+            b'/' => path.push('~'),
+            other => {
+                path.push('=');
+                path.push(char::from(HEX[usize::from(other >> 4)]));
+                path.push(char::from(HEX[usize::from(other & 0xf)]));
+            }
+        }
+    }
+    Some(())
+}
+
+fn is_plain_claim(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'))
+}
+
+/// There are no escapes, so a name with a quote or a backslash cannot be written.
+fn is_quoted_claim(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['"', '\\']) && !name.contains(char::is_control)
+}

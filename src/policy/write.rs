@@ -1,0 +1,180 @@
+//! The `write` of a secret: a JSON object whose texts may have placeholders. No two values of the placeholders of one text ever
+//! give one text.
+//!
+//! A value is written as in a path, so that it has no character that ends a name in a list of names, or a domain. Between two
+//! placeholders there must be a character that no written value has: `{repo}.{branch}` would be one text for `a.b` and `c`, and
+//! for `a` and `b.c`.
+
+use super::placeholder::{Placeholder, closing_brace, is_of_values};
+use crate::document::{Fault, escape};
+use crate::model::caller::Caller;
+use crate::model::request::Request;
+use crate::model::write::Write;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// The most bytes of a body as the policy writes it.
+const MAX_BYTES: usize = 16 << 10;
+/// The most placeholders of a body: each value may have three times the bytes of a branch.
+const MAX_PLACEHOLDERS: usize = 64;
+/// The most maps and lists within each other, the body itself included.
+const MAX_DEPTH: usize = 4;
+
+/// A body with placeholders.
+#[derive(Debug, Clone)]
+pub(super) struct WriteTemplate(Box<[(Box<str>, Node)]>);
+
+#[derive(Debug, Clone)]
+enum Node {
+    /// A number or a boolean.
+    Fixed(Value),
+    Text(Box<[Piece]>),
+    List(Box<[Node]>),
+    Map(Box<[(Box<str>, Node)]>),
+}
+
+#[derive(Debug, Clone)]
+enum Piece {
+    Literal(Box<str>),
+    Filled(Placeholder),
+}
+
+impl WriteTemplate {
+    /// Compiles a body; notes every fault and then yields nothing.
+    pub(super) fn compile(raw: &BTreeMap<String, Value>, pointer: &str, faults: &mut Vec<Fault>) -> Option<Self> {
+        let before = faults.len();
+        if serde_json::to_vec(raw).map_or(true, |text| text.len() > MAX_BYTES) {
+            faults.push(Fault::new(pointer, "must have at most 16384 bytes"));
+            return None;
+        }
+        let mut compiler = Compiler { placeholders: 0, faults };
+        let members = compiler.members(raw.iter(), pointer, 1);
+        if compiler.placeholders > MAX_PLACEHOLDERS {
+            faults.push(Fault::new(pointer, "must have at most 64 placeholders"));
+        }
+        (faults.len() == before).then_some(Self(members))
+    }
+
+    /// The body for this caller and request; none where a value is missing or cannot be written.
+    pub(super) fn fill(&self, caller: &Caller, request: &Request) -> Option<Write> {
+        members(&self.0, caller, request).map(Write::new)
+    }
+}
+
+impl Node {
+    fn fill(&self, caller: &Caller, request: &Request) -> Option<Value> {
+        Some(match self {
+            Self::Fixed(value) => value.clone(),
+            Self::Text(pieces) => {
+                let mut text = String::new();
+                for piece in pieces {
+                    match piece {
+                        Piece::Literal(literal) => text.push_str(literal),
+                        Piece::Filled(placeholder) => placeholder.fill(&mut text, caller, request)?,
+                    }
+                }
+                Value::String(text)
+            }
+            Self::List(nodes) => {
+                Value::Array(nodes.iter().map(|node| node.fill(caller, request)).collect::<Option<_>>()?)
+            }
+            Self::Map(nodes) => Value::Object(members(nodes, caller, request)?),
+        })
+    }
+}
+
+fn members(nodes: &[(Box<str>, Node)], caller: &Caller, request: &Request) -> Option<Map<String, Value>> {
+    nodes.iter().map(|(name, node)| Some((name.to_string(), node.fill(caller, request)?))).collect()
+}
+
+struct Compiler<'f> {
+    placeholders: usize,
+    faults: &'f mut Vec<Fault>,
+}
+
+impl Compiler<'_> {
+    fn members<'v>(
+        &mut self,
+        raw: impl Iterator<Item = (&'v String, &'v Value)>,
+        pointer: &str,
+        depth: usize,
+    ) -> Box<[(Box<str>, Node)]> {
+        raw.filter_map(|(name, value)| {
+            let node = self.node(value, &format!("{pointer}/{}", escape(name)), depth)?;
+            Some((name.as_str().into(), node))
+        })
+        .collect()
+    }
+
+    fn node(&mut self, value: &Value, pointer: &str, depth: usize) -> Option<Node> {
+        if depth == MAX_DEPTH && (value.is_array() || value.is_object()) {
+            self.faults.push(Fault::new(pointer, "must have at most 4 maps and lists within each other"));
+            return None;
+        }
+        match value {
+            Value::Null => {
+                self.faults.push(Fault::new(pointer, "must not be null"));
+                None
+            }
+            Value::Bool(_) | Value::Number(_) => Some(Node::Fixed(value.clone())),
+            Value::String(text) => match pieces(text) {
+                Ok(pieces) => {
+                    self.placeholders += pieces.iter().filter(|piece| matches!(piece, Piece::Filled(_))).count();
+                    Some(Node::Text(pieces.into()))
+                }
+                Err(reason) => {
+                    self.faults.push(Fault::new(pointer, reason));
+                    None
+                }
+            },
+            Value::Array(values) => {
+                let nodes = values.iter().enumerate();
+                let nodes = nodes.filter_map(|(at, value)| self.node(value, &format!("{pointer}/{at}"), depth + 1));
+                Some(Node::List(nodes.collect()))
+            }
+            Value::Object(members) => Some(Node::Map(self.members(members.iter(), pointer, depth + 1))),
+        }
+    }
+}
+
+fn pieces(text: &str) -> Result<Vec<Piece>, &'static str> {
+    const UNCLOSED: &str = "braces hold a placeholder, such as {repo}";
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        let (literal, braced) = rest.split_at(at);
+        let end = braced.starts_with('{').then(|| closing_brace(braced)).flatten().ok_or(UNCLOSED)?;
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(literal.into()));
+        }
+        pieces.push(Piece::Filled(Placeholder::parse(&braced[1..end])?));
+        rest = &braced[end + 1..];
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Literal(rest.into()));
+    }
+    check_apart(&pieces).map(|()| pieces)
+}
+
+/// Whether the values of all placeholders can be told from the text.
+fn check_apart(pieces: &[Piece]) -> Result<(), &'static str> {
+    let filled = || pieces.iter().filter(|piece| matches!(piece, Piece::Filled(_)));
+    if filled().count() > 1 && filled().any(|piece| matches!(piece, Piece::Filled(Placeholder::Path(_)))) {
+        return Err("a |path placeholder must be the only one of its text");
+    }
+    let keeps_apart = |piece: &Piece| matches!(piece, Piece::Literal(text) if text.chars().any(|c| !is_of_values(c)));
+    let mut apart = true;
+    for piece in pieces {
+        match piece {
+            Piece::Filled(_) if !apart => {
+                return Err(
+                    "between two placeholders there must be a character other than a letter, a digit or one of \
+                            . _ ~ = -, so that no two values give one text",
+                );
+            }
+            Piece::Filled(_) => apart = false,
+            Piece::Literal(_) => apart |= keeps_apart(piece),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! Leases of pods whose authenticator was renamed or removed: they run to their end, and that is told.
+
+use super::Shared;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+impl Shared {
+    /// Counts them, and logs each authenticator the first time.
+    pub(super) fn tell_orphans(&self, told: &mut BTreeSet<Arc<str>>) {
+        let mut by_store: BTreeMap<Arc<str>, usize> = self.sources.keys().map(|store| (store.clone(), 0)).collect();
+        let mut by_issuer: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+        for (store, issuer) in self.book().origins().filter(|(_, issuer)| !self.clusters.contains(*issuer)) {
+            if let Some(count) = by_store.get_mut(store) {
+                *count += 1;
+            }
+            *by_issuer.entry(issuer.clone()).or_default() += 1;
+        }
+        for (store, count) in by_store {
+            self.metrics.set_leases_orphaned(&store, count);
+        }
+        for (issuer, leases) in by_issuer {
+            if told.insert(issuer.clone()) {
+                tracing::warn!(
+                    authenticator = &*issuer,
+                    leases,
+                    "leases are held by pods of an authenticator that is not configured; they are not renewed"
+                );
+            }
+        }
+    }
+}

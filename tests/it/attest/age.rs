@@ -1,0 +1,82 @@
+//! What was put in the place of another of its name is younger than what that other began.
+
+use super::{Desk, run_named};
+use crate::rig::kube::actors::Kube;
+use crate::rig::kube::tekton::{Build, Plan};
+use claviger::model::facts::Needs;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// In the resolution that the API server has.
+fn at(created: &str, seconds: i64) -> String {
+    let created: jiff::Timestamp = created.parse().unwrap();
+    (created + jiff::SignedDuration::from_secs(seconds)).to_string()
+}
+
+async fn is_attested(kube: &Kube, build: &Build) -> bool {
+    let task_run = Desk::open(kube).await.facts(&build.pod, Needs::TASK_RUN).await.unwrap().task_run;
+    let pipeline_run = run_named(kube, &build.pod).await.unwrap();
+    assert_eq!(task_run.is_some(), pipeline_run.is_some());
+    pipeline_run.is_some()
+}
+
+#[tokio::test]
+async fn a_pod_that_is_younger_than_what_runs_in_it_took_anothers_place() {
+    let kube = Kube::start().await;
+    for version in ["v1", "v1beta1"] {
+        let build = kube.build("ci/build-bot", Plan { version, ..Plan::default() }).await;
+        let created = build.pod.created().await;
+        let started = |seconds| json!({"startedAt": at(&created, seconds)});
+        let early = started(-1);
+        let cases: Vec<(Value, bool)> = vec![
+            (json!({"steps": []}), true),
+            (json!({"steps": [{"waiting": {"reason": "PodInitializing"}}]}), true),
+            (json!({"steps": [{"running": started(0)}]}), true),
+            (json!({"steps": [{"running": started(1)}, {"terminated": started(0)}]}), true),
+            (json!({"steps": [{"terminated": {"startedAt": null}}]}), true),
+            // An earlier attempt had a pod of its own.
+            (
+                json!({"steps": [{"running": started(0)}], "retriesStatus": [
+                    {"podName": "other", "steps": [{"terminated": started(-60)}]},
+                ]}),
+                true,
+            ),
+            (json!({"steps": [{"running": early}]}), false),
+            (json!({"steps": [{"terminated": early}]}), false),
+            (json!({"steps": [{"running": started(9)}, {"waiting": {}}, {"terminated": started(-3600)}]}), false),
+            (json!({"steps": [{"running": started(0)}], "sidecars": [{"running": early}]}), false),
+        ];
+        for (status, attested) in cases {
+            let mut whole = json!({"steps": null, "sidecars": null, "retriesStatus": null});
+            whole.as_object_mut().unwrap().extend(status.as_object().unwrap().clone());
+            build.task_run.has_status(whole).await;
+            assert_eq!(is_attested(&kube, &build).await, attested, "{version} {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_takes_the_pod_of_a_running_task_gets_nothing_of_its_run() {
+    let kube = Kube::start().await;
+    let mut build = kube.build("ci/build-bot", Plan::default()).await;
+    let started = json!({"startedAt": build.pod.created().await});
+    build.task_run.has_status(json!({"steps": [{"running": started}]})).await;
+    assert!(is_attested(&kube, &build).await);
+    // The thief may delete and create pods: the name and the owner are the same, the age is not.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    build.pod = build.pod.is_replaced_with(json!({"ownerReferences": [build.task_run.owner()]})).await;
+    assert!(!is_attested(&kube, &build).await);
+}
+
+#[tokio::test]
+async fn a_task_run_that_is_younger_than_its_start_took_anothers_place() {
+    let kube = Kube::start().await;
+    for version in ["v1", "v1beta1"] {
+        let build = kube.build("ci/build-bot", Plan { version, ..Plan::default() }).await;
+        let created = build.task_run.created().await;
+        for (seconds, attested) in [(0, true), (1, true), (3600, true), (-1, false), (-3600, false)] {
+            build.task_run.has_status(json!({"startTime": at(&created, seconds)})).await;
+            assert_eq!(is_attested(&kube, &build).await, attested, "{version} {seconds}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Tekton writes its status after it has made a pod: until then there is no verdict.
+
+use super::{Desk, run_named};
+use crate::rig::kube::actors::Kube;
+use crate::rig::kube::tekton::{Build, Plan};
+use claviger::attest::AttestError;
+use claviger::model::facts::Needs;
+use serde_json::{Value, json};
+
+const DONE: &str = "2026-01-01T00:00:00Z";
+const NOT_YET: Result<Option<String>, AttestError> = Err(AttestError::NotYet);
+
+async fn planned(kube: &Kube, version: &'static str, task_run_status: Value, pipeline_run_status: Value) -> Build {
+    kube.build("ci/build-bot", Plan { version, task_run_status, pipeline_run_status, ..Plan::default() }).await
+}
+
+#[tokio::test]
+async fn a_task_run_without_a_pod_name_is_no_verdict_until_it_has_one() {
+    let kube = Kube::start().await;
+    for version in ["v1", "v1beta1"] {
+        for status in [json!({"podName": null}), json!({"podName": ""})] {
+            let build = planned(&kube, version, status, json!({})).await;
+            assert_eq!(run_named(&kube, &build.pod).await, NOT_YET);
+            let task_run = Desk::open(&kube).await.facts(&build.pod, Needs::TASK_RUN).await;
+            assert_eq!(task_run, Err(AttestError::NotYet));
+            assert!(Desk::open(&kube).await.pod(&build.pod).await.is_some(), "the pod is there");
+            build.task_run.has_status(json!({"podName": build.pod.name})).await;
+            assert_eq!(run_named(&kube, &build.pod).await, Ok(Some(build.pipeline_run.name)));
+        }
+        let another = planned(&kube, version, json!({"podName": "other"}), json!({})).await;
+        assert_eq!(run_named(&kube, &another.pod).await, Ok(None), "it names another: that is a verdict");
+        let done = planned(&kube, version, json!({"podName": null, "completionTime": DONE}), json!({})).await;
+        assert_eq!(run_named(&kube, &done.pod).await, Ok(None), "it will name none any more");
+    }
+}
+
+#[tokio::test]
+async fn a_pipeline_run_that_does_not_list_the_task_run_is_no_verdict_until_it_ends() {
+    let kube = Kube::start().await;
+    let child = |kind: &str, name: &str| json!([{"apiVersion": "tekton.dev/v1", "kind": kind, "name": name}]);
+    for version in ["v1", "v1beta1"] {
+        for children in [Value::Null, json!([]), child("TaskRun", "other"), child("CustomRun", "other"), json!([{}])] {
+            let build = planned(&kube, version, json!({}), json!({"childReferences": children})).await;
+            assert_eq!(run_named(&kube, &build.pod).await, NOT_YET, "{children}");
+            let desk = Desk::open(&kube).await;
+            let task_run = desk.facts(&build.pod, Needs::TASK_RUN).await.unwrap().task_run;
+            assert_eq!(task_run.unwrap().name, build.task_run.name, "the TaskRun is verified by itself");
+            let mut status = build.task_run.as_child();
+            status["completionTime"] = DONE.into();
+            build.pipeline_run.has_status(json!({"completionTime": DONE})).await;
+            assert_eq!(run_named(&kube, &build.pod).await, Ok(None), "it has ended");
+            build.pipeline_run.has_status(json!({"completionTime": null})).await;
+            build.pipeline_run.has_status(build.task_run.as_child()).await;
+            assert_eq!(run_named(&kube, &build.pod).await, Ok(Some(build.pipeline_run.name)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_belongs_to_a_run_beside_others_is_attested() {
+    let kube = Kube::start().await;
+    let build = kube.build("ci/build-bot", Plan::default()).await;
+    // A matrix has several TaskRuns of one task, a CustomRun is none, and `finally` comes late.
+    let mut children = build.task_run.as_child();
+    for (kind, name, task) in
+        [("TaskRun", "other-1", "build"), ("CustomRun", "wait", "wait"), ("TaskRun", "last", "last")]
+    {
+        let child = json!({"apiVersion": "tekton.dev/v1", "kind": kind, "name": name, "pipelineTaskName": task});
+        children["childReferences"].as_array_mut().unwrap().insert(0, child);
+    }
+    build.pipeline_run.has_status(children).await;
+    assert_eq!(run_named(&kube, &build.pod).await, Ok(Some(build.pipeline_run.name)));
+}
