@@ -2,6 +2,7 @@
 
 use super::jwks::{self, KeySet, KeySetError};
 use super::strict_json;
+use crate::trust::ConnectFailure;
 use reqwest::{Client, Response, Url, redirect, retry};
 use serde_json::Value;
 use std::time::Duration;
@@ -34,7 +35,10 @@ pub enum CannotDiscover {
 /// Why an issuer gave no keys. Nothing that it said is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum FetchFault {
-    /// No connection, or no TLS on it.
+    /// No connection, or no TLS on it, for a reason that is known.
+    #[error("the issuer cannot be connected to: {}", .0.sentence())]
+    Unconnected(ConnectFailure),
+    /// The same for another reason.
     #[error("the issuer cannot be connected to")]
     Connect,
     /// No whole answer in time.
@@ -159,6 +163,8 @@ fn is_loopback(url: &Url) -> bool {
 fn fault(error: &reqwest::Error) -> FetchFault {
     if error.is_timeout() {
         FetchFault::Timeout
+    } else if let Some(failure) = ConnectFailure::of(error) {
+        FetchFault::Unconnected(failure)
     } else if error.is_connect() {
         FetchFault::Connect
     } else {

@@ -6,7 +6,7 @@ use crate::model::branch::InvalidBranch;
 use crate::model::repo::InvalidRepo;
 use crate::policy::{DraftError, PolicyStoreError};
 use crate::render::{self, Unrenderable};
-use crate::stores::{ReadError, Unread};
+use crate::stores::{ReadError, Unread, Unsuitable};
 use crate::wire::problem::{Code, ProblemError};
 use jiff::Timestamp;
 
@@ -25,6 +25,9 @@ pub enum Error {
     /// The key that a format cannot carry.
     #[error(transparent)]
     Unrenderable(Unrenderable),
+    /// A path is not what its policy takes it for.
+    #[error(transparent)]
+    Unsuitable(Unsuitable),
     /// The ticket was redeemed before.
     #[error("{}", Code::TicketRedeemed.title())]
     TicketRedeemed {
@@ -51,6 +54,7 @@ impl Error {
             Self::InvalidRepo(_) => Code::InvalidRepo,
             Self::InvalidBranch(_) => Code::InvalidBranch,
             Self::Unrenderable(_) => Code::Unrenderable,
+            Self::Unsuitable(_) => Code::StoreMisconfigured,
             Self::TicketRedeemed { .. } => Code::TicketRedeemed,
             Self::Dropped => Code::AuditUnavailable,
             Self::Faults(code, _) | Self::Plain(code) => *code,
@@ -102,6 +106,7 @@ impl From<render::Refused> for Error {
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
         Self::Plain(match error {
+            ReadError::Unsuitable(unsuitable) => return Self::Unsuitable(unsuitable),
             ReadError::Absent | ReadError::Deleted => Code::SecretNotFound,
             ReadError::Misconfigured => Code::StoreMisconfigured,
             ReadError::Forbidden => Code::StoreForbidden,

@@ -180,7 +180,9 @@ impl Shelf {
         let kept = match &answer {
             Ok(lease) => Entry::of_lease(&self.sealer, path, lease, read_at, &self.bounds),
             Err(ReadError::Absent) => Some(Entry::of_absence(read_at)),
-            Err(ReadError::Deleted | ReadError::Forbidden | ReadError::Misconfigured) => None,
+            Err(ReadError::Deleted | ReadError::Forbidden | ReadError::Misconfigured | ReadError::Unsuitable(_)) => {
+                None
+            }
             Err(ReadError::Unavailable) => {
                 let stale = self.stale(path).await.ok_or(ReadError::Unavailable);
                 return (Found::Kept(stale), CacheOutcome::Miss);

@@ -14,6 +14,7 @@ mod json_text;
 mod leases;
 mod outbound;
 pub mod path;
+mod unsuitable;
 mod values;
 mod vault;
 
@@ -41,6 +42,7 @@ use vault::VaultStore;
 
 pub use administer::Ended;
 pub use leases::{After, Keeping, LeaseEvent, LeaseEventKind, LeaseView, LeaseWitness, NotRecorded, Revoked, Unread};
+pub use unsuitable::Unsuitable;
 pub use vault::Engine;
 #[cfg(fuzzing)]
 pub use vault::fuzzing;
@@ -76,6 +78,9 @@ pub enum ReadError {
     /// There is no such mount, or the path does not fit its engine.
     #[error("the path leads to no secret engine")]
     Misconfigured,
+    /// The path is another kind of thing than its policy takes it for.
+    #[error(transparent)]
+    Unsuitable(#[from] Unsuitable),
     /// The broker's own token may not read it.
     #[error("the store forbids the broker to read it")]
     Forbidden,
@@ -91,7 +96,7 @@ impl ReadError {
         match self {
             Self::Absent => StoreOutcome::Absent,
             Self::Deleted => StoreOutcome::Deleted,
-            Self::Misconfigured => StoreOutcome::Misconfigured,
+            Self::Misconfigured | Self::Unsuitable(_) => StoreOutcome::Misconfigured,
             Self::Forbidden => StoreOutcome::Forbidden,
             Self::Unavailable => StoreOutcome::Unavailable,
         }

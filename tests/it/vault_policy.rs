@@ -127,9 +127,15 @@ async fn a_token_made_from_it_reads_every_path_and_no_neighbour() {
     }
     let (status, made) = call(Method::GET, "database/creds/app", "").await;
     assert_eq!(status, 200, "{made}");
-    for (act, expected) in [("renew", 200), ("revoke", 204)] {
-        let body = json!({"lease_id": made["lease_id"]}).to_string();
-        assert_eq!(call(Method::PUT, &format!("sys/leases/{act}"), &body).await.0, expected, "{act}");
+    // The leases of a neighbouring role are out of reach.
+    let (_, neighbour) = bao.call(Method::GET, "database/creds/other", "").await;
+    for (act, parameter, value, expected) in
+        [("renew", "increment", json!(60), 200), ("revoke", "sync", json!(true), 204)]
+    {
+        let body = |lease: &Value| json!({"lease_id": lease["lease_id"], parameter: value}).to_string();
+        let path = format!("sys/leases/{act}");
+        assert_eq!(call(Method::PUT, &path, &body(&neighbour)).await.0, 403, "{act}");
+        assert_eq!(call(Method::PUT, &path, &body(&made)).await.0, expected, "{act}");
     }
     assert_eq!(call(Method::GET, "auth/token/lookup-self", "").await.0, 200);
     assert_eq!(call(Method::POST, "auth/token/renew-self", "{}").await.0, 200);

@@ -35,12 +35,14 @@ impl Needed<'_> {
     /// A line for a person about a path that no ACL can be written for.
     pub fn hcl(&self, store: &Arc<str>) -> Result<String, String> {
         let mut rules: BTreeMap<String, BTreeSet<Access>> = BTreeMap::new();
-        let mut has_leases = false;
+        let mut leases: BTreeSet<String> = BTreeSet::new();
         for (path, accesses) in self.paths.into_iter().flatten() {
             let Some(mount) = self.mounts.get(&(store.clone(), path.clone())).filter(|mount| mount.holds(path)) else {
                 return Err(format!("store {store}: a path ends above its mount, or names it by a placeholder"));
             };
-            has_leases |= mount.engine == Engine::Dynamic;
+            if mount.engine == Engine::Dynamic {
+                leases.insert(lease_pattern(path));
+            }
             let pattern = pattern(mount, path)
                 .ok_or_else(|| format!("store {store}: a path has a name that an ACL would read as a pattern"))?;
             rules.entry(pattern).or_default().extend(accesses);
@@ -53,19 +55,44 @@ impl Needed<'_> {
         text.push_str("# Its own token: asked after, and kept alive.\n");
         push(&mut text, "auth/token/lookup-self", "read");
         push(&mut text, "auth/token/renew-self", "update");
-        if has_leases {
-            text.push_str("# What the store makes on request is prolonged and taken back by its lease.\n");
-            push(&mut text, "sys/leases/renew", "update");
-            push(&mut text, "sys/leases/revoke", "update");
+        if !leases.is_empty() {
+            text.push_str("# What the store makes on request is prolonged and taken back by its lease, and no other lease is.\n");
+            push_lease(&mut text, "renew", "increment", &leases);
+            push_lease(&mut text, "revoke", "sync", &leases);
         }
         Ok(text)
     }
 }
 
 fn push(text: &mut String, path: &str, capability: &str) {
-    let path = path.replace('\\', "\\\\").replace('"', "\\\"");
+    let path = escaped(path);
     // Writing to a String does not fail.
     let _ = writeln!(text, "path \"{path}\" {{ capabilities = [\"{capability}\"] }}");
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+/// A lease's id is the path that was read and a last segment. A parameter that is not listed is refused.
+fn push_lease(text: &mut String, act: &str, parameter: &str, leases: &BTreeSet<String>) {
+    let ids = leases.iter().map(|lease| format!("\"{}\"", escaped(lease))).collect::<Vec<_>>().join(", ");
+    let _ = writeln!(
+        text,
+        "path \"sys/leases/{act}\" {{\n  capabilities = [\"update\"]\n  allowed_parameters = {{ \"lease_id\" = [{ids}], \
+         \"{parameter}\" = [] }}\n}}"
+    );
+}
+
+/// The ids of the leases of a path. A value of an allowed parameter has a pattern at its ends only.
+fn lease_pattern(path: &[PathPart]) -> String {
+    let mut pattern = String::new();
+    for part in path {
+        let PathPart::Literal(literal) = part else { break };
+        pattern.push_str(literal);
+        pattern.push('/');
+    }
+    pattern + "*"
 }
 
 /// A write to an engine that keeps nothing at its paths is an update.
@@ -164,6 +191,17 @@ mod tests {
     }
 
     #[test]
+    fn the_leases_of_a_path_begin_with_what_is_literal_in_it() {
+        for (granted, expected) in [
+            ("database/creds/app", "database/creds/app/*"),
+            ("database/creds/+", "database/creds/*"),
+            ("team/+/creds/app", "team/*"),
+        ] {
+            assert_eq!(lease_pattern(&path(granted)), expected);
+        }
+    }
+
+    #[test]
     fn a_mount_holds_what_lies_below_it_for_certain() {
         let kv = mount("team/kv", Engine::KvV2);
         assert!(kv.holds(&path("team/kv/a")) && kv.holds(&path("team/kv/**")));
@@ -184,7 +222,13 @@ mod tests {
         let kept = hcl("homelab/+", mount("homelab", Engine::KvV2)).unwrap();
         assert!(kept.contains("path \"homelab/data/+\" { capabilities = [\"read\"] }\n") && !kept.contains("sys/"));
         let made = hcl("db/creds/+", mount("db", Engine::Dynamic)).unwrap();
-        assert!(made.contains("path \"sys/leases/revoke\" { capabilities = [\"update\"] }\n"));
+        for (act, parameter) in [("renew", "increment"), ("revoke", "sync")] {
+            let rule = format!(
+                "path \"sys/leases/{act}\" {{\n  capabilities = [\"update\"]\n  allowed_parameters = {{ \"lease_id\" = \
+                 [\"db/creds/*\"], \"{parameter}\" = [] }}\n}}\n"
+            );
+            assert!(made.contains(&rule), "{made}");
+        }
         assert!(hcl("db", mount("db", Engine::Dynamic)).is_err());
     }
 }

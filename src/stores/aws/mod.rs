@@ -179,7 +179,7 @@ fn sts(config: &AwsSecretsManager, endpoint_url: Option<&str>, transport: &Trans
 const fn online_fault(error: ReadError) -> OnlineFault {
     match error {
         ReadError::Forbidden => OnlineFault::Refused,
-        ReadError::Misconfigured => OnlineFault::Misconfigured,
+        ReadError::Misconfigured | ReadError::Unsuitable(_) => OnlineFault::Misconfigured,
         ReadError::Absent | ReadError::Deleted | ReadError::Unavailable => OnlineFault::Unavailable,
     }
 }

@@ -79,10 +79,10 @@ impl DynamicStore for VaultStore {
             method: Method::GET,
             path: &url_path,
             body: None,
-            meaning: leased::made,
+            meaning: |answer: &_| leased::made(answer, false),
         };
         let answer = self.ask(question, request).await;
-        if matches!(answer, Err(ReadError::Absent | ReadError::Misconfigured)) {
+        if matches!(answer, Err(ReadError::Absent | ReadError::Misconfigured | ReadError::Unsuitable(_))) {
             // It may have become another mount since.
             self.mounts.forget(&mount);
         }

@@ -5,11 +5,12 @@ use super::client::Answer;
 use super::mounts::Engine;
 use crate::model::lease::Lease;
 use crate::model::secret::SecretValue;
-use crate::stores::ReadError;
 use crate::stores::dynamic::Grant;
 use crate::stores::json_text::{object, unescape};
 use crate::stores::values::{owned, values};
+use crate::stores::{ReadError, Unsuitable};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 /// What a server has made.
@@ -55,18 +56,27 @@ impl Body<'_> {
     }
 }
 
-/// The answer to a read that makes something.
+/// The answer to a read that makes something, or to a write whose answer is what it has made.
 ///
 /// # Errors
-/// `Misconfigured` where the engine has no such path or role, or nothing can be read there.
-pub(super) fn made(answer: &Answer) -> Result<Made, ReadError> {
+/// `Misconfigured` where the engine has no such path or role, `Unsuitable` where it answers no such call, or not in JSON
+/// (`pki/ca/pem`, `ssh/public_key`).
+pub(super) fn made(answer: &Answer, written: bool) -> Result<Made, ReadError> {
     match answer.status {
         200 => {}
-        // "unknown role"; "unsupported operation".
-        400 | 405 => return Err(ReadError::Misconfigured),
+        // Done, and nothing is told: a write that configures something.
+        204 if written => return Err(Unsuitable::NotJson.into()),
+        // "unknown role"; at a write also "the common_name field is required".
+        400 => return Err(ReadError::Misconfigured),
+        // "unsupported operation".
+        405 if written => return Err(Unsuitable::TakesNoWrite.into()),
+        405 => return Err(Unsuitable::WantsWrite.into()),
         403 => return Err(ReadError::Forbidden),
         404 => return Err(not_found(&answer.body, Engine::Dynamic)),
         _ => return Err(ReadError::Unavailable),
+    }
+    if !answer.body.is_empty() && serde_json::from_slice::<IgnoredAny>(&answer.body).is_err() {
+        return Err(Unsuitable::NotJson.into());
     }
     let body: Body<'_> = object(&answer.body).ok_or(ReadError::Unavailable)?;
     match (body.handle()?, body.lease(), body.grant()) {
@@ -126,24 +136,24 @@ mod tests {
         };
         let grant = |seconds| Grant { ttl: Duration::from_secs(seconds), renewable: true };
         for (duration, seconds) in [(r#""lease_duration":1,"#, 1), (r#""lease_duration":315360000,"#, 315_360_000)] {
-            assert_eq!(made(&body(duration)), Ok(Made::Leased(lease(), handle(), grant(seconds))), "{duration}");
+            assert_eq!(made(&body(duration), false), Ok(Made::Leased(lease(), handle(), grant(seconds))), "{duration}");
         }
         for duration in
             ["0", "-1", "2147483648", "1e3", "1.5", "\"60\"", "\"x\"", "null", "[60]", "99999999999999999999"]
         {
             let duration = format!(r#""lease_duration":{duration},"#);
-            assert_eq!(made(&body(&duration)), Ok(Made::Unusable(handle())), "{duration}");
+            assert_eq!(made(&body(&duration), false), Ok(Made::Unusable(handle())), "{duration}");
         }
-        assert_eq!(made(&body("")), Ok(Made::Unusable(handle())), "none");
+        assert_eq!(made(&body(""), false), Ok(Made::Unusable(handle())), "none");
         let no_data = answer(200, r#"{"lease_id":"db/creds/r/x","lease_duration":60,"data":null}"#);
-        assert_eq!(made(&no_data), Ok(Made::Unusable(handle())));
+        assert_eq!(made(&no_data, false), Ok(Made::Unusable(handle())));
     }
 
     #[test]
     fn what_has_no_handle_has_no_lease() {
         for id in ["", r#""lease_id":"","#, r#""lease_id":null,"#] {
             let body = format!(r#"{{{id}"lease_duration":60,"renewable":false,"data":{{"K":"v"}}}}"#);
-            assert_eq!(made(&answer(200, &body)), Ok(Made::Unleased(lease())), "{id}");
+            assert_eq!(made(&answer(200, &body), false), Ok(Made::Unleased(lease())), "{id}");
         }
     }
 
@@ -153,7 +163,9 @@ mod tests {
             (400, r#"{"errors":["unknown role: none"]}"#, Misconfigured), // seen
             (404, r#"{"errors":["1 error occurred:\n\t* unsupported path\n\n"]}"#, Misconfigured), // seen
             (404, r#"{"errors":[]}"#, Absent),                            // seen: no such certificate
-            (405, r#"{"errors":["1 error occurred:\n\t* unsupported operation\n\n"]}"#, Misconfigured),
+            (405, r#"{"errors":["1 error occurred:\n\t* unsupported operation\n\n"]}"#, Unsuitable::WantsWrite.into()), // seen
+            (200, "-----BEGIN CERTIFICATE-----\nMII", Unsuitable::NotJson.into()), // seen: pki/ca/pem
+            (200, "ssh-rsa AAAA", Unsuitable::NotJson.into()),                     // seen: ssh/public_key
             (403, r#"{"errors":["permission denied"]}"#, Forbidden),
             (500, r#"{"errors":["the database is away"]}"#, Unavailable),
             (503, r#"{"errors":["Vault is sealed"]}"#, Unavailable),
@@ -164,7 +176,26 @@ mod tests {
             (200, r#"{"lease_id":7,"lease_duration":60,"data":{"K":"v"}}"#, Unavailable),
             (200, r#"{"lease_id":"\ud800","lease_duration":60,"data":{"K":"v"}}"#, Unavailable),
         ] {
-            assert_eq!(made(&answer(status, body)), Err(expected), "{status} {body}");
+            assert_eq!(made(&answer(status, body), false), Err(expected), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_write_is_answered_like_a_read_where_the_engine_takes_one() {
+        let issued = answer(200, r#"{"lease_id":"","renewable":false,"lease_duration":0,"data":{"K":"v"}}"#); // seen
+        assert_eq!(made(&issued, true), Ok(Made::Unleased(lease())));
+        for (status, body, expected) in [
+            (
+                405,
+                r#"{"errors":["1 error occurred:\n\t* unsupported operation\n\n"]}"#,
+                Unsuitable::TakesNoWrite.into(),
+            ),
+            (204, "", Unsuitable::NotJson.into()),
+            (400, r#"{"errors":["the common_name field is required"]}"#, Misconfigured),
+            (403, r#"{"errors":["permission denied"]}"#, Forbidden),
+            (500, r#"{"errors":["the database is away"]}"#, Unavailable),
+        ] {
+            assert_eq!(made(&answer(status, body), true), Err(expected), "{status} {body}");
         }
     }
 

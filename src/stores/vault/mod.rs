@@ -181,7 +181,7 @@ impl SecretStore for VaultStore {
 const fn online_fault(error: ReadError) -> OnlineFault {
     match error {
         ReadError::Forbidden => OnlineFault::Refused,
-        ReadError::Misconfigured => OnlineFault::Misconfigured,
+        ReadError::Misconfigured | ReadError::Unsuitable(_) => OnlineFault::Misconfigured,
         ReadError::Absent | ReadError::Deleted | ReadError::Unavailable => OnlineFault::Unavailable,
     }
 }

@@ -205,7 +205,7 @@ async fn verdict(rig: &Rig, path: &str) -> Verdict {
         Ok(lease) => panic!("an answer that the server never gave: {lease:?}"),
         Err(ReadError::Absent) => Verdict::Absent,
         Err(ReadError::Deleted) => Verdict::Deleted,
-        Err(ReadError::Misconfigured) => Verdict::Misconfigured,
+        Err(ReadError::Misconfigured | ReadError::Unsuitable(_)) => Verdict::Misconfigured,
         Err(ReadError::Forbidden) => Verdict::Forbidden,
         Err(ReadError::Unavailable) => Verdict::Unavailable,
     }
