@@ -28,6 +28,12 @@ pub enum Error {
     /// A path is not what its policy takes it for.
     #[error(transparent)]
     Unsuitable(Unsuitable),
+    /// A value is not base64, as a policy says that it is.
+    #[error("the value of the key {key:?} is not base64, as the policy's encoding says")]
+    NotBase64 {
+        /// The key, by the store's name.
+        key: String,
+    },
     /// The ticket was redeemed before.
     #[error("{}", Code::TicketRedeemed.title())]
     TicketRedeemed {
@@ -55,6 +61,7 @@ impl Error {
             Self::InvalidBranch(_) => Code::InvalidBranch,
             Self::Unrenderable(_) => Code::Unrenderable,
             Self::Unsuitable(_) => Code::StoreMisconfigured,
+            Self::NotBase64 { .. } => Code::StoreMisconfigured,
             Self::TicketRedeemed { .. } => Code::TicketRedeemed,
             Self::Dropped => Code::AuditUnavailable,
             Self::Faults(code, _) | Self::Plain(code) => *code,

@@ -8,7 +8,7 @@ use crate::model::branch::Branch;
 use crate::model::bundle::Bundle;
 use crate::model::caller::Caller;
 use crate::model::duration;
-use crate::model::lease::{Encoding, Lease};
+use crate::model::lease::Lease;
 use crate::model::repo::Repo;
 use crate::model::request::Asked;
 use crate::model::secret_ref::{SecretRef, SecretVersion};
@@ -210,9 +210,6 @@ impl Broker {
     async fn read(&self, grant: &Grant, ask: &Ask, life: Duration) -> Result<(Reads, Option<Duration>), Error> {
         let reads: Vec<_> = stream::iter(grant.secrets.iter().cloned())
             .map(|granted| async move {
-                if granted.encoding != Encoding::Plain {
-                    return Err(Code::StoreMisconfigured.into());
-                }
                 let wanted = Granted {
                     secret: &granted.secret,
                     mode: granted.lease,
@@ -254,6 +251,7 @@ impl Broker {
                 self.parts.metrics.key_absent(&secret.store);
                 Code::KeyAbsent.into()
             }
+            MergeError::NotBase64 { key, .. } => Error::NotBase64 { key: key.clone() },
         }
     }
 }

@@ -17,9 +17,11 @@ pub struct Bundle {
 /// One value of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The value.
+    /// The value; where `is_base64`, as base64 text of its bytes.
     pub value: SecretValue,
     /// Whether a policy writes this very name, in `keys` or as a `rename` target:
     /// only then may a name that owns a shell (`PATH`, `LD_PRELOAD`, ...) be rendered for one.
     pub named_by_policy: bool,
+    /// Whether the value is any bytes, kept as base64 text (RFC 4648, with padding and nothing between).
+    pub is_base64: bool,
 }

@@ -1,8 +1,9 @@
 //! What was granted and read becomes one set of entries.
 
+use super::base64_value;
 use super::decide::GrantedSecret;
 use crate::model::bundle::Entry;
-use crate::model::lease::Lease;
+use crate::model::lease::{Encoding, Lease};
 use crate::model::secret::SecretValue;
 use crate::model::secret_ref::SecretRef;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +46,14 @@ pub enum MergeError {
         /// The key, by the store's name.
         key: String,
     },
+    /// A policy says that a value is base64, and it is not.
+    #[error("the value of the key {key:?} is not base64, as the policy's encoding says")]
+    NotBase64 {
+        /// The secret.
+        secret: SecretRef,
+        /// The key, by the store's name.
+        key: String,
+    },
 }
 
 /// Merges what was read, in the order granted: later keys replace earlier ones of the same final name, and within one
@@ -54,7 +63,7 @@ pub enum MergeError {
 /// See [`MergeError`]; the first in the order granted. What the caller wants does not narrow what a policy requires.
 pub fn merge(reads: &[Read], wanted: Option<&[String]>) -> Result<Merged, MergeError> {
     let wanted: Option<BTreeSet<&str>> = wanted.map(|names| names.iter().map(String::as_str).collect());
-    let mut winners: BTreeMap<String, (&SecretValue, bool)> = BTreeMap::new();
+    let mut winners: BTreeMap<String, Winner<'_>> = BTreeMap::new();
     let mut missing = BTreeSet::new();
     let mut stale = false;
     for (granted, read) in reads {
@@ -73,14 +82,35 @@ pub fn merge(reads: &[Read], wanted: Option<&[String]>) -> Result<Merged, MergeE
             let Some(value) = value.as_ref().filter(|_| granted.rule.selects(key)) else { continue };
             let name = granted.rule.final_name(key);
             if wanted.as_ref().is_none_or(|wanted| wanted.contains(&*name)) {
-                winners.insert(name.into_owned(), (value, granted.rule.is_named(key)));
+                winners.insert(name.into_owned(), Winner { granted, key, value });
             }
         }
     }
     // Only now is anything copied: a value that is replaced never leaves its lease.
-    let entry = |(value, named_by_policy): (&SecretValue, bool)| Entry { value: value.clone(), named_by_policy };
-    let entries = winners.into_iter().map(|(name, winner)| (name, entry(winner))).collect();
+    let entries = winners.into_iter().map(|(name, winner)| Ok((name, winner.entry()?))).collect::<Result<_, _>>()?;
     Ok(Merged { entries, missing: missing.len(), stale })
+}
+
+/// A value that is handed over, and where it comes from.
+struct Winner<'a> {
+    granted: &'a GrantedSecret,
+    key: &'a str,
+    value: &'a SecretValue,
+}
+
+impl Winner<'_> {
+    fn entry(&self) -> Result<Entry, MergeError> {
+        let Self { granted, key, value } = *self;
+        let named_by_policy = granted.rule.is_named(key);
+        let is_base64 = granted.encoding == Encoding::Base64;
+        let value = if is_base64 {
+            let not_base64 = || MergeError::NotBase64 { secret: granted.secret.clone(), key: key.to_owned() };
+            base64_value::canonical(value).ok_or_else(not_base64)?
+        } else {
+            value.clone()
+        };
+        Ok(Entry { value, named_by_policy, is_base64 })
+    }
 }
 
 fn check_keys(granted: &GrantedSecret, lease: &Lease) -> Result<(), MergeError> {

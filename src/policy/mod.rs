@@ -8,6 +8,7 @@
 //! explains (`explain`). What was granted is read elsewhere and comes back to be merged (`merge`).
 
 mod attestation;
+mod base64_value;
 mod bounds;
 mod ceiling;
 mod cel;

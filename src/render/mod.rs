@@ -8,6 +8,7 @@ mod credentials;
 mod docker_config;
 mod dotenv;
 mod dotenv_expand;
+mod encoded;
 mod export;
 mod json;
 mod line;
@@ -71,6 +72,8 @@ pub enum Reason {
     ContainsCarriageReturn,
     /// Readers of the format that expand variables would change its value.
     ReadersExpand,
+    /// Its value is bytes, and they are no UTF-8.
+    NotAText,
     /// There is no spelling of its value that all readers of the format read alike.
     ReadersDisagree,
     /// Its name is no safe name of a file.
@@ -98,6 +101,7 @@ impl Reason {
             Self::OwnsAShell => "is a name that owns a shell, and no policy writes it literally",
             Self::KeptByShells => "is a name that shells keep for themselves",
             Self::DroppedByReaders => "is a name that readers of this format drop",
+            Self::NotAText => "has a value of bytes that are not text; raw, tar and json carry it",
             Self::ContainsNul => "has a value with a NUL character, which no variable can hold",
             Self::ContainsCarriageReturn => {
                 "has a value with a carriage return, which readers of this format read differently"
@@ -131,6 +135,11 @@ type Emit<'a> = &'a mut dyn FnMut(&[u8]);
 /// # Errors
 /// Names the first key that the format cannot carry; with `raw`, that the one key is not there or not named.
 pub fn render(bundle: &Bundle, rendering: &Rendering) -> Result<Rendered, Refused> {
+    let texts = match rendering.format() {
+        Format::Json | Format::Raw | Format::Tar => None,
+        _ => encoded::as_texts(bundle)?,
+    };
+    let bundle = texts.as_ref().unwrap_or(bundle);
     let bytes = match rendering.format() {
         Format::Export => {
             check_each(bundle, export::check)?;

@@ -1,6 +1,7 @@
 //! The bytes of one value, without a newline at their end: for a key file, or a ready configuration file that a store
 //! holds whole. An empty bundle is zero bytes.
 
+use super::encoded::bytes;
 use super::{Emit, Refused};
 use crate::model::bundle::{Bundle, Entry};
 
@@ -13,9 +14,8 @@ pub(super) fn choose<'a>(bundle: &'a Bundle, key: Option<&str>) -> Result<Option
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the value is handed over")]
 pub(super) fn write(value: Option<&Entry>, emit: Emit<'_>) {
     if let Some(entry) = value {
-        emit(entry.value.expose_secret().as_bytes());
+        emit(&bytes(entry));
     }
 }

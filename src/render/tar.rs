@@ -8,6 +8,7 @@
 //!
 //! Written here and not by a crate: it is one header, and a value goes nowhere but to `emit`.
 
+use super::encoded::bytes;
 use super::{Emit, Reason};
 use crate::model::bundle::{Bundle, Entry};
 
@@ -23,13 +24,12 @@ pub(super) fn check(name: &str, _entry: &Entry) -> Result<(), Reason> {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the value is handed over")]
 pub(super) fn write(bundle: &Bundle, emit: Emit<'_>) {
     const ZEROS: [u8; BLOCK] = [0; BLOCK];
     for (name, entry) in &bundle.entries {
-        let value = entry.value.expose_secret().as_bytes();
+        let value = bytes(entry);
         emit(&header(name, value.len()));
-        emit(value);
+        emit(&value);
         emit(&ZEROS[..value.len().next_multiple_of(BLOCK) - value.len()]);
     }
     emit(&ZEROS);

@@ -7,7 +7,7 @@ mod credentials;
 mod files;
 
 fn bundle(entries: &[(&str, &str)], named_by_policy: bool) -> Bundle {
-    let entry = |value: &str| Entry { value: SecretValue::new(value.to_owned()), named_by_policy };
+    let entry = |value: &str| Entry { value: SecretValue::new(value.to_owned()), named_by_policy, is_base64: false };
     let entries = entries.iter().map(|(name, value)| ((*name).to_owned(), entry(value))).collect();
     Bundle { entries, ..Bundle::default() }
 }
@@ -30,6 +30,29 @@ fn refusal(bundle: &Bundle, format: Format) -> Option<(String, Reason)> {
     match render(bundle, &format.into()).err()? {
         Refused::Unrenderable(Unrenderable { key, reason }) => Some((key, reason)),
         other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn bytes_are_carried_whole_or_as_a_text_and_are_refused_where_they_are_none() {
+    let encoded = |entries: &[(&str, &str)]| {
+        let mut bundle = bundle(entries, false);
+        bundle.entries.values_mut().for_each(|entry| entry.is_base64 = true);
+        bundle
+    };
+    let bytes =
+        |bundle: &Bundle, format: Format| render(bundle, &format.into()).map(|rendered| rendered.bytes.to_vec());
+    let keystore = encoded(&[("K", "/u3+7QA=")]);
+    assert_eq!(bytes(&keystore, Format::Raw), Ok(b"\xfe\xed\xfe\xed\0".to_vec()));
+    let tar = bytes(&keystore, Format::Tar).expect("carried");
+    assert_eq!((&tar[124..136], &tar[512..517]), (&b"00000000005\0"[..], &b"\xfe\xed\xfe\xed\0"[..]));
+    assert_eq!(bytes(&keystore, Format::Json), Ok(br#"{"K":"/u3+7QA="}"#.to_vec()));
+    for format in [Format::Export, Format::Dotenv] {
+        assert_eq!(refusal(&keystore, format), Some(("K".into(), Reason::NotAText)), "{format:?}");
+        let text = encoded(&[("K", "cMOkJ3M=")]);
+        let plain = bundle(&[("K", "p\u{e4}'s")], false);
+        assert_eq!(bytes(&text, format), bytes(&plain, format), "{format:?}");
+        assert_eq!(refusal(&encoded(&[("K", "AA==")]), format), Some(("K".into(), Reason::ContainsNul)), "{format:?}");
     }
 }
 

@@ -5,6 +5,7 @@ use super::path::StorePath;
 use crate::model::lease::Lease;
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
+use crate::model::write::Write;
 use async_trait::async_trait;
 use std::time::Duration;
 
@@ -42,11 +43,11 @@ pub(super) enum Made {
 /// A store that makes secrets on request. Nothing of it is kept for anybody else.
 #[async_trait]
 pub(super) trait DynamicStore: Send + Sync + 'static {
-    /// Makes what stands at a path. Never asks the store twice, because each time makes something.
+    /// Makes what stands at a path, by a read or by this write. Never asks the store twice, because each time makes something.
     ///
     /// # Errors
     /// See [`ReadError`].
-    async fn make(&self, path: &StorePath, request: &RequestId) -> Result<Made, ReadError>;
+    async fn make(&self, path: &StorePath, write: Option<&Write>, request: &RequestId) -> Result<Made, ReadError>;
 
     /// Prolongs a lease by so long, or as long as the store will.
     ///

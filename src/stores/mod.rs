@@ -260,17 +260,26 @@ impl Stores {
     /// See [`Unread`]; an unknown store or a path that must not be read is `Misconfigured`.
     pub async fn read_for(&self, granted: Granted<'_>) -> Result<Reading, Unread> {
         let Granted { secret, mode, caller, life, write, request } = granted;
-        if write.is_some() {
-            return Err(ReadError::Misconfigured.into());
-        }
         let (name, opened) = self.by_name.get_key_value(&secret.store).ok_or(ReadError::Misconfigured)?;
         let path = StorePath::try_from(secret.path.as_str()).map_err(|_| ReadError::Misconfigured)?;
+        if let Some(write) = write {
+            // Looked up anew: at an engine that keeps its secrets, a write would replace one.
+            let makes = match &opened.source {
+                Source::Vault(vault, _) => vault.makes_now(&path, request).await?,
+                _ => false,
+            };
+            let leases = self.leases.as_ref().filter(|_| makes).ok_or(ReadError::from(Unsuitable::KeepsSecrets))?;
+            let write = Some(write.clone());
+            let want = Want { mode, caller: caller.clone(), life, write, request: request.clone() };
+            return leases.shared.get(name, &path, want).await;
+        }
         let answer = match &opened.cached {
             None => opened.reader.read(&path, request).await,
             Some(cached) => match cached.look(&path, request).await {
                 Found::Kept(answer) => answer,
                 Found::Made => {
-                    let want = Want { mode, caller: caller.clone(), life, request: request.clone() };
+                    let request = request.clone();
+                    let want = Want { mode, caller: caller.clone(), life, write: None, request };
                     let leases = self.leases.as_ref().ok_or(ReadError::Misconfigured)?;
                     return leases.shared.get(name, &path, want).await;
                 }

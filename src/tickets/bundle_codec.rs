@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 /// Flags of an entry.
 const NAMED_BY_POLICY: u8 = 1;
+const IS_BASE64: u8 = 2;
 
 /// The bytes do not hold a bundle. They were sealed by us, so this is a fault of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +26,8 @@ pub fn encode(bundle: &Bundle, spare: usize) -> Result<Zeroizing<Vec<u8>>, NotAB
     put_text(&mut bytes, &bundle.versions)?;
     bytes.extend(u32::try_from(bundle.entries.len()).map_err(|_| NotABundle)?.to_le_bytes());
     for (name, entry) in &bundle.entries {
-        bytes.push(if entry.named_by_policy { NAMED_BY_POLICY } else { 0 });
+        let named = if entry.named_by_policy { NAMED_BY_POLICY } else { 0 };
+        bytes.push(named | if entry.is_base64 { IS_BASE64 } else { 0 });
         put_text(&mut bytes, name)?;
         put_value(&mut bytes, &entry.value)?;
     }
@@ -51,10 +53,11 @@ pub fn decode(mut bytes: &[u8]) -> Result<Bundle, NotABundle> {
     let input = &mut bytes;
     let mut bundle = Bundle { stale: take_byte(input)? != 0, versions: take_text(input)?, ..Bundle::default() };
     for _ in 0..take_length(input)? {
-        let named_by_policy = take_byte(input)? & NAMED_BY_POLICY != 0;
+        let flags = take_byte(input)?;
+        let (named_by_policy, is_base64) = (flags & NAMED_BY_POLICY != 0, flags & IS_BASE64 != 0);
         let name = take_text(input)?;
         let value = SecretValue::new(take_text(input)?);
-        bundle.entries.insert(name, Entry { value, named_by_policy });
+        bundle.entries.insert(name, Entry { value, named_by_policy, is_base64 });
     }
     if input.is_empty() { Ok(bundle) } else { Err(NotABundle) }
 }
@@ -87,10 +90,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reads_back_what_it_wrote(stale: bool, versions: String, entries in prop::collection::btree_map(any::<String>(), any::<(String, bool)>(), 0..8)) {
+        fn reads_back_what_it_wrote(stale: bool, versions: String, entries in prop::collection::btree_map(any::<String>(), any::<(String, bool, bool)>(), 0..8)) {
             let entries = entries
                 .into_iter()
-                .map(|(name, (value, named_by_policy))| (name, Entry { value: SecretValue::new(value), named_by_policy }))
+                .map(|(name, (value, named_by_policy, is_base64))| {
+                    (name, Entry { value: SecretValue::new(value), named_by_policy, is_base64 })
+                })
                 .collect();
             let bundle = Bundle { entries, stale, versions };
             let bytes = encode(&bundle, 16).expect("short");

@@ -43,7 +43,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn rendered(values: &[(String, String)], format: Format) -> Option<String> {
-        let entry = |value: &String| Entry { value: SecretValue::new(value.clone()), named_by_policy: false };
+        let entry =
+            |value: &String| Entry { value: SecretValue::new(value.clone()), named_by_policy: false, is_base64: false };
         let entries = values.iter().map(|(name, value)| (name.clone(), entry(value))).collect();
         let bundle = Bundle { entries, ..Bundle::default() };
         let bytes = render(&bundle, &format.into()).ok()?.bytes;

@@ -56,7 +56,9 @@ impl Needed<'_> {
         push(&mut text, "auth/token/lookup-self", "read");
         push(&mut text, "auth/token/renew-self", "update");
         if !leases.is_empty() {
-            text.push_str("# What the store makes on request is prolonged and taken back by its lease, and no other lease is.\n");
+            text.push_str(
+                "# What the store makes on request is prolonged and taken back by its lease, and no other lease is.\n",
+            );
             push_lease(&mut text, "renew", "increment", &leases);
             push_lease(&mut text, "revoke", "sync", &leases);
         }

@@ -165,6 +165,24 @@ fn one_stale_lease_makes_the_bundle_stale() {
 }
 
 #[test]
+fn a_base64_value_is_checked_and_has_one_spelling() {
+    let secret = "{store: vault, path: a, encoding: base64}";
+    let merged = one(secret, &[("K", Some("/u0\n")), ("N", None)]);
+    assert_eq!(merged.entries.keys().collect::<Vec<_>>(), ["K"]);
+    assert!(merged.entries["K"].is_base64 && merged.entries["K"].value == SecretValue::new("/u0=".into()));
+    assert!(!one("{store: vault, path: a}", &[("K", Some("/u0="))]).entries["K"].is_base64);
+
+    let bad = |wanted: &[&str]| {
+        let reads = reads(&format!("[{secret}]"), vec![Ok(lease(&[("BAD", Some("hunter2!")), ("K", Some("aGk="))]))]);
+        merge(&reads, Some(&wanted.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()))
+    };
+    let error = bad(&["BAD", "K"]).expect_err("not base64");
+    assert!(matches!(&error, MergeError::NotBase64 { key, .. } if key == "BAD"), "{error}");
+    assert!(error.to_string().contains("BAD") && !format!("{error} {error:?}").contains("hunter2"));
+    assert!(bad(&["K"]).is_ok(), "what is not handed over is not looked at");
+}
+
+#[test]
 fn errors_show_no_value() {
     let reads =
         reads("[{store: vault, path: a, required: true, keys: [B]}]", vec![Ok(lease(&[("A", Some("hunter2"))]))]);

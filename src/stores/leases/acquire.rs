@@ -40,21 +40,26 @@ impl Shared {
         want: Want,
     ) -> Result<Reading, Unread> {
         let holder = (want.mode == LeaseMode::PerPod).then(|| want.caller.identity());
-        let key = Key { store: store.clone(), path: path.clone(), holder };
+        let key = Key { store: store.clone(), path: path.clone(), holder, write: want.write.clone() };
         if let Some(reading) = self.hand_out(&key, Some(want.life)) {
             self.metrics.cache_request(store, CacheOutcome::Hit);
             return Ok(reading);
         }
+        let alone = (key.write.is_some() && key.holder.is_none()).then(|| want.clone());
         let (flight, boarded) = self.flights.board(key.clone(), || {
             let (shared, errand) = (self.clone(), Errand { key: key.clone(), want });
             async move { shared.provide(errand).await }
         });
         let provided = flight.await.unwrap_or(Err(ReadError::Unavailable.into()));
         self.metrics.cache_request(store, if boarded { CacheOutcome::Coalesced } else { CacheOutcome::Miss });
-        match provided? {
-            Provided::Once(lease) => Ok(Reading { lease, good_for: None }),
+        match (provided?, alone) {
+            // The answer to a write that has no lease is for the caller who asked, and for nobody who waited beside it.
+            (Provided::Once(_), Some(want)) if boarded => {
+                Box::pin(self.get(store, path, Want { mode: LeaseMode::PerPod, ..want })).await
+            }
+            (Provided::Once(lease), _) => Ok(Reading { lease, good_for: None }),
             // Whoever asked for more than there is to be had has its ticket bounded.
-            Provided::Held => self.hand_out(&key, None).ok_or(Unread::Store(ReadError::Unavailable)),
+            (Provided::Held, _) => self.hand_out(&key, None).ok_or(Unread::Store(ReadError::Unavailable)),
         }
     }
 
@@ -107,7 +112,7 @@ impl Shared {
         let Errand { key, want } = errand;
         let source = self.sources.get(&key.store).ok_or(ReadError::Misconfigured)?;
         let asked = Instant::now();
-        match source.store.make(&key.path, &want.request).await? {
+        match source.store.make(&key.path, want.write.as_ref(), &want.request).await? {
             Made::Unleased(lease) => Ok(Provided::Once(Arc::new(lease))),
             Made::Leased { lease, handle, grant, session } => {
                 self.accept(errand, lease, (handle, grant, session), asked).await?;

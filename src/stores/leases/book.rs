@@ -183,7 +183,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn key(path: &str) -> Key {
-        Key { store: "vault".into(), path: StorePath::try_from(path).unwrap(), holder: None }
+        Key { store: "vault".into(), path: StorePath::try_from(path).unwrap(), holder: None, write: None }
     }
 
     fn held(id: &str, path: &str) -> Held {

@@ -4,6 +4,7 @@ use crate::model::caller::{Caller, Identity};
 use crate::model::lease::LeaseMode;
 use crate::model::secret::SecretValue;
 use crate::model::secret_ref::SecretRef;
+use crate::model::write::Write;
 use crate::stores::cache::sealed::Sealed;
 use crate::stores::dynamic::Grant;
 use crate::stores::jitter::random_share;
@@ -21,6 +22,8 @@ pub(super) struct Key {
     pub(super) path: StorePath,
     /// None where it is shared.
     pub(super) holder: Option<Identity>,
+    /// With what it was made; another write makes something else.
+    pub(super) write: Option<Write>,
 }
 
 /// How far a lease is from its end.

@@ -27,6 +27,7 @@ use crate::model::caller::{Caller, Identity};
 use crate::model::clock::Clock;
 use crate::model::lease::LeaseMode;
 use crate::model::request_id::RequestId;
+use crate::model::write::Write;
 use acquire::Provided;
 use book::Book;
 use held::{Held, Key, LeaseState};
@@ -75,6 +76,8 @@ pub(super) struct Want {
     pub(super) caller: Arc<Caller>,
     /// How long it has to live at least.
     pub(super) life: Duration,
+    /// With what the store is asked, where its engine answers a write.
+    pub(super) write: Option<Write>,
     pub(super) request: RequestId,
 }
 

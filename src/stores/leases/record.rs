@@ -118,6 +118,8 @@ impl RecordSealer {
                 store: record.store.as_str().into(),
                 path: StorePath::try_from(record.path.as_str()).map_err(|_| DoesNotOpen)?,
                 holder: holder.as_ref().map(|holder| holder.identity()),
+                // It is not handed out again.
+                write: None,
             },
             mode: record.mode.parse::<LeaseMode>().map_err(|_| DoesNotOpen)?,
             holder,
@@ -249,6 +251,7 @@ mod tests {
                 store: "vault".into(),
                 path: StorePath::try_from("db/creds/r").unwrap(),
                 holder: holder.as_ref().map(|holder| holder.identity()),
+                write: None,
             },
             mode: if holder.is_some() { LeaseMode::PerPod } else { LeaseMode::Shared },
             holder,

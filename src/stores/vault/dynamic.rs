@@ -1,4 +1,4 @@
-//! Every engine that is no key-value store: `GET /v1/<path>` makes something, and `sys/leases` prolongs it and takes it back.
+//! Every engine that is no key-value store: `GET /v1/<path>`, or a write there, makes something, and `sys/leases` prolongs it and takes it back.
 
 use super::VaultStore;
 use super::client::{Answer, Call};
@@ -9,6 +9,7 @@ use super::token::Token;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
+use crate::model::write::Write;
 use crate::stores::ReadError;
 use crate::stores::dynamic::{DynamicStore, Grant, Made};
 use crate::stores::path::StorePath;
@@ -70,16 +71,20 @@ impl VaultStore {
 
 #[async_trait]
 impl DynamicStore for VaultStore {
-    async fn make(&self, path: &StorePath, request: &RequestId) -> Result<Made, ReadError> {
+    async fn make(&self, path: &StorePath, write: Option<&Write>, request: &RequestId) -> Result<Made, ReadError> {
         let found = self.mounts.find(path).map(|(mount, _)| mount).filter(|mount| mount.engine == Engine::Dynamic);
         let mount = found.ok_or(ReadError::Unavailable)?;
         let url_path = mount.url_path(path).ok_or(ReadError::Misconfigured)?;
+        let (method, body) = match write {
+            None => (Method::GET, None),
+            Some(write) => (Method::POST, Some(Zeroizing::new(write.as_json().as_bytes().to_vec()))),
+        };
         let question = Question {
             operation: StoreOperation::Read,
-            method: Method::GET,
+            method,
             path: &url_path,
-            body: None,
-            meaning: |answer: &_| leased::made(answer, false),
+            body,
+            meaning: |answer: &_| leased::made(answer, write.is_some()),
         };
         let answer = self.ask(question, request).await;
         if matches!(answer, Err(ReadError::Absent | ReadError::Misconfigured | ReadError::Unsuitable(_))) {

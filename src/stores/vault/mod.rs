@@ -106,6 +106,17 @@ impl VaultStore {
         self.mount(path, request).await.map(|mount| (mount.path.to_string(), mount.engine))
     }
 
+    /// Whether the engine at a path makes what it answers, by a look-up of a moment ago at most.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub(super) async fn makes_now(&self, path: &StorePath, request: &RequestId) -> Result<bool, ReadError> {
+        if let Some((mount, false)) = self.mounts.find(path) {
+            self.mounts.forget(&mount);
+        }
+        self.mount(path, request).await.map(|mount| mount.engine == Engine::Dynamic)
+    }
+
     async fn mount(&self, path: &StorePath, request: &RequestId) -> Result<Mount, ReadError> {
         if let Some((mount, _)) = self.mounts.find(path) {
             return Ok(mount);

@@ -46,7 +46,7 @@ impl Bench {
     async fn issue(&self, subject: &str, bytes: usize, committed: bool) -> Option<TicketToken> {
         let token = TicketToken::random().expect("random bytes");
         let ticket = ticket(&token, subject);
-        let entry = Entry { value: SecretValue::new("x".repeat(bytes)), named_by_policy: true };
+        let entry = Entry { value: SecretValue::new("x".repeat(bytes)), named_by_policy: true, is_base64: false };
         let bundle = Bundle { entries: [("K".to_owned(), entry)].into(), ..Bundle::default() };
         let sealed = self.sealer.seal(&bundle, &token, &ticket).expect("sealed");
         self.does(self.memory.issuing(&ticket, sealed), committed).await.then_some(token)

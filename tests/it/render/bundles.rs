@@ -111,7 +111,8 @@ pub fn named(values: impl IntoIterator<Item = String>) -> Variables {
 }
 
 pub fn bundle(variables: &Variables) -> Bundle {
-    let entry = |value: &String| Entry { value: SecretValue::new(value.clone()), named_by_policy: true };
+    let entry =
+        |value: &String| Entry { value: SecretValue::new(value.clone()), named_by_policy: true, is_base64: false };
     let entries = variables.iter().map(|(name, value)| (name.clone(), entry(value))).collect();
     Bundle { entries, ..Bundle::default() }
 }

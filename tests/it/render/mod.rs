@@ -6,6 +6,7 @@ mod compose;
 mod docker_config;
 mod dotenv;
 mod downloads;
+mod encoded;
 mod export;
 mod json;
 mod listener;

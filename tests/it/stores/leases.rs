@@ -3,6 +3,7 @@
 mod adopted;
 mod faults;
 mod life;
+mod written;
 
 use super::NO_CACHE;
 use crate::rig::bao::{Bao, until};
@@ -20,6 +21,7 @@ use claviger::model::secret_ref::SecretRef;
 use claviger::stores::{
     Granted, Keeping, LeaseEvent, LeaseEventKind, LeaseView, LeaseWitness, NotRecorded, Stores, Unread,
 };
+use reqwest::Method;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

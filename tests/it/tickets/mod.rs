@@ -204,6 +204,6 @@ fn bundle() -> Bundle {
 }
 
 fn bundle_of(value: &str) -> Bundle {
-    let entry = Entry { value: SecretValue::new(value.into()), named_by_policy: true };
+    let entry = Entry { value: SecretValue::new(value.into()), named_by_policy: true, is_base64: false };
     Bundle { entries: [("K".to_owned(), entry)].into(), stale: true, versions: "v".into() }
 }

@@ -1,0 +1,106 @@
+//! Engines whose read is a write, at a real OpenBao: certificates with and without a lease, and what is not asked with a write.
+
+use super::{Bao, Keeper, LeaseEventKind, Method, PER_POD, Place, SHARED, pod};
+use claviger::model::caller::Caller;
+use claviger::model::lease::{Lease, LeaseMode};
+use claviger::model::request_id::RequestId;
+use claviger::model::secret_ref::SecretRef;
+use claviger::model::write::Write;
+use claviger::stores::{Granted, ReadError, Unread, Unsuitable};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// With a CA, and two roles: certificates of `leased` have leases.
+async fn bao() -> Bao {
+    let bao = Bao::start().await;
+    let post = async |path: &str, body: Value| {
+        let (status, answer) = bao.call(Method::POST, path, &body.to_string()).await;
+        assert!(matches!(status, 200 | 204), "{path}: {answer}");
+    };
+    bao.enable("pki", r#"{"type":"pki"}"#).await;
+    post("pki/root/generate/internal", json!({"common_name": "root", "key_type": "ec"})).await;
+    for (role, leased) in [("web", false), ("leased", true)] {
+        let body = json!({"allow_any_name": true, "generate_lease": leased, "max_ttl": "1h", "key_type": "ec"});
+        post(&format!("pki/roles/{role}"), body).await;
+    }
+    bao.enable("ssh", r#"{"type":"ssh"}"#).await;
+    post("ssh/config/ca", json!({"generate_signing_key": true})).await;
+    bao
+}
+
+impl Keeper {
+    async fn written(
+        &self,
+        path: &str,
+        mode: LeaseMode,
+        caller: &Arc<Caller>,
+        write: Option<Value>,
+    ) -> Result<Arc<Lease>, Unread> {
+        let secret = SecretRef { store: "vault".into(), path: path.into() };
+        let write = write.map(|body| Write::new(body.as_object().unwrap().clone()));
+        let (request, life) = (RequestId::random(), Duration::ZERO);
+        let granted = Granted { secret: &secret, mode, caller, life, write: write.as_ref(), request: &request };
+        self.stores.read_for(granted).await.map(|reading| reading.lease)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+    async fn serial(&self, role: &str, mode: LeaseMode, caller: &Arc<Caller>, name: &str) -> String {
+        let write = Some(json!({"common_name": name}));
+        let lease = self.written(&format!("pki/issue/{role}"), mode, caller, write).await.unwrap();
+        assert!(lease.data["private_key"].as_ref().unwrap().expose_secret().contains("PRIVATE KEY"));
+        lease.data["serial_number"].as_ref().unwrap().expose_secret().to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_issued_by_a_write_and_is_for_one_caller() {
+    let (bao, place) = (bao().await, Place::sqlite());
+    let keeper = Keeper::new(&place, &bao).await;
+    let (one, two) = (pod("one"), pod("two"));
+    for mode in [PER_POD, SHARED] {
+        let (first, second) = tokio::join!(
+            keeper.serial("web", mode, &one, "site.internal"),
+            keeper.serial("web", mode, &two, "site.internal")
+        );
+        assert_ne!(first, second, "{mode:?}");
+    }
+    assert_eq!(keeper.count(LeaseEventKind::Acquired), 0, "without a lease there is nothing to look after");
+
+    let leased = keeper.serial("leased", PER_POD, &one, "site.internal").await;
+    assert_eq!(keeper.serial("leased", PER_POD, &one, "site.internal").await, leased);
+    assert_ne!(keeper.serial("leased", PER_POD, &one, "other.internal").await, leased, "another write");
+    assert_ne!(keeper.serial("leased", PER_POD, &two, "site.internal").await, leased, "another pod");
+    assert_eq!(keeper.count(LeaseEventKind::Acquired), 3);
+    assert_eq!(keeper.active(), 3);
+    let shared = keeper.serial("leased", SHARED, &one, "site.internal").await;
+    assert_eq!(keeper.serial("leased", SHARED, &two, "site.internal").await, shared);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_path_is_not_is_told_and_a_kept_secret_is_never_written_to() {
+    let (bao, place) = (bao().await, Place::sqlite());
+    bao.put("homelab/a", &[("K", "v")]).await;
+    bao.enable_kv_v1("old").await;
+    bao.put("old/a", &[("K", "v")]).await;
+    let keeper = Keeper::new(&place, &bao).await;
+    let caller = pod("one");
+    let write = || Some(json!({"common_name": "site.internal"}));
+    for (path, write, expected) in [
+        ("pki/issue/web", None, Unsuitable::WantsWrite.into()),
+        ("ssh/issue/none", None, Unsuitable::WantsWrite.into()),
+        ("pki/ca/pem", None, Unsuitable::NotJson.into()),
+        ("ssh/public_key", None, Unsuitable::NotJson.into()),
+        ("pki/issue/none", write(), ReadError::Misconfigured),
+        ("pki/issue/web", Some(json!({})), ReadError::Misconfigured),
+        ("homelab/a", write(), Unsuitable::KeepsSecrets.into()),
+        ("old/a", write(), Unsuitable::KeepsSecrets.into()),
+    ] {
+        let asked = write.is_some();
+        let answer = keeper.written(path, PER_POD, &caller, write).await.map(|_| ());
+        assert_eq!(answer, Err(Unread::Store(expected)), "{path}, written: {asked}");
+    }
+    for path in ["homelab/a", "old/a"] {
+        assert!(keeper.written(path, PER_POD, &caller, None).await.unwrap().data.contains_key("K"), "{path}");
+    }
+}
