@@ -1,5 +1,6 @@
 //! COMPOSITION: a configuration becomes a running process. The only room that opens the others.
 
+mod authenticators;
 mod descriptors;
 mod drain;
 mod hide;
@@ -18,7 +19,7 @@ mod traces;
 pub use hide::hide_memory;
 pub use logging::start as start_logging;
 pub use mounts::{Engine, find_mounts};
-pub use offline::check_offline;
+pub use offline::{Checked, check_offline};
 pub use online::check_online;
 pub use policies::directory_policies;
 pub use start::{Running, StartError, start};

@@ -1,18 +1,34 @@
 //! Whether the files that a configuration names are good, without asking anybody: `claviger check`.
 
-use super::policies;
+use super::start::line;
 use super::tls::Certificate;
+use super::{authenticators, policies};
 use crate::config::Config;
 
-/// Reads the policies and the certificate, and says how many policies there are.
+/// A configuration that can be served.
+pub struct Checked {
+    /// How many policies there are.
+    pub policies: usize,
+    /// What works and should be otherwise, as lines for a person.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the policies, the certificate, kubeconfigs and key files.
 ///
 /// # Errors
 /// Every fault in them, as a line for a person.
-pub fn check_offline(config: &Config) -> Result<usize, Vec<String>> {
+pub fn check_offline(config: &Config) -> Result<Checked, Vec<String>> {
+    let found = authenticators::look(config);
+    let mut faults: Vec<String> = found.faults.iter().map(line).collect();
     let certificate = config.server.tls.clone().map(|files| Certificate::open(files, None)).transpose();
-    let certificate_fault = certificate.err().map(|error| format!("server.tls: {error}"));
-    match (policies::check(config), certificate_fault) {
-        (Ok(count), None) => Ok(count),
-        (policies, fault) => Err(fault.into_iter().chain(policies.err().into_iter().flatten()).collect()),
+    faults.extend(certificate.err().map(|error| format!("server.tls: {error}")));
+    match policies::check(config) {
+        Ok(policies) if faults.is_empty() => {
+            Ok(Checked { policies, warnings: found.warnings.iter().map(line).collect() })
+        }
+        policies => {
+            faults.extend(policies.err().into_iter().flatten());
+            Err(faults)
+        }
     }
 }

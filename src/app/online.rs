@@ -14,7 +14,7 @@ pub async fn check_online(config: Config) -> Result<Vec<(String, Result<(), Stri
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(new_metrics(&config)?);
     let clusters = connect_clusters(&config, &metrics).await?;
-    let authenticators = open_authenticators(&config, &clusters, &clock, &metrics).await?;
+    let authenticators = open_authenticators(&config, &clusters, &clock, &metrics)?;
     let stores = Stores::open(&config.stores, &metrics)?;
     let mut reached = Vec::new();
     match authenticators.check_online().await {

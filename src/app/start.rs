@@ -4,7 +4,7 @@ use super::keys::{self, KeyError};
 use super::reload::Reload;
 use super::signals::{Asked, Signals};
 use super::tls::{Certificate, TlsError};
-use super::{descriptors, drain, policies};
+use super::{authenticators, descriptors, drain, policies};
 use crate::admins::Administrators;
 use crate::attest::Attestors;
 use crate::audit::AuditLog;
@@ -120,6 +120,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let signals = Signals::new().map_err(StartError::Signals)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(new_metrics(&config)?);
+    let found = authenticators::look(&config);
+    for warning in &found.warnings {
+        tracing::warn!(setting = warning.dotted(), "{}", warning.detail);
+    }
+    if !found.faults.is_empty() {
+        return Err(StartError::Configuration(found.faults.iter().map(line).collect()));
+    }
     let directory = policies::directory(&config).map_err(StartError::Configuration)?;
     let database = Database::open(&config.database.url)
         .await
@@ -132,7 +139,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let ops_address = ops_listener.local_addr().map_err(|error| StartError::Listen(config.server.ops_listen, error))?;
 
     let clusters = connect_clusters(&config, &metrics).await?;
-    let authenticators = open_authenticators(&config, &clusters, &clock, &metrics).await?;
+    let authenticators = open_authenticators(&config, &clusters, &clock, &metrics)?;
     let attestors = Attestors::open(&config.authenticators, &clusters);
     let administrators = Administrators::open(&config, &clusters);
     let stores = Stores::open(&config.stores, &metrics)?;
@@ -320,18 +327,20 @@ pub(super) async fn connect_clusters(config: &Config, metrics: &Arc<Metrics>) ->
 }
 
 /// Every authenticator.
-pub(super) async fn open_authenticators(
+pub(super) fn open_authenticators(
     config: &Config,
     clusters: &Clusters,
     clock: &Arc<dyn Clock>,
     metrics: &Arc<Metrics>,
 ) -> Result<Authenticators, StartError> {
     let reviews = config.limits.reviews_per_second;
-    let opened = Authenticators::open(&config.authenticators, reviews, clusters, clock, metrics.clone()).await;
-    opened.map_err(|faults| {
-        let line = |fault: &Fault| format!("{}: {}", fault.dotted(), fault.detail);
-        StartError::Configuration(faults.iter().map(line).collect())
-    })
+    let opened = Authenticators::open(&config.authenticators, reviews, clusters, clock, metrics.clone());
+    opened.map_err(|faults| StartError::Configuration(faults.iter().map(line).collect()))
+}
+
+/// A fault as a line for a person.
+pub(super) fn line(fault: &Fault) -> String {
+    format!("{}: {}", fault.dotted(), fault.detail)
 }
 
 fn public_url(config: &Config, api: SocketAddr) -> String {

@@ -4,8 +4,8 @@ use super::strict_json;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use serde_json::Value;
+use std::io::Read as _;
 use std::path::Path;
-use tokio::io::AsyncReadExt as _;
 
 /// A longer text is no key set.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -46,14 +46,12 @@ pub enum KeySetError {
 }
 
 impl KeySet {
-    /// Reads a file.
-    pub async fn read(path: &Path) -> Result<Self, KeySetError> {
+    /// Reads a file. Blocks.
+    pub fn read(path: &Path) -> Result<Self, KeySetError> {
+        let unreadable = |error: std::io::Error| KeySetError::Unreadable(error.kind());
         let mut text = Vec::new();
-        let file = tokio::fs::File::open(path).await.map_err(|error| KeySetError::Unreadable(error.kind()))?;
-        file.take(MAX_BYTES as u64 + 1)
-            .read_to_end(&mut text)
-            .await
-            .map_err(|error| KeySetError::Unreadable(error.kind()))?;
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut text).map_err(unreadable)?;
         Self::parse(&text)
     }
 

@@ -25,9 +25,9 @@ impl KeyFile {
     ///
     /// # Errors
     /// When it is no key set.
-    pub async fn open(name: Arc<str>, path: PathBuf) -> Result<Arc<Self>, KeySetError> {
+    pub fn open(name: Arc<str>, path: PathBuf) -> Result<Arc<Self>, KeySetError> {
         let stamp = Mutex::new(Stamp::of(&path));
-        let keys = ArcSwap::from_pointee(KeySet::read(&path).await?);
+        let keys = ArcSwap::from_pointee(KeySet::read(&path)?);
         let file = Arc::new(Self { name, path, keys, stamp });
         tokio::spawn(follow(Arc::downgrade(&file)));
         Ok(file)
@@ -50,7 +50,9 @@ impl KeyFile {
     /// Reads the file again.
     pub async fn read_again(&self) {
         let authenticator = &*self.name;
-        match KeySet::read(&self.path).await {
+        let path = self.path.clone();
+        let read = tokio::task::spawn_blocking(move || KeySet::read(&path)).await;
+        match read.unwrap_or(Err(KeySetError::Malformed)) {
             Ok(read) => {
                 tracing::info!(authenticator, keys = read.len(), "the key set was read again");
                 self.keys.store(Arc::new(read));
@@ -93,7 +95,7 @@ mod tests {
         };
         swap("v1");
         symlink("..data/jwks.json", at("jwks.json")).unwrap();
-        let file = KeyFile::open("issuer".into(), at("jwks.json")).await.unwrap();
+        let file = KeyFile::open("issuer".into(), at("jwks.json")).unwrap();
         let knows = |key: &str| file.current().knows(Some(key));
         assert!(knows("a") && !knows("b"));
         swap("v2");

@@ -5,6 +5,7 @@ use super::issuer_keys::IssuerKeys;
 use super::jwks::{KeySet, KeySetError};
 use super::key_file::KeyFile;
 use crate::config::authenticators::Oidc;
+use crate::document::Fault;
 use std::sync::Arc;
 
 /// One of the two.
@@ -27,8 +28,12 @@ pub enum CannotOpen {
 }
 
 impl CannotOpen {
-    /// The setting that is at fault.
-    pub const fn setting(self) -> &'static str {
+    /// The same as a fault of this entry.
+    pub fn at(self, index: usize) -> Fault {
+        Fault::new(format!("/authenticators/{index}/oidc/{}", self.setting()), self.to_string())
+    }
+
+    const fn setting(self) -> &'static str {
         match self {
             Self::File(_) => "jwksFile",
             Self::Issuer(_) => "issuer",
@@ -41,11 +46,23 @@ impl KeySource {
     ///
     /// # Errors
     /// When the file is no key set, or the issuer cannot be asked at all. One that does not answer is no error.
-    pub async fn open(name: &Arc<str>, config: &Oidc) -> Result<Self, CannotOpen> {
+    pub fn open(name: &Arc<str>, config: &Oidc) -> Result<Self, CannotOpen> {
         match &config.jwks_file {
-            Some(path) => Ok(Self::File(KeyFile::open(name.clone(), path.clone()).await?)),
+            Some(path) => Ok(Self::File(KeyFile::open(name.clone(), path.clone())?)),
             None => Ok(Self::Issuer(IssuerKeys::open(name.clone(), Discovery::new(&config.issuer)?))),
         }
+    }
+
+    /// Whether the files are good. Nobody is asked, and nothing is kept. Blocks.
+    ///
+    /// # Errors
+    /// When the file is no key set, or the issuer cannot be asked at all.
+    pub fn check(config: &Oidc) -> Result<(), CannotOpen> {
+        match &config.jwks_file {
+            Some(path) => drop(KeySet::read(path)?),
+            None => drop(Discovery::new(&config.issuer)?),
+        }
+        Ok(())
     }
 
     /// The keys at hand.

@@ -79,6 +79,16 @@ pub trait Authenticator: Send + Sync {
     }
 }
 
+/// Whether the files that the entries for OIDC name are good. Nobody is asked. Blocks.
+#[must_use]
+pub fn check_files(configured: &[config::Authenticator]) -> Vec<Fault> {
+    let check = |(index, config::Authenticator { kind, .. }): (usize, &config::Authenticator)| match kind {
+        Kind::Oidc(oidc) => key_source::KeySource::check(oidc).err().map(|error| error.at(index)),
+        Kind::Kubernetes(_) => None,
+    };
+    configured.iter().enumerate().filter_map(check).collect()
+}
+
 fn without_review(caller: Arc<Caller>) -> Applicant {
     Applicant { caller, user: None }
 }
@@ -108,7 +118,7 @@ impl Authenticators {
     ///
     /// # Errors
     /// Every fault there is, with its place in the configuration.
-    pub async fn open(
+    pub fn open(
         configured: &[config::Authenticator],
         reviews_per_second: NonZeroU32,
         clusters: &Clusters,
@@ -128,11 +138,9 @@ impl Authenticators {
                     }
                     None => faults.push(Fault::new(format!("{at}/kubernetes"), "there is no client for this cluster")),
                 },
-                Kind::Oidc(oidc) => match oidc::Oidc::open(name.clone(), oidc.clone(), clock.clone()).await {
+                Kind::Oidc(oidc) => match oidc::Oidc::open(name.clone(), oidc.clone(), clock.clone()) {
                     Ok(new) => all.push(Box::new(new)),
-                    Err(fault) => {
-                        faults.push(Fault::new(format!("{at}/oidc/{}", fault.setting()), fault.to_string()));
-                    }
+                    Err(error) => faults.push(error.at(index)),
                 },
             }
         }
@@ -300,6 +308,9 @@ pub enum CannotAsk {
     /// An issuer.
     #[error(transparent)]
     Issuer(#[from] FetchFault),
+    /// The API server takes the broker's own credentials for this audience.
+    #[error("kubernetes.audience {}", config::OF_API_SERVER)]
+    OwnAudience,
 }
 
 /// Why a token was refused, for the audit event; the caller learns only that it was.

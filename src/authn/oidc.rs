@@ -26,8 +26,8 @@ pub struct Oidc {
 
 impl Oidc {
     /// Finds out where the issuer's keys come from.
-    pub async fn open(name: Arc<str>, config: config::Oidc, clock: Arc<dyn Clock>) -> Result<Self, CannotOpen> {
-        let keys = KeySource::open(&name, &config).await?;
+    pub fn open(name: Arc<str>, config: config::Oidc, clock: Arc<dyn Clock>) -> Result<Self, CannotOpen> {
+        let keys = KeySource::open(&name, &config)?;
         let algorithms = config.algorithms.iter().copied().map(jws).collect();
         Ok(Self { name, config, algorithms, keys, clock })
     }
@@ -258,7 +258,7 @@ mod tests {
             jwks_file: Some(jwks_file),
             algorithms: algorithms.to_vec(),
         };
-        Ok(Rig { oidc: Oidc::open("github".into(), config, clock.clone()).await?, clock, folder })
+        Ok(Rig { oidc: Oidc::open("github".into(), config, clock.clone())?, clock, folder })
     }
 
     impl Rig {
@@ -471,7 +471,7 @@ mod tests {
         assert_eq!(open(r#"{"keys":[]}"#, &ALL).await.err(), Some(CannotOpen::File(KeySetError::NoUsableKey)));
         let rig = Rig::of(&[&good], &ALL).await;
         let absent = config::Oidc { jwks_file: Some(rig.folder.path().join("absent")), ..rig.oidc.config };
-        let opened = Oidc::open("github".into(), absent, rig.clock).await;
+        let opened = Oidc::open("github".into(), absent, rig.clock);
         let unreadable = KeySetError::Unreadable(std::io::ErrorKind::NotFound);
         assert_eq!(opened.err(), Some(CannotOpen::File(unreadable)));
     }

@@ -100,9 +100,17 @@ impl Authenticator for TokenReview {
         self.recent.held(token).await?.ok()
     }
 
+    async fn reload(&self) {
+        self.reviewer.cluster.reload_if_changed();
+    }
+
     async fn check_online(&self) -> Result<(), CannotAsk> {
         let garbage = SecretValue::new("not-a-token".into());
         self.reviewer.cluster.token_review(&garbage, &self.reviewer.audience).await?;
+        // The broker's own credentials are for the API server.
+        if self.reviewer.cluster.takes_own_token(&self.reviewer.audience).await? {
+            return Err(CannotAsk::OwnAudience);
+        }
         Ok(())
     }
 }

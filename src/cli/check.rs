@@ -25,8 +25,8 @@ pub fn run(check: &Check) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let policies = match app::check_offline(&config) {
-        Ok(policies) => policies,
+    let app::Checked { policies, warnings } = match app::check_offline(&config) {
+        Ok(checked) => checked,
         Err(found) => {
             for fault in found {
                 eprintln!("{fault}");
@@ -34,6 +34,10 @@ pub fn run(check: &Check) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
+    for warning in warnings {
+        // One that is of no key of the document begins with a colon.
+        eprintln!("warning: {}", warning.trim_start_matches(": "));
+    }
     println!("the configuration is good, with {policies} policies");
     if !check.online {
         return ExitCode::SUCCESS;

@@ -1,6 +1,6 @@
 //! The clusters of the configuration: one client each, however many stages ask.
 
-use super::{Cluster, ConnectError};
+use super::{Cluster, ConnectError, reload};
 use crate::metrics::Metrics;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -18,7 +18,9 @@ impl Clusters {
     /// See [`Cluster::connect`].
     pub async fn connect(&mut self, kubeconfig: Option<&Path>, metrics: &Arc<Metrics>) -> Result<(), ConnectError> {
         if let Entry::Vacant(place) = self.0.entry(kubeconfig.map(Path::to_path_buf)) {
-            place.insert(Arc::new(Cluster::connect(kubeconfig, metrics.clone()).await?));
+            let cluster = Arc::new(Cluster::connect(kubeconfig, metrics.clone()).await?);
+            tokio::spawn(reload::follow(Arc::downgrade(&cluster)));
+            place.insert(cluster);
         }
         Ok(())
     }

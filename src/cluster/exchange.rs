@@ -2,7 +2,7 @@
 
 use super::{Cluster, Trouble};
 use crate::traces;
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -58,9 +58,13 @@ impl Cluster {
         if let Some(value) = traces::traceparent().and_then(|value| HeaderValue::try_from(value).ok()) {
             request.headers_mut().insert("traceparent", value);
         }
+        let link = self.link.load_full();
+        if let Some(authorization) = &link.authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
+        }
         let exchange = async {
             let answer =
-                self.client.send(request.map(kube::client::Body::from)).await.map_err(|error| match error {
+                link.client.send(request.map(kube::client::Body::from)).await.map_err(|error| match error {
                     // The broker's token file or credential plugin, before anything was sent.
                     kube::Error::Auth(_) => Trouble::Credentials,
                     _ => Trouble::Connection,

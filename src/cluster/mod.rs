@@ -6,34 +6,55 @@
 pub mod access_review;
 mod clusters;
 mod connect;
+mod credentials;
 mod exchange;
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod kubeconfig;
 mod lanes;
 pub mod name;
 mod object;
 pub mod pod;
+mod reload;
 pub mod stamp;
 pub mod tekton;
 pub mod token_review;
 
 pub use clusters::Clusters;
-pub use connect::ConnectError;
+pub use connect::{Checked, ConnectError, OwnToken, check};
+pub use kubeconfig::KubeconfigFault;
 pub use object::{Owner, Time};
 
 use crate::metrics::Metrics;
+use arc_swap::ArcSwap;
+use http::HeaderValue;
 use lanes::Lanes;
-use std::sync::Arc;
+use stamp::Stamp;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 /// One API server, asked with the broker's own credentials.
 pub struct Cluster {
-    client: kube::Client,
+    link: ArcSwap<Link>,
+    /// None for the cluster we run in.
+    kubeconfig: Option<PathBuf>,
+    /// The files that the link was made of, as they were at the last look.
+    seen: Mutex<Vec<Option<Stamp>>>,
     /// Reviews have lanes of their own, so that forged tokens cannot keep good ones from their pods.
     reviews: Lanes,
     reads: Lanes,
     metrics: Arc<Metrics>,
+}
+
+/// How it is reached, and what it is shown.
+struct Link {
+    client: kube::Client,
+    /// None where the client makes one itself, or none is sent.
+    authorization: Option<HeaderValue>,
+    /// The files that this was made of, as they were before they were read.
+    files: Vec<(PathBuf, Option<Stamp>)>,
 }
 
 /// Why the API server was asked in vain.

@@ -76,6 +76,23 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Whether the broker's own token, which is for the API server, is good for this audience too. Not where the client makes
+    /// the token itself.
+    ///
+    /// # Errors
+    /// When nobody knows.
+    pub async fn takes_own_token(&self, audience: &str) -> Result<bool, ClusterError> {
+        let link = self.link.load_full();
+        let shown = link.authorization.as_ref().and_then(|header| header.to_str().ok());
+        let Some(token) = shown.and_then(|header| header.strip_prefix("Bearer ")) else { return Ok(false) };
+        Ok(match self.token_review(&SecretValue::new(token.to_owned()), audience).await? {
+            Review::Authenticated(user) => user.audiences.iter().any(|one| one == audience),
+            Review::NotAuthenticated => false,
+        })
+    }
+}
+
 /// What an answer says.
 pub(super) fn read(answer: &Answer) -> Result<Review, ClusterError> {
     if !answer.status.is_success() {

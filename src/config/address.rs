@@ -46,6 +46,17 @@ pub(super) fn check_server(text: String) -> Result<String, &'static str> {
     if has_path { Err("must have no path") } else { Ok(text) }
 }
 
+/// Whether what is sent to an address can be read on the way: no TLS, and not on this machine.
+pub(super) fn is_in_clear(address: &str) -> bool {
+    let Some(rest) = address.strip_prefix("http://") else { return false };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(literal) => literal.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    !(host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

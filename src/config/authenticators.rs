@@ -208,11 +208,12 @@ impl Kubernetes {
     }
 }
 
-const OF_API_SERVER: &str = "is the API server's own audience: every pod has such a token, and whoever is shown one can use it at \
+/// What is said of an audience that the API server has itself.
+pub const OF_API_SERVER: &str = "is the API server's own audience: every pod has such a token, and whoever is shown one can use it at \
      the API server. Write an audience of Claviger's own, such as claviger";
 
-/// Whether an audience is one that API servers have by default: the name that they have inside of their cluster.
-fn is_of_api_server(audience: &str) -> bool {
+/// Whether an audience or an issuer is one that API servers have by default: the name that they have inside of their cluster.
+pub(super) fn is_of_api_server(audience: &str) -> bool {
     let rest = audience.split_once("://").map_or(audience, |(_, rest)| rest);
     let host = rest.split(['/', ':']).next().unwrap_or_default().to_ascii_lowercase();
     let host = host.trim_end_matches('.');

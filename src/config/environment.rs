@@ -36,6 +36,14 @@ pub(super) fn of_process() -> Result<Vec<(String, String)>, Vec<Fault>> {
     if faults.is_empty() { Ok(variables) } else { Err(faults) }
 }
 
+/// The variables by which other programs find a proxy. They are not read here.
+pub(super) fn proxies(environment: &[(String, String)]) -> Vec<&str> {
+    const NAMES: [&str; 3] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"];
+    let is_one = |name: &str| NAMES.iter().any(|proxy| name == *proxy || name == proxy.to_ascii_lowercase());
+    let set = environment.iter().filter(|(name, value)| !value.is_empty() && is_one(name));
+    set.map(|(name, _)| name.as_str()).collect()
+}
+
 /// Finds the overrides among the variables. `sections` has every key there is; its default tells what a value must be.
 pub(super) fn overrides(
     sections: &Value,

@@ -14,6 +14,7 @@ use super::server::RawServer;
 use super::stores::{self, RawStore};
 use super::telemetry::RawTelemetry;
 use super::tickets::RawTickets;
+use super::warnings;
 use crate::document::{self, Fault};
 use serde::Deserialize;
 use std::fs::File;
@@ -81,7 +82,9 @@ fn build(yaml: &str, environment: impl Iterator<Item = (String, String)>, folder
     if !document.is_object() && !document.is_null() {
         return Err(vec![Fault::new("", "must be a map")]);
     }
-    let (overrides, mut faults) = environment::overrides(&defaults.sections, environment);
+    let environment: Vec<(String, String)> = environment.collect();
+    let proxies = environment::proxies(&environment);
+    let (overrides, mut faults) = environment::overrides(&defaults.sections, environment.iter().cloned());
     for one in &overrides {
         one.write_into(&mut document);
     }
@@ -99,7 +102,10 @@ fn build(yaml: &str, environment: impl Iterator<Item = (String, String)>, folder
     let (_, own): (Vec<Fault>, Vec<Fault>) = check.into_faults().into_iter().partition(consequence);
     faults.extend(own);
     match config {
-        Some(config) if faults.is_empty() => Ok(config),
+        Some(mut config) if faults.is_empty() => {
+            config.warnings = warnings::of(&config, &proxies);
+            Ok(config)
+        }
         _ => Err(told(faults, &overrides)),
     }
 }
@@ -136,6 +142,7 @@ impl ConfigFile {
             limits: limits?,
             audit: audit?,
             telemetry: telemetry?,
+            warnings: Vec::new(),
         })
     }
 }

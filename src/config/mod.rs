@@ -22,9 +22,13 @@ mod check;
 mod defaults;
 mod environment;
 mod load;
+mod warnings;
 
 pub use defaults::DEFAULT_YAML;
 pub use load::{MAX_BYTES, embedded, from_text, load};
+pub use warnings::OF_CLUSTER;
+
+use crate::document::Fault;
 
 /// The whole checked configuration.
 #[derive(Debug, Clone)]
@@ -49,6 +53,8 @@ pub struct Config {
     pub audit: audit::Audit,
     /// Logs and traces.
     pub telemetry: telemetry::Telemetry,
+    /// What works and should be otherwise, by place.
+    pub warnings: Vec<Fault>,
 }
 
 #[cfg(test)]

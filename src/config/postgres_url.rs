@@ -1,7 +1,8 @@
 //! Where a PostgreSQL server is, and how it is spoken with. The URL may hold a password.
 
 use crate::model::secret::SecretValue;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use std::net::IpAddr;
 use std::str::FromStr as _;
 
 /// What may stand behind the `?`. Session settings may not: they could undo what is checked at start.
@@ -31,6 +32,19 @@ impl PostgresUrl {
             return Err("must be a URL such as postgres://user:password@host:5432/database?sslmode=verify-full");
         }
         Ok(Self(SecretValue::new(url)))
+    }
+
+    /// Whether only the right server can be spoken with: its certificate is checked, or it is on this machine.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        let Ok(options) = self.options() else { return false };
+        let is_checked = matches!(options.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+        let host = options.get_host().trim_matches(['[', ']']);
+        let is_local = options.get_socket().is_some()
+            || host.starts_with('/')
+            || host == "localhost"
+            || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
+        is_checked || is_local
     }
 
     /// What sqlx connects by. The variables and the password file that libpq reads fill in what the URL does not say.

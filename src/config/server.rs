@@ -67,13 +67,16 @@ impl RawServer {
             check.fault("/server/publicUrl", "must be set where server.listen is a wildcard");
         }
         let public_url = self.public_url.and_then(|url| check.noted("/server/publicUrl", address::check_base(url)));
-        let trusted_proxies = self
+        let trusted_proxies: Vec<IpNet> = self
             .trusted_proxies
             .into_iter()
             .flatten()
             .enumerate()
             .filter_map(|(index, cidr)| network(check, &format!("/server/trustedProxies/{index}"), cidr))
             .collect();
+        if IpNet::aggregate(&trusted_proxies).iter().any(|network| network.prefix_len() == 0) {
+            check.fault("/server/trustedProxies", EVERYBODY);
+        }
         Some(Server { listen: listen?, ops_listen: ops_listen?, public_url, tls, trusted_proxies })
     }
 }
@@ -101,8 +104,15 @@ fn socket_address(check: &mut Check, at: &str, value: Option<String>) -> Option<
 fn network(check: &mut Check, at: &str, value: Option<String>) -> Option<IpNet> {
     let text = check.required(at, value)?;
     let network: IpNet = check.noted(at, text.parse().map_err(|_| "must be a CIDR such as 10.0.0.0/8"))?;
+    if network.prefix_len() == 0 {
+        check.fault(at, EVERYBODY);
+        return None;
+    }
     Some(network.trunc())
 }
+
+const EVERYBODY: &str = "is everybody: whoever can connect could write any address into X-Forwarded-For. Write the networks of the \
+     proxies that you run, such as 10.0.0.0/8";
 
 fn is_wildcard(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_unspecified()

@@ -14,6 +14,7 @@ const SQLITE: &[Listed] = &[
     (4, "leases", include_str!("migrations/sqlite/0004_leases.sql")),
     (5, "audit", include_str!("migrations/sqlite/0005_audit.sql")),
     (6, "audit words", include_str!("migrations/sqlite/0006_audit_words.sql")),
+    (7, "sealed bytes", include_str!("migrations/sqlite/0007_sealed_bytes.sql")),
 ];
 
 const POSTGRES: &[Listed] = &[
@@ -22,6 +23,7 @@ const POSTGRES: &[Listed] = &[
     (3, "tickets", include_str!("migrations/postgres/0003_tickets.sql")),
     (4, "leases", include_str!("migrations/postgres/0004_leases.sql")),
     (5, "audit", include_str!("migrations/postgres/0005_audit.sql")),
+    (6, "sealed bytes", include_str!("migrations/postgres/0006_sealed_bytes.sql")),
 ];
 
 /// What brings an SQLite database up to date.

@@ -1,5 +1,6 @@
 //! Tickets in the database: any replica redeems what any has issued. What is done to them stands in `steps`.
 
+mod sealed_bytes;
 mod steps;
 
 use super::{
@@ -11,11 +12,14 @@ use crate::model::caller::Identity;
 use crate::model::ticket::TicketId;
 use async_trait::async_trait;
 use jiff::Timestamp;
+use sealed_bytes::SealedBytes;
 use std::sync::Arc;
 use std::time::Duration;
 use steps::Steps;
 
 const REMEMBERED_FOR: Duration = Duration::from_hours(1);
+/// Of bundles that wait, of all callers together.
+const MAX_SEALED_BYTES: usize = 1024 * 1024 * 1024;
 /// The most overdue tickets at once, and rows that one statement deletes.
 const AT_ONCE: i64 = 1000;
 /// The most statements that delete rows in one go: what is left then is for the next.
@@ -34,9 +38,10 @@ pub struct InDatabase {
 }
 
 impl InDatabase {
-    /// At most so many live ones for one caller.
+    /// At most so many live ones for one caller, and 1 GiB of all callers.
     pub fn new(database: Database, max_live_per_caller: usize) -> Self {
-        Self { database, steps: Arc::new(Steps { max_live_per_caller }) }
+        let sealed = SealedBytes::new(MAX_SEALED_BYTES);
+        Self { database, steps: Arc::new(Steps { max_live_per_caller, sealed }) }
     }
 
     async fn ask(&self, sql: impl Into<Sql>, params: &[Param<'_>]) -> Result<Vec<Row>, Unavailable> {
@@ -114,6 +119,7 @@ impl TicketStore for InDatabase {
             postgres: "DELETE FROM tickets WHERE id IN (SELECT id FROM tickets WHERE state <> 0 AND expires_at <= $1 \
                  LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING id",
         };
+        self.count_sealed_bytes().await?;
         let before = |duration: Duration| microseconds(now.saturating_sub(duration).unwrap_or(Timestamp::MIN)).into();
         self.in_rounds(BUNDLES, &[before(REPLAYED_FOR), microseconds(now).into(), AT_ONCE.into()]).await?;
         self.in_rounds(ROWS, &[before(REMEMBERED_FOR), AT_ONCE.into()]).await
@@ -135,6 +141,16 @@ impl TicketStore for InDatabase {
 }
 
 impl InDatabase {
+    async fn count_sealed_bytes(&self) -> Result<(), Unavailable> {
+        const COUNT: &str = "SELECT CAST(coalesce(sum(bundle_bytes), 0) AS BIGINT) FROM tickets WHERE bundle_bytes > 0";
+        let sealed = &self.steps.sealed;
+        let issued = sealed.issued();
+        let rows = self.ask(COUNT, &[]).await?;
+        let counted = rows.first().ok_or(Unavailable)?.number(0).map_err(unavailable)?;
+        sealed.counted(usize::try_from(counted).unwrap_or(usize::MAX), issued);
+        Ok(())
+    }
+
     /// Until there is nothing more of it.
     async fn in_rounds(&self, sql: Sql, params: &[Param<'_>]) -> Result<(), Unavailable> {
         for _ in 0..ROUNDS {

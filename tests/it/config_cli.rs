@@ -8,6 +8,8 @@ use std::fs;
 use std::path::Path;
 
 const CONFIG: &str = "claviger.yaml";
+const JWKS: &str =
+    r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
 /// Writes a configuration and runs a command on it.
 fn run_on(folder: &Path, config: &Value, arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -83,8 +85,45 @@ fn files_that_a_configuration_names_are_checked_too() {
     });
     let (code, printed, said) = run_on(folder.path(), &config, &["check"]);
     assert_eq!((code, printed.as_str()), (Some(2), ""), "{said}");
+    assert!(said.contains("authenticators[0].kubernetes.kubeconfig: is not a kubeconfig"), "{said}");
     assert!(said.contains("server.tls: ") && said.contains("p.yaml, document 1, spec.repos"), "{said}");
     assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn what_should_be_otherwise_is_told_and_is_no_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("token", "t"), ("secrets.yaml", "{}"), ("jwks.json", JWKS)] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let with = |server: Value, issuer: &str, vault: &str| {
+        let mut server = server;
+        (server["listen"], server["opsListen"]) = (json!("127.0.0.1:0"), json!("127.0.0.1:0"));
+        json!({
+            "server": server,
+            "authenticators": [{"name": "ci", "oidc": {"issuer": issuer, "jwksFile": "jwks.json"}}],
+            "stores": [{"name": "vault", "vault": {"address": vault, "auth": {"tokenFile": "token"}}}],
+        })
+    };
+    let good = with(json!({}), "https://ci.example", "https://vault:8200");
+    let (code, printed, said) = run_on(folder.path(), &good, &["check"]);
+    assert_eq!((code, printed.as_str(), said.as_str()), (Some(0), "the configuration is good, with 0 policies\n", ""));
+    for (config, place) in [
+        (
+            with(json!({"trustedProxies": ["::ffff:10.0.0.0/104"]}), "https://ci.example", "https://vault:8200"),
+            "server.trustedProxies[0]",
+        ),
+        (with(json!({}), "https://kubernetes.default.svc", "https://vault:8200"), "authenticators[0].oidc.issuer"),
+        (with(json!({}), "https://ci.example", "http://vault:8200"), "stores[0].vault.address"),
+    ] {
+        let (code, printed, said) = run_on(folder.path(), &config, &["check"]);
+        assert_eq!((code, printed.as_str()), (Some(0), "the configuration is good, with 0 policies\n"), "{said}");
+        assert!(said.starts_with(&format!("warning: {place}: ")) && said.lines().count() == 1, "{said}");
+    }
+    let everybody = with(json!({"trustedProxies": ["0.0.0.0/0"]}), "https://ci.example", "https://vault:8200");
+    let (code, _, said) = run_on(folder.path(), &everybody, &["check"]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains(": server.trustedProxies[0]: is everybody"), "{said}");
 }
 
 #[tokio::test]

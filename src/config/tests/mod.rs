@@ -4,6 +4,7 @@ mod aws_secrets_manager;
 mod bad_values;
 mod clusters;
 mod faults;
+mod warnings;
 
 use bad_values::BAD_VALUES;
 

@@ -55,7 +55,8 @@ impl Source {
                 if id.is_empty() || secret.is_empty() {
                     return Err(credential_file::unusable(&calls.store));
                 }
-                Ok(Granted { credentials: static_keys(&id, &secret), ttl: None })
+                let credentials = static_keys(&id, &secret).ok_or_else(|| credential_file::unusable(&calls.store))?;
+                Ok(Granted { credentials, ttl: None })
             }
             AwsAuth::WebIdentity { role_arn, token_file, session_name, .. } => {
                 let token = credential_file::read(&calls.store, token_file).await?;
@@ -74,8 +75,14 @@ impl Source {
 }
 
 #[expect(clippy::disallowed_methods, reason = "requests are signed with it; the SDK's type overwrites it too")]
-fn static_keys(id: &SecretValue, secret: &SecretValue) -> Credentials {
-    Credentials::new(id.expose_secret(), secret.expose_secret(), None, None, "file")
+fn static_keys(id: &SecretValue, secret: &SecretValue) -> Option<Credentials> {
+    let id = id.expose_secret().trim();
+    is_header(id).then(|| Credentials::new(id, secret.expose_secret().trim(), None, None, "file"))
+}
+
+/// Whether a header can carry this. The library signs with it in a header, and panics where none can.
+fn is_header(text: &str) -> bool {
+    HeaderValue::from_str(text).is_ok()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the agent is shown it; the header is marked sensitive")]
@@ -96,6 +103,9 @@ async fn assume(sts: &Sts, role: &str, session: &str, token: &SecretValue) -> Re
     let answer = call.send().await.map_err(|error| Failed::told(&error))?;
     let Some(granted) = answer.credentials else { return Err(Failed::decoding(ReadError::Unavailable)) };
     let (id, secret, session) = (granted.access_key_id, granted.secret_access_key, granted.session_token);
+    if !is_header(&id) || !is_header(&session) {
+        return Err(Failed::decoding(ReadError::Unavailable));
+    }
     Ok(Granted { credentials: Credentials::new(id, secret, Some(session), None, "sts"), ttl: Some(SESSION) })
 }
 
@@ -120,13 +130,28 @@ fn agents_answer(body: &[u8], now: Timestamp) -> Option<Granted> {
     }
     let Body { access_key_id, secret_access_key, token, expiration } = object(body)?;
     let ttl = Duration::try_from(expiration.parse::<Timestamp>().ok()?.duration_since(now)).ok()?;
+    let is_usable = !ttl.is_zero() && is_header(&access_key_id) && is_header(&token);
     let credentials = Credentials::new(access_key_id, secret_access_key, Some(token), None, "agent");
-    (!ttl.is_zero()).then_some(Granted { credentials, ttl: Some(ttl) })
+    is_usable.then_some(Granted { credentials, ttl: Some(ttl) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_that_no_header_can_carry_are_none() {
+        let keys = |id: &str, secret: &str| {
+            let keys = static_keys(&SecretValue::new(id.into()), &SecretValue::new(secret.into()));
+            keys.map(|keys| (keys.access_key_id().to_owned(), keys.secret_access_key().to_owned()))
+        };
+        let expected = Some(("AKIA".to_owned(), "s".to_owned()));
+        assert_eq!(keys("AKIA", "s"), expected);
+        assert_eq!(keys(" AKIA\r\n", "s \n"), expected);
+        for id in ["AKIA\nX", "AKIA\u{0}", "AKIÀ"] {
+            assert_eq!(keys(id, "s"), None, "{id:?}");
+        }
+    }
 
     #[test]
     fn an_agent_grants_for_a_time_that_is_not_over() {
@@ -144,6 +169,8 @@ mod tests {
             &answer(r#""tomorrow""#),
             &answer("null"),
             &answer("1790000000"),
+            &answer(r#""2026-11-25T18:00:00Z""#).replace(r#""T""#, r#""T\n""#),
+            &answer(r#""2026-11-25T18:00:00Z""#).replace(r#""A""#, r#""A\r\nX: y""#),
             r#"{"AccessKeyId":"A","SecretAccessKey":"S","Token":"T"}"#,
             r#"{"AccessKeyId":"A","SecretAccessKey":"S","Expiration":"2026-11-25T18:00:00Z"}"#,
             r#"{"Code":"no"}"#,

@@ -6,6 +6,7 @@
 
 mod together;
 
+use super::sealed_bytes::SealedBytes;
 use super::{EXPIRED, REDEEMED, REVOKED};
 use crate::database::{Failed, Param, Step, StepRunner, Work};
 use crate::model::ticket::TicketId;
@@ -17,6 +18,8 @@ use std::collections::{BTreeMap, HashSet};
 /// Who does them.
 pub struct Steps {
     pub max_live_per_caller: usize,
+    /// What all callers have together.
+    pub sealed: SealedBytes,
 }
 
 /// A ticket to be issued, and its place among the steps.
@@ -49,6 +52,8 @@ impl StepRunner for Steps {
         let (mut issues, mut ends) = (Vec::new(), Vec::new());
         for (place, step) in steps.iter().enumerate() {
             match step.what() {
+                // Done nowhere, and so refused.
+                Some(Change::Issue { sealed, .. }) if !self.sealed.add(sealed.size()) => {}
                 Some(Change::Issue { id, owner, issued_at, expires_at, sealed }) => issues.push(Issue {
                     place,
                     id: id.to_string(),

@@ -2,6 +2,7 @@
 
 mod bound_pods;
 mod clusters;
+mod credentials;
 mod discovery;
 mod key_rotation;
 mod openbao;
@@ -47,8 +48,7 @@ impl Desk {
             Kubernetes { audience: "claviger".into(), issuer: None, kubeconfig: Some(kubeconfig), cache_ttl };
         let configured = [Authenticator { name: "cluster".into(), kind: Kind::Kubernetes(kubernetes) }];
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let authenticators =
-            Authenticators::open(&configured, REVIEWS, &clusters, &clock, metrics.clone()).await.unwrap();
+        let authenticators = Authenticators::open(&configured, REVIEWS, &clusters, &clock, metrics.clone()).unwrap();
         Self { authenticators, metrics }
     }
 
@@ -87,7 +87,7 @@ impl Counter {
         };
         let configured = [Authenticator { name: "issuer".into(), kind: Kind::Oidc(oidc) }];
         let (clock, metrics): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), Metrics::new(&["issuer"], &[]).unwrap());
-        let opened = Authenticators::open(&configured, REVIEWS, &Clusters::default(), &clock, Arc::new(metrics)).await;
+        let opened = Authenticators::open(&configured, REVIEWS, &Clusters::default(), &clock, Arc::new(metrics));
         Self { authenticators: opened.unwrap() }
     }
 

@@ -13,6 +13,7 @@ pub mod moto;
 pub mod oidc;
 pub mod postgres;
 pub mod prometheus;
+pub mod proxy;
 pub mod replicas;
 pub mod rotel;
 pub mod scale;

@@ -2,6 +2,7 @@
 
 mod at_rest;
 mod contract;
+mod full;
 mod hung_up;
 mod judge;
 mod kills;

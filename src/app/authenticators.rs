@@ -1,0 +1,56 @@
+//! Whether the files that the authenticators name are good, and what should be otherwise there, without asking anybody.
+
+use crate::authn;
+use crate::cluster::{self, ConnectError};
+use crate::config::authenticators::{Authenticator, Kind, OF_API_SERVER};
+use crate::config::{Config, OF_CLUSTER};
+use crate::document::Fault;
+
+/// What was found.
+#[derive(Default)]
+pub struct Found {
+    /// What is refused.
+    pub faults: Vec<Fault>,
+    /// What is told, those of the configuration itself among them.
+    pub warnings: Vec<Fault>,
+}
+
+/// Looks at all of them. The cluster that a process runs in is looked at only where it runs in one.
+#[must_use]
+pub fn look(config: &Config) -> Found {
+    let mut found = Found { faults: authn::check_files(&config.authenticators), warnings: config.warnings.clone() };
+    let mut issuers = Vec::new();
+    for (index, Authenticator { kind, .. }) in config.authenticators.iter().enumerate() {
+        let Kind::Kubernetes(kubernetes) = kind else { continue };
+        let at = format!("/authenticators/{index}/kubernetes");
+        let kubeconfig = format!("{at}/kubeconfig");
+        match cluster::check(kubernetes.kubeconfig.as_deref()) {
+            Ok(checked) => {
+                let warnings = checked.warnings.iter().map(|warning| Fault::new(&kubeconfig, warning.to_string()));
+                found.warnings.extend(warnings);
+                if let Some(own) = checked.own {
+                    // The broker's own token is one for the API server. One of several audiences may be another one.
+                    if own.audiences == [kubernetes.audience.as_str()] {
+                        found.faults.push(Fault::new(format!("{at}/audience"), OF_API_SERVER));
+                    }
+                    issuers.push(own.issuer);
+                }
+            }
+            Err(ConnectError::NotInCluster) => {}
+            Err(ConnectError::Faults(faults)) => {
+                found.faults.extend(faults.iter().map(|fault| Fault::new(&kubeconfig, fault.to_string())));
+            }
+            Err(error) => found.faults.push(Fault::new(&kubeconfig, error.to_string())),
+        }
+    }
+    for (index, Authenticator { kind, .. }) in config.authenticators.iter().enumerate() {
+        if let Kind::Oidc(oidc) = kind
+            && issuers.contains(&oidc.issuer)
+        {
+            found.warnings.push(Fault::new(format!("/authenticators/{index}/oidc/issuer"), OF_CLUSTER));
+        }
+    }
+    found.warnings.sort();
+    found.warnings.dedup();
+    found
+}

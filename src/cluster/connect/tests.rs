@@ -1,0 +1,291 @@
+//! Kubeconfigs of every kind: what is made of them, and where a fault is.
+
+use super::*;
+use crate::cluster::fake;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+const TOKEN: &str = "/users/0/user";
+const CLUSTER: &str = "/clusters/0/cluster";
+
+/// A folder with files that a kubeconfig may name.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        let server = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        for (name, text) in [
+            ("token", "from-file\n".to_owned()),
+            ("two-lines", "from\nfile".to_owned()),
+            ("empty", " \n".to_owned()),
+            ("cert.pem", server.cert.pem()),
+            ("key.pem", server.signing_key.serialize_pem()),
+            ("other-key.pem", other.signing_key.serialize_pem()),
+        ] {
+            fs::write(folder.path(name), text).unwrap();
+        }
+        fs::write(folder.path("binary"), [0xff, 0xfe]).unwrap();
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A good kubeconfig with these changes below a pointer.
+    fn write(&self, changes: &[(&str, Value)]) -> PathBuf {
+        let mut tree: Value = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1", "certificate-authority": "cert.pem"}}],
+            "users": [{"name": "u", "user": {}}],
+        });
+        for (pointer, members) in changes {
+            let place = tree.pointer_mut(pointer).unwrap().as_object_mut().unwrap();
+            place.extend(members.as_object().unwrap().clone());
+        }
+        let path = self.path("kubeconfig");
+        fs::write(&path, tree.to_string()).unwrap();
+        path
+    }
+
+    fn open(&self, changes: &[(&str, Value)]) -> Result<Link, ConnectError> {
+        Link::open(Some(&self.write(changes)))
+    }
+
+    /// What is sent, or where and what the one fault is.
+    fn shows(&self, user: Value) -> Result<Option<String>, String> {
+        match self.open(&[(TOKEN, user)]) {
+            Ok(link) => Ok(link.authorization.map(|header| header.to_str().unwrap().to_owned())),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_shown_without_the_white_space_around_it_and_a_file_wins() {
+    let folder = Folder::new();
+    let shown = |token: &str| Ok(Some(format!("Bearer {token}")));
+    for (user, expected) in [
+        (json!({}), Ok(None)),
+        (json!({"token": ""}), Ok(None)),
+        (json!({"token": "abc"}), shown("abc")),
+        (json!({"token": "abc\n"}), shown("abc")),
+        (json!({"token": " abc\r\n"}), shown("abc")),
+        (json!({"tokenFile": "token"}), shown("from-file")),
+        (json!({"token": "abc", "tokenFile": ""}), shown("abc")),
+        (json!({"tokenFile": "", "client-certificate": "", "client-key": ""}), Ok(None)),
+        (json!({"tokenFile": folder.path("token")}), shown("from-file")),
+        (json!({"token": "abc", "tokenFile": "token"}), shown("from-file")),
+        (json!({"token": "a\nb", "tokenFile": "token"}), shown("from-file")),
+        (json!({"token": "abc", "tokenFile": "nowhere"}), shown("abc")),
+        (json!({"token": "abc", "tokenFile": "empty"}), shown("abc")),
+        (json!({"token": "abc", "exec": {"command": "/nonexistent"}}), shown("abc")),
+        // The library makes this one.
+        (json!({"username": "u", "password": "p\n", "token": "abc"}), Ok(None)),
+    ] {
+        assert_eq!(folder.shows(user.clone()), expected, "{user}");
+    }
+}
+
+#[tokio::test]
+async fn what_no_header_can_carry_is_a_fault_with_its_place() {
+    let folder = Folder::new();
+    for (user, place) in [
+        (
+            json!({"token": "hunter2\nx"}),
+            "users[0].user.token: the token has a character that no HTTP header can carry",
+        ),
+        (json!({"token": "hunter2\u{0}"}), "users[0].user.token: the token has a character"),
+        (json!({"token": " \n"}), "users[0].user.token: holds no token"),
+        (json!({"tokenFile": "two-lines"}), "users[0].user.tokenFile: the token has a character"),
+        (json!({"token": "abc", "tokenFile": "two-lines"}), "users[0].user.tokenFile: the token has a character"),
+        (json!({"tokenFile": "empty"}), "users[0].user.tokenFile: the file holds no token"),
+        (json!({"tokenFile": "binary"}), "users[0].user.tokenFile: the file is not text"),
+        (json!({"tokenFile": "nowhere"}), "users[0].user.tokenFile: there is no such file"),
+        (json!({"tokenFile": "."}), "users[0].user.tokenFile: is not a file"),
+        (json!({"token": "abc\n", "as": "a\nb"}), "users[0].user.as: has a character that no HTTP header can carry"),
+        (json!({"as": "a", "as-groups": ["b", "c\r\n"]}), "users[0].user.as-groups: has a character"),
+        (json!({"as": "a", "as-user-extra": {"k": ["c\n"]}}), "users[0].user.as-user-extra: has a character"),
+        (
+            json!({"auth-provider": {"name": "oidc", "config": {"id-token": "hunter2\nx"}}}),
+            "users[0].user.auth-provider.config.id-token: the token has a character",
+        ),
+    ] {
+        let told = folder.shows(user.clone()).expect_err("refused");
+        assert!(told.starts_with(place) && !told.contains("; "), "{user}: {told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    let provider = json!({"auth-provider": {"name": "oidc", "config": {"id-token": "abc\n"}}});
+    assert_eq!(folder.shows(provider), Ok(None), "trimmed, and the library sends it");
+}
+
+#[tokio::test]
+async fn a_plugin_whose_token_no_header_can_carry_is_no_client_and_no_panic() {
+    let folder = Folder::new();
+    let plugin = |token: &str| {
+        let answer = json!({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+            "status": {"token": token}});
+        json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "/bin/echo",
+            "args": [answer.to_string()], "interactiveMode": "Never"}})
+    };
+    assert_eq!(folder.shows(plugin("abc")), Ok(None));
+    assert_eq!(folder.shows(plugin("hunter2\nx")), Err(ConnectError::Unusable.to_string()));
+}
+
+#[tokio::test]
+async fn certificates_keys_and_addresses_are_checked_at_their_place() {
+    let folder = Folder::new();
+    let encoded = |name: &str| STANDARD.encode(fs::read(folder.path(name)).unwrap());
+    let in_lines = |name: &str| {
+        encoded(name)
+            .as_bytes()
+            .chunks(64)
+            .map(|line| format!("{}\n", String::from_utf8_lossy(line)))
+            .collect::<String>()
+    };
+    for (at, members, fault) in [
+        (CLUSTER, json!({"certificate-authority-data": encoded("cert.pem")}), ""),
+        (CLUSTER, json!({"certificate-authority-data": in_lines("cert.pem")}), ""),
+        (
+            CLUSTER,
+            json!({"certificate-authority-data": "%"}),
+            "clusters[0].cluster.certificate-authority-data: must be base64",
+        ),
+        (
+            CLUSTER,
+            json!({"certificate-authority": "nowhere"}),
+            "clusters[0].cluster.certificate-authority: there is no such file",
+        ),
+        (
+            CLUSTER,
+            json!({"certificate-authority": "key.pem"}),
+            "clusters[0].cluster.certificate-authority: must hold PEM certificates",
+        ),
+        (CLUSTER, json!({"server": "127.0.0.1:6443"}), "clusters[0].cluster.server: must be an address"),
+        (CLUSTER, json!({"server": "https://127.0.0.1:6443\n"}), ""),
+        (CLUSTER, json!({"tls-server-name": "kubernetes.default"}), ""),
+        (CLUSTER, json!({"tls-server-name": "a b"}), "clusters[0].cluster.tls-server-name: must be a host name"),
+        (CLUSTER, json!({"proxy-url": "http://user:hunter2@127.0.0.1:3128"}), ""),
+        (CLUSTER, json!({"proxy-url": "https://proxy.example"}), ""),
+        (CLUSTER, json!({"proxy-url": "socks5://127.0.0.1:1080"}), ""),
+        (CLUSTER, json!({"proxy-url": ""}), ""),
+        (CLUSTER, json!({"proxy-url": "ftp://hunter2@x"}), "clusters[0].cluster.proxy-url: must be the URL of a proxy"),
+        (CLUSTER, json!({"proxy-url": "proxy:3128"}), "clusters[0].cluster.proxy-url: must be the URL of a proxy"),
+        (TOKEN, json!({"client-certificate": "cert.pem", "client-key": "key.pem"}), ""),
+        (TOKEN, json!({"client-certificate-data": encoded("cert.pem"), "client-key-data": in_lines("key.pem")}), ""),
+        (TOKEN, json!({"client-certificate": "cert.pem"}), "users[0].user.client-key: must be set too"),
+        (TOKEN, json!({"client-key": "key.pem"}), "users[0].user.client-certificate: must be set too"),
+        (
+            TOKEN,
+            json!({"client-certificate": "cert.pem", "client-key": "nowhere"}),
+            "users[0].user.client-key: there is no such file",
+        ),
+        (
+            TOKEN,
+            json!({"client-certificate": "cert.pem", "client-key": "other-key.pem"}),
+            "users[0].user.client-certificate: the client key is not the certificate's",
+        ),
+        (
+            TOKEN,
+            json!({"client-certificate": "token", "client-key": "key.pem"}),
+            "users[0].user.client-certificate: must hold a PEM",
+        ),
+    ] {
+        let told = folder.open(&[(at, members.clone())]).err().map_or_else(String::new, |error| error.to_string());
+        assert!(if fault.is_empty() { told.is_empty() } else { told.starts_with(fault) }, "{members}: {told:?}");
+        assert!(!told.contains("hunter2"));
+    }
+    let many = folder.open(&[(TOKEN, json!({"token": "a\nb"})), (CLUSTER, json!({"server": "x"}))]);
+    let Err(ConnectError::Faults(faults)) = many else { panic!("not refused") };
+    assert_eq!(faults.len(), 2, "all at once");
+}
+
+#[tokio::test]
+async fn what_should_be_otherwise_is_told_and_taken() {
+    let folder = Folder::new();
+    let warned = |changes: &[(&str, Value)]| -> Vec<String> {
+        check(Some(&folder.write(changes))).unwrap().warnings.into_iter().map(|warning| warning.place).collect()
+    };
+    assert_eq!(warned(&[]), Vec::<String>::new());
+    for (at, members, place) in [
+        (CLUSTER, json!({"server": "http://10.0.0.1:8001"}), Some("clusters[0].cluster.server")),
+        (CLUSTER, json!({"server": "http://127.0.0.1:8001"}), None),
+        (CLUSTER, json!({"insecure-skip-tls-verify": true}), Some("clusters[0].cluster.insecure-skip-tls-verify")),
+        (TOKEN, json!({"token": "a", "tokenFile": "nowhere"}), Some("users[0].user.tokenFile")),
+    ] {
+        assert_eq!(warned(&[(at, members.clone())]), place.into_iter().collect::<Vec<_>>(), "{members}");
+    }
+}
+
+#[test]
+fn the_brokers_own_token_tells_the_clusters_issuer() {
+    let folder = Folder::new();
+    let own = |token: &str| {
+        let checked = check(Some(&folder.write(&[(TOKEN, json!({"token": token}))]))).unwrap();
+        checked.own.map(|own| (own.issuer, own.audiences))
+    };
+    let token = |claims: Value| format!("h.{}.s\n", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let expected = Some(("https://i".to_owned(), vec!["a".to_owned()]));
+    assert_eq!(own(&token(json!({"iss": "https://i", "aud": "a"}))), expected);
+    assert_eq!(own(&token(json!({"iss": "https://i", "aud": ["a"]}))), expected);
+    assert_eq!(own(&token(json!({"aud": ["a"]}))), None);
+    assert_eq!(own("static-token"), None);
+    assert_eq!(own("a.b.c"), None);
+}
+
+#[tokio::test]
+async fn files_are_read_again_when_they_changed_and_bad_ones_replace_nothing() {
+    let folder = Folder::new();
+    let path = folder.write(&[(TOKEN, json!({"tokenFile": "token"}))]);
+    let cluster = Cluster::connect(Some(&path), Arc::new(Metrics::new(&[], &[]).unwrap())).await.unwrap();
+    let shown = || {
+        cluster.reload_if_changed();
+        cluster.link.load().authorization.as_ref().map(|header| header.to_str().unwrap().to_owned())
+    };
+    assert_eq!(shown().as_deref(), Some("Bearer from-file"));
+    let first = Arc::as_ptr(&cluster.link.load_full());
+    assert_eq!((shown().is_some(), Arc::as_ptr(&cluster.link.load_full())), (true, first), "nothing has changed");
+    fs::write(folder.path("token"), "another\n").unwrap();
+    assert_eq!(shown().as_deref(), Some("Bearer another"));
+    for bad in ["a\nb", ""] {
+        fs::write(folder.path("token"), bad).unwrap();
+        assert_eq!(shown().as_deref(), Some("Bearer another"), "{bad:?}");
+    }
+    fs::remove_file(folder.path("token")).unwrap();
+    assert_eq!(shown().as_deref(), Some("Bearer another"));
+    fs::write(folder.path("token"), "third").unwrap();
+    assert_eq!(shown().as_deref(), Some("Bearer third"));
+    fs::write(folder.path("cert.pem"), "no PEM").unwrap();
+    fs::write(folder.path("token"), "fourth").unwrap();
+    assert_eq!(shown().as_deref(), Some("Bearer third"), "all or nothing");
+    folder.write(&[
+        (TOKEN, json!({"token": "inline"})),
+        (CLUSTER, json!({"certificate-authority": "", "server": "http://127.0.0.1:1"})),
+    ]);
+    assert_eq!(shown().as_deref(), Some("Bearer inline"), "the kubeconfig itself");
+}
+
+#[tokio::test]
+async fn a_kubeconfig_makes_a_client_and_its_faults_are_told_without_its_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kubeconfig");
+    let connect = async |text: &str| {
+        fs::write(&path, text).unwrap();
+        Cluster::connect(Some(&path), Arc::new(Metrics::new(&[], &[]).unwrap())).await
+    };
+    assert!(connect(&fake::kubeconfig("http://127.0.0.1:1")).await.is_ok());
+
+    for text in ["", "a: [", "token: hunter2\n  bad: indentation", "kind: Config\ncurrent-context: hunter2"] {
+        let error = connect(text).await.err().expect("no kubeconfig");
+        assert_eq!(error, ConnectError::NotAKubeconfig, "{text:?}");
+        assert!(!format!("{error} {error:?}").contains("hunter2"));
+    }
+    let absent = Cluster::connect(Some(Path::new("/nonexistent")), Arc::new(Metrics::new(&[], &[]).unwrap())).await;
+    assert_eq!(absent.err(), Some(ConnectError::Unreadable(io::ErrorKind::NotFound)));
+}

@@ -1,0 +1,206 @@
+//! A kubeconfig, read and checked as a whole: where the API server is, what proves it, and what it is shown.
+//!
+//! `kube` reads credentials when it sends: an unusable one is an error of every call, or a panic. So they are read here, where
+//! each fault has its place, and `kube` is handed what is left.
+
+use super::credentials::{Reader, bearer};
+use super::stamp::Stamp;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderValue, Uri};
+use kube::Config;
+use kube::config::{AuthInfo, ExecAuthCluster, Kubeconfig, KubeconfigError};
+use rustls::pki_types::ServerName;
+use serde_json::Value;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What a client is made of.
+pub(super) struct Access {
+    pub(super) config: Config,
+    /// The `Authorization` of every call; none where `kube` makes one itself, or none is sent.
+    pub(super) authorization: Option<HeaderValue>,
+    /// The files that it was read from, as they were before.
+    pub(super) files: Vec<(PathBuf, Option<Stamp>)>,
+    /// What works and should be otherwise.
+    pub(super) warnings: Vec<KubeconfigFault>,
+}
+
+/// Something in a kubeconfig that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KubeconfigFault {
+    /// Where, as `users[0].user.token`.
+    pub place: String,
+    /// What is wrong, and what to write instead. It repeats no value.
+    pub detail: &'static str,
+}
+
+impl fmt::Display for KubeconfigFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.detail)
+    }
+}
+
+/// Why a kubeconfig is none.
+pub(super) enum Unusable {
+    Unreadable(io::ErrorKind),
+    NotAKubeconfig,
+    Faults(Vec<KubeconfigFault>),
+}
+
+/// Reads the cluster and the user of the current context.
+pub(super) fn read(path: &Path) -> Result<Access, Unusable> {
+    let no_path = path.parent().map(|folder| folder.join("")).unwrap_or_default();
+    let mut reader = Reader { no_path, ..Reader::default() };
+    reader.watch(path);
+    let kubeconfig = Kubeconfig::read_from(path).map_err(|error| match error {
+        KubeconfigError::ReadConfig(error, _) => Unusable::Unreadable(error.kind()),
+        _ => Unusable::NotAKubeconfig,
+    })?;
+    let wanted = kubeconfig.current_context.as_deref().ok_or(Unusable::NotAKubeconfig)?;
+    let context = kubeconfig.contexts.iter().find(|named| named.name == wanted);
+    let context = context.and_then(|named| named.context.as_ref()).ok_or(Unusable::NotAKubeconfig)?;
+    let at = kubeconfig.clusters.iter().position(|named| named.name == context.cluster);
+    let at = at.ok_or(Unusable::NotAKubeconfig)?;
+    let cluster = kubeconfig.clusters[at].cluster.as_ref().ok_or(Unusable::NotAKubeconfig)?;
+    // Like kubectl: a context without a user is one without credentials.
+    let user = kubeconfig.auth_infos.iter().position(|named| Some(&named.name) == context.user.as_ref());
+
+    let at = format!("clusters[{at}].cluster");
+    let server = reader.checked(&format!("{at}.server"), server(cluster.server.as_deref()));
+    let ca = reader.text_or_file(
+        (&format!("{at}.certificate-authority-data"), cluster.certificate_authority_data.as_deref()),
+        (&format!("{at}.certificate-authority"), cluster.certificate_authority.as_deref()),
+    );
+    let roots = ca.and_then(|(place, pem)| reader.checked_roots(&place, &pem));
+    let proxy = set(cluster.proxy_url.as_deref()).map(|url| reader.checked(&format!("{at}.proxy-url"), proxy(url)));
+    if set(cluster.tls_server_name.as_deref()).is_some_and(|name| ServerName::try_from(name).is_err()) {
+        reader.fault(format!("{at}.tls-server-name"), "must be a host name or an IP address");
+    }
+    if cluster.insecure_skip_tls_verify == Some(true) {
+        let detail =
+            "whoever is on the way to the API server can answer in its place: write certificate-authority instead";
+        reader.warnings.push(KubeconfigFault { place: format!("{at}.insecure-skip-tls-verify"), detail });
+    }
+    if server.as_ref().is_some_and(is_in_clear) {
+        let detail = "tokens are sent to the API server without TLS: write https://";
+        reader.warnings.push(KubeconfigFault { place: format!("{at}.server"), detail });
+    }
+
+    let auth_info = user.and_then(|user| kubeconfig.auth_infos[user].auth_info.clone());
+    let at = user.map_or_else(|| "users".to_owned(), |user| format!("users[{user}].user"));
+    let mut auth_info = auth_info.unwrap_or_default();
+    let authorization = authorization(&at, &mut auth_info, &mut reader);
+    if let Some(exec) = auth_info.exec.as_mut().filter(|exec| exec.provide_cluster_info) {
+        exec.cluster = ExecAuthCluster::try_from(cluster).ok();
+    }
+    let Reader { faults, warnings, files, .. } = reader;
+    let (Some(server), true) = (server, faults.is_empty()) else { return Err(Unusable::Faults(faults)) };
+    let is_plain = server.scheme_str() == Some("http");
+    // `Config::new` and not the library's way from a kubeconfig, which lets the environment's proxies in.
+    let mut config = Config::new(server);
+    // Without TLS there is nothing to check, and a machine without a CA bundle is good enough.
+    config.root_cert = if is_plain { Some(Vec::new()) } else { roots };
+    config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
+    config.tls_server_name.clone_from(&cluster.tls_server_name);
+    config.proxy_url = proxy.flatten();
+    config.auth_info = auth_info;
+    Ok(Access { config, authorization, files, warnings })
+}
+
+/// Takes the credentials that are read here out of what `kube` gets.
+fn authorization(at: &str, auth_info: &mut AuthInfo, reader: &mut Reader) -> Option<HeaderValue> {
+    // The library keeps its secrets in a type that serialises them, and nothing else is wanted of it here.
+    let written = serde_json::to_value(&*auth_info).unwrap_or_default();
+    let text = |name: &str| set(written.get(name).and_then(Value::as_str));
+    let certificate = reader.text_or_file(
+        (&format!("{at}.client-certificate-data"), text("client-certificate-data")),
+        (&format!("{at}.client-certificate"), text("client-certificate")),
+    );
+    let key = reader.text_or_file(
+        (&format!("{at}.client-key-data"), text("client-key-data")),
+        (&format!("{at}.client-key"), text("client-key")),
+    );
+    match (certificate, key) {
+        (Some((place, certificate)), Some((_, key))) => {
+            reader.check_pair(&place, &certificate, &key);
+            auth_info.client_certificate_data = Some(STANDARD.encode(certificate));
+            auth_info.client_key_data = Some(STANDARD.encode(key).into());
+        }
+        (None, None) => {}
+        (Some(_), None) if reader.named(text("client-key")).or(text("client-key-data")).is_none() => {
+            reader.fault(format!("{at}.client-key"), "must be set too: a client certificate needs its key");
+        }
+        (None, Some(_)) if reader.named(text("client-certificate")).or(text("client-certificate-data")).is_none() => {
+            reader.fault(format!("{at}.client-certificate"), "must be set too: a client key needs its certificate");
+        }
+        // Told already.
+        _ => {}
+    }
+    (auth_info.client_certificate, auth_info.client_key) = (None, None);
+    for name in ["as", "as-uid", "as-groups", "as-user-extra"] {
+        if written.get(name).is_some_and(|value| !texts(value).all(|text| HeaderValue::from_str(text).is_ok())) {
+            reader.fault(format!("{at}.{name}"), "has a character that no HTTP header can carry: write visible ASCII");
+        }
+    }
+    (auth_info.token, auth_info.token_file) = (None, None);
+    if let Some(provider) = &mut auth_info.auth_provider {
+        for name in ["id-token", "access-token"] {
+            if let Some(token) = provider.config.get_mut(name) {
+                token.truncate(token.trim_end().len());
+                let _ = reader.checked(&format!("{at}.auth-provider.config.{name}"), bearer(token));
+            }
+        }
+        return None;
+    }
+    if text("username").is_some() && text("password").is_some() {
+        return None;
+    }
+    let inline = text("token").map(|token| (format!("{at}.token"), token));
+    let header = match reader.named(text("tokenFile")) {
+        // It wins over `token`, as with kubectl; where it cannot be read, kubectl takes `token`.
+        Some(file) => reader.token_file(&format!("{at}.tokenFile"), Path::new(file), inline),
+        None => inline.and_then(|(place, token)| reader.checked(&place, bearer(token))),
+    };
+    if header.is_some() {
+        auth_info.exec = None;
+    }
+    header
+}
+
+fn texts(value: &Value) -> Box<dyn Iterator<Item = &str> + '_> {
+    match value {
+        Value::String(text) => Box::new(std::iter::once(text.as_str())),
+        Value::Array(values) => Box::new(values.iter().flat_map(texts)),
+        Value::Object(values) => Box::new(values.values().flat_map(texts)),
+        _ => Box::new(std::iter::empty()),
+    }
+}
+
+/// What is empty is not set, as with kubectl.
+fn set(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
+}
+
+fn server(text: Option<&str>) -> Result<Uri, &'static str> {
+    const SHAPE: &str = "must be an address such as https://host:6443";
+    let uri: Uri = text.ok_or(SHAPE)?.trim().parse().map_err(|_| SHAPE)?;
+    let is_good = matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some_and(|host| !host.is_empty());
+    if is_good { Ok(uri) } else { Err(SHAPE) }
+}
+
+fn proxy(text: &str) -> Result<Uri, &'static str> {
+    const SHAPE: &str = "must be the URL of a proxy, such as http://host:3128: http, https or socks5";
+    let uri: Uri = text.trim().parse().map_err(|_| SHAPE)?;
+    let is_good = matches!(uri.scheme_str(), Some("https" | "http" | "socks5"))
+        && uri.host().is_some_and(|host| !host.is_empty());
+    if is_good { Ok(uri) } else { Err(SHAPE) }
+}
+
+fn is_in_clear(server: &Uri) -> bool {
+    let host = server.host().unwrap_or_default();
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let is_local = host == "localhost" || literal.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    server.scheme_str() == Some("http") && !is_local
+}

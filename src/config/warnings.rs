@@ -1,0 +1,116 @@
+//! What works and should be otherwise: told by `claviger check` and at the start, and refused by neither.
+
+use super::Config;
+use super::address::is_in_clear;
+use super::authenticators::{Kind as AuthenticatorKind, is_of_api_server};
+use super::database::Url;
+use super::stores::Kind as StoreKind;
+use crate::document::Fault;
+use ipnet::IpNet;
+
+/// The widest networks that one would run proxies in, as prefix lengths: 10.0.0.0/8 and fc00::/7.
+const WIDEST_V4: u8 = 8;
+const WIDEST_V6: u8 = 7;
+
+/// All of them, by place. `proxies` are the variables of the environment that name one.
+pub(super) fn of(config: &Config, proxies: &[&str]) -> Vec<Fault> {
+    let mut found = Vec::new();
+    for variable in proxies {
+        let detail = "is set in the environment and is not read: write proxyUrl in an entry of stores or authenticators, or \
+             proxy-url in a kubeconfig";
+        found.push(Fault::new("", format!("{variable} {detail}")));
+    }
+    for (index, network) in config.server.trusted_proxies.iter().enumerate() {
+        found.extend(
+            network_warning(network).map(|detail| Fault::new(format!("/server/trustedProxies/{index}"), detail)),
+        );
+    }
+    found.extend(issuers(config));
+    for (index, store) in config.stores.iter().enumerate() {
+        if let StoreKind::Vault(vault) = &store.kind
+            && is_in_clear(&vault.address)
+        {
+            let detail = "the broker's token and all secrets pass without TLS: write https://, with caFile where its CA is private";
+            found.push(Fault::new(format!("/stores/{index}/vault/address"), detail));
+        }
+    }
+    if let Url::Postgres(url) = &config.database.url
+        && !url.is_verified()
+    {
+        let detail = "the server's certificate is not checked, and policies and tickets are believed as they come from there: write \
+             sslmode=verify-full, with sslrootcert where its CA is private";
+        found.push(Fault::new("/database/url", detail));
+    }
+    found.sort();
+    found
+}
+
+fn network_warning(network: &IpNet) -> Option<String> {
+    match network {
+        IpNet::V6(v6) if v6.prefix_len() >= 96 && v6.addr().to_ipv4_mapped().is_some() => {
+            let v4 = v6.addr().to_ipv4_mapped()?;
+            let prefix = v6.prefix_len() - 96;
+            Some(format!("never matches, because addresses of IPv4 are compared as such: write {v4}/{prefix}"))
+        }
+        IpNet::V4(v4) if v4.prefix_len() < WIDEST_V4 => Some(TOO_WIDE.to_owned()),
+        IpNet::V6(v6) if v6.prefix_len() < WIDEST_V6 => Some(TOO_WIDE.to_owned()),
+        _ => None,
+    }
+}
+
+const TOO_WIDE: &str = "is very wide: whoever connects from there can write any address into X-Forwarded-For. Write the networks \
+     of the proxies that you run, such as 10.0.0.0/8";
+
+fn issuers(config: &Config) -> impl Iterator<Item = Fault> {
+    let kinds = || config.authenticators.iter().map(|one| &one.kind);
+    let of_cluster = move |issuer: &str| {
+        let is_its = |kind: &AuthenticatorKind| match kind {
+            AuthenticatorKind::Kubernetes(kubernetes) => kubernetes.issuer.as_deref() == Some(issuer),
+            AuthenticatorKind::Oidc(_) => false,
+        };
+        is_of_api_server(issuer) || kinds().any(is_its)
+    };
+    kinds().enumerate().flat_map(move |(index, kind)| {
+        let mut found = Vec::new();
+        if let AuthenticatorKind::Oidc(oidc) = kind {
+            let at = format!("/authenticators/{index}/oidc/issuer");
+            if of_cluster(&oidc.issuer) {
+                found.push(Fault::new(at.clone(), OF_CLUSTER));
+            }
+            if oidc.jwks_file.is_none() && is_in_clear(&oidc.issuer) {
+                let detail = "the issuer is asked for its keys without TLS: whoever is on the way can make tokens. Write https://";
+                found.push(Fault::new(at, detail));
+            }
+        }
+        found
+    })
+}
+
+/// What is said of an `oidc` entry for tokens of a cluster.
+pub const OF_CLUSTER: &str = "is the issuer of a cluster: a token of a pod is believed for its signature alone, also after the pod \
+     has ended. Write a kubernetes entry, which has the token reviewed and looks at the pod";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_that_are_not_what_they_look_like_are_told() {
+        for (network, told) in [
+            ("10.0.0.0/8", ""),
+            ("192.0.2.1/32", ""),
+            ("fd00::/8", ""),
+            ("fc00::/7", ""),
+            ("::1/128", ""),
+            ("::ffff:10.0.0.0/104", "write 10.0.0.0/8"),
+            ("::ffff:192.0.2.1/128", "write 192.0.2.1/32"),
+            ("::ffff:0.0.0.0/96", "write 0.0.0.0/0"),
+            ("0.0.0.0/1", "very wide"),
+            ("10.0.0.0/7", "very wide"),
+            ("2000::/3", "very wide"),
+        ] {
+            let warning = network_warning(&network.parse().expect("a network")).unwrap_or_default();
+            assert!(if told.is_empty() { warning.is_empty() } else { warning.contains(told) }, "{network}: {warning}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! A forward proxy that carries what is tunnelled through it (RFC 9110, 9.3.6) and counts it.
+
+use std::io::{BufRead as _, BufReader, Write as _, copy};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// One such proxy. It ends with the process.
+pub struct Proxy {
+    address: SocketAddr,
+    tunnels: Arc<Mutex<Vec<String>>>,
+}
+
+impl Proxy {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = Self { address: listener.local_addr().unwrap(), tunnels: Arc::default() };
+        let tunnels = proxy.tunnels.clone();
+        thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                let tunnels = tunnels.clone();
+                thread::spawn(move || tunnel(near, &tunnels));
+            }
+        });
+        proxy
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Where it was asked to connect to, since the last look.
+    pub fn tunnels(&self) -> Vec<String> {
+        std::mem::take(&mut *self.tunnels.lock().unwrap())
+    }
+}
+
+fn tunnel(mut near: TcpStream, tunnels: &Mutex<Vec<String>>) -> Option<()> {
+    let mut head = Vec::new();
+    for line in BufReader::with_capacity(1, near.try_clone().ok()?).lines() {
+        match line.ok()? {
+            line if line.is_empty() => break,
+            line => head.push(line),
+        }
+    }
+    let target = head.first()?.strip_prefix("CONNECT ")?.split(' ').next()?.to_owned();
+    let far = TcpStream::connect(&target).ok()?;
+    tunnels.lock().unwrap().push(target);
+    near.write_all(b"HTTP/1.1 200 OK\r\n\r\n").ok()?;
+    let (mut up, mut to) = (near.try_clone().ok()?, far.try_clone().ok()?);
+    thread::spawn(move || {
+        let _ = copy(&mut up, &mut to);
+        let _ = to.shutdown(Shutdown::Write);
+    });
+    let mut down = far;
+    let _ = copy(&mut down, &mut near);
+    let _ = near.shutdown(Shutdown::Both);
+    Some(())
+}
