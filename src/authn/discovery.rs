@@ -2,9 +2,13 @@
 
 use super::jwks::{self, KeySet, KeySetError};
 use super::strict_json;
-use crate::trust::ConnectFailure;
-use reqwest::{Client, Response, Url, redirect, retry};
+use crate::cluster::stamp::Stamp;
+use crate::config::authenticators::Oidc;
+use crate::trust::{ConnectFailure, Trust, TrustError, TrustFiles};
+use reqwest::{Client, Proxy, Response, Url, redirect, retry};
 use serde_json::Value;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -12,13 +16,18 @@ use tokio::time::timeout;
 const DEADLINE: Duration = Duration::from_secs(5);
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";
 
-/// One issuer, and how it is asked: without redirects, proxies and cookies.
+/// One issuer, and how it is asked: without redirects and cookies, and through no proxy but a configured one.
 pub struct Discovery {
     /// The exact `iss`.
     issuer: String,
     /// The same, taken apart.
     url: Url,
     http: Client,
+    /// None without TLS.
+    trust: Option<Trust>,
+    ca_file: Option<PathBuf>,
+    /// The CA file as it was when the issuer was asked last.
+    seen: Mutex<Option<Stamp>>,
 }
 
 /// Why an issuer cannot be asked at all.
@@ -27,9 +36,12 @@ pub enum CannotDiscover {
     /// It has no address that can be asked.
     #[error("the issuer is no address")]
     Address,
-    /// There are no root certificates to check it with.
-    #[error("the machine's root certificates cannot be read")]
-    TlsRoots,
+    /// The proxy has no address that can be connected to.
+    #[error("must be the address of a proxy, such as http://host:3128")]
+    Proxy,
+    /// There are no certificates to check it with.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 /// Why an issuer gave no keys. Nothing that it said is repeated.
@@ -68,30 +80,50 @@ pub enum FetchFault {
 }
 
 impl Discovery {
-    /// Makes a client. Nothing is sent yet.
+    /// Makes a client and reads the CA file. Nothing is sent yet. `name` is the authenticator's.
     ///
     /// # Errors
     /// When there is nothing to ask with.
-    pub fn new(issuer: &str) -> Result<Self, CannotDiscover> {
+    pub fn new(name: &str, config: &Oidc) -> Result<Self, CannotDiscover> {
+        let Oidc { issuer, ca_file, proxy_url, .. } = config;
         let url = Url::parse(issuer).map_err(|_| CannotDiscover::Address)?;
         // reqwest takes the process's provider and panics where there is none; a second installation changes nothing.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let builder = || {
-            Client::builder()
-                .redirect(redirect::Policy::none())
-                .retry(retry::never())
-                .referer(false)
-                .no_proxy()
-                .connect_timeout(DEADLINE)
-                .timeout(DEADLINE)
-        };
-        let http = match url.scheme() {
-            "https" => builder().https_only(true).build(),
+        let seen = Mutex::new(ca_file.as_deref().and_then(Stamp::of));
+        let trust = Trust::open(name, &TrustFiles { ca: ca_file.clone(), client: None });
+        let trust = match (url.scheme(), trust) {
+            ("https" | "http", Ok(trust)) => Some(trust),
             // A machine without root certificates is good enough.
-            "http" => builder().build().or_else(|_| builder().tls_certs_only([]).build()),
+            ("http", Err(TrustError::SystemRoots)) => None,
+            ("https" | "http", Err(error)) => return Err(error.into()),
             _ => return Err(CannotDiscover::Address),
         };
-        Ok(Self { issuer: issuer.to_owned(), url, http: http.map_err(|_| CannotDiscover::TlsRoots)? })
+        let mut builder = Client::builder()
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .referer(false)
+            .no_proxy()
+            .https_only(url.scheme() == "https")
+            .connect_timeout(DEADLINE)
+            .timeout(DEADLINE);
+        if let Some(proxy) = proxy_url {
+            builder = builder.proxy(Proxy::all(proxy).map_err(|_| CannotDiscover::Proxy)?);
+        }
+        builder = match &trust {
+            Some(trust) => builder.tls_backend_preconfigured(trust.client_config()),
+            None => builder.tls_certs_only([]),
+        };
+        let http = builder.build().map_err(|_| TrustError::SystemRoots)?;
+        Ok(Self { issuer: issuer.clone(), url, http, trust, ca_file: ca_file.clone(), seen })
+    }
+
+    /// Whether the CA file has changed since the issuer was asked last.
+    pub fn has_another_ca(&self) -> bool {
+        self.ca() != *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ca(&self) -> Option<Stamp> {
+        self.ca_file.as_deref().and_then(Stamp::of)
     }
 
     /// Whether whoever is on the way to the issuer could answer in its place.
@@ -104,6 +136,7 @@ impl Discovery {
     /// # Errors
     /// See [`FetchFault`].
     pub async fn keys(&self) -> Result<KeySet, FetchFault> {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = self.ca();
         timeout(DEADLINE, self.keys_in_any_time()).await.unwrap_or(Err(FetchFault::Timeout))
     }
 
@@ -121,10 +154,21 @@ impl Discovery {
     }
 
     async fn get(&self, address: Url) -> Result<Vec<u8>, FetchFault> {
-        let mut answer = self.http.get(address).send().await.map_err(|error| fault(&error))?;
+        let mut answer = self.http.get(address).send().await.map_err(|error| self.fault(&error))?;
+        if let Some(trust) = &self.trust {
+            trust.note_answer();
+        }
         match answer.status().as_u16() {
             200 => body(&mut answer).await,
             status => Err(FetchFault::Status(status)),
+        }
+    }
+
+    fn fault(&self, error: &reqwest::Error) -> FetchFault {
+        let failure = self.trust.as_ref().map_or_else(|| ConnectFailure::of(error), |trust| trust.failure(error));
+        match failure {
+            Some(failure) if !error.is_timeout() => FetchFault::Unconnected(failure),
+            _ => fault(error),
         }
     }
 }
@@ -163,8 +207,6 @@ fn is_loopback(url: &Url) -> bool {
 fn fault(error: &reqwest::Error) -> FetchFault {
     if error.is_timeout() {
         FetchFault::Timeout
-    } else if let Some(failure) = ConnectFailure::of(error) {
-        FetchFault::Unconnected(failure)
     } else if error.is_connect() {
         FetchFault::Connect
     } else {
@@ -206,6 +248,12 @@ mod tests {
         }
     }
 
+    fn of(issuer: &str, ca_file: Option<PathBuf>, proxy_url: Option<&str>) -> Result<Discovery, CannotDiscover> {
+        let (issuer, proxy_url) = (issuer.to_owned(), proxy_url.map(str::to_owned));
+        let (audience, jwks_file, algorithms) = ("claviger".into(), None, Vec::new());
+        Discovery::new("issuer", &Oidc { issuer, audience, jwks_file, algorithms, ca_file, proxy_url })
+    }
+
     #[test]
     fn an_issuer_is_an_address() {
         for (issuer, without_tls) in [
@@ -214,10 +262,29 @@ mod tests {
             ("http://127.0.0.1:8080", false),
             ("http://[::1]", false),
         ] {
-            assert_eq!(Discovery::new(issuer).map(|one| one.is_without_tls()), Ok(without_tls), "{issuer}");
+            assert_eq!(of(issuer, None, None).map(|one| one.is_without_tls()), Ok(without_tls), "{issuer}");
         }
         for issuer in ["", "issuer", "ftp://issuer.example"] {
-            assert_eq!(Discovery::new(issuer).err(), Some(CannotDiscover::Address), "{issuer}");
+            assert_eq!(of(issuer, None, None).err(), Some(CannotDiscover::Address), "{issuer}");
         }
+    }
+
+    #[test]
+    fn a_ca_file_and_a_proxy_must_be_usable() {
+        let folder = tempfile::tempdir().unwrap();
+        let (good, bad) = (folder.path().join("ca.pem"), folder.path().join("bad.pem"));
+        std::fs::write(&good, rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap().cert.pem()).unwrap();
+        std::fs::write(&bad, "no PEM").unwrap();
+        let with = |ca: &PathBuf, proxy| of("https://issuer.example", Some(ca.clone()), proxy).err();
+        assert_eq!(with(&good, None), None);
+        assert_eq!(with(&good, Some("http://127.0.0.1:3128")), None);
+        assert_eq!(with(&bad, None), Some(CannotDiscover::Trust(TrustError::CaFile)));
+        assert_eq!(with(&folder.path().join("nowhere"), None), Some(CannotDiscover::Trust(TrustError::CaFile)));
+        assert_eq!(with(&good, Some("not a proxy")), Some(CannotDiscover::Proxy));
+        let discovery = of("https://issuer.example", Some(good.clone()), None).unwrap();
+        assert!(!discovery.has_another_ca());
+        std::fs::write(&good, rcgen::generate_simple_self_signed(["b".to_owned(), "c".to_owned()]).unwrap().cert.pem())
+            .unwrap();
+        assert!(discovery.has_another_ca());
     }
 }

@@ -120,11 +120,12 @@ impl IssuerKeys {
         attempt
     }
 
-    /// The last attempt, where it is too early for another one.
+    /// The last attempt, where it is too early for another one. After one that failed it is not, once `caFile` has changed.
     fn recent(&self) -> Option<Attempt> {
         let interval = if self.current().is_some() { ASK_AT_MOST_EVERY } else { RETRY_WITHOUT_KEYS };
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        (last.began_at.elapsed() < interval).then_some(last)
+        let is_mended = last.answer.is_err() && self.discovery.has_another_ca();
+        (last.began_at.elapsed() < interval && !is_mended).then_some(last)
     }
 }
 

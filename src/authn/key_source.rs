@@ -6,6 +6,7 @@ use super::jwks::{KeySet, KeySetError};
 use super::key_file::KeyFile;
 use crate::config::authenticators::Oidc;
 use crate::document::Fault;
+use crate::trust::TrustError;
 use std::sync::Arc;
 
 /// One of the two.
@@ -36,7 +37,9 @@ impl CannotOpen {
     const fn setting(self) -> &'static str {
         match self {
             Self::File(_) => "jwksFile",
-            Self::Issuer(_) => "issuer",
+            Self::Issuer(CannotDiscover::Trust(TrustError::CaFile)) => "caFile",
+            Self::Issuer(CannotDiscover::Proxy) => "proxyUrl",
+            Self::Issuer(CannotDiscover::Address | CannotDiscover::Trust(_)) => "issuer",
         }
     }
 }
@@ -49,7 +52,7 @@ impl KeySource {
     pub fn open(name: &Arc<str>, config: &Oidc) -> Result<Self, CannotOpen> {
         match &config.jwks_file {
             Some(path) => Ok(Self::File(KeyFile::open(name.clone(), path.clone())?)),
-            None => Ok(Self::Issuer(IssuerKeys::open(name.clone(), Discovery::new(&config.issuer)?))),
+            None => Ok(Self::Issuer(IssuerKeys::open(name.clone(), Discovery::new(name, config)?))),
         }
     }
 
@@ -57,10 +60,10 @@ impl KeySource {
     ///
     /// # Errors
     /// When the file is no key set, or the issuer cannot be asked at all.
-    pub fn check(config: &Oidc) -> Result<(), CannotOpen> {
+    pub fn check(name: &str, config: &Oidc) -> Result<(), CannotOpen> {
         match &config.jwks_file {
             Some(path) => drop(KeySet::read(path)?),
-            None => drop(Discovery::new(&config.issuer)?),
+            None => drop(Discovery::new(name, config)?),
         }
         Ok(())
     }

@@ -82,8 +82,8 @@ pub trait Authenticator: Send + Sync {
 /// Whether the files that the entries for OIDC name are good. Nobody is asked. Blocks.
 #[must_use]
 pub fn check_files(configured: &[config::Authenticator]) -> Vec<Fault> {
-    let check = |(index, config::Authenticator { kind, .. }): (usize, &config::Authenticator)| match kind {
-        Kind::Oidc(oidc) => key_source::KeySource::check(oidc).err().map(|error| error.at(index)),
+    let check = |(index, config::Authenticator { name, kind }): (usize, &config::Authenticator)| match kind {
+        Kind::Oidc(oidc) => key_source::KeySource::check(name, oidc).err().map(|error| error.at(index)),
         Kind::Kubernetes(_) => None,
     };
     configured.iter().enumerate().filter_map(check).collect()

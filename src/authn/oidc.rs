@@ -257,6 +257,8 @@ mod tests {
             audience: "claviger".into(),
             jwks_file: Some(jwks_file),
             algorithms: algorithms.to_vec(),
+            ca_file: None,
+            proxy_url: None,
         };
         Ok(Rig { oidc: Oidc::open("github".into(), config, clock.clone())?, clock, folder })
     }

@@ -2,6 +2,7 @@
 
 use super::{Cluster, Trouble};
 use crate::traces;
+use crate::trust::ConnectFailure;
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -67,7 +68,7 @@ impl Cluster {
                 link.client.send(request.map(kube::client::Body::from)).await.map_err(|error| match error {
                     // The broker's token file or credential plugin, before anything was sent.
                     kube::Error::Auth(_) => Trouble::Credentials,
-                    _ => Trouble::Connection,
+                    error => ConnectFailure::of(&error).map_or(Trouble::Connection, Trouble::Unconnected),
                 })?;
             let status = answer.status();
             match Limited::new(answer.into_body(), max_bytes).collect().await {

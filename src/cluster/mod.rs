@@ -28,6 +28,7 @@ pub use kubeconfig::KubeconfigFault;
 pub use object::{Owner, Time};
 
 use crate::metrics::Metrics;
+use crate::trust::ConnectFailure;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use lanes::Lanes;
@@ -61,7 +62,7 @@ struct Link {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ClusterError {
     /// Nobody knows the answer; asking later may help.
-    #[error("the API server gave no usable answer: {}", .0.as_str())]
+    #[error("the API server gave no usable answer: {}", .0.sentence())]
     Unavailable(Trouble),
 }
 
@@ -72,7 +73,9 @@ pub enum Trouble {
     Busy,
     /// No whole answer in time.
     Timeout,
-    /// No connection, or one that broke.
+    /// No connection, or no TLS on it, for a reason that is known.
+    Unconnected(ConnectFailure),
+    /// No connection for another reason, or one that broke.
     Connection,
     /// The broker's own credentials are bad, or its RBAC is too narrow (401, 403).
     Credentials,
@@ -93,12 +96,24 @@ impl Trouble {
         match self {
             Self::Busy => "busy",
             Self::Timeout => "timeout",
+            Self::Unconnected(failure) => failure.as_str(),
             Self::Connection => "connection",
             Self::Credentials => "credentials",
             Self::Overloaded => "overloaded",
             Self::Status => "status",
             Self::Malformed => "malformed",
             Self::TooLarge => "too_large",
+        }
+    }
+}
+
+impl Trouble {
+    /// The same for a person.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Unconnected(failure) => failure.sentence(),
+            _ => self.as_str(),
         }
     }
 }

@@ -207,7 +207,10 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_listening_is_a_broken_connection_and_silence_a_timeout() {
-        assert_eq!(asked(Fake::absent().await).await, trouble(Trouble::Connection));
+        assert_eq!(
+            asked(Fake::absent().await).await,
+            trouble(Trouble::Unconnected(crate::trust::ConnectFailure::Refused))
+        );
 
         let silent = Fake::silent().await;
         let cluster = silent.cluster().await;

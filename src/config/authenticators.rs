@@ -49,6 +49,10 @@ pub struct Oidc {
     pub jwks_file: Option<PathBuf>,
     /// The signature algorithms that are taken (RFC 7518 names); never empty, never symmetric.
     pub algorithms: Vec<Algorithm>,
+    /// PEM certificates that the issuer's is checked against; the system's without.
+    pub ca_file: Option<PathBuf>,
+    /// A forward proxy; none without, whatever the environment says.
+    pub proxy_url: Option<String>,
 }
 
 /// An asymmetric JWS algorithm (RFC 7518, RFC 8037).
@@ -129,6 +133,8 @@ pub(super) struct RawOidc {
     audience: Option<String>,
     jwks_file: Option<String>,
     algorithms: Option<Vec<Option<String>>>,
+    ca_file: Option<String>,
+    proxy_url: Option<String>,
 }
 
 /// Checks the whole list.
@@ -233,7 +239,10 @@ impl RawOidc {
         }
         let jwks_file = check.file_if_set(&format!("{at}/jwksFile"), self.jwks_file);
         let algorithms = algorithms(&format!("{at}/algorithms"), self.algorithms.unwrap_or_default(), check);
-        Some(Oidc { issuer: issuer?, audience: audience?, jwks_file, algorithms })
+        let ca_file = check.file_if_set(&format!("{at}/caFile"), self.ca_file);
+        let proxy_url =
+            self.proxy_url.and_then(|url| check.noted(&format!("{at}/proxyUrl"), address::check_server(url)));
+        Some(Oidc { issuer: issuer?, audience: audience?, jwks_file, algorithms, ca_file, proxy_url })
     }
 }
 

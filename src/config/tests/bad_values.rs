@@ -61,6 +61,17 @@ pub(super) const BAD_VALUES: &[(&str, &str, &str)] = &[
     ("/authenticators/1/oidc/audience", "' '", "authenticators[1].oidc.audience: must not be empty"),
     ("/authenticators/1/oidc/jwksFile", "''", "authenticators[1].oidc.jwksFile: must not be empty"),
     ("/authenticators/1/oidc/jwksFile", "nowhere", "authenticators[1].oidc.jwksFile: there is no such file"),
+    ("/authenticators/1/oidc/caFile", "nowhere", "authenticators[1].oidc.caFile: there is no such file"),
+    (
+        "/authenticators/1/oidc/proxyUrl",
+        "proxy:3128",
+        "authenticators[1].oidc.proxyUrl: must begin with https:// or http://",
+    ),
+    (
+        "/authenticators/1/oidc/proxyUrl",
+        "'http://u:hunter2@proxy'",
+        "authenticators[1].oidc.proxyUrl: must have no user",
+    ),
     ("/authenticators/1/oidc/algorithms", "[]", "authenticators[1].oidc.algorithms: must have at least one entry"),
     (
         "/authenticators/1/oidc/algorithms",

@@ -298,6 +298,8 @@ fn the_neighbours_of_bad_values_are_taken() {
         ("/administrators/subjectAccessReview", "[cluster]"),
         ("/authenticators/1/oidc/issuer", "https://dev/"),
         ("/authenticators/1/oidc/algorithms", "[PS512, EdDSA]"),
+        ("/authenticators/1/oidc/caFile", "ca.pem"),
+        ("/authenticators/1/oidc/proxyUrl", "http://proxy:3128"),
         ("/administrators/static", "[]"),
         ("/administrators/static/0/claims", "{role: admin, level: 3, on: true}"),
         ("/stores/1/vault/auth", "{kubernetes: {role: r, tokenFile: token}}"),

@@ -148,7 +148,7 @@ mod tests {
         let expected = Some(("AKIA".to_owned(), "s".to_owned()));
         assert_eq!(keys("AKIA", "s"), expected);
         assert_eq!(keys(" AKIA\r\n", "s \n"), expected);
-        for id in ["AKIA\nX", "AKIA\u{0}", "AKIÀ"] {
+        for id in ["AKIA\nX", "AKIA\u{0}"] {
             assert_eq!(keys(id, "s"), None, "{id:?}");
         }
     }

@@ -79,11 +79,18 @@ struct Counter {
 
 impl Counter {
     async fn open(issuer: &str) -> Self {
+        Self::with(issuer, None, None).await
+    }
+
+    /// With a CA file and a proxy of its own.
+    async fn with(issuer: &str, ca_file: Option<PathBuf>, proxy_url: Option<String>) -> Self {
         let oidc = Oidc {
             issuer: issuer.into(),
             audience: "claviger".into(),
             jwks_file: None,
             algorithms: vec![Algorithm::Es256],
+            ca_file,
+            proxy_url,
         };
         let configured = [Authenticator { name: "issuer".into(), kind: Kind::Oidc(oidc) }];
         let (clock, metrics): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), Metrics::new(&["issuer"], &[]).unwrap());

@@ -4,6 +4,7 @@ use super::Counter;
 use crate::rig::bao::Bao;
 use crate::rig::claviger::{Claviger, write_policies};
 use crate::rig::oidc::Issuer;
+use crate::rig::proxy::Proxy;
 use claviger::authn::AuthnError;
 use serde_json::json;
 use std::time::Duration;
@@ -68,4 +69,41 @@ async fn a_real_key_rotation_is_followed() {
     tokio::time::resume();
     assert_eq!(counter.asks(&with_new_key).await.err(), None);
     assert_eq!(counter.asks(&with_old_key).await.err(), None, "old keys stay published for a while");
+}
+
+#[tokio::test]
+async fn an_issuer_behind_a_private_ca_and_a_proxy_is_asked_through_both() {
+    let (bao, other, proxy) = (Bao::start_tls().await, Bao::start_tls().await, Proxy::start());
+    let token = bao.identity_token("claviger").await;
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::copy(bao.ca_file(), &ca).unwrap();
+    let with = async |ca: &std::path::Path, proxy: Option<String>| {
+        let counter = Counter::with(&bao.issuer(), Some(ca.to_owned()), proxy).await;
+        let faults = counter.authenticators.check_online().await.err().unwrap_or_default();
+        (counter.asks(&token).await.err(), faults.into_iter().map(|fault| fault.detail).collect::<Vec<_>>())
+    };
+    assert_eq!(with(&ca, None).await, (None, vec![]));
+    assert_eq!(proxy.tunnels(), Vec::<String>::new());
+    assert_eq!(with(&ca, Some(proxy.url())).await, (None, vec![]));
+    assert!(!proxy.tunnels().is_empty());
+    let (verdict, faults) = with(&ca, Some("http://127.0.0.1:9".into())).await;
+    assert_eq!(verdict, Some(AuthnError::Unavailable), "no way round the proxy: {faults:?}");
+    let (verdict, faults) = with(&other.ca_file(), None).await;
+    assert_eq!(verdict, Some(AuthnError::Unavailable));
+    assert!(faults[0].contains(claviger::trust::ConnectFailure::UnknownIssuer.sentence()), "{faults:?}");
+}
+
+#[tokio::test]
+async fn a_ca_file_that_is_replaced_is_read_again() {
+    let (bao, other) = (Bao::start_tls().await, Bao::start_tls().await);
+    let token = bao.identity_token("claviger").await;
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::copy(other.ca_file(), &ca).unwrap();
+    let counter = Counter::with(&bao.issuer(), Some(ca.clone()), None).await;
+    assert_eq!(counter.asks(&token).await.err(), Some(AuthnError::Unavailable));
+    std::fs::copy(bao.ca_file(), &ca).unwrap();
+    // At once, although the issuer was asked a moment ago.
+    assert_eq!(counter.asks(&token).await.err(), None);
 }

@@ -10,6 +10,7 @@ use claviger::cluster::token_review::Review;
 use claviger::cluster::{Cluster, ClusterError, Trouble};
 use claviger::metrics::Metrics;
 use claviger::model::secret::SecretValue;
+use claviger::trust::ConnectFailure;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,7 +116,7 @@ async fn the_check_before_serving_asks_the_api_server() {
     let plane = kube.plane;
     assert_eq!(Desk::open(&kube).await.authenticators.check_online().await, Ok(()));
     for (kubeconfig, trouble) in [
-        (plane.kubeconfig_of_stopped(User::Broker), Trouble::Connection),
+        (plane.kubeconfig_of_stopped(User::Broker), Trouble::Unconnected(ConnectFailure::Refused)),
         (plane.kubeconfig(User::Stranger), Trouble::Credentials),
         (plane.kubeconfig(User::Nobody), Trouble::Credentials),
     ] {
