@@ -21,8 +21,10 @@ const SUSPECT_PATIENCE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(50);
 /// Reviews that may look for a spare place at once, over all addresses.
 const MAX_LOOKING: usize = 256;
-/// Claims whose signature was bad are not reviewed again for so long where the address has failures.
+/// How long claims count as forged after their signature was bad.
 const FORGED_FOR: Duration = Duration::from_secs(10);
+/// Of an exhausted address, one token with such claims is reviewed in so long: the next one may be the good one.
+const FORGED_EVERY: Duration = Duration::from_secs(1);
 
 /// What is known of the address that a token comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,8 @@ pub struct ReviewGate {
     shares: RateLimiter<IpAddr>,
     /// The lane of each exhausted address.
     lanes: RateLimiter<IpAddr>,
+    /// The same for claims that were forged, so that those do not take the lane from others.
+    forged_lanes: RateLimiter<IpAddr>,
     forged: RateLimiter<(IpAddr, Fingerprint)>,
     looking: Semaphore,
 }
@@ -84,6 +88,7 @@ impl ReviewGate {
             window: Window::new(per_second),
             shares: RateLimiter::new(part(5).saturating_mul(NonZeroU32::MIN.saturating_add(1))),
             lanes: RateLimiter::new(part(10)),
+            forged_lanes: RateLimiter::one_every(FORGED_EVERY),
             forged: RateLimiter::one_every(FORGED_FOR),
             looking: Semaphore::new(MAX_LOOKING),
         }
@@ -99,14 +104,13 @@ impl ReviewGate {
             sleep_until(place).await;
             return Ok(());
         }
-        if self.forged.is_exhausted(&(standing.address, *claims)) {
-            return Err(AuthnError::Limited);
-        }
+        let lanes =
+            if self.forged.is_exhausted(&(standing.address, *claims)) { &self.forged_lanes } else { &self.lanes };
         let _looking = self.looking.try_acquire().map_err(|_| AuthnError::Limited)?;
         let until = Instant::now() + SUSPECT_PATIENCE;
         loop {
             // The lane first: what it takes from an address in vain is taken from that address alone.
-            if (!standing.is_exhausted() || self.lanes.charge(standing.address)) && self.window.take_spare() {
+            if (!standing.is_exhausted() || lanes.charge(standing.address)) && self.window.take_spare() {
                 return Ok(());
             }
             if Instant::now() >= until {
@@ -199,14 +203,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn claims_that_were_forged_are_not_reviewed_again_where_there_are_failures() {
-        let gate = gate(50);
-        let (suspect, other) = (Standing::exhausted(address(1)), Standing::exhausted(address(2)));
-        assert_eq!(gate.enter(suspect, &CLAIMS).await, Ok(()));
+    async fn claims_that_were_forged_do_not_take_the_lane_of_an_exhausted_address_from_others() {
+        let (gate, suspect) = (gate(50), Standing::exhausted(address(1)));
         gate.forged(suspect, &CLAIMS);
-        assert_eq!(gate.enter(suspect, &CLAIMS).await, Err(AuthnError::Limited));
-        assert_eq!(gate.enter(suspect, &[2; 32]).await, Ok(()), "others of the address are");
-        assert_eq!(gate.enter(other, &CLAIMS).await, Ok(()));
-        assert_eq!(gate.enter(Standing::clean(address(1)), &CLAIMS).await, Ok(()));
+        assert_eq!(gate.enter(suspect, &CLAIMS).await, Ok(()), "the good one may have the same claims");
+        let before = Instant::now();
+        assert_eq!(gate.enter(suspect, &[2; 32]).await, Ok(()));
+        assert_eq!(before.elapsed(), Duration::ZERO, "another one has a lane of its own");
+        assert_eq!(gate.enter(suspect, &CLAIMS).await, Ok(()));
+        assert_eq!(before.elapsed(), FORGED_EVERY);
+        for standing in [Standing::clean(address(1)), Standing::failing(address(1)), Standing::exhausted(address(2))] {
+            let before = Instant::now();
+            assert_eq!(gate.enter(standing, &CLAIMS).await, Ok(()));
+            assert_eq!(before.elapsed(), Duration::ZERO, "{standing:?}");
+        }
     }
 }
