@@ -321,6 +321,9 @@ async fn a_task_run_of_no_pipeline_run_has_its_own_params() {
         }),
     );
     let rig = plan.start();
+    // The namespace is there as soon as a pod is.
+    let stranger = rig.kube.pod("tasks/run-bot").await;
+    assert_eq!(told(&rig.claviger, &stranger, "repo=site&branch=main"), "403 attestation_failed");
     let spec = json!({"params": [{"name": "repo", "value": "site"}]});
     let run = rig.kube.run("TaskRun", "v1", "tasks", json!({"labels": {"team": "web"}}), spec).await;
     let pod = rig.kube.pod_with("tasks/run-bot", json!({"ownerReferences": [run.owner()]})).await;
