@@ -28,7 +28,7 @@ pub struct ServerArguments {
     #[arg(long, env = "CLAVIGER_URL", value_name = "URL")]
     server: String,
     /// Allow `http` to another host; token and secrets are sent unencrypted.
-    #[arg(long)]
+    #[arg(long, env = "CLAVIGER_INSECURE")]
     insecure: bool,
     /// File with the bearer token.
     #[arg(long, env = "CLAVIGER_TOKEN_FILE", value_name = "FILE")]

@@ -13,7 +13,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  serviceAccountName: {{ include "claviger.serviceAccount" . }}
+  serviceAccountName: {{ include "claviger.serviceAccount" . | quote }}
   # The token for the API server: reviews, and the objects that attest. Tokens for stores are projected below.
   automountServiceAccountToken: true
   enableServiceLinks: false
@@ -24,11 +24,11 @@ spec:
   {{- with .Values.image.pullSecrets }}
   imagePullSecrets:
     {{- range . }}
-    - name: {{ . }}
+    - name: {{ . | quote }}
     {{- end }}
   {{- end }}
   {{- with .Values.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
   {{- with .Values.nodeSelector }}
   nodeSelector: {{- toYaml . | nindent 4 }}
@@ -59,8 +59,8 @@ spec:
         - name: CLAVIGER__DATABASE__URL
           valueFrom:
             secretKeyRef:
-              name: {{ required "database.postgres.secret: must be set where database.kind is postgres" .Values.database.postgres.secret }}
-              key: {{ .Values.database.postgres.urlKey }}
+              name: {{ required "database.postgres.secret: must be set where database.kind is postgres" .Values.database.postgres.secret | quote }}
+              key: {{ .Values.database.postgres.urlKey | quote }}
         {{- end }}
         {{- with .Values.extraEnv }}
         {{- toYaml . | nindent 8 }}
@@ -139,7 +139,7 @@ spec:
     {{- if ne (include "claviger.tlsMode" .) "none" }}
     - name: tls
       secret:
-        secretName: {{ include "claviger.tlsSecret" . }}
+        secretName: {{ include "claviger.tlsSecret" . | quote }}
         defaultMode: 288 # 0440
     {{- end }}
     {{- if or $postgres .Values.audit.keySecret }}
@@ -149,19 +149,19 @@ spec:
         sources:
           {{- if $postgres }}
           - secret:
-              name: {{ .Values.database.postgres.secret }}
+              name: {{ .Values.database.postgres.secret | quote }}
               items:
-                - key: {{ .Values.database.postgres.keyFileKey }}
+                - key: {{ .Values.database.postgres.keyFileKey | quote }}
                   path: database
           {{- end }}
           {{- with .Values.audit.keySecret }}
           - secret:
-              name: {{ . }}
+              name: {{ . | quote }}
               items:
-                - key: {{ $.Values.audit.keySecretKey }}
+                - key: {{ $.Values.audit.keySecretKey | quote }}
                   path: audit
                 {{- range $.Values.audit.retiredKeySecretKeys }}
-                - key: {{ . }}
+                - key: {{ . | quote }}
                   path: retired/{{ . }}
                 {{- end }}
           {{- end }}
@@ -173,8 +173,8 @@ spec:
         sources:
           {{- range .Values.storeTokens }}
           - serviceAccountToken:
-              path: {{ .file }}
-              audience: {{ .audience }}
+              path: {{ .file | quote }}
+              audience: {{ .audience | quote }}
               expirationSeconds: {{ .expirationSeconds | default 3600 | int }}
           {{- end }}
     {{- end }}

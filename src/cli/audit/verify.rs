@@ -23,7 +23,7 @@ pub struct Verify {
     #[arg(long, env = "CLAVIGER_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Allow `http` to another host; the token is sent unencrypted.
-    #[arg(long)]
+    #[arg(long, env = "CLAVIGER_INSECURE")]
     insecure: bool,
     /// Export of the whole log (`-`: standard input); verified without a server.
     #[arg(long, value_name = "FILE")]

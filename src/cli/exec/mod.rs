@@ -26,7 +26,7 @@ const CANNOT_RUN: u8 = 126;
 /// The command is not there.
 const NOT_FOUND: u8 = 127;
 /// What a command gets no part of: it has its secrets, and not the means of getting others.
-const OURS: [&str; 3] = ["CLAVIGER_URL", "CLAVIGER_TOKEN_FILE", "CLAVIGER_CA_FILE"];
+const OURS: [&str; 4] = ["CLAVIGER_URL", "CLAVIGER_TOKEN_FILE", "CLAVIGER_CA_FILE", "CLAVIGER_INSECURE"];
 
 /// The options of `claviger exec`.
 #[derive(Debug, clap::Args)]

@@ -43,7 +43,7 @@ pub struct VaultPolicy {
     #[arg(long, env = "CLAVIGER_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Allow `http` to another host; the token is sent unencrypted.
-    #[arg(long)]
+    #[arg(long, env = "CLAVIGER_INSECURE")]
     insecure: bool,
 }
 

@@ -166,6 +166,28 @@ async fn a_param_is_no_option_of_the_commands() {
     }
 }
 
+#[tokio::test]
+async fn a_mode_lets_another_user_read_and_is_no_option() {
+    let rig = installation().await;
+    let pod = rig.pod("ci/build-bot").await;
+    let server = format!("http://{}", rig.claviger.api);
+    for task in ["claviger-fetch", "claviger-curl"] {
+        for (mode, expected) in [("0640", 0o640), ("0600", 0o600), ("0444", 0o444)] {
+            let run = run_with(task, SHELLS[0], &pod.pod.token, &[("mode", &[mode]), ("server", &[&server])]);
+            let steps = run.run_until("fetch");
+            assert_eq!(last(&steps), ("fetch", Some(0)), "{task} {mode}: {steps:?}");
+            let file = run.volume("secrets").join("build-env").metadata().unwrap();
+            assert_eq!(file.permissions().mode() & 0o777, expected, "{task}");
+        }
+        for mode in ["--reference=/etc/passwd", "u+s", "rw", "0", ""] {
+            let run = run_with(task, SHELLS[0], &pod.pod.token, &[("mode", &[mode]), ("server", &[&server])]);
+            let steps = run.run();
+            assert_eq!(last(&steps), ("fetch", Some(2)), "{task} {mode}: {steps:?}");
+            assert_eq!(fs::read_dir(run.volume("secrets")).unwrap().count(), 0, "{task} {mode}");
+        }
+    }
+}
+
 /// A server that issues a ticket whose download is these bytes and the end of the connection.
 fn server_that_answers(download: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

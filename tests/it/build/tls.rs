@@ -70,3 +70,25 @@ async fn curl_sends_no_token_over_plain_http_unless_told_to() {
     assert_eq!(run("claviger-curl", &server, &pod.pod.token, None, None), (Some(1), false));
     assert_eq!(rig.claviger.audit_events(), Vec::<serde_json::Value>::new());
 }
+
+#[test]
+fn a_token_leaves_by_plain_http_only_where_that_is_asked_for() {
+    // Another host than this one, which has no address: what may be sent is seen by the attempt.
+    let server = "http://claviger.invalid:8080";
+    for task in ["claviger-fetch", "claviger-buildah"] {
+        for (insecure, code) in [("false", 2), ("true", 4), ("yes", 2)] {
+            let params: [(&str, &[&str]); 7] = [
+                ("repo", &["site"]),
+                ("branch", &["main"]),
+                ("image", &["any"]),
+                ("destination", &["any"]),
+                ("timeout", &["1s"]),
+                ("server", &[server]),
+                ("insecure", &[insecure]),
+            ];
+            let run = TaskRun::of(task, &["dash"], "token", &params);
+            let steps = run.run_until("fetch");
+            assert_eq!(steps[0].code, Some(code), "{task} {insecure}: {steps:?}");
+        }
+    }
+}

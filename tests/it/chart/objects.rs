@@ -264,6 +264,23 @@ fn a_security_context_is_left_out_by_field_or_whole() {
 }
 
 #[test]
+fn retired_keys_are_mounted_where_the_configuration_has_them() {
+    let of = |retired: Value| {
+        let rendered = render_values(&json!({"audit": {"keySecret": "s", "retiredKeySecretKeys": retired}})).unwrap();
+        let config = rendered.find("ConfigMap", "rel-claviger").unwrap()["data"]["claviger.yaml"].as_str().unwrap();
+        let config: Value = serde_saphyr::from_str(config).unwrap();
+        let volumes = rendered.pod()["spec"]["volumes"].as_array().unwrap().clone();
+        let keys = volumes.into_iter().find(|volume| volume["name"] == "keys").unwrap();
+        (config["audit"].clone(), keys["projected"]["sources"][0]["secret"]["items"].clone())
+    };
+    let file = "/etc/claviger/keys/audit";
+    let current = json!({"key": "key", "path": "audit"});
+    assert_eq!(of(json!([])), (json!({"keyFile": file}), json!([current])));
+    let config = json!({"keyFile": file, "retiredKeyFiles": ["/etc/claviger/keys/retired/2025"]});
+    assert_eq!(of(json!(["2025"])), (config, json!([current, {"key": "2025", "path": "retired/2025"}])));
+}
+
+#[test]
 fn the_notes_tell_what_does_not_work_yet() {
     let secret = json!({"mode": "secret", "secret": "tls"});
     let plain = notes(&json!({"tls": {"mode": "none"}}));

@@ -42,7 +42,8 @@ fn the_command_gets_no_means_of_asking_for_more() {
     let claviger = Claviger::sample();
     let mut command = exec(&claviger, &["--", "env"]);
     command.env("CLAVIGER_URL", format!("http://{}", claviger.api)).env("CLAVIGER_TOKEN_FILE", "/x");
-    command.env("CLAVIGER_CA_FILE", "/y").env("GITHUB_TOKEN", "replaced").env("KEPT", "1");
+    command.env("CLAVIGER_CA_FILE", "/y").env("CLAVIGER_INSECURE", "true");
+    command.env("GITHUB_TOKEN", "replaced").env("KEPT", "1");
     let ran = ran(&mut command);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(!ran.text().contains("CLAVIGER_"), "{ran:?}");

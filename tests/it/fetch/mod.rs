@@ -34,7 +34,7 @@ impl Ran {
 pub fn command(name: &str) -> Command {
     let mut command = Command::new("timeout");
     command.args(["-s", "KILL", "60"]).arg(binary()).arg(name);
-    for variable in ["CLAVIGER_URL", "CLAVIGER_TOKEN_FILE", "CLAVIGER_CA_FILE"] {
+    for variable in ["CLAVIGER_URL", "CLAVIGER_TOKEN_FILE", "CLAVIGER_CA_FILE", "CLAVIGER_INSECURE"] {
         command.env_remove(variable);
     }
     command.stdin(Stdio::null());
