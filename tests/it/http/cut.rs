@@ -2,6 +2,7 @@
 
 use crate::rig::claviger::{Claviger, Dev, download_path};
 use crate::rig::http::parse;
+use serde_json::Value;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -188,6 +189,27 @@ fn the_lines_that_dev_prints_tell_it_too() {
     let ask = line("URL=").replace(&recorded.claviger.api.to_string(), &recorded.proxy.address.to_string());
     let lines = format!("{ask}\n{}", line("curl ").replace(" && ", " > build-env && "));
     assert_told(&recorded, &lines, &[], &recorded.ticket("main"), &recorded.download("main", "export"));
+}
+
+#[test]
+fn the_task_for_curl_tells_it_too() {
+    let recorded = Recorded::start();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/claviger/tekton/task-claviger-curl.yaml");
+    let task: Value = serde_saphyr::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    let steps = task["spec"]["steps"].as_array().unwrap();
+    let fetch = steps.iter().find(|step| step["name"] == "fetch").unwrap();
+    let (url, token) = (recorded.proxy.url(), recorded.claviger.folder.path().join("token").display().to_string());
+    let environment = [
+        ("REPO", "moreira.dev"),
+        ("BRANCH", "main"),
+        ("CLAVIGER_URL", url.as_str()),
+        ("INSECURE", "true"),
+        ("CA_FILE", "/etc/ssl/certs/ca-certificates.crt"),
+        ("TOKEN", token.as_str()),
+        ("SECRETS", "build-env"),
+    ];
+    let script = fetch["script"].as_str().unwrap();
+    assert_told(&recorded, script, &environment, &recorded.ticket("main"), &recorded.download("main", "export"));
 }
 
 /// Why all of this: curl alone takes an answer that ends behind its status line for an empty file.
