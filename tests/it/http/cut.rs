@@ -207,6 +207,7 @@ fn the_task_for_curl_tells_it_too() {
         ("CA_FILE", "/etc/ssl/certs/ca-certificates.crt"),
         ("TOKEN", token.as_str()),
         ("SECRETS", "build-env"),
+        ("MODE", "0600"),
     ];
     let script = fetch["script"].as_str().unwrap();
     assert_told(&recorded, script, &environment, &recorded.ticket("main"), &recorded.download("main", "export"));
