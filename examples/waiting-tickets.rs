@@ -90,7 +90,7 @@ fn ticket(token: &TicketToken) -> Ticket {
 }
 
 fn bundle() -> Bundle {
-    let entry = |value: &str| Entry { value: SecretValue::new(value.into()), named_by_policy: false };
+    let entry = |value: &str| Entry { value: SecretValue::new(value.into()), named_by_policy: false, is_base64: false };
     let entries = [("GITHUB_TOKEN", "x".repeat(40)), ("NPM_TOKEN", "y".repeat(36)), ("PUBLIC_URL", "z".repeat(20))];
     let entries = entries.map(|(name, value)| (name.to_owned(), entry(&value)));
     Bundle { entries: entries.into(), stale: false, versions: "0".repeat(32) }
