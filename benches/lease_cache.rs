@@ -108,6 +108,7 @@ async fn open() -> (Stores, tempfile::NamedTempFile) {
         proxy_url: None,
         auth,
         timeout,
+        make_timeout: timeout,
         cache,
     };
     let metrics = Arc::new(Metrics::new(&[], &["vault"]).unwrap());

@@ -45,6 +45,8 @@ pub struct Vault {
     pub auth: VaultAuth,
     /// The budget of one call.
     pub timeout: Duration,
+    /// The budget of a call that has the store make, renew or revoke something.
+    pub make_timeout: Duration,
     /// How long answers are kept.
     pub cache: Cache,
 }
@@ -125,6 +127,7 @@ struct RawVault {
     proxy_url: Option<String>,
     auth: Option<RawAuth>,
     timeout: Option<String>,
+    make_timeout: Option<String>,
     cache: Option<RawCache>,
 }
 
@@ -215,6 +218,7 @@ impl RawVault {
         let proxy_url = proxy(&format!("{at}/proxyUrl"), self.proxy_url, check);
         let auth = self.auth.unwrap_or_default().check(&format!("{at}/auth"), check);
         let timeout = check.duration(&format!("{at}/timeout"), self.timeout, MILLISECOND..=MINUTE);
+        let make_timeout = check.duration(&format!("{at}/makeTimeout"), self.make_timeout, MILLISECOND..=MINUTE * 5);
         let cache = self.cache.unwrap_or_default().check(&format!("{at}/cache"), check);
         Some(Vault {
             address: address?,
@@ -224,6 +228,7 @@ impl RawVault {
             proxy_url,
             auth: auth?,
             timeout: timeout?,
+            make_timeout: make_timeout?,
             cache: cache?,
         })
     }

@@ -2,7 +2,8 @@
 
 use super::Metrics;
 use super::labels::{
-    AuthenticationOutcome, CacheOutcome, EventType, Outcome, Redemption, Revocation, StoreOperation, StoreOutcome,
+    AuthenticationOutcome, BreakerScope, CacheOutcome, EventType, Outcome, Redemption, Revocation, StoreOperation,
+    StoreOutcome,
 };
 use super::statuses::status_label;
 use prometheus::IntGauge;
@@ -50,6 +51,11 @@ impl Metrics {
     pub fn store_request(&self, store: &str, operation: StoreOperation, outcome: StoreOutcome, took: Duration) {
         self.store_requests.with_label_values(&[store, operation.as_str(), outcome.as_str()]).inc();
         self.store_request_duration.with_label_values(&[store, operation.as_str()]).observe(took.as_secs_f64());
+    }
+
+    /// A call to a store was not made because a circuit breaker was open.
+    pub fn store_call_suspended(&self, store: &str, scope: BreakerScope) {
+        self.store_calls_suspended.with_label_values(&[store, scope.as_str()]).inc();
     }
 
     /// A secret was there without a key that a policy requires. The read itself is counted where it was made.

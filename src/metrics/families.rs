@@ -17,6 +17,7 @@ pub struct Metrics {
     pub(super) decision_duration: Histogram,
     pub(super) store_requests: IntCounterVec,
     pub(super) store_request_duration: HistogramVec,
+    pub(super) store_calls_suspended: IntCounterVec,
     pub(super) cache_requests: IntCounterVec,
     pub(super) leases_active: IntGaugeVec,
     pub(super) leases_orphaned: IntGaugeVec,
@@ -72,6 +73,12 @@ impl Metrics {
                 "store_request_duration_seconds",
                 "Calls to stores.",
                 &["store", "operation"],
+            )?,
+            store_calls_suspended: counters(
+                r,
+                "store_calls_suspended_total",
+                "Calls to stores that were not made because a circuit breaker was open.",
+                &["store", "scope"],
             )?,
             cache_requests: counters(
                 r,

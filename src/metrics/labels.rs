@@ -141,6 +141,18 @@ label! {
 }
 
 label! {
+    /// Whose circuit breaker suspended a call to a store.
+    BreakerScope {
+        /// That of the whole server.
+        Server => "server",
+        /// That of a mount, or of a group of calls that share a limit.
+        Mount => "mount",
+        /// That of a path where credentials are made.
+        Path => "path",
+    }
+}
+
+label! {
     /// How an attempt to revoke a dynamic lease ended.
     Revocation {
         /// The store revoked it.

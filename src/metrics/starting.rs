@@ -2,7 +2,8 @@
 
 use super::Metrics;
 use super::labels::{
-    AuthenticationOutcome, CacheOutcome, EventType, Outcome, Redemption, Revocation, StoreOperation, StoreOutcome,
+    AuthenticationOutcome, BreakerScope, CacheOutcome, EventType, Outcome, Redemption, Revocation, StoreOperation,
+    StoreOutcome,
 };
 use super::statuses::STATUSES;
 
@@ -25,6 +26,9 @@ impl Metrics {
                     self.store_requests.with_label_values(&[*store, operation.as_str(), outcome.as_str()]);
                 }
                 self.store_request_duration.with_label_values(&[*store, operation.as_str()]);
+            }
+            for scope in BreakerScope::ALL {
+                self.store_calls_suspended.with_label_values(&[*store, scope.as_str()]);
             }
             for outcome in CacheOutcome::ALL {
                 self.cache_requests.with_label_values(&[*store, outcome.as_str()]);

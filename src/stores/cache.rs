@@ -59,6 +59,32 @@ struct Shelf {
     metrics: Arc<Metrics>,
 }
 
+/// Absences are dropped at the end of their time: whoever asks for many names that do not exist takes little room from
+/// what others read.
+struct AbsencesEnd(Duration);
+
+impl AbsencesEnd {
+    fn end(&self, entry: &Entry) -> Option<Duration> {
+        (!entry.is_lease()).then_some(self.0)
+    }
+}
+
+impl moka::Expiry<StorePath, Arc<Entry>> for AbsencesEnd {
+    fn expire_after_create(&self, _: &StorePath, entry: &Arc<Entry>, _: std::time::Instant) -> Option<Duration> {
+        self.end(entry)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &StorePath,
+        entry: &Arc<Entry>,
+        _: std::time::Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        self.end(entry)
+    }
+}
+
 /// Why a path is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Errand {
@@ -86,6 +112,7 @@ impl Cached {
             .max_capacity(bounds.max_entries)
             .weigher(|path: &StorePath, entry: &Arc<Entry>| entry.shares(path))
             .time_to_live(longest.min(MAX_HELD))
+            .expire_after(AbsencesEnd(bounds.negative_ttl))
             .eviction_listener(move |_, entry, _| {
                 if entry.is_lease() {
                     gauge.lease_dropped(&label);

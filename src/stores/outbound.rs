@@ -59,7 +59,8 @@ impl CallFault {
     /// What it says about the server: one that sends too much is at work.
     pub(super) const fn verdict(self) -> Verdict {
         match self {
-            Self::Unconnected(_) | Self::Connect | Self::Timeout | Self::Broken => Verdict::Failed,
+            Self::Unconnected(_) | Self::Connect | Self::Broken => Verdict::Failed,
+            Self::Timeout => Verdict::Late,
             Self::BodyTooLarge => Verdict::Served,
         }
     }

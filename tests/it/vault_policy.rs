@@ -87,6 +87,7 @@ fn stores(address: &str, folder: &Path, token: &str) -> Stores {
         proxy_url: None,
         auth,
         timeout,
+        make_timeout: timeout,
         cache,
     };
     let metrics = Arc::new(Metrics::new(&[], &["vault"]).unwrap());

@@ -183,6 +183,8 @@ pub(super) const BAD_VALUES: &[(&str, &str, &str)] = &[
     ),
     ("/stores/1/vault/timeout", "0s", "stores[1].vault.timeout: must be between 1ms and 1m"),
     ("/stores/1/vault/timeout", "61s", "stores[1].vault.timeout: must be between 1ms and 1m"),
+    ("/stores/1/vault/makeTimeout", "0s", "stores[1].vault.makeTimeout: must be between 1ms and 5m"),
+    ("/stores/1/vault/makeTimeout", "301s", "stores[1].vault.makeTimeout: must be between 1ms and 5m"),
     ("/stores/1/vault/cache/ttl", "25h", "stores[1].vault.cache.ttl: must be between 0s and 24h"),
     ("/stores/1/vault/cache/negativeTtl", "2h", "stores[1].vault.cache.negativeTtl: must be between 0s and 1h"),
     ("/stores/1/vault/cache/serveStaleFor", "169h", "stores[1].vault.cache.serveStaleFor: must be between 0s and 168h"),

@@ -130,6 +130,7 @@ stores:
       auth:
         kubernetes: {mount: kubernetes, role: claviger, tokenFile: token}
       timeout: 2s
+      makeTimeout: 30s
       cache: {ttl: 60s, negativeTtl: 10s, serveStaleFor: 10m, maxEntries: 100000}
   - name: other
     vault: {address: 'http://127.0.0.1:8200/gate/vault/', namespace: a/b, auth: {appRole: {roleId: r, secretIdFile: secret-id}}}
@@ -203,6 +204,7 @@ fn what_is_left_out_is_as_documented() {
     assert_eq!((cluster.audience.as_str(), cluster.cache_ttl), ("claviger", Duration::from_secs(10)));
     let StoreKind::Vault(vault) = &config.stores[1].kind else { panic!("not vault") };
     assert_eq!((vault.timeout, vault.cache.ttl), (Duration::from_secs(2), Duration::from_mins(1)));
+    assert_eq!(vault.make_timeout, Duration::from_secs(30));
     assert_eq!(
         (vault.cache.negative_ttl, vault.cache.serve_stale_for),
         (Duration::from_secs(10), Duration::from_mins(10))

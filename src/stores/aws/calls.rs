@@ -5,7 +5,7 @@ use crate::metrics::Metrics;
 use crate::metrics::labels::{StoreOperation, StoreOutcome};
 use crate::model::request_id::RequestId;
 use crate::stores::ReadError;
-use crate::stores::breaker::{Breaker, Change, Verdict};
+use crate::stores::breaker::{Breakers, Probe, Target, Verdict};
 use crate::stores::outbound::CallFault;
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
@@ -45,12 +45,24 @@ impl Failed {
         Self { error, suspect: false, verdict, word: "status", status }
     }
 
+    /// A refusal of a login that has worked before: the identity provider may be away, so that nobody can say.
+    pub(super) fn of_login(self, has_worked: bool) -> Self {
+        match self.error {
+            ReadError::Forbidden if has_worked => Self { error: ReadError::Unavailable, ..self },
+            _ => self,
+        }
+    }
+
+    /// Whether the server gave an answer that shows that it serves.
+    pub(super) fn is_served(&self) -> bool {
+        matches!(self.verdict, Verdict::Served | Verdict::Limited(_))
+    }
+
     /// An answer that is an error.
     pub(super) fn answered(status: u16, code: Option<&str>, message: Option<&str>, wait: Option<Duration>) -> Self {
         let Meaning { error, word, throttled, suspect } = refusal(status, code, message);
         let verdict = match (throttled, wait) {
-            (true, Some(wait)) if !wait.is_zero() => Verdict::Hold(wait),
-            (true, _) => Verdict::Failed,
+            (true, wait) => Verdict::Limited(wait.filter(|wait| !wait.is_zero())),
             // A 500 is about a secret: one that is broken must not hold back the others.
             (false, _) if matches!(status, 502..=504) => Verdict::Failed,
             (false, _) => Verdict::Served,
@@ -84,30 +96,32 @@ impl Failed {
 /// The calls to one server, under the name of a store.
 pub(super) struct Calls {
     pub(super) store: Arc<str>,
-    breaker: Breaker,
+    breakers: Arc<Breakers>,
     metrics: Arc<Metrics>,
 }
 
 impl Calls {
-    /// To a server that has not been called.
-    pub(super) const fn new(store: Arc<str>, metrics: Arc<Metrics>) -> Self {
-        Self { store, breaker: Breaker::new(), metrics }
+    /// To a server that has not been called. Without a probe each group of calls is held back by itself.
+    pub(super) fn new(store: Arc<str>, metrics: Arc<Metrics>, probe: Option<Arc<dyn Probe>>) -> Self {
+        let breakers = Breakers::new(store.clone(), metrics.clone(), probe);
+        Self { store, breakers, metrics }
     }
 
     /// Makes a call.
     ///
     /// # Errors
-    /// What `call` says; `Unavailable` where the server is left alone: that is no call, and is neither counted nor logged.
+    /// What `call` says; `Unavailable` where calls are suspended: that is no call, and is neither counted as one nor logged.
     pub(super) async fn make<T>(
         &self,
         operation: StoreOperation,
+        target: Target<'_>,
         request: &RequestId,
         call: impl Future<Output = Result<T, Failed>>,
     ) -> Result<T, Failed> {
-        let Some(pass) = self.breaker.admit() else { return Err(Failed::by(CallFault::Connect)) };
+        let Some(pass) = self.breakers.admit(target) else { return Err(Failed::by(CallFault::Connect)) };
         let started = Instant::now();
         let result = call.await;
-        self.tell(pass.settle(result.as_ref().map_or_else(|failed| failed.verdict, |_| Verdict::Served)));
+        pass.settle(result.as_ref().map_or_else(|failed| failed.verdict, |_| Verdict::Served));
         let outcome = result.as_ref().map_or_else(|failed| failed.error.outcome(), |_| StoreOutcome::Ok);
         self.metrics.store_request(&self.store, operation, outcome, started.elapsed());
         if let Err(failed) = &result
@@ -125,14 +139,6 @@ impl Calls {
             );
         }
         result
-    }
-
-    fn tell(&self, change: Option<Change>) {
-        match change {
-            Some(Change::Opened) => tracing::warn!(store = %self.store, "the store is left alone for a while"),
-            Some(Change::Closed) => tracing::info!(store = %self.store, "the store serves again"),
-            None => {}
-        }
     }
 }
 
@@ -156,13 +162,14 @@ mod tests {
         ] {
             assert_eq!(verdict(status, code, Some(second)), Verdict::Served, "{status} {code:?}");
         }
-        for (status, code) in
-            [(400, Some("ThrottlingException")), (429, None), (502, None), (503, Some("Unavailable")), (504, None)]
-        {
+        for (status, code) in [(502, None), (503, Some("Unavailable")), (504, None)] {
             assert_eq!(verdict(status, code, None), Verdict::Failed, "{status} {code:?}");
         }
-        assert_eq!(verdict(400, Some("ThrottlingException"), Some(second)), Verdict::Hold(second));
-        assert_eq!(verdict(429, None, Some(Duration::ZERO)), Verdict::Failed);
+        for (status, code) in [(400, Some("ThrottlingException")), (429, None)] {
+            assert_eq!(verdict(status, code, None), Verdict::Limited(None), "{status} {code:?}");
+            assert_eq!(verdict(status, code, Some(Duration::ZERO)), Verdict::Limited(None), "{status} {code:?}");
+            assert_eq!(verdict(status, code, Some(second)), Verdict::Limited(Some(second)), "{status} {code:?}");
+        }
         assert_eq!(verdict(503, None, Some(second)), Verdict::Failed);
     }
 }

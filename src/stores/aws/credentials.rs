@@ -7,6 +7,7 @@ use crate::metrics::labels::StoreOperation;
 use crate::model::clock::{Clock as _, SystemClock};
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
+use crate::stores::breaker::Target;
 use crate::stores::json_text::object;
 use crate::stores::{ReadError, credential_file};
 use aws_sdk_secretsmanager::config::Credentials;
@@ -15,6 +16,9 @@ use http::HeaderValue;
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::time::Duration;
+
+/// Logins share their trouble with nothing else.
+const LOGIN: Target<'static> = Target::group("login/");
 
 /// For how long a role is assumed: every role lets that be asked for.
 const SESSION: Duration = Duration::from_hours(1);
@@ -43,11 +47,12 @@ impl Source {
         matches!(self.auth, AwsAuth::StaticKeys { .. })
     }
 
-    /// Gets credentials.
+    /// Gets credentials. `has_worked` is whether this login has given some before.
     ///
     /// # Errors
-    /// `Forbidden` where the broker's token is refused, `Misconfigured` where there can be no such role.
-    pub(super) async fn ask(&self, calls: &Calls, request: &RequestId) -> Result<Granted, ReadError> {
+    /// `Forbidden` where the broker's token is refused, `Misconfigured` where there can be no such role. A refusal of a
+    /// login that has worked is `Unavailable`: STS answers so, too, while it cannot ask the identity provider.
+    pub(super) async fn ask(&self, calls: &Calls, has_worked: bool, request: &RequestId) -> Result<Granted, ReadError> {
         match &self.auth {
             AwsAuth::StaticKeys { access_key_id_file, secret_access_key_file } => {
                 let id = credential_file::read(&calls.store, access_key_id_file).await?;
@@ -61,14 +66,16 @@ impl Source {
             AwsAuth::WebIdentity { role_arn, token_file, session_name, .. } => {
                 let token = credential_file::read(&calls.store, token_file).await?;
                 let assumed = assume(&self.sts, role_arn, session_name, &token);
-                calls.make(StoreOperation::Login, request, assumed).await.map_err(|failed| failed.error)
+                let assumed = async { assumed.await.map_err(|failed| failed.of_login(has_worked)) };
+                calls.make(StoreOperation::Login, LOGIN, request, assumed).await.map_err(|failed| failed.error)
             }
             AwsAuth::ContainerCredentials { token_file, .. } => {
                 let token = credential_file::read(&calls.store, token_file).await?;
                 let header = authorization(&token).ok_or_else(|| credential_file::unusable(&calls.store))?;
                 let agent = self.agent.as_ref().ok_or(ReadError::Misconfigured)?;
                 let asked = ask_agent(agent, header);
-                calls.make(StoreOperation::Login, request, asked).await.map_err(|failed| failed.error)
+                let asked = async { asked.await.map_err(|failed| failed.of_login(has_worked)) };
+                calls.make(StoreOperation::Login, LOGIN, request, asked).await.map_err(|failed| failed.error)
             }
         }
     }

@@ -7,10 +7,10 @@ mod session;
 mod transport;
 
 use super::path::StorePath;
-use super::{OnlineFault, OpenFault, ReadError, SecretStore};
+use super::{OnlineFault, OpenFault, ReadError, SecretStore, breaker};
 use crate::config::aws_secrets_manager::{AwsAuth, AwsSecretsManager};
 use crate::metrics::Metrics;
-use crate::metrics::labels::StoreOperation;
+use crate::metrics::labels::{StoreOperation, StoreOutcome};
 use crate::model::lease::Lease;
 use crate::model::request_id::RequestId;
 use crate::stores::outbound::Server;
@@ -21,10 +21,12 @@ use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::config::{
     AppName, BehaviorVersion, Builder, Config, IdentityCache, Region, StalledStreamProtectionConfig,
 };
+use breaker::{Probe, Target};
 use calls::{Calls, Failed};
 use credentials::Source;
 use session::{Identity, Session};
 use std::sync::Arc;
+use tokio::time::Instant;
 use transport::{Aside, Transport};
 
 /// A name that nobody gives a secret: asking after it shows whether AWS takes the broker's credentials.
@@ -67,9 +69,11 @@ impl AwsStore {
             AwsAuth::WebIdentity { .. } | AwsAuth::StaticKeys { .. } => None,
         };
         let source = Source::new(config.auth.clone(), sts(config, sts_url, &sts_transport), agent);
-        let calls = || Calls::new(name.clone(), metrics.clone());
-        let session = Arc::new(Session::new(calls(), source, secrets_manager(config, &transport)));
-        Ok(Self { calls: calls(), session, transport, sts_transport })
+        let logins = Calls::new(name.clone(), metrics.clone(), None);
+        let session = Arc::new(Session::new(logins, source, secrets_manager(config, &transport)));
+        let health = Health { name: name.clone(), session: session.clone(), metrics: metrics.clone() };
+        let calls = Calls::new(name.clone(), metrics.clone(), Some(Arc::new(health)));
+        Ok(Self { calls, session, transport, sts_transport })
     }
 
     /// Reads the CA file and files with keys again.
@@ -89,9 +93,7 @@ impl AwsStore {
     pub(super) async fn check_online(&self) -> Result<(), OnlineFault> {
         let request = RequestId::random();
         let identity = self.session.identity(&request).await.map_err(online_fault)?;
-        let describe = identity.client.describe_secret().secret_id(NO_SECRET);
-        let asked = async { describe.send().await.map(|_| ()).map_err(|error| Failed::told(&error)) };
-        match self.calls.make(StoreOperation::Preflight, &request, asked).await {
+        match self.calls.make(StoreOperation::Preflight, Target::group("/"), &request, describe(&identity)).await {
             // Whoever is told that he may not was recognised; reading secrets does not take the right to describe them.
             Ok(())
             | Err(
@@ -116,7 +118,36 @@ impl AwsStore {
             let body = aside.take().ok_or(Failed::decoding(ReadError::Unavailable))?;
             answers::secret(&body, &name).map_err(Failed::decoding)
         };
-        self.calls.make(StoreOperation::Read, request, read).await
+        let group = format!("{}/", path.as_str().split('/').next().unwrap_or_default());
+        let target = Target { mount: &group, path: None, asked: Some(path.as_str()) };
+        self.calls.make(StoreOperation::Read, target, request, read).await
+    }
+}
+
+/// Asks after a secret that is not there.
+async fn describe(identity: &Identity) -> Result<(), Failed> {
+    let describe = identity.client.describe_secret().secret_id(NO_SECRET);
+    describe.send().await.map(|_| ()).map_err(|error| Failed::told(&error))
+}
+
+/// Whether the region's server answers, asked without reading a secret.
+struct Health {
+    name: Arc<str>,
+    session: Arc<Session>,
+    metrics: Arc<Metrics>,
+}
+
+#[async_trait]
+impl Probe for Health {
+    async fn serves(&self) -> bool {
+        // Without an identity nothing can be read, whether the server serves or not.
+        let Ok(identity) = self.session.identity(&RequestId::random()).await else { return false };
+        let started = Instant::now();
+        let serves = describe(&identity).await.err().is_none_or(|failed| failed.is_served());
+        // Counted, so that a server that is away shows although no other calls are made.
+        let outcome = if serves { StoreOutcome::Ok } else { StoreOutcome::Unavailable };
+        self.metrics.store_request(&self.name, StoreOperation::Preflight, outcome, started.elapsed());
+        serves
     }
 }
 

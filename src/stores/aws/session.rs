@@ -135,7 +135,7 @@ impl Session {
             return Err(error);
         }
         let asked = Instant::now();
-        match self.source.ask(&self.calls, request).await {
+        match self.source.ask(&self.calls, gate.logins > 0, request).await {
             Ok(granted) => {
                 gate.failed = None;
                 // The same keys read from their files again are the same identity.

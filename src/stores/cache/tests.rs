@@ -311,3 +311,18 @@ async fn settle() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn absences_leave_when_their_time_is_over() {
+    let bounds = Bounds { negative_ttl: Duration::from_millis(100), ..BOUNDS };
+    let (store, cached, _) = rig(bounds);
+    assert_eq!(read(&cached, "there").await, fresh("one"));
+    store.says(Err(ReadError::Absent));
+    for number in 0..50 {
+        assert_eq!(read(&cached, &format!("random/{number}")).await, Err(ReadError::Absent));
+    }
+    tokio::time::sleep(2 * bounds.negative_ttl).await;
+    cached.shelf.entries.run_pending_tasks().await;
+    assert_eq!(cached.shelf.entries.entry_count(), 1, "the secret stays");
+    assert_eq!(read(&cached, "there").await, fresh("one"));
+}

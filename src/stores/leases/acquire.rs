@@ -2,6 +2,7 @@
 
 use super::held::{Held, Key, LeaseState, MIN_LEFT, Term, Why};
 use super::record::time_text;
+use super::untaken::KEPT;
 use super::{LeaseEvent, LeaseEventKind, Shared, Unread, Want};
 use crate::metrics::labels::CacheOutcome;
 use crate::model::lease::{Lease, LeaseMode};
@@ -45,6 +46,10 @@ impl Shared {
             self.metrics.cache_request(store, CacheOutcome::Hit);
             return Ok(reading);
         }
+        if let Some(lease) = self.take_untaken(&key) {
+            self.metrics.cache_request(store, CacheOutcome::Hit);
+            return Ok(Reading { lease, good_for: None });
+        }
         let alone = (key.write.is_some() && key.holder.is_none()).then(|| want.clone());
         let (flight, boarded) = self.flights.board(key.clone(), || {
             let (shared, errand) = (self.clone(), Errand { key: key.clone(), want });
@@ -57,7 +62,10 @@ impl Shared {
             (Provided::Once(_), Some(want)) if boarded => {
                 Box::pin(self.get(store, path, Want { mode: LeaseMode::PerPod, ..want })).await
             }
-            (Provided::Once(lease), _) => Ok(Reading { lease, good_for: None }),
+            (Provided::Once(lease), _) => {
+                drop(self.take_untaken(&key));
+                Ok(Reading { lease, good_for: None })
+            }
             // Whoever asked for more than there is to be had has its ticket bounded.
             (Provided::Held, _) => self.hand_out(&key, None).ok_or(Unread::Store(ReadError::Unavailable)),
         }
@@ -75,28 +83,39 @@ impl Shared {
                 return None;
             }
             held.used = now;
+            held.untaken_until = None;
             (held.values.clone()?, held.term.left(now))
         };
         let lease = Arc::new(self.values.open(&key.path, &sealed)?);
         Some(Reading { lease, good_for: Some(left) })
     }
 
+    /// Whether there is something to be handed out that lives so long.
+    fn has(&self, key: &Key, life: Option<Duration>) -> bool {
+        let Some(session) = self.sources.get(&key.store).map(|source| source.store.session()) else { return false };
+        let now = Instant::now();
+        let mut book = self.book();
+        let Some(held) = book.current(key).filter(|held| held.session == session) else { return false };
+        let enough = life.map_or(held.term.left(now) >= MIN_LEFT, |life| held.term.is_enough(life, now));
+        enough && held.state == LeaseState::Active && held.values.is_some()
+    }
+
     /// Sees to it that there is something to be handed out.
     async fn provide(self: Arc<Self>, errand: Errand) -> Result<Provided, Unread> {
         let Errand { key, want } = &errand;
         // Another flight may have landed between the look into the book and the boarding of this one.
-        if self.hand_out(key, Some(want.life)).is_some() {
+        if self.has(key, Some(want.life)) {
             return Ok(Provided::Held);
         }
         if let Some(id) = self.worth_renewing(key) {
             self.renew_now(&id, &want.request).await;
-            if self.hand_out(key, Some(want.life)).is_some() {
+            if self.has(key, Some(want.life)) {
                 return Ok(Provided::Held);
             }
         }
         match self.acquire(&errand).await {
             // What there is may be short-lived, but it is good.
-            Err(Unread::Store(ReadError::Unavailable)) if self.hand_out(key, None).is_some() => Ok(Provided::Held),
+            Err(Unread::Store(ReadError::Unavailable)) if self.has(key, None) => Ok(Provided::Held),
             provided => provided,
         }
     }
@@ -111,9 +130,16 @@ impl Shared {
     async fn acquire(&self, errand: &Errand) -> Result<Provided, Unread> {
         let Errand { key, want } = errand;
         let source = self.sources.get(&key.store).ok_or(ReadError::Misconfigured)?;
+        let Some(_making) = self.making(want.caller.identity()) else {
+            tracing::warn!(store = %key.store, "a caller has as much being made as one may have");
+            return Err(ReadError::Unavailable.into());
+        };
         let asked = Instant::now();
         match source.store.make(&key.path, want.write.as_ref(), &want.request).await? {
-            Made::Unleased(lease) => Ok(Provided::Once(Arc::new(lease))),
+            Made::Unleased(lease) => {
+                self.keep_untaken(key, &lease);
+                Ok(Provided::Once(Arc::new(lease)))
+            }
             Made::Leased { lease, handle, grant, session } => {
                 self.accept(errand, lease, (handle, grant, session), asked).await?;
                 // A book that is full gives up what was asked for least lately.
@@ -159,11 +185,16 @@ impl Shared {
             request: Some(errand.want.request.clone()),
             ..Self::event(&held, LeaseEventKind::Acquired, None)
         };
+        let _being_made = self.not_in_the_book_yet(&held.id);
         if !self.is_on_record(&held).await || self.witness.record(event).await.is_err() {
             self.give_back(held, "unrecorded").await;
             return Err(Unread::Unrecorded);
         }
-        let due = held.term.due(asked);
+        // Whoever waits has it in a moment. Whoever does not comes again soon, or does not want it any more.
+        held.planned = held.term.due(asked);
+        let untaken_until = Instant::now() + KEPT;
+        held.untaken_until = Some(untaken_until);
+        let due = held.planned.min(untaken_until);
         self.enter(held, due, true);
         Ok(())
     }
@@ -181,6 +212,7 @@ impl Shared {
     async fn give_back(&self, mut held: Held, reason: &'static str) {
         held.state = LeaseState::Revoking;
         held.why = Some(Why { reason, by: None });
+        let _being_made = self.not_in_the_book_yet(&held.id);
         // Should this process end before it is taken back, another one goes on; unless the database is why.
         if reason == "unusable" {
             self.is_on_record(&held).await;
@@ -211,6 +243,8 @@ impl Shared {
             acquired_at,
             expires_at: acquired_at.checked_add(ttl).unwrap_or(acquired_at),
             used: asked,
+            untaken_until: None,
+            planned: asked,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::held::{Held, LeaseState, Why};
 use super::ledger::Owner;
+use super::record::{DoesNotOpen, Record};
 use super::revoke::TRIES;
 use super::upkeep::BEAT;
 use super::{LeaseEventKind, Shared};
@@ -71,21 +72,32 @@ impl Shared {
         let others = self.ledger.others().await?;
         for owner in watch.dead(others, Instant::now()) {
             let records = self.ledger.adopt(&owner).await?;
-            let now = self.clock.now();
             let mut adopted = 0;
             for record in &records {
-                let Ok(held) = self.records.open(record, now) else {
-                    tracing::error!(lease = record.id, "the record of a lease does not open; it stays");
-                    continue;
-                };
-                self.take_in(held).await;
-                adopted += 1;
+                adopted += usize::from(self.take_in_record(record).await);
             }
             if adopted > 0 {
-                tracing::info!(leases = adopted, "adopted what another process left");
+                tracing::info!(leases = adopted, "leases of another process were adopted");
             }
         }
-        Ok(())
+        self.restore().await
+    }
+
+    /// Looks after a lease on record from now on. Whether its record opens.
+    pub(super) async fn take_in_record(&self, record: &Record) -> bool {
+        match self.records.open(record, self.clock.now()) {
+            Ok(held) => {
+                self.unreadable().remove(record.id.as_str());
+                self.take_in(held).await;
+                true
+            }
+            Err(DoesNotOpen) => {
+                if self.unreadable().insert(record.id.as_str().into()) {
+                    tracing::error!(lease = record.id, "the record of a lease does not open; it cannot be revoked");
+                }
+                false
+            }
+        }
     }
 
     async fn take_in(&self, mut held: Held) {
@@ -103,6 +115,7 @@ impl Shared {
         if !self.sources.contains_key(&held.key.store) {
             self.keep(Self::event(&held, LeaseEventKind::Failed, Some("store_unknown"))).await;
         }
+        held.planned = due;
         self.enter(held, due, false);
     }
 }

@@ -133,6 +133,10 @@ pub(super) struct Held {
     pub(super) expires_at: Timestamp,
     /// When it was last handed out.
     pub(super) used: Instant,
+    /// Until when it waits for those it was made for; none once somebody has it.
+    pub(super) untaken_until: Option<Instant>,
+    /// When it is renewed for the first time, or ends.
+    pub(super) planned: Instant,
 }
 
 impl Held {

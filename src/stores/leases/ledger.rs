@@ -115,6 +115,24 @@ impl Ledger {
         rows.iter().map(record).collect()
     }
 
+    /// The ids of some of our leases, in their order, behind this one.
+    pub(super) async fn own(&self, after: &str, most: u32) -> Result<Vec<String>, Failed> {
+        const SQL: &str = "SELECT id FROM leases WHERE owner = $1 AND id > $2 ORDER BY id LIMIT $3";
+        let me = self.me();
+        if !me.is_known {
+            return Ok(Vec::new());
+        }
+        let rows = self.database.run(SQL, &[(&me.name).into(), after.into(), i64::from(most).into()]).await?;
+        rows.iter().map(|row| row.text(0)).collect()
+    }
+
+    /// One of our leases.
+    pub(super) async fn get_own(&self, id: &str) -> Result<Option<Record>, Failed> {
+        const SQL: &str = "SELECT id, store, path, mode, state, acquired_at, expires_at, sealed FROM leases \
+            WHERE id = $1 AND owner = $2";
+        self.database.run(SQL, &[id.into(), (&self.me().name).into()]).await?.first().map(record).transpose()
+    }
+
     /// Those of our leases that somebody asked another process to take back.
     pub(super) async fn asked_back(&self) -> Result<Vec<String>, Failed> {
         const SQL: &str = "SELECT id FROM leases WHERE owner = $1 AND state = 'revoking'";

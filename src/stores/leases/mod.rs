@@ -1,8 +1,10 @@
 //! Leases of what stores make on request: handed out to those they are for, renewed in time, taken back at their end.
 //!
 //! In reading order: `held` is one lease, `book` all of this process; `acquire` hands out and makes, `renew` and `revoke`
-//! do what their names say, `upkeep` does both when it is time. `record` and `ledger` are what the database knows, so
-//! that `adopt` can look after what another process left, and `orphans` tells what is not renewed. `list` is for administrators, `witness` for the audit log.
+//! do what their names say, `upkeep` does both when it is time. `untaken` is what was made for a request that has ended.
+//! `record` and `ledger` are what the database knows, so that `adopt` can look after what another process left, and
+//! `restore` after what the book lacks; `orphans` tells what is not renewed. `list` is for administrators, `witness` for
+//! the audit log.
 
 mod acquire;
 mod adopt;
@@ -13,7 +15,9 @@ mod list;
 mod orphans;
 mod record;
 mod renew;
+mod restore;
 mod revoke;
+mod untaken;
 mod upkeep;
 mod witness;
 
@@ -33,11 +37,12 @@ use book::Book;
 use held::{Held, Key, LeaseState};
 use ledger::Ledger;
 use record::RecordSealer;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use untaken::Untaken;
 
 pub use held::LeaseState as State;
 pub use list::{After, LeaseView};
@@ -101,6 +106,14 @@ pub(super) struct Shared {
     records: RecordSealer,
     values: Sealer,
     flights: Arc<Flights<Key, Result<Provided, Unread>>>,
+    /// What was made, has no lease, and waits for those it was made for.
+    untaken: Mutex<Untaken>,
+    /// How many things are being made for each caller.
+    making: Mutex<HashMap<Identity, usize>>,
+    being_made: Mutex<HashSet<Arc<str>>>,
+    unreadable: Mutex<HashSet<Arc<str>>>,
+    /// Up to which id the record was compared with the book.
+    compared: Mutex<String>,
     witness: Arc<dyn LeaseWitness>,
     clock: Arc<dyn Clock>,
     clusters: BTreeSet<Arc<str>>,
@@ -119,6 +132,11 @@ impl Leases {
             records: RecordSealer::new(&keeping.key)?,
             values: Sealer::new().ok()?,
             flights: Flights::new(),
+            untaken: Mutex::default(),
+            making: Mutex::default(),
+            being_made: Mutex::default(),
+            unreadable: Mutex::default(),
+            compared: Mutex::default(),
             witness: keeping.witness,
             clock: keeping.clock,
             clusters: keeping.clusters,

@@ -137,6 +137,8 @@ impl RecordSealer {
             acquired_at: time(&record.acquired_at)?,
             expires_at,
             used: Instant::now(),
+            untaken_until: None,
+            planned: Instant::now(),
         })
     }
 
@@ -265,6 +267,8 @@ mod tests {
             acquired_at: "2026-01-01T00:00:00Z".parse().unwrap(),
             expires_at: "2026-01-01T00:01:00Z".parse().unwrap(),
             used: Instant::now(),
+            untaken_until: None,
+            planned: Instant::now(),
         }
     }
 

@@ -2,17 +2,16 @@
 
 use super::Shared;
 use super::adopt::Watch;
-use super::held::LeaseState;
+use super::held::{Held, LeaseState};
 use crate::model::request_id::RequestId;
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-/// How many leases are worked on at once.
-const AT_ONCE: usize = 16;
-/// How many are taken up in one go.
-const A_GO: usize = 256;
+/// How many leases of one lane are worked on at once.
+const AT_ONCE: usize = 8;
 /// How often this process counts on, and looks whether others do.
 pub(super) const BEAT: Duration = Duration::from_secs(5);
 /// How often is looked whether other processes were asked for leases of ours.
@@ -22,10 +21,15 @@ const FAR: Duration = Duration::from_hours(1);
 
 /// Renews and revokes until it is dropped.
 pub(super) async fn tend(shared: Arc<Shared>) {
+    let mut under_way = FuturesUnordered::new();
     loop {
-        let due = shared.book().next_due().unwrap_or_else(|| Instant::now() + FAR);
+        for id in shared.book().claim_due(Instant::now(), AT_ONCE) {
+            under_way.push(shared.act(id));
+        }
+        let due = shared.book().next_due(AT_ONCE).unwrap_or_else(|| Instant::now() + FAR);
         tokio::select! {
-            () = sleep_until(due) => shared.work().await,
+            Some(()) = under_way.next() => {}
+            () = sleep_until(due) => {}
             () = shared.sooner.notified() => {}
         }
     }
@@ -46,48 +50,59 @@ pub(super) async fn watch(shared: Arc<Shared>) {
     }
 }
 
-impl Shared {
-    /// Does what is due.
-    async fn work(&self) {
-        let ids = self.book().claim_due(Instant::now(), A_GO);
-        stream::iter(ids).for_each_concurrent(AT_ONCE, |id| async move { self.act(&id).await }).await;
-    }
+/// What is due of a lease.
+enum Task {
+    End(&'static str),
+    Wait(Instant),
+    Renew,
+    TakeBack,
+}
 
-    async fn act(&self, id: &str) {
-        let now = Instant::now();
-        let Some((state, ended, renew, ends)) = self
-            .book()
-            .get(id)
-            .map(|held| (held.state, held.term.ends <= now, held.is_worth_renewing(&self.clusters), held.term.ends))
-        else {
-            return;
-        };
-        let due = match state {
-            LeaseState::Active if ended => {
-                // The store takes it back by itself. Whether it did is worth asking.
-                self.retire(id, "expired", None);
-                Some(now)
+impl Task {
+    fn of(held: &Held, now: Instant, clusters: &BTreeSet<Arc<str>>) -> Self {
+        match (held.state, held.untaken_until) {
+            (LeaseState::Revoking | LeaseState::RevocationFailed, _) => Self::TakeBack,
+            // The store takes it back by itself. Whether it did is worth asking.
+            (LeaseState::Active, _) if held.term.ends <= now => Self::End("expired"),
+            (LeaseState::Active, Some(until)) if until <= now => Self::End("untaken"),
+            (LeaseState::Active, Some(until)) => Self::Wait(until.min(held.term.ends)),
+            (LeaseState::Active, None) if now < held.planned => Self::Wait(held.planned),
+            (LeaseState::Active, None) if held.is_worth_renewing(clusters) => Self::Renew,
+            (LeaseState::Active, None) => Self::Wait(held.term.ends),
+        }
+    }
+}
+
+impl Shared {
+    /// Does what is due of a lease that was claimed.
+    async fn act(&self, id: Arc<str>) {
+        let task = self.book().get(&id).map(|held| Task::of(held, Instant::now(), &self.clusters));
+        let Some(task) = task else { return };
+        let due = match task {
+            Task::End(reason) => {
+                self.retire(&id, reason, None);
+                Some(Instant::now())
             }
-            LeaseState::Active if renew => Some(self.renew(id, &RequestId::random()).await),
-            LeaseState::Active => Some(ends),
-            LeaseState::Revoking | LeaseState::RevocationFailed => self.take_back(id).await,
+            Task::Wait(due) => Some(due),
+            Task::Renew => Some(self.renew(&id, &RequestId::random()).await),
+            Task::TakeBack => self.take_back(&id).await,
         };
         if let Some(due) = due {
-            self.book().release(id, due);
+            self.book().release(&id, due);
         }
     }
 
     /// Takes back what administrators asked other processes for.
     async fn look_for_orders(&self) {
-        if self.book().len() == 0 {
-            return;
-        }
+        self.drop_untaken();
         match self.ledger.asked_back().await {
             Ok(ids) => {
                 for id in ids {
-                    let is_news = self.book().get(&id).is_some_and(|held| held.state != LeaseState::Revoking);
-                    if is_news {
-                        self.retire(&id, "administrator", None);
+                    let state = self.book().get(&id).map(|held| held.state);
+                    match state {
+                        Some(LeaseState::Revoking) => {}
+                        Some(_) => self.retire(&id, "administrator", None),
+                        None => self.cannot_be_revoked(&id).await,
                     }
                 }
             }

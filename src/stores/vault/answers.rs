@@ -11,9 +11,10 @@ use crate::stores::dynamic::Grant;
 use crate::stores::json_text::{object, unescape};
 use crate::stores::path::{SYSTEM_MOUNTS, StorePath};
 use crate::stores::values::{owned, values};
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// No token lives longer than ten years; what claims to is nonsense.
@@ -74,8 +75,8 @@ fn is_system(engine: &str, mount: &str) -> bool {
 /// See [`ReadError`].
 pub(super) fn secret(answer: &Answer, engine: Engine) -> Result<Lease, ReadError> {
     match (answer.status, engine) {
-        (200, Engine::KvV1) => kv_v1(&answer.body).ok_or(ReadError::Unavailable),
-        (200, Engine::KvV2) => kv_v2(&answer.body).ok_or(ReadError::Unavailable),
+        (200, Engine::KvV1) => kv_v1(&answer.body),
+        (200, Engine::KvV2) => kv_v2(&answer.body),
         (403, _) => Err(ReadError::Forbidden),
         (404, _) => Err(not_found(&answer.body, engine)),
         // What is made on request is not read like this.
@@ -84,21 +85,61 @@ pub(super) fn secret(answer: &Answer, engine: Engine) -> Result<Lease, ReadError
     }
 }
 
-fn kv_v1(body: &[u8]) -> Option<Lease> {
-    #[derive(Deserialize)]
-    struct Body<'a> {
-        #[serde(borrow)]
-        data: &'a RawValue,
+/// What an engine that keeps secrets answers. With a lease it is another engine by now, and what it made is for one caller.
+#[derive(Deserialize)]
+struct Kept<'a> {
+    #[serde(borrow)]
+    data: &'a RawValue,
+    #[serde(borrow)]
+    lease_id: Option<&'a RawValue>,
+}
+
+impl Kept<'_> {
+    fn is_leased(&self) -> bool {
+        self.lease_id.is_some_and(|id| !matches!(id.get(), "null" | r#""""#))
     }
-    let body: Body<'_> = object(body)?;
-    Some(Lease { data: values(body.data).ok()?, version: None, stale: false })
+}
+
+/// The handle of a lease that the read of a secret has made, although the mount kept its secrets a moment ago.
+pub(super) fn stray_lease(answer: &Answer) -> Option<SecretValue> {
+    let body = object::<Kept<'_>>(&answer.body).filter(|body| answer.status == 200 && body.is_leased())?;
+    unescape(body.lease_id?.get()).ok().map(owned)
+}
+
+fn kv_v1(body: &[u8]) -> Result<Lease, ReadError> {
+    let body: Kept<'_> = object(body).ok_or(ReadError::Unavailable)?;
+    if body.is_leased() {
+        return Err(ReadError::Misconfigured);
+    }
+    let data = values(body.data).map_err(|_| ReadError::Unavailable)?;
+    Ok(Lease { data, version: None, stale: false })
 }
 
 #[derive(Deserialize)]
 struct Versioned<'a> {
-    #[serde(borrow)]
+    /// Absent and null are not the same.
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     metadata: Option<Metadata>,
+}
+
+impl Versioned<'_> {
+    fn is_there(&self) -> bool {
+        self.metadata.as_ref().is_some_and(|metadata| {
+            let is_kept = metadata.destroyed == Some(false) && metadata.deletion_time.as_deref() == Some("");
+            is_kept && metadata.version.is_some()
+        })
+    }
+
+    fn is_gone(&self) -> bool {
+        self.metadata.as_ref().is_some_and(|metadata| {
+            metadata.destroyed == Some(true) || metadata.deletion_time.as_ref().is_some_and(|time| !time.is_empty())
+        })
+    }
+}
+
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -108,16 +149,20 @@ struct Metadata {
     destroyed: Option<bool>,
 }
 
-fn kv_v2(body: &[u8]) -> Option<Lease> {
-    #[derive(Deserialize)]
-    struct Body<'a> {
-        #[serde(borrow)]
-        data: &'a RawValue,
+fn kv_v2(body: &[u8]) -> Result<Lease, ReadError> {
+    let body: Kept<'_> = object(body).ok_or(ReadError::Unavailable)?;
+    if body.is_leased() {
+        return Err(ReadError::Misconfigured);
     }
-    let body: Body<'_> = object(body)?;
-    let secret: Versioned<'_> = object(body.data.get().as_bytes())?;
-    let version = secret.metadata.and_then(|metadata| metadata.version).map(|version| version.to_string());
-    Some(Lease { data: values(secret.data?).ok()?, version, stale: false })
+    let secret: Versioned<'_> = object(body.data.get().as_bytes()).ok_or(ReadError::Unavailable)?;
+    let version = secret.metadata.as_ref().and_then(|metadata| metadata.version);
+    let data = match secret.data.ok_or(ReadError::Unavailable)? {
+        // A version that was written with `null` in place of an object: there is a secret, and it has no keys. The server
+        // says that it is neither deleted nor destroyed.
+        null if null.get() == "null" && secret.is_there() => BTreeMap::new(),
+        data => values(data).map_err(|_| ReadError::Unavailable)?,
+    };
+    Ok(Lease { data, version: version.map(|version| version.to_string()), stale: false })
 }
 
 /// `{"errors":[]}` is how the server says that there is nothing; a mount, a route or a namespace that does not exist
@@ -142,17 +187,24 @@ pub(super) fn not_found(body: &[u8], engine: Engine) -> ReadError {
 
 fn is_deleted(data: &RawValue) -> bool {
     let Some(secret) = object::<Versioned<'_>>(data.get().as_bytes()) else { return false };
-    let gone = secret.metadata.is_some_and(|metadata| {
-        metadata.destroyed == Some(true) || metadata.deletion_time.is_some_and(|time| !time.is_empty())
-    });
-    gone && secret.data.is_none_or(|data| data.get() == "null")
+    secret.is_gone() && secret.data.is_none_or(|data| data.get() == "null")
 }
 
-/// The answer to a login: a token and for how long.
+/// What a login gives.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Granted {
+    pub(super) token: SecretValue,
+    pub(super) grant: Grant,
+    /// How many calls the token is good for; none where that is not limited.
+    pub(super) uses: Option<u32>,
+}
+
+/// The answer to a login: a token, for how long, and for how many calls.
 ///
 /// # Errors
-/// `Forbidden` where the credentials are refused, `Misconfigured` where there is no such mount or role.
-pub(super) fn login(answer: &Answer) -> Result<(SecretValue, Grant), ReadError> {
+/// `Forbidden` where the credentials are refused, `Misconfigured` where there is no such mount or role, or where it wants a
+/// second factor.
+pub(super) fn login(answer: &Answer) -> Result<Granted, ReadError> {
     match answer.status {
         200 => {}
         // An unknown role is 400, and so is a wrong secret id.
@@ -161,9 +213,12 @@ pub(super) fn login(answer: &Answer) -> Result<(SecretValue, Grant), ReadError> 
         _ => return Err(ReadError::Unavailable),
     }
     let auth = auth(&answer.body).ok_or(ReadError::Unavailable)?;
-    let token = unescape(auth.client_token.get()).map_err(|_| ReadError::Unavailable)?;
+    if auth.mfa_requirement.is_some_and(|requirement| requirement.get() != "null") {
+        return Err(ReadError::Misconfigured);
+    }
+    let token = owned(unescape(auth.client_token.get()).map_err(|_| ReadError::Unavailable)?);
     let grant = auth.grant().ok_or(ReadError::Unavailable)?;
-    Ok((owned(token), grant))
+    Ok(Granted { token, grant, uses: auth.num_uses.filter(|uses| *uses > 0) })
 }
 
 /// The answer to a renewal of the broker's own token.
@@ -223,6 +278,9 @@ struct Auth<'a> {
     #[serde(borrow)]
     lease_duration: &'a RawValue,
     renewable: Option<bool>,
+    num_uses: Option<u32>,
+    #[serde(borrow)]
+    mfa_requirement: Option<&'a RawValue>,
 }
 
 impl Auth<'_> {

@@ -3,6 +3,7 @@
 use crate::config::stores::Vault;
 use crate::model::request_id::RequestId;
 use crate::stores::OpenFault;
+use crate::stores::breaker::Target;
 use crate::stores::outbound::{CallFault, Outbound, Server, read_body, retry_after};
 use crate::traces;
 use crate::trust::{ClientFiles, TrustFiles};
@@ -24,12 +25,16 @@ pub(super) struct Call<'a> {
     pub(super) method: Method,
     /// What follows `/v1/`; made of plain segments, so that nothing has to be escaped.
     pub(super) path: &'a str,
+    /// Whose trouble its failure is.
+    pub(super) target: Target<'a>,
     /// The broker's token, where the call needs one.
     pub(super) token: Option<&'a HeaderValue>,
     /// A JSON body.
     pub(super) body: Option<Zeroizing<Vec<u8>>>,
-    /// Whether it must not be sent twice, because each time makes something.
+    /// Whether it must not be sent twice: each time makes something, or takes a use of the token.
     pub(super) once: bool,
+    /// Whether it has the time that making something takes.
+    pub(super) makes: bool,
 }
 
 /// What came back.
@@ -48,6 +53,7 @@ pub(super) struct Client {
     address: String,
     namespace: Option<HeaderValue>,
     timeout: Duration,
+    make_timeout: Duration,
     http: Outbound,
 }
 
@@ -74,6 +80,7 @@ impl Client {
             address: config.address.clone(),
             namespace: namespace.map_err(|_| OpenFault::Namespace)?,
             timeout: config.timeout,
+            make_timeout: config.make_timeout,
             http,
         })
     }
@@ -100,7 +107,8 @@ impl Client {
     /// # Errors
     /// When no whole answer comes back in time.
     pub(super) async fn health(&self, request: &RequestId) -> Result<Answer, CallFault> {
-        let call = Call { method: Method::GET, path: "sys/health", token: None, body: None, once: false };
+        let (path, target) = ("sys/health", Target::group("sys/"));
+        let call = Call { method: Method::GET, path, target, token: None, body: None, once: false, makes: false };
         self.send(call, None, request).await
     }
 
@@ -120,11 +128,12 @@ impl Client {
         headers.extend(call.token.map(|token| (TOKEN, token.clone())));
         let again = call.method == Method::GET && !call.once;
         let url = format!("{}/v1/{}", self.address, call.path);
-        let mut message = self.http.request(call.method, &url).headers(headers);
+        let budget = if call.makes { self.make_timeout } else { self.timeout };
+        let mut message = self.http.request(call.method, &url).headers(headers).timeout(budget);
         if let Some(body) = call.body {
             message = message.header(CONTENT_TYPE, "application/json").body(Bytes::from_owner(body));
         }
-        let mut response = self.http.respond(message, again, self.timeout).await?;
+        let mut response = self.http.respond(message, again, budget).await?;
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers());
         let body = read_body(&mut response).await?;

@@ -1,16 +1,18 @@
 //! Every engine that is no key-value store: `GET /v1/<path>`, or a write there, makes something, and `sys/leases` prolongs it and takes it back.
 
 use super::VaultStore;
-use super::client::{Answer, Call};
+use super::client::Answer;
 use super::exchange::Failed;
 use super::leased;
-use super::mounts::Engine;
-use super::token::Token;
+use super::mounts::{Engine, Mounts};
+use super::session::{Question, Session};
+use super::token::{Life, Token};
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
 use crate::model::write::Write;
 use crate::stores::ReadError;
+use crate::stores::breaker::Target;
 use crate::stores::dynamic::{DynamicStore, Grant, Made};
 use crate::stores::path::StorePath;
 use async_trait::async_trait;
@@ -18,56 +20,8 @@ use http::Method;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
-
-/// One call that is made with the broker's token.
-struct Question<'a, M> {
-    operation: StoreOperation,
-    method: Method,
-    path: &'a str,
-    body: Option<Zeroizing<Vec<u8>>>,
-    meaning: M,
-}
-
-impl VaultStore {
-    /// Asks with the broker's token, and with another one where that turns out to be dead; with the answer, the number
-    /// of the token that it was given to.
-    async fn ask<T, M>(&self, question: Question<'_, M>, request: &RequestId) -> Result<(T, u64), ReadError>
-    where
-        M: Fn(&Answer) -> Result<T, ReadError> + Sync,
-    {
-        let token = self.session.token(request).await?;
-        let answer = match self.ask_with(&token, &question, request).await {
-            // A dead token makes nothing, so that asking again is not asking twice.
-            Err(failed) if failed.forbidden => match self.session.if_dead(&token, request).await? {
-                Some(fresh) => self.ask_with(&fresh, &question, request).await,
-                None => Err(failed),
-            },
-            answer => answer,
-        };
-        answer.map_err(|failed| failed.error)
-    }
-
-    async fn ask_with<T, M>(
-        &self,
-        token: &Arc<Token>,
-        question: &Question<'_, M>,
-        request: &RequestId,
-    ) -> Result<(T, u64), Failed>
-    where
-        M: Fn(&Answer) -> Result<T, ReadError> + Sync,
-    {
-        let call = Call {
-            method: question.method.clone(),
-            path: question.path,
-            token: Some(&token.header),
-            body: question.body.clone(),
-            once: true,
-        };
-        let answer = self.exchange.ask(question.operation, call, request, &question.meaning).await?;
-        Ok((answer, token.number))
-    }
-}
 
 #[async_trait]
 impl DynamicStore for VaultStore {
@@ -79,21 +33,27 @@ impl DynamicStore for VaultStore {
             None => (Method::GET, None),
             Some(write) => (Method::POST, Some(Zeroizing::new(write.as_json().as_bytes().to_vec()))),
         };
-        let question = Question {
-            operation: StoreOperation::Read,
-            method,
-            path: &url_path,
-            body,
-            meaning: |answer: &_| leased::made(answer, write.is_some()),
-        };
-        let answer = self.ask(question, request).await;
-        if matches!(answer, Err(ReadError::Absent | ReadError::Misconfigured | ReadError::Unsuitable(_))) {
+        let target = Target { mount: &mount.path, path: Some(path.as_str()), asked: Some(path.as_str()) };
+        let question = Question { makes: true, body, ..patient(StoreOperation::Read, method, &url_path, target) };
+        let meaning = |answer: &Answer| leased::made(answer, write.is_some());
+        let answer = self.session.ask(&question, request, meaning).await;
+        if let Err(Failed { is_lost: true, .. }) = answer {
+            tracing::warn!(
+                store = %self.exchange.store,
+                request_id = %request,
+                "a credential may have been made whose answer never came; the store ends it"
+            );
+        }
+        let error = answer.as_ref().err().map(|failed| failed.error);
+        if matches!(error, Some(ReadError::Absent | ReadError::Misconfigured | ReadError::Unsuitable(_))) {
             // It may have become another mount since.
             self.mounts.forget(&mount);
         }
-        let (made, session) = answer?;
+        let (made, token) = answer.map_err(|failed| failed.error)?;
         Ok(match made {
-            leased::Made::Leased(lease, handle, grant) => Made::Leased { lease, handle, grant, session },
+            leased::Made::Leased(lease, handle, grant) => {
+                Made::Leased { lease, handle, grant: within(grant, &token), session: token.session() }
+            }
             leased::Made::Unleased(lease) => Made::Unleased(lease),
             leased::Made::Unusable(handle) => Made::Unusable { handle },
         })
@@ -101,23 +61,81 @@ impl DynamicStore for VaultStore {
 
     async fn renew(&self, handle: &SecretValue, by: Duration, request: &RequestId) -> Result<Grant, ReadError> {
         let body = Some(about(handle, Some(by.as_secs()), None)?);
-        let operation = StoreOperation::Renew;
-        let path = "sys/leases/renew";
-        let question = Question { operation, method: Method::PUT, path, body, meaning: leased::renewed };
-        self.ask(question, request).await.map(|(grant, _)| grant)
+        let origin = Origin::of(handle, &self.mounts);
+        let asked = patient(StoreOperation::Renew, Method::PUT, "sys/leases/renew", origin.target());
+        let answer = self.session.ask(&Question { body, ..asked }, request, leased::renewed).await;
+        answer.map(|(grant, _)| grant).map_err(|failed| failed.error)
     }
 
     async fn revoke(&self, handle: &SecretValue, request: &RequestId) -> Result<(), ReadError> {
-        // Asked to wait, the server says whether it was done.
-        let body = Some(about(handle, None, Some(true))?);
-        let operation = StoreOperation::Revoke;
-        let path = "sys/leases/revoke";
-        let question = Question { operation, method: Method::PUT, path, body, meaning: leased::revoked };
-        self.ask(question, request).await.map(|((), _)| ())
+        revoke(&self.session, &self.mounts, handle, request).await
     }
 
     fn session(&self) -> u64 {
         self.session.number()
+    }
+}
+
+impl VaultStore {
+    /// Takes back what was made for nobody.
+    pub(super) fn give_back(&self, handle: SecretValue, request: &RequestId) {
+        tracing::warn!(store = %self.exchange.store, "a mount that kept secrets made a lease; it is revoked");
+        let (session, mounts, request) = (self.session.clone(), self.mounts.clone(), request.clone());
+        // What goes wrong is logged; then the lease lives to its own end.
+        tokio::spawn(async move { revoke(&session, &mounts, &handle, &request).await });
+    }
+}
+
+async fn revoke(
+    session: &Session,
+    mounts: &Mounts,
+    handle: &SecretValue,
+    request: &RequestId,
+) -> Result<(), ReadError> {
+    // Asked to wait, the server says whether it was done.
+    let body = Some(about(handle, None, Some(true))?);
+    let origin = Origin::of(handle, mounts);
+    let asked = patient(StoreOperation::Revoke, Method::PUT, "sys/leases/revoke", origin.target());
+    let answer = session.ask(&Question { body, ..asked }, request, leased::revoked).await;
+    answer.map(|_| ()).map_err(|failed| failed.error)
+}
+
+/// A question that has another system do something, which takes its time.
+const fn patient<'a>(operation: StoreOperation, method: Method, path: &'a str, target: Target<'a>) -> Question<'a> {
+    Question { operation, method, path, target, body: None, once: true, is_patient: true, makes: false }
+}
+
+/// Where a lease comes from: its trouble is that of its mount and its role.
+struct Origin {
+    mount: Arc<str>,
+    path: String,
+}
+
+impl Origin {
+    /// A handle is the path that was read, and a last segment that nobody can guess.
+    #[expect(clippy::disallowed_methods, reason = "what is kept of it is the path that the policy names")]
+    fn of(handle: &SecretValue, mounts: &Mounts) -> Self {
+        let text = handle.expose_secret();
+        let path = text.rsplit_once('/').map_or(text, |(path, _)| path);
+        let first = || path.split('/').next().map(|first| format!("{first}/").into());
+        let mount = mounts.above(text).map(|(mount, _)| mount.path).or_else(first);
+        Self { mount: mount.unwrap_or_default(), path: path.to_owned() }
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target { mount: &self.mount, path: Some(&self.path), asked: Some(&self.path) }
+    }
+}
+
+/// What is made with a token that has it to itself ends with it, and nobody renews that one.
+fn within(grant: Grant, token: &Token) -> Grant {
+    match token.life {
+        Life::Until { end, .. } if token.uses.is_some() => {
+            let left = end.saturating_duration_since(Instant::now());
+            // Never zero; what has less than a second left is not handed out.
+            Grant { ttl: grant.ttl.min(left.max(Duration::from_millis(1))), renewable: false }
+        }
+        _ => grant,
     }
 }
 

@@ -2,19 +2,20 @@
 
 use super::client::{Answer, Call, Client};
 use crate::metrics::Metrics;
-use crate::metrics::labels::StoreOperation;
+use crate::metrics::labels::{StoreOperation, StoreOutcome};
 use crate::model::request_id::RequestId;
-use crate::stores::breaker::{Breaker, Change, Verdict};
+use crate::stores::breaker::{Breakers, Probe, Verdict};
 use crate::stores::outbound::CallFault;
 use crate::stores::{ReadError, outcome_of};
+use async_trait::async_trait;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// The client of one store with its name, its breaker and its counters.
+/// The client of one store with its name, its breakers and its counters.
 pub(super) struct Exchange {
     pub(super) store: Arc<str>,
-    pub(super) client: Client,
-    breaker: Breaker,
+    pub(super) client: Arc<Client>,
+    breakers: Arc<Breakers>,
     metrics: Arc<Metrics>,
 }
 
@@ -25,19 +26,31 @@ pub(super) struct Failed {
     pub(super) error: ReadError,
     /// Whether the answer was 403: also what a dead token gets, whatever is asked.
     pub(super) forbidden: bool,
+    /// Whether the call was sent and its answer did not come whole: what it asks for may have been done.
+    pub(super) is_lost: bool,
+}
+
+impl Failed {
+    /// A failure without an answer that would say more.
+    pub(super) const fn of(error: ReadError) -> Self {
+        Self { error, forbidden: false, is_lost: false }
+    }
 }
 
 impl Exchange {
     /// For the store of that name, reached by that client.
     pub(super) fn new(store: Arc<str>, client: Client, metrics: Arc<Metrics>) -> Self {
-        Self { store, client, breaker: Breaker::new(), metrics }
+        let client = Arc::new(client);
+        let health = Health { store: store.clone(), client: client.clone(), metrics: metrics.clone() };
+        let breakers = Breakers::new(store.clone(), metrics.clone(), Some(Arc::new(health)));
+        Self { store, client, breakers, metrics }
     }
 
     /// Makes a call and reads its answer.
     ///
     /// # Errors
-    /// What `meaning` says; `Unavailable` where nothing came back, or where the server is left alone: that is no call,
-    /// and is neither counted nor logged.
+    /// What `meaning` says; `Unavailable` where nothing came back, or where calls are suspended: that is no call, and is
+    /// neither counted as one nor logged.
     pub(super) async fn ask<T>(
         &self,
         operation: StoreOperation,
@@ -45,12 +58,12 @@ impl Exchange {
         request: &RequestId,
         meaning: impl FnOnce(&Answer) -> Result<T, ReadError>,
     ) -> Result<T, Failed> {
-        let Some(pass) = self.breaker.admit() else {
-            return Err(Failed { error: ReadError::Unavailable, forbidden: false });
+        let Some(pass) = self.breakers.admit(call.target) else {
+            return Err(Failed::of(ReadError::Unavailable));
         };
         let started = Instant::now();
         let answered = self.client.call(call, request).await;
-        self.tell(pass.settle(verdict(&answered)));
+        pass.settle(verdict(&answered));
         let (result, status, kind) = match &answered {
             Ok(answer) => (meaning(answer), answer.status, if answer.status == 200 { "decode" } else { "status" }),
             Err(fault) => (Err(ReadError::Unavailable), 0, fault.as_str()),
@@ -69,24 +82,39 @@ impl Exchange {
                     "a call to the store failed"
                 );
             }
-            Failed { error, forbidden: status == 403 }
+            let is_lost =
+                answered.as_ref().is_err_and(|fault| !matches!(fault, CallFault::Connect | CallFault::Unconnected(_)));
+            Failed { error, forbidden: status == 403, is_lost }
         })
     }
+}
 
-    fn tell(&self, change: Option<Change>) {
-        match change {
-            Some(Change::Opened) => tracing::warn!(store = %self.store, "the store is left alone for a while"),
-            Some(Change::Closed) => tracing::info!(store = %self.store, "the store serves again"),
-            None => {}
-        }
+/// The server's health, which takes no token and reads no secret.
+struct Health {
+    store: Arc<str>,
+    client: Arc<Client>,
+    metrics: Arc<Metrics>,
+}
+
+#[async_trait]
+impl Probe for Health {
+    async fn serves(&self) -> bool {
+        let started = Instant::now();
+        let answer = self.client.health(&RequestId::random()).await;
+        // Not initialised, sealed, or a gateway without a server behind it. Standbys (429, 472, 473) serve.
+        let serves = answer.is_ok_and(|answer| !matches!(answer.status, 501..=504));
+        // Counted, so that a server that is away shows although no other calls are made.
+        let outcome = if serves { StoreOutcome::Ok } else { StoreOutcome::Unavailable };
+        self.metrics.store_request(&self.store, StoreOperation::Preflight, outcome, started.elapsed());
+        serves
     }
 }
 
 /// What a call says about the server. A 500 is about a path: one that is broken must not hold back the others.
 fn verdict(outcome: &Result<Answer, CallFault>) -> Verdict {
     match outcome {
-        Ok(Answer { status: 429, retry_after: Some(wait), .. }) if !wait.is_zero() => Verdict::Hold(*wait),
-        Ok(Answer { status: 429 | 502..=504, .. }) => Verdict::Failed,
+        Ok(Answer { status: 429, retry_after, .. }) => Verdict::Limited(retry_after.filter(|wait| !wait.is_zero())),
+        Ok(Answer { status: 502..=504, .. }) => Verdict::Failed,
         Ok(_) => Verdict::Served,
         Err(fault) => fault.verdict(),
     }
@@ -105,14 +133,16 @@ mod tests {
         for status in [200, 204, 301, 307, 400, 403, 404, 405, 412, 500] {
             assert_eq!(verdict(&answer(status, Some(second))), Verdict::Served, "{status}");
         }
-        for status in [429, 502, 503, 504] {
+        for status in [502, 503, 504] {
             assert_eq!(verdict(&answer(status, None)), Verdict::Failed, "{status}");
         }
-        assert_eq!(verdict(&answer(429, Some(second))), Verdict::Hold(second));
-        assert_eq!(verdict(&answer(429, Some(Duration::ZERO))), Verdict::Failed);
+        assert_eq!(verdict(&answer(429, Some(second))), Verdict::Limited(Some(second)));
+        for wait in [None, Some(Duration::ZERO)] {
+            assert_eq!(verdict(&answer(429, wait)), Verdict::Limited(None));
+        }
         for (fault, expected) in [
             (CallFault::Connect, Verdict::Failed),
-            (CallFault::Timeout, Verdict::Failed),
+            (CallFault::Timeout, Verdict::Late),
             (CallFault::Broken, Verdict::Failed),
             (CallFault::BodyTooLarge, Verdict::Served),
         ] {

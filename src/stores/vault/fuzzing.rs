@@ -36,7 +36,7 @@ pub fn mount(status: u16, body: &[u8], path: &str) -> Result<Option<String>, Rea
 /// # Errors
 /// See [`ReadError`].
 pub fn login(status: u16, body: &[u8]) -> Result<(SecretValue, Duration), ReadError> {
-    answers::login(&answer(status, body)).map(|(token, grant)| (token, grant.ttl))
+    answers::login(&answer(status, body)).map(|granted| (granted.token, granted.grant.ttl))
 }
 
 /// The answer to a token's question after itself; none for one that never expires.

@@ -9,6 +9,7 @@ use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
 use crate::stores::ReadError;
+use crate::stores::breaker::Target;
 use crate::stores::credential_file;
 use crate::stores::dynamic::Grant;
 use http::{HeaderValue, Method};
@@ -25,13 +26,21 @@ pub(super) struct LoggedIn {
     pub(super) grant: Option<Grant>,
     /// The file that it came from.
     pub(super) stamp: Option<Stamp>,
+    /// How many calls it is good for; none where that is not limited.
+    pub(super) uses: Option<u32>,
 }
 
-/// Gets a token.
+/// Gets a token. `has_worked` is whether this login has given one before.
 ///
 /// # Errors
-/// `Forbidden` where the store refuses the credentials, `Misconfigured` where it knows no such mount or role.
-pub(super) async fn log_in(exchange: &Exchange, auth: &VaultAuth, request: &RequestId) -> Result<LoggedIn, ReadError> {
+/// `Forbidden` where the store refuses the credentials, `Misconfigured` where it knows no such mount or role. A refusal of
+/// a login that has worked is `Unavailable`: a server answers so, too, while it cannot have the token reviewed.
+pub(super) async fn log_in(
+    exchange: &Exchange,
+    auth: &VaultAuth,
+    has_worked: bool,
+    request: &RequestId,
+) -> Result<LoggedIn, ReadError> {
     let (mount, body) = match auth {
         VaultAuth::Kubernetes { mount, role, token_file } | VaultAuth::Jwt { mount, role, token_file } => {
             let jwt = credential_file::read(&exchange.store, token_file).await?;
@@ -46,15 +55,20 @@ pub(super) async fn log_in(exchange: &Exchange, auth: &VaultAuth, request: &Requ
             let stamp = stamp(file).await;
             let header = header(&credential_file::read(&exchange.store, file).await?);
             let header = header.ok_or_else(|| credential_file::unusable(&exchange.store))?;
-            return Ok(LoggedIn { header, grant: None, stamp });
+            return Ok(LoggedIn { header, grant: None, stamp, uses: None });
         }
     };
     let path = format!("auth/{mount}/login");
-    let call = Call { method: Method::POST, path: &path, token: None, body: Some(body), once: false };
-    let answer = exchange.ask(StoreOperation::Login, call, request, answers::login).await;
-    let (token, grant) = answer.map_err(|failed| failed.error)?;
-    let header = header(&token).ok_or(ReadError::Unavailable)?;
-    Ok(LoggedIn { header, grant: Some(grant), stamp: None })
+    let group = format!("auth/{mount}/");
+    let (method, target) = (Method::POST, Target::group(&group));
+    let call = Call { method, path: &path, target, token: None, body: Some(body), once: true, makes: false };
+    let meaning = |answer: &_| match answers::login(answer) {
+        Err(ReadError::Forbidden) if has_worked => Err(ReadError::Unavailable),
+        result => result,
+    };
+    let granted = exchange.ask(StoreOperation::Login, call, request, meaning).await.map_err(|failed| failed.error)?;
+    let header = header(&granted.token).ok_or(ReadError::Unavailable)?;
+    Ok(LoggedIn { header, grant: Some(granted.grant), stamp: None, uses: granted.uses })
 }
 
 #[expect(clippy::disallowed_methods, reason = "the store has this token reviewed")]

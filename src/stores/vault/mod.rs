@@ -14,6 +14,7 @@ mod session;
 mod token;
 mod upkeep;
 
+use super::breaker::Target;
 use super::outbound::CallFault;
 use super::path::{StorePath, is_plain};
 use super::{OnlineFault, OpenFault, ReadError, SecretStore};
@@ -23,14 +24,12 @@ use crate::metrics::labels::StoreOperation;
 use crate::model::lease::Lease;
 use crate::model::request_id::RequestId;
 use async_trait::async_trait;
-use client::{Call, Client};
+use client::{Answer, Client};
 use exchange::{Exchange, Failed};
-use http::Method;
 use mounts::{Mount, Mounts};
 use preflights::Preflights;
-use session::Session;
-use std::sync::Arc;
-use token::Token;
+use session::{Question, Session};
+use std::sync::{Arc, Mutex, PoisonError};
 use upkeep::Upkeep;
 
 pub use mounts::Engine;
@@ -62,7 +61,7 @@ impl VaultStore {
         let session = Arc::new(Session::new(exchange.clone(), config.auth.clone()));
         let upkeep = Upkeep::of(session.clone());
         let mounts = Arc::default();
-        let preflights = Preflights::new(&exchange, &mounts);
+        let preflights = Preflights::new(&session, &mounts);
         Ok(Self { exchange, session, mounts, preflights, _upkeep: upkeep })
     }
 
@@ -90,7 +89,11 @@ impl VaultStore {
             Err(CallFault::Timeout) => return Err(OnlineFault::TimedOut),
             _ => return Err(OnlineFault::Unavailable),
         }
-        let token = self.session.token(&request).await.map_err(online_fault)?;
+        let token = self.session.look(&request).await.map_err(online_fault)?;
+        if token.uses.is_some() {
+            // A fresh login proves itself, and asking would take one of its calls.
+            return Ok(());
+        }
         match self.session.ask_after(&token, &request).await {
             // A fresh login proves itself; it may not be allowed to ask after itself.
             Err(ReadError::Forbidden) if self.session.can_log_in() => Ok(()),
@@ -121,24 +124,15 @@ impl VaultStore {
         if let Some((mount, _)) = self.mounts.find(path) {
             return Ok(mount);
         }
-        let token = self.session.token(request).await?;
-        let mount = match self.preflights.ask(path, &token, request).await {
-            Err(failed) if failed.forbidden => match self.session.if_dead(&token, request).await? {
-                Some(fresh) => self.preflights.ask(path, &fresh, request).await,
-                None => Err(failed),
-            },
-            answer => answer,
-        };
-        mount.map_err(|failed| failed.error)
+        self.preflights.ask(path, request).await.map_err(|failed| failed.error)
     }
 
-    /// Reads with one token.
-    async fn attempt(&self, path: &StorePath, token: &Arc<Token>, request: &RequestId) -> Result<Lease, Failed> {
+    async fn attempt(&self, path: &StorePath, request: &RequestId) -> Result<Lease, Failed> {
         let Some((mount, beyond_doubt)) = self.mounts.find(path) else {
-            let mount = self.preflights.ask(path, token, request).await?;
-            return self.fetch(&mount, path, token, request).await;
+            let mount = self.preflights.ask(path, request).await?;
+            return self.fetch(&mount, path, request).await;
         };
-        let result = self.fetch(&mount, path, token, request).await;
+        let result = self.fetch(&mount, path, request).await;
         // Under a mount that has become another one since, anything may look absent.
         let doubtful = match &result {
             Err(Failed { error: ReadError::Absent, .. }) => !beyond_doubt,
@@ -149,22 +143,29 @@ impl VaultStore {
             return result;
         }
         self.mounts.forget(&mount);
-        let now = self.preflights.ask(path, token, request).await?;
-        if now == mount { result } else { self.fetch(&now, path, token, request).await }
+        let now = self.preflights.ask(path, request).await?;
+        if now == mount { result } else { self.fetch(&now, path, request).await }
     }
 
-    async fn fetch(
-        &self,
-        mount: &Mount,
-        path: &StorePath,
-        token: &Token,
-        request: &RequestId,
-    ) -> Result<Lease, Failed> {
-        let misconfigured = Failed { error: ReadError::Misconfigured, forbidden: false };
+    async fn fetch(&self, mount: &Mount, path: &StorePath, request: &RequestId) -> Result<Lease, Failed> {
+        let misconfigured = Failed::of(ReadError::Misconfigured);
+        if mount.engine == Engine::Dynamic {
+            // It would make something for nobody.
+            return Err(misconfigured);
+        }
         let url_path = mount.url_path(path).ok_or(misconfigured)?;
-        let call = Call { method: Method::GET, path: &url_path, token: Some(&token.header), body: None, once: false };
-        let meaning = |answer: &_| answers::secret(answer, mount.engine);
-        self.exchange.ask(StoreOperation::Read, call, request, meaning).await
+        let target = Target { mount: &mount.path, path: None, asked: Some(path.as_str()) };
+        let question = Question::get(StoreOperation::Read, &url_path, target);
+        let stray = Mutex::new(None);
+        let meaning = |answer: &Answer| {
+            *stray.lock().unwrap_or_else(PoisonError::into_inner) = answers::stray_lease(answer);
+            answers::secret(answer, mount.engine)
+        };
+        let answer = self.session.ask(&question, request, meaning).await;
+        if let Some(handle) = stray.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            self.give_back(handle, request);
+        }
+        answer.map(|(lease, _)| lease)
     }
 }
 
@@ -175,16 +176,7 @@ impl SecretStore for VaultStore {
     }
 
     async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Lease>, ReadError> {
-        let token = self.session.token(request).await?;
-        let result = match self.attempt(path, &token, request).await {
-            // A dead token is answered like a forbidden path: believed only once the token is known to live.
-            Err(failed) if failed.forbidden => match self.session.if_dead(&token, request).await? {
-                Some(fresh) => self.attempt(path, &fresh, request).await,
-                None => Err(failed),
-            },
-            result => result,
-        };
-        result.map(Arc::new).map_err(|failed| failed.error)
+        self.attempt(path, request).await.map(Arc::new).map_err(|failed| failed.error)
     }
 }
 

@@ -60,9 +60,14 @@ pub(super) struct Mounts {
 impl Mounts {
     /// The mount of a path, if it is remembered, and whether it is beyond doubt. No mount lies under another.
     pub(super) fn find(&self, path: &StorePath) -> Option<(Mount, bool)> {
+        self.above(path.as_str())
+    }
+
+    /// The same for anything that begins with a mount's path, such as a lease's handle.
+    pub(super) fn above(&self, text: &str) -> Option<(Mount, bool)> {
         let known = self.known();
-        let slashes = path.as_str().match_indices('/');
-        slashes.map(|(at, _)| &path.as_str()[..=at]).find_map(|prefix| {
+        let slashes = text.match_indices('/');
+        slashes.map(|(at, _)| &text[..=at]).find_map(|prefix| {
             let (path, (engine, seen)) = known.get_key_value(prefix)?;
             let mount = Mount { path: path.clone(), engine: *engine };
             (seen.elapsed() < REMEMBERED).then(|| (mount, seen.elapsed() < BEYOND_DOUBT))

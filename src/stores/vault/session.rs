@@ -1,27 +1,33 @@
 //! The broker's session at a store: which token is used, and when another one is fetched.
 
 use super::answers;
-use super::client::Call;
+use super::client::{Answer, Call};
 use super::exchange::{Exchange, Failed};
 use super::login::{LoggedIn, log_in, stamp};
-use super::token::{Life, Token};
+use super::token::{Life, Token, Uses};
 use crate::config::stores::VaultAuth;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::stores::ReadError;
+use crate::stores::breaker::Target;
 use crate::stores::dynamic::Grant;
 use arc_swap::ArcSwapOption;
 use http::Method;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 /// For how long a login that failed is not tried again, however many ask.
 const LOGIN_PAUSE: Duration = Duration::from_secs(1);
 /// How old a token has to be that may not ask after itself, to be replaced on suspicion.
 const SUSPECT_AGE: Duration = Duration::from_mins(1);
+/// How old a token is at most that cannot have been revoked before its first use.
+const FRESH: Duration = Duration::from_secs(5);
+/// From one login whose only purpose is to find out whether a refusal was meant, to the next.
+const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 
 /// One session.
 pub(super) struct Session {
@@ -39,6 +45,30 @@ pub(super) struct Session {
 struct Gate {
     logins: u64,
     failed: Option<(Instant, ReadError)>,
+    doubted: Option<Instant>,
+}
+
+/// A call that is made with the broker's token.
+pub(super) struct Question<'a> {
+    pub(super) operation: StoreOperation,
+    pub(super) method: Method,
+    pub(super) path: &'a str,
+    pub(super) target: Target<'a>,
+    pub(super) body: Option<Zeroizing<Vec<u8>>>,
+    /// Whether it must not be sent twice.
+    pub(super) once: bool,
+    /// Whether it has the time that making something takes.
+    pub(super) is_patient: bool,
+    /// Whether it makes something that ends with the token.
+    pub(super) makes: bool,
+}
+
+impl<'a> Question<'a> {
+    /// One that changes nothing.
+    pub(super) const fn get(operation: StoreOperation, path: &'a str, target: Target<'a>) -> Self {
+        let (method, body, once, is_patient, makes) = (Method::GET, None, false, false, false);
+        Self { operation, method, path, target, body, once, is_patient, makes }
+    }
 }
 
 impl Session {
@@ -48,32 +78,116 @@ impl Session {
         Self { exchange, auth, current, gate, blind }
     }
 
-    /// The token to use now, logging in where there is none.
+    /// Asks with the broker's token, and with another one where that turns out to be dead: a dead token is answered like a
+    /// forbidden path, and makes nothing. With the answer, the token that it was given to.
+    ///
+    /// # Errors
+    /// What `meaning` says, and what meets a login.
+    pub(super) async fn ask<T>(
+        &self,
+        question: &Question<'_>,
+        request: &RequestId,
+        meaning: impl Fn(&Answer) -> Result<T, ReadError>,
+    ) -> Result<(T, Arc<Token>), Failed> {
+        let token = if question.makes { self.token_to_itself(request).await } else { self.token(request).await };
+        let token = token.map_err(Failed::of)?;
+        let failed = match self.ask_with(&token, question, request, &meaning).await {
+            Ok(answer) => return Ok((answer, token)),
+            Err(failed) if !failed.forbidden => return Err(failed),
+            Err(failed) => failed,
+        };
+        let Some(other) = self.other_than(&token, request).await.map_err(Failed::of)? else { return Err(failed) };
+        let answer = self.ask_with(&other, question, request, &meaning).await;
+        self.put_in_use(&other);
+        Ok((answer?, other))
+    }
+
+    /// Asks with one token, whatever becomes of it.
+    ///
+    /// # Errors
+    /// What `meaning` says.
+    pub(super) async fn ask_with<T>(
+        &self,
+        token: &Token,
+        question: &Question<'_>,
+        request: &RequestId,
+        meaning: impl FnOnce(&Answer) -> Result<T, ReadError>,
+    ) -> Result<T, Failed> {
+        let call = Call {
+            method: question.method.clone(),
+            path: question.path,
+            target: question.target,
+            token: Some(&token.header),
+            body: question.body.clone(),
+            once: question.once || token.uses.is_some(),
+            makes: question.is_patient,
+        };
+        self.exchange.ask(question.operation, call, request, meaning).await
+    }
+
+    /// A token for one call, logging in where there is none.
     ///
     /// # Errors
     /// When none can be had.
     pub(super) async fn token(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
-        let Some(token) = self.current.load_full() else { return self.replace(None, request).await };
-        let worn = match &self.auth {
+        let current = self.current.load_full();
+        if let Some(token) = &current
+            && !self.is_worn(token).await
+            && token.take_use()
+        {
+            return Ok(token.clone());
+        }
+        self.replace(current.map(|token| token.number), true, request).await
+    }
+
+    /// The token that is in use, logging in where there is none. No call may be made with it.
+    ///
+    /// # Errors
+    /// When none can be had.
+    pub(super) async fn look(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
+        match self.current.load_full() {
+            Some(token) if !self.is_worn(&token).await => Ok(token),
+            current => self.replace(current.map(|token| token.number), false, request).await,
+        }
+    }
+
+    /// A token for a call that makes something. Where tokens are good for some calls only, what is made ends with the last
+    /// of them: then it has a token to itself, with which no other call is made.
+    async fn token_to_itself(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
+        let current = self.look(request).await?;
+        if current.uses.is_none() {
+            return Ok(current);
+        }
+        let mut gate = self.gate.lock().await;
+        let token = self.log_in(&mut gate, None, request).await?;
+        token.take_use();
+        Ok(token)
+    }
+
+    async fn is_worn(&self, token: &Token) -> bool {
+        match &self.auth {
             // Its end is for the store to say: we cannot get another one, only read the file again.
             VaultAuth::TokenFile(file) => {
                 let seen = stamp(file).await;
                 seen.is_some() && seen != token.stamp
             }
             VaultAuth::Kubernetes { .. } | VaultAuth::Jwt { .. } | VaultAuth::AppRole { .. } => token.has_ended(),
-        };
-        if worn { self.replace(Some(token.number), request).await } else { Ok(token) }
+        }
     }
 
     /// After a 403 with a token: another one if that was dead, none if it is alive and the 403 was meant.
     ///
     /// # Errors
     /// When nobody knows, or no other token can be had.
-    pub(super) async fn if_dead(
-        &self,
-        used: &Arc<Token>,
-        request: &RequestId,
-    ) -> Result<Option<Arc<Token>>, ReadError> {
+    async fn other_than(&self, used: &Arc<Token>, request: &RequestId) -> Result<Option<Arc<Token>>, ReadError> {
+        if let Some(uses) = &used.uses {
+            // A token that was used up by others is answered so. Of a fresh one that only this call was made with it is meant.
+            return if uses.is_first() && used.since.elapsed() < FRESH {
+                Ok(None)
+            } else {
+                self.unshared(request).await.map(Some)
+            };
+        }
         let newer = self.current.load_full().filter(|current| current.number != used.number);
         if newer.is_some() {
             return Ok(newer);
@@ -89,7 +203,7 @@ impl Session {
         if self.blind.load(Ordering::Relaxed) && used.since.elapsed() < SUSPECT_AGE {
             return Ok(None);
         }
-        let fresh = self.replace(Some(used.number), request).await?;
+        let fresh = self.replace(Some(used.number), false, request).await?;
         if fresh.number == used.number {
             // The file still holds the token that the store refuses.
             return Err(ReadError::Forbidden);
@@ -100,39 +214,86 @@ impl Session {
         Ok(Some(fresh))
     }
 
+    /// A fresh token that nobody else makes calls with. Logins are dear: one in a while, whoever asks for what is
+    /// forbidden.
+    async fn unshared(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
+        let mut gate = self.gate.lock().await;
+        if gate.doubted.is_some_and(|at| at.elapsed() < DOUBT_PAUSE) {
+            return Err(ReadError::Unavailable);
+        }
+        gate.doubted = Some(Instant::now());
+        let token = self.log_in(&mut gate, None, request).await?;
+        token.take_use();
+        Ok(token)
+    }
+
+    /// What is left of a token that one call had to itself is for all.
+    fn put_in_use(&self, token: &Arc<Token>) {
+        if token.uses.is_some() {
+            let newest = |current: &Option<Arc<Token>>| match current {
+                Some(current) if current.number > token.number => Some(current.clone()),
+                _ => Some(token.clone()),
+            };
+            self.current.rcu(newest);
+        }
+    }
+
     /// Logs in, unless someone else has since the token numbered `worn` was handed out. While it fails, the old
-    /// token stays.
+    /// token stays. With `takes_use`, a call may be made with what is returned.
     ///
     /// # Errors
     /// When the login fails.
-    pub(super) async fn replace(&self, worn: Option<u64>, request: &RequestId) -> Result<Arc<Token>, ReadError> {
+    pub(super) async fn replace(
+        &self,
+        worn: Option<u64>,
+        takes_use: bool,
+        request: &RequestId,
+    ) -> Result<Arc<Token>, ReadError> {
         let mut gate = self.gate.lock().await;
         let current = self.current.load_full();
         if let Some(current) = &current
             && worn != Some(current.number)
+            && (!takes_use || current.take_use())
         {
             return Ok(current.clone());
         }
+        match self.log_in(&mut gate, current.as_deref(), request).await {
+            Ok(token) => {
+                if takes_use {
+                    token.take_use();
+                }
+                self.current.store(Some(token.clone()));
+                Ok(token)
+            }
+            // A file costs nothing to look at again, and what it held is still good.
+            Err(error) if !self.can_log_in() => current.ok_or(error),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Logs in, unless that has failed a moment ago.
+    async fn log_in(
+        &self,
+        gate: &mut MutexGuard<'_, Gate>,
+        before: Option<&Token>,
+        request: &RequestId,
+    ) -> Result<Arc<Token>, ReadError> {
         if let Some((at, error)) = gate.failed
             && at.elapsed() < LOGIN_PAUSE
         {
             return Err(error);
         }
         let asked = Instant::now();
-        match log_in(&self.exchange, &self.auth, request).await {
+        match log_in(&self.exchange, &self.auth, gate.logins > 0, request).await {
             Ok(logged_in) => {
                 gate.failed = None;
                 gate.logins += 1;
-                let token = Arc::new(begin(logged_in, asked, gate.logins, current.as_deref()));
-                self.current.store(Some(token.clone()));
-                Ok(token)
+                Ok(Arc::new(begin(logged_in, asked, gate.logins, before)))
             }
             Err(error) => {
-                // A file costs nothing to look at again, and what it held is still good.
-                if matches!(self.auth, VaultAuth::TokenFile(_)) {
-                    return current.ok_or(error);
+                if self.can_log_in() {
+                    gate.failed = Some((Instant::now(), error));
                 }
-                gate.failed = Some((Instant::now(), error));
                 Err(error)
             }
         }
@@ -143,10 +304,9 @@ impl Session {
     /// # Errors
     /// `Forbidden` where it is dead, or may not ask.
     pub(super) async fn ask_after(&self, token: &Token, request: &RequestId) -> Result<Option<Grant>, ReadError> {
-        let path = "auth/token/lookup-self";
-        let call = Call { method: Method::GET, path, token: Some(&token.header), body: None, once: false };
-        let answer = self.exchange.ask(StoreOperation::Login, call, request, answers::own_token).await;
-        answer.map_err(|Failed { error, .. }| error)
+        let question = Question::get(StoreOperation::Login, "auth/token/lookup-self", Target::group("auth/token/"));
+        let answer = self.ask_with(token, &question, request, answers::own_token).await;
+        answer.map_err(|failed| failed.error)
     }
 
     /// Notes what became known of a token's life, if it is still the one in use.
@@ -155,9 +315,9 @@ impl Session {
         self.current.compare_and_swap(&Some(token.clone()), Some(noted));
     }
 
-    /// The number of the token in use; 0 where there is none yet.
+    /// The session that leases are made in now; 0 where there is none yet.
     pub(super) fn number(&self) -> u64 {
-        self.current.load().as_ref().map_or(0, |token| token.number)
+        self.current.load().as_ref().map_or(0, |token| token.session())
     }
 
     /// Whether another token can be had than the one at hand.
@@ -170,19 +330,19 @@ impl Session {
         if !self.can_log_in() {
             let worn = self.current.load_full().map(|token| token.number);
             // What went wrong is logged, and the old token stays.
-            let _ = self.replace(worn, request).await;
+            let _ = self.replace(worn, false, request).await;
         }
     }
 }
 
 /// A token's life begins. The same token read from its file again keeps its number and what is known of it.
 fn begin(logged_in: LoggedIn, asked: Instant, number: u64, before: Option<&Token>) -> Token {
-    let LoggedIn { header, grant, stamp } = logged_in;
+    let LoggedIn { header, grant, stamp, uses } = logged_in;
     if let Some(before) = before
         && before.header == header
     {
         return Token { stamp, ..before.with_life(before.life) };
     }
     let life = grant.map_or(Life::Unknown, |grant| Life::granted(asked, grant));
-    Token { number, header, life, stamp, since: asked }
+    Token { number, header, life, stamp, since: asked, uses: uses.map(Uses::new) }
 }

@@ -5,6 +5,8 @@ use crate::stores::dynamic::Grant;
 use crate::stores::jitter::random_share;
 use bytes::Bytes;
 use http::HeaderValue;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
@@ -22,6 +24,32 @@ pub(super) struct Token {
     pub(super) stamp: Option<Stamp>,
     /// When we got it.
     pub(super) since: Instant,
+    /// How many calls it is good for; none where that is not limited.
+    pub(super) uses: Option<Arc<Uses>>,
+}
+
+/// The calls that a token is good for. The server counts every call, whatever comes of it.
+#[derive(Debug)]
+pub(super) struct Uses {
+    granted: u32,
+    taken: AtomicU32,
+}
+
+impl Uses {
+    /// So many, none taken.
+    pub(super) fn new(granted: u32) -> Arc<Self> {
+        Arc::new(Self { granted, taken: AtomicU32::new(0) })
+    }
+
+    fn take(&self) -> bool {
+        let more = |taken: u32| (taken < self.granted).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// Whether no more than one call was made with it.
+    pub(super) fn is_first(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) <= 1
+    }
 }
 
 /// How long a token lives.
@@ -59,7 +87,18 @@ impl Token {
 
     /// The same token with another life.
     pub(super) fn with_life(&self, life: Life) -> Self {
-        Self { number: self.number, header: self.header.clone(), life, stamp: self.stamp, since: self.since }
+        let (header, uses) = (self.header.clone(), self.uses.clone());
+        Self { number: self.number, header, life, stamp: self.stamp, since: self.since, uses }
+    }
+
+    /// Takes one call that may be made with it. Whether there was one.
+    pub(super) fn take_use(&self) -> bool {
+        self.uses.as_ref().is_none_or(|uses| uses.take())
+    }
+
+    /// The session that leases are made in. Each one that is made with a limited token has a token to itself.
+    pub(super) fn session(&self) -> u64 {
+        if self.uses.is_some() { 0 } else { self.number }
     }
 }
 
@@ -109,7 +148,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_token_ends_when_its_time_is_over_and_not_before() {
         let header = header(&SecretValue::new("s.x".into())).unwrap();
-        let token = Token { number: 1, header, life: Life::Unknown, stamp: None, since: Instant::now() };
+        let token = Token { number: 1, header, life: Life::Unknown, stamp: None, since: Instant::now(), uses: None };
         let grant = Grant { ttl: Duration::from_secs(10), renewable: true };
         let mortal = token.with_life(Life::granted(Instant::now(), grant));
         let endless = token.with_life(Life::Endless);
@@ -117,6 +156,21 @@ mod tests {
         assert!(!mortal.has_ended());
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(mortal.has_ended() && !endless.has_ended() && !token.has_ended());
+    }
+
+    #[test]
+    fn a_limited_token_is_good_for_so_many_calls_whatever_becomes_known_of_its_life() {
+        let header = header(&SecretValue::new("s.x".into())).unwrap();
+        let uses = Some(Uses::new(3));
+        let token = Token { number: 7, header, life: Life::Unknown, stamp: None, since: Instant::now(), uses };
+        assert!(token.take_use() && token.uses.as_ref().unwrap().is_first());
+        let known = token.with_life(Life::Endless);
+        assert!(known.take_use() && !token.uses.as_ref().unwrap().is_first());
+        assert!(token.take_use() && !token.take_use() && !known.take_use());
+        assert_eq!(token.session(), 0);
+        let unlimited = Token { uses: None, ..token };
+        assert!((0..100).all(|_| unlimited.take_use()));
+        assert_eq!(unlimited.session(), 7);
     }
 
     #[test]

@@ -2,12 +2,12 @@
 //! renewed, notices a token file that changed. Nothing waits for it; a read that needs a token gets its own.
 
 use super::answers;
-use super::client::Call;
-use super::session::Session;
+use super::session::{Question, Session};
 use super::token::{Life, Token};
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::stores::ReadError;
+use crate::stores::breaker::Target;
 use crate::stores::dynamic::Grant;
 use crate::stores::jitter::random_share;
 use http::Method;
@@ -63,7 +63,11 @@ fn backoff(failures: u32) -> Duration {
 /// Does what is due and says how long nothing will be.
 async fn round(session: &Session) -> Result<Duration, ReadError> {
     let request = RequestId::random();
-    let token = session.token(&request).await?;
+    let token = session.look(&request).await?;
+    if token.uses.is_some() {
+        // Renewing it would take one of its calls. Another login comes when it is needed.
+        return Ok(FILE_PATROL);
+    }
     let wait = match token.life {
         Life::Unknown => get_to_know(session, &token, &request).await?,
         Life::Endless => FILE_PATROL,
@@ -95,16 +99,15 @@ async fn prolong(
             session.note_life(token, Life::granted(asked, grant));
             Ok(Duration::ZERO)
         }
-        _ if session.can_log_in() => session.replace(Some(token.number), request).await.map(|_| Duration::ZERO),
+        _ if session.can_log_in() => session.replace(Some(token.number), false, request).await.map(|_| Duration::ZERO),
         // It dies when it dies; another one may come in the file.
         _ => Ok(FILE_PATROL),
     }
 }
 
 async fn renew(session: &Session, token: &Token, request: &RequestId) -> Result<Grant, ReadError> {
+    let (path, target) = ("auth/token/renew-self", Target::group("auth/token/"));
     let body = Some(Zeroizing::new(b"{}".to_vec()));
-    let call =
-        Call { method: Method::POST, path: "auth/token/renew-self", token: Some(&token.header), body, once: false };
-    let answer = session.exchange.ask(StoreOperation::Renew, call, request, answers::renewal).await;
-    answer.map_err(|failed| failed.error)
+    let question = Question { method: Method::POST, body, ..Question::get(StoreOperation::Renew, path, target) };
+    session.ask_with(token, &question, request, answers::renewal).await.map_err(|failed| failed.error)
 }

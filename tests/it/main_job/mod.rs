@@ -7,6 +7,8 @@ mod attested;
 mod aws;
 mod caches;
 mod dynamic;
+mod login_refused;
+mod neighbours;
 mod refusals;
 mod store_faults;
 mod store_sealed;

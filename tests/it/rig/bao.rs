@@ -169,6 +169,18 @@ impl Bao {
         (text(&role_id["data"]["role_id"]), text(&secret_id["data"]["secret_id"]))
     }
 
+    /// Has the tokens of an `AppRole` be good for so many calls.
+    pub async fn limit_uses(&self, name: &str, policies: &[&str], uses: u32) {
+        let role = json!({"token_policies": policies, "token_ttl": "1h", "token_num_uses": uses});
+        self.ok(Method::POST, &format!("auth/approle/role/{name}"), &role.to_string()).await;
+    }
+
+    /// Lets requests below a mount through so many times a second.
+    pub async fn limit_rate(&self, mount: &str, rate: u32) {
+        let quota = json!({"path": mount, "rate": rate}).to_string();
+        self.ok(Method::POST, &format!("sys/quotas/rate-limit/{mount}"), &quota).await;
+    }
+
     /// Lets workloads of a cluster log in: its API server is asked about their tokens, with a token of our own.
     pub async fn enable_kubernetes_auth(&self, host: &str, ca: &str, reviewer: &str) {
         self.ok(Method::POST, "sys/auth/kubernetes", r#"{"type":"kubernetes"}"#).await;

@@ -45,10 +45,11 @@ const PROMISED: [(&str, &str, &str); 18] = [
 ];
 
 /// What stands beside them, for alerts.
-const MORE: [(&str, &str, &str); 8] = [
+const MORE: [(&str, &str, &str); 9] = [
     ("errors_total", "counter", "code=*"),
     ("http_connections", "gauge", ""),
     ("http_connections_limit", "gauge", ""),
+    ("store_calls_suspended_total", "counter", "store=local scope=server|mount|path"),
     ("lease_revocations_total", "counter", "store=local outcome=ok|failed|given_up"),
     ("leases_orphaned", "gauge", "store=local"),
     ("audit_events_waiting", "gauge", ""),

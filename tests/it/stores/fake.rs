@@ -31,6 +31,8 @@ pub enum Act {
 /// The answers of a good server.
 pub const MOUNT: &str = r#"{"data":{"path":"homelab/","type":"kv","options":{"version":"2"}}}"#;
 pub const SECRET: &str = r#"{"data":{"data":{"K":"v"},"metadata":{"version":1}}}"#;
+/// The path of a server's health.
+pub const HEALTH: &str = "/v1/sys/health";
 const OWN_TOKEN: &str = r#"{"data":{"ttl":0,"expire_time":null,"renewable":false}}"#;
 const GRANTED: &str = r#"{"auth":{"client_token":"s.x","lease_duration":60,"renewable":true}}"#;
 
@@ -40,6 +42,7 @@ pub fn good(request_line: &str) -> Act {
         path if path.starts_with("/v1/sys/internal/ui/mounts/") => json(MOUNT),
         path if path.starts_with("/v1/homelab/data/") => json(SECRET),
         path if path.ends_with("/login") => json(GRANTED),
+        HEALTH => json("{}"),
         "/v1/auth/token/lookup-self" => json(OWN_TOKEN),
         path => panic!("nobody should ask for {path}"),
     }
@@ -78,7 +81,7 @@ impl Fake {
         Self { address, requests, task }
     }
 
-    /// How many requests came.
+    /// How many requests came, without questions after its health.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
@@ -98,8 +101,8 @@ async fn serve(mut stream: TcpStream, decide: &(dyn Fn(&str) -> Act + Send + Syn
             Err(_) => return,
         }
     }
-    requests.fetch_add(1, Ordering::SeqCst);
     let head = String::from_utf8(head).unwrap();
+    requests.fetch_add(usize::from(!head.contains(HEALTH)), Ordering::SeqCst);
     // Closed with something unread, a connection would be reset, and the answer might go with it.
     let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
     let mut body = vec![0; length.unwrap_or(0)];

@@ -3,6 +3,9 @@
 mod adopted;
 mod faults;
 mod life;
+mod neighbours;
+mod repeated;
+mod restored;
 mod written;
 
 use super::NO_CACHE;
@@ -90,16 +93,30 @@ impl Keeper {
     }
 
     async fn with_token(place: &Place, address: &str, token: &str) -> Self {
-        Self::with_clusters(place, address, token, &["cluster"]).await
+        Self::with(place, address, token, |_| {}).await
+    }
+
+    async fn with(place: &Place, address: &str, token: &str, change: impl FnOnce(&mut Vault)) -> Self {
+        Self::with_all(place, address, token, &["cluster"], change).await
     }
 
     /// Where pods of these authenticators are looked at.
     async fn with_clusters(place: &Place, address: &str, token: &str, clusters: &[&str]) -> Self {
+        Self::with_all(place, address, token, clusters, |_| {}).await
+    }
+
+    async fn with_all(
+        place: &Place,
+        address: &str,
+        token: &str,
+        clusters: &[&str],
+        change: impl FnOnce(&mut Vault),
+    ) -> Self {
         let file: PathBuf = place.folder.path().join("token");
         std::fs::write(&file, token).unwrap();
         let (address, auth, timeout) = (address.to_owned(), VaultAuth::TokenFile(file), Duration::from_secs(5));
         let cache = claviger::config::stores::Cache { max_entries: 100, ..NO_CACHE };
-        let vault = Vault {
+        let mut vault = Vault {
             address,
             namespace: None,
             ca_file: None,
@@ -107,8 +124,10 @@ impl Keeper {
             proxy_url: None,
             auth,
             timeout,
+            make_timeout: timeout,
             cache,
         };
+        change(&mut vault);
         let metrics = Arc::new(Metrics::new(&[], &["vault"]).unwrap());
         let stores = Stores::open(&[Store { name: "vault".into(), kind: Kind::Vault(vault) }], &metrics).unwrap();
         let (book, database) = (Arc::<Book>::default(), Database::open(&place.url).await.unwrap());
@@ -135,7 +154,9 @@ impl Keeper {
         caller: &Arc<Caller>,
         life: Duration,
     ) -> Result<(Credentials, f64), Unread> {
-        let secret = SecretRef { store: "vault".into(), path: format!("database/creds/{role}") };
+        // A role of another mount is written with its whole path.
+        let path = if role.contains('/') { role.to_owned() } else { format!("database/creds/{role}") };
+        let secret = SecretRef { store: "vault".into(), path };
         let request = RequestId::random();
         let granted = Granted { secret: &secret, mode, caller, life, write: None, request: &request };
         let reading = self.stores.read_for(granted).await?;
@@ -168,12 +189,20 @@ impl Keeper {
 
 /// A build pod.
 fn pod(name: &str) -> Arc<Caller> {
-    pod_of("cluster", name)
+    pod_at("cluster", "ci", name)
 }
 
 fn pod_of(issuer: &str, name: &str) -> Arc<Caller> {
+    pod_at(issuer, "ci", name)
+}
+
+fn pod_in(namespace: &str, name: &str) -> Arc<Caller> {
+    pod_at("cluster", namespace, name)
+}
+
+fn pod_at(issuer: &str, namespace: &str, name: &str) -> Arc<Caller> {
     let workload = Workload {
-        namespace: "ci".into(),
+        namespace: namespace.into(),
         service_account: "build-bot".into(),
         pod: Pod { name: name.into(), uid: format!("uid-of-{name}") },
     };

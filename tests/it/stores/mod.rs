@@ -7,6 +7,7 @@ mod contract;
 mod door;
 mod fake;
 mod leases;
+mod neighbours;
 mod outage;
 mod vault_auth;
 mod vault_faults;
@@ -82,6 +83,7 @@ impl Rig {
             proxy_url: None,
             auth,
             timeout,
+            make_timeout: timeout,
             cache,
         };
         change(&mut vault);
@@ -100,6 +102,7 @@ impl Rig {
             proxy_url: None,
             auth,
             timeout,
+            make_timeout: timeout,
             cache: NO_CACHE,
         };
         change(&mut vault);
@@ -140,6 +143,12 @@ impl Rig {
     fn lookups(&self, outcome: &str) -> u64 {
         let labels = format!("outcome=\"{outcome}\",store=\"{}\"", self.name);
         self.counted("claviger_lease_cache_requests_total", &labels)
+    }
+
+    /// How many calls were not made because a circuit breaker of this scope was open.
+    fn suspended(&self, scope: &str) -> u64 {
+        let labels = format!("scope=\"{scope}\",store=\"{}\"", self.name);
+        self.counted("claviger_store_calls_suspended_total", &labels)
     }
 
     fn counted(&self, family: &str, labels: &str) -> u64 {

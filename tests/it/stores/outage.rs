@@ -116,9 +116,10 @@ async fn builds_go_on_while_the_server_is_killed_and_started_again() {
     let began = Instant::now();
     assert_eq!(rig.lease("homelab/cold").await.map(|_| ()), Err(Unavailable), "nothing old is there of it");
     assert!(began.elapsed() < Duration::from_secs(2));
-    // Five until it opened, then the probes after 1 s and 2 s.
-    let failed = || ["read", "renew", "login"].iter().map(|call| rig.calls(call, "unavailable")).sum::<u64>();
-    until("the breaker's second probe", async || failed() >= 7).await;
+    // Five until it is probed, that probe, and those after 1 s and 2 s.
+    let failed =
+        || ["read", "renew", "login", "preflight"].iter().map(|call| rig.calls(call, "unavailable")).sum::<u64>();
+    until("the breaker's second probe", async || failed() >= 8).await;
     let asked = failed();
     assert!(asked < 30, "{asked} calls of a dead server");
     println!("killed: {}, {asked} calls of the dead server", rates(&rig));

@@ -194,3 +194,77 @@ async fn a_token_at_its_maximum_is_replaced_before_it_ends() {
     assert_eq!(rig.read("homelab/a").await, one("K", "v"));
     assert_eq!(rig.calls("read", "forbidden"), 0);
 }
+
+/// Reads so many secrets with twenty readers.
+async fn read_by_twenty(rig: &Arc<Rig>, secrets: usize) -> Vec<Result<super::Values, claviger::stores::ReadError>> {
+    let mut readers = tokio::task::JoinSet::new();
+    for reader in 0..20 {
+        let rig = rig.clone();
+        readers.spawn(async move {
+            let mut answers = Vec::new();
+            for number in (reader..secrets).step_by(20) {
+                answers.push(rig.read(&format!("homelab/{number}")).await);
+            }
+            answers
+        });
+    }
+    readers.join_all().await.concat()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_that_are_good_for_some_calls_only_are_replaced_before_they_are_used_up() {
+    let bao = bao_with_a_secret().await;
+    for number in 0..60 {
+        bao.put(&format!("homelab/{number}"), &[("K", "v")]).await;
+    }
+    let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
+    for uses in [1, 2, 3, 5, 10] {
+        bao.limit_uses("broker", &["reader"], uses).await;
+        let rig = Arc::new(app_role(&bao, &role_id, &secret_id));
+        let answers = read_by_twenty(&rig, 60).await;
+        assert_eq!(answers.len(), 60);
+        assert!(answers.iter().all(|answer| *answer == one("K", "v")), "{uses} uses: {answers:?}");
+        assert_eq!(rig.calls("read", "forbidden"), 0, "{uses} uses");
+        // Sixty reads and some preflights, and a login in vain where many needed one at once.
+        let fewest = 60 / u64::from(uses);
+        let logins = rig.calls("login", "ok");
+        assert!((fewest..=fewest + 25).contains(&logins), "{uses} uses: {logins} logins");
+        assert_eq!(rig.stores.check_online().await, [("vault".into(), Ok(()))], "{uses} uses");
+    }
+}
+
+#[tokio::test]
+async fn what_is_forbidden_is_so_with_limited_tokens_too_and_costs_few_logins() {
+    let bao = bao_with_a_secret().await;
+    let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
+    bao.policy("reader", r#"path "homelab/data/a" { capabilities = ["read"] }"#).await;
+    for uses in [1, 2, 10] {
+        bao.limit_uses("broker", &["reader"], uses).await;
+        let rig = app_role(&bao, &role_id, &secret_id);
+        assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+        assert_eq!(rig.read("homelab/closed").await, Err(Forbidden), "{uses} uses");
+        let before = rig.calls("login", "ok");
+        for _ in 0..20 {
+            let answer = rig.read("homelab/closed").await;
+            assert!([Err(Forbidden), Err(Unavailable)].contains(&answer), "{uses} uses: {answer:?}");
+            assert_eq!(rig.read("homelab/a").await, one("K", "v"), "{uses} uses");
+        }
+        let logins = rig.calls("login", "ok") - before;
+        let needed = 40 / u64::from(uses);
+        assert!(logins <= needed + 10, "{uses} uses: {logins} logins for 40 reads");
+    }
+}
+
+#[tokio::test]
+async fn a_limited_token_that_was_revoked_is_no_refusal() {
+    let bao = bao_with_a_secret().await;
+    let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
+    bao.limit_uses("broker", &["reader"], 100).await;
+    let rig = app_role(&bao, &role_id, &secret_id);
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    for accessor in logins(&bao).await {
+        bao.call(reqwest::Method::POST, "auth/token/revoke-accessor", &format!("{{\"accessor\":\"{accessor}\"}}"))
+            .await;
+    }
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+}

@@ -291,3 +291,36 @@ async fn a_server_is_trusted_by_its_ca_alone() {
     assert_eq!(rig.stores.reload().await, []);
     assert_eq!(rig.read("homelab/a").await, one("K", "v"));
 }
+
+#[tokio::test]
+async fn a_secret_that_was_written_as_null_has_no_keys() {
+    let bao = Bao::start().await;
+    bao.put_json("homelab/nothing", "null").await;
+    bao.put_json("homelab/empty", "{}").await;
+    let rig = Rig::with_token(&bao.address, &bao.root);
+    for path in ["homelab/nothing", "homelab/empty"] {
+        assert_eq!(rig.read(path).await, Ok(std::collections::BTreeMap::new()), "{path}");
+        assert_eq!(rig.lease(path).await.unwrap().version.as_deref(), Some("1"), "{path}");
+    }
+    bao.put_json("homelab/nothing", r#"{"K":"v"}"#).await;
+    assert_eq!(rig.read("homelab/nothing").await, super::one("K", "v"));
+    bao.delete("homelab/nothing").await;
+    assert_eq!(rig.read("homelab/nothing").await, Err(claviger::stores::ReadError::Deleted));
+}
+
+#[tokio::test]
+async fn a_mount_that_makes_leases_by_now_is_misconfigured_and_what_it_made_is_revoked() {
+    let bao = Bao::start().await;
+    bao.enable_kv_v1("database").await;
+    bao.put("database/creds/app", &[("K", "v")]).await;
+    let rig = Rig::with_token(&bao.address, &bao.root);
+    assert_eq!(rig.read("database/creds/app").await, super::one("K", "v"), "the mount is known now");
+    bao.disable("database").await;
+    bao.enable_database().await;
+    bao.database_role("app", "1h", "2h").await;
+    for _ in 0..3 {
+        assert_eq!(rig.read("database/creds/app").await, Err(claviger::stores::ReadError::Misconfigured));
+    }
+    until("the one lease to be revoked", async || rig.calls("revoke", "ok") == 1).await;
+    assert_eq!(bao.leases_of("app").await, 0);
+}

@@ -94,6 +94,47 @@ fn a_secret_comes_with_its_version_and_its_digits() {
 }
 
 #[test]
+fn a_version_that_was_written_with_null_is_a_secret_without_keys() {
+    let body = |data: &str, metadata: &str| answer(200, &format!(r#"{{"data":{{{data}"metadata":{metadata}}}}}"#));
+    let live = r#"{"deletion_time":"","destroyed":false,"version":3}"#;
+    let lease = secret(&body(r#""data":null,"#, live), Engine::KvV2).unwrap(); // seen
+    assert_eq!((lease.data.len(), lease.version.as_deref()), (0, Some("3")));
+    for (data, metadata) in [
+        ("", live),
+        (r#""data":null,"#, "null"),
+        (r#""data":null,"#, "{}"),
+        (r#""data":null,"#, r#"{"version":1}"#),
+        (r#""data":null,"#, r#"{"deletion_time":"2026-11-22T12:48:32.2Z","destroyed":false,"version":1}"#),
+        (r#""data":null,"#, r#"{"deletion_time":"","destroyed":true,"version":1}"#),
+        (r#""data":[],"#, live),
+        (r#""data":"x","#, live),
+    ] {
+        assert_eq!(secret(&body(data, metadata), Engine::KvV2), Err(Unavailable), "{data} {metadata}");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+#[test]
+fn what_comes_with_a_lease_is_not_kept() {
+    let body = |id: &str| {
+        let v1 = format!(r#"{{{id}"lease_duration":60,"data":{{"data":{{"K":"v"}},"metadata":{{"version":1}}}}}}"#);
+        answer(200, &v1)
+    };
+    for engine in [Engine::KvV1, Engine::KvV2] {
+        for id in ["", r#""lease_id":"","#, r#""lease_id":null,"#] {
+            assert!(secret(&body(id), engine).is_ok(), "{id}");
+            assert_eq!(stray_lease(&body(id)), None);
+        }
+        for id in [r#""lease_id":"database/creds/app/x","#, r#""lease_id":7,"#, r#""lease_id":{},"#] {
+            assert_eq!(secret(&body(id), engine), Err(Misconfigured), "{id}");
+        }
+    }
+    let stray = stray_lease(&body(r#""lease_id":"database\/creds/app/x","#)).unwrap();
+    assert_eq!(stray.expose_secret(), "database/creds/app/x");
+    assert_eq!(stray_lease(&body(r#""lease_id":7,"#)), None);
+}
+
+#[test]
 fn a_mount_is_of_a_known_kind_and_above_the_path() {
     let path = StorePath::try_from("team/kv/site/main").unwrap();
     let found = |path: &str, engine: &str, options: &str| {
@@ -154,9 +195,16 @@ fn the_servers_own_workings_are_no_mount_whatever_they_are_called() {
 #[test]
 fn a_login_gives_a_token_for_a_time_or_nothing() {
     let body = |duration: &str| format!(r#"{{"auth":{{"client_token":"s.x","renewable":true{duration}}}}}"#);
-    let (token, grant) = login(&answer(200, &body(r#","lease_duration":3600"#))).unwrap();
-    assert_eq!(token.expose_secret(), "s.x");
-    assert_eq!(grant, Grant { ttl: Duration::from_hours(1), renewable: true });
+    for (member, uses) in
+        [("", None), (",\"num_uses\":0", None), (",\"num_uses\":5", Some(5)), (",\"num_uses\":null", None)]
+    {
+        let body = body(&format!(r#","lease_duration":3600{member}"#));
+        let granted = login(&answer(200, &body)).unwrap();
+        assert_eq!((granted.token.expose_secret(), granted.uses), ("s.x", uses), "{member}");
+        assert_eq!(granted.grant, Grant { ttl: Duration::from_hours(1), renewable: true });
+    }
+    let second_factor = r#"{"auth":{"client_token":"","lease_duration":0,"mfa_requirement":{"mfa_request_id":"x"}}}"#;
+    assert_eq!(login(&answer(200, second_factor)), Err(Misconfigured));
     for duration in
         ["", ":0", ":-1", ":2147483648", ":1.5", ":1e3", ":\"x\"", ":\"60\"", ":null", ":99999999999999999999"]
     {

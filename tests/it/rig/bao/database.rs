@@ -36,6 +36,11 @@ impl Bao {
         self.role(name, CREATE_WITH_TABLE, "1h", "2h").await;
     }
 
+    /// A role whose users take so many seconds to make.
+    pub async fn slow_database_role(&self, name: &str, seconds: u32) {
+        self.role(name, &format!("{CREATE}; SELECT pg_sleep({seconds})"), "1h", "2h").await;
+    }
+
     /// How many leases of a role there are.
     pub async fn leases_of(&self, role: &str) -> usize {
         let list = Method::from_bytes(b"LIST").unwrap();

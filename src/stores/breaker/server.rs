@@ -1,0 +1,134 @@
+//! The breaker of a whole server. It opens only after a probe of the server's own has failed, and only such a probe closes
+//! it: what a caller asked for never decides for other callers.
+
+use super::scope::{FIRST_PAUSE, LONGEST_PAUSE};
+use super::tally::{Failure, Tally};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a server whose probe has succeeded is not probed again, whatever fails.
+const TRUSTED: Duration = Duration::from_secs(1);
+
+/// The state of a server.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Server {
+    /// Calls are made.
+    Closed { tally: Tally, trusted_until: Option<Instant> },
+    /// Calls are made while a probe is under way.
+    Suspected,
+    /// No calls are made; a probe is under way or comes after the pause.
+    Open { pause: Duration },
+}
+
+/// What a probe changed, and how long it is until the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Probed {
+    /// The server serves, and no call was held back.
+    Trusted,
+    /// The server serves again.
+    Closed,
+    /// From now on no calls are made.
+    Opened(Duration),
+    /// It still does not serve.
+    StillOpen(Duration),
+}
+
+impl Server {
+    /// Closed: calls are made.
+    pub(super) fn new() -> Self {
+        Self::Closed { tally: Tally::default(), trusted_until: None }
+    }
+
+    /// Whether calls are made.
+    pub(super) const fn admits(&self) -> bool {
+        !matches!(self, Self::Open { .. })
+    }
+
+    /// What came of a call; a failure or none. Whether the server is to be probed.
+    pub(super) fn settle(&mut self, failure: Option<Failure>) -> bool {
+        let Self::Closed { tally, trusted_until } = self else { return false };
+        let Some(failure) = failure else {
+            *tally = Tally::default();
+            return false;
+        };
+        let is_enough = tally.add(failure) && trusted_until.is_none_or(|until| until <= Instant::now());
+        if is_enough {
+            *self = Self::Suspected;
+        }
+        is_enough
+    }
+
+    /// What came of a probe.
+    pub(super) fn probed(&mut self, serves: bool) -> Probed {
+        let (next, probed) = match (*self, serves) {
+            (Self::Open { .. }, true) => (Self::trusted(), Probed::Closed),
+            (_, true) => (Self::trusted(), Probed::Trusted),
+            (Self::Open { pause }, false) => {
+                let pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                (Self::Open { pause }, Probed::StillOpen(pause))
+            }
+            (_, false) => (Self::Open { pause: FIRST_PAUSE }, Probed::Opened(FIRST_PAUSE)),
+        };
+        *self = next;
+        probed
+    }
+
+    fn trusted() -> Self {
+        Self::Closed { tally: Tally::default(), trusted_until: Some(Instant::now() + TRUSTED) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tally::FAILURES;
+    use super::*;
+
+    fn suspected() -> Server {
+        let mut server = Server::new();
+        for number in 1..=FAILURES {
+            assert_eq!(server.settle(Some(Failure::Whole)), number == FAILURES);
+        }
+        server
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_opens_after_failures_in_a_row_and_a_failed_probe() {
+        let mut server = suspected();
+        assert!(server.admits(), "calls are made until the probe has failed");
+        assert!(!server.settle(Some(Failure::Whole)), "one probe at a time");
+        assert_eq!(server.probed(false), Probed::Opened(FIRST_PAUSE));
+        assert!(!server.admits());
+        for seconds in [2, 4, 8, 15, 15] {
+            assert_eq!(server.probed(false), Probed::StillOpen(Duration::from_secs(seconds)));
+        }
+        assert!(!server.settle(None) && !server.admits(), "no call closes it");
+        assert_eq!(server.probed(true), Probed::Closed);
+        assert!(server.admits());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_whose_probe_succeeds_stays_closed_and_is_probed_once_a_second() {
+        let mut server = suspected();
+        assert_eq!(server.probed(true), Probed::Trusted);
+        for _ in 0..100 {
+            assert!(!server.settle(Some(Failure::Whole)) && server.admits());
+        }
+        tokio::time::advance(TRUSTED).await;
+        assert!(server.settle(Some(Failure::Whole)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_of_one_part_never_open_it() {
+        let mut server = Server::new();
+        for _ in 0..100 {
+            assert!(!server.settle(Some(Failure::Part(1))));
+        }
+        assert!(server.settle(Some(Failure::Part(2))));
+        let mut server = Server::new();
+        for _ in 0..100 {
+            assert!(!server.settle(Some(Failure::Part(1))));
+            assert!(!server.settle(None), "a success begins the count anew");
+            assert!(!server.settle(Some(Failure::Part(2))));
+        }
+    }
+}

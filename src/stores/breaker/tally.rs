@@ -1,0 +1,57 @@
+//! Failures in a row, and whether they come from more than one part of what is judged.
+
+/// How many calls in a row have to fail until no call is made.
+pub(super) const FAILURES: u32 = 5;
+
+/// A failure of a call, as it counts at one level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// It is about all of what is judged.
+    Whole,
+    /// It is about a part, named by a digest. Failures of a single part never suffice.
+    Part(u64),
+}
+
+/// The count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    failures: u32,
+    first: Option<u64>,
+    /// Whether one was about the whole, or several parts failed.
+    is_shared: bool,
+}
+
+impl Tally {
+    /// Counts a failure. Whether these are enough now.
+    pub(super) fn add(&mut self, failure: Failure) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        match (failure, self.first) {
+            (Failure::Whole, _) => self.is_shared = true,
+            (Failure::Part(part), Some(first)) => self.is_shared |= part != first,
+            (Failure::Part(part), None) => self.first = Some(part),
+        }
+        self.failures >= FAILURES && self.is_shared
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After how many of these failures it is enough.
+    fn enough_after(failures: impl IntoIterator<Item = Failure>) -> Option<usize> {
+        let mut tally = Tally::default();
+        failures.into_iter().position(|failure| tally.add(failure)).map(|index| index + 1)
+    }
+
+    #[test]
+    fn a_single_part_never_suffices_and_several_do() {
+        use Failure::{Part, Whole};
+        assert_eq!(enough_after([Whole; 9]), Some(5));
+        assert_eq!(enough_after([Part(1); 100]), None);
+        assert_eq!(enough_after([Part(1), Part(1), Part(1), Part(1), Part(2)]), Some(5));
+        assert_eq!(enough_after([Part(1), Part(2)].into_iter().cycle().take(9)), Some(5));
+        assert_eq!(enough_after([Part(1), Part(1), Part(1), Part(1), Part(1), Part(1), Part(2)]), Some(7));
+        assert_eq!(enough_after([Part(1), Part(1), Part(1), Part(1), Whole]), Some(5));
+    }
+}

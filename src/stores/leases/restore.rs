@@ -1,0 +1,106 @@
+//! What is on record as this process's and not in its book: the answer to the transaction that adopted it was lost, or its
+//! record did not open. It is looked for at each beat.
+
+use super::held::LeaseState;
+use super::{LeaseEvent, LeaseEventKind, Shared};
+use crate::database::Failed;
+use crate::metrics::labels::Revocation;
+use crate::model::secret_ref::SecretRef;
+use std::collections::HashSet;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+/// How many leases are compared at each beat. Where there are more, the next beat goes on.
+const AT_A_BEAT: u32 = 4096;
+
+impl Shared {
+    /// Takes in what the book lacks.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub(super) async fn restore(&self) -> Result<(), Failed> {
+        // What leaves the book has left the record before. So what was in neither before the question is not in its answer.
+        let before = self.book().ids();
+        let after = std::mem::take(&mut *self.compared.lock().unwrap_or_else(PoisonError::into_inner));
+        let ids = self.ledger.own(&after, AT_A_BEAT).await?;
+        if u32::try_from(ids.len()).is_ok_and(|count| count == AT_A_BEAT)
+            && let Some(last) = ids.last()
+        {
+            self.compared.lock().unwrap_or_else(PoisonError::into_inner).clone_from(last);
+        }
+        let mut restored = 0;
+        for id in ids.iter().filter(|id| !before.contains(id.as_str())) {
+            if self.is_at_hand(id) {
+                continue;
+            }
+            let Some(record) = self.ledger.get_own(id).await? else { continue };
+            if !self.is_at_hand(id) {
+                restored += usize::from(self.take_in_record(&record).await);
+            }
+        }
+        if restored > 0 {
+            tracing::warn!(leases = restored, "leases on record as of this process were restored");
+        }
+        Ok(())
+    }
+
+    /// An administrator wants a lease back whose handle cannot be read. It is shown as what it is.
+    pub(super) async fn cannot_be_revoked(&self, id: &str) {
+        if !self.unreadable().contains(id) {
+            // It is restored at the next beat, and revoked then.
+            return;
+        }
+        let state = LeaseState::RevocationFailed.as_str();
+        let record = match self.ledger.get_own(id).await {
+            Ok(Some(record)) => record,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::debug!(kind = error.kind(), "a lease that is wanted back cannot be looked up");
+                return;
+            }
+        };
+        if let Err(error) = self.ledger.set_state(id, state).await {
+            tracing::warn!(kind = error.kind(), "that a lease cannot be revoked is not on record");
+            return;
+        }
+        let secret = SecretRef { store: record.store.as_str().into(), path: record.path };
+        self.metrics.lease_revocation(&secret.store, Revocation::GivenUp);
+        let (kind, reason) = (LeaseEventKind::Failed, Some("record_unreadable"));
+        self.keep(LeaseEvent { kind, id: id.into(), secret, caller: None, reason, request: None }).await;
+    }
+
+    /// A lease is put on record, and entered in the book before what is returned is dropped.
+    pub(super) fn not_in_the_book_yet(&self, id: &Arc<str>) -> BeingMade<'_> {
+        let is_first = self.being_made().insert(id.clone());
+        BeingMade { shared: self, id: is_first.then(|| id.clone()) }
+    }
+
+    /// Whether this process looks after a lease, or is about to.
+    fn is_at_hand(&self, id: &str) -> bool {
+        let is_made = self.being_made().contains(id);
+        is_made || self.book().get(id).is_some()
+    }
+
+    /// The leases on record as ours whose records do not open.
+    pub(super) fn unreadable(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The leases that are put on record and not in the book yet.
+    fn being_made(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+        self.being_made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See [`Shared::not_in_the_book_yet`].
+pub(super) struct BeingMade<'a> {
+    shared: &'a Shared,
+    id: Option<Arc<str>>,
+}
+
+impl Drop for BeingMade<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.shared.being_made().remove(&id);
+        }
+    }
+}

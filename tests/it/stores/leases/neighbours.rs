@@ -1,0 +1,71 @@
+//! Somebody who has as many leases as there may be, or whose leases are slow to end, and what others keep.
+
+use super::*;
+use crate::stores::fake::{Act, Fake, json};
+use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_leases_made_without_end_gives_up_its_own() {
+    let (bao, place) = (Bao::start().await, Place::sqlite());
+    let url = bao.enable_database().await;
+    bao.database_role("app", "1h", "2h").await;
+    let keeper = Keeper::with(&place, &bao.address, &bao.root, |vault| vault.cache.max_entries = 20).await;
+    let honest: Vec<_> = (0..8).map(|number| pod(&format!("honest{number}"))).collect();
+    let mut theirs = Vec::new();
+    for pod in &honest {
+        theirs.push(keeper.read("app", PER_POD, pod).await.unwrap());
+    }
+    for number in 0..60 {
+        keeper.read("app", PER_POD, &pod_in("playground", &format!("greedy{number}"))).await.unwrap();
+    }
+    until("no more than there may be", async || bao.leases_of("app").await == 20).await;
+    for (pod, credentials) in honest.iter().zip(&theirs) {
+        assert!(open(&url, credentials).await, "it was taken from somebody who has one");
+        assert_eq!(&keeper.read("app", PER_POD, pod).await.unwrap(), credentials);
+    }
+    assert_eq!(keeper.active(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_that_are_slow_to_end_keep_no_others_waiting() {
+    let revoked = Arc::new(AtomicUsize::new(0));
+    let (counter, made) = (revoked.clone(), AtomicUsize::new(0));
+    // The body of a revocation is not seen here, so each mount has a server of its own behind the one address: the slow one
+    // is known by its number.
+    let fake = Fake::start(move |line| {
+        for mount in ["slow", "quick"] {
+            if line.contains("/mounts/") && line.contains(&format!("/{mount}/")) {
+                return json(&format!(r#"{{"data":{{"path":"{mount}/","type":"database","options":null}}}}"#));
+            }
+            if line.contains(&format!("/{mount}/creds/")) {
+                let number = made.fetch_add(1, Ordering::SeqCst);
+                return json(&format!(
+                    r#"{{"lease_id":"{mount}/creds/r/{number}","lease_duration":3600,"renewable":true,"data":{{"username":"u","password":"p"}}}}"#
+                ));
+            }
+        }
+        if line.contains("/leases/revoke") {
+            // Forty of them are slow; the one that comes after the first eight is not among them.
+            let number = counter.fetch_add(1, Ordering::SeqCst);
+            let done = Act::Answer("204 No Content".into(), String::new(), String::new());
+            return if number == 8 { done } else { Act::Late(Duration::from_secs(4), Box::new(done)) };
+        }
+        json(r#"{"data":{"ttl":0,"expire_time":null,"renewable":false}}"#)
+    })
+    .await;
+    let keeper = Keeper::with_token(&Place::sqlite(), &fake.address, "s.token").await;
+    let (honest, hostile) = (pod("honest"), pod_in("playground", "hostile"));
+    for number in 0..40 {
+        keeper.read(&format!("slow/creds/r{number}"), PER_POD, &hostile).await.unwrap();
+    }
+    keeper.read("quick/creds/r", PER_POD, &honest).await.unwrap();
+    keeper.stores.holder_ended(&hostile.identity());
+    until("the slow ones to be under way", async || revoked.load(Ordering::SeqCst) == 8).await;
+    let began = Instant::now();
+    keeper.stores.holder_ended(&honest.identity());
+    until("the quick one to be revoked", async || keeper.count(LeaseEventKind::Revoked) == 1).await;
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    let left: Vec<_> = keeper.list().await.into_iter().filter(|lease| lease.path.starts_with("quick/")).collect();
+    assert_eq!(left.len(), 0);
+}

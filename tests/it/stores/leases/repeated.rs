@@ -1,0 +1,151 @@
+//! Engines that are slower than whoever waits for them: however often a pod asks, one credential is made.
+
+use super::*;
+use crate::stores::fake::{Act, Fake, json};
+use claviger::stores::ReadError;
+use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What a fake engine was asked for.
+#[derive(Default)]
+struct Engine {
+    made: AtomicUsize,
+    revoked: AtomicUsize,
+}
+
+/// A server whose roles take so long to make a credential: `creds/...` with a lease, `code/...` without one.
+async fn engine(takes: Duration) -> (Fake, Arc<Engine>) {
+    let engine = Arc::new(Engine::default());
+    let counts = engine.clone();
+    let fake = Fake::start(move |line| match line {
+        line if line.contains("/mounts/") => json(r#"{"data":{"path":"database/","type":"database","options":null}}"#),
+        line if line.contains("/database/") => {
+            let number = counts.made.fetch_add(1, Ordering::SeqCst);
+            let id = if line.contains("/creds/") { format!("database/creds/app/{number}") } else { String::new() };
+            let values = format!(r#"{{"username":"u{number}","password":"p"}}"#);
+            let body = format!(r#"{{"lease_id":"{id}","lease_duration":3600,"renewable":true,"data":{values}}}"#);
+            Act::Late(takes, Box::new(json(&body)))
+        }
+        line if line.contains("/leases/revoke") => {
+            counts.revoked.fetch_add(1, Ordering::SeqCst);
+            Act::Answer("204 No Content".into(), String::new(), String::new())
+        }
+        _ => json(r#"{"data":{"ttl":0,"expire_time":null,"renewable":false}}"#),
+    })
+    .await;
+    (fake, engine)
+}
+
+async fn keeper(place: &Place, fake: &Fake) -> Arc<Keeper> {
+    let keeper = Keeper::with(place, &fake.address, "s.token", |vault| {
+        vault.timeout = SECOND / 2;
+        vault.make_timeout = 20 * SECOND;
+    });
+    Arc::new(keeper.await)
+}
+
+/// Asks again and again, as a client does whose requests end before there is an answer; how many keys it gets.
+async fn patiently(keeper: &Keeper, role: &str, mode: LeaseMode, pod: &Arc<Caller>) -> usize {
+    let began = Instant::now();
+    loop {
+        let secret = SecretRef { store: "vault".into(), path: format!("database/{role}") };
+        let request = RequestId::random();
+        let granted =
+            Granted { secret: &secret, mode, caller: pod, life: Duration::ZERO, write: None, request: &request };
+        if let Ok(reading) = tokio::time::timeout(SECOND, keeper.stores.read_for(granted)).await {
+            return reading.unwrap().lease.data.len();
+        }
+        assert!(began.elapsed() < 30 * SECOND);
+        tokio::time::sleep(SECOND / 3).await;
+    }
+}
+
+#[tokio::test]
+async fn requests_that_end_before_the_credential_is_made_come_to_one_credential() {
+    let (fake, engine) = engine(3 * SECOND).await;
+    let keeper = keeper(&Place::sqlite(), &fake).await;
+    for (number, (role, mode)) in
+        [("creds/app", PER_POD), ("creds/all", SHARED), ("code/app", PER_POD)].into_iter().enumerate()
+    {
+        assert_eq!(patiently(&keeper, role, mode, &pod("one")).await, 2, "{role}");
+        assert_eq!(engine.made.load(Ordering::SeqCst), number + 1, "{role}");
+    }
+    let other = patiently(&keeper, "creds/app", PER_POD, &pod("other")).await;
+    assert_eq!((other, engine.made.load(Ordering::SeqCst)), (2, 4), "another pod has one of its own");
+    assert_eq!(engine.revoked.load(Ordering::SeqCst), 0, "all of them were taken");
+}
+
+#[tokio::test]
+async fn what_is_made_between_two_tries_waits_for_the_second_and_is_taken_once() {
+    let (fake, engine) = engine(2 * SECOND).await;
+    let keeper = keeper(&Place::sqlite(), &fake).await;
+    let one = pod("one");
+    for (number, role) in ["creds/app", "code/app"].into_iter().enumerate() {
+        let secret = SecretRef { store: "vault".into(), path: format!("database/{role}") };
+        let request = RequestId::random();
+        let granted = || Granted {
+            secret: &secret,
+            mode: PER_POD,
+            caller: &one,
+            life: Duration::ZERO,
+            write: None,
+            request: &request,
+        };
+        assert!(tokio::time::timeout(SECOND, keeper.stores.read_for(granted())).await.is_err(), "{role}");
+        tokio::time::sleep(3 * SECOND).await;
+        let began = Instant::now();
+        assert!(keeper.stores.read_for(granted()).await.is_ok());
+        assert!(began.elapsed() < SECOND, "{role}: it was there");
+        assert_eq!(engine.made.load(Ordering::SeqCst), number + 1, "{role}");
+    }
+    patiently(&keeper, "code/app", PER_POD, &one).await;
+    assert_eq!(engine.made.load(Ordering::SeqCst), 3, "what has no lease is given once");
+}
+
+#[tokio::test]
+async fn what_nobody_takes_is_revoked_and_what_is_taken_is_not() {
+    let (fake, engine) = engine(SECOND).await;
+    let keeper = keeper(&Place::sqlite(), &fake).await;
+    assert!(tokio::time::timeout(SECOND / 2, keeper.read("app", PER_POD, &pod("gone"))).await.is_err());
+    keeper.read("app", PER_POD, &pod("here")).await.unwrap();
+    until("the first to be made", async || keeper.active() == 2).await;
+    tokio::time::sleep(25 * SECOND).await;
+    assert_eq!((engine.revoked.load(Ordering::SeqCst), keeper.active()), (0, 2), "it waits for a while");
+    until("it to be revoked", async || engine.revoked.load(Ordering::SeqCst) == 1).await;
+    until("its record to go", async || keeper.list().await.len() == 1).await;
+    assert_eq!(keeper.active(), 1);
+    assert!(keeper.events().contains(&(LeaseEventKind::Revoked, Some("untaken"))), "{:?}", keeper.events());
+    assert_eq!(engine.made.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn an_engine_that_never_answers_is_asked_a_few_times_and_one_caller_has_so_much_made_at_once() {
+    let (fake, engine) = engine(Duration::from_mins(10)).await;
+    let place = Place::sqlite();
+    let keeper = Keeper::with(&place, &fake.address, "s.token", |vault| vault.make_timeout = SECOND / 2).await;
+    for _ in 0..10 {
+        let read = keeper.read("app", PER_POD, &pod("one")).await;
+        assert_eq!(read.err(), Some(Unread::Store(ReadError::Unavailable)));
+    }
+    let made = engine.made.load(Ordering::SeqCst);
+    assert!((5..=8).contains(&made), "{made} calls: five, and some after pauses");
+
+    let keeper = Arc::new(
+        Keeper::with(&Place::sqlite(), &fake.address, "s.token", |vault| {
+            vault.make_timeout = 10 * SECOND;
+        })
+        .await,
+    );
+    let before = engine.made.load(Ordering::SeqCst);
+    let mut readers = tokio::task::JoinSet::new();
+    for number in 0..50 {
+        let keeper = keeper.clone();
+        readers.spawn(async move { keeper.read(&format!("role{number}"), PER_POD, &pod("greedy")).await.is_err() });
+    }
+    tokio::time::sleep(2 * SECOND).await;
+    assert_eq!(engine.made.load(Ordering::SeqCst) - before, 16);
+    let _ = tokio::time::timeout(SECOND, keeper.read("role0", PER_POD, &pod("honest"))).await;
+    assert_eq!(engine.made.load(Ordering::SeqCst) - before, 17, "another pod is another caller");
+}

@@ -1,0 +1,178 @@
+//! Leases on record as this process's that its book lacks: the answer to the adopting transaction was lost.
+
+use super::*;
+use claviger::stores::{Ended, Revoked};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+
+/// Carries connections to a PostgreSQL server. Once armed, it hands the next `COMMIT` on and cuts the connection before the
+/// answer.
+struct Cutting {
+    url: String,
+    armed: Arc<AtomicBool>,
+    has_cut: Arc<AtomicBool>,
+}
+
+impl Cutting {
+    fn before(url: &str) -> Self {
+        let far: u16 = url.split("127.0.0.1:").nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = listener.local_addr().unwrap().port();
+        let (armed, has_cut) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let cutting = Self {
+            url: url.replace(&format!(":{far}/"), &format!(":{near}/")),
+            armed: armed.clone(),
+            has_cut: has_cut.clone(),
+        };
+        std::thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                let far = TcpStream::connect(("127.0.0.1", far)).unwrap();
+                let (armed, has_cut) = (armed.clone(), has_cut.clone());
+                let (near_too, far_too) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+                std::thread::spawn(move || to_the_server(near, far, &armed, &has_cut));
+                std::thread::spawn(move || {
+                    let (mut from, mut to) = (far_too, near_too);
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Both);
+                });
+            }
+        });
+        cutting
+    }
+}
+
+fn to_the_server(mut near: TcpStream, mut far: TcpStream, armed: &AtomicBool, has_cut: &AtomicBool) {
+    let mut bytes = [0; 65_536];
+    while let Ok(count @ 1..) = near.read(&mut bytes) {
+        let cuts = bytes[..count].windows(7).any(|window| window == b"COMMIT\0") && armed.swap(false, Ordering::SeqCst);
+        if cuts {
+            // The client first, so that no answer reaches it.
+            let _ = near.shutdown(Shutdown::Both);
+        }
+        if far.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+        if cuts {
+            std::thread::sleep(Duration::from_millis(300));
+            has_cut.store(true, Ordering::SeqCst);
+            break;
+        }
+    }
+    let _ = far.shutdown(Shutdown::Both);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_whose_adoption_was_done_and_not_answered_are_looked_after() {
+    let (bao, database) = (Bao::start().await, postgres().database().await);
+    let place = |url: &str| Place {
+        url: Url::Postgres(crate::rig::postgres::checked(url)),
+        folder: tempfile::tempdir().unwrap(),
+    };
+    let url = bao.enable_database().await;
+    bao.database_role("app", "1h", "2h").await;
+    let cutting = Cutting::before(&database);
+    let through = place(&cutting.url);
+    let place = place(&database);
+    let (ending, wanted, staying) = (pod("ending"), pod("wanted"), pod("staying"));
+    let before = Keeper::new(&place, &bao).await;
+    let ends = before.read("app", PER_POD, &ending).await.unwrap();
+    let back = before.read("app", PER_POD, &wanted).await.unwrap();
+    let stays = before.read("app", PER_POD, &staying).await.unwrap();
+    let left = before.database.clone();
+    drop(before);
+    left.close().await;
+
+    let after = Keeper::new(&through, &bao).await;
+    cutting.armed.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    until("the adoption to be cut", async || cutting.has_cut.load(Ordering::SeqCst)).await;
+    until("what is on record to be in the book", async || after.active() == 3).await;
+    after.stores.holder_ended(&ending.identity());
+    until("the lease of a pod that has ended to be revoked", async || !open(&url, &ends).await).await;
+    let lease = after
+        .list()
+        .await
+        .into_iter()
+        .find(|lease| lease.held_by.as_ref().is_some_and(|by| by.identity() == wanted.identity()));
+    let ended = after.stores.end_lease(&lease.unwrap().id, &pod("admin")).await.unwrap();
+    assert_eq!(ended, Some(Ended::Revoked(Revoked::Done)));
+    assert!(!open(&url, &back).await && open(&url, &stays).await);
+    until("their records to go", async || after.list().await.len() == 1).await;
+    assert_eq!(after.active(), 1);
+}
+
+/// A lease of one process is moved into the hands of another one behind its back.
+async fn moved(place: Place) {
+    let bao = Bao::start().await;
+    let url = bao.enable_database().await;
+    bao.database_role("app", "1h", "2h").await;
+    let keeper = Keeper::new(&place, &bao).await;
+    let own = keeper.read("app", PER_POD, &pod("own")).await.unwrap();
+    let other = Keeper::new(&place, &bao).await;
+    let credentials = other.read("app", PER_POD, &pod("other")).await.unwrap();
+    let left = other.database.clone();
+    drop(other);
+    left.close().await;
+    // What an adoption does.
+    let owner = async |sql: &'static str| keeper.database.run(sql, &[]).await.unwrap()[0].text(0).unwrap();
+    let alive = owner("SELECT owner FROM leases WHERE acquired_at = (SELECT MIN(acquired_at) FROM leases)").await;
+    let dead = owner("SELECT owner FROM leases WHERE acquired_at = (SELECT MAX(acquired_at) FROM leases)").await;
+    assert_ne!(dead, alive);
+    let params = [(&alive).into(), (&dead).into()];
+    keeper.database.run("UPDATE leases SET owner = $1 WHERE owner = $2", &params).await.unwrap();
+    keeper.database.run("DELETE FROM lease_owners WHERE owner = $1", &[(&dead).into()]).await.unwrap();
+    until("it to be in the book", async || keeper.active() == 2).await;
+    keeper.stores.holder_ended(&pod("other").identity());
+    until("it to be revoked", async || !open(&url, &credentials).await).await;
+    assert!(open(&url, &own).await);
+    assert_eq!(keeper.count(LeaseEventKind::Revoked), 1);
+}
+
+#[tokio::test]
+async fn what_is_on_record_and_not_in_the_book_is_looked_after_on_sqlite() {
+    moved(Place::sqlite()).await;
+}
+
+#[tokio::test]
+async fn what_is_on_record_and_not_in_the_book_is_looked_after_on_postgres() {
+    moved(Place::postgres().await).await;
+}
+
+#[tokio::test]
+async fn a_lease_whose_record_does_not_open_is_shown_as_what_cannot_be_revoked() {
+    let (bao, place) = (Bao::start().await, Place::sqlite());
+    bao.enable_database().await;
+    bao.database_role("app", "1h", "2h").await;
+    let before = Keeper::new(&place, &bao).await;
+    before.read("app", PER_POD, &pod("one")).await.unwrap();
+    before.stores.leave_leases().await;
+    let (whole, id) = {
+        let rows = before.database.run("SELECT sealed, id FROM leases", &[]).await.unwrap();
+        (rows[0].text(0).unwrap(), rows[0].text(1).unwrap())
+    };
+    before.database.run("UPDATE leases SET sealed = 'AAAA'", &[]).await.unwrap();
+    let database = before.database.clone();
+    drop(before);
+    database.close().await;
+
+    let after = Keeper::new(&place, &bao).await;
+    until("it to be adopted", async || {
+        let rows =
+            after.database.run("SELECT o.owner FROM lease_owners o JOIN leases l ON l.owner = o.owner", &[]).await;
+        rows.unwrap().len() == 1
+    })
+    .await;
+    let state = async || after.list().await[0].state.as_str();
+    assert_eq!((state().await, after.active()), ("active", 0));
+    let ended = after.stores.end_lease(&id, &pod("admin")).await.unwrap();
+    assert_eq!(ended, Some(Ended::Revoked(Revoked::GoesOn)));
+    until("the order to be answered", async || state().await == "revocation_failed").await;
+    assert_eq!(after.events(), [(LeaseEventKind::Failed, Some("record_unreadable"))]);
+    let given_up = "claviger_lease_revocations_total{outcome=\"given_up\",store=\"vault\"}";
+    assert_eq!(after.counted(given_up), 1);
+
+    // The row is mended, for instance from a backup.
+    after.database.run("UPDATE leases SET sealed = $1", &[(&whole).into()]).await.unwrap();
+    until("it to be revoked", async || bao.leases_of("app").await == 0).await;
+    until("its record to go", async || after.list().await.is_empty()).await;
+}

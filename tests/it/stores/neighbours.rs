@@ -1,0 +1,145 @@
+//! One mount in trouble, and others of the same server that are read meanwhile: as much as if there were no trouble.
+
+use super::fake::{Act, Fake, HEALTH, good, json, status};
+use super::{NO_CACHE, Rig};
+use crate::rig::bao::{Bao, until};
+use claviger::stores::ReadError::{Absent, Unavailable};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Of how many reads at once of names that nobody has read before the server says something.
+async fn answered(rig: &Arc<Rig>, mount: &str, reads: usize) -> usize {
+    let mut answered = 0;
+    for number in 0..reads {
+        answered += usize::from(rig.lease(&format!("{mount}/feature/{number}")).await.map(|_| ()) != Err(Unavailable));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    answered
+}
+
+/// Reads that go on in the background until this is dropped, as fast as one caller may.
+fn hostile(rig: &Arc<Rig>, mount: &'static str) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for worker in 0..4 {
+        let rig = rig.clone();
+        tasks.spawn(async move {
+            for number in 0.. {
+                let _ = rig.lease(&format!("{mount}/random/{worker}/{number}")).await;
+                tokio::time::sleep(Duration::from_millis(80)).await;
+            }
+        });
+    }
+    tasks
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rate_limit_of_one_mount_is_nobody_elses() {
+    let bao = Bao::start().await;
+    bao.enable_kv_v2("teamx").await;
+    bao.limit_rate("teamx", 2).await;
+    let rig = Arc::new(Rig::with_token(&bao.address, &bao.root));
+    assert_eq!(answered(&rig, "homelab", 20).await, 20, "without a neighbour");
+    let _neighbour = hostile(&rig, "teamx");
+    until("the limit to be met", async || rig.suspended("mount") > 0).await;
+    assert_eq!(answered(&rig, "homelab", 200).await, 200, "beside it");
+    assert_eq!((rig.suspended("server"), rig.suspended("path")), (0, 0));
+    assert!(answered(&rig, "teamx", 50).await < 50, "its own mount is limited");
+}
+
+/// A fake with two more mounts that are treated so: `slow` and `late`.
+async fn with_trouble(act: Act, health: Act) -> Fake {
+    Fake::start(move |line| {
+        let mount = ["slow", "late"].into_iter().find(|mount| line.contains(&format!("/{mount}/")));
+        match (line, mount) {
+            (line, Some(mount)) if line.contains("/mounts/") => {
+                json(&format!(r#"{{"data":{{"path":"{mount}/","type":"kv","options":{{"version":"1"}}}}}}"#))
+            }
+            (_, Some(_)) => act.clone(),
+            (line, None) if line.contains(HEALTH) => health.clone(),
+            (line, None) => good(line),
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_one_mount_does_others_are_read_where_the_server_is_well() {
+    for act in [
+        Act::Silence,
+        Act::HangUp,
+        Act::Trickle,
+        status("429 Too Many Requests"),
+        Act::Answer("429 Too Many Requests".into(), "Retry-After: 60\r\n".into(), String::new()),
+        status("502 Bad Gateway"),
+        status("503 Service Unavailable"),
+        status("504 Gateway Timeout"),
+        status("500 Internal Server Error"),
+    ] {
+        let name = format!("{}", if let Act::Answer(line, ..) = &act { line } else { "no answer" });
+        let is_slow = matches!(act, Act::Silence | Act::Trickle);
+        let fake = with_trouble(act, json("{}")).await;
+        let rig = Arc::new(Rig::impatient(&fake.address, NO_CACHE));
+        let _neighbours = (hostile(&rig, "slow"), hostile(&rig, "late"));
+        assert_eq!(
+            answered(&rig, "homelab", if is_slow { 100 } else { 50 }).await,
+            if is_slow { 100 } else { 50 },
+            "{name}"
+        );
+        assert_eq!(rig.suspended("server"), 0, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn time_outs_of_several_mounts_are_the_servers_where_its_health_does_not_answer_either() {
+    let fake = with_trouble(Act::Silence, Act::Silence).await;
+    let rig = Arc::new(Rig::impatient(&fake.address, NO_CACHE));
+    assert_eq!(answered(&rig, "homelab", 3).await, 3);
+    let _neighbours = (hostile(&rig, "slow"), hostile(&rig, "late"));
+    until("the server to be left alone", async || {
+        answered(&rig, "homelab", 1).await == 0 && rig.suspended("server") > 0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_comes_back_is_found_without_a_callers_request() {
+    let is_up = Arc::new(AtomicBool::new(false));
+    let (switch, health) = (is_up.clone(), Arc::new(AtomicUsize::new(0)));
+    let asked = health.clone();
+    let fake = Fake::start(move |line| {
+        asked.fetch_add(usize::from(line.contains(HEALTH)), Ordering::SeqCst);
+        if switch.load(Ordering::SeqCst) { good(line) } else { status("503 Service Unavailable") }
+    })
+    .await;
+    let rig = Arc::new(Rig::impatient(&fake.address, NO_CACHE));
+    until("the server to be left alone", async || {
+        let _ = rig.lease("homelab/a").await;
+        rig.suspended("server") > 0
+    })
+    .await;
+    let calls = fake.requests();
+    until("some questions after its health", async || health.load(Ordering::SeqCst) >= 3).await;
+    for _ in 0..10 {
+        assert_eq!(rig.lease("homelab/a").await.map(|_| ()), Err(Unavailable));
+    }
+    assert_eq!(fake.requests(), calls, "no request of a caller is made meanwhile");
+    is_up.store(true, Ordering::SeqCst);
+    let asked = health.load(Ordering::SeqCst);
+    until("it to be found up", async || health.load(Ordering::SeqCst) > asked).await;
+    until("a secret", async || rig.lease("homelab/a").await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn absences_and_refusals_of_one_caller_hold_back_nothing() {
+    let bao = Bao::start().await;
+    bao.put("homelab/a", &[("K", "v")]).await;
+    let rig = Arc::new(Rig::with_token(&bao.address, &bao.root));
+    for number in 0..100 {
+        assert_eq!(rig.lease(&format!("homelab/{number}")).await.map(|_| ()), Err(Absent));
+        assert!(rig.lease(&format!("nomount/{number}")).await.is_err());
+    }
+    assert!(rig.lease("homelab/a").await.is_ok());
+    assert_eq!(["server", "mount", "path"].map(|scope| rig.suspended(scope)), [0; 3]);
+}
