@@ -1,6 +1,7 @@
 //! COMPOSITION: a configuration becomes a running process. The only room that opens the others.
 
 mod authenticators;
+mod database_clock;
 mod descriptors;
 mod drain;
 mod hide;

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::database::Database;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
-use crate::policy::{Bounds, Directory, Policy, PolicyRegister, PolicySet, RegisterError};
+use crate::policy::{Bounds, Directory, Observer, Policy, PolicyRegister, PolicySet, RegisterError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -13,6 +13,20 @@ use tokio::sync::watch;
 /// How often files are looked at. A mounted `ConfigMap` changes by a link that is swapped, which file watchers see in
 /// as many ways as there are platforms; looking is the same everywhere.
 pub const LOOK_FOR_CHANGES: Duration = Duration::from_secs(2);
+
+/// Counts what is in force.
+struct Counted(Arc<Metrics>);
+
+impl Observer for Counted {
+    fn in_force(&self, set: &PolicySet) {
+        set.names().for_each(|name| self.0.start_policy(name));
+        self.0.set_policies(set.len());
+    }
+
+    fn file_faults(&self, count: usize) {
+        self.0.set_policy_file_faults(count);
+    }
+}
 
 /// Joins the directory, which has been read, with what is stored.
 pub async fn open(
@@ -22,12 +36,8 @@ pub async fn open(
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
 ) -> Result<Arc<PolicyRegister>, StartError> {
-    let count = move |set: &PolicySet| {
-        set.names().for_each(|name| metrics.start_policy(name));
-        metrics.set_policies(set.len());
-    };
     let bounds = Bounds::of(config);
-    let register = PolicyRegister::open(directory, database.clone(), clock, bounds, Box::new(count)).await;
+    let register = PolicyRegister::open(directory, database.clone(), clock, bounds, Box::new(Counted(metrics))).await;
     let register = register.map_err(|error| match error {
         RegisterError::BrokenDeny(broken) => StartError::Configuration(broken),
         RegisterError::Database(error) => StartError::StoredPolicies(error),

@@ -1,9 +1,13 @@
 //! What is read again while the process runs: policies, certificates, tokens. What is bad never replaces what was good.
 
+use super::policies::LOOK_FOR_CHANGES;
 use super::tls::Certificate;
 use crate::broker::Broker;
 use crate::policy::PolicyRegister;
 use std::sync::Arc;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
 
 /// Everything that can be read again.
 pub struct Reload {
@@ -16,18 +20,40 @@ pub struct Reload {
 }
 
 impl Reload {
+    /// Reads everything again whenever it is notified, and what changed now and then, until the process stops.
+    pub fn start(self, stopped: watch::Receiver<bool>) -> (Arc<Notify>, JoinHandle<()>) {
+        let asked = Arc::new(Notify::new());
+        (asked.clone(), tokio::spawn(self.run(asked, stopped)))
+    }
+
+    async fn run(mut self, asked: Arc<Notify>, mut stopped: watch::Receiver<bool>) {
+        let mut look = interval(LOOK_FOR_CHANGES);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let stop = async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                () = asked.notified() => self.everything().await,
+                _ = look.tick() => self.what_changed().await,
+                () = &mut stop => return,
+            }
+        }
+    }
+
     /// All of it, on `SIGHUP`.
-    pub async fn everything(&mut self) {
+    async fn everything(&mut self) {
         self.broker.reload().await;
         if let Some(certificate) = &self.certificate {
             certificate.reload();
         }
-        self.policies.reread_files().await;
+        self.policies.reread_files_confirmed().await;
         tracing::info!("policies, certificates, keys and tokens were read again");
     }
 
     /// Policies and certificates whose files have changed.
-    pub async fn what_changed(&mut self) {
+    async fn what_changed(&mut self) {
         if let Some(certificate) = &self.certificate {
             certificate.reload_if_changed();
         }

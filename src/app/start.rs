@@ -1,5 +1,6 @@
 //! From a checked configuration to a process that answers.
 
+use super::database_clock::{self, DatabaseClock};
 use super::keys::{self, KeyError};
 use super::reload::Reload;
 use super::signals::{Asked, Signals};
@@ -7,7 +8,7 @@ use super::tls::{Certificate, TlsError};
 use super::{authenticators, descriptors, drain, policies};
 use crate::admins::Administrators;
 use crate::attest::Attestors;
-use crate::audit::AuditLog;
+use crate::audit::{self, AuditLog, Sealer};
 use crate::authn::Authenticators;
 use crate::broker::{Broker, LeaseRecorder, Parts, VersionsKey};
 use crate::cluster::{Clusters, ConnectError};
@@ -31,7 +32,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -62,6 +63,9 @@ pub enum StartError {
     /// The audit log cannot be continued.
     #[error("the audit log cannot be read")]
     Audit(#[source] database::Failed),
+    /// The database does not say what time it is.
+    #[error("the database's clock cannot be read")]
+    Clock(#[source] database::Failed),
     /// A key cannot be made.
     #[error(transparent)]
     Key(KeyError),
@@ -106,7 +110,8 @@ pub struct Running {
     broker: Arc<Broker>,
     drain_limit: Duration,
     signals: Signals,
-    reload: Reload,
+    reload: Arc<Notify>,
+    reloading: JoinHandle<()>,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
     audit_writer: JoinHandle<()>,
@@ -118,7 +123,8 @@ pub struct Running {
 /// See [`StartError`].
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let signals = Signals::new().map_err(StartError::Signals)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    // Tokens are judged by this machine's clock, everything that replicas share by the database's.
+    let system_clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(new_metrics(&config)?);
     let found = authenticators::look(&config);
     for warning in &found.warnings {
@@ -131,6 +137,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let database = Database::open(&config.database.url)
         .await
         .map_err(|error| StartError::Database(config.database.url.clone(), error))?;
+    let database_clock = Arc::new(DatabaseClock::default());
+    let ahead = database_clock.look(&database).await.map_err(StartError::Clock)?;
+    let clocks_differ = ahead.is_some_and(|ahead| database_clock::judge(ahead, &metrics));
+    let clock: Arc<dyn Clock> = database_clock.clone();
     let policies = policies::open(&config, directory, &database, clock.clone(), metrics.clone()).await?;
 
     let api_listener = listen(config.server.listen)?;
@@ -139,18 +149,25 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let ops_address = ops_listener.local_addr().map_err(|error| StartError::Listen(config.server.ops_listen, error))?;
 
     let clusters = connect_clusters(&config, &metrics).await?;
-    let authenticators = open_authenticators(&config, &clusters, &clock, &metrics)?;
+    let authenticators = open_authenticators(&config, &clusters, &system_clock, &metrics)?;
     let attestors = Attestors::open(&config.authenticators, &clusters);
     let administrators = Administrators::open(&config, &clusters);
     let stores = Stores::open(&config.stores, &metrics)?;
     let certificate = config.server.tls.clone().map(|files| Certificate::open(files, Some(metrics.clone())));
     let certificate = certificate.transpose()?.map(Arc::new);
     let chain_key = config.audit.key_file.as_deref().map(keys::read).transpose()?;
-    let (audit, audit_writer) =
-        AuditLog::open(&database, config.audit.stdout, chain_key.as_ref(), clock.clone(), metrics.clone())
-            .await
-            .map_err(StartError::Audit)?;
-    let retention = audit.retention(config.audit.retention, clock.clone());
+    let retired = config.audit.retired_key_files.iter().map(|file| keys::read(file)).collect::<Result<Vec<_>, _>>()?;
+    let (audit, audit_writer) = AuditLog::open(
+        &database,
+        config.audit.stdout,
+        Sealer::new(chain_key.as_ref(), &retired),
+        clock.clone(),
+        metrics.clone(),
+    )
+    .await
+    .map_err(StartError::Audit)?;
+    let keep = audit::Limits { keep: config.audit.retention, max_size: config.audit.max_size };
+    let retention = audit.retention(keep, clock.clone(), metrics.clone());
 
     let database_key = keys::of_database(&config.database)?;
     let tickets = Tickets::open(&config.tickets, &database, &database_key)?;
@@ -185,6 +202,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         public_url: public_url(&config, api_address),
     }));
 
+    broker.set_clocks_differ(clocks_differ);
+
     let edge = Edge {
         broker: broker.clone(),
         trusted_proxies: config.server.trusted_proxies.clone().into(),
@@ -207,10 +226,18 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tokio::spawn(upkeep(broker.clone(), stopped.clone())),
         tokio::spawn(follow_holders(broker.clone(), stopped.clone())),
         tokio::spawn(retention.run(stopped.clone())),
-        tokio::spawn(policies::follow(policies.clone(), stopped)),
+        tokio::spawn(database_clock::follow(
+            database,
+            config.database.url,
+            database_clock,
+            broker.clone(),
+            stopped.clone(),
+        )),
+        tokio::spawn(policies::follow(policies.clone(), stopped.clone())),
     ];
     tracing::info!(api = %api_address, ops = %ops_address, tls = certificate.is_some(), "claviger answers");
     let reload = Reload { broker: broker.clone(), policies, certificate };
+    let (reload, reloading) = reload.start(stopped);
     Ok(Running {
         api: api_address,
         ops: ops_address,
@@ -218,6 +245,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         broker,
         signals,
         reload,
+        reloading,
         stop,
         servers,
         audit_writer,
@@ -227,7 +255,6 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 impl Running {
     /// Answers until a signal ends it: `SIGTERM` after a drain, which a second signal cuts short, `SIGINT` at once.
     pub async fn until_stopped(mut self) {
-        let mut look_for_changes = interval(policies::LOOK_FOR_CHANGES);
         let draining_broker = self.broker.clone();
         // Begins when it is first polled.
         let mut drained = Box::pin(drain::until_nothing_waits(&draining_broker, self.drain_limit));
@@ -235,25 +262,29 @@ impl Running {
         loop {
             tokio::select! {
                 asked = self.signals.next() => match asked {
-                    Asked::Reload => self.reload.everything().await,
+                    // Done by a task of its own: it waits for locks and for the database, and a drain does not.
+                    Asked::Reload => self.reload.notify_one(),
                     Asked::Drain if !draining => draining = true,
                     Asked::Drain | Asked::Stop => break,
                 },
                 () = &mut drained, if draining => break,
-                _ = look_for_changes.tick() => self.reload.what_changed().await,
             }
         }
         drop(drained);
         drop(draining_broker);
-        let Self { broker, reload, stop, servers, audit_writer, .. } = self;
+        let Self { broker, reloading, stop, servers, audit_writer, .. } = self;
         let _ = stop.send(true);
+        // It may wait for the database, and nothing is lost with it.
+        reloading.abort();
+        let _ = reloading.await;
         for server in servers {
             let _ = server.await;
         }
         // At most as long as a database takes to fall silent.
         let _ = timeout(LAST_EVENTS, broker.upkeep()).await;
+        broker.write_counts();
         broker.leave_leases().await;
-        drop((broker, reload));
+        drop(broker);
         // The writer ends when the last handle on it is gone.
         if timeout(LAST_EVENTS, audit_writer).await.is_err() {
             tracing::warn!("the last audit events may not be written");

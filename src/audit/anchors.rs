@@ -1,6 +1,6 @@
 //! Anchors: what is kept of events beside themselves, so that a chain can be checked whose beginning was deleted.
 
-use super::chain::Sealer;
+use super::keys::{NotSealed, SealedWith, Sealer, named_key};
 use super::known::Known;
 use crate::database::{Database, Failed, Query, Work};
 use crate::wire::inert_json;
@@ -25,8 +25,17 @@ struct Anchor<'a> {
 
 impl Anchor<'_> {
     fn seal(&self, sealer: &Sealer) -> String {
+        sealer.hash_anchor(&self.text())
+    }
+
+    /// What it was sealed with. An anchor may be written under a later key than its chain.
+    fn check(&self, sealer: &Sealer, seal: &str) -> Result<SealedWith, NotSealed> {
+        sealer.check("", &self.text(), seal)
+    }
+
+    fn text(&self) -> String {
         // Texts and a number are JSON.
-        sealer.hash(&inert_json::to_string(self).unwrap_or_default())
+        inert_json::to_string(self).unwrap_or_default()
     }
 }
 
@@ -35,9 +44,37 @@ pub async fn name_last(database: &Database, sealer: &Sealer) -> Result<Option<St
     const LAST: &str = "SELECT chain, seq, hash FROM audit_events ORDER BY rowid DESC LIMIT 1";
     let Some(last) = database.run(LAST, &[]).await?.pop() else { return Ok(None) };
     let (chain, seq, hash) = (last.text(0)?, last.number(1)?, last.text(2)?);
-    let seal = Anchor { kind: NAMED, chain: &chain, seq, hash: &hash }.seal(sealer);
-    database.run(INSERT, &[(&chain).into(), seq.into(), (&hash).into(), NAMED.into(), (&seal).into()]).await?;
+    name(database, sealer, &chain, seq, &hash).await?;
+    if sealer.has_key() && named_key(&chain).is_none() {
+        name_chains_without_key(database, sealer).await?;
+    }
     Ok(Some(hash))
+}
+
+async fn name(database: &Database, sealer: &Sealer, chain: &str, seq: i64, hash: &str) -> Result<(), Failed> {
+    let seal = Anchor { kind: NAMED, chain, seq, hash }.seal(sealer);
+    database.run(INSERT, &[chain.into(), seq.into(), hash.into(), NAMED.into(), (&seal).into()]).await.map(|_| ())
+}
+
+/// The heads of all chains that name no key, when the first chain begins that names one. Of replicas that wrote side by side
+/// the last alone is named by the next chain.
+async fn name_chains_without_key(database: &Database, sealer: &Sealer) -> Result<(), Failed> {
+    // From one chain to the next in the index of (chain, seq), however many events there are between.
+    const CHAINS: &str = "WITH RECURSIVE chains (name) AS ( \
+             SELECT min(chain) FROM audit_events \
+             UNION ALL SELECT (SELECT min(chain) FROM audit_events WHERE chain > chains.name) FROM chains \
+             WHERE chains.name IS NOT NULL \
+         ) SELECT name FROM chains WHERE name IS NOT NULL";
+    const HEAD: &str = "SELECT seq, hash FROM audit_events WHERE chain = $1 ORDER BY seq DESC LIMIT 1";
+    for row in database.run(CHAINS, &[]).await? {
+        let chain = row.text(0)?;
+        if named_key(&chain).is_none()
+            && let Some(head) = database.run(HEAD, &[(&chain).into()]).await?.first()
+        {
+            name(database, sealer, &chain, head.number(0)?, head.str(1)?).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Notes up to where a chain is deleted, in the transaction that deletes.
@@ -62,9 +99,25 @@ pub async fn known(database: &Database, sealer: &Sealer) -> Result<Known, Failed
     for row in all {
         let (chain, seq, hash, kind) = (row.text(0)?, row.number(1)?, row.text(2)?, row.text(3)?);
         let anchor = Anchor { kind: &kind, chain: &chain, seq, hash: &hash };
-        if anchor.seal(sealer) != row.text(4)? {
-            known.bad_anchor(&chain, seq);
-        } else if kind == PRUNED {
+        let sealed = anchor.check(sealer, row.str(4)?);
+        match sealed {
+            Err(_) => {
+                known.bad_anchor(&chain, seq);
+                continue;
+            }
+            Ok(SealedWith::Nothing) if sealer.has_key() => {
+                if named_key(&chain).is_some() {
+                    // A replica that had no key yet may have named it. What it may not do is to say that events are gone.
+                    if kind == PRUNED {
+                        known.bad_anchor(&chain, seq);
+                    }
+                    continue;
+                }
+                known.plain_anchor(&chain, seq);
+            }
+            Ok(_) => known.vouch(&hash),
+        }
+        if kind == PRUNED {
             known.prune(&chain, seq, &hash);
         } else {
             known.name(&chain, seq, &hash);

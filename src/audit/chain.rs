@@ -1,15 +1,12 @@
 //! The hash chain: each event's text holds the hash of the one before, so that none can be edited, dropped or moved unseen.
 
 use super::Event;
-use crate::model::branch::Branch;
+use super::keys::Sealer;
 use crate::model::caller::Caller;
-use crate::model::repo::Repo;
 use crate::model::request_id::RequestId;
 use crate::wire::audit_event::{AuditEvent, CallerView, PodView, SecretView};
 use crate::wire::inert_json;
-use aws_lc_rs::{digest, hmac};
 use jiff::Timestamp;
-use zeroize::Zeroizing;
 
 /// What stands for the head of a chain where there is none before.
 pub const NO_PREDECESSOR: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -42,25 +39,7 @@ pub struct Link {
     pub text: String,
 }
 
-/// What hashes: HMAC-SHA-256 under a key from outside the database, else SHA-256.
-pub struct Sealer(Option<hmac::Key>);
-
 impl Sealer {
-    /// With a key or without.
-    #[must_use]
-    pub fn new(key: Option<&Zeroizing<[u8; 32]>>) -> Self {
-        Self(key.map(|key| hmac::Key::new(hmac::HMAC_SHA256, &**key)))
-    }
-
-    /// The hash of a text, in hexadecimal.
-    #[must_use]
-    pub fn hash(&self, text: &str) -> String {
-        match &self.0 {
-            Some(key) => hex(hmac::sign(key, text.as_bytes()).as_ref()),
-            None => hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref()),
-        }
-    }
-
     /// Links an event behind the head and moves the head to it.
     ///
     /// # Errors
@@ -80,8 +59,8 @@ impl Sealer {
             reason: event.reason,
             caller: event.caller.as_deref().map(caller_view),
             source_ip: event.source_ip.map(|ip| ip.to_string()),
-            repo: event.repo.as_ref().map(Repo::as_str),
-            branch: event.branch.as_ref().map(Branch::as_str),
+            repo: event.repo_written().as_deref(),
+            branch: event.branch_written().as_deref(),
             policies: &event.policies,
             keys: &event.keys,
             ticket_id: event.ticket_id.map(|id| id.to_string()),
@@ -119,21 +98,11 @@ fn caller_view(caller: &Caller) -> CallerView<'_> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(byte & 15));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::metrics::labels::{EventType, Outcome};
+    use crate::model::branch::Branch;
     use crate::wire::audit_event::with_hash;
 
     fn head() -> Head {
@@ -148,7 +117,7 @@ mod tests {
 
     #[test]
     fn each_event_names_the_one_before() {
-        let [first, second] = two_links(&Sealer::new(None));
+        let [first, second] = two_links(&Sealer::plain());
         assert_eq!((first.seq, second.seq), (1, 2));
         assert_eq!((first.prev_hash.as_str(), &second.prev_hash), (NO_PREDECESSOR, &first.hash));
         assert!(second.text.contains(&first.hash));
@@ -156,17 +125,28 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_what_anyone_computes_from_the_text() {
-        let [first, _] = two_links(&Sealer::new(None));
-        assert_eq!(first.hash, hex(digest::digest(&digest::SHA256, first.text.as_bytes()).as_ref()));
-        let keyed = two_links(&Sealer::new(Some(&Zeroizing::new([7; 32]))));
-        assert_eq!(keyed[0].text, first.text);
-        assert_ne!(keyed[0].hash, first.hash);
+    fn names_of_what_was_refused_are_cut_and_others_are_not() {
+        let branch = |outcome, name: &str| {
+            let mut event = Event::new(EventType::TicketDenied, outcome);
+            event.branch = Branch::try_from(name).ok();
+            let link = Sealer::plain().link(&mut head(), &event, Timestamp::UNIX_EPOCH).expect("JSON");
+            let text: serde_json::Value = serde_json::from_str(&link.text).expect("JSON");
+            text["branch"].as_str().expect("a text").to_owned()
+        };
+        for (name, cut) in [
+            ("a".repeat(128), None),
+            ("a".repeat(129), Some("a".repeat(128) + "\u{2026}")),
+            ("a".to_owned() + &"é".repeat(200), Some("a".to_owned() + &"é".repeat(63) + "\u{2026}")),
+        ] {
+            assert_eq!(branch(Outcome::Ok, &name), name);
+            assert_eq!(branch(Outcome::Denied, &name), cut.clone().unwrap_or_else(|| name.clone()));
+            assert_eq!(branch(Outcome::Failed, &name), cut.unwrap_or(name));
+        }
     }
 
     #[test]
     fn the_written_event_is_the_hashed_text_and_its_hash() {
-        let [first, _] = two_links(&Sealer::new(None));
+        let [first, _] = two_links(&Sealer::plain());
         let whole: serde_json::Value = serde_json::from_str(&with_hash(&first.text, &first.hash)).expect("JSON");
         assert_eq!(whole["hash"], first.hash.as_str());
         assert_eq!(whole["time"], "1970-01-01T00:00:00.000000Z");

@@ -3,8 +3,9 @@
 //! Newest first, because an event names the one before it: what a chain's first event names, the head of another chain, is
 //! then still to come, and is waited for by its hash.
 
-use super::chain::{NO_PREDECESSOR, Sealer};
+use super::chain::NO_PREDECESSOR;
 use super::entry::{Placed, Stored};
+use super::keys::{NotSealed, SealedWith, Sealer};
 use super::known::{Known, Pruned};
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,6 +24,8 @@ pub enum Reason {
     NotAsKnown,
     /// What is kept of deleted events was not written by a broker.
     BadAnchor,
+    /// The chain names a key that is not configured, neither as the key nor as a retired one.
+    UnknownKey,
 }
 
 impl Reason {
@@ -36,6 +39,7 @@ impl Reason {
             Self::Unlinked => "unlinked",
             Self::NotAsKnown => "not_as_checkpoint",
             Self::BadAnchor => "bad_anchor",
+            Self::UnknownKey => "unknown_key",
         }
     }
 }
@@ -93,6 +97,13 @@ struct Chain {
     lowest: Option<(i64, String)>,
     highest: i64,
     intact: bool,
+    /// Whether events are sealed under a key.
+    keyed: bool,
+    /// The lowest event that is sealed under no key, although there is one.
+    plain: Option<(i64, u64)>,
+    /// Whether a sealed anchor names one of the events that are sealed under no key, and which chain does.
+    vouched: bool,
+    named_by: Option<String>,
     /// The newest events do not hold, so that their numbers are still to be found out.
     above_unknown: bool,
     /// The last gap: the event below it and the one above. Above the newest there is one without an end.
@@ -191,10 +202,21 @@ impl<'a> Checker<'a> {
                 }
             }
         }
-        if placed.intact {
-            chain.intact = true;
-        } else {
-            chain.breaks(placed.seq, Reason::Altered, at);
+        match (placed.intact, placed.sealed) {
+            (true, _) => chain.intact = true,
+            (false, Err(NotSealed::UnknownKey)) => chain.breaks(placed.seq, Reason::UnknownKey, at),
+            (false, _) => chain.breaks(placed.seq, Reason::Altered, at),
+        }
+        match placed.sealed {
+            Ok(SealedWith::Nothing) if self.sealer.is_some_and(Sealer::has_key) => {
+                chain.plain = Some((placed.seq, at));
+                chain.vouched |= self.known.vouches_for(hash);
+                if let Some(by) = self.awaited.get(hash) {
+                    chain.named_by = Some(by.clone());
+                }
+            }
+            Ok(SealedWith::Key) => chain.keyed = true,
+            _ => {}
         }
         if !self.known.admits(&placed.chain, placed.seq, hash) {
             chain.breaks(placed.seq, Reason::NotAsKnown, at);
@@ -250,8 +272,36 @@ impl<'a> Checker<'a> {
                 chain.breaks(1, Reason::Unlinked, at);
             }
         }
+        self.look_for_plain_chains();
         self.look_for_the_unseen(beginning, pruned);
         Verified { events: self.events, chains: count, first_broken: self.first_broken() }
+    }
+
+    /// Where there is a key, a chain without one is from before the key was set: a later chain or an anchor that is sealed
+    /// names it, or a chain that is named so. Anything else without a key can be written by anybody.
+    fn look_for_plain_chains(&mut self) {
+        loop {
+            let is_good = |name: &String| self.chains.get(name).is_some_and(|by| by.plain.is_none() || by.vouched);
+            let waiting = self.chains.iter().filter(|(_, chain)| chain.plain.is_some() && !chain.vouched);
+            let named = waiting.filter(|(_, chain)| chain.named_by.as_ref().is_some_and(is_good));
+            let named: Vec<String> = named.map(|(name, _)| name.clone()).collect();
+            if named.is_empty() {
+                break;
+            }
+            for name in named {
+                self.chains.entry(name).or_default().vouched = true;
+            }
+        }
+        for chain in self.chains.values_mut() {
+            if let Some((seq, at)) = chain.plain.filter(|_| chain.keyed || !chain.vouched) {
+                chain.breaks(seq, Reason::Altered, at);
+            }
+        }
+        for (name, seq) in self.known.plain_anchors() {
+            if let Some(chain) = self.chains.get_mut(name).filter(|chain| chain.keyed) {
+                chain.breaks(seq, Reason::BadAnchor, self.events + 1);
+            }
+        }
     }
 
     /// Events that are known from elsewhere, and that nobody has shown.

@@ -1,6 +1,6 @@
 //! An event as it stands in the log or in an export, and whether it is what it says it is.
 
-use super::chain::Sealer;
+use super::keys::{NotSealed, SealedWith, Sealer};
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -53,6 +53,8 @@ pub struct Placed<'a> {
     pub time: Cow<'a, str>,
     /// Whether the hash is that of the text, and everything that repeats a part of the text agrees with it.
     pub intact: bool,
+    /// What the hash was made with; an error where it is not the hash of the text.
+    pub sealed: Result<SealedWith, NotSealed>,
     /// Whether the place is known from nothing but a text that is not intact.
     pub guessed: bool,
 }
@@ -98,12 +100,19 @@ impl<'a> Stored<'a> {
     /// believed.
     #[must_use]
     pub fn place(&self, sealer: Option<&Sealer>) -> Option<Placed<'a>> {
-        let sealed = sealer.is_none_or(|sealer| sealer.hash(self.text) == self.hash);
         let claims = serde_json::from_str::<Claims>(self.text).ok();
+        let chain = claims.as_ref().map(|claims| &*claims.chain).or(self.columns.map(|columns| columns.chain));
+        let sealed = match (sealer, chain) {
+            (Some(sealer), Some(chain)) => sealer.check(chain, self.text, self.hash),
+            (Some(_), None) => Err(NotSealed::Altered),
+            (None, _) => Ok(SealedWith::Key),
+        };
         match (claims, self.columns) {
-            (Some(claims), columns) if sealed || columns.is_none() => Some(Placed {
-                intact: sealed && claims.agree(columns),
-                guessed: !sealed,
+            (Some(claims), columns) if sealed.is_ok() || columns.is_none() => Some(Placed {
+                intact: sealed.is_ok() && claims.agree(columns),
+                // A text under a key that is not there says where it belongs as well as any other.
+                guessed: sealed == Err(NotSealed::Altered),
+                sealed,
                 chain: claims.chain,
                 seq: claims.seq,
                 prev_hash: claims.prev_hash,
@@ -112,6 +121,7 @@ impl<'a> Stored<'a> {
             (_, Some(columns)) => Some(Placed {
                 intact: false,
                 guessed: false,
+                sealed,
                 chain: columns.chain.into(),
                 seq: columns.seq,
                 prev_hash: columns.prev_hash.into(),

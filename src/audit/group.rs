@@ -4,8 +4,6 @@ use super::chain::{Head, Link};
 use super::pending::Pending;
 use super::writer::Writer;
 use crate::database::{Failed, NotDone, Param, Step, StepRunner, Work};
-use crate::model::branch::Branch;
-use crate::model::repo::Repo;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -169,8 +167,8 @@ fn row<'a>(chain: &'a str, link: &'a Link, pending: &'a Pending, ticket_id: Opti
         event.kind.as_str().into(),
         event.outcome.as_str().into(),
         event.caller.as_ref().map(|caller| caller.subject.as_str()).into(),
-        event.repo.as_ref().map(Repo::as_str).into(),
-        event.branch.as_ref().map(Branch::as_str).into(),
+        event.repo_written().into(),
+        event.branch_written().into(),
         ticket_id.into(),
         (&link.text).into(),
     ]

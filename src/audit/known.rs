@@ -38,10 +38,15 @@ pub struct Known {
     pruned: BTreeMap<String, Pruned>,
     /// Hashes of events that may be gone although the first event of a chain names them.
     named: BTreeSet<String>,
+    /// Those of them that somebody with the key has named.
+    vouched: BTreeSet<String>,
     bad_anchors: Vec<(String, i64)>,
+    /// Anchors that are sealed under no key, although there is one.
+    plain_anchors: Vec<(String, i64)>,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Line {
     #[serde(rename = "type")]
     kind: String,
@@ -49,6 +54,8 @@ struct Line {
     seq: i64,
     hash: String,
     time: Option<String>,
+    /// Events have it, and nothing else that is printed.
+    prev_hash: Option<String>,
 }
 
 impl Known {
@@ -70,6 +77,16 @@ impl Known {
         keep_last(&mut self.pruned, chain, Pruned { seq, hash: hash.to_owned() });
     }
 
+    /// Somebody with the key has named the event with this hash.
+    pub fn vouch(&mut self, hash: &str) {
+        self.vouched.insert(hash.to_owned());
+    }
+
+    /// An anchor that is sealed under no key, although there is one: good for a chain that is sealed under none.
+    pub fn plain_anchor(&mut self, chain: &str, seq: i64) {
+        self.plain_anchors.push((chain.to_owned(), seq));
+    }
+
     /// An anchor whose seal does not hold.
     pub fn bad_anchor(&mut self, chain: &str, seq: i64) {
         self.bad_anchors.push((chain.to_owned(), seq));
@@ -79,8 +96,9 @@ impl Known {
     /// checkpoint. Says whether it told anything.
     pub fn learn(&mut self, line: &str) -> bool {
         let Ok(line) = serde_json::from_str::<Line>(line) else { return false };
+        self.vouch(&line.hash);
         match line.kind.as_str() {
-            PRUNED => self.prune(&line.chain, line.seq, &line.hash),
+            PRUNED if line.prev_hash.is_none() => self.prune(&line.chain, line.seq, &line.hash),
             _ => self.mark(&line.chain, line.seq, &line.hash, line.time),
         }
         true
@@ -107,6 +125,14 @@ impl Known {
 
     pub(super) fn names(&self, hash: &str) -> bool {
         self.named.contains(hash)
+    }
+
+    pub(super) fn vouches_for(&self, hash: &str) -> bool {
+        self.vouched.contains(hash)
+    }
+
+    pub(super) fn plain_anchors(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.plain_anchors.iter().map(|(chain, seq)| (chain.as_str(), *seq))
     }
 
     pub(super) fn unseen(&self) -> impl Iterator<Item = (&str, i64, &Mark)> {

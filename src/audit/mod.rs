@@ -12,11 +12,14 @@ mod checkpoint;
 mod entry;
 mod filter;
 mod group;
+mod keys;
 mod known;
 mod open_event;
 mod pending;
 mod reader;
+mod refusals;
 mod retention;
+mod segments;
 mod stdout;
 mod summed;
 mod writer;
@@ -32,6 +35,7 @@ use crate::model::request_id::RequestId;
 use crate::model::secret_ref::SecretVersion;
 use crate::model::ticket::TicketId;
 use futures_util::future::OptionFuture;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,22 +43,24 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use zeroize::Zeroizing;
 
 use pending::{Pending, Verdict};
 
-pub use chain::Sealer;
 pub use checker::{Beginning, Broken, Checker, Verified};
 pub use entry::Stored;
 pub use filter::{Cursor, Filter};
+pub use keys::Sealer;
 pub use known::Known;
 pub use open_event::{NotClosed, OpenEvent};
 pub use reader::{Reader, Recorded};
-pub use retention::Retention;
+pub use refusals::{ONE_BY_ONE, Refusals};
+pub use retention::{Limits, Retention};
 pub use summed::Summed;
 
 /// Events that wait for the writer; one more is refused.
 const QUEUE: usize = 8192;
+/// Bytes of a repo or branch in the event of a request that came to nothing.
+const MAX_REFUSED_NAME: usize = 128;
 /// How long an event may wait until the writer takes it, and then again until it is durable.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -120,6 +126,26 @@ impl Event {
     }
 }
 
+impl Event {
+    /// The repo as it is written.
+    pub(crate) fn repo_written(&self) -> Option<Cow<'_, str>> {
+        self.repo.as_ref().map(|repo| self.written(repo.as_str()))
+    }
+
+    /// The branch as it is written.
+    pub(crate) fn branch_written(&self) -> Option<Cow<'_, str>> {
+        self.branch.as_ref().map(|branch| self.written(branch.as_str()))
+    }
+
+    /// A caller who is refused chooses the names freely: long ones are cut, and end in an ellipsis.
+    fn written<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        if self.outcome == Outcome::Ok || name.len() <= MAX_REFUSED_NAME {
+            return name.into();
+        }
+        Cow::Owned(format!("{}\u{2026}", &name[..name.floor_char_boundary(MAX_REFUSED_NAME)]))
+    }
+}
+
 /// The event is not durable. What it speaks of must not be released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the audit log cannot be written")]
@@ -163,12 +189,12 @@ impl AuditLog {
     pub async fn open(
         database: &Database,
         stdout: bool,
-        key: Option<&Zeroizing<[u8; 32]>>,
+        sealer: Sealer,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Result<(Self, JoinHandle<()>), Failed> {
         let (queue, events) = mpsc::channel(QUEUE);
-        let sealer = Arc::new(Sealer::new(key));
+        let sealer = Arc::new(sealer);
         let stdout = stdout.then(|| Arc::new(stdout::Stdout::start()));
         let writer = writer::Writer::new(database.clone(), sealer.clone(), stdout.clone(), clock, metrics).await?;
         let reader = Reader::new(database.clone(), sealer, writer.heads());
@@ -187,10 +213,10 @@ impl AuditLog {
         self.reader.clone()
     }
 
-    /// What deletes events that are older than this.
+    /// What deletes events that are too old, or too many.
     #[must_use]
-    pub fn retention(&self, keep: Duration, clock: Arc<dyn Clock>) -> Retention {
-        Retention::new(self.reader.clone(), self.stdout.clone(), keep, clock)
+    pub fn retention(&self, limits: Limits, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Retention {
+        Retention::new(self.clone(), limits, clock, metrics)
     }
 
     /// Makes an event durable.

@@ -1,10 +1,11 @@
 //! The log read: page by page, the newest first, beside whoever writes it.
 
 use super::anchors;
-use super::chain::{Head, Sealer};
+use super::chain::Head;
 use super::checker::{Beginning, Checker, Verified};
 use super::entry::Stored;
 use super::filter::{Cursor, Filter};
+use super::keys::Sealer;
 use super::retention::columns;
 use super::{by_column, by_word};
 use crate::database::{Database, Failed, Query, Row};

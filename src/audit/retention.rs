@@ -1,4 +1,5 @@
-//! Retention: what is old is deleted, from the oldest end of the log, so that what is left can still be checked.
+//! Retention: what is old is deleted, and what is too much, from the oldest end of the log, so that what is left can still be
+//! checked.
 //!
 //! Only what holds is deleted: a broken log keeps its evidence. The newest event always stays, because the next chain
 //! names it. What is gone of each chain is told on standard output, and kept as an anchor.
@@ -7,32 +8,53 @@ use super::anchors;
 use super::checkpoint;
 use super::entry::{Columns, Stored};
 use super::reader::Reader;
+use super::segments::Segments;
 use super::stdout::Stdout;
+use super::{AuditLog, Event};
 use crate::database::{Failed, Row, Work};
+use crate::metrics::Metrics;
+use crate::metrics::labels::{EventType, Outcome, Pruned};
 use crate::model::clock::Clock;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 /// How often is looked for what is old.
 const EVERY: Duration = Duration::from_mins(10);
+/// How often the log is measured.
+const MEASURED: Duration = Duration::from_secs(5);
 /// Events of one transaction, which nobody else can write beside on SQLite.
 const BATCH: i64 = 50;
 /// What others have between two transactions.
 const PAUSE: Duration = Duration::from_millis(20);
+/// The same while the log is larger than it may be: it must shrink faster than a flood makes it grow.
+const LARGE_BATCH: i64 = 250;
+const SHORT_PAUSE: Duration = Duration::from_millis(5);
 
 const OLDEST: &str = "SELECT rowid, chain, seq, prev_hash, hash, time, type, outcome, subject, repo, branch, ticket_id, \
      event FROM audit_events WHERE rowid < (SELECT max(rowid) FROM audit_events) ORDER BY rowid LIMIT $1";
 
-/// Deletes what is old.
+/// How much of the log is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// For how long.
+    pub keep: Duration,
+    /// Bytes of the whole log.
+    pub max_size: Option<u64>,
+}
+
+/// Deletes what is old or too much.
 pub struct Retention {
+    log: AuditLog,
     reader: Reader,
     stdout: Option<Arc<Stdout>>,
-    keep: Duration,
+    limits: Limits,
+    segments: Segments,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
 }
 
 /// What was deleted in one go.
@@ -42,6 +64,14 @@ pub struct Batch {
     pub deleted: usize,
     /// Whether there may be more.
     pub more: bool,
+}
+
+/// What is to be deleted.
+enum Until<'a> {
+    /// Events from before this time.
+    Time(&'a str),
+    /// Events up to this row.
+    Row(i64),
 }
 
 /// Why nothing more is deleted.
@@ -61,18 +91,33 @@ pub enum Stopped {
 }
 
 impl Retention {
-    pub(super) fn new(reader: Reader, stdout: Option<Arc<Stdout>>, keep: Duration, clock: Arc<dyn Clock>) -> Self {
-        Self { reader, stdout, keep, clock }
+    pub(super) fn new(log: AuditLog, limits: Limits, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        let (reader, stdout) = (log.reader.clone(), log.stdout.clone());
+        let segments = Segments::new(reader.database.clone(), limits.max_size);
+        metrics.set_audit_max_bytes(limits.max_size.unwrap_or_default());
+        Self { log, reader, stdout, limits, segments, clock, metrics }
     }
 
-    /// Deletes what becomes old, until the process stops.
+    /// Deletes what becomes old or too much, until the process stops.
     pub async fn run(self, mut stopped: watch::Receiver<bool>) {
-        let mut look = interval(EVERY);
+        let (mut look, mut measure) = (interval(EVERY), interval(MEASURED));
+        measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let work = async {
+            let mut failed = false;
             loop {
-                look.tick().await;
-                if let Err(error) = self.delete_all().await {
-                    tracing::error!(%error, "old audit events are not deleted");
+                tokio::select! {
+                    _ = look.tick() => {
+                        if let Err(error) = self.delete_old().await {
+                            tracing::error!(%error, "old audit events are not deleted");
+                        }
+                    }
+                    _ = measure.tick() => match self.keep_size().await {
+                        Ok(_) => failed = false,
+                        Err(error) if !std::mem::replace(&mut failed, true) => {
+                            tracing::error!(%error, "the audit log is not kept below its size");
+                        }
+                        Err(_) => {}
+                    },
                 }
             }
         };
@@ -82,33 +127,75 @@ impl Retention {
         }
     }
 
-    async fn delete_all(&self) -> Result<(), Stopped> {
+    async fn delete_old(&self) -> Result<(), Stopped> {
         while self.delete_some().await?.more {
             sleep(PAUSE).await;
         }
         Ok(())
     }
 
-    /// Deletes a batch of events, all of them or none. Replicas take turns.
+    /// Deletes a batch of old events, all of them or none. Replicas take turns.
     ///
     /// # Errors
     /// See [`Stopped`]; then nothing is deleted.
     pub async fn delete_some(&self) -> Result<Batch, Stopped> {
         let Some(before) = self.before() else { return Ok(Batch { deleted: 0, more: false }) };
+        let batch = self.delete(&Until::Time(&before), BATCH).await?;
+        self.metrics.audit_pruned(Pruned::Retention, batch.deleted);
+        Ok(batch)
+    }
+
+    /// Measures the log, and deletes its oldest segments while it is larger than it may be. Returns how many events went.
+    ///
+    /// # Errors
+    /// See [`Stopped`]; what was deleted before stays deleted.
+    pub async fn keep_size(&self) -> Result<usize, Stopped> {
+        let measured = self.segments.measure(self.clock.now()).await?;
+        self.metrics.set_audit_bytes(measured.bytes());
+        let Some(cut) = self.segments.above(measured).await? else { return Ok(0) };
+        let mut deleted = 0;
+        let done = loop {
+            match self.delete(&Until::Row(cut), LARGE_BATCH).await {
+                Ok(batch) => {
+                    deleted += batch.deleted;
+                    if !batch.more {
+                        break Ok(());
+                    }
+                }
+                Err(stopped) => break Err(stopped),
+            }
+            sleep(SHORT_PAUSE).await;
+        };
+        if deleted > 0 {
+            self.metrics.audit_pruned(Pruned::MaxSize, deleted);
+            tracing::warn!(deleted, "the audit log was larger than audit.maxSize; its oldest events are deleted");
+            let mut event = Event::new(EventType::AuditPruned, Outcome::Ok);
+            event.reason = Some(Pruned::MaxSize.as_str());
+            event.count = Some(deleted as u64);
+            self.log.record_later(event);
+        }
+        done.map(|()| deleted)
+    }
+
+    async fn delete(&self, until: &Until<'_>, most: i64) -> Result<Batch, Stopped> {
         let mut work = self.reader.database.begin().await?;
         // Whoever comes second waits here, and then sees what the first has left.
         work.run("UPDATE audit_retention SET runs = runs + 1", &[]).await?;
-        let rows = work.run(OLDEST, &[BATCH.into()]).await?;
+        let rows = work.run(OLDEST, &[most.into()]).await?;
         let mut ends = BTreeMap::new();
         let mut last = None;
         let mut deleted = 0;
         for row in &rows {
-            let columns = columns(row)?;
-            if columns.time >= before.as_str() {
+            let (columns, place) = (columns(row)?, row.number(0)?);
+            let goes = match until {
+                Until::Time(before) => columns.time < *before,
+                Until::Row(cut) => place <= *cut,
+            };
+            if !goes {
                 break;
             }
             self.follow(&mut work, &mut ends, columns, row).await?;
-            last = Some(row.number(0)?);
+            last = Some(place);
             deleted += 1;
         }
         let Some(last) = last else { return Ok(Batch { deleted: 0, more: false }) };
@@ -116,14 +203,15 @@ impl Retention {
             anchors::prune(&mut work, &self.reader.sealer, chain, *seq, hash).await?;
         }
         work.run("DELETE FROM audit_events WHERE rowid <= $1", &[last.into()]).await?;
+        Segments::forget(&mut work, last).await?;
         work.commit().await?;
         self.say(&ends);
-        Ok(Batch { deleted, more: deleted == rows.len() && rows.len() >= usize::try_from(BATCH).unwrap_or_default() })
+        Ok(Batch { deleted, more: deleted == rows.len() && i64::try_from(rows.len()).is_ok_and(|rows| rows >= most) })
     }
 
     /// Events from before this time are old. None where there was no such time.
     fn before(&self) -> Option<String> {
-        let keep = SignedDuration::try_from(self.keep).ok()?;
+        let keep = SignedDuration::try_from(self.limits.keep).ok()?;
         let before: Timestamp = self.clock.now().checked_sub(keep).ok()?;
         Some(format!("{before:.6}"))
     }

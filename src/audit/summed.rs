@@ -1,18 +1,24 @@
-//! Events that anyone can cause at will (bad bearers, unknown tickets): summed, and written once a second.
+//! Events that anyone can cause at will (bad bearers, unknown tickets): summed, and written at most once a second.
+//!
+//! A sum that has been written for ten seconds in a row is written every ten seconds from then on, while its cause goes on.
 
 use super::{AuditLog, Event};
 use crate::metrics::labels::{EventType, Outcome};
+use crate::model::ipv6_prefix::ipv6_prefix;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-/// Sums kept between two flushes. Beyond, further addresses are summed without their address.
+/// Sums kept at once. Beyond, further addresses are summed without their address.
 const MAX_SUMS: usize = 1024;
+/// After so many seconds in which a sum was written it waits so many seconds.
+const SLOW_AFTER: u32 = 10;
+const SLOW: u32 = 10;
 
-/// The sums since the last flush.
+/// The sums that are not written yet.
 #[derive(Debug, Default)]
 pub struct Summed {
-    counts: Mutex<HashMap<Key, u64>>,
+    sums: Mutex<HashMap<Key, Sum>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,46 +26,118 @@ struct Key {
     kind: EventType,
     outcome: Outcome,
     reason: &'static str,
+    /// Of IPv6 the /64, as the limits have it.
     source_ip: Option<IpAddr>,
+}
+
+#[derive(Debug, Default)]
+struct Sum {
+    count: u64,
+    /// How often it was written without a pause.
+    in_a_row: u32,
+    /// Flushes until it is written.
+    waits: u32,
 }
 
 impl Summed {
     /// Counts one.
     pub fn add(&self, kind: EventType, outcome: Outcome, reason: &'static str, source_ip: IpAddr) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut key = Key { kind, outcome, reason, source_ip: Some(source_ip) };
-        if counts.len() >= MAX_SUMS && !counts.contains_key(&key) {
+        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut key = Key { kind, outcome, reason, source_ip: Some(ipv6_prefix(source_ip)) };
+        if sums.len() >= MAX_SUMS && !sums.contains_key(&key) {
             key.source_ip = None;
         }
-        *counts.entry(key).or_default() += 1;
+        sums.entry(key).or_default().count += 1;
     }
 
-    /// Hands the sums over to the log and starts anew. To be called once a second, and at the end.
+    /// Hands the sums that are due over to the log. To be called once a second.
     pub fn flush(&self, log: &AuditLog) {
-        let counts = std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner));
-        for (key, count) in counts {
-            let mut event = Event::new(key.kind, key.outcome);
-            event.reason = Some(key.reason);
-            event.source_ip = key.source_ip;
-            event.count = Some(count);
-            log.record_later(event);
+        self.due().into_iter().for_each(|event| log.record_later(event));
+    }
+
+    /// Hands all sums over to the log: the process ends.
+    pub fn flush_all(&self, log: &AuditLog) {
+        let sums = std::mem::take(&mut *self.sums.lock().unwrap_or_else(PoisonError::into_inner));
+        for (key, sum) in sums.into_iter().filter(|(_, sum)| sum.count > 0) {
+            log.record_later(event(key, sum.count));
         }
     }
+
+    fn due(&self) -> Vec<Event> {
+        let mut events = Vec::new();
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, sum| {
+            if sum.waits > 0 {
+                sum.waits -= 1;
+                return true;
+            }
+            if sum.count == 0 {
+                return false;
+            }
+            events.push(event(*key, std::mem::take(&mut sum.count)));
+            sum.in_a_row += 1;
+            sum.waits = if sum.in_a_row >= SLOW_AFTER { SLOW - 1 } else { 0 };
+            true
+        });
+        events
+    }
+}
+
+fn event(key: Key, count: u64) -> Event {
+    let mut event = Event::new(key.kind, key.outcome);
+    event.reason = Some(key.reason);
+    event.source_ip = key.source_ip;
+    event.count = Some(count);
+    event
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    fn add(summed: &Summed, source_ip: IpAddr) {
+        summed.add(EventType::AuthnFailed, Outcome::Denied, "malformed_token", source_ip);
+    }
 
     #[test]
     fn a_flood_from_everywhere_stays_bounded_and_loses_no_count() {
         let summed = Summed::default();
         for n in 0..100_000_u32 {
-            summed.add(EventType::AuthnFailed, Outcome::Denied, "malformed_token", IpAddr::V4(Ipv4Addr::from_bits(n)));
+            add(&summed, IpAddr::V4(Ipv4Addr::from_bits(n)));
         }
-        let counts = summed.counts.lock().expect("not poisoned");
-        assert_eq!(counts.len(), MAX_SUMS + 1);
-        assert_eq!(counts.values().sum::<u64>(), 100_000);
+        let events = summed.due();
+        assert_eq!(events.len(), MAX_SUMS + 1);
+        assert_eq!(events.iter().filter_map(|event| event.count).sum::<u64>(), 100_000);
+    }
+
+    #[test]
+    fn a_whole_ipv6_network_is_one_sum_and_the_next_another() {
+        let summed = Summed::default();
+        for n in 0..5000_u128 {
+            add(&summed, IpAddr::V6(Ipv6Addr::from_bits((0x2001_0db8_0000_0001 << 64) | n)));
+        }
+        add(&summed, "2001:db8:0:2::1".parse().expect("an address"));
+        let mut told: Vec<_> = summed.due().into_iter().map(|event| (event.source_ip, event.count)).collect();
+        told.sort();
+        let network = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));
+        assert_eq!(told, [(network("2001:db8:0:1::"), Some(5000)), (network("2001:db8:0:2::"), Some(1))]);
+    }
+
+    #[test]
+    fn what_goes_on_is_written_every_ten_seconds_and_no_count_is_lost() {
+        let summed = Summed::default();
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let (mut written, mut counted) = (0, 0);
+        for _ in 0..100 {
+            (0..7).for_each(|_| add(&summed, address));
+            let events = summed.due();
+            written += events.len();
+            counted += events.iter().filter_map(|event| event.count).sum::<u64>();
+        }
+        assert_eq!((written, counted), (19, 700));
+        // A pause, and it is written at once again.
+        assert!((0..11).all(|_| summed.due().is_empty()) && summed.sums.lock().expect("not poisoned").is_empty());
+        add(&summed, address);
+        assert_eq!(summed.due().len(), 1);
     }
 }

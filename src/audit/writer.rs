@@ -1,8 +1,9 @@
 //! The one writer of a replica: takes what waits, has it written as a group, then tells everyone.
 
 use super::anchors;
-use super::chain::{Head, Link, NO_PREDECESSOR, Sealer};
+use super::chain::{Head, Link, NO_PREDECESSOR};
 use super::group::NotWritten;
+use super::keys::Sealer;
 use super::pending::{Pending, Verdict};
 use super::stdout::Stdout;
 use crate::database::{Database, Failed};
@@ -48,7 +49,7 @@ impl Writer {
         // Where several replicas write, their chains run side by side: the predecessor is whichever wrote last.
         let predecessor = anchors::name_last(&database, &sealer).await?;
         let head = Head {
-            chain: RequestId::random().to_string(),
+            chain: sealer.name_chain(RequestId::random().as_str()),
             seq: 0,
             hash: predecessor.unwrap_or_else(|| NO_PREDECESSOR.to_owned()),
             time: String::new(),

@@ -7,6 +7,9 @@ use crate::metrics::labels::{EventType, Outcome};
 use crate::model::applicant::Applicant;
 use crate::wire::problem::Code;
 
+/// Characters of a policy's name, at most.
+const MAX_NAME: usize = 253;
+
 /// Somebody who asks to administer, and from where. Each verb asks for itself whether they may.
 #[derive(Debug, Clone)]
 pub struct Administrator {
@@ -40,12 +43,13 @@ impl Broker {
         let mut event = OpenEvent::new(&self.parts.audit, who.context.event(EventType::AdminDenied, outcome));
         event.caller = Some(who.applicant.caller.clone());
         match act.resource {
-            Resource::Policies => event.policies.extend(act.name.map(str::to_owned)),
+            // As it stands in the path: what is longer than a name is cut.
+            Resource::Policies => event.policies.extend(act.name.map(|name| name.chars().take(MAX_NAME).collect())),
             Resource::Tickets => event.ticket_id = act.name.and_then(|name| name.parse().ok()),
             Resource::Leases | Resource::Audit | Resource::Decisions => {}
         }
         event.reason = Some(reason);
-        event.close().await?;
+        self.record_refused(event).await?;
         Err(code.into())
     }
 }

@@ -109,11 +109,4 @@ impl Broker {
     }
 }
 
-/// Whoever has one IPv6 address has its whole /64.
-#[must_use]
-pub fn fold(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
-    }
-}
+pub use crate::model::ipv6_prefix::ipv6_prefix as fold;

@@ -106,13 +106,16 @@ impl Broker {
             event.reason = None;
         }
         event.reason.get_or_insert(error.code().as_str());
-        event.close().await.err().map_or(error, Error::from)
+        self.record_refused(event).await.err().map_or(error, Error::from)
     }
 
     /// Decides, reads what is granted, and merges it.
     pub(super) async fn gather(&self, ask: &Ask, way: Way, event: &mut Event) -> Result<Gathered, Error> {
         if self.draining.load(Ordering::SeqCst) {
             return Err(Code::Draining.into());
+        }
+        if self.clocks_differ.load(Ordering::Relaxed) {
+            return Err(Code::ClocksDiffer.into());
         }
         if !self.callers.charge(ask.caller.account()) {
             return Err(Code::RateLimited.into());

@@ -82,7 +82,7 @@ impl Broker {
             return Err(Code::RateLimited.into());
         }
         let Gathered { grant, bundle, missing, asked_ttl } = self.gather(ask, Way::Ticket, event).await?;
-        let token = TicketToken::random().map_err(|_| Error::Plain(Code::Internal))?;
+        let token = self.parts.tickets.ids.fresh().map_err(|_| Error::Plain(Code::Internal))?;
         let issued_at = whole_microseconds(self.parts.clock.now());
         let ticket = Arc::new(Ticket {
             id: token.ticket_id(),

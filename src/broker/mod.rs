@@ -14,6 +14,7 @@ mod issue;
 mod leases;
 mod policies;
 mod redeem;
+mod shown_in_vain;
 mod tickets;
 mod unreadable;
 mod upkeep;
@@ -22,7 +23,7 @@ mod write_policy;
 
 use crate::admins::Administrators;
 use crate::attest::Attestors;
-use crate::audit::{AuditLog, Summed};
+use crate::audit::{AuditLog, AuditUnavailable, OpenEvent, Refusals, Summed};
 use crate::authn::Authenticators;
 use crate::config::limits::Limits;
 use crate::config::tickets::Tickets as TicketSettings;
@@ -35,6 +36,7 @@ use crate::render::Rendered;
 use crate::stores::Stores;
 use crate::tickets::Tickets;
 use arc_swap::ArcSwap;
+use shown_in_vain::ShownInVain;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -53,6 +55,7 @@ pub use issue::Issued;
 pub use leases::LeasePlace;
 pub use policies::Page;
 pub use redeem::Redeem;
+pub use tickets::TicketSelector;
 pub use versions::VersionsKey;
 pub use write_policy::{Change, Precondition, Syntax, WritePolicy};
 
@@ -66,13 +69,16 @@ const LATELY: Duration = Duration::from_mins(1);
 pub struct Broker {
     parts: Parts,
     summed: Summed,
+    refusals: Refusals,
     callers: RateLimiter<Identity>,
     failures: RateLimiter<IpAddr>,
     /// Tokens of an address that were refused for their shape: they cost no call.
     misshapen: RateLimiter<IpAddr>,
     /// Addresses that had a failure in the last minute.
     failed_lately: RateLimiter<IpAddr>,
+    shown_in_vain: ShownInVain,
     draining: AtomicBool,
+    clocks_differ: AtomicBool,
     under_way: AtomicUsize,
 }
 
@@ -126,11 +132,14 @@ impl Broker {
     pub fn new(parts: Parts) -> Self {
         Self {
             summed: Summed::default(),
+            refusals: Refusals::default(),
             callers: RateLimiter::new(parts.limits.requests_per_second_per_caller),
             failures: RateLimiter::new(parts.limits.failures_per_second_per_address),
             misshapen: RateLimiter::new(parts.limits.failures_per_second_per_address.saturating_mul(MISSHAPEN)),
             failed_lately: RateLimiter::one_every(LATELY),
+            shown_in_vain: ShownInVain::default(),
             draining: AtomicBool::new(false),
+            clocks_differ: AtomicBool::new(false),
             under_way: AtomicUsize::new(0),
             parts,
         }
@@ -147,10 +156,26 @@ impl Broker {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    /// Whether tickets are issued: the audit log can be written, no drain is under way.
+    /// Whether tickets are issued: the audit log can be written, no drain is under way, and the clock is right.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.draining.load(Ordering::Relaxed) && self.parts.audit.is_writable()
+        !self.draining.load(Ordering::Relaxed)
+            && !self.clocks_differ.load(Ordering::Relaxed)
+            && self.parts.audit.is_writable()
+    }
+
+    /// Issues nothing while this machine's clock differs from the database's by too much.
+    pub fn set_clocks_differ(&self, differ: bool) {
+        self.clocks_differ.store(differ, Ordering::Relaxed);
+    }
+
+    /// Makes the event of a refusal durable, or counts it where its caller was refused often for this reason.
+    async fn record_refused(&self, event: OpenEvent) -> Result<(), AuditUnavailable> {
+        if self.refusals.admit(&event) {
+            return event.close().await;
+        }
+        event.discard();
+        Ok(())
     }
 
     /// Reads again what authenticators and stores have from files. What is bad there is logged and changes nothing.

@@ -1,6 +1,7 @@
 //! Redeem: whoever holds a one-time download URL fetches the bundle, once.
 
 use super::authenticate::fold;
+use super::shown_in_vain::Why;
 use super::{Broker, Context, Delivered, Error};
 use crate::audit::{Event, NotClosed, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome, Redemption};
@@ -19,6 +20,9 @@ use tracing::Instrument as _;
 
 /// How often a redeemer who lost a race looks again at what became of the ticket.
 const LOOKS: usize = 5;
+
+/// What an event says of a ticket that is unknown, or whose key is not proven.
+const UNKNOWN: Why = (EventType::TicketRejected, Outcome::Denied, Redemption::Unknown.as_str());
 
 /// A request for a bundle.
 pub struct Redeem {
@@ -56,8 +60,12 @@ impl Broker {
             OpenEvent::new(&self.parts.audit, redeem.context.event(EventType::TicketFailed, Outcome::Failed));
         let Some(token) = &redeem.token else {
             event.discard();
-            return Err(self.unknown(redeem.context.source_ip));
+            return Err(self.unknown(None, redeem.context.source_ip));
         };
+        if let Err(error) = self.before_look_up(token, redeem.context.source_ip) {
+            event.discard();
+            return Err(error);
+        }
         for _ in 0..LOOKS {
             match self.look(token, event, redeem).await {
                 Looked::Delivered(delivered) => return Ok(delivered),
@@ -76,8 +84,11 @@ impl Broker {
         let presented = presented.instrument(Stage::Tickets.span()).await;
         let Presented { ticket, sealed, redeemed_at } = match presented {
             Ok(presented) => presented,
-            Err(refused) => return Looked::Refused(self.not_presented(refused, event, redeem).await),
+            Err(refused) => return Looked::Refused(self.not_presented(refused, token, event, redeem).await),
         };
+        if !self.parts.tickets.ids.recognises(token) {
+            self.failures.refund(&fold(redeem.context.source_ip));
+        }
         describe(&mut event, &ticket);
         (event.kind, event.outcome) = (EventType::TicketFailed, Outcome::Failed);
         match self.is_bound_to(&ticket, redeem).await {
@@ -103,7 +114,7 @@ impl Broker {
         };
         (event.kind, event.outcome) = (EventType::TicketRedeemed, Outcome::Ok);
         if redeemed_at.is_some() {
-            return self.replay(delivered, event).await;
+            return self.replay(delivered, event, &ticket, redeem).await;
         }
         let replay = redeem.repeats.as_ref().map(|key| Box::new(key.digest(ticket.id)));
         let ending = self.parts.tickets.store.ending(ticket.id, Ending::Redeemed { at: now, replay });
@@ -118,8 +129,15 @@ impl Broker {
         }
     }
 
-    /// The same redeemer repeats a lost download. The ticket is consumed already; only the event is new.
-    async fn replay(&self, delivered: Delivered, mut event: OpenEvent) -> Looked {
+    /// The same redeemer repeats a lost download. The ticket is consumed already; only the event is new. So it counts as a
+    /// request of who asked for the ticket.
+    async fn replay(&self, delivered: Delivered, mut event: OpenEvent, ticket: &Ticket, redeem: &Redeem) -> Looked {
+        if !self.callers.charge(ticket.caller.account()) {
+            let reason = Code::RateLimited.as_str();
+            self.summed.add(EventType::TicketFailed, Outcome::Failed, reason, redeem.context.source_ip);
+            event.discard();
+            return Looked::Refused(Code::RateLimited.into());
+        }
         event.reason = Some("replay");
         match event.close().await {
             Ok(()) => {
@@ -155,7 +173,35 @@ impl Broker {
         Ok(self.pod_addresses(&ticket.caller).await?.contains(&context.source_ip))
     }
 
-    async fn not_presented(&self, refused: NotPresented, mut event: OpenEvent, redeem: &Redeem) -> Error {
+    /// Whether the ticket of a token is looked for. An id that no replica has made is charged to its address beforehand. One
+    /// that a replica has made costs nothing, unless it was shown in vain just now from an address that has nothing left.
+    fn before_look_up(&self, token: &TicketToken, source_ip: IpAddr) -> Result<(), Error> {
+        let address = fold(source_ip);
+        let why = if !self.parts.tickets.ids.recognises(token) {
+            if self.failures.charge(address) {
+                return Ok(());
+            }
+            self.parts.metrics.redemption(Redemption::Unknown);
+            UNKNOWN
+        } else if self.failures.is_exhausted(&address)
+            && let Some(why) = self.shown_in_vain.lately(token.ticket_id())
+        {
+            why
+        } else {
+            return Ok(());
+        };
+        let (kind, outcome, reason) = why;
+        self.summed.add(kind, outcome, reason, source_ip);
+        Err(Code::RateLimited.into())
+    }
+
+    async fn not_presented(
+        &self,
+        refused: NotPresented,
+        token: &TicketToken,
+        mut event: OpenEvent,
+        redeem: &Redeem,
+    ) -> Error {
         match refused {
             NotPresented::Refused { rejection, ticket: Some(ticket) } => {
                 describe(&mut event, &ticket);
@@ -163,7 +209,7 @@ impl Broker {
             }
             NotPresented::Refused { ticket: None, .. } => {
                 event.discard();
-                self.unknown(redeem.context.source_ip)
+                self.unknown(Some(token), redeem.context.source_ip)
             }
             NotPresented::Unavailable => {
                 event.discard();
@@ -173,10 +219,20 @@ impl Broker {
     }
 
     /// One fixed answer, whether the id is unknown or its key not proven; summed in the audit log.
-    fn unknown(&self, source_ip: IpAddr) -> Error {
+    fn unknown(&self, token: Option<&TicketToken>, source_ip: IpAddr) -> Error {
+        let (kind, outcome, reason) = UNKNOWN;
         self.parts.metrics.redemption(Redemption::Unknown);
-        self.summed.add(EventType::TicketRejected, Outcome::Denied, Redemption::Unknown.as_str(), source_ip);
-        if self.failures.charge(fold(source_ip)) { Code::TicketUnknown.into() } else { Code::RateLimited.into() }
+        self.summed.add(kind, outcome, reason, source_ip);
+        let charged = match token {
+            // It was charged before it was looked for.
+            Some(token) if !self.parts.tickets.ids.recognises(token) => true,
+            Some(token) => {
+                self.shown_in_vain.note(token.ticket_id(), UNKNOWN);
+                self.failures.charge(fold(source_ip))
+            }
+            None => self.failures.charge(fold(source_ip)),
+        };
+        if charged { Code::TicketUnknown.into() } else { Code::RateLimited.into() }
     }
 
     /// Burns a ticket that is used in the wrong place. One that is redeemed already is past burning.
@@ -226,8 +282,11 @@ impl Broker {
     /// nobody can fill the log with one URL.
     async fn record_refusal(&self, error: Error, event: OpenEvent, redeem: &Redeem) -> Error {
         let source_ip = redeem.context.source_ip;
+        if let Some(id) = event.ticket_id {
+            self.shown_in_vain.note(id, (event.kind, event.outcome, event.reason.unwrap_or_default()));
+        }
         if self.failures.charge(fold(source_ip)) {
-            return event.close().await.err().map_or(error, Error::from);
+            return self.record_refused(event).await.err().map_or(error, Error::from);
         }
         self.summed.add(event.kind, event.outcome, event.reason.unwrap_or_default(), source_ip);
         event.discard();

@@ -11,7 +11,34 @@ use crate::model::ticket::TicketId;
 use crate::tickets::{Ending, Place, State, Ticket};
 use crate::wire::problem::Code;
 use crate::wire::ticket_object::{TicketCaller, TicketList, TicketObject, TicketPod};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::sync::Arc;
+
+/// Waiting tickets that are looked at together.
+const PAGE: usize = 1000;
+/// Revocations that are on their way to the audit log at once.
+const AT_ONCE: usize = 256;
+
+/// Which waiting tickets are meant: those of which everything that is set is true.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TicketSelector {
+    /// The name of a policy that allowed them.
+    pub policy: Option<String>,
+    /// The caller's subject.
+    pub subject: Option<String>,
+    /// The repo.
+    pub repo: Option<String>,
+}
+
+impl TicketSelector {
+    fn selects(&self, ticket: &Ticket) -> bool {
+        let is = |wanted: &Option<String>, value: &str| wanted.as_ref().is_none_or(|wanted| wanted == value);
+        let policy = |name: &String| ticket.policies.iter().any(|policy| *policy.name == **name);
+        self.policy.as_ref().is_none_or(policy)
+            && is(&self.subject, &ticket.caller.subject)
+            && is(&self.repo, ticket.repo.as_str())
+    }
+}
 
 impl Broker {
     /// A page of waiting tickets, newest first; with it the place that the next page begins behind.
@@ -30,6 +57,31 @@ impl Broker {
         Ok(TicketList { items: waiting.into_iter().map(object).collect(), next })
     }
 
+    /// Revokes every waiting ticket that is selected, and says how many that were. One that is issued meanwhile may stay.
+    ///
+    /// # Errors
+    /// `denied`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`: some may be revoked then, and to ask
+    /// again revokes the others.
+    pub async fn revoke_tickets(&self, who: &Administrator, selector: &TicketSelector) -> Result<usize, Error> {
+        self.authorise(who, Act { verb: Verb::DeleteCollection, resource: Resource::Tickets, name: None }).await?;
+        let (now, mut after, mut revoked) = (self.parts.clock.now(), None, 0);
+        loop {
+            let page = self.parts.tickets.store.list(now, after, PAGE).await;
+            let page = page.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
+            after = page.last().map(|last| Place { issued_at: last.issued_at.as_microsecond(), id: last.id });
+            let is_last = page.len() < PAGE;
+            let selected = page.into_iter().filter(|ticket| selector.selects(ticket)).map(Arc::new);
+            let ends: Vec<bool> = stream::iter(selected.map(|ticket| self.end_revoked(who, ticket)))
+                .buffer_unordered(AT_ONCE)
+                .try_collect()
+                .await?;
+            revoked += ends.into_iter().filter(|ended| *ended).count();
+            if is_last {
+                return Ok(revoked);
+            }
+        }
+    }
+
     /// Revokes a waiting ticket: whoever has its URL is told so.
     ///
     /// # Errors
@@ -46,15 +98,19 @@ impl Broker {
         let now = self.parts.clock.now();
         let waiting = found.filter(|found| found.state == State::Waiting && now < found.ticket.expires_at);
         let ticket = Arc::new(waiting.ok_or(Error::Plain(Code::NotFound))?.ticket);
+        if self.end_revoked(who, ticket).await? { Ok(()) } else { Err(Code::NotFound.into()) }
+    }
 
+    /// Revokes a ticket, and says whether it still waited.
+    async fn end_revoked(&self, who: &Administrator, ticket: Arc<Ticket>) -> Result<bool, Error> {
         let mut event = OpenEvent::new(&self.parts.audit, who.context.event(EventType::TicketRevoked, Outcome::Ok));
         describe(&mut event, &ticket);
         event.caller = Some(who.applicant.caller.clone());
-        match event.close_with(self.parts.tickets.store.ending(id, Ending::Revoked)).await {
-            Ok(()) => Ok(()),
+        match event.close_with(self.parts.tickets.store.ending(ticket.id, Ending::Revoked)).await {
+            Ok(()) => Ok(true),
             Err(NotClosed::Refused(event)) => {
                 event.discard();
-                Err(Code::NotFound.into())
+                Ok(false)
             }
             // To revoke it once more does no harm.
             Err(NotClosed::Unavailable | NotClosed::Unknown) => Err(Code::AuditUnavailable.into()),

@@ -18,6 +18,6 @@ impl Broker {
         let mut event = OpenEvent::new(&self.parts.audit, context.event(way.failed(), Outcome::Failed));
         event.caller = Some(caller);
         event.reason = Some(error.code().as_str());
-        event.close().await.err().map_or(error, Error::from)
+        self.record_refused(event).await.err().map_or(error, Error::from)
     }
 }

@@ -15,12 +15,19 @@ impl Broker {
     /// Writes what was summed, expires tickets, and forgets old ones. To be called once a second, and at the end.
     pub async fn upkeep(&self) {
         self.summed.flush(&self.parts.audit);
+        self.refusals.flush(&self.parts.audit);
         // What could not be done now is still due in a second.
         let _: Result<(), Unavailable> = async {
             self.expire().await?;
             self.parts.tickets.store.forget(self.parts.clock.now()).await
         }
         .await;
+    }
+
+    /// Writes what is still counted: the process ends.
+    pub fn write_counts(&self) {
+        self.summed.flush_all(&self.parts.audit);
+        self.refusals.flush_all(&self.parts.audit);
     }
 
     /// Each ends together with its event, or not yet; where another replica was faster, it has written it.

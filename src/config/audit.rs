@@ -1,6 +1,7 @@
 //! `audit`: the audit log.
 
 use super::check::{Check, DAY, HOUR};
+use super::size::{MIB, Size, TIB};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,8 +13,12 @@ pub struct Audit {
     pub stdout: bool,
     /// How long events are kept.
     pub retention: Duration,
+    /// Bytes of the log; unbounded without.
+    pub max_size: Option<u64>,
     /// The chain's HMAC key; plain SHA-256 without.
     pub key_file: Option<PathBuf>,
+    /// Keys of earlier chains, which only verify.
+    pub retired_key_files: Vec<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -21,14 +26,26 @@ pub struct Audit {
 pub(super) struct RawAudit {
     stdout: Option<bool>,
     retention: Option<String>,
+    max_size: Option<Size>,
     key_file: Option<String>,
+    retired_key_files: Vec<String>,
 }
 
 impl RawAudit {
     pub(super) fn check(self, check: &mut Check) -> Option<Audit> {
         let stdout = check.required("/audit/stdout", self.stdout);
         let retention = check.duration("/audit/retention", self.retention, HOUR..=DAY * 3650);
+        let max_size = self.max_size.map(|size| check.size("/audit/maxSize", Some(size), MIB..=1024 * TIB));
         let key_file = check.file_if_set("/audit/keyFile", self.key_file);
-        Some(Audit { stdout: stdout?, retention: retention?, key_file })
+        let retired = self.retired_key_files.into_iter().enumerate();
+        let retired_key_files =
+            retired.filter_map(|(at, file)| check.file(&format!("/audit/retiredKeyFiles/{at}"), Some(file))).collect();
+        Some(Audit {
+            stdout: stdout?,
+            retention: retention?,
+            max_size: max_size.unwrap_or_default(),
+            key_file,
+            retired_key_files,
+        })
     }
 }

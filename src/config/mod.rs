@@ -22,6 +22,7 @@ mod check;
 mod defaults;
 mod environment;
 mod load;
+mod size;
 mod warnings;
 
 pub use defaults::DEFAULT_YAML;

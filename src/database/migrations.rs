@@ -15,6 +15,7 @@ const SQLITE: &[Listed] = &[
     (5, "audit", include_str!("migrations/sqlite/0005_audit.sql")),
     (6, "audit words", include_str!("migrations/sqlite/0006_audit_words.sql")),
     (7, "sealed bytes", include_str!("migrations/sqlite/0007_sealed_bytes.sql")),
+    (8, "audit segments", include_str!("migrations/sqlite/0008_audit_segments.sql")),
 ];
 
 const POSTGRES: &[Listed] = &[
@@ -24,6 +25,7 @@ const POSTGRES: &[Listed] = &[
     (4, "leases", include_str!("migrations/postgres/0004_leases.sql")),
     (5, "audit", include_str!("migrations/postgres/0005_audit.sql")),
     (6, "sealed bytes", include_str!("migrations/postgres/0006_sealed_bytes.sql")),
+    (7, "audit segments", include_str!("migrations/postgres/0007_audit_segments.sql")),
 ];
 
 /// What brings an SQLite database up to date.

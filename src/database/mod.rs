@@ -3,8 +3,10 @@
 mod at_hand;
 mod insertion;
 mod listener;
+mod machine;
 mod migrations;
 mod postgres;
+mod private;
 mod query;
 mod sqlite;
 mod statement;
@@ -20,6 +22,7 @@ use std::io;
 use std::time::Duration;
 
 pub use listener::Listener;
+pub use machine::{ServerTime, Space, space};
 pub use query::Query;
 pub use statement::{Param, Row, Sql};
 pub use step::{Step, StepRunner};

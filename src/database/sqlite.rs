@@ -1,6 +1,6 @@
 //! SQLite: one connection that writes, some that only read, and whether the file forgets.
 
-use super::{Failed, OpenError, migrations};
+use super::{Failed, OpenError, migrations, private};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use std::path::Path;
@@ -11,6 +11,8 @@ use tokio::time::{Instant, sleep};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The same while it starts: another process may be bringing a large file up to date, some seconds for a million events.
 const STARTING_TIMEOUT: Duration = Duration::from_mins(1);
+/// Bytes of the write-ahead log that stay when it begins anew.
+const JOURNAL_BYTES: &str = "16777216";
 /// How soon it is tried again.
 const AGAIN: Duration = Duration::from_millis(20);
 /// Long readings that go on side by side; more wait for each other's next page.
@@ -33,6 +35,7 @@ pub async fn open_in_memory() -> Result<SqlitePool, OpenError> {
 /// A file, which is made where there is none. Where several processes make it at once SQLite does not always wait: who is in
 /// another one's way tries again.
 pub async fn open_file(path: &Path) -> Result<SqlitePool, OpenError> {
+    private::make(path).map_err(sqlx::Error::Io)?;
     let deadline = Instant::now() + STARTING_TIMEOUT;
     loop {
         let failed = match try_file(path).await {
@@ -49,8 +52,9 @@ pub async fn open_file(path: &Path) -> Result<SqlitePool, OpenError> {
 async fn try_file(path: &Path) -> Result<SqlitePool, OpenError> {
     let options = options()
         .filename(path)
-        .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
+        // What a burst has made of the log beside the file is given back.
+        .pragma("journal_size_limit", JOURNAL_BYTES)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(STARTING_TIMEOUT);
     let pool = connect(options).await?;

@@ -68,6 +68,16 @@ impl<'a> From<Option<&'a str>> for Param<'a> {
     }
 }
 
+impl<'a> From<Option<Cow<'a, str>>> for Param<'a> {
+    fn from(text: Option<Cow<'a, str>>) -> Self {
+        match text {
+            Some(Cow::Borrowed(text)) => text.into(),
+            Some(Cow::Owned(text)) => text.into(),
+            None => Self::NoText,
+        }
+    }
+}
+
 impl From<i64> for Param<'_> {
     fn from(number: i64) -> Self {
         Self::Number(number)

@@ -47,6 +47,7 @@ pub(super) enum PolicyDocument {
         downloads::redeem,
         waiting_tickets::list,
         waiting_tickets::revoke,
+        waiting_tickets::revoke_all,
         policies::list,
         policies::create,
         policies::get,

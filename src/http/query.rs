@@ -1,8 +1,8 @@
 //! The query of an administrator's request: `limit` and `continue` of lists, `dryRun` of writes, `store` and `path` of
-//! leases. Anything else is refused.
+//! leases, `policy`, `subject` and `repo` of tickets. Anything else is refused.
 
 use super::answer::Failure;
-use crate::broker::Page;
+use crate::broker::{Page, TicketSelector};
 use crate::wire::problem::Code;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,6 +15,8 @@ const MAX_LIMIT: usize = 1000;
 /// percent-encoded, is refused as a head that is too large.
 const MAX_STORE: usize = 253;
 const MAX_PATH: usize = 8192;
+const MAX_POLICY: usize = 253;
+const MAX_SUBJECT: usize = 1024;
 
 /// What of a list is asked for.
 pub fn page<T: FromStr>(query: &str) -> Result<Page<T>, Failure> {
@@ -58,6 +60,26 @@ pub fn place(query: &str) -> Result<(String, Option<String>), Failure> {
         }
     }
     Ok((store.ok_or_else(|| invalid("store is missing"))?, path))
+}
+
+/// Which tickets are meant, by one property at least.
+pub fn tickets(query: &str) -> Result<TicketSelector, Failure> {
+    let mut selector = TicketSelector::default();
+    for (name, value) in pairs(query) {
+        let (place, most) = match name {
+            "policy" => (&mut selector.policy, MAX_POLICY),
+            "subject" => (&mut selector.subject, MAX_SUBJECT),
+            "repo" => (&mut selector.repo, MAX_SUBJECT),
+            _ => return Err(invalid("the query has an unknown parameter")),
+        };
+        if place.replace(text(value, most)?).is_some() {
+            return Err(invalid("the query repeats a parameter"));
+        }
+    }
+    if selector == TicketSelector::default() {
+        return Err(invalid("policy, subject or repo must be given"));
+    }
+    Ok(selector)
 }
 
 /// Refuses any query.
@@ -154,6 +176,19 @@ mod tests {
         }
         let long = |store: usize| named(&format!("store={}", "%C3%A9".repeat(store)));
         assert!(long(MAX_STORE).is_some() && long(MAX_STORE + 1).is_none(), "characters, not bytes");
+    }
+
+    #[test]
+    fn tickets_are_named_by_one_property_at_least() {
+        let some = |text: &str| Some(text.to_owned());
+        let all = TicketSelector { policy: some("p"), subject: some("system:serviceaccount:ci:b"), repo: some("a/b") };
+        let encoded = "policy=p&subject=system%3Aserviceaccount:ci:b&repo=a%2Fb";
+        assert_eq!(tickets(encoded).ok(), Some(all));
+        let one = TicketSelector { repo: some("site"), ..TicketSelector::default() };
+        assert_eq!(tickets("repo=site").ok(), Some(one));
+        for query in ["", "&", "policy=", "repo", "repo=a&repo=a", "x=1", "policy=p&limit=1", "Repo=a", "subject=%ff"] {
+            assert!(tickets(query).is_err(), "{query}");
+        }
     }
 
     #[test]

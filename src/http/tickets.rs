@@ -13,13 +13,14 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-/// The handler; `GET` is for administrators.
+/// The handler; `GET` and `DELETE` are for administrators.
 pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     match parts.method {
         Method::POST => {}
         Method::GET => return waiting_tickets::list(&edge, context, &parts).await.into_response(),
-        other => return method_not_allowed(&other, "GET, POST"),
+        Method::DELETE => return waiting_tickets::revoke_all(&edge, context, &parts).await.into_response(),
+        other => return method_not_allowed(&other, "GET, POST, DELETE"),
     }
     let answer = match issue(&edge, context, &parts.headers, body).await {
         Ok(issued) => created(&issued, wants_text(&parts.headers)),

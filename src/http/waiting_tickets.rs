@@ -1,10 +1,10 @@
-//! `GET /v1/tickets` and `DELETE /v1/tickets/{ticketId}`: tickets that wait, for administrators.
+//! `GET` and `DELETE /v1/tickets`, `DELETE /v1/tickets/{ticketId}`: tickets that wait, for administrators.
 
 use super::answer::{Failure, json, method_not_allowed};
 use super::policies::administrator;
 use super::{Edge, query};
 use crate::broker::Context;
-use crate::wire::ticket_object::TicketList;
+use crate::wire::ticket_object::{TicketList, TicketsRevoked};
 use axum::extract::{Extension, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
@@ -37,6 +37,26 @@ pub(super) async fn list(edge: &Edge, context: Context, parts: &Parts) -> Result
     let mut tickets = edge.broker.list_tickets(&who, page).await?;
     tickets.next = tickets.next.as_deref().map(query::encode);
     json(StatusCode::OK, &tickets)
+}
+
+/// Revokes every outstanding ticket that matches all given parameters. At least one parameter is required.
+#[utoipa::path(
+    delete,
+    path = "/v1/tickets",
+    operation_id = "revokeTickets",
+    tag = "tickets",
+    params(
+        ("policy" = Option<String>, Query, min_length = 1, max_length = 253, description = "Name of a policy that allowed the ticket"),
+        ("subject" = Option<String>, Query, min_length = 1, max_length = 1024, description = "Subject of the caller who requested it"),
+        ("repo" = Option<String>, Query, min_length = 1, max_length = 1024, description = "Repository it was requested for")
+    ),
+    responses((status = 200, description = "The number of tickets revoked", body = TicketsRevoked))
+)]
+pub(super) async fn revoke_all(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
+    let who = administrator(edge, context, &parts.headers).await?;
+    let selector = query::tickets(parts.uri.query().unwrap_or_default())?;
+    let revoked = edge.broker.revoke_tickets(&who, &selector).await?;
+    json(StatusCode::OK, &TicketsRevoked { revoked })
 }
 
 /// Revokes an outstanding ticket. Its URL then answers `ticket_revoked`.

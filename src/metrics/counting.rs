@@ -2,7 +2,7 @@
 
 use super::Metrics;
 use super::labels::{
-    AuthenticationOutcome, BreakerScope, CacheOutcome, EventType, Outcome, Redemption, Revocation, StoreOperation,
+    AuthenticationOutcome, BreakerScope, CacheOutcome, EventType, Outcome, Pruned, Redemption, Revocation, StoreOperation,
     StoreOutcome,
 };
 use super::statuses::status_label;
@@ -100,6 +100,37 @@ impl Metrics {
         self.audit_write_duration.observe(took.as_secs_f64());
     }
 
+    /// So many events were deleted.
+    pub fn audit_pruned(&self, reason: Pruned, events: usize) {
+        self.audit_pruned.with_label_values(&[reason.as_str()]).inc_by(events as u64);
+    }
+
+    /// The audit log takes so many bytes.
+    pub fn set_audit_bytes(&self, bytes: u64) {
+        self.audit_size.set(signed(bytes));
+    }
+
+    /// It may take so many; 0 for no bound.
+    pub fn set_audit_max_bytes(&self, bytes: u64) {
+        self.audit_max_size.set(signed(bytes));
+    }
+
+    /// The file system of the database has so many bytes, and so many of them are free.
+    pub fn set_database_space(&self, free: u64, volume: u64) {
+        self.database_free.set(signed(free));
+        self.database_volume.set(signed(volume));
+    }
+
+    /// This machine's clock is so many seconds ahead of the database's.
+    pub fn set_database_clock_offset(&self, seconds: f64) {
+        self.database_clock_offset.set(seconds);
+    }
+
+    /// The policy directory has so many faults.
+    pub fn set_policy_file_faults(&self, count: usize) {
+        self.policy_file_faults.set(whole(count));
+    }
+
     /// So many policies are in force.
     pub fn set_policies(&self, count: usize) {
         self.policies.set(whole(count));
@@ -152,6 +183,10 @@ impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 fn whole(count: usize) -> i64 {

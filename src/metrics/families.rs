@@ -1,8 +1,8 @@
 //! Every metric family, registered and started at zero when the process starts.
 
-use super::register::{FAST, SLOW, counters, gauge, gauges, histogram, histograms};
+use super::register::{FAST, SLOW, counters, float_gauge, gauge, gauges, histogram, histograms};
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{Gauge, Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 /// The registry and what is counted in it.
 #[derive(Debug)]
@@ -34,6 +34,13 @@ pub struct Metrics {
     pub(super) audit_waiting: IntGauge,
     pub(super) ready: IntGauge,
     pub(super) certificate_expiry: IntGauge,
+    pub(super) audit_pruned: IntCounterVec,
+    pub(super) audit_size: IntGauge,
+    pub(super) audit_max_size: IntGauge,
+    pub(super) database_free: IntGauge,
+    pub(super) database_volume: IntGauge,
+    pub(super) database_clock_offset: Gauge,
+    pub(super) policy_file_faults: IntGauge,
 }
 
 impl Metrics {
@@ -124,6 +131,29 @@ impl Metrics {
                 r,
                 "tls_certificate_expiry_timestamp_seconds",
                 "When the certificate in force expires, in Unix time; 0 without TLS.",
+            )?,
+            audit_pruned: counters(r, "audit_events_pruned_total", "Audit events deleted, by reason.", &["reason"])?,
+            audit_size: gauge(r, "audit_size_bytes", "What the audit log takes in the database, estimated.")?,
+            audit_max_size: gauge(r, "audit_max_size_bytes", "What it may take (audit.maxSize); 0 without a bound.")?,
+            database_free: gauge(
+                r,
+                "database_free_bytes",
+                "Free bytes of the file system of the SQLite database; 0 with another database.",
+            )?,
+            database_volume: gauge(
+                r,
+                "database_volume_bytes",
+                "Size of the file system of the SQLite database; 0 with another database.",
+            )?,
+            database_clock_offset: float_gauge(
+                r,
+                "database_clock_offset_seconds",
+                "This machine's clock minus that of the PostgreSQL server; 0 with another database.",
+            )?,
+            policy_file_faults: gauge(
+                r,
+                "policy_file_faults",
+                "Faults in the policy directory at the last look; the last good policies stay in force.",
             )?,
             registry,
         };

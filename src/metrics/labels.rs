@@ -81,6 +81,18 @@ label! {
         LeaseFailed => "lease.failed",
         /// An administrator was refused.
         AdminDenied => "admin.denied",
+        /// Events were deleted because the log was larger than it may be.
+        AuditPruned => "audit.pruned",
+    }
+}
+
+label! {
+    /// Why audit events were deleted.
+    Pruned {
+        /// They were older than `audit.retention`.
+        Retention => "retention",
+        /// The log was larger than `audit.maxSize`.
+        MaxSize => "max_size",
     }
 }
 

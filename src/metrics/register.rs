@@ -1,6 +1,8 @@
 //! How a family is made: under our prefix, in our registry, with buckets that fit what is timed.
 
-use prometheus::{Error, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 /// In-process work: from microseconds.
 pub const FAST: [f64; 10] = [1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 0.025, 0.1];
@@ -25,6 +27,12 @@ pub fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> R
 
 pub fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, Error> {
     let family = IntGauge::with_opts(opts(name, help))?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}
+
+pub fn float_gauge(registry: &Registry, name: &str, help: &str) -> Result<Gauge, Error> {
+    let family = Gauge::with_opts(opts(name, help))?;
     registry.register(Box::new(family.clone()))?;
     Ok(family)
 }

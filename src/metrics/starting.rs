@@ -2,7 +2,7 @@
 
 use super::Metrics;
 use super::labels::{
-    AuthenticationOutcome, BreakerScope, CacheOutcome, EventType, Outcome, Redemption, Revocation, StoreOperation,
+    AuthenticationOutcome, BreakerScope, CacheOutcome, EventType, Outcome, Pruned, Redemption, Revocation, StoreOperation,
     StoreOutcome,
 };
 use super::statuses::STATUSES;
@@ -42,7 +42,11 @@ impl Metrics {
             self.leases_active.with_label_values(&[*store]);
             self.leases_orphaned.with_label_values(&[*store]);
         }
-        for event in EventType::ALL {
+        for reason in Pruned::ALL {
+            self.audit_pruned.with_label_values(&[reason.as_str()]);
+        }
+        // What was deleted has a family of its own, which starts at zero.
+        for event in EventType::ALL.iter().filter(|event| **event != EventType::AuditPruned) {
             for outcome in Outcome::ALL {
                 self.audit_events.with_label_values(&[event.as_str(), outcome.as_str()]);
             }

@@ -10,6 +10,7 @@ pub mod duration;
 pub mod facts;
 pub mod format;
 pub mod idempotency_key;
+pub mod ipv6_prefix;
 pub mod lease;
 pub mod path_segment;
 pub mod policy_ref;

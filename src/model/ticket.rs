@@ -7,7 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
 use zeroize::Zeroizing;
 
-const ID_BYTES: usize = 16;
+/// Bytes of an id.
+pub const ID_BYTES: usize = 16;
 const KEY_BYTES: usize = 32;
 /// 22 and 43 characters of URL-safe base64, and the dot between them.
 const TOKEN_CHARS: usize = 22 + 1 + 43;
@@ -83,6 +84,22 @@ impl TicketToken {
         random.fill(&mut token.id).map_err(|_| NoRandomness)?;
         random.fill(&mut *token.key).map_err(|_| NoRandomness)?;
         Ok(token)
+    }
+
+    /// A fresh token with this id.
+    ///
+    /// # Errors
+    /// When the operating system gives no random bytes.
+    pub fn with_id(id: [u8; ID_BYTES]) -> Result<Self, NoRandomness> {
+        let mut token = Self { id, key: Zeroizing::new([0; KEY_BYTES]) };
+        SystemRandom::new().fill(&mut *token.key).map_err(|_| NoRandomness)?;
+        Ok(token)
+    }
+
+    /// The id in the URL, which is not the public one.
+    #[must_use]
+    pub const fn id(&self) -> &[u8; ID_BYTES] {
+        &self.id
     }
 
     /// The ticket's public id.

@@ -56,6 +56,6 @@ pub use paths::{Access, GrantedPath, PathPart};
 pub use secret_rule::SecretRule;
 pub use set::PolicySet;
 pub use store::{
-    Change, Edit, Expected, NewPolicy, PolicyRegister, PolicyRevision, PolicyStore, PolicyStoreError, RegisterError,
-    RevisionChange, Source, StoredPolicy,
+    Change, Edit, Expected, NewPolicy, Observer, PolicyRegister, PolicyRevision, PolicyStore, PolicyStoreError,
+    RegisterError, RevisionChange, Source, StoredPolicy,
 };

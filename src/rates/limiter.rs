@@ -66,6 +66,13 @@ impl<K: Hash + Eq> RateLimiter<K> {
         allowed
     }
 
+    /// Gives back one that was charged.
+    pub fn refund(&self, key: &K) {
+        if let Some(at) = self.lock().get_mut(key) {
+            *at = at.checked_sub(self.interval).unwrap_or(*at);
+        }
+    }
+
     /// Whether the key has nothing left now.
     pub fn is_exhausted(&self, key: &K) -> bool {
         let horizon = Instant::now() + self.burst;

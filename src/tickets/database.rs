@@ -25,6 +25,13 @@ const AT_ONCE: i64 = 1000;
 /// The most statements that delete rows in one go: what is left then is for the next.
 const ROUNDS: usize = 10;
 
+/// Ended tickets of all callers beyond which those of a caller who has many are remembered for a shorter time.
+const MANY: i64 = 100_000;
+const MANY_OF_CALLER: i64 = 1024;
+const REMEMBERED_OF_MANY: Duration = Duration::from_mins(5);
+/// How often is looked for that, in seconds.
+const LOOK_EVERY: i64 = 60;
+
 /// What has become of a ticket, as column `state` has it.
 const WAITING: i64 = 0;
 const REDEEMED: i64 = 1;
@@ -122,7 +129,8 @@ impl TicketStore for InDatabase {
         self.count_sealed_bytes().await?;
         let before = |duration: Duration| microseconds(now.saturating_sub(duration).unwrap_or(Timestamp::MIN)).into();
         self.in_rounds(BUNDLES, &[before(REPLAYED_FOR), microseconds(now).into(), AT_ONCE.into()]).await?;
-        self.in_rounds(ROWS, &[before(REMEMBERED_FOR), AT_ONCE.into()]).await
+        self.in_rounds(ROWS, &[before(REMEMBERED_FOR), AT_ONCE.into()]).await?;
+        if now.as_second() % LOOK_EVERY == 0 { self.forget_of_many(now).await } else { Ok(()) }
     }
 
     async fn waiting(&self) -> Result<usize, Unavailable> {
@@ -149,6 +157,27 @@ impl InDatabase {
         let counted = rows.first().ok_or(Unavailable)?.number(0).map_err(unavailable)?;
         sealed.counted(usize::try_from(counted).unwrap_or(usize::MAX), issued);
         Ok(())
+    }
+
+    /// Forgets early what has become of the tickets of callers who have very many, while all together have very many.
+    async fn forget_of_many(&self, now: Timestamp) -> Result<(), Unavailable> {
+        const MORE: &str = "SELECT count(*) FROM (SELECT 1 AS one FROM tickets WHERE state <> 0 LIMIT $1) AS some";
+        const GREEDY: &str =
+            "SELECT owner FROM tickets WHERE state <> 0 GROUP BY owner HAVING count(*) > $1 LIMIT 1000";
+        const ROWS: Sql = Sql {
+            sqlite: "DELETE FROM tickets WHERE id IN (SELECT id FROM tickets WHERE state <> 0 AND expires_at <= $1 \
+                 AND owner IN (SELECT value FROM json_each($3)) LIMIT $2) RETURNING id",
+            postgres: "DELETE FROM tickets WHERE id IN (SELECT id FROM tickets WHERE state <> 0 AND expires_at <= $1 \
+                 AND owner = ANY($3) LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING id",
+        };
+        let counted = self.database.look_up(MORE, &[MANY.into()]).await.map_err(unavailable)?;
+        if counted.first().ok_or(Unavailable)?.number(0).map_err(unavailable)? < MANY {
+            return Ok(());
+        }
+        let owners = self.database.look_up(GREEDY, &[MANY_OF_CALLER.into()]).await.map_err(unavailable)?;
+        let owners = owners.iter().map(|row| row.str(0)).collect::<Result<Vec<_>, _>>().map_err(unavailable)?;
+        let before = now.saturating_sub(REMEMBERED_OF_MANY).unwrap_or(Timestamp::MIN);
+        self.in_rounds(ROWS, &[microseconds(before).into(), AT_ONCE.into(), Param::Texts(&owners)]).await
     }
 
     /// Until there is nothing more of it.

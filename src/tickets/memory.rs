@@ -4,6 +4,7 @@
 //! it was, so that nobody hears of what may not have happened, and no other change of it begins.
 
 mod details;
+mod ended;
 
 use super::owner::Owner;
 use super::{
@@ -15,9 +16,10 @@ use crate::model::caller::Identity;
 use crate::model::ticket::TicketId;
 use async_trait::async_trait;
 use details::Details;
+use ended::Ended;
 use jiff::Timestamp;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,7 +48,9 @@ struct Held {
     /// Redeemed ones whose bundle is kept for a repetition, by the end of that.
     replays: BTreeSet<(i64, TicketId)>,
     /// Those that have ended, by the second in which nobody is owed a word about them any more.
-    ended: BTreeMap<i64, Vec<TicketId>>,
+    ends: BTreeSet<(i64, TicketId)>,
+    /// The same in the order in which they ended.
+    ended: Ended,
     /// What callers have here; no entry means nothing.
     callers: HashMap<Owner, Share>,
     sealed_bytes: usize,
@@ -72,6 +76,8 @@ struct Slot {
     /// A change of it has begun, and is not durable yet.
     changing: bool,
     ending: Option<Ending>,
+    /// Its number among those that have ended.
+    ended_as: u64,
 }
 
 impl Memory {
@@ -137,11 +143,8 @@ impl TicketStore for Memory {
             held.replays.remove(&(end, id));
             held.forget_bundle(id);
         }
-        while let Some(second) = held.ended.first_entry().filter(|second| *second.key() <= now.as_second()) {
-            for id in second.remove() {
-                held.forget_bundle(id);
-                held.slots.remove(&id);
-            }
+        while let Some(&(_, id)) = held.ends.first().filter(|(second, _)| *second <= now.as_second()) {
+            held.forget(id);
         }
         Ok(())
     }
@@ -175,6 +178,7 @@ impl StepRunner for Tickets {
                     issued: false,
                     changing: true,
                     ending: None,
+                    ended_as: 0,
                 };
                 held.begin_issuing(*id, slot, self.max_live_per_caller)
             }
@@ -200,6 +204,12 @@ impl Tickets {
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The second from which on nobody is owed a word about a ticket that expires then.
+fn owed_until(expires_at: i64) -> i64 {
+    let end = later(from_microseconds(expires_at), REMEMBERED_FOR);
+    end.as_second() + i64::from(end.subsec_nanosecond() > 0)
 }
 
 /// We wrote it ourselves.
@@ -277,15 +287,27 @@ impl Held {
         let (owner, issued_at, expires_at) = (slot.owner, slot.details.issued_at(), slot.details.expires_at());
         self.by_expiry.remove(&(expires_at, id));
         self.by_age.remove(&Place { issued_at, id });
-        let end = later(from_microseconds(expires_at), REMEMBERED_FOR);
-        let second = end.as_second() + i64::from(end.subsec_nanosecond() > 0);
-        self.ended.entry(second).or_default().push(id);
+        let (number, oldest) = self.ended.push(id, owner);
+        slot.ended_as = number;
+        self.ends.insert((owed_until(expires_at), id));
         self.give_back(owner, 1, 0);
         match ending {
             Ending::Redeemed { at, replay: Some(_) } => {
                 self.replays.insert((microseconds(later(*at, REPLAYED_FOR)).min(expires_at), id));
             }
             _ => self.forget_bundle(id),
+        }
+        if let Some(oldest) = oldest {
+            self.forget(oldest);
+        }
+    }
+
+    /// Forgets a ticket that has ended.
+    fn forget(&mut self, id: TicketId) {
+        self.forget_bundle(id);
+        if let Some(slot) = self.slots.remove(&id) {
+            self.ends.remove(&(owed_until(slot.details.expires_at()), id));
+            self.ended.remove(slot.ended_as);
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod bundle_codec;
 mod database;
+mod issued_ids;
 mod memory;
 mod owner;
 mod presented;
@@ -27,6 +28,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use issued_ids::IssuedIds;
 pub use presented::{NotPresented, Presented};
 pub use seal::{MAX_BUNDLE_BYTES, SealError, Sealed, Sealer};
 
@@ -197,6 +199,8 @@ pub struct Tickets {
     pub store: Arc<dyn TicketStore>,
     /// Seals and opens their bundles.
     pub sealer: Sealer,
+    /// Makes and recognises their ids.
+    pub ids: IssuedIds,
 }
 
 impl Tickets {
@@ -208,11 +212,13 @@ impl Tickets {
     pub fn open(settings: &Settings, database: &Database, database_key: &[u8; 32]) -> Result<Self, NoRandomness> {
         Ok(match settings.store {
             Where::Memory => {
-                Self { store: Arc::new(memory::Memory::new(settings.max_live_per_pod)), sealer: Sealer::new()? }
+                let store = Arc::new(memory::Memory::new(settings.max_live_per_pod));
+                Self { store, sealer: Sealer::new()?, ids: IssuedIds::new()? }
             }
             Where::Database => Self {
                 store: Arc::new(database::InDatabase::new(database.clone(), settings.max_live_per_pod)),
                 sealer: Sealer::keyed(database_key),
+                ids: IssuedIds::keyed(database_key),
             },
         })
     }

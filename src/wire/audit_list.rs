@@ -113,6 +113,6 @@ pub struct BrokenPlace {
     pub chain: String,
     /// The number of the event there.
     pub seq: i64,
-    /// `altered`, `missing`, `out_of_place`, `unlinked`, `not_as_checkpoint` or `bad_anchor`.
+    /// `altered`, `missing`, `out_of_place`, `unlinked`, `not_as_checkpoint`, `bad_anchor` or `unknown_key`.
     pub reason: String,
 }

@@ -104,6 +104,7 @@ codes! {
     StoreUnavailable => "store_unavailable" 503 "A store is unavailable.",
     AuditUnavailable => "audit_unavailable" 503 "The audit log is unavailable.",
     DatabaseUnavailable => "database_unavailable" 503 "The database is unavailable.",
+    ClocksDiffer => "clocks_differ" 503 "The clock of the broker differs from the clock of its database.",
     Draining => "draining" 503 "The broker is shutting down.",
     Timeout => "timeout" 503 "The request exceeded its time limit.",
     HttpVersionNotSupported => "http_version_not_supported" 505 "Only HTTP/1.1 is supported.",
@@ -120,6 +121,7 @@ impl Code {
             | Self::StoreUnavailable
             | Self::AuditUnavailable
             | Self::DatabaseUnavailable
+            | Self::ClocksDiffer
             | Self::Timeout => Some(1),
             Self::Draining => Some(2),
             _ => None,

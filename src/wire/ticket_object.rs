@@ -50,6 +50,13 @@ pub struct TicketPod {
     pub uid: String,
 }
 
+/// Result of revoking tickets.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TicketsRevoked {
+    /// Number of tickets revoked.
+    pub revoked: usize,
+}
+
 /// A page of outstanding tickets, newest first.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct TicketList {

@@ -11,6 +11,7 @@ mod chart;
 mod config_cli;
 mod dev;
 mod exec;
+mod fairness;
 mod fetch;
 mod http;
 mod lifecycle;

@@ -1,20 +1,20 @@
 //! Flip, delete, swap, duplicate, truncate, re-seal: each is found at the first number that is not as it was.
 
 use super::rows::{Dice, HASH, Log, PREV_HASH, Row, TEXT, check, check_lines, export, flip, reseal};
-use crate::audit::chain::Sealer;
 use crate::audit::checker::{Broken, Reason};
+use crate::audit::keys::Sealer;
 use crate::audit::known::Known;
 use zeroize::Zeroizing;
 
 const ROUNDS: usize = 600;
 
 fn keyed() -> Sealer {
-    Sealer::new(Some(&Zeroizing::new([7; 32])))
+    Sealer::new(Some(&Zeroizing::new([7; 32])), &[])
 }
 
 /// With a key and without.
 fn sealers() -> [Sealer; 2] {
-    [keyed(), Sealer::new(None)]
+    [keyed(), Sealer::plain()]
 }
 
 fn place(broken: Option<Broken>) -> Option<(String, i64)> {
@@ -164,7 +164,7 @@ fn with_a_key_nobody_else_seals_anew() {
 
 #[test]
 fn without_a_key_one_event_sealed_anew_is_told_by_the_next() {
-    let sealer = Sealer::new(None);
+    let sealer = Sealer::plain();
     let log = Log::write(&sealer);
     each_round("re-seal one", &log, &sealer, Log::known_with_heads, |rows, dice| {
         let at = dice.below(rows.len());
@@ -178,7 +178,7 @@ fn without_a_key_one_event_sealed_anew_is_told_by_the_next() {
 
 #[test]
 fn without_a_key_a_tail_sealed_anew_is_seen_against_checkpoints_alone() {
-    let sealer = Sealer::new(None);
+    let sealer = Sealer::plain();
     let log = Log::write(&sealer);
     for at in 0..log.rows.len() {
         let mut rows = log.rows.clone();
@@ -196,7 +196,7 @@ fn without_a_key_a_tail_sealed_anew_is_seen_against_checkpoints_alone() {
 
 /// Edits a row and computes its chain anew from there, and what other chains name of it.
 fn reseal_tail(rows: &mut [Row], at: usize) {
-    let sealer = Sealer::new(None);
+    let sealer = Sealer::plain();
     let mut moved = vec![(rows[at].texts[HASH].clone(), String::new())];
     let mut first = true;
     for row in &mut rows[at..] {
@@ -267,7 +267,7 @@ fn the_last_numbers_there_are_break_a_chain_and_not_the_checker() {
 
 #[test]
 fn a_chain_of_the_last_number_alone_is_no_whole_chain() {
-    let sealer = Sealer::new(None);
+    let sealer = Sealer::plain();
     for (seq, holds) in [(i64::MAX, false), (2, false), (1, true)] {
         let text = format!(
             "{{\"id\":\"a.{seq}\",\"time\":\"\",\"chain\":\"a\",\"seq\":{seq},\"prevHash\":\"{}\",\"type\":\"\",\"outcome\":\"\"}}",

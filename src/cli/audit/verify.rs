@@ -28,9 +28,9 @@ pub struct Verify {
     /// Export of the whole log (`-`: standard input); verified without a server.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// HMAC key of the chains (`audit.keyFile`), if configured.
-    #[arg(long, value_name = "FILE", requires = "file")]
-    key_file: Option<PathBuf>,
+    /// HMAC key of the chains (`audit.keyFile`), if configured. Repeat it for each retired key (`audit.retiredKeyFiles`).
+    #[arg(long = "key-file", value_name = "FILE", requires = "file")]
+    key_files: Vec<PathBuf>,
     /// Standard output of the server as kept by the log system: checkpoints, pruning records, events.
     #[arg(long, value_name = "FILE")]
     checkpoints: Option<PathBuf>,
@@ -49,9 +49,9 @@ pub fn run(verify: &Verify) -> Result<(), Failure> {
         let server = ServerArguments::new(server, token_file, verify.ca_file.clone(), verify.insecure);
         return on(&server, async |server| at_server(&server, known).await);
     };
-    let key = verify.key_file.as_deref().map(key_file::read).transpose();
-    let key = key.map_err(|fault| Failure::usage(format!("--key-file: {}", fault.detail)))?;
-    let sealer = Sealer::new(key.as_ref());
+    let keys = verify.key_files.iter().map(|file| key_file::read(file)).collect::<Result<Vec<_>, _>>();
+    let keys = keys.map_err(|fault| Failure::usage(format!("--key-file: {}", fault.detail)))?;
+    let sealer = Sealer::new(keys.first(), keys.get(1..).unwrap_or_default());
     let known = known.unwrap_or_default();
     let pruned = known.clone().into_pruned();
     let mut checker = Checker::new(Some(&sealer), known);

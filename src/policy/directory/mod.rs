@@ -88,8 +88,18 @@ impl Directory {
     }
 
     /// Reads it again. A file with a fault keeps its last good version, a file that is gone drops its policies. A
-    /// directory that cannot be read changes nothing.
+    /// directory that cannot be read changes nothing, and neither does one in which no file is left: a volume that is not
+    /// mounted, or a checkout under way, looks the same. [`Directory::reload_confirmed`] takes that as it is.
     pub fn reload(&mut self) -> Reloaded {
+        self.read(false)
+    }
+
+    /// Reads it again on somebody's word: where no file is left, no policy is.
+    pub fn reload_confirmed(&mut self) -> Reloaded {
+        self.read(true)
+    }
+
+    fn read(&mut self, confirmed: bool) -> Reloaded {
         let names = match read::list(&self.path) {
             Ok(names) => names,
             Err(fault) => {
@@ -97,6 +107,7 @@ impl Directory {
                 return Reloaded { changed: false, faults: vec![fault] };
             }
         };
+        let confirmed = confirmed && names.is_empty();
         let mut faults = Vec::new();
         let mut next = Files::new();
         for name in names {
@@ -112,6 +123,11 @@ impl Directory {
             }
         }
         self.settle(&mut next, &mut faults);
+        if next.is_empty() && !self.files.is_empty() && !confirmed {
+            let detail = "has no good policy file left; send SIGHUP or restart to put all of its policies out of force";
+            faults.push(FileFault { file: ".".into(), document: None, fault: Fault::new("", detail) });
+            return Reloaded { changed: false, faults };
+        }
         let changed = !same_policies(&self.files, &next);
         self.files = next;
         Reloaded { changed, faults }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 pub use diff::Edit;
-pub use register::{PolicyRegister, RegisterError};
+pub use register::{Observer, PolicyRegister, RegisterError};
 
 /// Where policies are written and read. Those that come from files are seen here too and cannot be changed.
 #[async_trait]

@@ -149,7 +149,7 @@ async fn in_the_end_nothing_is_left() {
     bench.memory.forget(end).await.expect("memory");
     let held = bench.memory.0.lock();
     assert!(held.slots.is_empty() && held.by_expiry.is_empty() && held.by_age.is_empty());
-    assert!(held.ended.is_empty() && held.replays.is_empty() && held.callers.is_empty());
+    assert!(held.ends.is_empty() && held.replays.is_empty() && held.callers.is_empty());
 }
 
 #[tokio::test]
@@ -186,4 +186,29 @@ async fn what_tickets_of_a_caller_have_in_common_is_held_once_and_each_comes_bac
         assert_eq!(found.ticket, ticket(&token, subject));
         assert!(bench.sealer.open(&found.sealed, &token).is_ok());
     }
+}
+
+#[tokio::test]
+async fn what_has_ended_is_bounded_for_each_caller_and_others_are_told_what_became_of_theirs() {
+    let bench = Bench::new().await;
+    let ended = async |subject: &str| {
+        let token = bench.issue(subject, 10, true).await.expect("room");
+        let ending = Ending::Redeemed { at: start(), replay: None };
+        assert!(bench.does(bench.memory.ending(token.ticket_id(), ending), true).await);
+        token
+    };
+    let honest = ended("honest").await;
+    let mut flood = Vec::new();
+    for _ in 0..3000 {
+        flood.push(ended("flood").await);
+    }
+    assert_eq!(bench.memory.0.lock().slots.len(), 1 + 1024);
+    assert_eq!(bench.memory.0.lock().ends.len(), 1 + 1024);
+    assert_eq!(bench.state(&flood[0]).await, None);
+    for told in [&honest, &flood[2999], &flood[3000 - 1024]] {
+        assert!(matches!(bench.state(told).await, Some(State::Redeemed { .. })));
+    }
+    bench.memory.forget(start() + SignedDuration::from_hours(1)).await.expect("memory");
+    let held = bench.memory.0.lock();
+    assert!(held.slots.is_empty() && held.ends.is_empty() && held.callers.is_empty());
 }

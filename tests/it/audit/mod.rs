@@ -1,12 +1,14 @@
 //! The audit log as it is kept: read, checked, deleted when it is old. One contract for every database.
 
 mod durable;
+mod keys;
 mod reading;
 mod retention;
+mod size;
 mod tampering;
 
 use crate::rig::postgres::{checked, postgres};
-use claviger::audit::{AuditLog, Event, Filter, Recorded, Verified};
+use claviger::audit::{AuditLog, Event, Filter, Limits, Recorded, Retention, Sealer, Verified};
 use claviger::config::database::Url;
 use claviger::database::Database;
 use claviger::metrics::Metrics;
@@ -86,8 +88,12 @@ impl Place {
     }
 
     async fn replica(&self) -> Replica {
+        self.replica_with(Sealer::plain()).await
+    }
+
+    async fn replica_with(&self, sealer: Sealer) -> Replica {
         let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
-        let opened = AuditLog::open(&self.database, false, None, self.clock.clone(), metrics).await;
+        let opened = AuditLog::open(&self.database, false, sealer, self.clock.clone(), metrics).await;
         let (log, written) = opened.unwrap();
         Replica { log, written }
     }
@@ -116,7 +122,7 @@ impl Replica {
 
     /// Deletes everything that is older than this.
     async fn forget(&self, place: &Place, keep: Duration) -> usize {
-        let retention = self.log.retention(keep, place.clock.clone());
+        let retention = self.retention(place, keep, None);
         let mut deleted = 0;
         loop {
             let batch = retention.delete_some().await.unwrap();
@@ -125,6 +131,11 @@ impl Replica {
                 return deleted;
             }
         }
+    }
+
+    fn retention(&self, place: &Place, keep: Duration, max_size: Option<u64>) -> Retention {
+        let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
+        self.log.retention(Limits { keep, max_size }, place.clock.clone(), metrics)
     }
 
     async fn ends(self) {

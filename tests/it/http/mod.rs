@@ -15,6 +15,7 @@ mod issue;
 mod limits;
 mod names;
 mod racing;
+mod refused;
 mod slow;
 mod smuggling;
 mod spelling;

@@ -124,3 +124,66 @@ fn a_broken_file_at_the_first_start_is_exit_code_2() {
     }
     assert!(!said.contains("good.yaml"), "{said}");
 }
+
+/// Allows everything, but for one repo.
+fn denies(repo: &str) -> Value {
+    json!({
+        "effect": "deny", "subjects": [{"oidc": {"issuer": "dev", "claims": {"role": "build"}}}], "repos": [repo],
+        "branches": ["main"],
+    })
+}
+
+#[test]
+fn a_directory_that_becomes_empty_changes_nothing_until_somebody_says_so() {
+    const COMPLAINT: &str = "a policy file is not good";
+    let policies = [("allow", allows("**")), ("deny", denies("banned"))];
+    let mut claviger = Claviger::dev(&Dev { policies: &policies, ..Dev::default() });
+    let directory = policies_of(&claviger);
+    let empty = |claviger: &Claviger| {
+        // As a volume that is not mounted, and as a checkout between two versions.
+        fs::rename(&directory, directory.with_extension("away")).unwrap();
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join("README.md"), "no policy").unwrap();
+        wait_until("the look at it", || claviger.count("claviger_policy_file_faults") == 1);
+    };
+    let put_back = || {
+        fs::remove_dir_all(&directory).unwrap();
+        fs::rename(directory.with_extension("away"), &directory).unwrap();
+    };
+    assert_eq!(claviger.count("claviger_policy_file_faults"), 0);
+    assert!(may_have(&claviger, "a") && !may_have(&claviger, "banned"));
+    empty(&claviger);
+    let line = claviger.wait_for_line(COMPLAINT);
+    assert_eq!(line["level"], "ERROR");
+    assert!(line["fault"].as_str().unwrap().starts_with(".: has no good policy file left"), "{line}");
+    assert!(may_have(&claviger, "a") && !may_have(&claviger, "banned"));
+    assert_eq!(claviger.count("claviger_policies"), 2);
+
+    put_back();
+    wait_until("the files to be good again", || claviger.count("claviger_policy_file_faults") == 0);
+    // A file that goes while another stays takes its policies with it.
+    fs::remove_file(directory.join("deny.yaml")).unwrap();
+    wait_until("the policy to be gone", || claviger.count("claviger_policies") == 1);
+    assert!(may_have(&claviger, "banned"));
+
+    empty(&claviger);
+    claviger.signal("HUP");
+    wait_until("the word to be taken", || claviger.count("claviger_policies") == 0);
+    assert_eq!(claviger.count("claviger_policy_file_faults"), 0);
+    assert!(!may_have(&claviger, "a"));
+}
+
+#[test]
+fn files_that_are_all_broken_and_of_other_names_change_nothing_even_on_request() {
+    let mut claviger = Claviger::dev(&Dev { policies: &[("a", allows("a"))], ..Dev::default() });
+    let directory = policies_of(&claviger);
+    fs::write(directory.join("b.yaml"), "kind: [").unwrap();
+    fs::remove_file(directory.join("a.yaml")).unwrap();
+    wait_until("the look at it", || claviger.log().contains("has no good policy file left"));
+    claviger.signal("HUP");
+    claviger.wait_for_line("were read again");
+    assert!(may_have(&claviger, "a"));
+    replace(&directory.join("b.yaml"), &manifest("b", &allows("b")));
+    wait_until("the repaired file", || may_have(&claviger, "b"));
+    assert!(!may_have(&claviger, "a"));
+}

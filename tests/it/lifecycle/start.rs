@@ -1,6 +1,6 @@
 //! What a process needs to start, what it says where it cannot, and how little it takes.
 
-use crate::rig::claviger::{Claviger, binary, run};
+use crate::rig::claviger::{Claviger, binary, run, wait_until};
 use crate::rig::http::request;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -129,4 +129,27 @@ fn it_takes_little_memory() {
     }
     let grown = claviger.resident().saturating_sub(idle);
     assert!(grown < 16 << 20, "{grown} more after 200 tickets");
+}
+
+#[test]
+fn the_files_of_its_database_are_for_their_owner_alone_from_the_start_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = configure(folder.path(), "127.0.0.1:0", &folder.path().join("claviger.db"));
+    let mode = |name: &str| fs::metadata(folder.path().join(name)).map(|file| file.permissions().mode() & 0o777).ok();
+    // The first time they are made, with a mask that hides nothing. Then they are there, for everybody to read.
+    for _ in 0..2 {
+        let script = format!("umask 000; exec timeout -s INT 3 {} serve --config {config}", binary().display());
+        let mut child = Command::new("sh").args(["-c", &script]).spawn().unwrap();
+        for name in ["claviger.db", "claviger.db-wal", "claviger.db-shm", "claviger.db.key"] {
+            wait_until(name, || mode(name) == Some(0o600));
+        }
+        child.wait().unwrap();
+        for name in ["claviger.db", "claviger.db-wal", "claviger.db-shm"] {
+            let file = folder.path().join(name);
+            if !file.exists() {
+                fs::write(&file, "").unwrap();
+            }
+            fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        }
+    }
 }

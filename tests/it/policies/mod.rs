@@ -50,7 +50,7 @@ impl Place {
 }
 
 async fn open(database: Database, directory: Option<Directory>) -> Result<PolicyRegister, RegisterError> {
-    PolicyRegister::open(directory, database, Arc::new(SystemClock), bounds(), Box::new(|_| {})).await
+    PolicyRegister::open(directory, database, Arc::new(SystemClock), bounds(), Box::new(())).await
 }
 
 fn bounds() -> Bounds {

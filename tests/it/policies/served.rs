@@ -33,7 +33,7 @@ async fn writer(url: &str) -> PolicyRegister {
         authenticators: [("dev".into(), AuthenticatorKind::Oidc)].into(),
         ..bounds()
     };
-    PolicyRegister::open(None, database, Arc::new(SystemClock), bounds, Box::new(|_| {})).await.unwrap()
+    PolicyRegister::open(None, database, Arc::new(SystemClock), bounds, Box::new(())).await.unwrap()
 }
 
 fn sample_caller(repo: &str, effect: &str) -> NewPolicy {

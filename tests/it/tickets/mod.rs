@@ -1,17 +1,19 @@
 //! Tickets: one contract for every store, what rests of them, and what happens between replicas.
 
 mod at_rest;
+mod clocks;
 mod contract;
 mod full;
 mod hung_up;
 mod judge;
 mod kills;
 mod race;
+mod revoked_together;
 mod served;
 mod unknown;
 
 use crate::rig::postgres::{checked, postgres};
-use claviger::audit::{AuditLog, Event, Undone};
+use claviger::audit::{AuditLog, Event, Sealer, Undone};
 use claviger::config::database::Url;
 use claviger::config::tickets::{Tickets as Settings, Where};
 use claviger::database::{Database, Step};
@@ -83,7 +85,8 @@ impl Place {
         };
         let tickets = Tickets::open(&settings, &database, key).unwrap();
         let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
-        let (audit, _writer) = AuditLog::open(&database, false, None, Arc::new(SystemClock), metrics).await.unwrap();
+        let (audit, _writer) =
+            AuditLog::open(&database, false, Sealer::plain(), Arc::new(SystemClock), metrics).await.unwrap();
         Replica { tickets, audit, database }
     }
 }

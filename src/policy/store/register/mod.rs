@@ -11,15 +11,28 @@ use super::records::Records;
 use crate::database::{Database, Failed, Listener};
 use crate::model::clock::Clock;
 use crate::policy::bounds::Bounds;
-use crate::policy::directory::{Directory, FileFault};
+use crate::policy::directory::{Directory, FileFault, Reloaded};
 use crate::policy::set::PolicySet;
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// Told of every set that comes into force.
-pub type Told = Box<dyn Fn(&PolicySet) + Send + Sync>;
+/// Is told what comes into force, and how many faults the files have.
+pub trait Observer: Send + Sync {
+    /// A set comes into force.
+    fn in_force(&self, set: &PolicySet);
+
+    /// The files were read, and have so many faults.
+    fn file_faults(&self, count: usize);
+}
+
+/// Nobody is told.
+impl Observer for () {
+    fn in_force(&self, _set: &PolicySet) {}
+
+    fn file_faults(&self, _count: usize) {}
+}
 
 /// All policies of this server.
 pub struct PolicyRegister {
@@ -29,7 +42,7 @@ pub struct PolicyRegister {
     /// The policies of the files, by name, for whoever reads without waiting.
     files: ArcSwap<BTreeMap<String, StoredPolicy>>,
     state: Mutex<State>,
-    told: Told,
+    observer: Box<dyn Observer>,
 }
 
 /// What changes together.
@@ -63,7 +76,7 @@ impl PolicyRegister {
         database: Database,
         clock: Arc<dyn Clock>,
         bounds: Bounds,
-        told: Told,
+        observer: Box<dyn Observer>,
     ) -> Result<Self, RegisterError> {
         let records = Records::new(database, clock);
         let mut compiled = Compiled::default();
@@ -81,7 +94,7 @@ impl PolicyRegister {
             in_force: Arc::default(),
             files: ArcSwap::default(),
             state: Mutex::new(state),
-            told,
+            observer,
         };
         {
             let mut state = register.state.lock().await;
@@ -125,12 +138,21 @@ impl PolicyRegister {
         }
     }
 
-    /// Reads the directory again. A file with a fault keeps its last good policies.
+    /// Reads the directory again. A file with a fault keeps its last good policies, and so do all files where none is left.
     pub async fn reread_files(&self) {
+        self.reread(Directory::reload).await;
+    }
+
+    /// Reads the directory again on an operator's word: where no file is left, no policy of a file is.
+    pub async fn reread_files_confirmed(&self) {
+        self.reread(Directory::reload_confirmed).await;
+    }
+
+    async fn reread(&self, reload: fn(&mut Directory) -> Reloaded) {
         let mut state = self.state.lock().await;
         let Some(mut directory) = state.directory.take() else { return };
         let read = tokio::task::spawn_blocking(move || {
-            let reloaded = directory.reload();
+            let reloaded = reload(&mut directory);
             (directory, reloaded)
         });
         // Only a panic while reading loses the directory; what is in force stays.
@@ -144,6 +166,7 @@ impl PolicyRegister {
             self.put_in_force(&mut state);
             tracing::info!(policies = self.in_force.load().len(), "policies changed");
         }
+        self.observer.file_faults(reloaded.faults.len());
         if reloaded.faults != state.file_faults {
             for fault in &reloaded.faults {
                 tracing::error!(%fault, "a policy file is not good; its last good version stays in force");
@@ -173,7 +196,7 @@ impl PolicyRegister {
         let stored = free.into_iter().map(|(_, policy)| policy.clone());
         let set = PolicySet::new(of_files.into_iter().chain(stored));
         state.contested = contested.into_iter().map(|(name, _)| name.to_owned()).collect();
-        (self.told)(&set);
+        self.observer.in_force(&set);
         self.in_force.store(Arc::new(set));
     }
 }

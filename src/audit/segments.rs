@@ -1,0 +1,134 @@
+//! How large the log is: measured in segments, each of them once, when nothing is written into it any more.
+//!
+//! A server says how large a table is and not how much of it is in use, and an SQLite file holds more than the log. So the rows
+//! are added up. What a row takes beside its text is an upper estimate: it was measured on both kinds of database.
+
+use crate::database::{Database, Failed, Query, Work};
+use jiff::{SignedDuration, Timestamp};
+
+/// Bytes of a segment: small enough that few events too many are deleted, large enough that a large log has few of them.
+const SMALLEST: u64 = 64 * 1024;
+const LARGEST: u64 = 4 * 1024 * 1024;
+/// Segments of a log that is as large as it may be.
+const PARTS: u64 = 64;
+/// Rows of one reading.
+const PAGE: i64 = 1000;
+/// Events younger than this may still be followed by one with a lower row: another replica's, which is not committed yet.
+const SETTLED: SignedDuration = SignedDuration::from_secs(10);
+
+const ROWS: &str = "SELECT rowid, time, CAST(1200 + octet_length(event) + 3 * (octet_length(coalesce(subject, '')) \
+     + octet_length(coalesce(repo, '')) + octet_length(coalesce(branch, ''))) AS BIGINT) FROM audit_events WHERE rowid > ";
+
+/// How large the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measured {
+    /// Bytes of all segments.
+    sealed: u64,
+    /// Bytes of the rows behind them.
+    rest: u64,
+}
+
+impl Measured {
+    /// Bytes of the whole log.
+    pub const fn bytes(self) -> u64 {
+        self.sealed + self.rest
+    }
+}
+
+/// Measures the log.
+pub struct Segments {
+    database: Database,
+    max_size: Option<u64>,
+}
+
+impl Segments {
+    pub fn new(database: Database, max_size: Option<u64>) -> Self {
+        Self { database, max_size }
+    }
+
+    /// Measures what was not measured before.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn measure(&self, now: Timestamp) -> Result<Measured, Failed> {
+        const SO_FAR: &str =
+            "SELECT coalesce(max(last_row), 0), CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM audit_segments";
+        let so_far = self.database.read(&Query::new(SO_FAR)).await?;
+        let row = so_far.first().ok_or_else(Failed::no_row)?;
+        let (mut sealed_to, mut sealed) = (row.number(0)?, whole(row.number(1)?));
+        let settled = format!("{:.6}", now.saturating_sub(SETTLED).unwrap_or(Timestamp::MIN));
+        let (mut after, mut bytes, mut may_seal) = (sealed_to, 0, true);
+        loop {
+            let page = Query::new(ROWS).value(after).then(" ORDER BY rowid LIMIT ").value(PAGE);
+            let rows = self.database.read(&page).await?;
+            for row in &rows {
+                after = row.number(0)?;
+                bytes += whole(row.number(2)?);
+                may_seal &= row.str(1)? < settled.as_str();
+                if may_seal && bytes >= self.segment() {
+                    // Another replica may have measured the same rows: then the next look counts them.
+                    may_seal = self.seal(sealed_to, after, bytes).await?;
+                    if may_seal {
+                        (sealed_to, sealed, bytes) = (after, sealed + bytes, 0);
+                    }
+                }
+            }
+            if i64::try_from(rows.len()).is_ok_and(|rows| rows < PAGE) {
+                return Ok(Measured { sealed, rest: bytes });
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The last row of the oldest segments without which the log is small enough; nothing where it is. The segments are looked
+    /// at anew, and in one statement: another replica may be deleting some of them.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn above(&self, measured: Measured) -> Result<Option<i64>, Failed> {
+        const OLDEST: &str = "SELECT last_row, bytes, (SELECT CAST(sum(bytes) AS BIGINT) FROM audit_segments) \
+             FROM audit_segments ORDER BY last_row LIMIT 10000";
+        let Some(most) = self.max_size.filter(|most| measured.bytes() > *most) else { return Ok(None) };
+        let mut cut = None;
+        let mut size = None;
+        for row in self.database.read(&Query::new(OLDEST)).await? {
+            let left = size.map_or_else(|| row.number(2).map(|sealed| whole(sealed) + measured.rest), Ok)?;
+            if left <= most {
+                break;
+            }
+            cut = Some(row.number(0)?);
+            size = Some(left.saturating_sub(whole(row.number(1)?)));
+        }
+        Ok(cut)
+    }
+
+    /// Forgets the segments of events that are deleted up to this row.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn forget(work: &mut Work, row: i64) -> Result<(), Failed> {
+        work.run("DELETE FROM audit_segments WHERE last_row <= $1", &[row.into()]).await.map(|_| ())
+    }
+
+    /// Keeps the size of the rows after `first`, unless another replica has kept some of them.
+    async fn seal(&self, first: i64, last: i64, bytes: u64) -> Result<bool, Failed> {
+        const INSERT: &str = "INSERT INTO audit_segments (last_row, bytes) VALUES ($1, $2)";
+        let mut work = self.database.begin().await?;
+        work.run("UPDATE audit_retention SET runs = runs + 1", &[]).await?;
+        let newest = work.run("SELECT coalesce(max(last_row), 0) FROM audit_segments", &[]).await?;
+        if newest.first().ok_or_else(Failed::no_row)?.number(0)? > first {
+            return Ok(false);
+        }
+        work.run(INSERT, &[last.into(), i64::try_from(bytes).unwrap_or(i64::MAX).into()]).await?;
+        work.commit().await?;
+        Ok(true)
+    }
+
+    fn segment(&self) -> u64 {
+        self.max_size.map_or(LARGEST, |most| (most / PARTS).clamp(SMALLEST, LARGEST))
+    }
+}
+
+fn whole(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}

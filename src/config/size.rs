@@ -1,0 +1,100 @@
+//! Sizes in bytes, as people write them.
+
+use super::check::Check;
+use serde::{Deserialize, Deserializer, de};
+use std::fmt;
+use std::ops::RangeInclusive;
+
+/// A size as it is written: a text or a number.
+pub(super) struct Size(String);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Size;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str(A_SIZE)
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Size, E> {
+                Ok(Size(text.to_owned()))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Size, E> {
+                Ok(Size(number.to_string()))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+const A_SIZE: &str = "a size such as 64KiB, 1MiB or 65536";
+pub(super) const MIB: u64 = 1 << 20;
+pub(super) const TIB: u64 = 1 << 40;
+/// Binary units, the largest first.
+const UNITS: [(&str, u64); 4] = [("TiB", TIB), ("GiB", 1 << 30), ("MiB", MIB), ("KiB", 1 << 10)];
+
+impl Check<'_> {
+    /// A size within bounds.
+    pub(super) fn size(&mut self, at: &str, value: Option<Size>, bounds: RangeInclusive<u64>) -> Option<u64> {
+        let Size(text) = self.required(at, value)?;
+        let unit = UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
+        let (digits, unit) = unit.unwrap_or((&text, 1));
+        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        let bytes = digits.parse::<u64>().ok().filter(|_| plain).and_then(|number| number.checked_mul(unit));
+        let bytes = self.noted(at, bytes.ok_or_else(|| format!("must be {A_SIZE}")))?;
+        if !bounds.contains(&bytes) {
+            self.fault(at, format!("must be between {} and {}", words(*bounds.start()), words(*bounds.end())));
+            return None;
+        }
+        Some(bytes)
+    }
+}
+
+/// A size as people write it.
+fn words(bytes: u64) -> String {
+    match UNITS.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit)) {
+        Some((name, unit)) => format!("{}{name}", bytes / unit),
+        None if bytes == 1 => "1 byte".into(),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn sizes_have_binary_units_or_none() {
+        for (text, bytes) in [
+            ("64KiB", Some(65536)),
+            ("1MiB", Some(1_048_576)),
+            ("1", Some(1)),
+            ("16MiB", Some(16_777_216)),
+            ("5GiB", Some(5_368_709_120)),
+            ("1TiB", Some(1_099_511_627_776)),
+            ("2TiB", None),
+            ("0", None),
+            ("", None),
+            ("KiB", None),
+            ("64 KiB", None),
+            ("64kib", None),
+            ("64KB", None),
+            ("+1", None),
+            ("-1", None),
+            ("1.5MiB", None),
+            ("99999999999999999999", None),
+            ("18446744073709551615MiB", None),
+        ] {
+            let mut check = Check::new(Path::new(""));
+            assert_eq!(check.size("/x", Some(Size(text.into())), 1..=TIB), bytes, "{text:?}");
+            assert_eq!(check.into_faults().len(), usize::from(bytes.is_none()), "{text:?}");
+        }
+        let mut check = Check::new(Path::new(""));
+        assert_eq!(check.size("/x", Some(Size("17MiB".into())), 1..=16 * MIB), None);
+        assert_eq!(check.into_faults()[0].detail, "must be between 1 byte and 16MiB");
+    }
+}

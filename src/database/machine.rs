@@ -1,0 +1,70 @@
+//! What a database's machine is asked: its clock, and the room on its disk.
+
+use super::{Database, Failed, Pool};
+use jiff::{SignedDuration, Timestamp};
+use std::path::Path;
+use std::time::Instant;
+
+/// The clock of a PostgreSQL server, as it was at a moment of ours.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerTime {
+    /// The server's time.
+    pub time: Timestamp,
+    /// When it was that.
+    pub at: Instant,
+    /// How far off it may be: half of what the question took.
+    pub within: SignedDuration,
+}
+
+/// The file system of an SQLite file.
+#[derive(Debug, Clone, Copy)]
+pub struct Space {
+    /// Bytes that a process without privileges may still write.
+    pub free: u64,
+    /// Bytes in all.
+    pub total: u64,
+}
+
+impl Database {
+    /// The server's clock; nothing of SQLite, which runs on this machine.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub async fn server_time(&self) -> Result<Option<ServerTime>, Failed> {
+        const NOW: &str = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)";
+        if !matches!(self.pool, Pool::Postgres(_)) {
+            return Ok(None);
+        }
+        let before = Instant::now();
+        let rows = self.look_up(NOW, &[]).await?;
+        let half = before.elapsed() / 2;
+        let micros = rows.first().ok_or_else(Failed::no_row)?.number(0)?;
+        let time = Timestamp::from_microsecond(micros).map_err(|_| Failed::no_row())?;
+        Ok(Some(ServerTime { time, at: before + half, within: SignedDuration::try_from(half).unwrap_or_default() }))
+    }
+}
+
+/// The room on the disk of a file.
+///
+/// # Errors
+/// When the operating system does not say.
+pub fn space(file: &Path) -> std::io::Result<Space> {
+    let found = rustix::fs::statvfs(file)?;
+    Ok(Space {
+        free: found.f_bavail.saturating_mul(found.f_frsize),
+        total: found.f_blocks.saturating_mul(found.f_frsize),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_has_some_room_and_not_more_than_it_is_large() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let space = space(folder.path()).expect("told");
+        assert!(space.total > 0 && space.free <= space.total, "{space:?}");
+        assert!(super::space(&folder.path().join("none")).is_err());
+    }
+}

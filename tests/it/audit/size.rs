@@ -1,0 +1,105 @@
+//! A log that is larger than it may be loses its oldest events, and says so.
+
+use super::{Place, Replica, event, on_every_place, seq};
+use jiff::SignedDuration;
+use std::time::Duration;
+
+const FOR_EVER: Duration = Duration::from_hours(24 * 3650);
+const MIB: u64 = 1 << 20;
+
+on_every_place! {
+    the_oldest_events_go_and_the_rest_holds
+    what_is_still_being_written_stays
+    replicas_measure_together
+    a_broken_log_is_not_made_smaller
+    the_measure_is_not_below_what_is_used
+}
+
+impl Replica {
+    /// Records events, some at once.
+    async fn records_together(&self, numbers: std::ops::Range<usize>) {
+        let numbers: Vec<usize> = numbers.collect();
+        for some in numbers.chunks(250) {
+            let events = some.iter().map(|number| self.log.record(event(*number)));
+            futures_util::future::try_join_all(events).await.unwrap();
+        }
+    }
+
+    async fn shrinks(&self, place: &Place, max_size: u64) -> usize {
+        self.retention(place, FOR_EVER, Some(max_size)).keep_size().await.unwrap()
+    }
+}
+
+async fn the_oldest_events_go_and_the_rest_holds(place: Place) {
+    let replica = place.replica().await;
+    replica.records_together(0..3000).await;
+    place.clock.turn(SignedDuration::from_secs(11));
+    assert_eq!(replica.shrinks(&place, 16 * MIB).await, 0, "it is small enough");
+    let deleted = replica.shrinks(&place, MIB).await;
+    assert!((1000..2700).contains(&deleted), "{deleted}");
+    replica.records(3000..3001).await;
+    let all = replica.all().await;
+    let told = all.iter().find(|event| event["type"] == "audit.pruned").unwrap();
+    assert_eq!(
+        (&told["reason"], &told["outcome"], &told["count"]),
+        (&"max_size".into(), &"ok".into(), &deleted.into())
+    );
+    replica.holds(3002 - deleted as u64, 1).await;
+    assert_eq!(all.iter().map(|event| seq(event).1).min(), Some(i64::try_from(deleted).unwrap() + 1));
+    assert_eq!(replica.shrinks(&place, MIB).await, 0, "it is small enough now");
+    // It goes on as the log does, and after a restart.
+    replica.ends().await;
+    let next = place.replica().await;
+    next.records_together(0..1000).await;
+    place.clock.turn(SignedDuration::from_secs(11));
+    let more = next.shrinks(&place, MIB).await;
+    assert!((800..1400).contains(&more), "{more}");
+    assert_eq!(next.verify().await.first_broken, None);
+}
+
+async fn what_is_still_being_written_stays(place: Place) {
+    let replica = place.replica().await;
+    replica.records_together(0..2000).await;
+    assert_eq!(replica.shrinks(&place, MIB).await, 0);
+    replica.holds(2000, 1).await;
+}
+
+async fn replicas_measure_together(place: Place) {
+    let (a, b) = (place.replica().await, place.replica().await);
+    a.records_together(0..1500).await;
+    b.records_together(1500..3000).await;
+    place.clock.turn(SignedDuration::from_secs(11));
+    let (by_a, by_b) = tokio::join!(a.shrinks(&place, MIB), b.shrinks(&place, MIB));
+    let rest = a.shrinks(&place, MIB).await;
+    assert!((1000..2600).contains(&(by_a + by_b + rest)), "{by_a} {by_b} {rest}");
+    assert_eq!(a.verify().await.first_broken, None);
+}
+
+async fn a_broken_log_is_not_made_smaller(place: Place) {
+    let replica = place.replica().await;
+    replica.records_together(0..2000).await;
+    place.clock.turn(SignedDuration::from_secs(11));
+    place.database.run("UPDATE audit_events SET subject = 'eve' WHERE seq = 2", &[]).await.unwrap();
+    let refused = replica.retention(&place, FOR_EVER, Some(MIB)).keep_size().await.unwrap_err();
+    assert!(refused.to_string().contains("broken at event 2"), "{refused}");
+    assert_eq!(replica.verify().await.events, 2000);
+}
+
+/// What the database says that it has in use, indices and all, against the bound that lets the log be.
+async fn the_measure_is_not_below_what_is_used(place: Place) {
+    const SQLITE: &str = "SELECT (page_count - freelist_count) * page_size \
+         FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
+    const POSTGRES: &str = "SELECT pg_total_relation_size('audit_events')";
+    let in_use = async || {
+        let sql = if place.database.is_remote() { POSTGRES } else { SQLITE };
+        u64::try_from(place.database.run(sql, &[]).await.unwrap()[0].number(0).unwrap()).unwrap()
+    };
+    let replica = place.replica().await;
+    let before = in_use().await;
+    replica.records_together(0..6000).await;
+    place.clock.turn(SignedDuration::from_secs(11));
+    let used = in_use().await - before;
+    // A segment may go too many, so the bound is some below.
+    assert_eq!(replica.shrinks(&place, used * 3).await, 0, "{used}");
+    assert!(replica.shrinks(&place, used).await > 0, "{used} are in use, and less were measured");
+}

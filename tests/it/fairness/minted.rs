@@ -1,0 +1,22 @@
+//! Rates and counts: who can have any number of tokens made is still one caller.
+
+use super::{from, in_memory, is_fair};
+use serde_json::json;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[test]
+fn a_subject_with_any_number_of_tokens_has_one_callers_share() {
+    let edge = in_memory();
+    let (had, limited) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    is_fair(&edge, &edge.issuer, None, |_| {
+        let token = edge.issuer.token(&json!({"sub": "minter"}));
+        match from(&edge, "203.0.113.7", "POST", "/v1/tickets", Some(&token), "repo=site&branch=main&ttl=1s").status {
+            201 => had.fetch_add(1, Ordering::Relaxed),
+            429 => limited.fetch_add(1, Ordering::Relaxed),
+            other => panic!("{other}"),
+        };
+    });
+    assert!(had.load(Ordering::Relaxed) > 0);
+    // What it asked for beyond its share was refused to it alone.
+    assert!(edge.sum("claviger_tickets_issued_total") >= 240);
+}

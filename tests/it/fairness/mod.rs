@@ -1,0 +1,125 @@
+//! What callers share, and that a neighbour who takes all that it is given leaves the others what they had without it.
+//!
+//! Honest callers offer a fixed load; what counts is how much of it succeeds, and not how fast. docs/THREATS.md names the bounds.
+
+mod audit;
+mod database;
+mod minted;
+mod sealed;
+
+use crate::rig::claviger::{Claviger, download_path};
+use crate::rig::oidc::{Edge, Issuer, allow};
+use crate::rig::postgres::postgres;
+use crate::rig::replicas::new_database;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Honest callers, and what each of them asks for: a ticket and its download, so often.
+const CALLERS: usize = 6;
+const ROUNDS: usize = 20;
+const PACE: Duration = Duration::from_millis(50);
+/// Threads of the neighbour.
+const HOSTILE: usize = 4;
+/// The limits of a real installation; other tests lift them.
+const LIMITS: [(&str, &str); 2] =
+    [("CLAVIGER__LIMITS__REQUESTSPERSECONDPERCALLER", "50"), ("CLAVIGER__LIMITS__FAILURESPERSECONDPERADDRESS", "20")];
+
+fn secrets() -> Value {
+    json!({"homelab/site/main": {"TOKEN": "s3cret"}, "homelab/large/main": {"BLOB": "x".repeat(900_000)}})
+}
+
+fn config() -> Value {
+    let server = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0", "trustedProxies": ["127.0.0.1/32"]});
+    json!({"server": server, "tickets": {"maxLivePerPod": 64}})
+}
+
+fn policies() -> [(&'static str, Value); 1] {
+    [("site", allow(&["homelab/{repo}/{branch}"], &json!({"repos": ["site", "large"]})))]
+}
+
+/// With tickets in memory.
+fn in_memory() -> Edge {
+    Edge::start(&secrets(), &policies(), &config(), &LIMITS)
+}
+
+/// With tickets in PostgreSQL.
+fn in_postgres() -> (Edge, String) {
+    let url = new_database(postgres());
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.keep().join("database.key");
+    std::fs::write(&key, STANDARD.encode([7; 32])).unwrap();
+    let mut config = config();
+    config["database"] = json!({"url": url, "keyFile": key});
+    (Edge::start(&secrets(), &policies(), &config, &LIMITS), url)
+}
+
+/// Sends a request that a proxy says comes from this address.
+fn from(
+    claviger: &Claviger,
+    address: &str,
+    method: &str,
+    target: &str,
+    token: Option<&str>,
+    form: &str,
+) -> crate::rig::http::Answer {
+    let bearer = token.map(|token| format!("Bearer {token}"));
+    let mut headers = vec![("X-Forwarded-For", address), ("Content-Type", "application/x-www-form-urlencoded")];
+    if let Some(bearer) = &bearer {
+        headers.push(("Authorization", bearer));
+    }
+    claviger.send(method, target, &headers, form.as_bytes())
+}
+
+/// The honest load, from addresses of the callers' own or from a shared one. Returns how many bundles were had.
+fn honest(claviger: &Claviger, issuer: &Issuer, shared: Option<&str>) -> usize {
+    std::thread::scope(|scope| {
+        let callers = (0..CALLERS).map(|number| {
+            let address = shared.map_or_else(|| format!("192.0.2.{}", number + 1), str::to_owned);
+            scope.spawn(move || {
+                let subject = format!("honest-{number}");
+                let had = (0..ROUNDS).filter(|_| {
+                    std::thread::sleep(PACE);
+                    let token = issuer.token(&json!({"sub": subject}));
+                    let form = "repo=site&branch=main";
+                    let issued = from(claviger, &address, "POST", "/v1/tickets", Some(&token), form);
+                    issued.status == 201
+                        && from(claviger, &address, "GET", &download_path(&issued), None, "").status == 200
+                });
+                had.count()
+            })
+        });
+        callers.collect::<Vec<_>>().into_iter().map(|caller| caller.join().unwrap()).sum()
+    })
+}
+
+/// The honest load alone and beside a neighbour, who goes on until it is done: of each the number of bundles that were had.
+/// Returns how often the neighbour came.
+fn is_fair(claviger: &Claviger, issuer: &Issuer, shared: Option<&str>, hostile: impl Fn(usize) + Sync) -> usize {
+    let alone = honest(claviger, issuer, shared);
+    assert_eq!(alone, CALLERS * ROUNDS, "without a neighbour all is had");
+    let done = AtomicBool::new(false);
+    let (beside, came) = std::thread::scope(|scope| {
+        let neighbours = (0..HOSTILE).map(|thread| {
+            let (done, hostile) = (&done, &hostile);
+            scope.spawn(move || {
+                let mut came = 0;
+                while !done.load(Ordering::Relaxed) {
+                    hostile(came * HOSTILE + thread);
+                    came += 1;
+                }
+                came
+            })
+        });
+        let neighbours: Vec<_> = neighbours.collect();
+        // The neighbour is at its limit when the others come.
+        std::thread::sleep(Duration::from_millis(500));
+        let beside = honest(claviger, issuer, shared);
+        done.store(true, Ordering::Relaxed);
+        (beside, neighbours.into_iter().map(|neighbour| neighbour.join().unwrap()).sum())
+    });
+    assert!(beside * 100 >= alone * 95, "{beside} of {alone} beside a neighbour that came {came} times");
+    came
+}

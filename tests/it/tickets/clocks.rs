@@ -1,0 +1,109 @@
+//! Replicas whose machines' clocks differ: the database's clock decides, and one that is far off issues nothing.
+
+use crate::rig::claviger::{Claviger, binary, download_path, wait_until, write_policies};
+use crate::rig::http::request;
+use crate::rig::oidc::allow;
+use crate::rig::postgres::postgres;
+use crate::rig::replicas::{Replicas, new_database};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// Puts the wall clock of a process ahead, as one of a machine is that nobody sets. Monotonic clocks stay.
+const CLOCK: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <time.h>
+int clock_gettime(clockid_t id, struct timespec *time) {
+    int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(id, time);
+    const char *ahead = getenv("TEST_SECONDS_AHEAD");
+    if (result == 0 && id == CLOCK_REALTIME && ahead) time->tv_sec += atol(ahead);
+    return result;
+}
+"#;
+
+fn policies() -> [(&'static str, Value); 1] {
+    [("site", allow(&["homelab/{repo}/{branch}"], &json!({"ticket": {"bindTo": "none"}})))]
+}
+
+fn secrets() -> Value {
+    json!({"homelab/site/main": {"K": "v"}})
+}
+
+/// Another replica, on a machine whose clock is so many seconds ahead.
+fn ahead(replicas: &Replicas, like: &Claviger, seconds: i64) -> Claviger {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["claviger.yaml", "jwks.json", "secrets.yaml", "database.key"] {
+        fs::copy(like.folder.path().join(name), at(name)).unwrap();
+    }
+    write_policies(&at("policies"), &policies());
+    fs::write(at("clock.c"), CLOCK).unwrap();
+    let library = at("clock.so");
+    let built =
+        Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(at("clock.c")).arg("-ldl").status();
+    assert!(built.unwrap().success());
+    let mut command = Command::new(binary());
+    command.args(["serve", "--config"]).arg(at("claviger.yaml"));
+    command.env("LD_PRELOAD", library).env("TEST_SECONDS_AHEAD", seconds.to_string());
+    let claviger = Claviger::by(folder, command);
+    assert!(Path::new(&binary()).exists() && replicas.get(0).id() != claviger.id());
+    claviger
+}
+
+fn ready(claviger: &Claviger) -> bool {
+    request(claviger.ops, "GET", "/readyz", &[], b"").status == 200
+}
+
+fn expired(replicas: &Replicas) -> usize {
+    replicas.events().iter().filter(|event| event["type"] == "ticket.expired").count()
+}
+
+const OFFSET: &str = "claviger_database_clock_offset_seconds";
+
+#[test]
+fn a_replica_whose_clock_is_far_off_ends_nobody_s_ticket_and_issues_nothing() {
+    let replicas = Replicas::start(1, &new_database(postgres()), &secrets(), &policies(), &json!({}));
+    for seconds in [130, -130] {
+        let (path, _) = replicas.ticket(0);
+        let (other, _) = replicas.ticket(0);
+        let wrong = ahead(&replicas, &replicas.get(0), seconds);
+        assert!(!ready(&wrong));
+        let offset = wrong.metric(OFFSET);
+        assert!((offset - f64::from(i32::try_from(seconds).unwrap())).abs() < 1.0, "{offset}");
+        let refused = wrong.ask(&replicas.token(), "repo=site&branch=main");
+        assert_eq!((refused.status, refused.code()), (503, "clocks_differ".into()));
+        assert!(refused.header("retry-after").is_some());
+        // It looks once a second for what is overdue.
+        std::thread::sleep(Duration::from_secs(4));
+        assert_eq!(expired(&replicas), 0);
+        assert_eq!(replicas.get(0).download(&path).status, 200);
+        assert_eq!(wrong.download(&other).status, 200, "what was issued is redeemed there too");
+    }
+    assert_eq!(replicas.get(0).metric(OFFSET).abs().round() as i64, 0);
+    assert!(ready(&replicas.get(0)));
+}
+
+#[test]
+fn a_replica_whose_clock_is_a_little_off_serves_by_the_database_s() {
+    let replicas = Replicas::start(1, &new_database(postgres()), &secrets(), &policies(), &json!({}));
+    let fast = ahead(&replicas, &replicas.get(0), 3);
+    assert!(ready(&fast));
+    // Three seconds of life would be over there at once.
+    let answer = fast.ask(&replicas.token(), "repo=site&branch=main&ttl=3s");
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(replicas.get(0).download(&download_path(&answer)).status, 200);
+    let answer = replicas.get(0).ask(&replicas.token(), "repo=site&branch=main&ttl=3s");
+    assert_eq!(fast.download(&download_path(&answer)).status, 200);
+    let answer = replicas.get(0).ask(&replicas.token(), "repo=site&branch=main&ttl=1s");
+    wait_until("it to expire", || fast.download(&download_path(&answer)).status == 410);
+    let events = replicas.events();
+    let times: Vec<Timestamp> = events.iter().map(|event| event["time"].as_str().unwrap().parse().unwrap()).collect();
+    let is_near = |pair: &[Timestamp]| pair[1].duration_since(pair[0]) > SignedDuration::from_secs(-2);
+    assert!(times.windows(2).all(is_near), "both write the database's time: {times:?}");
+}
