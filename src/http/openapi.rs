@@ -118,6 +118,7 @@ const PROBLEMS: &[(&str, &[&[Code]])] = &[
     ("redeemTicket", &[REDEEM]),
     ("listTickets", &[BEARER, DATABASE]),
     ("revokeTicket", &[BEARER, DATABASE]),
+    ("revokeTickets", &[BEARER, DATABASE]),
     ("listPolicies", &[BEARER, DATABASE]),
     ("createPolicy", &[BEARER, BODY, DATABASE, CREATE]),
     ("getPolicy", &[BEARER, DATABASE]),

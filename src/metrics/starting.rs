@@ -2,8 +2,8 @@
 
 use super::Metrics;
 use super::labels::{
-    AuthenticationOutcome, BreakerScope, CacheOutcome, EventType, Outcome, Pruned, Redemption, Revocation, StoreOperation,
-    StoreOutcome,
+    AuthenticationOutcome, BreakerScope, CacheOutcome, EventType, Outcome, Pruned, Redemption, Revocation,
+    StoreOperation, StoreOutcome,
 };
 use super::statuses::STATUSES;
 

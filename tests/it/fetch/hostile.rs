@@ -109,7 +109,7 @@ fn nobody_there_is_unavailable() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{closed}");
     let ran = fetch(&url, &token, &["--repo", "a", "--branch", "b", "--timeout", "1s"]);
-    ran.failed(4, "the server cannot be reached: no connection");
+    ran.failed(4, "the server cannot be reached: the connection is refused");
 }
 
 /// Cuts an answer at every offset of its body, and at some of its head. Some at a time, as most of the time is spent

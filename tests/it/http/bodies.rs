@@ -198,15 +198,16 @@ fn transfer_encoding_is_411_everywhere() {
 #[test]
 fn only_post_asks_for_tickets() {
     let edge = Edge::usual();
-    // To look at those that wait is for administrators.
+    // Administrators list the outstanding tickets, and revoke those that match.
     assert_problem(&edge.send("GET", "/v1/tickets", &[], b""), 401, "unauthenticated");
-    for method in ["PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"] {
+    assert_problem(&edge.send("DELETE", "/v1/tickets", &[], b""), 401, "unauthenticated");
+    for method in ["PUT", "PATCH", "TRACE", "PROPFIND"] {
         let answer = edge.send(method, "/v1/tickets", &[], b"");
         assert_problem(&answer, 405, "method_not_allowed");
-        assert_eq!(answer.header("allow").as_deref(), Some("GET, POST"), "{method}");
+        assert_eq!(answer.header("allow").as_deref(), Some("GET, POST, DELETE"), "{method}");
     }
     let answer = edge.send("OPTIONS", "/v1/tickets", &[], b"");
-    assert_eq!((answer.status, answer.header("allow").as_deref()), (204, Some("GET, POST")));
+    assert_eq!((answer.status, answer.header("allow").as_deref()), (204, Some("GET, POST, DELETE")));
     for path in [
         "/",
         "/v1",

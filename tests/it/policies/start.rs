@@ -45,9 +45,10 @@ async fn a_file_outranks_the_database_whichever_came_first() {
 
     let register = open(place.database().await, Some(directory(folder.path(), &[]))).await.unwrap();
     let stored = register.in_force().load().policies()[0].revision().clone();
-    crate::rig::claviger::write_policies(folder.path(), &[("p", deny("filed"))]);
+    // Another file stays: a directory that becomes empty is a fault, and changes nothing.
+    crate::rig::claviger::write_policies(folder.path(), &[("p", deny("filed")), ("q", deny("filed"))]);
     register.reread_files().await;
-    assert_eq!(listed(&register).await, ["p"]);
+    assert_eq!(listed(&register).await, ["p", "q"]);
     assert_eq!(register.get("p").await.unwrap().unwrap().source, Source::File);
     assert!(register.in_force().load().policies()[0].denies());
 
