@@ -14,6 +14,13 @@ const PRUNED: &str = "pruned";
 const INSERT: &str =
     "INSERT INTO audit_anchors (chain, seq, hash, kind, seal) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
 
+/// From one chain to the next in the index of (chain, seq), however many events there are between.
+const CHAINS: &str = "WITH RECURSIVE chains (name) AS ( \
+         SELECT min(chain) FROM audit_events \
+         UNION ALL SELECT (SELECT min(chain) FROM audit_events WHERE chain > chains.name) FROM chains \
+         WHERE chains.name IS NOT NULL \
+     ) SELECT name FROM chains WHERE name IS NOT NULL";
+
 #[derive(Serialize)]
 struct Anchor<'a> {
     #[serde(rename = "anchor")]
@@ -39,39 +46,87 @@ impl Anchor<'_> {
     }
 }
 
-/// The hash of the event that was written last, which is from now on known to have been there.
+/// What the next chain names: the hash of the event before it, which is from now on known to have been there.
+///
+/// A seal under a key says that a broker has written the event. So what is sealed under no key is named once, when the first key
+/// is set. From then on anybody may have written it, and the event before is the last that is sealed under a key.
 pub async fn name_last(database: &Database, sealer: &Sealer) -> Result<Option<String>, Failed> {
     const LAST: &str = "SELECT chain, seq, hash FROM audit_events ORDER BY rowid DESC LIMIT 1";
-    let Some(last) = database.run(LAST, &[]).await?.pop() else { return Ok(None) };
-    let (chain, seq, hash) = (last.text(0)?, last.number(1)?, last.text(2)?);
-    name(database, sealer, &chain, seq, &hash).await?;
-    if sealer.has_key() && named_key(&chain).is_none() {
-        name_chains_without_key(database, sealer).await?;
+    let is_keyed = sealer.has_key() && is_keyed(database, sealer).await?;
+    let last = if is_keyed {
+        last_under_key(database, sealer).await?
+    } else if let Some(last) = database.run(LAST, &[]).await?.first() {
+        Some((last.text(0)?, last.number(1)?, last.text(2)?))
+    } else {
+        None
+    };
+    let Some((chain, seq, hash)) = last else { return Ok(None) };
+    // All of them or none: whoever comes next finds the key set.
+    let mut work = database.begin().await?;
+    name(&mut work, sealer, &chain, seq, &hash).await?;
+    if sealer.has_key() && !is_keyed {
+        name_chains_without_key(&mut work, sealer).await?;
     }
+    work.commit().await?;
     Ok(Some(hash))
 }
 
-async fn name(database: &Database, sealer: &Sealer, chain: &str, seq: i64, hash: &str) -> Result<(), Failed> {
-    let seal = Anchor { kind: NAMED, chain, seq, hash }.seal(sealer);
-    database.run(INSERT, &[chain.into(), seq.into(), hash.into(), NAMED.into(), (&seal).into()]).await.map(|_| ())
+/// Whether a key was set before: a chain names one, or an anchor is sealed under one.
+async fn is_keyed(database: &Database, sealer: &Sealer) -> Result<bool, Failed> {
+    for row in database.run(CHAINS, &[]).await? {
+        if named_key(row.str(0)?).is_some() {
+            return Ok(true);
+        }
+    }
+    for row in database.run("SELECT chain, seq, hash, kind, seal FROM audit_anchors", &[]).await? {
+        let anchor = Anchor { chain: row.str(0)?, seq: row.number(1)?, hash: row.str(2)?, kind: row.str(3)? };
+        if named_key(anchor.chain).is_some() || anchor.check(sealer, row.str(4)?) != Ok(SealedWith::Nothing) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
-/// The heads of all chains that name no key, when the first chain begins that names one. Of replicas that wrote side by side
-/// the last alone is named by the next chain.
-async fn name_chains_without_key(database: &Database, sealer: &Sealer) -> Result<(), Failed> {
-    // From one chain to the next in the index of (chain, seq), however many events there are between.
-    const CHAINS: &str = "WITH RECURSIVE chains (name) AS ( \
-             SELECT min(chain) FROM audit_events \
-             UNION ALL SELECT (SELECT min(chain) FROM audit_events WHERE chain > chains.name) FROM chains \
-             WHERE chains.name IS NOT NULL \
-         ) SELECT name FROM chains WHERE name IS NOT NULL";
+/// The last event that holds under a key. Where there is none, the last of a chain that names a key which is not configured:
+/// it does not hold as long as that is so, whoever has written it.
+async fn last_under_key(database: &Database, sealer: &Sealer) -> Result<Option<(String, i64, String)>, Failed> {
+    const BELOW: &str =
+        "SELECT rowid, chain, seq, hash, event FROM audit_events WHERE rowid < $1 ORDER BY rowid DESC LIMIT 100";
+    let (mut below, mut unknown) = (i64::MAX, None);
+    loop {
+        let rows = database.run(BELOW, &[below.into()]).await?;
+        for row in &rows {
+            below = row.number(0)?;
+            let (chain, hash) = (row.str(1)?, row.str(3)?);
+            let sealed = sealer.check(chain, row.str(4)?, hash);
+            let place = || Ok((chain.to_owned(), row.number(2)?, hash.to_owned()));
+            match sealed {
+                Ok(SealedWith::Key) => return place().map(Some),
+                Err(NotSealed::UnknownKey) if unknown.is_none() => unknown = Some(place()?),
+                _ => {}
+            }
+        }
+        if rows.is_empty() {
+            return Ok(unknown);
+        }
+    }
+}
+
+async fn name(work: &mut Work, sealer: &Sealer, chain: &str, seq: i64, hash: &str) -> Result<(), Failed> {
+    let seal = Anchor { kind: NAMED, chain, seq, hash }.seal(sealer);
+    work.run(INSERT, &[chain.into(), seq.into(), hash.into(), NAMED.into(), (&seal).into()]).await.map(|_| ())
+}
+
+/// The heads of all chains, none of which names a key, when the first chain begins that names one. Of replicas that wrote side
+/// by side the last alone is named by the next chain.
+async fn name_chains_without_key(work: &mut Work, sealer: &Sealer) -> Result<(), Failed> {
     const HEAD: &str = "SELECT seq, hash FROM audit_events WHERE chain = $1 ORDER BY seq DESC LIMIT 1";
-    for row in database.run(CHAINS, &[]).await? {
+    for row in work.run(CHAINS, &[]).await? {
         let chain = row.text(0)?;
         if named_key(&chain).is_none()
-            && let Some(head) = database.run(HEAD, &[(&chain).into()]).await?.first()
+            && let Some(head) = work.run(HEAD, &[(&chain).into()]).await?.first()
         {
-            name(database, sealer, &chain, head.number(0)?, head.str(1)?).await?;
+            name(work, sealer, &chain, head.number(0)?, head.str(1)?).await?;
         }
     }
     Ok(())
