@@ -94,6 +94,10 @@ impl Broker {
         match self.is_bound_to(&ticket, redeem).await {
             Ok(true) => {}
             Ok(false) => return self.misused(&ticket, redeemed_at, event, redeem).await,
+            Err(error) if ticket.bind_to == BindTo::Ip => {
+                event.reason = Some(error.code().as_str());
+                return Looked::Refused(self.record_refusal(error, event, redeem).await);
+            }
             Err(error) => {
                 // Who could not be asked, or showed no good token, is in the log already.
                 event.discard();

@@ -379,3 +379,43 @@ async fn a_pod_redeems_from_any_of_its_addresses_and_from_no_other() {
     tokio::time::sleep(std::time::Duration::from_millis(5100)).await;
     assert_eq!(from("10.1.2.3", "GET", &path, None).code(), "ticket_misuse");
 }
+
+#[tokio::test]
+async fn a_key_that_is_proven_elsewhere_while_the_api_server_is_away_is_recorded() {
+    let mut plan = two_repos().await;
+    plan.policy(
+        "plain",
+        json!({
+            "subjects": [{"kubernetes": {"namespaces": ["tekton"], "serviceAccounts": ["plain-bot"]}}],
+            "repos": ["**"], "branches": ["**"], "secrets": [{"store": "vault", "path": "homelab/site/main"}],
+        }),
+    );
+    let cable = Cable::to(plan.kube.plane.port());
+    plan.config["authenticators"][0]["kubernetes"] = json!({
+        "kubeconfig": plan.kube.plane.kubeconfig_for_port(User::Broker, cable.port), "cacheTtl": "60s",
+    });
+    plan.config["server"] =
+        json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0", "trustedProxies": ["127.0.0.1/32"]});
+    let rig = plan.start();
+    // The namespace is there as soon as a build is.
+    let _build = build_of(&rig, "site").await;
+    let pod = rig.kube.pod("tekton/plain-bot").await;
+    let bearer = format!("Bearer {}", pod.token);
+    let headers = [
+        ("X-Forwarded-For", "10.1.2.3"),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("Authorization", bearer.as_str()),
+    ];
+    let path = download_path(&rig.claviger.send("POST", "/v1/tickets", &headers, b"repo=site&branch=main"));
+    cable.pull_out();
+    let from = |address: &str| rig.claviger.send("GET", &path, &[("X-Forwarded-For", address)], b"");
+    assert_eq!(keys(&from("10.1.2.4")), "503 token_review_unavailable");
+    let event = rig.claviger.audit_events().pop().unwrap();
+    assert_eq!(
+        [&event["type"], &event["outcome"], &event["reason"], &event["sourceIp"]],
+        ["ticket.failed", "failed", "token_review_unavailable", "10.1.2.4"]
+    );
+    assert_eq!((&event["repo"], event["ticketId"].is_string()), (&json!("site"), true));
+    // Nothing is burnt by it.
+    assert_eq!(from("10.1.2.3").status, 200);
+}
