@@ -22,7 +22,9 @@ const ROWS: &str = "SELECT rowid, time, CAST(1200 + octet_length(event) + 3 * (o
 /// How large the log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Measured {
-    /// Bytes of all segments.
+    /// The last row of all segments.
+    sealed_to: i64,
+    /// Their bytes.
     sealed: u64,
     /// Bytes of the rows behind them.
     rest: u64,
@@ -74,24 +76,28 @@ impl Segments {
                 }
             }
             if i64::try_from(rows.len()).is_ok_and(|rows| rows < PAGE) {
-                return Ok(Measured { sealed, rest: bytes });
+                return Ok(Measured { sealed_to, sealed, rest: bytes });
             }
             tokio::task::yield_now().await;
         }
     }
 
     /// The last row of the oldest segments without which the log is small enough; nothing where it is. The segments are looked
-    /// at anew, and in one statement: another replica may be deleting some of them.
+    /// at anew, and in one statement: another replica may be deleting some of them. Nothing also where another replica has
+    /// added one: it holds rows that were measured here as the rest, and nothing is to go because it was counted twice.
     ///
     /// # Errors
     /// When the database cannot be asked.
     pub async fn above(&self, measured: Measured) -> Result<Option<i64>, Failed> {
-        const OLDEST: &str = "SELECT last_row, bytes, (SELECT CAST(sum(bytes) AS BIGINT) FROM audit_segments) \
-             FROM audit_segments ORDER BY last_row LIMIT 10000";
+        const OLDEST: &str = "SELECT last_row, bytes, (SELECT CAST(sum(bytes) AS BIGINT) FROM audit_segments), \
+             (SELECT max(last_row) FROM audit_segments) FROM audit_segments ORDER BY last_row LIMIT 10000";
         let Some(most) = self.max_size.filter(|most| measured.bytes() > *most) else { return Ok(None) };
         let mut cut = None;
         let mut size = None;
         for row in self.database.read(&Query::new(OLDEST)).await? {
+            if row.number(3)? != measured.sealed_to {
+                return Ok(None);
+            }
             let left = size.map_or_else(|| row.number(2).map(|sealed| whole(sealed) + measured.rest), Ok)?;
             if left <= most {
                 break;
@@ -131,4 +137,49 @@ impl Segments {
 
 fn whole(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::database::Url;
+
+    const MOST: u64 = 1024 * 1024;
+
+    /// What is left when everything up to this row goes.
+    async fn left_behind(database: &Database, row: i64) -> u64 {
+        const LEFT: &str = "SELECT CAST(sum(1200 + octet_length(event)) AS BIGINT) FROM audit_events WHERE rowid > $1";
+        whole(database.run(LEFT, &[row.into()]).await.unwrap()[0].number(0).unwrap())
+    }
+
+    /// So many rows of 2000 bytes.
+    async fn log_of(rows: u64) -> Database {
+        const FILL: &str = "WITH RECURSIVE numbers (seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM numbers WHERE seq < $1) \
+             INSERT INTO audit_events (chain, seq, prev_hash, hash, time, type, outcome, event) \
+             SELECT 'c', seq, '', '', '2026-01-01T00:00:00.000000Z', '', '', substr(hex(zeroblob(400)), 1, 800) FROM numbers";
+        let database = Database::open(&Url::SqliteMemory).await.unwrap();
+        database.run(FILL, &[i64::try_from(rows).unwrap().into()]).await.unwrap();
+        database
+    }
+
+    #[tokio::test]
+    async fn rows_that_another_replica_has_measured_meanwhile_do_not_count_twice() {
+        let database = log_of(MOST * 105 / 100 / 2000).await;
+        let (a, b) = (Segments::new(database.clone(), Some(MOST)), Segments::new(database.clone(), Some(MOST)));
+        let written: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let settled = written + SignedDuration::from_secs(11);
+        // To one everything may still grow; the other keeps the sizes before the first looks at them.
+        let by_a = a.measure(written).await.unwrap();
+        let by_b = b.measure(settled).await.unwrap();
+        assert_eq!(by_a.bytes(), by_b.bytes());
+        assert!(by_a.bytes() > MOST && by_b.sealed > 0 && by_a.sealed == 0);
+        assert_eq!(a.above(by_a).await.unwrap(), None, "it would have counted nearly everything twice");
+        assert!(!a.seal(0, 10, 1).await.unwrap(), "what is kept already is not kept again");
+        // The next look sees it.
+        let again = a.measure(settled).await.unwrap();
+        let cut = a.above(again).await.unwrap().unwrap();
+        assert_eq!(b.above(by_b).await.unwrap(), Some(cut));
+        let left = left_behind(&database, cut).await;
+        assert!((MOST - SMALLEST - 4096..=MOST).contains(&left), "{left}");
+    }
 }
