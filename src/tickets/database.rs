@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use sealed_bytes::SealedBytes;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use steps::Steps;
 
@@ -30,7 +31,7 @@ const MANY: i64 = 100_000;
 const MANY_OF_CALLER: i64 = 1024;
 const REMEMBERED_OF_MANY: Duration = Duration::from_mins(5);
 /// How often is looked for that, in seconds.
-const LOOK_EVERY: i64 = 60;
+const LOOK_EVERY: u64 = 60;
 
 /// What has become of a ticket, as column `state` has it.
 const WAITING: i64 = 0;
@@ -42,13 +43,16 @@ const REVOKED: i64 = 3;
 pub struct InDatabase {
     database: Database,
     steps: Arc<Steps>,
+    /// The second of the last look for callers who have very many.
+    looked: AtomicI64,
 }
 
 impl InDatabase {
     /// At most so many live ones for one caller, and 1 GiB of all callers.
     pub fn new(database: Database, max_live_per_caller: usize) -> Self {
         let sealed = SealedBytes::new(MAX_SEALED_BYTES);
-        Self { database, steps: Arc::new(Steps { max_live_per_caller, sealed }) }
+        let steps = Arc::new(Steps { max_live_per_caller, sealed });
+        Self { database, steps, looked: AtomicI64::new(i64::MIN) }
     }
 
     async fn ask(&self, sql: impl Into<Sql>, params: &[Param<'_>]) -> Result<Vec<Row>, Unavailable> {
@@ -89,20 +93,30 @@ impl TicketStore for InDatabase {
         })
     }
 
+    /// A row that holds no ticket is passed over, and the next is looked at: fewer than asked for are all that there are.
     async fn list(&self, now: Timestamp, after: Option<Place>, limit: usize) -> Result<Vec<Ticket>, Unavailable> {
-        const LIST: &str = "SELECT details FROM tickets WHERE state = 0 AND expires_at > $1 \
+        const LIST: &str = "SELECT details, issued_at, id FROM tickets WHERE state = 0 AND expires_at > $1 \
              ORDER BY issued_at DESC, id DESC LIMIT $2";
-        const OLDER: &str = "SELECT details FROM tickets WHERE state = 0 AND expires_at > $1 \
+        const OLDER: &str = "SELECT details, issued_at, id FROM tickets WHERE state = 0 AND expires_at > $1 \
              AND (issued_at, id) < ($3, $4) ORDER BY issued_at DESC, id DESC LIMIT $2";
-        let now = microseconds(now).into();
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX).into();
-        match after {
-            None => self.tickets(LIST, &[now, limit]).await,
-            Some(place) => {
-                let id = place.id.to_string();
-                self.tickets(OLDER, &[now, limit, place.issued_at.into(), (&id).into()]).await
+        let (now, most) = (microseconds(now), i64::try_from(limit).unwrap_or(i64::MAX));
+        let mut after = after.map(|place| (place.issued_at, place.id.to_string()));
+        let mut tickets = Vec::new();
+        loop {
+            let rows = match &after {
+                None => self.ask(LIST, &[now.into(), most.into()]).await?,
+                Some((issued_at, id)) => {
+                    self.ask(OLDER, &[now.into(), most.into(), (*issued_at).into(), id.into()]).await?
+                }
+            };
+            for row in &rows {
+                tickets.extend(decode(&row.bytes_if_any(0).map_err(unavailable)?.unwrap_or_default()));
             }
+            let Some(last) = rows.last().filter(|_| tickets.len() < limit) else { break };
+            after = Some((last.number(1).map_err(unavailable)?, last.text(2).map_err(unavailable)?));
         }
+        tickets.truncate(limit);
+        Ok(tickets)
     }
 
     async fn overdue(&self, now: Timestamp) -> Result<Vec<Ticket>, Unavailable> {
@@ -126,11 +140,16 @@ impl TicketStore for InDatabase {
             postgres: "DELETE FROM tickets WHERE id IN (SELECT id FROM tickets WHERE state <> 0 AND expires_at <= $1 \
                  LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING id",
         };
-        self.count_sealed_bytes().await?;
+        // What is over goes, whether or not what waits can be counted.
+        let counted = self.count_sealed_bytes().await;
         let before = |duration: Duration| microseconds(now.saturating_sub(duration).unwrap_or(Timestamp::MIN)).into();
         self.in_rounds(BUNDLES, &[before(REPLAYED_FOR), microseconds(now).into(), AT_ONCE.into()]).await?;
         self.in_rounds(ROWS, &[before(REMEMBERED_FOR), AT_ONCE.into()]).await?;
-        if now.as_second() % LOOK_EVERY == 0 { self.forget_of_many(now).await } else { Ok(()) }
+        if now.as_second().abs_diff(self.looked.load(Ordering::Relaxed)) >= LOOK_EVERY {
+            self.forget_of_many(now).await?;
+            self.looked.store(now.as_second(), Ordering::Relaxed);
+        }
+        counted
     }
 
     async fn waiting(&self) -> Result<usize, Unavailable> {
@@ -161,7 +180,7 @@ impl InDatabase {
 
     /// Forgets early what has become of the tickets of callers who have very many, while all together have very many.
     async fn forget_of_many(&self, now: Timestamp) -> Result<(), Unavailable> {
-        const MORE: &str = "SELECT count(*) FROM (SELECT 1 AS one FROM tickets WHERE state <> 0 LIMIT $1) AS some";
+        const MORE: &str = "SELECT count(*) FROM (SELECT 1 AS one FROM tickets WHERE state <> 0 LIMIT $1) AS few";
         const GREEDY: &str =
             "SELECT owner FROM tickets WHERE state <> 0 GROUP BY owner HAVING count(*) > $1 LIMIT 1000";
         const ROWS: Sql = Sql {
