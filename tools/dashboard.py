@@ -99,6 +99,8 @@ ROWS = [
         graph("Stores that do not answer", "reqps",
               (rate("store_requests_total", "store, outcome", 'outcome=~"unavailable|forbidden|misconfigured"'),
                "{{store}} {{outcome}}"), width=12),
+        graph("Circuit breakers that opened", "ops", (rate("store_calls_suspended_total", "store, scope"), "{{store}} {{scope}}"),
+              width=12, help="`server`: the health check fails. `mount` and `path`: other secrets of the store are still read."),
     ]),
     ("Leases", [
         graph("Leases held", "short", (f"sum by (store) ({selector('leases_active')})", "{{store}}"),
@@ -115,7 +117,7 @@ ROWS = [
         graph("Size of the log", "bytes", (f"max ({selector('audit_size_bytes')})", "measured"),
               (f"max ({selector('audit_max_size_bytes')})", "audit.maxSize"),
               help="An upper estimate. Beyond audit.maxSize the oldest events are deleted."),
-        graph("Deleted events", "short", (happening("audit_events_pruned_total", "reason"), "{{reason}}"),
+        graph("Deleted events", "short", (rate("audit_events_pruned_total", "reason"), "{{reason}}"),
               help="`max_size` are events that went before their time."),
         graph("Disk of the database", "bytes", (f"min ({selector('database_free_bytes')})", "free"),
               (f"max ({selector('database_volume_bytes')})", "size"), help="Of an SQLite file; 0 with PostgreSQL."),

@@ -121,6 +121,7 @@ pub struct Running {
 ///
 /// # Errors
 /// See [`StartError`].
+#[expect(clippy::too_many_lines, reason = "the order in which the rooms are opened, as one list")]
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let signals = Signals::new().map_err(StartError::Signals)?;
     // Tokens are judged by this machine's clock, everything that replicas share by the database's.

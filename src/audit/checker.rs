@@ -92,6 +92,7 @@ pub struct Checker<'a> {
 }
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts about a chain")]
 struct Chain {
     /// The lowest number so far, and what that event names.
     lowest: Option<(i64, String)>,

@@ -247,7 +247,7 @@ mod tests {
         json!({"keys": signers.iter().map(|signer| &signer.jwk).collect::<Vec<_>>()}).to_string()
     }
 
-    async fn open(text: &str, algorithms: &[config::Algorithm]) -> Result<Rig, CannotOpen> {
+    fn open(text: &str, algorithms: &[config::Algorithm]) -> Result<Rig, CannotOpen> {
         let folder = tempfile::tempdir().unwrap();
         let jwks_file = folder.path().join("jwks.json");
         std::fs::write(&jwks_file, text).unwrap();
@@ -264,8 +264,8 @@ mod tests {
     }
 
     impl Rig {
-        async fn of(signers: &[&Signer], algorithms: &[config::Algorithm]) -> Self {
-            open(&key_set(signers), algorithms).await.unwrap()
+        fn of(signers: &[&Signer], algorithms: &[config::Algorithm]) -> Self {
+            open(&key_set(signers), algorithms).unwrap()
         }
 
         async fn asks(&self, token: &str) -> Result<Arc<Caller>, AuthnError> {
@@ -291,7 +291,7 @@ mod tests {
         let makers: [fn() -> Signer; 4] = [es256, es384, eddsa, || rs256(rsa::KeySize::Rsa2048)];
         for make in makers {
             let (ours, other) = (make(), make());
-            let rig = Rig::of(&[&ours], &ALL).await;
+            let rig = Rig::of(&[&ours], &ALL);
             let good = ours.token(&json!({}), &json!({}));
             rig.allows(&good).await;
             rig.refuses(&other.token(&json!({}), &json!({})), Refusal::NotAuthenticated).await;
@@ -309,7 +309,7 @@ mod tests {
     #[tokio::test]
     async fn a_caller_has_the_issuers_word_for_everything() {
         let ours = es256();
-        let rig = Rig::of(&[&ours], &ALL).await;
+        let rig = Rig::of(&[&ours], &ALL);
         let caller = rig.asks(&ours.token(&json!({}), &json!({}))).await.expect("good");
         assert_eq!((&*caller.issuer, caller.subject.as_str()), ("github", "repo:acme/site"));
         assert_eq!((caller.workload.as_ref(), caller.groups.len()), (None, 0));
@@ -325,7 +325,7 @@ mod tests {
     #[tokio::test]
     async fn every_claim_that_matters_matters() {
         let ours = es256();
-        let rig = Rig::of(&[&ours], &ALL).await;
+        let rig = Rig::of(&[&ours], &ALL);
         for claims in [
             json!({}),
             json!({"aud": ["a", "claviger"]}),
@@ -357,7 +357,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_lives_until_a_minute_after_its_end() {
         let ours = es256();
-        let rig = Rig::of(&[&ours], &ALL).await;
+        let rig = Rig::of(&[&ours], &ALL);
         let token = ours.token(&json!({}), &json!({}));
         rig.clock.0.store(NOW + 659, Ordering::SeqCst);
         rig.allows(&token).await;
@@ -368,7 +368,7 @@ mod tests {
     #[tokio::test]
     async fn the_algorithm_is_one_of_ours_and_the_keys() {
         let (ec, rsa) = (es256(), rs256(rsa::KeySize::Rsa2048));
-        let rig = Rig::of(&[&ec, &rsa], &[config::Algorithm::Es256, config::Algorithm::Rs384]).await;
+        let rig = Rig::of(&[&ec, &rsa], &[config::Algorithm::Es256, config::Algorithm::Rs384]);
         rig.allows(&ec.token(&json!({}), &json!({}))).await;
         rig.refuses(&rsa.token(&json!({}), &json!({})), Refusal::Malformed).await;
         // An algorithm of ours that the signature was not made with.
@@ -383,7 +383,7 @@ mod tests {
 
         // The key may say for which algorithm it was made.
         let (bound, misbound) = (es256().with(&json!({"alg": "ES256"})), es256().with(&json!({"alg": "ES384"})));
-        let rig = Rig::of(&[&bound, &misbound], &ALL).await;
+        let rig = Rig::of(&[&bound, &misbound], &ALL);
         rig.allows(&bound.token(&json!({}), &json!({}))).await;
         rig.refuses(&misbound.token(&json!({}), &json!({})), Refusal::NotAuthenticated).await;
     }
@@ -392,7 +392,7 @@ mod tests {
     async fn a_public_key_is_no_password() {
         let ours = rs256(rsa::KeySize::Rsa2048);
         let set = key_set(&[&ours]);
-        let rig = open(&set, &ALL).await.unwrap();
+        let rig = open(&set, &ALL).unwrap();
         rig.allows(&ours.token(&json!({}), &json!({}))).await;
         let n = ours.jwk["n"].as_str().unwrap().to_owned();
         for password in [set.into_bytes(), n.clone().into_bytes(), URL_SAFE_NO_PAD.decode(n).unwrap()] {
@@ -411,7 +411,7 @@ mod tests {
     #[tokio::test]
     async fn the_key_is_chosen_by_its_id() {
         let (a, b) = (es256().with(&json!({"kid": "a"})), es256().with(&json!({"kid": "b"})));
-        let rig = Rig::of(&[&a, &b], &ALL).await;
+        let rig = Rig::of(&[&a, &b], &ALL);
         rig.allows(&a.token(&json!({"kid": "a"}), &json!({}))).await;
         rig.allows(&b.token(&json!({"kid": "b"}), &json!({}))).await;
         rig.refuses(&a.token(&json!({"kid": "b"}), &json!({})), Refusal::NotAuthenticated).await;
@@ -421,7 +421,7 @@ mod tests {
 
         // Without an id: the only one of its kind; two with one id: none.
         let (lone, twin) = (eddsa().with(&json!({"kid": "a"})), es256().with(&json!({"kid": "a"})));
-        let rig = Rig::of(&[&lone, &a, &twin], &ALL).await;
+        let rig = Rig::of(&[&lone, &a, &twin], &ALL);
         rig.allows(&lone.token(&json!({}), &json!({}))).await;
         rig.allows(&lone.token(&json!({"kid": "a"}), &json!({}))).await;
         rig.refuses(&a.token(&json!({"kid": "a"}), &json!({})), Refusal::NotAuthenticated).await;
@@ -441,11 +441,11 @@ mod tests {
         ];
         for members in members {
             let (good, odd) = (es256().with(&json!({"use": "sig", "key_ops": ["verify"]})), es256().with(&members));
-            let rig = Rig::of(&[&odd, &good], &ALL).await;
+            let rig = Rig::of(&[&odd, &good], &ALL);
             rig.allows(&good.token(&json!({}), &json!({}))).await;
             rig.refuses(&odd.token(&json!({}), &json!({})), Refusal::NotAuthenticated).await;
             assert_eq!(
-                open(&key_set(&[&odd]), &ALL).await.err(),
+                open(&key_set(&[&odd]), &ALL).err(),
                 Some(CannotOpen::File(KeySetError::NoUsableKey)),
                 "{members}"
             );
@@ -468,10 +468,10 @@ mod tests {
             &key_set(&many),
             &padded,
         ] {
-            assert_eq!(open(text, &ALL).await.err(), Some(CannotOpen::File(KeySetError::Malformed)), "{text:.40}");
+            assert_eq!(open(text, &ALL).err(), Some(CannotOpen::File(KeySetError::Malformed)), "{text:.40}");
         }
-        assert_eq!(open(r#"{"keys":[]}"#, &ALL).await.err(), Some(CannotOpen::File(KeySetError::NoUsableKey)));
-        let rig = Rig::of(&[&good], &ALL).await;
+        assert_eq!(open(r#"{"keys":[]}"#, &ALL).err(), Some(CannotOpen::File(KeySetError::NoUsableKey)));
+        let rig = Rig::of(&[&good], &ALL);
         let absent = config::Oidc { jwks_file: Some(rig.folder.path().join("absent")), ..rig.oidc.config };
         let opened = Oidc::open("github".into(), absent, rig.clock);
         let unreadable = KeySetError::Unreadable(std::io::ErrorKind::NotFound);
@@ -481,7 +481,7 @@ mod tests {
     #[tokio::test]
     async fn a_reload_takes_new_keys_and_a_bad_one_keeps_the_old() {
         let (old, new) = (es256(), es256());
-        let rig = Rig::of(&[&old], &ALL).await;
+        let rig = Rig::of(&[&old], &ALL);
         let (old_token, new_token) = (old.token(&json!({}), &json!({})), new.token(&json!({}), &json!({})));
         let file = rig.folder.path().join("jwks.json");
         for bad in ["", r#"{"keys":[]}"#] {

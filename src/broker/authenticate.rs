@@ -42,13 +42,13 @@ impl Broker {
         let Some(bearer) = bearer else {
             return Err(self.refuse_shape("no_token", context.source_ip));
         };
-        let applicant = match self.parts.authenticators.recall_applicant(bearer).await {
-            Some(known) => known,
-            None => {
-                let standing = self.standing(context.source_ip);
-                let answer = self.parts.authenticators.authenticate_applicant(bearer, standing);
-                self.vouched(answer.instrument(Stage::Authn.span()).await, standing, context)?
-            }
+        let known = self.parts.authenticators.recall_applicant(bearer).await;
+        let applicant = if let Some(known) = known {
+            known
+        } else {
+            let standing = self.standing(context.source_ip);
+            let answer = self.parts.authenticators.authenticate_applicant(bearer, standing);
+            self.vouched(answer.instrument(Stage::Authn.span()).await, standing, context)?
         };
         if !self.callers.charge(applicant.caller.account()) {
             return Err(Code::RateLimited.into());

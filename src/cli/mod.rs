@@ -42,7 +42,7 @@ enum Command {
     Check(check::Check),
     /// Serve on this machine with sample secrets. Needs no cluster and no Vault. Not for production.
     Dev(dev::Dev),
-    /// Print the OpenAPI document of the REST API.
+    /// Print the `OpenAPI` document of the REST API.
     Openapi,
     /// Run a command with the secrets of a repo and branch in its environment.
     Exec(exec::Exec),

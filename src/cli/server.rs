@@ -145,7 +145,7 @@ pub fn unreachable(error: &reqwest::Error) -> Failure {
     }
 }
 
-/// Whether it leads to this machine: 127.0.0.0/8, ::1 or localhost. Other names are not looked up.
+/// Whether it leads to this machine: 127.0.0.0/8, `::1` or localhost. Other names are not looked up.
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);

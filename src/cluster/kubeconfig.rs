@@ -128,14 +128,13 @@ fn authorization(at: &str, auth_info: &mut AuthInfo, reader: &mut Reader) -> Opt
             auth_info.client_certificate_data = Some(STANDARD.encode(certificate));
             auth_info.client_key_data = Some(STANDARD.encode(key).into());
         }
-        (None, None) => {}
         (Some(_), None) if reader.named(text("client-key")).or(text("client-key-data")).is_none() => {
             reader.fault(format!("{at}.client-key"), "must be set too: a client certificate needs its key");
         }
         (None, Some(_)) if reader.named(text("client-certificate")).or(text("client-certificate-data")).is_none() => {
             reader.fault(format!("{at}.client-certificate"), "must be set too: a client key needs its certificate");
         }
-        // Told already.
+        // Neither, or told already.
         _ => {}
     }
     (auth_info.client_certificate, auth_info.client_key) = (None, None);

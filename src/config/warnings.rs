@@ -8,7 +8,7 @@ use super::stores::Kind as StoreKind;
 use crate::document::Fault;
 use ipnet::IpNet;
 
-/// The widest networks that one would run proxies in, as prefix lengths: 10.0.0.0/8 and fc00::/7.
+/// The widest networks that one would run proxies in, as prefix lengths: 10.0.0.0/8 and `fc00::/7`.
 const WIDEST_V4: u8 = 8;
 const WIDEST_V6: u8 = 7;
 

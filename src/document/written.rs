@@ -55,7 +55,8 @@ impl Typed {
 
     /// Whether a reader that makes a JSON value of it gives back the same text.
     fn is_kept(&self) -> bool {
-        serde_json::from_str::<Value>(&self.text).is_ok_and(|value| value.to_string() == self.text)
+        serde_json::from_str::<Value>(&self.text)
+            .is_ok_and(|value| serde_json::to_string(&value).is_ok_and(|text| text == self.text))
     }
 }
 

@@ -48,6 +48,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When two families bear one name, which only a programming error can bring about.
+    #[expect(clippy::too_many_lines, reason = "one entry for each family")]
     pub fn new(authenticators: &[&str], stores: &[&str]) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let r = &registry;

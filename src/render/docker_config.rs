@@ -48,8 +48,14 @@ const HUB: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 
 /// What readers take an address for: with a scheme they see the host alone, and the names of Docker Hub are one.
 fn place<'a>(text: &str, address: &Address<'a>) -> Key<'a> {
-    let host = if HUB.contains(&address.authority) { HUB[0] } else { address.authority };
-    Key { host, path: if has_scheme(text) { "" } else { address.path } }
+    let is_hub = HUB.contains(&address.authority);
+    let host = if is_hub { HUB[0] } else { address.authority };
+    Key { host, path: if has_scheme(text) || is_hub && is_api(address.path) { "" } else { address.path } }
+}
+
+/// Whether a path of Docker Hub is that of its API, as in `index.docker.io/v1/`: the whole registry.
+fn is_api(path: &str) -> bool {
+    matches!(path.trim_matches('/'), "" | "v1" | "v2")
 }
 
 fn has_scheme(text: &str) -> bool {
@@ -59,7 +65,7 @@ fn has_scheme(text: &str) -> bool {
 /// Under which keys readers look for a registry.
 fn keys<'a>(text: &'a str, address: &Address<'a>) -> Vec<Key<'a>> {
     let is_hub = HUB.contains(&address.authority);
-    if is_hub && (has_scheme(text) || address.path.is_empty()) {
+    if is_hub && (has_scheme(text) || is_api(address.path)) {
         [HUB[0], HUB[1], "https://index.docker.io/v1/"].map(|host| Key { host, path: "" }).into()
     } else if is_hub {
         [HUB[0], HUB[1]].map(|host| Key { host, path: address.path }).into()

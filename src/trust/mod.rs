@@ -78,15 +78,15 @@ impl Trust {
     pub fn open(owner: &str, files: &TrustFiles) -> Result<Self, TrustError> {
         let verifier = match &files.ca {
             Some(file) => {
-                let reread = Reread::open(owner, "caFile", vec![file.clone()], |files| Roots::read(files))
-                    .map_err(|()| TrustError::CaFile)?;
+                let reread =
+                    Reread::open(owner, "caFile", vec![file.clone()], Roots::read).map_err(|()| TrustError::CaFile)?;
                 Verifier::File(reread)
             }
             None => Verifier::system()?,
         };
         let client = files.client.as_ref().map(|ClientFiles { certificate, key }| {
             let files = vec![certificate.clone(), key.clone()];
-            Reread::open(owner, "clientCertFile", files, |files| client_certificate::read(files))
+            Reread::open(owner, "clientCertFile", files, client_certificate::read)
                 .map_err(|()| TrustError::ClientCertificate)
         });
         let client = client.transpose()?;

@@ -200,8 +200,8 @@ fn stated(stated: &[Stated], paths: &Paths) -> Result<Mounts, Failure> {
     }
     let unknown: Vec<_> = unknown.into_iter().collect();
     Err(Failure::usage(format!(
-        "how these mounts are read is not known; ask with --online, or state it with --mount PATH=kv2 and the like:\n{}",
-        unknown.join("\n")
+        "how these mounts are read is not known; ask with --online, or state it with --mount PATH=kv2 and the like: {}",
+        unknown.join(", ")
     )))
 }
 

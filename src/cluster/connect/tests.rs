@@ -147,7 +147,8 @@ async fn certificates_keys_and_addresses_are_checked_at_their_place() {
             .as_bytes()
             .chunks(64)
             .map(|line| format!("{}\n", String::from_utf8_lossy(line)))
-            .collect::<String>()
+            .collect::<Vec<_>>()
+            .concat()
     };
     for (at, members, fault) in [
         (CLUSTER, json!({"certificate-authority-data": encoded("cert.pem")}), ""),

@@ -181,9 +181,9 @@ fn a_claim_that_yaml_would_rewrite_must_be_in_quotes() {
             format!("administrators: {{static: [{{authenticator: dev, claims: {{role: admin, level: {level}}}}}]}}\n");
         let mut rest = good();
         rest.as_object_mut().expect("a map").remove("administrators");
-        let rest: String =
+        let rest: Vec<String> =
             rest.as_object().expect("a map").iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
-        Folder::new().load(&(claims + &rest))
+        Folder::new().load(&(claims + &rest.concat()))
     };
     for level in ["0123", "1.10", "yes", "0x1F"] {
         let told = told(with(level));

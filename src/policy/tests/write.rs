@@ -56,7 +56,7 @@ fn a_body_is_filled_in_and_all_else_of_it_stays() {
     );
     let caller = bearer("github", json!({"sub": "me", "a/b": "c d"}));
     let grant = granted(vec![policy], &caller, &asks("shop", "main"));
-    assert_eq!(grant.secrets[0].write.as_ref().map(|write| write.as_json()), Some(r#"{"cn":"c=20d.x"}"#));
+    assert_eq!(grant.secrets[0].write.as_ref().map(crate::model::write::Write::as_json), Some(r#"{"cn":"c=20d.x"}"#));
 }
 
 #[test]

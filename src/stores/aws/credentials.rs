@@ -67,7 +67,9 @@ impl Source {
                 let token = credential_file::read(&calls.store, token_file).await?;
                 let assumed = assume(&self.sts, role_arn, session_name, &token);
                 let assumed = async { assumed.await.map_err(|failed| failed.of_login(has_worked)) };
-                calls.make(StoreOperation::Login, LOGIN, request, assumed).await.map_err(|failed| failed.error)
+                // Boxed: the future of a call is large, and would make those of all callers as large.
+                let call = Box::pin(calls.make(StoreOperation::Login, LOGIN, request, assumed));
+                call.await.map_err(|failed| failed.error)
             }
             AwsAuth::ContainerCredentials { token_file, .. } => {
                 let token = credential_file::read(&calls.store, token_file).await?;

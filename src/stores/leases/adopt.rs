@@ -2,7 +2,7 @@
 
 use super::held::{Held, LeaseState, Why};
 use super::ledger::Owner;
-use super::record::{DoesNotOpen, Record};
+use super::record::Record;
 use super::revoke::TRIES;
 use super::upkeep::BEAT;
 use super::{LeaseEventKind, Shared};
@@ -85,19 +85,15 @@ impl Shared {
 
     /// Looks after a lease on record from now on. Whether its record opens.
     pub(super) async fn take_in_record(&self, record: &Record) -> bool {
-        match self.records.open(record, self.clock.now()) {
-            Ok(held) => {
-                self.unreadable().remove(record.id.as_str());
-                self.take_in(held).await;
-                true
+        let Ok(held) = self.records.open(record, self.clock.now()) else {
+            if self.unreadable().insert(record.id.as_str().into()) {
+                tracing::error!(lease = record.id, "the record of a lease does not open; it cannot be revoked");
             }
-            Err(DoesNotOpen) => {
-                if self.unreadable().insert(record.id.as_str().into()) {
-                    tracing::error!(lease = record.id, "the record of a lease does not open; it cannot be revoked");
-                }
-                false
-            }
-        }
+            return false;
+        };
+        self.unreadable().remove(record.id.as_str());
+        self.take_in(held).await;
+        true
     }
 
     async fn take_in(&self, mut held: Held) {

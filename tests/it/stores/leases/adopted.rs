@@ -106,7 +106,7 @@ async fn a_process_that_was_taken_for_dead_gives_its_leases_up() {
 async fn leases_of_an_authenticator_that_was_renamed_are_not_renewed_and_counted() {
     let (bao, place) = (Bao::start().await, Place::sqlite());
     let url = bao.enable_database().await;
-    bao.database_role("app", "15s", "10m").await;
+    bao.database_role("app", "9s", "10m").await;
     let both = ["cluster", "other"];
     let before = Keeper::with_clusters(&place, &bao.address, &bao.root, &both).await;
     let (renamed, kept) = (pod_of("cluster", "renamed"), pod_of("other", "kept"));
