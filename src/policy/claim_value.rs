@@ -8,9 +8,21 @@ use crate::wire::policy::ClaimValue;
 /// The most bytes of a literal; no pattern has more either.
 const MAX_BYTES: usize = 1024;
 
+/// What becomes of a pattern that looks as if it were meant to the letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubtful {
+    /// It is a fault: whoever writes it can say what is meant.
+    Refused,
+    /// It is the pattern that it was when it was stored.
+    Pattern,
+    /// It is that pattern, and the text to the letter as well.
+    PatternOrText,
+}
+
 /// Compiles a value, or notes why not.
 pub(super) fn compile(
     value: Option<&ClaimValue>,
+    doubtful: Doubtful,
     pointer: impl Fn() -> String,
     faults: &mut Vec<Fault>,
 ) -> Option<Glob> {
@@ -21,15 +33,21 @@ pub(super) fn compile(
             if let Some(fault) = faults.get_mut(before) {
                 fault.detail.push_str("; a text that is meant to the letter is written {is: \"...\"}");
             }
-            if glob.is_some() && has_class_like_a_word(text) {
-                faults.push(Fault::new(
-                    pointer(),
-                    "has a class that looks like a part of a name, as in dependabot[bot], and would match one letter of \
-                     it; a name is written {is: \"dependabot[bot]\"}",
-                ));
-                return None;
+            match glob {
+                Some(glob) if has_class_like_a_word(text) => match doubtful {
+                    Doubtful::Pattern => Some(glob),
+                    Doubtful::PatternOrText => Some(glob.or_text(text)),
+                    Doubtful::Refused => {
+                        faults.push(Fault::new(
+                            pointer(),
+                            "has a class that looks like a part of a name, as in dependabot[bot], and would match one \
+                             letter of it; a name is written {is: \"dependabot[bot]\"}",
+                        ));
+                        None
+                    }
+                },
+                glob => glob,
             }
-            glob
         }
         Some(ClaimValue::Literal(literal)) => match literal.is.as_deref() {
             Some(text) if text.len() <= MAX_BYTES => Some(Glob::literal(text)),
@@ -44,6 +62,11 @@ pub(super) fn compile(
         },
         None => compile_one(None, pointer, faults),
     }
+}
+
+/// Whether a value is a pattern that looks as if it were meant to the letter.
+pub(super) fn is_doubtful(value: &ClaimValue) -> bool {
+    matches!(value, ClaimValue::Pattern(text) if has_class_like_a_word(text))
 }
 
 /// Whether a pattern, which must be one, has a class of two letters or more that stand by themselves: `[bot]` is the end of a

@@ -3,6 +3,7 @@
 use super::attestation::Attest;
 use super::bounds::Bounds;
 use super::cel::{Expression, InvalidExpression};
+use super::claim_value::{Doubtful, is_doubtful};
 use super::decide::Delivery;
 use super::matching::{Effect, Policy, SecretTerm, Terms};
 use super::patterns::{MAX_ENTRIES, Patterns};
@@ -32,14 +33,48 @@ impl Policy {
     /// # Errors
     /// Every fault with its place, from `/name` or below `/spec`, in the order in which a policy is written.
     pub fn compile(name: &str, spec: &PolicySpec, bounds: &Bounds) -> Result<Self, Vec<Fault>> {
+        Self::compile_from(name, spec, bounds, Origin::New)
+    }
+
+    /// Compiles a policy that was good when it was stored. A claim that looks as if it were meant to the letter keeps its
+    /// meaning there; one that denies means its letters as well.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn compile_stored(name: &str, spec: &PolicySpec, bounds: &Bounds) -> Result<Self, Vec<Fault>> {
+        Self::compile_from(name, spec, bounds, Origin::Stored)
+    }
+
+    fn compile_from(name: &str, spec: &PolicySpec, bounds: &Bounds, origin: Origin) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         check_name(name, "/name", &mut faults);
-        compile_spec(name, spec, bounds, &mut faults).filter(|_| faults.is_empty()).ok_or(faults)
+        compile_spec(name, spec, bounds, origin, &mut faults).filter(|_| faults.is_empty()).ok_or(faults)
+    }
+
+    /// Whether a claim of it looks as if it were meant to the letter, and is a pattern.
+    pub(super) fn has_doubtful_claim(&self) -> bool {
+        let bearers = self.spec.subjects.iter().flatten().filter_map(|subject| subject.oidc.as_ref());
+        bearers.flat_map(|bearers| bearers.claims.values().flatten()).any(is_doubtful)
     }
 }
 
+/// Where a spec comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Somebody writes it, or has it in a file.
+    New,
+    /// The database, where it may have been since an older version.
+    Stored,
+}
+
 /// Compiles the spec of a policy whose name has been checked. A policy that comes with faults is not to be used.
-pub(super) fn compile_spec(name: &str, spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<Policy> {
+pub(super) fn compile_spec(
+    name: &str,
+    spec: &PolicySpec,
+    bounds: &Bounds,
+    origin: Origin,
+    faults: &mut Vec<Fault>,
+) -> Option<Policy> {
     let denies = match spec.effect.as_deref() {
         None | Some("allow") => false,
         Some("deny") => true,
@@ -49,7 +84,12 @@ pub(super) fn compile_spec(name: &str, spec: &PolicySpec, bounds: &Bounds, fault
             spec.secrets.is_empty()
         }
     };
-    let subjects = subjects(spec, bounds, faults);
+    let doubtful = match origin {
+        Origin::New => Doubtful::Refused,
+        Origin::Stored if denies => Doubtful::PatternOrText,
+        Origin::Stored => Doubtful::Pattern,
+    };
+    let subjects = subjects(spec, bounds, doubtful, faults);
     let repos = Patterns::compile(&spec.repos, "/spec/repos", faults);
     let branches = Patterns::compile(&spec.branches, "/spec/branches", faults);
     let attest = attest(spec, faults);
@@ -85,7 +125,7 @@ pub(super) fn check_name(name: &str, pointer: &str, faults: &mut Vec<Fault>) {
     }
 }
 
-fn subjects(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<Box<[Subject]>> {
+fn subjects(spec: &PolicySpec, bounds: &Bounds, doubtful: Doubtful, faults: &mut Vec<Fault>) -> Option<Box<[Subject]>> {
     if spec.subjects.is_empty() {
         faults.push(Fault::new("/spec/subjects", "must have at least one subject"));
         return None;
@@ -95,7 +135,7 @@ fn subjects(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Opti
         return None;
     }
     compile_each(&spec.subjects, "/spec/subjects", faults, |subject, pointer, faults| {
-        Subject::compile(subject, pointer, bounds, faults)
+        Subject::compile(subject, pointer, bounds, doubtful, faults)
     })
 }
 

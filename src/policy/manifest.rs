@@ -1,7 +1,7 @@
 //! A YAML manifest becomes a policy: the envelope around the spec, and the faults of both.
 
 use super::bounds::Bounds;
-use super::compile::{check_name, compile_spec};
+use super::compile::{Origin, check_name, compile_spec};
 use super::matching::Policy;
 use crate::document::{Fault, prune};
 use crate::wire::policy::PolicyManifest;
@@ -28,7 +28,8 @@ impl Policy {
         if spec.is_none() {
             faults.push(Fault::new("/spec", "is missing"));
         }
-        let policy = spec.and_then(|spec| compile_spec(name.unwrap_or_default(), spec, bounds, &mut faults));
+        let policy =
+            spec.and_then(|spec| compile_spec(name.unwrap_or_default(), spec, bounds, Origin::New, &mut faults));
         policy.filter(|_| faults.is_empty()).ok_or(faults)
     }
 

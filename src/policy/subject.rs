@@ -1,7 +1,7 @@
 //! Which callers a policy speaks of.
 
 use super::bounds::{AuthenticatorKind, Bounds};
-use super::claim_value;
+use super::claim_value::{self, Doubtful};
 use super::claims::texts_of;
 use super::glob::Glob;
 use super::patterns::{MAX_ENTRIES, Patterns};
@@ -25,11 +25,12 @@ impl Subject {
         subject: &raw::Subject,
         pointer: &str,
         bounds: &Bounds,
+        doubtful: Doubtful,
         faults: &mut Vec<Fault>,
     ) -> Option<Self> {
         match (&subject.kubernetes, &subject.oidc) {
             (Some(pods), None) => kubernetes(pods, &format!("{pointer}/kubernetes"), faults),
-            (None, Some(bearers)) => oidc(bearers, &format!("{pointer}/oidc"), bounds, faults),
+            (None, Some(bearers)) => oidc(bearers, &format!("{pointer}/oidc"), bounds, doubtful, faults),
             _ => {
                 faults.push(Fault::new(pointer, "must have exactly one of kubernetes and oidc"));
                 None
@@ -59,7 +60,13 @@ fn kubernetes(subject: &raw::KubernetesSubject, pointer: &str, faults: &mut Vec<
     Some(Subject::Kubernetes { namespaces: namespaces?, service_accounts: service_accounts? })
 }
 
-fn oidc(subject: &raw::OidcSubject, pointer: &str, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<Subject> {
+fn oidc(
+    subject: &raw::OidcSubject,
+    pointer: &str,
+    bounds: &Bounds,
+    doubtful: Doubtful,
+    faults: &mut Vec<Fault>,
+) -> Option<Subject> {
     let before = faults.len();
     let issuer = subject.issuer.as_deref().and_then(|name| bounds.authenticators.get_key_value(name));
     let issuer = match (&subject.issuer, issuer) {
@@ -81,7 +88,7 @@ fn oidc(subject: &raw::OidcSubject, pointer: &str, bounds: &Bounds, faults: &mut
     let mut claims = Vec::with_capacity(subject.claims.len());
     for (name, value) in &subject.claims {
         let pointer = || format!("{pointer}/claims/{}", escape(name));
-        if let Some(glob) = claim_value::compile(value.as_ref(), pointer, faults) {
+        if let Some(glob) = claim_value::compile(value.as_ref(), doubtful, pointer, faults) {
             claims.push((name.as_str().into(), glob));
         }
     }

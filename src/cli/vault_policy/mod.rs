@@ -140,7 +140,7 @@ async fn of_server(server: &ServerArguments, config: &Config) -> Result<Vec<Arc<
             let first = faults.first().map(|fault| format!("{}: {}", fault.pointer, fault.detail)).unwrap_or_default();
             Failure::usage(format!("policy {} does not fit this configuration: {first}", policy.name))
         };
-        compiled.push(Arc::new(Policy::compile(&policy.name, &policy.spec, &bounds).map_err(faulty)?));
+        compiled.push(Arc::new(Policy::compile_stored(&policy.name, &policy.spec, &bounds).map_err(faulty)?));
     }
     Ok(compiled)
 }

@@ -30,6 +30,8 @@ enum Matcher {
     Below(Box<str>),
     /// Anything else, and what stands before its first wildcard.
     Program { prefix: Box<str>, program: Program },
+    /// Another one, and one text to the letter.
+    OrText { pattern: Box<Glob>, text: Box<str> },
 }
 
 /// What every text begins with that a pattern matches.
@@ -79,6 +81,11 @@ impl Glob {
         Self(Matcher::Literal(text.into()))
     }
 
+    /// This one, and one text to the letter as well.
+    pub(super) fn or_text(self, text: &str) -> Self {
+        Self(Matcher::OrText { pattern: Box::new(self), text: text.into() })
+    }
+
     /// Whether the whole text fits.
     pub(super) fn matches(&self, text: &str) -> bool {
         match &self.0 {
@@ -90,6 +97,7 @@ impl Glob {
                 .is_some_and(|run| !run.contains('/')),
             Matcher::Below(prefix) => text.starts_with(&**prefix),
             Matcher::Program { prefix, program } => text.starts_with(&**prefix) && program.matches(text),
+            Matcher::OrText { pattern, text: other } => **other == *text || pattern.matches(text),
         }
     }
 
@@ -106,6 +114,10 @@ impl Glob {
         let prefix = match &self.0 {
             Matcher::Everything => return None,
             Matcher::Literal(text) => return Some(Start::Literal(text)),
+            Matcher::OrText { pattern, text } => {
+                let start = pattern.start()?;
+                return (matches!(start, Start::Prefix(_)) && text.starts_with(start.as_str())).then_some(start);
+            }
             Matcher::Affixes { prefix, .. } | Matcher::Below(prefix) | Matcher::Program { prefix, .. } => prefix,
         };
         (!prefix.is_empty()).then_some(Start::Prefix(prefix))
@@ -120,6 +132,7 @@ impl fmt::Debug for Glob {
             Matcher::Affixes { prefix, suffix } => write!(f, "Glob({prefix:?} run {suffix:?})"),
             Matcher::Below(prefix) => write!(f, "Glob({prefix:?} rest)"),
             Matcher::Program { program, .. } => write!(f, "Glob({program:?})"),
+            Matcher::OrText { pattern, text } => write!(f, "{pattern:?} or {text:?}"),
         }
     }
 }

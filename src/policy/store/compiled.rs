@@ -94,9 +94,16 @@ impl Compiled {
         let Record { name, revision, spec, .. } = record;
         let compiled = serde_json::from_str::<PolicySpec>(spec)
             .map_err(|_| vec![Fault::new("/spec", "cannot be read")])
-            .and_then(|decoded| Policy::compile(name, &decoded, bounds));
+            .and_then(|decoded| Policy::compile_stored(name, &decoded, bounds));
         match compiled {
             Ok(policy) => {
+                if policy.has_doubtful_claim() {
+                    tracing::warn!(
+                        policy = %name,
+                        "a claim of this stored policy is a pattern that looks like a name, as in dependabot[bot]; a pattern \
+                         is not that name, and only a deny policy is taken to mean it as well: write it as {{is: \"...\"}}"
+                    );
+                }
                 self.put(policy, *revision);
                 None
             }

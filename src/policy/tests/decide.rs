@@ -1,6 +1,6 @@
 //! Decisions: who gets what, and for each yes the no right beside it.
 
-use super::{asks, bearer, bounds_under, decided, denied, granted, names, paths, pod, policy, spec};
+use super::{asks, bearer, bounds, bounds_under, decided, denied, granted, names, paths, pod, policy, spec};
 use crate::model::binding::BindTo;
 use crate::model::facts::Facts;
 use crate::policy::{Decision, Denial, Mismatch, Policy, PolicySet};
@@ -214,4 +214,36 @@ fn a_literal_claim_is_that_text_and_no_pattern() {
         assert_eq!(matches!(decision, Decision::Denied(Denial::DeniedByPolicy(_))), denied, "{actor}: {decision:?}");
         assert_eq!(matches!(decision, Decision::Granted(_)), !denied, "{actor}");
     }
+}
+
+/// The policy as the database has it since a version that knew patterns only.
+fn stored(name: &str, rest: &str) -> Policy {
+    let text = format!(
+        "subjects: [{{oidc: {{issuer: github, claims: {{actor: 'dependabot[bot]'}}}}}}]\nrepos: ['**']\nbranches: ['**']\n{rest}"
+    );
+    assert!(Policy::compile(name, &spec(&text), &bounds()).is_err(), "nobody may write it anew");
+    Policy::compile_stored(name, &spec(&text), &bounds()).expect(name)
+}
+
+#[test]
+fn a_stored_claim_that_looks_like_a_name_is_a_pattern_and_where_it_denies_that_name_too() {
+    let lax = "subjects: [{oidc: {issuer: github, claims: {actor: '**'}}}]\nrepos: ['**']\nbranches: ['**']\n";
+    let grants = "secrets: [{store: vault, path: a}]";
+    for (actor, allowed, denied) in [
+        ("dependabot[bot]", false, true),
+        ("dependabotb", true, true),
+        ("dependabott", true, true),
+        ("dependabot", false, false),
+        ("dependabot[bot]x", false, false),
+    ] {
+        let caller = bearer("github", serde_json::json!({"actor": actor}));
+        let asked = asks("site", "main");
+        let decision = decided(vec![stored("bots", grants)], &caller, &Facts::default(), &asked);
+        assert_eq!(matches!(decision, Decision::Granted(_)), allowed, "{actor}: {decision:?}");
+        let both = vec![policy("lax", &format!("{lax}{grants}")), stored("no-bots", "effect: deny")];
+        let decision = decided(both, &caller, &Facts::default(), &asked);
+        assert_eq!(matches!(decision, Decision::Denied(Denial::DeniedByPolicy(_))), denied, "{actor}: {decision:?}");
+    }
+    assert!(stored("bots", grants).has_doubtful_claim() && stored("no-bots", "effect: deny").has_doubtful_claim());
+    assert!(!policy("lax", &format!("{lax}{grants}")).has_doubtful_claim());
 }

@@ -56,7 +56,8 @@ async fn open(database: Database, directory: Option<Directory>) -> Result<Policy
 fn bounds() -> Bounds {
     Bounds {
         stores: ["vault".into()].into(),
-        authenticators: [("cluster".into(), AuthenticatorKind::Kubernetes)].into(),
+        authenticators: [("cluster".into(), AuthenticatorKind::Kubernetes), ("github".into(), AuthenticatorKind::Oidc)]
+            .into(),
         max_ttl: Duration::from_mins(15),
         ceiling: Ceiling::default(),
     }

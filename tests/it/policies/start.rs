@@ -84,6 +84,27 @@ async fn an_allow_policy_that_does_not_compile_is_out_of_force_and_can_be_replac
 }
 
 #[tokio::test]
+async fn stored_claims_that_look_like_a_name_stay_in_force_and_can_be_corrected() {
+    let database = Place::sqlite_memory().database().await;
+    let with = |mut spec: Value, actor: Value| {
+        spec["subjects"] = json!([{"oidc": {"issuer": "github", "claims": {"actor": actor}}}]);
+        spec
+    };
+    let old = || json!("dependabot[bot]");
+    written_by_another_version(&database, "bots", 1, &with(spec_of("x"), old()).to_string()).await;
+    written_by_another_version(&database, "no-bots", 2, &with(deny("x"), old()).to_string()).await;
+    let register = open(database, None).await.unwrap();
+    assert_eq!(in_force(&register), ["bots", "no-bots"]);
+    for (name, spec, revision) in [("bots", spec_of("x"), "1"), ("no-bots", deny("x"), "2")] {
+        let expected = Expected::Revision(revision.into());
+        let again = register.put(new_policy(name, with(spec.clone(), old())), expected.clone()).await;
+        assert!(matches!(again, Err(PolicyStoreError::Invalid(_))), "nobody writes it anew: {again:?}");
+        register.put(new_policy(name, with(spec, json!({"is": "dependabot[bot]"}))), expected).await.unwrap();
+    }
+    assert_eq!(in_force(&register), ["bots", "no-bots"]);
+}
+
+#[tokio::test]
 async fn a_deny_policy_that_does_not_compile_refuses_the_start_and_says_which() {
     for bad in [
         r#"{"effect": "deny", "subjects": [], "repos": ["x"], "branches": ["main"]}"#,
