@@ -206,8 +206,11 @@ impl Authenticators {
         };
         let outcome = match answer {
             Ok(_) => AuthenticationOutcome::Ok,
-            Err(AuthnError::Refused(_) | AuthnError::NotPodBound) => AuthenticationOutcome::Denied,
-            Err(AuthnError::Limited | AuthnError::Unavailable) => AuthenticationOutcome::Failed,
+            // A stranger can bring about each of these, so that none is a sign that callers cannot be vouched for.
+            Err(AuthnError::Refused(_) | AuthnError::NotPodBound | AuthnError::Limited | AuthnError::UnknownKey) => {
+                AuthenticationOutcome::Denied
+            }
+            Err(AuthnError::Unavailable) => AuthenticationOutcome::Failed,
         };
         self.metrics.authentication(by, outcome);
         answer
@@ -277,7 +280,7 @@ const fn weight(error: AuthnError) -> u8 {
         AuthnError::Refused(Refusal::WrongAudience) => 1,
         AuthnError::Refused(Refusal::Malformed | Refusal::Expired) => 2,
         AuthnError::Refused(Refusal::NotAuthenticated | Refusal::PodGone) | AuthnError::NotPodBound => 3,
-        AuthnError::Limited => 4,
+        AuthnError::Limited | AuthnError::UnknownKey => 4,
         AuthnError::Unavailable => 5,
     }
 }
@@ -294,6 +297,9 @@ pub enum AuthnError {
     /// The token was not reviewed: its address has failures, and no review is spare now.
     #[error("the token was not reviewed, because its address has shown refused ones")]
     Limited,
+    /// The token names a key that the issuer did not have a moment ago, and it is too early to ask again.
+    #[error("the token names a key that is not known, and it is too early to ask for it")]
+    UnknownKey,
     /// The API server or the issuer cannot be asked now, so that nobody knows.
     #[error("the token could not be reviewed")]
     Unavailable,
@@ -511,11 +517,15 @@ mod tests {
             ("a", None, Err(NOT_AUTHENTICATED)),
             ("b", None, Ok(())),
             ("c", Some("https://c"), Err(AuthnError::Unavailable)),
+            ("d", Some("https://d"), Err(AuthnError::Limited)),
+            ("e", Some("https://e"), Err(AuthnError::UnknownKey)),
         ]);
         let garbage = all.authenticate(&SecretValue::new("garbage".into()), CLEAN).await;
         assert_eq!(garbage, Err(AuthnError::Refused(Refusal::Malformed)));
         assert!(all.authenticate(&token("https://other"), CLEAN).await.is_ok());
         assert_eq!(all.authenticate(&token("https://c"), CLEAN).await, Err(AuthnError::Unavailable));
+        assert_eq!(all.authenticate(&token("https://d"), CLEAN).await, Err(AuthnError::Limited));
+        assert_eq!(all.authenticate(&token("https://e"), CLEAN).await, Err(AuthnError::UnknownKey));
 
         let text = String::from_utf8(all.metrics.encode().unwrap()).unwrap();
         let counted: Vec<&str> = text
@@ -528,6 +538,8 @@ mod tests {
             [
                 r#"{authenticator="b",outcome="ok"} 1"#,
                 r#"{authenticator="c",outcome="failed"} 1"#,
+                r#"{authenticator="d",outcome="denied"} 1"#,
+                r#"{authenticator="e",outcome="denied"} 1"#,
                 r#"{authenticator="none",outcome="denied"} 1"#,
             ]
         );

@@ -85,7 +85,7 @@ impl Authenticator for Oidc {
                 let (keys, asked) = self.keys.newer().await.map_err(|_| AuthnError::Unavailable)?;
                 let is_signed = is_signed(&keys, token, algorithm);
                 if !is_signed && !asked && !keys.knows(token.key_id()) {
-                    return Err(AuthnError::Unavailable);
+                    return Err(AuthnError::UnknownKey);
                 }
                 is_signed
             }

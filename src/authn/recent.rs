@@ -91,7 +91,7 @@ impl<V: Clone + Send + Sync + 'static> Recent<V> {
         match answer {
             Ok(_) => self.passed.insert(token, ()).await,
             Err(AuthnError::Refused(_) | AuthnError::NotPodBound) => self.passed.invalidate(&token).await,
-            Err(AuthnError::Limited | AuthnError::Unavailable) => {}
+            Err(AuthnError::Limited | AuthnError::UnknownKey | AuthnError::Unavailable) => {}
         }
         let answer = answer.clone();
         match answer {
@@ -103,7 +103,7 @@ impl<V: Clone + Send + Sync + 'static> Recent<V> {
                 self.vouched.invalidate(&token).await;
                 self.refused.insert(token, Held { answer, until: now + REFUSED_FOR }).await;
             }
-            Ok(_) | Err(AuthnError::Limited | AuthnError::Unavailable) => {}
+            Ok(_) | Err(AuthnError::Limited | AuthnError::UnknownKey | AuthnError::Unavailable) => {}
         }
     }
 }

@@ -82,7 +82,12 @@ impl Broker {
                 self.summed.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
                 Code::RateLimited.into()
             }
-            AuthnError::Unavailable => {
+            // Anybody can name a key: so many from an address are told to come again, as the issuer may have it soon.
+            AuthnError::UnknownKey if !self.misshapen.charge(fold(context.source_ip)) => {
+                self.summed.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
+                Code::RateLimited.into()
+            }
+            AuthnError::UnknownKey | AuthnError::Unavailable => {
                 let reason = Code::TokenReviewUnavailable.as_str();
                 self.summed.add(EventType::AuthnFailed, Outcome::Failed, reason, context.source_ip);
                 Code::TokenReviewUnavailable.into()

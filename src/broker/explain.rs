@@ -41,7 +41,9 @@ impl Broker {
                 }
                 Err(AuthnError::Refused(refusal)) => return Ok(refused(refusal.as_str())),
                 Err(AuthnError::NotPodBound) => return Ok(refused(Code::NotPodBound.as_str())),
-                Err(AuthnError::Limited | AuthnError::Unavailable) => return Err(Code::TokenReviewUnavailable.into()),
+                Err(AuthnError::Limited | AuthnError::UnknownKey | AuthnError::Unavailable) => {
+                    return Err(Code::TokenReviewUnavailable.into());
+                }
             },
             _ => return Err(Error::InvalidRequest("either caller or token must be given, and not both")),
         };

@@ -1,12 +1,15 @@
 //! When an issuer is asked for its keys again, and what is believed meanwhile.
 
 use super::Counter;
+use crate::rig::claviger::Claviger;
 use crate::rig::issuer::{Issuer, Key, Says};
 use claviger::authn::{AuthnError, Refusal};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
 const UNAVAILABLE: Option<AuthnError> = Some(AuthnError::Unavailable);
+const UNKNOWN_KEY: Option<AuthnError> = Some(AuthnError::UnknownKey);
 const NOT_AUTHENTICATED: Option<AuthnError> = Some(AuthnError::Refused(Refusal::NotAuthenticated));
 const AT_MOST_EVERY: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(5);
@@ -28,7 +31,7 @@ async fn a_new_key_is_seen_when_it_is_used() {
     issuer.publishes(&[&new]);
     assert_eq!(counter.asks(&with_old).await.err(), None, "a known key is no reason to ask");
     assert_eq!(counter.asks(&with_new).await.err(), None);
-    assert_eq!(counter.asks(&with_old).await.err(), UNAVAILABLE, "it may be back, and it is too early to ask");
+    assert_eq!(counter.asks(&with_old).await.err(), UNKNOWN_KEY, "it may be back, and it is too early to ask");
     advance(AT_MOST_EVERY).await;
     assert_eq!(counter.asks(&with_old).await.err(), NOT_AUTHENTICATED, "the issuer has withdrawn it");
     assert_eq!(issuer.asked(), [3, 3]);
@@ -41,10 +44,10 @@ async fn a_key_without_an_id_can_change_too() {
     let counter = Counter::open(&issuer.url).await;
     assert_eq!(counter.asks(&old.token(&issuer.url)).await.err(), None);
     issuer.publishes(&[&new]);
-    assert_eq!(counter.asks(&new.token(&issuer.url)).await.err(), UNAVAILABLE, "too early to ask");
+    assert_eq!(counter.asks(&new.token(&issuer.url)).await.err(), UNKNOWN_KEY, "too early to ask");
     advance(AT_MOST_EVERY).await;
     assert_eq!(counter.asks(&new.token(&issuer.url)).await.err(), None);
-    assert_eq!(counter.asks(&old.token(&issuer.url)).await.err(), UNAVAILABLE, "it may be a third key's");
+    assert_eq!(counter.asks(&old.token(&issuer.url)).await.err(), UNKNOWN_KEY, "it may be a third key's");
     advance(AT_MOST_EVERY).await;
     assert_eq!(counter.asks(&old.token(&issuer.url)).await.err(), NOT_AUTHENTICATED);
     assert_eq!(issuer.asked(), [3, 3]);
@@ -57,7 +60,7 @@ async fn a_flood_of_unknown_keys_is_one_question_in_half_a_minute() {
     let counter = Arc::new(Counter::open(&issuer.url).await);
     let (good, forged) = (key.token(&issuer.url), unknown.token(&issuer.url));
     assert_eq!(counter.asks(&good).await.err(), None);
-    for (asked, verdict) in [([1, 1], UNAVAILABLE), ([1, 1], NOT_AUTHENTICATED), ([1, 1], NOT_AUTHENTICATED)] {
+    for (asked, verdict) in [([1, 1], UNKNOWN_KEY), ([1, 1], NOT_AUTHENTICATED), ([1, 1], NOT_AUTHENTICATED)] {
         let ask = |_| {
             let (counter, forged) = (counter.clone(), forged.clone());
             tokio::spawn(async move { counter.asks(&forged).await.err() })
@@ -71,7 +74,7 @@ async fn a_flood_of_unknown_keys_is_one_question_in_half_a_minute() {
     }
     assert_eq!(counter.asks(&forged).await.err(), NOT_AUTHENTICATED);
     advance(Duration::from_secs(29)).await;
-    assert_eq!(counter.asks(&forged).await.err(), UNAVAILABLE, "nobody knows, and nobody may ask");
+    assert_eq!(counter.asks(&forged).await.err(), UNKNOWN_KEY, "nobody knows, and nobody may ask");
     assert_eq!(issuer.asked(), [1, 1], "a second too early");
 }
 
@@ -155,4 +158,43 @@ async fn a_reload_asks_at_once_and_a_bad_answer_changes_nothing() {
         tokio::task::yield_now().await;
     }
     assert_eq!(issuer.asked(), [1, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_names_unknown_keys_is_charged_and_known_keys_go_on() {
+    let (key, unknown) = (Key::new("a"), Key::new("unknown"));
+    let issuer = Issuer::of(&[&key]).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("policies")).unwrap();
+    std::fs::write(folder.path().join("secrets.yaml"), "{}").unwrap();
+    let config = json!({
+        "authenticators": [
+            {"name": "github", "oidc": {"issuer": issuer.url, "audience": "claviger", "algorithms": ["ES256"]}},
+        ],
+        "stores": [{"name": "local", "file": {"path": "secrets.yaml"}}],
+        "policies": {"directory": "policies"},
+        "limits": {"failuresPerSecondPerAddress": 1},
+    });
+    let claviger = Claviger::serve_in(folder, config);
+    let (good, forged) = (key.token(&issuer.url), unknown.token(&issuer.url));
+    assert_eq!(claviger.ask(&good, "repo=site&branch=main").status, 403);
+    let ask = || {
+        let answer = claviger.ask(&forged, "repo=site&branch=main");
+        if answer.status == 503 {
+            assert_eq!(answer.code(), "token_review_unavailable");
+            assert!(answer.header("retry-after").is_some());
+        } else {
+            assert_eq!((answer.status, answer.code()), (429, "rate_limited".into()), "{answer:?}");
+        }
+        answer.status
+    };
+    assert_eq!(ask(), 503);
+    // At once, so that a slow machine does not keep below ten in a second.
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..100).map(|_| scope.spawn(ask)).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert!(statuses.contains(&429), "{statuses:?}");
+    assert_eq!(claviger.ask(&good, "repo=site&branch=main").status, 403, "who is known is not kept out");
+    assert_eq!(claviger.metric("claviger_authentications_total{authenticator=\"github\",outcome=\"failed\"}"), 0.0);
 }

@@ -63,7 +63,7 @@ async fn a_real_key_rotation_is_followed() {
     assert_eq!(counter.asks(&bao.identity_token("claviger").await).await.err(), None);
     bao.rotates_its_identity_key().await;
     let with_new_key = bao.identity_token("claviger").await;
-    assert_eq!(counter.asks(&with_new_key).await.err(), Some(AuthnError::Unavailable), "too early to ask");
+    assert_eq!(counter.asks(&with_new_key).await.err(), Some(AuthnError::UnknownKey), "too early to ask");
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(30)).await;
     tokio::time::resume();
