@@ -7,10 +7,13 @@
 use super::AuthnError;
 use super::unverified::Fingerprint;
 use crate::rates::{RateLimiter, Window};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// How long a first review waits for its place. The review itself has 5 s, and a request 15 s.
@@ -21,6 +24,8 @@ const SUSPECT_PATIENCE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(50);
 /// Reviews that may look for a spare place at once, over all addresses.
 const MAX_LOOKING: usize = 256;
+/// Of these from one address: more would take the places from all the others.
+const MAX_LOOKING_OF_ADDRESS: usize = 16;
 /// How long claims count as forged after their signature was bad.
 const FORGED_FOR: Duration = Duration::from_secs(10);
 /// Of an exhausted address, one token with such claims is reviewed in so long: the next one may be the good one.
@@ -77,6 +82,27 @@ pub struct ReviewGate {
     forged_lanes: RateLimiter<IpAddr>,
     forged: RateLimiter<(IpAddr, Fingerprint)>,
     looking: Semaphore,
+    /// How many look for each address; no entry means none. No more entries than may look at all.
+    looking_of: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// Looks for a spare place until it is dropped.
+struct Looking<'a> {
+    gate: &'a ReviewGate,
+    address: IpAddr,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        let mut looking_of = self.gate.looking_of.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut count) = looking_of.entry(self.address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
 }
 
 impl ReviewGate {
@@ -91,6 +117,7 @@ impl ReviewGate {
             forged_lanes: RateLimiter::one_every(FORGED_EVERY),
             forged: RateLimiter::one_every(FORGED_FOR),
             looking: Semaphore::new(MAX_LOOKING),
+            looking_of: Mutex::default(),
         }
     }
 
@@ -106,7 +133,7 @@ impl ReviewGate {
         }
         let lanes =
             if self.forged.is_exhausted(&(standing.address, *claims)) { &self.forged_lanes } else { &self.lanes };
-        let _looking = self.looking.try_acquire().map_err(|_| AuthnError::Limited)?;
+        let _looking = self.look(standing.address).ok_or(AuthnError::Limited)?;
         let until = Instant::now() + SUSPECT_PATIENCE;
         loop {
             // The lane first: what it takes from an address in vain is taken from that address alone.
@@ -118,6 +145,18 @@ impl ReviewGate {
             }
             sleep(LOOK).await;
         }
+    }
+
+    /// Begins to look for a spare place, where neither all nor this address have as many looking as may be.
+    fn look(&self, address: IpAddr) -> Option<Looking<'_>> {
+        let permit = self.looking.try_acquire().ok()?;
+        let mut looking_of = self.looking_of.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = looking_of.get(&address).copied().unwrap_or_default();
+        if count >= MAX_LOOKING_OF_ADDRESS {
+            return None;
+        }
+        looking_of.insert(address, count + 1);
+        Some(Looking { gate: self, address, _permit: permit })
     }
 
     /// The signature under these claims was bad.
@@ -200,6 +239,29 @@ mod tests {
         for one in all {
             let _ = one.await;
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_does_not_take_the_places_where_others_look() {
+        let gate = std::sync::Arc::new(gate(10));
+        let flood = |number| {
+            let gate = gate.clone();
+            tokio::spawn(async move { gate.enter(Standing::exhausted(address(number)), &CLAIMS).await })
+        };
+        let all: Vec<_> = (0..1000).map(|_| flood(1)).collect();
+        tokio::task::yield_now().await;
+        assert_eq!(gate.looking_of.lock().unwrap().get(&address(1)), Some(&MAX_LOOKING_OF_ADDRESS));
+        assert!(gate.look(address(1)).is_none());
+        let others: Vec<_> = (2..17).filter_map(|number| gate.look(address(number))).collect();
+        assert_eq!(others.len(), 15, "others look too");
+        assert_eq!(gate.looking_of.lock().unwrap().len(), 16);
+        drop(others);
+        assert_eq!(gate.looking_of.lock().unwrap().len(), 1);
+        for one in all {
+            let _ = one.await;
+        }
+        assert!(gate.looking_of.lock().unwrap().is_empty());
+        assert_eq!(gate.looking.available_permits(), MAX_LOOKING);
     }
 
     #[tokio::test(start_paused = true)]
