@@ -53,6 +53,8 @@ struct Held {
     ended: Ended,
     /// What callers have here; no entry means nothing.
     callers: HashMap<Owner, Share>,
+    /// The bytes of bundles of each account, which may have any number of tokens; no entry means none.
+    accounts: HashMap<Owner, usize>,
     sealed_bytes: usize,
 }
 
@@ -71,6 +73,7 @@ struct Slot {
     /// Ciphertext and tag; empty once it is forgotten.
     blob: Arc<[u8]>,
     owner: Owner,
+    account: Owner,
     /// Nobody sees it before it is issued.
     issued: bool,
     /// A change of it has begun, and is not durable yet.
@@ -168,13 +171,14 @@ impl StepRunner for Tickets {
     async fn run(&self, _work: &mut Work, steps: &[&Step]) -> Result<Vec<bool>, Failed> {
         let held = &mut *self.lock();
         let begin = |step: &&Step| match step.what() {
-            Some(Change::Issue { id, owner, sealed, .. }) => {
+            Some(Change::Issue { id, owner, account, sealed, .. }) => {
                 let others = held.callers.get(owner).and_then(|share| share.details.as_ref());
                 let slot = Slot {
                     verifier: sealed.verifier,
                     details: Details::new(&sealed.details, others),
                     blob: sealed.blob.clone(),
                     owner: *owner,
+                    account: *account,
                     issued: false,
                     changing: true,
                     ending: None,
@@ -237,7 +241,8 @@ impl Held {
     fn begin_issuing(&mut self, id: TicketId, slot: Slot, max_live: usize) -> bool {
         let size = slot.blob.len();
         let share = self.callers.get(&slot.owner);
-        let (live, bytes) = share.map_or((0, 0), |share| (share.live, share.bytes));
+        let live = share.map_or(0, |share| share.live);
+        let bytes = self.accounts.get(&slot.account).copied().unwrap_or_default();
         if live >= max_live
             || bytes + size > MAX_BYTES_PER_CALLER
             || self.sealed_bytes + size > MAX_SEALED_BYTES
@@ -249,6 +254,9 @@ impl Held {
         share.live += 1;
         share.bytes += size;
         share.details = Some(slot.details.shared().clone());
+        if size > 0 {
+            *self.accounts.entry(slot.account).or_default() += size;
+        }
         self.sealed_bytes += size;
         self.slots.insert(id, Box::new(slot));
         true
@@ -314,10 +322,16 @@ impl Held {
     /// Forgets a sealed bundle, if it is still there, and no longer counts its bytes.
     fn forget_bundle(&mut self, id: TicketId) {
         if let Some(slot) = self.slots.get_mut(&id) {
-            let (owner, size) = (slot.owner, slot.blob.len());
+            let (owner, account, size) = (slot.owner, slot.account, slot.blob.len());
             slot.blob = Arc::default();
             self.sealed_bytes -= size;
             self.give_back(owner, 0, size);
+            if let Entry::Occupied(mut bytes) = self.accounts.entry(account) {
+                *bytes.get_mut() -= size;
+                if *bytes.get() == 0 {
+                    bytes.remove();
+                }
+            }
         }
     }
 

@@ -32,7 +32,8 @@ pub use issued_ids::IssuedIds;
 pub use presented::{NotPresented, Presented};
 pub use seal::{MAX_BUNDLE_BYTES, SealError, Sealed, Sealer};
 
-/// Bytes of sealed bundles of one caller, kept at once. So one pod does not take the room of all.
+/// Bytes of sealed bundles of one caller, kept at once. So one pod does not take the room of all. In memory they are those of
+/// an issuer and subject, with however many tokens; in a database those of one token.
 pub const MAX_BYTES_PER_CALLER: usize = 32 * 1024 * 1024;
 /// How long the same redeemer may repeat a lost download.
 pub const REPLAYED_FOR: Duration = Duration::from_secs(30);
@@ -240,8 +241,19 @@ fn later(time: Timestamp, duration: Duration) -> Timestamp {
 
 /// A change of one ticket: what the steps of both stores carry.
 enum Change {
-    Issue { id: TicketId, owner: owner::Owner, issued_at: i64, expires_at: i64, sealed: Sealed },
-    End { id: TicketId, ending: Ending },
+    Issue {
+        id: TicketId,
+        owner: owner::Owner,
+        /// The owner, whatever token it comes with.
+        account: owner::Owner,
+        issued_at: i64,
+        expires_at: i64,
+        sealed: Sealed,
+    },
+    End {
+        id: TicketId,
+        ending: Ending,
+    },
 }
 
 impl Change {
@@ -249,6 +261,7 @@ impl Change {
         Self::Issue {
             id: ticket.id,
             owner: owner::Owner::of(&ticket.caller.identity()),
+            account: owner::Owner::of(&ticket.caller.account()),
             issued_at: microseconds(ticket.issued_at),
             expires_at: microseconds(ticket.expires_at),
             sealed,

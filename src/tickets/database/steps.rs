@@ -54,7 +54,7 @@ impl StepRunner for Steps {
             match step.what() {
                 // Done nowhere, and so refused.
                 Some(Change::Issue { sealed, .. }) if !self.sealed.add(sealed.size()) => {}
-                Some(Change::Issue { id, owner, issued_at, expires_at, sealed }) => issues.push(Issue {
+                Some(Change::Issue { id, owner, issued_at, expires_at, sealed, .. }) => issues.push(Issue {
                     place,
                     id: id.to_string(),
                     owner: *owner,

@@ -44,8 +44,24 @@ impl Bench {
     }
 
     async fn issue(&self, subject: &str, bytes: usize, committed: bool) -> Option<TicketToken> {
+        self.issue_with(subject, None, bytes, committed).await
+    }
+
+    /// For a token with an id.
+    async fn issue_with(
+        &self,
+        subject: &str,
+        jti: Option<usize>,
+        bytes: usize,
+        committed: bool,
+    ) -> Option<TicketToken> {
         let token = TicketToken::random().expect("random bytes");
-        let ticket = ticket(&token, subject);
+        let mut ticket = ticket(&token, subject);
+        if let Some(jti) = jti {
+            let mut caller = (*ticket.caller).clone();
+            caller.claims.insert("jti".into(), jti.to_string().into());
+            ticket.caller = Arc::new(caller);
+        }
         let entry = Entry { value: SecretValue::new("x".repeat(bytes)), named_by_policy: true, is_base64: false };
         let bundle = Bundle { entries: [("K".to_owned(), entry)].into(), ..Bundle::default() };
         let sealed = self.sealer.seal(&bundle, &token, &ticket).expect("sealed");
@@ -125,7 +141,7 @@ async fn what_was_not_recorded_as_issued_was_never_there() {
     step.runner().ended(&[&step], false);
     assert_eq!(bench.state(&token).await, None);
     let held = bench.memory.0.lock();
-    assert!(held.slots.is_empty() && held.callers.is_empty() && held.sealed_bytes == 0);
+    assert!(held.slots.is_empty() && held.callers.is_empty() && held.accounts.is_empty() && held.sealed_bytes == 0);
 }
 
 #[tokio::test]
@@ -149,7 +165,8 @@ async fn in_the_end_nothing_is_left() {
     bench.memory.forget(end).await.expect("memory");
     let held = bench.memory.0.lock();
     assert!(held.slots.is_empty() && held.by_expiry.is_empty() && held.by_age.is_empty());
-    assert!(held.ends.is_empty() && held.replays.is_empty() && held.callers.is_empty());
+    assert!(held.ends.is_empty() && held.replays.is_empty());
+    assert!(held.callers.is_empty() && held.accounts.is_empty());
 }
 
 #[tokio::test]
@@ -170,6 +187,24 @@ async fn all_bundles_together_are_bounded_in_bytes() {
     assert!(bench.issue("9", LARGE, true).await.is_none(), "it may turn out to wait on");
     redemption.runner().ended(&[&redemption], true);
     assert!(bench.issue("9", LARGE, true).await.is_some());
+}
+
+#[tokio::test]
+async fn who_mints_tokens_fills_one_share_of_bytes_and_others_keep_theirs() {
+    let bench = Bench::new().await;
+    let mut tokens = Vec::new();
+    for jti in 0..20 {
+        tokens.extend(bench.issue_with("minter", Some(jti), LARGE, true).await);
+    }
+    assert_eq!(tokens.len(), 2, "as many as one token would have had");
+    assert!(bench.issue("another", LARGE, true).await.is_some());
+    // Small ones still count for each token.
+    for jti in 0..64 {
+        assert!(bench.issue_with("minter", Some(100 + jti / 32), 1, true).await.is_some(), "{jti}");
+    }
+    assert!(bench.does(bench.memory.ending(tokens[0].ticket_id(), Ending::Revoked), true).await);
+    assert!(bench.issue_with("minter", Some(7), LARGE, true).await.is_some(), "there is room again");
+    assert!(bench.issue_with("minter", Some(8), LARGE, true).await.is_none());
 }
 
 #[tokio::test]
