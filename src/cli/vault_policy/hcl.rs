@@ -106,9 +106,9 @@ const fn capability(access: Access) -> &'static str {
 }
 
 /// Whether a segment can stand in an ACL for itself alone: `+` is any segment there, `*` at the end of a path any rest, and
-/// `${` opens an interpolation.
+/// `${` opens an interpolation, and `{{` and `}}` enclose a template.
 fn is_plain(segment: &str) -> bool {
-    segment != "+" && !segment.contains('*') && !segment.contains("${")
+    segment != "+" && !["*", "${", "{{", "}}"].iter().any(|special| segment.contains(special))
 }
 
 /// None where a name in it would be read as a pattern.
@@ -166,7 +166,7 @@ mod tests {
         ] {
             assert_eq!(pattern(&mount(at, engine), &path(granted)).as_deref(), Some(expected));
         }
-        for name in ["+", "*", "a*", "a*b", "${x}"] {
+        for name in ["+", "*", "a*", "a*b", "${x}", "{{identity.entity.id}}", "a{{", "}}b"] {
             let granted = [PathPart::Literal("homelab".into()), PathPart::Literal(name.into())];
             assert_eq!(pattern(&mount("homelab", Engine::KvV2), &granted), None, "{name}");
         }
