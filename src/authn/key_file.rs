@@ -4,8 +4,9 @@ use super::jwks::{KeySet, KeySetError};
 use crate::cluster::stamp::Stamp;
 use arc_swap::ArcSwap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 /// How often it is looked whether the file has changed. The kubelet replaces a mounted file by swapping a link.
@@ -17,6 +18,7 @@ pub struct KeyFile {
     name: Arc<str>,
     path: PathBuf,
     keys: ArcSwap<KeySet>,
+    /// Of what was read last. Held until it is read: who finds it unchanged finds the keys that belong to it.
     stamp: Mutex<Option<Stamp>>,
 }
 
@@ -40,15 +42,24 @@ impl KeyFile {
 
     /// Reads the file again if it has changed. What is bad there does not replace what was good.
     pub async fn read_if_changed(&self) {
-        let stamp = Stamp::of(&self.path);
+        let mut last = self.stamp.lock().await;
         // The stamp before the file: one that is replaced in between is read once too often, never once too seldom.
-        if std::mem::replace(&mut *self.stamp.lock().unwrap_or_else(PoisonError::into_inner), stamp) != stamp {
-            self.read_again().await;
+        let stamp = Stamp::of(&self.path);
+        if *last != stamp {
+            self.read().await;
+            *last = stamp;
         }
     }
 
     /// Reads the file again.
     pub async fn read_again(&self) {
+        let mut last = self.stamp.lock().await;
+        let stamp = Stamp::of(&self.path);
+        self.read().await;
+        *last = stamp;
+    }
+
+    async fn read(&self) {
         let authenticator = &*self.name;
         let path = self.path.clone();
         let read = tokio::task::spawn_blocking(move || KeySet::read(&path)).await;
@@ -110,5 +121,24 @@ mod tests {
         swap("v1");
         file.read_if_changed().await;
         assert!(knows("a"));
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_while_it_is_read_waits_for_the_new_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jwks.json");
+        std::fs::write(&path, ONE).unwrap();
+        let file = KeyFile::open("issuer".into(), path.clone()).unwrap();
+        for (key, written) in [("bb", "\"bb\""), ("ccc", "\"ccc\"")] {
+            std::fs::write(&path, ONE.replace("\"a\"", written)).unwrap();
+            let ask = || async {
+                file.read_if_changed().await;
+                file.current().knows(Some(key))
+            };
+            // One that gives up takes the news from nobody.
+            let given_up = tokio::time::timeout(Duration::ZERO, ask()).await;
+            let answers = tokio::join!(ask(), ask(), ask());
+            assert_eq!(answers, (true, true, true), "{given_up:?}");
+        }
     }
 }
