@@ -32,7 +32,7 @@ async fn found(replica: &Replica) -> Option<(i64, &'static str)> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 fn plain(text: &str) -> String {

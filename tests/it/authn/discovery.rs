@@ -11,7 +11,7 @@ const NOT_AUTHENTICATED: Option<AuthnError> = Some(AuthnError::Refused(Refusal::
 
 /// What becomes of a token that is good, and what is said to who checks before serving.
 async fn verdict(issuer: &Issuer, key: &Key) -> (Option<AuthnError>, Option<String>) {
-    let counter = Counter::open(&issuer.url).await;
+    let counter = Counter::open(&issuer.url);
     let verdict = counter.asks(&key.token(&issuer.url)).await.err();
     let faults = counter.authenticators.check_online().await.err().unwrap_or_default();
     assert!(faults.iter().all(|fault| fault.pointer == "/authenticators/0"), "{faults:?}");
@@ -22,7 +22,7 @@ async fn verdict(issuer: &Issuer, key: &Key) -> (Option<AuthnError>, Option<Stri
 async fn the_issuers_own_keys_vouch_for_its_tokens() {
     let (key, other) = (Key::new("a"), Key::new("a"));
     let issuer = Issuer::of(&[&key]).await;
-    let counter = Counter::open(&issuer.url).await;
+    let counter = Counter::open(&issuer.url);
     let caller = counter.asks(&key.token(&issuer.url)).await.expect("good");
     assert_eq!((&*caller.issuer, caller.subject.as_str()), ("issuer", "repo:acme/site"));
     assert_eq!(caller.claims["runner_id"], 7);
@@ -78,7 +78,7 @@ async fn an_issuer_may_end_with_a_slash() {
     let issuer = Issuer::of(&[&key]).await;
     let with_slash = format!("{}/", issuer.url);
     issuer.describes_itself_with(&json!({ "issuer": with_slash }));
-    let counter = Counter::open(&with_slash).await;
+    let counter = Counter::open(&with_slash);
     assert_eq!(counter.asks(&key.token(&with_slash)).await.err(), None);
     let without = counter.asks(&key.token(&issuer.url)).await.err();
     assert_eq!(without, Some(AuthnError::Refused(Refusal::UnknownIssuer)));
@@ -131,7 +131,7 @@ async fn a_silent_issuer_is_waited_for_five_seconds() {
     let key = Key::new("a");
     let issuer = Issuer::of(&[&key]).await;
     issuer.says_of_its_keys(Says::Silence);
-    let counter = Counter::open(&issuer.url).await;
+    let counter = Counter::open(&issuer.url);
     issuer.is_asked().await;
     // From here on nothing happens but time.
     tokio::time::pause();

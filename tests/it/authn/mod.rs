@@ -78,12 +78,12 @@ struct Counter {
 }
 
 impl Counter {
-    async fn open(issuer: &str) -> Self {
-        Self::with(issuer, None, None).await
+    fn open(issuer: &str) -> Self {
+        Self::with(issuer, None, None)
     }
 
     /// With a CA file and a proxy of its own.
-    async fn with(issuer: &str, ca_file: Option<PathBuf>, proxy_url: Option<String>) -> Self {
+    fn with(issuer: &str, ca_file: Option<PathBuf>, proxy_url: Option<String>) -> Self {
         let oidc = Oidc {
             issuer: issuer.into(),
             audience: "claviger".into(),

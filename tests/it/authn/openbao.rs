@@ -56,7 +56,7 @@ async fn the_binary_takes_the_tokens_of_an_issuer_it_asks_for_keys() {
 async fn a_real_key_rotation_is_followed() {
     let bao = Bao::start().await;
     let with_old_key = bao.identity_token("claviger").await;
-    let counter = Counter::open(&bao.issuer()).await;
+    let counter = Counter::open(&bao.issuer());
     assert_eq!(counter.asks(&with_old_key).await.err(), None);
     // It publishes its next key beforehand: only a second rotation brings one that nobody has seen.
     bao.rotates_its_identity_key().await;
@@ -79,7 +79,7 @@ async fn an_issuer_behind_a_private_ca_and_a_proxy_is_asked_through_both() {
     let ca = folder.path().join("ca.pem");
     std::fs::copy(bao.ca_file(), &ca).unwrap();
     let with = async |ca: &std::path::Path, proxy: Option<String>| {
-        let counter = Counter::with(&bao.issuer(), Some(ca.to_owned()), proxy).await;
+        let counter = Counter::with(&bao.issuer(), Some(ca.to_owned()), proxy);
         let faults = counter.authenticators.check_online().await.err().unwrap_or_default();
         (counter.asks(&token).await.err(), faults.into_iter().map(|fault| fault.detail).collect::<Vec<_>>())
     };
@@ -101,7 +101,7 @@ async fn a_ca_file_that_is_replaced_is_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let ca = folder.path().join("ca.pem");
     std::fs::copy(other.ca_file(), &ca).unwrap();
-    let counter = Counter::with(&bao.issuer(), Some(ca.clone()), None).await;
+    let counter = Counter::with(&bao.issuer(), Some(ca.clone()), None);
     assert_eq!(counter.asks(&token).await.err(), Some(AuthnError::Unavailable));
     std::fs::copy(bao.ca_file(), &ca).unwrap();
     // At once, although the issuer was asked a moment ago.

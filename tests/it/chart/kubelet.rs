@@ -25,7 +25,7 @@ pub struct Container {
     user: u32,
 }
 
-/// What a platform assigns that assigns users itself, such as OpenShift: one of the namespace's own range.
+/// What a platform assigns that assigns users itself, such as `OpenShift`: one of the namespace's own range.
 const ASSIGNED_USER: u64 = 1_000_650_000;
 
 /// What a Secret or `ConfigMap` that is not the chart's has: each key that any of the value sets asks for.

@@ -35,6 +35,8 @@ fn ends(edge: &mut Edge) {
 
 #[test]
 fn a_flood_of_every_kind_is_few_events_and_none_of_it_is_forgotten() {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    const JSON: &str = "application/json";
     let mut edge = edge();
     let long = format!("repo={}&branch={}", "r".repeat(250), "b".repeat(900));
     let send = |subject: &str, method: &str, target: &str, content: &str, body: &str| {
@@ -43,8 +45,6 @@ fn a_flood_of_every_kind_is_few_events_and_none_of_it_is_forgotten() {
         let headers = [("Authorization", bearer.as_str()), ("Content-Type", content)];
         edge.send(method, target, &headers, body.as_bytes()).status
     };
-    const FORM: &str = "application/x-www-form-urlencoded";
-    const JSON: &str = "application/json";
     let floods: [(&str, &str, &str, &str, &str, &str, u16); 8] = [
         ("denied", "ticket.denied", "POST", "/v1/tickets", FORM, &long, 403),
         ("failed", "ticket.failed", "POST", "/v1/tickets", FORM, "repo=..&branch=main", 422),

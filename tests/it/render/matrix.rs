@@ -94,7 +94,9 @@ fn table() -> String {
         let all = &mut [&mut npm, &mut node, &mut python, &mut next, &mut expand];
         cells.push(spelled(value, Format::Dotenv, all));
         cells.push(spelled(value, Format::DotenvExpand, &mut [&mut next, &mut expand]));
-        text += &format!("| {} |\n", cells.join(" | "));
+        for part in ["| ", &cells.join(" | "), " |\n"] {
+            text.push_str(part);
+        }
     }
     text
 }

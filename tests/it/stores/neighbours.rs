@@ -77,7 +77,7 @@ async fn whatever_one_mount_does_others_are_read_where_the_server_is_well() {
         status("504 Gateway Timeout"),
         status("500 Internal Server Error"),
     ] {
-        let name = format!("{}", if let Act::Answer(line, ..) = &act { line } else { "no answer" });
+        let name = if let Act::Answer(line, ..) = &act { (*line).clone() } else { "no answer".to_owned() };
         let is_slow = matches!(act, Act::Silence | Act::Trickle);
         let fake = with_trouble(act, json("{}")).await;
         let rig = Arc::new(Rig::impatient(&fake.address, NO_CACHE));

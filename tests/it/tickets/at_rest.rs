@@ -4,8 +4,9 @@ use super::*;
 use claviger::database::Param;
 
 async fn on_both(test: impl AsyncFn(&Place)) {
-    test(&Place::sqlite()).await;
-    test(&Place::postgres().await).await;
+    // Boxed: the futures of these tests are large.
+    Box::pin(test(&Place::sqlite())).await;
+    Box::pin(test(&Place::postgres().await)).await;
 }
 
 async fn opened(replica: &Replica, token: &TicketToken) -> Option<Bundle> {

@@ -120,7 +120,8 @@ async fn raced(step: impl Fn(&Replica, &TicketToken) -> Step) -> Verdict {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_check_sees_a_store_that_reads_before_it_ends() {
-    let verdict = raced(|_, token| Step::new(Arc::new(ReadThenEnd), token.ticket_id().to_string())).await;
+    let raced = raced(|_, token| Step::new(Arc::new(ReadThenEnd), token.ticket_id().to_string()));
+    let verdict = Box::pin(raced).await;
     assert_ne!(verdict.released_twice, BTreeSet::new());
     assert_ne!(verdict.recorded_twice, BTreeSet::new());
 }
@@ -129,5 +130,5 @@ async fn the_check_sees_a_store_that_reads_before_it_ends() {
 async fn and_finds_nothing_where_the_statement_decides() {
     let ending =
         |replica: &Replica, token: &TicketToken| replica.tickets.store.ending(token.ticket_id(), redeemed(None, token));
-    assert_eq!(raced(ending).await, Verdict::default());
+    assert_eq!(Box::pin(raced(ending)).await, Verdict::default());
 }

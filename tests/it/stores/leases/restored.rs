@@ -42,7 +42,7 @@ impl Cutting {
 }
 
 fn to_the_server(mut near: TcpStream, mut far: TcpStream, armed: &AtomicBool, has_cut: &AtomicBool) {
-    let mut bytes = [0; 65_536];
+    let mut bytes = vec![0; 65_536];
     while let Ok(count @ 1..) = near.read(&mut bytes) {
         let cuts = bytes[..count].windows(7).any(|window| window == b"COMMIT\0") && armed.swap(false, Ordering::SeqCst);
         if cuts {
