@@ -173,9 +173,9 @@ async fn who_names_unknown_keys_is_charged_and_known_keys_go_on() {
         ],
         "stores": [{"name": "local", "file": {"path": "secrets.yaml"}}],
         "policies": {"directory": "policies"},
-        "limits": {"failuresPerSecondPerAddress": 1},
     });
-    let claviger = Claviger::serve_in(folder, config);
+    let limit = [("CLAVIGER__LIMITS__FAILURESPERSECONDPERADDRESS", "1")];
+    let claviger = Claviger::serve_with(folder, config, &limit);
     let (good, forged) = (key.token(&issuer.url), unknown.token(&issuer.url));
     assert_eq!(claviger.ask(&good, "repo=site&branch=main").status, 403);
     let ask = || {
