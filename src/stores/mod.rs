@@ -264,9 +264,10 @@ impl Stores {
         let path = StorePath::try_from(secret.path.as_str()).map_err(|_| ReadError::Misconfigured)?;
         if let Some(write) = write {
             // Looked up anew: at an engine that keeps its secrets, a write would replace one.
-            let makes = match &opened.source {
-                Source::Vault(vault, _) => vault.makes_now(&path, request).await?,
-                _ => false,
+            let makes = if let Source::Vault(vault, _) = &opened.source {
+                vault.makes_now(&path, request).await?
+            } else {
+                false
             };
             let leases = self.leases.as_ref().filter(|_| makes).ok_or(ReadError::from(Unsuitable::KeepsSecrets))?;
             let write = Some(write.clone());
