@@ -21,7 +21,8 @@ fuzz_target!(|input: &[u8]| {
         0 => change(rest, &Sealer::new(Some(&Zeroizing::new([7; 32])), &[])),
         1 => change(rest, &Sealer::plain()),
         2 => {
-            let verified = check(&lines(rest), Some(&Sealer::new(Some(&Zeroizing::new([7; 32])), &[])), Known::default());
+            let verified =
+                check(&lines(rest), Some(&Sealer::new(Some(&Zeroizing::new([7; 32])), &[])), Known::default());
             assert!(rest.is_empty() || rest == b"\n" || verified.first_broken.is_some(), "nobody here could seal that");
         }
         _ => {

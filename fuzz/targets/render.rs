@@ -22,7 +22,8 @@ fuzz_target!(|text: &str| {
     let mut values = Values::new();
     for (name, value) in text.split('\u{1e}').filter_map(|entry| entry.split_once('=')) {
         let plain = name.trim_start_matches('!');
-        let entry = Entry { value: SecretValue::new(value.to_owned()), named_by_policy: plain != name, is_base64: false };
+        let entry =
+            Entry { value: SecretValue::new(value.to_owned()), named_by_policy: plain != name, is_base64: false };
         bundle.entries.insert(plain.to_owned(), entry);
         values.insert(plain.to_owned(), value.to_owned());
     }
