@@ -116,7 +116,7 @@ fn hash_of(line: &str) -> &str {
 
 /// Who changes a log has no key; one may try with a wrong one.
 fn sealer_of_a_stranger(choice: u8) -> Sealer {
-    Sealer::new((choice % 4 == 3).then(|| Zeroizing::new([8; 32])).as_ref())
+    Sealer::new((choice % 4 == 3).then(|| Zeroizing::new([8; 32])).as_ref(), &[])
 }
 
 /// Hashes everything again, the oldest first, and what named an event names it by its new hash.
