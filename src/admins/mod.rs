@@ -194,10 +194,10 @@ fn unavailable(authenticator: &str, error: ClusterError) -> AdminsError {
         tracing::error!(
             authenticator,
             trouble = trouble.as_str(),
-            "the API server refuses the broker's own credentials or their RBAC: nobody can administer"
+            "the API server rejects the broker's credentials or RBAC; administrator requests fail"
         );
     } else {
-        tracing::warn!(authenticator, trouble = trouble.as_str(), "an administrator could not be reviewed");
+        tracing::warn!(authenticator, trouble = trouble.as_str(), "a SubjectAccessReview failed");
     }
     AdminsError::Unavailable
 }

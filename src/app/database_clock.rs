@@ -81,9 +81,9 @@ pub async fn follow(
             if std::mem::replace(&mut differed, differ) != differ {
                 let seconds = ahead.as_secs_f64();
                 if differ {
-                    tracing::error!(seconds, "this machine's clock differs from the database's: nothing is issued");
+                    tracing::error!(seconds, "the system clock differs from the database clock; issuing is suspended");
                 } else {
-                    tracing::info!(seconds, "this machine's clock agrees with the database's again");
+                    tracing::info!(seconds, "the system clock agrees with the database clock again");
                 }
             }
         }

@@ -15,7 +15,11 @@ pub fn connections(wanted: usize) -> usize {
     let Some(descriptors) = (if raised.is_ok() { limit.maximum } else { limit.current }) else { return wanted };
     let most = most(descriptors);
     if most < wanted {
-        tracing::warn!(descriptors, connections = most, "there are too few descriptors for limits.maxConnections");
+        tracing::warn!(
+            descriptors,
+            connections = most,
+            "the file descriptor limit is too low for limits.maxConnections"
+        );
     }
     most.min(wanted)
 }

@@ -12,7 +12,7 @@ const GLANCE: Duration = Duration::from_millis(100);
 pub async fn until_nothing_waits(broker: &Broker, limit: Duration) {
     broker.drain();
     let last = Instant::now() + limit;
-    tracing::info!(waiting = broker.lost_with_the_process(), "draining: no more tickets are issued");
+    tracing::info!(waiting = broker.lost_with_the_process(), "draining; no more tickets are issued");
     while !broker.is_drained() && Instant::now() < last {
         sleep(GLANCE).await;
     }

@@ -43,7 +43,7 @@ pub async fn open(
         RegisterError::Database(error) => StartError::StoredPolicies(error),
     })?;
     if register.in_force().load().is_empty() {
-        tracing::warn!("there are no policies: every request will be denied");
+        tracing::warn!("no policies are loaded; all requests are denied");
     }
     Ok(Arc::new(register))
 }

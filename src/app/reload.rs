@@ -49,7 +49,7 @@ impl Reload {
             certificate.reload();
         }
         self.policies.reread_files_confirmed().await;
-        tracing::info!("policies, certificates, keys and tokens were read again");
+        tracing::info!("policies, certificates, keys and tokens reloaded");
     }
 
     /// Policies and certificates whose files have changed.

@@ -236,7 +236,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         )),
         tokio::spawn(policies::follow(policies.clone(), stopped.clone())),
     ];
-    tracing::info!(api = %api_address, ops = %ops_address, tls = certificate.is_some(), "claviger answers");
+    tracing::info!(api = %api_address, ops = %ops_address, tls = certificate.is_some(), "listening");
     let reload = Reload { broker: broker.clone(), policies, certificate };
     let (reload, reloading) = reload.start(stopped);
     Ok(Running {
@@ -288,9 +288,9 @@ impl Running {
         drop(broker);
         // The writer ends when the last handle on it is gone.
         if timeout(LAST_EVENTS, audit_writer).await.is_err() {
-            tracing::warn!("the last audit events may not be written");
+            tracing::warn!("shutting down; the last audit events may be lost");
         }
-        tracing::info!("claviger has stopped");
+        tracing::info!("stopped");
     }
 }
 

@@ -72,9 +72,9 @@ impl Certificate {
             Ok(Loaded { config, expires }) => {
                 self.current.store(Arc::new(config));
                 self.tell_expiry(expires);
-                tracing::info!("the TLS certificate was re-read");
+                tracing::info!("TLS certificate reloaded");
             }
-            Err(error) => tracing::error!(%error, "the TLS certificate could not be re-read; the last one stays"),
+            Err(error) => tracing::error!(%error, "TLS certificate reload failed; keeping the previous certificate"),
         }
     }
 

@@ -84,8 +84,8 @@ impl Courier {
     /// Says so when it begins to fail and when it is over, not for each batch.
     fn tell(&self, delivers: bool) {
         match (self.delivers.swap(delivers, Ordering::Relaxed), delivers) {
-            (true, false) => tracing::warn!("traces cannot be delivered"),
-            (false, true) => tracing::info!("traces are delivered again"),
+            (true, false) => tracing::warn!("trace export failed"),
+            (false, true) => tracing::info!("trace export recovered"),
             _ => {}
         }
     }

@@ -143,7 +143,7 @@ impl Witness {
                 pod_uid = %workload.pod.uid,
                 link = link.as_str(),
                 is_pending = matches!(seen, Seen::NotYet),
-                "the pod works for no run that can be verified"
+                "no verifiable run for the pod"
             );
         }
         let mut finding = Finding::new(seen, since);
@@ -162,7 +162,7 @@ impl Witness {
                  pipelineruns in tekton.dev): policies that attest give nothing"
             );
         } else {
-            tracing::warn!(authenticator, what, trouble = trouble.as_str(), "a caller's facts could not be looked up");
+            tracing::warn!(authenticator, what, trouble = trouble.as_str(), "a lookup of caller facts failed");
         }
         AttestError::Unavailable
     }

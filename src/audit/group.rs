@@ -126,7 +126,7 @@ impl Writer {
     ) -> Result<(), Failed> {
         tracing::error!(
             kind = failed.kind(),
-            "the database was lost while it wrote audit events; finding out whether it did"
+            "the database connection was lost during an audit commit; checking its outcome"
         );
         self.set_writable(false);
         loop {

@@ -248,7 +248,7 @@ impl AuditLog {
     pub fn record_later(&self, event: Event) {
         let kind = event.kind.as_str();
         if self.queue.try_send(Pending::kept(event)).is_err() {
-            tracing::error!(event = kind, "an audit event is lost: the queue is full or the writer is gone");
+            tracing::error!(event = kind, "an audit event was lost; the queue is full or the writer has stopped");
         }
     }
 

@@ -108,13 +108,13 @@ impl Retention {
                 tokio::select! {
                     _ = look.tick() => {
                         if let Err(error) = self.delete_old().await {
-                            tracing::error!(%error, "old audit events are not deleted");
+                            tracing::error!(%error, "audit retention failed; old events are kept");
                         }
                     }
                     _ = measure.tick() => match self.keep_size().await {
                         Ok(_) => failed = false,
                         Err(error) if !std::mem::replace(&mut failed, true) => {
-                            tracing::error!(%error, "the audit log is not kept below its size");
+                            tracing::error!(%error, "the audit log exceeds audit.maxSize and could not be pruned");
                         }
                         Err(_) => {}
                     },
@@ -168,7 +168,7 @@ impl Retention {
         };
         if deleted > 0 {
             self.metrics.audit_pruned(Pruned::MaxSize, deleted);
-            tracing::warn!(deleted, "the audit log was larger than audit.maxSize; its oldest events are deleted");
+            tracing::warn!(deleted, "the audit log exceeded audit.maxSize; deleted its oldest events");
             let mut event = Event::new(EventType::AuditPruned, Outcome::Ok);
             event.reason = Some(Pruned::MaxSize.as_str());
             event.count = Some(deleted as u64);

@@ -24,7 +24,7 @@ impl Stdout {
     /// Copies whole lines.
     pub fn copy(&self, text: String) {
         if self.lines.as_ref().is_some_and(|lines| lines.try_send(text).is_err()) {
-            tracing::warn!("audit events could not be copied to standard output");
+            tracing::warn!("audit events could not be written to standard output");
         }
     }
 }
@@ -43,7 +43,7 @@ fn write_all(queue: &Receiver<String>) {
     for text in queue {
         let mut stdout = std::io::stdout().lock();
         if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
-            tracing::warn!("audit events could not be copied to standard output");
+            tracing::warn!("audit events could not be written to standard output");
         }
     }
 }

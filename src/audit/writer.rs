@@ -92,7 +92,7 @@ impl Writer {
             }
         }
         if !group.is_empty() {
-            tracing::error!(lost = group.len(), "audit events are lost: they could not be written to the end");
+            tracing::error!(lost = group.len(), "audit events were lost; they could not be written before shutdown");
         }
     }
 
@@ -119,18 +119,18 @@ impl Writer {
                         parts.extend([rest, part]);
                         continue;
                     }
-                    tracing::error!(kind = failed.kind(), "audit events cannot be written");
+                    tracing::error!(kind = failed.kind(), "audit events could not be written");
                     self.set_writable(failed.is_of_the_data() || failed.is_conflict());
                     again.extend(give_up(part, !failed.is_of_the_data()));
                 }
                 Err(NotWritten::Json(error)) => {
-                    tracing::error!(%error, "audit events cannot be written as JSON");
+                    tracing::error!(%error, "audit events could not be serialized");
                     again.extend(give_up(part, false));
                 }
             }
         }
         for lost in again.drain(GROUP.min(again.len())..) {
-            tracing::error!(event = lost.event.kind.as_str(), "an audit event is lost");
+            tracing::error!(event = lost.event.kind.as_str(), "an audit event was lost");
         }
         again
     }
@@ -177,7 +177,7 @@ fn give_up(part: Vec<Pending>, worth_another_try: bool) -> Vec<Pending> {
         return kept;
     }
     for lost in &kept {
-        tracing::error!(event = lost.event.kind.as_str(), "an audit event is lost");
+        tracing::error!(event = lost.event.kind.as_str(), "an audit event was lost");
     }
     Vec::new()
 }

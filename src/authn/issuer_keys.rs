@@ -50,7 +50,7 @@ impl IssuerKeys {
         if discovery.is_without_tls() {
             tracing::warn!(
                 authenticator = &*name,
-                "the issuer is asked for its keys without TLS: whoever is on the way there can make tokens"
+                "the issuer's keys are fetched without TLS; an attacker on the network path can forge tokens"
             );
         }
         let held = ArcSwapOption::const_empty();
@@ -106,13 +106,13 @@ impl IssuerKeys {
         let answer = self.discovery.keys().await.map(Arc::new);
         match &answer {
             Ok(keys) => {
-                tracing::debug!(authenticator = &*self.name, keys = keys.len(), "the issuer's keys were read");
+                tracing::debug!(authenticator = &*self.name, keys = keys.len(), "issuer keys loaded");
                 self.held.store(Some(Arc::new(Held { keys: keys.clone(), asked_at: began_at })));
             }
             Err(fault) => tracing::error!(
                 authenticator = &*self.name,
                 %fault,
-                "the issuer's keys could not be read; the last good ones, if any, are believed for a day"
+                "issuer keys could not be fetched; the last keys stay valid for up to one day"
             ),
         }
         let attempt = Attempt { began_at, answer };

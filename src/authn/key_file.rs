@@ -65,11 +65,11 @@ impl KeyFile {
         let read = tokio::task::spawn_blocking(move || KeySet::read(&path)).await;
         match read.unwrap_or(Err(KeySetError::Malformed)) {
             Ok(read) => {
-                tracing::info!(authenticator, keys = read.len(), "the key set was read again");
+                tracing::info!(authenticator, keys = read.len(), "key set reloaded");
                 self.keys.store(Arc::new(read));
             }
             Err(fault) => {
-                tracing::error!(authenticator, %fault, "jwksFile could not be read again; the last good keys stay");
+                tracing::error!(authenticator, %fault, "jwksFile reload failed; keeping the previous keys");
             }
         }
     }

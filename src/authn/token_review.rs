@@ -167,10 +167,10 @@ impl Reviewer {
             tracing::error!(
                 authenticator,
                 trouble = trouble.as_str(),
-                "the API server refuses the broker's own credentials or their RBAC: nobody can be authenticated"
+                "the API server rejects the broker's credentials or RBAC; no token can be reviewed"
             );
         } else {
-            tracing::warn!(authenticator, trouble = trouble.as_str(), "a token could not be reviewed");
+            tracing::warn!(authenticator, trouble = trouble.as_str(), "a TokenReview failed");
         }
         AuthnError::Unavailable
     }

@@ -87,7 +87,7 @@ impl Broker {
                 chain = broken.chain,
                 seq = broken.seq,
                 reason = broken.reason.as_str(),
-                "the audit log does not hold"
+                "audit log verification failed"
             );
         }
         Ok(AuditVerified {

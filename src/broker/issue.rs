@@ -100,7 +100,7 @@ impl Broker {
         let sealed = Stage::Tickets.span().in_scope(|| self.parts.tickets.sealer.seal(&bundle, &token, &ticket));
         let sealed = sealed.map_err(|error| match error {
             SealError::TooLarge => {
-                tracing::error!(bytes_at_most = MAX_BUNDLE_BYTES, "a bundle is too large for a ticket");
+                tracing::error!(bytes_at_most = MAX_BUNDLE_BYTES, "bundle exceeds the ticket size limit");
                 Code::StoreMisconfigured
             }
             SealError::DoesNotOpen | SealError::NotABundle(_) => Code::Internal,

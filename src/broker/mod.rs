@@ -182,7 +182,7 @@ impl Broker {
     pub async fn reload(&self) {
         self.parts.authenticators.reload().await;
         for error in self.parts.stores.reload().await {
-            tracing::error!(%error, "a store could not be read again; what was good stays");
+            tracing::error!(%error, "store reload failed; keeping the previous state");
         }
     }
 

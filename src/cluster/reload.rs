@@ -29,11 +29,11 @@ impl Cluster {
             Ok(link) => {
                 *seen = link.stamps();
                 self.link.store(Arc::new(link));
-                tracing::info!("credentials and certificates for an API server were read again");
+                tracing::info!("API server credentials and certificates reloaded");
             }
             Err(error) => tracing::error!(
                 %error,
-                "credentials and certificates for an API server could not be read again; the last good ones stay"
+                "API server credentials and certificates could not be reloaded; keeping the previous ones"
             ),
         }
     }

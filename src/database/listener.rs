@@ -55,7 +55,7 @@ impl Drop for Listener {
 async fn listen(pool: PgPool, channel: &'static str, told: Arc<Notify>) {
     while !pool.is_closed() {
         if let Err(error) = listen_once(&pool, channel, &told).await {
-            tracing::debug!(%error, "listening for changes was interrupted");
+            tracing::debug!(%error, "the PostgreSQL LISTEN connection was interrupted");
         }
         sleep(LISTEN_AGAIN).await;
     }

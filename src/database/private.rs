@@ -25,7 +25,7 @@ pub fn make(path: &Path) -> io::Result<()> {
         let Ok(metadata) = fs::metadata(&file) else { continue };
         let is_open = metadata.is_file() && metadata.permissions().mode() & 0o177 != 0;
         if is_open && let Err(error) = fs::set_permissions(&file, Permissions::from_mode(OWNER_ONLY)) {
-            tracing::warn!(file = %file.display(), kind = %error.kind(), "a database file can be read by others than its owner");
+            tracing::warn!(file = %file.display(), kind = %error.kind(), "the database file is readable by other users");
         }
     }
     Ok(())

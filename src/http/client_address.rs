@@ -54,7 +54,7 @@ fn tell(proxy: IpAddr) {
     if !TOLD.swap(true, Ordering::Relaxed) {
         tracing::warn!(
             %proxy,
-            "a trusted proxy sends an X-Forwarded-For that is no address; tickets of its clients are not bound to one"
+            "a trusted proxy sent an invalid X-Forwarded-For; its clients' tickets are not bound to an address"
         );
     }
 }

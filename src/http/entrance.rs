@@ -30,7 +30,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     match listen_on(address) {
         Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && is_without_ipv6(&error) => {
             let address = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
-            tracing::info!(%address, "the machine has no IPv6: listening on IPv4 alone");
+            tracing::info!(%address, "IPv6 is not available; using IPv4 only");
             listen_on(address)
         }
         outcome => outcome,
@@ -83,7 +83,7 @@ impl Entrance {
             }
         };
         if self.starved.ends() {
-            tracing::info!("connections are accepted again");
+            tracing::info!("accepting connections again");
         }
         // An IPv4 peer of a listener on [::] is ::ffff:a.b.c.d to the system, and a.b.c.d to everything here.
         let address = peer.ip().to_canonical();
@@ -91,7 +91,7 @@ impl Entrance {
         let is_proxy = self.proxies.iter().any(|net| net.contains(&address));
         let place = self.room.enter(permit, address, is_proxy);
         if place.is_none() && self.crowded.is_to_be_told() {
-            tracing::warn!(%address, "connections are refused: there are many, and this address has its share");
+            tracing::warn!(%address, "connection limit reached for this address; refusing its new connections");
         }
         Some((stream, peer, place?))
     }
@@ -108,7 +108,7 @@ impl Entrance {
             return;
         }
         if self.starved.is_to_be_told() {
-            tracing::warn!(os = error.raw_os_error(), "no connection can be accepted: out of descriptors or memory?");
+            tracing::warn!(os = error.raw_os_error(), "accept failed; out of file descriptors or memory");
         }
         // Trying again at once would only burn the processor.
         sleep(BREATH).await;

@@ -24,6 +24,6 @@ pub(super) async fn read(store: &str, file: &Path) -> Result<SecretValue, ReadEr
 
 /// Says that there is no credential in a file.
 pub(super) fn unusable(store: &str) -> ReadError {
-    tracing::error!(store, "the file with the broker's credentials cannot be read or holds none");
+    tracing::error!(store, "the file with the broker's credentials is unreadable or empty");
     ReadError::Unavailable
 }

@@ -225,7 +225,7 @@ fn found(id: TicketId, row: &Row) -> Result<Option<Found>, Failed> {
         _ => State::Revoked,
     };
     let (Some(ticket), Ok(verifier)) = (decode(&details).filter(|ticket| ticket.id == id), verifier.try_into()) else {
-        tracing::error!(ticket = %id, "a ticket in the database is not what was written there");
+        tracing::error!(ticket = %id, "a ticket row in the database was modified");
         return Ok(None);
     };
     let sealed = Sealed { verifier, details: details.into(), blob: blob.into() };
@@ -236,8 +236,8 @@ fn decode(details: &[u8]) -> Option<Ticket> {
     ticket_codec::decode(details).ok()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "what map_err wants")]
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn unavailable(error: Failed) -> Unavailable {
-    tracing::error!(kind = error.kind(), "the tickets cannot be reached");
+    tracing::error!(kind = error.kind(), "tickets are unavailable");
     Unavailable
 }

@@ -141,7 +141,7 @@ pub struct Place {
 
 /// The tickets cannot be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the tickets cannot be reached")]
+#[error("tickets are unavailable")]
 pub struct Unavailable;
 
 /// Where tickets wait. The steps it makes are done and undone together with their events.

@@ -82,9 +82,9 @@ impl<T> Reread<T> {
         let made = (self.make)(&self.files).map(Arc::new);
         let good = made.is_some();
         if good {
-            tracing::info!(owner, setting, "the certificates were read again");
+            tracing::info!(owner, setting, "certificates reloaded");
         } else {
-            tracing::error!(owner, setting, "the certificates cannot be read again; the last good ones stay");
+            tracing::error!(owner, setting, "certificate reload failed; keeping the previous certificates");
         }
         let value = made.unwrap_or_else(|| last.value.clone());
         self.current.store(Arc::new(Made { stamps, value: value.clone() }));

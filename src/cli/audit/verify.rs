@@ -96,7 +96,7 @@ fn tell(verified: &AuditVerified) -> Result<(), Failure> {
     match &verified.first_broken {
         None => Ok(()),
         Some(BrokenPlace { chain, seq, reason }) => {
-            Err(Failure::Failed(format!("the audit log does not hold: event {seq} of chain {chain:?} is {reason}")))
+            Err(Failure::Failed(format!("audit log verification failed: event {seq} of chain {chain:?} is {reason}")))
         }
     }
 }

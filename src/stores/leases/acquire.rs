@@ -131,7 +131,7 @@ impl Shared {
         let Errand { key, want } = errand;
         let source = self.sources.get(&key.store).ok_or(ReadError::Misconfigured)?;
         let Some(_making) = self.making(want.caller.identity()) else {
-            tracing::warn!(store = %key.store, "a caller has as much being made as one may have");
+            tracing::warn!(store = %key.store, "limit of concurrent dynamic secrets reached for this caller");
             return Err(ReadError::Unavailable.into());
         };
         let asked = Instant::now();
@@ -150,7 +150,7 @@ impl Shared {
                 Ok(Provided::Held)
             }
             Made::Unusable { handle } => {
-                tracing::warn!(store = %key.store, "a lease has no end or values that make sense, and is taken back");
+                tracing::warn!(store = %key.store, "a lease has no valid duration or values; revoking it");
                 let grant = Grant { ttl: Duration::ZERO, renewable: false };
                 let held = self.held(errand, (handle, grant, 0), asked);
                 self.keep(LeaseEvent {
@@ -203,7 +203,7 @@ impl Shared {
         let Some(record) = self.records.seal(held) else { return false };
         let inserted = self.ledger.insert(&record).await;
         if let Err(error) = &inserted {
-            tracing::error!(kind = error.kind(), "a lease cannot be recorded, and is taken back");
+            tracing::error!(kind = error.kind(), "a lease could not be recorded; revoking it");
         }
         inserted.is_ok()
     }
@@ -251,7 +251,7 @@ impl Shared {
     /// Tells the witness, and the database where the lease ends now.
     pub(super) async fn note_end(&self, id: &str, expires_at: jiff::Timestamp) {
         if let Err(error) = self.ledger.prolong(id, &time_text(expires_at)).await {
-            tracing::warn!(kind = error.kind(), "a renewal is not on record");
+            tracing::warn!(kind = error.kind(), "a lease renewal could not be recorded");
         }
     }
 

@@ -55,7 +55,7 @@ impl Shared {
     /// Counts on, and adopts what is left alone.
     pub(super) async fn beat(&self, watch: &mut Watch) {
         if let Err(error) = self.try_to_beat(watch).await {
-            tracing::warn!(kind = error.kind(), "the records of leases cannot be read or written");
+            tracing::warn!(kind = error.kind(), "lease records could not be read or written");
         }
         self.tell_orphans(&mut watch.told);
     }
@@ -63,7 +63,7 @@ impl Shared {
     async fn try_to_beat(&self, watch: &mut Watch) -> Result<(), Failed> {
         if !self.ledger.beat().await? {
             // It was so long since the last one that others look after our leases now.
-            tracing::warn!("leases were adopted by another process");
+            tracing::warn!("another process adopted the leases of this one");
             for held in self.book().clear().into_iter().filter(|held| held.state == LeaseState::Active) {
                 self.metrics.lease_dropped(&held.key.store);
             }
@@ -77,7 +77,7 @@ impl Shared {
                 adopted += usize::from(self.take_in_record(record).await);
             }
             if adopted > 0 {
-                tracing::info!(leases = adopted, "leases of another process were adopted");
+                tracing::info!(leases = adopted, "adopted leases of another process");
             }
         }
         self.restore().await
@@ -87,7 +87,7 @@ impl Shared {
     pub(super) async fn take_in_record(&self, record: &Record) -> bool {
         let Ok(held) = self.records.open(record, self.clock.now()) else {
             if self.unreadable().insert(record.id.as_str().into()) {
-                tracing::error!(lease = record.id, "the record of a lease does not open; it cannot be revoked");
+                tracing::error!(lease = record.id, "a lease record could not be decrypted; it cannot be revoked");
             }
             return false;
         };

@@ -152,7 +152,10 @@ impl Leases {
     pub(super) async fn leave(&self) {
         self.upkeep.iter().for_each(JoinHandle::abort);
         if let Err(error) = self.shared.ledger.leave().await {
-            tracing::warn!(kind = error.kind(), "leases are adopted later: the database was not told of the end");
+            tracing::warn!(
+                kind = error.kind(),
+                "shutdown could not be recorded in the database; another process adopts the leases later"
+            );
         }
     }
 }

@@ -23,7 +23,7 @@ impl Shared {
                 tracing::warn!(
                     authenticator = &*issuer,
                     leases,
-                    "leases are held by pods of an authenticator that is not configured; they are not renewed"
+                    "leases belong to pods of an authenticator that is not configured; they are not renewed"
                 );
             }
         }

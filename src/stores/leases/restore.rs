@@ -38,7 +38,7 @@ impl Shared {
             }
         }
         if restored > 0 {
-            tracing::warn!(leases = restored, "leases on record as of this process were restored");
+            tracing::warn!(leases = restored, "restored the recorded leases of this process");
         }
         Ok(())
     }
@@ -54,12 +54,12 @@ impl Shared {
             Ok(Some(record)) => record,
             Ok(None) => return,
             Err(error) => {
-                tracing::debug!(kind = error.kind(), "a lease that is wanted back cannot be looked up");
+                tracing::debug!(kind = error.kind(), "a lease to revoke could not be queried");
                 return;
             }
         };
         if let Err(error) = self.ledger.set_state(id, state).await {
-            tracing::warn!(kind = error.kind(), "that a lease cannot be revoked is not on record");
+            tracing::warn!(kind = error.kind(), "a failed lease revocation could not be recorded");
             return;
         }
         let secret = SecretRef { store: record.store.as_str().into(), path: record.path };

@@ -40,7 +40,7 @@ impl Shared {
             (held.key.store.clone(), held.handle.clone(), held.attempts == 0)
         };
         if is_new && let Err(error) = self.ledger.set_state(id, LeaseState::Revoking.as_str()).await {
-            tracing::warn!(kind = error.kind(), "that a lease is being taken back is not on record");
+            tracing::warn!(kind = error.kind(), "the start of a lease revocation could not be recorded");
         }
         let answer = match self.sources.get(&store) {
             Some(source) => source.store.revoke(&handle, &RequestId::random()).await,
@@ -52,7 +52,7 @@ impl Shared {
         }
         self.metrics.lease_revocation(&store, Revocation::Ok);
         if let Err(error) = self.ledger.remove(id).await {
-            tracing::warn!(kind = error.kind(), "that a lease is gone is not on record");
+            tracing::warn!(kind = error.kind(), "the end of a lease could not be recorded");
             return Some(Instant::now() + DATABASE_WAIT);
         }
         let held = self.book().strike(id)?;
@@ -74,9 +74,9 @@ impl Shared {
         let outcome = if attempts == TRIES { Revocation::GivenUp } else { Revocation::Failed };
         self.metrics.lease_revocation(&event.secret.store, outcome);
         if attempts == TRIES {
-            tracing::error!(store = %event.secret.store, lease = %event.id, "a lease cannot be taken back");
+            tracing::error!(store = %event.secret.store, lease = %event.id, "a lease could not be revoked");
             if let Err(error) = self.ledger.set_state(id, LeaseState::RevocationFailed.as_str()).await {
-                tracing::warn!(kind = error.kind(), "that a lease cannot be taken back is not on record");
+                tracing::warn!(kind = error.kind(), "a failed lease revocation could not be recorded");
             }
             self.keep(event).await;
         }

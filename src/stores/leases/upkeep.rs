@@ -106,7 +106,7 @@ impl Shared {
                     }
                 }
             }
-            Err(error) => tracing::debug!(kind = error.kind(), "leases that are wanted back cannot be looked up"),
+            Err(error) => tracing::debug!(kind = error.kind(), "leases to revoke could not be queried"),
         }
     }
 }

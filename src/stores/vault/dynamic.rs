@@ -41,7 +41,7 @@ impl DynamicStore for VaultStore {
             tracing::warn!(
                 store = %self.exchange.store,
                 request_id = %request,
-                "a credential may have been made whose answer never came; the store ends it"
+                "a dynamic secret may exist without an answer; it expires at the store"
             );
         }
         let error = answer.as_ref().err().map(|failed| failed.error);
@@ -79,7 +79,7 @@ impl DynamicStore for VaultStore {
 impl VaultStore {
     /// Takes back what was made for nobody.
     pub(super) fn give_back(&self, handle: SecretValue, request: &RequestId) {
-        tracing::warn!(store = %self.exchange.store, "a mount that kept secrets made a lease; it is revoked");
+        tracing::warn!(store = %self.exchange.store, "a key-value mount returned a lease; revoking it");
         let (session, mounts, request) = (self.session.clone(), self.mounts.clone(), request.clone());
         // What goes wrong is logged; then the lease lives to its own end.
         tokio::spawn(async move { revoke(&session, &mounts, &handle, &request).await });

@@ -42,13 +42,9 @@ impl SealedBytes {
         let is_full = bytes >= self.most / 10 * 9;
         if is_full != self.is_full.swap(is_full, Ordering::Relaxed) {
             if is_full {
-                tracing::error!(
-                    bytes,
-                    at_most = self.most,
-                    "tickets that wait in the database take nearly as much as they may"
-                );
+                tracing::error!(bytes, at_most = self.most, "waiting tickets are close to the database size limit");
             } else {
-                tracing::info!(bytes, "tickets that wait in the database take less again");
+                tracing::info!(bytes, "waiting tickets are below the database size limit again");
             }
         }
     }

@@ -10,8 +10,8 @@ use std::process::Command;
 use std::time::Duration;
 
 const CROWD: &str = "127.0.0.2";
-const REFUSED: &str = "connections are refused";
-const STARVED: &str = "no connection can be accepted";
+const REFUSED: &str = "connection limit reached";
+const STARVED: &str = "accept failed";
 
 /// Connections of one address that say nothing.
 fn crowd(to: SocketAddr, count: usize) -> Vec<TcpStream> {
@@ -78,7 +78,7 @@ fn ticks(claviger: &Claviger) -> u64 {
 #[test]
 fn who_runs_out_of_descriptors_waits_for_some_and_says_so_seldom() {
     let mut poor = poor();
-    poor.wait_for_line("too few descriptors");
+    poor.wait_for_line("file descriptor limit is too low");
     let path = poor.ticket("moreira.dev", "main");
     let held = crowd(poor.api, 100);
     poor.wait_for_line(STARVED);
@@ -94,7 +94,7 @@ fn who_runs_out_of_descriptors_waits_for_some_and_says_so_seldom() {
     drop(held);
     let served = listen(&mut late, Duration::from_secs(10));
     assert!(served.bytes.starts_with(b"HTTP/1.1 200 "), "who waited is served: {served:?}");
-    wait_until("the end of it to be told", || poor.logged("accepted again") == 1);
+    wait_until("the end of it to be told", || poor.logged("accepting connections again") == 1);
     let path = poor.ticket("moreira.dev", "main");
     assert_eq!(poor.download(&path).status, 200);
     assert_eq!(request(poor.ops, "GET", "/readyz", &[], b"").status, 200);

@@ -118,7 +118,7 @@ fn a_machine_without_ipv6_is_served_over_ipv4() {
         assert_eq!(machine.bundle("127.0.0.1"), BUNDLE, "{kind}");
         assert!(machine.curl(&["http://127.0.0.1:9090/livez"]).status.success(), "{kind}");
         assert_eq!(machine.sources(), ["127.0.0.1", "127.0.0.1"], "{kind}");
-        let told = machine.claviger.logged("the machine has no IPv6");
+        let told = machine.claviger.logged("IPv6 is not available");
         assert_eq!(told, if kind == "absent" { 2 } else { 0 }, "{kind}");
     }
 }

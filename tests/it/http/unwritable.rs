@@ -72,7 +72,7 @@ fn what_nobody_waits_for_is_written_later() {
         assert_problem(&edge.ask("x.y.z", "repo=site&branch=main"), 401, "unauthenticated");
     }
     // Long enough for the writer to give up on them.
-    let complained = || edge.log().contains("audit events cannot be written");
+    let complained = || edge.log().contains("audit events could not be written");
     wait_until(complained, "the writer says that it cannot write");
     drop(lock);
     assert_eq!(edge.asks("repo=site&branch=main").status, 201);

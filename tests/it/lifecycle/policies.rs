@@ -73,7 +73,7 @@ fn a_config_map_is_followed_through_its_links() {
 
 #[test]
 fn a_broken_file_keeps_its_last_good_version_and_is_told_once() {
-    const COMPLAINT: &str = "a policy file is not good";
+    const COMPLAINT: &str = "a policy file is invalid";
     let policies = [("a", allows("a")), ("b", allows("b"))];
     let mut claviger = Claviger::dev(&Dev { policies: &policies, ..Dev::default() });
     let (a, b) = (policies_of(&claviger).join("a.yaml"), policies_of(&claviger).join("b.yaml"));
@@ -92,7 +92,7 @@ fn a_broken_file_keeps_its_last_good_version_and_is_told_once() {
     replace(&a, &manifest("a", &allows("a2")));
     wait_until("the repaired file", || may_have(&claviger, "a2"));
     assert!(!may_have(&claviger, "a"));
-    assert_eq!(claviger.logged("policy files are good again"), 1);
+    assert_eq!(claviger.logged("policy files are valid again"), 1);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn denies(repo: &str) -> Value {
 
 #[test]
 fn a_directory_that_becomes_empty_changes_nothing_until_somebody_says_so() {
-    const COMPLAINT: &str = "a policy file is not good";
+    const COMPLAINT: &str = "a policy file is invalid";
     let policies = [("allow", allows("**")), ("deny", denies("banned"))];
     let mut claviger = Claviger::dev(&Dev { policies: &policies, ..Dev::default() });
     let directory = policies_of(&claviger);
@@ -181,7 +181,7 @@ fn files_that_are_all_broken_and_of_other_names_change_nothing_even_on_request()
     fs::remove_file(directory.join("a.yaml")).unwrap();
     wait_until("the look at it", || claviger.log().contains("has no good policy file left"));
     claviger.signal("HUP");
-    claviger.wait_for_line("were read again");
+    claviger.wait_for_line("tokens reloaded");
     assert!(may_have(&claviger, "a"));
     replace(&directory.join("b.yaml"), &manifest("b", &allows("b")));
     wait_until("the repaired file", || may_have(&claviger, "b"));

@@ -6,7 +6,7 @@ use crate::rig::installation::Plan;
 use serde_json::json;
 use std::fs;
 
-const READ_AGAIN: &str = "were read again";
+const READ_AGAIN: &str = "tokens reloaded";
 
 /// Sends it and waits until it is done.
 fn hang_up(claviger: &Claviger) {

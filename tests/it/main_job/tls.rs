@@ -48,12 +48,12 @@ async fn the_certificate_is_replaced_by_a_good_one_and_never_by_a_bad_one() {
     .enumerate()
     {
         spoil().unwrap();
-        until("the complaint", async || rig.claviger.logged("could not be re-read") == round + 1).await;
+        until("the complaint", async || rig.claviger.logged("certificate reload failed") == round + 1).await;
         assert!(trusts(&rig, &second).await && !trusts(&rig, &first).await, "round {round}");
     }
     install(&folder, &first);
     until("the first certificate", async || trusts(&rig, &first).await).await;
-    rig.claviger.wait_for_line("certificate was re-read");
+    rig.claviger.wait_for_line("certificate reloaded");
 
     // One that claims to be as old as the one before is seen by whoever is told to look.
     let files = ["tls.crt", "tls.key"].map(|name| folder.join(name));

@@ -123,7 +123,8 @@ impl Claviger {
             .unwrap();
         let nowhere = "127.0.0.1:0".parse().unwrap();
         let mut claviger = Self { child, api: nowhere, ops: nowhere, folder };
-        let started = claviger.wait_for_line("claviger answers");
+        // By the field and not the message, which other builds word differently (`load-tests/against`).
+        let started = claviger.wait_for(&|line| line["api"].is_string(), "address");
         claviger.api = started["api"].as_str().unwrap().parse().unwrap();
         claviger.ops = started["ops"].as_str().unwrap().parse().unwrap();
         claviger
@@ -131,13 +132,13 @@ impl Claviger {
 
     /// Waits until the log has a line with this message, and returns it.
     pub fn wait_for_line(&mut self, message: &str) -> Value {
+        self.wait_for(&|line| line["message"].as_str().is_some_and(|text| text.contains(message)), message)
+    }
+
+    fn wait_for(&mut self, wanted: &dyn Fn(&Value) -> bool, message: &str) -> Value {
         let deadline = Instant::now() + STARTED_WITHIN;
         loop {
-            let found = self
-                .log()
-                .lines()
-                .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-                .find(|line| line["message"].as_str().is_some_and(|text| text.contains(message)));
+            let found = self.log().lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(wanted);
             if let Some(line) = found {
                 return line;
             }

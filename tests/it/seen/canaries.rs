@@ -193,7 +193,7 @@ fn no_secret_is_told_anywhere_with_everything_logged() {
         .collect();
     assert!(hits.is_empty(), "{hits:#?}");
     // The search looks where something is told.
-    assert!(says(place(&places, "stderr"), "claviger answers"));
+    assert!(says(place(&places, "stderr"), "listening"));
     assert!(says(place(&places, "stdout"), "KEY_255") && says(place(&places, "stdout"), "homelab/site/b255"));
     assert!(says(place(&places, "traces"), "POST /v1/secrets"));
     assert!(says(place(&places, "refusals' bodies"), "ticket_redeemed"));

@@ -54,7 +54,7 @@ impl Records {
     ) -> Result<(StoredPolicy, i64, Change), PolicyStoreError> {
         let NewPolicy { name, spec, by } = policy;
         let text = serde_json::to_string(&spec).map_err(|error| {
-            tracing::error!(%error, "a policy cannot be written as JSON");
+            tracing::error!(%error, "a policy could not be serialized");
             PolicyStoreError::Unavailable
         })?;
         let write = Write { name: &name, by: &by, next: Some(&text), expected };

@@ -33,7 +33,7 @@ impl Record {
     pub(super) fn into_policy(self) -> Result<StoredPolicy, PolicyStoreError> {
         let spec = serde_json::from_str(&self.spec).unwrap_or_else(|_| {
             // It is listed all the same, so that it can be replaced or deleted.
-            tracing::error!(policy = self.name, "a stored policy cannot be read; it is shown empty");
+            tracing::error!(policy = self.name, "a stored policy could not be parsed; it is shown empty");
             PolicySpec::default()
         });
         Ok(StoredPolicy {
@@ -54,7 +54,7 @@ pub(super) fn revision(row: &Row) -> Result<PolicyRevision, PolicyStoreError> {
     let change = RevisionChange::ALL.into_iter().find(|known| known.as_str() == change);
     let diff = serde_json::from_str::<Vec<Edit>>(&row.text(4).map_err(unavailable)?);
     let (Some(change), Ok(diff)) = (change, diff) else {
-        tracing::error!("a revision of a policy cannot be read");
+        tracing::error!("a policy revision could not be parsed");
         return Err(PolicyStoreError::Unavailable);
     };
     Ok(PolicyRevision {
@@ -68,13 +68,13 @@ pub(super) fn revision(row: &Row) -> Result<PolicyRevision, PolicyStoreError> {
 
 fn time(text: &str) -> Result<Timestamp, PolicyStoreError> {
     text.parse().map_err(|_| {
-        tracing::error!("a time of a policy cannot be read");
+        tracing::error!("a policy timestamp could not be parsed");
         PolicyStoreError::Unavailable
     })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "what map_err wants")]
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(super) fn unavailable(error: Failed) -> PolicyStoreError {
-    tracing::error!(kind = error.kind(), "the stored policies cannot be reached");
+    tracing::error!(kind = error.kind(), "stored policies are unavailable");
     PolicyStoreError::Unavailable
 }

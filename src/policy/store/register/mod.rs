@@ -122,7 +122,7 @@ impl PolicyRegister {
         match self.records.since(state.compiled.seen()).await {
             Ok(changes) => {
                 if std::mem::take(&mut state.unreachable) {
-                    tracing::info!("the stored policies can be reached again");
+                    tracing::info!("stored policies are available again");
                 }
                 if changes.all || !changes.records.is_empty() {
                     say(&state.compiled.take_over(changes, &self.bounds));
@@ -132,7 +132,10 @@ impl PolicyRegister {
             }
             Err(error) => {
                 if !std::mem::replace(&mut state.unreachable, true) {
-                    tracing::error!(kind = error.kind(), "the stored policies cannot be reached; those in force stay");
+                    tracing::error!(
+                        kind = error.kind(),
+                        "stored policies are unavailable; keeping the policies in force"
+                    );
                 }
             }
         }
@@ -157,7 +160,7 @@ impl PolicyRegister {
         });
         // Only a panic while reading loses the directory; what is in force stays.
         let Ok((directory, reloaded)) = read.await else {
-            tracing::error!("the policy files cannot be read any more; those in force stay");
+            tracing::error!("the policy directory is unreadable; keeping the policies in force");
             return;
         };
         state.directory = Some(directory);
@@ -169,10 +172,10 @@ impl PolicyRegister {
         self.observer.file_faults(reloaded.faults.len());
         if reloaded.faults != state.file_faults {
             for fault in &reloaded.faults {
-                tracing::error!(%fault, "a policy file is not good; its last good version stays in force");
+                tracing::error!(%fault, "a policy file is invalid; keeping its last valid version in force");
             }
             if reloaded.faults.is_empty() {
-                tracing::info!("all policy files are good again");
+                tracing::info!("all policy files are valid again");
             }
             state.file_faults = reloaded.faults;
         }
@@ -190,7 +193,7 @@ impl PolicyRegister {
             state.compiled.policies().partition(|(name, _)| files.contains_key(*name));
         for (name, policy) in contested.iter().filter(|(name, _)| !state.contested.contains(*name)) {
             let effect = if policy.denies() { "deny" } else { "allow" };
-            tracing::error!(policy = name, effect, "a stored policy is out of force: a file has its name");
+            tracing::error!(policy = name, effect, "a stored policy is not in force; a policy file has the same name");
         }
         let of_files = state.directory.as_ref().map(Directory::policies).unwrap_or_default();
         let stored = free.into_iter().map(|(_, policy)| policy.clone());
@@ -204,6 +207,6 @@ impl PolicyRegister {
 fn say(broken: &[Broken]) {
     for broken in broken {
         let consequence = if broken.denies { "what it denied before stays denied" } else { "it is out of force" };
-        tracing::error!(%broken, consequence, "a stored policy is not good on this server");
+        tracing::error!(%broken, consequence, "a stored policy is invalid on this server");
     }
 }
