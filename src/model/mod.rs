@@ -19,5 +19,6 @@ pub mod request;
 pub mod request_id;
 pub mod secret;
 pub mod secret_ref;
+pub mod spelling;
 pub mod ticket;
 pub mod write;

@@ -3,6 +3,7 @@
 use super::claims::text_of;
 use crate::model::caller::Caller;
 use crate::model::request::Request;
+use crate::model::spelling;
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -53,13 +54,13 @@ impl Placeholder {
     /// Appends the value; none where there is none, or it cannot be written.
     pub(super) fn fill(&self, text: &mut String, caller: &Caller, request: &Request) -> Option<()> {
         match self {
-            Self::One(word) => write_segment(text, &word.value(caller, request)?),
+            Self::One(word) => spelling::write(text, &word.value(caller, request)?),
             Self::Path(word) => {
                 for (index, part) in word.value(caller, request)?.split('/').enumerate() {
                     if index > 0 {
                         text.push('/');
                     }
-                    write_segment(text, part)?;
+                    spelling::write(text, part)?;
                 }
                 Some(())
             }
@@ -94,31 +95,6 @@ impl Word {
 /// Two numbers as the issuer wrote them may be one float here, and then two callers would share a path.
 fn is_inexact(claim: &Value) -> bool {
     matches!(claim, Value::Number(number) if number.is_f64())
-}
-
-/// Whether a character is one that written values may have. What is none of them keeps two values apart.
-pub(super) const fn is_of_values(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '~' | '=' | '-')
-}
-
-/// Appends a value as one segment: `[A-Za-z0-9._-]` stay, `/` becomes `~`, every other byte `=` and two hex digits.
-fn write_segment(path: &mut String, value: &str) -> Option<()> {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    if matches!(value, "" | "." | "..") {
-        return None;
-    }
-    for byte in value.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' => path.push(char::from(byte)),
-            b'/' => path.push('~'),
-            other => {
-                path.push('=');
-                path.push(char::from(HEX[usize::from(other >> 4)]));
-                path.push(char::from(HEX[usize::from(other & 0xf)]));
-            }
-        }
-    }
-    Some(())
 }
 
 fn is_plain_claim(name: &str) -> bool {

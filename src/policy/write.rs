@@ -5,10 +5,11 @@
 //! placeholders there must be a character that no written value has: `{repo}.{branch}` would be one text for `a.b` and `c`, and
 //! for `a` and `b.c`.
 
-use super::placeholder::{Placeholder, closing_brace, is_of_values};
+use super::placeholder::{Placeholder, closing_brace};
 use crate::document::{Fault, escape};
 use crate::model::caller::Caller;
 use crate::model::request::Request;
+use crate::model::spelling;
 use crate::model::write::Write;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -162,7 +163,8 @@ fn check_apart(pieces: &[Piece]) -> Result<(), &'static str> {
     if filled().count() > 1 && filled().any(|piece| matches!(piece, Piece::Filled(Placeholder::Path(_)))) {
         return Err("a |path placeholder must be the only one of its text");
     }
-    let keeps_apart = |piece: &Piece| matches!(piece, Piece::Literal(text) if text.chars().any(|c| !is_of_values(c)));
+    let keeps_apart =
+        |piece: &Piece| matches!(piece, Piece::Literal(text) if text.chars().any(|c| !spelling::may_contain(c)));
     let mut apart = true;
     for piece in pieces {
         match piece {
