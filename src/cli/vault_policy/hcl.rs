@@ -42,6 +42,9 @@ impl Needed<'_> {
             };
             if mount.engine == Engine::Dynamic {
                 leases.insert(lease_pattern(path));
+            } else if accesses.contains(&Access::Write) {
+                // The broker refuses this write too, so the capability would be for nothing, and would let it change secrets.
+                return Err(format!("store {store}: a policy has `write` for a key-value mount, which is only read"));
             }
             let pattern = pattern(mount, path)
                 .ok_or_else(|| format!("store {store}: a path has a name that an ACL would read as a pattern"))?;
@@ -232,5 +235,20 @@ mod tests {
             assert!(made.contains(&rule), "{made}");
         }
         assert!(hcl("db", mount("db", Engine::Dynamic)).is_err());
+    }
+
+    #[test]
+    fn a_write_to_a_key_value_mount_gets_no_capability() {
+        let store: Arc<str> = "vault".into();
+        let hcl = |engine: Engine, access: Access| {
+            let paths = [(path("team/a"), BTreeSet::from([access]))].into_iter().collect();
+            let mounts = [((store.clone(), path("team/a")), mount("team", engine))].into_iter().collect();
+            Needed { paths: Some(&paths), mounts: &mounts }.hcl(&store)
+        };
+        for engine in [Engine::KvV1, Engine::KvV2] {
+            assert!(hcl(engine, Access::Read).unwrap().contains("[\"read\"]"));
+            assert!(hcl(engine, Access::Write).unwrap_err().contains("a policy has `write` for a key-value mount"));
+        }
+        assert!(hcl(Engine::Dynamic, Access::Write).unwrap().contains("[\"update\"]"));
     }
 }
