@@ -2,24 +2,11 @@
 
 use super::leases::{After, LeaseView, Revoked};
 use super::path::StorePath;
-use super::{Opened, Stores};
+use super::registry::{Opened, Stores};
 use crate::database::Failed;
 use crate::model::caller::{Caller, Identity};
 use crate::model::secret_ref::SecretRef;
-use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
-use jiff::{SignedDuration, Timestamp};
-use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::Instant;
-
-/// What names static leases and tells when they were read.
-pub(super) struct Naming {
-    /// Keyed, so that an id tells nothing of the path.
-    key: Key,
-    /// One moment by both clocks. What was read is dated by the monotonic one, so that it never changes its date.
-    started: (Instant, Timestamp),
-}
 
 /// What became of one lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,45 +17,6 @@ pub enum Ended {
     Revoked(Revoked),
 }
 
-impl Naming {
-    pub(super) fn new(database_key: &[u8; 32], now: Timestamp) -> Self {
-        let key = sign(&Key::new(HMAC_SHA256, database_key), b"claviger lease ids v1");
-        Self { key: Key::new(HMAC_SHA256, key.as_ref()), started: (Instant::now(), now) }
-    }
-
-    /// The same on every replica, as long as it is the same secret.
-    fn id(&self, store: &str, path: &StorePath) -> String {
-        let tag = sign(&self.key, format!("{store}\0{}", path.as_str()).as_bytes());
-        tag.as_ref()[..16].iter().fold(String::with_capacity(32), |mut id, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(id, "{byte:02x}");
-            id
-        })
-    }
-
-    fn time(&self, at: Instant) -> Timestamp {
-        let (instant, time) = self.started;
-        let since = at.checked_duration_since(instant).unwrap_or(Duration::ZERO);
-        time.checked_add(SignedDuration::try_from(since).unwrap_or(SignedDuration::ZERO)).unwrap_or(time)
-    }
-
-    fn view(&self, store: &str, path: &StorePath, read_at: Instant, ttl: Duration) -> LeaseView {
-        let text = |time: Timestamp| format!("{time:.6}");
-        LeaseView {
-            id: self.id(store, path),
-            store: store.to_owned(),
-            path: path.as_str().to_owned(),
-            is_dynamic: false,
-            acquired_at: text(self.time(read_at)),
-            expires_at: text(self.time(read_at + ttl)),
-            renewable: false,
-            stale: read_at.elapsed() >= ttl,
-            held_by: None,
-            state: super::leases::State::Active,
-        }
-    }
-}
-
 impl Stores {
     /// A page of leases, newest first.
     ///
@@ -76,7 +24,7 @@ impl Stores {
     /// When the database cannot be asked.
     pub async fn list_leases(&self, after: Option<&After>, limit: usize) -> Result<Vec<LeaseView>, Failed> {
         let mut views = match &self.leases {
-            Some(leases) => leases.shared.page(after, limit).await?,
+            Some(leases) => leases.manager.page(after, limit).await?,
             None => Vec::new(),
         };
         views.extend(self.static_leases(|view| after.is_none_or(|after| view.place() < *after)));
@@ -96,7 +44,7 @@ impl Stores {
             return Ok(Some(Ended::Evicted(secret)));
         }
         let Some(leases) = &self.leases else { return Ok(None) };
-        Ok(leases.shared.revoke(id, by).await?.map(Ended::Revoked))
+        Ok(leases.manager.revoke(id, by).await?.map(Ended::Revoked))
     }
 
     /// Takes back every lease of a store, at one path or at all. What was evicted from the cache, and whether all dynamic
@@ -112,7 +60,7 @@ impl Stores {
     ) -> Result<(Vec<SecretRef>, Revoked), Failed> {
         let evicted = self.evict(store, path).await;
         let revoked = match &self.leases {
-            Some(leases) => leases.shared.revoke_all(store, path, by).await?,
+            Some(leases) => leases.manager.revoke_all(store, path, by).await?,
             None => Revoked::Done,
         };
         Ok((evicted, revoked))
@@ -121,13 +69,13 @@ impl Stores {
     /// The pods that hold leases.
     #[must_use]
     pub fn holders(&self) -> Vec<Arc<Caller>> {
-        self.leases.as_ref().map(|leases| leases.shared.pods()).unwrap_or_default()
+        self.leases.as_ref().map(|leases| leases.manager.pods()).unwrap_or_default()
     }
 
     /// A pod has ended: what was made for it is taken back.
     pub fn holder_ended(&self, identity: &Identity) {
         if let Some(leases) = &self.leases {
-            leases.shared.holder_ended(identity);
+            leases.manager.holder_ended(identity);
         }
     }
 
@@ -153,12 +101,12 @@ impl Stores {
     }
 
     fn static_leases(&self, fits: impl Fn(&LeaseView) -> bool) -> Vec<LeaseView> {
-        let Some(naming) = &self.naming else { return Vec::new() };
+        let Some(ids) = &self.ids else { return Vec::new() };
         let mut views = Vec::new();
         for (store, opened) in &self.by_name {
             let Some(cached) = &opened.cached else { continue };
             cached.for_each_lease(|path, read_at, ttl| {
-                let view = naming.view(store, path, read_at, ttl);
+                let view = ids.view(store, path, read_at, ttl);
                 if fits(&view) {
                     views.push(view);
                 }

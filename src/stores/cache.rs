@@ -10,7 +10,7 @@ mod lease_codec;
 pub(super) mod sealed;
 
 use super::path::StorePath;
-use super::{OpenFault, ReadError, SecretStore};
+use super::port::{OpenFault, ReadError, SecretStore};
 use crate::config::stores::Cache as Bounds;
 use crate::flights::{Flight, Flights};
 use crate::metrics::Metrics;
@@ -196,7 +196,7 @@ impl Shelf {
         }
         // Aged from before the call: the answer is at least that old.
         let read_at = Instant::now();
-        let answer = match self.store.makes(path, request).await {
+        let answer = match self.store.is_dynamic(path, request).await {
             Ok(true) => {
                 self.entries.invalidate(path).await;
                 return (Found::Made, CacheOutcome::Miss);

@@ -1,7 +1,7 @@
 //! The files from which the broker's own credentials at stores are read.
 
-use super::ReadError;
 use super::bounded_file;
+use super::port::ReadError;
 use super::values::owned;
 use crate::model::secret::SecretValue;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! The port to what a store makes on request, credentials that end: made, prolonged, and taken back by their handle.
 
-use super::ReadError;
 use super::path::StorePath;
+use super::port::ReadError;
 use crate::model::lease::Lease;
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;

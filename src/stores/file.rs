@@ -7,7 +7,7 @@
 
 use super::bounded_file::{self, FileFault};
 use super::path::StorePath;
-use super::{OpenFault, ReadError, SecretStore, outcome_of};
+use super::port::{OpenFault, ReadError, SecretStore, outcome_of};
 use crate::document::{Typed, Written, escape, read_written};
 use crate::metrics::Metrics;
 use crate::metrics::labels::StoreOperation;

@@ -3,9 +3,9 @@
 //! They follow no redirect, use no proxy but a configured one, keep no cookie, decompress nothing, and read no body beyond a bound.
 //! A reqwest error is never shown: its URL and its causes may carry a secret's path.
 
-use super::OpenFault;
 use super::breaker::Verdict;
-use crate::trust::{ConnectFailure, Trust, TrustError, TrustFiles};
+use super::port::OpenFault;
+use crate::trust::{ConnectFailure, Trust, TrustFiles};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Method};
 use reqwest::{Client, Proxy, RequestBuilder, Response, Url, redirect, retry};
@@ -211,15 +211,5 @@ fn other_fault(error: &reqwest::Error) -> CallFault {
         CallFault::Connect
     } else {
         CallFault::Broken
-    }
-}
-
-impl From<TrustError> for OpenFault {
-    fn from(error: TrustError) -> Self {
-        match error {
-            TrustError::CaFile => Self::CaFile,
-            TrustError::SystemRoots => Self::TlsRoots,
-            TrustError::ClientCertificate => Self::ClientCertificate,
-        }
     }
 }

@@ -3,8 +3,8 @@
 //! Only one answer in the world means that a secret is absent. Whatever is not known here is `Unavailable`.
 
 use crate::model::lease::Lease;
-use crate::stores::ReadError;
 use crate::stores::json_text::{object, unescape};
+use crate::stores::port::ReadError;
 use crate::stores::values::values;
 use serde::Deserialize;
 use serde_json::value::RawValue;

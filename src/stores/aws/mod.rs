@@ -7,12 +7,13 @@ mod session;
 mod transport;
 
 use super::path::StorePath;
-use super::{OnlineFault, OpenFault, ReadError, SecretStore, breaker};
+use super::port::{OnlineFault, OpenFault, ReadError, SecretStore};
 use crate::config::aws_secrets_manager::{AwsAuth, AwsSecretsManager};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{StoreOperation, StoreOutcome};
 use crate::model::lease::Lease;
 use crate::model::request_id::RequestId;
+use crate::stores::breaker::{Probe, Target};
 use crate::stores::outbound::Server;
 use crate::trust::TrustFiles;
 use async_trait::async_trait;
@@ -21,7 +22,6 @@ use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::config::{
     AppName, BehaviorVersion, Builder, Config, IdentityCache, Region, StalledStreamProtectionConfig,
 };
-use breaker::{Probe, Target};
 use calls::{Calls, Failed};
 use credentials::Source;
 use session::{Identity, Session};

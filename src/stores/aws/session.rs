@@ -3,8 +3,8 @@
 use super::calls::Calls;
 use super::credentials::{Granted, Source};
 use crate::model::request_id::RequestId;
-use crate::stores::ReadError;
 use crate::stores::jitter::random_share;
+use crate::stores::port::ReadError;
 use arc_swap::ArcSwapOption;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::{Config, Credentials};

@@ -1,8 +1,8 @@
 //! Carries the SDK's requests over our own client, so that its answers have our bounds, and hands the body of a good one
 //! past the SDK, which would copy the secret into memory that nobody overwrites.
 
-use crate::stores::OpenFault;
 use crate::stores::outbound::{CallFault, Outbound, Server, read_body};
+use crate::stores::port::OpenFault;
 use aws_sdk_secretsmanager::config::http::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,

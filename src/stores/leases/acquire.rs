@@ -1,29 +1,21 @@
 //! Handing out: the lease that is there, where it lives long enough, else a longer one or another one.
 
 use super::held::{Held, Key, LeaseState, MIN_LEFT, Term, Why};
+use super::manager::{LeaseManager, Provided, Unread, Want};
 use super::record::time_text;
 use super::untaken::KEPT;
-use super::{LeaseEvent, LeaseEventKind, Shared, Unread, Want};
+use super::witness::{LeaseEvent, LeaseEventKind};
 use crate::metrics::labels::CacheOutcome;
 use crate::model::lease::{Lease, LeaseMode};
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
 use crate::stores::dynamic::{Grant, Made};
 use crate::stores::path::StorePath;
-use crate::stores::{ReadError, Reading};
+use crate::stores::port::{ReadError, Reading};
 use jiff::SignedDuration;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// What a flight came back with.
-#[derive(Clone)]
-pub(super) enum Provided {
-    /// It is in the book.
-    Held,
-    /// It has no end that anybody knows, so that it is for those who waited for it and nobody else.
-    Once(Arc<Lease>),
-}
 
 /// What is asked of a store.
 #[derive(Clone)]
@@ -32,7 +24,7 @@ struct Errand {
     want: Want,
 }
 
-impl Shared {
+impl LeaseManager {
     /// The lease of this path for whoever wants it. One at a time is made for a key, in a task of its own.
     pub(in crate::stores) async fn get(
         self: &Arc<Self>,
@@ -52,8 +44,8 @@ impl Shared {
         }
         let alone = (key.write.is_some() && key.holder.is_none()).then(|| want.clone());
         let (flight, boarded) = self.flights.board(key.clone(), || {
-            let (shared, errand) = (self.clone(), Errand { key: key.clone(), want });
-            async move { shared.provide(errand).await }
+            let (manager, errand) = (self.clone(), Errand { key: key.clone(), want });
+            async move { manager.provide(errand).await }
         });
         let provided = flight.await.unwrap_or(Err(ReadError::Unavailable.into()));
         self.metrics.cache_request(store, if boarded { CacheOutcome::Coalesced } else { CacheOutcome::Miss });

@@ -2,16 +2,18 @@
 
 use super::held::{Held, LeaseState, Why};
 use super::ledger::Owner;
+use super::manager::LeaseManager;
 use super::record::Record;
 use super::revoke::TRIES;
-use super::upkeep::BEAT;
-use super::{LeaseEventKind, Shared};
+use super::witness::LeaseEventKind;
 use crate::database::Failed;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// The period of this process's heartbeat, and of its look at those of other processes.
+pub(super) const BEAT: Duration = Duration::from_secs(5);
 /// How long a beat may stand still until its process is taken for dead.
 const SILENCE: Duration = Duration::from_secs(15);
 /// After a longer time without a look nobody is judged by what was seen before it.
@@ -51,7 +53,7 @@ impl Watch {
     }
 }
 
-impl Shared {
+impl LeaseManager {
     /// Counts on, and adopts what is left alone.
     pub(super) async fn beat(&self, watch: &mut Watch) {
         if let Err(error) = self.try_to_beat(watch).await {

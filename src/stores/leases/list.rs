@@ -1,8 +1,8 @@
 //! Leases as administrators see them: of all processes, without handle and values.
 
-use super::Shared;
 use super::held::LeaseState;
 use super::ledger;
+use super::manager::LeaseManager;
 use super::record::Record;
 use crate::database::Failed;
 use crate::model::caller::Caller;
@@ -44,7 +44,7 @@ impl LeaseView {
     }
 }
 
-impl Shared {
+impl LeaseManager {
     /// A page of dynamic leases, whoever looks after them; newest first.
     ///
     /// # Errors

@@ -1,10 +1,10 @@
 //! Leases of pods whose authenticator was renamed or removed: they run to their end, and that is told.
 
-use super::Shared;
+use super::manager::LeaseManager;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-impl Shared {
+impl LeaseManager {
     /// Counts them, and logs each authenticator the first time.
     pub(super) fn tell_orphans(&self, told: &mut BTreeSet<Arc<str>>) {
         let mut by_store: BTreeMap<Arc<str>, usize> = self.sources.keys().map(|store| (store.clone(), 0)).collect();

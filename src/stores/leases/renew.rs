@@ -1,11 +1,12 @@
 //! Renewing: a lease is prolonged while somebody may be using it, as far as the store will.
 
 use super::held::Held;
-use super::{LeaseEventKind, Shared};
+use super::manager::LeaseManager;
+use super::witness::LeaseEventKind;
 use crate::metrics::labels::Outcome;
 use crate::model::request_id::RequestId;
-use crate::stores::ReadError;
 use crate::stores::jitter::random_share;
+use crate::stores::port::ReadError;
 use jiff::SignedDuration;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 /// The longest after several.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
-impl Shared {
+impl LeaseManager {
     /// Renews a lease for somebody who waits, unless somebody else is at it.
     pub(super) async fn renew_now(&self, id: &Arc<str>, request: &RequestId) {
         if self.book().claim(id) {

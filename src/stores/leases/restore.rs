@@ -2,7 +2,8 @@
 //! record did not open. It is looked for at each beat.
 
 use super::held::LeaseState;
-use super::{LeaseEvent, LeaseEventKind, Shared};
+use super::manager::LeaseManager;
+use super::witness::{LeaseEvent, LeaseEventKind};
 use crate::database::Failed;
 use crate::metrics::labels::Revocation;
 use crate::model::secret_ref::SecretRef;
@@ -12,7 +13,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 /// How many leases are compared at each beat. Where there are more, the next beat goes on.
 const AT_A_BEAT: u32 = 4096;
 
-impl Shared {
+impl LeaseManager {
     /// Takes in what the book lacks.
     ///
     /// # Errors
@@ -71,7 +72,7 @@ impl Shared {
     /// A lease is put on record, and entered in the book before what is returned is dropped.
     pub(super) fn not_in_the_book_yet(&self, id: &Arc<str>) -> BeingMade<'_> {
         let is_first = self.being_made().insert(id.clone());
-        BeingMade { shared: self, id: is_first.then(|| id.clone()) }
+        BeingMade { manager: self, id: is_first.then(|| id.clone()) }
     }
 
     /// Whether this process looks after a lease, or is about to.
@@ -91,16 +92,16 @@ impl Shared {
     }
 }
 
-/// See [`Shared::not_in_the_book_yet`].
+/// See [`LeaseManager::not_in_the_book_yet`].
 pub(super) struct BeingMade<'a> {
-    shared: &'a Shared,
+    manager: &'a LeaseManager,
     id: Option<Arc<str>>,
 }
 
 impl Drop for BeingMade<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
-            self.shared.being_made().remove(&id);
+            self.manager.being_made().remove(&id);
         }
     }
 }

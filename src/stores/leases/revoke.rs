@@ -2,13 +2,14 @@
 //! again for ever; nothing is forgotten.
 
 use super::held::LeaseState;
-use super::{LeaseEventKind, Shared};
+use super::manager::LeaseManager;
+use super::witness::LeaseEventKind;
 use crate::database::Failed;
 use crate::metrics::labels::Revocation;
 use crate::model::caller::Caller;
 use crate::model::request_id::RequestId;
-use crate::stores::ReadError;
 use crate::stores::jitter::random_share;
+use crate::stores::port::ReadError;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -31,7 +32,7 @@ pub enum Revoked {
     GoesOn,
 }
 
-impl Shared {
+impl LeaseManager {
     /// Tries to take back a lease that was claimed, and says when it is due again; none where it is gone.
     pub(super) async fn take_back(&self, id: &str) -> Option<Instant> {
         let (store, handle, is_new) = {

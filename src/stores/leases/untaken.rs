@@ -1,11 +1,10 @@
 //! What was made and is not taken yet: a request may end before what it has asked for is made. A repeat by the same caller
 //! takes it; what nobody takes is revoked, or forgotten where it has no lease.
 
-use super::Shared;
 use super::held::Key;
+use super::manager::{LeaseManager, Untaken};
 use crate::model::caller::Identity;
 use crate::model::lease::Lease;
-use crate::stores::cache::sealed::Sealed;
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,16 +19,13 @@ const MOST: usize = 1024;
 /// The most that is made for one caller at once: as much as one request reads at once.
 const MADE_AT_ONCE: usize = 16;
 
-/// By what it is for: until when it is kept, and what it is.
-pub(super) type Untaken = HashMap<Key, (Instant, Sealed)>;
-
 /// Something is being made for a caller until this is dropped.
 pub(super) struct Making<'a> {
-    shared: &'a Shared,
+    manager: &'a LeaseManager,
     caller: Identity,
 }
 
-impl Shared {
+impl LeaseManager {
     /// Keeps what has no lease until somebody takes it.
     pub(super) fn keep_untaken(&self, key: &Key, lease: &Lease) {
         if key.write.is_some() && key.holder.is_none() {
@@ -63,7 +59,7 @@ impl Shared {
             return None;
         }
         *count += 1;
-        Some(Making { shared: self, caller })
+        Some(Making { manager: self, caller })
     }
 
     fn untaken(&self) -> MutexGuard<'_, Untaken> {
@@ -77,7 +73,7 @@ impl Shared {
 
 impl Drop for Making<'_> {
     fn drop(&mut self) {
-        let mut making = self.shared.under_way();
+        let mut making = self.manager.under_way();
         if let Some(count) = making.get_mut(&self.caller) {
             *count -= 1;
             if *count == 0 {

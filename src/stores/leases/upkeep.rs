@@ -1,8 +1,8 @@
 //! What is due: renewals and revocations at their time, and every few seconds a look at the other processes.
 
-use super::Shared;
-use super::adopt::Watch;
+use super::adopt::{BEAT, Watch};
 use super::held::{Held, LeaseState};
+use super::manager::LeaseManager;
 use crate::model::request_id::RequestId;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::collections::BTreeSet;
@@ -12,40 +12,38 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 /// How many leases of one lane are worked on at once.
 const AT_ONCE: usize = 8;
-/// How often this process counts on, and looks whether others do.
-pub(super) const BEAT: Duration = Duration::from_secs(5);
 /// How often is looked whether other processes were asked for leases of ours.
 const LOOK: Duration = Duration::from_secs(1);
 /// Where nothing is due.
 const FAR: Duration = Duration::from_hours(1);
 
 /// Renews and revokes until it is dropped.
-pub(super) async fn tend(shared: Arc<Shared>) {
+pub(super) async fn tend(manager: Arc<LeaseManager>) {
     let mut under_way = FuturesUnordered::new();
     loop {
-        for id in shared.book().claim_due(Instant::now(), AT_ONCE) {
-            under_way.push(shared.act(id));
+        for id in manager.book().claim_due(Instant::now(), AT_ONCE) {
+            under_way.push(manager.act(id));
         }
-        let due = shared.book().next_due(AT_ONCE).unwrap_or_else(|| Instant::now() + FAR);
+        let due = manager.book().next_due(AT_ONCE).unwrap_or_else(|| Instant::now() + FAR);
         tokio::select! {
             Some(()) = under_way.next() => {}
             () = sleep_until(due) => {}
-            () = shared.sooner.notified() => {}
+            () = manager.sooner.notified() => {}
         }
     }
 }
 
 /// Counts on and looks at the others until it is dropped. Stores that are slow must not make this process look dead, so
 /// it is another task.
-pub(super) async fn watch(shared: Arc<Shared>) {
+pub(super) async fn watch(manager: Arc<LeaseManager>) {
     let (mut beat, mut look) = (interval(BEAT), interval(LOOK));
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut watch = Watch::default();
     loop {
         tokio::select! {
-            _ = look.tick() => shared.look_for_orders().await,
-            _ = beat.tick() => shared.beat(&mut watch).await,
+            _ = look.tick() => manager.look_for_orders().await,
+            _ = beat.tick() => manager.beat(&mut watch).await,
         }
     }
 }
@@ -73,7 +71,7 @@ impl Task {
     }
 }
 
-impl Shared {
+impl LeaseManager {
     /// Does what is due of a lease that was claimed.
     async fn act(&self, id: Arc<str>) {
         let task = self.book().get(&id).map(|held| Task::of(held, Instant::now(), &self.clusters));

@@ -2,9 +2,9 @@
 
 use crate::config::stores::Vault;
 use crate::model::request_id::RequestId;
-use crate::stores::OpenFault;
 use crate::stores::breaker::Target;
 use crate::stores::outbound::{CallFault, Outbound, Server, read_body, retry_after};
+use crate::stores::port::OpenFault;
 use crate::traces;
 use crate::trust::{ClientFiles, TrustFiles};
 use bytes::Bytes;

@@ -6,7 +6,7 @@ use crate::metrics::labels::{StoreOperation, StoreOutcome};
 use crate::model::request_id::RequestId;
 use crate::stores::breaker::{Breakers, Probe, Verdict};
 use crate::stores::outbound::CallFault;
-use crate::stores::{ReadError, outcome_of};
+use crate::stores::port::{ReadError, outcome_of};
 use async_trait::async_trait;
 use std::sync::Arc;
 use tokio::time::Instant;

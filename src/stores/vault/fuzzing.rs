@@ -5,8 +5,8 @@ use super::client::Answer;
 use super::mounts::Engine;
 use crate::model::lease::Lease;
 use crate::model::secret::SecretValue;
-use crate::stores::ReadError;
 use crate::stores::path::StorePath;
+use crate::stores::port::ReadError;
 use std::time::Duration;
 use zeroize::Zeroizing;
 

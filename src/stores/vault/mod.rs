@@ -17,7 +17,7 @@ mod upkeep;
 use super::breaker::Target;
 use super::outbound::CallFault;
 use super::path::{StorePath, is_plain};
-use super::{OnlineFault, OpenFault, ReadError, SecretStore};
+use super::port::{OnlineFault, OpenFault, ReadError, SecretStore};
 use crate::config::stores::{Vault, VaultAuth};
 use crate::metrics::Metrics;
 use crate::metrics::labels::StoreOperation;
@@ -113,7 +113,7 @@ impl VaultStore {
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub(super) async fn makes_now(&self, path: &StorePath, request: &RequestId) -> Result<bool, ReadError> {
+    pub(super) async fn is_dynamic_now(&self, path: &StorePath, request: &RequestId) -> Result<bool, ReadError> {
         if let Some((mount, false)) = self.mounts.find(path) {
             self.mounts.forget(&mount);
         }
@@ -171,7 +171,7 @@ impl VaultStore {
 
 #[async_trait]
 impl SecretStore for VaultStore {
-    async fn makes(&self, path: &StorePath, request: &RequestId) -> Result<bool, ReadError> {
+    async fn is_dynamic(&self, path: &StorePath, request: &RequestId) -> Result<bool, ReadError> {
         self.mount(path, request).await.map(|mount| mount.engine == Engine::Dynamic)
     }
 

@@ -7,9 +7,9 @@ use super::session::{Question, Session};
 use crate::flights::Flights;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
-use crate::stores::ReadError;
 use crate::stores::breaker::Target;
 use crate::stores::path::StorePath;
+use crate::stores::port::ReadError;
 use std::sync::Arc;
 
 /// The look-ups on their way.

@@ -1,0 +1,193 @@
+//! The port of this room: what a store is asked, and the errors that it answers with. It imports nothing of the room but
+//! checked paths.
+
+use super::path::StorePath;
+use crate::metrics::labels::StoreOutcome;
+use crate::model::lease::Lease;
+use crate::model::request_id::RequestId;
+use crate::trust::{ConnectFailure, TrustError};
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A secret backend. It takes checked paths only, so no path reaches a system mount.
+#[async_trait]
+pub trait SecretStore: Send + Sync + 'static {
+    /// Whether the store creates a secret for each reader of this path. Such secrets are neither cached nor shared as
+    /// stored secrets are.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn is_dynamic(&self, _path: &StorePath, _request: &RequestId) -> Result<bool, ReadError> {
+        Ok(false)
+    }
+
+    /// Reads the secret at a path. The path is not percent-encoded.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Lease>, ReadError>;
+}
+
+/// A secret, and its remaining lifetime where the store ends it.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The keys and values.
+    pub lease: Arc<Lease>,
+    /// Counted from now. `None` for a stored secret.
+    pub good_for: Option<Duration>,
+}
+
+/// Why a store returned no secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum ReadError {
+    /// The secret does not exist. Only this answer may become an empty bundle.
+    #[error("no such secret")]
+    Absent,
+    /// The secret is deleted or destroyed. Callers see this as absent.
+    #[error("the secret is deleted")]
+    Deleted,
+    /// The mount does not exist, or the path does not fit its engine.
+    #[error("the path leads to no secret engine")]
+    Misconfigured,
+    /// The policy treats the path as another kind of path than it is.
+    #[error(transparent)]
+    Unsuitable(#[from] Unsuitable),
+    /// The broker's own token may not read the path.
+    #[error("the store forbids the broker to read it")]
+    Forbidden,
+    /// No usable answer: unreachable, sealed, overloaded, or malformed.
+    #[error("the store gave no usable answer")]
+    Unavailable,
+}
+
+impl ReadError {
+    /// The metric label.
+    #[must_use]
+    pub const fn outcome(self) -> StoreOutcome {
+        match self {
+            Self::Absent => StoreOutcome::Absent,
+            Self::Deleted => StoreOutcome::Deleted,
+            Self::Misconfigured | Self::Unsuitable(_) => StoreOutcome::Misconfigured,
+            Self::Forbidden => StoreOutcome::Forbidden,
+            Self::Unavailable => StoreOutcome::Unavailable,
+        }
+    }
+}
+
+/// The metric label of a result.
+pub(super) const fn outcome_of<T>(result: &Result<T, ReadError>) -> StoreOutcome {
+    match result {
+        Ok(_) => StoreOutcome::Ok,
+        Err(error) => error.outcome(),
+    }
+}
+
+/// How a path differs from what its policy says of it. The API code is always `store_misconfigured`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Unsuitable {
+    /// The engine answers only writes.
+    #[error(
+        "the path's engine does not answer a read: it wants a write, which the policy's secret has to name (write: {{...}})"
+    )]
+    WantsWrite,
+    /// The engine does not answer a write.
+    #[error("the path's engine does not answer a write: the policy's secret must not name one")]
+    TakesNoWrite,
+    /// The secret is stored; a write would replace it.
+    #[error(
+        "the store keeps the secret at this path: a write would replace it, and the policy's secret must not name one"
+    )]
+    KeepsSecrets,
+    /// The answer is not JSON.
+    #[error("the path's answer is not JSON, and so it has no keys and values")]
+    NotJson,
+}
+
+/// An invalid store configuration, or an unusable file that it names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenFault {
+    /// The address is invalid.
+    #[error("the address is no http or https URL")]
+    Address,
+    /// The namespace is not a valid header value.
+    #[error("the namespace does not fit into a header")]
+    Namespace,
+    /// The auth mount is not a valid part of a URL.
+    #[error("the auth mount is not a path of plain segments")]
+    AuthMount,
+    /// The CA file is unreadable or has no certificate.
+    #[error("the caFile cannot be read or holds no PEM certificate")]
+    CaFile,
+    /// The client certificate or its key is unusable.
+    #[error("clientCertFile and clientKeyFile cannot be read, or the key is not the certificate's")]
+    ClientCertificate,
+    /// The proxy URL is invalid.
+    #[error("the proxyUrl is no http or https URL")]
+    Proxy,
+    /// No TLS roots are configured or installed.
+    #[error("no TLS roots: set caFile, or install the system's CA bundle")]
+    TlsRoots,
+    /// This binary was built without this kind of store.
+    #[error("this build of claviger was made without its feature aws")]
+    NotBuilt,
+    /// No key can be generated.
+    #[error("the operating system gives no random bytes")]
+    Randomness,
+    /// The file is unreadable.
+    #[error("the file cannot be read, or is not UTF-8")]
+    Unreadable,
+    /// The file is too large.
+    #[error("the file has more than {0} bytes")]
+    TooLarge(usize),
+    /// The file is neither YAML nor JSON.
+    #[error("the file is not one well-formed document (line {line}, column {column})")]
+    Malformed {
+        /// From 1; 0 if unknown.
+        line: u64,
+        /// From 1; 0 if unknown.
+        column: u64,
+    },
+    /// The file is not of the shape `{path: {KEY: value}}`. The pointer names paths and keys, never a value.
+    #[error("the file must map paths to keys and values, and does not at \"{0}\"")]
+    Shape(String),
+    /// An unquoted YAML scalar that is not a string. The pointer is as above.
+    #[error("the value at \"{0}\" must be put in quotes: without them YAML takes it for a number, a boolean or null")]
+    Unquoted(String),
+}
+
+/// Why the online check of a store failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OnlineFault {
+    /// No TCP or TLS connection.
+    #[error("{}", .0.sentence())]
+    Unconnected(ConnectFailure),
+    /// No answer in time.
+    #[error("it gave no answer in time")]
+    TimedOut,
+    /// The answer is not one of a store.
+    #[error("it gave no usable answer")]
+    Unavailable,
+    /// The store is not initialised.
+    #[error("it is not initialised")]
+    Uninitialised,
+    /// The store is sealed.
+    #[error("it is sealed")]
+    Sealed,
+    /// The store refuses the broker's credentials.
+    #[error("it refuses the broker's credentials")]
+    Refused,
+    /// The auth mount, role or namespace does not exist.
+    #[error("it knows no such auth mount, role or namespace, or not with these credentials")]
+    Misconfigured,
+}
+
+impl From<TrustError> for OpenFault {
+    fn from(error: TrustError) -> Self {
+        match error {
+            TrustError::CaFile => Self::CaFile,
+            TrustError::SystemRoots => Self::TlsRoots,
+            TrustError::ClientCertificate => Self::ClientCertificate,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Ids and dates under which administrators see cached secrets.
+
+use super::leases::{LeaseState, LeaseView};
+use super::path::StorePath;
+use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
+use jiff::{SignedDuration, Timestamp};
+use std::fmt::Write as _;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Derives ids of cached secrets, and dates when they were read.
+pub(super) struct SecretIds {
+    /// Keyed, so an id reveals nothing of the path.
+    key: Key,
+    /// The same moment by both clocks. Reads are dated by the monotonic clock, so the date of one never changes.
+    started: (Instant, Timestamp),
+}
+
+impl SecretIds {
+    pub(super) fn new(database_key: &[u8; 32], now: Timestamp) -> Self {
+        let key = sign(&Key::new(HMAC_SHA256, database_key), b"claviger lease ids v1");
+        Self { key: Key::new(HMAC_SHA256, key.as_ref()), started: (Instant::now(), now) }
+    }
+
+    /// The same on every replica.
+    fn id(&self, store: &str, path: &StorePath) -> String {
+        let tag = sign(&self.key, format!("{store}\0{}", path.as_str()).as_bytes());
+        tag.as_ref()[..16].iter().fold(String::with_capacity(32), |mut id, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(id, "{byte:02x}");
+            id
+        })
+    }
+
+    fn time(&self, at: Instant) -> Timestamp {
+        let (instant, time) = self.started;
+        let since = at.checked_duration_since(instant).unwrap_or(Duration::ZERO);
+        time.checked_add(SignedDuration::try_from(since).unwrap_or(SignedDuration::ZERO)).unwrap_or(time)
+    }
+
+    pub(super) fn view(&self, store: &str, path: &StorePath, read_at: Instant, ttl: Duration) -> LeaseView {
+        let text = |time: Timestamp| format!("{time:.6}");
+        LeaseView {
+            id: self.id(store, path),
+            store: store.to_owned(),
+            path: path.as_str().to_owned(),
+            is_dynamic: false,
+            acquired_at: text(self.time(read_at)),
+            expires_at: text(self.time(read_at + ttl)),
+            renewable: false,
+            stale: read_at.elapsed() >= ttl,
+            held_by: None,
+            state: LeaseState::Active,
+        }
+    }
+}
