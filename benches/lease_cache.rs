@@ -1,7 +1,8 @@
 //! What a cached lease costs: the time of a read and the memory of a hundred thousand. `cargo bench --bench lease_cache`
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark fails by panicking")]
 
-use claviger::config::stores::{Cache, Kind, Store, Vault, VaultAuth};
+use claviger::config::cache::Cache;
+use claviger::config::stores::{Kind, Store, Vault, VaultAuth};
 use claviger::metrics::Metrics;
 use claviger::model::request_id::RequestId;
 use claviger::model::secret_ref::SecretRef;

@@ -196,6 +196,183 @@ fn the_check_of_layers_can_fail() {
     assert_eq!(without_tests("a\n#[cfg(test)]\nmod tests {}"), "a");
 }
 
+/// Where files of one room still use each other in loops: each loop lies under the paths of one entry. The list may only shrink.
+/// A path under which no loop lies any more fails the test as well.
+const LOOPS: &[&[&str]] = &[&["audit/"], &["cli/"], &["database/"], &["http/"], &["stores/"], &["tickets/"]];
+
+/// The module that a file is: `a/b.rs` and `a/b/mod.rs` are both `a::b`.
+fn module(path: &str) -> Vec<String> {
+    let path = path.trim_end_matches(".rs");
+    path.strip_suffix("/mod").unwrap_or(path).split('/').map(str::to_owned).collect()
+}
+
+/// Code without the items under `#[cfg(test)]`.
+fn without_test_items(code: &str) -> String {
+    let mut parts = code.split("#[cfg(test)]");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let mut depth = 0_usize;
+        let end = part.char_indices().find(|(_, c)| match c {
+            '{' => {
+                depth += 1;
+                false
+            }
+            '}' => {
+                depth = depth.saturating_sub(1);
+                depth == 0
+            }
+            ';' => depth == 0,
+            _ => false,
+        });
+        kept.push_str(end.map_or("", |(at, _)| &part[at + 1..]));
+    }
+    kept
+}
+
+/// The paths that code names: each ends in a name, or in `*`. The trees of `use` are written out.
+fn paths(code: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    // The path so far, and those at which a brace of a `use` was opened.
+    let (mut path, mut opened): (Vec<String>, Vec<Vec<String>>) = (Vec::new(), Vec::new());
+    let mut rest = code;
+    let mut joins = false;
+    while let Some(c) = rest.chars().next() {
+        let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let (token, after) = rest.split_at(if rest.starts_with("::") { 2 } else { word.max(c.len_utf8()) });
+        rest = after;
+        if token == "::" {
+            joins = true;
+        } else if joins && token == "{" {
+            opened.push(path.clone());
+            joins = false;
+        } else if word > 0 || joins && token == "*" {
+            if !joins {
+                found.push(std::mem::replace(&mut path, opened.last().cloned().unwrap_or_default()));
+            }
+            path.push(token.to_owned());
+            joins = false;
+        } else {
+            found.push(std::mem::replace(&mut path, opened.last().cloned().unwrap_or_default()));
+            if token == "}" {
+                opened.pop();
+                path = opened.last().cloned().unwrap_or_default();
+            } else if token == ";" {
+                opened.clear();
+                path.clear();
+            }
+            joins = false;
+        }
+    }
+    found.push(path);
+    found.retain(|path| path.len() > 1);
+    found
+}
+
+/// The module that a path leads to, as seen from `from`; none outside of the crate.
+fn target<'a>(from: &[String], path: &[String], modules: &'a BTreeSet<Vec<String>>) -> Option<&'a Vec<String>> {
+    let mut base = from.to_vec();
+    let mut names = path;
+    match names[0].as_str() {
+        "crate" => {
+            base.clear();
+            names = &names[1..];
+        }
+        "self" => names = &names[1..],
+        "super" => {}
+        // A module of this file, or else nothing of ours.
+        name => {
+            base.push(name.to_owned());
+            if !modules.contains(&base) {
+                return None;
+            }
+            names = &names[1..];
+        }
+    }
+    while names.first().is_some_and(|name| name == "super") {
+        base.pop();
+        names = &names[1..];
+    }
+    for name in names {
+        base.push(name.clone());
+        if !modules.contains(&base) {
+            base.pop();
+            break;
+        }
+    }
+    modules.get(&base)
+}
+
+/// Which files of its own room each file uses.
+fn files_used(sources: &[(String, String)]) -> BTreeMap<String, BTreeSet<String>> {
+    let files: BTreeMap<Vec<String>, &String> = sources.iter().map(|(path, _)| (module(path), path)).collect();
+    let modules = files.keys().cloned().collect();
+    let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (file, code) in sources {
+        let from = module(file);
+        let targets = paths(&without_test_items(code)).into_iter().filter_map(|path| target(&from, &path, &modules));
+        let of_room =
+            targets.filter(|target| **target != from && target[0] == from[0]).map(|target| files[target].clone());
+        used.insert(file.clone(), of_room.collect());
+    }
+    used
+}
+
+/// The largest sets of files of which each uses, directly or not, every other.
+fn loops(used: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<Vec<String>> {
+    let reached = |from: &String| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
+        while let Some(file) = next.pop() {
+            next.extend(used[file].iter().filter(|file| seen.insert((*file).clone())));
+        }
+        seen
+    };
+    let reach: BTreeMap<&String, BTreeSet<String>> = used.keys().map(|file| (file, reached(file))).collect();
+    let of = |file: &String| reach[file].iter().filter(|other| reach[other].contains(file)).cloned().collect();
+    used.keys().filter(|file| reach[file].contains(*file)).map(of).collect()
+}
+
+#[test]
+fn files_of_a_room_use_each_other_in_no_loop() {
+    let sources: Vec<_> =
+        sources().into_iter().filter(|source| source.room.is_some()).map(|source| (source.path, source.code)).collect();
+    let found = loops(&files_used(&sources));
+    let lies_under = |files: &[String], paths: &[&str]| {
+        files.iter().all(|file| paths.iter().any(|path| file.starts_with(path)))
+            && paths.iter().all(|path| files.iter().any(|file| file.starts_with(path)))
+    };
+    let new: Vec<_> = found.iter().filter(|files| !LOOPS.iter().any(|paths| lies_under(files, paths))).collect();
+    assert!(new.is_empty(), "loops: {new:#?}");
+    let gone: Vec<_> = LOOPS.iter().filter(|paths| !found.iter().any(|files| lies_under(files, paths))).collect();
+    assert!(gone.is_empty(), "there is no loop any more under {gone:?}");
+}
+
+#[test]
+fn the_check_of_loops_can_fail() {
+    let file = |path: &str, code: &str| (path.to_owned(), code.to_owned());
+    let room = |port: &str| {
+        loops(&files_used(&[
+            file("r/mod.rs", "mod adapter;\nmod port;\npub use port::Port;\nfn open() { adapter::open() }"),
+            file("r/port.rs", "pub struct Port;"),
+            file("r/adapter.rs", &format!("use std::fmt;\nuse crate::other::{{self, a::B}};\n{port}\nfn open() {{}}")),
+            file("other/mod.rs", "use crate::r::Port;"),
+        ]))
+    };
+    for leaf in [
+        "use super::port::Port;",
+        "use crate::r::port::{self, Port as P};",
+        "use super::{port::Port};",
+        "#[cfg(test)]\nuse super::Port;",
+        "#[cfg(test)]\nimpl X { fn f() { super::Port; } }",
+    ] {
+        assert_eq!(room(leaf), BTreeSet::new(), "{leaf}");
+    }
+    for lap in
+        ["use super::Port;", "use super::*;", "use crate::r::{port::Port, x::{Y}, Port};", "impl super::Port for X {}"]
+    {
+        assert_eq!(room(lap), BTreeSet::from([vec!["r/adapter.rs".to_owned(), "r/mod.rs".to_owned()]]), "{lap}");
+    }
+}
+
 #[test]
 fn nobody_reaches_over_two_rooms() {
     for source in sources() {

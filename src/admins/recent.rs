@@ -1,6 +1,6 @@
 //! What was allowed a moment ago, so that a page of reads is one SubjectAccessReview and not a hundred.
 
-use super::{Act, Resource, Verb};
+use super::port::{Act, Resource, Verb};
 use crate::model::applicant::ReviewedUser;
 use moka::future::Cache;
 use std::sync::Arc;

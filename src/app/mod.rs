@@ -1,15 +1,14 @@
 //! COMPOSITION: a configuration becomes a running process. The only room that opens the others.
 
 mod authenticators;
+mod check;
 mod database_clock;
 mod descriptors;
 mod drain;
+mod error;
 mod hide;
 mod keys;
 mod logging;
-mod mounts;
-mod offline;
-mod online;
 mod policies;
 mod reload;
 mod signals;
@@ -17,13 +16,12 @@ mod start;
 mod tls;
 mod traces;
 
+pub use check::{Checked, Engine, check_offline, check_online, find_mounts};
+pub use error::StartError;
 pub use hide::hide_memory;
 pub use logging::start as start_logging;
-pub use mounts::{Engine, find_mounts};
-pub use offline::{Checked, check_offline};
-pub use online::check_online;
 pub use policies::directory_policies;
-pub use start::{Running, StartError, start};
+pub use start::{Running, start};
 pub use traces::{NoCourier, Traces};
 
 /// Installs the one cryptography provider. To be called before anything speaks TLS; calling it again does nothing.

@@ -1,6 +1,6 @@
 //! The policies in force: read from their directory and the database at start, and again when one of them changes.
 
-use super::start::StartError;
+use super::error::StartError;
 use crate::config::Config;
 use crate::database::Database;
 use crate::metrics::Metrics;
@@ -61,14 +61,6 @@ pub async fn follow(register: Arc<PolicyRegister>, mut stopped: watch::Receiver<
             () = &mut stop => return,
         }
     }
-}
-
-/// Reads the configured directory once and says how many policies are in it.
-///
-/// # Errors
-/// Every fault in it, as a line for a person.
-pub fn check(config: &Config) -> Result<usize, Vec<String>> {
-    Ok(directory(config)?.map_or(0, |directory| directory.policies().len()))
 }
 
 /// The policies of the configured directory; none where there is none.

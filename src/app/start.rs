@@ -1,33 +1,31 @@
 //! From a checked configuration to a process that answers.
 
 use super::database_clock::{self, DatabaseClock};
-use super::keys::{self, KeyError};
+use super::error::{StartError, line};
+use super::keys;
 use super::reload::Reload;
 use super::signals::{Asked, Signals};
-use super::tls::{Certificate, TlsError};
+use super::tls::Certificate;
 use super::{authenticators, descriptors, drain, policies};
 use crate::admins::Administrators;
 use crate::attest::Attestors;
 use crate::audit::{self, AuditLog, Sealer};
 use crate::authn::Authenticators;
 use crate::broker::{Broker, LeaseRecorder, Parts, VersionsKey};
-use crate::cluster::{Clusters, ConnectError};
+use crate::cluster::Clusters;
 use crate::config::Config;
 use crate::config::authenticators::Kind;
-use crate::config::database::Url;
 use crate::config::tickets::Where;
-use crate::database::{self, Database};
-use crate::document::Fault;
+use crate::database::Database;
 use crate::http::{self, Edge, ServeLimits, api, ops, serve};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Outcome;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::ticket::NoRandomness;
 use crate::policy::Bounds;
-use crate::stores::{self, Keeping, Stores};
+use crate::stores::{Keeping, Stores};
 use crate::tickets::Tickets;
 use crate::wire::problem::Code;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,65 +39,6 @@ const LAST_EVENTS: Duration = Duration::from_secs(5);
 
 /// What a drain waits longer than its last ticket lives or its last request takes.
 const AFTER_THE_LAST: Duration = Duration::from_secs(5);
-
-/// The process cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Files that the configuration names are not as they should be; each fault as a line for a person.
-    #[error("the configuration is not good: {}", .0.join("; "))]
-    Configuration(Vec<String>),
-    /// An address cannot be listened on.
-    #[error("cannot listen on {0}")]
-    Listen(SocketAddr, #[source] io::Error),
-    /// The metric families clash.
-    #[error("the metrics cannot be registered")]
-    Metrics(#[from] prometheus::Error),
-    /// The database cannot be used.
-    #[error("database {0}")]
-    Database(Url, #[source] database::OpenError),
-    /// The stored policies cannot be read.
-    #[error("the stored policies cannot be read")]
-    StoredPolicies(#[source] database::Failed),
-    /// The audit log cannot be continued.
-    #[error("the audit log cannot be read")]
-    Audit(#[source] database::Failed),
-    /// The database does not say what time it is.
-    #[error("the database's clock cannot be read")]
-    Clock(#[source] database::Failed),
-    /// A key cannot be made.
-    #[error(transparent)]
-    Key(KeyError),
-    /// There is no client for an API server.
-    #[error("authenticator {0}")]
-    Cluster(Arc<str>, #[source] ConnectError),
-    /// There is no randomness.
-    #[error("there is no randomness to seal with")]
-    Tickets(#[from] NoRandomness),
-    /// Signals cannot be waited for.
-    #[error("signals cannot be waited for")]
-    Signals(#[source] io::Error),
-}
-
-impl From<stores::OpenError> for StartError {
-    fn from(error: stores::OpenError) -> Self {
-        Self::Configuration(vec![error.to_string()])
-    }
-}
-
-impl From<TlsError> for StartError {
-    fn from(error: TlsError) -> Self {
-        Self::Configuration(vec![format!("server.tls: {error}")])
-    }
-}
-
-impl From<KeyError> for StartError {
-    fn from(error: KeyError) -> Self {
-        match error {
-            KeyError::File { .. } | KeyError::Missing => Self::Configuration(vec![error.to_string()]),
-            KeyError::Make { .. } | KeyError::NoRandomness => Self::Key(error),
-        }
-    }
-}
 
 /// A process that answers.
 pub struct Running {
@@ -368,11 +307,6 @@ pub(super) fn open_authenticators(
     let reviews = config.limits.reviews_per_second;
     let opened = Authenticators::open(&config.authenticators, reviews, clusters, clock, metrics.clone());
     opened.map_err(|faults| StartError::Configuration(faults.iter().map(line).collect()))
-}
-
-/// A fault as a line for a person.
-pub(super) fn line(fault: &Fault) -> String {
-    format!("{}: {}", fault.dotted(), fault.detail)
 }
 
 fn public_url(config: &Config, api: SocketAddr) -> String {

@@ -3,10 +3,13 @@
 //! A fact that cannot be had is absent; what that means is for policies to say. There is no verdict where the API server gives
 //! no usable answer, and where Tekton has not written yet what it is about to write.
 
+mod error;
 mod pipeline_run;
 mod recent;
 mod task_run;
 mod witness;
+
+pub use error::AttestError;
 
 use crate::cluster::Clusters;
 use crate::config::authenticators::{Authenticator, Kind};
@@ -19,17 +22,6 @@ use witness::Witness;
 
 /// Who is asked about the callers of each authenticator. Callers of those that are no cluster have no facts.
 pub struct Attestors(BTreeMap<Arc<str>, Witness>);
-
-/// Why there are no facts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AttestError {
-    /// The pod claims a run that Tekton has not written into a status yet, and may.
-    #[error("Tekton has not written yet what the caller's pod works for")]
-    NotYet,
-    /// The API server gave no usable answer, so that nobody knows.
-    #[error("the caller's pod or run could not be looked up")]
-    Unavailable,
-}
 
 impl Attestors {
     /// For every authenticator that is a cluster. One whose client is not among `clusters` is left out: its callers

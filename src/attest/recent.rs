@@ -1,6 +1,6 @@
 //! What was recently found out about pods, by their uid, and one lookup at a time for each.
 
-use super::AttestError;
+use super::error::AttestError;
 use crate::flights::Flights;
 use moka::future::Cache;
 use std::sync::Arc;

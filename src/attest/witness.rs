@@ -1,6 +1,6 @@
 //! One cluster as a witness: which lookups a caller's facts take, and what is made of them.
 
-use super::AttestError;
+use super::error::AttestError;
 use super::recent::{Finding, Found, Recent, Seen};
 use super::task_run::{Chain, Link};
 use super::{pipeline_run, task_run};

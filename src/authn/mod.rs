@@ -2,11 +2,13 @@
 
 mod bound_pod;
 mod discovery;
+mod error;
 mod issuer_keys;
 mod jwks;
 mod key_file;
 mod key_source;
 mod oidc;
+mod port;
 mod recent;
 mod review_gate;
 mod strict_json;
@@ -14,11 +16,14 @@ mod token_review;
 mod unverified;
 
 pub use discovery::FetchFault;
+pub use error::{AuthnError, CannotAsk, Refusal};
+pub use port::Authenticator;
+use port::without_review;
 pub use review_gate::Standing;
 pub use unverified::UnverifiedToken;
-use unverified::{Fingerprint, fingerprint};
+use unverified::fingerprint;
 
-use crate::cluster::{ClusterError, Clusters};
+use crate::cluster::Clusters;
 use crate::config::authenticators::{self as config, Kind};
 use crate::document::Fault;
 use crate::metrics::Metrics;
@@ -28,56 +33,9 @@ use crate::model::applicant::Applicant;
 use crate::model::caller::Caller;
 use crate::model::clock::Clock;
 use crate::model::secret::SecretValue;
-use async_trait::async_trait;
 use review_gate::ReviewGate;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-
-/// Turns a bearer token into a caller, or says why not.
-#[async_trait]
-pub trait Authenticator: Send + Sync {
-    /// The configured name: the issuer of the callers it vouches for.
-    fn name(&self) -> &Arc<str>;
-
-    /// The `iss` of its tokens. Without one it takes the tokens that no other authenticator has the issuer of.
-    fn issuer(&self) -> Option<&str> {
-        None
-    }
-
-    /// Vouches for the bearer of a token from an address of this standing.
-    ///
-    /// # Errors
-    /// See [`AuthnError`].
-    async fn authenticate(&self, token: &UnverifiedToken<'_>, standing: Standing) -> Result<Arc<Caller>, AuthnError>;
-
-    /// Whom it has vouched for lately on a token with this fingerprint, if it still does.
-    async fn held(&self, _token: &Fingerprint) -> Option<Applicant> {
-        None
-    }
-
-    /// Vouches for somebody who asks to administer, and need not be a pod.
-    ///
-    /// # Errors
-    /// See [`AuthnError`].
-    async fn authenticate_applicant(
-        &self,
-        token: &UnverifiedToken<'_>,
-        standing: Standing,
-    ) -> Result<Applicant, AuthnError> {
-        self.authenticate(token, standing).await.map(without_review)
-    }
-
-    /// Reads its files again; what is bad there does not replace what was good.
-    async fn reload(&self) {}
-
-    /// Whether whoever must be asked can be asked.
-    ///
-    /// # Errors
-    /// When there is no usable answer.
-    async fn check_online(&self) -> Result<(), CannotAsk> {
-        Ok(())
-    }
-}
 
 /// Whether the files that the entries for OIDC name are good. Nobody is asked. Blocks.
 #[must_use]
@@ -87,10 +45,6 @@ pub fn check_files(configured: &[config::Authenticator]) -> Vec<Fault> {
         Kind::Kubernetes(_) => None,
     };
     configured.iter().enumerate().filter_map(check).collect()
-}
-
-fn without_review(caller: Arc<Caller>) -> Applicant {
-    Applicant { caller, user: None }
 }
 
 /// What a token is shown for. Whoever builds must be bound to a pod where there are pods.
@@ -285,84 +239,11 @@ const fn weight(error: AuthnError) -> u8 {
     }
 }
 
-/// Why nobody vouches for a bearer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum AuthnError {
-    /// The token is bad: malformed, expired, for another audience, of a pod that is gone or finished, ...
-    #[error("the token was refused: {}", .0.as_str())]
-    Refused(Refusal),
-    /// The token is good but not bound to a pod.
-    #[error("the token is not bound to a pod")]
-    NotPodBound,
-    /// The token was not reviewed: its address has failures, and no review is spare now.
-    #[error("the token was not reviewed, because its address has shown refused ones")]
-    Limited,
-    /// The token names a key that the issuer did not have a moment ago, and it is too early to ask again.
-    #[error("the token names a key that is not known, and it is too early to ask for it")]
-    UnknownKey,
-    /// The API server or the issuer cannot be asked now, so that nobody knows.
-    #[error("the token could not be reviewed")]
-    Unavailable,
-}
-
-/// Why whoever must be asked about tokens cannot be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum CannotAsk {
-    /// An API server.
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
-    /// An issuer.
-    #[error(transparent)]
-    Issuer(#[from] FetchFault),
-    /// The API server takes the broker's own credentials for this audience.
-    #[error("kubernetes.audience {}", config::OF_API_SERVER)]
-    OwnAudience,
-}
-
-/// Why a token was refused, for the audit event; the caller learns only that it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Refusal {
-    /// Not a JWT, or one with an algorithm that nobody here takes.
-    Malformed,
-    /// For another audience.
-    WrongAudience,
-    /// From an issuer that no authenticator is configured for.
-    UnknownIssuer,
-    /// Expired, or not valid yet.
-    Expired,
-    /// The signature, or the API server's word, is against it.
-    NotAuthenticated,
-    /// The pod is gone or replaced, finished, being deleted, or runs under another ServiceAccount.
-    PodGone,
-}
-
-impl Refusal {
-    /// The word in the audit event.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed_token",
-            Self::WrongAudience => "wrong_audience",
-            Self::UnknownIssuer => "unknown_issuer",
-            Self::Expired => "token_expired",
-            Self::NotAuthenticated => "not_authenticated",
-            Self::PodGone => "pod_gone",
-        }
-    }
-
-    /// Whether the token was refused for its shape or its own words, without a call and without a look at its signature.
-    #[must_use]
-    pub const fn is_by_shape(self) -> bool {
-        match self {
-            Self::Malformed | Self::WrongAudience | Self::UnknownIssuer | Self::Expired => true,
-            Self::NotAuthenticated | Self::PodGone => false,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authn::unverified::Fingerprint;
+    use async_trait::async_trait;
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 

@@ -1,9 +1,11 @@
 //! OIDC: a JWT of one issuer, believed for its signature.
 
+use super::error::{AuthnError, CannotAsk, Refusal};
 use super::jwks::KeySet;
 use super::key_source::{CannotOpen, KeySource};
+use super::port::Authenticator;
+use super::review_gate::Standing;
 use super::unverified::UnverifiedToken;
-use super::{Authenticator, AuthnError, CannotAsk, Refusal, Standing};
 use crate::config::authenticators as config;
 use crate::model::caller::Caller;
 use crate::model::clock::Clock;
@@ -124,8 +126,8 @@ const fn jws(algorithm: config::Algorithm) -> Algorithm {
 
 #[cfg(test)]
 mod tests {
-    use super::super::jwks::KeySetError;
     use super::*;
+    use crate::authn::jwks::KeySetError;
     use crate::model::secret::SecretValue;
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RsaKeyPair};

@@ -1,6 +1,6 @@
 //! What was recently said of tokens, by their fingerprint, and one review at a time per token.
 
-use super::AuthnError;
+use super::error::AuthnError;
 use super::unverified::Fingerprint;
 use crate::flights::Flights;
 use moka::future::Cache;
@@ -110,8 +110,8 @@ impl<V: Clone + Send + Sync + 'static> Recent<V> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Refusal;
     use super::*;
+    use crate::authn::error::Refusal;
     use crate::model::caller::Caller;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::sync::Notify;

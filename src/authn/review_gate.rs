@@ -4,7 +4,7 @@
 //! are never held up. Of the others, those from addresses without recent failures take the next free place. Those from
 //! addresses with failures take only places that are spare, so that a flood of forged tokens leaves half of them to others.
 
-use super::AuthnError;
+use super::error::AuthnError;
 use super::unverified::Fingerprint;
 use crate::rates::{RateLimiter, Window};
 use std::collections::HashMap;

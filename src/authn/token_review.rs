@@ -2,10 +2,11 @@
 //! asks to administer may be any user, and is believed for the API server's word alone.
 
 use super::bound_pod::{names_a_pod, workload};
+use super::error::{AuthnError, CannotAsk, Refusal};
+use super::port::Authenticator;
 use super::recent::{Answer, Recent};
 use super::review_gate::{ReviewGate, Standing};
 use super::unverified::{Fingerprint, UnverifiedToken, fingerprint};
-use super::{Authenticator, AuthnError, CannotAsk, Refusal};
 use crate::cluster::token_review::{Review, User};
 use crate::cluster::{Cluster, ClusterError, Trouble};
 use crate::config::authenticators as config;

@@ -1,6 +1,6 @@
 //! A token taken apart but not believed: what it says of itself serves to refuse it early, and to ask the right one.
 
-use super::Refusal;
+use super::error::Refusal;
 use super::strict_json;
 use crate::model::secret::SecretValue;
 use aws_lc_rs::digest::{SHA256, digest};

@@ -1,6 +1,8 @@
 //! May you administer: the first step of every administrator's verb.
 
-use super::{Broker, Context, Error};
+use super::context::Context;
+use super::error::Error;
+use super::pipeline::Broker;
 use crate::admins::{Act, AdminsError, Resource};
 use crate::audit::OpenEvent;
 use crate::metrics::labels::{EventType, Outcome};

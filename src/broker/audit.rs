@@ -1,7 +1,9 @@
 //! The audit log looked at: a page of it, all of it, and whether it holds.
 
 use super::administer::Administrator;
-use super::{Broker, Error, Page};
+use super::error::Error;
+use super::page::Page;
+use super::pipeline::Broker;
 use crate::admins::{Act, Resource, Verb};
 use crate::audit::{Broken, Reader, Recorded};
 use crate::wire::audit_list::{AuditEventList, AuditVerified, BrokenPlace};
@@ -34,11 +36,9 @@ impl Broker {
         page: Page<Cursor>,
     ) -> Result<AuditEventList, Error> {
         self.authorise(who, on_audit(Verb::List)).await?;
-        let events = self.parts.audit.reader().events(filter, page.after.as_ref(), page.limit + 1).await;
+        let events = self.parts.audit.reader().events(filter, page.after.as_ref(), page.wanted()).await;
         let mut events = events.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
-        let more = events.len() > page.limit;
-        events.truncate(page.limit);
-        let next = events.last().filter(|_| more).map(|last| last.place.to_string());
+        let next = page.cut(&mut events).map(|last| last.place.to_string());
         let raw = |recorded: Recorded| RawValue::from_string(recorded.event);
         // What is no JSON has been tampered with; verify tells where.
         let items = events.into_iter().filter_map(|event| raw(event).ok()).collect();

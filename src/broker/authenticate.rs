@@ -1,6 +1,8 @@
 //! Who are you: the first step of every verb that wants a caller.
 
-use super::{Broker, Context, Error};
+use super::context::Context;
+use super::error::Error;
+use super::pipeline::Broker;
 use crate::authn::{AuthnError, Standing};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::applicant::Applicant;

@@ -1,7 +1,9 @@
 //! Deliver: a caller gets its secrets in the answer itself, without a ticket.
 
+use super::error::Error;
 use super::gather::Gathered;
-use super::{Ask, Broker, Delivered, Error, Way};
+use super::gather::{Ask, Way};
+use super::pipeline::{Broker, Delivered};
 use crate::audit::Event;
 use crate::metrics::labels::Outcome;
 use crate::model::format::Rendering;

@@ -2,7 +2,8 @@
 
 use super::administer::Administrator;
 use super::authenticate::fold;
-use super::{Broker, Error};
+use super::error::Error;
+use super::pipeline::Broker;
 use crate::admins::{Act, Resource, Verb};
 use crate::authn::{AuthnError, Standing};
 use crate::document::{decode, parse_json};
@@ -10,7 +11,7 @@ use crate::model::branch::Branch;
 use crate::model::repo::Repo;
 use crate::model::request::Asked;
 use crate::model::secret::SecretValue;
-use crate::policy::{ExplainedSecret, Explanation, Verdict, caller_as_described};
+use crate::policy::{ExplainedPolicy, ExplainedSecret, Explanation, caller_as_described};
 use crate::wire::decision::{DecisionExplained, DecisionRequest, PolicyExplained, SecretExplained};
 use crate::wire::problem::Code;
 use jiff::Timestamp;
@@ -70,7 +71,7 @@ fn refused(reason: &str) -> DecisionExplained {
 }
 
 fn explained(explanation: Explanation) -> DecisionExplained {
-    let policy = |verdict: Verdict| PolicyExplained {
+    let policy = |verdict: ExplainedPolicy| PolicyExplained {
         name: verdict.name.to_string(),
         matched: verdict.matched,
         failed_at: verdict.failed_at.map(|part| part.as_str().to_owned()),

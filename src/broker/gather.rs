@@ -1,6 +1,8 @@
 //! What issuing and direct delivery share: everything from what is asked to the bundle. Decide, read, merge.
 
-use super::{Broker, Context, Error};
+use super::context::Context;
+use super::error::Error;
+use super::pipeline::Broker;
 use crate::audit::{Event, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::binding::BindTo;
@@ -106,6 +108,19 @@ impl Broker {
             event.reason = None;
         }
         event.reason.get_or_insert(error.code().as_str());
+        self.record_refused(event).await.err().map_or(error, Error::from)
+    }
+
+    /// Records why a request was not read, and says what is to be answered.
+    pub async fn unreadable(&self, caller: Arc<Caller>, context: &Context, way: Way, error: Error) -> Error {
+        if !self.callers.charge(caller.account()) {
+            let reason = Code::RateLimited.as_str();
+            self.summed.add(way.failed(), Outcome::Failed, reason, context.source_ip);
+            return Code::RateLimited.into();
+        }
+        let mut event = OpenEvent::new(&self.parts.audit, context.event(way.failed(), Outcome::Failed));
+        event.caller = Some(caller);
+        event.reason = Some(error.code().as_str());
         self.record_refused(event).await.err().map_or(error, Error::from)
     }
 

@@ -1,6 +1,6 @@
 //! Do those for whom something was made still need it: the pods that hold leases are looked at, one after the other.
 
-use super::Broker;
+use super::pipeline::Broker;
 use crate::attest::AttestError;
 use crate::audit::{AuditLog, Event};
 use crate::metrics::labels::{EventType, Outcome};

@@ -1,7 +1,9 @@
 //! Issue: a caller asks for a ticket.
 
+use super::error::Error;
 use super::gather::Gathered;
-use super::{Ask, Broker, Error, Way};
+use super::gather::{Ask, Way};
+use super::pipeline::Broker;
 use crate::audit::{Event, NotClosed, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::ticket::TicketToken;

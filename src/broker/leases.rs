@@ -1,7 +1,9 @@
 //! Leases looked at and taken back by administrators.
 
 use super::administer::Administrator;
-use super::{Broker, Error, Page};
+use super::error::Error;
+use super::page::Page;
+use super::pipeline::Broker;
 use crate::admins::{Act, Resource, Verb};
 use crate::audit::Event;
 use crate::metrics::labels::{EventType, Outcome};
@@ -42,13 +44,10 @@ impl Broker {
     pub async fn list_leases(&self, who: &Administrator, page: Page<LeasePlace>) -> Result<LeaseList, Error> {
         self.authorise(who, on_leases(Verb::List, None)).await?;
         let after = page.after.as_ref().map(|place| &place.0);
-        let listed = self.parts.stores.list_leases(after, page.limit + 1).await;
+        let listed = self.parts.stores.list_leases(after, page.wanted()).await;
         let mut views = listed.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
-        let next = (views.len() > page.limit).then(|| {
-            views.truncate(page.limit);
-            views.last().map(LeaseView::place).map(|(time, id)| format!("{time} {id}"))
-        });
-        Ok(LeaseList { items: views.into_iter().map(object).collect(), next: next.flatten() })
+        let next = page.cut(&mut views).map(LeaseView::place).map(|(time, id)| format!("{time} {id}"));
+        Ok(LeaseList { items: views.into_iter().map(object).collect(), next })
     }
 
     /// Takes one lease back.

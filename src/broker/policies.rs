@@ -1,28 +1,14 @@
 //! Policies looked at: all of them, one of them, and what happened to one.
 
 use super::administer::Administrator;
-use super::{Broker, Error};
+use super::error::Error;
+use super::page::Page;
+use super::pipeline::Broker;
 use crate::admins::{Act, Resource, Verb};
 use crate::policy::is_policy_name;
 use crate::policy::{Edit, PolicyRevision, StoredPolicy};
 use crate::wire::policy_object::{PolicyList, PolicyObject, PolicyRevisionList, PolicyRevisionObject, SpecEdit};
 use crate::wire::problem::Code;
-
-/// Which part of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page<T> {
-    /// What the page before ended with.
-    pub after: Option<T>,
-    /// The most items.
-    pub limit: usize,
-}
-
-impl<T> Page<T> {
-    /// One more than is shown tells whether there is another page.
-    pub(super) const fn wanted(&self) -> usize {
-        self.limit + 1
-    }
-}
 
 impl Broker {
     /// A page of policies, by name; with it the name that the next page begins behind.
@@ -35,7 +21,7 @@ impl Broker {
             return Err(Error::InvalidRequest("continue is not what a list answered"));
         }
         let mut stored = self.parts.policy_store.list(page.after.as_deref(), page.wanted()).await?;
-        let next = ends(&mut stored, page.limit).map(|last| last.name.clone());
+        let next = page.cut(&mut stored).map(|last| last.name.clone());
         Ok(PolicyList { items: stored.into_iter().map(object).collect(), next })
     }
 
@@ -66,7 +52,7 @@ impl Broker {
             return Err(Code::NotFound.into());
         }
         let mut revisions = self.parts.policy_store.revisions(name, page.after, page.wanted()).await?;
-        let next = ends(&mut revisions, page.limit).map(|last| last.revision.to_string());
+        let next = page.cut(&mut revisions).map(|last| last.revision.to_string());
         Ok(PolicyRevisionList { items: revisions.into_iter().map(change).collect(), next })
     }
 }
@@ -74,15 +60,6 @@ impl Broker {
 /// An act on policies. A name that no policy can have is none in a role either.
 pub(super) fn on_policies(verb: Verb, name: Option<&str>) -> Act<'_> {
     Act { verb, resource: Resource::Policies, name: name.filter(|name| is_policy_name(name)) }
-}
-
-/// Cuts a page to its length. The last of it, where there is more.
-pub(super) fn ends<T>(items: &mut Vec<T>, limit: usize) -> Option<&T> {
-    if items.len() <= limit {
-        return None;
-    }
-    items.truncate(limit);
-    items.last()
 }
 
 /// A policy as the API shows it.

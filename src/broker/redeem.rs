@@ -1,8 +1,10 @@
 //! Redeem: whoever holds a one-time download URL fetches the bundle, once.
 
 use super::authenticate::fold;
+use super::context::Context;
+use super::error::Error;
+use super::pipeline::{Broker, Delivered};
 use super::shown_in_vain::Why;
-use super::{Broker, Context, Delivered, Error};
 use crate::audit::{Event, NotClosed, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome, Redemption};
 use crate::model::binding::BindTo;

@@ -1,9 +1,10 @@
 //! Tickets looked at and revoked by administrators, wherever they were issued.
 
 use super::administer::Administrator;
-use super::policies::ends;
+use super::error::Error;
+use super::page::Page;
+use super::pipeline::Broker;
 use super::redeem::describe;
-use super::{Broker, Error, Page};
 use crate::admins::{Act, Resource, Verb};
 use crate::audit::{NotClosed, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
@@ -52,8 +53,7 @@ impl Broker {
         let store = &self.parts.tickets.store;
         let waiting = store.list(self.parts.clock.now(), after, page.wanted()).await;
         let mut waiting = waiting.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
-        let next =
-            ends(&mut waiting, page.limit).map(|last| format!("{}.{}", last.issued_at.as_microsecond(), last.id));
+        let next = page.cut(&mut waiting).map(|last| format!("{}.{}", last.issued_at.as_microsecond(), last.id));
         Ok(TicketList { items: waiting.into_iter().map(object).collect(), next })
     }
 

@@ -1,6 +1,6 @@
 //! What is due once a second: summed events, overdue tickets, what nobody is owed any more.
 
-use super::Broker;
+use super::pipeline::Broker;
 use super::redeem::describe;
 use crate::audit::Event;
 use crate::metrics::labels::{EventType, Outcome};

@@ -1,8 +1,9 @@
 //! Policies written: created, replaced, deleted. Every change is in the audit log before it is answered.
 
 use super::administer::Administrator;
+use super::error::Error;
+use super::pipeline::Broker;
 use super::policies::{object, on_policies};
-use super::{Broker, Error};
 use crate::admins::Verb;
 use crate::audit::{Event, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};

@@ -1,7 +1,8 @@
 //! SubjectAccessReview: may this user do that?
 
+use super::client::Cluster;
+use super::error::{ClusterError, Trouble};
 use super::exchange::DEADLINE;
-use super::{Cluster, ClusterError, Trouble};
 use crate::model::applicant::ReviewedUser;
 use http::{Method, Request, header};
 use k8s_openapi::api::authorization::v1::SubjectAccessReviewStatus;

@@ -1,6 +1,8 @@
 //! The clusters of the configuration: one client each, however many stages ask.
 
-use super::{Cluster, ConnectError, reload};
+use super::client::Cluster;
+use super::connect::ConnectError;
+use super::reload;
 use crate::metrics::Metrics;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

@@ -1,9 +1,11 @@
 //! From a kubeconfig, or from the pod we run in, to a client. Nothing is sent yet.
 
+use super::client::{Cluster, Link};
 use super::credentials::Reader;
-use super::kubeconfig::{self, Access, KubeconfigFault, Unusable};
+use super::exchange;
+use super::kubeconfig::{self, Access, Unusable};
+use super::kubeconfig_fault::KubeconfigFault;
 use super::lanes::Lanes;
-use super::{Cluster, Link, exchange};
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
 use base64::Engine as _;

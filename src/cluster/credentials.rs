@@ -1,7 +1,7 @@
 //! Credentials and certificates of a kubeconfig or of the pod we run in: read from the file or the text they stand in, bounded,
 //! and checked before anything is sent.
 
-use super::kubeconfig::KubeconfigFault;
+use super::kubeconfig_fault::KubeconfigFault;
 use super::stamp::Stamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,6 +1,7 @@
 //! One call: a request, a deadline, a bounded answer, and a status that means something or is trouble.
 
-use super::{Cluster, Trouble};
+use super::client::Cluster;
+use super::error::Trouble;
 use crate::traces;
 use crate::trust::ConnectFailure;
 use http::{HeaderValue, Request, StatusCode, header};

@@ -1,6 +1,6 @@
 //! A listener with fixed answers, for those that a real API server cannot be brought to give.
 
-use super::Cluster;
+use super::client::Cluster;
 use crate::metrics::Metrics;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -1,9 +1,10 @@
 //! The door for fuzz targets: how answers of the API server are read, without an API server.
 
+use super::error::ClusterError;
 use super::exchange::Answer;
+use super::object;
 use super::tekton::{self, PipelineRun, TaskRun};
 use super::token_review::{self, Review};
-use super::{ClusterError, object};
 use http::StatusCode;
 
 const TEKTON: &str = "/apis/tekton.dev/v1";

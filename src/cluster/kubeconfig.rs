@@ -4,6 +4,7 @@
 //! each fault has its place, and `kube` is handed what is left.
 
 use super::credentials::{Reader, bearer};
+use super::kubeconfig_fault::KubeconfigFault;
 use super::stamp::Stamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +13,6 @@ use kube::Config;
 use kube::config::{AuthInfo, ExecAuthCluster, Kubeconfig, KubeconfigError};
 use rustls::pki_types::ServerName;
 use serde_json::Value;
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -25,21 +25,6 @@ pub(super) struct Access {
     pub(super) files: Vec<(PathBuf, Option<Stamp>)>,
     /// What works and should be otherwise.
     pub(super) warnings: Vec<KubeconfigFault>,
-}
-
-/// Something in a kubeconfig that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KubeconfigFault {
-    /// Where, as `users[0].user.token`.
-    pub place: String,
-    /// What is wrong, and what to write instead. It repeats no value.
-    pub detail: &'static str,
-}
-
-impl fmt::Display for KubeconfigFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.detail)
-    }
 }
 
 /// Why a kubeconfig is none.

@@ -1,6 +1,6 @@
 //! How many calls may be under way at once, and how many may wait for them.
 
-use super::Trouble;
+use super::error::Trouble;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 

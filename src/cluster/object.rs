@@ -1,8 +1,9 @@
 //! GET of one object: the shape that all kinds share, and what a 404 means.
 
+use super::client::Cluster;
+use super::error::{ClusterError, Trouble};
 use super::exchange::{Answer, DEADLINE};
 use super::name::is_object_name;
-use super::{Cluster, ClusterError, Trouble};
 use http::{Request, StatusCode};
 use jiff::Timestamp;
 use serde::Deserialize;

@@ -1,7 +1,8 @@
 //! GET of a pod: what the cluster knows of it.
 
+use super::client::Cluster;
+use super::error::ClusterError;
 use super::object::{Object, Owner, Time};
-use super::{Cluster, ClusterError};
 use crate::model::caller::Workload;
 use crate::model::facts::PodFacts;
 use serde::Deserialize;

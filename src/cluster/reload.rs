@@ -1,7 +1,7 @@
 //! A kubeconfig, a CA, a token or a client certificate that is replaced: read again when its file has changed.
 
+use super::client::{Cluster, Link};
 use super::stamp::Stamp;
-use super::{Cluster, Link};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::sleep;

@@ -1,7 +1,8 @@
 //! GET of Tekton's `TaskRun`s and `PipelineRun`s. Their status is written by Tekton alone; all else by whoever made them.
 
+use super::client::Cluster;
+use super::error::ClusterError;
 use super::object::{Object, Owner, Time};
-use super::{Cluster, ClusterError};
 use crate::model::facts::{PipelineRunFacts, TaskRunFacts};
 use serde::Deserialize;
 use serde::de::IgnoredAny;

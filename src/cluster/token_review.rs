@@ -1,7 +1,8 @@
 //! TokenReview: whose token is this, and for which audience was it made?
 
+use super::client::Cluster;
+use super::error::{ClusterError, Trouble};
 use super::exchange::{Answer, DEADLINE};
-use super::{Cluster, ClusterError, Trouble};
 use crate::model::secret::SecretValue;
 use http::{Method, Request, header};
 use k8s_openapi::api::authentication::v1::TokenReviewStatus;

@@ -1,5 +1,6 @@
 //! Addresses of servers: `http://` or `https://`, a host, perhaps a port, perhaps a path, and nothing else.
 
+use super::check::Check;
 use http::Uri;
 
 /// Checks an address and gives it back as it was written.
@@ -55,6 +56,11 @@ pub(super) fn is_in_clear(address: &str) -> bool {
         None => authority.split(':').next().unwrap_or_default(),
     };
     !(host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback()))
+}
+
+/// Checks the address of a proxy, if one is set.
+pub(super) fn proxy(at: &str, value: Option<String>, check: &mut Check) -> Option<String> {
+    check.noted(at, check_server(value?))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 //! its configuration says, and not who the machine is that it happens to run on.
 
 use super::address;
+use super::cache::{Cache, RawCache};
 use super::check::{Check, MILLISECOND, MINUTE};
-use super::stores::{Cache, RawCache, proxy};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -114,7 +114,7 @@ impl RawAwsSecretsManager {
         let region = region(&format!("{at}/region"), self.region, check);
         let endpoint_url = endpoint(&format!("{at}/endpointUrl"), self.endpoint_url, check);
         let ca_file = check.file_if_set(&format!("{at}/caFile"), self.ca_file);
-        let proxy_url = proxy(&format!("{at}/proxyUrl"), self.proxy_url, check);
+        let proxy_url = address::proxy(&format!("{at}/proxyUrl"), self.proxy_url, check);
         let auth = self.auth.unwrap_or_default().check(&format!("{at}/auth"), check);
         let timeout = check.duration(&format!("{at}/timeout"), self.timeout, MILLISECOND..=MINUTE);
         let cache = self.cache.unwrap_or_default().check(&format!("{at}/cache"), check);

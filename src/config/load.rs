@@ -1,6 +1,5 @@
 //! From a file and the environment to a checked configuration, or to everything that is wrong with it.
 
-use super::Config;
 use super::administrators::{Names, RawAdministrators};
 use super::audit::RawAudit;
 use super::authenticators::{self, RawAuthenticator};
@@ -10,6 +9,7 @@ use super::defaults::Defaults;
 use super::environment::{self, Override};
 use super::limits::RawLimits;
 use super::policies::RawPolicies;
+use super::sections::Config;
 use super::server::RawServer;
 use super::stores::{self, RawStore};
 use super::telemetry::RawTelemetry;

@@ -7,6 +7,7 @@ pub mod administrators;
 pub mod audit;
 pub mod authenticators;
 pub mod aws_secrets_manager;
+pub mod cache;
 pub mod database;
 pub mod key_file;
 pub mod limits;
@@ -22,41 +23,14 @@ mod check;
 mod defaults;
 mod environment;
 mod load;
+mod sections;
 mod size;
 mod warnings;
 
 pub use defaults::DEFAULT_YAML;
 pub use load::{MAX_BYTES, embedded, from_text, load};
+pub use sections::Config;
 pub use warnings::OF_CLUSTER;
-
-use crate::document::Fault;
-
-/// The whole checked configuration.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Where we listen and how we are reached.
-    pub server: server::Server,
-    /// Who vouches for callers; at least one, with distinct names.
-    pub authenticators: Vec<authenticators::Authenticator>,
-    /// Who may administer.
-    pub administrators: administrators::Administrators,
-    /// Where secrets are read; at least one, with distinct names.
-    pub stores: Vec<stores::Store>,
-    /// Where audit events and policies rest.
-    pub database: database::Database,
-    /// Where policies come from and what none may leave.
-    pub policies: policies::Policies,
-    /// Lives and bindings of tickets.
-    pub tickets: tickets::Tickets,
-    /// Bounds on everything a stranger can send.
-    pub limits: limits::Limits,
-    /// The audit log.
-    pub audit: audit::Audit,
-    /// Logs and traces.
-    pub telemetry: telemetry::Telemetry,
-    /// What works and should be otherwise, by place.
-    pub warnings: Vec<Fault>,
-}
 
 #[cfg(test)]
 mod tests;

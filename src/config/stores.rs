@@ -2,7 +2,8 @@
 
 use super::address;
 use super::aws_secrets_manager::{AwsSecretsManager, RawAwsSecretsManager};
-use super::check::{Check, DAY, HOUR, MILLISECOND, MINUTE, NOTHING};
+use super::cache::{Cache, RawCache};
+use super::check::{Check, MILLISECOND, MINUTE};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -94,19 +95,6 @@ pub enum VaultAuth {
     TokenFile(PathBuf),
 }
 
-/// Bounds of the lease cache.
-#[derive(Debug, Clone, Copy)]
-pub struct Cache {
-    /// How long a secret is served without asking again.
-    pub ttl: Duration,
-    /// How long an absence is.
-    pub negative_ttl: Duration,
-    /// How long after `ttl` a secret may still be served while the store cannot be reached.
-    pub serve_stale_for: Duration,
-    /// The most entries kept, and the most KiB: a larger entry counts as several.
-    pub max_entries: u64,
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawStore {
@@ -154,15 +142,6 @@ struct RawAppRole {
     mount: Option<String>,
     role_id: Option<String>,
     secret_id_file: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct RawCache {
-    ttl: Option<String>,
-    negative_ttl: Option<String>,
-    serve_stale_for: Option<String>,
-    max_entries: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -215,7 +194,7 @@ impl RawVault {
         }
         let client_certificate =
             cert_file.zip(key_file).map(|(cert_file, key_file)| ClientCertificate { cert_file, key_file });
-        let proxy_url = proxy(&format!("{at}/proxyUrl"), self.proxy_url, check);
+        let proxy_url = address::proxy(&format!("{at}/proxyUrl"), self.proxy_url, check);
         let auth = self.auth.unwrap_or_default().check(&format!("{at}/auth"), check);
         let timeout = check.duration(&format!("{at}/timeout"), self.timeout, MILLISECOND..=MINUTE);
         let make_timeout = check.duration(&format!("{at}/makeTimeout"), self.make_timeout, MILLISECOND..=MINUTE * 5);
@@ -270,26 +249,6 @@ impl RawTokenAuth {
         let token_file = check.file(&format!("{at}/tokenFile"), self.token_file);
         Some((mount?, role?, token_file?))
     }
-}
-
-impl RawCache {
-    pub(super) fn check(self, at: &str, check: &mut Check) -> Option<Cache> {
-        let ttl = check.duration(&format!("{at}/ttl"), self.ttl, NOTHING..=DAY);
-        let negative_ttl = check.duration(&format!("{at}/negativeTtl"), self.negative_ttl, NOTHING..=HOUR);
-        let serve_stale_for = check.duration(&format!("{at}/serveStaleFor"), self.serve_stale_for, NOTHING..=DAY * 7);
-        let max_entries = check.number(&format!("{at}/maxEntries"), self.max_entries, 1..=10_000_000);
-        Some(Cache {
-            ttl: ttl?,
-            negative_ttl: negative_ttl?,
-            serve_stale_for: serve_stale_for?,
-            max_entries: max_entries?,
-        })
-    }
-}
-
-/// A proxy, where there is one.
-pub(super) fn proxy(at: &str, value: Option<String>, check: &mut Check) -> Option<String> {
-    check.noted(at, address::check_server(value?))
 }
 
 /// An auth mount or a namespace: it becomes part of a request's path or of a header.

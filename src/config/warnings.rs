@@ -1,9 +1,9 @@
 //! What works and should be otherwise: told by `claviger check` and at the start, and refused by neither.
 
-use super::Config;
 use super::address::is_in_clear;
 use super::authenticators::{Kind as AuthenticatorKind, is_of_api_server};
 use super::database::Url;
+use super::sections::Config;
 use super::stores::Kind as StoreKind;
 use crate::document::Fault;
 use ipnet::IpNet;

@@ -1,6 +1,6 @@
 //! JSON texts, more strictly than `serde_json` reads them: of two members with one name, two readers may see different ones.
 
-use super::Fault;
+use super::fault::Fault;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;

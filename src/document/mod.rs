@@ -3,13 +3,16 @@
 //! Serde stops at the first fault. Whoever writes a policy or a configuration wants them all at once, so a
 //! value that does not fit is noted, taken out of the tree, and the rest is decoded again.
 
+mod fault;
 mod json;
 mod strict;
 mod written;
 
+pub use fault::{Fault, escape};
 pub use json::parse_json;
 pub use written::{Typed, Written, misread, misread_in, read_written};
 
+use fault::ill_formed;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -18,41 +21,6 @@ use strict::Strict;
 
 /// A document with more faults than this is told the first ones only.
 const MAX_FAULTS: usize = 100;
-
-/// Something wrong in a document.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fault {
-    /// Where: a JSON pointer (RFC 6901); empty for the whole document.
-    pub pointer: String,
-    /// What, in a sentence that repeats no value from the document.
-    pub detail: String,
-}
-
-impl Fault {
-    /// A fault at a JSON pointer.
-    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), detail: detail.into() }
-    }
-
-    /// The place as people write it in a configuration: `tickets.maxTtl`, `stores[0].name`.
-    #[must_use]
-    pub fn dotted(&self) -> String {
-        let mut path = String::new();
-        for segment in self.pointer.split('/').skip(1) {
-            if !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_digit()) {
-                path.push('[');
-                path.push_str(segment);
-                path.push(']');
-            } else {
-                if !path.is_empty() {
-                    path.push('.');
-                }
-                path.push_str(&segment.replace("~1", "/").replace("~0", "~"));
-            }
-        }
-        path
-    }
-}
 
 /// Reads one YAML document (JSON is YAML too). Anchors, duplicate keys and deep nesting are bounded by the parser.
 ///
@@ -76,26 +44,6 @@ pub fn parse_all(text: &str) -> Result<Vec<Value>, Fault> {
 /// When it cannot be YAML, which for a tree of JSON only a programming error brings about.
 pub fn to_yaml<T: Serialize>(value: &T) -> Result<String, serde_saphyr::SerializeError> {
     serde_saphyr::to_string(value)
-}
-
-/// The parser's own message shows the lines around the fault, which may hold a secret: only its place and its kind
-/// are kept. What the scanner says of the syntax quotes no more than one character.
-fn ill_formed(error: &serde_saphyr::Error) -> String {
-    use serde_saphyr::Error;
-    let kind = match error.without_snippet() {
-        Error::DuplicateMappingKey { .. } => "a key stands there twice",
-        Error::MultipleDocuments { .. } => "there is more than one document",
-        Error::UnknownAnchor { .. } => "an alias has no anchor",
-        Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. } | Error::AliasExpansionLimitExceeded { .. } => {
-            "it is too large or too deep"
-        }
-        Error::ExternalMessage { msg, .. } => msg,
-        _ => "a value cannot be read",
-    };
-    match error.location() {
-        Some(place) => format!("not well-formed at line {}, column {}: {kind}", place.line(), place.column()),
-        None => format!("not well-formed: {kind}"),
-    }
 }
 
 /// Decodes a tree and collects every unknown key and every value of the wrong type.
@@ -155,12 +103,6 @@ fn pointer_of<'a>(segments: impl Iterator<Item = &'a Segment>) -> String {
         }
     }
     pointer
-}
-
-/// Escapes one reference token of a JSON pointer.
-#[must_use]
-pub fn escape(token: &str) -> String {
-    token.replace('~', "~0").replace('/', "~1")
 }
 
 fn remove(tree: &mut Value, pointer: &str) -> bool {

@@ -4,7 +4,7 @@
 //! from there as it was written. Where a value is a text, this reader keeps it; where a value may be anything, it tells
 //! what would change.
 
-use super::{Fault, escape, ill_formed};
+use super::fault::{Fault, escape, ill_formed};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_saphyr::{NonFiniteFloatPolicy, Options, Spanned};

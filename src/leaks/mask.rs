@@ -2,7 +2,8 @@
 //!
 //! Bytes are held back only while they may be the beginning of a value, so that a prompt shows at once.
 
-use super::{Needles, Search};
+use super::needles::Needles;
+use super::search::Search;
 use zeroize::Zeroizing;
 
 const MASKED: &[u8] = b"***";

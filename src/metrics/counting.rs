@@ -1,6 +1,6 @@
 //! What is counted and timed while the process runs: a method for each thing that happens.
 
-use super::Metrics;
+use super::families::Metrics;
 use super::labels::{
     AuthenticationOutcome, BreakerScope, CacheOutcome, EventType, Outcome, Pruned, Redemption, Revocation,
     StoreOperation, StoreOutcome,

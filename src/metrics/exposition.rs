@@ -3,7 +3,7 @@
 //! One format for every `Accept`: Prometheus reads it whatever it asked for. The library knows neither `OpenMetrics` nor
 //! exemplars; from a number to a request the way leads through the audit log, whose events have the trace id.
 
-use super::Metrics;
+use super::families::Metrics;
 use prometheus::core::Collector as _;
 use prometheus::{Encoder as _, TextEncoder};
 

@@ -1,6 +1,6 @@
 //! What starts at zero: every label value that is known before anything happens.
 
-use super::Metrics;
+use super::families::Metrics;
 use super::labels::{
     AuthenticationOutcome, BreakerScope, CacheOutcome, EventType, Outcome, Pruned, Redemption, Revocation,
     StoreOperation, StoreOutcome,

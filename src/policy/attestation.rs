@@ -1,10 +1,7 @@
 //! What policies make the cluster or the issuer say of repo and branch.
 
 use super::cel::{Expression, Scene};
-use super::matching::Policy;
-use crate::model::branch::Branch;
 use crate::model::facts::Needs;
-use crate::model::repo::Repo;
 
 /// The attestations a policy asks for.
 #[derive(Debug, Default)]
@@ -24,16 +21,6 @@ pub(super) enum Attested<T> {
     Value(T),
 }
 
-/// What one policy's attestations yield for one caller.
-#[derive(Debug)]
-pub(super) struct Witness<'p> {
-    /// The policy's place in its set.
-    pub(super) place: usize,
-    pub(super) policy: &'p Policy,
-    pub(super) repo: Attested<Repo>,
-    pub(super) branch: Attested<Branch>,
-}
-
 impl Attest {
     /// Whether it asks for anything.
     pub(super) const fn is_some(&self) -> bool {
@@ -44,16 +31,15 @@ impl Attest {
     pub(super) fn needs(&self) -> Needs {
         [&self.repo, &self.branch].into_iter().flatten().fold(Needs::NOTHING, |needs, one| needs.and(one.needs()))
     }
-
-    pub(super) fn hear<'p>(&'p self, place: usize, policy: &'p Policy, scene: &Scene<'p>) -> Witness<'p> {
-        let repo = Attested::hear(self.repo.as_ref(), scene, |text| Repo::try_from(text).ok());
-        let branch = Attested::hear(self.branch.as_ref(), scene, |text| Branch::try_from(text).ok());
-        Witness { place, policy, repo, branch }
-    }
 }
 
 impl<T> Attested<T> {
-    fn hear<'p>(expression: Option<&'p Expression>, scene: &Scene<'p>, checked: impl Fn(&str) -> Option<T>) -> Self {
+    /// Evaluates the expression, and checks what it yields.
+    pub(super) fn evaluate<'p>(
+        expression: Option<&'p Expression>,
+        scene: &Scene<'p>,
+        checked: impl Fn(&str) -> Option<T>,
+    ) -> Self {
         let Some(expression) = expression else { return Self::Unasked };
         match expression.evaluate_text(scene) {
             Ok(text) => checked(&text).map_or(Self::Absent("it is not a valid name"), Self::Value),

@@ -1,8 +1,8 @@
 //! Explanations: what a decision would be, and what each policy says.
 
-use super::decide::{Decision, Delivery, Grant, GrantedSecret};
-use super::hearing::{Hearing, Objection};
-use super::matching::{Effect, Mismatch, Policy};
+use super::evaluation::{Evaluation, Mismatch};
+use super::matching::{Effect, MismatchKind, Policy};
+use super::outcome::{Decision, Delivery, Grant, GrantedSecret};
 use super::set::PolicySet;
 use crate::model::caller::Caller;
 use crate::model::facts::Facts;
@@ -20,20 +20,20 @@ pub struct Explanation {
     /// The word for why.
     pub reason: &'static str,
     /// What every policy says, in bytewise order of name.
-    pub policies: Vec<Verdict>,
+    pub policies: Vec<ExplainedPolicy>,
     /// What is granted, in order.
     pub secrets: Vec<ExplainedSecret>,
 }
 
 /// What one policy says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct ExplainedPolicy {
     /// Its name.
     pub name: Arc<str>,
     /// Whether it matches.
     pub matched: bool,
     /// The first part of it that does not fit. None as well where all fit but a path cannot be filled in.
-    pub failed_at: Option<Mismatch>,
+    pub failed_at: Option<MismatchKind>,
     /// A sentence.
     pub detail: Option<String>,
 }
@@ -55,24 +55,24 @@ impl PolicySet {
     /// Explains what [`PolicySet::decide`] says, asking every policy.
     #[must_use]
     pub fn explain(&self, caller: &Caller, facts: &Facts, asked: &Asked) -> Explanation {
-        let witnesses = self.witnesses(caller, facts, asked);
-        let hearing = Hearing::new(caller, facts, asked, &witnesses);
-        let heard: Vec<(&Policy, Option<Objection>)> = self
+        let attestations = self.attestations(caller, facts, asked);
+        let evaluation = Evaluation::new(caller, facts, asked, &attestations);
+        let evaluated: Vec<(&Policy, Option<Mismatch>)> = self
             .policies()
             .iter()
             .enumerate()
-            .map(|(place, policy)| (&**policy, hearing.objection(place, policy)))
+            .map(|(place, policy)| (&**policy, evaluation.mismatch(place, policy)))
             .collect();
-        let request = hearing.request();
-        let verdict = |(policy, objection): &(&Policy, Option<Objection>)| match (objection, &request) {
-            (Some(objection), _) => Verdict::against(policy, *objection),
-            (None, Ok(request)) if !policy.has_paths(caller, request) => Verdict::without_path(policy),
-            (None, _) => Verdict { name: policy.name.clone(), matched: true, failed_at: None, detail: None },
+        let request = evaluation.request();
+        let explained = |(policy, mismatch): &(&Policy, Option<Mismatch>)| match (mismatch, &request) {
+            (Some(mismatch), _) => ExplainedPolicy::mismatched(policy, *mismatch),
+            (None, Ok(request)) if !policy.has_paths(caller, request) => ExplainedPolicy::without_path(policy),
+            (None, _) => ExplainedPolicy { name: policy.name.clone(), matched: true, failed_at: None, detail: None },
         };
-        let policies = heard.iter().map(verdict).collect();
-        let matching = heard.iter().filter(|(_, objection)| objection.is_none()).map(|(policy, _)| *policy);
+        let policies = evaluated.iter().map(explained).collect();
+        let matching = evaluated.iter().filter(|(_, mismatch)| mismatch.is_none()).map(|(policy, _)| *policy);
         let decision = match request {
-            Ok(request) => hearing.conclude(request, &matching.collect::<Vec<_>>()),
+            Ok(request) => evaluation.conclude(request, &matching.collect::<Vec<_>>()),
             Err(refusal) => refusal,
         };
         let (allowed, reason, secrets) = match decision {
@@ -100,13 +100,13 @@ impl PolicySet {
     }
 }
 
-impl Verdict {
-    fn against(policy: &Policy, objection: Objection) -> Self {
-        let detail = match objection.cause {
-            Some(cause) => format!("{}: {cause}", objection.detail),
-            None => objection.detail.to_owned(),
+impl ExplainedPolicy {
+    fn mismatched(policy: &Policy, mismatch: Mismatch) -> Self {
+        let detail = match mismatch.cause {
+            Some(cause) => format!("{}: {cause}", mismatch.detail),
+            None => mismatch.detail.to_owned(),
         };
-        let failed_at = Some(objection.mismatch);
+        let failed_at = Some(mismatch.kind);
         Self { name: policy.name.clone(), matched: false, failed_at, detail: Some(detail) }
     }
 

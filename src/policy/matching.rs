@@ -3,7 +3,7 @@
 use super::attestation::Attest;
 use super::ceiling::Ceiling;
 use super::cel::Expression;
-use super::decide::{Delivery, GrantedSecret};
+use super::outcome::{Delivery, GrantedSecret};
 use super::patterns::Patterns;
 use super::secret_rule::SecretRule;
 use super::subject::Subject;
@@ -71,7 +71,7 @@ pub(super) struct SecretTerm {
 
 /// The first part of a policy that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mismatch {
+pub enum MismatchKind {
     /// It speaks of other callers.
     Subjects,
     /// It speaks of other repos.
@@ -84,7 +84,7 @@ pub enum Mismatch {
     Condition,
 }
 
-impl Mismatch {
+impl MismatchKind {
     /// The word in explanations.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -124,7 +124,7 @@ impl Policy {
     }
 
     /// Whether the caller is one of its subjects.
-    pub(super) fn speaks_of(&self, caller: &Caller) -> bool {
+    pub(super) fn has_subject(&self, caller: &Caller) -> bool {
         self.subjects.iter().any(|subject| subject.matches(caller))
     }
 

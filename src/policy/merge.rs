@@ -1,7 +1,7 @@
 //! What was granted and read becomes one set of entries.
 
 use super::base64_value;
-use super::decide::GrantedSecret;
+use super::outcome::GrantedSecret;
 use crate::model::bundle::Entry;
 use crate::model::lease::{Encoding, Lease};
 use crate::model::secret::SecretValue;

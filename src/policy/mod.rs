@@ -4,8 +4,8 @@
 //!
 //! In reading order: a policy is written (`manifest`, `compile`) with its parts (`subject`, `patterns`, `glob`, `cel`,
 //! `template` and `write` with their `placeholder`s, `ceiling`, `secret_rule`) and becomes a whole (`matching`). It is put into a set (`set`) and found there
-//! (`index`). A request is heard (`hearing`) with what is attested (`attestation`); the set decides (`decide`), and
-//! explains (`explain`). What was granted is read elsewhere and comes back to be merged (`merge`).
+//! (`index`). A request is evaluated (`evaluation`) with what is attested (`attestation`); the set decides (`decide`),
+//! and explains (`explain`); both give an `outcome`. What was granted is read elsewhere and comes back to be merged (`merge`).
 
 mod attestation;
 mod base64_value;
@@ -19,16 +19,17 @@ mod decide;
 mod described;
 mod directory;
 mod draft;
+mod evaluation;
 mod explain;
 mod file_kind;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod glob;
-mod hearing;
 mod index;
 mod manifest;
 mod matching;
 mod merge;
+mod outcome;
 mod paths;
 mod patterns;
 mod placeholder;
@@ -44,14 +45,14 @@ mod tests;
 
 pub use bounds::{AuthenticatorKind, Bounds};
 pub use ceiling::Ceiling;
-pub use decide::{Decision, Delivery, Denial, Grant, GrantedSecret, Part};
 pub use described::caller_as_described;
 pub use directory::{Directory, FileFault, Loaded, Reloaded, load_directory};
 pub use draft::{Draft, DraftError, Syntax, is_policy_name};
-pub use explain::{ExplainedSecret, Explanation, Verdict};
+pub use explain::{ExplainedPolicy, ExplainedSecret, Explanation};
 pub use file_kind::FileKind;
-pub use matching::{Mismatch, Policy};
+pub use matching::{MismatchKind, Policy};
 pub use merge::{Absence, MergeError, Merged, Read, merge};
+pub use outcome::{Decision, Delivery, Denial, Grant, GrantedSecret, Part};
 pub use paths::{Access, GrantedPath, PathPart};
 pub use secret_rule::SecretRule;
 pub use set::PolicySet;

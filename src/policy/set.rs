@@ -1,7 +1,7 @@
 //! The policies in force.
 
-use super::attestation::Witness;
 use super::cel::Scene;
+use super::evaluation::Attestation;
 use super::index::Index;
 use super::matching::Policy;
 use crate::model::branch::Branch;
@@ -17,10 +17,10 @@ pub struct PolicySet {
     policies: Vec<Arc<Policy>>,
     /// All of them, by caller and repo.
     index: Index,
-    /// Those that attest something, by caller alone: they are heard about every repo.
+    /// Those with an `attest` section, by caller alone: they are evaluated for every repo.
     attesting: Index,
     /// Those whose condition names facts, by caller and repo.
-    curious: Index,
+    needing_facts: Index,
 }
 
 impl PolicySet {
@@ -31,8 +31,8 @@ impl PolicySet {
         policies.sort_by(|one, other| one.name.cmp(&other.name));
         let index = Index::by_repo(&policies, |_| true);
         let attesting = Index::by_caller(&policies, |policy| policy.attest.is_some());
-        let curious = Index::by_repo(&policies, |policy| policy.condition_needs() != Needs::default());
-        Self { policies, index, attesting, curious }
+        let needing_facts = Index::by_repo(&policies, |policy| policy.condition_needs() != Needs::default());
+        Self { policies, index, attesting, needing_facts }
     }
 
     /// How many there are.
@@ -66,15 +66,15 @@ impl PolicySet {
         let repo = asked.repo.as_ref().map(Repo::as_str);
         let branch = asked.branch.as_ref().map(Branch::as_str);
         self.attesting.visit(caller, repo, &mut |places| {
-            for policy in self.at(places).filter(|policy| policy.speaks_of(caller)) {
+            for policy in self.at(places).filter(|policy| policy.has_subject(caller)) {
                 needs = needs.and(policy.attest.needs());
             }
         });
-        self.curious.visit(caller, repo, &mut |places| {
+        self.needing_facts.visit(caller, repo, &mut |places| {
             for policy in self.at(places) {
                 let could_fit = repo.is_none_or(|repo| policy.repos.matches(repo))
                     && branch.is_none_or(|branch| policy.branches.matches(branch));
-                if could_fit && policy.speaks_of(caller) {
+                if could_fit && policy.has_subject(caller) {
                     needs = needs.and(policy.condition_needs());
                 }
             }
@@ -82,14 +82,18 @@ impl PolicySet {
         needs
     }
 
-    /// What the policies that speak of the caller attest, in order.
-    pub(super) fn witnesses<'a>(&'a self, caller: &'a Caller, facts: &'a Facts, asked: &'a Asked) -> Vec<Witness<'a>> {
+    /// What the policies that have the caller as a subject attest, in order.
+    pub(super) fn attestations<'a>(
+        &'a self,
+        caller: &'a Caller,
+        facts: &'a Facts,
+        asked: &'a Asked,
+    ) -> Vec<Attestation<'a>> {
         let repo = asked.repo.as_ref().map(Repo::as_str);
         let branch = asked.branch.as_ref().map(Branch::as_str);
         let scene = Scene { caller, facts, asked, repo, branch };
-        let found = Self::found(&self.attesting, caller, repo, |place| self.policies[place].speaks_of(caller));
-        let hear = |place: usize| self.policies[place].attest.hear(place, &self.policies[place], &scene);
-        found.into_iter().map(hear).collect()
+        let found = Self::found(&self.attesting, caller, repo, |place| self.policies[place].has_subject(caller));
+        found.into_iter().map(|place| Attestation::new(place, &self.policies[place], &scene)).collect()
     }
 
     /// Those that could match, in order, with their places.

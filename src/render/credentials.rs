@@ -11,7 +11,7 @@
 //! belongs to none is refused and not left out, so that no secret is lost on its way: a ticket's `keys` narrows. No
 //! host is presumed: a token goes only where the store says.
 
-use super::{Reason, Unrenderable};
+use super::port::{Reason, Unrenderable};
 use crate::model::bundle::{Bundle, Entry};
 use std::collections::{BTreeMap, BTreeSet};
 

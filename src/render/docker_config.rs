@@ -18,7 +18,7 @@
 
 use super::address::Address;
 use super::credentials::gather;
-use super::{Emit, Reason, Unrenderable};
+use super::port::{Emit, Reason, Unrenderable};
 use crate::model::bundle::Bundle;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -24,7 +24,7 @@
 //! it knows no quotes at all.
 
 use super::line::{check_name, write_end};
-use super::{Emit, Reason};
+use super::port::{Emit, Reason};
 use crate::model::bundle::{Bundle, Entry};
 
 #[expect(clippy::disallowed_methods, reason = "the value is looked at, to see whether it can be carried")]

@@ -15,7 +15,7 @@
 
 use super::dotenv::{check_variable, is_bare, write_replaced};
 use super::line::write_end;
-use super::{Emit, Reason};
+use super::port::{Emit, Reason};
 use crate::model::bundle::{Bundle, Entry};
 
 #[expect(clippy::disallowed_methods, reason = "the value is looked at, to see whether it can be carried")]

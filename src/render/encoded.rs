@@ -3,7 +3,7 @@
 //! `raw` and `tar` hand over the bytes, `json` the base64 text. Every other format is made of texts: bytes that are one are
 //! handed over as that, and others are refused.
 
-use super::{Reason, Unrenderable};
+use super::port::{Reason, Unrenderable};
 use crate::model::bundle::{Bundle, Entry};
 use crate::model::secret::SecretValue;
 use base64::Engine as _;

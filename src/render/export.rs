@@ -4,7 +4,8 @@
 //! as it is: newlines survive, nothing is expanded or executed, also under `set -eu`. NUL cannot be expressed.
 
 use super::line::{check_name, write_end};
-use super::{Emit, Reason, shell_names};
+use super::port::{Emit, Reason};
+use super::shell_names;
 use crate::model::bundle::{Bundle, Entry};
 
 #[expect(clippy::disallowed_methods, reason = "the value is looked at, to see whether it can be carried")]

@@ -1,7 +1,7 @@
 //! One compact JSON object of strings, keys in order, without a newline at its end. It carries any name and any value;
 //! an empty bundle is `{}`.
 
-use super::Emit;
+use super::port::Emit;
 use crate::model::bundle::Bundle;
 
 #[expect(clippy::disallowed_methods, reason = "the value is handed over")]

@@ -1,6 +1,7 @@
 //! What `export`, `dotenv` and `dotenv-expand` share: a line for each key, which names it may have, and the end line.
 
-use super::{Emit, Reason, shell_names};
+use super::port::{Emit, Reason};
+use super::shell_names;
 use crate::model::bundle::{Bundle, Entry};
 
 /// Whether a line can bear the name.

@@ -18,7 +18,7 @@
 
 use super::address::is_host;
 use super::credentials::{Named, gather};
-use super::{Emit, Reason, Unrenderable};
+use super::port::{Emit, Reason, Unrenderable};
 use crate::model::bundle::Bundle;
 
 const MAX_LINE: usize = 4000;

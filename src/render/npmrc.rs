@@ -9,7 +9,7 @@
 
 use super::address::Address;
 use super::credentials::{Named, gather};
-use super::{Emit, Reason, Unrenderable};
+use super::port::{Emit, Reason, Unrenderable};
 use crate::model::bundle::Bundle;
 
 /// A registry and its token.

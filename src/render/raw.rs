@@ -2,7 +2,7 @@
 //! holds whole. An empty bundle is zero bytes.
 
 use super::encoded::bytes;
-use super::{Emit, Refused};
+use super::port::{Emit, Refused};
 use crate::model::bundle::{Bundle, Entry};
 
 /// The value that is asked for: the one named, else the only one there is; nothing of an empty bundle.

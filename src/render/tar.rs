@@ -9,7 +9,7 @@
 //! Written here and not by a crate: it is one header, and a value goes nowhere but to `emit`.
 
 use super::encoded::bytes;
-use super::{Emit, Reason};
+use super::port::{Emit, Reason};
 use crate::model::bundle::{Bundle, Entry};
 
 const BLOCK: usize = 512;

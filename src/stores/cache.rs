@@ -11,7 +11,7 @@ pub(super) mod sealed;
 
 use super::path::StorePath;
 use super::port::{OpenFault, ReadError, SecretStore};
-use crate::config::stores::Cache as Bounds;
+use crate::config::cache::Cache as Bounds;
 use crate::flights::{Flight, Flights};
 use crate::metrics::Metrics;
 use crate::metrics::labels::CacheOutcome;

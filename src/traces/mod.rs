@@ -8,10 +8,5 @@ mod request;
 mod stage;
 
 pub use context::{trace_id, traceparent};
-pub use request::{answered, request};
-pub use stage::Stage;
-
-/// The target of the roots.
-pub const REQUEST: &str = "claviger::request";
-/// The target of the stages.
-pub const STAGE: &str = "claviger::stage";
+pub use request::{REQUEST, answered, request};
+pub use stage::{STAGE, Stage};

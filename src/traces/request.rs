@@ -1,9 +1,12 @@
 //! The root of a request's tree.
 
-use super::{REQUEST, context};
+use super::context;
 use tracing::field::Empty;
 use tracing::{Level, Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// The target of the root spans.
+pub const REQUEST: &str = "claviger::request";
 
 /// Opens the root. `route` is the template, never the path. `traceparent` is the caller's word for the tree that this
 /// one hangs in: it correlates, and decides nothing, not even whether the request is traced.

@@ -1,7 +1,9 @@
 //! The spans of the stages, with names that dashboards may rely on.
 
-use super::STAGE;
 use tracing::{Span, info_span};
+
+/// The target of the spans of stages.
+pub const STAGE: &str = "claviger::stage";
 
 /// Declares the stages with the names of their spans, which have to be literals.
 macro_rules! stages {

@@ -1,6 +1,6 @@
 //! The certificate that is shown to a server that asks for one.
 
-use super::provider;
+use super::provider::provider;
 use super::reread::Reread;
 use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;

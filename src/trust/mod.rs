@@ -6,20 +6,23 @@
 //! not usable never replaces a good one. Nothing of a certificate reaches a log.
 
 mod client_certificate;
+mod error;
 mod failure;
+mod provider;
 mod reread;
 mod roots;
 mod sessions;
 mod verifier;
 
+pub use error::TrustError;
 pub use failure::ConnectFailure;
 
 use client_certificate::ClientCertificate;
+use provider::provider;
 use reread::Reread;
 use roots::Roots;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
 use sessions::Sessions;
 use std::error::Error;
@@ -44,20 +47,6 @@ pub struct ClientFiles {
     pub certificate: PathBuf,
     /// The PEM key.
     pub key: PathBuf,
-}
-
-/// Why there is nothing to connect with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum TrustError {
-    /// The CA file is not usable.
-    #[error("the caFile cannot be read or holds no PEM certificate")]
-    CaFile,
-    /// The system has no CA certificates.
-    #[error("no TLS roots: set caFile, or install the system's CA bundle")]
-    SystemRoots,
-    /// The client certificate is not usable.
-    #[error("clientCertFile and clientKeyFile cannot be read, or the key is not the certificate's")]
-    ClientCertificate,
 }
 
 /// The TLS settings of the connections to one server. A clone shares them.
@@ -158,10 +147,6 @@ impl ClientFiles {
     fn both(&self) -> [&PathBuf; 2] {
         [&self.certificate, &self.key]
     }
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The certificates that servers are checked against.
 
-use super::provider;
+use super::provider::provider;
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::CertificateDer;

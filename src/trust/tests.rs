@@ -119,7 +119,7 @@ impl Caller {
 }
 
 fn http(trust: &Trust) -> Client {
-    let _ = aws_lc_rs::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let builder = Client::builder().no_proxy().timeout(Duration::from_secs(10)).pool_max_idle_per_host(0);
     builder.tls_backend_preconfigured(trust.client_config()).build().unwrap()
 }

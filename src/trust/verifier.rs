@@ -1,8 +1,10 @@
 //! Whether a server's certificate is accepted.
 
+use super::error::TrustError;
+use super::provider::provider;
 use super::reread::Reread;
 use super::roots::Roots;
-use super::{TrustError, provider};
+
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};

@@ -2,7 +2,8 @@
 
 use crate::rig::bao::Bao;
 use crate::rig::claviger::{run, write_policies};
-use claviger::config::stores::{Cache, Kind, Store, Vault, VaultAuth};
+use claviger::config::cache::Cache;
+use claviger::config::stores::{Kind, Store, Vault, VaultAuth};
 use claviger::metrics::Metrics;
 use claviger::model::request_id::RequestId;
 use claviger::model::secret_ref::SecretRef;

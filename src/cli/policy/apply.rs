@@ -1,11 +1,11 @@
 //! `claviger policy apply`: what files say becomes what the server has, and nothing is written while any of it is wrong.
 
-use super::connection::Connection;
-use super::failure::{Failure, fault_line};
 use super::get::path;
 use super::manifests::{self, Document, Manifests};
 use super::output::say;
-use super::server::ServerArguments;
+use crate::cli::connection::Connection;
+use crate::cli::failure::{Failure, fault_line};
+use crate::cli::server::ServerArguments;
 use crate::document::Fault;
 use crate::wire::policy_object::PolicyObject;
 use http::Method;

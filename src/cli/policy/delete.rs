@@ -1,10 +1,10 @@
 //! `claviger policy delete`.
 
-use super::connection::Connection;
-use super::failure::Failure;
 use super::get::{path, policy_name};
 use super::output::say;
-use super::server::ServerArguments;
+use crate::cli::connection::Connection;
+use crate::cli::failure::Failure;
+use crate::cli::server::ServerArguments;
 use http::Method;
 use zeroize::Zeroizing;
 

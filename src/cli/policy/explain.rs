@@ -1,10 +1,10 @@
 //! `claviger policy explain`: why a caller is allowed or denied.
 
-use super::connection::Connection;
-use super::failure::Failure;
-use super::input;
 use super::output::{print_json, say};
-use super::server::{ServerArguments, token};
+use crate::cli::connection::Connection;
+use crate::cli::failure::Failure;
+use crate::cli::input;
+use crate::cli::server::{ServerArguments, token};
 use crate::document::{misread_in, parse, prune};
 use crate::model::secret::SecretValue;
 use crate::wire::decision::{DecisionExplained, DescribedCaller};

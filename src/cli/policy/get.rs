@@ -1,9 +1,9 @@
 //! `claviger policy get`.
 
-use super::connection::Connection;
-use super::failure::Failure;
 use super::output::{Format, print_json, print_manifests};
-use super::server::ServerArguments;
+use crate::cli::connection::Connection;
+use crate::cli::failure::Failure;
+use crate::cli::server::ServerArguments;
 use crate::policy::is_policy_name;
 use crate::wire::policy_object::PolicyObject;
 

@@ -1,9 +1,9 @@
 //! `claviger policy list`.
 
-use super::connection::Connection;
-use super::failure::Failure;
 use super::output::{Format, print_json, print_manifests, print_table};
-use super::server::ServerArguments;
+use crate::cli::connection::Connection;
+use crate::cli::failure::Failure;
+use crate::cli::server::ServerArguments;
 use crate::wire::policy_object::{PolicyList, PolicyObject};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 

@@ -1,7 +1,7 @@
 //! Manifests from files: the documents of each, with every fault of all of them at once.
 
-use super::failure::fault_line;
-use super::input;
+use crate::cli::failure::fault_line;
+use crate::cli::input;
 use crate::document::{Fault, parse_all, prune};
 use crate::policy::is_policy_name;
 use crate::wire::policy::PolicyManifest;

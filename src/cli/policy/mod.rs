@@ -11,10 +11,9 @@ mod output;
 mod suite;
 mod test;
 
-use super::connection::{self, Connection, on};
-use super::failure::{self, Failure};
-use super::input;
-use super::server::{self, ServerArguments};
+use super::connection::{Connection, on};
+use super::failure::Failure;
+use super::server::ServerArguments;
 use clap::Subcommand;
 use std::process::ExitCode;
 

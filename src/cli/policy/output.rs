@@ -1,6 +1,6 @@
 //! What is printed: tables, JSON and YAML, and nothing that a terminal would obey.
 
-use super::failure::Failure;
+use crate::cli::failure::Failure;
 use crate::cli::printable::printable;
 use crate::document::to_yaml;
 use crate::wire::policy::{Metadata, PolicyManifest};

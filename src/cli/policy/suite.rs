@@ -2,9 +2,9 @@
 
 use super::case::{Case, RawCase};
 use super::explain::is_free_of_caller;
-use super::failure::{Failure, fault_line};
-use super::input;
 use super::manifests::{self, Manifests};
+use crate::cli::failure::{Failure, fault_line};
+use crate::cli::input;
 use crate::document::{Fault, misread_in, parse, prune};
 use crate::policy::{Bounds, FileKind, Policy, PolicySet};
 use serde::Deserialize;

@@ -1,8 +1,8 @@
 //! `claviger policy test`: cases against policy files, decided by the code that a server decides with.
 
-use super::failure::Failure;
 use super::output::say;
 use super::suite::{Suite, files_of};
+use crate::cli::failure::Failure;
 use crate::config;
 use crate::policy::{Bounds, FileKind};
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! Evaluates calls of functions.
 
-use super::evaluate::{Evaluation, Failure};
+use super::evaluate::Evaluation;
+use super::failure::Failure;
 use super::function::{Calendar, Function};
 use super::node::Node;
 use super::value::Value;

@@ -1,6 +1,7 @@
 //! Evaluates what goes through a list, or through the keys of a map: the macros, and `in`.
 
-use super::evaluate::{Evaluation, Failure};
+use super::evaluate::Evaluation;
+use super::failure::Failure;
 use super::node::{Each, Node};
 use super::value::Value;
 

@@ -10,6 +10,7 @@
 
 mod call;
 mod evaluate;
+mod failure;
 mod field;
 mod function;
 mod kind;
@@ -32,7 +33,7 @@ use node::Node;
 use std::borrow::Cow;
 use value::Value;
 
-pub(super) use evaluate::Failure;
+pub(super) use failure::Failure;
 pub(super) use scene::Scene;
 
 /// A checked expression.

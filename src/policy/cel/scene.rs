@@ -1,6 +1,6 @@
 //! What an expression may look at.
 
-use super::evaluate::Failure;
+use super::failure::Failure;
 use super::field::{Field, Record};
 use super::value::Value;
 use crate::model::caller::{Caller, Workload};

@@ -1,6 +1,6 @@
 //! What an expression computes with. What comes from outside is borrowed.
 
-use super::evaluate::Failure;
+use super::failure::Failure;
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
 use std::borrow::Cow;

@@ -2,16 +2,18 @@
 //!
 //! Reads files and blocks while it does: call it where blocking is allowed. When to look again is for `app` to know.
 
+mod file_fault;
 mod read;
+
+pub use file_fault::FileFault;
 
 use super::bounds::Bounds;
 use super::matching::Policy;
-use super::store::{Source, StoredPolicy};
+use super::store::port::{Source, StoredPolicy};
 use crate::document::Fault;
 use read::Good;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,30 +26,6 @@ pub struct Directory {
     path: PathBuf,
     bounds: Bounds,
     files: Files,
-}
-
-/// Something wrong in a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileFault {
-    /// The file's name; `.` for the directory itself.
-    pub file: String,
-    /// Which of the file's documents, from 1 and without the empty ones; none for the whole file.
-    pub document: Option<usize>,
-    /// Where in it, and what.
-    pub fault: Fault,
-}
-
-impl fmt::Display for FileFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
-        if let Some(document) = self.document {
-            write!(f, ", document {document}")?;
-        }
-        if !self.fault.pointer.is_empty() {
-            write!(f, ", {}", self.fault.dotted())?;
-        }
-        write!(f, ": {}", self.fault.detail)
-    }
 }
 
 /// A directory read once.

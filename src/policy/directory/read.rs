@@ -1,6 +1,6 @@
 //! Reads the files of a directory, within bounds.
 
-use super::FileFault;
+use super::file_fault::FileFault;
 use crate::document::{Fault, decode, parse_all};
 use crate::policy::bounds::Bounds;
 use crate::policy::file_kind::FileKind;

@@ -3,7 +3,7 @@
 use super::{asks, bearer, bounds, bounds_under, decided, denied, granted, names, paths, pod, policy, spec};
 use crate::model::binding::BindTo;
 use crate::model::facts::Facts;
-use crate::policy::{Decision, Denial, Mismatch, Policy, PolicySet};
+use crate::policy::{Decision, Denial, MismatchKind, Policy, PolicySet};
 use serde_json::json;
 use std::time::Duration;
 
@@ -34,20 +34,20 @@ fn every_yes_has_its_no() {
     for (caller, request, mismatch) in [
         (pod("tekton-ci", "build-bot"), main.clone(), None),
         (pod("tekton-", "deploy-bot"), asks("apps/x", "release/1/2"), None),
-        (pod("tekton", "build-bot"), main.clone(), Some(Mismatch::Subjects)),
-        (pod("Tekton-ci", "build-bot"), main.clone(), Some(Mismatch::Subjects)),
-        (pod("tekton-ci", "build-bot2"), main.clone(), Some(Mismatch::Subjects)),
-        (pod("tekton-ci", "build-bot"), asks("moreira-dev", "main"), Some(Mismatch::Repos)),
-        (pod("tekton-ci", "build-bot"), asks("apps/x/y", "main"), Some(Mismatch::Repos)),
-        (pod("tekton-ci", "build-bot"), asks("apps", "main"), Some(Mismatch::Repos)),
-        (pod("tekton-ci", "build-bot"), asks("moreira.dev", "MAIN"), Some(Mismatch::Branches)),
-        (pod("tekton-ci", "build-bot"), asks("moreira.dev", "release"), Some(Mismatch::Branches)),
+        (pod("tekton", "build-bot"), main.clone(), Some(MismatchKind::Subjects)),
+        (pod("Tekton-ci", "build-bot"), main.clone(), Some(MismatchKind::Subjects)),
+        (pod("tekton-ci", "build-bot2"), main.clone(), Some(MismatchKind::Subjects)),
+        (pod("tekton-ci", "build-bot"), asks("moreira-dev", "main"), Some(MismatchKind::Repos)),
+        (pod("tekton-ci", "build-bot"), asks("apps/x/y", "main"), Some(MismatchKind::Repos)),
+        (pod("tekton-ci", "build-bot"), asks("apps", "main"), Some(MismatchKind::Repos)),
+        (pod("tekton-ci", "build-bot"), asks("moreira.dev", "MAIN"), Some(MismatchKind::Branches)),
+        (pod("tekton-ci", "build-bot"), asks("moreira.dev", "release"), Some(MismatchKind::Branches)),
         (bearer("github", prod.clone()), main.clone(), None),
-        (bearer("gitlab", prod.clone()), main.clone(), Some(Mismatch::Subjects)),
-        (bearer("github", json!({"repository_owner": "acme"})), main.clone(), Some(Mismatch::Subjects)),
-        (bearer("github", json!({"environment": "prod"})), main.clone(), Some(Mismatch::Subjects)),
-        (bearer("github", json!({})), main.clone(), Some(Mismatch::Subjects)),
-        (bearer("cluster", prod), main.clone(), Some(Mismatch::Subjects)),
+        (bearer("gitlab", prod.clone()), main.clone(), Some(MismatchKind::Subjects)),
+        (bearer("github", json!({"repository_owner": "acme"})), main.clone(), Some(MismatchKind::Subjects)),
+        (bearer("github", json!({"environment": "prod"})), main.clone(), Some(MismatchKind::Subjects)),
+        (bearer("github", json!({})), main.clone(), Some(MismatchKind::Subjects)),
+        (bearer("cluster", prod), main.clone(), Some(MismatchKind::Subjects)),
     ] {
         let explained = PolicySet::new(sites()).explain(&caller, &Facts::default(), &request);
         assert_eq!(explained.policies[0].failed_at, mismatch, "{caller:?} {request:?}");

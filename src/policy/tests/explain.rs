@@ -2,7 +2,7 @@
 
 use super::{asks, asks_partly, bearer, labelled, pod, policy};
 use crate::model::facts::Facts;
-use crate::policy::{Explanation, Mismatch, PolicySet, Verdict};
+use crate::policy::{ExplainedPolicy, Explanation, MismatchKind, PolicySet};
 use serde_json::json;
 
 const BODY: &str = "
@@ -14,7 +14,7 @@ condition: 'caller.pod.labels.tier == \"gold\"'
 secrets: [{store: vault, path: a, keys: [A, 'B_*']}, {store: local, path: 'b/{branch}'}]
 ";
 
-fn verdict(explained: &Explanation) -> &Verdict {
+fn verdict(explained: &Explanation) -> &ExplainedPolicy {
     explained.policies.first().expect("a verdict")
 }
 
@@ -30,18 +30,34 @@ fn every_part_that_can_fail() {
             &good,
             Some("site"),
             "main",
-            Some(Mismatch::Subjects),
+            Some(MismatchKind::Subjects),
             Some("no subject matches the caller"),
             "no_policy_matches",
         ),
-        ("ci", &good, Some("shop"), "main", Some(Mismatch::Repos), Some("no pattern matches"), "attestation_failed"),
-        ("ci", &good, Some("site"), "dev", Some(Mismatch::Branches), Some("no pattern matches"), "no_policy_matches"),
+        (
+            "ci",
+            &good,
+            Some("shop"),
+            "main",
+            Some(MismatchKind::Repos),
+            Some("no pattern matches"),
+            "attestation_failed",
+        ),
+        (
+            "ci",
+            &good,
+            Some("site"),
+            "dev",
+            Some(MismatchKind::Branches),
+            Some("no pattern matches"),
+            "no_policy_matches",
+        ),
         (
             "ci",
             &labelled(&[("repo", "shop"), ("tier", "gold")]),
             Some("site"),
             "main",
-            Some(Mismatch::Attestation),
+            Some(MismatchKind::Attestation),
             Some("another repo is attested"),
             "attestation_failed",
         ),
@@ -50,7 +66,7 @@ fn every_part_that_can_fail() {
             &labelled(&[("tier", "gold")]),
             Some("site"),
             "main",
-            Some(Mismatch::Attestation),
+            Some(MismatchKind::Attestation),
             Some("the repo is not attested: it names something that is not there"),
             "attestation_failed",
         ),
@@ -59,7 +75,7 @@ fn every_part_that_can_fail() {
             &labelled(&[("repo", "site"), ("tier", "lead")]),
             Some("site"),
             "main",
-            Some(Mismatch::Condition),
+            Some(MismatchKind::Condition),
             Some("the condition is false"),
             "no_policy_matches",
         ),
@@ -68,7 +84,7 @@ fn every_part_that_can_fail() {
             &labelled(&[("repo", "site")]),
             Some("site"),
             "main",
-            Some(Mismatch::Condition),
+            Some(MismatchKind::Condition),
             Some("the condition yields nothing: it names something that is not there"),
             "no_policy_matches",
         ),
@@ -77,7 +93,7 @@ fn every_part_that_can_fail() {
             &labelled(&[]),
             None,
             "main",
-            Some(Mismatch::Repos),
+            Some(MismatchKind::Repos),
             Some("it is neither asked for nor attested"),
             "repo_missing",
         ),
@@ -116,7 +132,7 @@ fn a_path_that_cannot_be_filled_in_is_no_part_that_fails() {
 
 #[test]
 fn mismatches_have_the_words_of_the_api() {
-    use Mismatch::{Attestation, Branches, Condition, Repos, Subjects};
-    let words = [Subjects, Repos, Branches, Attestation, Condition].map(Mismatch::as_str);
+    use MismatchKind::{Attestation, Branches, Condition, Repos, Subjects};
+    let words = [Subjects, Repos, Branches, Attestation, Condition].map(MismatchKind::as_str);
     assert_eq!(words, ["subjects", "repos", "branches", "attestation", "condition"]);
 }

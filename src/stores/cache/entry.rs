@@ -1,7 +1,7 @@
 //! What the cache keeps of one path: a sealed lease or an absence, how old it is, and what it weighs.
 
 use super::sealed::{Sealed, Sealer};
-use crate::config::stores::Cache as Bounds;
+use crate::config::cache::Cache as Bounds;
 use crate::model::lease::Lease;
 use crate::stores::jitter::random_share;
 use crate::stores::path::StorePath;

@@ -2,7 +2,7 @@
 
 use super::Rig;
 use super::fake::{Act, Fake, SECRET, good};
-use claviger::config::stores::Cache;
+use claviger::config::cache::Cache;
 use claviger::stores::ReadError;
 use serde::Deserialize;
 use std::collections::BTreeSet;

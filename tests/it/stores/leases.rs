@@ -115,7 +115,7 @@ impl Keeper {
         let file: PathBuf = place.folder.path().join("token");
         std::fs::write(&file, token).unwrap();
         let (address, auth, timeout) = (address.to_owned(), VaultAuth::TokenFile(file), Duration::from_secs(5));
-        let cache = claviger::config::stores::Cache { max_entries: 100, ..NO_CACHE };
+        let cache = claviger::config::cache::Cache { max_entries: 100, ..NO_CACHE };
         let mut vault = Vault {
             address,
             namespace: None,

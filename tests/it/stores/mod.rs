@@ -13,7 +13,8 @@ mod vault_auth;
 mod vault_faults;
 mod vault_read;
 
-use claviger::config::stores::{Cache, Kind, Store, Vault, VaultAuth};
+use claviger::config::cache::Cache;
+use claviger::config::stores::{Kind, Store, Vault, VaultAuth};
 use claviger::metrics::Metrics;
 use claviger::model::lease::Lease;
 use claviger::model::request_id::RequestId;

@@ -2,7 +2,8 @@
 
 use super::Rig;
 use crate::rig::bao::{Bao, until};
-use claviger::config::stores::{Cache, VaultAuth};
+use claviger::config::cache::Cache;
+use claviger::config::stores::VaultAuth;
 use claviger::stores::ReadError::{self, Unavailable};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

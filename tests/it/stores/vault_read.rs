@@ -2,7 +2,7 @@
 
 use super::{NO_CACHE, Rig, one};
 use crate::rig::bao::{Bao, until};
-use claviger::config::stores::Cache;
+use claviger::config::cache::Cache;
 use claviger::model::request_id::RequestId;
 use claviger::model::secret_ref::SecretRef;
 use claviger::stores::OnlineFault;

@@ -1,8 +1,7 @@
 //! What has changed since a revision, as it is at one moment.
 
-use super::Records;
 use super::row::Record;
-use crate::database::{Failed, Row};
+use crate::database::{Database, Failed, Row};
 
 /// The policies that changed, and how far that brings whoever takes them over.
 #[derive(Debug)]
@@ -15,25 +14,23 @@ pub struct Changes {
     pub records: Vec<(String, Option<Record>)>,
 }
 
-impl Records {
-    /// Every policy.
-    pub async fn all(&self) -> Result<Changes, Failed> {
-        const ALL: &str = "SELECT head.revision, p.name, p.name, p.revision, p.created_at, p.updated_at, p.updated_by, \
+/// Every policy.
+pub(super) async fn all(database: &Database) -> Result<Changes, Failed> {
+    const ALL: &str = "SELECT head.revision, p.name, p.name, p.revision, p.created_at, p.updated_at, p.updated_by, \
              p.spec FROM policy_head head LEFT JOIN policies p ON TRUE";
-        let rows = self.database.run(ALL, &[]).await?;
-        changes(&rows, true)
-    }
+    let rows = database.run(ALL, &[]).await?;
+    changes(&rows, true)
+}
 
-    /// What was written after a revision. A database that has gone back behind it was restored: then it is everything.
-    pub async fn since(&self, revision: i64) -> Result<Changes, Failed> {
-        const SINCE: &str = "SELECT head.revision, changed.name, p.name, p.revision, p.created_at, p.updated_at, \
+/// What was written after a revision. A head below that revision means that the database was restored: then it is everything.
+pub(super) async fn since(database: &Database, revision: i64) -> Result<Changes, Failed> {
+    const SINCE: &str = "SELECT head.revision, changed.name, p.name, p.revision, p.created_at, p.updated_at, \
              p.updated_by, p.spec FROM policy_head head \
              LEFT JOIN (SELECT DISTINCT name FROM policy_revisions WHERE revision > $1) changed ON TRUE \
              LEFT JOIN policies p ON p.name = changed.name";
-        let rows = self.database.run(SINCE, &[revision.into()]).await?;
-        let changes = changes(&rows, false)?;
-        if changes.head < revision { self.all().await } else { Ok(changes) }
-    }
+    let rows = database.run(SINCE, &[revision.into()]).await?;
+    let changes = changes(&rows, false)?;
+    if changes.head < revision { all(database).await } else { Ok(changes) }
 }
 
 /// Columns: the head, the name of what changed, and the policy that it is now.

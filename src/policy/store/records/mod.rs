@@ -4,18 +4,15 @@ mod changes;
 mod row;
 mod write;
 
-use super::{Change, Expected, NewPolicy, PolicyRevision, PolicyStoreError, StoredPolicy};
-use crate::database::{Database, Listener};
+use super::port::{Change, Expected, NewPolicy, PolicyRevision, PolicyStoreError, StoredPolicy};
+use crate::database::{Database, Failed, Listener};
 use crate::model::clock::Clock;
 use row::unavailable;
 use std::sync::Arc;
-use write::{Write, Written};
+use write::{Write, Written, write};
 
 pub use changes::Changes;
 pub use row::Record;
-
-/// Where writers say that they have written.
-const CHANNEL: &str = "claviger_policies";
 
 /// The tables of policies, and of what was done to them.
 pub struct Records {
@@ -30,7 +27,17 @@ impl Records {
 
     /// Waits for what other replicas write.
     pub fn listen(&self) -> Listener {
-        self.database.listen(CHANNEL)
+        self.database.listen(write::CHANNEL)
+    }
+
+    /// Every policy.
+    pub async fn all(&self) -> Result<Changes, Failed> {
+        changes::all(&self.database).await
+    }
+
+    /// What was written after a revision, or everything if the database was restored to an earlier one.
+    pub async fn since(&self, revision: i64) -> Result<Changes, Failed> {
+        changes::since(&self.database, revision).await
     }
 
     pub async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<StoredPolicy>, PolicyStoreError> {
@@ -57,8 +64,8 @@ impl Records {
             tracing::error!(%error, "a policy could not be serialized");
             PolicyStoreError::Unavailable
         })?;
-        let write = Write { name: &name, by: &by, next: Some(&text), expected };
-        let Written { before, revision, at } = self.write(&write).await?;
+        let wanted = Write { name: &name, by: &by, next: Some(&text), expected };
+        let Written { before, revision, at } = write(&self.database, &*self.clock, &wanted).await?;
         let change = if before.is_some() { Change::Updated } else { Change::Created };
         let created_at = before.map_or_else(|| at.clone(), |before| before.created_at);
         let record = Record { name, revision, created_at, updated_at: at, updated_by: by, spec: text };
@@ -66,7 +73,8 @@ impl Records {
     }
 
     pub async fn delete(&self, name: &str, by: &str, expected: &Expected) -> Result<StoredPolicy, PolicyStoreError> {
-        let written = self.write(&Write { name, by, next: None, expected }).await?;
+        let wanted = Write { name, by, next: None, expected };
+        let written = write(&self.database, &*self.clock, &wanted).await?;
         written.before.ok_or(PolicyStoreError::NotFound)?.into_policy()
     }
 

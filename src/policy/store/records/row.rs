@@ -1,7 +1,8 @@
 //! A row of a table becomes a policy or a revision.
 
 use crate::database::{Failed, Row};
-use crate::policy::store::{Edit, PolicyRevision, PolicyStoreError, RevisionChange, Source, StoredPolicy};
+use crate::policy::store::diff::Edit;
+use crate::policy::store::port::{PolicyRevision, PolicyStoreError, RevisionChange, Source, StoredPolicy};
 use crate::wire::policy::PolicySpec;
 use jiff::Timestamp;
 

@@ -1,11 +1,14 @@
 //! One write: it takes the next revision, finds what it expects or not, and is remembered, all in one transaction.
 
 use super::row::{Record, unavailable};
-use super::{CHANNEL, Records};
-use crate::database::{Failed, Work};
+use crate::database::{Database, Failed, Work};
+use crate::model::clock::Clock;
 use crate::policy::store::diff::diff;
-use crate::policy::store::{Expected, PolicyStoreError, RevisionChange};
+use crate::policy::store::port::{Expected, PolicyStoreError, RevisionChange};
 use serde_json::Value;
+
+/// The channel on which writers announce their writes.
+pub(super) const CHANNEL: &str = "claviger_policies";
 
 pub(super) const FIND: &str =
     "SELECT name, revision, created_at, updated_at, updated_by, spec FROM policies WHERE name = $1";
@@ -26,26 +29,28 @@ pub(super) struct Written {
     pub(super) at: String,
 }
 
-impl Records {
-    pub(super) async fn write(&self, write: &Write<'_>) -> Result<Written, PolicyStoreError> {
-        let mut work = self.database.begin().await.map_err(unavailable)?;
-        // This first: it is where writers wait for each other, so what one reads next no other is about to change.
-        let revision = next_revision(&mut work).await.map_err(unavailable)?;
-        let rows = work.run(FIND, &[write.name.into()]).await.map_err(unavailable)?;
-        let before = rows.first().map(|row| Record::read(row, 0)).transpose().map_err(unavailable)?;
-        if before.is_none() && write.next.is_none() {
-            return Err(PolicyStoreError::NotFound);
-        }
-        if !is_as_expected(before.as_ref(), write.expected) {
-            return Err(PolicyStoreError::PreconditionFailed);
-        }
-        let at = format!("{:.6}", self.clock.now());
-        replace(&mut work, write, revision, &at).await.map_err(unavailable)?;
-        remember(&mut work, write, before.as_ref(), revision, &at).await.map_err(unavailable)?;
-        work.notify(CHANNEL).await.map_err(unavailable)?;
-        work.commit().await.map_err(unavailable)?;
-        Ok(Written { before, revision, at })
+pub(super) async fn write(
+    database: &Database,
+    clock: &dyn Clock,
+    write: &Write<'_>,
+) -> Result<Written, PolicyStoreError> {
+    let mut work = database.begin().await.map_err(unavailable)?;
+    // This first: it is where writers wait for each other, so what one reads next no other is about to change.
+    let revision = next_revision(&mut work).await.map_err(unavailable)?;
+    let rows = work.run(FIND, &[write.name.into()]).await.map_err(unavailable)?;
+    let before = rows.first().map(|row| Record::read(row, 0)).transpose().map_err(unavailable)?;
+    if before.is_none() && write.next.is_none() {
+        return Err(PolicyStoreError::NotFound);
     }
+    if !is_as_expected(before.as_ref(), write.expected) {
+        return Err(PolicyStoreError::PreconditionFailed);
+    }
+    let at = format!("{:.6}", clock.now());
+    replace(&mut work, write, revision, &at).await.map_err(unavailable)?;
+    remember(&mut work, write, before.as_ref(), revision, &at).await.map_err(unavailable)?;
+    work.notify(CHANNEL).await.map_err(unavailable)?;
+    work.commit().await.map_err(unavailable)?;
+    Ok(Written { before, revision, at })
 }
 
 async fn next_revision(work: &mut Work) -> Result<i64, Failed> {

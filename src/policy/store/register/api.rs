@@ -2,7 +2,9 @@
 
 use super::PolicyRegister;
 use crate::policy::matching::Policy;
-use crate::policy::store::{Change, Expected, NewPolicy, PolicyRevision, PolicyStore, PolicyStoreError, StoredPolicy};
+use crate::policy::store::port::{
+    Change, Expected, NewPolicy, PolicyRevision, PolicyStore, PolicyStoreError, StoredPolicy,
+};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -5,8 +5,8 @@
 
 mod api;
 
-use super::StoredPolicy;
 use super::compiled::{Broken, Compiled};
+use super::port::StoredPolicy;
 use super::records::Records;
 use crate::database::{Database, Failed, Listener};
 use crate::model::clock::Clock;

@@ -7,7 +7,8 @@ mod read;
 use super::Rig;
 use crate::rig::moto::{Keys, Moto, REGION};
 use claviger::config::aws_secrets_manager::{AwsAuth, AwsSecretsManager};
-use claviger::config::stores::{Cache, Kind};
+use claviger::config::cache::Cache;
+use claviger::config::stores::Kind;
 use std::time::Duration;
 use tempfile::TempDir;
 

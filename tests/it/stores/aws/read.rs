@@ -5,7 +5,7 @@ use super::{USER, keeping, no_ones_keys, with_keys};
 use crate::rig::bao::until;
 use crate::rig::cable::Cable;
 use crate::rig::moto::Moto;
-use claviger::config::stores::Cache;
+use claviger::config::cache::Cache;
 use claviger::stores::OnlineFault;
 use claviger::stores::ReadError::{Absent, Deleted, Forbidden, Misconfigured, Unavailable};
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! What are you building: what the cluster says of a caller, as far as the policies need it.
 
-use super::{Broker, Error};
+use super::error::Error;
+use super::pipeline::Broker;
 use crate::attest::AttestError;
 use crate::model::caller::Caller;
 use crate::model::facts::{Facts, Needs};

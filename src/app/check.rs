@@ -1,0 +1,97 @@
+//! What a configuration is checked for without serving it: its files, its servers, and the mounts of its Vault stores.
+
+use super::error::{StartError, line};
+use super::start::{connect_clusters, new_metrics, open_authenticators};
+use super::tls::Certificate;
+use super::{authenticators, keys, policies};
+use crate::config::Config;
+use crate::model::clock::{Clock, SystemClock};
+use crate::model::request_id::RequestId;
+use crate::model::secret_ref::SecretRef;
+use crate::stores::{ReadError, Stores};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use crate::stores::Engine;
+
+/// A configuration that can be served.
+pub struct Checked {
+    /// How many policies there are.
+    pub policies: usize,
+    /// What works and should be otherwise, as lines for a person.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the policies, the certificate, kubeconfigs and key files.
+///
+/// # Errors
+/// Every fault in them, as a line for a person.
+pub fn check_offline(config: &Config) -> Result<Checked, Vec<String>> {
+    let found = authenticators::look(config);
+    let mut faults: Vec<String> = found.faults.iter().map(line).collect();
+    let certificate = config.server.tls.clone().map(|files| Certificate::open(files, None)).transpose();
+    faults.extend(certificate.err().map(|error| format!("server.tls: {error}")));
+    faults.extend(key_faults(config));
+    match policies::directory_policies(config) {
+        Ok(policies) if faults.is_empty() => {
+            Ok(Checked { policies: policies.len(), warnings: found.warnings.iter().map(line).collect() })
+        }
+        policies => {
+            faults.extend(policies.err().into_iter().flatten());
+            Err(faults)
+        }
+    }
+}
+
+/// Key files that hold no key.
+fn key_faults(config: &Config) -> Vec<String> {
+    let named = [
+        ("database.keyFile".to_owned(), config.database.key_file.as_ref()),
+        ("audit.keyFile".to_owned(), config.audit.key_file.as_ref()),
+    ];
+    let retired = config.audit.retired_key_files.iter().enumerate();
+    let retired = retired.map(|(at, file)| (format!("audit.retiredKeyFiles[{at}]"), Some(file)));
+    let fault = |(setting, file): (String, Option<&PathBuf>)| {
+        let error = keys::read(file?).err()?;
+        Some(format!("{setting}: {error}"))
+    };
+    named.into_iter().chain(retired).filter_map(fault).collect()
+}
+
+/// Asks every API server and every store, and says of each whether it can be used.
+///
+/// # Errors
+/// When one cannot even be opened.
+pub async fn check_online(config: Config) -> Result<Vec<(String, Result<(), String>)>, StartError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let metrics = Arc::new(new_metrics(&config)?);
+    let clusters = connect_clusters(&config, &metrics).await?;
+    let authenticators = open_authenticators(&config, &clusters, &clock, &metrics)?;
+    let stores = Stores::open(&config.stores, &metrics)?;
+    let mut reached = Vec::new();
+    match authenticators.check_online().await {
+        Ok(()) => reached.push(("authenticators".to_owned(), Ok(()))),
+        Err(faults) => reached.extend(faults.into_iter().map(|fault| (fault.dotted(), Err(fault.detail)))),
+    }
+    for (name, result) in stores.check_online().await {
+        reached.push((format!("store {name}"), result.map_err(|fault| fault.to_string())));
+    }
+    Ok(reached)
+}
+
+/// The mount of each path, with a slash at its end, and how it is read.
+///
+/// # Errors
+/// When the stores cannot be opened.
+pub async fn find_mounts(
+    config: &Config,
+    paths: &[SecretRef],
+) -> Result<Vec<Result<(String, Engine), ReadError>>, StartError> {
+    let metrics = Arc::new(new_metrics(config)?);
+    let stores = Stores::open(&config.stores, &metrics)?;
+    let mut found = Vec::with_capacity(paths.len());
+    for path in paths {
+        found.push(stores.mount_of(path, &RequestId::random()).await);
+    }
+    Ok(found)
+}

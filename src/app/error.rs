@@ -1,0 +1,77 @@
+//! Why a process cannot start.
+
+use super::keys::KeyError;
+use super::tls::TlsError;
+use crate::cluster::ConnectError;
+use crate::config::database::Url;
+use crate::database;
+use crate::document::Fault;
+use crate::model::ticket::NoRandomness;
+use crate::stores;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The process cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Files that the configuration names are not as they should be; each fault as a line for a person.
+    #[error("the configuration is not good: {}", .0.join("; "))]
+    Configuration(Vec<String>),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// The metric families clash.
+    #[error("the metrics cannot be registered")]
+    Metrics(#[from] prometheus::Error),
+    /// The database cannot be used.
+    #[error("database {0}")]
+    Database(Url, #[source] database::OpenError),
+    /// The stored policies cannot be read.
+    #[error("the stored policies cannot be read")]
+    StoredPolicies(#[source] database::Failed),
+    /// The audit log cannot be continued.
+    #[error("the audit log cannot be read")]
+    Audit(#[source] database::Failed),
+    /// The database does not say what time it is.
+    #[error("the database's clock cannot be read")]
+    Clock(#[source] database::Failed),
+    /// A key cannot be made.
+    #[error(transparent)]
+    Key(KeyError),
+    /// There is no client for an API server.
+    #[error("authenticator {0}")]
+    Cluster(Arc<str>, #[source] ConnectError),
+    /// There is no randomness.
+    #[error("there is no randomness to seal with")]
+    Tickets(#[from] NoRandomness),
+    /// Signals cannot be waited for.
+    #[error("signals cannot be waited for")]
+    Signals(#[source] io::Error),
+}
+
+impl From<stores::OpenError> for StartError {
+    fn from(error: stores::OpenError) -> Self {
+        Self::Configuration(vec![error.to_string()])
+    }
+}
+
+impl From<TlsError> for StartError {
+    fn from(error: TlsError) -> Self {
+        Self::Configuration(vec![format!("server.tls: {error}")])
+    }
+}
+
+impl From<KeyError> for StartError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::File { .. } | KeyError::Missing => Self::Configuration(vec![error.to_string()]),
+            KeyError::Make { .. } | KeyError::NoRandomness => Self::Key(error),
+        }
+    }
+}
+
+/// A fault as a line for a person.
+pub(super) fn line(fault: &Fault) -> String {
+    format!("{}: {}", fault.dotted(), fault.detail)
+}

@@ -1,0 +1,26 @@
+//! A page of a list.
+
+/// Which page of a list is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The place of the last item of the previous page.
+    pub after: Option<T>,
+    /// Maximum number of items.
+    pub limit: usize,
+}
+
+impl<T> Page<T> {
+    /// How many items to look up. One more than fit tells whether there is another page.
+    pub(super) const fn wanted(&self) -> usize {
+        self.limit + 1
+    }
+
+    /// Cuts what was looked up to the page. If there is another page, this returns the last item of this one.
+    pub(super) fn cut<'i, I>(&self, items: &'i mut Vec<I>) -> Option<&'i I> {
+        if items.len() <= self.limit {
+            return None;
+        }
+        items.truncate(self.limit);
+        items.last()
+    }
+}

@@ -1,0 +1,62 @@
+//! A fault in a document: its place, and a sentence that repeats no value.
+
+/// Something wrong in a document.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// Where: a JSON pointer (RFC 6901); empty for the whole document.
+    pub pointer: String,
+    /// What, in a sentence that repeats no value from the document.
+    pub detail: String,
+}
+
+impl Fault {
+    /// A fault at a JSON pointer.
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+
+    /// The place as it is written in a configuration: `tickets.maxTtl`, `stores[0].name`.
+    #[must_use]
+    pub fn dotted(&self) -> String {
+        let mut path = String::new();
+        for segment in self.pointer.split('/').skip(1) {
+            if !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_digit()) {
+                path.push('[');
+                path.push_str(segment);
+                path.push(']');
+            } else {
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(&segment.replace("~1", "/").replace("~0", "~"));
+            }
+        }
+        path
+    }
+}
+
+/// The parser's own message shows the lines around the fault, which may hold a secret: only its place and its kind
+/// are kept. What the scanner says of the syntax quotes no more than one character.
+pub(super) fn ill_formed(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error;
+    let kind = match error.without_snippet() {
+        Error::DuplicateMappingKey { .. } => "a key stands there twice",
+        Error::MultipleDocuments { .. } => "there is more than one document",
+        Error::UnknownAnchor { .. } => "an alias has no anchor",
+        Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. } | Error::AliasExpansionLimitExceeded { .. } => {
+            "it is too large or too deep"
+        }
+        Error::ExternalMessage { msg, .. } => msg,
+        _ => "a value cannot be read",
+    };
+    match error.location() {
+        Some(place) => format!("not well-formed at line {}, column {}: {kind}", place.line(), place.column()),
+        None => format!("not well-formed: {kind}"),
+    }
+}
+
+/// Escapes one reference token of a JSON pointer.
+#[must_use]
+pub fn escape(token: &str) -> String {
+    token.replace('~', "~0").replace('/', "~1")
+}

@@ -1,0 +1,170 @@
+//! The port of policies that are written through the API, and what passes through it.
+
+use super::diff::Edit;
+use crate::document::Fault;
+use crate::wire::policy::PolicySpec;
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+/// Where policies are written and read. Those that come from files are seen here too and cannot be changed.
+#[async_trait]
+pub trait PolicyStore: Send + Sync + 'static {
+    /// Policies in bytewise order of name, those behind `after`, at most `limit`.
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<StoredPolicy>, PolicyStoreError>;
+
+    /// One policy.
+    async fn get(&self, name: &str) -> Result<Option<StoredPolicy>, PolicyStoreError>;
+
+    /// Stores a policy whose name is free.
+    async fn create(&self, policy: NewPolicy) -> Result<StoredPolicy, PolicyStoreError>;
+
+    /// Replaces a policy, or creates it where the name is free and `expected` does not speak against it.
+    async fn put(&self, policy: NewPolicy, expected: Expected) -> Result<(StoredPolicy, Change), PolicyStoreError>;
+
+    /// Deletes a policy and returns it as it was. Without such a policy it is [`PolicyStoreError::NotFound`], whatever
+    /// was expected.
+    async fn delete(&self, name: &str, by: &str, expected: Expected) -> Result<StoredPolicy, PolicyStoreError>;
+
+    /// What happened to a name, newest first: revisions below `after`, at most `limit`. A deleted policy has them too; a
+    /// policy that only ever stood in a file has none. A name that nobody ever had is [`PolicyStoreError::NotFound`].
+    async fn revisions(
+        &self,
+        name: &str,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<PolicyRevision>, PolicyStoreError>;
+}
+
+/// A policy with what is known of it.
+#[derive(Debug, Clone)]
+pub struct StoredPolicy {
+    /// Its name.
+    pub name: String,
+    /// What makes a strong `ETag`: no two writes ever have the same.
+    pub revision: String,
+    /// When it was first written; of a file, when it last changed.
+    pub created_at: Timestamp,
+    /// When it was last written.
+    pub updated_at: Timestamp,
+    /// The subject who wrote it last; of a file, the file's name.
+    pub updated_by: String,
+    /// Where it is kept.
+    pub source: Source,
+    /// What it says.
+    pub spec: PolicySpec,
+}
+
+/// Where a policy is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// In the database, through the API.
+    Api,
+    /// In a file, and read-only.
+    File,
+}
+
+impl Source {
+    /// The word in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::File => "file",
+        }
+    }
+}
+
+/// A policy to be written.
+#[derive(Debug, Clone)]
+pub struct NewPolicy {
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    pub spec: PolicySpec,
+    /// The subject who writes it.
+    pub by: String,
+}
+
+/// What a writer takes to be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// Anything or nothing.
+    Any,
+    /// This revision.
+    Revision(String),
+    /// No policy of that name.
+    Absent,
+}
+
+/// What a write did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The name was free.
+    Created,
+    /// A policy was replaced.
+    Updated,
+}
+
+/// One change of one policy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicyRevision {
+    /// Its number, which grows with every write to any policy.
+    pub revision: i64,
+    /// When.
+    pub at: Timestamp,
+    /// The subject who made it.
+    pub by: String,
+    /// What was done.
+    pub change: RevisionChange,
+    /// What it changed in the spec.
+    pub diff: Vec<Edit>,
+}
+
+/// What was done to a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RevisionChange {
+    /// It was made.
+    Created,
+    /// It was replaced.
+    Updated,
+    /// It was deleted.
+    Deleted,
+}
+
+impl RevisionChange {
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::Created, Self::Updated, Self::Deleted];
+
+    /// The word in the API and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// Why a policy was not read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyStoreError {
+    /// The name is taken.
+    #[error("there is a policy of that name")]
+    AlreadyExists,
+    /// Nobody has the name.
+    #[error("there is no policy of that name")]
+    NotFound,
+    /// What is there is not what was expected.
+    #[error("the policy is not what was expected")]
+    PreconditionFailed,
+    /// The name is that of a policy in a file.
+    #[error("the policy is kept in a file and is read-only")]
+    ReadOnly,
+    /// It is no policy on this server; nothing was stored.
+    #[error("the policy is not valid")]
+    Invalid(Vec<Fault>),
+    /// The database cannot be asked. A write may or may not have happened.
+    #[error("the policies cannot be reached")]
+    Unavailable,
+}

@@ -1,0 +1,15 @@
+//! Why there is nothing to connect with.
+
+/// Why there is nothing to connect with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum TrustError {
+    /// The CA file is not usable.
+    #[error("the caFile cannot be read or holds no PEM certificate")]
+    CaFile,
+    /// The system has no CA certificates.
+    #[error("no TLS roots: set caFile, or install the system's CA bundle")]
+    SystemRoots,
+    /// The client certificate is not usable.
+    #[error("clientCertFile and clientKeyFile cannot be read, or the key is not the certificate's")]
+    ClientCertificate,
+}
