@@ -11,7 +11,7 @@ use crate::admins::Administrators;
 use crate::attest::Attestors;
 use crate::audit::{self, AuditLog, Sealer};
 use crate::authn::Authenticators;
-use crate::broker::{Broker, LeaseRecorder, Parts, VersionsKey};
+use crate::broker::{Broker, LeaseRecorder, Stages, VersionsKey};
 use crate::cluster::Clusters;
 use crate::config::Config;
 use crate::config::authenticators::Kind;
@@ -124,7 +124,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         })
         .map_err(|_| NoRandomness)?;
 
-    let broker = Arc::new(Broker::new(Parts {
+    let broker = Arc::new(Broker::new(Stages {
         authenticators,
         attestors,
         policies: policies.in_force(),

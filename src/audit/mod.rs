@@ -3,6 +3,7 @@
 //! The database is the log; standard output is a copy of what is durable there. Nothing here can hold a secret:
 //! an [`Event`] has typed fields only.
 
+mod aggregated;
 mod anchors;
 mod by_column;
 mod by_word;
@@ -21,7 +22,7 @@ mod refusals;
 mod retention;
 mod segments;
 mod stdout;
-mod summed;
+
 mod writer;
 
 use crate::database::{Database, Failed, Step};
@@ -46,6 +47,7 @@ use tokio::time::timeout;
 
 use pending::{Pending, Verdict};
 
+pub use aggregated::Aggregated;
 pub use checker::{Beginning, Broken, Checker, Verified};
 pub use entry::Stored;
 pub use filter::{Cursor, Filter};
@@ -55,7 +57,6 @@ pub use open_event::{NotClosed, OpenEvent};
 pub use reader::{Reader, Recorded};
 pub use refusals::{ONE_BY_ONE, Refusals};
 pub use retention::{Limits, Retention};
-pub use summed::Summed;
 
 /// Events that wait for the writer; one more is refused.
 const QUEUE: usize = 8192;

@@ -34,7 +34,7 @@ impl Broker {
     /// # Errors
     /// `denied`; `token_review_unavailable` where the API server cannot be asked, which is no yes either.
     pub(super) async fn authorise(&self, who: &Administrator, act: Act<'_>) -> Result<(), Error> {
-        let Err(error) = self.parts.administrators.authorise(&who.applicant, act).await else { return Ok(()) };
+        let Err(error) = self.stages.administrators.authorise(&who.applicant, act).await else { return Ok(()) };
         let (code, outcome, reason) = match error {
             AdminsError::Refused(refusal) => (Code::Denied, Outcome::Denied, refusal.as_str()),
             AdminsError::Unavailable => {
@@ -42,7 +42,7 @@ impl Broker {
                 (code, Outcome::Failed, code.as_str())
             }
         };
-        let mut event = OpenEvent::new(&self.parts.audit, who.context.event(EventType::AdminDenied, outcome));
+        let mut event = OpenEvent::new(&self.stages.audit, who.context.event(EventType::AdminDenied, outcome));
         event.caller = Some(who.applicant.caller.clone());
         match act.resource {
             // As it stands in the path: what is longer than a name is cut.

@@ -36,7 +36,7 @@ impl Broker {
         page: Page<Cursor>,
     ) -> Result<AuditEventList, Error> {
         self.authorise(who, on_audit(Verb::List)).await?;
-        let events = self.parts.audit.reader().events(filter, page.after.as_ref(), page.wanted()).await;
+        let events = self.stages.audit.reader().events(filter, page.after.as_ref(), page.wanted()).await;
         let mut events = events.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         let next = page.cut(&mut events).map(|last| last.place.to_string());
         let raw = |recorded: Recorded| RawValue::from_string(recorded.event);
@@ -57,7 +57,7 @@ impl Broker {
         limit: Option<usize>,
     ) -> Result<BoxStream<'static, Result<Bytes, CutShort>>, Error> {
         self.authorise(who, on_audit(Verb::List)).await?;
-        let mut rest = Rest { reader: self.parts.audit.reader(), filter, after, left: limit.unwrap_or(usize::MAX) };
+        let mut rest = Rest { reader: self.stages.audit.reader(), filter, after, left: limit.unwrap_or(usize::MAX) };
         // Whatever is wrong already is answered as an error, and not as a stream that is cut.
         let first = rest.chunk().await.map_err(|CutShort| Error::Plain(Code::DatabaseUnavailable))?;
         let chunks = stream::try_unfold((Some(first), rest), |(first, mut rest)| async move {
@@ -76,7 +76,8 @@ impl Broker {
     /// As for [`Broker::list_events`].
     pub async fn verify_audit(&self, who: &Administrator) -> Result<AuditVerified, Error> {
         self.authorise(who, on_audit(Verb::Get)).await?;
-        let verified = self.parts.audit.reader().verify().await.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
+        let verified =
+            self.stages.audit.reader().verify().await.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         let place = |broken: Broken| BrokenPlace {
             chain: broken.chain,
             seq: broken.seq,

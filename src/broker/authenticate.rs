@@ -7,6 +7,7 @@ use crate::authn::{AuthnError, Standing};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::applicant::Applicant;
 use crate::model::caller::Caller;
+use crate::model::ipv6_prefix::ipv6_prefix;
 use crate::model::secret::SecretValue;
 use crate::traces::Stage;
 use crate::wire::problem::Code;
@@ -24,11 +25,11 @@ impl Broker {
         let Some(bearer) = bearer else {
             return Err(self.refuse_shape("no_token", context.source_ip));
         };
-        if let Some(known) = self.parts.authenticators.recall(bearer).await {
+        if let Some(known) = self.stages.authenticators.recall(bearer).await {
             return Ok(known);
         }
         let standing = self.standing(context.source_ip);
-        let answer = self.parts.authenticators.authenticate(bearer, standing);
+        let answer = self.stages.authenticators.authenticate(bearer, standing);
         self.vouched(answer.instrument(Stage::Authn.span()).await, standing, context)
     }
 
@@ -44,12 +45,12 @@ impl Broker {
         let Some(bearer) = bearer else {
             return Err(self.refuse_shape("no_token", context.source_ip));
         };
-        let known = self.parts.authenticators.recall_applicant(bearer).await;
+        let known = self.stages.authenticators.recall_applicant(bearer).await;
         let applicant = if let Some(known) = known {
             known
         } else {
             let standing = self.standing(context.source_ip);
-            let answer = self.parts.authenticators.authenticate_applicant(bearer, standing);
+            let answer = self.stages.authenticators.authenticate_applicant(bearer, standing);
             self.vouched(answer.instrument(Stage::Authn.span()).await, standing, context)?
         };
         if !self.callers.charge(applicant.caller.account()) {
@@ -59,7 +60,7 @@ impl Broker {
     }
 
     fn standing(&self, source_ip: IpAddr) -> Standing {
-        let address = fold(source_ip);
+        let address = ipv6_prefix(source_ip);
         if self.failures.is_exhausted(&address) {
             Standing::exhausted(address)
         } else if self.failed_lately.is_exhausted(&address) {
@@ -81,17 +82,17 @@ impl Broker {
             AuthnError::NotPodBound => self.refuse(Code::NotPodBound, "not_pod_bound", context.source_ip),
             // Not reviewed, so neither bad nor good: charging it would keep the address exhausted for ever.
             AuthnError::Limited => {
-                self.summed.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
+                self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
                 Code::RateLimited.into()
             }
             // Anybody can name a key: so many from an address are told to come again, as the issuer may have it soon.
-            AuthnError::UnknownKey if !self.misshapen.charge(fold(context.source_ip)) => {
-                self.summed.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
+            AuthnError::UnknownKey if !self.misshapen.charge(ipv6_prefix(context.source_ip)) => {
+                self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
                 Code::RateLimited.into()
             }
             AuthnError::UnknownKey | AuthnError::Unavailable => {
                 let reason = Code::TokenReviewUnavailable.as_str();
-                self.summed.add(EventType::AuthnFailed, Outcome::Failed, reason, context.source_ip);
+                self.aggregated.add(EventType::AuthnFailed, Outcome::Failed, reason, context.source_ip);
                 Code::TokenReviewUnavailable.into()
             }
         })
@@ -99,21 +100,19 @@ impl Broker {
 
     /// Refuses what was shown for its shape alone.
     fn refuse_shape(&self, reason: &'static str, source_ip: IpAddr) -> Error {
-        let (code, reason) = if self.misshapen.charge(fold(source_ip)) {
+        let (code, reason) = if self.misshapen.charge(ipv6_prefix(source_ip)) {
             (Code::Unauthenticated, reason)
         } else {
             (Code::RateLimited, "rate_limited")
         };
-        self.summed.add(EventType::AuthnFailed, Outcome::Denied, reason, source_ip);
+        self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, reason, source_ip);
         code.into()
     }
 
     fn refuse(&self, code: Code, reason: &'static str, source_ip: IpAddr) -> Error {
-        self.failures.charge(fold(source_ip));
-        self.failed_lately.charge(fold(source_ip));
-        self.summed.add(EventType::AuthnFailed, Outcome::Denied, reason, source_ip);
+        self.failures.charge(ipv6_prefix(source_ip));
+        self.failed_lately.charge(ipv6_prefix(source_ip));
+        self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, reason, source_ip);
         code.into()
     }
 }
-
-pub use crate::model::ipv6_prefix::ipv6_prefix as fold;

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::gather::Gathered;
-use super::gather::{Ask, Way};
+use super::gather::{DeliveryMode, IssueRequest};
 use super::pipeline::{Broker, Delivered};
 use crate::audit::Event;
 use crate::metrics::labels::Outcome;
@@ -17,11 +17,11 @@ impl Broker {
     ///
     /// # Errors
     /// See api.md's list for `POST /v1/tickets`, and `unrenderable`. After an error nothing was delivered.
-    pub async fn deliver(&self, ask: &Ask, rendering: &Rendering) -> Result<Delivered, Error> {
+    pub async fn deliver(&self, ask: &IssueRequest, rendering: &Rendering) -> Result<Delivered, Error> {
         let _under_way = self.under_way();
-        let mut event = self.open_event(ask, Way::Direct);
+        let mut event = self.open_event(ask, DeliveryMode::Direct);
         let rendered =
-            timeout(self.parts.limits.request_timeout, self.gather_rendered(ask, rendering, &mut event)).await;
+            timeout(self.stages.limits.request_timeout, self.gather_rendered(ask, rendering, &mut event)).await;
         match rendered.unwrap_or(Err(Error::Plain(Code::Timeout))) {
             Ok(delivered) => {
                 event.outcome = Outcome::Ok;
@@ -32,8 +32,13 @@ impl Broker {
         }
     }
 
-    async fn gather_rendered(&self, ask: &Ask, rendering: &Rendering, event: &mut Event) -> Result<Delivered, Error> {
-        let Gathered { bundle, .. } = self.gather(ask, Way::Direct, event).await?;
+    async fn gather_rendered(
+        &self,
+        ask: &IssueRequest,
+        rendering: &Rendering,
+        event: &mut Event,
+    ) -> Result<Delivered, Error> {
+        let Gathered { bundle, .. } = self.gather(ask, DeliveryMode::Direct, event).await?;
         let rendered = Stage::Render.span().in_scope(|| render::render(&bundle, rendering))?;
         Ok(Delivered { rendered, versions: bundle.versions, stale: bundle.stale })
     }

@@ -1,13 +1,13 @@
 //! Explain: what the policies say to a caller, and which part of which policy says it. Reads no secret, issues no ticket.
 
 use super::administer::Administrator;
-use super::authenticate::fold;
 use super::error::Error;
 use super::pipeline::Broker;
 use crate::admins::{Act, Resource, Verb};
 use crate::authn::{AuthnError, Standing};
 use crate::document::{decode, parse_json};
 use crate::model::branch::Branch;
+use crate::model::ipv6_prefix::ipv6_prefix;
 use crate::model::repo::Repo;
 use crate::model::request::Asked;
 use crate::model::secret::SecretValue;
@@ -26,16 +26,16 @@ impl Broker {
     pub async fn explain(&self, who: &Administrator, body: &[u8]) -> Result<DecisionExplained, Error> {
         self.authorise(who, Act { verb: Verb::Create, resource: Resource::Decisions, name: None }).await?;
         let DecisionRequest { caller, token, repo, branch } = read(body)?;
-        let now = self.parts.clock.now();
+        let now = self.stages.clock.now();
         let asked = asked(repo.as_deref(), branch.as_deref(), who.context.source_ip, now)?;
-        let policies = self.parts.policies.load_full();
-        let standing = Standing::clean(fold(who.context.source_ip));
+        let policies = self.stages.policies.load_full();
+        let standing = Standing::clean(ipv6_prefix(who.context.source_ip));
         let (caller, facts) = match (caller, token.map(SecretValue::new)) {
             (Some(described), None) => {
                 let (caller, facts) = caller_as_described(described).map_err(Error::InvalidRequest)?;
                 (Arc::new(caller), facts)
             }
-            (None, Some(token)) => match self.parts.authenticators.authenticate(&token, standing).await {
+            (None, Some(token)) => match self.stages.authenticators.authenticate(&token, standing).await {
                 Ok(caller) => {
                     let facts = self.facts(&caller, policies.needs(&caller, &asked)).await?;
                     (caller, facts)

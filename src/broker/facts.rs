@@ -17,7 +17,7 @@ impl Broker {
     /// `token_review_unavailable` where the API server gives no usable answer, `attestation_pending` where Tekton has not written
     /// what is needed: deciding without what a policy asks for would be guessing.
     pub(super) async fn facts(&self, caller: &Caller, needs: Needs) -> Result<Facts, Error> {
-        let facts = self.parts.attestors.facts(caller, needs).instrument(Stage::Attest.span()).await;
+        let facts = self.stages.attestors.facts(caller, needs).instrument(Stage::Attest.span()).await;
         facts.map_err(Error::from)
     }
 
@@ -26,7 +26,7 @@ impl Broker {
     /// # Errors
     /// `token_review_unavailable` where the API server gives no usable answer.
     pub(super) async fn pod_addresses(&self, caller: &Caller) -> Result<Vec<IpAddr>, Error> {
-        let addresses = self.parts.attestors.addresses(caller).instrument(Stage::Attest.span()).await;
+        let addresses = self.stages.attestors.addresses(caller).instrument(Stage::Attest.span()).await;
         addresses.map_err(Error::from)
     }
 }

@@ -34,7 +34,7 @@ const STALE: &str = "stale";
 
 /// A request for secrets by an authenticated caller.
 #[derive(Debug)]
-pub struct Ask {
+pub struct IssueRequest {
     /// Who asks.
     pub caller: Arc<Caller>,
     /// What for.
@@ -47,7 +47,7 @@ pub struct Ask {
 
 /// How the secrets are to reach the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum DeliveryMode {
     /// By a ticket.
     Ticket,
     /// In the answer itself.
@@ -64,7 +64,7 @@ pub(super) struct Gathered {
     pub(super) asked_ttl: Option<Duration>,
 }
 
-impl Way {
+impl DeliveryMode {
     /// The event of a request that went wrong.
     pub(super) const fn failed(self) -> EventType {
         match self {
@@ -90,17 +90,17 @@ impl Way {
 
 impl Broker {
     /// Opens the event of a request for secrets, as one that went wrong.
-    pub(super) fn open_event(&self, ask: &Ask, way: Way) -> OpenEvent {
-        let mut event = OpenEvent::new(&self.parts.audit, ask.context.event(way.failed(), Outcome::Failed));
+    pub(super) fn open_event(&self, ask: &IssueRequest, mode: DeliveryMode) -> OpenEvent {
+        let mut event = OpenEvent::new(&self.stages.audit, ask.context.event(mode.failed(), Outcome::Failed));
         event.caller = Some(ask.caller.clone());
         event
     }
 
     /// Closes the event of a request for secrets that came to nothing, and says what is to be answered.
-    pub(super) async fn failed(&self, error: Error, mut event: OpenEvent, ask: &Ask) -> Error {
+    pub(super) async fn failed(&self, error: Error, mut event: OpenEvent, ask: &IssueRequest) -> Error {
         if error.code() == Code::RateLimited {
             // An event each would let one caller fill the disk.
-            self.summed.add(event.kind, Outcome::Failed, Code::RateLimited.as_str(), ask.context.source_ip);
+            self.aggregated.add(event.kind, Outcome::Failed, Code::RateLimited.as_str(), ask.context.source_ip);
             event.discard();
             return error;
         }
@@ -112,20 +112,25 @@ impl Broker {
     }
 
     /// Records why a request was not read, and says what is to be answered.
-    pub async fn unreadable(&self, caller: Arc<Caller>, context: &Context, way: Way, error: Error) -> Error {
+    pub async fn unreadable(&self, caller: Arc<Caller>, context: &Context, mode: DeliveryMode, error: Error) -> Error {
         if !self.callers.charge(caller.account()) {
             let reason = Code::RateLimited.as_str();
-            self.summed.add(way.failed(), Outcome::Failed, reason, context.source_ip);
+            self.aggregated.add(mode.failed(), Outcome::Failed, reason, context.source_ip);
             return Code::RateLimited.into();
         }
-        let mut event = OpenEvent::new(&self.parts.audit, context.event(way.failed(), Outcome::Failed));
+        let mut event = OpenEvent::new(&self.stages.audit, context.event(mode.failed(), Outcome::Failed));
         event.caller = Some(caller);
         event.reason = Some(error.code().as_str());
         self.record_refused(event).await.err().map_or(error, Error::from)
     }
 
     /// Decides, reads what is granted, and merges it.
-    pub(super) async fn gather(&self, ask: &Ask, way: Way, event: &mut Event) -> Result<Gathered, Error> {
+    pub(super) async fn gather(
+        &self,
+        ask: &IssueRequest,
+        mode: DeliveryMode,
+        event: &mut Event,
+    ) -> Result<Gathered, Error> {
         if self.draining.load(Ordering::SeqCst) {
             return Err(Code::Draining.into());
         }
@@ -137,19 +142,19 @@ impl Broker {
         }
         let asked = self.checked_asked(ask, event)?;
         let asked_ttl = ask.request.ttl.as_deref().map(|ttl| self.checked_ttl(ttl)).transpose()?;
-        let grant = self.decide(&ask.caller, &asked, way, event).await?;
-        if way == Way::Ticket && self.binding(&grant) == BindTo::Ip && !ask.context.source_is_known {
+        let grant = self.decide(&ask.caller, &asked, mode, event).await?;
+        if mode == DeliveryMode::Ticket && self.binding(&grant) == BindTo::Ip && !ask.context.source_is_known {
             event.reason = Some("source_unknown");
             return Err(Error::InvalidRequest(
                 "the X-Forwarded-For of a trusted proxy is no address, so that the ticket cannot be bound to one",
             ));
         }
-        let reading = self.read(&grant, ask, self.life(way, &grant, asked_ttl)).instrument(Stage::Stores.span());
+        let reading = self.read(&grant, ask, self.life(mode, &grant, asked_ttl)).instrument(Stage::Stores.span());
         let (reads, good_for) = reading.await?;
         // What is in the ticket is good as long as the ticket.
         let asked_ttl = [asked_ttl, good_for].into_iter().flatten().min();
         event.secrets = versions_read(&reads);
-        let versions = self.parts.versions_key.digest(present(&reads));
+        let versions = self.stages.versions_key.digest(present(&reads));
         let merged = policy::merge(&reads, ask.request.keys.as_deref()).map_err(|error| self.merge_failed(&error))?;
         if ask.request.required == Some(true) && merged.entries.is_empty() {
             return Err(Code::SecretNotFound.into());
@@ -164,7 +169,7 @@ impl Broker {
 
     /// What the ticket of this grant is bound to.
     pub(super) fn binding(&self, grant: &Grant) -> BindTo {
-        grant.bind_to.unwrap_or(self.parts.ticket_settings.bind_to)
+        grant.bind_to.unwrap_or(self.stages.ticket_settings.bind_to)
     }
 
     fn checked_ttl(&self, text: &str) -> Result<Duration, Error> {
@@ -172,33 +177,39 @@ impl Broker {
         if ttl < Duration::from_secs(1) {
             return Err(Error::InvalidRequest("ttl must be at least 1s"));
         }
-        if ttl > self.parts.ticket_settings.max_ttl {
+        if ttl > self.stages.ticket_settings.max_ttl {
             return Err(Error::InvalidRequest("ttl is above the server's maximum"));
         }
         Ok(ttl)
     }
 
     /// One set of policies from the first look to the last, whatever is put in force meanwhile.
-    async fn decide(&self, caller: &Caller, asked: &Asked, way: Way, event: &mut Event) -> Result<Grant, Error> {
-        let policies = self.parts.policies.load_full();
+    async fn decide(
+        &self,
+        caller: &Caller,
+        asked: &Asked,
+        mode: DeliveryMode,
+        event: &mut Event,
+    ) -> Result<Grant, Error> {
+        let policies = self.stages.policies.load_full();
         let facts = self.facts(caller, policies.needs(caller, asked)).await?;
         let started = Instant::now();
         let decision = Stage::Policy.span().in_scope(|| policies.decide(caller, &facts, asked));
-        self.parts.metrics.decision(started.elapsed());
+        self.stages.metrics.decision(started.elapsed());
         match decision {
             Decision::Granted(grant) => {
                 event.repo = Some(grant.request.repo.clone());
                 event.branch = Some(grant.request.branch.clone());
                 event.policies = grant.policies.iter().map(|policy| policy.name.to_string()).collect();
-                if way.is_in(grant.delivery) {
+                if mode.is_in(grant.delivery) {
                     return Ok(grant);
                 }
-                event.kind = way.denied();
+                event.kind = mode.denied();
                 event.outcome = Outcome::Denied;
                 Err(Code::DeliveryNotAllowed.into())
             }
             Decision::Denied(denial) => {
-                event.kind = way.denied();
+                event.kind = mode.denied();
                 event.outcome = Outcome::Denied;
                 event.reason = Some(denial.as_str());
                 event.policies = denial.policies().iter().map(|policy| policy.name.to_string()).collect();
@@ -215,17 +226,22 @@ impl Broker {
     }
 
     /// What is left out is for the policies to attest.
-    fn checked_asked(&self, ask: &Ask, event: &mut Event) -> Result<Asked, Error> {
+    fn checked_asked(&self, ask: &IssueRequest, event: &mut Event) -> Result<Asked, Error> {
         let repo = ask.request.repo.as_deref().map(Repo::try_from).transpose()?;
         event.repo.clone_from(&repo);
         let branch = ask.request.branch.as_deref().map(Branch::try_from).transpose()?;
         event.branch.clone_from(&branch);
-        Ok(Asked { repo, branch, source_ip: ask.context.source_ip, time: self.parts.clock.now() })
+        Ok(Asked { repo, branch, source_ip: ask.context.source_ip, time: self.stages.clock.now() })
     }
 
     /// Authorised first, then looked up: only what the grant names is read, and all of it is.
     /// With what was read, how long all of it is good, where some of it ends.
-    async fn read(&self, grant: &Grant, ask: &Ask, life: Duration) -> Result<(Reads, Option<Duration>), Error> {
+    async fn read(
+        &self,
+        grant: &Grant,
+        ask: &IssueRequest,
+        life: Duration,
+    ) -> Result<(Reads, Option<Duration>), Error> {
         let reads: Vec<_> = stream::iter(grant.secrets.iter().cloned())
             .map(|granted| async move {
                 let wanted = Granted {
@@ -236,7 +252,7 @@ impl Broker {
                     write: granted.write.as_ref(),
                     request: &ask.context.request_id,
                 };
-                match self.parts.stores.read_for(wanted).await {
+                match self.stages.stores.read_for(wanted).await {
                     Ok(Reading { lease, good_for }) => Ok(((granted, Ok(lease)), good_for)),
                     Err(Unread::Store(ReadError::Absent)) => Ok(((granted, Err(Absence::Absent)), None)),
                     Err(Unread::Store(ReadError::Deleted)) => Ok(((granted, Err(Absence::Deleted)), None)),
@@ -251,12 +267,12 @@ impl Broker {
     }
 
     /// How long the secrets will wait until they are handed over, at most.
-    fn life(&self, way: Way, grant: &Grant, asked: Option<Duration>) -> Duration {
-        match way {
-            Way::Direct => Duration::ZERO,
-            Way::Ticket => {
+    fn life(&self, mode: DeliveryMode, grant: &Grant, asked: Option<Duration>) -> Duration {
+        match mode {
+            DeliveryMode::Direct => Duration::ZERO,
+            DeliveryMode::Ticket => {
                 let allowed =
-                    grant.ttl.unwrap_or(self.parts.ticket_settings.ttl).min(self.parts.ticket_settings.max_ttl);
+                    grant.ttl.unwrap_or(self.stages.ticket_settings.ttl).min(self.stages.ticket_settings.max_ttl);
                 asked.map_or(allowed, |asked| asked.min(allowed))
             }
         }
@@ -266,7 +282,7 @@ impl Broker {
         match error {
             MergeError::SecretNotFound(_) => Code::SecretNotFound.into(),
             MergeError::KeyAbsent { secret, .. } => {
-                self.parts.metrics.key_absent(&secret.store);
+                self.stages.metrics.key_absent(&secret.store);
                 Code::KeyAbsent.into()
             }
             MergeError::NotBase64 { key, .. } => Error::NotBase64 { key: key.clone() },

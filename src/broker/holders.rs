@@ -24,22 +24,22 @@ impl Broker {
     /// Takes back what was made for pods that have ended. Goes on until it is dropped; ends where there is no cluster. Each
     /// cluster is followed by itself, so that one that does not answer holds up no other.
     pub async fn follow_holders(&self) {
-        join_all(self.parts.attestors.names().map(|issuer| self.follow_holders_of(issuer))).await;
+        join_all(self.stages.attestors.names().map(|issuer| self.follow_holders_of(issuer))).await;
     }
 
     async fn follow_holders_of(&self, issuer: &str) {
         let holders = || {
-            let mut holders = self.parts.stores.holders();
+            let mut holders = self.stages.stores.holders();
             holders.retain(|holder| *holder.issuer == *issuer);
             holders
         };
-        let has_ended = |holder: Arc<Caller>| async move { self.parts.attestors.has_ended(&holder).await };
-        follow(holders, has_ended, |holder| self.parts.stores.holder_ended(&holder.identity())).await;
+        let has_ended = |holder: Arc<Caller>| async move { self.stages.attestors.has_ended(&holder).await };
+        follow(holders, has_ended, |holder| self.stages.stores.holder_ended(&holder.identity())).await;
     }
 
     /// Looks after leases no more; they stay on record.
     pub async fn leave_leases(&self) {
-        self.parts.stores.leave_leases().await;
+        self.stages.stores.leave_leases().await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::gather::Gathered;
-use super::gather::{Ask, Way};
+use super::gather::{DeliveryMode, IssueRequest};
 use super::pipeline::Broker;
 use crate::audit::{Event, NotClosed, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
@@ -42,10 +42,10 @@ impl Broker {
     ///
     /// # Errors
     /// See api.md's list for `POST /v1/tickets`. After an error there is no ticket.
-    pub async fn issue(&self, ask: Ask) -> Result<Issued, Error> {
+    pub async fn issue(&self, ask: IssueRequest) -> Result<Issued, Error> {
         let _under_way = self.under_way();
-        let mut event = self.open_event(&ask, Way::Ticket);
-        let prepared = timeout(self.parts.limits.request_timeout, self.prepare(&ask, &mut event))
+        let mut event = self.open_event(&ask, DeliveryMode::Ticket);
+        let prepared = timeout(self.stages.limits.request_timeout, self.prepare(&ask, &mut event))
             .await
             .unwrap_or(Err(Error::Plain(Code::Timeout)));
         match prepared {
@@ -55,37 +55,37 @@ impl Broker {
     }
 
     /// The ticket and its event are there together or not at all, and nobody knows the URL before.
-    async fn release(&self, prepared: Prepared, mut event: OpenEvent, ask: &Ask) -> Result<Issued, Error> {
+    async fn release(&self, prepared: Prepared, mut event: OpenEvent, ask: &IssueRequest) -> Result<Issued, Error> {
         let Prepared { ticket, sealed, token, missing, sizes } = prepared;
         event.kind = EventType::TicketIssued;
         event.outcome = Outcome::Ok;
         event.ticket_id = Some(ticket.id);
-        match event.close_with(self.parts.tickets.store.issuing(&ticket, sealed)).await {
+        match event.close_with(self.stages.tickets.store.issuing(&ticket, sealed)).await {
             Ok(()) => {}
             Err(NotClosed::Refused(mut event)) => {
-                event.kind = Way::Ticket.failed();
+                event.kind = DeliveryMode::Ticket.failed();
                 return Err(self.failed(Code::RateLimited.into(), *event, ask).await);
             }
             // A ticket that is there all the same is one that nobody can redeem.
             Err(NotClosed::Unavailable | NotClosed::Unknown) => return Err(Code::AuditUnavailable.into()),
         }
-        self.parts.metrics.ticket_issued(ticket.policies.iter().map(|policy| &*policy.name));
+        self.stages.metrics.ticket_issued(ticket.policies.iter().map(|policy| &*policy.name));
         let segment = token.to_url_segment();
-        let mut url = Zeroizing::new(String::with_capacity(self.parts.public_url.len() + 14 + segment.len()));
-        url.push_str(&self.parts.public_url);
+        let mut url = Zeroizing::new(String::with_capacity(self.stages.public_url.len() + 14 + segment.len()));
+        url.push_str(&self.stages.public_url);
         url.push_str("/v1/downloads/");
         url.push_str(&segment);
         Ok(Issued { url, ticket, missing, sizes })
     }
 
     /// Everything up to the sealed bundle.
-    async fn prepare(&self, ask: &Ask, event: &mut Event) -> Result<Prepared, Error> {
-        if !self.parts.tickets.store.has_room_for(&ask.caller.identity()) {
+    async fn prepare(&self, ask: &IssueRequest, event: &mut Event) -> Result<Prepared, Error> {
+        if !self.stages.tickets.store.has_room_for(&ask.caller.identity()) {
             return Err(Code::RateLimited.into());
         }
-        let Gathered { grant, bundle, missing, asked_ttl } = self.gather(ask, Way::Ticket, event).await?;
-        let token = self.parts.tickets.ids.fresh().map_err(|_| Error::Plain(Code::Internal))?;
-        let issued_at = whole_microseconds(self.parts.clock.now());
+        let Gathered { grant, bundle, missing, asked_ttl } = self.gather(ask, DeliveryMode::Ticket, event).await?;
+        let token = self.stages.tickets.ids.fresh().map_err(|_| Error::Plain(Code::Internal))?;
+        let issued_at = whole_microseconds(self.stages.clock.now());
         let ticket = Arc::new(Ticket {
             id: token.ticket_id(),
             caller: ask.caller.clone(),
@@ -99,7 +99,7 @@ impl Broker {
             bind_to: self.binding(&grant),
             source_ip: ask.context.source_ip,
         });
-        let sealed = Stage::Tickets.span().in_scope(|| self.parts.tickets.sealer.seal(&bundle, &token, &ticket));
+        let sealed = Stage::Tickets.span().in_scope(|| self.stages.tickets.sealer.seal(&bundle, &token, &ticket));
         let sealed = sealed.map_err(|error| match error {
             SealError::TooLarge => {
                 tracing::error!(bytes_at_most = MAX_BUNDLE_BYTES, "bundle exceeds the ticket size limit");
@@ -112,7 +112,7 @@ impl Broker {
     }
 
     fn expiry(&self, issued_at: Timestamp, grant: &Grant, asked: Option<Duration>) -> Timestamp {
-        let allowed = grant.ttl.unwrap_or(self.parts.ticket_settings.ttl).min(self.parts.ticket_settings.max_ttl);
+        let allowed = grant.ttl.unwrap_or(self.stages.ticket_settings.ttl).min(self.stages.ticket_settings.max_ttl);
         let ttl = asked.map_or(allowed, |asked| asked.min(allowed));
         let ttl = SignedDuration::try_from(ttl).unwrap_or(SignedDuration::ZERO);
         whole_microseconds(issued_at.checked_add(ttl).unwrap_or(issued_at))

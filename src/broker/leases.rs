@@ -44,7 +44,7 @@ impl Broker {
     pub async fn list_leases(&self, who: &Administrator, page: Page<LeasePlace>) -> Result<LeaseList, Error> {
         self.authorise(who, on_leases(Verb::List, None)).await?;
         let after = page.after.as_ref().map(|place| &place.0);
-        let listed = self.parts.stores.list_leases(after, page.wanted()).await;
+        let listed = self.stages.stores.list_leases(after, page.wanted()).await;
         let mut views = listed.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         let next = page.cut(&mut views).map(LeaseView::place).map(|(time, id)| format!("{time} {id}"));
         Ok(LeaseList { items: views.into_iter().map(object).collect(), next })
@@ -58,7 +58,7 @@ impl Broker {
         let named = is_lease_id(id).then_some(id);
         self.authorise(who, on_leases(Verb::Delete, named)).await?;
         let Some(id) = named else { return Err(Code::NotFound.into()) };
-        let ended = self.parts.stores.end_lease(id, &who.applicant.caller).await;
+        let ended = self.stages.stores.end_lease(id, &who.applicant.caller).await;
         match ended.map_err(|_| Error::Plain(Code::DatabaseUnavailable))? {
             None => Err(Code::NotFound.into()),
             // The store records the end of what it made.
@@ -76,7 +76,7 @@ impl Broker {
     /// `denied`, and what cannot be reached.
     pub async fn end_leases(&self, who: &Administrator, store: &str, path: Option<&str>) -> Result<Revoked, Error> {
         self.authorise(who, on_leases(Verb::DeleteCollection, None)).await?;
-        let ended = self.parts.stores.end_leases(store, path, &who.applicant.caller).await;
+        let ended = self.stages.stores.end_leases(store, path, &who.applicant.caller).await;
         let (evicted, revoked) = ended.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         if !evicted.is_empty() {
             self.record_eviction(who, evicted).await?;
@@ -92,9 +92,9 @@ impl Broker {
         event.reason = Some("administrator");
         event.count = Some(secrets.len() as u64).filter(|count| *count > MOST_NAMED as u64);
         event.secrets = secrets.into_iter().take(MOST_NAMED).map(version).collect();
-        let recorded = self.parts.audit.record(event.clone()).await;
+        let recorded = self.stages.audit.record(event.clone()).await;
         if recorded.is_err() {
-            self.parts.audit.record_later(event);
+            self.stages.audit.record_later(event);
         }
         recorded.map_err(Error::from)
     }

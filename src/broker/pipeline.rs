@@ -4,7 +4,7 @@ use super::shown_in_vain::ShownInVain;
 use super::versions::VersionsKey;
 use crate::admins::Administrators;
 use crate::attest::Attestors;
-use crate::audit::{AuditLog, AuditUnavailable, OpenEvent, Refusals, Summed};
+use crate::audit::{Aggregated, AuditLog, AuditUnavailable, OpenEvent, Refusals};
 use crate::authn::Authenticators;
 use crate::config::limits::Limits;
 use crate::config::tickets::Tickets as TicketSettings;
@@ -31,8 +31,8 @@ const LATELY: Duration = Duration::from_mins(1);
 
 /// The stages, and what they share.
 pub struct Broker {
-    pub(super) parts: Parts,
-    pub(super) summed: Summed,
+    pub(super) stages: Stages,
+    pub(super) aggregated: Aggregated,
     pub(super) refusals: Refusals,
     pub(super) callers: RateLimiter<Identity>,
     pub(super) failures: RateLimiter<IpAddr>,
@@ -47,7 +47,7 @@ pub struct Broker {
 }
 
 /// What a broker is made of.
-pub struct Parts {
+pub struct Stages {
     /// 1. Who are you.
     pub authenticators: Authenticators,
     /// 2. What are you building.
@@ -80,7 +80,7 @@ pub struct Parts {
     pub public_url: String,
 }
 
-/// A bundle on its way out.
+/// A bundle on its mode out.
 pub struct Delivered {
     /// The rendered bundle.
     pub rendered: Rendered,
@@ -93,26 +93,26 @@ pub struct Delivered {
 impl Broker {
     /// Puts the stages together.
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(stages: Stages) -> Self {
         Self {
-            summed: Summed::default(),
+            aggregated: Aggregated::default(),
             refusals: Refusals::default(),
-            callers: RateLimiter::new(parts.limits.requests_per_second_per_caller),
-            failures: RateLimiter::new(parts.limits.failures_per_second_per_address),
-            misshapen: RateLimiter::new(parts.limits.failures_per_second_per_address.saturating_mul(MISSHAPEN)),
+            callers: RateLimiter::new(stages.limits.requests_per_second_per_caller),
+            failures: RateLimiter::new(stages.limits.failures_per_second_per_address),
+            misshapen: RateLimiter::new(stages.limits.failures_per_second_per_address.saturating_mul(MISSHAPEN)),
             failed_lately: RateLimiter::one_every(LATELY),
             shown_in_vain: ShownInVain::default(),
             draining: AtomicBool::new(false),
             clocks_differ: AtomicBool::new(false),
             under_way: AtomicUsize::new(0),
-            parts,
+            stages,
         }
     }
 
     /// The numbers.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
-        &self.parts.metrics
+        &self.stages.metrics
     }
 
     /// Issues no more tickets from now on; redeeming goes on.
@@ -120,12 +120,12 @@ impl Broker {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    /// Whether tickets are issued: the audit log can be written, no drain is under way, and the clock is right.
+    /// Whether tickets are issued: the audit log can be written, no drain is under mode, and the clock is right.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         !self.draining.load(Ordering::Relaxed)
             && !self.clocks_differ.load(Ordering::Relaxed)
-            && self.parts.audit.is_writable()
+            && self.stages.audit.is_writable()
     }
 
     /// Issues nothing while this machine's clock differs from the database's by too much.
@@ -144,8 +144,8 @@ impl Broker {
 
     /// Reads again what authenticators and stores have from files. What is bad there is logged and changes nothing.
     pub async fn reload(&self) {
-        self.parts.authenticators.reload().await;
-        for error in self.parts.stores.reload().await {
+        self.stages.authenticators.reload().await;
+        for error in self.stages.stores.reload().await {
             tracing::error!(%error, "store reload failed; keeping the previous state");
         }
     }
@@ -153,11 +153,11 @@ impl Broker {
     /// Whether a drain may end: no ticket would be lost with this process, and none is being issued or redeemed.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        // In this order: what is under way may still let a ticket wait.
+        // In this order: what is under mode may still let a ticket wait.
         self.under_way.load(Ordering::SeqCst) == 0 && self.lost_with_the_process() == 0
     }
 
-    /// Counts a verb as under way until it is dropped. To be called before the verb looks whether a drain has begun.
+    /// Counts a verb as under mode until it is dropped. To be called before the verb looks whether a drain has begun.
     pub(super) fn under_way(&self) -> UnderWay<'_> {
         self.under_way.fetch_add(1, Ordering::SeqCst);
         UnderWay(&self.under_way)
@@ -166,11 +166,11 @@ impl Broker {
     /// How many tickets would be lost if this process ended now.
     #[must_use]
     pub fn lost_with_the_process(&self) -> usize {
-        self.parts.tickets.store.lost_with_the_process()
+        self.stages.tickets.store.lost_with_the_process()
     }
 }
 
-/// A verb under way, which a drain waits for.
+/// A verb under mode, which a drain waits for.
 pub(super) struct UnderWay<'a>(&'a AtomicUsize);
 
 impl Drop for UnderWay<'_> {

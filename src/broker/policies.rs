@@ -20,7 +20,7 @@ impl Broker {
         if page.after.as_deref().is_some_and(|after| !is_policy_name(after)) {
             return Err(Error::InvalidRequest("continue is not what a list answered"));
         }
-        let mut stored = self.parts.policy_store.list(page.after.as_deref(), page.wanted()).await?;
+        let mut stored = self.stages.policy_store.list(page.after.as_deref(), page.wanted()).await?;
         let next = page.cut(&mut stored).map(|last| last.name.clone());
         Ok(PolicyList { items: stored.into_iter().map(object).collect(), next })
     }
@@ -34,7 +34,7 @@ impl Broker {
         if !is_policy_name(name) {
             return Err(Code::NotFound.into());
         }
-        self.parts.policy_store.get(name).await?.map(object).ok_or(Error::Plain(Code::NotFound))
+        self.stages.policy_store.get(name).await?.map(object).ok_or(Error::Plain(Code::NotFound))
     }
 
     /// A page of what happened to a policy, newest first; with it the revision that the next page begins behind.
@@ -51,7 +51,7 @@ impl Broker {
         if !is_policy_name(name) {
             return Err(Code::NotFound.into());
         }
-        let mut revisions = self.parts.policy_store.revisions(name, page.after, page.wanted()).await?;
+        let mut revisions = self.stages.policy_store.revisions(name, page.after, page.wanted()).await?;
         let next = page.cut(&mut revisions).map(|last| last.revision.to_string());
         Ok(PolicyRevisionList { items: revisions.into_iter().map(change).collect(), next })
     }

@@ -1,6 +1,5 @@
 //! Redeem: whoever holds a one-time download URL fetches the bundle, once.
 
-use super::authenticate::fold;
 use super::context::Context;
 use super::error::Error;
 use super::pipeline::{Broker, Delivered};
@@ -10,6 +9,7 @@ use crate::metrics::labels::{EventType, Outcome, Redemption};
 use crate::model::binding::BindTo;
 use crate::model::format::Rendering;
 use crate::model::idempotency_key::IdempotencyKey;
+use crate::model::ipv6_prefix::ipv6_prefix;
 use crate::model::secret::SecretValue;
 use crate::model::ticket::TicketToken;
 use crate::render;
@@ -59,7 +59,7 @@ impl Broker {
     pub async fn redeem(&self, redeem: &Redeem) -> Result<Delivered, Error> {
         let _under_way = self.under_way();
         let mut event =
-            OpenEvent::new(&self.parts.audit, redeem.context.event(EventType::TicketFailed, Outcome::Failed));
+            OpenEvent::new(&self.stages.audit, redeem.context.event(EventType::TicketFailed, Outcome::Failed));
         let Some(token) = &redeem.token else {
             event.discard();
             return Err(self.unknown(None, redeem.context.source_ip));
@@ -81,15 +81,15 @@ impl Broker {
 
     /// Everything that can refuse, and then the one step that consumes the ticket.
     async fn look(&self, token: &TicketToken, mut event: OpenEvent, redeem: &Redeem) -> Looked {
-        let now = self.parts.clock.now();
-        let presented = self.parts.tickets.present(token, redeem.repeats.as_ref(), now);
+        let now = self.stages.clock.now();
+        let presented = self.stages.tickets.present(token, redeem.repeats.as_ref(), now);
         let presented = presented.instrument(Stage::Tickets.span()).await;
         let Presented { ticket, sealed, redeemed_at } = match presented {
             Ok(presented) => presented,
             Err(refused) => return Looked::Refused(self.not_presented(refused, token, event, redeem).await),
         };
-        if !self.parts.tickets.ids.recognises(token) {
-            self.failures.refund(&fold(redeem.context.source_ip));
+        if !self.stages.tickets.ids.recognises(token) {
+            self.failures.refund(&ipv6_prefix(redeem.context.source_ip));
         }
         describe(&mut event, &ticket);
         (event.kind, event.outcome) = (EventType::TicketFailed, Outcome::Failed);
@@ -106,7 +106,7 @@ impl Broker {
                 return Looked::Refused(error);
             }
         }
-        let opened = self.parts.tickets.sealer.open(&sealed, token).map_err(|_| Error::Plain(Code::Internal));
+        let opened = self.stages.tickets.sealer.open(&sealed, token).map_err(|_| Error::Plain(Code::Internal));
         let rendered = opened.and_then(|bundle| {
             let rendered = Stage::Render.span().in_scope(|| render::render(&bundle, &redeem.rendering))?;
             Ok(Delivered { rendered, versions: bundle.versions, stale: bundle.stale })
@@ -123,10 +123,10 @@ impl Broker {
             return self.replay(delivered, event, &ticket, redeem).await;
         }
         let replay = redeem.repeats.as_ref().map(|key| Box::new(key.digest(ticket.id)));
-        let ending = self.parts.tickets.store.ending(ticket.id, Ending::Redeemed { at: now, replay });
+        let ending = self.stages.tickets.store.ending(ticket.id, Ending::Redeemed { at: now, replay });
         match event.close_with(ending).await {
             Ok(()) => {
-                self.parts.metrics.redemption(Redemption::Redeemed);
+                self.stages.metrics.redemption(Redemption::Redeemed);
                 Looked::Delivered(delivered)
             }
             Err(NotClosed::Refused(event)) => Looked::Changed(event),
@@ -140,14 +140,14 @@ impl Broker {
     async fn replay(&self, delivered: Delivered, mut event: OpenEvent, ticket: &Ticket, redeem: &Redeem) -> Looked {
         if !self.callers.charge(ticket.caller.account()) {
             let reason = Code::RateLimited.as_str();
-            self.summed.add(EventType::TicketFailed, Outcome::Failed, reason, redeem.context.source_ip);
+            self.aggregated.add(EventType::TicketFailed, Outcome::Failed, reason, redeem.context.source_ip);
             event.discard();
             return Looked::Refused(Code::RateLimited.into());
         }
         event.reason = Some("replay");
         match event.close().await {
             Ok(()) => {
-                self.parts.metrics.redemption(Redemption::Replayed);
+                self.stages.metrics.redemption(Redemption::Replayed);
                 Looked::Delivered(delivered)
             }
             Err(error) => Looked::Refused(error.into()),
@@ -182,12 +182,12 @@ impl Broker {
     /// Whether the ticket of a token is looked for. An id that no replica has made is charged to its address beforehand. One
     /// that a replica has made costs nothing, unless it was shown in vain just now from an address that has nothing left.
     fn before_look_up(&self, token: &TicketToken, source_ip: IpAddr) -> Result<(), Error> {
-        let address = fold(source_ip);
-        let why = if !self.parts.tickets.ids.recognises(token) {
+        let address = ipv6_prefix(source_ip);
+        let why = if !self.stages.tickets.ids.recognises(token) {
             if self.failures.charge(address) {
                 return Ok(());
             }
-            self.parts.metrics.redemption(Redemption::Unknown);
+            self.stages.metrics.redemption(Redemption::Unknown);
             UNKNOWN
         } else if self.failures.is_exhausted(&address)
             && let Some(why) = self.shown_in_vain.lately(token.ticket_id())
@@ -197,7 +197,7 @@ impl Broker {
             return Ok(());
         };
         let (kind, outcome, reason) = why;
-        self.summed.add(kind, outcome, reason, source_ip);
+        self.aggregated.add(kind, outcome, reason, source_ip);
         Err(Code::RateLimited.into())
     }
 
@@ -227,16 +227,16 @@ impl Broker {
     /// One fixed answer, whether the id is unknown or its key not proven; summed in the audit log.
     fn unknown(&self, token: Option<&TicketToken>, source_ip: IpAddr) -> Error {
         let (kind, outcome, reason) = UNKNOWN;
-        self.parts.metrics.redemption(Redemption::Unknown);
-        self.summed.add(kind, outcome, reason, source_ip);
+        self.stages.metrics.redemption(Redemption::Unknown);
+        self.aggregated.add(kind, outcome, reason, source_ip);
         let charged = match token {
             // It was charged before it was looked for.
-            Some(token) if !self.parts.tickets.ids.recognises(token) => true,
+            Some(token) if !self.stages.tickets.ids.recognises(token) => true,
             Some(token) => {
                 self.shown_in_vain.note(token.ticket_id(), UNKNOWN);
-                self.failures.charge(fold(source_ip))
+                self.failures.charge(ipv6_prefix(source_ip))
             }
-            None => self.failures.charge(fold(source_ip)),
+            None => self.failures.charge(ipv6_prefix(source_ip)),
         };
         if charged { Code::TicketUnknown.into() } else { Code::RateLimited.into() }
     }
@@ -254,9 +254,9 @@ impl Broker {
         }
         (event.kind, event.outcome) = (EventType::TicketRejected, Outcome::Denied);
         event.reason = Some(Redemption::Misuse.as_str());
-        match event.close_with(self.parts.tickets.store.ending(ticket.id, Ending::Revoked)).await {
+        match event.close_with(self.stages.tickets.store.ending(ticket.id, Ending::Revoked)).await {
             Ok(()) => {
-                self.parts.metrics.redemption(Redemption::Misuse);
+                self.stages.metrics.redemption(Redemption::Misuse);
                 Looked::Refused(Code::TicketMisuse.into())
             }
             Err(NotClosed::Refused(mut event)) => {
@@ -280,7 +280,7 @@ impl Broker {
         event.kind = EventType::TicketRejected;
         event.outcome = Outcome::Denied;
         event.reason = Some(outcome.as_str());
-        self.parts.metrics.redemption(outcome);
+        self.stages.metrics.redemption(outcome);
         self.record_refusal(error, event, redeem).await
     }
 
@@ -291,10 +291,10 @@ impl Broker {
         if let Some(id) = event.ticket_id {
             self.shown_in_vain.note(id, (event.kind, event.outcome, event.reason.unwrap_or_default()));
         }
-        if self.failures.charge(fold(source_ip)) {
+        if self.failures.charge(ipv6_prefix(source_ip)) {
             return self.record_refused(event).await.err().map_or(error, Error::from);
         }
-        self.summed.add(event.kind, event.outcome, event.reason.unwrap_or_default(), source_ip);
+        self.aggregated.add(event.kind, event.outcome, event.reason.unwrap_or_default(), source_ip);
         event.discard();
         Code::RateLimited.into()
     }

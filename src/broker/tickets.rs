@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// Waiting tickets that are looked at together.
 const PAGE: usize = 1000;
-/// Revocations that are on their way to the audit log at once.
+/// Revocations that are on their mode to the audit log at once.
 const AT_ONCE: usize = 256;
 
 /// Which waiting tickets are meant: those of which everything that is set is true.
@@ -50,8 +50,8 @@ impl Broker {
         self.authorise(who, Act { verb: Verb::List, resource: Resource::Tickets, name: None }).await?;
         let not_ours = || Error::InvalidRequest("continue is not what a list answered");
         let after = page.after.as_deref().map(|after| place(after).ok_or_else(not_ours)).transpose()?;
-        let store = &self.parts.tickets.store;
-        let waiting = store.list(self.parts.clock.now(), after, page.wanted()).await;
+        let store = &self.stages.tickets.store;
+        let waiting = store.list(self.stages.clock.now(), after, page.wanted()).await;
         let mut waiting = waiting.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         let next = page.cut(&mut waiting).map(|last| format!("{}.{}", last.issued_at.as_microsecond(), last.id));
         Ok(TicketList { items: waiting.into_iter().map(object).collect(), next })
@@ -64,9 +64,9 @@ impl Broker {
     /// again revokes the others.
     pub async fn revoke_tickets(&self, who: &Administrator, selector: &TicketSelector) -> Result<usize, Error> {
         self.authorise(who, Act { verb: Verb::DeleteCollection, resource: Resource::Tickets, name: None }).await?;
-        let (now, mut after, mut revoked) = (self.parts.clock.now(), None, 0);
+        let (now, mut after, mut revoked) = (self.stages.clock.now(), None, 0);
         loop {
-            let page = self.parts.tickets.store.list(now, after, PAGE).await;
+            let page = self.stages.tickets.store.list(now, after, PAGE).await;
             let page = page.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
             after = page.last().map(|last| Place { issued_at: last.issued_at.as_microsecond(), id: last.id });
             let is_last = page.len() < PAGE;
@@ -94,8 +94,8 @@ impl Broker {
         let act = Act { verb: Verb::Delete, resource: Resource::Tickets, name: name.as_deref() };
         self.authorise(who, act).await?;
         let id = id.ok_or(Error::Plain(Code::NotFound))?;
-        let found = self.parts.tickets.store.find(id).await.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
-        let now = self.parts.clock.now();
+        let found = self.stages.tickets.store.find(id).await.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
+        let now = self.stages.clock.now();
         let waiting = found.filter(|found| found.state == State::Waiting && now < found.ticket.expires_at);
         let ticket = Arc::new(waiting.ok_or(Error::Plain(Code::NotFound))?.ticket);
         if self.end_revoked(who, ticket).await? { Ok(()) } else { Err(Code::NotFound.into()) }
@@ -103,10 +103,10 @@ impl Broker {
 
     /// Revokes a ticket, and says whether it still waited.
     async fn end_revoked(&self, who: &Administrator, ticket: Arc<Ticket>) -> Result<bool, Error> {
-        let mut event = OpenEvent::new(&self.parts.audit, who.context.event(EventType::TicketRevoked, Outcome::Ok));
+        let mut event = OpenEvent::new(&self.stages.audit, who.context.event(EventType::TicketRevoked, Outcome::Ok));
         describe(&mut event, &ticket);
         event.caller = Some(who.applicant.caller.clone());
-        match event.close_with(self.parts.tickets.store.ending(ticket.id, Ending::Revoked)).await {
+        match event.close_with(self.stages.tickets.store.ending(ticket.id, Ending::Revoked)).await {
             Ok(()) => Ok(true),
             Err(NotClosed::Refused(event)) => {
                 event.discard();

@@ -16,7 +16,7 @@ use bytes::Bytes;
 pub use crate::policy::Change;
 pub use crate::policy::Syntax;
 
-/// How often a write without a precondition gives way to somebody who was faster.
+/// How often a write without a precondition gives mode to somebody who was faster.
 const ATTEMPTS: usize = 5;
 /// The revision of an answer for which nothing was stored.
 const DRY_RUN: &str = "dry-run";
@@ -94,28 +94,28 @@ impl Broker {
     }
 
     fn open(&self, who: &Administrator, kind: EventType) -> OpenEvent {
-        let mut event = OpenEvent::new(&self.parts.audit, who.context.event(kind, Outcome::Failed));
+        let mut event = OpenEvent::new(&self.stages.audit, who.context.event(kind, Outcome::Failed));
         event.caller = Some(who.applicant.caller.clone());
         event
     }
 
     fn draft(&self, write: &WritePolicy, written_to: Option<&str>) -> Result<Draft, Error> {
         let (body, syntax) = write.document.as_ref().map_err(|code| Error::Plain(*code))?;
-        Ok(Draft::read(body, *syntax, written_to, &self.parts.bounds)?)
+        Ok(Draft::read(body, *syntax, written_to, &self.stages.bounds)?)
     }
 
     async fn create(&self, who: &Administrator, write: &WritePolicy, event: &mut Event) -> Result<PolicyObject, Error> {
         let draft = self.draft(write, None)?;
         event.policies.push(draft.name.clone());
         if write.dry_run {
-            return match self.parts.policy_store.get(&draft.name).await? {
+            return match self.stages.policy_store.get(&draft.name).await? {
                 None => Ok(self.unwritten(who, draft, None)),
                 Some(StoredPolicy { source: Source::File, .. }) => Err(Code::ReadOnly.into()),
                 Some(_) => Err(Code::AlreadyExists.into()),
             };
         }
         self.can_record()?;
-        Ok(object(self.parts.policy_store.create(by(who, draft)).await?))
+        Ok(object(self.stages.policy_store.create(by(who, draft)).await?))
     }
 
     async fn put(
@@ -129,7 +129,7 @@ impl Broker {
         event.policies.extend(is_policy_name(name).then(|| name.to_owned()));
         let draft = self.draft(write, Some(name))?;
         for _ in 0..ATTEMPTS {
-            let current = self.parts.policy_store.get(name).await?;
+            let current = self.stages.policy_store.get(name).await?;
             let expected = expected(current.as_ref(), precondition)?;
             // Whoever may replace may not therefore create. What was authorised is what the store is told to expect.
             if expected == Expected::Absent && *precondition != Precondition::Absent {
@@ -140,7 +140,7 @@ impl Broker {
                 return Ok((self.unwritten(who, draft, current), change));
             }
             self.can_record()?;
-            match self.parts.policy_store.put(by(who, draft.clone()), expected).await {
+            match self.stages.policy_store.put(by(who, draft.clone()), expected).await {
                 Ok((policy, change)) => return Ok((object(policy), change)),
                 Err(PolicyStoreError::PreconditionFailed) if *precondition == Precondition::None => {}
                 Err(error) => return Err(error.into()),
@@ -162,7 +162,7 @@ impl Broker {
             return Err(Code::NotFound.into());
         }
         event.policies.push(name.to_owned());
-        let current = self.parts.policy_store.get(name).await?.ok_or(Error::Plain(Code::NotFound))?;
+        let current = self.stages.policy_store.get(name).await?.ok_or(Error::Plain(Code::NotFound))?;
         let expected = match precondition {
             // Whatever is there is to go; behind a file's policy that is a stored one of its name.
             Precondition::None if !dry_run => Expected::Any,
@@ -170,19 +170,19 @@ impl Broker {
         };
         if !dry_run {
             self.can_record()?;
-            self.parts.policy_store.delete(name, who.subject(), expected).await?;
+            self.stages.policy_store.delete(name, who.subject(), expected).await?;
         }
         Ok(())
     }
 
     /// Nothing is changed that cannot be recorded.
     fn can_record(&self) -> Result<(), Error> {
-        if self.parts.audit.is_writable() { Ok(()) } else { Err(Code::AuditUnavailable.into()) }
+        if self.stages.audit.is_writable() { Ok(()) } else { Err(Code::AuditUnavailable.into()) }
     }
 
     /// The answer to a dry run.
     fn unwritten(&self, who: &Administrator, draft: Draft, current: Option<StoredPolicy>) -> PolicyObject {
-        let now = self.parts.clock.now();
+        let now = self.stages.clock.now();
         object(StoredPolicy {
             name: draft.name,
             revision: DRY_RUN.into(),

@@ -29,7 +29,9 @@ impl Listener {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let task = match pool {
             Pool::Sqlite(_) => None,
-            Pool::Postgres(at_hand) => Some(tokio::spawn(listen(at_hand.pool.clone(), channel, told.clone()))),
+            Pool::Postgres(spare_connections) => {
+                Some(tokio::spawn(listen(spare_connections.pool.clone(), channel, told.clone())))
+            }
         };
         Self { told, look, task }
     }

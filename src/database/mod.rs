@@ -1,6 +1,5 @@
 //! THE POOL: SQLite or PostgreSQL, their durability, the migrations, and the unit of work. Knows no table's meaning.
 
-mod at_hand;
 mod insertion;
 mod listener;
 mod machine;
@@ -8,13 +7,14 @@ mod migrations;
 mod postgres;
 mod private;
 mod query;
+mod spare_connections;
 mod sqlite;
 mod statement;
 mod step;
 mod work;
 
 use crate::config::database::Url;
-use at_hand::Connections;
+use spare_connections::Connections;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::sqlite::SqlitePool;
@@ -169,7 +169,9 @@ impl Database {
         let sql = sql.into();
         match &self.pool {
             Pool::Sqlite(pool) => statement::on_sqlite(pool, sql.sqlite, params).await,
-            Pool::Postgres(at_hand) => within(statement::on_postgres(&at_hand.pool, sql.postgres, params)).await,
+            Pool::Postgres(spare_connections) => {
+                within(statement::on_postgres(&spare_connections.pool, sql.postgres, params)).await
+            }
         }
     }
 
@@ -180,7 +182,7 @@ impl Database {
     pub async fn look_up(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
         match &self.pool {
             Pool::Sqlite(pool) => statement::on_sqlite(pool, sql, params).await,
-            Pool::Postgres(at_hand) => within(look_up(at_hand, sql, params)).await,
+            Pool::Postgres(spare_connections) => within(look_up(spare_connections, sql, params)).await,
         }
     }
 
@@ -192,7 +194,9 @@ impl Database {
     pub async fn insert(&self, into: &'static str, columns: usize, params: &[Param<'_>]) -> Result<(), Failed> {
         match &self.pool {
             Pool::Sqlite(pool) => insertion::into_sqlite(pool, into, columns, params).await,
-            Pool::Postgres(at_hand) => within(insertion::into_postgres(&at_hand.pool, into, columns, params)).await,
+            Pool::Postgres(spare_connections) => {
+                within(insertion::into_postgres(&spare_connections.pool, into, columns, params)).await
+            }
         }
     }
 
@@ -205,7 +209,9 @@ impl Database {
         let sql = AssertSqlSafe(sql);
         match &self.reader {
             Pool::Sqlite(pool) => statement::on_sqlite(pool, sql, params).await,
-            Pool::Postgres(at_hand) => within(statement::on_postgres(&at_hand.pool, sql, params)).await,
+            Pool::Postgres(spare_connections) => {
+                within(statement::on_postgres(&spare_connections.pool, sql, params)).await
+            }
         }
     }
 
@@ -234,21 +240,21 @@ impl Database {
         for pool in [&self.reader, &self.pool] {
             match pool {
                 Pool::Sqlite(pool) => pool.close().await,
-                Pool::Postgres(at_hand) => at_hand.close().await,
+                Pool::Postgres(spare_connections) => spare_connections.close().await,
             }
         }
     }
 }
 
-async fn look_up(at_hand: &Connections, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
-    let mut connection = at_hand.take().await?;
+async fn look_up(spare_connections: &Connections, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
+    let mut connection = spare_connections.take().await?;
     let mut rows = statement::on_postgres(&mut *connection, sql, params).await;
     if connection.untested && rows.as_ref().is_err_and(|failed| !failed.is_certain()) {
-        connection = at_hand.take_tested().await?;
+        connection = spare_connections.take_tested().await?;
         rows = statement::on_postgres(&mut *connection, sql, params).await;
     }
     if rows.is_ok() {
-        at_hand.keep(connection);
+        spare_connections.keep(connection);
     }
     rows
 }

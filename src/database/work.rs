@@ -1,6 +1,6 @@
 //! The unit of work: several statements that happen together or not at all.
 
-use super::at_hand::{Connection, Connections};
+use super::spare_connections::{Connection, Connections};
 use super::statement::{Param, Row, Sql, on_postgres, on_sqlite};
 use super::{Failed, Pool, insertion, within};
 use sqlx::postgres::PgConnection;

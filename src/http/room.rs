@@ -2,7 +2,7 @@
 //!
 //! There is no cap for an address while there is room: behind a proxy or NAT, many builds have one.
 
-use crate::broker::fold;
+use crate::model::ipv6_prefix::ipv6_prefix;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,7 +43,7 @@ impl Room {
     /// Gives the room that was waited for to a connection; none where it is tight and its address has its share, unless
     /// that is one of many.
     pub fn enter(self: &Arc<Self>, permit: OwnedSemaphorePermit, peer: IpAddr, is_proxy: bool) -> Option<Place> {
-        let address = fold(peer);
+        let address = ipv6_prefix(peer);
         let taken = self.size - self.free.available_permits();
         let mut held = self.held();
         let count = held.entry(address).or_default();

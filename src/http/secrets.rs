@@ -2,7 +2,7 @@
 
 use super::answer::{Failure, method_not_allowed};
 use super::{Edge, bearer, bundle, ticket_body};
-use crate::broker::{Ask, Context, Way};
+use crate::broker::{Context, DeliveryMode, IssueRequest};
 use crate::wire::ticket::SecretsRequest;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
@@ -46,14 +46,17 @@ pub(super) async fn deliver(
     let caller = edge.broker.authenticate(bearer.as_ref(), &context).await?;
     let (request, format) = match ticket_body::read_with_format(edge, headers, body).await {
         Ok(request) => request.into_parts(),
-        Err(error) => return Err(edge.broker.unreadable(caller, &context, Way::Direct, error).await.into()),
+        Err(error) => return Err(edge.broker.unreadable(caller, &context, DeliveryMode::Direct, error).await.into()),
     };
     // The body wins over `Accept`.
     let format = match format.as_deref().map(bundle::format) {
         None => bundle::accepted(headers),
         Some(Ok(format)) => format,
-        Some(Err(unknown)) => return Err(edge.broker.unreadable(caller, &context, Way::Direct, unknown).await.into()),
+        Some(Err(unknown)) => {
+            return Err(edge.broker.unreadable(caller, &context, DeliveryMode::Direct, unknown).await.into());
+        }
     };
-    let delivered = edge.broker.deliver(&Ask { caller, request, context, sizes: false }, &format.into()).await?;
+    let delivered =
+        edge.broker.deliver(&IssueRequest { caller, request, context, sizes: false }, &format.into()).await?;
     Ok(bundle::answer(delivered)?)
 }

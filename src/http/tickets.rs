@@ -2,7 +2,7 @@
 
 use super::answer::{Failure, method_not_allowed};
 use super::{Edge, bearer, framing, ticket_body, waiting_tickets};
-use crate::broker::{Ask, Context, Issued, Way};
+use crate::broker::{Context, DeliveryMode, IssueRequest, Issued};
 use crate::metrics::labels::Outcome;
 use crate::wire::inert_json;
 use crate::wire::problem::Code;
@@ -53,10 +53,10 @@ pub(super) async fn issue(edge: &Edge, context: Context, headers: &HeaderMap, bo
     let caller = edge.broker.authenticate(bearer.as_ref(), &context).await?;
     let request = match ticket_body::read(edge, headers, body).await {
         Ok(request) => request,
-        Err(error) => return Err(edge.broker.unreadable(caller, &context, Way::Ticket, error).await.into()),
+        Err(error) => return Err(edge.broker.unreadable(caller, &context, DeliveryMode::Ticket, error).await.into()),
     };
     let sizes = prefers_sizes(headers);
-    Ok(edge.broker.issue(Ask { caller, request, context, sizes }).await?)
+    Ok(edge.broker.issue(IssueRequest { caller, request, context, sizes }).await?)
 }
 
 fn created(issued: &Issued, as_text: bool) -> Result<Response, Failure> {

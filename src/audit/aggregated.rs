@@ -1,4 +1,4 @@
-//! Events that anyone can cause at will (bad bearers, unknown tickets): summed, and written at most once a second.
+//! Events that anyone can cause at will (bad bearers, unknown tickets): aggregated, and written at most once a second.
 //!
 //! A sum that has been written for ten seconds in a row is written every ten seconds from then on, while its cause goes on.
 
@@ -17,7 +17,7 @@ const SLOW: u32 = 10;
 
 /// The sums that are not written yet.
 #[derive(Debug, Default)]
-pub struct Summed {
+pub struct Aggregated {
     sums: Mutex<HashMap<Key, Sum>>,
 }
 
@@ -39,7 +39,7 @@ struct Sum {
     waits: u32,
 }
 
-impl Summed {
+impl Aggregated {
     /// Counts one.
     pub fn add(&self, kind: EventType, outcome: Outcome, reason: &'static str, source_ip: IpAddr) {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,29 +95,29 @@ mod tests {
     use super::*;
     use std::net::{Ipv4Addr, Ipv6Addr};
 
-    fn add(summed: &Summed, source_ip: IpAddr) {
-        summed.add(EventType::AuthnFailed, Outcome::Denied, "malformed_token", source_ip);
+    fn add(aggregated: &Aggregated, source_ip: IpAddr) {
+        aggregated.add(EventType::AuthnFailed, Outcome::Denied, "malformed_token", source_ip);
     }
 
     #[test]
     fn a_flood_from_everywhere_stays_bounded_and_loses_no_count() {
-        let summed = Summed::default();
+        let aggregated = Aggregated::default();
         for n in 0..100_000_u32 {
-            add(&summed, IpAddr::V4(Ipv4Addr::from_bits(n)));
+            add(&aggregated, IpAddr::V4(Ipv4Addr::from_bits(n)));
         }
-        let events = summed.due();
+        let events = aggregated.due();
         assert_eq!(events.len(), MAX_SUMS + 1);
         assert_eq!(events.iter().filter_map(|event| event.count).sum::<u64>(), 100_000);
     }
 
     #[test]
     fn a_whole_ipv6_network_is_one_sum_and_the_next_another() {
-        let summed = Summed::default();
+        let aggregated = Aggregated::default();
         for n in 0..5000_u128 {
-            add(&summed, IpAddr::V6(Ipv6Addr::from_bits((0x2001_0db8_0000_0001 << 64) | n)));
+            add(&aggregated, IpAddr::V6(Ipv6Addr::from_bits((0x2001_0db8_0000_0001 << 64) | n)));
         }
-        add(&summed, "2001:db8:0:2::1".parse().expect("an address"));
-        let mut told: Vec<_> = summed.due().into_iter().map(|event| (event.source_ip, event.count)).collect();
+        add(&aggregated, "2001:db8:0:2::1".parse().expect("an address"));
+        let mut told: Vec<_> = aggregated.due().into_iter().map(|event| (event.source_ip, event.count)).collect();
         told.sort();
         let network = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));
         assert_eq!(told, [(network("2001:db8:0:1::"), Some(5000)), (network("2001:db8:0:2::"), Some(1))]);
@@ -125,19 +125,21 @@ mod tests {
 
     #[test]
     fn what_goes_on_is_written_every_ten_seconds_and_no_count_is_lost() {
-        let summed = Summed::default();
+        let aggregated = Aggregated::default();
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let (mut written, mut counted) = (0, 0);
         for _ in 0..100 {
-            (0..7).for_each(|_| add(&summed, address));
-            let events = summed.due();
+            (0..7).for_each(|_| add(&aggregated, address));
+            let events = aggregated.due();
             written += events.len();
             counted += events.iter().filter_map(|event| event.count).sum::<u64>();
         }
         assert_eq!((written, counted), (19, 700));
         // A pause, and it is written at once again.
-        assert!((0..11).all(|_| summed.due().is_empty()) && summed.sums.lock().expect("not poisoned").is_empty());
-        add(&summed, address);
-        assert_eq!(summed.due().len(), 1);
+        assert!(
+            (0..11).all(|_| aggregated.due().is_empty()) && aggregated.sums.lock().expect("not poisoned").is_empty()
+        );
+        add(&aggregated, address);
+        assert_eq!(aggregated.due().len(), 1);
     }
 }
