@@ -91,14 +91,14 @@ pub fn close(headers: &mut http::HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
-/// `405`, or for `OPTIONS` `204`, with what is allowed.
-pub fn method_not_allowed(method: &http::Method, allowed: &'static str) -> Response {
+/// `405`, or `204` to `OPTIONS`, with the allowed methods.
+pub fn method_not_allowed(method: &http::Method, allowed: HeaderValue) -> Response {
     let mut response = if method == http::Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()
     } else {
         Failure::from(Code::MethodNotAllowed).into_response()
     };
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response.headers_mut().insert(ALLOW, allowed);
     response
 }
 

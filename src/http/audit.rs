@@ -1,39 +1,18 @@
-//! `/v1/audit`: the audit log looked at by administrators.
+//! `/v1/audit`: reads and verifies the audit log, for administrators.
 
-use super::answer::{Failure, json, method_not_allowed};
-use super::audit_query::{self, Asked};
-use super::policies::administrator;
-use super::{Edge, query};
-use crate::broker::{Context, Page};
+use super::accept::JsonLines;
+use super::answer::{Failure, json};
+use super::audit_query::AuditQuery;
+use super::paging::{self, DEFAULT_LIMIT};
+use super::query::NoQuery;
+use crate::broker::{Administrator, Broker, Page};
 use crate::wire::audit_list::{AuditEventList, AuditVerified};
 use axum::body::Body;
-use axum::extract::{Extension, Request, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
-use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
-
-const NDJSON: &str = "application/x-ndjson";
-/// The most items of a page where nobody says.
-const DEFAULT_LIMIT: usize = 100;
-
-/// `GET /v1/audit`.
-pub async fn all(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    match parts.method {
-        Method::GET => list(&edge, context, &parts).await.into_response(),
-        other => method_not_allowed(&other, "GET"),
-    }
-}
-
-/// `GET /v1/audit/verify`.
-pub async fn whole(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    match parts.method {
-        Method::GET => verify(&edge, context, &parts).await.into_response(),
-        other => method_not_allowed(&other, "GET"),
-    }
-}
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use std::sync::Arc;
 
 /// Lists audit events that match all filters, newest first.
 #[utoipa::path(
@@ -59,17 +38,20 @@ pub async fn whole(State(edge): State<Edge>, Extension(context): Extension<Conte
         content((AuditEventList = "application/json"), (String = "application/x-ndjson"))
     ))
 )]
-pub(super) async fn list(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
-    let who = administrator(edge, context, &parts.headers).await?;
-    let Asked { filter, after, limit } = audit_query::read(parts.uri.query().unwrap_or_default())?;
-    if wants_lines(&parts.headers) {
-        let lines = edge.broker.stream_events(&who, filter, after, limit).await?;
-        let headers = [(CONTENT_TYPE, NDJSON), (CACHE_CONTROL, "private, no-cache")];
+pub(super) async fn list(
+    State(broker): State<Arc<Broker>>,
+    who: Administrator,
+    AuditQuery { filter, after, limit }: AuditQuery,
+    JsonLines(as_lines): JsonLines,
+) -> Result<Response, Failure> {
+    if as_lines {
+        let lines = broker.stream_events(&who, filter, after, limit).await?;
+        let headers = [(CONTENT_TYPE, JsonLines::MEDIA_TYPE), (CACHE_CONTROL, "private, no-cache")];
         return Ok((StatusCode::OK, headers, Body::from_stream(lines)).into_response());
     }
     let page = Page { after, limit: limit.unwrap_or(DEFAULT_LIMIT) };
-    let mut events = edge.broker.list_events(&who, &filter, page).await?;
-    events.next = events.next.as_deref().map(query::encode);
+    let mut events = broker.list_events(&who, &filter, page).await?;
+    events.next = events.next.as_deref().map(paging::encode);
     json(StatusCode::OK, &events)
 }
 
@@ -81,14 +63,10 @@ pub(super) async fn list(edge: &Edge, context: Context, parts: &Parts) -> Result
     tag = "audit",
     responses((status = 200, description = "The result for all chains, and the first broken event if there is one", body = AuditVerified))
 )]
-pub(super) async fn verify(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
-    let who = administrator(edge, context, &parts.headers).await?;
-    query::none(parts.uri.query().unwrap_or_default())?;
-    json(StatusCode::OK, &edge.broker.verify_audit(&who).await?)
-}
-
-/// Whether `Accept` puts lines first.
-fn wants_lines(headers: &HeaderMap) -> bool {
-    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    accept.split([',', ';']).next().is_some_and(|first| first.trim().eq_ignore_ascii_case(NDJSON))
+pub(super) async fn verify(
+    State(broker): State<Arc<Broker>>,
+    who: Administrator,
+    _: NoQuery,
+) -> Result<Response, Failure> {
+    json(StatusCode::OK, &broker.verify_audit(&who).await?)
 }

@@ -1,62 +1,65 @@
-//! The query of `/v1/audit`: which events. What is wrong with it is told with what is allowed.
+//! The query of `GET /v1/audit`: filters, and a page without a default limit. An error names the allowed values.
 
+use super::Edge;
 use super::answer::Failure;
-use super::query::{cursor, limit, pairs};
-use super::ticket_body::decode;
+use super::paging::{cursor, limit};
+use super::percent;
+use super::query::{invalid, parameters};
 use crate::broker::{Cursor, EventType, Filter, Outcome};
 use crate::model::branch::Branch;
 use crate::model::repo::Repo;
-use crate::wire::problem::Code;
+use axum::extract::FromRequestParts;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::Uri;
+use http::request::Parts;
 use jiff::Timestamp;
 
-/// More than any subject has.
+/// Longer than any subject.
 const MAX_SUBJECT_BYTES: usize = 4096;
 const TICKET_ID_BYTES: usize = 16;
-const PARAMETERS: &str = "the query may have since, until, type, subject, repo, branch, ticketId, outcome, limit and \
-     continue, each once";
 
-/// What is asked.
+/// Which events are asked for.
 #[derive(Debug)]
-pub struct Asked {
-    /// Which events.
+pub struct AuditQuery {
     pub filter: Filter,
-    /// Behind which place.
     pub after: Option<Cursor>,
-    /// How many, where it is said.
     pub limit: Option<usize>,
 }
 
-/// Reads it.
-pub fn read(query: &str) -> Result<Asked, Failure> {
-    let mut asked = Asked { filter: Filter::default(), after: None, limit: None };
-    let filter = &mut asked.filter;
-    for (name, value) in pairs(query) {
-        let value = decode(value).map_err(|_| invalid("the query is not percent-encoded UTF-8"))?;
-        let repeated = match name {
-            "since" => filter.since.replace(time("since", &value)?).is_some(),
-            "until" => filter.until.replace(time("until", &value)?).is_some(),
-            "type" => filter.kind.replace(kind(&value)?).is_some(),
-            "outcome" => filter.outcome.replace(outcome(&value)?).is_some(),
-            "subject" => filter.subject.replace(subject(&value)?).is_some(),
-            "repo" => filter.repo.replace(Repo::try_from(&*value).map_err(|_| no_name("repo"))?).is_some(),
-            "branch" => filter.branch.replace(Branch::try_from(&*value).map_err(|_| no_name("branch"))?).is_some(),
-            "ticketId" => filter.ticket_id.replace(ticket_id(&value)?).is_some(),
-            "limit" => asked.limit.replace(limit(&value)?).is_some(),
-            "continue" => asked.after.replace(cursor(&value)?).is_some(),
-            _ => return Err(invalid(PARAMETERS)),
-        };
-        if repeated {
-            return Err(invalid(PARAMETERS));
-        }
+impl FromRequestParts<Edge> for AuditQuery {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Failure> {
+        read(&parts.uri)
     }
+}
+
+fn read(uri: &Uri) -> Result<AuditQuery, Failure> {
+    const NAMES: [&str; 10] =
+        ["since", "until", "type", "subject", "repo", "branch", "ticketId", "outcome", "limit", "continue"];
+    let [since, until, kind_name, subject_text, repo, branch, id, outcome_name, size, after] = parameters(uri, NAMES)?;
+    let filter = Filter {
+        since: decoded(since, |value| time("since", value))?,
+        until: decoded(until, |value| time("until", value))?,
+        kind: decoded(kind_name, kind)?,
+        outcome: decoded(outcome_name, outcome)?,
+        subject: decoded(subject_text, subject)?,
+        repo: decoded(repo, |value| Repo::try_from(value).map_err(|_| not_a_name("repo")))?,
+        branch: decoded(branch, |value| Branch::try_from(value).map_err(|_| not_a_name("branch")))?,
+        ticket_id: decoded(id, ticket_id)?,
+    };
     if let (Some(since), Some(until)) = (filter.since, filter.until)
         && since >= until
     {
         return Err(invalid("since must be before until"));
     }
-    Ok(asked)
+    Ok(AuditQuery { filter, after: after.map(cursor).transpose()?, limit: size.map(limit).transpose()? })
+}
+
+fn decoded<T>(value: Option<&str>, read: impl Fn(&str) -> Result<T, Failure>) -> Result<Option<T>, Failure> {
+    let decode = |value| percent::decode(value).map_err(|_| invalid("the query is not percent-encoded UTF-8"));
+    value.map(|value| read(&decode(value)?)).transpose()
 }
 
 fn time(name: &str, text: &str) -> Result<Timestamp, Failure> {
@@ -82,8 +85,8 @@ fn subject(text: &str) -> Result<String, Failure> {
     if good { Ok(text.to_owned()) } else { Err(invalid("subject must have 1 to 4096 bytes")) }
 }
 
-fn no_name(of: &str) -> Failure {
-    invalid(&format!("{of} must be the whole name of a {of}, and no pattern"))
+fn not_a_name(of: &str) -> Failure {
+    invalid(&format!("{of} must be the full name of a {of}, not a pattern"))
 }
 
 fn ticket_id(text: &str) -> Result<String, Failure> {
@@ -91,13 +94,14 @@ fn ticket_id(text: &str) -> Result<String, Failure> {
     if good { Ok(text.to_owned()) } else { Err(invalid("ticketId must be a ticket's public id, of 22 characters")) }
 }
 
-fn invalid(detail: &str) -> Failure {
-    Failure::new(Code::InvalidRequest, Some(detail))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::paging::encode;
+
+    fn read(query: &str) -> Result<AuditQuery, Failure> {
+        super::read(&format!("/?{query}").parse().expect("a target"))
+    }
 
     #[test]
     fn every_filter_is_read() {
@@ -119,7 +123,7 @@ mod tests {
         let nothing = read("").expect("good");
         assert_eq!((nothing.filter, nothing.after, nothing.limit), (Filter::default(), None, None));
         let after = Cursor { time: "2026-01-01T00:00:00.000001Z".into(), row: 9 };
-        let encoded = crate::http::query::encode(&after.to_string());
+        let encoded = encode(&after.to_string());
         assert_eq!(read(&format!("continue={encoded}")).expect("good").after, Some(after));
     }
 

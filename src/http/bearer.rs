@@ -4,7 +4,7 @@ use crate::model::secret::SecretValue;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-/// The token, where there is exactly one `Authorization` header with the scheme `Bearer` (in any case, RFC 9110), one space
+/// The token, if there is exactly one `Authorization` header with the scheme `Bearer` (in any case, RFC 9110), one space
 /// and a `token68`.
 pub fn of(headers: &HeaderMap) -> Option<SecretValue> {
     let mut values = headers.get_all(AUTHORIZATION).iter();

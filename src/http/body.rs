@@ -1,8 +1,10 @@
-//! A request's body, read within bounds of size and time.
+//! Reads a request's body within bounds of size and time.
 
 use super::Edge;
+use super::answer::Failure;
 use crate::wire::problem::Code;
 use axum::body::Body;
+use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -23,8 +25,23 @@ pub async fn read(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Bytes,
     Ok(body.to_bytes())
 }
 
-/// The media type in lower case. Parameters (`charset=utf-8`) are ignored: every format that is read here is UTF-8.
+/// The media type in lower case, without parameters (`charset=utf-8`): every format that is read here is UTF-8.
 pub fn media_type(headers: &HeaderMap) -> Option<String> {
     let essence = headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim();
     Some(essence.to_ascii_lowercase())
+}
+
+/// A body whose media type is JSON, not parsed.
+pub struct Json(pub Bytes);
+
+impl FromRequest<Edge> for Json {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, edge: &Edge) -> Result<Self, Failure> {
+        let (parts, body) = request.into_parts();
+        if media_type(&parts.headers).as_deref() != Some("application/json") {
+            return Err(Code::UnsupportedMediaType.into());
+        }
+        Ok(Self(read(edge, &parts.headers, body).await?))
+    }
 }

@@ -1,16 +1,19 @@
 //! A bundle in an answer: its format, its bytes, and the headers that go with secrets.
 
-use super::framing;
+use super::{accept, framing};
 use crate::broker::{Delivered, Error};
 use crate::model::format::Format;
 use crate::wire::problem::Code;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::{Body, Bytes};
+use axum::extract::FromRequestParts;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
+use std::convert::Infallible;
 
 /// The format of this name.
 pub fn format(word: &str) -> Result<Format, Error> {
@@ -19,15 +22,25 @@ pub fn format(word: &str) -> Result<Format, Error> {
     word.parse().map_err(|_| Error::InvalidRequest(UNKNOWN))
 }
 
-/// The format whose media type `Accept` puts first, where one alone has it; else the default.
+/// The format whose media type `Accept` lists first, if only one format has it; else the default.
 pub fn accepted(headers: &HeaderMap) -> Format {
-    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let first = accept.split([',', ';']).next().unwrap_or_default().trim();
+    let first = accept::first(headers);
     let chosen = [Format::Json, Format::Tar, Format::Raw];
     chosen.into_iter().find(|format| first.eq_ignore_ascii_case(format.media_type())).unwrap_or_default()
 }
 
-/// The answer that carries it.
+/// The format that `Accept` asks for, as an extractor.
+pub struct AcceptedFormat(pub Format);
+
+impl<S: Sync> FromRequestParts<S> for AcceptedFormat {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(accepted(&parts.headers)))
+    }
+}
+
+/// The answer that carries a bundle.
 pub fn answer(delivered: Delivered) -> Result<Response, Code> {
     let bytes = delivered.rendered.bytes;
     let repr_digest = format!("sha-256=:{}:", STANDARD.encode(digest(&SHA256, &bytes)));

@@ -1,15 +1,14 @@
 //! `GET /docs`: the contract as a page on which every operation can be read and tried. It is whole in itself: no script,
 //! style or font comes from anywhere else.
 
-use super::answer::{Failure, method_not_allowed};
+use super::answer::Failure;
 use crate::wire::problem::Code;
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Method};
 use std::sync::LazyLock;
 
 const PAGE: &str = include_str!("docs.html");
@@ -25,19 +24,15 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The handler.
-pub async fn handle(request: Request) -> Response {
-    if request.method() != Method::GET {
-        return method_not_allowed(request.method(), "GET");
-    }
-    let Ok(policy) = HeaderValue::from_str(&POLICY) else { return Failure::from(Code::Internal).into_response() };
+pub async fn handle() -> Result<impl IntoResponse, Failure> {
+    let policy = HeaderValue::from_str(&POLICY).map_err(|_| Code::Internal)?;
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (CONTENT_SECURITY_POLICY, policy),
         (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ];
-    (headers, PAGE).into_response()
+    Ok((headers, PAGE))
 }
 
 /// What stands in the page's one element of that name.

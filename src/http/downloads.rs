@@ -1,25 +1,17 @@
 //! `GET` or `POST /v1/downloads/{ticket}`: the one-time download.
 
-use super::answer::{Failure, method_not_allowed};
-use super::ticket_body::decode;
-use super::{Edge, bearer, bundle};
-use crate::broker::{Context, Redeem};
+use super::answer::Failure;
+use super::query::{invalid, parameters};
+use super::{Edge, bearer, bundle, observe, path, percent};
+use crate::broker::{Broker, Redeem};
 use crate::model::format::Rendering;
 use crate::model::idempotency_key::IdempotencyKey;
 use crate::wire::problem::Code;
-use axum::extract::{Extension, Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{FromRequestParts, State};
+use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderMap, Method};
-
-/// The handler. `HEAD` and the rest come here too, because a router that answers `HEAD` by running `GET` would burn tickets.
-pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    match parts.method {
-        Method::GET | Method::POST => redeem(&edge, context, &parts).await.into_response(),
-        other => method_not_allowed(&other, "GET, POST"),
-    }
-}
+use http::{HeaderMap, Uri};
+use std::sync::Arc;
 
 /// Redeems a ticket: downloads its bundle, once. A bearer token is required only for tickets bound to an identity.
 #[utoipa::path(
@@ -45,54 +37,52 @@ pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Cont
     )),
     security((), ("bearer" = []))
 )]
-pub(super) async fn redeem(edge: &Edge, context: Context, request: &Parts) -> Result<Response, Failure> {
-    let headers = &request.headers;
-    if ["sec-purpose", "purpose", "x-moz"].iter().any(|name| headers.contains_key(*name)) {
-        return Err(Code::PrefetchRefused.into());
-    }
-    let repeats = idempotency_key(headers)?;
-    let rendering = rendering_of(request.uri.query().unwrap_or_default(), headers)?;
-    // The raw path: a percent-encoded ticket is not the canonical spelling.
-    let token = request.uri.path().rsplit('/').next().and_then(|segment| segment.parse().ok());
-    let bearer = bearer::of(headers);
-    Ok(bundle::answer(edge.broker.redeem(&Redeem { token, rendering, bearer, repeats, context }).await?)?)
+pub(super) async fn redeem(State(broker): State<Arc<Broker>>, redeem: Redeem) -> Result<Response, Failure> {
+    Ok(bundle::answer(broker.redeem(&redeem).await?)?)
 }
 
-/// The one `Idempotency-Key`, if there is any. One that cannot be kept is refused before anything is consumed.
+impl FromRequestParts<Edge> for Redeem {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Failure> {
+        let context = observe::context(parts)?;
+        let headers = &parts.headers;
+        if ["sec-purpose", "purpose", "x-moz"].iter().any(|name| headers.contains_key(*name)) {
+            return Err(Code::PrefetchRefused.into());
+        }
+        Ok(Self {
+            repeats: idempotency_key(headers)?,
+            rendering: rendering(&parts.uri, headers)?,
+            token: path::parameter(&parts.uri).parse().ok(),
+            bearer: bearer::of(headers),
+            context,
+        })
+    }
+}
+
+/// The `Idempotency-Key`. A malformed or repeated one is refused before the ticket is consumed.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Failure> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };
     let key = value.to_str().ok().and_then(|text| IdempotencyKey::try_from(text).ok());
     match (key, values.next()) {
         (Some(key), None) => Ok(Some(key)),
-        _ => Err(invalid("Idempotency-Key must be there once, with 1 to 255 visible ASCII characters")),
+        _ => Err(invalid("Idempotency-Key must be one header of 1 to 255 visible ASCII characters")),
     }
 }
 
-/// The query wins over `Accept`. A misspelt parameter is refused rather than ignored: the ticket is not consumed by it.
-fn rendering_of(query: &str, headers: &HeaderMap) -> Result<Rendering, Failure> {
-    let (mut format, mut key) = (None, None);
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        match pair.split_once('=') {
-            Some(("format", word)) if format.is_none() => {
-                format = Some(bundle::format(word)?);
-            }
-            Some(("format", _)) => return Err(invalid("format is repeated")),
-            Some(("key", "")) => return Err(invalid("key is empty")),
-            Some(("key", name)) if key.is_none() => {
-                let name = decode(name).map_err(|_| invalid("key is not percent-encoded UTF-8"))?;
-                key = Some(name.into_owned());
-            }
-            Some(("key", _)) => return Err(invalid("key is repeated")),
-            _ => return Err(invalid("the only query parameters here are format and key")),
+/// The query wins over `Accept`. An unknown parameter is refused, so that a misspelt one does not consume the ticket.
+fn rendering(uri: &Uri, headers: &HeaderMap) -> Result<Rendering, Failure> {
+    let [format, key] = parameters(uri, ["format", "key"])?;
+    let format = format.map(bundle::format).transpose()?.unwrap_or_else(|| bundle::accepted(headers));
+    let key = match key {
+        Some("") => return Err(invalid("key is empty")),
+        Some(name) => {
+            Some(percent::decode(name).map_err(|_| invalid("key is not percent-encoded UTF-8"))?.into_owned())
         }
-    }
-    let format = format.unwrap_or_else(|| bundle::accepted(headers));
-    Rendering::new(format, key).map_err(|_| invalid("key goes with the format raw only"))
-}
-
-fn invalid(detail: &'static str) -> Failure {
-    Failure::new(Code::InvalidRequest, Some(detail))
+        None => None,
+    };
+    Rendering::new(format, key).map_err(|_| invalid("key is allowed with the format raw only"))
 }
 
 #[cfg(test)]
@@ -106,7 +96,8 @@ mod tests {
         if let Some(accept) = accept {
             headers.insert(ACCEPT, accept.parse().expect("a header"));
         }
-        rendering_of(query, &headers).ok()
+        let uri = format!("/?{query}").parse().expect("a target");
+        rendering(&uri, &headers).ok()
     }
 
     #[test]

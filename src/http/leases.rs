@@ -1,35 +1,15 @@
-//! `/v1/leases`: leases looked at and taken back by administrators.
+//! `/v1/leases`: lists and revokes leases, for administrators.
 
-use super::answer::{Failure, json, method_not_allowed};
-use super::policies::administrator;
-use super::{Edge, query};
-use crate::broker::{Context, Revoked};
+use super::answer::{Failure, json};
+use super::paging::{self, Paging};
+use super::path::Id;
+use super::query::{LeaseSelector, NoQuery};
+use crate::broker::{Administrator, Broker, LeasePlace, Page, Revoked};
 use crate::wire::lease::LeaseList;
-use axum::extract::{Extension, Request, State};
-use axum::response::{IntoResponse, Response};
-use http::request::Parts;
-use http::{Method, StatusCode};
-
-const PREFIX: &str = "/v1/leases/";
-
-/// `GET` and `DELETE /v1/leases`.
-pub async fn all(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    match parts.method {
-        Method::GET => list(&edge, context, &parts).await.into_response(),
-        Method::DELETE => end_all(&edge, context, &parts).await.into_response(),
-        other => method_not_allowed(&other, "GET, DELETE"),
-    }
-}
-
-/// `DELETE /v1/leases/{leaseId}`.
-pub async fn one(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    match parts.method {
-        Method::DELETE => end(&edge, context, &parts).await.into_response(),
-        other => method_not_allowed(&other, "DELETE"),
-    }
-}
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use std::sync::Arc;
 
 /// Lists leases, newest first: dynamic leases of all replicas, and cached static secrets of the replica that answers.
 #[utoipa::path(
@@ -37,16 +17,16 @@ pub async fn one(State(edge): State<Edge>, Extension(context): Extension<Context
     path = "/v1/leases",
     operation_id = "listLeases",
     tag = "leases",
-    params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of items (default 100)"),
-        ("continue" = Option<String>, Query, description = "Continuation token from the previous page")
-    ),
+    params(Paging),
     responses((status = 200, description = "A page of leases", body = LeaseList))
 )]
-pub(super) async fn list(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
-    let who = administrator(edge, context, &parts.headers).await?;
-    let mut leases = edge.broker.list_leases(&who, query::page(query_of(parts))?).await?;
-    leases.next = leases.next.as_deref().map(query::encode);
+pub(super) async fn list(
+    State(broker): State<Arc<Broker>>,
+    who: Administrator,
+    page: Page<LeasePlace>,
+) -> Result<Response, Failure> {
+    let mut leases = broker.list_leases(&who, page).await?;
+    leases.next = leases.next.as_deref().map(paging::encode);
     json(StatusCode::OK, &leases)
 }
 
@@ -65,10 +45,12 @@ pub(super) async fn list(edge: &Edge, context: Context, parts: &Parts) -> Result
         (status = 204, description = "All leases revoked")
     )
 )]
-pub(super) async fn end_all(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
-    let who = administrator(edge, context, &parts.headers).await?;
-    let (store, path) = query::place(query_of(parts))?;
-    Ok(ended(edge.broker.end_leases(&who, &store, path.as_deref()).await?))
+pub(super) async fn end_all(
+    State(broker): State<Arc<Broker>>,
+    who: Administrator,
+    LeaseSelector { store, path }: LeaseSelector,
+) -> Result<StatusCode, Failure> {
+    Ok(status(broker.end_leases(&who, &store, path.as_deref()).await?))
 }
 
 /// Revokes one lease. A static secret is evicted from the cache, a dynamic lease is revoked at its store.
@@ -83,20 +65,18 @@ pub(super) async fn end_all(edge: &Edge, context: Context, parts: &Parts) -> Res
         (status = 204, description = "The lease is revoked")
     )
 )]
-pub(super) async fn end(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
-    let who = administrator(edge, context, &parts.headers).await?;
-    query::none(query_of(parts))?;
-    let id = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default().to_owned();
-    Ok(ended(edge.broker.end_lease(&who, &id).await?))
+pub(super) async fn end(
+    State(broker): State<Arc<Broker>>,
+    who: Administrator,
+    _: NoQuery,
+    Id(id): Id,
+) -> Result<StatusCode, Failure> {
+    Ok(status(broker.end_lease(&who, &id).await?))
 }
 
-fn ended(revoked: Revoked) -> Response {
+const fn status(revoked: Revoked) -> StatusCode {
     match revoked {
-        Revoked::Done => StatusCode::NO_CONTENT.into_response(),
-        Revoked::GoesOn => StatusCode::ACCEPTED.into_response(),
+        Revoked::Done => StatusCode::NO_CONTENT,
+        Revoked::GoesOn => StatusCode::ACCEPTED,
     }
-}
-
-fn query_of(parts: &Parts) -> &str {
-    parts.uri.query().unwrap_or_default()
 }

@@ -1,14 +1,18 @@
-//! EDGE: HTTP/1.1 in and out. Handlers are typed extraction, one call of the broker, one answer.
+//! EDGE: HTTP/1.1 in and out. A handler is its extractors, one call of the broker, and one answer.
 //!
-//! `serve` owns the connections, `head_scan` and `guard` refuse what should never reach a handler, `router` has every route.
+//! `serve` owns the connections, `head_scan` and `guard` refuse malformed requests, `routes` lists every route.
 
+mod accept;
+mod administrator;
 mod answer;
 mod audit;
 mod audit_query;
 mod bearer;
 mod body;
 mod bundle;
+mod bundle_request;
 mod client_address;
+mod contract;
 mod decisions;
 mod docs;
 mod downloads;
@@ -23,11 +27,15 @@ mod observe;
 pub mod openapi;
 mod ops;
 mod pace;
+mod paging;
+mod path;
+mod percent;
 mod policies;
 mod preconditions;
 mod query;
 mod room;
 mod router;
+mod routes;
 mod secrets;
 mod serve;
 mod ticket_body;
@@ -36,6 +44,7 @@ mod waiting_tickets;
 mod whole;
 
 use crate::broker::Broker;
+use axum::extract::FromRef;
 use ipnet::IpNet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +53,7 @@ pub use entrance::listen;
 pub use router::{api, ops};
 pub use serve::{ServeLimits, TlsSource, serve};
 
-/// What handlers share.
+/// State shared by all handlers.
 #[derive(Clone)]
 pub struct Edge {
     /// The pipeline.
@@ -55,4 +64,10 @@ pub struct Edge {
     pub body_bytes: usize,
     /// The time a body may take to arrive.
     pub body_timeout: Duration,
+}
+
+impl FromRef<Edge> for Arc<Broker> {
+    fn from_ref(edge: &Edge) -> Self {
+        edge.broker.clone()
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! One layer for all of it, because each has every request's whole service copied.
 
+use super::answer::Failure;
 use super::{Edge, client_address, framing, guard, whole};
 use crate::broker::Context;
 use crate::model::request_id::RequestId;
@@ -10,6 +11,7 @@ use crate::wire::problem::Code;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tokio::time::Instant;
@@ -65,6 +67,11 @@ fn named(mut response: Response, request_id: &RequestId) -> Response {
         response.headers_mut().insert("x-request-id", value);
     }
     framing::length_first(response)
+}
+
+/// Takes the [`Context`] of a request.
+pub fn context(parts: &mut Parts) -> Result<Context, Failure> {
+    parts.extensions.remove().ok_or_else(|| Code::Internal.into())
 }
 
 /// A caller's own id is kept where it is a sane one.

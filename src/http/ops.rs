@@ -6,7 +6,7 @@ use crate::wire::problem::Code;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 
 /// The Prometheus text format.
 pub async fn metrics(State(edge): State<Edge>) -> Response {
@@ -19,7 +19,7 @@ pub async fn metrics(State(edge): State<Edge>) -> Response {
 
 /// Everything here is only read.
 pub async fn only_get(method: Method) -> Response {
-    method_not_allowed(&method, "GET")
+    method_not_allowed(&method, HeaderValue::from_static("GET"))
 }
 
 /// The process answers.

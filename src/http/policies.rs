@@ -1,59 +1,19 @@
-//! `/v1/policies`: policies looked at and written by administrators.
+//! `/v1/policies`: reads and writes policies, for administrators.
 
-use super::answer::{Failure, json, method_not_allowed};
-use super::openapi::PolicyDocument;
-use super::{Edge, bearer, body, preconditions, query};
-use crate::broker::{Administrator, Change, Context, Syntax, WritePolicy};
+use super::answer::{Failure, json};
+use super::paging::{self, Paging};
+use super::path::PolicyName;
+use super::query::{DryRun, NoQuery};
+use super::{Edge, body, preconditions};
+use crate::broker::{Administrator, Broker, Change, Page, Precondition, Syntax, WritePolicy};
+use crate::wire::policy::PolicyDocument;
 use crate::wire::policy_object::{PolicyList, PolicyObject, PolicyRevisionList};
 use crate::wire::problem::Code;
-use axum::body::Body;
-use axum::extract::{Extension, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{ETAG, LOCATION};
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-
-const PREFIX: &str = "/v1/policies/";
-
-/// `GET` and `POST /v1/policies`.
-pub async fn all(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    match parts.method {
-        Method::GET => list(&edge, context, &parts).await.into_response(),
-        Method::POST => create(&edge, context, &parts, body).await.into_response(),
-        other => method_not_allowed(&other, "GET, POST"),
-    }
-}
-
-/// `GET`, `PUT` and `DELETE /v1/policies/{name}`.
-pub async fn one(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    match parts.method {
-        Method::GET => get(&edge, context, &parts).await.into_response(),
-        Method::PUT => put(&edge, context, &parts, body).await.into_response(),
-        Method::DELETE => delete(&edge, context, &parts).await.into_response(),
-        other => method_not_allowed(&other, "GET, PUT, DELETE"),
-    }
-}
-
-/// `GET /v1/policies/{name}/revisions`.
-pub async fn revisions(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    match parts.method {
-        Method::GET => list_revisions(&edge, context, &parts).await.into_response(),
-        other => method_not_allowed(&other, "GET"),
-    }
-}
-
-/// Somebody for whom an authenticator vouches; what they may do is for each verb to ask.
-pub(super) async fn administrator(
-    edge: &Edge,
-    context: Context,
-    headers: &HeaderMap,
-) -> Result<Administrator, Failure> {
-    let applicant = edge.broker.authenticate_applicant(bearer::of(headers).as_ref(), &context).await?;
-    Ok(Administrator { applicant, context })
-}
+use http::{HeaderMap, HeaderValue, StatusCode};
+use std::sync::Arc;
 
 /// Lists policies by name.
 #[utoipa::path(
@@ -61,16 +21,16 @@ pub(super) async fn administrator(
     path = "/v1/policies",
     operation_id = "listPolicies",
     tag = "policies",
-    params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of items (default 100)"),
-        ("continue" = Option<String>, Query, description = "Continuation token from the previous page")
-    ),
+    params(Paging),
     responses((status = 200, description = "A page of policies", body = PolicyList))
 )]
-pub(super) async fn list(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
-    let who = administrator(edge, context, &parts.headers).await?;
-    let mut policies = edge.broker.list_policies(&who, query::page(query_of(parts))?).await?;
-    policies.next = policies.next.as_deref().map(query::encode);
+pub(super) async fn list(
+    State(broker): State<Arc<Broker>>,
+    who: Administrator,
+    page: Page<String>,
+) -> Result<Response, Failure> {
+    let mut policies = broker.list_policies(&who, page).await?;
+    policies.next = policies.next.as_deref().map(paging::encode);
     json(StatusCode::OK, &policies)
 }
 
@@ -80,16 +40,17 @@ pub(super) async fn list(edge: &Edge, context: Context, parts: &Parts) -> Result
     path = "/v1/policies",
     operation_id = "createPolicy",
     tag = "policies",
-    params(("dryRun" = Option<bool>, Query, description = "Validate and answer, but store nothing")),
+    params(DryRun),
     request_body(content((PolicyDocument = "application/json"), (PolicyDocument = "application/yaml"))),
     responses((status = 201, description = "The policy was created (with `dryRun`: it would be)", body = PolicyObject))
 )]
-pub(super) async fn create(edge: &Edge, context: Context, parts: &Parts, body: Body) -> Result<Response, Failure> {
-    let who = administrator(edge, context, &parts.headers).await?;
-    let write = write(edge, parts, body).await?;
-    let dry_run = write.dry_run;
-    let policy = edge.broker.create_policy(&who, &write).await?;
-    written(StatusCode::CREATED, &policy, dry_run)
+pub(super) async fn create(
+    State(broker): State<Arc<Broker>>,
+    who: Administrator,
+    write: WritePolicy,
+) -> Result<Response, Failure> {
+    let policy = broker.create_policy(&who, &write).await?;
+    written(StatusCode::CREATED, &policy, write.dry_run)
 }
 
 /// Returns one policy.
@@ -98,17 +59,21 @@ pub(super) async fn create(edge: &Edge, context: Context, parts: &Parts, body: B
     path = "/v1/policies/{name}",
     operation_id = "getPolicy",
     tag = "policies",
-    params(("name" = String, Path, description = "The policy's name", max_length = 253, pattern = "^[a-z0-9.-]+$")),
+    params(PolicyName),
     responses(
         (status = 200, description = "The policy. Its revision is the `ETag`", body = PolicyObject),
         (status = 304, description = "The policy still has the revision in `If-None-Match`")
     )
 )]
-pub(super) async fn get(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
-    let who = administrator(edge, context, &parts.headers).await?;
-    query::none(query_of(parts))?;
-    let policy = edge.broker.policy(&who, name_of(parts)).await?;
-    let mut response = if preconditions::has(&parts.headers, &policy.revision)? {
+pub(super) async fn get(
+    State(broker): State<Arc<Broker>>,
+    who: Administrator,
+    _: NoQuery,
+    PolicyName { name }: PolicyName,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let policy = broker.policy(&who, &name).await?;
+    let mut response = if preconditions::has(&headers, &policy.revision)? {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         json(StatusCode::OK, &policy)?
@@ -124,8 +89,8 @@ pub(super) async fn get(edge: &Edge, context: Context, parts: &Parts) -> Result<
     operation_id = "putPolicy",
     tag = "policies",
     params(
-        ("name" = String, Path, description = "The policy's name", max_length = 253, pattern = "^[a-z0-9.-]+$"),
-        ("dryRun" = Option<bool>, Query, description = "Validate and answer, but store nothing"),
+        PolicyName,
+        DryRun,
         ("If-Match" = Option<String>, Header, pattern = "^([*]|\"[!#-~]{1,64}\")$", description = "Apply only if the current revision is this `ETag`, or exists (`*`)"),
         ("If-None-Match" = Option<String>, Header, pattern = "^[*]$", description = "`*`: apply only if the policy does not exist")
     ),
@@ -135,17 +100,19 @@ pub(super) async fn get(edge: &Edge, context: Context, parts: &Parts) -> Result<
         (status = 201, description = "The policy was created", body = PolicyObject)
     )
 )]
-pub(super) async fn put(edge: &Edge, context: Context, parts: &Parts, body: Body) -> Result<Response, Failure> {
-    let who = administrator(edge, context, &parts.headers).await?;
-    let precondition = preconditions::of_write(&parts.headers)?;
-    let write = write(edge, parts, body).await?;
-    let dry_run = write.dry_run;
-    let (policy, change) = edge.broker.put_policy(&who, name_of(parts), &write, &precondition).await?;
+pub(super) async fn put(
+    State(broker): State<Arc<Broker>>,
+    who: Administrator,
+    precondition: Precondition,
+    PolicyName { name }: PolicyName,
+    write: WritePolicy,
+) -> Result<Response, Failure> {
+    let (policy, change) = broker.put_policy(&who, &name, &write, &precondition).await?;
     let status = match change {
         Change::Created => StatusCode::CREATED,
         Change::Updated => StatusCode::OK,
     };
-    written(status, &policy, dry_run)
+    written(status, &policy, write.dry_run)
 }
 
 /// Deletes a policy.
@@ -155,18 +122,21 @@ pub(super) async fn put(edge: &Edge, context: Context, parts: &Parts, body: Body
     operation_id = "deletePolicy",
     tag = "policies",
     params(
-        ("name" = String, Path, description = "The policy's name", max_length = 253, pattern = "^[a-z0-9.-]+$"),
-        ("dryRun" = Option<bool>, Query, description = "Validate and answer, but store nothing"),
+        PolicyName,
+        DryRun,
         ("If-Match" = Option<String>, Header, pattern = "^([*]|\"[!#-~]{1,64}\")$", description = "Apply only if the current revision is this `ETag`, or exists (`*`)")
     ),
     responses((status = 204, description = "The policy is deleted"))
 )]
-pub(super) async fn delete(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
-    let who = administrator(edge, context, &parts.headers).await?;
-    let precondition = preconditions::of_write(&parts.headers)?;
-    let dry_run = query::dry_run(query_of(parts))?;
-    edge.broker.delete_policy(&who, name_of(parts), &precondition, dry_run).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+pub(super) async fn delete(
+    State(broker): State<Arc<Broker>>,
+    who: Administrator,
+    precondition: Precondition,
+    DryRun { dry_run }: DryRun,
+    PolicyName { name }: PolicyName,
+) -> Result<StatusCode, Failure> {
+    broker.delete_policy(&who, &name, &precondition, dry_run).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Lists the revisions of a policy, newest first: author, time and changes.
@@ -175,55 +145,50 @@ pub(super) async fn delete(edge: &Edge, context: Context, parts: &Parts) -> Resu
     path = "/v1/policies/{name}/revisions",
     operation_id = "listPolicyRevisions",
     tag = "policies",
-    params(
-        ("name" = String, Path, description = "The policy's name", max_length = 253, pattern = "^[a-z0-9.-]+$"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of items (default 100)"),
-        ("continue" = Option<String>, Query, description = "Continuation token from the previous page")
-    ),
+    params(PolicyName, Paging),
     responses((status = 200, description = "A page of revisions", body = PolicyRevisionList))
 )]
-pub(super) async fn list_revisions(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
-    let who = administrator(edge, context, &parts.headers).await?;
-    let name = name_of(parts).strip_suffix("/revisions").ok_or(Code::NotFound)?;
-    let mut revisions = edge.broker.policy_revisions(&who, name, query::page(query_of(parts))?).await?;
-    revisions.next = revisions.next.as_deref().map(query::encode);
+pub(super) async fn list_revisions(
+    State(broker): State<Arc<Broker>>,
+    who: Administrator,
+    page: Page<i64>,
+    PolicyName { name }: PolicyName,
+) -> Result<Response, Failure> {
+    let mut revisions = broker.policy_revisions(&who, &name, page).await?;
+    revisions.next = revisions.next.as_deref().map(paging::encode);
     json(StatusCode::OK, &revisions)
 }
 
-async fn write(edge: &Edge, parts: &Parts, body: Body) -> Result<WritePolicy, Failure> {
-    let dry_run = query::dry_run(query_of(parts))?;
-    let syntax = match body::media_type(&parts.headers).as_deref() {
-        Some("application/json") => Ok(Syntax::Json),
-        Some("application/yaml" | "text/yaml" | "application/x-yaml") => Ok(Syntax::Yaml),
-        _ => Err(Code::UnsupportedMediaType),
-    };
-    // Why it cannot be read is for the verb to record.
-    let document = match syntax {
-        Ok(syntax) => body::read(edge, &parts.headers, body).await.map(|body| (body, syntax)),
-        Err(code) => Err(code),
-    };
-    Ok(WritePolicy { document, dry_run })
+impl FromRequest<Edge> for WritePolicy {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, edge: &Edge) -> Result<Self, Failure> {
+        let (mut parts, body) = request.into_parts();
+        let DryRun { dry_run } = DryRun::from_request_parts(&mut parts, edge).await?;
+        let syntax = match body::media_type(&parts.headers).as_deref() {
+            Some("application/json") => Ok(Syntax::Json),
+            Some("application/yaml" | "text/yaml" | "application/x-yaml") => Ok(Syntax::Yaml),
+            _ => Err(Code::UnsupportedMediaType),
+        };
+        // A document that cannot be read is a failed write, which the verb records.
+        let document = match syntax {
+            Ok(syntax) => body::read(edge, &parts.headers, body).await.map(|body| (body, syntax)),
+            Err(code) => Err(code),
+        };
+        Ok(Self { document, dry_run })
+    }
 }
 
-/// The answer to a write. What a dry run shows is nowhere, so that it has neither place nor revision.
+/// The answer to a write. The result of a dry run is not stored, so it has neither a location nor a revision.
 fn written(status: StatusCode, policy: &PolicyObject, dry_run: bool) -> Result<Response, Failure> {
     let mut response = json(status, policy)?;
     if !dry_run {
         let headers = response.headers_mut();
         headers.insert(ETAG, preconditions::etag(&policy.revision)?);
         if status == StatusCode::CREATED {
-            let location = HeaderValue::from_str(&format!("{PREFIX}{}", policy.name)).map_err(|_| Code::Internal)?;
-            headers.insert(LOCATION, location);
+            let location = format!("/v1/policies/{}", policy.name);
+            headers.insert(LOCATION, HeaderValue::from_str(&location).map_err(|_| Code::Internal)?);
         }
     }
     Ok(response)
-}
-
-/// As it stands in the path: no policy's name needs to be decoded.
-fn name_of(parts: &Parts) -> &str {
-    parts.uri.path().strip_prefix(PREFIX).unwrap_or_default()
-}
-
-fn query_of(parts: &Parts) -> &str {
-    parts.uri.query().unwrap_or_default()
 }

@@ -1,12 +1,16 @@
 //! `ETag`, `If-Match` and `If-None-Match` (RFC 9110, 8.8.3 and 13): a policy's revision in quotes, always a strong one.
 
+use super::Edge;
 use super::answer::Failure;
+use super::query::invalid;
 use crate::broker::Precondition;
 use crate::wire::problem::Code;
+use axum::extract::FromRequestParts;
 use http::header::{IF_MATCH, IF_NONE_MATCH};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The most validators of one request that are looked at.
+/// Maximum number of validators in one request.
 const MAX_TAGS: usize = 32;
 
 enum Tags {
@@ -19,8 +23,16 @@ struct Tag {
     value: String,
 }
 
-/// What a writer takes to be there.
-pub fn of_write(headers: &HeaderMap) -> Result<Precondition, Failure> {
+impl FromRequestParts<Edge> for Precondition {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Failure> {
+        of_write(&parts.headers)
+    }
+}
+
+/// The precondition of a write.
+fn of_write(headers: &HeaderMap) -> Result<Precondition, Failure> {
     match (tags(headers, &IF_MATCH)?, tags(headers, &IF_NONE_MATCH)?) {
         (None, None) => Ok(Precondition::None),
         (Some(Tags::Any), None) => Ok(Precondition::Exists),
@@ -34,7 +46,7 @@ pub fn of_write(headers: &HeaderMap) -> Result<Precondition, Failure> {
     }
 }
 
-/// Whether a reader has this revision already.
+/// Whether the client already has this revision.
 pub fn has(headers: &HeaderMap, revision: &str) -> Result<bool, Failure> {
     Ok(match tags(headers, &IF_NONE_MATCH)? {
         None => false,
@@ -71,10 +83,6 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, Failure>
         }
     }
     Ok((!found.is_empty()).then_some(Tags::Some(found)))
-}
-
-fn invalid(detail: &'static str) -> Failure {
-    Failure::new(Code::InvalidRequest, Some(detail))
 }
 
 #[cfg(test)]

@@ -1,129 +1,128 @@
-//! The query of an administrator's request: `limit` and `continue` of lists, `dryRun` of writes, `store` and `path` of
-//! leases, `policy`, `subject` and `repo` of tickets. Anything else is refused.
+//! The query of a request: closed lists of parameters, each at most once. Everything else is refused.
 
+use super::Edge;
 use super::answer::Failure;
-use crate::broker::{Page, TicketSelector};
+use super::percent;
+use crate::broker::TicketSelector;
 use crate::wire::problem::Code;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use percent_encoding::percent_decode_str;
-use std::str::FromStr;
+use axum::extract::FromRequestParts;
+use http::Uri;
+use http::request::Parts;
+use utoipa::IntoParams;
 
-const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1000;
-/// Characters: no store has a longer name, and no path is longer. The contract bounds the name alone, since a longer path,
-/// percent-encoded, is refused as a head that is too large.
+/// In characters. No store has a longer name, and no path is longer. The contract bounds the name alone, because a longer
+/// path, percent-encoded, is refused as a head that is too large.
 const MAX_STORE: usize = 253;
 const MAX_PATH: usize = 8192;
 const MAX_POLICY: usize = 253;
 const MAX_SUBJECT: usize = 1024;
 
-/// What of a list is asked for.
-pub fn page<T: FromStr>(query: &str) -> Result<Page<T>, Failure> {
-    let (mut limit, mut after) = (None, None);
-    for (name, value) in pairs(query) {
-        let repeated = match name {
-            "limit" => limit.replace(self::limit(value)?).is_some(),
-            "continue" => after.replace(cursor(value)?).is_some(),
-            _ => return Err(invalid("the query has an unknown parameter")),
-        };
-        if repeated {
-            return Err(invalid("the query repeats a parameter"));
+/// The values of the named parameters, not decoded. A parameter without `=` is empty.
+pub fn parameters<'q, const N: usize>(uri: &'q Uri, names: [&str; N]) -> Result<[Option<&'q str>; N], Failure> {
+    let mut values = [None; N];
+    for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let place = names.iter().position(|known| *known == name).and_then(|at| values.get_mut(at));
+        if place.is_none_or(|place| place.replace(value).is_some()) {
+            let detail = if N == 0 {
+                "no query parameters are allowed".to_owned()
+            } else {
+                format!("allowed query parameters: {}; each at most once", names.join(", "))
+            };
+            return Err(invalid(&detail));
         }
     }
-    Ok(Page { after, limit: limit.unwrap_or(DEFAULT_LIMIT) })
+    Ok(values)
 }
 
-/// Whether a write is only to be tried.
-pub fn dry_run(query: &str) -> Result<bool, Failure> {
-    let mut dry_run = None;
-    for (name, value) in pairs(query) {
-        let value = value.parse().map_err(|_| invalid("dryRun must be true or false"));
-        if name != "dryRun" || dry_run.replace(value?).is_some() {
-            return Err(invalid("the query has an unknown parameter, or one twice"));
-        }
+/// A request without parameters.
+pub struct NoQuery;
+
+impl FromRequestParts<Edge> for NoQuery {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Failure> {
+        parameters(&parts.uri, []).map(|[]| Self)
     }
-    Ok(dry_run.unwrap_or(false))
 }
 
-/// Which leases of a store are meant: those at a path, or all.
-pub fn place(query: &str) -> Result<(String, Option<String>), Failure> {
-    let (mut store, mut path) = (None, None);
-    for (name, value) in pairs(query) {
-        let repeated = match name {
-            "store" => store.replace(text(value, MAX_STORE)?).is_some(),
-            "path" => path.replace(text(value, MAX_PATH)?).is_some(),
-            _ => return Err(invalid("the query has an unknown parameter")),
-        };
-        if repeated {
-            return Err(invalid("the query repeats a parameter"));
-        }
-    }
-    Ok((store.ok_or_else(|| invalid("store is missing"))?, path))
+/// Whether a write is validated only.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct DryRun {
+    /// Validate and answer, but store nothing
+    #[param(rename = "dryRun", value_type = Option<bool>)]
+    pub dry_run: bool,
 }
 
-/// Which tickets are meant, by one property at least.
-pub fn tickets(query: &str) -> Result<TicketSelector, Failure> {
-    let mut selector = TicketSelector::default();
-    for (name, value) in pairs(query) {
-        let (place, most) = match name {
-            "policy" => (&mut selector.policy, MAX_POLICY),
-            "subject" => (&mut selector.subject, MAX_SUBJECT),
-            "repo" => (&mut selector.repo, MAX_SUBJECT),
-            _ => return Err(invalid("the query has an unknown parameter")),
-        };
-        if place.replace(text(value, most)?).is_some() {
-            return Err(invalid("the query repeats a parameter"));
-        }
+impl FromRequestParts<Edge> for DryRun {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Failure> {
+        dry_run(&parts.uri)
     }
+}
+
+fn dry_run(uri: &Uri) -> Result<DryRun, Failure> {
+    let [value] = parameters(uri, ["dryRun"])?;
+    let value = value.map(|value| value.parse().map_err(|_| invalid("dryRun must be true or false")));
+    Ok(DryRun { dry_run: value.transpose()?.unwrap_or(false) })
+}
+
+/// The leases of a store: those at a path, or all.
+#[derive(Debug, PartialEq, Eq)]
+pub struct LeaseSelector {
+    pub store: String,
+    pub path: Option<String>,
+}
+
+impl FromRequestParts<Edge> for LeaseSelector {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Failure> {
+        leases(&parts.uri)
+    }
+}
+
+fn leases(uri: &Uri) -> Result<LeaseSelector, Failure> {
+    let [store, path] = parameters(uri, ["store", "path"])?;
+    let store = text(store, MAX_STORE)?.ok_or_else(|| invalid("store is missing"))?;
+    Ok(LeaseSelector { store, path: text(path, MAX_PATH)? })
+}
+
+impl FromRequestParts<Edge> for TicketSelector {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Failure> {
+        tickets(&parts.uri)
+    }
+}
+
+fn tickets(uri: &Uri) -> Result<TicketSelector, Failure> {
+    let [policy, subject, repo] = parameters(uri, ["policy", "subject", "repo"])?;
+    let selector = TicketSelector {
+        policy: text(policy, MAX_POLICY)?,
+        subject: text(subject, MAX_SUBJECT)?,
+        repo: text(repo, MAX_SUBJECT)?,
+    };
     if selector == TicketSelector::default() {
-        return Err(invalid("policy, subject or repo must be given"));
+        return Err(invalid("policy, subject or repo is required"));
     }
     Ok(selector)
 }
 
-/// Refuses any query.
-pub fn none(query: &str) -> Result<(), Failure> {
-    match pairs(query).next() {
-        None => Ok(()),
-        Some(_) => Err(invalid("the query has an unknown parameter")),
-    }
-}
-
-/// Where the next page begins, as clients are to hand it back: opaque, so that nobody builds on what is in it.
-pub fn encode(after: &str) -> String {
-    URL_SAFE_NO_PAD.encode(after)
-}
-
-/// What was handed back.
-pub fn cursor<T: FromStr>(text: &str) -> Result<T, Failure> {
-    let after = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    after.and_then(|after| after.parse().ok()).ok_or_else(|| invalid("continue is not what a list answered"))
-}
-
-/// A value as it was meant, of one character at least and so many at most: others are no name of anything.
-fn text(value: &str, most: usize) -> Result<String, Failure> {
-    let decoded = percent_decode_str(value).decode_utf8().map_err(|_| invalid("the query is not UTF-8"))?;
+/// Decodes a value of 1 to `max` characters.
+fn text(value: Option<&str>, max: usize) -> Result<Option<String>, Failure> {
+    let Some(value) = value else { return Ok(None) };
+    let decoded = percent::decode(value).map_err(|_| invalid("the query is not percent-encoded UTF-8"))?;
     match decoded.chars().count() {
         0 => Err(invalid("the query has an empty value")),
-        length if length > most => Err(invalid("the query has a value that is too long")),
-        _ => Ok(decoded.into_owned()),
+        length if length > max => Err(invalid("the query has a value that is too long")),
+        _ => Ok(Some(decoded.into_owned())),
     }
 }
 
-/// The most items of a page.
-pub fn limit(text: &str) -> Result<usize, Failure> {
-    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let limit = text.parse().ok().filter(|limit| plain && (1..=MAX_LIMIT).contains(limit));
-    limit.ok_or_else(|| invalid("limit must be a number from 1 to 1000"))
-}
-
-/// Names and values, as they stand there.
-pub fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
-    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-}
-
-fn invalid(detail: &'static str) -> Failure {
+pub fn invalid(detail: &str) -> Failure {
     Failure::new(Code::InvalidRequest, Some(detail))
 }
 
@@ -131,47 +130,28 @@ fn invalid(detail: &'static str) -> Failure {
 mod tests {
     use super::*;
 
-    fn asked(query: &str) -> Option<(Option<String>, usize)> {
-        page::<String>(query).ok().map(|page| (page.after, page.limit))
+    fn uri(query: &str) -> Uri {
+        format!("/?{query}").parse().expect("a target")
     }
 
     #[test]
-    fn a_page_is_read_and_everything_else_refused() {
-        assert_eq!(asked(""), Some((None, 100)));
-        assert_eq!(asked("limit=1"), Some((None, 1)));
-        let next = format!("limit=1000&continue={}", encode("a.b"));
-        assert_eq!(asked(&next), Some((Some("a.b".into()), 1000)));
-        for query in [
-            "limit=0",
-            "limit=1001",
-            "limit=-1",
-            "limit=+1",
-            "limit=1.0",
-            "limit=",
-            "limit",
-            "limit=18446744073709551617",
-            "limit=1&limit=1",
-            "continue=%2e",
-            "continue=a.b",
-            "continue=_w",
-            "Limit=1",
-            "x=1",
-        ] {
-            assert_eq!(asked(query), None, "{query}");
-        }
-        assert!(page::<i64>(&format!("continue={}", encode("7"))).is_ok());
-        assert!(page::<i64>(&format!("continue={}", encode("a"))).is_err());
-    }
-
-    #[test]
-    fn leases_are_named_by_store_and_path() {
-        let named = |query: &str| place(query).ok();
+    fn leases_are_selected_by_store_and_path() {
+        let named = |query: &str| leases(&uri(query)).ok().map(|selector| (selector.store, selector.path));
         assert_eq!(named("store=vault"), Some(("vault".into(), None)));
         let both = Some(("vault".into(), Some("db/creds/a".into())));
         assert_eq!(named("path=db%2Fcreds%2Fa&store=vault"), both);
         assert_eq!(named("store=vault&path=db/creds/a"), both);
-        for query in ["", "store=", "path=a", "store=a&path=", "store=a&store=a", "store=a&x=1", "store=%ff", "Store=a"]
-        {
+        for query in [
+            "",
+            "store=",
+            "path=a",
+            "store=a&path=",
+            "store=a&store=a",
+            "store=a&x=1",
+            "store=%ff",
+            "store=%",
+            "Store=a",
+        ] {
             assert_eq!(named(query), None, "{query}");
         }
         let long = |store: usize| named(&format!("store={}", "%C3%A9".repeat(store)));
@@ -179,27 +159,35 @@ mod tests {
     }
 
     #[test]
-    fn tickets_are_named_by_one_property_at_least() {
+    fn tickets_are_selected_by_at_least_one_property() {
+        let tickets = |query: &str| tickets(&uri(query)).ok();
         let some = |text: &str| Some(text.to_owned());
         let all = TicketSelector { policy: some("p"), subject: some("system:serviceaccount:ci:b"), repo: some("a/b") };
         let encoded = "policy=p&subject=system%3Aserviceaccount:ci:b&repo=a%2Fb";
-        assert_eq!(tickets(encoded).ok(), Some(all));
+        assert_eq!(tickets(encoded), Some(all));
         let one = TicketSelector { repo: some("site"), ..TicketSelector::default() };
-        assert_eq!(tickets("repo=site").ok(), Some(one));
+        assert_eq!(tickets("repo=site"), Some(one));
         for query in ["", "&", "policy=", "repo", "repo=a&repo=a", "x=1", "policy=p&limit=1", "Repo=a", "subject=%ff"] {
-            assert!(tickets(query).is_err(), "{query}");
+            assert!(tickets(query).is_none(), "{query}");
         }
     }
 
     #[test]
-    fn a_dry_run_is_asked_for_plainly() {
-        assert_eq!(dry_run("").ok(), Some(false));
-        assert_eq!(dry_run("dryRun=true").ok(), Some(true));
-        assert_eq!(dry_run("dryRun=false").ok(), Some(false));
+    fn a_dry_run_is_true_or_false() {
+        let dry_run = |query: &str| dry_run(&uri(query)).ok().map(|read| read.dry_run);
+        assert_eq!(dry_run(""), Some(false));
+        assert_eq!(dry_run("dryRun=true"), Some(true));
+        assert_eq!(dry_run("dryRun=false"), Some(false));
         for query in
             ["dryRun", "dryRun=", "dryRun=1", "dryRun=True", "dryrun=true", "dryRun=true&dryRun=true", "x=true"]
         {
-            assert!(dry_run(query).is_err(), "{query}");
+            assert_eq!(dry_run(query), None, "{query}");
         }
+    }
+
+    #[test]
+    fn without_parameters_any_query_is_refused() {
+        assert!(parameters(&uri(""), []).is_ok() && parameters(&uri("&"), []).is_ok());
+        assert!(parameters(&uri("x"), []).is_err() && parameters(&uri("=1"), []).is_err());
     }
 }

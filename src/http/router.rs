@@ -1,75 +1,22 @@
-//! Every route, in one place, and the layer around them.
+//! The routers of both listeners, and the layers around them.
 
-use super::{
-    Edge, answer, audit, decisions, docs, downloads, leases, observe, openapi, ops as ops_handlers, policies, secrets,
-    tickets, waiting_tickets,
-};
+use super::{Edge, answer, docs, observe, openapi, ops as ops_handlers, routes};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{any, get};
+use axum::routing::get;
 
-const TICKETS: &str = "/v1/tickets";
-const TICKET: &str = "/v1/tickets/{ticketId}";
-const SECRETS: &str = "/v1/secrets";
-const DOWNLOADS: &str = "/v1/downloads/{ticket}";
-const POLICIES: &str = "/v1/policies";
-const POLICY: &str = "/v1/policies/{name}";
-const REVISIONS: &str = "/v1/policies/{name}/revisions";
-const LEASES: &str = "/v1/leases";
-const LEASE: &str = "/v1/leases/{leaseId}";
-const DECISIONS: &str = "/v1/decisions";
-const AUDIT: &str = "/v1/audit";
-const AUDIT_VERIFY: &str = "/v1/audit/verify";
-const CONTRACT: &str = "/openapi.json";
-const DOCS: &str = "/docs";
-
-/// What each route answers with more than a refusal: counted from zero.
-const SERVED: [(&str, &str); 20] = [
-    (TICKETS, "GET"),
-    (TICKETS, "POST"),
-    (TICKET, "DELETE"),
-    (SECRETS, "POST"),
-    (DOWNLOADS, "GET"),
-    (DOWNLOADS, "POST"),
-    (POLICIES, "GET"),
-    (POLICIES, "POST"),
-    (POLICY, "GET"),
-    (POLICY, "PUT"),
-    (POLICY, "DELETE"),
-    (REVISIONS, "GET"),
-    (LEASES, "GET"),
-    (LEASES, "DELETE"),
-    (LEASE, "DELETE"),
-    (DECISIONS, "POST"),
-    (AUDIT, "GET"),
-    (AUDIT_VERIFY, "GET"),
-    (CONTRACT, "GET"),
-    (DOCS, "GET"),
-];
-
-/// The api listener.
+/// The api listener. Every route it can serve is counted from zero.
 pub fn api(edge: Edge) -> Router {
-    for (route, method) in SERVED {
-        edge.broker.metrics().start_route(route, method);
+    let metrics = edge.broker.metrics();
+    let (mut router, contract) = routes::documented().split_for_parts();
+    for (path, item) in &contract.paths.paths {
+        routes::methods(item).for_each(|method| metrics.start_route(path, method));
     }
-    Router::new()
-        .route(TICKETS, any(tickets::handle))
-        .route(TICKET, any(waiting_tickets::one))
-        .route(SECRETS, any(secrets::handle))
-        .route(DOWNLOADS, any(downloads::handle))
-        .route(POLICIES, any(policies::all))
-        .route(POLICY, any(policies::one))
-        .route(REVISIONS, any(policies::revisions))
-        .route(LEASES, any(leases::all))
-        .route(LEASE, any(leases::one))
-        .route(DECISIONS, any(decisions::handle))
-        .route(AUDIT, any(audit::all))
-        .route(AUDIT_VERIFY, any(audit::whole))
-        .route(CONTRACT, any(openapi::handle))
-        .route(DOCS, any(docs::handle))
-        .fallback(answer::not_found)
-        .layer(from_fn_with_state(edge.clone(), observe::observe))
-        .with_state(edge)
+    for (path, page) in [("/openapi.json", get(openapi::handle)), ("/docs", get(docs::handle))] {
+        metrics.start_route(path, "GET");
+        router = router.route(path, routes::refuse_others(page, &["GET"]));
+    }
+    router.fallback(answer::not_found).layer(from_fn_with_state(edge.clone(), observe::observe)).with_state(edge)
 }
 
 /// The ops listener: no authentication, and never a secret.

@@ -1,45 +1,10 @@
-//! The body of a request for secrets: JSON or a form, strict and bounded.
+//! Parsers of a request for secrets: JSON or a form, both strict.
 
-use super::{Edge, body};
-use crate::broker::Error;
-use crate::wire::problem::Code;
-use crate::wire::ticket::{SecretsRequest, TicketRequest};
-use axum::body::Body;
-use http::HeaderMap;
-use percent_encoding::percent_decode_str;
+use super::percent::{self, Malformed};
+use crate::wire::ticket::SecretsRequest;
 use serde::de::DeserializeOwned;
-use std::borrow::Cow;
 
-const UNKNOWN_FIELD: &str = "the form has an unknown field";
-
-/// Reads what `POST /v1/tickets` takes: at most [`Edge::body_bytes`] within [`Edge::body_timeout`].
-pub async fn read(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<TicketRequest, Error> {
-    read_as(edge, headers, body, |bytes| match form(bytes)?.into_parts() {
-        (request, None) => Ok(request),
-        _ => Err(UNKNOWN_FIELD),
-    })
-    .await
-}
-
-/// Reads what `POST /v1/secrets` takes, in the same bounds.
-pub async fn read_with_format(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<SecretsRequest, Error> {
-    read_as(edge, headers, body, form).await
-}
-
-async fn read_as<T: DeserializeOwned>(
-    edge: &Edge,
-    headers: &HeaderMap,
-    body: Body,
-    form: fn(&[u8]) -> Result<T, &'static str>,
-) -> Result<T, Error> {
-    let parse = match body::media_type(headers).as_deref() {
-        Some("application/json") => json,
-        Some("application/x-www-form-urlencoded") => form,
-        _ => return Err(Code::UnsupportedMediaType.into()),
-    };
-    let bytes = body::read(edge, headers, body).await?;
-    parse(&bytes).map_err(Error::InvalidRequest)
-}
+pub(super) const UNKNOWN_FIELD: &str = "the form has an unknown field";
 
 /// Serde's own message could quote the body, so it is not passed on.
 pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, &'static str> {
@@ -55,7 +20,11 @@ pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, &'static str> 
     })
 }
 
+/// Reads a form. A ticket request has no `format`: its reader checks that.
 pub(super) fn form(body: &[u8]) -> Result<SecretsRequest, &'static str> {
+    let decode = |text| {
+        percent::decode(text).map_err(|Malformed| "the form is not percent-encoded UTF-8 (curl: --data-urlencode)")
+    };
     let text = std::str::from_utf8(body).map_err(|_| "the form is not UTF-8")?;
     let mut request = SecretsRequest::default();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
@@ -80,22 +49,10 @@ pub(super) fn form(body: &[u8]) -> Result<SecretsRequest, &'static str> {
     Ok(request)
 }
 
-/// Strict: a stray `%` or bytes that are no UTF-8 would otherwise become another branch than the one meant.
-pub(super) fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
-    const HINT: &str = "the form is not percent-encoded UTF-8 (curl: --data-urlencode)";
-    let mut escapes = text.split('%');
-    escapes.next();
-    let is_hex = |escape: &str| escape.len() >= 2 && escape.bytes().take(2).all(|b| b.is_ascii_hexdigit());
-    if !escapes.all(is_hex) {
-        return Err(HINT);
-    }
-    let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced).decode_utf8().map(|text| Cow::Owned(text.into_owned())).map_err(|_| HINT)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::ticket::TicketRequest;
 
     #[test]
     fn both_formats_say_the_same() {

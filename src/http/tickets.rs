@@ -1,38 +1,22 @@
-//! `POST /v1/tickets`: a caller asks for a ticket.
+//! `POST /v1/tickets`: issues a ticket.
 
-use super::answer::{Failure, method_not_allowed};
-use super::{Edge, bearer, framing, ticket_body, waiting_tickets};
-use crate::broker::{Context, DeliveryMode, IssueRequest, Issued};
+use super::accept::PlainText;
+use super::answer::Failure;
+use super::bundle_request::BundleRequest;
+use super::framing;
+use crate::broker::{Broker, IssueRequest, Issued};
 use crate::metrics::labels::Outcome;
 use crate::wire::inert_json;
 use crate::wire::problem::Code;
 use crate::wire::ticket::{TicketIssued, TicketRequest};
 use axum::body::Body;
-use axum::extract::{Extension, Request, State};
-use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-
-/// The handler; `GET` and `DELETE` are for administrators.
-pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    match parts.method {
-        Method::POST => {}
-        Method::GET => return waiting_tickets::list(&edge, context, &parts).await.into_response(),
-        Method::DELETE => return waiting_tickets::revoke_all(&edge, context, &parts).await.into_response(),
-        other => return method_not_allowed(&other, "GET, POST, DELETE"),
-    }
-    let answer = match issue(&edge, context, &parts.headers, body).await {
-        Ok(issued) => created(&issued, wants_text(&parts.headers)),
-        Err(failure) => Err(failure),
-    };
-    let (outcome, code) = match &answer {
-        Ok(_) => (Outcome::Ok, "ok"),
-        Err(failure) => (outcome_of(failure.code), failure.code.as_str()),
-    };
-    edge.broker.metrics().ticket_request(outcome, code);
-    answer.into_response()
-}
+use axum::extract::{FromRequestParts, State};
+use axum::response::Response;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use std::convert::Infallible;
+use std::sync::Arc;
 
 /// Issues a ticket: a sealed bundle, and the URL that downloads it once.
 #[utoipa::path(
@@ -48,15 +32,25 @@ pub async fn handle(State(edge): State<Edge>, Extension(context): Extension<Cont
         content((TicketIssued = "application/json"), (String = "text/plain"))
     ))
 )]
-pub(super) async fn issue(edge: &Edge, context: Context, headers: &HeaderMap, body: Body) -> Result<Issued, Failure> {
-    let bearer = bearer::of(headers);
-    let caller = edge.broker.authenticate(bearer.as_ref(), &context).await?;
-    let request = match ticket_body::read(edge, headers, body).await {
-        Ok(request) => request,
-        Err(error) => return Err(edge.broker.unreadable(caller, &context, DeliveryMode::Ticket, error).await.into()),
+pub(super) async fn issue(
+    State(broker): State<Arc<Broker>>,
+    PlainText(as_text): PlainText,
+    Sizes(sizes): Sizes,
+    asked: Result<BundleRequest<TicketRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let answer = match asked {
+        Ok(BundleRequest { caller, context, request, .. }) => {
+            let issued = broker.issue(IssueRequest { caller, request, context, sizes }).await;
+            issued.map_err(Failure::from).and_then(|issued| created(&issued, as_text))
+        }
+        Err(failure) => Err(failure),
     };
-    let sizes = prefers_sizes(headers);
-    Ok(edge.broker.issue(IssueRequest { caller, request, context, sizes }).await?)
+    let (outcome, code) = match &answer {
+        Ok(_) => (Outcome::Ok, "ok"),
+        Err(failure) => (outcome_of(failure.code), failure.code.as_str()),
+    };
+    broker.metrics().ticket_request(outcome, code);
+    answer
 }
 
 fn created(issued: &Issued, as_text: bool) -> Result<Response, Failure> {
@@ -90,16 +84,17 @@ fn created(issued: &Issued, as_text: bool) -> Result<Response, Failure> {
     Ok(response)
 }
 
-/// Whether the client wants to know how long the values are before it redeems (RFC 7240).
-fn prefers_sizes(headers: &HeaderMap) -> bool {
-    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|preference| preference.trim().eq_ignore_ascii_case("sizes"))
-}
+/// Whether the client asks for the lengths of the values (RFC 7240).
+pub(super) struct Sizes(bool);
 
-/// The URL alone, for a shell without jq.
-fn wants_text(headers: &HeaderMap) -> bool {
-    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    accept.split([',', ';']).next().is_some_and(|first| first.trim().eq_ignore_ascii_case("text/plain"))
+impl<S: Sync> FromRequestParts<S> for Sizes {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let values = parts.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+        let mut preferences = values.flat_map(|value| value.split(','));
+        Ok(Self(preferences.any(|preference| preference.trim().eq_ignore_ascii_case("sizes"))))
+    }
 }
 
 fn outcome_of(code: Code) -> Outcome {

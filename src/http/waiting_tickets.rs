@@ -1,23 +1,15 @@
-//! `GET` and `DELETE /v1/tickets`, `DELETE /v1/tickets/{ticketId}`: tickets that wait, for administrators.
+//! `GET` and `DELETE /v1/tickets`, `DELETE /v1/tickets/{ticketId}`: outstanding tickets, for administrators.
 
-use super::answer::{Failure, json, method_not_allowed};
-use super::policies::administrator;
-use super::{Edge, query};
-use crate::broker::Context;
+use super::answer::{Failure, json};
+use super::paging::{self, Paging};
+use super::path::Id;
+use super::query::NoQuery;
+use crate::broker::{Administrator, Broker, Page, TicketSelector};
 use crate::wire::ticket_object::{TicketList, TicketsRevoked};
-use axum::extract::{Extension, Request, State};
-use axum::response::{IntoResponse, Response};
-use http::request::Parts;
-use http::{Method, StatusCode};
-
-/// `DELETE /v1/tickets/{ticketId}`.
-pub async fn one(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    match parts.method {
-        Method::DELETE => revoke(&edge, context, &parts).await.into_response(),
-        other => method_not_allowed(&other, "DELETE"),
-    }
-}
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use std::sync::Arc;
 
 /// Lists outstanding tickets of all replicas, newest first.
 #[utoipa::path(
@@ -25,17 +17,16 @@ pub async fn one(State(edge): State<Edge>, Extension(context): Extension<Context
     path = "/v1/tickets",
     operation_id = "listTickets",
     tag = "tickets",
-    params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of items (default 100)"),
-        ("continue" = Option<String>, Query, description = "Continuation token from the previous page")
-    ),
+    params(Paging),
     responses((status = 200, description = "A page of outstanding tickets", body = TicketList))
 )]
-pub(super) async fn list(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
-    let who = administrator(edge, context, &parts.headers).await?;
-    let page = query::page(parts.uri.query().unwrap_or_default())?;
-    let mut tickets = edge.broker.list_tickets(&who, page).await?;
-    tickets.next = tickets.next.as_deref().map(query::encode);
+pub(super) async fn list(
+    State(broker): State<Arc<Broker>>,
+    who: Administrator,
+    page: Page<String>,
+) -> Result<Response, Failure> {
+    let mut tickets = broker.list_tickets(&who, page).await?;
+    tickets.next = tickets.next.as_deref().map(paging::encode);
     json(StatusCode::OK, &tickets)
 }
 
@@ -52,10 +43,12 @@ pub(super) async fn list(edge: &Edge, context: Context, parts: &Parts) -> Result
     ),
     responses((status = 200, description = "The number of tickets revoked", body = TicketsRevoked))
 )]
-pub(super) async fn revoke_all(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
-    let who = administrator(edge, context, &parts.headers).await?;
-    let selector = query::tickets(parts.uri.query().unwrap_or_default())?;
-    let revoked = edge.broker.revoke_tickets(&who, &selector).await?;
+pub(super) async fn revoke_all(
+    State(broker): State<Arc<Broker>>,
+    who: Administrator,
+    selector: TicketSelector,
+) -> Result<Response, Failure> {
+    let revoked = broker.revoke_tickets(&who, &selector).await?;
     json(StatusCode::OK, &TicketsRevoked { revoked })
 }
 
@@ -68,11 +61,12 @@ pub(super) async fn revoke_all(edge: &Edge, context: Context, parts: &Parts) -> 
     params(("ticketId" = String, Path, description = "The ticket's public id", pattern = "^[A-Za-z0-9_-]{22}$")),
     responses((status = 204, description = "The ticket is revoked"))
 )]
-pub(super) async fn revoke(edge: &Edge, context: Context, parts: &Parts) -> Result<Response, Failure> {
-    let who = administrator(edge, context, &parts.headers).await?;
-    query::none(parts.uri.query().unwrap_or_default())?;
-    // As it stands in the path: no ticket's id needs to be decoded.
-    let id = parts.uri.path().rsplit('/').next().unwrap_or_default();
-    edge.broker.revoke_ticket(&who, id).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+pub(super) async fn revoke(
+    State(broker): State<Arc<Broker>>,
+    who: Administrator,
+    _: NoQuery,
+    Id(id): Id,
+) -> Result<StatusCode, Failure> {
+    broker.revoke_ticket(&who, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

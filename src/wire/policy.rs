@@ -282,3 +282,13 @@ pub struct Ticket {
     #[schema(pattern = "^(none|ip|identity)$")]
     pub bind_to: Option<String>,
 }
+
+/// A policy in either form, for the contract: a server reads the text.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum PolicyDocument {
+    /// `{"name", "spec"}`.
+    Body(PolicyBody),
+    /// A Kubernetes manifest.
+    Manifest(PolicyManifest),
+}

@@ -1,0 +1,40 @@
+//! The one parameter in the path of a route, as an extractor.
+
+use axum::extract::FromRequestParts;
+use http::Uri;
+use http::request::Parts;
+use std::convert::Infallible;
+use utoipa::IntoParams;
+
+/// The third segment of a path, as it was sent: no name or id needs percent-encoding, and another spelling names nothing.
+pub fn parameter(uri: &Uri) -> &str {
+    uri.path().split('/').nth(3).unwrap_or_default()
+}
+
+/// A lease's or ticket's id, not checked.
+pub struct Id(pub String);
+
+impl<S: Sync> FromRequestParts<S> for Id {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(parameter(&parts.uri).to_owned()))
+    }
+}
+
+/// A policy's name, not checked.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct PolicyName {
+    /// The policy's name
+    #[param(max_length = 253, pattern = "^[a-z0-9.-]+$")]
+    pub name: String,
+}
+
+impl<S: Sync> FromRequestParts<S> for PolicyName {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self { name: parameter(&parts.uri).to_owned() })
+    }
+}
