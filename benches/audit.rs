@@ -11,7 +11,7 @@
 #[path = "../tests/it/rig/mod.rs"]
 mod rig;
 
-use claviger::audit::{AuditLog, Event, Filter, Limits, Sealer};
+use claviger::audit::{AuditLog, ChainHasher, Event, Filter, Limits};
 use claviger::config::database::Url;
 use claviger::database::Database;
 use claviger::metrics::Metrics;
@@ -96,7 +96,7 @@ async fn figures(name: &str, url: Url) {
     let database = Database::open(&url).await.unwrap();
     let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let opened = AuditLog::open(&database, false, Sealer::plain(), clock.clone(), metrics.clone()).await;
+    let opened = AuditLog::open(&database, false, ChainHasher::plain(), clock.clone(), metrics.clone()).await;
     let (log, _written) = opened.unwrap();
     let tickets = tickets(EVENTS / 2);
     let mut from = 0;

@@ -5,6 +5,7 @@
 //!
 //! | room | contents |
 //! |---|---|
+//! | [`sealing`] | all cryptography |
 //! | [`model`] | domain types: caller, repo, branch, secret, bundle, ticket, clock; no serde, no I/O |
 //! | [`wire`] | JSON bodies of the REST API, error codes, the audit event as it is written |
 //! | [`document`] | strict YAML and JSON, all faults with their places at once |
@@ -28,6 +29,8 @@
 //! | [`cli`] | the commands |
 //!
 //! docs/ARCHITECTURE.md has the invariants and a walk for each verb.
+
+pub mod sealing;
 
 pub mod model;
 

@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it may use.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("model", &[]),
+    // The ground floor: all cryptography. It knows bytes only.
+    ("sealing", &[]),
+    // Ids and tokens are random, and named by digests.
+    ("model", &["sealing"]),
     ("wire", &[]),
     ("document", &[]),
     ("config", &["model", "document"]),
@@ -22,35 +25,38 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Each calls servers over TLS: cluster, authn, stores, cli.
     ("trust", &[]),
     ("cluster", &["model", "config", "metrics", "traces", "trust"]),
-    ("authn", &["model", "document", "config", "metrics", "flights", "rates", "trust", "cluster"]),
+    // sealing: tokens are cached by their digest.
+    ("authn", &["sealing", "model", "document", "config", "metrics", "flights", "rates", "trust", "cluster"]),
     ("attest", &["model", "config", "flights", "cluster"]),
-    ("policy", &["model", "config", "wire", "document", "database"]),
+    // sealing: a revision is a digest of the policy.
+    ("policy", &["sealing", "model", "config", "wire", "document", "database"]),
     // database: what a store made for a caller is on record there, so that it is taken back whatever becomes of us.
-    ("stores", &["model", "config", "metrics", "traces", "document", "database", "flights", "trust"]),
-    ("tickets", &["model", "config", "database"]),
+    ("stores", &["sealing", "model", "config", "metrics", "traces", "document", "database", "flights", "trust"]),
+    ("tickets", &["sealing", "model", "config", "database"]),
     ("render", &["model"]),
-    ("audit", &["model", "wire", "metrics", "traces", "database"]),
+    ("audit", &["sealing", "model", "wire", "metrics", "traces", "database"]),
     ("admins", &["model", "config", "cluster"]),
     (
         "broker",
         &[
-            "model", "wire", "document", "config", "metrics", "traces", "rates", "authn", "attest", "admins", "policy",
-            "stores", "tickets", "render", "audit",
+            "sealing", "model", "wire", "document", "config", "metrics", "traces", "rates", "authn", "attest",
+            "admins", "policy", "stores", "tickets", "render", "audit",
         ],
     ),
-    ("http", &["model", "wire", "metrics", "traces", "broker"]),
+    // sealing: Repr-Digest, and the hashes in the policy of the documentation page.
+    ("http", &["sealing", "model", "wire", "metrics", "traces", "broker"]),
     (
         "app",
         &[
-            "model", "wire", "document", "config", "metrics", "traces", "database", "cluster", "authn", "attest",
-            "policy", "stores", "tickets", "render", "audit", "admins", "broker", "http",
+            "sealing", "model", "wire", "document", "config", "metrics", "traces", "database", "cluster", "authn",
+            "attest", "policy", "stores", "tickets", "render", "audit", "admins", "broker", "http",
         ],
     ),
     // Searching for values is pure, and more than one command does it: masking and scanning.
     ("leaks", &["model"]),
     // http: the contract it prints. policy: it tests policy files without a server, by the very code that decides. audit: it
     // checks an export without a server, by the very code that checks the log.
-    ("cli", &["model", "wire", "document", "config", "trust", "policy", "audit", "http", "app", "leaks"]),
+    ("cli", &["sealing", "model", "wire", "document", "config", "trust", "policy", "audit", "http", "app", "leaks"]),
 ];
 
 /// What is opened, and so is opened by `app` alone.
@@ -422,6 +428,40 @@ fn deciding_and_rendering_are_pure() {
         }
     }
     assert!(seen > 5, "the rooms have moved");
+}
+
+/// Cryptography that code names: crates of primitives, and modules of `aws-lc-rs`, but not TLS's provider.
+fn primitives(code: &str) -> Vec<&str> {
+    const CRATES: &[&str] =
+        &["sha1", "sha2", "hmac", "hkdf", "aes_gcm", "subtle", "getrandom", "rand", "fastrand", "hex", "ring"];
+    let words = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':');
+    words
+        .filter(|word| {
+            let (root, rest) = word.split_once("::").unwrap_or((word, ""));
+            let is_library = root == "aws_lc_rs" && !rest.starts_with("default_provider");
+            word.contains("::") && (is_library || CRATES.contains(&root))
+        })
+        .collect()
+}
+
+#[test]
+fn cryptography_is_in_one_room() {
+    // A development issuer signs tokens, as an issuer elsewhere would.
+    const SIGNS: &str = "cli/dev_issuer.rs";
+    let mut seen = BTreeSet::new();
+    for source in sources() {
+        let found = primitives(&source.code);
+        if source.room.as_deref() != Some("sealing") && source.path != SIGNS {
+            assert!(found.is_empty(), "{} names {found:?}", source.path);
+        } else if !found.is_empty() {
+            seen.insert(source.path);
+        }
+    }
+    assert!(seen.len() > 4 && seen.contains(SIGNS), "the check sees too little: {seen:?}");
+    assert_eq!(primitives("use aws_lc_rs::{digest, hmac};"), ["aws_lc_rs::"]);
+    assert_eq!(primitives("hmac::sign(aws_lc_rs::hmac::KEY)"), ["hmac::sign", "aws_lc_rs::hmac::KEY"]);
+    assert!(primitives("rustls::crypto::aws_lc_rs::default_provider(); aws_lc_rs::default_provider()").is_empty());
+    assert!(primitives("use crate::sealing::random::fill; random::fill(); digest::hex(x)").is_empty());
 }
 
 #[test]

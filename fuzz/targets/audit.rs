@@ -2,11 +2,11 @@
 //! never says of a changed log that it holds.
 #![no_main]
 
-use claviger::audit::{Beginning, Checker, Known, Sealer, Stored, Verified};
+use claviger::audit::{Beginning, Checker, Known, ChainHasher, Stored, Verified};
+use claviger::sealing::keys::RootKey;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 use std::collections::BTreeMap;
-use zeroize::Zeroizing;
 
 const NOTHING: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 const EXTREMES: [i64; 8] = [i64::MIN, i64::MIN + 1, -1, 0, 1, 2, i64::MAX - 1, i64::MAX];
@@ -18,11 +18,11 @@ const CHANGES: usize = 24;
 fuzz_target!(|input: &[u8]| {
     let Some((kind, rest)) = input.split_first() else { return };
     match kind % 4 {
-        0 => change(rest, &Sealer::new(Some(&Zeroizing::new([7; 32])), &[])),
-        1 => change(rest, &Sealer::plain()),
+        0 => change(rest, &ChainHasher::new(Some(&RootKey::new([7; 32].into())), &[])),
+        1 => change(rest, &ChainHasher::plain()),
         2 => {
             let verified =
-                check(&lines(rest), Some(&Sealer::new(Some(&Zeroizing::new([7; 32])), &[])), Known::default());
+                check(&lines(rest), Some(&ChainHasher::new(Some(&RootKey::new([7; 32].into())), &[])), Known::default());
             assert!(rest.is_empty() || rest == b"\n" || verified.first_broken.is_some(), "nobody here could seal that");
         }
         _ => {
@@ -37,7 +37,7 @@ fuzz_target!(|input: &[u8]| {
 });
 
 /// Changes a log by five bytes each: what to do, to which line, where in it, and with which byte.
-fn change(program: &[u8], sealer: &Sealer) {
+fn change(program: &[u8], sealer: &ChainHasher) {
     let log = log(sealer);
     let mut known = Known::default();
     known.mark("b", 3, hash_of(&log[0]), None);
@@ -87,12 +87,12 @@ fn change(program: &[u8], sealer: &Sealer) {
             assert_eq!(of_it, chain.iter().collect::<Vec<_>>(), "a changed chain holds");
         }
         // Without a key anybody may begin a chain of his own.
-        assert!(shown.len() == log.len() || (sealed_anew && sealer.hash("") == Sealer::plain().hash("")));
+        assert!(shown.len() == log.len() || (sealed_anew && sealer.hash("") == ChainHasher::plain().hash("")));
     }
 }
 
 /// Two chains, the newest event first: the second one names the head of the first.
-fn log(sealer: &Sealer) -> Vec<String> {
+fn log(sealer: &ChainHasher) -> Vec<String> {
     let mut log = Vec::new();
     let mut before = NOTHING.to_owned();
     for (chain, seq) in [("a", 1), ("a", 2), ("a", 3), ("b", 1), ("b", 2), ("b", 3)] {
@@ -115,12 +115,12 @@ fn hash_of(line: &str) -> &str {
 }
 
 /// Who changes a log has no key; one may try with a wrong one.
-fn sealer_of_a_stranger(choice: u8) -> Sealer {
-    Sealer::new((choice % 4 == 3).then(|| Zeroizing::new([8; 32])).as_ref(), &[])
+fn sealer_of_a_stranger(choice: u8) -> ChainHasher {
+    ChainHasher::new((choice % 4 == 3).then(|| RootKey::new([8; 32].into())).as_ref(), &[])
 }
 
 /// Hashes everything again, the oldest first, and what named an event names it by its new hash.
-fn seal_anew(lines: &mut [Vec<u8>], sealer: Sealer) {
+fn seal_anew(lines: &mut [Vec<u8>], sealer: ChainHasher) {
     for at in (0..lines.len()).rev() {
         let Some((text, old)) = std::str::from_utf8(&lines[at]).ok().and_then(Stored::of_line) else { continue };
         let (old, new) = (old.to_owned(), sealer.hash(&text));
@@ -162,7 +162,7 @@ fn lines(bytes: &[u8]) -> Vec<String> {
     bytes.split(|byte| *byte == b'\n').map(|line| String::from_utf8_lossy(line).into_owned()).collect()
 }
 
-fn check(lines: &[String], sealer: Option<&Sealer>, known: Known) -> Verified {
+fn check(lines: &[String], sealer: Option<&ChainHasher>, known: Known) -> Verified {
     let pruned: BTreeMap<_, _> = known.clone().into_pruned();
     let mut checker = Checker::new(sealer, known);
     for line in lines {

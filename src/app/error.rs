@@ -6,7 +6,7 @@ use crate::cluster::ConnectError;
 use crate::config::database::Url;
 use crate::database;
 use crate::document::Fault;
-use crate::model::ticket::NoRandomness;
+use crate::sealing::random::NoRandomness;
 use crate::stores;
 use std::io;
 use std::net::SocketAddr;

@@ -3,7 +3,7 @@
 use crate::config::database::{Database, Url};
 use crate::config::key_file;
 use crate::model::request_id::RequestId;
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use crate::sealing::keys::RootKey;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fs::{self, OpenOptions};
@@ -11,9 +11,6 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
-
-/// 32 random or configured bytes.
-pub type Key = Zeroizing<[u8; 32]>;
 
 /// A key cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -43,13 +40,14 @@ pub enum KeyError {
 }
 
 /// A key file of the configuration.
-pub fn read(path: &Path) -> Result<Key, KeyError> {
-    key_file::read(path).map_err(|fault| KeyError::File { path: path.display().to_string(), detail: fault.detail })
+pub fn read(path: &Path) -> Result<RootKey, KeyError> {
+    let key = key_file::read(path);
+    key.map(RootKey::new).map_err(|fault| KeyError::File { path: path.display().to_string(), detail: fault.detail })
 }
 
 /// The database's key: the configured one, or the one beside the SQLite file, made at the first start. A database in memory has
 /// one that lives as long as the process.
-pub fn of_database(database: &Database) -> Result<Key, KeyError> {
+pub fn of_database(database: &Database) -> Result<RootKey, KeyError> {
     match (&database.key_file, &database.url) {
         (Some(path), _) => read(path),
         (None, Url::Postgres(_)) => Err(KeyError::Missing),
@@ -66,17 +64,15 @@ pub fn of_database(database: &Database) -> Result<Key, KeyError> {
     }
 }
 
-fn random() -> Result<Key, KeyError> {
-    let mut key = Zeroizing::new([0; 32]);
-    SystemRandom::new().fill(&mut *key).map_err(|_| KeyError::NoRandomness)?;
-    Ok(key)
+fn random() -> Result<RootKey, KeyError> {
+    RootKey::random().map_err(|_| KeyError::NoRandomness)
 }
 
 /// Makes the file, unless another process does so at the same time. Written under a name of its own and linked when it is whole,
 /// so that nobody ever reads half a key.
 fn make(path: &Path) -> Result<(), KeyError> {
     let key = random()?;
-    let text = Zeroizing::new(STANDARD.encode(*key) + "\n");
+    let text = Zeroizing::new(STANDARD.encode(key.as_bytes()) + "\n");
     let mut draft = path.to_owned().into_os_string();
     draft.push(format!(".{}", RequestId::random()));
     let linked = write(Path::new(&draft), text.as_bytes()).and_then(|()| fs::hard_link(&draft, path));
@@ -105,7 +101,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let database = Database { url: Url::SqliteFile(folder.path().join("claviger.db")), key_file: None };
         let first = of_database(&database).expect("made");
-        assert_eq!(*of_database(&database).expect("read"), *first);
+        assert_eq!(of_database(&database).expect("read").as_bytes(), first.as_bytes());
         let path = folder.path().join("claviger.db.key");
         assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1, "no draft stays behind");

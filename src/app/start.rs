@@ -9,7 +9,7 @@ use super::tls::Certificate;
 use super::{authenticators, descriptors, drain, policies};
 use crate::admins::Administrators;
 use crate::attest::Attestors;
-use crate::audit::{self, AuditLog, Sealer};
+use crate::audit::{self, AuditLog, ChainHasher};
 use crate::authn::Authenticators;
 use crate::broker::{Broker, LeaseRecorder, Stages, VersionsKey};
 use crate::cluster::Clusters;
@@ -21,7 +21,6 @@ use crate::http::{self, Edge, ServeLimits, api, ops, serve};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Outcome;
 use crate::model::clock::{Clock, SystemClock};
-use crate::model::ticket::NoRandomness;
 use crate::policy::Bounds;
 use crate::stores::{Keeping, Stores};
 use crate::tickets::Tickets;
@@ -100,7 +99,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (audit, audit_writer) = AuditLog::open(
         &database,
         config.audit.stdout,
-        Sealer::new(chain_key.as_ref(), &retired),
+        ChainHasher::new(chain_key.as_ref(), &retired),
         clock.clone(),
         metrics.clone(),
     )
@@ -114,15 +113,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let drain_limit = drain_limit(&config);
     let versions_key = VersionsKey::new(&database_key);
     let witness = Arc::new(LeaseRecorder::new(audit.clone()));
-    let stores = stores
-        .keep_leases(Keeping {
-            database: database.clone(),
-            key: database_key,
-            witness,
-            clock: clock.clone(),
-            clusters: attestors.names().cloned().collect(),
-        })
-        .map_err(|_| NoRandomness)?;
+    let stores = stores.keep_leases(Keeping {
+        database: database.clone(),
+        key: database_key,
+        witness,
+        clock: clock.clone(),
+        clusters: attestors.names().cloned().collect(),
+    })?;
 
     let broker = Arc::new(Broker::new(Stages {
         authenticators,

@@ -1,7 +1,7 @@
 //! The hash chain: each event's text holds the hash of the one before, so that none can be edited, dropped or moved unseen.
 
 use super::Event;
-use super::keys::Sealer;
+use super::keys::ChainHasher;
 use crate::model::caller::Caller;
 use crate::model::request_id::RequestId;
 use crate::wire::audit_event::{AuditEvent, CallerView, PodView, SecretView};
@@ -39,7 +39,7 @@ pub struct Link {
     pub text: String,
 }
 
-impl Sealer {
+impl ChainHasher {
     /// Links an event behind the head and moves the head to it.
     ///
     /// # Errors
@@ -109,15 +109,15 @@ mod tests {
         Head { chain: "c".into(), seq: 0, hash: NO_PREDECESSOR.into(), time: String::new() }
     }
 
-    fn two_links(sealer: &Sealer) -> [Link; 2] {
+    fn two_links(hasher: &ChainHasher) -> [Link; 2] {
         let mut head = head();
         let event = Event::new(EventType::TicketIssued, Outcome::Ok);
-        [(); 2].map(|()| sealer.link(&mut head, &event, Timestamp::UNIX_EPOCH).expect("JSON"))
+        [(); 2].map(|()| hasher.link(&mut head, &event, Timestamp::UNIX_EPOCH).expect("JSON"))
     }
 
     #[test]
     fn each_event_names_the_one_before() {
-        let [first, second] = two_links(&Sealer::plain());
+        let [first, second] = two_links(&ChainHasher::plain());
         assert_eq!((first.seq, second.seq), (1, 2));
         assert_eq!((first.prev_hash.as_str(), &second.prev_hash), (NO_PREDECESSOR, &first.hash));
         assert!(second.text.contains(&first.hash));
@@ -129,7 +129,7 @@ mod tests {
         let branch = |outcome, name: &str| {
             let mut event = Event::new(EventType::TicketDenied, outcome);
             event.branch = Branch::try_from(name).ok();
-            let link = Sealer::plain().link(&mut head(), &event, Timestamp::UNIX_EPOCH).expect("JSON");
+            let link = ChainHasher::plain().link(&mut head(), &event, Timestamp::UNIX_EPOCH).expect("JSON");
             let text: serde_json::Value = serde_json::from_str(&link.text).expect("JSON");
             text["branch"].as_str().expect("a text").to_owned()
         };
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_written_event_is_the_hashed_text_and_its_hash() {
-        let [first, _] = two_links(&Sealer::plain());
+        let [first, _] = two_links(&ChainHasher::plain());
         let whole: serde_json::Value = serde_json::from_str(&with_hash(&first.text, &first.hash)).expect("JSON");
         assert_eq!(whole["hash"], first.hash.as_str());
         assert_eq!(whole["time"], "1970-01-01T00:00:00.000000Z");

@@ -5,7 +5,7 @@
 
 use super::chain::NO_PREDECESSOR;
 use super::entry::{Placed, Stored};
-use super::keys::{NotSealed, SealedWith, Sealer};
+use super::keys::{ChainHasher, HashedWith, NotVerified};
 use super::known::{Known, Pruned};
 use std::collections::{BTreeMap, HashMap};
 
@@ -77,7 +77,7 @@ pub enum Beginning {
 
 /// Is shown events, and says in the end whether they hold.
 pub struct Checker<'a> {
-    sealer: Option<&'a Sealer>,
+    hasher: Option<&'a ChainHasher>,
     known: Known,
     chains: HashMap<String, Chain>,
     /// Hashes that first events name, and the chains of those.
@@ -123,11 +123,11 @@ impl Chain {
 
 // Numbers come from whoever wrote the file, so that one next to them may not exist: hence `saturating_*`.
 impl<'a> Checker<'a> {
-    /// Begins. Without a sealer, hashes are believed and only the links between them are checked.
+    /// Begins. Without a hasher, hashes are believed and only the links between them are checked.
     #[must_use]
-    pub fn new(sealer: Option<&'a Sealer>, known: Known) -> Self {
+    pub fn new(hasher: Option<&'a ChainHasher>, known: Known) -> Self {
         Self {
-            sealer,
+            hasher,
             known,
             chains: HashMap::new(),
             awaited: HashMap::new(),
@@ -142,7 +142,7 @@ impl<'a> Checker<'a> {
     /// Looks at the next older event.
     pub fn see(&mut self, stored: &Stored<'_>) {
         self.events += 1;
-        match stored.place(self.sealer) {
+        match stored.place(self.hasher) {
             Some(placed) => self.see_placed(placed, stored.hash),
             None => self.see_unreadable(),
         }
@@ -205,18 +205,18 @@ impl<'a> Checker<'a> {
         }
         match (placed.intact, placed.sealed) {
             (true, _) => chain.intact = true,
-            (false, Err(NotSealed::UnknownKey)) => chain.breaks(placed.seq, Reason::UnknownKey, at),
+            (false, Err(NotVerified::UnknownKey)) => chain.breaks(placed.seq, Reason::UnknownKey, at),
             (false, _) => chain.breaks(placed.seq, Reason::Altered, at),
         }
         match placed.sealed {
-            Ok(SealedWith::Nothing) if self.sealer.is_some_and(Sealer::has_key) => {
+            Ok(HashedWith::Nothing) if self.hasher.is_some_and(ChainHasher::has_key) => {
                 chain.plain = Some((placed.seq, at));
                 chain.vouched |= self.known.vouches_for(hash);
                 if let Some(by) = self.awaited.get(hash) {
                     chain.named_by = Some(by.clone());
                 }
             }
-            Ok(SealedWith::Key) => chain.keyed = true,
+            Ok(HashedWith::Key) => chain.keyed = true,
             _ => {}
         }
         if !self.known.admits(&placed.chain, placed.seq, hash) {

@@ -1,6 +1,6 @@
 //! An event as it stands in the log or in an export, and whether it is what it says it is.
 
-use super::keys::{NotSealed, SealedWith, Sealer};
+use super::keys::{ChainHasher, HashedWith, NotVerified};
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -54,7 +54,7 @@ pub struct Placed<'a> {
     /// Whether the hash is that of the text, and everything that repeats a part of the text agrees with it.
     pub intact: bool,
     /// What the hash was made with; an error where it is not the hash of the text.
-    pub sealed: Result<SealedWith, NotSealed>,
+    pub sealed: Result<HashedWith, NotVerified>,
     /// Whether the place is known from nothing but a text that is not intact.
     pub guessed: bool,
 }
@@ -96,22 +96,22 @@ impl<'a> Stored<'a> {
         Some((format!("{text}}}"), rest.strip_suffix("\"}")?))
     }
 
-    /// Where it belongs, and whether it holds. Nothing where not even that can be told. Without a sealer the hash is
+    /// Where it belongs, and whether it holds. Nothing where not even that can be told. Without a hasher the hash is
     /// believed.
     #[must_use]
-    pub fn place(&self, sealer: Option<&Sealer>) -> Option<Placed<'a>> {
+    pub fn place(&self, hasher: Option<&ChainHasher>) -> Option<Placed<'a>> {
         let claims = serde_json::from_str::<Claims>(self.text).ok();
         let chain = claims.as_ref().map(|claims| &*claims.chain).or(self.columns.map(|columns| columns.chain));
-        let sealed = match (sealer, chain) {
-            (Some(sealer), Some(chain)) => sealer.check(chain, self.text, self.hash),
-            (Some(_), None) => Err(NotSealed::Altered),
-            (None, _) => Ok(SealedWith::Key),
+        let sealed = match (hasher, chain) {
+            (Some(hasher), Some(chain)) => hasher.check(chain, self.text, self.hash),
+            (Some(_), None) => Err(NotVerified::Altered),
+            (None, _) => Ok(HashedWith::Key),
         };
         match (claims, self.columns) {
             (Some(claims), columns) if sealed.is_ok() || columns.is_none() => Some(Placed {
                 intact: sealed.is_ok() && claims.agree(columns),
                 // A text under a key that is not there says where it belongs as well as any other.
-                guessed: sealed == Err(NotSealed::Altered),
+                guessed: sealed == Err(NotVerified::Altered),
                 sealed,
                 chain: claims.chain,
                 seq: claims.seq,

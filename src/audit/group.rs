@@ -77,7 +77,7 @@ impl Writer {
     fn link(&self, written: &[&Pending]) -> Result<(Head, Vec<Link>), serde_json::Error> {
         let now = self.clock.now();
         let mut head = self.head.clone();
-        let links = written.iter().map(|pending| self.sealer.link(&mut head, &pending.event, now));
+        let links = written.iter().map(|pending| self.hasher.link(&mut head, &pending.event, now));
         let links = links.collect::<Result<_, _>>()?;
         Ok((head, links))
     }

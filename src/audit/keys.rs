@@ -3,31 +3,29 @@
 //! A chain that begins under a key has a digest of it in its name, so that each event says which key it is to be held against.
 //! Chains of version 0.1 name none; those are held against every key.
 
-use aws_lc_rs::{digest, hmac};
+use crate::sealing::digest::{self, MacKey, equal, hex, sha256};
+use crate::sealing::keys::{KeyName, RootKey};
 use std::fmt;
-use zeroize::Zeroizing;
 
 /// What stands in a chain's name before the digest of its key.
 const NAMES_KEY: &str = "-k";
 /// Hexadecimal digits of the digest.
 const DIGITS: usize = 16;
-/// What a key's digest is made of, under the key itself.
-const CONTEXT: &[u8] = b"claviger audit chain";
 
 /// Hashes events, with HMAC-SHA-256 under a key from outside the database or with SHA-256, and checks hashes.
-pub struct Sealer {
+pub struct ChainHasher {
     current: Option<Key>,
     retired: Vec<Key>,
 }
 
 struct Key {
-    key: hmac::Key,
+    key: MacKey,
     digest: String,
 }
 
 /// What a hash was made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SealedWith {
+pub enum HashedWith {
     /// A key that is configured.
     Key,
     /// SHA-256 alone, which anybody can compute.
@@ -36,17 +34,17 @@ pub enum SealedWith {
 
 /// Why a hash does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotSealed {
+pub enum NotVerified {
     /// It is not the hash of the text.
     Altered,
     /// The chain names a key that is not configured.
     UnknownKey,
 }
 
-impl Sealer {
+impl ChainHasher {
     /// Seals with the key, if there is one. The retired keys only verify.
     #[must_use]
-    pub fn new(key: Option<&Zeroizing<[u8; 32]>>, retired: &[Zeroizing<[u8; 32]>]) -> Self {
+    pub fn new(key: Option<&RootKey>, retired: &[RootKey]) -> Self {
         Self { current: key.map(Key::new), retired: retired.iter().map(Key::new).collect() }
     }
 
@@ -82,37 +80,36 @@ impl Sealer {
     ///
     /// # Errors
     /// When the hash does not hold under the key that the chain names, or under any where it names none.
-    pub fn check(&self, chain: &str, text: &str, hash: &str) -> Result<SealedWith, NotSealed> {
+    pub fn check(&self, chain: &str, text: &str, hash: &str) -> Result<HashedWith, NotVerified> {
         let mut keys = self.current.iter().chain(&self.retired);
         if let Some(named) = named_key(chain) {
-            let key = keys.find(|key| key.digest == named).ok_or(NotSealed::UnknownKey)?;
-            return if key.hash(text) == hash { Ok(SealedWith::Key) } else { Err(NotSealed::Altered) };
+            let key = keys.find(|key| key.digest == named).ok_or(NotVerified::UnknownKey)?;
+            return if holds(&key.hash(text), hash) { Ok(HashedWith::Key) } else { Err(NotVerified::Altered) };
         }
-        if keys.any(|key| key.hash(text) == hash) {
-            Ok(SealedWith::Key)
-        } else if plain(text) == hash {
-            Ok(SealedWith::Nothing)
+        if keys.any(|key| holds(&key.hash(text), hash)) {
+            Ok(HashedWith::Key)
+        } else if holds(&plain(text), hash) {
+            Ok(HashedWith::Nothing)
         } else {
-            Err(NotSealed::Altered)
+            Err(NotVerified::Altered)
         }
     }
 }
 
-impl fmt::Debug for Sealer {
+impl fmt::Debug for ChainHasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Sealer")
+        f.write_str("ChainHasher")
     }
 }
 
 impl Key {
-    fn new(bytes: &Zeroizing<[u8; 32]>) -> Self {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &**bytes);
-        let digest = hex(&hmac::sign(&key, CONTEXT).as_ref()[..DIGITS / 2]);
-        Self { key, digest }
+    fn new(key: &RootKey) -> Self {
+        let digest = hex(&digest::short::<{ DIGITS / 2 }>(&key.name(KeyName::AuditChain)));
+        Self { key: MacKey::new(key.as_bytes()), digest }
     }
 
     fn hash(&self, text: &str) -> String {
-        hex(hmac::sign(&self.key, text.as_bytes()).as_ref())
+        hex(&self.key.sign(text.as_bytes()))
     }
 }
 
@@ -124,55 +121,52 @@ pub fn named_key(chain: &str) -> Option<&str> {
 }
 
 fn plain(text: &str) -> String {
-    hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
+    hex(&sha256(text.as_bytes()))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(byte & 15));
-    }
-    text
+fn holds(computed: &str, claimed: &str) -> bool {
+    equal(computed.as_bytes(), claimed.as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn key(byte: u8) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new([byte; 32])
+    fn key(byte: u8) -> RootKey {
+        RootKey::new([byte; 32].into())
     }
 
     #[test]
     fn a_chain_is_held_against_the_key_that_it_names() {
-        let first = Sealer::new(Some(&key(1)), &[]);
+        let first = ChainHasher::new(Some(&key(1)), &[]);
         let chain = first.name_chain("c");
         let hash = first.hash("text");
-        assert_eq!(first.check(&chain, "text", &hash), Ok(SealedWith::Key));
-        let second = Sealer::new(Some(&key(2)), &[key(3), key(1)]);
-        assert_eq!(second.check(&chain, "text", &hash), Ok(SealedWith::Key));
-        assert_eq!(second.check(&chain, "other", &hash), Err(NotSealed::Altered));
-        assert_eq!(second.check(&chain, "text", &second.hash("text")), Err(NotSealed::Altered), "another of our keys");
-        assert_eq!(second.check(&chain, "text", &plain("text")), Err(NotSealed::Altered), "no key");
-        let stranger = Sealer::new(Some(&key(2)), &[]);
-        assert_eq!(stranger.check(&chain, "text", &hash), Err(NotSealed::UnknownKey));
-        assert_eq!(Sealer::plain().check(&chain, "text", &hash), Err(NotSealed::UnknownKey));
+        assert_eq!(first.check(&chain, "text", &hash), Ok(HashedWith::Key));
+        let second = ChainHasher::new(Some(&key(2)), &[key(3), key(1)]);
+        assert_eq!(second.check(&chain, "text", &hash), Ok(HashedWith::Key));
+        assert_eq!(second.check(&chain, "other", &hash), Err(NotVerified::Altered));
+        assert_eq!(
+            second.check(&chain, "text", &second.hash("text")),
+            Err(NotVerified::Altered),
+            "another of our keys"
+        );
+        assert_eq!(second.check(&chain, "text", &plain("text")), Err(NotVerified::Altered), "no key");
+        let stranger = ChainHasher::new(Some(&key(2)), &[]);
+        assert_eq!(stranger.check(&chain, "text", &hash), Err(NotVerified::UnknownKey));
+        assert_eq!(ChainHasher::plain().check(&chain, "text", &hash), Err(NotVerified::UnknownKey));
     }
 
     #[test]
     fn a_chain_that_names_no_key_is_held_against_each() {
-        let old = Sealer::new(Some(&key(1)), &[]);
-        let sealer = Sealer::new(Some(&key(2)), &[key(1)]);
+        let old = ChainHasher::new(Some(&key(1)), &[]);
+        let hasher = ChainHasher::new(Some(&key(2)), &[key(1)]);
         for chain in ["0123abcd", "0123-k", "0123-k0123456789abcdeg", "0123-k0123456789ABCDEF"] {
-            assert_eq!(sealer.check(chain, "text", &old.hash("text")), Ok(SealedWith::Key), "{chain}");
-            assert_eq!(sealer.check(chain, "text", &sealer.hash("text")), Ok(SealedWith::Key), "{chain}");
-            assert_eq!(sealer.check(chain, "text", &plain("text")), Ok(SealedWith::Nothing), "{chain}");
-            assert_eq!(sealer.check(chain, "text", &plain("x")), Err(NotSealed::Altered), "{chain}");
+            assert_eq!(hasher.check(chain, "text", &old.hash("text")), Ok(HashedWith::Key), "{chain}");
+            assert_eq!(hasher.check(chain, "text", &hasher.hash("text")), Ok(HashedWith::Key), "{chain}");
+            assert_eq!(hasher.check(chain, "text", &plain("text")), Ok(HashedWith::Nothing), "{chain}");
+            assert_eq!(hasher.check(chain, "text", &plain("x")), Err(NotVerified::Altered), "{chain}");
         }
-        assert_eq!(Sealer::plain().name_chain("c"), "c");
-        assert_eq!(Sealer::plain().check("c", "text", &old.hash("text")), Err(NotSealed::Altered));
+        assert_eq!(ChainHasher::plain().name_chain("c"), "c");
+        assert_eq!(ChainHasher::plain().check("c", "text", &old.hash("text")), Err(NotVerified::Altered));
     }
 }

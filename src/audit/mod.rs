@@ -51,7 +51,7 @@ pub use aggregated::Aggregated;
 pub use checker::{Beginning, Broken, Checker, Verified};
 pub use entry::Stored;
 pub use filter::{Cursor, Filter};
-pub use keys::Sealer;
+pub use keys::ChainHasher;
 pub use known::Known;
 pub use open_event::{NotClosed, OpenEvent};
 pub use reader::{Reader, Recorded};
@@ -190,15 +190,15 @@ impl AuditLog {
     pub async fn open(
         database: &Database,
         stdout: bool,
-        sealer: Sealer,
+        hasher: ChainHasher,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Result<(Self, JoinHandle<()>), Failed> {
         let (queue, events) = mpsc::channel(QUEUE);
-        let sealer = Arc::new(sealer);
+        let hasher = Arc::new(hasher);
         let stdout = stdout.then(|| Arc::new(stdout::Stdout::start()));
-        let writer = writer::Writer::new(database.clone(), sealer.clone(), stdout.clone(), clock, metrics).await?;
-        let reader = Reader::new(database.clone(), sealer, writer.heads());
+        let writer = writer::Writer::new(database.clone(), hasher.clone(), stdout.clone(), clock, metrics).await?;
+        let reader = Reader::new(database.clone(), hasher, writer.heads());
         let writable = writer.writable();
         let checkpoints = stdout.clone().map(|stdout| checkpoint::tell(writer.heads(), move |line| stdout.copy(line)));
         let written = tokio::spawn(async move {

@@ -5,7 +5,7 @@ use super::chain::Head;
 use super::checker::{Beginning, Checker, Verified};
 use super::entry::Stored;
 use super::filter::{Cursor, Filter};
-use super::keys::Sealer;
+use super::keys::ChainHasher;
 use super::retention::columns;
 use super::{by_column, by_word};
 use crate::database::{Database, Failed, Query, Row};
@@ -24,7 +24,7 @@ const COLUMNS: &str = "SELECT rowid, chain, seq, prev_hash, hash, time, type, ou
 #[derive(Clone)]
 pub struct Reader {
     pub(super) database: Database,
-    pub(super) sealer: Arc<Sealer>,
+    pub(super) hasher: Arc<ChainHasher>,
     heads: watch::Receiver<Head>,
 }
 
@@ -44,8 +44,8 @@ pub struct Recorded {
 }
 
 impl Reader {
-    pub(super) fn new(database: Database, sealer: Arc<Sealer>, heads: watch::Receiver<Head>) -> Self {
-        Self { database, sealer, heads }
+    pub(super) fn new(database: Database, hasher: Arc<ChainHasher>, heads: watch::Receiver<Head>) -> Self {
+        Self { database, hasher, heads }
     }
 
     /// At most so many of the events that match, behind a place where one is given, the newest first.
@@ -71,11 +71,11 @@ impl Reader {
     pub async fn verify(&self) -> Result<Verified, Failed> {
         // In this order: what is the head now is there when its row is looked for.
         let head = self.heads.borrow().clone();
-        let mut known = anchors::known(&self.database, &self.sealer).await?;
+        let mut known = anchors::known(&self.database, &self.hasher).await?;
         if head.seq > 0 {
             known.mark(&head.chain, head.seq, &head.hash, None);
         }
-        let mut checker = Checker::new(Some(&*self.sealer), known);
+        let mut checker = Checker::new(Some(&*self.hasher), known);
         let mut page = self.rows_below(i64::MAX).await?;
         while let Some(last) = page.last() {
             // The next page is on its way while this one is checked.
@@ -83,7 +83,7 @@ impl Reader {
             checker = checked?;
             page = next?;
         }
-        let pruned = anchors::known(&self.database, &self.sealer).await?.into_pruned();
+        let pruned = anchors::known(&self.database, &self.hasher).await?.into_pruned();
         Ok(checker.finish(Beginning::Known, &pruned))
     }
 

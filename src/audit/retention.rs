@@ -200,7 +200,7 @@ impl Retention {
         }
         let Some(last) = last else { return Ok(Batch { deleted: 0, more: false }) };
         for (chain, (seq, hash)) in &ends {
-            anchors::prune(&mut work, &self.reader.sealer, chain, *seq, hash).await?;
+            anchors::prune(&mut work, &self.reader.hasher, chain, *seq, hash).await?;
         }
         work.run("DELETE FROM audit_events WHERE rowid <= $1", &[last.into()]).await?;
         Segments::forget(&mut work, last).await?;
@@ -226,7 +226,7 @@ impl Retention {
     ) -> Result<(), Stopped> {
         let hash = row.str(4)?;
         let stored = Stored { text: row.str(12)?, hash, columns: Some(columns) };
-        let intact = stored.place(Some(&self.reader.sealer)).is_some_and(|placed| placed.intact);
+        let intact = stored.place(Some(&self.reader.hasher)).is_some_and(|placed| placed.intact);
         let end = match ends.get(columns.chain) {
             Some(end) => Some(end.clone()),
             None => anchors::pruned(work, columns.chain).await?,

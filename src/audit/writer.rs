@@ -3,7 +3,7 @@
 use super::anchors;
 use super::chain::{Head, Link, NO_PREDECESSOR};
 use super::group::NotWritten;
-use super::keys::Sealer;
+use super::keys::ChainHasher;
 use super::pending::{Pending, Verdict};
 use super::stdout::Stdout;
 use crate::database::{Database, Failed};
@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Owns the head of this replica's chain.
 pub struct Writer {
     pub(super) database: Database,
-    pub(super) sealer: Arc<Sealer>,
+    pub(super) hasher: Arc<ChainHasher>,
     stdout: Option<Arc<Stdout>>,
     pub(super) clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -41,22 +41,22 @@ impl Writer {
     /// Starts a chain behind the last event of the database.
     pub async fn new(
         database: Database,
-        sealer: Arc<Sealer>,
+        hasher: Arc<ChainHasher>,
         stdout: Option<Arc<Stdout>>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Failed> {
         // Where several replicas write, their chains run side by side: the predecessor is whichever wrote last.
-        let predecessor = anchors::name_last(&database, &sealer).await?;
+        let predecessor = anchors::name_last(&database, &hasher).await?;
         let head = Head {
-            chain: sealer.name_chain(RequestId::random().as_str()),
+            chain: hasher.name_chain(RequestId::random().as_str()),
             seq: 0,
             hash: predecessor.unwrap_or_else(|| NO_PREDECESSOR.to_owned()),
             time: String::new(),
         };
         let heads = watch::Sender::new(head.clone());
         let writable = Arc::new(AtomicBool::new(true));
-        Ok(Self { database, sealer, stdout, clock, metrics, head, heads, writable })
+        Ok(Self { database, hasher, stdout, clock, metrics, head, heads, writable })
     }
 
     /// Follows the head.

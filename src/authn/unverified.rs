@@ -3,7 +3,7 @@
 use super::error::Refusal;
 use super::strict_json;
 use crate::model::secret::SecretValue;
-use aws_lc_rs::digest::{SHA256, digest};
+use crate::sealing::digest::sha256;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
@@ -125,7 +125,7 @@ impl<'a> UnverifiedToken<'a> {
 
     /// What stands for header and claims, whatever the signature.
     pub(super) fn claims_fingerprint(&self) -> Fingerprint {
-        hash(self.message.as_bytes())
+        sha256(self.message.as_bytes())
     }
 
     /// What it claims.
@@ -147,13 +147,7 @@ impl<'a> UnverifiedToken<'a> {
 /// The fingerprint of a token, taken apart or not.
 #[expect(clippy::disallowed_methods, reason = "the token goes into a hash")]
 pub(super) fn fingerprint(bearer: &SecretValue) -> Fingerprint {
-    hash(bearer.expose_secret().as_bytes())
-}
-
-fn hash(bytes: &[u8]) -> Fingerprint {
-    let mut fingerprint = Fingerprint::default();
-    fingerprint.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    fingerprint
+    sha256(bearer.expose_secret().as_bytes())
 }
 
 /// A `NumericDate` (RFC 7519, 2): seconds since 1970, fractions cut off.

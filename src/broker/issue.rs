@@ -105,7 +105,7 @@ impl Broker {
                 tracing::error!(bytes_at_most = MAX_BUNDLE_BYTES, "bundle exceeds the ticket size limit");
                 Code::StoreMisconfigured
             }
-            SealError::DoesNotOpen | SealError::NotABundle(_) => Code::Internal,
+            SealError::DoesNotOpen(_) | SealError::NotSealed(_) | SealError::Malformed(_) => Code::Internal,
         })?;
         let sizes = ask.sizes.then(|| bundle.entries.values().map(|entry| entry.value.len()).collect());
         Ok(Prepared { ticket, sealed, token, missing, sizes })

@@ -2,49 +2,40 @@
 
 use crate::model::lease::Lease;
 use crate::model::secret_ref::SecretRef;
-use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
-use std::fmt::Write as _;
+use crate::sealing::digest::{MacKey, Parts, hex, short};
+use crate::sealing::keys::{Purpose, RootKey};
 use std::sync::Arc;
 
 /// The key of the digest. Keyed, so that nobody can guess a secret by its digest.
-pub struct VersionsKey(Key);
+pub struct VersionsKey(MacKey);
 
 impl VersionsKey {
     /// From the database's key.
     #[must_use]
-    pub fn new(key: &[u8; 32]) -> Self {
-        Self(Key::new(HMAC_SHA256, key))
+    pub fn new(database_key: &RootKey) -> Self {
+        Self(MacKey::new(database_key.derive(Purpose::Versions).as_bytes()))
     }
 
     /// The digest of what was read: the version where the store counts them, else the values themselves.
     pub(super) fn digest<'a>(&self, reads: impl Iterator<Item = (&'a SecretRef, &'a Arc<Lease>)>) -> String {
-        let mut digest = Context::with_key(&self.0);
-        let mut part = |bytes: &[u8]| {
-            digest.update(&(bytes.len() as u64).to_le_bytes());
-            digest.update(bytes);
-        };
-        part(b"claviger versions v1");
+        let mut digest = self.0.parts();
         for (secret, lease) in reads {
-            part(secret.store.as_bytes());
-            part(secret.path.as_bytes());
+            digest.add(secret.store.as_bytes());
+            digest.add(secret.path.as_bytes());
             match &lease.version {
-                Some(version) => part(version.as_bytes()),
-                None => values(lease, &mut part),
+                Some(version) => digest.add(version.as_bytes()),
+                None => add_values(lease, &mut digest),
             }
         }
-        digest.sign().as_ref()[..16].iter().fold(String::with_capacity(32), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex(&short::<16>(&digest.finish()))
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a keyed digest of the value, where there is no version")]
-fn values(lease: &Lease, part: &mut impl FnMut(&[u8])) {
+fn add_values(lease: &Lease, digest: &mut Parts) {
     for (name, value) in &lease.data {
-        part(name.as_bytes());
-        part(value.as_ref().map_or(&[], |value| value.expose_secret().as_bytes()));
+        digest.add(name.as_bytes());
+        digest.add(value.as_ref().map_or(&[], |value| value.expose_secret().as_bytes()));
     }
 }
 
@@ -57,7 +48,7 @@ mod tests {
         let secret = SecretRef { store: "s".into(), path: path.into() };
         let data = [("K".to_owned(), Some(SecretValue::new(value.into())))].into();
         let lease = Arc::new(Lease { data, version: version.map(str::to_owned), stale: false });
-        VersionsKey::new(&[key; 32]).digest(std::iter::once((&secret, &lease)))
+        VersionsKey::new(&RootKey::new([key; 32].into())).digest(std::iter::once((&secret, &lease)))
     }
 
     #[test]

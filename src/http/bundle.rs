@@ -3,8 +3,8 @@
 use super::{accept, framing};
 use crate::broker::{Delivered, Error};
 use crate::model::format::Format;
+use crate::sealing::digest::sha256;
 use crate::wire::problem::Code;
-use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::{Body, Bytes};
 use axum::extract::FromRequestParts;
 use axum::response::Response;
@@ -43,7 +43,7 @@ impl<S: Sync> FromRequestParts<S> for AcceptedFormat {
 /// The answer that carries a bundle.
 pub fn answer(delivered: Delivered) -> Result<Response, Code> {
     let bytes = delivered.rendered.bytes;
-    let repr_digest = format!("sha-256=:{}:", STANDARD.encode(digest(&SHA256, &bytes)));
+    let repr_digest = format!("sha-256=:{}:", STANDARD.encode(sha256(&bytes)));
     let mut headers = framing::with_length(bytes.len());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(delivered.rendered.media_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -3,7 +3,7 @@
 
 use super::answer::Failure;
 use crate::wire::problem::Code;
-use aws_lc_rs::digest::{SHA256, digest};
+use crate::sealing::digest::sha256;
 use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +15,7 @@ const PAGE: &str = include_str!("docs.html");
 
 /// Nothing but what stands in the page runs, and it speaks to nobody but us.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let hash = |tag| format!("'sha256-{}'", STANDARD.encode(digest(&SHA256, between(PAGE, tag).as_bytes())));
+    let hash = |tag| format!("'sha256-{}'", STANDARD.encode(sha256(between(PAGE, tag).as_bytes())));
     format!(
         "default-src 'none'; script-src {}; style-src {}; connect-src 'self'; base-uri 'none'; form-action 'none'; \
          frame-ancestors 'none'",

@@ -1,7 +1,7 @@
 //! The `Idempotency-Key` of a download: what the same redeemer shows when a download is repeated.
 
 use super::ticket::TicketId;
-use aws_lc_rs::digest::{Context, SHA256};
+use crate::sealing::digest::{Digest, sha256};
 
 /// The longest one.
 const MAX_CHARS: usize = 255;
@@ -15,15 +15,10 @@ pub struct IdempotencyKey(String);
 pub struct NotAKey;
 
 impl IdempotencyKey {
-    /// What is kept of it, for one ticket.
+    /// The digest that is stored for one ticket. Ids have one length, so no other pair has the same input.
     #[must_use]
-    pub fn digest(&self, ticket: TicketId) -> [u8; 32] {
-        let mut context = Context::new(&SHA256);
-        context.update(ticket.as_bytes());
-        context.update(self.0.as_bytes());
-        let mut digest = [0; 32];
-        digest.copy_from_slice(context.finish().as_ref());
-        digest
+    pub fn digest(&self, ticket: TicketId) -> Digest {
+        sha256(&[ticket.as_bytes(), self.0.as_bytes()].concat())
     }
 }
 

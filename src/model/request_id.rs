@@ -1,6 +1,6 @@
 //! The id of one request, ours, in every answer, log line and audit event that belongs to it.
 
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use crate::sealing::{digest, random};
 use std::fmt;
 
 /// 32 hex digits.
@@ -12,8 +12,8 @@ impl RequestId {
     #[must_use]
     pub fn random() -> Self {
         let mut bytes = [0; 16];
-        let _ = SystemRandom::new().fill(&mut bytes);
-        Self(format!("{:032x}", u128::from_be_bytes(bytes)))
+        let _ = random::fill(&mut bytes);
+        Self(digest::hex(&bytes))
     }
 
     /// The digits.

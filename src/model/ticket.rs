@@ -1,7 +1,8 @@
 //! A ticket's public id and the secret token that redeems it.
 
-use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use crate::sealing::digest::{sha256, short};
+use crate::sealing::keys::{KEY_BYTES, RootKey};
+use crate::sealing::random::{self, NoRandomness};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
@@ -9,7 +10,6 @@ use zeroize::Zeroizing;
 
 /// Bytes of an id.
 pub const ID_BYTES: usize = 16;
-const KEY_BYTES: usize = 32;
 /// 22 and 43 characters of URL-safe base64, and the dot between them.
 const TOKEN_CHARS: usize = 22 + 1 + 43;
 
@@ -60,7 +60,7 @@ impl fmt::Debug for TicketId {
 #[derive(Clone)]
 pub struct TicketToken {
     id: [u8; ID_BYTES],
-    key: Zeroizing<[u8; KEY_BYTES]>,
+    key: RootKey,
 }
 
 /// The text is not the canonical spelling of a ticket token.
@@ -68,22 +68,15 @@ pub struct TicketToken {
 #[error("not a ticket")]
 pub struct NotATicket;
 
-/// The operating system gave no random bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no randomness")]
-pub struct NoRandomness;
-
 impl TicketToken {
     /// A fresh token.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
     pub fn random() -> Result<Self, NoRandomness> {
-        let random = SystemRandom::new();
-        let mut token = Self { id: [0; ID_BYTES], key: Zeroizing::new([0; KEY_BYTES]) };
-        random.fill(&mut token.id).map_err(|_| NoRandomness)?;
-        random.fill(&mut *token.key).map_err(|_| NoRandomness)?;
-        Ok(token)
+        let mut id = [0; ID_BYTES];
+        random::fill(&mut id)?;
+        Self::with_id(id)
     }
 
     /// A fresh token with this id.
@@ -91,9 +84,7 @@ impl TicketToken {
     /// # Errors
     /// When the operating system gives no random bytes.
     pub fn with_id(id: [u8; ID_BYTES]) -> Result<Self, NoRandomness> {
-        let mut token = Self { id, key: Zeroizing::new([0; KEY_BYTES]) };
-        SystemRandom::new().fill(&mut *token.key).map_err(|_| NoRandomness)?;
-        Ok(token)
+        Ok(Self { id, key: RootKey::random()? })
     }
 
     /// The id in the URL, which is not the public one.
@@ -105,15 +96,12 @@ impl TicketToken {
     /// The ticket's public id.
     #[must_use]
     pub fn ticket_id(&self) -> TicketId {
-        let hash = digest(&SHA256, &self.id);
-        let mut id = [0; ID_BYTES];
-        id.copy_from_slice(&hash.as_ref()[..ID_BYTES]);
-        TicketId(id)
+        TicketId(short(&sha256(&self.id)))
     }
 
-    /// The key under which the bundle is sealed. It is in the URL and nowhere else.
+    /// The root of the keys that seal the bundle and prove the token. It is in the URL and nowhere else.
     #[must_use]
-    pub fn key(&self) -> &[u8; KEY_BYTES] {
+    pub const fn key(&self) -> &RootKey {
         &self.key
     }
 
@@ -123,7 +111,7 @@ impl TicketToken {
         let mut text = Zeroizing::new(String::with_capacity(TOKEN_CHARS));
         URL_SAFE_NO_PAD.encode_string(self.id, &mut text);
         text.push('.');
-        URL_SAFE_NO_PAD.encode_string(*self.key, &mut text);
+        URL_SAFE_NO_PAD.encode_string(self.key.as_bytes(), &mut text);
         text
     }
 }
@@ -138,11 +126,15 @@ impl std::str::FromStr for TicketToken {
             return Err(NotATicket);
         }
         let (id_text, key_text) = text.split_once('.').ok_or(NotATicket)?;
-        let mut token = Self { id: [0; ID_BYTES], key: Zeroizing::new([0; KEY_BYTES]) };
+        let (mut id, mut key) = ([0; ID_BYTES], Zeroizing::new([0; KEY_BYTES]));
         // The decoder refuses padding and stray trailing bits, so what it takes is canonical.
-        let id = URL_SAFE_NO_PAD.decode_slice(id_text, &mut token.id).map_err(|_| NotATicket)?;
-        let key = URL_SAFE_NO_PAD.decode_slice(key_text, &mut *token.key).map_err(|_| NotATicket)?;
-        if id == ID_BYTES && key == KEY_BYTES { Ok(token) } else { Err(NotATicket) }
+        let id_length = URL_SAFE_NO_PAD.decode_slice(id_text, &mut id).map_err(|_| NotATicket)?;
+        let key_length = URL_SAFE_NO_PAD.decode_slice(key_text, &mut *key).map_err(|_| NotATicket)?;
+        if id_length == ID_BYTES && key_length == KEY_BYTES {
+            Ok(Self { id, key: RootKey::new(key) })
+        } else {
+            Err(NotATicket)
+        }
     }
 }
 
@@ -162,7 +154,7 @@ mod tests {
         let text = token.to_url_segment();
         let text = text.as_str();
         let again: TicketToken = text.parse().expect("canonical");
-        assert_eq!((again.ticket_id(), again.key()), (token.ticket_id(), token.key()));
+        assert_eq!((again.ticket_id(), again.key().as_bytes()), (token.ticket_id(), token.key().as_bytes()));
 
         let (id, key) = text.split_once('.').expect("a dot");
         for other in [

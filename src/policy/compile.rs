@@ -15,9 +15,8 @@ use crate::document::Fault;
 use crate::model::binding::BindTo;
 use crate::model::duration;
 use crate::model::lease::{Encoding, LeaseMode, NotALeaseMode};
+use crate::sealing::digest::{hex, sha256, short};
 use crate::wire::policy::{PolicySpec, Secret};
-use aws_lc_rs::digest::{SHA256, digest};
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -317,12 +316,7 @@ fn revision(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Arc<str>> {
         faults.push(Fault::new("/spec", "cannot be written as JSON"));
         return None;
     };
-    let mut hex = String::with_capacity(2 * REVISION_BYTES);
-    for byte in &digest(&SHA256, &canonical).as_ref()[..REVISION_BYTES] {
-        // Writing to a String does not fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    Some(hex.into())
+    Some(hex(&short::<REVISION_BYTES>(&sha256(&canonical))).into())
 }
 
 /// Compiles every entry of a list, so that the faults of all are noted before the first of them stops anything.

@@ -9,7 +9,6 @@ mod cache;
 mod credential_file;
 mod dynamic;
 mod file;
-mod jitter;
 mod json_text;
 mod leases;
 mod outbound;
@@ -33,7 +32,7 @@ use vault::VaultStore;
 pub use administer::Ended;
 pub use leases::{After, Keeping, LeaseEvent, LeaseEventKind, LeaseView, LeaseWitness, NotRecorded, Revoked, Unread};
 pub use port::{OnlineFault, OpenFault, ReadError, Reading, SecretStore, Unsuitable};
-pub use registry::{Granted, NoRandomness, OpenError, Stores};
+pub use registry::{Granted, OpenError, Stores};
 pub use vault::Engine;
 #[cfg(fuzzing)]
 pub use vault::fuzzing;

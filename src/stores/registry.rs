@@ -15,6 +15,7 @@ use crate::model::lease::{Lease, LeaseMode};
 use crate::model::request_id::RequestId;
 use crate::model::secret_ref::SecretRef;
 use crate::model::write::Write;
+use crate::sealing::random::NoRandomness;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,11 +29,6 @@ pub struct OpenError {
     /// What is wrong.
     pub fault: OpenFault,
 }
-
-/// Leases cannot be kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the operating system gives no random bytes")]
-pub struct NoRandomness;
 
 /// Every configured store, by name.
 pub struct Stores {
@@ -86,7 +82,7 @@ impl Stores {
             let Backend::Vault(vault, most) = &opened.backend else { return None };
             Some((name.clone(), DynamicSource { store: vault.clone(), most: *most }))
         });
-        self.leases = Some(Leases::keep(sources.collect(), keeping, &self.metrics).ok_or(NoRandomness)?);
+        self.leases = Some(Leases::keep(sources.collect(), keeping, &self.metrics)?);
         Ok(self)
     }
 

@@ -2,34 +2,32 @@
 
 use super::leases::{LeaseState, LeaseView};
 use super::path::StorePath;
-use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
+use crate::sealing::digest::{MacKey, hex, short};
+use crate::sealing::keys::{Purpose, RootKey};
 use jiff::{SignedDuration, Timestamp};
-use std::fmt::Write as _;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Derives ids of cached secrets, and dates when they were read.
 pub(super) struct SecretIds {
     /// Keyed, so an id reveals nothing of the path.
-    key: Key,
+    key: MacKey,
     /// The same moment by both clocks. Reads are dated by the monotonic clock, so the date of one never changes.
     started: (Instant, Timestamp),
 }
 
 impl SecretIds {
-    pub(super) fn new(database_key: &[u8; 32], now: Timestamp) -> Self {
-        let key = sign(&Key::new(HMAC_SHA256, database_key), b"claviger lease ids v1");
-        Self { key: Key::new(HMAC_SHA256, key.as_ref()), started: (Instant::now(), now) }
+    pub(super) fn new(database_key: &RootKey, now: Timestamp) -> Self {
+        let key = MacKey::new(database_key.derive(Purpose::SecretIds).as_bytes());
+        Self { key, started: (Instant::now(), now) }
     }
 
     /// The same on every replica.
     fn id(&self, store: &str, path: &StorePath) -> String {
-        let tag = sign(&self.key, format!("{store}\0{}", path.as_str()).as_bytes());
-        tag.as_ref()[..16].iter().fold(String::with_capacity(32), |mut id, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(id, "{byte:02x}");
-            id
-        })
+        let mut digest = self.key.parts();
+        digest.add(store.as_bytes());
+        digest.add(path.as_str().as_bytes());
+        hex(&short::<16>(&digest.finish()))
     }
 
     fn time(&self, at: Instant) -> Timestamp {

@@ -21,7 +21,9 @@ use crate::model::caller::{Caller, Identity};
 use crate::model::policy_ref::PolicyRef;
 use crate::model::repo::Repo;
 use crate::model::secret_ref::SecretVersion;
-use crate::model::ticket::{NoRandomness, TicketId};
+use crate::model::ticket::TicketId;
+use crate::sealing::keys::RootKey;
+use crate::sealing::random::NoRandomness;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::net::IpAddr;
@@ -210,7 +212,7 @@ impl Tickets {
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
-    pub fn open(settings: &Settings, database: &Database, database_key: &[u8; 32]) -> Result<Self, NoRandomness> {
+    pub fn open(settings: &Settings, database: &Database, database_key: &RootKey) -> Result<Self, NoRandomness> {
         Ok(match settings.store {
             Where::Memory => {
                 let store = Arc::new(memory::Memory::new(settings.max_live_per_pod));

@@ -1,7 +1,7 @@
 //! Whose tickets count together: a short name of a caller's identity, which is all that is kept for counting.
 
 use crate::model::caller::Identity;
-use aws_lc_rs::digest::{Context, SHA256};
+use crate::sealing::digest::{Parts, short};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -14,11 +14,8 @@ pub struct Owner([u8; BYTES]);
 impl Owner {
     /// Every part behind its length, so that no two identities are one.
     pub fn of(identity: &Identity) -> Self {
-        let mut digest = Context::new(&SHA256);
-        let mut part = |text: &str| {
-            digest.update(&(text.len() as u64).to_le_bytes());
-            digest.update(text.as_bytes());
-        };
+        let mut digest = Parts::sha256();
+        let mut part = |text: &str| digest.add(text.as_bytes());
         match identity {
             Identity::Pod { issuer, uid } => {
                 part("pod");
@@ -34,9 +31,7 @@ impl Owner {
                 }
             }
         }
-        let mut owner = [0; BYTES];
-        owner.copy_from_slice(&digest.finish().as_ref()[..BYTES]);
-        Self(owner)
+        Self(short(&digest.finish()))
     }
 
     /// As a database keeps it.

@@ -3,7 +3,7 @@
 use super::{Found, REPLAYED_FOR, Rejection, State, Ticket, Tickets, Unavailable, later};
 use crate::model::idempotency_key::IdempotencyKey;
 use crate::model::ticket::TicketToken;
-use aws_lc_rs::constant_time::verify_slices_are_equal;
+use crate::sealing::digest;
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -62,9 +62,8 @@ impl Tickets {
             State::Waiting | State::Expired => Err(Rejection::Expired),
             State::Revoked => Err(Rejection::Revoked),
             State::Redeemed { at, replay } => {
-                let same = replay
-                    .zip(repeats)
-                    .is_some_and(|(kept, shown)| verify_slices_are_equal(&kept, &shown.digest(ticket.id)).is_ok());
+                let same =
+                    replay.zip(repeats).is_some_and(|(kept, shown)| digest::equal(&kept, &shown.digest(ticket.id)));
                 if same && in_time && now < later(at, REPLAYED_FOR) && sealed.size() > 0 {
                     Ok(Some(at))
                 } else {

@@ -2,19 +2,19 @@
 
 use super::rows::{Dice, HASH, Log, PREV_HASH, Row, TEXT, check, check_lines, export, flip, reseal};
 use crate::audit::checker::{Broken, Reason};
-use crate::audit::keys::Sealer;
+use crate::audit::keys::ChainHasher;
 use crate::audit::known::Known;
-use zeroize::Zeroizing;
+use crate::sealing::keys::RootKey;
 
 const ROUNDS: usize = 600;
 
-fn keyed() -> Sealer {
-    Sealer::new(Some(&Zeroizing::new([7; 32])), &[])
+fn keyed() -> ChainHasher {
+    ChainHasher::new(Some(&RootKey::new([7; 32].into())), &[])
 }
 
 /// With a key and without.
-fn sealers() -> [Sealer; 2] {
-    [keyed(), Sealer::plain()]
+fn sealers() -> [ChainHasher; 2] {
+    [keyed(), ChainHasher::plain()]
 }
 
 fn place(broken: Option<Broken>) -> Option<(String, i64)> {
@@ -29,7 +29,7 @@ fn of(row: &Row) -> (String, i64) {
 fn each_round(
     name: &str,
     log: &Log,
-    sealer: &Sealer,
+    hasher: &ChainHasher,
     known: impl Fn(&Log) -> Known,
     mut change: impl FnMut(&mut Vec<Row>, &mut Dice) -> (String, i64),
 ) {
@@ -38,26 +38,26 @@ fn each_round(
         let mut rows = log.rows.clone();
         let expected = change(&mut rows, &mut dice);
         if rows != log.rows {
-            assert_eq!(place(check(&rows, sealer, known(log))), Some(expected), "{name}, round {round}");
+            assert_eq!(place(check(&rows, hasher, known(log))), Some(expected), "{name}, round {round}");
         }
     }
 }
 
 #[test]
 fn a_log_that_nobody_touched_holds() {
-    for sealer in sealers() {
-        let log = Log::write(&sealer);
-        assert_eq!(check(&log.rows, &sealer, log.known_with_heads()), None);
-        assert_eq!(check_lines(&export(&log.rows), &sealer, Known::default()), None);
-        assert_eq!(check_lines(&[], &sealer, Known::default()), None);
+    for hasher in sealers() {
+        let log = Log::write(&hasher);
+        assert_eq!(check(&log.rows, &hasher, log.known_with_heads()), None);
+        assert_eq!(check_lines(&export(&log.rows), &hasher, Known::default()), None);
+        assert_eq!(check_lines(&[], &hasher, Known::default()), None);
     }
 }
 
 #[test]
 fn a_flipped_bit_is_found_wherever_it_is() {
-    for sealer in sealers() {
-        let log = Log::write(&sealer);
-        each_round("flip", &log, &sealer, Log::known, |rows, dice| {
+    for hasher in sealers() {
+        let log = Log::write(&hasher);
+        each_round("flip", &log, &hasher, Log::known, |rows, dice| {
             let at = dice.below(rows.len());
             let field = dice.below(rows[at].texts.len());
             let expected = of(&rows[at]);
@@ -66,7 +66,7 @@ fn a_flipped_bit_is_found_wherever_it_is() {
             }
             expected
         });
-        each_round("flip in the number or the chain", &log, &sealer, Log::known, |rows, dice| {
+        each_round("flip in the number or the chain", &log, &hasher, Log::known, |rows, dice| {
             let at = dice.below(rows.len());
             let expected = of(&rows[at]);
             match dice.below(2) {
@@ -80,12 +80,12 @@ fn a_flipped_bit_is_found_wherever_it_is() {
 
 #[test]
 fn what_is_deleted_is_missed() {
-    for sealer in sealers() {
-        let log = Log::write(&sealer);
-        each_round("delete", &log, &sealer, Log::known_with_heads, |rows, dice| {
+    for hasher in sealers() {
+        let log = Log::write(&hasher);
+        each_round("delete", &log, &hasher, Log::known_with_heads, |rows, dice| {
             of(&rows.remove(dice.below(rows.len())))
         });
-        each_round("truncate the middle of a chain", &log, &sealer, Log::known_with_heads, |rows, dice| {
+        each_round("truncate the middle of a chain", &log, &hasher, Log::known_with_heads, |rows, dice| {
             let chain = rows[dice.below(rows.len())].chain.clone();
             let length = rows.iter().filter(|row| row.chain == chain).count();
             let from = 1 + dice.below(length);
@@ -101,13 +101,13 @@ fn what_is_deleted_is_missed() {
 
 #[test]
 fn a_tail_that_is_cut_off_is_seen_against_checkpoints_alone() {
-    for sealer in sealers() {
-        let log = Log::write(&sealer);
+    for hasher in sealers() {
+        let log = Log::write(&hasher);
         for cut in 1..20 {
             let kept = &log.rows[..log.rows.len() - cut];
             let missing = &log.rows[log.rows.len() - cut..];
-            assert_eq!(check(kept, &sealer, log.known()), None, "nothing inside tells");
-            let found = place(check(kept, &sealer, log.known_with_heads())).expect("found");
+            assert_eq!(check(kept, &hasher, log.known()), None, "nothing inside tells");
+            let found = place(check(kept, &hasher, log.known_with_heads())).expect("found");
             let first = missing.iter().find(|row| row.chain == found.0).map(of);
             assert_eq!(Some(found), first);
         }
@@ -116,20 +116,20 @@ fn a_tail_that_is_cut_off_is_seen_against_checkpoints_alone() {
 
 #[test]
 fn what_changes_places_is_found() {
-    for sealer in sealers() {
-        let log = Log::write(&sealer);
+    for hasher in sealers() {
+        let log = Log::write(&hasher);
         let two = |rows: &[Row], dice: &mut Dice| loop {
             let (a, b) = (dice.below(rows.len()), dice.below(rows.len()));
             if a < b && rows[a].chain == rows[b].chain {
                 return (a, b);
             }
         };
-        each_round("swap", &log, &sealer, Log::known, |rows, dice| {
+        each_round("swap", &log, &hasher, Log::known, |rows, dice| {
             let (a, b) = two(rows, dice);
             rows.swap(a, b);
             of(&rows[b])
         });
-        each_round("swap what is in them", &log, &sealer, Log::known, |rows, dice| {
+        each_round("swap what is in them", &log, &hasher, Log::known, |rows, dice| {
             let (a, b) = two(rows, dice);
             for field in [HASH, TEXT] {
                 let moved = rows[a].texts[field].clone();
@@ -137,7 +137,7 @@ fn what_changes_places_is_found() {
             }
             of(&rows[a])
         });
-        each_round("duplicate", &log, &sealer, Log::known, |rows, dice| {
+        each_round("duplicate", &log, &hasher, Log::known, |rows, dice| {
             let row = rows[dice.below(rows.len())].clone();
             let expected = of(&row);
             rows.insert(dice.below(rows.len() + 1), row);
@@ -148,14 +148,14 @@ fn what_changes_places_is_found() {
 
 #[test]
 fn with_a_key_nobody_else_seals_anew() {
-    let sealer = keyed();
-    let log = Log::write(&sealer);
-    each_round("re-seal one", &log, &sealer, Log::known, |rows, dice| {
+    let hasher = keyed();
+    let log = Log::write(&hasher);
+    each_round("re-seal one", &log, &hasher, Log::known, |rows, dice| {
         let at = dice.below(rows.len());
         reseal(&mut rows[at]);
         of(&rows[at])
     });
-    each_round("re-seal the tail", &log, &sealer, Log::known, |rows, dice| {
+    each_round("re-seal the tail", &log, &hasher, Log::known, |rows, dice| {
         let at = dice.below(rows.len());
         reseal_tail(rows, at);
         of(&rows[at])
@@ -164,9 +164,9 @@ fn with_a_key_nobody_else_seals_anew() {
 
 #[test]
 fn without_a_key_one_event_sealed_anew_is_told_by_the_next() {
-    let sealer = Sealer::plain();
-    let log = Log::write(&sealer);
-    each_round("re-seal one", &log, &sealer, Log::known_with_heads, |rows, dice| {
+    let hasher = ChainHasher::plain();
+    let log = Log::write(&hasher);
+    each_round("re-seal one", &log, &hasher, Log::known_with_heads, |rows, dice| {
         let at = dice.below(rows.len());
         reseal(&mut rows[at]);
         let row = &rows[at];
@@ -178,14 +178,14 @@ fn without_a_key_one_event_sealed_anew_is_told_by_the_next() {
 
 #[test]
 fn without_a_key_a_tail_sealed_anew_is_seen_against_checkpoints_alone() {
-    let sealer = Sealer::plain();
-    let log = Log::write(&sealer);
+    let hasher = ChainHasher::plain();
+    let log = Log::write(&hasher);
     for at in 0..log.rows.len() {
         let mut rows = log.rows.clone();
         let chain = rows[at].chain.clone();
         reseal_tail(&mut rows, at);
-        assert_eq!(check(&rows, &sealer, Known::default()), None, "{at}");
-        let broken = check(&rows, &sealer, log.known_with_heads()).expect("found");
+        assert_eq!(check(&rows, &hasher, Known::default()), None, "{at}");
+        let broken = check(&rows, &hasher, log.known_with_heads()).expect("found");
         let first_known = log.named.iter().filter(|(name, seq, _)| *name == chain && *seq >= log.rows[at].seq);
         let first_known = first_known.map(|(_, seq, _)| *seq).min();
         let head = log.heads.iter().find(|head| head.chain == chain).map(|head| head.seq);
@@ -196,7 +196,7 @@ fn without_a_key_a_tail_sealed_anew_is_seen_against_checkpoints_alone() {
 
 /// Edits a row and computes its chain anew from there, and what other chains name of it.
 fn reseal_tail(rows: &mut [Row], at: usize) {
-    let sealer = Sealer::plain();
+    let hasher = ChainHasher::plain();
     let mut moved = vec![(rows[at].texts[HASH].clone(), String::new())];
     let mut first = true;
     for row in &mut rows[at..] {
@@ -208,7 +208,7 @@ fn reseal_tail(rows: &mut [Row], at: usize) {
         } else if let Some((old, new)) = named {
             row.texts[TEXT] = row.texts[TEXT].replacen(&old, &new, 1);
             row.texts[PREV_HASH] = new;
-            let sealed = sealer.hash(&row.texts[TEXT]);
+            let sealed = hasher.hash(&row.texts[TEXT]);
             let before = std::mem::replace(&mut row.texts[HASH], sealed);
             moved.push((before, row.texts[HASH].clone()));
         }
@@ -217,8 +217,8 @@ fn reseal_tail(rows: &mut [Row], at: usize) {
 
 #[test]
 fn an_export_tells_as_much_as_the_log() {
-    for sealer in sealers() {
-        let log = Log::write(&sealer);
+    for hasher in sealers() {
+        let log = Log::write(&hasher);
         let lines = export(&log.rows);
         let mut dice = Dice::new(7);
         for round in 0..ROUNDS {
@@ -230,7 +230,7 @@ fn an_export_tells_as_much_as_the_log() {
                 1 => changed.insert(dice.below(lines.len() + 1), lines[at].clone()),
                 _ => flip(&mut changed[at], &mut dice),
             }
-            let found = check_lines(&changed, &sealer, log.known_with_heads()).expect("found");
+            let found = check_lines(&changed, &hasher, log.known_with_heads()).expect("found");
             assert_eq!(found.seq, row.seq, "round {round}: {found:?}\n{}", changed.get(at).map_or("", String::as_str));
         }
     }
@@ -238,8 +238,8 @@ fn an_export_tells_as_much_as_the_log() {
 
 #[test]
 fn the_last_numbers_there_are_break_a_chain_and_not_the_checker() {
-    for sealer in sealers() {
-        let log = Log::write(&sealer);
+    for hasher in sealers() {
+        let log = Log::write(&hasher);
         for at in [0, log.rows.len() / 2, log.rows.len() - 1] {
             for seq in [i64::MIN, i64::MIN + 1, i64::MAX - 1, i64::MAX] {
                 let mut rows = log.rows.clone();
@@ -248,16 +248,16 @@ fn the_last_numbers_there_are_break_a_chain_and_not_the_checker() {
                 *text = text.replacen(&format!("\"seq\":{before},"), &format!("\"seq\":{seq},"), 1);
                 *text = text.replacen(&format!("\"{chain}.{before}\""), &format!("\"{chain}.{seq}\""), 1);
                 rows[at].seq = seq;
-                for rewritten in [sealer.hash(&rows[at].texts[TEXT]), log.rows[at].texts[HASH].clone()] {
+                for rewritten in [hasher.hash(&rows[at].texts[TEXT]), log.rows[at].texts[HASH].clone()] {
                     rows[at].texts[HASH] = rewritten;
-                    assert_ne!(check(&rows, &sealer, log.known_with_heads()), None, "{seq} at {at}");
+                    assert_ne!(check(&rows, &hasher, log.known_with_heads()), None, "{seq} at {at}");
                     let mut lines = export(&rows);
                     for unreadable in [false, true] {
                         if unreadable {
                             lines.insert(0, "no event".into());
                             lines.push("no event".into());
                         }
-                        assert_ne!(check_lines(&lines, &sealer, log.known_with_heads()), None, "{seq} at {at}");
+                        assert_ne!(check_lines(&lines, &hasher, log.known_with_heads()), None, "{seq} at {at}");
                     }
                 }
             }
@@ -267,13 +267,13 @@ fn the_last_numbers_there_are_break_a_chain_and_not_the_checker() {
 
 #[test]
 fn a_chain_of_the_last_number_alone_is_no_whole_chain() {
-    let sealer = Sealer::plain();
+    let hasher = ChainHasher::plain();
     for (seq, holds) in [(i64::MAX, false), (2, false), (1, true)] {
         let text = format!(
             "{{\"id\":\"a.{seq}\",\"time\":\"\",\"chain\":\"a\",\"seq\":{seq},\"prevHash\":\"{}\",\"type\":\"\",\"outcome\":\"\"}}",
             "0".repeat(64)
         );
-        let line = crate::wire::audit_event::with_hash(&text, &sealer.hash(&text));
-        assert_eq!(check_lines(&[line], &sealer, Known::default()).is_none(), holds, "{seq}");
+        let line = crate::wire::audit_event::with_hash(&text, &hasher.hash(&text));
+        assert_eq!(check_lines(&[line], &hasher, Known::default()).is_none(), holds, "{seq}");
     }
 }

@@ -4,7 +4,7 @@ use crate::audit::Event;
 use crate::audit::chain::{Head, NO_PREDECESSOR};
 use crate::audit::checker::{Beginning, Broken, Checker};
 use crate::audit::entry::{Columns, Stored};
-use crate::audit::keys::Sealer;
+use crate::audit::keys::ChainHasher;
 use crate::audit::known::Known;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::branch::Branch;
@@ -68,18 +68,18 @@ fn event(number: usize) -> Event {
 
 impl Log {
     /// Two replicas side by side, one of which ends, and a third that begins behind them.
-    pub fn write(sealer: &Sealer) -> Self {
+    pub fn write(hasher: &ChainHasher) -> Self {
         let mut log = Self { rows: Vec::new(), named: Vec::new(), heads: Vec::new() };
         let mut heads = [log.begin("aaaa"), log.begin("bbbb")];
         for number in 0..30 {
             let replica = usize::from(number % 5 > 2);
-            log.add(sealer, &mut heads[replica], number);
+            log.add(hasher, &mut heads[replica], number);
         }
         let [a, b] = heads;
         let mut heads = [log.begin("cccc"), b];
         for number in 0..30 {
             let replica = usize::from(number > 20 && number % 2 == 0);
-            log.add(sealer, &mut heads[replica], number);
+            log.add(hasher, &mut heads[replica], number);
         }
         log.heads.push(a);
         log.heads.extend(heads);
@@ -93,10 +93,10 @@ impl Log {
         Head { chain: chain.into(), seq: 0, hash, time: String::new() }
     }
 
-    fn add(&mut self, sealer: &Sealer, head: &mut Head, number: usize) {
+    fn add(&mut self, hasher: &ChainHasher, head: &mut Head, number: usize) {
         let event = event(number);
         let now = Timestamp::from_second(1_700_000_000 + i64::try_from(self.rows.len()).expect("few")).expect("a time");
-        let link = sealer.link(head, &event, now).expect("JSON");
+        let link = hasher.link(head, &event, now).expect("JSON");
         let subject = event.caller.as_ref().map(|caller| caller.subject.clone()).unwrap_or_default();
         let texts = [
             link.prev_hash,
@@ -133,8 +133,8 @@ impl Log {
 }
 
 /// What the checker finds in rows, which are in the order they were written.
-pub fn check(rows: &[Row], sealer: &Sealer, known: Known) -> Option<Broken> {
-    let mut checker = Checker::new(Some(sealer), known);
+pub fn check(rows: &[Row], hasher: &ChainHasher, known: Known) -> Option<Broken> {
+    let mut checker = Checker::new(Some(hasher), known);
     for row in rows.iter().rev() {
         let [prev_hash, hash, time, kind, outcome, subject, repo, branch, ticket_id, text] =
             row.texts.each_ref().map(String::as_str);
@@ -156,8 +156,8 @@ pub fn check(rows: &[Row], sealer: &Sealer, known: Known) -> Option<Broken> {
 }
 
 /// What the checker finds in the lines of an export.
-pub fn check_lines(lines: &[String], sealer: &Sealer, known: Known) -> Option<Broken> {
-    let mut checker = Checker::new(Some(sealer), known);
+pub fn check_lines(lines: &[String], hasher: &ChainHasher, known: Known) -> Option<Broken> {
+    let mut checker = Checker::new(Some(hasher), known);
     for line in lines {
         match Stored::of_line(line) {
             Some((text, hash)) => checker.see(&Stored { text: &text, hash, columns: None }),
@@ -183,5 +183,5 @@ pub fn flip(text: &mut String, dice: &mut Dice) {
 /// Edits a row's text and seals it as whoever has no key would.
 pub fn reseal(row: &mut Row) {
     row.texts[TEXT] = row.texts[TEXT].replacen("\"durationMs\":", "\"durationMs\":1", 1);
-    row.texts[HASH] = Sealer::plain().hash(&row.texts[TEXT]);
+    row.texts[HASH] = ChainHasher::plain().hash(&row.texts[TEXT]);
 }

@@ -4,8 +4,9 @@ use super::connection::{Connection, on};
 use super::failure::Failure;
 use super::offline::{each_line, known, see};
 use super::server::ServerArguments;
-use crate::audit::{Beginning, Checker, Known, Sealer, Verified};
+use crate::audit::{Beginning, ChainHasher, Checker, Known, Verified};
 use crate::config::key_file;
+use crate::sealing::keys::RootKey;
 use crate::wire::audit_list::{AuditVerified, BrokenPlace};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,9 +50,10 @@ pub fn run(verify: &Verify) -> Result<(), Failure> {
         let server = ServerArguments::new(server, token_file, verify.ca_file.clone(), verify.insecure);
         return on(&server, async |server| at_server(&server, known).await);
     };
-    let keys = verify.key_files.iter().map(|file| key_file::read(file)).collect::<Result<Vec<_>, _>>();
+    let keys =
+        verify.key_files.iter().map(|file| key_file::read(file).map(RootKey::new)).collect::<Result<Vec<_>, _>>();
     let keys = keys.map_err(|fault| Failure::usage(format!("--key-file: {}", fault.detail)))?;
-    let sealer = Sealer::new(keys.first(), keys.get(1..).unwrap_or_default());
+    let sealer = ChainHasher::new(keys.first(), keys.get(1..).unwrap_or_default());
     let known = known.unwrap_or_default();
     let pruned = known.clone().into_pruned();
     let mut checker = Checker::new(Some(&sealer), known);

@@ -2,7 +2,7 @@
 
 use crate::cli::failure::Failure;
 use crate::model::format::Format;
-use aws_lc_rs::digest::{SHA256, digest};
+use crate::sealing::digest::sha256;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
@@ -31,14 +31,14 @@ impl Head {
             return Err(strange("it is compressed"));
         }
         let length = one(CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
-        let digest = one("repr-digest").and_then(sha256).ok_or_else(|| strange("it has no digest"))?;
+        let digest = one("repr-digest").and_then(sha256_member).ok_or_else(|| strange("it has no digest"))?;
         let stale = one("x-claviger-stale") == Some("true");
         Ok(Self { length: length.ok_or_else(|| strange("it has no length"))?, digest, stale })
     }
 }
 
 /// The digest in `sha-256=:base64:`, alone or among others (RFC 9530).
-fn sha256(header: &str) -> Option<Vec<u8>> {
+fn sha256_member(header: &str) -> Option<Vec<u8>> {
     let member = header.split(',').find_map(|member| member.trim().strip_prefix("sha-256="))?;
     STANDARD.decode(member.strip_prefix(':')?.strip_suffix(':')?).ok()
 }
@@ -48,7 +48,7 @@ pub fn checked(body: &[u8], head: &Head, format: Format, keys: Option<usize>) ->
     if body.len() != head.length {
         return Err(strange("it is not as long as it says"));
     }
-    if digest(&SHA256, body).as_ref() != head.digest {
+    if sha256(body)[..] != head.digest[..] {
         return Err(strange("it does not have its digest"));
     }
     let has_end_line = matches!(format, Format::Export | Format::Dotenv | Format::DotenvExpand)
@@ -79,7 +79,7 @@ mod tests {
     const BODY: &[u8] = b"export A='1'\n# claviger: 1 keys\n";
 
     fn headers(changes: &[(&'static str, Option<&str>)]) -> HeaderMap {
-        let digest = format!("sha-256=:{}:", STANDARD.encode(digest(&SHA256, BODY)));
+        let digest = format!("sha-256=:{}:", STANDARD.encode(sha256(BODY)));
         let mut headers = HeaderMap::new();
         headers.insert("content-type", Format::Export.media_type().parse().expect("a value"));
         headers.insert("content-length", BODY.len().into());
@@ -101,7 +101,7 @@ mod tests {
     fn what_is_whole_is_taken() {
         assert!(told(&[], BODY, Some(1)).is_ok());
         assert!(told(&[], BODY, None).is_ok());
-        let with_others = format!("sha-512=:AA==:, sha-256=:{}:", STANDARD.encode(digest(&SHA256, BODY)));
+        let with_others = format!("sha-512=:AA==:, sha-256=:{}:", STANDARD.encode(sha256(BODY)));
         assert!(told(&[("repr-digest", Some(&with_others))], BODY, Some(1)).is_ok());
         assert!(Head::of(&headers(&[("x-claviger-stale", Some("true"))]), Format::Export).is_ok_and(|head| head.stale));
     }
@@ -144,10 +144,10 @@ mod tests {
             (b"# claviger: -1 keys\n", None, false),
             (b"<html></html>\n", None, false),
         ] {
-            let head = Head { length: body.len(), digest: digest(&SHA256, body).as_ref().to_vec(), stale: false };
+            let head = Head { length: body.len(), digest: sha256(body).to_vec(), stale: false };
             assert_eq!(checked(body, &head, Format::Dotenv, keys).is_ok(), good, "{body:?}");
         }
-        let head = Head { length: 2, digest: digest(&SHA256, b"{}").as_ref().to_vec(), stale: false };
+        let head = Head { length: 2, digest: sha256(b"{}").to_vec(), stale: false };
         assert!(checked(b"{}", &head, Format::Json, Some(0)).is_ok());
     }
 }

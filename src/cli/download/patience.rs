@@ -1,6 +1,6 @@
 //! How long and how often something is tried: a bound for all of it, waits that grow, and chance in them.
 
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use crate::sealing::random::jitter;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -38,8 +38,8 @@ impl Patience {
     /// too long.
     pub async fn wait(&mut self, told: Option<Duration>) -> bool {
         let wait = match told {
-            Some(told) => told.saturating_add(share(SPREAD)),
-            None => self.wait / 2 + share(self.wait / 2),
+            Some(told) => told.saturating_add(SPREAD.mul_f64(jitter(0.0..1.0))),
+            None => self.wait.mul_f64(jitter(0.5..1.0)),
         };
         self.wait = (self.wait * 2).min(LONGEST_WAIT);
         if wait >= self.left() {
@@ -48,13 +48,6 @@ impl Patience {
         sleep(wait).await;
         true
     }
-}
-
-/// A random part. It spreads load and keeps no secret, so a failing random generator yields nothing rather than an error.
-fn share(whole: Duration) -> Duration {
-    let mut byte = [0];
-    let _ = SystemRandom::new().fill(&mut byte);
-    whole * u32::from(byte[0]) / u32::from(u8::MAX)
 }
 
 #[cfg(test)]

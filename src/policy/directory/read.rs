@@ -5,8 +5,8 @@ use crate::document::{Fault, decode, parse_all};
 use crate::policy::bounds::Bounds;
 use crate::policy::file_kind::FileKind;
 use crate::policy::matching::Policy;
+use crate::sealing::digest::{Digest, sha256};
 use crate::wire::policy::{PolicyManifest, PolicySpec};
-use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -22,7 +22,7 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 #[derive(Debug, Clone)]
 pub(super) struct Good {
     /// Of the text, so that a file that did not change is not compiled again.
-    pub(super) digest: Vec<u8>,
+    pub(super) digest: Digest,
     pub(super) policies: Vec<Arc<Policy>>,
     /// What each of them says.
     pub(super) specs: Vec<PolicySpec>,
@@ -56,7 +56,7 @@ pub(super) fn file(
 ) -> Result<Good, Vec<FileFault>> {
     let in_file = |document, fault| FileFault { file: name.to_string_lossy().into_owned(), document, fault };
     let (text, modified) = text(&directory.join(name)).map_err(|fault| vec![in_file(None, fault)])?;
-    let digest = digest(&SHA256, text.as_bytes()).as_ref().to_vec();
+    let digest = sha256(text.as_bytes());
     if let Some(good) = known.filter(|good| good.digest == digest) {
         return Ok(good.clone());
     }

@@ -3,7 +3,7 @@
 use super::calls::Calls;
 use super::credentials::{Granted, Source};
 use crate::model::request_id::RequestId;
-use crate::stores::jitter::random_share;
+use crate::sealing::random::jitter;
 use crate::stores::port::ReadError;
 use arc_swap::ArcSwapOption;
 use aws_sdk_secretsmanager::Client;
@@ -42,7 +42,7 @@ struct Life {
 impl Life {
     /// Replaced after about two thirds, not at the same moment in every replica. Counted from the question on.
     fn granted(asked: Instant, ttl: Duration) -> Self {
-        let share = 0.6 + 0.1 * random_share();
+        let share = jitter(0.6..0.7);
         Self { end: asked + ttl.saturating_sub(MARGIN), renew_at: asked + ttl.mul_f64(share) }
     }
 }

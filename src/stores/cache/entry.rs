@@ -3,7 +3,7 @@
 use super::sealed::{Sealed, Sealer};
 use crate::config::cache::Cache as Bounds;
 use crate::model::lease::Lease;
-use crate::stores::jitter::random_share;
+use crate::sealing::random::jitter;
 use crate::stores::path::StorePath;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::Instant;
@@ -50,7 +50,7 @@ impl Entry {
         bounds: &Bounds,
     ) -> Option<Self> {
         // In its last fifth, not at the same moment for all that were read together.
-        let share = 0.75 + 0.1 * random_share();
+        let share = jitter(0.75..0.85);
         let refresh_at = read_at + bounds.ttl.mul_f64(share);
         let said = Said::Lease(sealer.seal(path, lease)?);
         Some(Self { said, read_at, refresh_at, refreshed: AtomicBool::new(false) })

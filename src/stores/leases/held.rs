@@ -5,9 +5,9 @@ use crate::model::lease::LeaseMode;
 use crate::model::secret::SecretValue;
 use crate::model::secret_ref::SecretRef;
 use crate::model::write::Write;
+use crate::sealing::random::jitter;
 use crate::stores::cache::sealed::Sealed;
 use crate::stores::dynamic::Grant;
-use crate::stores::jitter::random_share;
 use crate::stores::path::StorePath;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -84,7 +84,7 @@ impl Term {
         if !self.renewable {
             return self.ends;
         }
-        let share = 0.6 + 0.1 * random_share();
+        let share = jitter(0.6..0.7);
         asked + self.ends.saturating_duration_since(asked).mul_f64(share)
     }
 

@@ -13,6 +13,8 @@ use crate::model::clock::Clock;
 use crate::model::lease::{Lease, LeaseMode};
 use crate::model::request_id::RequestId;
 use crate::model::write::Write;
+use crate::sealing::keys::RootKey;
+use crate::sealing::random::NoRandomness;
 use crate::stores::cache::sealed::{Sealed, Sealer};
 use crate::stores::dynamic::DynamicStore;
 use crate::stores::port::ReadError;
@@ -27,7 +29,7 @@ pub struct Keeping {
     /// Where they are on record.
     pub database: Database,
     /// The database's key, which the key of the records is derived from.
-    pub key: zeroize::Zeroizing<[u8; 32]>,
+    pub key: RootKey,
     /// Whoever is told of them.
     pub witness: Arc<dyn LeaseWitness>,
     /// The time.
@@ -102,18 +104,21 @@ pub(in crate::stores) struct LeaseManager {
 }
 
 impl LeaseManager {
-    /// No leases. `None` if there is no randomness for the keys.
+    /// No leases.
+    ///
+    /// # Errors
+    /// When the operating system gives no random bytes.
     pub(super) fn new(
         sources: BTreeMap<Arc<str>, DynamicSource>,
         keeping: Keeping,
         metrics: &Arc<Metrics>,
-    ) -> Option<Self> {
-        Some(Self {
+    ) -> Result<Self, NoRandomness> {
+        Ok(Self {
             sources,
             book: Mutex::default(),
             ledger: Ledger::new(keeping.database),
-            records: RecordSealer::new(&keeping.key)?,
-            values: Sealer::new().ok()?,
+            records: RecordSealer::new(&keeping.key),
+            values: Sealer::new()?,
             flights: Flights::new(),
             untaken: Mutex::default(),
             making: Mutex::default(),

@@ -23,6 +23,7 @@ mod upkeep;
 mod witness;
 
 use crate::metrics::Metrics;
+use crate::sealing::random::NoRandomness;
 use manager::LeaseManager;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,15 +43,18 @@ pub(super) struct Leases {
 }
 
 impl Leases {
-    /// Begins to look after leases; needs a runtime. None where there is no randomness to seal with.
+    /// Begins to look after leases; needs a runtime.
+    ///
+    /// # Errors
+    /// When the operating system gives no random bytes.
     pub(super) fn keep(
         sources: BTreeMap<Arc<str>, DynamicSource>,
         keeping: Keeping,
         metrics: &Arc<Metrics>,
-    ) -> Option<Self> {
+    ) -> Result<Self, NoRandomness> {
         let manager = Arc::new(LeaseManager::new(sources, keeping, metrics)?);
         let upkeep = [tokio::spawn(upkeep::tend(manager.clone())), tokio::spawn(upkeep::watch(manager.clone()))];
-        Some(Self { manager, upkeep })
+        Ok(Self { manager, upkeep })
     }
 
     /// Stops looking after leases. They stay on record, and whoever comes next adopts them: the pods that hold some are

@@ -6,10 +6,10 @@ use super::held::{Held, Key, LeaseState, Term};
 use crate::model::caller::{Caller, Pod, Workload};
 use crate::model::lease::LeaseMode;
 use crate::model::secret::SecretValue;
+use crate::sealing::aead::{DoesNotOpen, Message, SealingKey};
+use crate::sealing::codec::joined;
+use crate::sealing::keys::{Purpose, RootKey};
 use crate::stores::path::StorePath;
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use jiff::Timestamp;
@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use zeroize::Zeroizing;
 
 /// A row, without its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,28 +59,13 @@ struct HolderPod {
     uid: String,
 }
 
-/// The row does not open: it was edited, moved, or sealed under another key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct DoesNotOpen;
-
 /// Seals and opens records.
-pub(super) struct RecordSealer(LessSafeKey);
-
-struct KeyBytes;
-
-impl KeyType for KeyBytes {
-    fn len(&self) -> usize {
-        32
-    }
-}
+pub(super) struct RecordSealer(SealingKey);
 
 impl RecordSealer {
-    /// Derived from the database's key; none where the derivation fails, which it does not for a key of this length.
-    pub(super) fn new(database_key: &[u8; 32]) -> Option<Self> {
-        let mut key = Zeroizing::new([0; 32]);
-        let derived = Salt::new(HKDF_SHA256, b"claviger lease records v1").extract(database_key);
-        derived.expand(&[b"seal"], KeyBytes).and_then(|bytes| bytes.fill(&mut *key)).ok()?;
-        Some(Self(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*key).ok()?)))
+    /// Under a key that is derived from the database's.
+    pub(super) fn new(database_key: &RootKey) -> Self {
+        Self(SealingKey::random(&database_key.derive(Purpose::LeaseRecords)))
     }
 
     /// The record of a lease.
@@ -96,12 +80,10 @@ impl RecordSealer {
             expires_at: time_text(held.expires_at),
             sealed: String::new(),
         };
-        let mut bytes = plain(held)?;
-        let mut nonce = [0; NONCE_LEN];
-        SystemRandom::new().fill(&mut nonce).ok()?;
-        let aad = Aad::from(record.associated_data());
-        self.0.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut *bytes).ok()?;
-        record.sealed = STANDARD_NO_PAD.encode([&nonce[..], &bytes].concat());
+        // Room for all of it: a buffer that grows leaves its old contents behind.
+        let mut message = self.0.message(16 * 1024 + 6 * held.handle.len());
+        write_plain(held, &mut message)?;
+        record.sealed = STANDARD_NO_PAD.encode(&*self.0.seal(message, &record.associated_data()).ok()?);
         Some(record)
     }
 
@@ -143,24 +125,16 @@ impl RecordSealer {
     }
 
     fn opened(&self, record: &Record) -> Result<Sealed, DoesNotOpen> {
-        let mut bytes = Zeroizing::new(STANDARD_NO_PAD.decode(&record.sealed).map_err(|_| DoesNotOpen)?);
-        let (nonce, blob) = bytes.split_at_mut_checked(NONCE_LEN).ok_or(DoesNotOpen)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| DoesNotOpen)?;
-        let aad = Aad::from(record.associated_data());
-        let plain = self.0.open_in_place(nonce, aad, blob).map_err(|_| DoesNotOpen)?;
-        serde_json::from_slice(plain).map_err(|_| DoesNotOpen)
+        let sealed = STANDARD_NO_PAD.decode(&record.sealed).map_err(|_| DoesNotOpen)?;
+        let plain = self.0.open(&sealed, &record.associated_data())?;
+        serde_json::from_slice(&plain).map_err(|_| DoesNotOpen)
     }
 }
 
 impl Record {
     /// What never changes of a row, every part behind its length.
     fn associated_data(&self) -> Vec<u8> {
-        let mut data = Vec::with_capacity(256);
-        for part in ["claviger lease v1", &self.id, &self.store, &self.path, &self.mode, &self.acquired_at] {
-            data.extend((part.len() as u64).to_le_bytes());
-            data.extend(part.as_bytes());
-        }
-        data
+        joined(&["claviger lease v1", &self.id, &self.store, &self.path, &self.mode, &self.acquired_at])
     }
 }
 
@@ -170,7 +144,7 @@ pub(super) fn time_text(time: Timestamp) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "sealing is what the handle is exposed for")]
-fn plain(held: &Held) -> Option<Zeroizing<Vec<u8>>> {
+fn write_plain(held: &Held, message: &mut Message) -> Option<()> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Sealing<'a> {
@@ -185,10 +159,7 @@ fn plain(held: &Held) -> Option<Zeroizing<Vec<u8>>> {
         renewable: held.term.renewable,
         holder: held.holder.as_deref().map(Holder::from),
     };
-    // Room for all of it: a vector that grows leaves its old contents behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(16 * 1024 + 6 * held.handle.len()));
-    serde_json::to_writer(&mut *bytes, &sealing).ok()?;
-    Some(bytes)
+    serde_json::to_writer(message.buffer(), &sealing).ok()
 }
 
 impl From<&Caller> for Holder {
@@ -274,7 +245,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_record_gives_back_what_it_takes_to_look_after_a_lease() {
-        let sealer = RecordSealer::new(&[7; 32]).unwrap();
+        let sealer = RecordSealer::new(&RootKey::new([7; 32].into()));
         for holder in [None, Some(caller(true)), Some(caller(false))] {
             let before = held(holder);
             let record = sealer.seal(&before).unwrap();
@@ -291,10 +262,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_row_that_was_edited_or_is_another_installations_does_not_open() {
-        let sealer = RecordSealer::new(&[7; 32]).unwrap();
+        let sealer = RecordSealer::new(&RootKey::new([7; 32].into()));
         let (record, now) = (sealer.seal(&held(Some(caller(true)))).unwrap(), Timestamp::UNIX_EPOCH);
         assert!(sealer.open(&record, now).is_ok());
-        assert!(RecordSealer::new(&[8; 32]).unwrap().open(&record, now).is_err());
+        assert!(RecordSealer::new(&RootKey::new([8; 32].into())).open(&record, now).is_err());
         let other = sealer.seal(&held(None)).unwrap();
         let edit = |edit: fn(&mut Record)| {
             let mut edited = record.clone();

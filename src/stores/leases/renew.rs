@@ -5,7 +5,7 @@ use super::manager::LeaseManager;
 use super::witness::LeaseEventKind;
 use crate::metrics::labels::Outcome;
 use crate::model::request_id::RequestId;
-use crate::stores::jitter::random_share;
+use crate::sealing::random::jitter;
 use crate::stores::port::ReadError;
 use jiff::SignedDuration;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ impl LeaseManager {
         let Some(held) = book.get(id) else { return Instant::now() };
         held.attempts = held.attempts.saturating_add(1);
         let base = SHORTEST_WAIT.saturating_mul(1 << (held.attempts - 1).min(5)).min(LONGEST_BACKOFF);
-        (Instant::now() + base.mul_f64(1.0 + random_share() / 2.0)).min(held.term.ends)
+        (Instant::now() + base.mul_f64(jitter(1.0..1.5))).min(held.term.ends)
     }
 
     /// The store does not prolong it. It knows of no such lease: then it is over. Or the broker may not: then it lives to

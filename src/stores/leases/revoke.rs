@@ -8,7 +8,7 @@ use crate::database::Failed;
 use crate::metrics::labels::Revocation;
 use crate::model::caller::Caller;
 use crate::model::request_id::RequestId;
-use crate::stores::jitter::random_share;
+use crate::sealing::random::jitter;
 use crate::stores::port::ReadError;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +82,7 @@ impl LeaseManager {
             self.keep(event).await;
         }
         let wait = if attempts < TRIES { FIRST_WAIT.saturating_mul(1 << (attempts - 1)) } else { LONG_WAIT };
-        Some(Instant::now() + wait.mul_f64(1.0 + random_share() / 4.0))
+        Some(Instant::now() + wait.mul_f64(jitter(1.0..1.25)))
     }
 
     /// An administrator wants a lease back. Tried at once where this process looks after it; else whoever does is told.

@@ -6,9 +6,9 @@ use super::session::{Question, Session};
 use super::token::{Life, Token};
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
+use crate::sealing::random::jitter;
 use crate::stores::breaker::Target;
 use crate::stores::dynamic::Grant;
-use crate::stores::jitter::random_share;
 use crate::stores::port::ReadError;
 use http::Method;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ async fn run(session: Arc<Session>) {
 /// 1 s, 2 s, 4 s, ... and up to half as much again, so that replicas do not come back together.
 fn backoff(failures: u32) -> Duration {
     let base = Duration::from_secs(1).saturating_mul(1 << (failures - 1).min(5)).min(LONGEST_BACKOFF);
-    base.mul_f64(1.0 + random_share() / 2.0)
+    base.mul_f64(jitter(1.0..1.5))
 }
 
 /// Does what is due and says how long nothing will be.

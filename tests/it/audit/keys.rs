@@ -3,10 +3,10 @@
 use super::{Place, Replica, on_every_place};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
-use claviger::audit::Sealer;
+use claviger::audit::ChainHasher;
+use claviger::sealing::keys::RootKey;
 use jiff::SignedDuration;
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 const KEEP: Duration = Duration::from_hours(24);
 const A_DAY: SignedDuration = SignedDuration::from_hours(25);
@@ -19,12 +19,12 @@ on_every_place! {
     nobody_without_the_key_can_write_a_chain
 }
 
-fn key(byte: u8) -> Zeroizing<[u8; 32]> {
-    Zeroizing::new([byte; 32])
+fn key(byte: u8) -> RootKey {
+    RootKey::new([byte; 32].into())
 }
 
-fn sealer(current: u8, retired: &[u8]) -> Sealer {
-    Sealer::new(Some(&key(current)), &retired.iter().map(|byte| key(*byte)).collect::<Vec<_>>())
+fn sealer(current: u8, retired: &[u8]) -> ChainHasher {
+    ChainHasher::new(Some(&key(current)), &retired.iter().map(|byte| key(*byte)).collect::<Vec<_>>())
 }
 
 async fn found(replica: &Replica) -> Option<(i64, &'static str)> {

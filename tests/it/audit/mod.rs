@@ -8,7 +8,7 @@ mod size;
 mod tampering;
 
 use crate::rig::postgres::{checked, postgres};
-use claviger::audit::{AuditLog, Event, Filter, Limits, Recorded, Retention, Sealer, Verified};
+use claviger::audit::{AuditLog, ChainHasher, Event, Filter, Limits, Recorded, Retention, Verified};
 use claviger::config::database::Url;
 use claviger::database::Database;
 use claviger::metrics::Metrics;
@@ -88,10 +88,10 @@ impl Place {
     }
 
     async fn replica(&self) -> Replica {
-        self.replica_with(Sealer::plain()).await
+        self.replica_with(ChainHasher::plain()).await
     }
 
-    async fn replica_with(&self, sealer: Sealer) -> Replica {
+    async fn replica_with(&self, sealer: ChainHasher) -> Replica {
         let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
         let opened = AuditLog::open(&self.database, false, sealer, self.clock.clone(), metrics).await;
         let (log, written) = opened.unwrap();

@@ -21,6 +21,7 @@ use claviger::model::clock::SystemClock;
 use claviger::model::lease::LeaseMode;
 use claviger::model::request_id::RequestId;
 use claviger::model::secret_ref::SecretRef;
+use claviger::sealing::keys::RootKey;
 use claviger::stores::{
     Granted, Keeping, LeaseEvent, LeaseEventKind, LeaseView, LeaseWitness, NotRecorded, Stores, Unread,
 };
@@ -30,7 +31,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
-use zeroize::Zeroizing;
 
 const PER_POD: LeaseMode = LeaseMode::PerPod;
 const SHARED: LeaseMode = LeaseMode::Shared;
@@ -133,7 +133,7 @@ impl Keeper {
         let (book, database) = (Arc::<Book>::default(), Database::open(&place.url).await.unwrap());
         let keeping = Keeping {
             database: database.clone(),
-            key: Zeroizing::new([7; 32]),
+            key: RootKey::new([7; 32].into()),
             witness: book.clone(),
             clock: Arc::new(SystemClock),
             clusters: clusters.iter().map(|name| (*name).into()).collect(),

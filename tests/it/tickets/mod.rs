@@ -13,7 +13,7 @@ mod served;
 mod unknown;
 
 use crate::rig::postgres::{checked, postgres};
-use claviger::audit::{AuditLog, Event, Sealer, Undone};
+use claviger::audit::{AuditLog, ChainHasher, Event, Undone};
 use claviger::config::database::Url;
 use claviger::config::tickets::{Tickets as Settings, Where};
 use claviger::database::{Database, Step};
@@ -30,6 +30,7 @@ use claviger::model::repo::Repo;
 use claviger::model::secret::SecretValue;
 use claviger::model::secret_ref::{SecretRef, SecretVersion};
 use claviger::model::ticket::{TicketId, TicketToken};
+use claviger::sealing::keys::RootKey;
 use claviger::tickets::{Ending, NotPresented, Presented, Rejection, Ticket, Tickets};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
@@ -83,10 +84,10 @@ impl Place {
             store: self.store,
             max_live_per_pod: MAX_LIVE,
         };
-        let tickets = Tickets::open(&settings, &database, key).unwrap();
+        let tickets = Tickets::open(&settings, &database, &RootKey::new((*key).into())).unwrap();
         let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
         let (audit, _writer) =
-            AuditLog::open(&database, false, Sealer::plain(), Arc::new(SystemClock), metrics).await.unwrap();
+            AuditLog::open(&database, false, ChainHasher::plain(), Arc::new(SystemClock), metrics).await.unwrap();
         Replica { tickets, audit, database }
     }
 }

@@ -6,6 +6,7 @@
 
 use super::{End, Issue, Steps, bytes, replay, state, time};
 use crate::database::{Failed, Param, Work};
+use crate::sealing::digest::hex;
 use crate::tickets::MAX_BYTES_PER_CALLER;
 use std::collections::{BTreeSet, HashSet};
 
@@ -50,7 +51,8 @@ impl Steps {
         }
         let owners: Vec<String> = issues.iter().map(|issue| issue.owner.to_text()).collect();
         let ended: Vec<String> = ends.iter().map(|end| end.id.to_string()).collect();
-        let replays: Vec<String> = ends.iter().map(|end| replay(end.ending).map_or(String::new(), hex)).collect();
+        let replays: Vec<String> =
+            ends.iter().map(|end| replay(end.ending).map_or(String::new(), |digest| hex(digest))).collect();
         let most = |number| i64::try_from(number).unwrap_or(i64::MAX);
         let rows = work
             .run(
@@ -82,13 +84,4 @@ impl Steps {
 
 fn column<'a, T, V>(rows: &'a [T], value: impl Fn(&'a T) -> V) -> Vec<V> {
     rows.iter().map(value).collect()
-}
-
-fn hex(bytes: &[u8; 32]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
