@@ -11,7 +11,7 @@
 #[path = "../tests/it/rig/mod.rs"]
 mod rig;
 
-use claviger::audit::{AuditLog, ChainHasher, Event, Filter, Limits};
+use claviger::audit::{AuditLog, ChainHasher, Event, Filter, Limits, Retention};
 use claviger::config::database::Url;
 use claviger::database::Database;
 use claviger::metrics::Metrics;
@@ -136,7 +136,8 @@ async fn figures(name: &str, url: Url) {
         most.saturating_sub(before)
     );
 
-    let retention = log.retention(Limits { keep: Duration::from_millis(1), max_size: None }, clock, metrics.clone());
+    let retention =
+        Retention::new(&log, Limits { keep: Duration::from_millis(1), max_size: None }, clock, metrics.clone());
     let (started, mut deleted) = (Instant::now(), 0);
     let mut batches = Vec::new();
     while deleted < 50_000 {

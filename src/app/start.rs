@@ -9,7 +9,7 @@ use super::tls::Certificate;
 use super::{authenticators, descriptors, drain, policies};
 use crate::admins::Administrators;
 use crate::attest::Attestors;
-use crate::audit::{self, AuditLog, ChainHasher};
+use crate::audit::{self, AuditLog, ChainHasher, Retention};
 use crate::authn::Authenticators;
 use crate::broker::{Broker, LeaseRecorder, Stages, VersionsKey};
 use crate::cluster::Clusters;
@@ -106,7 +106,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     .await
     .map_err(StartError::Audit)?;
     let keep = audit::Limits { keep: config.audit.retention, max_size: config.audit.max_size };
-    let retention = audit.retention(keep, clock.clone(), metrics.clone());
+    let retention = Retention::new(&audit, keep, clock.clone(), metrics.clone());
 
     let database_key = keys::of_database(&config.database)?;
     let tickets = Tickets::open(&config.tickets, &database, &database_key)?;

@@ -2,7 +2,8 @@
 //!
 //! A sum that has been written for ten seconds in a row is written every ten seconds from then on, while its cause goes on.
 
-use super::{AuditLog, Event};
+use super::log::AuditLog;
+use super::port::Event;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::ipv6_prefix::ipv6_prefix;
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
 //! The hash chain: each event's text holds the hash of the one before, so that none can be edited, dropped or moved unseen.
 
-use super::Event;
 use super::keys::ChainHasher;
+use super::port::Event;
 use crate::model::caller::Caller;
 use crate::model::request_id::RequestId;
 use crate::wire::audit_event::{AuditEvent, CallerView, PodView, SecretView};

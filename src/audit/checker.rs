@@ -119,6 +119,66 @@ impl Chain {
             self.broken = Some((seq, reason, at));
         }
     }
+
+    /// Checks that the event is the one below the lowest so far. False: it has no place below, and is not looked at further.
+    fn check_order(&mut self, placed: &mut Placed<'_>, hash: &str, at: u64) -> bool {
+        if placed.guessed {
+            // Its own word for where it belongs is worth nothing; its neighbours' is.
+            let Some((lowest, _)) = &self.lowest else {
+                self.breaks(placed.seq, Reason::Altered, at);
+                self.above_unknown = true;
+                return false;
+            };
+            placed.seq = lowest.saturating_sub(1);
+        }
+        match &self.lowest {
+            Some((lowest, _)) if placed.seq >= *lowest => {
+                // What belongs into a gap shows that the event below it came too early. All else is there twice.
+                let gap = self.gap.filter(|(below, above)| (below.saturating_add(1)..*above).contains(&placed.seq));
+                self.breaks(gap.map_or(placed.seq, |(below, _)| below), Reason::OutOfPlace, at);
+                return false;
+            }
+            Some((lowest, _)) if placed.seq < lowest.saturating_sub(1) => {
+                self.gap = Some((placed.seq, *lowest));
+                self.breaks(placed.seq.saturating_add(1), Reason::Missing, at);
+            }
+            Some((lowest, prev_hash)) if prev_hash != hash => {
+                let lowest = *lowest;
+                self.breaks(lowest, Reason::Unlinked, at);
+            }
+            Some(_) => {}
+            None => {
+                self.highest = placed.seq;
+                self.gap = Some((placed.seq, i64::MAX));
+                if std::mem::take(&mut self.above_unknown) {
+                    self.broken = Some((placed.seq.saturating_add(1), Reason::Altered, at));
+                }
+            }
+        }
+        true
+    }
+
+    /// Checks that the hash is that of the text.
+    fn check_hash(&mut self, placed: &Placed<'_>, at: u64) {
+        match (placed.intact, placed.sealed) {
+            (true, _) => self.intact = true,
+            (false, Err(NotVerified::UnknownKey)) => self.breaks(placed.seq, Reason::UnknownKey, at),
+            (false, _) => self.breaks(placed.seq, Reason::Altered, at),
+        }
+        self.keyed |= placed.sealed == Ok(HashedWith::Key);
+    }
+
+    /// Makes the event the lowest so far.
+    fn move_to(&mut self, placed: &Placed<'_>) {
+        match &mut self.lowest {
+            Some((lowest, prev_hash)) => {
+                *lowest = placed.seq;
+                prev_hash.clear();
+                prev_hash.push_str(&placed.prev_hash);
+            }
+            none => *none = Some((placed.seq, placed.prev_hash.clone().into_owned())),
+        }
+    }
 }
 
 // Numbers come from whoever wrote the file, so that one next to them may not exist: hence `saturating_*`.
@@ -161,6 +221,28 @@ impl<'a> Checker<'a> {
 
     fn see_placed(&mut self, mut placed: Placed<'_>, hash: &str) {
         let at = self.events;
+        self.enter(&placed);
+        let Some(chain) = self.chains.get_mut(&*placed.chain) else { return };
+        if !chain.check_order(&mut placed, hash, at) {
+            return;
+        }
+        chain.check_hash(&placed, at);
+        if placed.sealed == Ok(HashedWith::Nothing) && self.hasher.is_some_and(ChainHasher::has_key) {
+            chain.plain = Some((placed.seq, at));
+            chain.vouched |= self.known.vouches_for(hash);
+            if let Some(by) = self.awaited.get(hash) {
+                chain.named_by = Some(by.clone());
+            }
+        }
+        if !self.known.admits(&placed.chain, placed.seq, hash) {
+            chain.breaks(placed.seq, Reason::NotAsKnown, at);
+        }
+        chain.move_to(&placed);
+        self.link(placed, hash);
+    }
+
+    /// Notes the chain of an event that has a place.
+    fn enter(&mut self, placed: &Placed<'_>) {
         if self.unreadable && self.guess.is_none() {
             self.guess = Some((placed.chain.clone().into_owned(), placed.seq.saturating_add(1)));
         }
@@ -170,66 +252,10 @@ impl<'a> Checker<'a> {
         if !self.chains.contains_key(&*placed.chain) {
             self.chains.insert(placed.chain.clone().into_owned(), Chain::default());
         }
-        let Some(chain) = self.chains.get_mut(&*placed.chain) else { return };
-        if placed.guessed {
-            // Its own word for where it belongs is worth nothing; its neighbours' is.
-            let Some((lowest, _)) = &chain.lowest else {
-                chain.breaks(placed.seq, Reason::Altered, at);
-                chain.above_unknown = true;
-                return;
-            };
-            placed.seq = lowest.saturating_sub(1);
-        }
-        match &chain.lowest {
-            Some((lowest, _)) if placed.seq >= *lowest => {
-                // What belongs into a gap shows that the event below it came too early. All else is there twice.
-                let gap = chain.gap.filter(|(below, above)| (below.saturating_add(1)..*above).contains(&placed.seq));
-                return chain.breaks(gap.map_or(placed.seq, |(below, _)| below), Reason::OutOfPlace, at);
-            }
-            Some((lowest, _)) if placed.seq < lowest.saturating_sub(1) => {
-                chain.gap = Some((placed.seq, *lowest));
-                chain.breaks(placed.seq.saturating_add(1), Reason::Missing, at);
-            }
-            Some((lowest, prev_hash)) if prev_hash != hash => {
-                let lowest = *lowest;
-                chain.breaks(lowest, Reason::Unlinked, at);
-            }
-            Some(_) => {}
-            None => {
-                chain.highest = placed.seq;
-                chain.gap = Some((placed.seq, i64::MAX));
-                if std::mem::take(&mut chain.above_unknown) {
-                    chain.broken = Some((placed.seq.saturating_add(1), Reason::Altered, at));
-                }
-            }
-        }
-        match (placed.intact, placed.sealed) {
-            (true, _) => chain.intact = true,
-            (false, Err(NotVerified::UnknownKey)) => chain.breaks(placed.seq, Reason::UnknownKey, at),
-            (false, _) => chain.breaks(placed.seq, Reason::Altered, at),
-        }
-        match placed.sealed {
-            Ok(HashedWith::Nothing) if self.hasher.is_some_and(ChainHasher::has_key) => {
-                chain.plain = Some((placed.seq, at));
-                chain.vouched |= self.known.vouches_for(hash);
-                if let Some(by) = self.awaited.get(hash) {
-                    chain.named_by = Some(by.clone());
-                }
-            }
-            Ok(HashedWith::Key) => chain.keyed = true,
-            _ => {}
-        }
-        if !self.known.admits(&placed.chain, placed.seq, hash) {
-            chain.breaks(placed.seq, Reason::NotAsKnown, at);
-        }
-        match &mut chain.lowest {
-            Some((lowest, prev_hash)) => {
-                *lowest = placed.seq;
-                prev_hash.clear();
-                prev_hash.push_str(&placed.prev_hash);
-            }
-            none => *none = Some((placed.seq, placed.prev_hash.clone().into_owned())),
-        }
+    }
+
+    /// Notes which event of another chain the first event of a chain names, and that this one was found.
+    fn link(&mut self, placed: Placed<'_>, hash: &str) {
         if self.oldest.as_deref().is_none_or(|oldest| *placed.time < *oldest) {
             self.oldest = Some(placed.time.into_owned());
         }

@@ -1,6 +1,7 @@
 //! An event that is opened on a verb's first line and closed on every way out of it.
 
-use super::{AuditLog, AuditUnavailable, Event, Undone};
+use super::log::AuditLog;
+use super::port::{AuditUnavailable, CommitError, Event};
 use crate::database::Step;
 use crate::metrics::labels::Outcome;
 use crate::traces::Stage;
@@ -37,17 +38,17 @@ impl OpenEvent {
     /// Makes the event durable, and in the same unit of work does the step that it speaks of.
     ///
     /// # Errors
-    /// When they are not durable, both. Where the step could not be done, the event is open again.
-    pub async fn close_with(mut self, step: Step) -> Result<(), NotClosed> {
+    /// When they are not durable, both. A rejected step returns the event, open again.
+    pub async fn close_with(mut self, step: Step) -> Result<(), CommitError<Box<Self>>> {
         let Some(event) = self.take() else { return Ok(()) };
         match self.log.commit(event, Some(step)).instrument(Stage::Audit.span()).await {
             Ok(()) => Ok(()),
-            Err(Undone::Refused(event)) => {
+            Err(CommitError::Rejected(event)) => {
                 self.event = Some(*event);
-                Err(NotClosed::Refused(Box::new(self)))
+                Err(CommitError::Rejected(Box::new(self)))
             }
-            Err(Undone::Unavailable) => Err(NotClosed::Unavailable),
-            Err(Undone::Unknown) => Err(NotClosed::Unknown),
+            Err(CommitError::Failed(error)) => Err(CommitError::Failed(error)),
+            Err(CommitError::Unknown(error)) => Err(CommitError::Unknown(error)),
         }
     }
 
@@ -74,16 +75,6 @@ impl OpenEvent {
         event.took = self.opened.elapsed();
         Some(event)
     }
-}
-
-/// An event and its step are not durable.
-pub enum NotClosed {
-    /// The step could not be done.
-    Refused(Box<OpenEvent>),
-    /// Nothing was done, and nothing will be.
-    Unavailable,
-    /// Nobody knows yet whether it was done.
-    Unknown,
 }
 
 impl Deref for OpenEvent {

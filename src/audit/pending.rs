@@ -1,6 +1,6 @@
 //! An event on its way to the writer, and whom to tell what came of it.
 
-use super::Event;
+use super::port::{CommitError, Event};
 use crate::database::Step;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,19 +13,11 @@ pub struct Pending {
     /// What is to be done with it.
     pub step: Option<Step>,
     /// Who waits. Nobody: it is kept until it can be written.
-    waiting: Option<(oneshot::Sender<Verdict>, Claim)>,
+    waiting: Option<(oneshot::Sender<Written>, Claim)>,
 }
 
-/// What came of it.
-#[derive(Debug)]
-pub enum Verdict {
-    /// It is durable.
-    Durable,
-    /// Its step could not be done.
-    Refused(Box<Event>),
-    /// Nothing was done.
-    Unavailable,
-}
+/// The outcome for the one who waits. An event whose step was rejected comes back.
+pub type Written = Result<(), CommitError<Box<Event>>>;
 
 /// Who has the say over an event: the writer that took it, or whoever waited and gave up before that. Never both, so
 /// that what was told to have not happened does not happen after all.
@@ -49,10 +41,10 @@ impl Claim {
 
 impl Pending {
     /// One that somebody waits for.
-    pub fn waited_for(event: Event, step: Option<Step>) -> (Self, oneshot::Receiver<Verdict>, Claim) {
-        let (told, verdict) = oneshot::channel();
+    pub fn waited_for(event: Event, step: Option<Step>) -> (Self, oneshot::Receiver<Written>, Claim) {
+        let (told, outcome) = oneshot::channel();
         let claim = Claim(Arc::new(AtomicU8::new(FREE)));
-        (Self { event, step, waiting: Some((told, claim.clone())) }, verdict, claim)
+        (Self { event, step, waiting: Some((told, claim.clone())) }, outcome, claim)
     }
 
     /// One that nobody waits for.
@@ -71,10 +63,10 @@ impl Pending {
     }
 
     /// Tells whoever waits; an event whose step was refused goes back to them.
-    pub fn tell(self, verdict: impl FnOnce(Event) -> Verdict) {
+    pub fn tell(self, outcome: impl FnOnce(Event) -> Written) {
         if let Some((told, _)) = self.waiting {
             // Whoever has gone meanwhile was told nothing.
-            drop(told.send(verdict(self.event)));
+            drop(told.send(outcome(self.event)));
         }
     }
 }
@@ -84,16 +76,16 @@ mod tests {
     use super::*;
     use crate::metrics::labels::{EventType, Outcome};
 
-    fn pending() -> (Pending, oneshot::Receiver<Verdict>, Claim) {
+    fn pending() -> (Pending, oneshot::Receiver<Written>, Claim) {
         Pending::waited_for(Event::new(EventType::TicketRedeemed, Outcome::Ok), None)
     }
 
     #[test]
     fn what_was_withdrawn_is_not_written_and_what_was_taken_is_not_withdrawn() {
-        let (first, _verdict, claim) = pending();
+        let (first, _outcome, claim) = pending();
         assert!(claim.withdraw());
         assert!(!first.take());
-        let (second, _verdict, claim) = pending();
+        let (second, _outcome, claim) = pending();
         assert!(second.take());
         assert!(!claim.withdraw());
         // A second try is still the writer's.

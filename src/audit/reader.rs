@@ -3,11 +3,9 @@
 use super::anchors;
 use super::chain::Head;
 use super::checker::{Beginning, Checker, Verified};
-use super::entry::Stored;
 use super::filter::{Cursor, Filter};
 use super::keys::ChainHasher;
-use super::retention::columns;
-use super::{by_column, by_word};
+use super::{postgres_query, rows, sqlite_query};
 use crate::database::{Database, Failed, Query, Row};
 use crate::wire::audit_event::with_hash;
 use std::fmt;
@@ -16,10 +14,6 @@ use tokio::sync::watch;
 
 /// Rows of one statement.
 const PAGE: i64 = 2000;
-/// The columns that are checked, in this order.
-const COLUMNS: &str = "SELECT rowid, chain, seq, prev_hash, hash, time, type, outcome, subject, repo, branch, ticket_id, \
-     event FROM audit_events";
-
 /// Reads the log.
 #[derive(Clone)]
 pub struct Reader {
@@ -54,7 +48,7 @@ impl Reader {
     /// When the database cannot be asked.
     pub async fn events(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Vec<Recorded>, Failed> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let query = if self.database.is_remote() { by_column::query } else { by_word::query };
+        let query = if self.database.is_remote() { postgres_query::query } else { sqlite_query::query };
         let rows = self.database.read(&query(filter, after, limit)).await?;
         let recorded = |row: Row| {
             let place = Cursor { row: row.number(0)?, time: row.text(1)? };
@@ -79,7 +73,7 @@ impl Reader {
         let mut page = self.rows_below(i64::MAX).await?;
         while let Some(last) = page.last() {
             // The next page is on its way while this one is checked.
-            let (checked, next) = tokio::join!(look_at(checker, page.as_slice()), self.rows_below(last.number(0)?));
+            let (checked, next) = tokio::join!(look_at(checker, page.as_slice()), self.rows_below(rows::number(last)?));
             checker = checked?;
             page = next?;
         }
@@ -88,7 +82,7 @@ impl Reader {
     }
 
     async fn rows_below(&self, row: i64) -> Result<Vec<Row>, Failed> {
-        let query = Query::new(COLUMNS).then(" WHERE rowid < ").value(row);
+        let query = Query::new(rows::SELECT).then(" WHERE rowid < ").value(row);
         self.database.read(&query.then(" ORDER BY rowid DESC LIMIT ").value(PAGE)).await
     }
 }
@@ -97,14 +91,9 @@ impl Reader {
 async fn look_at<'a>(mut checker: Checker<'a>, rows: &[Row]) -> Result<Checker<'a>, Failed> {
     for some in rows.chunks(100) {
         for row in some {
-            see(&mut checker, row)?;
+            checker.see(&rows::stored(row)?);
         }
         tokio::task::yield_now().await;
     }
     Ok(checker)
-}
-
-fn see(checker: &mut Checker<'_>, row: &Row) -> Result<(), Failed> {
-    checker.see(&Stored { text: row.str(12)?, hash: row.str(4)?, columns: Some(columns(row)?) });
-    Ok(())
 }

@@ -2,7 +2,8 @@
 //!
 //! A refusal releases nothing, so a count that is lost with the process is no secret without an event.
 
-use super::{AuditLog, Event};
+use super::log::AuditLog;
+use super::port::Event;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::caller::Identity;
 use std::collections::HashMap;

@@ -6,11 +6,13 @@
 
 use super::anchors;
 use super::checkpoint;
-use super::entry::{Columns, Stored};
+use super::entry::Columns;
+use super::log::AuditLog;
+use super::port::Event;
 use super::reader::Reader;
+use super::rows;
 use super::segments::Segments;
 use super::stdout::Stdout;
-use super::{AuditLog, Event};
 use crate::database::{Failed, Row, Work};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{EventType, Outcome, Pruned};
@@ -33,9 +35,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The same while the log is larger than it may be: it must shrink faster than a flood makes it grow.
 const LARGE_BATCH: i64 = 250;
 const SHORT_PAUSE: Duration = Duration::from_millis(5);
-
-const OLDEST: &str = "SELECT rowid, chain, seq, prev_hash, hash, time, type, outcome, subject, repo, branch, ticket_id, \
-     event FROM audit_events WHERE rowid < (SELECT max(rowid) FROM audit_events) ORDER BY rowid LIMIT $1";
 
 /// How much of the log is kept.
 #[derive(Debug, Clone, Copy)]
@@ -91,8 +90,10 @@ pub enum Stopped {
 }
 
 impl Retention {
-    pub(super) fn new(log: AuditLog, limits: Limits, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
-        let (reader, stdout) = (log.reader.clone(), log.stdout.clone());
+    /// Deletes from this log.
+    #[must_use]
+    pub fn new(log: &AuditLog, limits: Limits, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        let (log, reader, stdout) = (log.clone(), log.reader(), log.stdout.clone());
         let segments = Segments::new(reader.database.clone(), limits.max_size);
         metrics.set_audit_max_bytes(limits.max_size.unwrap_or_default());
         Self { log, reader, stdout, limits, segments, clock, metrics }
@@ -181,12 +182,12 @@ impl Retention {
         let mut work = self.reader.database.begin().await?;
         // Whoever comes second waits here, and then sees what the first has left.
         work.run("UPDATE audit_retention SET runs = runs + 1", &[]).await?;
-        let rows = work.run(OLDEST, &[most.into()]).await?;
+        let rows = work.run(rows::OLDEST, &[most.into()]).await?;
         let mut ends = BTreeMap::new();
         let mut last = None;
         let mut deleted = 0;
         for row in &rows {
-            let (columns, place) = (columns(row)?, row.number(0)?);
+            let (columns, place) = (rows::columns(row)?, rows::number(row)?);
             let goes = match until {
                 Until::Time(before) => columns.time < *before,
                 Until::Row(cut) => place <= *cut,
@@ -224,8 +225,7 @@ impl Retention {
         columns: Columns<'_>,
         row: &Row,
     ) -> Result<(), Stopped> {
-        let hash = row.str(4)?;
-        let stored = Stored { text: row.str(12)?, hash, columns: Some(columns) };
+        let stored = rows::stored(row)?;
         let intact = stored.place(Some(&self.reader.hasher)).is_some_and(|placed| placed.intact);
         let end = match ends.get(columns.chain) {
             Some(end) => Some(end.clone()),
@@ -238,7 +238,7 @@ impl Retention {
         if !intact || !is_next {
             return Err(Stopped::Broken { chain: columns.chain.to_owned(), seq: columns.seq });
         }
-        ends.insert(columns.chain.to_owned(), (columns.seq, hash.to_owned()));
+        ends.insert(columns.chain.to_owned(), (columns.seq, stored.hash.to_owned()));
         Ok(())
     }
 
@@ -248,20 +248,4 @@ impl Retention {
             stdout.copy(ends.iter().map(|(chain, (seq, hash))| checkpoint::pruned(&now, chain, *seq, hash)).collect());
         }
     }
-}
-
-/// The columns of a row of [`OLDEST`], as they are checked.
-pub(super) fn columns(row: &Row) -> Result<Columns<'_>, Failed> {
-    Ok(Columns {
-        chain: row.str(1)?,
-        seq: row.number(2)?,
-        prev_hash: row.str(3)?,
-        time: row.str(5)?,
-        kind: row.str(6)?,
-        outcome: row.str(7)?,
-        subject: row.str_if_any(8)?,
-        repo: row.str_if_any(9)?,
-        branch: row.str_if_any(10)?,
-        ticket_id: row.str_if_any(11)?,
-    })
 }

@@ -4,7 +4,7 @@ use super::error::Error;
 use super::gather::Gathered;
 use super::gather::{DeliveryMode, IssueRequest};
 use super::pipeline::Broker;
-use crate::audit::{Event, NotClosed, OpenEvent};
+use crate::audit::{CommitError, Event, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::ticket::TicketToken;
 use crate::policy::Grant;
@@ -62,12 +62,12 @@ impl Broker {
         event.ticket_id = Some(ticket.id);
         match event.close_with(self.stages.tickets.store.issuing(&ticket, sealed)).await {
             Ok(()) => {}
-            Err(NotClosed::Refused(mut event)) => {
+            Err(CommitError::Rejected(mut event)) => {
                 event.kind = DeliveryMode::Ticket.failed();
                 return Err(self.failed(Code::RateLimited.into(), *event, ask).await);
             }
             // A ticket that is there all the same is one that nobody can redeem.
-            Err(NotClosed::Unavailable | NotClosed::Unknown) => return Err(Code::AuditUnavailable.into()),
+            Err(CommitError::Failed(_) | CommitError::Unknown(_)) => return Err(Code::AuditUnavailable.into()),
         }
         self.stages.metrics.ticket_issued(ticket.policies.iter().map(|policy| &*policy.name));
         let segment = token.to_url_segment();

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::error::Error;
 use super::pipeline::{Broker, Delivered};
 use super::shown_in_vain::Why;
-use crate::audit::{Event, NotClosed, OpenEvent};
+use crate::audit::{CommitError, Event, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome, Redemption};
 use crate::model::binding::BindTo;
 use crate::model::format::Rendering;
@@ -129,9 +129,9 @@ impl Broker {
                 self.stages.metrics.redemption(Redemption::Redeemed);
                 Looked::Delivered(delivered)
             }
-            Err(NotClosed::Refused(event)) => Looked::Changed(event),
-            Err(NotClosed::Unavailable) => Looked::Refused(Code::AuditUnavailable.into()),
-            Err(NotClosed::Unknown) => Looked::Refused(Error::Dropped),
+            Err(CommitError::Rejected(event)) => Looked::Changed(event),
+            Err(CommitError::Failed(_)) => Looked::Refused(Code::AuditUnavailable.into()),
+            Err(CommitError::Unknown(_)) => Looked::Refused(Error::Dropped),
         }
     }
 
@@ -259,13 +259,13 @@ impl Broker {
                 self.stages.metrics.redemption(Redemption::Misuse);
                 Looked::Refused(Code::TicketMisuse.into())
             }
-            Err(NotClosed::Refused(mut event)) => {
+            Err(CommitError::Rejected(mut event)) => {
                 event.reason = None;
                 Looked::Changed(event)
             }
             // Not recorded, so not done.
-            Err(NotClosed::Unavailable) => Looked::Refused(Code::AuditUnavailable.into()),
-            Err(NotClosed::Unknown) => Looked::Refused(Error::Dropped),
+            Err(CommitError::Failed(_)) => Looked::Refused(Code::AuditUnavailable.into()),
+            Err(CommitError::Unknown(_)) => Looked::Refused(Error::Dropped),
         }
     }
 

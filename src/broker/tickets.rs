@@ -6,7 +6,7 @@ use super::page::Page;
 use super::pipeline::Broker;
 use super::redeem::describe;
 use crate::admins::{Act, Resource, Verb};
-use crate::audit::{NotClosed, OpenEvent};
+use crate::audit::{CommitError, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::ticket::TicketId;
 use crate::tickets::{Ending, Place, State, Ticket};
@@ -108,12 +108,12 @@ impl Broker {
         event.caller = Some(who.applicant.caller.clone());
         match event.close_with(self.stages.tickets.store.ending(ticket.id, Ending::Revoked)).await {
             Ok(()) => Ok(true),
-            Err(NotClosed::Refused(event)) => {
+            Err(CommitError::Rejected(event)) => {
                 event.discard();
                 Ok(false)
             }
             // To revoke it once more does no harm.
-            Err(NotClosed::Unavailable | NotClosed::Unknown) => Err(Code::AuditUnavailable.into()),
+            Err(CommitError::Failed(_) | CommitError::Unknown(_)) => Err(Code::AuditUnavailable.into()),
         }
     }
 }

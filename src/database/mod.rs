@@ -26,7 +26,7 @@ pub use machine::{ServerTime, Space, space};
 pub use query::Query;
 pub use statement::{Param, Row, Sql};
 pub use step::{Step, StepRunner};
-pub use work::{NotDone, Work};
+pub use work::{CommitError, Work};
 
 /// How long a PostgreSQL server may take over one step. SQLite is a library and does not fall silent.
 const PATIENCE: Duration = Duration::from_secs(4);

@@ -4,7 +4,7 @@
 
 use super::{Failed, Work};
 use async_trait::async_trait;
-use std::any::Any;
+use std::any::{Any, type_name};
 use std::sync::Arc;
 
 /// Something to be done within a unit of work, and who does it.
@@ -39,9 +39,16 @@ impl Step {
         &self.runner
     }
 
-    /// What it is, for the runner, which knows.
+    /// The payload, in the type that the runner puts into its steps. `None` is a programming error, and logged.
     #[must_use]
     pub fn what<T: Any>(&self) -> Option<&T> {
-        self.what.downcast_ref()
+        let what = self.what.downcast_ref();
+        if what.is_none() {
+            tracing::error!(
+                expected = type_name::<T>(),
+                "a database step has a payload of another type; it is rejected"
+            );
+        }
+        what
     }
 }

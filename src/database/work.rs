@@ -5,6 +5,7 @@ use super::statement::{Param, Row, Sql, on_postgres, on_sqlite};
 use super::{Failed, Pool, insertion, within};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Sqlite, Transaction};
+use std::convert::Infallible;
 use std::fmt::Write as _;
 
 /// A transaction. Dropped without [`Work::commit`] it is undone. An SQLite database has one connection, which it holds:
@@ -116,14 +117,19 @@ impl Work {
     /// Inserts rows and makes it all durable. Where nothing else was done, one statement does.
     ///
     /// # Errors
-    /// What is known to be undone and what is not known are told apart.
-    pub async fn finish(self, into: &'static str, columns: usize, params: &[Param<'_>]) -> Result<(), NotDone> {
+    /// See [`CommitError`].
+    pub async fn finish(
+        self,
+        into: &'static str,
+        columns: usize,
+        params: &[Param<'_>],
+    ) -> Result<(), CommitError<Infallible>> {
         let mut work = match self.0 {
             Inner::Later(pool) => return alone(&pool, into, columns, params).await,
             begun => Self(begun),
         };
-        work.insert(into, columns, params).await.map_err(NotDone::Undone)?;
-        work.commit().await.map_err(NotDone::of)
+        work.insert(into, columns, params).await.map_err(CommitError::Failed)?;
+        work.commit().await.map_err(CommitError::of)
     }
 
     async fn begin_now(&mut self) -> Result<(), Failed> {
@@ -135,20 +141,20 @@ impl Work {
 }
 
 /// Why a unit of work is not durable.
-#[derive(Debug, thiserror::Error)]
-pub enum NotDone {
-    /// Nothing of it was done, and nothing will be.
-    #[error(transparent)]
-    Undone(Failed),
-    /// Nobody knows: the connection was lost, or the database fell silent, while it was being made durable.
-    #[error(transparent)]
-    Unknown(Failed),
+#[derive(Debug)]
+pub enum CommitError<R, F = Failed> {
+    /// Something in it was rejected: a step whose precondition no longer holds. Nothing was changed by it.
+    Rejected(R),
+    /// The database failed. Nothing was changed, and nothing will be.
+    Failed(F),
+    /// The connection was lost, or the database did not answer, during the commit. The outcome is unknown.
+    Unknown(F),
 }
 
-impl NotDone {
-    /// For a failure of what makes it durable.
+impl CommitError<Infallible> {
+    /// For a failure of the commit itself.
     fn of(failed: Failed) -> Self {
-        if failed.is_certain() { Self::Undone(failed) } else { Self::Unknown(failed) }
+        if failed.is_certain() { Self::Failed(failed) } else { Self::Unknown(failed) }
     }
 }
 
@@ -223,8 +229,13 @@ async fn begin(pool: &Pool, locks: &[i64]) -> Result<Inner, Failed> {
 }
 
 /// A connection first: as long as there is none, nothing can have been done.
-async fn alone(pool: &Pool, into: &'static str, columns: usize, params: &[Param<'_>]) -> Result<(), NotDone> {
-    let undone = |error: sqlx::Error| NotDone::Undone(error.into());
+async fn alone(
+    pool: &Pool,
+    into: &'static str,
+    columns: usize,
+    params: &[Param<'_>],
+) -> Result<(), CommitError<Infallible>> {
+    let undone = |error: sqlx::Error| CommitError::Failed(error.into());
     match pool {
         Pool::Sqlite(pool) => {
             let mut connection = pool.acquire().await.map_err(undone)?;
@@ -239,7 +250,7 @@ async fn alone(pool: &Pool, into: &'static str, columns: usize, params: &[Param<
             inserted
         }
     }
-    .map_err(NotDone::of)
+    .map_err(CommitError::of)
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //! style or font comes from anywhere else.
 
 use super::answer::Failure;
-use crate::wire::problem::Code;
 use crate::sealing::digest::sha256;
+use crate::wire::problem::Code;
 use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -135,7 +135,7 @@ impl Replica {
 
     fn retention(&self, place: &Place, keep: Duration, max_size: Option<u64>) -> Retention {
         let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
-        self.log.retention(Limits { keep, max_size }, place.clock.clone(), metrics)
+        Retention::new(&self.log, Limits { keep, max_size }, place.clock.clone(), metrics)
     }
 
     async fn ends(self) {

@@ -13,7 +13,7 @@ mod served;
 mod unknown;
 
 use crate::rig::postgres::{checked, postgres};
-use claviger::audit::{AuditLog, ChainHasher, Event, Undone};
+use claviger::audit::{AuditLog, ChainHasher, CommitError, Event};
 use claviger::config::database::Url;
 use claviger::config::tickets::{Tickets as Settings, Where};
 use claviger::database::{Database, Step};
@@ -103,7 +103,7 @@ impl Replica {
         event.ticket_id = id;
         match self.audit.commit(event, Some(step)).await {
             Ok(()) => true,
-            Err(Undone::Refused(_)) => false,
+            Err(CommitError::Rejected(_)) => false,
             Err(error) => panic!("{error:?}"),
         }
     }

@@ -84,7 +84,7 @@ async fn replicas() -> (Replica, Proxy, Replica) {
     (place(&behind).replica().await, proxy, place(&url).replica().await)
 }
 
-async fn redeem(replica: &Replica, token: &TicketToken) -> Result<(), Undone> {
+async fn redeem(replica: &Replica, token: &TicketToken) -> Result<(), CommitError<Box<Event>>> {
     let mut event = Event::new(EventType::TicketRedeemed, Outcome::Ok);
     event.ticket_id = Some(token.ticket_id());
     let step = replica.tickets.store.ending(token.ticket_id(), redeemed(None, token));
@@ -115,7 +115,7 @@ async fn a_commit_that_was_lost_is_told_as_not_done() {
     let (replica, proxy, other) = replicas().await;
     let token = replica.waiting("a").await;
     proxy.set(b"COMMIT", Fate::IsLost);
-    assert!(matches!(redeem(&replica, &token).await, Err(Undone::Unavailable)));
+    assert!(matches!(redeem(&replica, &token).await, Err(CommitError::Failed(_))));
     assert!(proxy.has_sprung());
     assert_eq!(redemptions(&other, &token).await, 0);
     assert!(other.presented(&token, start()).await.is_ok(), "it waits");

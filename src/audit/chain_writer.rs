@@ -1,34 +1,72 @@
 //! One unit of work: the steps of a group, and the events of those that could be done, linked behind the head.
 
-use super::chain::{Head, Link};
+use super::anchors;
+use super::chain::{Head, Link, NO_PREDECESSOR};
+use super::keys::ChainHasher;
 use super::pending::Pending;
-use super::writer::Writer;
-use crate::database::{Failed, NotDone, Param, Step, StepRunner, Work};
+use super::rows::{COLUMNS, TABLE, test_values, values};
+use crate::database::{CommitError, Database, Failed, Param, Step, StepRunner, Work};
+use crate::model::clock::Clock;
+use crate::model::request_id::RequestId;
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::sleep;
 
-const TABLE: &str =
-    "audit_events (chain, seq, prev_hash, hash, time, type, outcome, subject, repo, branch, ticket_id, event)";
-const COLUMNS: usize = 12;
 /// How soon a database that could not say what it did is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
-
-/// Why a group is not written.
-pub(super) enum NotWritten {
-    /// The database failed, and nothing was done.
-    Database(Failed),
-    /// An event cannot be JSON, which only a programming error brings about.
-    Json(serde_json::Error),
-}
 
 /// The steps of a group that were done, by who did them.
 type Done<'a> = Vec<(&'a Arc<dyn StepRunner>, Vec<&'a Step>)>;
 
-impl Writer {
-    /// Writes a group: all that can be done of it, or nothing. Of each event, in their order, whether it was written;
-    /// those whose step could not be done are not.
-    pub(super) async fn write_group(&mut self, group: &[Pending]) -> Result<Vec<bool>, NotWritten> {
+/// The chain of this replica, and what writes to it.
+pub struct ChainWriter {
+    database: Database,
+    hasher: Arc<ChainHasher>,
+    clock: Arc<dyn Clock>,
+    head: Head,
+    /// Whether events can be made durable, as far as is known.
+    writable: Arc<AtomicBool>,
+}
+
+/// The result of a group: for each event whether it was written, and the links of those that were.
+pub struct Group {
+    pub written: Vec<bool>,
+    pub links: Vec<Link>,
+}
+
+impl ChainWriter {
+    /// Starts a chain behind the last event of the database.
+    pub async fn new(database: Database, hasher: Arc<ChainHasher>, clock: Arc<dyn Clock>) -> Result<Self, Failed> {
+        // Chains of several replicas run side by side. The predecessor is the event that was written last, by any of them.
+        let predecessor = anchors::name_last(&database, &hasher).await?;
+        let head = Head {
+            chain: hasher.name_chain(RequestId::random().as_str()),
+            seq: 0,
+            hash: predecessor.unwrap_or_else(|| NO_PREDECESSOR.to_owned()),
+            time: String::new(),
+        };
+        Ok(Self { database, hasher, clock, head, writable: Arc::new(AtomicBool::new(true)) })
+    }
+
+    pub const fn head(&self) -> &Head {
+        &self.head
+    }
+
+    pub const fn writable(&self) -> &Arc<AtomicBool> {
+        &self.writable
+    }
+
+    pub fn set_writable(&self, writable: bool) {
+        self.writable.store(writable, Ordering::Relaxed);
+    }
+
+    /// Writes a group in one unit of work. Events whose step is rejected are not written, and do not hinder the others.
+    ///
+    /// # Errors
+    /// Nothing is written then. `Rejected` is a programming error: an event cannot be serialized.
+    pub async fn write_group(&mut self, group: &[Pending]) -> Result<Group, CommitError<serde_json::Error>> {
         let mut work = self.database.begin_later();
         let mut verdicts = vec![true; group.len()];
         let mut done = Done::new();
@@ -38,7 +76,7 @@ impl Writer {
                 Ok(could) => could,
                 Err(failed) => {
                     end(&done, false);
-                    return Err(NotWritten::Database(failed));
+                    return Err(CommitError::Failed(failed));
                 }
             };
             let mut did = Vec::with_capacity(steps.len());
@@ -53,24 +91,23 @@ impl Writer {
         let written: Vec<&Pending> =
             group.iter().zip(&verdicts).filter(|(_, done)| **done).map(|(one, _)| one).collect();
         if written.is_empty() {
-            return Ok(verdicts);
+            return Ok(Group { written: verdicts, links: Vec::new() });
         }
         let (head, links) = self.link(&written).map_err(|error| {
             end(&done, false);
-            NotWritten::Json(error)
+            CommitError::Rejected(error)
         })?;
         let began = work.has_begun();
         let outcome = self.insert(work, &written, &links).await;
         let committed = match outcome {
             Ok(()) => Ok(()),
-            Err(NotDone::Undone(failed)) => Err(failed),
-            Err(NotDone::Unknown(failed)) => self.find_out(began, &written, &links, failed).await,
+            Err(CommitError::Failed(failed)) => Err(failed),
+            Err(CommitError::Unknown(failed)) => self.find_out(began, &written, &links, failed).await,
         };
         end(&done, committed.is_ok());
-        committed.map_err(NotWritten::Database)?;
+        committed.map_err(CommitError::Failed)?;
         self.head = head;
-        self.copy(&links);
-        Ok(verdicts)
+        Ok(Group { written: verdicts, links })
     }
 
     /// Links events behind the head, which stays where it is.
@@ -82,33 +119,31 @@ impl Writer {
         Ok((head, links))
     }
 
-    async fn insert(&self, work: Work, written: &[&Pending], links: &[Link]) -> Result<(), NotDone> {
+    async fn insert(&self, work: Work, written: &[&Pending], links: &[Link]) -> Result<(), CommitError<Infallible>> {
         let tickets = ticket_ids(written);
         let mut params: Vec<Param> = Vec::with_capacity(links.len() * COLUMNS);
         for ((link, pending), ticket_id) in links.iter().zip(written).zip(&tickets) {
-            params.extend(row(&self.head.chain, link, pending, ticket_id.as_deref()));
+            params.extend(values(&self.head.chain, link, &pending.event, ticket_id.as_deref()));
         }
         work.finish(TABLE, COLUMNS, &params).await
     }
 
-    /// Whether an event could be made durable now: one is written, and taken back.
-    pub(super) async fn can_write(&self) -> bool {
-        let nothing = || Param::from("");
-        let row: [Param; COLUMNS] = [
-            (&self.head.chain).into(),
-            (self.head.seq + 1).into(),
-            nothing(),
-            nothing(),
-            nothing(),
-            nothing(),
-            nothing(),
-            Param::NoText,
-            Param::NoText,
-            Param::NoText,
-            Param::NoText,
-            nothing(),
-        ];
+    /// Whether an event could be made durable now: one is inserted and rolled back.
+    pub async fn can_write(&self) -> bool {
+        let row = test_values(&self.head.chain, self.head.seq + 1);
         self.database.begin_later().insert(TABLE, COLUMNS, &row).await.is_ok()
+    }
+
+    /// Reads the end of the chain from the database.
+    pub async fn read_head(&mut self) {
+        const LAST: &str = "SELECT seq, hash FROM audit_events WHERE chain = $1 ORDER BY seq DESC LIMIT 1";
+        let last = self.database.run(LAST, &[(&self.head.chain).into()]).await;
+        if let Ok(Some((seq, hash))) =
+            last.map(|rows| rows.first().and_then(|row| Some((row.number(0).ok()?, row.text(1).ok()?))))
+        {
+            self.head.seq = seq;
+            self.head.hash = hash;
+        }
     }
 
     /// The database was lost while it made a group durable. Asks it until it says whether it did. No other event can be
@@ -118,7 +153,7 @@ impl Writer {
     /// transaction, if that is still under way, and then finds it taken or free. Where it was a single statement, which may
     /// even be still on its way, it is sent again until it is there, by whichever of the two.
     async fn find_out(
-        &mut self,
+        &self,
         was_transaction: bool,
         written: &[&Pending],
         links: &[Link],
@@ -132,7 +167,7 @@ impl Writer {
         loop {
             let again = if was_transaction {
                 let mut work = self.database.begin_later();
-                let first = row(&self.head.chain, &links[0], written[0], None);
+                let first = values(&self.head.chain, &links[0], &written[0].event, None);
                 match work.insert(TABLE, COLUMNS, &first).await {
                     Ok(()) => return Err(failed),
                     Err(error) => error,
@@ -140,7 +175,7 @@ impl Writer {
             } else {
                 match self.insert(self.database.begin_later(), written, links).await {
                     Ok(()) => return Ok(()),
-                    Err(NotDone::Undone(error) | NotDone::Unknown(error)) => error,
+                    Err(CommitError::Failed(error) | CommitError::Unknown(error)) => error,
                 }
             };
             if again.is_duplicate() {
@@ -153,25 +188,6 @@ impl Writer {
 
 fn ticket_ids(written: &[&Pending]) -> Vec<Option<String>> {
     written.iter().map(|one| one.event.ticket_id.map(|id| id.to_string())).collect()
-}
-
-/// The values of [`TABLE`].
-fn row<'a>(chain: &'a str, link: &'a Link, pending: &'a Pending, ticket_id: Option<&'a str>) -> [Param<'a>; COLUMNS] {
-    let event = &pending.event;
-    [
-        chain.into(),
-        link.seq.into(),
-        (&link.prev_hash).into(),
-        (&link.hash).into(),
-        (&link.time).into(),
-        event.kind.as_str().into(),
-        event.outcome.as_str().into(),
-        event.caller.as_ref().map(|caller| caller.subject.as_str()).into(),
-        event.repo_written().into(),
-        event.branch_written().into(),
-        ticket_id.into(),
-        (&link.text).into(),
-    ]
 }
 
 /// The places of those that have a step, by who does it.

@@ -1,4 +1,19 @@
-//! The statement that finds events in SQLite: by their words, of which the migration `0006_audit_words` makes the index.
+//! The statement that finds events in SQLite, through a full-text index that is used as a bitmap index.
+//!
+//! A trigger (migration `0006_audit_words`) writes the filterable columns of each event as words into `audit_index`: a letter
+//! for the column and the value in hexadecimal (`r617070` for repo `app`), and the time as five words, its year, month, day,
+//! hour and minute (`a2026`, `a202601`, ... `a202601010930`). A range of times is then a set of words.
+//!
+//! Repo `app`, from 2026-01-01 09:58 to 11:00, 100 events before row 7 becomes:
+//! ```sql
+//! SELECT audit_events.rowid, time, hash, event
+//! FROM audit_index CROSS JOIN audit_events ON audit_events.rowid = audit_index.rowid
+//! WHERE audit_index MATCH ('r' || hex('app') || ' AND ' || '(a202601010958 OR a202601010959 OR a2026010110)')
+//!   AND audit_index.rowid < 7
+//!   AND repo = 'app' AND time >= '2026-01-01T09:58:00.000000Z' AND time < '2026-01-01T11:00:00.000000Z'
+//! ORDER BY audit_index.rowid DESC LIMIT 100
+//! ```
+//! The index finds candidates, newest first, by intersecting lists of rows. The conditions on the columns decide.
 
 use super::filter::{Cursor, Filter, written};
 use crate::database::Query;

@@ -1,0 +1,118 @@
+//! The handle of the audit log: events go to the writer, and its answer comes back.
+
+use super::chain_writer::ChainWriter;
+use super::checkpoint;
+use super::keys::ChainHasher;
+use super::pending::Pending;
+use super::port::{AuditUnavailable, CommitError, Event};
+use super::reader::Reader;
+use super::stdout::Stdout;
+use super::writer::Writer;
+use crate::database::{Database, Failed, Step};
+use crate::metrics::Metrics;
+use crate::model::clock::Clock;
+use futures_util::future::OptionFuture;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// The most events that wait for the writer. Further ones are refused.
+const QUEUE: usize = 8192;
+/// How long an event waits for the writer to take it, and then to commit it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A handle on the one writer of this replica.
+#[derive(Debug, Clone)]
+pub struct AuditLog {
+    queue: mpsc::Sender<Pending>,
+    writable: Arc<AtomicBool>,
+    reader: Reader,
+    pub(super) stdout: Option<Arc<Stdout>>,
+}
+
+impl AuditLog {
+    /// Starts the writer: a new chain whose first event names the head of the chain before it. The writer ends when
+    /// the last handle is gone and everything handed over is written.
+    ///
+    /// # Errors
+    /// When the database cannot be asked for that head.
+    pub async fn open(
+        database: &Database,
+        stdout: bool,
+        hasher: ChainHasher,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, JoinHandle<()>), Failed> {
+        let (queue, events) = mpsc::channel(QUEUE);
+        let hasher = Arc::new(hasher);
+        let stdout = stdout.then(|| Arc::new(Stdout::start()));
+        let chain = ChainWriter::new(database.clone(), hasher.clone(), clock).await?;
+        let writable = chain.writable().clone();
+        let writer = Writer::new(chain, stdout.clone(), metrics);
+        let reader = Reader::new(database.clone(), hasher, writer.heads());
+        let checkpoints = stdout.clone().map(|stdout| checkpoint::tell(writer.heads(), move |line| stdout.copy(line)));
+        let written = tokio::spawn(async move {
+            // The writer tells its last head before it ends, and then there is one more checkpoint.
+            tokio::join!(writer.run(events), OptionFuture::from(checkpoints));
+        });
+        Ok((Self { queue, writable, reader, stdout }, written))
+    }
+
+    /// What is written can be read without holding up who writes, and without keeping the writer from its end.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        self.reader.clone()
+    }
+
+    /// Makes an event durable.
+    ///
+    /// # Errors
+    /// When it is not, or not in time; it may or may not be written then.
+    pub async fn record(&self, event: Event) -> Result<(), AuditUnavailable> {
+        Ok(self.commit(event, None).await?)
+    }
+
+    /// Makes an event durable, and in the same unit of work does the step that it speaks of.
+    ///
+    /// # Errors
+    /// See [`CommitError`].
+    pub async fn commit(&self, event: Event, step: Option<Step>) -> Result<(), CommitError<Box<Event>>> {
+        let (pending, mut outcome, claim) = Pending::waited_for(event, step);
+        self.queue.try_send(pending).map_err(|_| CommitError::Failed(AuditUnavailable))?;
+        // A writer that is gone may have committed the event.
+        let unknown = Err(CommitError::Unknown(AuditUnavailable));
+        if let Ok(outcome) = timeout(PATIENCE, &mut outcome).await {
+            return outcome.unwrap_or(unknown);
+        }
+        if claim.withdraw() {
+            return Err(CommitError::Failed(AuditUnavailable));
+        }
+        // The writer has begun, so its outcome is worth another wait.
+        timeout(PATIENCE, outcome)
+            .await
+            .map_or(unknown, |outcome| outcome.unwrap_or(Err(CommitError::Unknown(AuditUnavailable))))
+    }
+
+    /// Hands an event over without waiting, for what releases nothing. Full queue: the event is logged as lost.
+    pub fn record_later(&self, event: Event) {
+        let kind = event.kind.as_str();
+        if self.queue.try_send(Pending::kept(event)).is_err() {
+            tracing::error!(event = kind, "an audit event was lost; the queue is full or the writer has stopped");
+        }
+    }
+
+    /// How many events wait for the writer.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
+    /// Whether events can be made durable, as far as is known: whoever cannot write looks again once a second.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        !self.queue.is_closed() && self.writable.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,111 @@
+//! An audit event, and the errors of writing one.
+
+use crate::database;
+use crate::metrics::labels::{EventType, Outcome};
+use crate::model::branch::Branch;
+use crate::model::caller::Caller;
+use crate::model::repo::Repo;
+use crate::model::request_id::RequestId;
+use crate::model::secret_ref::SecretVersion;
+use crate::model::ticket::TicketId;
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest repo or branch, in bytes, in the event of a request that was refused or failed.
+const MAX_REFUSED_NAME: usize = 128;
+
+/// An audit event. Its fields are typed, so that none can hold a secret.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The kind of event.
+    pub kind: EventType,
+    /// The outcome of the verb.
+    pub outcome: Outcome,
+    /// The reason, one of a closed set of words.
+    pub reason: Option<&'static str>,
+    /// The identity that the bearer token proved.
+    pub caller: Option<Arc<Caller>>,
+    /// The client's address.
+    pub source_ip: Option<IpAddr>,
+    /// The requested repo.
+    pub repo: Option<Repo>,
+    /// The requested branch.
+    pub branch: Option<Branch>,
+    /// The policies that decided.
+    pub policies: Vec<String>,
+    /// The names of the keys in the bundle.
+    pub keys: Vec<String>,
+    /// The public id of the ticket.
+    pub ticket_id: Option<TicketId>,
+    /// The secrets that were read, with their versions.
+    pub secrets: Vec<SecretVersion>,
+    /// Our id of the request.
+    pub request_id: Option<RequestId>,
+    /// The caller's own id of the request.
+    pub client_request_id: Option<String>,
+    /// The trace that the request belongs to.
+    pub trace_id: Option<Arc<str>>,
+    /// The duration of the verb.
+    pub took: Duration,
+    /// The number of like events that this one stands for.
+    pub count: Option<u64>,
+}
+
+impl Event {
+    /// An event without details.
+    #[must_use]
+    pub fn new(kind: EventType, outcome: Outcome) -> Self {
+        Self {
+            kind,
+            outcome,
+            reason: None,
+            caller: None,
+            source_ip: None,
+            repo: None,
+            branch: None,
+            policies: Vec::new(),
+            keys: Vec::new(),
+            ticket_id: None,
+            secrets: Vec::new(),
+            request_id: None,
+            client_request_id: None,
+            trace_id: None,
+            took: Duration::ZERO,
+            count: None,
+        }
+    }
+
+    /// The repo as it is written.
+    pub(crate) fn repo_written(&self) -> Option<Cow<'_, str>> {
+        self.repo.as_ref().map(|repo| self.written(repo.as_str()))
+    }
+
+    /// The branch as it is written.
+    pub(crate) fn branch_written(&self) -> Option<Cow<'_, str>> {
+        self.branch.as_ref().map(|branch| self.written(branch.as_str()))
+    }
+
+    /// A caller who is refused chooses the names freely: long ones are cut, and end in an ellipsis.
+    fn written<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        if self.outcome == Outcome::Ok || name.len() <= MAX_REFUSED_NAME {
+            return name.into();
+        }
+        Cow::Owned(format!("{}\u{2026}", &name[..name.floor_char_boundary(MAX_REFUSED_NAME)]))
+    }
+}
+
+/// The event is not durable. Nothing that it speaks of may be released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the audit log cannot be written")]
+pub struct AuditUnavailable;
+
+/// An event and its step are not durable. A rejected step returns what was to be recorded.
+pub type CommitError<R> = database::CommitError<R, AuditUnavailable>;
+
+impl<R> From<CommitError<R>> for AuditUnavailable {
+    fn from(_: CommitError<R>) -> Self {
+        Self
+    }
+}
