@@ -16,8 +16,9 @@ use crate::cluster::Clusters;
 use crate::config::Config;
 use crate::config::authenticators::Kind;
 use crate::config::tickets::Where;
+use crate::config::vault_api;
 use crate::database::Database;
-use crate::http::{self, Edge, ServeLimits, api, ops, serve};
+use crate::http::{self, Edge, ServeLimits, VaultApi, api, ops, serve};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Outcome;
 use crate::model::clock::{Clock, SystemClock};
@@ -146,6 +147,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         trusted_proxies: config.server.trusted_proxies.clone().into(),
         body_bytes: config.limits.body_bytes,
         body_timeout: config.limits.request_timeout,
+        vault: served_vault_api(&config).map(Arc::new),
     };
     let limits = ServeLimits {
         header_timeout: config.limits.header_timeout,
@@ -187,6 +189,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         servers,
         audit_writer,
     })
+}
+
+fn served_vault_api(config: &Config) -> Option<VaultApi> {
+    let vault_api::VaultApi { enabled, mount, max_token_ttl } = config.vault_api.clone();
+    enabled.then_some(VaultApi { mount, max_token_ttl })
 }
 
 impl Running {

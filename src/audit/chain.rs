@@ -4,6 +4,7 @@ use super::keys::ChainHasher;
 use super::port::Event;
 use crate::model::caller::Caller;
 use crate::model::request_id::RequestId;
+use crate::model::via::Via;
 use crate::wire::audit_event::{AuditEvent, CallerView, PodView, SecretView};
 use crate::wire::inert_json;
 use jiff::Timestamp;
@@ -76,6 +77,7 @@ impl ChainHasher {
             request_id: event.request_id.as_ref().map(RequestId::as_str),
             client_request_id: event.client_request_id.as_deref(),
             trace_id: event.trace_id.as_deref(),
+            via: event.via.map(Via::as_str),
             duration_ms: u64::try_from(event.took.as_millis()).unwrap_or(u64::MAX),
             count: event.count,
         })?;

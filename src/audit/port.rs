@@ -8,6 +8,7 @@ use crate::model::repo::Repo;
 use crate::model::request_id::RequestId;
 use crate::model::secret_ref::SecretVersion;
 use crate::model::ticket::TicketId;
+use crate::model::via::Via;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub struct Event {
     pub client_request_id: Option<String>,
     /// The trace that the request belongs to.
     pub trace_id: Option<Arc<str>>,
+    /// The API that the request used; `None` for the native one.
+    pub via: Option<Via>,
     /// The duration of the verb.
     pub took: Duration,
     /// The number of like events that this one stands for.
@@ -72,6 +75,7 @@ impl Event {
             request_id: None,
             client_request_id: None,
             trace_id: None,
+            via: None,
             took: Duration::ZERO,
             count: None,
         }

@@ -12,6 +12,7 @@ mod port;
 mod recent;
 mod review_gate;
 mod strict_json;
+mod token_life;
 mod token_review;
 mod unverified;
 
@@ -20,6 +21,7 @@ pub use error::{AuthnError, CannotAsk, Refusal};
 pub use port::Authenticator;
 use port::without_review;
 pub use review_gate::Standing;
+pub use token_life::TokenLife;
 pub use unverified::UnverifiedToken;
 use unverified::fingerprint;
 
@@ -64,6 +66,7 @@ impl Purpose {
 /// The configured authenticators, in their order.
 pub struct Authenticators {
     all: Vec<Box<dyn Authenticator>>,
+    clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
 }
 
@@ -98,7 +101,7 @@ impl Authenticators {
                 },
             }
         }
-        if faults.is_empty() { Ok(Self { all, metrics }) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self { all, clock: clock.clone(), metrics }) } else { Err(faults) }
     }
 
     /// Vouches for the bearer of a token, or says why nobody does.
@@ -129,6 +132,12 @@ impl Authenticators {
     /// Like [`Authenticators::recall`], for somebody who asks to administer.
     pub async fn recall_applicant(&self, bearer: &SecretValue) -> Option<Applicant> {
         self.known(bearer, Purpose::Administer).await
+    }
+
+    /// How long a token that was vouched for is valid.
+    #[must_use]
+    pub fn life_of(&self, bearer: &SecretValue) -> Option<TokenLife> {
+        TokenLife::of(bearer, self.clock.now())
     }
 
     async fn known(&self, bearer: &SecretValue, purpose: Purpose) -> Option<Applicant> {
@@ -243,6 +252,7 @@ const fn weight(error: AuthnError) -> u8 {
 mod tests {
     use super::*;
     use crate::authn::unverified::Fingerprint;
+    use crate::model::clock::SystemClock;
     use async_trait::async_trait;
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -296,7 +306,7 @@ mod tests {
         };
         let names: Vec<&str> = all.iter().map(|(name, ..)| *name).collect();
         let metrics = Arc::new(Metrics::new(&names, &[]).unwrap());
-        Authenticators { all: all.iter().map(boxed).collect(), metrics }
+        Authenticators { all: all.iter().map(boxed).collect(), clock: Arc::new(SystemClock), metrics }
     }
 
     /// Holds somebody who is no pod, and vouches for nobody.
@@ -327,7 +337,8 @@ mod tests {
     #[tokio::test]
     async fn who_is_held_as_no_pod_administers_and_builds_nothing() {
         let metrics = Arc::new(Metrics::new(&["cluster"], &[]).unwrap());
-        let all = Authenticators { all: vec![Box::new(Holds("cluster".into()))], metrics };
+        let all =
+            Authenticators { all: vec![Box::new(Holds("cluster".into()))], clock: Arc::new(SystemClock), metrics };
         let token = token("i");
         assert!(
             all.authenticate_applicant(&token, CLEAN).await.is_ok() && all.recall_applicant(&token).await.is_some()

@@ -152,7 +152,7 @@ pub(super) fn fingerprint(bearer: &SecretValue) -> Fingerprint {
 
 /// A `NumericDate` (RFC 7519, 2): seconds since 1970, fractions cut off.
 #[expect(clippy::cast_possible_truncation, reason = "casting a float saturates, and a fraction of a second is cut off")]
-fn numeric_date(value: &Value) -> Option<i64> {
+pub(super) fn numeric_date(value: &Value) -> Option<i64> {
     let number = value.as_number()?;
     number.as_i64().or_else(|| number.as_f64().map(|seconds| seconds as i64))
 }

@@ -3,6 +3,7 @@
 use crate::audit::Event;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::request_id::RequestId;
+use crate::model::via::Via;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ pub struct Context {
     pub source_is_known: bool,
     /// The trace it belongs to, where it is traced.
     pub trace_id: Option<Arc<str>>,
+    /// The API that it uses; `None` for the native one.
+    pub via: Option<Via>,
 }
 
 impl Context {
@@ -29,6 +32,7 @@ impl Context {
         event.client_request_id.clone_from(&self.client_request_id);
         event.source_ip = Some(self.source_ip);
         event.trace_id.clone_from(&self.trace_id);
+        event.via = self.via;
         event
     }
 }

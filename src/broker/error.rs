@@ -34,6 +34,9 @@ pub enum Error {
         /// The key, by the store's name.
         key: String,
     },
+    /// The token of a login ends too soon.
+    #[error("The token is valid for less than 30 s.")]
+    ExpiresSoon,
     /// The ticket was redeemed before.
     #[error("{}", Code::TicketRedeemed.title())]
     TicketRedeemed {
@@ -62,6 +65,7 @@ impl Error {
             Self::Unrenderable(_) => Code::Unrenderable,
             Self::Unsuitable(_) | Self::NotBase64 { .. } => Code::StoreMisconfigured,
             Self::TicketRedeemed { .. } => Code::TicketRedeemed,
+            Self::ExpiresSoon => Code::Unauthenticated,
             Self::Dropped => Code::AuditUnavailable,
             Self::Faults(code, _) | Self::Plain(code) => *code,
         }

@@ -9,6 +9,7 @@ use crate::authn::Authenticators;
 use crate::config::limits::Limits;
 use crate::config::tickets::Tickets as TicketSettings;
 use crate::metrics::Metrics;
+use crate::model::bundle::Bundle;
 use crate::model::caller::Identity;
 use crate::model::clock::Clock;
 use crate::policy::{Bounds, PolicySet, PolicyStore};
@@ -16,7 +17,9 @@ use crate::rates::RateLimiter;
 use crate::render::Rendered;
 use crate::stores::Stores;
 use crate::tickets::Tickets;
+use crate::wire::problem::Code;
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -88,6 +91,14 @@ pub struct Delivered {
     pub versions: String,
     /// Whether a value in it is stale.
     pub stale: bool,
+    /// Whether it has no keys.
+    pub is_empty: bool,
+}
+
+impl Delivered {
+    pub(super) fn of(rendered: Rendered, bundle: Bundle) -> Self {
+        Self { rendered, is_empty: bundle.entries.is_empty(), versions: bundle.versions, stale: bundle.stale }
+    }
 }
 
 impl Broker {
@@ -120,12 +131,28 @@ impl Broker {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    /// Whether tickets are issued: the audit log can be written, no drain is under mode, and the clock is right.
+    /// Whether tickets are issued: the audit log can be written, no drain is under way, and the clock is right.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.draining.load(Ordering::Relaxed)
-            && !self.clocks_differ.load(Ordering::Relaxed)
-            && self.stages.audit.is_writable()
+        self.unready().is_none()
+    }
+
+    /// Why no tickets are issued.
+    #[must_use]
+    pub fn unready(&self) -> Option<Code> {
+        if self.draining.load(Ordering::Relaxed) {
+            Some(Code::Draining)
+        } else if self.clocks_differ.load(Ordering::Relaxed) {
+            Some(Code::ClocksDiffer)
+        } else {
+            (!self.stages.audit.is_writable()).then_some(Code::AuditUnavailable)
+        }
+    }
+
+    /// The time, by the clock that replicas share.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.stages.clock.now()
     }
 
     /// Issues nothing while this machine's clock differs from the database's by too much.

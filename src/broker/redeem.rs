@@ -109,7 +109,7 @@ impl Broker {
         let opened = self.stages.tickets.sealer.open(&sealed, token).map_err(|_| Error::Plain(Code::Internal));
         let rendered = opened.and_then(|bundle| {
             let rendered = Stage::Render.span().in_scope(|| render::render(&bundle, &redeem.rendering))?;
-            Ok(Delivered { rendered, versions: bundle.versions, stale: bundle.stale })
+            Ok(Delivered::of(rendered, bundle))
         });
         let delivered = match rendered {
             Ok(delivered) => delivered,

@@ -31,6 +31,13 @@ impl VersionsKey {
     }
 }
 
+/// The digest as a version number: 31 bits of it, at least 1. It changes with the digest, and does not count.
+#[must_use]
+pub fn number(digest: &str) -> u32 {
+    let bits = digest.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0);
+    (bits >> 1).max(1)
+}
+
 #[expect(clippy::disallowed_methods, reason = "a keyed digest of the value, where there is no version")]
 fn add_values(lease: &Lease, digest: &mut Parts) {
     for (name, value) in &lease.data {
@@ -49,6 +56,15 @@ mod tests {
         let data = [("K".to_owned(), Some(SecretValue::new(value.into())))].into();
         let lease = Arc::new(Lease { data, version: version.map(str::to_owned), stale: false });
         VersionsKey::new(&RootKey::new([key; 32].into())).digest(std::iter::once((&secret, &lease)))
+    }
+
+    #[test]
+    fn a_number_is_positive_and_has_31_bits() {
+        for (digest, version) in
+            [("00000000ff", 1), ("00000001ff", 1), ("00000004", 2), ("ffffffff", i32::MAX as u32), ("", 1)]
+        {
+            assert_eq!(number(digest), version, "{digest}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::server::RawServer;
 use super::stores::{self, RawStore};
 use super::telemetry::RawTelemetry;
 use super::tickets::RawTickets;
+use super::vault_api::RawVaultApi;
 use super::warnings;
 use crate::document::{self, Fault};
 use serde::Deserialize;
@@ -38,6 +39,7 @@ struct ConfigFile {
     limits: Option<RawLimits>,
     audit: Option<RawAudit>,
     telemetry: Option<RawTelemetry>,
+    vault_api: Option<RawVaultApi>,
 }
 
 /// Reads a configuration file, with the process's environment over it. Relative paths begin at the file's folder.
@@ -131,6 +133,7 @@ impl ConfigFile {
         let limits = self.limits.unwrap_or_default().check(check);
         let audit = self.audit.unwrap_or_default().check(check);
         let telemetry = self.telemetry.unwrap_or_default().check(check);
+        let vault_api = self.vault_api.unwrap_or_default().check(check);
         Some(Config {
             server: server?,
             authenticators,
@@ -142,6 +145,7 @@ impl ConfigFile {
             limits: limits?,
             audit: audit?,
             telemetry: telemetry?,
+            vault_api: vault_api?,
             warnings: Vec::new(),
         })
     }

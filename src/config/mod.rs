@@ -17,6 +17,7 @@ pub mod server;
 pub mod stores;
 pub mod telemetry;
 pub mod tickets;
+pub mod vault_api;
 
 mod address;
 mod check;

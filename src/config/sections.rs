@@ -10,6 +10,7 @@ use super::server::Server;
 use super::stores::Store;
 use super::telemetry::Telemetry;
 use super::tickets::Tickets;
+use super::vault_api::VaultApi;
 use crate::document::Fault;
 
 /// The whole checked configuration.
@@ -35,6 +36,8 @@ pub struct Config {
     pub audit: Audit,
     /// Logs and traces.
     pub telemetry: Telemetry,
+    /// The Vault-compatible API.
+    pub vault_api: VaultApi,
     /// What works and should be otherwise, by place.
     pub warnings: Vec<Fault>,
 }

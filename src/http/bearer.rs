@@ -10,9 +10,13 @@ pub fn of(headers: &HeaderMap) -> Option<SecretValue> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    let is_token68 = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
-    let good = scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.bytes().all(is_token68);
+    let good = scheme.eq_ignore_ascii_case("bearer") && is_token68(token);
     good.then(|| SecretValue::new(token.to_owned()))
+}
+
+/// Whether a text can be a token in a header.
+pub fn is_token68(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b))
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ mod secrets;
 mod serve;
 mod ticket_body;
 mod tickets;
+mod vault;
 mod waiting_tickets;
 mod whole;
 
@@ -52,6 +53,7 @@ use std::time::Duration;
 pub use entrance::listen;
 pub use router::{api, ops};
 pub use serve::{ServeLimits, TlsSource, serve};
+pub use vault::VaultApi;
 
 /// State shared by all handlers.
 #[derive(Clone)]
@@ -64,6 +66,8 @@ pub struct Edge {
     pub body_bytes: usize,
     /// The time a body may take to arrive.
     pub body_timeout: Duration,
+    /// The Vault-compatible API, where it is served.
+    pub vault: Option<Arc<VaultApi>>,
 }
 
 impl FromRef<Edge> for Arc<Broker> {

@@ -3,9 +3,10 @@
 //! One layer for all of it, because each has every request's whole service copied.
 
 use super::answer::Failure;
-use super::{Edge, client_address, framing, guard, whole};
+use super::{Edge, client_address, framing, guard, vault, whole};
 use crate::broker::Context;
 use crate::model::request_id::RequestId;
+use crate::model::via::Via;
 use crate::traces;
 use crate::wire::problem::Code;
 use axum::extract::{MatchedPath, Request, State};
@@ -24,7 +25,9 @@ pub async fn observe(State(edge): State<Edge>, mut request: Request, next: Next)
     let route = request.extensions().get::<MatchedPath>().cloned();
     let peer = request.extensions().get::<SocketAddr>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip);
     let request_id = RequestId::random();
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let vault_route = vault::route(edge.vault.as_deref(), route.as_ref(), request.uri().path());
+    let route = route.as_ref().filter(|route| !vault::is_fallback(route)).map(MatchedPath::as_str);
+    let route = vault_route.or(route).unwrap_or("unmatched");
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     let span = traces::request(method, route, request_id.as_str(), traceparent);
     let client = client_address::of(peer, request.headers(), &edge.trusted_proxies);
@@ -34,6 +37,7 @@ pub async fn observe(State(edge): State<Edge>, mut request: Request, next: Next)
         source_ip: client.ip,
         source_is_known: client.is_known,
         trace_id: traces::trace_id(&span),
+        via: vault_route.map(|_| Via::Vault),
     };
     request.extensions_mut().insert(context);
 
@@ -41,6 +45,7 @@ pub async fn observe(State(edge): State<Edge>, mut request: Request, next: Next)
         Some(refusal) => refusal,
         None => whole::to_the_end(next.run(request).instrument(span.clone())).await,
     };
+    let response = if vault_route.is_some() { vault::translated(response) } else { response };
     let response = named(response, &request_id);
 
     let metrics = edge.broker.metrics();

@@ -1,6 +1,6 @@
 //! `GET /openapi.json`: the contract, generated from the routes.
 
-use super::{contract, routes};
+use super::{contract, routes, vault};
 use axum::response::IntoResponse;
 use http::header::CONTENT_TYPE;
 use std::sync::LazyLock;
@@ -10,7 +10,9 @@ use std::sync::LazyLock;
 /// # Errors
 /// If the document cannot be written as JSON, which would be a programming error.
 pub fn text() -> Result<String, serde_json::Error> {
-    contract::complete(routes::documented().into_openapi()).to_pretty_json().map(|json| json + "\n")
+    let mut document = contract::complete(routes::documented().into_openapi());
+    vault::openapi::add(&mut document);
+    document.to_pretty_json().map(|json| json + "\n")
 }
 
 pub(super) async fn handle() -> impl IntoResponse {

@@ -1,6 +1,6 @@
 //! The routers of both listeners, and the layers around them.
 
-use super::{Edge, answer, docs, observe, openapi, ops as ops_handlers, routes};
+use super::{Edge, answer, docs, observe, openapi, ops as ops_handlers, routes, vault};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
@@ -16,7 +16,12 @@ pub fn api(edge: Edge) -> Router {
         metrics.start_route(path, "GET");
         router = router.route(path, routes::refuse_others(page, &["GET"]));
     }
-    router.fallback(answer::not_found).layer(from_fn_with_state(edge.clone(), observe::observe)).with_state(edge)
+    let vault = vault::router(metrics, edge.vault.as_deref());
+    router
+        .merge(vault)
+        .fallback(answer::not_found)
+        .layer(from_fn_with_state(edge.clone(), observe::observe))
+        .with_state(edge)
 }
 
 /// The ops listener: no authentication, and never a secret.

@@ -35,6 +35,7 @@ pub(super) async fn deliver(
     let BundleRequest { caller, context, request, format, .. } = asked;
     // The body wins over `Accept`.
     let format = format.unwrap_or(accepted);
-    let delivered = broker.deliver(&IssueRequest { caller, request, context, sizes: false }, &format.into()).await?;
+    let delivered =
+        broker.deliver(&IssueRequest { caller, request, context, sizes: false }, &format.into(), None).await?;
     Ok(bundle::answer(delivered)?)
 }

@@ -21,4 +21,5 @@ pub mod secret;
 pub mod secret_ref;
 pub mod spelling;
 pub mod ticket;
+pub mod via;
 pub mod write;

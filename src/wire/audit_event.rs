@@ -46,6 +46,9 @@ pub struct AuditEvent<'a> {
     pub client_request_id: Option<&'a str>,
     /// The trace, where the request is traced.
     pub trace_id: Option<&'a str>,
+    /// `vault` for a request to the Vault-compatible API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub via: Option<&'a str>,
     /// How long the verb took.
     pub duration_ms: u64,
     /// How many like it this event stands for, where they are summed.

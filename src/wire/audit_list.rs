@@ -69,6 +69,10 @@ pub struct AuditEventObject {
     /// The trace, where the request is traced.
     #[schema(required)]
     pub trace_id: Option<String>,
+    /// `vault` for a request to the Vault-compatible API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub via: Option<String>,
     /// How long the verb took.
     pub duration_ms: u64,
     /// How many like it this event stands for, where they are summed.

@@ -11,3 +11,4 @@ pub mod policy_object;
 pub mod problem;
 pub mod ticket;
 pub mod ticket_object;
+pub mod vault;

@@ -25,4 +25,5 @@ mod scan;
 mod seen;
 mod stores;
 mod tickets;
+mod vault_api;
 mod vault_policy;

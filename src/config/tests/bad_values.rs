@@ -244,4 +244,12 @@ pub(super) const BAD_VALUES: &[(&str, &str, &str)] = &[
     ("/entries", "{}", "entries: unknown key"),
     ("/tickets", "[]", "tickets: must be a map"),
     ("/stores", "{}", "stores: must be a list"),
+    ("/vaultApi/mount", "a/b", "vaultApi.mount: must be one path segment"),
+    ("/vaultApi/mount", "'..'", "vaultApi.mount: must be one path segment"),
+    ("/vaultApi/mount", "''", "vaultApi.mount: must not be empty"),
+    ("/vaultApi/mount", "sys", "vaultApi.mount: is a path of Vault's or of Claviger's own API"),
+    ("/vaultApi/mount", "tickets", "vaultApi.mount: is a path of Vault's or of Claviger's own API"),
+    ("/vaultApi/maxTokenTtl", "9s", "vaultApi.maxTokenTtl: must be between 10s and 24h"),
+    ("/vaultApi/maxTokenTtl", "25h", "vaultApi.maxTokenTtl: must be between 10s and 24h"),
+    ("/vaultApi/enabled", "'yes'", "vaultApi.enabled: must be"),
 ];

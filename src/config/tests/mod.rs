@@ -146,6 +146,7 @@ tickets: {ttl: 2m, maxTtl: 15m, bindTo: ip, store: memory, maxLivePerPod: 64}
 limits: {bodyBytes: 64KiB, requestsPerSecondPerCaller: 50, failuresPerSecondPerAddress: 20, requestTimeout: 15s, headerTimeout: 5s, maxConnections: 10000}
 audit: {stdout: true, retention: 2160h, keyFile: key}
 telemetry: {logFormat: json, logLevel: info, otlpEndpoint: }
+vaultApi: {enabled: true, mount: claviger, maxTokenTtl: 10m}
 ",
         )
         .expect("good");
@@ -224,6 +225,11 @@ fn what_is_left_out_is_as_documented() {
     assert!(config.audit.stdout);
     assert_eq!(config.telemetry.log_format, telemetry::LogFormat::Json);
     assert_eq!(config.telemetry.log_level, telemetry::LogLevel::Info);
+    assert!(config.vault_api.enabled);
+    assert_eq!(
+        (config.vault_api.mount.as_str(), config.vault_api.max_token_ttl),
+        ("claviger", Duration::from_mins(10))
+    );
 }
 
 /// The keys that serde takes for a section, as its own fault lists them.
@@ -247,6 +253,7 @@ fn default_yaml_documents_every_key_there_is() {
         ("limits", keys::<limits::RawLimits>()),
         ("audit", keys::<audit::RawAudit>()),
         ("telemetry", keys::<telemetry::RawTelemetry>()),
+        ("vaultApi", keys::<vault_api::RawVaultApi>()),
     ] {
         let mut documented: Vec<&String> = defaults[section].as_object().expect("a section").keys().collect();
         documented.sort();

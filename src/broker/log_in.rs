@@ -1,0 +1,54 @@
+//! Log in, as Vault's clients do before they read: the token is reviewed, and the caller's rate is charged.
+
+use super::context::Context;
+use super::error::Error;
+use super::pipeline::Broker;
+use crate::authn::TokenLife;
+use crate::metrics::labels::{EventType, Outcome};
+use crate::model::caller::Caller;
+use crate::model::secret::SecretValue;
+use crate::wire::problem::Code;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Seconds. An agent logs in again after two thirds of a token's life: with less it would do little else.
+const SHORTEST_LIFE: u64 = 30;
+
+/// The bearer of a token, and how long the token is valid.
+pub struct Session {
+    /// The bearer.
+    pub caller: Arc<Caller>,
+    /// The validity of the token.
+    pub life: TokenLife,
+}
+
+impl Broker {
+    /// Reviews a token that a client will show for its reads.
+    ///
+    /// # Errors
+    /// As [`Broker::session`], `draining`, and `unauthenticated` for a token that is valid for less than 30 s.
+    pub async fn log_in(&self, bearer: Option<&SecretValue>, context: &Context) -> Result<Session, Error> {
+        if self.draining.load(Ordering::SeqCst) {
+            return Err(Code::Draining.into());
+        }
+        let session = self.session(bearer, context).await?;
+        if session.life.left < SHORTEST_LIFE {
+            self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, "token_expires_soon", context.source_ip);
+            return Err(Error::ExpiresSoon);
+        }
+        Ok(session)
+    }
+
+    /// Reviews a token and says how long it is valid.
+    ///
+    /// # Errors
+    /// As [`Broker::authenticate`], and `rate_limited` where the caller asks too often.
+    pub async fn session(&self, bearer: Option<&SecretValue>, context: &Context) -> Result<Session, Error> {
+        let caller = self.authenticate(bearer, context).await?;
+        if !self.callers.charge(caller.account()) {
+            return Err(Code::RateLimited.into());
+        }
+        let life = bearer.and_then(|bearer| self.stages.authenticators.life_of(bearer));
+        Ok(Session { caller, life: life.ok_or(Error::Plain(Code::Unauthenticated))? })
+    }
+}

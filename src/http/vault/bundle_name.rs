@@ -1,0 +1,150 @@
+//! `{repo}/{branch}` of a path: exactly two segments, each percent-decoded once and then read in the spelling of path templates.
+
+use crate::broker::Error;
+use crate::model::branch::Branch;
+use crate::model::repo::Repo;
+use crate::model::spelling;
+use percent_encoding::percent_decode_str;
+
+/// The right spelling, told with every path that is refused.
+pub const SPELLING: &str = "a bundle is read at data/{repo}/{branch} of the mount, exactly two segments; in each of them letters, \
+     digits and . _ - stay, / is written ~ and any other byte = and two upper-case hex digits: apps/site on feature/x is \
+     data/apps~site/feature~x";
+
+/// The repo and the branch that a path names.
+///
+/// # Errors
+/// `invalid_request`, `invalid_repo`, `invalid_branch`.
+pub fn read(names: Option<&str>) -> Result<(String, String), Error> {
+    let (repo, branch) = names.and_then(|names| names.split_once('/')).ok_or(Error::InvalidRequest(SPELLING))?;
+    let repo = segment(repo).ok_or(Error::InvalidRequest(SPELLING))?;
+    let branch = segment(branch).ok_or(Error::InvalidRequest(SPELLING))?;
+    Repo::try_from(repo.as_str())?;
+    Branch::try_from(branch.as_str())?;
+    Ok((repo, branch))
+}
+
+/// A slash that is left is not in the spelling, as is anything that was encoded twice.
+fn segment(raw: &str) -> Option<String> {
+    let mut escapes = raw.split('%');
+    escapes.next();
+    let is_hex = |escape: &str| escape.len() >= 2 && escape.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    if !escapes.all(is_hex) {
+        return None;
+    }
+    spelling::read(&percent_decode_str(raw).decode_utf8().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::problem::Code;
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::prelude::*;
+
+    fn named(path: &str) -> Result<(String, String), Code> {
+        read(Some(path)).map_err(|error| error.code())
+    }
+
+    #[test]
+    fn two_segments_are_a_repo_and_a_branch() {
+        for (path, repo, branch) in [
+            ("site/main", "site", "main"),
+            ("apps~site/feature~x", "apps/site", "feature/x"),
+            ("apps%7Esite/feature~x%3D402", "apps/site", "feature/x@2"),
+            ("a=7Eb/100=25", "a~b", "100%"),
+            ("a=20b/caf=C3=A9", "a b", "café"),
+            ("-x/=25=32=65", "-x", "%2e"),
+        ] {
+            // `=32` and `=65` spell bytes that need no digits.
+            let expected =
+                if path == "-x/=25=32=65" { Err(Code::InvalidRequest) } else { Ok((repo.into(), branch.into())) };
+            assert_eq!(named(path), expected, "{path}");
+        }
+        assert_eq!(named("-x/=252e"), Ok(("-x".into(), "%2e".into())));
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for path in [
+            "",
+            "/",
+            "site",
+            "site/",
+            "/main",
+            "site/main/",
+            "/site/main",
+            "apps/site/feature/x",
+            "site//main",
+            "site/./main",
+            "site/../main",
+            "../site",
+            "./main",
+            "site/..",
+            "%2e%2e/main",
+            "apps%2Fsite/main",
+            "apps%252Fsite/main",
+            "apps%257Esite/main",
+            "site/%",
+            "site/%2",
+            "site/%zz",
+            "site/100%",
+            "site/feature@x",
+            "site/feature%40x",
+            "site/a+b",
+            "site/a%20b",
+            "site/=4",
+            "site/=4a",
+            "site/=41",
+            "site/=2F",
+            "site/=zz",
+            "site/caf%C3%A9",
+            "site/café",
+            "site/%FF",
+            "site/=FF",
+            "site\\main",
+            "site/a%00",
+            "site/main;x",
+        ] {
+            assert_eq!(named(path), Err(Code::InvalidRequest), "{path}");
+        }
+        assert_eq!(read(None).map_err(|error| error.code()), Err(Code::InvalidRequest));
+        for (path, code) in [
+            ("a=3Ab/main", Code::InvalidRepo),
+            ("~a/main", Code::InvalidRepo),
+            ("a~..~b/main", Code::InvalidRepo),
+            ("site/HEAD", Code::InvalidBranch),
+            ("site/-rf", Code::InvalidBranch),
+            ("site/a~~b", Code::InvalidBranch),
+            ("site/a=3Ab", Code::InvalidBranch),
+            ("site/a=00", Code::InvalidBranch),
+            ("site/x.lock", Code::InvalidBranch),
+        ] {
+            assert_eq!(named(path), Err(code), "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_that_is_spelled_and_encoded_is_read_back(repo in "[A-Za-z0-9._~@+-]{1,9}(/[a-z@+~]{1,9}){0,2}", branch in "\\PC{1,20}") {
+            prop_assume!(Repo::try_from(repo.as_str()).is_ok() && Branch::try_from(branch.as_str()).is_ok());
+            let [mut first, mut second] = [String::new(), String::new()];
+            spelling::write(&mut first, &repo).unwrap();
+            spelling::write(&mut second, &branch).unwrap();
+            prop_assert_eq!(named(&format!("{first}/{second}")), Ok((repo.clone(), branch.clone())));
+            let encoded = [first, second].map(|text| utf8_percent_encode(&text, NON_ALPHANUMERIC).to_string());
+            prop_assert_eq!(named(&encoded.join("/")), Ok((repo, branch)));
+        }
+
+        #[test]
+        fn no_other_text_than_the_spelling_is_read(path in "[a-z~=%./0-9A-F]{0,16}") {
+            if let Ok((repo, branch)) = named(&path) {
+                let mut text = String::new();
+                spelling::write(&mut text, &repo).unwrap();
+                text.push('/');
+                spelling::write(&mut text, &branch).unwrap();
+                prop_assert_eq!(percent_decode_str(&path).decode_utf8().unwrap(), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The Vault-compatible API: requests of Vault's clients as verbs of the broker, and their answers in Vault's words.
+//!
+//! A translation and nothing else: policies, caches, limits and audit are those of the native API. Paths are read from the raw
+//! request target (`target`), errors are translated by one table (`refusal`).
+
+mod answer;
+mod bundle_name;
+mod call;
+mod headers;
+mod login;
+pub mod openapi;
+mod read;
+mod refusal;
+mod system;
+mod target;
+mod token;
+
+use super::Edge;
+use super::answer::not_found;
+use crate::broker::Context;
+use crate::metrics::Metrics;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Extension, MatchedPath, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use call::Call;
+use http::Method;
+use refusal::Refusal;
+use target::Target;
+
+pub use call::VaultApi;
+pub use refusal::translated;
+
+/// Every path below `/v1/` that is not the native API's.
+const ROUTE: &str = "/v1/{*path}";
+
+/// The route of the API, to be merged beside the native ones; none where it is not served.
+pub fn router(metrics: &Metrics, api: Option<&VaultApi>) -> Router<Edge> {
+    if api.is_none() {
+        return Router::new();
+    }
+    for (route, method) in target::SERVED {
+        metrics.start_route(route, method);
+    }
+    Router::new().route(ROUTE, any(handle))
+}
+
+/// The template of a request's path, where the request is one to this API.
+pub fn route(api: Option<&VaultApi>, matched: Option<&MatchedPath>, path: &str) -> Option<&'static str> {
+    let api = api.filter(|_| matched.is_some_and(is_fallback))?;
+    Target::of(path, &api.mount).map(Target::template)
+}
+
+/// Whether the route is the one of this API, which stands for no path of its own.
+pub fn is_fallback(matched: &MatchedPath) -> bool {
+    matched.as_str() == ROUTE
+}
+
+async fn handle(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let target = edge.vault.as_deref().and_then(|api| Some((api, Target::of(parts.uri.path(), &api.mount)?)));
+    let Some((api, target)) = target else { return not_found().await.into_response() };
+    let call = Call { edge: &edge, api, context, parts: &parts };
+    answer(call, target, body).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn answer(call: Call<'_>, target: Target<'_>, body: Body) -> Result<Response, Refusal> {
+    headers::check(&call.parts.headers)?;
+    match target {
+        Target::Login { mount } => {
+            call.only(&[Method::POST, Method::PUT], "POST, PUT")?;
+            login::answer(call, mount, body).await
+        }
+        Target::Data { names } => read::answer(call, names).await,
+        Target::Mount => {
+            call.only(&[Method::GET], "GET")?;
+            system::mount(call).await
+        }
+        Target::LookupSelf => {
+            call.only(&[Method::GET], "GET")?;
+            token::look_up(call).await
+        }
+        Target::RevokeSelf => {
+            call.only(&[Method::POST, Method::PUT], "POST, PUT")?;
+            token::revoke(call).await
+        }
+        Target::RenewSelf => {
+            call.only(&[Method::POST, Method::PUT], "POST, PUT")?;
+            token::renew(call).await
+        }
+        Target::Health => {
+            call.only(&[Method::GET, Method::HEAD], "GET, HEAD")?;
+            system::health(&call)
+        }
+        Target::SealStatus => {
+            call.only(&[Method::GET, Method::HEAD], "GET, HEAD")?;
+            system::seal_status()
+        }
+        Target::OtherOfMount => Err(refusal::denied(refusal::READ_ONLY)),
+        Target::Unversioned => Err(refusal::denied(refusal::VERSION_2)),
+        Target::Other => Err(refusal::denied(refusal::NOT_SERVED)),
+    }
+}

@@ -1,0 +1,146 @@
+//! `GET /v1/claviger/data/{repo}/{branch}`: a bundle as a secret of KV version 2.
+
+use super::answer::json;
+use super::bundle_name;
+use super::call::Call;
+use super::headers;
+use super::refusal::{self, Refusal};
+use crate::broker::{Delivered, DeliveryMode, Error, IssueRequest, version_number};
+use crate::model::format::Format;
+use crate::wire::problem::Code;
+use crate::wire::ticket::TicketRequest;
+use crate::wire::vault::{VaultAnswer, VaultMetadata, VaultRead, VaultSecret};
+use axum::body::Bytes;
+use axum::response::Response;
+use http::{HeaderValue, Method};
+use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+/// Bytes that the envelope takes at most.
+const ENVELOPE: usize = 512;
+
+/// Delivers a bundle directly, if the policies' `delivery` lists `direct`.
+#[utoipa::path(
+    get,
+    path = "/v1/claviger/data/{repo}/{branch}",
+    operation_id = "vaultRead",
+    tag = "vault",
+    params(
+        ("repo" = String, Path, description = "The repository, spelled: `[A-Za-z0-9._-]` stay, `/` is `~`, any other byte `=XX`"),
+        ("branch" = String, Path, description = "The branch, spelled likewise"),
+        ("version" = Option<u64>, Query, description = "0, or the version of the bundle; another one is not found")
+    ),
+    responses((status = 200, description = "The bundle", body = inline(VaultRead)))
+)]
+pub(super) async fn answer(call: Call<'_>, names: Option<&str>) -> Result<Response, Refusal> {
+    let query = call.parts.uri.query().unwrap_or_default();
+    match call.parts.method {
+        Method::GET if !is_list(query) => {}
+        Method::HEAD => return Err(refusal::method_not_allowed("GET")),
+        _ => return Err(refusal::denied(refusal::READ_ONLY)),
+    }
+    let bearer = headers::token(&call.parts.headers);
+    let broker = &call.edge.broker;
+    let caller = broker.authenticate(bearer.as_ref(), &call.context).await?;
+    let wanted = bundle_name::read(names).and_then(|names| Ok((names, version(query)?)));
+    let ((repo, branch), version) = match wanted {
+        Ok(wanted) => wanted,
+        Err(error) => return Err(broker.unreadable(caller, &call.context, DeliveryMode::Direct, error).await.into()),
+    };
+    let request = TicketRequest { repo: Some(repo), branch: Some(branch), ..TicketRequest::default() };
+    let request_id = call.request_id();
+    let ask = IssueRequest { caller, request, context: call.context, sizes: false };
+    let delivered = broker.deliver(&ask, &Format::Json.into(), version).await?;
+    if delivered.is_empty {
+        return Ok(refusal::nothing_there());
+    }
+    secret(request_id, &delivered, broker.now()).ok_or_else(|| Code::Internal.into())
+}
+
+/// The bundle in its envelope. The buffer never grows, so no copy of it is left behind.
+fn secret(request_id: String, delivered: &Delivered, now: Timestamp) -> Option<Response> {
+    let bytes = &delivered.rendered.bytes;
+    let data: &RawValue = serde_json::from_slice(bytes).ok()?;
+    let metadata = VaultMetadata {
+        created_time: format!("{now:.9}"),
+        custom_metadata: (),
+        deletion_time: "",
+        destroyed: false,
+        version: version_number(&delivered.versions),
+    };
+    let mut body = Zeroizing::new(Vec::with_capacity(bytes.len() + ENVELOPE));
+    serde_json::to_writer(&mut *body, &VaultAnswer::with_data(request_id, VaultSecret { data, metadata })).ok()?;
+    let mut response = json(Bytes::from_owner(body));
+    response.headers_mut().insert("x-claviger-versions", HeaderValue::from_str(&delivered.versions).ok()?);
+    if delivered.stale {
+        response.headers_mut().insert("x-claviger-stale", HeaderValue::from_static("true"));
+    }
+    Some(response)
+}
+
+/// Names and values, not decoded.
+fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// Vault takes `?list=true` for a list.
+fn is_list(query: &str) -> bool {
+    pairs(query).any(|(name, value)| name == "list" && !matches!(value, "" | "0" | "false"))
+}
+
+/// The version that is asked for. Other parameters are ignored, as Vault ignores them.
+fn version(query: &str) -> Result<Option<u64>, Error> {
+    const NO_NUMBER: Error = Error::InvalidRequest("version must be a number, and stand once");
+    let mut versions = pairs(query).filter(|(name, _)| percent_decode_str(name).eq(b"version".iter().copied()));
+    let Some((_, value)) = versions.next() else { return Ok(None) };
+    if versions.next().is_some() {
+        return Err(NO_NUMBER);
+    }
+    let value = percent_decode_str(value).decode_utf8().map_err(|_| NO_NUMBER)?;
+    if !value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(NO_NUMBER);
+    }
+    let number = if value.is_empty() { 0 } else { value.parse().unwrap_or(u64::MAX) };
+    Ok(Some(number).filter(|number| *number > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_a_number_or_none() {
+        for query in ["", "version=", "version", "version=0", "version=00", "x=1", "&", "%76ersion=0"] {
+            assert_eq!(version(query), Ok(None), "{query}");
+        }
+        for (query, number) in [
+            ("version=7", 7),
+            ("a=b&version=12", 12),
+            ("version=%37", 7),
+            ("version=99999999999999999999999", u64::MAX),
+        ] {
+            assert_eq!(version(query), Ok(Some(number)), "{query}");
+        }
+        for query in [
+            "version=x",
+            "version=-1",
+            "version=+1",
+            "version=1.0",
+            "version=1&version=1",
+            "version=0&version=0",
+            "version=%",
+            "version=%ff",
+            "version=1e3",
+        ] {
+            assert!(version(query).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_told_by_its_parameter() {
+        assert!(["list=true", "list=1", "version=1&list=true"].iter().all(|query| is_list(query)));
+        assert!(["", "list=false", "list=0", "list=", "lists=true"].iter().all(|query| !is_list(query)));
+    }
+}

@@ -1,0 +1,78 @@
+//! `auth/token/lookup-self`, `renew-self`, `revoke-self`: the caller's own token, which is not ours to renew or to revoke.
+
+use super::answer::{json, not_to_be_kept};
+use super::call::Call;
+use super::headers;
+use super::refusal::{Refusal, invalid};
+use crate::wire::inert_json;
+use crate::wire::problem::Code;
+use crate::wire::vault::{VaultAnswer, VaultLookup, VaultToken};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use jiff::Timestamp;
+
+/// Returns what is known of the caller's token.
+#[utoipa::path(
+    get,
+    path = "/v1/auth/token/lookup-self",
+    operation_id = "vaultLookupSelf",
+    tag = "vault",
+    responses((status = 200, description = "The token", body = inline(VaultLookup)))
+)]
+pub(super) async fn look_up(call: Call<'_>) -> Result<Response, Refusal> {
+    let bearer = headers::token(&call.parts.headers);
+    let session = call.session(bearer.as_ref()).await?;
+    let bearer = bearer.ok_or(Code::Unauthenticated)?;
+    let (caller, life) = (&session.caller, session.life);
+    let time = |seconds| Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX).to_string();
+    #[expect(clippy::disallowed_methods, reason = "the token goes back to its bearer")]
+    let token = VaultToken {
+        accessor: "",
+        creation_time: life.issued_at,
+        creation_ttl: life.expires_at.saturating_sub(life.issued_at),
+        display_name: format!("{}-{}", caller.issuer, caller.subject),
+        entity_id: "",
+        expire_time: time(life.expires_at),
+        explicit_max_ttl: 0,
+        id: bearer.expose_secret(),
+        issue_time: time(life.issued_at),
+        meta: (),
+        num_uses: 0,
+        orphan: true,
+        path: format!("auth/{}/login", caller.issuer),
+        policies: ["default"],
+        renewable: false,
+        ttl: life.left,
+        kind: "batch",
+    };
+    let answer = VaultAnswer::with_data(call.request_id(), token);
+    Ok(json(inert_json::to_string(&answer).map_err(|_| Code::Internal)?))
+}
+
+/// Does nothing: the token ends by its own time.
+#[utoipa::path(
+    method(post, put),
+    path = "/v1/auth/token/revoke-self",
+    operation_id = "vaultRevokeSelf",
+    tag = "vault",
+    responses((status = 204, description = "Nothing was done"))
+)]
+pub(super) async fn revoke(call: Call<'_>) -> Result<Response, Refusal> {
+    call.session(headers::token(&call.parts.headers).as_ref()).await?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    not_to_be_kept(response.headers_mut());
+    Ok(response)
+}
+
+/// Always refused: the token ends by its own time.
+#[utoipa::path(
+    method(post, put),
+    path = "/v1/auth/token/renew-self",
+    operation_id = "vaultRenewSelf",
+    tag = "vault",
+    responses((status = 400, description = "The token cannot be renewed"))
+)]
+pub(super) async fn renew(call: Call<'_>) -> Result<Response, Refusal> {
+    call.session(headers::token(&call.parts.headers).as_ref()).await?;
+    Err(invalid("batch tokens cannot be renewed"))
+}

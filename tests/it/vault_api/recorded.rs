@@ -1,0 +1,116 @@
+//! Each request in the audit log and in the metrics, and no name of a caller's in a label.
+
+use super::{SITE, VaultClient as _, assert_errors, edge};
+use crate::rig::claviger::wait_until;
+use claviger::model::clock::{Clock as _, SystemClock};
+use serde_json::{Value, json};
+
+fn last(edge: &crate::rig::oidc::Edge) -> Value {
+    edge.audit_events().pop().unwrap()
+}
+
+#[test]
+fn every_read_is_an_event_via_vault() {
+    let edge = edge();
+    let answer = edge.vault_reads(SITE);
+    let event = last(&edge);
+    assert_eq!(
+        (&event["type"], &event["outcome"], &event["via"], &event["repo"], &event["branch"]),
+        (&json!("secrets.read"), &json!("ok"), &json!("vault"), &json!("site"), &json!("main"))
+    );
+    assert_eq!(event["keys"], json!(["LINES", "NUMBER", "QUOTE", "TOKEN", "TRUE"]));
+    assert_eq!(event["requestId"].as_str(), answer.header("x-request-id").as_deref());
+
+    for (path, status, outcome, reason) in [
+        ("empty/main", 404, "ok", Value::Null),
+        ("required/main", 404, "failed", json!("secret_not_found")),
+        ("other/main", 403, "denied", json!("no_policy_matches")),
+        ("tickets/main", 403, "denied", json!("delivery_not_allowed")),
+        ("apps%2Fsite/main", 400, "failed", json!("invalid_request")),
+        ("site/HEAD", 400, "failed", json!("invalid_branch")),
+        ("a=3Ab/main", 400, "failed", json!("invalid_repo")),
+    ] {
+        assert_errors(&edge.vault_reads(&format!("/v1/claviger/data/{path}")), status, "");
+        let event = last(&edge);
+        assert_eq!(
+            (&event["type"], &event["outcome"], &event["via"]),
+            (&json!("secrets.read"), &json!(outcome), &json!("vault")),
+            "{path}"
+        );
+        assert_eq!((&event["reason"], &event["keys"]), (&reason, &json!([])), "{path}");
+    }
+    let native = edge.send(
+        "POST",
+        "/v1/secrets",
+        &[
+            ("Authorization", &format!("Bearer {}", edge.issuer.token(&json!({})))),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+        ],
+        b"repo=site&branch=main&format=json",
+    );
+    assert!(native.status == 200 && last(&edge).get("via").is_none());
+    assert!(!edge.stdout().contains("s3cret") && !edge.log().contains("s3cret"));
+}
+
+#[test]
+fn logins_are_counted_and_their_refusals_summed() {
+    let edge = edge();
+    let token = edge.issuer.token(&json!({}));
+    for _ in 0..3 {
+        assert_eq!(edge.vault_logs_in(&json!({"jwt": token, "role": "ci"})).status, 200);
+    }
+    assert_eq!(edge.count(r#"claviger_authentications_total{authenticator="ci",outcome="ok"}"#), 3);
+    let short = edge.issuer.token(&json!({"exp": SystemClock.now().as_second() + 10}));
+    for bad in ["garbage", short.as_str()] {
+        assert_errors(&edge.vault_logs_in(&json!({"jwt": bad})), 403, "unauthenticated: ");
+    }
+    let reasons = || -> Vec<Value> {
+        let failed = edge.audit_events().into_iter().filter(|event| event["type"] == "authn.failed");
+        failed.map(|event| event["reason"].clone()).collect()
+    };
+    wait_until("the sums", || reasons().len() == 2);
+    let mut reasons = reasons();
+    reasons.sort_by_key(Value::to_string);
+    assert_eq!(reasons, [json!("malformed_token"), json!("token_expires_soon")]);
+    assert!(
+        ![edge.log(), edge.stdout(), edge.metrics()].iter().any(|text| text.contains(&token) || text.contains(&short))
+    );
+}
+
+#[test]
+fn routes_are_templates_and_no_names() {
+    let edge = edge();
+    for name in ["n4me1", "n4me2", "n4me1~n4me3", "n4me4%2Fx"] {
+        for path in [
+            format!("/v1/claviger/data/{name}/{name}"),
+            format!("/v1/claviger/data/{name}/{name}/{name}"),
+            format!("/v1/claviger/{name}/{name}"),
+            format!("/v1/{name}/{name}"),
+            format!("/v1/auth/{name}/login"),
+            format!("/v1/auth/{name}/{name}/login"),
+            format!("/v1/sys/internal/ui/mounts/claviger/{name}"),
+            format!("/v1/sys/internal/ui/mounts/{name}"),
+        ] {
+            edge.vault_reads(&path);
+        }
+    }
+    edge.vault_reads(SITE);
+    edge.vault_reads("/v1/tickets/n4me1/n4me2");
+    let metrics = edge.metrics();
+    assert!(!metrics.contains("n4me"), "{metrics}");
+    for (route, method, status) in [
+        ("/v1/claviger/data/{repo}/{branch}", "GET", 200),
+        ("/v1/claviger/data/{repo}/{branch}", "GET", 403),
+        ("/v1/auth/{mount}/login", "GET", 405),
+        ("/v1/sys/internal/ui/mounts/{path}", "GET", 200),
+        ("/v1/{path}", "GET", 403),
+        ("unmatched", "GET", 404),
+    ] {
+        let series = format!(r#"claviger_http_requests_total{{method="{method}",route="{route}",status="{status}"}}"#);
+        assert!(edge.count(&series) > 0, "{series}");
+    }
+    assert!(
+        !edge.log().contains("n4me")
+            && !edge.stdout().lines().any(|line| line.contains("n4me") && line.contains("authn.failed"))
+    );
+}
