@@ -15,13 +15,14 @@ fn one_caller_may_ask_so_often() {
     let edge = limited("CLAVIGER__LIMITS__REQUESTSPERSECONDPERCALLER", "2");
     let token = edge.issuer.token(&json!({}));
     let logs_in = || edge.vault_logs_in(&json!({"jwt": token, "role": "ci"}));
-    for (name, asks) in [
-        ("read", &|| edge.vault_send("GET", SITE, &token, b"")) as &dyn Fn() -> crate::rig::http::Answer,
+    let asks: [(&str, &dyn Fn() -> crate::rig::http::Answer); 5] = [
+        ("read", &|| edge.vault_send("GET", SITE, &token, b"")),
         ("bad name", &|| edge.vault_send("GET", "/v1/claviger/data/x", &token, b"")),
         ("login", &logs_in),
         ("look-up", &|| edge.vault_send("GET", "/v1/auth/token/lookup-self", &token, b"")),
         ("mount", &|| edge.vault_send("GET", "/v1/sys/internal/ui/mounts/claviger", &token, b"")),
-    ] {
+    ];
+    for (name, asks) in asks {
         let answers: Vec<_> = (0..30).map(|_| asks()).collect();
         let refused = answers.iter().find(|answer| answer.status == 429).unwrap_or_else(|| panic!("{name}"));
         assert_errors(refused, 429, "rate_limited: ");
