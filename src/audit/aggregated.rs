@@ -1,6 +1,6 @@
-//! Events that anyone can cause at will (bad bearers, unknown tickets): aggregated, and written at most once a second.
+//! Events that any client can cause at will (invalid tokens, unknown tickets), aggregated and written at most once a second.
 //!
-//! A sum that has been written for ten seconds in a row is written every ten seconds from then on, while its cause goes on.
+//! A count that was written in each of ten seconds is then written every ten seconds while its cause continues.
 
 use super::log::AuditLog;
 use super::port::Event;
@@ -10,13 +10,13 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-/// Sums kept at once. Beyond, further addresses are summed without their address.
+/// The most counts at once. Further events are counted without their address.
 const MAX_SUMS: usize = 1024;
-/// After so many seconds in which a sum was written it waits so many seconds.
+/// After this many consecutive seconds with a write, a count is written at this interval in seconds.
 const SLOW_AFTER: u32 = 10;
 const SLOW: u32 = 10;
 
-/// The sums that are not written yet.
+/// Counts that are not written yet.
 #[derive(Debug, Default)]
 pub struct Aggregated {
     sums: Mutex<HashMap<Key, Sum>>,
@@ -27,21 +27,21 @@ struct Key {
     kind: EventType,
     outcome: Outcome,
     reason: &'static str,
-    /// Of IPv6 the /64, as the limits have it.
+    /// IPv6 addresses are reduced to their /64, as in rate limits.
     source_ip: Option<IpAddr>,
 }
 
 #[derive(Debug, Default)]
 struct Sum {
     count: u64,
-    /// How often it was written without a pause.
+    /// Consecutive writes.
     in_a_row: u32,
     /// Flushes until it is written.
     waits: u32,
 }
 
 impl Aggregated {
-    /// Counts one.
+    /// Counts an event.
     pub fn add(&self, kind: EventType, outcome: Outcome, reason: &'static str, source_ip: IpAddr) {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         let mut key = Key { kind, outcome, reason, source_ip: Some(ipv6_prefix(source_ip)) };
@@ -51,12 +51,12 @@ impl Aggregated {
         sums.entry(key).or_default().count += 1;
     }
 
-    /// Hands the sums that are due over to the log. To be called once a second.
+    /// Passes due counts to the log. Called once a second.
     pub fn flush(&self, log: &AuditLog) {
         self.due().into_iter().for_each(|event| log.record_later(event));
     }
 
-    /// Hands all sums over to the log: the process ends.
+    /// Passes all counts to the log at the end of the process.
     pub fn flush_all(&self, log: &AuditLog) {
         let sums = std::mem::take(&mut *self.sums.lock().unwrap_or_else(PoisonError::into_inner));
         for (key, sum) in sums.into_iter().filter(|(_, sum)| sum.count > 0) {

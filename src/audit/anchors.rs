@@ -1,4 +1,4 @@
-//! Anchors: what is kept of events beside themselves, so that a chain can be checked whose beginning was deleted.
+//! Anchors: places of events in a table of their own, so that chains can be verified whose beginning was deleted.
 
 use super::keys::{ChainHasher, HashedWith, NotVerified, named_key};
 use super::known::Known;
@@ -6,15 +6,15 @@ use crate::database::{Database, Failed, Query, Work};
 use crate::wire::inert_json;
 use serde::Serialize;
 
-/// An event that the first event of a chain names.
+/// The kind of an anchor for an event that the first event of a chain names.
 const NAMED: &str = "named";
-/// The last event of a chain that was deleted.
+/// The kind of an anchor for the last deleted event of a chain.
 const PRUNED: &str = "pruned";
 
 const INSERT: &str =
     "INSERT INTO audit_anchors (chain, seq, hash, kind, seal) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
 
-/// From one chain to the next in the index of (chain, seq), however many events there are between.
+/// All chains, by skipping through the index of (chain, seq). The cost does not depend on the number of events.
 const CHAINS: &str = "WITH RECURSIVE chains (name) AS ( \
          SELECT min(chain) FROM audit_events \
          UNION ALL SELECT (SELECT min(chain) FROM audit_events WHERE chain > chains.name) FROM chains \
@@ -35,21 +35,21 @@ impl Anchor<'_> {
         hasher.hash_anchor(&self.text())
     }
 
-    /// What it was sealed with. An anchor may be written under a later key than its chain.
+    /// What the seal was computed with. An anchor may be sealed under a later key than its chain.
     fn check(&self, hasher: &ChainHasher, seal: &str) -> Result<HashedWith, NotVerified> {
         hasher.check("", &self.text(), seal)
     }
 
     fn text(&self) -> String {
-        // Texts and a number are JSON.
+        // Serializing texts and a number cannot fail.
         inert_json::to_string(self).unwrap_or_default()
     }
 }
 
-/// What the next chain names: the hash of the event before it, which is from now on known to have been there.
+/// Returns the hash that the next chain names as its predecessor, and stores an anchor for that event.
 ///
-/// A seal under a key says that a broker has written the event. So what is sealed under no key is named once, when the first key
-/// is set. From then on anybody may have written it, and the event before is the last that is sealed under a key.
+/// A seal under a key proves that a broker wrote the event. Events without a key are anchored once, when the first key is set.
+/// Later ones may be forged, so the predecessor is then the last event that is sealed under a key.
 pub async fn name_last(database: &Database, hasher: &ChainHasher) -> Result<Option<String>, Failed> {
     const LAST: &str = "SELECT chain, seq, hash FROM audit_events ORDER BY rowid DESC LIMIT 1";
     let is_keyed = hasher.has_key() && is_keyed(database, hasher).await?;
@@ -61,7 +61,7 @@ pub async fn name_last(database: &Database, hasher: &ChainHasher) -> Result<Opti
         None
     };
     let Some((chain, seq, hash)) = last else { return Ok(None) };
-    // All of them or none: whoever comes next finds the key set.
+    // In one transaction, because the next start finds that a key was set.
     let mut work = database.begin().await?;
     name(&mut work, hasher, &chain, seq, &hash).await?;
     if hasher.has_key() && !is_keyed {
@@ -87,8 +87,8 @@ async fn is_keyed(database: &Database, hasher: &ChainHasher) -> Result<bool, Fai
     Ok(false)
 }
 
-/// The last event that holds under a key. Where there is none, the last of a chain that names a key which is not configured:
-/// it does not hold as long as that is so, whoever has written it.
+/// The last event that verifies under a key. If there is none, the last event of a chain whose key is not configured: such an
+/// event cannot be verified now, whoever wrote it.
 async fn last_under_key(database: &Database, hasher: &ChainHasher) -> Result<Option<(String, i64, String)>, Failed> {
     const BELOW: &str =
         "SELECT rowid, chain, seq, hash, event FROM audit_events WHERE rowid < $1 ORDER BY rowid DESC LIMIT 100";
@@ -117,8 +117,8 @@ async fn name(work: &mut Work, hasher: &ChainHasher, chain: &str, seq: i64, hash
     work.run(INSERT, &[chain.into(), seq.into(), hash.into(), NAMED.into(), (&seal).into()]).await.map(|_| ())
 }
 
-/// The heads of all chains, none of which names a key, when the first chain begins that names one. Of replicas that wrote side
-/// by side the last alone is named by the next chain.
+/// Anchors the heads of all chains without a key when the first chain with a key begins. Of concurrent replicas only the last
+/// writer is named by the next chain.
 async fn name_chains_without_key(work: &mut Work, hasher: &ChainHasher) -> Result<(), Failed> {
     const HEAD: &str = "SELECT seq, hash FROM audit_events WHERE chain = $1 ORDER BY seq DESC LIMIT 1";
     for row in work.run(CHAINS, &[]).await? {
@@ -132,7 +132,7 @@ async fn name_chains_without_key(work: &mut Work, hasher: &ChainHasher) -> Resul
     Ok(())
 }
 
-/// Notes up to where a chain is deleted, in the transaction that deletes.
+/// Stores the end of the deleted part of a chain, in the transaction that deletes it.
 pub async fn prune(work: &mut Work, hasher: &ChainHasher, chain: &str, seq: i64, hash: &str) -> Result<(), Failed> {
     const FORGET: &str = "DELETE FROM audit_anchors WHERE chain = $1 AND kind = $2 AND seq < $3";
     let seal = Anchor { kind: PRUNED, chain, seq, hash }.seal(hasher);
@@ -140,7 +140,7 @@ pub async fn prune(work: &mut Work, hasher: &ChainHasher, chain: &str, seq: i64,
     work.run(FORGET, &[chain.into(), PRUNED.into(), seq.into()]).await.map(|_| ())
 }
 
-/// Up to where a chain is deleted: the number and the hash.
+/// The number and hash of the last deleted event of a chain.
 pub async fn pruned(work: &mut Work, chain: &str) -> Result<Option<(i64, String)>, Failed> {
     const LAST: &str = "SELECT seq, hash FROM audit_anchors WHERE chain = $1 AND kind = $2 ORDER BY seq DESC LIMIT 1";
     let last = work.run(LAST, &[chain.into(), PRUNED.into()]).await?;
@@ -162,7 +162,7 @@ pub async fn known(database: &Database, hasher: &ChainHasher) -> Result<Known, F
             }
             Ok(HashedWith::Nothing) if hasher.has_key() => {
                 if named_key(&chain).is_some() {
-                    // A replica that had no key yet may have named it. What it may not do is to say that events are gone.
+                    // A replica without a key may have named the event. It must not claim that events were deleted.
                     if kind == PRUNED {
                         known.bad_anchor(&chain, seq);
                     }

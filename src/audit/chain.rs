@@ -1,4 +1,5 @@
-//! The hash chain: each event's text holds the hash of the one before, so that none can be edited, dropped or moved unseen.
+//! The hash chain: the text of each event holds the hash of the previous one, so that editing, deleting or moving an event is
+//! detected.
 
 use super::keys::ChainHasher;
 use super::port::Event;
@@ -9,32 +10,32 @@ use crate::wire::audit_event::{AuditEvent, CallerView, PodView, SecretView};
 use crate::wire::inert_json;
 use jiff::Timestamp;
 
-/// What stands for the head of a chain where there is none before.
+/// The predecessor hash of the very first chain.
 pub const NO_PREDECESSOR: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// The place where the next event is linked.
+/// The end of a chain, where the next event is linked.
 #[derive(Debug, Clone)]
 pub struct Head {
-    /// The chain's name.
+    /// The name of the chain.
     pub chain: String,
-    /// The last seq in it; 0 for none.
+    /// The number of the last event. 0 if there is none.
     pub seq: i64,
-    /// The last hash, or the predecessor's.
+    /// The hash of the last event, or of the predecessor.
     pub hash: String,
-    /// When the last event was linked; empty for none.
+    /// The time of the last event. Empty if there is none.
     pub time: String,
 }
 
 /// An event with its place in the chain.
 #[derive(Debug)]
 pub struct Link {
-    /// Its place.
+    /// The number in the chain.
     pub seq: i64,
-    /// The hash of the event before.
+    /// The hash of the previous event.
     pub prev_hash: String,
-    /// Its own hash.
+    /// The hash of the text.
     pub hash: String,
-    /// When it was linked.
+    /// The time of linking.
     pub time: String,
     /// The hashed text.
     pub text: String,
@@ -44,7 +45,7 @@ impl ChainHasher {
     /// Links an event behind the head and moves the head to it.
     ///
     /// # Errors
-    /// When the event cannot be JSON, which only a programming error brings about; the head stays then.
+    /// When the event cannot be serialized, a programming error. The head is then unchanged.
     pub fn link(&self, head: &mut Head, event: &Event, now: Timestamp) -> Result<Link, serde_json::Error> {
         let seq = head.seq + 1;
         let time = format!("{now:.6}");

@@ -1,4 +1,4 @@
-//! One unit of work: the steps of a group, and the events of those that could be done, linked behind the head.
+//! Writes a group of events in one unit of work: runs their steps, and links the events whose steps were accepted.
 
 use super::anchors;
 use super::chain::{Head, Link, NO_PREDECESSOR};
@@ -14,19 +14,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How soon a database that could not say what it did is asked again.
+/// The interval at which the outcome of a lost commit is checked.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
-/// The steps of a group that were done, by who did them.
+/// The accepted steps of a group, by runner.
 type Done<'a> = Vec<(&'a Arc<dyn StepRunner>, Vec<&'a Step>)>;
 
-/// The chain of this replica, and what writes to it.
+/// Writes the chain of this replica.
 pub struct ChainWriter {
     database: Database,
     hasher: Arc<ChainHasher>,
     clock: Arc<dyn Clock>,
     head: Head,
-    /// Whether events can be made durable, as far as is known.
+    /// Whether the last attempt to write succeeded.
     writable: Arc<AtomicBool>,
 }
 
@@ -110,7 +110,7 @@ impl ChainWriter {
         Ok(Group { written: verdicts, links })
     }
 
-    /// Links events behind the head, which stays where it is.
+    /// Links events after the head, without moving it.
     fn link(&self, written: &[&Pending]) -> Result<(Head, Vec<Link>), serde_json::Error> {
         let now = self.clock.now();
         let mut head = self.head.clone();
@@ -146,12 +146,12 @@ impl ChainWriter {
         }
     }
 
-    /// The database was lost while it made a group durable. Asks it until it says whether it did. No other event can be
-    /// written before that is known: it would have the same place in the chain.
+    /// The connection was lost during the commit of a group. Repeats until the outcome is known. No other event can be written
+    /// before, because it would have the same place in the chain.
     ///
-    /// Where the group was a transaction, the place of its first event tells: whoever wants to take it waits for the
-    /// transaction, if that is still under way, and then finds it taken or free. Where it was a single statement, which may
-    /// even be still on its way, it is sent again until it is there, by whichever of the two.
+    /// After a transaction, an insert at the place of its first event is tried: it waits for the transaction if that is still
+    /// running, and then either succeeds (not committed) or is a duplicate (committed). A single statement may still be in
+    /// transit, so it is sent again until its rows exist.
     async fn find_out(
         &self,
         was_transaction: bool,
@@ -190,7 +190,7 @@ fn ticket_ids(written: &[&Pending]) -> Vec<Option<String>> {
     written.iter().map(|one| one.event.ticket_id.map(|id| id.to_string())).collect()
 }
 
-/// The places of those that have a step, by who does it.
+/// The indices of events with a step, by runner.
 fn by_runner(group: &[Pending]) -> Vec<(&Arc<dyn StepRunner>, Vec<usize>)> {
     let mut runners: Vec<(&Arc<dyn StepRunner>, Vec<usize>)> = Vec::new();
     for (place, pending) in group.iter().enumerate() {

@@ -1,7 +1,7 @@
-//! Whether the chains hold: a checker that is shown every event once, the newest first, and remembers one place a chain.
+//! Verification of the chains. The checker sees every event once, newest first, and keeps one place for each chain.
 //!
-//! Newest first, because an event names the one before it: what a chain's first event names, the head of another chain, is
-//! then still to come, and is waited for by its hash.
+//! Newest first, because an event names the previous one: the head of another chain, which the first event of a chain names, is
+//! then still to come, and is awaited by its hash.
 
 use super::chain::NO_PREDECESSOR;
 use super::entry::{Placed, Stored};
@@ -9,27 +9,27 @@ use super::keys::{ChainHasher, HashedWith, NotVerified};
 use super::known::{Known, Pruned};
 use std::collections::{BTreeMap, HashMap};
 
-/// Why a place in a chain does not hold.
+/// Why verification fails at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// The text is not the one that was hashed, or a column says something else than the text.
+    /// The hash is not that of the text, or a column differs from the text.
     Altered,
     /// No event has this number.
     Missing,
-    /// It stands elsewhere, or twice.
+    /// The event is elsewhere, or there twice.
     OutOfPlace,
-    /// It names another event than the one before it.
+    /// The event names another predecessor than the previous event.
     Unlinked,
-    /// Its hash is not the one that is known from elsewhere.
+    /// The hash differs from a checkpoint.
     NotAsKnown,
-    /// What is kept of deleted events was not written by a broker.
+    /// An anchor was not written by a broker.
     BadAnchor,
-    /// The chain names a key that is not configured, neither as the key nor as a retired one.
+    /// The key of the chain is neither the current nor a retired one.
     UnknownKey,
 }
 
 impl Reason {
-    /// The word in answers.
+    /// The word in responses.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -44,48 +44,48 @@ impl Reason {
     }
 }
 
-/// The first place that does not hold: the lowest number of a chain, in the chain where it was written first.
+/// The first place where verification fails: of each chain the lowest number, of all chains the one written first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
     /// The chain.
     pub chain: String,
-    /// The number there.
+    /// The number in the chain.
     pub seq: i64,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
 }
 
-/// What came out.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// Events looked at.
+    /// The number of events.
     pub events: u64,
-    /// Chains that have any of them.
+    /// The number of their chains.
     pub chains: u64,
-    /// Where it does not hold.
+    /// The first failure.
     pub first_broken: Option<Broken>,
 }
 
-/// Whether chains may begin with a later event than their first.
+/// Whether chains may begin after their first event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beginning {
-    /// Only behind events that are known to have been pruned.
+    /// Only after events that are known to be deleted.
     Known,
-    /// Anywhere: who asks knows of no pruning, and somebody else has looked.
+    /// Anywhere: for exports, whose deleted part was verified elsewhere.
     Anywhere,
 }
 
-/// Is shown events, and says in the end whether they hold.
+/// Verifies events one by one.
 pub struct Checker<'a> {
     hasher: Option<&'a ChainHasher>,
     known: Known,
     chains: HashMap<String, Chain>,
-    /// Hashes that first events name, and the chains of those.
+    /// Awaited hashes, and the chains whose first events name them.
     awaited: HashMap<String, String>,
     events: u64,
-    /// The chain of the event before in this order.
+    /// The chain of the event that was seen before.
     last_chain: Option<String>,
-    /// Whether there was an event without a place, and where the first such may have been.
+    /// Whether an event without a place was seen, and the probable place of the first.
     unreadable: bool,
     guess: Option<(String, i64)>,
     oldest: Option<String>,
@@ -94,36 +94,36 @@ pub struct Checker<'a> {
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "four independent facts about a chain")]
 struct Chain {
-    /// The lowest number so far, and what that event names.
+    /// The lowest number so far, and the hash that this event names.
     lowest: Option<(i64, String)>,
     highest: i64,
     intact: bool,
     /// Whether events are sealed under a key.
     keyed: bool,
-    /// The lowest event that is sealed under no key, although there is one.
+    /// The lowest event without a key, while a key is configured.
     plain: Option<(i64, u64)>,
-    /// Whether a sealed anchor names one of the events that are sealed under no key, and which chain does.
+    /// Whether a sealed anchor names one of the events without a key, and the chain that names one.
     vouched: bool,
     named_by: Option<String>,
-    /// The newest events do not hold, so that their numbers are still to be found out.
+    /// The newest events are altered, so their numbers are not yet known.
     above_unknown: bool,
-    /// The last gap: the event below it and the one above. Above the newest there is one without an end.
+    /// The last gap: the numbers below and above it. Above the newest event it has no end.
     gap: Option<(i64, i64)>,
     broken: Option<(i64, Reason, u64)>,
 }
 
 impl Chain {
-    /// Of everything wrong in a chain the lowest number counts.
+    /// Records a failure. The lowest number of a chain counts.
     fn breaks(&mut self, seq: i64, reason: Reason, at: u64) {
         if self.broken.is_none_or(|(lowest, ..)| seq < lowest) {
             self.broken = Some((seq, reason, at));
         }
     }
 
-    /// Checks that the event is the one below the lowest so far. False: it has no place below, and is not looked at further.
+    /// Checks that the event is the one before the lowest so far. False: the event is out of place, and not checked further.
     fn check_order(&mut self, placed: &mut Placed<'_>, hash: &str, at: u64) -> bool {
         if placed.guessed {
-            // Its own word for where it belongs is worth nothing; its neighbours' is.
+            // An altered event cannot tell its place. Its neighbours do.
             let Some((lowest, _)) = &self.lowest else {
                 self.breaks(placed.seq, Reason::Altered, at);
                 self.above_unknown = true;
@@ -133,7 +133,7 @@ impl Chain {
         }
         match &self.lowest {
             Some((lowest, _)) if placed.seq >= *lowest => {
-                // What belongs into a gap shows that the event below it came too early. All else is there twice.
+                // An event that belongs into a gap shows that the one below came too early. Any other is a duplicate.
                 let gap = self.gap.filter(|(below, above)| (below.saturating_add(1)..*above).contains(&placed.seq));
                 self.breaks(gap.map_or(placed.seq, |(below, _)| below), Reason::OutOfPlace, at);
                 return false;
@@ -181,9 +181,9 @@ impl Chain {
     }
 }
 
-// Numbers come from whoever wrote the file, so that one next to them may not exist: hence `saturating_*`.
+// Numbers come from untrusted files, so arithmetic saturates.
 impl<'a> Checker<'a> {
-    /// Begins. Without a hasher, hashes are believed and only the links between them are checked.
+    /// Without a hasher only the links between hashes are checked.
     #[must_use]
     pub fn new(hasher: Option<&'a ChainHasher>, known: Known) -> Self {
         Self {
@@ -199,7 +199,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Looks at the next older event.
+    /// Checks the next older event.
     pub fn see(&mut self, stored: &Stored<'_>) {
         self.events += 1;
         match stored.place(self.hasher) {
@@ -208,7 +208,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A line that is no event at all.
+    /// A line that is not an event.
     pub fn see_unreadable(&mut self) {
         if std::mem::replace(&mut self.unreadable, true) {
             return;
@@ -241,7 +241,7 @@ impl<'a> Checker<'a> {
         self.link(placed, hash);
     }
 
-    /// Notes the chain of an event that has a place.
+    /// Records the chain of an event.
     fn enter(&mut self, placed: &Placed<'_>) {
         if self.unreadable && self.guess.is_none() {
             self.guess = Some((placed.chain.clone().into_owned(), placed.seq.saturating_add(1)));
@@ -254,7 +254,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Notes which event of another chain the first event of a chain names, and that this one was found.
+    /// Records which event of another chain the first event of a chain names, and resolves an awaited hash.
     fn link(&mut self, placed: Placed<'_>, hash: &str) {
         if self.oldest.as_deref().is_none_or(|oldest| *placed.time < *oldest) {
             self.oldest = Some(placed.time.into_owned());
@@ -267,7 +267,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Everything was shown. `pruned` is what is known now of events that were deleted in the meantime.
+    /// Ends the verification. `pruned` has the events that were deleted in the meantime.
     #[must_use]
     pub fn finish(mut self, beginning: Beginning, pruned: &BTreeMap<String, Pruned>) -> Verified {
         let at = self.events + 1;
@@ -304,8 +304,8 @@ impl<'a> Checker<'a> {
         Verified { events: self.events, chains: count, first_broken: self.first_broken() }
     }
 
-    /// Where there is a key, a chain without one is from before the key was set: a later chain or an anchor that is sealed
-    /// names it, or a chain that is named so. Anything else without a key can be written by anybody.
+    /// Checks chains without a key while a key is configured. Such a chain is valid if a sealed chain or anchor names it, or a
+    /// chain that is named so. Any other may be forged.
     fn look_for_plain_chains(&mut self) {
         loop {
             let is_good = |name: &String| self.chains.get(name).is_some_and(|by| by.plain.is_none() || by.vouched);
@@ -331,7 +331,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Events that are known from elsewhere, and that nobody has shown.
+    /// Checks that all events that are known from elsewhere were seen.
     fn look_for_the_unseen(&mut self, beginning: Beginning, pruned: &BTreeMap<String, Pruned>) {
         let at = self.events + 1;
         for (name, seq, known) in self.known.unseen() {
@@ -347,7 +347,7 @@ impl<'a> Checker<'a> {
             } else if lowest.is_some_and(|lowest| seq < lowest) {
                 chain.breaks(seq, Reason::Missing, at);
             }
-            // Between the two its absence is a gap, and has been seen as one.
+            // Between lowest and highest its absence is a gap, and recorded as one.
         }
         for (name, seq) in self.known.bad_anchors() {
             let chain = self.chains.entry(name.to_owned()).or_default();
@@ -356,7 +356,7 @@ impl<'a> Checker<'a> {
     }
 
     fn first_broken(&self) -> Option<Broken> {
-        // A chain of which nothing holds may be the misspelt name of another one.
+        // A chain without any intact event may be an altered name of another chain.
         let broken = |held: bool| {
             let chains = self.chains.iter().filter(move |(_, chain)| chain.intact == held);
             let broken =

@@ -1,5 +1,5 @@
-//! Checkpoints: the head of this replica's chain goes to standard output now and then, out of reach of whoever can write
-//! the database.
+//! Checkpoints: the head of this replica's chain is written to standard output at intervals, where a writer of the database
+//! cannot change it.
 
 use super::chain::Head;
 use super::known::{CHECKPOINT, PRUNED};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// How long a head that has moved waits until it is told.
+/// The interval of checkpoints.
 const EVERY: Duration = Duration::from_mins(1);
 
 #[derive(Serialize)]
@@ -22,7 +22,7 @@ struct Line<'a> {
     hash: &'a str,
 }
 
-/// Tells the head once a minute while it moves, and once more when the writer has ended.
+/// Writes the head once a minute while it moves, and after the end of the writer.
 pub async fn tell(mut heads: watch::Receiver<Head>, say: impl Fn(String)) {
     let mut due = None;
     loop {
@@ -48,13 +48,13 @@ fn checkpoint(head: &Head) -> String {
     line(CHECKPOINT, &head.time, &head.chain, head.seq, &head.hash)
 }
 
-/// The line that tells up to where a chain was deleted.
+/// The line about the last deleted event of a chain.
 pub fn pruned(time: &str, chain: &str, seq: i64, hash: &str) -> String {
     line(PRUNED, time, chain, seq, hash)
 }
 
 fn line(kind: &str, time: &str, chain: &str, seq: i64, hash: &str) -> String {
-    // Texts and a number are JSON.
+    // Serializing texts and a number cannot fail.
     inert_json::to_string(&Line { kind, time, chain, seq, hash }).unwrap_or_default() + "\n"
 }
 

@@ -1,17 +1,17 @@
-//! An event as it stands in the log or in an export, and whether it is what it says it is.
+//! An event as it is stored or exported, and whether its hash and columns agree with its text.
 
 use super::keys::{ChainHasher, HashedWith, NotVerified};
 use serde::Deserialize;
 use std::borrow::Cow;
 
-/// What is read of an event: the hashed text, the hash beside it, and, in a database, the columns that repeat parts of it.
+/// A stored event: the hashed text, the hash, and, in a database, the columns that repeat parts of the text.
 #[derive(Debug, Clone, Copy)]
 pub struct Stored<'a> {
     /// The hashed text.
     pub text: &'a str,
     /// The hash.
     pub hash: &'a str,
-    /// The columns; an export has none.
+    /// The columns. `None` in an export.
     pub columns: Option<Columns<'a>>,
 }
 
@@ -45,17 +45,17 @@ pub struct Columns<'a> {
 pub struct Placed<'a> {
     /// The chain.
     pub chain: Cow<'a, str>,
-    /// Its number there.
+    /// The number in the chain.
     pub seq: i64,
-    /// The hash of the event before.
+    /// The hash of the previous event.
     pub prev_hash: Cow<'a, str>,
-    /// When it was written.
+    /// The time of writing.
     pub time: Cow<'a, str>,
-    /// Whether the hash is that of the text, and everything that repeats a part of the text agrees with it.
+    /// Whether the hash is that of the text, and the id and columns agree with the text.
     pub intact: bool,
-    /// What the hash was made with; an error where it is not the hash of the text.
+    /// What the hash was computed with, or why it is not the hash of the text.
     pub sealed: Result<HashedWith, NotVerified>,
-    /// Whether the place is known from nothing but a text that is not intact.
+    /// Whether the place comes from an altered text only.
     pub guessed: bool,
 }
 
@@ -96,8 +96,7 @@ impl<'a> Stored<'a> {
         Some((format!("{text}}}"), rest.strip_suffix("\"}")?))
     }
 
-    /// Where it belongs, and whether it holds. Nothing where not even that can be told. Without a hasher the hash is
-    /// believed.
+    /// The place of the event, and whether it is intact. `None` if the text has no place. Without a hasher the hash is not checked.
     #[must_use]
     pub fn place(&self, hasher: Option<&ChainHasher>) -> Option<Placed<'a>> {
         let claims = serde_json::from_str::<Claims>(self.text).ok();
@@ -110,7 +109,7 @@ impl<'a> Stored<'a> {
         match (claims, self.columns) {
             (Some(claims), columns) if sealed.is_ok() || columns.is_none() => Some(Placed {
                 intact: sealed.is_ok() && claims.agree(columns),
-                // A text under a key that is not there says where it belongs as well as any other.
+                // A text under an unknown key is not known to be altered.
                 guessed: sealed == Err(NotVerified::Altered),
                 sealed,
                 chain: claims.chain,
@@ -152,7 +151,7 @@ impl Claims<'_> {
     }
 }
 
-/// A column holds no NUL, and has U+FFFD in its place.
+/// Columns have U+FFFD in place of NUL.
 fn same(column: Option<&str>, member: Option<&str>) -> bool {
     match (column, member) {
         (Some(column), Some(member)) => {

@@ -1,4 +1,4 @@
-//! Which events are asked for, and where an answer goes on.
+//! Filters of audit queries, and cursors of their pages.
 
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::branch::Branch;
@@ -7,38 +7,38 @@ use jiff::Timestamp;
 use std::fmt;
 use std::str::FromStr;
 
-/// All of it must hold.
+/// A conjunction of conditions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Not before.
+    /// The earliest time.
     pub since: Option<Timestamp>,
-    /// Before.
+    /// The time before which events are.
     pub until: Option<Timestamp>,
-    /// What it is about.
+    /// The kind of event.
     pub kind: Option<EventType>,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Option<Outcome>,
     /// The caller's subject.
     pub subject: Option<String>,
-    /// What is built.
+    /// The repo.
     pub repo: Option<Repo>,
-    /// What is built.
+    /// The branch.
     pub branch: Option<Branch>,
     /// The ticket's public id.
     pub ticket_id: Option<String>,
 }
 
-/// The place of an event in the order of answers, the newest first. Where several replicas write (PostgreSQL) that is the
-/// order of the times, and of one time the one that was written last; in SQLite it is the order in which they were written.
+/// The place of an event in query results, newest first. PostgreSQL, where several replicas write, orders by time and row;
+/// SQLite by row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// Its time, as it is written.
+    /// The time as text.
     pub time: String,
-    /// Its row.
+    /// The row number.
     pub row: i64,
 }
 
-/// The text is not the place of an event.
+/// The text is not a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not the place of an event")]
 pub struct NotACursor;
@@ -60,7 +60,7 @@ impl FromStr for Cursor {
     }
 }
 
-/// A time as events have it. As texts, such times are in the order of the times.
+/// A time as events contain it: texts of one length, so that they sort by time.
 pub(super) fn written(time: Timestamp) -> String {
     format!("{time:.6}")
 }

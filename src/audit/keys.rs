@@ -1,18 +1,17 @@
-//! The keys of the chains: the one that seals, and those that did before and still verify.
+//! The keys of the chains: the current one, and retired ones that only verify.
 //!
-//! A chain that begins under a key has a digest of it in its name, so that each event says which key it is to be held against.
-//! Chains of version 0.1 name none; those are held against every key.
+//! The name of a chain contains a digest of its key. Chains of version 0.1.0 have none, and are verified under every key.
 
 use crate::sealing::digest::{self, MacKey, equal, hex, sha256};
 use crate::sealing::keys::{KeyName, RootKey};
 use std::fmt;
 
-/// What stands in a chain's name before the digest of its key.
+/// The separator before the key digest in the name of a chain.
 const NAMES_KEY: &str = "-k";
 /// Hexadecimal digits of the digest.
 const DIGITS: usize = 16;
 
-/// Hashes events, with HMAC-SHA-256 under a key from outside the database or with SHA-256, and checks hashes.
+/// Computes and verifies the hashes of events: HMAC-SHA-256 under a key from outside the database, or SHA-256 without one.
 pub struct ChainHasher {
     current: Option<Key>,
     retired: Vec<Key>,
@@ -23,26 +22,26 @@ struct Key {
     digest: String,
 }
 
-/// What a hash was made with.
+/// What a hash was computed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HashedWith {
-    /// A key that is configured.
+    /// A configured key.
     Key,
-    /// SHA-256 alone, which anybody can compute.
+    /// SHA-256 without a key, which anybody can compute.
     Nothing,
 }
 
-/// Why a hash does not hold.
+/// Why a hash is not verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotVerified {
-    /// It is not the hash of the text.
+    /// The hash is not that of the text.
     Altered,
     /// The chain names a key that is not configured.
     UnknownKey,
 }
 
 impl ChainHasher {
-    /// Seals with the key, if there is one. The retired keys only verify.
+    /// Hashes with the key, if there is one. Retired keys only verify.
     #[must_use]
     pub fn new(key: Option<&RootKey>, retired: &[RootKey]) -> Self {
         Self { current: key.map(Key::new), retired: retired.iter().map(Key::new).collect() }
@@ -54,7 +53,7 @@ impl ChainHasher {
         Self { current: None, retired: Vec::new() }
     }
 
-    /// Whether new events are sealed under a key.
+    /// Whether new events are hashed with a key.
     #[must_use]
     pub const fn has_key(&self) -> bool {
         self.current.is_some()
@@ -71,15 +70,15 @@ impl ChainHasher {
         self.current.as_ref().map_or_else(|| plain(text), |key| key.hash(text))
     }
 
-    /// The seal of an anchor: under a retired key where there is no other, so that it is worth as much as its chain.
+    /// The hash of an anchor. Without a current key a retired one is used, so that it is worth as much as its chain.
     pub(super) fn hash_anchor(&self, text: &str) -> String {
         self.current.as_ref().or(self.retired.first()).map_or_else(|| plain(text), |key| key.hash(text))
     }
 
-    /// What a text of a chain was sealed with.
+    /// Verifies the hash of a text of a chain.
     ///
     /// # Errors
-    /// When the hash does not hold under the key that the chain names, or under any where it names none.
+    /// When the hash is not verified under the key that the chain names, or under any if it names none.
     pub fn check(&self, chain: &str, text: &str, hash: &str) -> Result<HashedWith, NotVerified> {
         let mut keys = self.current.iter().chain(&self.retired);
         if let Some(named) = named_key(chain) {

@@ -1,23 +1,23 @@
-//! What is known of the log beside its events: places that were told elsewhere, and what retention has deleted.
+//! Knowledge about the log from outside its events: checkpoints, anchors, and what retention has deleted.
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// The type of a line that tells the head of a chain.
+/// The type of a checkpoint line.
 pub const CHECKPOINT: &str = "audit.checkpoint";
-/// The type of a line that tells up to where a chain was deleted.
+/// The type of a line about deleted events.
 pub const PRUNED: &str = "audit.pruned";
 
-/// The events of a chain up to this one were deleted.
+/// The last deleted event of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pruned {
-    /// The last number that is gone.
+    /// The number.
     pub seq: i64,
-    /// Its hash.
+    /// The hash.
     pub hash: String,
 }
 
-/// An event of which the hash is known from elsewhere.
+/// An event whose hash is known from elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     hash: String,
@@ -25,7 +25,7 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// Whether it was written before everything that is left.
+    /// Whether it is older than all remaining events.
     pub fn is_older_than(&self, oldest: Option<&str>) -> bool {
         matches!((&self.time, oldest), (Some(time), Some(oldest)) if **time < *oldest)
     }

@@ -1,4 +1,4 @@
-//! The handle of the audit log: events go to the writer, and its answer comes back.
+//! The handle of the audit log. Events go to the writer task, which returns the outcome.
 
 use super::chain_writer::ChainWriter;
 use super::checkpoint;
@@ -24,7 +24,7 @@ const QUEUE: usize = 8192;
 /// How long an event waits for the writer to take it, and then to commit it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A handle on the one writer of this replica.
+/// A handle of the writer of this replica.
 #[derive(Debug, Clone)]
 pub struct AuditLog {
     queue: mpsc::Sender<Pending>,
@@ -35,10 +35,10 @@ pub struct AuditLog {
 
 impl AuditLog {
     /// Starts the writer: a new chain whose first event names the head of the chain before it. The writer ends when
-    /// the last handle is gone and everything handed over is written.
+    /// the last handle is dropped and all queued events are written.
     ///
     /// # Errors
-    /// When the database cannot be asked for that head.
+    /// When the database cannot be read.
     pub async fn open(
         database: &Database,
         stdout: bool,
@@ -55,13 +55,13 @@ impl AuditLog {
         let reader = Reader::new(database.clone(), hasher, writer.heads());
         let checkpoints = stdout.clone().map(|stdout| checkpoint::tell(writer.heads(), move |line| stdout.copy(line)));
         let written = tokio::spawn(async move {
-            // The writer tells its last head before it ends, and then there is one more checkpoint.
+            // The writer publishes its last head before it ends, for the last checkpoint.
             tokio::join!(writer.run(events), OptionFuture::from(checkpoints));
         });
         Ok((Self { queue, writable, reader, stdout }, written))
     }
 
-    /// What is written can be read without holding up who writes, and without keeping the writer from its end.
+    /// A reader of the log. It does not delay the writer, and does not keep it alive.
     #[must_use]
     pub fn reader(&self) -> Reader {
         self.reader.clone()
@@ -70,12 +70,12 @@ impl AuditLog {
     /// Makes an event durable.
     ///
     /// # Errors
-    /// When it is not, or not in time; it may or may not be written then.
+    /// When the event is not durable in time. It may be written all the same.
     pub async fn record(&self, event: Event) -> Result<(), AuditUnavailable> {
         Ok(self.commit(event, None).await?)
     }
 
-    /// Makes an event durable, and in the same unit of work does the step that it speaks of.
+    /// Makes an event durable, together with its step.
     ///
     /// # Errors
     /// See [`CommitError`].
@@ -96,7 +96,7 @@ impl AuditLog {
             .map_or(unknown, |outcome| outcome.unwrap_or(Err(CommitError::Unknown(AuditUnavailable))))
     }
 
-    /// Hands an event over without waiting, for what releases nothing. Full queue: the event is logged as lost.
+    /// Queues an event without waiting, for verbs that release nothing. If the queue is full, the event is logged as lost.
     pub fn record_later(&self, event: Event) {
         let kind = event.kind.as_str();
         if self.queue.try_send(Pending::kept(event)).is_err() {
@@ -104,13 +104,13 @@ impl AuditLog {
         }
     }
 
-    /// How many events wait for the writer.
+    /// The number of queued events.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
-    /// Whether events can be made durable, as far as is known: whoever cannot write looks again once a second.
+    /// Whether the last attempt to write succeeded. A failed writer tries again every second.
     #[must_use]
     pub fn is_writable(&self) -> bool {
         !self.queue.is_closed() && self.writable.load(Ordering::Relaxed)

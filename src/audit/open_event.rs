@@ -1,4 +1,4 @@
-//! An event that is opened on a verb's first line and closed on every way out of it.
+//! An event that is opened on the first line of a verb and closed on every path out of it.
 
 use super::log::AuditLog;
 use super::port::{AuditUnavailable, CommitError, Event};
@@ -9,8 +9,8 @@ use std::ops::{Deref, DerefMut};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-/// The event of a verb under way. Fill it in as things become known; close it when the verb ends. One that is dropped
-/// unclosed (a panic) is recorded as failed, with the reason `aborted`.
+/// The event of a running verb. If it is dropped without being closed (a panic), it is recorded as failed with the reason
+/// `aborted`.
 #[must_use]
 pub struct OpenEvent {
     log: AuditLog,
@@ -19,7 +19,7 @@ pub struct OpenEvent {
 }
 
 impl OpenEvent {
-    /// Opens an event; `event` says how the verb ended if nobody comes to close it.
+    /// Opens an event.
     pub fn new(log: &AuditLog, event: Event) -> Self {
         Self { log: log.clone(), event: Some(event), opened: Instant::now() }
     }
@@ -27,7 +27,7 @@ impl OpenEvent {
     /// Makes the event durable.
     ///
     /// # Errors
-    /// When it is not durable; what it speaks of must not be released then.
+    /// When the event is not durable. Nothing that it speaks of may then be released.
     pub async fn close(mut self) -> Result<(), AuditUnavailable> {
         match self.take() {
             Some(event) => self.log.record(event).instrument(Stage::Audit.span()).await,
@@ -35,10 +35,10 @@ impl OpenEvent {
         }
     }
 
-    /// Makes the event durable, and in the same unit of work does the step that it speaks of.
+    /// Makes the event durable, together with its step.
     ///
     /// # Errors
-    /// When they are not durable, both. A rejected step returns the event, open again.
+    /// When event and step are not durable. A rejected step returns the event, open again.
     pub async fn close_with(mut self, step: Step) -> Result<(), CommitError<Box<Self>>> {
         let Some(event) = self.take() else { return Ok(()) };
         match self.log.commit(event, Some(step)).instrument(Stage::Audit.span()).await {
@@ -52,10 +52,10 @@ impl OpenEvent {
         }
     }
 
-    /// Makes the event durable, now or as soon as that can be done: for what has happened already and is not taken back.
+    /// Makes the event durable now, or queues it: for changes that have already happened.
     ///
     /// # Errors
-    /// When it is not durable yet. It may be written twice if it was after all.
+    /// When the event is only queued. It may be written twice.
     pub async fn close_or_keep(mut self) -> Result<(), AuditUnavailable> {
         let Some(event) = self.take() else { return Ok(()) };
         let recorded = self.log.record(event.clone()).instrument(Stage::Audit.span()).await;
@@ -65,7 +65,7 @@ impl OpenEvent {
         recorded
     }
 
-    /// Closes it unwritten: the verb did not come to pass, and something else records why.
+    /// Closes the event without writing it, because another one records the verb.
     pub fn discard(mut self) {
         self.event = None;
     }

@@ -1,4 +1,4 @@
-//! An event on its way to the writer, and whom to tell what came of it.
+//! An event in the queue of the writer, and the channel for its outcome.
 
 use super::port::{CommitError, Event};
 use crate::database::Step;
@@ -6,21 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::sync::oneshot;
 
-/// An event on its way.
+/// A queued event.
 pub struct Pending {
-    /// What is to be written.
+    /// The event to write.
     pub event: Event,
-    /// What is to be done with it.
+    /// The step to run with it.
     pub step: Option<Step>,
-    /// Who waits. Nobody: it is kept until it can be written.
+    /// The waiting sender. `None`: the event is kept until it can be written.
     waiting: Option<(oneshot::Sender<Written>, Claim)>,
 }
 
-/// The outcome for the one who waits. An event whose step was rejected comes back.
+/// The outcome. An event whose step was rejected comes back.
 pub type Written = Result<(), CommitError<Box<Event>>>;
 
-/// Who has the say over an event: the writer that took it, or whoever waited and gave up before that. Never both, so
-/// that what was told to have not happened does not happen after all.
+/// Decides between the writer, which takes an event, and the waiting sender, who withdraws it. Exactly one succeeds, so that an
+/// event that was reported as not written is never written.
 #[derive(Clone)]
 pub struct Claim(Arc<AtomicU8>);
 
@@ -33,39 +33,39 @@ impl Claim {
         self.0.compare_exchange(FREE, TAKEN, Ordering::AcqRel, Ordering::Acquire) != Err(WITHDRAWN)
     }
 
-    /// Gives up. Whether it was in time: then nothing will be done.
+    /// Withdraws the event. True: it will not be written.
     pub fn withdraw(&self) -> bool {
         self.0.compare_exchange(FREE, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire) != Err(TAKEN)
     }
 }
 
 impl Pending {
-    /// One that somebody waits for.
+    /// An event with a waiting sender.
     pub fn waited_for(event: Event, step: Option<Step>) -> (Self, oneshot::Receiver<Written>, Claim) {
         let (told, outcome) = oneshot::channel();
         let claim = Claim(Arc::new(AtomicU8::new(FREE)));
         (Self { event, step, waiting: Some((told, claim.clone())) }, outcome, claim)
     }
 
-    /// One that nobody waits for.
+    /// An event without a waiting sender.
     pub const fn kept(event: Event) -> Self {
         Self { event, step: None, waiting: None }
     }
 
-    /// Whether it is to be written. From then on it is the writer's.
+    /// Takes the event for writing. False: it was withdrawn.
     pub fn take(&self) -> bool {
         self.waiting.as_ref().is_none_or(|(_, claim)| claim.take())
     }
 
-    /// Whether somebody waits, who is to be told rather than made to wait for another try.
+    /// Whether a sender waits, who gets the outcome of the first attempt.
     pub const fn is_waited_for(&self) -> bool {
         self.waiting.is_some()
     }
 
-    /// Tells whoever waits; an event whose step was refused goes back to them.
+    /// Sends the outcome to the waiting sender, if there is one.
     pub fn tell(self, outcome: impl FnOnce(Event) -> Written) {
         if let Some((told, _)) = self.waiting {
-            // Whoever has gone meanwhile was told nothing.
+            // The sender may have gone.
             drop(told.send(outcome(self.event)));
         }
     }

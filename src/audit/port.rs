@@ -81,17 +81,17 @@ impl Event {
         }
     }
 
-    /// The repo as it is written.
+    /// The repo as it is recorded.
     pub(crate) fn repo_written(&self) -> Option<Cow<'_, str>> {
         self.repo.as_ref().map(|repo| self.written(repo.as_str()))
     }
 
-    /// The branch as it is written.
+    /// The branch as it is recorded.
     pub(crate) fn branch_written(&self) -> Option<Cow<'_, str>> {
         self.branch.as_ref().map(|branch| self.written(branch.as_str()))
     }
 
-    /// A caller who is refused chooses the names freely: long ones are cut, and end in an ellipsis.
+    /// Refused callers choose the names freely, so long ones are cut and end in an ellipsis.
     fn written<'a>(&self, name: &'a str) -> Cow<'a, str> {
         if self.outcome == Outcome::Ok || name.len() <= MAX_REFUSED_NAME {
             return name.into();

@@ -1,4 +1,4 @@
-//! The statement that finds events in PostgreSQL: by its ordered indices, one for each column that is asked for often.
+//! The statement that finds events in PostgreSQL, through ordered indices on the columns that are filtered often.
 
 use super::filter::{Cursor, Filter, written};
 use crate::database::Query;
@@ -6,10 +6,10 @@ use crate::metrics::labels::{EventType, Outcome};
 use crate::model::branch::Branch;
 use crate::model::repo::Repo;
 
-/// What finds the events behind a place, the newest first. One part at most is left to an index, the one that finds
-/// the fewest; without statistics a database may choose the one that finds nearly all.
+/// The query for events after a place, newest first. Only the most selective condition may use an index: without statistics
+/// the planner may choose one that matches nearly all rows.
 pub fn query<'a>(filter: &'a Filter, after: Option<&Cursor>, limit: i64) -> Query<'a> {
-    // The index of what is not ok is found by its own words.
+    // The partial index of other outcomes needs its own condition.
     let by_outcome = match filter.outcome {
         Some(Outcome::Ok) => " AND outcome = ",
         _ => " AND outcome <> 'ok' AND outcome = ",

@@ -1,4 +1,4 @@
-//! The log read: page by page, the newest first, beside whoever writes it.
+//! Reads and verifies the log, page by page, newest first, concurrently with the writer.
 
 use super::anchors;
 use super::chain::Head;
@@ -28,12 +28,12 @@ impl fmt::Debug for Reader {
     }
 }
 
-/// An event as it was written.
+/// A recorded event.
 #[derive(Debug, Clone)]
 pub struct Recorded {
-    /// The very text that was hashed, with the hash as its last member.
+    /// The hashed text, with the hash as its last member.
     pub event: String,
-    /// Its place in the order of answers.
+    /// The place in query results.
     pub place: Cursor,
 }
 
@@ -42,10 +42,10 @@ impl Reader {
         Self { database, hasher, heads }
     }
 
-    /// At most so many of the events that match, behind a place where one is given, the newest first.
+    /// Matching events, newest first, after a place if one is given.
     ///
     /// # Errors
-    /// When the database cannot be asked.
+    /// When the database cannot be read.
     pub async fn events(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Vec<Recorded>, Failed> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let query = if self.database.is_remote() { postgres_query::query } else { sqlite_query::query };
@@ -57,13 +57,12 @@ impl Reader {
         rows.into_iter().map(recorded).collect()
     }
 
-    /// Computes every chain anew, while the log is written. This replica's own head is known to it, so that its own chain
-    /// cannot have lost its end.
+    /// Verifies every chain while the log is written. The head of this replica is known, so a missing end of its chain is detected.
     ///
     /// # Errors
-    /// When the database cannot be asked.
+    /// When the database cannot be read.
     pub async fn verify(&self) -> Result<Verified, Failed> {
-        // In this order: what is the head now is there when its row is looked for.
+        // The head is read first, so that its row exists when the rows are read.
         let head = self.heads.borrow().clone();
         let mut known = anchors::known(&self.database, &self.hasher).await?;
         if head.seq > 0 {
@@ -72,7 +71,7 @@ impl Reader {
         let mut checker = Checker::new(Some(&*self.hasher), known);
         let mut page = self.rows_below(i64::MAX).await?;
         while let Some(last) = page.last() {
-            // The next page is on its way while this one is checked.
+            // The next page is read while this one is checked.
             let (checked, next) = tokio::join!(look_at(checker, page.as_slice()), self.rows_below(rows::number(last)?));
             checker = checked?;
             page = next?;
@@ -87,7 +86,7 @@ impl Reader {
     }
 }
 
-/// Shows the rows to the checker, and lets others run now and then.
+/// Checks the rows, and yields to other tasks at intervals.
 async fn look_at<'a>(mut checker: Checker<'a>, rows: &[Row]) -> Result<Checker<'a>, Failed> {
     for some in rows.chunks(100) {
         for row in some {

@@ -1,6 +1,6 @@
-//! Refusals that one caller can cause at will: the first few in a minute are events of their own, the others are counted.
+//! Refusals that one caller can cause at will: the first ten in a minute are recorded individually, further ones are counted.
 //!
-//! A refusal releases nothing, so a count that is lost with the process is no secret without an event.
+//! A refusal releases nothing, so a count that is lost with the process leaves no release unrecorded.
 
 use super::log::AuditLog;
 use super::port::Event;
@@ -11,13 +11,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Refusals of one caller and reason that are written one by one in each minute.
+/// Individually recorded refusals of one caller and reason in each minute.
 pub const ONE_BY_ONE: u32 = 10;
 const MINUTE: Duration = Duration::from_mins(1);
-/// When the first count is written, and how many times longer each following one waits.
+/// The delay of the first count, and the factor of each following delay.
 const FIRST_COUNT: Duration = Duration::from_secs(1);
 const SLOWER: u32 = 5;
-/// Callers and reasons remembered at once. Further ones are counted without their caller.
+/// The most callers and reasons at once. Further refusals are counted without their caller.
 const MAX_SUMS: usize = 8192;
 
 /// The refusals of the last minute.
@@ -31,7 +31,7 @@ struct Key {
     kind: EventType,
     outcome: Outcome,
     reason: Option<&'static str>,
-    /// Whose requests are counted together.
+    /// The account of the caller.
     caller: Option<Identity>,
 }
 
@@ -39,14 +39,14 @@ struct Key {
 struct Sum {
     began: Instant,
     one_by_one: u32,
-    /// What the counted refusals have in common, and how many they are.
+    /// The common fields of the counted refusals, and their number.
     counted: Option<(Event, u64)>,
     due: Instant,
     wait: Duration,
 }
 
 impl Refusals {
-    /// Takes a refusal. Gives it back where it is to be written by itself, and counts it otherwise.
+    /// Whether a refusal is recorded individually. Otherwise it is counted.
     #[must_use]
     pub fn admit(&self, event: &Event) -> bool {
         let mut key = Key {
@@ -86,14 +86,14 @@ impl Refusals {
         false
     }
 
-    /// Hands the counts that are due over to the log. To be called once a second.
+    /// Passes due counts to the log. Called once a second.
     pub fn flush(&self, log: &AuditLog) {
         for event in self.due(Instant::now()) {
             log.record_later(event);
         }
     }
 
-    /// Hands every count over to the log: the process ends.
+    /// Passes all counts to the log at the end of the process.
     pub fn flush_all(&self, log: &AuditLog) {
         for event in self.lock().drain().filter_map(|(_, sum)| Some(counted(sum.counted?))) {
             log.record_later(event);

@@ -1,8 +1,7 @@
-//! Retention: what is old is deleted, and what is too much, from the oldest end of the log, so that what is left can still be
-//! checked.
+//! Retention: deletes events that are too old or exceed the size limit, oldest first, so that the rest can still be verified.
 //!
-//! Only what holds is deleted: a broken log keeps its evidence. The newest event always stays, because the next chain
-//! names it. What is gone of each chain is told on standard output, and kept as an anchor.
+//! Only verified events are deleted, so a broken log keeps its evidence. The newest event always stays, because the next chain
+//! names it. The last deleted event of each chain is written to standard output and kept as an anchor.
 
 use super::anchors;
 use super::checkpoint;
@@ -24,28 +23,28 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-/// How often is looked for what is old.
+/// The interval of deleting old events.
 const EVERY: Duration = Duration::from_mins(10);
-/// How often the log is measured.
+/// The interval of measuring the log.
 const MEASURED: Duration = Duration::from_secs(5);
-/// Events of one transaction, which nobody else can write beside on SQLite.
+/// Events of one transaction, which blocks other writers on SQLite.
 const BATCH: i64 = 50;
-/// What others have between two transactions.
+/// The pause between two transactions, for other writers.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The same while the log is larger than it may be: it must shrink faster than a flood makes it grow.
+/// The batch while the log exceeds its limit: it must shrink faster than a flood can grow it.
 const LARGE_BATCH: i64 = 250;
 const SHORT_PAUSE: Duration = Duration::from_millis(5);
 
 /// How much of the log is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// For how long.
+    /// The maximum age of events.
     pub keep: Duration,
-    /// Bytes of the whole log.
+    /// The maximum size of the log in bytes.
     pub max_size: Option<u64>,
 }
 
-/// Deletes what is old or too much.
+/// Deletes events by age and size.
 pub struct Retention {
     log: AuditLog,
     reader: Reader,
@@ -56,16 +55,16 @@ pub struct Retention {
     metrics: Arc<Metrics>,
 }
 
-/// What was deleted in one go.
+/// The result of one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Batch {
-    /// How many events.
+    /// The number of deleted events.
     pub deleted: usize,
-    /// Whether there may be more.
+    /// Whether there may be more to delete.
     pub more: bool,
 }
 
-/// What is to be deleted.
+/// The end of what is deleted.
 enum Until<'a> {
     /// Events from before this time.
     Time(&'a str),
@@ -73,13 +72,13 @@ enum Until<'a> {
     Row(i64),
 }
 
-/// Why nothing more is deleted.
+/// Why retention stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Stopped {
-    /// The database cannot be asked.
+    /// The database failed.
     #[error(transparent)]
     Failed(#[from] Failed),
-    /// An event does not hold, or is not the one behind the last that was deleted.
+    /// An event is altered, or does not follow the last deleted one.
     #[error("the audit log is broken at event {seq} of chain {chain}")]
     Broken {
         /// The chain.
@@ -99,7 +98,7 @@ impl Retention {
         Self { log, reader, stdout, limits, segments, clock, metrics }
     }
 
-    /// Deletes what becomes old or too much, until the process stops.
+    /// Deletes events until the process stops.
     pub async fn run(self, mut stopped: watch::Receiver<bool>) {
         let (mut look, mut measure) = (interval(EVERY), interval(MEASURED));
         measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -135,7 +134,7 @@ impl Retention {
         Ok(())
     }
 
-    /// Deletes a batch of old events, all of them or none. Replicas take turns.
+    /// Deletes a batch of old events in one transaction. Replicas take turns.
     ///
     /// # Errors
     /// See [`Stopped`]; then nothing is deleted.
@@ -146,10 +145,10 @@ impl Retention {
         Ok(batch)
     }
 
-    /// Measures the log, and deletes its oldest segments while it is larger than it may be. Returns how many events went.
+    /// Measures the log, and deletes its oldest segments while it exceeds its limit. Returns the number of deleted events.
     ///
     /// # Errors
-    /// See [`Stopped`]; what was deleted before stays deleted.
+    /// See [`Stopped`]. Earlier batches stay deleted.
     pub async fn keep_size(&self) -> Result<usize, Stopped> {
         let measured = self.segments.measure(self.clock.now()).await?;
         self.metrics.set_audit_bytes(measured.bytes());
@@ -180,7 +179,7 @@ impl Retention {
 
     async fn delete(&self, until: &Until<'_>, most: i64) -> Result<Batch, Stopped> {
         let mut work = self.reader.database.begin().await?;
-        // Whoever comes second waits here, and then sees what the first has left.
+        // A concurrent replica waits here, and then sees what is left.
         work.run("UPDATE audit_retention SET runs = runs + 1", &[]).await?;
         let rows = work.run(rows::OLDEST, &[most.into()]).await?;
         let mut ends = BTreeMap::new();
@@ -210,14 +209,14 @@ impl Retention {
         Ok(Batch { deleted, more: deleted == rows.len() && i64::try_from(rows.len()).is_ok_and(|rows| rows >= most) })
     }
 
-    /// Events from before this time are old. None where there was no such time.
+    /// The time before which events are deleted. `None` if it cannot be represented.
     fn before(&self) -> Option<String> {
         let keep = SignedDuration::try_from(self.limits.keep).ok()?;
         let before: Timestamp = self.clock.now().checked_sub(keep).ok()?;
         Some(format!("{before:.6}"))
     }
 
-    /// Goes on from where a chain was deleted to the next event, which must be the next.
+    /// Verifies an event that is to be deleted: it must be intact, and follow the last deleted event of its chain.
     async fn follow(
         &self,
         work: &mut Work,

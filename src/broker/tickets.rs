@@ -9,7 +9,7 @@ use crate::admins::{Act, Resource, Verb};
 use crate::audit::{CommitError, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::ticket::TicketId;
-use crate::tickets::{Ending, Place, State, Ticket};
+use crate::tickets::{Ending, Place, Ticket, TicketState};
 use crate::wire::problem::Code;
 use crate::wire::ticket_object::{TicketCaller, TicketList, TicketObject, TicketPod};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -96,7 +96,7 @@ impl Broker {
         let id = id.ok_or(Error::Plain(Code::NotFound))?;
         let found = self.stages.tickets.store.find(id).await.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         let now = self.stages.clock.now();
-        let waiting = found.filter(|found| found.state == State::Waiting && now < found.ticket.expires_at);
+        let waiting = found.filter(|found| found.state == TicketState::Waiting && now < found.ticket.expires_at);
         let ticket = Arc::new(waiting.ok_or(Error::Plain(Code::NotFound))?.ticket);
         if self.end_revoked(who, ticket).await? { Ok(()) } else { Err(Code::NotFound.into()) }
     }

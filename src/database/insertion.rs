@@ -3,7 +3,7 @@
 //! PostgreSQL gets the columns as arrays, so that the statement is the same however many rows there are, and is prepared
 //! once. SQLite gets a placeholder a value, nameless ones, because it looks named ones up one by one.
 
-use super::Failed;
+use super::failed::Failed;
 use super::statement::{Param, on_sqlite};
 use sqlx::{AssertSqlSafe, PgExecutor, SqliteExecutor};
 use std::fmt::Write as _;

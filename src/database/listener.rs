@@ -1,6 +1,6 @@
 //! Who waits for a change that another replica made.
 
-use super::Pool;
+use super::pool::Pool;
 use sqlx::postgres::{PgListener, PgPool};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,8 @@
-//! What a database's machine is asked: its clock, and the room on its disk.
+//! The clock of a database server, and the free space of an SQLite file.
 
-use super::{Database, Failed, Pool};
+use super::failed::Failed;
+use super::handle::Database;
+use super::pool::Pool;
 use jiff::{SignedDuration, Timestamp};
 use std::path::Path;
 use std::time::Instant;

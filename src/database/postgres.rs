@@ -1,6 +1,6 @@
-//! PostgreSQL: a pool of connections, each of which has said that it forgets nothing and waits for nothing long.
+//! PostgreSQL: a pool of connections, each with checked durability and bounded waits.
 
-use super::OpenError;
+use super::failed::OpenError;
 use super::migrations;
 use crate::config::postgres_url::PostgresUrl;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};

@@ -1,6 +1,7 @@
-//! SQLite: one connection that writes, some that only read, and whether the file forgets.
+//! SQLite: one connection that writes, some that only read, and a durability check.
 
-use super::{Failed, OpenError, migrations, private};
+use super::failed::{Failed, OpenError};
+use super::{migrations, private};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use std::path::Path;
@@ -90,13 +91,13 @@ async fn connect(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Erro
         .min_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)
-        // It is a library, which does not hang up: to ask whether it is there is another journey to its thread and back.
+        // It is a library, which does not hang up: to ask whether it is there is another round trip to its thread.
         .test_before_acquire(false)
         .connect_with(options.disable_statement_logging())
         .await
 }
 
-/// What was set is asked back: a file system or build that cannot do it says so here and not after a crash.
+/// Reads the settings back, so that a file system or build without support fails at start and not after a crash.
 async fn check_durability(pool: &SqlitePool) -> Result<(), OpenError> {
     let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await?;
     let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(pool).await?;

@@ -1,14 +1,14 @@
-//! One statement for both kinds of database: what is bound to it and what comes back.
+//! One statement for both kinds of database: its parameters and rows.
 //!
 //! Placeholders are written `$1`, which both understand. Columns are texts, whole numbers and bytes.
 
-use super::Failed;
+use super::failed::Failed;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{PgExecutor, Row as _, SqlSafeStr, SqliteExecutor};
 use std::borrow::Cow;
 
-/// A statement in the words of each kind of database; one text where both have the same.
+/// A statement in the dialect of each database, or one text for both.
 #[derive(Debug, Clone, Copy)]
 pub struct Sql {
     /// For SQLite, where a list is JSON: `IN (SELECT value FROM json_each($1))`.
@@ -28,13 +28,13 @@ impl From<&'static str> for Sql {
 pub enum Param<'a> {
     /// A text. PostgreSQL has no NUL in one; it becomes U+FFFD, in every database alike.
     Text(Cow<'a, str>),
-    /// A text that is not there.
+    /// A NULL text.
     NoText,
     /// A whole number.
     Number(i64),
     /// Bytes.
     Bytes(&'a [u8]),
-    /// Bytes that are not there.
+    /// NULL bytes.
     NoBytes,
     /// A list of texts, none of which has a NUL.
     Texts(&'a [&'a str]),
@@ -90,7 +90,7 @@ impl<'a> From<&'a [u8]> for Param<'a> {
     }
 }
 
-/// A row that came back.
+/// A result row.
 pub struct Row(Inner);
 
 enum Inner {
@@ -99,10 +99,10 @@ enum Inner {
 }
 
 impl Row {
-    /// A text that is there.
+    /// A text.
     ///
     /// # Errors
-    /// When the column is something else.
+    /// When the column has another type.
     pub fn text(&self, column: usize) -> Result<String, Failed> {
         Ok(match &self.0 {
             Inner::Sqlite(row) => row.try_get(column),
@@ -110,10 +110,10 @@ impl Row {
         }?)
     }
 
-    /// A text, if there is one.
+    /// A text, or `None` for NULL.
     ///
     /// # Errors
-    /// When the column is something else.
+    /// When the column has another type.
     pub fn text_if_any(&self, column: usize) -> Result<Option<String>, Failed> {
         Ok(match &self.0 {
             Inner::Sqlite(row) => row.try_get(column),
@@ -121,10 +121,10 @@ impl Row {
         }?)
     }
 
-    /// A text that is there, for as long as the row.
+    /// A borrowed text.
     ///
     /// # Errors
-    /// When the column is something else.
+    /// When the column has another type.
     pub fn str(&self, column: usize) -> Result<&str, Failed> {
         Ok(match &self.0 {
             Inner::Sqlite(row) => row.try_get(column),
@@ -132,10 +132,10 @@ impl Row {
         }?)
     }
 
-    /// A text for as long as the row, if there is one.
+    /// A borrowed text, or `None` for NULL.
     ///
     /// # Errors
-    /// When the column is something else.
+    /// When the column has another type.
     pub fn str_if_any(&self, column: usize) -> Result<Option<&str>, Failed> {
         Ok(match &self.0 {
             Inner::Sqlite(row) => row.try_get(column),
@@ -146,7 +146,7 @@ impl Row {
     /// A whole number.
     ///
     /// # Errors
-    /// When the column is something else.
+    /// When the column has another type.
     pub fn number(&self, column: usize) -> Result<i64, Failed> {
         Ok(match &self.0 {
             Inner::Sqlite(row) => row.try_get(column),
@@ -154,10 +154,10 @@ impl Row {
         }?)
     }
 
-    /// Bytes, if there are any.
+    /// Bytes, or `None` for NULL.
     ///
     /// # Errors
-    /// When the column is something else.
+    /// When the column has another type.
     pub fn bytes_if_any(&self, column: usize) -> Result<Option<Vec<u8>>, Failed> {
         Ok(match &self.0 {
             Inner::Sqlite(row) => row.try_get(column),
@@ -165,10 +165,10 @@ impl Row {
         }?)
     }
 
-    /// A whole number, if there is one.
+    /// A whole number, or `None` for NULL.
     ///
     /// # Errors
-    /// When the column is something else.
+    /// When the column has another type.
     pub fn number_if_any(&self, column: usize) -> Result<Option<i64>, Failed> {
         Ok(match &self.0 {
             Inner::Sqlite(row) => row.try_get(column),

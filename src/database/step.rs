@@ -1,39 +1,40 @@
-//! A step: what one room wants done in a unit of work that another room commits.
+//! A step: a change that one room makes in a unit of work that another room commits.
 //!
-//! So that a ticket is consumed and its event recorded together or not at all, although neither room knows the other.
+//! A ticket is consumed and its event recorded in one transaction, although neither room knows the other.
 
-use super::{Failed, Work};
+use super::failed::Failed;
+use super::work::Work;
 use async_trait::async_trait;
 use std::any::{Any, type_name};
 use std::sync::Arc;
 
-/// Something to be done within a unit of work, and who does it.
+/// A change within a unit of work, and the runner that makes it.
 pub struct Step {
     runner: Arc<dyn StepRunner>,
     what: Box<dyn Any + Send + Sync>,
 }
 
-/// Does the steps of one room: those of a unit of work together, in as few statements as it takes.
+/// Runs the steps of one room: all of a unit of work together, in few statements.
 #[async_trait]
 pub trait StepRunner: Send + Sync + 'static {
-    /// Does them, and says of each, in their order, whether it could be done. One that could not has changed nothing and
-    /// does not hinder the others.
+    /// Runs the steps. Returns for each, in order, whether it was accepted. A rejected step changes nothing and does not affect
+    /// the others.
     ///
     /// # Errors
-    /// When the database fails. Nothing is done then: the whole unit of work is undone.
+    /// When the database fails. The whole unit of work is then rolled back.
     async fn run(&self, work: &mut Work, steps: &[&Step]) -> Result<Vec<bool>, Failed>;
 
-    /// Learns how a unit of work has ended, with the steps that it did in it. Told once for each time they were done.
+    /// Called once after the end of a unit of work, with the accepted steps.
     fn ended(&self, steps: &[&Step], committed: bool);
 }
 
 impl Step {
-    /// A step for this runner.
+    /// A step with a payload for this runner.
     pub fn new(runner: Arc<dyn StepRunner>, what: impl Any + Send + Sync) -> Self {
         Self { runner, what: Box::new(what) }
     }
 
-    /// Who does it.
+    /// The runner.
     #[must_use]
     pub fn runner(&self) -> &Arc<dyn StepRunner> {
         &self.runner

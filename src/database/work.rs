@@ -1,15 +1,17 @@
-//! The unit of work: several statements that happen together or not at all.
+//! The unit of work: several statements in one transaction.
 
+use super::failed::{Failed, within};
+use super::insertion;
+use super::pool::Pool;
 use super::spare_connections::{Connection, Connections};
 use super::statement::{Param, Row, Sql, on_postgres, on_sqlite};
-use super::{Failed, Pool, insertion, within};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Sqlite, Transaction};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 
-/// A transaction. Dropped without [`Work::commit`] it is undone. An SQLite database has one connection, which it holds:
-/// whoever has one asks nothing else of the database before it is done.
+/// A transaction, rolled back on drop unless it is committed. It holds the only connection of an SQLite database, so its owner
+/// must not use the database otherwise until it ends.
 pub struct Work(Inner);
 
 enum Inner {
@@ -22,7 +24,7 @@ enum Inner {
 /// A transaction on a PostgreSQL server.
 struct Begun {
     connections: Connections,
-    /// There until the transaction is over.
+    /// `None` after the end of the transaction.
     connection: Option<Connection>,
 }
 
@@ -38,7 +40,7 @@ impl Work {
     /// Runs a statement.
     ///
     /// # Errors
-    /// When it fails; the work is to be dropped then.
+    /// When it fails. The work must then be dropped.
     pub async fn run(&mut self, sql: impl Into<Sql>, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
         self.begin_now().await?;
         let sql = sql.into();
@@ -52,7 +54,7 @@ impl Work {
     /// Inserts rows in one statement. `into` is `table (columns)`, and `params` are the values, row after row.
     ///
     /// # Errors
-    /// When it fails; the work is to be dropped then.
+    /// When it fails. The work must then be dropped.
     pub async fn insert(&mut self, into: &'static str, columns: usize, params: &[Param<'_>]) -> Result<(), Failed> {
         self.begin_now().await?;
         match &mut self.0 {
@@ -64,36 +66,36 @@ impl Work {
         }
     }
 
-    /// Locks numbers, in their order, until the work is done: nobody else has them meanwhile. Where the work begins with
-    /// it, it costs no journey of its own. SQLite has one writer at a time anyway.
+    /// Takes exclusive advisory locks on numbers, in ascending order, until the work ends. As the first statement it costs no
+    /// extra round trip. A no-op for SQLite, which has one writer at a time.
     ///
     /// # Errors
-    /// When it fails; the work is to be dropped then.
+    /// When it fails. The work must then be dropped.
     pub async fn lock(&mut self, numbers: &[i64]) -> Result<(), Failed> {
         match &mut self.0 {
             Inner::Later(pool @ Pool::Postgres(_)) => self.0 = begin(pool, numbers).await?,
-            Inner::Postgres(begun) => within(simply(begun.connection()?, locking(numbers))).await?,
+            Inner::Postgres(begun) => within(run_raw(begun.connection()?, locking(numbers))).await?,
             Inner::Later(Pool::Sqlite(_)) | Inner::Sqlite(_) => {}
         }
         Ok(())
     }
 
-    /// Whether the database does more here than what ends it.
+    /// Whether a transaction has begun.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         !matches!(self.0, Inner::Later(_))
     }
 
-    /// Whether statements are sent to a server, so that few of them are worth more than simple ones.
+    /// Whether statements are sent to a server, so that each costs a round trip.
     #[must_use]
     pub fn is_remote(&self) -> bool {
         matches!(self.0, Inner::Postgres(_) | Inner::Later(Pool::Postgres(_)))
     }
 
-    /// Wakes whoever listens on a channel, when the work is done. SQLite has no such thing: who listens looks.
+    /// Notifies listeners of a channel at the commit. A no-op for SQLite, where listeners poll.
     ///
     /// # Errors
-    /// When the database cannot be asked.
+    /// When the database cannot be reached.
     pub async fn notify(&mut self, channel: &'static str) -> Result<(), Failed> {
         if self.is_remote() {
             self.run("SELECT pg_notify($1, '')", &[channel.into()]).await.map(|_| ())
@@ -102,10 +104,10 @@ impl Work {
         }
     }
 
-    /// Makes it durable.
+    /// Commits.
     ///
     /// # Errors
-    /// When it is not known to be; it may be all the same.
+    /// When the commit fails or its outcome is unknown.
     pub async fn commit(self) -> Result<(), Failed> {
         match self.0 {
             Inner::Later(_) => Ok(()),
@@ -114,7 +116,7 @@ impl Work {
         }
     }
 
-    /// Inserts rows and makes it all durable. Where nothing else was done, one statement does.
+    /// Inserts rows and commits. If nothing else was done, in a single statement.
     ///
     /// # Errors
     /// See [`CommitError`].
@@ -159,7 +161,7 @@ impl CommitError<Infallible> {
 }
 
 impl Begun {
-    /// The locks come with the beginning. Nothing is done by it, so it may be sent again.
+    /// Begins and takes the locks in one round trip. It changes nothing, so it is retried on another connection.
     async fn begin(connections: &Connections, locks: &[i64]) -> Result<Self, Failed> {
         let begin = if locks.is_empty() { "BEGIN".to_owned() } else { format!("BEGIN; {}", locking(locks)) };
         let connection = connections.take().await?;
@@ -174,7 +176,7 @@ impl Begun {
 
     async fn begin_on(connection: Connection, connections: &Connections, begin: String) -> Result<Self, Failed> {
         let mut begun = Self { connections: connections.clone(), connection: Some(connection) };
-        simply(begun.connection()?, begin).await?;
+        run_raw(begun.connection()?, begin).await?;
         Ok(begun)
     }
 
@@ -183,7 +185,7 @@ impl Begun {
     }
 
     async fn commit(mut self) -> Result<(), Failed> {
-        within(simply(self.connection()?, "COMMIT".to_owned())).await?;
+        within(run_raw(self.connection()?, "COMMIT".to_owned())).await?;
         if let Some(connection) = self.connection.take() {
             self.connections.keep(connection);
         }
@@ -195,7 +197,7 @@ impl Drop for Begun {
     fn drop(&mut self) {
         if let Some(mut connection) = self.connection.take() {
             tokio::spawn(async move {
-                if within(simply(&mut connection, "ROLLBACK".to_owned())).await.is_err() {
+                if within(run_raw(&mut connection, "ROLLBACK".to_owned())).await.is_err() {
                     connection.end();
                 }
             });
@@ -203,13 +205,13 @@ impl Drop for Begun {
     }
 }
 
-/// Runs what is nothing but our own words and numbers.
-async fn simply(connection: &mut PgConnection, sql: String) -> Result<(), Failed> {
+/// Runs statements without parameters. Their text holds no input.
+async fn run_raw(connection: &mut PgConnection, sql: String) -> Result<(), Failed> {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
     Ok(())
 }
 
-/// In the order in which they are written.
+/// Locks are taken in the given order.
 fn locking(numbers: &[i64]) -> String {
     let mut sql = "SELECT pg_advisory_xact_lock(lock) FROM unnest('{".to_owned();
     for (index, number) in numbers.iter().enumerate() {
@@ -222,13 +224,13 @@ fn locking(numbers: &[i64]) -> String {
 
 async fn begin(pool: &Pool, locks: &[i64]) -> Result<Inner, Failed> {
     Ok(match pool {
-        // Writers queue up here and not at their first write, where one that has read before would be refused.
+        // Writers queue here. At their first write, a transaction that has read before would fail.
         Pool::Sqlite(pool) => Inner::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
         Pool::Postgres(connections) => Inner::Postgres(within(Begun::begin(connections, locks)).await?),
     })
 }
 
-/// A connection first: as long as there is none, nothing can have been done.
+/// A single statement. Without a connection nothing can have been changed, so that failure is certain.
 async fn alone(
     pool: &Pool,
     into: &'static str,

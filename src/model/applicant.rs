@@ -1,20 +1,20 @@
-//! Somebody who asks to administer.
+//! An authenticated user who asks to administer.
 
 use super::caller::Caller;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Somebody who asks to administer: vouched for as a caller is, but not necessarily bound to a pod. Nothing that
-/// hands out secrets takes one.
+/// An authenticated user who asks to administer. The token need not be bound to a pod, so no code that releases secrets accepts
+/// an applicant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applicant {
-    /// Who it is.
+    /// The authenticated identity.
     pub caller: Arc<Caller>,
-    /// What the API server calls the bearer of a Kubernetes token; bearers of OIDC tokens have none.
+    /// The user of the TokenReview. `None` for OIDC tokens.
     pub user: Option<Arc<ReviewedUser>>,
 }
 
-/// A user in the words of a TokenReview, kept to the letter: a SubjectAccessReview wants them back as they were.
+/// The user of a TokenReview, unchanged, because a SubjectAccessReview needs the same values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct ReviewedUser {
     /// `username`.

@@ -1,7 +1,7 @@
-//! Where a ticket may be redeemed from.
+//! Which client may redeem a ticket.
 
 /// What the redeemer must share with the caller who asked for the ticket. Ordered from loose to strict,
-/// so that the strictest of several is their maximum.
+/// so the maximum of several is the strictest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BindTo {
     /// Anyone who holds the URL.

@@ -1,23 +1,23 @@
-//! A branch name, checked once and opaque ever after: never decoded, normalised or case-folded.
+//! A branch name, validated once and then opaque: never decoded, normalised or case-folded.
 
 use std::fmt;
 
-/// The most bytes a branch may have.
+/// The longest branch in bytes.
 pub const MAX_BRANCH_BYTES: usize = 1024;
 
 /// A branch: valid UTF-8 that obeys git's rules for `refs/heads/NAME`
-/// ([git-check-ref-format](https://git-scm.com/docs/git-check-ref-format)), does not begin with `-` and is not `HEAD`. `@` is one:
+/// ([git-check-ref-format](https://git-scm.com/docs/git-check-ref-format)), does not begin with `-` and is not `HEAD`. `@` is valid:
 /// git refuses it as a whole ref, which `refs/heads/@` is not.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Branch(String);
 
-/// The text is not a branch; the reason says which rule it breaks and never repeats the text.
+/// The text is not a branch. The reason names the violated rule and never repeats the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidBranch(&'static str);
 
 impl Branch {
-    /// The branch as it was given.
+    /// The branch, unchanged.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

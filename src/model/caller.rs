@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-/// Who asks: what an authenticator vouches for, and nothing the caller merely says.
+/// The authenticated identity of a client. Holds nothing that is not verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The configured name of the authenticator that vouches for the caller.
+    /// The configured name of the authenticator.
     pub issuer: Arc<str>,
     /// `system:serviceaccount:NAMESPACE:NAME`, or the token's `sub`.
     pub subject: String,
-    /// The groups the API server puts the caller in; empty for OIDC callers.
+    /// The groups from the TokenReview. Empty for OIDC callers.
     pub groups: Vec<String>,
-    /// Namespace, ServiceAccount and pod; OIDC callers have none.
+    /// Namespace, ServiceAccount and pod. `None` for OIDC callers.
     pub workload: Option<Workload>,
-    /// The verified claims of an OIDC token; empty for Kubernetes callers.
+    /// The verified claims of an OIDC token. Empty for Kubernetes callers.
     pub claims: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -33,11 +33,11 @@ pub struct Workload {
 pub struct Pod {
     /// `metadata.name`.
     pub name: String,
-    /// `metadata.uid`: two pods may bear one name, one after the other, but never one uid.
+    /// `metadata.uid`. A later pod can have the same name, but not the same uid.
     pub uid: String,
 }
 
-/// What makes two requests come from one and the same caller: the pod, or for OIDC callers issuer, subject and `jti`.
+/// What identifies a caller across requests: the pod, or for OIDC callers issuer, subject and `jti`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Identity {
     /// The pod with this uid in the cluster of this authenticator.
@@ -53,14 +53,14 @@ pub enum Identity {
         issuer: Arc<str>,
         /// [`Caller::subject`].
         subject: String,
-        /// The token's `jti`, where it has one.
+        /// The token's `jti`, if it has one.
         jti: Option<String>,
     },
 }
 
 impl Caller {
-    /// Whose requests are counted together: the pod's, or for OIDC callers those of one issuer and subject. Whoever can have
-    /// tokens made for a subject can have any number of them, each with a `jti` of its own.
+    /// The identity that limits count by: the pod, or for OIDC callers the issuer and subject, because a client can obtain any
+    /// number of tokens for a subject, each with another `jti`.
     #[must_use]
     pub fn account(&self) -> Identity {
         match self.identity() {
@@ -69,7 +69,7 @@ impl Caller {
         }
     }
 
-    /// The identity under which the caller is recognised later.
+    /// The identity by which later requests of this caller are recognised.
     #[must_use]
     pub fn identity(&self) -> Identity {
         match &self.workload {

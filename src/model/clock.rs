@@ -1,14 +1,14 @@
-//! The wall clock as a parameter, so that tests decide what time it is.
+//! The wall clock as a parameter, so that tests can set the time.
 
 use jiff::Timestamp;
 
-/// Tells the time. Durations inside the process use tokio's monotonic clock instead, which tests can pause.
+/// A wall clock. Durations inside the process use tokio's monotonic clock instead, which tests can pause.
 pub trait Clock: Send + Sync + 'static {
-    /// The time now, in UTC.
+    /// The current time in UTC.
     fn now(&self) -> Timestamp;
 }
 
-/// The machine's clock.
+/// The clock of this machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 

@@ -1,8 +1,8 @@
-//! What the cluster says of a caller's pod and of what it builds; no word of the caller's own.
+//! Facts from the API server about a caller's pod and its build. None come from the caller.
 
 use std::collections::BTreeMap;
 
-/// The facts that could be had. One that is absent makes an expression that names it fail, and its policy not match.
+/// The available facts. An expression that uses a missing one fails, and its policy does not match.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Facts {
     /// The caller's pod, with the uid the token is bound to.
@@ -34,7 +34,7 @@ impl Needs {
     /// The `PipelineRun` alone.
     pub const PIPELINE_RUN: Self = Self { pipeline_run: true, ..Self::NOTHING };
 
-    /// What either needs.
+    /// The union.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl Needs {
     }
 }
 
-/// What the API server says of a pod.
+/// A pod, as the API server reports it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PodFacts {
     /// `status.podIP`.
@@ -54,13 +54,13 @@ pub struct PodFacts {
     pub ips: Vec<String>,
     /// `spec.nodeName`.
     pub node: Option<String>,
-    /// Labels: as true as the right to create pods in that namespace.
+    /// Labels. Whoever may create pods in the namespace chooses them.
     pub labels: BTreeMap<String, String>,
-    /// Annotations: likewise.
+    /// Annotations. Chosen like labels.
     pub annotations: BTreeMap<String, String>,
 }
 
-/// What the API server says of a Tekton `TaskRun`.
+/// A Tekton `TaskRun`, as the API server reports it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskRunFacts {
     /// `metadata.name`.
@@ -71,7 +71,7 @@ pub struct TaskRunFacts {
     pub params: BTreeMap<String, serde_json::Value>,
 }
 
-/// What the API server says of a Tekton `PipelineRun`.
+/// A Tekton `PipelineRun`, as the API server reports it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PipelineRunFacts {
     /// `metadata.name`.
@@ -80,7 +80,7 @@ pub struct PipelineRunFacts {
     pub labels: BTreeMap<String, String>,
     /// Annotations.
     pub annotations: BTreeMap<String, String>,
-    /// `spec.params`, and the defaults of the Pipeline where they leave one out: strings, arrays of strings, or objects
+    /// `spec.params`, completed by the defaults of the Pipeline: strings, arrays of strings, or objects
     /// of strings.
     pub params: BTreeMap<String, serde_json::Value>,
 }

@@ -1,4 +1,4 @@
-//! How a bundle can be handed over.
+//! The formats of a rendered bundle.
 
 /// A rendering of a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -12,7 +12,7 @@ pub enum Format {
     DotenvExpand,
     /// One JSON object of strings.
     Json,
-    /// The bytes of one value and nothing else.
+    /// The bytes of one value.
     Raw,
     /// An archive with one file for each key.
     Tar,
@@ -20,12 +20,12 @@ pub enum Format {
     DockerConfig,
     /// Registry tokens for npm.
     Npmrc,
-    /// Logins for curl, git and whatever else reads a `.netrc`.
+    /// Logins for curl, git and other readers of `.netrc`.
     Netrc,
 }
 
 impl Format {
-    /// Every format there is.
+    /// All formats.
     pub const ALL: [Self; 9] = [
         Self::Export,
         Self::Dotenv,
@@ -79,7 +79,7 @@ impl std::str::FromStr for Format {
 #[error("must be one of export, dotenv, dotenv-expand, json, raw, tar, docker-config, npmrc, netrc")]
 pub struct UnknownFormat;
 
-/// What a redeemer asks for: a format, and which key where the format holds only one.
+/// The requested rendering: a format, and the key for a format of a single value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rendering {
     format: Format,
@@ -87,7 +87,7 @@ pub struct Rendering {
 }
 
 impl Rendering {
-    /// The format, with the key to be rendered where one is named.
+    /// A format, with the key to render if one is given.
     ///
     /// # Errors
     /// A key together with a format that renders all of them.
@@ -101,7 +101,7 @@ impl Rendering {
         self.format
     }
 
-    /// The key asked for; only ever with [`Format::Raw`].
+    /// The requested key. Only with [`Format::Raw`].
     #[must_use]
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
@@ -114,7 +114,7 @@ impl From<Format> for Rendering {
     }
 }
 
-/// A key was named for a format that renders all of them.
+/// A key was given for a format that renders all keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("key goes with the format raw only")]
 pub struct KeyNotTaken;

@@ -1,15 +1,15 @@
-//! The `Idempotency-Key` of a download: what the same redeemer shows when a download is repeated.
+//! The `Idempotency-Key` of a download, by which the same redeemer may repeat it.
 
 use super::ticket::TicketId;
 use crate::sealing::digest::{Digest, sha256};
 
-/// The longest one.
+/// The longest key in characters.
 const MAX_CHARS: usize = 255;
 
 /// 1 to 255 visible ASCII characters. Kept as a digest only.
 pub struct IdempotencyKey(String);
 
-/// The text is no such key.
+/// The text is not a valid key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("Idempotency-Key must be 1 to 255 visible ASCII characters")]
 pub struct NotAKey;

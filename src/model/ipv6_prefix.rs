@@ -1,4 +1,4 @@
-//! The part of a source address that limits and sums go by.
+//! The part of a source address that limits and counts use.
 
 use std::net::{IpAddr, Ipv6Addr};
 

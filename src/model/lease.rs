@@ -1,4 +1,4 @@
-//! A secret as a store gave it, and whether others get the same.
+//! A secret as read from a store, and which callers share it.
 
 use super::secret::SecretValue;
 use std::collections::BTreeMap;
@@ -9,24 +9,24 @@ pub struct Lease {
     /// The values by the store's own key names. Numbers and booleans are their JSON text, digit for digit, objects and
     /// arrays compact JSON; a JSON null is `None`.
     pub data: BTreeMap<String, Option<SecretValue>>,
-    /// The store's version of the secret, where it counts versions. No secret.
+    /// The store's version of the secret, if it counts versions. Not secret.
     pub version: Option<String>,
-    /// Whether the store could not be reached and this is an older answer of its.
+    /// Whether the store was unreachable and this is an older answer.
     pub stale: bool,
 }
 
-/// In what a store keeps a value.
+/// The encoding of a value in a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Encoding {
-    /// As it is.
+    /// Text, unchanged.
     #[default]
     Plain,
-    /// As base64 text of its bytes.
+    /// Base64 text of the bytes.
     Base64,
 }
 
 impl Encoding {
-    /// The word in policies; what is plain has none.
+    /// The word in policies. `None` for plain text.
     #[must_use]
     pub const fn as_str(self) -> Option<&'static str> {
         match self {
@@ -36,13 +36,13 @@ impl Encoding {
     }
 }
 
-/// Who else gets what a store makes on request.
+/// Which callers share a dynamic secret.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum LeaseMode {
-    /// Nobody: each caller has one of its own.
+    /// Each caller has its own.
     #[default]
     PerPod,
-    /// Every caller that is granted it.
+    /// All callers that are granted it share one.
     Shared,
 }
 

@@ -1,4 +1,4 @@
-//! THE WORDS: the domain types every other room speaks in. No serde, no I/O, no room imported.
+//! The domain types that every other room uses. No serde, no I/O.
 
 pub mod applicant;
 pub mod binding;

@@ -2,24 +2,24 @@
 
 use std::borrow::Cow;
 
-/// Whether a byte is written as itself.
+/// Whether a byte is not percent-encoded.
 #[must_use]
 pub const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'~' | b'=' | b'-')
 }
 
-/// The name that a segment stands for. Of each name there is one spelling, but for the case of the hex digits.
+/// Decodes a segment. Each name has one encoding, apart from the case of hexadecimal digits.
 ///
 /// # Errors
-/// The rule that it breaks.
+/// The violated rule.
 pub fn decode(text: &str) -> Result<Box<str>, &'static str> {
     decode_with(text, |byte| if is_plain(byte) { Ok(byte) } else { Err(NOT_ENCODED) })
 }
 
-/// The same where characters that a policy has to encode may stand as themselves too, but for those of patterns.
+/// Like [`decode`], but characters that a policy must encode are accepted unencoded, except those of patterns.
 ///
 /// # Errors
-/// The rule that it breaks.
+/// The violated rule.
 pub fn decode_leniently(text: &str) -> Result<Box<str>, &'static str> {
     decode_with(text, |byte| if b"*?[]{}\\".contains(&byte) { Err(NOT_ENCODED) } else { Ok(byte) })
 }
@@ -47,7 +47,7 @@ fn decode_with(text: &str, unencoded: impl Fn(u8) -> Result<u8, &'static str>) -
     Ok(name.into())
 }
 
-/// A path in a URL: what is neither plain nor a slash is percent-encoded.
+/// Percent-encodes a path for a URL, without its slashes.
 #[must_use]
 pub fn encode_path(path: &str) -> Cow<'_, str> {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";

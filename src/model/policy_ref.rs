@@ -1,12 +1,12 @@
-//! Which policy, and which of its revisions.
+//! A policy and its revision.
 
 use std::sync::Arc;
 
 /// A policy that took part in a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PolicyRef {
-    /// Its name.
+    /// The name of the policy.
     pub name: Arc<str>,
-    /// Its revision: changes whenever the policy does.
+    /// A digest that changes with the policy.
     pub revision: Arc<str>,
 }

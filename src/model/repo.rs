@@ -1,8 +1,8 @@
-//! A repository name, checked once and opaque ever after.
+//! A repository name, validated once and then opaque.
 
 use std::fmt;
 
-/// The most bytes a repo may have.
+/// The longest repo in bytes.
 pub const MAX_REPO_BYTES: usize = 256;
 
 /// A repo: `/`-separated segments of `[A-Za-z0-9._~@+-]` and inner single spaces, none of them empty, `.` or `..`. Bitbucket has
@@ -10,13 +10,13 @@ pub const MAX_REPO_BYTES: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Repo(String);
 
-/// The text is not a repo; the reason says which rule it breaks and never repeats the text.
+/// The text is not a repo. The reason names the violated rule and never repeats the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidRepo(&'static str);
 
 impl Repo {
-    /// The repo as it was given.
+    /// The repo, unchanged.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

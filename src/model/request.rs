@@ -1,4 +1,4 @@
-//! What a caller asks secrets for.
+//! The repo and branch that a caller requests secrets for.
 
 use super::branch::Branch;
 use super::repo::Repo;
@@ -14,15 +14,15 @@ pub struct Request {
     pub branch: Branch,
 }
 
-/// What the caller says is being built, and what we know of the request. What is left out has to be attested.
+/// An unverified request. A repo or branch that the caller leaves out must be attested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
-    /// The repo, as the caller says.
+    /// The repo that the caller states.
     pub repo: Option<Repo>,
-    /// The branch, as the caller says.
+    /// The branch that the caller states.
     pub branch: Option<Branch>,
-    /// The address the request comes from.
+    /// The client address.
     pub source_ip: IpAddr,
-    /// When it came.
+    /// The time of the request.
     pub time: Timestamp,
 }

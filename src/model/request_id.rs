@@ -1,4 +1,4 @@
-//! The id of one request, ours, in every answer, log line and audit event that belongs to it.
+//! The id of a request, in its response, log lines and audit event.
 
 use crate::sealing::{digest, random};
 use std::fmt;
@@ -8,7 +8,7 @@ use std::fmt;
 pub struct RequestId(String);
 
 impl RequestId {
-    /// A fresh id. It is a name and no secret, so a failing random generator yields zeros rather than an error.
+    /// A random id. It is not secret, so without random bytes it is zero.
     #[must_use]
     pub fn random() -> Self {
         let mut bytes = [0; 16];

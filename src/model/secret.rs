@@ -1,37 +1,57 @@
-//! The one type that secrets live in: values, bearer tokens, keys.
+//! The type of all secret texts: values, bearer tokens, passwords.
 
+use crate::sealing::digest;
+use secrecy::{ExposeSecret as _, SecretString};
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// A secret text. It has no `Display`, a redacted `Debug`, and is overwritten when dropped.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretValue(Zeroizing<String>);
+/// A secret text. It has no `Display`, a redacted `Debug`, is overwritten on drop, and is compared in constant time.
+#[derive(Clone)]
+pub struct SecretValue(SecretString);
 
 impl SecretValue {
-    /// Takes the text over without copying it; what spare capacity it has is overwritten on drop too.
+    /// Takes the text over. One with spare capacity is copied, because shrinking it in place may leave the old buffer behind.
     #[must_use]
     pub fn new(text: String) -> Self {
-        Self(Zeroizing::new(text))
+        if text.len() == text.capacity() {
+            return Self(text.into());
+        }
+        let text = Zeroizing::new(text);
+        Self(text.as_str().into())
     }
 
-    /// The secret itself. Clippy forbids the call; each use says with `#[expect]` why it is needed there.
+    /// The secret itself. Clippy forbids the call; each use gives its reason with `#[expect]`.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one door, which is forbidden itself")]
     pub fn expose_secret(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 
-    /// Its length in bytes, which is no secret.
+    #[expect(clippy::disallowed_methods, reason = "for length and comparison only")]
+    fn bytes(&self) -> &[u8] {
+        self.expose_secret().as_bytes()
+    }
+
+    /// The length in bytes, which is not secret.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.bytes().len()
     }
 
-    /// Whether there is nothing in it.
+    /// Whether the text is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.bytes().is_empty()
     }
 }
+
+impl PartialEq for SecretValue {
+    fn eq(&self, other: &Self) -> bool {
+        digest::equal(self.bytes(), other.bytes())
+    }
+}
+
+impl Eq for SecretValue {}
 
 impl fmt::Debug for SecretValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,5 +66,16 @@ mod tests {
     #[test]
     fn debug_shows_neither_the_value_nor_its_length() {
         assert_eq!(format!("{:?}", SecretValue::new("hunter2".into())), "SecretValue(***)");
+    }
+
+    #[test]
+    fn equality_is_of_the_text_whatever_its_capacity() {
+        let mut roomy = String::with_capacity(64);
+        roomy.push_str("hunter2");
+        let [one, other] = [roomy, "hunter2".to_owned()].map(SecretValue::new);
+        assert_eq!(one, other);
+        assert_ne!(one, SecretValue::new("hunter3".into()));
+        assert_ne!(one, SecretValue::new("hunter".into()));
+        assert_eq!((one.len(), one.is_empty(), SecretValue::new(String::new()).is_empty()), (7, false, true));
     }
 }

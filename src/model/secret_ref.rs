@@ -1,21 +1,21 @@
-//! Where a secret stands.
+//! The location of a secret.
 
 use std::sync::Arc;
 
-/// A secret's place: a store and a path as a human writes it (`homelab/site/main`, without KV v2's `data/`).
+/// The location of a secret: a store and a path, as in `vault kv get` (`homelab/site/main`, without KV v2's `data/`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SecretRef {
     /// The configured name of the store.
     pub store: Arc<str>,
-    /// The path, every placeholder filled in.
+    /// The path, with all placeholders replaced.
     pub path: String,
 }
 
-/// A secret's place and which version of it was read.
+/// The location of a secret, and the version that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretVersion {
-    /// Where.
+    /// The location.
     pub secret: SecretRef,
-    /// Which, where the store counts.
+    /// The version, if the store counts versions.
     pub version: Option<String>,
 }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Bytes of an id.
+/// Bytes of a ticket id.
 pub const ID_BYTES: usize = 16;
 /// 22 and 43 characters of URL-safe base64, and the dot between them.
 const TOKEN_CHARS: usize = 22 + 1 + 43;
@@ -19,13 +19,13 @@ const TOKEN_CHARS: usize = 22 + 1 + 43;
 pub struct TicketId([u8; ID_BYTES]);
 
 impl TicketId {
-    /// From its bytes.
+    /// The id with these bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; ID_BYTES]) -> Self {
         Self(bytes)
     }
 
-    /// Its bytes.
+    /// The bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; ID_BYTES] {
         &self.0
@@ -56,20 +56,20 @@ impl fmt::Debug for TicketId {
     }
 }
 
-/// `<id>.<key>`, the last part of a one-time download URL: whoever holds it may redeem.
+/// `<id>.<key>`, the last segment of a one-time download URL. Its holder may redeem the ticket.
 #[derive(Clone)]
 pub struct TicketToken {
     id: [u8; ID_BYTES],
     key: RootKey,
 }
 
-/// The text is not the canonical spelling of a ticket token.
+/// The text is not a ticket id or token in its canonical form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a ticket")]
 pub struct NotATicket;
 
 impl TicketToken {
-    /// A fresh token.
+    /// A random token.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
@@ -79,7 +79,7 @@ impl TicketToken {
         Self::with_id(id)
     }
 
-    /// A fresh token with this id.
+    /// A token with this id and a random key.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
@@ -87,7 +87,7 @@ impl TicketToken {
         Ok(Self { id, key: RootKey::random()? })
     }
 
-    /// The id in the URL, which is not the public one.
+    /// The id in the URL, which is not the public id.
     #[must_use]
     pub const fn id(&self) -> &[u8; ID_BYTES] {
         &self.id
@@ -105,7 +105,7 @@ impl TicketToken {
         &self.key
     }
 
-    /// `<id>.<key>`, to be put into the URL.
+    /// `<id>.<key>`, for the URL.
     #[must_use]
     pub fn to_url_segment(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(TOKEN_CHARS));
@@ -119,8 +119,8 @@ impl TicketToken {
 impl std::str::FromStr for TicketToken {
     type Err = NotATicket;
 
-    /// Takes only the spelling that [`TicketToken::to_url_segment`] gives: a second spelling of one ticket would
-    /// have a second hash in every cache and log between the pod and us.
+    /// Accepts the form of [`TicketToken::to_url_segment`] only: another form of the same ticket would have another hash in caches
+    /// and logs between the pod and the broker.
     fn from_str(text: &str) -> Result<Self, NotATicket> {
         if text.len() != TOKEN_CHARS {
             return Err(NotATicket);

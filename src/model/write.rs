@@ -1,4 +1,4 @@
-//! The body of a write whose answer is the secret.
+//! The body of a write whose response is the secret.
 
 use std::sync::Arc;
 

@@ -1,12 +1,15 @@
-//! Tickets in the database: any replica redeems what any has issued. What is done to them stands in `steps`.
+//! Tickets in the database: every replica can redeem those of all. `steps` has the changes.
 
 mod sealed_bytes;
 mod steps;
+mod together;
+mod values;
 
-use super::{
-    Change, Ending, Found, Place, REPLAYED_FOR, Sealed, State, Ticket, TicketStore, Unavailable, from_microseconds,
-    microseconds, ticket_codec,
-};
+use super::change::Change;
+use super::port::{Ending, Found, REPLAYED_FOR, TicketState, TicketStore, Unavailable};
+use super::sealed::Sealed;
+use super::ticket::{Place, Ticket, from_microseconds, microseconds};
+use super::ticket_codec;
 use crate::database::{Database, Failed, Param, Row, Sql, Step};
 use crate::model::caller::Identity;
 use crate::model::ticket::TicketId;
@@ -17,38 +20,33 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use steps::Steps;
+use values::{EXPIRED, REDEEMED, WAITING};
 
 const REMEMBERED_FOR: Duration = Duration::from_hours(1);
-/// Of bundles that wait, of all callers together.
+/// The most bytes of waiting bundles of all callers.
 const MAX_SEALED_BYTES: usize = 1024 * 1024 * 1024;
-/// The most overdue tickets at once, and rows that one statement deletes.
+/// The limit of `overdue`, and of rows that one statement deletes.
 const AT_ONCE: i64 = 1000;
-/// The most statements that delete rows in one go: what is left then is for the next.
+/// The most deleting statements of one clean-up.
 const ROUNDS: usize = 10;
 
-/// Ended tickets of all callers beyond which those of a caller who has many are remembered for a shorter time.
+/// Above this number of ended tickets, those of callers with many are remembered for a shorter time.
 const MANY: i64 = 100_000;
 const MANY_OF_CALLER: i64 = 1024;
 const REMEMBERED_OF_MANY: Duration = Duration::from_mins(5);
-/// How often is looked for that, in seconds.
+/// The interval of checking that, in seconds.
 const LOOK_EVERY: u64 = 60;
 
-/// What has become of a ticket, as column `state` has it.
-const WAITING: i64 = 0;
-const REDEEMED: i64 = 1;
-const EXPIRED: i64 = 2;
-const REVOKED: i64 = 3;
-
-/// The tickets of all replicas.
+/// The ticket store in the database.
 pub struct InDatabase {
     database: Database,
     steps: Arc<Steps>,
-    /// The second of the last look for callers who have very many.
+    /// The second of the last such check.
     looked: AtomicI64,
 }
 
 impl InDatabase {
-    /// At most so many live ones for one caller, and 1 GiB of all callers.
+    /// A limit of live tickets for each caller, and of 1 GiB for all.
     pub fn new(database: Database, max_live_per_caller: usize) -> Self {
         let sealed = SealedBytes::new(MAX_SEALED_BYTES);
         let steps = Arc::new(Steps { max_live_per_caller, sealed });
@@ -71,7 +69,7 @@ impl InDatabase {
 
 #[async_trait]
 impl TicketStore for InDatabase {
-    /// The step counts; asking the database first would cost every request a journey.
+    /// The step counts; asking the database first would cost every request a round trip.
     fn has_room_for(&self, _caller: &Identity) -> bool {
         true
     }
@@ -93,7 +91,7 @@ impl TicketStore for InDatabase {
         })
     }
 
-    /// A row that holds no ticket is passed over, and the next is looked at: fewer than asked for are all that there are.
+    /// Skips rows that hold no ticket. Fewer tickets than the limit are all that there are.
     async fn list(&self, now: Timestamp, after: Option<Place>, limit: usize) -> Result<Vec<Ticket>, Unavailable> {
         const LIST: &str = "SELECT details, issued_at, id FROM tickets WHERE state = 0 AND expires_at > $1 \
              ORDER BY issued_at DESC, id DESC LIMIT $2";
@@ -126,7 +124,7 @@ impl TicketStore for InDatabase {
     }
 
     async fn forget(&self, now: Timestamp) -> Result<(), Unavailable> {
-        // Where replicas forget at once, each takes what no other is about to.
+        // Concurrent replicas skip each other's rows.
         const BUNDLES: Sql = Sql {
             sqlite: "UPDATE tickets SET bundle = NULL, bundle_bytes = 0, replay = NULL WHERE id IN (SELECT id FROM tickets \
                  WHERE state = 1 AND bundle_bytes > 0 AND (ended_at <= $1 OR expires_at <= $2) LIMIT $3) RETURNING id",
@@ -140,7 +138,7 @@ impl TicketStore for InDatabase {
             postgres: "DELETE FROM tickets WHERE id IN (SELECT id FROM tickets WHERE state <> 0 AND expires_at <= $1 \
                  LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING id",
         };
-        // What is over goes, whether or not what waits can be counted.
+        // Deletes even if counting fails.
         let counted = self.count_sealed_bytes().await;
         let before = |duration: Duration| microseconds(now.saturating_sub(duration).unwrap_or(Timestamp::MIN)).into();
         self.in_rounds(BUNDLES, &[before(REPLAYED_FOR), microseconds(now).into(), AT_ONCE.into()]).await?;
@@ -178,7 +176,7 @@ impl InDatabase {
         Ok(())
     }
 
-    /// Forgets early what has become of the tickets of callers who have very many, while all together have very many.
+    /// Deletes ended tickets of callers with many early, while there are many in all.
     async fn forget_of_many(&self, now: Timestamp) -> Result<(), Unavailable> {
         const MORE: &str = "SELECT count(*) FROM (SELECT 1 AS one FROM tickets WHERE state <> 0 LIMIT $1) AS few";
         const GREEDY: &str =
@@ -199,7 +197,7 @@ impl InDatabase {
         self.in_rounds(ROWS, &[microseconds(before).into(), AT_ONCE.into(), Param::Texts(&owners)]).await
     }
 
-    /// Until there is nothing more of it.
+    /// Repeats the statement until it affects fewer rows than its limit, at most [`ROUNDS`] times.
     async fn in_rounds(&self, sql: Sql, params: &[Param<'_>]) -> Result<(), Unavailable> {
         for _ in 0..ROUNDS {
             let rows = self.ask(sql, params).await?.len();
@@ -211,7 +209,7 @@ impl InDatabase {
     }
 }
 
-/// Nothing, where the row holds no ticket of this id: nobody can do anything with it.
+/// The ticket of a row. `None` if the row does not hold a ticket of this id.
 fn found(id: TicketId, row: &Row) -> Result<Option<Found>, Failed> {
     let details = row.bytes_if_any(0)?.unwrap_or_default();
     let verifier = row.bytes_if_any(1)?.unwrap_or_default();
@@ -219,10 +217,10 @@ fn found(id: TicketId, row: &Row) -> Result<Option<Found>, Failed> {
     let at = row.number_if_any(4)?.map_or(Timestamp::MIN, from_microseconds);
     let replay = row.bytes_if_any(5)?.and_then(|replay| replay.try_into().ok());
     let state = match row.number(3)? {
-        WAITING => State::Waiting,
-        REDEEMED => State::Redeemed { at, replay },
-        EXPIRED => State::Expired,
-        _ => State::Revoked,
+        WAITING => TicketState::Waiting,
+        REDEEMED => TicketState::Redeemed { at, replay },
+        EXPIRED => TicketState::Expired,
+        _ => TicketState::Revoked,
     };
     let (Some(ticket), Ok(verifier)) = (decode(&details).filter(|ticket| ticket.id == id), verifier.try_into()) else {
         tracing::error!(ticket = %id, "a ticket row in the database was modified");

@@ -1,14 +1,13 @@
-//! Ids that tell who issued them: the last bytes are a code over the first, under a key of the broker's.
+//! Ticket ids with a code: the last bytes are a truncated HMAC of the first, under a key of the broker.
 //!
-//! So a broker knows without asking the database that it never issued an id that somebody has made up. It is no proof: the
-//! ticket's own key is that.
+//! The broker detects invented ids without a database query. The code proves nothing to anyone else; the ticket's key does.
 
 use crate::model::ticket::{ID_BYTES, TicketToken};
 use crate::sealing::digest::{self, MacKey};
 use crate::sealing::keys::{Purpose, RootKey};
 use crate::sealing::random::{self, NoRandomness};
 
-/// Bytes of the code. What stands before it is still random enough to meet no other id.
+/// Bytes of the code. The random bytes before it are enough to avoid collisions.
 const CODE_BYTES: usize = 6;
 const RANDOM_BYTES: usize = ID_BYTES - CODE_BYTES;
 
@@ -16,7 +15,7 @@ const RANDOM_BYTES: usize = ID_BYTES - CODE_BYTES;
 pub struct IssuedIds(MacKey);
 
 impl IssuedIds {
-    /// Under a key of this process.
+    /// With a random key of this process.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
@@ -24,13 +23,13 @@ impl IssuedIds {
         Ok(Self::keyed(&RootKey::random()?))
     }
 
-    /// Under a key that the replicas share.
+    /// With a key that is derived from the database key, which replicas share.
     #[must_use]
     pub fn keyed(key: &RootKey) -> Self {
         Self(MacKey::new(key.derive(Purpose::TicketIds).as_bytes()))
     }
 
-    /// A fresh token.
+    /// A random token whose id has a code.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
@@ -42,7 +41,7 @@ impl IssuedIds {
         TicketToken::with_id(id)
     }
 
-    /// Whether the id of a token was made here or by another replica. Version 0.1 made ids without a code.
+    /// Whether this or another replica made the id of a token. Ids of version 0.1.0 have no code.
     #[must_use]
     pub fn recognises(&self, token: &TicketToken) -> bool {
         digest::equal(&self.code(token.id()), &token.id()[RANDOM_BYTES..])

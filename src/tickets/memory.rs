@@ -1,16 +1,17 @@
-//! Tickets in the memory of this process: gone with it, redeemed here only.
+//! Tickets in the memory of this process: lost with it, and redeemed here only.
 //!
-//! A change begins when the audit log does its step and counts when the event is durable. In between the ticket is seen as
-//! it was, so that nobody hears of what may not have happened, and no other change of it begins.
+//! A change begins when the audit log runs its step, and takes effect when the event is durable. In between, readers see the
+//! previous state, and no other change of the ticket can begin.
 
 mod details;
 mod ended;
 
+use super::change::Change;
 use super::owner::Owner;
-use super::{
-    Change, Ending, Found, MAX_BYTES_PER_CALLER, Place, REPLAYED_FOR, Sealed, State, Ticket, TicketStore, Unavailable,
-    from_microseconds, later, microseconds, ticket_codec,
-};
+use super::port::{Ending, Found, MAX_BYTES_PER_CALLER, REPLAYED_FOR, TicketState, TicketStore, Unavailable};
+use super::sealed::Sealed;
+use super::ticket::{Place, Ticket, from_microseconds, later, microseconds};
+use super::ticket_codec;
 use crate::database::{Failed, Step, StepRunner, Work};
 use crate::model::caller::Identity;
 use crate::model::ticket::TicketId;
@@ -23,10 +24,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Bytes of sealed bundles held at once, of all callers together: bundles are as large as stores' secrets are.
+/// The most bytes of sealed bundles of all callers.
 const MAX_SEALED_BYTES: usize = 256 * 1024 * 1024;
 const REMEMBERED_FOR: Duration = Duration::from_mins(5);
-/// The most overdue tickets at once.
+/// The most tickets that `overdue` returns.
 const OVERDUE: usize = 1000;
 
 /// The tickets of this replica.
@@ -39,21 +40,21 @@ struct Tickets {
 
 #[derive(Default)]
 struct Held {
-    /// Boxed: the table itself has up to twice as many places as tickets.
+    /// Boxed, because the table has up to twice as many slots as tickets.
     slots: HashMap<TicketId, Box<Slot>>,
-    /// Those that wait, by their expiry: what is overdue is found without looking at the rest.
+    /// Waiting tickets by expiry, to find overdue ones.
     by_expiry: BTreeSet<(i64, TicketId)>,
-    /// Those that wait, by their age.
+    /// Waiting tickets by age.
     by_age: BTreeSet<Place>,
-    /// Redeemed ones whose bundle is kept for a repetition, by the end of that.
+    /// Redeemed tickets whose download may be repeated, by the end of that.
     replays: BTreeSet<(i64, TicketId)>,
-    /// Those that have ended, by the second in which nobody is owed a word about them any more.
+    /// Ended tickets by the second in which they are forgotten.
     ends: BTreeSet<(i64, TicketId)>,
-    /// The same in the order in which they ended.
+    /// Ended tickets in the order of their ends.
     ended: Ended,
-    /// What callers have here; no entry means nothing.
+    /// The shares of callers. A missing entry is an empty share.
     callers: HashMap<Owner, Share>,
-    /// The bytes of bundles of each account, which may have any number of tokens; no entry means none.
+    /// The bytes of each account, which may have any number of tokens.
     accounts: HashMap<Owner, usize>,
     sealed_bytes: usize,
 }
@@ -62,21 +63,21 @@ struct Held {
 struct Share {
     live: usize,
     bytes: usize,
-    /// What the details of its last ticket may have in common with the next one's.
+    /// The details of its last ticket, which the next one may share.
     details: Option<Arc<[u8]>>,
 }
 
-/// What is held of a ticket until it is forgotten: many more have ended than wait.
+/// A ticket until it is forgotten. Kept small, because many more have ended than wait.
 struct Slot {
     verifier: [u8; 32],
     details: Details,
-    /// Ciphertext and tag; empty once it is forgotten.
+    /// Ciphertext and tag. Empty after the bundle is deleted.
     blob: Arc<[u8]>,
     owner: Owner,
     account: Owner,
-    /// Nobody sees it before it is issued.
+    /// False until the issue is durable. Readers skip it until then.
     issued: bool,
-    /// A change of it has begun, and is not durable yet.
+    /// Whether a change has begun and is not durable yet.
     changing: bool,
     ending: Option<Ending>,
     /// Its number among those that have ended.
@@ -84,7 +85,7 @@ struct Slot {
 }
 
 impl Memory {
-    /// None yet; at most so many live ones for one caller.
+    /// An empty store, with a limit of live tickets for each caller.
     pub fn new(max_live_per_caller: usize) -> Self {
         Self(Arc::new(Tickets { held: Mutex::default(), max_live_per_caller }))
     }
@@ -167,7 +168,7 @@ impl TicketStore for Memory {
 
 #[async_trait]
 impl StepRunner for Tickets {
-    /// Asks nothing of the database, so that the event alone is written there.
+    /// Runs no statement, so only the event is written to the database.
     async fn run(&self, _work: &mut Work, steps: &[&Step]) -> Result<Vec<bool>, Failed> {
         let held = &mut *self.lock();
         let begin = |step: &&Step| match step.what() {
@@ -210,13 +211,13 @@ impl Tickets {
     }
 }
 
-/// The second from which on nobody is owed a word about a ticket that expires then.
+/// The second in which a ticket with this expiry is forgotten.
 fn owed_until(expires_at: i64) -> i64 {
     let end = later(from_microseconds(expires_at), REMEMBERED_FOR);
     end.as_second() + i64::from(end.subsec_nanosecond() > 0)
 }
 
-/// We wrote it ourselves.
+/// Cannot fail: this process wrote the bytes.
 fn decode(sealed: &Sealed) -> Option<Ticket> {
     ticket_codec::decode(&sealed.details).ok()
 }
@@ -226,12 +227,14 @@ impl Slot {
         Sealed { verifier: self.verifier, details: self.details.whole(), blob: self.blob.clone() }
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> TicketState {
         match &self.ending {
-            None => State::Waiting,
-            Some(Ending::Redeemed { at, replay }) => State::Redeemed { at: *at, replay: replay.as_deref().copied() },
-            Some(Ending::Expired) => State::Expired,
-            Some(Ending::Revoked) => State::Revoked,
+            None => TicketState::Waiting,
+            Some(Ending::Redeemed { at, replay }) => {
+                TicketState::Redeemed { at: *at, replay: replay.as_deref().copied() }
+            }
+            Some(Ending::Expired) => TicketState::Expired,
+            Some(Ending::Revoked) => TicketState::Revoked,
         }
     }
 }

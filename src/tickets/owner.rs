@@ -1,4 +1,4 @@
-//! Whose tickets count together: a short name of a caller's identity, which is all that is kept for counting.
+//! The owner of tickets: a short digest of a caller's identity, for counting and locking.
 
 use crate::model::caller::Identity;
 use crate::sealing::digest::{Parts, short};
@@ -12,7 +12,7 @@ const BYTES: usize = 16;
 pub struct Owner([u8; BYTES]);
 
 impl Owner {
-    /// Every part behind its length, so that no two identities are one.
+    /// The owner of this identity. Different identities have different inputs.
     pub fn of(identity: &Identity) -> Self {
         let mut digest = Parts::sha256();
         let mut part = |text: &str| digest.add(text.as_bytes());
@@ -34,12 +34,12 @@ impl Owner {
         Self(short(&digest.finish()))
     }
 
-    /// As a database keeps it.
+    /// The text in database columns.
     pub fn to_text(self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// A number for a lock of its own. Two owners who share one only wait for each other.
+    /// The number of the owner's advisory lock. Owners with the same number only wait for each other.
     pub fn lock(self) -> i64 {
         let mut number = [0; 8];
         number.copy_from_slice(&self.0[..8]);

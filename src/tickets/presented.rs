@@ -1,34 +1,48 @@
-//! A token is presented: what its bearer may know of the ticket, and whether it may be redeemed.
+//! A token is presented: whether its ticket may be redeemed, and what the bearer may learn of it.
 
-use super::{Found, REPLAYED_FOR, Rejection, State, Ticket, Tickets, Unavailable, later};
+use super::issued_ids::IssuedIds;
+use super::port::{Found, REPLAYED_FOR, Rejection, TicketState, TicketStore, Unavailable};
+use super::seal::TicketSealer;
+use super::sealed::Sealed;
+use super::ticket::{Ticket, later};
 use crate::model::idempotency_key::IdempotencyKey;
 use crate::model::ticket::TicketToken;
 use crate::sealing::digest;
 use jiff::Timestamp;
 use std::sync::Arc;
 
-/// A ticket whose key is proven and whose bundle may be handed over.
+/// The tickets: where they are stored, and what seals them.
+pub struct Tickets {
+    /// The store.
+    pub store: Arc<dyn TicketStore>,
+    /// Seals and opens bundles.
+    pub sealer: TicketSealer,
+    /// Makes and recognises ids.
+    pub ids: IssuedIds,
+}
+
+/// A ticket whose key is proven and whose bundle may be released.
 #[derive(Debug)]
 pub struct Presented {
-    /// The ticket.
+    /// The ticket without its secrets.
     pub ticket: Arc<Ticket>,
-    /// Its bundle.
-    pub sealed: super::Sealed,
-    /// When it was redeemed: this is the same redeemer, who repeats a lost download. Nothing where it waits.
+    /// The sealed bundle.
+    pub sealed: Sealed,
+    /// The time of redemption, if the same redeemer repeats a lost download. `None` if the ticket is waiting.
     pub redeemed_at: Option<Timestamp>,
 }
 
-/// Why it may not.
+/// Why a ticket is not presented.
 #[derive(Debug)]
 pub enum NotPresented {
-    /// There is nothing to hand over.
+    /// The ticket may not be redeemed.
     Refused {
-        /// Why.
+        /// The reason.
         rejection: Rejection,
-        /// Which, where the key was proven.
+        /// The ticket, if the key was proven.
         ticket: Option<Arc<Ticket>>,
     },
-    /// The tickets cannot be asked.
+    /// The tickets cannot be read.
     Unavailable,
 }
 
@@ -39,7 +53,7 @@ impl From<Unavailable> for NotPresented {
 }
 
 impl Tickets {
-    /// Looks for the ticket of a token, and what it is good for now. Nothing changes by it.
+    /// Finds the ticket of a token, and checks whether it may be redeemed now. Changes nothing.
     ///
     /// # Errors
     /// See [`NotPresented`].
@@ -52,16 +66,16 @@ impl Tickets {
         let unknown = NotPresented::Refused { rejection: Rejection::Unknown, ticket: None };
         let found = self.store.find(token.ticket_id()).await?.filter(|found| found.sealed.is_proven_by(token));
         let Some(Found { ticket, sealed, state }) = found else { return Err(unknown) };
-        // Nobody needs whoever forgets tickets to have come by.
+        // Expired tickets are unknown after this time even if the clean-up has not run yet.
         if later(ticket.expires_at, self.store.remembered_for()) <= now {
             return Err(unknown);
         }
         let in_time = now < ticket.expires_at;
         let judged = match state {
-            State::Waiting if in_time => Ok(None),
-            State::Waiting | State::Expired => Err(Rejection::Expired),
-            State::Revoked => Err(Rejection::Revoked),
-            State::Redeemed { at, replay } => {
+            TicketState::Waiting if in_time => Ok(None),
+            TicketState::Waiting | TicketState::Expired => Err(Rejection::Expired),
+            TicketState::Revoked => Err(Rejection::Revoked),
+            TicketState::Redeemed { at, replay } => {
                 let same =
                     replay.zip(repeats).is_some_and(|(kept, shown)| digest::equal(&kept, &shown.digest(ticket.id)));
                 if same && in_time && now < later(at, REPLAYED_FOR) && sealed.size() > 0 {

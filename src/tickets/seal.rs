@@ -1,33 +1,22 @@
-//! Sealing and opening: AES-256-GCM under a key that is in the URL alone.
+//! Sealing and opening of bundles: AES-256-GCM under a key that only the URL holds.
 //!
-//! From the URL's key two others are derived (HKDF-SHA-256, RFC 5869): one seals the bundle, the other is kept as the
-//! verifier, which proves the key without opening anything. The associated data binds the sealed bundle to everything that
-//! was decided about it, so that a row moved, mixed or edited at rest does not open.
+//! Two keys are derived from the URL's key: one seals the bundle, the other is stored as the verifier, which proves the URL's key
+//! without decryption. The associated data binds the sealed bundle to the whole ticket, so that a row that was moved, mixed or
+//! edited does not open.
 
-use super::{Ticket, bundle_codec, ticket_codec};
+use super::sealed::{Sealed, verifier};
+use super::ticket::Ticket;
+use super::{bundle_codec, ticket_codec};
 use crate::model::bundle::Bundle;
 use crate::model::ticket::TicketToken;
 use crate::sealing::aead::{DoesNotOpen, NotSealed, SealingKey, TAG_BYTES};
 use crate::sealing::codec::Malformed;
-use crate::sealing::digest::{self, Digest};
+use crate::sealing::digest;
 use crate::sealing::keys::{KeyName, Purpose, RootKey};
 use crate::sealing::random::{self, NoRandomness};
-use std::fmt;
-use std::sync::Arc;
 
 /// The largest sealed bundle of a ticket, in bytes.
 pub const MAX_BUNDLE_BYTES: usize = 16 * 1024 * 1024;
-
-/// A sealed bundle, the verifier of its key, and the ticket that it is bound to, as they rest.
-#[derive(Clone)]
-pub struct Sealed {
-    /// Proves the key.
-    pub(super) verifier: Digest,
-    /// The ticket, by `ticket_codec`: associated data of the ciphertext, byte for byte.
-    pub(super) details: Arc<[u8]>,
-    /// Ciphertext and tag; empty once it is forgotten.
-    pub(super) blob: Arc<[u8]>,
-}
 
 /// The bundle cannot be sealed or opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,13 +35,13 @@ pub enum SealError {
     TooLarge,
 }
 
-/// Seals under an epoch: what was sealed under another is not opened.
-pub struct Sealer {
+/// Seals under an epoch. A bundle of another epoch does not open.
+pub struct TicketSealer {
     epoch: [u8; 16],
 }
 
-impl Sealer {
-    /// A new epoch, which ends with this process.
+impl TicketSealer {
+    /// A random epoch, which ends with this process.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
@@ -62,7 +51,7 @@ impl Sealer {
         Ok(Self { epoch })
     }
 
-    /// The epoch of a database's key: of all replicas that share it, as long as they do.
+    /// The epoch of a database key, which all replicas with that key share.
     #[must_use]
     pub fn keyed(database_key: &RootKey) -> Self {
         Self { epoch: digest::short(&database_key.name(KeyName::TicketEpoch)) }
@@ -71,7 +60,7 @@ impl Sealer {
     /// Seals a bundle under the token's key, bound to the ticket.
     ///
     /// # Errors
-    /// When the bundle is too large.
+    /// See [`SealError`].
     pub fn seal(&self, bundle: &Bundle, token: &TicketToken, ticket: &Ticket) -> Result<Sealed, SealError> {
         let size = bundle_codec::size(bundle);
         if size + TAG_BYTES > MAX_BUNDLE_BYTES {
@@ -88,40 +77,16 @@ impl Sealer {
     /// Opens a sealed bundle.
     ///
     /// # Errors
-    /// When the key, the epoch or anything about the ticket is another than it was sealed for.
+    /// When the key, the epoch or the ticket differs from the one it was sealed for.
     pub fn open(&self, sealed: &Sealed, token: &TicketToken) -> Result<Bundle, SealError> {
         let bytes = sealing_key(token).open(&sealed.blob, &self.associated_data(&sealed.details))?;
         Ok(bundle_codec::decode(&bytes)?)
     }
 
-    /// The ticket comes last, so that no two have the same associated data.
+    /// All before the ticket has a fixed length, so no two tickets have the same associated data.
     fn associated_data(&self, details: &[u8]) -> Vec<u8> {
         [b"claviger ticket v2".as_slice(), &self.epoch, details].concat()
     }
-}
-
-impl fmt::Debug for Sealed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Sealed")
-    }
-}
-
-impl Sealed {
-    /// Whether the token holds the key it was sealed under; takes the same time either way.
-    #[must_use]
-    pub fn is_proven_by(&self, token: &TicketToken) -> bool {
-        digest::equal(&verifier(token), &self.verifier)
-    }
-
-    /// The size of the sealed bundle in bytes; 0 once it is forgotten.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.blob.len()
-    }
-}
-
-fn verifier(token: &TicketToken) -> Digest {
-    *token.key().derive(Purpose::TicketVerifier).as_bytes()
 }
 
 fn sealing_key(token: &TicketToken) -> SealingKey {

@@ -2,7 +2,7 @@
 //!
 //! It is short because there may be a million of them.
 
-use super::{Ticket, from_microseconds, microseconds};
+use super::ticket::{Ticket, from_microseconds, microseconds};
 use crate::model::branch::Branch;
 use crate::model::caller::{Caller, Pod, Workload};
 use crate::model::policy_ref::PolicyRef;

@@ -1,17 +1,16 @@
-//! Changes of tickets, within the unit of work of the audit log: all of a group in a few statements, however many they are.
-//! What a server does in one of them stands in `together`.
+//! Changes of tickets within the unit of work of the audit log: all changes of a group in a few statements. `together` has the
+//! single statement for PostgreSQL.
 //!
-//! Replicas do the same at the same time. So whatever is locked is locked in one order (callers by their number, then
-//! tickets by their id), and two groups can wait for each other's end but never for each other.
-
-mod together;
+//! Replicas change tickets concurrently. Locks are taken in one order (callers by number, then tickets by id), so two groups
+//! never deadlock.
 
 use super::sealed_bytes::SealedBytes;
-use super::{EXPIRED, REDEEMED, REVOKED};
+use super::together::change_together;
+use super::values::{End, Issue, bytes, replay, state, time};
 use crate::database::{Failed, Param, Step, StepRunner, Work};
-use crate::model::ticket::TicketId;
+use crate::tickets::change::Change;
 use crate::tickets::owner::Owner;
-use crate::tickets::{Change, Ending, MAX_BYTES_PER_CALLER, Sealed, microseconds};
+use crate::tickets::port::MAX_BYTES_PER_CALLER;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, HashSet};
 
@@ -20,23 +19,6 @@ pub struct Steps {
     pub max_live_per_caller: usize,
     /// What all callers have together.
     pub sealed: SealedBytes,
-}
-
-/// A ticket to be issued, and its place among the steps.
-struct Issue<'a> {
-    place: usize,
-    id: String,
-    owner: Owner,
-    issued_at: i64,
-    expires_at: i64,
-    sealed: &'a Sealed,
-}
-
-/// A ticket to be ended, and its place among the steps.
-struct End<'a> {
-    place: usize,
-    id: TicketId,
-    ending: &'a Ending,
 }
 
 /// What a caller has.
@@ -52,7 +34,7 @@ impl StepRunner for Steps {
         let (mut issues, mut ends) = (Vec::new(), Vec::new());
         for (place, step) in steps.iter().enumerate() {
             match step.what() {
-                // Done nowhere, and so refused.
+                // Not done, and so rejected.
                 Some(Change::Issue { sealed, .. }) if !self.sealed.add(sealed.size()) => {}
                 Some(Change::Issue { id, owner, issued_at, expires_at, sealed, .. }) => issues.push(Issue {
                     place,
@@ -70,7 +52,7 @@ impl StepRunner for Steps {
         let mut seen = HashSet::new();
         ends.retain(|end| seen.insert(end.id));
         let places = if work.is_remote() {
-            self.change_together(work, &issues, &ends).await?
+            change_together(work, self.max_live_per_caller, &issues, &ends).await?
         } else {
             let mut places = self.issue(work, issues).await?;
             places.extend(end(work, &ends).await?);
@@ -128,10 +110,6 @@ impl Steps {
     }
 }
 
-fn bytes(sealed: &Sealed) -> i64 {
-    i64::try_from(sealed.size()).unwrap_or(i64::MAX)
-}
-
 /// What the callers have.
 async fn shares(work: &mut Work, issues: &[Issue<'_>]) -> Result<BTreeMap<Owner, Share>, Failed> {
     const COUNT: &str = "SELECT owner, count(*) FILTER (WHERE state = 0), CAST(sum(bundle_bytes) AS BIGINT) FROM tickets \
@@ -149,7 +127,7 @@ async fn shares(work: &mut Work, issues: &[Issue<'_>]) -> Result<BTreeMap<Owner,
     Ok(shares)
 }
 
-/// Ends those that still wait, a statement each: they cost no journey. Returns the places of these.
+/// Ends those that still wait, one statement each, because SQLite has no round trips. Returns the places of these.
 async fn end(work: &mut Work, ends: &[End<'_>]) -> Result<Vec<usize>, Failed> {
     const END: &str = "UPDATE tickets SET state = $2, ended_at = $3, replay = $4, \
              bundle = CASE WHEN $4 IS NULL THEN NULL ELSE bundle END, \
@@ -165,27 +143,4 @@ async fn end(work: &mut Work, ends: &[End<'_>]) -> Result<Vec<usize>, Failed> {
         }
     }
     Ok(ended)
-}
-
-const fn state(ending: &Ending) -> i64 {
-    match ending {
-        Ending::Redeemed { .. } => REDEEMED,
-        Ending::Expired => EXPIRED,
-        Ending::Revoked => REVOKED,
-    }
-}
-
-/// Of what nobody is told a time, none is kept.
-fn time(ending: &Ending) -> i64 {
-    match ending {
-        Ending::Redeemed { at, .. } => microseconds(*at),
-        Ending::Expired | Ending::Revoked => 0,
-    }
-}
-
-fn replay(ending: &Ending) -> Option<&[u8; 32]> {
-    match ending {
-        Ending::Redeemed { replay, .. } => replay.as_deref(),
-        Ending::Expired | Ending::Revoked => None,
-    }
 }

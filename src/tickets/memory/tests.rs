@@ -10,7 +10,7 @@ use crate::model::caller::Caller;
 use crate::model::repo::Repo;
 use crate::model::secret::SecretValue;
 use crate::model::ticket::TicketToken;
-use crate::tickets::seal::Sealer;
+use crate::tickets::seal::TicketSealer;
 use jiff::SignedDuration;
 
 const LIFE: SignedDuration = SignedDuration::from_secs(60);
@@ -21,13 +21,13 @@ const LARGE: usize = 15 << 20;
 struct Bench {
     memory: Memory,
     database: Database,
-    sealer: Sealer,
+    sealer: TicketSealer,
 }
 
 impl Bench {
     async fn new() -> Self {
         let database = Database::open(&Url::SqliteMemory).await.expect("opens");
-        Self { memory: Memory::new(64), database, sealer: Sealer::new().expect("random bytes") }
+        Self { memory: Memory::new(64), database, sealer: TicketSealer::new().expect("random bytes") }
     }
 
     /// Does a step; the event fails or not.
@@ -109,12 +109,12 @@ async fn while_an_ending_is_not_durable_nobody_hears_of_it_and_no_other_begins()
     let token = bench.issue("s", 1, true).await.expect("room");
     let first = bench.memory.ending(token.ticket_id(), redeemed());
     assert!(bench.begins(&first).await);
-    assert_eq!(bench.state(&token).await, Some(State::Waiting));
+    assert_eq!(bench.state(&token).await, Some(TicketState::Waiting));
     assert!(!bench.does(bench.memory.ending(token.ticket_id(), Ending::Revoked), true).await);
     first.runner().ended(&[&first], false);
-    assert_eq!(bench.state(&token).await, Some(State::Waiting), "it was not recorded, so it did not happen");
+    assert_eq!(bench.state(&token).await, Some(TicketState::Waiting), "it was not recorded, so it did not happen");
     assert!(bench.does(bench.memory.ending(token.ticket_id(), redeemed()), true).await);
-    assert_eq!(bench.state(&token).await, Some(State::Redeemed { at: start(), replay: None }));
+    assert_eq!(bench.state(&token).await, Some(TicketState::Redeemed { at: start(), replay: None }));
 }
 
 #[tokio::test]
@@ -241,7 +241,7 @@ async fn what_has_ended_is_bounded_for_each_caller_and_others_are_told_what_beca
     assert_eq!(bench.memory.0.lock().ends.len(), 1 + 1024);
     assert_eq!(bench.state(&flood[0]).await, None);
     for told in [&honest, &flood[2999], &flood[3000 - 1024]] {
-        assert!(matches!(bench.state(told).await, Some(State::Redeemed { .. })));
+        assert!(matches!(bench.state(told).await, Some(TicketState::Redeemed { .. })));
     }
     bench.memory.forget(start() + SignedDuration::from_hours(1)).await.expect("memory");
     let held = bench.memory.0.lock();

@@ -1,0 +1,143 @@
+//! The open database: single statements, and the beginning of units of work.
+
+use super::failed::{Failed, OpenError, within};
+use super::listener::Listener;
+use super::pool::Pool;
+use super::query::Query;
+use super::spare_connections::Connections;
+use super::statement::{self, Param, Row, Sql};
+use super::work::Work;
+use super::{insertion, postgres, sqlite};
+use crate::config::database::Url;
+use sqlx::AssertSqlSafe;
+
+/// An open, migrated database.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pub(super) pool: Pool,
+    /// Connections for long reads, so that these do not delay writes: read-only ones to an SQLite file. A database in memory
+    /// has a single connection.
+    pub(super) reader: Pool,
+}
+
+impl Database {
+    /// Opens the database, creates a missing SQLite file, checks that commits are durable, and migrates the schema.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(url: &Url) -> Result<Self, OpenError> {
+        let pool = match url {
+            Url::SqliteMemory => Pool::Sqlite(sqlite::open_in_memory().await?),
+            Url::SqliteFile(path) => Pool::Sqlite(sqlite::open_file(path).await?),
+            Url::Postgres(url) => Pool::Postgres(Connections::new(postgres::open(url).await?)),
+        };
+        let reader = match url {
+            Url::SqliteFile(path) => Pool::Sqlite(sqlite::readers(path)),
+            Url::SqliteMemory | Url::Postgres(_) => pool.clone(),
+        };
+        Ok(Self { pool, reader })
+    }
+
+    /// Whether it is a PostgreSQL server. It has other indices than SQLite.
+    #[must_use]
+    pub const fn is_remote(&self) -> bool {
+        matches!(self.pool, Pool::Postgres(_))
+    }
+
+    /// Runs one statement, which is a transaction of its own.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn run(&self, sql: impl Into<Sql>, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
+        let sql = sql.into();
+        match &self.pool {
+            Pool::Sqlite(pool) => statement::on_sqlite(pool, sql.sqlite, params).await,
+            Pool::Postgres(spare_connections) => {
+                within(statement::on_postgres(&spare_connections.pool, sql.postgres, params)).await
+            }
+        }
+    }
+
+    /// Runs one statement that changes nothing, so that it may be sent again.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn look_up(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
+        match &self.pool {
+            Pool::Sqlite(pool) => statement::on_sqlite(pool, sql, params).await,
+            Pool::Postgres(spare_connections) => within(look_up(spare_connections, sql, params)).await,
+        }
+    }
+
+    /// Inserts rows in one statement: all of them or none. `into` is `table (columns)`, and `params` are the values, row
+    /// after row.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn insert(&self, into: &'static str, columns: usize, params: &[Param<'_>]) -> Result<(), Failed> {
+        match &self.pool {
+            Pool::Sqlite(pool) => insertion::into_sqlite(pool, into, columns, params).await,
+            Pool::Postgres(spare_connections) => {
+                within(insertion::into_postgres(&spare_connections.pool, into, columns, params)).await
+            }
+        }
+    }
+
+    /// Reads rows without delaying writers.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn read(&self, query: &Query<'_>) -> Result<Vec<Row>, Failed> {
+        let (sql, params) = query.parts();
+        let sql = AssertSqlSafe(sql);
+        match &self.reader {
+            Pool::Sqlite(pool) => statement::on_sqlite(pool, sql, params).await,
+            Pool::Postgres(spare_connections) => {
+                within(statement::on_postgres(&spare_connections.pool, sql, params)).await
+            }
+        }
+    }
+
+    /// Begins a unit of work.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn begin(&self) -> Result<Work, Failed> {
+        Work::begin(&self.pool).await
+    }
+
+    /// A unit of work that begins with its first statement.
+    #[must_use]
+    pub fn begin_later(&self) -> Work {
+        Work::later(&self.pool)
+    }
+
+    /// Listens for changes that any replica makes; needs a runtime.
+    #[must_use]
+    pub fn listen(&self, channel: &'static str) -> Listener {
+        Listener::start(&self.pool, channel)
+    }
+
+    /// Closes every connection. Later statements fail.
+    pub async fn close(&self) {
+        for pool in [&self.reader, &self.pool] {
+            match pool {
+                Pool::Sqlite(pool) => pool.close().await,
+                Pool::Postgres(spare_connections) => spare_connections.close().await,
+            }
+        }
+    }
+}
+
+async fn look_up(spare_connections: &Connections, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
+    let mut connection = spare_connections.take().await?;
+    let mut rows = statement::on_postgres(&mut *connection, sql, params).await;
+    if connection.untested && rows.as_ref().is_err_and(|failed| !failed.is_certain()) {
+        connection = spare_connections.take_tested().await?;
+        rows = statement::on_postgres(&mut *connection, sql, params).await;
+    }
+    if rows.is_ok() {
+        spare_connections.keep(connection);
+    }
+    rows
+}

@@ -1,0 +1,63 @@
+//! A ticket without its secrets, and its place in the list of waiting tickets.
+
+use crate::model::binding::BindTo;
+use crate::model::branch::Branch;
+use crate::model::caller::Caller;
+use crate::model::policy_ref::PolicyRef;
+use crate::model::repo::Repo;
+use crate::model::secret_ref::SecretVersion;
+use crate::model::ticket::TicketId;
+use jiff::Timestamp;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything about a ticket that is not secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// The public id.
+    pub id: TicketId,
+    /// The caller who asked for it, without groups, and with the claim `jti` only, which tells callers apart.
+    pub caller: Arc<Caller>,
+    /// The repo that is built.
+    pub repo: Repo,
+    /// The branch that is built.
+    pub branch: Branch,
+    /// The policies that allowed it, and their revisions.
+    pub policies: Vec<PolicyRef>,
+    /// The names of the keys in the bundle.
+    pub keys: Vec<String>,
+    /// The secrets that were read for it, with their versions.
+    pub secrets: Vec<SecretVersion>,
+    /// The time of issue, in whole microseconds.
+    pub issued_at: Timestamp,
+    /// The time of expiry, in whole microseconds.
+    pub expires_at: Timestamp,
+    /// What the redeemer must share with the caller.
+    pub bind_to: BindTo,
+    /// The client address of the request.
+    pub source_ip: IpAddr,
+}
+
+/// The place of a ticket in the list of waiting tickets, which is ordered by time of issue and id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The time of issue, in microseconds since 1970.
+    pub issued_at: i64,
+    /// The public id.
+    pub id: TicketId,
+}
+
+/// A time in microseconds since 1970, the resolution of databases.
+pub(super) fn microseconds(time: Timestamp) -> i64 {
+    time.as_microsecond()
+}
+
+pub(super) fn from_microseconds(time: i64) -> Timestamp {
+    Timestamp::from_microsecond(time).unwrap_or(Timestamp::MAX)
+}
+
+/// The sum, or the last representable time.
+pub(super) fn later(time: Timestamp, duration: Duration) -> Timestamp {
+    time.saturating_add(duration).unwrap_or(Timestamp::MAX)
+}
