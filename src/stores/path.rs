@@ -1,7 +1,5 @@
 //! The path of a secret, checked once more when every placeholder is filled in.
 
-use crate::model::path_segment::encode_path;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The most bytes a path may have: above what any template can become.
@@ -11,7 +9,7 @@ const MAX_PATH_BYTES: usize = 8192;
 pub(super) const SYSTEM_MOUNTS: [&str; 4] = ["sys", "auth", "identity", "cubbyhole"];
 
 /// A path that may be read, as a human writes it: segments of printable characters, none empty, `.` or `..`, the first one no
-/// system mount. In a URL it is percent-encoded ([`StorePath::in_url`]), so that nothing in it means anything there.
+/// system mount. It is not percent-encoded.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StorePath(Arc<str>);
 
@@ -25,12 +23,6 @@ impl StorePath {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// The path as a part of a URL.
-    #[must_use]
-    pub fn in_url(&self) -> Cow<'_, str> {
-        encode_path(&self.0)
     }
 }
 
@@ -88,20 +80,5 @@ mod tests {
             assert!(StorePath::try_from(path).is_err(), "{path:?} was taken");
         }
         assert!(StorePath::try_from("x".repeat(8193).as_str()).is_err());
-    }
-
-    #[test]
-    fn nothing_of_a_path_means_anything_in_a_url() {
-        for (path, url) in [
-            ("homelab/site/feature~x", "homelab/site/feature~x"),
-            ("Team A/site", "Team%20A/site"),
-            ("a%2fb/%2e%2e", "a%252fb/%252e%252e"),
-            ("a?version=1", "a%3Fversion=1"),
-            ("a#b;c", "a%23b%3Bc"),
-            ("a\\b", "a%5Cb"),
-            ("é:@+!*", "%C3%A9%3A%40%2B%21%2A"),
-        ] {
-            assert_eq!(StorePath::try_from(path).unwrap().in_url(), url, "{path:?}");
-        }
     }
 }

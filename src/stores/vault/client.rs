@@ -1,16 +1,27 @@
 //! The HTTP client for one Vault or OpenBao server: the only place where such a call is made.
+//!
+//! Calls are endpoint types of `vaultrs` and of `endpoints`. They run over a `rustify` client that never sees an answer:
+//! `rustify` would put bodies into its errors, and URLs into its spans.
 
+use super::call::{Call, CallOptions};
 use crate::config::stores::Vault;
+use crate::metrics::labels::StoreOperation;
+use crate::model::path_segment::encode_path;
 use crate::model::request_id::RequestId;
 use crate::stores::breaker::Target;
 use crate::stores::outbound::{CallFault, Outbound, Server, read_body, retry_after};
 use crate::stores::port::OpenFault;
 use crate::traces;
 use crate::trust::{ClientFiles, TrustFiles};
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{HeaderMap, Method};
+use http::{Method, Request, Response};
+use rustify::endpoint::{Endpoint, MiddleWare};
+use rustify::errors::ClientError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use vaultrs::api::sys::requests::ReadHealthRequest;
 use zeroize::Zeroizing;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
@@ -19,38 +30,21 @@ const IS_REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-claviger-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// One call.
-pub(super) struct Call<'a> {
-    /// The method.
-    pub(super) method: Method,
-    /// What follows `/v1/`; made of plain segments, so that nothing has to be escaped.
-    pub(super) path: &'a str,
-    /// Whose trouble its failure is.
-    pub(super) target: Target<'a>,
-    /// The broker's token, where the call needs one.
-    pub(super) token: Option<&'a HeaderValue>,
-    /// A JSON body.
-    pub(super) body: Option<Zeroizing<Vec<u8>>>,
-    /// Whether it must not be sent twice: each time makes something, or takes a use of the token.
-    pub(super) once: bool,
-    /// Whether it has the time that making something takes.
-    pub(super) makes: bool,
-}
-
-/// What came back.
+/// The answer to a call.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// The status.
+    /// The HTTP status.
     pub(super) status: u16,
-    /// How long the server wants to be left alone, where it says so in seconds.
+    /// The header `Retry-After`, if it is a number of seconds.
     pub(super) retry_after: Option<Duration>,
-    /// The body, overwritten when it is dropped.
+    /// Overwritten on drop.
     pub(super) body: Zeroizing<Vec<u8>>,
 }
 
 /// A server's address and how it is reached.
 pub(super) struct Client {
-    address: String,
+    /// The address with `/v1`.
+    base: String,
     namespace: Option<HeaderValue>,
     timeout: Duration,
     make_timeout: Duration,
@@ -61,7 +55,7 @@ impl Client {
     /// Builds the client and reads the certificates.
     ///
     /// # Errors
-    /// When an address, a namespace or a file is not usable.
+    /// An invalid address or namespace, or an unusable file.
     pub(super) fn open(store: &str, config: &Vault) -> Result<Self, OpenFault> {
         let namespace = config.namespace.as_deref().map(HeaderValue::from_str).transpose();
         let client = config
@@ -77,7 +71,7 @@ impl Client {
             timeout: config.timeout,
         })?;
         Ok(Self {
-            address: config.address.clone(),
+            base: format!("{}/v1", config.address),
             namespace: namespace.map_err(|_| OpenFault::Namespace)?,
             timeout: config.timeout,
             make_timeout: config.make_timeout,
@@ -88,7 +82,7 @@ impl Client {
     /// Reads the certificates again. New connections use them.
     ///
     /// # Errors
-    /// When a file is not usable; then everything stays as it was.
+    /// An unusable file; the old certificates stay in use.
     pub(super) fn reload(&self) -> Result<(), OpenFault> {
         self.http.reload()
     }
@@ -96,47 +90,237 @@ impl Client {
     /// Makes a call in the configured namespace.
     ///
     /// # Errors
-    /// When no whole answer comes back in time.
-    pub(super) async fn call(&self, call: Call<'_>, request: &RequestId) -> Result<Answer, CallFault> {
-        let namespace = self.namespace.clone();
-        self.send(call, namespace, request).await
+    /// No complete answer arrived in time.
+    pub(super) async fn call<E: Endpoint>(&self, call: Call<'_, E>, request: &RequestId) -> Result<Answer, CallFault> {
+        self.send(call, self.namespace.as_ref(), request).await
     }
 
-    /// Asks for the server's health, which stands outside every namespace.
+    /// Asks for the server's health, which is outside every namespace.
     ///
     /// # Errors
-    /// When no whole answer comes back in time.
+    /// No complete answer arrived in time.
     pub(super) async fn health(&self, request: &RequestId) -> Result<Answer, CallFault> {
-        let (path, target) = ("sys/health", Target::group("sys/"));
-        let call = Call { method: Method::GET, path, target, token: None, body: None, once: false, makes: false };
+        let options = CallOptions::new(StoreOperation::Preflight, Target::group("sys/"));
+        let call = Call { endpoint: ReadHealthRequest::default(), options, token: None };
         self.send(call, None, request).await
     }
 
-    async fn send(
+    async fn send<E: Endpoint>(
         &self,
-        call: Call<'_>,
-        namespace: Option<HeaderValue>,
+        Call { endpoint, options, token }: Call<'_, E>,
+        namespace: Option<&HeaderValue>,
         request: &RequestId,
     ) -> Result<Answer, CallFault> {
-        let mut headers = HeaderMap::new();
+        let headers = Headers { base: &self.base, token, namespace, request };
+        let budget = if options.is_slow { self.make_timeout } else { self.timeout };
+        let transport = Transport { client: self, once: options.once, budget, answer: Mutex::default() };
+        // The answer, and why there is none, stay in the transport.
+        let _ = endpoint.with_middleware(&headers).exec(&transport).await;
+        let answer = transport.answer.into_inner().unwrap_or_else(PoisonError::into_inner);
+        answer.unwrap_or(Err(CallFault::Broken))
+    }
+}
+
+/// The URL and the headers of one call.
+struct Headers<'a> {
+    base: &'a str,
+    token: Option<&'a HeaderValue>,
+    namespace: Option<&'a HeaderValue>,
+    request: &'a RequestId,
+}
+
+impl Headers<'_> {
+    /// The paths of `vaultrs` begin with a slash, and one with a tab. Everything but unreserved characters is
+    /// percent-encoded; `rustify` leaves `;`, `:` and others as they are, which mean something to some proxies.
+    fn url(&self, endpoint: &impl Endpoint) -> String {
+        let path = endpoint.path();
+        format!("{}/{}", self.base, encode_path(path.trim_start_matches(['\t', '/'])))
+    }
+}
+
+impl MiddleWare for Headers<'_> {
+    fn request<E: Endpoint>(&self, endpoint: &E, request: &mut Request<Vec<u8>>) -> Result<(), ClientError> {
+        let url = self.url(endpoint).parse();
+        *request.uri_mut() = url.map_err(|source| ClientError::UrlBuildError { source })?;
+        let headers = request.headers_mut();
         headers.insert(IS_REQUEST, HeaderValue::from_static("true"));
-        if let Ok(id) = HeaderValue::from_str(request.as_str()) {
+        if let Ok(id) = HeaderValue::from_str(self.request.as_str()) {
             headers.insert(REQUEST_ID, id);
         }
         headers.extend(traces::traceparent().and_then(|value| Some((TRACEPARENT, HeaderValue::try_from(value).ok()?))));
-        headers.extend(namespace.map(|namespace| (NAMESPACE, namespace)));
-        headers.extend(call.token.map(|token| (TOKEN, token.clone())));
-        let again = call.method == Method::GET && !call.once;
-        let url = format!("{}/v1/{}", self.address, call.path);
-        let budget = if call.makes { self.make_timeout } else { self.timeout };
-        let mut message = self.http.request(call.method, &url).headers(headers).timeout(budget);
-        if let Some(body) = call.body {
+        headers.extend(self.namespace.map(|namespace| (NAMESPACE, namespace.clone())));
+        headers.extend(self.token.map(|token| (TOKEN, token.clone())));
+        Ok(())
+    }
+
+    fn response<E: Endpoint>(&self, _endpoint: &E, _response: &mut Response<Vec<u8>>) -> Result<(), ClientError> {
+        Ok(())
+    }
+}
+
+/// Sends one request and keeps its answer. `rustify` gets an empty one.
+struct Transport<'a> {
+    client: &'a Client,
+    once: bool,
+    budget: Duration,
+    answer: Mutex<Option<Result<Answer, CallFault>>>,
+}
+
+impl Transport<'_> {
+    async fn exchange(&self, request: Request<Vec<u8>>) -> Result<Answer, CallFault> {
+        let (head, body) = request.into_parts();
+        let body = Zeroizing::new(body);
+        let again = head.method == Method::GET && !self.once;
+        let http = &self.client.http;
+        let mut message = http.request(head.method, &head.uri.to_string()).headers(head.headers).timeout(self.budget);
+        if !body.is_empty() {
             message = message.header(CONTENT_TYPE, "application/json").body(Bytes::from_owner(body));
         }
-        let mut response = self.http.respond(message, again, budget).await?;
-        let status = response.status().as_u16();
-        let retry_after = retry_after(response.headers());
+        let mut response = http.respond(message, again, self.budget).await?;
+        let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
         let body = read_body(&mut response).await?;
         Ok(Answer { status, retry_after, body })
+    }
+}
+
+#[async_trait]
+impl rustify::client::Client for Transport<'_> {
+    fn base(&self) -> &str {
+        &self.client.base
+    }
+
+    async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, ClientError> {
+        let answer = self.exchange(request).await;
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        Ok(Response::default())
+    }
+
+    /// The default method opens a span with the URL, and makes an error with the body of every status but 2xx.
+    async fn execute(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, ClientError> {
+        self.send(request).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stores::path::StorePath;
+    use crate::stores::vault::endpoints::{CreateSecret, ReadSecret};
+    use proptest::prelude::*;
+    use std::io;
+    use std::sync::Arc;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::fmt::format::FmtSpan;
+    use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+    use vaultrs::api::kv2::requests::ReadSecretRequest;
+    use vaultrs::api::token::requests::RenewTokenSelfRequest;
+
+    fn sent(endpoint: impl Endpoint) -> Request<Vec<u8>> {
+        let mut token = HeaderValue::from_static("hunter2");
+        token.set_sensitive(true);
+        let (base, request) = ("http://vault.example:8200/v1", RequestId::random());
+        let headers = Headers { base, token: Some(&token), namespace: None, request: &request };
+        endpoint.with_middleware(&headers).request(base).unwrap()
+    }
+
+    #[test]
+    fn nothing_of_a_path_means_anything_in_a_url() {
+        for (path, url) in [
+            ("homelab/site/feature~x", "homelab/site/feature~x"),
+            ("Team A/site", "Team%20A/site"),
+            ("a%2fb/%2e%2e", "a%252fb/%252e%252e"),
+            ("a?version=1", "a%3Fversion=1"),
+            ("a#b;c", "a%23b%3Bc"),
+            ("a\\b", "a%5Cb"),
+            (" /a", "%20/a"),
+            ("é:@+!*", "%C3%A9%3A%40%2B%21%2A"),
+        ] {
+            let request = sent(ReadSecret { path });
+            assert_eq!(request.uri().to_string(), format!("http://vault.example:8200/v1/{url}"), "{path:?}");
+            let theirs = sent(ReadSecretRequest { mount: "team/kv".into(), path: path.into(), version: None });
+            assert_eq!(
+                theirs.uri().to_string(),
+                format!("http://vault.example:8200/v1/team/kv/data/{url}"),
+                "{path:?}"
+            );
+        }
+        let renewal = sent(RenewTokenSelfRequest::default());
+        assert_eq!(renewal.uri().to_string(), "http://vault.example:8200/v1/auth/token/renew-self");
+    }
+
+    #[test]
+    fn the_token_is_sent_and_not_shown() {
+        let request = sent(ReadSecret { path: "a/b" });
+        assert_eq!(request.headers()[TOKEN], "hunter2");
+        assert!(!format!("{request:?}").contains("hunter2"), "{request:?}");
+    }
+
+    /// What was traced.
+    #[derive(Clone, Default)]
+    struct Recorder(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Recorder {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Answers the first request with a refusal.
+    async fn refusing_server(refusal: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
+            let head = format!("HTTP/1.1 403 Forbidden\r\nContent-Length: {}\r\n\r\n", refusal.len());
+            let _ = stream.write_all((head + refusal).as_bytes()).await;
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn rustify_traces_the_path_and_never_a_token_a_body_or_an_answer() {
+        let address = refusing_server("canary-answer").await;
+        let (timeout, trust) = (Duration::from_secs(5), TrustFiles { ca: None, client: None });
+        let server = Server { store: "vault", address: &address, trust: &trust, proxy: None, timeout };
+        let (http, base) = (Outbound::open(&server).unwrap(), format!("{address}/v1"));
+        let client = Client { base, namespace: None, timeout, make_timeout: timeout, http };
+
+        let recorder = Recorder::default();
+        let (writer, on) = (recorder.clone(), LevelFilter::TRACE);
+        let layer =
+            tracing_subscriber::fmt::layer().with_span_events(FmtSpan::FULL).with_writer(move || writer.clone());
+        let targets = Targets::new().with_target("rustify", on).with_target("vaultrs", on);
+        let traced = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer.with_filter(targets)));
+        let mut token = HeaderValue::from_static("canary-token");
+        token.set_sensitive(true);
+        let endpoint = CreateSecret { path: "pki/issue/canary-path", json: r#"{"common_name":"canary-body"}"# };
+        let options = CallOptions::slow(StoreOperation::Read, Target::group("pki/"));
+        let call = Call { endpoint, options, token: Some(&token) };
+        let answer = client.call(call, &RequestId::random()).await.unwrap();
+        drop(traced);
+
+        assert_eq!((answer.status, answer.body.as_slice()), (403, b"canary-answer".as_slice()));
+        let traced = String::from_utf8(recorder.0.lock().unwrap().clone()).unwrap();
+        assert!(traced.contains("canary-path"), "no reason left to switch its spans off: {traced}");
+        for secret in ["canary-token", "canary-body", "canary-answer"] {
+            assert!(!traced.contains(secret), "{secret}: {traced}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_path_becomes_a_request(path in "[^\\p{Cc}]{1,60}(/[^\\p{Cc}]{1,60}){0,3}") {
+            if let Ok(path) = StorePath::try_from(path.as_str()) {
+                sent(ReadSecret { path: path.as_str() });
+            }
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! Every engine that is no key-value store: `GET /v1/<path>`, or a write there, makes something, and `sys/leases` prolongs it and takes it back.
 
 use super::VaultStore;
+use super::call::CallOptions;
 use super::client::Answer;
+use super::endpoints::{CreateSecret, ReadSecret, RenewLease, RevokeLease};
 use super::exchange::Failed;
 use super::leased;
-use super::mounts::{Engine, Mounts};
-use super::session::{Question, Session};
+use super::mounts::{Engine, Mount, Mounts};
+use super::session::Session;
 use super::token::{Life, Token};
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
@@ -16,27 +18,30 @@ use crate::stores::dynamic::{DynamicStore, Grant, Made};
 use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
 use async_trait::async_trait;
-use http::Method;
-use serde::Serialize;
+use rustify::endpoint::Endpoint;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use zeroize::Zeroizing;
+use vaultrs::api::database::requests::GenerateCredentialsRequest;
 
 #[async_trait]
 impl DynamicStore for VaultStore {
     async fn make(&self, path: &StorePath, write: Option<&Write>, request: &RequestId) -> Result<Made, ReadError> {
         let found = self.mounts.find(path).map(|(mount, _)| mount).filter(|mount| mount.engine == Engine::Dynamic);
         let mount = found.ok_or(ReadError::Unavailable)?;
-        let url_path = mount.url_path(path).ok_or(ReadError::Misconfigured)?;
-        let (method, body) = match write {
-            None => (Method::GET, None),
-            Some(write) => (Method::POST, Some(Zeroizing::new(write.as_json().as_bytes().to_vec()))),
+        let below = mount.below(path).ok_or(ReadError::Misconfigured)?;
+        let answer = match (write, below.strip_prefix("creds/")) {
+            (Some(write), _) => {
+                let endpoint = || CreateSecret { path: path.as_str(), json: write.as_json() };
+                self.create(&mount, path, true, endpoint, request).await
+            }
+            // The database engine, the AWS engine and others have their credentials there.
+            (None, Some(role)) => {
+                let endpoint = || GenerateCredentialsRequest { mount: mount.name(), name: role.to_owned() };
+                self.create(&mount, path, false, endpoint, request).await
+            }
+            (None, None) => self.create(&mount, path, false, || ReadSecret { path: path.as_str() }, request).await,
         };
-        let target = Target { mount: &mount.path, path: Some(path.as_str()), asked: Some(path.as_str()) };
-        let question = Question { makes: true, body, ..patient(StoreOperation::Read, method, &url_path, target) };
-        let meaning = |answer: &Answer| leased::made(answer, write.is_some());
-        let answer = self.session.ask(&question, request, meaning).await;
         if let Err(Failed { is_lost: true, .. }) = answer {
             tracing::warn!(
                 store = %self.exchange.store,
@@ -60,10 +65,10 @@ impl DynamicStore for VaultStore {
     }
 
     async fn renew(&self, handle: &SecretValue, by: Duration, request: &RequestId) -> Result<Grant, ReadError> {
-        let body = Some(about(handle, Some(by.as_secs()), None)?);
         let origin = Origin::of(handle, &self.mounts);
-        let asked = patient(StoreOperation::Renew, Method::PUT, "sys/leases/renew", origin.target());
-        let answer = self.session.ask(&Question { body, ..asked }, request, leased::renewed).await;
+        let options = CallOptions::slow(StoreOperation::Renew, origin.target());
+        let endpoint = || RenewLease { handle, increment: by };
+        let answer = self.session.ask(options, endpoint, request, leased::renewed).await;
         answer.map(|(grant, _)| grant).map_err(|failed| failed.error)
     }
 
@@ -77,6 +82,19 @@ impl DynamicStore for VaultStore {
 }
 
 impl VaultStore {
+    async fn create<E: Endpoint>(
+        &self,
+        mount: &Mount,
+        path: &StorePath,
+        is_write: bool,
+        endpoint: impl Fn() -> E,
+        request: &RequestId,
+    ) -> Result<(leased::Made, Arc<Token>), Failed> {
+        let target = Target { mount: &mount.path, path: Some(path.as_str()), asked: Some(path.as_str()) };
+        let options = CallOptions { binds_token: true, ..CallOptions::slow(StoreOperation::Read, target) };
+        self.session.ask(options, endpoint, request, |answer: &Answer| leased::made(answer, is_write)).await
+    }
+
     /// Takes back what was made for nobody.
     pub(super) fn give_back(&self, handle: SecretValue, request: &RequestId) {
         tracing::warn!(store = %self.exchange.store, "a key-value mount returned a lease; revoking it");
@@ -92,17 +110,10 @@ async fn revoke(
     handle: &SecretValue,
     request: &RequestId,
 ) -> Result<(), ReadError> {
-    // Asked to wait, the server says whether it was done.
-    let body = Some(about(handle, None, Some(true))?);
     let origin = Origin::of(handle, mounts);
-    let asked = patient(StoreOperation::Revoke, Method::PUT, "sys/leases/revoke", origin.target());
-    let answer = session.ask(&Question { body, ..asked }, request, leased::revoked).await;
+    let options = CallOptions::slow(StoreOperation::Revoke, origin.target());
+    let answer = session.ask(options, || RevokeLease { handle }, request, leased::revoked).await;
     answer.map(|_| ()).map_err(|failed| failed.error)
-}
-
-/// A question that has another system do something, which takes its time.
-const fn patient<'a>(operation: StoreOperation, method: Method, path: &'a str, target: Target<'a>) -> Question<'a> {
-    Question { operation, method, path, target, body: None, once: true, is_patient: true, makes: false }
 }
 
 /// Where a lease comes from: its trouble is that of its mount and its role.
@@ -137,22 +148,4 @@ fn within(grant: Grant, token: &Token) -> Grant {
         }
         _ => grant,
     }
-}
-
-/// The body of a call about a lease.
-#[expect(clippy::disallowed_methods, reason = "the handle goes to the store that gave it")]
-fn about(handle: &SecretValue, increment: Option<u64>, sync: Option<bool>) -> Result<Zeroizing<Vec<u8>>, ReadError> {
-    #[derive(Serialize)]
-    struct Body<'a> {
-        lease_id: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        increment: Option<u64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        sync: Option<bool>,
-    }
-    // Room for all of it, each byte escaped at most: a vector that grows leaves its old contents behind.
-    let mut body = Zeroizing::new(Vec::with_capacity(6 * handle.len() + 64));
-    serde_json::to_writer(&mut *body, &Body { lease_id: handle.expose_secret(), increment, sync })
-        .map_err(|_| ReadError::Misconfigured)?;
-    Ok(body)
 }

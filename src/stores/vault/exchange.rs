@@ -1,6 +1,7 @@
 //! A call, what its answer means, and both on record: the one place where calls are counted, logged and held back.
 
-use super::client::{Answer, Call, Client};
+use super::call::Call;
+use super::client::{Answer, Client};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{StoreOperation, StoreOutcome};
 use crate::model::request_id::RequestId;
@@ -8,6 +9,7 @@ use crate::stores::breaker::{Breakers, Probe, Verdict};
 use crate::stores::outbound::CallFault;
 use crate::stores::port::{ReadError, outcome_of};
 use async_trait::async_trait;
+use rustify::endpoint::Endpoint;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -51,14 +53,14 @@ impl Exchange {
     /// # Errors
     /// What `meaning` says; `Unavailable` where nothing came back, or where calls are suspended: that is no call, and is
     /// neither counted as one nor logged.
-    pub(super) async fn ask<T>(
+    pub(super) async fn ask<E: Endpoint, T>(
         &self,
-        operation: StoreOperation,
-        call: Call<'_>,
+        call: Call<'_, E>,
         request: &RequestId,
         meaning: impl FnOnce(&Answer) -> Result<T, ReadError>,
     ) -> Result<T, Failed> {
-        let Some(pass) = self.breakers.admit(call.target) else {
+        let operation = call.options.operation;
+        let Some(pass) = self.breakers.admit(call.options.target) else {
             return Err(Failed::of(ReadError::Unavailable));
         };
         let started = Instant::now();

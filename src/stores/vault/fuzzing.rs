@@ -22,13 +22,13 @@ pub fn secret(status: u16, body: &[u8], versioned: bool) -> Result<Lease, ReadEr
     answers::secret(&answer(status, body), if versioned { Engine::KvV2 } else { Engine::KvV1 })
 }
 
-/// The answer to the preflight of a path: what follows `/v1/` in its URL, where the path is below the mount.
+/// The answer to the preflight of a path: the path again, if it is below the mount.
 ///
 /// # Errors
 /// See [`ReadError`]; a path that is none is `Misconfigured`.
 pub fn mount(status: u16, body: &[u8], path: &str) -> Result<Option<String>, ReadError> {
     let path = StorePath::try_from(path).map_err(|_| ReadError::Misconfigured)?;
-    answers::mount(&answer(status, body), &path).map(|mount| mount.url_path(&path))
+    answers::mount(&answer(status, body), &path).map(|mount| Some(format!("{}{}", mount.path, mount.below(&path)?)))
 }
 
 /// The answer to a login: the token and its life.

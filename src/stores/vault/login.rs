@@ -1,7 +1,7 @@
 //! Logging in: credentials from a file become a token.
 
 use super::answers;
-use super::client::Call;
+use super::call::{Call, CallOptions};
 use super::exchange::Exchange;
 use super::token::{Stamp, header};
 use crate::config::stores::VaultAuth;
@@ -12,11 +12,13 @@ use crate::stores::breaker::Target;
 use crate::stores::credential_file;
 use crate::stores::dynamic::Grant;
 use crate::stores::port::ReadError;
-use http::{HeaderValue, Method};
-use serde::Serialize;
+use http::HeaderValue;
+use rustify::endpoint::Endpoint;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use zeroize::Zeroizing;
+use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
+use vaultrs::api::auth::kubernetes::requests::LoginWithKubernetesRequest;
+use vaultrs::api::auth::oidc::requests::JWTLoginRequest;
 
 /// What a login gives.
 pub(super) struct LoggedIn {
@@ -41,61 +43,55 @@ pub(super) async fn log_in(
     has_worked: bool,
     request: &RequestId,
 ) -> Result<LoggedIn, ReadError> {
-    let (mount, body) = match auth {
-        VaultAuth::Kubernetes { mount, role, token_file } | VaultAuth::Jwt { mount, role, token_file } => {
-            let jwt = credential_file::read(&exchange.store, token_file).await?;
-            (mount, jwt_body(role, &jwt)?)
+    match auth {
+        VaultAuth::Kubernetes { mount, role, token_file } => {
+            let jwt = expose(&credential_file::read(&exchange.store, token_file).await?);
+            let endpoint = LoginWithKubernetesRequest { mount: mount.clone(), role: role.clone(), jwt };
+            exchange_for_token(exchange, mount, endpoint, has_worked, request).await
+        }
+        VaultAuth::Jwt { mount, role, token_file } => {
+            let jwt = expose(&credential_file::read(&exchange.store, token_file).await?);
+            let endpoint = JWTLoginRequest { mount: mount.clone(), role: Some(role.clone()), jwt };
+            exchange_for_token(exchange, mount, endpoint, has_worked, request).await
         }
         VaultAuth::AppRole { mount, role_id, secret_id_file } => {
-            let secret_id = credential_file::read(&exchange.store, secret_id_file).await?;
-            (mount, app_role_body(role_id, &secret_id)?)
+            let secret_id = expose(&credential_file::read(&exchange.store, secret_id_file).await?);
+            let endpoint = LoginWithApproleRequest { mount: mount.clone(), role_id: role_id.clone(), secret_id };
+            exchange_for_token(exchange, mount, endpoint, has_worked, request).await
         }
         VaultAuth::TokenFile(file) => {
             // The stamp before the text: a file replaced in between is read once too often, never once too seldom.
             let stamp = stamp(file).await;
             let header = header(&credential_file::read(&exchange.store, file).await?);
             let header = header.ok_or_else(|| credential_file::unusable(&exchange.store))?;
-            return Ok(LoggedIn { header, grant: None, stamp, uses: None });
+            Ok(LoggedIn { header, grant: None, stamp, uses: None })
         }
-    };
-    let path = format!("auth/{mount}/login");
+    }
+}
+
+/// The endpoint types take plain strings. They are dropped with the request, and the allocator overwrites what is freed.
+#[expect(clippy::disallowed_methods, reason = "the store checks this credential")]
+fn expose(credential: &SecretValue) -> String {
+    credential.expose_secret().to_owned()
+}
+
+async fn exchange_for_token(
+    exchange: &Exchange,
+    mount: &str,
+    endpoint: impl Endpoint,
+    has_worked: bool,
+    request: &RequestId,
+) -> Result<LoggedIn, ReadError> {
     let group = format!("auth/{mount}/");
-    let (method, target) = (Method::POST, Target::group(&group));
-    let call = Call { method, path: &path, target, token: None, body: Some(body), once: true, makes: false };
+    let options = CallOptions { once: true, ..CallOptions::new(StoreOperation::Login, Target::group(&group)) };
     let meaning = |answer: &_| match answers::login(answer) {
         Err(ReadError::Forbidden) if has_worked => Err(ReadError::Unavailable),
         result => result,
     };
-    let granted = exchange.ask(StoreOperation::Login, call, request, meaning).await.map_err(|failed| failed.error)?;
+    let call = Call { endpoint, options, token: None };
+    let granted = exchange.ask(call, request, meaning).await.map_err(|failed| failed.error)?;
     let header = header(&granted.token).ok_or(ReadError::Unavailable)?;
     Ok(LoggedIn { header, grant: Some(granted.grant), stamp: None, uses: granted.uses })
-}
-
-#[expect(clippy::disallowed_methods, reason = "the store has this token reviewed")]
-fn jwt_body(role: &str, jwt: &SecretValue) -> Result<Zeroizing<Vec<u8>>, ReadError> {
-    #[derive(Serialize)]
-    struct Login<'a> {
-        role: &'a str,
-        jwt: &'a str,
-    }
-    body(jwt, &Login { role, jwt: jwt.expose_secret() })
-}
-
-#[expect(clippy::disallowed_methods, reason = "the store checks this secret id")]
-fn app_role_body(role_id: &str, secret_id: &SecretValue) -> Result<Zeroizing<Vec<u8>>, ReadError> {
-    #[derive(Serialize)]
-    struct Login<'a> {
-        role_id: &'a str,
-        secret_id: &'a str,
-    }
-    body(secret_id, &Login { role_id, secret_id: secret_id.expose_secret() })
-}
-
-/// The body, written into room enough from the start: a vector that grows leaves its old contents behind.
-fn body(credential: &SecretValue, login: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, ReadError> {
-    let mut body = Zeroizing::new(Vec::with_capacity(6 * credential.len() + 4096));
-    serde_json::to_writer(&mut *body, login).map_err(|_| ReadError::Unavailable)?;
-    Ok(body)
 }
 
 /// The state of a file; none where it cannot be seen.

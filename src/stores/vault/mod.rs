@@ -1,8 +1,10 @@
-//! `HashiCorp` Vault and OpenBao, over our own thin client: the key-value engines here, all others in `dynamic`.
+//! `HashiCorp` Vault and OpenBao, with the endpoint types of `vaultrs`: the key-value engines here, all others in `dynamic`.
 
 mod answers;
+mod call;
 mod client;
 mod dynamic;
+mod endpoints;
 mod exchange;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -24,13 +26,17 @@ use crate::metrics::labels::StoreOperation;
 use crate::model::lease::Lease;
 use crate::model::request_id::RequestId;
 use async_trait::async_trait;
+use call::CallOptions;
 use client::{Answer, Client};
 use exchange::{Exchange, Failed};
 use mounts::{Mount, Mounts};
 use preflights::Preflights;
-use session::{Question, Session};
+use rustify::endpoint::Endpoint;
+use session::Session;
 use std::sync::{Arc, Mutex, PoisonError};
 use upkeep::Upkeep;
+use vaultrs::api::kv1::requests::GetSecretRequest;
+use vaultrs::api::kv2::requests::ReadSecretRequest;
 
 pub use mounts::Engine;
 
@@ -148,20 +154,36 @@ impl VaultStore {
     }
 
     async fn fetch(&self, mount: &Mount, path: &StorePath, request: &RequestId) -> Result<Lease, Failed> {
-        let misconfigured = Failed::of(ReadError::Misconfigured);
-        if mount.engine == Engine::Dynamic {
-            // It would make something for nobody.
-            return Err(misconfigured);
+        let below = mount.below(path).ok_or(Failed::of(ReadError::Misconfigured))?;
+        match mount.engine {
+            Engine::KvV1 => {
+                let endpoint = || GetSecretRequest { mount: mount.name(), path: below.to_owned() };
+                self.fetch_from(mount, path, request, endpoint).await
+            }
+            Engine::KvV2 => {
+                let endpoint = || ReadSecretRequest { mount: mount.name(), path: below.to_owned(), version: None };
+                self.fetch_from(mount, path, request, endpoint).await
+            }
+            // A read would create a secret for nobody.
+            Engine::Dynamic => Err(Failed::of(ReadError::Misconfigured)),
         }
-        let url_path = mount.url_path(path).ok_or(misconfigured)?;
+    }
+
+    async fn fetch_from<E: Endpoint>(
+        &self,
+        mount: &Mount,
+        path: &StorePath,
+        request: &RequestId,
+        endpoint: impl Fn() -> E,
+    ) -> Result<Lease, Failed> {
         let target = Target { mount: &mount.path, path: None, asked: Some(path.as_str()) };
-        let question = Question::get(StoreOperation::Read, &url_path, target);
         let stray = Mutex::new(None);
         let meaning = |answer: &Answer| {
             *stray.lock().unwrap_or_else(PoisonError::into_inner) = answers::stray_lease(answer);
             answers::secret(answer, mount.engine)
         };
-        let answer = self.session.ask(&question, request, meaning).await;
+        let options = CallOptions::new(StoreOperation::Read, target);
+        let answer = self.session.ask(options, endpoint, request, meaning).await;
         if let Some(handle) = stray.into_inner().unwrap_or_else(PoisonError::into_inner) {
             self.give_back(handle, request);
         }

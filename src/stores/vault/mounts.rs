@@ -1,6 +1,5 @@
 //! Which mount a path is under, remembered for a while. What is forgotten is asked again.
 
-use crate::model::path_segment::encode_path;
 use crate::stores::path::StorePath;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,14 +39,14 @@ impl Mount {
         Self { path: path.into(), engine }
     }
 
-    /// What follows `/v1/` in the URL of a secret, percent-encoded; none where the path is the mount itself or elsewhere.
-    pub(super) fn url_path(&self, path: &StorePath) -> Option<String> {
-        let rest = path.as_str().strip_prefix(&*self.path).filter(|rest| !rest.is_empty())?;
-        let (mount, rest) = (encode_path(&self.path), encode_path(rest));
-        Some(match self.engine {
-            Engine::KvV1 | Engine::Dynamic => format!("{mount}{rest}"),
-            Engine::KvV2 => format!("{mount}data/{rest}"),
-        })
+    /// The path without the slash at its end, as endpoint types take it.
+    pub(super) fn name(&self) -> String {
+        self.path.trim_end_matches('/').to_owned()
+    }
+
+    /// The rest of a path below the mount. `None` if the path is the mount itself, or elsewhere.
+    pub(super) fn below<'a>(&self, path: &'a StorePath) -> Option<&'a str> {
+        path.as_str().strip_prefix(&*self.path).filter(|rest| !rest.is_empty())
     }
 }
 
@@ -105,16 +104,15 @@ mod tests {
     }
 
     #[test]
-    fn data_is_put_in_for_kv_v2_alone() {
-        for (mount, engine, secret, url) in [
-            ("homelab/", Engine::KvV2, "homelab/site/main", Some("homelab/data/site/main")),
-            ("team/kv/", Engine::KvV2, "team/kv/a", Some("team/kv/data/a")),
-            ("old/", Engine::KvV1, "old/a/b", Some("old/a/b")),
-            ("homelab/", Engine::KvV2, "homelab", None),
-            ("homelab/", Engine::KvV2, "homelab2/a", None),
-            ("homelab/site/main/", Engine::KvV2, "homelab/site/main", None),
+    fn a_secret_is_below_its_mount_alone() {
+        for (mount, secret, rest) in [
+            ("homelab/", "homelab/site/main", Some("site/main")),
+            ("team/kv/", "team/kv/a", Some("a")),
+            ("homelab/", "homelab", None),
+            ("homelab/", "homelab2/a", None),
+            ("homelab/site/main/", "homelab/site/main", None),
         ] {
-            assert_eq!(Mount::new(mount, engine).url_path(&path(secret)).as_deref(), url, "{mount} {secret}");
+            assert_eq!(Mount::new(mount, Engine::KvV2).below(&path(secret)), rest, "{mount} {secret}");
         }
     }
 

@@ -1,9 +1,11 @@
 //! Which mount a path is under, asked of the server; many who ask at once ask once.
 
 use super::answers;
+use super::call::CallOptions;
+use super::endpoints::ReadMount;
 use super::exchange::Failed;
 use super::mounts::{Mount, Mounts};
-use super::session::{Question, Session};
+use super::session::Session;
 use crate::flights::Flights;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
@@ -40,7 +42,7 @@ impl Preflights {
         let lost = Err(Failed::of(ReadError::Unavailable));
         let (flight, boarded) = self.flights.board(first, own);
         match flight.await.unwrap_or(lost) {
-            Ok(mount) if boarded && mount.url_path(path).is_none() => own().await,
+            Ok(mount) if boarded && mount.below(path).is_none() => own().await,
             // A refusal is about one path.
             Err(failed) if boarded && failed.error != ReadError::Unavailable => own().await,
             answer => answer,
@@ -59,11 +61,11 @@ async fn look_up(
     if let Some((mount, _)) = mounts.find(&path) {
         return Ok(mount);
     }
-    let url_path = format!("sys/internal/ui/mounts/{}", path.in_url());
     let group = format!("{}/", path.as_str().split('/').next().unwrap_or_default());
     let target = Target { mount: &group, path: None, asked: Some(path.as_str()) };
-    let question = Question::get(StoreOperation::Preflight, &url_path, target);
-    let (mount, _) = session.ask(&question, &request, |answer| answers::mount(answer, &path)).await?;
+    let options = CallOptions::new(StoreOperation::Preflight, target);
+    let endpoint = || ReadMount { path: path.as_str() };
+    let (mount, _) = session.ask(options, endpoint, &request, |answer| answers::mount(answer, &path)).await?;
     mounts.remember(&mount);
     Ok(mount)
 }

@@ -1,7 +1,8 @@
 //! The broker's session at a store: which token is used, and when another one is fetched.
 
 use super::answers;
-use super::client::{Answer, Call};
+use super::call::{Call, CallOptions};
+use super::client::Answer;
 use super::exchange::{Exchange, Failed};
 use super::login::{LoggedIn, log_in, stamp};
 use super::token::{Life, Token, Uses};
@@ -12,13 +13,13 @@ use crate::stores::breaker::Target;
 use crate::stores::dynamic::Grant;
 use crate::stores::port::ReadError;
 use arc_swap::ArcSwapOption;
-use http::Method;
+use rustify::endpoint::Endpoint;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
-use zeroize::Zeroizing;
+use vaultrs::api::token::requests::LookupTokenSelfRequest;
 
 /// For how long a login that failed is not tried again, however many ask.
 const LOGIN_PAUSE: Duration = Duration::from_secs(1);
@@ -48,29 +49,6 @@ struct Gate {
     doubted: Option<Instant>,
 }
 
-/// A call that is made with the broker's token.
-pub(super) struct Question<'a> {
-    pub(super) operation: StoreOperation,
-    pub(super) method: Method,
-    pub(super) path: &'a str,
-    pub(super) target: Target<'a>,
-    pub(super) body: Option<Zeroizing<Vec<u8>>>,
-    /// Whether it must not be sent twice.
-    pub(super) once: bool,
-    /// Whether it has the time that making something takes.
-    pub(super) is_patient: bool,
-    /// Whether it makes something that ends with the token.
-    pub(super) makes: bool,
-}
-
-impl<'a> Question<'a> {
-    /// One that changes nothing.
-    pub(super) const fn get(operation: StoreOperation, path: &'a str, target: Target<'a>) -> Self {
-        let (method, body, once, is_patient, makes) = (Method::GET, None, false, false, false);
-        Self { operation, method, path, target, body, once, is_patient, makes }
-    }
-}
-
 impl Session {
     /// A session that has not begun.
     pub(super) fn new(exchange: Arc<Exchange>, auth: VaultAuth) -> Self {
@@ -78,51 +56,45 @@ impl Session {
         Self { exchange, auth, current, gate, blind }
     }
 
-    /// Asks with the broker's token, and with another one where that turns out to be dead: a dead token is answered like a
-    /// forbidden path, and makes nothing. With the answer, the token that it was given to.
+    /// Makes a call with the broker's token, and again with a new token if the first one is dead: the server answers a dead
+    /// token like a forbidden path, and creates nothing. Returns the meaning of the answer and the token that got it.
     ///
     /// # Errors
     /// What `meaning` says, and what meets a login.
-    pub(super) async fn ask<T>(
+    pub(super) async fn ask<E: Endpoint, T>(
         &self,
-        question: &Question<'_>,
+        options: CallOptions<'_>,
+        endpoint: impl Fn() -> E,
         request: &RequestId,
         meaning: impl Fn(&Answer) -> Result<T, ReadError>,
     ) -> Result<(T, Arc<Token>), Failed> {
-        let token = if question.makes { self.token_to_itself(request).await } else { self.token(request).await };
+        let token = if options.binds_token { self.token_to_itself(request).await } else { self.token(request).await };
         let token = token.map_err(Failed::of)?;
-        let failed = match self.ask_with(&token, question, request, &meaning).await {
+        let failed = match self.ask_with(&token, options, endpoint(), request, &meaning).await {
             Ok(answer) => return Ok((answer, token)),
             Err(failed) if !failed.forbidden => return Err(failed),
             Err(failed) => failed,
         };
         let Some(other) = self.other_than(&token, request).await.map_err(Failed::of)? else { return Err(failed) };
-        let answer = self.ask_with(&other, question, request, &meaning).await;
+        let answer = self.ask_with(&other, options, endpoint(), request, &meaning).await;
         self.put_in_use(&other);
         Ok((answer?, other))
     }
 
-    /// Asks with one token, whatever becomes of it.
+    /// Makes a call with one token.
     ///
     /// # Errors
     /// What `meaning` says.
-    pub(super) async fn ask_with<T>(
+    pub(super) async fn ask_with<E: Endpoint, T>(
         &self,
         token: &Token,
-        question: &Question<'_>,
+        options: CallOptions<'_>,
+        endpoint: E,
         request: &RequestId,
         meaning: impl FnOnce(&Answer) -> Result<T, ReadError>,
     ) -> Result<T, Failed> {
-        let call = Call {
-            method: question.method.clone(),
-            path: question.path,
-            target: question.target,
-            token: Some(&token.header),
-            body: question.body.clone(),
-            once: question.once || token.uses.is_some(),
-            makes: question.is_patient,
-        };
-        self.exchange.ask(question.operation, call, request, meaning).await
+        let options = CallOptions { once: options.once || token.uses.is_some(), ..options };
+        self.exchange.ask(Call { endpoint, options, token: Some(&token.header) }, request, meaning).await
     }
 
     /// A token for one call, logging in where there is none.
@@ -304,8 +276,8 @@ impl Session {
     /// # Errors
     /// `Forbidden` where it is dead, or may not ask.
     pub(super) async fn ask_after(&self, token: &Token, request: &RequestId) -> Result<Option<Grant>, ReadError> {
-        let question = Question::get(StoreOperation::Login, "auth/token/lookup-self", Target::group("auth/token/"));
-        let answer = self.ask_with(token, &question, request, answers::own_token).await;
+        let options = CallOptions::new(StoreOperation::Login, Target::group("auth/token/"));
+        let answer = self.ask_with(token, options, LookupTokenSelfRequest {}, request, answers::own_token).await;
         answer.map_err(|failed| failed.error)
     }
 

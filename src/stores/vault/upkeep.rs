@@ -2,7 +2,8 @@
 //! renewed, notices a token file that changed. Nothing waits for it; a read that needs a token gets its own.
 
 use super::answers;
-use super::session::{Question, Session};
+use super::call::CallOptions;
+use super::session::Session;
 use super::token::{Life, Token};
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
@@ -10,12 +11,11 @@ use crate::sealing::random::jitter;
 use crate::stores::breaker::Target;
 use crate::stores::dynamic::Grant;
 use crate::stores::port::ReadError;
-use http::Method;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
-use zeroize::Zeroizing;
+use vaultrs::api::token::requests::RenewTokenSelfRequest;
 
 /// The longest that a token file goes unseen.
 const FILE_PATROL: Duration = Duration::from_mins(1);
@@ -106,8 +106,7 @@ async fn prolong(
 }
 
 async fn renew(session: &Session, token: &Token, request: &RequestId) -> Result<Grant, ReadError> {
-    let (path, target) = ("auth/token/renew-self", Target::group("auth/token/"));
-    let body = Some(Zeroizing::new(b"{}".to_vec()));
-    let question = Question { method: Method::POST, body, ..Question::get(StoreOperation::Renew, path, target) };
-    session.ask_with(token, &question, request, answers::renewal).await.map_err(|failed| failed.error)
+    let options = CallOptions::new(StoreOperation::Renew, Target::group("auth/token/"));
+    let answer = session.ask_with(token, options, RenewTokenSelfRequest::default(), request, answers::renewal).await;
+    answer.map_err(|failed| failed.error)
 }

@@ -4,6 +4,7 @@ use crate::rig::claviger::download_path;
 use crate::rig::http::{Answer, request};
 use crate::rig::oidc::{Edge, allow};
 use crate::rig::rotel::Rotel;
+use crate::stores::fake::{Act, Fake, good, json as answer};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use claviger::model::secret::SecretValue;
@@ -200,4 +201,59 @@ fn no_secret_is_told_anywhere_with_everything_logged() {
     // A planted one is found: what the broker prints is where it would be.
     let planted = [place(&places, "stderr"), canary(200).as_bytes()].concat();
     assert!(!search.hits(&planted).is_empty());
+}
+
+#[test]
+fn no_path_token_or_answer_of_a_vault_is_logged_or_traced_with_everything_logged() {
+    const TOKEN: &str = "hvs.canary-of-the-broker";
+    const JWT: &str = "eyJh.eyJi.canary-of-the-login";
+    const PATH: &str = "canary-of-a-path";
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let fake = runtime.block_on(Fake::start(|line| {
+        let told = format!(r#"{{"errors":["{TOKEN} at {PATH}"]}}"#);
+        match line.split(' ').nth(1).unwrap() {
+            path if path.ends_with("/login") => {
+                answer(&format!(r#"{{"auth":{{"client_token":"{TOKEN}","lease_duration":60,"renewable":true}}}}"#))
+            }
+            path if path.ends_with("-good") => {
+                answer(&json!({"data": {"data": {"K": canary(0)}, "metadata": {"version": 1}}}).to_string())
+            }
+            path if path.ends_with("-forbidden") => Act::Answer("403 Forbidden".into(), String::new(), told),
+            path if path.ends_with("-failed") => Act::Answer("500 Oops".into(), String::new(), told),
+            path if path.ends_with("-nonsense") => answer(&format!("{told}, {{")),
+            path if path.ends_with("-broken") => Act::HangUp,
+            path if path.ends_with("-huge") => Act::Huge,
+            _ => good(line),
+        }
+    }));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("jwt"), JWT).unwrap();
+    let auth = json!({"kubernetes": {"role": "claviger", "tokenFile": folder.path().join("jwt")}});
+    let rotel = Rotel::start();
+    let config = json!({
+        "telemetry": {"logLevel": "trace", "otlpEndpoint": rotel.address},
+        "stores": [{"name": "vault", "vault": {"address": fake.address, "auth": auth}}],
+    });
+    let secrets = json!([{"store": "vault", "path": "homelab/{repo}/{branch}"}]);
+    let policies = [("p", allow(&[], &json!({"secrets": secrets, "delivery": ["direct"]})))];
+    let edge = Edge::start(&json!({}), &policies, &config, &[]);
+    let bearer = format!("Bearer {}", edge.issuer.token(&json!({})));
+    let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+    for (kind, status) in
+        [("good", 200), ("forbidden", 502), ("failed", 503), ("nonsense", 503), ("broken", 503), ("huge", 503)]
+    {
+        let form = format!("repo=site&branch={PATH}-{kind}&format=json");
+        let answer = edge.send("POST", "/v1/secrets", &headers, form.as_bytes());
+        assert_eq!(answer.status, status, "{kind}: {answer:?}");
+    }
+    crate::rig::claviger::wait_until("the last trace", || rotel.text().matches("POST /v1/secrets").count() >= 6);
+
+    let told: Vec<String> = [TOKEN, JWT, PATH, &canary(0)].into_iter().flat_map(encodings).collect();
+    let search = Search::of(&told);
+    for (name, text) in [("stderr", edge.log()), ("traces", rotel.text()), ("metrics", edge.metrics())] {
+        assert_eq!(search.hits(text.as_bytes()), Vec::<&str>::new(), "{name}");
+    }
+    // The search looks where something is told, and the audit log is where the path belongs.
+    assert!(edge.log().contains("a call to the store failed"));
+    assert!(edge.stdout().contains(PATH));
 }

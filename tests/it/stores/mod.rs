@@ -5,7 +5,7 @@ mod aws;
 mod behaviours;
 mod contract;
 mod door;
-mod fake;
+pub mod fake;
 mod leases;
 mod neighbours;
 mod outage;
