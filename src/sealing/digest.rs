@@ -59,6 +59,7 @@ impl MacKey {
 /// different inputs.
 pub struct Parts(Context);
 
+#[expect(clippy::large_enum_variant, reason = "on the stack for a moment; a box would cost an allocation")]
 enum Context {
     Sha256(digest::Context),
     Hmac(hmac::Context),
