@@ -4,7 +4,7 @@ use super::context::Context;
 use super::error::Error;
 use super::pipeline::Broker;
 use crate::admins::{Act, AdminsError, Resource};
-use crate::audit::OpenEvent;
+use crate::audit::{AuditUnavailable, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::applicant::Applicant;
 use crate::wire::problem::Code;
@@ -28,12 +28,27 @@ impl Administrator {
     }
 }
 
+/// Why an administrator is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unauthorised {
+    /// `denied`, or `token_review_unavailable` if the API server cannot be asked. The event is recorded.
+    Recorded(Code),
+    /// The event of the refusal is not recorded.
+    Unrecorded,
+}
+
+impl From<Unauthorised> for Error {
+    fn from(unauthorised: Unauthorised) -> Self {
+        match unauthorised {
+            Unauthorised::Recorded(code) => code.into(),
+            Unauthorised::Unrecorded => AuditUnavailable.into(),
+        }
+    }
+}
+
 impl Broker {
-    /// Whether somebody may do something. Whoever may not stands in the audit log before they are told.
-    ///
-    /// # Errors
-    /// `denied`; `token_review_unavailable` where the API server cannot be asked, which is no yes either.
-    pub(super) async fn authorise(&self, who: &Administrator, act: Act<'_>) -> Result<(), Error> {
+    /// Authorises an administrator. A refusal is recorded before it is answered.
+    pub(super) async fn authorise(&self, who: &Administrator, act: Act<'_>) -> Result<(), Unauthorised> {
         let Err(error) = self.stages.administrators.authorise(&who.applicant, act).await else { return Ok(()) };
         let (code, outcome, reason) = match error {
             AdminsError::Refused(refusal) => (Code::Denied, Outcome::Denied, refusal.as_str()),
@@ -51,7 +66,9 @@ impl Broker {
             Resource::Leases | Resource::Audit | Resource::Decisions => {}
         }
         event.reason = Some(reason);
-        self.record_refused(event).await?;
-        Err(code.into())
+        Err(match self.record_refused(event).await {
+            Ok(()) => Unauthorised::Recorded(code),
+            Err(AuditUnavailable) => Unauthorised::Unrecorded,
+        })
     }
 }

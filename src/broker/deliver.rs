@@ -1,23 +1,23 @@
-//! Deliver: a caller gets its secrets in the answer itself, without a ticket.
+//! Deliver: a caller gets its secrets in the response, without a ticket.
 
 use super::error::Error;
-use super::gather::Gathered;
-use super::gather::{DeliveryMode, IssueRequest};
+use super::gather::note_stale;
+use super::issue_request::{DeliveryMode, IssueRequest};
 use super::pipeline::{Broker, Delivered};
+use super::refusal::{Known, Refusal};
 use super::versions;
-use crate::audit::Event;
 use crate::metrics::labels::Outcome;
 use crate::model::format::Rendering;
 use crate::render;
 use crate::traces::Stage;
 use crate::wire::problem::Code;
-use tokio::time::timeout;
 
 impl Broker {
-    /// Delivers secrets where the policies allow it directly: with a version, only the bundle that has this number.
+    /// Delivers secrets if the policies allow direct delivery. With a version, only the bundle with this number is delivered.
+    /// After an error nothing was delivered.
     ///
     /// # Errors
-    /// See api.md's list for `POST /v1/tickets`, and `unrenderable`. After an error nothing was delivered.
+    /// Those that openapi/claviger.json lists for `POST /v1/secrets`.
     pub async fn deliver(
         &self,
         ask: &IssueRequest,
@@ -25,16 +25,16 @@ impl Broker {
         version: Option<u64>,
     ) -> Result<Delivered, Error> {
         let _under_way = self.under_way();
-        let mut event = self.open_event(ask, DeliveryMode::Direct);
-        let rendering = self.gather_rendered(ask, rendering, version, &mut event);
-        let rendered = timeout(self.stages.limits.request_timeout, rendering).await;
-        match rendered.unwrap_or(Err(Error::Plain(Code::Timeout))) {
-            Ok(delivered) => {
+        let mut event = self.open_event(ask.caller.clone(), &ask.context, DeliveryMode::Direct);
+        match self.gather_rendered(ask, rendering, version).await {
+            Ok((delivered, known)) => {
+                known.write_into(&mut event);
                 event.outcome = Outcome::Ok;
+                note_stale(&mut event, delivered.stale);
                 event.close().await?;
                 Ok(delivered)
             }
-            Err(error) => Err(self.failed(error, event, ask).await),
+            Err(refusal) => Err(self.close_refused(event, refusal, ask, DeliveryMode::Direct).await),
         }
     }
 
@@ -43,14 +43,15 @@ impl Broker {
         ask: &IssueRequest,
         rendering: &Rendering,
         version: Option<u64>,
-        event: &mut Event,
-    ) -> Result<Delivered, Error> {
-        let Gathered { bundle, .. } = self.gather(ask, DeliveryMode::Direct, event).await?;
+    ) -> Result<(Delivered, Known), Refusal> {
+        let gathered = self.gather(ask, DeliveryMode::Direct).await?;
+        let (known, bundle) = (gathered.known(), gathered.bundle);
         if version.is_some_and(|version| version != u64::from(versions::number(&bundle.versions))) {
-            event.keys.clear();
-            return Err(Code::SecretNotFound.into());
+            return Err(Refusal::new(Code::SecretNotFound, Known { keys: Vec::new(), ..known }));
         }
-        let rendered = Stage::Render.span().in_scope(|| render::render(&bundle, rendering))?;
-        Ok(Delivered::of(rendered, bundle))
+        match Stage::Render.span().in_scope(|| render::render(&bundle, rendering)) {
+            Ok(rendered) => Ok((Delivered::of(rendered, bundle), known)),
+            Err(refused) => Err(Refusal::new(refused, known)),
+        }
     }
 }

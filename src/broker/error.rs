@@ -151,7 +151,6 @@ impl From<PolicyStoreError> for Error {
             PolicyStoreError::NotFound => Code::NotFound,
             PolicyStoreError::PreconditionFailed => Code::PreconditionFailed,
             PolicyStoreError::ReadOnly => Code::ReadOnly,
-            PolicyStoreError::Invalid(faults) => return Self::Faults(Code::InvalidPolicy, faults),
             PolicyStoreError::Unavailable => Code::DatabaseUnavailable,
         })
     }

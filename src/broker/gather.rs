@@ -1,136 +1,62 @@
-//! What issuing and direct delivery share: everything from what is asked to the bundle. Decide, read, merge.
+//! From a request to the bundle, for tickets and for direct delivery: decide, read, merge.
 
-use super::context::Context;
 use super::error::Error;
+use super::issue_request::{DeliveryMode, IssueRequest};
 use super::pipeline::Broker;
-use crate::audit::{Event, OpenEvent};
-use crate::metrics::labels::{EventType, Outcome};
+use super::refusal::{Known, Refusal};
+use crate::audit::Event;
+use crate::metrics::labels::Outcome;
 use crate::model::binding::BindTo;
 use crate::model::branch::Branch;
 use crate::model::bundle::Bundle;
-use crate::model::caller::Caller;
 use crate::model::duration;
 use crate::model::lease::Lease;
 use crate::model::repo::Repo;
 use crate::model::request::Asked;
 use crate::model::secret_ref::{SecretRef, SecretVersion};
-use crate::policy::{self, Absence, Decision, Delivery, Denial, Grant, GrantedSecret, MergeError};
+use crate::policy::{self, Absence, Decision, Denial, Grant, GrantedSecret, MergeError, Merged};
 use crate::stores::{Granted, ReadError, Reading, Unread};
 use crate::traces::Stage;
 use crate::wire::problem::Code;
-use crate::wire::ticket::TicketRequest;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 
-/// Secrets of one request that are read at once.
-const READS_AT_ONCE: usize = 16;
-
-/// The reason of an event of a bundle that has an older answer of a store that could not be reached.
-const STALE: &str = "stale";
-
-/// A request for secrets by an authenticated caller.
-#[derive(Debug)]
-pub struct IssueRequest {
-    /// Who asks.
-    pub caller: Arc<Caller>,
-    /// What for.
-    pub request: TicketRequest,
-    /// From where.
-    pub context: Context,
-    /// Whether the lengths of the values are to be told with a ticket.
-    pub sizes: bool,
-}
-
-/// How the secrets are to reach the caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeliveryMode {
-    /// By a ticket.
-    Ticket,
-    /// In the answer itself.
-    Direct,
-}
+/// Number of secrets of one request that are read concurrently.
+const CONCURRENT_READS: usize = 16;
 
 /// What a decision grants, read and merged.
 pub(super) struct Gathered {
     pub(super) grant: Grant,
     pub(super) bundle: Bundle,
-    /// How many of the secrets that the policies name do not exist.
+    /// What was read.
+    pub(super) secrets: Vec<SecretVersion>,
+    /// Number of granted secrets that do not exist.
     pub(super) missing: usize,
-    /// The life that the caller asked for, or less where something in the bundle ends before.
+    /// The requested lifetime, or less if something in the bundle expires earlier.
     pub(super) asked_ttl: Option<Duration>,
 }
 
-impl DeliveryMode {
-    /// The event of a request that went wrong.
-    pub(super) const fn failed(self) -> EventType {
-        match self {
-            Self::Ticket => EventType::TicketFailed,
-            Self::Direct => EventType::SecretsRead,
-        }
-    }
-
-    const fn denied(self) -> EventType {
-        match self {
-            Self::Ticket => EventType::TicketDenied,
-            Self::Direct => EventType::SecretsRead,
-        }
-    }
-
-    const fn is_in(self, delivery: Delivery) -> bool {
-        match self {
-            Self::Ticket => delivery.ticket,
-            Self::Direct => delivery.direct,
-        }
+impl Gathered {
+    /// What the audit event names.
+    pub(super) fn known(&self) -> Known {
+        let keys = self.bundle.entries.keys().cloned().collect();
+        Known { secrets: self.secrets.clone(), keys, ..Known::granted(&self.grant) }
     }
 }
 
+/// Marks the event of a bundle that has a stale value, because its store could not be reached.
+pub(super) fn note_stale(event: &mut Event, is_stale: bool) {
+    event.reason = is_stale.then_some("stale");
+}
+
 impl Broker {
-    /// Opens the event of a request for secrets, as one that went wrong.
-    pub(super) fn open_event(&self, ask: &IssueRequest, mode: DeliveryMode) -> OpenEvent {
-        let mut event = OpenEvent::new(&self.stages.audit, ask.context.event(mode.failed(), Outcome::Failed));
-        event.caller = Some(ask.caller.clone());
-        event
-    }
-
-    /// Closes the event of a request for secrets that came to nothing, and says what is to be answered.
-    pub(super) async fn failed(&self, error: Error, mut event: OpenEvent, ask: &IssueRequest) -> Error {
-        if error.code() == Code::RateLimited {
-            // An event each would let one caller fill the disk.
-            self.aggregated.add(event.kind, Outcome::Failed, Code::RateLimited.as_str(), ask.context.source_ip);
-            event.discard();
-            return error;
-        }
-        if event.reason == Some(STALE) {
-            event.reason = None;
-        }
-        event.reason.get_or_insert(error.code().as_str());
-        self.record_refused(event).await.err().map_or(error, Error::from)
-    }
-
-    /// Records why a request was not read, and says what is to be answered.
-    pub async fn unreadable(&self, caller: Arc<Caller>, context: &Context, mode: DeliveryMode, error: Error) -> Error {
-        if !self.callers.charge(caller.account()) {
-            let reason = Code::RateLimited.as_str();
-            self.aggregated.add(mode.failed(), Outcome::Failed, reason, context.source_ip);
-            return Code::RateLimited.into();
-        }
-        let mut event = OpenEvent::new(&self.stages.audit, context.event(mode.failed(), Outcome::Failed));
-        event.caller = Some(caller);
-        event.reason = Some(error.code().as_str());
-        self.record_refused(event).await.err().map_or(error, Error::from)
-    }
-
-    /// Decides, reads what is granted, and merges it.
-    pub(super) async fn gather(
-        &self,
-        ask: &IssueRequest,
-        mode: DeliveryMode,
-        event: &mut Event,
-    ) -> Result<Gathered, Error> {
+    /// Decides, reads what is granted, and merges it, within the request timeout.
+    pub(super) async fn gather(&self, ask: &IssueRequest, mode: DeliveryMode) -> Result<Gathered, Refusal> {
+        let deadline = Instant::now() + self.stages.limits.request_timeout;
         if self.draining.load(Ordering::SeqCst) {
             return Err(Code::Draining.into());
         }
@@ -140,31 +66,29 @@ impl Broker {
         if !self.callers.charge(ask.caller.account()) {
             return Err(Code::RateLimited.into());
         }
-        let asked = self.checked_asked(ask, event)?;
-        let asked_ttl = ask.request.ttl.as_deref().map(|ttl| self.checked_ttl(ttl)).transpose()?;
-        let grant = self.decide(&ask.caller, &asked, mode, event).await?;
+        let asked = self.checked_asked(ask)?;
+        let asked_ttl = ask.request.ttl.as_deref().map(|ttl| self.checked_ttl(ttl)).transpose();
+        let asked_ttl = asked_ttl.map_err(|error| Refusal::new(error, of_asked(&asked)))?;
+        let grant = self.decide(ask, &asked, mode, deadline).await?;
         if mode == DeliveryMode::Ticket && self.binding(&grant) == BindTo::Ip && !ask.context.source_is_known {
-            event.reason = Some("source_unknown");
-            return Err(Error::InvalidRequest(
+            let error = Error::InvalidRequest(
                 "the X-Forwarded-For of a trusted proxy is no address, so that the ticket cannot be bound to one",
-            ));
+            );
+            return Err(Refusal { reason: "source_unknown", ..Refusal::new(error, Known::granted(&grant)) });
         }
         let reading = self.read(&grant, ask, self.life(mode, &grant, asked_ttl)).instrument(Stage::Stores.span());
-        let (reads, good_for) = reading.await?;
-        // What is in the ticket is good as long as the ticket.
+        let read = timeout_at(deadline, reading).await.unwrap_or(Err(Error::Plain(Code::Timeout)));
+        let (reads, good_for) = read.map_err(|error| Refusal::new(error, Known::granted(&grant)))?;
+        // A ticket lives no longer than the secrets in it.
         let asked_ttl = [asked_ttl, good_for].into_iter().flatten().min();
-        event.secrets = versions_read(&reads);
+        let secrets = versions_read(&reads);
+        let merged = match self.merge(&reads, ask) {
+            Ok(merged) => merged,
+            Err(error) => return Err(Refusal::new(error, Known { secrets, ..Known::granted(&grant) })),
+        };
         let versions = self.stages.versions_key.digest(present(&reads));
-        let merged = policy::merge(&reads, ask.request.keys.as_deref()).map_err(|error| self.merge_failed(&error))?;
-        if ask.request.required == Some(true) && merged.entries.is_empty() {
-            return Err(Code::SecretNotFound.into());
-        }
         let bundle = Bundle { entries: merged.entries, stale: merged.stale, versions };
-        event.keys = bundle.entries.keys().cloned().collect();
-        if bundle.stale {
-            event.reason = Some(STALE);
-        }
-        Ok(Gathered { grant, bundle, missing: merged.missing, asked_ttl })
+        Ok(Gathered { grant, bundle, secrets, missing: merged.missing, asked_ttl })
     }
 
     /// What the ticket of this grant is bound to.
@@ -183,59 +107,53 @@ impl Broker {
         Ok(ttl)
     }
 
-    /// One set of policies from the first look to the last, whatever is put in force meanwhile.
+    /// Decides by one set of policies, also if another one is put in force meanwhile.
     async fn decide(
         &self,
-        caller: &Caller,
+        ask: &IssueRequest,
         asked: &Asked,
         mode: DeliveryMode,
-        event: &mut Event,
-    ) -> Result<Grant, Error> {
+        deadline: Instant,
+    ) -> Result<Grant, Refusal> {
         let policies = self.stages.policies.load_full();
-        let facts = self.facts(caller, policies.needs(caller, asked)).await?;
+        let facts = timeout_at(deadline, self.facts(&ask.caller, policies.needs(&ask.caller, asked))).await;
+        let facts = facts.unwrap_or(Err(Error::Plain(Code::Timeout)));
+        let facts = facts.map_err(|error| Refusal::new(error, of_asked(asked)))?;
         let started = Instant::now();
-        let decision = Stage::Policy.span().in_scope(|| policies.decide(caller, &facts, asked));
+        let decision = Stage::Policy.span().in_scope(|| policies.decide(&ask.caller, &facts, asked));
         self.stages.metrics.decision(started.elapsed());
         match decision {
-            Decision::Granted(grant) => {
-                event.repo = Some(grant.request.repo.clone());
-                event.branch = Some(grant.request.branch.clone());
-                event.policies = grant.policies.iter().map(|policy| policy.name.to_string()).collect();
-                if mode.is_in(grant.delivery) {
-                    return Ok(grant);
-                }
-                event.kind = mode.denied();
-                event.outcome = Outcome::Denied;
-                Err(Code::DeliveryNotAllowed.into())
-            }
+            Decision::Granted(grant) if mode.is_in(grant.delivery) => Ok(grant),
+            Decision::Granted(grant) => Err(Refusal {
+                outcome: Outcome::Denied,
+                ..Refusal::new(Code::DeliveryNotAllowed, Known::granted(&grant))
+            }),
             Decision::Denied(denial) => {
-                event.kind = mode.denied();
-                event.outcome = Outcome::Denied;
-                event.reason = Some(denial.as_str());
-                event.policies = denial.policies().iter().map(|policy| policy.name.to_string()).collect();
-                Err(match denial {
-                    Denial::AttestationFailed(_) => Code::AttestationFailed.into(),
-                    _ => Code::Denied.into(),
-                })
+                let code = match denial {
+                    Denial::AttestationFailed(_) => Code::AttestationFailed,
+                    _ => Code::Denied,
+                };
+                let policies = denial.policies().iter().map(|policy| policy.name.to_string()).collect();
+                let known = Known { policies, ..of_asked(asked) };
+                Err(Refusal { outcome: Outcome::Denied, reason: denial.as_str(), ..Refusal::new(code, known) })
             }
             Decision::LeftOut(part) => {
-                event.reason = Some(part.as_str());
-                Err(Error::InvalidRequest(part.missing()))
+                let refusal = Refusal::new(Error::InvalidRequest(part.missing()), of_asked(asked));
+                Err(Refusal { reason: part.as_str(), ..refusal })
             }
         }
     }
 
-    /// What is left out is for the policies to attest.
-    fn checked_asked(&self, ask: &IssueRequest, event: &mut Event) -> Result<Asked, Error> {
+    /// A repo or branch that the request leaves out must be attested.
+    fn checked_asked(&self, ask: &IssueRequest) -> Result<Asked, Refusal> {
         let repo = ask.request.repo.as_deref().map(Repo::try_from).transpose()?;
-        event.repo.clone_from(&repo);
-        let branch = ask.request.branch.as_deref().map(Branch::try_from).transpose()?;
-        event.branch.clone_from(&branch);
-        Ok(Asked { repo, branch, source_ip: ask.context.source_ip, time: self.stages.clock.now() })
+        match ask.request.branch.as_deref().map(Branch::try_from).transpose() {
+            Ok(branch) => Ok(Asked { repo, branch, source_ip: ask.context.source_ip, time: self.stages.clock.now() }),
+            Err(error) => Err(Refusal::new(error, Known { repo, ..Known::default() })),
+        }
     }
 
-    /// Authorised first, then looked up: only what the grant names is read, and all of it is.
-    /// With what was read, how long all of it is good, where some of it ends.
+    /// Reads everything that the grant names, and nothing else. Also returns how long all of it is valid, if some of it expires.
     async fn read(
         &self,
         grant: &Grant,
@@ -259,14 +177,14 @@ impl Broker {
                     Err(error) => Err(Error::from(error)),
                 }
             })
-            .buffered(READS_AT_ONCE)
+            .buffered(CONCURRENT_READS)
             .try_collect()
             .await?;
         let good_for = reads.iter().filter_map(|(_, good_for)| *good_for).min();
         Ok((reads.into_iter().map(|(read, _)| read).collect(), good_for))
     }
 
-    /// How long the secrets will wait until they are handed over, at most.
+    /// The longest time until the secrets are handed over.
     fn life(&self, mode: DeliveryMode, grant: &Grant, asked: Option<Duration>) -> Duration {
         match mode {
             DeliveryMode::Direct => Duration::ZERO,
@@ -278,16 +196,24 @@ impl Broker {
         }
     }
 
-    fn merge_failed(&self, error: &MergeError) -> Error {
-        match error {
+    fn merge(&self, reads: &Reads, ask: &IssueRequest) -> Result<Merged, Error> {
+        let merged = policy::merge(reads, ask.request.keys.as_deref()).map_err(|error| match error {
             MergeError::SecretNotFound(_) => Code::SecretNotFound.into(),
             MergeError::KeyAbsent { secret, .. } => {
                 self.stages.metrics.key_absent(&secret.store);
                 Code::KeyAbsent.into()
             }
-            MergeError::NotBase64 { key, .. } => Error::NotBase64 { key: key.clone() },
+            MergeError::NotBase64 { key, .. } => Error::NotBase64 { key },
+        })?;
+        if ask.request.required == Some(true) && merged.entries.is_empty() {
+            return Err(Code::SecretNotFound.into());
         }
+        Ok(merged)
     }
+}
+
+fn of_asked(asked: &Asked) -> Known {
+    Known { repo: asked.repo.clone(), branch: asked.branch.clone(), ..Known::default() }
 }
 
 type Reads = Vec<(GrantedSecret, Result<Arc<Lease>, Absence>)>;

@@ -1,10 +1,12 @@
 //! Issue: a caller asks for a ticket.
 
 use super::error::Error;
-use super::gather::Gathered;
-use super::gather::{DeliveryMode, IssueRequest};
+use super::gather::{Gathered, note_stale};
+use super::issue_request::{DeliveryMode, IssueRequest};
 use super::pipeline::Broker;
-use crate::audit::{CommitError, Event, OpenEvent};
+use super::redeem::describe;
+use super::refusal::{Known, Refusal};
+use crate::audit::{CommitError, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::ticket::TicketToken;
 use crate::policy::Grant;
@@ -14,7 +16,6 @@ use crate::wire::problem::Code;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 /// A ticket, and how to redeem it.
@@ -35,38 +36,35 @@ struct Prepared {
     token: TicketToken,
     missing: usize,
     sizes: Option<Vec<usize>>,
+    is_stale: bool,
 }
 
 impl Broker {
-    /// Issues a ticket.
+    /// Issues a ticket. After an error there is no ticket.
     ///
     /// # Errors
-    /// See api.md's list for `POST /v1/tickets`. After an error there is no ticket.
+    /// Those that openapi/claviger.json lists for `POST /v1/tickets`.
     pub async fn issue(&self, ask: IssueRequest) -> Result<Issued, Error> {
         let _under_way = self.under_way();
-        let mut event = self.open_event(&ask, DeliveryMode::Ticket);
-        let prepared = timeout(self.stages.limits.request_timeout, self.prepare(&ask, &mut event))
-            .await
-            .unwrap_or(Err(Error::Plain(Code::Timeout)));
-        match prepared {
+        let event = self.open_event(ask.caller.clone(), &ask.context, DeliveryMode::Ticket);
+        match self.prepare(&ask).await {
             Ok(prepared) => self.release(prepared, event, &ask).await,
-            Err(error) => Err(self.failed(error, event, &ask).await),
+            Err(refusal) => Err(self.close_refused(event, refusal, &ask, DeliveryMode::Ticket).await),
         }
     }
 
-    /// The ticket and its event are there together or not at all, and nobody knows the URL before.
+    /// Stores the ticket together with its event. Before both are durable, nobody knows the URL.
     async fn release(&self, prepared: Prepared, mut event: OpenEvent, ask: &IssueRequest) -> Result<Issued, Error> {
-        let Prepared { ticket, sealed, token, missing, sizes } = prepared;
-        event.kind = EventType::TicketIssued;
-        event.outcome = Outcome::Ok;
-        event.ticket_id = Some(ticket.id);
+        let Prepared { ticket, sealed, token, missing, sizes, is_stale } = prepared;
+        describe(&mut event, &ticket);
+        (event.kind, event.outcome) = (EventType::TicketIssued, Outcome::Ok);
+        note_stale(&mut event, is_stale);
         match event.close_with(self.stages.tickets.store.issuing(&ticket, sealed)).await {
             Ok(()) => {}
-            Err(CommitError::Rejected(mut event)) => {
-                event.kind = DeliveryMode::Ticket.failed();
-                return Err(self.failed(Code::RateLimited.into(), *event, ask).await);
+            Err(CommitError::Rejected(event)) => {
+                return Err(self.close_refused(*event, Code::RateLimited.into(), ask, DeliveryMode::Ticket).await);
             }
-            // A ticket that is there all the same is one that nobody can redeem.
+            // Nobody has the URL of a ticket that was stored after all.
             Err(CommitError::Failed(_) | CommitError::Unknown(_)) => return Err(Code::AuditUnavailable.into()),
         }
         self.stages.metrics.ticket_issued(ticket.policies.iter().map(|policy| &*policy.name));
@@ -79,36 +77,45 @@ impl Broker {
     }
 
     /// Everything up to the sealed bundle.
-    async fn prepare(&self, ask: &IssueRequest, event: &mut Event) -> Result<Prepared, Error> {
+    async fn prepare(&self, ask: &IssueRequest) -> Result<Prepared, Refusal> {
         if !self.stages.tickets.store.has_room_for(&ask.caller.identity()) {
             return Err(Code::RateLimited.into());
         }
-        let Gathered { grant, bundle, missing, asked_ttl } = self.gather(ask, DeliveryMode::Ticket, event).await?;
-        let token = self.stages.tickets.ids.fresh().map_err(|_| Error::Plain(Code::Internal))?;
+        let gathered = self.gather(ask, DeliveryMode::Ticket).await?;
+        let token = match self.stages.tickets.ids.fresh() {
+            Ok(token) => token,
+            Err(_) => return Err(Refusal::new(Code::Internal, gathered.known())),
+        };
+        let Gathered { grant, bundle, secrets, missing, asked_ttl } = gathered;
         let issued_at = whole_microseconds(self.stages.clock.now());
+        let expires_at = self.expiry(issued_at, &grant, asked_ttl);
+        let bind_to = self.binding(&grant);
         let ticket = Arc::new(Ticket {
             id: token.ticket_id(),
             caller: ask.caller.clone(),
-            repo: grant.request.repo.clone(),
-            branch: grant.request.branch.clone(),
-            policies: grant.policies.clone(),
-            keys: event.keys.clone(),
-            secrets: event.secrets.clone(),
+            repo: grant.request.repo,
+            branch: grant.request.branch,
+            policies: grant.policies,
+            keys: bundle.entries.keys().cloned().collect(),
+            secrets,
             issued_at,
-            expires_at: self.expiry(issued_at, &grant, asked_ttl),
-            bind_to: self.binding(&grant),
+            expires_at,
+            bind_to,
             source_ip: ask.context.source_ip,
         });
         let sealed = Stage::Tickets.span().in_scope(|| self.stages.tickets.sealer.seal(&bundle, &token, &ticket));
-        let sealed = sealed.map_err(|error| match error {
-            SealError::TooLarge => {
-                tracing::error!(bytes_at_most = MAX_BUNDLE_BYTES, "bundle exceeds the ticket size limit");
-                Code::StoreMisconfigured
-            }
-            SealError::DoesNotOpen(_) | SealError::NotSealed(_) | SealError::Malformed(_) => Code::Internal,
+        let sealed = sealed.map_err(|error| {
+            let code = match error {
+                SealError::TooLarge => {
+                    tracing::error!(bytes_at_most = MAX_BUNDLE_BYTES, "bundle exceeds the ticket size limit");
+                    Code::StoreMisconfigured
+                }
+                SealError::DoesNotOpen(_) | SealError::NotSealed(_) | SealError::Malformed(_) => Code::Internal,
+            };
+            Refusal::new(code, of_ticket(&ticket))
         })?;
         let sizes = ask.sizes.then(|| bundle.entries.values().map(|entry| entry.value.len()).collect());
-        Ok(Prepared { ticket, sealed, token, missing, sizes })
+        Ok(Prepared { ticket, sealed, token, missing, sizes, is_stale: bundle.stale })
     }
 
     fn expiry(&self, issued_at: Timestamp, grant: &Grant, asked: Option<Duration>) -> Timestamp {
@@ -119,7 +126,17 @@ impl Broker {
     }
 }
 
-/// What a ticket has, because that is what a database keeps.
+fn of_ticket(ticket: &Ticket) -> Known {
+    Known {
+        repo: Some(ticket.repo.clone()),
+        branch: Some(ticket.branch.clone()),
+        policies: ticket.policies.iter().map(|policy| policy.name.to_string()).collect(),
+        secrets: ticket.secrets.clone(),
+        keys: ticket.keys.clone(),
+    }
+}
+
+/// The precision of a ticket's times, which is that of the database.
 fn whole_microseconds(time: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
 }

@@ -1,4 +1,4 @@
-//! Redeem: whoever holds a one-time download URL fetches the bundle, once.
+//! Redeem: the holder of a one-time download URL fetches the bundle, once.
 
 use super::context::Context;
 use super::error::Error;
@@ -16,12 +16,13 @@ use crate::render;
 use crate::tickets::{Ending, NotPresented, Presented, Rejection, Ticket};
 use crate::traces::Stage;
 use crate::wire::problem::Code;
+use jiff::Timestamp;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tracing::Instrument as _;
 
-/// How often a redeemer who lost a race looks again at what became of the ticket.
-const LOOKS: usize = 5;
+/// How often a ticket is read, if it changes between the checks and the commit.
+const ATTEMPTS: usize = 5;
 
 /// What an event says of a ticket that is unknown, or whose key is not proven.
 const UNKNOWN: Why = (EventType::TicketRejected, Outcome::Denied, Redemption::Unknown.as_str());
@@ -40,13 +41,29 @@ pub struct Redeem {
     pub context: Context,
 }
 
-/// How a look at a ticket ends.
-enum Looked {
-    /// The bundle may leave.
-    Delivered(Delivered),
-    /// It may not.
-    Refused(Error),
-    /// The ticket is no longer what it was when it was looked at.
+/// All checks passed. Only the ticket and its event are left to be written.
+struct Ready {
+    ticket: Arc<Ticket>,
+    delivered: Delivered,
+    at: Timestamp,
+    /// Whether the ticket was consumed by this redeemer before.
+    is_replay: bool,
+}
+
+/// Why a bundle is not handed over.
+enum Refusal {
+    /// It is counted, or an event that is recorded elsewhere says it.
+    Unrecorded(Error),
+    /// It is recorded, and changes nothing.
+    Recorded { ticket: Arc<Ticket>, error: Error, why: Why },
+    /// The ticket is used outside of its binding, and is revoked.
+    Misuse(Arc<Ticket>),
+}
+
+/// How an event is closed.
+enum Closed {
+    Done(Result<Delivered, Error>),
+    /// The ticket changed since it was read. The event is open again.
     Changed(Box<OpenEvent>),
 }
 
@@ -54,104 +71,115 @@ impl Broker {
     /// Redeems a ticket. Consuming and recording are one step.
     ///
     /// # Errors
-    /// See api.md's list for `/v1/downloads/{ticket}`. The ticket is consumed only by the `Ok`, and burned only by
-    /// `ticket_misuse`. Of [`Error::Dropped`] nobody knows.
+    /// `ticket_*`, `rate_limited`, `audit_unavailable`, `unauthenticated`, `not_pod_bound`, `token_review_unavailable`,
+    /// `unrenderable`, `secret_not_found`, `invalid_request`, `internal`. Only the `Ok` consumes the ticket, and only
+    /// `ticket_misuse` revokes it. After [`Error::Dropped`] it is not known whether it is consumed.
     pub async fn redeem(&self, redeem: &Redeem) -> Result<Delivered, Error> {
         let _under_way = self.under_way();
         let mut event =
             OpenEvent::new(&self.stages.audit, redeem.context.event(EventType::TicketFailed, Outcome::Failed));
-        let Some(token) = &redeem.token else {
-            event.discard();
-            return Err(self.unknown(None, redeem.context.source_ip));
+        let token = match self.admit(redeem) {
+            Ok(token) => token,
+            Err(error) => {
+                event.discard();
+                return Err(error);
+            }
         };
-        if let Err(error) = self.before_look_up(token, redeem.context.source_ip) {
-            event.discard();
-            return Err(error);
-        }
-        for _ in 0..LOOKS {
-            match self.look(token, event, redeem).await {
-                Looked::Delivered(delivered) => return Ok(delivered),
-                Looked::Refused(error) => return Err(error),
-                Looked::Changed(again) => event = *again,
+        for _ in 0..ATTEMPTS {
+            let closed = match self.check(token, redeem).await {
+                Ok(ready) => self.consume(ready, event, redeem).await,
+                Err(Refusal::Misuse(ticket)) => self.revoke_misused(&ticket, event).await,
+                Err(Refusal::Recorded { ticket, error, why }) => {
+                    return Err(self.record_refusal(&ticket, error, why, event, redeem).await);
+                }
+                Err(Refusal::Unrecorded(error)) => {
+                    event.discard();
+                    return Err(error);
+                }
+            };
+            match closed {
+                Closed::Done(result) => return result,
+                Closed::Changed(again) => event = *again,
             }
         }
         event.discard();
         Err(Code::AuditUnavailable.into())
     }
 
-    /// Everything that can refuse, and then the one step that consumes the ticket.
-    async fn look(&self, token: &TicketToken, mut event: OpenEvent, redeem: &Redeem) -> Looked {
-        let now = self.stages.clock.now();
-        let presented = self.stages.tickets.present(token, redeem.repeats.as_ref(), now);
+    /// Checks everything, and renders the bundle. Changes nothing.
+    async fn check(&self, token: &TicketToken, redeem: &Redeem) -> Result<Ready, Refusal> {
+        let at = self.stages.clock.now();
+        let presented = self.stages.tickets.present(token, redeem.repeats.as_ref(), at);
         let presented = presented.instrument(Stage::Tickets.span()).await;
         let Presented { ticket, sealed, redeemed_at } = match presented {
             Ok(presented) => presented,
-            Err(refused) => return Looked::Refused(self.not_presented(refused, token, event, redeem).await),
+            Err(refused) => return Err(self.not_presented(refused, token, redeem.context.source_ip)),
         };
         if !self.stages.tickets.ids.recognises(token) {
             self.failures.refund(&ipv6_prefix(redeem.context.source_ip));
         }
-        describe(&mut event, &ticket);
-        (event.kind, event.outcome) = (EventType::TicketFailed, Outcome::Failed);
         match self.is_bound_to(&ticket, redeem).await {
             Ok(true) => {}
-            Ok(false) => return self.misused(&ticket, redeemed_at, event, redeem).await,
-            Err(error) if ticket.bind_to == BindTo::Ip => {
-                event.reason = Some(error.code().as_str());
-                return Looked::Refused(self.record_refusal(error, event, redeem).await);
+            Ok(false) => {
+                return Err(match redeemed_at {
+                    // Revoking it would change nothing.
+                    Some(at) => self.rejected(Rejection::Redeemed { at }, ticket),
+                    None => Refusal::Misuse(ticket),
+                });
             }
-            Err(error) => {
-                // Who could not be asked, or showed no good token, is in the log already.
-                event.discard();
-                return Looked::Refused(error);
-            }
+            Err(error) if ticket.bind_to == BindTo::Ip => return Err(Refusal::failed(error, ticket)),
+            // The failed authentication is in the log already.
+            Err(error) => return Err(Refusal::Unrecorded(error)),
         }
         let opened = self.stages.tickets.sealer.open(&sealed, token).map_err(|_| Error::Plain(Code::Internal));
         let rendered = opened.and_then(|bundle| {
             let rendered = Stage::Render.span().in_scope(|| render::render(&bundle, &redeem.rendering))?;
             Ok(Delivered::of(rendered, bundle))
         });
-        let delivered = match rendered {
-            Ok(delivered) => delivered,
-            Err(error) => {
-                event.reason = Some(error.code().as_str());
-                return Looked::Refused(self.record_refusal(error, event, redeem).await);
-            }
-        };
-        (event.kind, event.outcome) = (EventType::TicketRedeemed, Outcome::Ok);
-        if redeemed_at.is_some() {
-            return self.replay(delivered, event, &ticket, redeem).await;
-        }
-        let replay = redeem.repeats.as_ref().map(|key| Box::new(key.digest(ticket.id)));
-        let ending = self.stages.tickets.store.ending(ticket.id, Ending::Redeemed { at: now, replay });
-        match event.close_with(ending).await {
-            Ok(()) => {
-                self.stages.metrics.redemption(Redemption::Redeemed);
-                Looked::Delivered(delivered)
-            }
-            Err(CommitError::Rejected(event)) => Looked::Changed(event),
-            Err(CommitError::Failed(_)) => Looked::Refused(Code::AuditUnavailable.into()),
-            Err(CommitError::Unknown(_)) => Looked::Refused(Error::Dropped),
+        match rendered {
+            Ok(delivered) => Ok(Ready { ticket, delivered, at, is_replay: redeemed_at.is_some() }),
+            Err(error) => Err(Refusal::failed(error, ticket)),
         }
     }
 
-    /// The same redeemer repeats a lost download. The ticket is consumed already; only the event is new. So it counts as a
-    /// request of who asked for the ticket.
-    async fn replay(&self, delivered: Delivered, mut event: OpenEvent, ticket: &Ticket, redeem: &Redeem) -> Looked {
+    /// Consumes the ticket and records it, in one step.
+    async fn consume(&self, ready: Ready, mut event: OpenEvent, redeem: &Redeem) -> Closed {
+        let Ready { ticket, delivered, at, is_replay } = ready;
+        if is_replay {
+            return Closed::Done(self.replay(&ticket, delivered, event, redeem).await);
+        }
+        describe(&mut event, &ticket);
+        (event.kind, event.outcome, event.reason) = (EventType::TicketRedeemed, Outcome::Ok, None);
+        let replay = redeem.repeats.as_ref().map(|key| Box::new(key.digest(ticket.id)));
+        match event.close_with(self.stages.tickets.store.ending(ticket.id, Ending::Redeemed { at, replay })).await {
+            Ok(()) => {
+                self.stages.metrics.redemption(Redemption::Redeemed);
+                Closed::Done(Ok(delivered))
+            }
+            Err(error) => error.into(),
+        }
+    }
+
+    /// The same redeemer repeats a lost download. The ticket is consumed already, and only the event is new. It counts as a
+    /// request of the caller who asked for the ticket.
+    async fn replay(
+        &self,
+        ticket: &Ticket,
+        delivered: Delivered,
+        mut event: OpenEvent,
+        redeem: &Redeem,
+    ) -> Result<Delivered, Error> {
         if !self.callers.charge(ticket.caller.account()) {
             let reason = Code::RateLimited.as_str();
             self.aggregated.add(EventType::TicketFailed, Outcome::Failed, reason, redeem.context.source_ip);
             event.discard();
-            return Looked::Refused(Code::RateLimited.into());
+            return Err(Code::RateLimited.into());
         }
-        event.reason = Some("replay");
-        match event.close().await {
-            Ok(()) => {
-                self.stages.metrics.redemption(Redemption::Replayed);
-                Looked::Delivered(delivered)
-            }
-            Err(error) => Looked::Refused(error.into()),
-        }
+        describe(&mut event, ticket);
+        (event.kind, event.outcome, event.reason) = (EventType::TicketRedeemed, Outcome::Ok, Some("replay"));
+        event.close().await?;
+        self.stages.metrics.redemption(Redemption::Replayed);
+        Ok(delivered)
     }
 
     /// Whether the redeemer shares with the caller what the ticket is bound to. An identity decides alone, wherever it
@@ -179,13 +207,15 @@ impl Broker {
         Ok(self.pod_addresses(&ticket.caller).await?.contains(&context.source_ip))
     }
 
-    /// Whether the ticket of a token is looked for. An id that no replica has made is charged to its address beforehand. One
-    /// that a replica has made costs nothing, unless it was shown in vain just now from an address that has nothing left.
-    fn before_look_up(&self, token: &TicketToken, source_ip: IpAddr) -> Result<(), Error> {
+    /// Whether the ticket is looked up. An id that no replica made is charged to its address beforehand. One that a replica
+    /// made costs nothing, unless it was refused a moment ago and the address has used up its failures.
+    fn admit<'r>(&self, redeem: &'r Redeem) -> Result<&'r TicketToken, Error> {
+        let source_ip = redeem.context.source_ip;
+        let Some(token) = &redeem.token else { return Err(self.unknown(None, source_ip)) };
         let address = ipv6_prefix(source_ip);
         let why = if !self.stages.tickets.ids.recognises(token) {
             if self.failures.charge(address) {
-                return Ok(());
+                return Ok(token);
             }
             self.stages.metrics.redemption(Redemption::Unknown);
             UNKNOWN
@@ -194,37 +224,22 @@ impl Broker {
         {
             why
         } else {
-            return Ok(());
+            return Ok(token);
         };
         let (kind, outcome, reason) = why;
         self.aggregated.add(kind, outcome, reason, source_ip);
         Err(Code::RateLimited.into())
     }
 
-    async fn not_presented(
-        &self,
-        refused: NotPresented,
-        token: &TicketToken,
-        mut event: OpenEvent,
-        redeem: &Redeem,
-    ) -> Error {
+    fn not_presented(&self, refused: NotPresented, token: &TicketToken, source_ip: IpAddr) -> Refusal {
         match refused {
-            NotPresented::Refused { rejection, ticket: Some(ticket) } => {
-                describe(&mut event, &ticket);
-                self.reject(rejection, event, redeem).await
-            }
-            NotPresented::Refused { ticket: None, .. } => {
-                event.discard();
-                self.unknown(Some(token), redeem.context.source_ip)
-            }
-            NotPresented::Unavailable => {
-                event.discard();
-                Code::AuditUnavailable.into()
-            }
+            NotPresented::Refused { rejection, ticket: Some(ticket) } => self.rejected(rejection, ticket),
+            NotPresented::Refused { ticket: None, .. } => Refusal::Unrecorded(self.unknown(Some(token), source_ip)),
+            NotPresented::Unavailable => Refusal::Unrecorded(Code::AuditUnavailable.into()),
         }
     }
 
-    /// One fixed answer, whether the id is unknown or its key not proven; summed in the audit log.
+    /// The same answer for an unknown id and for a wrong key. It is counted.
     fn unknown(&self, token: Option<&TicketToken>, source_ip: IpAddr) -> Error {
         let (kind, outcome, reason) = UNKNOWN;
         self.stages.metrics.redemption(Redemption::Unknown);
@@ -241,67 +256,75 @@ impl Broker {
         if charged { Code::TicketUnknown.into() } else { Code::RateLimited.into() }
     }
 
-    /// Burns a ticket that is used in the wrong place. One that is redeemed already is past burning.
-    async fn misused(
-        &self,
-        ticket: &Ticket,
-        redeemed_at: Option<jiff::Timestamp>,
-        mut event: OpenEvent,
-        redeem: &Redeem,
-    ) -> Looked {
-        if let Some(at) = redeemed_at {
-            return Looked::Refused(self.reject(Rejection::Redeemed { at }, event, redeem).await);
-        }
+    /// Revokes a ticket that is used outside of its binding.
+    async fn revoke_misused(&self, ticket: &Ticket, mut event: OpenEvent) -> Closed {
+        describe(&mut event, ticket);
         (event.kind, event.outcome) = (EventType::TicketRejected, Outcome::Denied);
         event.reason = Some(Redemption::Misuse.as_str());
         match event.close_with(self.stages.tickets.store.ending(ticket.id, Ending::Revoked)).await {
             Ok(()) => {
                 self.stages.metrics.redemption(Redemption::Misuse);
-                Looked::Refused(Code::TicketMisuse.into())
+                Closed::Done(Err(Code::TicketMisuse.into()))
             }
-            Err(CommitError::Rejected(mut event)) => {
-                event.reason = None;
-                Looked::Changed(event)
-            }
-            // Not recorded, so not done.
-            Err(CommitError::Failed(_)) => Looked::Refused(Code::AuditUnavailable.into()),
-            Err(CommitError::Unknown(_)) => Looked::Refused(Error::Dropped),
+            Err(error) => error.into(),
         }
     }
 
-    /// Tells whoever proved the key what became of the ticket.
-    async fn reject(&self, rejection: Rejection, mut event: OpenEvent, redeem: &Redeem) -> Error {
+    /// The redeemer has the key, and is told what became of the ticket.
+    fn rejected(&self, rejection: Rejection, ticket: Arc<Ticket>) -> Refusal {
         let (outcome, error) = match rejection {
             Rejection::Unknown => (Redemption::Unknown, Code::TicketUnknown.into()),
             Rejection::Redeemed { at } => (Redemption::AlreadyRedeemed, Error::TicketRedeemed { at }),
             Rejection::Expired => (Redemption::Expired, Code::TicketExpired.into()),
             Rejection::Revoked => (Redemption::Revoked, Code::TicketRevoked.into()),
         };
-        event.kind = EventType::TicketRejected;
-        event.outcome = Outcome::Denied;
-        event.reason = Some(outcome.as_str());
         self.stages.metrics.redemption(outcome);
-        self.record_refusal(error, event, redeem).await
+        Refusal::Recorded { ticket, error, why: (EventType::TicketRejected, Outcome::Denied, outcome.as_str()) }
     }
 
-    /// Records a refusal that changes nothing: alone, or in a sum where its address was refused too often, so that
-    /// nobody can fill the log with one URL.
-    async fn record_refusal(&self, error: Error, event: OpenEvent, redeem: &Redeem) -> Error {
+    /// Records a refusal that changes nothing. If its address was refused too often, it is only counted, so that nobody can fill
+    /// the log with one URL.
+    async fn record_refusal(
+        &self,
+        ticket: &Ticket,
+        error: Error,
+        why: Why,
+        mut event: OpenEvent,
+        redeem: &Redeem,
+    ) -> Error {
         let source_ip = redeem.context.source_ip;
-        if let Some(id) = event.ticket_id {
-            self.shown_in_vain.note(id, (event.kind, event.outcome, event.reason.unwrap_or_default()));
+        let (kind, outcome, reason) = why;
+        self.shown_in_vain.note(ticket.id, why);
+        if !self.failures.charge(ipv6_prefix(source_ip)) {
+            self.aggregated.add(kind, outcome, reason, source_ip);
+            event.discard();
+            return Code::RateLimited.into();
         }
-        if self.failures.charge(ipv6_prefix(source_ip)) {
-            return self.record_refused(event).await.err().map_or(error, Error::from);
-        }
-        self.aggregated.add(event.kind, event.outcome, event.reason.unwrap_or_default(), source_ip);
-        event.discard();
-        Code::RateLimited.into()
+        describe(&mut event, ticket);
+        (event.kind, event.outcome, event.reason) = (kind, outcome, Some(reason));
+        self.record_refused(event).await.err().map_or(error, Error::from)
     }
 }
 
-/// `caller` is who asked for the ticket; the event's `source_ip` stays that of the redeemer.
-pub(super) fn describe(event: &mut Event, ticket: &Arc<Ticket>) {
+impl Refusal {
+    fn failed(error: Error, ticket: Arc<Ticket>) -> Self {
+        let why = (EventType::TicketFailed, Outcome::Failed, error.code().as_str());
+        Self::Recorded { ticket, error, why }
+    }
+}
+
+impl From<CommitError<Box<OpenEvent>>> for Closed {
+    fn from(error: CommitError<Box<OpenEvent>>) -> Self {
+        match error {
+            CommitError::Rejected(event) => Self::Changed(event),
+            CommitError::Failed(_) => Self::Done(Err(Code::AuditUnavailable.into())),
+            CommitError::Unknown(_) => Self::Done(Err(Error::Dropped)),
+        }
+    }
+}
+
+/// Names a ticket in an event. `caller` is the caller who asked for the ticket; `source_ip` stays that of the request.
+pub(super) fn describe(event: &mut Event, ticket: &Ticket) {
     event.caller = Some(ticket.caller.clone());
     event.repo = Some(ticket.repo.clone());
     event.branch = Some(ticket.branch.clone());

@@ -13,7 +13,6 @@ use crate::tickets::{Ending, Place, Ticket, TicketState};
 use crate::wire::problem::Code;
 use crate::wire::ticket_object::{TicketCaller, TicketList, TicketObject, TicketPod};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use std::sync::Arc;
 
 /// Waiting tickets that are looked at together.
 const PAGE: usize = 1000;
@@ -70,7 +69,7 @@ impl Broker {
             let page = page.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
             after = page.last().map(|last| Place { issued_at: last.issued_at.as_microsecond(), id: last.id });
             let is_last = page.len() < PAGE;
-            let selected = page.into_iter().filter(|ticket| selector.selects(ticket)).map(Arc::new);
+            let selected = page.into_iter().filter(|ticket| selector.selects(ticket));
             let ends: Vec<bool> = stream::iter(selected.map(|ticket| self.end_revoked(who, ticket)))
                 .buffer_unordered(AT_ONCE)
                 .try_collect()
@@ -97,12 +96,12 @@ impl Broker {
         let found = self.stages.tickets.store.find(id).await.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         let now = self.stages.clock.now();
         let waiting = found.filter(|found| found.state == TicketState::Waiting && now < found.ticket.expires_at);
-        let ticket = Arc::new(waiting.ok_or(Error::Plain(Code::NotFound))?.ticket);
+        let ticket = waiting.ok_or(Error::Plain(Code::NotFound))?.ticket;
         if self.end_revoked(who, ticket).await? { Ok(()) } else { Err(Code::NotFound.into()) }
     }
 
     /// Revokes a ticket, and says whether it still waited.
-    async fn end_revoked(&self, who: &Administrator, ticket: Arc<Ticket>) -> Result<bool, Error> {
+    async fn end_revoked(&self, who: &Administrator, ticket: Ticket) -> Result<bool, Error> {
         let mut event = OpenEvent::new(&self.stages.audit, who.context.event(EventType::TicketRevoked, Outcome::Ok));
         describe(&mut event, &ticket);
         event.caller = Some(who.applicant.caller.clone());

@@ -6,7 +6,6 @@ use crate::audit::Event;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::tickets::{Ending, Unavailable};
 use futures_util::{StreamExt as _, stream};
-use std::sync::Arc;
 
 /// Expiries that are on their mode to the audit log at once.
 const AT_ONCE: usize = 256;
@@ -36,7 +35,7 @@ impl Broker {
         let overdue = store.overdue(self.stages.clock.now()).await?;
         let expiries = overdue.into_iter().map(|ticket| async move {
             let mut event = Event::new(EventType::TicketExpired, Outcome::Ok);
-            describe(&mut event, &Arc::new(ticket));
+            describe(&mut event, &ticket);
             let step = event.ticket_id.map(|id| store.ending(id, Ending::Expired));
             drop(self.stages.audit.commit(event, step).await);
         });

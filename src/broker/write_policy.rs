@@ -1,11 +1,11 @@
 //! Policies written: created, replaced, deleted. Every change is in the audit log before it is answered.
 
-use super::administer::Administrator;
+use super::administer::{Administrator, Unauthorised};
 use super::error::Error;
 use super::pipeline::Broker;
 use super::policies::{object, on_policies};
 use crate::admins::Verb;
-use crate::audit::{Event, OpenEvent};
+use crate::audit::{AuditUnavailable, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::policy::{Draft, is_policy_name};
 use crate::policy::{Expected, NewPolicy, PolicyStoreError, Source, StoredPolicy};
@@ -43,19 +43,30 @@ pub enum Precondition {
     Absent,
 }
 
+/// Why a policy is not written.
+enum NotWritten {
+    /// A recorded refusal of the administrator says it.
+    Recorded(Error),
+    /// The event of the write names the policy, if its name is valid.
+    Failed { error: Error, policy: Option<String> },
+}
+
 impl Broker {
     /// Creates a policy whose name is free.
     ///
     /// # Errors
-    /// `denied`, `invalid_request`, `invalid_policy`, `already_exists`, `read_only`, and what cannot be reached.
+    /// `denied`, `invalid_request`, `invalid_policy`, `already_exists`, `read_only`, `token_review_unavailable`,
+    /// `database_unavailable`, `audit_unavailable`.
     pub async fn create_policy(&self, who: &Administrator, write: &WritePolicy) -> Result<PolicyObject, Error> {
         self.authorise(who, on_policies(Verb::Create, None)).await?;
-        let mut event = self.open(who, EventType::PolicyCreated);
-        let created = self.create(who, write, &mut event).await;
-        close(event, created, write.dry_run).await
+        let event = self.open(who, EventType::PolicyCreated);
+        let created = self.create(who, write).await;
+        let closing = created.as_ref().map(|policy| (policy.name.clone(), EventType::PolicyCreated));
+        close(event, closing, write.dry_run).await?;
+        created.map_err(Error::from)
     }
 
-    /// Replaces a policy, or creates it where the name is free.
+    /// Replaces a policy, or creates it if the name is free.
     ///
     /// # Errors
     /// As for [`Broker::create_policy`] without `already_exists`; `precondition_failed`.
@@ -68,18 +79,21 @@ impl Broker {
     ) -> Result<(PolicyObject, Change), Error> {
         let verb = if *precondition == Precondition::Absent { Verb::Create } else { Verb::Update };
         self.authorise(who, on_policies(verb, Some(name))).await?;
-        let mut event = self.open(who, EventType::PolicyUpdated);
-        let put = self.put(who, name, write, precondition, &mut event).await;
-        if let Ok((_, Change::Created)) = &put {
-            event.kind = EventType::PolicyCreated;
-        }
-        close(event, put, write.dry_run).await
+        let event = self.open(who, EventType::PolicyUpdated);
+        let put = self.put(who, name, write, precondition).await;
+        let closing = put.as_ref().map(|(_, change)| match change {
+            Change::Created => (name.to_owned(), EventType::PolicyCreated),
+            Change::Updated => (name.to_owned(), EventType::PolicyUpdated),
+        });
+        close(event, closing, write.dry_run).await?;
+        put.map_err(Error::from)
     }
 
     /// Deletes a policy.
     ///
     /// # Errors
-    /// `denied`, `not_found`, `read_only`, `precondition_failed`, and what cannot be reached.
+    /// `denied`, `not_found`, `read_only`, `precondition_failed`, `token_review_unavailable`, `database_unavailable`,
+    /// `audit_unavailable`.
     pub async fn delete_policy(
         &self,
         who: &Administrator,
@@ -88,9 +102,12 @@ impl Broker {
         dry_run: bool,
     ) -> Result<(), Error> {
         self.authorise(who, on_policies(Verb::Delete, Some(name))).await?;
-        let mut event = self.open(who, EventType::PolicyDeleted);
-        let deleted = self.delete(who, name, precondition, dry_run, &mut event).await;
-        close(event, deleted, dry_run).await
+        let event = self.open(who, EventType::PolicyDeleted);
+        let deleted = self.delete(who, name, precondition, dry_run).await;
+        let deleted = deleted.map_err(|error| NotWritten::about(name, error));
+        let closing = deleted.as_ref().map(|()| (name.to_owned(), EventType::PolicyDeleted));
+        close(event, closing, dry_run).await?;
+        deleted.map_err(Error::from)
     }
 
     fn open(&self, who: &Administrator, kind: EventType) -> OpenEvent {
@@ -104,12 +121,16 @@ impl Broker {
         Ok(Draft::read(body, *syntax, written_to, &self.stages.bounds)?)
     }
 
-    async fn create(&self, who: &Administrator, write: &WritePolicy, event: &mut Event) -> Result<PolicyObject, Error> {
-        let draft = self.draft(write, None)?;
-        event.policies.push(draft.name.clone());
-        if write.dry_run {
-            return match self.stages.policy_store.get(&draft.name).await? {
-                None => Ok(self.unwritten(who, draft, None)),
+    async fn create(&self, who: &Administrator, write: &WritePolicy) -> Result<PolicyObject, NotWritten> {
+        let draft = self.draft(write, None).map_err(|error| NotWritten::Failed { error, policy: None })?;
+        let name = draft.policy.name().clone();
+        self.create_draft(who, draft, write.dry_run).await.map_err(|error| NotWritten::about(&name, error))
+    }
+
+    async fn create_draft(&self, who: &Administrator, draft: Draft, dry_run: bool) -> Result<PolicyObject, Error> {
+        if dry_run {
+            return match self.stages.policy_store.get(draft.policy.name()).await? {
+                None => Ok(self.unwritten(who, &draft, None)),
                 Some(StoredPolicy { source: Source::File, .. }) => Err(Code::ReadOnly.into()),
                 Some(_) => Err(Code::AlreadyExists.into()),
             };
@@ -124,30 +145,33 @@ impl Broker {
         name: &str,
         write: &WritePolicy,
         precondition: &Precondition,
-        event: &mut Event,
-    ) -> Result<(PolicyObject, Change), Error> {
-        event.policies.extend(is_policy_name(name).then(|| name.to_owned()));
-        let draft = self.draft(write, Some(name))?;
+    ) -> Result<(PolicyObject, Change), NotWritten> {
+        let failed = |error| NotWritten::about(name, error);
+        let draft = self.draft(write, Some(name)).map_err(failed)?;
         for _ in 0..ATTEMPTS {
-            let current = self.stages.policy_store.get(name).await?;
-            let expected = expected(current.as_ref(), precondition)?;
-            // Whoever may replace may not therefore create. What was authorised is what the store is told to expect.
+            let current = self.stages.policy_store.get(name).await.map_err(|error| failed(error.into()))?;
+            let expected = expected(current.as_ref(), precondition).map_err(failed)?;
+            // The right to replace is not the right to create. The store is told to expect what was authorised.
             if expected == Expected::Absent && *precondition != Precondition::Absent {
-                self.authorise(who, on_policies(Verb::Create, Some(name))).await?;
+                match self.authorise(who, on_policies(Verb::Create, Some(name))).await {
+                    Ok(()) => {}
+                    Err(Unauthorised::Recorded(code)) => return Err(NotWritten::Recorded(code.into())),
+                    Err(Unauthorised::Unrecorded) => return Err(failed(Unauthorised::Unrecorded.into())),
+                }
             }
             if write.dry_run {
                 let change = if current.is_some() { Change::Updated } else { Change::Created };
-                return Ok((self.unwritten(who, draft, current), change));
+                return Ok((self.unwritten(who, &draft, current), change));
             }
-            self.can_record()?;
+            self.can_record().map_err(failed)?;
             match self.stages.policy_store.put(by(who, draft.clone()), expected).await {
                 Ok((policy, change)) => return Ok((object(policy), change)),
                 Err(PolicyStoreError::PreconditionFailed) if *precondition == Precondition::None => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(failed(error.into())),
             }
         }
-        // Others were faster each time. Nobody asked for a revision, so this is no failed precondition.
-        Err(Code::DatabaseUnavailable.into())
+        // Other writers were faster each time. The caller stated no revision, so this is not a failed precondition.
+        Err(failed(Code::DatabaseUnavailable.into()))
     }
 
     async fn delete(
@@ -156,15 +180,13 @@ impl Broker {
         name: &str,
         precondition: &Precondition,
         dry_run: bool,
-        event: &mut Event,
     ) -> Result<(), Error> {
         if !is_policy_name(name) {
             return Err(Code::NotFound.into());
         }
-        event.policies.push(name.to_owned());
         let current = self.stages.policy_store.get(name).await?.ok_or(Error::Plain(Code::NotFound))?;
         let expected = match precondition {
-            // Whatever is there is to go; behind a file's policy that is a stored one of its name.
+            // Without a precondition this also deletes a stored policy that is hidden by a file's policy of the same name.
             Precondition::None if !dry_run => Expected::Any,
             precondition => expected(Some(&current), precondition)?,
         };
@@ -181,22 +203,22 @@ impl Broker {
     }
 
     /// The answer to a dry run.
-    fn unwritten(&self, who: &Administrator, draft: Draft, current: Option<StoredPolicy>) -> PolicyObject {
+    fn unwritten(&self, who: &Administrator, draft: &Draft, current: Option<StoredPolicy>) -> PolicyObject {
         let now = self.stages.clock.now();
         object(StoredPolicy {
-            name: draft.name,
+            name: draft.policy.name().to_string(),
             revision: DRY_RUN.into(),
             created_at: current.map_or(now, |policy| policy.created_at),
             updated_at: now,
             updated_by: who.subject().to_owned(),
             source: Source::Api,
-            spec: draft.spec,
+            spec: (**draft.policy.spec()).clone(),
         })
     }
 }
 
 fn by(who: &Administrator, draft: Draft) -> NewPolicy {
-    NewPolicy { name: draft.name, spec: draft.spec, by: who.subject().to_owned() }
+    NewPolicy { policy: draft.policy, by: who.subject().to_owned() }
 }
 
 /// What the store is told to expect, so that what was looked at is what is written.
@@ -214,22 +236,44 @@ fn expected(current: Option<&StoredPolicy>, precondition: &Precondition) -> Resu
     }
 }
 
-/// Records how a write ended. A dry run changed nothing and is not recorded.
-async fn close<T>(mut event: OpenEvent, ended: Result<T, Error>, dry_run: bool) -> Result<T, Error> {
-    if dry_run {
-        event.discard();
-        return ended;
+impl NotWritten {
+    fn about(name: &str, error: Error) -> Self {
+        Self::Failed { error, policy: is_policy_name(name).then(|| name.to_owned()) }
     }
-    match &ended {
-        Ok(_) => event.outcome = Outcome::Ok,
-        // Recorded already, as what it is.
-        Err(Error::Plain(Code::Denied | Code::TokenReviewUnavailable)) => {
-            event.discard();
-            return ended;
+}
+
+impl From<NotWritten> for Error {
+    fn from(not_written: NotWritten) -> Self {
+        match not_written {
+            NotWritten::Recorded(error) | NotWritten::Failed { error, .. } => error,
         }
-        Err(error) => event.reason = Some(error.code().as_str()),
     }
-    // The policy is in force whether or not its event can be written now.
-    event.close_or_keep().await?;
-    ended
+}
+
+/// Records the result of a write: the name of the policy and the kind of the event, or why it failed. A dry run is not recorded.
+async fn close(
+    mut event: OpenEvent,
+    result: Result<(String, EventType), &NotWritten>,
+    dry_run: bool,
+) -> Result<(), AuditUnavailable> {
+    match result {
+        _ if dry_run => {
+            event.discard();
+            return Ok(());
+        }
+        Err(NotWritten::Recorded(_)) => {
+            event.discard();
+            return Ok(());
+        }
+        Ok((policy, kind)) => {
+            (event.kind, event.outcome) = (kind, Outcome::Ok);
+            event.policies.push(policy);
+        }
+        Err(NotWritten::Failed { error, policy }) => {
+            event.reason = Some(error.code().as_str());
+            event.policies.extend(policy.clone());
+        }
+    }
+    // The policy is in force even if its event cannot be written now.
+    event.close_or_keep().await
 }

@@ -5,16 +5,15 @@ use super::compile::check_name;
 use super::manifest::{API_VERSION, KIND, is_within};
 use super::matching::Policy;
 use crate::document::{Fault, parse, parse_json, prune};
-use crate::wire::policy::{Metadata, PolicyBody, PolicyManifest, PolicySpec};
+use crate::wire::policy::{Metadata, PolicyBody, PolicyManifest};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// A body that is a good policy on this server.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// The policy's name.
-    pub name: String,
-    /// What it says.
-    pub spec: PolicySpec,
+    /// The compiled policy.
+    pub policy: Arc<Policy>,
 }
 
 /// In what a body is written.
@@ -65,22 +64,22 @@ impl Draft {
                 return Err(DraftError::OtherName);
             }
         }
-        if let Err(found) = Policy::from_manifest(&manifest, bounds) {
-            // What could not be decoded now looks as if it were missing; it has been told already.
-            let told = faults.len();
-            for mut fault in found {
-                if fault.pointer == "/metadata/name" {
-                    name_at.clone_into(&mut fault.pointer);
-                }
-                if !faults[..told].iter().any(|known| is_within(&fault.pointer, &known.pointer)) {
-                    faults.push(fault);
-                }
+        let found = match Policy::from_manifest(&manifest, bounds) {
+            Ok(policy) if faults.is_empty() => return Ok(Self { policy: Arc::new(policy) }),
+            Ok(_) => Vec::new(),
+            Err(found) => found,
+        };
+        // What cannot be decoded looks as if it were missing; its fault is listed already.
+        let listed = faults.len();
+        for mut fault in found {
+            if fault.pointer == "/metadata/name" {
+                name_at.clone_into(&mut fault.pointer);
+            }
+            if !faults[..listed].iter().any(|known| is_within(&fault.pointer, &known.pointer)) {
+                faults.push(fault);
             }
         }
-        match (manifest.metadata.and_then(|metadata| metadata.name), manifest.spec) {
-            (Some(name), Some(spec)) if faults.is_empty() => Ok(Self { name, spec }),
-            _ => Err(DraftError::Invalid(faults)),
-        }
+        Err(DraftError::Invalid(faults))
     }
 }
 

@@ -78,8 +78,8 @@ impl Compiled {
     }
 
     /// Takes over what this replica has just written, without having looked at what others wrote before.
-    pub fn put(&mut self, policy: Policy, revision: i64) {
-        self.known.insert(policy.name().to_string(), Known { revision, policy: Some(Arc::new(policy)) });
+    pub fn put(&mut self, policy: Arc<Policy>, revision: i64) {
+        self.known.insert(policy.name().to_string(), Known { revision, policy: Some(policy) });
     }
 
     pub fn remove(&mut self, name: &str) {
@@ -104,7 +104,7 @@ impl Compiled {
                          is not that name, and only a deny policy is taken to mean it as well: write it as {{is: \"...\"}}"
                     );
                 }
-                self.put(policy, *revision);
+                self.put(Arc::new(policy), *revision);
                 None
             }
             Err(faults) => {

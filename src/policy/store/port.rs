@@ -1,10 +1,11 @@
 //! The port of policies that are written through the API, and what passes through it.
 
 use super::diff::Edit;
-use crate::document::Fault;
+use crate::policy::matching::Policy;
 use crate::wire::policy::PolicySpec;
 use async_trait::async_trait;
 use jiff::Timestamp;
+use std::sync::Arc;
 
 /// Where policies are written and read. Those that come from files are seen here too and cannot be changed.
 #[async_trait]
@@ -77,10 +78,8 @@ impl Source {
 /// A policy to be written.
 #[derive(Debug, Clone)]
 pub struct NewPolicy {
-    /// Its name.
-    pub name: String,
-    /// What it says.
-    pub spec: PolicySpec,
+    /// The compiled policy.
+    pub policy: Arc<Policy>,
     /// The subject who writes it.
     pub by: String,
 }
@@ -161,9 +160,6 @@ pub enum PolicyStoreError {
     /// The name is that of a policy in a file.
     #[error("the policy is kept in a file and is read-only")]
     ReadOnly,
-    /// It is no policy on this server; nothing was stored.
-    #[error("the policy is not valid")]
-    Invalid(Vec<Fault>),
     /// The database cannot be asked. A write may or may not have happened.
     #[error("the policies cannot be reached")]
     Unavailable,

@@ -42,7 +42,7 @@ fn both_shapes_say_the_same_in_both_syntaxes() {
     ] {
         for syntax in [Syntax::Json, Syntax::Yaml] {
             let draft = Draft::read(body.to_string().as_bytes(), syntax, written_to, &bounds()).expect("good");
-            assert_eq!((draft.name.as_str(), draft.spec.repos.len()), ("a", 1), "{body}");
+            assert_eq!((&**draft.policy.name(), draft.policy.spec().repos.len()), ("a", 1), "{body}");
         }
     }
     let yaml = "name: a\nspec:\n  subjects: [{kubernetes: {namespaces: [ci], serviceAccounts: [b]}}]\n  repos: [site]\n  \

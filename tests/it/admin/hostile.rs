@@ -176,6 +176,12 @@ fn all_faults_are_told_at_once() {
         "/spec/ticket/ttl",
     ];
     assert_eq!(pointers, expected.map(str::to_owned).into());
+
+    let admin = Person::admin(&claviger);
+    let empty = json!({"spec": {}}).to_string();
+    let put = admin.send("PUT", "/v1/policies/empty", &[("Content-Type", JSON)], empty.as_bytes());
+    assert_eq!((put.status, put.code().as_str()), (422, "invalid_policy"));
+    assert_eq!(admin.get("/v1/policies/empty").status, 404, "an invalid policy was stored");
 }
 
 #[test]

@@ -22,7 +22,6 @@ on_every_place! {
     racing_creators_make_one_policy
     revisions_tell_who_changed_what
     lists_are_ordered_by_bytes_and_paged
-    what_is_not_valid_is_not_stored
     hostile_names_find_nothing
 }
 
@@ -185,25 +184,6 @@ async fn lists_are_ordered_by_bytes_and_paged(place: Place) {
         }
         assert_eq!(paged, whole, "{limit} at a time");
     }
-}
-
-async fn what_is_not_valid_is_not_stored(place: Place) {
-    let register = place.register().await;
-    let mut no_repos = spec_of("x");
-    no_repos["repos"] = json!([]);
-    let mut stranger = spec_of("x");
-    stranger["secrets"][0]["store"] = "nowhere".into();
-    for (bad, pointer) in [
-        (new_policy("a", no_repos), "/spec/repos"),
-        (new_policy("a", stranger), "/spec/secrets/0/store"),
-        (policy("A", "x"), "/name"),
-    ] {
-        let Err(PolicyStoreError::Invalid(faults)) = register.put(bad, Expected::Any).await else {
-            panic!("stored");
-        };
-        assert_eq!(faults[0].pointer, pointer);
-    }
-    assert!(listed(&register).await.is_empty() && in_force(&register).is_empty());
 }
 
 async fn hostile_names_find_nothing(place: Place) {

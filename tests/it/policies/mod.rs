@@ -8,9 +8,10 @@ mod start;
 use crate::rig::postgres::{checked, postgres};
 use claviger::config::database::Url;
 use claviger::database::Database;
+use claviger::document::Fault;
 use claviger::model::clock::SystemClock;
 use claviger::policy::{
-    AuthenticatorKind, Bounds, Ceiling, Directory, NewPolicy, PolicyRegister, PolicyStore as _, RegisterError,
+    AuthenticatorKind, Bounds, Ceiling, Directory, NewPolicy, Policy, PolicyRegister, PolicyStore as _, RegisterError,
 };
 use claviger::wire::policy::PolicySpec;
 use serde_json::{Value, json};
@@ -84,7 +85,13 @@ fn policy(name: &str, repo: &str) -> NewPolicy {
 }
 
 fn new_policy(name: &str, spec: Value) -> NewPolicy {
-    NewPolicy { name: name.into(), spec: serde_json::from_value(spec).unwrap(), by: "alice".into() }
+    compiled(name, spec, &bounds()).unwrap()
+}
+
+/// A policy is compiled before it can be written.
+fn compiled(name: &str, spec: Value, bounds: &Bounds) -> Result<NewPolicy, Vec<Fault>> {
+    let policy = Policy::compile(name, &serde_json::from_value(spec).unwrap(), bounds)?;
+    Ok(NewPolicy { policy: Arc::new(policy), by: "alice".into() })
 }
 
 fn shown(spec: &PolicySpec) -> Value {

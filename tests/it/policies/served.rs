@@ -28,12 +28,15 @@ fn ask(claviger: &Claviger, repo: &str) -> Answer {
 /// The policies of the database, as an API on another replica would write them: `dev` has one store and one issuer.
 async fn writer(url: &str) -> PolicyRegister {
     let database = Database::open(&Url::Postgres(checked(url))).await.unwrap();
-    let bounds = Bounds {
+    PolicyRegister::open(None, database, Arc::new(SystemClock), bounds_of_dev(), Box::new(())).await.unwrap()
+}
+
+fn bounds_of_dev() -> Bounds {
+    Bounds {
         stores: ["local".into()].into(),
         authenticators: [("dev".into(), AuthenticatorKind::Oidc)].into(),
         ..bounds()
-    };
-    PolicyRegister::open(None, database, Arc::new(SystemClock), bounds, Box::new(())).await.unwrap()
+    }
 }
 
 fn sample_caller(repo: &str, effect: &str) -> NewPolicy {
@@ -46,7 +49,7 @@ fn sample_caller(repo: &str, effect: &str) -> NewPolicy {
     if effect == "allow" {
         spec["secrets"] = json!([{"store": "local", "path": "homelab/{repo}/{branch}"}]);
     }
-    new_policy(&format!("{effect}-{repo}"), spec)
+    compiled(&format!("{effect}-{repo}"), spec, &bounds_of_dev()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

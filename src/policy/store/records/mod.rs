@@ -59,8 +59,9 @@ impl Records {
         policy: NewPolicy,
         expected: &Expected,
     ) -> Result<(StoredPolicy, i64, Change), PolicyStoreError> {
-        let NewPolicy { name, spec, by } = policy;
-        let text = serde_json::to_string(&spec).map_err(|error| {
+        let NewPolicy { policy, by } = policy;
+        let name = policy.name().to_string();
+        let text = serde_json::to_string(&**policy.spec()).map_err(|error| {
             tracing::error!(%error, "a policy could not be serialized");
             PolicyStoreError::Unavailable
         })?;

@@ -1,7 +1,6 @@
 //! What the API sees: policies of files are read-only, and a write is in force here before it is answered.
 
 use super::PolicyRegister;
-use crate::policy::matching::Policy;
 use crate::policy::store::port::{
     Change, Expected, NewPolicy, PolicyRevision, PolicyStore, PolicyStoreError, StoredPolicy,
 };
@@ -40,10 +39,10 @@ impl PolicyStore for PolicyRegister {
 
     async fn put(&self, policy: NewPolicy, expected: Expected) -> Result<(StoredPolicy, Change), PolicyStoreError> {
         let mut state = self.state.lock().await;
-        if self.is_of_a_file(&policy.name) {
+        if self.is_of_a_file(policy.policy.name()) {
             return Err(PolicyStoreError::ReadOnly);
         }
-        let compiled = Policy::compile(&policy.name, &policy.spec, &self.bounds).map_err(PolicyStoreError::Invalid)?;
+        let compiled = policy.policy.clone();
         let (stored, revision, change) = self.records.put(policy, &expected).await?;
         state.compiled.put(compiled, revision);
         self.put_in_force(&mut state);

@@ -1,0 +1,48 @@
+//! A request for secrets, and how they reach the caller.
+
+use super::context::Context;
+use crate::metrics::labels::{EventType, Outcome};
+use crate::model::caller::Caller;
+use crate::policy::Delivery;
+use crate::wire::ticket::TicketRequest;
+use std::sync::Arc;
+
+/// A request for secrets by an authenticated caller.
+#[derive(Debug)]
+pub struct IssueRequest {
+    /// The authenticated caller.
+    pub caller: Arc<Caller>,
+    /// The body.
+    pub request: TicketRequest,
+    /// The source of the request.
+    pub context: Context,
+    /// Whether the lengths of the values are returned with a ticket.
+    pub sizes: bool,
+}
+
+/// How the secrets reach the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryMode {
+    /// By a ticket.
+    Ticket,
+    /// In the response.
+    Direct,
+}
+
+impl DeliveryMode {
+    /// The event of a request that was refused.
+    pub(super) const fn refused(self, outcome: Outcome) -> EventType {
+        match (self, outcome) {
+            (Self::Direct, _) => EventType::SecretsRead,
+            (Self::Ticket, Outcome::Denied) => EventType::TicketDenied,
+            (Self::Ticket, _) => EventType::TicketFailed,
+        }
+    }
+
+    pub(super) const fn is_in(self, delivery: Delivery) -> bool {
+        match self {
+            Self::Ticket => delivery.ticket,
+            Self::Direct => delivery.direct,
+        }
+    }
+}

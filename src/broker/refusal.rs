@@ -1,0 +1,112 @@
+//! Why a request for secrets is refused, and the closing of its audit event.
+
+use super::context::Context;
+use super::error::Error;
+use super::issue_request::{DeliveryMode, IssueRequest};
+use super::pipeline::Broker;
+use crate::audit::{Event, OpenEvent};
+use crate::metrics::labels::Outcome;
+use crate::model::branch::Branch;
+use crate::model::caller::Caller;
+use crate::model::repo::Repo;
+use crate::model::secret_ref::SecretVersion;
+use crate::policy::Grant;
+use crate::wire::problem::Code;
+use std::sync::Arc;
+
+/// Why a request for secrets is refused: the answer, and what its audit event says.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) error: Error,
+    pub(super) outcome: Outcome,
+    pub(super) reason: &'static str,
+    pub(super) known: Box<Known>,
+}
+
+/// What the audit event of a request for secrets names, as far as it is known.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) repo: Option<Repo>,
+    pub(super) branch: Option<Branch>,
+    pub(super) policies: Vec<String>,
+    pub(super) secrets: Vec<SecretVersion>,
+    pub(super) keys: Vec<String>,
+}
+
+impl Refusal {
+    pub(super) fn new(error: impl Into<Error>, known: Known) -> Self {
+        let error = error.into();
+        let reason = error.code().as_str();
+        Self { error, outcome: Outcome::Failed, reason, known: Box::new(known) }
+    }
+}
+
+impl<E: Into<Error>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self::new(error, Known::default())
+    }
+}
+
+impl Known {
+    /// Of a request that was decided.
+    pub(super) fn granted(grant: &Grant) -> Self {
+        Self {
+            repo: Some(grant.request.repo.clone()),
+            branch: Some(grant.request.branch.clone()),
+            policies: grant.policies.iter().map(|policy| policy.name.to_string()).collect(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn write_into(self, event: &mut Event) {
+        let Self { repo, branch, policies, secrets, keys } = self;
+        (event.repo, event.branch, event.policies) = (repo, branch, policies);
+        (event.secrets, event.keys) = (secrets, keys);
+    }
+}
+
+impl Broker {
+    /// Opens the event of a request for secrets.
+    pub(super) fn open_event(&self, caller: Arc<Caller>, context: &Context, mode: DeliveryMode) -> OpenEvent {
+        let event = context.event(mode.refused(Outcome::Failed), Outcome::Failed);
+        let mut event = OpenEvent::new(&self.stages.audit, event);
+        event.caller = Some(caller);
+        event
+    }
+
+    /// Closes the event of a refused request for secrets, and returns the answer.
+    pub(super) async fn close_refused(
+        &self,
+        mut event: OpenEvent,
+        refusal: Refusal,
+        ask: &IssueRequest,
+        mode: DeliveryMode,
+    ) -> Error {
+        let Refusal { error, outcome, reason, known } = refusal;
+        if error.code() == Code::RateLimited {
+            // With an event for each, one caller could fill the disk.
+            self.count_rate_limited(&ask.context, mode);
+            event.discard();
+            return error;
+        }
+        known.write_into(&mut event);
+        (event.kind, event.outcome, event.reason) = (mode.refused(outcome), outcome, Some(reason));
+        self.record_refused(event).await.err().map_or(error, Error::from)
+    }
+
+    /// Records that the body of an authenticated request cannot be read, and returns the answer.
+    pub async fn unreadable(&self, caller: Arc<Caller>, context: &Context, mode: DeliveryMode, error: Error) -> Error {
+        if !self.callers.charge(caller.account()) {
+            self.count_rate_limited(context, mode);
+            return Code::RateLimited.into();
+        }
+        let mut event = self.open_event(caller, context, mode);
+        event.reason = Some(error.code().as_str());
+        self.record_refused(event).await.err().map_or(error, Error::from)
+    }
+
+    fn count_rate_limited(&self, context: &Context, mode: DeliveryMode) {
+        let kind = mode.refused(Outcome::Failed);
+        self.aggregated.add(kind, Outcome::Failed, Code::RateLimited.as_str(), context.source_ip);
+    }
+}
