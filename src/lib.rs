@@ -10,9 +10,9 @@
 //! | [`wire`] | JSON bodies of the REST API, error codes, the audit event as it is written |
 //! | [`document`] | strict YAML and JSON, all faults with their places at once |
 //! | [`config`] | the settings, one section a file |
-//! | [`metrics`], [`traces`] | Prometheus families; spans and W3C trace context |
+//! | [`metrics`], `traces` | Prometheus families; spans and W3C trace context |
 //! | [`database`] | `SQLite` or `PostgreSQL`: pool, migrations, unit of work |
-//! | [`flights`] | one call in flight for each key |
+//! | `flights` | one call in flight for each key |
 //! | [`cluster`] | Kubernetes clients: `TokenReview`, `SubjectAccessReview`, pods, Tekton runs |
 //! | [`authn`] | 1. a bearer token becomes a caller |
 //! | [`attest`] | 2. a caller becomes facts about its build |
@@ -21,10 +21,10 @@
 //! | [`tickets`] | 5. a bundle is sealed, and redeemed once |
 //! | [`render`] | 6. a bundle becomes bytes in a format |
 //! | [`audit`] | 7. an event becomes a durable link of a hash chain |
-//! | [`admins`] | authorisation of administrators |
-//! | [`broker`] | the verbs, which join the stages |
-//! | [`http`] | the HTTP edge |
-//! | [`app`] | composition: opens the rooms, reloads, drains |
+//! | `admins` | authorisation of administrators |
+//! | `broker` | the verbs, which join the stages |
+//! | `http` | the HTTP edge |
+//! | `app` | composition: opens the rooms, reloads, drains |
 //! | [`leaks`] | search for secret values in streams and images |
 //! | [`cli`] | the commands |
 //!
@@ -42,13 +42,13 @@ pub mod config;
 
 pub mod metrics;
 
-pub mod traces;
+pub(crate) mod traces;
 
 pub mod database;
 
-pub mod flights;
+pub(crate) mod flights;
 
-pub mod rates;
+pub(crate) mod rates;
 
 pub mod trust;
 
@@ -68,13 +68,16 @@ pub mod render;
 
 pub mod audit;
 
-pub mod admins;
+pub(crate) mod admins;
 
-pub mod broker;
+pub(crate) mod broker;
 
+#[cfg(fuzzing)]
 pub mod http;
+#[cfg(not(fuzzing))]
+pub(crate) mod http;
 
-pub mod app;
+pub(crate) mod app;
 
 pub mod leaks;
 

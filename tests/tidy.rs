@@ -29,7 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("authn", &["sealing", "model", "document", "config", "metrics", "flights", "rates", "trust", "cluster"]),
     ("attest", &["model", "config", "flights", "cluster"]),
     // sealing: a revision is a digest of the policy.
-    ("policy", &["sealing", "model", "config", "wire", "document", "database"]),
+    ("policy", &["sealing", "model", "wire", "document", "database"]),
     // database: what a store made for a caller is on record there, so that it is taken back whatever becomes of us.
     ("stores", &["sealing", "model", "config", "metrics", "traces", "document", "database", "flights", "trust"]),
     ("tickets", &["sealing", "model", "config", "database"]),

@@ -1,4 +1,4 @@
-//! Repo names: what is taken is kept as it is, and is what policy.md says.
+//! Repo names: what is taken is kept as it is, and is a valid name.
 #![no_main]
 
 use claviger::model::repo::Repo;

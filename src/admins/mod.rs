@@ -4,10 +4,10 @@ mod fixed;
 mod port;
 mod recent;
 
-pub use port::{Act, AdminsError, Refusal, Resource, Verb};
+pub use port::{Act, AdminRefusal, AdminsError, Resource, Verb};
 
-use crate::cluster::access_review::{Access, Verdict};
-use crate::cluster::{Cluster, ClusterError, Clusters, Trouble};
+use crate::cluster::access_review::{Access, AccessDecision};
+use crate::cluster::{CallFailure, Cluster, ClusterError, Clusters};
 use crate::config::Config;
 use crate::config::administrators::Static;
 use crate::config::authenticators::Kind;
@@ -51,14 +51,14 @@ impl Administrators {
         match &applicant.user {
             Some(user) => self.review(&applicant.caller.issuer, user, act).await,
             None if fixed::lists(&self.fixed, &applicant.caller) => Ok(()),
-            None => Err(AdminsError::Refused(Refusal::NotListed)),
+            None => Err(AdminsError::Refused(AdminRefusal::NotListed)),
         }
     }
 
     /// A yes is kept for a moment, but nothing is written on an old yes.
     async fn review(&self, issuer: &Arc<str>, user: &Arc<ReviewedUser>, act: Act<'_>) -> Result<(), AdminsError> {
         let Some(cluster) = self.clusters.get(issuer) else {
-            return Err(AdminsError::Refused(Refusal::NotListed));
+            return Err(AdminsError::Refused(AdminRefusal::NotListed));
         };
         let allowed = (!act.verb.writes()).then(|| Allowed::new(issuer, user, act));
         if let Some(allowed) = &allowed
@@ -68,14 +68,14 @@ impl Administrators {
         }
         let access = Access { group: GROUP, resource: act.resource.as_str(), verb: act.verb.as_str(), name: act.name };
         match cluster.access_review(user, access).await {
-            Ok(Verdict::Allowed) => {
+            Ok(AccessDecision::Allowed) => {
                 if let Some(allowed) = allowed {
                     self.recent.hold(allowed).await;
                 }
                 Ok(())
             }
-            Ok(Verdict::Denied) => Err(AdminsError::Refused(Refusal::Denied)),
-            Ok(Verdict::NoOpinion) => Err(AdminsError::Refused(Refusal::NoOpinion)),
+            Ok(AccessDecision::Denied) => Err(AdminsError::Refused(AdminRefusal::Denied)),
+            Ok(AccessDecision::NoOpinion) => Err(AdminsError::Refused(AdminRefusal::NoOpinion)),
             Err(error) => Err(unavailable(issuer, error)),
         }
     }
@@ -83,7 +83,7 @@ impl Administrators {
 
 fn unavailable(authenticator: &str, error: ClusterError) -> AdminsError {
     let ClusterError::Unavailable(trouble) = error;
-    if trouble == Trouble::Credentials {
+    if trouble == CallFailure::Credentials {
         tracing::error!(
             authenticator,
             trouble = trouble.as_str(),

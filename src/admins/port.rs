@@ -81,7 +81,7 @@ pub struct Act<'a> {
 pub enum AdminsError {
     /// No.
     #[error("not an administrator: {}", .0.as_str())]
-    Refused(Refusal),
+    Refused(AdminRefusal),
     /// The API server cannot be asked. That is no yes either.
     #[error("the API server cannot be asked about an administrator")]
     Unavailable,
@@ -89,7 +89,7 @@ pub enum AdminsError {
 
 /// Why somebody was refused, for the audit event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum AdminRefusal {
     /// The API server's authorisers say no.
     Denied,
     /// None of them allows it.
@@ -98,7 +98,7 @@ pub enum Refusal {
     NotListed,
 }
 
-impl Refusal {
+impl AdminRefusal {
     /// The word in the audit event.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -51,9 +51,9 @@ async fn a_user_may_what_the_api_server_allows_and_nothing_else() {
     let refused = |why| Err(AdminsError::Refused(why));
     for (fake, expected) in [
         (said(r#"{"allowed":true}"#).await, Ok(())),
-        (said(r#"{"allowed":false}"#).await, refused(Refusal::NoOpinion)),
-        (said(r#"{"allowed":false,"denied":true}"#).await, refused(Refusal::Denied)),
-        (said(r#"{"allowed":false,"evaluationError":"x"}"#).await, refused(Refusal::NoOpinion)),
+        (said(r#"{"allowed":false}"#).await, refused(AdminRefusal::NoOpinion)),
+        (said(r#"{"allowed":false,"denied":true}"#).await, refused(AdminRefusal::Denied)),
+        (said(r#"{"allowed":false,"evaluationError":"x"}"#).await, refused(AdminRefusal::NoOpinion)),
         (Fake::answering(403, "{}").await, Err(AdminsError::Unavailable)),
         (Fake::answering(500, "{}").await, Err(AdminsError::Unavailable)),
         (Fake::absent().await, Err(AdminsError::Unavailable)),
@@ -68,7 +68,7 @@ async fn a_user_may_what_the_api_server_allows_and_nothing_else() {
 #[tokio::test]
 async fn a_user_of_a_cluster_that_is_not_asked_may_nothing() {
     let admins = listing(&json!({"role": "admin"}));
-    let refused = Err(AdminsError::Refused(Refusal::NotListed));
+    let refused = Err(AdminsError::Refused(AdminRefusal::NotListed));
     assert_eq!(admins.authorise(&user("alice"), act(Verb::Get)).await, refused);
 }
 
@@ -77,7 +77,7 @@ async fn a_bearer_is_never_asked_about_and_must_be_listed_claim_by_claim() {
     let admins = listing(&json!({"role": "admin", "level": 3}));
     let listed = json!({"role": "admin", "level": 3, "more": true});
     assert_eq!(admins.authorise(&bearer("dev", &listed), act(Verb::Delete)).await, Ok(()));
-    let refused = Err(AdminsError::Refused(Refusal::NotListed));
+    let refused = Err(AdminsError::Refused(AdminRefusal::NotListed));
     for (issuer, claims) in [
         ("github", listed.clone()),
         ("dev", json!({"role": "admin"})),

@@ -8,7 +8,7 @@ use crate::document::Fault;
 
 /// What was found.
 #[derive(Default)]
-pub struct Found {
+pub struct CheckedFiles {
     /// What is refused.
     pub faults: Vec<Fault>,
     /// What is told, those of the configuration itself among them.
@@ -17,8 +17,9 @@ pub struct Found {
 
 /// Looks at all of them. The cluster that a process runs in is looked at only where it runs in one.
 #[must_use]
-pub fn look(config: &Config) -> Found {
-    let mut found = Found { faults: authn::check_files(&config.authenticators), warnings: config.warnings.clone() };
+pub fn check(config: &Config) -> CheckedFiles {
+    let mut found =
+        CheckedFiles { faults: authn::check_files(&config.authenticators), warnings: config.warnings.clone() };
     let mut issuers = Vec::new();
     for (index, Authenticator { kind, .. }) in config.authenticators.iter().enumerate() {
         let Kind::Kubernetes(kubernetes) = kind else { continue };

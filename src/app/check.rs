@@ -27,7 +27,7 @@ pub struct Checked {
 /// # Errors
 /// Every fault in them, as a line for a person.
 pub fn check_offline(config: &Config) -> Result<Checked, Vec<String>> {
-    let found = authenticators::look(config);
+    let found = authenticators::check(config);
     let mut faults: Vec<String> = found.faults.iter().map(line).collect();
     let certificate = config.server.tls.clone().map(|files| Certificate::open(files, None)).transpose();
     faults.extend(certificate.err().map(|error| format!("server.tls: {error}")));

@@ -36,7 +36,7 @@ impl Clock for DatabaseClock {
 
 impl DatabaseClock {
     /// Asks the database for its time. Returns how far this machine's clock is ahead of it; nothing with SQLite.
-    pub async fn look(&self, database: &Database) -> Result<Option<SignedDuration>, Failed> {
+    pub async fn measure(&self, database: &Database) -> Result<Option<SignedDuration>, Failed> {
         let Some(mut server) = database.server_time().await? else { return Ok(None) };
         // A question that took longer, as on a new connection, tells the time less exactly.
         for _ in 1..SAMPLES {
@@ -75,7 +75,7 @@ pub async fn follow(
             look.tick().await;
             tell_space(&url, broker.metrics());
             // A database that cannot be asked is told elsewhere; its clock goes on meanwhile.
-            let Ok(Some(ahead)) = clock.look(&database).await else { continue };
+            let Ok(Some(ahead)) = clock.measure(&database).await else { continue };
             let differ = judge(ahead, broker.metrics());
             broker.set_clocks_differ(differ);
             if std::mem::replace(&mut differed, differ) != differ {

@@ -10,6 +10,7 @@ mod hide;
 mod keys;
 mod logging;
 mod policies;
+mod policy_bounds;
 mod reload;
 mod signals;
 mod start;
@@ -21,8 +22,8 @@ pub use error::StartError;
 pub use hide::hide_memory;
 pub use logging::start as start_logging;
 pub use policies::directory_policies;
+pub use policy_bounds::policy_bounds;
 pub use start::{Running, start};
-pub use traces::{NoCourier, Traces};
 
 /// Installs the one cryptography provider. To be called before anything speaks TLS; calling it again does nothing.
 pub fn install_crypto() {

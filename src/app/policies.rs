@@ -1,11 +1,12 @@
 //! The policies in force: read from their directory and the database at start, and again when one of them changes.
 
 use super::error::StartError;
+use super::policy_bounds::policy_bounds;
 use crate::config::Config;
 use crate::database::Database;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
-use crate::policy::{Bounds, Directory, Observer, Policy, PolicyRegister, PolicySet, RegisterError};
+use crate::policy::{Directory, Observer, Policy, PolicyRegister, PolicySet, RegisterError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -36,7 +37,7 @@ pub async fn open(
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
 ) -> Result<Arc<PolicyRegister>, StartError> {
-    let bounds = Bounds::of(config);
+    let bounds = policy_bounds(config);
     let register = PolicyRegister::open(directory, database.clone(), clock, bounds, Box::new(Counted(metrics))).await;
     let register = register.map_err(|error| match error {
         RegisterError::BrokenDeny(broken) => StartError::Configuration(broken),
@@ -77,7 +78,7 @@ pub fn directory_policies(config: &Config) -> Result<Vec<Arc<Policy>>, Vec<Strin
 /// Every fault in it, as a line for a person.
 pub fn directory(config: &Config) -> Result<Option<Directory>, Vec<String>> {
     let Some(path) = &config.policies.directory else { return Ok(None) };
-    Directory::open(path, Bounds::of(config))
+    Directory::open(path, policy_bounds(config))
         .map(Some)
         .map_err(|faults| faults.iter().map(|fault| format!("{}: {fault}", path.display())).collect())
 }

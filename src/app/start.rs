@@ -3,6 +3,7 @@
 use super::database_clock::{self, DatabaseClock};
 use super::error::{StartError, line};
 use super::keys;
+use super::policy_bounds::policy_bounds;
 use super::reload::Reload;
 use super::signals::{Asked, Signals};
 use super::tls::Certificate;
@@ -14,7 +15,9 @@ use crate::authn::Authenticators;
 use crate::broker::{Broker, LeaseRecorder, Stages, VersionsKey};
 use crate::cluster::Clusters;
 use crate::config::Config;
+use crate::config::audit::Audit;
 use crate::config::authenticators::Kind;
+use crate::config::server::Server;
 use crate::config::tickets::Where;
 use crate::config::vault_api;
 use crate::database::Database;
@@ -22,7 +25,6 @@ use crate::http::{self, Edge, ServeLimits, VaultApi, api, ops, serve};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Outcome;
 use crate::model::clock::{Clock, SystemClock};
-use crate::policy::Bounds;
 use crate::stores::{Keeping, Stores};
 use crate::tickets::Tickets;
 use crate::wire::problem::Code;
@@ -62,11 +64,28 @@ pub struct Running {
 /// See [`StartError`].
 #[expect(clippy::too_many_lines, reason = "the order in which the rooms are opened, as one list")]
 pub async fn start(config: Config) -> Result<Running, StartError> {
+    // All fields are named, so that a new setting does not compile until somebody reads it.
+    let Config {
+        server,
+        authenticators: _,
+        administrators: _,
+        stores: _,
+        limits,
+        policies: _,
+        telemetry: _,
+        warnings: _,
+        database: database_settings,
+        tickets: ticket_settings,
+        audit: audit_settings,
+        vault_api: _,
+    } = &config;
+    let Server { listen: api_listen, ops_listen, public_url: _, tls, trusted_proxies } = server;
+    let Audit { stdout, retention, max_size, key_file: chain_key, retired_key_files } = audit_settings;
     let signals = Signals::new().map_err(StartError::Signals)?;
     // Tokens are judged by this machine's clock, everything that replicas share by the database's.
     let system_clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(new_metrics(&config)?);
-    let found = authenticators::look(&config);
+    let found = authenticators::check(&config);
     for warning in &found.warnings {
         tracing::warn!(setting = warning.dotted(), "{}", warning.detail);
     }
@@ -74,43 +93,43 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         return Err(StartError::Configuration(found.faults.iter().map(line).collect()));
     }
     let directory = policies::directory(&config).map_err(StartError::Configuration)?;
-    let database = Database::open(&config.database.url)
+    let database = Database::open(&database_settings.url)
         .await
-        .map_err(|error| StartError::Database(config.database.url.clone(), error))?;
+        .map_err(|error| StartError::Database(database_settings.url.clone(), error))?;
     let database_clock = Arc::new(DatabaseClock::default());
-    let ahead = database_clock.look(&database).await.map_err(StartError::Clock)?;
+    let ahead = database_clock.measure(&database).await.map_err(StartError::Clock)?;
     let clocks_differ = ahead.is_some_and(|ahead| database_clock::judge(ahead, &metrics));
     let clock: Arc<dyn Clock> = database_clock.clone();
     let policies = policies::open(&config, directory, &database, clock.clone(), metrics.clone()).await?;
 
-    let api_listener = listen(config.server.listen)?;
-    let ops_listener = listen(config.server.ops_listen)?;
-    let api_address = api_listener.local_addr().map_err(|error| StartError::Listen(config.server.listen, error))?;
-    let ops_address = ops_listener.local_addr().map_err(|error| StartError::Listen(config.server.ops_listen, error))?;
+    let api_listener = listen(*api_listen)?;
+    let ops_listener = listen(*ops_listen)?;
+    let api_address = api_listener.local_addr().map_err(|error| StartError::Listen(*api_listen, error))?;
+    let ops_address = ops_listener.local_addr().map_err(|error| StartError::Listen(*ops_listen, error))?;
 
     let clusters = connect_clusters(&config, &metrics).await?;
     let authenticators = open_authenticators(&config, &clusters, &system_clock, &metrics)?;
     let attestors = Attestors::open(&config.authenticators, &clusters);
     let administrators = Administrators::open(&config, &clusters);
     let stores = Stores::open(&config.stores, &metrics)?;
-    let certificate = config.server.tls.clone().map(|files| Certificate::open(files, Some(metrics.clone())));
+    let certificate = tls.clone().map(|files| Certificate::open(files, Some(metrics.clone())));
     let certificate = certificate.transpose()?.map(Arc::new);
-    let chain_key = config.audit.key_file.as_deref().map(keys::read).transpose()?;
-    let retired = config.audit.retired_key_files.iter().map(|file| keys::read(file)).collect::<Result<Vec<_>, _>>()?;
+    let chain_key = chain_key.as_deref().map(keys::read).transpose()?;
+    let retired = retired_key_files.iter().map(|file| keys::read(file)).collect::<Result<Vec<_>, _>>()?;
     let (audit, audit_writer) = AuditLog::open(
         &database,
-        config.audit.stdout,
+        *stdout,
         ChainHasher::new(chain_key.as_ref(), &retired),
         clock.clone(),
         metrics.clone(),
     )
     .await
     .map_err(StartError::Audit)?;
-    let keep = audit::Limits { keep: config.audit.retention, max_size: config.audit.max_size };
+    let keep = audit::Limits { keep: *retention, max_size: *max_size };
     let retention = Retention::new(&audit, keep, clock.clone(), metrics.clone());
 
-    let database_key = keys::of_database(&config.database)?;
-    let tickets = Tickets::open(&config.tickets, &database, &database_key)?;
+    let database_key = keys::of_database(database_settings)?;
+    let tickets = Tickets::open(ticket_settings, &database, &database_key)?;
     let drain_limit = drain_limit(&config);
     let versions_key = VersionsKey::new(&database_key);
     let witness = Arc::new(LeaseRecorder::new(audit.clone()));
@@ -127,7 +146,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         attestors,
         policies: policies.in_force(),
         policy_store: policies.clone(),
-        bounds: Bounds::of(&config),
+        bounds: policy_bounds(&config),
         administrators,
         stores,
         tickets,
@@ -135,8 +154,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         metrics: metrics.clone(),
         clock,
         versions_key,
-        ticket_settings: config.tickets,
-        limits: config.limits,
+        ticket_settings: ticket_settings.clone(),
+        limits: *limits,
         public_url: public_url(&config, api_address),
     }));
 
@@ -144,15 +163,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     let edge = Edge {
         broker: broker.clone(),
-        trusted_proxies: config.server.trusted_proxies.clone().into(),
-        body_bytes: config.limits.body_bytes,
-        body_timeout: config.limits.request_timeout,
+        trusted_proxies: trusted_proxies.clone().into(),
+        body_bytes: limits.body_bytes,
+        body_timeout: limits.request_timeout,
         vault: served_vault_api(&config).map(Arc::new),
     };
     let limits = ServeLimits {
-        header_timeout: config.limits.header_timeout,
-        write_timeout: config.limits.request_timeout,
-        max_connections: descriptors::connections(config.limits.max_connections),
+        header_timeout: limits.header_timeout,
+        write_timeout: limits.request_timeout,
+        max_connections: descriptors::connections(limits.max_connections),
         proxies: edge.trusted_proxies.clone(),
     };
     let ops_limits =
@@ -167,7 +186,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tokio::spawn(retention.run(stopped.clone())),
         tokio::spawn(database_clock::follow(
             database,
-            config.database.url,
+            database_settings.url.clone(),
             database_clock,
             broker.clone(),
             stopped.clone(),

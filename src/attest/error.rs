@@ -3,10 +3,10 @@
 /// Why there are no facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AttestError {
-    /// The pod claims a run that Tekton has not written into a status yet, and may.
+    /// The pod names a run whose status Tekton has not yet written.
     #[error("Tekton has not written yet what the caller's pod works for")]
     NotYet,
-    /// The API server gave no usable answer, so that nobody knows.
+    /// The API server gave no usable answer.
     #[error("the caller's pod or run could not be looked up")]
     Unavailable,
 }

@@ -1,4 +1,4 @@
-//! From a verified `TaskRun` to the `PipelineRun` that Tekton made it for.
+//! From a verified `TaskRun` to its `PipelineRun`.
 
 use super::task_run::{Chain, Link, TASK_RUN, claim};
 use crate::cluster::tekton::TaskRun;
@@ -11,7 +11,7 @@ const PIPELINE_RUN: &str = "PipelineRun";
 /// has made the `TaskRun`.
 ///
 /// # Errors
-/// When the API server gives no usable answer.
+/// If the API server gives no usable answer.
 pub async fn verify(
     cluster: &Cluster,
     namespace: &str,

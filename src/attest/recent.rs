@@ -1,4 +1,4 @@
-//! What was recently found out about pods, by their uid, and one lookup at a time for each.
+//! The cache of facts, by pod uid. Concurrent look-ups of one pod are coalesced.
 
 use super::error::AttestError;
 use crate::flights::Flights;
@@ -7,31 +7,31 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a fact is believed: a build asks for several tickets in a row, and what changes shows soon.
+/// How long a fact is cached: a build asks for several tickets in a row, and changes must show soon.
 pub const KEEP: Duration = Duration::from_secs(5);
-/// How long an absence is believed, be it one that may end in a moment or not.
+/// How long an absence is cached, permanent or not.
 pub const KEEP_ABSENT: Duration = Duration::from_secs(1);
-/// Of what is held, together. Annotations and params may be long.
+/// Maximum size of one cache. Annotations and params can be long.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// What was found out. Not knowing is never kept.
+/// The result of a look-up. Errors are not cached.
 pub type Found<V> = Result<Finding<V>, AttestError>;
 
-/// What a lookup saw.
+/// A fact or its absence.
 pub enum Seen<V> {
     /// The fact.
     There(Arc<V>),
-    /// None, and there may be one in a moment.
+    /// There is none yet.
     NotYet,
-    /// None.
+    /// There is none.
     Absent,
 }
 
-/// A fact or its absence, and until when it is believed.
+/// A fact or its absence, with its expiry.
 pub struct Finding<V> {
     /// The fact.
     pub seen: Seen<V>,
-    /// By tokio's clock, so that tests can turn it; moka's own, which drops the entry, is only for the memory.
+    /// By tokio's clock, which tests can advance. moka's own expiry only frees the memory.
     pub until: Instant,
 }
 
@@ -47,13 +47,13 @@ impl<V> Clone for Finding<V> {
 }
 
 impl<V> Finding<V> {
-    /// Found in a lookup that began at `since`: the answer is at least that old.
+    /// From a look-up that began at `since`: the answer may be that old.
     pub fn new(seen: Seen<V>, since: Instant) -> Self {
         let keep = if matches!(seen, Seen::There(_)) { KEEP } else { KEEP_ABSENT };
         Self { seen, until: since + keep }
     }
 
-    /// The fact, where there is one.
+    /// The fact, if there is one.
     pub const fn fact(&self) -> Option<&Arc<V>> {
         if let Seen::There(fact) = &self.seen { Some(fact) } else { None }
     }
@@ -61,7 +61,7 @@ impl<V> Finding<V> {
     /// The fact or its absence.
     ///
     /// # Errors
-    /// `NotYet` where it may be there in a moment.
+    /// `NotYet` if it does not exist yet.
     pub fn known(self) -> Result<Option<Arc<V>>, AttestError> {
         match self.seen {
             Seen::There(fact) => Ok(Some(fact)),
@@ -71,14 +71,14 @@ impl<V> Finding<V> {
     }
 }
 
-/// The recent findings of one kind and the lookups under way.
+/// The cached findings of one kind, and the look-ups in flight.
 pub struct Recent<V> {
     held: Cache<String, Finding<V>>,
     flights: Arc<Flights<String, Found<V>>>,
 }
 
 impl<V: Send + Sync + 'static> Recent<V> {
-    /// Empty. `bytes` says how long a fact is, more or less.
+    /// `bytes` is the approximate size of a fact.
     pub fn new(bytes: fn(&V) -> usize) -> Arc<Self> {
         /// A key, an entry, the maps in it.
         const OVERHEAD: usize = 512;
@@ -90,7 +90,7 @@ impl<V: Send + Sync + 'static> Recent<V> {
         Arc::new(Self { held, flights: Flights::new() })
     }
 
-    /// The recent finding about the pod with this uid, or that of the lookup under way, or that of a new lookup.
+    /// The cached finding about the pod with this uid, or that of the look-up in flight, or that of a new look-up.
     pub async fn find<F, R>(self: &Arc<Self>, uid: &str, lookup: F) -> Found<V>
     where
         F: FnOnce() -> R,
@@ -102,7 +102,7 @@ impl<V: Send + Sync + 'static> Recent<V> {
         let flight = self.flights.join(uid.to_owned(), || {
             let (recent, uid, lookup) = (self.clone(), uid.to_owned(), lookup());
             async move {
-                // Another flight may have landed between our look and our start.
+                // Another look-up may have ended between the check and the start of this one.
                 if let Some(finding) = recent.held(&uid).await {
                     return Ok(finding);
                 }

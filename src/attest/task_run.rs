@@ -1,8 +1,8 @@
-//! From a pod to the `TaskRun` that Tekton made it for, verified backwards.
+//! From a pod to its `TaskRun`, verified backwards.
 //!
-//! Labels and ownerReferences are the word of whoever made the object, so each of them only says where to look. Status
-//! is Tekton's own word, and each step up is believed only for the status above it, which must point back down. A status has
-//! names and no uids, so an object that was put in the place of another of its name is told by its age.
+//! The creator of an object chooses its labels and ownerReferences, so they only say where to look. Only Tekton writes a status:
+//! each step up is accepted only if the status above points back down. A status has names and no uids, so an object that
+//! replaced another one of the same name is recognised by its age.
 
 use crate::cluster::pod::Pod;
 use crate::cluster::tekton::{TaskRun, Version};
@@ -11,13 +11,13 @@ use crate::model::caller::Workload;
 
 pub const TASK_RUN: &str = "TaskRun";
 
-/// What a chain of objects comes to.
+/// The result of verifying a chain of objects.
 pub enum Chain<T> {
     /// Every link points back down.
     Verified(T),
     /// Tekton has not written this link yet.
     NotYet(Link),
-    /// This link points elsewhere, or nowhere.
+    /// This link is missing or points to another object.
     Broken(Link),
 }
 
@@ -41,7 +41,7 @@ pub enum Link {
 }
 
 impl Link {
-    /// The word in the log.
+    /// The value in the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pod => "pod",
@@ -55,10 +55,10 @@ impl Link {
     }
 }
 
-/// The `TaskRun` that Tekton made the pod for.
+/// The `TaskRun` of a pod.
 ///
 /// # Errors
-/// When the API server gives no usable answer.
+/// If the API server gives no usable answer.
 pub async fn verify(cluster: &Cluster, workload: &Workload, pod: &Pod) -> Result<Chain<TaskRun>, ClusterError> {
     if !pod.is_at_work_as(workload) {
         return Ok(Chain::Broken(Link::Pod));
@@ -82,8 +82,7 @@ pub async fn verify(cluster: &Cluster, workload: &Workload, pod: &Pod) -> Result
     })
 }
 
-/// Whether something was created after what began in it. Both times have a resolution of one second, so in one second
-/// either may come first.
+/// Whether an object was created after what began in it. Both times have a resolution of one second, so equal times do not count.
 fn is_younger(created: Option<Time>, started: Option<Time>) -> bool {
     match (created, started) {
         (_, None) => false,

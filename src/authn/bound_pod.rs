@@ -1,4 +1,4 @@
-//! Which pod a good token is bound to. Pure.
+//! The pod that an authenticated token is bound to. Pure.
 
 use crate::cluster::name::is_object_name;
 use crate::cluster::token_review::User;
@@ -23,7 +23,7 @@ pub fn workload(user: &User) -> Option<Workload> {
     })
 }
 
-/// Whether the API server names a pod at all, however strangely.
+/// Whether the API server names a pod at all, even incompletely.
 pub fn names_a_pod(user: &User) -> bool {
     user.extra.contains_key(POD_NAME) || user.extra.contains_key(POD_UID)
 }

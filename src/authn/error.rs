@@ -4,59 +4,59 @@ use super::discovery::FetchFault;
 use crate::cluster::ClusterError;
 use crate::config::authenticators as config;
 
-/// Why nobody vouches for a bearer.
+/// Why a caller is not authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum AuthnError {
-    /// The token is bad: malformed, expired, for another audience, of a pod that is gone or finished, ...
+    /// The token is refused.
     #[error("the token was refused: {}", .0.as_str())]
-    Refused(Refusal),
-    /// The token is good but not bound to a pod.
+    Refused(TokenRefusal),
+    /// The token is valid but not bound to a pod.
     #[error("the token is not bound to a pod")]
     NotPodBound,
-    /// The token was not reviewed: its address has failures, and no review is spare now.
+    /// The token was not reviewed: its address has failures, and the limit of reviews is reached.
     #[error("the token was not reviewed, because its address has shown refused ones")]
     Limited,
-    /// The token names a key that the issuer did not have a moment ago, and it is too early to ask again.
+    /// The token names an unknown key, and the issuer's keys were fetched too recently to fetch them again.
     #[error("the token names a key that is not known, and it is too early to ask for it")]
     UnknownKey,
-    /// The API server or the issuer cannot be asked now, so that nobody knows.
+    /// The API server or the issuer gives no usable answer.
     #[error("the token could not be reviewed")]
     Unavailable,
 }
 
-/// Why whoever must be asked about tokens cannot be.
+/// Why an authenticator's online check fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum CannotAsk {
-    /// An API server.
+    /// The API server cannot be reached.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// An issuer.
+    /// The issuer's keys cannot be fetched.
     #[error(transparent)]
     Issuer(#[from] FetchFault),
-    /// The API server takes the broker's own credentials for this audience.
+    /// The API server accepts the broker's own credentials for the configured audience.
     #[error("kubernetes.audience {}", config::OF_API_SERVER)]
     OwnAudience,
 }
 
-/// Why a token was refused, for the audit event; the caller learns only that it was.
+/// Why a token is refused, for the audit event. The caller is not told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Refusal {
-    /// Not a JWT, or one with an algorithm that nobody here takes.
+pub enum TokenRefusal {
+    /// Not a JWT, or its algorithm is not supported.
     Malformed,
-    /// For another audience.
+    /// It has another audience.
     WrongAudience,
-    /// From an issuer that no authenticator is configured for.
+    /// No authenticator has its issuer.
     UnknownIssuer,
-    /// Expired, or not valid yet.
+    /// It is expired or not yet valid.
     Expired,
-    /// The signature, or the API server's word, is against it.
+    /// Its signature is invalid, or the API server rejects it.
     NotAuthenticated,
-    /// The pod is gone or replaced, finished, being deleted, or runs under another ServiceAccount.
+    /// Its pod is gone, replaced, finished, being deleted, or runs under another ServiceAccount.
     PodGone,
 }
 
-impl Refusal {
-    /// The word in the audit event.
+impl TokenRefusal {
+    /// The reason in the audit event.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -69,7 +69,7 @@ impl Refusal {
         }
     }
 
-    /// Whether the token was refused for its shape or its own words, without a call and without a look at its signature.
+    /// Whether the token was refused for its form or its claims, without a call and without a check of its signature.
     #[must_use]
     pub const fn is_by_shape(self) -> bool {
         match self {

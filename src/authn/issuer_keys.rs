@@ -23,7 +23,7 @@ pub struct IssuerKeys {
     /// The authenticator, for the log.
     name: Arc<str>,
     discovery: Discovery,
-    held: ArcSwapOption<Held>,
+    held: ArcSwapOption<HeldKeys>,
     last: Mutex<Option<Attempt>>,
     /// One question at a time; no lock is held while it is under way.
     flights: Arc<Flights<(), Attempt>>,
@@ -32,7 +32,7 @@ pub struct IssuerKeys {
 /// What came of asking.
 type Answer = Result<Arc<KeySet>, FetchFault>;
 
-struct Held {
+struct HeldKeys {
     keys: Arc<KeySet>,
     asked_at: Instant,
 }
@@ -107,7 +107,7 @@ impl IssuerKeys {
         match &answer {
             Ok(keys) => {
                 tracing::debug!(authenticator = &*self.name, keys = keys.len(), "issuer keys loaded");
-                self.held.store(Some(Arc::new(Held { keys: keys.clone(), asked_at: began_at })));
+                self.held.store(Some(Arc::new(HeldKeys { keys: keys.clone(), asked_at: began_at })));
             }
             Err(fault) => tracing::error!(
                 authenticator = &*self.name,

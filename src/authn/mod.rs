@@ -1,4 +1,4 @@
-//! 1. Who are you: a bearer token becomes a caller.
+//! Stage 1, authentication: a bearer token becomes a caller.
 
 mod bound_pod;
 mod discovery;
@@ -17,13 +17,12 @@ mod token_review;
 mod unverified;
 
 pub use discovery::FetchFault;
-pub use error::{AuthnError, CannotAsk, Refusal};
+pub use error::{AuthnError, CannotAsk, TokenRefusal};
 pub use port::Authenticator;
 use port::without_review;
 pub use review_gate::Standing;
 pub use token_life::TokenLife;
-pub use unverified::UnverifiedToken;
-use unverified::fingerprint;
+pub use unverified::{BearerToken, UnverifiedToken};
 
 use crate::cluster::Clusters;
 use crate::config::authenticators::{self as config, Kind};
@@ -34,12 +33,11 @@ use crate::metrics::labels::AuthenticationOutcome;
 use crate::model::applicant::Applicant;
 use crate::model::caller::Caller;
 use crate::model::clock::Clock;
-use crate::model::secret::SecretValue;
 use review_gate::ReviewGate;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// Whether the files that the entries for OIDC name are good. Nobody is asked. Blocks.
+/// Checks the files of the OIDC authenticators, without a call to an issuer. Blocks.
 #[must_use]
 pub fn check_files(configured: &[config::Authenticator]) -> Vec<Fault> {
     let check = |(index, config::Authenticator { name, kind }): (usize, &config::Authenticator)| match kind {
@@ -49,7 +47,7 @@ pub fn check_files(configured: &[config::Authenticator]) -> Vec<Fault> {
     configured.iter().enumerate().filter_map(check).collect()
 }
 
-/// What a token is shown for. Whoever builds must be bound to a pod where there are pods.
+/// What a token is used for. In a cluster, only a token that is bound to a pod may build.
 #[derive(Debug, Clone, Copy)]
 enum Purpose {
     Build,
@@ -57,7 +55,7 @@ enum Purpose {
 }
 
 impl Purpose {
-    /// Whether whoever was vouched for by an API server may come with this.
+    /// Whether an authenticated applicant may use its token for this.
     fn suits(self, applicant: &Applicant) -> bool {
         matches!(self, Self::Administer) || applicant.caller.workload.is_some()
     }
@@ -71,10 +69,10 @@ pub struct Authenticators {
 }
 
 impl Authenticators {
-    /// Opens every one of them. Together they review so many tokens in a second that they have not vouched for before.
+    /// Opens all of them. `reviews_per_second` limits the reviews of tokens that did not pass before, over all authenticators.
     ///
     /// # Errors
-    /// Every fault there is, with its place in the configuration.
+    /// All faults, with their places in the configuration.
     pub fn open(
         configured: &[config::Authenticator],
         reviews_per_second: NonZeroU32,
@@ -104,53 +102,52 @@ impl Authenticators {
         if faults.is_empty() { Ok(Self { all, clock: clock.clone(), metrics }) } else { Err(faults) }
     }
 
-    /// Vouches for the bearer of a token, or says why nobody does.
+    /// Authenticates the caller of a token.
     ///
     /// # Errors
     /// See [`AuthnError`].
-    pub async fn authenticate(&self, bearer: &SecretValue, standing: Standing) -> Result<Arc<Caller>, AuthnError> {
-        self.vouch(bearer, Purpose::Build, standing).await.map(|applicant| applicant.caller)
+    pub async fn authenticate(&self, token: BearerToken<'_>, standing: Standing) -> Result<Arc<Caller>, AuthnError> {
+        self.vouch(token, Purpose::Build, standing).await.map(|applicant| applicant.caller)
     }
 
-    /// Vouches for somebody who asks to administer: a token that is bound to no pod will do.
+    /// Authenticates a user of the admin API, whose token need not be bound to a pod.
     ///
     /// # Errors
     /// See [`AuthnError`].
     pub async fn authenticate_applicant(
         &self,
-        bearer: &SecretValue,
+        token: BearerToken<'_>,
         standing: Standing,
     ) -> Result<Applicant, AuthnError> {
-        self.vouch(bearer, Purpose::Administer, standing).await
+        self.vouch(token, Purpose::Administer, standing).await
     }
 
-    /// Vouches for the bearer of a token that was vouched for a moment ago. Nothing is taken apart, and nobody is asked.
-    pub async fn recall(&self, bearer: &SecretValue) -> Option<Arc<Caller>> {
-        self.known(bearer, Purpose::Build).await.map(|applicant| applicant.caller)
+    /// The cached caller of a token. The token is not parsed, and there is no call.
+    pub async fn recall(&self, token: BearerToken<'_>) -> Option<Arc<Caller>> {
+        self.known(token, Purpose::Build).await.map(|applicant| applicant.caller)
     }
 
-    /// Like [`Authenticators::recall`], for somebody who asks to administer.
-    pub async fn recall_applicant(&self, bearer: &SecretValue) -> Option<Applicant> {
-        self.known(bearer, Purpose::Administer).await
+    /// Like [`Authenticators::recall`], for a user of the admin API.
+    pub async fn recall_applicant(&self, token: BearerToken<'_>) -> Option<Applicant> {
+        self.known(token, Purpose::Administer).await
     }
 
     /// How long a token that was vouched for is valid.
     #[must_use]
-    pub fn life_of(&self, bearer: &SecretValue) -> Option<TokenLife> {
-        TokenLife::of(bearer, self.clock.now())
+    pub fn life_of(&self, token: BearerToken<'_>) -> Option<TokenLife> {
+        TokenLife::of(token, self.clock.now())
     }
 
-    async fn known(&self, bearer: &SecretValue, purpose: Purpose) -> Option<Applicant> {
-        let (by, applicant) = self.held(bearer, purpose).await?;
+    async fn known(&self, token: BearerToken<'_>, purpose: Purpose) -> Option<Applicant> {
+        let (by, applicant) = self.held(token, purpose).await?;
         self.metrics.authentication(by, AuthenticationOutcome::Ok);
         Some(applicant)
     }
 
-    /// What is kept of this very token, without taking it apart: most builds show one token several times.
-    async fn held(&self, bearer: &SecretValue, purpose: Purpose) -> Option<(&str, Applicant)> {
-        let fingerprint = fingerprint(bearer);
+    /// The cached identity of this token. Most builds send one token several times.
+    async fn held(&self, token: BearerToken<'_>, purpose: Purpose) -> Option<(&str, Applicant)> {
         for authenticator in &self.all {
-            if let Some(applicant) = authenticator.held(&fingerprint).await
+            if let Some(applicant) = authenticator.held(token.fingerprint()).await
                 && purpose.suits(&applicant)
             {
                 return Some((authenticator.name(), applicant));
@@ -159,17 +156,22 @@ impl Authenticators {
         None
     }
 
-    async fn vouch(&self, bearer: &SecretValue, purpose: Purpose, standing: Standing) -> Result<Applicant, AuthnError> {
-        if let Some(applicant) = self.known(bearer, purpose).await {
+    async fn vouch(
+        &self,
+        token: BearerToken<'_>,
+        purpose: Purpose,
+        standing: Standing,
+    ) -> Result<Applicant, AuthnError> {
+        if let Some(applicant) = self.known(token, purpose).await {
             return Ok(applicant);
         }
-        let (by, answer) = match UnverifiedToken::read(bearer) {
+        let (by, answer) = match UnverifiedToken::read(token) {
             Ok(token) => self.ask(&token, purpose, standing).await,
             Err(refusal) => (NO_AUTHENTICATOR, Err(AuthnError::Refused(refusal))),
         };
         let outcome = match answer {
             Ok(_) => AuthenticationOutcome::Ok,
-            // A stranger can bring about each of these, so that none is a sign that callers cannot be vouched for.
+            // Any client can cause each of these, so that none is a sign of a failing authenticator.
             Err(AuthnError::Refused(_) | AuthnError::NotPodBound | AuthnError::Limited | AuthnError::UnknownKey) => {
                 AuthenticationOutcome::Denied
             }
@@ -179,15 +181,15 @@ impl Authenticators {
         answer
     }
 
-    /// Asks those whom the token is for, in order, until one knows its bearer. The unverified `iss` chooses whom to
-    /// ask, and nothing else: the API server of one cluster never sees a token of another cluster.
+    /// Asks the authenticators of the token's issuer, in order, until one accepts it. The unverified `iss` only selects them: the
+    /// API server of one cluster never sees a token of another cluster.
     async fn ask(
         &self,
         token: &UnverifiedToken<'_>,
         purpose: Purpose,
         standing: Standing,
     ) -> (&str, Result<Applicant, AuthnError>) {
-        let mut verdict = (NO_AUTHENTICATOR, AuthnError::Refused(Refusal::UnknownIssuer));
+        let mut verdict = (NO_AUTHENTICATOR, AuthnError::Refused(TokenRefusal::UnknownIssuer));
         for authenticator in self.for_issuer(token.text_claim("iss")) {
             let by = &**authenticator.name();
             let answer = match purpose {
@@ -196,12 +198,11 @@ impl Authenticators {
             };
             match answer {
                 Ok(applicant) => return (by, Ok(applicant)),
-                // Its own token: nobody else needs to be asked.
-                Err(error @ (AuthnError::NotPodBound | AuthnError::Refused(Refusal::PodGone))) => {
+                // The token belongs to this authenticator, so that no other one is asked.
+                Err(error @ (AuthnError::NotPodBound | AuthnError::Refused(TokenRefusal::PodGone))) => {
                     return (by, Err(error));
                 }
-                // Where one could not be asked nobody knows; and who looked at the signature knows better than who
-                // looked at the audience.
+                // A failed call leaves the answer open, and a check of the signature outweighs a check of the audience.
                 Err(error) if weight(error) > weight(verdict.1) => verdict = (by, error),
                 Err(_) => {}
             }
@@ -214,17 +215,17 @@ impl Authenticators {
         self.all.iter().map(AsRef::as_ref).filter(move |one| one.issuer() == issuer)
     }
 
-    /// Reads files again, on SIGHUP; what is bad there does not replace what was good.
+    /// Reloads files on SIGHUP. An invalid file does not replace a valid one.
     pub async fn reload(&self) {
         for authenticator in &self.all {
             authenticator.reload().await;
         }
     }
 
-    /// Whether every API server answers reviews, and every issuer gives its keys.
+    /// Checks that every API server answers reviews, and that every issuer serves its keys.
     ///
     /// # Errors
-    /// Those that do not, with their place in the configuration.
+    /// Those that fail, with their places in the configuration.
     pub async fn check_online(&self) -> Result<(), Vec<Fault>> {
         let mut faults = Vec::new();
         for (index, authenticator) in self.all.iter().enumerate() {
@@ -236,13 +237,13 @@ impl Authenticators {
     }
 }
 
-/// Of several refusals the heaviest is told.
+/// Of several errors, the one with the highest weight is returned.
 const fn weight(error: AuthnError) -> u8 {
     match error {
-        AuthnError::Refused(Refusal::UnknownIssuer) => 0,
-        AuthnError::Refused(Refusal::WrongAudience) => 1,
-        AuthnError::Refused(Refusal::Malformed | Refusal::Expired) => 2,
-        AuthnError::Refused(Refusal::NotAuthenticated | Refusal::PodGone) | AuthnError::NotPodBound => 3,
+        AuthnError::Refused(TokenRefusal::UnknownIssuer) => 0,
+        AuthnError::Refused(TokenRefusal::WrongAudience) => 1,
+        AuthnError::Refused(TokenRefusal::Malformed | TokenRefusal::Expired) => 2,
+        AuthnError::Refused(TokenRefusal::NotAuthenticated | TokenRefusal::PodGone) | AuthnError::NotPodBound => 3,
         AuthnError::Limited | AuthnError::UnknownKey => 4,
         AuthnError::Unavailable => 5,
     }
@@ -253,11 +254,12 @@ mod tests {
     use super::*;
     use crate::authn::unverified::Fingerprint;
     use crate::model::clock::SystemClock;
+    use crate::model::secret::SecretValue;
     use async_trait::async_trait;
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-    /// Says the same of every token.
+    /// Gives the same answer for every token.
     struct Fixed {
         name: Arc<str>,
         issuer: Option<&'static str>,
@@ -291,8 +293,8 @@ mod tests {
 
     type Said = (&'static str, Option<&'static str>, Result<(), AuthnError>);
 
-    const NOT_AUTHENTICATED: AuthnError = AuthnError::Refused(Refusal::NotAuthenticated);
-    const WRONG_AUDIENCE: AuthnError = AuthnError::Refused(Refusal::WrongAudience);
+    const NOT_AUTHENTICATED: AuthnError = AuthnError::Refused(TokenRefusal::NotAuthenticated);
+    const WRONG_AUDIENCE: AuthnError = AuthnError::Refused(TokenRefusal::WrongAudience);
 
     fn token(issuer: &str) -> SecretValue {
         let [header, claims] = [r#"{"alg":"RS256"}"#.to_owned(), format!(r#"{{"iss":"{issuer}","exp":1}}"#)];
@@ -309,7 +311,7 @@ mod tests {
         Authenticators { all: all.iter().map(boxed).collect(), clock: Arc::new(SystemClock), metrics }
     }
 
-    /// Holds somebody who is no pod, and vouches for nobody.
+    /// Has a cached user that is not a pod, and authenticates nobody.
     struct Holds(Arc<str>);
 
     #[async_trait]
@@ -341,14 +343,18 @@ mod tests {
             Authenticators { all: vec![Box::new(Holds("cluster".into()))], clock: Arc::new(SystemClock), metrics };
         let token = token("i");
         assert!(
-            all.authenticate_applicant(&token, CLEAN).await.is_ok() && all.recall_applicant(&token).await.is_some()
+            all.authenticate_applicant(BearerToken::new(&token), CLEAN).await.is_ok()
+                && all.recall_applicant(BearerToken::new(&token)).await.is_some()
         );
-        assert_eq!(all.authenticate(&token, CLEAN).await.err(), Some(AuthnError::NotPodBound));
-        assert!(all.recall(&token).await.is_none());
+        assert_eq!(all.authenticate(BearerToken::new(&token), CLEAN).await.err(), Some(AuthnError::NotPodBound));
+        assert!(all.recall(BearerToken::new(&token)).await.is_none());
     }
 
     async fn asked(all: &[Said], issuer: &str) -> Result<String, AuthnError> {
-        authenticators(all).authenticate(&token(issuer), CLEAN).await.map(|caller| caller.issuer.to_string())
+        authenticators(all)
+            .authenticate(BearerToken::new(&token(issuer)), CLEAN)
+            .await
+            .map(|caller| caller.issuer.to_string())
     }
 
     #[tokio::test]
@@ -360,7 +366,7 @@ mod tests {
 
         let refused = [("cluster", None, Ok(())), ("github", Some("https://github"), Err(NOT_AUTHENTICATED))];
         assert_eq!(asked(&refused, "https://github").await, Err(NOT_AUTHENTICATED), "no second opinion");
-        let unknown = AuthnError::Refused(Refusal::UnknownIssuer);
+        let unknown = AuthnError::Refused(TokenRefusal::UnknownIssuer);
         assert_eq!(asked(&all[1..], "https://other").await, Err(unknown));
         assert_eq!(asked(&[], "https://other").await, Err(unknown));
     }
@@ -372,7 +378,7 @@ mod tests {
             let all = [("a", Some("https://a"), first), ("b", Some("https://b"), second)];
             assert_eq!(asked(&all, "https://a").await, first.map(|()| "a".to_owned()), "{first:?} {second:?}");
             assert_eq!(asked(&all, "https://b").await, second.map(|()| "b".to_owned()), "{first:?} {second:?}");
-            let unknown = AuthnError::Refused(Refusal::UnknownIssuer);
+            let unknown = AuthnError::Refused(TokenRefusal::UnknownIssuer);
             for other in ["", "https://c", "https://a/", "HTTPS://a"] {
                 assert_eq!(asked(&all, other).await, Err(unknown), "{other:?}");
             }
@@ -381,7 +387,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_several_clusters_the_first_that_knows_the_token_answers() {
-        let gone = AuthnError::Refused(Refusal::PodGone);
+        let gone = AuthnError::Refused(TokenRefusal::PodGone);
         let (down, unbound) = (AuthnError::Unavailable, AuthnError::NotPodBound);
         for (first, second, expected) in [
             (Ok(()), Ok(()), Ok("a")),
@@ -412,12 +418,12 @@ mod tests {
             ("d", Some("https://d"), Err(AuthnError::Limited)),
             ("e", Some("https://e"), Err(AuthnError::UnknownKey)),
         ]);
-        let garbage = all.authenticate(&SecretValue::new("garbage".into()), CLEAN).await;
-        assert_eq!(garbage, Err(AuthnError::Refused(Refusal::Malformed)));
-        assert!(all.authenticate(&token("https://other"), CLEAN).await.is_ok());
-        assert_eq!(all.authenticate(&token("https://c"), CLEAN).await, Err(AuthnError::Unavailable));
-        assert_eq!(all.authenticate(&token("https://d"), CLEAN).await, Err(AuthnError::Limited));
-        assert_eq!(all.authenticate(&token("https://e"), CLEAN).await, Err(AuthnError::UnknownKey));
+        let garbage = all.authenticate(BearerToken::new(&SecretValue::new("garbage".into())), CLEAN).await;
+        assert_eq!(garbage, Err(AuthnError::Refused(TokenRefusal::Malformed)));
+        assert!(all.authenticate(BearerToken::new(&token("https://other")), CLEAN).await.is_ok());
+        assert_eq!(all.authenticate(BearerToken::new(&token("https://c")), CLEAN).await, Err(AuthnError::Unavailable));
+        assert_eq!(all.authenticate(BearerToken::new(&token("https://d")), CLEAN).await, Err(AuthnError::Limited));
+        assert_eq!(all.authenticate(BearerToken::new(&token("https://e")), CLEAN).await, Err(AuthnError::UnknownKey));
 
         let text = String::from_utf8(all.metrics.encode().unwrap()).unwrap();
         let counted: Vec<&str> = text

@@ -1,6 +1,6 @@
 //! OIDC: a JWT of one issuer, believed for its signature.
 
-use super::error::{AuthnError, CannotAsk, Refusal};
+use super::error::{AuthnError, CannotAsk, TokenRefusal};
 use super::jwks::KeySet;
 use super::key_source::{CannotOpen, KeySource};
 use super::port::Authenticator;
@@ -35,20 +35,20 @@ impl Oidc {
     }
 
     /// Refuses what is not ours whoever signed it, and says how it would be signed.
-    fn examine(&self, token: &UnverifiedToken<'_>) -> Result<Algorithm, Refusal> {
+    fn examine(&self, token: &UnverifiedToken<'_>) -> Result<Algorithm, TokenRefusal> {
         if token.text_claim("iss") != Some(&self.config.issuer) {
-            return Err(Refusal::UnknownIssuer);
+            return Err(TokenRefusal::UnknownIssuer);
         }
         token.check(&self.config.audience, self.clock.now())?;
         // The list is ours, and the key was made for the algorithm; the token only says which.
         match token.algorithm().parse() {
             Ok(algorithm) if self.algorithms.contains(&algorithm) => Ok(algorithm),
-            _ => Err(Refusal::Malformed),
+            _ => Err(TokenRefusal::Malformed),
         }
     }
 
     /// The bearer of a token that is signed: its claims are the issuer's word.
-    fn caller(&self, token: &UnverifiedToken<'_>) -> Result<Arc<Caller>, Refusal> {
+    fn caller(&self, token: &UnverifiedToken<'_>) -> Result<Arc<Caller>, TokenRefusal> {
         match token.text_claim("sub") {
             Some(subject)
                 if (1..=MAX_SUBJECT_BYTES).contains(&subject.len()) && !subject.contains(char::is_control) =>
@@ -61,7 +61,7 @@ impl Oidc {
                     claims: token.claims().clone(),
                 }))
             }
-            _ => Err(Refusal::Malformed),
+            _ => Err(TokenRefusal::Malformed),
         }
     }
 }
@@ -92,7 +92,7 @@ impl Authenticator for Oidc {
                 is_signed
             }
         };
-        let verdict = if is_signed { self.caller(token) } else { Err(Refusal::NotAuthenticated) };
+        let verdict = if is_signed { self.caller(token) } else { Err(TokenRefusal::NotAuthenticated) };
         verdict.map_err(AuthnError::Refused)
     }
 
@@ -128,6 +128,7 @@ const fn jws(algorithm: config::Algorithm) -> Algorithm {
 mod tests {
     use super::*;
     use crate::authn::jwks::KeySetError;
+    use crate::authn::unverified::BearerToken;
     use crate::model::secret::SecretValue;
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RsaKeyPair};
@@ -272,7 +273,7 @@ mod tests {
 
         async fn asks(&self, token: &str) -> Result<Arc<Caller>, AuthnError> {
             let bearer = SecretValue::new(token.to_owned());
-            let token = UnverifiedToken::read(&bearer).map_err(AuthnError::Refused)?;
+            let token = UnverifiedToken::read(BearerToken::new(&bearer)).map_err(AuthnError::Refused)?;
             self.oidc.authenticate(&token, Standing::clean(std::net::Ipv4Addr::LOCALHOST.into())).await
         }
 
@@ -280,7 +281,7 @@ mod tests {
             assert!(self.asks(token).await.is_ok(), "refused: {:?}", self.asks(token).await.err());
         }
 
-        async fn refuses(&self, token: &str, refusal: Refusal) {
+        async fn refuses(&self, token: &str, refusal: TokenRefusal) {
             assert_eq!(self.asks(token).await, Err(AuthnError::Refused(refusal)));
         }
     }
@@ -296,15 +297,15 @@ mod tests {
             let rig = Rig::of(&[&ours], &ALL);
             let good = ours.token(&json!({}), &json!({}));
             rig.allows(&good).await;
-            rig.refuses(&other.token(&json!({}), &json!({})), Refusal::NotAuthenticated).await;
+            rig.refuses(&other.token(&json!({}), &json!({})), TokenRefusal::NotAuthenticated).await;
 
             // One claim changed under the old signature, and the signature of another token.
             let parts: Vec<&str> = good.split('.').collect();
             let richer = ours.token(&json!({}), &json!({"sub": "repo:acme/crown-jewels"}));
             let richer: Vec<&str> = richer.split('.').collect();
-            rig.refuses(&[parts[0], richer[1], parts[2]].join("."), Refusal::NotAuthenticated).await;
-            rig.refuses(&[parts[0], parts[1], richer[2]].join("."), Refusal::NotAuthenticated).await;
-            rig.refuses(&[parts[0], parts[1], &encode([0; 64])].join("."), Refusal::NotAuthenticated).await;
+            rig.refuses(&[parts[0], richer[1], parts[2]].join("."), TokenRefusal::NotAuthenticated).await;
+            rig.refuses(&[parts[0], parts[1], richer[2]].join("."), TokenRefusal::NotAuthenticated).await;
+            rig.refuses(&[parts[0], parts[1], &encode([0; 64])].join("."), TokenRefusal::NotAuthenticated).await;
         }
     }
 
@@ -339,18 +340,18 @@ mod tests {
             rig.allows(&ours.token(&json!({}), &claims)).await;
         }
         for (claims, refusal) in [
-            (json!({"iss": "https://issuer.example/"}), Refusal::UnknownIssuer),
-            (json!({"iss": null}), Refusal::UnknownIssuer),
-            (json!({"iss": [ISSUER]}), Refusal::UnknownIssuer),
-            (json!({"aud": "other"}), Refusal::WrongAudience),
-            (json!({"aud": null}), Refusal::WrongAudience),
-            (json!({"nbf": NOW + 61}), Refusal::Expired),
-            (json!({"exp": NOW - 60}), Refusal::Expired),
-            (json!({"exp": null}), Refusal::Malformed),
-            (json!({"sub": null}), Refusal::Malformed),
-            (json!({"sub": ""}), Refusal::Malformed),
-            (json!({"sub": 1}), Refusal::Malformed),
-            (json!({"sub": "x".repeat(1025)}), Refusal::Malformed),
+            (json!({"iss": "https://issuer.example/"}), TokenRefusal::UnknownIssuer),
+            (json!({"iss": null}), TokenRefusal::UnknownIssuer),
+            (json!({"iss": [ISSUER]}), TokenRefusal::UnknownIssuer),
+            (json!({"aud": "other"}), TokenRefusal::WrongAudience),
+            (json!({"aud": null}), TokenRefusal::WrongAudience),
+            (json!({"nbf": NOW + 61}), TokenRefusal::Expired),
+            (json!({"exp": NOW - 60}), TokenRefusal::Expired),
+            (json!({"exp": null}), TokenRefusal::Malformed),
+            (json!({"sub": null}), TokenRefusal::Malformed),
+            (json!({"sub": ""}), TokenRefusal::Malformed),
+            (json!({"sub": 1}), TokenRefusal::Malformed),
+            (json!({"sub": "x".repeat(1025)}), TokenRefusal::Malformed),
         ] {
             rig.refuses(&ours.token(&json!({}), &claims), refusal).await;
         }
@@ -364,7 +365,7 @@ mod tests {
         rig.clock.0.store(NOW + 659, Ordering::SeqCst);
         rig.allows(&token).await;
         rig.clock.0.store(NOW + 660, Ordering::SeqCst);
-        rig.refuses(&token, Refusal::Expired).await;
+        rig.refuses(&token, TokenRefusal::Expired).await;
     }
 
     #[tokio::test]
@@ -372,22 +373,22 @@ mod tests {
         let (ec, rsa) = (es256(), rs256(rsa::KeySize::Rsa2048));
         let rig = Rig::of(&[&ec, &rsa], &[config::Algorithm::Es256, config::Algorithm::Rs384]);
         rig.allows(&ec.token(&json!({}), &json!({}))).await;
-        rig.refuses(&rsa.token(&json!({}), &json!({})), Refusal::Malformed).await;
+        rig.refuses(&rsa.token(&json!({}), &json!({})), TokenRefusal::Malformed).await;
         // An algorithm of ours that the signature was not made with.
-        rig.refuses(&rsa.token(&json!({"alg": "RS384"}), &json!({})), Refusal::NotAuthenticated).await;
-        rig.refuses(&ec.token(&json!({"alg": "RS384"}), &json!({})), Refusal::NotAuthenticated).await;
+        rig.refuses(&rsa.token(&json!({"alg": "RS384"}), &json!({})), TokenRefusal::NotAuthenticated).await;
+        rig.refuses(&ec.token(&json!({"alg": "RS384"}), &json!({})), TokenRefusal::NotAuthenticated).await;
         for alg in ["none", "None", "HS256", "ES512", ""] {
-            rig.refuses(&ec.token(&json!({"alg": alg}), &json!({})), Refusal::Malformed).await;
+            rig.refuses(&ec.token(&json!({"alg": alg}), &json!({})), TokenRefusal::Malformed).await;
         }
         let unsigned = ec.token(&json!({"alg": "none"}), &json!({}));
         let (message, _) = unsigned.rsplit_once('.').unwrap();
-        rig.refuses(&format!("{message}."), Refusal::Malformed).await;
+        rig.refuses(&format!("{message}."), TokenRefusal::Malformed).await;
 
         // The key may say for which algorithm it was made.
         let (bound, misbound) = (es256().with(&json!({"alg": "ES256"})), es256().with(&json!({"alg": "ES384"})));
         let rig = Rig::of(&[&bound, &misbound], &ALL);
         rig.allows(&bound.token(&json!({}), &json!({}))).await;
-        rig.refuses(&misbound.token(&json!({}), &json!({})), Refusal::NotAuthenticated).await;
+        rig.refuses(&misbound.token(&json!({}), &json!({})), TokenRefusal::NotAuthenticated).await;
     }
 
     #[tokio::test]
@@ -405,8 +406,8 @@ mod tests {
                     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &password), message).as_ref().to_vec()
                 }),
             };
-            rig.refuses(&hmac.token(&json!({}), &json!({})), Refusal::Malformed).await;
-            rig.refuses(&hmac.token(&json!({"alg": "RS256"}), &json!({})), Refusal::NotAuthenticated).await;
+            rig.refuses(&hmac.token(&json!({}), &json!({})), TokenRefusal::Malformed).await;
+            rig.refuses(&hmac.token(&json!({"alg": "RS256"}), &json!({})), TokenRefusal::NotAuthenticated).await;
         }
     }
 
@@ -416,17 +417,17 @@ mod tests {
         let rig = Rig::of(&[&a, &b], &ALL);
         rig.allows(&a.token(&json!({"kid": "a"}), &json!({}))).await;
         rig.allows(&b.token(&json!({"kid": "b"}), &json!({}))).await;
-        rig.refuses(&a.token(&json!({"kid": "b"}), &json!({})), Refusal::NotAuthenticated).await;
-        rig.refuses(&a.token(&json!({"kid": "c"}), &json!({})), Refusal::NotAuthenticated).await;
-        rig.refuses(&a.token(&json!({"kid": ""}), &json!({})), Refusal::NotAuthenticated).await;
-        rig.refuses(&a.token(&json!({}), &json!({})), Refusal::NotAuthenticated).await;
+        rig.refuses(&a.token(&json!({"kid": "b"}), &json!({})), TokenRefusal::NotAuthenticated).await;
+        rig.refuses(&a.token(&json!({"kid": "c"}), &json!({})), TokenRefusal::NotAuthenticated).await;
+        rig.refuses(&a.token(&json!({"kid": ""}), &json!({})), TokenRefusal::NotAuthenticated).await;
+        rig.refuses(&a.token(&json!({}), &json!({})), TokenRefusal::NotAuthenticated).await;
 
         // Without an id: the only one of its kind; two with one id: none.
         let (lone, twin) = (eddsa().with(&json!({"kid": "a"})), es256().with(&json!({"kid": "a"})));
         let rig = Rig::of(&[&lone, &a, &twin], &ALL);
         rig.allows(&lone.token(&json!({}), &json!({}))).await;
         rig.allows(&lone.token(&json!({"kid": "a"}), &json!({}))).await;
-        rig.refuses(&a.token(&json!({"kid": "a"}), &json!({})), Refusal::NotAuthenticated).await;
+        rig.refuses(&a.token(&json!({"kid": "a"}), &json!({})), TokenRefusal::NotAuthenticated).await;
     }
 
     #[tokio::test]
@@ -445,7 +446,7 @@ mod tests {
             let (good, odd) = (es256().with(&json!({"use": "sig", "key_ops": ["verify"]})), es256().with(&members));
             let rig = Rig::of(&[&odd, &good], &ALL);
             rig.allows(&good.token(&json!({}), &json!({}))).await;
-            rig.refuses(&odd.token(&json!({}), &json!({})), Refusal::NotAuthenticated).await;
+            rig.refuses(&odd.token(&json!({}), &json!({})), TokenRefusal::NotAuthenticated).await;
             assert_eq!(
                 open(&key_set(&[&odd]), &ALL).err(),
                 Some(CannotOpen::File(KeySetError::NoUsableKey)),
@@ -491,10 +492,10 @@ mod tests {
             rig.oidc.reload().await;
             rig.allows(&old_token).await;
         }
-        rig.refuses(&new_token, Refusal::NotAuthenticated).await;
+        rig.refuses(&new_token, TokenRefusal::NotAuthenticated).await;
         std::fs::write(&file, key_set(&[&new])).unwrap();
         rig.oidc.reload().await;
         rig.allows(&new_token).await;
-        rig.refuses(&old_token, Refusal::NotAuthenticated).await;
+        rig.refuses(&old_token, TokenRefusal::NotAuthenticated).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The port: what every authenticator does.
+//! The port of authenticators.
 
 use super::error::{AuthnError, CannotAsk};
 use super::review_gate::Standing;
@@ -8,29 +8,29 @@ use crate::model::caller::Caller;
 use async_trait::async_trait;
 use std::sync::Arc;
 
-/// Turns a bearer token into a caller, or says why not.
+/// Turns bearer tokens into callers.
 #[async_trait]
 pub trait Authenticator: Send + Sync {
-    /// The configured name: the issuer of the callers it vouches for.
+    /// The configured name, which becomes the `issuer` of its callers.
     fn name(&self) -> &Arc<str>;
 
-    /// The `iss` of its tokens. Without one it takes the tokens that no other authenticator has the issuer of.
+    /// The `iss` of its tokens. Without one it gets the tokens whose issuer no other authenticator has.
     fn issuer(&self) -> Option<&str> {
         None
     }
 
-    /// Vouches for the bearer of a token from an address of this standing.
+    /// Authenticates the caller of a token from an address with this standing.
     ///
     /// # Errors
     /// See [`AuthnError`].
     async fn authenticate(&self, token: &UnverifiedToken<'_>, standing: Standing) -> Result<Arc<Caller>, AuthnError>;
 
-    /// Whom it has vouched for lately on a token with this fingerprint, if it still does.
+    /// The cached identity for this token fingerprint, if it has not expired.
     async fn held(&self, _token: &Fingerprint) -> Option<Applicant> {
         None
     }
 
-    /// Vouches for somebody who asks to administer, and need not be a pod.
+    /// Authenticates a user of the admin API, whose token need not be bound to a pod.
     ///
     /// # Errors
     /// See [`AuthnError`].
@@ -42,13 +42,13 @@ pub trait Authenticator: Send + Sync {
         self.authenticate(token, standing).await.map(without_review)
     }
 
-    /// Reads its files again; what is bad there does not replace what was good.
+    /// Reloads its files. An invalid file does not replace a valid one.
     async fn reload(&self) {}
 
-    /// Whether whoever must be asked can be asked.
+    /// Checks that the API server or the issuer can be reached.
     ///
     /// # Errors
-    /// When there is no usable answer.
+    /// If there is no usable answer.
     async fn check_online(&self) -> Result<(), CannotAsk> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What was recently said of tokens, by their fingerprint, and one review at a time per token.
+//! The cache of reviewed tokens, by fingerprint. Concurrent reviews of one token are coalesced.
 
 use super::error::AuthnError;
 use super::unverified::Fingerprint;
@@ -8,51 +8,51 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Each way: the vouched for and refusals. Forged tokens fill the refusals only.
+/// Maximum number of accepted tokens, and of refused ones. Forged tokens fill only the latter.
 const MAX_ENTRIES: u64 = 10_000;
-/// Tokens that were vouched for at any time, for all that is remembered of them is that.
+/// Maximum number of fingerprints of tokens that passed before.
 const MAX_PASSED: u64 = 100_000;
-/// How long it is remembered: tokens of pods live an hour.
+/// How long they are kept: the lifetime of a pod's token.
 const PASSED_FOR: Duration = Duration::from_hours(1);
-/// How long a refusal is believed.
+/// How long a refusal is cached.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 
-/// However long the configuration says: nobody sits on one answer for longer than a day.
+/// Upper bound of the configured cache time.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// What was said of a token.
+/// The result of a review.
 pub type Answer<V> = Result<V, AuthnError>;
 
-/// The recent answers and the reviews under way.
+/// The cached results and the reviews in flight.
 pub struct Recent<V> {
-    vouched: Cache<Fingerprint, Held<V>>,
-    refused: Cache<Fingerprint, Held<V>>,
+    vouched: Cache<Fingerprint, HeldAnswer<V>>,
+    refused: Cache<Fingerprint, HeldAnswer<V>>,
     passed: Cache<Fingerprint, ()>,
     flights: Arc<Flights<Fingerprint, Answer<V>>>,
 }
 
 #[derive(Clone)]
-struct Held<V> {
+struct HeldAnswer<V> {
     answer: Answer<V>,
-    /// By tokio's clock, so that tests can turn it; moka's own, which drops the entry, is only for the memory.
+    /// By tokio's clock, which tests can advance. moka's own expiry only frees the memory.
     until: Instant,
 }
 
 impl<V: Clone + Send + Sync + 'static> Recent<V> {
-    /// Empty. `longest` is the longest time that a caller is believed.
+    /// `longest` is the longest time for which an accepted token is cached.
     pub fn new(longest: Duration) -> Self {
         let bounded = |keep: Duration| Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(keep).build();
         let passed = Cache::builder().max_capacity(MAX_PASSED).time_to_live(PASSED_FOR).build();
         Self { vouched: bounded(longest.min(LONGEST)), refused: bounded(REFUSED_FOR), passed, flights: Flights::new() }
     }
 
-    /// Whether the token was vouched for before, and not refused since. That proves nothing; it says whose turn it is.
+    /// Whether the token was accepted before and not refused since. It only gives priority in the queue for a review.
     pub async fn has_passed(&self, token: &Fingerprint) -> bool {
         self.passed.get(token).await.is_some()
     }
 
-    /// The recent answer, or that of the review under way, or that of a new review. A caller is believed for
-    /// `keep`, counted from before the review began.
+    /// The cached result, or that of the review in flight, or that of a new review. An accepted token is cached for `keep`,
+    /// counted from the start of the review.
     pub async fn answer<F, R>(self: &Arc<Self>, token: Fingerprint, keep: Duration, review: F) -> Answer<V>
     where
         F: FnOnce() -> R,
@@ -64,7 +64,7 @@ impl<V: Clone + Send + Sync + 'static> Recent<V> {
         let flight = self.flights.join(token, || {
             let (recent, review) = (self.clone(), review());
             async move {
-                // Another flight may have landed between our look and our start.
+                // Another review may have ended between the look-up and the start of this one.
                 if let Some(answer) = recent.held(&token).await {
                     return answer;
                 }
@@ -77,7 +77,7 @@ impl<V: Clone + Send + Sync + 'static> Recent<V> {
         flight.await.unwrap_or(Err(AuthnError::Unavailable))
     }
 
-    /// The recent answer, where there is one.
+    /// The cached result, if there is one.
     pub async fn held(&self, token: &Fingerprint) -> Option<Answer<V>> {
         let held = match self.vouched.get(token).await {
             Some(held) => held,
@@ -96,12 +96,12 @@ impl<V: Clone + Send + Sync + 'static> Recent<V> {
         let answer = answer.clone();
         match answer {
             Ok(_) if vouched_until > now => {
-                self.vouched.insert(token, Held { answer, until: vouched_until }).await;
+                self.vouched.insert(token, HeldAnswer { answer, until: vouched_until }).await;
             }
             Err(AuthnError::Refused(_) | AuthnError::NotPodBound) => {
-                // The refusal is the newer word, so that an old caller must not hide it.
+                // The refusal is newer than the accepted token.
                 self.vouched.invalidate(&token).await;
-                self.refused.insert(token, Held { answer, until: now + REFUSED_FOR }).await;
+                self.refused.insert(token, HeldAnswer { answer, until: now + REFUSED_FOR }).await;
             }
             Ok(_) | Err(AuthnError::Limited | AuthnError::UnknownKey | AuthnError::Unavailable) => {}
         }
@@ -111,7 +111,7 @@ impl<V: Clone + Send + Sync + 'static> Recent<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authn::error::Refusal;
+    use crate::authn::error::TokenRefusal;
     use crate::model::caller::Caller;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::sync::Notify;
@@ -119,7 +119,7 @@ mod tests {
 
     const TOKEN: Fingerprint = [7; 32];
     const KEEP: Duration = Duration::from_secs(10);
-    const REFUSED: AuthnError = AuthnError::Refused(Refusal::NotAuthenticated);
+    const REFUSED: AuthnError = AuthnError::Refused(TokenRefusal::NotAuthenticated);
 
     fn caller() -> Arc<Caller> {
         Arc::new(Caller {
@@ -212,7 +212,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refusal_is_believed_for_a_second_and_not_knowing_never() {
-        for refusal in [REFUSED, AuthnError::NotPodBound, AuthnError::Refused(Refusal::PodGone)] {
+        for refusal in [REFUSED, AuthnError::NotPodBound, AuthnError::Refused(TokenRefusal::PodGone)] {
             let counted = Counted::new(KEEP);
             assert_eq!(counted.ask(KEEP, Err(refusal)).await, Err(refusal));
             advance(Duration::from_millis(999)).await;

@@ -133,7 +133,7 @@ impl ReviewGate {
         }
         let lanes =
             if self.forged.is_exhausted(&(standing.address, *claims)) { &self.forged_lanes } else { &self.lanes };
-        let _looking = self.look(standing.address).ok_or(AuthnError::Limited)?;
+        let _looking = self.join_search(standing.address).ok_or(AuthnError::Limited)?;
         let until = Instant::now() + SUSPECT_PATIENCE;
         loop {
             // The lane first: what it takes from an address in vain is taken from that address alone.
@@ -148,7 +148,7 @@ impl ReviewGate {
     }
 
     /// Begins to look for a spare place, where neither all nor this address have as many looking as may be.
-    fn look(&self, address: IpAddr) -> Option<Looking<'_>> {
+    fn join_search(&self, address: IpAddr) -> Option<Looking<'_>> {
         let permit = self.looking.try_acquire().ok()?;
         let mut looking_of = self.looking_of.lock().unwrap_or_else(PoisonError::into_inner);
         let count = looking_of.get(&address).copied().unwrap_or_default();
@@ -251,8 +251,8 @@ mod tests {
         let all: Vec<_> = (0..1000).map(|_| flood(1)).collect();
         tokio::task::yield_now().await;
         assert_eq!(gate.looking_of.lock().unwrap().get(&address(1)), Some(&MAX_LOOKING_OF_ADDRESS));
-        assert!(gate.look(address(1)).is_none());
-        let others: Vec<_> = (2..17).filter_map(|number| gate.look(address(number))).collect();
+        assert!(gate.join_search(address(1)).is_none());
+        let others: Vec<_> = (2..17).filter_map(|number| gate.join_search(address(number))).collect();
         assert_eq!(others.len(), 15, "others look too");
         assert_eq!(gate.looking_of.lock().unwrap().len(), 16);
         drop(others);

@@ -1,7 +1,6 @@
 //! From when until when a token is valid, by its own claims. True only of a token that was authenticated.
 
-use super::unverified::{UnverifiedToken, numeric_date};
-use crate::model::secret::SecretValue;
+use super::unverified::{BearerToken, UnverifiedToken, numeric_date};
 use jiff::Timestamp;
 
 /// Times in seconds since 1970.
@@ -17,8 +16,8 @@ pub struct TokenLife {
 
 impl TokenLife {
     /// `None` where it is not a token.
-    pub(super) fn of(bearer: &SecretValue, now: Timestamp) -> Option<Self> {
-        let token = UnverifiedToken::read(bearer).ok()?;
+    pub(super) fn of(token: BearerToken<'_>, now: Timestamp) -> Option<Self> {
+        let token = UnverifiedToken::read(token).ok()?;
         let expires_at = token.expires_at();
         let left = expires_at.saturating_mul(1000).saturating_sub(now.as_millisecond()).div_euclid(1000);
         let issued_at = token.claims().get("iat").and_then(numeric_date).unwrap_or(now.as_second());
@@ -29,12 +28,13 @@ impl TokenLife {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::secret::SecretValue;
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     fn life(claims: &str, now: &str) -> Option<TokenLife> {
         let [header, claims] = [r#"{"alg":"RS256"}"#, claims].map(|part| URL_SAFE_NO_PAD.encode(part));
-        TokenLife::of(&SecretValue::new(format!("{header}.{claims}.c2ln")), now.parse().unwrap())
+        TokenLife::of(BearerToken::new(&SecretValue::new(format!("{header}.{claims}.c2ln"))), now.parse().unwrap())
     }
 
     #[test]

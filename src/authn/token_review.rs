@@ -1,14 +1,14 @@
-//! Kubernetes: a ServiceAccount token bound to a pod, believed for the API server's word and the pod's state. Whoever
-//! asks to administer may be any user, and is believed for the API server's word alone.
+//! Kubernetes: a TokenReview, and for a token that is bound to a pod the pod's state. A user of the admin API may be any user
+//! that the API server authenticates.
 
 use super::bound_pod::{names_a_pod, workload};
-use super::error::{AuthnError, CannotAsk, Refusal};
+use super::error::{AuthnError, CannotAsk, TokenRefusal};
 use super::port::Authenticator;
 use super::recent::{Answer, Recent};
 use super::review_gate::{ReviewGate, Standing};
-use super::unverified::{Fingerprint, UnverifiedToken, fingerprint};
+use super::unverified::{Fingerprint, UnverifiedToken};
 use crate::cluster::token_review::{Review, User};
-use crate::cluster::{Cluster, ClusterError, Trouble};
+use crate::cluster::{CallFailure, Cluster, ClusterError};
 use crate::config::authenticators as config;
 use crate::model::applicant::{Applicant, ReviewedUser};
 use crate::model::caller::{Caller, Workload};
@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Vouches for the pods and users of one cluster.
+/// Authenticates the pods and users of one cluster.
 pub struct TokenReview {
     reviewer: Arc<Reviewer>,
     cache_ttl: Duration,
@@ -27,17 +27,16 @@ pub struct TokenReview {
     clock: Arc<dyn Clock>,
 }
 
-/// What a review needs, shared with the tasks that reviews run in.
+/// What a review needs. It is shared with the tasks in which reviews run.
 struct Reviewer {
     name: Arc<str>,
     audience: String,
-    /// The `iss` of the cluster's tokens; without, a token is not refused for its `iss`.
+    /// The `iss` of the cluster's tokens. If it is not configured, `iss` is not checked.
     issuer: Option<String>,
     cluster: Arc<Cluster>,
 }
 
 impl TokenReview {
-    /// Asks this cluster.
     pub fn new(
         name: Arc<str>,
         config: &config::Kubernetes,
@@ -51,10 +50,10 @@ impl TokenReview {
         Self { reviewer, cache_ttl: config.cache_ttl, recent, gate, clock }
     }
 
-    /// Refuses, without a call, what no API server would take for this authenticator.
-    fn examine(&self, token: &UnverifiedToken<'_>) -> Result<(), Refusal> {
+    /// Checks the claims, before any call.
+    fn examine(&self, token: &UnverifiedToken<'_>) -> Result<(), TokenRefusal> {
         if self.reviewer.issuer.as_deref().is_some_and(|issuer| token.text_claim("iss") != Some(issuer)) {
-            return Err(Refusal::UnknownIssuer);
+            return Err(TokenRefusal::UnknownIssuer);
         }
         token.check(&self.reviewer.audience, self.clock.now())
     }
@@ -78,7 +77,7 @@ impl Authenticator for TokenReview {
         self.examine(token).map_err(AuthnError::Refused)?;
         let left = token.expires_at().saturating_sub(self.clock.now().as_second());
         let keep = self.cache_ttl.min(Duration::from_secs(left.try_into().unwrap_or(0)));
-        let fingerprint = fingerprint(token.bearer());
+        let fingerprint = *token.fingerprint();
         let review = || {
             let (reviewer, bearer, recent) = (self.reviewer.clone(), token.bearer().clone(), self.recent.clone());
             let (gate, claims) = (self.gate.clone(), token.claims_fingerprint());
@@ -87,7 +86,7 @@ impl Authenticator for TokenReview {
                     gate.enter(standing, &claims).await?;
                 }
                 let answer = reviewer.review(&bearer).await;
-                if answer == Err(AuthnError::Refused(Refusal::NotAuthenticated)) {
+                if answer == Err(AuthnError::Refused(TokenRefusal::NotAuthenticated)) {
                     gate.forged(standing, &claims);
                 }
                 answer
@@ -96,7 +95,7 @@ impl Authenticator for TokenReview {
         self.recent.answer(fingerprint, keep, review).await
     }
 
-    /// What is kept was for our audience, and is not kept longer than its token is good.
+    /// A cached identity had the right audience, and is not cached for longer than its token is valid.
     async fn held(&self, token: &Fingerprint) -> Option<Applicant> {
         self.recent.held(token).await?.ok()
     }
@@ -116,7 +115,7 @@ impl Authenticator for TokenReview {
     }
 }
 
-/// Only what is bound to a pod builds.
+/// Only a token that is bound to a pod may build.
 fn bound(applicant: Applicant) -> Answer<Arc<Caller>> {
     if applicant.caller.workload.is_some() { Ok(applicant.caller) } else { Err(AuthnError::NotPodBound) }
 }
@@ -126,15 +125,15 @@ impl Reviewer {
         let review = self.cluster.token_review(bearer, &self.audience).await;
         let user = match review.map_err(|error| self.unavailable(error))? {
             Review::Authenticated(user) => user,
-            Review::NotAuthenticated => return Err(AuthnError::Refused(Refusal::NotAuthenticated)),
+            Review::NotAuthenticated => return Err(AuthnError::Refused(TokenRefusal::NotAuthenticated)),
         };
-        // An empty list is a server that does not look at audiences: the token was made for whoever.
+        // An empty list means that the API server does not check audiences.
         if !user.audiences.contains(&self.audience) {
-            return Err(AuthnError::Refused(Refusal::WrongAudience));
+            return Err(AuthnError::Refused(TokenRefusal::WrongAudience));
         }
         match workload(&user) {
             Some(workload) => self.look_at_pod(user, workload).await,
-            // Half a pod, or two: neither a pod nor somebody who is none.
+            // The claims of a pod are incomplete or ambiguous.
             None if names_a_pod(&user) => Err(AuthnError::NotPodBound),
             None => Ok(self.applicant(user, None)),
         }
@@ -144,7 +143,7 @@ impl Reviewer {
         let pod = self.cluster.pod(&workload.namespace, &workload.pod.name).await;
         match pod.map_err(|error| self.unavailable(error))? {
             Some(pod) if pod.is_at_work_as(&workload) => Ok(self.applicant(user, Some(workload))),
-            _ => Err(AuthnError::Refused(Refusal::PodGone)),
+            _ => Err(AuthnError::Refused(TokenRefusal::PodGone)),
         }
     }
 
@@ -164,7 +163,7 @@ impl Reviewer {
 
     fn unavailable(&self, error: ClusterError) -> AuthnError {
         let (authenticator, ClusterError::Unavailable(trouble)) = (&*self.name, error);
-        if trouble == Trouble::Credentials {
+        if trouble == CallFailure::Credentials {
             tracing::error!(
                 authenticator,
                 trouble = trouble.as_str(),
@@ -180,6 +179,7 @@ impl Reviewer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authn::unverified::BearerToken;
     use crate::cluster::fake::Fake;
     use crate::metrics::Metrics;
     use base64::Engine as _;
@@ -262,7 +262,7 @@ mod tests {
         }
 
         async fn asks(&self, token: &SecretValue) -> Answer<Arc<Caller>> {
-            let token = UnverifiedToken::read(token).map_err(AuthnError::Refused)?;
+            let token = UnverifiedToken::read(BearerToken::new(token)).map_err(AuthnError::Refused)?;
             self.authenticator.authenticate(&token, CLEAN).await
         }
 
@@ -286,15 +286,15 @@ mod tests {
         assert_eq!(verdict(&good, (200, &running)).await, Ok(subject));
 
         for audiences in [json!([]), json!(null), json!(["other"]), json!(["claviger2"])] {
-            let refused = Err(AuthnError::Refused(Refusal::WrongAudience));
+            let refused = Err(AuthnError::Refused(TokenRefusal::WrongAudience));
             assert_eq!(verdict(&review(&json!({"audiences": audiences})), (200, &running)).await, refused);
         }
         let human = review(&json!({"user": {"username": "alice"}}));
         assert_eq!(verdict(&human, (200, &running)).await, Err(AuthnError::NotPodBound));
         let bad = review(&json!({"authenticated": false}));
-        assert_eq!(verdict(&bad, (200, &running)).await, Err(AuthnError::Refused(Refusal::NotAuthenticated)));
+        assert_eq!(verdict(&bad, (200, &running)).await, Err(AuthnError::Refused(TokenRefusal::NotAuthenticated)));
 
-        let gone = Err(AuthnError::Refused(Refusal::PodGone));
+        let gone = Err(AuthnError::Refused(TokenRefusal::PodGone));
         assert_eq!(verdict(&good, (404, r#"{"kind":"Status","reason":"NotFound"}"#)).await, gone);
         assert_eq!(verdict(&good, (200, &pod("other"))).await, gone);
         assert_eq!(verdict(&good, (500, "")).await, Err(AuthnError::Unavailable));
@@ -303,7 +303,7 @@ mod tests {
     async fn applies(review: &str, read: (u16, &str)) -> Result<Applicant, AuthnError> {
         let desk = Desk::before(Fake::saying(review, read).await, Duration::ZERO).await;
         let token = token(600);
-        let token = UnverifiedToken::read(&token).map_err(AuthnError::Refused)?;
+        let token = UnverifiedToken::read(BearerToken::new(&token)).map_err(AuthnError::Refused)?;
         desk.authenticator.authenticate_applicant(&token, CLEAN).await
     }
 
@@ -322,7 +322,7 @@ mod tests {
 
         let pod_bound = review(&json!({}));
         assert!(applies(&pod_bound, (200, &pod("u"))).await.expect("at work").caller.workload.is_some());
-        let gone = Some(AuthnError::Refused(Refusal::PodGone));
+        let gone = Some(AuthnError::Refused(TokenRefusal::PodGone));
         assert_eq!(applies(&pod_bound, (200, &pod("other"))).await.err(), gone);
         let half = json!({"username": "system:serviceaccount:ci:build-bot",
             "extra": {"authentication.kubernetes.io/pod-name": ["build-1"]}});
@@ -331,7 +331,7 @@ mod tests {
             Some(AuthnError::NotPodBound)
         );
         let elsewhere = review(&json!({"user": user, "audiences": ["other"]}));
-        let refused = Some(AuthnError::Refused(Refusal::WrongAudience));
+        let refused = Some(AuthnError::Refused(TokenRefusal::WrongAudience));
         assert_eq!(applies(&elsewhere, (404, "")).await.err(), refused);
     }
 
@@ -339,10 +339,10 @@ mod tests {
     async fn one_review_serves_both_purposes_and_still_builds_nothing_without_a_pod() {
         let fake = Fake::saying(&review(&json!({"user": {"username": "alice"}})), (404, "")).await;
         let (desk, token) = (Desk::before(fake, Duration::from_secs(10)).await, token(600));
-        let unverified = UnverifiedToken::read(&token).expect("a token");
+        let unverified = UnverifiedToken::read(BearerToken::new(&token)).expect("a token");
         assert!(desk.authenticator.authenticate_applicant(&unverified, CLEAN).await.is_ok());
         assert_eq!(desk.asks(&token).await, Err(AuthnError::NotPodBound));
-        assert!(desk.authenticator.held(&fingerprint(&token)).await.is_some());
+        assert!(desk.authenticator.held(BearerToken::new(&token).fingerprint()).await.is_some());
         assert_eq!(desk.reviews(), "1");
     }
 
@@ -370,7 +370,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_ours_costs_no_call() {
         let desk = Desk::before(Fake::absent().await, Duration::ZERO).await;
-        assert_eq!(desk.asks(&token(-60)).await, Err(AuthnError::Refused(Refusal::Expired)));
+        assert_eq!(desk.asks(&token(-60)).await, Err(AuthnError::Refused(TokenRefusal::Expired)));
         assert_eq!(desk.reviews(), "0");
         assert_eq!(desk.asks(&token(600)).await, Err(AuthnError::Unavailable));
         assert_eq!(desk.reviews(), "1");
@@ -380,7 +380,7 @@ mod tests {
     async fn a_token_of_another_issuer_costs_no_call() {
         let fake = Fake::saying(&review(&json!({})), (200, &pod("u"))).await;
         let desk = Desk::of_issuer(fake, Duration::ZERO, Some("https://own")).await;
-        let unknown = Err(AuthnError::Refused(Refusal::UnknownIssuer));
+        let unknown = Err(AuthnError::Refused(TokenRefusal::UnknownIssuer));
         for iss in [json!("https://other"), json!("https://own/"), json!(""), json!(null), json!(["https://own"])] {
             let token = with_claims(&json!({"iss": iss, "aud": ["claviger"], "exp": NOW + 600}));
             assert_eq!(desk.asks(&SecretValue::new(token)).await, unknown, "{iss}");

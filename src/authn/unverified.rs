@@ -1,6 +1,6 @@
-//! A token taken apart but not believed: what it says of itself serves to refuse it early, and to ask the right one.
+//! A parsed token whose signature is not verified. Its claims serve to refuse it early and to select the authenticator.
 
-use super::error::Refusal;
+use super::error::TokenRefusal;
 use super::strict_json;
 use crate::model::secret::SecretValue;
 use crate::sealing::digest::sha256;
@@ -9,22 +9,41 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-/// Longer tokens are not read.
+/// Maximum length of a token.
 pub const MAX_TOKEN_BYTES: usize = 16 << 10;
-/// How far clocks may be apart, in seconds.
+/// Tolerated clock skew, in seconds.
 const LEEWAY: i64 = 60;
-/// The signature algorithms that somebody here might take. Never `none`, never a symmetric one: a public key must not
-/// become a password.
+/// The supported signature algorithms. Never `none` and never a symmetric one, with which a public key would serve as a secret.
 const ASYMMETRIC: [&str; 10] =
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
 
-/// A SHA-256 of a token, which stands for it where the token itself must not be kept.
+/// The SHA-256 of a token, for places where the token itself must not be kept.
 pub type Fingerprint = [u8; 32];
 
-/// A JWT (RFC 7519) in compact form whose signature nobody has looked at.
+/// A bearer token with its fingerprint, so that it is hashed once.
+#[derive(Clone, Copy)]
+pub struct BearerToken<'a> {
+    secret: &'a SecretValue,
+    fingerprint: Fingerprint,
+}
+
+impl<'a> BearerToken<'a> {
+    /// Hashes the token.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the token goes into a hash")]
+    pub fn new(secret: &'a SecretValue) -> Self {
+        Self { secret, fingerprint: sha256(secret.expose_secret().as_bytes()) }
+    }
+
+    pub(super) const fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+}
+
+/// A JWT (RFC 7519) in compact form whose signature is not verified.
 pub struct UnverifiedToken<'a> {
-    bearer: &'a SecretValue,
-    /// Header and claims as they were signed.
+    token: BearerToken<'a>,
+    /// The signed part: header and claims, encoded.
     message: &'a str,
     signature: &'a str,
     algorithm: String,
@@ -34,17 +53,17 @@ pub struct UnverifiedToken<'a> {
 }
 
 impl<'a> UnverifiedToken<'a> {
-    /// Takes a token apart.
+    /// Parses a token.
     ///
     /// # Errors
-    /// [`Refusal::Malformed`] when it is no JWT that anybody here would take.
-    pub(super) fn read(bearer: &'a SecretValue) -> Result<Self, Refusal> {
-        Self::parse(bearer).ok_or(Refusal::Malformed)
+    /// [`TokenRefusal::Malformed`] if it is not a supported JWT.
+    pub(super) fn read(token: BearerToken<'a>) -> Result<Self, TokenRefusal> {
+        Self::parse(token).ok_or(TokenRefusal::Malformed)
     }
 
     #[expect(clippy::disallowed_methods, reason = "a token is taken apart where it comes in")]
-    fn parse(bearer: &'a SecretValue) -> Option<Self> {
-        let text = bearer.expose_secret();
+    fn parse(token: BearerToken<'a>) -> Option<Self> {
+        let text = token.secret.expose_secret();
         if text.len() > MAX_TOKEN_BYTES {
             return None;
         }
@@ -63,91 +82,87 @@ impl<'a> UnverifiedToken<'a> {
             Some(Value::String(id)) => Some(id),
             Some(_) => return None,
         };
-        // Extensions that a reader must understand (RFC 7515, 4.1.11): we know none.
+        // Extensions that a reader must support (RFC 7515, 4.1.11); none is supported.
         if header.contains_key("crit") {
             return None;
         }
         let claims = strict_json::object(&URL_SAFE_NO_PAD.decode(payload).ok()?)?;
         let expires_at = numeric_date(claims.get("exp")?)?;
-        Some(Self { bearer, message, signature, algorithm, key_id, claims, expires_at })
+        Some(Self { token, message, signature, algorithm, key_id, claims, expires_at })
     }
 
-    /// Refuses what is for others or not of this time. Passing it proves nothing.
+    /// Checks audience and times. Passing this proves nothing.
     ///
     /// # Errors
-    /// [`Refusal::WrongAudience`], [`Refusal::Expired`], or [`Refusal::Malformed`] for an `nbf` that is no date.
-    pub(super) fn check(&self, audience: &str, now: Timestamp) -> Result<(), Refusal> {
+    /// [`TokenRefusal::WrongAudience`], [`TokenRefusal::Expired`], or [`TokenRefusal::Malformed`] for an `nbf` that is no date.
+    pub(super) fn check(&self, audience: &str, now: Timestamp) -> Result<(), TokenRefusal> {
         let ours = match self.claims.get("aud") {
             Some(Value::String(one)) => one == audience,
             Some(Value::Array(many)) => many.iter().any(|one| one == audience),
             _ => false,
         };
         if !ours {
-            return Err(Refusal::WrongAudience);
+            return Err(TokenRefusal::WrongAudience);
         }
         let now = now.as_second();
         if now >= self.expires_at.saturating_add(LEEWAY) {
-            return Err(Refusal::Expired);
+            return Err(TokenRefusal::Expired);
         }
         if let Some(not_before) = self.claims.get("nbf") {
-            let not_before = numeric_date(not_before).ok_or(Refusal::Malformed)?;
+            let not_before = numeric_date(not_before).ok_or(TokenRefusal::Malformed)?;
             if now.saturating_add(LEEWAY) < not_before {
-                return Err(Refusal::Expired);
+                return Err(TokenRefusal::Expired);
             }
         }
         Ok(())
     }
 
-    /// The token itself.
     pub(super) fn bearer(&self) -> &'a SecretValue {
-        self.bearer
+        self.token.secret
     }
 
-    /// What was signed: header and claims in their encoding.
+    pub(super) const fn fingerprint(&self) -> &Fingerprint {
+        self.token.fingerprint()
+    }
+
+    /// The signed part: header and claims, encoded.
     pub(super) fn message(&self) -> &'a str {
         self.message
     }
 
-    /// The signature in its encoding.
+    /// The encoded signature.
     pub(super) fn signature(&self) -> &'a str {
         self.signature
     }
 
-    /// The algorithm it says it is signed with, an asymmetric one.
+    /// `alg` of the header, an asymmetric one.
     pub(super) fn algorithm(&self) -> &str {
         &self.algorithm
     }
 
-    /// The key it says it is signed with.
+    /// `kid` of the header.
     pub(super) fn key_id(&self) -> Option<&str> {
         self.key_id.as_deref()
     }
 
-    /// What stands for header and claims, whatever the signature.
+    /// The SHA-256 of header and claims, without the signature.
     pub(super) fn claims_fingerprint(&self) -> Fingerprint {
         sha256(self.message.as_bytes())
     }
 
-    /// What it claims.
     pub(super) fn claims(&self) -> &Map<String, Value> {
         &self.claims
     }
 
-    /// A claim that is a text.
+    /// A claim that is a string.
     pub(super) fn text_claim(&self, name: &str) -> Option<&str> {
         self.claims.get(name)?.as_str()
     }
 
-    /// Until when it says it is valid, without leeway, in seconds since 1970.
+    /// `exp` without leeway, in seconds since 1970.
     pub(super) fn expires_at(&self) -> i64 {
         self.expires_at
     }
-}
-
-/// The fingerprint of a token, taken apart or not.
-#[expect(clippy::disallowed_methods, reason = "the token goes into a hash")]
-pub(super) fn fingerprint(bearer: &SecretValue) -> Fingerprint {
-    sha256(bearer.expose_secret().as_bytes())
 }
 
 /// A `NumericDate` (RFC 7519, 2): seconds since 1970, fractions cut off.
@@ -183,12 +198,12 @@ mod tests {
         claims.to_string()
     }
 
-    fn verdict(text: &str) -> Result<(), Refusal> {
+    fn verdict(text: &str) -> Result<(), TokenRefusal> {
         let bearer = SecretValue::new(text.to_owned());
-        UnverifiedToken::read(&bearer)?.check("claviger", Timestamp::from_second(NOW).unwrap())
+        UnverifiedToken::read(BearerToken::new(&bearer))?.check("claviger", Timestamp::from_second(NOW).unwrap())
     }
 
-    fn with_claims(changes: &[(&str, Value)]) -> Result<(), Refusal> {
+    fn with_claims(changes: &[(&str, Value)]) -> Result<(), TokenRefusal> {
         verdict(&token(r#"{"alg":"RS256","kid":"k"}"#, &claims(changes)))
     }
 
@@ -196,7 +211,7 @@ mod tests {
     fn takes_a_token_apart() {
         let text = token(r#"{"alg":"ES256","kid":"k"}"#, &claims(&[]));
         let bearer = SecretValue::new(text.clone());
-        let token = UnverifiedToken::read(&bearer).expect("a token");
+        let token = UnverifiedToken::read(BearerToken::new(&bearer)).expect("a token");
         assert_eq!((token.algorithm(), token.key_id(), token.text_claim("iss")), ("ES256", Some("k"), Some("i")));
         assert_eq!(format!("{}.{}", token.message(), token.signature()), text);
         assert_eq!(token.expires_at(), NOW + 600);
@@ -231,7 +246,7 @@ mod tests {
             format!("{}.{}.é", parts[0], parts[1]),
             token(r#"{"alg":"RS256"}"#, &format!("{{\"a\":{}{}}}", "[".repeat(5_000), "]".repeat(5_000))),
         ] {
-            assert_eq!(verdict(&text), Err(Refusal::Malformed), "{text:.80}");
+            assert_eq!(verdict(&text), Err(TokenRefusal::Malformed), "{text:.80}");
         }
     }
 
@@ -240,8 +255,8 @@ mod tests {
         let padded = |fill: usize| token(r#"{"alg":"RS256"}"#, &claims(&[("x", "x".repeat(fill).into())]));
         let largest = (0..MAX_TOKEN_BYTES).rev().find(|fill| padded(*fill).len() <= MAX_TOKEN_BYTES).unwrap();
         assert_eq!(verdict(&padded(largest)), Ok(()));
-        assert_eq!(verdict(&padded(largest + 2)), Err(Refusal::Malformed));
-        assert_eq!(verdict(&padded(64 << 10)), Err(Refusal::Malformed));
+        assert_eq!(verdict(&padded(largest + 2)), Err(TokenRefusal::Malformed));
+        assert_eq!(verdict(&padded(64 << 10)), Err(TokenRefusal::Malformed));
     }
 
     #[test]
@@ -263,7 +278,7 @@ mod tests {
             r#"{"alg":"RS256","kid":1}"#,
             r#"{"alg":"RS256","crit":["b64"],"b64":false}"#,
         ] {
-            assert_eq!(verdict(&token(header, &claims)), Err(Refusal::Malformed), "{header}");
+            assert_eq!(verdict(&token(header, &claims)), Err(TokenRefusal::Malformed), "{header}");
         }
     }
 
@@ -282,7 +297,7 @@ mod tests {
             json!({"claviger": true}),
             json!(1),
         ] {
-            assert_eq!(with_claims(&[("aud", aud.clone())]), Err(Refusal::WrongAudience), "{aud}");
+            assert_eq!(with_claims(&[("aud", aud.clone())]), Err(TokenRefusal::WrongAudience), "{aud}");
         }
     }
 
@@ -290,25 +305,25 @@ mod tests {
     fn time_is_checked_with_a_minute_of_leeway() {
         for (exp, expected) in [
             (json!(NOW - 59), Ok(())),
-            (json!(NOW - 60), Err(Refusal::Expired)),
+            (json!(NOW - 60), Err(TokenRefusal::Expired)),
             (json!(f64::from(i32::MAX)), Ok(())),
             (json!(u64::MAX), Ok(())),
             (json!(1e300), Ok(())),
-            (json!(0), Err(Refusal::Expired)),
-            (json!(i64::MIN), Err(Refusal::Expired)),
-            (json!(-1e300), Err(Refusal::Expired)),
-            (json!("1900000000"), Err(Refusal::Malformed)),
-            (json!([NOW + 600]), Err(Refusal::Malformed)),
-            (Value::Null, Err(Refusal::Malformed)),
+            (json!(0), Err(TokenRefusal::Expired)),
+            (json!(i64::MIN), Err(TokenRefusal::Expired)),
+            (json!(-1e300), Err(TokenRefusal::Expired)),
+            (json!("1900000000"), Err(TokenRefusal::Malformed)),
+            (json!([NOW + 600]), Err(TokenRefusal::Malformed)),
+            (Value::Null, Err(TokenRefusal::Malformed)),
         ] {
             assert_eq!(with_claims(&[("exp", exp.clone())]), expected, "{exp}");
         }
         for (nbf, expected) in [
             (Value::Null, Ok(())),
             (json!(NOW + 60), Ok(())),
-            (json!(NOW + 61), Err(Refusal::Expired)),
-            (json!(u64::MAX), Err(Refusal::Expired)),
-            (json!("0"), Err(Refusal::Malformed)),
+            (json!(NOW + 61), Err(TokenRefusal::Expired)),
+            (json!(u64::MAX), Err(TokenRefusal::Expired)),
+            (json!("0"), Err(TokenRefusal::Malformed)),
         ] {
             assert_eq!(with_claims(&[("nbf", nbf.clone())]), expected, "{nbf}");
         }
@@ -317,12 +332,12 @@ mod tests {
     #[test]
     fn claims_that_stand_twice_are_malformed() {
         let doubled = claims(&[]).replacen('{', r#"{"aud":"other","#, 1);
-        assert_eq!(verdict(&token(r#"{"alg":"RS256"}"#, &doubled)), Err(Refusal::Malformed));
+        assert_eq!(verdict(&token(r#"{"alg":"RS256"}"#, &doubled)), Err(TokenRefusal::Malformed));
     }
 
     #[test]
     fn a_fingerprint_stands_for_one_token() {
-        let fingerprint = |text: &str| fingerprint(&SecretValue::new(text.to_owned()));
+        let fingerprint = |text: &str| *BearerToken::new(&SecretValue::new(text.to_owned())).fingerprint();
         let (one, other) =
             (token(r#"{"alg":"RS256"}"#, &claims(&[])), token(r#"{"alg":"RS256"}"#, &claims(&[("x", 1.into())])));
         assert_eq!(fingerprint(&one), fingerprint(&one));

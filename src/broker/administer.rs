@@ -1,4 +1,4 @@
-//! May you administer: the first step of every administrator's verb.
+//! Authorisation of administrators: the first step of each of their verbs.
 
 use super::context::Context;
 use super::error::Error;
@@ -9,20 +9,18 @@ use crate::metrics::labels::{EventType, Outcome};
 use crate::model::applicant::Applicant;
 use crate::wire::problem::Code;
 
-/// Characters of a policy's name, at most.
+/// Maximum length of a policy's name, in characters.
 const MAX_NAME: usize = 253;
 
-/// Somebody who asks to administer, and from where. Each verb asks for itself whether they may.
+/// An authenticated user of the admin API. Each verb authorises them itself.
 #[derive(Debug, Clone)]
 pub struct Administrator {
-    /// Who asks.
     pub applicant: Applicant,
-    /// From where.
     pub context: Context,
 }
 
 impl Administrator {
-    /// The name under which a change is recorded.
+    /// The subject that a change is recorded under.
     pub(super) fn subject(&self) -> &str {
         &self.applicant.caller.subject
     }
@@ -60,7 +58,7 @@ impl Broker {
         let mut event = OpenEvent::new(&self.stages.audit, who.context.event(EventType::AdminDenied, outcome));
         event.caller = Some(who.applicant.caller.clone());
         match act.resource {
-            // As it stands in the path: what is longer than a name is cut.
+            // The name is unchecked: it is cut to the longest valid length.
             Resource::Policies => event.policies.extend(act.name.map(|name| name.chars().take(MAX_NAME).collect())),
             Resource::Tickets => event.ticket_id = act.name.and_then(|name| name.parse().ok()),
             Resource::Leases | Resource::Audit | Resource::Decisions => {}

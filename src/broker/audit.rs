@@ -1,4 +1,4 @@
-//! The audit log looked at: a page of it, all of it, and whether it holds.
+//! Reads of the audit log: a page, a stream, and verification.
 
 use super::administer::Administrator;
 use super::error::Error;
@@ -16,16 +16,16 @@ use serde_json::value::RawValue;
 pub use crate::audit::{Cursor, Filter};
 pub use crate::metrics::labels::{EventType, Outcome};
 
-/// Events of one chunk of a stream.
+/// Number of events in one chunk of a stream.
 const CHUNK: usize = 500;
 
-/// The log cannot be read on. A stream that ends so is cut, and its reader can tell.
+/// The log cannot be read further. The response is cut off, which its reader notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the audit log cannot be read")]
 pub struct CutShort;
 
 impl Broker {
-    /// A page of the events that match, the newest first; with it the place that the next page begins behind.
+    /// A page of matching events, newest first, with the continuation token of the next page.
     ///
     /// # Errors
     /// `denied`, `token_review_unavailable`, `database_unavailable`.
@@ -40,12 +40,12 @@ impl Broker {
         let mut events = events.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         let next = page.cut(&mut events).map(|last| last.place.to_string());
         let raw = |recorded: Recorded| RawValue::from_string(recorded.event);
-        // What is no JSON has been tampered with; verify tells where.
+        // An event that is not JSON was tampered with. Verification reports its place.
         let items = events.into_iter().filter_map(|event| raw(event).ok()).collect();
         Ok(AuditEventList { items, next })
     }
 
-    /// Events that match, the newest first, as lines: all of them, or so many. They are read as they are taken.
+    /// Matching events as JSON lines, newest first, at most `limit`. They are read while the stream is consumed.
     ///
     /// # Errors
     /// As for [`Broker::list_events`].
@@ -58,7 +58,7 @@ impl Broker {
     ) -> Result<BoxStream<'static, Result<Bytes, CutShort>>, Error> {
         self.authorise(who, on_audit(Verb::List)).await?;
         let mut rest = Rest { reader: self.stages.audit.reader(), filter, after, left: limit.unwrap_or(usize::MAX) };
-        // Whatever is wrong already is answered as an error, and not as a stream that is cut.
+        // An error in the first chunk becomes an error response, not a stream that is cut off.
         let first = rest.chunk().await.map_err(|CutShort| Error::Plain(Code::DatabaseUnavailable))?;
         let chunks = stream::try_unfold((Some(first), rest), |(first, mut rest)| async move {
             let chunk = match first {
@@ -70,7 +70,7 @@ impl Broker {
         Ok(chunks.boxed())
     }
 
-    /// Computes the chains anew.
+    /// Verifies all hash chains.
     ///
     /// # Errors
     /// As for [`Broker::list_events`].
@@ -100,7 +100,7 @@ impl Broker {
     }
 }
 
-/// What is still to be streamed.
+/// The remainder of a stream.
 struct Rest {
     reader: Reader,
     filter: Filter,
@@ -109,7 +109,7 @@ struct Rest {
 }
 
 impl Rest {
-    /// The next lines; empty at the end.
+    /// The next lines, or nothing at the end.
     async fn chunk(&mut self) -> Result<Bytes, CutShort> {
         let limit = self.left.min(CHUNK);
         if limit == 0 {

@@ -1,9 +1,9 @@
-//! Who are you: the first step of every verb that wants a caller.
+//! Authentication: the first step of every verb that needs a caller.
 
 use super::context::Context;
 use super::error::Error;
 use super::pipeline::Broker;
-use crate::authn::{AuthnError, Standing};
+use crate::authn::{AuthnError, BearerToken, Standing};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::applicant::Applicant;
 use crate::model::caller::Caller;
@@ -16,27 +16,28 @@ use std::sync::Arc;
 use tracing::Instrument as _;
 
 impl Broker {
-    /// Has somebody vouch for the bearer of a token.
+    /// Authenticates the caller by its bearer token.
     ///
     /// # Errors
-    /// `unauthenticated`, `not_pod_bound`, `token_review_unavailable`, and `rate_limited` where the address has shown too many
-    /// bad tokens: then few new ones of it are reviewed, so that a flood does not reach the API server.
+    /// `unauthenticated`, `not_pod_bound`, `token_review_unavailable`, and `rate_limited` if the address has sent too many bad
+    /// tokens. Then few of its unknown tokens are reviewed, so that a flood does not reach the API server.
     pub async fn authenticate(&self, bearer: Option<&SecretValue>, context: &Context) -> Result<Arc<Caller>, Error> {
         let Some(bearer) = bearer else {
             return Err(self.refuse_shape("no_token", context.source_ip));
         };
-        if let Some(known) = self.stages.authenticators.recall(bearer).await {
+        let token = BearerToken::new(bearer);
+        if let Some(known) = self.stages.authenticators.recall(token).await {
             return Ok(known);
         }
         let standing = self.standing(context.source_ip);
-        let answer = self.stages.authenticators.authenticate(bearer, standing);
+        let answer = self.stages.authenticators.authenticate(token, standing);
         self.vouched(answer.instrument(Stage::Authn.span()).await, standing, context)
     }
 
-    /// The same for somebody who asks to administer, who need not be a pod.
+    /// Authenticates a user of the admin API, whose token need not be bound to a pod.
     ///
     /// # Errors
-    /// As above, and `rate_limited` where the same person asks too often.
+    /// As for [`Broker::authenticate`], and `rate_limited` if the user sends too many requests.
     pub async fn authenticate_applicant(
         &self,
         bearer: Option<&SecretValue>,
@@ -45,12 +46,13 @@ impl Broker {
         let Some(bearer) = bearer else {
             return Err(self.refuse_shape("no_token", context.source_ip));
         };
-        let known = self.stages.authenticators.recall_applicant(bearer).await;
+        let token = BearerToken::new(bearer);
+        let known = self.stages.authenticators.recall_applicant(token).await;
         let applicant = if let Some(known) = known {
             known
         } else {
             let standing = self.standing(context.source_ip);
-            let answer = self.stages.authenticators.authenticate_applicant(bearer, standing);
+            let answer = self.stages.authenticators.authenticate_applicant(token, standing);
             self.vouched(answer.instrument(Stage::Authn.span()).await, standing, context)?
         };
         if !self.callers.charge(applicant.caller.account()) {
@@ -80,12 +82,12 @@ impl Broker {
             }
             AuthnError::Refused(refusal) => self.refuse(Code::Unauthenticated, refusal.as_str(), context.source_ip),
             AuthnError::NotPodBound => self.refuse(Code::NotPodBound, "not_pod_bound", context.source_ip),
-            // Not reviewed, so neither bad nor good: charging it would keep the address exhausted for ever.
+            // Not reviewed, so it is not charged: otherwise the address would stay exhausted for ever.
             AuthnError::Limited => {
                 self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
                 Code::RateLimited.into()
             }
-            // Anybody can name a key: so many from an address are told to come again, as the issuer may have it soon.
+            // Anybody can name an unknown key, and the issuer may publish it soon: up to a limit, the client is told to retry.
             AuthnError::UnknownKey if !self.misshapen.charge(ipv6_prefix(context.source_ip)) => {
                 self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
                 Code::RateLimited.into()
@@ -98,7 +100,7 @@ impl Broker {
         })
     }
 
-    /// Refuses what was shown for its shape alone.
+    /// Refuses a missing or malformed token.
     fn refuse_shape(&self, reason: &'static str, source_ip: IpAddr) -> Error {
         let (code, reason) = if self.misshapen.charge(ipv6_prefix(source_ip)) {
             (Code::Unauthenticated, reason)

@@ -1,4 +1,4 @@
-//! What an edge knows of a request besides its body.
+//! The properties of a request other than its body.
 
 use crate::audit::Event;
 use crate::metrics::labels::{EventType, Outcome};
@@ -7,25 +7,23 @@ use crate::model::via::Via;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Where a request comes from and what it is called.
+/// The ids and the source of a request.
 #[derive(Debug, Clone)]
 pub struct Context {
-    /// Our id for it.
     pub request_id: RequestId,
-    /// The caller's id for it, where it sent a sane one.
+    /// The valid `X-Request-Id` of the client, if any.
     pub client_request_id: Option<String>,
-    /// The address it comes from, past the proxies we trust.
+    /// The client's address, behind the trusted proxies.
     pub source_ip: IpAddr,
-    /// Whether that is the client's: a trusted proxy may have sent something that is no address.
+    /// False if a trusted proxy sent something that is not an address: then `source_ip` is the proxy's.
     pub source_is_known: bool,
-    /// The trace it belongs to, where it is traced.
+    /// The trace id, if the request is traced.
     pub trace_id: Option<Arc<str>>,
     /// The API that it uses; `None` for the native one.
     pub via: Option<Via>,
 }
 
 impl Context {
-    /// An event of this request.
     pub(super) fn event(&self, kind: EventType, outcome: Outcome) -> Event {
         let mut event = Event::new(kind, outcome);
         event.request_id = Some(self.request_id.clone());

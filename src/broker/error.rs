@@ -1,4 +1,4 @@
-//! How a verb fails: what is told outside, as a code and a sentence. The causes are in the audit event and the log.
+//! The error of a verb: a code and a sentence for the client. The cause is in the audit event and the log.
 
 use crate::audit::AuditUnavailable;
 use crate::document::Fault;
@@ -13,49 +13,42 @@ use jiff::Timestamp;
 /// Why a verb failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Something about the request itself.
+    /// The request is invalid; the text says why.
     #[error("{0}")]
     InvalidRequest(&'static str),
-    /// The repo is none.
     #[error(transparent)]
     InvalidRepo(#[from] InvalidRepo),
-    /// The branch is none.
     #[error(transparent)]
     InvalidBranch(#[from] InvalidBranch),
-    /// The key that a format cannot carry.
+    /// The format cannot represent a key.
     #[error(transparent)]
     Unrenderable(Unrenderable),
-    /// A path is not what its policy takes it for.
+    /// A policy uses a path in a way that its secrets engine does not support.
     #[error(transparent)]
     Unsuitable(Unsuitable),
-    /// A value is not base64, as a policy says that it is.
+    /// A policy has `encoding: base64`, and a value is not base64.
     #[error("the value of the key {key:?} is not base64, as the policy's encoding says")]
     NotBase64 {
-        /// The key, by the store's name.
+        /// The key's name in the store.
         key: String,
     },
-    /// The token of a login ends too soon.
+    /// The token of a login is valid for less than 30 s.
     #[error("The token is valid for less than 30 s.")]
     ExpiresSoon,
-    /// The ticket was redeemed before.
     #[error("{}", Code::TicketRedeemed.title())]
-    TicketRedeemed {
-        /// When.
-        at: Timestamp,
-    },
-    /// Nobody knows whether a ticket is consumed. Nothing may be said that would turn out wrong: the connection is dropped.
+    TicketRedeemed { at: Timestamp },
+    /// It is not known whether a ticket was consumed. The connection is closed without a response.
     #[error("the audit log does not answer")]
     Dropped,
-    /// Everything that is wrong with a document that was sent.
+    /// All faults of a document in the request.
     #[error("{}", .0.title())]
     Faults(Code, Vec<Fault>),
-    /// Everything of which the code says it all.
+    /// A code without further detail.
     #[error("{}", .0.title())]
     Plain(Code),
 }
 
 impl Error {
-    /// The machine word.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
@@ -71,7 +64,7 @@ impl Error {
         }
     }
 
-    /// What the code does not say already.
+    /// A sentence that says more than the code.
     #[must_use]
     pub fn detail(&self) -> Option<String> {
         match self {
@@ -80,7 +73,7 @@ impl Error {
         }
     }
 
-    /// What is wrong with a document that was sent.
+    /// The faults of a document in the request.
     #[must_use]
     pub fn errors(&self) -> Vec<ProblemError> {
         let Self::Faults(_, faults) = self else { return Vec::new() };

@@ -1,10 +1,10 @@
-//! Explain: what the policies say to a caller, and which part of which policy says it. Reads no secret, issues no ticket.
+//! Explain: the decision for a caller, and which part of each policy does not match. Reads no secret and issues no ticket.
 
 use super::administer::Administrator;
 use super::error::Error;
 use super::pipeline::Broker;
 use crate::admins::{Act, Resource, Verb};
-use crate::authn::{AuthnError, Standing};
+use crate::authn::{AuthnError, BearerToken, Standing};
 use crate::document::{decode, parse_json};
 use crate::model::branch::Branch;
 use crate::model::ipv6_prefix::ipv6_prefix;
@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 impl Broker {
-    /// Explains a decision, by a description of the caller or by its token. A token that is refused is explained too.
+    /// Explains the decision for a described caller or for the caller of a token. A refused token is explained too.
     ///
     /// # Errors
     /// `denied`, `invalid_request`, `invalid_repo`, `invalid_branch`, `token_review_unavailable`.
@@ -35,17 +35,19 @@ impl Broker {
                 let (caller, facts) = caller_as_described(described).map_err(Error::InvalidRequest)?;
                 (Arc::new(caller), facts)
             }
-            (None, Some(token)) => match self.stages.authenticators.authenticate(&token, standing).await {
-                Ok(caller) => {
-                    let facts = self.facts(&caller, policies.needs(&caller, &asked)).await?;
-                    (caller, facts)
+            (None, Some(token)) => {
+                match self.stages.authenticators.authenticate(BearerToken::new(&token), standing).await {
+                    Ok(caller) => {
+                        let facts = self.facts(&caller, policies.needs(&caller, &asked)).await?;
+                        (caller, facts)
+                    }
+                    Err(AuthnError::Refused(refusal)) => return Ok(refused(refusal.as_str())),
+                    Err(AuthnError::NotPodBound) => return Ok(refused(Code::NotPodBound.as_str())),
+                    Err(AuthnError::Limited | AuthnError::UnknownKey | AuthnError::Unavailable) => {
+                        return Err(Code::TokenReviewUnavailable.into());
+                    }
                 }
-                Err(AuthnError::Refused(refusal)) => return Ok(refused(refusal.as_str())),
-                Err(AuthnError::NotPodBound) => return Ok(refused(Code::NotPodBound.as_str())),
-                Err(AuthnError::Limited | AuthnError::UnknownKey | AuthnError::Unavailable) => {
-                    return Err(Code::TokenReviewUnavailable.into());
-                }
-            },
+            }
             _ => return Err(Error::InvalidRequest("either caller or token must be given, and not both")),
         };
         Ok(explained(policies.explain(&caller, &facts, &asked)))
@@ -58,14 +60,14 @@ fn read(body: &[u8]) -> Result<DecisionRequest, Error> {
     decode(parse_json(text).map_err(|fault| invalid(vec![fault]))?).map_err(invalid)
 }
 
-/// What is left out is for the policies to attest, as when a ticket is asked for.
+/// A repo or branch that is left out must be attested, as for a ticket.
 fn asked(repo: Option<&str>, branch: Option<&str>, source_ip: IpAddr, time: Timestamp) -> Result<Asked, Error> {
     let repo = repo.map(Repo::try_from).transpose()?;
     let branch = branch.map(Branch::try_from).transpose()?;
     Ok(Asked { repo, branch, source_ip, time })
 }
 
-/// Nobody vouches for the token, so that no policy was looked at.
+/// The token is refused, so that no policy is evaluated.
 fn refused(reason: &str) -> DecisionExplained {
     DecisionExplained { reason: reason.into(), ..DecisionExplained::default() }
 }

@@ -1,4 +1,4 @@
-//! What are you building: what the cluster says of a caller, as far as the policies need it.
+//! Attestation: the facts about a caller's pod and its Tekton runs.
 
 use super::error::Error;
 use super::pipeline::Broker;
@@ -11,20 +11,20 @@ use std::net::IpAddr;
 use tracing::Instrument as _;
 
 impl Broker {
-    /// The facts that are needed and can be had.
+    /// The needed facts. A fact that does not exist is absent.
     ///
     /// # Errors
-    /// `token_review_unavailable` where the API server gives no usable answer, `attestation_pending` where Tekton has not written
-    /// what is needed: deciding without what a policy asks for would be guessing.
+    /// `token_review_unavailable` if the API server gives no usable answer, `attestation_pending` if Tekton has not yet written
+    /// a fact that a policy needs.
     pub(super) async fn facts(&self, caller: &Caller, needs: Needs) -> Result<Facts, Error> {
         let facts = self.stages.attestors.facts(caller, needs).instrument(Stage::Attest.span()).await;
         facts.map_err(Error::from)
     }
 
-    /// The addresses of a caller's pod, as long as it is at work. A caller without a pod has none.
+    /// The addresses of a caller's pod while it runs. A caller without a pod has none.
     ///
     /// # Errors
-    /// `token_review_unavailable` where the API server gives no usable answer.
+    /// `token_review_unavailable` if the API server gives no usable answer.
     pub(super) async fn pod_addresses(&self, caller: &Caller) -> Result<Vec<IpAddr>, Error> {
         let addresses = self.stages.attestors.addresses(caller).instrument(Stage::Attest.span()).await;
         addresses.map_err(Error::from)

@@ -1,4 +1,4 @@
-//! Do those for whom something was made still need it: the pods that hold leases are looked at, one after the other.
+//! Leases of ended pods are revoked: the pods that hold leases are polled, one after the other.
 
 use super::pipeline::Broker;
 use crate::attest::AttestError;
@@ -13,16 +13,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// From one look at all of them to the next, at least.
+/// Minimum interval between two rounds over all pods.
 const ROUND: Duration = Duration::from_secs(5);
-/// From one pod to the next: builds that ask for secrets have the API server for themselves otherwise.
+/// Pause between two pods, so that builds that ask for secrets find the API server idle.
 const BETWEEN: Duration = Duration::from_millis(50);
-/// Looks in a row without an answer after which a round ends: the API server is in trouble, and not one pod.
+/// A round ends after this many failures in a row: then the API server fails, and not one pod's look-up.
 const MOST_FAILURES: usize = 3;
 
 impl Broker {
-    /// Takes back what was made for pods that have ended. Goes on until it is dropped; ends where there is no cluster. Each
-    /// cluster is followed by itself, so that one that does not answer holds up no other.
+    /// Revokes leases of pods that have ended. Runs until it is dropped, or returns if there is no cluster. Each cluster is
+    /// polled independently, so that one that does not answer does not delay the others.
     pub async fn follow_holders(&self) {
         join_all(self.stages.attestors.names().map(|issuer| self.follow_holders_of(issuer))).await;
     }
@@ -37,19 +37,19 @@ impl Broker {
         follow(holders, has_ended, |holder| self.stages.stores.holder_ended(&holder.identity())).await;
     }
 
-    /// Looks after leases no more; they stay on record.
+    /// Stops the renewal and revocation of leases. They stay recorded.
     pub async fn leave_leases(&self) {
         self.stages.stores.leave_leases().await;
     }
 }
 
-/// Looks at the pods of one cluster, round after round, and tells of those that have ended.
+/// Polls the pods of one cluster, round after round, and calls `ended` for those that have ended.
 async fn follow<L, A>(holders: impl Fn() -> Vec<Arc<Caller>>, has_ended: L, ended: impl Fn(&Caller))
 where
     L: Fn(Arc<Caller>) -> A,
     A: Future<Output = Result<bool, AttestError>>,
 {
-    // Where the next round begins, so that those behind a failure have their turn.
+    // The next round begins behind the last failure, so that every pod is polled.
     let mut first = 0;
     loop {
         let next = Instant::now() + ROUND;
@@ -76,11 +76,10 @@ where
     }
 }
 
-/// Puts what happens to leases into the audit log.
+/// Records lease events in the audit log.
 pub struct LeaseRecorder(AuditLog);
 
 impl LeaseRecorder {
-    /// Into this one.
     #[must_use]
     pub const fn new(audit: AuditLog) -> Self {
         Self(audit)
@@ -101,7 +100,7 @@ impl LeaseWitness for LeaseRecorder {
     }
 }
 
-/// Our id of the lease stands where the version of a secret does: there is no other of what is made anew each time.
+/// A dynamic secret has no version: the lease id takes its place.
 fn audited(event: LeaseEvent) -> Event {
     let (kind, outcome) = match event.kind {
         LeaseEventKind::Acquired => (EventType::LeaseAcquired, Outcome::Ok),

@@ -20,13 +20,11 @@ use zeroize::Zeroizing;
 
 /// A ticket, and how to redeem it.
 pub struct Issued {
-    /// The one-time download URL.
     pub url: Zeroizing<String>,
-    /// What is no secret about it.
     pub ticket: Arc<Ticket>,
-    /// How many of the secrets that the policies name do not exist.
+    /// Number of granted secrets that do not exist.
     pub missing: usize,
-    /// The lengths of the values in the order of the ticket's keys, where they were asked for.
+    /// The lengths of the values in the order of the ticket's keys, if they were requested.
     pub sizes: Option<Vec<usize>>,
 }
 

@@ -1,4 +1,4 @@
-//! Leases looked at and taken back by administrators.
+//! Administration of leases: list and revoke.
 
 use super::administer::Administrator;
 use super::error::Error;
@@ -15,14 +15,14 @@ use crate::wire::lease::{LeaseList, LeaseObject};
 use crate::wire::problem::Code;
 use std::str::FromStr;
 
-/// An event names no more secrets than that; of more it says how many there were.
+/// Maximum number of secrets that an event names. Of more, it has the count.
 const MOST_NAMED: usize = 100;
 
-/// Where a page of leases begins: behind the one that was acquired then and has this id.
+/// The place of a lease in a list: its acquisition time and its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeasePlace(After);
 
-/// The text names no place in a list of leases.
+/// The text is not a place in a list of leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoPlace;
 
@@ -37,7 +37,7 @@ impl FromStr for LeasePlace {
 }
 
 impl Broker {
-    /// A page of leases, newest first; with it where the next page begins.
+    /// A page of leases, newest first, with the continuation token of the next page.
     ///
     /// # Errors
     /// `denied`, `token_review_unavailable`, `database_unavailable`.
@@ -50,10 +50,10 @@ impl Broker {
         Ok(LeaseList { items: views.into_iter().map(object).collect(), next })
     }
 
-    /// Takes one lease back.
+    /// Revokes one lease, or evicts one cached secret.
     ///
     /// # Errors
-    /// `denied`, `not_found`, and what cannot be reached.
+    /// `denied`, `not_found`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`.
     pub async fn end_lease(&self, who: &Administrator, id: &str) -> Result<Revoked, Error> {
         let named = is_lease_id(id).then_some(id);
         self.authorise(who, on_leases(Verb::Delete, named)).await?;
@@ -61,7 +61,7 @@ impl Broker {
         let ended = self.stages.stores.end_lease(id, &who.applicant.caller).await;
         match ended.map_err(|_| Error::Plain(Code::DatabaseUnavailable))? {
             None => Err(Code::NotFound.into()),
-            // The store records the end of what it made.
+            // The store records the revocation.
             Some(Ended::Revoked(revoked)) => Ok(revoked),
             Some(Ended::Evicted(secret)) => {
                 self.record_eviction(who, vec![secret]).await?;
@@ -70,10 +70,10 @@ impl Broker {
         }
     }
 
-    /// Takes back every lease of a store, at one path or at all.
+    /// Revokes every lease of a store, or those at one path.
     ///
     /// # Errors
-    /// `denied`, and what cannot be reached.
+    /// `denied`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`.
     pub async fn end_leases(&self, who: &Administrator, store: &str, path: Option<&str>) -> Result<Revoked, Error> {
         self.authorise(who, on_leases(Verb::DeleteCollection, None)).await?;
         let ended = self.stages.stores.end_leases(store, path, &who.applicant.caller).await;
@@ -84,7 +84,7 @@ impl Broker {
         Ok(revoked)
     }
 
-    /// What was evicted is gone whether or not its event can be written now.
+    /// The secrets are evicted even if the event cannot be written now.
     async fn record_eviction(&self, who: &Administrator, secrets: Vec<SecretRef>) -> Result<(), Error> {
         let version = |secret| SecretVersion { secret, version: None };
         let mut event: Event = who.context.event(EventType::LeaseRevoked, Outcome::Ok);
@@ -100,7 +100,7 @@ impl Broker {
     }
 }
 
-/// An act on leases. A name that no lease can have is none in a role either.
+/// An act on leases. An invalid id is not passed to the authoriser.
 fn on_leases(verb: Verb, name: Option<&str>) -> Act<'_> {
     Act { verb, resource: Resource::Leases, name }
 }

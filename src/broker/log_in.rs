@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::error::Error;
 use super::pipeline::Broker;
-use crate::authn::TokenLife;
+use crate::authn::{BearerToken, TokenLife};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::caller::Caller;
 use crate::model::secret::SecretValue;
@@ -48,7 +48,7 @@ impl Broker {
         if !self.callers.charge(caller.account()) {
             return Err(Code::RateLimited.into());
         }
-        let life = bearer.and_then(|bearer| self.stages.authenticators.life_of(bearer));
+        let life = bearer.and_then(|bearer| self.stages.authenticators.life_of(BearerToken::new(bearer)));
         Ok(Session { caller, life: life.ok_or(Error::Plain(Code::Unauthenticated))? })
     }
 }

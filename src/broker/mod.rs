@@ -1,4 +1,7 @@
-//! THE PIPELINE: the only place where the stages meet. One verb a file, each a list of stage calls.
+//! THE PIPELINE: the only room that joins the stages. One verb a file, each a list of stage calls.
+//!
+//! The verbs are methods of [`Broker`]: `authenticate`, `issue`, `deliver`, `redeem`, `explain`; for administrators `policies`,
+//! `write_policy`, `tickets`, `leases`, `audit`. `upkeep` and `holders` run in the background.
 
 mod administer;
 mod audit;
@@ -27,7 +30,7 @@ mod write_policy;
 
 pub use crate::stores::Revoked;
 pub use administer::Administrator;
-pub use audit::{Cursor, CutShort, EventType, Filter, Outcome};
+pub use audit::{Cursor, EventType, Filter, Outcome};
 pub use context::Context;
 pub use error::Error;
 pub use holders::LeaseRecorder;

@@ -26,10 +26,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Tokens that are refused for their shape alone have so many times the limit of other failures: they cost no call, and
-/// where many share an address, the garbage of one must not hold up the others.
+/// Factor between the limits of malformed tokens and of other failures. A malformed token costs no call, and clients that share
+/// an address must not be blocked by the malformed tokens of one of them.
 const MISSHAPEN: NonZeroU32 = NonZeroU32::new(10).unwrap();
-/// How long an address counts as one with failures.
+/// How long an address counts as failing after a failure.
 const LATELY: Duration = Duration::from_mins(1);
 
 /// The stages, and what they share.
@@ -39,9 +39,8 @@ pub struct Broker {
     pub(super) refusals: Refusals,
     pub(super) callers: RateLimiter<Identity>,
     pub(super) failures: RateLimiter<IpAddr>,
-    /// Tokens of an address that were refused for their shape: they cost no call.
+    /// Malformed tokens, by address.
     pub(super) misshapen: RateLimiter<IpAddr>,
-    /// Addresses that had a failure in the last minute.
     pub(super) failed_lately: RateLimiter<IpAddr>,
     pub(super) shown_in_vain: ShownInVain,
     pub(super) draining: AtomicBool,
@@ -49,47 +48,37 @@ pub struct Broker {
     pub(super) under_way: AtomicUsize,
 }
 
-/// What a broker is made of.
+/// The stages and the settings of a broker.
 pub struct Stages {
-    /// 1. Who are you.
     pub authenticators: Authenticators,
-    /// 2. What are you building.
     pub attestors: Attestors,
-    /// 3. What may you have: the policies in force, replaced as a whole.
+    /// The policies in force, replaced as a whole.
     pub policies: Arc<ArcSwap<PolicySet>>,
-    /// Where policies are written and read.
     pub policy_store: Arc<dyn PolicyStore>,
-    /// What policies are checked against.
     pub bounds: Bounds,
-    /// Who may administer.
     pub administrators: Administrators,
-    /// 4. Fetch.
     pub stores: Stores,
-    /// 5. Seal.
     pub tickets: Tickets,
-    /// 7. Record.
     pub audit: AuditLog,
-    /// The numbers.
     pub metrics: Arc<Metrics>,
-    /// The time.
+    /// The clock that all replicas share.
     pub clock: Arc<dyn Clock>,
-    /// Keys the digest of the versions served.
+    /// The key of the digest of the served versions.
     pub versions_key: VersionsKey,
-    /// Lives and bindings where no policy says otherwise.
+    /// Lifetime and binding of tickets if no policy sets them.
     pub ticket_settings: TicketSettings,
-    /// Bounds.
+    /// Request limits.
     pub limits: Limits,
-    /// What one-time URLs begin with.
+    /// The prefix of one-time URLs.
     pub public_url: String,
 }
 
-/// A bundle on its mode out.
+/// A rendered bundle.
 pub struct Delivered {
-    /// The rendered bundle.
     pub rendered: Rendered,
-    /// The keyed digest of the versions served.
+    /// The keyed digest of the served versions.
     pub versions: String,
-    /// Whether a value in it is stale.
+    /// Whether a value is stale.
     pub stale: bool,
     /// Whether it has no keys.
     pub is_empty: bool,
@@ -102,7 +91,6 @@ impl Delivered {
 }
 
 impl Broker {
-    /// Puts the stages together.
     #[must_use]
     pub fn new(stages: Stages) -> Self {
         Self {
@@ -120,18 +108,17 @@ impl Broker {
         }
     }
 
-    /// The numbers.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.stages.metrics
     }
 
-    /// Issues no more tickets from now on; redeeming goes on.
+    /// Begins a drain: no more tickets are issued, and redeeming continues.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    /// Whether tickets are issued: the audit log can be written, no drain is under way, and the clock is right.
+    /// Whether tickets are issued: the audit log can be written, no drain has begun, and the clocks agree.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.unready().is_none()
@@ -155,12 +142,12 @@ impl Broker {
         self.stages.clock.now()
     }
 
-    /// Issues nothing while this machine's clock differs from the database's by too much.
+    /// Sets whether this machine's clock differs too much from the database's. Then no tickets are issued.
     pub fn set_clocks_differ(&self, differ: bool) {
         self.clocks_differ.store(differ, Ordering::Relaxed);
     }
 
-    /// Makes the event of a refusal durable, or counts it where its caller was refused often for this reason.
+    /// Records a refusal, or only counts it if its caller was refused often for the same reason.
     pub(super) async fn record_refused(&self, event: OpenEvent) -> Result<(), AuditUnavailable> {
         if self.refusals.admit(&event) {
             return event.close().await;
@@ -169,7 +156,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Reads again what authenticators and stores have from files. What is bad there is logged and changes nothing.
+    /// Reloads the files of authenticators and stores. An invalid file is logged and changes nothing.
     pub async fn reload(&self) {
         self.stages.authenticators.reload().await;
         for error in self.stages.stores.reload().await {
@@ -177,27 +164,27 @@ impl Broker {
         }
     }
 
-    /// Whether a drain may end: no ticket would be lost with this process, and none is being issued or redeemed.
+    /// Whether a drain may end: no ticket would be lost with this process, and no verb is under way.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        // In this order: what is under mode may still let a ticket wait.
+        // In this order: a verb under way may still store a ticket.
         self.under_way.load(Ordering::SeqCst) == 0 && self.lost_with_the_process() == 0
     }
 
-    /// Counts a verb as under mode until it is dropped. To be called before the verb looks whether a drain has begun.
+    /// Counts a verb as under way until the result is dropped. Call it before the check for a drain.
     pub(super) fn under_way(&self) -> UnderWay<'_> {
         self.under_way.fetch_add(1, Ordering::SeqCst);
         UnderWay(&self.under_way)
     }
 
-    /// How many tickets would be lost if this process ended now.
+    /// Number of tickets that would be lost if this process ended now.
     #[must_use]
     pub fn lost_with_the_process(&self) -> usize {
         self.stages.tickets.store.lost_with_the_process()
     }
 }
 
-/// A verb under mode, which a drain waits for.
+/// A verb under way, which a drain waits for.
 pub(super) struct UnderWay<'a>(&'a AtomicUsize);
 
 impl Drop for UnderWay<'_> {

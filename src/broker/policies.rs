@@ -1,4 +1,4 @@
-//! Policies looked at: all of them, one of them, and what happened to one.
+//! Reads of policies: list, get, and the revisions of one policy.
 
 use super::administer::Administrator;
 use super::error::Error;
@@ -11,7 +11,7 @@ use crate::wire::policy_object::{PolicyList, PolicyObject, PolicyRevisionList, P
 use crate::wire::problem::Code;
 
 impl Broker {
-    /// A page of policies, by name; with it the name that the next page begins behind.
+    /// A page of policies in bytewise order of name, with the continuation token of the next page.
     ///
     /// # Errors
     /// `denied`, `token_review_unavailable`, `database_unavailable`.
@@ -37,7 +37,7 @@ impl Broker {
         self.stages.policy_store.get(name).await?.map(object).ok_or(Error::Plain(Code::NotFound))
     }
 
-    /// A page of what happened to a policy, newest first; with it the revision that the next page begins behind.
+    /// A page of the revisions of a policy, newest first, with the continuation token of the next page.
     ///
     /// # Errors
     /// As for [`Broker::policy`].
@@ -57,12 +57,11 @@ impl Broker {
     }
 }
 
-/// An act on policies. A name that no policy can have is none in a role either.
+/// An act on policies. An invalid name is not passed to the authoriser.
 pub(super) fn on_policies(verb: Verb, name: Option<&str>) -> Act<'_> {
     Act { verb, resource: Resource::Policies, name: name.filter(|name| is_policy_name(name)) }
 }
 
-/// A policy as the API shows it.
 pub(super) fn object(policy: StoredPolicy) -> PolicyObject {
     PolicyObject {
         name: policy.name,

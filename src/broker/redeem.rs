@@ -24,20 +24,18 @@ use tracing::Instrument as _;
 /// How often a ticket is read, if it changes between the checks and the commit.
 const ATTEMPTS: usize = 5;
 
-/// What an event says of a ticket that is unknown, or whose key is not proven.
+/// Kind, outcome and reason of the event for an unknown ticket or a wrong key.
 const UNKNOWN: Why = (EventType::TicketRejected, Outcome::Denied, Redemption::Unknown.as_str());
 
 /// A request for a bundle.
 pub struct Redeem {
-    /// What the URL held; nothing where that was not even the spelling of a ticket.
+    /// The token in the URL, or none if it is malformed.
     pub token: Option<TicketToken>,
-    /// How the bundle is to be rendered.
     pub rendering: Rendering,
-    /// The redeemer's own token, which a ticket that is bound to an identity asks for.
+    /// The redeemer's bearer token, which a ticket with `bindTo: identity` requires.
     pub bearer: Option<SecretValue>,
-    /// What tells a repeated download from another one.
+    /// Identifies a repeated download.
     pub repeats: Option<IdempotencyKey>,
-    /// From where.
     pub context: Context,
 }
 
@@ -51,7 +49,7 @@ struct Ready {
 }
 
 /// Why a bundle is not handed over.
-enum Refusal {
+enum NotRedeemed {
     /// It is counted, or an event that is recorded elsewhere says it.
     Unrecorded(Error),
     /// It is recorded, and changes nothing.
@@ -88,11 +86,11 @@ impl Broker {
         for _ in 0..ATTEMPTS {
             let closed = match self.check(token, redeem).await {
                 Ok(ready) => self.consume(ready, event, redeem).await,
-                Err(Refusal::Misuse(ticket)) => self.revoke_misused(&ticket, event).await,
-                Err(Refusal::Recorded { ticket, error, why }) => {
+                Err(NotRedeemed::Misuse(ticket)) => self.revoke_misused(&ticket, event).await,
+                Err(NotRedeemed::Recorded { ticket, error, why }) => {
                     return Err(self.record_refusal(&ticket, error, why, event, redeem).await);
                 }
-                Err(Refusal::Unrecorded(error)) => {
+                Err(NotRedeemed::Unrecorded(error)) => {
                     event.discard();
                     return Err(error);
                 }
@@ -107,7 +105,7 @@ impl Broker {
     }
 
     /// Checks everything, and renders the bundle. Changes nothing.
-    async fn check(&self, token: &TicketToken, redeem: &Redeem) -> Result<Ready, Refusal> {
+    async fn check(&self, token: &TicketToken, redeem: &Redeem) -> Result<Ready, NotRedeemed> {
         let at = self.stages.clock.now();
         let presented = self.stages.tickets.present(token, redeem.repeats.as_ref(), at);
         let presented = presented.instrument(Stage::Tickets.span()).await;
@@ -124,12 +122,12 @@ impl Broker {
                 return Err(match redeemed_at {
                     // Revoking it would change nothing.
                     Some(at) => self.rejected(Rejection::Redeemed { at }, ticket),
-                    None => Refusal::Misuse(ticket),
+                    None => NotRedeemed::Misuse(ticket),
                 });
             }
-            Err(error) if ticket.bind_to == BindTo::Ip => return Err(Refusal::failed(error, ticket)),
+            Err(error) if ticket.bind_to == BindTo::Ip => return Err(NotRedeemed::failed(error, ticket)),
             // The failed authentication is in the log already.
-            Err(error) => return Err(Refusal::Unrecorded(error)),
+            Err(error) => return Err(NotRedeemed::Unrecorded(error)),
         }
         let opened = self.stages.tickets.sealer.open(&sealed, token).map_err(|_| Error::Plain(Code::Internal));
         let rendered = opened.and_then(|bundle| {
@@ -138,7 +136,7 @@ impl Broker {
         });
         match rendered {
             Ok(delivered) => Ok(Ready { ticket, delivered, at, is_replay: redeemed_at.is_some() }),
-            Err(error) => Err(Refusal::failed(error, ticket)),
+            Err(error) => Err(NotRedeemed::failed(error, ticket)),
         }
     }
 
@@ -182,8 +180,8 @@ impl Broker {
         Ok(delivered)
     }
 
-    /// Whether the redeemer shares with the caller what the ticket is bound to. An identity decides alone, wherever it
-    /// comes from; the bearer of no good token is asked for one, and burns nothing.
+    /// Whether the redeemer satisfies the ticket's binding. With `bindTo: identity`, the address does not matter, and a missing or
+    /// refused token is an error that does not revoke the ticket.
     async fn is_bound_to(&self, ticket: &Ticket, redeem: &Redeem) -> Result<bool, Error> {
         match ticket.bind_to {
             BindTo::None => Ok(true),
@@ -195,8 +193,8 @@ impl Broker {
         }
     }
 
-    /// Whether a request comes from the address that asked, or from another one of the same pod: a dual-stack client chooses
-    /// a family for each connection. The pod is looked at only where the addresses differ.
+    /// Whether a request comes from the address that asked for the ticket, or from another address of the same pod: a dual-stack
+    /// client chooses a family for each connection. The pod is looked up only if the addresses differ.
     async fn is_from_its_address(&self, ticket: &Ticket, context: &Context) -> Result<bool, Error> {
         if !context.source_is_known {
             return Ok(false);
@@ -231,11 +229,11 @@ impl Broker {
         Err(Code::RateLimited.into())
     }
 
-    fn not_presented(&self, refused: NotPresented, token: &TicketToken, source_ip: IpAddr) -> Refusal {
+    fn not_presented(&self, refused: NotPresented, token: &TicketToken, source_ip: IpAddr) -> NotRedeemed {
         match refused {
             NotPresented::Refused { rejection, ticket: Some(ticket) } => self.rejected(rejection, ticket),
-            NotPresented::Refused { ticket: None, .. } => Refusal::Unrecorded(self.unknown(Some(token), source_ip)),
-            NotPresented::Unavailable => Refusal::Unrecorded(Code::AuditUnavailable.into()),
+            NotPresented::Refused { ticket: None, .. } => NotRedeemed::Unrecorded(self.unknown(Some(token), source_ip)),
+            NotPresented::Unavailable => NotRedeemed::Unrecorded(Code::AuditUnavailable.into()),
         }
     }
 
@@ -245,7 +243,7 @@ impl Broker {
         self.stages.metrics.redemption(Redemption::Unknown);
         self.aggregated.add(kind, outcome, reason, source_ip);
         let charged = match token {
-            // It was charged before it was looked for.
+            // It was charged before the look-up.
             Some(token) if !self.stages.tickets.ids.recognises(token) => true,
             Some(token) => {
                 self.shown_in_vain.note(token.ticket_id(), UNKNOWN);
@@ -271,7 +269,7 @@ impl Broker {
     }
 
     /// The redeemer has the key, and is told what became of the ticket.
-    fn rejected(&self, rejection: Rejection, ticket: Arc<Ticket>) -> Refusal {
+    fn rejected(&self, rejection: Rejection, ticket: Arc<Ticket>) -> NotRedeemed {
         let (outcome, error) = match rejection {
             Rejection::Unknown => (Redemption::Unknown, Code::TicketUnknown.into()),
             Rejection::Redeemed { at } => (Redemption::AlreadyRedeemed, Error::TicketRedeemed { at }),
@@ -279,7 +277,7 @@ impl Broker {
             Rejection::Revoked => (Redemption::Revoked, Code::TicketRevoked.into()),
         };
         self.stages.metrics.redemption(outcome);
-        Refusal::Recorded { ticket, error, why: (EventType::TicketRejected, Outcome::Denied, outcome.as_str()) }
+        NotRedeemed::Recorded { ticket, error, why: (EventType::TicketRejected, Outcome::Denied, outcome.as_str()) }
     }
 
     /// Records a refusal that changes nothing. If its address was refused too often, it is only counted, so that nobody can fill
@@ -306,7 +304,7 @@ impl Broker {
     }
 }
 
-impl Refusal {
+impl NotRedeemed {
     fn failed(error: Error, ticket: Arc<Ticket>) -> Self {
         let why = (EventType::TicketFailed, Outcome::Failed, error.code().as_str());
         Self::Recorded { ticket, error, why }

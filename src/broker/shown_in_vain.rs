@@ -1,4 +1,4 @@
-//! Tickets that were shown in vain within the last second, and why: who shows one again has nothing new to learn.
+//! Tickets that were refused within the last second, and why. A repeated request gets the same answer without a look-up.
 
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::ticket::TicketId;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const LATELY: Duration = Duration::from_secs(1);
-/// Tickets remembered at once. Further ones are looked up each time.
+/// Maximum number of entries. Further tickets are looked up each time.
 const MAX_TICKETS: usize = 100_000;
 
-/// What an event says of a refusal.
+/// Kind, outcome and reason of the event of a refusal.
 pub type Why = (EventType, Outcome, &'static str);
 
 /// The refusals of the last second, by ticket.
@@ -19,7 +19,7 @@ pub type Why = (EventType, Outcome, &'static str);
 pub struct ShownInVain(Mutex<HashMap<TicketId, (Instant, Why)>>);
 
 impl ShownInVain {
-    /// A ticket was shown in vain.
+    /// Remembers that a ticket was refused.
     pub fn note(&self, id: TicketId, why: Why) {
         let now = Instant::now();
         let mut shown = self.lock();
@@ -31,7 +31,7 @@ impl ShownInVain {
         }
     }
 
-    /// Why it was refused within the last second, if it was.
+    /// Why the ticket was refused within the last second, if it was.
     pub fn lately(&self, id: TicketId) -> Option<Why> {
         let now = Instant::now();
         self.lock().get(&id).filter(|(at, _)| now < *at + LATELY).map(|(_, why)| *why)

@@ -1,4 +1,4 @@
-//! Tickets looked at and revoked by administrators, wherever they were issued.
+//! Administration of tickets: list and revoke, whichever replica issued them.
 
 use super::administer::Administrator;
 use super::error::Error;
@@ -14,19 +14,17 @@ use crate::wire::problem::Code;
 use crate::wire::ticket_object::{TicketCaller, TicketList, TicketObject, TicketPod};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-/// Waiting tickets that are looked at together.
+/// Number of waiting tickets in one query of a bulk revocation.
 const PAGE: usize = 1000;
-/// Revocations that are on their mode to the audit log at once.
+/// Maximum number of concurrent revocations.
 const AT_ONCE: usize = 256;
 
-/// Which waiting tickets are meant: those of which everything that is set is true.
+/// Selects waiting tickets that match every field that is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TicketSelector {
-    /// The name of a policy that allowed them.
+    /// The name of a policy that granted the ticket.
     pub policy: Option<String>,
-    /// The caller's subject.
     pub subject: Option<String>,
-    /// The repo.
     pub repo: Option<String>,
 }
 
@@ -41,7 +39,7 @@ impl TicketSelector {
 }
 
 impl Broker {
-    /// A page of waiting tickets, newest first; with it the place that the next page begins behind.
+    /// A page of waiting tickets, newest first, with the continuation token of the next page.
     ///
     /// # Errors
     /// `denied`, `token_review_unavailable`, `database_unavailable`.
@@ -56,11 +54,11 @@ impl Broker {
         Ok(TicketList { items: waiting.into_iter().map(object).collect(), next })
     }
 
-    /// Revokes every waiting ticket that is selected, and says how many that were. One that is issued meanwhile may stay.
+    /// Revokes the selected waiting tickets, and returns their number. A ticket that is issued meanwhile may remain.
     ///
     /// # Errors
-    /// `denied`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`: some may be revoked then, and to ask
-    /// again revokes the others.
+    /// `denied`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`. Some tickets may be revoked then;
+    /// a repeated request revokes the others.
     pub async fn revoke_tickets(&self, who: &Administrator, selector: &TicketSelector) -> Result<usize, Error> {
         self.authorise(who, Act { verb: Verb::DeleteCollection, resource: Resource::Tickets, name: None }).await?;
         let (now, mut after, mut revoked) = (self.stages.clock.now(), None, 0);
@@ -81,13 +79,13 @@ impl Broker {
         }
     }
 
-    /// Revokes a waiting ticket: whoever has its URL is told so.
+    /// Revokes a waiting ticket. Its URL then answers `ticket_revoked`.
     ///
     /// # Errors
-    /// `denied`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`; `not_found` where no ticket of this
-    /// id waits.
+    /// `denied`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`; `not_found` if no ticket with this id
+    /// waits.
     pub async fn revoke_ticket(&self, who: &Administrator, id: &str) -> Result<(), Error> {
-        // What is no id of a ticket is none in a role either.
+        // An invalid id is not passed to the authoriser.
         let id = id.parse::<TicketId>().ok();
         let name = id.map(|id| id.to_string());
         let act = Act { verb: Verb::Delete, resource: Resource::Tickets, name: name.as_deref() };
@@ -100,7 +98,7 @@ impl Broker {
         if self.end_revoked(who, ticket).await? { Ok(()) } else { Err(Code::NotFound.into()) }
     }
 
-    /// Revokes a ticket, and says whether it still waited.
+    /// Revokes a ticket. False if it no longer waited.
     async fn end_revoked(&self, who: &Administrator, ticket: Ticket) -> Result<bool, Error> {
         let mut event = OpenEvent::new(&self.stages.audit, who.context.event(EventType::TicketRevoked, Outcome::Ok));
         describe(&mut event, &ticket);
@@ -111,7 +109,7 @@ impl Broker {
                 event.discard();
                 Ok(false)
             }
-            // To revoke it once more does no harm.
+            // If it was revoked after all, a repeated request does no harm.
             Err(CommitError::Failed(_) | CommitError::Unknown(_)) => Err(Code::AuditUnavailable.into()),
         }
     }

@@ -1,4 +1,4 @@
-//! What is due once a second: summed events, overdue tickets, what nobody is owed any more.
+//! Periodic work, once a second: aggregated events are written, tickets expire, old ones are deleted.
 
 use super::pipeline::Broker;
 use super::redeem::describe;
@@ -7,15 +7,15 @@ use crate::metrics::labels::{EventType, Outcome};
 use crate::tickets::{Ending, Unavailable};
 use futures_util::{StreamExt as _, stream};
 
-/// Expiries that are on their mode to the audit log at once.
+/// Maximum number of concurrent expiries.
 const AT_ONCE: usize = 256;
 
 impl Broker {
-    /// Writes what was summed, expires tickets, and forgets old ones. To be called once a second, and at the end.
+    /// Writes aggregated events, expires tickets, and deletes old ones. Call it once a second and at shutdown.
     pub async fn upkeep(&self) {
         self.aggregated.flush(&self.stages.audit);
         self.refusals.flush(&self.stages.audit);
-        // What could not be done now is still due in a second.
+        // A failure is tried again in a second.
         let _: Result<(), Unavailable> = async {
             self.expire().await?;
             self.stages.tickets.store.forget(self.stages.clock.now()).await
@@ -23,13 +23,13 @@ impl Broker {
         .await;
     }
 
-    /// Writes what is still counted: the process ends.
+    /// Writes all remaining aggregated events, at shutdown.
     pub fn write_counts(&self) {
         self.aggregated.flush_all(&self.stages.audit);
         self.refusals.flush_all(&self.stages.audit);
     }
 
-    /// Each ends together with its event, or not yet; where another replica was faster, it has written it.
+    /// Expires each ticket together with its event. If another replica was faster, it has written the event.
     async fn expire(&self) -> Result<(), Unavailable> {
         let store = &self.stages.tickets.store;
         let overdue = store.overdue(self.stages.clock.now()).await?;
@@ -43,8 +43,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Brings the numbers up to date that are states and not events, before they are read. That of the waiting tickets stays
-    /// where they cannot be asked.
+    /// Updates the gauges before a scrape. The gauge of waiting tickets keeps its value if the store cannot be reached.
     pub async fn tell_state(&self) {
         self.stages.metrics.set_audit_waiting(self.stages.audit.waiting());
         self.stages.metrics.set_ready(self.is_ready());

@@ -1,4 +1,4 @@
-//! The keyed digest of the secret versions served: what a build passes on so that a rotation busts its cache.
+//! The keyed digest of the served secret versions, which builds use as a cache key: it changes when a secret is rotated.
 
 use crate::model::lease::Lease;
 use crate::model::secret_ref::SecretRef;
@@ -10,13 +10,12 @@ use std::sync::Arc;
 pub struct VersionsKey(MacKey);
 
 impl VersionsKey {
-    /// From the database's key.
     #[must_use]
     pub fn new(database_key: &RootKey) -> Self {
         Self(MacKey::new(database_key.derive(Purpose::Versions).as_bytes()))
     }
 
-    /// The digest of what was read: the version where the store counts them, else the values themselves.
+    /// The digest of what was read: the version if the store has one, otherwise the values.
     pub(super) fn digest<'a>(&self, reads: impl Iterator<Item = (&'a SecretRef, &'a Arc<Lease>)>) -> String {
         let mut digest = self.0.parts();
         for (secret, lease) in reads {

@@ -1,4 +1,4 @@
-//! Policies written: created, replaced, deleted. Every change is in the audit log before it is answered.
+//! Writes of policies: create, replace, delete. Every change is in the audit log before the response.
 
 use super::administer::{Administrator, Unauthorised};
 use super::error::Error;
@@ -8,7 +8,7 @@ use crate::admins::Verb;
 use crate::audit::{AuditUnavailable, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::policy::{Draft, is_policy_name};
-use crate::policy::{Expected, NewPolicy, PolicyStoreError, Source, StoredPolicy};
+use crate::policy::{Expected, NewPolicy, PolicySource, PolicyStoreError, StoredPolicy};
 use crate::wire::policy_object::PolicyObject;
 use crate::wire::problem::Code;
 use bytes::Bytes;
@@ -16,30 +16,30 @@ use bytes::Bytes;
 pub use crate::policy::Change;
 pub use crate::policy::Syntax;
 
-/// How often a write without a precondition gives mode to somebody who was faster.
+/// How often a write without a precondition gives way to somebody who was faster.
 const ATTEMPTS: usize = 5;
-/// The revision of an answer for which nothing was stored.
+/// The revision in the response to a dry run.
 const DRY_RUN: &str = "dry-run";
 
 /// A policy to be written.
 #[derive(Debug, Clone)]
 pub struct WritePolicy {
-    /// The body, as it came, and in what it is written; or why it could not be read, which is a failed write too.
+    /// The body and its syntax, or why it could not be read. That is a failed write too, and is recorded.
     pub document: Result<(Bytes, Syntax), Code>,
-    /// Whether to check and answer only.
+    /// Whether nothing is stored.
     pub dry_run: bool,
 }
 
-/// What a writer takes to be there.
+/// The precondition of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Precondition {
-    /// Anything or nothing.
+    /// None.
     None,
-    /// A policy with one of these revisions.
+    /// The policy has one of these revisions.
     OneOf(Vec<String>),
-    /// A policy.
+    /// The policy exists.
     Exists,
-    /// No policy.
+    /// The policy does not exist.
     Absent,
 }
 
@@ -104,7 +104,7 @@ impl Broker {
         self.authorise(who, on_policies(Verb::Delete, Some(name))).await?;
         let event = self.open(who, EventType::PolicyDeleted);
         let deleted = self.delete(who, name, precondition, dry_run).await;
-        let deleted = deleted.map_err(|error| NotWritten::about(name, error));
+        let deleted = deleted.map_err(|error| NotWritten::failed(name, error));
         let closing = deleted.as_ref().map(|()| (name.to_owned(), EventType::PolicyDeleted));
         close(event, closing, dry_run).await?;
         deleted.map_err(Error::from)
@@ -124,19 +124,19 @@ impl Broker {
     async fn create(&self, who: &Administrator, write: &WritePolicy) -> Result<PolicyObject, NotWritten> {
         let draft = self.draft(write, None).map_err(|error| NotWritten::Failed { error, policy: None })?;
         let name = draft.policy.name().clone();
-        self.create_draft(who, draft, write.dry_run).await.map_err(|error| NotWritten::about(&name, error))
+        self.create_draft(who, draft, write.dry_run).await.map_err(|error| NotWritten::failed(&name, error))
     }
 
     async fn create_draft(&self, who: &Administrator, draft: Draft, dry_run: bool) -> Result<PolicyObject, Error> {
         if dry_run {
             return match self.stages.policy_store.get(draft.policy.name()).await? {
                 None => Ok(self.unwritten(who, &draft, None)),
-                Some(StoredPolicy { source: Source::File, .. }) => Err(Code::ReadOnly.into()),
+                Some(StoredPolicy { source: PolicySource::File, .. }) => Err(Code::ReadOnly.into()),
                 Some(_) => Err(Code::AlreadyExists.into()),
             };
         }
         self.can_record()?;
-        Ok(object(self.stages.policy_store.create(by(who, draft)).await?))
+        Ok(object(self.stages.policy_store.create(new_policy(who, draft)).await?))
     }
 
     async fn put(
@@ -146,7 +146,7 @@ impl Broker {
         write: &WritePolicy,
         precondition: &Precondition,
     ) -> Result<(PolicyObject, Change), NotWritten> {
-        let failed = |error| NotWritten::about(name, error);
+        let failed = |error| NotWritten::failed(name, error);
         let draft = self.draft(write, Some(name)).map_err(failed)?;
         for _ in 0..ATTEMPTS {
             let current = self.stages.policy_store.get(name).await.map_err(|error| failed(error.into()))?;
@@ -164,7 +164,7 @@ impl Broker {
                 return Ok((self.unwritten(who, &draft, current), change));
             }
             self.can_record().map_err(failed)?;
-            match self.stages.policy_store.put(by(who, draft.clone()), expected).await {
+            match self.stages.policy_store.put(new_policy(who, draft.clone()), expected).await {
                 Ok((policy, change)) => return Ok((object(policy), change)),
                 Err(PolicyStoreError::PreconditionFailed) if *precondition == Precondition::None => {}
                 Err(error) => return Err(failed(error.into())),
@@ -197,12 +197,12 @@ impl Broker {
         Ok(())
     }
 
-    /// Nothing is changed that cannot be recorded.
+    /// Refuses a change that could not be recorded.
     fn can_record(&self) -> Result<(), Error> {
         if self.stages.audit.is_writable() { Ok(()) } else { Err(Code::AuditUnavailable.into()) }
     }
 
-    /// The answer to a dry run.
+    /// The response to a dry run.
     fn unwritten(&self, who: &Administrator, draft: &Draft, current: Option<StoredPolicy>) -> PolicyObject {
         let now = self.stages.clock.now();
         object(StoredPolicy {
@@ -211,20 +211,20 @@ impl Broker {
             created_at: current.map_or(now, |policy| policy.created_at),
             updated_at: now,
             updated_by: who.subject().to_owned(),
-            source: Source::Api,
+            source: PolicySource::Api,
             spec: (**draft.policy.spec()).clone(),
         })
     }
 }
 
-fn by(who: &Administrator, draft: Draft) -> NewPolicy {
+fn new_policy(who: &Administrator, draft: Draft) -> NewPolicy {
     NewPolicy { policy: draft.policy, by: who.subject().to_owned() }
 }
 
-/// What the store is told to expect, so that what was looked at is what is written.
+/// What the store must find, so that a concurrent write is not overwritten.
 fn expected(current: Option<&StoredPolicy>, precondition: &Precondition) -> Result<Expected, Error> {
     match (current, precondition) {
-        (Some(StoredPolicy { source: Source::File, .. }), _) => Err(Code::ReadOnly.into()),
+        (Some(StoredPolicy { source: PolicySource::File, .. }), _) => Err(Code::ReadOnly.into()),
         (Some(_), Precondition::Absent) | (None, Precondition::OneOf(_) | Precondition::Exists) => {
             Err(Code::PreconditionFailed.into())
         }
@@ -237,7 +237,7 @@ fn expected(current: Option<&StoredPolicy>, precondition: &Precondition) -> Resu
 }
 
 impl NotWritten {
-    fn about(name: &str, error: Error) -> Self {
+    fn failed(name: &str, error: Error) -> Self {
         Self::Failed { error, policy: is_policy_name(name).then(|| name.to_owned()) }
     }
 }

@@ -1,7 +1,7 @@
 //! SubjectAccessReview: may this user do that?
 
 use super::client::Cluster;
-use super::error::{ClusterError, Trouble};
+use super::error::{CallFailure, ClusterError};
 use super::exchange::DEADLINE;
 use crate::model::applicant::ReviewedUser;
 use http::{Method, Request, header};
@@ -30,7 +30,7 @@ pub struct Access<'a> {
 
 /// What the API server's authorisers say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub enum AccessDecision {
     /// Yes.
     Allowed,
     /// No.
@@ -68,7 +68,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When nobody knows.
-    pub async fn access_review(&self, user: &ReviewedUser, access: Access<'_>) -> Result<Verdict, ClusterError> {
+    pub async fn access_review(&self, user: &ReviewedUser, access: Access<'_>) -> Result<AccessDecision, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
         let request = question(user, access)?;
         // Not in the lanes of reviews: those may be full of forged tokens, and who asks here is known already.
@@ -79,13 +79,13 @@ impl Cluster {
         }
         let reviewed: Reviewed = answer.decode()?;
         if reviewed.kind != "SubjectAccessReview" {
-            return Err(Trouble::Malformed.into());
+            return Err(CallFailure::Malformed.into());
         }
         Ok(verdict(&reviewed.status))
     }
 }
 
-fn question(user: &ReviewedUser, access: Access<'_>) -> Result<Request<Vec<u8>>, Trouble> {
+fn question(user: &ReviewedUser, access: Access<'_>) -> Result<Request<Vec<u8>>, CallFailure> {
     let question = Question {
         api_version: "authorization.k8s.io/v1",
         kind: "SubjectAccessReview",
@@ -97,21 +97,21 @@ fn question(user: &ReviewedUser, access: Access<'_>) -> Result<Request<Vec<u8>>,
             resource_attributes: access,
         },
     };
-    let body = serde_json::to_vec(&question).map_err(|_| Trouble::Malformed)?;
+    let body = serde_json::to_vec(&question).map_err(|_| CallFailure::Malformed)?;
     Request::builder()
         .method(Method::POST)
         .uri(PATH)
         .header(header::CONTENT_TYPE, "application/json")
         .body(body)
-        .map_err(|_| Trouble::Malformed)
+        .map_err(|_| CallFailure::Malformed)
 }
 
 /// Only a plain yes is one. `reason` and `evaluationError` are the API server's own words and not kept.
-fn verdict(status: &SubjectAccessReviewStatus) -> Verdict {
+fn verdict(status: &SubjectAccessReviewStatus) -> AccessDecision {
     match (status.allowed, status.denied.unwrap_or(false)) {
-        (_, true) => Verdict::Denied,
-        (true, false) => Verdict::Allowed,
-        (false, false) => Verdict::NoOpinion,
+        (_, true) => AccessDecision::Denied,
+        (true, false) => AccessDecision::Allowed,
+        (false, false) => AccessDecision::NoOpinion,
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
     const ACCESS: Access<'static> =
         Access { group: "claviger.dev", resource: "policies", verb: "get", name: Some("a") };
 
-    async fn answered(status: u16, body: &str) -> Result<Verdict, ClusterError> {
+    async fn answered(status: u16, body: &str) -> Result<AccessDecision, ClusterError> {
         let user = ReviewedUser { username: "alice".into(), ..ReviewedUser::default() };
         Fake::answering(status, body).await.cluster().await.access_review(&user, ACCESS).await
     }
@@ -131,12 +131,12 @@ mod tests {
     #[tokio::test]
     async fn only_a_plain_yes_is_one() {
         for (status, expected) in [
-            (r#"{"allowed":true}"#, Verdict::Allowed),
-            (r#"{"allowed":true,"denied":false,"reason":"RBAC"}"#, Verdict::Allowed),
-            (r#"{"allowed":false}"#, Verdict::NoOpinion),
-            (r#"{"allowed":false,"evaluationError":"boom"}"#, Verdict::NoOpinion),
-            (r#"{"allowed":false,"denied":true}"#, Verdict::Denied),
-            (r#"{"allowed":true,"denied":true}"#, Verdict::Denied),
+            (r#"{"allowed":true}"#, AccessDecision::Allowed),
+            (r#"{"allowed":true,"denied":false,"reason":"RBAC"}"#, AccessDecision::Allowed),
+            (r#"{"allowed":false}"#, AccessDecision::NoOpinion),
+            (r#"{"allowed":false,"evaluationError":"boom"}"#, AccessDecision::NoOpinion),
+            (r#"{"allowed":false,"denied":true}"#, AccessDecision::Denied),
+            (r#"{"allowed":true,"denied":true}"#, AccessDecision::Denied),
         ] {
             let body = format!(r#"{{"kind":"SubjectAccessReview","status":{status}}}"#);
             assert_eq!(answered(201, &body).await, Ok(expected), "{status}");
@@ -147,15 +147,15 @@ mod tests {
     async fn every_other_answer_is_trouble() {
         let yes = r#"{"kind":"SubjectAccessReview","status":{"allowed":true}}"#;
         for (status, body, trouble) in [
-            (401, yes, Trouble::Credentials),
-            (403, yes, Trouble::Credentials),
-            (429, yes, Trouble::Overloaded),
-            (500, yes, Trouble::Overloaded),
-            (302, yes, Trouble::Status),
-            (201, "", Trouble::Malformed),
-            (201, r#"{"kind":"TokenReview","status":{"allowed":true}}"#, Trouble::Malformed),
-            (201, r#"{"kind":"SubjectAccessReview"}"#, Trouble::Malformed),
-            (201, r#"{"kind":"SubjectAccessReview","status":{"allowed":"true"}}"#, Trouble::Malformed),
+            (401, yes, CallFailure::Credentials),
+            (403, yes, CallFailure::Credentials),
+            (429, yes, CallFailure::Overloaded),
+            (500, yes, CallFailure::Overloaded),
+            (302, yes, CallFailure::Status),
+            (201, "", CallFailure::Malformed),
+            (201, r#"{"kind":"TokenReview","status":{"allowed":true}}"#, CallFailure::Malformed),
+            (201, r#"{"kind":"SubjectAccessReview"}"#, CallFailure::Malformed),
+            (201, r#"{"kind":"SubjectAccessReview","status":{"allowed":"true"}}"#, CallFailure::Malformed),
         ] {
             assert_eq!(answered(status, body).await, Err(ClusterError::Unavailable(trouble)), "{status} {body}");
         }

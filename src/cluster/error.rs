@@ -7,12 +7,12 @@ use crate::trust::ConnectFailure;
 pub enum ClusterError {
     /// Nobody knows the answer; asking later may help.
     #[error("the API server gave no usable answer: {}", .0.sentence())]
-    Unavailable(Trouble),
+    Unavailable(CallFailure),
 }
 
 /// What went wrong, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Trouble {
+pub enum CallFailure {
     /// Too many calls were under way already; nothing was sent.
     Busy,
     /// No whole answer in time.
@@ -33,7 +33,7 @@ pub enum Trouble {
     TooLarge,
 }
 
-impl Trouble {
+impl CallFailure {
     /// The word in the log.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -60,8 +60,8 @@ impl Trouble {
     }
 }
 
-impl From<Trouble> for ClusterError {
-    fn from(trouble: Trouble) -> Self {
+impl From<CallFailure> for ClusterError {
+    fn from(trouble: CallFailure) -> Self {
         Self::Unavailable(trouble)
     }
 }

@@ -1,7 +1,7 @@
 //! One call: a request, a deadline, a bounded answer, and a status that means something or is trouble.
 
 use super::client::Cluster;
-use super::error::Trouble;
+use super::error::CallFailure;
 use crate::traces;
 use crate::trust::ConnectFailure;
 use http::{HeaderValue, Request, StatusCode, header};
@@ -23,14 +23,14 @@ pub struct Answer {
 
 impl Answer {
     /// Decodes the body, which is one JSON object; what it says beyond `T` is not read.
-    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Trouble> {
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, CallFailure> {
         // Of what it skips the reader of bytes does not look whether it is text, and it would take `["TokenReview", ...]` for
         // an object with its fields in order.
-        let text = std::str::from_utf8(&self.body).map_err(|_| Trouble::Malformed)?;
+        let text = std::str::from_utf8(&self.body).map_err(|_| CallFailure::Malformed)?;
         if !text.trim_ascii_start().starts_with('{') {
-            return Err(Trouble::Malformed);
+            return Err(CallFailure::Malformed);
         }
-        serde_json::from_str(text).map_err(|_| Trouble::Malformed)
+        serde_json::from_str(text).map_err(|_| CallFailure::Malformed)
     }
 
     /// The body as it came.
@@ -39,12 +39,12 @@ impl Answer {
     }
 
     /// What a status other than the expected ones means.
-    pub fn trouble(&self) -> Trouble {
+    pub fn trouble(&self) -> CallFailure {
         match self.status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Trouble::Credentials,
-            StatusCode::TOO_MANY_REQUESTS => Trouble::Overloaded,
-            status if status.is_server_error() => Trouble::Overloaded,
-            _ => Trouble::Status,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => CallFailure::Credentials,
+            StatusCode::TOO_MANY_REQUESTS => CallFailure::Overloaded,
+            status if status.is_server_error() => CallFailure::Overloaded,
+            _ => CallFailure::Status,
         }
     }
 }
@@ -56,7 +56,7 @@ impl Cluster {
         mut request: Request<Vec<u8>>,
         max_bytes: usize,
         deadline: Instant,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<Answer, CallFailure> {
         if let Some(value) = traces::traceparent().and_then(|value| HeaderValue::try_from(value).ok()) {
             request.headers_mut().insert("traceparent", value);
         }
@@ -68,16 +68,16 @@ impl Cluster {
             let answer =
                 link.client.send(request.map(kube::client::Body::from)).await.map_err(|error| match error {
                     // The broker's token file or credential plugin, before anything was sent.
-                    kube::Error::Auth(_) => Trouble::Credentials,
-                    error => ConnectFailure::of(&error).map_or(Trouble::Connection, Trouble::Unconnected),
+                    kube::Error::Auth(_) => CallFailure::Credentials,
+                    error => ConnectFailure::of(&error).map_or(CallFailure::Connection, CallFailure::Unconnected),
                 })?;
             let status = answer.status();
             match Limited::new(answer.into_body(), max_bytes).collect().await {
                 Ok(body) => Ok(Answer { status, body: body.to_bytes().into() }),
-                Err(error) if error.is::<LengthLimitError>() => Err(Trouble::TooLarge),
-                Err(_) => Err(Trouble::Connection),
+                Err(error) if error.is::<LengthLimitError>() => Err(CallFailure::TooLarge),
+                Err(_) => Err(CallFailure::Connection),
             }
         };
-        timeout_at(deadline, exchange).await.unwrap_or(Err(Trouble::Timeout))
+        timeout_at(deadline, exchange).await.unwrap_or(Err(CallFailure::Timeout))
     }
 }

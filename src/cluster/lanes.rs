@@ -1,6 +1,6 @@
 //! How many calls may be under way at once, and how many may wait for them.
 
-use super::error::Trouble;
+use super::error::CallFailure;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
@@ -26,12 +26,12 @@ impl Lanes {
     /// Waits for a lane, first come first served.
     ///
     /// # Errors
-    /// [`Trouble::Busy`] when the line is full, or no lane becomes free before the deadline.
-    pub async fn enter(&self, deadline: Instant) -> Result<Lane<'_>, Trouble> {
-        let present = self.present.try_acquire().map_err(|_| Trouble::Busy)?;
+    /// [`CallFailure::Busy`] when the line is full, or no lane becomes free before the deadline.
+    pub async fn enter(&self, deadline: Instant) -> Result<Lane<'_>, CallFailure> {
+        let present = self.present.try_acquire().map_err(|_| CallFailure::Busy)?;
         match timeout_at(deadline, self.running.acquire()).await {
             Ok(Ok(running)) => Ok(Lane { _present: present, _running: running }),
-            _ => Err(Trouble::Busy),
+            _ => Err(CallFailure::Busy),
         }
     }
 }
@@ -50,12 +50,12 @@ mod tests {
         {
             let mut second = std::pin::pin!(lanes.enter(soon));
             assert!(second.as_mut().now_or_never().is_none(), "the second waits");
-            assert_eq!(lanes.enter(soon).await.err(), Some(Trouble::Busy), "the third finds the line full");
+            assert_eq!(lanes.enter(soon).await.err(), Some(CallFailure::Busy), "the third finds the line full");
             drop(first);
             assert!(second.await.is_ok(), "the second's turn");
         }
         let _held = lanes.enter(soon).await.expect("free again");
-        assert_eq!(lanes.enter(soon).await.err(), Some(Trouble::Busy), "the deadline passed");
+        assert_eq!(lanes.enter(soon).await.err(), Some(CallFailure::Busy), "the deadline passed");
         assert_eq!(Instant::now(), soon);
     }
 }

@@ -1,7 +1,7 @@
 //! THE CLUSTER: one Kubernetes client per cluster, shared by everyone who asks the API server something.
 //!
 //! Every call has a deadline, waits in a bounded line and reads a bounded answer. What `kube` says of a failure
-//! may quote tokens and URLs, so none of it leaves this room: a failure is one of the words of [`Trouble`].
+//! may quote tokens and URLs, so none of it leaves this room: a failure is one of the words of [`CallFailure`].
 
 pub mod access_review;
 mod client;
@@ -28,6 +28,6 @@ pub mod token_review;
 pub use client::Cluster;
 pub use clusters::Clusters;
 pub use connect::{Checked, ConnectError, OwnToken, check};
-pub use error::{ClusterError, Trouble};
+pub use error::{CallFailure, ClusterError};
 pub use kubeconfig_fault::KubeconfigFault;
 pub use object::{Owner, Time};

@@ -1,7 +1,7 @@
 //! GET of one object: the shape that all kinds share, and what a 404 means.
 
 use super::client::Cluster;
-use super::error::{ClusterError, Trouble};
+use super::error::{CallFailure, ClusterError};
 use super::exchange::{Answer, DEADLINE};
 use super::name::is_object_name;
 use http::{Request, StatusCode};
@@ -118,7 +118,7 @@ impl Cluster {
         let deadline = Instant::now() + DEADLINE;
         let request = Request::get(format!("{group}/namespaces/{namespace}/{resource}/{name}"))
             .body(Vec::new())
-            .map_err(|_| Trouble::Malformed)?;
+            .map_err(|_| CallFailure::Malformed)?;
         let _lane = self.reads.enter(deadline).await?;
         read(&self.exchange(request, MAX_ANSWER_BYTES, deadline).await?, group, kind)
     }
@@ -136,7 +136,7 @@ where
     match answer.status {
         StatusCode::OK => {
             let object: Object<Spec, Status> = answer.decode()?;
-            if object.kind == kind { Ok(Some(object)) } else { Err(Trouble::Malformed.into()) }
+            if object.kind == kind { Ok(Some(object)) } else { Err(CallFailure::Malformed.into()) }
         }
         StatusCode::NOT_FOUND if is_absent(answer, group) => Ok(None),
         _ => Err(answer.trouble().into()),

@@ -120,7 +120,7 @@ fn pod(object: Object<Spec, Status>) -> Pod {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::Trouble;
+    use crate::cluster::CallFailure;
     use crate::cluster::fake::Fake;
     use crate::model::caller;
     use serde_json::json;
@@ -209,15 +209,15 @@ mod tests {
         assert_eq!(answered(404, r#"{"kind":"Status","reason":"NotFound"}"#).await, Ok(None));
         for (status, body, trouble) in [
             // An ingress without a backend says this, and so does a Go server of another path.
-            (404, "404 page not found\n", Trouble::Status),
-            (404, "404 page not found", Trouble::Status),
-            (404, "<html>no such page</html>", Trouble::Status),
-            (404, r#"{"kind":"Status","reason":"Gone"}"#, Trouble::Status),
-            (403, r#"{"kind":"Status","reason":"NotFound"}"#, Trouble::Credentials),
-            (500, "", Trouble::Overloaded),
-            (200, r#"{"kind":"Secret","metadata":{"uid":"u"},"spec":{}}"#, Trouble::Malformed),
-            (200, "[]", Trouble::Malformed),
-            (200, r#"{"kind":"Pod","metadata":{"uid":"u","creationTimestamp":"yesterday"}}"#, Trouble::Malformed),
+            (404, "404 page not found\n", CallFailure::Status),
+            (404, "404 page not found", CallFailure::Status),
+            (404, "<html>no such page</html>", CallFailure::Status),
+            (404, r#"{"kind":"Status","reason":"Gone"}"#, CallFailure::Status),
+            (403, r#"{"kind":"Status","reason":"NotFound"}"#, CallFailure::Credentials),
+            (500, "", CallFailure::Overloaded),
+            (200, r#"{"kind":"Secret","metadata":{"uid":"u"},"spec":{}}"#, CallFailure::Malformed),
+            (200, "[]", CallFailure::Malformed),
+            (200, r#"{"kind":"Pod","metadata":{"uid":"u","creationTimestamp":"yesterday"}}"#, CallFailure::Malformed),
         ] {
             assert_eq!(answered(status, body).await, Err(ClusterError::Unavailable(trouble)), "{status} {body}");
         }

@@ -245,7 +245,7 @@ fn is_param_value(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::Trouble;
+    use crate::cluster::CallFailure;
     use crate::cluster::fake::Fake;
     use serde_json::json;
 
@@ -343,7 +343,7 @@ mod tests {
             let run = task_run_of(body).await.unwrap().unwrap();
             assert_eq!((run.created, run.started, run.first_container_started), (time(0), started, first), "{status}");
         }
-        let malformed = Err(ClusterError::Unavailable(Trouble::Malformed));
+        let malformed = Err(ClusterError::Unavailable(CallFailure::Malformed));
         for status in [json!({"startTime": "now"}), json!({"steps": [{"running": {"startedAt": 5}}]})] {
             let body = json!({"kind": "TaskRun", "metadata": {"uid": "u"}, "status": status});
             assert_eq!(task_run_of(body).await, malformed);
@@ -357,7 +357,7 @@ mod tests {
         assert_eq!(cluster.pipeline_run(Version::V1beta1, "ci", "p").await, Ok(None));
         assert_eq!(
             cluster.pod("ci", "t").await,
-            Err(ClusterError::Unavailable(Trouble::Status)),
+            Err(ClusterError::Unavailable(CallFailure::Status)),
             "every cluster has pods"
         );
     }
@@ -387,7 +387,7 @@ mod tests {
             facts,
         };
         assert_eq!(cluster.task_run(Version::V1, "ci", "t").await, Ok(Some(expected)));
-        let malformed = Err(ClusterError::Unavailable(Trouble::Malformed));
+        let malformed = Err(ClusterError::Unavailable(CallFailure::Malformed));
         assert_eq!(cluster.pipeline_run(Version::V1, "ci", "t").await.map(|_| ()), malformed, "another kind");
     }
 }

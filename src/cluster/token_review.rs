@@ -1,7 +1,7 @@
 //! TokenReview: whose token is this, and for which audience was it made?
 
 use super::client::Cluster;
-use super::error::{ClusterError, Trouble};
+use super::error::{CallFailure, ClusterError};
 use super::exchange::{Answer, DEADLINE};
 use crate::model::secret::SecretValue;
 use http::{Method, Request, header};
@@ -101,25 +101,25 @@ pub(super) fn read(answer: &Answer) -> Result<Review, ClusterError> {
     }
     let reviewed: Reviewed = answer.decode()?;
     if reviewed.kind != "TokenReview" {
-        return Err(Trouble::Malformed.into());
+        return Err(CallFailure::Malformed.into());
     }
     Ok(review(reviewed.status))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the API server is asked about the token itself")]
-fn question(token: &SecretValue, audience: &str) -> Result<Request<Vec<u8>>, Trouble> {
+fn question(token: &SecretValue, audience: &str) -> Result<Request<Vec<u8>>, CallFailure> {
     let question = Question {
         api_version: "authentication.k8s.io/v1",
         kind: "TokenReview",
         spec: Spec { token: token.expose_secret(), audiences: [audience] },
     };
-    let body = serde_json::to_vec(&question).map_err(|_| Trouble::Malformed)?;
+    let body = serde_json::to_vec(&question).map_err(|_| CallFailure::Malformed)?;
     Request::builder()
         .method(Method::POST)
         .uri(PATH)
         .header(header::CONTENT_TYPE, "application/json")
         .body(body)
-        .map_err(|_| Trouble::Malformed)
+        .map_err(|_| CallFailure::Malformed)
 }
 
 fn review(status: TokenReviewStatus) -> Review {
@@ -150,7 +150,7 @@ mod tests {
         asked(Fake::answering(status, body).await).await
     }
 
-    fn trouble(trouble: Trouble) -> Result<Review, ClusterError> {
+    fn trouble(trouble: CallFailure) -> Result<Review, ClusterError> {
         Err(ClusterError::Unavailable(trouble))
     }
 
@@ -176,23 +176,23 @@ mod tests {
     async fn every_other_answer_is_trouble() {
         let yes = r#"{"kind":"TokenReview","status":{"authenticated":true}}"#;
         for (status, expected) in [
-            (401, Trouble::Credentials),
-            (403, Trouble::Credentials),
-            (429, Trouble::Overloaded),
-            (500, Trouble::Overloaded),
-            (503, Trouble::Overloaded),
-            (302, Trouble::Status),
-            (404, Trouble::Status),
+            (401, CallFailure::Credentials),
+            (403, CallFailure::Credentials),
+            (429, CallFailure::Overloaded),
+            (500, CallFailure::Overloaded),
+            (503, CallFailure::Overloaded),
+            (302, CallFailure::Status),
+            (404, CallFailure::Status),
         ] {
             assert_eq!(answered(status, yes).await, trouble(expected), "{status}");
         }
         for body in ["", "{}", "<html>", r#"{"kind":"Status","status":{}}"#, r#"{"kind":"TokenReview"}"#, &yes[..40]] {
-            assert_eq!(answered(201, body).await, trouble(Trouble::Malformed), "{body}");
+            assert_eq!(answered(201, body).await, trouble(CallFailure::Malformed), "{body}");
         }
         let in_order = r#"["TokenReview",{"authenticated":true}]"#;
-        assert_eq!(answered(201, in_order).await, trouble(Trouble::Malformed), "an array is no object");
+        assert_eq!(answered(201, in_order).await, trouble(CallFailure::Malformed), "an array is no object");
         let large = format!("{yes}{}", " ".repeat(MAX_ANSWER_BYTES));
-        assert_eq!(answered(201, &large).await, trouble(Trouble::TooLarge));
+        assert_eq!(answered(201, &large).await, trouble(CallFailure::TooLarge));
     }
 
     #[test]
@@ -203,20 +203,20 @@ mod tests {
             read(&Answer { status: http::StatusCode::CREATED, body })
         };
         assert_eq!(read_with(b"\xc3\xa9"), Ok(Review::Authenticated(User::default())));
-        assert_eq!(read_with(b"\xed"), trouble(Trouble::Malformed));
+        assert_eq!(read_with(b"\xed"), trouble(CallFailure::Malformed));
     }
 
     #[tokio::test]
     async fn nobody_listening_is_a_broken_connection_and_silence_a_timeout() {
         assert_eq!(
             asked(Fake::absent().await).await,
-            trouble(Trouble::Unconnected(crate::trust::ConnectFailure::Refused))
+            trouble(CallFailure::Unconnected(crate::trust::ConnectFailure::Refused))
         );
 
         let silent = Fake::silent().await;
         let cluster = silent.cluster().await;
         tokio::time::pause();
         let answer = cluster.token_review(&SecretValue::new("hunter2".into()), "claviger").await;
-        assert_eq!(answer, trouble(Trouble::Timeout));
+        assert_eq!(answer, trouble(CallFailure::Timeout));
     }
 }

@@ -105,10 +105,10 @@ fn build(yaml: &str, environment: impl Iterator<Item = (String, String)>, folder
     faults.extend(own);
     match config {
         Some(mut config) if faults.is_empty() => {
-            config.warnings = warnings::of(&config, &proxies);
+            config.warnings = warnings::find(&config, &proxies);
             Ok(config)
         }
-        _ => Err(told(faults, &overrides)),
+        _ => Err(with_variables(faults, &overrides)),
     }
 }
 
@@ -161,7 +161,7 @@ fn follows(fault: &Fault, cause: &Fault) -> bool {
 }
 
 /// In the order of their places, and with the variables that set them.
-fn told(mut faults: Vec<Fault>, overrides: &[Override]) -> Vec<Fault> {
+fn with_variables(mut faults: Vec<Fault>, overrides: &[Override]) -> Vec<Fault> {
     for fault in &mut faults {
         if let Some(one) = overrides.iter().find(|one| one.pointer == fault.pointer) {
             fault.detail = format!("{} (set by {})", fault.detail, one.variable);

@@ -13,7 +13,7 @@ const WIDEST_V4: u8 = 8;
 const WIDEST_V6: u8 = 7;
 
 /// All of them, by place. `proxies` are the variables of the environment that name one.
-pub(super) fn of(config: &Config, proxies: &[&str]) -> Vec<Fault> {
+pub(super) fn find(config: &Config, proxies: &[&str]) -> Vec<Fault> {
     let mut found = Vec::new();
     for variable in proxies {
         let detail = "is set in the environment and is not read: write proxyUrl in an entry of stores or authenticators, or \

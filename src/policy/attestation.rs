@@ -1,28 +1,25 @@
-//! What policies make the cluster or the issuer say of repo and branch.
+//! The `attest` section of a policy: expressions that yield repo and branch from facts or claims.
 
 use super::cel::{Expression, Scene};
 use crate::model::facts::Needs;
 
-/// The attestations a policy asks for.
 #[derive(Debug, Default)]
 pub(super) struct Attest {
     pub(super) repo: Option<Expression>,
     pub(super) branch: Option<Expression>,
 }
 
-/// What came of an attestation.
+/// The result of one expression.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Attested<T> {
-    /// The policy does not ask for it.
+    /// The policy has no such expression.
     Unasked,
-    /// It yields nothing, and this is why.
+    /// It yields nothing; the text says why.
     Absent(&'static str),
-    /// It yields this.
     Value(T),
 }
 
 impl Attest {
-    /// Whether it asks for anything.
     pub(super) const fn is_some(&self) -> bool {
         self.repo.is_some() || self.branch.is_some()
     }
@@ -57,7 +54,7 @@ impl<T> Attested<T> {
 }
 
 impl<T: PartialEq> Attested<T> {
-    /// Whether it speaks against this value.
+    /// Whether another value is attested.
     pub(super) fn differs_from(&self, value: &T) -> bool {
         self.value().is_some_and(|attested| attested != value)
     }

@@ -1,26 +1,25 @@
-//! What a policy is checked against when it is written: the names and limits of this server.
+//! The names and limits of this server that policies are checked against.
 
 use super::ceiling::Ceiling;
-use crate::config::{Config, authenticators::Kind};
 use crate::wire::policy::PolicyManifest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The configuration, as far as policies are concerned.
+/// The part of the configuration that policies are checked against.
 #[derive(Debug, Clone)]
 pub struct Bounds {
     /// The names of the configured stores.
     pub stores: BTreeSet<Arc<str>>,
     /// The configured authenticators.
     pub authenticators: BTreeMap<Arc<str>, AuthenticatorKind>,
-    /// The longest life a policy may give a ticket.
+    /// The longest lifetime that a policy may set for a ticket.
     pub max_ttl: Duration,
-    /// What no policy may leave.
+    /// The outermost paths that policies may grant.
     pub ceiling: Ceiling,
 }
 
-/// What an authenticator vouches for.
+/// The kind of callers of an authenticator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthenticatorKind {
     /// Pods.
@@ -30,23 +29,7 @@ pub enum AuthenticatorKind {
 }
 
 impl Bounds {
-    /// The bounds that a configuration sets.
-    #[must_use]
-    pub fn of(config: &Config) -> Self {
-        let kind = |kind: &Kind| match kind {
-            Kind::Kubernetes(_) => AuthenticatorKind::Kubernetes,
-            Kind::Oidc(_) => AuthenticatorKind::Oidc,
-        };
-        Self {
-            stores: config.stores.iter().map(|store| store.name.clone()).collect(),
-            authenticators: config.authenticators.iter().map(|one| (one.name.clone(), kind(&one.kind))).collect(),
-            max_ttl: config.tickets.max_ttl,
-            ceiling: Ceiling::new(&config.policies.ceiling),
-        }
-    }
-
-    /// Bounds for policies whose server is not known: every store and every issuer that they name is there, and nothing
-    /// is too long or too high.
+    /// Bounds for policies without a server: every store and issuer that they name exists, and there are no limits.
     #[must_use]
     pub fn around(manifests: &[PolicyManifest]) -> Self {
         let specs = || manifests.iter().filter_map(|manifest| manifest.spec.as_ref());

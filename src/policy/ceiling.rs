@@ -1,19 +1,17 @@
-//! The ceiling: where it is set, no policy reaches a secret outside it, whoever wrote the policy.
+//! The ceiling: if it is set, no policy reaches a secret outside of it.
 
 use super::placeholder::Placeholder;
 use super::template::{Segment, Template};
-use crate::config::policies::CeilingEntry;
 use std::sync::Arc;
 
 /// The configured ceiling; cheap to clone. Without entries it allows everything.
 #[derive(Debug, Clone, Default)]
-pub struct Ceiling(Arc<[CeilingEntry]>);
+pub struct Ceiling(Arc<[(Arc<str>, String)]>);
 
 impl Ceiling {
-    /// The ceiling of these entries.
-    #[must_use]
-    pub fn new(entries: &[CeilingEntry]) -> Self {
-        Self(entries.into())
+    /// Entries are a store and a prefix of its paths.
+    pub fn new(entries: impl IntoIterator<Item = (Arc<str>, String)>) -> Self {
+        Self(entries.into_iter().collect())
     }
 
     /// Whether a filled-in path lies within. Counts whole segments: `homelab/a` does not hold `homelab/ab`.
@@ -31,7 +29,7 @@ impl Ceiling {
     }
 
     fn entries_of(&self, store: &str) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |entry| *entry.store == *store).map(|entry| entry.path_prefix.as_str())
+        self.0.iter().filter(move |(of, _)| **of == *store).map(|(_, prefix)| prefix.as_str())
     }
 }
 
@@ -54,9 +52,7 @@ mod tests {
     use super::*;
 
     fn ceiling(entries: &[(&str, &str)]) -> Ceiling {
-        let entry =
-            |(store, prefix): &(&str, &str)| CeilingEntry { store: (*store).into(), path_prefix: (*prefix).into() };
-        Ceiling::new(&entries.iter().map(entry).collect::<Vec<_>>())
+        Ceiling::new(entries.iter().map(|(store, prefix)| ((*store).into(), (*prefix).to_owned())))
     }
 
     #[test]

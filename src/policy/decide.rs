@@ -1,4 +1,4 @@
-//! The decision: what a set of policies says to one caller's request.
+//! The decision of a set of policies on one request.
 
 use super::evaluation::Evaluation;
 use super::matching::{Effect, Policy, Terms};
@@ -9,7 +9,7 @@ use crate::model::facts::Facts;
 use crate::model::request::{Asked, Request};
 
 impl PolicySet {
-    /// Decides. A policy of other callers or repos is not looked at; an expression is evaluated at most once.
+    /// Decides. Policies of other callers or repos are not evaluated, and each expression is evaluated at most once.
     #[must_use]
     pub fn decide(&self, caller: &Caller, facts: &Facts, asked: &Asked) -> Decision {
         let attestations = self.attestations(caller, facts, asked);
@@ -28,7 +28,7 @@ impl PolicySet {
 }
 
 impl Evaluation<'_> {
-    /// What the policies that match say together, in bytewise order of name.
+    /// Combines the policies that match, in bytewise order of name.
     pub(super) fn conclude(&self, request: Request, matching: &[&Policy]) -> Decision {
         let mut grant = Grant {
             request,

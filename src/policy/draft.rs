@@ -1,4 +1,4 @@
-//! A policy as a REST body brings it: `{name, spec}` or the manifest, in JSON or YAML, with all its faults at once.
+//! A policy in the body of a request: `{name, spec}` or a manifest, in JSON or YAML. All faults are reported at once.
 
 use super::bounds::Bounds;
 use super::compile::check_name;
@@ -9,14 +9,14 @@ use crate::wire::policy::{Metadata, PolicyBody, PolicyManifest};
 use serde_json::Value;
 use std::sync::Arc;
 
-/// A body that is a good policy on this server.
+/// A body that is a valid policy on this server.
 #[derive(Debug, Clone)]
 pub struct Draft {
     /// The compiled policy.
     pub policy: Arc<Policy>,
 }
 
-/// In what a body is written.
+/// The syntax of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Syntax {
     /// JSON.
@@ -25,18 +25,18 @@ pub enum Syntax {
     Yaml,
 }
 
-/// Why a body is no policy.
+/// Why a body is not a valid policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DraftError {
-    /// It cannot even be read.
+    /// It cannot be parsed.
     IllFormed(Fault),
-    /// It names another policy than it is written to.
+    /// It names another policy than the URL.
     OtherName,
-    /// Everything that is wrong with it; the pointers begin as the body does.
+    /// All faults; the pointers are relative to the body.
     Invalid(Vec<Fault>),
 }
 
-/// Whether a policy can have this name.
+/// Whether a name is valid.
 #[must_use]
 pub fn is_policy_name(name: &str) -> bool {
     let mut faults = Vec::new();
@@ -45,7 +45,7 @@ pub fn is_policy_name(name: &str) -> bool {
 }
 
 impl Draft {
-    /// Reads a body. One that is written to a name may leave its own out.
+    /// Reads a body. It may leave out its name if the URL has one.
     ///
     /// # Errors
     /// See [`DraftError`].

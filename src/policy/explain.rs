@@ -1,4 +1,4 @@
-//! Explanations: what a decision would be, and what each policy says.
+//! The explanation of a decision: its result, and whether each policy matches.
 
 use super::evaluation::{Evaluation, Mismatch};
 use super::matching::{Effect, MismatchKind, Policy};

@@ -1,4 +1,4 @@
-//! A compiled policy, and whether it matches.
+//! A compiled policy.
 
 use super::attestation::Attest;
 use super::ceiling::Ceiling;
@@ -20,8 +20,8 @@ use crate::wire::policy::PolicySpec;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Which callers may have which secrets for which repos and branches. Only to be had from [`Policy::compile`] and
-/// its like: what is here is good.
+/// Which callers get which secrets for which repos and branches. Only [`Policy::compile`] and its like make one, so that it
+/// is valid.
 #[derive(Debug)]
 pub struct Policy {
     pub(super) name: Arc<str>,
@@ -36,12 +36,12 @@ pub struct Policy {
     pub(super) spec: Arc<PolicySpec>,
 }
 
-/// What follows when a policy matches.
+/// The effect of a policy that matches.
 #[derive(Debug)]
 pub(super) enum Effect {
-    /// These secrets, unless another policy denies.
+    /// Grants secrets, unless another policy denies.
     Allow(Terms),
-    /// Nothing, whatever other policies say.
+    /// Denies, whatever other policies grant.
     Deny,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Terms {
     pub(super) ttl: Option<Duration>,
     pub(super) bind_to: Option<BindTo>,
     pub(super) delivery: Delivery,
-    /// Checked again on every filled-in path: a placeholder may have led out of it.
+    /// Checked again on every filled-in path: a placeholder can lead out of it.
     pub(super) ceiling: Ceiling,
 }
 
@@ -69,18 +69,13 @@ pub(super) struct SecretTerm {
     pub(super) rule: Arc<SecretRule>,
 }
 
-/// The first part of a policy that does not fit.
+/// The first part of a policy that does not match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MismatchKind {
-    /// It speaks of other callers.
     Subjects,
-    /// It speaks of other repos.
     Repos,
-    /// It speaks of other branches.
     Branches,
-    /// Repo or branch is not attested, or another one is.
     Attestation,
-    /// Its condition is not true.
     Condition,
 }
 
@@ -99,13 +94,13 @@ impl MismatchKind {
 }
 
 impl Policy {
-    /// Its name.
+    /// The unique name.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// A digest of what it says: 32 hex digits, others for every other text.
+    /// A digest of the spec, as 32 hex digits.
     #[must_use]
     pub fn revision(&self) -> &Arc<str> {
         &self.revision
@@ -117,7 +112,7 @@ impl Policy {
         matches!(self.effect, Effect::Deny)
     }
 
-    /// What it says, as it was written.
+    /// The spec as it was written.
     #[must_use]
     pub fn spec(&self) -> &Arc<PolicySpec> {
         &self.spec
@@ -139,8 +134,8 @@ impl Policy {
 }
 
 impl Terms {
-    /// The secrets with their paths and writes filled in, in the order listed; none where one cannot be filled in, or a path
-    /// leads out of the ceiling. A policy grants all it lists or nothing.
+    /// The secrets with their paths and writes filled in, in the order listed. None if one cannot be filled in, or a path leads
+    /// out of the ceiling: a policy grants all that it lists or nothing.
     pub(super) fn fill(&self, caller: &Caller, request: &Request) -> Option<Vec<GrantedSecret>> {
         let fill = |term: &SecretTerm| {
             let path = term.path.fill(caller, request).filter(|path| self.ceiling.allows(&term.store, path))?;

@@ -45,18 +45,20 @@ mod tests;
 
 pub use bounds::{AuthenticatorKind, Bounds};
 pub use ceiling::Ceiling;
-pub use described::caller_as_described;
-pub use directory::{Directory, FileFault, Loaded, Reloaded, load_directory};
+pub use directory::Directory;
 pub use draft::{Draft, DraftError, Syntax, is_policy_name};
-pub use explain::{ExplainedPolicy, ExplainedSecret, Explanation};
-pub use file_kind::FileKind;
-pub use matching::{MismatchKind, Policy};
-pub use merge::{Absence, MergeError, Merged, Read, merge};
-pub use outcome::{Decision, Delivery, Denial, Grant, GrantedSecret, Part};
-pub use paths::{Access, GrantedPath, PathPart};
-pub use secret_rule::SecretRule;
+pub use matching::Policy;
+pub use outcome::{Decision, Denial};
 pub use set::PolicySet;
 pub use store::{
-    Change, Edit, Expected, NewPolicy, Observer, PolicyRegister, PolicyRevision, PolicyStore, PolicyStoreError,
-    RegisterError, RevisionChange, Source, StoredPolicy,
+    Change, Expected, NewPolicy, PolicyRegister, PolicySource, PolicyStore, PolicyStoreError, RegisterError,
+    RevisionChange,
 };
+
+pub(crate) use described::caller_as_described;
+pub(crate) use explain::{ExplainedPolicy, ExplainedSecret, Explanation};
+pub(crate) use file_kind::FileKind;
+pub(crate) use merge::{Absence, MergeError, Merged, merge};
+pub(crate) use outcome::{Delivery, Grant, GrantedSecret};
+pub(crate) use paths::{Access, GrantedPath, PathPart};
+pub(crate) use store::{Edit, Observer, PolicyRevision, StoredPolicy};

@@ -2,7 +2,7 @@
 
 use super::get::path;
 use super::manifests::{self, Document, Manifests};
-use super::output::say;
+use super::output::print_line;
 use crate::cli::connection::Connection;
 use crate::cli::failure::{Failure, fault_line};
 use crate::cli::server::ServerArguments;
@@ -68,14 +68,14 @@ pub async fn run(apply: &Apply, server: &Connection) -> Result<(), Failure> {
         return Err(Failure::Invalid(wrong));
     }
     for name in same {
-        say(&format!("{name}: unchanged"))?;
+        print_line(&format!("{name}: unchanged"))?;
     }
     for (write, would) in writes.iter().zip(done) {
         let name = &write.document.name;
         if apply.dry_run {
-            say(&format!("{name}: would be {would}"))?;
+            print_line(&format!("{name}: would be {would}"))?;
         } else {
-            say(&format!("{name}: {}", write.send(server, false).await?))?;
+            print_line(&format!("{name}: {}", write.send(server, false).await?))?;
         }
     }
     Ok(())

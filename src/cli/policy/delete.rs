@@ -1,7 +1,7 @@
 //! `claviger policy delete`.
 
 use super::get::{path, policy_name};
-use super::output::say;
+use super::output::print_line;
 use crate::cli::connection::Connection;
 use crate::cli::failure::Failure;
 use crate::cli::server::ServerArguments;
@@ -21,5 +21,5 @@ pub struct Delete {
 /// Deletes the policy.
 pub async fn run(delete: &Delete, server: &Connection) -> Result<(), Failure> {
     server.send(&Method::DELETE, &path(&delete.name), None, Zeroizing::default()).await?;
-    say(&format!("{}: deleted", delete.name))
+    print_line(&format!("{}: deleted", delete.name))
 }

@@ -1,6 +1,6 @@
 //! `claviger policy explain`: why a caller is allowed or denied.
 
-use super::output::{print_json, say};
+use super::output::{print_json, print_line};
 use crate::cli::connection::Connection;
 use crate::cli::failure::Failure;
 use crate::cli::input;
@@ -104,16 +104,16 @@ pub fn is_free_of_caller(at: &[&str]) -> bool {
 }
 
 fn tell(explained: &DecisionExplained) -> Result<(), Failure> {
-    say(&format!("{}: {}", if explained.allowed { "allowed" } else { "denied" }, explained.reason))?;
+    print_line(&format!("{}: {}", if explained.allowed { "allowed" } else { "denied" }, explained.reason))?;
     for secret in &explained.secrets {
-        say(&format!("  reads {}:{} (keys {})", secret.store, secret.path, secret.keys.join(", ")))?;
+        print_line(&format!("  reads {}:{} (keys {})", secret.store, secret.path, secret.keys.join(", ")))?;
     }
     for policy in &explained.policies {
         if policy.matched {
-            say(&format!("  {} matches", policy.name))?;
+            print_line(&format!("  {} matches", policy.name))?;
         } else {
             let part = policy.failed_at.as_deref().unwrap_or("secrets");
-            say(&format!(
+            print_line(&format!(
                 "  {} does not match: {part}: {}",
                 policy.name,
                 policy.detail.as_deref().unwrap_or_default()

@@ -25,7 +25,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
 }
 
 /// Prints a line of words that may come from anywhere.
-pub fn say(line: &str) -> Result<(), Failure> {
+pub fn print_line(line: &str) -> Result<(), Failure> {
     print(&format!("{}\n", printable(line)))
 }
 

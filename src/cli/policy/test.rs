@@ -1,10 +1,10 @@
 //! `claviger policy test`: cases against policy files, decided by the code that a server decides with.
 
-use super::output::say;
+use super::output::print_line;
 use super::suite::{Suite, files_of};
 use crate::cli::failure::Failure;
 use crate::config;
-use crate::policy::{Bounds, FileKind};
+use crate::policy::FileKind;
 use std::path::PathBuf;
 
 /// The options of `claviger policy test`.
@@ -23,7 +23,7 @@ pub fn run(test: &Test) -> Result<(), Failure> {
     let bounds = match &test.config {
         Some(file) => {
             let config = config::load(file).map_err(|faults| Failure::faults(&file.display().to_string(), &faults))?;
-            Some(Bounds::of(&config))
+            Some(crate::app::policy_bounds(&config))
         }
         None => None,
     };
@@ -51,14 +51,14 @@ pub fn run(test: &Test) -> Result<(), Failure> {
         for case in &suite.cases {
             let unexpected = case.run(&suite.policies);
             let outcome = if unexpected.is_empty() { "ok    " } else { "FAILED" };
-            say(&format!("{outcome} {}: {}", file.display(), case.name))?;
+            print_line(&format!("{outcome} {}: {}", file.display(), case.name))?;
             for line in &unexpected {
-                say(&format!("       {line}"))?;
+                print_line(&format!("       {line}"))?;
             }
             *(if unexpected.is_empty() { &mut passed } else { &mut failed }) += 1;
         }
     }
-    say(&format!("{passed} passed, {failed} failed"))?;
+    print_line(&format!("{passed} passed, {failed} failed"))?;
     if failed == 0 { Ok(()) } else { Err(Failure::Told) }
 }
 

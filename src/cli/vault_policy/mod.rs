@@ -10,7 +10,7 @@ use crate::config::stores::Kind;
 use crate::config::{self, Config};
 use crate::document::Fault;
 use crate::model::secret_ref::SecretRef;
-use crate::policy::{Access, Bounds, GrantedPath, PathPart, Policy};
+use crate::policy::{Access, GrantedPath, PathPart, Policy};
 use hcl::{Mount, Needed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -133,7 +133,7 @@ fn of_directory(config: &Config) -> Result<Vec<Arc<Policy>>, Failure> {
 }
 
 async fn of_server(server: &ServerArguments, config: &Config) -> Result<Vec<Arc<Policy>>, Failure> {
-    let bounds = Bounds::of(config);
+    let bounds = crate::app::policy_bounds(config);
     let mut compiled = Vec::new();
     for policy in policy::all_of(server).await? {
         let faulty = |faults: Vec<Fault>| {

@@ -63,7 +63,7 @@ impl Lowering {
     }
 
     /// A part that must have a value of a kind.
-    fn of(&mut self, tree: &IdedExpr, wanted: Kind, otherwise: &'static str) -> Result<Node, InvalidExpression> {
+    fn typed(&mut self, tree: &IdedExpr, wanted: Kind, otherwise: &'static str) -> Result<Node, InvalidExpression> {
         let (node, kind) = self.value(tree)?;
         if kind.fits(wanted) { Ok(node) } else { refuse(otherwise) }
     }
@@ -140,14 +140,15 @@ impl Lowering {
         let name = call.func_name.as_str();
         let (node, kind) = match (&call.target, call.args.as_slice()) {
             (None, [container, key]) if name == operators::INDEX => return self.index(container, key),
-            (None, [one]) if name == operators::LOGICAL_NOT => {
-                (Node::Not(Box::new(self.of(one, Kind::Bool, "negates what is neither true nor false")?)), Kind::Bool)
-            }
+            (None, [one]) if name == operators::LOGICAL_NOT => (
+                Node::Not(Box::new(self.typed(one, Kind::Bool, "negates what is neither true nor false")?)),
+                Kind::Bool,
+            ),
             (None, [one]) if name == operators::NEGATE => self.negate(one)?,
             (None, [one]) if name == operators::HAS => (self.has(one)?, Kind::Bool),
             (None, [one, other]) if is_operator(name) => self.binary(name, one, other)?,
             (None, [condition, yes, no]) if name == operators::CONDITIONAL => {
-                let condition = self.of(condition, Kind::Bool, "decides by what is neither true nor false")?;
+                let condition = self.typed(condition, Kind::Bool, "decides by what is neither true nor false")?;
                 let ((yes, one), (no, other)) = (self.value(yes)?, self.value(no)?);
                 (Node::Conditional(Box::new((condition, yes, no))), one.or(other))
             }
@@ -176,7 +177,8 @@ impl Lowering {
             Kind::Dyn => Kind::Dyn,
             _ => return refuse("looks into something that is neither a list nor a map"),
         };
-        let key = self.of(key, wanted, "looks into a list without a whole number, or into a map without a string")?;
+        let key =
+            self.typed(key, wanted, "looks into a list without a whole number, or into a map without a string")?;
         let element = kind.element().unwrap_or(Kind::Dyn);
         Ok(Lowered::Value(Node::Index(Box::new((container, key))), element))
     }

@@ -23,7 +23,7 @@ pub(in crate::policy) struct Scene<'a> {
 impl<'a> Scene<'a> {
     /// The value of a field; what is not there cannot be looked at.
     pub(super) fn value(&self, field: Field) -> Result<Value<'a>, Failure> {
-        self.look(field).ok_or(Failure::Absent)
+        self.find(field).ok_or(Failure::Absent)
     }
 
     /// Whether a field is there. Asking for a field of something that is not there cannot be answered.
@@ -42,7 +42,7 @@ impl<'a> Scene<'a> {
             }
             _ => true,
         };
-        if record_is_there { Ok(self.look(field).is_some()) } else { Err(Failure::Absent) }
+        if record_is_there { Ok(self.find(field).is_some()) } else { Err(Failure::Absent) }
     }
 
     pub(super) fn has_record(&self, record: Record) -> bool {
@@ -54,7 +54,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    fn look(&self, field: Field) -> Option<Value<'a>> {
+    fn find(&self, field: Field) -> Option<Value<'a>> {
         Some(match field {
             Field::Issuer => text(&self.caller.issuer),
             Field::Subject => text(&self.caller.subject),

@@ -1,6 +1,6 @@
 //! Policies from a directory of YAML files, and the last good version of each file.
 //!
-//! Reads files and blocks while it does: call it where blocking is allowed. When to look again is for `app` to know.
+//! Reading blocks. `app` decides when to reload.
 
 mod file_fault;
 mod read;
@@ -9,7 +9,7 @@ pub use file_fault::FileFault;
 
 use super::bounds::Bounds;
 use super::matching::Policy;
-use super::store::port::{Source, StoredPolicy};
+use super::store::port::{PolicySource, StoredPolicy};
 use crate::document::Fault;
 use read::Good;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What is in force, file by file. No two policies in it have one name.
+/// The policies in force, by file. Their names are distinct.
 type Files = BTreeMap<OsString, Good>;
 
 /// A directory of policies.
@@ -28,39 +28,27 @@ pub struct Directory {
     files: Files,
 }
 
-/// A directory read once.
-#[derive(Debug)]
-pub struct Loaded {
-    /// The policies of the files that have no fault.
-    pub policies: Vec<Arc<Policy>>,
-    /// What is wrong in the others.
-    pub faults: Vec<FileFault>,
-}
-
 /// A directory read again.
 #[derive(Debug)]
 pub struct Reloaded {
     /// Whether other policies are in force than before.
     pub changed: bool,
-    /// What is wrong in files whose last good version stays, loudly.
+    /// The faults of files whose last good version stays in force.
     pub faults: Vec<FileFault>,
 }
 
-/// Reads every policy file of a directory once.
-#[must_use]
-pub fn load_directory(path: &Path, bounds: &Bounds) -> Loaded {
-    let mut directory = Directory { path: path.to_owned(), bounds: bounds.clone(), files: Files::new() };
-    let faults = directory.reload().faults;
-    Loaded { policies: directory.policies(), faults }
-}
-
 impl Directory {
+    /// A directory that was not read yet.
+    pub(in crate::policy) fn new(path: &Path, bounds: Bounds) -> Self {
+        Self { path: path.to_owned(), bounds, files: Files::new() }
+    }
+
     /// Reads a directory for the first time.
     ///
     /// # Errors
     /// Any fault in any file: there is no last good version yet.
     pub fn open(path: &Path, bounds: Bounds) -> Result<Self, Vec<FileFault>> {
-        let mut directory = Self { path: path.to_owned(), bounds, files: Files::new() };
+        let mut directory = Self::new(path, bounds);
         let faults = directory.reload().faults;
         if faults.is_empty() { Ok(directory) } else { Err(faults) }
     }
@@ -72,7 +60,7 @@ impl Directory {
         self.read(false)
     }
 
-    /// Reads it again on somebody's word: where no file is left, no policy is.
+    /// Reads it again at an operator's request: if no file is left, no policy is in force.
     pub fn reload_confirmed(&mut self) -> Reloaded {
         self.read(true)
     }
@@ -127,7 +115,7 @@ impl Directory {
                 created_at: good.modified,
                 updated_at: good.modified,
                 updated_by: file.to_string_lossy().into_owned(),
-                source: Source::File,
+                source: PolicySource::File,
                 spec: spec.clone(),
             });
             listed.collect()

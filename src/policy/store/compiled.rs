@@ -1,7 +1,7 @@
-//! The stored policies, compiled: which of them are in force, and what becomes of one that does not compile here.
+//! The stored policies, compiled.
 //!
-//! It was good when it was written, but this server may have other stores, other bounds or another version. An allow
-//! policy is out of force then. A deny policy must not vanish: the one that was in force stays, and a start is refused.
+//! A stored policy may not compile on a server with other stores, other bounds or another version. Then an allow policy is out
+//! of force. A deny policy must not vanish: its last version stays in force, and a start is refused.
 
 use super::records::{Changes, Record};
 use crate::document::Fault;

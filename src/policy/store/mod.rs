@@ -8,6 +8,7 @@ mod register;
 
 pub use diff::Edit;
 pub use port::{
-    Change, Expected, NewPolicy, PolicyRevision, PolicyStore, PolicyStoreError, RevisionChange, Source, StoredPolicy,
+    Change, Expected, NewPolicy, PolicyRevision, PolicySource, PolicyStore, PolicyStoreError, RevisionChange,
+    StoredPolicy,
 };
 pub use register::{Observer, PolicyRegister, RegisterError};

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use std::sync::Arc;
 
-/// Where policies are written and read. Those that come from files are seen here too and cannot be changed.
+/// Reads and writes policies. Policies of files are listed too and are read-only.
 #[async_trait]
 pub trait PolicyStore: Send + Sync + 'static {
     /// Policies in bytewise order of name, those behind `after`, at most `limit`.
@@ -19,15 +19,15 @@ pub trait PolicyStore: Send + Sync + 'static {
     /// Stores a policy whose name is free.
     async fn create(&self, policy: NewPolicy) -> Result<StoredPolicy, PolicyStoreError>;
 
-    /// Replaces a policy, or creates it where the name is free and `expected` does not speak against it.
+    /// Replaces a policy, or creates it if the name is free and `expected` permits it.
     async fn put(&self, policy: NewPolicy, expected: Expected) -> Result<(StoredPolicy, Change), PolicyStoreError>;
 
     /// Deletes a policy and returns it as it was. Without such a policy it is [`PolicyStoreError::NotFound`], whatever
     /// was expected.
     async fn delete(&self, name: &str, by: &str, expected: Expected) -> Result<StoredPolicy, PolicyStoreError>;
 
-    /// What happened to a name, newest first: revisions below `after`, at most `limit`. A deleted policy has them too; a
-    /// policy that only ever stood in a file has none. A name that nobody ever had is [`PolicyStoreError::NotFound`].
+    /// The revisions of a policy below `after`, newest first, at most `limit`. A deleted policy has them too; a policy of a file
+    /// has none. A name that was never used is [`PolicyStoreError::NotFound`].
     async fn revisions(
         &self,
         name: &str,
@@ -36,35 +36,35 @@ pub trait PolicyStore: Send + Sync + 'static {
     ) -> Result<Vec<PolicyRevision>, PolicyStoreError>;
 }
 
-/// A policy with what is known of it.
+/// A policy with its metadata.
 #[derive(Debug, Clone)]
 pub struct StoredPolicy {
     /// Its name.
     pub name: String,
-    /// What makes a strong `ETag`: no two writes ever have the same.
+    /// The strong `ETag`: unique for each write.
     pub revision: String,
-    /// When it was first written; of a file, when it last changed.
+    /// Time of the first write; of a file, its last change.
     pub created_at: Timestamp,
-    /// When it was last written.
+    /// Time of the last write.
     pub updated_at: Timestamp,
     /// The subject who wrote it last; of a file, the file's name.
     pub updated_by: String,
     /// Where it is kept.
-    pub source: Source,
+    pub source: PolicySource,
     /// What it says.
     pub spec: PolicySpec,
 }
 
 /// Where a policy is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum PolicySource {
     /// In the database, through the API.
     Api,
     /// In a file, and read-only.
     File,
 }
 
-impl Source {
+impl PolicySource {
     /// The word in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -84,7 +84,7 @@ pub struct NewPolicy {
     pub by: String,
 }
 
-/// What a writer takes to be there.
+/// What a write requires of the stored policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
     /// Anything or nothing.
@@ -151,16 +151,16 @@ pub enum PolicyStoreError {
     /// The name is taken.
     #[error("there is a policy of that name")]
     AlreadyExists,
-    /// Nobody has the name.
+    /// There is no policy with this name.
     #[error("there is no policy of that name")]
     NotFound,
-    /// What is there is not what was expected.
+    /// The stored policy is not the expected one.
     #[error("the policy is not what was expected")]
     PreconditionFailed,
     /// The name is that of a policy in a file.
     #[error("the policy is kept in a file and is read-only")]
     ReadOnly,
-    /// The database cannot be asked. A write may or may not have happened.
+    /// The database failed. It is not known whether a write happened.
     #[error("the policies cannot be reached")]
     Unavailable,
 }

@@ -4,7 +4,8 @@ use super::{asks, asks_partly, bearer, decided, labelled, names, paths, pod, pol
 use crate::model::caller::Caller;
 use crate::model::facts::Facts;
 use crate::model::request::Asked;
-use crate::policy::{Decision, Denial, Part, Policy};
+use crate::policy::outcome::Part;
+use crate::policy::{Decision, Denial, Policy};
 use serde_json::json;
 
 const ANYONE: &str = "subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}]\n";

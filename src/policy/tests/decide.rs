@@ -3,7 +3,8 @@
 use super::{asks, bearer, bounds, bounds_under, decided, denied, granted, names, paths, pod, policy, spec};
 use crate::model::binding::BindTo;
 use crate::model::facts::Facts;
-use crate::policy::{Decision, Denial, MismatchKind, Policy, PolicySet};
+use crate::policy::matching::MismatchKind;
+use crate::policy::{Decision, Denial, Policy, PolicySet};
 use serde_json::json;
 use std::time::Duration;
 

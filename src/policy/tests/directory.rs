@@ -1,7 +1,8 @@
 //! The policy directory: what is read, what is refused, and what stays in force when a file goes bad.
 
 use super::bounds;
-use crate::policy::{Directory, FileFault, Reloaded, load_directory};
+use crate::policy::Directory;
+use crate::policy::directory::{FileFault, Reloaded};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -95,9 +96,10 @@ fn the_first_load_takes_no_fault() {
     assert!(faults[1].starts_with("c.yaml: not well-formed at line 1"), "{faults:?}");
     assert_eq!(faults[2], "d.yaml: has no policy; remove the file to remove its policies");
 
-    let loaded = load_directory(files.path(), &bounds());
-    assert_eq!(loaded.policies.iter().map(|policy| &**policy.name()).collect::<Vec<_>>(), ["a"]);
-    assert_eq!(shown(&loaded.faults), faults);
+    let mut loaded = Directory::new(files.path(), bounds());
+    let found = loaded.reload().faults;
+    assert_eq!(loaded.policies().iter().map(|policy| &**policy.name()).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(shown(&found), faults);
 }
 
 #[test]
@@ -150,8 +152,9 @@ fn one_name_in_two_files_is_a_fault_of_both() {
         ["a", "b"]
             .map(|file| format!("{file}.yaml, document 1, metadata.name: is the name of a policy in another file too"))
     );
-    let loaded = load_directory(files.path(), &bounds());
-    assert_eq!(loaded.policies.iter().map(|policy| &**policy.name()).collect::<Vec<_>>(), ["q"]);
+    let mut loaded = Directory::new(files.path(), bounds());
+    loaded.reload();
+    assert_eq!(loaded.policies().iter().map(|policy| &**policy.name()).collect::<Vec<_>>(), ["q"]);
 
     let within_one = directory_of_one(&(manifest("p", "x") + "---\n" + &manifest("p", "y")));
     let faults = Directory::open(within_one.path(), bounds()).expect_err("two of one name");
@@ -215,9 +218,10 @@ fn hostile_files_are_bounded() {
     fs::write(files.path().join("bytes.yaml"), b"a: \xff").expect("written");
     symlink("nowhere", files.path().join("dangling.yaml")).expect("linked");
     fs::create_dir(files.path().join("folder.yaml")).expect("made");
-    let loaded = load_directory(files.path(), &bounds());
-    assert!(loaded.policies.is_empty());
-    let faults = shown(&loaded.faults);
+    let mut loaded = Directory::new(files.path(), bounds());
+    let found = loaded.reload().faults;
+    assert!(loaded.policies().is_empty());
+    let faults = shown(&found);
     let files: Vec<&str> = faults.iter().map(|fault| fault.split(':').next().expect("a file")).collect();
     assert_eq!(
         files,

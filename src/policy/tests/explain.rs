@@ -2,7 +2,8 @@
 
 use super::{asks, asks_partly, bearer, labelled, pod, policy};
 use crate::model::facts::Facts;
-use crate::policy::{ExplainedPolicy, Explanation, MismatchKind, PolicySet};
+use crate::policy::matching::MismatchKind;
+use crate::policy::{ExplainedPolicy, Explanation, PolicySet};
 use serde_json::json;
 
 const BODY: &str = "

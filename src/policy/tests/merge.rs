@@ -3,7 +3,8 @@
 use super::{asks, granted, pod, policy};
 use crate::model::lease::Lease;
 use crate::model::secret::SecretValue;
-use crate::policy::{Absence, MergeError, Merged, Read, merge};
+use crate::policy::merge::Read;
+use crate::policy::{Absence, MergeError, Merged, merge};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

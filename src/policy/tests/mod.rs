@@ -17,7 +17,6 @@ mod template;
 mod write;
 
 use super::{AuthenticatorKind, Bounds, Ceiling, Decision, Denial, Grant, Policy, PolicySet};
-use crate::config::policies::CeilingEntry;
 use crate::document::{Fault, decode, parse};
 use crate::model::branch::Branch;
 use crate::model::caller::{Caller, Pod, Workload};
@@ -45,8 +44,8 @@ fn bounds() -> Bounds {
 }
 
 fn bounds_under(ceiling: &[(&str, &str)]) -> Bounds {
-    let entry = |(store, prefix): &(&str, &str)| CeilingEntry { store: (*store).into(), path_prefix: (*prefix).into() };
-    Bounds { ceiling: Ceiling::new(&ceiling.iter().map(entry).collect::<Vec<_>>()), ..bounds() }
+    let entries = ceiling.iter().map(|(store, prefix)| ((*store).into(), (*prefix).to_owned()));
+    Bounds { ceiling: Ceiling::new(entries), ..bounds() }
 }
 
 fn spec(yaml: &str) -> PolicySpec {

@@ -4,7 +4,7 @@
 use super::Desk;
 use crate::rig::kube::DEFAULT_AUDIENCE;
 use crate::rig::kube::actors::Kube;
-use claviger::authn::{AuthnError, Refusal};
+use claviger::authn::{AuthnError, TokenRefusal};
 use claviger::model::caller::{Pod, Workload};
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn a_token_for_others_is_refused() {
     let (pod, desk) = (kube.pod("ci/build-bot").await, Desk::open(&kube).await);
     desk.allows(&pod.token).await;
     for audience in ["vault", DEFAULT_AUDIENCE] {
-        desk.refuses(&pod.token_for(audience).await, Refusal::WrongAudience).await;
+        desk.refuses(&pod.token_for(audience).await, TokenRefusal::WrongAudience).await;
     }
     assert_eq!(desk.reviews(), 1, "what it says of itself is enough to refuse it");
 }
@@ -53,7 +53,7 @@ async fn a_pod_builds_from_pending_until_it_is_done() {
         pod.enters("Running").await;
         desk.allows(&pod.token).await;
         pod.enters(done).await;
-        desk.refuses(&pod.token, Refusal::PodGone).await;
+        desk.refuses(&pod.token, TokenRefusal::PodGone).await;
     }
 }
 
@@ -63,7 +63,7 @@ async fn a_pod_that_is_being_deleted_is_refused() {
     let (going, staying) = (kube.pod("ci/build-bot").await, kube.pod("ci/build-bot").await);
     going.is_being_deleted().await;
     let desk = Desk::open(&kube).await;
-    desk.refuses(&going.token, Refusal::PodGone).await;
+    desk.refuses(&going.token, TokenRefusal::PodGone).await;
     desk.allows(&staying.token).await;
 }
 
@@ -75,12 +75,12 @@ async fn a_deleted_pod_is_refused() {
     let desk = Desk::open(&kube).await;
     desk.allows(reviewed).await;
     pod.is_deleted().await;
-    desk.refuses(reviewed, Refusal::PodGone).await;
+    desk.refuses(reviewed, TokenRefusal::PodGone).await;
     desk.allows(&staying.token).await;
     // One that the API server has not seen before: usually it sees itself that the pod is gone, but reads of its own
     // may lag a little.
     let refused = desk.asks(&unseen).await.err();
-    let (gone, unknown) = (Refusal::PodGone, Refusal::NotAuthenticated);
+    let (gone, unknown) = (TokenRefusal::PodGone, TokenRefusal::NotAuthenticated);
     assert!([gone, unknown].map(|why| Some(AuthnError::Refused(why))).contains(&refused), "{refused:?}");
 }
 
@@ -91,7 +91,7 @@ async fn a_replaced_pod_is_another() {
     let desk = Desk::open(&kube).await;
     desk.allows(&pod.token).await;
     let other = pod.is_replaced().await;
-    desk.refuses(&pod.token, Refusal::PodGone).await;
+    desk.refuses(&pod.token, TokenRefusal::PodGone).await;
     let caller = desk.asks(&other.token).await.expect("allowed");
     assert_eq!(caller.workload.as_ref().map(|workload| workload.pod.uid.as_str()), Some(other.uid.as_str()));
 }

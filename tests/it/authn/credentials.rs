@@ -6,6 +6,7 @@ use crate::rig::kube::User;
 use crate::rig::kube::actors::{Kube, PodActor};
 use crate::rig::proxy::Proxy;
 use claviger::authn::AuthnError;
+use claviger::authn::BearerToken;
 use claviger::model::secret::SecretValue;
 use serde_json::{Value, json};
 use std::fs;
@@ -42,7 +43,7 @@ fn own_token(kube: &Kube) -> String {
 
 async fn verdict(kubeconfig: PathBuf, pod: &PodActor) -> Option<AuthnError> {
     let desk = Desk::of(kubeconfig, Duration::ZERO).await;
-    desk.authenticators.authenticate(&SecretValue::new(pod.token.clone()), CLEAN).await.err()
+    desk.authenticators.authenticate(BearerToken::new(&SecretValue::new(pod.token.clone())), CLEAN).await.err()
 }
 
 #[tokio::test]

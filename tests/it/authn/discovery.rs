@@ -2,12 +2,12 @@
 
 use super::Counter;
 use crate::rig::issuer::{Issuer, Key, Says};
-use claviger::authn::{AuthnError, FetchFault, Refusal};
+use claviger::authn::{AuthnError, FetchFault, TokenRefusal};
 use serde_json::json;
 use tokio::time::Instant;
 
 const UNAVAILABLE: Option<AuthnError> = Some(AuthnError::Unavailable);
-const NOT_AUTHENTICATED: Option<AuthnError> = Some(AuthnError::Refused(Refusal::NotAuthenticated));
+const NOT_AUTHENTICATED: Option<AuthnError> = Some(AuthnError::Refused(TokenRefusal::NotAuthenticated));
 
 /// What becomes of a token that is good, and what is said to who checks before serving.
 async fn verdict(issuer: &Issuer, key: &Key) -> (Option<AuthnError>, Option<String>) {
@@ -30,7 +30,7 @@ async fn the_issuers_own_keys_vouch_for_its_tokens() {
     assert_eq!(caller.claims["nested"], json!({"ok": true}));
     assert_eq!(counter.asks(&other.token(&issuer.url)).await.err(), NOT_AUTHENTICATED);
     let foreign = counter.asks(&key.token("http://127.0.0.1:1")).await.err();
-    assert_eq!(foreign, Some(AuthnError::Refused(Refusal::UnknownIssuer)));
+    assert_eq!(foreign, Some(AuthnError::Refused(TokenRefusal::UnknownIssuer)));
     for _ in 0..50 {
         assert!(counter.asks(&key.token(&issuer.url)).await.is_ok());
     }
@@ -81,7 +81,7 @@ async fn an_issuer_may_end_with_a_slash() {
     let counter = Counter::open(&with_slash);
     assert_eq!(counter.asks(&key.token(&with_slash)).await.err(), None);
     let without = counter.asks(&key.token(&issuer.url)).await.err();
-    assert_eq!(without, Some(AuthnError::Refused(Refusal::UnknownIssuer)));
+    assert_eq!(without, Some(AuthnError::Refused(TokenRefusal::UnknownIssuer)));
 }
 
 #[tokio::test]

@@ -3,14 +3,14 @@
 use super::Counter;
 use crate::rig::claviger::Claviger;
 use crate::rig::issuer::{Issuer, Key, Says};
-use claviger::authn::{AuthnError, Refusal};
+use claviger::authn::{AuthnError, TokenRefusal};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
 const UNAVAILABLE: Option<AuthnError> = Some(AuthnError::Unavailable);
 const UNKNOWN_KEY: Option<AuthnError> = Some(AuthnError::UnknownKey);
-const NOT_AUTHENTICATED: Option<AuthnError> = Some(AuthnError::Refused(Refusal::NotAuthenticated));
+const NOT_AUTHENTICATED: Option<AuthnError> = Some(AuthnError::Refused(TokenRefusal::NotAuthenticated));
 const AT_MOST_EVERY: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(5);
 

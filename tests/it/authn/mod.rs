@@ -11,7 +11,7 @@ mod reviews;
 
 use crate::rig::kube::User;
 use crate::rig::kube::actors::Kube;
-use claviger::authn::{Authenticators, AuthnError, Refusal, Standing};
+use claviger::authn::{Authenticators, AuthnError, BearerToken, Standing, TokenRefusal};
 use claviger::cluster::Clusters;
 use claviger::config::authenticators::{Algorithm, Authenticator, Kind, Kubernetes, Oidc};
 use claviger::metrics::Metrics;
@@ -53,14 +53,14 @@ impl Desk {
     }
 
     async fn asks(&self, token: &str) -> Result<Arc<Caller>, AuthnError> {
-        self.authenticators.authenticate(&SecretValue::new(token.to_owned()), CLEAN).await
+        self.authenticators.authenticate(BearerToken::new(&SecretValue::new(token.to_owned())), CLEAN).await
     }
 
     async fn allows(&self, token: &str) {
         assert_eq!(self.asks(token).await.err(), None);
     }
 
-    async fn refuses(&self, token: &str, refusal: Refusal) {
+    async fn refuses(&self, token: &str, refusal: TokenRefusal) {
         assert_eq!(self.asks(token).await.err(), Some(AuthnError::Refused(refusal)));
     }
 
@@ -99,6 +99,6 @@ impl Counter {
     }
 
     async fn asks(&self, token: &str) -> Result<Arc<Caller>, AuthnError> {
-        self.authenticators.authenticate(&SecretValue::new(token.to_owned()), CLEAN).await
+        self.authenticators.authenticate(BearerToken::new(&SecretValue::new(token.to_owned())), CLEAN).await
     }
 }

@@ -5,9 +5,9 @@ use crate::rig::kube::User;
 use crate::rig::kube::actors::Kube;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use claviger::authn::{AuthnError, Refusal};
+use claviger::authn::{AuthnError, TokenRefusal};
 use claviger::cluster::token_review::Review;
-use claviger::cluster::{Cluster, ClusterError, Trouble};
+use claviger::cluster::{CallFailure, Cluster, ClusterError};
 use claviger::metrics::Metrics;
 use claviger::model::secret::SecretValue;
 use claviger::trust::ConnectFailure;
@@ -43,11 +43,11 @@ async fn the_api_server_says_what_we_rely_on() {
 async fn garbage_costs_no_call_and_a_forged_token_one_a_second() {
     let kube = Kube::start().await;
     let (pod, desk) = (kube.pod("ci/build-bot").await, Desk::open(&kube).await);
-    desk.refuses("garbage", Refusal::Malformed).await;
+    desk.refuses("garbage", TokenRefusal::Malformed).await;
     assert_eq!(desk.reviews(), 0);
     let forged = forged(&pod.token);
     for _ in 0..10 {
-        desk.refuses(&forged, Refusal::NotAuthenticated).await;
+        desk.refuses(&forged, TokenRefusal::NotAuthenticated).await;
     }
     assert_eq!(desk.reviews(), 1);
     desk.allows(&pod.token).await;
@@ -116,9 +116,9 @@ async fn the_check_before_serving_asks_the_api_server() {
     let plane = kube.plane;
     assert_eq!(Desk::open(&kube).await.authenticators.check_online().await, Ok(()));
     for (kubeconfig, trouble) in [
-        (plane.kubeconfig_of_stopped(User::Broker), Trouble::Unconnected(ConnectFailure::Refused)),
-        (plane.kubeconfig(User::Stranger), Trouble::Credentials),
-        (plane.kubeconfig(User::Nobody), Trouble::Credentials),
+        (plane.kubeconfig_of_stopped(User::Broker), CallFailure::Unconnected(ConnectFailure::Refused)),
+        (plane.kubeconfig(User::Stranger), CallFailure::Credentials),
+        (plane.kubeconfig(User::Nobody), CallFailure::Credentials),
     ] {
         let faults = Desk::of(kubeconfig, TTL).await.authenticators.check_online().await.expect_err("no answer");
         let detail = ClusterError::Unavailable(trouble).to_string();

@@ -1,7 +1,7 @@
 //! What every adapter of the store must do.
 
 use super::*;
-use claviger::policy::{Change, Expected, PolicyStoreError, RevisionChange, Source};
+use claviger::policy::{Change, Expected, PolicySource, PolicyStoreError, RevisionChange};
 use tokio::task::JoinSet;
 
 /// Runs each of these on every place.
@@ -32,7 +32,7 @@ async fn what_is_created_is_there_and_in_force(place: Place) {
     assert_eq!(in_force(&register), ["a"]);
     let got = register.get("a").await.unwrap().unwrap();
     assert_eq!((got.revision, got.created_at, got.updated_at), (made.revision, made.created_at, made.updated_at));
-    assert_eq!((got.updated_by.as_str(), got.source), ("alice", Source::Api));
+    assert_eq!((got.updated_by.as_str(), got.source), ("alice", PolicySource::Api));
     assert_eq!(shown(&got.spec), spec_of("site"));
 
     let gone = register.delete("a", "bob", Expected::Any).await.unwrap();

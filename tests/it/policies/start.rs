@@ -3,7 +3,7 @@
 use super::*;
 use crate::rig::postgres::Postgres;
 use claviger::database::OpenError;
-use claviger::policy::{Expected, PolicyStoreError, Source};
+use claviger::policy::{Expected, PolicySource, PolicyStoreError};
 
 async fn written_by_another_version(database: &Database, name: &str, revision: i64, spec: &str) {
     let at = "2026-01-01T00:00:00.000000Z";
@@ -20,7 +20,7 @@ async fn policies_of_files_are_listed_and_read_only() {
     let known = directory(folder.path(), &[("filed", spec_of("x"))]);
     let register = open(Place::sqlite_memory().database().await, Some(known)).await.unwrap();
     let filed = register.get("filed").await.unwrap().unwrap();
-    assert_eq!((filed.source, filed.updated_by.as_str()), (Source::File, "filed.yaml"));
+    assert_eq!((filed.source, filed.updated_by.as_str()), (PolicySource::File, "filed.yaml"));
     assert_eq!(shown(&filed.spec), spec_of("x"));
     assert!(filed.updated_at.as_second() > 1_700_000_000);
 
@@ -49,7 +49,7 @@ async fn a_file_outranks_the_database_whichever_came_first() {
     crate::rig::claviger::write_policies(folder.path(), &[("p", deny("filed")), ("q", deny("filed"))]);
     register.reread_files().await;
     assert_eq!(listed(&register).await, ["p", "q"]);
-    assert_eq!(register.get("p").await.unwrap().unwrap().source, Source::File);
+    assert_eq!(register.get("p").await.unwrap().unwrap().source, PolicySource::File);
     assert!(register.in_force().load().policies()[0].denies());
 
     // Nor does a write elsewhere, where the file is not known yet.

@@ -6,7 +6,7 @@ use crate::rig::oidc::{Edge, allow};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The promise to dashboards, as api.md has it: each family, its kind, and its labels with all values that a fresh
+/// The promise to dashboards: each family, its kind, and its labels with all values that a fresh
 /// process has. Where what a label may say is another contract's (error codes, routes), `*` stands for any.
 const PROMISED: [(&str, &str, &str); 18] = [
     ("tickets_issued_total", "counter", "policy=site"),

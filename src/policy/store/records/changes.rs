@@ -1,16 +1,16 @@
-//! What has changed since a revision, as it is at one moment.
+//! The policies that changed since a revision, from one query.
 
 use super::row::Record;
 use crate::database::{Database, Failed, Row};
 
-/// The policies that changed, and how far that brings whoever takes them over.
+/// The policies that changed, and the revision that this is complete to.
 #[derive(Debug)]
 pub struct Changes {
     /// The last revision.
     pub head: i64,
-    /// Whether these are all policies there are, and a name that is not here is no more.
+    /// Whether these are all policies, so that every other one was deleted.
     pub all: bool,
-    /// By name; none is no more.
+    /// By name; none if the policy was deleted.
     pub records: Vec<(String, Option<Record>)>,
 }
 

@@ -1,4 +1,4 @@
-//! The policies in the database: what is asked of them. How a write is done stands in `write`.
+//! The policies in the database.
 
 mod changes;
 mod row;
@@ -53,7 +53,7 @@ impl Records {
         rows.first().map(|row| Record::read(row, 0).map_err(unavailable)?.into_policy()).transpose()
     }
 
-    /// Also returns the revision as the number that it is.
+    /// Also returns the revision as a number.
     pub async fn put(
         &self,
         policy: NewPolicy,

@@ -2,7 +2,7 @@
 
 use crate::database::{Failed, Row};
 use crate::policy::store::diff::Edit;
-use crate::policy::store::port::{PolicyRevision, PolicyStoreError, RevisionChange, Source, StoredPolicy};
+use crate::policy::store::port::{PolicyRevision, PolicySource, PolicyStoreError, RevisionChange, StoredPolicy};
 use crate::wire::policy::PolicySpec;
 use jiff::Timestamp;
 
@@ -43,7 +43,7 @@ impl Record {
             updated_at: time(&self.updated_at)?,
             name: self.name,
             updated_by: self.updated_by,
-            source: Source::Api,
+            source: PolicySource::Api,
             spec,
         })
     }

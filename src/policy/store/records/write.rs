@@ -1,4 +1,4 @@
-//! One write: it takes the next revision, finds what it expects or not, and is remembered, all in one transaction.
+//! One write, in one transaction: it takes the next revision, checks what it expects, and adds a row to the history.
 
 use super::row::{Record, unavailable};
 use crate::database::{Database, Failed, Work};
@@ -13,7 +13,7 @@ pub(super) const CHANNEL: &str = "claviger_policies";
 pub(super) const FIND: &str =
     "SELECT name, revision, created_at, updated_at, updated_by, spec FROM policies WHERE name = $1";
 
-/// What is to be written, and what speaks against it.
+/// A write and its precondition.
 pub(super) struct Write<'a> {
     pub(super) name: &'a str,
     pub(super) by: &'a str,

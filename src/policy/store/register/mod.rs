@@ -1,7 +1,7 @@
-//! Files and database as one: the set in force. What the API sees of it stands in `api`.
+//! The policies of files and database as one set in force. `api` has the port for the admin API.
 //!
-//! A name exists once. Where a file and the database both have it, the file's policy counts, whichever came first: so all
-//! replicas agree, and nobody can keep what the platform team wrote out of force by taking its name beforehand.
+//! A name exists once. If a file and the database both have it, the file's policy is in force, whichever came first. So all
+//! replicas agree, and a stored policy cannot keep a file's policy out of force by taking its name first.
 
 mod api;
 
@@ -18,16 +18,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// Is told what comes into force, and how many faults the files have.
+/// Observes the policies in force and the faults of files.
 pub trait Observer: Send + Sync {
-    /// A set comes into force.
+    /// A new set is in force.
     fn in_force(&self, set: &PolicySet);
 
-    /// The files were read, and have so many faults.
+    /// The files were read, and have this many faults.
     fn file_faults(&self, count: usize);
 }
 
-/// Nobody is told.
 impl Observer for () {
     fn in_force(&self, _set: &PolicySet) {}
 
@@ -39,14 +38,14 @@ pub struct PolicyRegister {
     records: Records,
     bounds: Bounds,
     in_force: Arc<ArcSwap<PolicySet>>,
-    /// The policies of the files, by name, for whoever reads without waiting.
+    /// The policies of the files, by name, for reads without the lock.
     files: ArcSwap<BTreeMap<String, StoredPolicy>>,
-    state: Mutex<State>,
+    state: Mutex<RegisterState>,
     observer: Box<dyn Observer>,
 }
 
 /// What changes together.
-struct State {
+struct RegisterState {
     directory: Option<Directory>,
     compiled: Compiled,
     file_faults: Vec<FileFault>,
@@ -85,9 +84,14 @@ impl PolicyRegister {
             let denying = broken.iter().filter(|broken| broken.denies);
             return Err(RegisterError::BrokenDeny(denying.map(ToString::to_string).collect()));
         }
-        say(&broken);
-        let state =
-            State { directory, compiled, file_faults: Vec::new(), contested: BTreeSet::new(), unreachable: false };
+        log_broken(&broken);
+        let state = RegisterState {
+            directory,
+            compiled,
+            file_faults: Vec::new(),
+            contested: BTreeSet::new(),
+            unreachable: false,
+        };
         let register = Self {
             records,
             bounds,
@@ -125,7 +129,7 @@ impl PolicyRegister {
                     tracing::info!("stored policies are available again");
                 }
                 if changes.all || !changes.records.is_empty() {
-                    say(&state.compiled.take_over(changes, &self.bounds));
+                    log_broken(&state.compiled.take_over(changes, &self.bounds));
                     self.put_in_force(&mut state);
                     tracing::info!(policies = self.in_force.load().len(), "policies changed");
                 }
@@ -181,13 +185,13 @@ impl PolicyRegister {
         }
     }
 
-    fn list_files(&self, state: &State) {
+    fn list_files(&self, state: &RegisterState) {
         let listed = state.directory.as_ref().map(Directory::listed).unwrap_or_default();
         let by_name = listed.into_iter().map(|policy| (policy.name.clone(), policy));
         self.files.store(Arc::new(by_name.collect()));
     }
 
-    fn put_in_force(&self, state: &mut State) {
+    fn put_in_force(&self, state: &mut RegisterState) {
         let files = self.files.load();
         let (contested, free): (Vec<_>, Vec<_>) =
             state.compiled.policies().partition(|(name, _)| files.contains_key(*name));
@@ -204,7 +208,7 @@ impl PolicyRegister {
     }
 }
 
-fn say(broken: &[Broken]) {
+fn log_broken(broken: &[Broken]) {
     for broken in broken {
         let consequence = if broken.denies { "what it denied before stays denied" } else { "it is out of force" };
         tracing::error!(%broken, consequence, "a stored policy is invalid on this server");

@@ -1,4 +1,4 @@
-//! One cluster as a witness: which lookups a caller's facts take, and what is made of them.
+//! Attestation by one cluster: looks up the pod, its TaskRun and its PipelineRun.
 
 use super::error::AttestError;
 use super::recent::{Finding, Found, Recent, Seen};
@@ -6,7 +6,7 @@ use super::task_run::{Chain, Link};
 use super::{pipeline_run, task_run};
 use crate::cluster::pod::Pod;
 use crate::cluster::tekton::TaskRun;
-use crate::cluster::{Cluster, ClusterError, Trouble};
+use crate::cluster::{CallFailure, Cluster, ClusterError};
 use crate::model::caller::Workload;
 use crate::model::facts::{Facts, Needs, PipelineRunFacts};
 use serde_json::Value;
@@ -16,12 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// For the pod and both runs together.
+/// Time limit for the look-ups of the pod and both runs.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Asks one API server. Its lookups run in tasks of their own, so it is cheap to clone into them.
+/// Asks one API server. Look-ups run in tasks of their own, and a clone shares the caches.
 #[derive(Clone)]
-pub struct Witness {
+pub struct ClusterAttestor {
     name: Arc<str>,
     cluster: Arc<Cluster>,
     pods: Arc<Recent<Pod>>,
@@ -29,14 +29,13 @@ pub struct Witness {
     runs: Arc<Recent<PipelineRunFacts>>,
 }
 
-impl Witness {
-    /// For the callers of the authenticator of this name.
+impl ClusterAttestor {
     pub fn new(name: Arc<str>, cluster: Arc<Cluster>) -> Self {
         let (pods, task_runs, runs) = (Recent::new(pod_bytes), Recent::new(task_run_bytes), Recent::new(run_bytes));
         Self { name, cluster, pods, task_runs, runs }
     }
 
-    /// What is needed of the facts. Each object is looked up once, even where several facts rest on it.
+    /// The needed facts. Each object is looked up once, even if several facts need it.
     pub async fn facts(&self, workload: &Workload, needs: Needs) -> Result<Facts, AttestError> {
         let mut facts = Facts::default();
         if needs.pipeline_run {
@@ -52,26 +51,26 @@ impl Witness {
         Ok(facts)
     }
 
-    /// Whether this pod is gone, done, or about to go.
+    /// Whether this pod is gone, finished, or being deleted.
     pub async fn has_ended(&self, workload: &Workload) -> Result<bool, AttestError> {
         Ok(!self.pod(workload).await?.fact().is_some_and(|pod| pod.is_at_work_as(workload)))
     }
 
-    /// The addresses of this pod, as long as it is at work: those of one that has ended may be another's by now.
+    /// The addresses of this pod while it runs. Those of an ended pod may belong to another one.
     pub async fn addresses(&self, workload: &Workload) -> Result<Vec<IpAddr>, AttestError> {
         let pod = self.pod(workload).await?.known()?.filter(|pod| pod.is_at_work_as(workload));
         let ips = pod.iter().flat_map(|pod| &pod.facts.ips);
         Ok(ips.filter_map(|ip| ip.parse().ok()).map(|ip: IpAddr| ip.to_canonical()).collect())
     }
 
-    /// The pod that the token is bound to. One that merely has its name is another.
+    /// The pod that the token is bound to, by uid.
     async fn pod(&self, workload: &Workload) -> Found<Pod> {
         let lookup = || {
-            let (witness, workload) = (self.clone(), workload.clone());
+            let (attestor, workload) = (self.clone(), workload.clone());
             async move {
                 let since = Instant::now();
-                let pod = witness.cluster.pod(&workload.namespace, &workload.pod.name).await;
-                let pod = pod.map_err(|error| witness.unavailable("pod", error))?;
+                let pod = attestor.cluster.pod(&workload.namespace, &workload.pod.name).await;
+                let pod = pod.map_err(|error| attestor.unavailable("pod", error))?;
                 let pod = pod.filter(|pod| pod.uid == workload.pod.uid);
                 Ok(Finding::new(pod.map_or(Seen::Absent, |pod| Seen::There(Arc::new(pod))), since))
             }
@@ -82,8 +81,8 @@ impl Witness {
     /// The `TaskRun` that Tekton made the pod for.
     async fn task_run(&self, workload: &Workload) -> Found<TaskRun> {
         let lookup = || {
-            let (witness, workload) = (self.clone(), workload.clone());
-            async move { witness.in_time(witness.task_run_now(&workload)).await }
+            let (attestor, workload) = (self.clone(), workload.clone());
+            async move { attestor.in_time(attestor.task_run_now(&workload)).await }
         };
         self.task_runs.find(&workload.pod.uid, lookup).await
     }
@@ -101,8 +100,8 @@ impl Witness {
     /// The `PipelineRun` that the pod works for.
     async fn pipeline_run(&self, workload: &Workload) -> Found<PipelineRunFacts> {
         let lookup = || {
-            let (witness, workload) = (self.clone(), workload.clone());
-            async move { witness.in_time(witness.pipeline_run_now(&workload)).await }
+            let (attestor, workload) = (self.clone(), workload.clone());
+            async move { attestor.in_time(attestor.pipeline_run_now(&workload)).await }
         };
         self.runs.find(&workload.pod.uid, lookup).await
     }
@@ -121,10 +120,10 @@ impl Witness {
 
     async fn in_time<V>(&self, chain: impl Future<Output = Found<V>>) -> Found<V> {
         let found = timeout(DEADLINE, chain).await;
-        found.unwrap_or_else(|_| Err(self.unavailable("chain", Trouble::Timeout.into())))
+        found.unwrap_or_else(|_| Err(self.unavailable("chain", CallFailure::Timeout.into())))
     }
 
-    /// What a chain comes to. It rests on what was known of the link below, and that may be older.
+    /// The result of a chain. It is based on the link below, which may have been cached.
     fn concluded<V>(
         &self,
         workload: &Workload,
@@ -153,7 +152,7 @@ impl Witness {
 
     fn unavailable(&self, what: &'static str, error: ClusterError) -> AttestError {
         let (authenticator, ClusterError::Unavailable(trouble)) = (&*self.name, error);
-        if trouble == Trouble::Credentials {
+        if trouble == CallFailure::Credentials {
             tracing::error!(
                 authenticator,
                 what,
