@@ -1,6 +1,7 @@
 //! SQLite; what PostgreSQL does is tried on a real one, by the integration tests.
 
 use super::*;
+use crate::config::database::Url;
 use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 use std::path::Path;

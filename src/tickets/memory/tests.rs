@@ -68,7 +68,7 @@ impl Bench {
         self.does(self.memory.issuing(&ticket, sealed), committed).await.then_some(token)
     }
 
-    async fn state(&self, token: &TicketToken) -> Option<State> {
+    async fn state(&self, token: &TicketToken) -> Option<TicketState> {
         self.memory.find(token.ticket_id()).await.expect("memory").map(|found| found.state)
     }
 }
