@@ -138,4 +138,27 @@ mod tests {
         assert_eq!(flights.join((), || async { panic!("on purpose") }).await, None);
         assert_eq!(flights.join((), || async { 1 }).await, Some(1));
     }
+
+    /// Why this is not `moka`'s own coalescing: the question runs in the task of the first caller, and begins anew when that
+    /// caller leaves.
+    #[tokio::test(start_paused = true)]
+    async fn moka_asks_again_where_who_asked_first_hangs_up() {
+        let cache = moka::future::Cache::<(), u8>::new(1);
+        let asked = Arc::new(AtomicUsize::new(0));
+        let asks = || {
+            let (cache, asked) = (cache.clone(), asked.clone());
+            let question = async move {
+                asked.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                1
+            };
+            tokio::spawn(async move { cache.get_with((), question).await })
+        };
+        let (first, second) = (asks(), asks());
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        first.abort();
+        assert_eq!(second.await.unwrap(), 1);
+        assert_eq!(asked.load(Ordering::SeqCst), 2, "the store was asked twice for one answer");
+    }
 }

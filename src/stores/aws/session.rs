@@ -3,20 +3,15 @@
 use super::calls::Calls;
 use super::credentials::{Granted, Source};
 use crate::model::request_id::RequestId;
-use crate::sealing::random::jitter;
+use crate::stores::login::{self, Attempt, Login, SUSPECT_AGE};
 use crate::stores::port::ReadError;
-use arc_swap::ArcSwapOption;
+use crate::stores::renewal::renew_after;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::{Config, Credentials};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// For how long a login that failed is not tried again, however many ask.
-const LOGIN_PAUSE: Duration = Duration::from_secs(1);
-/// How old granted credentials have to be, to be replaced because they were refused.
-const SUSPECT_AGE: Duration = Duration::from_mins(1);
 /// Credentials are not used in the last moments of their life: a request on its way has to arrive.
 const MARGIN: Duration = Duration::from_secs(5);
 
@@ -28,6 +23,12 @@ pub(super) struct Identity {
     credentials: Credentials,
     since: Instant,
     life: Option<Life>,
+}
+
+impl login::Credentials for Identity {
+    fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 /// When credentials end that do.
@@ -42,8 +43,7 @@ struct Life {
 impl Life {
     /// Replaced after about two thirds, not at the same moment in every replica. Counted from the question on.
     fn granted(asked: Instant, ttl: Duration) -> Self {
-        let share = jitter(0.6..0.7);
-        Self { end: asked + ttl.saturating_sub(MARGIN), renew_at: asked + ttl.mul_f64(share) }
+        Self { end: asked + ttl.saturating_sub(MARGIN), renew_at: asked + renew_after(ttl) }
     }
 }
 
@@ -53,21 +53,14 @@ pub(super) struct Session {
     source: Source,
     /// What the clients have in common.
     config: Config,
-    current: ArcSwapOption<Identity>,
-    /// Held while a login is on its way: one at a time, and whoever waits takes what it gives.
-    gate: Mutex<Gate>,
-}
-
-#[derive(Default)]
-struct Gate {
-    logins: u64,
-    failed: Option<(Instant, ReadError)>,
+    login: Login<Identity>,
 }
 
 impl Session {
     /// A session that has not begun.
     pub(super) fn new(calls: Calls, source: Source, config: Config) -> Self {
-        Self { calls, source, config, current: ArcSwapOption::empty(), gate: Mutex::default() }
+        let login = Login::new(source.is_files());
+        Self { calls, source, config, login }
     }
 
     /// The identity to use now. Where it nears its end another one is fetched in the background; only one that is
@@ -76,12 +69,12 @@ impl Session {
     /// # Errors
     /// When none can be had.
     pub(super) async fn identity(self: &Arc<Self>, request: &RequestId) -> Result<Arc<Identity>, ReadError> {
-        let Some(identity) = self.current.load_full() else { return self.replace(None, request).await };
+        let Some(identity) = self.login.current.load_full() else { return self.replace(None, request).await };
         let now = Instant::now();
         match identity.life {
             Some(life) if life.end <= now => self.replace(Some(identity.number), request).await,
             // While somebody is at it, nobody else has to be.
-            Some(life) if life.renew_at <= now && self.gate.try_lock().is_ok() => {
+            Some(life) if life.renew_at <= now && self.login.is_idle() => {
                 let (session, worn) = (self.clone(), identity.number);
                 tokio::spawn(async move { session.replace(Some(worn), &RequestId::random()).await });
                 Ok(identity)
@@ -99,7 +92,7 @@ impl Session {
         used: &Arc<Identity>,
         request: &RequestId,
     ) -> Result<Option<Arc<Identity>>, ReadError> {
-        let newer = self.current.load_full().filter(|current| current.number != used.number);
+        let newer = self.login.current.load_full().filter(|current| current.number != used.number);
         if newer.is_some() {
             return Ok(newer);
         }
@@ -113,7 +106,7 @@ impl Session {
     /// Reads keys from files again, where that is where they come from.
     pub(super) async fn reload(&self) {
         if self.source.is_files() {
-            let worn = self.current.load().as_ref().map(|current| current.number);
+            let worn = self.login.current.load().as_ref().map(|current| current.number);
             // What went wrong is logged, and the old keys stay.
             let _ = self.replace(worn, &RequestId::random()).await;
         }
@@ -122,43 +115,22 @@ impl Session {
     /// Logs in, unless someone else has since the identity numbered `worn` was handed out. While it fails, the old one
     /// stays.
     async fn replace(&self, worn: Option<u64>, request: &RequestId) -> Result<Arc<Identity>, ReadError> {
-        let mut gate = self.gate.lock().await;
-        let current = self.current.load_full();
-        if let Some(current) = &current
-            && worn != Some(current.number)
-        {
-            return Ok(current.clone());
-        }
-        if let Some((at, error)) = gate.failed
-            && at.elapsed() < LOGIN_PAUSE
-        {
-            return Err(error);
-        }
-        let asked = Instant::now();
-        match self.source.ask(&self.calls, gate.logins > 0, request).await {
-            Ok(granted) => {
-                gate.failed = None;
-                // The same keys read from their files again are the same identity.
-                if let Some(current) = current.filter(|current| current.credentials == granted.credentials) {
-                    return Ok(current);
-                }
-                gate.logins += 1;
-                let identity = Arc::new(self.begin(granted, asked, gate.logins));
-                self.current.store(Some(identity.clone()));
-                Ok(identity)
-            }
-            Err(error) => {
-                // A file costs nothing to look at again, and what it held may still be good.
-                if self.source.is_files() {
-                    return current.ok_or(error);
-                }
-                gate.failed = Some((Instant::now(), error));
-                Err(error)
-            }
-        }
+        self.login.replace(worn, |_| true, |attempt, before| self.log_in(attempt, before, request)).await
     }
 
-    fn begin(&self, Granted { credentials, ttl }: Granted, asked: Instant, number: u64) -> Identity {
+    async fn log_in(
+        &self,
+        attempt: Attempt,
+        before: Option<Arc<Identity>>,
+        request: &RequestId,
+    ) -> Result<Arc<Identity>, ReadError> {
+        let granted = self.source.ask(&self.calls, attempt.has_worked, request).await?;
+        // The same keys read from their files again are the same identity.
+        let same = before.filter(|before| before.credentials == granted.credentials);
+        Ok(same.unwrap_or_else(|| Arc::new(self.begin(granted, attempt))))
+    }
+
+    fn begin(&self, Granted { credentials, ttl }: Granted, Attempt { number, asked, .. }: Attempt) -> Identity {
         let config = self.config.to_builder().credentials_provider(credentials.clone()).build();
         let life = ttl.map(|ttl| Life::granted(asked, ttl));
         Identity { number, client: Client::from_conf(config), credentials, since: asked, life }

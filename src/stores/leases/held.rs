@@ -5,10 +5,10 @@ use crate::model::lease::LeaseMode;
 use crate::model::secret::SecretValue;
 use crate::model::secret_ref::SecretRef;
 use crate::model::write::Write;
-use crate::sealing::random::jitter;
 use crate::stores::cache::sealed::Sealed;
 use crate::stores::dynamic::Grant;
 use crate::stores::path::StorePath;
+use crate::stores::renewal::renew_after;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -84,8 +84,7 @@ impl Term {
         if !self.renewable {
             return self.ends;
         }
-        let share = jitter(0.6..0.7);
-        asked + self.ends.saturating_duration_since(asked).mul_f64(share)
+        asked + renew_after(self.ends.saturating_duration_since(asked))
     }
 
     /// After a renewal. A store that gives less than half of what it gave first has come to its maximum: then there is

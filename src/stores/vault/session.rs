@@ -11,20 +11,15 @@ use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::stores::breaker::Target;
 use crate::stores::dynamic::Grant;
+use crate::stores::login::{Attempt, Login, SUSPECT_AGE};
 use crate::stores::port::ReadError;
-use arc_swap::ArcSwapOption;
 use rustify::endpoint::Endpoint;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use vaultrs::api::token::requests::LookupTokenSelfRequest;
 
-/// For how long a login that failed is not tried again, however many ask.
-const LOGIN_PAUSE: Duration = Duration::from_secs(1);
-/// How old a token has to be that may not ask after itself, to be replaced on suspicion.
-const SUSPECT_AGE: Duration = Duration::from_mins(1);
 /// How old a token is at most that cannot have been revoked before its first use.
 const FRESH: Duration = Duration::from_secs(5);
 /// From one login whose only purpose is to find out whether a refusal was meant, to the next.
@@ -34,26 +29,19 @@ const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Session {
     pub(super) exchange: Arc<Exchange>,
     auth: VaultAuth,
-    current: ArcSwapOption<Token>,
-    /// Held while a login is on its way: one at a time, and whoever waits takes its token.
-    gate: Mutex<Gate>,
+    login: Login<Token>,
+    /// When a login was made only to find out whether a refusal was meant.
+    doubted: Mutex<Option<Instant>>,
     /// Whether even fresh tokens may not ask after themselves (no `default` policy), so that a refusal to tell
     /// is no sign of death.
     blind: AtomicBool,
 }
 
-#[derive(Default)]
-struct Gate {
-    logins: u64,
-    failed: Option<(Instant, ReadError)>,
-    doubted: Option<Instant>,
-}
-
 impl Session {
     /// A session that has not begun.
     pub(super) fn new(exchange: Arc<Exchange>, auth: VaultAuth) -> Self {
-        let (current, gate, blind) = (ArcSwapOption::empty(), Mutex::default(), AtomicBool::new(false));
-        Self { exchange, auth, current, gate, blind }
+        let login = Login::new(matches!(auth, VaultAuth::TokenFile(_)));
+        Self { exchange, auth, login, doubted: Mutex::default(), blind: AtomicBool::new(false) }
     }
 
     /// Makes a call with the broker's token, and again with a new token if the first one is dead: the server answers a dead
@@ -102,7 +90,7 @@ impl Session {
     /// # Errors
     /// When none can be had.
     pub(super) async fn token(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
-        let current = self.current.load_full();
+        let current = self.login.current.load_full();
         if let Some(token) = &current
             && !self.is_worn(token).await
             && token.take_use()
@@ -117,7 +105,7 @@ impl Session {
     /// # Errors
     /// When none can be had.
     pub(super) async fn look(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
-        match self.current.load_full() {
+        match self.login.current.load_full() {
             Some(token) if !self.is_worn(&token).await => Ok(token),
             current => self.replace(current.map(|token| token.number), false, request).await,
         }
@@ -130,10 +118,12 @@ impl Session {
         if current.uses.is_none() {
             return Ok(current);
         }
-        let mut gate = self.gate.lock().await;
-        let token = self.log_in(&mut gate, None, request).await?;
-        token.take_use();
-        Ok(token)
+        self.log_in_apart(request).await
+    }
+
+    /// A token of a login of its own, with one use taken.
+    async fn log_in_apart(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
+        self.login.log_in_apart(|attempt| self.log_in(attempt, None, true, request)).await
     }
 
     async fn is_worn(&self, token: &Token) -> bool {
@@ -160,7 +150,7 @@ impl Session {
                 self.unshared(request).await.map(Some)
             };
         }
-        let newer = self.current.load_full().filter(|current| current.number != used.number);
+        let newer = self.login.current.load_full().filter(|current| current.number != used.number);
         if newer.is_some() {
             return Ok(newer);
         }
@@ -189,14 +179,20 @@ impl Session {
     /// A fresh token that nobody else makes calls with. Logins are dear: one in a while, whoever asks for what is
     /// forbidden.
     async fn unshared(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
-        let mut gate = self.gate.lock().await;
-        if gate.doubted.is_some_and(|at| at.elapsed() < DOUBT_PAUSE) {
+        if self.is_doubted_lately() {
             return Err(ReadError::Unavailable);
         }
-        gate.doubted = Some(Instant::now());
-        let token = self.log_in(&mut gate, None, request).await?;
-        token.take_use();
-        Ok(token)
+        self.log_in_apart(request).await
+    }
+
+    /// Whether such a login was made less than [`DOUBT_PAUSE`] ago. If not, one is made now.
+    fn is_doubted_lately(&self) -> bool {
+        let mut doubted = self.doubted.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_lately = doubted.is_some_and(|at| at.elapsed() < DOUBT_PAUSE);
+        if !is_lately {
+            *doubted = Some(Instant::now());
+        }
+        is_lately
     }
 
     /// What is left of a token that one call had to itself is for all.
@@ -206,7 +202,7 @@ impl Session {
                 Some(current) if current.number > token.number => Some(current.clone()),
                 _ => Some(token.clone()),
             };
-            self.current.rcu(newest);
+            self.login.current.rcu(newest);
         }
     }
 
@@ -221,54 +217,23 @@ impl Session {
         takes_use: bool,
         request: &RequestId,
     ) -> Result<Arc<Token>, ReadError> {
-        let mut gate = self.gate.lock().await;
-        let current = self.current.load_full();
-        if let Some(current) = &current
-            && worn != Some(current.number)
-            && (!takes_use || current.take_use())
-        {
-            return Ok(current.clone());
-        }
-        match self.log_in(&mut gate, current.as_deref(), request).await {
-            Ok(token) => {
-                if takes_use {
-                    token.take_use();
-                }
-                self.current.store(Some(token.clone()));
-                Ok(token)
-            }
-            // A file costs nothing to look at again, and what it held is still good.
-            Err(error) if !self.can_log_in() => current.ok_or(error),
-            Err(error) => Err(error),
-        }
+        let is_usable = |current: &Token| !takes_use || current.take_use();
+        self.login.replace(worn, is_usable, |attempt, before| self.log_in(attempt, before, takes_use, request)).await
     }
 
-    /// Logs in, unless that has failed a moment ago.
     async fn log_in(
         &self,
-        gate: &mut MutexGuard<'_, Gate>,
-        before: Option<&Token>,
+        attempt: Attempt,
+        before: Option<Arc<Token>>,
+        takes_use: bool,
         request: &RequestId,
     ) -> Result<Arc<Token>, ReadError> {
-        if let Some((at, error)) = gate.failed
-            && at.elapsed() < LOGIN_PAUSE
-        {
-            return Err(error);
+        let logged_in = log_in(&self.exchange, &self.auth, attempt.has_worked, request).await?;
+        let token = begin(logged_in, attempt, before.as_deref());
+        if takes_use {
+            token.take_use();
         }
-        let asked = Instant::now();
-        match log_in(&self.exchange, &self.auth, gate.logins > 0, request).await {
-            Ok(logged_in) => {
-                gate.failed = None;
-                gate.logins += 1;
-                Ok(Arc::new(begin(logged_in, asked, gate.logins, before)))
-            }
-            Err(error) => {
-                if self.can_log_in() {
-                    gate.failed = Some((Instant::now(), error));
-                }
-                Err(error)
-            }
-        }
+        Ok(Arc::new(token))
     }
 
     /// Asks the store after a token.
@@ -284,12 +249,12 @@ impl Session {
     /// Notes what became known of a token's life, if it is still the one in use.
     pub(super) fn note_life(&self, token: &Arc<Token>, life: Life) {
         let noted = Arc::new(token.with_life(life));
-        self.current.compare_and_swap(&Some(token.clone()), Some(noted));
+        self.login.current.compare_and_swap(&Some(token.clone()), Some(noted));
     }
 
     /// The session that leases are made in now; 0 where there is none yet.
     pub(super) fn number(&self) -> u64 {
-        self.current.load().as_ref().map_or(0, |token| token.session())
+        self.login.current.load().as_ref().map_or(0, |token| token.session())
     }
 
     /// Whether another token can be had than the one at hand.
@@ -300,7 +265,7 @@ impl Session {
     /// Reads the token file again, where there is one.
     pub(super) async fn reload(&self, request: &RequestId) {
         if !self.can_log_in() {
-            let worn = self.current.load_full().map(|token| token.number);
+            let worn = self.login.current.load_full().map(|token| token.number);
             // What went wrong is logged, and the old token stays.
             let _ = self.replace(worn, false, request).await;
         }
@@ -308,7 +273,7 @@ impl Session {
 }
 
 /// A token's life begins. The same token read from its file again keeps its number and what is known of it.
-fn begin(logged_in: LoggedIn, asked: Instant, number: u64, before: Option<&Token>) -> Token {
+fn begin(logged_in: LoggedIn, Attempt { number, asked, .. }: Attempt, before: Option<&Token>) -> Token {
     let LoggedIn { header, grant, stamp, uses } = logged_in;
     if let Some(before) = before
         && before.header == header

@@ -1,8 +1,9 @@
 //! The broker's own token at a store.
 
 use crate::model::secret::SecretValue;
-use crate::sealing::random::jitter;
 use crate::stores::dynamic::Grant;
+use crate::stores::login::Credentials;
+use crate::stores::renewal::renew_after;
 use bytes::Bytes;
 use http::HeaderValue;
 use std::sync::Arc;
@@ -74,8 +75,13 @@ impl Life {
     /// The life of a token granted at an instant (that of the question, as the answer took its time): renewed
     /// after about two thirds, not at the same moment in every replica.
     pub(super) fn granted(at: Instant, grant: Grant) -> Self {
-        let share = jitter(0.6..0.7);
-        Self::Until { end: at + grant.ttl, renew_at: at + grant.ttl.mul_f64(share), grant }
+        Self::Until { end: at + grant.ttl, renew_at: at + renew_after(grant.ttl), grant }
+    }
+}
+
+impl Credentials for Token {
+    fn number(&self) -> u64 {
+        self.number
     }
 }
 

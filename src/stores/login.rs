@@ -1,0 +1,180 @@
+//! Logging in at a store: one login at a time, a pause after one that failed, and the credentials in use.
+
+use super::port::ReadError;
+use arc_swap::ArcSwapOption;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// After a failed login no other one is tried for this long, whoever asks.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The least age of credentials that are replaced because the store refused them.
+pub(super) const SUSPECT_AGE: Duration = Duration::from_mins(1);
+
+/// Credentials of one login.
+pub(super) trait Credentials {
+    /// Grows with each login.
+    fn number(&self) -> u64;
+}
+
+/// One try to log in.
+#[derive(Clone, Copy)]
+pub(super) struct Attempt {
+    /// The number of the credentials that it gives.
+    pub(super) number: u64,
+    /// When it began. What is granted is at least that old.
+    pub(super) asked: Instant,
+    /// Whether a login has succeeded before.
+    pub(super) has_worked: bool,
+}
+
+/// The login at one store.
+pub(super) struct Login<C> {
+    /// The credentials in use.
+    pub(super) current: ArcSwapOption<C>,
+    /// Held during a login. Who waits for it takes its result.
+    gate: Mutex<Gate>,
+    /// A file costs nothing to read again: no pause after a failure, and what it held before stays in use.
+    is_file: bool,
+}
+
+#[derive(Default)]
+struct Gate {
+    logins: u64,
+    failed: Option<(Instant, ReadError)>,
+}
+
+impl<C: Credentials> Login<C> {
+    /// No login yet. `is_file`: credentials are read from a file, not granted by a server.
+    pub(super) fn new(is_file: bool) -> Self {
+        Self { current: ArcSwapOption::empty(), gate: Mutex::default(), is_file }
+    }
+
+    /// Whether no login is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.gate.try_lock().is_ok()
+    }
+
+    /// Logs in, unless other credentials than those numbered `worn` are in use by now and usable. While logins fail, the old
+    /// credentials stay. `log_in` gets the credentials in use.
+    ///
+    /// # Errors
+    /// The login failed, or one failed less than a second ago.
+    pub(super) async fn replace<F: Future<Output = Result<Arc<C>, ReadError>>>(
+        &self,
+        worn: Option<u64>,
+        is_usable: impl Fn(&C) -> bool,
+        log_in: impl FnOnce(Attempt, Option<Arc<C>>) -> F,
+    ) -> Result<Arc<C>, ReadError> {
+        let mut gate = self.gate.lock().await;
+        let current = self.current.load_full();
+        if let Some(current) = &current
+            && worn != Some(current.number())
+            && is_usable(current)
+        {
+            return Ok(current.clone());
+        }
+        let before = current.clone();
+        match self.attempt(&mut gate, |attempt| log_in(attempt, before)).await {
+            Ok(fresh) => {
+                self.current.store(Some(fresh.clone()));
+                Ok(fresh)
+            }
+            Err(error) if self.is_file => current.ok_or(error),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Logs in for one caller. The credentials in use stay.
+    ///
+    /// # Errors
+    /// The login failed, or one failed less than a second ago.
+    pub(super) async fn log_in_apart<F: Future<Output = Result<Arc<C>, ReadError>>>(
+        &self,
+        log_in: impl FnOnce(Attempt) -> F,
+    ) -> Result<Arc<C>, ReadError> {
+        let mut gate = self.gate.lock().await;
+        self.attempt(&mut gate, log_in).await
+    }
+
+    async fn attempt<F: Future<Output = Result<Arc<C>, ReadError>>>(
+        &self,
+        gate: &mut Gate,
+        log_in: impl FnOnce(Attempt) -> F,
+    ) -> Result<Arc<C>, ReadError> {
+        if let Some((at, error)) = gate.failed
+            && at.elapsed() < PAUSE
+        {
+            return Err(error);
+        }
+        let (number, has_worked) = (gate.logins + 1, gate.logins > 0);
+        let result = log_in(Attempt { number, asked: Instant::now(), has_worked }).await;
+        match &result {
+            Ok(_) => {
+                gate.failed = None;
+                gate.logins += 1;
+            }
+            Err(error) if !self.is_file => gate.failed = Some((Instant::now(), *error)),
+            Err(_) => {}
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Number(u64);
+
+    impl Credentials for Number {
+        fn number(&self) -> u64 {
+            self.0
+        }
+    }
+
+    async fn granted(attempt: Attempt) -> Result<Arc<Number>, ReadError> {
+        Ok(Arc::new(Number(attempt.number)))
+    }
+
+    async fn refused(_: Attempt) -> Result<Arc<Number>, ReadError> {
+        Err(ReadError::Forbidden)
+    }
+
+    async fn logs_in(login: &Login<Number>, worn: Option<u64>) -> Result<u64, ReadError> {
+        login.replace(worn, |_| true, |attempt, _| granted(attempt)).await.map(|number| number.0)
+    }
+
+    async fn fails(login: &Login<Number>, worn: Option<u64>) -> Result<u64, ReadError> {
+        login.replace(worn, |_| true, |attempt, _| refused(attempt)).await.map(|number| number.0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waited_for_a_login_takes_its_credentials() {
+        let login = Login::new(false);
+        assert_eq!(logs_in(&login, None).await, Ok(1));
+        assert_eq!(logs_in(&login, None).await, Ok(1), "another has logged in meanwhile");
+        assert_eq!(logs_in(&login, Some(1)).await, Ok(2));
+        assert_eq!(login.log_in_apart(granted).await.map(|number| number.0), Ok(3));
+        assert_eq!(login.current.load().as_ref().map(|number| number.0), Some(2), "one of its own replaces none");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_login_is_not_repeated_for_a_second() {
+        let login = Login::new(false);
+        assert_eq!(fails(&login, None).await, Err(ReadError::Forbidden));
+        assert_eq!(logs_in(&login, None).await, Err(ReadError::Forbidden));
+        tokio::time::advance(PAUSE).await;
+        assert_eq!(logs_in(&login, None).await, Ok(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_cannot_be_read_leaves_what_it_held_in_use() {
+        let login = Login::new(true);
+        assert_eq!(fails(&login, None).await, Err(ReadError::Forbidden));
+        assert_eq!(logs_in(&login, None).await, Ok(1), "without a pause");
+        assert_eq!(fails(&login, Some(1)).await, Ok(1));
+        assert_eq!(logs_in(&login, Some(1)).await, Ok(2));
+    }
+}
