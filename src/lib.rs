@@ -72,6 +72,7 @@ pub(crate) mod admins;
 
 pub(crate) mod broker;
 
+// Fuzz targets use what is private to this room through `http::fuzzing`.
 #[cfg(fuzzing)]
 pub mod http;
 #[cfg(not(fuzzing))]

@@ -1,7 +1,8 @@
 //! The administrator of a request, as an extractor.
 
 use super::answer::Failure;
-use super::{Edge, bearer, observe};
+use super::edge::Edge;
+use super::{bearer, observe};
 use crate::broker::Administrator;
 use axum::extract::FromRequestParts;
 use http::request::Parts;

@@ -1,4 +1,4 @@
-//! The one place where an error becomes HTTP.
+//! The only place that maps an error to HTTP.
 
 use crate::broker;
 use crate::wire::inert_json;
@@ -11,18 +11,17 @@ use http::{HeaderValue, StatusCode};
 /// An error answer.
 #[derive(Debug)]
 pub struct Failure {
-    /// Its code.
     pub code: Code,
     problem: Box<Problem>,
     drops: bool,
 }
 
-/// In the extensions of an answer that must not be sent: the connection is closed in its place.
+/// In the extensions of an answer that must not be sent: the connection is closed instead.
 #[derive(Debug, Clone, Copy)]
 pub struct Dropped;
 
 impl Failure {
-    /// With a sentence on top of the code's own.
+    /// A failure with a detail beside the title of its code.
     pub fn new(code: Code, detail: Option<&str>) -> Self {
         Self { code, problem: Box::new(code.problem(detail.map(str::to_owned))), drops: false }
     }
@@ -52,7 +51,7 @@ impl IntoResponse for Failure {
         let body = inert_json::to_string(&self.problem).unwrap_or_default() + "\n";
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        // For whoever counts the answers.
+        // For metrics and spans.
         response.extensions_mut().insert(self.code);
         if self.drops {
             response.extensions_mut().insert(Dropped);
@@ -67,7 +66,7 @@ impl IntoResponse for Failure {
             Code::Unauthenticated => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            // The body is unread, or the connection is not to be trusted with another request.
+            // The body is unread, or the next request could not be told from it.
             Code::Draining
             | Code::LengthRequired
             | Code::PayloadTooLarge
@@ -79,14 +78,14 @@ impl IntoResponse for Failure {
     }
 }
 
-/// An answer to an administrator. Policies are nobody else's: no cache between us may keep one.
+/// An answer to an administrator, which no shared cache may store.
 pub fn json<T: serde::Serialize>(status: StatusCode, body: &T) -> Result<Response, Failure> {
     let body = serde_json::to_vec(body).map_err(|_| Code::Internal)?;
     let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "private, no-cache")];
     Ok((status, headers, body).into_response())
 }
 
-/// Asks for the connection to be closed after this answer.
+/// Has the connection closed after this answer.
 pub fn close(headers: &mut http::HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
 }
@@ -102,7 +101,7 @@ pub fn method_not_allowed(method: &http::Method, allowed: HeaderValue) -> Respon
     response
 }
 
-/// There is nothing here.
+/// The answer on unknown paths.
 pub async fn not_found() -> Failure {
     Code::NotFound.into()
 }

@@ -1,6 +1,6 @@
 //! `/v1/audit`: reads and verifies the audit log, for administrators.
 
-use super::accept::JsonLines;
+use super::accept_header::JsonLines;
 use super::answer::{Failure, json};
 use super::audit_query::AuditQuery;
 use super::paging::{self, DEFAULT_LIMIT};

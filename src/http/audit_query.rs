@@ -1,7 +1,7 @@
 //! The query of `GET /v1/audit`: filters, and a page without a default limit. An error names the allowed values.
 
-use super::Edge;
 use super::answer::Failure;
+use super::edge::Edge;
 use super::paging::{cursor, limit};
 use super::percent;
 use super::query::{invalid, parameters};

@@ -1,7 +1,7 @@
 //! Reads a request's body within bounds of size and time.
 
-use super::Edge;
 use super::answer::Failure;
+use super::edge::Edge;
 use crate::wire::problem::Code;
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};

@@ -1,6 +1,6 @@
 //! A bundle in an answer: its format, its bytes, and the headers that go with secrets.
 
-use super::{accept, framing};
+use super::{accept_header, framing};
 use crate::broker::{Delivered, Error};
 use crate::model::format::Format;
 use crate::sealing::digest::sha256;
@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use std::convert::Infallible;
 
-/// The format of this name.
+/// Parses the name of a format.
 pub fn format(word: &str) -> Result<Format, Error> {
     const UNKNOWN: &str =
         "format must be one of export, dotenv, dotenv-expand, json, raw, tar, docker-config, npmrc, netrc";
@@ -24,7 +24,7 @@ pub fn format(word: &str) -> Result<Format, Error> {
 
 /// The format whose media type `Accept` lists first, if only one format has it; else the default.
 pub fn accepted(headers: &HeaderMap) -> Format {
-    let first = accept::first(headers);
+    let first = accept_header::first(headers);
     let chosen = [Format::Json, Format::Tar, Format::Raw];
     chosen.into_iter().find(|format| first.eq_ignore_ascii_case(format.media_type())).unwrap_or_default()
 }
@@ -53,7 +53,7 @@ pub fn answer(delivered: Delivered) -> Result<Response, Code> {
     if delivered.stale {
         headers.insert("x-claviger-stale", HeaderValue::from_static("true"));
     }
-    // Not copied, and overwritten when it is sent; hyper's and the kernel's buffers are out of our hands.
+    // Not copied, and overwritten once sent; hyper's and the kernel's buffers are not ours to overwrite.
     let mut response = Response::new(Body::from(Bytes::from_owner(bytes)));
     *response.headers_mut() = headers;
     Ok(response)

@@ -1,7 +1,8 @@
 //! A request for secrets, as an extractor: the caller is authenticated before the body is read.
 
 use super::answer::Failure;
-use super::{Edge, bearer, body, bundle, observe, ticket_body};
+use super::edge::Edge;
+use super::{bearer, body, bundle, observe, ticket_body};
 use crate::broker::{Context, DeliveryMode, Error};
 use crate::model::caller::Caller;
 use crate::model::format::Format;

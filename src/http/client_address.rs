@@ -1,34 +1,34 @@
-//! Where a request really comes from: the socket's peer, or what a trusted proxy says of it.
+//! The address of a client: that of the socket's peer, or the one that a trusted proxy reports.
 
 use http::HeaderMap;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Where a request comes from.
+/// The origin of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress {
-    /// The client; where that is not known, the proxy that vouched for what is no address.
+    /// The client; if it is not known, the proxy that reported an invalid address.
     pub ip: IpAddr,
     /// Whether it is the client.
     pub is_known: bool,
 }
 
-/// The peer; where that is a trusted proxy, the right-most hop of `X-Forwarded-For` that is none. A hop that is no address ends
-/// the search at the proxy that vouched for it: what stands left of it is anybody's word.
+/// The peer; if that is a trusted proxy, the right-most hop of `X-Forwarded-For` that is not one. An invalid hop ends the search at
+/// the proxy that reported it: hops left of it may be forged.
 pub fn of(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> ClientAddress {
     let is_trusted = |ip: &IpAddr| trusted_proxies.iter().any(|net| net.contains(ip));
-    let mut ip = fold(peer);
+    let mut ip = peer.to_canonical();
     if !is_trusted(&ip) {
         return ClientAddress { ip, is_known: true };
     }
     let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().map(|line| line.to_str().unwrap_or("?")).collect();
     for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
         let Some(hop) = address(hop.trim_ascii()) else {
-            tell(ip);
+            warn_once(ip);
             return ClientAddress { ip, is_known: false };
         };
-        ip = fold(hop);
+        ip = hop.to_canonical();
         if !is_trusted(&ip) {
             break;
         }
@@ -36,8 +36,8 @@ pub fn of(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> Clien
     ClientAddress { ip, is_known: true }
 }
 
-/// An address as proxies spell it: plain, in brackets, or with a port (Azure's Application Gateway), and quoted where RFC 7239 wants
-/// that for `Forwarded`. One with a zone is none: it means something on one link only.
+/// An address as proxies write it: plain, in brackets, with a port (Azure's Application Gateway), or quoted (RFC 7239). An address
+/// with a zone is invalid: it has a meaning on one link only.
 fn address(hop: &str) -> Option<IpAddr> {
     let hop = hop.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(hop);
     if hop.contains('%') {
@@ -48,20 +48,15 @@ fn address(hop: &str) -> Option<IpAddr> {
     hop.parse().ok().or_else(with_port).or_else(bracketed)
 }
 
-/// Says once that a proxy does not name its clients: tickets of all who come through it cannot be bound to an address.
-fn tell(proxy: IpAddr) {
-    static TOLD: AtomicBool = AtomicBool::new(false);
-    if !TOLD.swap(true, Ordering::Relaxed) {
+/// Logs once that a proxy does not name its clients: their tickets cannot be bound to an address.
+fn warn_once(proxy: IpAddr) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
             %proxy,
             "a trusted proxy sent an invalid X-Forwarded-For; its clients' tickets are not bound to an address"
         );
     }
-}
-
-/// `::ffff:192.0.2.1` is `192.0.2.1`.
-fn fold(ip: IpAddr) -> IpAddr {
-    ip.to_canonical()
 }
 
 #[cfg(test)]
@@ -112,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_no_address() {
+    fn an_invalid_hop_leaves_the_client_unknown() {
         for line in [
             "",
             " ",
@@ -147,12 +142,12 @@ mod tests {
             assert_eq!(client("10.0.0.1", &[line]), "10.0.0.1 (its client is not known)", "{line:?} was believed");
         }
         assert_eq!(client("10.0.0.1", &["x, 10.0.0.2"]), "10.0.0.2 (its client is not known)");
-        assert_eq!(client("192.0.2.1", &["x"]), "192.0.2.1", "who is no proxy is not listened to");
+        assert_eq!(client("192.0.2.1", &["x"]), "192.0.2.1", "a peer that is not a proxy is not believed");
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
     }
 
     #[test]
-    fn other_headers_say_nothing() {
+    fn other_headers_are_ignored() {
         let mut headers = HeaderMap::new();
         for name in [
             "forwarded",

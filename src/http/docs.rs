@@ -1,5 +1,5 @@
-//! `GET /docs`: the contract as a page on which every operation can be read and tried. It is whole in itself: no script,
-//! style or font comes from anywhere else.
+//! `GET /docs`: the contract as a page on which every operation can be read and tried. It is self-contained: no script, style
+//! or font comes from another server.
 
 use super::answer::Failure;
 use crate::sealing::digest::sha256;
@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 const PAGE: &str = include_str!("docs.html");
 
-/// Nothing but what stands in the page runs, and it speaks to nobody but us.
+/// Only the page's own script and style run, and they connect to this server only.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = |tag| format!("'sha256-{}'", STANDARD.encode(sha256(between(PAGE, tag).as_bytes())));
     format!(
@@ -35,7 +35,7 @@ pub async fn handle() -> Result<impl IntoResponse, Failure> {
     Ok((headers, PAGE))
 }
 
-/// What stands in the page's one element of that name.
+/// The content of the page's one element of that name.
 fn between<'a>(page: &'a str, tag: &str) -> &'a str {
     let inner = page.split_once(&format!("<{tag}>")).and_then(|(_, rest)| rest.split_once(&format!("</{tag}>")));
     inner.map_or("", |(inner, _)| inner)
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_needs_nobody_else() {
+    fn the_page_loads_nothing_else() {
         for tag in ["script", "style"] {
             assert_eq!(PAGE.matches(&format!("<{tag}")).count(), 1, "one {tag}, without attributes");
             assert!(!between(PAGE, tag).is_empty());

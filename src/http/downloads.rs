@@ -1,8 +1,9 @@
 //! `GET` or `POST /v1/downloads/{ticket}`: the one-time download.
 
 use super::answer::Failure;
+use super::edge::Edge;
 use super::query::{invalid, parameters};
-use super::{Edge, bearer, bundle, observe, path, percent};
+use super::{bearer, bundle, observe, path, percent};
 use crate::broker::{Broker, Redeem};
 use crate::model::format::Rendering;
 use crate::model::idempotency_key::IdempotencyKey;

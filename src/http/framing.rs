@@ -1,8 +1,8 @@
 //! `Content-Length` as the first header of an answer.
 //!
-//! curl exits with 0 and an empty file when a connection ends inside the head of an answer, before `Content-Length`. To a
-//! build an empty file means "no secrets". After `Content-Length` curl exits with 18. So nothing but the status line stands
-//! before it. An answer whose length is not known has `Transfer-Encoding` there.
+//! If a connection ends inside the head of an answer, before `Content-Length`, curl exits with 0 and an empty file, which a
+//! build takes for "no secrets". After `Content-Length`, curl exits with 18. So only the status line comes before it. An answer
+//! of unknown length has `Transfer-Encoding` there.
 
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::response::Response;
@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Moves the header that tells the length to the first place. hyper writes headers in the order in which they were added.
+/// Puts the header with the length first. hyper writes headers in the order in which they were added.
 pub fn length_first(mut response: Response) -> Response {
     if response.status().is_informational()
         || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
@@ -25,8 +25,8 @@ pub fn length_first(mut response: Response) -> Response {
         None => (TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
     };
     if value == "0" {
-        // hyper writes its own `Content-Length: 0` behind all headers where a body says at once that it has ended.
-        *response.body_mut() = Body::new(Nothing);
+        // If a body says at once that it has ended, hyper writes its own `Content-Length: 0` after all headers.
+        *response.body_mut() = Body::new(Empty);
     }
     let headers = response.headers_mut();
     if headers.keys().next() == Some(&name) {
@@ -39,10 +39,10 @@ pub fn length_first(mut response: Response) -> Response {
     response
 }
 
-/// A body of no bytes that does not say beforehand that it has ended.
-struct Nothing;
+/// A body without bytes that does not say in advance that it has ended.
+struct Empty;
 
-impl hyper::body::Body for Nothing {
+impl hyper::body::Body for Empty {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -55,7 +55,7 @@ impl hyper::body::Body for Nothing {
     }
 }
 
-/// The headers of an answer that is about to be built, with the length of its body.
+/// The headers of a new answer, with the length of its body.
 pub fn with_length(length: usize) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(16);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));

@@ -1,4 +1,4 @@
-//! The door for fuzz targets: what reads requests before a handler does.
+//! Entry points for fuzz targets: parsers that see a request before a handler does.
 
 use super::{head_scan, ticket_body};
 use crate::wire::ticket::{SecretsRequest, TicketRequest};
@@ -21,11 +21,11 @@ pub fn form(body: &[u8]) -> Option<SecretsRequest> {
     ticket_body::form(body).ok()
 }
 
-/// What the parser of requests sees of a connection whose bytes come in pieces of one size.
+/// The bytes that the HTTP parser sees if those of a connection arrive in pieces of `size`.
 #[must_use]
 pub fn scanned(bytes: &[u8], size: usize) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let mut scan = head_scan::Scan::default();
-    bytes.chunks_mut(size.max(1)).for_each(|piece| scan.look_at(piece));
+    bytes.chunks_mut(size.max(1)).for_each(|piece| scan.scan(piece));
     bytes
 }

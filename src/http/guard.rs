@@ -1,4 +1,4 @@
-//! What should never reach a handler: other HTTP versions, and everything two servers might read in two ways.
+//! Refuses requests before any handler: other HTTP versions, and requests that two servers might read differently.
 
 use super::answer::{Failure, close};
 use crate::wire::problem::Code;
@@ -7,14 +7,14 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{Method, Version};
 
-/// The answer to what is refused, `4xx` or `505`, after which the connection is closed.
+/// The refusal of a request, `4xx` or `505`, after which the connection is closed.
 pub fn refusal(request: &Request) -> Option<Response> {
-    let mut response = suspicion(request)?.into_response();
+    let mut response = fault(request)?.into_response();
     close(response.headers_mut());
     Some(response)
 }
 
-fn suspicion<B>(request: &http::Request<B>) -> Option<Failure> {
+fn fault<B>(request: &http::Request<B>) -> Option<Failure> {
     let count = |name| request.headers().get_all(name).iter().count();
     let invalid = |detail| Some(Failure::new(Code::InvalidRequest, Some(detail)));
     if request.version() != Version::HTTP_11 {
@@ -42,11 +42,11 @@ mod tests {
 
     fn verdict(build: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Option<u16> {
         let request = build(http::Request::builder().uri("/v1/tickets")).body(()).expect("a request");
-        suspicion(&request).map(|failure| failure.code.status())
+        fault(&request).map(|failure| failure.code.status())
     }
 
     #[test]
-    fn a_plain_request_passes_and_each_odd_one_does_not() {
+    fn a_plain_request_passes_and_each_ambiguous_one_is_refused() {
         assert_eq!(verdict(|r| r.header("host", "a").header("content-length", "1")), None);
         assert_eq!(verdict(|r| r), Some(400), "no Host");
         assert_eq!(verdict(|r| r.header("host", "a").header("host", "b")), Some(400));

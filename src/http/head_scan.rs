@@ -1,8 +1,8 @@
-//! A look at the raw bytes of request heads, for what the parser takes in silence and two servers might read in two ways: a
-//! second `Content-Length`, lines that end in a bare LF or CR, a fragment in the target.
+//! Scans the raw bytes of request heads for what the parser accepts silently and two servers might read differently: a second
+//! `Content-Length`, lines that end in a bare LF or CR, a fragment in the target.
 //!
-//! What is found is overwritten with a NUL, which the parser refuses with `400` before it closes the connection. So there is
-//! one refusal, in its place among pipelined requests, and nothing here has to answer.
+//! The first such byte is overwritten with a NUL, which the parser refuses with `400` before it closes the connection. The
+//! refusal comes in order among pipelined requests, and nothing here has to answer.
 
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
@@ -11,26 +11,25 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 const LENGTH: &[u8] = b"content-length";
 const CODING: &[u8] = b"transfer-encoding";
-/// One more than the longest name that matters: longer ones are all alike.
+/// One more than the longest name that matters: longer names are not told apart.
 const NAME_BYTES: usize = CODING.len() + 1;
 
-/// A stream whose incoming heads are looked at.
+/// A stream whose incoming heads are scanned.
 pub struct Scanned<S> {
     stream: S,
     scan: Scan,
 }
 
 impl<S> Scanned<S> {
-    /// Looks at every head from the first byte on.
     pub fn new(stream: S) -> Self {
         Self { stream, scan: Scan::default() }
     }
 }
 
-/// Where in a request the next byte stands.
+/// The position of the next byte in a request.
 #[derive(Debug, Clone, Copy, Default)]
 enum Place {
-    /// Before a request, where empty lines may stand.
+    /// Before a request, where empty lines are allowed.
     #[default]
     Before,
     RequestLine,
@@ -45,7 +44,7 @@ enum Place {
         ended: bool,
     },
     Body(u64),
-    /// Nothing that follows is a request: the connection will be closed.
+    /// No request follows: the connection will be closed.
     Lost,
 }
 
@@ -57,12 +56,12 @@ pub(super) struct Scan {
     coded: bool,
 }
 
-/// This byte must not stand here.
+/// The byte is not allowed at its position.
 struct Odd;
 
 impl Scan {
-    /// Looks at the next bytes of a connection, and overwrites the first one that must not stand where it does.
-    pub(super) fn look_at(&mut self, bytes: &mut [u8]) {
+    /// Scans the next bytes of a connection, and overwrites the first one that is not allowed at its position.
+    pub(super) fn scan(&mut self, bytes: &mut [u8]) {
         let mut at = 0;
         while at < bytes.len() {
             match self.place {
@@ -73,7 +72,7 @@ impl Scan {
                     let left = left - here as u64;
                     self.place = if left == 0 { Place::Before } else { Place::Body(left) };
                 }
-                // A token is long, and nothing in it matters but its end.
+                // A token is long, and only its end matters.
                 Place::Value if !self.after_cr && !matches!(bytes[at], b'\r' | b'\n') => {
                     let rest = bytes[at..].iter().position(|byte| matches!(byte, b'\r' | b'\n'));
                     at = rest.map_or(bytes.len(), |rest| at + rest);
@@ -151,7 +150,7 @@ impl Scan {
     fn after_head(&mut self) -> Place {
         let (length, coded) = (self.length.take().unwrap_or(0), std::mem::take(&mut self.coded));
         match length {
-            // Refused by `guard`, whatever follows.
+            // `guard` refuses it, whatever follows.
             _ if coded => Place::Lost,
             0 => Place::Before,
             length => Place::Body(length),
@@ -163,7 +162,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Scanned<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        self.scan.look_at(&mut buf.filled_mut()[before..]);
+        self.scan.scan(&mut buf.filled_mut()[before..]);
         Poll::Ready(Ok(()))
     }
 }
@@ -198,12 +197,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Scanned<S> {
 mod tests {
     use super::*;
 
-    /// The place of the NUL, if one was put; the same however the bytes come in pieces.
+    /// The position of the NUL, if one was written; the same for each size of pieces.
     fn found(text: &str) -> Option<usize> {
         let places = [text.len().max(1), 3, 1].map(|size| {
             let mut bytes = text.as_bytes().to_vec();
             let mut scan = Scan::default();
-            bytes.chunks_mut(size).for_each(|piece| scan.look_at(piece));
+            bytes.chunks_mut(size).for_each(|piece| scan.scan(piece));
             bytes.iter().zip(text.bytes()).position(|(now, before)| *now != before)
         });
         assert_eq!([places[0]; 3], places, "{text:?}");
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_requests_pass_one_behind_the_other() {
+    fn pipelined_requests_pass() {
         let get = "GET /a?b HTTP/1.1\r\nHost: a\r\nX: #\r\n\r\n";
         let post = "POST /a HTTP/1.1\r\ncontent-length:\t 12 \r\nHost: a\r\n\r\na\nb\r\r\n\r\n#\nde";
         let empty = "POST /a HTTP/1.1\r\nContent-Length: 0\r\n\r\n";
@@ -221,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_read_in_two_ways_is_found() {
+    fn ambiguous_heads_are_found() {
         let head = "GET /a HTTP/1.1\r\n";
         for (lines, odd) in [
             ("Content-Length: 1\r\nContent-Length: 1\r\n\r\n", 33),
@@ -240,12 +239,12 @@ mod tests {
         }
         assert_eq!(found("GET /a#b HTTP/1.1\r\n"), Some(6));
         assert_eq!(found("GET /a HTTP/1.1\n"), Some(15));
-        // Behind a whole request, too.
+        // After a complete request, too.
         assert_eq!(found(&format!("{head}Content-Length: 1\r\n\r\n#GET /a#")), Some(head.len() + 21 + 7));
     }
 
     #[test]
-    fn what_follows_a_coding_is_nobody_s_request() {
+    fn nothing_after_a_transfer_coding_is_scanned() {
         assert_eq!(found("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\n#\n"), None);
     }
 }

@@ -1,7 +1,7 @@
-//! The ops listener's answers.
+//! Handlers of the ops listener.
 
-use super::Edge;
 use super::answer::{Failure, method_not_allowed};
+use super::edge::Edge;
 use crate::wire::problem::Code;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -17,17 +17,17 @@ pub async fn metrics(State(edge): State<Edge>) -> Response {
     }
 }
 
-/// Everything here is only read.
+/// The answer to methods other than `GET`.
 pub async fn only_get(method: Method) -> Response {
     method_not_allowed(&method, HeaderValue::from_static("GET"))
 }
 
-/// The process answers.
+/// The process is alive.
 pub async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// Tickets are issued.
+/// Tickets can be issued.
 pub async fn readyz(State(edge): State<Edge>) -> Response {
     if edge.broker.is_ready() {
         "ok\n".into_response()

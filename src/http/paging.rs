@@ -1,7 +1,7 @@
 //! `limit` and `continue` of a list, as an extractor.
 
-use super::Edge;
 use super::answer::Failure;
+use super::edge::Edge;
 use super::query::{invalid, parameters};
 use crate::broker::Page;
 use axum::extract::FromRequestParts;

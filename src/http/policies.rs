@@ -1,10 +1,11 @@
 //! `/v1/policies`: reads and writes policies, for administrators.
 
 use super::answer::{Failure, json};
+use super::edge::Edge;
 use super::paging::{self, Paging};
 use super::path::PolicyName;
 use super::query::{DryRun, NoQuery};
-use super::{Edge, body, preconditions};
+use super::{body, preconditions};
 use crate::broker::{Administrator, Broker, Change, Page, Precondition, Syntax, WritePolicy};
 use crate::wire::policy::PolicyDocument;
 use crate::wire::policy_object::{PolicyList, PolicyObject, PolicyRevisionList};

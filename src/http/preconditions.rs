@@ -1,7 +1,7 @@
 //! `ETag`, `If-Match` and `If-None-Match` (RFC 9110, 8.8.3 and 13): a policy's revision in quotes, always a strong one.
 
-use super::Edge;
 use super::answer::Failure;
+use super::edge::Edge;
 use super::query::invalid;
 use crate::broker::Precondition;
 use crate::wire::problem::Code;

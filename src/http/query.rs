@@ -1,7 +1,7 @@
 //! The query of a request: closed lists of parameters, each at most once. Everything else is refused.
 
-use super::Edge;
 use super::answer::Failure;
+use super::edge::Edge;
 use super::percent;
 use crate::broker::TicketSelector;
 use crate::wire::problem::Code;

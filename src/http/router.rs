@@ -1,9 +1,29 @@
 //! The routers of both listeners, and the layers around them.
 
-use super::{Edge, answer, docs, observe, openapi, ops as ops_handlers, routes, vault};
+use super::answer::Failure;
+use super::edge::Edge;
+use super::ops::{livez, metrics, only_get, readyz};
+use super::{answer, docs, observe, openapi, routes, vault};
+use crate::wire::problem::Code;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use http::header::AUTHORIZATION;
+use http::{HeaderName, StatusCode};
+use std::any::Any;
+use std::time::Duration;
+use tower::util::MapRequestLayer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
+use tower_http::timeout::TimeoutLayer;
+use tower_http::trace::TraceLayer;
+
+/// Headers whose value no `Debug` output shows.
+const CREDENTIALS: [HeaderName; 3] =
+    [AUTHORIZATION, HeaderName::from_static("x-vault-token"), HeaderName::from_static("idempotency-key")];
+/// Time limit of the ops listener, on which Prometheus gives up after 10 s.
+const OPS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The api listener. Every route it can serve is counted from zero.
 pub fn api(edge: Edge) -> Router {
@@ -16,22 +36,70 @@ pub fn api(edge: Edge) -> Router {
         metrics.start_route(path, "GET");
         router = router.route(path, routes::refuse_others(page, &["GET"]));
     }
-    let vault = vault::router(metrics, edge.vault.as_deref());
-    router
-        .merge(vault)
-        .fallback(answer::not_found)
-        .layer(from_fn_with_state(edge.clone(), observe::observe))
-        .with_state(edge)
+    // One stack, outermost first: each call of `layer` boxes the service of every request once more.
+    let layers = (
+        SetSensitiveRequestHeadersLayer::new(CREDENTIALS),
+        MapRequestLayer::new(observe::identify(edge.vault.clone())),
+        TraceLayer::new_for_http()
+            .make_span_with(observe::span)
+            .on_request(())
+            .on_response(observe::answered)
+            .on_body_chunk(())
+            .on_eos(())
+            .on_failure(()),
+        from_fn_with_state(edge.clone(), observe::observe),
+    );
+    let router = router.merge(vault::router(metrics, edge.vault.as_deref()));
+    router.fallback(answer::not_found).layer(layers).with_state(edge.clone())
 }
 
 /// The ops listener: no authentication, and never a secret.
 pub fn ops(edge: Edge) -> Router {
-    Router::new()
-        .route("/metrics", get(ops_handlers::metrics))
-        .route("/livez", get(ops_handlers::livez))
-        .route("/readyz", get(ops_handlers::readyz))
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
         .fallback(answer::not_found)
-        .method_not_allowed_fallback(ops_handlers::only_get)
-        .layer(from_fn(observe::name))
-        .with_state(edge)
+        .method_not_allowed_fallback(only_get);
+    bounded(router).with_state(edge)
+}
+
+/// The layers of the ops listener, whose handlers change nothing, and so may be dropped.
+fn bounded<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router.layer((
+        from_fn(observe::name),
+        TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, OPS_TIMEOUT),
+        CatchPanicLayer::custom(panicked),
+    ))
+}
+
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    Failure::from(Code::Internal).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use tower::ServiceExt as _;
+
+    async fn answer_of(handler: fn() -> futures_util::future::BoxFuture<'static, &'static str>) -> Response {
+        let router = bounded(Router::new().route("/", get(handler)));
+        let request = http::Request::get("/").header("host", "a").body(Body::empty()).expect("a request");
+        let Ok(response) = router.oneshot(request).await;
+        assert!(response.headers().contains_key("x-request-id"));
+        assert_eq!(response.headers().keys().next().map(HeaderName::as_str), Some("content-length"));
+        response
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_ops_listener_answers_when_a_handler_panics_or_hangs() {
+        assert_eq!(answer_of(|| Box::pin(async { "ok\n" })).await.status(), 200);
+        let panicked = answer_of(|| Box::pin(async { panic!("on purpose") })).await;
+        assert_eq!(panicked.headers()["content-type"], "application/problem+json");
+        assert_eq!(panicked.status(), 500);
+        let started = tokio::time::Instant::now();
+        assert_eq!(answer_of(|| Box::pin(std::future::pending())).await.status(), 503);
+        assert_eq!(started.elapsed().as_secs(), OPS_TIMEOUT.as_secs());
+    }
 }

@@ -1,6 +1,7 @@
 //! The routes of the API. The `#[utoipa::path]` of a handler states its method, path and documentation; nothing here repeats them.
 
-use super::{Edge, answer, audit, contract, decisions, downloads, leases, policies, secrets, tickets, waiting_tickets};
+use super::edge::Edge;
+use super::{answer, audit, contract, decisions, downloads, leases, policies, secrets, tickets, waiting_tickets};
 use axum::routing::MethodRouter;
 use http::{HeaderValue, Method};
 use utoipa::openapi::path::PathItem;

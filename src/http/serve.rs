@@ -1,11 +1,11 @@
-//! The accept loop: HTTP/1.1 on plain or TLS connections, each with a time limit at every stage of its life.
+//! The accept loop: HTTP/1.1 on plain or TLS connections, with a time limit at each stage of a connection.
 //!
-//! Own code, because `axum::serve` has no limits: it kept every slow connection that was tried open for as long as it liked.
+//! Own code, because `axum::serve` has no limits: it kept each of the slow connections that were tried open for ever.
 
+use super::accept::Acceptor;
 use super::answer::Dropped;
-use super::entrance::Entrance;
 use super::head_scan::Scanned;
-use super::pace::Paced;
+use super::slow_client::SlowClientLimit;
 use crate::metrics::Metrics;
 use axum::Router;
 use axum::response::Response;
@@ -24,32 +24,32 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-/// The largest request head. A bearer token has 16 KiB at most.
+/// Largest request head. A bearer token has at most 16 KiB.
 const HEAD_BYTES: usize = 32 * 1024;
 const MAX_HEADERS: usize = 64;
-/// How long connections may finish what they do after the end was announced.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-/// How long whoever has just connected may ask for the first time, even so.
-const FIRST_WORDS: Duration = Duration::from_secs(1);
-/// Who was sent here before the end was announced is on the way: the door is shut when nobody came for so long.
-const STRAGGLER: Duration = Duration::from_millis(50);
-/// But then at the latest.
+/// Time limit for requests under way once shutdown has begun.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Time within which a fresh connection may still send its first request then.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+/// Clients that were routed here before shutdown may still connect: the listener closes when none did for this long.
+const STRAGGLER_GAP: Duration = Duration::from_millis(50);
+/// Latest time after which the listener closes.
 const STRAGGLERS: Duration = Duration::from_secs(1);
 
-/// Bounds on connections.
+/// Limits of connections.
 #[derive(Debug, Clone)]
 pub struct ServeLimits {
     /// For the TLS handshake, and for the head of each request from the moment the connection is ready for it.
     pub header_timeout: Duration,
-    /// How long a write may make no progress, and so the patience with a peer that reads slowly.
+    /// How long a write may make no progress: the time budget of a peer that reads slowly.
     pub write_timeout: Duration,
-    /// The most connections at once; more wait in the kernel's queue.
+    /// Maximum number of connections; more wait in the kernel's queue.
     pub max_connections: usize,
-    /// Those behind which many clients have one address.
+    /// Proxies: many clients share the address of one.
     pub proxies: Arc<[IpNet]>,
 }
 
-/// Serves until told to stop, then lets the requests under way end. Where there are metrics the connections are counted.
+/// Serves until `shutdown`, then lets requests under way finish. With metrics, connections are counted.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsSource>,
@@ -61,34 +61,34 @@ pub async fn serve(
     if let Some(metrics) = &metrics {
         metrics.set_connections_limit(limits.max_connections);
     }
-    let mut entrance = Entrance::new(listener, limits.max_connections, limits.proxies.clone());
+    let mut acceptor = Acceptor::new(listener, limits.max_connections, limits.proxies.clone());
     let stopping = shutdown.clone();
-    let begin = |(stream, peer, place)| {
+    let begin = |(stream, peer, slot)| {
         let (tls, router, limits, shutdown) = (tls.clone(), router.clone(), limits.clone(), stopping.clone());
         let open = metrics.as_ref().map(|metrics| metrics.connection_opened());
         tokio::spawn(async move {
-            let (_open, _place) = (open, place);
+            let (_open, _slot) = (open, slot);
             connection(stream, peer, tls, router, &limits, shutdown).await;
         });
     };
     loop {
         let accepted = tokio::select! {
-            accepted = entrance.accept() => accepted,
+            accepted = acceptor.accept() => accepted,
             _ = shutdown.wait_for(|stop| *stop) => break,
         };
         accepted.map(begin);
     }
-    let shut = Instant::now() + STRAGGLERS;
-    while Instant::now() < shut
-        && let Ok(accepted) = timeout(STRAGGLER, entrance.accept()).await
+    let latest = Instant::now() + STRAGGLERS;
+    while Instant::now() < latest
+        && let Ok(accepted) = timeout(STRAGGLER_GAP, acceptor.accept()).await
     {
         accepted.map(begin);
     }
-    // Connections that do not end in time end with the process.
-    let _ = timeout(LAST_WORDS, entrance.close()).await;
+    // Connections still open after that end with the process.
+    let _ = timeout(DRAIN, acceptor.close()).await;
 }
 
-/// Where the TLS settings in force are to be had, anew for each connection.
+/// Returns the TLS settings in force; asked for each connection.
 pub type TlsSource = Arc<dyn Fn() -> Arc<rustls::ServerConfig> + Send + Sync>;
 
 async fn connection(
@@ -99,7 +99,7 @@ async fn connection(
     limits: &ServeLimits,
     shutdown: watch::Receiver<bool>,
 ) {
-    // Answers are single writes: waiting for more to send would only delay them.
+    // Answers are single writes: Nagle's algorithm would only delay them.
     let _ = stream.set_nodelay(true);
     match tls {
         None => http(stream, peer, router, limits, shutdown).await,
@@ -112,7 +112,7 @@ async fn connection(
     }
 }
 
-/// The connection ends without an answer: none that could be given might not turn out wrong.
+/// The connection ends without an answer, because any answer might be wrong.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is dropped")]
 struct NotSent;
@@ -135,12 +135,12 @@ async fn http<S: AsyncRead + AsyncWrite + 'static>(
     limits: &ServeLimits,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let stream = Paced::new(Box::pin(stream), limits.write_timeout);
-    let asked = Arc::new(Notify::new());
-    let asks = asked.clone();
+    let stream = SlowClientLimit::new(Box::pin(stream), limits.write_timeout);
+    let requested = Arc::new(Notify::new());
+    let requests = requested.clone();
     let service = router
         .map_request(move |mut request: http::Request<hyper::body::Incoming>| {
-            asks.notify_one();
+            requests.notify_one();
             request.extensions_mut().insert(peer);
             request
         })
@@ -148,28 +148,28 @@ async fn http<S: AsyncRead + AsyncWrite + 'static>(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
-        // While a request is answered nothing is read: whether its client is still there changes nothing (`whole`), and each
-        // look would take another buffer.
+        // While a request is handled nothing is read: whether its client is still there changes nothing (`detached`), and each
+        // read would take another buffer.
         .half_close(true)
         .max_header_size(HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(Scanned::new(stream)), TowerToHyperService::new(service));
     tokio::pin!(connection);
     let stopped = tokio::select! {
-        // How a connection ends is its peer's doing; the requests on it are counted elsewhere.
+        // The outcome of a connection depends on its peer; its requests are counted elsewhere.
         _ = connection.as_mut() => false,
         _ = shutdown.wait_for(|stop| *stop) => true,
     };
     if stopped {
-        // hyper closes a connection on which nothing was asked yet, also where the first request is a moment away.
+        // hyper closes a connection that had no request yet, even if the first one is about to arrive.
         tokio::select! {
-            // Before the connection goes on, so that its answer says that it is the last.
+            // First, so that the answer to this request says `Connection: close`.
             biased;
-            () = asked.notified() => {}
+            () = requested.notified() => {}
             _ = connection.as_mut() => return,
-            () = sleep(FIRST_WORDS) => {}
+            () = sleep(FIRST_REQUEST) => {}
         }
         connection.as_mut().graceful_shutdown();
-        let _ = timeout(LAST_WORDS, connection).await;
+        let _ = timeout(DRAIN, connection).await;
     }
 }

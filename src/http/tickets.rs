@@ -1,6 +1,6 @@
 //! `POST /v1/tickets`: issues a ticket.
 
-use super::accept::PlainText;
+use super::accept_header::PlainText;
 use super::answer::Failure;
 use super::bundle_request::BundleRequest;
 use super::framing;

@@ -1,20 +1,11 @@
 //! A request to this API, as its handlers see it.
 
+use super::api::VaultApi;
 use super::refusal::{self, Refusal};
 use crate::broker::{Context, Session};
-use crate::http::Edge;
+use crate::http::edge::Edge;
 use crate::model::secret::SecretValue;
 use http::Method;
-use std::time::Duration;
-
-/// The settings of the API.
-#[derive(Debug, Clone)]
-pub struct VaultApi {
-    /// The path segment of the secret engine that clients see.
-    pub mount: String,
-    /// The upper bound of `lease_duration` in the answer to a login.
-    pub max_token_ttl: Duration,
-}
 
 /// A request without its body.
 pub struct Call<'a> {

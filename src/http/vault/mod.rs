@@ -4,6 +4,7 @@
 //! request target (`target`), errors are translated by one table (`refusal`).
 
 mod answer;
+pub mod api;
 mod bundle_name;
 mod call;
 mod headers;
@@ -15,10 +16,11 @@ mod system;
 mod target;
 mod token;
 
-use super::Edge;
 use super::answer::not_found;
+use super::edge::Edge;
 use crate::broker::Context;
 use crate::metrics::Metrics;
+use api::VaultApi;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, MatchedPath, Request, State};
@@ -29,7 +31,6 @@ use http::Method;
 use refusal::Refusal;
 use target::Target;
 
-pub use call::VaultApi;
 pub use refusal::translated;
 
 /// Every path below `/v1/` that is not the native API's.
