@@ -109,17 +109,19 @@ fn is_lease_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-fn object(view: LeaseView) -> LeaseObject {
-    let held_by = view.held_by.as_deref().map(|caller: &Caller| CallerObject {
+/// A caller as the API shows it.
+pub(super) fn caller_object(caller: &Caller) -> CallerObject {
+    let workload = caller.workload.as_ref();
+    CallerObject {
         issuer: caller.issuer.to_string(),
         subject: caller.subject.clone(),
-        namespace: caller.workload.as_ref().map(|workload| workload.namespace.clone()),
-        service_account: caller.workload.as_ref().map(|workload| workload.service_account.clone()),
-        pod: caller
-            .workload
-            .as_ref()
-            .map(|workload| PodObject { name: workload.pod.name.clone(), uid: workload.pod.uid.clone() }),
-    });
+        namespace: workload.map(|workload| workload.namespace.clone()),
+        service_account: workload.map(|workload| workload.service_account.clone()),
+        pod: workload.map(|workload| PodObject { name: workload.pod.name.clone(), uid: workload.pod.uid.clone() }),
+    }
+}
+
+fn object(view: LeaseView) -> LeaseObject {
     LeaseObject {
         lease_id: view.id,
         store: view.store,
@@ -129,7 +131,7 @@ fn object(view: LeaseView) -> LeaseObject {
         expires_at: view.expires_at,
         renewable: view.renewable,
         stale: view.stale,
-        held_by,
+        held_by: view.held_by.as_deref().map(caller_object),
         state: view.state.as_str().to_owned(),
     }
 }

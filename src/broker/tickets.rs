@@ -2,6 +2,7 @@
 
 use super::administer::Administrator;
 use super::error::Error;
+use super::leases::caller_object;
 use super::page::Page;
 use super::pipeline::Broker;
 use super::redeem::describe;
@@ -11,7 +12,7 @@ use crate::metrics::labels::{EventType, Outcome};
 use crate::model::ticket::TicketId;
 use crate::tickets::{Ending, Place, Ticket, TicketState};
 use crate::wire::problem::Code;
-use crate::wire::ticket_object::{TicketCaller, TicketList, TicketObject, TicketPod};
+use crate::wire::ticket_object::{TicketList, TicketObject};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 /// Number of waiting tickets in one query of a bulk revocation.
@@ -121,17 +122,9 @@ fn place(text: &str) -> Option<Place> {
 }
 
 fn object(ticket: Ticket) -> TicketObject {
-    let caller = &ticket.caller;
-    let workload = caller.workload.as_ref();
     TicketObject {
         ticket_id: ticket.id.to_string(),
-        caller: TicketCaller {
-            issuer: caller.issuer.to_string(),
-            subject: caller.subject.clone(),
-            namespace: workload.map(|workload| workload.namespace.clone()),
-            service_account: workload.map(|workload| workload.service_account.clone()),
-            pod: workload.map(|workload| TicketPod { name: workload.pod.name.clone(), uid: workload.pod.uid.clone() }),
-        },
+        caller: caller_object(&ticket.caller),
         repo: ticket.repo.to_string(),
         branch: ticket.branch.to_string(),
         policies: ticket.policies.iter().map(|policy| policy.name.to_string()).collect(),

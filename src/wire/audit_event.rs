@@ -1,8 +1,8 @@
-//! An audit event as it is written, hashed and read. Typed fields only: there is no place for a secret.
+//! An audit event as it is written and hashed. All fields are typed: no secret fits in.
 
 use serde::Serialize;
 
-/// The hashed part of an event: everything but `hash`, which [`with_hash`] puts at the end.
+/// The hashed part of an event: everything except `hash`, which [`with_hash`] appends.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEvent<'a> {
@@ -10,48 +10,48 @@ pub struct AuditEvent<'a> {
     pub id: &'a str,
     /// RFC 3339, UTC, microseconds.
     pub time: &'a str,
-    /// The chain: one for every start of a replica.
+    /// The chain; every start of a replica begins one.
     pub chain: &'a str,
-    /// Counts from 1 without gaps.
+    /// Position in the chain, from 1, without gaps.
     pub seq: i64,
-    /// The hash of the event before; of a chain's first event, the head of the chain before, or zeros.
+    /// Hash of the previous event; for a chain's first event, the head of the previous chain, or zeros.
     pub prev_hash: &'a str,
-    /// What it is about.
+    /// Event type, for example `ticket.issued`.
     #[serde(rename = "type")]
     pub kind: &'a str,
     /// `ok`, `denied` or `failed`.
     pub outcome: &'a str,
-    /// Why, in a closed set of words.
+    /// Reason, from a closed set.
     pub reason: Option<&'a str>,
-    /// Who asked; of a redemption, who asked for the ticket.
+    /// Caller; for a redemption, the caller that requested the ticket.
     pub caller: Option<CallerView<'a>>,
-    /// The address the request came from.
+    /// Source address of the request.
     pub source_ip: Option<String>,
-    /// The repo, where it was a valid one.
+    /// Repository, if it was valid.
     pub repo: Option<&'a str>,
-    /// The branch, where it was a valid one.
+    /// Branch, if it was valid.
     pub branch: Option<&'a str>,
-    /// The names of the policies that decided.
+    /// Names of the policies that decided.
     pub policies: &'a [String],
     /// Names of the keys in the bundle.
     pub keys: &'a [String],
-    /// The ticket's public id.
+    /// Public id of the ticket.
     pub ticket_id: Option<String>,
-    /// What was read.
+    /// Secrets that were read.
     pub secrets: Vec<SecretView<'a>>,
-    /// Ours.
+    /// Claviger's id of the request.
     pub request_id: Option<&'a str>,
-    /// The caller's own, where it was a sane one.
+    /// The caller's own id of the request, if it was valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_request_id: Option<&'a str>,
-    /// The trace, where the request is traced.
+    /// Trace id, if the request is traced.
     pub trace_id: Option<&'a str>,
     /// `vault` for a request to the Vault-compatible API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub via: Option<&'a str>,
-    /// How long the verb took.
+    /// Duration in milliseconds.
     pub duration_ms: u64,
-    /// How many like it this event stands for, where they are summed.
+    /// Number of similar events that this one stands for, if they are aggregated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
 }
@@ -60,9 +60,9 @@ pub struct AuditEvent<'a> {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CallerView<'a> {
-    /// The authenticator.
+    /// Configured name of the authenticator.
     pub issuer: &'a str,
-    /// The subject.
+    /// `system:serviceaccount:NAMESPACE:NAME`, or the token's `sub`.
     pub subject: &'a str,
     /// The namespace; null for OIDC callers.
     pub namespace: Option<&'a str>,
@@ -75,18 +75,18 @@ pub struct CallerView<'a> {
 /// The pod in an event.
 #[derive(Debug, Clone, Serialize)]
 pub struct PodView<'a> {
-    /// Its name.
+    /// Name of the pod.
     pub name: &'a str,
-    /// Its uid.
+    /// Uid of the pod.
     pub uid: &'a str,
 }
 
 /// A secret in an audit event: its place and version, never its value.
 #[derive(Debug, Clone, Serialize)]
 pub struct SecretView<'a> {
-    /// The store.
+    /// Name of the store.
     pub store: &'a str,
-    /// The path.
+    /// Path in the store.
     pub path: &'a str,
     /// Version, if the store has versions.
     pub version: Option<&'a str>,

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 /// A page of audit events, newest first.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AuditEventList {
-    /// The events, each as the very text that was hashed, with the hash as its last member.
+    /// The events, each as the text that was hashed, with the hash as its last member.
     #[schema(value_type = Vec<AuditEventObject>)]
     pub items: Vec<Box<RawValue>>,
     /// Continuation token of the next page; absent on the last page.
@@ -24,58 +24,58 @@ pub struct AuditEventObject {
     pub id: String,
     /// RFC 3339, UTC, microseconds.
     pub time: String,
-    /// The chain: one for every start of a replica.
+    /// The chain; every start of a replica begins one.
     pub chain: String,
-    /// Counts from 1 without gaps.
+    /// Position in the chain, from 1, without gaps.
     pub seq: i64,
-    /// The hash of the event before; of a chain's first event, the head of the chain before, or zeros.
+    /// Hash of the previous event; for a chain's first event, the head of the previous chain, or zeros.
     pub prev_hash: String,
-    /// What it is about.
+    /// Event type, for example `ticket.issued`.
     #[serde(rename = "type")]
     pub kind: String,
     /// `ok`, `denied` or `failed`.
     pub outcome: String,
-    /// Why, in a closed set of words.
+    /// Reason, from a closed set.
     #[schema(required)]
     pub reason: Option<String>,
-    /// Who asked; of a redemption, who asked for the ticket.
+    /// Caller; for a redemption, the caller that requested the ticket.
     #[schema(required)]
     pub caller: Option<CallerObject>,
-    /// The address the request came from.
+    /// Source address of the request.
     #[schema(required)]
     pub source_ip: Option<String>,
-    /// The repo, where it was a valid one.
+    /// Repository, if it was valid.
     #[schema(required)]
     pub repo: Option<String>,
-    /// The branch, where it was a valid one.
+    /// Branch, if it was valid.
     #[schema(required)]
     pub branch: Option<String>,
-    /// The names of the policies that decided.
+    /// Names of the policies that decided.
     pub policies: Vec<String>,
     /// Names of the keys in the bundle.
     pub keys: Vec<String>,
-    /// The ticket's public id.
+    /// Public id of the ticket.
     #[schema(required)]
     pub ticket_id: Option<String>,
-    /// What was read.
+    /// Secrets that were read.
     pub secrets: Vec<SecretObject>,
-    /// Ours.
+    /// Claviger's id of the request.
     #[schema(required)]
     pub request_id: Option<String>,
-    /// The caller's own, where it was a sane one.
+    /// The caller's own id of the request, if it was valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub client_request_id: Option<String>,
-    /// The trace, where the request is traced.
+    /// Trace id, if the request is traced.
     #[schema(required)]
     pub trace_id: Option<String>,
     /// `vault` for a request to the Vault-compatible API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub via: Option<String>,
-    /// How long the verb took.
+    /// Duration in milliseconds.
     pub duration_ms: u64,
-    /// How many like it this event stands for, where they are summed.
+    /// Number of similar events that this one stands for, if they are aggregated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub count: Option<u64>,
@@ -86,26 +86,26 @@ pub struct AuditEventObject {
 /// A secret in an audit event: its place and version, never its value.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct SecretObject {
-    /// The store.
+    /// Name of the store.
     pub store: String,
-    /// The path.
+    /// Path in the store.
     pub path: String,
     /// Version, if the store has versions.
     #[schema(required)]
     pub version: Option<String>,
 }
 
-/// Whether the audit log holds.
+/// Result of a verification of the audit log.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditVerified {
-    /// Every chain holds.
+    /// True if all chains are intact.
     pub ok: bool,
-    /// Events looked at.
+    /// Number of verified events.
     pub events: u64,
-    /// Chains that have any of them.
+    /// Number of verified chains.
     pub chains: u64,
-    /// The first place that does not hold: the lowest number, in the chain that was written first. Null where all hold.
+    /// First broken place: the lowest position, in the chain that was written first. Null if all chains are intact.
     #[schema(required)]
     pub first_broken: Option<BrokenPlace>,
 }
@@ -115,7 +115,7 @@ pub struct AuditVerified {
 pub struct BrokenPlace {
     /// The chain.
     pub chain: String,
-    /// The number of the event there.
+    /// Position of the event.
     pub seq: i64,
     /// `altered`, `missing`, `out_of_place`, `unlinked`, `not_as_checkpoint`, `bad_anchor` or `unknown_key`.
     pub reason: String,

@@ -11,10 +11,10 @@ pub struct CallerObject {
     pub issuer: String,
     /// `system:serviceaccount:NAMESPACE:NAME`, or the token's `sub`.
     pub subject: String,
-    /// The namespace; null for OIDC callers.
+    /// Namespace of the pod; null for OIDC callers.
     #[schema(required)]
     pub namespace: Option<String>,
-    /// The ServiceAccount; null for OIDC callers.
+    /// `ServiceAccount` of the pod; null for OIDC callers.
     #[schema(required)]
     pub service_account: Option<String>,
     /// The pod; null for OIDC callers.
@@ -25,8 +25,8 @@ pub struct CallerObject {
 /// A pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PodObject {
-    /// Its name.
+    /// Name of the pod.
     pub name: String,
-    /// Its uid.
+    /// Uid of the pod.
     pub uid: String,
 }

@@ -1,4 +1,4 @@
-//! Asking why: what the policies say to a caller, and which part of which policy says it.
+//! The explanation of a decision: the result of each policy for a caller.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -74,24 +74,24 @@ pub struct DescribedCaller {
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DescribedPod {
-    /// Its name.
+    /// Name of the pod.
     pub name: String,
-    /// Its uid.
+    /// Uid of the pod.
     pub uid: String,
-    /// Its address.
+    /// IP address of the pod.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub ip: Option<String>,
     /// All IP addresses (default: `ip`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ips: Vec<String>,
-    /// Its node.
+    /// Node of the pod.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub node: Option<String>,
-    /// Its labels.
+    /// Labels of the pod.
     pub labels: BTreeMap<String, String>,
-    /// Its annotations.
+    /// Annotations of the pod.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -99,11 +99,11 @@ pub struct DescribedPod {
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DescribedTaskRun {
-    /// Its name.
+    /// Name of the `TaskRun`.
     pub name: String,
-    /// Its labels.
+    /// Labels of the `TaskRun`.
     pub labels: BTreeMap<String, String>,
-    /// Its params.
+    /// Parameters of the `TaskRun`.
     pub params: BTreeMap<String, Value>,
 }
 
@@ -111,13 +111,13 @@ pub struct DescribedTaskRun {
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DescribedPipelineRun {
-    /// Its name.
+    /// Name of the `PipelineRun`.
     pub name: String,
-    /// Its labels.
+    /// Labels of the `PipelineRun`.
     pub labels: BTreeMap<String, String>,
-    /// Its annotations.
+    /// Annotations of the `PipelineRun`.
     pub annotations: BTreeMap<String, String>,
-    /// Its params.
+    /// Parameters of the `PipelineRun`.
     pub params: BTreeMap<String, Value>,
 }
 
@@ -144,7 +144,7 @@ pub struct DecisionExplained {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyExplained {
-    /// Its name.
+    /// Name of the policy.
     pub name: String,
     /// True if the policy matches.
     pub matched: bool,

@@ -1,6 +1,6 @@
-//! JSON that stays harmless wherever it lands: one line of printable ASCII, and inert when a shell sources it.
+//! JSON that is harmless in a shell and on a terminal: one line of printable ASCII, and inert when a shell sources it.
 //!
-//! `curl` without `-f` saves an error body as the secret file, and a log pipeline prints audit events to terminals. So every
+//! `curl` without `-f` saves an error body as the secret file, and log pipelines print audit events to terminals. So every
 //! character outside printable ASCII (controls, bidi marks, look-alikes) and what a shell expands inside double quotes is
 //! written as `\uXXXX`. Any JSON reader gives the same text back.
 
@@ -8,13 +8,13 @@ use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 use std::io::{self, Write};
 
-/// An audit event has about a thousand bytes, and is what is written most often.
+/// Initial capacity. Most texts are audit events of about a thousand bytes.
 const USUAL_BYTES: usize = 1536;
 
 /// Serialises to one line.
 ///
 /// # Errors
-/// When the value cannot be JSON, which for the bodies in this room only a programming error brings about.
+/// If the value cannot be JSON, which for the bodies in this room would be a programming error.
 pub fn to_string<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
     let mut bytes = Vec::with_capacity(USUAL_BYTES);
     value.serialize(&mut Serializer::with_formatter(&mut bytes, Inert(CompactFormatter)))?;
@@ -43,7 +43,7 @@ impl Formatter for Inert {
     }
 }
 
-/// Of a character beyond ASCII no byte is plain, its first one included.
+/// No byte of a character beyond ASCII is plain, the first one included.
 const fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && !matches!(byte, b'$' | b'`' | b'!')
 }

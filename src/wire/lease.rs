@@ -4,15 +4,15 @@ use super::caller::CallerObject;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A lease.
+/// A dynamic lease, or a cached static secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LeaseObject {
     /// Claviger's id of the lease, stable for its life; not the store's lease id.
     pub lease_id: String,
-    /// The store.
+    /// Name of the store.
     pub store: String,
-    /// The path.
+    /// Path in the store.
     pub path: String,
     /// `static`: a cached secret; `dynamic`: credentials that the store created on request.
     pub kind: String,

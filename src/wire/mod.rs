@@ -1,4 +1,4 @@
-//! THE JSON: bodies of the REST API, shared by the server and our own client. Raw: nothing here is checked.
+//! THE JSON: bodies of the REST API, shared by the server and the client commands. Nothing here is validated.
 
 pub mod audit_event;
 pub mod audit_list;

@@ -1,7 +1,7 @@
-//! A policy as people write it: REST body, YAML manifest, and later a custom resource.
+//! A policy as written: REST body or YAML manifest.
 //!
-//! Nothing is required here, so that what is missing is reported together with everything else that is wrong;
-//! `policy` turns it into a `Policy` or says why not.
+//! No field is required here, so that missing fields are reported together with all other faults; `policy` turns it into a
+//! `Policy` or reports the faults.
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, IgnoredAny, MapAccess, Visitor};
@@ -21,10 +21,10 @@ pub struct PolicyManifest {
     /// `Policy`.
     #[schema(required, nullable = false, pattern = "^Policy$")]
     pub kind: Option<String>,
-    /// Its name.
+    /// Name and annotations.
     #[schema(value_type = Metadata, required, nullable = false)]
     pub metadata: Option<Metadata>,
-    /// The policy itself.
+    /// The specification.
     #[schema(value_type = PolicySpec, required)]
     pub spec: Option<PolicySpec>,
 }
@@ -35,7 +35,7 @@ pub struct PolicyManifest {
 pub struct PolicyBody {
     /// Name; optional if the path has it.
     pub name: Option<String>,
-    /// The policy itself.
+    /// The specification.
     #[schema(value_type = PolicySpec, required)]
     pub spec: Option<PolicySpec>,
 }
@@ -92,14 +92,14 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// With a name and nothing else.
+    /// Metadata with only a name.
     #[must_use]
     pub fn named(name: Option<String>) -> Self {
         Self { name, ..Self::default() }
     }
 }
 
-/// The policy itself.
+/// The specification.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct PolicySpec {
@@ -194,7 +194,7 @@ pub struct LiteralValue {
     pub is: Option<String>,
 }
 
-/// By hand: of an untagged enum serde says neither where a fault is nor what was expected.
+/// By hand: serde reports neither the position of a fault in an untagged enum nor what was expected.
 impl<'de> Deserialize<'de> for ClaimValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
@@ -239,7 +239,7 @@ pub struct Secret {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required, nullable = false)]
     pub store: Option<String>,
-    /// Path template, as a human writes the path.
+    /// Path template, written as in the store's own command line.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required, nullable = false)]
     pub path: Option<String>,

@@ -1,4 +1,4 @@
-//! A policy as the API shows it, with what is known of it.
+//! A policy as the API shows it, with its metadata.
 
 use super::policy::PolicySpec;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyObject {
-    /// Its name.
+    /// Name of the policy.
     pub name: String,
     /// Revision; changes with every write, and is the `ETag`.
     pub revision: String,
@@ -21,7 +21,7 @@ pub struct PolicyObject {
     pub updated_by: String,
     /// `api`, or `file` (read-only in the API).
     pub source: String,
-    /// The policy itself.
+    /// The specification.
     pub spec: PolicySpec,
 }
 
@@ -39,7 +39,7 @@ pub struct PolicyList {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyRevisionObject {
-    /// Its revision.
+    /// Revision of the change.
     pub revision: String,
     /// Time of the change (RFC 3339, UTC).
     pub at: String,

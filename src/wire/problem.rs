@@ -1,4 +1,4 @@
-//! Errors as `application/problem+json` (RFC 9457), and the closed list of their machine words.
+//! Errors as `application/problem+json` (RFC 9457), and the closed list of their codes.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 /// An error body.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// Always `about:blank`: [`Problem::code`] is the machine's word.
+    /// Always `about:blank`: `code` identifies the error.
     #[serde(rename = "type")]
     pub kind: String,
     /// Summary; the same for all problems with this code.
@@ -35,18 +35,18 @@ pub struct ProblemError {
     pub detail: String,
 }
 
-/// Declares the codes with their word, status and title.
+/// Declares the codes with their text, status and title.
 macro_rules! codes {
     ($($variant:ident => $word:literal $status:literal $title:literal),+ $(,)?) => {
-        /// A machine word for what went wrong.
+        /// A stable error code.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code { $(#[doc = $title] $variant),+ }
 
         impl Code {
-            /// Every code there is.
+            /// All codes.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The word.
+            /// The code as in the body.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
@@ -58,7 +58,7 @@ macro_rules! codes {
                 match self { $(Self::$variant => $status),+ }
             }
 
-            /// The sentence.
+            /// The title.
             #[must_use]
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title),+ }
@@ -111,7 +111,7 @@ codes! {
 }
 
 impl Code {
-    /// Seconds after which the same request is worth another try.
+    /// `Retry-After` in seconds, if a retry may succeed.
     #[must_use]
     pub const fn retry_after(self) -> Option<u32> {
         match self {
@@ -128,7 +128,7 @@ impl Code {
         }
     }
 
-    /// The body for this code.
+    /// The body with this code.
     #[must_use]
     pub fn problem(self, detail: Option<String>) -> Problem {
         Problem {

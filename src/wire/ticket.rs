@@ -1,21 +1,21 @@
-//! Asking for a ticket, and the answer.
+//! The request for a ticket or for secrets, and the answer.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// Declares a body that asks for secrets: what every one may say, and what one alone may.
+/// Declares a request body: the fields that all have, and those of one.
 macro_rules! asks_for_secrets {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
         #[serde(deny_unknown_fields, rename_all = "camelCase")]
         pub struct $name {
-            /// The repository that is built.
+            /// Repository to build.
             #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
             #[schema(nullable = false, min_length = 1, max_length = 256, pattern = "^[A-Za-z0-9._~@+-]+([ /][A-Za-z0-9._~@+-]+)*$")]
             pub repo: Option<String>,
-            /// The branch that is built.
+            /// Branch to build.
             #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
             #[schema(nullable = false, min_length = 1, max_length = 1024)]
             pub branch: Option<String>,
@@ -56,7 +56,7 @@ asks_for_secrets! {
 }
 
 impl SecretsRequest {
-    /// What it asks for, and the format.
+    /// The common fields, and the format.
     #[must_use]
     pub fn into_parts(self) -> (TicketRequest, Option<String>) {
         let Self { repo, branch, ttl, keys, required, format } = self;
@@ -90,7 +90,7 @@ pub struct TicketIssued<'a> {
     pub sizes: Option<BTreeMap<&'a str, usize>>,
 }
 
-/// What our own client reads of it. It carries a ticket: no `Debug`.
+/// The fields of the answer that our own client reads. It carries a ticket: no `Debug`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TicketReceipt {
@@ -98,7 +98,7 @@ pub struct TicketReceipt {
     pub url: String,
     /// Names of the keys in the bundle.
     pub keys: Vec<String>,
-    /// The lengths of the values; an older server tells none.
+    /// Lengths of the values; an older server reports none.
     #[serde(default)]
     pub sizes: BTreeMap<String, usize>,
 }

@@ -1,5 +1,6 @@
-//! A waiting ticket as administrators see it.
+//! An outstanding ticket as the API shows it.
 
+use super::caller::CallerObject;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -10,7 +11,7 @@ pub struct TicketObject {
     /// Public id; it cannot be used to redeem the ticket.
     pub ticket_id: String,
     /// Caller that requested it.
-    pub caller: TicketCaller,
+    pub caller: CallerObject,
     /// Repository.
     pub repo: String,
     /// Branch.
@@ -23,31 +24,6 @@ pub struct TicketObject {
     pub issued_at: String,
     /// Time of expiry (RFC 3339, UTC).
     pub expires_at: String,
-}
-
-/// Caller that requested a ticket, as in the audit event.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct TicketCaller {
-    /// Configured name of the authenticator.
-    pub issuer: String,
-    /// `system:serviceaccount:NAMESPACE:NAME`, or the token's `sub`.
-    pub subject: String,
-    /// Namespace of the pod; null for OIDC callers.
-    pub namespace: Option<String>,
-    /// `ServiceAccount` of the pod; null for OIDC callers.
-    pub service_account: Option<String>,
-    /// The pod; null for OIDC callers.
-    pub pod: Option<TicketPod>,
-}
-
-/// The pod that asked for a ticket.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct TicketPod {
-    /// Its name.
-    pub name: String,
-    /// Its uid.
-    pub uid: String,
 }
 
 /// Result of revoking tickets.
