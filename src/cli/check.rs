@@ -1,4 +1,4 @@
-//! `claviger check`: all faults of a configuration at once, and with `--online` whether everything can be reached.
+//! `claviger check`: reports all faults of a configuration, and with `--online` connects to all servers.
 
 use super::serve::{cannot_start, failed};
 use super::{ConfigFile, USAGE, faults};
@@ -16,7 +16,7 @@ pub struct Check {
     online: bool,
 }
 
-/// Checks and says what it found.
+/// Checks, and prints the faults.
 pub fn run(check: &Check) -> ExitCode {
     let config = match config::load(&check.file.config) {
         Ok(config) => config,
@@ -35,7 +35,7 @@ pub fn run(check: &Check) -> ExitCode {
         }
     };
     for warning in warnings {
-        // One that is of no key of the document begins with a colon.
+        // A fault without a key begins with a colon.
         eprintln!("warning: {}", warning.trim_start_matches(": "));
     }
     println!("the configuration is good, with {policies} policies");

@@ -1,4 +1,4 @@
-//! The admin API: one request, one answer, or as many lines as there are. The token goes into one header, and is never printed.
+//! Calls of the admin API: one request and one answer, or a stream of lines. The token is sent in one header, and never printed.
 
 use super::failure::Failure;
 use super::server::{self, ServerArguments};
@@ -11,33 +11,31 @@ use std::time::Duration;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-/// More than a page of a hundred policies that are as large as a server takes them.
+/// Larger than a page of a hundred policies of maximum size.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
-/// More than any audit event has.
+/// Longer than any audit event.
 const MAX_LINE_BYTES: usize = 4 * 1024 * 1024;
 const LINES: &str = "application/x-ndjson";
-/// How long a stream of lines, or an answer that takes a long computation, may be on its way.
+/// Time limit for a stream of lines, or for an answer that takes long to compute.
 const LONG: Duration = Duration::from_hours(24);
-/// How long a stream of lines may stand still.
+/// Time limit for the next part of a stream of lines.
 const STILL: Duration = Duration::from_mins(1);
 
-/// A server, and who calls it.
+/// A server, and the caller's token.
 pub struct Connection {
     base: String,
     bearer: HeaderValue,
     http: Client,
 }
 
-/// What came back, and is no refusal.
+/// A successful answer.
 pub struct Answer {
-    /// The status.
     pub status: u16,
     request_id: Option<String>,
     body: Vec<u8>,
 }
 
 impl Answer {
-    /// The body.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body).map_err(|_| Failure::Refused {
             status: self.status,
@@ -48,7 +46,7 @@ impl Answer {
 }
 
 impl Connection {
-    /// Reads the token and the certificates. Calls nobody yet.
+    /// Reads the token and the certificates. Sends nothing.
     pub fn open(arguments: &ServerArguments) -> Result<Self, Failure> {
         let url = arguments.origin()?;
         let bearer = arguments.bearer()?;
@@ -56,17 +54,17 @@ impl Connection {
         Ok(Self { base: url.as_str().trim_end_matches('/').to_owned(), bearer, http })
     }
 
-    /// Looks at something.
+    /// Sends a `GET`.
     pub async fn get(&self, path: &str) -> Result<Answer, Failure> {
         self.call(self.request(&Method::GET, path)).await
     }
 
-    /// Looks at something that takes the server long to find out.
+    /// Sends a `GET` whose answer takes long to compute.
     pub async fn get_patiently(&self, path: &str) -> Result<Answer, Failure> {
         self.call(self.request(&Method::GET, path).timeout(LONG)).await
     }
 
-    /// Looks at lines, one after the other as they come.
+    /// Reads lines as they arrive.
     pub async fn lines(&self, path: &str, mut each: impl FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
         let mut request =
             self.request(&Method::GET, path).timeout(LONG).build().map_err(|e| server::unreachable(&e))?;
@@ -94,7 +92,7 @@ impl Connection {
         if rest.is_empty() { Ok(()) } else { Err(not_ours()) }
     }
 
-    /// Sends something, with a condition where there is one.
+    /// Sends a request with a body, and with `If-Match` or `If-None-Match` if given.
     pub async fn send(
         &self,
         method: &Method,
@@ -129,7 +127,7 @@ impl Connection {
     }
 }
 
-/// What an answer that is no success says.
+/// The failure of an unsuccessful answer.
 async fn refused(response: &mut Response) -> Result<Failure, Failure> {
     let (status, request_id) = (response.status().as_u16(), server::request_id(response.headers()));
     let body = server::read(response, MAX_BODY_BYTES).await?;
@@ -140,7 +138,7 @@ fn not_ours() -> Failure {
     Failure::Failed("what the server sends are no lines of audit events".into())
 }
 
-/// Reads how the server is reached, and does something there.
+/// Connects with the given options, and runs an operation.
 pub fn on(server: &ServerArguments, act: impl AsyncFnOnce(Connection) -> Result<(), Failure>) -> Result<(), Failure> {
     let connection = Connection::open(server)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

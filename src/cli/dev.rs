@@ -14,9 +14,9 @@ use std::process::ExitCode;
 const SAMPLE_SECRETS: &str = include_str!("dev_secrets.yaml");
 const SAMPLE_POLICY: &str = include_str!("dev_policy.yaml");
 
-/// The name of the local issuer.
+/// Name of the local issuer.
 const AUTHENTICATOR: &str = "dev";
-/// Its `iss`: a name that no server can ever have (RFC 2606).
+/// Its `iss`: a name that no server can have (RFC 2606).
 const ISSUER: &str = "https://dev.claviger.invalid";
 
 /// The options of `claviger dev`.
@@ -65,7 +65,7 @@ fn prepare(dev: &Dev) -> Result<State, Box<dyn std::error::Error>> {
     Ok(state)
 }
 
-/// JSON is YAML, and knows how to quote any path.
+/// A path as a JSON string, which is valid YAML for any path.
 fn configuration(dev: &Dev, state: &State) -> String {
     let secrets = dev.secrets.clone().unwrap_or_else(|| state.path("secrets.yaml"));
     let policies = dev.policies.clone().unwrap_or_else(|| state.path("policies"));

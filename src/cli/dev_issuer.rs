@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::json;
 
-/// How long a token of a development server works, in seconds: a week, and never longer than the server runs.
+/// Lifetime of a token in seconds: a week, but never longer than the server runs.
 const TOKEN_LIFE: i64 = 7 * 24 * 3600;
 const KEY_ID: &str = "dev";
 
@@ -20,19 +20,17 @@ pub struct Issuer {
     public: Vec<u8>,
 }
 
-/// The issuer cannot make its key or a token.
+/// The issuer cannot create its key or a token.
 #[derive(Debug, thiserror::Error)]
 pub enum IssuerError {
-    /// The key.
     #[error("a signing key cannot be made")]
     Key,
-    /// The token.
     #[error("a token cannot be signed")]
     Sign(#[from] jsonwebtoken::errors::Error),
 }
 
 impl Issuer {
-    /// With a new P-256 key.
+    /// An issuer with a new P-256 key.
     pub fn new(name: &'static str) -> Result<Self, IssuerError> {
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
             .map_err(|_| IssuerError::Key)?;

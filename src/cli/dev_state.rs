@@ -10,29 +10,29 @@ use std::path::{Path, PathBuf};
 pub struct State(PathBuf);
 
 impl State {
-    /// Makes the folder where it is not there.
+    /// Creates the folder unless it exists.
     ///
     /// # Errors
-    /// When it cannot be made or found.
+    /// If it can be neither created nor opened.
     pub fn open(path: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let state = Self(fs::canonicalize(path)?);
         DirBuilder::new().recursive(true).mode(0o700).create(state.path("policies"))?;
-        // Tokens must not end in anybody's repository.
+        // Tokens must not be committed to a repository.
         state.write(".gitignore", "*\n")?;
         Ok(state)
     }
 
-    /// A file in it.
+    /// The path of a file in the folder.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    /// Writes a file anew, for its owner only. Never through a link that somebody left there.
+    /// Replaces a file, readable by its owner only. Links are not followed.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn write(&self, name: &str, text: &str) -> io::Result<()> {
         let path = self.path(name);
         match fs::remove_file(&path) {

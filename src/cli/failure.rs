@@ -1,45 +1,43 @@
-//! How a command that calls a server fails: what it says, and its exit code.
+//! Failures of commands that call a server: the message and the exit code.
 
 use super::printable::printable;
 use crate::document::Fault;
 use crate::wire::problem::Problem;
 use std::process::ExitCode;
 
-/// Something failed at the server, or a case did.
+/// Exit code: the server or a test case failed.
 const FAILED: u8 = 1;
-/// The command line or a file is wrong.
+/// Exit code: the command line or a file is invalid.
 const USAGE: u8 = 2;
-/// The server says no to whoever asks.
+/// Exit code: the server refused the caller.
 const DENIED: u8 = 3;
-/// The server cannot be reached, or cannot answer now.
+/// Exit code: the server is unreachable or temporarily unavailable.
 const UNAVAILABLE: u8 = 4;
 
 /// Why a command failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// The command line or files are wrong, in these ways.
+    /// Errors of the command line or of files, one per line.
     Usage(Vec<String>),
-    /// The server refused, with a problem where it is one of ours.
+    /// The server refused; `problem` is set if the body is Claviger's.
     Refused {
-        /// The HTTP status.
         status: u16,
-        /// What it says.
         problem: Option<Box<Problem>>,
-        /// Under which id it is in the server's log and audit.
+        /// Request id in the server's log and audit log.
         request_id: Option<String>,
     },
-    /// The server finds documents wrong, in these ways.
+    /// Faults of documents that the server found, one per line.
     Invalid(Vec<String>),
-    /// No answer came.
+    /// No response.
     Unreachable(&'static str),
-    /// Something else.
+    /// Another error.
     Failed(String),
-    /// It has been told already.
+    /// The error was printed already.
     Told,
 }
 
 impl Failure {
-    /// A wrong command line or file, in one way.
+    /// One error of the command line or of a file.
     pub fn usage(line: impl Into<String>) -> Self {
         Self::Usage(vec![line.into()])
     }
@@ -49,7 +47,7 @@ impl Failure {
         Self::Usage(faults.iter().map(|fault| fault_line(place, fault)).collect())
     }
 
-    /// Whether the server says that there is no such thing.
+    /// Whether the server answered `404`.
     pub const fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: 404, problem: Some(_), .. })
     }
@@ -59,14 +57,14 @@ impl Failure {
         match self {
             Self::Usage(_) => USAGE,
             Self::Refused { status: 401 | 403, .. } => DENIED,
-            // Our own 502 says that something is configured wrongly, and waiting does not help.
+            // Claviger's own 502 means a wrong configuration, and a retry does not help.
             Self::Refused { status: 502, problem: Some(_), .. } => FAILED,
             Self::Refused { status: 429 | 502..=504, .. } | Self::Unreachable(_) => UNAVAILABLE,
             Self::Refused { .. } | Self::Invalid(_) | Self::Failed(_) | Self::Told => FAILED,
         }
     }
 
-    /// Says what is wrong on standard error, and gives the exit code.
+    /// Prints the error on standard error, and returns the exit code.
     pub fn tell(&self) -> ExitCode {
         match self {
             Self::Usage(lines) | Self::Invalid(lines) => lines.iter().for_each(|line| eprintln!("{}", printable(line))),
@@ -98,7 +96,7 @@ impl Failure {
     }
 }
 
-/// A fault with its place, as a line.
+/// A fault with its position, as a line.
 pub fn fault_line(place: &str, fault: &Fault) -> String {
     match fault.dotted() {
         dotted if dotted.is_empty() => format!("{place}: {}", fault.detail),

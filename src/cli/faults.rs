@@ -1,9 +1,9 @@
-//! Faults of a configuration, for a person.
+//! Prints the faults of a configuration.
 
 use crate::document::Fault;
 use std::path::Path;
 
-/// Prints every fault with its place.
+/// Prints every fault with its position.
 pub fn print(file: &Path, faults: &[Fault]) {
     for fault in faults {
         let place = fault.dotted();

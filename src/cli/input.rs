@@ -1,26 +1,26 @@
-//! Files that commands on policies read, within bounds.
+//! Input files of the policy commands, with a size limit.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// The largest file of policies or cases; a server takes no larger one either.
+/// Largest file of policies or cases; a server accepts no larger one either.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// The text of a file, or a line that says why there is none. Pipes are read too: `-f <(...)`, and `-` is standard input.
+/// The text of a file, or a line with the error. Pipes are read too: `-f <(...)`, and `-` is standard input.
 pub fn text(file: &Path) -> Result<Zeroizing<String>, String> {
     text_of_at_most(file, MAX_BYTES).map_err(|reason| format!("{}: {reason}", file.display()))
 }
 
-/// The text of a file of so many bytes, overwritten when it is dropped, or why there is none.
+/// The text of a file of at most `cap` bytes, overwritten when dropped, or a line with the error.
 pub fn text_of_at_most(file: &Path, cap: usize) -> Result<Zeroizing<String>, String> {
     let unreadable = |error: io::Error| format!("cannot be read: {}", error.kind());
     let is_standard_input = file == Path::new("-");
     if !is_standard_input && fs::metadata(file).map_err(unreadable)?.is_dir() {
         return Err("is a directory".into());
     }
-    // Room for all of it from the start: a vector that grows leaves its old contents behind.
+    // Full capacity from the start: a vector that grows leaves its old contents in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(cap + 1));
     let cap_and_one = cap as u64 + 1;
     let read = if is_standard_input {

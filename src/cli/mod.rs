@@ -1,4 +1,4 @@
-//! COMMANDS: what the one binary does.
+//! THE COMMANDS of the binary.
 
 mod audit;
 mod bundle;
@@ -60,7 +60,7 @@ enum Command {
     VaultPolicy(vault_policy::VaultPolicy),
 }
 
-/// Where the configuration stands.
+/// The configuration file option.
 #[derive(Debug, clap::Args)]
 struct ConfigFile {
     /// Configuration file.
@@ -68,7 +68,7 @@ struct ConfigFile {
     config: PathBuf,
 }
 
-/// Exit code of a configuration or command line that is wrong.
+/// Exit code for an invalid configuration or command line.
 const USAGE: u8 = 2;
 
 /// Runs the command line of this process.
@@ -77,16 +77,16 @@ pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are no errors; clap knows where each goes.
+            // Help and version are not errors; clap prints each to the right stream.
             let _ = error.print();
-            // `exec` ends with the codes of its command, of which 2 may be one.
+            // `exec` returns the exit codes of its command, which may include 2.
             let is_exec = std::env::args_os().nth(1).is_some_and(|command| command == "exec");
             let usage = if is_exec { exec::FAILED } else { USAGE };
             return if error.use_stderr() { ExitCode::from(usage) } else { ExitCode::SUCCESS };
         }
     };
     if let Err(error) = crate::app::hide_memory() {
-        // A sandbox without these calls is no reason for builds to fail, but one to know of.
+        // In a sandbox without these calls builds go on, with a warning.
         eprintln!("claviger: its memory is not hidden from others: {error}");
     }
     crate::app::install_crypto();

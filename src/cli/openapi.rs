@@ -3,7 +3,6 @@
 use super::serve::failed;
 use std::process::ExitCode;
 
-/// Prints it.
 pub fn run() -> ExitCode {
     match crate::http::openapi::text() {
         Ok(text) => {

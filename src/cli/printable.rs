@@ -1,6 +1,6 @@
-//! Words that may come from anywhere, so that a terminal prints them and obeys none.
+//! Escapes untrusted text so that a terminal prints it and interprets none of it.
 
-/// The text with everything escaped that is not printed but obeyed: controls, and what turns the direction of text.
+/// The text with control characters and bidirectional marks escaped.
 pub fn printable(text: &str) -> String {
     let is_obeyed = |c: char| {
         c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_printed_is_obeyed() {
+    fn control_characters_and_bidi_marks_are_escaped() {
         assert_eq!(printable("a é 😀"), "a é 😀");
         assert_eq!(printable("\u{1b}[2J\n\u{202e}\u{9b}"), "\\u{1b}[2J\\u{a}\\u{202e}\\u{9b}");
     }

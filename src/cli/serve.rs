@@ -1,4 +1,4 @@
-//! `claviger serve`: the broker.
+//! `claviger serve`: runs the broker.
 
 use super::{USAGE, faults};
 use crate::app::{self, StartError};
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::thread::available_parallelism;
 use tokio::runtime::{Builder, Runtime};
 
-/// Serves until a signal ends it.
+/// Serves until a signal ends the process.
 pub fn run(file: &Path) -> ExitCode {
     match config::load(file) {
         Ok(config) => serve(config, |_| {}),
@@ -21,8 +21,8 @@ pub fn run(file: &Path) -> ExitCode {
     }
 }
 
-/// One processor is left to the thread that writes the database, which nearly every request waits for. Where one other is
-/// there, no thread has to hand anything to another.
+/// One processor is left for the thread that writes the database, which nearly every request waits for. With one other
+/// processor, a single thread avoids hand-overs.
 fn runtime() -> io::Result<Runtime> {
     let workers = available_parallelism().map_or(1, |processors| processors.get().saturating_sub(1));
     match workers {
@@ -31,7 +31,7 @@ fn runtime() -> io::Result<Runtime> {
     }
 }
 
-/// Serves a checked configuration; `started` is told when it answers.
+/// Serves a checked configuration; `started` is notified once it listens.
 pub fn serve(config: Config, started: impl FnOnce(&app::Running)) -> ExitCode {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
@@ -59,7 +59,7 @@ pub fn serve(config: Config, started: impl FnOnce(&app::Running)) -> ExitCode {
     code
 }
 
-/// Says why the process cannot start, and whose fault that is.
+/// Prints why the process cannot start, and returns the exit code.
 pub fn cannot_start(error: &StartError) -> ExitCode {
     let StartError::Configuration(faults) = error else { return failed(error) };
     for fault in faults {
@@ -74,7 +74,7 @@ pub fn failed(error: &dyn Error) -> ExitCode {
     let mut cause = error.source();
     while let Some(error) = cause {
         let told = error.to_string();
-        // Some errors tell their cause themselves.
+        // Some errors include their cause.
         if !line.ends_with(&told) {
             line = format!("{line}: {told}");
         }

@@ -1,6 +1,6 @@
-//! How a server is named on the command line, and the only place where HTTP clients of the command line are built.
+//! The server options of commands, and the only place that builds their HTTP clients.
 //!
-//! They follow no redirect, use no proxy and no proxy variables, and read no body beyond a bound. The token comes from a
+//! The clients follow no redirects, use no proxy or proxy variables, and read bodies within a bound. The token comes from a
 //! file, never from the command line, and is never printed.
 
 use super::failure::Failure;
@@ -18,10 +18,10 @@ use zeroize::Zeroizing;
 const MAX_TOKEN_BYTES: usize = 64 * 1024;
 const MAX_REQUEST_ID_BYTES: usize = 64;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// Somewhat longer than a server takes before it says itself that it took too long.
+/// Slightly longer than the time limit of the server itself.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
-/// How a server is reached.
+/// How to reach a server.
 #[derive(Debug, clap::Args)]
 pub struct ServerArguments {
     /// Server URL, for example `https://claviger.claviger.svc:8443`.
@@ -39,12 +39,12 @@ pub struct ServerArguments {
 }
 
 impl ServerArguments {
-    /// Of a command for which a server is not needed.
+    /// For commands that do not need a server.
     pub const fn new(server: String, token_file: PathBuf, ca_file: Option<PathBuf>, insecure: bool) -> Self {
         Self { server, insecure, token_file, ca_file }
     }
 
-    /// Where the server is.
+    /// The server's URL.
     pub fn origin(&self) -> Result<Url, Failure> {
         let url = origin(&self.server).ok_or_else(|| {
             Failure::usage("--server: must be http://HOST[:PORT] or https://HOST[:PORT], and no more than that")
@@ -55,12 +55,12 @@ impl ServerArguments {
         Err(Failure::usage("--server: http would send the token in clear; use https, or allow it with --insecure"))
     }
 
-    /// Whether a token or a secret may be sent to or from this URL: by TLS, on this machine, or where it was allowed.
+    /// Whether tokens and secrets may be sent to or from this URL: with TLS, on this machine, or if allowed explicitly.
     pub fn may_send_to(&self, url: &Url) -> bool {
         self.insecure || url.scheme() == "https" || is_loopback(url)
     }
 
-    /// The header that says who asks.
+    /// The `Authorization` header.
     #[expect(clippy::disallowed_methods, reason = "the token goes into the header that it is for")]
     pub fn bearer(&self) -> Result<HeaderValue, Failure> {
         let token = token(&self.token_file, "--token-file")?;
@@ -76,7 +76,7 @@ impl ServerArguments {
     }
 }
 
-/// A client for URLs of this scheme. Whoever sends `https` gets an answer from a server with a good certificate or none.
+/// A client for URLs of this scheme. With `https`, the server's certificate must be valid.
 pub fn client(scheme: &str, ca_file: Option<&Path>) -> Result<Client, Failure> {
     let builder = Client::builder()
         .redirect(redirect::Policy::none())
@@ -86,14 +86,14 @@ pub fn client(scheme: &str, ca_file: Option<&Path>) -> Result<Client, Failure> {
         .connect_timeout(CONNECT_WITHIN)
         .timeout(ANSWER_WITHIN);
     let builder = match scheme {
-        // Without TLS there is nothing to check, and a machine without a CA bundle is good enough.
+        // Without TLS there is no certificate to check, and no CA bundle is needed.
         "http" => builder.tls_certs_only([]),
         _ => builder.https_only(true).tls_backend_preconfigured(trust(ca_file)?.client_config()),
     };
     builder.build().map_err(|_| no_roots())
 }
 
-/// A token in a file, as it can be sent.
+/// The token in a file, as a header value.
 pub fn token(file: &Path, option: &str) -> Result<SecretValue, Failure> {
     let wrong = |reason: &str| Failure::usage(format!("{option}: {}: {reason}", file.display()));
     let text = input::text_of_at_most(file, MAX_TOKEN_BYTES).map_err(|reason| wrong(&reason))?;
@@ -105,14 +105,14 @@ pub fn token(file: &Path, option: &str) -> Result<SecretValue, Failure> {
     Ok(SecretValue::new(token.to_owned()))
 }
 
-/// Reads a body of at most so many bytes; it is overwritten when dropped.
+/// Reads a body of at most `cap` bytes, which is overwritten when dropped.
 pub async fn read(response: &mut Response, cap: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let too_large = || Failure::Failed("the server's answer is too large".into());
     let announced = response.content_length().map_or(Ok(0), usize::try_from).map_err(|_| too_large())?;
     if announced > cap {
         return Err(too_large());
     }
-    // Room for all of it from the start: a vector that grows leaves its old contents behind.
+    // Full capacity from the start: a vector that grows leaves its old contents in memory.
     let mut body = Zeroizing::new(Vec::with_capacity(announced));
     while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
         if body.len() + chunk.len() > cap {
@@ -123,21 +123,21 @@ pub async fn read(response: &mut Response, cap: usize) -> Result<Zeroizing<Vec<u
     Ok(body)
 }
 
-/// The server's name for a request, where it is a sane one.
+/// The server's request id, if it has the expected form.
 pub fn request_id(headers: &HeaderMap) -> Option<String> {
     let id = headers.get("x-request-id")?.to_str().ok()?;
     let is_sane = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     (!id.is_empty() && id.len() <= MAX_REQUEST_ID_BYTES && id.bytes().all(is_sane)).then(|| id.to_owned())
 }
 
-/// A reqwest error is not shown: its URL may be a secret, and its causes are not for people.
+/// A description of a reqwest error. The error itself is not shown: its URL may be a secret.
 pub fn unreachable(error: &reqwest::Error) -> Failure {
     match ConnectFailure::of(error) {
         Some(failure @ (ConnectFailure::UnknownIssuer | ConnectFailure::CaAsEndEntity)) => {
             Failure::Failed(format!("{} (see --ca-file)", failure.sentence()))
         }
         Some(failure) if failure.may_pass() => Failure::Unreachable(failure.sentence()),
-        // Nothing that time heals.
+        // A retry does not help.
         Some(failure) => Failure::Failed(failure.sentence().into()),
         None if error.is_timeout() => Failure::Unreachable("no answer in time"),
         None if error.is_connect() => Failure::Unreachable("no connection, or no TLS on it"),
@@ -145,14 +145,14 @@ pub fn unreachable(error: &reqwest::Error) -> Failure {
     }
 }
 
-/// Whether it leads to this machine: 127.0.0.0/8, `::1` or localhost. Other names are not looked up.
+/// Whether the host is this machine: 127.0.0.0/8, `::1` or localhost. Other names are not resolved.
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// An origin: what else a URL has would be sent, or dropped without a word.
+/// Parses an origin. Other parts of a URL would be sent, or ignored silently.
 fn origin(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let is_origin = url.has_host()
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_id_is_a_sane_one() {
+    fn a_malformed_request_id_is_dropped() {
         let id = |text: &str| request_id(&HeaderMap::from_iter([("x-request-id".parse().ok()?, text.parse().ok()?)]));
         assert_eq!(id("0a-B_c.9").as_deref(), Some("0a-B_c.9"));
         for bad in ["", "a b", "a\tb", "é", &"a".repeat(65)] {

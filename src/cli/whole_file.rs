@@ -1,5 +1,5 @@
-//! A file that is written whole or not at all: beside its place, readable by its owner only unless a mode is given, to the
-//! disk, and then renamed.
+//! Writes a file atomically: to a temporary file in the same folder, readable by its owner only unless a mode is given, synced,
+//! then renamed.
 
 use crate::cli::failure::Failure;
 use crate::model::request_id::RequestId;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Where a file shall be.
+/// The target of a file.
 #[derive(Debug)]
 pub struct Target {
     path: PathBuf,
@@ -18,12 +18,12 @@ pub struct Target {
     mode: Mode,
 }
 
-/// The permissions of a file, as `chmod` takes them in octal. They do not depend on the umask.
+/// Octal permissions of a file, independent of the umask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode(u32);
 
 impl Mode {
-    /// For its owner only.
+    /// Read and write for the owner only.
     pub const OWNER: Self = Self(0o600);
 }
 
@@ -33,15 +33,15 @@ impl FromStr for Mode {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_octal = matches!(text.len(), 3 | 4) && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
         let mode = if is_octal { u32::from_str_radix(text, 8).ok() } else { None };
-        // No set-user-ID and the like, and nothing that its owner cannot read.
+        // No set-user-ID and the like, and always readable by its owner.
         let mode = mode.filter(|mode| *mode <= 0o777 && mode & 0o400 != 0);
         mode.map(Self).ok_or("must be permissions in octal that let the owner read, as 0640")
     }
 }
 
 impl Target {
-    /// Takes a path in a folder that exists, where there is nothing yet, or a regular file. Anything else would be
-    /// replaced by the rename: a link would no longer lead where it led, and `/dev/stdout` would become a file.
+    /// Accepts a path in an existing folder that is free or a regular file. The rename would replace anything else: a link
+    /// would be lost, and `/dev/stdout` would become a file.
     pub fn new(option: &str, path: &Path, mode: Mode) -> Result<Self, Failure> {
         let wrong = |why: &str| Failure::usage(format!("{option}: {}: {why}", path.display()));
         if path == Path::new("-") {
@@ -63,12 +63,11 @@ impl Target {
         Ok(Self { path: path.to_owned(), folder: folder.to_owned(), mode })
     }
 
-    /// The path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes it. On failure what was there is as it was, and nothing else is. Needs a runtime.
+    /// Writes the file. A failure leaves the old file unchanged and no temporary file. Needs a runtime.
     pub fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
         let failed =
             |error: io::Error| Failure::Failed(format!("{} cannot be written: {}", self.path.display(), error.kind()));
@@ -79,7 +78,7 @@ impl Target {
             let _ = fs::remove_file(&beside);
             return Err(failed(error));
         }
-        // The name is durable too. A file system that cannot do that has the file nevertheless.
+        // Syncs the name too. On a file system that cannot, the file is written nevertheless.
         let _ = File::open(&self.folder).and_then(|folder| folder.sync_all());
         Ok(())
     }
@@ -94,7 +93,7 @@ fn fill(path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
     file.sync_all()
 }
 
-/// From here on these signals end nothing: between making the file and renaming it one would leave it behind.
+/// Ignores these signals from now on: one between creating and renaming the file would leave the temporary file.
 fn uninterrupted() -> io::Result<Vec<Signal>> {
     let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
     kinds.into_iter().map(signal).collect()
@@ -114,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_is_there_whole_and_for_its_owner_only() {
+    async fn a_file_is_complete_and_readable_by_its_owner_only() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("build-env");
         for text in ["first", "", "second"] {
@@ -122,7 +121,7 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).expect("a file"), text);
             assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o7777, 0o600);
         }
-        // Also where the one before was for everybody.
+        // Also if the previous file was readable by all.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("permissions");
         Target::new("--output", &path, Mode::OWNER).expect("a place").write(b"third").expect("written");
         assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o7777, 0o600);
@@ -130,12 +129,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_written_leaves_everything_as_it_was() {
+    async fn a_failed_write_changes_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("build-env");
         fs::write(&path, "old").expect("written");
         let target = Target::new("--output", &path, Mode::OWNER).expect("a place");
-        // It has become a folder meanwhile, which no rename replaces by a file.
+        // The path is a folder by now, which a rename does not replace by a file.
         fs::remove_file(&path).expect("removed");
         fs::create_dir(&path).expect("a folder");
         assert!(target.write(b"new").is_err());
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_has_the_mode_that_was_asked_for() {
+    async fn a_file_has_the_requested_mode() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("build-env");
         for (text, mode) in [("0640", 0o640), ("440", 0o440), ("0644", 0o644), ("0600", 0o600), ("777", 0o777)] {
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_rename_would_replace_is_refused() {
+    fn links_and_devices_are_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("file"), "x").expect("written");
         symlink(folder.path().join("file"), folder.path().join("link")).expect("a link");

@@ -15,7 +15,7 @@ pub struct Export {
     filters: Filters,
 }
 
-/// Exports. Where it ends with 0 it has printed everything.
+/// Prints all events. Exit code 0 means that none is missing.
 pub async fn run(export: &Export, server: &Connection) -> Result<(), Failure> {
     let mut printer = Printer::new();
     server.lines(&export.filters.path()?, |line| printer.line(line)).await?;

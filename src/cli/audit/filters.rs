@@ -1,4 +1,4 @@
-//! Which events: the filters of the API as options.
+//! The event filters of the API as options.
 
 use super::failure::Failure;
 use crate::model::clock::{Clock as _, SystemClock};
@@ -6,7 +6,7 @@ use crate::model::duration;
 use jiff::{SignedDuration, Timestamp};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// The filters. All of them must match.
+/// Filters, all of which must match.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Filters {
     /// Earliest time, inclusive: RFC 3339, or an age such as `90m`.
@@ -36,7 +36,7 @@ pub struct Filters {
 }
 
 impl Filters {
-    /// The path of the API that answers them.
+    /// The path and query of the request.
     pub fn path(&self) -> Result<String, Failure> {
         let since = self.since.as_deref().map(|text| time("--since", text)).transpose()?;
         let until = self.until.as_deref().map(|text| time("--until", text)).transpose()?;
@@ -55,7 +55,7 @@ impl Filters {
     }
 }
 
-/// One parameter of a query, and what goes before the next.
+/// One query parameter, with a trailing `&`.
 pub fn parameter(name: &str, value: &str) -> String {
     format!("{name}={}&", utf8_percent_encode(value, NON_ALPHANUMERIC))
 }
@@ -63,7 +63,7 @@ pub fn parameter(name: &str, value: &str) -> String {
 fn time(option: &str, text: &str) -> Result<String, Failure> {
     if let Ok(ago) = duration::parse(text) {
         let ago = SignedDuration::try_from(ago).unwrap_or(SignedDuration::MAX);
-        // Longer ago than there are times: from the first one on.
+        // Longer ago than the earliest time: no limit.
         return Ok(SystemClock.now().checked_sub(ago).unwrap_or(Timestamp::UNIX_EPOCH).to_string());
     }
     let time: Result<Timestamp, _> = text.parse();

@@ -1,9 +1,9 @@
-//! An event as a line for people.
+//! An event as a readable line.
 
 use crate::cli::printable::printable;
 use crate::wire::audit_list::AuditEventObject;
 
-/// The time, what happened and why, who it was, and what it was about. Nothing that a terminal would obey.
+/// Time, type, reason, caller and subject of an event, with control characters escaped.
 pub fn of(event: &AuditEventObject) -> String {
     let mut words = vec![event.time.clone(), event.kind.clone(), event.outcome.clone()];
     words.extend(event.reason.clone());

@@ -14,7 +14,7 @@ use super::server;
 use clap::Subcommand;
 use std::process::ExitCode;
 
-/// What can be done with the audit log.
+/// The audit commands.
 #[derive(Debug, Subcommand)]
 pub enum Audit {
     /// Print the last events, newest last; with --follow also new events.
@@ -25,7 +25,6 @@ pub enum Audit {
     Export(export::Export),
 }
 
-/// Does it.
 pub fn run(audit: &Audit) -> ExitCode {
     let done = match audit {
         Audit::Tail(tail) => on(&tail.server, async |server| tail::run(tail, &server).await),

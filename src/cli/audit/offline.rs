@@ -1,4 +1,4 @@
-//! What `claviger audit verify` reads from files: an export, and the lines that standard output of the server has told.
+//! Files that `claviger audit verify` reads: an export, and the server's standard output.
 
 use super::failure::Failure;
 use crate::audit::{Checker, Known, Stored};
@@ -6,12 +6,12 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-/// Lines of checkpoints, pruning and events, among any others.
+/// Lines with checkpoints, pruning records and events, among others.
 pub fn known(file: &Path) -> Result<Known, Failure> {
     let mut known = Known::default();
     let mut told = 0_u64;
     each_line("--checkpoints", file, |line| {
-        // A log pipeline may have put something before the line.
+        // A log pipeline may have added a prefix.
         let json = line.find('{').map_or("", |at| &line[at..]);
         told += u64::from(known.learn(json.trim_end()));
     })?;
@@ -21,7 +21,7 @@ pub fn known(file: &Path) -> Result<Known, Failure> {
     Ok(known)
 }
 
-/// Shows a line of an export to the checker.
+/// Passes a line of an export to the checker.
 pub fn see(checker: &mut Checker<'_>, line: &str) {
     match Stored::of_line(line) {
         Some((text, hash)) => checker.see(&Stored { text: &text, hash, columns: None }),
@@ -29,7 +29,7 @@ pub fn see(checker: &mut Checker<'_>, line: &str) {
     }
 }
 
-/// Reads a file line by line; `-` is standard input. What is no UTF-8 is read as something else, and fits no hash.
+/// Reads a file line by line; `-` is standard input. Invalid UTF-8 is replaced, and then matches no hash.
 pub fn each_line(option: &str, file: &Path, mut each: impl FnMut(&str)) -> Result<(), Failure> {
     let unreadable = |error: io::Error| Failure::usage(format!("{option}: {}: {}", file.display(), error.kind()));
     let mut reader: Box<dyn BufRead> = if file == Path::new("-") {

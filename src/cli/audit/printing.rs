@@ -1,13 +1,12 @@
-//! Lines on standard output, which may be a pipe whose reader has had enough.
+//! Lines on standard output, which may be a pipe whose reader has closed it.
 
 use super::failure::Failure;
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write as _};
 
-/// Standard output, written in large pieces.
+/// Buffered standard output.
 pub struct Printer(BufWriter<Stdout>);
 
 impl Printer {
-    /// Begins.
     pub fn new() -> Self {
         Self(BufWriter::with_capacity(256 * 1024, io::stdout()))
     }
@@ -18,13 +17,13 @@ impl Printer {
         written.map_err(|error| failed(&error))
     }
 
-    /// Everything is out.
+    /// Flushes.
     pub fn flush(&mut self) -> Result<(), Failure> {
         self.0.flush().map_err(|error| failed(&error))
     }
 }
 
-/// A reader that goes away has seen what it wanted.
+/// A reader that closes the pipe is not an error.
 fn failed(error: &io::Error) -> Failure {
     match error.kind() {
         ErrorKind::BrokenPipe => Failure::Told,

@@ -13,11 +13,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How often is looked for more.
+/// Interval between polls.
 const EVERY: Duration = Duration::from_secs(1);
-/// How late an event may come to be seen: replicas' clocks differ, and so does when they write.
+/// How late an event may become visible: the clocks of replicas differ, and so do the times of their writes.
 const LATE: SignedDuration = SignedDuration::from_secs(10);
-/// The most events of a page.
+/// Maximum number of events in a page.
 const PAGE: usize = 1000;
 
 /// The options of `claviger audit tail`.
@@ -38,17 +38,17 @@ pub struct Tail {
     output: Option<Format>,
 }
 
-/// How events are printed.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
     /// Events as in the API.
     Json,
 }
 
-/// Prints the last events, and follows.
+/// Prints the last events, and with `--follow` also new ones.
 pub async fn run(tail: &Tail, server: &Connection) -> Result<(), Failure> {
     let mut shown = Shown::new(tail.output.is_some());
-    // More than is shown, so that none of the others passes for one that came late.
+    // More than is shown, so that none of the others is mistaken for a late event.
     let limit = if tail.follow { PAGE } else { tail.lines.into() };
     let path = tail.filters.path()? + &parameter("limit", &limit.to_string());
     let page: AuditEventList = server.get(&path).await?.json()?;
@@ -59,14 +59,14 @@ pub async fn run(tail: &Tail, server: &Connection) -> Result<(), Failure> {
     loop {
         sleep(EVERY).await;
         match more(tail, server, &mut shown).await {
-            // It comes back, and nothing is lost until then.
+            // The next poll reads the missed events too.
             Err(Failure::Unreachable(_) | Failure::Refused { status: 429 | 502..=504, .. }) | Ok(()) => {}
             Err(failure) => return Err(failure),
         }
     }
 }
 
-/// Shows what has come since, however much that is.
+/// Prints all events since the last poll.
 async fn more(tail: &Tail, server: &Connection, shown: &mut Shown) -> Result<(), Failure> {
     let mut filters = tail.filters.clone();
     if let Some(last) = shown.last {
@@ -74,7 +74,7 @@ async fn more(tail: &Tail, server: &Connection, shown: &mut Shown) -> Result<(),
     }
     let path = filters.path()? + &parameter("limit", &PAGE.to_string());
     let mut list: AuditEventList = server.get(&path).await?.json()?;
-    // Where nothing was shown yet there is no telling how far back it goes: the newest page will do.
+    // If nothing was shown yet there is no lower bound: the newest page is enough.
     while let Some(next) = list.next.take().filter(|_| shown.last.is_some()) {
         let page: AuditEventList = server.get(&(path.clone() + &parameter("continue", &next))).await?.json()?;
         list.items.extend(page.items);
@@ -83,14 +83,14 @@ async fn more(tail: &Tail, server: &Connection, shown: &mut Shown) -> Result<(),
     shown.show(&list)
 }
 
-/// What was printed already.
+/// The events that were printed already.
 struct Shown {
     printer: Printer,
     json: bool,
-    /// Times and ids of the events that could come again.
+    /// Times and ids of the events that the next poll may return again.
     ids: BTreeSet<(Timestamp, String)>,
     last: Option<Timestamp>,
-    /// What is not later than this was there before.
+    /// Events up to this time were there before.
     floor: Option<Timestamp>,
 }
 
@@ -99,7 +99,7 @@ impl Shown {
         Self { printer: Printer::new(), json, ids: BTreeSet::new(), last: None, floor: None }
     }
 
-    /// Prints the last of the events that are there, the newest last.
+    /// Prints the last of the existing events, newest last.
     fn begin(&mut self, list: &AuditEventList, lines: usize) -> Result<(), Failure> {
         let older = list.items.len().saturating_sub(lines);
         for (place, raw) in list.items.iter().rev().enumerate() {
@@ -112,7 +112,7 @@ impl Shown {
         self.printer.flush()
     }
 
-    /// Prints the new ones.
+    /// Prints the new events.
     fn show(&mut self, list: &AuditEventList) -> Result<(), Failure> {
         for raw in list.items.iter().rev() {
             let (event, time) = read(raw)?;

@@ -40,7 +40,6 @@ pub struct Verify {
     pruned: bool,
 }
 
-/// Verifies.
 pub fn run(verify: &Verify) -> Result<(), Failure> {
     let known = verify.checkpoints.as_deref().map(known).transpose()?;
     let Some(file) = &verify.file else {
@@ -62,12 +61,12 @@ pub fn run(verify: &Verify) -> Result<(), Failure> {
     tell(&answer(checker.finish(beginning, &pruned)))
 }
 
-/// The server computes its chains. Where checkpoints are given its events are held against them as well, here.
+/// The server verifies its chains. If checkpoints are given, its events are compared with them here.
 async fn at_server(server: &Connection, known: Option<Known>) -> Result<(), Failure> {
     let verified: AuditVerified = server.get_patiently("/v1/audit/verify").await?.json()?;
     let Some(known) = known.filter(|_| verified.ok) else { return tell(&verified) };
     let pruned: BTreeMap<_, _> = known.clone().into_pruned();
-    // The server has the key and has computed the hashes. What is looked for here is what it cannot know.
+    // The server has the key and has verified the hashes. The checkpoints are what it cannot know.
     let mut checker = Checker::new(None, known);
     server
         .lines("/v1/audit", |line| {
@@ -91,7 +90,7 @@ fn answer(verified: Verified) -> AuditVerified {
     }
 }
 
-/// Prints what came out. A log that does not hold is exit code 1.
+/// Prints the result. The exit code of a broken log is 1.
 fn tell(verified: &AuditVerified) -> Result<(), Failure> {
     let text = serde_json::to_string(verified).map_err(|_| Failure::Failed("it cannot be JSON".into()))?;
     println!("{text}");

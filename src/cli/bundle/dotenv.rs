@@ -3,7 +3,7 @@
 use super::{Values, end_line};
 use crate::model::secret::SecretValue;
 
-/// Reads them.
+/// Parses the lines.
 pub fn read(text: &str) -> Option<Values> {
     let mut values = Values::new();
     let mut rest = text;
@@ -26,7 +26,7 @@ pub fn read(text: &str) -> Option<Values> {
             let end = behind.find('\n')?;
             (behind[..end].to_owned(), &behind[end..])
         };
-        // `dotenv` has no value with `\$`, and `dotenv-expand` has no other `$`.
+        // In `dotenv` no value has `\$`, and in `dotenv-expand` every `$` is escaped.
         values.push((name.to_owned(), SecretValue::new(value.replace(r"\$", "$"))));
         rest = behind.strip_prefix('\n')?;
     }

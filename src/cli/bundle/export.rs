@@ -3,7 +3,7 @@
 use super::{Values, end_line};
 use crate::model::secret::SecretValue;
 
-/// Reads them.
+/// Parses the lines.
 pub fn read(text: &str) -> Option<Values> {
     let mut values = Values::new();
     let mut rest = text;
@@ -20,9 +20,9 @@ pub fn read(text: &str) -> Option<Values> {
     end_line(rest, values.len()).map(|()| values)
 }
 
-/// The value behind an opening quote, and what stands behind its closing one.
+/// The value after an opening quote, and the text after its closing quote.
 fn quoted_value(quoted: &str) -> Option<(SecretValue, &str)> {
-    // Room for all of it from the start: a text that grows leaves its old contents behind.
+    // Full capacity from the start: a string that grows leaves its old contents in memory.
     let mut value = String::with_capacity(quoted.len());
     let mut rest = quoted;
     loop {

@@ -1,6 +1,6 @@
-//! A bundle as it was fetched, read back: the names and values in `export`, `dotenv`, `dotenv-expand` or `json`.
+//! Parses a fetched bundle: the names and values in `export`, `dotenv`, `dotenv-expand` or `json`.
 //!
-//! As strict as the server writes: what was cut, or written by somebody else, is no bundle.
+//! As strict as the server writes: a truncated or foreign file is refused.
 
 mod dotenv;
 mod export;
@@ -8,15 +8,15 @@ mod json;
 
 use crate::model::secret::SecretValue;
 
-/// Names and values, in the order they came.
+/// Names and values, in the order of the file.
 pub type Values = Vec<(String, SecretValue)>;
 
-/// The text is no bundle that was fetched whole.
+/// The text is not a complete bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is no bundle as export, dotenv, dotenv-expand or json, or not all of it")]
 pub struct NotABundle;
 
-/// Reads one in whichever of the three formats it is.
+/// Parses a bundle, and detects its format.
 pub fn read(text: &str) -> Result<Values, NotABundle> {
     if text.starts_with('{') {
         json::read(text)
@@ -28,7 +28,7 @@ pub fn read(text: &str) -> Result<Values, NotABundle> {
     .ok_or(NotABundle)
 }
 
-/// Takes the line that counts the keys off; it must be there unless there are none, and count right.
+/// Removes the line that counts the keys. It is required, unless there are no keys, and must be right.
 fn end_line(rest: &str, keys: usize) -> Option<()> {
     let is_end = if keys == 0 { rest.is_empty() } else { rest == format!("# claviger: {keys} keys\n") };
     is_end.then_some(())
@@ -53,7 +53,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_is_read_back_and_nothing_less(
+        fn a_complete_bundle_is_read_back_and_a_truncated_one_refused(
             values in prop::collection::btree_map("K[A-Z0-9_]{0,5}", "[a'\"\\\\$#\n\r `=é{]{0,9}", 0..5),
         ) {
             let values: Vec<_> = values.into_iter().collect();
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_wrote_is_no_bundle() {
+    fn a_foreign_file_is_refused() {
         for text in [
             "A=b",
             "A=b\n",

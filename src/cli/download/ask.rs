@@ -1,4 +1,4 @@
-//! Asking for a ticket: may be repeated as often as one likes, as a ticket whose answer was lost just expires.
+//! Requests a ticket. It can be repeated at will: a ticket whose answer was lost expires unused.
 
 use super::attempt::{Attempt, Done};
 use super::{Link, Receipt, Source};
@@ -8,11 +8,11 @@ use crate::wire::ticket::{TicketReceipt, TicketRequest};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use zeroize::Zeroizing;
 
-/// More than the names of all keys that a bundle can have.
+/// Larger than the names of all keys of any bundle.
 const MAX_RECEIPT_BYTES: usize = 4 * 1024 * 1024;
 
 impl Source<'_> {
-    /// Asks until there is a ticket, a refusal, or no patience left. Returns what is known of it.
+    /// Repeats the request until there is a ticket, a refusal, or no time left.
     pub(super) async fn ask(&mut self, request: &TicketRequest) -> Result<Receipt, Failure> {
         let body = serde_json::to_vec(request).map_err(|_| Failure::Failed("the request cannot be JSON".into()))?;
         loop {

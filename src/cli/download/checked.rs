@@ -1,4 +1,4 @@
-//! Whether a download came whole and as it was sent: its head, its length, its digest, its end line.
+//! Verifies that a download is complete and unchanged: headers, length, digest, end line.
 
 use crate::cli::failure::Failure;
 use crate::model::format::Format;
@@ -8,16 +8,16 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 
-/// What the head of an answer promises of its body.
+/// What the headers of an answer state about its body.
 pub struct Head {
     length: usize,
     digest: Vec<u8>,
-    /// Whether older values were served because a store could not be reached.
+    /// Whether older values were served because a store was unavailable.
     pub stale: bool,
 }
 
 impl Head {
-    /// Reads it. An answer that lacks something of it is not Claviger's.
+    /// Reads the headers. An answer without one of them is not Claviger's.
     pub fn of(headers: &HeaderMap, format: Format) -> Result<Self, Failure> {
         let one = |name: &str| {
             let mut values = headers.get_all(name).iter();
@@ -43,7 +43,7 @@ fn sha256_member(header: &str) -> Option<Vec<u8>> {
     STANDARD.decode(member.strip_prefix(':')?.strip_suffix(':')?).ok()
 }
 
-/// Whether the body is what its head promised, and ends as its format ends.
+/// Whether the body matches its headers, and ends as its format requires.
 pub fn checked(body: &[u8], head: &Head, format: Format, keys: Option<usize>) -> Result<(), Failure> {
     if body.len() != head.length {
         return Err(strange("it is not as long as it says"));
@@ -59,7 +59,7 @@ pub fn checked(body: &[u8], head: &Head, format: Format, keys: Option<usize>) ->
     Ok(())
 }
 
-/// Whether the last line is `# claviger: N keys`, with as many keys as there should be.
+/// Whether the last line is `# claviger: N keys` with the expected number.
 fn ends_well(body: &[u8], keys: Option<usize>) -> bool {
     let Some(lines) = body.strip_suffix(b"\n") else { return false };
     let last = lines.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_whole_is_taken() {
+    fn a_complete_download_is_accepted() {
         assert!(told(&[], BODY, Some(1)).is_ok());
         assert!(told(&[], BODY, None).is_ok());
         let with_others = format!("sha-512=:AA==:, sha-256=:{}:", STANDARD.encode(sha256(BODY)));
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn every_lie_is_told() {
+    fn every_difference_is_reported() {
         let other_digest = format!("sha-256=:{}:", STANDARD.encode([0; 32]));
         for changes in [
             ("content-type", None),

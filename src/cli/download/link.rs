@@ -1,4 +1,4 @@
-//! A one-time download URL, and whether it may be followed.
+//! A one-time download URL, and whether it may be opened.
 
 use crate::model::ticket::TicketToken;
 use reqwest::Url;
@@ -10,7 +10,7 @@ use std::str::FromStr;
 pub struct Link(Url);
 
 impl Link {
-    /// Takes a URL that is one of ours in every part: another would be no download, or tell a secret to whoever it names.
+    /// Accepts only a URL with the form of a download in every part. Another could send the secret to a different server.
     pub fn parse(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
         let token = url.path().strip_prefix("/v1/downloads/")?;
@@ -24,13 +24,12 @@ impl Link {
         is_ours.then_some(Self(url))
     }
 
-    /// Whether it may be followed where `origin` was asked: a server that was asked under TLS is not left for one
-    /// without. The host may be another, because a server's public URL may be.
+    /// Whether it may be opened after a request to `origin`: never from TLS to a server without. The host may differ, because a
+    /// server's public URL may.
     pub fn may_follow(&self, origin: &Url) -> bool {
         self.0.scheme() == origin.scheme() || self.0.scheme() == "https"
     }
 
-    /// The URL.
     pub const fn url(&self) -> &Url {
         &self.0
     }
@@ -55,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_download_is_followed_and_never_out_of_tls() {
+    fn only_a_download_is_opened_and_never_from_tls_to_plain_http() {
         let token = format!("{}.{}", "A".repeat(22), "A".repeat(43));
         let good = Link::parse(&format!("https://a:8443/v1/downloads/{token}")).expect("one of ours");
         let plain = Link::parse(&format!("http://a/v1/downloads/{token}")).expect("one of ours");

@@ -1,5 +1,4 @@
-//! What a build pod does: it asks for a ticket, redeems it once, and believes no bundle that it has not checked.
-//! `fetch`, `exec` and `scan` share it.
+//! The download of a build pod: requests a ticket, redeems it once, and verifies the bundle. Shared by `fetch`, `exec` and `scan`.
 
 mod ask;
 mod attempt;
@@ -24,7 +23,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// What is asked for, whatever becomes of it.
+/// Options for what is requested.
 #[derive(Debug, clap::Args)]
 pub struct Wanted {
     /// Repository; optional if policies attest it.
@@ -42,7 +41,7 @@ pub struct Wanted {
     pub bound: Bound,
 }
 
-/// How long all of it may take.
+/// The time limit option.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Bound {
     /// Total time limit, including retries.
@@ -51,7 +50,7 @@ pub struct Bound {
 }
 
 impl Wanted {
-    /// The request for these keys; without a list for all there are.
+    /// The request body for these keys; without a list for all keys.
     pub fn request(&self, keys: Option<Vec<String>>, ttl: Option<String>) -> TicketRequest {
         TicketRequest {
             repo: self.repo.clone(),
@@ -63,25 +62,24 @@ impl Wanted {
     }
 }
 
-/// The lengths of values by the names of their keys, in bytes; nothing where the server does not tell.
+/// Lengths of values in bytes, by key; empty if the server does not report them.
 pub type Sizes = BTreeMap<String, usize>;
 
-/// A ticket that was issued.
+/// An issued ticket.
 struct Receipt {
     link: Link,
     keys: Vec<String>,
     sizes: Sizes,
 }
 
-/// A bundle that came whole, as the server rendered it.
+/// A complete bundle, as rendered by the server.
 pub struct Downloaded {
-    /// The bytes.
     pub bytes: Zeroizing<Vec<u8>>,
-    /// Whether the server says that a store could not be reached and older values were served.
+    /// Whether a store was unavailable and older values were served.
     pub stale: bool,
 }
 
-/// A server, and who asks it.
+/// A server, and the caller's token.
 pub struct Source<'a> {
     arguments: &'a ServerArguments,
     origin: Url,
@@ -92,7 +90,7 @@ pub struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// Reads the token and the certificates. Calls nobody yet.
+    /// Reads the token and the certificates. Sends nothing.
     pub fn open(arguments: &'a ServerArguments, bound: Bound, progress: Progress) -> Result<Self, Failure> {
         let origin = arguments.origin()?;
         let bearer = arguments.bearer()?;
@@ -100,7 +98,7 @@ impl<'a> Source<'a> {
         Ok(Self { arguments, origin, bearer, client, patience: Patience::new(bound.timeout), progress })
     }
 
-    /// Asks for a ticket and redeems it. Returns the bundle with the names of its keys.
+    /// Requests a ticket and redeems it. Returns the bundle with the names of its keys.
     pub async fn fetch(
         &mut self,
         request: &TicketRequest,
@@ -109,7 +107,7 @@ impl<'a> Source<'a> {
         self.fetch_if(request, format, |_| Ok(())).await
     }
 
-    /// The same, but the ticket is redeemed only where the lengths of its values are good.
+    /// The same, but the ticket is redeemed only if the lengths of its values are accepted.
     pub async fn fetch_if(
         &mut self,
         request: &TicketRequest,
@@ -134,7 +132,7 @@ impl<'a> Source<'a> {
         let redemption = redeem::Redemption {
             client,
             link: &link,
-            // Its token is for the server, and for no other that an answer names.
+            // The token is for this server, and for no other server that an answer names.
             bearer: is_same_origin.then_some(&self.bearer),
             format,
             keys: Some(keys.len()),
@@ -145,13 +143,13 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Redeems a ticket that somebody else asked for.
+/// Redeems a ticket that another process requested.
 pub async fn redeem(link: &Link, client: &Client, format: Format, bound: Bound) -> Result<Downloaded, Failure> {
     let redemption = redeem::Redemption { client, link, bearer: None, format, keys: None };
     redemption.run(&mut Patience::new(bound.timeout), &Progress::silent()).await
 }
 
-/// Does what needs a runtime.
+/// Runs a future to completion.
 pub fn block_on<T>(act: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::Failed(format!("cannot start: {}", error.kind())))?.block_on(act)

@@ -1,7 +1,7 @@
-//! Redeeming: at most once, unless the server can tell that a second attempt is the first one's.
+//! Redeems a ticket at most once, unless the server can tell that a second attempt repeats the first.
 //!
-//! Every attempt of one run carries the same random `Idempotency-Key`, so that a download whose answer was lost may be
-//! repeated for a while. What the server has decided is never tried again.
+//! All attempts of a run send the same random `Idempotency-Key`, so that a download whose answer was lost can be repeated for a
+//! while. A decision of the server is never retried.
 
 use super::attempt::{Attempt, Done};
 use super::checked::{Head, checked};
@@ -15,27 +15,25 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use reqwest::Client;
 use std::time::Duration;
 
-/// Larger than any bundle that a server seals.
+/// Larger than any bundle of a server.
 const MAX_BUNDLE_BYTES: usize = 64 * 1024 * 1024;
-/// For so long a server gives the same bytes again.
+/// How long a server returns the same bytes again.
 const REPEATED_WITHIN: Duration = Duration::from_secs(30);
 
-/// A ticket that is to be redeemed.
+/// A ticket to redeem.
 pub struct Redemption<'a> {
-    /// The client for its URL.
     pub client: &'a Client,
-    /// The URL.
     pub link: &'a Link,
-    /// Who asks: needed where the ticket is bound to that.
+    /// The caller's token: needed if the ticket is bound to its identity.
     pub bearer: Option<&'a HeaderValue>,
-    /// How the bundle is to be rendered.
+    /// Format and key.
     pub format: Format,
-    /// How many keys the ticket has, where that is known.
+    /// Number of keys of the ticket, if known.
     pub keys: Option<usize>,
 }
 
 impl Redemption<'_> {
-    /// Redeems, and gives back only what came whole.
+    /// Redeems the ticket. Returns only a complete bundle.
     pub async fn run(&self, patience: &mut Patience, progress: &Progress) -> Result<Downloaded, Failure> {
         let key = RequestId::random();
         let mut lost = false;
@@ -74,7 +72,7 @@ impl Redemption<'_> {
     }
 }
 
-/// Says of a refusal that came after a loss what it means.
+/// Explains a refusal that follows a lost answer.
 fn after_loss(attempt: Attempt) -> Failure {
     if attempt.status() == Some(410) {
         return Failure::Failed("the download broke off, and its ticket cannot be used again; ask for another".into());

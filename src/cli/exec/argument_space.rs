@@ -1,6 +1,6 @@
-//! How much room a command has for its arguments and its environment, by the rules of Linux (`fs/exec.c`).
+//! The space that Linux gives a command for its arguments and environment (`fs/exec.c`).
 //!
-//! One string has at most 32 pages (`MAX_ARG_STRLEN`). All of them, with a pointer for each, have a quarter of the stack's
+//! One string has at most 32 pages (`MAX_ARG_STRLEN`). All strings, with a pointer for each, have a quarter of the stack's
 //! limit, at least 128 KiB and at most 6 MiB. Beyond that `execve` fails with `E2BIG`, which names no variable.
 
 use crate::cli::failure::Failure;
@@ -13,10 +13,10 @@ use std::os::unix::ffi::OsStrExt as _;
 const LEAST: usize = 128 * 1024;
 const MOST: usize = 6 * 1024 * 1024;
 const POINTER: usize = size_of::<usize>();
-/// For what the kernel adds: the path that the command is found by (4 KiB at most), twice, and the line of an interpreter.
+/// For what the kernel adds: the path of the command (4 KiB at most), twice, and the line of an interpreter.
 const RESERVE: usize = 3 * 4096;
 
-/// What is left for the variables of a bundle.
+/// The space left for the variables of a bundle.
 pub struct ArgumentSpace {
     string: usize,
     total: usize,
@@ -24,7 +24,7 @@ pub struct ArgumentSpace {
 }
 
 impl ArgumentSpace {
-    /// The room of this process, for a command that inherits its environment but for some variables.
+    /// The space for a command that inherits the environment of this process except some variables.
     #[expect(
         clippy::disallowed_methods,
         reason = "the lengths of what the command inherits are needed, not the values"
@@ -40,7 +40,7 @@ impl ArgumentSpace {
         Self { string: 32 * page_size(), total: total.saturating_sub(arguments + RESERVE), inherited }
     }
 
-    /// Names a variable that does not fit, or the largest of those that do not fit together.
+    /// Names a variable that does not fit, or the largest one if they do not fit together.
     pub fn fits<'a>(&self, variables: impl Iterator<Item = (&'a str, usize)>) -> Result<(), Failure> {
         let mut all = self.inherited.clone();
         let mut largest = ("", 0);
@@ -69,7 +69,7 @@ impl ArgumentSpace {
     }
 }
 
-/// What a string takes: its bytes, NUL, and a pointer.
+/// The space of a string: its bytes, NUL, and a pointer.
 const fn taken(length: usize) -> usize {
     length + 1 + POINTER
 }
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn all_of_them_have_their_room_together() {
+    fn all_variables_share_one_space() {
         let space = space(LEAST, &[("PATH", 50_000), ("BIG", 60_000)]);
         assert_eq!(said(space.fits([("BIG", 70_000)].into_iter())), None, "it replaces the inherited one");
         let refused = said(space.fits([("A", 1), ("OTHER", 70_000)].into_iter())).expect("too much");

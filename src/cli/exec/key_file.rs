@@ -1,4 +1,4 @@
-//! Keys that go into files.
+//! Keys that are written to files.
 
 use crate::cli::bundle::Values;
 use crate::cli::failure::Failure;
@@ -10,7 +10,6 @@ use std::str::FromStr;
 /// `NAME=PATH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyFile {
-    /// The key.
     pub name: String,
     path: PathBuf,
 }
@@ -28,14 +27,14 @@ impl FromStr for KeyFile {
     }
 }
 
-/// The files, and which of them are written.
+/// The files, and how many of them are written.
 pub struct KeyFiles {
     targets: Vec<(String, Target)>,
     written: usize,
 }
 
 impl KeyFiles {
-    /// Looks at where they shall be, before anything is asked.
+    /// Checks the targets, before any request.
     pub fn new(files: &[KeyFile]) -> Result<Self, Failure> {
         let mut targets: Vec<(String, Target)> = Vec::new();
         for file in files {
@@ -48,7 +47,7 @@ impl KeyFiles {
         Ok(Self { targets, written: 0 })
     }
 
-    /// Writes each; a key that is not there is an empty file, so that `[ -s file ]` tells. Needs a runtime.
+    /// Writes each file. A missing key becomes an empty file, which `[ -s file ]` detects. Needs a runtime.
     pub fn write(&mut self, values: &Values) -> Result<(), Failure> {
         for (name, target) in &self.targets {
             let value = values.iter().find(|(other, _)| other == name);
@@ -60,7 +59,7 @@ impl KeyFiles {
         Ok(())
     }
 
-    /// Removes what was written.
+    /// Removes the written files.
     pub fn remove(&mut self) {
         for (_, target) in &self.targets[..self.written] {
             if let Err(error) = fs::remove_file(target.path()) {

@@ -1,4 +1,4 @@
-//! A command as a child, whose standard output and standard error show no value.
+//! Runs a command as a child process and masks secret values in its standard output and standard error.
 
 use super::code_of;
 use super::signals::{Signals, pass_on};
@@ -19,14 +19,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// A value shorter than this would blank out half of what a command says.
+/// Shortest value to mask, in bytes. A shorter one would blank out much of the output.
 const LEAST: usize = 4;
-/// So would a line of one that has several, shorter than this.
+/// Shortest line of a multi-line value to mask, in bytes.
 const LEAST_LINE: usize = 8;
-/// For so long what a command has left behind may say nothing, before it is not listened to any more.
+/// How long processes that a command left behind may be silent before their output is no longer read.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Runs it to its end and returns its code; 128 and the signal where one ended it.
+/// Runs the command and returns its exit code; 128 plus the number of the signal that ended it.
 pub fn run<'v>(
     command: Command,
     secrets: impl Iterator<Item = (&'v str, &'v SecretValue)>,
@@ -72,7 +72,7 @@ async fn watched(command: Command, program: &OsStr, needles: &Arc<Needles>) -> R
     };
     for mut pump in pumps {
         let mut before = said.load(Ordering::Relaxed);
-        // What the command has left running keeps the pipe open. It is heard as long as it says something.
+        // Processes that the command left running keep the pipe open. They are read as long as they write.
         while timeout(SILENCE, &mut pump).await.is_err() {
             let now = said.load(Ordering::Relaxed);
             if now == before {
@@ -84,12 +84,12 @@ async fn watched(command: Command, program: &OsStr, needles: &Arc<Needles>) -> R
     Ok(ExitCode::from(code(ended)))
 }
 
-/// Copies one stream in a thread of its own, masked; the receiver is told, or dropped, when it has ended.
+/// Copies one stream in a thread of its own, masked; the receiver is notified, or dropped, at its end.
 fn pump(from: OwnedFd, to: OwnedFd, needles: &Arc<Needles>, said: &Arc<AtomicU64>) -> oneshot::Receiver<()> {
     let (done, ended) = oneshot::channel();
     let (needles, said) = (needles.clone(), said.clone());
     thread::spawn(move || {
-        // Where nobody reads any more the pipe is closed, and the command learns it as it would without us.
+        // If our reader is gone the pipe is closed, and the command gets the same error as without us.
         let _ = copy(&mut File::from(from), &mut File::from(to), &needles, &said);
         let _ = done.send(());
     });
@@ -116,13 +116,13 @@ fn copy(from: &mut impl Read, to: &mut impl Write, needles: &Needles, said: &Ato
     }
 }
 
-/// The code of a command that has ended.
+/// The exit code of a command that has ended.
 fn code(ended: ExitStatus) -> u8 {
     let code = ended.code().or_else(|| ended.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(super::FAILED)
 }
 
-/// Says that a command did not start, and gives the code.
+/// Reports that a command did not start, and returns the exit code.
 pub fn cannot_run(program: &OsStr, error: &io::Error) -> ExitCode {
     eprintln!("claviger: {}: {}", printable(&program.to_string_lossy()), error.kind());
     ExitCode::from(code_of(error.kind()))

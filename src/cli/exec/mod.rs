@@ -1,7 +1,7 @@
-//! `claviger exec`: a command with the secrets of a repo and a branch in its environment, and nothing of Claviger's.
+//! `claviger exec`: runs a command with the secrets of a repo and branch in its environment, without Claviger's own variables.
 //!
-//! What it fetches is `export`, although no shell is in it: so the server refuses names that own a shell, or a command,
-//! unless a policy writes them literally.
+//! It fetches the format `export`, although no shell is involved, so that the server refuses names that take over a shell or a
+//! command, unless a policy lists them literally.
 
 mod argument_space;
 mod key_file;
@@ -19,13 +19,13 @@ use std::io::ErrorKind;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
-/// Exit code where Claviger failed, not the command.
+/// Exit code if Claviger failed, not the command.
 pub const FAILED: u8 = 125;
-/// The command is there and cannot be run.
+/// Exit code if the command exists but cannot be run.
 const CANNOT_RUN: u8 = 126;
-/// The command is not there.
+/// Exit code if the command does not exist.
 const NOT_FOUND: u8 = 127;
-/// What a command gets no part of: it has its secrets, and not the means of getting others.
+/// Variables that the command does not get: it has its secrets, and not the means of getting others.
 const OURS: [&str; 4] = ["CLAVIGER_URL", "CLAVIGER_TOKEN_FILE", "CLAVIGER_CA_FILE", "CLAVIGER_INSECURE"];
 
 /// The options of `claviger exec`.
@@ -48,7 +48,7 @@ pub struct Exec {
     command: Vec<OsString>,
 }
 
-/// Becomes the command, or, with a mask, runs it and ends as it ends.
+/// Replaces this process by the command; with a mask, runs it as a child and returns its exit code.
 pub fn run(exec: &Exec) -> ExitCode {
     exec.run().unwrap_or_else(|failure| {
         failure.tell();
@@ -73,12 +73,12 @@ impl Exec {
         } else {
             Ok(self.cannot_run(&self.command(&environment).exec()))
         };
-        // Whoever is here has no command that needs them any more.
+        // The command did not start, so nothing needs the files.
         files.remove();
         ended
     }
 
-    /// What goes into the environment, if it fits: looked at before the ticket is used, as the server tells the lengths.
+    /// Fetches the variables, if they fit: checked before the ticket is redeemed, because the server reports the lengths.
     async fn environment(&self, source: &mut Source<'_>) -> Result<Values, Failure> {
         let is_in_file = |name: &str| self.files.iter().any(|file| file.name == name);
         let only = self.only.as_ref().map(|only| only.iter().filter(|name| !is_in_file(name)).cloned().collect());
@@ -94,12 +94,12 @@ impl Exec {
         let (text, _) = source.fetch_if(&request, Format::Export, fits).await?;
         let mut values = bundle::read(as_text(&text)?).map_err(strange)?;
         values.retain(|(name, _)| !is_in_file(name));
-        // An older server tells no lengths.
+        // An older server reports no lengths.
         space.fits(values.iter().map(|(name, value)| (name.as_str(), value.len())))?;
         Ok(values)
     }
 
-    /// What goes into files. JSON carries what no variable can.
+    /// Fetches values for files. JSON can carry values that no variable can.
     async fn in_files(&self, source: &mut Source<'_>) -> Result<Values, Failure> {
         if self.files.is_empty() {
             return Ok(Values::new());

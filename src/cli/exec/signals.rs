@@ -1,4 +1,4 @@
-//! Signals that are passed on to the command.
+//! Signals that are forwarded to the command.
 
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
 use rustix::termios::tcgetpgrp;
@@ -7,7 +7,7 @@ use std::io;
 use std::task::Poll;
 use tokio::signal::unix::{self, SignalKind};
 
-/// What ends a process, or tells it something, and is told to ours in place of the command's.
+/// Signals that end or notify a process, sent to ours instead of the command's.
 fn forwarded() -> [(SignalKind, Signal); 6] {
     [
         (SignalKind::terminate(), Signal::TERM),
@@ -19,11 +19,11 @@ fn forwarded() -> [(SignalKind, Signal); 6] {
     ]
 }
 
-/// The signals that come to this process from now on; none of them ends it any more.
+/// The signals received from now on; none of them ends this process.
 pub struct Signals(Vec<(unix::Signal, Signal)>);
 
 impl Signals {
-    /// Begins to catch them. Needs a runtime.
+    /// Starts catching signals. Needs a runtime.
     pub fn new() -> io::Result<Self> {
         forwarded()
             .into_iter()
@@ -32,7 +32,7 @@ impl Signals {
             .map(Self)
     }
 
-    /// The next one.
+    /// The next signal.
     pub async fn next(&mut self) -> Signal {
         poll_fn(|context| {
             for (stream, signal) in &mut self.0 {
@@ -46,15 +46,15 @@ impl Signals {
     }
 }
 
-/// Passes a signal on. What is typed at a terminal reaches the whole foreground there, the command too: it does not get
-/// that twice.
+/// Forwards a signal. A signal from the terminal reaches the whole foreground group, the command included: it does not get
+/// it twice.
 pub fn pass_on(signal: Signal, child: u32) {
     let is_typed = matches!(signal, Signal::INT | Signal::QUIT);
     if is_typed && tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground == getpgrp()) {
         return;
     }
     if let Some(pid) = i32::try_from(child).ok().and_then(Pid::from_raw) {
-        // It may have ended meanwhile.
+        // The command may have ended already.
         let _ = kill_process(pid, signal);
     }
 }

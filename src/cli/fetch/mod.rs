@@ -1,4 +1,4 @@
-//! `claviger fetch`: the secrets of a repo and a branch, in a file or on standard output.
+//! `claviger fetch`: downloads the secrets of a repo and branch to a file or standard output.
 
 use super::download::{Progress, Source, Wanted, block_on};
 use super::failure::Failure;
@@ -34,7 +34,6 @@ pub struct Fetch {
     ttl: Option<String>,
 }
 
-/// Fetches.
 pub fn run(fetch: &Fetch) -> ExitCode {
     match fetch.run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -49,7 +48,7 @@ impl Fetch {
             (Some(_), Some(_)) => return Err(Failure::usage("--key: goes with --format raw")),
             (format, None) => format.unwrap_or_default(),
         };
-        // Looked at before anything is asked: no ticket is used up for a file that cannot be.
+        // Checked before any request: no ticket is consumed for a file that cannot be written.
         let file = self.output.as_deref().filter(|path| *path != Path::new("-"));
         let target = file.map(|path| Target::new("--output", path, self.mode)).transpose()?;
         let progress = Progress::on_terminal();

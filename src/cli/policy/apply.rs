@@ -1,4 +1,4 @@
-//! `claviger policy apply`: what files say becomes what the server has, and nothing is written while any of it is wrong.
+//! `claviger policy apply`: writes the policies in files to a server, unless any of them is invalid.
 
 use super::get::path;
 use super::manifests::{self, Document, Manifests};
@@ -26,15 +26,15 @@ pub struct Apply {
     dry_run: bool,
 }
 
-/// A policy that differs from what the server has.
+/// A policy that differs from the server's.
 struct Write {
     document: Document,
-    /// So that what was compared is what is replaced.
+    /// Precondition: only the version that was compared is replaced.
     condition: (HeaderName, HeaderValue),
     body: Zeroizing<Vec<u8>>,
 }
 
-/// Compares each policy with the server's, has the server check those that differ, all of them, and then writes them.
+/// Compares each policy with the server's, has the server validate all that differ, and then writes them.
 pub async fn run(apply: &Apply, server: &Connection) -> Result<(), Failure> {
     let Manifests { documents, wrong } = manifests::read(&apply.files);
     if !wrong.is_empty() {
@@ -81,7 +81,7 @@ pub async fn run(apply: &Apply, server: &Connection) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is to be written, or the name of what is the same already.
+/// The change to write, or the name of a policy that is unchanged.
 async fn compare(document: Document, server: &Connection) -> Result<Result<Write, String>, Failure> {
     let current: Option<PolicyObject> = match server.get(&path(&document.name)).await {
         Ok(answer) => Some(answer.json()?),

@@ -1,4 +1,4 @@
-//! One case of a test file: a caller, a request, and what the policies are expected to say.
+//! One case of a test file: a caller, a request, and the expected decision.
 
 use crate::document::Fault;
 use crate::model::branch::Branch;
@@ -13,10 +13,10 @@ use serde::Deserialize;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// The address of a case that names none (RFC 5737).
+/// Source address of a case without one (RFC 5737).
 const SOURCE_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
-/// A case as people write it.
+/// A case as written.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct RawCase {
@@ -38,10 +38,9 @@ struct RawExpectation {
     secrets: Option<Vec<Option<String>>>,
 }
 
-/// A case without a fault.
+/// A valid case.
 #[derive(Debug)]
 pub struct Case {
-    /// What it is called.
     pub name: String,
     caller: Caller,
     facts: Facts,
@@ -49,19 +48,19 @@ pub struct Case {
     expected: Expectation,
 }
 
-/// What is expected; what is left out may be anything.
+/// The expected decision; absent fields are not compared.
 #[derive(Debug)]
 struct Expectation {
     allowed: bool,
     reason: Option<String>,
-    /// Those that match, in order.
+    /// Matching policies, in order.
     policies: Option<Vec<String>>,
-    /// What would be read, in order.
+    /// Secrets that would be read, in order.
     secrets: Option<Vec<String>>,
 }
 
 impl RawCase {
-    /// Checks it; notes every fault and then yields nothing.
+    /// Validates the case. Returns nothing if there are faults, which are collected.
     pub fn check(self, pointer: &str, faults: &mut Vec<Fault>) -> Option<Case> {
         let before = faults.len();
         let mut fault = |key: &str, detail: String| faults.push(Fault::new(format!("{pointer}/{key}"), detail));
@@ -95,14 +94,14 @@ impl RawCase {
             repo,
             branch,
             source_ip: source_ip.unwrap_or(SOURCE_IP),
-            // The same whenever the test is run.
+            // Fixed, so that a test always has the same result.
             time: time.unwrap_or_default(),
         };
         Some(Case { name, caller, facts, asked, expected: expected? })
     }
 }
 
-/// What can be left out, but not be wrong.
+/// Parses an optional value.
 fn sound<T, E: Display>(given: Option<Result<T, E>>, fault: impl FnOnce(String)) -> Option<T> {
     match given? {
         Ok(value) => Some(value),
@@ -140,7 +139,7 @@ fn expectation(raw: Option<RawExpectation>, fault: &mut impl FnMut(&str, String)
 }
 
 impl Case {
-    /// Has the policies decide; says each thing that is not as expected.
+    /// Decides the case, and returns each difference from the expectation.
     pub fn run(&self, policies: &PolicySet) -> Vec<String> {
         let Explanation { allowed, reason, policies, secrets } =
             policies.explain(&self.caller, &self.facts, &self.asked);

@@ -32,7 +32,7 @@ pub struct Explain {
     output: Option<Output>,
 }
 
-/// Who asks: not you, but whoever the question is about.
+/// The caller whose decision is explained.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct CallerArguments {
@@ -44,14 +44,14 @@ struct CallerArguments {
     caller_token_file: Option<PathBuf>,
 }
 
-/// How an explanation is told.
+/// Output format.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Output {
     /// Answer of the API.
     Json,
 }
 
-/// What is asked. It may carry a token: no `Debug`.
+/// The request body. It may carry a token: no `Debug`.
 #[derive(Serialize)]
 struct Question<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +64,7 @@ struct Question<'a> {
     branch: Option<&'a str>,
 }
 
-/// Asks, and tells what every policy says. That the answer is no is no failure.
+/// Prints the result of each policy. A denial is not a failure.
 pub async fn run(explain: &Explain, server: &Connection) -> Result<(), Failure> {
     let body = question(explain)?;
     let explained: DecisionExplained = server.send(&Method::POST, "/v1/decisions", None, body).await?.json()?;
@@ -98,7 +98,7 @@ fn described(file: &Path) -> Result<Value, Failure> {
     if faults.is_empty() { Ok(tree) } else { Err(Failure::faults(&shown, &faults)) }
 }
 
-/// Whether a value of a described caller may be of any type: what is written there is compared with what a token or a run has.
+/// Whether a value of a described caller may have any type: it is compared with a claim of a token or a result of a run.
 pub fn is_free_of_caller(at: &[&str]) -> bool {
     matches!(at, ["claims", _, ..] | ["pipelineRun" | "taskRun", "params", _, ..])
 }

@@ -29,12 +29,12 @@ pub async fn run(get: &Get, server: &Connection) -> Result<(), Failure> {
     }
 }
 
-/// Where a policy stands; its name needs no escaping.
+/// The path of a policy; its name needs no escaping.
 pub fn path(name: &str) -> String {
     format!("/v1/policies/{name}")
 }
 
-/// Reads a policy's name from the command line.
+/// Parses a policy's name.
 pub fn policy_name(text: &str) -> Result<String, &'static str> {
     if is_policy_name(text) { Ok(text.to_owned()) } else { Err("not the name of a policy (an RFC 1123 subdomain)") }
 }

@@ -7,7 +7,7 @@ use crate::cli::server::ServerArguments;
 use crate::wire::policy_object::{PolicyList, PolicyObject};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// More pages than any server has.
+/// Maximum number of pages, larger than that of any server.
 const MAX_PAGES: usize = 10_000;
 
 /// The options of `claviger policy list`.
@@ -20,7 +20,6 @@ pub struct List {
     output: Option<Format>,
 }
 
-/// Lists.
 pub async fn run(list: &List, server: &Connection) -> Result<(), Failure> {
     let policies = policies(server).await?;
     match list.output {

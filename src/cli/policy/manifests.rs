@@ -1,4 +1,4 @@
-//! Manifests from files: the documents of each, with every fault of all of them at once.
+//! Reads manifests from files, and collects the faults of all documents.
 
 use crate::cli::failure::fault_line;
 use crate::cli::input;
@@ -11,22 +11,22 @@ use std::path::PathBuf;
 
 /// One document of a file.
 pub struct Document {
-    /// The file, and which of its documents.
+    /// The file and the index of the document.
     pub place: String,
-    /// The policy's name; a good one.
+    /// The policy's name, validated.
     pub name: String,
-    /// The document as it stands there.
+    /// The document's text.
     pub tree: Value,
-    /// The same, decoded.
+    /// The document, decoded.
     pub manifest: PolicyManifest,
 }
 
-/// What is in some files.
+/// The documents of the files.
 #[derive(Default)]
 pub struct Manifests {
-    /// The documents without a fault so far: each has a name of its own, and nothing that no policy has.
+    /// The valid documents, each with a unique name.
     pub documents: Vec<Document>,
-    /// What is wrong with the others, line by line.
+    /// The faults of the others, one per line.
     pub wrong: Vec<String>,
 }
 

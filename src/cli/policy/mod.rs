@@ -17,7 +17,7 @@ use super::server::ServerArguments;
 use clap::Subcommand;
 use std::process::ExitCode;
 
-/// What can be done with policies.
+/// The policy commands.
 #[derive(Debug, Subcommand)]
 pub enum Policy {
     /// List the policies of a server.
@@ -34,7 +34,6 @@ pub enum Policy {
     Test(test::Test),
 }
 
-/// Does it.
 pub fn run(policy: &Policy) -> ExitCode {
     let done = match policy {
         Policy::List(list) => on(&list.server, async |server| list::run(list, &server).await),

@@ -1,4 +1,4 @@
-//! What is printed: tables, JSON and YAML, and nothing that a terminal would obey.
+//! Prints tables, JSON and YAML, with control characters escaped.
 
 use crate::cli::failure::Failure;
 use crate::cli::printable::printable;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-/// How something is printed.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// Answer of the API.
@@ -18,24 +18,24 @@ pub enum Format {
     Yaml,
 }
 
-/// Prints a text as it is.
+/// Prints a text unchanged.
 pub fn print(text: &str) -> Result<(), Failure> {
     let written = std::io::stdout().write_all(text.as_bytes());
     written.map_err(|error| Failure::Failed(format!("cannot print: {}", error.kind())))
 }
 
-/// Prints a line of words that may come from anywhere.
+/// Prints a line of untrusted text, escaped.
 pub fn print_line(line: &str) -> Result<(), Failure> {
     print(&format!("{}\n", printable(line)))
 }
 
-/// Prints JSON for people and programs. JSON strings have no controls.
+/// Prints indented JSON. JSON strings contain no control characters.
 pub fn print_json<T: Serialize>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|_| Failure::Failed("it cannot be JSON".into()))?;
     print(&format!("{text}\n"))
 }
 
-/// Prints policies as the manifests they can be applied from.
+/// Prints policies as manifests for `apply`.
 pub fn print_manifests(policies: impl IntoIterator<Item = PolicyObject>) -> Result<(), Failure> {
     let mut text = String::new();
     for policy in policies {
@@ -52,7 +52,7 @@ pub fn print_manifests(policies: impl IntoIterator<Item = PolicyObject>) -> Resu
     print(&text)
 }
 
-/// Prints rows in columns that are as wide as they have to be.
+/// Prints rows in aligned columns.
 pub fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> Result<(), Failure> {
     let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned))
         .chain(rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))))

@@ -1,4 +1,4 @@
-//! A test file: which policies, and cases for them.
+//! A test file: policies, and test cases for them.
 
 use super::case::{Case, RawCase};
 use super::explain::is_free_of_caller;
@@ -12,10 +12,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The most policy or test files of one directory.
+/// Maximum number of policy or test files in one directory.
 const MAX_FILES: usize = 10_000;
 
-/// A test file as people write it.
+/// A test file as written.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct RawSuite {
@@ -23,17 +23,17 @@ struct RawSuite {
     cases: Vec<Option<RawCase>>,
 }
 
-/// A test file without a fault.
+/// A valid test file.
 #[derive(Debug)]
 pub struct Suite {
-    /// The policies that it is about.
+    /// The policies under test.
     pub policies: PolicySet,
-    /// Its cases; at least one.
+    /// At least one case.
     pub cases: Vec<Case>,
 }
 
 impl Suite {
-    /// Reads a test file and its policies. Without bounds the policies may name any store and issuer.
+    /// Reads a test file and its policies. Without `bounds` the policies may name any store and issuer.
     pub fn read(file: &Path, bounds: Option<&Bounds>) -> Result<Self, Failure> {
         let shown = file.display().to_string();
         let text = input::text(file).map_err(Failure::usage)?;
@@ -60,9 +60,9 @@ impl Suite {
     }
 }
 
-/// The cases without those that cannot be run, whose faults are noted.
+/// The valid cases. The faults of the others are collected.
 fn check(cases: Vec<Option<RawCase>>, faults: &mut Vec<Fault>) -> Vec<Case> {
-    // What could not be decoded now looks as if it were missing; it has been told already.
+    // A field that could not be decoded looks as if it were missing; its fault is reported already.
     let told: Vec<String> = faults.iter().map(|fault| fault.pointer.clone()).collect();
     if cases.is_empty() && told.is_empty() {
         faults.push(Fault::new("/cases", "must have at least one case"));
@@ -87,7 +87,7 @@ fn check(cases: Vec<Option<RawCase>>, faults: &mut Vec<Fault>) -> Vec<Case> {
     checked
 }
 
-/// Whether one of two places holds the other.
+/// Whether one of two positions contains the other.
 fn is_near(one: &str, other: &str) -> bool {
     let within = |inner: &str, outer: &str| {
         inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -95,7 +95,7 @@ fn is_near(one: &str, other: &str) -> bool {
     within(one, other) || within(other, one)
 }
 
-/// Paths begin at the test file's folder; a directory stands for the policy files in it.
+/// Paths are relative to the test file's folder; a directory stands for the policy files in it.
 fn resolve(named: Vec<Option<PathBuf>>, folder: &Path, faults: &mut Vec<Fault>) -> Vec<PathBuf> {
     let mut files = Vec::new();
     if named.is_empty() {
@@ -116,7 +116,7 @@ fn resolve(named: Vec<Option<PathBuf>>, folder: &Path, faults: &mut Vec<Fault>) 
     files
 }
 
-/// The files of that kind in a directory, sorted, and none of its sub-directories.
+/// The files with this ending in a directory, sorted, without sub-directories.
 pub fn files_of(folder: &Path, kind: FileKind) -> Result<Vec<PathBuf>, Failure> {
     let folder = if folder == Path::new("") { Path::new(".") } else { folder };
     let unreadable =

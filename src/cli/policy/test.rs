@@ -1,4 +1,4 @@
-//! `claviger policy test`: cases against policy files, decided by the code that a server decides with.
+//! `claviger policy test`: test cases for policy files, decided by the server's own code.
 
 use super::output::print_line;
 use super::suite::{Suite, files_of};
@@ -18,7 +18,7 @@ pub struct Test {
     config: Option<PathBuf>,
 }
 
-/// Runs every case. All files are read before the first of them.
+/// Runs all cases. All files are read before the first case.
 pub fn run(test: &Test) -> Result<(), Failure> {
     let bounds = match &test.config {
         Some(file) => {
@@ -32,7 +32,7 @@ pub fn run(test: &Test) -> Result<(), Failure> {
     for file in files(&test.paths)? {
         match Suite::read(&file, bounds.as_ref()) {
             Ok(suite) => suites.push((file, suite)),
-            // Several test files may name one policy file with a fault.
+            // Several test files may use the same faulty policy file.
             Err(Failure::Usage(lines)) => {
                 for line in lines {
                     if !wrong.contains(&line) {

@@ -1,4 +1,4 @@
-//! What was found, and how it is told.
+//! Findings, and their output.
 
 use crate::cli::failure::Failure;
 use crate::cli::printable::printable;
@@ -6,50 +6,48 @@ use crate::leaks::{Form, Mask, Needles};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
-/// More places than anybody reads.
+/// Maximum number of places that are printed.
 const MOST_TOLD: usize = 1000;
 
-/// Where something is: in which part of the image or folder, in which file, in what of it.
+/// The place of a finding: the part of the image or folder, the file, and the part of the file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// A layer's digest, or a file of the image.
     pub part: String,
-    /// A file in it, where it is an archive.
+    /// A file in it, if it is an archive.
     pub file: Option<String>,
-    /// What of it.
     pub within: Within,
 }
 
-/// What of a file something is in.
+/// The part of a file that contains a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Within {
-    /// Its name, or where it links to.
+    /// Its name, or its link target.
     Name,
-    /// What an archive says of it: owners, attributes.
+    /// Metadata in an archive: owners, attributes.
     Header,
-    /// What is in it.
+    /// Its contents.
     Content,
-    /// What is in it when it is unpacked.
+    /// Its decompressed contents.
     Unpacked,
 }
 
-/// What was found: the first place of each key, form and file.
+/// The first place of each key, form and file.
 #[derive(Debug, Default)]
 pub struct Findings {
     found: BTreeMap<(Place, String, Form), u64>,
-    /// Files that are packed in ways that are not opened.
+    /// Files in compression formats that are not supported.
     pub closed: usize,
 }
 
 impl Findings {
-    /// Notes one.
+    /// Adds a finding.
     pub fn add(&mut self, place: Place, name: &str, form: Form, at: u64) {
         let first = self.found.entry((place, name.to_owned(), form)).or_insert(at);
         *first = at.min(*first);
     }
 
-    /// Prints a line for each on standard output, and returns how many there are. A name of a file that has a value in
-    /// it is printed without.
+    /// Prints a line for each on standard output, and returns their number. A value in a file name is masked.
     pub fn tell(&self, needles: &Needles) -> Result<usize, Failure> {
         let mut out = std::io::stdout().lock();
         let unprintable = |error: std::io::Error| Failure::Failed(format!("cannot print: {}", error.kind()));

@@ -1,11 +1,11 @@
-//! A folder or a file as it lies on the disk: names, links and contents, links not followed.
+//! Searches a folder or file on disk: names, link targets and contents. Links are not followed.
 
 use super::sweep::Sweep;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// Searches it, or says what could not be read.
+/// Searches the folder; an error names what could not be read.
 pub fn search(sweep: &mut Sweep<'_>, path: &Path) -> Result<(), String> {
     each(path, &mut |path| {
         let part = path.display().to_string();
@@ -22,7 +22,7 @@ pub fn search(sweep: &mut Sweep<'_>, path: &Path) -> Result<(), String> {
     })
 }
 
-/// Does something for a path and everything below it, in order of the names.
+/// Visits a path and everything below it, ordered by name.
 pub fn each(path: &Path, act: &mut dyn FnMut(&Path) -> std::io::Result<()>) -> Result<(), String> {
     let mut waiting = vec![path.to_owned()];
     while let Some(path) = waiting.pop() {

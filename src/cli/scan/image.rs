@@ -1,4 +1,4 @@
-//! An image: all that is in it is searched, whatever refers to it, and everything that it refers to has to be there.
+//! Searches all parts of an image, referenced or not. Every referenced part must be present.
 
 use super::folder;
 use super::kind::Kind;
@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tar::Archive;
 
-/// Indexes, manifests and configurations are smaller.
+/// Larger than any index, manifest or configuration.
 const MAX_JSON_BYTES: u64 = 16 * 1024 * 1024;
 
-/// An image on the disk.
+/// An image on disk.
 #[derive(Debug, Clone)]
 pub struct Image {
     form: Form,
@@ -26,7 +26,7 @@ pub struct Image {
 enum Form {
     /// An OCI layout in a tar file.
     OciArchive,
-    /// What `docker save` writes.
+    /// The output of `docker save`.
     DockerArchive,
     /// An OCI layout in a folder.
     Folder,
@@ -48,7 +48,7 @@ impl FromStr for Image {
 }
 
 impl Image {
-    /// Searches it, or says what could not be read.
+    /// Searches the image; an error names what could not be read.
     pub fn search(&self, sweep: &mut Sweep<'_>) -> Result<(), String> {
         let mut parts = Parts::default();
         if self.form == Form::Folder {
@@ -79,10 +79,10 @@ impl Image {
     }
 }
 
-/// The parts of an image that are there.
+/// The parts that an image contains.
 #[derive(Default)]
 struct Parts {
-    /// By the names they have in the image: what they are when they are unpacked.
+    /// The kind of each part when decompressed, by its name in the image.
     kinds: BTreeMap<String, Kind>,
     /// The documents among them.
     documents: BTreeMap<String, Value>,
@@ -99,7 +99,7 @@ impl Parts {
                 let size = entry.size();
                 self.look(sweep, name, size, &mut entry)?;
             } else if kind.is_symlink() || kind.is_hard_link() {
-                // An older `docker save` has a layer once, and leads there from everywhere else.
+                // An older `docker save` writes a layer once, and links to it elsewhere.
                 self.kinds.insert(name.to_owned(), Kind::Tar);
             }
         }
@@ -124,8 +124,8 @@ impl Parts {
         Ok(())
     }
 
-    /// Whether all that an OCI index leads to is there, and every layer could be opened. Of the manifests of an index
-    /// some may be left out, when an image was copied for one platform.
+    /// Whether every part that an OCI index references is present, and every layer could be opened. Manifests of an index
+    /// may be absent if the image was copied for one platform.
     fn oci(&self) -> Result<(), String> {
         let index = self.documents.get("index.json").ok_or("has no index.json, and is no OCI layout")?;
         let (mut waiting, mut manifests) = (vec![index], 0);
@@ -148,7 +148,7 @@ impl Parts {
         if manifests == 0 { Err("has no manifest".into()) } else { Ok(()) }
     }
 
-    /// Whether all that a `manifest.json` names is there, and every layer could be opened.
+    /// Whether every part that a `manifest.json` names is present, and every layer could be opened.
     fn docker(&self) -> Result<(), String> {
         let strange = "has no manifest.json as docker save writes it";
         let images = self.documents.get("manifest.json").and_then(Value::as_array).ok_or(strange)?;

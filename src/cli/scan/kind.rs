@@ -1,37 +1,37 @@
-//! What a file is, by its first bytes.
+//! The kind of a file, by its first bytes.
 
 use std::io::{self, Chain, Cursor, Read};
 
-/// So many bytes tell.
+/// Number of bytes needed.
 const HEAD_BYTES: usize = 512;
 
-/// What was read ahead, and the rest.
+/// The bytes read ahead, followed by the rest.
 pub type Peeked<R> = Chain<Cursor<Vec<u8>>, R>;
 
-/// What can be told.
+/// The kinds that are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Unpacked by us.
     Gzip,
     /// Unpacked by us.
     Zstd,
-    /// An archive whose files can be told apart.
+    /// An archive whose files are searched separately.
     Tar,
-    /// Packed in a way that is not opened here: xz, bzip2, zip, 7z, lz4.
+    /// Not supported: xz, bzip2, zip, 7z, lz4.
     Closed,
     /// Anything else: searched as it is.
     Plain,
 }
 
 impl Kind {
-    /// Of what a reader gives, and all that it gives.
+    /// The kind of a reader's contents, and a reader of all of them.
     pub fn peek<R: Read>(mut reader: R) -> io::Result<(Self, Peeked<R>)> {
         let mut head = Vec::with_capacity(HEAD_BYTES);
         reader.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head)?;
         Ok((Self::of(&head), Cursor::new(head).chain(reader)))
     }
 
-    /// Of a file that begins so.
+    /// The kind of a file that begins with these bytes.
     pub fn of(head: &[u8]) -> Self {
         const CLOSED: [&[u8]; 5] = [b"\xfd7zXZ\0", b"BZh", b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"\x04\x22\x4d\x18"];
         let skippable = head.len() >= 4 && (0x50..=0x5f).contains(&head[0]) && head[1..4] == *b"\x2a\x4d\x18";
@@ -49,7 +49,7 @@ impl Kind {
     }
 }
 
-/// Whether it is a tar header: by its check sum, as the oldest have no mark. An empty archive is all zeros.
+/// Whether these bytes are a tar header, by its checksum: the oldest have no magic bytes. An empty archive is all zeros.
 fn is_tar(head: &[u8]) -> bool {
     let Some(header) = head.first_chunk::<HEAD_BYTES>() else { return false };
     if header.iter().all(|byte| *byte == 0) {
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_told_by_its_first_bytes() {
+    fn the_first_bytes_give_the_kind() {
         let mut archive = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_ustar();
         header.set_size(1);

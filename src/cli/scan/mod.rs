@@ -1,8 +1,7 @@
-//! `claviger scan`: whether any secret of a bundle shows in an image or a folder, in whatever form, and where. It tells
-//! the key, never the value.
+//! `claviger scan`: searches an image or folder for the secrets of a bundle, in any of several encodings. It reports the key and
+//! the place, never the value.
 //!
-//! It opens what it understands, all of it or none: what cannot be opened, or is larger than it may be, is a failure
-//! and never taken for clean.
+//! An image that cannot be read completely, or that exceeds the size limit, is a failure and never reported as clean.
 
 mod findings;
 mod folder;
@@ -23,13 +22,13 @@ use std::process::ExitCode;
 use sweep::Sweep;
 use values::ValueArguments;
 
-/// A value shorter than this is found everywhere by chance.
+/// Shortest value to search for, in bytes. Shorter ones occur everywhere by chance.
 const LEAST: usize = 8;
-/// So is a line of one that has several, shorter than this.
+/// Shortest line of a multi-line value to search for, in bytes.
 const LEAST_LINE: usize = 32;
-/// Something was found.
+/// Exit code: a value was found.
 const FOUND: u8 = 1;
-/// What was to be searched could not be, or not all of it.
+/// Exit code: the search failed or is incomplete.
 const UNREADABLE: u8 = 2;
 
 /// The options of `claviger scan`.
@@ -45,7 +44,7 @@ pub struct Scan {
     max_bytes: u64,
 }
 
-/// What is searched.
+/// The target of the search.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct TargetArguments {
@@ -57,7 +56,6 @@ struct TargetArguments {
     path: Option<PathBuf>,
 }
 
-/// Searches.
 pub fn run(scan: &Scan) -> ExitCode {
     match search(scan) {
         Ok(code) => code,

@@ -1,4 +1,4 @@
-//! Looking through one stream: it is searched as it is, and, where it is packed, unpacked and searched again.
+//! Searches one stream, as it is and, if it is compressed, decompressed.
 
 use super::findings::{Findings, Place, Within};
 use super::kind::Kind;
@@ -18,25 +18,24 @@ pub struct Sweep<'n> {
 }
 
 impl<'n> Sweep<'n> {
-    /// Begins one that may look at as many bytes as `budget` has.
+    /// A search of at most `budget` bytes.
     pub fn new(needles: &'n Needles, budget: &'n Cell<u64>) -> Self {
         Self { needles, budget, findings: Findings::default() }
     }
 
-    /// What was found.
     pub fn end(self) -> Findings {
         self.findings
     }
 
-    /// Looks at a name.
+    /// Searches a name.
     pub fn name(&mut self, part: &str, file: Option<&str>, name: &[u8]) {
         let mut hits = Vec::new();
         Search::new(self.needles).feed(name, |hit| hits.push(hit));
         self.note(hits, part, file, Within::Name, 0);
     }
 
-    /// Looks at a part of an image: unpacks it where it is packed, and tells the files of an archive apart. Returns what
-    /// it was when it was unpacked. A part that cannot be read to its end is an error.
+    /// Searches a part of an image: decompresses it, and reports the files of an archive separately. Returns the kind of its
+    /// decompressed contents. A part that cannot be read completely is an error.
     pub fn part(&mut self, reader: &mut dyn Read, part: &str) -> io::Result<Kind> {
         self.part_within(reader, part, Within::Content)
     }
@@ -70,7 +69,7 @@ impl<'n> Sweep<'n> {
         }
     }
 
-    /// An archive whose bytes are searched while they pass: what is found is told of the file it is in.
+    /// Searches an archive while it is read. Findings name the file in the archive.
     fn archive(&mut self, reader: &mut dyn Read, part: &str, hits: &RefCell<Vec<Hit>>) -> io::Result<()> {
         let mut archive = Archive::new(reader);
         for entry in archive.entries()? {
@@ -82,7 +81,7 @@ impl<'n> Sweep<'n> {
             }
             let start = entry.raw_file_position();
             let looked = self.opened_file(&mut entry, part, Some(&path)).and_then(|()| drain(&mut entry));
-            // What stands before the file's own bytes has been read since the file before.
+            // The headers before the file's contents were read since the previous file.
             let (headers, contents): (Vec<_>, Vec<_>) = hits.take().into_iter().partition(|hit| hit.start < start);
             self.note(headers, part, Some(&path), Within::Header, 0);
             self.note(contents, part, Some(&path), Within::Content, start);
@@ -91,7 +90,7 @@ impl<'n> Sweep<'n> {
         Ok(())
     }
 
-    /// Looks at a file that is in no archive.
+    /// Searches a file outside of archives.
     pub fn file(&mut self, reader: &mut dyn Read, path: &str) -> io::Result<()> {
         let hits = RefCell::new(Vec::new());
         let mut watched = Watched::new(reader, self.needles, &hits, self.budget);
@@ -100,8 +99,8 @@ impl<'n> Sweep<'n> {
         looked
     }
 
-    /// A file whose bytes are searched while they pass: where it is packed it is unpacked, one level deep. It may be
-    /// broken, as files are; then what could be unpacked has been searched.
+    /// Searches a file while it is read, and decompresses it one level deep. If it is corrupt, the part that could be
+    /// decompressed is searched.
     fn opened_file(&mut self, content: &mut dyn Read, part: &str, file: Option<&str>) -> io::Result<()> {
         let (kind, stream) = Kind::peek(content)?;
         let looked = match kind {
@@ -132,7 +131,7 @@ impl<'n> Sweep<'n> {
     }
 }
 
-/// Reads to the end, so that all of it passes whoever watches.
+/// Reads to the end, so that all bytes are searched.
 fn drain(reader: &mut dyn Read) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {

@@ -1,4 +1,4 @@
-//! Where the values come from that are looked for: a bundle that was fetched, or a ticket.
+//! The source of the values to search for: a fetched bundle, or a ticket.
 
 use crate::cli::bundle::{self, Values};
 use crate::cli::download::{Bound, Link, block_on, redeem};
@@ -9,10 +9,10 @@ use crate::model::format::Format;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
-/// Larger than any bundle that a server seals.
+/// Larger than any bundle of a server.
 const MAX_BUNDLE_BYTES: usize = 64 * 1024 * 1024;
 
-/// Where the values come from.
+/// The source of the values.
 #[derive(Debug, clap::Args)]
 pub struct ValueArguments {
     /// Bundle file in format export, dotenv, dotenv-expand or json (`-`: standard input).
@@ -28,7 +28,7 @@ pub struct ValueArguments {
     bound: Bound,
 }
 
-/// Reads or fetches them.
+/// Reads or downloads the values.
 pub fn read(arguments: &ValueArguments) -> Result<Values, Failure> {
     let text = match (&arguments.bundle, &arguments.ticket) {
         (Some(file), _) => input::text_of_at_most(file, MAX_BUNDLE_BYTES)

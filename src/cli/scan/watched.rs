@@ -1,10 +1,9 @@
-//! A reader whose bytes are searched while they pass, and counted against what may be looked at.
+//! A reader whose bytes are searched and counted against a limit as they are read.
 
 use crate::leaks::{Hit, Needles, Search};
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read};
 
-/// The reader.
 pub struct Watched<'a> {
     inner: &'a mut dyn Read,
     search: Search<'a>,
@@ -13,7 +12,7 @@ pub struct Watched<'a> {
 }
 
 impl<'a> Watched<'a> {
-    /// Searches what `inner` gives, and puts what it finds into `hits`.
+    /// Searches the bytes of `inner`, and adds findings to `hits`.
     pub fn new(
         inner: &'a mut dyn Read,
         needles: &'a Needles,

@@ -1,10 +1,10 @@
-//! Zstandard as files have it: any number of frames, and frames to be skipped.
+//! Decompresses Zstandard files: any number of frames, and skippable frames.
 
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read};
 
-/// A reader of what was compressed.
+/// A decompressing reader.
 pub struct ZstdFrames<R: Read> {
     source: BufReader<R>,
     frame: FrameDecoder,
@@ -12,12 +12,12 @@ pub struct ZstdFrames<R: Read> {
 }
 
 impl<R: Read> ZstdFrames<R> {
-    /// Unpacks what `source` gives. A window of more than 128 MiB is refused by the decoder.
+    /// Decompresses `source`. The decoder refuses windows of more than 128 MiB.
     pub fn new(source: R) -> Self {
         Self { source: BufReader::new(source), frame: FrameDecoder::new(), is_in_frame: false }
     }
 
-    /// Begins the next frame; false at the end.
+    /// Starts the next frame; false at the end.
     fn next_frame(&mut self) -> io::Result<bool> {
         while !self.source.fill_buf()?.is_empty() {
             match self.frame.init(&mut self.source) {

@@ -1,4 +1,4 @@
-//! The ACL as a Vault reads it: `+` is any one segment, a `*` at the end any rest. Pure.
+//! Writes an ACL for Vault: `+` is any one segment, a `*` at the end any rest. Pure.
 
 use crate::app::Engine;
 use crate::policy::{Access, PathPart};
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-/// A mount, and how it is read.
+/// A mount and its engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     pub segments: Vec<Box<str>>,
@@ -14,16 +14,16 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// Whether a path lies below, whatever its placeholders are.
+    /// Whether a path lies below the mount for all values of its placeholders.
     pub fn holds(&self, path: &[PathPart]) -> bool {
         let is = |part: &PathPart, segment: &str| matches!(part, PathPart::Literal(literal) if **literal == *segment);
         path.len() > self.segments.len() && path.iter().zip(&self.segments).all(|(part, segment)| is(part, segment))
     }
 }
 
-/// What a store is asked for.
+/// An operation on a path of a store.
 pub struct Needed<'a> {
-    /// None where the policies grant nothing of it.
+    /// None if the policies grant nothing of the store.
     pub paths: Option<&'a BTreeMap<Vec<PathPart>, BTreeSet<Access>>>,
     pub mounts: &'a BTreeMap<(Arc<str>, Vec<PathPart>), Mount>,
 }
@@ -32,7 +32,7 @@ impl Needed<'_> {
     /// The ACL for a store.
     ///
     /// # Errors
-    /// A line for a person about a path that no ACL can be written for.
+    /// A message about a path for which no ACL can be written.
     pub fn hcl(&self, store: &Arc<str>) -> Result<String, String> {
         let mut rules: BTreeMap<String, BTreeSet<Access>> = BTreeMap::new();
         let mut leases: BTreeSet<String> = BTreeSet::new();
@@ -114,7 +114,7 @@ fn is_plain(segment: &str) -> bool {
     segment != "+" && !["*", "${", "{{", "}}"].iter().any(|special| segment.contains(special))
 }
 
-/// None where a name in it would be read as a pattern.
+/// None if a name in it would be read as a pattern.
 fn pattern(mount: &Mount, path: &[PathPart]) -> Option<String> {
     if path.iter().any(|part| matches!(part, PathPart::Literal(literal) if !is_plain(literal))) {
         return None;
@@ -128,7 +128,7 @@ fn pattern(mount: &Mount, path: &[PathPart]) -> Option<String> {
         match part {
             PathPart::Literal(literal) => pattern.push_str(literal),
             PathPart::One => pattern.push('+'),
-            // There is nothing for "any rest, and then": what follows has to be allowed too.
+            // An ACL has no pattern for "any rest, and then": everything after it has to be allowed.
             PathPart::Many => {
                 pattern.push('*');
                 break;
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn leases_are_spoken_of_where_there_are_some() {
+    fn rules_for_leases_are_written_only_if_there_are_leases() {
         let store: Arc<str> = "vault".into();
         let hcl = |granted: &str, at: Mount| {
             let accesses = BTreeSet::from([Access::Read]);

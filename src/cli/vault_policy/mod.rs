@@ -56,7 +56,7 @@ impl VaultPolicy {
     }
 }
 
-/// A mount that somebody states.
+/// A mount given on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stated(Mount);
 
@@ -79,10 +79,10 @@ impl FromStr for Stated {
     }
 }
 
-/// Paths by store, and how each is asked for.
+/// Paths by store, and the operation on each.
 type Paths = BTreeMap<Arc<str>, BTreeMap<Vec<PathPart>, BTreeSet<Access>>>;
 
-/// The mount of each.
+/// The mount of each path.
 type Mounts = BTreeMap<(Arc<str>, Vec<PathPart>), Mount>;
 
 /// Prints the ACL.
@@ -155,7 +155,7 @@ fn paths(policies: &[Arc<Policy>], stores: &[Arc<str>]) -> Paths {
     paths
 }
 
-/// A path that a template may become: to ask for its mount.
+/// A path that matches a template, to ask for its mount.
 fn sample(path: &[PathPart]) -> String {
     let text = |part: &PathPart| match part {
         PathPart::Literal(literal) => literal.to_string(),
@@ -178,7 +178,7 @@ async fn asked(config: &Config, paths: &Paths) -> Result<Mounts, Failure> {
     Ok(mounts)
 }
 
-/// The longest mount that is stated and fits.
+/// The longest given mount that contains the path.
 fn stated(stated: &[Stated], paths: &Paths) -> Result<Mounts, Failure> {
     let mut mounts = Mounts::new();
     let mut unknown = BTreeSet::new();
