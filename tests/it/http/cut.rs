@@ -246,7 +246,7 @@ fn the_length_is_the_first_header_of_every_answer() {
         (400, record(claviger, "POST", "/v1/tickets", &ask, "repo=%")),
         (401, record(claviger, "POST", "/v1/tickets", form, site)),
         (403, record(claviger, "POST", "/v1/tickets", &ask, "repo=other&branch=main")),
-        (403, record(claviger, "POST", "/v1/secrets", &ask, site)),
+        (200, record(claviger, "POST", "/v1/secrets", &ask, site)),
         (404, record(claviger, "GET", "/nowhere", "", "")),
         (404, record(claviger, "GET", "/v1/downloads/x", "", "")),
         (415, record(claviger, "POST", "/v1/tickets", &token, site)),
