@@ -154,7 +154,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         metrics: metrics.clone(),
         clock,
         versions_key,
-        ticket_settings: ticket_settings.clone(),
+        ticket_settings: *ticket_settings,
         limits: *limits,
         public_url: public_url(&config, api_address),
     }));

@@ -1,4 +1,4 @@
-//! Attestation by one cluster: looks up the pod, its TaskRun and its PipelineRun.
+//! Attestation by one cluster: looks up the pod, its `TaskRun` and its `PipelineRun`.
 
 use super::error::AttestError;
 use super::recent::{Finding, Found, Recent, Seen};

@@ -80,9 +80,8 @@ impl Broker {
             return Err(Code::RateLimited.into());
         }
         let gathered = self.gather(ask, DeliveryMode::Ticket).await?;
-        let token = match self.stages.tickets.ids.fresh() {
-            Ok(token) => token,
-            Err(_) => return Err(Refusal::new(Code::Internal, gathered.known())),
+        let Ok(token) = self.stages.tickets.ids.fresh() else {
+            return Err(Refusal::new(Code::Internal, gathered.known()));
         };
         let Gathered { grant, bundle, secrets, missing, asked_ttl } = gathered;
         let issued_at = whole_microseconds(self.stages.clock.now());

@@ -121,7 +121,7 @@ impl Broker {
             Ok(false) => {
                 return Err(match redeemed_at {
                     // Revoking it would change nothing.
-                    Some(at) => self.rejected(Rejection::Redeemed { at }, ticket),
+                    Some(at) => self.rejected(&Rejection::Redeemed { at }, ticket),
                     None => NotRedeemed::Misuse(ticket),
                 });
             }
@@ -231,7 +231,7 @@ impl Broker {
 
     fn not_presented(&self, refused: NotPresented, token: &TicketToken, source_ip: IpAddr) -> NotRedeemed {
         match refused {
-            NotPresented::Refused { rejection, ticket: Some(ticket) } => self.rejected(rejection, ticket),
+            NotPresented::Refused { rejection, ticket: Some(ticket) } => self.rejected(&rejection, ticket),
             NotPresented::Refused { ticket: None, .. } => NotRedeemed::Unrecorded(self.unknown(Some(token), source_ip)),
             NotPresented::Unavailable => NotRedeemed::Unrecorded(Code::AuditUnavailable.into()),
         }
@@ -269,10 +269,10 @@ impl Broker {
     }
 
     /// The redeemer has the key, and is told what became of the ticket.
-    fn rejected(&self, rejection: Rejection, ticket: Arc<Ticket>) -> NotRedeemed {
+    fn rejected(&self, rejection: &Rejection, ticket: Arc<Ticket>) -> NotRedeemed {
         let (outcome, error) = match rejection {
             Rejection::Unknown => (Redemption::Unknown, Code::TicketUnknown.into()),
-            Rejection::Redeemed { at } => (Redemption::AlreadyRedeemed, Error::TicketRedeemed { at }),
+            Rejection::Redeemed { at } => (Redemption::AlreadyRedeemed, Error::TicketRedeemed { at: *at }),
             Rejection::Expired => (Redemption::Expired, Code::TicketExpired.into()),
             Rejection::Revoked => (Redemption::Revoked, Code::TicketRevoked.into()),
         };
