@@ -25,7 +25,7 @@ use crate::http::{self, Edge, ServeLimits, VaultApi, api, ops, serve};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Outcome;
 use crate::model::clock::{Clock, SystemClock};
-use crate::stores::{Keeping, Stores};
+use crate::stores::{LeaseSettings, Stores};
 use crate::tickets::Tickets;
 use crate::wire::problem::Code;
 use std::net::SocketAddr;
@@ -133,7 +133,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let drain_limit = drain_limit(&config);
     let versions_key = VersionsKey::new(&database_key);
     let witness = Arc::new(LeaseRecorder::new(audit.clone()));
-    let stores = stores.keep_leases(Keeping {
+    let stores = stores.keep_leases(LeaseSettings {
         database: database.clone(),
         key: database_key,
         witness,

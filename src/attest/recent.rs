@@ -1,7 +1,7 @@
 //! The cache of facts, by pod uid. Concurrent look-ups of one pod are coalesced.
 
 use super::error::AttestError;
-use crate::flights::Flights;
+use crate::flights::SingleFlight;
 use moka::future::Cache;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,7 +74,7 @@ impl<V> Finding<V> {
 /// The cached findings of one kind, and the look-ups in flight.
 pub struct Recent<V> {
     held: Cache<String, Finding<V>>,
-    flights: Arc<Flights<String, Found<V>>>,
+    flights: Arc<SingleFlight<String, Found<V>>>,
 }
 
 impl<V: Send + Sync + 'static> Recent<V> {
@@ -87,7 +87,7 @@ impl<V: Send + Sync + 'static> Recent<V> {
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
         let held = Cache::builder().max_capacity(MAX_BYTES).weigher(weigh).time_to_live(KEEP).build();
-        Arc::new(Self { held, flights: Flights::new() })
+        Arc::new(Self { held, flights: SingleFlight::new() })
     }
 
     /// The cached finding about the pod with this uid, or that of the look-up in flight, or that of a new look-up.

@@ -2,7 +2,7 @@
 
 use super::discovery::{Discovery, FetchFault};
 use super::jwks::KeySet;
-use crate::flights::{Flight, Flights};
+use crate::flights::{Flight, SingleFlight};
 use arc_swap::ArcSwapOption;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub struct IssuerKeys {
     held: ArcSwapOption<HeldKeys>,
     last: Mutex<Option<Attempt>>,
     /// One question at a time; no lock is held while it is under way.
-    flights: Arc<Flights<(), Attempt>>,
+    flights: Arc<SingleFlight<(), Attempt>>,
 }
 
 /// What came of asking.
@@ -54,7 +54,7 @@ impl IssuerKeys {
             );
         }
         let held = ArcSwapOption::const_empty();
-        let keys = Arc::new(Self { name, discovery, held, last: Mutex::default(), flights: Flights::new() });
+        let keys = Arc::new(Self { name, discovery, held, last: Mutex::default(), flights: SingleFlight::new() });
         tokio::spawn(keep_asking(Arc::downgrade(&keys)));
         keys
     }

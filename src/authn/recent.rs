@@ -2,7 +2,7 @@
 
 use super::error::AuthnError;
 use super::unverified::Fingerprint;
-use crate::flights::Flights;
+use crate::flights::SingleFlight;
 use moka::future::Cache;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub struct Recent<V> {
     vouched: Cache<Fingerprint, HeldAnswer<V>>,
     refused: Cache<Fingerprint, HeldAnswer<V>>,
     passed: Cache<Fingerprint, ()>,
-    flights: Arc<Flights<Fingerprint, Answer<V>>>,
+    flights: Arc<SingleFlight<Fingerprint, Answer<V>>>,
 }
 
 #[derive(Clone)]
@@ -43,7 +43,12 @@ impl<V: Clone + Send + Sync + 'static> Recent<V> {
     pub fn new(longest: Duration) -> Self {
         let bounded = |keep: Duration| Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(keep).build();
         let passed = Cache::builder().max_capacity(MAX_PASSED).time_to_live(PASSED_FOR).build();
-        Self { vouched: bounded(longest.min(LONGEST)), refused: bounded(REFUSED_FOR), passed, flights: Flights::new() }
+        Self {
+            vouched: bounded(longest.min(LONGEST)),
+            refused: bounded(REFUSED_FOR),
+            passed,
+            flights: SingleFlight::new(),
+        }
     }
 
     /// Whether the token was accepted before and not refused since. It only gives priority in the queue for a review.

@@ -6,7 +6,7 @@ use crate::model::branch::InvalidBranch;
 use crate::model::repo::InvalidRepo;
 use crate::policy::{DraftError, PolicyStoreError};
 use crate::render::{self, Unrenderable};
-use crate::stores::{ReadError, Unread, Unsuitable};
+use crate::stores::{FetchError, ReadError, Unsuitable};
 use crate::wire::problem::{Code, ProblemError};
 use jiff::Timestamp;
 
@@ -118,11 +118,11 @@ impl From<ReadError> for Error {
     }
 }
 
-impl From<Unread> for Error {
-    fn from(error: Unread) -> Self {
+impl From<FetchError> for Error {
+    fn from(error: FetchError) -> Self {
         match error {
-            Unread::Store(error) => error.into(),
-            Unread::Unrecorded => Self::Plain(Code::AuditUnavailable),
+            FetchError::Store(error) => error.into(),
+            FetchError::Unrecorded => Self::Plain(Code::AuditUnavailable),
         }
     }
 }

@@ -10,12 +10,12 @@ use crate::model::binding::BindTo;
 use crate::model::branch::Branch;
 use crate::model::bundle::Bundle;
 use crate::model::duration;
-use crate::model::lease::Lease;
 use crate::model::repo::Repo;
 use crate::model::request::Asked;
+use crate::model::secret::Secret;
 use crate::model::secret_ref::{SecretRef, SecretVersion};
 use crate::policy::{self, Absence, Decision, Denial, Grant, GrantedSecret, MergeError, Merged};
-use crate::stores::{Granted, ReadError, Reading, Unread};
+use crate::stores::{FetchError, Granted, ReadError, Reading};
 use crate::traces::Stage;
 use crate::wire::problem::Code;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -171,9 +171,9 @@ impl Broker {
                     request: &ask.context.request_id,
                 };
                 match self.stages.stores.read_for(wanted).await {
-                    Ok(Reading { lease, good_for }) => Ok(((granted, Ok(lease)), good_for)),
-                    Err(Unread::Store(ReadError::Absent)) => Ok(((granted, Err(Absence::Absent)), None)),
-                    Err(Unread::Store(ReadError::Deleted)) => Ok(((granted, Err(Absence::Deleted)), None)),
+                    Ok(Reading { secret, good_for }) => Ok(((granted, Ok(secret)), good_for)),
+                    Err(FetchError::Store(ReadError::Absent)) => Ok(((granted, Err(Absence::Absent)), None)),
+                    Err(FetchError::Store(ReadError::Deleted)) => Ok(((granted, Err(Absence::Deleted)), None)),
                     Err(error) => Err(Error::from(error)),
                 }
             })
@@ -216,14 +216,14 @@ fn of_asked(asked: &Asked) -> Known {
     Known { repo: asked.repo.clone(), branch: asked.branch.clone(), ..Known::default() }
 }
 
-type Reads = Vec<(GrantedSecret, Result<Arc<Lease>, Absence>)>;
+type Reads = Vec<(GrantedSecret, Result<Arc<Secret>, Absence>)>;
 
-fn present(reads: &Reads) -> impl Iterator<Item = (&SecretRef, &Arc<Lease>)> {
+fn present(reads: &Reads) -> impl Iterator<Item = (&SecretRef, &Arc<Secret>)> {
     reads.iter().filter_map(|(granted, read)| Some((&granted.secret, read.as_ref().ok()?)))
 }
 
 fn versions_read(reads: &Reads) -> Vec<SecretVersion> {
     present(reads)
-        .map(|(secret, lease)| SecretVersion { secret: secret.clone(), version: lease.version.clone() })
+        .map(|(secret, read)| SecretVersion { secret: secret.clone(), version: read.version.clone() })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! The keyed digest of the served secret versions, which builds use as a cache key: it changes when a secret is rotated.
 
-use crate::model::lease::Lease;
+use crate::model::secret::Secret;
 use crate::model::secret_ref::SecretRef;
 use crate::sealing::digest::{MacKey, Parts, hex, short};
 use crate::sealing::keys::{Purpose, RootKey};
@@ -16,14 +16,14 @@ impl VersionsKey {
     }
 
     /// The digest of what was read: the version if the store has one, otherwise the values.
-    pub(super) fn digest<'a>(&self, reads: impl Iterator<Item = (&'a SecretRef, &'a Arc<Lease>)>) -> String {
+    pub(super) fn digest<'a>(&self, reads: impl Iterator<Item = (&'a SecretRef, &'a Arc<Secret>)>) -> String {
         let mut digest = self.0.parts();
-        for (secret, lease) in reads {
+        for (secret, read) in reads {
             digest.add(secret.store.as_bytes());
             digest.add(secret.path.as_bytes());
-            match &lease.version {
+            match &read.version {
                 Some(version) => digest.add(version.as_bytes()),
-                None => add_values(lease, &mut digest),
+                None => add_values(read, &mut digest),
             }
         }
         hex(&short::<16>(&digest.finish()))
@@ -38,8 +38,8 @@ pub fn number(digest: &str) -> u32 {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a keyed digest of the value, where there is no version")]
-fn add_values(lease: &Lease, digest: &mut Parts) {
-    for (name, value) in &lease.data {
+fn add_values(read: &Secret, digest: &mut Parts) {
+    for (name, value) in &read.data {
         digest.add(name.as_bytes());
         digest.add(value.as_ref().map_or(&[], |value| value.expose_secret().as_bytes()));
     }
@@ -53,8 +53,8 @@ mod tests {
     fn digest(key: u8, path: &str, version: Option<&str>, value: &str) -> String {
         let secret = SecretRef { store: "s".into(), path: path.into() };
         let data = [("K".to_owned(), Some(SecretValue::new(value.into())))].into();
-        let lease = Arc::new(Lease { data, version: version.map(str::to_owned), stale: false });
-        VersionsKey::new(&RootKey::new([key; 32].into())).digest(std::iter::once((&secret, &lease)))
+        let read = Arc::new(Secret { data, version: version.map(str::to_owned), stale: false });
+        VersionsKey::new(&RootKey::new([key; 32].into())).digest(std::iter::once((&secret, &read)))
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! ONE FLIGHT AT A TIME: of many who want the same answer at once, one question is asked, in a task of its own.
+//! SINGLE FLIGHT: concurrent requests for one key share one run of the work, in a task of its own.
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
@@ -7,36 +7,35 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::Instrument as _;
 
-/// The questions under way, by what they are about. It keeps no answer: that is for whoever knows how long one holds.
-pub struct Flights<K, V>(Mutex<HashMap<K, Flight<V>>>);
+/// The runs under way, by key. It caches no results; that is left to the caller.
+pub struct SingleFlight<K, V>(Mutex<HashMap<K, Flight<V>>>);
 
-/// A question under way. Whoever waits for it may leave, and nobody else notices; it ends with `None` where the
-/// question panicked.
+/// A run under way. A waiting caller may leave without an effect on the others. `None` if the work panicked.
 pub type Flight<V> = Shared<BoxFuture<'static, Option<V>>>;
 
-impl<K, V> Flights<K, V>
+impl<K, V> SingleFlight<K, V>
 where
     K: Eq + Hash + Clone + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// None under way.
+    /// No runs.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::default()))
     }
 
-    /// The flight of this key that is under way, or a new one. Another may have landed between the caller's look at
-    /// what it holds and this call, so a question begins with a second look.
+    /// The run of this key that is under way, or a new one. Another run may have ended between the caller's look into its
+    /// cache and this call, so the work must begin with a second look.
     pub fn join<F, R>(self: &Arc<Self>, key: K, question: F) -> Flight<V>
     where
         F: FnOnce() -> R,
         R: Future<Output = V> + Send + 'static,
     {
-        self.board(key, question).0
+        self.run(key, question).0
     }
 
-    /// The same, and whether the flight was under way already.
-    pub fn board<F, R>(self: &Arc<Self>, key: K, question: F) -> (Flight<V>, bool)
+    /// The same, and whether the run was under way already.
+    pub fn run<F, R>(self: &Arc<Self>, key: K, question: F) -> (Flight<V>, bool)
     where
         F: FnOnce() -> R,
         R: Future<Output = V> + Send + 'static,
@@ -46,41 +45,41 @@ where
             return (flight.clone(), true);
         }
         let question = question();
-        let landing = Landing { flights: self.clone(), key: key.clone() };
+        let remove_on_drop = RemoveOnDrop { flights: self.clone(), key: key.clone() };
         let task = async move {
-            let _landing = landing;
+            let _remove_on_drop = remove_on_drop;
             question.await
         };
-        // Whoever asks first is who it is traced for.
+        // It is traced for the first caller.
         let task = tokio::spawn(task.in_current_span());
         let flight = task.map(Result::ok).boxed().shared();
         under_way.insert(key, flight.clone());
         (flight, false)
     }
 
-    /// How many wait for the flight of this key, the list of flights among them.
+    /// How many handles there are of the run of this key, the map's own included.
     #[cfg(test)]
     pub fn waiting(&self, key: &K) -> usize {
         self.under_way().get(key).and_then(Shared::strong_count).unwrap_or(0)
     }
 }
 
-impl<K, V> Flights<K, V> {
-    /// A task that panicked under the lock left a whole map behind: each step on it is one call.
+impl<K, V> SingleFlight<K, V> {
+    /// A panic under the lock leaves a consistent map: each step on it is one call.
     fn under_way(&self) -> MutexGuard<'_, HashMap<K, Flight<V>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Takes the flight off the list when its task ends, however it ends.
-struct Landing<K: Eq + Hash, V> {
-    flights: Arc<Flights<K, V>>,
+/// Removes the run from the map when its task ends, also by a panic.
+struct RemoveOnDrop<K: Eq + Hash, V> {
+    flights: Arc<SingleFlight<K, V>>,
     key: K,
 }
 
-impl<K: Eq + Hash, V> Drop for Landing<K, V> {
+impl<K: Eq + Hash, V> Drop for RemoveOnDrop<K, V> {
     fn drop(&mut self) {
-        // Dropped outside the lock: an answer is somebody else's code.
+        // Dropped outside the lock, because dropping a result runs foreign code.
         let _landed = self.flights.under_way().remove(&self.key);
     }
 }
@@ -93,7 +92,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn a_thousand_at_once_are_one_question() {
-        let flights = Flights::<&str, usize>::new();
+        let flights = SingleFlight::<&str, usize>::new();
         let (asked, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let join = |_| {
             let (asked, gate) = (asked.clone(), gate.clone());
@@ -119,7 +118,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_asked_first_may_hang_up() {
-        let flights = Flights::<(), u8>::new();
+        let flights = SingleFlight::<(), u8>::new();
         let gate = Arc::new(Notify::new());
         let waiting = gate.clone();
         let first = flights.join((), || async move {
@@ -134,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_question_that_panics_is_no_answer_and_does_not_stay() {
-        let flights = Flights::<(), u8>::new();
+        let flights = SingleFlight::<(), u8>::new();
         assert_eq!(flights.join((), || async { panic!("on purpose") }).await, None);
         assert_eq!(flights.join((), || async { 1 }).await, Some(1));
     }

@@ -1,19 +1,4 @@
-//! A secret as read from a store, and which callers share it.
-
-use super::secret::SecretValue;
-use std::collections::BTreeMap;
-
-/// A secret read from a store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lease {
-    /// The values by the store's own key names. Numbers and booleans are their JSON text, digit for digit, objects and
-    /// arrays compact JSON; a JSON null is `None`.
-    pub data: BTreeMap<String, Option<SecretValue>>,
-    /// The store's version of the secret, if it counts versions. Not secret.
-    pub version: Option<String>,
-    /// Whether the store was unreachable and this is an older answer.
-    pub stale: bool,
-}
+//! How a store encodes a value, and which callers share a lease.
 
 /// The encoding of a value in a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]

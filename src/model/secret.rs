@@ -2,6 +2,7 @@
 
 use crate::sealing::digest;
 use secrecy::{ExposeSecret as _, SecretString};
+use std::collections::BTreeMap;
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -57,6 +58,18 @@ impl fmt::Debug for SecretValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretValue(***)")
     }
+}
+
+/// A secret read from a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// The values by the store's own key names. Numbers and booleans are their JSON text, digit for digit, objects and
+    /// arrays compact JSON; a JSON null is `None`.
+    pub data: BTreeMap<String, Option<SecretValue>>,
+    /// The store's version of the secret, if it counts versions. Not secret.
+    pub version: Option<String>,
+    /// Whether the store was unreachable and this is an older answer.
+    pub stale: bool,
 }
 
 #[cfg(test)]

@@ -3,14 +3,14 @@
 use super::base64_value;
 use super::outcome::GrantedSecret;
 use crate::model::bundle::Entry;
-use crate::model::lease::{Encoding, Lease};
-use crate::model::secret::SecretValue;
+use crate::model::lease::Encoding;
+use crate::model::secret::{Secret, SecretValue};
 use crate::model::secret_ref::SecretRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A granted secret and what its store said.
-pub type Read = (GrantedSecret, Result<Arc<Lease>, Absence>);
+pub type Read = (GrantedSecret, Result<Arc<Secret>, Absence>);
 
 /// There is no such secret. To policies both are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,7 +67,7 @@ pub fn merge(reads: &[Read], wanted: Option<&[String]>) -> Result<Merged, MergeE
     let mut missing = BTreeSet::new();
     let mut stale = false;
     for (granted, read) in reads {
-        let Ok(lease) = read else {
+        let Ok(secret) = read else {
             if granted.required {
                 return Err(MergeError::SecretNotFound(granted.secret.clone()));
             }
@@ -75,10 +75,10 @@ pub fn merge(reads: &[Read], wanted: Option<&[String]>) -> Result<Merged, MergeE
             continue;
         };
         if granted.required {
-            check_keys(granted, lease)?;
+            check_keys(granted, secret)?;
         }
-        stale |= lease.stale;
-        for (key, value) in &lease.data {
+        stale |= secret.stale;
+        for (key, value) in &secret.data {
             let Some(value) = value.as_ref().filter(|_| granted.rule.selects(key)) else { continue };
             let name = granted.rule.final_name(key);
             if wanted.as_ref().is_none_or(|wanted| wanted.contains(&*name)) {
@@ -86,7 +86,7 @@ pub fn merge(reads: &[Read], wanted: Option<&[String]>) -> Result<Merged, MergeE
             }
         }
     }
-    // Only now is anything copied: a value that is replaced never leaves its lease.
+    // Only now is anything copied: a value that is replaced never leaves its secret.
     let entries = winners.into_iter().map(|(name, winner)| Ok((name, winner.entry()?))).collect::<Result<_, _>>()?;
     Ok(Merged { entries, missing: missing.len(), stale })
 }
@@ -113,8 +113,8 @@ impl Winner<'_> {
     }
 }
 
-fn check_keys(granted: &GrantedSecret, lease: &Lease) -> Result<(), MergeError> {
-    let absent = |key: &&str| lease.data.get(*key).is_none_or(Option::is_none);
+fn check_keys(granted: &GrantedSecret, secret: &Secret) -> Result<(), MergeError> {
+    let absent = |key: &&str| secret.data.get(*key).is_none_or(Option::is_none);
     match granted.rule.written_keys().find(absent) {
         Some(key) => Err(MergeError::KeyAbsent { secret: granted.secret.clone(), key: key.to_owned() }),
         None => Ok(()),

@@ -1,4 +1,4 @@
-//! Leases looked at and taken back by administrators: dynamic ones of every process, static ones of this one's caches.
+//! Administrators list and end leases of all processes, and cached secrets of this process.
 
 use super::leases::{After, LeaseView, Revoked};
 use super::path::StorePath;
@@ -8,17 +8,17 @@ use crate::model::caller::{Caller, Identity};
 use crate::model::secret_ref::SecretRef;
 use std::sync::Arc;
 
-/// What became of one lease.
+/// The result of ending a lease or a cached secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
-    /// A static one is not in the cache any more.
+    /// The cached secret is evicted.
     Evicted(SecretRef),
-    /// A dynamic one is taken back.
+    /// The lease is revoked, or is being revoked.
     Revoked(Revoked),
 }
 
 impl Stores {
-    /// A page of leases, newest first.
+    /// A page of leases and cached secrets, newest first.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -27,18 +27,18 @@ impl Stores {
             Some(leases) => leases.manager.page(after, limit).await?,
             None => Vec::new(),
         };
-        views.extend(self.static_leases(|view| after.is_none_or(|after| view.place() < *after)));
+        views.extend(self.cached_secrets(|view| after.is_none_or(|after| view.place() < *after)));
         views.sort_unstable_by_key(|view| std::cmp::Reverse(view.place()));
         views.truncate(limit);
         Ok(views)
     }
 
-    /// Takes one lease back; none where there is no such lease. A static one is evicted from this process's cache.
+    /// Revokes a lease, or evicts a secret from this process's cache. `None` for an unknown id.
     ///
     /// # Errors
     /// When the database cannot be asked.
     pub async fn end_lease(&self, id: &str, by: &Arc<Caller>) -> Result<Option<Ended>, Failed> {
-        if let Some(view) = self.static_leases(|view| view.id == id).pop() {
+        if let Some(view) = self.cached_secrets(|view| view.id == id).pop() {
             let secret = SecretRef { store: view.store.as_str().into(), path: view.path };
             self.evict(&secret.store, Some(&secret.path)).await;
             return Ok(Some(Ended::Evicted(secret)));
@@ -47,8 +47,8 @@ impl Stores {
         Ok(leases.manager.revoke(id, by).await?.map(Ended::Revoked))
     }
 
-    /// Takes back every lease of a store, at one path or at all. What was evicted from the cache, and whether all dynamic
-    /// ones are gone.
+    /// Revokes all leases of a store, at one path or at all paths, and evicts its cached secrets. Returns the evicted secrets
+    /// and whether all leases are gone.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -72,14 +72,14 @@ impl Stores {
         self.leases.as_ref().map(|leases| leases.manager.pods()).unwrap_or_default()
     }
 
-    /// A pod has ended: what was made for it is taken back.
+    /// Revokes the leases of a pod that ended.
     pub fn holder_ended(&self, identity: &Identity) {
         if let Some(leases) = &self.leases {
             leases.manager.holder_ended(identity);
         }
     }
 
-    /// Looks after leases no more; see OPERATIONS for who does then.
+    /// Stops maintaining leases. Another process takes over: see docs/OPERATIONS.md.
     pub async fn leave_leases(&self) {
         if let Some(leases) = &self.leases {
             leases.leave().await;
@@ -89,7 +89,7 @@ impl Stores {
     async fn evict(&self, store: &str, path: Option<&str>) -> Vec<SecretRef> {
         let fits = |view: &LeaseView| view.store == store && path.is_none_or(|path| view.path == path);
         let mut evicted = Vec::new();
-        for view in self.static_leases(fits) {
+        for view in self.cached_secrets(fits) {
             if let Some((name, Opened { cached: Some(cached), .. })) = self.by_name.get_key_value(&*view.store)
                 && let Ok(path) = StorePath::try_from(view.path.as_str())
             {
@@ -100,12 +100,12 @@ impl Stores {
         evicted
     }
 
-    fn static_leases(&self, fits: impl Fn(&LeaseView) -> bool) -> Vec<LeaseView> {
+    fn cached_secrets(&self, fits: impl Fn(&LeaseView) -> bool) -> Vec<LeaseView> {
         let Some(ids) = &self.ids else { return Vec::new() };
         let mut views = Vec::new();
         for (store, opened) in &self.by_name {
             let Some(cached) = &opened.cached else { continue };
-            cached.for_each_lease(|path, read_at, ttl| {
+            cached.for_each_secret(|path, read_at, ttl| {
                 let view = ids.view(store, path, read_at, ttl);
                 if fits(&view) {
                     views.push(view);

@@ -1,20 +1,20 @@
-//! Reads a file that holds secrets: bounded, into memory that is overwritten afterwards.
+//! Reads files that hold secrets, bounded, into memory that is overwritten on drop.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// Why a file gave no text.
+/// Why a file could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileFault {
-    /// It is missing, may not be read, or is not UTF-8.
+    /// Missing, not permitted, or not UTF-8.
     Unreadable,
-    /// It is larger than was allowed.
+    /// Larger than the bound.
     TooLarge,
 }
 
-/// Reads a whole file of at most `cap` bytes. Blocks.
+/// Reads a file of at most `cap` bytes. Blocks.
 ///
 /// # Errors
 /// See [`FileFault`].
@@ -22,7 +22,7 @@ pub(super) fn read(path: &Path, cap: usize) -> Result<Zeroizing<String>, FileFau
     let file = File::open(path).map_err(|_| FileFault::Unreadable)?;
     let limit = cap.saturating_add(1);
     let length = file.metadata().map_err(|_| FileFault::Unreadable)?.len();
-    // Room for all of it and a byte more from the start: a vector that grows leaves its old contents behind.
+    // Capacity for all of it and one byte more: a vector that grows leaves its old contents behind.
     let room = usize::try_from(length).unwrap_or(limit).saturating_add(1).min(limit);
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     file.take(limit as u64).read_to_end(&mut bytes).map_err(|_| FileFault::Unreadable)?;

@@ -1,22 +1,21 @@
-//! The lease cache: decorates any store. A cached lease costs no call, and many requests for one path cost one.
+//! The secret cache: decorates any store. A cached secret costs no call, and many requests for one path cost one.
 //!
-//! What is kept: leases, sealed, and absences, each for its time. Never another error. A lease outlives its time only
-//! while the store cannot be reached; a store that says anything at all is believed. A lease that is asked for near the
-//! end of its time is read again in the background, so that nobody waits for it. What a store makes on request is not
-//! kept here: see `leases`.
+//! It keeps sealed secrets for `ttl` and absences for `negativeTtl`, and no other error. An expired secret is served only
+//! while the store is unreachable; any answer of the store replaces it. A secret that is read in the last fifth of its
+//! `ttl` is refreshed in the background, so no caller waits for that. Dynamic secrets are not cached here: see `leases`.
 
 mod entry;
-mod lease_codec;
 pub(super) mod sealed;
+mod secret_codec;
 
 use super::path::StorePath;
 use super::port::{OpenFault, ReadError, SecretStore};
 use crate::config::cache::Cache as Bounds;
-use crate::flights::{Flight, Flights};
+use crate::flights::{Flight, SingleFlight};
 use crate::metrics::Metrics;
 use crate::metrics::labels::CacheOutcome;
-use crate::model::lease::Lease;
 use crate::model::request_id::RequestId;
+use crate::model::secret::Secret;
 use async_trait::async_trait;
 use entry::{Entry, Offer};
 use sealed::Sealer;
@@ -24,48 +23,47 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The longest that anything is held, whatever is configured; moka takes no more than a thousand years.
+/// Upper bound of the configured times. moka refuses more than a thousand years.
 const MAX_HELD: Duration = Duration::from_hours(24 * 365);
 
-type Answer = Result<Arc<Lease>, ReadError>;
+type Answer = Result<Arc<Secret>, ReadError>;
 
-/// What there is at a path.
+/// The result of a look-up.
 #[derive(Clone)]
 pub(super) enum Found {
-    /// What the store keeps there.
-    Kept(Answer),
-    /// Something that the store makes on request.
-    Made,
+    /// The path holds a stored secret, or none.
+    Stored(Answer),
+    /// The path creates a dynamic secret.
+    Dynamic,
 }
 
-/// What came of a read, and whether it found the answer in the cache after all.
-type Landed = (Found, CacheOutcome);
+/// The result of a read, and whether it was in the cache.
+type Finished = (Found, CacheOutcome);
 
-/// A store behind its cache.
+/// A store with its cache.
 pub(super) struct Cached {
-    shelf: Arc<Shelf>,
-    /// Reads on their way.
-    flights: Arc<Flights<StorePath, Landed>>,
+    state: Arc<CacheState>,
+    /// Reads under way.
+    flights: Arc<SingleFlight<StorePath, Finished>>,
 }
 
-/// What reads in tasks of their own share with the cache.
-struct Shelf {
+/// What the cache shares with the tasks that read.
+struct CacheState {
     name: Arc<str>,
     store: Arc<dyn SecretStore>,
     bounds: Bounds,
     sealer: Sealer,
-    /// Its own clock, which tests cannot pause, only bounds how long memory is held; [`Entry`] keeps the time.
+    /// Its own clock, which tests cannot pause, bounds only how long memory is held; [`Entry`] checks ages.
     entries: moka::future::Cache<StorePath, Arc<Entry>>,
     metrics: Arc<Metrics>,
 }
 
-/// Absences are dropped at the end of their time: whoever asks for many names that do not exist takes little room from
-/// what others read.
+/// Drops absences after their time, so that requests for many missing names use little of the capacity.
 struct AbsencesEnd(Duration);
 
 impl AbsencesEnd {
     fn end(&self, entry: &Entry) -> Option<Duration> {
-        (!entry.is_lease()).then_some(self.0)
+        (!entry.is_secret()).then_some(self.0)
     }
 }
 
@@ -85,20 +83,20 @@ impl moka::Expiry<StorePath, Arc<Entry>> for AbsencesEnd {
     }
 }
 
-/// Why a path is read.
+/// Why the store is asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Errand {
-    /// Somebody waits for it.
-    Missing,
-    /// What there is will soon be too old.
-    Ageing,
+enum ReadReason {
+    /// A caller waits.
+    Miss,
+    /// The cached secret expires soon.
+    Refresh,
 }
 
 impl Cached {
-    /// Puts a cache before a store.
+    /// An empty cache before a store.
     ///
     /// # Errors
-    /// When the operating system gives no random bytes for the key that leases are sealed under.
+    /// When the operating system gives no random bytes for the key that secrets are sealed under.
     pub(super) fn new(
         name: &Arc<str>,
         store: Arc<dyn SecretStore>,
@@ -114,56 +112,56 @@ impl Cached {
             .time_to_live(longest.min(MAX_HELD))
             .expire_after(AbsencesEnd(bounds.negative_ttl))
             .eviction_listener(move |_, entry, _| {
-                if entry.is_lease() {
+                if entry.is_secret() {
                     gauge.lease_dropped(&label);
                 }
             })
             .build();
-        let shelf = Shelf { name: name.clone(), store, bounds, sealer, entries, metrics: metrics.clone() };
-        Ok(Self { shelf: Arc::new(shelf), flights: Flights::new() })
+        let state = CacheState { name: name.clone(), store, bounds, sealer, entries, metrics: metrics.clone() };
+        Ok(Self { state: Arc::new(state), flights: SingleFlight::new() })
     }
 
-    /// Joins the read of this path that is on its way (`true`), or starts one.
-    fn board(&self, path: &StorePath, request: &RequestId, errand: Errand) -> (Flight<Landed>, bool) {
-        self.flights.board(path.clone(), || {
-            let (shelf, path, request) = (self.shelf.clone(), path.clone(), request.clone());
-            async move { shelf.fetch(&path, &request, errand).await }
+    /// Joins the read of this path that is under way (`true`), or starts one.
+    fn run(&self, path: &StorePath, request: &RequestId, reason: ReadReason) -> (Flight<Finished>, bool) {
+        self.flights.run(path.clone(), || {
+            let (state, path, request) = (self.state.clone(), path.clone(), request.clone());
+            async move { state.fetch(&path, &request, reason).await }
         })
     }
 
-    /// Drops what is kept of a path.
+    /// Removes a path from the cache.
     pub(super) async fn evict(&self, path: &StorePath) {
-        self.shelf.entries.invalidate(path).await;
+        self.state.entries.invalidate(path).await;
     }
 
-    /// Every lease that might be served, with when it was read and for how long it is fresh from then.
-    pub(super) fn for_each_lease(&self, mut act: impl FnMut(&StorePath, Instant, Duration)) {
-        let bounds = &self.shelf.bounds;
-        for (path, entry) in &self.shelf.entries {
+    /// Calls `act` with the path, the time of the read and the `ttl` of each secret that may be served.
+    pub(super) fn for_each_secret(&self, mut act: impl FnMut(&StorePath, Instant, Duration)) {
+        let bounds = &self.state.bounds;
+        for (path, entry) in &self.state.entries {
             if let Some(read_at) = entry.servable_since(bounds) {
                 act(&path, read_at, bounds.ttl);
             }
         }
     }
 
-    /// Looks what there is at a path: in the cache, or at the store.
+    /// Looks a path up in the cache, then at the store.
     pub(super) async fn look(&self, path: &StorePath, request: &RequestId) -> Found {
-        let (answer, outcome) = if let Some((answer, due)) = self.shelf.fresh(path).await {
+        let (answer, outcome) = if let Some((answer, due)) = self.state.fresh(path).await {
             if due {
-                // Nobody waits for it. If it fails, everything stays as it is until the lease's time is over.
-                let _in_the_background = self.board(path, request, Errand::Ageing);
+                // No caller waits for it. If it fails, the cached secret stays until it expires.
+                let _in_the_background = self.run(path, request, ReadReason::Refresh);
             }
             (answer, CacheOutcome::Hit)
         } else {
-            let (flight, boarded) = self.board(path, request, Errand::Missing);
-            let lost = (Found::Kept(Err(ReadError::Unavailable)), CacheOutcome::Miss);
+            let (flight, joined) = self.run(path, request, ReadReason::Miss);
+            let lost = (Found::Stored(Err(ReadError::Unavailable)), CacheOutcome::Miss);
             let (found, outcome) = flight.await.unwrap_or(lost);
-            let Found::Kept(answer) = found else { return found };
-            (answer, if boarded { CacheOutcome::Coalesced } else { outcome })
+            let Found::Stored(answer) = found else { return found };
+            (answer, if joined { CacheOutcome::Coalesced } else { outcome })
         };
-        let stale = answer.as_ref().is_ok_and(|lease| lease.stale);
-        self.shelf.metrics.cache_request(&self.shelf.name, if stale { CacheOutcome::Stale } else { outcome });
-        Found::Kept(answer)
+        let stale = answer.as_ref().is_ok_and(|secret| secret.stale);
+        self.state.metrics.cache_request(&self.state.name, if stale { CacheOutcome::Stale } else { outcome });
+        Found::Stored(answer)
     }
 }
 
@@ -171,65 +169,65 @@ impl Cached {
 impl SecretStore for Cached {
     async fn read(&self, path: &StorePath, request: &RequestId) -> Answer {
         match self.look(path, request).await {
-            Found::Kept(answer) => answer,
-            Found::Made => Err(ReadError::Misconfigured),
+            Found::Stored(answer) => answer,
+            Found::Dynamic => Err(ReadError::Misconfigured),
         }
     }
 }
 
-impl Shelf {
-    /// The answer, where it is kept and young enough, and whether it is time to read it again.
+impl CacheState {
+    /// The cached answer if it is fresh, and whether to refresh it.
     async fn fresh(&self, path: &StorePath) -> Option<(Answer, bool)> {
         let entry = self.entries.get(path).await?;
         Some(match entry.fresh(&self.sealer, path, &self.bounds)? {
-            Offer::Lease(lease, due) => (Ok(Arc::new(lease)), due),
+            Offer::Secret(secret, due) => (Ok(Arc::new(secret)), due),
             Offer::Absent => (Err(ReadError::Absent), false),
         })
     }
 
-    async fn fetch(&self, path: &StorePath, request: &RequestId, errand: Errand) -> Landed {
-        // Another flight may have landed between the look into the cache and the boarding of this one.
-        if errand == Errand::Missing
+    async fn fetch(&self, path: &StorePath, request: &RequestId, reason: ReadReason) -> Finished {
+        // Another read may have ended between the look into the cache and the start of this one.
+        if reason == ReadReason::Miss
             && let Some((answer, _)) = self.fresh(path).await
         {
-            return (Found::Kept(answer), CacheOutcome::Hit);
+            return (Found::Stored(answer), CacheOutcome::Hit);
         }
-        // Aged from before the call: the answer is at least that old.
+        // The age counts from before the call.
         let read_at = Instant::now();
         let answer = match self.store.is_dynamic(path, request).await {
             Ok(true) => {
                 self.entries.invalidate(path).await;
-                return (Found::Made, CacheOutcome::Miss);
+                return (Found::Dynamic, CacheOutcome::Miss);
             }
             Ok(false) => self.store.read(path, request).await,
             Err(error) => Err(error),
         };
         let kept = match &answer {
-            Ok(lease) => Entry::of_lease(&self.sealer, path, lease, read_at, &self.bounds),
+            Ok(secret) => Entry::of_secret(&self.sealer, path, secret, read_at, &self.bounds),
             Err(ReadError::Absent) => Some(Entry::of_absence(read_at)),
             Err(ReadError::Deleted | ReadError::Forbidden | ReadError::Misconfigured | ReadError::Unsuitable(_)) => {
                 None
             }
             Err(ReadError::Unavailable) => {
                 let stale = self.stale(path).await.ok_or(ReadError::Unavailable);
-                return (Found::Kept(stale), CacheOutcome::Miss);
+                return (Found::Stored(stale), CacheOutcome::Miss);
             }
         };
         match kept {
             Some(entry) => self.keep(path, entry).await,
             None => self.entries.invalidate(path).await,
         }
-        (Found::Kept(answer), CacheOutcome::Miss)
+        (Found::Stored(answer), CacheOutcome::Miss)
     }
 
     async fn keep(&self, path: &StorePath, entry: Entry) {
-        if entry.is_lease() {
+        if entry.is_secret() {
             self.metrics.lease_held(&self.name);
         }
         self.entries.insert(path.clone(), Arc::new(entry)).await;
     }
 
-    async fn stale(&self, path: &StorePath) -> Option<Arc<Lease>> {
+    async fn stale(&self, path: &StorePath) -> Option<Arc<Secret>> {
         let entry = self.entries.get(path).await?;
         entry.stale(&self.sealer, path, &self.bounds).map(Arc::new)
     }

@@ -1,4 +1,4 @@
-//! The files from which the broker's own credentials at stores are read.
+//! Reads the broker's own credentials from files.
 
 use super::bounded_file;
 use super::port::ReadError;
@@ -6,13 +6,13 @@ use super::values::owned;
 use crate::model::secret::SecretValue;
 use std::path::Path;
 
-/// The largest file with a credential.
+/// Maximum size of a credential file.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// The text of a file without the line ends behind it.
+/// The text of a file without trailing line ends.
 ///
 /// # Errors
-/// `Unavailable`, and an error in the log, when it cannot be read.
+/// `Unavailable` if it cannot be read; that is logged.
 pub(super) async fn read(store: &str, file: &Path) -> Result<SecretValue, ReadError> {
     let file = file.to_owned();
     let text = tokio::task::spawn_blocking(move || bounded_file::read(&file, MAX_BYTES)).await;
@@ -22,7 +22,7 @@ pub(super) async fn read(store: &str, file: &Path) -> Result<SecretValue, ReadEr
     Ok(owned(text))
 }
 
-/// Says that there is no credential in a file.
+/// Logs that a file holds no credential.
 pub(super) fn unusable(store: &str) -> ReadError {
     tracing::error!(store, "the file with the broker's credentials is unreadable or empty");
     ReadError::Unavailable

@@ -1,15 +1,14 @@
-//! The port to what a store makes on request, credentials that end: made, prolonged, and taken back by their handle.
+//! The port to stores that create dynamic secrets. A secret with a lease is renewed and revoked by its lease id, the handle.
 
 use super::path::StorePath;
 use super::port::ReadError;
-use crate::model::lease::Lease;
 use crate::model::request_id::RequestId;
-use crate::model::secret::SecretValue;
+use crate::model::secret::{Secret, SecretValue};
 use crate::model::write::Write;
 use async_trait::async_trait;
 use std::time::Duration;
 
-/// For how long something was granted, and whether that can be prolonged.
+/// A granted lifetime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Grant {
     /// Never zero.
@@ -18,49 +17,49 @@ pub(super) struct Grant {
     pub(super) renewable: bool,
 }
 
-/// What a store has made. `session` is the broker's session that it was made in: it may not outlive that.
-pub(super) enum Made {
-    /// It ends.
+/// A created secret.
+pub(super) enum Created {
+    /// With a lease.
     Leased {
-        /// Its keys and values.
-        lease: Lease,
-        /// What the store calls it. Whoever has it may take it back.
+        /// The keys and values.
+        secret: Secret,
+        /// The lease id. It is secret, because the lease can be revoked with it.
         handle: SecretValue,
-        /// For how long.
+        /// The lifetime.
         grant: Grant,
-        /// See above.
+        /// The broker's session in which it was created. The lease ends with it.
         session: u64,
     },
-    /// It has no end that the store would tell, nor a handle.
-    Unleased(Lease),
-    /// The store made something but does not say what, or until when. It is of no use, and is to be taken back.
+    /// Without a lease: the store names no end.
+    Unleased(Secret),
+    /// With a lease, but without valid values or a valid lifetime. It must be revoked.
     Unusable {
-        /// What the store calls it.
+        /// The lease id.
         handle: SecretValue,
     },
 }
 
-/// A store that makes secrets on request. Nothing of it is kept for anybody else.
+/// A store that creates a secret for each request.
 #[async_trait]
 pub(super) trait DynamicStore: Send + Sync + 'static {
-    /// Makes what stands at a path, by a read or by this write. Never asks the store twice, because each time makes something.
+    /// Creates the secret of a path, by a read or by this write. The store is asked once: each call creates a secret.
     ///
     /// # Errors
     /// See [`ReadError`].
-    async fn make(&self, path: &StorePath, write: Option<&Write>, request: &RequestId) -> Result<Made, ReadError>;
+    async fn create(&self, path: &StorePath, write: Option<&Write>, request: &RequestId) -> Result<Created, ReadError>;
 
-    /// Prolongs a lease by so long, or as long as the store will.
+    /// Extends a lease by this time, or by as much as the store allows.
     ///
     /// # Errors
-    /// `Misconfigured` where there is no such lease, `Forbidden` where the broker may not.
+    /// `Misconfigured` if the lease does not exist, `Forbidden` if the broker may not renew it.
     async fn renew(&self, handle: &SecretValue, by: Duration, request: &RequestId) -> Result<Grant, ReadError>;
 
-    /// Takes a lease back. One that has ended is no error.
+    /// Revokes a lease. An expired lease is not an error.
     ///
     /// # Errors
-    /// When it is not known to be gone.
+    /// The revocation is not confirmed.
     async fn revoke(&self, handle: &SecretValue, request: &RequestId) -> Result<(), ReadError>;
 
-    /// The broker's session now.
+    /// The current session of the broker.
     fn session(&self) -> u64;
 }

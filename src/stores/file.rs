@@ -11,9 +11,8 @@ use super::port::{OpenFault, ReadError, SecretStore, outcome_of};
 use crate::document::{Typed, Written, escape, read_written};
 use crate::metrics::Metrics;
 use crate::metrics::labels::StoreOperation;
-use crate::model::lease::Lease;
 use crate::model::request_id::RequestId;
-use crate::model::secret::SecretValue;
+use crate::model::secret::{Secret, SecretValue};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use std::collections::HashMap;
@@ -21,10 +20,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// The largest file that is read.
+/// Maximum size of the file.
 const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
 
-type Secrets = HashMap<StorePath, Arc<Lease>>;
+type Secrets = HashMap<StorePath, Arc<Secret>>;
 
 /// The secrets of one file.
 pub(super) struct FileStore {
@@ -38,7 +37,7 @@ impl FileStore {
     /// Reads the file.
     ///
     /// # Errors
-    /// When it is no good.
+    /// The file is unreadable or malformed.
     pub(super) fn open(name: &Arc<str>, file: &Path, metrics: &Arc<Metrics>) -> Result<Self, OpenFault> {
         let secrets = ArcSwap::from_pointee(load(file)?);
         Ok(Self { name: name.clone(), file: file.to_owned(), secrets, metrics: metrics.clone() })
@@ -47,7 +46,7 @@ impl FileStore {
     /// Reads the file again.
     ///
     /// # Errors
-    /// When it is no good; then the secrets stay what they were.
+    /// The file is unreadable or malformed; the old secrets stay.
     pub(super) async fn reload(&self) -> Result<(), OpenFault> {
         let file = self.file.clone();
         let secrets = tokio::task::spawn_blocking(move || load(&file)).await.unwrap_or(Err(OpenFault::Unreadable))?;
@@ -58,7 +57,7 @@ impl FileStore {
 
 #[async_trait]
 impl SecretStore for FileStore {
-    async fn read(&self, path: &StorePath, _request: &RequestId) -> Result<Arc<Lease>, ReadError> {
+    async fn read(&self, path: &StorePath, _request: &RequestId) -> Result<Arc<Secret>, ReadError> {
         let started = Instant::now();
         let result = self.secrets.load().get(path).cloned().ok_or(ReadError::Absent);
         self.metrics.store_request(&self.name, StoreOperation::Read, outcome_of(&result), started.elapsed());
@@ -74,7 +73,7 @@ fn load(file: &Path) -> Result<Secrets, OpenFault> {
     parse(&text)
 }
 
-/// The parser's own message shows the lines around the fault, secrets and all; only the place is kept.
+/// The parser's message quotes the lines around the fault, secrets included; only the place is kept.
 fn parse(text: &str) -> Result<Secrets, OpenFault> {
     let tree = read_written(text).map_err(|error| {
         let place = error.location();
@@ -89,7 +88,7 @@ fn parse(text: &str) -> Result<Secrets, OpenFault> {
     }
 }
 
-fn secret((path, keys): (String, Written)) -> Result<(StorePath, Arc<Lease>), OpenFault> {
+fn secret((path, keys): (String, Written)) -> Result<(StorePath, Arc<Secret>), OpenFault> {
     let at = format!("/{}", escape(&path));
     let Ok(checked) = StorePath::try_from(path.as_str()) else { return Err(OpenFault::Shape(at)) };
     let Written::Map(keys) = keys else { return Err(OpenFault::Shape(at)) };
@@ -97,8 +96,8 @@ fn secret((path, keys): (String, Written)) -> Result<(StorePath, Arc<Lease>), Op
         let value = value_text(value, &format!("{at}/{}", escape(&key)))?;
         Ok((key, value.map(SecretValue::new)))
     });
-    let lease = Lease { data: values.collect::<Result<_, OpenFault>>()?, version: None, stale: false };
-    Ok((checked, Arc::new(lease)))
+    let secret = Secret { data: values.collect::<Result<_, OpenFault>>()?, version: None, stale: false };
+    Ok((checked, Arc::new(secret)))
 }
 
 fn value_text(value: Written, at: &str) -> Result<Option<String>, OpenFault> {
@@ -170,8 +169,8 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
     async fn value(store: &FileStore, path: &str, key: &str) -> Result<Option<String>, ReadError> {
         let path = StorePath::try_from(path).unwrap();
-        let lease = store.read(&path, &RequestId::random()).await?;
-        Ok(lease.data[key].as_ref().map(|value| value.expose_secret().to_owned()))
+        let secret = store.read(&path, &RequestId::random()).await?;
+        Ok(secret.data[key].as_ref().map(|value| value.expose_secret().to_owned()))
     }
 
     #[tokio::test]
@@ -229,8 +228,8 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
     fn value_of(text: &str) -> Result<Option<String>, OpenFault> {
         let secrets = parse(&format!("a/b: {{K: {text}}}"))?;
-        let lease = &secrets[&StorePath::try_from("a/b").unwrap()];
-        Ok(lease.data["K"].as_ref().map(|value| value.expose_secret().to_owned()))
+        let secret = &secrets[&StorePath::try_from("a/b").unwrap()];
+        Ok(secret.data["K"].as_ref().map(|value| value.expose_secret().to_owned()))
     }
 
     #[test]
@@ -283,8 +282,8 @@ mod tests {
     #[test]
     fn paths_and_keys_are_kept_as_they_are_written_too() {
         let secrets = parse("2024/1.10: {0123: a, yes: b}").unwrap();
-        let lease = &secrets[&StorePath::try_from("2024/1.10").unwrap()];
-        assert_eq!(lease.data.keys().collect::<Vec<_>>(), ["0123", "yes"]);
+        let secret = &secrets[&StorePath::try_from("2024/1.10").unwrap()];
+        assert_eq!(secret.data.keys().collect::<Vec<_>>(), ["0123", "yes"]);
         for text in ["a: {1: x, \"1\": y}", "a: {~: x}", "~: {K: x}"] {
             assert!(matches!(parse(text), Err(OpenFault::Malformed { line: 1, .. })), "{text}");
         }

@@ -1,34 +1,34 @@
-//! JSON text handled as text: strings unescaped, whitespace taken out, digits left as they are.
+//! Handles JSON as text: unescapes strings, removes whitespace, keeps digits as they are.
 //!
-//! `serde_json` would do both, but through buffers that it does not overwrite and through numbers that it rounds.
-//! What comes in here has passed `serde_json`'s syntax check; what that lets through (lone surrogates, keys written
-//! twice, any depth) is refused here.
+//! `serde_json` would copy values into buffers that it does not overwrite, and would round numbers.
+//! The input has passed `serde_json`'s syntax check. What that accepts (lone surrogates, duplicate keys, any depth) is
+//! refused here.
 
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use zeroize::Zeroizing;
 
-/// The deepest nesting of a value that is taken.
+/// Maximum nesting of a value.
 const MAX_DEPTH: usize = 64;
 
-/// The text is not JSON, or JSON that no store means.
+/// The text is not JSON, or is JSON that is refused here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Nonsense;
 
-/// Decodes an object; serde alone would take an array of its fields' values too.
+/// Decodes an object. `serde` alone would also accept an array of the fields' values.
 pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     let first = json.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
     if first != Some(&b'{') {
         return None;
     }
-    // Of what it skips the reader of bytes does not look whether it is text.
+    // `from_slice` does not check that skipped parts are UTF-8.
     serde_json::from_str(std::str::from_utf8(json).ok()?).ok()
 }
 
-/// The text that a JSON string stands for, given with its quotes.
+/// The text of a JSON string, given with its quotes.
 ///
 /// # Errors
-/// When it is no string, or holds half a surrogate pair.
+/// Not a string, or with half a surrogate pair.
 pub(super) fn unescape(quoted: &str) -> Result<Zeroizing<String>, Nonsense> {
     let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or(Nonsense)?;
     // No escape is shorter than what it stands for, so the text never grows and never moves.
@@ -89,7 +89,7 @@ fn code_unit(escape: &str, at: usize) -> Result<u32, Nonsense> {
 /// The same value without whitespace between its tokens; every token is kept as it was written.
 ///
 /// # Errors
-/// When a string in it is nonsense, an object has a key twice, or it is too deep.
+/// A malformed string, a duplicate key, or too deep.
 pub(super) fn compact(json: &str) -> Result<Zeroizing<String>, Nonsense> {
     let mut text = Zeroizing::new(String::with_capacity(json.len()));
     let mut open: Vec<Container> = Vec::new();
@@ -106,7 +106,7 @@ pub(super) fn compact(json: &str) -> Result<Zeroizing<String>, Nonsense> {
                 token = string_length(&json[at..])?;
                 let string = unescape(&json[at..at + token])?;
                 if key_next && let Some(Container::Object(keys)) = open.last_mut() {
-                    // A key is a name and no secret.
+                    // A key is a name, not a secret.
                     if !keys.insert(String::clone(&string)) {
                         return Err(Nonsense);
                     }
@@ -139,7 +139,7 @@ enum Container {
     Array,
 }
 
-/// The length of the string that a text begins with, quotes included.
+/// The length of the string at the beginning of the text, quotes included.
 fn string_length(text: &str) -> Result<usize, Nonsense> {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {

@@ -32,7 +32,9 @@ use std::sync::Arc;
 use vault::VaultStore;
 
 pub use administer::Ended;
-pub use leases::{After, Keeping, LeaseEvent, LeaseEventKind, LeaseView, LeaseWitness, NotRecorded, Revoked, Unread};
+pub use leases::{
+    After, FetchError, LeaseEvent, LeaseEventKind, LeaseSettings, LeaseView, LeaseWitness, NotRecorded, Revoked,
+};
 pub use port::{OnlineFault, OpenFault, ReadError, Reading, SecretStore, Unsuitable};
 pub use registry::{Granted, OpenError, Stores};
 pub use vault::Engine;
@@ -40,11 +42,11 @@ pub use vault::Engine;
 pub use vault::fuzzing;
 
 impl Stores {
-    /// Opens every store. A Vault store logs in in the background, so that an unreachable one stops nobody from
-    /// starting; it has to be called inside a tokio runtime. The tasks end when the stores are dropped.
+    /// Opens every store. A Vault store logs in in the background, so an unreachable one does not prevent the start. It needs
+    /// a tokio runtime. The tasks end when the stores are dropped.
     ///
     /// # Errors
-    /// The first store whose files or address are no good.
+    /// The first store with an unusable file or address.
     pub fn open(config: &[Store], metrics: &Arc<Metrics>) -> Result<Self, OpenError> {
         let by_name = config
             .iter()

@@ -1,9 +1,9 @@
 //! HTTP clients for stores, with their limits: the one place where they are built.
 //!
-//! They follow no redirect, use no proxy but a configured one, keep no cookie, decompress nothing, and read no body beyond a bound.
+//! They follow no redirects, use only a configured proxy, keep no cookies, decompress nothing, and read bodies up to a bound.
 //! A reqwest error is never shown: its URL and its causes may carry a secret's path.
 
-use super::breaker::Verdict;
+use super::breaker::CallVerdict;
 use super::port::OpenFault;
 use crate::trust::{ConnectFailure, Trust, TrustFiles};
 use http::header::RETRY_AFTER;
@@ -13,30 +13,30 @@ use std::time::Duration;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-/// The largest body that is read.
+/// Maximum size of a body.
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long a connection is kept for the next call. While it lives, the buffer it reads into holds what was read last.
+/// How long an idle connection is kept. Its buffer holds what was read last.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// Why nothing came back.
+/// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no whole answer came back")]
 pub(super) enum CallFault {
-    /// No connection, or no TLS on it, for a reason that is known.
+    /// No TCP or TLS connection, for a known reason.
     Unconnected(ConnectFailure),
-    /// The same for another reason.
+    /// No TCP or TLS connection, for another reason.
     Connect,
-    /// Not in time.
+    /// The budget is used up.
     Timeout,
-    /// More than is read.
+    /// The body exceeds the bound.
     BodyTooLarge,
-    /// The connection broke, or what came is not HTTP.
+    /// The connection broke, or the answer is not HTTP.
     Broken,
 }
 
 impl CallFault {
-    /// The word in the log.
+    /// The name in the log.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Unconnected(failure) => failure.as_str(),
@@ -47,7 +47,7 @@ impl CallFault {
         }
     }
 
-    /// Whether another try may go better: of a connection that ended meanwhile, or a server that is being restarted.
+    /// Whether a second try may succeed: the connection ended meanwhile, or the server restarts.
     const fn may_pass(self) -> bool {
         match self {
             Self::Unconnected(failure) => failure.may_pass(),
@@ -56,12 +56,12 @@ impl CallFault {
         }
     }
 
-    /// What it says about the server: one that sends too much is at work.
-    pub(super) const fn verdict(self) -> Verdict {
+    /// What it says about the server. A server that sends too much serves.
+    pub(super) const fn verdict(self) -> CallVerdict {
         match self {
-            Self::Unconnected(_) | Self::Connect | Self::Broken => Verdict::Failed,
-            Self::Timeout => Verdict::Late,
-            Self::BodyTooLarge => Verdict::Served,
+            Self::Unconnected(_) | Self::Connect | Self::Broken => CallVerdict::Failed,
+            Self::Timeout => CallVerdict::Late,
+            Self::BodyTooLarge => CallVerdict::Served,
         }
     }
 }
@@ -73,18 +73,18 @@ pub(super) struct Server<'a> {
     pub(super) store: &'a str,
     /// `http://` or `https://`.
     pub(super) address: &'a str,
-    /// Where trust and identity come from.
+    /// The CA file and the client certificate.
     pub(super) trust: &'a TrustFiles,
-    /// A proxy's address.
+    /// The URL of a proxy.
     pub(super) proxy: Option<&'a str>,
-    /// The budget of a connection, and of a call that names none.
+    /// The budget of a connection, and of a call without one.
     pub(super) timeout: Duration,
 }
 
 /// The HTTP client for one server.
 pub(super) struct Outbound {
     http: Client,
-    /// None without TLS.
+    /// `None` without TLS.
     trust: Option<Trust>,
 }
 
@@ -92,10 +92,10 @@ impl Outbound {
     /// Builds the client and reads the certificates.
     ///
     /// # Errors
-    /// When the address, the proxy's address or a file is not usable.
+    /// An unusable address, proxy URL or file.
     pub(super) fn open(server: &Server<'_>) -> Result<Self, OpenFault> {
         let url = Url::parse(server.address).map_err(|_| OpenFault::Address)?;
-        // reqwest takes the process's provider and panics where there is none; a second installation changes nothing.
+        // reqwest uses the process's provider and panics without one. A second installation changes nothing.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut builder = Client::builder()
             .redirect(redirect::Policy::none())
@@ -109,7 +109,7 @@ impl Outbound {
             builder = builder.proxy(Proxy::all(proxy).map_err(|_| OpenFault::Proxy)?);
         }
         let trust = match url.scheme() {
-            // Without TLS there is nothing to check, and a machine without a CA bundle is good enough.
+            // Without TLS no CA bundle is needed.
             "http" if server.proxy.is_none_or(|proxy| proxy.starts_with("http:")) => None,
             "http" | "https" => Some(Trust::open(server.store, server.trust)?),
             _ => return Err(OpenFault::Address),
@@ -121,25 +121,24 @@ impl Outbound {
         Ok(Self { http: builder.build().map_err(|_| OpenFault::TlsRoots)?, trust })
     }
 
-    /// Begins a message.
+    /// Begins a request.
     pub(super) fn request(&self, method: Method, url: &str) -> RequestBuilder {
         self.http.request(method, url)
     }
 
-    /// Reads the certificates now. New connections use them; changed files are read without this, too.
+    /// Reads the certificates now. New connections use them. Changed files are also noticed without this.
     ///
     /// # Errors
-    /// When a file is not usable; then everything stays as it was.
+    /// An unusable file; the old certificates stay in use.
     pub(super) fn reload(&self) -> Result<(), OpenFault> {
         self.trust.as_ref().map_or(Ok(()), Trust::reload).map_err(OpenFault::from)
     }
 
-    /// Sends a message; one that may be repeated a second time where the connection breaks before there is an answer: one
-    /// that was kept alive may have ended meanwhile. Both share one budget. Anything that is an answer is not asked for
-    /// again.
+    /// Sends a request. A repeatable one is sent a second time if the connection breaks before an answer begins, since a
+    /// connection that was kept alive may have ended. Both tries share one budget. After any answer there is no second try.
     ///
     /// # Errors
-    /// When no answer begins in time.
+    /// No answer begins in time.
     pub(super) async fn respond(
         &self,
         message: RequestBuilder,
@@ -173,7 +172,7 @@ impl Outbound {
     }
 }
 
-/// The header, where it is a number of seconds; a date is not worth a clock.
+/// The header, if it is a number of seconds. Dates are ignored.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
@@ -181,7 +180,7 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 /// Reads a body of at most 4 MiB.
 ///
 /// # Errors
-/// When it is larger, or does not come whole and in time.
+/// A larger, incomplete or late body.
 pub(super) async fn read_body(response: &mut Response) -> Result<Zeroizing<Vec<u8>>, CallFault> {
     let announced = response.content_length().map_or(Ok(0), usize::try_from).unwrap_or(usize::MAX);
     if announced > MAX_BODY_BYTES {

@@ -1,25 +1,25 @@
-//! The path of a secret, checked once more when every placeholder is filled in.
+//! The path of a secret, checked again after the placeholders are filled in.
 
 use std::sync::Arc;
 
-/// The most bytes a path may have: above what any template can become.
+/// Maximum length of a path in bytes; templates cannot become longer.
 const MAX_PATH_BYTES: usize = 8192;
 
-/// First segments that lead to the store's own workings, `auth/token/lookup-self` being the broker's own token.
+/// First segments that lead to the store itself: `auth/token/lookup-self` is the broker's own token.
 pub(super) const SYSTEM_MOUNTS: [&str; 4] = ["sys", "auth", "identity", "cubbyhole"];
 
-/// A path that may be read, as a human writes it: segments of printable characters, none empty, `.` or `..`, the first one no
-/// system mount. It is not percent-encoded.
+/// A path that may be read: segments of printable characters, none of them empty, `.` or `..`, the first one not a system
+/// mount. It is not percent-encoded.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StorePath(Arc<str>);
 
-/// The text is no path that may be read; the reason never repeats the text.
+/// The text is not a valid path. The reason does not repeat the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidPath(&'static str);
 
 impl StorePath {
-    /// The path as a human writes it.
+    /// The path, not percent-encoded.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

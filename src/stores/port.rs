@@ -3,8 +3,8 @@
 
 use super::path::StorePath;
 use crate::metrics::labels::StoreOutcome;
-use crate::model::lease::Lease;
 use crate::model::request_id::RequestId;
+use crate::model::secret::Secret;
 use crate::trust::{ConnectFailure, TrustError};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -26,14 +26,14 @@ pub trait SecretStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// See [`ReadError`].
-    async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Lease>, ReadError>;
+    async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Secret>, ReadError>;
 }
 
 /// A secret, and its remaining lifetime where the store ends it.
 #[derive(Debug, Clone)]
 pub struct Reading {
     /// The keys and values.
-    pub lease: Arc<Lease>,
+    pub secret: Arc<Secret>,
     /// Counted from now. `None` for a stored secret.
     pub good_for: Option<Duration>,
 }

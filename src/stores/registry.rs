@@ -4,15 +4,16 @@
 use super::aws::AwsStore;
 use super::cache::{Cached, Found};
 use super::file::FileStore;
-use super::leases::{DynamicSource, Keeping, Leases, Unread, Want};
+use super::leases::{DynamicSource, FetchError, LeaseRequest, LeaseSettings, Leases};
 use super::path::StorePath;
 use super::port::{OnlineFault, OpenFault, ReadError, Reading, SecretStore, Unsuitable};
 use super::secret_ids::SecretIds;
 use super::vault::{Engine, VaultStore};
 use crate::metrics::Metrics;
 use crate::model::caller::Caller;
-use crate::model::lease::{Lease, LeaseMode};
+use crate::model::lease::LeaseMode;
 use crate::model::request_id::RequestId;
+use crate::model::secret::Secret;
 use crate::model::secret_ref::SecretRef;
 use crate::model::write::Write;
 use crate::sealing::random::NoRandomness;
@@ -20,51 +21,51 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A store that cannot be opened, or not opened again.
+/// A store cannot be opened or reloaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("store {store}: {fault}")]
 pub struct OpenError {
     /// The store's configured name.
     pub store: Arc<str>,
-    /// What is wrong.
+    /// The reason.
     pub fault: OpenFault,
 }
 
-/// Every configured store, by name.
+/// All configured stores by name.
 pub struct Stores {
     pub(super) by_name: BTreeMap<Arc<str>, Opened>,
     pub(super) metrics: Arc<Metrics>,
-    /// Without, nothing is made on request.
+    /// `None`: dynamic secrets are refused.
     pub(super) leases: Option<Leases>,
     pub(super) ids: Option<SecretIds>,
 }
 
-/// One store: what reads go through, its cache where it has one, and what it is underneath.
+/// One store: what reads go through, its cache if it has one, and the store itself.
 pub(super) struct Opened {
     pub(super) reader: Arc<dyn SecretStore>,
     pub(super) cached: Option<Arc<Cached>>,
     pub(super) backend: Backend,
 }
 
-/// What a caller is to be given.
+/// A secret that a caller is granted.
 #[derive(Debug)]
 pub struct Granted<'a> {
-    /// Where it stands.
+    /// The store and the path.
     pub secret: &'a SecretRef,
-    /// Who else gets the same, where the store makes it on request.
+    /// Who shares it, if it is dynamic.
     pub mode: LeaseMode,
-    /// Whom it is for.
+    /// Who gets it.
     pub caller: &'a Arc<Caller>,
-    /// How long it has to live at least.
+    /// The least remaining lifetime of a dynamic secret.
     pub life: Duration,
-    /// With what the store is asked, where the engine's read is a write.
+    /// The body of the write, for engines that answer a write.
     pub write: Option<&'a Write>,
-    /// The request that it is for.
+    /// The id of the request.
     pub request: &'a RequestId,
 }
 
 pub(super) enum Backend {
-    /// With how many of its dynamic leases are handed out at most.
+    /// With the maximum number of its leases.
     Vault(Arc<VaultStore>, u64),
     #[cfg(feature = "aws")]
     Aws(Arc<AwsStore>),
@@ -72,11 +73,11 @@ pub(super) enum Backend {
 }
 
 impl Stores {
-    /// From now on what stores make on request is handed out, and looked after until its end.
+    /// Starts the lease manager. From now on dynamic secrets are issued.
     ///
     /// # Errors
-    /// When there is no randomness to seal with.
-    pub fn keep_leases(mut self, keeping: Keeping) -> Result<Self, NoRandomness> {
+    /// The operating system gives no random bytes for the keys.
+    pub fn keep_leases(mut self, keeping: LeaseSettings) -> Result<Self, NoRandomness> {
         self.ids = Some(SecretIds::new(&keeping.key, keeping.clock.now()));
         let sources = self.by_name.iter().filter_map(|(name, opened)| {
             let Backend::Vault(vault, most) = &opened.backend else { return None };
@@ -86,16 +87,16 @@ impl Stores {
         Ok(self)
     }
 
-    /// Reads a secret for a caller: what the store keeps is the same for all, what it makes is for those the mode says.
+    /// Reads a secret for a caller. Stored secrets are the same for all callers; dynamic ones are shared as the mode says.
     ///
     /// # Errors
-    /// See [`Unread`]; an unknown store or a path that must not be read is `Misconfigured`.
-    pub async fn read_for(&self, granted: Granted<'_>) -> Result<Reading, Unread> {
+    /// See [`FetchError`]; an unknown store or an invalid path is `Misconfigured`.
+    pub async fn read_for(&self, granted: Granted<'_>) -> Result<Reading, FetchError> {
         let Granted { secret, mode, caller, life, write, request } = granted;
         let (name, opened) = self.by_name.get_key_value(&secret.store).ok_or(ReadError::Misconfigured)?;
         let path = StorePath::try_from(secret.path.as_str()).map_err(|_| ReadError::Misconfigured)?;
         if let Some(write) = write {
-            // Looked up anew: at an engine that keeps its secrets, a write would replace one.
+            // Looked up again: a write to a key-value engine would replace a secret.
             let is_dynamic = if let Backend::Vault(vault, _) = &opened.backend {
                 vault.is_dynamic_now(&path, request).await?
             } else {
@@ -104,35 +105,35 @@ impl Stores {
             let leases =
                 self.leases.as_ref().filter(|_| is_dynamic).ok_or(ReadError::from(Unsuitable::KeepsSecrets))?;
             let write = Some(write.clone());
-            let want = Want { mode, caller: caller.clone(), life, write, request: request.clone() };
+            let want = LeaseRequest { mode, caller: caller.clone(), life, write, request: request.clone() };
             return leases.manager.get(name, &path, want).await;
         }
         let answer = match &opened.cached {
             None => opened.reader.read(&path, request).await,
             Some(cached) => match cached.look(&path, request).await {
-                Found::Kept(answer) => answer,
-                Found::Made => {
+                Found::Stored(answer) => answer,
+                Found::Dynamic => {
                     let request = request.clone();
-                    let want = Want { mode, caller: caller.clone(), life, write: None, request };
+                    let want = LeaseRequest { mode, caller: caller.clone(), life, write: None, request };
                     let leases = self.leases.as_ref().ok_or(ReadError::Misconfigured)?;
                     return leases.manager.get(name, &path, want).await;
                 }
             },
         };
-        Ok(Reading { lease: answer?, good_for: None })
+        Ok(Reading { secret: answer?, good_for: None })
     }
 
-    /// Reads a secret that its store keeps, from there or from that store's cache.
+    /// Reads a stored secret from the cache or the store.
     ///
     /// # Errors
-    /// See [`ReadError`]; an unknown store, a path that must not be read, and what is made on request are `Misconfigured`.
-    pub async fn read(&self, secret: &SecretRef, request: &RequestId) -> Result<Arc<Lease>, ReadError> {
+    /// See [`ReadError`]; an unknown store, an invalid path and a dynamic secret are `Misconfigured`.
+    pub async fn read(&self, secret: &SecretRef, request: &RequestId) -> Result<Arc<Secret>, ReadError> {
         let opened = self.by_name.get(&secret.store).ok_or(ReadError::Misconfigured)?;
         let path = StorePath::try_from(secret.path.as_str()).map_err(|_| ReadError::Misconfigured)?;
         opened.reader.read(&path, request).await
     }
 
-    /// The mount of a path, with a slash at its end, and how it is read. Only a Vault has mounts.
+    /// The mount of a path, with a slash at its end, and its engine. Only Vault stores have mounts.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -144,7 +145,7 @@ impl Stores {
         }
     }
 
-    /// Reads again what came from files: secrets of file stores, CA files, tokens. What cannot be read stays as it was.
+    /// Reads files again: secrets of file stores, CA files, tokens. If one cannot be read, its old content stays in use.
     pub async fn reload(&self) -> Vec<OpenError> {
         let mut errors = Vec::new();
         for (name, opened) in &self.by_name {
@@ -159,7 +160,7 @@ impl Stores {
         errors
     }
 
-    /// Asks every store whether it is up and takes the broker's credentials. Reads no secret.
+    /// Checks that every store serves and accepts the broker's credentials. Reads no secret.
     pub async fn check_online(&self) -> Vec<(Arc<str>, Result<(), OnlineFault>)> {
         let mut results = Vec::new();
         for (name, opened) in &self.by_name {

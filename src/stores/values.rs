@@ -1,4 +1,4 @@
-//! The keys and values of a secret, out of the JSON object that a store sends.
+//! Reads the keys and values of a secret from the JSON object that a store sends.
 
 use super::json_text::{Nonsense, compact, unescape};
 use crate::model::secret::SecretValue;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// The most keys a secret may have.
+/// Maximum number of keys of a secret.
 const MAX_KEYS: usize = 10_000;
 
 type Values = BTreeMap<String, Option<SecretValue>>;

@@ -1,20 +1,19 @@
 //! Merging: who replaces whom, what is missing, what is required.
 
 use super::{asks, granted, pod, policy};
-use crate::model::lease::Lease;
-use crate::model::secret::SecretValue;
+use crate::model::secret::{Secret, SecretValue};
 use crate::policy::merge::Read;
 use crate::policy::{Absence, MergeError, Merged, merge};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-fn lease(data: &[(&str, Option<&str>)]) -> Arc<Lease> {
+fn lease(data: &[(&str, Option<&str>)]) -> Arc<Secret> {
     let data = data.iter().map(|(key, value)| ((*key).to_owned(), value.map(|text| SecretValue::new(text.to_owned()))));
-    Arc::new(Lease { data: data.collect(), version: None, stale: false })
+    Arc::new(Secret { data: data.collect(), version: None, stale: false })
 }
 
 /// What these secrets of one policy make of these leases, in order.
-fn reads(secrets: &str, leases: Vec<Result<Arc<Lease>, Absence>>) -> Vec<Read> {
+fn reads(secrets: &str, leases: Vec<Result<Arc<Secret>, Absence>>) -> Vec<Read> {
     let text = format!(
         "subjects: [{{kubernetes: {{namespaces: [ci], serviceAccounts: [bot]}}}}]\nrepos: [r]\nbranches: [b]\nsecrets: {secrets}"
     );
@@ -160,7 +159,7 @@ fn the_name_that_replaces_says_whether_it_is_named() {
 
 #[test]
 fn one_stale_lease_makes_the_bundle_stale() {
-    let stale = Arc::new(Lease { stale: true, ..Lease::clone(&lease(&[("A", Some("1"))])) });
+    let stale = Arc::new(Secret { stale: true, ..Secret::clone(&lease(&[("A", Some("1"))])) });
     let reads = reads("[{store: vault, path: a}, {store: vault, path: b}]", vec![Ok(stale), Ok(lease(&[]))]);
     assert!(merge(&reads, None).expect("merges").stale);
 }

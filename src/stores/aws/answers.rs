@@ -1,31 +1,31 @@
-//! What an answer of AWS means: a status and an error code become one of the classes that are never mixed up. Pure.
+//! The meaning of AWS's answers: a status and an error code become one class of error. Pure.
 //!
-//! Only one answer in the world means that a secret is absent. Whatever is not known here is `Unavailable`.
+//! Exactly one answer means that a secret is absent. Unknown answers are `Unavailable`.
 
-use crate::model::lease::Lease;
+use crate::model::secret::Secret;
 use crate::stores::json_text::{object, unescape};
 use crate::stores::port::ReadError;
 use crate::stores::values::values;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// What one error code means.
+/// The meaning of an error code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Meaning {
     /// The class.
     pub(super) error: ReadError,
-    /// The word in the log: the code where it is known here.
+    /// The name in the log: the code, if it is known here.
     pub(super) word: &'static str,
     /// Whether the server is overloaded.
     pub(super) throttled: bool,
-    /// Whether it may be the credentials that are no good any more, and not what was asked for.
+    /// Whether the credentials may be the reason, and not the request.
     pub(super) suspect: bool,
 }
 
 /// The classes of the codes that Secrets Manager, STS and AWS before both of them send with a status of 4xx.
 ///
-/// `DecryptionFailure` is an answer, and one about the secret: its KMS key is gone or switched off, by someone who may
-/// mean that nobody reads it any more. So nothing old is served instead.
+/// `DecryptionFailure` concerns the secret: its KMS key is deleted or disabled, perhaps on purpose. So no stale secret is
+/// served.
 const CODES: &[(&str, ReadError)] = &[
     ("ResourceNotFoundException", ReadError::Absent),
     ("InvalidParameterException", ReadError::Misconfigured),
@@ -43,7 +43,7 @@ const CODES: &[(&str, ReadError)] = &[
     ("IDPCommunicationError", ReadError::Unavailable),
 ];
 
-/// The codes of credentials, or of a clock, that AWS does not believe.
+/// The codes for refused credentials, and for a wrong clock.
 const SUSPECT: &[&str] = &[
     "UnrecognizedClientException",
     "InvalidClientTokenId",
@@ -72,12 +72,12 @@ const THROTTLED: &[&str] = &[
     "SlowDown",
 ];
 
-/// The meaning of an answer that is an error.
+/// The meaning of an error.
 pub(super) fn refusal(status: u16, code: Option<&str>, message: Option<&str>) -> Meaning {
     let code = code.unwrap_or_default();
     let find = |codes: &[&'static str]| codes.iter().find(|known| **known == code).copied();
     let plain = |error, word| Meaning { error, word, throttled: false, suspect: false };
-    // A good error is 4xx; with any other status the code is nobody's word.
+    // Errors of AWS are 4xx; with any other status the code is not reliable.
     if !(400..500).contains(&status) {
         return plain(ReadError::Unavailable, "status");
     }
@@ -100,8 +100,8 @@ pub(super) fn refusal(status: u16, code: Option<&str>, message: Option<&str>) ->
     }
 }
 
-/// One code for everything that cannot be done with a secret as it is; only its sentence says that it is marked for
-/// deletion. Should AWS put it otherwise one day, a deleted secret is told loudly as misconfigured.
+/// AWS has one code for all invalid requests; only the message says that the secret is marked for deletion. If AWS changes
+/// the message, a deleted secret is reported as misconfigured.
 fn invalid_request(message: &str) -> ReadError {
     let message = message.to_ascii_lowercase();
     let deleted = ["marked for deletion", "scheduled for deletion", "marked deleted"];
@@ -111,9 +111,9 @@ fn invalid_request(message: &str) -> ReadError {
 /// The answer to the read of a secret of that name.
 ///
 /// # Errors
-/// `Misconfigured` where the secret is no JSON object of keys and values, `Unavailable` where the answer is nonsense, or
-/// about another secret.
-pub(super) fn secret(body: &[u8], asked: &str) -> Result<Lease, ReadError> {
+/// `Misconfigured` if the secret is not a JSON object of keys and values, `Unavailable` if the answer is malformed or
+/// concerns another secret.
+pub(super) fn secret(body: &[u8], asked: &str) -> Result<Secret, ReadError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Body<'a> {
@@ -132,7 +132,7 @@ pub(super) fn secret(body: &[u8], asked: &str) -> Result<Lease, ReadError> {
     };
     let object = serde_json::from_str(&text).map_err(|_| ReadError::Misconfigured)?;
     let data = values(object).map_err(|_| ReadError::Misconfigured)?;
-    Ok(Lease { data, version: version_id, stale: false })
+    Ok(Secret { data, version: version_id, stale: false })
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! A call to one of AWS's servers: counted, logged, and held back while that server does not serve.
+//! Makes calls to AWS's servers: counted, logged, and suspended while the server does not serve.
 
 use super::answers::{Meaning, refusal};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{StoreOperation, StoreOutcome};
 use crate::model::request_id::RequestId;
-use crate::stores::breaker::{Breakers, Probe, Target, Verdict};
+use crate::stores::breaker::{Breakers, CallVerdict, Probe, Target};
 use crate::stores::outbound::CallFault;
 use crate::stores::port::ReadError;
 use aws_sdk_secretsmanager::config::http::HttpResponse;
@@ -14,38 +14,38 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A call that gave nothing.
+/// A failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Failed {
-    /// What that means.
+pub(super) struct CallFailure {
+    /// The meaning.
     pub(super) error: ReadError,
-    /// Whether it may be the credentials that are no good any more.
+    /// Whether the credentials may be the reason.
     pub(super) suspect: bool,
-    verdict: Verdict,
-    /// The words in the log.
+    verdict: CallVerdict,
+    /// The name in the log.
     word: &'static str,
     status: u16,
 }
 
-impl Failed {
-    /// Nothing came back.
+impl CallFailure {
+    /// No answer.
     pub(super) const fn by(fault: CallFault) -> Self {
         let (error, verdict) = (ReadError::Unavailable, fault.verdict());
         Self { error, suspect: false, verdict, word: fault.as_str(), status: 0 }
     }
 
-    /// What came is not what it should be.
+    /// A malformed answer.
     pub(super) const fn decoding(error: ReadError) -> Self {
-        Self { error, suspect: false, verdict: Verdict::Served, word: "decode", status: 200 }
+        Self { error, suspect: false, verdict: CallVerdict::Served, word: "decode", status: 200 }
     }
 
-    /// An answer that is a refusal whatever it says.
+    /// A refusal, by its status alone.
     pub(super) const fn refused(status: u16) -> Self {
-        let (error, verdict) = (ReadError::Forbidden, Verdict::Served);
+        let (error, verdict) = (ReadError::Forbidden, CallVerdict::Served);
         Self { error, suspect: false, verdict, word: "status", status }
     }
 
-    /// A refusal of a login that has worked before: the identity provider may be away, so that nobody can say.
+    /// A refusal of a login that has succeeded before is `Unavailable`: the identity provider may be unreachable.
     pub(super) fn of_login(self, has_worked: bool) -> Self {
         match self.error {
             ReadError::Forbidden if has_worked => Self { error: ReadError::Unavailable, ..self },
@@ -53,24 +53,24 @@ impl Failed {
         }
     }
 
-    /// Whether the server gave an answer that shows that it serves.
+    /// Whether the server serves.
     pub(super) fn is_served(&self) -> bool {
-        matches!(self.verdict, Verdict::Served | Verdict::Limited(_))
+        matches!(self.verdict, CallVerdict::Served | CallVerdict::Limited(_))
     }
 
-    /// An answer that is an error.
+    /// An error of the server.
     pub(super) fn answered(status: u16, code: Option<&str>, message: Option<&str>, wait: Option<Duration>) -> Self {
         let Meaning { error, word, throttled, suspect } = refusal(status, code, message);
         let verdict = match (throttled, wait) {
-            (true, wait) => Verdict::Limited(wait.filter(|wait| !wait.is_zero())),
-            // A 500 is about a secret: one that is broken must not hold back the others.
-            (false, _) if matches!(status, 502..=504) => Verdict::Failed,
-            (false, _) => Verdict::Served,
+            (true, wait) => CallVerdict::Limited(wait.filter(|wait| !wait.is_zero())),
+            // A 500 concerns one secret, and must not suspend calls of others.
+            (false, _) if matches!(status, 502..=504) => CallVerdict::Failed,
+            (false, _) => CallVerdict::Served,
         };
         Self { error, suspect, verdict, word, status }
     }
 
-    /// What the SDK says. Its own words are never shown: they may hold a secret's name.
+    /// An error of the SDK. Its message is never shown: it may contain the name of a secret.
     pub(super) fn told<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
         match error {
             SdkError::ServiceError(told) => {
@@ -87,7 +87,7 @@ impl Failed {
                 Self::by(source.and_then(|source| source.downcast_ref()).copied().unwrap_or(CallFault::Broken))
             }
             SdkError::TimeoutError(_) => Self::by(CallFault::Timeout),
-            // No request could be made of the configuration, or it could not be signed.
+            // The request could not be built or signed.
             _ => Self { word: "unsent", status: 0, ..Self::decoding(ReadError::Misconfigured) },
         }
     }
@@ -101,7 +101,7 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    /// To a server that has not been called. Without a probe each group of calls is held back by itself.
+    /// To one server. Without a probe only groups of calls have breakers.
     pub(super) fn new(store: Arc<str>, metrics: Arc<Metrics>, probe: Option<Arc<dyn Probe>>) -> Self {
         let breakers = Breakers::new(store.clone(), metrics.clone(), probe);
         Self { store, breakers, metrics }
@@ -110,24 +110,24 @@ impl Calls {
     /// Makes a call.
     ///
     /// # Errors
-    /// What `call` says; `Unavailable` where calls are suspended: that is no call, and is neither counted as one nor logged.
+    /// What `call` returns; `Unavailable` while calls are suspended. Suspended calls are neither counted nor logged.
     pub(super) async fn make<T>(
         &self,
         operation: StoreOperation,
         target: Target<'_>,
         request: &RequestId,
-        call: impl Future<Output = Result<T, Failed>>,
-    ) -> Result<T, Failed> {
-        let Some(pass) = self.breakers.admit(target) else { return Err(Failed::by(CallFault::Connect)) };
+        call: impl Future<Output = Result<T, CallFailure>>,
+    ) -> Result<T, CallFailure> {
+        let Some(pass) = self.breakers.admit(target) else { return Err(CallFailure::by(CallFault::Connect)) };
         let started = Instant::now();
         let result = call.await;
-        pass.settle(result.as_ref().map_or_else(|failed| failed.verdict, |_| Verdict::Served));
+        pass.settle(result.as_ref().map_or_else(|failed| failed.verdict, |_| CallVerdict::Served));
         let outcome = result.as_ref().map_or_else(|failed| failed.error.outcome(), |_| StoreOutcome::Ok);
         self.metrics.store_request(&self.store, operation, outcome, started.elapsed());
         if let Err(failed) = &result
             && !matches!(failed.error, ReadError::Absent | ReadError::Deleted)
         {
-            // Absences are everyday; who asked for what stands in the audit log.
+            // Absences are normal. The audit log has the path.
             tracing::warn!(
                 store = %self.store,
                 operation = operation.as_str(),
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn the_server_is_judged_and_not_the_secret() {
         let second = Duration::from_secs(1);
-        let verdict = |status, code, wait| Failed::answered(status, code, None, wait).verdict;
+        let verdict = |status, code, wait| CallFailure::answered(status, code, None, wait).verdict;
         for (status, code) in [
             (400, Some("ResourceNotFoundException")),
             (400, Some("AccessDeniedException")),
@@ -160,16 +160,16 @@ mod tests {
             (404, None),
             (500, Some("InternalServiceError")),
         ] {
-            assert_eq!(verdict(status, code, Some(second)), Verdict::Served, "{status} {code:?}");
+            assert_eq!(verdict(status, code, Some(second)), CallVerdict::Served, "{status} {code:?}");
         }
         for (status, code) in [(502, None), (503, Some("Unavailable")), (504, None)] {
-            assert_eq!(verdict(status, code, None), Verdict::Failed, "{status} {code:?}");
+            assert_eq!(verdict(status, code, None), CallVerdict::Failed, "{status} {code:?}");
         }
         for (status, code) in [(400, Some("ThrottlingException")), (429, None)] {
-            assert_eq!(verdict(status, code, None), Verdict::Limited(None), "{status} {code:?}");
-            assert_eq!(verdict(status, code, Some(Duration::ZERO)), Verdict::Limited(None), "{status} {code:?}");
-            assert_eq!(verdict(status, code, Some(second)), Verdict::Limited(Some(second)), "{status} {code:?}");
+            assert_eq!(verdict(status, code, None), CallVerdict::Limited(None), "{status} {code:?}");
+            assert_eq!(verdict(status, code, Some(Duration::ZERO)), CallVerdict::Limited(None), "{status} {code:?}");
+            assert_eq!(verdict(status, code, Some(second)), CallVerdict::Limited(Some(second)), "{status} {code:?}");
         }
-        assert_eq!(verdict(503, None, Some(second)), Verdict::Failed);
+        assert_eq!(verdict(503, None, Some(second)), CallVerdict::Failed);
     }
 }

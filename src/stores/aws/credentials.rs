@@ -1,6 +1,6 @@
-//! Where the broker's credentials come from: a role that its token may assume, an agent on the node, or files.
+//! Gets the broker's credentials: from a role that its token may assume, an agent on the node, or files.
 
-use super::calls::{Calls, Failed};
+use super::calls::{CallFailure, Calls};
 use super::transport::Transport;
 use crate::config::aws_secrets_manager::AwsAuth;
 use crate::metrics::labels::StoreOperation;
@@ -18,41 +18,41 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// Logins share their trouble with nothing else.
+/// Logins have a breaker of their own.
 const LOGIN: Target<'static> = Target::group("login/");
 
-/// For how long a role is assumed: every role lets that be asked for.
+/// The lifetime of an assumed role; every role allows it.
 const SESSION: Duration = Duration::from_hours(1);
 
-/// Credentials and for how long they are good; those of files do not say.
+/// Credentials and their lifetime, which files do not name.
 pub(super) struct Granted {
     pub(super) credentials: Credentials,
     pub(super) ttl: Option<Duration>,
 }
 
-/// A source, and how it is asked.
-pub(super) struct Source {
+/// A source of credentials.
+pub(super) struct CredentialSource {
     auth: AwsAuth,
     sts: Sts,
     agent: Option<Transport>,
 }
 
-impl Source {
-    /// `sts` is asked for roles, `agent` for what containers get.
+impl CredentialSource {
+    /// `sts` is for roles, `agent` for the credentials of containers.
     pub(super) const fn new(auth: AwsAuth, sts: Sts, agent: Option<Transport>) -> Self {
         Self { auth, sts, agent }
     }
 
-    /// Whether credentials are read from files alone.
+    /// Whether the credentials are read from files.
     pub(super) const fn is_files(&self) -> bool {
         matches!(self.auth, AwsAuth::StaticKeys { .. })
     }
 
-    /// Gets credentials. `has_worked` is whether this login has given some before.
+    /// Gets credentials. `has_worked`: a login has succeeded before.
     ///
     /// # Errors
-    /// `Forbidden` where the broker's token is refused, `Misconfigured` where there can be no such role. A refusal of a
-    /// login that has worked is `Unavailable`: STS answers so, too, while it cannot ask the identity provider.
+    /// `Forbidden` if the broker's token is refused, `Misconfigured` for an invalid role. If a login has succeeded before, a
+    /// refusal is `Unavailable`: STS also refuses while it cannot reach the identity provider.
     pub(super) async fn ask(&self, calls: &Calls, has_worked: bool, request: &RequestId) -> Result<Granted, ReadError> {
         match &self.auth {
             AwsAuth::StaticKeys { access_key_id_file, secret_access_key_file } => {
@@ -68,7 +68,7 @@ impl Source {
                 let token = credential_file::read(&calls.store, token_file).await?;
                 let assumed = assume(&self.sts, role_arn, session_name, &token);
                 let assumed = async { assumed.await.map_err(|failed| failed.of_login(has_worked)) };
-                // Boxed: the future of a call is large, and would make those of all callers as large.
+                // Boxed, because the future of a call is large, and all callers' futures would be as large.
                 let call = Box::pin(calls.make(StoreOperation::Login, LOGIN, request, assumed));
                 call.await.map_err(|failed| failed.error)
             }
@@ -90,7 +90,7 @@ fn static_keys(id: &SecretValue, secret: &SecretValue) -> Option<Credentials> {
     is_header(id).then(|| Credentials::new(id, secret.expose_secret().trim(), None, None, "file"))
 }
 
-/// Whether a header can carry this. The library signs with it in a header, and panics where none can.
+/// Whether it is a valid header value. The library puts it into a header and panics if it is not.
 fn is_header(text: &str) -> bool {
     HeaderValue::from_str(text).is_ok()
 }
@@ -103,33 +103,33 @@ fn authorization(token: &SecretValue) -> Option<HeaderValue> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "STS has this token checked")]
-async fn assume(sts: &Sts, role: &str, session: &str, token: &SecretValue) -> Result<Granted, Failed> {
+async fn assume(sts: &Sts, role: &str, session: &str, token: &SecretValue) -> Result<Granted, CallFailure> {
     let call = sts
         .assume_role_with_web_identity()
         .role_arn(role)
         .role_session_name(session)
         .web_identity_token(token.expose_secret())
         .duration_seconds(i32::try_from(SESSION.as_secs()).unwrap_or(i32::MAX));
-    let answer = call.send().await.map_err(|error| Failed::told(&error))?;
-    let Some(granted) = answer.credentials else { return Err(Failed::decoding(ReadError::Unavailable)) };
+    let answer = call.send().await.map_err(|error| CallFailure::told(&error))?;
+    let Some(granted) = answer.credentials else { return Err(CallFailure::decoding(ReadError::Unavailable)) };
     let (id, secret, session) = (granted.access_key_id, granted.secret_access_key, granted.session_token);
     if !is_header(&id) || !is_header(&session) {
-        return Err(Failed::decoding(ReadError::Unavailable));
+        return Err(CallFailure::decoding(ReadError::Unavailable));
     }
     Ok(Granted { credentials: Credentials::new(id, secret, Some(session), None, "sts"), ttl: Some(SESSION) })
 }
 
-async fn ask_agent(agent: &Transport, header: HeaderValue) -> Result<Granted, Failed> {
-    match agent.get(header).await.map_err(Failed::by)? {
-        (200, body) => agents_answer(&body, SystemClock.now()).ok_or(Failed::decoding(ReadError::Unavailable)),
-        (status @ 400..=428, _) => Err(Failed::refused(status)),
-        (status, _) => Err(Failed::answered(status, None, None, None)),
+async fn ask_agent(agent: &Transport, header: HeaderValue) -> Result<Granted, CallFailure> {
+    match agent.get(header).await.map_err(CallFailure::by)? {
+        (200, body) => agents_answer(&body, SystemClock.now()).ok_or(CallFailure::decoding(ReadError::Unavailable)),
+        (status @ 400..=428, _) => Err(CallFailure::refused(status)),
+        (status, _) => Err(CallFailure::answered(status, None, None, None)),
     }
 }
 
-/// What an agent grants; nothing that is over already, or that does not say when it is.
+/// The credentials of an agent; `None` if they have expired or name no end.
 fn agents_answer(body: &[u8], now: Timestamp) -> Option<Granted> {
-    /// The SDK's type takes the texts over and overwrites them.
+    /// The SDK's type takes the texts over and overwrites them on drop.
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Body {

@@ -11,8 +11,8 @@ use super::port::{OnlineFault, OpenFault, ReadError, SecretStore};
 use crate::config::aws_secrets_manager::{AwsAuth, AwsSecretsManager};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{StoreOperation, StoreOutcome};
-use crate::model::lease::Lease;
 use crate::model::request_id::RequestId;
+use crate::model::secret::Secret;
 use crate::stores::breaker::{Probe, Target};
 use crate::stores::outbound::Server;
 use crate::trust::TrustFiles;
@@ -22,14 +22,14 @@ use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::config::{
     AppName, BehaviorVersion, Builder, Config, IdentityCache, Region, StalledStreamProtectionConfig,
 };
-use calls::{Calls, Failed};
-use credentials::Source;
+use calls::{CallFailure, Calls};
+use credentials::CredentialSource;
 use session::{Identity, Session};
 use std::sync::Arc;
 use tokio::time::Instant;
 use transport::{Aside, Transport};
 
-/// A name that nobody gives a secret: asking after it shows whether AWS takes the broker's credentials.
+/// A name of no secret. A look-up of it shows whether AWS accepts the broker's credentials.
 const NO_SECRET: &str = "claviger-online-check";
 
 /// Secrets Manager in one region.
@@ -41,10 +41,10 @@ pub(super) struct AwsStore {
 }
 
 impl AwsStore {
-    /// Prepares the clients. Nothing is called before the first read.
+    /// Builds the clients. No call is made before the first read.
     ///
     /// # Errors
-    /// When the configuration or the CA file is no good.
+    /// An invalid configuration or an unusable CA file.
     pub(super) fn open(name: &Arc<str>, config: &AwsSecretsManager, metrics: &Arc<Metrics>) -> Result<Self, OpenFault> {
         let sts_url = match &config.auth {
             AwsAuth::WebIdentity { sts_endpoint_url, .. } => sts_endpoint_url.as_deref(),
@@ -68,7 +68,7 @@ impl AwsStore {
             }
             AwsAuth::WebIdentity { .. } | AwsAuth::StaticKeys { .. } => None,
         };
-        let source = Source::new(config.auth.clone(), sts(config, sts_url, &sts_transport), agent);
+        let source = CredentialSource::new(config.auth.clone(), sts(config, sts_url, &sts_transport), agent);
         let logins = Calls::new(name.clone(), metrics.clone(), None);
         let session = Arc::new(Session::new(logins, source, secrets_manager(config, &transport)));
         let health = Health { name: name.clone(), session: session.clone(), metrics: metrics.clone() };
@@ -76,17 +76,17 @@ impl AwsStore {
         Ok(Self { calls, session, transport, sts_transport })
     }
 
-    /// Reads the CA file and files with keys again.
+    /// Reads the CA file and the key files again.
     ///
     /// # Errors
-    /// When the CA file is no good; then the old roots stay.
+    /// An unusable CA file; the old roots stay.
     pub(super) async fn reload(&self) -> Result<(), OpenFault> {
         self.session.reload().await;
         self.transport.reload()?;
         self.sts_transport.reload()
     }
 
-    /// Asks whether AWS takes the broker's credentials, by asking after a secret that is not there.
+    /// Checks the broker's credentials with a look-up of a missing secret.
     ///
     /// # Errors
     /// See [`OnlineFault`].
@@ -94,18 +94,18 @@ impl AwsStore {
         let request = RequestId::random();
         let identity = self.session.identity(&request).await.map_err(online_fault)?;
         match self.calls.make(StoreOperation::Preflight, Target::group("/"), &request, describe(&identity)).await {
-            // Whoever is told that he may not was recognised; reading secrets does not take the right to describe them.
+            // A denied caller was authenticated. The right to read does not include the right to describe.
             Ok(())
             | Err(
-                Failed { error: ReadError::Absent | ReadError::Deleted, .. }
-                | Failed { error: ReadError::Forbidden, suspect: false, .. },
+                CallFailure { error: ReadError::Absent | ReadError::Deleted, .. }
+                | CallFailure { error: ReadError::Forbidden, suspect: false, .. },
             ) => Ok(()),
             Err(failed) => Err(online_fault(failed.error)),
         }
     }
 
-    async fn fetch(&self, path: &StorePath, identity: &Identity, request: &RequestId) -> Result<Lease, Failed> {
-        let name = secret_name(path).ok_or(Failed::decoding(ReadError::Misconfigured))?;
+    async fn fetch(&self, path: &StorePath, identity: &Identity, request: &RequestId) -> Result<Secret, CallFailure> {
+        let name = secret_name(path).ok_or(CallFailure::decoding(ReadError::Misconfigured))?;
         let aside = Aside::default();
         let slot = aside.clone();
         let get = identity.client.get_secret_value().secret_id(&name).customize();
@@ -114,9 +114,9 @@ impl AwsStore {
         named.set_app_name(app_name(request));
         let get = get.config_override(named);
         let read = async {
-            get.send().await.map_err(|error| Failed::told(&error))?;
-            let body = aside.take().ok_or(Failed::decoding(ReadError::Unavailable))?;
-            answers::secret(&body, &name).map_err(Failed::decoding)
+            get.send().await.map_err(|error| CallFailure::told(&error))?;
+            let body = aside.take().ok_or(CallFailure::decoding(ReadError::Unavailable))?;
+            answers::secret(&body, &name).map_err(CallFailure::decoding)
         };
         let group = format!("{}/", path.as_str().split('/').next().unwrap_or_default());
         let target = Target { mount: &group, path: None, asked: Some(path.as_str()) };
@@ -124,13 +124,13 @@ impl AwsStore {
     }
 }
 
-/// Asks after a secret that is not there.
-async fn describe(identity: &Identity) -> Result<(), Failed> {
+/// Looks up a missing secret.
+async fn describe(identity: &Identity) -> Result<(), CallFailure> {
     let describe = identity.client.describe_secret().secret_id(NO_SECRET);
-    describe.send().await.map(|_| ()).map_err(|error| Failed::told(&error))
+    describe.send().await.map(|_| ()).map_err(|error| CallFailure::told(&error))
 }
 
-/// Whether the region's server answers, asked without reading a secret.
+/// Whether the region's server serves, without reading a secret.
 struct Health {
     name: Arc<str>,
     session: Arc<Session>,
@@ -140,11 +140,11 @@ struct Health {
 #[async_trait]
 impl Probe for Health {
     async fn serves(&self) -> bool {
-        // Without an identity nothing can be read, whether the server serves or not.
+        // Without credentials no secret can be read, so the server counts as not serving.
         let Ok(identity) = self.session.identity(&RequestId::random()).await else { return false };
         let started = Instant::now();
         let serves = describe(&identity).await.err().is_none_or(|failed| failed.is_served());
-        // Counted, so that a server that is away shows although no other calls are made.
+        // Counted, so that an unreachable server is visible although no other calls are made.
         let outcome = if serves { StoreOutcome::Ok } else { StoreOutcome::Unavailable };
         self.metrics.store_request(&self.name, StoreOperation::Preflight, outcome, started.elapsed());
         serves
@@ -153,7 +153,7 @@ impl Probe for Health {
 
 #[async_trait]
 impl SecretStore for AwsStore {
-    async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Lease>, ReadError> {
+    async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Secret>, ReadError> {
         let identity = self.session.identity(request).await?;
         let result = match self.fetch(path, &identity, request).await {
             Err(failed) if failed.suspect => match self.session.other_than(&identity, request).await? {
@@ -166,20 +166,20 @@ impl SecretStore for AwsStore {
     }
 }
 
-/// The name of the secret at a path; none where no secret can have it. AWS's names have no `~`, and written values no `+`: no two
-/// values meet in one name. Without colons it is no ARN, which could be of another account. `!` is in the names of secrets
-/// that AWS manages (`rds!cluster-...`).
+/// The name of the secret of a path; `None` if it is not a valid name. AWS's names have no `~`, and encoded values no `+`, so
+/// two paths never have one name. Without colons it is not an ARN, which could name another account. `!` is in the names of
+/// secrets that AWS manages (`rds!cluster-...`).
 fn secret_name(path: &StorePath) -> Option<String> {
     let is_of_names = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-!~".contains(c);
     path.as_str().chars().all(is_of_names).then(|| path.as_str().replace('~', "+"))
 }
 
-/// What CloudTrail shows as the user agent's `app`, so that its entries can be found by our request ids.
+/// The `app` of the user agent, so that entries of CloudTrail can be found by request id.
 fn app_name(request: &RequestId) -> Option<AppName> {
     AppName::new(format!("claviger-{request}")).ok()
 }
 
-/// The SDK without what it would do of its own accord: the transport has the budget, and nothing is tried again.
+/// The SDK without retries and time-outs; the transport has the budget.
 fn secrets_manager(config: &AwsSecretsManager, transport: &Transport) -> Config {
     let mut builder = Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
@@ -206,7 +206,7 @@ fn sts(config: &AwsSecretsManager, endpoint_url: Option<&str>, transport: &Trans
     aws_sdk_sts::Client::from_conf(builder.build())
 }
 
-/// Every refusal that can meet a login; an absence cannot.
+/// The meaning of a failed login.
 const fn online_fault(error: ReadError) -> OnlineFault {
     match error {
         ReadError::Forbidden => OnlineFault::Refused,

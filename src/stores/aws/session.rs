@@ -1,7 +1,7 @@
-//! Who the broker is at AWS: which credentials are used, and when others are fetched.
+//! The broker's credentials at AWS: which are in use, and when new ones are fetched.
 
 use super::calls::Calls;
-use super::credentials::{Granted, Source};
+use super::credentials::{CredentialSource, Granted};
 use crate::model::request_id::RequestId;
 use crate::stores::login::{self, Attempt, Login, SUSPECT_AGE};
 use crate::stores::port::ReadError;
@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Credentials are not used in the last moments of their life: a request on its way has to arrive.
+/// Credentials are not used this shortly before their end, so that a request under way arrives in time.
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// Credentials and the client that signs with them.
 pub(super) struct Identity {
-    /// Counts logins.
+    /// The number of its login.
     number: u64,
     pub(super) client: Client,
     credentials: Credentials,
@@ -31,40 +31,40 @@ impl login::Credentials for Identity {
     }
 }
 
-/// When credentials end that do.
+/// The lifetime of credentials that expire.
 #[derive(Clone, Copy)]
 struct Life {
-    /// When they are not used any more.
+    /// When they are no longer used.
     end: Instant,
-    /// When it is time to get others.
+    /// When to fetch new ones.
     renew_at: Instant,
 }
 
 impl Life {
-    /// Replaced after about two thirds, not at the same moment in every replica. Counted from the question on.
+    /// A lifetime counts from the request. See [`renew_after`].
     fn granted(asked: Instant, ttl: Duration) -> Self {
         Self { end: asked + ttl.saturating_sub(MARGIN), renew_at: asked + renew_after(ttl) }
     }
 }
 
-/// One session.
+/// A session.
 pub(super) struct Session {
     calls: Calls,
-    source: Source,
-    /// What the clients have in common.
+    source: CredentialSource,
+    /// The settings of all clients.
     config: Config,
     login: Login<Identity>,
 }
 
 impl Session {
-    /// A session that has not begun.
-    pub(super) fn new(calls: Calls, source: Source, config: Config) -> Self {
+    /// Not logged in yet.
+    pub(super) fn new(calls: Calls, source: CredentialSource, config: Config) -> Self {
         let login = Login::new(source.is_files());
         Self { calls, source, config, login }
     }
 
-    /// The identity to use now. Where it nears its end another one is fetched in the background; only one that is
-    /// missing or over is waited for.
+    /// The identity to use now. Before its end a new one is fetched in the background; the call waits only if there is none or
+    /// it has expired.
     ///
     /// # Errors
     /// When none can be had.
@@ -73,7 +73,7 @@ impl Session {
         let now = Instant::now();
         match identity.life {
             Some(life) if life.end <= now => self.replace(Some(identity.number), request).await,
-            // While somebody is at it, nobody else has to be.
+            // One fetch at a time.
             Some(life) if life.renew_at <= now && self.login.is_idle() => {
                 let (session, worn) = (self.clone(), identity.number);
                 tokio::spawn(async move { session.replace(Some(worn), &RequestId::random()).await });
@@ -83,7 +83,7 @@ impl Session {
         }
     }
 
-    /// After AWS refused an identity: another one if there is one to be had, none if the refusal stands.
+    /// After AWS refused an identity: a new one if there is one, `None` if the refusal stands.
     ///
     /// # Errors
     /// When nobody knows.
@@ -103,17 +103,16 @@ impl Session {
         Ok((fresh.number != used.number).then_some(fresh))
     }
 
-    /// Reads keys from files again, where that is where they come from.
+    /// Reads keys from files again, if they come from files.
     pub(super) async fn reload(&self) {
         if self.source.is_files() {
             let worn = self.login.current.load().as_ref().map(|current| current.number);
-            // What went wrong is logged, and the old keys stay.
+            // A failure is logged, and the old keys stay.
             let _ = self.replace(worn, &RequestId::random()).await;
         }
     }
 
-    /// Logs in, unless someone else has since the identity numbered `worn` was handed out. While it fails, the old one
-    /// stays.
+    /// Logs in, unless another identity than `worn` is in use by now.
     async fn replace(&self, worn: Option<u64>, request: &RequestId) -> Result<Arc<Identity>, ReadError> {
         self.login.replace(worn, |_| true, |attempt, before| self.log_in(attempt, before, request)).await
     }

@@ -1,5 +1,5 @@
-//! Carries the SDK's requests over our own client, so that its answers have our bounds, and hands the body of a good one
-//! past the SDK, which would copy the secret into memory that nobody overwrites.
+//! Carries the SDK's requests over our own client with its bounds. The body of a successful answer bypasses the SDK, which
+//! would copy the secret into memory that is not overwritten.
 
 use crate::stores::outbound::{CallFault, Outbound, Server, read_body};
 use crate::stores::port::OpenFault;
@@ -18,10 +18,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// What the SDK reads instead of a body that is put aside.
+/// What the SDK reads in place of the body.
 const NOTHING: &[u8] = b"{}";
 
-/// Where the body of a good answer is put, when a request carries one.
+/// Receives the body of a successful answer, if a request carries one.
 #[derive(Clone, Default)]
 pub(super) struct Aside(Arc<Mutex<Option<Zeroizing<Vec<u8>>>>>);
 
@@ -50,7 +50,7 @@ impl Transport {
     /// Builds the client and reads the CA file.
     ///
     /// # Errors
-    /// When an address or the CA file is not usable.
+    /// An unusable address or CA file.
     pub(super) fn open(server: &Server<'_>) -> Result<Self, OpenFault> {
         let http = Outbound::open(server)?;
         Ok(Self(Arc::new(Inner { address: server.address.to_owned(), timeout: server.timeout, http })))
@@ -59,22 +59,22 @@ impl Transport {
     /// Reads the CA file again. New connections use it.
     ///
     /// # Errors
-    /// When it is not usable; then everything stays as it was.
+    /// An unusable file; the old certificates stay in use.
     pub(super) fn reload(&self) -> Result<(), OpenFault> {
         self.0.http.reload()
     }
 
-    /// Asks this server with a header and without the SDK; the status and the body.
+    /// Makes a call without the SDK. Returns the status and the body.
     ///
     /// # Errors
-    /// When no whole answer comes back in time.
+    /// No complete answer arrived in time.
     pub(super) async fn get(&self, authorization: HeaderValue) -> Result<(u16, Zeroizing<Vec<u8>>), CallFault> {
         let message = self.0.http.request(Method::GET, &self.0.address).header(AUTHORIZATION, authorization);
         let mut response = self.0.http.respond(message, true, self.0.timeout).await?;
         Ok((response.status().as_u16(), read_body(&mut response).await?))
     }
 
-    /// Every call that is made reads, so any may be repeated.
+    /// All calls only read, so each may be repeated.
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, CallFault> {
         let method = Method::from_bytes(request.method().as_bytes()).map_err(|_| CallFault::Broken)?;
         let body = request.body().bytes().ok_or(CallFault::Broken)?;
@@ -100,7 +100,7 @@ impl Transport {
     }
 }
 
-/// The headers as the SDK signed them; those that carry credentials without a `Debug`.
+/// The headers as the SDK signed them; those with credentials have no `Debug`.
 fn headers(request: &HttpRequest) -> Result<HeaderMap, CallFault> {
     let mut headers = HeaderMap::new();
     for (name, value) in request.headers() {

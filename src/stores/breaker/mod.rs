@@ -1,9 +1,9 @@
-//! Circuit breakers: one for a server, one for each mount, and one for each path where credentials are made.
+//! Circuit breakers: one for the server, one for each mount, and one for each path that creates credentials.
 //!
-//! The caller of a server gives the verdicts. A rate limit (429) counts for the mount that was asked, a time-out for the path
-//! and the mount, and for the server only where several mounts time out. No connection, a broken one, and 502 to 504 count
-//! at every level, but the server's breaker opens only when a cheap call of our own (`sys/health`) fails as well. So the
-//! trouble of one path or mount never holds back its neighbours.
+//! The result of each call counts as follows. A rate limit (429) counts for the mount, a time-out for the path and the mount,
+//! and for the server only if several mounts time out. No connection, a broken one, and 502 to 504 count at every level, but
+//! the server's breaker opens only if a health check of our own fails too. So a failing path or mount never suspends the
+//! calls of others.
 
 mod scope;
 mod server;
@@ -22,35 +22,35 @@ use tally::Failure;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
-/// The most mounts and paths of one server whose failures are remembered. One more is not held back by itself.
+/// Maximum number of mounts and paths of one server with a breaker of their own.
 const MAX_SCOPES: usize = 1024;
 
-/// What a call says about the server.
+/// The result of a call, as it counts for the breakers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It answered.
+pub(super) enum CallVerdict {
+    /// The server answered.
     Served,
-    /// No connection, a broken one, or a server that says that it does not serve.
+    /// No connection, a broken one, or an answer that the server does not serve.
     Failed,
     /// No answer in time.
     Late,
-    /// The rate limit of a mount, with how long to wait where the server says so.
+    /// The rate limit of a mount, with the server's `Retry-After` if it sent one.
     Limited(Option<Duration>),
 }
 
-/// What a call is about.
+/// The breakers that a call counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Target<'a> {
-    /// The mount, or another group of calls that share their trouble.
+    /// The mount, or another group of calls that fail together.
     pub(super) mount: &'a str,
-    /// The path, where it may be in trouble by itself: each role of an engine that makes credentials has a system behind it.
+    /// The path, if it has a breaker: each role of a dynamic engine has a system behind it.
     pub(super) path: Option<&'a str>,
-    /// What is asked, to tell whether time-outs of a mount are about more than one thing; none where they all are about the
-    /// same.
+    /// What is read, to tell whether time-outs of a mount concern more than one secret. `None` if all calls of the group are
+    /// the same.
     pub(super) asked: Option<&'a str>,
 }
 
-/// The cheapest call that a server answers, made by ourselves.
+/// A health check of the server.
 #[async_trait]
 pub(super) trait Probe: Send + Sync + 'static {
     /// Whether the server serves.
@@ -64,7 +64,7 @@ pub(super) struct Breakers {
     /// Without a probe the server's own breaker stays closed.
     probe: Option<Arc<dyn Probe>>,
     server: Mutex<Server>,
-    /// By mount or path, those that have failed lately.
+    /// By mount or path, those with recent failures.
     scopes: Mutex<HashMap<Box<str>, Scope>>,
     /// The task that probes.
     probing: Mutex<Option<AbortHandle>>,
@@ -77,7 +77,7 @@ impl Breakers {
         Arc::new(Self { store, metrics, probe, server, scopes, probing })
     }
 
-    /// The permission to make a call; none while calls are suspended.
+    /// The permission to make a call; `None` while calls are suspended.
     pub(super) fn admit<'a>(self: &'a Arc<Self>, target: Target<'a>) -> Option<Pass<'a>> {
         if !lock(&self.server).admits() {
             self.metrics.store_call_suspended(&self.store, BreakerScope::Server);
@@ -95,7 +95,7 @@ impl Breakers {
         Some(Pass { breakers: self, target, decides: Some(Decides { mount, path }) })
     }
 
-    /// Notes what came of a call at one level below the server.
+    /// Counts the result of a call at one level below the server.
     fn settle_scope(&self, scope: BreakerScope, name: &str, mark: Mark, decides: bool) {
         let mut scopes = lock(&self.scopes);
         let change = if let Some(state) = scopes.get_mut(name) {
@@ -137,14 +137,14 @@ impl Breakers {
         }
     }
 
-    /// Notes what came of a probe; how long until the next one, none where none is needed.
+    /// Counts the result of a probe. Returns the time until the next one, if one is needed.
     fn probed(&self, serves: bool) -> Option<Duration> {
         let probed = lock(&self.server).probed(serves);
         let store = &self.store;
         match probed {
             Probed::Trusted => None,
             Probed::Closed => {
-                // What was in trouble with the server is not so any more.
+                // Their failures were those of the server.
                 lock(&self.scopes).clear();
                 tracing::info!(%store, scope = "server", "circuit breaker closed");
                 None
@@ -175,14 +175,14 @@ async fn follow(breakers: Weak<Breakers>, probe: Arc<dyn Probe>) {
     }
 }
 
-/// Which of a call's levels it decides, being the one call that a half-open breaker lets through.
+/// The half-open breakers for which this call is the trial.
 #[derive(Clone, Copy)]
 struct Decides {
     mount: bool,
     path: bool,
 }
 
-/// The permission to make one call. Dropped without a verdict, a deciding call lets another one decide.
+/// The permission to make one call. If a trial is dropped without a result, another call is the trial.
 pub(super) struct Pass<'a> {
     breakers: &'a Arc<Breakers>,
     target: Target<'a>,
@@ -190,29 +190,29 @@ pub(super) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Says what came of the call.
-    pub(super) fn settle(mut self, verdict: Verdict) {
+    /// Counts the result of the call.
+    pub(super) fn settle(mut self, verdict: CallVerdict) {
         let Some(decides) = self.decides.take() else { return };
         let (target, whole) = (self.target, Mark::Bad(Failure::Whole));
         if let Some(path) = target.path {
             let mark = match verdict {
-                Verdict::Served => Mark::Good,
-                Verdict::Failed | Verdict::Late => whole,
-                Verdict::Limited(_) => Mark::Neutral,
+                CallVerdict::Served => Mark::Good,
+                CallVerdict::Failed | CallVerdict::Late => whole,
+                CallVerdict::Limited(_) => Mark::Neutral,
             };
             self.breakers.settle_scope(BreakerScope::Path, path, mark, decides.path);
         }
         let mark = match verdict {
-            Verdict::Served => Mark::Good,
-            Verdict::Failed | Verdict::Limited(None) => whole,
-            Verdict::Late => Mark::Bad(target.asked.map_or(Failure::Whole, |asked| Failure::Part(digest(asked)))),
-            Verdict::Limited(Some(wait)) => Mark::Hold(wait),
+            CallVerdict::Served => Mark::Good,
+            CallVerdict::Failed | CallVerdict::Limited(None) => whole,
+            CallVerdict::Late => Mark::Bad(target.asked.map_or(Failure::Whole, |asked| Failure::Part(digest(asked)))),
+            CallVerdict::Limited(Some(wait)) => Mark::Hold(wait),
         };
         self.breakers.settle_scope(BreakerScope::Mount, target.mount, mark, decides.mount);
         self.breakers.settle_server(match verdict {
-            Verdict::Served | Verdict::Limited(_) => None,
-            Verdict::Failed => Some(Failure::Whole),
-            Verdict::Late => Some(Failure::Part(digest(target.mount))),
+            CallVerdict::Served | CallVerdict::Limited(_) => None,
+            CallVerdict::Failed => Some(Failure::Whole),
+            CallVerdict::Late => Some(Failure::Part(digest(target.mount))),
         });
     }
 }
@@ -230,7 +230,7 @@ impl Drop for Pass<'_> {
 }
 
 impl<'a> Target<'a> {
-    /// Calls that all ask the same, such as logins.
+    /// Calls that are all the same, such as logins.
     pub(super) const fn group(name: &'a str) -> Self {
         Self { mount: name, path: None, asked: None }
     }
@@ -241,12 +241,12 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Tells parts from each other; it need not resist anybody.
+/// Tells parts apart; not cryptographic.
 fn digest(name: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(name)
 }
 
-/// A panic while one was held leaves it whole: every change is a single step.
+/// A panic under the lock leaves consistent data: every change is a single step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

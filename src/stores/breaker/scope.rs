@@ -1,35 +1,35 @@
-//! The breaker of one scope below a server, a mount or a path: closed, open, or half-open with one call under way.
+//! The breaker of a mount or a path: closed, open, or half-open with one trial call under way.
 
 use super::tally::{Failure, Tally};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long after the opening the first call is let through.
+/// The first pause after opening.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest wait for a call, after doubling with each one that failed.
+/// The longest pause; it doubles with each failed trial.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// The longest that a server may ask us to wait.
+/// The upper bound of the server's `Retry-After`.
 const LONGEST_HOLD: Duration = Duration::from_secs(5);
 
-/// What a call says about a scope.
+/// The result of a call, as it counts for a scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
     /// It serves.
     Good,
-    /// Nothing.
+    /// No information.
     Neutral,
     /// It does not serve.
     Bad(Failure),
-    /// It does not serve, and the server says when to come back.
+    /// It does not serve, with a `Retry-After`.
     Hold(Duration),
 }
 
-/// What a mark changed, for the log.
+/// A change of state, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    /// From now on no calls are made.
+    /// Calls are suspended.
     Opened,
-    /// Calls are made again.
+    /// Calls are resumed.
     Closed,
 }
 
@@ -38,9 +38,9 @@ pub(super) enum Change {
 pub(super) enum Scope {
     /// Calls are made.
     Closed(Tally),
-    /// None is made until then. `pause` is how long the next wait is at least.
+    /// Suspended until then. `pause` is the least next pause.
     Open { until: Instant, pause: Duration },
-    /// One is under way; it decides.
+    /// One trial call is under way.
     HalfOpen { pause: Duration },
 }
 
@@ -59,21 +59,21 @@ impl Scope {
         }
     }
 
-    /// A call that is admitted begins. Whether it decides.
+    /// Begins an admitted call. Returns whether it is the trial.
     pub(super) fn begin(&mut self) -> bool {
         let Self::Open { pause, .. } = *self else { return false };
         *self = Self::HalfOpen { pause };
         true
     }
 
-    /// A deciding call was given up: another one may decide at once.
+    /// The trial was dropped. Another call may be the trial at once.
     pub(super) fn give_up(&mut self) {
         if let Self::HalfOpen { pause } = *self {
             *self = Self::Open { until: Instant::now(), pause };
         }
     }
 
-    /// What came of a call; `decides` is what [`Self::begin`] said of it.
+    /// Counts the result of a call; `decides` is what [`Self::begin`] returned for it.
     pub(super) fn settle(&mut self, mark: Mark, decides: bool) -> Option<Change> {
         let (next, change) = match (*self, mark) {
             (Self::Closed(_), Mark::Good) => (Self::new(), None),
@@ -91,14 +91,14 @@ impl Scope {
             }
             (Self::HalfOpen { pause }, Mark::Hold(wait)) if decides => (Self::held(wait, pause), None),
             (Self::HalfOpen { pause }, Mark::Neutral) if decides => (Self::Open { until: Instant::now(), pause }, None),
-            // A call from before the opening: what it has to say is known.
+            // A call from before the opening adds nothing.
             (now, _) => (now, None),
         };
         *self = next;
         change
     }
 
-    /// Whether there is nothing to remember.
+    /// Whether it has no recent failure.
     pub(super) fn is_blank(&self) -> bool {
         matches!(self, Self::Closed(tally) if *tally == Tally::default())
     }

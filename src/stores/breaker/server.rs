@@ -1,12 +1,12 @@
-//! The breaker of a whole server. It opens only after a probe of the server's own has failed, and only such a probe closes
-//! it: what a caller asked for never decides for other callers.
+//! The breaker of a server. Only a failed probe of our own opens it, and only a successful one closes it, so no caller's
+//! request decides for other callers.
 
 use super::scope::{FIRST_PAUSE, LONGEST_PAUSE};
 use super::tally::{Failure, Tally};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a server whose probe has succeeded is not probed again, whatever fails.
+/// After a successful probe there is no other one for this long.
 const TRUSTED: Duration = Duration::from_secs(1);
 
 /// The state of a server.
@@ -16,18 +16,18 @@ pub(super) enum Server {
     Closed { tally: Tally, trusted_until: Option<Instant> },
     /// Calls are made while a probe is under way.
     Suspected,
-    /// No calls are made; a probe is under way or comes after the pause.
+    /// Calls are suspended. A probe is under way or follows after the pause.
     Open { pause: Duration },
 }
 
-/// What a probe changed, and how long it is until the next one.
+/// What a probe changed, and the time until the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Probed {
-    /// The server serves, and no call was held back.
+    /// The server serves; no call was suspended.
     Trusted,
     /// The server serves again.
     Closed,
-    /// From now on no calls are made.
+    /// Calls are suspended.
     Opened(Duration),
     /// It still does not serve.
     StillOpen(Duration),
@@ -44,7 +44,7 @@ impl Server {
         !matches!(self, Self::Open { .. })
     }
 
-    /// What came of a call; a failure or none. Whether the server is to be probed.
+    /// Counts a call, with its failure if it failed. Returns whether to probe the server.
     pub(super) fn settle(&mut self, failure: Option<Failure>) -> bool {
         let Self::Closed { tally, trusted_until } = self else { return false };
         let Some(failure) = failure else {
@@ -58,7 +58,7 @@ impl Server {
         is_enough
     }
 
-    /// What came of a probe.
+    /// Counts a probe.
     pub(super) fn probed(&mut self, serves: bool) -> Probed {
         let (next, probed) = match (*self, serves) {
             (Self::Open { .. }, true) => (Self::trusted(), Probed::Closed),

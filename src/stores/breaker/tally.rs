@@ -1,14 +1,14 @@
-//! Failures in a row, and whether they come from more than one part of what is judged.
+//! Counts failures in a row, and whether they come from more than one part.
 
-/// How many calls in a row have to fail until no call is made.
+/// A breaker opens after this many failures in a row.
 pub(super) const FAILURES: u32 = 5;
 
-/// A failure of a call, as it counts at one level.
+/// A failed call, as it counts at one level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// It is about all of what is judged.
+    /// The whole scope fails.
     Whole,
-    /// It is about a part, named by a digest. Failures of a single part never suffice.
+    /// A part fails, named by a digest. Failures of one part never suffice.
     Part(u64),
 }
 
@@ -17,12 +17,12 @@ pub(super) enum Failure {
 pub(super) struct Tally {
     failures: u32,
     first: Option<u64>,
-    /// Whether one was about the whole, or several parts failed.
+    /// Whether the whole scope failed, or several parts.
     is_shared: bool,
 }
 
 impl Tally {
-    /// Counts a failure. Whether these are enough now.
+    /// Counts a failure. Returns whether the breaker opens.
     pub(super) fn add(&mut self, failure: Failure) -> bool {
         self.failures = self.failures.saturating_add(1);
         match (failure, self.first) {

@@ -37,7 +37,7 @@ fn make<'a>(mount: &'a str, path: &'a str) -> Target<'a> {
 }
 
 /// How many of so many calls are made, all with one verdict.
-async fn made(breakers: &Arc<Breakers>, target: Target<'_>, verdict: Verdict, calls: usize) -> usize {
+async fn made(breakers: &Arc<Breakers>, target: Target<'_>, verdict: CallVerdict, calls: usize) -> usize {
     let mut made = 0;
     for _ in 0..calls {
         if let Some(pass) = breakers.admit(target) {
@@ -58,11 +58,11 @@ fn is_open(breakers: &Arc<Breakers>, target: Target<'_>) -> bool {
 async fn a_rate_limit_is_the_mounts_and_never_the_servers() {
     for (wait, calls) in [(None, 5), (Some(3 * SECOND), 1)] {
         let (breakers, health) = breakers(false);
-        assert_eq!(made(&breakers, read("teamx/", "teamx/a"), Verdict::Limited(wait), 20).await, calls);
+        assert_eq!(made(&breakers, read("teamx/", "teamx/a"), CallVerdict::Limited(wait), 20).await, calls);
         assert!(is_open(&breakers, read("teamx/", "teamx/b")), "all of the mount");
         assert!(!is_open(&breakers, read("homelab/", "homelab/a")), "no other mount");
         for mount in ["a/", "b/", "c/"] {
-            made(&breakers, read(mount, "x"), Verdict::Limited(wait), 20).await;
+            made(&breakers, read(mount, "x"), CallVerdict::Limited(wait), 20).await;
         }
         assert!(!is_open(&breakers, read("homelab/", "homelab/a")), "however many mounts are limited");
         assert_eq!(health.probes.load(Ordering::SeqCst), 0);
@@ -72,15 +72,15 @@ async fn a_rate_limit_is_the_mounts_and_never_the_servers() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_role_holds_back_itself_several_its_mount_and_several_mounts_have_the_server_probed() {
     let (breakers, health) = breakers(true);
-    assert_eq!(made(&breakers, make("db/", "db/creds/slow"), Verdict::Late, 20).await, 5);
+    assert_eq!(made(&breakers, make("db/", "db/creds/slow"), CallVerdict::Late, 20).await, 5);
     assert!(is_open(&breakers, make("db/", "db/creds/slow")));
     assert!(!is_open(&breakers, make("db/", "db/creds/good")), "another role of the same mount");
-    assert_eq!(made(&breakers, make("db/", "db/creds/slow2"), Verdict::Late, 20).await, 1, "the mount is open now");
+    assert_eq!(made(&breakers, make("db/", "db/creds/slow2"), CallVerdict::Late, 20).await, 1, "the mount is open now");
     assert!(is_open(&breakers, make("db/", "db/creds/good")));
     assert!(!is_open(&breakers, read("homelab/", "homelab/a")));
     assert_eq!(health.probes.load(Ordering::SeqCst), 0, "one mount is not the server");
 
-    assert_eq!(made(&breakers, read("kv/", "kv/a"), Verdict::Late, 1).await, 1);
+    assert_eq!(made(&breakers, read("kv/", "kv/a"), CallVerdict::Late, 1).await, 1);
     tokio::time::sleep(SECOND / 2).await;
     assert_eq!(health.probes.load(Ordering::SeqCst), 1, "several mounts are late");
     assert!(!is_open(&breakers, read("homelab/", "homelab/a")), "but the server serves");
@@ -90,17 +90,21 @@ async fn a_slow_role_holds_back_itself_several_its_mount_and_several_mounts_have
 #[tokio::test(start_paused = true)]
 async fn one_path_that_reads_slowly_does_not_open_its_mount() {
     let (breakers, _) = breakers(true);
-    assert_eq!(made(&breakers, read("kv/", "kv/a"), Verdict::Late, 20).await, 20);
+    assert_eq!(made(&breakers, read("kv/", "kv/a"), CallVerdict::Late, 20).await, 20);
     assert!(!is_open(&breakers, read("kv/", "kv/b")));
-    assert_eq!(made(&breakers, read("kv/", "kv/b"), Verdict::Late, 20).await, 1);
+    assert_eq!(made(&breakers, read("kv/", "kv/b"), CallVerdict::Late, 20).await, 1);
     assert!(is_open(&breakers, read("kv/", "kv/a")), "two do");
-    assert_eq!(made(&breakers, Target::group("auth/kubernetes/"), Verdict::Late, 20).await, 5, "logins are all alike");
+    assert_eq!(
+        made(&breakers, Target::group("auth/kubernetes/"), CallVerdict::Late, 20).await,
+        5,
+        "logins are all alike"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_looks_like_a_dead_server_under_one_mount_is_the_mounts_where_the_server_serves() {
     let (breakers, health) = breakers(true);
-    assert_eq!(made(&breakers, read("cloud/", "cloud/a"), Verdict::Failed, 100).await, 5);
+    assert_eq!(made(&breakers, read("cloud/", "cloud/a"), CallVerdict::Failed, 100).await, 5);
     assert_eq!(health.probes.load(Ordering::SeqCst), 1);
     assert!(is_open(&breakers, read("cloud/", "cloud/a")));
     assert!(!is_open(&breakers, read("homelab/", "homelab/a")));
@@ -110,7 +114,7 @@ async fn what_looks_like_a_dead_server_under_one_mount_is_the_mounts_where_the_s
 async fn a_dead_server_is_held_back_until_its_probe_succeeds_and_no_callers_request_probes() {
     let (breakers, health) = breakers(false);
     for mount in ["a/", "b/", "c/", "d/", "e/"] {
-        assert_eq!(made(&breakers, read(mount, "x"), Verdict::Failed, 1).await, 1, "{mount}");
+        assert_eq!(made(&breakers, read(mount, "x"), CallVerdict::Failed, 1).await, 1, "{mount}");
     }
     tokio::task::yield_now().await;
     let probes = || health.probes.load(Ordering::SeqCst);
@@ -133,14 +137,14 @@ async fn the_number_of_scopes_is_bounded_and_what_serves_is_not_remembered() {
     let (breakers, _) = breakers(true);
     let count = || breakers.scopes.lock().unwrap().len();
     for number in 0..2 * MAX_SCOPES {
-        made(&breakers, read(&format!("good{number}/"), "x"), Verdict::Served, 1).await;
+        made(&breakers, read(&format!("good{number}/"), "x"), CallVerdict::Served, 1).await;
     }
     assert_eq!(count(), 0);
     for number in 0..2 * MAX_SCOPES {
-        made(&breakers, read(&format!("bad{number}/"), "x"), Verdict::Limited(Some(SECOND)), 1).await;
+        made(&breakers, read(&format!("bad{number}/"), "x"), CallVerdict::Limited(Some(SECOND)), 1).await;
     }
     assert_eq!(count(), MAX_SCOPES);
-    made(&breakers, read("one-more/", "x"), Verdict::Limited(Some(SECOND)), 1).await;
+    made(&breakers, read("one-more/", "x"), CallVerdict::Limited(Some(SECOND)), 1).await;
     assert!(!is_open(&breakers, read("one-more/", "x")), "calls are made where nothing can be remembered");
     assert!(is_open(&breakers, read("bad0/", "x")), "and nothing is forgotten for it");
 }
@@ -148,11 +152,11 @@ async fn the_number_of_scopes_is_bounded_and_what_serves_is_not_remembered() {
 #[tokio::test(start_paused = true)]
 async fn a_half_open_mount_lets_one_call_through_and_one_that_is_given_up_makes_room() {
     let (breakers, _) = breakers(true);
-    made(&breakers, read("teamx/", "teamx/a"), Verdict::Limited(None), 5).await;
+    made(&breakers, read("teamx/", "teamx/a"), CallVerdict::Limited(None), 5).await;
     tokio::time::sleep(SECOND).await;
     let one = breakers.admit(read("teamx/", "teamx/a")).expect("one call decides");
     assert!(is_open(&breakers, read("teamx/", "teamx/a")));
     drop(one);
-    breakers.admit(read("teamx/", "teamx/a")).expect("another one").settle(Verdict::Served);
+    breakers.admit(read("teamx/", "teamx/a")).expect("another one").settle(CallVerdict::Served);
     let _many = (breakers.admit(read("teamx/", "a")).unwrap(), breakers.admit(read("teamx/", "a")).unwrap());
 }

@@ -1,102 +1,102 @@
-//! What the cache keeps of one path: a sealed lease or an absence, how old it is, and what it weighs.
+//! A cache entry: a sealed secret or an absence, its age and its weight.
 
 use super::sealed::{Sealed, Sealer};
 use crate::config::cache::Cache as Bounds;
-use crate::model::lease::Lease;
+use crate::model::secret::Secret;
 use crate::sealing::random::jitter;
 use crate::stores::path::StorePath;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::Instant;
 
-/// What counts as one entry of `maxEntries`; a larger one counts as several, so that the entries bound the bytes.
+/// The size of one entry of `maxEntries`. A larger one counts as several, so the number of entries bounds the bytes.
 const SHARE_BYTES: usize = 1024;
-/// What an entry takes beside its path and its sealed lease (measured: see `benches/lease_cache.rs`).
+/// The size of an entry without its path and its sealed secret (measured: see `benches/lease_cache.rs`).
 const OVERHEAD_BYTES: usize = 512;
 
-/// What the store said of a path.
-enum Said {
-    /// There is a secret.
-    Lease(Sealed),
-    /// There is none.
+/// What the store answered.
+enum Content {
+    /// A secret.
+    Secret(Sealed),
+    /// No such secret.
     Absent,
 }
 
-/// What the store said, and when.
+/// What the store answered, and when.
 pub(super) struct Entry {
-    said: Said,
+    content: Content,
     read_at: Instant,
-    /// When a read of it starts another one in the background.
+    /// A read after this time starts a refresh.
     refresh_at: Instant,
-    /// Whether one did: one attempt is made, so that a store in trouble is not asked at every hit.
+    /// Whether one was started. There is one attempt, so a failing store is not asked at every hit.
     refreshed: AtomicBool,
 }
 
-/// What an entry has to offer now.
+/// The fresh content of an entry.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Offer {
-    /// A lease, and whether it is time to read it again.
-    Lease(Lease, bool),
+    /// A secret, and whether to refresh it.
+    Secret(Secret, bool),
     /// There is no such secret.
     Absent,
 }
 
 impl Entry {
-    /// A lease; none where it cannot be sealed.
-    pub(super) fn of_lease(
+    /// A secret; `None` if it cannot be sealed.
+    pub(super) fn of_secret(
         sealer: &Sealer,
         path: &StorePath,
-        lease: &Lease,
+        secret: &Secret,
         read_at: Instant,
         bounds: &Bounds,
     ) -> Option<Self> {
-        // In its last fifth, not at the same moment for all that were read together.
+        // Not at the same moment for all that were read together.
         let share = jitter(0.75..0.85);
         let refresh_at = read_at + bounds.ttl.mul_f64(share);
-        let said = Said::Lease(sealer.seal(path, lease)?);
-        Some(Self { said, read_at, refresh_at, refreshed: AtomicBool::new(false) })
+        let content = Content::Secret(sealer.seal(path, secret)?);
+        Some(Self { content, read_at, refresh_at, refreshed: AtomicBool::new(false) })
     }
 
     /// An absence.
     pub(super) const fn of_absence(read_at: Instant) -> Self {
-        Self { said: Said::Absent, read_at, refresh_at: read_at, refreshed: AtomicBool::new(true) }
+        Self { content: Content::Absent, read_at, refresh_at: read_at, refreshed: AtomicBool::new(true) }
     }
 
-    /// Whether it holds a lease.
-    pub(super) const fn is_lease(&self) -> bool {
-        matches!(self.said, Said::Lease(_))
+    /// Whether it holds a secret.
+    pub(super) const fn is_secret(&self) -> bool {
+        matches!(self.content, Content::Secret(_))
     }
 
-    /// What it says, while it is young enough.
+    /// Its content, while it is fresh.
     pub(super) fn fresh(&self, sealer: &Sealer, path: &StorePath, bounds: &Bounds) -> Option<Offer> {
         let age = self.read_at.elapsed();
-        match &self.said {
-            Said::Lease(sealed) if age < bounds.ttl => {
+        match &self.content {
+            Content::Secret(sealed) if age < bounds.ttl => {
                 let due = self.refresh_at <= Instant::now() && !self.refreshed.swap(true, Ordering::Relaxed);
-                Some(Offer::Lease(sealer.open(path, sealed)?, due))
+                Some(Offer::Secret(sealer.open(path, sealed)?, due))
             }
-            Said::Absent if age < bounds.negative_ttl => Some(Offer::Absent),
+            Content::Absent if age < bounds.negative_ttl => Some(Offer::Absent),
             _ => None,
         }
     }
 
-    /// Its lease, marked stale, where it is within its bound. An old absence is never served: it may be over.
-    pub(super) fn stale(&self, sealer: &Sealer, path: &StorePath, bounds: &Bounds) -> Option<Lease> {
-        let Said::Lease(sealed) = &self.said else { return None };
+    /// Its secret, marked stale, within `serveStaleFor`. An expired absence is never served.
+    pub(super) fn stale(&self, sealer: &Sealer, path: &StorePath, bounds: &Bounds) -> Option<Secret> {
+        let Content::Secret(sealed) = &self.content else { return None };
         if self.read_at.elapsed() >= bounds.ttl.saturating_add(bounds.serve_stale_for) {
             return None;
         }
-        Some(Lease { stale: true, ..sealer.open(path, sealed)? })
+        Some(Secret { stale: true, ..sealer.open(path, sealed)? })
     }
 
-    /// When its lease was read, where it has one that may still be served.
+    /// When its secret was read, if it may still be served.
     pub(super) fn servable_since(&self, bounds: &Bounds) -> Option<Instant> {
-        let servable = self.is_lease() && self.read_at.elapsed() < bounds.ttl.saturating_add(bounds.serve_stale_for);
+        let servable = self.is_secret() && self.read_at.elapsed() < bounds.ttl.saturating_add(bounds.serve_stale_for);
         servable.then_some(self.read_at)
     }
 
-    /// How many shares of the cache it takes.
+    /// Its weight in entries of `maxEntries`.
     pub(super) fn shares(&self, path: &StorePath) -> u32 {
-        let sealed = if let Said::Lease(sealed) = &self.said { sealed.len() } else { 0 };
+        let sealed = if let Content::Secret(sealed) = &self.content { sealed.len() } else { 0 };
         let bytes = OVERHEAD_BYTES + path.as_str().len() + sealed;
         u32::try_from(bytes.div_ceil(SHARE_BYTES)).unwrap_or(u32::MAX)
     }
@@ -117,8 +117,8 @@ mod tests {
 
     fn entry(sealer: &Sealer, path: &StorePath, value: &str) -> Entry {
         let data = [("K".into(), Some(SecretValue::new(value.into())))].into();
-        let lease = Lease { data, version: None, stale: false };
-        Entry::of_lease(sealer, path, &lease, Instant::now(), &BOUNDS).unwrap()
+        let secret = Secret { data, version: None, stale: false };
+        Entry::of_secret(sealer, path, &secret, Instant::now(), &BOUNDS).unwrap()
     }
 
     #[tokio::test(start_paused = true)]
@@ -127,7 +127,7 @@ mod tests {
         let entries: Vec<_> = (0..100).map(|_| entry(&sealer, &path, "v")).collect();
         let due = || {
             let offers = entries.iter().map(|entry| entry.fresh(&sealer, &path, &BOUNDS));
-            offers.filter(|offer| matches!(offer, Some(Offer::Lease(_, true)))).count()
+            offers.filter(|offer| matches!(offer, Some(Offer::Secret(_, true)))).count()
         };
         tokio::time::advance(Duration::from_secs(74)).await;
         assert_eq!(due(), 0);

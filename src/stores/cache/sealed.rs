@@ -1,12 +1,12 @@
-//! Leases sealed in memory, under a key of this process: swapped pages and memory read by accident hold no secret without the key.
+//! Secrets sealed in memory, under a key of this process: swapped pages and memory read by accident hold no secret without the key.
 
-use super::lease_codec::{decode, encode, size};
-use crate::model::lease::Lease;
+use super::secret_codec::{decode, encode, size};
+use crate::model::secret::Secret;
 use crate::sealing::aead::SealingKey;
 use crate::sealing::random::NoRandomness;
 use crate::stores::path::StorePath;
 
-/// A lease that only the [`Sealer`] can read.
+/// A secret that only the [`Sealer`] can read.
 pub(in crate::stores) struct Sealed(Box<[u8]>);
 
 impl Sealed {
@@ -16,7 +16,7 @@ impl Sealed {
     }
 }
 
-/// Seals and opens leases, each bound to its path.
+/// Seals and opens secrets, each bound to its path.
 pub(in crate::stores) struct Sealer(SealingKey);
 
 impl Sealer {
@@ -28,16 +28,16 @@ impl Sealer {
         SealingKey::counted().map(Self)
     }
 
-    /// Seals the lease of a path.
-    pub(in crate::stores) fn seal(&self, path: &StorePath, lease: &Lease) -> Option<Sealed> {
-        let mut message = self.0.message(size(lease));
-        encode(lease, message.buffer());
+    /// Seals the secret of a path.
+    pub(in crate::stores) fn seal(&self, path: &StorePath, secret: &Secret) -> Option<Sealed> {
+        let mut message = self.0.message(size(secret));
+        encode(secret, message.buffer());
         let sealed = self.0.seal(message, path.as_str().as_bytes()).ok()?;
         Some(Sealed(sealed.as_slice().into()))
     }
 
-    /// Opens the lease of a path; `None` if it was sealed for another path or by another process.
-    pub(in crate::stores) fn open(&self, path: &StorePath, sealed: &Sealed) -> Option<Lease> {
+    /// Opens the secret of a path; `None` if it was sealed for another path or by another process.
+    pub(in crate::stores) fn open(&self, path: &StorePath, sealed: &Sealed) -> Option<Secret> {
         let plain = self.0.open(&sealed.0, path.as_str().as_bytes()).ok()?;
         decode(&plain).ok()
     }
@@ -52,16 +52,16 @@ mod tests {
         StorePath::try_from(text).unwrap()
     }
 
-    fn lease() -> Lease {
+    fn secret() -> Secret {
         let data = [("KEY".into(), Some(SecretValue::new("hunter2".into()))), ("NONE".into(), None)].into();
-        Lease { data, version: Some("7".into()), stale: false }
+        Secret { data, version: Some("7".into()), stale: false }
     }
 
     #[test]
     fn what_is_sealed_opens_at_its_path_and_nowhere_else() {
         let (sealer, other) = (Sealer::new().unwrap(), Sealer::new().unwrap());
-        let sealed = sealer.seal(&path("a"), &lease()).unwrap();
-        assert_eq!(sealer.open(&path("a"), &sealed), Some(lease()));
+        let sealed = sealer.seal(&path("a"), &secret()).unwrap();
+        assert_eq!(sealer.open(&path("a"), &sealed), Some(secret()));
         assert_eq!(sealer.open(&path("b"), &sealed), None);
         assert_eq!(other.open(&path("a"), &sealed), None);
         for byte in 0..sealed.len() {
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn neither_names_nor_values_can_be_read_in_it_and_none_is_sealed_twice_alike() {
         let sealer = Sealer::new().unwrap();
-        let (one, two) = (sealer.seal(&path("a"), &lease()).unwrap(), sealer.seal(&path("a"), &lease()).unwrap());
+        let (one, two) = (sealer.seal(&path("a"), &secret()).unwrap(), sealer.seal(&path("a"), &secret()).unwrap());
         assert_ne!(one.0, two.0);
         for text in [&b"hunter2"[..], b"KEY", b"NONE"] {
             assert!(!one.0.windows(text.len()).any(|window| window == text));

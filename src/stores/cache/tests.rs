@@ -40,7 +40,7 @@ impl SecretStore for Counting {
         assert!(!self.panics, "told to");
         let value = (*self.says.lock().unwrap())?;
         let data = [("K".to_owned(), Some(SecretValue::new(value.into())))].into();
-        Ok(Arc::new(Lease { data, version: None, stale: false }))
+        Ok(Arc::new(Secret { data, version: None, stale: false }))
     }
 }
 
@@ -59,8 +59,8 @@ fn rig_of(store: Counting, bounds: Bounds) -> (Arc<Counting>, Arc<Cached>, Arc<M
 /// The value and whether it is stale.
 #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
 async fn read(cached: &Cached, path: &str) -> Result<(String, bool), ReadError> {
-    let lease = cached.read(&StorePath::try_from(path).unwrap(), &RequestId::random()).await?;
-    Ok((lease.data["K"].as_ref().unwrap().expose_secret().to_owned(), lease.stale))
+    let secret = cached.read(&StorePath::try_from(path).unwrap(), &RequestId::random()).await?;
+    Ok((secret.data["K"].as_ref().unwrap().expose_secret().to_owned(), secret.stale))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it is compared with what a read gives")]
@@ -72,7 +72,7 @@ fn all_but_a_second(time: Duration) -> Duration {
     time.saturating_sub(SECOND)
 }
 
-/// An age at which a lease is read again in the background, and one at which it is not yet.
+/// An age at which a secret is read again in the background, and one at which it is not yet.
 const AGEING: Duration = BOUNDS.ttl.saturating_mul(86).checked_div(100).unwrap();
 const YOUNG: Duration = BOUNDS.ttl.saturating_mul(74).checked_div(100).unwrap();
 
@@ -82,7 +82,7 @@ fn counted(metrics: &Metrics, outcome: &str) -> u64 {
     text.lines().find_map(|line| line.strip_prefix(&series)).unwrap().parse().unwrap()
 }
 
-/// How many leases are held, as the gauge says.
+/// How many secrets are held, as the gauge says.
 fn held(metrics: &Metrics) -> u64 {
     let text = String::from_utf8(metrics.encode().unwrap()).unwrap();
     let series = "claviger_leases_active{store=\"vault\"} ";
@@ -100,7 +100,7 @@ async fn a_lease_is_read_once_in_its_time() {
     assert_eq!(store.reads(), 1);
     tokio::time::advance(BOUNDS.ttl.saturating_sub(YOUNG)).await;
     assert_eq!(read(&cached, "a").await, fresh("two"));
-    assert_eq!(read(&cached, "b").await, fresh("two"), "another path is another lease");
+    assert_eq!(read(&cached, "b").await, fresh("two"), "another path is another secret");
     assert_eq!((store.reads(), counted(&metrics, "hit"), counted(&metrics, "miss")), (3, 1, 3));
 }
 
@@ -299,9 +299,9 @@ async fn the_number_of_entries_is_bounded_and_so_are_their_bytes() {
         for number in 0..1000 {
             assert!(read(&cached, &format!("homelab/{number}")).await.is_ok());
         }
-        cached.shelf.entries.run_pending_tasks().await;
-        assert!((most / 2..=most).contains(&cached.shelf.entries.entry_count()));
-        assert_eq!(held(&metrics), cached.shelf.entries.entry_count());
+        cached.state.entries.run_pending_tasks().await;
+        assert!((most / 2..=most).contains(&cached.state.entries.entry_count()));
+        assert_eq!(held(&metrics), cached.state.entries.entry_count());
     }
 }
 
@@ -324,11 +324,11 @@ async fn absences_leave_when_their_time_is_over() {
     // moka removes what is past its time in steps of about a second (its timer wheel).
     for _ in 0..50 {
         tokio::time::sleep(bounds.negative_ttl).await;
-        cached.shelf.entries.run_pending_tasks().await;
-        if cached.shelf.entries.entry_count() == 1 {
+        cached.state.entries.run_pending_tasks().await;
+        if cached.state.entries.entry_count() == 1 {
             break;
         }
     }
-    assert_eq!(cached.shelf.entries.entry_count(), 1, "the secret stays");
+    assert_eq!(cached.state.entries.entry_count(), 1, "the secret stays");
     assert_eq!(read(&cached, "there").await, fresh("one"));
 }

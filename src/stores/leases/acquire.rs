@@ -1,15 +1,15 @@
-//! Handing out: the lease that is there, where it lives long enough, else a longer one or another one.
+//! Issues a lease: the current one if it lives long enough, else a renewed or a new one.
 
-use super::held::{Held, Key, LeaseState, MIN_LEFT, Term, Why};
-use super::manager::{LeaseManager, Provided, Unread, Want};
+use super::lease::{Lease, LeaseKey, LeaseState, MIN_LEFT, RevocationReason, Term};
+use super::manager::{Acquired, FetchError, LeaseManager, LeaseRequest};
 use super::record::time_text;
-use super::untaken::KEPT;
+use super::undelivered::KEPT;
 use super::witness::{LeaseEvent, LeaseEventKind};
 use crate::metrics::labels::CacheOutcome;
-use crate::model::lease::{Lease, LeaseMode};
+use crate::model::lease::LeaseMode;
 use crate::model::request_id::RequestId;
-use crate::model::secret::SecretValue;
-use crate::stores::dynamic::{Grant, Made};
+use crate::model::secret::{Secret, SecretValue};
+use crate::stores::dynamic::{Created, Grant};
 use crate::stores::path::StorePath;
 use crate::stores::port::{ReadError, Reading};
 use jiff::SignedDuration;
@@ -17,182 +17,182 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What is asked of a store.
+/// One acquisition.
 #[derive(Clone)]
-struct Errand {
-    key: Key,
-    want: Want,
+struct Acquisition {
+    key: LeaseKey,
+    want: LeaseRequest,
 }
 
 impl LeaseManager {
-    /// The lease of this path for whoever wants it. One at a time is made for a key, in a task of its own.
+    /// The secret of a path for a caller. For each key one lease at a time is created, in a task of its own.
     pub(in crate::stores) async fn get(
         self: &Arc<Self>,
         store: &Arc<str>,
         path: &StorePath,
-        want: Want,
-    ) -> Result<Reading, Unread> {
+        want: LeaseRequest,
+    ) -> Result<Reading, FetchError> {
         let holder = (want.mode == LeaseMode::PerPod).then(|| want.caller.identity());
-        let key = Key { store: store.clone(), path: path.clone(), holder, write: want.write.clone() };
+        let key = LeaseKey { store: store.clone(), path: path.clone(), holder, write: want.write.clone() };
         if let Some(reading) = self.hand_out(&key, Some(want.life)) {
             self.metrics.cache_request(store, CacheOutcome::Hit);
             return Ok(reading);
         }
-        if let Some(lease) = self.take_untaken(&key) {
+        if let Some(secret) = self.take_undelivered(&key) {
             self.metrics.cache_request(store, CacheOutcome::Hit);
-            return Ok(Reading { lease, good_for: None });
+            return Ok(Reading { secret, good_for: None });
         }
         let alone = (key.write.is_some() && key.holder.is_none()).then(|| want.clone());
-        let (flight, boarded) = self.flights.board(key.clone(), || {
-            let (manager, errand) = (self.clone(), Errand { key: key.clone(), want });
-            async move { manager.provide(errand).await }
+        let (flight, joined) = self.flights.run(key.clone(), || {
+            let (manager, acquisition) = (self.clone(), Acquisition { key: key.clone(), want });
+            async move { manager.provide(acquisition).await }
         });
-        let provided = flight.await.unwrap_or(Err(ReadError::Unavailable.into()));
-        self.metrics.cache_request(store, if boarded { CacheOutcome::Coalesced } else { CacheOutcome::Miss });
-        match (provided?, alone) {
+        let acquired = flight.await.unwrap_or(Err(ReadError::Unavailable.into()));
+        self.metrics.cache_request(store, if joined { CacheOutcome::Coalesced } else { CacheOutcome::Miss });
+        match (acquired?, alone) {
             // The answer to a write that has no lease is for the caller who asked, and for nobody who waited beside it.
-            (Provided::Once(_), Some(want)) if boarded => {
-                Box::pin(self.get(store, path, Want { mode: LeaseMode::PerPod, ..want })).await
+            (Acquired::Unleased(_), Some(want)) if joined => {
+                Box::pin(self.get(store, path, LeaseRequest { mode: LeaseMode::PerPod, ..want })).await
             }
-            (Provided::Once(lease), _) => {
-                drop(self.take_untaken(&key));
-                Ok(Reading { lease, good_for: None })
+            (Acquired::Unleased(secret), _) => {
+                drop(self.take_undelivered(&key));
+                Ok(Reading { secret, good_for: None })
             }
             // Whoever asked for more than there is to be had has its ticket bounded.
-            (Provided::Held, _) => self.hand_out(&key, None).ok_or(Unread::Store(ReadError::Unavailable)),
+            (Acquired::Leased, _) => self.hand_out(&key, None).ok_or(FetchError::Store(ReadError::Unavailable)),
         }
     }
 
-    /// What is there, where it lives so long; where it does not matter how long, anything that lives.
-    fn hand_out(&self, key: &Key, life: Option<Duration>) -> Option<Reading> {
+    /// The current secret, if its remaining lifetime is at least `life`; without `life`, at least [`MIN_LEFT`].
+    fn hand_out(&self, key: &LeaseKey, life: Option<Duration>) -> Option<Reading> {
         let session = self.sources.get(&key.store)?.store.session();
         let now = Instant::now();
         let (sealed, left) = {
-            let mut book = self.book();
-            let held = book.current(key).filter(|held| held.session == session)?;
-            let enough = life.map_or(held.term.left(now) >= MIN_LEFT, |life| held.term.is_enough(life, now));
-            if !enough || held.state != LeaseState::Active {
+            let mut index = self.index();
+            let lease = index.current(key).filter(|lease| lease.session == session)?;
+            let enough = life.map_or(lease.term.left(now) >= MIN_LEFT, |life| lease.term.is_enough(life, now));
+            if !enough || lease.state != LeaseState::Active {
                 return None;
             }
-            held.used = now;
-            held.untaken_until = None;
-            (held.values.clone()?, held.term.left(now))
+            lease.used = now;
+            lease.undelivered_until = None;
+            (lease.values.clone()?, lease.term.left(now))
         };
-        let lease = Arc::new(self.values.open(&key.path, &sealed)?);
-        Some(Reading { lease, good_for: Some(left) })
+        let secret = Arc::new(self.values.open(&key.path, &sealed)?);
+        Some(Reading { secret, good_for: Some(left) })
     }
 
-    /// Whether there is something to be handed out that lives so long.
-    fn has(&self, key: &Key, life: Option<Duration>) -> bool {
+    /// Whether [`Self::hand_out`] would return a secret.
+    fn has(&self, key: &LeaseKey, life: Option<Duration>) -> bool {
         let Some(session) = self.sources.get(&key.store).map(|source| source.store.session()) else { return false };
         let now = Instant::now();
-        let mut book = self.book();
-        let Some(held) = book.current(key).filter(|held| held.session == session) else { return false };
-        let enough = life.map_or(held.term.left(now) >= MIN_LEFT, |life| held.term.is_enough(life, now));
-        enough && held.state == LeaseState::Active && held.values.is_some()
+        let mut index = self.index();
+        let Some(lease) = index.current(key).filter(|lease| lease.session == session) else { return false };
+        let enough = life.map_or(lease.term.left(now) >= MIN_LEFT, |life| lease.term.is_enough(life, now));
+        enough && lease.state == LeaseState::Active && lease.values.is_some()
     }
 
-    /// Sees to it that there is something to be handed out.
-    async fn provide(self: Arc<Self>, errand: Errand) -> Result<Provided, Unread> {
-        let Errand { key, want } = &errand;
+    /// Renews or creates a lease, so that one can be issued.
+    async fn provide(self: Arc<Self>, acquisition: Acquisition) -> Result<Acquired, FetchError> {
+        let Acquisition { key, want } = &acquisition;
         // Another flight may have landed between the look into the book and the boarding of this one.
         if self.has(key, Some(want.life)) {
-            return Ok(Provided::Held);
+            return Ok(Acquired::Leased);
         }
         if let Some(id) = self.worth_renewing(key) {
             self.renew_now(&id, &want.request).await;
             if self.has(key, Some(want.life)) {
-                return Ok(Provided::Held);
+                return Ok(Acquired::Leased);
             }
         }
-        match self.acquire(&errand).await {
+        match self.acquire(&acquisition).await {
             // What there is may be short-lived, but it is good.
-            Err(Unread::Store(ReadError::Unavailable)) if self.has(key, None) => Ok(Provided::Held),
-            provided => provided,
+            Err(FetchError::Store(ReadError::Unavailable)) if self.has(key, None) => Ok(Acquired::Leased),
+            acquired => acquired,
         }
     }
 
-    fn worth_renewing(&self, key: &Key) -> Option<Arc<str>> {
+    fn worth_renewing(&self, key: &LeaseKey) -> Option<Arc<str>> {
         let session = self.sources.get(&key.store)?.store.session();
-        let mut book = self.book();
-        let held = book.current(key).filter(|held| held.session == session && held.term.renewable)?;
-        (held.term.left(Instant::now()) >= MIN_LEFT).then(|| held.id.clone())
+        let mut index = self.index();
+        let lease = index.current(key).filter(|lease| lease.session == session && lease.term.renewable)?;
+        (lease.term.left(Instant::now()) >= MIN_LEFT).then(|| lease.id.clone())
     }
 
-    async fn acquire(&self, errand: &Errand) -> Result<Provided, Unread> {
-        let Errand { key, want } = errand;
+    async fn acquire(&self, acquisition: &Acquisition) -> Result<Acquired, FetchError> {
+        let Acquisition { key, want } = acquisition;
         let source = self.sources.get(&key.store).ok_or(ReadError::Misconfigured)?;
         let Some(_making) = self.making(want.caller.identity()) else {
             tracing::warn!(store = %key.store, "limit of concurrent dynamic secrets reached for this caller");
             return Err(ReadError::Unavailable.into());
         };
         let asked = Instant::now();
-        match source.store.make(&key.path, want.write.as_ref(), &want.request).await? {
-            Made::Unleased(lease) => {
-                self.keep_untaken(key, &lease);
-                Ok(Provided::Once(Arc::new(lease)))
+        match source.store.create(&key.path, want.write.as_ref(), &want.request).await? {
+            Created::Unleased(secret) => {
+                self.keep_undelivered(key, &secret);
+                Ok(Acquired::Unleased(Arc::new(secret)))
             }
-            Made::Leased { lease, handle, grant, session } => {
-                self.accept(errand, lease, (handle, grant, session), asked).await?;
+            Created::Leased { secret, handle, grant, session } => {
+                self.register(acquisition, secret, (handle, grant, session), asked).await?;
                 // A book that is full gives up what was asked for least lately.
-                let one_too_many = self.book().one_too_many(&key.store, source.most);
+                let one_too_many = self.index().one_too_many(&key.store, source.most);
                 if let Some(id) = one_too_many {
-                    self.retire(&id, "evicted", None);
+                    self.begin_revocation(&id, "evicted", None);
                 }
-                Ok(Provided::Held)
+                Ok(Acquired::Leased)
             }
-            Made::Unusable { handle } => {
+            Created::Unusable { handle } => {
                 tracing::warn!(store = %key.store, "a lease has no valid duration or values; revoking it");
                 let grant = Grant { ttl: Duration::ZERO, renewable: false };
-                let held = self.held(errand, (handle, grant, 0), asked);
+                let lease = self.lease(acquisition, (handle, grant, 0), asked);
                 self.keep(LeaseEvent {
                     request: Some(want.request.clone()),
-                    ..Self::event(&held, LeaseEventKind::Failed, Some("unusable"))
+                    ..Self::event(&lease, LeaseEventKind::Failed, Some("unusable"))
                 })
                 .await;
-                self.give_back(held, "unusable").await;
+                self.revoke_unused(lease, "unusable").await;
                 Err(ReadError::Unavailable.into())
             }
         }
     }
 
-    /// Records what was made, and only then enters it in the book.
-    async fn accept(
+    /// Records a created lease in the database and the audit log, then adds it to the index.
+    async fn register(
         &self,
-        errand: &Errand,
-        lease: Lease,
+        acquisition: &Acquisition,
+        secret: Secret,
         (handle, grant, session): (SecretValue, Grant, u64),
         asked: Instant,
-    ) -> Result<(), Unread> {
-        let mut held = self.held(errand, (handle, grant, session), asked);
-        let lease = Lease { version: Some(held.id.to_string()), ..lease };
-        held.values = self.values.seal(&errand.key.path, &lease).map(Arc::new);
-        drop(lease);
-        if held.values.is_none() {
-            self.give_back(held, "unusable").await;
+    ) -> Result<(), FetchError> {
+        let mut lease = self.lease(acquisition, (handle, grant, session), asked);
+        let secret = Secret { version: Some(lease.id.to_string()), ..secret };
+        lease.values = self.values.seal(&acquisition.key.path, &secret).map(Arc::new);
+        drop(secret);
+        if lease.values.is_none() {
+            self.revoke_unused(lease, "unusable").await;
             return Err(ReadError::Unavailable.into());
         }
         let event = LeaseEvent {
-            caller: Some(errand.want.caller.clone()),
-            request: Some(errand.want.request.clone()),
-            ..Self::event(&held, LeaseEventKind::Acquired, None)
+            caller: Some(acquisition.want.caller.clone()),
+            request: Some(acquisition.want.request.clone()),
+            ..Self::event(&lease, LeaseEventKind::Acquired, None)
         };
-        let _being_made = self.not_in_the_book_yet(&held.id);
-        if !self.is_on_record(&held).await || self.witness.record(event).await.is_err() {
-            self.give_back(held, "unrecorded").await;
-            return Err(Unread::Unrecorded);
+        let _being_made = self.not_in_the_book_yet(&lease.id);
+        if !self.is_on_record(&lease).await || self.witness.record(event).await.is_err() {
+            self.revoke_unused(lease, "unrecorded").await;
+            return Err(FetchError::Unrecorded);
         }
         // Whoever waits has it in a moment. Whoever does not comes again soon, or does not want it any more.
-        held.planned = held.term.due(asked);
-        let untaken_until = Instant::now() + KEPT;
-        held.untaken_until = Some(untaken_until);
-        let due = held.planned.min(untaken_until);
-        self.enter(held, due, true);
+        lease.planned = lease.term.due(asked);
+        let undelivered_until = Instant::now() + KEPT;
+        lease.undelivered_until = Some(undelivered_until);
+        let due = lease.planned.min(undelivered_until);
+        self.insert(lease, due, true);
         Ok(())
     }
 
-    async fn is_on_record(&self, held: &Held) -> bool {
-        let Some(record) = self.records.seal(held) else { return false };
+    async fn is_on_record(&self, lease: &Lease) -> bool {
+        let Some(record) = self.records.seal(lease) else { return false };
         let inserted = self.ledger.insert(&record).await;
         if let Err(error) = &inserted {
             tracing::error!(kind = error.kind(), "a lease could not be recorded; revoking it");
@@ -200,27 +200,27 @@ impl LeaseManager {
         inserted.is_ok()
     }
 
-    /// Takes back what nobody gets.
-    async fn give_back(&self, mut held: Held, reason: &'static str) {
-        held.state = LeaseState::Revoking;
-        held.why = Some(Why { reason, by: None });
-        let _being_made = self.not_in_the_book_yet(&held.id);
+    /// Revokes a lease that is issued to nobody.
+    async fn revoke_unused(&self, mut lease: Lease, reason: &'static str) {
+        lease.state = LeaseState::Revoking;
+        lease.revocation_reason = Some(RevocationReason { reason, by: None });
+        let _being_made = self.not_in_the_book_yet(&lease.id);
         // Should this process end before it is taken back, another one goes on; unless the database is why.
         if reason == "unusable" {
-            self.is_on_record(&held).await;
+            self.is_on_record(&lease).await;
         }
-        self.enter(held, Instant::now(), false);
+        self.insert(lease, Instant::now(), false);
     }
 
-    fn held(
+    fn lease(
         &self,
-        Errand { key, want }: &Errand,
+        Acquisition { key, want }: &Acquisition,
         (handle, grant, session): (SecretValue, Grant, u64),
         asked: Instant,
-    ) -> Held {
+    ) -> Lease {
         let acquired_at = self.clock.now();
         let ttl = SignedDuration::try_from(grant.ttl).unwrap_or(SignedDuration::ZERO);
-        Held {
+        Lease {
             id: RequestId::random().to_string().into(),
             key: key.clone(),
             mode: want.mode,
@@ -230,18 +230,18 @@ impl LeaseManager {
             session,
             term: Term::new(grant, asked),
             state: LeaseState::Active,
-            why: None,
+            revocation_reason: None,
             attempts: 0,
             acquired_at,
             expires_at: acquired_at.checked_add(ttl).unwrap_or(acquired_at),
             used: asked,
-            untaken_until: None,
+            undelivered_until: None,
             planned: asked,
         }
     }
 
-    /// Tells the witness, and the database where the lease ends now.
-    pub(super) async fn note_end(&self, id: &str, expires_at: jiff::Timestamp) {
+    /// Records the new end of a lease.
+    pub(super) async fn record_end(&self, id: &str, expires_at: jiff::Timestamp) {
         if let Err(error) = self.ledger.prolong(id, &time_text(expires_at)).await {
             tracing::warn!(kind = error.kind(), "a lease renewal could not be recorded");
         }

@@ -1,6 +1,6 @@
-//! Adoption: a process that has ended, or does not count on any more, looks after its leases no more; another one does.
+//! Adopts the leases of processes that ended: those that signed off, and those whose heartbeat stopped.
 
-use super::held::{Held, LeaseState, Why};
+use super::lease::{Lease, LeaseState, RevocationReason};
 use super::ledger::Owner;
 use super::manager::LeaseManager;
 use super::record::Record;
@@ -12,24 +12,24 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The period of this process's heartbeat, and of its look at those of other processes.
+/// The period of this process's heartbeat, and of the check of the others'.
 pub(super) const BEAT: Duration = Duration::from_secs(5);
-/// How long a beat may stand still until its process is taken for dead.
+/// A process whose heartbeat has not changed for this long is considered dead.
 const SILENCE: Duration = Duration::from_secs(15);
-/// After a longer time without a look nobody is judged by what was seen before it.
+/// After a longer gap between two checks, earlier observations are discarded.
 const LOOKED_AWAY: Duration = Duration::from_secs(2 * BEAT.as_secs());
 
-/// The beats of the others, and since when each has stood still, by our own clock.
+/// The heartbeats of other processes, and since when each is unchanged, by our own clock.
 #[derive(Default)]
-pub(super) struct Watch {
+pub(super) struct Heartbeats {
     seen: HashMap<String, (i64, Instant)>,
     looked: Option<Instant>,
-    /// The authenticators that are not configured any more and of which that was told.
+    /// The removed authenticators that were reported.
     told: BTreeSet<Arc<str>>,
 }
 
-impl Watch {
-    /// Those who are dead.
+impl Heartbeats {
+    /// The names of dead processes.
     fn dead(&mut self, others: Vec<Owner>, now: Instant) -> Vec<String> {
         let looked_away = self.looked.replace(now).is_none_or(|looked| now - looked > LOOKED_AWAY);
         let mut seen = HashMap::with_capacity(others.len());
@@ -54,20 +54,20 @@ impl Watch {
 }
 
 impl LeaseManager {
-    /// Counts on, and adopts what is left alone.
-    pub(super) async fn beat(&self, watch: &mut Watch) {
+    /// Sends a heartbeat and adopts the leases of dead processes.
+    pub(super) async fn beat(&self, watch: &mut Heartbeats) {
         if let Err(error) = self.try_to_beat(watch).await {
             tracing::warn!(kind = error.kind(), "lease records could not be read or written");
         }
-        self.tell_orphans(&mut watch.told);
+        self.report_orphans(&mut watch.told);
     }
 
-    async fn try_to_beat(&self, watch: &mut Watch) -> Result<(), Failed> {
+    async fn try_to_beat(&self, watch: &mut Heartbeats) -> Result<(), Failed> {
         if !self.ledger.beat().await? {
             // It was so long since the last one that others look after our leases now.
             tracing::warn!("another process adopted the leases of this one");
-            for held in self.book().clear().into_iter().filter(|held| held.state == LeaseState::Active) {
-                self.metrics.lease_dropped(&held.key.store);
+            for lease in self.index().clear().into_iter().filter(|lease| lease.state == LeaseState::Active) {
+                self.metrics.lease_dropped(&lease.key.store);
             }
             self.ledger.start_anew();
         }
@@ -76,7 +76,7 @@ impl LeaseManager {
             let records = self.ledger.adopt(&owner).await?;
             let mut adopted = 0;
             for record in &records {
-                adopted += usize::from(self.take_in_record(record).await);
+                adopted += usize::from(self.restore_record(record).await);
             }
             if adopted > 0 {
                 tracing::info!(leases = adopted, "adopted leases of another process");
@@ -85,36 +85,36 @@ impl LeaseManager {
         self.restore().await
     }
 
-    /// Looks after a lease on record from now on. Whether its record opens.
-    pub(super) async fn take_in_record(&self, record: &Record) -> bool {
-        let Ok(held) = self.records.open(record, self.clock.now()) else {
+    /// Adds a recorded lease to the index. Returns whether its record could be opened.
+    pub(super) async fn restore_record(&self, record: &Record) -> bool {
+        let Ok(lease) = self.records.open(record, self.clock.now()) else {
             if self.unreadable().insert(record.id.as_str().into()) {
                 tracing::error!(lease = record.id, "a lease record could not be decrypted; it cannot be revoked");
             }
             return false;
         };
         self.unreadable().remove(record.id.as_str());
-        self.take_in(held).await;
+        self.restore_lease(lease).await;
         true
     }
 
-    async fn take_in(&self, mut held: Held) {
+    async fn restore_lease(&self, mut lease: Lease) {
         let now = Instant::now();
-        let due = match held.state {
-            LeaseState::Active if held.is_worth_renewing(&self.clusters) => held.term.due(now),
-            LeaseState::Active => held.term.ends,
+        let due = match lease.state {
+            LeaseState::Active if lease.is_worth_renewing(&self.clusters) => lease.term.due(now),
+            LeaseState::Active => lease.term.ends,
             LeaseState::Revoking | LeaseState::RevocationFailed => {
-                held.why = Some(Why { reason: "adopted", by: None });
+                lease.revocation_reason = Some(RevocationReason { reason: "adopted", by: None });
                 // That it resists was told.
-                held.attempts = if held.state == LeaseState::Revoking { 0 } else { TRIES };
+                lease.attempts = if lease.state == LeaseState::Revoking { 0 } else { TRIES };
                 now
             }
         };
-        if !self.sources.contains_key(&held.key.store) {
-            self.keep(Self::event(&held, LeaseEventKind::Failed, Some("store_unknown"))).await;
+        if !self.sources.contains_key(&lease.key.store) {
+            self.keep(Self::event(&lease, LeaseEventKind::Failed, Some("store_unknown"))).await;
         }
-        held.planned = due;
-        self.enter(held, due, false);
+        lease.planned = due;
+        self.insert(lease, due, false);
     }
 }
 
@@ -128,7 +128,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_counts_on_is_alive_and_whoever_stands_still_is_dead_after_a_while() {
-        let (mut watch, start) = (Watch::default(), Instant::now());
+        let (mut watch, start) = (Heartbeats::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         for (beat, seconds, dead) in [(1, 0, 0), (2, 5, 0), (3, 10, 0), (3, 15, 0), (3, 20, 0), (3, 24, 0), (3, 25, 1)]
         {
@@ -139,7 +139,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_is_taken_for_dead_because_we_looked_away() {
-        let (mut watch, start) = (Watch::default(), Instant::now());
+        let (mut watch, start) = (Heartbeats::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         for (seconds, dead) in [(0, 0), (60, 0), (65, 0), (70, 0), (75, 1)] {
             assert_eq!(watch.dead(owner(Some(1)), at(seconds)).len(), dead, "at {seconds}");

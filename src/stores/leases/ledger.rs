@@ -1,14 +1,14 @@
 //! The records of leases in the database, and which process looks after which.
 //!
-//! Every process counts on (a beat) while it has leases. Whoever stops counting is dead to the others, by their own
-//! clocks, and one of them takes its leases over; it finds out that it was given up when its beat is gone.
+//! Every process increments a counter (its heartbeat). If a counter stops, measured by the clocks of the others, one of them
+//! takes over the leases of that process. A process notices that it was given up when its own row is gone.
 
 use super::record::Record;
 use crate::database::{Database, Failed, Param, Row};
 use crate::model::request_id::RequestId;
 use std::sync::{Mutex, PoisonError};
 
-/// The tables, and who this process is in them.
+/// The tables, and the name of this process in them.
 pub(super) struct Ledger {
     database: Database,
     me: Mutex<Me>,
@@ -20,13 +20,13 @@ struct Me {
     is_known: bool,
 }
 
-/// Another process that has leases, and its beat; none where it has said goodbye.
+/// Another process with leases, and its heartbeat; `None` if it signed off.
 pub(super) struct Owner {
     pub(super) name: String,
     pub(super) beat: Option<i64>,
 }
 
-/// Where a page of a list begins: behind this time and id.
+/// A page begins after this time and id.
 pub(super) type After = (String, String);
 
 impl Ledger {
@@ -34,7 +34,7 @@ impl Ledger {
         Self { database, me: Mutex::new(Me::new()) }
     }
 
-    /// Puts a lease on record.
+    /// Records a lease.
     pub(super) async fn insert(&self, record: &Record) -> Result<(), Failed> {
         const INTO: &str = "leases (owner, id, store, path, mode, state, acquired_at, expires_at, sealed)";
         let me = self.known().await?;
@@ -52,24 +52,24 @@ impl Ledger {
         self.database.insert(INTO, row.len(), &row).await
     }
 
-    /// A lease was prolonged.
+    /// Records the new end of a renewed lease.
     pub(super) async fn prolong(&self, id: &str, expires_at: &str) -> Result<(), Failed> {
         const SQL: &str = "UPDATE leases SET expires_at = $1 WHERE id = $2";
         self.database.run(SQL, &[expires_at.into(), id.into()]).await.map(|_| ())
     }
 
-    /// A lease is in another state.
+    /// Records the new state of a lease.
     pub(super) async fn set_state(&self, id: &str, state: &str) -> Result<(), Failed> {
         const SQL: &str = "UPDATE leases SET state = $1 WHERE id = $2";
         self.database.run(SQL, &[state.into(), id.into()]).await.map(|_| ())
     }
 
-    /// Takes a lease off the record.
+    /// Removes the record of a lease.
     pub(super) async fn remove(&self, id: &str) -> Result<(), Failed> {
         self.database.run("DELETE FROM leases WHERE id = $1", &[id.into()]).await.map(|_| ())
     }
 
-    /// Counts on. Whether the others still know us; if not, they have taken our leases over.
+    /// Increments the heartbeat. `false` if other processes have taken over our leases.
     pub(super) async fn beat(&self) -> Result<bool, Failed> {
         const SQL: &str = "UPDATE lease_owners SET beat = beat + 1 WHERE owner = $1 RETURNING beat";
         let me = self.me();
@@ -79,12 +79,12 @@ impl Ledger {
         Ok(!self.database.run(SQL, &[(&me.name).into()]).await?.is_empty())
     }
 
-    /// From now on this is another process to the others.
+    /// Takes a new name.
     pub(super) fn start_anew(&self) {
         *self.me.lock().unwrap_or_else(PoisonError::into_inner) = Me::new();
     }
 
-    /// Says goodbye, so that another process need not wait to find out.
+    /// Signs off, so that other processes need not wait for the heartbeat to stop.
     pub(super) async fn leave(&self) -> Result<(), Failed> {
         let me = self.me();
         if me.is_known {
@@ -93,7 +93,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// The other processes that have leases.
+    /// The other processes with leases.
     pub(super) async fn others(&self) -> Result<Vec<Owner>, Failed> {
         const SQL: &str = "SELECT l.owner, CAST(o.beat AS TEXT) FROM leases l \
             LEFT JOIN lease_owners o ON o.owner = l.owner WHERE l.owner <> $1 GROUP BY l.owner, o.beat";
@@ -103,7 +103,7 @@ impl Ledger {
             .collect()
     }
 
-    /// Takes over the leases of a process; of several who try, each lease goes to one.
+    /// Takes over the leases of a process. If several processes try, each lease goes to one of them.
     pub(super) async fn adopt(&self, owner: &str) -> Result<Vec<Record>, Failed> {
         const SQL: &str = "UPDATE leases SET owner = $1 WHERE owner = $2 \
             RETURNING id, store, path, mode, state, acquired_at, expires_at, sealed";
@@ -115,7 +115,7 @@ impl Ledger {
         rows.iter().map(record).collect()
     }
 
-    /// The ids of some of our leases, in their order, behind this one.
+    /// The ids of our leases after this one, in order.
     pub(super) async fn own(&self, after: &str, most: u32) -> Result<Vec<String>, Failed> {
         const SQL: &str = "SELECT id FROM leases WHERE owner = $1 AND id > $2 ORDER BY id LIMIT $3";
         let me = self.me();
@@ -133,8 +133,8 @@ impl Ledger {
         self.database.run(SQL, &[id.into(), (&self.me().name).into()]).await?.first().map(record).transpose()
     }
 
-    /// Those of our leases that somebody asked another process to take back.
-    pub(super) async fn asked_back(&self) -> Result<Vec<String>, Failed> {
+    /// Our leases that administrators asked other processes to revoke.
+    pub(super) async fn revocations_ordered(&self) -> Result<Vec<String>, Failed> {
         const SQL: &str = "SELECT id FROM leases WHERE owner = $1 AND state = 'revoking'";
         let me = self.me();
         if !me.is_known {
@@ -143,14 +143,14 @@ impl Ledger {
         self.database.run(SQL, &[(&me.name).into()]).await?.iter().map(|row| row.text(0)).collect()
     }
 
-    /// One lease, whoever looks after it.
+    /// One lease of any process.
     pub(super) async fn get(&self, id: &str) -> Result<Option<Record>, Failed> {
         const SQL: &str =
             "SELECT id, store, path, mode, state, acquired_at, expires_at, sealed FROM leases WHERE id = $1";
         self.database.run(SQL, &[id.into()]).await?.first().map(record).transpose()
     }
 
-    /// The ids of the leases of a store, at one path or at all.
+    /// The ids of the leases of a store, at one path or at all paths.
     pub(super) async fn find(&self, store: &str, path: Option<&str>) -> Result<Vec<String>, Failed> {
         const SQL: &str = "SELECT id FROM leases WHERE store = $1 AND (path = $2 OR $3 = 0)";
         let params = [store.into(), path.unwrap_or_default().into(), i64::from(path.is_some()).into()];
@@ -168,7 +168,7 @@ impl Ledger {
         self.database.run(SQL, &params).await?.iter().map(record).collect()
     }
 
-    /// Our name, which the others know.
+    /// The name of this process.
     async fn known(&self) -> Result<String, Failed> {
         const SQL: &str = "INSERT INTO lease_owners (owner, beat) VALUES ($1, $2) ON CONFLICT (owner) DO NOTHING";
         let me = self.me();

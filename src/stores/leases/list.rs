@@ -1,6 +1,6 @@
-//! Leases as administrators see them: of all processes, without handle and values.
+//! Leases in the lists of administrators: of all processes, without lease id of the store and without values.
 
-use super::held::LeaseState;
+use super::lease::LeaseState;
 use super::ledger;
 use super::manager::LeaseManager;
 use super::record::Record;
@@ -8,36 +8,36 @@ use crate::database::Failed;
 use crate::model::caller::Caller;
 use std::sync::Arc;
 
-/// Where a page begins: behind the lease that was acquired then and has this id.
+/// A page begins after the lease with this time of acquisition and id.
 pub type After = ledger::After;
 
-/// A lease, static or dynamic.
+/// A lease, or a cached secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseView {
-    /// Ours, and the same as long as it lives.
+    /// The broker's id for it. It never changes.
     pub id: String,
-    /// The store.
+    /// The configured name of the store.
     pub store: String,
-    /// The path.
+    /// The path at the store.
     pub path: String,
-    /// Whether the store made it on request.
+    /// Whether it is a lease.
     pub is_dynamic: bool,
-    /// When it was read or made (RFC 3339, UTC, microseconds).
+    /// When it was read or created (RFC 3339, UTC, microseconds).
     pub acquired_at: String,
-    /// When it ends, or a static one is read again.
+    /// When the lease ends, or the cached secret is read again.
     pub expires_at: String,
-    /// Whether the store would prolong it.
+    /// Whether the store would renew it.
     pub renewable: bool,
-    /// Whether its time is over, so that it is served while the store cannot be reached and not otherwise.
+    /// Whether the cached secret has expired and is served only while the store is unreachable.
     pub stale: bool,
-    /// Whom it is for, where it is for one caller.
+    /// The holder. `None` for a shared lease and a cached secret.
     pub held_by: Option<Arc<Caller>>,
-    /// How far it is from its end.
+    /// See [`LeaseState`].
     pub state: LeaseState,
 }
 
 impl LeaseView {
-    /// What lists are ordered by.
+    /// The sort key of lists.
     #[must_use]
     pub fn place(&self) -> After {
         (self.acquired_at.clone(), self.id.clone())
@@ -45,7 +45,7 @@ impl LeaseView {
 }
 
 impl LeaseManager {
-    /// A page of dynamic leases, whoever looks after them; newest first.
+    /// A page of the leases of all processes, newest first.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -53,12 +53,12 @@ impl LeaseManager {
         Ok(self.ledger.page(after, limit).await?.into_iter().map(|record| self.view(record)).collect())
     }
 
-    /// A record that does not open is shown as far as it can be read.
+    /// A record that cannot be opened is shown as far as it is readable.
     fn view(&self, record: Record) -> LeaseView {
         let opened = self.records.open(&record, self.clock.now()).ok();
-        let ours = self.book().get(&record.id).map(|held| (held.term.renewable, held.state));
+        let ours = self.index().get(&record.id).map(|lease| (lease.term.renewable, lease.state));
         let renewable =
-            ours.map_or(opened.as_ref().is_some_and(|held| held.term.renewable), |(renewable, _)| renewable);
+            ours.map_or(opened.as_ref().is_some_and(|lease| lease.term.renewable), |(renewable, _)| renewable);
         LeaseView {
             state: ours.map(|(_, state)| state).or_else(|| LeaseState::of(&record.state)).unwrap_or(LeaseState::Active),
             id: record.id,
@@ -69,7 +69,7 @@ impl LeaseManager {
             expires_at: record.expires_at,
             renewable,
             stale: false,
-            held_by: opened.and_then(|held| held.holder),
+            held_by: opened.and_then(|lease| lease.holder),
         }
     }
 }

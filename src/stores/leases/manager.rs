@@ -1,17 +1,18 @@
 //! What the tasks of the lease manager share: the leases of this process, what is on record, and the requests under way.
 
-use super::book::Book;
-use super::held::{Held, Key, LeaseState, Why};
+use super::index::LeaseIndex;
+use super::lease::{Lease, LeaseKey, LeaseState, RevocationReason};
 use super::ledger::Ledger;
 use super::record::RecordSealer;
 use super::witness::{LeaseEvent, LeaseEventKind, LeaseWitness};
 use crate::database::Database;
-use crate::flights::Flights;
+use crate::flights::SingleFlight;
 use crate::metrics::Metrics;
 use crate::model::caller::{Caller, Identity};
 use crate::model::clock::Clock;
-use crate::model::lease::{Lease, LeaseMode};
+use crate::model::lease::LeaseMode;
 use crate::model::request_id::RequestId;
+use crate::model::secret::Secret;
 use crate::model::write::Write;
 use crate::sealing::keys::RootKey;
 use crate::sealing::random::NoRandomness;
@@ -24,82 +25,82 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// What leases are kept with.
-pub struct Keeping {
-    /// Where they are on record.
+/// What the lease manager needs.
+pub struct LeaseSettings {
+    /// Where leases are recorded.
     pub database: Database,
-    /// The database's key, which the key of the records is derived from.
+    /// The database key, from which the key of the records is derived.
     pub key: RootKey,
-    /// Whoever is told of them.
+    /// Gets an event for each change of a lease.
     pub witness: Arc<dyn LeaseWitness>,
-    /// The time.
+    /// The wall clock.
     pub clock: Arc<dyn Clock>,
-    /// The configured authenticators whose pods are looked at. Of a pod of another one nobody learns when it ends.
+    /// The configured authenticators whose pods are watched. The end of other pods is not noticed.
     pub clusters: BTreeSet<Arc<str>>,
 }
 
-/// Why there is no secret.
+/// Why a fetch returned no secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unread {
-    /// The store gave none.
+pub enum FetchError {
+    /// The store returned none.
     #[error(transparent)]
     Store(#[from] ReadError),
-    /// It was made, but cannot be recorded, and nobody gets what is not on record.
+    /// The secret was created but could not be recorded. Unrecorded leases are not issued.
     #[error("the lease cannot be recorded")]
     Unrecorded,
 }
 
-/// What is wanted of a store that makes secrets, and for whom.
+/// A request for a dynamic secret.
 #[derive(Debug, Clone)]
-pub(in crate::stores) struct Want {
+pub(in crate::stores) struct LeaseRequest {
     pub(in crate::stores) mode: LeaseMode,
     pub(in crate::stores) caller: Arc<Caller>,
-    /// How long it has to live at least.
+    /// The least remaining lifetime.
     pub(in crate::stores) life: Duration,
-    /// With what the store is asked, where its engine answers a write.
+    /// The body of the write, for engines that answer a write.
     pub(in crate::stores) write: Option<Write>,
     pub(in crate::stores) request: RequestId,
 }
 
-/// A store, and how many leases of it are handed out at most.
+/// A store, and the maximum number of its active leases.
 pub(in crate::stores) struct DynamicSource {
     pub(in crate::stores) store: Arc<dyn DynamicStore>,
     pub(in crate::stores) most: u64,
 }
 
-/// What a flight came back with.
+/// The result of an acquisition.
 #[derive(Clone)]
-pub(super) enum Provided {
-    /// It is in the book.
-    Held,
-    /// It has no end that anybody knows, so that it is for those who waited for it and nobody else.
-    Once(Arc<Lease>),
+pub(super) enum Acquired {
+    /// The lease is in the index.
+    Leased,
+    /// The secret has no lease, so only the callers that waited for it get it.
+    Unleased(Arc<Secret>),
 }
 
-/// By what it is for: until when it is kept, and what it is.
-pub(super) type Untaken = HashMap<Key, (Instant, Sealed)>;
+/// When each one is dropped, and the secret.
+pub(super) type Undelivered = HashMap<LeaseKey, (Instant, Sealed)>;
 
-/// What tasks of their own share.
+/// The state that the tasks share.
 pub(in crate::stores) struct LeaseManager {
     pub(super) sources: BTreeMap<Arc<str>, DynamicSource>,
-    pub(super) book: Mutex<Book>,
+    pub(super) index: Mutex<LeaseIndex>,
     pub(super) ledger: Ledger,
     pub(super) records: RecordSealer,
     pub(super) values: Sealer,
-    pub(super) flights: Arc<Flights<Key, Result<Provided, Unread>>>,
-    /// What was made, has no lease, and waits for those it was made for.
-    pub(super) untaken: Mutex<Untaken>,
-    /// How many things are being made for each caller.
+    pub(super) flights: Arc<SingleFlight<LeaseKey, Result<Acquired, FetchError>>>,
+    /// Secrets without a lease whose request ended before they were created.
+    pub(super) undelivered: Mutex<Undelivered>,
+    /// How many secrets are being created for each caller.
     pub(super) making: Mutex<HashMap<Identity, usize>>,
     pub(super) being_made: Mutex<HashSet<Arc<str>>>,
     pub(super) unreadable: Mutex<HashSet<Arc<str>>>,
-    /// Up to which id the record was compared with the book.
+    /// The last id that was compared between the database and the index.
     pub(super) compared: Mutex<String>,
     pub(super) witness: Arc<dyn LeaseWitness>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) clusters: BTreeSet<Arc<str>>,
     pub(super) metrics: Arc<Metrics>,
-    /// Something is due sooner than it was.
+    /// Wakes `upkeep`: something is due earlier than before.
     pub(super) sooner: Notify,
 }
 
@@ -110,24 +111,24 @@ impl LeaseManager {
     /// When the operating system gives no random bytes.
     pub(super) fn new(
         sources: BTreeMap<Arc<str>, DynamicSource>,
-        keeping: Keeping,
+        settings: LeaseSettings,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, NoRandomness> {
         Ok(Self {
             sources,
-            book: Mutex::default(),
-            ledger: Ledger::new(keeping.database),
-            records: RecordSealer::new(&keeping.key),
+            index: Mutex::default(),
+            ledger: Ledger::new(settings.database),
+            records: RecordSealer::new(&settings.key),
             values: Sealer::new()?,
-            flights: Flights::new(),
-            untaken: Mutex::default(),
+            flights: SingleFlight::new(),
+            undelivered: Mutex::default(),
             making: Mutex::default(),
             being_made: Mutex::default(),
             unreadable: Mutex::default(),
             compared: Mutex::default(),
-            witness: keeping.witness,
-            clock: keeping.clock,
-            clusters: keeping.clusters,
+            witness: settings.witness,
+            clock: settings.clock,
+            clusters: settings.clusters,
             metrics: metrics.clone(),
             sooner: Notify::new(),
         })
@@ -135,48 +136,48 @@ impl LeaseManager {
 
     /// The pods that hold leases.
     pub(in crate::stores) fn pods(&self) -> Vec<Arc<Caller>> {
-        self.book().pods()
+        self.index().pods()
     }
 
-    /// A pod has ended: what it held is taken back.
+    /// Revokes the leases of a pod that ended.
     pub(in crate::stores) fn holder_ended(&self, identity: &Identity) {
-        let held_by = |held: &Held| held.key.holder.as_ref() == Some(identity);
-        let ids = self.book().active(held_by);
+        let held_by = |lease: &Lease| lease.key.holder.as_ref() == Some(identity);
+        let ids = self.index().active(held_by);
         for id in ids {
-            self.retire(&id, "pod_ended", None);
+            self.begin_revocation(&id, "pod_ended", None);
         }
     }
 
-    /// Begins to take a lease back.
-    pub(super) fn retire(&self, id: &str, reason: &'static str, by: Option<Arc<Caller>>) {
-        let mut book = self.book();
-        if book.retire(id, Why { reason, by })
-            && let Some(held) = book.get(id)
+    /// Begins to revoke a lease. It is not issued any more.
+    pub(super) fn begin_revocation(&self, id: &str, reason: &'static str, by: Option<Arc<Caller>>) {
+        let mut index = self.index();
+        if index.begin_revocation(id, RevocationReason { reason, by })
+            && let Some(lease) = index.get(id)
         {
-            self.metrics.lease_dropped(&held.key.store);
+            self.metrics.lease_dropped(&lease.key.store);
         }
-        drop(book);
+        drop(index);
         self.sooner.notify_one();
     }
 
-    /// Enters a lease.
-    pub(super) fn enter(&self, held: Held, due: Instant, current: bool) {
-        if held.state == LeaseState::Active {
-            self.metrics.lease_held(&held.key.store);
+    /// Adds a lease to the index.
+    pub(super) fn insert(&self, lease: Lease, due: Instant, current: bool) {
+        if lease.state == LeaseState::Active {
+            self.metrics.lease_held(&lease.key.store);
         }
-        self.book().enter(held, due, current);
+        self.index().insert(lease, due, current);
         self.sooner.notify_one();
     }
 
-    /// Held for one step, never across an `.await`. A panic under it leaves a whole book: each step is one call.
-    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locked for one step, never across an `.await`. A panic cannot leave it inconsistent: each step is one call.
+    pub(super) fn index(&self) -> MutexGuard<'_, LeaseIndex> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An event of a lease.
-    pub(super) fn event(held: &Held, kind: LeaseEventKind, reason: Option<&'static str>) -> LeaseEvent {
-        let by = held.why.as_ref().and_then(|why| why.by.clone());
-        let caller = by.or_else(|| held.holder.clone());
-        LeaseEvent { kind, id: held.id.clone(), secret: held.secret(), caller, reason, request: None }
+    pub(super) fn event(lease: &Lease, kind: LeaseEventKind, reason: Option<&'static str>) -> LeaseEvent {
+        let by = lease.revocation_reason.as_ref().and_then(|revocation_reason| revocation_reason.by.clone());
+        let caller = by.or_else(|| lease.holder.clone());
+        LeaseEvent { kind, id: lease.id.clone(), secret: lease.secret(), caller, reason, request: None }
     }
 }

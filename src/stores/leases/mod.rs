@@ -1,15 +1,15 @@
-//! Leases of what stores make on request: handed out to those they are for, renewed in time, taken back at their end.
+//! Leases of dynamic secrets: issued to their holders, renewed in time, revoked at their end.
 //!
-//! In reading order: `manager` is what all share; `held` is one lease, `book` all of this process; `acquire` hands out and makes, `renew` and `revoke`
-//! do what their names say, `upkeep` does both when it is time. `untaken` is what was made for a request that has ended.
-//! `record` and `ledger` are what the database knows, so that `adopt` can look after what another process left, and
-//! `restore` after what the book lacks; `orphans` tells what is not renewed. `list` is for administrators, `witness` for
-//! the audit log.
+//! In reading order: `manager` is the shared state, `lease` one lease, `index` all leases of this process. `acquire` issues and
+//! creates, `renew` and `revoke` do what their names say, `upkeep` runs both on time. `undelivered` holds secrets of requests
+//! that ended early. `record` and `ledger` are the database rows; with them `adopt` takes over the leases of a process that
+//! ended, and `restore` finds leases that the index lacks. `orphans` reports leases that are not renewed. `list` is for
+//! administrators, `witness` for the audit log.
 
 mod acquire;
 mod adopt;
-mod book;
-mod held;
+mod index;
+mod lease;
 mod ledger;
 mod list;
 mod manager;
@@ -18,7 +18,7 @@ mod record;
 mod renew;
 mod restore;
 mod revoke;
-mod untaken;
+mod undelivered;
 mod upkeep;
 mod witness;
 
@@ -29,36 +29,36 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
-pub(super) use held::LeaseState;
+pub(super) use lease::LeaseState;
 pub use list::{After, LeaseView};
-pub(super) use manager::{DynamicSource, Want};
-pub use manager::{Keeping, Unread};
+pub(super) use manager::{DynamicSource, LeaseRequest};
+pub use manager::{FetchError, LeaseSettings};
 pub use revoke::Revoked;
 pub use witness::{LeaseEvent, LeaseEventKind, LeaseWitness, NotRecorded};
 
-/// The leases of this process, and the tasks that look after them; they end when this is dropped.
+/// The leases of this process and the tasks that maintain them. The tasks end when this is dropped.
 pub(super) struct Leases {
     pub(super) manager: Arc<LeaseManager>,
     upkeep: [JoinHandle<()>; 2],
 }
 
 impl Leases {
-    /// Begins to look after leases; needs a runtime.
+    /// Starts the tasks; needs a tokio runtime.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
     pub(super) fn keep(
         sources: BTreeMap<Arc<str>, DynamicSource>,
-        keeping: Keeping,
+        settings: LeaseSettings,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, NoRandomness> {
-        let manager = Arc::new(LeaseManager::new(sources, keeping, metrics)?);
-        let upkeep = [tokio::spawn(upkeep::tend(manager.clone())), tokio::spawn(upkeep::watch(manager.clone()))];
+        let manager = Arc::new(LeaseManager::new(sources, settings, metrics)?);
+        let upkeep = [tokio::spawn(upkeep::process_due(manager.clone())), tokio::spawn(upkeep::watch(manager.clone()))];
         Ok(Self { manager, upkeep })
     }
 
-    /// Stops looking after leases. They stay on record, and whoever comes next adopts them: the pods that hold some are
-    /// still at work.
+    /// Stops the tasks. The leases stay in the database, and another process adopts them: the pods that hold them are
+    /// still running.
     pub(super) async fn leave(&self) {
         self.upkeep.iter().for_each(JoinHandle::abort);
         if let Err(error) = self.manager.ledger.leave().await {

@@ -1,15 +1,15 @@
-//! Leases of pods whose authenticator was renamed or removed: they run to their end, and that is told.
+//! Reports leases of pods whose authenticator was renamed or removed. They are not renewed.
 
 use super::manager::LeaseManager;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl LeaseManager {
-    /// Counts them, and logs each authenticator the first time.
-    pub(super) fn tell_orphans(&self, told: &mut BTreeSet<Arc<str>>) {
+    /// Sets the metric, and logs each authenticator once.
+    pub(super) fn report_orphans(&self, told: &mut BTreeSet<Arc<str>>) {
         let mut by_store: BTreeMap<Arc<str>, usize> = self.sources.keys().map(|store| (store.clone(), 0)).collect();
         let mut by_issuer: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-        for (store, issuer) in self.book().origins().filter(|(_, issuer)| !self.clusters.contains(*issuer)) {
+        for (store, issuer) in self.index().origins().filter(|(_, issuer)| !self.clusters.contains(*issuer)) {
             if let Some(count) = by_store.get_mut(store) {
                 *count += 1;
             }

@@ -1,8 +1,8 @@
 //! What is on record of a lease and what of it is sealed: AES-256-GCM under a key derived from the database's (HKDF-SHA-256),
-//! bound to the rest of its row. A dump of the database takes no lease back and tells nobody's handle; a row that was
-//! edited does not open.
+//! bound to the rest of its row. A dump of the database reveals no lease id, so nothing can be revoked with it. An edited
+//! row cannot be opened.
 
-use super::held::{Held, Key, LeaseState, Term};
+use super::lease::{Lease, LeaseKey, LeaseState, Term};
 use crate::model::caller::{Caller, Pod, Workload};
 use crate::model::lease::LeaseMode;
 use crate::model::secret::SecretValue;
@@ -69,34 +69,34 @@ impl RecordSealer {
     }
 
     /// The record of a lease.
-    pub(super) fn seal(&self, held: &Held) -> Option<Record> {
+    pub(super) fn seal(&self, lease: &Lease) -> Option<Record> {
         let mut record = Record {
-            id: held.id.to_string(),
-            store: held.key.store.to_string(),
-            path: held.key.path.as_str().to_owned(),
-            mode: held.mode.as_str().to_owned(),
-            state: held.state.as_str().to_owned(),
-            acquired_at: time_text(held.acquired_at),
-            expires_at: time_text(held.expires_at),
+            id: lease.id.to_string(),
+            store: lease.key.store.to_string(),
+            path: lease.key.path.as_str().to_owned(),
+            mode: lease.mode.as_str().to_owned(),
+            state: lease.state.as_str().to_owned(),
+            acquired_at: time_text(lease.acquired_at),
+            expires_at: time_text(lease.expires_at),
             sealed: String::new(),
         };
         // Room for all of it: a buffer that grows leaves its old contents behind.
-        let mut message = self.0.message(16 * 1024 + 6 * held.handle.len());
-        write_plain(held, &mut message)?;
+        let mut message = self.0.message(16 * 1024 + 6 * lease.handle.len());
+        write_plain(lease, &mut message)?;
         record.sealed = STANDARD_NO_PAD.encode(&*self.0.seal(message, &record.associated_data()).ok()?);
         Some(record)
     }
 
-    /// A lease from its record, to be looked after and never to be handed out.
-    pub(super) fn open(&self, record: &Record, now: Timestamp) -> Result<Held, DoesNotOpen> {
+    /// A lease from its record. It is renewed and revoked, and never issued.
+    pub(super) fn open(&self, record: &Record, now: Timestamp) -> Result<Lease, DoesNotOpen> {
         let sealed = self.opened(record)?;
         let holder = sealed.holder.map(|holder| Arc::new(Caller::from(holder)));
         let time = |text: &str| text.parse::<Timestamp>().map_err(|_| DoesNotOpen);
         let expires_at = time(&record.expires_at)?;
         let left = Duration::try_from(expires_at.duration_since(now)).unwrap_or(Duration::ZERO);
-        Ok(Held {
+        Ok(Lease {
             id: record.id.as_str().into(),
-            key: Key {
+            key: LeaseKey {
                 store: record.store.as_str().into(),
                 path: StorePath::try_from(record.path.as_str()).map_err(|_| DoesNotOpen)?,
                 holder: holder.as_ref().map(|holder| holder.identity()),
@@ -114,12 +114,12 @@ impl RecordSealer {
                 ends: Instant::now() + left,
             },
             state: LeaseState::of(&record.state).ok_or(DoesNotOpen)?,
-            why: None,
+            revocation_reason: None,
             attempts: 0,
             acquired_at: time(&record.acquired_at)?,
             expires_at,
             used: Instant::now(),
-            untaken_until: None,
+            undelivered_until: None,
             planned: Instant::now(),
         })
     }
@@ -132,19 +132,19 @@ impl RecordSealer {
 }
 
 impl Record {
-    /// What never changes of a row, every part behind its length.
+    /// The constant columns of a row, each behind its length.
     fn associated_data(&self) -> Vec<u8> {
         joined(&["claviger lease v1", &self.id, &self.store, &self.path, &self.mode, &self.acquired_at])
     }
 }
 
-/// A time as rows have it: of one length, so that it sorts as a text.
+/// A time as rows store it: of constant length, so text order is time order.
 pub(super) fn time_text(time: Timestamp) -> String {
     format!("{time:.6}")
 }
 
 #[expect(clippy::disallowed_methods, reason = "sealing is what the handle is exposed for")]
-fn write_plain(held: &Held, message: &mut Message) -> Option<()> {
+fn write_plain(lease: &Lease, message: &mut Message) -> Option<()> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Sealing<'a> {
@@ -154,10 +154,10 @@ fn write_plain(held: &Held, message: &mut Message) -> Option<()> {
         holder: Option<Holder>,
     }
     let sealing = Sealing {
-        handle: held.handle.expose_secret(),
-        granted_seconds: held.term.granted.as_secs(),
-        renewable: held.term.renewable,
-        holder: held.holder.as_deref().map(Holder::from),
+        handle: lease.handle.expose_secret(),
+        granted_seconds: lease.term.granted.as_secs(),
+        renewable: lease.term.renewable,
+        holder: lease.holder.as_deref().map(Holder::from),
     };
     serde_json::to_writer(message.buffer(), &sealing).ok()
 }
@@ -216,11 +216,11 @@ mod tests {
         }
     }
 
-    fn held(holder: Option<Caller>) -> Held {
+    fn lease(holder: Option<Caller>) -> Lease {
         let holder = holder.map(Arc::new);
-        Held {
+        Lease {
             id: "id-1".into(),
-            key: Key {
+            key: LeaseKey {
                 store: "vault".into(),
                 path: StorePath::try_from("db/creds/r").unwrap(),
                 holder: holder.as_ref().map(|holder| holder.identity()),
@@ -233,12 +233,12 @@ mod tests {
             session: 3,
             term: Term::new(Grant { ttl: Duration::from_mins(1), renewable: true }, Instant::now()),
             state: LeaseState::Active,
-            why: None,
+            revocation_reason: None,
             attempts: 0,
             acquired_at: "2026-01-01T00:00:00Z".parse().unwrap(),
             expires_at: "2026-01-01T00:01:00Z".parse().unwrap(),
             used: Instant::now(),
-            untaken_until: None,
+            undelivered_until: None,
             planned: Instant::now(),
         }
     }
@@ -247,7 +247,7 @@ mod tests {
     async fn a_record_gives_back_what_it_takes_to_look_after_a_lease() {
         let sealer = RecordSealer::new(&RootKey::new([7; 32].into()));
         for holder in [None, Some(caller(true)), Some(caller(false))] {
-            let before = held(holder);
+            let before = lease(holder);
             let record = sealer.seal(&before).unwrap();
             assert!(!format!("{record:?}").contains("hunter2"));
             let after = sealer.open(&record, "2026-01-01T00:00:15Z".parse().unwrap()).unwrap();
@@ -263,10 +263,10 @@ mod tests {
     #[tokio::test]
     async fn a_row_that_was_edited_or_is_another_installations_does_not_open() {
         let sealer = RecordSealer::new(&RootKey::new([7; 32].into()));
-        let (record, now) = (sealer.seal(&held(Some(caller(true)))).unwrap(), Timestamp::UNIX_EPOCH);
+        let (record, now) = (sealer.seal(&lease(Some(caller(true)))).unwrap(), Timestamp::UNIX_EPOCH);
         assert!(sealer.open(&record, now).is_ok());
         assert!(RecordSealer::new(&RootKey::new([8; 32].into())).open(&record, now).is_err());
-        let other = sealer.seal(&held(None)).unwrap();
+        let other = sealer.seal(&lease(None)).unwrap();
         let edit = |edit: fn(&mut Record)| {
             let mut edited = record.clone();
             edit(&mut edited);

@@ -1,6 +1,6 @@
-//! Renewing: a lease is prolonged while somebody may be using it, as far as the store will.
+//! Renews leases that may be in use, as long as the store allows.
 
-use super::held::Held;
+use super::lease::Lease;
 use super::manager::LeaseManager;
 use super::witness::LeaseEventKind;
 use crate::metrics::labels::Outcome;
@@ -12,22 +12,22 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The shortest wait after a renewal, whatever a store grants, and the first after one that failed.
+/// The least wait after a renewal, and the first wait after a failed one.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
-/// The longest after several.
+/// The longest wait after failures in a row.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
 impl LeaseManager {
-    /// Renews a lease for somebody who waits, unless somebody else is at it.
+    /// Renews a lease for a waiting caller, unless it is claimed.
     pub(super) async fn renew_now(&self, id: &Arc<str>, request: &RequestId) {
-        if self.book().claim(id) {
+        if self.index().claim(id) {
             let due = self.renew(id, request).await;
-            self.book().release(id, due);
+            self.index().release(id, due);
             self.sooner.notify_one();
         }
     }
 
-    /// Renews a lease that was claimed, and says when something is due next.
+    /// Renews a claimed lease. Returns when it is due next.
     pub(super) async fn renew(&self, id: &str, request: &RequestId) -> Instant {
         let asked = Instant::now();
         let Some((store, handle, granted)) = self.of_renewal(id) else { return asked };
@@ -40,18 +40,18 @@ impl LeaseManager {
         match answer {
             Ok(grant) => {
                 let noted = {
-                    let mut book = self.book();
-                    let Some(held) = book.get(id) else { return asked };
-                    held.attempts = 0;
-                    held.term = held.term.renewed(grant, asked);
+                    let mut index = self.index();
+                    let Some(lease) = index.get(id) else { return asked };
+                    lease.attempts = 0;
+                    lease.term = lease.term.renewed(grant, asked);
                     let ttl = SignedDuration::try_from(grant.ttl).unwrap_or(SignedDuration::ZERO);
                     let now = self.clock.now();
-                    held.expires_at = now.checked_add(ttl).unwrap_or(now);
-                    let event = Self::event(held, LeaseEventKind::Renewed, None);
-                    (held.term.due(asked).max(asked + SHORTEST_WAIT), held.expires_at, event)
+                    lease.expires_at = now.checked_add(ttl).unwrap_or(now);
+                    let event = Self::event(lease, LeaseEventKind::Renewed, None);
+                    (lease.term.due(asked).max(asked + SHORTEST_WAIT), lease.expires_at, event)
                 };
                 let (due, expires_at, event) = noted;
-                self.note_end(id, expires_at).await;
+                self.record_end(id, expires_at).await;
                 self.keep(event).await;
                 due
             }
@@ -61,34 +61,34 @@ impl LeaseManager {
     }
 
     fn of_renewal(&self, id: &str) -> Option<(Arc<str>, Arc<crate::model::secret::SecretValue>, Duration)> {
-        let mut book = self.book();
-        let held: &Held = book.get(id)?;
-        Some((held.key.store.clone(), held.handle.clone(), held.term.granted))
+        let mut index = self.index();
+        let lease: &Lease = index.get(id)?;
+        Some((lease.key.store.clone(), lease.handle.clone(), lease.term.granted))
     }
 
-    /// Nobody knows; it is tried again until the lease ends.
+    /// The result is unknown. It is tried again until the lease ends.
     fn later(&self, id: &str) -> Instant {
-        let mut book = self.book();
-        let Some(held) = book.get(id) else { return Instant::now() };
-        held.attempts = held.attempts.saturating_add(1);
-        let base = SHORTEST_WAIT.saturating_mul(1 << (held.attempts - 1).min(5)).min(LONGEST_BACKOFF);
-        (Instant::now() + base.mul_f64(jitter(1.0..1.5))).min(held.term.ends)
+        let mut index = self.index();
+        let Some(lease) = index.get(id) else { return Instant::now() };
+        lease.attempts = lease.attempts.saturating_add(1);
+        let base = SHORTEST_WAIT.saturating_mul(1 << (lease.attempts - 1).min(5)).min(LONGEST_BACKOFF);
+        (Instant::now() + base.mul_f64(jitter(1.0..1.5))).min(lease.term.ends)
     }
 
-    /// The store does not prolong it. It knows of no such lease: then it is over. Or the broker may not: then it lives to
-    /// its end.
+    /// The store refuses to renew it. If the broker may not renew it, it lives to its end; otherwise the store does not know it
+    /// any more.
     async fn refused(&self, id: &str, error: ReadError) -> Instant {
         let (event, ends) = {
-            let mut book = self.book();
-            let Some(held) = book.get(id) else { return Instant::now() };
-            held.term.renewable = false;
-            (Self::event(held, LeaseEventKind::Failed, Some("renewal_refused")), held.term.ends)
+            let mut index = self.index();
+            let Some(lease) = index.get(id) else { return Instant::now() };
+            lease.term.renewable = false;
+            (Self::event(lease, LeaseEventKind::Failed, Some("renewal_refused")), lease.term.ends)
         };
         self.keep(event).await;
         if error == ReadError::Forbidden {
             return ends;
         }
-        self.retire(id, "lost", None);
+        self.begin_revocation(id, "lost", None);
         Instant::now()
     }
 }

@@ -1,7 +1,7 @@
-//! What is on record as this process's and not in its book: the answer to the transaction that adopted it was lost, or its
-//! record did not open. It is looked for at each beat.
+//! Finds leases that the database records for this process and the index lacks: the answer to the adopting transaction was
+//! lost, or the record could not be opened. It runs at each heartbeat.
 
-use super::held::LeaseState;
+use super::lease::LeaseState;
 use super::manager::LeaseManager;
 use super::witness::{LeaseEvent, LeaseEventKind};
 use crate::database::Failed;
@@ -10,17 +10,17 @@ use crate::model::secret_ref::SecretRef;
 use std::collections::HashSet;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-/// How many leases are compared at each beat. Where there are more, the next beat goes on.
+/// How many leases are compared at each heartbeat. The next one continues.
 const AT_A_BEAT: u32 = 4096;
 
 impl LeaseManager {
-    /// Takes in what the book lacks.
+    /// Adds the missing leases to the index.
     ///
     /// # Errors
     /// When the database cannot be asked.
     pub(super) async fn restore(&self) -> Result<(), Failed> {
         // What leaves the book has left the record before. So what was in neither before the question is not in its answer.
-        let before = self.book().ids();
+        let before = self.index().ids();
         let after = std::mem::take(&mut *self.compared.lock().unwrap_or_else(PoisonError::into_inner));
         let ids = self.ledger.own(&after, AT_A_BEAT).await?;
         if u32::try_from(ids.len()).is_ok_and(|count| count == AT_A_BEAT)
@@ -35,7 +35,7 @@ impl LeaseManager {
             }
             let Some(record) = self.ledger.get_own(id).await? else { continue };
             if !self.is_at_hand(id) {
-                restored += usize::from(self.take_in_record(&record).await);
+                restored += usize::from(self.restore_record(&record).await);
             }
         }
         if restored > 0 {
@@ -44,7 +44,7 @@ impl LeaseManager {
         Ok(())
     }
 
-    /// An administrator wants a lease back whose handle cannot be read. It is shown as what it is.
+    /// An administrator asked to revoke a lease whose record cannot be opened. It is shown as failed.
     pub(super) async fn cannot_be_revoked(&self, id: &str) {
         if !self.unreadable().contains(id) {
             // It is restored at the next beat, and revoked then.
@@ -69,24 +69,24 @@ impl LeaseManager {
         self.keep(LeaseEvent { kind, id: id.into(), secret, caller: None, reason, request: None }).await;
     }
 
-    /// A lease is put on record, and entered in the book before what is returned is dropped.
+    /// Marks a lease that is recorded now, and added to the index before the guard is dropped.
     pub(super) fn not_in_the_book_yet(&self, id: &Arc<str>) -> BeingMade<'_> {
         let is_first = self.being_made().insert(id.clone());
         BeingMade { manager: self, id: is_first.then(|| id.clone()) }
     }
 
-    /// Whether this process looks after a lease, or is about to.
+    /// Whether the lease is in the index, or about to be.
     fn is_at_hand(&self, id: &str) -> bool {
         let is_made = self.being_made().contains(id);
-        is_made || self.book().get(id).is_some()
+        is_made || self.index().get(id).is_some()
     }
 
-    /// The leases on record as ours whose records do not open.
+    /// Our recorded leases whose records cannot be opened.
     pub(super) fn unreadable(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
         self.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The leases that are put on record and not in the book yet.
+    /// Leases that are being recorded and not in the index yet.
     fn being_made(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
         self.being_made.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,6 @@
-//! Taking back: a lease is revoked at its store until the store says that it is gone. What resists is shown, and tried
-//! again for ever; nothing is forgotten.
+//! Revokes leases at their store until the store confirms. Failures are shown, and tried again without end.
 
-use super::held::LeaseState;
+use super::lease::LeaseState;
 use super::manager::LeaseManager;
 use super::witness::LeaseEventKind;
 use crate::database::Failed;
@@ -14,31 +13,31 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// After so many tries in a row it is said that a lease cannot be taken back.
+/// After this many failed tries in a row a lease is shown as failed.
 pub(super) const TRIES: u32 = 6;
-/// The wait after the first try; it doubles.
+/// The wait after the first failed try; it doubles.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// The wait after those tries.
+/// The wait after [`TRIES`] failed tries.
 const LONG_WAIT: Duration = Duration::from_mins(5);
-/// The wait where the database cannot be told that a lease is gone.
+/// The wait if the database cannot record that a lease is gone.
 const DATABASE_WAIT: Duration = Duration::from_secs(5);
 
-/// What became of an order to take leases back.
+/// The result of a request to revoke leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revoked {
-    /// They are gone.
+    /// All are revoked.
     Done,
-    /// They are not handed out any more; taking them back goes on.
+    /// They are not issued any more. Revocation is in progress.
     GoesOn,
 }
 
 impl LeaseManager {
-    /// Tries to take back a lease that was claimed, and says when it is due again; none where it is gone.
-    pub(super) async fn take_back(&self, id: &str) -> Option<Instant> {
+    /// Tries to revoke a claimed lease. Returns when it is due again; `None` if it is gone.
+    pub(super) async fn try_revoke(&self, id: &str) -> Option<Instant> {
         let (store, handle, is_new) = {
-            let mut book = self.book();
-            let held = book.get(id)?;
-            (held.key.store.clone(), held.handle.clone(), held.attempts == 0)
+            let mut index = self.index();
+            let lease = index.get(id)?;
+            (lease.key.store.clone(), lease.handle.clone(), lease.attempts == 0)
         };
         if is_new && let Err(error) = self.ledger.set_state(id, LeaseState::Revoking.as_str()).await {
             tracing::warn!(kind = error.kind(), "the start of a lease revocation could not be recorded");
@@ -56,21 +55,21 @@ impl LeaseManager {
             tracing::warn!(kind = error.kind(), "the end of a lease could not be recorded");
             return Some(Instant::now() + DATABASE_WAIT);
         }
-        let held = self.book().strike(id)?;
-        let reason = held.why.as_ref().map(|why| why.reason);
-        self.keep(Self::event(&held, LeaseEventKind::Revoked, reason)).await;
+        let lease = self.index().remove(id)?;
+        let reason = lease.revocation_reason.as_ref().map(|revocation_reason| revocation_reason.reason);
+        self.keep(Self::event(&lease, LeaseEventKind::Revoked, reason)).await;
         None
     }
 
     async fn resisted(&self, id: &str) -> Option<Instant> {
         let (attempts, event) = {
-            let mut book = self.book();
-            let held = book.get(id)?;
-            held.attempts = held.attempts.saturating_add(1);
-            if held.attempts >= TRIES {
-                held.state = LeaseState::RevocationFailed;
+            let mut index = self.index();
+            let lease = index.get(id)?;
+            lease.attempts = lease.attempts.saturating_add(1);
+            if lease.attempts >= TRIES {
+                lease.state = LeaseState::RevocationFailed;
             }
-            (held.attempts, Self::event(held, LeaseEventKind::Failed, Some("revocation_failed")))
+            (lease.attempts, Self::event(lease, LeaseEventKind::Failed, Some("revocation_failed")))
         };
         let outcome = if attempts == TRIES { Revocation::GivenUp } else { Revocation::Failed };
         self.metrics.lease_revocation(&event.secret.store, outcome);
@@ -85,22 +84,22 @@ impl LeaseManager {
         Some(Instant::now() + wait.mul_f64(jitter(1.0..1.25)))
     }
 
-    /// An administrator wants a lease back. Tried at once where this process looks after it; else whoever does is told.
+    /// Revokes a lease for an administrator: at once if it is in this process, else the process that has it is told.
     ///
     /// # Errors
     /// When the database cannot be asked.
     pub(in crate::stores) async fn revoke(&self, id: &str, by: &Arc<Caller>) -> Result<Option<Revoked>, Failed> {
-        if self.book().get(id).is_some() {
-            let claimed = self.book().claim(id);
-            self.retire(id, "administrator", Some(by.clone()));
+        if self.index().get(id).is_some() {
+            let claimed = self.index().claim(id);
+            self.begin_revocation(id, "administrator", Some(by.clone()));
             if !claimed {
                 return Ok(Some(Revoked::GoesOn));
             }
-            self.book().calm(id);
-            return Ok(Some(match self.take_back(id).await {
+            self.index().clear_urgent(id);
+            return Ok(Some(match self.try_revoke(id).await {
                 None => Revoked::Done,
                 Some(due) => {
-                    self.book().release(id, due);
+                    self.index().release(id, due);
                     self.sooner.notify_one();
                     Revoked::GoesOn
                 }
@@ -113,7 +112,7 @@ impl LeaseManager {
         Ok(Some(Revoked::GoesOn))
     }
 
-    /// The same for all leases of a store, at one path or at all.
+    /// Revokes all leases of a store, at one path or at all paths.
     ///
     /// # Errors
     /// When the database cannot be asked.

@@ -1,4 +1,4 @@
-//! What others are told of a lease, so that it stands in the audit log. This room knows no audit log.
+//! The port to the audit log, which this room does not know.
 
 use crate::model::caller::Caller;
 use crate::model::request_id::RequestId;
@@ -6,50 +6,50 @@ use crate::model::secret_ref::SecretRef;
 use async_trait::async_trait;
 use std::sync::Arc;
 
-/// What happened to a lease.
+/// A change of a lease.
 #[derive(Debug, Clone)]
 pub struct LeaseEvent {
-    /// What.
+    /// The kind of change.
     pub kind: LeaseEventKind,
-    /// Our id of it.
+    /// The broker's id of the lease.
     pub id: Arc<str>,
-    /// What was made.
+    /// The store and the path.
     pub secret: SecretRef,
-    /// Whom it was made for; of a revocation that somebody asked for, who did.
+    /// The holder; for a requested revocation, the administrator.
     pub caller: Option<Arc<Caller>>,
-    /// Why, from a closed set of words.
+    /// From a closed set of words.
     pub reason: Option<&'static str>,
-    /// The request that it was made for.
+    /// The request that created it.
     pub request: Option<RequestId>,
 }
 
-/// The kinds of it.
+/// The kinds of changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseEventKind {
-    /// It was made.
+    /// Created and issued.
     Acquired,
-    /// It was prolonged.
+    /// Extended.
     Renewed,
-    /// It was taken back, or has ended and the store knows no more of it.
+    /// Revoked, or expired at the store.
     Revoked,
-    /// It could not be prolonged or taken back.
+    /// Could not be renewed or revoked.
     Failed,
 }
 
-/// It is not on record, so that nobody may have it.
+/// The event is not durable, so the lease must not be issued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the lease cannot be recorded")]
 pub struct NotRecorded;
 
-/// Whoever records what happens to leases.
+/// Records lease events.
 #[async_trait]
 pub trait LeaseWitness: Send + Sync + 'static {
-    /// Makes an event durable, before what it speaks of is handed out.
+    /// Makes an event durable before the lease is issued.
     ///
     /// # Errors
-    /// When it is not durable.
+    /// The event is not durable.
     async fn record(&self, event: LeaseEvent) -> Result<(), NotRecorded>;
 
-    /// Makes an event durable, now or as soon as that can be done: for what has happened.
+    /// Makes an event durable now or as soon as possible, for what has already happened.
     async fn keep(&self, event: LeaseEvent);
 }

@@ -4,8 +4,7 @@
 
 use super::client::Answer;
 use super::mounts::{Engine, Mount};
-use crate::model::lease::Lease;
-use crate::model::secret::SecretValue;
+use crate::model::secret::{Secret, SecretValue};
 use crate::stores::dynamic::Grant;
 use crate::stores::json_text::{object, unescape};
 use crate::stores::path::{SYSTEM_MOUNTS, StorePath};
@@ -73,7 +72,7 @@ fn is_system(engine: &str, mount: &str) -> bool {
 ///
 /// # Errors
 /// See [`ReadError`].
-pub(super) fn secret(answer: &Answer, engine: Engine) -> Result<Lease, ReadError> {
+pub(super) fn secret(answer: &Answer, engine: Engine) -> Result<Secret, ReadError> {
     match (answer.status, engine) {
         (200, Engine::KvV1) => kv_v1(&answer.body),
         (200, Engine::KvV2) => kv_v2(&answer.body),
@@ -106,13 +105,13 @@ pub(super) fn stray_lease(answer: &Answer) -> Option<SecretValue> {
     unescape(body.lease_id?.get()).ok().map(owned)
 }
 
-fn kv_v1(body: &[u8]) -> Result<Lease, ReadError> {
+fn kv_v1(body: &[u8]) -> Result<Secret, ReadError> {
     let body: Kept<'_> = object(body).ok_or(ReadError::Unavailable)?;
     if body.is_leased() {
         return Err(ReadError::Misconfigured);
     }
     let data = values(body.data).map_err(|_| ReadError::Unavailable)?;
-    Ok(Lease { data, version: None, stale: false })
+    Ok(Secret { data, version: None, stale: false })
 }
 
 #[derive(Deserialize)]
@@ -149,7 +148,7 @@ struct Metadata {
     destroyed: Option<bool>,
 }
 
-fn kv_v2(body: &[u8]) -> Result<Lease, ReadError> {
+fn kv_v2(body: &[u8]) -> Result<Secret, ReadError> {
     let body: Kept<'_> = object(body).ok_or(ReadError::Unavailable)?;
     if body.is_leased() {
         return Err(ReadError::Misconfigured);
@@ -162,7 +161,7 @@ fn kv_v2(body: &[u8]) -> Result<Lease, ReadError> {
         null if null.get() == "null" && secret.is_there() => BTreeMap::new(),
         data => values(data).map_err(|_| ReadError::Unavailable)?,
     };
-    Ok(Lease { data, version: version.map(|version| version.to_string()), stale: false })
+    Ok(Secret { data, version: version.map(|version| version.to_string()), stale: false })
 }
 
 /// `{"errors":[]}` is how the server says that there is nothing; a mount, a route or a namespace that does not exist

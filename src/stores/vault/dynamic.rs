@@ -4,7 +4,7 @@ use super::VaultStore;
 use super::call::CallOptions;
 use super::client::Answer;
 use super::endpoints::{CreateSecret, ReadSecret, RenewLease, RevokeLease};
-use super::exchange::Failed;
+use super::exchange::CallFailure;
 use super::leased;
 use super::mounts::{Engine, Mount, Mounts};
 use super::session::Session;
@@ -14,7 +14,7 @@ use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
 use crate::model::write::Write;
 use crate::stores::breaker::Target;
-use crate::stores::dynamic::{DynamicStore, Grant, Made};
+use crate::stores::dynamic::{Created, DynamicStore, Grant};
 use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
 use async_trait::async_trait;
@@ -26,7 +26,7 @@ use vaultrs::api::database::requests::GenerateCredentialsRequest;
 
 #[async_trait]
 impl DynamicStore for VaultStore {
-    async fn make(&self, path: &StorePath, write: Option<&Write>, request: &RequestId) -> Result<Made, ReadError> {
+    async fn create(&self, path: &StorePath, write: Option<&Write>, request: &RequestId) -> Result<Created, ReadError> {
         let found = self.mounts.find(path).map(|(mount, _)| mount).filter(|mount| mount.engine == Engine::Dynamic);
         let mount = found.ok_or(ReadError::Unavailable)?;
         let below = mount.below(path).ok_or(ReadError::Misconfigured)?;
@@ -42,7 +42,7 @@ impl DynamicStore for VaultStore {
             }
             (None, None) => self.create(&mount, path, false, || ReadSecret { path: path.as_str() }, request).await,
         };
-        if let Err(Failed { is_lost: true, .. }) = answer {
+        if let Err(CallFailure { is_lost: true, .. }) = answer {
             tracing::warn!(
                 store = %self.exchange.store,
                 request_id = %request,
@@ -56,11 +56,11 @@ impl DynamicStore for VaultStore {
         }
         let (made, token) = answer.map_err(|failed| failed.error)?;
         Ok(match made {
-            leased::Made::Leased(lease, handle, grant) => {
-                Made::Leased { lease, handle, grant: within(grant, &token), session: token.session() }
+            leased::Created::Leased(secret, handle, grant) => {
+                Created::Leased { secret, handle, grant: within(grant, &token), session: token.session() }
             }
-            leased::Made::Unleased(lease) => Made::Unleased(lease),
-            leased::Made::Unusable(handle) => Made::Unusable { handle },
+            leased::Created::Unleased(secret) => Created::Unleased(secret),
+            leased::Created::Unusable(handle) => Created::Unusable { handle },
         })
     }
 
@@ -89,10 +89,10 @@ impl VaultStore {
         is_write: bool,
         endpoint: impl Fn() -> E,
         request: &RequestId,
-    ) -> Result<(leased::Made, Arc<Token>), Failed> {
+    ) -> Result<(leased::Created, Arc<Token>), CallFailure> {
         let target = Target { mount: &mount.path, path: Some(path.as_str()), asked: Some(path.as_str()) };
         let options = CallOptions { binds_token: true, ..CallOptions::slow(StoreOperation::Read, target) };
-        self.session.ask(options, endpoint, request, |answer: &Answer| leased::made(answer, is_write)).await
+        self.session.ask(options, endpoint, request, |answer: &Answer| leased::created(answer, is_write)).await
     }
 
     /// Takes back what was made for nobody.

@@ -1,10 +1,9 @@
-//! The door for fuzz targets: what a server's answers mean, without a server.
+//! Entry points for fuzz targets: the meaning of answers, without a server.
 
 use super::answers;
 use super::client::Answer;
 use super::mounts::Engine;
-use crate::model::lease::Lease;
-use crate::model::secret::SecretValue;
+use crate::model::secret::{Secret, SecretValue};
 use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
 use std::time::Duration;
@@ -18,14 +17,14 @@ fn answer(status: u16, body: &[u8]) -> Answer {
 ///
 /// # Errors
 /// See [`ReadError`].
-pub fn secret(status: u16, body: &[u8], versioned: bool) -> Result<Lease, ReadError> {
+pub fn secret(status: u16, body: &[u8], versioned: bool) -> Result<Secret, ReadError> {
     answers::secret(&answer(status, body), if versioned { Engine::KvV2 } else { Engine::KvV1 })
 }
 
 /// The answer to the preflight of a path: the path again, if it is below the mount.
 ///
 /// # Errors
-/// See [`ReadError`]; a path that is none is `Misconfigured`.
+/// See [`ReadError`]; an invalid path is `Misconfigured`.
 pub fn mount(status: u16, body: &[u8], path: &str) -> Result<Option<String>, ReadError> {
     let path = StorePath::try_from(path).map_err(|_| ReadError::Misconfigured)?;
     answers::mount(&answer(status, body), &path).map(|mount| Some(format!("{}{}", mount.path, mount.below(&path)?)))
@@ -39,7 +38,7 @@ pub fn login(status: u16, body: &[u8]) -> Result<(SecretValue, Duration), ReadEr
     answers::login(&answer(status, body)).map(|granted| (granted.token, granted.grant.ttl))
 }
 
-/// The answer to a token's question after itself; none for one that never expires.
+/// The answer to a token's look-up of itself; `None` for one that never expires.
 ///
 /// # Errors
 /// See [`ReadError`].

@@ -1,10 +1,9 @@
-//! What the answers about leases mean. Pure. An end that is missing, zero, negative or absurd is no "never".
+//! The meaning of answers about leases. Pure. A lifetime that is missing, zero, negative or absurd never means "no expiry".
 
 use super::answers::{not_found, ttl};
 use super::client::Answer;
 use super::mounts::Engine;
-use crate::model::lease::Lease;
-use crate::model::secret::SecretValue;
+use crate::model::secret::{Secret, SecretValue};
 use crate::stores::dynamic::Grant;
 use crate::stores::json_text::{object, unescape};
 use crate::stores::port::{ReadError, Unsuitable};
@@ -13,14 +12,14 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-/// What a server has made.
+/// A created secret.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Made {
-    /// It has a handle and an end.
-    Leased(Lease, SecretValue, Grant),
-    /// It has no handle.
-    Unleased(Lease),
-    /// It has a handle, but no end or no values that make sense.
+pub(super) enum Created {
+    /// With a lease id and a lifetime.
+    Leased(Secret, SecretValue, Grant),
+    /// Without a lease id.
+    Unleased(Secret),
+    /// With a lease id, but without a valid lifetime or valid values.
     Unusable(SecretValue),
 }
 
@@ -40,11 +39,11 @@ impl Body<'_> {
         Some(Grant { ttl: ttl(self.lease_duration?.get())?, renewable: self.renewable == Some(true) })
     }
 
-    fn lease(&self) -> Option<Lease> {
-        Some(Lease { data: values(self.data?).ok()?, version: None, stale: false })
+    fn secret(&self) -> Option<Secret> {
+        Some(Secret { data: values(self.data?).ok()?, version: None, stale: false })
     }
 
-    /// The handle; none where there is none, an error where it is nonsense.
+    /// The lease id, if there is one. A malformed one is an error.
     fn handle(&self) -> Result<Option<SecretValue>, ReadError> {
         match self.lease_id.map(RawValue::get) {
             None | Some("null" | r#""""#) => Ok(None),
@@ -56,15 +55,15 @@ impl Body<'_> {
     }
 }
 
-/// The answer to a read that makes something, or to a write whose answer is what it has made.
+/// The answer to a read or a write that creates a secret.
 ///
 /// # Errors
-/// `Misconfigured` where the engine has no such path or role, `Unsuitable` where it answers no such call, or not in JSON
-/// (`pki/ca/pem`, `ssh/public_key`).
-pub(super) fn made(answer: &Answer, written: bool) -> Result<Made, ReadError> {
+/// `Misconfigured` for an unknown path or role, `Unsuitable` if the engine does not support the method or does not answer
+/// in JSON (`pki/ca/pem`, `ssh/public_key`).
+pub(super) fn created(answer: &Answer, written: bool) -> Result<Created, ReadError> {
     match answer.status {
         200 => {}
-        // Done, and nothing is told: a write that configures something.
+        // A write that configures something.
         204 if written => return Err(Unsuitable::NotJson.into()),
         // "unknown role"; at a write also "the common_name field is required".
         400 => return Err(ReadError::Misconfigured),
@@ -79,18 +78,18 @@ pub(super) fn made(answer: &Answer, written: bool) -> Result<Made, ReadError> {
         return Err(Unsuitable::NotJson.into());
     }
     let body: Body<'_> = object(&answer.body).ok_or(ReadError::Unavailable)?;
-    match (body.handle()?, body.lease(), body.grant()) {
-        (Some(handle), Some(lease), Some(grant)) => Ok(Made::Leased(lease, handle, grant)),
-        (Some(handle), _, _) => Ok(Made::Unusable(handle)),
-        (None, Some(lease), _) => Ok(Made::Unleased(lease)),
+    match (body.handle()?, body.secret(), body.grant()) {
+        (Some(handle), Some(secret), Some(grant)) => Ok(Created::Leased(secret, handle, grant)),
+        (Some(handle), _, _) => Ok(Created::Unusable(handle)),
+        (None, Some(secret), _) => Ok(Created::Unleased(secret)),
         (None, None, _) => Err(ReadError::Unavailable),
     }
 }
 
-/// The answer to a renewal: for how long from now.
+/// The answer to a renewal: the lifetime from now.
 ///
 /// # Errors
-/// `Misconfigured` where there is no such lease or it is not to be renewed.
+/// `Misconfigured` if the lease does not exist or is not renewable.
 pub(super) fn renewed(answer: &Answer) -> Result<Grant, ReadError> {
     match answer.status {
         200 => object::<Body<'_>>(&answer.body).and_then(|body| body.grant()).ok_or(ReadError::Unavailable),
@@ -100,10 +99,10 @@ pub(super) fn renewed(answer: &Answer) -> Result<Grant, ReadError> {
     }
 }
 
-/// The answer to a revocation; 204 also where there is no such lease any more.
+/// The answer to a revocation; also 204 for a lease that does not exist any more.
 ///
 /// # Errors
-/// `Misconfigured` where the engine could not do it (400: a role that owns a table), and what any call may meet.
+/// `Misconfigured` if the engine failed to revoke it (400: a role that owns a table).
 pub(super) fn revoked(answer: &Answer) -> Result<(), ReadError> {
     match answer.status {
         200 | 204 => Ok(()),
@@ -124,8 +123,8 @@ mod tests {
         Answer { status, retry_after: None, body: Zeroizing::new(body.as_bytes().to_vec()) }
     }
 
-    fn lease() -> Lease {
-        Lease { data: [("K".into(), Some(SecretValue::new("v".into())))].into(), version: None, stale: false }
+    fn secret() -> Secret {
+        Secret { data: [("K".into(), Some(SecretValue::new("v".into())))].into(), version: None, stale: false }
     }
 
     #[test]
@@ -136,24 +135,28 @@ mod tests {
         };
         let grant = |seconds| Grant { ttl: Duration::from_secs(seconds), renewable: true };
         for (duration, seconds) in [(r#""lease_duration":1,"#, 1), (r#""lease_duration":315360000,"#, 315_360_000)] {
-            assert_eq!(made(&body(duration), false), Ok(Made::Leased(lease(), handle(), grant(seconds))), "{duration}");
+            assert_eq!(
+                created(&body(duration), false),
+                Ok(Created::Leased(secret(), handle(), grant(seconds))),
+                "{duration}"
+            );
         }
         for duration in
             ["0", "-1", "2147483648", "1e3", "1.5", "\"60\"", "\"x\"", "null", "[60]", "99999999999999999999"]
         {
             let duration = format!(r#""lease_duration":{duration},"#);
-            assert_eq!(made(&body(&duration), false), Ok(Made::Unusable(handle())), "{duration}");
+            assert_eq!(created(&body(&duration), false), Ok(Created::Unusable(handle())), "{duration}");
         }
-        assert_eq!(made(&body(""), false), Ok(Made::Unusable(handle())), "none");
+        assert_eq!(created(&body(""), false), Ok(Created::Unusable(handle())), "none");
         let no_data = answer(200, r#"{"lease_id":"db/creds/r/x","lease_duration":60,"data":null}"#);
-        assert_eq!(made(&no_data, false), Ok(Made::Unusable(handle())));
+        assert_eq!(created(&no_data, false), Ok(Created::Unusable(handle())));
     }
 
     #[test]
     fn what_has_no_handle_has_no_lease() {
         for id in ["", r#""lease_id":"","#, r#""lease_id":null,"#] {
             let body = format!(r#"{{{id}"lease_duration":60,"renewable":false,"data":{{"K":"v"}}}}"#);
-            assert_eq!(made(&answer(200, &body), false), Ok(Made::Unleased(lease())), "{id}");
+            assert_eq!(created(&answer(200, &body), false), Ok(Created::Unleased(secret())), "{id}");
         }
     }
 
@@ -176,14 +179,14 @@ mod tests {
             (200, r#"{"lease_id":7,"lease_duration":60,"data":{"K":"v"}}"#, Unavailable),
             (200, r#"{"lease_id":"\ud800","lease_duration":60,"data":{"K":"v"}}"#, Unavailable),
         ] {
-            assert_eq!(made(&answer(status, body), false), Err(expected), "{status} {body}");
+            assert_eq!(created(&answer(status, body), false), Err(expected), "{status} {body}");
         }
     }
 
     #[test]
     fn a_write_is_answered_like_a_read_where_the_engine_takes_one() {
         let issued = answer(200, r#"{"lease_id":"","renewable":false,"lease_duration":0,"data":{"K":"v"}}"#); // seen
-        assert_eq!(made(&issued, true), Ok(Made::Unleased(lease())));
+        assert_eq!(created(&issued, true), Ok(Created::Unleased(secret())));
         for (status, body, expected) in [
             (
                 405,
@@ -195,7 +198,7 @@ mod tests {
             (403, r#"{"errors":["permission denied"]}"#, Forbidden),
             (500, r#"{"errors":["the database is away"]}"#, Unavailable),
         ] {
-            assert_eq!(made(&answer(status, body), true), Err(expected), "{status} {body}");
+            assert_eq!(created(&answer(status, body), true), Err(expected), "{status} {body}");
         }
     }
 
@@ -216,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_revocation_is_done_or_it_is_not() {
-        assert_eq!(revoked(&answer(204, "")), Ok(())); // seen: of a lease that has ended, too
+        assert_eq!(revoked(&answer(204, "")), Ok(())); // seen: of a secret that has ended, too
         for (status, expected) in [(400, Misconfigured), (403, Forbidden), (500, Unavailable), (503, Unavailable)] {
             assert_eq!(revoked(&answer(status, r#"{"errors":["failed to revoke entry"]}"#)), Err(expected), "{status}");
         }

@@ -1,4 +1,4 @@
-//! Logging in: credentials from a file become a token.
+//! Exchanges credentials from a file for a token.
 
 use super::answers;
 use super::call::{Call, CallOptions};
@@ -20,23 +20,23 @@ use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
 use vaultrs::api::auth::kubernetes::requests::LoginWithKubernetesRequest;
 use vaultrs::api::auth::oidc::requests::JWTLoginRequest;
 
-/// What a login gives.
+/// The result of a login.
 pub(super) struct LoggedIn {
     /// The token.
     pub(super) header: HeaderValue,
-    /// For how long; a token from a file does not say.
+    /// Its lifetime; unknown for a token from a file.
     pub(super) grant: Option<Grant>,
-    /// The file that it came from.
+    /// The state of the file that it came from.
     pub(super) stamp: Option<Stamp>,
-    /// How many calls it is good for; none where that is not limited.
+    /// How many calls it is good for; `None` if unlimited.
     pub(super) uses: Option<u32>,
 }
 
-/// Gets a token. `has_worked` is whether this login has given one before.
+/// Gets a token. `has_worked`: a login has succeeded before.
 ///
 /// # Errors
-/// `Forbidden` where the store refuses the credentials, `Misconfigured` where it knows no such mount or role. A refusal of
-/// a login that has worked is `Unavailable`: a server answers so, too, while it cannot have the token reviewed.
+/// `Forbidden` if the store refuses the credentials, `Misconfigured` for an unknown mount or role. If a login has succeeded
+/// before, a refusal is `Unavailable`: a server also refuses while it cannot have the token reviewed.
 pub(super) async fn log_in(
     exchange: &Exchange,
     auth: &VaultAuth,
@@ -60,7 +60,7 @@ pub(super) async fn log_in(
             exchange_for_token(exchange, mount, endpoint, has_worked, request).await
         }
         VaultAuth::TokenFile(file) => {
-            // The stamp before the text: a file replaced in between is read once too often, never once too seldom.
+            // The state before the text: a file replaced in between is read again.
             let stamp = stamp(file).await;
             let header = header(&credential_file::read(&exchange.store, file).await?);
             let header = header.ok_or_else(|| credential_file::unusable(&exchange.store))?;
@@ -94,7 +94,7 @@ async fn exchange_for_token(
     Ok(LoggedIn { header, grant: Some(granted.grant), stamp: None, uses: granted.uses })
 }
 
-/// The state of a file; none where it cannot be seen.
+/// The state of a file; `None` if it cannot be read.
 pub(super) async fn stamp(file: &Path) -> Option<Stamp> {
     let seen = tokio::fs::metadata(file).await.ok()?;
     Some(Stamp { modified: seen.modified().ok()?, length: seen.len(), inode: seen.ino() })

@@ -23,12 +23,12 @@ use super::port::{OnlineFault, OpenFault, ReadError, SecretStore};
 use crate::config::stores::{Vault, VaultAuth};
 use crate::metrics::Metrics;
 use crate::metrics::labels::StoreOperation;
-use crate::model::lease::Lease;
 use crate::model::request_id::RequestId;
+use crate::model::secret::Secret;
 use async_trait::async_trait;
 use call::CallOptions;
 use client::{Answer, Client};
-use exchange::{Exchange, Failed};
+use exchange::{CallFailure, Exchange};
 use mounts::{Mount, Mounts};
 use preflights::Preflights;
 use rustify::endpoint::Endpoint;
@@ -46,15 +46,15 @@ pub(super) struct VaultStore {
     session: Arc<Session>,
     mounts: Arc<Mounts>,
     preflights: Preflights,
-    /// Held for its drop.
+    /// Kept for its drop.
     _upkeep: Upkeep,
 }
 
 impl VaultStore {
-    /// Prepares the client and begins to log in.
+    /// Builds the client and starts to log in.
     ///
     /// # Errors
-    /// When the configuration or a CA file is no good.
+    /// An invalid configuration or an unusable CA file.
     pub(super) fn open(name: &Arc<str>, config: &Vault, metrics: &Arc<Metrics>) -> Result<Self, OpenFault> {
         if let VaultAuth::Kubernetes { mount, .. } | VaultAuth::Jwt { mount, .. } | VaultAuth::AppRole { mount, .. } =
             &config.auth
@@ -74,13 +74,13 @@ impl VaultStore {
     /// Reads the CA file and the token file again.
     ///
     /// # Errors
-    /// When the CA file is no good; then the old roots stay.
+    /// An unusable CA file; the old roots stay.
     pub(super) async fn reload(&self) -> Result<(), OpenFault> {
         self.session.reload(&RequestId::random()).await;
         self.exchange.client.reload()
     }
 
-    /// Asks for the server's health and whether the broker may talk to it.
+    /// Checks the server's health and the broker's credentials.
     ///
     /// # Errors
     /// See [`OnlineFault`].
@@ -97,17 +97,17 @@ impl VaultStore {
         }
         let token = self.session.look(&request).await.map_err(online_fault)?;
         if token.uses.is_some() {
-            // A fresh login proves itself, and asking would take one of its calls.
+            // A fresh login is proof enough, and a look-up would take one of its uses.
             return Ok(());
         }
         match self.session.ask_after(&token, &request).await {
-            // A fresh login proves itself; it may not be allowed to ask after itself.
+            // A fresh login is proof enough; it may not be allowed to look itself up.
             Err(ReadError::Forbidden) if self.session.can_log_in() => Ok(()),
             result => result.map(|_| ()).map_err(online_fault),
         }
     }
 
-    /// The mount of a path, and how it is read.
+    /// The mount of a path and its engine.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -115,7 +115,7 @@ impl VaultStore {
         self.mount(path, request).await.map(|mount| (mount.path.to_string(), mount.engine))
     }
 
-    /// Whether the engine at a path makes what it answers, by a look-up of a moment ago at most.
+    /// Whether the engine of a path creates secrets, by a recent look-up.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -133,16 +133,16 @@ impl VaultStore {
         self.preflights.ask(path, request).await.map_err(|failed| failed.error)
     }
 
-    async fn attempt(&self, path: &StorePath, request: &RequestId) -> Result<Lease, Failed> {
+    async fn attempt(&self, path: &StorePath, request: &RequestId) -> Result<Secret, CallFailure> {
         let Some((mount, beyond_doubt)) = self.mounts.find(path) else {
             let mount = self.preflights.ask(path, request).await?;
             return self.fetch(&mount, path, request).await;
         };
         let result = self.fetch(&mount, path, request).await;
-        // Under a mount that has become another one since, anything may look absent.
+        // If the mount has been replaced since, anything may look absent.
         let doubtful = match &result {
-            Err(Failed { error: ReadError::Absent, .. }) => !beyond_doubt,
-            Err(Failed { error: ReadError::Misconfigured, .. }) => true,
+            Err(CallFailure { error: ReadError::Absent, .. }) => !beyond_doubt,
+            Err(CallFailure { error: ReadError::Misconfigured, .. }) => true,
             _ => false,
         };
         if !doubtful {
@@ -153,8 +153,8 @@ impl VaultStore {
         if now == mount { result } else { self.fetch(&now, path, request).await }
     }
 
-    async fn fetch(&self, mount: &Mount, path: &StorePath, request: &RequestId) -> Result<Lease, Failed> {
-        let below = mount.below(path).ok_or(Failed::of(ReadError::Misconfigured))?;
+    async fn fetch(&self, mount: &Mount, path: &StorePath, request: &RequestId) -> Result<Secret, CallFailure> {
+        let below = mount.below(path).ok_or(CallFailure::of(ReadError::Misconfigured))?;
         match mount.engine {
             Engine::KvV1 => {
                 let endpoint = || GetSecretRequest { mount: mount.name(), path: below.to_owned() };
@@ -165,7 +165,7 @@ impl VaultStore {
                 self.fetch_from(mount, path, request, endpoint).await
             }
             // A read would create a secret for nobody.
-            Engine::Dynamic => Err(Failed::of(ReadError::Misconfigured)),
+            Engine::Dynamic => Err(CallFailure::of(ReadError::Misconfigured)),
         }
     }
 
@@ -175,7 +175,7 @@ impl VaultStore {
         path: &StorePath,
         request: &RequestId,
         endpoint: impl Fn() -> E,
-    ) -> Result<Lease, Failed> {
+    ) -> Result<Secret, CallFailure> {
         let target = Target { mount: &mount.path, path: None, asked: Some(path.as_str()) };
         let stray = Mutex::new(None);
         let meaning = |answer: &Answer| {
@@ -187,7 +187,7 @@ impl VaultStore {
         if let Some(handle) = stray.into_inner().unwrap_or_else(PoisonError::into_inner) {
             self.give_back(handle, request);
         }
-        answer.map(|(lease, _)| lease)
+        answer.map(|(secret, _)| secret)
     }
 }
 
@@ -197,12 +197,12 @@ impl SecretStore for VaultStore {
         self.mount(path, request).await.map(|mount| mount.engine == Engine::Dynamic)
     }
 
-    async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Lease>, ReadError> {
+    async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Secret>, ReadError> {
         self.attempt(path, request).await.map(Arc::new).map_err(|failed| failed.error)
     }
 }
 
-/// Every refusal that can meet a login; an absence cannot.
+/// The meaning of a failed login.
 const fn online_fault(error: ReadError) -> OnlineFault {
     match error {
         ReadError::Forbidden => OnlineFault::Refused,

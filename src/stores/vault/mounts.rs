@@ -1,4 +1,4 @@
-//! Which mount a path is under, remembered for a while. What is forgotten is asked again.
+//! A cache of mounts.
 
 use crate::stores::path::StorePath;
 use std::collections::HashMap;
@@ -6,30 +6,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a mount is remembered.
+/// How long a mount is cached.
 const REMEMBERED: Duration = Duration::from_mins(5);
-/// How long after its look-up a mount is beyond doubt, so that an absence under it is believed without another.
+/// For this long after the look-up of a mount an absence below it needs no new look-up.
 const BEYOND_DOUBT: Duration = Duration::from_secs(10);
-/// The most mounts remembered; a server with more is asked more often.
+/// Maximum number of cached mounts.
 const MAX_MOUNTS: usize = 1024;
 
-/// How a mount is read.
+/// The kind of engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
     /// Key-value, without versions.
     KvV1,
     /// Key-value, with versions: `data/` stands between the mount and the path.
     KvV2,
-    /// Any other (`database`, `pki`, ...): what is read there is made for whoever reads it.
+    /// Any other (`database`, `pki`, ...). It creates a secret for each reader.
     Dynamic,
 }
 
 /// A mounted secret engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mount {
-    /// Where, with a slash at the end.
+    /// The path, with a slash at the end.
     pub(super) path: Arc<str>,
-    /// What.
+    /// The engine.
     pub(super) engine: Engine,
 }
 
@@ -50,19 +50,19 @@ impl Mount {
     }
 }
 
-/// The mounts looked up lately.
+/// The cached mounts.
 #[derive(Default)]
 pub(super) struct Mounts {
     known: Mutex<HashMap<Arc<str>, (Engine, Instant)>>,
 }
 
 impl Mounts {
-    /// The mount of a path, if it is remembered, and whether it is beyond doubt. No mount lies under another.
+    /// The mount of a path if it is cached, and whether its look-up is recent. No mount is below another.
     pub(super) fn find(&self, path: &StorePath) -> Option<(Mount, bool)> {
         self.above(path.as_str())
     }
 
-    /// The same for anything that begins with a mount's path, such as a lease's handle.
+    /// The same for any text that begins with the path of a mount, such as a lease id.
     pub(super) fn above(&self, text: &str) -> Option<(Mount, bool)> {
         let known = self.known();
         let slashes = text.match_indices('/');
@@ -73,7 +73,7 @@ impl Mounts {
         })
     }
 
-    /// Remembers a mount that has just been looked up.
+    /// Caches a mount that has just been looked up.
     pub(super) fn remember(&self, mount: &Mount) {
         let mut known = self.known();
         if known.len() >= MAX_MOUNTS {
@@ -84,12 +84,12 @@ impl Mounts {
         }
     }
 
-    /// Forgets a mount that turned out to be something else.
+    /// Removes a mount that has changed.
     pub(super) fn forget(&self, mount: &Mount) {
         self.known().remove(&mount.path);
     }
 
-    /// A panic while the map was held leaves it whole: every operation on it is a single call.
+    /// A panic while the map is locked leaves it consistent: every operation on it is a single call.
     fn known(&self) -> MutexGuard<'_, HashMap<Arc<str>, (Engine, Instant)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

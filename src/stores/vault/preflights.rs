@@ -1,12 +1,12 @@
-//! Which mount a path is under, asked of the server; many who ask at once ask once.
+//! Looks up the mount of a path at the server. Concurrent look-ups are coalesced.
 
 use super::answers;
 use super::call::CallOptions;
 use super::endpoints::ReadMount;
-use super::exchange::Failed;
+use super::exchange::CallFailure;
 use super::mounts::{Mount, Mounts};
 use super::session::Session;
-use crate::flights::Flights;
+use crate::flights::SingleFlight;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::stores::breaker::Target;
@@ -14,50 +14,50 @@ use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
 use std::sync::Arc;
 
-/// The look-ups on their way.
+/// The look-ups under way.
 pub(super) struct Preflights {
     session: Arc<Session>,
     mounts: Arc<Mounts>,
-    /// By first segment: paths that share it are most often under one mount.
-    flights: Arc<Flights<Arc<str>, Result<Mount, Failed>>>,
+    /// By first segment: paths that share it are usually under one mount.
+    flights: Arc<SingleFlight<Arc<str>, Result<Mount, CallFailure>>>,
 }
 
 impl Preflights {
-    /// None are on their way. What is found is remembered in `mounts`.
+    /// No look-ups. Results are cached in `mounts`.
     pub(super) fn new(session: &Arc<Session>, mounts: &Arc<Mounts>) -> Self {
-        Self { session: session.clone(), mounts: mounts.clone(), flights: Flights::new() }
+        Self { session: session.clone(), mounts: mounts.clone(), flights: SingleFlight::new() }
     }
 
-    /// Asks for a path's mount, or waits for the answer to a neighbour's question. If that turns out not to be about
-    /// this path, its own is asked.
+    /// Looks up the mount of a path, or waits for the look-up of a path with the same first segment. If that finds another
+    /// mount, the path's own is looked up.
     ///
     /// # Errors
     /// See [`answers::mount`].
-    pub(super) async fn ask(&self, path: &StorePath, request: &RequestId) -> Result<Mount, Failed> {
+    pub(super) async fn ask(&self, path: &StorePath, request: &RequestId) -> Result<Mount, CallFailure> {
         let first: Arc<str> = path.as_str().split('/').next().unwrap_or_default().into();
         let own = || {
             let (session, mounts) = (self.session.clone(), self.mounts.clone());
             look_up(session, mounts, path.clone(), request.clone())
         };
-        let lost = Err(Failed::of(ReadError::Unavailable));
-        let (flight, boarded) = self.flights.board(first, own);
+        let lost = Err(CallFailure::of(ReadError::Unavailable));
+        let (flight, joined) = self.flights.run(first, own);
         match flight.await.unwrap_or(lost) {
-            Ok(mount) if boarded && mount.below(path).is_none() => own().await,
-            // A refusal is about one path.
-            Err(failed) if boarded && failed.error != ReadError::Unavailable => own().await,
+            Ok(mount) if joined && mount.below(path).is_none() => own().await,
+            // A refusal counts for one path.
+            Err(failed) if joined && failed.error != ReadError::Unavailable => own().await,
             answer => answer,
         }
     }
 }
 
-/// Under which mount is this path?
+/// Asks the server.
 async fn look_up(
     session: Arc<Session>,
     mounts: Arc<Mounts>,
     path: StorePath,
     request: RequestId,
-) -> Result<Mount, Failed> {
-    // Another look-up may have ended between the look at what is known and this one's turn.
+) -> Result<Mount, CallFailure> {
+    // Another look-up may have ended between the look into the cache and the start of this one.
     if let Some((mount, _)) = mounts.find(&path) {
         return Ok(mount);
     }

@@ -1,9 +1,9 @@
-//! The broker's session at a store: which token is used, and when another one is fetched.
+//! The broker's session at a Vault server: the token in use, and when a new one is fetched.
 
 use super::answers;
 use super::call::{Call, CallOptions};
 use super::client::Answer;
-use super::exchange::{Exchange, Failed};
+use super::exchange::{CallFailure, Exchange};
 use super::login::{LoggedIn, log_in, stamp};
 use super::token::{Life, Token, Uses};
 use crate::config::stores::VaultAuth;
@@ -20,25 +20,25 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vaultrs::api::token::requests::LookupTokenSelfRequest;
 
-/// How old a token is at most that cannot have been revoked before its first use.
+/// A token younger than this is assumed not to be revoked before its first use.
 const FRESH: Duration = Duration::from_secs(5);
-/// From one login whose only purpose is to find out whether a refusal was meant, to the next.
+/// The least time between logins that only test whether a refusal was meant.
 const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 
-/// One session.
+/// A session.
 pub(super) struct Session {
     pub(super) exchange: Arc<Exchange>,
     auth: VaultAuth,
     login: Login<Token>,
     /// When a login was made only to find out whether a refusal was meant.
     doubted: Mutex<Option<Instant>>,
-    /// Whether even fresh tokens may not ask after themselves (no `default` policy), so that a refusal to tell
-    /// is no sign of death.
+    /// Whether even fresh tokens may not look themselves up (no `default` policy). Then a refused look-up does not show that
+    /// a token is dead.
     blind: AtomicBool,
 }
 
 impl Session {
-    /// A session that has not begun.
+    /// Not logged in yet.
     pub(super) fn new(exchange: Arc<Exchange>, auth: VaultAuth) -> Self {
         let login = Login::new(matches!(auth, VaultAuth::TokenFile(_)));
         Self { exchange, auth, login, doubted: Mutex::default(), blind: AtomicBool::new(false) }
@@ -48,22 +48,22 @@ impl Session {
     /// token like a forbidden path, and creates nothing. Returns the meaning of the answer and the token that got it.
     ///
     /// # Errors
-    /// What `meaning` says, and what meets a login.
+    /// What `meaning` returns, and errors of the login.
     pub(super) async fn ask<E: Endpoint, T>(
         &self,
         options: CallOptions<'_>,
         endpoint: impl Fn() -> E,
         request: &RequestId,
         meaning: impl Fn(&Answer) -> Result<T, ReadError>,
-    ) -> Result<(T, Arc<Token>), Failed> {
+    ) -> Result<(T, Arc<Token>), CallFailure> {
         let token = if options.binds_token { self.token_to_itself(request).await } else { self.token(request).await };
-        let token = token.map_err(Failed::of)?;
+        let token = token.map_err(CallFailure::of)?;
         let failed = match self.ask_with(&token, options, endpoint(), request, &meaning).await {
             Ok(answer) => return Ok((answer, token)),
             Err(failed) if !failed.forbidden => return Err(failed),
             Err(failed) => failed,
         };
-        let Some(other) = self.other_than(&token, request).await.map_err(Failed::of)? else { return Err(failed) };
+        let Some(other) = self.other_than(&token, request).await.map_err(CallFailure::of)? else { return Err(failed) };
         let answer = self.ask_with(&other, options, endpoint(), request, &meaning).await;
         self.put_in_use(&other);
         Ok((answer?, other))
@@ -72,7 +72,7 @@ impl Session {
     /// Makes a call with one token.
     ///
     /// # Errors
-    /// What `meaning` says.
+    /// What `meaning` returns.
     pub(super) async fn ask_with<E: Endpoint, T>(
         &self,
         token: &Token,
@@ -80,12 +80,12 @@ impl Session {
         endpoint: E,
         request: &RequestId,
         meaning: impl FnOnce(&Answer) -> Result<T, ReadError>,
-    ) -> Result<T, Failed> {
+    ) -> Result<T, CallFailure> {
         let options = CallOptions { once: options.once || token.uses.is_some(), ..options };
         self.exchange.ask(Call { endpoint, options, token: Some(&token.header) }, request, meaning).await
     }
 
-    /// A token for one call, logging in where there is none.
+    /// A token for one call. Logs in if there is none.
     ///
     /// # Errors
     /// When none can be had.
@@ -100,7 +100,7 @@ impl Session {
         self.replace(current.map(|token| token.number), true, request).await
     }
 
-    /// The token that is in use, logging in where there is none. No call may be made with it.
+    /// The token in use, without taking a use of it. Logs in if there is none.
     ///
     /// # Errors
     /// When none can be had.
@@ -111,8 +111,8 @@ impl Session {
         }
     }
 
-    /// A token for a call that makes something. Where tokens are good for some calls only, what is made ends with the last
-    /// of them: then it has a token to itself, with which no other call is made.
+    /// A token for a call that creates something. If tokens have a limited number of uses, what is created ends with the last
+    /// one; then the call gets a token of its own.
     async fn token_to_itself(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
         let current = self.look(request).await?;
         if current.uses.is_none() {
@@ -128,7 +128,7 @@ impl Session {
 
     async fn is_worn(&self, token: &Token) -> bool {
         match &self.auth {
-            // Its end is for the store to say: we cannot get another one, only read the file again.
+            // Only the file can give another one, so its expiry is left to the store.
             VaultAuth::TokenFile(file) => {
                 let seen = stamp(file).await;
                 seen.is_some() && seen != token.stamp
@@ -137,13 +137,13 @@ impl Session {
         }
     }
 
-    /// After a 403 with a token: another one if that was dead, none if it is alive and the 403 was meant.
+    /// After a 403: a new token if the used one is dead, `None` if it is alive and the 403 was meant.
     ///
     /// # Errors
-    /// When nobody knows, or no other token can be had.
+    /// It is unknown, or the login failed.
     async fn other_than(&self, used: &Arc<Token>, request: &RequestId) -> Result<Option<Arc<Token>>, ReadError> {
         if let Some(uses) = &used.uses {
-            // A token that was used up by others is answered so. Of a fresh one that only this call was made with it is meant.
+            // A used-up token gets a 403. With a fresh token and its first call the 403 was meant.
             return if uses.is_first() && used.since.elapsed() < FRESH {
                 Ok(None)
             } else {
@@ -176,8 +176,7 @@ impl Session {
         Ok(Some(fresh))
     }
 
-    /// A fresh token that nobody else makes calls with. Logins are dear: one in a while, whoever asks for what is
-    /// forbidden.
+    /// A fresh token for this caller alone. Such logins are limited, because any forbidden path would cause one.
     async fn unshared(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
         if self.is_doubted_lately() {
             return Err(ReadError::Unavailable);
@@ -195,7 +194,7 @@ impl Session {
         is_lately
     }
 
-    /// What is left of a token that one call had to itself is for all.
+    /// Shares the remaining uses of a token that was fetched for one call.
     fn put_in_use(&self, token: &Arc<Token>) {
         if token.uses.is_some() {
             let newest = |current: &Option<Arc<Token>>| match current {
@@ -206,11 +205,11 @@ impl Session {
         }
     }
 
-    /// Logs in, unless someone else has since the token numbered `worn` was handed out. While it fails, the old
-    /// token stays. With `takes_use`, a call may be made with what is returned.
+    /// Logs in, unless another token than `worn` is in use by now. While logins fail, the old token stays. With `takes_use`,
+    /// one use of the returned token is taken.
     ///
     /// # Errors
-    /// When the login fails.
+    /// The login failed.
     pub(super) async fn replace(
         &self,
         worn: Option<u64>,
@@ -236,43 +235,43 @@ impl Session {
         Ok(Arc::new(token))
     }
 
-    /// Asks the store after a token.
+    /// Looks a token up at the store.
     ///
     /// # Errors
-    /// `Forbidden` where it is dead, or may not ask.
+    /// `Forbidden` if it is dead or may not look itself up.
     pub(super) async fn ask_after(&self, token: &Token, request: &RequestId) -> Result<Option<Grant>, ReadError> {
         let options = CallOptions::new(StoreOperation::Login, Target::group("auth/token/"));
         let answer = self.ask_with(token, options, LookupTokenSelfRequest {}, request, answers::own_token).await;
         answer.map_err(|failed| failed.error)
     }
 
-    /// Notes what became known of a token's life, if it is still the one in use.
+    /// Sets the lifetime of a token, if it is still in use.
     pub(super) fn note_life(&self, token: &Arc<Token>, life: Life) {
         let noted = Arc::new(token.with_life(life));
         self.login.current.compare_and_swap(&Some(token.clone()), Some(noted));
     }
 
-    /// The session that leases are made in now; 0 where there is none yet.
+    /// The session in which leases are created now; 0 before the first login.
     pub(super) fn number(&self) -> u64 {
         self.login.current.load().as_ref().map_or(0, |token| token.session())
     }
 
-    /// Whether another token can be had than the one at hand.
+    /// Whether a login can give a new token.
     pub(super) const fn can_log_in(&self) -> bool {
         !matches!(self.auth, VaultAuth::TokenFile(_))
     }
 
-    /// Reads the token file again, where there is one.
+    /// Reads the token file again, if there is one.
     pub(super) async fn reload(&self, request: &RequestId) {
         if !self.can_log_in() {
             let worn = self.login.current.load_full().map(|token| token.number);
-            // What went wrong is logged, and the old token stays.
+            // A failure is logged, and the old token stays.
             let _ = self.replace(worn, false, request).await;
         }
     }
 }
 
-/// A token's life begins. The same token read from its file again keeps its number and what is known of it.
+/// The token of a login. The same token, read from its file again, keeps its number and its lifetime.
 fn begin(logged_in: LoggedIn, Attempt { number, asked, .. }: Attempt, before: Option<&Token>) -> Token {
     let LoggedIn { header, grant, stamp, uses } = logged_in;
     if let Some(before) = before

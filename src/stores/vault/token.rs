@@ -15,21 +15,21 @@ use zeroize::Zeroizing;
 /// A token and what is known of its life.
 #[derive(Debug)]
 pub(super) struct Token {
-    /// Counts logins: renewed, a token keeps its number.
+    /// The number of its login. A renewed token keeps it.
     pub(super) number: u64,
-    /// As it is sent. Marked sensitive, so that its `Debug` shows nothing, and overwritten on drop.
+    /// The header, marked sensitive (`Debug` shows nothing) and overwritten on drop.
     pub(super) header: HeaderValue,
-    /// How long it lives.
+    /// Its lifetime.
     pub(super) life: Life,
-    /// The state of the file that it came from, where it came from one.
+    /// The state of its file, if it came from one.
     pub(super) stamp: Option<Stamp>,
-    /// When we got it.
+    /// When the broker got it.
     pub(super) since: Instant,
-    /// How many calls it is good for; none where that is not limited.
+    /// How many calls it is good for; `None` if unlimited.
     pub(super) uses: Option<Arc<Uses>>,
 }
 
-/// The calls that a token is good for. The server counts every call, whatever comes of it.
+/// The uses of a limited token. The server counts every call, failed ones included.
 #[derive(Debug)]
 pub(super) struct Uses {
     granted: u32,
@@ -37,7 +37,7 @@ pub(super) struct Uses {
 }
 
 impl Uses {
-    /// So many, none taken.
+    /// None taken.
     pub(super) fn new(granted: u32) -> Arc<Self> {
         Arc::new(Self { granted, taken: AtomicU32::new(0) })
     }
@@ -47,33 +47,32 @@ impl Uses {
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    /// Whether no more than one call was made with it.
+    /// Whether at most one call was made with it.
     pub(super) fn is_first(&self) -> bool {
         self.taken.load(Ordering::Relaxed) <= 1
     }
 }
 
-/// How long a token lives.
+/// The lifetime of a token.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Life {
-    /// It came from a file and has not been asked yet.
+    /// From a file, not looked up yet.
     Unknown,
-    /// The store says that it never expires.
+    /// It never expires.
     Endless,
-    /// It ends.
+    /// It expires.
     Until {
         /// When.
         end: Instant,
-        /// When it is time to renew it.
+        /// When to renew it.
         renew_at: Instant,
-        /// As the store granted it.
+        /// What the store granted.
         grant: Grant,
     },
 }
 
 impl Life {
-    /// The life of a token granted at an instant (that of the question, as the answer took its time): renewed
-    /// after about two thirds, not at the same moment in every replica.
+    /// The lifetime of a token that was requested at this instant. See [`renew_after`].
     pub(super) fn granted(at: Instant, grant: Grant) -> Self {
         Self::Until { end: at + grant.ttl, renew_at: at + renew_after(grant.ttl), grant }
     }
@@ -86,40 +85,40 @@ impl Credentials for Token {
 }
 
 impl Token {
-    /// Whether it has certainly ended.
+    /// Whether it has expired.
     pub(super) fn has_ended(&self) -> bool {
         matches!(self.life, Life::Until { end, .. } if end <= Instant::now())
     }
 
-    /// The same token with another life.
+    /// The same token with another lifetime.
     pub(super) fn with_life(&self, life: Life) -> Self {
         let (header, uses) = (self.header.clone(), self.uses.clone());
         Self { number: self.number, header, life, stamp: self.stamp, since: self.since, uses }
     }
 
-    /// Takes one call that may be made with it. Whether there was one.
+    /// Takes one use. `false` if none is left.
     pub(super) fn take_use(&self) -> bool {
         self.uses.as_ref().is_none_or(|uses| uses.take())
     }
 
-    /// The session that leases are made in. Each one that is made with a limited token has a token to itself.
+    /// The number of the session in which leases are created. 0 for a limited token, which is used for one lease.
     pub(super) fn session(&self) -> u64 {
         if self.uses.is_some() { 0 } else { self.number }
     }
 }
 
-/// What tells one state of a file from the next.
+/// The state of a file, to detect changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     /// When it was written.
     pub(super) modified: SystemTime,
     /// Its length.
     pub(super) length: u64,
-    /// Its inode: a file put in another's place may carry an old time.
+    /// Its inode: a replacing file may have an old time.
     pub(super) inode: u64,
 }
 
-/// A token as a header; none where it cannot be one.
+/// A token as a header; `None` if it is not a valid one.
 #[expect(clippy::disallowed_methods, reason = "it becomes the header that is sent, the only form in which it is kept")]
 pub(super) fn header(token: &SecretValue) -> Option<HeaderValue> {
     let text = token.expose_secret();

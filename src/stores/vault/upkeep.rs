@@ -1,5 +1,5 @@
-//! Keeps a session alive in the background: logs in at the start, renews the token, logs in again when it cannot be
-//! renewed, notices a token file that changed. Nothing waits for it; a read that needs a token gets its own.
+//! Maintains the session in the background: logs in at the start, renews the token, logs in again if it cannot be renewed,
+//! and notices a changed token file. No read waits for it: a read without a token logs in itself.
 
 use super::answers;
 use super::call::CallOptions;
@@ -17,18 +17,18 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use vaultrs::api::token::requests::RenewTokenSelfRequest;
 
-/// The longest that a token file goes unseen.
+/// The period of the check of a token file.
 const FILE_PATROL: Duration = Duration::from_mins(1);
-/// The shortest wait between two acts, whatever a store grants.
+/// The least wait between two steps.
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 /// The longest wait after failures in a row.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
-/// The running task; it ends when this is dropped.
+/// The task. It ends when this is dropped.
 pub(super) struct Upkeep(JoinHandle<()>);
 
 impl Upkeep {
-    /// Begins to look after a session.
+    /// Starts the task.
     pub(super) fn of(session: Arc<Session>) -> Self {
         Self(tokio::spawn(run(session)))
     }
@@ -54,18 +54,18 @@ async fn run(session: Arc<Session>) {
     }
 }
 
-/// 1 s, 2 s, 4 s, ... and up to half as much again, so that replicas do not come back together.
+/// 1 s, 2 s, 4 s, ... and up to half as much again, so that replicas do not retry together.
 fn backoff(failures: u32) -> Duration {
     let base = Duration::from_secs(1).saturating_mul(1 << (failures - 1).min(5)).min(LONGEST_BACKOFF);
     base.mul_f64(jitter(1.0..1.5))
 }
 
-/// Does what is due and says how long nothing will be.
+/// Does what is due. Returns the time until the next step.
 async fn round(session: &Session) -> Result<Duration, ReadError> {
     let request = RequestId::random();
     let token = session.look(&request).await?;
     if token.uses.is_some() {
-        // Renewing it would take one of its calls. Another login comes when it is needed.
+        // A renewal would take one of its uses. A new login comes when it is needed.
         return Ok(FILE_PATROL);
     }
     let wait = match token.life {
@@ -81,11 +81,11 @@ async fn get_to_know(session: &Session, token: &Arc<Token>, request: &RequestId)
     let asked = Instant::now();
     let grant = session.ask_after(token, request).await?;
     session.note_life(token, grant.map_or(Life::Endless, |grant| Life::granted(asked, grant)));
-    // The next round reads off when it is due.
+    // The next round computes when it is due.
     Ok(Duration::ZERO)
 }
 
-/// Renews a token. What the store grants shrinks as a token nears its maximum: then it is time for another one.
+/// Renews a token. Grants shrink as a token nears its maximum lifetime; then a new login follows.
 async fn prolong(
     session: &Session,
     token: &Arc<Token>,
@@ -100,7 +100,7 @@ async fn prolong(
             Ok(Duration::ZERO)
         }
         _ if session.can_log_in() => session.replace(Some(token.number), false, request).await.map(|_| Duration::ZERO),
-        // It dies when it dies; another one may come in the file.
+        // It expires. The file may get another one.
         _ => Ok(FILE_PATROL),
     }
 }

@@ -23,7 +23,7 @@ use claviger::model::request_id::RequestId;
 use claviger::model::secret_ref::SecretRef;
 use claviger::sealing::keys::RootKey;
 use claviger::stores::{
-    Granted, Keeping, LeaseEvent, LeaseEventKind, LeaseView, LeaseWitness, NotRecorded, Stores, Unread,
+    FetchError, Granted, LeaseEvent, LeaseEventKind, LeaseSettings, LeaseView, LeaseWitness, NotRecorded, Stores,
 };
 use reqwest::Method;
 use std::path::PathBuf;
@@ -131,7 +131,7 @@ impl Keeper {
         let metrics = Arc::new(Metrics::new(&[], &["vault"]).unwrap());
         let stores = Stores::open(&[Store { name: "vault".into(), kind: Kind::Vault(vault) }], &metrics).unwrap();
         let (book, database) = (Arc::<Book>::default(), Database::open(&place.url).await.unwrap());
-        let keeping = Keeping {
+        let keeping = LeaseSettings {
             database: database.clone(),
             key: RootKey::new([7; 32].into()),
             witness: book.clone(),
@@ -141,7 +141,7 @@ impl Keeper {
         Self { stores: Arc::new(stores.keep_leases(keeping).unwrap()), book, metrics, database }
     }
 
-    async fn read(&self, role: &str, mode: LeaseMode, caller: &Arc<Caller>) -> Result<Credentials, Unread> {
+    async fn read(&self, role: &str, mode: LeaseMode, caller: &Arc<Caller>) -> Result<Credentials, FetchError> {
         self.read_for(role, mode, caller, Duration::ZERO).await.map(|(credentials, _)| credentials)
     }
 
@@ -153,14 +153,14 @@ impl Keeper {
         mode: LeaseMode,
         caller: &Arc<Caller>,
         life: Duration,
-    ) -> Result<(Credentials, f64), Unread> {
+    ) -> Result<(Credentials, f64), FetchError> {
         // A role of another mount is written with its whole path.
         let path = if role.contains('/') { role.to_owned() } else { format!("database/creds/{role}") };
         let secret = SecretRef { store: "vault".into(), path };
         let request = RequestId::random();
         let granted = Granted { secret: &secret, mode, caller, life, write: None, request: &request };
         let reading = self.stores.read_for(granted).await?;
-        let value = |key: &str| reading.lease.data[key].as_ref().unwrap().expose_secret().to_owned();
+        let value = |key: &str| reading.secret.data[key].as_ref().unwrap().expose_secret().to_owned();
         Ok(((value("username"), value("password")), reading.good_for.unwrap().as_secs_f64()))
     }
 

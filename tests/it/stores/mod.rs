@@ -16,8 +16,8 @@ mod vault_read;
 use claviger::config::cache::Cache;
 use claviger::config::stores::{Kind, Store, Vault, VaultAuth};
 use claviger::metrics::Metrics;
-use claviger::model::lease::Lease;
 use claviger::model::request_id::RequestId;
+use claviger::model::secret::Secret;
 use claviger::model::secret_ref::SecretRef;
 use claviger::stores::{ReadError, Stores};
 use std::collections::BTreeMap;
@@ -122,7 +122,7 @@ impl Rig {
         self.dir.path().join("token")
     }
 
-    async fn lease(&self, path: &str) -> Result<Arc<Lease>, ReadError> {
+    async fn lease(&self, path: &str) -> Result<Arc<Secret>, ReadError> {
         let secret = SecretRef { store: self.name.into(), path: path.into() };
         self.stores.read(&secret, &RequestId::random()).await
     }

@@ -86,13 +86,13 @@ fn body(text: &str) -> String {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
 fn a_secret_is_an_object_of_keys_digit_for_digit() {
-    let lease = secret(body(r#" {"K":"a\nb","N":1.50,"Z":null,"O":{"b":[1.0, 2]}} "#).as_bytes(), "a/b").unwrap();
-    let text = |key: &str| lease.data[key].as_ref().map(SecretValue::expose_secret);
+    let read = secret(body(r#" {"K":"a\nb","N":1.50,"Z":null,"O":{"b":[1.0, 2]}} "#).as_bytes(), "a/b").unwrap();
+    let text = |key: &str| read.data[key].as_ref().map(SecretValue::expose_secret);
     assert_eq!(
         [text("K"), text("N"), text("Z"), text("O")],
         [Some("a\nb"), Some("1.50"), None, Some(r#"{"b":[1.0,2]}"#)]
     );
-    assert_eq!((lease.version.as_deref(), lease.stale), (Some("v1"), false));
+    assert_eq!((read.version.as_deref(), read.stale), (Some("v1"), false));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_secret_of_another_shape_is_misconfigured() {
         assert_eq!(secret(body(text).as_bytes(), "a/b"), Err(Misconfigured), "{text}");
     }
     assert_eq!(secret(br#"{"Name":"a/b","SecretBinary":"AAAA"}"#, "a/b"), Err(Misconfigured));
-    assert!(secret(body("{}").as_bytes(), "a/b").is_ok_and(|lease| lease.data.is_empty()));
+    assert!(secret(body("{}").as_bytes(), "a/b").is_ok_and(|read| read.data.is_empty()));
 }
 
 #[test]

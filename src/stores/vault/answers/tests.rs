@@ -59,7 +59,7 @@ fn only_one_answer_means_absent() {
             (200, r#"{"data":{"K":"v","K":"w"}}"#, Unavailable),
             (200, r#"{"data":{"data":{"K":"\ud800"}}}"#, Unavailable),
         ] {
-            let expected: Result<Lease, ReadError> = Err(expected);
+            let expected: Result<Secret, ReadError> = Err(expected);
             let got = secret(&answer(status, body), engine);
             // A KV v1 secret may be named like a wrapper, so these are for v2 alone.
             if engine == Engine::KvV2 || got.is_err() {
@@ -82,13 +82,13 @@ fn a_deleted_version_is_deleted_in_kv_v2_alone() {
 #[test]
 fn a_secret_comes_with_its_version_and_its_digits() {
     let body = r#"{"data":{"data":{"K":"v","N":1.50,"Z":null},"metadata":{"deletion_time":"2036-01-01T00:00:00Z","destroyed":false,"version":12}}}"#;
-    let lease = secret(&answer(200, body), Engine::KvV2).unwrap();
-    let text = |key: &str| lease.data[key].as_ref().map(|value| value.expose_secret().to_owned());
+    let read = secret(&answer(200, body), Engine::KvV2).unwrap();
+    let text = |key: &str| read.data[key].as_ref().map(|value| value.expose_secret().to_owned());
     assert_eq!((text("K"), text("N"), text("Z")), (Some("v".into()), Some("1.50".into()), None));
-    assert_eq!((lease.version.as_deref(), lease.stale), (Some("12"), false));
+    assert_eq!((read.version.as_deref(), read.stale), (Some("12"), false));
 
-    let lease = secret(&answer(200, r#"{"data":{"data":"x"},"lease_duration":2764800}"#), Engine::KvV1).unwrap();
-    assert_eq!((lease.data.len(), lease.version), (1, None));
+    let read = secret(&answer(200, r#"{"data":{"data":"x"},"lease_duration":2764800}"#), Engine::KvV1).unwrap();
+    assert_eq!((read.data.len(), read.version), (1, None));
     let empty = secret(&answer(200, r#"{"data":{"data":{},"metadata":{"version":1}}}"#), Engine::KvV2).unwrap();
     assert!(empty.data.is_empty());
 }
@@ -97,8 +97,8 @@ fn a_secret_comes_with_its_version_and_its_digits() {
 fn a_version_that_was_written_with_null_is_a_secret_without_keys() {
     let body = |data: &str, metadata: &str| answer(200, &format!(r#"{{"data":{{{data}"metadata":{metadata}}}}}"#));
     let live = r#"{"deletion_time":"","destroyed":false,"version":3}"#;
-    let lease = secret(&body(r#""data":null,"#, live), Engine::KvV2).unwrap(); // seen
-    assert_eq!((lease.data.len(), lease.version.as_deref()), (0, Some("3")));
+    let read = secret(&body(r#""data":null,"#, live), Engine::KvV2).unwrap(); // seen
+    assert_eq!((read.data.len(), read.version.as_deref()), (0, Some("3")));
     for (data, metadata) in [
         ("", live),
         (r#""data":null,"#, "null"),

@@ -49,7 +49,7 @@ async fn nobody_gets_what_cannot_be_recorded() {
     bao.database_role("app", "1h", "2h").await;
     let keeper = Keeper::new(&place, &bao).await;
     keeper.book.refuses.store(true, Ordering::SeqCst);
-    assert_eq!(keeper.read("app", PER_POD, &pod("one")).await.err(), Some(Unread::Unrecorded));
+    assert_eq!(keeper.read("app", PER_POD, &pod("one")).await.err(), Some(FetchError::Unrecorded));
     until("it to be taken back", async || bao.leases_of("app").await == 0).await;
     until("its record to go", async || keeper.list().await.is_empty()).await;
     keeper.book.refuses.store(false, Ordering::SeqCst);
@@ -57,7 +57,7 @@ async fn nobody_gets_what_cannot_be_recorded() {
     assert_eq!(bao.leases_of("app").await, 1);
 
     keeper.database.run("DROP TABLE leases", &[]).await.unwrap();
-    assert_eq!(keeper.read("app", PER_POD, &pod("other")).await.err(), Some(Unread::Unrecorded));
+    assert_eq!(keeper.read("app", PER_POD, &pod("other")).await.err(), Some(FetchError::Unrecorded));
     until("it to be taken back", async || bao.leases_of("app").await == 1).await;
 }
 
@@ -84,7 +84,7 @@ async fn an_end_that_makes_no_sense_is_no_lease_and_is_given_back() {
         .await;
         let keeper = Keeper::with_token(&place, &fake.address, "s.token").await;
         let read = keeper.read("app", PER_POD, &pod("one")).await;
-        assert_eq!(read.err(), Some(Unread::Store(ReadError::Unavailable)), "{duration}");
+        assert_eq!(read.err(), Some(FetchError::Store(ReadError::Unavailable)), "{duration}");
         until("it to be given back", async || revoked.load(Ordering::SeqCst) == 1).await;
         until("its record to go", async || keeper.list().await.is_empty()).await;
         assert_eq!(keeper.count(LeaseEventKind::Acquired), 0, "{duration}");
@@ -99,9 +99,9 @@ async fn what_is_wrong_with_a_role_is_told_and_a_broken_connection_makes_nothing
     bao.policy("narrow", r#"path "database/creds/other" { capabilities = ["read"] }"#).await;
     let keeper = Keeper::new(&place, &bao).await;
     let one = pod("one");
-    assert_eq!(keeper.read("none", PER_POD, &one).await.err(), Some(Unread::Store(ReadError::Misconfigured)));
+    assert_eq!(keeper.read("none", PER_POD, &one).await.err(), Some(FetchError::Store(ReadError::Misconfigured)));
     let narrow = Keeper::with_token(&Place::sqlite(), &bao.address, &bao.token(&["narrow"], "1h").await).await;
-    assert_eq!(narrow.read("app", PER_POD, &one).await.err(), Some(Unread::Store(ReadError::Forbidden)));
+    assert_eq!(narrow.read("app", PER_POD, &one).await.err(), Some(FetchError::Store(ReadError::Forbidden)));
     assert_eq!(bao.leases_of("app").await, 0);
 
     let calls = Arc::new(AtomicUsize::new(0));
@@ -118,7 +118,7 @@ async fn what_is_wrong_with_a_role_is_told_and_a_broken_connection_makes_nothing
     })
     .await;
     let keeper = Keeper::with_token(&place, &fake.address, "s.token").await;
-    assert_eq!(keeper.read("app", PER_POD, &one).await.err(), Some(Unread::Store(ReadError::Unavailable)));
+    assert_eq!(keeper.read("app", PER_POD, &one).await.err(), Some(FetchError::Store(ReadError::Unavailable)));
     assert_eq!(calls.load(Ordering::SeqCst), 1, "each call makes something");
 }
 
@@ -146,7 +146,7 @@ async fn the_servers_own_workings_are_not_read_in_any_namespace() {
             request: &request,
         };
         let read = keeper.stores.read_for(granted).await;
-        assert_eq!(read.err(), Some(Unread::Store(ReadError::Misconfigured)), "{path}");
+        assert_eq!(read.err(), Some(FetchError::Store(ReadError::Misconfigured)), "{path}");
     }
 }
 
@@ -177,7 +177,7 @@ async fn leases_go_on_while_the_server_is_killed_and_started_again_under_load() 
     bao.stop();
     assert_eq!(
         keeper.read("app", PER_POD, &pod("late")).await.err(),
-        Some(Unread::Store(ReadError::Unavailable)),
+        Some(FetchError::Store(ReadError::Unavailable)),
         "nothing is made while nobody makes it"
     );
     tokio::time::sleep(Duration::from_secs(2)).await;

@@ -55,7 +55,7 @@ async fn patiently(keeper: &Keeper, role: &str, mode: LeaseMode, pod: &Arc<Calle
         let granted =
             Granted { secret: &secret, mode, caller: pod, life: Duration::ZERO, write: None, request: &request };
         if let Ok(reading) = tokio::time::timeout(SECOND, keeper.stores.read_for(granted)).await {
-            return reading.unwrap().lease.data.len();
+            return reading.unwrap().secret.data.len();
         }
         assert!(began.elapsed() < 30 * SECOND);
         tokio::time::sleep(SECOND / 3).await;
@@ -127,7 +127,7 @@ async fn an_engine_that_never_answers_is_asked_a_few_times_and_one_caller_has_so
     let keeper = Keeper::with(&place, &fake.address, "s.token", |vault| vault.make_timeout = SECOND / 2).await;
     for _ in 0..10 {
         let read = keeper.read("app", PER_POD, &pod("one")).await;
-        assert_eq!(read.err(), Some(Unread::Store(ReadError::Unavailable)));
+        assert_eq!(read.err(), Some(FetchError::Store(ReadError::Unavailable)));
     }
     let made = engine.made.load(Ordering::SeqCst);
     assert!((5..=8).contains(&made), "{made} calls: five, and some after pauses");

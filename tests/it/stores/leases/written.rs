@@ -2,11 +2,12 @@
 
 use super::{Bao, Keeper, LeaseEventKind, Method, PER_POD, Place, SHARED, pod};
 use claviger::model::caller::Caller;
-use claviger::model::lease::{Lease, LeaseMode};
+use claviger::model::lease::LeaseMode;
 use claviger::model::request_id::RequestId;
+use claviger::model::secret::Secret;
 use claviger::model::secret_ref::SecretRef;
 use claviger::model::write::Write;
-use claviger::stores::{Granted, ReadError, Unread, Unsuitable};
+use claviger::stores::{FetchError, Granted, ReadError, Unsuitable};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,12 +37,12 @@ impl Keeper {
         mode: LeaseMode,
         caller: &Arc<Caller>,
         write: Option<Value>,
-    ) -> Result<Arc<Lease>, Unread> {
+    ) -> Result<Arc<Secret>, FetchError> {
         let secret = SecretRef { store: "vault".into(), path: path.into() };
         let write = write.map(|body| Write::new(body.as_object().unwrap().clone()));
         let (request, life) = (RequestId::random(), Duration::ZERO);
         let granted = Granted { secret: &secret, mode, caller, life, write: write.as_ref(), request: &request };
-        self.stores.read_for(granted).await.map(|reading| reading.lease)
+        self.stores.read_for(granted).await.map(|reading| reading.secret)
     }
 
     #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
@@ -98,7 +99,7 @@ async fn what_a_path_is_not_is_told_and_a_kept_secret_is_never_written_to() {
     ] {
         let asked = write.is_some();
         let answer = keeper.written(path, PER_POD, &caller, write).await.map(|_| ());
-        assert_eq!(answer, Err(Unread::Store(expected)), "{path}, written: {asked}");
+        assert_eq!(answer, Err(FetchError::Store(expected)), "{path}, written: {asked}");
     }
     for path in ["homelab/a", "old/a"] {
         assert!(keeper.written(path, PER_POD, &caller, None).await.unwrap().data.contains_key("K"), "{path}");

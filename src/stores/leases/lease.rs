@@ -1,4 +1,4 @@
-//! One lease as this process knows it: whom it is for, how long it lives, what is to be done with it next.
+//! One lease in this process: its key and holder, its lifetime and its state.
 
 use crate::model::caller::{Caller, Identity};
 use crate::model::lease::LeaseMode;
@@ -15,32 +15,32 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What one lease is looked up by: nobody but its holder finds one that is for a holder.
+/// The key of a lease. It includes the holder, so no other caller finds the lease.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct LeaseKey {
     pub(super) store: Arc<str>,
     pub(super) path: StorePath,
-    /// None where it is shared.
+    /// `None` for a shared lease.
     pub(super) holder: Option<Identity>,
-    /// With what it was made; another write makes something else.
+    /// The body of the write that created it. Another body creates another secret.
     pub(super) write: Option<Write>,
 }
 
-/// How far a lease is from its end.
+/// The state of a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseState {
-    /// It may be in use.
+    /// In use.
     Active,
-    /// It is being taken back.
+    /// Being revoked.
     Revoking,
-    /// It could not be taken back six times in a row.
+    /// Six attempts to revoke it failed.
     RevocationFailed,
 }
 
 impl LeaseState {
     const ALL: [Self; 3] = [Self::Active, Self::Revoking, Self::RevocationFailed];
 
-    /// The word in lists and records.
+    /// The name in lists and records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -55,31 +55,30 @@ impl LeaseState {
     }
 }
 
-/// Why a lease is taken back, and who asked for it.
+/// Why a lease is revoked, and on whose request.
 #[derive(Debug, Clone)]
-pub(super) struct Why {
+pub(super) struct RevocationReason {
     pub(super) reason: &'static str,
     pub(super) by: Option<Arc<Caller>>,
 }
 
-/// For how long a lease lives, by the monotonic clock.
+/// The lifetime of a lease, by the monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Term {
-    /// What was granted first; as much is asked for when it is renewed.
+    /// The first granted lifetime. A renewal asks for the same.
     pub(super) granted: Duration,
-    /// Whether it is worth asking for more.
+    /// Whether another renewal can extend it.
     pub(super) renewable: bool,
     pub(super) ends: Instant,
 }
 
 impl Term {
-    /// Of what was granted in answer to a question put at `asked`: the answer is at least that old.
+    /// A grant that was requested at `asked`; the lifetime counts from then.
     pub(super) fn new(grant: Grant, asked: Instant) -> Self {
         Self { granted: grant.ttl, renewable: grant.renewable, ends: asked + grant.ttl }
     }
 
-    /// When to look at it next: after about two thirds of what it was given, and not at the same moment for all that
-    /// were given at once; at its end where there is no more to be had.
+    /// When it is due: see [`renew_after`]; at its end if it cannot be renewed.
     pub(super) fn due(&self, asked: Instant) -> Instant {
         if !self.renewable {
             return self.ends;
@@ -87,8 +86,8 @@ impl Term {
         asked + renew_after(self.ends.saturating_duration_since(asked))
     }
 
-    /// After a renewal. A store that gives less than half of what it gave first has come to its maximum: then there is
-    /// no more to be had, and another lease is to be made before this one ends.
+    /// The term after a renewal. A grant of less than half of the first one shows that the lease nears its maximum lifetime:
+    /// it is not renewed again, and a new lease is created before this one ends.
     pub(super) fn renewed(self, grant: Grant, asked: Instant) -> Self {
         let ends = asked + grant.ttl;
         let more = grant.renewable && grant.ttl >= self.granted / 2 && ends > self.ends;
@@ -99,53 +98,53 @@ impl Term {
         self.ends.saturating_duration_since(now)
     }
 
-    /// Whether what is left is enough for a ticket that lives so long; half of what was granted always is, because more
-    /// cannot be had for long.
+    /// Whether the remaining lifetime is enough for a ticket that lives for `life`. Half of the granted lifetime is always
+    /// enough: the store does not grant more.
     pub(super) fn is_enough(&self, life: Duration, now: Instant) -> bool {
         let left = self.left(now);
         left >= MIN_LEFT && left >= life.min(self.granted / 2)
     }
 }
 
-/// What has less left is not handed out any more.
+/// A lease with less remaining lifetime is not issued.
 pub(super) const MIN_LEFT: Duration = Duration::from_secs(1);
 
-/// A lease.
-pub(super) struct Held {
+/// A lease of a dynamic secret.
+pub(super) struct Lease {
     pub(super) id: Arc<str>,
-    pub(super) key: Key,
+    pub(super) key: LeaseKey,
     pub(super) mode: LeaseMode,
-    /// Whom it is for; none where it is shared.
+    /// `None` for a shared lease.
     pub(super) holder: Option<Arc<Caller>>,
     pub(super) handle: Arc<SecretValue>,
-    /// What it gives; none where it was adopted, as it is never handed out again.
+    /// The sealed secret. `None` for an adopted lease, which is never issued again.
     pub(super) values: Option<Arc<Sealed>>,
-    /// The broker's session that it was made in.
+    /// The broker's session in which it was created. It ends with it.
     pub(super) session: u64,
     pub(super) term: Term,
     pub(super) state: LeaseState,
-    /// Why it is taken back, once it is.
-    pub(super) why: Option<Why>,
-    /// How often in a row what was due has failed.
+    /// Set once it is being revoked.
+    pub(super) revocation_reason: Option<RevocationReason>,
+    /// Failed attempts in a row to renew or revoke it.
     pub(super) attempts: u32,
     pub(super) acquired_at: Timestamp,
     pub(super) expires_at: Timestamp,
-    /// When it was last handed out.
+    /// When it was last issued.
     pub(super) used: Instant,
-    /// Until when it waits for those it was made for; none once somebody has it.
-    pub(super) untaken_until: Option<Instant>,
-    /// When it is renewed for the first time, or ends.
+    /// When it is revoked if no caller gets it. `None` once one did.
+    pub(super) undelivered_until: Option<Instant>,
+    /// When it is first renewed, or ends.
     pub(super) planned: Instant,
 }
 
-impl Held {
+impl Lease {
     pub(super) fn secret(&self) -> SecretRef {
         SecretRef { store: self.key.store.clone(), path: self.key.path.as_str().to_owned() }
     }
 
-    /// Whether somebody may be using it of whose end we shall hear. Only then is it renewed: of a caller without a pod, or of
-    /// a cluster that is not configured any more, nobody tells us when it ends, and of a shared one that was adopted nobody
-    /// knows whether it is used.
+    /// Whether to renew it: only while its holder may use it, and only if the end of the holder will be noticed. That is not
+    /// so for callers without a pod and for clusters that are no longer configured. Whether an adopted shared lease is in use
+    /// is not known.
     pub(super) fn is_worth_renewing(&self, clusters: &BTreeSet<Arc<str>>) -> bool {
         self.term.renewable
             && match &self.holder {

@@ -1,22 +1,21 @@
-//! The encoding of a lease, which is sealed. Staleness is not kept: it is decided when a lease is served.
+//! The encoding of a secret, which is sealed. Staleness is not kept: it is decided when a secret is served.
 
-use crate::model::lease::Lease;
-use crate::model::secret::SecretValue;
+use crate::model::secret::{Secret, SecretValue};
 use crate::sealing::codec::{Lengths, Malformed, Reader, Writer};
 
 /// The number of bytes that [`encode`] writes.
-pub(super) fn size(lease: &Lease) -> usize {
+pub(super) fn size(secret: &Secret) -> usize {
     let optional = |length: Option<usize>| 1 + length.map_or(0, |length| 4 + length);
-    let values = lease.data.iter().map(|(key, value)| 4 + key.len() + optional(value.as_ref().map(SecretValue::len)));
-    optional(lease.version.as_ref().map(String::len)) + 4 + values.sum::<usize>()
+    let values = secret.data.iter().map(|(key, value)| 4 + key.len() + optional(value.as_ref().map(SecretValue::len)));
+    optional(secret.version.as_ref().map(String::len)) + 4 + values.sum::<usize>()
 }
 
-/// Writes a lease.
-pub(super) fn encode(lease: &Lease, out: &mut Vec<u8>) {
+/// Writes a secret.
+pub(super) fn encode(secret: &Secret, out: &mut Vec<u8>) {
     let mut out = Writer::new(out, Lengths::Fixed);
-    out.optional_text(lease.version.as_deref());
-    out.length(lease.data.len());
-    for (key, value) in &lease.data {
+    out.optional_text(secret.version.as_deref());
+    out.length(secret.data.len());
+    for (key, value) in &secret.data {
         out.text(key);
         put_value(&mut out, value.as_ref());
     }
@@ -27,19 +26,19 @@ fn put_value(out: &mut Writer<'_>, value: Option<&SecretValue>) {
     out.optional_text(value.map(SecretValue::expose_secret));
 }
 
-/// Reads a lease back.
+/// Reads a secret back.
 ///
 /// # Errors
 /// When the bytes are not exactly what [`encode`] writes.
-pub(super) fn decode(bytes: &[u8]) -> Result<Lease, Malformed> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Secret, Malformed> {
     let mut input = Reader::new(bytes, Lengths::Fixed);
     let version = input.optional_text()?.map(str::to_owned);
-    let mut lease = Lease { data: [].into(), version, stale: false };
+    let mut secret = Secret { data: [].into(), version, stale: false };
     for _ in 0..input.length()? {
         let key = input.text()?.to_owned();
-        lease.data.insert(key, input.optional_text()?.map(|text| SecretValue::new(text.to_owned())));
+        secret.data.insert(key, input.optional_text()?.map(|text| SecretValue::new(text.to_owned())));
     }
-    input.end().map(|()| lease)
+    input.end().map(|()| secret)
 }
 
 #[cfg(test)]
@@ -47,9 +46,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn encoded(lease: &Lease) -> Vec<u8> {
+    fn encoded(secret: &Secret) -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode(lease, &mut bytes);
+        encode(secret, &mut bytes);
         bytes
     }
 
@@ -60,10 +59,10 @@ mod tests {
             data in prop::collection::btree_map(any::<String>(), any::<Option<String>>(), 0..8),
         ) {
             let data = data.into_iter().map(|(key, value)| (key, value.map(SecretValue::new))).collect();
-            let lease = Lease { data, version, stale: false };
-            let bytes = encoded(&lease);
-            prop_assert_eq!(bytes.len(), size(&lease), "it would grow, or have too much room");
-            prop_assert_eq!(decode(&bytes), Ok(lease));
+            let secret = Secret { data, version, stale: false };
+            let bytes = encoded(&secret);
+            prop_assert_eq!(bytes.len(), size(&secret), "it would grow, or have too much room");
+            prop_assert_eq!(decode(&bytes), Ok(secret));
             prop_assert_eq!(decode(&[&bytes, &b"x"[..]].concat()), Err(Malformed));
             prop_assert_eq!(decode(&bytes[..bytes.len() - 1]), Err(Malformed));
         }
@@ -76,7 +75,7 @@ mod tests {
 
     #[test]
     fn staleness_is_not_kept() {
-        let lease = Lease { data: [].into(), version: None, stale: true };
-        assert!(!decode(&encoded(&lease)).unwrap().stale);
+        let secret = Secret { data: [].into(), version: None, stale: true };
+        assert!(!decode(&encoded(&secret)).unwrap().stale);
     }
 }

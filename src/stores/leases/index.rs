@@ -1,0 +1,364 @@
+//! The leases of this process, by key, by id and by due time. Each operation is one step under a lock, so a panic between
+//! two operations leaves a consistent index.
+
+use super::lease::{Lease, LeaseKey, LeaseState, RevocationReason};
+use crate::model::caller::Caller;
+use crate::model::caller::Identity;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+type Id = Arc<str>;
+/// Leases behind one system: the same store and the same first two segments of the path.
+type Lane = Arc<str>;
+
+/// A lease, when it is due, and whether a task works on it.
+struct Entry {
+    lease: Lease,
+    lane: Lane,
+    due: Instant,
+    claimed: bool,
+    /// Due as soon as the claim on it is released.
+    urgent: bool,
+}
+
+/// All leases of this process.
+#[derive(Default)]
+pub(super) struct LeaseIndex {
+    entries: HashMap<Id, Entry>,
+    /// The lease of each key that is issued.
+    current: HashMap<LeaseKey, Id>,
+    /// One for each lane, so a slow system delays only its own leases.
+    queues: HashMap<Lane, Queue>,
+}
+
+/// The leases of one lane.
+#[derive(Default)]
+struct Queue {
+    due: BTreeSet<(Instant, Id)>,
+    claimed: usize,
+}
+
+fn lane(key: &LeaseKey) -> Lane {
+    let path = key.path.as_str();
+    let end = path.match_indices('/').nth(1).map_or(path.len(), |(at, _)| at);
+    format!("{}\0{}", key.store, &path[..end]).into()
+}
+
+impl LeaseIndex {
+    /// Adds a lease. As `current` it is issued from now on.
+    pub(super) fn insert(&mut self, lease: Lease, due: Instant, current: bool) {
+        let id = lease.id.clone();
+        if current {
+            self.current.insert(lease.key.clone(), id.clone());
+        }
+        let lane = lane(&lease.key);
+        self.queues.entry(lane.clone()).or_default().due.insert((due, id.clone()));
+        self.entries.insert(id, Entry { lease, lane, due, claimed: false, urgent: false });
+    }
+
+    /// The lease that is issued for a key.
+    pub(super) fn current(&mut self, key: &LeaseKey) -> Option<&mut Lease> {
+        let id = self.current.get(key)?;
+        self.entries.get_mut(id).map(|entry| &mut entry.lease)
+    }
+
+    pub(super) fn get(&mut self, id: &str) -> Option<&mut Lease> {
+        self.entries.get_mut(id).map(|entry| &mut entry.lease)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn ids(&self) -> HashSet<Id> {
+        self.entries.keys().cloned().collect()
+    }
+
+    /// Claims a lease. `false` if it is claimed already.
+    pub(super) fn claim(&mut self, id: &str) -> bool {
+        match self.entries.get_mut(id) {
+            Some(entry) if !entry.claimed => {
+                entry.claimed = true;
+                let queue = self.queues.entry(entry.lane.clone()).or_default();
+                queue.claimed += 1;
+                queue.due.remove(&(entry.due, entry.lease.id.clone()))
+            }
+            _ => false,
+        }
+    }
+
+    /// Claims due leases, at most `at_once` of a lane including those claimed already.
+    pub(super) fn claim_due(&mut self, now: Instant, at_once: usize) -> Vec<Id> {
+        let of_lane = |queue: &Queue| {
+            let room = at_once.saturating_sub(queue.claimed);
+            let due = queue.due.iter().take(room).take_while(|(at, _)| *at <= now);
+            due.map(|(_, id)| id.clone()).collect::<Vec<_>>()
+        };
+        let due: Vec<Id> = self.queues.values().flat_map(of_lane).collect();
+        due.into_iter().filter(|id| self.claim(id)).collect()
+    }
+
+    /// The next due time among lanes with fewer than `at_once` claims.
+    pub(super) fn next_due(&self, at_once: usize) -> Option<Instant> {
+        let with_room = self.queues.values().filter(|queue| queue.claimed < at_once);
+        with_room.filter_map(|queue| queue.due.first()).map(|(at, _)| *at).min()
+    }
+
+    /// Releases a claim. The lease is next due at `due`, or now if it became urgent.
+    pub(super) fn release(&mut self, id: &str, due: Instant) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        entry.due = if std::mem::take(&mut entry.urgent) { Instant::now() } else { due };
+        let queue = self.queues.entry(entry.lane.clone()).or_default();
+        if std::mem::take(&mut entry.claimed) {
+            queue.claimed = queue.claimed.saturating_sub(1);
+        }
+        queue.due.insert((entry.due, entry.lease.id.clone()));
+    }
+
+    /// Begins to revoke a lease. Returns whether it was active.
+    pub(super) fn begin_revocation(&mut self, id: &str, revocation_reason: RevocationReason) -> bool {
+        let Some(entry) = self.entries.get_mut(id) else { return false };
+        let was_active = entry.lease.state == LeaseState::Active;
+        entry.lease.state = LeaseState::Revoking;
+        entry.lease.attempts = 0;
+        entry.lease.revocation_reason = Some(revocation_reason);
+        if entry.claimed {
+            entry.urgent = true;
+        } else {
+            let queue = self.queues.entry(entry.lane.clone()).or_default();
+            queue.due.remove(&(entry.due, entry.lease.id.clone()));
+            entry.due = Instant::now();
+            queue.due.insert((entry.due, entry.lease.id.clone()));
+        }
+        if self.current.get(&entry.lease.key) == Some(&entry.lease.id) {
+            self.current.remove(&entry.lease.key);
+        }
+        was_active
+    }
+
+    /// Clears the urgent flag; the caller already holds the claim on this lease.
+    pub(super) fn clear_urgent(&mut self, id: &str) {
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.urgent = false;
+        }
+    }
+
+    /// Removes a lease.
+    pub(super) fn remove(&mut self, id: &str) -> Option<Lease> {
+        let entry = self.entries.remove(id)?;
+        if let Some(queue) = self.queues.get_mut(&entry.lane) {
+            queue.due.remove(&(entry.due, entry.lease.id.clone()));
+            queue.claimed = queue.claimed.saturating_sub(usize::from(entry.claimed));
+            if queue.due.is_empty() && queue.claimed == 0 {
+                self.queues.remove(&entry.lane);
+            }
+        }
+        if self.current.get(&entry.lease.key) == Some(&entry.lease.id) {
+            self.current.remove(&entry.lease.key);
+        }
+        Some(entry.lease)
+    }
+
+    /// Removes and returns all leases.
+    pub(super) fn clear(&mut self) -> Vec<Lease> {
+        self.current.clear();
+        self.queues.clear();
+        self.entries.drain().map(|(_, entry)| entry.lease).collect()
+    }
+
+    /// The ids of the active leases that fit.
+    pub(super) fn active(&self, fits: impl Fn(&Lease) -> bool) -> Vec<Id> {
+        let active = self.entries.values().map(|entry| &entry.lease).filter(|lease| lease.state == LeaseState::Active);
+        active.filter(|lease| fits(lease)).map(|lease| lease.id.clone()).collect()
+    }
+
+    /// The pods that hold active leases, each once.
+    pub(super) fn pods(&self) -> Vec<Arc<Caller>> {
+        let mut seen: HashSet<Identity> = HashSet::new();
+        let active = self.entries.values().map(|entry| &entry.lease).filter(|lease| lease.state == LeaseState::Active);
+        let holders = active.filter_map(|lease| lease.holder.as_ref()).filter(|holder| holder.workload.is_some());
+        holders.filter(|holder| seen.insert(holder.identity())).cloned().collect()
+    }
+
+    /// The stores of the active leases that pods hold, each with the authenticator that vouched for its pod.
+    pub(super) fn origins(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        let active = self.entries.values().map(|entry| &entry.lease).filter(|lease| lease.state == LeaseState::Active);
+        active.filter_map(|lease| {
+            let holder = lease.holder.as_ref().filter(|holder| holder.workload.is_some())?;
+            Some((&lease.key.store, &holder.issuer))
+        })
+    }
+
+    /// The lease to give up if a store has more than `most` active leases: of the namespace with most leases, of its holder
+    /// with most, the least recently used one. So a caller that creates many gives up its own.
+    pub(super) fn one_too_many(&self, store: &str, most: u64) -> Option<Id> {
+        let handed_out = || {
+            let entries = self.current.values().filter_map(|id| self.entries.get(id));
+            entries.map(|entry| &entry.lease).filter(|lease| *lease.key.store == *store)
+        };
+        if u64::try_from(handed_out().count()).unwrap_or(u64::MAX) <= most {
+            return None;
+        }
+        let (mut of_namespace, mut of_holder) = (HashMap::<_, u64>::new(), HashMap::<_, u64>::new());
+        for lease in handed_out() {
+            *of_namespace.entry(namespace(lease)).or_default() += 1;
+            *of_holder.entry(&lease.key.holder).or_default() += 1;
+        }
+        let most = handed_out().max_by_key(|lease| {
+            let share = (of_namespace.get(&namespace(lease)).copied(), of_holder.get(&lease.key.holder).copied());
+            (share, Reverse(lease.used))
+        });
+        most.map(|lease| lease.id.clone())
+    }
+}
+
+/// Leases that count together: of one namespace, of one OIDC subject, or all shared ones.
+fn namespace(lease: &Lease) -> Option<(&str, &str)> {
+    let holder = lease.holder.as_ref()?;
+    let name = holder.workload.as_ref().map_or(holder.subject.as_str(), |workload| workload.namespace.as_str());
+    Some((&*holder.issuer, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::caller::{Pod, Workload};
+    use crate::model::lease::LeaseMode;
+    use crate::model::secret::SecretValue;
+    use crate::stores::dynamic::Grant;
+    use crate::stores::leases::lease::Term;
+    use crate::stores::path::StorePath;
+    use jiff::Timestamp;
+    use std::time::Duration;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn key(path: &str) -> LeaseKey {
+        LeaseKey { store: "vault".into(), path: StorePath::try_from(path).unwrap(), holder: None, write: None }
+    }
+
+    fn lease(id: &str, path: &str) -> Lease {
+        let grant = Grant { ttl: Duration::from_mins(1), renewable: true };
+        Lease {
+            id: id.into(),
+            key: key(path),
+            mode: LeaseMode::Shared,
+            holder: None,
+            handle: Arc::new(SecretValue::new("h".into())),
+            values: None,
+            session: 1,
+            term: Term::new(grant, Instant::now()),
+            state: LeaseState::Active,
+            revocation_reason: None,
+            attempts: 0,
+            acquired_at: Timestamp::UNIX_EPOCH,
+            expires_at: Timestamp::UNIX_EPOCH,
+            used: Instant::now(),
+            undelivered_until: None,
+            planned: Instant::now(),
+        }
+    }
+
+    /// The lease of a pod.
+    fn held_by(namespace: &str, pod: &str, path: &str) -> Lease {
+        let workload = Workload {
+            namespace: namespace.into(),
+            service_account: "build-bot".into(),
+            pod: Pod { name: pod.into(), uid: format!("uid-of-{pod}") },
+        };
+        let caller = Arc::new(Caller {
+            issuer: "cluster".into(),
+            subject: "system:serviceaccount:ci:build-bot".into(),
+            groups: Vec::new(),
+            workload: Some(workload),
+            claims: serde_json::Map::new(),
+        });
+        let key = LeaseKey { holder: Some(caller.identity()), ..key(path) };
+        Lease { key, holder: Some(caller), ..lease(&format!("{pod} {path}"), path) }
+    }
+
+    fn revocation_reason() -> RevocationReason {
+        RevocationReason { reason: "administrator", by: None }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_at_a_time_works_on_a_lease_and_what_is_retired_meanwhile_comes_next() {
+        let (mut index, now) = (LeaseIndex::default(), Instant::now());
+        index.insert(lease("a", "db/a"), now + SECOND, true);
+        index.insert(lease("b", "db/b"), now + 2 * SECOND, true);
+        assert!(index.claim_due(now, 9).is_empty(), "nothing is due yet");
+        assert_eq!(index.claim_due(now + SECOND, 9), ["a".into()]);
+        assert!(!index.claim("a") && index.claim_due(now + SECOND, 9).is_empty(), "somebody is at it");
+        assert_eq!(index.next_due(9), Some(now + 2 * SECOND));
+        assert!(index.begin_revocation("a", revocation_reason()));
+        assert!(!index.begin_revocation("a", revocation_reason()), "once");
+        index.release("a", now + 100 * SECOND);
+        assert_eq!(index.claim_due(now, 9), ["a".into()], "in a urgent");
+        assert!(index.remove("a").is_some());
+        assert_eq!((index.len(), index.next_due(9)), (1, Some(now + 2 * SECOND)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_retired_is_not_handed_out_and_what_replaces_it_is() {
+        let (mut index, now) = (LeaseIndex::default(), Instant::now());
+        index.insert(lease("a", "db/a"), now, true);
+        index.insert(lease("b", "db/a"), now, true);
+        assert_eq!(&*index.current(&key("db/a")).unwrap().id, "b", "the newer one");
+        index.begin_revocation("a", revocation_reason());
+        assert_eq!(&*index.current(&key("db/a")).unwrap().id, "b");
+        index.begin_revocation("b", revocation_reason());
+        assert!(index.current(&key("db/a")).is_none());
+        assert!(index.active(|_| true).is_empty());
+        index.insert(lease("c", "db/a"), now, false);
+        assert!(index.current(&key("db/a")).is_none(), "adopted");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_one_too_many_is_the_one_that_nobody_asked_for() {
+        let mut index = LeaseIndex::default();
+        for path in ["db/a", "db/b", "db/c"] {
+            index.insert(lease(path, path), Instant::now(), true);
+            tokio::time::advance(SECOND).await;
+        }
+        index.current(&key("db/a")).unwrap().used = Instant::now();
+        assert_eq!(index.one_too_many("vault", 3), None);
+        assert_eq!(index.one_too_many("vault", 2).as_deref(), Some("db/b"));
+        assert_eq!(index.one_too_many("other", 0), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_most_gives_up_its_own() {
+        let mut index = LeaseIndex::default();
+        index.insert(held_by("ci", "honest", "db/honest"), Instant::now(), true);
+        tokio::time::advance(SECOND).await;
+        for number in 0..3 {
+            index.insert(held_by("crowd", "greedy", &format!("db/{number}")), Instant::now(), true);
+            tokio::time::advance(SECOND).await;
+        }
+        index.insert(held_by("crowd", "modest", "db/modest"), Instant::now(), true);
+        index.insert(lease("shared", "db/shared"), Instant::now(), true);
+        assert_eq!(index.one_too_many("vault", 6), None);
+        assert_eq!(index.one_too_many("vault", 5).as_deref(), Some("greedy db/0"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_lane_keeps_no_other_waiting() {
+        let (mut index, now) = (LeaseIndex::default(), Instant::now());
+        for number in 0..100 {
+            index.insert(lease(&format!("slow{number}"), &format!("slow/creds/r{number}")), now, true);
+        }
+        index.insert(lease("good", "db/creds/r"), now + SECOND, true);
+        assert_eq!(index.claim_due(now, 8).len(), 8);
+        assert!(index.claim_due(now, 8).is_empty(), "so many of a lane");
+        assert_eq!(index.next_due(8), Some(now + SECOND), "the lane is full");
+        assert_eq!(index.claim_due(now + SECOND, 8), ["good".into()]);
+        index.release("good", now + SECOND);
+        for id in index.ids().into_iter().filter(|id| id.starts_with("slow")) {
+            index.remove(&id);
+        }
+        assert_eq!((index.queues.len(), index.next_due(1)), (1, Some(now + SECOND)));
+    }
+}

@@ -1,0 +1,84 @@
+//! Secrets that were created for requests that ended before. A repeated request of the same caller gets them. Later they are
+//! revoked, or dropped if they have no lease.
+
+use super::lease::LeaseKey;
+use super::manager::{LeaseManager, Undelivered};
+use crate::model::caller::Identity;
+use crate::model::secret::Secret;
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a lease is kept: longer than clients wait between two tries.
+pub(super) const KEPT: Duration = Duration::from_secs(30);
+/// How long a secret without a lease is kept: some, such as one-time codes, expire soon.
+const KEPT_WITHOUT_LEASE: Duration = Duration::from_secs(10);
+/// The maximum number of secrets without a lease. More are not kept.
+const MOST: usize = 1024;
+/// The maximum number of secrets that are created for one caller at the same time; one request reads as many.
+const MADE_AT_ONCE: usize = 16;
+
+/// Counts one creation for a caller until it is dropped.
+pub(super) struct Making<'a> {
+    manager: &'a LeaseManager,
+    caller: Identity,
+}
+
+impl LeaseManager {
+    /// Keeps a secret without a lease.
+    pub(super) fn keep_undelivered(&self, key: &LeaseKey, secret: &Secret) {
+        if key.write.is_some() && key.holder.is_none() {
+            // The answer to a write is for the caller who asked, whom this key does not tell.
+            return;
+        }
+        let Some(sealed) = self.values.seal(&key.path, secret) else { return };
+        let mut undelivered = self.undelivered();
+        if undelivered.len() < MOST {
+            undelivered.insert(key.clone(), (Instant::now() + KEPT_WITHOUT_LEASE, sealed));
+        }
+    }
+
+    /// Takes the secret of a key.
+    pub(super) fn take_undelivered(&self, key: &LeaseKey) -> Option<Arc<Secret>> {
+        let (until, sealed) = self.undelivered().remove(key)?;
+        (Instant::now() < until).then(|| self.values.open(&key.path, &sealed)).flatten().map(Arc::new)
+    }
+
+    /// Drops expired secrets.
+    pub(super) fn drop_undelivered(&self) {
+        let now = Instant::now();
+        self.undelivered().retain(|_, (until, _)| now < *until);
+    }
+
+    /// Begins a creation for a caller; `None` at the limit.
+    pub(super) fn making(&self, caller: Identity) -> Option<Making<'_>> {
+        let mut making = self.under_way();
+        let count = making.entry(caller.clone()).or_default();
+        if *count >= MADE_AT_ONCE {
+            return None;
+        }
+        *count += 1;
+        Some(Making { manager: self, caller })
+    }
+
+    fn undelivered(&self) -> MutexGuard<'_, Undelivered> {
+        self.undelivered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<Identity, usize>> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        let mut making = self.manager.under_way();
+        if let Some(count) = making.get_mut(&self.caller) {
+            *count -= 1;
+            if *count == 0 {
+                making.remove(&self.caller);
+            }
+        }
+    }
+}
