@@ -49,7 +49,7 @@ fn log_targets(telemetry: &Telemetry) -> Targets {
         .with_default(LevelFilter::WARN)
         // It logs every failed call; we log it too, once and in our words.
         .with_target("kube_client", LevelFilter::OFF)
-        // Their spans and errors name the paths of secrets.
+        // Their spans and errors are about calls to Vault, which we log in our words.
         .with_target("rustify", LevelFilter::OFF)
         .with_target("vaultrs", LevelFilter::OFF)
         .with_target("claviger", level)

@@ -215,6 +215,7 @@ fn no_path_token_or_answer_of_a_vault_is_logged_or_traced_with_everything_logged
             path if path.ends_with("/login") => {
                 answer(&format!(r#"{{"auth":{{"client_token":"{TOKEN}","lease_duration":60,"renewable":true}}}}"#))
             }
+            path if path.contains("/mounts/") => good(line),
             path if path.ends_with("-good") => {
                 answer(&json!({"data": {"data": {"K": canary(0)}, "metadata": {"version": 1}}}).to_string())
             }
