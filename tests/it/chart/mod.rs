@@ -1,11 +1,12 @@
 //! The Helm chart: rendered for several values, each object held against what Kubernetes knows of its kind, and its pod
 //! started as a kubelet would.
 
+mod admission;
 mod kubelet;
 mod objects;
 mod pods;
 mod refusals;
-mod rendered;
+pub mod rendered;
 
 use std::path::{Path, PathBuf};
 

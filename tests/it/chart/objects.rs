@@ -5,6 +5,7 @@ use super::{SETS, set};
 use crate::rig::kube::User;
 use crate::rig::kube::actors::Kube;
 use http::Request;
+use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -34,6 +35,8 @@ fn unknown_fields(object: &Value) -> Option<Vec<String>> {
         "PodDisruptionBudget" => by::<PodDisruptionBudget>,
         "Deployment" => by::<Deployment>,
         "StatefulSet" => by::<StatefulSet>,
+        "ValidatingAdmissionPolicy" => by::<ValidatingAdmissionPolicy>,
+        "ValidatingAdmissionPolicyBinding" => by::<ValidatingAdmissionPolicyBinding>,
         _ => return None,
     };
     Some(reader(object))
@@ -76,9 +79,9 @@ fn every_field_of_every_object_is_one_of_its_kind() {
     assert_eq!(unknown_fields(&misspelt), Some(vec!["/spec/port".to_owned()]));
 }
 
-/// Where the API server of the rig, which is of 1.20, takes the objects of a kind; none for what it does not know.
+/// Where the API server of the rig takes the objects of a kind; none for what it does not know.
 fn collection(object: &Value) -> Option<String> {
-    let plural = format!("{}s", object["kind"].as_str().unwrap().to_lowercase());
+    let plural = format!("{}s", object["kind"].as_str().unwrap().to_lowercase()).replace("policys", "policies");
     let spaced = format!("namespaces/{NAMESPACE}/{plural}");
     Some(match (object["apiVersion"].as_str().unwrap(), plural.as_str()) {
         ("rbac.authorization.k8s.io/v1", _) => {
@@ -87,20 +90,20 @@ fn collection(object: &Value) -> Option<String> {
             format!("/apis/rbac.authorization.k8s.io/v1/{place}{plural}")
         }
         ("v1", _) => format!("/api/v1/{spaced}"), // pods too
-        ("networking.k8s.io/v1", _) => format!("/apis/networking.k8s.io/v1/namespaces/{NAMESPACE}/networkpolicies"),
+        ("networking.k8s.io/v1", _) => format!("/apis/networking.k8s.io/v1/{spaced}"),
         ("apps/v1", _) => format!("/apis/apps/v1/{spaced}"),
+        ("policy/v1", _) => format!("/apis/policy/v1/{spaced}"),
+        ("admissionregistration.k8s.io/v1", _) => format!("/apis/admissionregistration.k8s.io/v1/{plural}"),
         _ => return None,
     })
 }
 
 async fn dry_run(client: &kube::Client, object: &Value) -> Option<Result<Value, kube::Error>> {
-    let path = format!("{}?dryRun=All", collection(object)?);
+    let path = format!("{}?dryRun=All&fieldValidation=Strict", collection(object)?);
     let mut object = object.clone();
-    for place in ["/spec/template/spec/containers/0", "/spec/containers/0"] {
-        if let Some(container) = object.pointer_mut(place) {
-            // The one thing newer than this API server in what it knows: sleeping, of 1.30.
-            container.as_object_mut().unwrap().remove("lifecycle");
-        }
+    if object["kind"] == "Service" {
+        // The rig's cluster has IPv4 alone.
+        object["spec"].as_object_mut().unwrap().remove("ipFamilies");
     }
     let request = Request::post(path).header("content-type", "application/json");
     Some(client.request(request.body(object.to_string().into_bytes()).unwrap()).await)
@@ -140,12 +143,22 @@ async fn an_api_server_takes_every_object_that_it_knows() {
             }
         }
         assert!(taken >= 5, "{name}: {taken}");
-        let newer = ["PodDisruptionBudget", "ServiceMonitor", "PrometheusRule", "Certificate"];
-        assert!(unknown.iter().all(|kind| newer.contains(&kind.as_str())), "{name}: {unknown:?}");
+        let operators = ["ServiceMonitor", "PrometheusRule", "Certificate"];
+        assert!(unknown.iter().all(|kind| operators.contains(&kind.as_str())), "{name}: {unknown:?}");
     }
     let mut bad = pod_of(&render(&set("default")));
     bad["spec"]["containers"][0]["volumeMounts"][0]["name"] = json!("nowhere");
     assert!(dry_run(&client, &bad).await.unwrap().is_err());
+}
+
+/// Whether a role is `get` of the admission policy and its binding, and nothing else.
+fn reads_the_admission_policy(role: &Value) -> bool {
+    role["rules"]
+        == json!([{
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["validatingadmissionpolicies", "validatingadmissionpolicybindings"],
+            "resourceNames": ["tekton-owners.claviger.dev"], "verbs": ["get"],
+        }])
 }
 
 #[test]
@@ -159,11 +172,16 @@ fn it_asks_for_no_more_rights_than_it_needs() {
         (json!({"rbac": {"tekton": false}}), json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}])),
     ] {
         let rendered = render_values(&values).unwrap();
-        let roles = rendered.all("ClusterRole");
+        let (tekton, roles) = (rules.as_array().unwrap().len() > 1, rendered.all("ClusterRole"));
+        let (admission, roles): (Vec<_>, Vec<_>) = roles.into_iter().partition(|role| reads_the_admission_policy(role));
         assert_eq!((roles.len(), &roles[0]["rules"]), (1, &rules));
+        assert_eq!(admission.len(), usize::from(tekton));
         let mut bound: Vec<_> = rendered.all("ClusterRoleBinding").iter().map(|b| &b["roleRef"]["name"]).collect();
         bound.sort_by_key(ToString::to_string);
-        assert_eq!(bound, [&roles[0]["metadata"]["name"], &json!("system:auth-delegator")]);
+        let mut expected = vec![roles[0]["metadata"]["name"].clone()];
+        expected.extend(admission.iter().map(|role| role["metadata"]["name"].clone()));
+        expected.push(json!("system:auth-delegator"));
+        assert_eq!(bound, expected.iter().collect::<Vec<_>>());
         assert!(rendered.all("Role").is_empty() && rendered.all("RoleBinding").is_empty());
     }
     let bare = render(&set("bare"));
@@ -174,9 +192,9 @@ fn it_asks_for_no_more_rights_than_it_needs() {
 fn with_namespaces_its_role_is_one_in_each() {
     let values = json!({"rbac": {"namespaces": ["ci", "builds", "ci"]}, "serviceAccount": {"name": "broker"}});
     let rendered = render_values(&values).unwrap();
-    assert!(rendered.all("ClusterRole").is_empty());
+    assert!(rendered.all("ClusterRole").iter().all(|role| reads_the_admission_policy(role)));
     let cluster: Vec<_> = rendered.all("ClusterRoleBinding").iter().map(|b| &b["roleRef"]["name"]).collect();
-    assert_eq!(cluster, ["system:auth-delegator"]);
+    assert_eq!(cluster, ["claviger-rel-claviger-admission-policy", "system:auth-delegator"]);
     let everywhere = render_values(&json!({})).unwrap();
     for kind in ["Role", "RoleBinding"] {
         let places: Vec<_> = rendered.all(kind).iter().map(|object| &object["metadata"]["namespace"]).collect();

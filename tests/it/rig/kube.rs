@@ -2,6 +2,7 @@
 //! Pending and are brought through their lives by [`actors`].
 
 pub mod actors;
+pub mod admission;
 pub mod front;
 pub mod hostile;
 pub mod tekton;
@@ -31,7 +32,7 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 /// Who may speak to the API server.
 #[derive(Debug, Clone, Copy)]
 pub enum User {
-    /// May everything; the tests' own hand.
+    /// May everything; the tests' own hand. By name it is Tekton's controller, whose part it plays.
     Admin,
     /// What the broker runs as: `system:auth-delegator`, and `get` of pods and of Tekton's runs.
     Broker,
@@ -41,17 +42,32 @@ pub enum User {
     Reviewer,
     /// May nothing.
     Nobody,
+    /// Tekton's own, with the rights that its release binds.
+    TektonController,
+    /// Likewise.
+    TektonWebhook,
     /// Not known to the API server.
     Stranger,
 }
 
 impl User {
-    const KNOWN: [Self; 5] = [Self::Admin, Self::Broker, Self::PodReader, Self::Reviewer, Self::Nobody];
+    const KNOWN: [Self; 7] = [
+        Self::Admin,
+        Self::Broker,
+        Self::PodReader,
+        Self::Reviewer,
+        Self::Nobody,
+        Self::TektonController,
+        Self::TektonWebhook,
+    ];
 
     /// The name in RBAC; a ServiceAccount's, as in a cluster.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Admin => "admin",
+            Self::Admin | Self::TektonController => {
+                "system:serviceaccount:tekton-pipelines:tekton-pipelines-controller"
+            }
+            Self::TektonWebhook => "system:serviceaccount:tekton-pipelines:tekton-pipelines-webhook",
             Self::Broker => "system:serviceaccount:claviger:claviger",
             Self::PodReader => "system:serviceaccount:claviger:pod-reader",
             Self::Reviewer => "system:serviceaccount:claviger:reviewer",
@@ -80,13 +96,44 @@ pub struct ControlPlane {
 /// The one control plane, started by whoever asks first.
 pub fn control_plane() -> &'static ControlPlane {
     static PLANE: OnceLock<Result<ControlPlane, String>> = OnceLock::new();
-    match PLANE.get_or_init(start) {
+    match PLANE.get_or_init(|| ControlPlane::start(&[])) {
         Ok(plane) => plane,
         Err(why) => panic!("{why}"),
     }
 }
 
 impl ControlPlane {
+    /// Starts one whose API server has further arguments.
+    pub fn start(arguments: &[String]) -> Result<Self, String> {
+        let (etcd, apiserver) = (binary("etcd")?, binary("kube-apiserver")?);
+        let mut why = String::new();
+        for _ in 0..ATTEMPTS {
+            let folder = tempfile::tempdir().map_err(|error| error.to_string())?.keep();
+            match start_once(&etcd, &apiserver, &folder, arguments) {
+                Ok(plane) => return Ok(plane),
+                Err(error) => {
+                    why = format!("the control plane did not start: {error}");
+                    for program in [&etcd, &apiserver] {
+                        let log = std::fs::read_to_string(log_of(program, &folder)).unwrap_or_default();
+                        let lines: Vec<&str> = log.lines().collect();
+                        let _ = write!(
+                            why,
+                            "\n--- {}\n{}",
+                            program.display(),
+                            lines[lines.len().saturating_sub(20)..].join("\n")
+                        );
+                    }
+                }
+            }
+        }
+        Err(why)
+    }
+
+    /// The folder of its files, gone when this process is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Writes a kubeconfig for one of the users.
     pub fn kubeconfig(&self, user: User) -> PathBuf {
         self.kubeconfig_for_port(user, self.port)
@@ -148,16 +195,27 @@ async fn client(kubeconfig: &Path) -> kube::Client {
 
 /// A server and its guardian: a shell that waits for the end of this process, however it ends, kills the server by its
 /// process id and removes the folder. Both are out of our process group, so that Ctrl-C reaches neither before us.
-struct Server {
+pub struct Server {
     child: Child,
     _guardian: ChildStdin,
 }
 
 impl Server {
     fn start(program: &Path, arguments: &[String], folder: &Path) -> Result<Self, String> {
+        Self::start_with(program, arguments, folder, &[])
+    }
+
+    /// Starts one with further environment variables.
+    pub fn start_with(
+        program: &Path,
+        arguments: &[String],
+        folder: &Path,
+        environment: &[(String, String)],
+    ) -> Result<Self, String> {
         let log = File::create(log_of(program, folder)).map_err(|error| error.to_string())?;
         let child = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(|error| error.to_string())?)
             .stderr(log)
@@ -187,41 +245,29 @@ fn log_of(program: &Path, folder: &Path) -> PathBuf {
     folder.join(program.file_name().unwrap()).with_extension("log")
 }
 
-fn start() -> Result<ControlPlane, String> {
-    let (etcd, apiserver) = (binary("etcd")?, binary("kube-apiserver")?);
-    let mut why = String::new();
-    for _ in 0..ATTEMPTS {
-        let folder = tempfile::tempdir().map_err(|error| error.to_string())?.keep();
-        match start_once(&etcd, &apiserver, &folder) {
-            Ok(plane) => return Ok(plane),
-            Err(error) => {
-                why = format!("the control plane did not start: {error}");
-                for program in [&etcd, &apiserver] {
-                    let log = std::fs::read_to_string(log_of(program, &folder)).unwrap_or_default();
-                    let lines: Vec<&str> = log.lines().collect();
-                    let _ = write!(
-                        why,
-                        "\n--- {}\n{}",
-                        program.display(),
-                        lines[lines.len().saturating_sub(20)..].join("\n")
-                    );
-                }
-            }
-        }
-    }
-    Err(why)
+/// Where a program of the control plane is.
+fn binary(name: &str) -> Result<PathBuf, String> {
+    program(variable("KUBEBUILDER_ASSETS").or_else(|| Some(rig()?.join("bin"))).unwrap_or_default().join(name))
+}
+
+/// Where another program of the rig is.
+pub fn rig_binary(name: &str) -> Result<PathBuf, String> {
+    program(rig().unwrap_or_default().join("bin").join(name))
+}
+
+fn rig() -> Option<PathBuf> {
+    variable("CLAVIGER_RIG").or_else(|| {
+        let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
+        Some(cache.join("claviger-rig"))
+    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "the environment says where the rig is, as the rig's own script has it")]
-fn binary(name: &str) -> Result<PathBuf, String> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let rig = || {
-        variable("CLAVIGER_RIG").or_else(|| {
-            let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
-            Some(cache.join("claviger-rig"))
-        })
-    };
-    let path = variable("KUBEBUILDER_ASSETS").or_else(|| Some(rig()?.join("bin"))).unwrap_or_default().join(name);
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn program(path: PathBuf) -> Result<PathBuf, String> {
     if path.is_file() {
         Ok(path)
     } else {
@@ -234,7 +280,7 @@ fn free_ports() -> [u16; 3] {
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
-fn start_once(etcd: &Path, apiserver: &Path, folder: &Path) -> Result<ControlPlane, String> {
+fn start_once(etcd: &Path, apiserver: &Path, folder: &Path, more: &[String]) -> Result<ControlPlane, String> {
     let [etcd_port, peer_port, port] = free_ports();
     let at = |name: &str| folder.join(name).display().to_string();
     let etcd_url = format!("http://127.0.0.1:{etcd_port}");
@@ -254,24 +300,22 @@ fn start_once(etcd: &Path, apiserver: &Path, folder: &Path) -> Result<ControlPla
         ],
         folder,
     )?;
-    let apiserver = Server::start(
-        apiserver,
-        &[
-            format!("--etcd-servers={etcd_url}"),
-            format!("--cert-dir={}", at("certs")),
-            format!("--secure-port={port}"),
-            "--bind-address=127.0.0.1".into(),
-            "--service-cluster-ip-range=10.0.0.0/24".into(),
-            format!("--service-account-key-file={}", at("sa.key")),
-            format!("--service-account-signing-key-file={}", at("sa.key")),
-            format!("--service-account-issuer={DEFAULT_AUDIENCE}"),
-            format!("--api-audiences={DEFAULT_AUDIENCE}"),
-            "--authorization-mode=RBAC".into(),
-            format!("--token-auth-file={}", at("tokens.csv")),
-            "--disable-admission-plugins=ServiceAccount".into(),
-        ],
-        folder,
-    )?;
+    let mut arguments = vec![
+        format!("--etcd-servers={etcd_url}"),
+        format!("--cert-dir={}", at("certs")),
+        format!("--secure-port={port}"),
+        "--bind-address=127.0.0.1".into(),
+        "--service-cluster-ip-range=10.0.0.0/24".into(),
+        format!("--service-account-key-file={}", at("sa.key")),
+        format!("--service-account-signing-key-file={}", at("sa.key")),
+        format!("--service-account-issuer={DEFAULT_AUDIENCE}"),
+        format!("--api-audiences={DEFAULT_AUDIENCE}"),
+        "--authorization-mode=RBAC".into(),
+        format!("--token-auth-file={}", at("tokens.csv")),
+        "--disable-admission-plugins=ServiceAccount".into(),
+    ];
+    arguments.extend_from_slice(more);
+    let apiserver = Server::start(apiserver, &arguments, folder)?;
     let mut plane = ControlPlane { folder: folder.to_owned(), port, secret, servers: [etcd, apiserver] };
     // A runtime of its own: the first test's may be current-thread and is blocked in here.
     std::thread::scope(|scope| {

@@ -37,8 +37,27 @@ pub struct PodActor {
 impl Kube {
     /// Starts the control plane, unless it runs.
     pub async fn start() -> Self {
-        let plane = control_plane();
+        Self::of(control_plane()).await
+    }
+
+    /// The hand in another one.
+    pub async fn of(plane: &'static ControlPlane) -> Self {
         Self { plane, admin: plane.client(User::Admin).await }
+    }
+
+    /// A pod that somebody else made, and a token of it.
+    pub async fn existing_pod(&self, namespace: &str, name: &str) -> PodActor {
+        let found = self.api::<Pod>(namespace).get(name).await.unwrap();
+        let mut pod = PodActor {
+            namespace: namespace.into(),
+            service_account: found.spec.unwrap().service_account_name.unwrap(),
+            name: name.into(),
+            uid: found.metadata.uid.unwrap(),
+            token: String::new(),
+            admin: self.admin.clone(),
+        };
+        pod.token = pod.token_for("claviger").await;
+        pod
     }
 
     /// A pod of `NAMESPACE/SERVICEACCOUNT`, Pending, with a token for the audience `claviger`.
@@ -205,7 +224,12 @@ pub async fn grant(admin: &Client) -> Result<(), kube::Error> {
     let roles: Api<ClusterRole> = Api::all(admin.clone());
     let get_pods = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]});
     let get_runs = json!({"apiGroups": ["tekton.dev"], "resources": ["taskruns", "pipelineruns"], "verbs": ["get"]});
-    create(&roles, json!({"metadata": {"name": "claviger"}, "rules": [get_pods, get_runs]})).await?;
+    let get_admission_policy = json!({
+        "apiGroups": ["admissionregistration.k8s.io"], "verbs": ["get"], "resourceNames": [super::admission::NAME],
+        "resources": ["validatingadmissionpolicies", "validatingadmissionpolicybindings"],
+    });
+    let rules = [&get_pods, &get_runs, &get_admission_policy];
+    create(&roles, json!({"metadata": {"name": "claviger"}, "rules": rules})).await?;
     create(&roles, json!({"metadata": {"name": "pod-reader"}, "rules": [get_pods]})).await?;
     bind(admin, "system:auth-delegator", User::Broker).await?;
     bind(admin, "claviger", User::Broker).await?;
