@@ -24,7 +24,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("rates", &[]),
     // Each calls servers over TLS: cluster, authn, stores, cli.
     ("trust", &[]),
-    ("cluster", &["model", "config", "metrics", "traces", "trust"]),
+    // sealing: the digest of the admission policy's expression.
+    ("cluster", &["sealing", "model", "config", "metrics", "traces", "trust"]),
     // sealing: tokens are cached by their digest.
     ("authn", &["sealing", "model", "document", "config", "metrics", "flights", "rates", "trust", "cluster"]),
     ("attest", &["model", "config", "flights", "cluster"]),

@@ -23,6 +23,7 @@ fuzz_target!(|source: &str| {
         pod: facts.pod.clone().filter(|_| needs.pod),
         task_run: facts.task_run.clone().filter(|_| needs.task_run),
         pipeline_run: facts.pipeline_run.clone().filter(|_| needs.pipeline_run),
+        runs_withheld: facts.runs_withheld,
     };
     assert_eq!(cel(source, caller, &fewer, asked), Some((needs, said)), "{source}");
 });
@@ -69,6 +70,7 @@ fn stage() -> (Caller, Facts, Asked) {
             annotations: texts(&[("sha", "abc")]),
             params: params.into_iter().collect(),
         }),
+        runs_withheld: false,
     };
     let asked = Asked {
         repo: Some("acme/site".try_into().expect("a repo")),

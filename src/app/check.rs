@@ -4,6 +4,7 @@ use super::error::{StartError, line};
 use super::start::{connect_clusters, new_metrics, open_authenticators};
 use super::tls::Certificate;
 use super::{authenticators, keys, policies};
+use crate::attest::Attestors;
 use crate::config::Config;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::request_id::RequestId;
@@ -62,7 +63,9 @@ fn key_faults(config: &Config) -> Vec<String> {
 ///
 /// # Errors
 /// When one cannot even be opened.
-pub async fn check_online(config: Config) -> Result<Vec<(String, Result<(), String>)>, StartError> {
+pub async fn check_online(config: Config) -> Result<Vec<(String, Result<&'static str, String>)>, StartError> {
+    const REACHED: &str = "reached";
+
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(new_metrics(&config)?);
     let clusters = connect_clusters(&config, &metrics).await?;
@@ -70,11 +73,15 @@ pub async fn check_online(config: Config) -> Result<Vec<(String, Result<(), Stri
     let stores = Stores::open(&config.stores, &metrics)?;
     let mut reached = Vec::new();
     match authenticators.check_online().await {
-        Ok(()) => reached.push(("authenticators".to_owned(), Ok(()))),
+        Ok(()) => reached.push(("authenticators".to_owned(), Ok(REACHED))),
         Err(faults) => reached.extend(faults.into_iter().map(|fault| (fault.dotted(), Err(fault.detail)))),
     }
+    let attestors = Attestors::open(&config.authenticators, &clusters, config.attestation.admission_policy);
+    for (name, result) in attestors.check_admission_policies().await {
+        reached.push((format!("admission policy of {name}"), result));
+    }
     for (name, result) in stores.check_online().await {
-        reached.push((format!("store {name}"), result.map_err(|fault| fault.to_string())));
+        reached.push((format!("store {name}"), result.map(|()| REACHED).map_err(|fault| fault.to_string())));
     }
     Ok(reached)
 }

@@ -69,6 +69,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         server,
         authenticators: _,
         administrators: _,
+        attestation,
         stores: _,
         limits,
         policies: _,
@@ -109,7 +110,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     let clusters = connect_clusters(&config, &metrics).await?;
     let authenticators = open_authenticators(&config, &clusters, &system_clock, &metrics)?;
-    let attestors = Attestors::open(&config.authenticators, &clusters);
+    let attestors = Attestors::open(&config.authenticators, &clusters, attestation.admission_policy);
     let administrators = Administrators::open(&config, &clusters);
     let stores = Stores::open(&config.stores, &metrics)?;
     let certificate = tls.clone().map(|files| Certificate::open(files, Some(metrics.clone())));
@@ -183,6 +184,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tokio::spawn(serve(ops_listener, None, ops(edge), ops_limits, None, stopped.clone())),
         tokio::spawn(upkeep(broker.clone(), stopped.clone())),
         tokio::spawn(follow_holders(broker.clone(), stopped.clone())),
+        tokio::spawn(follow_admission_policies(broker.clone(), stopped.clone())),
         tokio::spawn(retention.run(stopped.clone())),
         tokio::spawn(database_clock::follow(
             database,
@@ -279,6 +281,14 @@ async fn upkeep(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
 async fn follow_holders(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
     tokio::select! {
         () = broker.follow_holders() => {}
+        _ = stopped.wait_for(|stop| *stop) => {}
+    }
+}
+
+/// Looks whether the clusters have the admission policy.
+async fn follow_admission_policies(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
+    tokio::select! {
+        () = broker.follow_admission_policies() => {}
         _ = stopped.wait_for(|stop| *stop) => {}
     }
 }

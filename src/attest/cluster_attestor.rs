@@ -1,5 +1,6 @@
 //! Attestation by one cluster: looks up the pod, its `TaskRun` and its `PipelineRun`.
 
+use super::admission::Admission;
 use super::error::AttestError;
 use super::recent::{Finding, Found, Recent, Seen};
 use super::task_run::{Chain, Link};
@@ -7,6 +8,7 @@ use super::{pipeline_run, task_run};
 use crate::cluster::pod::Pod;
 use crate::cluster::tekton::TaskRun;
 use crate::cluster::{CallFailure, Cluster, ClusterError};
+use crate::config::attestation::AdmissionPolicy;
 use crate::model::caller::Workload;
 use crate::model::facts::{Facts, Needs, PipelineRunFacts};
 use serde_json::Value;
@@ -27,28 +29,50 @@ pub struct ClusterAttestor {
     pods: Arc<Recent<Pod>>,
     task_runs: Arc<Recent<TaskRun>>,
     runs: Arc<Recent<PipelineRunFacts>>,
+    admission: Arc<Admission>,
 }
 
 impl ClusterAttestor {
-    pub fn new(name: Arc<str>, cluster: Arc<Cluster>) -> Self {
+    pub fn new(name: Arc<str>, cluster: Arc<Cluster>, admission_policy: AdmissionPolicy) -> Self {
         let (pods, task_runs, runs) = (Recent::new(pod_bytes), Recent::new(task_run_bytes), Recent::new(run_bytes));
-        Self { name, cluster, pods, task_runs, runs }
+        let admission = Arc::new(Admission::new(admission_policy));
+        Self { name, cluster, pods, task_runs, runs, admission }
     }
 
     /// The needed facts. Each object is looked up once, even if several facts need it.
     pub async fn facts(&self, workload: &Workload, needs: Needs) -> Result<Facts, AttestError> {
         let mut facts = Facts::default();
-        if needs.pipeline_run {
+        let asks_of_runs = needs.pipeline_run || needs.task_run;
+        facts.runs_withheld = asks_of_runs && !self.admission.lets_runs_attest()?;
+        if needs.pipeline_run && !facts.runs_withheld {
             let run = self.pipeline_run(workload).await?.known()?;
             facts.pipeline_run = run.map(|run| PipelineRunFacts::clone(&run));
         }
-        if needs.task_run {
+        if needs.task_run && !facts.runs_withheld {
             facts.task_run = self.task_run(workload).await?.known()?.map(|run| run.facts.clone());
         }
         if needs.pod {
             facts.pod = self.pod(workload).await?.known()?.map(|pod| pod.facts.clone());
         }
         Ok(facts)
+    }
+
+    /// Reads the admission policy periodically. Never returns unless the policy is off.
+    pub async fn follow_admission_policy(&self) {
+        self.admission.follow(&self.cluster, &self.name).await;
+    }
+
+    /// Reads the admission policy once: its state, or why runs attest nothing.
+    pub async fn admission_policy(&self) -> Result<&'static str, String> {
+        if self.admission.is_off() {
+            return Ok("off");
+        }
+        let found = self.admission.look(&self.cluster, &self.name).await;
+        let word = found.as_ref().map_or("unreadable", |found| found.state.as_str());
+        match self.admission.lets_runs_attest() {
+            Ok(true) => Ok(word),
+            _ => Err(format!("{word}, and attestation.admissionPolicy is require")),
+        }
     }
 
     /// Whether this pod is gone, finished, or being deleted.

@@ -1,7 +1,8 @@
 //! From a verified `TaskRun` to its `PipelineRun`.
 
 use super::task_run::{Chain, Link, TASK_RUN, claim};
-use crate::cluster::tekton::TaskRun;
+use super::turn;
+use crate::cluster::tekton::{Child, TaskRun};
 use crate::cluster::{Cluster, ClusterError};
 use crate::model::facts::PipelineRunFacts;
 
@@ -24,6 +25,15 @@ pub async fn verify(
     let Some(run) = found.filter(|run| run.uid == claimed.uid && !run.is_completed) else {
         return Ok(Chain::Broken(Link::PipelineRun));
     };
-    let made_it = run.children.iter().any(|child| child.kind == TASK_RUN && child.name == task_run.facts.name);
-    Ok(if made_it { Chain::Verified(run.facts) } else { Chain::NotYet(Link::PipelineRun) })
+    let is_it = |child: &&Child| child.kind == TASK_RUN && child.name == task_run.facts.name;
+    let Some(child) = run.children.iter().find(is_it) else {
+        return Ok(Chain::NotYet(Link::PipelineRun));
+    };
+    if !turn::is_alone(&run, child) {
+        return Ok(Chain::Broken(Link::TaskRunAlone));
+    }
+    if !turn::has_come(cluster, namespace, &run, child, task_run).await? {
+        return Ok(Chain::Broken(Link::TaskRunTurn));
+    }
+    Ok(Chain::Verified(run.facts))
 }

@@ -8,8 +8,11 @@ use crate::cluster::pod::Pod;
 use crate::cluster::tekton::{TaskRun, Version};
 use crate::cluster::{Cluster, ClusterError, Owner, Time};
 use crate::model::caller::Workload;
+use std::time::Duration;
 
 pub const TASK_RUN: &str = "TaskRun";
+/// What the clocks of Tekton's controller and of the API server may differ by.
+pub const MAX_SKEW: Duration = Duration::from_secs(2);
 
 /// The result of verifying a chain of objects.
 pub enum Chain<T> {
@@ -30,10 +33,14 @@ pub enum Link {
     PodOwner,
     /// The `TaskRun` is gone, replaced, done, or made another pod.
     TaskRun,
-    /// The pod is younger than what runs in it.
+    /// The pod is younger than what runs in it, or older than what it runs.
     PodAge,
     /// The `TaskRun` is younger than its start.
     TaskRunAge,
+    /// The `TaskRun` is not the only one of its task.
+    TaskRunAlone,
+    /// The `TaskRun` is older than the end of what its task comes after.
+    TaskRunTurn,
     /// No `PipelineRun` of Tekton's controls the `TaskRun`.
     TaskRunOwner,
     /// The `PipelineRun` is gone, replaced, done, or did not make the `TaskRun`.
@@ -49,6 +56,8 @@ impl Link {
             Self::TaskRun => "task_run",
             Self::PodAge => "pod_age",
             Self::TaskRunAge => "task_run_age",
+            Self::TaskRunAlone => "task_run_alone",
+            Self::TaskRunTurn => "task_run_turn",
             Self::TaskRunOwner => "task_run_owner",
             Self::PipelineRun => "pipeline_run",
         }
@@ -67,7 +76,7 @@ pub async fn verify(cluster: &Cluster, workload: &Workload, pod: &Pod) -> Result
         return Ok(Chain::Broken(Link::PodOwner));
     };
     let found = cluster.task_run(version, &workload.namespace, &claimed.name).await?;
-    let Some(run) = found.filter(|run| run.uid == claimed.uid && !run.is_completed) else {
+    let Some(run) = found.filter(|run| run.uid == claimed.uid && run.completed.is_none()) else {
         return Ok(Chain::Broken(Link::TaskRun));
     };
     // Tekton sets the start to the creation where its own clock is behind (`Status.StartTime`, reconciler of TaskRuns).
@@ -78,6 +87,9 @@ pub async fn verify(cluster: &Cluster, workload: &Workload, pod: &Pod) -> Result
         None => Chain::NotYet(Link::TaskRun),
         Some(name) if name != workload.pod.name => Chain::Broken(Link::TaskRun),
         Some(_) if is_younger(pod.created, run.first_container_started) => Chain::Broken(Link::PodAge),
+        // Both are the API server's times.
+        Some(_) if is_older(pod.created, run.created, Duration::ZERO) => Chain::Broken(Link::PodAge),
+        Some(_) if is_older(pod.created, run.last_attempt_ended, MAX_SKEW) => Chain::Broken(Link::PodAge),
         Some(_) => Chain::Verified(run),
     })
 }
@@ -91,8 +103,18 @@ fn is_younger(created: Option<Time>, started: Option<Time>) -> bool {
     }
 }
 
+/// Whether something was created before what it is made for, by more than clocks may differ.
+fn is_older(created: Option<Time>, made_for: Option<Time>, skew: Duration) -> bool {
+    made_for.is_some_and(|made_for| created.is_none_or(|created| created.is_before(made_for, skew)))
+}
+
+/// The version of Tekton's in which an owner is named.
+pub fn version(owner: &Owner) -> Option<Version> {
+    Version::of(&owner.api_version)
+}
+
 /// The controller, where it is said to be one of Tekton's of this kind.
 pub fn claim<'a>(controller: Option<&'a Owner>, kind: &str) -> Option<(Version, &'a Owner)> {
     let owner = controller.filter(|owner| owner.kind == kind)?;
-    Some((Version::of(&owner.api_version)?, owner))
+    Some((version(owner)?, owner))
 }

@@ -21,6 +21,11 @@ impl Broker {
         facts.map_err(Error::from)
     }
 
+    /// Reads the admission policies of the clusters periodically.
+    pub async fn follow_admission_policies(&self) {
+        self.stages.attestors.follow_admission_policies().await;
+    }
+
     /// The addresses of a caller's pod while it runs. A caller without a pod has none.
     ///
     /// # Errors

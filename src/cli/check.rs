@@ -49,7 +49,7 @@ pub fn run(check: &Check) -> ExitCode {
     match runtime.block_on(app::check_online(config)) {
         Ok(reached) => {
             for (name, result) in &reached {
-                println!("{name}: {}", result.as_ref().err().map_or("reached", String::as_str));
+                println!("{name}: {}", result.as_ref().map_or_else(String::as_str, |word| *word));
             }
             if reached.iter().all(|(_, result)| result.is_ok()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }

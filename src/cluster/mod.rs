@@ -4,6 +4,7 @@
 //! may quote tokens and URLs, so none of it leaves this room: a failure is one of the words of [`CallFailure`].
 
 pub mod access_review;
+mod admission_policy;
 mod client;
 mod clusters;
 mod connect;
@@ -25,6 +26,8 @@ pub mod stamp;
 pub mod tekton;
 pub mod token_review;
 
+pub use crate::metrics::labels::AdmissionPolicyState;
+pub use admission_policy::Found as AdmissionPolicyFound;
 pub use client::Cluster;
 pub use clusters::Clusters;
 pub use connect::{Checked, ConnectError, OwnToken, check};

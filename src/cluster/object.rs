@@ -5,10 +5,11 @@ use super::error::{CallFailure, ClusterError};
 use super::exchange::{Answer, DEADLINE};
 use super::name::is_object_name;
 use http::{Request, StatusCode};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Above what etcd can hold in one object.
@@ -16,8 +17,8 @@ const MAX_ANSWER_BYTES: usize = 4 << 20;
 /// How the API server says that it serves no such group, version or resource at all. Go's mux and proxies without a backend
 /// say the same, so it counts only for kinds that a cluster may lack.
 const NOT_SERVED: &[u8] = b"404 page not found";
-/// The group that a cluster without Tekton does not serve.
-const OPTIONAL_GROUP: &str = "/apis/tekton.dev/";
+/// What a cluster without Tekton does not serve, and one before Kubernetes 1.30.
+const OPTIONAL_GROUPS: [&str; 2] = ["/apis/tekton.dev/", "/apis/admissionregistration.k8s.io/"];
 
 /// An object on the wire. The API server leaves empty parts out.
 #[derive(Deserialize)]
@@ -48,6 +49,14 @@ pub(super) struct Metadata {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Time(Timestamp);
+
+impl Time {
+    /// Whether it is before another by more than this, which the clocks that tell them may differ by.
+    #[must_use]
+    pub fn is_before(self, other: Self, by_more_than: Duration) -> bool {
+        other.0.duration_since(self.0) > by_more_than.try_into().unwrap_or(SignedDuration::MAX)
+    }
+}
 
 impl TryFrom<String> for Time {
     type Error = jiff::Error;
@@ -143,8 +152,10 @@ where
     }
 }
 
-fn is_absent(answer: &Answer, group: &str) -> bool {
+pub(super) fn is_absent(answer: &Answer, group: &str) -> bool {
     let no_such_object =
         answer.decode::<NotFound>().is_ok_and(|said| said.kind == "Status" && said.reason == "NotFound");
-    no_such_object || (group.starts_with(OPTIONAL_GROUP) && answer.body().trim_ascii() == NOT_SERVED)
+    no_such_object
+        || (OPTIONAL_GROUPS.iter().any(|optional| group.starts_with(optional))
+            && answer.body().trim_ascii() == NOT_SERVED)
 }

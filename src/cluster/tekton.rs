@@ -7,8 +7,8 @@ use crate::model::facts::{PipelineRunFacts, TaskRunFacts};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The versions of `tekton.dev` that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +54,10 @@ pub struct TaskRun {
     /// The earliest `startedAt` of its steps and sidecars, by the node's clock: Tekton copies them from the status of the pod
     /// (`MakeTaskRunStatus`), which it names in the same write.
     pub first_container_started: Option<Time>,
-    /// Whether `status.completionTime` is set.
-    pub is_completed: bool,
+    /// `status.completionTime`, by Tekton's clock.
+    pub completed: Option<Time>,
+    /// When the attempt before this one ended, by Tekton's clock.
+    pub last_attempt_ended: Option<Time>,
     /// What policies may ask about.
     pub facts: TaskRunFacts,
 }
@@ -67,20 +69,33 @@ pub struct PipelineRun {
     pub uid: String,
     /// `status.childReferences`: what Tekton made for it.
     pub children: Vec<Child>,
+    /// What Tekton resolved the pipeline to, by the name of the task.
+    pub tasks: BTreeMap<String, PipelineTask>,
     /// Whether `status.completionTime` is set.
     pub is_completed: bool,
     /// What policies may ask about.
     pub facts: PipelineRunFacts,
 }
 
+/// A task of a pipeline.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PipelineTask {
+    /// Whether it is made once for each combination of params.
+    pub has_matrix: bool,
+    /// The tasks that it comes after: by `runAfter`, or because it uses their results; under `finally` all others.
+    pub after: BTreeSet<String>,
+}
+
 /// One thing that Tekton made for a `PipelineRun`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct Child {
     /// Its kind.
     pub kind: String,
     /// Its name, in the same namespace.
     pub name: String,
+    /// The task of the pipeline that it is.
+    pub pipeline_task_name: String,
 }
 
 /// A run's spec. What it runs is not read.
@@ -90,11 +105,13 @@ pub(super) struct RunSpec {
     params: Value,
 }
 
-/// What Tekton resolved the run's Task or Pipeline to.
+/// What Tekton resolved the run's Task or Pipeline to. A Task has params alone.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Resolved {
     params: Value,
+    tasks: Value,
+    finally: Value,
 }
 
 #[derive(Deserialize, Default)]
@@ -102,10 +119,20 @@ struct Resolved {
 pub(super) struct TaskRunStatus {
     pod_name: Option<String>,
     start_time: Option<Time>,
-    completion_time: Option<IgnoredAny>,
+    completion_time: Option<Time>,
     steps: Vec<Container>,
     sidecars: Vec<Container>,
+    retries_status: Vec<Attempt>,
     task_spec: Option<Resolved>,
+}
+
+/// An attempt that has ended.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Attempt {
+    completion_time: Option<Time>,
+    steps: Vec<Container>,
+    sidecars: Vec<Container>,
 }
 
 /// The state of a step or sidecar.
@@ -162,16 +189,19 @@ impl Cluster {
 
 pub(super) fn task_run(name: &str, object: Object<RunSpec, TaskRunStatus>) -> TaskRun {
     let status = object.status;
-    let states = status.steps.iter().chain(&status.sidecars);
-    let starts = states.flat_map(|container| [&container.running, &container.terminated]);
+    // Tekton leaves the steps of the attempt before in the status until the new pod has some (`retryTaskRun`).
+    let earlier: Vec<Time> =
+        status.retries_status.iter().flat_map(|attempt| starts(&attempt.steps, &attempt.sidecars)).collect();
+    let of_this_attempt = starts(&status.steps, &status.sidecars).filter(|start| !earlier.contains(start));
     TaskRun {
         controller: object.metadata.controller(),
         uid: object.metadata.uid,
         created: object.metadata.creation_timestamp,
         pod_name: status.pod_name.filter(|name| !name.is_empty()),
         started: status.start_time,
-        first_container_started: starts.filter_map(|state| state.as_ref()?.started_at).min(),
-        is_completed: status.completion_time.is_some(),
+        first_container_started: of_this_attempt.min(),
+        completed: status.completion_time,
+        last_attempt_ended: status.retries_status.iter().filter_map(|attempt| attempt.completion_time).max(),
         facts: TaskRunFacts {
             name: name.to_owned(),
             labels: object.metadata.labels,
@@ -180,18 +210,54 @@ pub(super) fn task_run(name: &str, object: Object<RunSpec, TaskRunStatus>) -> Ta
     }
 }
 
+/// When containers started that run or have ended.
+fn starts<'a>(steps: &'a [Container], sidecars: &'a [Container]) -> impl Iterator<Item = Time> + 'a {
+    let states = steps.iter().chain(sidecars).flat_map(|container| [&container.running, &container.terminated]);
+    states.filter_map(|state| state.as_ref()?.started_at)
+}
+
 pub(super) fn pipeline_run(name: &str, object: Object<RunSpec, PipelineRunStatus>) -> PipelineRun {
     let status = object.status;
+    let Resolved { params: declared, tasks, finally } = status.pipeline_spec.unwrap_or_default();
     PipelineRun {
         uid: object.metadata.uid,
         children: status.child_references,
+        tasks: pipeline_tasks(&tasks, &finally),
         is_completed: status.completion_time.is_some(),
         facts: PipelineRunFacts {
             name: name.to_owned(),
             labels: object.metadata.labels,
             annotations: object.metadata.annotations,
-            params: params(object.spec.params, status.pipeline_spec.unwrap_or_default().params),
+            params: params(object.spec.params, declared),
         },
+    }
+}
+
+fn pipeline_tasks(tasks: &Value, finally: &Value) -> BTreeMap<String, PipelineTask> {
+    let texts = |list: &Value, of: fn(&Value) -> Option<&str>| -> BTreeSet<String> {
+        list.as_array().into_iter().flatten().filter_map(of).map(str::to_owned).collect()
+    };
+    let all = texts(tasks, |task| task["name"].as_str());
+    let task = |task: &Value, mut after: BTreeSet<String>| {
+        name_results(task, &mut after);
+        Some((task["name"].as_str()?.to_owned(), PipelineTask { has_matrix: !task["matrix"].is_null(), after }))
+    };
+    let regular = tasks.as_array().into_iter().flatten().map(|one| task(one, texts(&one["runAfter"], Value::as_str)));
+    let last = finally.as_array().into_iter().flatten().map(|one| task(one, all.clone()));
+    regular.chain(last).flatten().collect()
+}
+
+/// Adds the tasks whose results are used in any text below, as `$(tasks.NAME.results...)`. A task that uses the result of
+/// another comes after it.
+fn name_results(value: &Value, names: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) => {
+            let rests = text.split("$(tasks.").skip(1);
+            names.extend(rests.filter_map(|rest| Some(rest.split_once(".results")?.0)).map(str::to_owned));
+        }
+        Value::Array(values) => values.iter().for_each(|value| name_results(value, names)),
+        Value::Object(map) => map.values().for_each(|value| name_results(value, names)),
+        _ => {}
     }
 }
 
@@ -351,6 +417,59 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_end_of_the_last_attempt_and_of_the_run_are_tektons() {
+        let at = |seconds: u8| format!("2026-01-01T00:00:{seconds:02}Z");
+        let time = |seconds: u8| Some(Time::try_from(at(seconds)).unwrap());
+        for (status, ends) in [
+            (json!({"retriesStatus": []}), (None, None)),
+            (
+                json!({"retriesStatus": [{"completionTime": at(9)}, {"podName": "p"}, {"completionTime": at(5)}]}),
+                (time(9), None),
+            ),
+            (json!({"completionTime": at(7)}), (None, time(7))),
+        ] {
+            let run = task_run_of(json!({"kind": "TaskRun", "metadata": {"uid": "u"}, "status": status})).await;
+            let run = run.unwrap().unwrap();
+            assert_eq!((run.last_attempt_ended, run.completed), ends, "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_order_of_tasks_is_that_of_the_resolved_pipeline() {
+        let of = async |spec: Value| {
+            let body = json!({"kind": "PipelineRun", "metadata": {"uid": "u"}, "status": {"pipelineSpec": spec}});
+            let cluster = Fake::answering(200, &body.to_string()).await.cluster().await;
+            cluster.pipeline_run(Version::V1, "ci", "p").await.unwrap().unwrap().tasks
+        };
+        let spec = json!({
+            "tasks": [
+                {"name": "clone", "taskSpec": {"steps": [{"script": "echo $(tasks.)"}]}},
+                {"name": "build", "runAfter": ["clone"], "matrix": {"params": []}},
+                {"name": "sign", "params": [{"name": "p", "value": ["$(tasks.build.results.digest)", "$(params.x)"]}],
+                 "when": [{"input": "$(tasks.clone.results.a)$(tasks.lint.results.b)"}]},
+                {"runAfter": ["clone"]},
+                null,
+            ],
+            "finally": [{"name": "report", "params": [{"value": "$(tasks.clone.status)"}]}],
+        });
+        let told: Vec<String> = of(spec)
+            .await
+            .into_iter()
+            .map(|(name, task)| format!("{name} {} {:?}", task.has_matrix, task.after).replace('"', ""))
+            .collect();
+        let expected = [
+            "build true {clone}",
+            "clone false {}",
+            "report false {build, clone, sign}",
+            "sign false {build, clone, lint}",
+        ];
+        assert_eq!(told, expected);
+        for spec in [json!(null), json!({"tasks": null}), json!({"tasks": "x", "finally": 7}), json!({"tasks": [7]})] {
+            assert!(of(spec).await.is_empty());
+        }
+    }
+
+    #[tokio::test]
     async fn a_cluster_without_tekton_has_no_run_and_says_so_in_plain_words() {
         let cluster = Fake::answering(404, "404 page not found\n").await.cluster().await;
         assert_eq!(cluster.task_run(Version::V1, "ci", "t").await, Ok(None));
@@ -383,7 +502,8 @@ mod tests {
             pod_name: None,
             started: None,
             first_container_started: None,
-            is_completed: false,
+            completed: None,
+            last_attempt_ended: None,
             facts,
         };
         assert_eq!(cluster.task_run(Version::V1, "ci", "t").await, Ok(Some(expected)));

@@ -1,6 +1,7 @@
 //! From a file and the environment to a checked configuration, or to everything that is wrong with it.
 
 use super::administrators::{Names, RawAdministrators};
+use super::attestation::RawAttestation;
 use super::audit::RawAudit;
 use super::authenticators::{self, RawAuthenticator};
 use super::check::Check;
@@ -32,6 +33,7 @@ struct ConfigFile {
     server: Option<RawServer>,
     authenticators: Option<Vec<Option<RawAuthenticator>>>,
     administrators: Option<RawAdministrators>,
+    attestation: Option<RawAttestation>,
     stores: Option<Vec<Option<RawStore>>>,
     database: Option<RawDatabase>,
     policies: Option<RawPolicies>,
@@ -126,6 +128,7 @@ impl ConfigFile {
         let server = self.server.unwrap_or_default().check(check);
         let authenticators = authenticators::check(authenticators, check);
         let administrators = self.administrators.unwrap_or_default().check(&names, check);
+        let attestation = self.attestation.unwrap_or_default().check(check);
         let stores = stores::check(stores, check);
         let database = self.database.unwrap_or_default().check(check);
         let policies = self.policies.unwrap_or_default().check(&store_names, check);
@@ -138,6 +141,7 @@ impl ConfigFile {
             server: server?,
             authenticators,
             administrators: administrators?,
+            attestation: attestation?,
             stores,
             database: database?,
             policies,

@@ -4,6 +4,7 @@
 //! below, which can only be had from [`load`].
 
 pub mod administrators;
+pub mod attestation;
 pub mod audit;
 pub mod authenticators;
 pub mod aws_secrets_manager;

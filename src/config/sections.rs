@@ -1,6 +1,7 @@
 //! The whole checked configuration, one field a section.
 
 use super::administrators::Administrators;
+use super::attestation::Attestation;
 use super::audit::Audit;
 use super::authenticators::Authenticator;
 use super::database::Database;
@@ -22,6 +23,8 @@ pub struct Config {
     pub authenticators: Vec<Authenticator>,
     /// Who may administer.
     pub administrators: Administrators,
+    /// What policies that attest by run rest on.
+    pub attestation: Attestation,
     /// Where secrets are read; at least one, with distinct names.
     pub stores: Vec<Store>,
     /// Where audit events and policies rest.

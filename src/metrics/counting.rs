@@ -2,8 +2,8 @@
 
 use super::families::Metrics;
 use super::labels::{
-    AuthenticationOutcome, BreakerScope, CacheOutcome, EventType, Outcome, Pruned, Redemption, Revocation,
-    StoreOperation, StoreOutcome,
+    AdmissionPolicyState, AuthenticationOutcome, BreakerScope, CacheOutcome, EventType, Outcome, Pruned, Redemption,
+    Revocation, StoreOperation, StoreOutcome,
 };
 use super::statuses::status_label;
 use prometheus::IntGauge;
@@ -82,6 +82,14 @@ impl Metrics {
     /// So many leases are held by pods whose authenticator is not configured.
     pub fn set_leases_orphaned(&self, store: &str, count: usize) {
         self.leases_orphaned.with_label_values(&[store]).set(whole(count));
+    }
+
+    /// How it stands with the admission policy of a cluster.
+    pub fn set_admission_policy(&self, cluster: &str, holds: AdmissionPolicyState) {
+        for state in AdmissionPolicyState::ALL {
+            let labels = [cluster, state.as_str()];
+            self.admission_policy.with_label_values(&labels).set(i64::from(*state == holds));
+        }
     }
 
     /// An attempt to renew a lease ended.

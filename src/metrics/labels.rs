@@ -87,6 +87,20 @@ label! {
 }
 
 label! {
+    /// How it stands with the admission policy of a cluster.
+    AdmissionPolicyState {
+        /// It is the one that this version ships.
+        Present => "present",
+        /// It is that of another version.
+        Outdated => "outdated",
+        /// Policy or binding were changed so that they guard less, or nobody knows what.
+        Weakened => "weakened",
+        /// There is none, or no binding.
+        Absent => "absent",
+    }
+}
+
+label! {
     /// Why audit events were deleted.
     Pruned {
         /// They were older than `audit.retention`.

@@ -11,6 +11,8 @@ pub struct Facts {
     pub task_run: Option<TaskRunFacts>,
     /// The `PipelineRun` the pod works for, verified backwards from the pod.
     pub pipeline_run: Option<PipelineRunFacts>,
+    /// Whether runs attest nothing because the cluster lacks the admission policy that is required.
+    pub runs_withheld: bool,
 }
 
 /// Which facts are needed.

@@ -51,7 +51,7 @@ impl Evaluation<'_> {
         }
         let unattested = if grant.policies.is_empty() { self.unattested() } else { Vec::new() };
         if !unattested.is_empty() {
-            return Decision::Denied(Denial::AttestationFailed(unattested));
+            return Decision::Denied(self.attestation_denial(unattested));
         }
         if !denying.is_empty() {
             return Decision::Denied(Denial::DeniedByPolicy(denying));
@@ -59,7 +59,13 @@ impl Evaluation<'_> {
         if !grant.policies.is_empty() {
             return Decision::Granted(grant);
         }
-        Decision::Denied(if pathless.is_empty() { Denial::NoPolicyMatches } else { Denial::NoPathFits(pathless) })
+        Decision::Denied(if !pathless.is_empty() {
+            Denial::NoPathFits(pathless)
+        } else if self.runs_are_withheld() {
+            Denial::AdmissionPolicyMissing(Vec::new())
+        } else {
+            Denial::NoPolicyMatches
+        })
     }
 }
 

@@ -12,8 +12,12 @@ use crate::wire::decision::{DescribedCaller, DescribedPipelineRun, DescribedPod,
 pub fn caller_as_described(described: DescribedCaller) -> Result<(Caller, Facts), &'static str> {
     let DescribedCaller { issuer, subject, namespace, service_account, groups, pod, task_run, pipeline_run, claims } =
         described;
-    let mut facts =
-        Facts { pod: None, task_run: task_run.map(task_run_facts), pipeline_run: pipeline_run.map(run_facts) };
+    let mut facts = Facts {
+        pod: None,
+        task_run: task_run.map(task_run_facts),
+        pipeline_run: pipeline_run.map(run_facts),
+        runs_withheld: false,
+    };
     let workload = match (namespace, service_account) {
         (Some(namespace), Some(service_account)) => {
             let (pod, pod_facts) = pod.map(pod_facts).unzip();

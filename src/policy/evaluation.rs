@@ -80,8 +80,23 @@ impl<'a> Evaluation<'a> {
         }
         match (self.repo, self.branch) {
             (Some(repo), Some(branch)) => Ok(Request { repo: repo.clone(), branch: branch.clone() }),
+            _ if self.runs_are_withheld() => Err(Decision::Denied(self.attestation_denial(self.unattested()))),
             (None, _) => Err(Decision::LeftOut(Part::Repo)),
             (_, None) => Err(Decision::LeftOut(Part::Branch)),
+        }
+    }
+
+    /// Whether facts about runs are missing because the cluster lacks the required admission policy.
+    pub(super) const fn runs_are_withheld(&self) -> bool {
+        self.facts.runs_withheld
+    }
+
+    /// The denial of a request for which the attestations of these policies yield nothing.
+    pub(super) fn attestation_denial(&self, policies: Vec<PolicyRef>) -> Denial {
+        if self.runs_are_withheld() {
+            Denial::AdmissionPolicyMissing(policies)
+        } else {
+            Denial::AttestationFailed(policies)
         }
     }
 

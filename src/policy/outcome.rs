@@ -99,6 +99,8 @@ pub enum Denial {
     /// What these policies attest differs from what was asked, or from each other; or they attest nothing, and
     /// nothing else allows.
     AttestationFailed(Vec<PolicyRef>),
+    /// These policies attest by run, and the cluster lacks the admission policy that is required for it.
+    AdmissionPolicyMissing(Vec<PolicyRef>),
     /// These deny policies match.
     DeniedByPolicy(Vec<PolicyRef>),
     /// No allow policy matches.
@@ -113,6 +115,7 @@ impl Denial {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::AttestationFailed(_) => "attestation_failed",
+            Self::AdmissionPolicyMissing(_) => "admission_policy_missing",
             Self::DeniedByPolicy(_) => "denied_by_policy",
             Self::NoPolicyMatches => "no_policy_matches",
             Self::NoPathFits(_) => "no_path_fits",
@@ -123,7 +126,10 @@ impl Denial {
     #[must_use]
     pub fn policies(&self) -> &[PolicyRef] {
         match self {
-            Self::AttestationFailed(policies) | Self::DeniedByPolicy(policies) | Self::NoPathFits(policies) => policies,
+            Self::AttestationFailed(policies)
+            | Self::AdmissionPolicyMissing(policies)
+            | Self::DeniedByPolicy(policies)
+            | Self::NoPathFits(policies) => policies,
             Self::NoPolicyMatches => &[],
         }
     }

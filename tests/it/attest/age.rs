@@ -41,6 +41,19 @@ async fn a_pod_that_is_younger_than_what_runs_in_it_took_anothers_place() {
                 ]}),
                 true,
             ),
+            // Until the pod of this attempt has steps, those of the one before stand there.
+            (
+                json!({"steps": [{"terminated": started(-60)}], "retriesStatus": [
+                    {"podName": "other", "steps": [{"terminated": started(-60)}]},
+                ]}),
+                true,
+            ),
+            (
+                json!({"steps": [{"terminated": started(-60)}], "retriesStatus": [
+                    {"podName": "other", "steps": [{"terminated": started(-90)}]},
+                ]}),
+                false,
+            ),
             (json!({"steps": [{"running": early}]}), false),
             (json!({"steps": [{"terminated": early}]}), false),
             (json!({"steps": [{"running": started(9)}, {"waiting": {}}, {"terminated": started(-3600)}]}), false),
@@ -79,4 +92,79 @@ async fn a_task_run_that_is_younger_than_its_start_took_anothers_place() {
             assert_eq!(is_attested(&kube, &build).await, attested, "{version} {seconds}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_pod_that_is_older_than_its_task_run_waited_for_it() {
+    let kube = Kube::start().await;
+    let build = kube.build("ci/build-bot", Plan::default()).await;
+    assert!(is_attested(&kube, &build).await);
+    let pod = kube.pod_with("ci/build-bot", json!({})).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let late = kube.build("ci/build-bot", Plan::default()).await;
+    pod.is_patched(json!({"metadata": {"ownerReferences": [late.task_run.owner()]}})).await;
+    late.task_run.has_status(json!({"podName": pod.name})).await;
+    assert!(!is_attested(&kube, &Build { pod, ..late }).await);
+}
+
+#[tokio::test]
+async fn a_pod_that_is_older_than_the_end_of_the_attempt_before_waited_for_it() {
+    let kube = Kube::start().await;
+    for version in ["v1", "v1beta1"] {
+        let build = kube.build("ci/build-bot", Plan { version, ..Plan::default() }).await;
+        let created = build.pod.created().await;
+        // Two clocks tell these times.
+        for (seconds, attested) in [(-3600, true), (0, true), (2, true), (3, false), (3600, false)] {
+            let ended = |seconds| json!({"podName": "other", "completionTime": at(&created, seconds)});
+            build.task_run.has_status(json!({"retriesStatus": [ended(-7200), ended(seconds)]})).await;
+            assert_eq!(is_attested(&kube, &build).await, attested, "{version} {seconds}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_task_run_that_is_older_than_the_end_of_what_it_comes_after_took_anothers_turn() {
+    let kube = Kube::start().await;
+    let build = kube.build("ci/build-bot", Plan::default()).await;
+    let metadata = json!({"ownerReferences": [build.pipeline_run.owner()]});
+    let clone = kube.run("TaskRun", "v1", "ci", metadata, json!({})).await;
+    let child = |name: &str, task: &str| json!({"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "name": name, "pipelineTaskName": task});
+    let children = [child(&clone.name, "clone"), child(&build.task_run.name, "build")];
+    let clone_task = json!({"name": "clone"});
+    let created = build.task_run.created().await;
+    for (tasks, finally) in [
+        (json!([clone_task, {"name": "build", "runAfter": ["clone"]}]), json!([])),
+        (
+            json!([clone_task, {"name": "build", "params": [{"name": "p", "value": "$(tasks.clone.results.r)"}]}]),
+            json!([]),
+        ),
+        (
+            json!([clone_task, {"name": "skipped", "runAfter": ["clone"]}, {"name": "build", "runAfter": ["skipped"]}]),
+            json!([]),
+        ),
+        (json!([clone_task]), json!([{"name": "build"}])),
+    ] {
+        let spec = json!({"tasks": tasks, "finally": finally});
+        build.pipeline_run.has_status(json!({"childReferences": children, "pipelineSpec": spec})).await;
+        for (ended, attested) in [
+            (json!(null), false),
+            (json!(at(&created, -3600)), true),
+            (json!(at(&created, 0)), true),
+            (json!(at(&created, 2)), true),
+            (json!(at(&created, 3)), false),
+        ] {
+            clone.has_status(json!({"completionTime": ended})).await;
+            let run = run_named(&kube, &build.pod).await.unwrap();
+            assert_eq!(run.is_some(), attested, "{spec} {ended}");
+        }
+    }
+    let spec = json!({"tasks": [clone_task, {"name": "build"}], "finally": null});
+    build.pipeline_run.has_status(json!({"pipelineSpec": spec})).await;
+    assert!(run_named(&kube, &build.pod).await.unwrap().is_some(), "it comes after nothing");
+    let spec = json!({"tasks": [clone_task, {"name": "build", "runAfter": ["clone"]}]});
+    build.pipeline_run.has_status(json!({"pipelineSpec": spec})).await;
+    clone.has_status(json!({"completionTime": at(&created, 0)})).await;
+    assert!(run_named(&kube, &build.pod).await.unwrap().is_some());
+    clone.is_deleted().await;
+    assert!(run_named(&kube, &build.pod).await.unwrap().is_none(), "nobody knows when it ended");
 }

@@ -13,6 +13,7 @@ use crate::rig::kube::User;
 use crate::rig::kube::actors::{Kube, PodActor};
 use claviger::attest::{AttestError, Attestors};
 use claviger::cluster::Clusters;
+use claviger::config::attestation::AdmissionPolicy;
 use claviger::config::authenticators::{Authenticator, Kind, Kubernetes};
 use claviger::metrics::Metrics;
 use claviger::model::caller::{Caller, Pod, Workload};
@@ -44,7 +45,7 @@ impl Desk {
             cache_ttl: Duration::ZERO,
         };
         let configured = [Authenticator { name: "cluster".into(), kind: Kind::Kubernetes(kubernetes) }];
-        Self(Attestors::open(&configured, &clusters))
+        Self(Attestors::open(&configured, &clusters, AdmissionPolicy::Off))
     }
 
     async fn facts(&self, pod: &PodActor, needs: Needs) -> Result<Facts, AttestError> {

@@ -68,6 +68,15 @@ async fn what_belongs_to_a_run_beside_others_is_attested() {
         let child = json!({"apiVersion": "tekton.dev/v1", "kind": kind, "name": name, "pipelineTaskName": task});
         children["childReferences"].as_array_mut().unwrap().insert(0, child);
     }
-    build.pipeline_run.has_status(children).await;
-    assert_eq!(run_named(&kube, &build.pod).await, Ok(Some(build.pipeline_run.name)));
+    for (tasks, attested) in [
+        (json!([{"name": "build", "matrix": {"params": []}}]), true),
+        (json!([{"name": "build"}]), false),
+        (json!([{"name": "other", "matrix": {"params": []}}]), false),
+        (json!(null), false),
+    ] {
+        children["pipelineSpec"] = json!({"tasks": tasks});
+        build.pipeline_run.has_status(children.clone()).await;
+        let expected = attested.then(|| build.pipeline_run.name.clone());
+        assert_eq!(run_named(&kube, &build.pod).await, Ok(expected), "{tasks}");
+    }
 }

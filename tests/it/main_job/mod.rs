@@ -1,6 +1,7 @@
 //! The main job on real parts: from a pod's token to a secret, once. The broker is the real binary, between a real API
 //! server and a real OpenBao.
 
+mod admission;
 mod api_server_away;
 mod attested;
 #[cfg(feature = "aws")]

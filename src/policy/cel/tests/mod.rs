@@ -62,7 +62,7 @@ impl Stage {
                 workload: Some(workload),
                 claims,
             },
-            facts: Facts { pod: Some(pod), task_run: Some(task_run), pipeline_run: Some(run) },
+            facts: Facts { pod: Some(pod), task_run: Some(task_run), pipeline_run: Some(run), runs_withheld: false },
             asked: Asked {
                 repo: None,
                 branch: None,

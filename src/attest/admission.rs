@@ -1,0 +1,120 @@
+//! Whether a cluster has the admission policy that makes owners of pods and runs true, and what follows where it has not.
+
+use super::error::AttestError;
+use crate::cluster::{AdmissionPolicyFound, AdmissionPolicyState as State, CallFailure, Cluster, ClusterError};
+use crate::config::attestation::AdmissionPolicy;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How often policy and binding are read.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often while nothing is known yet.
+const FIRST_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+const UNKNOWN: u8 = 0;
+const THERE: u8 = 1;
+const MISSING: u8 = 2;
+
+/// What is known of the admission policy of one cluster.
+pub struct Admission {
+    mode: AdmissionPolicy,
+    known: AtomicU8,
+    /// What was logged last, so that only a change is logged.
+    told: Mutex<Option<Result<AdmissionPolicyFound, CallFailure>>>,
+}
+
+impl Admission {
+    pub const fn new(mode: AdmissionPolicy) -> Self {
+        Self { mode, known: AtomicU8::new(UNKNOWN), told: Mutex::new(None) }
+    }
+
+    /// Whether it is not looked for.
+    pub fn is_off(&self) -> bool {
+        self.mode == AdmissionPolicy::Off
+    }
+
+    /// Whether runs attest here.
+    ///
+    /// # Errors
+    /// Where the policy is required and has not been looked for yet.
+    pub fn lets_runs_attest(&self) -> Result<bool, AttestError> {
+        match (self.mode, self.known.load(Ordering::Relaxed)) {
+            (AdmissionPolicy::Warn | AdmissionPolicy::Off, _) | (AdmissionPolicy::Require, THERE) => Ok(true),
+            (AdmissionPolicy::Require, UNKNOWN) => Err(AttestError::Unavailable),
+            (AdmissionPolicy::Require, _) => Ok(false),
+        }
+    }
+
+    /// Reads it again and again, for as long as this is polled.
+    pub async fn follow(&self, cluster: &Cluster, name: &str) {
+        if self.is_off() {
+            return;
+        }
+        loop {
+            let _ = self.look(cluster, name).await;
+            let is_unknown = self.known.load(Ordering::Relaxed) == UNKNOWN;
+            sleep(if is_unknown { FIRST_LOOK_EVERY } else { LOOK_EVERY }).await;
+        }
+    }
+
+    /// Reads it once. An API server that gives no usable answer changes nothing; one that refuses the broker the right to
+    /// read is one where nobody knows that the policy is there.
+    pub async fn look(&self, cluster: &Cluster, name: &str) -> Result<AdmissionPolicyFound, ClusterError> {
+        let found = cluster.admission_policy().await;
+        match &found {
+            Ok(found) => {
+                let is_there = matches!(found.state, State::Present | State::Outdated);
+                self.known.store(if is_there { THERE } else { MISSING }, Ordering::Relaxed);
+                cluster.set_admission_policy(name, found.state);
+            }
+            Err(ClusterError::Unavailable(CallFailure::Credentials)) => {
+                self.known.store(MISSING, Ordering::Relaxed);
+                cluster.set_admission_policy(name, State::Absent);
+            }
+            Err(ClusterError::Unavailable(_)) => {}
+        }
+        self.tell_a_change(name, &found);
+        found
+    }
+
+    fn tell_a_change(&self, authenticator: &str, found: &Result<AdmissionPolicyFound, ClusterError>) {
+        let now = found.clone().map_err(|ClusterError::Unavailable(trouble)| trouble);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.as_ref() == Some(&now) {
+            return;
+        }
+        let required = self.mode == AdmissionPolicy::Require;
+        match &now {
+            Ok(AdmissionPolicyFound { state: State::Present, .. }) => {
+                tracing::info!(authenticator, "the admission policy for owners of Tekton runs is in force");
+            }
+            Ok(AdmissionPolicyFound { state: State::Outdated, version }) => tracing::warn!(
+                authenticator,
+                version = version.as_deref().unwrap_or("unknown"),
+                "the admission policy for owners of Tekton runs is of another version: update the chart"
+            ),
+            Ok(AdmissionPolicyFound { state, .. }) => tracing::warn!(
+                authenticator,
+                state = state.as_str(),
+                required,
+                "the admission policy for owners of Tekton runs is not in force: whoever may create pods or TaskRuns \
+                 can claim another run"
+            ),
+            Err(CallFailure::Credentials) => tracing::warn!(
+                authenticator,
+                required,
+                "the broker may not read the admission policy for owners of Tekton runs (get of \
+                 validatingadmissionpolicies and validatingadmissionpolicybindings)"
+            ),
+            Err(trouble) => tracing::warn!(
+                authenticator,
+                trouble = trouble.as_str(),
+                "the admission policy for owners of Tekton runs could not be read"
+            ),
+        }
+        *told = Some(now);
+    }
+}

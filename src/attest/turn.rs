@@ -1,0 +1,118 @@
+//! Whether a `TaskRun` is alone in its place in the pipeline, and was made when its turn had come.
+//!
+//! Tekton adopts a `TaskRun` that carries the labels of a run and the run as an owner, so the status names those of others
+//! too. This refuses what Tekton would not have made, as far as it shows. It narrows what the admission policy closes.
+
+use super::task_run::{MAX_SKEW, TASK_RUN, version};
+use crate::cluster::tekton::{Child, PipelineRun, TaskRun};
+use crate::cluster::{Cluster, ClusterError, Time};
+use futures_util::future::try_join_all;
+use std::collections::BTreeSet;
+
+/// Predecessors that are looked at. A task with more of them is checked against these.
+const MAX_PREDECESSORS: usize = 16;
+
+/// Whether no other child is of the same task, or the task has a matrix. The attempts of a task with retries are one
+/// `TaskRun`.
+pub fn is_alone(run: &PipelineRun, child: &Child) -> bool {
+    let task = &child.pipeline_task_name;
+    run.tasks.get(task).is_some_and(|task| task.has_matrix)
+        || run.children.iter().filter(|other| other.pipeline_task_name == *task).count() == 1
+}
+
+/// Whether everything that its task comes after had ended when it was created.
+///
+/// # Errors
+/// When the API server gives no usable answer.
+pub async fn has_come(
+    cluster: &Cluster,
+    namespace: &str,
+    run: &PipelineRun,
+    child: &Child,
+    task_run: &TaskRun,
+) -> Result<bool, ClusterError> {
+    let Some(version) = task_run.controller.as_ref().and_then(version) else { return Ok(false) };
+    let names = predecessors(run, &child.pipeline_task_name);
+    let found = names.into_iter().take(MAX_PREDECESSORS).map(|name| cluster.task_run(version, namespace, name));
+    let found = try_join_all(found).await?;
+    let ended = |one: Option<TaskRun>| one.and_then(|one| one.completed).is_some_and(|ended| is_after(task_run, ended));
+    Ok(found.into_iter().all(ended))
+}
+
+fn is_after(task_run: &TaskRun, ended: Time) -> bool {
+    task_run.created.is_some_and(|created| !created.is_before(ended, MAX_SKEW))
+}
+
+/// The `TaskRun`s of the tasks that a task comes after. In the place of a task that was skipped stand those that it comes
+/// after itself.
+fn predecessors<'a>(run: &'a PipelineRun, task: &str) -> Vec<&'a str> {
+    let (mut names, mut seen) = (Vec::new(), BTreeSet::new());
+    let mut open: Vec<&str> = after(run, task).collect();
+    while let Some(task) = open.pop() {
+        if !seen.insert(task) {
+            continue;
+        }
+        let mut children = run.children.iter().filter(|child| child.pipeline_task_name == task).peekable();
+        if children.peek().is_none() {
+            open.extend(after(run, task));
+        }
+        names.extend(children.filter(|child| child.kind == TASK_RUN).map(|child| child.name.as_str()));
+    }
+    names
+}
+
+fn after<'a>(run: &'a PipelineRun, task: &str) -> impl Iterator<Item = &'a str> {
+    run.tasks.get(task).into_iter().flat_map(|task| task.after.iter().map(String::as_str))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::tekton::PipelineTask;
+    use crate::model::facts::PipelineRunFacts;
+    use std::collections::BTreeMap;
+
+    fn run(tasks: &[(&str, &[&str])], children: &[(&str, &str, &str)]) -> PipelineRun {
+        let task = |(name, after): &(&str, &[&str])| {
+            let after = after.iter().map(|name| (*name).to_owned()).collect();
+            ((*name).to_owned(), PipelineTask { after, has_matrix: name.starts_with("matrix") })
+        };
+        let child = |(task, kind, name): &(&str, &str, &str)| Child {
+            kind: (*kind).into(),
+            name: (*name).into(),
+            pipeline_task_name: (*task).into(),
+        };
+        PipelineRun {
+            uid: "u".into(),
+            children: children.iter().map(child).collect(),
+            tasks: tasks.iter().map(task).collect::<BTreeMap<_, _>>(),
+            is_completed: false,
+            facts: PipelineRunFacts::default(),
+        }
+    }
+
+    #[test]
+    fn one_task_has_one_child_unless_it_has_a_matrix() {
+        let children = [("a", TASK_RUN, "a-1"), ("matrix", TASK_RUN, "m-1"), ("matrix", TASK_RUN, "m-2")];
+        let honest = run(&[("a", &[]), ("matrix", &[])], &children);
+        assert!(honest.children.iter().all(|child| is_alone(&honest, child)));
+        for kind in [TASK_RUN, "CustomRun"] {
+            let claimed = run(&[("a", &[])], &[("a", TASK_RUN, "a-1"), ("a", kind, "evil")]);
+            assert!(!claimed.children.iter().any(|child| is_alone(&claimed, child)), "{kind}");
+        }
+        let unknown = run(&[], &[("a", TASK_RUN, "a-1"), ("a", TASK_RUN, "evil"), ("b", TASK_RUN, "b-1")]);
+        let alone: Vec<bool> = unknown.children.iter().map(|child| is_alone(&unknown, child)).collect();
+        assert_eq!(alone, [false, false, true], "a pipeline that is not known has no matrix");
+    }
+
+    #[test]
+    fn in_the_place_of_a_skipped_task_stand_those_before_it() {
+        let tasks: &[(&str, &[&str])] =
+            &[("a", &[]), ("b", &["a"]), ("skipped", &["b", "loop"]), ("loop", &["skipped"]), ("d", &["skipped", "a"])];
+        let run = run(tasks, &[("a", TASK_RUN, "a-1"), ("b", TASK_RUN, "b-1"), ("b", "CustomRun", "b-2")]);
+        let named = |task| predecessors(&run, task).into_iter().collect::<BTreeSet<_>>();
+        assert_eq!(named("d"), BTreeSet::from(["a-1", "b-1"]));
+        assert_eq!(named("b"), BTreeSet::from(["a-1"]));
+        assert!(named("a").is_empty() && named("nowhere").is_empty());
+    }
+}

@@ -1,0 +1,289 @@
+//! GET of the admission policy that the chart ships and of its binding, and whether they still say what was shipped.
+//!
+//! With them in force an owner of a pod or a run that is a Tekton run was set by Tekton's controller.
+
+use super::client::Cluster;
+use super::error::{CallFailure, ClusterError};
+use super::exchange::DEADLINE;
+use super::object::is_absent;
+use crate::metrics::labels::AdmissionPolicyState as State;
+use crate::sealing::digest;
+use http::{Request, StatusCode};
+use k8s_openapi::api::admissionregistration::v1::{
+    MatchResources, NamedRuleWithOperations, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+/// The name of both objects.
+pub const NAME: &str = "tekton-owners.claviger.dev";
+/// What the chart of this version ships as the expression.
+const SHIPPED: &str = include_str!("../../charts/claviger/admission/tekton-owners.cel");
+/// The annotation with the digest of the expression, `sha256:` and hex.
+const DIGEST: &str = "claviger.dev/expression-digest";
+/// The label with the version of the chart that shipped it.
+const VERSION: &str = "app.kubernetes.io/version";
+/// The variable with the users that the expression lets through.
+const MAKERS: &str = "makers";
+const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
+/// Above what etcd can hold in one object.
+const MAX_ANSWER_BYTES: usize = 4 << 20;
+/// Group and resource of everything that the chain from a pod to its run consists of.
+const GUARDED: [(&str, &str); 3] = [("", "pods"), ("tekton.dev", "taskruns"), ("tekton.dev", "pipelineruns")];
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// How it stands with policy and binding together.
+    pub state: State,
+    /// The version of the chart that the policy says it is of.
+    pub version: Option<String>,
+}
+
+impl Cluster {
+    /// Reads policy and binding.
+    ///
+    /// # Errors
+    /// When nobody knows.
+    pub async fn admission_policy(&self) -> Result<Found, ClusterError> {
+        let (policy, binding) = tokio::try_join!(
+            self.of_the_cluster::<ValidatingAdmissionPolicy>("validatingadmissionpolicies"),
+            self.of_the_cluster::<ValidatingAdmissionPolicyBinding>("validatingadmissionpolicybindings"),
+        )?;
+        Ok(judge(policy.as_ref(), binding.as_ref()))
+    }
+
+    /// The number of this state becomes 1, those of the others 0.
+    pub fn set_admission_policy(&self, cluster: &str, state: State) {
+        self.metrics.set_admission_policy(cluster, state);
+    }
+
+    async fn of_the_cluster<T: DeserializeOwned>(&self, resource: &str) -> Result<Option<T>, ClusterError> {
+        let deadline = Instant::now() + DEADLINE;
+        let request = Request::get(format!("{GROUP}/{resource}/{NAME}"));
+        let request = request.body(Vec::new()).map_err(|_| CallFailure::Malformed)?;
+        let _lane = self.reads.enter(deadline).await?;
+        let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
+        match answer.status {
+            StatusCode::OK => Ok(Some(answer.decode()?)),
+            StatusCode::NOT_FOUND if is_absent(&answer, GROUP) => Ok(None),
+            _ => Err(answer.trouble().into()),
+        }
+    }
+}
+
+fn judge(policy: Option<&ValidatingAdmissionPolicy>, binding: Option<&ValidatingAdmissionPolicyBinding>) -> Found {
+    let (Some(policy), Some(binding)) = (policy, binding) else {
+        return Found { state: State::Absent, version: None };
+    };
+    let version = policy.metadata.labels.as_ref().and_then(|labels| labels.get(VERSION));
+    let version = version.filter(|version| is_version(version)).cloned();
+    let expression = if denies(binding) { effective_expression(policy) } else { None };
+    let state = match expression {
+        Some(expression) if expression == SHIPPED.trim() => State::Present,
+        Some(expression) if is_annotated_with(policy, expression) => State::Outdated,
+        _ => State::Weakened,
+    };
+    Found { state, version }
+}
+
+/// It is logged.
+fn is_version(text: &str) -> bool {
+    text.len() <= 63 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+}
+
+/// The one expression of a policy that holds for everything that must be guarded.
+fn effective_expression(policy: &ValidatingAdmissionPolicy) -> Option<&str> {
+    let spec = policy.spec.as_ref()?;
+    let is_whole = spec.failure_policy.as_deref().is_none_or(|policy| policy == "Fail")
+        && spec.match_conditions.as_ref().is_none_or(Vec::is_empty)
+        && spec.param_kind.is_none()
+        && spec.match_constraints.as_ref().is_some_and(guards_everything)
+        && spec.variables.as_deref().is_some_and(|variables| match variables {
+            [makers] => makers.name == MAKERS && are_service_accounts(&makers.expression),
+            _ => false,
+        });
+    match spec.validations.as_deref() {
+        Some([validation]) if is_whole => Some(validation.expression.trim()),
+        _ => None,
+    }
+}
+
+fn guards_everything(constraints: &MatchResources) -> bool {
+    let rules = constraints.resource_rules.as_deref().unwrap_or_default();
+    constraints.exclude_resource_rules.as_ref().is_none_or(Vec::is_empty)
+        && selects_all(constraints.namespace_selector.as_ref())
+        && selects_all(constraints.object_selector.as_ref())
+        && GUARDED.iter().all(|guarded| rules.iter().any(|rule| guards(rule, *guarded)))
+}
+
+fn guards(rule: &NamedRuleWithOperations, (group, resource): (&str, &str)) -> bool {
+    let has = |list: &Option<Vec<String>>, word: &str| list.iter().flatten().any(|one| one == word || one == "*");
+    has(&rule.api_groups, group)
+        && has(&rule.api_versions, "*")
+        && has(&rule.resources, resource)
+        && ["CREATE", "UPDATE"].iter().all(|operation| has(&rule.operations, operation))
+        && rule.resource_names.as_ref().is_none_or(Vec::is_empty)
+        && rule.scope.as_deref().is_none_or(|scope| scope == "*" || scope == "Namespaced")
+}
+
+fn selects_all(selector: Option<&LabelSelector>) -> bool {
+    selector.is_none_or(|selector| {
+        selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
+            && selector.match_labels.as_ref().is_none_or(std::collections::BTreeMap::is_empty)
+    })
+}
+
+/// A list of literals, each the user of a `ServiceAccount`.
+fn are_service_accounts(expression: &str) -> bool {
+    let users = serde_json::from_str::<Vec<String>>(expression).unwrap_or_default();
+    !users.is_empty() && users.iter().all(|user| user.starts_with("system:serviceaccount:"))
+}
+
+fn denies(binding: &ValidatingAdmissionPolicyBinding) -> bool {
+    let spec = &binding.spec;
+    spec.policy_name == NAME
+        && spec.param_ref.is_none()
+        && spec.validation_actions.iter().any(|action| action == "Deny")
+        && spec.match_resources.as_ref().is_none_or(|only| {
+            only.resource_rules.as_ref().is_none_or(Vec::is_empty)
+                && only.exclude_resource_rules.as_ref().is_none_or(Vec::is_empty)
+                && selects_all(only.namespace_selector.as_ref())
+                && selects_all(only.object_selector.as_ref())
+        })
+}
+
+/// An expression with the digest that was shipped with it is that of another version and not one that was edited.
+fn is_annotated_with(policy: &ValidatingAdmissionPolicy, expression: &str) -> bool {
+    let shipped = policy.metadata.annotations.as_ref().and_then(|annotations| annotations.get(DIGEST));
+    let hex = shipped.and_then(|digest| digest.strip_prefix("sha256:"));
+    hex == Some(digest::hex(&digest::sha256(expression.as_bytes())).as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fake::Fake;
+    use serde_json::{Value, json};
+
+    fn policy() -> Value {
+        let operations = json!(["CREATE", "UPDATE"]);
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": NAME, "uid": "u", "labels": {VERSION: "0.1.0"}},
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {
+                    "matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {},
+                    "resourceRules": [
+                        {"apiGroups": [""], "apiVersions": ["*"], "operations": operations, "resources": ["pods"],
+                         "scope": "*"},
+                        {"apiGroups": ["tekton.dev"], "apiVersions": ["*"], "operations": operations,
+                         "resources": ["pipelineruns", "taskruns"], "scope": "*"},
+                    ],
+                },
+                "variables": [{"name": "makers", "expression": "[\"system:serviceaccount:tekton-pipelines:c\"]"}],
+                "validations": [{"expression": SHIPPED.trim()}],
+            },
+        })
+    }
+
+    fn binding() -> Value {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": NAME, "uid": "u"}, "spec": {"policyName": NAME, "validationActions": ["Deny"]},
+        })
+    }
+
+    fn judged(policy: &Value, binding: &Value) -> State {
+        let policy: Option<ValidatingAdmissionPolicy> = serde_json::from_value(policy.clone()).unwrap();
+        let binding: Option<ValidatingAdmissionPolicyBinding> = serde_json::from_value(binding.clone()).unwrap();
+        judge(policy.as_ref(), binding.as_ref()).state
+    }
+
+    #[test]
+    fn it_is_there_only_as_it_was_shipped() {
+        assert_eq!(judged(&policy(), &binding()), State::Present);
+        assert_eq!(judged(&Value::Null, &binding()), State::Absent);
+        assert_eq!(judged(&policy(), &Value::Null), State::Absent);
+        for (place, value, state) in [
+            ("/spec/failurePolicy", json!("Ignore"), State::Weakened),
+            ("/spec/failurePolicy", Value::Null, State::Present),
+            ("/spec/matchConditions", json!([{"name": "n", "expression": "false"}]), State::Weakened),
+            ("/spec/paramKind", json!({"apiVersion": "v1", "kind": "ConfigMap"}), State::Weakened),
+            ("/spec/matchConstraints", Value::Null, State::Weakened),
+            ("/spec/matchConstraints/namespaceSelector", json!({"matchLabels": {"a": "b"}}), State::Weakened),
+            ("/spec/matchConstraints/objectSelector", json!({"matchLabels": {"a": "b"}}), State::Weakened),
+            ("/spec/matchConstraints/objectSelector", Value::Null, State::Present),
+            ("/spec/matchConstraints/excludeResourceRules", json!([{"resources": ["pods"]}]), State::Weakened),
+            ("/spec/matchConstraints/resourceRules/0/apiGroups", json!(["apps"]), State::Weakened),
+            ("/spec/matchConstraints/resourceRules/0/apiGroups", json!(["*"]), State::Present),
+            ("/spec/matchConstraints/resourceRules/0/operations", json!(["CREATE"]), State::Weakened),
+            ("/spec/matchConstraints/resourceRules/0/operations", json!(["*"]), State::Present),
+            ("/spec/matchConstraints/resourceRules/0/resourceNames", json!(["one"]), State::Weakened),
+            ("/spec/matchConstraints/resourceRules/0/scope", json!("Cluster"), State::Weakened),
+            ("/spec/matchConstraints/resourceRules/1/apiVersions", json!(["v1"]), State::Weakened),
+            ("/spec/matchConstraints/resourceRules/1/resources", json!(["taskruns"]), State::Weakened),
+            ("/spec/variables/0/name", json!("others"), State::Weakened),
+            ("/spec/variables/0/expression", json!("[]"), State::Weakened),
+            ("/spec/variables/0/expression", json!("[request.userInfo.username]"), State::Weakened),
+            ("/spec/variables/0/expression", json!("[\"mallory\"]"), State::Weakened),
+            ("/spec/variables/0/expression", json!("[\"system:serviceaccount:a:b\"]"), State::Present),
+            ("/spec/variables", Value::Null, State::Weakened),
+            ("/spec/validations/0/expression", json!("true"), State::Weakened),
+            ("/spec/validations/0/expression", json!(format!("{}\n", SHIPPED.trim())), State::Present),
+            ("/spec/validations", json!([]), State::Weakened),
+        ] {
+            let mut changed = policy();
+            let (parent, key) = place.rsplit_once('/').unwrap();
+            changed.pointer_mut(parent).unwrap()[key] = value.clone();
+            assert_eq!(judged(&changed, &binding()), state, "{place} {value}");
+        }
+        for (key, value, state) in [
+            ("policyName", json!("other"), State::Weakened),
+            ("validationActions", json!(["Audit", "Warn"]), State::Weakened),
+            ("validationActions", json!(["Deny", "Audit"]), State::Present),
+            ("paramRef", json!({"name": "p", "parameterNotFoundAction": "Allow"}), State::Weakened),
+            ("matchResources", json!({"namespaceSelector": {"matchLabels": {"a": "b"}}}), State::Weakened),
+            ("matchResources", json!({"objectSelector": {"matchLabels": {"a": "b"}}}), State::Weakened),
+            ("matchResources", json!({"resourceRules": [{"resources": ["pods"]}]}), State::Weakened),
+            ("matchResources", json!({"excludeResourceRules": [{"resources": ["pods"]}]}), State::Weakened),
+            ("matchResources", json!({"namespaceSelector": {}, "objectSelector": {}}), State::Present),
+        ] {
+            let mut changed = binding();
+            changed["spec"][key] = value.clone();
+            assert_eq!(judged(&policy(), &changed), state, "{key} {value}");
+        }
+    }
+
+    #[test]
+    fn an_expression_with_its_own_digest_is_that_of_another_version() {
+        let mut other = policy();
+        other["spec"]["validations"][0]["expression"] = json!("request.userInfo.username in variables.makers");
+        for (digest, state) in
+            [("sha256:8e4ad9cb2d4b7a03d1d1e1f8e7d4c2f3", State::Weakened), (DIGEST_OF_OTHER, State::Outdated)]
+        {
+            other["metadata"]["annotations"] = json!({DIGEST: digest});
+            assert_eq!(judged(&other, &binding()), state, "{digest}");
+        }
+        other["spec"]["failurePolicy"] = json!("Ignore");
+        assert_eq!(judged(&other, &binding()), State::Weakened);
+    }
+
+    /// Of `request.userInfo.username in variables.makers`, by `sha256sum`.
+    const DIGEST_OF_OTHER: &str = "sha256:a647a0951d4ea2c2baa4103d3cfc2ec9a434fe24bddb6b1efe73f5eeb1548696";
+
+    #[tokio::test]
+    async fn an_api_server_that_does_not_serve_such_policies_has_none() {
+        let gone = r#"{"kind":"Status","reason":"NotFound"}"#;
+        for body in [gone, "404 page not found\n"] {
+            let found = Fake::answering(404, body).await.cluster().await.admission_policy().await;
+            assert_eq!(found, Ok(Found { state: State::Absent, version: None }), "{body}");
+        }
+        let refused = Fake::answering(403, gone).await.cluster().await.admission_policy().await;
+        assert_eq!(refused, Err(ClusterError::Unavailable(CallFailure::Credentials)));
+        let wrong = Fake::answering(200, &policy().to_string()).await.cluster().await.admission_policy().await;
+        assert_eq!(wrong, Err(ClusterError::Unavailable(CallFailure::Malformed)), "the binding is of another kind");
+    }
+}

@@ -1,0 +1,140 @@
+//! `attestation.admissionPolicy`: what a broker makes of the admission policy in each state that a cluster may have it in.
+
+use crate::chart::rendered::render_values;
+use crate::rig::claviger::{Claviger, run, wait_until, write_policies};
+use crate::rig::kube::User;
+use crate::rig::kube::actors::{Kube, PodActor};
+use crate::rig::kube::admission::{AdmissionPolicy, NAME};
+use crate::rig::kube::tekton::Plan;
+use serde_json::{Value, json};
+use std::fs;
+use tempfile::TempDir;
+
+const OTHER: &str = "request.userInfo.username in variables.makers";
+/// Of that, by `sha256sum`.
+const DIGEST_OF_OTHER: &str = "sha256:a647a0951d4ea2c2baa4103d3cfc2ec9a434fe24bddb6b1efe73f5eeb1548696";
+
+fn shipped() -> [Value; 2] {
+    let rendered = render_values(&json!({})).unwrap();
+    ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"]
+        .map(|kind| rendered.find(kind, NAME).unwrap().clone())
+}
+
+/// A folder with the configuration of a broker whose one policy takes the run's word, and one that asks for no facts.
+fn folder(kube: &Kube, user: User, mode: &str) -> (TempDir, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("secrets.yaml"), r#"{"site": {"K": "v"}, "plain": {"P": "v"}}"#).unwrap();
+    let of = |repo: &str, attest: Value| {
+        json!({
+            "subjects": [{"kubernetes": {"namespaces": ["admission"], "serviceAccounts": ["*"]}}], "attest": attest,
+            "repos": [repo], "branches": ["main"], "secrets": [{"store": "local", "path": repo}],
+        })
+    };
+    let policies = [
+        ("by-run", of("site", json!({"repo": "caller.pipelineRun.params.repo"}))),
+        ("plain", of("plain", Value::Null)),
+    ];
+    write_policies(&folder.path().join("policies"), &policies);
+    let config = json!({
+        "authenticators": [{"name": "cluster", "kubernetes": {"kubeconfig": kube.plane.kubeconfig(user)}}],
+        "stores": [{"name": "local", "file": {"path": "secrets.yaml"}}],
+        "policies": {"directory": "policies"},
+        "attestation": {"admissionPolicy": mode},
+        "server": {"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"},
+        "database": {"url": "sqlite://claviger.db"},
+    });
+    (folder, config)
+}
+
+/// A broker that has found this state.
+fn broker(kube: &Kube, mode: &str, state: &str) -> Claviger {
+    let (folder, config) = folder(kube, User::Broker, mode);
+    let claviger = Claviger::serve_in(folder, config);
+    has_found(&claviger, state);
+    claviger
+}
+
+fn has_found(claviger: &Claviger, state: &str) {
+    let series = format!("claviger_admission_policy{{cluster=\"cluster\",state=\"{state}\"}} 1");
+    wait_until(&series, || claviger.metrics().contains(&series));
+    assert_eq!(claviger.sum("claviger_admission_policy"), 1, "one state at a time");
+}
+
+/// Status and code for the repo, stated and left to the policy, and the audit reasons of refusals.
+fn told(claviger: &Claviger, pod: &PodActor) -> Vec<String> {
+    let answers = ["repo=site&branch=main", "branch=main"].map(|form| claviger.ask(&pod.token, form));
+    let mut told: Vec<String> = answers
+        .iter()
+        .map(|answer| if answer.status == 201 { "201".into() } else { format!("{} {}", answer.status, answer.code()) })
+        .collect();
+    told.dedup();
+    for event in claviger.audit_events() {
+        if event["type"] == "ticket.denied" {
+            assert_eq!([&event["reason"], &event["policies"][0]], ["admission_policy_missing", "by-run"]);
+        }
+    }
+    told
+}
+
+#[tokio::test]
+async fn where_it_is_required_runs_attest_with_it_alone() {
+    let kube = Kube::start().await;
+    let build = kube.build("admission/run-bot", Plan::default()).await;
+    let [policy, binding] = shipped();
+    let place = AdmissionPolicy::absent(&kube).await;
+    let refused = ["403 denied"];
+    let plain = |claviger: &Claviger| claviger.ask(&build.pod.token, "repo=plain&branch=main").status;
+
+    let absent = broker(&kube, "require", "absent");
+    assert_eq!(told(&absent, &build.pod), refused);
+    assert_eq!(plain(&absent), 201, "a policy that takes nobody's word is as good as ever");
+    let warned = broker(&kube, "warn", "absent");
+    assert_eq!(told(&warned, &build.pod), ["201"]);
+    assert_eq!(warned.logged("is not in force"), 1, "{}", warned.log());
+
+    place.put(&policy).await;
+    assert_eq!(told(&broker(&kube, "require", "absent"), &build.pod), refused, "nothing binds it");
+    place.put(&binding).await;
+    let mut present = broker(&kube, "require", "present");
+    assert_eq!(told(&present, &build.pod), ["201"]);
+    present.wait_for_line("owners of Tekton runs is in force");
+
+    let mut weakened = policy.clone();
+    weakened["spec"]["failurePolicy"] = json!("Ignore");
+    place.put(&weakened).await;
+    assert_eq!(told(&broker(&kube, "require", "weakened"), &build.pod), refused);
+    // The one that runs sees it as well, in a while.
+    has_found(&present, "weakened");
+    assert_eq!(told(&present, &build.pod), refused);
+
+    let mut outdated = policy.clone();
+    outdated["spec"]["validations"][0]["expression"] = json!(OTHER);
+    outdated["metadata"]["annotations"]["claviger.dev/expression-digest"] = json!(DIGEST_OF_OTHER);
+    outdated["metadata"]["labels"]["app.kubernetes.io/version"] = json!("0.0.9");
+    place.put(&outdated).await;
+    let mut broker = broker(&kube, "require", "outdated");
+    assert_eq!(told(&broker, &build.pod), ["201"]);
+    assert_eq!(broker.wait_for_line("is of another version")["version"], "0.0.9");
+}
+
+#[tokio::test]
+async fn who_may_not_read_it_does_not_know_of_it() {
+    let kube = Kube::start().await;
+    let place = AdmissionPolicy::absent(&kube).await;
+    for object in shipped() {
+        place.put(&object).await;
+    }
+    for (mode, user, code, word) in [
+        ("require", User::Broker, 0, "present"),
+        ("require", User::Reviewer, 1, "unreadable, and attestation.admissionPolicy is require"),
+        ("warn", User::Reviewer, 0, "unreadable"),
+        ("off", User::Reviewer, 0, "off"),
+    ] {
+        let (folder, config) = folder(&kube, user, mode);
+        let file = folder.path().join("claviger.yaml");
+        fs::write(&file, config.to_string()).unwrap();
+        let (status, printed, said) = run(&["check", "--online", "--config", &file.display().to_string()]);
+        assert!(printed.contains(&format!("\nadmission policy of cluster: {word}\n")), "{printed}{said}");
+        assert_eq!(status, Some(code), "{printed}{said}");
+    }
+}
