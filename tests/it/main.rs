@@ -24,6 +24,7 @@ mod rig;
 mod scan;
 mod seen;
 mod stores;
+mod tekton;
 mod tickets;
 mod vault_api;
 mod vault_policy;

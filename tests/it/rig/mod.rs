@@ -17,4 +17,5 @@ pub mod proxy;
 pub mod replicas;
 pub mod rotel;
 pub mod scale;
+pub mod tekton;
 pub mod unwritable;

@@ -1,0 +1,118 @@
+//! Attestation with Tekton's own controller and webhook: true builds are served, and what claims another's run is not.
+//!
+//! The admission policy is in force in the namespaces that ask for it, by a binding of the tests'.
+
+mod adoption;
+mod builds;
+mod pods;
+
+use crate::chart::rendered::render_values;
+use crate::rig::claviger::{Claviger, write_policies};
+use crate::rig::kube::User;
+use crate::rig::kube::actors::{Kube, PodActor};
+use crate::rig::kube::admission::NAME;
+use crate::rig::tekton::actors::Workshop;
+use crate::rig::tekton::inside;
+use http::Method;
+use serde_json::{Value, json};
+use std::fs;
+use std::time::{Duration, Instant};
+use tokio::sync::OnceCell;
+
+/// The repo of those whose secrets are wanted.
+const VICTIM: &str = "acme/victim";
+
+/// Runs a test in a namespace with the admission policy in force, or without, and a broker.
+fn with(guarded: bool, test: impl AsyncFnOnce(Workshop, Claviger) + Send) {
+    inside(async |kube| {
+        guard(&kube).await;
+        let broker = broker(&kube);
+        test(Workshop::open(kube, guarded).await, broker).await;
+    });
+}
+
+/// Puts the policy in force, once. The binding is the chart's, but for the namespaces.
+async fn guard(kube: &Kube) {
+    static GUARDED: OnceCell<()> = OnceCell::const_new();
+    let put = async || {
+        let rendered = render_values(&json!({})).unwrap();
+        let policy = rendered.find("ValidatingAdmissionPolicy", NAME).unwrap();
+        let mut binding = rendered.find("ValidatingAdmissionPolicyBinding", NAME).unwrap().clone();
+        binding["spec"]["matchResources"] = json!({"namespaceSelector": {"matchLabels": {"guarded": "yes"}}});
+        for (resource, object) in
+            [("validatingadmissionpolicies", policy), ("validatingadmissionpolicybindings", &binding)]
+        {
+            let path = format!("/apis/admissionregistration.k8s.io/v1/{resource}");
+            kube.as_user("alice", Method::POST, &path, object).await.unwrap();
+        }
+        let probe = json!({"apiVersion": "v1", "kind": "Namespace",
+                           "metadata": {"name": "probe", "labels": {"guarded": "yes"}}});
+        kube.as_user("alice", Method::POST, "/api/v1/namespaces", &probe).await.unwrap();
+        let owner = json!({"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "name": "probe", "uid": "probe"});
+        let deadline = Instant::now() + Duration::from_secs(90);
+        let run = json!({"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "metadata": {"name": "probe"},
+                         "spec": {"pipelineRef": {"name": "probe"}}});
+        let path = "/apis/tekton.dev/v1/namespaces/probe/pipelineruns?dryRun=All";
+        let defaulted = async || {
+            let made = kube.as_user("alice", Method::POST, path, &run).await;
+            made.is_ok_and(|made| made["spec"]["taskRunTemplate"]["serviceAccountName"] == "default")
+        };
+        while !defaulted().await {
+            assert!(Instant::now() < deadline, "Tekton's webhook is not there");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        while kube.pod_by("alice", "probe?dryRun=All", json!([owner])).await.is_ok() {
+            assert!(Instant::now() < deadline, "the admission policy is not in force");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    GUARDED.get_or_init(put).await;
+}
+
+/// A broker that takes the word of the run, or of a `TaskRun` that has none.
+fn broker(kube: &Kube) -> Claviger {
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = json!({"victim/main": {"VICTIM": "v"}, "alone/main": {"ALONE": "a"}});
+    fs::write(folder.path().join("secrets.yaml"), secrets.to_string()).unwrap();
+    let by = |run: &str, repo: &str, path: &str| {
+        let attest = ["repo", "branch"].map(|name| format!("caller.{run}.params['{name}']"));
+        json!({
+            "subjects": [{"kubernetes": {"namespaces": ["builds-*"], "serviceAccounts": ["build-bot"]}}],
+            "repos": [repo], "branches": ["main"], "attest": {"repo": attest[0], "branch": attest[1]},
+            "secrets": [{"store": "local", "path": path}],
+        })
+    };
+    let alone = by("taskRun", "acme/alone", "alone/{branch}");
+    let policies = [("by-run", by("pipelineRun", VICTIM, "victim/{branch}")), ("by-task-run", alone)];
+    write_policies(&folder.path().join("policies"), &policies);
+    let config = json!({
+        "authenticators": [{"name": "cluster", "kubernetes": {"kubeconfig": kube.plane.kubeconfig(User::Broker)}}],
+        "stores": [{"name": "local", "file": {"path": "secrets.yaml"}}],
+        "policies": {"directory": "policies"},
+    });
+    Claviger::serve_in(folder, config)
+}
+
+/// What a pod gets of the victim's, as soon as there is a verdict: a key, or status and code.
+async fn told(claviger: &Claviger, pod: &PodActor) -> String {
+    told_of(claviger, pod, VICTIM).await
+}
+
+async fn told_of(claviger: &Claviger, pod: &PodActor, repo: &str) -> String {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let answer = claviger.ask(&pod.token, &format!("repo={repo}&branch=main"));
+        match answer.status {
+            201 => return answer.json()["keys"][0].as_str().unwrap().to_owned(),
+            503 if answer.code() == "attestation_pending" && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            status => return format!("{status} {}", answer.code()),
+        }
+    }
+}
+
+/// The answer to an API call that the admission policy refuses.
+fn is_refused(answer: &Result<Value, (u16, String)>) -> bool {
+    matches!(answer, Err((422, message)) if message.contains("may be set by Tekton's controller only"))
+}
