@@ -33,8 +33,8 @@ use target::Target;
 
 pub use refusal::translated;
 
-/// Every path below `/v1/` that is not the native API's.
-const ROUTE: &str = "/v1/{*path}";
+/// Every path below `/v1/` that is not the native API's. The wildcard does not match `/v1/` itself.
+const ROUTES: [&str; 2] = ["/v1/{*path}", "/v1/"];
 
 /// The route of the API, to be merged beside the native ones; none where it is not served.
 pub fn router(metrics: &Metrics, api: Option<&VaultApi>) -> Router<Edge> {
@@ -44,7 +44,7 @@ pub fn router(metrics: &Metrics, api: Option<&VaultApi>) -> Router<Edge> {
     for (route, method) in target::SERVED {
         metrics.start_route(route, method);
     }
-    Router::new().route(ROUTE, any(handle))
+    ROUTES.into_iter().fold(Router::new(), |router, route| router.route(route, any(handle)))
 }
 
 /// The template of a request's path, where the request is one to this API.
@@ -55,7 +55,7 @@ pub fn route(api: Option<&VaultApi>, matched: Option<&MatchedPath>, path: &str) 
 
 /// Whether the route is the one of this API, which stands for no path of its own.
 pub fn is_fallback(matched: &MatchedPath) -> bool {
-    matched.as_str() == ROUTE
+    ROUTES.contains(&matched.as_str())
 }
 
 async fn handle(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
@@ -95,7 +95,7 @@ async fn answer(call: Call<'_>, target: Target<'_>, body: Body) -> Result<Respon
             system::health(&call)
         }
         Target::SealStatus => {
-            call.only(&[Method::GET, Method::HEAD], "GET, HEAD")?;
+            call.only(&[Method::GET], "GET")?;
             system::seal_status()
         }
         Target::OtherOfMount => Err(refusal::denied(refusal::READ_ONLY)),

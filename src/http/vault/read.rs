@@ -85,9 +85,10 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-/// Vault takes `?list=true` for a list.
+/// Whether the query makes a list of the read. Vault reads the value as Go's `strconv.ParseBool` does.
 fn is_list(query: &str) -> bool {
-    pairs(query).any(|(name, value)| name == "list" && !matches!(value, "" | "0" | "false"))
+    let mut lists = pairs(query).filter(|(name, _)| percent_decode_str(name).eq(b"list".iter().copied()));
+    lists.any(|(_, value)| !matches!(value, "" | "0" | "f" | "F" | "false" | "False" | "FALSE"))
 }
 
 /// The version that is asked for. Other parameters are ignored, as Vault ignores them.
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_list_is_told_by_its_parameter() {
-        assert!(["list=true", "list=1", "version=1&list=true"].iter().all(|query| is_list(query)));
-        assert!(["", "list=false", "list=0", "list=", "lists=true"].iter().all(|query| !is_list(query)));
+        assert!(["list=true", "list=1", "version=1&list=true", "%6cist=true"].iter().all(|query| is_list(query)));
+        assert!(["", "list=false", "list=F", "list=0", "list=", "lists=true"].iter().all(|query| !is_list(query)));
     }
 }

@@ -1,5 +1,7 @@
 //! What a path means, from the raw request target. Nothing is normalised: only the names in it are decoded, each once.
 
+use percent_encoding::percent_decode_str;
+
 /// The templates that are answered with more than a refusal, each with its methods: counted from zero.
 pub const SERVED: [(&str, &str); 12] = [
     (LOGIN, "POST"),
@@ -78,8 +80,8 @@ impl<'a> Target<'a> {
             ("auth", Some("token/revoke-self")) => Self::RevokeSelf,
             ("auth", Some("token/renew-self")) => Self::RenewSelf,
             ("auth", Some(below)) => match below.strip_suffix("/login") {
-                Some(mount) => Self::Login { mount },
-                None => Self::Other,
+                Some(mount) if !is_of_tokens(mount) => Self::Login { mount },
+                _ => Self::Other,
             },
             ("sys", Some("health")) => Self::Health,
             ("sys", Some("seal-status")) => Self::SealStatus,
@@ -115,6 +117,11 @@ impl<'a> Target<'a> {
     }
 }
 
+/// Whether the mount is that of Vault's own tokens, at which there is no login.
+fn is_of_tokens(mount: &str) -> bool {
+    mount.split('/').next().is_some_and(|first| percent_decode_str(first).eq(b"token".iter().copied()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,7 +135,6 @@ mod tests {
         for (path, target) in [
             ("/v1/auth/kubernetes/login", Target::Login { mount: "kubernetes" }),
             ("/v1/auth/a/b/login", Target::Login { mount: "a/b" }),
-            ("/v1/auth/token/login", Target::Login { mount: "token" }),
             ("/v1/auth//login", Target::Login { mount: "" }),
             ("/v1/auth/token/lookup-self", Target::LookupSelf),
             ("/v1/auth/token/revoke-self", Target::RevokeSelf),
@@ -158,6 +164,9 @@ mod tests {
             "/v1//claviger/data/site/main",
             "/v1/auth/login",
             "/v1/auth/token/lookup",
+            "/v1/auth/token/login",
+            "/v1/auth/%74oken/login",
+            "/v1/auth/token/x/login",
             "/v1/auth/token/lookup-self/",
             "/v1/auth/kubernetes/login/",
             "/v1/sys/health/",

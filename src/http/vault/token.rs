@@ -29,7 +29,7 @@ pub(super) async fn look_up(call: Call<'_>) -> Result<Response, Refusal> {
     let token = VaultToken {
         accessor: "",
         creation_time: life.issued_at,
-        creation_ttl: life.expires_at.saturating_sub(life.issued_at),
+        creation_ttl: life.expires_at.saturating_sub(life.issued_at).max(0),
         display_name: format!("{}-{}", caller.issuer, caller.subject),
         entity_id: "",
         expire_time: time(life.expires_at),

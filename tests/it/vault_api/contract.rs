@@ -74,7 +74,9 @@ fn a_login_takes_what_clients_send_and_refuses_what_is_no_login() {
     for body in ["", "{", "null", "[]", r#"{"jwt":1}"#, r#"{"jwt":"a","role":{}}"#, "jwt=a", &deep, &twice, &array] {
         assert_errors(&logs_in("/v1/auth/jwt/login", body), 400, "the body must be one JSON object");
     }
-    assert_errors(&logs_in("/v1/auth/jwt/login", r#"{"role":"ci"}"#), 400, "the field jwt is missing");
+    for body in ["{}", r#"{"role":"ci"}"#, r#"{"jwt":null}"#, r#"{"jwt":""}"#] {
+        assert_errors(&logs_in("/v1/auth/jwt/login", body), 403, "unauthenticated: ");
+    }
     assert_errors(&logs_in("/v1/auth/jwt/login", &"x".repeat(64 * 1024 + 1)), 413, "payload_too_large: ");
     assert_errors(&edge.send("GET", "/v1/auth/jwt/login", &[], b""), 405, "method_not_allowed: ");
 }
@@ -119,6 +121,10 @@ fn the_life_of_a_login_is_the_tokens_and_never_a_short_one() {
     }
     for left in [29, 5, 0, -10] {
         assert_errors(&logs_in(left), 403, "unauthenticated: ");
+    }
+    let over = edge.issuer.token(&json!({"exp": now() - 10}));
+    for path in ["/v1/auth/token/lookup-self", "/v1/sys/internal/ui/mounts/claviger"] {
+        assert_errors(&edge.vault_send("GET", path, &over, b""), 403, "unauthenticated: ");
     }
     let sign = edge.issuer.token(&json!({"exp": now() + 29}));
     assert_eq!(edge.vault_send("GET", SITE, &sign, b"").status, 200, "it is good for reads until its end");
