@@ -50,7 +50,7 @@ pub fn api(edge: Edge) -> Router {
         from_fn_with_state(edge.clone(), observe::observe),
     );
     let router = router.merge(vault::router(metrics, edge.vault.as_deref()));
-    router.fallback(answer::not_found).layer(layers).with_state(edge.clone())
+    router.fallback(answer::not_found).layer(layers).with_state(edge)
 }
 
 /// The ops listener: no authentication, and never a secret.
