@@ -19,3 +19,4 @@ pub mod rotel;
 pub mod scale;
 pub mod tekton;
 pub mod unwritable;
+pub mod vault_client;

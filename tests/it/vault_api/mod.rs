@@ -1,7 +1,10 @@
 //! The Vault-compatible API: the contract by raw HTTP, and Vault's own clients in front of it.
 
+mod agent;
+mod clients;
 mod contract;
 mod limits;
+mod names;
 mod recorded;
 mod refused;
 
@@ -66,7 +69,7 @@ impl VaultClient for Edge {
 
 /// An error in Vault's words: this status, `errors` alone, and a text that begins so; with 404 none.
 #[track_caller]
-fn assert_errors(answer: &Answer, status: u16, begins: &str) {
+pub fn assert_errors(answer: &Answer, status: u16, begins: &str) {
     assert_eq!(answer.status, status, "{answer:?}");
     assert_eq!(answer.header("content-type").as_deref(), Some("application/json"), "{answer:?}");
     assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"), "{answer:?}");

@@ -1,0 +1,152 @@
+//! Clients of Vault as processes, in front of a Claviger that speaks TLS under a CA of its own.
+
+use super::oidc::Edge;
+use super::prometheus::binary;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+use serde_json::{Value, json};
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// A private CA, and a certificate of it for 127.0.0.1.
+pub struct Authority(TempDir);
+
+impl Authority {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, "private CA");
+        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.subject_alt_names = vec![SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST))];
+        let certificate = params.signed_by(&key, &ca).unwrap();
+        for (name, text) in [("ca.pem", ca.pem()), ("tls.crt", certificate.pem()), ("tls.key", key.serialize_pem())] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        Self(folder)
+    }
+
+    /// `server` of a configuration.
+    pub fn server(&self) -> Value {
+        json!({"tls": {"certFile": self.path("tls.crt"), "keyFile": self.path("tls.key")}})
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+/// Which client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// HashiCorp's Go client.
+    Go,
+    /// Python's.
+    Hvac,
+    /// Node's.
+    NodeVault,
+    /// `OpenBao`'s command line.
+    Bao,
+}
+
+/// How a run ended, and what it said on both streams.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Everything it said.
+    pub fn said(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+}
+
+/// A client, where it finds the server.
+pub struct Client<'a> {
+    pub kind: Kind,
+    pub edge: &'a Edge,
+    pub authority: &'a Authority,
+}
+
+impl Client<'_> {
+    /// Logs in with the token in this file.
+    pub fn logs_in(&self, jwt: &Path) -> Ran {
+        if self.kind == Kind::Bao {
+            let jwt = format!("jwt=@{}", jwt.display());
+            return self.bao(None, &["write", "-field=token", "auth/kubernetes/login", "role=ci", &jwt]);
+        }
+        self.run(None, "login", &jwt.display().to_string())
+    }
+
+    /// Reads a path below `data/`.
+    pub fn reads(&self, token: &str, path: &str) -> Ran {
+        if self.kind == Kind::Bao {
+            return self.bao(Some(token), &["kv", "get", "-format=json", "-mount=claviger", "--", path]);
+        }
+        self.run(Some(token), "read", path)
+    }
+
+    /// Reads every line of a file; a word for each.
+    pub fn reads_all(&self, token: &str, file: &Path) -> Ran {
+        self.run(Some(token), "names", &file.display().to_string())
+    }
+
+    /// Runs the command line of `OpenBao`.
+    pub fn bao(&self, token: Option<&str>, arguments: &[&str]) -> Ran {
+        let mut command = self.command(&binary("bao"), token);
+        command.args(arguments);
+        ran(command)
+    }
+
+    /// Starts an agent with this configuration in this folder.
+    pub fn agent(&self, folder: &Path, config: &Value) -> Child {
+        let file = folder.join("agent.json");
+        fs::write(&file, config.to_string()).unwrap();
+        let mut command = self.command(&binary("bao"), None);
+        command.arg("agent").arg(format!("-config={}", file.display())).arg("-log-level=info");
+        let log = fs::File::create(folder.join("agent.log")).unwrap();
+        command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+    }
+
+    fn run(&self, token: Option<&str>, command: &str, argument: &str) -> Ran {
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("rig/vault-clients");
+        let rig = binary("bao").parent().unwrap().parent().unwrap().to_owned();
+        let (program, script) = match self.kind {
+            Kind::Go | Kind::Bao => (binary("vault-client"), None),
+            Kind::Hvac => (binary("hvac-python"), Some(scripts.join("hvac_client.py"))),
+            Kind::NodeVault => ("node".into(), Some(scripts.join("node_client.js"))),
+        };
+        let mut process = self.command(&program, token);
+        process.env("NODE_PATH", rig.join("node-vault/node_modules"));
+        process.args(script).args([command, argument]);
+        ran(process)
+    }
+
+    fn command(&self, program: &Path, token: Option<&str>) -> Command {
+        let mut command = Command::new(program);
+        let address = format!("https://{}", self.edge.api);
+        let ca = self.authority.path("ca.pem");
+        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", self.authority.path(""));
+        for prefix in ["VAULT", "BAO"] {
+            command.env(format!("{prefix}_ADDR"), &address).env(format!("{prefix}_CACERT"), &ca);
+            if let Some(token) = token {
+                command.env(format!("{prefix}_TOKEN"), token);
+            }
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+}
+
+fn ran(mut command: Command) -> Ran {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}

@@ -1,0 +1,94 @@
+//! Ten thousand pairs of names by each client library's own path encoding: each is the pair that was meant.
+
+use super::edge_with;
+use crate::rig::vault_client::{Authority, Client, Kind};
+use claviger::model::branch::Branch;
+use claviger::model::repo::Repo;
+use claviger::model::spelling;
+use serde_json::json;
+use std::fmt::Write as _;
+
+const PAIRS: usize = 10_000;
+
+/// A small generator with a fixed seed, so that a failure can be repeated.
+struct Lehmer(u64);
+
+impl Lehmer {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % bound
+    }
+
+    fn text(&mut self, alphabet: &[char]) -> String {
+        (0..=self.below(12)).map(|_| alphabet[self.below(alphabet.len())]).collect()
+    }
+
+    fn name(&mut self, alphabet: &[char], is_name: impl Fn(&str) -> bool) -> String {
+        loop {
+            let text = self.text(alphabet);
+            if is_name(&text) {
+                return text;
+            }
+        }
+    }
+}
+
+fn pairs() -> Vec<(String, String)> {
+    let mut random = Lehmer(20_261_129);
+    let repo: Vec<char> = "abZ09._~@+-//  ".chars().collect();
+    let branch: Vec<char> = "abZ09._/@+-=%#!$&'(),;\"<>|{}`é\u{301}中\u{202e}\u{1f511}/".chars().collect();
+    let pair = |_| {
+        (
+            random.name(&repo, |text| Repo::try_from(text).is_ok()),
+            random.name(&branch, |text| Branch::try_from(text).is_ok()),
+        )
+    };
+    (0..PAIRS).map(pair).collect()
+}
+
+fn reads_the_pairs_that_were_meant(kind: Kind) {
+    let authority = Authority::new();
+    let edge = edge_with(&json!({"server": authority.server(), "audit": {"stdout": false}}));
+    let pairs = pairs();
+    let mut lines = String::new();
+    for (repo, branch) in &pairs {
+        spelling::write(&mut lines, repo).unwrap();
+        lines.push('/');
+        spelling::write(&mut lines, branch).unwrap();
+        writeln!(lines).unwrap();
+    }
+    let file = authority.path("names");
+    std::fs::write(&file, lines).unwrap();
+    let ran = Client { kind, edge: &edge, authority: &authority }.reads_all(&edge.issuer.token(&json!({})), &file);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let answers: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(answers.len(), PAIRS);
+
+    // Allowed and empty, allowed for `site` and its like, or denied: what a repo and a branch were read as is in the event.
+    let events = edge.audit_events();
+    let read: Vec<_> = events.iter().filter(|event| event["type"] == "secrets.read").collect();
+    let summed: u64 = read.iter().filter_map(|event| event["count"].as_u64()).sum();
+    assert_eq!(read.len(), PAIRS, "{summed} summed");
+    for ((repo, branch), event) in pairs.iter().zip(&read) {
+        assert_eq!(
+            (event["repo"].as_str(), event["branch"].as_str()),
+            (Some(repo.as_str()), Some(branch.as_str())),
+            "{event}"
+        );
+    }
+}
+
+#[test]
+fn by_hashicorps_go_client() {
+    reads_the_pairs_that_were_meant(Kind::Go);
+}
+
+#[test]
+fn by_pythons_hvac() {
+    reads_the_pairs_that_were_meant(Kind::Hvac);
+}
+
+#[test]
+fn by_node_vault() {
+    reads_the_pairs_that_were_meant(Kind::NodeVault);
+}
