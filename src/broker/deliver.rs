@@ -45,12 +45,12 @@ impl Broker {
         version: Option<u64>,
     ) -> Result<(Delivered, Known), Refusal> {
         let gathered = self.gather(ask, DeliveryMode::Direct).await?;
-        let (known, bundle) = (gathered.known(), gathered.bundle);
+        let (known, made_at, bundle) = (gathered.known(), gathered.made_at, gathered.bundle);
         if version.is_some_and(|version| version != u64::from(versions::number(&bundle.versions))) {
             return Err(Refusal::new(Code::SecretNotFound, Known { keys: Vec::new(), ..known }));
         }
         match Stage::Render.span().in_scope(|| render::render(&bundle, rendering)) {
-            Ok(rendered) => Ok((Delivered::of(rendered, bundle), known)),
+            Ok(rendered) => Ok((Delivered::of(rendered, bundle, made_at), known)),
             Err(refused) => Err(Refusal::new(refused, known)),
         }
     }

@@ -123,6 +123,7 @@ impl From<FetchError> for Error {
         match error {
             FetchError::Store(error) => error.into(),
             FetchError::Unrecorded => Self::Plain(Code::AuditUnavailable),
+            FetchError::NoPod => Self::Plain(Code::NotPodBound),
         }
     }
 }

@@ -14,11 +14,13 @@ use crate::model::repo::Repo;
 use crate::model::request::Asked;
 use crate::model::secret::Secret;
 use crate::model::secret_ref::{SecretRef, SecretVersion};
+use crate::model::via::Via;
 use crate::policy::{self, Absence, Decision, Denial, Grant, GrantedSecret, MergeError, Merged};
 use crate::stores::{FetchError, Granted, ReadError, Reading};
 use crate::traces::Stage;
 use crate::wire::problem::Code;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -34,6 +36,8 @@ pub(super) struct Gathered {
     pub(super) bundle: Bundle,
     /// What was read.
     pub(super) secrets: Vec<SecretVersion>,
+    /// When the newest of the secrets was made, where a store says so.
+    pub(super) made_at: Option<Timestamp>,
     /// Number of granted secrets that do not exist.
     pub(super) missing: usize,
     /// The requested lifetime, or less if something in the bundle expires earlier.
@@ -78,7 +82,10 @@ impl Broker {
         }
         let reading = self.read(&grant, ask, self.life(mode, &grant, asked_ttl)).instrument(Stage::Stores.span());
         let read = timeout_at(deadline, reading).await.unwrap_or(Err(Error::Plain(Code::Timeout)));
-        let (reads, good_for) = read.map_err(|error| Refusal::new(error, Known::granted(&grant)))?;
+        let (reads, good_for) = read.map_err(|error| {
+            let outcome = if error.code() == Code::NotPodBound { Outcome::Denied } else { Outcome::Failed };
+            Refusal { outcome, ..Refusal::new(error, Known::granted(&grant)) }
+        })?;
         // A ticket lives no longer than the secrets in it.
         let asked_ttl = [asked_ttl, good_for].into_iter().flatten().min();
         let secrets = versions_read(&reads);
@@ -88,7 +95,8 @@ impl Broker {
         };
         let versions = self.stages.versions_key.digest(present(&reads));
         let bundle = Bundle { entries: merged.entries, stale: merged.stale, versions };
-        Ok(Gathered { grant, bundle, secrets, missing: merged.missing, asked_ttl })
+        let made_at = present(&reads).filter_map(|(_, lease)| lease.made_at).max();
+        Ok(Gathered { grant, bundle, secrets, made_at, missing: merged.missing, asked_ttl })
     }
 
     /// What the ticket of this grant is bound to.
@@ -168,6 +176,8 @@ impl Broker {
                     caller: &ask.caller,
                     life,
                     write: granted.write.as_ref(),
+                    // Vault's clients read again and again, each time with what may be another token.
+                    pods_only: ask.context.via == Some(Via::Vault),
                     request: &ask.context.request_id,
                 };
                 match self.stages.stores.read_for(wanted).await {

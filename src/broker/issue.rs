@@ -83,7 +83,7 @@ impl Broker {
         let Ok(token) = self.stages.tickets.ids.fresh() else {
             return Err(Refusal::new(Code::Internal, gathered.known()));
         };
-        let Gathered { grant, bundle, secrets, missing, asked_ttl } = gathered;
+        let Gathered { grant, bundle, secrets, missing, asked_ttl, .. } = gathered;
         let issued_at = whole_microseconds(self.stages.clock.now());
         let expires_at = self.expiry(issued_at, &grant, asked_ttl);
         let bind_to = self.binding(&grant);

@@ -82,11 +82,13 @@ pub struct Delivered {
     pub stale: bool,
     /// Whether it has no keys.
     pub is_empty: bool,
+    /// When the newest of its secrets was made, where that is known.
+    pub made_at: Option<Timestamp>,
 }
 
 impl Delivered {
-    pub(super) fn of(rendered: Rendered, bundle: Bundle) -> Self {
-        Self { rendered, is_empty: bundle.entries.is_empty(), versions: bundle.versions, stale: bundle.stale }
+    pub(super) fn of(rendered: Rendered, bundle: Bundle, made_at: Option<Timestamp>) -> Self {
+        Self { rendered, is_empty: bundle.entries.is_empty(), made_at, versions: bundle.versions, stale: bundle.stale }
     }
 }
 

@@ -132,7 +132,7 @@ impl Broker {
         let opened = self.stages.tickets.sealer.open(&sealed, token).map_err(|_| Error::Plain(Code::Internal));
         let rendered = opened.and_then(|bundle| {
             let rendered = Stage::Render.span().in_scope(|| render::render(&bundle, &redeem.rendering))?;
-            Ok(Delivered::of(rendered, bundle))
+            Ok(Delivered::of(rendered, bundle, None))
         });
         match rendered {
             Ok(delivered) => Ok(Ready { ticket, delivered, at, is_replay: redeemed_at.is_some() }),

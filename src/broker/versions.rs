@@ -53,7 +53,7 @@ mod tests {
     fn digest(key: u8, path: &str, version: Option<&str>, value: &str) -> String {
         let secret = SecretRef { store: "s".into(), path: path.into() };
         let data = [("K".to_owned(), Some(SecretValue::new(value.into())))].into();
-        let read = Arc::new(Secret { data, version: version.map(str::to_owned), stale: false });
+        let read = Arc::new(Secret { data, version: version.map(str::to_owned), made_at: None, stale: false });
         VersionsKey::new(&RootKey::new([key; 32].into())).digest(std::iter::once((&secret, &read)))
     }
 

@@ -1,6 +1,7 @@
 //! The type of all secret texts: values, bearer tokens, passwords.
 
 use crate::sealing::digest;
+use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -68,6 +69,8 @@ pub struct Secret {
     pub data: BTreeMap<String, Option<SecretValue>>,
     /// The store's version of the secret, if it counts versions. Not secret.
     pub version: Option<String>,
+    /// When this version was made, if the store says so.
+    pub made_at: Option<Timestamp>,
     /// Whether the store was unreachable and this is an older answer.
     pub stale: bool,
 }

@@ -96,7 +96,7 @@ fn secret((path, keys): (String, Written)) -> Result<(StorePath, Arc<Secret>), O
         let value = value_text(value, &format!("{at}/{}", escape(&key)))?;
         Ok((key, value.map(SecretValue::new)))
     });
-    let secret = Secret { data: values.collect::<Result<_, OpenFault>>()?, version: None, stale: false };
+    let secret = Secret { data: values.collect::<Result<_, OpenFault>>()?, version: None, made_at: None, stale: false };
     Ok((checked, Arc::new(secret)))
 }
 

@@ -60,6 +60,8 @@ pub struct Granted<'a> {
     pub life: Duration,
     /// The body of the write, for engines that answer a write.
     pub write: Option<&'a Write>,
+    /// Whether a lease of the caller's own is issued to pods only.
+    pub pods_only: bool,
     /// The id of the request.
     pub request: &'a RequestId,
 }
@@ -92,7 +94,8 @@ impl Stores {
     /// # Errors
     /// See [`FetchError`]; an unknown store or an invalid path is `Misconfigured`.
     pub async fn read_for(&self, granted: Granted<'_>) -> Result<Reading, FetchError> {
-        let Granted { secret, mode, caller, life, write, request } = granted;
+        let Granted { secret, mode, caller, life, write, pods_only, request } = granted;
+        let has_no_pod = pods_only && mode == LeaseMode::PerPod && caller.workload.is_none();
         let (name, opened) = self.by_name.get_key_value(&secret.store).ok_or(ReadError::Misconfigured)?;
         let path = StorePath::try_from(secret.path.as_str()).map_err(|_| ReadError::Misconfigured)?;
         if let Some(write) = write {
@@ -104,6 +107,9 @@ impl Stores {
             };
             let leases =
                 self.leases.as_ref().filter(|_| is_dynamic).ok_or(ReadError::from(Unsuitable::KeepsSecrets))?;
+            if has_no_pod {
+                return Err(FetchError::NoPod);
+            }
             let write = Some(write.clone());
             let want = LeaseRequest { mode, caller: caller.clone(), life, write, request: request.clone() };
             return leases.manager.get(name, &path, want).await;
@@ -112,6 +118,7 @@ impl Stores {
             None => opened.reader.read(&path, request).await,
             Some(cached) => match cached.look(&path, request).await {
                 Found::Stored(answer) => answer,
+                Found::Dynamic if has_no_pod => return Err(FetchError::NoPod),
                 Found::Dynamic => {
                     let request = request.clone();
                     let want = LeaseRequest { mode, caller: caller.clone(), life, write: None, request };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 fn lease(data: &[(&str, Option<&str>)]) -> Arc<Secret> {
     let data = data.iter().map(|(key, value)| ((*key).to_owned(), value.map(|text| SecretValue::new(text.to_owned()))));
-    Arc::new(Secret { data: data.collect(), version: None, stale: false })
+    Arc::new(Secret { data: data.collect(), version: None, made_at: None, stale: false })
 }
 
 /// What these secrets of one policy make of these leases, in order.

@@ -6,6 +6,7 @@ use crate::model::secret::Secret;
 use crate::stores::json_text::{object, unescape};
 use crate::stores::port::ReadError;
 use crate::stores::values::values;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -119,12 +120,14 @@ pub(super) fn secret(body: &[u8], asked: &str) -> Result<Secret, ReadError> {
     struct Body<'a> {
         name: String,
         version_id: Option<String>,
+        created_date: Option<f64>,
         #[serde(borrow)]
         secret_string: Option<&'a RawValue>,
         #[serde(borrow)]
         secret_binary: Option<&'a RawValue>,
     }
-    let Body { name, version_id, secret_string, secret_binary } = object(body).ok_or(ReadError::Unavailable)?;
+    let Body { name, version_id, created_date, secret_string, secret_binary } =
+        object(body).ok_or(ReadError::Unavailable)?;
     let text = match (secret_string, secret_binary) {
         (Some(text), None) if name == asked => unescape(text.get()).map_err(|_| ReadError::Unavailable)?,
         (None, Some(_)) if name == asked => return Err(ReadError::Misconfigured),
@@ -132,7 +135,12 @@ pub(super) fn secret(body: &[u8], asked: &str) -> Result<Secret, ReadError> {
     };
     let object = serde_json::from_str(&text).map_err(|_| ReadError::Misconfigured)?;
     let data = values(object).map_err(|_| ReadError::Misconfigured)?;
-    Ok(Secret { data, version: version_id, stale: false })
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "casting a float saturates, and no store is older than its milliseconds"
+    )]
+    let made_at = created_date.and_then(|seconds| Timestamp::from_millisecond((seconds * 1000.0) as i64).ok());
+    Ok(Secret { data, version: version_id, made_at, stale: false })
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ mod tests {
 
     fn secret() -> Secret {
         let data = [("KEY".into(), Some(SecretValue::new("hunter2".into()))), ("NONE".into(), None)].into();
-        Secret { data, version: Some("7".into()), stale: false }
+        Secret { data, version: Some("7".into()), made_at: None, stale: false }
     }
 
     #[test]

@@ -7,18 +7,26 @@ use crate::sealing::codec::{Lengths, Malformed, Reader, Writer};
 pub(super) fn size(secret: &Secret) -> usize {
     let optional = |length: Option<usize>| 1 + length.map_or(0, |length| 4 + length);
     let values = secret.data.iter().map(|(key, value)| 4 + key.len() + optional(value.as_ref().map(SecretValue::len)));
-    optional(secret.version.as_ref().map(String::len)) + 4 + values.sum::<usize>()
+    optional(secret.version.as_ref().map(String::len))
+        + optional(made_at(secret).map(|text| text.len()))
+        + 4
+        + values.sum::<usize>()
 }
 
 /// Writes a secret.
 pub(super) fn encode(secret: &Secret, out: &mut Vec<u8>) {
     let mut out = Writer::new(out, Lengths::Fixed);
     out.optional_text(secret.version.as_deref());
+    out.optional_text(made_at(secret).as_deref());
     out.length(secret.data.len());
     for (key, value) in &secret.data {
         out.text(key);
         put_value(&mut out, value.as_ref());
     }
+}
+
+fn made_at(secret: &Secret) -> Option<String> {
+    secret.made_at.map(|time| time.to_string())
 }
 
 #[expect(clippy::disallowed_methods, reason = "sealing is what the value is exposed for")]
@@ -33,7 +41,8 @@ fn put_value(out: &mut Writer<'_>, value: Option<&SecretValue>) {
 pub(super) fn decode(bytes: &[u8]) -> Result<Secret, Malformed> {
     let mut input = Reader::new(bytes, Lengths::Fixed);
     let version = input.optional_text()?.map(str::to_owned);
-    let mut secret = Secret { data: [].into(), version, stale: false };
+    let made_at = input.optional_text()?.map(|text| text.parse().map_err(|_| Malformed)).transpose()?;
+    let mut secret = Secret { data: [].into(), version, made_at, stale: false };
     for _ in 0..input.length()? {
         let key = input.text()?.to_owned();
         secret.data.insert(key, input.optional_text()?.map(|text| SecretValue::new(text.to_owned())));
@@ -56,10 +65,12 @@ mod tests {
         #[test]
         fn reads_back_what_it_wrote(
             version: Option<String>,
+            made_at: Option<i32>,
             data in prop::collection::btree_map(any::<String>(), any::<Option<String>>(), 0..8),
         ) {
             let data = data.into_iter().map(|(key, value)| (key, value.map(SecretValue::new))).collect();
-            let secret = Secret { data, version, stale: false };
+            let made_at = made_at.map(|seconds| jiff::Timestamp::from_second(i64::from(seconds)).unwrap());
+            let secret = Secret { data, version, made_at, stale: false };
             let bytes = encoded(&secret);
             prop_assert_eq!(bytes.len(), size(&secret), "it would grow, or have too much room");
             prop_assert_eq!(decode(&bytes), Ok(secret));
@@ -75,7 +86,7 @@ mod tests {
 
     #[test]
     fn staleness_is_not_kept() {
-        let secret = Secret { data: [].into(), version: None, stale: true };
+        let secret = Secret { data: [].into(), version: None, made_at: None, stale: true };
         assert!(!decode(&encoded(&secret)).unwrap().stale);
     }
 }

@@ -40,7 +40,7 @@ impl SecretStore for Counting {
         assert!(!self.panics, "told to");
         let value = (*self.says.lock().unwrap())?;
         let data = [("K".to_owned(), Some(SecretValue::new(value.into())))].into();
-        Ok(Arc::new(Secret { data, version: None, stale: false }))
+        Ok(Arc::new(Secret { data, version: None, made_at: None, stale: false }))
     }
 }
 

@@ -48,6 +48,9 @@ pub enum FetchError {
     /// The secret was created but could not be recorded. Unrecorded leases are not issued.
     #[error("the lease cannot be recorded")]
     Unrecorded,
+    /// A lease of the caller's own ends with its pod, and this caller has none.
+    #[error("a lease of the caller's own needs a pod")]
+    NoPod,
 }
 
 /// A request for a dynamic secret.

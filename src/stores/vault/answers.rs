@@ -111,7 +111,7 @@ fn kv_v1(body: &[u8]) -> Result<Secret, ReadError> {
         return Err(ReadError::Misconfigured);
     }
     let data = values(body.data).map_err(|_| ReadError::Unavailable)?;
-    Ok(Secret { data, version: None, stale: false })
+    Ok(Secret { data, version: None, made_at: None, stale: false })
 }
 
 #[derive(Deserialize)]
@@ -144,6 +144,7 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 #[derive(Deserialize)]
 struct Metadata {
     version: Option<u64>,
+    created_time: Option<String>,
     deletion_time: Option<String>,
     destroyed: Option<bool>,
 }
@@ -155,13 +156,14 @@ fn kv_v2(body: &[u8]) -> Result<Secret, ReadError> {
     }
     let secret: Versioned<'_> = object(body.data.get().as_bytes()).ok_or(ReadError::Unavailable)?;
     let version = secret.metadata.as_ref().and_then(|metadata| metadata.version);
+    let made_at = secret.metadata.as_ref().and_then(|metadata| metadata.created_time.as_deref()?.parse().ok());
     let data = match secret.data.ok_or(ReadError::Unavailable)? {
         // A version that was written with `null` in place of an object: there is a secret, and it has no keys. The server
         // says that it is neither deleted nor destroyed.
         null if null.get() == "null" && secret.is_there() => BTreeMap::new(),
         data => values(data).map_err(|_| ReadError::Unavailable)?,
     };
-    Ok(Secret { data, version: version.map(|version| version.to_string()), stale: false })
+    Ok(Secret { data, version: version.map(|version| version.to_string()), made_at, stale: false })
 }
 
 /// `{"errors":[]}` is how the server says that there is nothing; a mount, a route or a namespace that does not exist

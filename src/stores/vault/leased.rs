@@ -40,7 +40,7 @@ impl Body<'_> {
     }
 
     fn secret(&self) -> Option<Secret> {
-        Some(Secret { data: values(self.data?).ok()?, version: None, stale: false })
+        Some(Secret { data: values(self.data?).ok()?, version: None, made_at: None, stale: false })
     }
 
     /// The lease id, if there is one. A malformed one is an error.
@@ -124,7 +124,12 @@ mod tests {
     }
 
     fn secret() -> Secret {
-        Secret { data: [("K".into(), Some(SecretValue::new("v".into())))].into(), version: None, stale: false }
+        Secret {
+            data: [("K".into(), Some(SecretValue::new("v".into())))].into(),
+            version: None,
+            made_at: None,
+            stale: false,
+        }
     }
 
     #[test]

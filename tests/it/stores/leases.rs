@@ -158,7 +158,7 @@ impl Keeper {
         let path = if role.contains('/') { role.to_owned() } else { format!("database/creds/{role}") };
         let secret = SecretRef { store: "vault".into(), path };
         let request = RequestId::random();
-        let granted = Granted { secret: &secret, mode, caller, life, write: None, request: &request };
+        let granted = Granted { secret: &secret, mode, caller, life, write: None, pods_only: false, request: &request };
         let reading = self.stores.read_for(granted).await?;
         let value = |key: &str| reading.secret.data[key].as_ref().unwrap().expose_secret().to_owned();
         Ok(((value("username"), value("password")), reading.good_for.unwrap().as_secs_f64()))

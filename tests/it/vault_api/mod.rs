@@ -7,6 +7,7 @@ mod limits;
 mod names;
 mod recorded;
 mod refused;
+mod stored;
 
 use crate::rig::http::Answer;
 use crate::rig::oidc::{Edge, allow};

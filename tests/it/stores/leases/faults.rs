@@ -143,6 +143,7 @@ async fn the_servers_own_workings_are_not_read_in_any_namespace() {
             caller: &one,
             life: Duration::ZERO,
             write: None,
+            pods_only: false,
             request: &request,
         };
         let read = keeper.stores.read_for(granted).await;

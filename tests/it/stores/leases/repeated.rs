@@ -52,8 +52,15 @@ async fn patiently(keeper: &Keeper, role: &str, mode: LeaseMode, pod: &Arc<Calle
     loop {
         let secret = SecretRef { store: "vault".into(), path: format!("database/{role}") };
         let request = RequestId::random();
-        let granted =
-            Granted { secret: &secret, mode, caller: pod, life: Duration::ZERO, write: None, request: &request };
+        let granted = Granted {
+            secret: &secret,
+            mode,
+            caller: pod,
+            life: Duration::ZERO,
+            write: None,
+            pods_only: false,
+            request: &request,
+        };
         if let Ok(reading) = tokio::time::timeout(SECOND, keeper.stores.read_for(granted)).await {
             return reading.unwrap().secret.data.len();
         }
@@ -91,6 +98,7 @@ async fn what_is_made_between_two_tries_waits_for_the_second_and_is_taken_once()
             caller: &one,
             life: Duration::ZERO,
             write: None,
+            pods_only: false,
             request: &request,
         };
         assert!(tokio::time::timeout(SECOND, keeper.stores.read_for(granted())).await.is_err(), "{role}");

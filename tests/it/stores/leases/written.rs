@@ -41,7 +41,8 @@ impl Keeper {
         let secret = SecretRef { store: "vault".into(), path: path.into() };
         let write = write.map(|body| Write::new(body.as_object().unwrap().clone()));
         let (request, life) = (RequestId::random(), Duration::ZERO);
-        let granted = Granted { secret: &secret, mode, caller, life, write: write.as_ref(), request: &request };
+        let granted =
+            Granted { secret: &secret, mode, caller, life, write: write.as_ref(), pods_only: false, request: &request };
         self.stores.read_for(granted).await.map(|reading| reading.secret)
     }
 

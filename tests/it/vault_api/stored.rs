@@ -1,0 +1,109 @@
+//! With a real OpenBao as the store: when a secret was made, and who may have what is made on request.
+
+use super::{VaultClient as _, assert_errors};
+use crate::rig::bao::Bao;
+use crate::rig::installation::Plan;
+use crate::rig::oidc::{Edge, allow};
+use claviger::model::clock::{Clock as _, SystemClock};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+async fn totp(bao: &Bao) {
+    bao.enable("totp", r#"{"type":"totp"}"#).await;
+    let key = r#"{"generate":true,"issuer":"claviger","account_name":"ci"}"#;
+    assert_eq!(bao.call(Method::POST, "totp/keys/app", key).await.0, 200);
+}
+
+fn edge_on(bao: &Bao, folder: &TempDir) -> Edge {
+    let token = folder.path().join("token");
+    std::fs::write(&token, &bao.root).unwrap();
+    let of = |repo: &str, path: &str, lease: &str| {
+        let mut spec = allow(&[path], &json!({"repos": [repo], "delivery": ["direct", "ticket"]}));
+        spec["secrets"][0]["lease"] = json!(lease);
+        spec
+    };
+    let policies = [
+        ("kept", of("site", "homelab/{repo}/{branch}", "perPod")),
+        ("own", of("own", "totp/code/app", "perPod")),
+        ("shared", of("shared", "totp/code/app", "shared")),
+    ];
+    let store = json!({"address": bao.address, "auth": {"tokenFile": token}, "cache": {"ttl": "1s"}});
+    Edge::start(&json!({}), &policies, &json!({"stores": [{"name": "local", "vault": store}]}), &[])
+}
+
+#[tokio::test]
+async fn a_bundle_was_made_when_the_newest_of_its_secrets_was() {
+    let (bao, folder) = (Bao::start().await, tempfile::tempdir().unwrap());
+    bao.put("homelab/site/main", &[("K", "1")]).await;
+    let edge = edge_on(&bao, &folder);
+    let metadata = || edge.vault_reads("/v1/claviger/data/site/main").json()["data"]["metadata"].clone();
+    let made = async || {
+        bao.call(Method::GET, "homelab/data/site/main", "").await.1["data"]["metadata"]["created_time"].clone()
+    };
+    let time = |value: &Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let first = metadata();
+    assert_eq!(time(&first["created_time"]), time(&made().await));
+    assert_eq!(metadata(), first, "from the cache too");
+    bao.put("homelab/site/main", &[("K", "2")]).await;
+    let newer = made().await;
+    crate::rig::claviger::wait_until("the newer version", || time(&metadata()["created_time"]) == time(&newer));
+    assert_ne!(metadata()["version"], first["version"]);
+}
+
+#[tokio::test]
+async fn what_is_made_for_one_caller_alone_needs_a_pod() {
+    let (bao, folder) = (Bao::start().await, tempfile::tempdir().unwrap());
+    totp(&bao).await;
+    let edge = edge_on(&bao, &folder);
+    let shared = edge.vault_reads("/v1/claviger/data/shared/main");
+    assert!(shared.status == 200 && shared.json()["data"]["data"]["code"].is_string(), "{shared:?}");
+    assert_errors(&edge.vault_reads("/v1/claviger/data/own/main"), 403, "not_pod_bound: ");
+    let event = edge.audit_events().pop().unwrap();
+    assert_eq!(
+        (&event["type"], &event["outcome"], &event["reason"]),
+        (&json!("secrets.read"), &json!("denied"), &json!("not_pod_bound"))
+    );
+    assert_eq!(edge.asks("repo=own&branch=main").status, 201, "a ticket is another matter");
+}
+
+/// The pod's own token, reviewed by a real API server.
+#[tokio::test]
+async fn a_pod_logs_in_and_reads_until_it_is_gone() {
+    let plan = Plan::new().await;
+    totp(&plan.bao).await;
+    plan.bao.policy("claviger", "path \"homelab/data/*\" { capabilities = [\"read\"] }\npath \"totp/code/app\" { capabilities = [\"read\"] }").await;
+    plan.bao.put("homelab/site/main", &[("TOKEN", "s3cret")]).await;
+    plan.policy("direct", json!({
+        "subjects": [{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["vault-bot"]}}],
+        "repos": ["site"], "branches": ["main"], "delivery": ["direct"],
+        "secrets": [{"store": "vault", "path": "homelab/{repo}/{branch}"}, {"store": "vault", "path": "totp/code/app"}],
+    }));
+    let rig = plan.start();
+    let pod = rig.pod("ci/vault-bot").await.pod;
+    let logs_in = |token: &str| {
+        let body = json!({"jwt": token, "role": "ci"}).to_string();
+        rig.claviger.send("PUT", "/v1/auth/kubernetes/login", &[], body.as_bytes())
+    };
+    let reads = |token: &str| rig.claviger.send("GET", "/v1/claviger/data/site/main", &[("X-Vault-Token", token)], b"");
+    let login = logs_in(&pod.token).json();
+    assert_eq!(login["auth"]["client_token"], pod.token.as_str());
+    assert!((590..=600).contains(&login["auth"]["lease_duration"].as_i64().unwrap()), "{login}");
+    let bundle = reads(&pod.token);
+    assert_eq!(bundle.status, 200, "{bundle:?}");
+    assert!(bundle.json()["data"]["data"]["code"].is_string() && bundle.json()["data"]["data"]["TOKEN"] == "s3cret");
+    let looked_up =
+        rig.claviger.send("GET", "/v1/auth/token/lookup-self", &[("X-Vault-Token", &pod.token)], b"").json();
+    assert_eq!(looked_up["data"]["display_name"], "cluster-system:serviceaccount:ci:vault-bot");
+    assert!(looked_up["data"]["creation_time"].as_i64().unwrap() <= SystemClock.now().as_second());
+
+    let other = rig.pod("ci/other-bot").await.pod;
+    assert_errors(&reads(&other.token), 403, "denied: ");
+    let unbound = rig.kube.unbound_token("ci/vault-bot", "claviger").await;
+    assert_errors(&logs_in(&unbound), 403, "not_pod_bound: ");
+    assert_errors(&reads(&unbound), 403, "not_pod_bound: ");
+    assert_errors(&logs_in(&pod.token_for("vault").await), 403, "unauthenticated: ");
+    pod.is_deleted().await;
+    crate::rig::claviger::wait_until("the end of the token", || reads(&pod.token).status == 403);
+    assert_errors(&reads(&pod.token), 403, "unauthenticated: ");
+}
