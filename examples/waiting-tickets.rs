@@ -16,6 +16,7 @@ use claviger::model::request_id::RequestId;
 use claviger::model::secret::SecretValue;
 use claviger::model::secret_ref::{SecretRef, SecretVersion};
 use claviger::model::ticket::TicketToken;
+use claviger::sealing::keys::RootKey;
 use claviger::tickets::{Ticket, Tickets};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ async fn main() {
     let life = Duration::from_mins(2);
     let settings =
         Settings { ttl: life, max_ttl: life, bind_to: BindTo::Ip, store: Where::Memory, max_live_per_pod: 64 };
-    let tickets = Tickets::open(&settings, &database, &[7; 32]).unwrap();
+    let tickets = Tickets::open(&settings, &database, &RootKey::new([7; 32].into())).unwrap();
     let before = resident();
     let mut sealed_bytes = 0;
     for _ in 0..count / GROUP {
