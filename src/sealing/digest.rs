@@ -119,7 +119,9 @@ mod tests {
         for begin in [&Parts::sha256 as &dyn Fn() -> Parts, &|| key.parts()] {
             let digest = |parts: &[&str]| {
                 let mut digest = begin();
-                parts.iter().for_each(|part| digest.add(part.as_bytes()));
+                for part in parts {
+                    digest.add(part.as_bytes());
+                }
                 digest.finish()
             };
             let lists: [&[&str]; 5] = [&[], &[""], &["ab"], &["a", "b"], &["", "ab"]];

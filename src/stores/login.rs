@@ -125,6 +125,7 @@ impl<C: Credentials> Login<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::{Ready, ready};
 
     struct Number(u64);
 
@@ -134,12 +135,12 @@ mod tests {
         }
     }
 
-    async fn granted(attempt: Attempt) -> Result<Arc<Number>, ReadError> {
-        Ok(Arc::new(Number(attempt.number)))
+    fn granted(attempt: Attempt) -> Ready<Result<Arc<Number>, ReadError>> {
+        ready(Ok(Arc::new(Number(attempt.number))))
     }
 
-    async fn refused(_: Attempt) -> Result<Arc<Number>, ReadError> {
-        Err(ReadError::Forbidden)
+    fn refused() -> Ready<Result<Arc<Number>, ReadError>> {
+        ready(Err(ReadError::Forbidden))
     }
 
     async fn logs_in(login: &Login<Number>, worn: Option<u64>) -> Result<u64, ReadError> {
@@ -147,7 +148,7 @@ mod tests {
     }
 
     async fn fails(login: &Login<Number>, worn: Option<u64>) -> Result<u64, ReadError> {
-        login.replace(worn, |_| true, |attempt, _| refused(attempt)).await.map(|number| number.0)
+        login.replace(worn, |_| true, |_, _| refused()).await.map(|number| number.0)
     }
 
     #[tokio::test(start_paused = true)]

@@ -47,6 +47,7 @@ impl<'a, T> VaultAnswer<'a, T> {
     }
 
     /// An answer to a login.
+    #[must_use]
     pub fn with_auth(request_id: String, auth: VaultAuth<'a>) -> Self {
         Self { auth: Some(auth), ..Self::empty(request_id) }
     }
@@ -229,6 +230,7 @@ pub struct VaultToken<'a> {
 
 /// Whether requests are served.
 #[derive(Serialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "Vault's answer has them")]
 pub struct VaultHealth {
     /// Always true.
     pub initialized: bool,
@@ -254,6 +256,7 @@ pub struct VaultHealth {
 
 /// A Vault that is unsealed.
 #[derive(Serialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "Vault's answer has them")]
 pub struct VaultSealStatus {
     /// Always `shamir`.
     #[serde(rename = "type")]

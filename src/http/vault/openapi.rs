@@ -1,7 +1,7 @@
 //! The Vault-compatible API in the contract, under its own tag.
 
 use super::{login, read, system, token};
-use crate::wire::vault::VaultErrors;
+use crate::wire::vault::{VaultErrors, VaultMount, VaultNoData, VaultSecret, VaultToken};
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
@@ -25,7 +25,7 @@ const SCHEME: &str = "vaultToken";
         system::health,
         system::seal_status
     ),
-    components(schemas(VaultErrors)),
+    components(schemas(VaultErrors, VaultMount, VaultNoData, VaultSecret, VaultToken)),
     security(("vaultToken" = []))
 )]
 struct Api;

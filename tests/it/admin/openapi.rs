@@ -31,8 +31,15 @@ fn every_reference_leads_somewhere_and_every_route_is_there() {
     let claviger = Claviger::sample();
     let admin = Person::admin(&claviger);
     for path in api["paths"].as_object().unwrap().keys() {
-        let target = path.replace("{name}", "sample").replace("{ticket}", "x");
-        let allowed = admin.send("PATCH", &target, &[], b"").header("allow").unwrap();
+        let names = [("{name}", "sample"), ("{ticket}", "x"), ("{mount}", "jwt"), ("{path}", "claviger")];
+        let target = names.iter().fold(path.clone(), |path, (name, value)| path.replace(name, value));
+        let answer = admin.send("PATCH", &target, &[], b"");
+        if target.starts_with("/v1/claviger/") {
+            // As Vault refuses a write.
+            assert_eq!(answer.status, 403, "{path}");
+            continue;
+        }
+        let allowed = answer.header("allow").unwrap_or_else(|| panic!("{path}: {answer:?}"));
         let documented = api["paths"][path].as_object().unwrap().keys().map(|method| method.to_uppercase());
         let mut documented: Vec<String> = documented.collect();
         let mut allowed: Vec<String> = allowed.split(", ").map(str::to_owned).collect();

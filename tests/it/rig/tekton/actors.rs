@@ -2,6 +2,7 @@
 
 use crate::rig::kube::actors::{Kube, PodActor};
 use crate::rig::kube::admission::MALLORY;
+use claviger::model::clock::{Clock as _, SystemClock};
 use http::Method;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -230,5 +231,5 @@ pub fn task(name: &str, more: &Value) -> Value {
 }
 
 fn now() -> String {
-    jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap().to_string()
+    jiff::Timestamp::from_second(SystemClock.now().as_second()).unwrap().to_string()
 }
