@@ -3,7 +3,8 @@
 use super::answer::json;
 use super::call::Call;
 use super::refusal::{Refusal, invalid};
-use crate::http::{body, percent};
+use crate::http::body;
+use crate::http::percent;
 use crate::model::secret::SecretValue;
 use crate::wire::inert_json;
 use crate::wire::problem::Code;

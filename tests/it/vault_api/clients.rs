@@ -149,8 +149,8 @@ fn what_is_refused_is_no_success_and_shows_no_secret() {
     assert_failed(Kind::Bao, &run(&["kv", "get", "-mount=claviger", "-version=7", "site/main"]), 2, "No value found");
     assert_eq!(run(&["token", "revoke", "-self"]).code, Some(0));
     assert_eq!(run(&["token", "lookup"]).code, Some(0));
-    assert_eq!(run(&["kv", "get", "-mount=claviger", "-field=TOKEN", "site/main"]).stdout, "s3cret\n");
-    assert_eq!(run(&["kv", "get", "-field=TOKEN", "claviger/site/main"]).stdout, "s3cret\n");
+    assert_eq!(run(&["kv", "get", "-mount=claviger", "-field=TOKEN", "site/main"]).stdout, "s3cret");
+    assert_eq!(run(&["kv", "get", "-field=TOKEN", "claviger/site/main"]).stdout, "s3cret");
     assert_eq!(run(&["read", "-field=data", "claviger/data/site/main"]).code, Some(0));
     assert!(!setup.edge.log().contains("written") && !setup.edge.stdout().contains("written"));
 }
