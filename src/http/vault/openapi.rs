@@ -4,7 +4,7 @@ use super::{login, read, system, token};
 use crate::wire::vault::{VaultErrors, VaultMount, VaultNoData, VaultSecret, VaultToken};
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi as Document, Ref, ResponseBuilder};
 
 const SCHEME: &str = "vaultToken";
@@ -63,10 +63,9 @@ fn of_item(item: &mut PathItem) {
     {
         let Some(operation) = operation else { continue };
         operation.operation_id = operation.operation_id.take().map(|id| id + method);
-        // The document's own scheme is the native API's.
-        operation
-            .security
-            .get_or_insert_with(|| vec![utoipa::openapi::SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, [])]);
+        // Vault's clients send the first; the native API's is accepted too.
+        let scheme = |name: &str| SecurityRequirement::new::<_, [&str; 0], &str>(name, []);
+        operation.security.get_or_insert_with(|| vec![scheme(SCHEME), scheme("bearer")]);
         add_errors(operation);
     }
 }
