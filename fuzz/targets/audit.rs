@@ -2,7 +2,7 @@
 //! never says of a changed log that it holds.
 #![no_main]
 
-use claviger::audit::{Beginning, Checker, Known, ChainHasher, Stored, Verified};
+use claviger::audit::{Beginning, ChainHasher, Checker, Known, Stored, Verified};
 use claviger::sealing::keys::RootKey;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
@@ -21,8 +21,11 @@ fuzz_target!(|input: &[u8]| {
         0 => change(rest, &ChainHasher::new(Some(&RootKey::new([7; 32].into())), &[])),
         1 => change(rest, &ChainHasher::plain()),
         2 => {
-            let verified =
-                check(&lines(rest), Some(&ChainHasher::new(Some(&RootKey::new([7; 32].into())), &[])), Known::default());
+            let verified = check(
+                &lines(rest),
+                Some(&ChainHasher::new(Some(&RootKey::new([7; 32].into())), &[])),
+                Known::default(),
+            );
             assert!(rest.is_empty() || rest == b"\n" || verified.first_broken.is_some(), "nobody here could seal that");
         }
         _ => {
