@@ -517,6 +517,24 @@ fn tests_named(text: &str) -> Vec<String> {
     words.filter(|word| word.matches('_').count() > 2).filter(is_name).map(str::to_owned).collect()
 }
 
+/// `mutations/run` takes an hour, so a defence that has moved would be noticed late.
+#[test]
+fn each_mutation_finds_its_place_once() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let defences = fs::read_to_string(root.join("mutations/defences.toml")).unwrap();
+    // A basic string of TOML as written there is one of JSON as well.
+    let text = |line: &str| serde_json::from_str::<String>(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    let value = |one: &str, key: &str| text(one.lines().find_map(|line| line.strip_prefix(key)).unwrap());
+    let all: Vec<&str> = defences.split("[[defence]]").skip(1).collect();
+    assert!(all.len() > 30, "{}", all.len());
+    for one in all {
+        let file = value(one, "file = ");
+        let code = fs::read_to_string(root.join(&file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let find = value(one, "find = ");
+        assert_eq!(code.matches(&find).count(), 1, "{file}: {find}");
+    }
+}
+
 #[test]
 fn threats_are_met_by_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

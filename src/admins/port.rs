@@ -90,9 +90,9 @@ pub enum AdminsError {
 /// Why somebody was refused, for the audit event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AdminRefusal {
-    /// The API server's authorisers say no.
+    /// An authoriser of the API server denies it.
     Denied,
-    /// None of them allows it.
+    /// No authoriser of the API server allows it, and none denies it.
     NoOpinion,
     /// A bearer who is not in the static list, or a user of a cluster that is not asked.
     NotListed,

@@ -60,8 +60,8 @@ impl Admission {
         }
     }
 
-    /// Reads it once. An API server that gives no usable answer changes nothing; one that refuses the broker the right to
-    /// read is one where nobody knows that the policy is there.
+    /// Reads it once. If the API server gives no usable answer, the last result stays. If the broker has no right to read
+    /// the policy, it counts as missing.
     pub async fn look(&self, cluster: &Cluster, name: &str) -> Result<AdmissionPolicyFound, ClusterError> {
         let found = cluster.admission_policy().await;
         match &found {
@@ -100,8 +100,8 @@ impl Admission {
                 authenticator,
                 state = state.as_str(),
                 required,
-                "the admission policy for owners of Tekton runs is not in force: whoever may create pods or TaskRuns \
-                 can claim another run"
+                "the admission policy for owners of Tekton runs is not in force: the right to create pods or \
+                 TaskRuns is enough to claim another run"
             ),
             Err(CallFailure::Credentials) => tracing::warn!(
                 authenticator,

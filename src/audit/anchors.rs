@@ -88,7 +88,7 @@ async fn is_keyed(database: &Database, hasher: &ChainHasher) -> Result<bool, Fai
 }
 
 /// The last event that verifies under a key. If there is none, the last event of a chain whose key is not configured: such an
-/// event cannot be verified now, whoever wrote it.
+/// event cannot be verified without that key.
 async fn last_under_key(database: &Database, hasher: &ChainHasher) -> Result<Option<(String, i64, String)>, Failed> {
     const BELOW: &str =
         "SELECT rowid, chain, seq, hash, event FROM audit_events WHERE rowid < $1 ORDER BY rowid DESC LIMIT 100";

@@ -152,7 +152,7 @@ mod tests {
         whole(database.run(LEFT, &[row.into()]).await.unwrap()[0].number(0).unwrap())
     }
 
-    /// So many rows of 2000 bytes.
+    /// An audit log of this many rows of 2000 bytes each.
     async fn log_of(rows: u64) -> Database {
         const FILL: &str = "WITH RECURSIVE numbers (seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM numbers WHERE seq < $1) \
              INSERT INTO audit_events (chain, seq, prev_hash, hash, time, type, outcome, event) \

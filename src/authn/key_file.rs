@@ -135,7 +135,7 @@ mod tests {
                 file.read_if_changed().await;
                 file.current().knows(Some(key))
             };
-            // One that gives up takes the news from nobody.
+            // A reader that is cancelled does not consume the change: the readers after it see it too.
             let given_up = tokio::time::timeout(Duration::ZERO, ask()).await;
             let answers = tokio::join!(ask(), ask(), ask());
             assert_eq!(answers, (true, true, true), "{given_up:?}");

@@ -311,7 +311,7 @@ mod tests {
         Authenticators { all: all.iter().map(boxed).collect(), clock: Arc::new(SystemClock), metrics }
     }
 
-    /// Has a cached user that is not a pod, and authenticates nobody.
+    /// Has a cached user that is not a pod. Authenticates no token.
     struct Holds(Arc<str>);
 
     #[async_trait]

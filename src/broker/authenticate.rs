@@ -87,7 +87,7 @@ impl Broker {
                 self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
                 Code::RateLimited.into()
             }
-            // Anybody can name an unknown key, and the issuer may publish it soon: up to a limit, the client is told to retry.
+            // The issuer may publish an unknown key soon, so the client is told to retry. Up to a limit, because any client can name one.
             AuthnError::UnknownKey if !self.misshapen.charge(ipv6_prefix(context.source_ip)) => {
                 self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
                 Code::RateLimited.into()

@@ -51,7 +51,7 @@ impl Broker {
         }
     }
 
-    /// Stores the ticket together with its event. Before both are durable, nobody knows the URL.
+    /// Stores the ticket together with its event. The URL is answered only when both are durable.
     async fn release(&self, prepared: Prepared, mut event: OpenEvent, ask: &IssueRequest) -> Result<Issued, Error> {
         let Prepared { ticket, sealed, token, missing, sizes, is_stale } = prepared;
         describe(&mut event, &ticket);

@@ -111,8 +111,8 @@ async fn a_pod_that_only_says_whose_it_is_gets_nothing() {
     assert_eq!(told(&rig.claviger, &late.pod, "repo=site&branch=main"), "403 attestation_failed");
 }
 
-#[tokio::test]
-async fn nobody_knows_what_a_known_token_builds_while_the_api_server_is_away() {
+/// Two repos that are attested and a policy that attests nothing, at an API server that can be cut off.
+async fn behind_a_cable() -> (Plan, Cable) {
     let mut plan = two_repos().await;
     plan.policy(
         "plain",
@@ -125,6 +125,12 @@ async fn nobody_knows_what_a_known_token_builds_while_the_api_server_is_away() {
     plan.config["authenticators"][0]["kubernetes"] = json!({
         "kubeconfig": plan.kube.plane.kubeconfig_for_port(User::Broker, cable.port), "cacheTtl": "60s",
     });
+    (plan, cable)
+}
+
+#[tokio::test]
+async fn nobody_knows_what_a_known_token_builds_while_the_api_server_is_away() {
+    let (plan, cable) = behind_a_cable().await;
     let rig = plan.start();
     let (build, plain) = (build_of(&rig, "site").await, rig.kube.pod("tekton/plain-bot").await);
     // Both tokens become known by this, and nothing is looked up.
@@ -382,18 +388,7 @@ async fn a_pod_redeems_from_any_of_its_addresses_and_from_no_other() {
 
 #[tokio::test]
 async fn a_key_that_is_proven_elsewhere_while_the_api_server_is_away_is_recorded() {
-    let mut plan = two_repos().await;
-    plan.policy(
-        "plain",
-        json!({
-            "subjects": [{"kubernetes": {"namespaces": ["tekton"], "serviceAccounts": ["plain-bot"]}}],
-            "repos": ["**"], "branches": ["**"], "secrets": [{"store": "vault", "path": "homelab/site/main"}],
-        }),
-    );
-    let cable = Cable::to(plan.kube.plane.port());
-    plan.config["authenticators"][0]["kubernetes"] = json!({
-        "kubeconfig": plan.kube.plane.kubeconfig_for_port(User::Broker, cable.port), "cacheTtl": "60s",
-    });
+    let (mut plan, cable) = behind_a_cable().await;
     plan.config["server"] =
         json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0", "trustedProxies": ["127.0.0.1/32"]});
     let rig = plan.start();
