@@ -1,4 +1,4 @@
-//! SubjectAccessReview: may this user do that?
+//! `SubjectAccessReview`: asks the API server whether a user may perform an action.
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
@@ -11,31 +11,31 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 const PATH: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-/// Our question, which the API server repeats with the user's groups and extras, and its reason.
+/// The answer repeats the request with the user's groups and extra fields, and adds a reason.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
-/// What a user wants to do, in Kubernetes' words.
+/// An action of a user, in the terms of Kubernetes RBAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Access<'a> {
     /// The API group.
     pub group: &'a str,
     /// The resource, in the plural.
     pub resource: &'a str,
-    /// `get`, `list`, `create`, `update`, `delete`.
+    /// The verb: `get`, `list`, `create`, `update` or `delete`.
     pub verb: &'a str,
-    /// One object; none for all of them.
+    /// The name of one object; `None` stands for all objects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,
 }
 
-/// What the API server's authorisers say.
+/// The decision of the API server's authorizers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AccessDecision {
-    /// Yes.
+    /// An authorizer allowed the action.
     Allowed,
-    /// No.
+    /// An authorizer denied the action.
     Denied,
-    /// None of them has an opinion, or one of them erred: no.
+    /// No authorizer had an opinion, or one failed. Callers treat this as denied.
     NoOpinion,
 }
 
@@ -64,14 +64,15 @@ struct Reviewed {
 }
 
 impl Cluster {
-    /// Asks whether a user may do that.
+    /// Asks whether a user may perform an action.
     ///
     /// # Errors
-    /// When nobody knows.
+    /// The API server gave no usable answer.
     pub async fn access_review(&self, user: &ReviewedUser, access: Access<'_>) -> Result<AccessDecision, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
         let request = question(user, access)?;
-        // Not in the lanes of reviews: those may be full of forged tokens, and who asks here is known already.
+        // Uses the limit for reads, not the one for reviews: forged tokens may exhaust the latter, and this user
+        // is already authenticated.
         let _lane = self.reads.enter(deadline).await?;
         let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
         if !answer.status.is_success() {
@@ -106,7 +107,7 @@ fn question(user: &ReviewedUser, access: Access<'_>) -> Result<Request<Vec<u8>>,
         .map_err(|_| CallFailure::Malformed)
 }
 
-/// Only a plain yes is one. `reason` and `evaluationError` are the API server's own words and not kept.
+/// Only an explicit `allowed` counts. `reason` and `evaluationError` are text of the API server and are discarded.
 fn verdict(status: &SubjectAccessReviewStatus) -> AccessDecision {
     match (status.allowed, status.denied.unwrap_or(false)) {
         (_, true) => AccessDecision::Denied,

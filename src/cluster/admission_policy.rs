@@ -1,6 +1,8 @@
-//! GET of the admission policy that the chart ships and of its binding, and whether they still say what was shipped.
+//! Reads the chart's admission policy and its binding, and checks whether they still match what the chart
+//! installs.
 //!
-//! With them in force an owner of a pod or a run that is a Tekton run was set by Tekton's controller.
+//! While both are in force, only Tekton's controller can set a `TaskRun` or `PipelineRun` as the owner of a pod or
+//! run.
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
@@ -16,28 +18,28 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-/// The name of both objects.
+/// The name of the policy and of the binding.
 pub const NAME: &str = "tekton-owners.claviger.dev";
-/// What the chart of this version ships as the expression.
+/// The expression that this version of the chart installs.
 const SHIPPED: &str = include_str!("../../charts/claviger/admission/tekton-owners.cel");
-/// The annotation with the digest of the expression, `sha256:` and hex.
+/// Annotation with the digest of the expression: `sha256:` and hex.
 const DIGEST: &str = "claviger.dev/expression-digest";
-/// The label with the version of the chart that shipped it.
+/// Label with the version of the chart that installed the policy.
 const VERSION: &str = "app.kubernetes.io/version";
-/// The variable with the users that the expression lets through.
+/// The CEL variable that lists the users who may set these owners.
 const MAKERS: &str = "makers";
 const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
-/// Above what etcd can hold in one object.
+/// Above etcd's limit for one object.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
-/// Group and resource of everything that the chain from a pod to its run consists of.
+/// API group and resource of every object between a pod and its run.
 const GUARDED: [(&str, &str); 3] = [("", "pods"), ("tekton.dev", "taskruns"), ("tekton.dev", "pipelineruns")];
 
-/// What was found.
+/// The result of the check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// How it stands with policy and binding together.
+    /// The combined state of policy and binding.
     pub state: State,
-    /// The version of the chart that the policy says it is of.
+    /// The chart version according to the policy's label.
     pub version: Option<String>,
 }
 
@@ -45,7 +47,7 @@ impl Cluster {
     /// Reads policy and binding.
     ///
     /// # Errors
-    /// When nobody knows.
+    /// The API server gave no usable answer.
     pub async fn admission_policy(&self) -> Result<Found, ClusterError> {
         let (policy, binding) = tokio::try_join!(
             self.of_the_cluster::<ValidatingAdmissionPolicy>("validatingadmissionpolicies"),
@@ -54,7 +56,7 @@ impl Cluster {
         Ok(judge(policy.as_ref(), binding.as_ref()))
     }
 
-    /// The number of this state becomes 1, those of the others 0.
+    /// Sets the metric of this state to 1 and that of all other states to 0.
     pub fn set_admission_policy(&self, cluster: &str, state: State) {
         self.metrics.set_admission_policy(cluster, state);
     }
@@ -88,12 +90,12 @@ fn judge(policy: Option<&ValidatingAdmissionPolicy>, binding: Option<&Validating
     Found { state, version }
 }
 
-/// It is logged.
+/// The version is logged, so its characters are restricted.
 fn is_version(text: &str) -> bool {
     text.len() <= 63 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
 }
 
-/// The one expression of a policy that holds for everything that must be guarded.
+/// The expression of the policy, if there is exactly one and it applies to all guarded resources.
 fn effective_expression(policy: &ValidatingAdmissionPolicy) -> Option<&str> {
     let spec = policy.spec.as_ref()?;
     let is_whole = spec.failure_policy.as_deref().is_none_or(|policy| policy == "Fail")
@@ -135,7 +137,7 @@ fn selects_all(selector: Option<&LabelSelector>) -> bool {
     })
 }
 
-/// A list of literals, each the user of a `ServiceAccount`.
+/// Whether the text is a list of literals that each name a `ServiceAccount` user.
 fn are_service_accounts(expression: &str) -> bool {
     let users = serde_json::from_str::<Vec<String>>(expression).unwrap_or_default();
     !users.is_empty() && users.iter().all(|user| user.starts_with("system:serviceaccount:"))
@@ -154,7 +156,7 @@ fn denies(binding: &ValidatingAdmissionPolicyBinding) -> bool {
         })
 }
 
-/// An expression with the digest that was shipped with it is that of another version and not one that was edited.
+/// An expression that matches its annotated digest comes from another chart version; one that does not was edited.
 fn is_annotated_with(policy: &ValidatingAdmissionPolicy, expression: &str) -> bool {
     let shipped = policy.metadata.annotations.as_ref().and_then(|annotations| annotations.get(DIGEST));
     let hex = shipped.and_then(|digest| digest.strip_prefix("sha256:"));
@@ -271,7 +273,7 @@ mod tests {
         assert_eq!(judged(&other, &binding()), State::Weakened);
     }
 
-    /// Of `request.userInfo.username in variables.makers`, by `sha256sum`.
+    /// `sha256sum` of `request.userInfo.username in variables.makers`.
     const DIGEST_OF_OTHER: &str = "sha256:a647a0951d4ea2c2baa4103d3cfc2ec9a434fe24bddb6b1efe73f5eeb1548696";
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! The client of one API server. Its calls stand in `token_review`, `access_review`, `pod` and `tekton`.
+//! The client of one API server. Its calls are in `token_review`, `access_review`, `pod` and `tekton`.
 
 use super::lanes::Lanes;
 use super::stamp::Stamp;
@@ -8,24 +8,24 @@ use http::HeaderValue;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-/// One API server, asked with the broker's own credentials.
+/// The client of one API server. It uses the broker's own credentials.
 pub struct Cluster {
     pub(super) link: ArcSwap<Link>,
-    /// None for the cluster we run in.
+    /// `None` for the cluster that the broker runs in.
     pub(super) kubeconfig: Option<PathBuf>,
-    /// The files that the link was made of, as they were at the last look.
+    /// Stamps, at the last check, of the files that the connection was built from.
     pub(super) seen: Mutex<Vec<Option<Stamp>>>,
-    /// Reviews have lanes of their own, so that forged tokens cannot keep good ones from their pods.
+    /// Reviews have their own limit, so that forged tokens cannot block reads of pods.
     pub(super) reviews: Lanes,
     pub(super) reads: Lanes,
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// How it is reached, and what it is shown.
+/// A connection: the HTTP client and the credentials it sends.
 pub struct Link {
     pub(super) client: kube::Client,
-    /// None where the client makes one itself, or none is sent.
+    /// `None` if `kube` adds the header itself, or if no header is sent.
     pub(super) authorization: Option<HeaderValue>,
-    /// The files that this was made of, as they were before they were read.
+    /// Stamps, taken before reading, of the files that this was built from.
     pub(super) files: Vec<(PathBuf, Option<Stamp>)>,
 }

@@ -1,4 +1,4 @@
-//! The clusters of the configuration: one client each, however many stages ask.
+//! One client for each configured cluster, shared by all stages.
 
 use super::client::Cluster;
 use super::connect::ConnectError;
@@ -9,12 +9,12 @@ use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Clusters by their kubeconfig; the one we run in has none.
+/// Clients by kubeconfig path; `None` is the cluster that the broker runs in.
 #[derive(Default)]
 pub struct Clusters(BTreeMap<Option<PathBuf>, Arc<Cluster>>);
 
 impl Clusters {
-    /// Makes a client for this cluster, unless there is one.
+    /// Creates a client for this cluster unless one exists.
     ///
     /// # Errors
     /// See [`Cluster::connect`].
@@ -27,7 +27,7 @@ impl Clusters {
         Ok(())
     }
 
-    /// The client of this cluster, if one was made.
+    /// The client of this cluster, if one was created.
     #[must_use]
     pub fn get(&self, kubeconfig: Option<&Path>) -> Option<Arc<Cluster>> {
         self.0.get(&kubeconfig.map(Path::to_path_buf)).cloned()

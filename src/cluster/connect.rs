@@ -1,4 +1,4 @@
-//! From a kubeconfig, or from the pod we run in, to a client. Nothing is sent yet.
+//! Builds a client from a kubeconfig or from the in-cluster files. Sends nothing.
 
 use super::client::{Cluster, Link};
 use super::credentials::Reader;
@@ -18,22 +18,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-/// Why there is no client. Texts of `kube` are left out: its YAML errors quote the file, which holds credentials.
+/// Why no client could be built. Error texts of `kube` are not used: its YAML errors quote the kubeconfig, which
+/// holds credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// The kubeconfig cannot be read.
     #[error("the kubeconfig cannot be read: {0}")]
     Unreadable(io::ErrorKind),
-    /// The file is no kubeconfig, or its current context is incomplete.
+    /// The file is not a kubeconfig, or its current context is incomplete.
     #[error("is not a kubeconfig with a complete current context")]
     NotAKubeconfig,
-    /// What stands in the kubeconfig, or in a file that it names, cannot be used.
+    /// Values in the kubeconfig, or in a file it refers to, cannot be used.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Faults(Vec<KubeconfigFault>),
     /// There is no kubeconfig, and this process does not run in a cluster.
     #[error("there is no kubeconfig, and no ServiceAccount of a cluster to run under")]
     NotInCluster,
-    /// Address, certificates or credentials cannot be used.
+    /// The address, the certificates or the credentials cannot be used.
     #[error("the cluster's address, certificates or credentials cannot be used")]
     Unusable,
 }
@@ -48,24 +49,25 @@ impl From<Unusable> for ConnectError {
     }
 }
 
-/// What was found where everything that a client needs is there.
+/// The result of a successful check.
 pub struct Checked {
-    /// What works and should be otherwise.
+    /// Settings that work but should be changed.
     pub warnings: Vec<KubeconfigFault>,
-    /// What the broker's own token says of itself, where it is a ServiceAccount's.
+    /// The claims of the broker's own token, if it is a `ServiceAccount` token.
     pub own: Option<OwnToken>,
 }
 
-/// The unverified claims of the broker's own token. It is good at the API server, so they are the API server's.
+/// Unverified claims of the broker's own token. The API server accepts this token, so its issuer and audiences are
+/// those of the API server.
 pub struct OwnToken {
     /// The cluster's issuer.
     pub issuer: String,
-    /// The API server's audience is one of them.
+    /// Includes the API server's own audience.
     pub audiences: Vec<String>,
 }
 
-/// Whether a kubeconfig, or without one the pod we run in, has everything that a client needs. Nothing is sent, and no credential
-/// plugin runs.
+/// Checks whether a kubeconfig, or the in-cluster files, have everything that a client needs. Sends nothing and
+/// runs no credential plugin.
 ///
 /// # Errors
 /// See [`ConnectError`].
@@ -86,11 +88,11 @@ fn own_token(authorization: &HeaderValue) -> Option<OwnToken> {
 }
 
 impl Cluster {
-    /// Makes a client for the cluster of a kubeconfig's current context, or without one for the cluster we run in
-    /// (`kube` finds it by environment and mounted files). Needs a tokio runtime.
+    /// Creates a client for the current context of a kubeconfig or, without a kubeconfig, for the cluster that the
+    /// broker runs in (`kube` finds it by environment variables and mounted files). Needs a tokio runtime.
     ///
     /// # Errors
-    /// When there is nothing to connect with. Whether the API server answers is not asked.
+    /// No client can be built. The API server is not contacted.
     #[expect(clippy::unused_async, reason = "the library's client wants a runtime")]
     pub async fn connect(kubeconfig: Option<&Path>, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
         let link = Link::open(kubeconfig)?;
@@ -102,13 +104,13 @@ impl Cluster {
 }
 
 impl Link {
-    /// Reads the files, and makes a client of them.
+    /// Reads the files and builds a client.
     pub(super) fn open(kubeconfig: Option<&Path>) -> Result<Self, ConnectError> {
         let Access { mut config, authorization, files, .. } = access(kubeconfig)?;
-        // Each call has one deadline of its own, and a call that fails is told at once: no retries in secret.
+        // Each call has its own deadline, and a failed call is reported at once: no hidden retries.
         config.connect_timeout = Some(exchange::DEADLINE);
         config.default_retry = false;
-        // The library panics where a credential plugin answers with a token that no header can carry.
+        // `kube` panics if a credential plugin returns a token that is not a valid header value.
         let client = catch_unwind(AssertUnwindSafe(|| Client::try_from(config)));
         let client = client.ok().and_then(Result::ok).ok_or(ConnectError::Unusable)?;
         Ok(Self { client, authorization, files })
@@ -122,7 +124,7 @@ fn access(kubeconfig: Option<&Path>) -> Result<Access, ConnectError> {
     }
 }
 
-/// Token and CA are read here too, so that they are read again when they change.
+/// Token and CA are read here as well, so that a change of either is noticed.
 fn in_cluster() -> Result<Access, ConnectError> {
     let mut config = Config::incluster().map_err(|_| ConnectError::NotInCluster)?;
     let mut reader = Reader::default();

@@ -1,5 +1,5 @@
-//! Credentials and certificates of a kubeconfig or of the pod we run in: read from the file or the text they stand in, bounded,
-//! and checked before anything is sent.
+//! Credentials and certificates of a kubeconfig or of the pod that the broker runs in. They are read, from files
+//! or inline values, with a size limit, and checked before anything is sent.
 
 use super::kubeconfig_fault::KubeconfigFault;
 use super::stamp::Stamp;
@@ -15,21 +15,21 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// Longer files are not read.
+/// Maximum file size in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Collects what is wrong, and what was read.
+/// Collects faults, warnings and the stamps of the files that were read.
 #[derive(Default)]
 pub(super) struct Reader {
     pub(super) faults: Vec<KubeconfigFault>,
-    /// What works and should be otherwise.
+    /// Settings that work but should be changed.
     pub(super) warnings: Vec<KubeconfigFault>,
     pub(super) files: Vec<(PathBuf, Option<Stamp>)>,
-    /// What the library makes of an empty path.
+    /// The path that `kube` derives from an empty path.
     pub(super) no_path: PathBuf,
 }
 
-/// The `Authorization` of a token, without the white space around it.
+/// The `Authorization` value of a token, with surrounding white space removed.
 pub(super) fn bearer(token: &str) -> Result<HeaderValue, &'static str> {
     let token = token.trim();
     if token.is_empty() {
@@ -48,24 +48,25 @@ impl Reader {
         self.faults.push(KubeconfigFault { place: place.into(), detail });
     }
 
-    /// Notes the fault if there is one.
+    /// Records the fault if there is one.
     pub(super) fn checked<T>(&mut self, place: &str, result: Result<T, &'static str>) -> Option<T> {
         result.map_err(|detail| self.fault(place, detail)).ok()
     }
 
-    /// Notes a file as one that this comes from.
+    /// Records a file that the client depends on.
     pub(super) fn watch(&mut self, path: &Path) {
         self.files.push((path.to_owned(), Stamp::of(path)));
     }
 
-    /// A path that is not empty, as with kubectl. `kube` puts the kubeconfig's folder before an empty one.
+    /// The path, unless it is empty (as in kubectl). `kube` would prepend the kubeconfig's folder to an empty
+    /// path.
     pub(super) fn named<'a>(&self, path: Option<&'a str>) -> Option<&'a str> {
         path.filter(|path| !path.is_empty() && Path::new(path).as_os_str() != self.no_path.as_os_str())
     }
 
     fn file(&mut self, path: &Path) -> Result<Zeroizing<Vec<u8>>, &'static str> {
         self.watch(path);
-        // Only plain files are opened: opening a FIFO would wait for its writer.
+        // Opens regular files only: opening a FIFO blocks until it has a writer.
         let found = fs::metadata(path).map_err(|_| "there is no such file")?;
         if !found.is_file() {
             return Err("is not a file");
@@ -77,7 +78,7 @@ impl Reader {
         if bytes.len() as u64 > MAX_BYTES { Err("the file has more than 1 MiB") } else { Ok(bytes) }
     }
 
-    /// What a text in base64 holds, or else a file: with the place it was found in.
+    /// The decoded base64 value or, without one, the content of the file; with its place for faults.
     pub(super) fn text_or_file(
         &mut self,
         text: (&str, Option<&str>),
@@ -94,7 +95,7 @@ impl Reader {
         self.checked(place, read).map(|read| (place.to_owned(), read))
     }
 
-    /// The token of a file; where the file cannot be read, the one that stands beside it.
+    /// The token from a file or, if the file cannot be read, the inline token.
     pub(super) fn token_file(
         &mut self,
         place: &str,
@@ -116,7 +117,7 @@ impl Reader {
         }
     }
 
-    /// The certificates that the API server's is checked against.
+    /// The root certificates for verifying the API server's certificate.
     pub(super) fn checked_roots(&mut self, place: &str, pem: &[u8]) -> Option<Vec<Vec<u8>>> {
         const NO_PEM: &str = "must hold PEM certificates (-----BEGIN CERTIFICATE-----)";
         let certificates: Result<Vec<CertificateDer>, _> = CertificateDer::pem_slice_iter(pem).collect();
@@ -131,7 +132,7 @@ impl Reader {
         Some(certificates.iter().map(|one| one.to_vec()).collect())
     }
 
-    /// Whether a client certificate and a key can be used together.
+    /// Checks that a client certificate and a key belong together.
     pub(super) fn check_pair(&mut self, place: &str, certificate: &[u8], key: &[u8]) {
         let chain: Result<Vec<CertificateDer>, _> = CertificateDer::pem_slice_iter(certificate).collect();
         let (Ok(chain), Ok(key)) = (chain, PrivateKeyDer::from_pem_slice(key)) else {

@@ -1,40 +1,40 @@
-//! Why an API server was asked in vain.
+//! Errors of calls to an API server.
 
 use crate::trust::ConnectFailure;
 
-/// Why the API server was asked in vain.
+/// Why a call to an API server gave no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ClusterError {
-    /// Nobody knows the answer; asking later may help.
+    /// The answer is unknown; a later attempt may succeed.
     #[error("the API server gave no usable answer: {}", .0.sentence())]
     Unavailable(CallFailure),
 }
 
-/// What went wrong, for the log.
+/// The cause, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CallFailure {
-    /// Too many calls were under way already; nothing was sent.
+    /// Too many calls were in progress; nothing was sent.
     Busy,
-    /// No whole answer in time.
+    /// No complete answer before the deadline.
     Timeout,
-    /// No connection, or no TLS on it, for a reason that is known.
+    /// No connection or no TLS session, with a known cause.
     Unconnected(ConnectFailure),
-    /// No connection for another reason, or one that broke.
+    /// No connection for another reason, or the connection broke.
     Connection,
-    /// The broker's own credentials are bad, or its RBAC is too narrow (401, 403).
+    /// The broker's own credentials are invalid, or its RBAC permissions are too narrow (401, 403).
     Credentials,
-    /// The API server is overloaded or broken (429, 5xx).
+    /// The API server is overloaded or failing (429, 5xx).
     Overloaded,
-    /// A status that makes no sense here.
+    /// A status that the API does not define for this call.
     Status,
-    /// An answer that is not what the API promises.
+    /// A body that does not follow the API.
     Malformed,
-    /// An answer longer than such an answer can be.
+    /// A body above the size limit.
     TooLarge,
 }
 
 impl CallFailure {
-    /// The word in the log.
+    /// The value of the log field.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -50,7 +50,7 @@ impl CallFailure {
         }
     }
 
-    /// The same for a person.
+    /// A sentence for people.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! One call: a request, a deadline, a bounded answer, and a status that means something or is trouble.
+//! One call: request, deadline, bounded answer, check of the status.
 
 use super::client::Cluster;
 use super::error::CallFailure;
@@ -10,11 +10,11 @@ use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// From asking until the answer is whole, the wait for a lane included. A review and a read of the pod fit into
-/// the request timeout together.
+/// From the start of the call to the complete answer, including the wait for a free slot. A review and a read of a
+/// pod fit into the request timeout together.
 pub const DEADLINE: Duration = Duration::from_secs(5);
 
-/// What the API server answered.
+/// The answer of the API server.
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
@@ -22,10 +22,10 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Decodes the body, which is one JSON object; what it says beyond `T` is not read.
+    /// Decodes the body, which is one JSON object; fields that `T` lacks are ignored.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, CallFailure> {
-        // Of what it skips the reader of bytes does not look whether it is text, and it would take `["TokenReview", ...]` for
-        // an object with its fields in order.
+        // serde_json's byte reader does not check the UTF-8 of skipped values, and it accepts `["TokenReview",
+        // ...]` as an object with its fields in order.
         let text = std::str::from_utf8(&self.body).map_err(|_| CallFailure::Malformed)?;
         if !text.trim_ascii_start().starts_with('{') {
             return Err(CallFailure::Malformed);
@@ -33,12 +33,12 @@ impl Answer {
         serde_json::from_str(text).map_err(|_| CallFailure::Malformed)
     }
 
-    /// The body as it came.
+    /// The raw body.
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// What a status other than the expected ones means.
+    /// The failure for an unexpected status.
     pub fn trouble(&self) -> CallFailure {
         match self.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => CallFailure::Credentials,
@@ -50,7 +50,8 @@ impl Answer {
 }
 
 impl Cluster {
-    /// Sends one request. `kube`'s own decoding is not used: it reads without bound, and logs what it cannot decode.
+    /// Sends one request. `kube`'s own decoding is not used: it has no size limit and logs bodies that it cannot
+    /// decode.
     pub(super) async fn exchange(
         &self,
         mut request: Request<Vec<u8>>,
@@ -67,7 +68,7 @@ impl Cluster {
         let exchange = async {
             let answer =
                 link.client.send(request.map(kube::client::Body::from)).await.map_err(|error| match error {
-                    // The broker's token file or credential plugin, before anything was sent.
+                    // The broker's token file or credential plugin failed; nothing was sent.
                     kube::Error::Auth(_) => CallFailure::Credentials,
                     error => ConnectFailure::of(&error).map_or(CallFailure::Connection, CallFailure::Unconnected),
                 })?;

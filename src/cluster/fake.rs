@@ -1,4 +1,4 @@
-//! A listener with fixed answers, for those that a real API server cannot be brought to give.
+//! A fake API server with fixed answers, for answers that a real API server cannot be made to give.
 
 use super::client::Cluster;
 use crate::metrics::Metrics;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-/// One such listener; it ends with the test's runtime.
+/// One fake server; it ends with the test's runtime.
 pub struct Fake {
     url: String,
 }
@@ -17,17 +17,17 @@ impl Fake {
         Self::listening(Some([answer(status, body), answer(status, body)])).await
     }
 
-    /// Answers reviews with the first body and reads with the second status and body.
+    /// Answers reviews with the first body, and reads with the second status and body.
     pub async fn saying(review: &str, read: (u16, &str)) -> Self {
         Self::listening(Some([answer(201, review), answer(read.0, read.1)])).await
     }
 
-    /// Accepts and says nothing.
+    /// Accepts connections and never answers.
     pub async fn silent() -> Self {
         Self::listening(None).await
     }
 
-    /// A port that nobody listens on.
+    /// A port without a listener.
     pub async fn absent() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self { url: format!("http://{}", listener.local_addr().unwrap()) }
@@ -38,7 +38,7 @@ impl Fake {
         self.cluster_counting(Arc::new(Metrics::new(&[], &[]).unwrap())).await
     }
 
-    /// The same, counting its calls here.
+    /// The client under test, with these metrics.
     pub async fn cluster_counting(&self, metrics: Arc<Metrics>) -> Cluster {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kubeconfig");
@@ -54,14 +54,14 @@ impl Fake {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let answers = answers.clone();
                 tokio::spawn(async move {
-                    // Our requests fit into one segment.
+                    // The requests of these tests fit into one segment.
                     let mut request = [0; 16 << 10];
                     let _ = stream.read(&mut request).await;
                     match answers {
                         Some([to_post, to_others]) => {
                             let answer = if request.starts_with(b"POST") { to_post } else { to_others };
                             let _ = stream.write_all(answer.as_bytes()).await;
-                            // Read to the end, so that closing does not reset what is still on its way.
+                            // Reads to the end, so that closing the socket does not reset data in flight.
                             while stream.read(&mut request).await.is_ok_and(|n| n > 0) {}
                         }
                         None => std::future::pending().await,

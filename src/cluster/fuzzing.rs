@@ -1,4 +1,4 @@
-//! The door for fuzz targets: how answers of the API server are read, without an API server.
+//! Entry points for fuzz targets: parsing of API server answers without an API server.
 
 use super::error::ClusterError;
 use super::exchange::Answer;
@@ -13,7 +13,7 @@ fn answer(status: u16, body: &[u8]) -> Answer {
     Answer { status: StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT), body: body.to_vec() }
 }
 
-/// The answer to a TokenReview.
+/// Parses the answer to a `TokenReview`.
 ///
 /// # Errors
 /// See [`ClusterError`].
@@ -21,7 +21,7 @@ pub fn token_review(status: u16, body: &[u8]) -> Result<Review, ClusterError> {
     token_review::read(&answer(status, body))
 }
 
-/// The answer to the GET of a `TaskRun`.
+/// Parses the answer to the GET of a `TaskRun`.
 ///
 /// # Errors
 /// See [`ClusterError`].
@@ -29,7 +29,7 @@ pub fn task_run(status: u16, body: &[u8]) -> Result<Option<TaskRun>, ClusterErro
     Ok(object::read(&answer(status, body), TEKTON, "TaskRun")?.map(|object| tekton::task_run("run", object)))
 }
 
-/// The answer to the GET of a `PipelineRun`.
+/// Parses the answer to the GET of a `PipelineRun`.
 ///
 /// # Errors
 /// See [`ClusterError`].

@@ -1,7 +1,7 @@
-//! A kubeconfig, read and checked as a whole: where the API server is, what proves it, and what it is shown.
+//! Reads and checks a kubeconfig: the API server's address, its CA and the client's credentials.
 //!
-//! `kube` reads credentials when it sends: an unusable one is an error of every call, or a panic. So they are read here, where
-//! each fault has its place, and `kube` is handed what is left.
+//! `kube` reads credentials only when it sends: an unusable one fails every call or panics. Therefore they are
+//! read here, where each fault has a place, and `kube` gets the rest.
 
 use super::credentials::{Reader, bearer};
 use super::kubeconfig_fault::KubeconfigFault;
@@ -16,18 +16,18 @@ use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What a client is made of.
+/// The inputs for a client.
 pub(super) struct Access {
     pub(super) config: Config,
-    /// The `Authorization` of every call; none where `kube` makes one itself, or none is sent.
+    /// The `Authorization` header of every call; `None` if `kube` adds it, or if none is sent.
     pub(super) authorization: Option<HeaderValue>,
-    /// The files that it was read from, as they were before.
+    /// Stamps, taken before reading, of the files that were read.
     pub(super) files: Vec<(PathBuf, Option<Stamp>)>,
-    /// What works and should be otherwise.
+    /// Settings that work but should be changed.
     pub(super) warnings: Vec<KubeconfigFault>,
 }
 
-/// Why a kubeconfig is none.
+/// Why a kubeconfig cannot be used.
 pub(super) enum Unusable {
     Unreadable(io::ErrorKind),
     NotAKubeconfig,
@@ -49,7 +49,7 @@ pub(super) fn read(path: &Path) -> Result<Access, Unusable> {
     let at = kubeconfig.clusters.iter().position(|named| named.name == context.cluster);
     let at = at.ok_or(Unusable::NotAKubeconfig)?;
     let cluster = kubeconfig.clusters[at].cluster.as_ref().ok_or(Unusable::NotAKubeconfig)?;
-    // Like kubectl: a context without a user is one without credentials.
+    // As in kubectl, a context without a user has no credentials.
     let user = kubeconfig.auth_infos.iter().position(|named| Some(&named.name) == context.user.as_ref());
 
     let at = format!("clusters[{at}].cluster");
@@ -83,9 +83,9 @@ pub(super) fn read(path: &Path) -> Result<Access, Unusable> {
     let Reader { faults, warnings, files, .. } = reader;
     let (Some(server), true) = (server, faults.is_empty()) else { return Err(Unusable::Faults(faults)) };
     let is_plain = server.scheme_str() == Some("http");
-    // `Config::new` and not the library's way from a kubeconfig, which lets the environment's proxies in.
+    // `Config::new` instead of `kube`'s kubeconfig loader, because the loader uses proxies from the environment.
     let mut config = Config::new(server);
-    // Without TLS there is nothing to check, and a machine without a CA bundle is good enough.
+    // Without TLS there is nothing to verify, so a machine without a CA bundle suffices.
     config.root_cert = if is_plain { Some(Vec::new()) } else { roots };
     config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
     config.tls_server_name.clone_from(&cluster.tls_server_name);
@@ -94,9 +94,9 @@ pub(super) fn read(path: &Path) -> Result<Access, Unusable> {
     Ok(Access { config, authorization, files, warnings })
 }
 
-/// Takes the credentials that are read here out of what `kube` gets.
+/// Moves the credentials that are read here out of the configuration for `kube`.
 fn authorization(at: &str, auth_info: &mut AuthInfo, reader: &mut Reader) -> Option<HeaderValue> {
-    // The library keeps its secrets in a type that serialises them, and nothing else is wanted of it here.
+    // `kube` keeps secrets in a type that serialises them; serialisation is the only access to their values.
     let written = serde_json::to_value(&*auth_info).unwrap_or_default();
     let text = |name: &str| set(written.get(name).and_then(Value::as_str));
     let certificate = reader.text_or_file(
@@ -119,7 +119,7 @@ fn authorization(at: &str, auth_info: &mut AuthInfo, reader: &mut Reader) -> Opt
         (None, Some(_)) if reader.named(text("client-certificate")).or(text("client-certificate-data")).is_none() => {
             reader.fault(format!("{at}.client-certificate"), "must be set too: a client key needs its certificate");
         }
-        // Neither, or told already.
+        // Neither is set, or the fault is already recorded.
         _ => {}
     }
     (auth_info.client_certificate, auth_info.client_key) = (None, None);
@@ -143,7 +143,7 @@ fn authorization(at: &str, auth_info: &mut AuthInfo, reader: &mut Reader) -> Opt
     }
     let inline = text("token").map(|token| (format!("{at}.token"), token));
     let header = match reader.named(text("tokenFile")) {
-        // It wins over `token`, as with kubectl; where it cannot be read, kubectl takes `token`.
+        // As in kubectl, `tokenFile` wins over `token`; if the file cannot be read, `token` is used.
         Some(file) => reader.token_file(&format!("{at}.tokenFile"), Path::new(file), inline),
         None => inline.and_then(|(place, token)| reader.checked(&place, bearer(token))),
     };
@@ -162,7 +162,7 @@ fn texts(value: &Value) -> Box<dyn Iterator<Item = &str> + '_> {
     }
 }
 
-/// What is empty is not set, as with kubectl.
+/// As in kubectl, an empty value counts as unset.
 fn set(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.is_empty())
 }

@@ -1,13 +1,13 @@
-//! A fault in a kubeconfig, with its place.
+//! A fault in a kubeconfig and its place.
 
 use std::fmt;
 
-/// Something in a kubeconfig that cannot be used.
+/// A value in a kubeconfig that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubeconfigFault {
-    /// Where, as `users[0].user.token`.
+    /// The place, such as `users[0].user.token`.
     pub place: String,
-    /// What is wrong, and what to write instead. It repeats no value.
+    /// What is wrong and what to write instead. Contains no value from the file.
     pub detail: &'static str,
 }
 

@@ -1,32 +1,32 @@
-//! How many calls may be under way at once, and how many may wait for them.
+//! Limits for concurrent and waiting calls.
 
 use super::error::CallFailure;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
-/// So many lanes, and a line of bounded length before them.
+/// A semaphore with a bounded queue.
 pub struct Lanes {
-    /// In a lane or in the line.
+    /// Running and waiting calls.
     present: Semaphore,
     running: Semaphore,
 }
 
-/// A lane that is taken until this is dropped.
+/// A slot, taken until this value is dropped.
 pub struct Lane<'a> {
     _present: SemaphorePermit<'a>,
     _running: SemaphorePermit<'a>,
 }
 
 impl Lanes {
-    /// `lanes` calls at once; `waiting` more may stand in line.
+    /// Allows `lanes` concurrent calls and `waiting` queued ones.
     pub fn new(lanes: usize, waiting: usize) -> Self {
         Self { present: Semaphore::new(lanes + waiting), running: Semaphore::new(lanes) }
     }
 
-    /// Waits for a lane, first come first served.
+    /// Waits for a slot, first come, first served.
     ///
     /// # Errors
-    /// [`CallFailure::Busy`] when the line is full, or no lane becomes free before the deadline.
+    /// [`CallFailure::Busy`] if the queue is full, or if no slot becomes free before the deadline.
     pub async fn enter(&self, deadline: Instant) -> Result<Lane<'_>, CallFailure> {
         let present = self.present.try_acquire().map_err(|_| CallFailure::Busy)?;
         match timeout_at(deadline, self.running.acquire()).await {

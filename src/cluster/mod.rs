@@ -1,7 +1,7 @@
-//! THE CLUSTER: one Kubernetes client per cluster, shared by everyone who asks the API server something.
+//! THE CLUSTER: one Kubernetes client for each cluster, shared by all rooms that call the API server.
 //!
-//! Every call has a deadline, waits in a bounded line and reads a bounded answer. What `kube` says of a failure
-//! may quote tokens and URLs, so none of it leaves this room: a failure is one of the words of [`CallFailure`].
+//! Every call has a deadline, a bounded queue and a bounded answer. Error texts of `kube` may quote tokens and
+//! URLs, so they do not leave this room: a failure is one of the values of [`CallFailure`].
 
 pub mod access_review;
 mod admission_policy;

@@ -1,6 +1,7 @@
-//! Names of Kubernetes objects. They become parts of URL paths, so each is checked before.
+//! Names of Kubernetes objects. They are used in URL paths, so each is checked first.
 
-/// Whether a pod, a ServiceAccount or a namespace can bear this name: an RFC 1123 subdomain of at most 253 bytes.
+/// Whether a pod, a `ServiceAccount` or a namespace can have this name: an RFC 1123 subdomain of at most 253
+/// bytes.
 #[must_use]
 pub fn is_object_name(text: &str) -> bool {
     text.len() <= 253

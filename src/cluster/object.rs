@@ -1,4 +1,4 @@
-//! GET of one object: the shape that all kinds share, and what a 404 means.
+//! GET of one object: the fields that all kinds share, and the meaning of a 404.
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
@@ -12,15 +12,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Above what etcd can hold in one object.
+/// Above etcd's limit for one object.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
-/// How the API server says that it serves no such group, version or resource at all. Go's mux and proxies without a backend
-/// say the same, so it counts only for kinds that a cluster may lack.
+/// The API server's answer for an unknown group, version or resource. Go's default mux and proxies without a
+/// backend give the same answer, so it is accepted only for kinds that a cluster may lack.
 const NOT_SERVED: &[u8] = b"404 page not found";
-/// What a cluster without Tekton does not serve, and one before Kubernetes 1.30.
+/// API groups that may be missing: Tekton's if it is not installed, and the second before Kubernetes 1.30.
 const OPTIONAL_GROUPS: [&str; 2] = ["/apis/tekton.dev/", "/apis/admissionregistration.k8s.io/"];
 
-/// An object on the wire. The API server leaves empty parts out.
+/// The JSON of an object. The API server omits empty fields.
 #[derive(Deserialize)]
 pub(super) struct Object<Spec, Status> {
     kind: String,
@@ -45,13 +45,14 @@ pub(super) struct Metadata {
     owner_references: Vec<OwnerReference>,
 }
 
-/// A time of the API server: RFC 3339, with a resolution of one second.
+/// A time from the API server: RFC 3339 with a resolution of one second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Time(Timestamp);
 
 impl Time {
-    /// Whether it is before another by more than this, which the clocks that tell them may differ by.
+    /// Whether this time is earlier than another by more than `by_more_than`, the allowed difference between the
+    /// clocks.
     #[must_use]
     pub fn is_before(self, other: Self, by_more_than: Duration) -> bool {
         other.0.duration_since(self.0) > by_more_than.try_into().unwrap_or(SignedDuration::MAX)
@@ -75,7 +76,7 @@ struct OwnerReference {
     owner: Owner,
 }
 
-/// Whom an object names as its owner, in its own namespace. Whoever may write the object may write this.
+/// The owner that an object names, in its own namespace. Anyone who may write the object may set it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Owner {
@@ -90,7 +91,7 @@ pub struct Owner {
 }
 
 impl Metadata {
-    /// The one owner that is marked as the controller.
+    /// The one owner with `controller: true`.
     pub(super) fn controller(&self) -> Option<Owner> {
         let mut controllers = self.owner_references.iter().filter(|reference| reference.controller);
         match (controllers.next(), controllers.next()) {
@@ -100,7 +101,7 @@ impl Metadata {
     }
 }
 
-/// The API server's own word that there is no such object, unlike the 404 of something before it.
+/// The API server's `Status` for a missing object; it tells this 404 from the 404 of a proxy.
 #[derive(Deserialize)]
 struct NotFound {
     kind: String,
@@ -108,8 +109,8 @@ struct NotFound {
 }
 
 impl Cluster {
-    /// Reads one object of a namespace; `None` where the API server says that there is none, or none can have such a
-    /// name.
+    /// Reads one object of a namespace. `None` if the API server says that it does not exist, or if the name is
+    /// not valid.
     pub(super) async fn object<Spec, Status>(
         &self,
         group: &str,
@@ -133,7 +134,7 @@ impl Cluster {
     }
 }
 
-/// What an answer says of an object of this group and kind.
+/// Parses the answer for an object of this group and kind.
 pub(super) fn read<Spec, Status>(
     answer: &Answer,
     group: &str,

@@ -1,4 +1,4 @@
-//! GET of a pod: what the cluster knows of it.
+//! GET of a pod.
 
 use super::client::Cluster;
 use super::error::ClusterError;
@@ -7,7 +7,7 @@ use crate::model::caller::Workload;
 use crate::model::facts::PodFacts;
 use serde::Deserialize;
 
-/// A pod, as far as we need it.
+/// The fields of a pod that the broker uses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pod {
     /// `metadata.uid`.
@@ -20,30 +20,30 @@ pub struct Pod {
     pub being_deleted: bool,
     /// `spec.serviceAccountName`.
     pub service_account: String,
-    /// Who it says controls it. Whoever may create pods may write what they like here.
+    /// The controller that the pod names. Anyone who may create pods can write any value here.
     pub controller: Option<Owner>,
-    /// What policies may ask about.
+    /// The attributes that policies can use.
     pub facts: PodFacts,
 }
 
-/// Where a pod is in its life.
+/// The phase of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// Accepted, not all containers started.
+    /// Accepted by the cluster; not all containers have started.
     Pending,
     /// At least one container runs or is being started again.
     Running,
-    /// All containers ended well, for good.
+    /// All containers succeeded and will not be restarted.
     Succeeded,
-    /// All containers ended, not all of them well.
+    /// All containers ended; at least one failed.
     Failed,
-    /// The cluster does not know, or uses a word that we do not.
+    /// The cluster does not know the phase, or the value is not known here.
     Unknown,
 }
 
 impl Pod {
-    /// Whether it is the pod that this workload's token is bound to, and still at work. A finished pod's token passes a
-    /// TokenReview for as long as the pod is there, so this is ours to look at.
+    /// Whether this is the pod that the workload's token is bound to, and it has not finished. A finished pod's
+    /// token passes a `TokenReview` until the pod is deleted, so the broker must check this itself.
     #[must_use]
     pub fn is_at_work_as(&self, workload: &Workload) -> bool {
         self.uid == workload.pod.uid
@@ -53,7 +53,7 @@ impl Pod {
     }
 }
 
-/// Its containers, whose environment may hold secrets, are not read.
+/// The containers are not read: their environment may hold secrets.
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Spec {
@@ -78,10 +78,10 @@ struct PodIp {
 }
 
 impl Cluster {
-    /// Reads a pod; `None` where the API server says that there is none, or no pod can bear such a name.
+    /// Reads a pod. `None` if the API server says that it does not exist, or if the name is not valid.
     ///
     /// # Errors
-    /// When nobody knows.
+    /// The API server gave no usable answer.
     pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, ClusterError> {
         Ok(self.object("/api/v1", "pods", "Pod", namespace, name).await?.map(pod))
     }
@@ -208,7 +208,7 @@ mod tests {
     async fn absent_is_only_what_the_api_server_calls_absent() {
         assert_eq!(answered(404, r#"{"kind":"Status","reason":"NotFound"}"#).await, Ok(None));
         for (status, body, trouble) in [
-            // An ingress without a backend says this, and so does a Go server of another path.
+            // An ingress without a backend gives this answer, and so does a Go server for an unknown path.
             (404, "404 page not found\n", CallFailure::Status),
             (404, "404 page not found", CallFailure::Status),
             (404, "<html>no such page</html>", CallFailure::Status),

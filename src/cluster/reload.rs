@@ -1,4 +1,4 @@
-//! A kubeconfig, a CA, a token or a client certificate that is replaced: read again when its file has changed.
+//! Reloads the client when a kubeconfig, CA, token or client certificate file changes.
 
 use super::client::{Cluster, Link};
 use super::stamp::Stamp;
@@ -6,18 +6,18 @@ use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How often it is looked whether a file has changed. The kubelet replaces a mounted file by swapping a link.
+/// Interval of the check for changed files. The kubelet replaces a mounted file by swapping a symbolic link.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 impl Link {
-    /// The files it was made of, as they were then.
+    /// The stamps of the files that the client was built from.
     pub(super) fn stamps(&self) -> Vec<Option<Stamp>> {
         self.files.iter().map(|(_, stamp)| *stamp).collect()
     }
 }
 
 impl Cluster {
-    /// Makes the client anew if a file that it was made of has changed. What is bad there does not replace what was good.
+    /// Rebuilds the client if one of its files has changed. If the new files cannot be used, the old client stays.
     pub fn reload_if_changed(&self) {
         let now: Vec<_> = self.link.load().files.iter().map(|(path, _)| Stamp::of(path)).collect();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -39,7 +39,7 @@ impl Cluster {
     }
 }
 
-/// Looks after the files for as long as somebody holds the cluster.
+/// Checks the files until the last `Arc` of the cluster is dropped.
 pub(super) async fn follow(cluster: Weak<Cluster>) {
     loop {
         sleep(LOOK_EVERY).await;

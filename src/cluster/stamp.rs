@@ -1,15 +1,15 @@
-//! What tells whether a file has been replaced or written to, without reading it.
+//! Detects replaced or modified files without reading them.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// The file that a path leads to, links followed, and when it was changed last.
+/// Identity, size and time of change of the file behind a path, symbolic links followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp([i64; 5], u64, u64);
 
 impl Stamp {
-    /// None where there is no file.
+    /// `None` if the file does not exist.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         let file = fs::metadata(path).ok()?;

@@ -1,4 +1,5 @@
-//! GET of Tekton's `TaskRun`s and `PipelineRun`s. Their status is written by Tekton alone; all else by whoever made them.
+//! GET of Tekton's `TaskRun`s and `PipelineRun`s. Only Tekton writes their status; their creator writes all other
+//! fields.
 
 use super::client::Cluster;
 use super::error::ClusterError;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The versions of `tekton.dev` that are read.
+/// The supported versions of `tekton.dev`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
     /// `tekton.dev/v1`.
@@ -20,7 +21,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// The version of an `apiVersion`, where it is one of Tekton's.
+    /// The version of an `apiVersion`; `None` if it is not a supported version of `tekton.dev`.
     #[must_use]
     pub fn of(api_version: &str) -> Option<Self> {
         match api_version {
@@ -38,74 +39,75 @@ impl Version {
     }
 }
 
-/// A `TaskRun`, as far as we need it.
+/// The fields of a `TaskRun` that the broker uses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskRun {
     /// `metadata.uid`.
     pub uid: String,
     /// `metadata.creationTimestamp`, by the API server's clock.
     pub created: Option<Time>,
-    /// Who it says controls it.
+    /// The controller that the run names.
     pub controller: Option<Owner>,
-    /// `status.podName`: the pod that Tekton made for it. Empty is none.
+    /// `status.podName`: the pod that Tekton created for it. An empty name counts as `None`.
     pub pod_name: Option<String>,
-    /// `status.startTime`, by Tekton's clock. Tekton never sets it earlier than the creation of the `TaskRun`.
+    /// `status.startTime`, by Tekton's clock. Tekton never sets it before the creation time of the `TaskRun`.
     pub started: Option<Time>,
-    /// The earliest `startedAt` of its steps and sidecars, by the node's clock: Tekton copies them from the status of the pod
-    /// (`MakeTaskRunStatus`), which it names in the same write.
+    /// The earliest `startedAt` of its steps and sidecars, by the node's clock. Tekton copies these from the pod's
+    /// status (`MakeTaskRunStatus`) in the same write that sets the pod's name.
     pub first_container_started: Option<Time>,
     /// `status.completionTime`, by Tekton's clock.
     pub completed: Option<Time>,
-    /// When the attempt before this one ended, by Tekton's clock.
+    /// The end of the previous attempt, by Tekton's clock.
     pub last_attempt_ended: Option<Time>,
-    /// What policies may ask about.
+    /// The attributes that policies can use.
     pub facts: TaskRunFacts,
 }
 
-/// A `PipelineRun`, as far as we need it.
+/// The fields of a `PipelineRun` that the broker uses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PipelineRun {
     /// `metadata.uid`.
     pub uid: String,
-    /// `status.childReferences`: what Tekton made for it.
+    /// `status.childReferences`: the objects that Tekton created for it.
     pub children: Vec<Child>,
-    /// What Tekton resolved the pipeline to, by the name of the task.
+    /// The tasks of the resolved pipeline, by name.
     pub tasks: BTreeMap<String, PipelineTask>,
     /// Whether `status.completionTime` is set.
     pub is_completed: bool,
-    /// What policies may ask about.
+    /// The attributes that policies can use.
     pub facts: PipelineRunFacts,
 }
 
 /// A task of a pipeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PipelineTask {
-    /// Whether it is made once for each combination of params.
+    /// Whether it runs once for each combination of params.
     pub has_matrix: bool,
-    /// The tasks that it comes after: by `runAfter`, or because it uses their results; under `finally` all others.
+    /// The tasks that must end before it: named in `runAfter`, or used for their results. A task under `finally`
+    /// comes after all others.
     pub after: BTreeSet<String>,
 }
 
-/// One thing that Tekton made for a `PipelineRun`.
+/// One object that Tekton created for a `PipelineRun`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Child {
     /// Its kind.
     pub kind: String,
-    /// Its name, in the same namespace.
+    /// Its name, in the same namespace as the `PipelineRun`.
     pub name: String,
-    /// The task of the pipeline that it is.
+    /// The name of its task in the pipeline.
     pub pipeline_task_name: String,
 }
 
-/// A run's spec. What it runs is not read.
+/// The spec of a run, without its steps.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(super) struct RunSpec {
     params: Value,
 }
 
-/// What Tekton resolved the run's Task or Pipeline to. A Task has params alone.
+/// The resolved Task or Pipeline. A Task has only params.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Resolved {
@@ -126,7 +128,7 @@ pub(super) struct TaskRunStatus {
     task_spec: Option<Resolved>,
 }
 
-/// An attempt that has ended.
+/// A finished attempt.
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Attempt {
@@ -158,10 +160,10 @@ pub(super) struct PipelineRunStatus {
 }
 
 impl Cluster {
-    /// Reads a `TaskRun`; `None` where there is none.
+    /// Reads a `TaskRun`; `None` if it does not exist.
     ///
     /// # Errors
-    /// When nobody knows.
+    /// The API server gave no usable answer.
     pub async fn task_run(
         &self,
         version: Version,
@@ -172,10 +174,10 @@ impl Cluster {
         Ok(found.map(|object| task_run(name, object)))
     }
 
-    /// Reads a `PipelineRun`; `None` where there is none.
+    /// Reads a `PipelineRun`; `None` if it does not exist.
     ///
     /// # Errors
-    /// When nobody knows.
+    /// The API server gave no usable answer.
     pub async fn pipeline_run(
         &self,
         version: Version,
@@ -189,7 +191,7 @@ impl Cluster {
 
 pub(super) fn task_run(name: &str, object: Object<RunSpec, TaskRunStatus>) -> TaskRun {
     let status = object.status;
-    // Tekton leaves the steps of the attempt before in the status until the new pod has some (`retryTaskRun`).
+    // Until the new pod has steps, Tekton leaves those of the previous attempt in the status (`retryTaskRun`).
     let earlier: Vec<Time> =
         status.retries_status.iter().flat_map(|attempt| starts(&attempt.steps, &attempt.sidecars)).collect();
     let of_this_attempt = starts(&status.steps, &status.sidecars).filter(|start| !earlier.contains(start));
@@ -210,7 +212,7 @@ pub(super) fn task_run(name: &str, object: Object<RunSpec, TaskRunStatus>) -> Ta
     }
 }
 
-/// When containers started that run or have ended.
+/// Start times of running and finished containers.
 fn starts<'a>(steps: &'a [Container], sidecars: &'a [Container]) -> impl Iterator<Item = Time> + 'a {
     let states = steps.iter().chain(sidecars).flat_map(|container| [&container.running, &container.terminated]);
     states.filter_map(|state| state.as_ref()?.started_at)
@@ -247,8 +249,8 @@ fn pipeline_tasks(tasks: &Value, finally: &Value) -> BTreeMap<String, PipelineTa
     regular.chain(last).flatten().collect()
 }
 
-/// Adds the tasks whose results are used in any text below, as `$(tasks.NAME.results...)`. A task that uses the result of
-/// another comes after it.
+/// Adds the tasks whose results are used in any string below, as `$(tasks.NAME.results...)`. Such a use orders the
+/// tasks.
 fn name_results(value: &Value, names: &mut BTreeSet<String>) {
     match value {
         Value::String(text) => {
@@ -261,8 +263,8 @@ fn name_results(value: &Value, names: &mut BTreeSet<String>) {
     }
 }
 
-/// The params that a run has: those of its spec, and the defaults of its Task or Pipeline for what the spec leaves out. Of
-/// an object the spec may leave out single keys
+/// The params of a run: those of its spec, and the defaults of its Task or Pipeline for params that the spec
+/// omits. For an object param, the spec may omit single keys
 /// ([Tekton](https://tekton.dev/docs/pipelines/pipelines/#param-object-type)).
 fn params(given: Value, declared: Value) -> BTreeMap<String, Value> {
     let mut params = listed(given, "value");
@@ -282,9 +284,9 @@ fn params(given: Value, declared: Value) -> BTreeMap<String, Value> {
     params.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-/// The entries of a list of params by their names, with one member of each. What Tekton itself would not take is none: a
-/// value that is neither text, nor a list nor an object of texts, and a name that stands twice, of which two readers could
-/// see different values.
+/// The entries of a list of params by name, with one member of each. An entry that Tekton would reject has no
+/// value: one that is neither a string nor a list or object of strings, and a duplicate name, for which two
+/// readers could see different values.
 fn listed(list: Value, member: &str) -> BTreeMap<String, Option<Value>> {
     let Value::Array(list) = list else { return BTreeMap::new() };
     let mut params = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! TokenReview: whose token is this, and for which audience was it made?
+//! `TokenReview`: asks the API server for the user and the audiences of a token.
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
@@ -11,22 +11,22 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 const PATH: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
-/// Our question, which the API server repeats with the token in it, the user's groups and extras.
+/// The answer repeats the request with the token, and has the user's groups and extra fields.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
-/// What the API server says of a token.
+/// The API server's answer for a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Review {
-    /// It does not vouch for it. Its reason is not kept: it may quote the token.
+    /// The token is not valid. The reason is not kept: it may quote the token.
     NotAuthenticated,
-    /// It vouches for its bearer.
+    /// The token is valid.
     Authenticated(User),
 }
 
-/// The bearer of a good token.
+/// The user of a valid token.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct User {
-    /// Those of the audiences asked for that the token was made for. Empty: the API server did not look at audiences.
+    /// The requested audiences that the token is valid for. Empty if the API server did not check audiences.
     pub audiences: Vec<String>,
     /// `system:serviceaccount:NAMESPACE:NAME` for a ServiceAccount.
     pub username: String,
@@ -34,11 +34,11 @@ pub struct User {
     pub uid: String,
     /// Groups.
     pub groups: Vec<String>,
-    /// What else is known, such as the pod the token is bound to.
+    /// Extra fields, such as the pod that the token is bound to.
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
-/// The question. Borrowed, so that the token is copied once only, into the request.
+/// The request body. It borrows, so that the token is copied only once, into the request.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Question<'a> {
@@ -61,11 +61,11 @@ struct Reviewed {
 }
 
 impl Cluster {
-    /// Asks whose token this is, if it was made for this audience. Whoever asks must still look for the audience in
-    /// the answer.
+    /// Asks for the user of a token, for one audience. The caller must check that the answer contains the
+    /// audience.
     ///
     /// # Errors
-    /// When nobody knows. A bad token is no error but [`Review::NotAuthenticated`].
+    /// The API server gave no usable answer. An invalid token is not an error but [`Review::NotAuthenticated`].
     pub async fn token_review(&self, token: &SecretValue, audience: &str) -> Result<Review, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
         let request = question(token, audience)?;
@@ -78,11 +78,11 @@ impl Cluster {
 }
 
 impl Cluster {
-    /// Whether the broker's own token, which is for the API server, is good for this audience too. Not where the client makes
-    /// the token itself.
+    /// Whether the broker's own token, which is for the API server, is also valid for this audience. False if
+    /// `kube` creates the token itself.
     ///
     /// # Errors
-    /// When nobody knows.
+    /// The API server gave no usable answer.
     pub async fn takes_own_token(&self, audience: &str) -> Result<bool, ClusterError> {
         let link = self.link.load_full();
         let shown = link.authorization.as_ref().and_then(|header| header.to_str().ok());
@@ -94,7 +94,7 @@ impl Cluster {
     }
 }
 
-/// What an answer says.
+/// Parses an answer.
 pub(super) fn read(answer: &Answer) -> Result<Review, ClusterError> {
     if !answer.status.is_success() {
         return Err(answer.trouble().into());
@@ -123,7 +123,7 @@ fn question(token: &SecretValue, audience: &str) -> Result<Request<Vec<u8>>, Cal
 }
 
 fn review(status: TokenReviewStatus) -> Review {
-    // Left out where it is false. `status.error` says nothing more: it is also set for ordinary bad tokens.
+    // The field is omitted if false. `status.error` is not used: it is also set for ordinary invalid tokens.
     if status.authenticated != Some(true) {
         return Review::NotAuthenticated;
     }

@@ -1,12 +1,12 @@
-//! Addresses of servers: `http://` or `https://`, a host, perhaps a port, perhaps a path, and nothing else.
+//! Server addresses: `http://` or `https://`, a host, an optional port and an optional path, and nothing else.
 
 use super::check::Check;
 use http::Uri;
 
-/// Checks an address and gives it back as it was written.
+/// Checks an address and returns it unchanged.
 ///
 /// # Errors
-/// A sentence that does not repeat the address: there may be a password in it.
+/// A sentence that does not repeat the address, which may hold a password.
 pub(super) fn check(text: String) -> Result<String, &'static str> {
     const SHAPE: &str = "must be an address such as https://host:port";
     if !text.starts_with("https://") && !text.starts_with("http://") {
@@ -21,7 +21,7 @@ pub(super) fn check(text: String) -> Result<String, &'static str> {
     let uri: Uri = text.parse().map_err(|_| SHAPE)?;
     let authority = uri.authority().ok_or(SHAPE)?;
     let host = authority.host();
-    // What is behind the host is a colon and a number, or nothing.
+    // After the host there may be only a colon and a number.
     let port = authority.as_str().strip_prefix(host).ok_or(SHAPE)?;
     let port_is_good = match port.strip_prefix(':') {
         Some(digits) => !digits.starts_with('+') && digits.parse::<u16>().is_ok_and(|port| port > 0),
@@ -35,19 +35,19 @@ pub(super) fn check(text: String) -> Result<String, &'static str> {
     if port_is_good && host_is_good { Ok(text) } else { Err(SHAPE) }
 }
 
-/// Checks an address to which paths will be appended: it loses the slashes at its end.
+/// Checks a base address, to which paths are appended, and removes trailing slashes.
 pub(super) fn check_base(text: String) -> Result<String, &'static str> {
     check(text).map(|text| text.trim_end_matches('/').to_owned())
 }
 
-/// Checks an address that is a server and no path on it.
+/// Checks an address without a path.
 pub(super) fn check_server(text: String) -> Result<String, &'static str> {
     let text = check_base(text)?;
     let has_path = text.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
     if has_path { Err("must have no path") } else { Ok(text) }
 }
 
-/// Whether what is sent to an address can be read on the way: no TLS, and not on this machine.
+/// Whether traffic to an address can be read on the network: no TLS, and not on this machine.
 pub(super) fn is_in_clear(address: &str) -> bool {
     let Some(rest) = address.strip_prefix("http://") else { return false };
     let authority = rest.split('/').next().unwrap_or_default();

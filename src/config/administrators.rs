@@ -11,18 +11,19 @@ use std::sync::Arc;
 /// The checked section.
 #[derive(Debug, Clone)]
 pub struct Administrators {
-    /// The Kubernetes authenticators whose users are asked about, by SubjectAccessReview at their own API server.
+    /// The Kubernetes authenticators whose users can be administrators, decided by `SubjectAccessReview` at their
+    /// own API server.
     pub subject_access_review: Vec<Arc<str>>,
-    /// OIDC callers, of whom every claim must match.
+    /// OIDC callers; every claim of an entry must match.
     pub fixed: Vec<Static>,
 }
 
 /// One entry of `static`.
 #[derive(Debug, Clone)]
 pub struct Static {
-    /// The authenticator that must have vouched.
+    /// The authenticator that the caller must come from.
     pub authenticator: Arc<str>,
-    /// Claims and the values they must have; at least one.
+    /// Claims and their required values; at least one.
     pub claims: BTreeMap<String, serde_json::Value>,
 }
 
@@ -34,7 +35,7 @@ pub(super) struct RawAdministrators {
     fixed: Option<Vec<Option<RawStatic>>>,
 }
 
-/// `subjectAccessReview` as it is written.
+/// `subjectAccessReview` as written in the file.
 enum Reviewed {
     All(bool),
     Listed(Vec<Option<String>>),
@@ -66,7 +67,7 @@ impl<'de> Deserialize<'de> for Reviewed {
     }
 }
 
-/// The names of the authenticators, good or not, by their kind.
+/// The names of the authenticators by kind, including entries with faults.
 pub(super) struct Names {
     pub(super) clusters: Vec<String>,
     pub(super) issuers: Vec<String>,

@@ -1,4 +1,4 @@
-//! `attestation`: what policies that attest by run rest on.
+//! `attestation`: requirements for policies that attest by run.
 
 use super::check::Check;
 use serde::Deserialize;
@@ -6,18 +6,18 @@ use serde::Deserialize;
 /// The checked section.
 #[derive(Debug, Clone, Copy)]
 pub struct Attestation {
-    /// What follows where a cluster lacks the admission policy of the chart.
+    /// The effect of a missing admission policy.
     pub admission_policy: AdmissionPolicy,
 }
 
-/// What follows where a cluster lacks the admission policy.
+/// The effect of a cluster without the chart's admission policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AdmissionPolicy {
     /// A warning in the log.
     Warn,
-    /// `TaskRun`s and `PipelineRun`s attest nothing there.
+    /// `TaskRun`s and `PipelineRun`s of that cluster attest nothing.
     Require,
-    /// Nothing: it is not looked for.
+    /// The admission policy is not looked for.
     Off,
 }
 

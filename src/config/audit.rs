@@ -13,11 +13,11 @@ pub struct Audit {
     pub stdout: bool,
     /// How long events are kept.
     pub retention: Duration,
-    /// Bytes of the log; unbounded without.
+    /// Maximum size of the log in bytes; unlimited without.
     pub max_size: Option<u64>,
-    /// The chain's HMAC key; plain SHA-256 without.
+    /// The HMAC key of the chain; plain SHA-256 without.
     pub key_file: Option<PathBuf>,
-    /// Keys of earlier chains, which only verify.
+    /// Keys of earlier chains, used for verification only.
     pub retired_key_files: Vec<PathBuf>,
 }
 

@@ -1,4 +1,4 @@
-//! `authenticators`: who vouches for callers.
+//! `authenticators`: how callers are authenticated.
 
 use super::address;
 use super::check::{Check, MINUTE, NOTHING};
@@ -10,31 +10,31 @@ use std::time::Duration;
 /// One checked entry.
 #[derive(Debug, Clone)]
 pub struct Authenticator {
-    /// Its name: the issuer of every caller it vouches for.
+    /// Its name, which is also the issuer of every caller it authenticates.
     pub name: Arc<str>,
-    /// How it works.
+    /// Its kind and settings.
     pub kind: Kind,
 }
 
-/// What vouches.
+/// A kind of authenticator.
 #[derive(Debug, Clone)]
 pub enum Kind {
-    /// A Kubernetes API server, by TokenReview.
+    /// `TokenReview` at a Kubernetes API server.
     Kubernetes(Kubernetes),
-    /// An OIDC issuer, by the signature of its tokens.
+    /// Signature check of tokens of an OIDC issuer.
     Oidc(Oidc),
 }
 
-/// TokenReview against one cluster.
+/// `TokenReview` against one cluster.
 #[derive(Debug, Clone)]
 pub struct Kubernetes {
-    /// The audience that tokens must be made for; never empty.
+    /// The required audience of tokens; never empty.
     pub audience: String,
-    /// The `iss` of the cluster's tokens. Set where there is more than one cluster.
+    /// The `iss` of the cluster's tokens. Required with more than one cluster.
     pub issuer: Option<String>,
-    /// A kubeconfig; in-cluster without.
+    /// Path of a kubeconfig; the in-cluster configuration without.
     pub kubeconfig: Option<PathBuf>,
-    /// The longest that a positive answer is believed.
+    /// The maximum time for which a positive answer is cached.
     pub cache_ttl: Duration,
 }
 
@@ -43,15 +43,15 @@ pub struct Kubernetes {
 pub struct Oidc {
     /// The exact `iss` of its tokens.
     pub issuer: String,
-    /// The audience that tokens must be made for; never empty.
+    /// The required audience of tokens; never empty.
     pub audience: String,
-    /// A JWKS file (RFC 7517); without, the issuer is asked for its keys.
+    /// A JWKS file (RFC 7517). Without it, the keys are fetched from the issuer.
     pub jwks_file: Option<PathBuf>,
-    /// The signature algorithms that are taken (RFC 7518 names); never empty, never symmetric.
+    /// The accepted signature algorithms (RFC 7518 names); never empty, never symmetric.
     pub algorithms: Vec<Algorithm>,
-    /// PEM certificates that the issuer's is checked against; the system's without.
+    /// PEM root certificates for the issuer's server certificate; the system's without.
     pub ca_file: Option<PathBuf>,
-    /// A forward proxy; none without, whatever the environment says.
+    /// A forward proxy. Proxies from the environment are not used.
     pub proxy_url: Option<String>,
 }
 
@@ -79,7 +79,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Every algorithm there is.
+    /// All supported algorithms.
     pub const ALL: [Self; 9] = [
         Self::Rs256,
         Self::Rs384,
@@ -189,7 +189,7 @@ impl RawKubernetes {
             );
         }
         let is_set = self.issuer.is_some();
-        // It is compared with `iss` byte by byte, so a slash at its end stays.
+        // Compared with `iss` byte by byte, so a trailing slash stays.
         let issuer = if is_set { check.text(&issuer_at, self.issuer) } else { None };
         if audience.as_deref().is_some_and(|audience| is_of_api_server(audience) || issuer.as_deref() == Some(audience))
         {
@@ -205,7 +205,7 @@ impl RawKubernetes {
 }
 
 impl Kubernetes {
-    /// Whether a token that is shown to the API server of one of two clusters could be shown to that of the other.
+    /// Whether a token for one of two clusters would be accepted by the other.
     fn takes_tokens_of(&self, other: &Self) -> bool {
         self.kubeconfig != other.kubeconfig
             && self.issuer.is_some()
@@ -214,11 +214,11 @@ impl Kubernetes {
     }
 }
 
-/// What is said of an audience that the API server has itself.
+/// Warning for an audience that is the API server's own.
 pub const OF_API_SERVER: &str = "is the API server's own audience: every pod has such a token, and whoever is shown one can use it at \
      the API server. Write an audience of Claviger's own, such as claviger";
 
-/// Whether an audience or an issuer is one that API servers have by default: the name that they have inside of their cluster.
+/// Whether an audience or an issuer is a default of API servers: a name of the API server inside its cluster.
 pub(super) fn is_of_api_server(audience: &str) -> bool {
     let rest = audience.split_once("://").map_or(audience, |(_, rest)| rest);
     let host = rest.split(['/', ':']).next().unwrap_or_default().to_ascii_lowercase();
@@ -229,7 +229,7 @@ pub(super) fn is_of_api_server(audience: &str) -> bool {
 impl RawOidc {
     fn check(self, at: &str, check: &mut Check) -> Option<Oidc> {
         let issuer_at = format!("{at}/issuer");
-        // The issuer is compared with `iss` byte by byte, so a slash at its end stays.
+        // Compared with `iss` byte by byte, so a trailing slash stays.
         let issuer =
             check.required(&issuer_at, self.issuer).and_then(|issuer| check.noted(&issuer_at, address::check(issuer)));
         let audience_at = format!("{at}/audience");

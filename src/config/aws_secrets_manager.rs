@@ -1,7 +1,7 @@
-//! `stores[].awsSecretsManager`: a region of AWS, and who the broker is there.
+//! `stores[].awsSecretsManager`: an AWS region and the broker's credentials.
 //!
-//! Nothing is taken from the environment, from shared AWS files or from the machine's metadata service: the broker is who
-//! its configuration says, and not who the machine is that it happens to run on.
+//! Nothing is taken from the environment, from shared AWS files or from the instance metadata service: the
+//! broker's identity comes from its configuration, not from the machine it runs on.
 
 use super::address;
 use super::cache::{Cache, RawCache};
@@ -10,54 +10,55 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The hosts that container credentials may be asked for in plain HTTP: those that never leave the machine.
+/// The hosts that may be asked for container credentials over plain HTTP: traffic to them never leaves the
+/// machine.
 const LINK_LOCAL: [&str; 5] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]", "127.0.0.1", "[::1]"];
 
 /// AWS Secrets Manager in one region.
 #[derive(Debug, Clone)]
 pub struct AwsSecretsManager {
-    /// The region, `eu-central-1`.
+    /// The region, such as `eu-central-1`.
     pub region: String,
-    /// Another address than the region's own.
+    /// An endpoint other than the region's default.
     pub endpoint_url: Option<String>,
-    /// PEM roots; the platform's without.
+    /// PEM root certificates; the platform's without.
     pub ca_file: Option<PathBuf>,
-    /// The proxy that AWS is reached through; an agent on the node is not.
+    /// The proxy for AWS; not used for an agent on the node.
     pub proxy_url: Option<String>,
-    /// Who the broker is.
+    /// The source of the broker's credentials.
     pub auth: AwsAuth,
-    /// The budget of one call.
+    /// The timeout of one call.
     pub timeout: Duration,
-    /// How long answers are kept.
+    /// How long answers are cached.
     pub cache: Cache,
 }
 
-/// Where the broker's credentials come from.
+/// The source of the broker's credentials.
 #[derive(Debug, Clone)]
 pub enum AwsAuth {
-    /// A role that its ServiceAccount token may assume (IRSA).
+    /// A role that the broker's `ServiceAccount` token may assume (IRSA).
     WebIdentity {
         /// The role.
         role_arn: String,
-        /// The projected token, re-read at every login.
+        /// The projected token, read again at every login.
         token_file: PathBuf,
-        /// What its sessions are called in CloudTrail.
+        /// The session name in CloudTrail.
         session_name: String,
-        /// Another address than the region's own STS.
+        /// An STS endpoint other than the region's default.
         sts_endpoint_url: Option<String>,
     },
     /// An agent on the node (EKS Pod Identity, ECS).
     ContainerCredentials {
-        /// Where it is asked.
+        /// The agent's address.
         full_uri: String,
-        /// What it is shown, re-read at every login.
+        /// The token for the agent, read again at every login.
         token_file: PathBuf,
     },
-    /// The access key of a user, read again when AWS refuses it.
+    /// The access key of a user, read again if AWS rejects it.
     StaticKeys {
-        /// Its id.
+        /// The access key id.
         access_key_id_file: PathBuf,
-        /// Its secret.
+        /// The secret access key.
         secret_access_key_file: PathBuf,
     },
 }
@@ -195,13 +196,13 @@ impl RawStaticKeys {
     }
 }
 
-/// Whether a checked address is that of a host.
+/// Whether a checked address has this host.
 fn is_on(uri: &str, host: &str) -> bool {
     let rest = uri.strip_prefix("http://").and_then(|rest| rest.strip_prefix(host));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':']))
 }
 
-/// A region: it becomes part of a host's name.
+/// A region. It becomes part of a host name, so its characters are restricted.
 fn region(at: &str, value: Option<String>, check: &mut Check) -> Option<String> {
     let region = check.text(at, value)?;
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';

@@ -1,19 +1,19 @@
-//! `cache` of a store: how long its answers are kept.
+//! `cache` of a store: how long its answers are cached.
 
 use super::check::{Check, DAY, HOUR, NOTHING};
 use serde::Deserialize;
 use std::time::Duration;
 
-/// Bounds of the lease cache.
+/// Bounds of a store's cache.
 #[derive(Debug, Clone, Copy)]
 pub struct Cache {
-    /// How long a secret is served without asking again.
+    /// How long a secret is served without a new read.
     pub ttl: Duration,
-    /// How long an absence is.
+    /// How long a missing secret is remembered.
     pub negative_ttl: Duration,
-    /// How long after `ttl` a secret may still be served while the store cannot be reached.
+    /// How long after `ttl` a secret may still be served while the store is unreachable.
     pub serve_stale_for: Duration,
-    /// The most entries kept, and the most KiB: a larger entry counts as several.
+    /// Maximum number of entries. An entry larger than 1 KiB counts as several, one for each KiB.
     pub max_entries: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Collects the faults of a whole configuration, and checks the single values that several sections have.
+//! Collects all faults of a configuration, and checks values that several sections share.
 
 use crate::document::Fault;
 use crate::model::duration;
@@ -15,10 +15,10 @@ pub(super) const MINUTE: Duration = Duration::from_mins(1);
 pub(super) const HOUR: Duration = Duration::from_hours(1);
 pub(super) const DAY: Duration = Duration::from_hours(24);
 
-/// What the checks of the sections write their faults into. A check that finds one says so here and yields `None`.
-/// `at` is always the value's JSON pointer.
+/// Collects faults. A check that finds one records it here and returns `None`. `at` is always the JSON pointer of
+/// the value.
 pub(super) struct Check<'a> {
-    /// Where relative paths begin.
+    /// The base of relative paths.
     folder: &'a Path,
     faults: Vec<Fault>,
 }
@@ -32,17 +32,17 @@ impl<'a> Check<'a> {
         self.faults
     }
 
-    /// Notes a fault. The detail never repeats a value: it may be a secret in the wrong place.
+    /// Records a fault. The detail never repeats a value: it may be a secret in the wrong place.
     pub(super) fn fault(&mut self, at: impl Into<String>, detail: impl Into<String>) {
         self.faults.push(Fault::new(at, detail));
     }
 
-    /// Notes the fault if there is one.
+    /// Records the fault if there is one.
     pub(super) fn noted<T>(&mut self, at: &str, result: Result<T, impl Into<String>>) -> Option<T> {
         result.map_err(|detail| self.fault(at, detail)).ok()
     }
 
-    /// A value that must be there.
+    /// A required value.
     pub(super) fn required<T>(&mut self, at: &str, value: Option<T>) -> Option<T> {
         if value.is_none() {
             self.fault(at, "must be set");
@@ -50,7 +50,7 @@ impl<'a> Check<'a> {
         value
     }
 
-    /// A text that must be there.
+    /// A required string.
     pub(super) fn text(&mut self, at: &str, value: Option<String>) -> Option<String> {
         let text = self.required(at, value)?;
         if text.trim().is_empty() || text.chars().any(char::is_control) {
@@ -60,7 +60,7 @@ impl<'a> Check<'a> {
         Some(text)
     }
 
-    /// One of a closed set of words.
+    /// One value of a closed set.
     pub(super) fn word<T: Copy>(&mut self, at: &str, value: Option<String>, words: &[(&str, T)]) -> Option<T> {
         let text = self.required(at, value)?;
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
@@ -71,7 +71,7 @@ impl<'a> Check<'a> {
         found
     }
 
-    /// The name of an entry: an RFC 1123 label, and not that of an entry before it.
+    /// The name of an entry: an RFC 1123 label, different from the names before it.
     pub(super) fn name(&mut self, at: &str, value: Option<String>, taken: &[Arc<str>]) -> Option<Arc<str>> {
         let name = self.required(at, value)?;
         let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
@@ -112,18 +112,18 @@ impl<'a> Check<'a> {
         Some(number)
     }
 
-    /// A path, taken from the configuration's folder where it is relative.
+    /// A path; a relative one starts at the configuration's folder.
     pub(super) fn path(&mut self, at: &str, value: Option<String>) -> Option<PathBuf> {
         let text = self.text(at, value)?;
         Some(self.folder.join(text))
     }
 
-    /// A file that must be set, be there and be readable.
+    /// A required file; it must exist and be readable.
     pub(super) fn file(&mut self, at: &str, value: Option<String>) -> Option<PathBuf> {
         let path = self.path(at, value)?;
         let readable = match fs::metadata(&path) {
             Ok(found) if found.is_dir() => Err("is a directory and not a file"),
-            // Only plain files are opened: opening a FIFO would wait for its writer.
+            // Opens regular files only: opening a FIFO blocks until it has a writer.
             Ok(found) if found.is_file() => File::open(&path).map(|_| ()).map_err(|_| "the file cannot be read"),
             Ok(_) => Ok(()),
             Err(_) => Err("there is no such file"),
@@ -132,12 +132,12 @@ impl<'a> Check<'a> {
         Some(path)
     }
 
-    /// A file that may be left out.
+    /// An optional file.
     pub(super) fn file_if_set(&mut self, at: &str, value: Option<String>) -> Option<PathBuf> {
         if value.is_some() { self.file(at, value) } else { None }
     }
 
-    /// A directory that may be left out.
+    /// An optional directory.
     pub(super) fn directory_if_set(&mut self, at: &str, value: Option<String>) -> Option<PathBuf> {
         let path = self.path(at, Some(value?))?;
         if !path.is_dir() {
@@ -148,7 +148,7 @@ impl<'a> Check<'a> {
     }
 }
 
-/// A duration as people write it, with the largest unit that leaves no rest.
+/// A duration in the usual notation, with the largest unit that divides it.
 fn words(duration: Duration) -> String {
     let millis = duration.as_millis();
     match [(3_600_000, "h"), (60_000, "m"), (1_000, "s")].into_iter().find(|(unit, _)| millis.is_multiple_of(*unit)) {

@@ -1,4 +1,4 @@
-//! `database`: where audit events and policies rest.
+//! `database`: where audit events, policies and tickets are stored.
 
 use super::check::Check;
 use super::postgres_url::PostgresUrl;
@@ -11,17 +11,17 @@ const KEY_FILE_AT: &str = "/database/keyFile";
 /// The checked section.
 #[derive(Debug, Clone)]
 pub struct Database {
-    /// What database it is.
+    /// The kind of database and its address.
     pub url: Url,
-    /// The file with our 32 byte key, base64. `None`: made beside an SQLite file at start, or held in memory only. Set
-    /// where the database is PostgreSQL, whose replicas have nothing else in common.
+    /// The file with the 32-byte root key in base64. `None`: created beside an SQLite file at start, or held in
+    /// memory only. Required with PostgreSQL, because replicas share nothing else.
     pub key_file: Option<PathBuf>,
 }
 
 /// A database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Url {
-    /// `sqlite::memory:`: gone with the process.
+    /// `sqlite::memory:`: lost when the process ends.
     SqliteMemory,
     /// `sqlite:///path`.
     SqliteFile(PathBuf),
@@ -34,7 +34,7 @@ impl fmt::Display for Url {
         match self {
             Self::SqliteMemory => f.write_str("sqlite::memory:"),
             Self::SqliteFile(path) => write!(f, "{}", path.display()),
-            // It may hold a password.
+            // The URL may hold a password.
             Self::Postgres(_) => f.write_str("postgres"),
         }
     }
@@ -71,13 +71,13 @@ fn url(check: &mut Check, value: Option<String>) -> Option<Url> {
         check.fault(AT, "must be sqlite::memory:, sqlite:///absolute/path, sqlite://relative/path or postgres://...");
         return None;
     };
-    // SQLite's own URLs decode percent signs and have options; ours are the path, byte by byte.
+    // SQLite's own URLs decode percent signs and have options; here the path is used byte by byte.
     if path.contains(['?', '#', '%']) {
         check.fault(AT, "must be a path without ?, # and %");
         return None;
     }
     let path = check.path(AT, Some(path.to_owned()))?;
-    // The file is made at start, its folder is not.
+    // The file is created at start, its folder is not.
     if path.is_dir() || !path.parent().is_some_and(|folder| folder.as_os_str().is_empty() || folder.is_dir()) {
         check.fault(AT, "must be a file in a directory that is there");
         return None;

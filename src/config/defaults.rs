@@ -1,22 +1,22 @@
-//! `default.yaml`, and how a document is laid over it.
+//! `default.yaml`, and merging a document with it.
 
 use crate::document::{self, Fault};
 use serde_json::{Map, Value};
 
-/// The documentation that users read, and every default there is.
+/// All keys with their defaults; also the documentation for users.
 pub const DEFAULT_YAML: &str = include_str!("default.yaml");
 
 /// `default.yaml` as a tree.
 pub(super) struct Defaults {
-    /// Every key outside lists, with its default; null where it has none.
+    /// All keys outside lists, with their defaults; null without a default.
     pub(super) sections: Value,
-    /// What entries of lists begin with, by places such as `stores[].vault`.
+    /// Defaults for list entries, by place such as `stores[].vault`.
     entries: Map<String, Value>,
 }
 
 impl Defaults {
     /// # Errors
-    /// Never with the `default.yaml` of this source, which the tests read.
+    /// Never for the embedded `default.yaml`, which the tests read.
     pub(super) fn read() -> Result<Self, Fault> {
         let mut sections = document::parse(DEFAULT_YAML)?;
         let entries = sections.as_object_mut().and_then(|map| map.remove("entries"));
@@ -26,7 +26,7 @@ impl Defaults {
         }
     }
 
-    /// Lays a document over the defaults.
+    /// Merges a document over the defaults.
     pub(super) fn under(self, document: Value) -> Value {
         let mut tree = self.sections;
         lay_over(&mut tree, document);
@@ -45,7 +45,7 @@ impl Defaults {
     }
 }
 
-/// Maps merge, lists and single values replace, null leaves what is there.
+/// Maps are merged, lists and scalars are replaced, null keeps the existing value.
 fn lay_over(under: &mut Value, over: Value) {
     match (under, over) {
         (_, Value::Null) => {}

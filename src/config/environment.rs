@@ -3,12 +3,12 @@
 use crate::document::{self, Fault, escape};
 use serde_json::{Map, Value};
 
-/// What every override begins with, in any case. `CLAVIGER_CONFIG` does not.
+/// Prefix of every override, compared without case. `CLAVIGER_CONFIG` does not match it.
 const PREFIX: &str = "CLAVIGER__";
 
-/// One key that a variable sets.
+/// A key that a variable sets.
 pub(super) struct Override {
-    /// Its place, as a JSON pointer.
+    /// The key as a JSON pointer.
     pub(super) pointer: String,
     /// The variable's name.
     pub(super) variable: String,
@@ -36,7 +36,7 @@ pub(super) fn of_process() -> Result<Vec<(String, String)>, Vec<Fault>> {
     if faults.is_empty() { Ok(variables) } else { Err(faults) }
 }
 
-/// The variables by which other programs find a proxy. They are not read here.
+/// The proxy variables of other programs. They are not used here.
 pub(super) fn proxies(environment: &[(String, String)]) -> Vec<&str> {
     const NAMES: [&str; 3] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"];
     let is_one = |name: &str| NAMES.iter().any(|proxy| name == *proxy || name == proxy.to_ascii_lowercase());
@@ -44,7 +44,8 @@ pub(super) fn proxies(environment: &[(String, String)]) -> Vec<&str> {
     set.map(|(name, _)| name.as_str()).collect()
 }
 
-/// Finds the overrides among the variables. `sections` has every key there is; its default tells what a value must be.
+/// Finds the overrides among the variables. `sections` holds every key; the default determines the type of the
+/// value.
 pub(super) fn overrides(
     sections: &Value,
     environment: impl Iterator<Item = (String, String)>,
@@ -69,7 +70,7 @@ pub(super) fn overrides(
 }
 
 impl Override {
-    /// Writes the value into a document. Where a value stands in the place of a section, decoding will say so.
+    /// Writes the value into a document. If a scalar replaces a section, decoding reports it.
     pub(super) fn write_into(&self, document: &mut Value) {
         if !self.value.is_null()
             && let Some(place) = self.keys.iter().try_fold(document, |place, key| child(place, key))
@@ -86,7 +87,7 @@ fn child<'a>(parent: &'a mut Value, key: &str) -> Option<&'a mut Value> {
     Some(parent.as_object_mut()?.entry(key).or_insert(Value::Null))
 }
 
-/// What stands behind the prefix.
+/// The text after the prefix.
 fn path_of(variable: &str) -> Option<&str> {
     let (prefix, path) = variable.split_at_checked(PREFIX.len())?;
     prefix.eq_ignore_ascii_case(PREFIX).then_some(path)
@@ -109,7 +110,7 @@ fn read(sections: &Value, path: &str, text: &str) -> Result<(Vec<String>, Value)
     Ok((keys, typed(default, text)?))
 }
 
-/// A YAML scalar, read as what the key's default is. Empty is null, which sets nothing.
+/// A YAML scalar, read as the type of the key's default. An empty text is null, which sets nothing.
 fn typed(default: &Value, text: &str) -> Result<Value, &'static str> {
     match default {
         Value::Object(_) => Err("this is a section, and only a key can be set"),

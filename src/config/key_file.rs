@@ -1,4 +1,4 @@
-//! Files with a key: 32 bytes in base64.
+//! Key files: 32 bytes in base64.
 
 use crate::document::Fault;
 use base64::Engine as _;
@@ -10,11 +10,11 @@ use std::io::Read as _;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// A key's length.
+/// Length of a key in bytes.
 pub const KEY_BYTES: usize = 32;
-/// 44 characters, and room for white space around them.
+/// 44 characters and surrounding white space.
 const MAX_FILE_BYTES: usize = 1024;
-/// With or without the padding that `base64` writes and some editors of secrets drop.
+/// Padding is optional: `base64` writes it, and some editors for secrets remove it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -23,12 +23,12 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Reads a key.
 ///
 /// # Errors
-/// When the file cannot be read or holds anything else; the sentence names the file and nothing from it.
+/// The file cannot be read or has other content. The sentence names the file and repeats nothing of its content.
 pub fn read(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, Fault> {
     let fault = |reason: &str| Fault::new("", format!("the key file {} {reason}", path.display()));
     let mut text = Zeroizing::new([0; MAX_FILE_BYTES]);
     let length = fill(path, &mut *text).map_err(|_| fault("cannot be read"))?;
-    // The decoder wants room for the most that so many characters could hold.
+    // The decoder needs room for the maximum length that its input could decode to.
     let mut decoded = Zeroizing::new([0; MAX_FILE_BYTES]);
     let decoded_length = BASE64.decode_slice(text[..length].trim_ascii(), &mut *decoded).unwrap_or(0);
     if length == MAX_FILE_BYTES || decoded_length != KEY_BYTES {
@@ -39,7 +39,7 @@ pub fn read(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, Fault> {
     Ok(key)
 }
 
-/// Reads until the end of the file or of the buffer, straight into the buffer, so that no copy stays behind.
+/// Reads to the end of the file or of the buffer, directly into the buffer, so that no other copy exists.
 fn fill(path: &Path, buffer: &mut [u8]) -> std::io::Result<usize> {
     let mut file = File::open(path)?;
     let mut length = 0;

@@ -1,4 +1,4 @@
-//! `limits`: bounds on everything a stranger can send.
+//! `limits`: bounds on everything that clients send.
 
 use super::check::{Check, MILLISECOND, MINUTE};
 use super::size::{MIB, Size};
@@ -9,19 +9,19 @@ use std::time::Duration;
 /// The checked section.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// The largest request body, in bytes.
+    /// Maximum size of a request body, in bytes.
     pub body_bytes: usize,
-    /// Requests for tickets a second, for one caller.
+    /// Ticket requests per second for one caller.
     pub requests_per_second_per_caller: NonZeroU32,
-    /// Refused requests a second, for one source address.
+    /// Refused requests per second for one source address.
     pub failures_per_second_per_address: NonZeroU32,
-    /// Tokens that were not vouched for before and are reviewed in a second, for all addresses together.
+    /// `TokenReview`s per second for tokens that are not cached, over all addresses.
     pub reviews_per_second: NonZeroU32,
-    /// The budget of a whole request.
+    /// The time limit of a whole request.
     pub request_timeout: Duration,
-    /// The time for TLS handshake, first byte and headers, each.
+    /// The time limit for each of: TLS handshake, first byte, headers.
     pub header_timeout: Duration,
-    /// The most connections at once.
+    /// Maximum number of concurrent connections.
     pub max_connections: usize,
 }
 

@@ -1,4 +1,4 @@
-//! From a file and the environment to a checked configuration, or to everything that is wrong with it.
+//! Reads a file and the environment into a checked configuration, or returns all faults.
 
 use super::administrators::{Names, RawAdministrators};
 use super::attestation::RawAttestation;
@@ -23,10 +23,10 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-/// The largest configuration that is read.
+/// Maximum size of a configuration file in bytes.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
-/// The whole file as people write it.
+/// The whole file as written.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 struct ConfigFile {
@@ -44,10 +44,11 @@ struct ConfigFile {
     vault_api: Option<RawVaultApi>,
 }
 
-/// Reads a configuration file, with the process's environment over it. Relative paths begin at the file's folder.
+/// Reads a configuration file, with overrides from the process environment. Relative paths start at the file's
+/// folder.
 ///
 /// # Errors
-/// Everything that is wrong, by place.
+/// All faults, ordered by place.
 pub fn load(file: &Path) -> Result<Config, Vec<Fault>> {
     let cannot = |reason: &str| vec![Fault::new("", format!("the configuration file {} {reason}", file.display()))];
     let mut bytes = Vec::new();
@@ -60,19 +61,19 @@ pub fn load(file: &Path) -> Result<Config, Vec<Fault>> {
     build(&text, environment::of_process()?.into_iter(), folder)
 }
 
-/// Reads a configuration from a text, with these variables over it. It touches nothing but the files that the text
-/// names, to see that they are there. Relative paths begin at the working directory.
+/// Reads a configuration from a string, with these variables as overrides. It accesses only files that the text
+/// names, to check that they exist. Relative paths start at the working directory.
 ///
 /// # Errors
-/// Everything that is wrong, by place.
+/// All faults, ordered by place.
 pub fn from_text(yaml: &str, environment: impl Iterator<Item = (String, String)>) -> Result<Config, Vec<Fault>> {
     build(yaml, environment, Path::new(""))
 }
 
-/// Reads a configuration that is embedded in the program, with the process's environment over it.
+/// Reads a configuration embedded in the program, with overrides from the process environment.
 ///
 /// # Errors
-/// Everything that is wrong, by place.
+/// All faults, ordered by place.
 pub fn embedded(yaml: &str) -> Result<Config, Vec<Fault>> {
     build(yaml, environment::of_process()?.into_iter(), Path::new(""))
 }
@@ -92,10 +93,10 @@ fn build(yaml: &str, environment: impl Iterator<Item = (String, String)>, folder
     for one in &overrides {
         one.write_into(&mut document);
     }
-    // What does not even decode is taken out, so that the rest can be checked and everything told at once.
+    // Removes values that cannot be decoded, so that the rest is checked and all faults are reported together.
     if document.is_object() {
         faults.extend(document::prune::<ConfigFile>(&mut document).1);
-        // The values that are compared with those of a token, whatever they are.
+        // Claim values may have any type; they are compared with those of a token.
         let is_free = |at: &[&str]| matches!(at, ["administrators", "static", _, "claims", ..]);
         faults.extend(document::misread_in(yaml, is_free).map_err(|fault| vec![fault])?);
     }
@@ -155,8 +156,8 @@ impl ConfigFile {
     }
 }
 
-/// Whether a fault only says that something is missing, or is not alone, because the cause was taken out: it is told
-/// of the same place, of one below it, or of the entry it stands in.
+/// Whether a fault is only a consequence of a removed value: it is at the same place, at one below it, or in the
+/// entry that contains it.
 fn follows(fault: &Fault, cause: &Fault) -> bool {
     let below = fault.pointer.strip_prefix(&cause.pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let parent =
@@ -164,7 +165,7 @@ fn follows(fault: &Fault, cause: &Fault) -> bool {
     !cause.pointer.is_empty() && (below || parent)
 }
 
-/// In the order of their places, and with the variables that set them.
+/// Sorts by place, and adds the variables that set the values.
 fn with_variables(mut faults: Vec<Fault>, overrides: &[Override]) -> Vec<Fault> {
     for fault in &mut faults {
         if let Some(one) = overrides.iter().find(|one| one.pointer == fault.pointer) {

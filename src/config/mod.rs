@@ -1,7 +1,7 @@
-//! THE SETTINGS: the checked configuration, one section a file. Knows nothing of what it configures.
+//! THE SETTINGS: the checked configuration, one file for each section. It imports nothing of what it configures.
 //!
-//! Every section is two types: the raw one that serde reads, in which nothing is required, and the checked one
-//! below, which can only be had from [`load`].
+//! Every section has two types: a raw one for serde, in which every key is optional, and a checked one, which only
+//! [`load`] creates.
 
 pub mod administrators;
 pub mod attestation;

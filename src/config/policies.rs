@@ -1,4 +1,4 @@
-//! `policies`: where policies come from and what none may leave.
+//! `policies`: where policies are read from, and an upper bound on all of them.
 
 use super::check::Check;
 use crate::model::path_segment;
@@ -9,9 +9,9 @@ use std::sync::Arc;
 /// The checked section.
 #[derive(Debug, Clone)]
 pub struct Policies {
-    /// A directory of YAML policies, re-read on change.
+    /// A directory of YAML policies, read again on change.
     pub directory: Option<PathBuf>,
-    /// Where not empty, the only secrets that any policy may reach.
+    /// If not empty, policies cannot grant any other secrets.
     pub ceiling: Vec<CeilingEntry>,
 }
 
@@ -20,7 +20,7 @@ pub struct Policies {
 pub struct CeilingEntry {
     /// The store.
     pub store: Arc<str>,
-    /// Leading segments of the paths allowed there, decoded, without slashes at either end; empty allows the whole store.
+    /// Required leading path segments, decoded, without slashes at either end; empty allows the whole store.
     pub path_prefix: String,
 }
 
@@ -39,7 +39,7 @@ struct RawCeilingEntry {
 }
 
 impl RawPolicies {
-    /// `stores` are the names of the stores, good or not.
+    /// `stores` has the names of all stores, including entries with faults.
     pub(super) fn check(self, stores: &[String], check: &mut Check) -> Policies {
         let directory = check.directory_if_set("/policies/directory", self.directory);
         let mut ceiling = Vec::new();
@@ -59,7 +59,7 @@ impl RawCeilingEntry {
             check.fault(store_at, "must be the name of a store");
         }
         let path_prefix_at = format!("{at}/pathPrefix");
-        // The whole store is written as "" and never implied.
+        // The whole store must be written as "", it is never a default.
         let path_prefix = check
             .required(&path_prefix_at, self.path_prefix)
             .and_then(|prefix| check.noted(&path_prefix_at, path_prefix(prefix)));

@@ -1,14 +1,14 @@
-//! Where a PostgreSQL server is, and how it is spoken with. The URL may hold a password.
+//! The URL of a PostgreSQL server. It may hold a password.
 
 use crate::model::secret::SecretValue;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::net::IpAddr;
 use std::str::FromStr as _;
 
-/// What may stand behind the `?`. Session settings may not: they could undo what is checked at start.
+/// The allowed options after `?`. Session settings are not allowed: they could undo what is checked at start.
 const OPTIONS: [&str; 6] = ["sslmode", "sslrootcert", "sslcert", "sslkey", "host", "application_name"];
 
-/// A URL that can be connected to, as far as can be told without trying.
+/// A checked URL. Whether a connection succeeds is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostgresUrl(SecretValue);
 
@@ -16,11 +16,11 @@ impl PostgresUrl {
     /// Checks a URL that begins with `postgres://` or `postgresql://`.
     ///
     /// # Errors
-    /// What is wrong, in words that repeat nothing of it.
+    /// The fault, without any part of the URL.
     pub fn new(url: String) -> Result<Self, &'static str> {
         let (place, options) = url.split_once('?').unwrap_or((&url, ""));
         let rest = place.split_once("://").map_or("", |(_, rest)| rest);
-        // A host may be left out for a socket's folder, which is an option; a database may not.
+        // The host may be omitted for a socket folder, which is an option. The database is required.
         if rest.split_once('/').is_none_or(|(_, database)| database.is_empty()) {
             return Err("must name a database: postgres://user:password@host:5432/database");
         }
@@ -34,7 +34,7 @@ impl PostgresUrl {
         Ok(Self(SecretValue::new(url)))
     }
 
-    /// Whether only the right server can be spoken with: its certificate is checked, or it is on this machine.
+    /// Whether the server's identity is assured: its certificate is checked, or it is on this machine.
     #[must_use]
     pub fn is_verified(&self) -> bool {
         let Ok(options) = self.options() else { return false };
@@ -47,10 +47,11 @@ impl PostgresUrl {
         is_checked || is_local
     }
 
-    /// What sqlx connects by. The variables and the password file that libpq reads fill in what the URL does not say.
+    /// Connect options for sqlx. The environment variables and the password file of libpq complete what the URL
+    /// omits.
     ///
     /// # Errors
-    /// When a variable of the environment has made it unusable since it was checked.
+    /// An environment variable has made the URL unusable since it was checked.
     #[expect(clippy::disallowed_methods, reason = "the password is for the server")]
     pub fn options(&self) -> Result<PgConnectOptions, sqlx::Error> {
         PgConnectOptions::from_str(self.0.expose_secret())

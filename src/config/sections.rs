@@ -1,4 +1,4 @@
-//! The whole checked configuration, one field a section.
+//! The whole checked configuration, one field for each section.
 
 use super::administrators::Administrators;
 use super::attestation::Attestation;
@@ -17,23 +17,23 @@ use crate::document::Fault;
 /// The whole checked configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where we listen and how we are reached.
+    /// Listeners and public URL.
     pub server: Server,
-    /// Who vouches for callers; at least one, with distinct names.
+    /// How callers are authenticated; at least one, with distinct names.
     pub authenticators: Vec<Authenticator>,
     /// Who may administer.
     pub administrators: Administrators,
-    /// What policies that attest by run rest on.
+    /// Requirements for policies that attest by run.
     pub attestation: Attestation,
-    /// Where secrets are read; at least one, with distinct names.
+    /// Where secrets are read from; at least one, with distinct names.
     pub stores: Vec<Store>,
-    /// Where audit events and policies rest.
+    /// Where audit events, policies and tickets are stored.
     pub database: Database,
-    /// Where policies come from and what none may leave.
+    /// Where policies are read from, and an upper bound on them.
     pub policies: Policies,
-    /// Lives and bindings of tickets.
+    /// Lifetime and binding of tickets.
     pub tickets: Tickets,
-    /// Bounds on everything a stranger can send.
+    /// Bounds on everything that clients send.
     pub limits: Limits,
     /// The audit log.
     pub audit: Audit,
@@ -41,6 +41,6 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// The Vault-compatible API.
     pub vault_api: VaultApi,
-    /// What works and should be otherwise, by place.
+    /// Settings that work but should be changed, ordered by place.
     pub warnings: Vec<Fault>,
 }

@@ -1,4 +1,4 @@
-//! `server`: where we listen and how we are reached.
+//! `server`: listeners and public URL.
 
 use super::address;
 use super::check::Check;
@@ -10,20 +10,20 @@ use std::path::PathBuf;
 /// The checked section.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// The api listener.
+    /// Address of the API listener.
     pub listen: SocketAddr,
-    /// The ops listener: metrics and health.
+    /// Address of the ops listener: metrics and health.
     pub ops_listen: SocketAddr,
-    /// What one-time URLs begin with, without a slash at the end. `None`: `http(s)://` and the address the api listener
-    /// really got, for a `listen` that is no wildcard.
+    /// The prefix of one-time URLs, without a trailing slash. `None`: `http(s)://` and the actual address of the
+    /// API listener; only allowed if `listen` is not a wildcard address.
     pub public_url: Option<String>,
     /// Certificate and key; plain HTTP without.
     pub tls: Option<Tls>,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// A PEM certificate chain and its key, re-read when the files change.
+/// A PEM certificate chain and its key, read again when the files change.
 #[derive(Debug, Clone)]
 pub struct Tls {
     /// The chain, leaf first.
@@ -118,7 +118,7 @@ fn is_wildcard(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_unspecified()
 }
 
-/// Whether the second of two listeners would find its port taken. Port 0 is a free port, another one each time.
+/// Whether two listeners would use the same port. Port 0 always gets a free port.
 fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     let same_ip = a.ip().to_canonical() == b.ip().to_canonical();
     a.port() == b.port() && a.port() != 0 && (same_ip || is_wildcard(a) || is_wildcard(b))

@@ -1,11 +1,11 @@
-//! Sizes in bytes, as people write them.
+//! Sizes in bytes, with units.
 
 use super::check::Check;
 use serde::{Deserialize, Deserializer, de};
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// A size as it is written: a text or a number.
+/// A size as written: a string or a number.
 pub(super) struct Size(String);
 
 impl<'de> Deserialize<'de> for Size {
@@ -53,7 +53,7 @@ impl Check<'_> {
     }
 }
 
-/// A size as people write it.
+/// A size with the largest unit that divides it.
 fn words(bytes: u64) -> String {
     match UNITS.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit)) {
         Some((name, unit)) => format!("{}{name}", bytes / unit),

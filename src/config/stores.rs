@@ -1,4 +1,4 @@
-//! `stores`: where secrets are read.
+//! `stores`: where secrets are read from.
 
 use super::address;
 use super::aws_secrets_manager::{AwsSecretsManager, RawAwsSecretsManager};
@@ -14,7 +14,7 @@ use std::time::Duration;
 pub struct Store {
     /// Its name, as policies write it.
     pub name: Arc<str>,
-    /// What it is.
+    /// Its kind and settings.
     pub kind: Kind,
 }
 
@@ -32,30 +32,30 @@ pub enum Kind {
 /// A Vault or OpenBao server.
 #[derive(Debug, Clone)]
 pub struct Vault {
-    /// `https://host:port`, perhaps with a path, without a slash at the end.
+    /// `https://host:port`, with an optional path, without a trailing slash.
     pub address: String,
     /// The namespace, sent as `X-Vault-Namespace`.
     pub namespace: Option<String>,
-    /// PEM roots; the platform's without.
+    /// PEM root certificates; the platform's without.
     pub ca_file: Option<PathBuf>,
-    /// What the broker shows to a server that asks for a client certificate.
+    /// The client certificate, for a server that requests one.
     pub client_certificate: Option<ClientCertificate>,
-    /// The proxy that the server is reached through.
+    /// The proxy for this server.
     pub proxy_url: Option<String>,
     /// How the broker logs in.
     pub auth: VaultAuth,
-    /// The budget of one call.
+    /// The timeout of one call.
     pub timeout: Duration,
-    /// The budget of a call that has the store make, renew or revoke something.
+    /// The timeout of a call that creates, renews or revokes a credential.
     pub make_timeout: Duration,
-    /// How long answers are kept.
+    /// How long answers are cached.
     pub cache: Cache,
 }
 
 /// A client certificate in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// The chain, the client's own certificate first.
+    /// The chain, leaf first.
     pub cert_file: PathBuf,
     /// The key.
     pub key_file: PathBuf,
@@ -64,34 +64,34 @@ pub struct ClientCertificate {
 /// How the broker logs in to Vault.
 #[derive(Debug, Clone)]
 pub enum VaultAuth {
-    /// By its own ServiceAccount token.
+    /// By the broker's own `ServiceAccount` token.
     Kubernetes {
         /// The auth mount.
         mount: String,
         /// The role.
         role: String,
-        /// The projected token, re-read at every login.
+        /// The projected token, read again at every login.
         token_file: PathBuf,
     },
-    /// By a token of any issuer that the `jwt` auth method knows.
+    /// By a JWT for the `jwt` auth method.
     Jwt {
         /// The auth mount.
         mount: String,
         /// The role.
         role: String,
-        /// The token, re-read at every login.
+        /// The token, read again at every login.
         token_file: PathBuf,
     },
-    /// By role id and secret id.
+    /// By role ID and secret ID.
     AppRole {
         /// The auth mount.
         mount: String,
         /// The role id.
         role_id: String,
-        /// The secret id, re-read at every login.
+        /// The secret ID, read again at every login.
         secret_id_file: PathBuf,
     },
-    /// By a token from a file, re-read when it changes.
+    /// By a token from a file, read again when it changes.
     TokenFile(PathBuf),
 }
 
@@ -251,7 +251,7 @@ impl RawTokenAuth {
     }
 }
 
-/// An auth mount or a namespace: it becomes part of a request's path or of a header.
+/// An auth mount or a namespace. It becomes part of a URL path or of a header, so its characters are restricted.
 fn mount(at: &str, value: Option<String>, check: &mut Check) -> Option<String> {
     let text = check.text(at, value)?;
     let good = |segment: &str| {

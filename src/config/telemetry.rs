@@ -7,20 +7,20 @@ use serde::Deserialize;
 /// The checked section.
 #[derive(Debug, Clone)]
 pub struct Telemetry {
-    /// How a log line looks.
+    /// The format of log lines.
     pub log_format: LogFormat,
-    /// The least severe level that is logged.
+    /// The minimum severity that is logged.
     pub log_level: LogLevel,
-    /// The base address of an OTLP receiver that speaks HTTP; traces are off where there is none.
+    /// The base URL of an OTLP/HTTP receiver; no traces are exported without one.
     pub otlp_endpoint: Option<String>,
 }
 
-/// How a log line looks.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Text for people.
     Human,
 }
 
@@ -29,13 +29,13 @@ pub enum LogFormat {
 pub enum LogLevel {
     /// Errors.
     Error,
-    /// And warnings.
+    /// Also warnings.
     Warn,
-    /// And what an operator wants to know.
+    /// Also operational events.
     Info,
-    /// And details.
+    /// Also details.
     Debug,
-    /// And everything.
+    /// Everything.
     Trace,
 }
 

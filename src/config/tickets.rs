@@ -1,4 +1,4 @@
-//! `tickets`: lives and bindings of tickets.
+//! `tickets`: lifetime and binding of tickets.
 
 use super::check::{Check, DAY, SECOND};
 use super::database::Url;
@@ -9,24 +9,24 @@ use std::time::Duration;
 /// The checked section.
 #[derive(Debug, Clone, Copy)]
 pub struct Tickets {
-    /// A ticket's life where no policy says otherwise.
+    /// The default lifetime of a ticket.
     pub ttl: Duration,
-    /// The longest life a policy or a request may ask for.
+    /// The maximum lifetime that a policy or a request can ask for.
     pub max_ttl: Duration,
-    /// The binding where no policy says otherwise.
+    /// The default binding.
     pub bind_to: BindTo,
-    /// Where tickets wait.
+    /// Where tickets are kept.
     pub store: Where,
-    /// The most live tickets of one caller.
+    /// Maximum number of live tickets for one caller.
     pub max_live_per_pod: usize,
 }
 
-/// Where tickets wait.
+/// Where tickets are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Where {
-    /// In the process that issued them, which alone redeems them.
+    /// In the memory of the process that issued them; only this process redeems them.
     Memory,
-    /// In the database: every replica redeems them.
+    /// In the database; every replica redeems them.
     Database,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct RawTickets {
 }
 
 impl RawTickets {
-    /// `database` is unset where it is not good.
+    /// `database` is `None` if its section has a fault.
     pub(super) fn check(self, database: Option<&Url>, check: &mut Check) -> Option<Tickets> {
         let ttl = check.duration("/tickets/ttl", self.ttl, SECOND..=DAY);
         let max_ttl = check.duration("/tickets/maxTtl", self.max_ttl, SECOND..=DAY);
@@ -72,7 +72,7 @@ fn bind_to(check: &mut Check, value: Option<String>) -> Option<BindTo> {
     check.word("/tickets/bindTo", value, &WORDS)
 }
 
-/// In the database where replicas share one.
+/// The default is the database if replicas can share it.
 fn store(check: &mut Check, value: Option<String>, database: Option<&Url>) -> Option<Where> {
     const AT: &str = "/tickets/store";
     let Some(text) = value else {

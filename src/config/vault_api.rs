@@ -5,7 +5,7 @@ use serde::Deserialize;
 use std::time::Duration;
 
 const MAX_MOUNT_BYTES: usize = 64;
-/// First path segments that belong to the rest of Vault's API or to our own.
+/// First path segments that are used by other parts of Vault's API or by Claviger's own.
 const RESERVED: [&str; 13] = [
     "audit",
     "auth",
@@ -45,7 +45,7 @@ impl RawVaultApi {
     pub(super) fn check(self, check: &mut Check) -> Option<VaultApi> {
         let enabled = check.required("/vaultApi/enabled", self.enabled);
         let mount = mount(check, self.mount);
-        // An agent logs in again after about two thirds of this time: a short one is a busy loop.
+        // An agent logs in again after about two thirds of this time, so a short value would cause a busy loop.
         let max_token_ttl = check.duration("/vaultApi/maxTokenTtl", self.max_token_ttl, SECOND * 10..=DAY);
         Some(VaultApi { enabled: enabled?, mount: mount?, max_token_ttl: max_token_ttl? })
     }

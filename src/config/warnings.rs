@@ -1,4 +1,4 @@
-//! What works and should be otherwise: told by `claviger check` and at the start, and refused by neither.
+//! Settings that work but should be changed. `claviger check` and `claviger serve` report them; neither fails.
 
 use super::address::is_in_clear;
 use super::authenticators::{Kind as AuthenticatorKind, is_of_api_server};
@@ -8,11 +8,11 @@ use super::stores::Kind as StoreKind;
 use crate::document::Fault;
 use ipnet::IpNet;
 
-/// The widest networks that one would run proxies in, as prefix lengths: 10.0.0.0/8 and `fc00::/7`.
+/// The widest plausible proxy networks, as prefix lengths: 10.0.0.0/8 and `fc00::/7`.
 const WIDEST_V4: u8 = 8;
 const WIDEST_V6: u8 = 7;
 
-/// All of them, by place. `proxies` are the variables of the environment that name one.
+/// All warnings, ordered by place. `proxies` has the environment variables that name a proxy.
 pub(super) fn find(config: &Config, proxies: &[&str]) -> Vec<Fault> {
     let mut found = Vec::new();
     for variable in proxies {
@@ -86,7 +86,7 @@ fn issuers(config: &Config) -> impl Iterator<Item = Fault> {
     })
 }
 
-/// What is said of an `oidc` entry for tokens of a cluster.
+/// Warning for an `oidc` entry that is a cluster's issuer.
 pub const OF_CLUSTER: &str = "is the issuer of a cluster: a token of a pod is believed for its signature alone, also after the pod \
      has ended. Write a kubernetes entry, which has the token reviewed and looks at the pod";
 

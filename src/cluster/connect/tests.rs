@@ -1,4 +1,4 @@
-//! Kubeconfigs of every kind: what is made of them, and where a fault is.
+//! Kubeconfigs of every kind: the resulting client, or the place of the fault.
 
 use super::*;
 use crate::cluster::fake;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 const TOKEN: &str = "/users/0/user";
 const CLUSTER: &str = "/clusters/0/cluster";
 
-/// A folder with files that a kubeconfig may name.
+/// A folder with files that a kubeconfig can name.
 struct Folder(TempDir);
 
 impl Folder {
@@ -37,7 +37,7 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// A good kubeconfig with these changes below a pointer.
+    /// A valid kubeconfig with these changes below a pointer.
     fn write(&self, changes: &[(&str, Value)]) -> PathBuf {
         let mut tree: Value = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
@@ -58,7 +58,7 @@ impl Folder {
         Link::open(Some(&self.write(changes)))
     }
 
-    /// What is sent, or where and what the one fault is.
+    /// The `Authorization` that is sent, or the one fault with its place.
     fn shows(&self, user: Value) -> Result<Option<String>, String> {
         match self.open(&[(TOKEN, user)]) {
             Ok(link) => Ok(link.authorization.map(|header| header.to_str().unwrap().to_owned())),
@@ -86,7 +86,7 @@ async fn a_token_is_shown_without_the_white_space_around_it_and_a_file_wins() {
         (json!({"token": "abc", "tokenFile": "nowhere"}), shown("abc")),
         (json!({"token": "abc", "tokenFile": "empty"}), shown("abc")),
         (json!({"token": "abc", "exec": {"command": "/nonexistent"}}), shown("abc")),
-        // The library makes this one.
+        // `kube` adds this header itself.
         (json!({"username": "u", "password": "p\n", "token": "abc"}), Ok(None)),
     ] {
         assert_eq!(folder.shows(user.clone()), expected, "{user}");

@@ -1,4 +1,4 @@
-//! `stores[].awsSecretsManager`: every fault at its place, and what is left out as it is documented.
+//! `stores[].awsSecretsManager`: every fault has its place, and optional keys behave as documented.
 
 #[cfg(feature = "aws")]
 use super::super::aws_secrets_manager::AwsAuth;

@@ -1,4 +1,4 @@
-//! Values that are refused: what is changed in a good configuration, to what, and how the one fault begins.
+//! Values that are refused: the change to a valid configuration and the start of the one expected fault.
 
 pub(super) const BAD_VALUES: &[(&str, &str, &str)] = &[
     ("/server/listen", "8443", "server.listen: must be a string"),

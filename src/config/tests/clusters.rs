@@ -1,8 +1,8 @@
-//! More than one cluster: what tells their tokens and their administrators apart has to be written.
+//! With more than one cluster, the settings that separate their tokens and administrators are required.
 
 use super::*;
 
-/// A good configuration with these clusters in the place of its one.
+/// A valid configuration with these clusters instead of its one.
 fn with(folder: &Folder, clusters: &[Value], reviewed: &Value) -> Result<Config, Vec<Fault>> {
     let mut tree = good();
     let mut authenticators = clusters.to_vec();

@@ -1,4 +1,4 @@
-//! How faults are told: all at once, each with its place, and never with the text of a document.
+//! How faults are reported: all at once, each with its place, and without any text of the document.
 
 use super::*;
 

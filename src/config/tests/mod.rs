@@ -1,4 +1,4 @@
-//! The configuration as a whole: what is taken, what is refused, and how it is told.
+//! The configuration as a whole: what is accepted, what is refused, and how it is reported.
 
 mod aws_secrets_manager;
 mod bad_values;
@@ -43,7 +43,7 @@ impl Folder {
         load(&file)
     }
 
-    /// A good configuration in which one value is another one.
+    /// A valid configuration with one value changed.
     fn with(&self, pointer: &str, value: &str) -> Result<Config, Vec<Fault>> {
         let mut tree = good();
         set(&mut tree, pointer, crate::document::parse(value).expect("a value"));
@@ -232,7 +232,7 @@ fn what_is_left_out_is_as_documented() {
     );
 }
 
-/// The keys that serde takes for a section, as its own fault lists them.
+/// The keys that serde accepts for a section, from its own error message.
 fn keys<T: serde::de::DeserializeOwned>() -> Vec<String> {
     let fault = serde_json::from_value::<T>(json!({"": 0})).err().expect("an unknown key").to_string();
     let mut keys: Vec<String> = fault.split('`').skip(1).step_by(2).map(str::to_owned).collect();
@@ -282,7 +282,7 @@ fn every_bad_value_is_refused_at_its_place() {
     for (pointer, value, expected) in BAD_VALUES {
         let told = told(folder.with(pointer, value));
         assert!(told.iter().any(|line| line.starts_with(expected)), "{pointer} = {value}: {told:#?}");
-        // Nothing but the one fault, except where taking out a value leaves the list or its references empty.
+        // Exactly one fault, except where removing a value empties a list or breaks references to it.
         let alone = told.len() == 1 || ["/stores", "/stores/0", "/authenticators/0"].contains(pointer);
         assert!(alone, "{pointer} = {value}: {told:#?}");
         assert!(!format!("{told:?}").contains("hunter2"));

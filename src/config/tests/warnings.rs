@@ -1,8 +1,8 @@
-//! What is taken, and told to be otherwise: each warning with a neighbour that has none.
+//! Warnings: each has a similar value that causes none.
 
 use super::*;
 
-/// The places and the beginnings of the warnings of a good configuration with one other value.
+/// Places and beginnings of the warnings of a valid configuration with one value changed.
 fn warned(folder: &Folder, pointer: &str, value: &str) -> Vec<String> {
     let config = folder.with(pointer, value).expect("good");
     config.warnings.iter().map(Fault::dotted).collect()
@@ -21,7 +21,7 @@ fn what_works_and_should_be_otherwise_is_told_at_its_place() {
         ("/authenticators/1/oidc/issuer", "https://kubernetes.default.svc.cluster.local", Some(issuer)),
         ("/authenticators/0/kubernetes/issuer", "https://dev", Some(issuer)),
         ("/authenticators/0/kubernetes/issuer", "https://dev/", None),
-        // Its keys are in a file.
+        // The keys come from a file.
         ("/authenticators/1/oidc/issuer", "http://dev", None),
         ("/authenticators/1/oidc", "{issuer: 'http://dev'}", Some(issuer)),
         ("/authenticators/1/oidc", "{issuer: 'http://127.0.0.1:8080'}", None),
