@@ -1,4 +1,4 @@
-//! Whether the files that the authenticators name are good, and what should be otherwise there, without asking anybody.
+//! Checks the files of the authenticators, without network access.
 
 use crate::authn;
 use crate::cluster::{self, ConnectError};
@@ -6,16 +6,16 @@ use crate::config::authenticators::{Authenticator, Kind, OF_API_SERVER};
 use crate::config::{Config, OF_CLUSTER};
 use crate::document::Fault;
 
-/// What was found.
+/// The result.
 #[derive(Default)]
 pub struct CheckedFiles {
-    /// What is refused.
+    /// Faults, which prevent a start.
     pub faults: Vec<Fault>,
-    /// What is told, those of the configuration itself among them.
+    /// Warnings, including those of the configuration itself.
     pub warnings: Vec<Fault>,
 }
 
-/// Looks at all of them. The cluster that a process runs in is looked at only where it runs in one.
+/// Checks all authenticators. The in-cluster files are checked only if the process runs in a cluster.
 #[must_use]
 pub fn check(config: &Config) -> CheckedFiles {
     let mut found =
@@ -30,7 +30,8 @@ pub fn check(config: &Config) -> CheckedFiles {
                 let warnings = checked.warnings.iter().map(|warning| Fault::new(&kubeconfig, warning.to_string()));
                 found.warnings.extend(warnings);
                 if let Some(own) = checked.own {
-                    // The broker's own token is one for the API server. One of several audiences may be another one.
+                    // The broker's own token is for the API server. With several audiences, another one may be
+                    // meant.
                     if own.audiences == [kubernetes.audience.as_str()] {
                         found.faults.push(Fault::new(format!("{at}/audience"), OF_API_SERVER));
                     }

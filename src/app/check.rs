@@ -1,4 +1,4 @@
-//! What a configuration is checked for without serving it: its files, its servers, and the mounts of its Vault stores.
+//! Checks of a configuration without serving it: its files, its servers, and the mounts of its Vault stores.
 
 use super::error::{StartError, line};
 use super::start::{connect_clusters, new_metrics, open_authenticators};
@@ -17,16 +17,16 @@ pub use crate::stores::Engine;
 
 /// A configuration that can be served.
 pub struct Checked {
-    /// How many policies there are.
+    /// The number of policies.
     pub policies: usize,
-    /// What works and should be otherwise, as lines for a person.
+    /// Settings that work but should be changed, as lines for people.
     pub warnings: Vec<String>,
 }
 
 /// Reads the policies, the certificate, kubeconfigs and key files.
 ///
 /// # Errors
-/// Every fault in them, as a line for a person.
+/// Every fault, as a line for people.
 pub fn check_offline(config: &Config) -> Result<Checked, Vec<String>> {
     let found = authenticators::check(config);
     let mut faults: Vec<String> = found.faults.iter().map(line).collect();
@@ -44,7 +44,7 @@ pub fn check_offline(config: &Config) -> Result<Checked, Vec<String>> {
     }
 }
 
-/// Key files that hold no key.
+/// Faults of key files.
 fn key_faults(config: &Config) -> Vec<String> {
     let named = [
         ("database.keyFile".to_owned(), config.database.key_file.as_ref()),
@@ -59,10 +59,10 @@ fn key_faults(config: &Config) -> Vec<String> {
     named.into_iter().chain(retired).filter_map(fault).collect()
 }
 
-/// Asks every API server and every store, and says of each whether it can be used.
+/// Contacts every API server and every store, and reports for each whether it can be used.
 ///
 /// # Errors
-/// When one cannot even be opened.
+/// A client cannot be created.
 pub async fn check_online(config: Config) -> Result<Vec<(String, Result<&'static str, String>)>, StartError> {
     const REACHED: &str = "reached";
 
@@ -86,10 +86,10 @@ pub async fn check_online(config: Config) -> Result<Vec<(String, Result<&'static
     Ok(reached)
 }
 
-/// The mount of each path, with a slash at its end, and how it is read.
+/// The mount of each path, with a trailing slash, and its kind.
 ///
 /// # Errors
-/// When the stores cannot be opened.
+/// The stores cannot be opened.
 pub async fn find_mounts(
     config: &Config,
     paths: &[SecretRef],

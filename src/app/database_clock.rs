@@ -1,6 +1,7 @@
-//! The clock that all replicas share: the PostgreSQL server's, which a monotonic clock carries on between two looks at it.
+//! The clock that all replicas share: the PostgreSQL server's clock, extended by a monotonic clock between two
+//! measurements.
 //!
-//! So a machine whose own clock is wrong, or is set while we run, ends nobody's ticket and deletes no event too early.
+//! Therefore a wrong or changed clock of this machine neither expires tickets nor deletes events too early.
 
 use crate::broker::Broker;
 use crate::config::database::Url;
@@ -14,14 +15,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often the database's machine is asked.
+/// Interval of measurements.
 const EVERY: Duration = Duration::from_secs(5);
-/// Questions of one look, of which the quickest counts.
+/// Queries for one measurement; the fastest one counts.
 const SAMPLES: usize = 4;
-/// By how much this machine's clock may differ. Tokens of callers are judged by it.
+/// The tolerated offset of this machine's clock, which decides whether callers' tokens have expired.
 const TOLERATED: SignedDuration = SignedDuration::from_secs(5);
 
-/// The database's clock; this machine's with SQLite.
+/// The database's clock; with SQLite this machine's clock.
 #[derive(Default)]
 pub struct DatabaseClock(ArcSwapOption<ServerTime>);
 
@@ -35,10 +36,10 @@ impl Clock for DatabaseClock {
 }
 
 impl DatabaseClock {
-    /// Asks the database for its time. Returns how far this machine's clock is ahead of it; nothing with SQLite.
+    /// Measures the database's time. Returns how far this machine's clock is ahead of it; `None` with SQLite.
     pub async fn measure(&self, database: &Database) -> Result<Option<SignedDuration>, Failed> {
         let Some(mut server) = database.server_time().await? else { return Ok(None) };
-        // A question that took longer, as on a new connection, tells the time less exactly.
+        // A slower query, as on a new connection, measures less exactly.
         for _ in 1..SAMPLES {
             if let Some(another) = database.server_time().await?.filter(|another| another.within < server.within) {
                 server = another;
@@ -48,18 +49,18 @@ impl DatabaseClock {
         let there = server.time.saturating_add(server.at.elapsed()).unwrap_or(Timestamp::MAX);
         self.0.store(Some(Arc::new(server)));
         let ahead = own.duration_since(there);
-        // What may be the question's own time is no difference.
+        // An offset below the duration of the query counts as zero.
         Ok(Some(if ahead.abs() <= server.within { SignedDuration::ZERO } else { ahead }))
     }
 }
 
-/// Whether clocks differ by more than is tolerated; the number for the metric beside it.
+/// Whether the offset exceeds the tolerance. Also sets the metric.
 pub fn judge(ahead: SignedDuration, metrics: &Metrics) -> bool {
     metrics.set_database_clock_offset(ahead.as_secs_f64());
     ahead.abs() > TOLERATED
 }
 
-/// Follows the clock and the disk of the database, until the process stops.
+/// Measures the clock and the disk of the database periodically, until the process stops.
 pub async fn follow(
     database: Database,
     url: Url,
@@ -74,7 +75,7 @@ pub async fn follow(
         loop {
             look.tick().await;
             tell_space(&url, broker.metrics());
-            // A database that cannot be asked is told elsewhere; its clock goes on meanwhile.
+            // Database failures are logged elsewhere; the clock continues from the last measurement.
             let Ok(Some(ahead)) = clock.measure(&database).await else { continue };
             let differ = judge(ahead, broker.metrics());
             broker.set_clocks_differ(differ);

@@ -1,14 +1,15 @@
-//! How many connections the process has descriptors for.
+//! The number of connections that the descriptor limit allows.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The most connections of the ops listener: probes and scrapes are few.
+/// Maximum number of connections of the ops listener: probes and scrapes are few.
 pub const OPS_CONNECTIONS: usize = 512;
-/// What the ops listener, the database and the stores are left, where there is enough for that.
+/// Descriptors reserved for the ops listener, the database and the stores, if the limit is high enough.
 const OTHERS: u64 = 768;
 
-/// So many connections as are wanted, or as many as there can be. Container runtimes may start a process with a soft limit of
-/// 1,024 descriptors, far below the hard one, for the sake of old programs: it is raised.
+/// The wanted number of connections, or fewer if the descriptor limit is lower. Container runtimes may start a
+/// process with a soft limit of 1,024 descriptors, far below the hard limit, for old programs; the soft limit is
+/// raised.
 pub fn connections(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });

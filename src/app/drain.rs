@@ -1,14 +1,15 @@
-//! The end of a replica: issuing stops, redeeming goes on until nothing waits.
+//! Shutdown of a replica: it stops issuing, and serves redemptions until no tickets are left.
 
 use crate::broker::Broker;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How often is looked whether something still waits.
+/// Polling interval.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// Waits until nothing is lost with this process any more, for at most `limit`. Tickets in memory: until the last one is
-/// redeemed or expired. Tickets in the database are redeemed by other replicas: until what is under way has ended.
+/// Waits until stopping the process loses nothing, for at most `limit`. Tickets in memory: until the last one is
+/// redeemed or expired. Tickets in the database, which other replicas can redeem: until requests in progress have
+/// ended.
 pub async fn until_nothing_waits(broker: &Broker, limit: Duration) {
     broker.drain();
     let last = Instant::now() + limit;

@@ -1,4 +1,4 @@
-//! Why a process cannot start.
+//! Errors of the start.
 
 use super::keys::KeyError;
 use super::tls::TlsError;
@@ -12,16 +12,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// The process cannot start.
+/// Why the process cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Files that the configuration names are not as they should be; each fault as a line for a person.
+    /// Files named in the configuration have faults; each as a line for people.
     #[error("the configuration is not good: {}", .0.join("; "))]
     Configuration(Vec<String>),
-    /// An address cannot be listened on.
+    /// An address cannot be bound.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
-    /// The metric families clash.
+    /// Two metric families have the same name.
     #[error("the metrics cannot be registered")]
     Metrics(#[from] prometheus::Error),
     /// The database cannot be used.
@@ -33,19 +33,19 @@ pub enum StartError {
     /// The audit log cannot be continued.
     #[error("the audit log cannot be read")]
     Audit(#[source] database::Failed),
-    /// The database does not say what time it is.
+    /// The database's time cannot be read.
     #[error("the database's clock cannot be read")]
     Clock(#[source] database::Failed),
-    /// A key cannot be made.
+    /// A key cannot be read or created.
     #[error(transparent)]
     Key(KeyError),
-    /// There is no client for an API server.
+    /// A client for an API server cannot be created.
     #[error("authenticator {0}")]
     Cluster(Arc<str>, #[source] ConnectError),
-    /// There is no randomness.
+    /// The operating system gave no random bytes.
     #[error("there is no randomness to seal with")]
     Tickets(#[from] NoRandomness),
-    /// Signals cannot be waited for.
+    /// Signal handlers cannot be installed.
     #[error("signals cannot be waited for")]
     Signals(#[source] io::Error),
 }
@@ -71,7 +71,7 @@ impl From<KeyError> for StartError {
     }
 }
 
-/// A fault as a line for a person.
+/// A fault as a line for people.
 pub(super) fn line(fault: &Fault) -> String {
     format!("{}: {}", fault.dotted(), fault.detail)
 }

@@ -1,15 +1,15 @@
-//! Nobody looks into this process: it leaves no core file, and no other process of its user may trace or read it.
+//! Protects the memory of this process: no core files, and no tracing or reading by other processes of its user.
 
 use rustix::io;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
-/// Keeps this process's memory to itself. To be called before it holds any secret. What it executes later may be traced
-/// as usual, and leaves no core file either.
+/// Protects the memory of this process. Call it before the process holds a secret. Programs that it executes later
+/// can be traced as usual, but write no core files either.
 ///
 /// # Errors
-/// When the kernel, or what filters calls to it, refuses.
+/// The kernel or a system call filter refuses.
 pub fn hide_memory() -> io::Result<()> {
-    // A limit alone does not keep a core from being piped to a program, nor a debugger out.
+    // A resource limit alone prevents neither core dumps to a pipe nor debuggers.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
 }

@@ -1,4 +1,4 @@
-//! The keys that come from files, or are made at start.
+//! Keys that are read from files or created at start.
 
 use crate::config::database::{Database, Url};
 use crate::config::key_file;
@@ -12,10 +12,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// A key cannot be had.
+/// Why a key is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file does not hold one.
+    /// The file holds no key.
     #[error("{path}: {detail}")]
     File {
         /// The file.
@@ -23,15 +23,15 @@ pub enum KeyError {
         /// What is wrong with it.
         detail: String,
     },
-    /// The file cannot be made.
+    /// The file cannot be created.
     #[error("{path} cannot be made")]
     Make {
         /// The file.
         path: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// PostgreSQL has no file that one could be made beside.
+    /// PostgreSQL has no data file beside which a key file could be created.
     #[error("database.keyFile must be set where the database is PostgreSQL")]
     Missing,
     /// The operating system gave no random bytes.
@@ -39,14 +39,14 @@ pub enum KeyError {
     NoRandomness,
 }
 
-/// A key file of the configuration.
+/// Reads a key file named in the configuration.
 pub fn read(path: &Path) -> Result<RootKey, KeyError> {
     let key = key_file::read(path);
     key.map(RootKey::new).map_err(|fault| KeyError::File { path: path.display().to_string(), detail: fault.detail })
 }
 
-/// The database's key: the configured one, or the one beside the SQLite file, made at the first start. A database in memory has
-/// one that lives as long as the process.
+/// The database's root key: from the configured file, or from the file beside the SQLite file, which the first
+/// start creates. A database in memory gets a key that lives as long as the process.
 pub fn of_database(database: &Database) -> Result<RootKey, KeyError> {
     match (&database.key_file, &database.url) {
         (Some(path), _) => read(path),
@@ -68,8 +68,8 @@ fn random() -> Result<RootKey, KeyError> {
     RootKey::random().map_err(|_| KeyError::NoRandomness)
 }
 
-/// Makes the file, unless another process does so at the same time. Written under a name of its own and linked when it is whole,
-/// so that nobody ever reads half a key.
+/// Creates the file, unless another process does so at the same time. It is written under a temporary name and
+/// linked when complete, so that no reader sees a partial key.
 fn make(path: &Path) -> Result<(), KeyError> {
     let key = random()?;
     let text = Zeroizing::new(STANDARD.encode(key.as_bytes()) + "\n");

@@ -1,6 +1,7 @@
-//! Logs: on standard error, ours at the configured level, everybody else's only from warnings up.
+//! Logs: on standard error, ours at the configured level, those of libraries from warnings up.
 //!
-//! HTTP and database libraries write headers and statements into their debug logs, so their levels are not for turning up.
+//! HTTP and database libraries write headers and statements into their debug logs, so their level cannot be
+//! configured.
 
 use super::traces::{NoCourier, Traces};
 use crate::config::telemetry::{LogFormat, LogLevel, Telemetry};
@@ -14,11 +15,11 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Starts logging, and tracing where there is somebody to trace for; what is returned then is to be ended at the end.
-/// To be called within the runtime. A second call changes nothing.
+/// Starts logging and, with an OTLP endpoint, tracing; the returned value must be ended at shutdown. Call it
+/// within the runtime. A second call changes nothing.
 ///
 /// # Errors
-/// When spans could not be delivered.
+/// The client for the OTLP receiver cannot be created.
 pub fn start(telemetry: &Telemetry) -> Result<Option<Traces>, NoCourier> {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let layer = match telemetry.log_format {
@@ -27,8 +28,8 @@ pub fn start(telemetry: &Telemetry) -> Result<Option<Traces>, NoCourier> {
     };
     let started = telemetry.otlp_endpoint.as_deref().map(Traces::start).transpose()?;
     let lines = tracing_subscriber::registry().with(layer.with_filter(log_targets(telemetry)));
-    // Not `with` an `Option`: a layer that is none has no filter either, so that every span would be made, for nobody.
-    // An error means that a subscriber is set already, as in tests.
+    // Not `with` an `Option`: a layer that is `None` has no filter either, so that every span would be created
+    // without use. An error means that a subscriber is set already, as in tests.
     let _ = match &started {
         Some(traces) => lines.with(spans(traces).with_filter(own_spans())).try_init(),
         None => lines.try_init(),
@@ -36,7 +37,7 @@ pub fn start(telemetry: &Telemetry) -> Result<Option<Traces>, NoCourier> {
     Ok(started)
 }
 
-/// What is logged.
+/// The log targets and their levels.
 fn log_targets(telemetry: &Telemetry) -> Targets {
     let level = match telemetry.log_level {
         LogLevel::Error => Level::ERROR,
@@ -47,23 +48,23 @@ fn log_targets(telemetry: &Telemetry) -> Targets {
     };
     Targets::new()
         .with_default(LevelFilter::WARN)
-        // It logs every failed call; we log it too, once and in our words.
+        // It logs every failed call; this process logs each failure once, without its text.
         .with_target("kube_client", LevelFilter::OFF)
-        // Their spans and errors are about calls to Vault, which we log in our words.
+        // Its spans and errors describe calls to Vault, which this process logs itself.
         .with_target("rustify", LevelFilter::OFF)
         .with_target("vaultrs", LevelFilter::OFF)
         .with_target("claviger", level)
-        // Of the spans a line needs the root alone, and that only for its trace id.
+        // A log line needs only the root span, for its trace ID.
         .with_target(traces::STAGE, LevelFilter::OFF)
         .with_target(traces::REQUEST, telemetry.otlp_endpoint.as_ref().map_or(LevelFilter::OFF, |_| LevelFilter::INFO))
 }
 
-/// Ours alone: libraries put headers and paths into theirs.
+/// Only our spans: libraries put headers and paths into theirs.
 fn own_spans() -> Targets {
     Targets::new().with_target(traces::REQUEST, LevelFilter::INFO).with_target(traces::STAGE, LevelFilter::INFO)
 }
 
-/// A span says what it was given, and nothing of where in the code or in which thread it was opened.
+/// A span has only the attributes that it was given; not the code location or the thread.
 fn spans<S>(traces: &Traces) -> OpenTelemetryLayer<S, SdkTracer>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,

@@ -1,4 +1,4 @@
-//! COMPOSITION: a configuration becomes a running process. The only room that opens the others.
+//! COMPOSITION: a configuration becomes a running process. Only this room opens the others.
 
 mod authenticators;
 mod check;
@@ -25,8 +25,8 @@ pub use policies::directory_policies;
 pub use policy_bounds::policy_bounds;
 pub use start::{Running, start};
 
-/// Installs the one cryptography provider. To be called before anything speaks TLS; calling it again does nothing.
+/// Installs the cryptography provider. Call it before any use of TLS; a second call does nothing.
 pub fn install_crypto() {
-    // An error means that it is installed already.
+    // An error means that it is already installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

@@ -1,4 +1,4 @@
-//! The policies in force: read from their directory and the database at start, and again when one of them changes.
+//! The active policies: read from their directory and the database at start, and again after changes.
 
 use super::error::StartError;
 use super::policy_bounds::policy_bounds;
@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How often files are looked at. A mounted `ConfigMap` changes by a link that is swapped, which file watchers see in
-/// as many ways as there are platforms; looking is the same everywhere.
+/// Polling interval for changed files. A mounted `ConfigMap` changes by swapping a link, which file watchers
+/// report differently on each platform; polling works the same everywhere.
 pub const LOOK_FOR_CHANGES: Duration = Duration::from_secs(2);
 
-/// Counts what is in force.
+/// Reports the active policies to the metrics.
 struct Counted(Arc<Metrics>);
 
 impl Observer for Counted {
@@ -29,7 +29,7 @@ impl Observer for Counted {
     }
 }
 
-/// Joins the directory, which has been read, with what is stored.
+/// Combines the policies of the directory with those of the database.
 pub async fn open(
     config: &Config,
     directory: Option<Directory>,
@@ -49,7 +49,7 @@ pub async fn open(
     Ok(Arc::new(register))
 }
 
-/// Follows what other replicas write, until the process stops.
+/// Loads policies that other replicas have written, until the process stops.
 pub async fn follow(register: Arc<PolicyRegister>, mut stopped: watch::Receiver<bool>) {
     let mut written = register.listen();
     let stop = async move {
@@ -64,10 +64,10 @@ pub async fn follow(register: Arc<PolicyRegister>, mut stopped: watch::Receiver<
     }
 }
 
-/// The policies of the configured directory; none where there is none.
+/// The policies of the configured directory; empty without one.
 ///
 /// # Errors
-/// Every fault in it, as a line for a person.
+/// Every fault, as a line for people.
 pub fn directory_policies(config: &Config) -> Result<Vec<Arc<Policy>>, Vec<String>> {
     Ok(directory(config)?.map(|directory| directory.policies()).unwrap_or_default())
 }
@@ -75,7 +75,7 @@ pub fn directory_policies(config: &Config) -> Result<Vec<Arc<Policy>>, Vec<Strin
 /// Reads the configured directory for the first time.
 ///
 /// # Errors
-/// Every fault in it, as a line for a person.
+/// Every fault, as a line for people.
 pub fn directory(config: &Config) -> Result<Option<Directory>, Vec<String>> {
     let Some(path) = &config.policies.directory else { return Ok(None) };
     Directory::open(path, policy_bounds(config))

@@ -1,10 +1,10 @@
-//! What policies are checked against, from the configuration.
+//! The bounds for policies, from the configuration.
 
 use crate::config::Config;
 use crate::config::authenticators::Kind;
 use crate::policy::{AuthenticatorKind, Bounds, Ceiling};
 
-/// The bounds that a configuration sets.
+/// The bounds that a configuration sets for policies.
 #[must_use]
 pub fn policy_bounds(config: &Config) -> Bounds {
     let kind = |kind: &Kind| match kind {

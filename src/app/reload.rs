@@ -1,4 +1,4 @@
-//! What is read again while the process runs: policies, certificates, tokens. What is bad never replaces what was good.
+//! What is reloaded while the process runs: policies, certificates, tokens. Bad files never replace good ones.
 
 use super::policies::LOOK_FOR_CHANGES;
 use super::tls::Certificate;
@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Everything that can be read again.
+/// Everything that can be reloaded.
 pub struct Reload {
     /// For its authenticators and stores.
     pub broker: Arc<Broker>,
@@ -20,7 +20,7 @@ pub struct Reload {
 }
 
 impl Reload {
-    /// Reads everything again whenever it is notified, and what changed now and then, until the process stops.
+    /// Reloads everything on each notification and changed files periodically, until the process stops.
     pub fn start(self, stopped: watch::Receiver<bool>) -> (Arc<Notify>, JoinHandle<()>) {
         let asked = Arc::new(Notify::new());
         (asked.clone(), tokio::spawn(self.run(asked, stopped)))
@@ -42,7 +42,7 @@ impl Reload {
         }
     }
 
-    /// All of it, on `SIGHUP`.
+    /// Reloads everything, on `SIGHUP`.
     async fn everything(&mut self) {
         self.broker.reload().await;
         if let Some(certificate) = &self.certificate {
@@ -52,7 +52,7 @@ impl Reload {
         tracing::info!("policies, certificates, keys and tokens reloaded");
     }
 
-    /// Policies and certificates whose files have changed.
+    /// Reloads policies and certificates whose files have changed.
     async fn what_changed(&mut self) {
         if let Some(certificate) = &self.certificate {
             certificate.reload_if_changed();

@@ -3,18 +3,18 @@
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What the process is asked to do.
+/// The request of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    /// `SIGTERM`: issue no more, let what waits be redeemed, then stop.
+    /// `SIGTERM`: stop issuing, serve redemptions until no tickets are left, then stop.
     Drain,
-    /// `SIGINT`: stop.
+    /// `SIGINT`: stop at once.
     Stop,
-    /// `SIGHUP`: read policies, certificates and tokens again.
+    /// `SIGHUP`: reload policies, certificates and tokens.
     Reload,
 }
 
-/// Waits for signals.
+/// The signal handlers.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -22,10 +22,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Starts to listen.
+    /// Installs the handlers.
     ///
     /// # Errors
-    /// When a handler cannot be installed.
+    /// A handler cannot be installed.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -34,7 +34,7 @@ impl Signals {
         })
     }
 
-    /// The next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) -> Asked {
         tokio::select! {
             _ = self.terminate.recv() => Asked::Drain,

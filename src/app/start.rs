@@ -1,4 +1,4 @@
-//! From a checked configuration to a process that answers.
+//! Starts the process from a checked configuration.
 
 use super::database_clock::{self, DatabaseClock};
 use super::error::{StartError, line};
@@ -36,17 +36,17 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// How long the last events may take to become durable at the end.
+/// Time limit for the last audit events at shutdown.
 const LAST_EVENTS: Duration = Duration::from_secs(5);
 
-/// What a drain waits longer than its last ticket lives or its last request takes.
+/// Added to the time limit of a drain, after the longest ticket lifetime or request.
 const AFTER_THE_LAST: Duration = Duration::from_secs(5);
 
-/// A process that answers.
+/// A running process.
 pub struct Running {
-    /// The api listener's address.
+    /// Address of the API listener.
     pub api: SocketAddr,
-    /// The ops listener's address.
+    /// Address of the ops listener.
     pub ops: SocketAddr,
     broker: Arc<Broker>,
     drain_limit: Duration,
@@ -58,13 +58,13 @@ pub struct Running {
     audit_writer: JoinHandle<()>,
 }
 
-/// Opens every room and starts to answer.
+/// Opens every room and starts to serve.
 ///
 /// # Errors
 /// See [`StartError`].
 #[expect(clippy::too_many_lines, reason = "the order in which the rooms are opened, as one list")]
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    // All fields are named, so that a new setting does not compile until somebody reads it.
+    // All fields are named, so that a new setting does not compile until it is used.
     let Config {
         server,
         authenticators: _,
@@ -83,7 +83,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let Server { listen: api_listen, ops_listen, public_url: _, tls, trusted_proxies } = server;
     let Audit { stdout, retention, max_size, key_file: chain_key, retired_key_files } = audit_settings;
     let signals = Signals::new().map_err(StartError::Signals)?;
-    // Tokens are judged by this machine's clock, everything that replicas share by the database's.
+    // Tokens are checked by this machine's clock, everything that replicas share by the database's.
     let system_clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(new_metrics(&config)?);
     let found = authenticators::check(&config);
@@ -218,16 +218,16 @@ fn served_vault_api(config: &Config) -> Option<VaultApi> {
 }
 
 impl Running {
-    /// Answers until a signal ends it: `SIGTERM` after a drain, which a second signal cuts short, `SIGINT` at once.
+    /// Serves until a signal: `SIGTERM` drains first, and a second signal ends the drain; `SIGINT` stops at once.
     pub async fn until_stopped(mut self) {
         let draining_broker = self.broker.clone();
-        // Begins when it is first polled.
+        // The drain starts when it is first polled.
         let mut drained = Box::pin(drain::until_nothing_waits(&draining_broker, self.drain_limit));
         let mut draining = false;
         loop {
             tokio::select! {
                 asked = self.signals.next() => match asked {
-                    // Done by a task of its own: it waits for locks and for the database, and a drain does not.
+                    // A separate task reloads: it waits for locks and for the database, and a drain must not.
                     Asked::Reload => self.reload.notify_one(),
                     Asked::Drain if !draining => draining = true,
                     Asked::Drain | Asked::Stop => break,
@@ -239,18 +239,18 @@ impl Running {
         drop(draining_broker);
         let Self { broker, reloading, stop, servers, audit_writer, .. } = self;
         let _ = stop.send(true);
-        // It may wait for the database, and nothing is lost with it.
+        // It may wait for the database; aborting it loses nothing.
         reloading.abort();
         let _ = reloading.await;
         for server in servers {
             let _ = server.await;
         }
-        // At most as long as a database takes to fall silent.
+        // Bounded, in case the database does not answer.
         let _ = timeout(LAST_EVENTS, broker.upkeep()).await;
         broker.write_counts();
         broker.leave_leases().await;
         drop(broker);
-        // The writer ends when the last handle on it is gone.
+        // The writer ends when its last handle is dropped.
         if timeout(LAST_EVENTS, audit_writer).await.is_err() {
             tracing::warn!("shutting down; the last audit events may be lost");
         }
@@ -277,7 +277,7 @@ async fn upkeep(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
     }
 }
 
-/// Looks whether pods that hold leases have ended.
+/// Checks periodically whether pods that hold leases have ended.
 async fn follow_holders(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
     tokio::select! {
         () = broker.follow_holders() => {}
@@ -285,7 +285,7 @@ async fn follow_holders(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>)
     }
 }
 
-/// Looks whether the clusters have the admission policy.
+/// Checks periodically whether the clusters have the admission policy.
 async fn follow_admission_policies(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
     tokio::select! {
         () = broker.follow_admission_policies() => {}
@@ -293,7 +293,8 @@ async fn follow_admission_policies(broker: Arc<Broker>, mut stopped: watch::Rece
     }
 }
 
-/// The longest that a drain takes: every ticket in memory expires within `maxTtl`; requests end within `requestTimeout`.
+/// The maximum duration of a drain: every ticket in memory expires within `maxTtl`; requests end within
+/// `requestTimeout`.
 fn drain_limit(config: &Config) -> Duration {
     let longest = match config.tickets.store {
         Where::Memory => config.tickets.max_ttl,
@@ -302,7 +303,7 @@ fn drain_limit(config: &Config) -> Duration {
     longest + AFTER_THE_LAST
 }
 
-/// Label values known beforehand start at zero.
+/// Label values that are known at start begin at zero.
 pub(super) fn new_metrics(config: &Config) -> Result<Metrics, prometheus::Error> {
     let authenticators: Vec<&str> = config.authenticators.iter().map(|one| &*one.name).collect();
     let stores: Vec<&str> = config.stores.iter().map(|one| &*one.name).collect();
@@ -316,7 +317,7 @@ pub(super) fn new_metrics(config: &Config) -> Result<Metrics, prometheus::Error>
     Ok(metrics)
 }
 
-/// One client for each cluster, however many rooms ask it.
+/// One client for each cluster, shared by all rooms.
 pub(super) async fn connect_clusters(config: &Config, metrics: &Arc<Metrics>) -> Result<Clusters, StartError> {
     let mut clusters = Clusters::default();
     for authenticator in &config.authenticators {
@@ -330,7 +331,7 @@ pub(super) async fn connect_clusters(config: &Config, metrics: &Arc<Metrics>) ->
     Ok(clusters)
 }
 
-/// Every authenticator.
+/// Opens all authenticators.
 pub(super) fn open_authenticators(
     config: &Config,
     clusters: &Clusters,

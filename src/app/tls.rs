@@ -1,4 +1,4 @@
-//! The certificate of the api listener, re-read when its files change.
+//! The certificate of the API listener, read again when its files change.
 
 use crate::config::server::Tls;
 use crate::http::TlsSource;
@@ -13,25 +13,25 @@ use std::time::SystemTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
-/// Certificate and key do not make a TLS server.
+/// Why certificate and key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read as PEM.
     #[error("{file} cannot be read as PEM")]
     Pem {
-        /// The file. Why not is not told: the reason may quote it.
+        /// The file. The cause is omitted: it may quote the file.
         file: String,
     },
-    /// They do not fit each other, or are not usable.
+    /// They do not belong together, or cannot be used.
     #[error("the certificate and the key cannot be used together")]
     Unusable(#[from] rustls::Error),
 }
 
-/// The TLS settings in force.
+/// The active TLS settings.
 pub struct Certificate {
     files: Tls,
     current: Arc<ArcSwap<ServerConfig>>,
-    /// Where its expiry is told.
+    /// Metrics for the expiry time.
     metrics: Option<Arc<Metrics>>,
     stamp: Mutex<Option<[SystemTime; 2]>>,
 }
@@ -49,14 +49,14 @@ impl Certificate {
         Ok(certificate)
     }
 
-    /// For the accept loop.
+    /// The settings for the accept loop.
     #[must_use]
     pub fn source(&self) -> TlsSource {
         let current = self.current.clone();
         Arc::new(move || current.load_full())
     }
 
-    /// Reads the files again where they have changed.
+    /// Reads the files again if they have changed.
     pub fn reload_if_changed(&self) {
         let last = *self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
         if stamp(&self.files) != last {
@@ -64,9 +64,9 @@ impl Certificate {
         }
     }
 
-    /// Reads the files again. Bad ones never replace good ones.
+    /// Reads the files again. Bad files never replace good ones.
     pub fn reload(&self) {
-        // The stamp before the files: those replaced in between are read once too often, never once too seldom.
+        // Stamp before reading: files replaced in between are then read once more, never once too few.
         *self.stamp.lock().unwrap_or_else(PoisonError::into_inner) = stamp(&self.files);
         match load(&self.files) {
             Ok(Loaded { config, expires }) => {
@@ -85,10 +85,10 @@ impl Certificate {
     }
 }
 
-/// What the files make.
+/// The settings from the files.
 struct Loaded {
     config: ServerConfig,
-    /// When the first certificate of the chain expires, in seconds of Unix time.
+    /// Expiry of the first certificate of the chain, in seconds of Unix time.
     expires: i64,
 }
 

@@ -1,4 +1,4 @@
-//! Where spans go: in batches, in the background, to an OTLP receiver over HTTP. Off unless it is configured.
+//! Export of spans: in batches, in the background, to an OTLP receiver over HTTP. Off by default.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,24 +12,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// How long the receiver may take for a batch.
+/// Timeout for one batch.
 const DELIVERED_WITHIN: Duration = Duration::from_secs(5);
-/// How long the last spans may take at the end.
+/// Time limit for the last spans at shutdown.
 const LAST_SPANS: Duration = Duration::from_secs(2);
 
-/// There is no client for the receiver.
+/// The HTTP client for the receiver cannot be created.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("telemetry.otlpEndpoint: there is no HTTP client for it; are there roots to check its certificate with?")]
 pub struct NoCourier;
 
-/// What delivers spans until it is ended.
+/// The exporter of spans.
 pub struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// Starts to deliver to the receiver at this base address.
+    /// Starts to export to the receiver at this base URL.
     ///
     /// # Errors
-    /// When no HTTP client can be built.
+    /// The HTTP client cannot be created.
     pub(super) fn start(endpoint: &str) -> Result<Self, NoCourier> {
         let exporter = SpanExporter::builder()
             .with_http()
@@ -39,7 +39,8 @@ impl Traces {
             .build()
             .map_err(|_| NoCourier)?;
         let provider = SdkTracerProvider::builder()
-            // Whether a request is traced is for us to say: a caller's flag neither hides one nor asks for one.
+            // The configuration alone decides whether a request is traced: the caller's sampled flag has no
+            // effect.
             .with_sampler(Sampler::AlwaysOn)
             .with_resource(Resource::builder_empty().with_service_name("claviger").build())
             .with_batch_exporter(exporter)
@@ -47,19 +48,19 @@ impl Traces {
         Ok(Self(provider))
     }
 
-    /// What makes spans of it.
+    /// The provider of tracers.
     pub(super) const fn provider(&self) -> &SdkTracerProvider {
         &self.0
     }
 
-    /// Delivers what waits, and nothing more.
+    /// Exports pending spans and stops.
     pub fn end(self) {
-        // Whoever cannot be reached has been complained about.
+        // An unreachable receiver has been logged already.
         let _ = self.0.shutdown_with_timeout(LAST_SPANS);
     }
 }
 
-/// Carries batches. They come from a thread of the exporter's own, which has no runtime.
+/// Sends batches. They come from the exporter's own thread, which has no runtime.
 #[derive(Debug)]
 struct Courier {
     http: reqwest::Client,
@@ -75,13 +76,13 @@ impl Courier {
             .referer(false)
             .no_proxy()
             .timeout(DELIVERED_WITHIN);
-        // Without TLS there is nothing to check.
+        // Without TLS there is nothing to verify.
         let builder = if endpoint.starts_with("http://") { builder.tls_certs_only([]) } else { builder };
         let http = builder.build().map_err(|_| NoCourier)?;
         Ok(Self { http, runtime: Handle::current(), delivers: AtomicBool::new(true) })
     }
 
-    /// Says so when it begins to fail and when it is over, not for each batch.
+    /// Logs the first failure and the recovery, not each batch.
     fn tell(&self, delivers: bool) {
         match (self.delivers.swap(delivers, Ordering::Relaxed), delivers) {
             (true, false) => tracing::warn!("trace export failed"),
@@ -95,10 +96,10 @@ impl Courier {
 impl HttpClient for Courier {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (http, request) = (self.http.clone(), request.try_into()?);
-        // Its timer wants a runtime from the first.
+        // reqwest's timer needs a runtime from the start.
         let answer = self.runtime.spawn(async move { http.execute(request).await }).await?;
         self.tell(answer.as_ref().is_ok_and(|answer| answer.status().is_success()));
-        // What the receiver says beyond its status is not read: it may say as much as it likes.
+        // The body of the answer is not read: its size has no bound.
         let status = answer.map_err(reqwest::Error::without_url)?.status();
         Ok(Response::builder().status(status).body(Bytes::new())?)
     }

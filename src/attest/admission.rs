@@ -1,4 +1,5 @@
-//! Whether a cluster has the admission policy that makes owners of pods and runs true, and what follows where it has not.
+//! Whether a cluster has the admission policy that protects the owners of pods and runs, and the effect if it has
+//! not.
 
 use super::error::AttestError;
 use crate::cluster::{AdmissionPolicyFound, AdmissionPolicyState as State, CallFailure, Cluster, ClusterError};
@@ -18,11 +19,11 @@ const UNKNOWN: u8 = 0;
 const THERE: u8 = 1;
 const MISSING: u8 = 2;
 
-/// What is known of the admission policy of one cluster.
+/// The state of one cluster's admission policy.
 pub struct Admission {
     mode: AdmissionPolicy,
     known: AtomicU8,
-    /// What was logged last, so that only a change is logged.
+    /// The last logged result, so that only changes are logged.
     told: Mutex<Option<Result<AdmissionPolicyFound, CallFailure>>>,
 }
 
@@ -31,15 +32,15 @@ impl Admission {
         Self { mode, known: AtomicU8::new(UNKNOWN), told: Mutex::new(None) }
     }
 
-    /// Whether it is not looked for.
+    /// Whether the policy is not checked.
     pub fn is_off(&self) -> bool {
         self.mode == AdmissionPolicy::Off
     }
 
-    /// Whether runs attest here.
+    /// Whether runs attest in this cluster.
     ///
     /// # Errors
-    /// Where the policy is required and has not been looked for yet.
+    /// The policy is required and its state is not known yet.
     pub fn lets_runs_attest(&self) -> Result<bool, AttestError> {
         match (self.mode, self.known.load(Ordering::Relaxed)) {
             (AdmissionPolicy::Warn | AdmissionPolicy::Off, _) | (AdmissionPolicy::Require, THERE) => Ok(true),
@@ -48,7 +49,7 @@ impl Admission {
         }
     }
 
-    /// Reads it again and again, for as long as this is polled.
+    /// Reads the policy periodically, as long as this future is polled.
     pub async fn follow(&self, cluster: &Cluster, name: &str) {
         if self.is_off() {
             return;

@@ -1,4 +1,4 @@
-//! Why there are no facts.
+//! Errors of attestation.
 
 /// Why there are no facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -21,9 +21,9 @@ pub type Found<V> = Result<Finding<V>, AttestError>;
 pub enum Seen<V> {
     /// The fact.
     There(Arc<V>),
-    /// There is none yet.
+    /// It does not exist yet.
     NotYet,
-    /// There is none.
+    /// It does not exist.
     Absent,
 }
 
@@ -127,7 +127,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::time::advance;
 
-    /// Finds the number of the lookup, or its absence.
+    /// Looks up the number of the call, or its absence.
     #[derive(Default)]
     struct Numbered(Arc<AtomicUsize>);
 

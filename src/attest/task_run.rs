@@ -31,19 +31,19 @@ pub enum Link {
     Pod,
     /// No `TaskRun` of Tekton's controls the pod.
     PodOwner,
-    /// The `TaskRun` is gone, replaced, done, or made another pod.
+    /// The `TaskRun` is gone, replaced or completed, or it created another pod.
     TaskRun,
-    /// The pod is younger than what runs in it, or older than what it runs.
+    /// The pod was created after its containers started, or before its `TaskRun`.
     PodAge,
-    /// The `TaskRun` is younger than its start.
+    /// The `TaskRun` was created after its start time.
     TaskRunAge,
-    /// The `TaskRun` is not the only one of its task.
+    /// Another `TaskRun` exists for the same task.
     TaskRunAlone,
-    /// The `TaskRun` is older than the end of what its task comes after.
+    /// The `TaskRun` was created before the tasks before it had ended.
     TaskRunTurn,
     /// No `PipelineRun` of Tekton's controls the `TaskRun`.
     TaskRunOwner,
-    /// The `PipelineRun` is gone, replaced, done, or did not make the `TaskRun`.
+    /// The `PipelineRun` is gone, replaced or completed, or did not create the `TaskRun`.
     PipelineRun,
 }
 
@@ -79,7 +79,8 @@ pub async fn verify(cluster: &Cluster, workload: &Workload, pod: &Pod) -> Result
     let Some(run) = found.filter(|run| run.uid == claimed.uid && run.completed.is_none()) else {
         return Ok(Chain::Broken(Link::TaskRun));
     };
-    // Tekton sets the start to the creation where its own clock is behind (`Status.StartTime`, reconciler of TaskRuns).
+    // If Tekton's clock is behind, Tekton sets the start time to the creation time (`Status.StartTime`, reconciler
+    // of TaskRuns).
     if is_younger(run.created, run.started) {
         return Ok(Chain::Broken(Link::TaskRunAge));
     }
@@ -94,7 +95,8 @@ pub async fn verify(cluster: &Cluster, workload: &Workload, pod: &Pod) -> Result
     })
 }
 
-/// Whether an object was created after what began in it. Both times have a resolution of one second, so equal times do not count.
+/// Whether an object was created after something in it had started. The times have a resolution of one second, so
+/// equal times do not count.
 fn is_younger(created: Option<Time>, started: Option<Time>) -> bool {
     match (created, started) {
         (_, None) => false,
@@ -103,17 +105,17 @@ fn is_younger(created: Option<Time>, started: Option<Time>) -> bool {
     }
 }
 
-/// Whether something was created before what it is made for, by more than clocks may differ.
+/// Whether an object was created before its owner, by more than the clock skew.
 fn is_older(created: Option<Time>, made_for: Option<Time>, skew: Duration) -> bool {
     made_for.is_some_and(|made_for| created.is_none_or(|created| created.is_before(made_for, skew)))
 }
 
-/// The version of Tekton's in which an owner is named.
+/// Tekton's API version in the owner reference.
 pub fn version(owner: &Owner) -> Option<Version> {
     Version::of(&owner.api_version)
 }
 
-/// The controller, where it is said to be one of Tekton's of this kind.
+/// The controller, if it claims to be a Tekton object of this kind.
 pub fn claim<'a>(controller: Option<&'a Owner>, kind: &str) -> Option<(Version, &'a Owner)> {
     let owner = controller.filter(|owner| owner.kind == kind)?;
     Some((version(owner)?, owner))

@@ -1,7 +1,8 @@
-//! Whether a `TaskRun` is alone in its place in the pipeline, and was made when its turn had come.
+//! Whether a `TaskRun` is the only one of its pipeline task, and was created after the tasks before it had ended.
 //!
-//! Tekton adopts a `TaskRun` that carries the labels of a run and the run as an owner, so the status names those of others
-//! too. This refuses what Tekton would not have made, as far as it shows. It narrows what the admission policy closes.
+//! Tekton adopts a `TaskRun` that has the labels of a run and names the run as its owner, so the run's status may
+//! list `TaskRun`s created by others. This check refuses those that Tekton would not have created, as far as this
+//! can be seen. Only the admission policy closes the gap.
 
 use super::task_run::{MAX_SKEW, TASK_RUN, version};
 use crate::cluster::tekton::{Child, PipelineRun, TaskRun};
@@ -9,7 +10,7 @@ use crate::cluster::{Cluster, ClusterError, Time};
 use futures_util::future::try_join_all;
 use std::collections::BTreeSet;
 
-/// Predecessors that are looked at. A task with more of them is checked against these.
+/// Maximum number of predecessors that are checked. A task with more is checked against these.
 const MAX_PREDECESSORS: usize = 16;
 
 /// Whether no other child is of the same task, or the task has a matrix. The attempts of a task with retries are one
@@ -20,10 +21,10 @@ pub fn is_alone(run: &PipelineRun, child: &Child) -> bool {
         || run.children.iter().filter(|other| other.pipeline_task_name == *task).count() == 1
 }
 
-/// Whether everything that its task comes after had ended when it was created.
+/// Whether all tasks before it had ended when it was created.
 ///
 /// # Errors
-/// When the API server gives no usable answer.
+/// The API server gives no usable answer.
 pub async fn has_come(
     cluster: &Cluster,
     namespace: &str,
@@ -43,8 +44,7 @@ fn is_after(task_run: &TaskRun, ended: Time) -> bool {
     task_run.created.is_some_and(|created| !created.is_before(ended, MAX_SKEW))
 }
 
-/// The `TaskRun`s of the tasks that a task comes after. In the place of a task that was skipped stand those that it comes
-/// after itself.
+/// The tasks before a task. A skipped task is replaced by the tasks before it.
 fn predecessors<'a>(run: &'a PipelineRun, task: &str) -> Vec<&'a str> {
     let (mut names, mut seen) = (Vec::new(), BTreeSet::new());
     let mut open: Vec<&str> = after(run, task).collect();

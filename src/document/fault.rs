@@ -1,11 +1,11 @@
 //! A fault in a document: its place, and a sentence that repeats no value.
 
-/// Something wrong in a document.
+/// A fault in a document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
-    /// Where: a JSON pointer (RFC 6901); empty for the whole document.
+    /// Its place: a JSON pointer (RFC 6901); empty for the whole document.
     pub pointer: String,
-    /// What, in a sentence that repeats no value from the document.
+    /// What is wrong, in a sentence that repeats no value of the document.
     pub detail: String,
 }
 
@@ -15,7 +15,7 @@ impl Fault {
         Self { pointer: pointer.into(), detail: detail.into() }
     }
 
-    /// The place as it is written in a configuration: `tickets.maxTtl`, `stores[0].name`.
+    /// The place as written in a configuration: `tickets.maxTtl`, `stores[0].name`.
     #[must_use]
     pub fn dotted(&self) -> String {
         let mut path = String::new();
@@ -35,8 +35,8 @@ impl Fault {
     }
 }
 
-/// The parser's own message shows the lines around the fault, which may hold a secret: only its place and its kind
-/// are kept. What the scanner says of the syntax quotes no more than one character.
+/// The parser's own message shows the lines around the fault, which may hold a secret. Therefore only its place
+/// and kind are kept. The scanner's syntax messages quote at most one character.
 pub(super) fn ill_formed(error: &serde_saphyr::Error) -> String {
     use serde_saphyr::Error;
     let kind = match error.without_snippet() {

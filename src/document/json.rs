@@ -1,14 +1,15 @@
-//! JSON texts, more strictly than `serde_json` reads them: of two members with one name, two readers may see different ones.
+//! JSON texts, parsed more strictly than by `serde_json`: duplicate names are faults, because two readers may see
+//! different members.
 
 use super::fault::Fault;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// Reads one JSON text. Names that stand twice and nesting beyond the decoder's bound (128) are faults.
+/// Parses one JSON text. Duplicate names and nesting beyond the decoder's limit (128) are faults.
 ///
 /// # Errors
-/// When the text is not one well-formed value. The fault tells the place and nothing of the text.
+/// The text is not one well-formed value. The fault names the place and repeats nothing of the text.
 pub fn parse_json(text: &str) -> Result<Value, Fault> {
     serde_json::from_str::<Strict>(text).map(|Strict(value)| value).map_err(|error| {
         let kind = match error.classify() {

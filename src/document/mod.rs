@@ -1,7 +1,7 @@
-//! THE DOCUMENTS: YAML and JSON texts that people write, decoded strictly, with every fault and its place.
+//! THE DOCUMENTS: YAML and JSON texts written by people, decoded strictly, with every fault and its place.
 //!
-//! Serde stops at the first fault. Whoever writes a policy or a configuration wants them all at once, so a
-//! value that does not fit is noted, taken out of the tree, and the rest is decoded again.
+//! Serde stops at the first fault, but authors of a policy or a configuration need all of them. Therefore a value
+//! that cannot be decoded is recorded and removed, and the rest is decoded again.
 
 mod fault;
 mod json;
@@ -19,29 +19,29 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 use strict::Strict;
 
-/// A document with more faults than this is told the first ones only.
+/// Maximum number of faults reported for one document.
 const MAX_FAULTS: usize = 100;
 
-/// Reads one YAML document (JSON is YAML too). Anchors, duplicate keys and deep nesting are bounded by the parser.
+/// Parses one YAML document (JSON is YAML too). The parser bounds anchors, duplicate keys and nesting.
 ///
 /// # Errors
-/// When the text is not one well-formed document.
+/// The text is not one well-formed document.
 pub fn parse(text: &str) -> Result<Value, Fault> {
     serde_saphyr::from_str::<Value>(text).map_err(|error| Fault::new("", ill_formed(&error)))
 }
 
-/// Reads a file of several YAML documents with `---` between them. Empty ones are left out.
+/// Parses a file of YAML documents separated by `---`. Empty documents are skipped.
 ///
 /// # Errors
-/// When one of them is not well-formed.
+/// A document is not well-formed.
 pub fn parse_all(text: &str) -> Result<Vec<Value>, Fault> {
     serde_saphyr::from_multiple::<Value>(text).map_err(|error| Fault::new("", ill_formed(&error)))
 }
 
-/// Writes a value as YAML, which [`parse`] reads back as the same.
+/// Writes a value as YAML, which [`parse`] reads back as the same value.
 ///
 /// # Errors
-/// When it cannot be YAML, which for a tree of JSON only a programming error brings about.
+/// The value has no YAML form; for a JSON tree this is a programming error.
 pub fn to_yaml<T: Serialize>(value: &T) -> Result<String, serde_saphyr::SerializeError> {
     serde_saphyr::to_string(value)
 }
@@ -49,8 +49,8 @@ pub fn to_yaml<T: Serialize>(value: &T) -> Result<String, serde_saphyr::Serializ
 /// Decodes a tree and collects every unknown key and every value of the wrong type.
 ///
 /// # Errors
-/// All faults, in the order of their places. `T` should have no required fields: what is missing is for the
-/// check that comes after, which can say it together with everything else.
+/// All faults, ordered by place. `T` should have no required fields: the later check reports missing values
+/// together with other faults.
 pub fn decode<T: DeserializeOwned>(mut tree: Value) -> Result<T, Vec<Fault>> {
     match prune::<T>(&mut tree) {
         (Some(decoded), faults) if faults.is_empty() => Ok(decoded),
@@ -58,8 +58,8 @@ pub fn decode<T: DeserializeOwned>(mut tree: Value) -> Result<T, Vec<Fault>> {
     }
 }
 
-/// Takes every key and every value that `T` does not take out of the tree, and decodes what is left, so that it can
-/// be checked too before everything is told at once. In a list, null is left in the place of what was taken.
+/// Removes every key and value that `T` does not accept, and decodes the rest, so that it can be checked and all
+/// faults be reported together. In a list, a removed value is replaced by null.
 pub fn prune<T: DeserializeOwned>(tree: &mut Value) -> (Option<T>, Vec<Fault>) {
     let mut faults = Vec::new();
     loop {
@@ -76,8 +76,8 @@ pub fn prune<T: DeserializeOwned>(tree: &mut Value) -> (Option<T>, Vec<Fault>) {
     }
 }
 
-/// Serde quotes offending values (`invalid type: string "hunter2", expected ...`); only what was expected is kept,
-/// which is the last thing it says, whatever the value said before it.
+/// Serde quotes offending values (`invalid type: string "hunter2", expected ...`). Only the text after the last
+/// "expected" is kept, so that a value cannot add to it.
 fn sentence(error: &serde_json::Error) -> String {
     let text = error.to_string();
     if text.starts_with("unknown field") {
@@ -109,7 +109,7 @@ fn remove(tree: &mut Value, pointer: &str) -> bool {
     let Some((parent, last)) = pointer.rsplit_once('/') else { return false };
     match tree.pointer_mut(parent) {
         Some(Value::Object(map)) => map.remove(&last.replace("~1", "/").replace("~0", "~")).is_some(),
-        // Null keeps the places of its neighbours; lists of documents decode it as an empty one.
+        // Null keeps the indices of the other items; a list of documents decodes it as an empty document.
         Some(Value::Array(items)) => match last.parse::<usize>().ok().and_then(|index| items.get_mut(index)) {
             Some(item) if !item.is_null() => {
                 *item = Value::Null;

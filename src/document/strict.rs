@@ -1,12 +1,12 @@
-//! A tree as serde reads it, but for one thing: a list is no struct. Serde's derive would take `[a, b]` for a struct
-//! whose first two fields are `a` and `b`.
+//! A tree for serde, with one difference: a list is not accepted for a struct. Serde's derive would accept `[a,
+//! b]` for a struct whose first two fields are `a` and `b`.
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::{Error, Value};
 
-/// A tree, or a branch of it.
+/// A tree or a subtree.
 #[derive(Clone, Copy)]
 pub(super) struct Strict<'a>(pub(super) &'a Value);
 

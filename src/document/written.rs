@@ -1,8 +1,8 @@
-//! YAML as it is written: the text of every scalar beside what YAML takes it for.
+//! YAML with the original spelling of every scalar.
 //!
-//! Without quotes YAML reads `1.10`, `0123`, `0x1F`, `yes` and `1e3` as numbers and booleans, and none of them comes back
-//! from there as it was written. Where a value is a text, this reader keeps it; where a value may be anything, it tells
-//! what would change.
+//! Without quotes YAML reads `1.10`, `0123`, `0x1F`, `yes` and `1e3` as numbers and booleans, and the original
+//! spelling is lost. If a value must be text, this reader keeps the spelling; if it may be of any type, it reports
+//! values that would change.
 
 use super::fault::{Fault, escape, ill_formed};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 
-/// A value and its spelling.
+/// A value with its spelling.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Written {
     /// A text.
     Text(String),
-    /// What YAML takes for a number, a boolean or null.
+    /// A number, a boolean or null in YAML.
     Typed(Typed),
     /// A list.
     List(Vec<Written>),
@@ -25,7 +25,7 @@ pub enum Written {
     Map(BTreeMap<String, Written>),
 }
 
-/// A scalar without quotes that is no text to YAML.
+/// An unquoted scalar that YAML does not read as text.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Typed {
     text: String,
@@ -39,31 +39,31 @@ impl Typed {
         self.is_null
     }
 
-    /// Its spelling; none where a tag or an alias of another document stands there and no plain text.
+    /// Its spelling; `None` for a tag, or for an alias from another document.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         let plain = !self.text.is_empty() && !self.text.starts_with(['!', '"', '\'', '&', '*', '|', '>']);
         plain.then_some(&*self.text)
     }
 
-    /// Its spelling where JSON has the same: a number digit for digit, `true`, `false` or `null`.
+    /// Its spelling if it is also valid JSON: a number digit for digit, `true`, `false` or `null`.
     #[must_use]
     pub fn json(&self) -> Option<&str> {
         serde_json::from_str::<Value>(&self.text).ok().filter(|value| !value.is_string())?;
         Some(&self.text)
     }
 
-    /// Whether a reader that makes a JSON value of it gives back the same text.
+    /// Whether converting it to a JSON value and back gives the same text.
     fn is_kept(&self) -> bool {
         serde_json::from_str::<Value>(&self.text)
             .is_ok_and(|value| serde_json::to_string(&value).is_ok_and(|text| text == self.text))
     }
 }
 
-/// Reads one YAML document.
+/// Parses one YAML document.
 ///
 /// # Errors
-/// When it is not one well-formed document, or has a key that is not a text.
+/// The text is not one well-formed document, or a key is not a text.
 pub fn read_written(text: &str) -> Result<Written, serde_saphyr::Error> {
     let mut options = Options::default();
     options.non_finite_float_policy = NonFiniteFloatPolicy::PassThrough;
@@ -71,10 +71,10 @@ pub fn read_written(text: &str) -> Result<Written, serde_saphyr::Error> {
     Ok(written(node, text))
 }
 
-/// The JSON pointers of scalars without quotes that come out of [`super::parse`] in another spelling.
+/// The JSON pointers of unquoted scalars whose spelling [`super::parse`] changes.
 ///
 /// # Errors
-/// When the text is not one well-formed document.
+/// The text is not one well-formed document.
 pub fn misread(text: &str) -> Result<Vec<String>, Fault> {
     let root = read_written(text).map_err(|error| Fault::new("", ill_formed(&error)))?;
     let mut found = Vec::new();
@@ -82,10 +82,11 @@ pub fn misread(text: &str) -> Result<Vec<String>, Fault> {
     Ok(found)
 }
 
-/// The faults of a document whose free values stand where `is_free` says: each must be written as it is meant.
+/// The faults for values of any type, at places selected by `is_free`: an unquoted scalar whose spelling would
+/// change is a fault.
 ///
 /// # Errors
-/// When the text is not one well-formed document.
+/// The text is not one well-formed document.
 pub fn misread_in(text: &str, is_free: impl Fn(&[&str]) -> bool) -> Result<Vec<Fault>, Fault> {
     const DETAIL: &str = "must be put in quotes: without them YAML takes it for a number, a boolean or null and writes it in another way";
     let free = |pointer: &String| is_free(&pointer.split('/').skip(1).collect::<Vec<_>>());
@@ -131,7 +132,7 @@ fn written(node: Spanned<Node>, source: &str) -> Written {
     }
 }
 
-/// A value as YAML takes it, without that of numbers and booleans.
+/// A value in YAML's data model, without the values of numbers and booleans.
 enum Node {
     Null,
     Typed,
@@ -194,7 +195,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
         let mut map = BTreeMap::new();
         while let Some(key) = entries.next_key::<String>()? {
-            // `1` and `"1"` are two keys to YAML, and one text.
+            // `1` and `"1"` are two keys in YAML and one text here.
             let Entry::Vacant(place) = map.entry(key) else {
                 return Err(A::Error::custom("a key stands there twice"));
             };

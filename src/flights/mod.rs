@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 /// The runs under way, by key. It caches no results; that is left to the caller.
 pub struct SingleFlight<K, V>(Mutex<HashMap<K, Flight<V>>>);
 
-/// A run under way. A waiting caller may leave without an effect on the others. `None` if the work panicked.
+/// A run in progress. A waiting caller may leave without an effect on the others. `None` if the work panicked.
 pub type Flight<V> = Shared<BoxFuture<'static, Option<V>>>;
 
 impl<K, V> SingleFlight<K, V>
@@ -24,8 +24,8 @@ where
         Arc::new(Self(Mutex::default()))
     }
 
-    /// The run of this key that is under way, or a new one. Another run may have ended between the caller's look into its
-    /// cache and this call, so the work must begin with a second look.
+    /// The current run of this key, or a new one. Another run may have ended between the caller's cache look-up
+    /// and this call, so the work must begin with another look-up.
     pub fn join<F, R>(self: &Arc<Self>, key: K, question: F) -> Flight<V>
     where
         F: FnOnce() -> R,
@@ -34,7 +34,7 @@ where
         self.run(key, question).0
     }
 
-    /// The same, and whether the run was under way already.
+    /// Like [`Self::join`]; also returns whether the run was already in progress.
     pub fn run<F, R>(self: &Arc<Self>, key: K, question: F) -> (Flight<V>, bool)
     where
         F: FnOnce() -> R,
@@ -50,14 +50,14 @@ where
             let _remove_on_drop = remove_on_drop;
             question.await
         };
-        // It is traced for the first caller.
+        // The run is traced as part of the first caller's request.
         let task = tokio::spawn(task.in_current_span());
         let flight = task.map(Result::ok).boxed().shared();
         under_way.insert(key, flight.clone());
         (flight, false)
     }
 
-    /// How many handles there are of the run of this key, the map's own included.
+    /// The number of handles to the run of this key, including the map's own.
     #[cfg(test)]
     pub fn waiting(&self, key: &K) -> usize {
         self.under_way().get(key).and_then(Shared::strong_count).unwrap_or(0)
@@ -79,7 +79,7 @@ struct RemoveOnDrop<K: Eq + Hash, V> {
 
 impl<K: Eq + Hash, V> Drop for RemoveOnDrop<K, V> {
     fn drop(&mut self) {
-        // Dropped outside the lock, because dropping a result runs foreign code.
+        // Dropped outside the lock, because dropping a result runs code of its type.
         let _landed = self.flights.under_way().remove(&self.key);
     }
 }
@@ -138,8 +138,8 @@ mod tests {
         assert_eq!(flights.join((), || async { 1 }).await, Some(1));
     }
 
-    /// Why this is not `moka`'s own coalescing: the question runs in the task of the first caller, and begins anew when that
-    /// caller leaves.
+    /// The reason not to use `moka`'s own coalescing: its work runs in the task of the first caller, and restarts
+    /// if that caller leaves.
     #[tokio::test(start_paused = true)]
     async fn moka_asks_again_where_who_asked_first_hangs_up() {
         let cache = moka::future::Cache::<(), u8>::new(1);

@@ -1,36 +1,37 @@
-//! The forms that a value takes when programs write it down.
+//! The forms in which programs write a value.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use std::fmt::Write as _;
 use zeroize::Zeroizing;
 
-/// Whatever is shorter than this is found everywhere by chance.
+/// Minimum length of an encoded form; shorter ones match by chance.
 const LEAST_ENCODED: usize = 6;
-/// Where `base64` and `openssl base64` break their lines.
+/// Line widths of `base64` and `openssl base64`.
 const WIDTHS: [usize; 2] = [76, 64];
 
-/// A form.
+/// A form of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Form {
-    /// As it is.
+    /// The value itself.
     Raw,
-    /// One line of a value that has several.
+    /// One line of a value with several lines.
     Line,
-    /// Base64 in either alphabet, wherever it begins in what was encoded, also broken into lines where it begins one.
+    /// Base64 in either alphabet, at any offset within the encoded data; also with line breaks if the value is at
+    /// its start.
     Base64,
     /// Hexadecimal.
     Hex,
-    /// Percent-encoded, as URLs and forms have it.
+    /// Percent-encoded, as in URLs and form data.
     Url,
-    /// As JSON writers escape it, once or twice.
+    /// Escaped as in a JSON string, once or twice.
     Json,
-    /// As it stands between quotes in a shell.
+    /// Quoted as in a shell.
     Shell,
 }
 
 impl Form {
-    /// Its name.
+    /// The name of the form.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -45,14 +46,14 @@ impl Form {
     }
 }
 
-/// A text in one of the forms of a value.
+/// A byte string to search for, and its form.
 pub(super) type Written = (Form, Zeroizing<Vec<u8>>);
 
-/// The forms of a value that has no white space around it. Lines of at least so many bytes are forms too.
+/// The forms of a value without surrounding white space. Lines of at least `least_line` bytes are forms too.
 pub(super) fn of(value: &str, least_line: usize) -> Vec<Written> {
     let mut written = List(vec![(Form::Raw, Zeroizing::new(value.as_bytes().to_vec()))]);
     for line in value.lines().map(str::trim) {
-        // `-----BEGIN CERTIFICATE-----` is no secret.
+        // `-----BEGIN CERTIFICATE-----` is not a secret.
         if line.len() >= least_line && !line.starts_with("-----") {
             written.add(Form::Line, line.to_owned());
         }
@@ -83,7 +84,7 @@ pub(super) fn of(value: &str, least_line: usize) -> Vec<Written> {
     written.0
 }
 
-/// What was found already is not looked for twice.
+/// A list without duplicates.
 struct List(Vec<Written>);
 
 impl List {
@@ -95,19 +96,19 @@ impl List {
     }
 }
 
-/// The characters that are the same whatever stands before and behind the value, when this many bytes stand before it in
-/// the group of three it begins in.
+/// The base64 characters that do not depend on the bytes before and after the value, if `before` bytes precede it
+/// in its group of three.
 fn base64(value: &[u8], before: usize, written: &mut List) {
     let mut bytes = Zeroizing::new(vec![0; before]);
     bytes.extend_from_slice(value);
-    // A character is six bits; those that are not of the value alone are left out.
+    // A character encodes six bits; characters that include bits of neighbouring bytes are omitted.
     let (first, end) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
     for alphabet in [STANDARD, URL_SAFE] {
         let text = Zeroizing::new(alphabet.encode(&*bytes));
         let Some(own) = text.get(first..end) else { continue };
         written.add(Form::Base64, own.to_owned());
         if before == 0 {
-            // Encoded alone: to its last bits.
+            // The value encoded alone, including its last bits.
             written.add(Form::Base64, text.to_string());
         }
         for width in WIDTHS {
@@ -143,7 +144,8 @@ fn percent(value: &str, kept: &str, is_form: bool, write: impl Fn(&mut String, u
     text
 }
 
-/// As JSON writers escape a string: all of them quotes, backslashes and controls, some more.
+/// Escapes a string as JSON writers do: quotes, backslashes and control characters always, some others as
+/// selected.
 fn json(value: &str, escaped: &str, only_ascii: bool) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(value.len() * 2));
     for c in value.chars() {

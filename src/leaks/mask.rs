@@ -1,6 +1,6 @@
-//! A stream in which no value shows: each occurrence becomes `***`, and occurrences that touch become one.
+//! Masks values in a stream: each occurrence becomes `***`; adjacent occurrences become one mask.
 //!
-//! Bytes are held back only while they may be the beginning of a value, so that a prompt shows at once.
+//! Bytes are held back only while they may begin a value, so that a prompt appears at once.
 
 use super::needles::Needles;
 use super::search::Search;
@@ -8,27 +8,27 @@ use zeroize::Zeroizing;
 
 const MASKED: &[u8] = b"***";
 
-/// A masked stream.
+/// A stream filter that masks values.
 pub struct Mask<'n> {
     search: Search<'n>,
-    /// What has come and has not left.
+    /// Input that has not been written yet.
     held: Zeroizing<Vec<u8>>,
-    /// Where it begins in the stream.
+    /// The position of `held` in the stream.
     from: u64,
-    /// Occurrences that have not been masked yet.
+    /// Occurrences that are not masked yet.
     spans: Vec<(u64, u64)>,
-    /// Where the last `***` ends in the stream that came.
+    /// The end of the last `***`, as a position in the input.
     masked_to: u64,
 }
 
 impl<'n> Mask<'n> {
-    /// One that has seen nothing.
+    /// A filter at the start of a stream.
     #[must_use]
     pub fn new(needles: &'n Needles) -> Self {
         Self { search: Search::new(needles), held: Zeroizing::default(), from: 0, spans: Vec::new(), masked_to: 0 }
     }
 
-    /// Takes the next piece and adds to `out` what can be shown.
+    /// Takes the next piece of input and appends the output that is decided to `out`.
     pub fn feed(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         let spans = &mut self.spans;
         self.search.feed(piece, |hit| spans.push((hit.start, hit.end)));
@@ -36,18 +36,18 @@ impl<'n> Mask<'n> {
         self.release(self.search.settled(), out);
     }
 
-    /// Takes the end: what was held back was no value after all.
+    /// Takes the end of the input; the bytes held back are not a value.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         self.release(self.search.at(), out);
     }
 
-    /// Lets go of everything before a place: no value that is not known yet begins there.
+    /// Writes everything before a position. No unknown value can begin before it.
     fn release(&mut self, to: u64, out: &mut Vec<u8>) {
         self.spans.sort_unstable();
         let mut shown = self.from.max(self.masked_to.min(to));
         let known = self.spans.partition_point(|(start, _)| *start < to);
         for (start, end) in self.spans.drain(..known) {
-            // One that begins where the last one ends, or within it, is part of the same mask.
+            // An occurrence that begins at or before the end of the last mask extends it.
             if start > self.masked_to || self.masked_to == 0 {
                 out.extend_from_slice(part(&self.held, self.from, shown, start));
                 out.extend_from_slice(MASKED);
@@ -62,7 +62,7 @@ impl<'n> Mask<'n> {
     }
 }
 
-/// The bytes from one place to another.
+/// The bytes between two positions.
 fn part(held: &[u8], from: u64, start: u64, end: u64) -> &[u8] {
     let index = |at: u64| usize::try_from(at.saturating_sub(from)).unwrap_or(usize::MAX);
     held.get(index(start)..index(end)).unwrap_or_default()
@@ -133,7 +133,8 @@ mod tests {
     }
 
     proptest! {
-        /// Against a slow and plain one: every byte of every occurrence is marked, each run of marks is `***`.
+        /// Compares with a slow reference: it marks every byte of every occurrence and replaces each marked run by
+        /// `***`.
         #[test]
         fn as_a_plain_one_does(
             values in prop::collection::vec("[ab]{4,6}", 1..4),

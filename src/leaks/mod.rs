@@ -1,5 +1,5 @@
-//! Where a secret shows that should not: the forms that a value takes in logs and files, and the search for all of them
-//! at once. Pure: what is searched comes in pieces of any size, from wherever. `exec --mask` and `scan` share it.
+//! THE LEAKS: the forms that a value takes in logs and files, and a search for all of them at once. Pure: the
+//! input comes in pieces of any size. `exec --mask` and `scan` share it.
 
 mod forms;
 mod mask;

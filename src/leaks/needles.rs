@@ -1,4 +1,4 @@
-//! Everything that is looked for, made ready to be looked for at once.
+//! All search texts, compiled into one automaton.
 
 use super::forms::{self, Form};
 use crate::model::secret::SecretValue;
@@ -8,42 +8,43 @@ use aho_corasick::{Anchored, BuildError, dfa};
 use std::collections::HashMap;
 use zeroize::Zeroizing;
 
-/// So much of a text the machine knows; the rest is compared when that was seen. It bounds the machine.
+/// The automaton contains this many leading bytes of each text; the rest is compared after a match. This bounds
+/// its size.
 const ANCHOR: usize = 16;
-/// A table for each state is the fastest machine, and for more texts than these too large a one.
+/// A DFA is the fastest automaton, but above this number of texts it is too large.
 const MOST_IN_A_TABLE: usize = 4000;
 
-/// The texts, and the machine that finds their beginnings.
+/// The texts, and the automaton that finds their beginnings.
 pub struct Needles {
     pub(super) texts: Vec<Text>,
     pub(super) machine: Machine,
-    /// How many bytes of some text's beginning a state has seen.
+    /// For each state, the number of bytes of a text's beginning that it has matched.
     depths: HashMap<StateID, usize>,
     names: Vec<String>,
 }
 
-/// A text that is looked for.
+/// A search text.
 pub(super) struct Text {
-    /// Whose value it is, in `names`.
+    /// Index in `names` of the value that it is a form of.
     pub name: usize,
     pub form: Form,
     pub bytes: Zeroizing<Vec<u8>>,
 }
 
-/// What finds the beginnings.
+/// The automaton.
 pub(super) enum Machine {
-    /// One step a byte.
+    /// A DFA: one step per byte.
     Table(dfa::DFA),
-    /// Somewhat more, in little memory.
+    /// An NFA: slower, with little memory.
     Links(NFA),
 }
 
 impl Needles {
-    /// Takes named values. Those of fewer than `least` bytes are not looked for, and named in the second part: they are
-    /// found everywhere by chance.
+    /// Compiles named values. Values shorter than `least` bytes match by chance; they are not searched, and their
+    /// names are returned in the second part.
     ///
     /// # Errors
-    /// When there are more texts than the machine can count, which no bundle has.
+    /// More texts than the automaton can number; no bundle has as many.
     pub fn new<'v>(
         values: impl IntoIterator<Item = (&'v str, &'v SecretValue)>,
         least: usize,
@@ -77,26 +78,26 @@ impl Needles {
         (&self.names[text.name], text.form)
     }
 
-    /// How many values are looked for.
+    /// The number of values searched for.
     #[must_use]
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Whether nothing is looked for.
+    /// Whether no values are searched for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 
-    /// How many of the last bytes may be the beginning of a text.
+    /// How many of the last bytes may begin a text.
     pub(super) fn depth(&self, state: StateID) -> usize {
         self.depths.get(&state).copied().unwrap_or(0)
     }
 }
 
 impl Text {
-    /// What the machine knows of it.
+    /// The leading bytes that the automaton contains.
     pub(super) fn anchor(&self) -> &[u8] {
         &self.bytes[..self.bytes.len().min(ANCHOR)]
     }
@@ -112,7 +113,7 @@ impl Machine {
         }
     }
 
-    /// Where every search begins.
+    /// The initial state.
     pub(super) fn start(&self) -> StateID {
         match self {
             Self::Table(table) => start(table),
@@ -121,7 +122,7 @@ impl Machine {
     }
 }
 
-/// A machine that is built for unanchored searches, as ours are, has this state.
+/// Our automata are built for unanchored searches and therefore have this state.
 fn start(machine: &impl Automaton) -> StateID {
     machine.start_state(Anchored::No).unwrap_or_default()
 }

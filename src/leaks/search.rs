@@ -1,4 +1,5 @@
-//! The search: bytes come in pieces of any size, and every occurrence of every text is told, wherever it is cut.
+//! The search: input comes in pieces of any size, and every occurrence of every text is reported, also across
+//! pieces.
 
 use super::needles::{Machine, Needles, Text};
 use aho_corasick::Anchored;
@@ -7,20 +8,20 @@ use aho_corasick::automaton::{Automaton, StateID};
 /// An occurrence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hit {
-    /// Where it begins, in bytes from the first that was searched.
+    /// Its first byte, counted from the start of the search.
     pub start: u64,
-    /// Where it ends, exclusively.
+    /// Its end, exclusive.
     pub end: u64,
-    /// Which text: see [`Needles::describe`].
+    /// The text; see [`Needles::describe`].
     pub text: usize,
 }
 
-/// A search under way.
+/// A search in progress.
 pub struct Search<'n> {
     needles: &'n Needles,
     state: StateID,
     at: u64,
-    /// Texts that have begun and have not been seen whole.
+    /// Texts whose beginning has matched and whose rest is being compared.
     begun: Vec<Begun>,
 }
 
@@ -31,13 +32,13 @@ struct Begun {
 }
 
 impl<'n> Search<'n> {
-    /// Begins.
+    /// Starts a search.
     #[must_use]
     pub fn new(needles: &'n Needles) -> Self {
         Self { needles, state: needles.machine.start(), at: 0, begun: Vec::new() }
     }
 
-    /// Looks at the next piece.
+    /// Searches the next piece.
     pub fn feed(&mut self, piece: &[u8], mut hit: impl FnMut(Hit)) {
         let (needles, at) = (self.needles, self.at);
         self.begun.retain_mut(|begun| begun.goes_on(&needles.texts[begun.text], piece, &mut hit));
@@ -57,14 +58,14 @@ impl<'n> Search<'n> {
         self.at += piece.len() as u64;
     }
 
-    /// Everything before this place has been told; what begins here may yet turn out to be a text.
+    /// Every occurrence that begins before this position has been reported; one may still begin at it.
     #[must_use]
     pub fn settled(&self) -> u64 {
         let anchor = self.at - self.needles.depth(self.state) as u64;
         self.begun.iter().map(|begun| begun.start).fold(anchor, u64::min)
     }
 
-    /// How many bytes have been searched.
+    /// The number of bytes searched.
     #[must_use]
     pub const fn at(&self) -> u64 {
         self.at
@@ -72,7 +73,7 @@ impl<'n> Search<'n> {
 }
 
 impl Begun {
-    /// Compares what follows. False when it is over: told, or something else.
+    /// Compares the next bytes. False if the comparison has ended, with or without a match.
     fn goes_on(&mut self, text: &Text, piece: &[u8], hit: &mut impl FnMut(Hit)) -> bool {
         let rest = &text.bytes[self.seen..];
         let common = rest.len().min(piece.len());

@@ -1,4 +1,4 @@
-//! What is counted and timed while the process runs: a method for each thing that happens.
+//! Updates of the metrics: one method for each kind of event.
 
 use super::families::Metrics;
 use super::labels::{
@@ -22,12 +22,12 @@ impl Metrics {
         self.ticket_requests.with_label_values(&[outcome.as_str(), code]).inc();
     }
 
-    /// An attempt to redeem ended.
+    /// An attempt to redeem a ticket ended.
     pub fn redemption(&self, outcome: Redemption) {
         self.redemptions.with_label_values(&[outcome.as_str()]).inc();
     }
 
-    /// So many tickets wait.
+    /// Sets the number of unredeemed tickets.
     pub fn set_tickets_outstanding(&self, count: usize) {
         self.tickets_outstanding.set(whole(count));
     }
@@ -37,12 +37,12 @@ impl Metrics {
         self.authentications.with_label_values(&[authenticator, outcome.as_str()]).inc();
     }
 
-    /// A TokenReview call took so long.
+    /// Duration of a `TokenReview` call.
     pub fn token_review(&self, took: Duration) {
         self.token_review_duration.observe(took.as_secs_f64());
     }
 
-    /// A decision took so long.
+    /// Duration of a policy decision.
     pub fn decision(&self, took: Duration) {
         self.decision_duration.observe(took.as_secs_f64());
     }
@@ -58,33 +58,33 @@ impl Metrics {
         self.store_calls_suspended.with_label_values(&[store, scope.as_str()]).inc();
     }
 
-    /// A secret was there without a key that a policy requires. The read itself is counted where it was made.
+    /// A secret exists without a key that a policy requires. Its read is counted separately.
     pub fn key_absent(&self, store: &str) {
         let labels = [store, StoreOperation::Read.as_str(), StoreOutcome::KeyAbsent.as_str()];
         self.store_requests.with_label_values(&labels).inc();
     }
 
-    /// A read went through the lease cache.
+    /// A read went through the cache.
     pub fn cache_request(&self, store: &str, outcome: CacheOutcome) {
         self.cache_requests.with_label_values(&[store, outcome.as_str()]).inc();
     }
 
-    /// A lease is held from now on.
+    /// A lease was registered.
     pub fn lease_held(&self, store: &str) {
         self.leases_active.with_label_values(&[store]).inc();
     }
 
-    /// A lease is held no longer.
+    /// A lease ended.
     pub fn lease_dropped(&self, store: &str) {
         self.leases_active.with_label_values(&[store]).dec();
     }
 
-    /// So many leases are held by pods whose authenticator is not configured.
+    /// Sets the number of leases of pods whose authenticator is no longer configured.
     pub fn set_leases_orphaned(&self, store: &str, count: usize) {
         self.leases_orphaned.with_label_values(&[store]).set(whole(count));
     }
 
-    /// How it stands with the admission policy of a cluster.
+    /// Sets the state of a cluster's admission policy.
     pub fn set_admission_policy(&self, cluster: &str, holds: AdmissionPolicyState) {
         for state in AdmissionPolicyState::ALL {
             let labels = [cluster, state.as_str()];
@@ -108,82 +108,82 @@ impl Metrics {
         self.audit_write_duration.observe(took.as_secs_f64());
     }
 
-    /// So many events were deleted.
+    /// Events were deleted from the audit log.
     pub fn audit_pruned(&self, reason: Pruned, events: usize) {
         self.audit_pruned.with_label_values(&[reason.as_str()]).inc_by(events as u64);
     }
 
-    /// The audit log takes so many bytes.
+    /// Sets the size of the audit log in bytes.
     pub fn set_audit_bytes(&self, bytes: u64) {
         self.audit_size.set(signed(bytes));
     }
 
-    /// It may take so many; 0 for no bound.
+    /// Sets the maximum size of the audit log in bytes; 0 means unlimited.
     pub fn set_audit_max_bytes(&self, bytes: u64) {
         self.audit_max_size.set(signed(bytes));
     }
 
-    /// The file system of the database has so many bytes, and so many of them are free.
+    /// Sets free and total bytes of the database's file system.
     pub fn set_database_space(&self, free: u64, volume: u64) {
         self.database_free.set(signed(free));
         self.database_volume.set(signed(volume));
     }
 
-    /// This machine's clock is so many seconds ahead of the database's.
+    /// Sets how many seconds this machine's clock is ahead of the database's clock.
     pub fn set_database_clock_offset(&self, seconds: f64) {
         self.database_clock_offset.set(seconds);
     }
 
-    /// The policy directory has so many faults.
+    /// Sets the number of faults in the policy directory.
     pub fn set_policy_file_faults(&self, count: usize) {
         self.policy_file_faults.set(whole(count));
     }
 
-    /// So many policies are in force.
+    /// Sets the number of active policies.
     pub fn set_policies(&self, count: usize) {
         self.policies.set(whole(count));
     }
 
-    /// A request was answered. `route` is the template, never the path.
+    /// A request was answered. `route` is the route template, never the path.
     pub fn http_request(&self, route: &str, method: &str, status: u16, took: Duration) {
         self.http_requests.with_label_values(&[route, method, status_label(status)]).inc();
         self.http_request_duration.with_label_values(&[route, method]).observe(took.as_secs_f64());
     }
 
-    /// An answer bore this error code.
+    /// An answer had this error code.
     pub fn error(&self, code: &str) {
         self.errors.with_label_values(&[code]).inc();
     }
 
-    /// So many connections may be open on the api listener.
+    /// Sets the maximum number of connections of the API listener.
     pub fn set_connections_limit(&self, limit: usize) {
         self.http_connections_limit.set(whole(limit));
     }
 
-    /// A connection is open on the api listener until what is returned is dropped.
+    /// Counts a connection of the API listener as open until the returned value is dropped.
     #[must_use]
     pub fn connection_opened(&self) -> OpenConnection {
         self.http_connections.inc();
         OpenConnection(self.http_connections.clone())
     }
 
-    /// So many events wait for the writer of the audit log.
+    /// Sets the number of events that wait for the audit log's writer.
     pub fn set_audit_waiting(&self, count: usize) {
         self.audit_waiting.set(whole(count));
     }
 
-    /// Whether tickets are issued.
+    /// Sets whether tickets are issued.
     pub fn set_ready(&self, ready: bool) {
         self.ready.set(ready.into());
     }
 
-    /// The certificate in force expires then, in seconds of Unix time.
+    /// Sets the expiry of the active certificate, in seconds of Unix time.
     pub fn set_certificate_expiry(&self, at: i64) {
         self.certificate_expiry.set(at);
     }
 }
 
-/// A connection that is counted as open.
+/// A connection counted as open.
 #[derive(Debug)]
 pub struct OpenConnection(IntGauge);
 

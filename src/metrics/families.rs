@@ -1,10 +1,10 @@
-//! Every metric family, registered and started at zero when the process starts.
+//! All metric families, registered and initialised with zero at start.
 
 use super::register::{FAST, SLOW, counters, float_gauge, gauge, gauges, histogram, histograms};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Gauge, Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
-/// The registry and what is counted in it.
+/// The registry and its metric families.
 #[derive(Debug)]
 pub struct Metrics {
     pub(super) registry: Registry,
@@ -45,10 +45,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers every family, with the configured authenticators and stores as label values, and starts them at zero.
+    /// Registers every family, with the configured authenticators and stores as label values, initialised with
+    /// zero.
     ///
     /// # Errors
-    /// When two families bear one name, which only a programming error can bring about.
+    /// Two families have the same name; this is a programming error.
     #[expect(clippy::too_many_lines, reason = "one entry for each family")]
     pub fn new(authenticators: &[&str], stores: &[&str]) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
@@ -165,7 +166,7 @@ impl Metrics {
             )?,
             registry,
         };
-        // Beside ours, under the names that dashboards of processes expect.
+        // Process metrics, under the usual names.
         metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
         let build = gauges(&metrics.registry, "build_info", "The running version; always 1.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);

@@ -1,6 +1,6 @@
-//! The label values, as closed enums.
+//! Label values as closed enums.
 
-/// Declares an enum whose variants have one fixed word each.
+/// Declares an enum with a fixed label value for each variant.
 macro_rules! label {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $word:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -8,7 +8,7 @@ macro_rules! label {
         pub enum $name { $($(#[$variant_doc])* $variant),+ }
 
         impl $name {
-            /// Every value there is.
+            /// All values.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// The label's value.
@@ -23,11 +23,11 @@ macro_rules! label {
 label! {
     /// How an authentication ended.
     AuthenticationOutcome {
-        /// A caller was vouched for.
+        /// A caller was authenticated.
         Ok => "ok",
         /// The token was refused.
         Denied => "denied",
-        /// Whoever should vouch could not be reached.
+        /// The API server or issuer could not be reached.
         Failed => "failed",
     }
 }
@@ -35,17 +35,17 @@ label! {
 label! {
     /// How a ticket request or another event ended; also the `outcome` of an audit event.
     Outcome {
-        /// It was done.
+        /// Success.
         Ok => "ok",
-        /// It was refused.
+        /// Refused.
         Denied => "denied",
-        /// It went wrong.
+        /// Failed.
         Failed => "failed",
     }
 }
 
 label! {
-    /// What an audit event is about.
+    /// The type of an audit event.
     EventType {
         /// A ticket was issued.
         TicketIssued => "ticket.issued",
@@ -87,15 +87,15 @@ label! {
 }
 
 label! {
-    /// How it stands with the admission policy of a cluster.
+    /// The state of a cluster's admission policy.
     AdmissionPolicyState {
-        /// It is the one that this version ships.
+        /// The policy of this version is installed.
         Present => "present",
-        /// It is that of another version.
+        /// The policy of another version is installed.
         Outdated => "outdated",
-        /// Policy or binding were changed so that they guard less, or nobody knows what.
+        /// Policy or binding were changed and guard less, or their effect cannot be determined.
         Weakened => "weakened",
-        /// There is none, or no binding.
+        /// The policy or its binding is missing.
         Absent => "absent",
     }
 }
@@ -113,25 +113,25 @@ label! {
 label! {
     /// How a redemption ended.
     Redemption {
-        /// The bundle was handed over.
+        /// The bundle was delivered.
         Redeemed => "redeemed",
-        /// The same redeemer repeated a lost download.
+        /// The same client repeated an interrupted download.
         Replayed => "replayed",
-        /// The key was proven, the ticket already used.
+        /// The key was valid, the ticket already used.
         AlreadyRedeemed => "already_redeemed",
-        /// The key was proven, the ticket too old.
+        /// The key was valid, the ticket expired.
         Expired => "expired",
-        /// The key was proven, the ticket revoked or burned.
+        /// The key was valid, the ticket revoked or burned.
         Revoked => "revoked",
-        /// No such ticket, or the key was not proven.
+        /// The ticket does not exist, or the key was wrong.
         Unknown => "unknown",
-        /// The key was proven at the wrong place; the ticket is burned.
+        /// The key was valid, but the client broke the ticket's binding; the ticket is burned.
         Misuse => "misuse",
     }
 }
 
 label! {
-    /// What was asked of a store.
+    /// The operation on a store.
     StoreOperation {
         /// A secret was read.
         Read => "read",
@@ -147,33 +147,34 @@ label! {
 }
 
 label! {
-    /// What a store answered: the closed set that absent, forbidden and broken are told apart by.
+    /// The outcome of a store operation. The set is closed; missing, forbidden and failed reads are different
+    /// outcomes.
     StoreOutcome {
-        /// The secret.
+        /// The secret was returned.
         Ok => "ok",
-        /// There is no such secret.
+        /// The secret does not exist.
         Absent => "absent",
-        /// There was one; it is deleted or destroyed.
+        /// The secret existed and was deleted or destroyed.
         Deleted => "deleted",
-        /// There is no such mount, or the path does not fit its engine.
+        /// The mount does not exist, or the path does not fit its engine.
         Misconfigured => "misconfigured",
-        /// The broker's own token may not read it.
+        /// The broker's own token has no permission.
         Forbidden => "forbidden",
         /// No usable answer.
         Unavailable => "unavailable",
-        /// The secret is there without the key that the policy names.
+        /// The secret exists without the key that the policy names.
         KeyAbsent => "key_absent",
     }
 }
 
 label! {
-    /// Whose circuit breaker suspended a call to a store.
+    /// The scope of the circuit breaker that suspended a call to a store.
     BreakerScope {
-        /// That of the whole server.
+        /// The whole server.
         Server => "server",
-        /// That of a mount, or of a group of calls that share a limit.
+        /// A mount, or a group of calls that share a limit.
         Mount => "mount",
-        /// That of a path where credentials are made.
+        /// A path that creates credentials.
         Path => "path",
     }
 }
@@ -181,25 +182,26 @@ label! {
 label! {
     /// How an attempt to revoke a dynamic lease ended.
     Revocation {
-        /// The store revoked it.
+        /// The store revoked the lease.
         Ok => "ok",
-        /// It did not; it is tried again.
+        /// The store did not revoke it; another attempt follows.
         Failed => "failed",
-        /// It did not, for the sixth time in a row, and is tried rarely from now on: credentials may be alive that nobody should have.
+        /// The sixth attempt in a row failed. Attempts continue at long intervals; the credentials may still be
+        /// valid although they should not be.
         GivenUp => "given_up",
     }
 }
 
 label! {
-    /// Whether the lease cache had the answer.
+    /// How the cache answered a read.
     CacheOutcome {
-        /// It had.
+        /// From the cache.
         Hit => "hit",
-        /// It asked the store.
+        /// By reading from the store.
         Miss => "miss",
-        /// It waited for another request's read of the same path.
+        /// By waiting for another request's read of the same path.
         Coalesced => "coalesced",
-        /// It had an old answer, and the store could not be reached.
+        /// With an expired value, because the store was unreachable.
         Stale => "stale",
     }
 }

@@ -1,6 +1,8 @@
-//! THE NUMBERS: one registry, one struct, closed label sets. Names and labels are a promise to dashboards.
+//! THE NUMBERS: one registry, one struct, closed label sets. Names and labels are a public interface for
+//! dashboards.
 //!
-//! No label ever carries what a caller may choose: a family's series are counted by the configuration, not by the traffic.
+//! No label holds a value that a caller can choose: the number of series depends on the configuration, not on the
+//! traffic.
 
 mod counting;
 mod exposition;

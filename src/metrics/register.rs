@@ -1,12 +1,12 @@
-//! How a family is made: under our prefix, in our registry, with buckets that fit what is timed.
+//! How a family is created: with the common prefix, in the registry, with buckets for its range.
 
 use prometheus::{
     Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
-/// In-process work: from microseconds.
+/// Buckets for in-process work, from microseconds up.
 pub const FAST: [f64; 10] = [1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 0.025, 0.1];
-/// Work that waits for a disk or another process: up to the request timeout.
+/// Buckets for work that waits for a disk or another process, up to the request timeout.
 pub const SLOW: [f64; 13] = [5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 15.0];
 
 fn opts(name: &str, help: &str) -> Opts {

@@ -1,4 +1,4 @@
-//! What starts at zero: every label value that is known before anything happens.
+//! Initial series: every label value that is known at start begins at zero.
 
 use super::families::Metrics;
 use super::labels::{
@@ -7,7 +7,7 @@ use super::labels::{
 };
 use super::statuses::STATUSES;
 
-/// The `authenticator` of bearer tokens that were for none.
+/// The `authenticator` label for tokens that matched no authenticator.
 pub const NO_AUTHENTICATOR: &str = "none";
 
 impl Metrics {
@@ -45,7 +45,7 @@ impl Metrics {
         for reason in Pruned::ALL {
             self.audit_pruned.with_label_values(&[reason.as_str()]);
         }
-        // What was deleted has a family of its own, which starts at zero.
+        // Deleted events have their own family, which starts at zero.
         for event in EventType::ALL.iter().filter(|event| **event != EventType::AuditPruned) {
             for outcome in Outcome::ALL {
                 self.audit_events.with_label_values(&[event.as_str(), outcome.as_str()]);
@@ -58,12 +58,13 @@ impl Metrics {
         self.ticket_requests.with_label_values(&[outcome.as_str(), code]);
     }
 
-    /// An error code that an answer may bear.
+    /// Starts the series of an error code.
     pub fn start_error(&self, code: &str) {
         self.errors.with_label_values(&[code]);
     }
 
-    /// The routes come from the router, which this room does not know: each starts at zero for every status we send.
+    /// The routes come from the router, which this room does not know. Each starts at zero for every status that
+    /// is sent.
     pub fn start_route(&self, route: &str, method: &str) {
         for (_, status) in STATUSES {
             self.http_requests.with_label_values(&[route, method, status]);
@@ -71,7 +72,7 @@ impl Metrics {
         self.http_request_duration.with_label_values(&[route, method]);
     }
 
-    /// A policy that came into force: its counter starts at zero.
+    /// Starts the counter of a new policy.
     pub fn start_policy(&self, policy: &str) {
         self.tickets_issued.with_label_values(&[policy]);
     }

@@ -1,6 +1,6 @@
-//! The statuses that are label values: those we send.
+//! The HTTP statuses that are used as label values.
 
-/// Each with its label.
+/// Each status with its label.
 pub const STATUSES: [(u16, &str); 22] = [
     (200, "200"),
     (201, "201"),
@@ -26,7 +26,7 @@ pub const STATUSES: [(u16, &str); 22] = [
     (505, "505"),
 ];
 
-/// The label of a status; `other` for one that nobody sends.
+/// The label of a status; `other` for a status that is never sent.
 pub fn status_label(status: u16) -> &'static str {
     STATUSES.iter().find(|(known, _)| *known == status).map_or("other", |(_, label)| label)
 }

@@ -1,7 +1,7 @@
-//! So many a second for each key, with a burst: the generic cell rate algorithm (ITU-T I.371).
+//! A rate limit per second for each key, with a burst: the generic cell rate algorithm (ITU-T I.371).
 //!
-//! Own code, because the well-known crate cannot look without charging, and looking is what keeps a flood of bad tokens from
-//! reaching the API server while known tokens from the same address go through.
+//! Own code, because the well-known crate cannot check a limit without charging it. The check is needed so that a
+//! flood of bad tokens does not reach the API server while known tokens from the same address are accepted.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,30 +10,30 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Keys remembered at once. When more come within one second, the newcomers are not limited: nobody's limit is lifted, and nobody
-/// is refused for the others.
+/// Maximum number of keys held. If more keys appear within one second, the additional keys are not limited: no
+/// existing limit is lifted, and no request is refused because of other keys.
 const MAX_KEYS: usize = 100_000;
 const SWEEP: Duration = Duration::from_millis(100);
 
-/// A limit on each of many keys.
+/// A separate limit for each key.
 pub struct RateLimiter<K> {
     interval: Duration,
-    /// How far the time of the whole allowance may lie ahead.
+    /// How far ahead the time of the full allowance may be.
     burst: Duration,
-    /// For each key, the time at which its whole allowance is back.
+    /// For each key, the time at which its full allowance is restored.
     full_again: Mutex<HashMap<K, Instant>>,
-    /// When those who have theirs back may be forgotten next: not at every charge of a flood.
+    /// When keys with a restored allowance are removed next; not at every charge, so that a flood stays cheap.
     next_sweep: Mutex<Instant>,
 }
 
 impl<K: Hash + Eq> RateLimiter<K> {
-    /// So many a second, with a burst of a second's worth.
+    /// `per_second` per second, with a burst of one second's allowance.
     #[must_use]
     pub fn new(per_second: NonZeroU32) -> Self {
         Self::with(Duration::from_secs(1) / per_second.get(), Duration::from_secs(1))
     }
 
-    /// One in each such interval, without a burst.
+    /// One per interval, without a burst.
     #[must_use]
     pub fn one_every(interval: Duration) -> Self {
         Self::with(interval, interval)
@@ -43,7 +43,7 @@ impl<K: Hash + Eq> RateLimiter<K> {
         Self { interval, burst, full_again: Mutex::default(), next_sweep: Mutex::new(Instant::now()) }
     }
 
-    /// Charges one, if the key has one left.
+    /// Charges one unit; false if none is left.
     pub fn charge(&self, key: K) -> bool {
         let now = Instant::now();
         let mut full_again = self.lock();
@@ -66,14 +66,14 @@ impl<K: Hash + Eq> RateLimiter<K> {
         allowed
     }
 
-    /// Gives back one that was charged.
+    /// Returns one charged unit.
     pub fn refund(&self, key: &K) {
         if let Some(at) = self.lock().get_mut(key) {
             *at = at.checked_sub(self.interval).unwrap_or(*at);
         }
     }
 
-    /// Whether the key has nothing left now.
+    /// Whether no unit is left now.
     pub fn is_exhausted(&self, key: &K) -> bool {
         let horizon = Instant::now() + self.burst;
         self.lock().get(key).is_some_and(|at| *at + self.interval > horizon)

@@ -1,4 +1,4 @@
-//! THE RATES: how often something may happen, for each key or for all together. Knows nothing of what it limits.
+//! THE RATES: rate limits, for each key or for all together. Knows nothing of what it limits.
 
 mod limiter;
 mod window;

@@ -1,4 +1,4 @@
-//! At most so many in any second, whoever asks: a sliding window over the last admissions.
+//! A rate limit over all callers: a sliding window of one second over the last admissions.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -11,18 +11,18 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A limit without keys.
 pub struct Window {
     most: usize,
-    /// When the last `most` admissions begin, in order. Those that were reserved begin in the future.
+    /// The start times of the last admissions, in order; at most the limit. Reserved ones are in the future.
     admitted: Mutex<VecDeque<Instant>>,
 }
 
 impl Window {
-    /// So many in any second.
+    /// `per_second` in any second.
     #[must_use]
     pub fn new(per_second: NonZeroU32) -> Self {
         Self { most: per_second.get() as usize, admitted: Mutex::default() }
     }
 
-    /// Takes the next free place, if that is no longer away than `patience`. Returns when it begins.
+    /// Reserves the next free place if it is at most `patience` away, and returns its start.
     pub fn reserve(&self, patience: Duration) -> Option<Instant> {
         let now = Instant::now();
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -37,7 +37,7 @@ impl Window {
         Some(free)
     }
 
-    /// Takes a place that is free now, if as many as half of all are.
+    /// Takes a free place now, if at least half of all places are free.
     pub fn take_spare(&self) -> bool {
         let now = Instant::now();
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);

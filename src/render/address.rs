@@ -1,18 +1,18 @@
-//! Where a registry is: `host`, `host:port`, `host/path` or the same as a URL.
+//! Addresses of registries: `host`, `host:port`, `host/path`, or the same as a URL.
 
-/// An address, in its parts.
+/// The parts of an address.
 pub(super) struct Address<'a> {
-    /// Whether `http://` stands before it.
+    /// Whether it begins with `http://`.
     pub plain_http: bool,
-    /// The host, with its port if it has one.
+    /// The host, with the port if there is one.
     pub authority: &'a str,
-    /// The path without slashes around it; often nothing.
+    /// The path without surrounding slashes; may be empty.
     pub path: &'a str,
 }
 
 impl<'a> Address<'a> {
-    /// Takes an address apart. Nothing in it has a meaning to JSON, to an ini file or to a URL but its own, and there is
-    /// one spelling: the host is in lower case, the path has neither empty parts nor dots to climb by.
+    /// Splits an address. It contains no character with a meaning in JSON, ini files or URLs, and it has one
+    /// spelling only: the host is in lower case; the path has no empty, `.` or `..` segments.
     pub(super) fn of(text: &'a str) -> Option<Self> {
         let (plain_http, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
             (Some(rest), _) => (false, rest),
@@ -29,7 +29,7 @@ impl<'a> Address<'a> {
     }
 }
 
-/// Whether it is the name of a host or an IPv4 address, in lower case.
+/// Whether this is a host name or an IPv4 address, in lower case.
 pub(super) fn is_host(text: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty()

@@ -1,15 +1,15 @@
-//! What `docker-config`, `npmrc` and `netrc` share: credentials are gathered from keys by the names of these.
+//! Shared by `docker-config`, `npmrc` and `netrc`: groups the keys of a bundle into credentials by their names.
 //!
-//! | format | a credential is made of |
+//! | format | keys of a credential |
 //! |---|---|
 //! | `docker-config` | `REGISTRY`, `REGISTRY_USERNAME`, `REGISTRY_PASSWORD` |
 //! | `npmrc` | `NPM_REGISTRY`, `NPM_TOKEN` |
 //! | `netrc` | `NETRC_MACHINE`, `NETRC_LOGIN`, `NETRC_PASSWORD` |
 //!
-//! For more than one, each has a prefix of its own: `GHCR_REGISTRY`, `GHCR_REGISTRY_USERNAME`,
-//! `GHCR_REGISTRY_PASSWORD`. Policies give keys these names by `rename`. A credential has all of its keys; a key that
-//! belongs to none is refused and not left out, so that no secret is lost on its way: a ticket's `keys` narrows. No
-//! host is presumed: a token goes only where the store says.
+//! Several credentials are told apart by prefixes: `GHCR_REGISTRY`, `GHCR_REGISTRY_USERNAME`,
+//! `GHCR_REGISTRY_PASSWORD`. Policies give keys these names by `rename`. A credential needs all of its keys. A key
+//! that belongs to no credential is an error, so that no secret is dropped silently; a request selects keys with
+//! the ticket's `keys`. There is no default host: a token goes only to the host that the store names.
 
 use super::port::{Reason, Unrenderable};
 use crate::model::bundle::{Bundle, Entry};
@@ -29,19 +29,19 @@ impl<'a> Named<'a> {
         self.entry.value.expose_secret()
     }
 
-    /// Refuses the key.
+    /// The error for this key.
     pub(super) fn refused(self, reason: Reason) -> Unrenderable {
         Unrenderable { key: self.name.to_owned(), reason }
     }
 
-    /// Refuses the key unless its value is as it should be.
+    /// Returns the error for this key unless the condition holds.
     pub(super) fn must(self, be: bool, reason: Reason) -> Result<(), Unrenderable> {
         if be { Ok(()) } else { Err(self.refused(reason)) }
     }
 }
 
-/// The credentials of a bundle, each with its keys in the order of `words`, in the order of their prefixes. The first
-/// word is that of the place that a credential is for; no two are for the same one.
+/// The credentials of a bundle, sorted by prefix, each with its keys in the order of `words`. The first word is
+/// the key with the address; two credentials with the same address are an error.
 pub(super) fn gather<'a, const N: usize>(
     bundle: &'a Bundle,
     words: [&str; N],
@@ -71,13 +71,13 @@ pub(super) fn gather<'a, const N: usize>(
     Ok(credentials)
 }
 
-/// What stands before the word, with its underscore.
+/// The prefix before the word, including its underscore.
 fn prefix<'a>(name: &'a str, word: &str) -> Option<&'a str> {
     let prefix = name.strip_suffix(word)?;
     (prefix.is_empty() || (prefix.ends_with('_') && prefix.len() > 1)).then_some(prefix)
 }
 
-/// An address without what may be left out of it.
+/// An address without its optional parts.
 fn bare(address: &str) -> &str {
     let rest = address.strip_prefix("https://").or_else(|| address.strip_prefix("http://")).unwrap_or(address);
     rest.strip_suffix('/').unwrap_or(rest)

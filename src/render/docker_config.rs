@@ -1,20 +1,23 @@
-//! `{"auths":{"REGISTRY":{"auth":"..."}}}`, the `config.json` of Docker, Buildah and Kaniko, in one of two ways:
+//! `{"auths":{"REGISTRY":{"auth":"..."}}}`, the `config.json` of Docker, Buildah and Kaniko, from one of two
+//! sources:
 //!
-//! - from `REGISTRY`, `REGISTRY_USERNAME` and `REGISTRY_PASSWORD`, and the same with prefixes for several registries.
-//!   The key of a registry is its host, with its port if it has one (`r.example:5000`), or host and path for one part of
-//!   it (`r.example/team`). A slash at the end is dropped: skopeo and Buildah do not find a key that has one and no
-//!   scheme. A key with a scheme is written as it is, and readers take its host alone: a scheme loses the path;
-//! - from one key alone, `DOCKER_AUTH_CONFIG` or `.dockerconfigjson`, that holds such a file as it is. It is looked
-//!   through and handed over unchanged. It may have `auths` and nothing else: a `credHelpers`, `cliPluginsExtraDirs` or
-//!   `proxies` names programs to run and hosts to ask, and secrets are named by whoever may write to the store.
+//! - `REGISTRY`, `REGISTRY_USERNAME` and `REGISTRY_PASSWORD`, and the same with prefixes for several registries.
+//!   The entry of a registry is named by its host, with the port if there is one (`r.example:5000`), or by host
+//!   and path for a part of the registry (`r.example/team`). A trailing slash is removed: skopeo and Buildah do
+//!   not find an entry with a trailing slash and no scheme. An address with a scheme is written unchanged; readers
+//!   then use only its host and ignore the path;
+//! - a single key, `DOCKER_AUTH_CONFIG` or `.dockerconfigjson`, that holds such a file. The file is checked and
+//!   returned unchanged. It may have `auths` and no other member: `credHelpers`, `cliPluginsExtraDirs` or
+//!   `proxies` name programs to run and hosts to contact, and anyone who may write to the store could set them.
 //!
-//! Docker Hub has several names. Docker, BuildKit and Kaniko look for `https://index.docker.io/v1/`, skopeo and Buildah
-//! take `docker.io` and `index.docker.io` for the same, and others know one of the three. So one of them in `REGISTRY`
-//! writes all three.
+//! Docker Hub has several names. Docker, BuildKit and Kaniko look for `https://index.docker.io/v1/`, skopeo and
+//! Buildah treat `docker.io` and `index.docker.io` as the same, and other readers know only one of the three.
+//! Therefore any of them in `REGISTRY` writes all three.
 //!
-//! An empty bundle is zero bytes: ask `[ -s file ]` first, as Buildah takes an empty file for a broken one.
+//! An empty bundle is zero bytes. Check with `[ -s file ]` first: Buildah rejects an empty file.
 //!
-//! Readers take a colon in a user name for its end, drop NULs around a password, and refuse an empty one: so do we.
+//! Readers end a user name at a colon, drop NULs around a password, and refuse an empty password; so these values
+//! are refused here.
 
 use super::address::Address;
 use super::credentials::gather;
@@ -29,15 +32,15 @@ use zeroize::Zeroizing;
 
 const READY: [&str; 2] = ["DOCKER_AUTH_CONFIG", ".dockerconfigjson"];
 
-/// What is to be written.
+/// The content of the file.
 pub(super) enum Config<'a> {
-    /// A file that stood in the store.
+    /// A complete file from the store.
     Ready(&'a str),
-    /// Registries: their keys, and the base64 of user and password.
+    /// Registries: the names of their entries, and the base64 of user and password.
     Auths(Vec<(Vec<Key<'a>>, Zeroizing<String>)>),
 }
 
-/// A key of `auths`: a host or a URL, and behind a slash a path where there is one.
+/// The name of an entry of `auths`: a host or a URL, with an optional path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key<'a> {
     host: &'a str,
@@ -46,14 +49,15 @@ pub(super) struct Key<'a> {
 
 const HUB: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 
-/// What readers take an address for: with a scheme they see the host alone, and the names of Docker Hub are one.
+/// The registry that readers understand by an address: with a scheme only the host counts, and all names of Docker
+/// Hub are equal.
 fn place<'a>(text: &str, address: &Address<'a>) -> Key<'a> {
     let is_hub = HUB.contains(&address.authority);
     let host = if is_hub { HUB[0] } else { address.authority };
     Key { host, path: if has_scheme(text) || is_hub && is_api(address.path) { "" } else { address.path } }
 }
 
-/// Whether a path of Docker Hub is that of its API, as in `index.docker.io/v1/`: the whole registry.
+/// Whether a path on Docker Hub is the API path, as in `index.docker.io/v1/`; it stands for the whole registry.
 fn is_api(path: &str) -> bool {
     matches!(path.trim_matches('/'), "" | "v1" | "v2")
 }
@@ -62,7 +66,7 @@ fn has_scheme(text: &str) -> bool {
     text.contains("://")
 }
 
-/// Under which keys readers look for a registry.
+/// The entry names under which readers look for a registry.
 fn keys<'a>(text: &'a str, address: &Address<'a>) -> Vec<Key<'a>> {
     let is_hub = HUB.contains(&address.authority);
     if is_hub && (has_scheme(text) || is_api(address.path)) {
@@ -88,7 +92,7 @@ pub(super) fn check(bundle: &Bundle) -> Result<Config<'_>, Unrenderable> {
         user.must(!name.is_empty() && !name.contains([':', '\0']), Reason::ReadersDisagree)?;
         let secret = password.value();
         password.must(!secret.is_empty() && !secret.contains('\0'), Reason::ReadersDisagree)?;
-        // Of the right size from the start: a buffer that grew would leave copies behind.
+        // Allocated with its final size: a growing buffer would leave copies behind.
         let mut pair = Zeroizing::new(String::with_capacity(name.len() + 1 + secret.len()));
         pair.push_str(name);
         pair.push(':');
@@ -114,14 +118,15 @@ fn check_ready<'a>(bundle: &'a Bundle, ready: &str) -> Result<Config<'a>, Unrend
     Ok(Config::Ready(file))
 }
 
-/// The members of a `config.json` that are handed over.
+/// The accepted members of a `config.json`.
 #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
 enum Member {
     Auths,
 }
 
-/// Maps and not structs, for which serde would take lists too; the values in an entry are borrowed, never copied.
+/// Maps instead of structs, because serde accepts lists for structs. The values of an entry are borrowed, not
+/// copied.
 type Auths<'a> = BTreeMap<String, BTreeMap<String, &'a RawValue>>;
 
 fn has_only_auths(file: &str) -> bool {
@@ -133,13 +138,13 @@ fn has_only_auths(file: &str) -> bool {
 pub(super) fn write(config: &Config<'_>, emit: Emit<'_>) {
     match config {
         Config::Ready(file) => emit(file.as_bytes()),
-        // An empty bundle is zero bytes, so that `[ -s file ]` tells.
+        // An empty bundle is zero bytes, so that `[ -s file ]` detects it.
         Config::Auths(auths) if auths.is_empty() => {}
         Config::Auths(auths) => {
             let each = auths.iter().flat_map(|(keys, auth)| keys.iter().map(move |key| (key, auth)));
             for (index, (key, auth)) in each.enumerate() {
                 emit(if index == 0 { br#"{"auths":{""# } else { br#",""# });
-                // Neither an address nor base64 has anything that JSON would escape.
+                // Addresses and base64 contain nothing that JSON escapes.
                 emit(key.host.as_bytes());
                 if !key.path.is_empty() {
                     emit(b"/");

@@ -1,10 +1,10 @@
-//! `NAME="value"`, for dotenv readers that expand variables and for those that do not.
+//! `NAME="value"`, for dotenv readers with and without variable expansion.
 //!
-//! Dotenv has no standard. These readers agree on less than each of them can read: npm's `dotenv`, `node --env-file`,
-//! `python-dotenv`, docker compose, Next.js (`@next/env`), and `dotenv-expand` as in Vite and Astro. A value is written in
-//! the first of three spellings that all of them read alike, and refused where there is none: a build that fails with the
-//! name of the key beats a build with a wrong secret. `json` carries everything. What each reader makes of hard values
-//! stands in docs/COMPATIBILITY.md.
+//! Dotenv has no standard. The readers considered here are npm's `dotenv`, `node --env-file`, `python-dotenv`,
+//! docker compose, Next.js (`@next/env`), and `dotenv-expand` as in Vite and Astro. A value is written in the
+//! first of three spellings that all of them read as the same value. If there is none, the bundle is refused: a
+//! build that fails with the name of the key is better than a build with a wrong secret. `json` can hold every
+//! value. docs/COMPATIBILITY.md shows how each reader treats difficult values.
 //!
 //! | spelling | may contain | because |
 //! |---|---|---|
@@ -12,7 +12,7 @@
 //! | `'value'` | anything but `'`; a backslash only before a character that is neither `\` nor `'` | Python halves `\\` and unescapes `\'`, the others do not |
 //! | `value` | no whitespace but single-line inner spaces, no control characters, no `#`, no `$`, no quote at its beginning | npm's `dotenv` cuts at any `#`, others at a space before it; compose expands `$`; all trim |
 //!
-//! In no spelling:
+//! Values that no spelling can hold:
 //!
 //! | value | because |
 //! |---|---|
@@ -20,8 +20,8 @@
 //! | `$` before a letter, a digit, `_` or `{` | Next.js and `dotenv-expand` put a variable there, in any spelling; Python does it for `${` |
 //! | `\$` | they drop the backslash |
 //!
-//! [`dotenv_expand`](super::dotenv_expand) carries `$` for those that expand. `docker run --env-file` is another format:
-//! it knows no quotes at all.
+//! [`dotenv_expand`](super::dotenv_expand) supports `$` for readers that expand. `docker run --env-file` is
+//! another format: it has no quotes.
 
 use super::line::{check_name, write_end};
 use super::port::{Emit, Reason};
@@ -37,11 +37,11 @@ pub(super) fn check(name: &str, entry: &Entry) -> Result<(), Reason> {
     Spelling::of(value).map(|_| ()).ok_or(Reason::ReadersDisagree)
 }
 
-/// What no dotenv file can carry, whatever its readers do with `$`.
+/// Checks for values that no dotenv file can hold, with or without expansion.
 #[expect(clippy::disallowed_methods, reason = "the value is looked at, to see whether it can be carried")]
 pub(super) fn check_variable(name: &str, entry: &Entry) -> Result<(), Reason> {
     check_name(name, entry)?;
-    // Node's dotenv assigns to a plain object, and this assignment is lost.
+    // Node's dotenv assigns to a plain object, where this assignment has no effect.
     if name == "__proto__" {
         return Err(Reason::DroppedByReaders);
     }
@@ -71,7 +71,7 @@ pub(super) fn write(bundle: &Bundle, emit: Emit<'_>) {
                 emit(value.as_bytes());
                 emit(b"'\n");
             }
-            // Without a spelling `check` has refused the bundle.
+            // `check` has refused a value without a spelling.
             Some(Spelling::Bare) | None => {
                 emit(b"=");
                 emit(value.as_bytes());
@@ -82,7 +82,7 @@ pub(super) fn write(bundle: &Bundle, emit: Emit<'_>) {
     write_end(bundle, emit);
 }
 
-/// Writes a value with an escape in the place of one ASCII character.
+/// Writes a value and replaces one ASCII character by an escape.
 pub(super) fn write_replaced(value: &str, character: char, escape: &[u8], emit: Emit<'_>) {
     let mut rest = value;
     while let Some(end) = rest.find(character) {
@@ -93,7 +93,7 @@ pub(super) fn write_replaced(value: &str, character: char, escape: &[u8], emit: 
     emit(rest.as_bytes());
 }
 
-/// How a value is written.
+/// How a value is quoted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spelling {
     Double,
@@ -102,7 +102,7 @@ enum Spelling {
 }
 
 impl Spelling {
-    /// The first spelling of the value that all readers read alike.
+    /// The first spelling that all readers read as the same value.
     fn of(value: &str) -> Option<Self> {
         if !value.contains(['"', '\\', '$']) {
             Some(Self::Double)
@@ -116,21 +116,21 @@ impl Spelling {
     }
 }
 
-/// Whether a reader that expands variables changes the value.
+/// Whether a reader with variable expansion would change the value.
 fn is_expanded(value: &str) -> bool {
     let begins_variable = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'{');
     let mut dollars = value.match_indices('$');
     dollars.any(|(at, _)| value.as_bytes().get(at + 1).is_some_and(begins_variable) || value[..at].ends_with('\\'))
 }
 
-/// Whether every backslash stands before a character that is no backslash; the single quote is excluded already.
+/// Whether no backslash is followed by another one. Single quotes are excluded before.
 fn lone_backslashes(value: &str) -> bool {
     !value.contains(r"\\") && !value.ends_with('\\')
 }
 
-/// Whether readers give a value without quotes back as it is, `$` apart.
+/// Whether all readers return an unquoted value unchanged, apart from `$`.
 pub(super) fn is_bare(value: &str) -> bool {
-    // U+FEFF is white space to JavaScript, and only there.
+    // U+FEFF is white space in JavaScript only.
     let unsafe_anywhere = |c: char| matches!(c, '#' | '\u{feff}') || c.is_control() || (c.is_whitespace() && c != ' ');
     !value.contains(unsafe_anywhere) && !value.starts_with(['\'', '"', '`', ' ']) && !value.ends_with(' ')
 }

@@ -1,8 +1,8 @@
 //! `NAME="value"` with `\$` for `$`: for dotenv readers that expand variables.
 //!
-//! They are Next.js (`@next/env`), and npm's `dotenv` with `dotenv-expand` behind it, as in Vite and Astro. They read
-//! `$NAME` as a variable in any spelling, and `\$` as `$`. Readers that do not expand keep the backslash: for those
-//! there is [`dotenv`](super::dotenv).
+//! These are Next.js (`@next/env`), and npm's `dotenv` followed by `dotenv-expand`, as in Vite and Astro. They
+//! read `$NAME` as a variable in any spelling, and `\$` as `$`. Readers that do not expand keep the backslash; use
+//! [`dotenv`](super::dotenv) for those.
 //!
 //! | spelling | may contain | because |
 //! |---|---|---|
@@ -28,13 +28,13 @@ pub(super) fn check(name: &str, entry: &Entry) -> Result<(), Reason> {
 pub(super) fn write(bundle: &Bundle, emit: Emit<'_>) {
     for (name, entry) in &bundle.entries {
         emit(name.as_bytes());
-        // Without a spelling `check` has refused the bundle.
+        // `check` has refused a value without a spelling.
         let spelling = Spelling::of(entry.value.expose_secret()).unwrap_or(Spelling::Bare);
         let quote = spelling.quote();
         emit(b"=");
         emit(quote);
         write_replaced(entry.value.expose_secret(), '$', br"\$", &mut |piece| {
-            // Between two dollars there is text, as the value is.
+            // The pieces between two dollars are UTF-8, because the value is.
             match std::str::from_utf8(piece) {
                 Ok(text) if spelling == Spelling::Double => write_replaced(text, '\n', br"\n", emit),
                 _ => emit(piece),
@@ -46,7 +46,7 @@ pub(super) fn write(bundle: &Bundle, emit: Emit<'_>) {
     write_end(bundle, emit);
 }
 
-/// How a value is written.
+/// How a value is quoted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spelling {
     Double,
@@ -56,7 +56,7 @@ enum Spelling {
 }
 
 impl Spelling {
-    /// The first spelling of the value that all readers read alike.
+    /// The first spelling that all readers read as the same value.
     fn of(value: &str) -> Option<Self> {
         let ends_well = !value.ends_with('\\');
         if value.contains(r"\$") {

@@ -1,7 +1,7 @@
-//! Values that are bytes, kept as base64 text.
+//! Binary values, held as base64 text.
 //!
-//! `raw` and `tar` hand over the bytes, `json` the base64 text. Every other format is made of texts: bytes that are one are
-//! handed over as that, and others are refused.
+//! `raw` and `tar` return the bytes, `json` the base64 text. All other formats need text: bytes that are valid
+//! UTF-8 are written as text, others are refused.
 
 use super::port::{Reason, Unrenderable};
 use crate::model::bundle::{Bundle, Entry};
@@ -14,9 +14,9 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 /// The bytes of a value.
 pub(super) enum Bytes<'a> {
-    /// Those of a text.
+    /// The bytes of a text value.
     Text(&'a str),
-    /// Decoded ones.
+    /// The decoded bytes of a binary value.
     Decoded(Zeroizing<Vec<u8>>),
 }
 
@@ -31,7 +31,7 @@ impl Deref for Bytes<'_> {
     }
 }
 
-/// The bytes of a value. What is no base64 was never put into a bundle.
+/// The bytes of a value. Bundles contain only valid base64.
 #[expect(clippy::disallowed_methods, reason = "the value is handed over")]
 pub(super) fn bytes(entry: &Entry) -> Bytes<'_> {
     let text = entry.value.expose_secret();
@@ -39,13 +39,13 @@ pub(super) fn bytes(entry: &Entry) -> Bytes<'_> {
 }
 
 fn decoded(text: &str) -> Zeroizing<Vec<u8>> {
-    // Room for all of it: a vector that grows leaves its old contents behind.
+    // Allocated with its final size: a growing vector would leave copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(base64::decoded_len_estimate(text.len())));
     let _ = STANDARD.decode_vec(text, &mut bytes);
     bytes
 }
 
-/// The bundle with texts in the place of bytes; none where it has no bytes.
+/// The bundle with binary values decoded to text; `None` if it has no binary values.
 pub(super) fn as_texts(bundle: &Bundle) -> Result<Option<Bundle>, Unrenderable> {
     if !bundle.entries.values().any(|entry| entry.is_base64) {
         return Ok(None);

@@ -1,7 +1,7 @@
-//! `export NAME='value'`, for `.` in any POSIX shell.
+//! `export NAME='value'`, to be sourced with `.` by any POSIX shell.
 //!
-//! Nothing has a meaning between single quotes but the single quote, so that one is written `'\''` and everything else
-//! as it is: newlines survive, nothing is expanded or executed, also under `set -eu`. NUL cannot be expressed.
+//! Within single quotes only the single quote has a meaning. It is written `'\''`, and everything else unchanged:
+//! newlines are kept, nothing is expanded or executed, also under `set -eu`. NUL cannot be expressed.
 
 use super::line::{check_name, write_end};
 use super::port::{Emit, Reason};
@@ -11,7 +11,7 @@ use crate::model::bundle::{Bundle, Entry};
 #[expect(clippy::disallowed_methods, reason = "the value is looked at, to see whether it can be carried")]
 pub(super) fn check(name: &str, entry: &Entry) -> Result<(), Reason> {
     check_name(name, entry)?;
-    // Not even a policy can have these: `export OPTIND='a[$(id)]'` runs id in bash, quotes or not.
+    // Refused even if a policy names them: `export OPTIND='a[$(id)]'` runs `id` in bash despite the quotes.
     if shell_names::kept_by_shells(name) {
         return Err(Reason::KeptByShells);
     }

@@ -1,4 +1,4 @@
-//! One compact JSON object of strings, keys in order, without a newline at its end. It carries any name and any value;
+//! One compact JSON object of strings, sorted by key, without a final newline. It can hold any name and any value;
 //! an empty bundle is `{}`.
 
 use super::port::Emit;
@@ -18,7 +18,7 @@ pub(super) fn write(bundle: &Bundle, emit: Emit<'_>) {
     emit(b"}");
 }
 
-/// Written here and not by serde, so that it is plain where copies of a value go: nowhere but to `emit`.
+/// Own code instead of serde, so that the value is copied only to `emit`.
 fn write_string(text: &str, emit: Emit<'_>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     emit(b"\"");

@@ -1,7 +1,7 @@
-//! 6. Hand over: a bundle and a format become bytes. Pure: no async, no clock, no I/O.
+//! Stage 6, rendering: a bundle and a format become bytes. Pure: no async, no clock, no I/O.
 //!
-//! Either every key is rendered so that each reader of the format gives back the very value, or nothing is rendered
-//! and the first key in the way is named.
+//! Either every key is rendered such that each reader of the format returns exactly the original value, or nothing
+//! is rendered and the error names the first key that prevents it.
 
 mod address;
 mod credentials;
@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 /// Renders a bundle.
 ///
 /// # Errors
-/// Names the first key that the format cannot carry; with `raw`, that the one key is not there or not named.
+/// Names the first key that the format cannot hold. With `raw`: the one key is missing or not named.
 pub fn render(bundle: &Bundle, rendering: &Rendering) -> Result<Rendered, Refused> {
     let texts = match rendering.format() {
         Format::Json | Format::Raw | Format::Tar => None,
@@ -49,7 +49,7 @@ pub fn render(bundle: &Bundle, rendering: &Rendering) -> Result<Rendered, Refuse
             check_each(bundle, dotenv_expand::check)?;
             measured(|emit| dotenv_expand::write(bundle, emit))
         }
-        // It carries everything.
+        // JSON can hold every bundle.
         Format::Json => measured(|emit| json::write(bundle, emit)),
         Format::Raw => {
             let value = raw::choose(bundle, rendering.key())?;
@@ -75,13 +75,13 @@ pub fn render(bundle: &Bundle, rendering: &Rendering) -> Result<Rendered, Refuse
     Ok(Rendered { bytes, media_type: rendering.format().media_type() })
 }
 
-/// For formats that look at each key by itself.
+/// The check for formats in which keys are independent of each other.
 fn check_each(bundle: &Bundle, check: fn(&str, &Entry) -> Result<(), Reason>) -> Result<(), Unrenderable> {
     let mut entries = bundle.entries.iter();
     entries.try_for_each(|(key, entry)| check(key, entry).map_err(|reason| Unrenderable { key: key.clone(), reason }))
 }
 
-/// Measured first, then written: a buffer that grew would leave copies of the values behind.
+/// Renders twice, first to measure: a growing buffer would leave copies of the values behind.
 fn measured(write: impl Fn(Emit<'_>)) -> Zeroizing<Vec<u8>> {
     let mut length = 0;
     write(&mut |piece| length += piece.len());

@@ -1,20 +1,20 @@
-//! `machine HOST login USER password PASSWORD`, a line for each `NETRC_MACHINE` with its `NETRC_LOGIN` and
+//! `machine HOST login USER password PASSWORD`, one line for each `NETRC_MACHINE` with its `NETRC_LOGIN` and
 //! `NETRC_PASSWORD`, for curl, git and Python.
 //!
-//! A netrc has no standard either. Newer readers know quotes and escapes, each its own; older ones, Go and Python before
-//! 3.11 among them, know none. So a word is written as it is or not at all:
+//! Netrc has no standard. Newer readers support quotes and escapes, each in its own way; older ones, among them Go
+//! and Python before 3.11, support none. Therefore a word is written unchanged or refused:
 //!
 //! | refused | because |
 //! |---|---|
 //! | an empty word, white space, control characters | they end a word, or a line |
-//! | all but ASCII | Go and Python have white space beyond it; newer curl ends a word at it |
+//! | non-ASCII characters | Go and Python have more white space there; newer curl ends a word at it |
 //! | a backslash | Python drops it, curl keeps it |
 //! | `"` at the beginning | curl and Python read a quoted word, Go does not |
 //! | `#` at the beginning | curl reads a comment, Python a password |
 //! | a colon in the login | HTTP's Basic scheme ends the name there |
 //! | a line longer than 4,000 bytes | curl cuts at 4,096 |
 //!
-//! The machine is a host in lower case, without a port: readers compare it with that of the URL.
+//! The machine is a host in lower case without a port: readers compare it with the host of the URL.
 
 use super::address::is_host;
 use super::credentials::{Named, gather};

@@ -1,11 +1,12 @@
-//! `//host/path/:_authToken=TOKEN`, a line for each `NPM_REGISTRY` with its `NPM_TOKEN`, for npm, pnpm and Yarn 1.
+//! `//host/path/:_authToken=TOKEN`, one line for each `NPM_REGISTRY` with its `NPM_TOKEN`, for npm, pnpm and Yarn
+//! 1.
 //!
-//! It says who the build is and not where packages come from: `registry=` and `@scope:registry=` stand in the
-//! project's own `.npmrc`, and this file beside it, as `--userconfig` or `NPM_CONFIG_USERCONFIG`.
+//! The file authenticates the build and does not choose registries: `registry=` and `@scope:registry=` are in the
+//! project's own `.npmrc`. Pass this file as `--userconfig` or `NPM_CONFIG_USERCONFIG`.
 //!
-//! A token is what RFC 6750 lets stand in an `Authorization` header: letters, digits, `-._~+/` and `=` at its end.
-//! Every other character means something to an ini file or to npm (`${NAME}`), or cannot be sent; the four words that
-//! npm reads as something else than text are refused too. A ready `.npmrc` is handed over by `raw`.
+//! A token has the characters that RFC 6750 allows in an `Authorization` header: letters, digits, `-._~+/` and
+//! trailing `=`. Every other character has a meaning in ini files or to npm (`${NAME}`), or cannot be sent. The
+//! four words that npm does not read as text are refused too. Use `raw` for a complete `.npmrc`.
 
 use super::address::Address;
 use super::credentials::{Named, gather};
@@ -26,7 +27,7 @@ pub(super) fn check(bundle: &Bundle) -> Result<Vec<Line<'_>>, Unrenderable> {
         let Some(Address { plain_http, authority, path }) = Address::of(registry.value()) else {
             return Err(registry.refused(Reason::NotAnAddress));
         };
-        // npm looks the registry up as JavaScript writes its URL, without the port that goes without saying.
+        // npm looks up the registry by its URL as JavaScript writes it, without the default port.
         let port = if plain_http { ":80" } else { ":443" };
         let authority = authority.strip_suffix(port).unwrap_or(authority);
         let again = lines.iter().any(|line| (line.authority, line.path) == (authority, path));

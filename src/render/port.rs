@@ -1,9 +1,9 @@
-//! The port: what is rendered, and why a bundle is not.
+//! The port: the result of rendering and its errors.
 
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// A bundle as it is handed over.
+/// A rendered bundle.
 pub struct Rendered {
     /// The body of the download.
     pub bytes: Zeroizing<Vec<u8>>,
@@ -17,13 +17,13 @@ impl fmt::Debug for Rendered {
     }
 }
 
-/// Nothing is rendered.
+/// Why nothing was rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The format cannot carry one of the keys.
+    /// The format cannot hold one of the keys.
     #[error(transparent)]
     Unrenderable(#[from] Unrenderable),
-    /// The one key that was asked for is not in the bundle.
+    /// The requested key is not in the bundle.
     #[error("the bundle does not have the key that was asked for")]
     NoSuchKey,
     /// The format holds one key, and the bundle has several.
@@ -31,24 +31,24 @@ pub enum Refused {
     SeveralKeys,
 }
 
-/// The format cannot carry one of the keys.
+/// A key that the format cannot hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the key {key:?} {reason}")]
 pub struct Unrenderable {
-    /// The first such key, in the order of the bundle.
+    /// The first such key, in the bundle's order.
     pub key: String,
-    /// Why it cannot be carried.
+    /// The reason.
     pub reason: Reason,
 }
 
-/// Why a format cannot carry a key.
+/// Why a format cannot hold a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// Its name is no name of a variable.
+    /// Its name is not a valid variable name.
     NotAVariable,
-    /// Its name owns a shell, and no policy writes it literally.
+    /// Its name can make a shell or another program run code, and no policy names it literally.
     OwnsAShell,
-    /// Shells keep the name for themselves: they would refuse, drop or execute the value.
+    /// Shells reserve the name: they would refuse the assignment, drop the value or execute it.
     KeptByShells,
     /// A reader of the format drops the name.
     DroppedByReaders,
@@ -56,30 +56,30 @@ pub enum Reason {
     ContainsNul,
     /// Its value contains a carriage return.
     ContainsCarriageReturn,
-    /// Readers of the format that expand variables would change its value.
+    /// Readers with variable expansion would change its value.
     ReadersExpand,
-    /// Its value is bytes, and they are no UTF-8.
+    /// Its value is binary and not valid UTF-8.
     NotAText,
-    /// There is no spelling of its value that all readers of the format read alike.
+    /// No spelling of its value is read as the same value by all readers of the format.
     ReadersDisagree,
-    /// Its name is no safe name of a file.
+    /// Its name is not a safe file name.
     NotAFileName,
-    /// Its name is none that a credential of this format is made of.
+    /// Its name is not one of this format's credential keys.
     NoPartOfACredential,
-    /// It is not in the bundle, and its credential's other keys are.
+    /// It is missing, although its credential's other keys are in the bundle.
     Missing,
-    /// Its value is no address.
+    /// Its value is not an address.
     NotAnAddress,
-    /// Another key has its address.
+    /// Another credential has the same address.
     SamePlaceTwice,
-    /// Its value is no bearer token.
+    /// Its value is not a bearer token.
     NotAToken,
-    /// Its value is no `config.json` that has `auths` and nothing else.
+    /// Its value is not a `config.json` with `auths` and no other member.
     NotAConfigJson,
 }
 
 impl Reason {
-    /// The sentence behind the key's name.
+    /// The sentence that follows the key's name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -113,5 +113,5 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Takes the pieces of a rendering, one after the other.
+/// Receives the pieces of a rendering in order.
 pub(super) type Emit<'a> = &'a mut dyn FnMut(&[u8]);

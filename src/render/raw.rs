@@ -1,11 +1,11 @@
-//! The bytes of one value, without a newline at their end: for a key file, or a ready configuration file that a store
-//! holds whole. An empty bundle is zero bytes.
+//! The bytes of one value, without an added newline: for a key file, or for a complete configuration file held by
+//! a store. An empty bundle is zero bytes.
 
 use super::encoded::bytes;
 use super::port::{Emit, Refused};
 use crate::model::bundle::{Bundle, Entry};
 
-/// The value that is asked for: the one named, else the only one there is; nothing of an empty bundle.
+/// The requested value: the named one, or else the only one; `None` for an empty bundle.
 pub(super) fn choose<'a>(bundle: &'a Bundle, key: Option<&str>) -> Result<Option<&'a Entry>, Refused> {
     match key {
         Some(key) => bundle.entries.get(key).map(Some).ok_or(Refused::NoSuchKey),

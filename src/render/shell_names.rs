@@ -1,33 +1,36 @@
-//! Names of variables that own a shell: whoever sets one makes the shell, the loader or a tool of the build run other
-//! code, or look for code, settings or trust elsewhere. Secrets are named by whoever may write to the store, so such a
-//! name is rendered for a shell only where a policy writes it literally.
+//! Variable names that can make a shell, the dynamic loader or a build tool run other code, or take code, settings
+//! or trust anchors from another place. Anyone who may write to the store chooses the names of secrets, so such a
+//! name is rendered for a shell only if a policy names it literally.
 //!
-//! No such list is complete: any program may have its own. This one has what shells read, what the C library itself
-//! ignores in privileged programs, and what the interpreters and tools read that build images usually have. Where a
-//! family has ordinary secrets in it (`NPM_TOKEN`, `CARGO_REGISTRY_TOKEN`, `RUBYGEMS_API_KEY`, `GIT_PASSWORD`,
-//! `PIP_INDEX_URL`) its other members are listed one by one. `LD_` and `DYLD_` are refused whole, as loaders differ,
-//! though an ordinary `LD_SDK_KEY` is among them: a policy that wants it writes it in `keys`.
+//! No such list is complete, since any program may have its own variables. This one has those of shells, those
+//! that the C library ignores in privileged programs, and those of the interpreters and tools that build images
+//! usually contain. If a family of names includes ordinary secrets (`NPM_TOKEN`, `CARGO_REGISTRY_TOKEN`,
+//! `RUBYGEMS_API_KEY`, `GIT_PASSWORD`, `PIP_INDEX_URL`), its dangerous members are listed one by one. All of `LD_`
+//! and `DYLD_` is refused, because loaders differ; a policy that needs an ordinary name such as `LD_SDK_KEY` lists
+//! it in `keys`.
 //!
-//! Proxies (`HTTPS_PROXY`, `no_proxy`) are not here: they lead traffic elsewhere and execute nothing, TLS still
-//! vouches for the other end, and an address with a password is an ordinary build secret. What would take that
-//! vouching away (`SSL_CERT_FILE`, `NODE_TLS_REJECT_UNAUTHORIZED`) is here.
+//! Proxies (`HTTPS_PROXY`, `no_proxy`) are not in the list: they redirect traffic and execute nothing, TLS still
+//! authenticates the other end, and a proxy address with a password is an ordinary build secret. Variables that
+//! disable this authentication (`SSL_CERT_FILE`, `NODE_TLS_REJECT_UNAUTHORIZED`) are in the list.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-/// What no shell takes as it is: bash, dash, busybox or mksh refuse the assignment, drop the value, or read it as an
-/// arithmetic expression, which executes what is in it. `tests/it/render` asks the shells.
+/// Names that no shell accepts as ordinary variables: bash, dash, busybox or mksh refuse the assignment, drop the
+/// value, or evaluate it as an arithmetic expression, which executes code in it. `tests/it/render` checks this
+/// with the shells.
 const KEPT_BY_SHELLS: &str = "
     _ BASHOPTS BASHPID BASH_ARGC BASH_ARGV BASH_COMMAND BASH_LINENO BASH_MONOSECONDS BASH_SOURCE BASH_SUBSHELL
     BASH_VERSINFO DIRSTACK EPOCHREALTIME EPOCHSECONDS EUID FUNCNAME GROUPS HISTCMD LINENO OPTIND PGRP PIPESTATUS PPID
     RANDOM SECONDS SHELLOPTS SRANDOM UID USER_ID
 ";
 
-/// What owns a shell; a star stands for any ending.
+/// All dangerous names; a star matches any ending.
 const OWNERS: [&str; 6] = [READ_BY_SHELLS, READ_BY_LIBRARIES, READ_BY_INTERPRETERS, READ_BY_GIT, READ_BY_TOOLS, TRUST];
 
-/// Where commands and files are found and how words are split; what is sourced, executed or expanded; what mksh, ksh
-/// and zsh read as numbers, and so execute; what changes how the rest of a script is read, or writes files.
+/// Search paths and word splitting; files that are sourced, commands that are executed and values that are
+/// expanded; variables that mksh, ksh and zsh evaluate as numbers and thereby execute; variables that change how
+/// the rest of a script is parsed, or that write files.
 const READ_BY_SHELLS: &str = "
     PATH IFS HOME SHELL PWD OLDPWD CDPATH FPATH MODULE_PATH ZDOTDIR
     ENV BASH BASH_* PS0 PS1 PS2 PS3 PS4 PROMPT_COMMAND FCEDIT INPUTRC MAILPATH NULLCMD READNULLCMD ARGV0 TEXTDOMAIN
@@ -39,7 +42,8 @@ const READ_BY_SHELLS: &str = "
     COMP_WORDBREAKS PROMPT_DIRTRIM
 ";
 
-/// The dynamic loader, what glibc ignores in privileged programs (its unsecvars.h), and where settings are found.
+/// The dynamic loader, variables that glibc ignores in privileged programs (its unsecvars.h), and places of
+/// settings.
 const READ_BY_LIBRARIES: &str = "
     LD_* DYLD_*
     GCONV_PATH GETCONF_DIR GLIBC_TUNABLES HOSTALIASES LOCALDOMAIN LOCPATH MALLOC_TRACE NIS_PATH NLSPATH
@@ -48,7 +52,7 @@ const READ_BY_LIBRARIES: &str = "
     XDG_CACHE_HOME XDG_CONFIG_DIRS XDG_CONFIG_HOME XDG_DATA_DIRS XDG_DATA_HOME XDG_RUNTIME_DIR XDG_STATE_HOME
 ";
 
-/// Code that is loaded, and options that load it. Python's are in [`owns_a_shell`].
+/// Code that interpreters load, and options that load code. Python's are in [`owns_a_shell`].
 const READ_BY_INTERPRETERS: &str = "
     NODE_OPTIONS NODE_PATH NODE_REPL_EXTERNAL_MODULE NODE_COMPILE_CACHE NODE_V8_COVERAGE NODE_REDIRECT_WARNINGS
     BUN_OPTIONS
@@ -63,8 +67,8 @@ const READ_BY_INTERPRETERS: &str = "
     R_PROFILE R_PROFILE_USER R_ENVIRON R_ENVIRON_USER R_LIBS R_LIBS_USER JULIA_LOAD_PATH JULIA_DEPOT_PATH
 ";
 
-/// Commands that git and ssh run, and where git finds settings and repositories. `GIT_CONFIG_COUNT` with its keys and
-/// values makes any setting; `GIT_TRACE` and its kin write to any file.
+/// Commands that git and ssh run, and the places of git's settings and repositories. `GIT_CONFIG_COUNT` with its
+/// keys and values can set any setting; `GIT_TRACE` and similar variables write to any file.
 const READ_BY_GIT: &str = "
     GIT_SSH GIT_SSH_COMMAND GIT_SSH_VARIANT GIT_ASKPASS SSH_ASKPASS SSH_ASKPASS_REQUIRE GIT_EDITOR GIT_SEQUENCE_EDITOR
     GIT_PAGER GIT_EXTERNAL_DIFF GIT_PROXY_COMMAND GIT_EXEC_PATH GIT_TEMPLATE_DIR GIT_DIR GIT_WORK_TREE GIT_COMMON_DIR
@@ -72,8 +76,8 @@ const READ_BY_GIT: &str = "
     GIT_ATTR_SOURCE GIT_REDIRECT_STDIN GIT_REDIRECT_STDOUT GIT_REDIRECT_STDERR GIT_CONFIG* GIT_TRACE*
 ";
 
-/// Commands that other tools run, and their options and settings. npm's are in [`owns_a_shell`]; with `CLAVIGER_URL`
-/// our own client would send the next token to another server.
+/// Commands that other tools run, and their options and settings. npm's are in [`owns_a_shell`]. With
+/// `CLAVIGER_URL` our own client would send the next token to another server.
 const READ_BY_TOOLS: &str = "
     EDITOR VISUAL PAGER MANPAGER BROWSER LESS LESSOPEN LESSCLOSE SUDO_ASKPASS TAR_OPTIONS RSYNC_RSH CVS_RSH WGETRC
     CURL_HOME RIPGREP_CONFIG_PATH
@@ -85,30 +89,31 @@ const READ_BY_TOOLS: &str = "
     CLAVIGER_*
 ";
 
-/// What makes TLS vouch for somebody else, or tells its keys.
+/// Variables that change which TLS certificates are trusted, or that log TLS keys.
 const TRUST: &str = "
     SSL_CERT_FILE SSL_CERT_DIR CURL_CA_BUNDLE REQUESTS_CA_BUNDLE AWS_CA_BUNDLE NODE_EXTRA_CA_CERTS
     NODE_TLS_REJECT_UNAUTHORIZED GIT_SSL_NO_VERIFY GIT_SSL_CAINFO GIT_SSL_CAPATH PIP_TRUSTED_HOST
     OPENSSL_CONF OPENSSL_ENGINES OPENSSL_MODULES SSLKEYLOGFILE
 ";
 
-/// Whether shells keep the name for themselves, so that no policy can have it either.
+/// Whether shells reserve the name, so that no policy can allow it.
 pub(super) fn kept_by_shells(name: &str) -> bool {
     static KEPT: LazyLock<Names> = LazyLock::new(|| Names::of(&[KEPT_BY_SHELLS]));
     KEPT.have(name)
 }
 
-/// Whether the name owns a shell.
+/// Whether the name can make a shell or another program run code.
 pub(super) fn owns_a_shell(name: &str) -> bool {
     static OWNING: LazyLock<Names> = LazyLock::new(|| Names::of(&OWNERS));
-    // Python's own have no underscore behind the word (PYTHONPATH, PYTHONSTARTUP); PYTHON itself is run by node-gyp.
+    // Python's own names have no underscore after `PYTHON` (PYTHONPATH, PYTHONSTARTUP); node-gyp runs the program
+    // in `PYTHON`.
     let python = name.starts_with("PYTHON") && !name.starts_with("PYTHON_");
-    // npm reads its settings (script-shell, git, node-options, ...) in any case.
+    // npm reads these settings (script-shell, git, node-options, ...) in upper and lower case.
     let npm = name.get(..11).is_some_and(|family| family.eq_ignore_ascii_case("npm_config_"));
     python || npm || kept_by_shells(name) || OWNING.have(name)
 }
 
-/// Some of the lists above, to be looked into: every key of every bundle is.
+/// Some of the lists above as a set: every key of every bundle is looked up in it.
 struct Names {
     whole: HashSet<&'static str>,
     families: Vec<&'static str>,

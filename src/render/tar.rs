@@ -1,12 +1,12 @@
-//! One file for each key, for `tar x`: mode 0400, owned by root, dated 1970, so that the same bundle gives the same
-//! bytes. Plain ustar, which every tar reads; an empty bundle is an empty archive, two blocks of zeros.
+//! One file per key, for `tar x`: mode 0400, owner root, dated 1970, so that equal bundles give equal bytes. The
+//! format is plain ustar, which every tar reads. An empty bundle is an empty archive: two blocks of zeros.
 //!
-//! A name must be one safe component of a path: extracting can write nowhere but into the folder, and the names in it
-//! can be passed to a command. It begins with no dash (`cat *` would take it for an option), has no control characters,
-//! and no more than the 100 bytes that ustar has for it. Names with a dot at their beginning are ordinary
-//! (`.dockerconfigjson`, `.npmrc`): extract into a folder of its own, not into a home.
+//! A name must be one safe path component, so that extraction writes only into the target folder and the names can
+//! be passed to a command. It does not begin with a dash (`cat *` would take it for an option), has no control
+//! characters, and has at most 100 bytes, the limit of ustar. Names with a leading dot are ordinary
+//! (`.dockerconfigjson`, `.npmrc`): extract into a separate folder, not into a home directory.
 //!
-//! Written here and not by a crate: it is one header, and a value goes nowhere but to `emit`.
+//! Own code instead of a crate: it is one header, and a value is copied only to `emit`.
 
 use super::encoded::bytes;
 use super::port::{Emit, Reason};
@@ -36,7 +36,7 @@ pub(super) fn write(bundle: &Bundle, emit: Emit<'_>) {
     emit(&ZEROS);
 }
 
-/// The header of POSIX.1-1988, with the sum of its own bytes in it.
+/// The POSIX.1-1988 header, including its checksum.
 fn header(name: &str, length: usize) -> [u8; BLOCK] {
     let mut header = [0; BLOCK];
     let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);
@@ -46,8 +46,8 @@ fn header(name: &str, length: usize) -> [u8; BLOCK] {
     put(116, b"0000000\0"); // gid
     put(124, format!("{length:011o}\0").as_bytes());
     put(136, b"00000000000\0"); // mtime
-    put(148, b"        "); // the sum, counted as spaces
-    put(156, b"0"); // an ordinary file
+    put(148, b"        "); // checksum, computed with spaces here
+    put(156, b"0"); // regular file
     put(257, b"ustar\x0000");
     put(329, b"0000000\0"); // devmajor
     put(337, b"0000000\0"); // devminor

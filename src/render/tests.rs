@@ -1,4 +1,4 @@
-//! What is rendered how, and what is refused. The real shells and readers are asked in `tests/it/render`.
+//! How bundles are rendered and which are refused. `tests/it/render` runs the real shells and readers.
 
 use super::*;
 use crate::model::secret::SecretValue;
@@ -25,7 +25,7 @@ fn refused(name: &str, value: &str, named_by_policy: bool, format: Format) -> Op
     Some(reason)
 }
 
-/// The key in the way, and why.
+/// The first key that cannot be rendered, and the reason.
 fn refusal(bundle: &Bundle, format: Format) -> Option<(String, Reason)> {
     match render(bundle, &format.into()).err()? {
         Refused::Unrenderable(Unrenderable { key, reason }) => Some((key, reason)),

@@ -1,4 +1,5 @@
-//! The W3C trace context: `traceparent` alone. `tracestate` is other people's, and is neither kept nor passed on.
+//! W3C trace context: only `traceparent`. `tracestate` belongs to other systems and is neither stored nor
+//! forwarded.
 
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
@@ -11,7 +12,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 /// The header's name.
 const TRACEPARENT: &str = "traceparent";
 
-/// One header, which is all that is read.
+/// One header; no other is read.
 struct Header<'a>(&'a str);
 
 impl Extractor for Header<'_> {
@@ -24,13 +25,13 @@ impl Extractor for Header<'_> {
     }
 }
 
-/// The tree that a caller names, where it names one.
+/// The parent context named by a caller, if it is valid.
 pub(super) fn parent(traceparent: &str) -> Option<Context> {
     let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &Header(traceparent));
     context.span().span_context().is_valid().then_some(context)
 }
 
-/// The trace that a span belongs to, as 32 hexadecimal digits; nothing where it is not traced.
+/// The trace ID of a span, as 32 hexadecimal digits; `None` if it is not traced.
 #[must_use]
 pub fn trace_id(span: &Span) -> Option<Arc<str>> {
     if span.is_disabled() {
@@ -42,7 +43,7 @@ pub fn trace_id(span: &Span) -> Option<Arc<str>> {
     Some(id.to_string().into())
 }
 
-/// The header for a call made in the current span; nothing where that is not traced.
+/// The header for a call made in the current span; `None` if the span is not traced.
 #[must_use]
 pub fn traceparent() -> Option<String> {
     let current = Span::current();

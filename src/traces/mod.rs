@@ -1,7 +1,8 @@
-//! THE TRACES: which spans there are, what they may say, and the W3C context in and out.
+//! THE TRACES: the spans, their attributes, and W3C trace context in both directions.
 //!
-//! A request is one tree: a root named by its route, and a span for each stage. They bear closed words and our request
-//! id, never a repo, a branch, a subject, a path, a token or a ticket. Where traces are off every span here is disabled.
+//! A request is one trace: a root span named by its route, and a span for each stage. Attributes are values of
+//! closed enums and the request ID; never a repo, a branch, a subject, a path, a token or a ticket. Without an
+//! OTLP endpoint every span is disabled.
 
 mod context;
 mod request;

@@ -1,4 +1,4 @@
-//! The root of a request's tree.
+//! The root span of a request.
 
 use super::context;
 use tracing::field::Empty;
@@ -8,8 +8,8 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 /// The target of the root spans.
 pub const REQUEST: &str = "claviger::request";
 
-/// Opens the root. `route` is the template, never the path. `traceparent` is the caller's word for the tree that this
-/// one hangs in: it correlates, and decides nothing, not even whether the request is traced.
+/// Opens the root span. `route` is the route template, never the path. `traceparent` is the caller's header: it
+/// only correlates traces, and does not decide whether the request is traced.
 #[must_use]
 pub fn request(method: &'static str, route: &str, request_id: &str, traceparent: Option<&str>) -> Span {
     if !tracing::span_enabled!(target: REQUEST, Level::INFO) {
@@ -30,7 +30,7 @@ pub fn request(method: &'static str, route: &str, request_id: &str, traceparent:
         "traceId" = Empty,
     );
     if let Some(parent) = traceparent.and_then(context::parent) {
-        // Only a span that has begun refuses its parent.
+        // Fails only for a span that has already started.
         let _ = span.set_parent(parent);
     }
     if let Some(id) = context::trace_id(&span) {
@@ -40,7 +40,7 @@ pub fn request(method: &'static str, route: &str, request_id: &str, traceparent:
     span
 }
 
-/// Puts the answer on the root: its status, and of an error its code.
+/// Records the answer on the root span: its status, and the error code if it is an error.
 pub fn answered(span: &Span, status: u16, code: Option<&'static str>) {
     span.record("http.response.status_code", status);
     if let Some(code) = code {

@@ -1,11 +1,11 @@
-//! The spans of the stages, with names that dashboards may rely on.
+//! The spans of the stages. Their names are a public interface for dashboards.
 
 use tracing::{Span, info_span};
 
 /// The target of the spans of stages.
 pub const STAGE: &str = "claviger::stage";
 
-/// Declares the stages with the names of their spans, which have to be literals.
+/// Declares the stages with their span names, which must be literals.
 macro_rules! stages {
     ($($(#[$doc:meta])* $stage:ident => $name:literal),+ $(,)?) => {
         /// A stage of a verb.
@@ -13,7 +13,7 @@ macro_rules! stages {
         pub enum Stage { $($(#[$doc])* $stage),+ }
 
         impl Stage {
-            /// Its span, below the current one; none outside a request.
+            /// Its span, a child of the current one; disabled outside a request.
             #[must_use]
             pub fn span(self) -> Span {
                 if Span::current().is_disabled() {
@@ -26,18 +26,18 @@ macro_rules! stages {
 }
 
 stages! {
-    /// Who are you.
+    /// Authentication of the caller.
     Authn => "authn",
-    /// What are you building.
+    /// Attestation of the build.
     Attest => "attest",
-    /// What may you have.
+    /// The policy decision.
     Policy => "policy",
-    /// Fetch.
+    /// Reads from the stores.
     Stores => "stores",
-    /// Seal, or open and consume.
+    /// Sealing, or opening and consuming, of a ticket.
     Tickets => "tickets",
-    /// Hand over.
+    /// Rendering of the bundle.
     Render => "render",
-    /// Record.
+    /// Recording of the audit event.
     Audit => "audit",
 }

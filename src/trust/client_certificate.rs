@@ -1,4 +1,4 @@
-//! The certificate that is shown to a server that asks for one.
+//! The client certificate for servers that request one.
 
 use super::provider::provider;
 use super::reread::Reread;
@@ -11,26 +11,26 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A client certificate, or none.
+/// An optional client certificate.
 #[derive(Debug)]
 pub(super) struct ClientCertificate {
     key: Option<Reread<CertifiedKey>>,
-    /// Whether a server has asked for one while there was none to show.
+    /// Whether a server has requested a certificate while none was configured.
     asked_in_vain: AtomicBool,
 }
 
 impl ClientCertificate {
-    /// Shows what the files make.
+    /// Uses the certificate from the files.
     pub(super) fn new(key: Option<Reread<CertifiedKey>>) -> Self {
         Self { key, asked_in_vain: AtomicBool::new(false) }
     }
 
-    /// Reads the files now, where there are some.
+    /// Reads the files now, if there are any.
     pub(super) fn reload(&self) -> Result<(), ()> {
         self.key.as_ref().map_or(Ok(()), Reread::reload)
     }
 
-    /// Whether a server has asked for a certificate and got none. It may do well without.
+    /// Whether a server has requested a certificate and got none. The server may accept that.
     pub(super) fn asked_in_vain(&self) -> bool {
         self.asked_in_vain.load(Ordering::Relaxed)
     }
@@ -50,7 +50,7 @@ impl ResolvesClientCert for ClientCertificate {
     }
 }
 
-/// Reads a chain and a key, and sees whether they fit each other.
+/// Reads a chain and a key, and checks that they belong together.
 pub(super) fn read(files: &[PathBuf]) -> Option<CertifiedKey> {
     let [certificate, key] = files else { return None };
     let chain = CertificateDer::pem_file_iter(certificate).ok()?.collect::<Result<Vec<_>, _>>().ok()?;

@@ -1,19 +1,19 @@
-//! The word for a connection that fails, found in the causes of an error. Pure.
+//! The cause of a failed connection, found in an error's source chain. Pure.
 //!
-//! Texts of the errors are not repeated: they name addresses, and an address may be a secret.
+//! Error texts are not repeated: they name addresses, and an address may be a secret.
 
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
-/// Why a connection does not come about.
+/// Why a connection failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ConnectFailure {
-    /// No process listens at this address.
+    /// No process listens on this address.
     Refused,
-    /// The host has no address.
+    /// The host name cannot be resolved.
     UnknownHost,
-    /// No CA that is trusted has signed the certificate.
+    /// The certificate is not signed by a trusted CA.
     UnknownIssuer,
     /// The certificate is for other names.
     WrongName,
@@ -21,18 +21,19 @@ pub enum ConnectFailure {
     Expired,
     /// The certificate is not valid yet.
     NotYetValid,
-    /// The certificate is one of a CA, and is not in the CA file itself.
+    /// The certificate is a CA certificate that is not itself in the CA file.
     CaAsEndEntity,
-    /// The certificate is not acceptable for another reason: revoked, unreadable, of a forbidden algorithm or purpose.
+    /// The certificate is invalid for another reason: revoked, malformed, or with a forbidden algorithm or
+    /// purpose.
     BadCertificate,
-    /// The server wants a client certificate, and got none or another one.
+    /// The server requires a client certificate, and got none or rejected it.
     ClientCertificateRequired,
-    /// What answers does not speak TLS, or no version and no algorithm that is spoken here.
+    /// The peer does not speak TLS, or shares no TLS version or algorithm with this client.
     NoTls,
 }
 
 impl ConnectFailure {
-    /// The word in the log.
+    /// The value of the log field.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -49,7 +50,7 @@ impl ConnectFailure {
         }
     }
 
-    /// The same for a person.
+    /// A sentence for people.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
@@ -73,13 +74,14 @@ impl ConnectFailure {
         }
     }
 
-    /// Whether waiting may help: a refused connection may be a restart, a certificate is a matter of configuration.
+    /// Whether a retry may succeed: a refused connection may be a restart, a certificate error needs a
+    /// configuration change.
     #[must_use]
     pub const fn may_pass(self) -> bool {
         matches!(self, Self::Refused | Self::UnknownHost)
     }
 
-    /// The word that the causes of an error have; none where they say nothing of the connection.
+    /// The cause named by an error or its sources; `None` if they say nothing about the connection.
     #[must_use]
     pub fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         causes(error).find_map(|cause| {
@@ -89,7 +91,7 @@ impl ConnectFailure {
             let error = cause.downcast_ref::<io::Error>()?;
             match error.kind() {
                 ErrorKind::ConnectionRefused => Some(Self::Refused),
-                // The standard library's words for every fault of `getaddrinfo`, which has no kind of its own.
+                // The standard library's text for every error of `getaddrinfo`, which has no kind.
                 _ if error.to_string().starts_with("failed to lookup address information") => Some(Self::UnknownHost),
                 _ => None,
             }
@@ -97,7 +99,7 @@ impl ConnectFailure {
     }
 }
 
-/// Whether the other side ended the connection, by an alert or without one.
+/// Whether the peer ended the connection, with or without an alert.
 pub(super) fn was_ended(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| {
         if let Some(TlsError::AlertReceived(_)) = cause.downcast_ref::<TlsError>() {
@@ -116,7 +118,7 @@ fn of_tls(error: &TlsError) -> Option<ConnectFailure> {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Word::WrongName,
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Word::Expired,
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Word::NotYetValid,
-            // webpki's own error, which rustls has no variant for.
+            // webpki's own error, for which rustls has no variant.
             CertificateError::Other(other) if format!("{:?}", other.0) == "CaUsedAsEndEntity" => Word::CaAsEndEntity,
             _ => Word::BadCertificate,
         },
@@ -141,7 +143,7 @@ fn of_tls(error: &TlsError) -> Option<ConnectFailure> {
     })
 }
 
-/// An error and its causes. An `io::Error` does not name the error inside it as its cause.
+/// An error and its sources. An `io::Error` does not return the error inside it as its source.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
         let error: &'a (dyn Error + 'static) = *error;

@@ -1,9 +1,9 @@
-//! THE CERTIFICATES of outgoing connections: which server certificate is accepted, which client certificate is shown, and
-//! the word for a connection that fails.
+//! THE CERTIFICATES of outgoing connections: which server certificates are accepted, which client certificate is
+//! sent, and the cause of a failed connection.
 //!
-//! A certificate that stands byte for byte in the CA file is accepted like one that a CA of the file has signed: its name
-//! and its dates count all the same. Files are read again when they have changed, at the next handshake; a file that is
-//! not usable never replaces a good one. Nothing of a certificate reaches a log.
+//! A certificate that is in the CA file byte for byte is accepted like one signed by a CA of the file: its names
+//! and dates are checked all the same. Changed files are read again at the next handshake; a file that cannot be
+//! used never replaces a good one. Nothing of a certificate is logged.
 
 mod client_certificate;
 mod error;
@@ -31,39 +31,39 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use verifier::Verifier;
 
-/// Where trust and identity come from.
+/// The files with CA certificates and client certificate.
 #[derive(Debug, Clone, Default)]
 pub struct TrustFiles {
-    /// PEM certificates that servers are checked against; the system's where there is none.
+    /// PEM root certificates for servers; the system's without.
     pub ca: Option<PathBuf>,
-    /// What is shown to a server that asks for a client certificate.
+    /// The client certificate, for servers that request one.
     pub client: Option<ClientFiles>,
 }
 
 /// A client certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientFiles {
-    /// The PEM chain, the client's own certificate first.
+    /// The PEM chain, leaf first.
     pub certificate: PathBuf,
     /// The PEM key.
     pub key: PathBuf,
 }
 
-/// The TLS settings of the connections to one server. A clone shares them.
+/// The TLS settings for connections to one server. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Trust {
     config: ClientConfig,
     verifier: Arc<Verifier>,
     shown: Arc<ClientCertificate>,
-    /// Whether any answer has come over a connection made with this.
+    /// Whether any answer has arrived over a connection with these settings.
     answered: Arc<AtomicBool>,
 }
 
 impl Trust {
-    /// Reads the files. `owner` is the configured name of whose they are, for the log.
+    /// Reads the files. `owner` is the configured name of the server, for the log.
     ///
     /// # Errors
-    /// When a file is not usable, or there are no roots.
+    /// A file cannot be used, or there are no root certificates.
     pub fn open(owner: &str, files: &TrustFiles) -> Result<Self, TrustError> {
         let verifier = match &files.ca {
             Some(file) => {
@@ -84,10 +84,10 @@ impl Trust {
         Self::of(verifier, client, watched)
     }
 
-    /// From certificates that are at hand, which are never read again.
+    /// From certificates in memory, which never change.
     ///
     /// # Errors
-    /// When one of them cannot be a trust anchor, or there are none.
+    /// A certificate cannot be a trust anchor, or there are none.
     pub fn of_certificates(certificates: Vec<CertificateDer<'static>>) -> Result<Self, TrustError> {
         let roots = Roots::new(certificates).ok_or(TrustError::CaFile)?;
         Self::of(Verifier::Fixed(roots), None, Vec::new())
@@ -105,27 +105,27 @@ impl Trust {
             .dangerous()
             .with_custom_certificate_verifier(verifier.clone())
             .with_client_cert_resolver(shown.clone());
-        // A resumed session is one whose certificate is not looked at again.
+        // A resumed session skips the certificate check.
         config.resumption = Resumption::store(Arc::new(Sessions::new(watched)));
         Ok(Self { config, verifier, shown, answered: Arc::default() })
     }
 
-    /// For an HTTP client.
+    /// The configuration for an HTTP client.
     #[must_use]
     pub fn client_config(&self) -> ClientConfig {
         self.config.clone()
     }
 
-    /// Notes that a server has answered: it takes what it was shown.
+    /// Records that a server has answered: it accepts the client certificate, or needs none.
     pub fn note_answer(&self) {
         self.answered.store(true, Ordering::Relaxed);
     }
 
-    /// Why a connection or a request over it failed; none where the error says nothing of the connection.
+    /// Why a connection or a request over it failed; `None` if the error says nothing about the connection.
     #[must_use]
     pub fn failure(&self, error: &(dyn Error + 'static)) -> Option<ConnectFailure> {
         // In TLS 1.3 the handshake of a client without a certificate succeeds, and the server ends the connection
-        // afterwards: its alert may be lost in the reset that follows.
+        // afterwards. Its alert can be lost in the following reset.
         let asked_in_vain = self.shown.asked_in_vain() && !self.answered.load(Ordering::Relaxed);
         if asked_in_vain && failure::was_ended(error) {
             return Some(ConnectFailure::ClientCertificateRequired);
@@ -136,7 +136,7 @@ impl Trust {
     /// Reads the files now, changed or not.
     ///
     /// # Errors
-    /// When one is not usable; then the last good one stays.
+    /// A file cannot be used; the last good state stays.
     pub fn reload(&self) -> Result<(), TrustError> {
         self.verifier.reload().map_err(|()| TrustError::CaFile)?;
         self.shown.reload().map_err(|()| TrustError::ClientCertificate)

@@ -1,4 +1,4 @@
-//! The cryptography that TLS uses.
+//! The cryptography provider of TLS.
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is made of files, and made again when one of them has changed.
+//! A value built from files, and rebuilt when one of them changes.
 
 use arc_swap::ArcSwap;
 use std::fmt;
@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// What tells one state of a file from the next. A symbolic link (the kubelet's `..data`) is followed.
+/// Detects a change of a file. Symbolic links (the kubelet's `..data`) are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     modified: SystemTime,
     length: u64,
     device: u64,
-    /// A file put in another's place may carry an old time.
+    /// A replacement file may have an old time.
     inode: u64,
 }
 
-/// The states of some files; none for one that cannot be seen.
+/// The stamps of some files; `None` for a file that cannot be inspected.
 pub(super) fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
     files.iter().map(|file| stamp(file)).collect()
 }
@@ -29,7 +29,7 @@ fn stamp(file: &Path) -> Option<Stamp> {
 
 type Make<T> = fn(&[PathBuf]) -> Option<T>;
 
-/// What was made of the files when they were last good.
+/// The value built from the last good files.
 pub(super) struct Reread<T> {
     owner: Box<str>,
     setting: &'static str,
@@ -39,7 +39,7 @@ pub(super) struct Reread<T> {
 }
 
 struct Made<T> {
-    /// Of the files when they were last read, good or not.
+    /// Stamps of the files at the last read, good or not.
     stamps: Vec<Option<Stamp>>,
     value: Arc<T>,
 }
@@ -48,17 +48,17 @@ impl<T> Reread<T> {
     /// Reads the files. `owner` and `setting` are for the log.
     ///
     /// # Errors
-    /// When they are not usable.
+    /// The files cannot be used.
     pub(super) fn open(owner: &str, setting: &'static str, files: Vec<PathBuf>, make: Make<T>) -> Result<Self, ()> {
-        // The stamps before the files: one replaced in between is read once too often, never once too seldom.
+        // Stamps before reading: a file replaced in between is then read once more, never once too few.
         let stamps = stamps(&files);
         let value = Arc::new(make(&files).ok_or(())?);
         let current = ArcSwap::from_pointee(Made { stamps, value });
         Ok(Self { owner: owner.into(), setting, files, make, current })
     }
 
-    /// What the files make now. Looks at their state, and reads them only where it has changed; files of this size take
-    /// less than the handshake that waits for them.
+    /// The current value. Checks the stamps, and reads the files only after a change. Reading files of this size
+    /// takes less time than the handshake that waits for them.
     pub(super) fn current(&self) -> Arc<T> {
         let last = self.current.load_full();
         let stamps = stamps(&self.files);
@@ -71,7 +71,7 @@ impl<T> Reread<T> {
     /// Reads the files now, changed or not.
     ///
     /// # Errors
-    /// When they are not usable; then what was made of the last good ones stays.
+    /// The files cannot be used; the last good value stays.
     pub(super) fn reload(&self) -> Result<(), ()> {
         let last = self.current.load_full();
         if self.read(stamps(&self.files), &last).1 { Ok(()) } else { Err(()) }

@@ -1,4 +1,4 @@
-//! The certificates that servers are checked against.
+//! The root certificates for verifying servers.
 
 use super::provider::provider;
 use rustls::RootCertStore;
@@ -11,10 +11,10 @@ use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The largest CA file that is read.
+/// Maximum size of a CA file in bytes.
 const MAX_CA_BYTES: u64 = 1024 * 1024;
 
-/// Trust anchors, and the same certificates to be compared byte for byte.
+/// Trust anchors, and the same certificates for comparison byte for byte.
 #[derive(Debug)]
 pub(super) struct Roots {
     certificates: HashSet<CertificateDer<'static>>,
@@ -22,7 +22,7 @@ pub(super) struct Roots {
 }
 
 impl Roots {
-    /// Each certificate is a trust anchor; none where one cannot be, or there are none.
+    /// Each certificate is a trust anchor; `None` if one cannot be, or if there are none.
     pub(super) fn new(certificates: Vec<CertificateDer<'static>>) -> Option<Self> {
         let mut anchors = RootCertStore::empty();
         for certificate in &certificates {
@@ -32,7 +32,7 @@ impl Roots {
         Some(Self { certificates: certificates.into_iter().collect(), chains })
     }
 
-    /// Reads the one PEM file. Text between the certificates, keys and a byte order mark are passed over.
+    /// Reads the one PEM file. Skips text between the certificates, keys and a byte order mark.
     pub(super) fn read(files: &[PathBuf]) -> Option<Self> {
         let [file] = files else { return None };
         let mut pem = Vec::new();
@@ -44,7 +44,7 @@ impl Roots {
         Self::new(CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?)
     }
 
-    /// Whether the file holds this very certificate.
+    /// Whether the file contains exactly this certificate.
     pub(super) fn hold(&self, certificate: &CertificateDer<'_>) -> bool {
         self.certificates.contains(certificate)
     }

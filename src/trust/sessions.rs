@@ -1,4 +1,4 @@
-//! TLS sessions that may be resumed, forgotten when a file has changed: a resumed session is not checked again.
+//! Resumable TLS sessions. They are dropped when a file changes, because a resumed session is not checked again.
 
 use super::reread::{Stamp, stamps};
 use arc_swap::ArcSwap;
@@ -8,10 +8,10 @@ use rustls::pki_types::ServerName;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// As many as rustls keeps by default.
+/// rustls' default.
 const SESSIONS: usize = 256;
 
-/// The sessions that were begun while the files were what they are.
+/// The sessions that began with the current state of the files.
 #[derive(Debug)]
 pub(super) struct Sessions {
     files: Vec<PathBuf>,
@@ -31,7 +31,7 @@ impl Kept {
 }
 
 impl Sessions {
-    /// None yet.
+    /// No sessions yet.
     pub(super) fn new(files: Vec<PathBuf>) -> Self {
         let kept = ArcSwap::from_pointee(Kept::new(stamps(&files)));
         Self { files, kept }

@@ -1,4 +1,4 @@
-//! Certificates that are accepted and refused, by real handshakes of rustls on both sides.
+//! Accepted and refused certificates, checked by real handshakes with rustls on both sides.
 
 use super::*;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
@@ -32,7 +32,7 @@ fn self_signed(params: &CertificateParams) -> Identity {
     Identity { certificate: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
 }
 
-/// A CA that signs.
+/// A CA.
 struct Ca(CertifiedIssuer<'static, KeyPair>);
 
 impl Ca {
@@ -53,7 +53,7 @@ impl Ca {
     }
 }
 
-/// A server that answers every request with `ok`; its port.
+/// Starts a server that answers every request with `ok`; returns its port.
 async fn server(
     identity: &Identity,
     clients: Option<&Ca>,
@@ -91,7 +91,7 @@ async fn server(
     port
 }
 
-/// A client with files of its own.
+/// A client with its own files.
 struct Caller {
     trust: Trust,
     http: Client,
@@ -213,7 +213,7 @@ async fn a_client_certificate_is_shown_and_its_absence_has_a_word_whatever_the_r
     }
 }
 
-/// Puts texts in place as the kubelet does: into a folder of their own, then one link is renamed over the other.
+/// Replaces files as the kubelet does: it writes them into a new folder, then renames a new link over the old one.
 fn swap(folder: &Path, number: usize, texts: &[(&str, &str)]) {
     let version = folder.join(format!("..{number}"));
     std::fs::create_dir(&version).unwrap();
@@ -240,7 +240,7 @@ async fn files_are_read_again_when_they_are_replaced_and_a_bad_one_replaces_noth
     let trust = Trust::open("vault", &TrustFiles { ca: Some(folder.path().join("ca.pem")), client: None }).unwrap();
     let http = http(&trust);
     let unknown = Err(Some(ConnectFailure::UnknownIssuer));
-    // More than once: the second handshake would resume the session of the first.
+    // Several times: the second handshake would resume the session of the first.
     for _ in 0..3 {
         assert_eq!(asks(&trust, &http, "localhost", ports[0]).await, Ok(()));
         assert_eq!(asks(&trust, &http, "localhost", ports[1]).await, unknown);
@@ -279,7 +279,7 @@ async fn a_client_certificate_is_read_again_when_it_is_replaced() {
     assert_eq!(asks(&trust, &http, "localhost", port).await, refused);
     put(1, &good);
     assert_eq!(asks(&trust, &http, "localhost", port).await, Ok(()));
-    // The key of another certificate makes no identity.
+    // The key belongs to another certificate.
     put(2, &Identity { certificate: bad.certificate, key: good.key });
     assert_eq!(asks(&trust, &http, "localhost", port).await, Ok(()));
     assert_eq!(trust.reload(), Err(TrustError::ClientCertificate));

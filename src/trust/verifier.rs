@@ -1,4 +1,4 @@
-//! Whether a server's certificate is accepted.
+//! Verification of server certificates.
 
 use super::error::TrustError;
 use super::provider::provider;
@@ -14,30 +14,30 @@ use std::sync::Arc;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
-/// What certificates are checked against.
+/// The source of the root certificates.
 #[derive(Debug)]
 pub(super) enum Verifier {
-    /// A file, which may change.
+    /// A file, read again when it changes.
     File(Reread<Roots>),
-    /// Certificates that stay what they are.
+    /// Fixed certificates.
     Fixed(Roots),
-    /// The system's.
+    /// The system's verifier.
     System(Arc<rustls_platform_verifier::Verifier>),
 }
 
 impl Verifier {
-    /// Against the system's roots.
+    /// Uses the system's root certificates.
     pub(super) fn system() -> Result<Self, TrustError> {
         let system = rustls_platform_verifier::Verifier::new(provider()).map_err(|_| TrustError::SystemRoots)?;
         Ok(Self::System(Arc::new(system)))
     }
 
-    /// Reads the file now, where there is one.
+    /// Reads the file now, if there is one.
     pub(super) fn reload(&self) -> Result<(), ()> {
         if let Self::File(file) = self { file.reload() } else { Ok(()) }
     }
 
-    /// What checks signatures, which is the same whatever the roots.
+    /// The verifier for signatures; it does not depend on the roots.
     fn with<T>(&self, act: impl FnOnce(&dyn ServerCertVerifier) -> T) -> T {
         match self {
             Self::File(file) => act(&*file.current().chains),
@@ -94,8 +94,8 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// A certificate that is trusted as it is: no chain, but for this name and at this time. That the server has its key, the
-/// handshake shows.
+/// Checks a certificate that is trusted without a chain: its names and dates. The handshake proves that the server
+/// has its key.
 fn check_alone(
     certificate: &CertificateDer<'_>,
     server_name: &ServerName<'_>,

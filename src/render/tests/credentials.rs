@@ -12,7 +12,7 @@ const NETRC: [(&str, &str); 3] =
 const ALL: [(Format, &[(&str, &str)]); 3] =
     [(Format::DockerConfig, &REGISTRY), (Format::Npmrc, &NPM), (Format::Netrc, &NETRC)];
 
-/// The entries, one of them with another value.
+/// The entries with the value of one of them replaced.
 fn with<'a>(entries: &[(&'a str, &'a str)], name: &str, value: &'a str) -> Vec<(&'a str, &'a str)> {
     entries.iter().map(|(n, v)| (*n, if *n == name { value } else { *v })).collect()
 }
@@ -147,7 +147,7 @@ fn a_registry_is_an_address() {
     }
 }
 
-/// The keys of `auths` for an address, all with the same credential.
+/// The entry names in `auths` for an address; all hold the same credential.
 fn auths(address: &str) -> Vec<String> {
     let config = text(&with(&REGISTRY, "REGISTRY", address), Format::DockerConfig);
     let config: serde_json::Value = serde_json::from_str(&config).expect("JSON");
