@@ -54,7 +54,7 @@ impl<T> Attested<T> {
 }
 
 impl<T: PartialEq> Attested<T> {
-    /// Whether another value is attested.
+    /// Whether a different value is attested.
     pub(super) fn differs_from(&self, value: &T) -> bool {
         self.value().is_some_and(|attested| attested != value)
     }

@@ -1,4 +1,4 @@
-//! A value that is base64 text in its store (`encoding: base64`), checked and in its one spelling.
+//! Values stored as base64 text (`encoding: base64`): checked, and converted to one canonical spelling.
 
 use crate::model::secret::SecretValue;
 use base64::Engine as _;
@@ -7,18 +7,18 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use zeroize::Zeroizing;
 
-/// With or without padding, which some tools leave out.
+/// Accepts missing padding, which some tools omit.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &ALPHABET,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The value with padding and without white space; none where it is no base64 (RFC 4648, 4). `base64` breaks lines, and editors
-/// end them.
+/// The value with padding and without white space; `None` if it is not base64 (RFC 4648, 4). `base64` breaks
+/// lines, and editors add a final newline.
 #[expect(clippy::disallowed_methods, reason = "the value is looked at, to see whether it is base64")]
 pub(super) fn canonical(value: &SecretValue) -> Option<SecretValue> {
     let text = value.expose_secret();
-    // Room for all of it each time: a vector that grows leaves its old contents behind.
+    // Allocated with the final size: a growing buffer would leave copies behind.
     let mut bare = Zeroizing::new(String::with_capacity(text.len()));
     bare.extend(text.chars().filter(|c| !c.is_ascii_whitespace()));
     let mut bytes = Zeroizing::new(Vec::with_capacity(base64::decoded_len_estimate(bare.len())));

@@ -1,4 +1,4 @@
-//! The names and limits of this server that policies are checked against.
+//! The server's names and limits that policies are checked against.
 
 use super::ceiling::Ceiling;
 use crate::wire::policy::PolicyManifest;
@@ -13,18 +13,18 @@ pub struct Bounds {
     pub stores: BTreeSet<Arc<str>>,
     /// The configured authenticators.
     pub authenticators: BTreeMap<Arc<str>, AuthenticatorKind>,
-    /// The longest lifetime that a policy may set for a ticket.
+    /// Maximum lifetime that a policy may set for a ticket.
     pub max_ttl: Duration,
-    /// The outermost paths that policies may grant.
+    /// The paths that policies may grant.
     pub ceiling: Ceiling,
 }
 
-/// The kind of callers of an authenticator.
+/// The kind of an authenticator's callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthenticatorKind {
     /// Pods.
     Kubernetes,
-    /// Bearers of OIDC tokens.
+    /// Holders of OIDC tokens.
     Oidc,
 }
 

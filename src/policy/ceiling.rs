@@ -1,20 +1,21 @@
-//! The ceiling: if it is set, no policy reaches a secret outside of it.
+//! The ceiling: an upper bound on the secrets of all policies.
 
 use super::placeholder::Placeholder;
 use super::template::{Segment, Template};
 use std::sync::Arc;
 
-/// The configured ceiling; cheap to clone. Without entries it allows everything.
+/// The configured ceiling; cheap to clone. Without entries everything is allowed.
 #[derive(Debug, Clone, Default)]
 pub struct Ceiling(Arc<[(Arc<str>, String)]>);
 
 impl Ceiling {
-    /// Entries are a store and a prefix of its paths.
+    /// An entry is a store and a path prefix.
     pub fn new(entries: impl IntoIterator<Item = (Arc<str>, String)>) -> Self {
         Self(entries.into_iter().collect())
     }
 
-    /// Whether a filled-in path lies within. Counts whole segments: `homelab/a` does not hold `homelab/ab`.
+    /// Whether a filled-in path is within the ceiling. Whole segments are compared: `homelab/a` does not contain
+    /// `homelab/ab`.
     pub(super) fn allows(&self, store: &str, path: &str) -> bool {
         self.0.is_empty()
             || self.entries_of(store).any(|prefix| {
@@ -23,7 +24,7 @@ impl Ceiling {
             })
     }
 
-    /// Whether any value of its placeholders could bring a template within.
+    /// Whether a template can give a path within the ceiling for any values of its placeholders.
     pub(super) fn may_allow(&self, store: &str, template: &Template) -> bool {
         self.0.is_empty() || self.entries_of(store).any(|prefix| prefix.is_empty() || may_begin(template, prefix))
     }

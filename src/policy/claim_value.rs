@@ -1,25 +1,25 @@
-//! The value that a subject wants of a claim: a pattern, or one text to the letter.
+//! The required value of a claim in a subject: a pattern or a literal.
 
 use super::glob::Glob;
 use super::patterns::compile_one;
 use crate::document::Fault;
 use crate::wire::policy::ClaimValue;
 
-/// The most bytes of a literal; no pattern has more either.
+/// Maximum length of a literal in bytes, as for patterns.
 const MAX_BYTES: usize = 1024;
 
-/// What becomes of a pattern that looks as if it were meant to the letter.
+/// How a pattern that was probably meant literally is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doubtful {
-    /// It is a fault: whoever writes it can say what is meant.
+    /// It is a fault; the author can state what is meant.
     Refused,
-    /// It is the pattern that it was when it was stored.
+    /// It stays a pattern, as when it was stored.
     Pattern,
-    /// It is that pattern, and the text to the letter as well.
+    /// It matches as a pattern and also as a literal.
     PatternOrText,
 }
 
-/// Compiles a value, or notes why not.
+/// Compiles a value, or records the fault.
 pub(super) fn compile(
     value: Option<&ClaimValue>,
     doubtful: Doubtful,
@@ -64,13 +64,13 @@ pub(super) fn compile(
     }
 }
 
-/// Whether a value is a pattern that looks as if it were meant to the letter.
+/// Whether a value is a pattern that was probably meant literally.
 pub(super) fn is_doubtful(value: &ClaimValue) -> bool {
     matches!(value, ClaimValue::Pattern(text) if has_class_like_a_word(text))
 }
 
-/// Whether a pattern, which must be one, has a class of two letters or more that stand by themselves: `[bot]` is the end of a
-/// name, `[a-z]`, `[0-9]` and `[!ab]` are classes. `[Mm]` is one letter in two cases.
+/// Whether a valid pattern has a class of at least two separate letters: `[bot]` is probably the end of a name;
+/// `[a-z]`, `[0-9]` and `[!ab]` are classes, and `[Mm]` is one letter in two cases.
 fn has_class_like_a_word(pattern: &str) -> bool {
     let mut rest = pattern;
     while let Some(at) = rest.find('[') {
@@ -91,7 +91,7 @@ fn is_like_a_word(class: &str) -> bool {
         return false;
     }
     while let Some(c) = rest.next() {
-        // The hyphen of `a-z`, which is none where it stands last.
+        // The hyphen of `a-z`; in last position it stands for itself.
         let mut ahead = rest.clone();
         if ahead.next() == Some('-') && ahead.next().is_some() {
             rest.nth(1);

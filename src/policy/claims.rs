@@ -1,9 +1,10 @@
-//! The values of OIDC claims as texts that patterns are matched against and paths are filled with.
+//! OIDC claims as text, for patterns and for placeholders.
 
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// A string is itself, a number or a boolean its JSON text. Lists, objects and null have no text.
+/// The text of a string is the string, that of a number or boolean is its JSON. Lists, objects and null have no
+/// text.
 pub(super) fn text_of(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::String(text) => Some(Cow::Borrowed(text)),
@@ -14,7 +15,7 @@ pub(super) fn text_of(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The text of a claim, or for a list those of its elements: what a pattern may match one of.
+/// The texts that a pattern is matched against: that of the claim or, for a list, those of its elements.
 pub(super) fn texts_of(value: &Value) -> impl Iterator<Item = Cow<'_, str>> {
     let values = match value {
         Value::Array(elements) => elements.as_slice(),

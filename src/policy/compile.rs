@@ -1,4 +1,4 @@
-//! A spec as people write it becomes a policy, or all that is wrong with it.
+//! Compiles a spec into a policy, or reports all of its faults.
 
 use super::attestation::Attest;
 use super::bounds::Bounds;
@@ -20,26 +20,26 @@ use crate::wire::policy::{PolicySpec, Secret};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The bytes of the SHA-256 of a spec that make a revision.
+/// Number of bytes of the spec's SHA-256 that are used as the revision.
 const REVISION_BYTES: usize = 16;
 
-/// The longest name (RFC 1123 subdomain).
+/// Maximum length of a name (RFC 1123 subdomain).
 const MAX_NAME_BYTES: usize = 253;
 
 impl Policy {
     /// Compiles a policy.
     ///
     /// # Errors
-    /// Every fault with its place, from `/name` or below `/spec`, in the order in which a policy is written.
+    /// All faults with their places, at `/name` or below `/spec`, in the order of the spec's fields.
     pub fn compile(name: &str, spec: &PolicySpec, bounds: &Bounds) -> Result<Self, Vec<Fault>> {
         Self::compile_from(name, spec, bounds, Origin::New)
     }
 
-    /// Compiles a policy that was good when it was stored. A claim that looks as if it were meant to the letter keeps its
-    /// meaning there; one that denies means its letters as well.
+    /// Compiles a policy from the database. It was valid when it was stored: a claim that was probably meant
+    /// literally stays a pattern, and in a deny policy it matches literally as well.
     ///
     /// # Errors
-    /// As above.
+    /// As for [`Policy::compile`].
     pub fn compile_stored(name: &str, spec: &PolicySpec, bounds: &Bounds) -> Result<Self, Vec<Fault>> {
         Self::compile_from(name, spec, bounds, Origin::Stored)
     }
@@ -50,23 +50,23 @@ impl Policy {
         compile_spec(name, spec, bounds, origin, &mut faults).filter(|_| faults.is_empty()).ok_or(faults)
     }
 
-    /// Whether a claim of it looks as if it were meant to the letter, and is a pattern.
+    /// Whether a claim is a pattern that was probably meant literally.
     pub(super) fn has_doubtful_claim(&self) -> bool {
         let bearers = self.spec.subjects.iter().flatten().filter_map(|subject| subject.oidc.as_ref());
         bearers.flat_map(|bearers| bearers.claims.values().flatten()).any(is_doubtful)
     }
 }
 
-/// Where a spec comes from.
+/// The source of a spec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// Somebody writes it, or has it in a file.
+    /// A request or a file: its author can correct it.
     New,
-    /// The database, where it may have been since an older version.
+    /// The database; an older version may have stored it.
     Stored,
 }
 
-/// Compiles the spec of a policy whose name has been checked. A policy that comes with faults is not to be used.
+/// Compiles the spec of a policy with a checked name. If faults were recorded, the policy must not be used.
 pub(super) fn compile_spec(
     name: &str,
     spec: &PolicySpec,
@@ -79,7 +79,7 @@ pub(super) fn compile_spec(
         Some("deny") => true,
         Some(_) => {
             faults.push(Fault::new("/spec/effect", "must be allow or deny"));
-            // Whichever it was to be, the rest is checked as what it looks like.
+            // If the effect has a fault, it is inferred from the other fields, so that they are checked too.
             spec.secrets.is_empty()
         }
     };
@@ -149,7 +149,7 @@ fn attest(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Attest> {
     Some(Attest { repo: repo?, branch: branch? })
 }
 
-/// An attestation that repeats what the caller says would have the caller attest itself.
+/// Refuses an attestation that uses the repo or branch of the request: the caller would attest itself.
 fn attestation(source: &str) -> Result<Expression, InvalidExpression> {
     let expression = Expression::text(source)?;
     if expression.echoes() {
@@ -160,7 +160,7 @@ fn attestation(source: &str) -> Result<Expression, InvalidExpression> {
     Ok(expression)
 }
 
-/// Compiles an expression that may be left out; yields nothing where it has a fault.
+/// Compiles an optional expression; returns `None` after a fault.
 #[expect(clippy::option_option, reason = "left out is not the same as faulty")]
 fn expression(
     source: Option<&str>,
@@ -310,7 +310,7 @@ fn delivery(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Delivery> {
     (faults.len() == before).then_some(delivery)
 }
 
-/// Serde writes the fields of a spec in one order and its maps sorted, so the same spec gives the same bytes.
+/// Serde writes the fields of a spec in a fixed order and its maps sorted, so equal specs give equal bytes.
 fn revision(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Arc<str>> {
     let Ok(canonical) = serde_json::to_vec(spec) else {
         faults.push(Fault::new("/spec", "cannot be written as JSON"));
@@ -319,7 +319,7 @@ fn revision(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Arc<str>> {
     Some(hex(&short::<REVISION_BYTES>(&sha256(&canonical))).into())
 }
 
-/// Compiles every entry of a list, so that the faults of all are noted before the first of them stops anything.
+/// Compiles every entry of a list before it returns, so that the faults of all entries are recorded.
 fn compile_each<T, U>(
     entries: &[Option<T>],
     pointer: &str,

@@ -9,7 +9,8 @@ use crate::model::facts::Facts;
 use crate::model::request::{Asked, Request};
 
 impl PolicySet {
-    /// Decides. Policies of other callers or repos are not evaluated, and each expression is evaluated at most once.
+    /// Decides. Policies for other callers or repos are not evaluated, and each expression is evaluated at most
+    /// once.
     #[must_use]
     pub fn decide(&self, caller: &Caller, facts: &Facts, asked: &Asked) -> Decision {
         let attestations = self.attestations(caller, facts, asked);
@@ -28,7 +29,7 @@ impl PolicySet {
 }
 
 impl Evaluation<'_> {
-    /// Combines the policies that match, in bytewise order of name.
+    /// Combines the matching policies, in bytewise order of name.
     pub(super) fn conclude(&self, request: Request, matching: &[&Policy]) -> Decision {
         let mut grant = Grant {
             request,

@@ -1,14 +1,14 @@
-//! A caller as somebody describes it, for explanations and tests of policies: what a caller and its facts would be if the
-//! description were true.
+//! A caller described in a request, for explanations and policy tests: the caller and facts that would result if
+//! the description were true.
 
 use crate::model::caller::{Caller, Pod, Workload};
 use crate::model::facts::{Facts, PipelineRunFacts, PodFacts, TaskRunFacts};
 use crate::wire::decision::{DescribedCaller, DescribedPipelineRun, DescribedPod, DescribedTaskRun};
 
-/// A pod where a namespace and a ServiceAccount are given, else the bearer of an OIDC token.
+/// A pod if namespace and ServiceAccount are given, else the holder of an OIDC token.
 ///
 /// # Errors
-/// What is missing, when it is neither.
+/// Names the missing fields if it is neither.
 pub fn caller_as_described(described: DescribedCaller) -> Result<(Caller, Facts), &'static str> {
     let DescribedCaller { issuer, subject, namespace, service_account, groups, pod, task_run, pipeline_run, claims } =
         described;

@@ -28,7 +28,7 @@ pub enum Syntax {
 /// Why a body is not a valid policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DraftError {
-    /// It cannot be parsed.
+    /// It has a different policy name than the URL.
     IllFormed(Fault),
     /// It names another policy than the URL.
     OtherName,

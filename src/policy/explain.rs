@@ -15,44 +15,44 @@ use std::sync::Arc;
 /// A decision, explained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
-    /// Whether it is yes.
+    /// Whether the request is allowed.
     pub allowed: bool,
-    /// The word for why.
+    /// The reason code.
     pub reason: &'static str,
-    /// What every policy says, in bytewise order of name.
+    /// The result of each policy, in bytewise order of name.
     pub policies: Vec<ExplainedPolicy>,
-    /// What is granted, in order.
+    /// The granted secrets, in order.
     pub secrets: Vec<ExplainedSecret>,
 }
 
-/// What one policy says.
+/// The result of one policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExplainedPolicy {
     /// Its name.
     pub name: Arc<str>,
     /// Whether it matches.
     pub matched: bool,
-    /// The first part of it that does not fit. None as well where all fit but a path cannot be filled in.
+    /// The first part that does not match. Also `None` if all parts match but a path cannot be filled in.
     pub failed_at: Option<MismatchKind>,
-    /// A sentence.
+    /// An explanation for people.
     pub detail: Option<String>,
 }
 
-/// A secret that is granted.
+/// A granted secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExplainedSecret {
-    /// Where it stands.
+    /// Its store and path.
     pub secret: SecretRef,
-    /// The patterns of the keys that are taken.
+    /// The patterns of its selected keys.
     pub keys: Vec<String>,
-    /// With what the store is asked, where the engine's read is a write.
+    /// The request body, if the engine needs a write to return the secret.
     pub write: Option<Write>,
-    /// In what its values are kept.
+    /// The encoding of its values in the store.
     pub encoding: Encoding,
 }
 
 impl PolicySet {
-    /// Explains what [`PolicySet::decide`] says, asking every policy.
+    /// Explains the result of [`PolicySet::decide`]; evaluates every policy.
     #[must_use]
     pub fn explain(&self, caller: &Caller, facts: &Facts, asked: &Asked) -> Explanation {
         let attestations = self.attestations(caller, facts, asked);
@@ -86,7 +86,7 @@ impl PolicySet {
         Explanation { allowed, reason, policies, secrets }
     }
 
-    /// A grant has the secrets of its policies, all of them and in order.
+    /// A grant has all secrets of its policies, in order.
     fn explained(&self, grant: Grant) -> Vec<ExplainedSecret> {
         let granting = self.policies().iter().filter(|policy| grant.policies.iter().any(|one| one.name == policy.name));
         let keys = granting.flat_map(|policy| policy.key_patterns());
@@ -117,7 +117,7 @@ impl ExplainedPolicy {
 }
 
 impl Policy {
-    /// Whether there is a path for every secret.
+    /// Whether the path of every secret can be filled in.
     fn has_paths(&self, caller: &Caller, request: &Request) -> bool {
         match &self.effect {
             Effect::Allow(terms) => terms.fill(caller, request).is_some(),
@@ -125,7 +125,7 @@ impl Policy {
         }
     }
 
-    /// For each of its secrets the patterns of the keys that are taken, as they are written.
+    /// For each secret the patterns of its selected keys, as written.
     fn key_patterns(&self) -> impl Iterator<Item = Vec<String>> {
         self.spec.secrets.iter().flatten().map(|secret| match &secret.keys {
             Some(keys) => keys.iter().flatten().cloned().collect(),

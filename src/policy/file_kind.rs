@@ -1,19 +1,19 @@
-//! What the name of a file in a directory of policies says.
+//! The purpose of a file in a policy directory, by its name.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// What a file is for.
+/// The purpose of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
     /// `*.yaml`, `*.yml`: policies.
     Policies,
-    /// `*.test.yaml`, `*.test.yml`: cases that policies are tested with, which no server reads.
+    /// `*.test.yaml`, `*.test.yml`: test cases for policies; no server reads them.
     Tests,
 }
 
 impl FileKind {
-    /// The kind of a file of this name. Hidden ones are nothing: a mounted `ConfigMap` keeps its versions there.
+    /// The kind of a file with this name. Hidden files have none: a mounted `ConfigMap` keeps its versions there.
     #[must_use]
     pub fn of(name: &OsStr) -> Option<Self> {
         if name.as_encoded_bytes().starts_with(b".") {

@@ -1,4 +1,4 @@
-//! The door for fuzz targets: the small languages that policies are written in.
+//! Entry points for fuzz targets: the small languages that policies use.
 
 use super::cel::{Expression, Scene};
 use super::glob::{Glob, reference};
@@ -7,26 +7,27 @@ use crate::model::caller::Caller;
 use crate::model::facts::{Facts, Needs};
 use crate::model::request::{Asked, Request};
 
-/// Whether a pattern matches; none where it is no pattern.
+/// Whether a pattern matches; `None` if it is invalid.
 #[must_use]
 pub fn glob(pattern: &str, text: &str) -> Option<bool> {
     Glob::parse(pattern).ok().map(|glob| glob.matches(text))
 }
 
-/// Whether a pattern, which must be one, matches by the second matcher. Exponential: for short texts only.
+/// Whether a valid pattern matches according to the reference matcher. Takes exponential time: for short texts
+/// only.
 #[must_use]
 pub fn plain_glob(pattern: &str, text: &str) -> bool {
     reference::matches(pattern, text)
 }
 
-/// The path that a template gives; the outer none where it is no template.
+/// The path from a template; the outer `None` if the template is invalid.
 #[must_use]
 #[expect(clippy::option_option, reason = "no template is not the same as no path")]
 pub fn fill(template: &str, caller: &Caller, request: &Request) -> Option<Option<String>> {
     Template::parse(template).ok().map(|template| template.fill(caller, request))
 }
 
-/// What an expression looks at, and the text or truth that it yields; none where it is no expression.
+/// The facts that an expression needs, and its string or boolean result; `None` if the expression is invalid.
 #[must_use]
 pub fn cel(source: &str, caller: &Caller, facts: &Facts, asked: &Asked) -> Option<(Needs, Result<String, String>)> {
     let [repo, branch] = [asked.repo.as_ref().map(|repo| repo.as_str()), asked.branch.as_ref().map(|one| one.as_str())];

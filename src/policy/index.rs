@@ -1,8 +1,9 @@
-//! Finds the policies that could match, so that a caller does not meet those of ten thousand others.
+//! Finds the policies that could match, so that a decision does not evaluate thousands of others.
 //!
-//! A policy is filed under what its patterns begin with: by namespace, ServiceAccount and repo, or by issuer, one claim
-//! and repo. A literal is filed under itself, `team-a-*` under `team-a-`, and what begins with a wildcard as open on
-//! that level. The index only narrows; whether a candidate matches is for the policy to say.
+//! A policy is stored under the beginnings of its patterns: by namespace, ServiceAccount and repo, or by issuer,
+//! one claim and repo. A literal is stored under itself, `team-a-*` under the prefix `team-a-`, and a pattern that
+//! begins with a wildcard as open on that level. The index only reduces the candidates; each candidate is then
+//! matched.
 
 use super::claims::texts_of;
 use super::glob::Start;
@@ -13,10 +14,10 @@ use crate::model::caller::Caller;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// In how many places one subject may be filed; with more patterns than that a level is filed as open.
+/// Maximum number of index entries for one subject; with more patterns a level is stored as open.
 const MAX_PLACES: usize = 64;
 
-/// Places of policies in the set, ascending.
+/// Indices of policies in the set, ascending.
 type Places = Vec<usize>;
 
 /// One level of the index.
@@ -32,27 +33,27 @@ struct Level<T> {
 /// The whole index.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// Namespace, ServiceAccount, repo.
+    /// By namespace, ServiceAccount, repo.
     pods: Level<Level<Level<Places>>>,
-    /// Issuer; below it the bearers.
+    /// By issuer; below it by claims.
     bearers: HashMap<Arc<str>, Bearers>,
 }
 
 #[derive(Debug, Default)]
 struct Bearers {
-    /// Name of a claim, its value, repo.
+    /// By claim name, claim value, repo.
     by_claim: HashMap<Box<str>, Level<Level<Places>>>,
-    /// Those without a claim that begins with anything; repo.
+    /// Policies without a claim pattern that has a literal beginning; by repo.
     open: Level<Places>,
 }
 
 impl Index {
-    /// Files those that are wanted by caller and repo.
+    /// Indexes the selected policies by caller and repo.
     pub(super) fn by_repo(policies: &[Arc<Policy>], wanted: impl Fn(&Policy) -> bool) -> Self {
         Self::new(policies, wanted, |policy| Some(&policy.repos))
     }
 
-    /// Files those that are wanted by caller alone.
+    /// Indexes the selected policies by caller only.
     pub(super) fn by_caller(policies: &[Arc<Policy>], wanted: impl Fn(&Policy) -> bool) -> Self {
         Self::new(policies, wanted, |_| None)
     }
@@ -71,8 +72,7 @@ impl Index {
         index
     }
 
-    /// Hands over every list of places that could hold a match, for one repo or for any; one place may come several
-    /// times.
+    /// Visits every list of policies that could match, for one repo or for any; an index may occur several times.
     pub(super) fn visit(&self, caller: &Caller, repo: Option<&str>, visit: &mut dyn FnMut(&[usize])) {
         if let Some(workload) = &caller.workload {
             self.pods.at(&workload.namespace, &mut |level| {
@@ -102,7 +102,7 @@ impl Index {
             Subject::Oidc { issuer, claims } => {
                 let repos = repos.and_then(|repos| starts(repos, &mut budget));
                 let bearers = self.bearers.entry(issuer.clone()).or_default();
-                // The longest text is likely the one that fewest share: `acme/site` rather than `acme`.
+                // The longest text is probably the most selective: `acme/site` rather than `acme`.
                 let telling = claims
                     .iter()
                     .filter_map(|(name, glob)| Some((name, glob.start()?)))
@@ -120,7 +120,7 @@ impl Index {
 }
 
 impl<T: Default> Level<T> {
-    /// What is filed under a text, under a prefix of it, and as open.
+    /// The entries for a text, for its prefixes, and the open ones.
     fn at(&self, text: &str, visit: &mut dyn FnMut(&T)) {
         self.literal.get(text).into_iter().for_each(&mut *visit);
         for length in self.lengths.iter().take_while(|length| **length <= text.len()) {
@@ -131,7 +131,7 @@ impl<T: Default> Level<T> {
         visit(&self.open);
     }
 
-    /// Files under every one of the texts, or as open.
+    /// Stores the policy under each of the texts, or as open.
     fn file(&mut self, starts: Option<&[Start]>, file: &mut dyn FnMut(&mut T)) {
         let Some(starts) = starts else { return file(&mut self.open) };
         for start in starts {
@@ -161,14 +161,15 @@ impl Level<Places> {
 
 fn file_place(level: &mut Level<Places>, repos: Option<&[Start]>, place: usize) {
     level.file(repos, &mut |places| {
-        // Several subjects of one policy come one after the other.
+        // A policy with several subjects adds its index several times in a row.
         if places.last() != Some(&place) {
             places.push(place);
         }
     });
 }
 
-/// What each of the patterns begins with, where none begins with a wildcard and the budget allows so many.
+/// The beginning of each pattern; `None` if one begins with a wildcard, or if there are more than the budget
+/// allows.
 fn starts<'a>(patterns: &'a Patterns, budget: &mut usize) -> Option<Vec<Start<'a>>> {
     let starts = patterns.starts(*budget)?;
     *budget /= starts.len().max(1);

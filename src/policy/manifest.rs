@@ -1,4 +1,4 @@
-//! A YAML manifest becomes a policy: the envelope around the spec, and the faults of both.
+//! Compiles a YAML manifest: the spec and the fields around it.
 
 use super::bounds::Bounds;
 use super::compile::{Origin, check_name, compile_spec};
@@ -14,7 +14,7 @@ impl Policy {
     /// Compiles a manifest.
     ///
     /// # Errors
-    /// Every fault with its place.
+    /// All faults with their places.
     pub fn from_manifest(manifest: &PolicyManifest, bounds: &Bounds) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         expect(manifest.api_version.as_deref(), API_VERSION, "/apiVersion", &mut faults);
@@ -33,16 +33,16 @@ impl Policy {
         policy.filter(|_| faults.is_empty()).ok_or(faults)
     }
 
-    /// Compiles one document of a file or body: what cannot even be decoded is told together with what can but is wrong.
+    /// Compiles one document of a file or a request body. Decoding faults and other faults are reported together.
     ///
     /// # Errors
-    /// Every fault with its place.
+    /// All faults with their places.
     pub fn from_document(mut tree: Value, bounds: &Bounds) -> Result<Self, Vec<Fault>> {
         let (manifest, mut faults) = prune::<PolicyManifest>(&mut tree);
         match manifest.map(|manifest| Self::from_manifest(&manifest, bounds)) {
             Some(Ok(policy)) if faults.is_empty() => Ok(policy),
             Some(Err(found)) => {
-                // What could not be decoded now looks as if it were missing; it has been told already.
+                // A value that could not be decoded is missing now; its fault is already recorded.
                 let told = faults.len();
                 for fault in found {
                     if !faults[..told].iter().any(|known| is_within(&fault.pointer, &known.pointer)) {

@@ -20,8 +20,8 @@ use crate::wire::policy::PolicySpec;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Which callers get which secrets for which repos and branches. Only [`Policy::compile`] and its like make one, so that it
-/// is valid.
+/// A valid policy: which callers get which secrets for which repos and branches. Created only by
+/// [`Policy::compile`] and the functions based on it.
 #[derive(Debug)]
 pub struct Policy {
     pub(super) name: Arc<str>,
@@ -32,7 +32,7 @@ pub struct Policy {
     pub(super) attest: Attest,
     pub(super) condition: Option<Expression>,
     pub(super) effect: Effect,
-    /// As it was written.
+    /// The spec as written.
     pub(super) spec: Arc<PolicySpec>,
 }
 
@@ -48,16 +48,16 @@ pub(super) enum Effect {
 /// What an allow policy grants, and how.
 #[derive(Debug)]
 pub(super) struct Terms {
-    /// At least one.
+    /// Never empty.
     pub(super) secrets: Box<[SecretTerm]>,
     pub(super) ttl: Option<Duration>,
     pub(super) bind_to: Option<BindTo>,
     pub(super) delivery: Delivery,
-    /// Checked again on every filled-in path: a placeholder can lead out of it.
+    /// Checked again for every filled-in path, because a placeholder can lead outside.
     pub(super) ceiling: Ceiling,
 }
 
-/// One secret that is granted.
+/// One granted secret.
 #[derive(Debug)]
 pub(super) struct SecretTerm {
     pub(super) store: Arc<str>,
@@ -80,7 +80,7 @@ pub enum MismatchKind {
 }
 
 impl MismatchKind {
-    /// The word in explanations.
+    /// The value in explanations.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -123,7 +123,7 @@ impl Policy {
         self.subjects.iter().any(|subject| subject.matches(caller))
     }
 
-    /// The facts that its condition names.
+    /// The facts that its condition needs.
     pub(super) fn condition_needs(&self) -> Needs {
         self.condition.as_ref().map_or_else(Needs::default, Expression::needs)
     }
@@ -134,8 +134,8 @@ impl Policy {
 }
 
 impl Terms {
-    /// The secrets with their paths and writes filled in, in the order listed. None if one cannot be filled in, or a path leads
-    /// out of the ceiling: a policy grants all that it lists or nothing.
+    /// The secrets with their paths and write bodies filled in, in the order listed. `None` if one cannot be
+    /// filled in, or if a path is outside the ceiling: a policy grants all listed secrets or none.
     pub(super) fn fill(&self, caller: &Caller, request: &Request) -> Option<Vec<GrantedSecret>> {
         let fill = |term: &SecretTerm| {
             let path = term.path.fill(caller, request).filter(|path| self.ceiling.allows(&term.store, path))?;

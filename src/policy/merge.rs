@@ -1,4 +1,4 @@
-//! What was granted and read becomes one set of entries.
+//! Merges the granted secrets into one set of entries.
 
 use super::base64_value;
 use super::outcome::GrantedSecret;
@@ -9,58 +9,58 @@ use crate::model::secret_ref::SecretRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// A granted secret and what its store said.
+/// A granted secret and the result of its read.
 pub type Read = (GrantedSecret, Result<Arc<Secret>, Absence>);
 
-/// There is no such secret. To policies both are the same.
+/// The secret does not exist. Policies treat both cases alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Absence {
-    /// There never was one.
+    /// It never existed.
     Absent,
-    /// There was one; it is deleted or destroyed.
+    /// It was deleted or destroyed.
     Deleted,
 }
 
-/// What the granted secrets make together.
+/// The result of merging.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Merged {
-    /// The values by their final names.
+    /// The values by final name.
     pub entries: BTreeMap<String, Entry>,
-    /// How many of the secrets do not exist.
+    /// Number of secrets that do not exist.
     pub missing: usize,
-    /// Whether any of those read is an older answer of a store that could not be reached.
+    /// Whether a value comes from an expired cache entry of an unreachable store.
     pub stale: bool,
 }
 
-/// Why they make nothing. No text of it holds a value.
+/// Why secrets cannot be merged. No message contains a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MergeError {
-    /// A policy requires a secret that does not exist.
+    /// A required secret does not exist.
     #[error("a required secret does not exist")]
     SecretNotFound(SecretRef),
-    /// A policy requires a secret and writes a key that is not in it, or is null.
+    /// A required secret lacks a key that the policy names, or the key is null.
     #[error("a required key is not in its secret")]
     KeyAbsent {
         /// The secret.
         secret: SecretRef,
-        /// The key, by the store's name.
+        /// The key, by its name in the store.
         key: String,
     },
-    /// A policy says that a value is base64, and it is not.
+    /// A value that the policy declares as base64 is not valid base64.
     #[error("the value of the key {key:?} is not base64, as the policy's encoding says")]
     NotBase64 {
         /// The secret.
         secret: SecretRef,
-        /// The key, by the store's name.
+        /// The key, by its name in the store.
         key: String,
     },
 }
 
-/// Merges what was read, in the order granted: later keys replace earlier ones of the same final name, and within one
-/// secret the key that is later in bytewise order does. With `wanted`, only these final names are taken.
+/// Merges the secrets in the order granted. A later key replaces an earlier one of the same final name; within a
+/// secret, the key that is later in bytewise order wins. With `wanted`, only these final names are returned.
 ///
 /// # Errors
-/// See [`MergeError`]; the first in the order granted. What the caller wants does not narrow what a policy requires.
+/// The first [`MergeError`] in the order granted. `wanted` does not reduce what a policy requires.
 pub fn merge(reads: &[Read], wanted: Option<&[String]>) -> Result<Merged, MergeError> {
     let wanted: Option<BTreeSet<&str>> = wanted.map(|names| names.iter().map(String::as_str).collect());
     let mut winners: BTreeMap<String, Winner<'_>> = BTreeMap::new();
@@ -86,12 +86,12 @@ pub fn merge(reads: &[Read], wanted: Option<&[String]>) -> Result<Merged, MergeE
             }
         }
     }
-    // Only now is anything copied: a value that is replaced never leaves its secret.
+    // Values are copied only now, so that replaced values are never copied.
     let entries = winners.into_iter().map(|(name, winner)| Ok((name, winner.entry()?))).collect::<Result<_, _>>()?;
     Ok(Merged { entries, missing: missing.len(), stale })
 }
 
-/// A value that is handed over, and where it comes from.
+/// A value of the result and its source.
 struct Winner<'a> {
     granted: &'a GrantedSecret,
     key: &'a str,

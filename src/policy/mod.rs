@@ -1,11 +1,12 @@
-//! 3. What may you have: policies, a caller and a request become a decision. Pure: no async, no clock, no I/O.
+//! Stage 3, policy: policies, a caller and a request become a decision. Pure: no async, no clock, no I/O.
 //!
-//! Only [`Directory`] does I/O, which reads policies from files, and what is behind [`PolicyStore`].
+//! The exceptions are [`Directory`], which reads policies from files, and the implementations of [`PolicyStore`].
 //!
-//! In reading order: a policy is written (`manifest`, `compile`) with its parts (`subject`, `patterns`, `glob`, `cel`,
-//! `template` and `write` with their `placeholder`s, `ceiling`, `secret_rule`) and becomes a whole (`matching`). It is put into a set (`set`) and found there
-//! (`index`). A request is evaluated (`evaluation`) with what is attested (`attestation`); the set decides (`decide`),
-//! and explains (`explain`); both give an `outcome`. What was granted is read elsewhere and comes back to be merged (`merge`).
+//! In reading order: a policy is written (`manifest`, `compile`) with its parts (`subject`, `patterns`, `glob`,
+//! `cel`, `template` and `write` with their `placeholder`s, `ceiling`, `secret_rule`) and becomes a `Policy`
+//! (`matching`). It is put into a set (`set`) and found there (`index`). A request is evaluated (`evaluation`)
+//! with the attested values (`attestation`); the set decides (`decide`) and explains (`explain`); both return an
+//! `outcome`. Other rooms read the granted secrets, which are then merged (`merge`).
 
 mod attestation;
 mod base64_value;

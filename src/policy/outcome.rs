@@ -1,4 +1,4 @@
-//! What comes of a decision: a grant, a denial, or the part of the request that is missing.
+//! The result of a decision: a grant, a denial, or a missing part of the request.
 
 use super::secret_rule::SecretRule;
 use crate::model::binding::BindTo;
@@ -10,18 +10,18 @@ use crate::model::write::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the policies say.
+/// The result of a decision.
 #[derive(Debug)]
 pub enum Decision {
-    /// Yes, to this.
+    /// The request is granted.
     Granted(Grant),
-    /// No.
+    /// The request is denied.
     Denied(Denial),
-    /// Cannot be told: this was left out, and nothing attests it.
+    /// Undecided: the request omits this part, and no policy attests it.
     LeftOut(Part),
 }
 
-/// A part of a request that may be left out.
+/// An optional part of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
     /// The repo.
@@ -31,7 +31,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// The word in the audit event.
+    /// The value in the audit event.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl Part {
         }
     }
 
-    /// The sentence for whoever left it out.
+    /// The message for a caller who omitted it.
     #[must_use]
     pub const fn missing(self) -> &'static str {
         match self {
@@ -50,67 +50,68 @@ impl Part {
     }
 }
 
-/// What is granted.
+/// The result of a granted request.
 #[derive(Debug)]
 pub struct Grant {
-    /// What it is for: as asked, or as attested where it was left out.
+    /// The request with attested values for omitted parts.
     pub request: Request,
-    /// The allow policies that match, in bytewise order of name.
+    /// The matching allow policies, in bytewise order of name.
     pub policies: Vec<PolicyRef>,
-    /// Their secrets in that order, those of one policy in the order listed: later ones replace keys of earlier ones.
+    /// Their secrets in that order, within a policy in the order listed. Later secrets replace keys of earlier
+    /// ones.
     pub secrets: Vec<GrantedSecret>,
-    /// The smallest life that one of them sets.
+    /// The shortest lifetime that one of them sets.
     pub ttl: Option<Duration>,
     /// The strictest binding that one of them sets.
     pub bind_to: Option<BindTo>,
-    /// The ways that all of them allow; there may be none.
+    /// The deliveries that all of them allow; possibly none.
     pub delivery: Delivery,
 }
 
-/// A secret to be read, and what to take of it.
+/// A secret to read, and its selected keys.
 #[derive(Debug, Clone)]
 pub struct GrantedSecret {
-    /// Where it stands.
+    /// Its store and path.
     pub secret: SecretRef,
-    /// Which keys, under which names.
+    /// Which keys are selected, and their final names.
     pub rule: Arc<SecretRule>,
-    /// Whether its absence is an error.
+    /// Whether a missing secret is an error.
     pub required: bool,
-    /// Who else gets the same, where the store makes it on request.
+    /// For dynamic secrets: which callers share one credential.
     pub lease: LeaseMode,
-    /// With what the store is asked, where the engine's read is a write.
+    /// The request body, if the engine needs a write to return the secret.
     pub write: Option<Write>,
-    /// In what its values are kept.
+    /// The encoding of its values in the store.
     pub encoding: Encoding,
 }
 
-/// The ways in which a bundle may be handed over.
+/// The allowed deliveries of a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivery {
     /// By a one-time download URL.
     pub ticket: bool,
-    /// In the answer itself.
+    /// In the response itself.
     pub direct: bool,
 }
 
-/// Why not. For the audit event; the caller learns only that it was denied.
+/// Why a request is denied. For the audit event; the caller learns only that it is denied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Denial {
-    /// What these policies attest differs from what was asked, or from each other; or they attest nothing, and
-    /// nothing else allows.
+    /// The values that these policies attest differ from the request or from each other; or they attest no value,
+    /// and no other policy allows.
     AttestationFailed(Vec<PolicyRef>),
-    /// These policies attest by run, and the cluster lacks the admission policy that is required for it.
+    /// These policies attest by run, but the cluster lacks the required admission policy.
     AdmissionPolicyMissing(Vec<PolicyRef>),
     /// These deny policies match.
     DeniedByPolicy(Vec<PolicyRef>),
     /// No allow policy matches.
     NoPolicyMatches,
-    /// The patterns of these allow policies fit, but some path of each cannot be filled in, or leads out of the ceiling.
+    /// These allow policies match, but a path of each cannot be filled in or is outside the ceiling.
     NoPathFits(Vec<PolicyRef>),
 }
 
 impl Denial {
-    /// The word in the audit event.
+    /// The value in the audit event.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -122,7 +123,7 @@ impl Denial {
         }
     }
 
-    /// The policies it is owed to.
+    /// The policies that caused it.
     #[must_use]
     pub fn policies(&self) -> &[PolicyRef] {
         match self {

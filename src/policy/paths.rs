@@ -1,14 +1,14 @@
-//! The paths that a policy may grant, whoever asks: its templates with their placeholders open.
+//! All paths that a policy can grant to any caller: its templates with open placeholders.
 
 use super::matching::{Effect, Policy, SecretTerm};
 use super::placeholder::Placeholder;
 use super::template::Segment;
 use std::sync::Arc;
 
-/// A piece of a path.
+/// A part of a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PathPart {
-    /// This segment.
+    /// Exactly this segment.
     Literal(Box<str>),
     /// Any one segment.
     One,
@@ -16,28 +16,28 @@ pub enum PathPart {
     Many,
 }
 
-/// How a store is asked for a path.
+/// The access that a path needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Access {
     /// It is read.
     Read,
-    /// It is written to, and the answer is the secret.
+    /// It is written to, and the response is the secret.
     Write,
 }
 
-/// A path that a policy grants.
+/// A path that a policy can grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantedPath {
     /// The store.
     pub store: Arc<str>,
     /// The path.
     pub parts: Vec<PathPart>,
-    /// How it is asked for.
+    /// The access that it needs.
     pub access: Access,
 }
 
 impl Policy {
-    /// Every path that it grants. A deny policy grants none.
+    /// Every path that it can grant. A deny policy grants none.
     #[must_use]
     pub fn paths(&self) -> Vec<GrantedPath> {
         let Effect::Allow(terms) = &self.effect else { return Vec::new() };

@@ -1,17 +1,17 @@
-//! A list of patterns, one of which must match.
+//! Lists of patterns; one of them must match.
 
 use super::glob::{Glob, Start};
 use crate::document::Fault;
 
-/// The most entries that any list in a policy may have.
+/// Maximum number of entries in any list of a policy.
 pub(super) const MAX_ENTRIES: usize = 1000;
 
-/// At least one pattern.
+/// Never empty.
 #[derive(Debug, Clone)]
 pub(super) struct Patterns(Box<[Glob]>);
 
 impl Patterns {
-    /// Compiles a list; notes every fault and then yields nothing.
+    /// Compiles a list; records all faults and then returns `None`.
     pub(super) fn compile(raw: &[Option<String>], pointer: &str, faults: &mut Vec<Fault>) -> Option<Self> {
         if raw.is_empty() {
             faults.push(Fault::new(pointer, "must have at least one pattern"));
@@ -34,18 +34,18 @@ impl Patterns {
         self.0.iter().any(|glob| glob.matches(text))
     }
 
-    /// The texts of those that have no wildcard.
+    /// The patterns without a wildcard, as text.
     pub(super) fn literals(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(Glob::as_literal)
     }
 
-    /// What each of them begins with, where none begins with a wildcard and there are at most so many.
+    /// The beginning of each pattern; `None` if one begins with a wildcard, or if there are more than `most`.
     pub(super) fn starts(&self, most: usize) -> Option<Vec<Start<'_>>> {
         if self.0.len() > most { None } else { self.0.iter().map(Glob::start).collect() }
     }
 }
 
-/// Compiles one pattern, or notes why not.
+/// Compiles one pattern, or records the fault.
 pub(super) fn compile_one(
     text: Option<&str>,
     pointer: impl FnOnce() -> String,

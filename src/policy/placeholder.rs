@@ -1,4 +1,4 @@
-//! Placeholders: what may stand in braces, and how a value is written in its place.
+//! Placeholders: their syntax, and how values are written.
 
 use super::claims::text_of;
 use crate::model::caller::Caller;
@@ -7,13 +7,13 @@ use crate::model::spelling;
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// The most bytes of a claim that fills a placeholder. The other values have bounds of their own.
+/// Maximum length of a claim value in a placeholder. The other values have their own bounds.
 const MAX_CLAIM_BYTES: usize = 1024;
 
 const KNOWN: &str = "a placeholder is one of {repo}, {branch}, {namespace}, {serviceAccount}, {claims.NAME}, \
                      {claims[\"NAME\"]}, {repo|path}, {branch|path}";
 
-/// What a placeholder stands for.
+/// The value that a placeholder stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Word {
     Repo,
@@ -26,14 +26,14 @@ pub(super) enum Word {
 /// A placeholder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Placeholder {
-    /// One segment.
+    /// Written as one segment.
     One(Word),
-    /// The value with its slashes.
+    /// Written with its slashes.
     Path(Word),
 }
 
 impl Placeholder {
-    /// Reads what stands between braces; a reason where it is no placeholder.
+    /// Parses the text between braces.
     pub(super) fn parse(inner: &str) -> Result<Self, &'static str> {
         Ok(match inner {
             "repo" => Self::One(Word::Repo),
@@ -51,7 +51,7 @@ impl Placeholder {
         })
     }
 
-    /// Appends the value; none where there is none, or it cannot be written.
+    /// Appends the value; `None` if there is none, or if it cannot be written.
     pub(super) fn fill(&self, text: &mut String, caller: &Caller, request: &Request) -> Option<()> {
         match self {
             Self::One(word) => spelling::write(text, &word.value(caller, request)?),
@@ -68,7 +68,7 @@ impl Placeholder {
     }
 }
 
-/// Where the brace that opens a text is closed: a quoted name may have braces of its own.
+/// The position of the closing brace; a quoted name may contain braces.
 pub(super) fn closing_brace(text: &str) -> Option<usize> {
     let mut quoted = false;
     text.char_indices().skip(1).find_map(|(at, c)| {
@@ -92,7 +92,7 @@ impl Word {
     }
 }
 
-/// Two numbers as the issuer wrote them may be one float here, and then two callers would share a path.
+/// Different numbers of an issuer can become the same float here, and then two callers would share a path.
 fn is_inexact(claim: &Value) -> bool {
     matches!(claim, Value::Number(number) if number.is_f64())
 }
@@ -101,7 +101,7 @@ fn is_plain_claim(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'))
 }
 
-/// There are no escapes, so a name with a quote or a backslash cannot be written.
+/// There are no escapes, so a name with a quote or a backslash is not supported.
 fn is_quoted_claim(name: &str) -> bool {
     !name.is_empty() && !name.contains(['"', '\\']) && !name.contains(char::is_control)
 }

@@ -1,4 +1,4 @@
-//! Which keys of a secret are taken, and under which names.
+//! Which keys of a secret are selected, and their final names.
 
 use super::glob::Glob;
 use super::patterns::{MAX_ENTRIES, Patterns};
@@ -7,21 +7,21 @@ use crate::wire::policy as raw;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The most bytes of a name or prefix that a policy writes.
+/// Maximum length of a name or prefix in bytes.
 const MAX_NAME_BYTES: usize = 1024;
 
-/// `keys`, then `rename`, then `prefix`.
+/// Applies `keys`, then `rename`, then `prefix`.
 #[derive(Debug, Clone, Default)]
 pub struct SecretRule {
-    /// All keys without.
+    /// `None` selects all keys.
     keys: Option<Patterns>,
-    /// New names by the store's names.
+    /// New names by the store's name.
     rename: BTreeMap<String, String>,
     prefix: String,
 }
 
 impl SecretRule {
-    /// Compiles the rule of a secret; notes every fault and then yields nothing.
+    /// Compiles the rule of a secret; records all faults and then returns `None`.
     pub(super) fn compile(secret: &raw::Secret, pointer: &str, faults: &mut Vec<Fault>) -> Option<Self> {
         let before = faults.len();
         let keys = secret.keys.as_ref().map(|keys| Patterns::compile(keys, &format!("{pointer}/keys"), faults));
@@ -38,7 +38,7 @@ impl SecretRule {
         (faults.len() == before).then_some(rule)
     }
 
-    /// What only shows when `keys` and `rename` are seen together.
+    /// Finds faults that need both `keys` and `rename`.
     fn check(&self, pointer: &str, faults: &mut Vec<Fault>) {
         let mut taken: BTreeSet<&str> = self.literal_keys().filter(|name| !self.rename.contains_key(*name)).collect();
         for (source, target) in &self.rename {
@@ -51,24 +51,24 @@ impl SecretRule {
         }
     }
 
-    /// Whether a key is taken.
+    /// Whether a key is selected.
     pub(super) fn selects(&self, key: &str) -> bool {
         self.keys.as_ref().is_none_or(|keys| keys.matches(key))
     }
 
-    /// The name a key is handed over under.
+    /// The final name of a key.
     pub(super) fn final_name<'a>(&'a self, key: &'a str) -> Cow<'a, str> {
         let name = self.rename.get(key).map_or(key, String::as_str);
         if self.prefix.is_empty() { Cow::Borrowed(name) } else { Cow::Owned(format!("{}{name}", self.prefix)) }
     }
 
-    /// Whether the policy writes that very name: as a `rename` target, or in `keys` without a wildcard. Behind a
-    /// prefix no name counts: nobody who reads the policy sees it whole.
+    /// Whether the policy contains exactly this final name: as a `rename` target, or in `keys` without a wildcard.
+    /// With a prefix it never does, because the policy does not contain the whole name.
     pub(super) fn is_named(&self, key: &str) -> bool {
         self.prefix.is_empty() && (self.rename.contains_key(key) || self.literal_keys().any(|literal| literal == key))
     }
 
-    /// The keys that must be there where the secret is required: those the policy writes without a wildcard.
+    /// The keys that a required secret must have: those named without a wildcard.
     pub(super) fn written_keys(&self) -> impl Iterator<Item = &str> {
         self.literal_keys().chain(self.rename.keys().map(String::as_str))
     }

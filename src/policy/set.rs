@@ -1,4 +1,4 @@
-//! The policies in force.
+//! The active policies.
 
 use super::cel::Scene;
 use super::evaluation::Attestation;
@@ -11,20 +11,20 @@ use crate::model::repo::Repo;
 use crate::model::request::{Asked, Request};
 use std::sync::Arc;
 
-/// The policies in force, in bytewise order of name. Immutable: a change makes a new set.
+/// The active policies, in bytewise order of name. Immutable: a change creates a new set.
 #[derive(Debug, Default)]
 pub struct PolicySet {
     policies: Vec<Arc<Policy>>,
-    /// All of them, by caller and repo.
+    /// All policies, by caller and repo.
     index: Index,
-    /// Those with an `attest` section, by caller alone: they are evaluated for every repo.
+    /// Policies with an `attest` section, by caller only: they are evaluated for every repo.
     attesting: Index,
-    /// Those whose condition names facts, by caller and repo.
+    /// Policies whose condition needs facts, by caller and repo.
     needing_facts: Index,
 }
 
 impl PolicySet {
-    /// A set of policies. No two may have one name: that is for their loader to see.
+    /// Creates a set. The names must be distinct; the loader checks this.
     #[must_use]
     pub fn new<P: Into<Arc<Policy>>>(policies: impl IntoIterator<Item = P>) -> Self {
         let mut policies: Vec<Arc<Policy>> = policies.into_iter().map(Into::into).collect();
@@ -35,31 +35,31 @@ impl PolicySet {
         Self { policies, index, attesting, needing_facts }
     }
 
-    /// How many there are.
+    /// The number of policies.
     #[must_use]
     pub fn len(&self) -> usize {
         self.policies.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no policies.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.policies.is_empty()
     }
 
-    /// Their names, in order.
+    /// The names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.policies.iter().map(|policy| &*policy.name)
     }
 
-    /// The policies themselves, in order.
+    /// The policies, in order.
     #[must_use]
     pub fn policies(&self) -> &[Arc<Policy>] {
         &self.policies
     }
 
-    /// The facts that expressions name which have to be evaluated: attestations of all policies that speak of the
-    /// caller, and conditions of those whose patterns could fit as well.
+    /// The facts that must be looked up: those in attestations of all policies for the caller, and those in
+    /// conditions of policies whose patterns could match.
     #[must_use]
     pub fn needs(&self, caller: &Caller, asked: &Asked) -> Needs {
         let mut needs = Needs::default();
@@ -82,7 +82,7 @@ impl PolicySet {
         needs
     }
 
-    /// What the policies that have the caller as a subject attest, in order.
+    /// The attested values of the policies for this caller, in order.
     pub(super) fn attestations<'a>(
         &'a self,
         caller: &'a Caller,
@@ -96,7 +96,7 @@ impl PolicySet {
         found.into_iter().map(|place| Attestation::new(place, &self.policies[place], &scene)).collect()
     }
 
-    /// Those that could match, in order, with their places.
+    /// The policies that could match, in order, with their indices.
     pub(super) fn candidates(&self, caller: &Caller, request: &Request) -> impl Iterator<Item = (usize, &Policy)> {
         let fits = |place: usize| self.policies[place].branches.matches(request.branch.as_str());
         let found = Self::found(&self.index, caller, Some(request.repo.as_str()), fits);
@@ -106,7 +106,7 @@ impl PolicySet {
     fn found(index: &Index, caller: &Caller, repo: Option<&str>, fits: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut found: Vec<usize> = Vec::new();
         index.visit(caller, repo, &mut |places| found.extend(places.iter().filter(|place| fits(**place))));
-        // A policy with several subjects or repos may have been met in several places.
+        // A policy with several subjects or repos may have been found several times.
         found.sort_unstable();
         found.dedup();
         found

@@ -1,4 +1,4 @@
-//! Which callers a policy speaks of.
+//! Which callers a policy applies to.
 
 use super::bounds::{AuthenticatorKind, Bounds};
 use super::claim_value::{self, Doubtful};
@@ -10,17 +10,17 @@ use crate::model::caller::Caller;
 use crate::wire::policy as raw;
 use std::sync::Arc;
 
-/// A kind of caller.
+/// A set of callers.
 #[derive(Debug, Clone)]
 pub(super) enum Subject {
-    /// Pods of any cluster that a configured authenticator vouches for.
+    /// Pods, authenticated by any configured `kubernetes` authenticator.
     Kubernetes { namespaces: Patterns, service_accounts: Patterns },
-    /// Bearers of one issuer's tokens whose claims match, all of them; there is at least one.
+    /// Holders of tokens of one issuer. All claims must match; there is at least one.
     Oidc { issuer: Arc<str>, claims: Box<[(Box<str>, Glob)]> },
 }
 
 impl Subject {
-    /// Compiles a subject; notes every fault and then yields nothing.
+    /// Compiles a subject; records all faults and then returns `None`.
     pub(super) fn compile(
         subject: &raw::Subject,
         pointer: &str,
@@ -38,7 +38,7 @@ impl Subject {
         }
     }
 
-    /// Whether the caller is one of them.
+    /// Whether the caller is in the set.
     pub(super) fn matches(&self, caller: &Caller) -> bool {
         match self {
             Self::Kubernetes { namespaces, service_accounts } => caller.workload.as_ref().is_some_and(|workload| {

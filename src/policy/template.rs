@@ -1,18 +1,18 @@
-//! Path templates: `homelab/{repo}/{branch}`. No two values of the placeholders ever give one path.
+//! Path templates: `homelab/{repo}/{branch}`. Different values of the placeholders always give different paths.
 //!
-//! A placeholder is exactly one segment, and its value is written injectively; so a path has as many segments as its
-//! template, and each tells its value. One `|path` placeholder may be many segments: all others being one each, its
-//! share of the path is known too.
+//! A placeholder is exactly one segment, and its value is written injectively. Therefore a path has as many
+//! segments as its template, and each segment determines its value. At most one `|path` placeholder may be several
+//! segments: all others are one each, so its segments are known too.
 
 use super::placeholder::{Placeholder, closing_brace};
 use crate::model::caller::Caller;
 use crate::model::path_segment;
 use crate::model::request::Request;
 
-/// The most bytes of a template.
+/// Maximum length of a template in bytes.
 const MAX_BYTES: usize = 1024;
 
-/// Where Vault keeps its own affairs, the broker's token among them.
+/// Vault's system mounts, which also hold the broker's own token.
 const SYSTEM_MOUNTS: [&str; 4] = ["sys", "auth", "identity", "cubbyhole"];
 
 const NOT_ALONE: InvalidTemplate = InvalidTemplate("a placeholder must stand alone between slashes");
@@ -21,22 +21,22 @@ const NOT_ALONE: InvalidTemplate = InvalidTemplate("a placeholder must stand alo
 #[derive(Debug, Clone)]
 pub(super) struct Template(Box<[Segment]>);
 
-/// What stands between two slashes.
+/// One segment of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Segment {
-    /// This name, decoded.
+    /// Exactly this name, decoded.
     Literal(Box<str>),
-    /// A value.
+    /// The value of a placeholder.
     Filled(Placeholder),
 }
 
-/// The text is not a template; the reason says which rule it breaks and never repeats the text.
+/// The text is not a template. The reason names the broken rule and never repeats the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct InvalidTemplate(&'static str);
 
 impl Template {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
     /// See [`InvalidTemplate`].
@@ -50,7 +50,7 @@ impl Template {
         let mut segments = Vec::new();
         let mut rest = Some(text);
         while let Some(text) = rest {
-            // A slash in the quoted name of a claim divides nothing.
+            // A slash in a quoted claim name does not separate segments.
             let from = if text.starts_with('{') { closing_brace(text).unwrap_or(0) } else { 0 };
             let end = text[from..].find('/').map(|at| from + at);
             segments.push(segment(end.map_or(text, |end| &text[..end]))?);
@@ -74,7 +74,7 @@ impl Template {
         &self.0
     }
 
-    /// The path for this caller and request; none where a value is missing or cannot be a segment.
+    /// The path for this caller and request; `None` if a value is missing or cannot be a segment.
     pub(super) fn fill(&self, caller: &Caller, request: &Request) -> Option<String> {
         let mut path = String::new();
         for segment in &self.0 {

@@ -1,9 +1,9 @@
-//! The `write` of a secret: a JSON object whose texts may have placeholders. No two values of the placeholders of one text ever
-//! give one text.
+//! The `write` body of a secret: a JSON object whose strings may contain placeholders. Different values of the
+//! placeholders of a string always give different strings.
 //!
-//! A value is written as in a path, so that it has no character that ends a name in a list of names, or a domain. Between two
-//! placeholders there must be a character that no written value has: `{repo}.{branch}` would be one text for `a.b` and `c`, and
-//! for `a` and `b.c`.
+//! A value is written as in a path, so that it contains no character that ends a name in a list of names or in a
+//! domain. Between two placeholders there must be a character that no written value contains: `{repo}.{branch}`
+//! would be equal for `a.b` and `c`, and for `a` and `b.c`.
 
 use super::placeholder::{Placeholder, closing_brace};
 use crate::document::{Fault, escape};
@@ -14,11 +14,11 @@ use crate::model::write::Write;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// The most bytes of a body as the policy writes it.
+/// Maximum length of a body as written in the policy.
 const MAX_BYTES: usize = 16 << 10;
-/// The most placeholders of a body: each value may have three times the bytes of a branch.
+/// Maximum number of placeholders in a body. A value can be three times as long as a branch.
 const MAX_PLACEHOLDERS: usize = 64;
-/// The most maps and lists within each other, the body itself included.
+/// Maximum nesting of maps and lists, including the body itself.
 const MAX_DEPTH: usize = 4;
 
 /// A body with placeholders.
@@ -41,7 +41,7 @@ enum Piece {
 }
 
 impl WriteTemplate {
-    /// Compiles a body; notes every fault and then yields nothing.
+    /// Compiles a body; records all faults and then returns `None`.
     pub(super) fn compile(raw: &BTreeMap<String, Value>, pointer: &str, faults: &mut Vec<Fault>) -> Option<Self> {
         let before = faults.len();
         if serde_json::to_vec(raw).map_or(true, |text| text.len() > MAX_BYTES) {
@@ -56,7 +56,7 @@ impl WriteTemplate {
         (faults.len() == before).then_some(Self(members))
     }
 
-    /// The body for this caller and request; none where a value is missing or cannot be written.
+    /// The body for this caller and request; `None` if a value is missing or cannot be written.
     pub(super) fn fill(&self, caller: &Caller, request: &Request) -> Option<Write> {
         members(&self.0, caller, request).map(Write::new)
     }
@@ -157,7 +157,7 @@ fn pieces(text: &str) -> Result<Vec<Piece>, &'static str> {
     check_apart(&pieces).map(|()| pieces)
 }
 
-/// Whether the values of all placeholders can be told from the text.
+/// Checks that the string determines the values of all placeholders.
 fn check_apart(pieces: &[Piece]) -> Result<(), &'static str> {
     let filled = || pieces.iter().filter(|piece| matches!(piece, Piece::Filled(_)));
     if filled().count() > 1 && filled().any(|piece| matches!(piece, Piece::Filled(Placeholder::Path(_)))) {

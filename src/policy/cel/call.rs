@@ -1,4 +1,4 @@
-//! Evaluates calls of functions.
+//! Evaluates function calls.
 
 use super::evaluate::Evaluation;
 use super::failure::Failure;
@@ -47,7 +47,7 @@ impl<'a> Evaluation<'_, 'a> {
         }
     }
 
-    /// Strings have as many characters as they have code points.
+    /// The size of a string is its number of code points.
     fn size(&mut self, value: &Value<'a>) -> Result<Value<'a>, Failure> {
         let size = match value {
             Value::String(text) => {
@@ -76,7 +76,7 @@ impl<'a> Evaluation<'_, 'a> {
         let from = position(&self.argument(others, 0)?)?;
         let to = if others.len() > 1 { Some(position(&self.argument(others, 1)?)?) } else { None };
         self.charge_writing(text.len())?;
-        // The place of a character that may be the one after the last.
+        // The byte position of a character; the position after the last one is allowed.
         let place = |at: usize| {
             let places = text.char_indices().map(|(place, _)| place).chain([text.len()]);
             places.into_iter().nth(at).ok_or(Failure::Arithmetic)

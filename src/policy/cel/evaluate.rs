@@ -1,4 +1,4 @@
-//! Evaluates a checked expression within a bound of steps. What takes memory takes steps too, so memory is bounded.
+//! Evaluates a checked expression within a limit of steps. Memory use costs steps too, so memory is bounded.
 
 use super::failure::Failure;
 use super::node::{Arithmetic, Node, Order};
@@ -7,13 +7,13 @@ use super::value::Value;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-/// The steps of one evaluation: well under a millisecond.
+/// Maximum number of steps of one evaluation: well under a millisecond.
 const MAX_STEPS: usize = 20_000;
 
-/// Bytes that are looked at in one step.
+/// Bytes read per step.
 const BYTES_A_STEP: usize = 32;
 
-/// Bytes that are written in one step.
+/// Bytes written per step.
 const BYTES_WRITTEN_A_STEP: usize = 8;
 
 /// One evaluation of one expression.
@@ -28,7 +28,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         Self { scene, variables: Vec::new(), steps: MAX_STEPS }
     }
 
-    /// Counts steps. Once they are used up every further step fails: no `||` absorbs that.
+    /// Counts steps. After the limit every further step fails, so that `||` cannot absorb the failure.
     pub(super) fn charge(&mut self, steps: usize) -> Result<(), Failure> {
         let left = self.steps.checked_sub(steps);
         self.steps = left.unwrap_or(0);
@@ -90,7 +90,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         self.variables.get(at).cloned().ok_or(Failure::Absent)
     }
 
-    /// `&&`, or `||` of what is not. Either side alone may settle it, whatever becomes of the other.
+    /// `&&`, or `||` as its negation. One side alone can decide the result, even if the other fails.
     fn both(&mut self, operands: &'a (Node, Node), wanted: bool) -> Result<bool, Failure> {
         let one = self.truth(&operands.0).map(|is_true| is_true == wanted);
         if one == Ok(false) {
@@ -128,7 +128,8 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         self.same(&one, &other)
     }
 
-    /// Whether two values are equal: of different types they are not, but for numbers. Maps are not compared.
+    /// Whether two values are equal. Values of different types are not equal, except numbers. Maps cannot be
+    /// compared.
     pub(super) fn same(&mut self, one: &Value<'a>, other: &Value<'a>) -> Result<bool, Failure> {
         self.charge(1)?;
         Ok(match (one, other) {
@@ -160,7 +161,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         }
         let is_number = |value: &Value| matches!(value, Value::Int(_) | Value::Double(_));
         let Some(ordering) = one.order(&other) else {
-            // A fraction that is no number lies on neither side of any other.
+            // NaN is neither less nor greater than any number.
             return if is_number(&one) && is_number(&other) { Ok(false) } else { Err(Failure::WrongType) };
         };
         Ok(match order {

@@ -1,20 +1,20 @@
-//! Why an expression yields nothing.
+//! Errors of evaluation.
 
-/// Why an expression yields nothing.
+/// Why an expression has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::policy) enum Failure {
-    /// It looks at something that is not there.
+    /// It uses a value that does not exist.
     Absent,
-    /// A value has a type for which an operation has no meaning.
+    /// An operation does not support the type of a value.
     WrongType,
-    /// A number that cannot be computed, or a position outside of a string.
+    /// A number that cannot be computed, or a position outside a string.
     Arithmetic,
-    /// It takes more steps than an expression may.
+    /// It exceeds the limit of steps.
     TooCostly,
 }
 
 impl Failure {
-    /// The sentence in explanations.
+    /// The text in explanations.
     pub(in crate::policy) const fn as_str(self) -> &'static str {
         match self {
             Self::Absent => "it names something that is not there",

@@ -1,10 +1,10 @@
-//! The names that an expression may speak: `caller`, `request` and what is known of them.
+//! The names that an expression can use: `caller`, `request` and their fields.
 
 use super::InvalidExpression;
 use super::kind::Kind;
 use crate::model::facts::Needs;
 
-/// Something with named fields, and no value by itself.
+/// A group of named fields; not a value itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Record {
     Caller,
@@ -14,7 +14,7 @@ pub(super) enum Record {
     Request,
 }
 
-/// A value that has a name.
+/// A named value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
     Issuer,
@@ -43,7 +43,7 @@ pub(super) enum Field {
     Time,
 }
 
-/// What a name stands for.
+/// The meaning of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Named {
     Record(Record),
@@ -51,7 +51,7 @@ pub(super) enum Named {
 }
 
 impl Record {
-    /// The variable of that name.
+    /// The variable with this name.
     pub(super) fn variable(name: &str) -> Result<Self, InvalidExpression> {
         match name {
             "caller" => Ok(Self::Caller),
@@ -60,7 +60,7 @@ impl Record {
         }
     }
 
-    /// The field of that name.
+    /// The field with this name.
     pub(super) fn field(self, name: &str) -> Result<Named, InvalidExpression> {
         let named = self.fields().iter().find(|(known, _)| *known == name).map(|(_, named)| *named);
         named.ok_or_else(|| {
@@ -69,7 +69,7 @@ impl Record {
         })
     }
 
-    /// What has to be known for it to be there.
+    /// The facts that it needs.
     pub(super) const fn needs(self) -> Needs {
         match self {
             Self::TaskRun => Needs::TASK_RUN,
@@ -142,7 +142,7 @@ impl Field {
         }
     }
 
-    /// The facts it comes from. Name and uid of a pod are in the token already.
+    /// The facts that it needs. A pod's name and uid are in the token already.
     pub(super) const fn needs(self) -> Needs {
         match self {
             Self::PodIp | Self::PodIps | Self::PodNode | Self::PodLabels | Self::PodAnnotations => Needs::POD,

@@ -1,4 +1,4 @@
-//! The functions an expression may call, and what they take and yield.
+//! The supported functions, with the types of their arguments and results.
 
 use super::InvalidExpression;
 use super::kind::Kind;
@@ -19,7 +19,7 @@ pub(super) enum Function {
     Calendar(Calendar),
 }
 
-/// A part of a timestamp, in UTC.
+/// A component of a timestamp, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Calendar {
     Year,
@@ -35,10 +35,10 @@ pub(super) enum Calendar {
     Minutes,
 }
 
-/// Finds the function of a call and its type. A receiver is the first of the arguments.
+/// Finds the function of a call, and the type of its result. A receiver counts as the first argument.
 ///
 /// # Errors
-/// There is no such function, or not for these arguments.
+/// The function does not exist, or does not accept these arguments.
 pub(super) fn find(name: &str, has_receiver: bool, arguments: &[Kind]) -> Result<(Function, Kind), InvalidExpression> {
     use Kind::{Bool, Int, String, Strings, Timestamp};
     let (function, wanted, kind): (_, &[Kind], _) = match (name, has_receiver) {

@@ -1,6 +1,6 @@
-//! What is known of a value before there is one.
+//! Static types of expressions.
 
-/// The type of an expression, as far as it can be told from its text.
+/// The static type of an expression, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Bool,
@@ -11,18 +11,18 @@ pub(super) enum Kind {
     Null,
     /// A list of strings.
     Strings,
-    /// A list of anything.
+    /// A list with elements of any type.
     List,
-    /// From strings to strings.
+    /// A map from strings to strings.
     StringMap,
-    /// From strings to anything.
+    /// A map from strings to any type.
     Map,
-    /// Told when it is evaluated.
+    /// Known only at evaluation.
     Dyn,
 }
 
 impl Kind {
-    /// Whether a value of this kind may turn out to be what is wanted.
+    /// Whether a value of this type can be of the wanted type.
     pub(super) fn fits(self, wanted: Self) -> bool {
         let is_list = |kind| matches!(kind, Self::Strings | Self::List);
         let is_map = |kind| matches!(kind, Self::StringMap | Self::Map);
@@ -33,12 +33,12 @@ impl Kind {
             || (is_map(self) && is_map(wanted))
     }
 
-    /// Whether there is an order or arithmetic on two such values.
+    /// Whether it supports order and arithmetic.
     pub(super) fn is_number(self) -> bool {
         matches!(self, Self::Int | Self::Double | Self::Dyn)
     }
 
-    /// What is found in it by key or index.
+    /// The type of its elements, by key or index.
     pub(super) const fn element(self) -> Option<Self> {
         match self {
             Self::Strings | Self::StringMap => Some(Self::String),
@@ -47,7 +47,7 @@ impl Kind {
         }
     }
 
-    /// What a macro meets one after the other: elements of a list, keys of a map.
+    /// The type of a macro's variable: elements of a list, keys of a map.
     pub(super) const fn each(self) -> Option<Self> {
         match self {
             Self::Strings | Self::StringMap | Self::Map => Some(Self::String),
@@ -56,12 +56,12 @@ impl Kind {
         }
     }
 
-    /// A list of these.
+    /// The type of a list with these elements.
     pub(super) fn listed(self) -> Self {
         if self == Self::String { Self::Strings } else { Self::List }
     }
 
-    /// Either of the two.
+    /// The common type of the two.
     pub(super) fn or(self, other: Self) -> Self {
         if self == other { self } else { Self::Dyn }
     }

@@ -1,4 +1,4 @@
-//! Checks the parser's tree and rewrites it into ours: names, functions and types, as far as the text tells them.
+//! Checks the parser's tree and converts it into our own: names, functions and static types.
 
 use super::InvalidExpression;
 use super::field::{Field, Named, Record};
@@ -9,13 +9,13 @@ use crate::model::facts::Needs;
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, LiteralValue, SelectExpr, operators};
 
-/// The deepest tree. Evaluation descends as deep.
+/// Maximum depth of the tree, and thereby of the evaluation.
 const MAX_DEPTH: usize = 64;
 
-/// The most variables of macros within macros.
+/// Maximum nesting of macros.
 const MAX_VARIABLES: usize = 4;
 
-/// What a part of the text stands for.
+/// The meaning of a subtree.
 enum Lowered {
     Value(Node, Kind),
     Record(Record),
@@ -28,19 +28,19 @@ struct Lowering {
     depth: usize,
 }
 
-/// What a tree names.
+/// The names that a tree uses.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Names {
-    /// The facts.
+    /// The facts that it needs.
     pub(super) needs: Needs,
-    /// Whether the repo or the branch that the caller says is among it.
+    /// Whether it uses the repo or branch of the request.
     pub(super) echoes: bool,
 }
 
-/// Rewrites a tree; yields its type, as far as it can be told, and what it names.
+/// Converts a tree; returns it with its static type and the names that it uses.
 ///
 /// # Errors
-/// The first thing that is not in the language.
+/// The first construct that is not supported.
 pub(super) fn lower(tree: &IdedExpr) -> Result<(Node, Kind, Names), InvalidExpression> {
     let mut lowering = Lowering { variables: Vec::new(), needs: Needs::default(), echoes: false, depth: 0 };
     let (node, kind) = lowering.value(tree)?;
@@ -52,7 +52,7 @@ fn refuse<T>(reason: &'static str) -> Result<T, InvalidExpression> {
 }
 
 impl Lowering {
-    /// A part that must have a value.
+    /// A subtree that must be a value.
     fn value(&mut self, tree: &IdedExpr) -> Result<(Node, Kind), InvalidExpression> {
         match self.part(tree)? {
             Lowered::Value(node, kind) => Ok((node, kind)),
@@ -62,7 +62,7 @@ impl Lowering {
         }
     }
 
-    /// A part that must have a value of a kind.
+    /// A subtree that must be a value of a type.
     fn typed(&mut self, tree: &IdedExpr, wanted: Kind, otherwise: &'static str) -> Result<Node, InvalidExpression> {
         let (node, kind) = self.value(tree)?;
         if kind.fits(wanted) { Ok(node) } else { refuse(otherwise) }
@@ -310,7 +310,7 @@ fn literal_value(literal: &LiteralValue) -> Result<Lowered, InvalidExpression> {
     Ok(Lowered::Value(node, kind))
 }
 
-/// Only of values of one kind, so that a comparison that is never true is found when it is written.
+/// Only values of one type can be compared, so that a comparison that is always false is found at compile time.
 fn comparable(one: Kind, other: Kind) -> bool {
     let is_map = |kind| matches!(kind, Kind::StringMap | Kind::Map);
     !is_map(one) && !is_map(other) && (one.fits(other) || (one.is_number() && other.is_number()))

@@ -1,4 +1,4 @@
-//! Evaluates what goes through a list, or through the keys of a map: the macros, and `in`.
+//! Evaluates macros and `in`, which iterate over a list or over the keys of a map.
 
 use super::evaluate::Evaluation;
 use super::failure::Failure;
@@ -45,7 +45,7 @@ impl<'a> Evaluation<'_, 'a> {
         }
     }
 
-    /// One element may settle `all` or `exists`, whatever becomes of the others.
+    /// One element alone can decide `all` or `exists`, even if others fail.
     fn settle(&mut self, range: &Value<'a>, count: usize, body: &'a Node, settles: bool) -> Result<Value<'a>, Failure> {
         let mut failure = None;
         for at in 0..count {
@@ -63,7 +63,7 @@ impl<'a> Evaluation<'_, 'a> {
         self.with(range, at, |evaluation| evaluation.truth(body))
     }
 
-    /// Runs with the element as the innermost variable.
+    /// Evaluates with the element as the innermost variable.
     fn with<T>(
         &mut self,
         range: &Value<'a>,
@@ -92,7 +92,7 @@ impl<'a> Evaluation<'_, 'a> {
                     self.charge_reading(key.len())?;
                     Ok(container.entry(&key)?.is_some())
                 }
-                // These could be keys in CEL, but never of these maps.
+                // CEL allows these types as keys, but these maps have none.
                 Value::Int(_) | Value::Bool(_) => Ok(false),
                 _ => Err(Failure::WrongType),
             };

@@ -1,12 +1,12 @@
-//! CEL, as far as policies speak it: an expression is checked when it is written and bounded when it is evaluated.
+//! The subset of CEL that policies use: an expression is checked at compile time and bounded at evaluation.
 //!
-//! The `cel` crate reads the text. Its interpreter knows neither static types nor a bound of steps or memory, so its
-//! tree is checked and rewritten (`lower`) into one of our own (`node`), and that is evaluated (`evaluate`). The tests
-//! hold the two evaluators against each other.
+//! The `cel` crate parses the text. Its interpreter has neither static types nor a limit of steps or memory.
+//! Therefore its tree is checked and converted (`lower`) into our own (`node`), which is evaluated (`evaluate`).
+//! The tests compare the two evaluators.
 //!
-//! In reading order: `scan` refuses what a recursive parser should not see, `parse` reads the text, `lower` checks
-//! types (`kind`), names (`field`) and functions (`function`); `scene` is what an expression may look at, `value` what
-//! it computes with, `evaluate` computes it (with `call` and `macros`).
+//! In reading order: `scan` refuses texts that are dangerous for a recursive parser, `parse` parses the text,
+//! `lower` checks types (`kind`), names (`field`) and functions (`function`); `scene` holds the inputs of an
+//! expression, `value` its values, `evaluate` computes it (with `call` and `macros`).
 
 mod call;
 mod evaluate;
@@ -43,7 +43,7 @@ pub(super) struct Expression {
     names: Names,
 }
 
-/// The text is not an expression of the language; the reason says which rule it breaks and never repeats the text.
+/// The text is not a supported expression. The reason names the broken rule and never repeats the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct InvalidExpression(Cow<'static, str>);
@@ -63,7 +63,7 @@ impl Expression {
         Self::compile(source, Kind::String, "must yield a string")
     }
 
-    /// Compiles an expression that is true or false.
+    /// Compiles a boolean expression.
     ///
     /// # Errors
     /// See [`InvalidExpression`].
@@ -76,20 +76,20 @@ impl Expression {
         if kind.fits(wanted) { Ok(Self { root, names }) } else { Err(InvalidExpression::new(otherwise)) }
     }
 
-    /// The facts it names.
+    /// The facts that it needs.
     pub(super) const fn needs(&self) -> Needs {
         self.names.needs
     }
 
-    /// Whether it names the repo or the branch that the caller says.
+    /// Whether it uses the repo or branch of the request.
     pub(super) const fn echoes(&self) -> bool {
         self.names.echoes
     }
 
-    /// The string it yields.
+    /// Its result, which must be a string.
     ///
     /// # Errors
-    /// See [`Failure`]; another type is one.
+    /// See [`Failure`]; a result of another type is one.
     pub(super) fn evaluate_text<'a>(&'a self, scene: &Scene<'a>) -> Result<Cow<'a, str>, Failure> {
         match Evaluation::new(scene).value(&self.root)? {
             Value::String(text) => Ok(text),
@@ -97,10 +97,10 @@ impl Expression {
         }
     }
 
-    /// Whether it is true.
+    /// Its result, which must be a boolean.
     ///
     /// # Errors
-    /// See [`Failure`]; another type is one.
+    /// See [`Failure`]; a result of another type is one.
     pub(super) fn evaluate_condition(&self, scene: &Scene<'_>) -> Result<bool, Failure> {
         match Evaluation::new(scene).value(&self.root)? {
             Value::Bool(is_true) => Ok(is_true),

@@ -4,7 +4,7 @@ use super::field::{Field, Record};
 use super::function::Function;
 use jiff::Timestamp;
 
-/// A part of an expression.
+/// A subexpression.
 #[derive(Debug)]
 pub(super) enum Node {
     Bool(bool),
@@ -15,7 +15,7 @@ pub(super) enum Node {
     Null,
     /// A named value.
     Field(Field),
-    /// The variable of a macro: the how manyth from the outside.
+    /// The variable of a macro, counted from the outermost macro.
     Variable(usize),
     /// `[a, b]`.
     List(Box<[Node]>),
@@ -43,7 +43,7 @@ pub(super) enum Node {
     Each(Each, Box<(Node, Node)>),
 }
 
-/// How two values are compared.
+/// A comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     Less,
@@ -52,7 +52,7 @@ pub(super) enum Order {
     GreaterOrEqual,
 }
 
-/// What two values make.
+/// An arithmetic operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arithmetic {
     Add,
@@ -62,7 +62,7 @@ pub(super) enum Arithmetic {
     Remainder,
 }
 
-/// What is asked of every element.
+/// The macros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Each {
     All,

@@ -1,22 +1,22 @@
-//! Reads the text of an expression with the parser of the `cel` crate, macros left as they are written.
+//! Parses an expression with the `cel` crate's parser, without expanding macros.
 
 use super::{InvalidExpression, scan};
 use cel::{Env, IdedExpr, ParseErrors};
 use std::thread;
 
-/// Brackets within brackets that need no stack of their own. A level takes some 200 KiB without optimisation.
+/// Nesting of brackets that fits the current stack. A level takes about 200 KiB without optimisation.
 const SHALLOW: usize = 3;
 
-/// The stack for what is nested more deeply.
+/// Stack size for deeper nesting.
 const STACK_BYTES: usize = 16 << 20;
 
-/// What the parser itself allows; `scan` allows less, but does not count `?:`.
+/// The parser's limit; `scan` is stricter, but does not count `?:`.
 const MAX_DEPTH: u16 = 32;
 
-/// Reads an expression.
+/// Parses an expression.
 ///
 /// # Errors
-/// What is not CEL, or too long or deep.
+/// The text is not CEL, too long or too deeply nested.
 pub(super) fn parse(source: &str) -> Result<IdedExpr, InvalidExpression> {
     let conditionals = source.matches('?').count();
     if scan::nesting(source)? + conditionals <= SHALLOW {
@@ -34,7 +34,7 @@ fn read(source: &str) -> Result<IdedExpr, InvalidExpression> {
     parser.parse(source).map_err(|errors| described(&errors))
 }
 
-/// The crate's own words repeat the text.
+/// The crate's own message repeats the text.
 fn described(errors: &ParseErrors) -> InvalidExpression {
     match errors.errors.first().map(|error| error.pos) {
         Some((line @ 1.., column @ 1..)) => {

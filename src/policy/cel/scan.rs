@@ -1,24 +1,24 @@
-//! A look at the text before the parser sees it. The parser descends a level of the stack for each bracket and builds
-//! a tree as deep as a chain of operators is long: neither may be deeper than the stack.
+//! Checks the text before parsing. The parser recurses for each bracket, and builds a tree as deep as a chain of
+//! operators is long; both must fit the stack.
 //!
-//! Only strings are told from the rest, and only those that can be told without doubt: no raw, bytes or triple-quoted
-//! strings, no comments, no exotic escapes.
+//! Only strings are recognised, and only unambiguous ones: no raw, bytes or triple-quoted strings, no comments, no
+//! unusual escapes.
 
 use super::InvalidExpression;
 
-/// The most bytes of an expression.
+/// Maximum length of an expression in bytes.
 const MAX_BYTES: usize = 4096;
 
-/// The most brackets within brackets.
+/// Maximum nesting of brackets.
 const MAX_NESTING: usize = 16;
 
-/// The most operators, dots among them.
+/// Maximum number of operators, including dots.
 const MAX_OPERATORS: usize = 256;
 
-/// How deeply the brackets of an expression lie within each other.
+/// The nesting of brackets in an expression.
 ///
 /// # Errors
-/// What is too long, too deep, or cannot be told apart.
+/// It is too long or too deeply nested, or a string is ambiguous.
 pub(super) fn nesting(source: &str) -> Result<usize, InvalidExpression> {
     if source.trim().is_empty() {
         return Err(InvalidExpression::new("must not be empty"));
@@ -87,7 +87,7 @@ impl Scan {
     }
 }
 
-/// What follows a string that has just been opened.
+/// Skips a string after its opening quote; returns the rest.
 fn string(quote: u8, mut rest: &[u8]) -> Result<&[u8], InvalidExpression> {
     if rest.starts_with(&[quote, quote]) {
         return Err(InvalidExpression::new("has a triple-quoted string"));

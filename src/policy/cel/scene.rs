@@ -1,4 +1,4 @@
-//! What an expression may look at.
+//! The inputs of an expression.
 
 use super::failure::Failure;
 use super::field::{Field, Record};
@@ -8,25 +8,25 @@ use crate::model::facts::{Facts, PipelineRunFacts, PodFacts, TaskRunFacts};
 use crate::model::request::Asked;
 use std::borrow::Cow;
 
-/// A caller, what the cluster says of it, and what is asked.
+/// A caller, its facts, and the request.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::policy) struct Scene<'a> {
     pub(in crate::policy) caller: &'a Caller,
     pub(in crate::policy) facts: &'a Facts,
     pub(in crate::policy) asked: &'a Asked,
-    /// As asserted, or as resolved; none where it is not known yet.
+    /// From the request or from attestation; `None` if not yet known.
     pub(in crate::policy) repo: Option<&'a str>,
-    /// Likewise.
+    /// As for `repo`.
     pub(in crate::policy) branch: Option<&'a str>,
 }
 
 impl<'a> Scene<'a> {
-    /// The value of a field; what is not there cannot be looked at.
+    /// The value of a field; an error if it does not exist.
     pub(super) fn value(&self, field: Field) -> Result<Value<'a>, Failure> {
         self.find(field).ok_or(Failure::Absent)
     }
 
-    /// Whether a field is there. Asking for a field of something that is not there cannot be answered.
+    /// Whether a field exists. An error if the object that should have it does not exist.
     pub(super) fn has(&self, field: Field) -> Result<bool, Failure> {
         let record_is_there = match field {
             Field::PodName
@@ -87,7 +87,7 @@ impl<'a> Scene<'a> {
         self.caller.workload.as_ref()
     }
 
-    /// Only a caller with a pod has facts about one.
+    /// Only a caller with a pod has facts about a pod.
     fn pod(&self) -> Option<&'a PodFacts> {
         self.workload()?;
         self.facts.pod.as_ref()

@@ -1,4 +1,4 @@
-//! What an expression computes with. What comes from outside is borrowed.
+//! Values during evaluation. Inputs are borrowed.
 
 use super::failure::Failure;
 use jiff::Timestamp;
@@ -16,18 +16,18 @@ pub(super) enum Value<'a> {
     String(Cow<'a, str>),
     Timestamp(Timestamp),
     Null,
-    /// Lists, by where they come from.
+    /// Lists, by source.
     Strings(&'a [String]),
     Array(&'a [Json]),
     List(Vec<Value<'a>>),
-    /// Maps, likewise.
+    /// Maps, by source.
     StringMap(&'a BTreeMap<String, String>),
     Params(&'a BTreeMap<String, Json>),
     Object(&'a Map<String, Json>),
 }
 
 impl<'a> Value<'a> {
-    /// A JSON value. A number that is neither an `i64` nor a fraction has no exact value here.
+    /// Converts a JSON value. A number that is neither an `i64` nor a fraction has no exact value and is an error.
     pub(super) fn of_json(json: &'a Json) -> Result<Self, Failure> {
         Ok(match json {
             Json::Null => Self::Null,
@@ -43,7 +43,7 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// How many elements a list has.
+    /// The number of elements of a list.
     pub(super) fn elements(&self) -> Option<usize> {
         match self {
             Self::Strings(elements) => Some(elements.len()),
@@ -64,7 +64,7 @@ impl<'a> Value<'a> {
         .ok_or(Failure::Absent)
     }
 
-    /// How many keys a map has.
+    /// The number of keys of a map.
     pub(super) fn entries(&self) -> Option<usize> {
         match self {
             Self::StringMap(map) => Some(map.len()),
@@ -85,7 +85,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The value of a key, if the map has it.
+    /// The value of a key, if the map contains it.
     pub(super) fn entry(&self, key: &str) -> Result<Option<Self>, Failure> {
         match self {
             Self::StringMap(map) => Ok(map.get(key).map(|text| Self::String(Cow::Borrowed(text)))),
@@ -95,7 +95,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Steps that a copy of it costs.
+    /// The steps that a copy costs.
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::String(Cow::Owned(text)) => text.len() / 8,

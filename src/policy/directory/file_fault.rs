@@ -3,14 +3,14 @@
 use crate::document::Fault;
 use std::fmt;
 
-/// Something wrong in a file.
+/// A fault in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileFault {
     /// The file's name; `.` for the directory itself.
     pub file: String,
-    /// Which of the file's documents, from 1 and without the empty ones; none for the whole file.
+    /// The index of the document in the file, from 1, without empty documents; `None` for the whole file.
     pub document: Option<usize>,
-    /// Where in it, and what.
+    /// The place in the document, and the fault.
     pub fault: Fault,
 }
 

@@ -1,4 +1,4 @@
-//! Policies from a directory of YAML files, and the last good version of each file.
+//! Policies from a directory of YAML files, with the last valid version of each file.
 //!
 //! Reading blocks. `app` decides when to reload.
 
@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The policies in force, by file. Their names are distinct.
+/// The active policies, by file. Their names are distinct.
 type Files = BTreeMap<OsString, Good>;
 
 /// A directory of policies.
@@ -28,17 +28,17 @@ pub struct Directory {
     files: Files,
 }
 
-/// A directory read again.
+/// The result of a reload.
 #[derive(Debug)]
 pub struct Reloaded {
-    /// Whether other policies are in force than before.
+    /// Whether the active policies have changed.
     pub changed: bool,
-    /// The faults of files whose last good version stays in force.
+    /// Faults of files whose last valid version stays active.
     pub faults: Vec<FileFault>,
 }
 
 impl Directory {
-    /// A directory that was not read yet.
+    /// A directory that has not been read.
     pub(in crate::policy) fn new(path: &Path, bounds: Bounds) -> Self {
         Self { path: path.to_owned(), bounds, files: Files::new() }
     }
@@ -46,21 +46,21 @@ impl Directory {
     /// Reads a directory for the first time.
     ///
     /// # Errors
-    /// Any fault in any file: there is no last good version yet.
+    /// Any fault in any file: there is no last valid version yet.
     pub fn open(path: &Path, bounds: Bounds) -> Result<Self, Vec<FileFault>> {
         let mut directory = Self::new(path, bounds);
         let faults = directory.reload().faults;
         if faults.is_empty() { Ok(directory) } else { Err(faults) }
     }
 
-    /// Reads it again. A file with a fault keeps its last good version, a file that is gone drops its policies. A
-    /// directory that cannot be read changes nothing, and neither does one in which no file is left: a volume that is not
-    /// mounted, or a checkout under way, looks the same. [`Directory::reload_confirmed`] takes that as it is.
+    /// Reads the directory again. A file with a fault keeps its last valid version, and a removed file loses its
+    /// policies. If the directory cannot be read, or if no file is left, nothing changes: an unmounted volume and
+    /// an unfinished checkout look the same. [`Directory::reload_confirmed`] accepts an empty directory.
     pub fn reload(&mut self) -> Reloaded {
         self.read(false)
     }
 
-    /// Reads it again at an operator's request: if no file is left, no policy is in force.
+    /// Reads the directory again at an operator's request. If no file is left, no policies remain.
     pub fn reload_confirmed(&mut self) -> Reloaded {
         self.read(true)
     }
@@ -99,13 +99,13 @@ impl Directory {
         Reloaded { changed, faults }
     }
 
-    /// The policies in force.
+    /// The active policies.
     #[must_use]
     pub fn policies(&self) -> Vec<Arc<Policy>> {
         self.files.values().flat_map(|good| good.policies.iter().cloned()).collect()
     }
 
-    /// The same as the API shows them.
+    /// The active policies as the API returns them.
     #[must_use]
     pub fn listed(&self) -> Vec<StoredPolicy> {
         let of_file = |(file, good): (&OsString, &Good)| -> Vec<StoredPolicy> {
@@ -123,8 +123,9 @@ impl Directory {
         self.files.iter().flat_map(of_file).collect()
     }
 
-    /// Takes back every file that has a name of another file. What it falls back to may meet a third one, so this is
-    /// done again until all names are distinct; each round takes back a file, and what was in force had distinct names.
+    /// Reverts every file that uses a policy name of another file. The reverted version may conflict with a third
+    /// file, so this is repeated until all names are distinct. It ends, because each round reverts a file and the
+    /// previously active versions had distinct names.
     fn settle(&self, next: &mut Files, faults: &mut Vec<FileFault>) {
         loop {
             let mut taken_back = false;
@@ -157,7 +158,7 @@ impl Directory {
     }
 }
 
-/// The documents that share their policy's name with a document of another file.
+/// The documents whose policy name is also used in another file.
 fn clashes(files: &Files) -> Vec<(OsString, usize)> {
     let mut by_name: BTreeMap<&str, Vec<(&OsString, usize)>> = BTreeMap::new();
     for (file, good) in files {

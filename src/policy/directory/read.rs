@@ -1,4 +1,4 @@
-//! Reads the files of a directory, within bounds.
+//! Reads the files of a directory, within limits.
 
 use super::file_fault::FileFault;
 use crate::document::{Fault, decode, parse_all};
@@ -18,19 +18,20 @@ use std::sync::Arc;
 const MAX_FILES: usize = 10_000;
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// A file without a fault. Its policies stand in the order of its documents.
+/// A valid file. Its policies are in the order of its documents.
 #[derive(Debug, Clone)]
 pub(super) struct Good {
-    /// Of the text, so that a file that did not change is not compiled again.
+    /// Digest of the text, so that an unchanged file is not compiled again.
     pub(super) digest: Digest,
     pub(super) policies: Vec<Arc<Policy>>,
-    /// What each of them says.
+    /// The specs of its policies.
     pub(super) specs: Vec<PolicySpec>,
     /// When the file last changed.
     pub(super) modified: Timestamp,
 }
 
-/// The names of the policy files, sorted. A mounted `ConfigMap` has links there to its hidden versions, and they are followed.
+/// The names of the policy files, sorted. A mounted `ConfigMap` contains links to its hidden versions; links are
+/// followed.
 pub(super) fn list(directory: &Path) -> Result<Vec<OsString>, Fault> {
     let unreadable = |error: io::Error| Fault::new("", format!("the directory cannot be read: {}", error.kind()));
     let mut names = Vec::new();
@@ -47,7 +48,7 @@ pub(super) fn list(directory: &Path) -> Result<Vec<OsString>, Fault> {
     Ok(names)
 }
 
-/// Reads one file; one that is as it was is not compiled again.
+/// Reads one file; an unchanged file is not compiled again.
 pub(super) fn file(
     directory: &Path,
     name: &OsStr,
@@ -62,7 +63,7 @@ pub(super) fn file(
     }
     let documents = parse_all(&text).map_err(|fault| vec![in_file(None, fault)])?;
     if documents.is_empty() {
-        // A file caught while it is written is empty for a moment; its deny policies must not vanish with it.
+        // A file that is being written can be empty for a moment; its deny policies must not disappear with it.
         return Err(vec![in_file(None, Fault::new("", "has no policy; remove the file to remove its policies"))]);
     }
     let mut policies: Vec<Arc<Policy>> = Vec::with_capacity(documents.len());
@@ -71,7 +72,7 @@ pub(super) fn file(
     let mut faults = Vec::new();
     for (index, tree) in documents.into_iter().enumerate() {
         let in_document = |fault| in_file(Some(index + 1), fault);
-        // What does not decode has faults, which are told below.
+        // Decoding faults are reported below.
         let manifest = decode::<PolicyManifest>(tree.clone()).unwrap_or_default();
         specs.push(manifest.spec.unwrap_or_default());
         match Policy::from_document(tree, bounds) {
@@ -86,10 +87,10 @@ pub(super) fn file(
     if faults.is_empty() { Ok(Good { digest, policies, specs, modified }) } else { Err(faults) }
 }
 
-/// The text of a file, and when it last changed.
+/// The text of a file, and the time of its last change.
 fn text(path: &Path) -> Result<(String, Timestamp), Fault> {
     let unreadable = |error: io::Error| Fault::new("", format!("cannot be read: {}", error.kind()));
-    // Asked before it is opened: to open a pipe would wait for a writer.
+    // Checked before opening: opening a FIFO blocks until it has a writer.
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(Fault::new("", "is not a file"));
@@ -99,7 +100,7 @@ fn text(path: &Path) -> Result<(String, Timestamp), Fault> {
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(Fault::new("", "is larger than 1 MiB"));
     }
-    // A file system without such times has files of 1970.
+    // On a file system without modification times the files date from 1970.
     let modified = metadata.modified().ok().and_then(|time| time.try_into().ok()).unwrap_or_default();
     let text = String::from_utf8(bytes).map_err(|_| Fault::new("", "is not UTF-8"))?;
     Ok((text, modified))

@@ -1,7 +1,8 @@
-//! Anchored globs over Unicode characters: the patterns of the policy language.
+//! Anchored globs over Unicode characters: the pattern language of policies.
 //!
-//! `parse` turns the text into steps, `program` walks them. The `regex` crate would do, at 10 to 20 KiB and tens of
-//! microseconds a pattern; a broker holds tens of thousands of patterns, nearly all of them literal or nearly so.
+//! `parse` converts the text into steps, `program` matches them. The `regex` crate would need 10 to 20 KiB and
+//! tens of microseconds for a pattern; a broker holds tens of thousands of patterns, most of them literal or
+//! nearly so.
 
 mod parse;
 mod program;
@@ -14,7 +15,7 @@ mod tests;
 use program::{Program, Step};
 use std::fmt;
 
-/// A compiled pattern. Matches in time linear in the text, whatever the pattern.
+/// A compiled pattern. Matching takes time linear in the length of the text, for every pattern.
 #[derive(Clone)]
 pub(super) struct Glob(Matcher);
 
@@ -22,24 +23,24 @@ pub(super) struct Glob(Matcher);
 enum Matcher {
     /// `**`.
     Everything,
-    /// No wildcard at all.
+    /// No wildcard.
     Literal(Box<str>),
-    /// One `*` between two literal ends.
+    /// One `*` between a literal prefix and suffix.
     Affixes { prefix: Box<str>, suffix: Box<str> },
-    /// `a/b/**`; the literal with its slash.
+    /// `a/b/**`; the literal includes its slash.
     Below(Box<str>),
-    /// Anything else, and what stands before its first wildcard.
+    /// Any other pattern, with the literal before its first wildcard.
     Program { prefix: Box<str>, program: Program },
-    /// Another one, and one text to the letter.
+    /// A pattern or a literal.
     OrText { pattern: Box<Glob>, text: Box<str> },
 }
 
-/// What every text begins with that a pattern matches.
+/// The common beginning of all texts that a pattern matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Start<'a> {
-    /// The one text there is.
+    /// The only matching text.
     Literal(&'a str),
-    /// Not empty.
+    /// Never empty.
     Prefix(&'a str),
 }
 
@@ -51,7 +52,7 @@ impl<'a> Start<'a> {
     }
 }
 
-/// The text is not a pattern; the reason says which rule it breaks and never repeats the text.
+/// The text is not a pattern. The reason names the broken rule and never repeats the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct InvalidPattern(&'static str);
@@ -76,17 +77,17 @@ impl Glob {
         Ok(Self(matcher))
     }
 
-    /// Of one text, to the letter.
+    /// A pattern that matches exactly one text.
     pub(super) fn literal(text: &str) -> Self {
         Self(Matcher::Literal(text.into()))
     }
 
-    /// This one, and one text to the letter as well.
+    /// This pattern or a literal.
     pub(super) fn or_text(self, text: &str) -> Self {
         Self(Matcher::OrText { pattern: Box::new(self), text: text.into() })
     }
 
-    /// Whether the whole text fits.
+    /// Whether the whole text matches.
     pub(super) fn matches(&self, text: &str) -> bool {
         match &self.0 {
             Matcher::Everything => true,
@@ -101,7 +102,7 @@ impl Glob {
         }
     }
 
-    /// The one text it matches, where it has no wildcard.
+    /// The only text that it matches, if it has no wildcard.
     pub(super) fn as_literal(&self) -> Option<&str> {
         match &self.0 {
             Matcher::Literal(literal) => Some(literal),
@@ -109,7 +110,7 @@ impl Glob {
         }
     }
 
-    /// What it begins with; none where that is a wildcard.
+    /// The beginning of matching texts; `None` if the pattern begins with a wildcard.
     pub(super) fn start(&self) -> Option<Start<'_>> {
         let prefix = match &self.0 {
             Matcher::Everything => return None,

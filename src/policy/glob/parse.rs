@@ -1,22 +1,22 @@
-//! The text of a pattern becomes steps. Whatever is not plainly in the language is refused: a pattern that means
-//! something else than its author thinks opens or closes a door.
+//! Parses a pattern into steps. Anything that is not clearly part of the language is refused: a pattern with
+//! another meaning than its author intends would grant or deny access wrongly.
 
 use super::InvalidPattern;
 use super::program::{Class, MAX_STEPS, Step};
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// The most alternatives in braces that one pattern may have.
+/// Maximum number of alternatives in the braces of one pattern.
 const MAX_ALTERNATIVES: usize = 64;
 
 const UNCLOSED_CLASS: InvalidPattern = InvalidPattern("a class is not closed by ]");
 
-/// Reads a whole pattern.
+/// Parses a whole pattern.
 pub(super) fn parse(text: &str) -> Result<Vec<Step>, InvalidPattern> {
     if text.is_empty() {
         return Err(InvalidPattern("a pattern must not be empty"));
     }
-    // Every character makes at most one step, so the program cannot outgrow its set of states.
+    // Every character gives at most one step, so the program fits its set of states.
     if text.len() > MAX_STEPS {
         return Err(InvalidPattern("a pattern has at most 1024 bytes"));
     }
@@ -50,7 +50,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Both stars of a `**` have been read.
+    /// Parses the rest after `**`.
     fn segments(&mut self, at_segment_start: bool) -> Result<(), InvalidPattern> {
         match self.rest.next() {
             None if at_segment_start => self.steps.push(Step::Rest),
@@ -60,7 +60,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// What may stand inside braces and outside.
+    /// Parses a character that is allowed both inside and outside of braces.
     fn simple(&mut self, c: char) -> Result<(), InvalidPattern> {
         let step = match c {
             '*' => Step::Run,
@@ -73,7 +73,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// The `{` has been read. An alternative may be empty.
+    /// Parses the rest after `{`. An alternative may be empty.
     fn group(&mut self) -> Result<(), InvalidPattern> {
         let fork = self.steps.len();
         let mut starts = vec![fork + 1];
@@ -95,7 +95,7 @@ impl Parser<'_> {
             }
         }
         if starts.len() < 2 {
-            // `{repo}` here is somebody who took a pattern for a path template.
+            // The author of `{repo}` probably mistakes the pattern for a path template.
             return Err(InvalidPattern("braces need at least two alternatives"));
         }
         self.alternatives += starts.len();
@@ -110,7 +110,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// The `[` has been read.
+    /// Parses the rest after `[`.
     fn class(&mut self) -> Result<Class, InvalidPattern> {
         if self.rest.peek() == Some(&'^') {
             return Err(InvalidPattern("a class is negated by !, not by ^"));
@@ -126,7 +126,7 @@ impl Parser<'_> {
                 }
                 c => member(c)?,
             };
-            // The hyphen of `a-z`; one right before the end is itself.
+            // The hyphen of `a-z`; directly before `]` it stands for itself.
             let hyphen = self.rest.clone().next() == Some('-') && self.rest.clone().nth(1) != Some(']');
             let high = if hyphen { member(self.rest.by_ref().nth(1).ok_or(UNCLOSED_CLASS)?)? } else { low };
             if high < low {

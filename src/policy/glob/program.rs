@@ -1,12 +1,12 @@
-//! Walks a pattern's steps over a text, all ways at once: every character of the text is looked at once, and each step
-//! at most once for it. No backtracking, no allocation.
+//! Matches a pattern's steps against a text as a nondeterministic automaton: every character is read once, and
+//! each step is visited at most once per character. No backtracking, no allocation.
 
 use std::fmt;
 
-/// The most steps a program has; a pattern has at most as many bytes.
+/// Maximum number of steps of a program, and maximum length of a pattern in bytes.
 pub(super) const MAX_STEPS: usize = 1024;
 
-/// One bit for each step and one for the end.
+/// One bit for each step, and one for the end.
 const WORDS: usize = MAX_STEPS / 64 + 1;
 
 /// One step of a pattern.
@@ -22,17 +22,17 @@ pub(super) enum Step {
     Run,
     /// `**/`: any number of segments with their slashes. Always followed by its `Within`.
     Segments,
-    /// Somewhere in those segments.
+    /// Inside those segments.
     Within,
-    /// `**` at the end: everything that is left.
+    /// `**` at the end: the whole rest.
     Rest,
-    /// `{`: the places where the alternatives begin; there are at least two.
+    /// `{`: the first steps of the alternatives; at least two.
     Fork(Box<[usize]>),
-    /// `,`: past the other alternatives.
+    /// `,`: jumps behind the other alternatives.
     Jump(usize),
 }
 
-/// A set of characters; `/` is never in it.
+/// A set of characters; never contains `/`.
 #[derive(Debug, Clone)]
 pub(super) struct Class {
     pub(super) negated: bool,
@@ -55,7 +55,7 @@ impl Program {
     }
 
     pub(super) fn matches(&self, text: &str) -> bool {
-        // Nearly every pattern is short, and then one word is all there is to look at for a character.
+        // Most patterns are short; then a state set is a single word.
         if self.0.len() < 64 { self.walk::<1>(text) } else { self.walk::<WORDS>(text) }
     }
 
@@ -86,8 +86,8 @@ impl Program {
         now.contains(self.0.len())
     }
 
-    /// Stands at a step, and at every step that can be reached from it without a character. All of those lie further
-    /// on, and none is entered twice; only alternatives recurse, and there are few.
+    /// Adds a step and every step that can be reached from it without reading a character. All of them have higher
+    /// indices, and none is visited twice. Only alternatives recurse, and their number is limited.
     fn enter<const WORDS: usize>(&self, mut at: usize, states: &mut States<WORDS>) {
         while states.insert(at) {
             match self.0.get(at) {
@@ -114,7 +114,7 @@ impl fmt::Debug for Program {
     }
 }
 
-/// The steps where a walk stands.
+/// The set of current steps.
 struct States<const WORDS: usize>([u64; WORDS]);
 
 impl<const WORDS: usize> States<WORDS> {
@@ -122,7 +122,7 @@ impl<const WORDS: usize> States<WORDS> {
         Self([0; WORDS])
     }
 
-    /// Whether it was not there before.
+    /// Adds a step; false if it was already present.
     fn insert(&mut self, at: usize) -> bool {
         let word = &mut self.0[at / 64];
         let before = *word;

@@ -1,5 +1,6 @@
-//! A second matcher, written apart from the first and as plainly as the language is explained: braces are multiplied
-//! out, text and pattern are cut at their slashes, and everything is tried. Exponential; for short texts only.
+//! A second matcher, written independently of the first and as simply as the language is documented: it expands
+//! braces, splits text and pattern at slashes, and tries all possibilities. Exponential time; for short texts
+//! only.
 #![allow(clippy::unwrap_used, reason = "what it is given is a pattern, and so has the brackets it looks for")]
 
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +22,7 @@ pub(in crate::policy) fn matches(pattern: &str, text: &str) -> bool {
     })
 }
 
-/// Every brace-free pattern that a pattern stands for.
+/// The brace-free patterns that a pattern expands to.
 fn multiply(pattern: &[char]) -> Vec<Vec<Token>> {
     let Some((first, rest)) = pattern.split_first() else { return vec![vec![]] };
     let (heads, tail): (Vec<Vec<Token>>, &[char]) = match first {
@@ -67,7 +68,7 @@ fn class_end(rest: &[char]) -> usize {
 fn segments_match(pattern: &[&[Token]], text: &[Vec<char>]) -> bool {
     let Some((first, rest)) = pattern.split_first() else { return text.is_empty() };
     if *first == [Token::Stars] {
-        // At the end it is what lies below; elsewhere it may be nothing.
+        // At the end `**` matches at least one segment; elsewhere it may match none.
         return if rest.is_empty() {
             !text.is_empty()
         } else {

@@ -1,9 +1,9 @@
-//! The pattern language: what matches, what does not, what is refused.
+//! The pattern language: matching, non-matching and invalid patterns.
 
 use super::{Glob, reference};
 use proptest::prelude::*;
 
-/// Pattern, texts that match, texts that do not.
+/// Pattern, matching texts, non-matching texts.
 const CASES: &[(&str, &[&str], &[&str])] = &[
     ("a", &["a"], &["", "A", "aa", "b", "/a", "a/", "á"]),
     ("main", &["main"], &["MAIN", "Main", "mai", "main ", "xmain", "mainx", "m\u{430}in"]),
@@ -186,7 +186,7 @@ fn the_longest_programs_reach_their_last_step() {
 
 #[test]
 fn hostile_patterns_take_linear_time() {
-    // A matcher that goes back and tries again would not be done in this universe's time.
+    // A backtracking matcher would not finish in reasonable time.
     let text = "a".repeat(1024);
     for pattern in ["*a".repeat(500) + "b", "{a,}{,a}".repeat(16) + "*b", "**/*/b".to_owned(), "**/".repeat(300) + "b"]
     {
@@ -203,7 +203,7 @@ fn only_patterns_without_wildcards_are_literal() {
     }
 }
 
-/// Valid patterns, mostly: pieces that meet each other in all ways.
+/// Mostly valid patterns, in all combinations of their elements.
 fn pattern() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "a",

@@ -1,7 +1,7 @@
 //! The stored policies, compiled.
 //!
-//! A stored policy may not compile on a server with other stores, other bounds or another version. Then an allow policy is out
-//! of force. A deny policy must not vanish: its last version stays in force, and a start is refused.
+//! A stored policy may not compile on a server with other stores, other limits or another version. An allow policy
+//! then becomes inactive. A deny policy must not disappear: its last version stays active, and a start is refused.
 
 use super::records::{Changes, Record};
 use crate::document::Fault;
@@ -13,10 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-/// What is known of the database's policies.
+/// The known state of the database's policies.
 #[derive(Debug, Default)]
 pub struct Compiled {
-    /// The revision up to which all is known.
+    /// The last known revision.
     seen: i64,
     known: BTreeMap<String, Known>,
 }
@@ -24,16 +24,16 @@ pub struct Compiled {
 #[derive(Debug)]
 struct Known {
     revision: i64,
-    /// None where it did not compile.
+    /// `None` if it did not compile.
     policy: Option<Arc<Policy>>,
 }
 
-/// A stored policy that does not compile here.
+/// A stored policy that does not compile on this server.
 #[derive(Debug)]
 pub struct Broken {
     name: String,
     faults: Vec<Fault>,
-    /// Whether it denies, or cannot be read enough to know that it does not.
+    /// Whether it denies, or its effect cannot be read.
     pub denies: bool,
 }
 
@@ -53,12 +53,12 @@ impl Compiled {
         self.seen
     }
 
-    /// Those that compiled, by name.
+    /// The compiled policies, by name.
     pub fn policies(&self) -> impl Iterator<Item = (&str, &Arc<Policy>)> {
         self.known.iter().filter_map(|(name, known)| Some((name.as_str(), known.policy.as_ref()?)))
     }
 
-    /// Takes over what changed. Returns what does not compile.
+    /// Applies changes. Returns the policies that do not compile.
     pub fn take_over(&mut self, changes: Changes, bounds: &Bounds) -> Vec<Broken> {
         if changes.all {
             let there: BTreeSet<&str> = changes.records.iter().map(|(name, _)| name.as_str()).collect();
@@ -68,7 +68,7 @@ impl Compiled {
         let mut broken = Vec::new();
         for (name, record) in changes.records {
             match record {
-                // What this replica wrote is known already. A restored database gives out revisions again.
+                // Writes of this replica are known already. A restored database reuses revisions.
                 Some(record) if !changes.all && self.knows(&record) => {}
                 Some(record) => broken.extend(self.compile(&record, bounds)),
                 None => self.remove(&name),
@@ -77,7 +77,7 @@ impl Compiled {
         broken
     }
 
-    /// Takes over what this replica has just written, without having looked at what others wrote before.
+    /// Applies a write of this replica; earlier writes of other replicas may still be unknown.
     pub fn put(&mut self, policy: Arc<Policy>, revision: i64) {
         self.known.insert(policy.name().to_string(), Known { revision, policy: Some(policy) });
     }
@@ -118,7 +118,7 @@ impl Compiled {
     }
 }
 
-/// Everything but what plainly allows.
+/// True unless the spec clearly allows.
 fn may_deny(spec: &str) -> bool {
     match serde_json::from_str(spec) {
         Ok(Value::Object(spec)) => !matches!(spec.get("effect").map(Value::as_str), None | Some(Some("allow"))),

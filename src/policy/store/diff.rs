@@ -1,23 +1,23 @@
-//! What a write changed in a spec, small enough to be read by a person.
+//! The differences between two versions of a spec, short enough for people.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// One place of a spec that changed.
+/// One change at one place of a spec.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Edit {
-    /// Where, as a JSON pointer into the spec; empty for the whole of it.
+    /// The place, as a JSON pointer into the spec; empty for the whole spec.
     pub pointer: String,
-    /// What was there; absent where there was nothing.
+    /// The old value; absent if there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
-    /// What is there now; absent where there is nothing.
+    /// The new value; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
 }
 
-/// What changed from one spec to the next. Lists of one length are compared entry by entry, others as a whole: an entry
-/// that moved has no place of its own.
+/// The differences between two versions. Lists of equal length are compared entry by entry, others as a whole: a
+/// moved entry cannot be identified.
 pub fn diff(before: Option<&Value>, after: Option<&Value>) -> Vec<Edit> {
     let mut edits = Vec::new();
     compare("", before, after, &mut edits);

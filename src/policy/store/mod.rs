@@ -1,4 +1,4 @@
-//! Policies that are written through the API. They are kept in the database, and joined with those of the files.
+//! Policies written through the API. They are stored in the database, and combined with those of files.
 
 mod compiled;
 mod diff;

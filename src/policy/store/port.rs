@@ -1,4 +1,4 @@
-//! The port of policies that are written through the API, and what passes through it.
+//! The port of policies written through the API, and its types.
 
 use super::diff::Edit;
 use crate::policy::matching::Policy;
@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use std::sync::Arc;
 
-/// Reads and writes policies. Policies of files are listed too and are read-only.
+/// Reads and writes policies. Policies of files are listed too; they are read-only.
 #[async_trait]
 pub trait PolicyStore: Send + Sync + 'static {
-    /// Policies in bytewise order of name, those behind `after`, at most `limit`.
+    /// Policies after `after`, in bytewise order of name, at most `limit`.
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<StoredPolicy>, PolicyStoreError>;
 
     /// One policy.
@@ -22,12 +22,12 @@ pub trait PolicyStore: Send + Sync + 'static {
     /// Replaces a policy, or creates it if the name is free and `expected` permits it.
     async fn put(&self, policy: NewPolicy, expected: Expected) -> Result<(StoredPolicy, Change), PolicyStoreError>;
 
-    /// Deletes a policy and returns it as it was. Without such a policy it is [`PolicyStoreError::NotFound`], whatever
-    /// was expected.
+    /// Deletes a policy and returns its last state. If it does not exist, the error is
+    /// [`PolicyStoreError::NotFound`], for any `expected`.
     async fn delete(&self, name: &str, by: &str, expected: Expected) -> Result<StoredPolicy, PolicyStoreError>;
 
-    /// The revisions of a policy below `after`, newest first, at most `limit`. A deleted policy has them too; a policy of a file
-    /// has none. A name that was never used is [`PolicyStoreError::NotFound`].
+    /// The revisions of a policy below `after`, newest first, at most `limit`. A deleted policy has revisions too;
+    /// a policy of a file has none. For a name that was never used the error is [`PolicyStoreError::NotFound`].
     async fn revisions(
         &self,
         name: &str,
@@ -43,19 +43,19 @@ pub struct StoredPolicy {
     pub name: String,
     /// The strong `ETag`: unique for each write.
     pub revision: String,
-    /// Time of the first write; of a file, its last change.
+    /// Time of the first write; for a file, of its last change.
     pub created_at: Timestamp,
     /// Time of the last write.
     pub updated_at: Timestamp,
-    /// The subject who wrote it last; of a file, the file's name.
+    /// The subject of the last write; for a file, the file's name.
     pub updated_by: String,
-    /// Where it is kept.
+    /// Where it is stored.
     pub source: PolicySource,
     /// What it says.
     pub spec: PolicySpec,
 }
 
-/// Where a policy is kept.
+/// Where a policy is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PolicySource {
     /// In the database, through the API.
@@ -65,7 +65,7 @@ pub enum PolicySource {
 }
 
 impl PolicySource {
-    /// The word in the API.
+    /// The value in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -75,51 +75,51 @@ impl PolicySource {
     }
 }
 
-/// A policy to be written.
+/// A policy to write.
 #[derive(Debug, Clone)]
 pub struct NewPolicy {
     /// The compiled policy.
     pub policy: Arc<Policy>,
-    /// The subject who writes it.
+    /// The subject of the write.
     pub by: String,
 }
 
-/// What a write requires of the stored policy.
+/// The precondition of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
-    /// Anything or nothing.
+    /// No precondition.
     Any,
-    /// This revision.
+    /// The policy has this revision.
     Revision(String),
-    /// No policy of that name.
+    /// No policy has this name.
     Absent,
 }
 
-/// What a write did.
+/// The effect of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// The name was free.
+    /// A new policy was created.
     Created,
-    /// A policy was replaced.
+    /// An existing policy was replaced.
     Updated,
 }
 
 /// One change of one policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyRevision {
-    /// Its number, which grows with every write to any policy.
+    /// Its number, which increases with every write to any policy.
     pub revision: i64,
     /// When.
     pub at: Timestamp,
-    /// The subject who made it.
+    /// The subject who changed it.
     pub by: String,
-    /// What was done.
+    /// The kind of change.
     pub change: RevisionChange,
-    /// What it changed in the spec.
+    /// The differences in the spec.
     pub diff: Vec<Edit>,
 }
 
-/// What was done to a policy.
+/// The kinds of changes to a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RevisionChange {
     /// It was made.
@@ -131,10 +131,10 @@ pub enum RevisionChange {
 }
 
 impl RevisionChange {
-    /// Every one of them.
+    /// All values.
     pub const ALL: [Self; 3] = [Self::Created, Self::Updated, Self::Deleted];
 
-    /// The word in the API and in the database.
+    /// The value in the API and in the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -157,10 +157,10 @@ pub enum PolicyStoreError {
     /// The stored policy is not the expected one.
     #[error("the policy is not what was expected")]
     PreconditionFailed,
-    /// The name is that of a policy in a file.
+    /// A policy of a file has this name.
     #[error("the policy is kept in a file and is read-only")]
     ReadOnly,
-    /// The database failed. It is not known whether a write happened.
+    /// The database failed. Whether the write happened is unknown.
     #[error("the policies cannot be reached")]
     Unavailable,
 }

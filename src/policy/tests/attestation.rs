@@ -1,4 +1,4 @@
-//! Attestation: the cluster's word beats the caller's everywhere, and who cannot be vouched for is refused.
+//! Attestation: attested values override those of the request, and a caller that cannot be attested is refused.
 
 use super::{asks, asks_partly, bearer, decided, labelled, names, paths, pod, policy, run_with};
 use crate::model::caller::Caller;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 const ANYONE: &str = "subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}]\n";
 
-/// An allow policy of everybody with more lines, reading the path that is its name.
+/// An allow policy for all callers with additional lines; it reads the path that equals its name.
 fn allow(name: &str, lines: &str) -> Policy {
     let patterns = if lines.contains("repos:") { "" } else { "repos: ['**']\nbranches: ['**']\n" };
     policy(name, &format!("{ANYONE}{patterns}{lines}\nsecrets: [{{store: vault, path: {name}}}]"))
@@ -21,7 +21,7 @@ fn deny(name: &str, lines: &str) -> Policy {
     policy(name, &format!("{ANYONE}effect: deny\n{patterns}{lines}"))
 }
 
-/// What is decided, in a word and with the policies it is owed to.
+/// The result as a word, with the policies that caused it.
 fn outcome(policies: Vec<Policy>, caller: &Caller, facts: &Facts, asked: &Asked) -> String {
     match decided(policies, caller, facts, asked) {
         Decision::Granted(grant) => {
@@ -70,7 +70,7 @@ fn an_attestation_that_yields_nothing_valid_does_not_match() {
         ("attest: {repo: 'caller.pipelineRun.params.repo'}", run_with(json!({"repo": ["site"]}))),
         ("attest: {repo: 'caller.pipelineRun.params.repo'}", run_with(json!({"repo": null}))),
         ("attest: {repo: 'caller.claims.repo'}", Facts::default()),
-        // One of two is not enough.
+        // Only one of two values is attested.
         (BY_LABEL, labelled(&[("repo", "site")])),
         (BY_LABEL, labelled(&[("branch", "main")])),
     ] {
@@ -91,11 +91,11 @@ fn the_clusters_word_beats_the_callers_whatever_other_policies_say() {
     assert_eq!(ask(vec![lax()], "shop"), "shop@main: lax");
     assert_eq!(ask(vec![lax(), strict()], "shop"), "attestation_failed: strict");
     assert_eq!(ask(vec![lax(), strict()], "site"), "site@main: lax strict");
-    // It does not matter what the attesting policy is about: repo and branch patterns play no part.
+    // The patterns of the attesting policy for repo and branch have no effect.
     let elsewhere = || allow("elsewhere", &format!("repos: [other]\nbranches: [other]\n{REPO_BY_LABEL}"));
     assert_eq!(ask(vec![lax(), elsewhere()], "shop"), "attestation_failed: elsewhere");
     assert_eq!(ask(vec![lax(), elsewhere()], "site"), "site@main: lax");
-    // Nor whether it allows or denies, nor what its condition says.
+    // Neither do its effect and its condition.
     assert_eq!(
         ask(vec![lax(), deny("d", &format!("repos: [other]\nbranches: [other]\n{REPO_BY_LABEL}"))], "shop"),
         "attestation_failed: d"
@@ -104,7 +104,7 @@ fn the_clusters_word_beats_the_callers_whatever_other_policies_say() {
         ask(vec![lax(), allow("c", &format!("{REPO_BY_LABEL}\ncondition: 'false'"))], "shop"),
         "attestation_failed: c"
     );
-    // It beats a deny as well.
+    // A contradicting attestation is reported even if a deny policy matches.
     assert_eq!(ask(vec![deny("d", ""), strict()], "shop"), "attestation_failed: strict");
     assert_eq!(ask(vec![deny("d", ""), strict()], "site"), "denied_by_policy: d");
 }
@@ -130,7 +130,7 @@ fn an_absent_attestation_fails_only_where_nothing_else_allows() {
     assert_eq!(ask(vec![lax(), strict()], "shop"), "shop@main: lax");
     assert_eq!(ask(vec![lax(), strict()], "site"), "attestation_failed: strict");
     assert_eq!(ask(vec![lax()], "site"), "no_policy_matches: ");
-    // A deny that matches is no allow.
+    // A matching deny policy does not count as an allow.
     assert_eq!(ask(vec![deny("d", ""), strict()], "shop"), "attestation_failed: strict");
     assert_eq!(ask(vec![deny("d", ""), lax(), strict()], "shop"), "denied_by_policy: d");
     assert_eq!(ask(vec![deny("d", "")], "shop"), "denied_by_policy: d");
@@ -148,14 +148,14 @@ fn what_is_left_out_becomes_what_is_attested() {
     assert_eq!(ask(both(), &site(), None, Some("main")), "site@main: a");
     assert_eq!(ask(both(), &site(), None, Some("dev")), "attestation_failed: a");
     assert_eq!(ask(both(), &site(), Some("shop"), None), "attestation_failed: a");
-    // All policies are evaluated with that one value, also those that attest nothing.
+    // All policies are evaluated with the attested value, including those that attest nothing.
     let one = allow("one", "repos: [site]\nbranches: [main]");
     let other = allow("other", "repos: [shop]\nbranches: [main]");
     assert_eq!(ask(vec![one, other, allow("z", BY_LABEL)], &site(), None, None), "site@main: one z");
-    // The attesting policy itself need not match.
+    // The attesting policy itself does not have to match.
     let only_attests = allow("x", &format!("repos: [none]\nbranches: [none]\n{BY_LABEL}"));
     assert_eq!(ask(vec![allow("lax", ""), only_attests], &site(), None, None), "site@main: lax");
-    // Nor be an allow policy.
+    // It does not have to be an allow policy.
     let denies = deny("d", &format!("repos: [none]\nbranches: [none]\n{BY_LABEL}"));
     assert_eq!(ask(vec![allow("lax", ""), denies], &site(), None, None), "site@main: lax");
 }
@@ -205,7 +205,7 @@ fn two_words_of_the_cluster_that_differ_are_none() {
     assert_eq!(outcome(vec![one()], &caller, &facts, &left_out), "site@main: one");
     assert_eq!(outcome(vec![one(), other()], &caller, &facts, &left_out), "attestation_failed: other");
     assert_eq!(outcome(vec![one(), other()], &caller, &facts, &asks("site", "main")), "attestation_failed: other");
-    // One that is absent does not differ, but its policy does not match.
+    // An absent value does not contradict, but its policy does not match.
     let absent = allow("z", "attest: {repo: 'caller.pod.labels.none'}");
     assert_eq!(outcome(vec![one(), absent], &caller, &facts, &left_out), "site@main: one");
 }
@@ -217,7 +217,7 @@ fn a_deny_policy_fails_closed() {
     let ask =
         |lines: &str, facts: &Facts| outcome(vec![lax(), deny("d", lines)], &caller, facts, &asks("site", "main"));
     let narrow = "repos: [site]\nbranches: [main]\n";
-    // Attested, absent, of another type, not valid: it matches; only its patterns can save the caller.
+    // For an attested, absent, wrongly typed or invalid value the deny policy matches, unless its patterns do not.
     for facts in [site(), labelled(&[]), Facts::default(), labelled(&[("repo", "a:b")])] {
         assert_eq!(ask(&format!("{narrow}{REPO_BY_LABEL}"), &facts), "denied_by_policy: d", "{facts:?}");
         assert_eq!(
@@ -226,7 +226,7 @@ fn a_deny_policy_fails_closed() {
             "{facts:?}"
         );
     }
-    // What was left out is denied by what is attested.
+    // A deny policy applies to an attested value that the request omits.
     let policies = vec![allow("lax", ""), deny("d", &format!("{narrow}{BY_LABEL}"))];
     assert_eq!(outcome(policies, &caller, &site(), &asks_partly(None, None)), "denied_by_policy: d");
 }
@@ -252,7 +252,7 @@ secrets: [{store: vault, path: a}]";
         "branch is missing, and no policy that names this caller attests it"
     );
     assert_eq!(outcome(policies(), &tag, &none, &asks("acme/site", "v1")), "attestation_failed: p");
-    // A pod has no claims, and a bearer no pod.
+    // A pod has no claims, and the holder of an OIDC token has no pod.
     assert_eq!(
         outcome(
             vec![allow("a", "attest: {repo: 'caller.claims.repository'}")],

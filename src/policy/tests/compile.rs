@@ -1,4 +1,4 @@
-//! What a policy must be to be one: every fault, all of them at once, each at its place.
+//! Compilation: all faults are found at once, each with its place.
 
 use super::{bounds, bounds_under, faults, faults_within, policy, shown, spec};
 use crate::policy::Policy;
@@ -29,7 +29,7 @@ delivery: [ticket, direct]
 const ATTEST: &str = r#"attest: {branch: 'caller.pod.labels["branch"]'}"#;
 const CONDITION: &str = r#"condition: '!caller.namespace.startsWith("sandbox-")'"#;
 
-/// The good spec with one line changed.
+/// A valid spec with one line changed.
 fn but(line: &str, changed: &str) -> String {
     assert!(GOOD.contains(line), "{line}");
     GOOD.replace(line, changed)
@@ -219,7 +219,7 @@ fn a_revision_tells_every_spec_from_every_other() {
     for (line, changed) in [("ttl: 2m", "ttl: 1m"), ("web sites", "web site"), ("\"main\"", "\"maim\"")] {
         assert_ne!(revision(GOOD), revision(&but(line, changed)));
     }
-    // Comments and the order of keys are not what a policy says.
+    // Comments and the order of keys do not change a policy's revision.
     assert_eq!(
         revision(GOOD),
         revision(&but("ttl: 2m, bindTo: ip", "bindTo: ip, ttl: 2m").replace("repos:", "# x\nrepos:"))

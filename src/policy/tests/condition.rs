@@ -1,4 +1,4 @@
-//! Conditions: allow policies fail closed, and so do deny policies.
+//! Conditions: both allow and deny policies fail closed.
 
 use super::{asks, asks_partly, decided, labelled, paths, pod, policy};
 use crate::model::facts::Facts;
@@ -23,7 +23,7 @@ fn outcome(policies: Vec<Policy>, facts: &Facts) -> String {
     }
 }
 
-/// A condition, whether an allow policy with it matches, and whether a deny policy does.
+/// A condition; whether an allow policy with it matches; whether a deny policy with it matches.
 const CONDITIONS: &[(&str, bool, bool)] = &[
     ("true", true, true),
     ("false", false, false),
@@ -36,16 +36,16 @@ const CONDITIONS: &[(&str, bool, bool)] = &[
     ("request.time.getHours() < 14", false, false),
     ("caller.pod.labels.tier == 'gold'", true, true),
     ("caller.pod.labels.tier == 'lead'", false, false),
-    // What errs.
+    // Errors.
     ("caller.pod.labels.missing == 'gold'", false, true),
     ("caller.pod.ip == ''", false, true),
     ("caller.pipelineRun.name == 'x'", false, true),
     ("caller.claims.any == 'x'", false, true),
     ("int(caller.namespace) == 1", false, true),
     ("1 / (size(request.repo) - 4) == 1", false, true),
-    // What yields another type than true or false.
+    // Results that are not booleans.
     ("true ? caller.pod.labels.tier : false", false, true),
-    // What takes too long.
+    // Evaluation beyond the limit of steps.
     (
         "'x'.split('y').map(a, a + a).map(a, [a, a, a].map(b, [b, b, b].map(c, [c].map(d, d + d + d + d)))).size() > 0 && [1,2,3,4,5,6,7,8,9].all(a, [1,2,3,4,5,6,7,8,9].all(b, [1,2,3,4,5,6,7,8,9].all(c, [1,2,3,4,5,6,7,8,9].all(d, a + b + c + d > 0))))",
         false,

@@ -1,4 +1,4 @@
-//! Decisions: who gets what, and for each yes the no right beside it.
+//! Decisions: each allowed request has a denied counterpart.
 
 use super::{asks, bearer, bounds, bounds_under, decided, denied, granted, names, paths, pod, policy, spec};
 use crate::model::binding::BindTo;
@@ -217,7 +217,7 @@ fn a_literal_claim_is_that_text_and_no_pattern() {
     }
 }
 
-/// The policy as the database has it since a version that knew patterns only.
+/// A policy as stored by a version that supported patterns only.
 fn stored(name: &str, rest: &str) -> Policy {
     let text = format!(
         "subjects: [{{oidc: {{issuer: github, claims: {{actor: 'dependabot[bot]'}}}}}}]\nrepos: ['**']\nbranches: ['**']\n{rest}"

@@ -1,4 +1,5 @@
-//! The policy directory: what is read, what is refused, and what stays in force when a file goes bad.
+//! The policy directory: which files are read, which are refused, and which policies stay active if a file becomes
+//! invalid.
 
 use super::bounds;
 use crate::policy::Directory;
@@ -179,13 +180,13 @@ fn a_name_taken_while_running_does_not_unseat_its_owner() {
     assert_eq!(in_force(&directory), ["p", "q"]);
     assert_eq!(directory.policies()[0].revision(), before[0].revision());
 
-    // What a bad file falls back to counts too: `a` keeps `p`, so `b` may not have it.
+    // The last valid version of a file counts too: `a` keeps `p`, so `b` may not have it.
     fs::remove_file(files.path().join("0.yaml")).expect("removed");
     write(files.path(), "a.yaml", "bad");
     assert!(!directory.reload().changed);
     assert_eq!(in_force(&directory), ["p", "q"]);
 
-    // So does what a taken-back file falls back to: `b` gets neither `p` nor loses `q` to `c`.
+    // The same holds for the version to which a file is reverted: `b` does not get `p`, and keeps `q` against `c`.
     write(files.path(), "a.yaml", &manifest("p", "x"));
     write(files.path(), "c.yaml", &manifest("q", "mine"));
     let reloaded = directory.reload();
@@ -194,7 +195,7 @@ fn a_name_taken_while_running_does_not_unseat_its_owner() {
     assert_eq!(in_force(&directory), ["p", "q"]);
     fs::remove_file(files.path().join("c.yaml")).expect("removed");
 
-    // A name may move from one file to another.
+    // A policy can move from one file to another.
     write(files.path(), "a.yaml", &manifest("r", "x"));
     let reloaded = directory.reload();
     assert!(reloaded.changed && reloaded.faults.is_empty(), "{reloaded:?}");

@@ -1,4 +1,4 @@
-//! The ten policies of docs/POLICY.md are policies, and decide as the text beside them says.
+//! The ten policies of docs/POLICY.md compile, and decide as documented.
 
 use super::{asks, asks_partly, bearer, bounds, labelled, names, paths, pod, run_with};
 use crate::document::parse;
@@ -14,13 +14,13 @@ fn blocks() -> impl Iterator<Item = &'static str> {
     TEXT.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().expect("a block"))
 }
 
-/// The policy of that name, as the text has it.
+/// The policy with this name in the document.
 fn example(name: &str) -> Policy {
     let block = blocks().find(|block| block.contains(&format!("metadata: {{name: {name}}}"))).expect(name);
     Policy::from_document(parse(block).expect("well-formed"), &bounds()).expect(name)
 }
 
-/// The paths that are granted, or why none are.
+/// The granted paths, or why none are granted.
 fn outcome(examples: &[&str], caller: &Caller, facts: &Facts, asked: &Asked) -> String {
     match PolicySet::new(examples.iter().map(|name| example(name))).decide(caller, facts, asked) {
         Decision::Granted(grant) => paths(&grant).join(" "),
@@ -79,7 +79,7 @@ fn pipelines_as_code() {
         Facts { pipeline_run: Some(run), ..Facts::default() }
     };
     let ask = |facts| outcome(&["pipelines-as-code"], &pod("pac-web", "pipeline"), &facts, &asks_partly(None, None));
-    // What Pipelines-as-Code writes: the ref of a push as the webhook has it, of a pull request the bare name of its branch.
+    // Pipelines-as-Code writes the full ref for a push, and only the branch name for a pull request.
     assert_eq!(ask(run("push", "refs/heads/main")), "homelab/acme~site/main");
     assert_eq!(ask(run("push", "refs/heads/release/1")), "homelab/acme~site/release~1");
     assert_eq!(ask(run("push", "refs/heads/dev")), "no_policy_matches: ");

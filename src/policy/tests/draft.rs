@@ -1,4 +1,4 @@
-//! A policy as a body brings it.
+//! Policies in request bodies.
 
 use super::bounds;
 use crate::policy::{Draft, DraftError, Syntax, is_policy_name};
@@ -23,7 +23,7 @@ fn read(body: &Value, written_to: Option<&str>) -> Result<Draft, DraftError> {
     Draft::read(body.to_string().as_bytes(), Syntax::Json, written_to, &bounds())
 }
 
-/// The pointers of what is wrong.
+/// The pointers of the faults.
 fn pointers(body: &Value) -> Vec<String> {
     match read(body, None) {
         Err(DraftError::Invalid(faults)) => faults.into_iter().map(|fault| fault.pointer).collect(),

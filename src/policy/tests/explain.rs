@@ -1,4 +1,4 @@
-//! Explanations: each policy's verdict, and where it fails.
+//! Explanations: the result of each policy, and the part that does not match.
 
 use super::{asks, asks_partly, bearer, labelled, pod, policy};
 use crate::model::facts::Facts;

@@ -1,4 +1,4 @@
-//! The index only narrows: with it and without it the same policies match.
+//! The index only reduces the candidates: the same policies match with and without it.
 
 use super::{asks, bearer, names, pod, policy};
 use crate::model::facts::Facts;
@@ -50,7 +50,7 @@ proptest! {
         ];
         for caller in &callers {
             for request in [asks("a", "a"), asks("b", "c"), asks("ab", "b"), asks("d", "a")] {
-                // An explanation asks every policy.
+                // An explanation evaluates every policy.
                 let explained = set.explain(caller, &Facts::default(), &request);
                 let matching = explained.policies.iter().filter(|verdict| verdict.matched);
                 let expected: Vec<&str> = matching.map(|verdict| &*verdict.name).collect();

@@ -1,4 +1,4 @@
-//! Manifests: the envelope, and what cannot be decoded told together with what can but is wrong.
+//! Manifests: the fields around the spec; decoding faults are reported together with other faults.
 
 use super::{bounds, shown};
 use crate::document::parse;

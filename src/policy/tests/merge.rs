@@ -1,4 +1,4 @@
-//! Merging: who replaces whom, what is missing, what is required.
+//! Merging: precedence, missing keys and required secrets.
 
 use super::{asks, granted, pod, policy};
 use crate::model::secret::{Secret, SecretValue};
@@ -12,7 +12,7 @@ fn lease(data: &[(&str, Option<&str>)]) -> Arc<Secret> {
     Arc::new(Secret { data: data.collect(), version: None, made_at: None, stale: false })
 }
 
-/// What these secrets of one policy make of these leases, in order.
+/// The reads for the secrets of one policy, with these results in order.
 fn reads(secrets: &str, leases: Vec<Result<Arc<Secret>, Absence>>) -> Vec<Read> {
     let text = format!(
         "subjects: [{{kubernetes: {{namespaces: [ci], serviceAccounts: [bot]}}}}]\nrepos: [r]\nbranches: [b]\nsecrets: {secrets}"
@@ -65,7 +65,7 @@ fn keys_select_then_rename_then_prefix() {
 #[test]
 fn within_a_secret_the_later_key_replaces() {
     let data = [("a", Some("1")), ("b", Some("2")), ("c", Some("3"))];
-    // `c` is renamed to what `a` and `b` are called, or they to it.
+    // `c` is renamed to `a` or `b`, or they are renamed to it.
     assert_eq!(texts(&one("{store: vault, path: a, rename: {c: a}}", &data)), BTreeMap::from([("a", "3"), ("b", "2")]));
     assert_eq!(texts(&one("{store: vault, path: a, rename: {a: c}}", &data)), BTreeMap::from([("b", "2"), ("c", "3")]));
 }
@@ -92,7 +92,7 @@ fn what_is_absent_is_skipped_unless_required() {
     let answers = || vec![Err(Absence::Absent), Err(Absence::Deleted), Err(Absence::Absent)];
     let merged = merge(&reads(optional, answers()), None).expect("merges");
     assert!(merged.entries.is_empty());
-    // The same secret granted twice is one that is missing.
+    // A secret that is granted twice counts twice as missing.
     assert_eq!(merged.missing, 2);
     for absence in [Absence::Absent, Absence::Deleted] {
         let required = reads(
@@ -142,7 +142,7 @@ fn only_a_name_that_the_policy_writes_is_named_by_it() {
     assert_eq!(named(", keys: ['{PATH,HOME}']"), Vec::<String>::new());
     assert_eq!(named(", keys: [PATH, '*']"), ["PATH"]);
     assert_eq!(named(", keys: ['*'], rename: {p: ENV}"), ["ENV"]);
-    // `PATH` is a source, not a name anything is handed over under.
+    // `PATH` is a source name here, not a final name.
     assert_eq!(named(", rename: {PATH: X}"), ["X"]);
     assert_eq!(named(", keys: [PATH, p], rename: {p: ENV}, prefix: X_"), Vec::<String>::new());
 }

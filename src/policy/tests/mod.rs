@@ -1,4 +1,4 @@
-//! Tests of the room as a whole, and the callers and policies they speak of.
+//! Tests of the room as a whole, with their callers and policies.
 
 mod attestation;
 mod compile;
@@ -28,7 +28,7 @@ use crate::wire::policy::PolicySpec;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-/// Two stores, a cluster, two issuers, a quarter of an hour, no ceiling.
+/// Two stores, a cluster, two issuers, a maximum lifetime of 15 minutes, no ceiling.
 fn bounds() -> Bounds {
     let authenticators = [
         ("cluster", AuthenticatorKind::Kubernetes),
@@ -97,7 +97,7 @@ fn about(repo: &str, branch: &str) -> Request {
     Request { repo: Repo::try_from(repo).expect(repo), branch: Branch::try_from(branch).expect(branch) }
 }
 
-/// What is `None` is left out.
+/// A part that is `None` is omitted.
 fn asks_partly(repo: Option<&str>, branch: Option<&str>) -> Asked {
     Asked {
         repo: repo.map(|repo| Repo::try_from(repo).expect(repo)),

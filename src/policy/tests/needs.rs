@@ -1,4 +1,4 @@
-//! Which facts are looked up: those that an expression names that has to be evaluated, and no others.
+//! Only the facts that an evaluated expression uses are looked up.
 
 use super::{asks, asks_partly, bearer, pod, policy};
 use crate::policy::{Policy, PolicySet};

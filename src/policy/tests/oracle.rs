@@ -1,4 +1,4 @@
-//! Decisions against an oracle that is written apart: no globs, no CEL, no index, only what the language means.
+//! Compares decisions with an independent oracle: no globs, no CEL, no index, only the meaning of the language.
 
 use super::{asks_partly, labelled, names, paths, pod, policy};
 use crate::model::facts::Facts;
@@ -6,7 +6,7 @@ use crate::policy::{Decision, Policy, PolicySet};
 use proptest::prelude::*;
 use std::fmt::Write as _;
 
-/// What an attestation or a condition does, as a table of words.
+/// The result of an attestation, from a small set.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Word {
     Left,
@@ -16,7 +16,7 @@ enum Word {
     OtherType,
 }
 
-/// What a condition does.
+/// The result of a condition.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Verdict {
     True,
@@ -24,7 +24,7 @@ enum Verdict {
     Errs,
 }
 
-/// A policy as its meaning, over two namespaces, repos and branches: `l` and `r`.
+/// The meaning of a policy, over two namespaces, repos and branches: `l` and `r`.
 #[derive(Debug, Clone)]
 struct Meaning {
     denies: bool,
@@ -84,17 +84,17 @@ fn attested(word: Option<Word>) -> Option<char> {
     }
 }
 
-/// Whether there is an attestation that has no value.
+/// Whether there is an attestation without a value.
 fn is_absent(word: Option<Word>) -> bool {
     word.is_some() && attested(word).is_none()
 }
 
-/// The values of one part that the policies of this caller attest.
+/// The values of one part that the policies for this caller attest.
 fn words<'a>(policies: &'a [&Meaning], part: fn(&Meaning) -> Option<Word>) -> impl Iterator<Item = char> + 'a {
     policies.iter().filter_map(move |policy| attested(part(policy)))
 }
 
-/// The decision, as text.
+/// The expected decision, as text.
 fn oracle(policies: &[Meaning], namespace: char, repo: Option<char>, branch: Option<char>) -> String {
     let of_caller: Vec<&Meaning> = policies.iter().filter(|policy| policy.namespaces.contains(&namespace)).collect();
     let repos: Vec<char> = repo.into_iter().chain(words(&of_caller, |policy| policy.attested_repo)).collect();
@@ -196,7 +196,7 @@ proptest! {
                     } else {
                         prop_assert_eq!(explained.reason, &*decided);
                     }
-                    // What is said to be needed is all that the decision looks at.
+                    // The decision depends only on facts that are reported as needed.
                     if !set.needs(&caller, &asked).pod {
                         prop_assert_eq!(told(&set.decide(&caller, &Facts::default(), &asked)), decided);
                     }

@@ -1,4 +1,4 @@
-//! Path templates: what is refused, how values are written, and that no two ever meet.
+//! Path templates: which are refused, how values are written, and that different values give different paths.
 
 use super::{about, bearer, pod};
 use crate::model::branch::Branch;
@@ -200,7 +200,7 @@ fn what_has_no_value_or_cannot_be_a_segment_fills_nothing() {
     }
 }
 
-/// Names that meet if anything lets them: of few characters, among them all that templates write specially.
+/// Names from a few characters, including all that templates escape, so that a defect would give equal paths.
 fn repo() -> impl Strategy<Value = String> {
     "[ab.~@+-]([/ ]?[a.2F~=-]){0,3}".prop_filter("a repo", |text| Repo::try_from(text.as_str()).is_ok())
 }
@@ -209,7 +209,7 @@ fn branch() -> impl Strategy<Value = String> {
     "[ab.=%é{}](/?[a.=2Fé-]){0,3}".prop_filter("a branch", |text| Branch::try_from(text.as_str()).is_ok())
 }
 
-/// What is a repo and a branch.
+/// Valid repos and branches.
 fn either() -> impl Strategy<Value = String> {
     "[ab]([/.-]?[ab]){0,3}"
 }
@@ -233,7 +233,7 @@ proptest! {
 
     #[test]
     fn no_two_callers_or_requests_ever_give_one_path(one in values(), other in values(), shared in 0..16u8) {
-        // Some values are the same in both: what differs little is likeliest to meet.
+        // Some values are equal in both: small differences are the most likely to give equal paths.
         let mut other = other;
         if shared & 1 != 0 { other.0.clone_from(&one.0); }
         if shared & 2 != 0 { other.1.clone_from(&one.1); }

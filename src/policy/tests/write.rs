@@ -1,4 +1,5 @@
-//! `write` and `encoding` of a secret: what is refused, how a body is filled in, and that no two values of one text meet.
+//! `write` and `encoding` of a secret: which are refused, how a body is filled in, and that different values give
+//! different strings.
 
 use super::{about, asks, bearer, bounds, faults, granted, pod, policy, spec};
 use crate::model::facts::Facts;
@@ -42,7 +43,7 @@ fn a_body_is_filled_in_and_all_else_of_it_stays() {
     ] {
         assert_eq!(body(&write, "shop", "x/y"), Some(expected), "{write}");
     }
-    // A branch cannot end the name it stands in and begin another.
+    // A branch cannot end the name that contains it and begin another one.
     let names = json!({"alt_names": "{branch}.preview.example,b.example"});
     let expected = json!({"alt_names": "evil.example=2Cx.preview.example,b.example"});
     assert_eq!(body(&names, "shop", "evil.example,x"), Some(expected));

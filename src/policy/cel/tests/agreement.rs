@@ -1,4 +1,4 @@
-//! Two evaluators, one language: what ours computes the crate's interpreter computes too.
+//! Compares the two evaluators: the results of ours equal those of the crate's interpreter.
 
 use super::Stage;
 use crate::policy::cel::Expression;
@@ -14,13 +14,13 @@ fn environment() -> Arc<Env> {
     Arc::new(env)
 }
 
-/// The same stage as plain maps; what is not there has no key.
+/// The same inputs as plain maps; a missing value has no key.
 fn context(env: &Arc<Env>, stage: &Stage) -> Context<'static, 'static> {
     let facts = &stage.facts;
     let (pod, run) = (facts.pod.as_ref().expect("a pod"), facts.pipeline_run.as_ref().expect("a run"));
     let task = facts.task_run.as_ref().expect("a task run");
     let mut claims = stage.caller.claims.clone();
-    // A number beyond i64 is another type there, and an error here.
+    // A number beyond i64 has another type in the crate, and is an error here.
     claims.remove("big");
     let caller = json!({
         "issuer": &*stage.caller.issuer, "subject": stage.caller.subject, "groups": stage.caller.groups,
@@ -38,7 +38,7 @@ fn context(env: &Arc<Env>, stage: &Stage) -> Context<'static, 'static> {
     context
 }
 
-/// Whole numbers are `int` on both sides.
+/// Whole numbers are `int` in both.
 fn value(json: &Json) -> cel::Value {
     match json {
         Json::Null => cel::Value::Null,

@@ -1,5 +1,4 @@
-//! No expression kills the process, takes long, or takes much memory: neither when it is written nor when it is
-//! evaluated.
+//! No expression can crash the process, take long or use much memory, neither at compile time nor at evaluation.
 
 use super::{Failure, Stage};
 use crate::policy::cel::Expression;
@@ -7,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::thread;
 
-/// Compiles with the stack of a worker thread, and no more.
+/// Compiles with no more stack than a worker thread has.
 fn compiles(source: &str) -> bool {
     let source = source.to_owned();
     let compile = move || Expression::condition(&source).is_ok();
@@ -92,7 +91,7 @@ fn evaluation_is_bounded_in_steps_and_memory() {
     ] {
         assert_eq!(stage.is(source), Err(Failure::TooCostly), "{source}");
     }
-    // And what people write is far within it.
+    // Ordinary expressions are far below the limit.
     for source in
         ["caller.claims.many.all(a, a == 'x' && a != 'y')", "caller.claims.long.contains('y') == false", &doubling(8)]
     {

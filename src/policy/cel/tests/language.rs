@@ -109,7 +109,7 @@ fn conditions_are_true_or_false_or_err() {
         ("caller.claims.yes", Ok(true)),
         ("caller.claims.n", Err(Failure::WrongType)),
         ("caller.claims.missing", Err(Failure::Absent)),
-        // Either side of && and || may settle it.
+        // Either side of && and || can decide.
         ("false && caller.claims.missing", Ok(false)),
         ("caller.claims.missing && false", Ok(false)),
         ("caller.claims.missing && true", Err(Failure::Absent)),

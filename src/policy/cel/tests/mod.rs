@@ -1,4 +1,4 @@
-//! What the language is, what it costs, and that it agrees with the crate's own interpreter where that has a say.
+//! The language, its costs, and its agreement with the crate's own interpreter.
 
 mod agreement;
 mod hostile;
@@ -12,7 +12,7 @@ use crate::model::request::Asked;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// All that expressions in these tests look at.
+/// All inputs of expressions in these tests.
 struct Stage {
     caller: Caller,
     facts: Facts,
@@ -22,7 +22,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// A pod with labels and a `PipelineRun`; claims too, though a pod has none.
+    /// A pod with labels and a `PipelineRun`; with claims too, although a real pod has none.
     fn pod() -> Self {
         let strings = |value: Value| -> BTreeMap<String, String> { serde_json::from_value(value).expect("strings") };
         let workload = Workload {
@@ -74,7 +74,7 @@ impl Stage {
         }
     }
 
-    /// The bearer of a token: no pod, and facts that are somebody else's.
+    /// The holder of an OIDC token: no pod, but with facts that belong to another caller.
     fn bearer() -> Self {
         let mut stage = Self::pod();
         stage.caller.workload = None;

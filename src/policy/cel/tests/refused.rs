@@ -1,4 +1,4 @@
-//! What is refused when it is written, and why.
+//! Expressions that are refused at compile time, and the reasons.
 
 use crate::policy::cel::Expression;
 

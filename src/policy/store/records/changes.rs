@@ -1,20 +1,20 @@
-//! The policies that changed since a revision, from one query.
+//! The policies changed since a revision, in one query.
 
 use super::row::Record;
 use crate::database::{Database, Failed, Row};
 
-/// The policies that changed, and the revision that this is complete to.
+/// The changed policies, and the revision up to which the list is complete.
 #[derive(Debug)]
 pub struct Changes {
     /// The last revision.
     pub head: i64,
-    /// Whether these are all policies, so that every other one was deleted.
+    /// Whether the list contains all policies, so that all others were deleted.
     pub all: bool,
-    /// By name; none if the policy was deleted.
+    /// By name; `None` for a deleted policy.
     pub records: Vec<(String, Option<Record>)>,
 }
 
-/// Every policy.
+/// All policies.
 pub(super) async fn all(database: &Database) -> Result<Changes, Failed> {
     const ALL: &str = "SELECT head.revision, p.name, p.name, p.revision, p.created_at, p.updated_at, p.updated_by, \
              p.spec FROM policy_head head LEFT JOIN policies p ON TRUE";
@@ -22,7 +22,8 @@ pub(super) async fn all(database: &Database) -> Result<Changes, Failed> {
     changes(&rows, true)
 }
 
-/// What was written after a revision. A head below that revision means that the database was restored: then it is everything.
+/// The changes after a revision. If the last revision is lower, the database was restored, and all policies are
+/// returned.
 pub(super) async fn since(database: &Database, revision: i64) -> Result<Changes, Failed> {
     const SINCE: &str = "SELECT head.revision, changed.name, p.name, p.revision, p.created_at, p.updated_at, \
              p.updated_by, p.spec FROM policy_head head \
@@ -33,7 +34,7 @@ pub(super) async fn since(database: &Database, revision: i64) -> Result<Changes,
     if changes.head < revision { all(database).await } else { Ok(changes) }
 }
 
-/// Columns: the head, the name of what changed, and the policy that it is now.
+/// Columns: last revision, name of the changed policy, its current state.
 fn changes(rows: &[Row], all: bool) -> Result<Changes, Failed> {
     let head = rows.first().ok_or_else(Failed::no_row)?.number(0)?;
     let mut records = Vec::with_capacity(rows.len());

@@ -14,7 +14,7 @@ use write::{Write, Written, write};
 pub use changes::Changes;
 pub use row::Record;
 
-/// The tables of policies, and of what was done to them.
+/// The tables of policies and of their revisions.
 pub struct Records {
     database: Database,
     clock: Arc<dyn Clock>,
@@ -25,17 +25,17 @@ impl Records {
         Self { database, clock }
     }
 
-    /// Waits for what other replicas write.
+    /// Waits for writes of other replicas.
     pub fn listen(&self) -> Listener {
         self.database.listen(write::CHANNEL)
     }
 
-    /// Every policy.
+    /// All policies.
     pub async fn all(&self) -> Result<Changes, Failed> {
         changes::all(&self.database).await
     }
 
-    /// What was written after a revision, or everything if the database was restored to an earlier one.
+    /// The changes after a revision, or all policies if the database was restored to an earlier one.
     pub async fn since(&self, revision: i64) -> Result<Changes, Failed> {
         changes::since(&self.database, revision).await
     }

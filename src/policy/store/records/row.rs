@@ -1,4 +1,4 @@
-//! A row of a table becomes a policy or a revision.
+//! Converts table rows into policies and revisions.
 
 use crate::database::{Failed, Row};
 use crate::policy::store::diff::Edit;
@@ -6,7 +6,7 @@ use crate::policy::store::port::{PolicyRevision, PolicySource, PolicyStoreError,
 use crate::wire::policy::PolicySpec;
 use jiff::Timestamp;
 
-/// A policy as it lies in the database.
+/// A policy as stored.
 #[derive(Debug, Clone)]
 pub struct Record {
     pub name: String,
@@ -14,12 +14,12 @@ pub struct Record {
     pub created_at: String,
     pub updated_at: String,
     pub updated_by: String,
-    /// JSON, as some version of ours has written it.
+    /// JSON, possibly written by an older version.
     pub spec: String,
 }
 
 impl Record {
-    /// Its six columns, from this one on.
+    /// Reads six columns, beginning with this one.
     pub(super) fn read(row: &Row, column: usize) -> Result<Self, Failed> {
         Ok(Self {
             name: row.text(column)?,
@@ -33,7 +33,7 @@ impl Record {
 
     pub(super) fn into_policy(self) -> Result<StoredPolicy, PolicyStoreError> {
         let spec = serde_json::from_str(&self.spec).unwrap_or_else(|_| {
-            // It is listed all the same, so that it can be replaced or deleted.
+            // It is listed nevertheless, so that it can be replaced or deleted.
             tracing::error!(policy = self.name, "a stored policy could not be parsed; it is shown empty");
             PolicySpec::default()
         });

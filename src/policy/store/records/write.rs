@@ -1,4 +1,4 @@
-//! One write, in one transaction: it takes the next revision, checks what it expects, and adds a row to the history.
+//! One write in one transaction: takes the next revision, checks the precondition, and adds a row to the history.
 
 use super::row::{Record, unavailable};
 use crate::database::{Database, Failed, Work};
@@ -7,7 +7,7 @@ use crate::policy::store::diff::diff;
 use crate::policy::store::port::{Expected, PolicyStoreError, RevisionChange};
 use serde_json::Value;
 
-/// The channel on which writers announce their writes.
+/// The channel on which writes are announced.
 pub(super) const CHANNEL: &str = "claviger_policies";
 
 pub(super) const FIND: &str =
@@ -17,12 +17,12 @@ pub(super) const FIND: &str =
 pub(super) struct Write<'a> {
     pub(super) name: &'a str,
     pub(super) by: &'a str,
-    /// The spec's JSON; none deletes.
+    /// The spec as JSON; `None` deletes the policy.
     pub(super) next: Option<&'a str>,
     pub(super) expected: &'a Expected,
 }
 
-/// What was written.
+/// The result of a write.
 pub(super) struct Written {
     pub(super) before: Option<Record>,
     pub(super) revision: i64,
@@ -35,7 +35,7 @@ pub(super) async fn write(
     write: &Write<'_>,
 ) -> Result<Written, PolicyStoreError> {
     let mut work = database.begin().await.map_err(unavailable)?;
-    // This first: it is where writers wait for each other, so what one reads next no other is about to change.
+    // First, because it serialises the writers: no other writer can change what is read after it.
     let revision = next_revision(&mut work).await.map_err(unavailable)?;
     let rows = work.run(FIND, &[write.name.into()]).await.map_err(unavailable)?;
     let before = rows.first().map(|row| Record::read(row, 0)).transpose().map_err(unavailable)?;
@@ -94,14 +94,14 @@ async fn remember(
         (Some(_), None) => RevisionChange::Deleted,
     };
     let edits = diff(before.map(|before| json(&before.spec)).as_ref(), write.next.map(json).as_ref());
-    // Values that were read as JSON, or are texts, are written as JSON.
+    // The values are parsed JSON or strings, so they can be written as JSON.
     let edits = serde_json::to_string(&edits).unwrap_or_else(|_| "[]".into());
     let params =
         [revision.into(), write.name.into(), at.into(), write.by.into(), change.as_str().into(), (&edits).into()];
     work.run(REMEMBER, &params).await.map(|_| ())
 }
 
-/// What is not JSON any more is shown as the text it is.
+/// A spec that is no longer valid JSON is returned as a string.
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }

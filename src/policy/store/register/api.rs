@@ -1,4 +1,4 @@
-//! What the API sees: policies of files are read-only, and a write is in force here before it is answered.
+//! The API's view: policies of files are read-only, and a write is active on this replica before it is answered.
 
 use super::PolicyRegister;
 use crate::policy::store::port::{
@@ -18,7 +18,8 @@ impl PolicyStore for PolicyRegister {
         for (name, policy) in self.files.load().range::<str, _>(behind).take(limit) {
             by_name.insert(name.clone(), policy.clone());
         }
-        // Beyond the limit there may be stored policies missing between those of the files; up to it there are none.
+        // Beyond the limit, stored policies may be missing between those of files; up to the limit none is
+        // missing.
         Ok(by_name.into_values().take(limit).collect())
     }
 
@@ -49,8 +50,8 @@ impl PolicyStore for PolicyRegister {
         Ok((stored, change))
     }
 
-    /// A stored policy that is out of force because a file has its name can be deleted: that ends the contest. Nothing
-    /// may be expected of it then, as nobody can have read its revision.
+    /// A stored policy that is inactive because a file has its name can be deleted, which resolves the conflict.
+    /// It cannot have a precondition, because its revision is not visible.
     async fn delete(&self, name: &str, by: &str, expected: Expected) -> Result<StoredPolicy, PolicyStoreError> {
         let mut state = self.state.lock().await;
         let is_of_a_file = self.is_of_a_file(name);

@@ -1,7 +1,7 @@
-//! The policies of files and database as one set in force. `api` has the port for the admin API.
+//! The policies of files and database as one active set. `api` implements the port for the admin API.
 //!
-//! A name exists once. If a file and the database both have it, the file's policy is in force, whichever came first. So all
-//! replicas agree, and a stored policy cannot keep a file's policy out of force by taking its name first.
+//! Names are unique. If a file and the database both have a name, the file's policy is active, whichever came
+//! first. So all replicas agree, and a stored policy cannot block a file's policy by taking its name first.
 
 mod api;
 
@@ -18,9 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// Observes the policies in force and the faults of files.
+/// Observes the active policies and the faults of files.
 pub trait Observer: Send + Sync {
-    /// A new set is in force.
+    /// A new set is active.
     fn in_force(&self, set: &PolicySet);
 
     /// The files were read, and have this many faults.
@@ -44,29 +44,30 @@ pub struct PolicyRegister {
     observer: Box<dyn Observer>,
 }
 
-/// What changes together.
+/// State that changes together.
 struct RegisterState {
     directory: Option<Directory>,
     compiled: Compiled,
     file_faults: Vec<FileFault>,
-    /// Names that the database and a file have.
+    /// Names that both the database and a file have.
     contested: BTreeSet<String>,
     unreachable: bool,
 }
 
-/// The policies cannot be put in force.
+/// Why the policies cannot be activated.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
-    /// The database cannot be asked.
+    /// The database cannot be read.
     #[error("the stored policies cannot be read")]
     Database(#[from] Failed),
-    /// Stored deny policies do not compile on this server: without them more would be allowed than was written.
+    /// Stored deny policies do not compile on this server. Without them requests would be allowed that should be
+    /// denied.
     #[error("stored deny policies are not good")]
     BrokenDeny(Vec<String>),
 }
 
 impl PolicyRegister {
-    /// Reads every stored policy and puts them in force together with those of the directory.
+    /// Reads all stored policies and activates them together with those of the directory.
     ///
     /// # Errors
     /// See [`RegisterError`].
@@ -108,19 +109,19 @@ impl PolicyRegister {
         Ok(register)
     }
 
-    /// The set in force, replaced as a whole.
+    /// The active set, replaced as a whole.
     #[must_use]
     pub fn in_force(&self) -> Arc<ArcSwap<PolicySet>> {
         self.in_force.clone()
     }
 
-    /// Waits for what other replicas write; needs a runtime.
+    /// Waits for writes of other replicas; needs a runtime.
     #[must_use]
     pub fn listen(&self) -> Listener {
         self.records.listen()
     }
 
-    /// Takes over what was written since. A database that cannot be asked changes nothing.
+    /// Applies writes since the last call. If the database cannot be read, nothing changes.
     pub async fn catch_up(&self) {
         let mut state = self.state.lock().await;
         match self.records.since(state.compiled.seen()).await {
@@ -145,12 +146,13 @@ impl PolicyRegister {
         }
     }
 
-    /// Reads the directory again. A file with a fault keeps its last good policies, and so do all files where none is left.
+    /// Reads the directory again. A file with a fault keeps its last valid policies, and if no file is left, all
+    /// keep theirs.
     pub async fn reread_files(&self) {
         self.reread(Directory::reload).await;
     }
 
-    /// Reads the directory again on an operator's word: where no file is left, no policy of a file is.
+    /// Reads the directory again at an operator's request. If no file is left, no policies of files remain.
     pub async fn reread_files_confirmed(&self) {
         self.reread(Directory::reload_confirmed).await;
     }
@@ -162,7 +164,7 @@ impl PolicyRegister {
             let reloaded = reload(&mut directory);
             (directory, reloaded)
         });
-        // Only a panic while reading loses the directory; what is in force stays.
+        // Only a panic while reading loses the directory; the active set stays.
         let Ok((directory, reloaded)) = read.await else {
             tracing::error!("the policy directory is unreadable; keeping the policies in force");
             return;
