@@ -1,12 +1,13 @@
-//! The static list: bearers of OIDC tokens by their claims.
+//! The static list: holders of OIDC tokens, by their claims.
 
 use crate::config::administrators::Static;
 use crate::model::caller::Caller;
 
-/// Whether an entry lists this caller: its authenticator vouched, and every claim has the very value of the entry.
+/// Whether an entry matches this caller: it comes from the entry's authenticator, and has every claim with exactly
+/// the entry's value.
 pub fn lists(entries: &[Static], caller: &Caller) -> bool {
     entries.iter().any(|entry| {
-        // An entry without claims would list everybody; the configuration refuses one, and so does this.
+        // An entry without claims would match everyone; the configuration refuses it, and so does this check.
         !entry.claims.is_empty()
             && entry.authenticator == caller.issuer
             && entry.claims.iter().all(|(name, value)| caller.claims.get(name) == Some(value))

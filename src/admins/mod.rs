@@ -1,4 +1,5 @@
-//! May you administer: what an API server's SubjectAccessReview allows, or the static list. Everybody else may nothing.
+//! THE ADMINISTRATORS: authorisation by the API server's `SubjectAccessReview` or by the static list. All others
+//! are refused.
 
 mod fixed;
 mod port;
@@ -16,19 +17,19 @@ use recent::{Allowed, Recent};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The API group of what is administered, as roles in a cluster name it.
+/// The API group in RBAC roles.
 const GROUP: &str = "claviger.dev";
 
-/// Who may administer.
+/// The rules that decide who may administer.
 pub struct Administrators {
-    /// The API servers to ask, by the name of the authenticator that vouched. None where they are not to be asked.
+    /// The clients for reviews, by authenticator. `None` if reviews are not configured for it.
     clusters: BTreeMap<Arc<str>, Arc<Cluster>>,
     fixed: Vec<Static>,
     recent: Recent,
 }
 
 impl Administrators {
-    /// Those of a configuration. A cluster without a client allows nothing.
+    /// Creates the rules of a configuration. A cluster without a client allows nothing.
     #[must_use]
     pub fn open(config: &Config, clusters: &Clusters) -> Self {
         let mut asked = BTreeMap::new();
@@ -43,10 +44,10 @@ impl Administrators {
         Self { clusters: asked, fixed: config.administrators.fixed.clone(), recent: Recent::default() }
     }
 
-    /// Whether somebody may do something.
+    /// Whether a user may perform an action.
     ///
     /// # Errors
-    /// Everything but a plain yes.
+    /// Any result other than an explicit permission.
     pub async fn authorise(&self, applicant: &Applicant, act: Act<'_>) -> Result<(), AdminsError> {
         match &applicant.user {
             Some(user) => self.review(&applicant.caller.issuer, user, act).await,
@@ -55,7 +56,7 @@ impl Administrators {
         }
     }
 
-    /// A yes is kept for a moment, but nothing is written on an old yes.
+    /// A permission is cached briefly; writes never use the cache.
     async fn review(&self, issuer: &Arc<str>, user: &Arc<ReviewedUser>, act: Act<'_>) -> Result<(), AdminsError> {
         let Some(cluster) = self.clusters.get(issuer) else {
             return Err(AdminsError::Refused(AdminRefusal::NotListed));

@@ -1,24 +1,24 @@
-//! The port: what administrators do, and why somebody is refused.
+//! The port: the actions of administrators, and the reasons for refusals.
 
-/// What is done, in Kubernetes' words.
+/// The verb, in the terms of Kubernetes RBAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verb {
-    /// Look at one.
+    /// Read one object.
     Get,
-    /// Look at all.
+    /// Read all objects.
     List,
-    /// Make one.
+    /// Create an object.
     Create,
-    /// Replace one.
+    /// Replace an object.
     Update,
-    /// Take one away.
+    /// Delete an object.
     Delete,
-    /// Take away all that fit.
+    /// Delete all matching objects.
     DeleteCollection,
 }
 
 impl Verb {
-    /// The word in roles.
+    /// The value in roles.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -36,7 +36,7 @@ impl Verb {
     }
 }
 
-/// What is administered.
+/// The resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Resource {
     /// Policies.
@@ -47,12 +47,12 @@ pub enum Resource {
     Leases,
     /// The audit log.
     Audit,
-    /// Explanations.
+    /// Explanations of decisions.
     Decisions,
 }
 
 impl Resource {
-    /// The word in roles.
+    /// The value in roles.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -65,41 +65,41 @@ impl Resource {
     }
 }
 
-/// What somebody wants to do.
+/// An action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Act<'a> {
-    /// What.
+    /// The verb.
     pub verb: Verb,
-    /// To what.
+    /// The resource.
     pub resource: Resource,
-    /// To which of them, so that a role may name some of them; none for all.
+    /// The name of an object, so that a role can be limited to some names; `None` for all objects.
     pub name: Option<&'a str>,
 }
 
-/// Why not.
+/// Why an action is not authorised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum AdminsError {
-    /// No.
+    /// The user is refused.
     #[error("not an administrator: {}", .0.as_str())]
     Refused(AdminRefusal),
-    /// The API server cannot be asked. That is no yes either.
+    /// The API server cannot be reached. The action is not allowed.
     #[error("the API server cannot be asked about an administrator")]
     Unavailable,
 }
 
-/// Why somebody was refused, for the audit event.
+/// Why a user was refused, for the audit event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AdminRefusal {
-    /// An authoriser of the API server denies it.
+    /// An authorizer of the API server denies it.
     Denied,
-    /// No authoriser of the API server allows it, and none denies it.
+    /// No authorizer of the API server allows it, and none denies it.
     NoOpinion,
-    /// A bearer who is not in the static list, or a user of a cluster that is not asked.
+    /// The holder of an OIDC token is not in the static list, or the user's cluster is not configured for reviews.
     NotListed,
 }
 
 impl AdminRefusal {
-    /// The word in the audit event.
+    /// The value in the audit event.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

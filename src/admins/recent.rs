@@ -1,4 +1,5 @@
-//! What was allowed a moment ago, so that a page of reads is one SubjectAccessReview and not a hundred.
+//! The cache of recent permissions, so that one page of reads needs one `SubjectAccessReview` instead of a
+//! hundred.
 
 use super::port::{Act, Resource, Verb};
 use crate::model::applicant::ReviewedUser;
@@ -7,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a yes is believed.
+/// How long a permission is cached.
 const ALLOWED_FOR: Duration = Duration::from_secs(5);
 const MAX_ENTRIES: u64 = 1_000;
 
-/// A yes: the whole user as it was reviewed, and what it may do.
+/// A permission: the whole user as reviewed, and the action.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Allowed {
     issuer: Arc<str>,
@@ -28,7 +29,7 @@ impl Allowed {
     }
 }
 
-/// The recent yeses, each until when it is believed.
+/// Recent permissions, each with its expiry.
 pub struct Recent(Cache<Allowed, Instant>);
 
 impl Default for Recent {
@@ -38,7 +39,7 @@ impl Default for Recent {
 }
 
 impl Recent {
-    /// By tokio's clock, so that tests can turn it; the cache's own, which drops the entry, is only for the memory.
+    /// By tokio's clock, which tests can advance. moka's own expiry only frees the memory.
     pub async fn holds(&self, allowed: &Allowed) -> bool {
         self.0.get(allowed).await.is_some_and(|until| Instant::now() < until)
     }

@@ -1,4 +1,4 @@
-//! Only a yes is one, whoever asks.
+//! Only an explicit permission allows an action, for every kind of user.
 
 use super::*;
 use crate::cluster::fake::Fake;
@@ -101,7 +101,7 @@ async fn a_yes_is_believed_for_five_seconds_and_never_for_writes() {
     for verb in VERBS {
         assert_eq!(admins.authorise(&alice, act(verb)).await, Ok(()));
     }
-    // From here on the API server is gone.
+    // From here on the API server is unreachable.
     let gone: Arc<Cluster> = Arc::new(Fake::absent().await.cluster().await);
     admins.clusters.insert("cluster".into(), gone);
     let unavailable = Err(AdminsError::Unavailable);

@@ -1,4 +1,4 @@
-//! OIDC Discovery: what an issuer publishes about itself, and its keys. Asked anew each time; nothing is kept here.
+//! OIDC Discovery: fetches an issuer's metadata and keys. Nothing is cached here.
 
 use super::jwks::{self, KeySet, KeySetError};
 use super::strict_json;
@@ -12,88 +12,88 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// For both documents together: somebody may be waiting for the answer.
+/// Time limit for both documents together; a request may be waiting.
 const DEADLINE: Duration = Duration::from_secs(5);
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";
 
-/// One issuer, and how it is asked: without redirects and cookies, and through no proxy but a configured one.
+/// The client of one issuer: without redirects and cookies, and without a proxy unless one is configured.
 pub struct Discovery {
     /// The exact `iss`.
     issuer: String,
-    /// The same, taken apart.
+    /// The issuer as a parsed URL.
     url: Url,
     http: Client,
-    /// None without TLS.
+    /// `None` without TLS.
     trust: Option<Trust>,
     ca_file: Option<PathBuf>,
-    /// The CA file as it was when the issuer was asked last.
+    /// Stamp of the CA file at the last fetch.
     seen: Mutex<Option<Stamp>>,
 }
 
-/// Why an issuer cannot be asked at all.
+/// Why the client of an issuer cannot be created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CannotDiscover {
-    /// It has no address that can be asked.
+    /// The issuer is not a usable address.
     #[error("the issuer is no address")]
     Address,
-    /// The proxy has no address that can be connected to.
+    /// The proxy is not a usable address.
     #[error("must be the address of a proxy, such as http://host:3128")]
     Proxy,
-    /// There are no certificates to check it with.
+    /// There are no root certificates.
     #[error(transparent)]
     Trust(#[from] TrustError),
 }
 
-/// Why an issuer gave no keys. Nothing that it said is repeated.
+/// Why no keys were fetched. Nothing of the answer is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum FetchFault {
-    /// No connection, or no TLS on it, for a reason that is known.
+    /// No connection or no TLS session, with a known cause.
     #[error("the issuer cannot be connected to: {}", .0.sentence())]
     Unconnected(ConnectFailure),
-    /// The same for another reason.
+    /// No connection for another reason.
     #[error("the issuer cannot be connected to")]
     Connect,
-    /// No whole answer in time.
+    /// No complete answer before the deadline.
     #[error("the issuer did not answer in time")]
     Timeout,
-    /// The connection broke, or what came is not HTTP.
+    /// The connection broke, or the answer is not HTTP.
     #[error("the connection to the issuer broke")]
     Broken,
     /// A status other than 200; redirects are not followed.
     #[error("the issuer answered with status {0}")]
     Status(u16),
-    /// A longer answer than is read.
+    /// An answer above the size limit.
     #[error("the issuer's answer is longer than 1 MiB")]
     TooLarge,
     /// The document is not JSON, or lacks `issuer` or `jwks_uri`.
     #[error("the issuer's discovery document is none")]
     Malformed,
-    /// The document is about somebody else.
+    /// The document has another `issuer`.
     #[error("the discovery document is that of another issuer")]
     OtherIssuer,
-    /// The keys would come from where anybody could replace them.
+    /// The address of the keys is not protected by TLS.
     #[error("the issuer's jwks_uri is neither https nor, for an issuer without TLS, of the same server")]
     KeysAddress,
-    /// The keys are none.
+    /// The key set cannot be used.
     #[error("the issuer's key set {0}")]
     Keys(KeySetError),
 }
 
 impl Discovery {
-    /// Makes a client and reads the CA file. Nothing is sent yet. `name` is the authenticator's.
+    /// Creates a client and reads the CA file. Sends nothing. `name` is that of the authenticator.
     ///
     /// # Errors
-    /// When there is nothing to ask with.
+    /// The client cannot be created.
     pub fn new(name: &str, config: &Oidc) -> Result<Self, CannotDiscover> {
         let Oidc { issuer, ca_file, proxy_url, .. } = config;
         let url = Url::parse(issuer).map_err(|_| CannotDiscover::Address)?;
-        // reqwest takes the process's provider and panics where there is none; a second installation changes nothing.
+        // reqwest uses the process's crypto provider and panics without one; a second installation has no effect.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let seen = Mutex::new(ca_file.as_deref().and_then(Stamp::of));
         let trust = Trust::open(name, &TrustFiles { ca: ca_file.clone(), client: None });
         let trust = match (url.scheme(), trust) {
             ("https" | "http", Ok(trust)) => Some(trust),
-            // A machine without root certificates is good enough.
+            // Plain HTTP works on a machine without root certificates.
             ("http", Err(TrustError::SystemRoots)) => None,
             ("https" | "http", Err(error)) => return Err(error.into()),
             _ => return Err(CannotDiscover::Address),
@@ -117,7 +117,7 @@ impl Discovery {
         Ok(Self { issuer: issuer.clone(), url, http, trust, ca_file: ca_file.clone(), seen })
     }
 
-    /// Whether the CA file has changed since the issuer was asked last.
+    /// Whether the CA file has changed since the last fetch.
     pub fn has_another_ca(&self) -> bool {
         self.ca() != *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -126,12 +126,12 @@ impl Discovery {
         self.ca_file.as_deref().and_then(Stamp::of)
     }
 
-    /// Whether whoever is on the way to the issuer could answer in its place.
+    /// Whether an attacker on the network could answer in place of the issuer.
     pub fn is_without_tls(&self) -> bool {
         self.url.scheme() == "http" && !is_loopback(&self.url)
     }
 
-    /// Asks for the keys that the issuer signs with now.
+    /// Fetches the issuer's current keys.
     ///
     /// # Errors
     /// See [`FetchFault`].
@@ -141,7 +141,7 @@ impl Discovery {
     }
 
     async fn keys_in_any_time(&self) -> Result<KeySet, FetchFault> {
-        // OpenID Connect Discovery 1.0, 4.1: a slash at the end goes before the path is added.
+        // OpenID Connect Discovery 1.0, 4.1: a trailing slash is removed before the path is appended.
         let address = format!("{}{WELL_KNOWN}", self.issuer.strip_suffix('/').unwrap_or(&self.issuer));
         let address = Url::parse(&address).map_err(|_| FetchFault::Malformed)?;
         let document = strict_json::object(&self.get(address).await?).ok_or(FetchFault::Malformed)?;
@@ -184,7 +184,8 @@ async fn body(answer: &mut Response) -> Result<Vec<u8>, FetchFault> {
     Ok(body)
 }
 
-/// Where the keys are: behind TLS. An issuer that has none itself may have them on the same server, or on this machine.
+/// The address of the keys. It must use TLS; an issuer without TLS may have its keys on the same server or on this
+/// machine.
 fn keys_address(issuer: &Url, text: &str) -> Option<Url> {
     let address = Url::parse(text).ok()?;
     let is_plain = address.username().is_empty() && address.password().is_none() && address.fragment().is_none();
@@ -203,7 +204,7 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || literal.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// A reqwest error is never shown: its URL is the issuer's word.
+/// A reqwest error is never shown: its URL comes from the issuer.
 fn fault(error: &reqwest::Error) -> FetchFault {
     if error.is_timeout() {
         FetchFault::Timeout

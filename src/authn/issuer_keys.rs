@@ -1,4 +1,4 @@
-//! The keys that an issuer publishes: which are believed, and when it is asked again.
+//! The keys that an issuer publishes: how long they are used, and when they are fetched again.
 
 use super::discovery::{Discovery, FetchFault};
 use super::jwks::KeySet;
@@ -8,28 +8,28 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How often the issuer is asked unasked, so that a key it withdrew is dropped.
+/// Interval of regular fetches, so that a withdrawn key is dropped.
 const ASK_EVERY: Duration = Duration::from_hours(1);
-/// An unknown key is a reason to ask, but anybody can name one: never more often than this.
+/// Minimum interval between fetches: an unknown key causes one, and anyone can send such a token.
 const ASK_AT_MOST_EVERY: Duration = Duration::from_secs(30);
-/// The same while there are no keys at all, so that nobody can be vouched for.
+/// Minimum interval while there are no keys, because no token can be accepted.
 const RETRY_WITHOUT_KEYS: Duration = Duration::from_secs(5);
-/// How long keys are believed while the issuer cannot be asked. A day outlasts an outage over night; for longer, whoever
-/// holds a stolen key that the issuer has withdrawn had only to keep us from asking.
+/// How long keys are used while the issuer cannot be reached. A day is longer than an outage over night. With a
+/// longer time, the holder of a stolen and withdrawn key would only have to block our fetches.
 const BELIEVED_FOR: Duration = Duration::from_hours(24);
 
-/// The last good keys of one issuer.
+/// The last valid keys of one issuer.
 pub struct IssuerKeys {
     /// The authenticator, for the log.
     name: Arc<str>,
     discovery: Discovery,
     held: ArcSwapOption<HeldKeys>,
     last: Mutex<Option<Attempt>>,
-    /// One question at a time; no lock is held while it is under way.
+    /// One fetch at a time; no lock is held during it.
     flights: Arc<SingleFlight<(), Attempt>>,
 }
 
-/// What came of asking.
+/// The result of a fetch.
 type Answer = Result<Arc<KeySet>, FetchFault>;
 
 struct HeldKeys {
@@ -44,8 +44,8 @@ struct Attempt {
 }
 
 impl IssuerKeys {
-    /// Begins to ask at once and from then on, for as long as somebody holds it. Does not wait for an answer: an issuer
-    /// that is down must not keep the process from starting.
+    /// Starts fetching now and then periodically, until the last reference is dropped. Does not wait for an
+    /// answer: an unreachable issuer must not prevent the start.
     pub fn open(name: Arc<str>, discovery: Discovery) -> Arc<Self> {
         if discovery.is_without_tls() {
             tracing::warn!(
@@ -59,17 +59,17 @@ impl IssuerKeys {
         keys
     }
 
-    /// The keys that are believed now.
+    /// The keys in use.
     pub fn current(&self) -> Option<Arc<KeySet>> {
         let held = self.held.load();
         held.as_ref().filter(|held| held.asked_at.elapsed() < BELIEVED_FOR).map(|held| held.keys.clone())
     }
 
-    /// The keys that the issuer has now, or had when it was asked last, if that was a moment ago; and whether it was asked
-    /// since this call began.
+    /// The issuer's current keys, or those of the last fetch if it was very recent; and whether a fetch has
+    /// started since this call began.
     ///
     /// # Errors
-    /// When the issuer could not be asked.
+    /// The keys could not be fetched.
     pub async fn newer(self: &Arc<Self>) -> Result<(Arc<KeySet>, bool), FetchFault> {
         let called_at = Instant::now();
         let attempt = match self.recent() {
@@ -79,20 +79,20 @@ impl IssuerKeys {
         Ok((attempt.answer?, attempt.began_at >= called_at))
     }
 
-    /// Asks now, however short ago it was asked.
+    /// Fetches now, regardless of the last fetch.
     ///
     /// # Errors
-    /// When the issuer could not be asked.
+    /// The keys could not be fetched.
     pub async fn ask_now(self: &Arc<Self>) -> Answer {
         self.ask(true).await.map_or(Err(FetchFault::Broken), |attempt| attempt.answer)
     }
 
-    /// Asks in a task of its own, or joins whoever does.
+    /// Fetches in a separate task, or joins a fetch in progress.
     fn ask(self: &Arc<Self>, however_recent: bool) -> Flight<Attempt> {
         self.flights.join((), || {
             let keys = self.clone();
             async move {
-                // Another flight may have landed between our look and our start.
+                // Another fetch may have ended between the check and the start of this one.
                 match keys.recent().filter(|_| !however_recent) {
                     Some(attempt) => attempt,
                     None => keys.fetch().await,
@@ -120,7 +120,8 @@ impl IssuerKeys {
         attempt
     }
 
-    /// The last attempt, where it is too early for another one. After one that failed it is not, once `caFile` has changed.
+    /// The last attempt, if it is too early for another one. A failed attempt does not count after a change of
+    /// `caFile`.
     fn recent(&self) -> Option<Attempt> {
         let interval = if self.current().is_some() { ASK_AT_MOST_EVERY } else { RETRY_WITHOUT_KEYS };
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()?;

@@ -1,4 +1,4 @@
-//! The public keys of an OIDC issuer (RFC 7517), and which of them may have signed a token.
+//! The public keys of an OIDC issuer (RFC 7517), and the selection of the key for a token.
 
 use super::strict_json;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
@@ -7,18 +7,18 @@ use serde_json::Value;
 use std::io::Read as _;
 use std::path::Path;
 
-/// A longer text is no key set.
+/// Maximum size of a key set in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
-/// Of more keys than that nobody keeps the others.
+/// Maximum number of keys; further keys are ignored.
 const MAX_KEYS: usize = 100;
 
-/// The keys we can use, never none.
+/// The supported keys; never empty.
 pub struct KeySet(Vec<Key>);
 
 struct Key {
     id: Option<String>,
     shape: Shape,
-    /// The only algorithm it may be used with, where the set says so.
+    /// The only allowed algorithm, if the set names one.
     algorithm: Option<KeyAlgorithm>,
     decoding: DecodingKey,
 }
@@ -31,16 +31,16 @@ enum Shape {
     Ed25519,
 }
 
-/// Why a file is no key set.
+/// Why a key set cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum KeySetError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(std::io::ErrorKind),
-    /// It is too long, not JSON, or has no list of keys.
+    /// It is too long, is not JSON, or has no list of keys.
     #[error("is not a JSON Web Key Set of at most 1 MiB and 100 keys")]
     Malformed,
-    /// None of its keys is a public signature key of a kind we know.
+    /// It contains no public signature key of a supported kind.
     #[error("has no usable signature key (RSA of 2048 bits or more, EC on P-256 or P-384, or Ed25519)")]
     NoUsableKey,
 }
@@ -55,7 +55,7 @@ impl KeySet {
         Self::parse(&text)
     }
 
-    /// Reads a text.
+    /// Parses a key set.
     pub fn parse(text: &[u8]) -> Result<Self, KeySetError> {
         let mut document = match strict_json::object(text) {
             Some(document) if text.len() <= MAX_BYTES => document,
@@ -65,13 +65,13 @@ impl KeySet {
             Some(Value::Array(listed)) if listed.len() <= MAX_KEYS => listed,
             _ => return Err(KeySetError::Malformed),
         };
-        // A key that we do not understand is ignored (RFC 7517, 5): issuers add kinds before everyone knows them.
+        // Unsupported keys are ignored (RFC 7517, 5): issuers add new kinds before all clients support them.
         let keys: Vec<Key> = listed.into_iter().filter_map(key).collect();
         if keys.is_empty() { Err(KeySetError::NoUsableKey) } else { Ok(Self(keys)) }
     }
 
-    /// The one key that may have signed with this algorithm: the one with this id, or without an id the only one
-    /// that fits. Where several do, none is taken rather than a guess.
+    /// The key for this algorithm: the one with this id or, without an id, the only one that fits. If several fit,
+    /// none is returned.
     pub fn select(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
         let mut fitting = self.0.iter().filter(|key| {
             (id.is_none() || key.id.as_deref() == id)
@@ -84,12 +84,12 @@ impl KeySet {
         }
     }
 
-    /// Whether a key has this id. A token that names none may be signed with a key that nobody here has seen.
+    /// Whether a key has this id. False for a token without an id, whose key may be a new one.
     pub fn knows(&self, id: Option<&str>) -> bool {
         id.is_some() && self.0.iter().any(|key| key.id.as_deref() == id)
     }
 
-    /// How many keys can be used.
+    /// The number of supported keys.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -118,7 +118,7 @@ fn key(value: Value) -> Option<Key> {
         {
             Shape::Ed25519
         }
-        // Symmetric keys among them: whoever can read the set could sign.
+        // Includes symmetric keys, with which everyone who can read the set could sign.
         _ => return None,
     };
     Some(Key { id: jwk.common.key_id, shape, algorithm: jwk.common.key_algorithm, decoding })

@@ -1,4 +1,4 @@
-//! An issuer's keys from a file: read at the start, on SIGHUP and when the file has changed.
+//! An issuer's keys from a file: read at start, on SIGHUP and when the file changes.
 
 use super::jwks::{KeySet, KeySetError};
 use crate::cluster::stamp::Stamp;
@@ -9,24 +9,25 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-/// How often it is looked whether the file has changed. The kubelet replaces a mounted file by swapping a link.
+/// Interval of the check for changes. The kubelet replaces a mounted file by swapping a symbolic link.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// The last good keys of a file.
+/// The last valid keys of a file.
 pub struct KeyFile {
     /// The authenticator, for the log.
     name: Arc<str>,
     path: PathBuf,
     keys: ArcSwap<KeySet>,
-    /// Of what was read last. Held until it is read: who finds it unchanged finds the keys that belong to it.
+    /// Stamp of the last read. The lock is held during the read, so that a caller that finds the file unchanged
+    /// also finds its keys.
     stamp: Mutex<Option<Stamp>>,
 }
 
 impl KeyFile {
-    /// Reads the file, and looks after it for as long as somebody holds this.
+    /// Reads the file, and checks it for changes until the last reference is dropped.
     ///
     /// # Errors
-    /// When it is no key set.
+    /// The file is not a key set.
     pub fn open(name: Arc<str>, path: PathBuf) -> Result<Arc<Self>, KeySetError> {
         let stamp = Mutex::new(Stamp::of(&path));
         let keys = ArcSwap::from_pointee(KeySet::read(&path)?);
@@ -35,15 +36,15 @@ impl KeyFile {
         Ok(file)
     }
 
-    /// The last good keys.
+    /// The last valid keys.
     pub fn current(&self) -> Arc<KeySet> {
         self.keys.load_full()
     }
 
-    /// Reads the file again if it has changed. What is bad there does not replace what was good.
+    /// Reads the file again if it has changed. An invalid file does not replace valid keys.
     pub async fn read_if_changed(&self) {
         let mut last = self.stamp.lock().await;
-        // The stamp before the file: one that is replaced in between is read once too often, never once too seldom.
+        // Stamp before reading: a file replaced in between is then read once more, never once too few.
         let stamp = Stamp::of(&self.path);
         if *last != stamp {
             self.read().await;
@@ -135,7 +136,7 @@ mod tests {
                 file.read_if_changed().await;
                 file.current().knows(Some(key))
             };
-            // A reader that is cancelled does not consume the change: the readers after it see it too.
+            // A cancelled reader does not consume the change: later readers see it too.
             let given_up = tokio::time::timeout(Duration::ZERO, ask()).await;
             let answers = tokio::join!(ask(), ask(), ask());
             assert_eq!(answers, (true, true, true), "{given_up:?}");

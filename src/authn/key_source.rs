@@ -1,4 +1,4 @@
-//! Where an issuer's keys come from: a file, or the issuer itself.
+//! The source of an issuer's keys: a file or the issuer itself.
 
 use super::discovery::{CannotDiscover, Discovery, FetchFault};
 use super::issuer_keys::IssuerKeys;
@@ -9,7 +9,7 @@ use crate::document::Fault;
 use crate::trust::TrustError;
 use std::sync::Arc;
 
-/// One of the two.
+/// The source of keys.
 pub enum KeySource {
     /// A file, for issuers that cannot be reached.
     File(Arc<KeyFile>),
@@ -17,19 +17,19 @@ pub enum KeySource {
     Issuer(Arc<IssuerKeys>),
 }
 
-/// Why there is no source.
+/// Why a source cannot be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CannotOpen {
-    /// The file is none.
+    /// The file is not a key set.
     #[error(transparent)]
     File(#[from] KeySetError),
-    /// The issuer cannot be asked.
+    /// The client for the issuer cannot be created.
     #[error(transparent)]
     Issuer(#[from] CannotDiscover),
 }
 
 impl CannotOpen {
-    /// The same as a fault of this entry.
+    /// The error as a fault of this configuration entry.
     pub fn at(self, index: usize) -> Fault {
         Fault::new(format!("/authenticators/{index}/oidc/{}", self.setting()), self.to_string())
     }
@@ -45,10 +45,10 @@ impl CannotOpen {
 }
 
 impl KeySource {
-    /// Reads the file where there is one, and begins to ask the issuer where there is none.
+    /// Reads the file or, without a file, starts to fetch from the issuer.
     ///
     /// # Errors
-    /// When the file is no key set, or the issuer cannot be asked at all. One that does not answer is no error.
+    /// The file is not a key set, or the client cannot be created. An unreachable issuer is not an error.
     pub fn open(name: &Arc<str>, config: &Oidc) -> Result<Self, CannotOpen> {
         match &config.jwks_file {
             Some(path) => Ok(Self::File(KeyFile::open(name.clone(), path.clone())?)),
@@ -56,10 +56,10 @@ impl KeySource {
         }
     }
 
-    /// Whether the files are good. Nobody is asked, and nothing is kept. Blocks.
+    /// Checks the files. Sends nothing and keeps nothing. Blocks.
     ///
     /// # Errors
-    /// When the file is no key set, or the issuer cannot be asked at all.
+    /// The file is not a key set, or the client cannot be created.
     pub fn check(name: &str, config: &Oidc) -> Result<(), CannotOpen> {
         match &config.jwks_file {
             Some(path) => drop(KeySet::read(path)?),
@@ -68,7 +68,7 @@ impl KeySource {
         Ok(())
     }
 
-    /// The keys at hand.
+    /// The current keys.
     pub fn current(&self) -> Option<Arc<KeySet>> {
         match self {
             Self::File(file) => Some(file.current()),
@@ -76,11 +76,11 @@ impl KeySource {
         }
     }
 
-    /// The keys that there are now, for a token whose key is not at hand, and whether the source was asked for this token. Where
-    /// it was not, it may have a key by now that is not among them.
+    /// Newer keys, for a token whose key is unknown; and whether the source was read for this token. If not, it
+    /// may already have a key that is not included.
     ///
     /// # Errors
-    /// When nobody knows.
+    /// The keys could not be fetched.
     pub async fn newer(&self) -> Result<(Arc<KeySet>, bool), FetchFault> {
         match self {
             Self::File(file) => {
@@ -91,11 +91,11 @@ impl KeySource {
         }
     }
 
-    /// Reads the file again, or begins to ask again; what is bad does not replace what was good.
+    /// Reads the file again, or starts a fetch. Invalid keys do not replace valid ones.
     pub async fn reload(&self) {
         match self {
             Self::File(file) => file.read_again().await,
-            // Not waited for: other things are to be read again too.
+            // Not awaited, so that other reloads are not delayed.
             Self::Issuer(issuer) => {
                 let issuer = issuer.clone();
                 tokio::spawn(async move { issuer.ask_now().await });
@@ -103,10 +103,10 @@ impl KeySource {
         }
     }
 
-    /// Whether the issuer answers, where it is asked.
+    /// Checks that the issuer serves its keys; does nothing for a file.
     ///
     /// # Errors
-    /// When it does not.
+    /// The keys could not be fetched.
     pub async fn check_online(&self) -> Result<(), FetchFault> {
         match self {
             Self::File(_) => Ok(()),

@@ -132,7 +132,7 @@ impl Authenticators {
         self.known(token, Purpose::Administer).await
     }
 
-    /// How long a token that was vouched for is valid.
+    /// How long an authenticated token is valid.
     #[must_use]
     pub fn life_of(&self, token: BearerToken<'_>) -> Option<TokenLife> {
         TokenLife::of(token, self.clock.now())

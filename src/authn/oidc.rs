@@ -1,4 +1,4 @@
-//! OIDC: a JWT of one issuer, believed for its signature.
+//! OIDC: a JWT of one issuer, accepted by its signature.
 
 use super::error::{AuthnError, CannotAsk, TokenRefusal};
 use super::jwks::KeySet;
@@ -14,10 +14,10 @@ use jsonwebtoken::Algorithm;
 use jsonwebtoken::crypto::verify;
 use std::sync::Arc;
 
-/// A longer `sub` is refused: it stands in every audit event.
+/// Maximum length of `sub`, because it is in every audit event.
 const MAX_SUBJECT_BYTES: usize = 1024;
 
-/// Vouches for the bearers of one issuer's tokens.
+/// Authenticates holders of one issuer's tokens.
 pub struct Oidc {
     name: Arc<str>,
     config: config::Oidc,
@@ -27,27 +27,28 @@ pub struct Oidc {
 }
 
 impl Oidc {
-    /// Finds out where the issuer's keys come from.
+    /// Opens the source of the issuer's keys.
     pub fn open(name: Arc<str>, config: config::Oidc, clock: Arc<dyn Clock>) -> Result<Self, CannotOpen> {
         let keys = KeySource::open(&name, &config)?;
         let algorithms = config.algorithms.iter().copied().map(jws).collect();
         Ok(Self { name, config, algorithms, keys, clock })
     }
 
-    /// Refuses what is not ours whoever signed it, and says how it would be signed.
+    /// Checks the claims, regardless of the signature, and returns the algorithm.
     fn examine(&self, token: &UnverifiedToken<'_>) -> Result<Algorithm, TokenRefusal> {
         if token.text_claim("iss") != Some(&self.config.issuer) {
             return Err(TokenRefusal::UnknownIssuer);
         }
         token.check(&self.config.audience, self.clock.now())?;
-        // The list is ours, and the key was made for the algorithm; the token only says which.
+        // The list of algorithms is configured, and a key has a fixed algorithm; the token only selects among
+        // them.
         match token.algorithm().parse() {
             Ok(algorithm) if self.algorithms.contains(&algorithm) => Ok(algorithm),
             _ => Err(TokenRefusal::Malformed),
         }
     }
 
-    /// The bearer of a token that is signed: its claims are the issuer's word.
+    /// The caller of a token with a valid signature: its claims come from the issuer.
     fn caller(&self, token: &UnverifiedToken<'_>) -> Result<Arc<Caller>, TokenRefusal> {
         match token.text_claim("sub") {
             Some(subject)
@@ -76,13 +77,14 @@ impl Authenticator for Oidc {
         Some(&self.config.issuer)
     }
 
-    /// Not cached: a signature takes some tens of microseconds, a cache would cost memory and a second truth.
+    /// Not cached: a signature check takes tens of microseconds; a cache would need memory and could be stale.
     async fn authenticate(&self, token: &UnverifiedToken<'_>, _standing: Standing) -> Result<Arc<Caller>, AuthnError> {
         let algorithm = self.examine(token).map_err(AuthnError::Refused)?;
         let is_signed = match self.keys.current() {
             Some(keys) if is_signed(&keys, token, algorithm) => true,
             Some(keys) if keys.knows(token.key_id()) => false,
-            // The issuer may have a new key. While it cannot be asked, or may not be asked again yet, nobody knows.
+            // The issuer may have a new key. While it cannot be reached, or may not be contacted again yet, the
+            // result is unknown.
             _ => {
                 let (keys, asked) = self.keys.newer().await.map_err(|_| AuthnError::Unavailable)?;
                 let is_signed = is_signed(&keys, token, algorithm);
@@ -150,7 +152,7 @@ mod tests {
         }
     }
 
-    /// A key pair, and the JWT algorithm it is for. It signs without the library that verifies.
+    /// A key pair and its JWT algorithm. It signs without the library that verifies.
     struct Signer {
         algorithm: &'static str,
         jwk: Value,
@@ -211,7 +213,7 @@ mod tests {
     }
 
     impl Signer {
-        /// This key with other members; `null` takes one away.
+        /// This key with other members; `null` removes a member.
         fn with(mut self, members: &Value) -> Self {
             merge(&mut self.jwk, members);
             self
@@ -299,7 +301,7 @@ mod tests {
             rig.allows(&good).await;
             rig.refuses(&other.token(&json!({}), &json!({})), TokenRefusal::NotAuthenticated).await;
 
-            // One claim changed under the old signature, and the signature of another token.
+            // A changed claim with the old signature, and the signature of another token.
             let parts: Vec<&str> = good.split('.').collect();
             let richer = ours.token(&json!({}), &json!({"sub": "repo:acme/crown-jewels"}));
             let richer: Vec<&str> = richer.split('.').collect();
@@ -374,7 +376,7 @@ mod tests {
         let rig = Rig::of(&[&ec, &rsa], &[config::Algorithm::Es256, config::Algorithm::Rs384]);
         rig.allows(&ec.token(&json!({}), &json!({}))).await;
         rig.refuses(&rsa.token(&json!({}), &json!({})), TokenRefusal::Malformed).await;
-        // An algorithm of ours that the signature was not made with.
+        // A supported algorithm that does not match the signature.
         rig.refuses(&rsa.token(&json!({"alg": "RS384"}), &json!({})), TokenRefusal::NotAuthenticated).await;
         rig.refuses(&ec.token(&json!({"alg": "RS384"}), &json!({})), TokenRefusal::NotAuthenticated).await;
         for alg in ["none", "None", "HS256", "ES512", ""] {
@@ -384,7 +386,7 @@ mod tests {
         let (message, _) = unsigned.rsplit_once('.').unwrap();
         rig.refuses(&format!("{message}."), TokenRefusal::Malformed).await;
 
-        // The key may say for which algorithm it was made.
+        // A key may name its algorithm.
         let (bound, misbound) = (es256().with(&json!({"alg": "ES256"})), es256().with(&json!({"alg": "ES384"})));
         let rig = Rig::of(&[&bound, &misbound], &ALL);
         rig.allows(&bound.token(&json!({}), &json!({}))).await;
@@ -422,7 +424,7 @@ mod tests {
         rig.refuses(&a.token(&json!({"kid": ""}), &json!({})), TokenRefusal::NotAuthenticated).await;
         rig.refuses(&a.token(&json!({}), &json!({})), TokenRefusal::NotAuthenticated).await;
 
-        // Without an id: the only one of its kind; two with one id: none.
+        // Without an id: the only key of its kind; two keys with the same id: none.
         let (lone, twin) = (eddsa().with(&json!({"kid": "a"})), es256().with(&json!({"kid": "a"})));
         let rig = Rig::of(&[&lone, &a, &twin], &ALL);
         rig.allows(&lone.token(&json!({}), &json!({}))).await;

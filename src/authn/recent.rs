@@ -249,7 +249,7 @@ mod tests {
                 })
             };
             let all: Vec<_> = (0..1000).map(ask).collect();
-            // Everyone has asked when everyone waits for the one flight.
+            // All callers wait for the same review.
             while counted.recent.flights.waiting(&TOKEN) < 1001 {
                 tokio::task::yield_now().await;
             }

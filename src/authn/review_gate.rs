@@ -1,8 +1,9 @@
-//! How many tokens that the API servers have not vouched for before may be reviewed in a second, and whose come first.
+//! Limits the reviews per second of tokens that were not accepted before, and orders them.
 //!
-//! A review costs the API server a signature, and anybody can forge a token whose shape is right. Tokens that passed before
-//! are never held up. Of the others, those from addresses without recent failures take the next free place. Those from
-//! addresses with failures take only places that are spare, so that a flood of forged tokens leaves half of them to others.
+//! A review costs the API server a signature check, and anyone can forge a well-formed token. Tokens that were
+//! accepted before are never delayed. Of the others, tokens from addresses without recent failures take the next
+//! free place. Tokens from addresses with failures take only spare places, so that a flood of forged tokens leaves
+//! half of the places to others.
 
 use super::error::AuthnError;
 use super::unverified::Fingerprint;
@@ -16,22 +17,23 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// How long a first review waits for its place. The review itself has 5 s, and a request 15 s.
+/// How long a first review waits for a place. The review itself may take 5 s, and a request 15 s.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// The same where the address has failures.
+/// The same for an address with failures.
 const SUSPECT_PATIENCE: Duration = Duration::from_secs(2);
-/// How often a place is looked for then.
+/// Polling interval for a spare place.
 const LOOK: Duration = Duration::from_millis(50);
-/// Reviews that may look for a spare place at once, over all addresses.
+/// Maximum number of reviews that wait for a spare place, over all addresses.
 const MAX_LOOKING: usize = 256;
-/// Of these from one address: more would take the places from all the others.
+/// The same for one address: more would take places from all others.
 const MAX_LOOKING_OF_ADDRESS: usize = 16;
-/// How long claims count as forged after their signature was bad.
+/// How long claims count as forged after a bad signature.
 const FORGED_FOR: Duration = Duration::from_secs(10);
-/// Of an exhausted address, one token with such claims is reviewed in so long: the next one may be the good one.
+/// For an exhausted address, interval between reviews of tokens with forged claims: the next token may be the
+/// genuine one.
 const FORGED_EVERY: Duration = Duration::from_secs(1);
 
-/// What is known of the address that a token comes from.
+/// What is known about the address that a token comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     address: IpAddr,
@@ -46,47 +48,47 @@ enum Record {
 }
 
 impl Standing {
-    /// No token from this address was refused lately.
+    /// No recent refusals.
     #[must_use]
     pub const fn clean(address: IpAddr) -> Self {
         Self { address, record: Record::Clean }
     }
 
-    /// Tokens from this address were refused lately.
+    /// Recent refusals.
     #[must_use]
     pub const fn failing(address: IpAddr) -> Self {
         Self { address, record: Record::Failing }
     }
 
-    /// As many tokens from this address were refused as may be.
+    /// Refusals up to the limit.
     #[must_use]
     pub const fn exhausted(address: IpAddr) -> Self {
         Self { address, record: Record::Exhausted }
     }
 
-    /// Whether as many tokens were refused as may be.
+    /// Whether the limit of refusals is reached.
     #[must_use]
     pub fn is_exhausted(self) -> bool {
         self.record == Record::Exhausted
     }
 }
 
-/// The limit on first reviews, one for all clusters.
+/// The limit of first reviews, shared by all clusters.
 pub struct ReviewGate {
     window: Window,
-    /// First reviews of each address: a fair share of the whole.
+    /// First reviews of each address: a fair share of the total.
     shares: RateLimiter<IpAddr>,
-    /// The lane of each exhausted address.
+    /// The reserved rate of each exhausted address.
     lanes: RateLimiter<IpAddr>,
-    /// The same for claims that were forged, so that those do not take the lane from others.
+    /// The reserved rate for forged claims, so that they do not use that of other tokens.
     forged_lanes: RateLimiter<IpAddr>,
     forged: RateLimiter<(IpAddr, Fingerprint)>,
     looking: Semaphore,
-    /// How many look for each address; no entry means none. No more entries than may look at all.
+    /// Number of waiting reviews by address; at most as many entries as reviews may wait.
     looking_of: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// Looks for a spare place until it is dropped.
+/// Counts as waiting until it is dropped.
 struct Looking<'a> {
     gate: &'a ReviewGate,
     address: IpAddr,
@@ -106,8 +108,8 @@ impl Drop for Looking<'_> {
 }
 
 impl ReviewGate {
-    /// So many first reviews in any second. Of them an address has two fifths at most before it has to look for spare ones,
-    /// and a tenth once it is exhausted.
+    /// `per_second` first reviews in any second. An address gets at most two fifths of them before it must wait
+    /// for spare places, and a tenth when it is exhausted.
     pub fn new(per_second: NonZeroU32) -> Self {
         let part = |divisor: u32| NonZeroU32::new(per_second.get() / divisor).unwrap_or(NonZeroU32::MIN);
         Self {
@@ -121,10 +123,10 @@ impl ReviewGate {
         }
     }
 
-    /// Waits until a token may be reviewed for the first time. `claims` stands for what it claims.
+    /// Waits until a token may be reviewed for the first time. `claims` is the fingerprint of its claims.
     ///
     /// # Errors
-    /// [`AuthnError::Limited`] where the address has failures, [`AuthnError::Unavailable`] where it has none.
+    /// [`AuthnError::Limited`] if the address has failures, [`AuthnError::Unavailable`] otherwise.
     pub async fn enter(&self, standing: Standing, claims: &Fingerprint) -> Result<(), AuthnError> {
         if standing.record == Record::Clean && self.shares.charge(standing.address) {
             let place = self.window.reserve(PATIENCE).ok_or(AuthnError::Unavailable)?;
@@ -136,7 +138,7 @@ impl ReviewGate {
         let _looking = self.join_search(standing.address).ok_or(AuthnError::Limited)?;
         let until = Instant::now() + SUSPECT_PATIENCE;
         loop {
-            // The lane first: what it takes from an address in vain is taken from that address alone.
+            // The address's own rate first: a unit that is charged in vain costs only this address.
             if (!standing.is_exhausted() || lanes.charge(standing.address)) && self.window.take_spare() {
                 return Ok(());
             }
@@ -147,7 +149,7 @@ impl ReviewGate {
         }
     }
 
-    /// Begins to look for a spare place, where neither all nor this address have as many looking as may be.
+    /// Registers as waiting, unless the limit of all addresses or of this one is reached.
     fn join_search(&self, address: IpAddr) -> Option<Looking<'_>> {
         let permit = self.looking.try_acquire().ok()?;
         let mut looking_of = self.looking_of.lock().unwrap_or_else(PoisonError::into_inner);
@@ -159,7 +161,7 @@ impl ReviewGate {
         Some(Looking { gate: self, address, _permit: permit })
     }
 
-    /// The signature under these claims was bad.
+    /// Records that the signature of these claims was invalid.
     pub fn forged(&self, standing: Standing, claims: &Fingerprint) {
         self.forged.charge((standing.address, *claims));
     }

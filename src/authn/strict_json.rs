@@ -1,10 +1,10 @@
-//! JSON objects in which every name stands once: of two claims with one name, two readers may see different ones.
+//! JSON objects with unique names: of two claims with one name, two readers may see different ones.
 
 use crate::document::parse_json;
 use serde_json::{Map, Value};
 
-/// Reads one object. `None` where the text is anything else, has a name twice at any depth, or nests deeper than
-/// the decoder allows (128).
+/// Parses one object. `None` if the text is something else, has a duplicate name at any depth, or exceeds the
+/// decoder's nesting limit (128).
 pub fn object(text: &[u8]) -> Option<Map<String, Value>> {
     match parse_json(std::str::from_utf8(text).ok()?) {
         Ok(Value::Object(map)) => Some(map),

@@ -1,4 +1,4 @@
-//! From when until when a token is valid, by its own claims. True only of a token that was authenticated.
+//! The validity of a token by its own claims. Only meaningful for an authenticated token.
 
 use super::unverified::{BearerToken, UnverifiedToken, numeric_date};
 use jiff::Timestamp;
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 /// Times in seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenLife {
-    /// `iat`; now, where the token has none.
+    /// `iat`; the current time if the token has none.
     pub issued_at: i64,
     /// `exp`.
     pub expires_at: i64,
@@ -15,7 +15,7 @@ pub struct TokenLife {
 }
 
 impl TokenLife {
-    /// `None` where it is not a token.
+    /// `None` if it is not a JWT.
     pub(super) fn of(token: BearerToken<'_>, now: Timestamp) -> Option<Self> {
         let token = UnverifiedToken::read(token).ok()?;
         let expires_at = token.expires_at();

@@ -412,7 +412,8 @@ mod tests {
             .with_writer(move || writer.clone())
             .with_ansi(false)
             .finish();
-        // While there is one subscriber alone, a log line that another test's thread reaches first is off for all.
+        // With only one subscriber, a log line that a thread of another test reaches first is disabled for all
+        // tests.
         let _second = tracing::Dispatch::new(tracing_subscriber::registry());
         let _guard = tracing::subscriber::set_default(subscriber);
         let quoting = format!("{{\"kind\":\"Status\",\"message\":\"{text}\"}}");

@@ -91,10 +91,11 @@ impl<'a> UnverifiedToken<'a> {
         Some(Self { token, message, signature, algorithm, key_id, claims, expires_at })
     }
 
-    /// Checks audience and times. Passing this proves nothing.
+    /// Checks audience and times. Passing proves nothing about the signature.
     ///
     /// # Errors
-    /// [`TokenRefusal::WrongAudience`], [`TokenRefusal::Expired`], or [`TokenRefusal::Malformed`] for an `nbf` that is no date.
+    /// [`TokenRefusal::WrongAudience`], [`TokenRefusal::Expired`], or [`TokenRefusal::Malformed`] for an `nbf`
+    /// that is not a number.
     pub(super) fn check(&self, audience: &str, now: Timestamp) -> Result<(), TokenRefusal> {
         let ours = match self.claims.get("aud") {
             Some(Value::String(one)) => one == audience,
@@ -135,7 +136,7 @@ impl<'a> UnverifiedToken<'a> {
         self.signature
     }
 
-    /// `alg` of the header, an asymmetric one.
+    /// `alg` of the header; always asymmetric.
     pub(super) fn algorithm(&self) -> &str {
         &self.algorithm
     }
@@ -165,7 +166,7 @@ impl<'a> UnverifiedToken<'a> {
     }
 }
 
-/// A `NumericDate` (RFC 7519, 2): seconds since 1970, fractions cut off.
+/// A `NumericDate` (RFC 7519, 2): seconds since 1970, without fractions.
 #[expect(clippy::cast_possible_truncation, reason = "casting a float saturates, and a fraction of a second is cut off")]
 pub(super) fn numeric_date(value: &Value) -> Option<i64> {
     let number = value.as_number()?;

@@ -86,7 +86,7 @@ pub fn run() -> ExitCode {
         }
     };
     if let Err(error) = crate::app::hide_memory() {
-        // In a sandbox without these calls builds go on, with a warning.
+        // In a sandbox that forbids these calls, builds continue with a warning.
         eprintln!("claviger: its memory is not hidden from others: {error}");
     }
     crate::app::install_crypto();

@@ -1,4 +1,4 @@
-//! How long and how often something is tried: a bound for all of it, waits that grow, and chance in them.
+//! The time limit and the retries of an operation: a total limit, and growing random waits.
 
 use crate::sealing::random::jitter;
 use std::time::Duration;
@@ -6,36 +6,36 @@ use tokio::time::{Instant, sleep};
 
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// So that those who were told to come back in a second do not all come at once.
+/// Random, so that clients with the same `Retry-After` do not all return at once.
 const SPREAD: Duration = Duration::from_millis(250);
 
-/// What is left of it.
+/// The remaining time.
 pub struct Patience {
     until: Instant,
     wait: Duration,
 }
 
 impl Patience {
-    /// All of it.
+    /// Starts with the whole time.
     pub fn new(total: Duration) -> Self {
-        // A bound too far away to be told is a day away.
+        // A limit beyond the clock's range becomes one day.
         let now = Instant::now();
         let until = now.checked_add(total).unwrap_or(now + Duration::from_hours(24));
         Self { until, wait: FIRST_WAIT }
     }
 
-    /// How long it lasts.
+    /// The remaining time.
     pub fn left(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
     }
 
-    /// At most this much from now on.
+    /// Limits the remaining time to this.
     pub fn shorten(&mut self, most: Duration) {
         self.until = self.until.min(Instant::now() + most);
     }
 
-    /// Waits before the next attempt, as long as the server said where it said. False, at once, where that would take
-    /// too long.
+    /// Waits before the next attempt, for as long as the server asked. Returns false at once if that exceeds the
+    /// remaining time.
     pub async fn wait(&mut self, told: Option<Duration>) -> bool {
         let wait = match told {
             Some(told) => told.saturating_add(SPREAD.mul_f64(jitter(0.0..1.0))),

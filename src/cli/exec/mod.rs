@@ -25,7 +25,8 @@ pub const FAILED: u8 = 125;
 const CANNOT_RUN: u8 = 126;
 /// Exit code if the command does not exist.
 const NOT_FOUND: u8 = 127;
-/// Variables that the command does not get: it has its secrets, and not the means of getting others.
+/// Variables that are removed from the command's environment: the command gets its secrets, but not the
+/// credentials for requesting others.
 const OURS: [&str; 4] = ["CLAVIGER_URL", "CLAVIGER_TOKEN_FILE", "CLAVIGER_CA_FILE", "CLAVIGER_INSECURE"];
 
 /// The options of `claviger exec`.

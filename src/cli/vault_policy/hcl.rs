@@ -1,4 +1,4 @@
-//! Writes an ACL for Vault: `+` is any one segment, a `*` at the end any rest. Pure.
+//! Writes an ACL for Vault: `+` matches any segment, a trailing `*` any rest. Pure.
 
 use crate::app::Engine;
 use crate::policy::{Access, PathPart};
@@ -23,7 +23,7 @@ impl Mount {
 
 /// An operation on a path of a store.
 pub struct Needed<'a> {
-    /// None if the policies grant nothing of the store.
+    /// `None` if the policies grant nothing of the store.
     pub paths: Option<&'a BTreeMap<Vec<PathPart>, BTreeSet<Access>>>,
     pub mounts: &'a BTreeMap<(Arc<str>, Vec<PathPart>), Mount>,
 }
@@ -43,7 +43,8 @@ impl Needed<'_> {
             if mount.engine == Engine::Dynamic {
                 leases.insert(lease_pattern(path));
             } else if accesses.contains(&Access::Write) {
-                // The broker refuses this write too, so the capability would be for nothing, and would let it change secrets.
+                // The broker refuses this write too; the capability would be useless, and would allow changes of
+                // secrets.
                 return Err(format!("store {store}: a policy has `write` for a key-value mount, which is only read"));
             }
             let pattern = pattern(mount, path)
@@ -79,7 +80,7 @@ fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
-/// A lease's id is the path that was read and a last segment. A parameter that is not listed is refused.
+/// A lease id is the path that was read plus one segment. A parameter that is not listed is refused.
 fn push_lease(text: &mut String, act: &str, parameter: &str, leases: &BTreeSet<String>) {
     let ids = leases.iter().map(|lease| format!("\"{}\"", escaped(lease))).collect::<Vec<_>>().join(", ");
     let _ = writeln!(
@@ -89,7 +90,8 @@ fn push_lease(text: &mut String, act: &str, parameter: &str, leases: &BTreeSet<S
     );
 }
 
-/// The ids of the leases of a path. A value of an allowed parameter has a pattern at its ends only.
+/// The ids of the leases of a path. In the value of an allowed parameter, only the beginning and the end may be
+/// wildcards.
 fn lease_pattern(path: &[PathPart]) -> String {
     let mut pattern = String::new();
     for part in path {
@@ -100,7 +102,7 @@ fn lease_pattern(path: &[PathPart]) -> String {
     pattern + "*"
 }
 
-/// A write to an engine that keeps nothing at its paths is an update.
+/// A write to an engine without stored data is an update.
 const fn capability(access: Access) -> &'static str {
     match access {
         Access::Read => "read",
@@ -108,13 +110,13 @@ const fn capability(access: Access) -> &'static str {
     }
 }
 
-/// Whether a segment can stand in an ACL for itself alone: `+` is any segment there, `*` at the end of a path any rest, and
-/// `${` opens an interpolation, and `{{` and `}}` enclose a template.
+/// Whether a segment is literal in an ACL: `+` matches any segment there, a `*` at the end of a path matches any
+/// rest, `${` begins an interpolation, and `{{` and `}}` enclose a template.
 fn is_plain(segment: &str) -> bool {
     segment != "+" && !["*", "${", "{{", "}}"].iter().any(|special| segment.contains(special))
 }
 
-/// None if a name in it would be read as a pattern.
+/// `None` if a name in it would be read as a pattern.
 fn pattern(mount: &Mount, path: &[PathPart]) -> Option<String> {
     if path.iter().any(|part| matches!(part, PathPart::Literal(literal) if !is_plain(literal))) {
         return None;
@@ -128,7 +130,8 @@ fn pattern(mount: &Mount, path: &[PathPart]) -> Option<String> {
         match part {
             PathPart::Literal(literal) => pattern.push_str(literal),
             PathPart::One => pattern.push('+'),
-            // An ACL has no pattern for "any rest, and then": everything after it has to be allowed.
+            // An ACL has no pattern for several segments followed by others, so everything after it must be
+            // allowed.
             PathPart::Many => {
                 pattern.push('*');
                 break;

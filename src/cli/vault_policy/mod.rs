@@ -1,4 +1,4 @@
-//! `claviger vault-policy`: the ACL that a Vault or OpenBao token needs for what the policies grant, and no more.
+//! `claviger vault-policy`: the minimal ACL that a Vault or OpenBao token needs for the policies.
 
 mod hcl;
 
@@ -26,17 +26,16 @@ pub struct VaultPolicy {
     /// Print only the policy for this store (default: all Vault stores).
     #[arg(long, value_name = "NAME")]
     store: Option<String>,
-    /// Ask the stores how their mounts are read. They have to be reachable with the configured credentials, which need no
-    /// more than any one right on each mount.
+    /// Ask the stores for the engine of each mount. The configured credentials need any one capability on each mount.
     #[arg(long)]
     online: bool,
-    /// How a mount is read, instead of asking: `homelab=kv2`, `old=kv1`, `database=dynamic`. May be given again.
+    /// Engine of a mount, instead of --online: `homelab=kv2`, `old=kv1`, `database=dynamic`; repeatable.
     #[arg(long = "mount", value_name = "PATH=ENGINE", conflicts_with = "online")]
     mounts: Vec<Stated>,
-    /// A server whose policies count, stored ones among them; without, those of the configured directory.
+    /// Server whose policies are used, including stored ones (default: those of the configured directory).
     #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// A file with the bearer token of an administrator of that server.
+    /// File with the bearer token of an administrator of that server.
     #[arg(long, env = "CLAVIGER_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// CA certificates (PEM) to trust instead of the system's.
@@ -155,7 +154,7 @@ fn paths(policies: &[Arc<Policy>], stores: &[Arc<str>]) -> Paths {
     paths
 }
 
-/// A path that matches a template, to ask for its mount.
+/// A path that matches a template, used to look up its mount.
 fn sample(path: &[PathPart]) -> String {
     let text = |part: &PathPart| match part {
         PathPart::Literal(literal) => literal.to_string(),
