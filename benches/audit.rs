@@ -1,5 +1,6 @@
-//! Figures of the audit log, on SQLite and on PostgreSQL: how fast events become durable, how long queries over a million
-//! take, how fast the chains are checked, streamed and pruned. `make audit-figures` prints them.
+//! Measures the audit log on SQLite and PostgreSQL: how fast events become durable, how long queries over a
+//! million events take, and how fast the chains are verified, streamed and pruned. `make audit-figures` prints the
+//! figures.
 #![allow(
     clippy::unwrap_used,
     clippy::cast_precision_loss,
@@ -30,7 +31,7 @@ use tokio::task::JoinSet;
 const EVENTS: usize = 1_000_000;
 const QUERIES: usize = 100;
 
-/// What a build in a cluster leaves: 300 subjects, 1,000 repos, two events a ticket.
+/// Events as in a build cluster: 300 subjects, 1,000 repos, two events per ticket.
 fn event(number: usize, ticket: TicketId) -> Event {
     let kind = if number.is_multiple_of(2) { EventType::TicketIssued } else { EventType::TicketRedeemed };
     let rare = number % 10_000 == 77;
@@ -58,7 +59,7 @@ fn tickets(count: usize) -> Arc<Vec<TicketId>> {
     Arc::new((0..count).map(|_| TicketToken::random().unwrap().ticket_id()).collect())
 }
 
-/// Records events from so many tasks at once, each of which waits for its own. The time of each.
+/// Records events from several concurrent tasks; each waits for its own event. Returns the duration of each.
 async fn record(
     log: &AuditLog,
     numbers: std::ops::Range<usize>,

@@ -1,4 +1,4 @@
-//! How long deciding takes, with few policies and with many, and how long loading them takes.
+//! Measures decisions with few and many policies, and the time to load policies.
 #![allow(missing_docs, reason = "criterion's macros write functions without any")]
 
 use claviger::document::parse;
@@ -10,16 +10,16 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// How the policies of a set differ from each other.
+/// How the policies of a set differ.
 #[derive(Debug, Clone, Copy)]
 enum Shape {
-    /// Each has a namespace of its own, by name.
+    /// Each has its own namespace, as a literal.
     Literal,
-    /// Each has namespaces of its own, by what they begin with.
+    /// Each has its own namespaces, as a prefix.
     Prefix,
-    /// As `Prefix`, and all take repo and branch from the `PipelineRun` and have a condition.
+    /// As `Prefix`; all attest repo and branch by the `PipelineRun`, and have a condition.
     Attested,
-    /// All speak of all namespaces, and each of repos that end differently: no index helps.
+    /// All match every namespace, and their repos differ only at the end, so that no index helps.
     Open,
 }
 
@@ -63,7 +63,7 @@ fn load(text: &str) -> PolicySet {
     PolicySet::new(documents.map(|tree| Policy::from_document(tree, &bounds).expect("a policy")))
 }
 
-/// A caller of the policy in the middle, with a branch of a kilobyte.
+/// A caller that matches the policy in the middle, with a branch of one kilobyte.
 fn request(shape: Shape, count: usize) -> (Caller, Facts, Asked) {
     let number = count / 2;
     let namespace = match shape {

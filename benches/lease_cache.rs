@@ -1,4 +1,5 @@
-//! What a cached lease costs: the time of a read and the memory of a hundred thousand. `cargo bench --bench lease_cache`
+//! The cost of a cached secret: the time of a read, and the memory of a hundred thousand. `cargo bench --bench
+//! lease_cache`
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark fails by panicking")]
 
 use claviger::config::cache::Cache;
@@ -17,7 +18,7 @@ use tokio::task::JoinSet;
 
 const LEASES: usize = 100_000;
 const VALUE_BYTES: usize = 200;
-/// What was promised.
+/// The promised maximum.
 const MOST_MEMORY: u64 = 100_000_000;
 const LONGEST_READ: Duration = Duration::from_micros(20);
 
@@ -86,7 +87,7 @@ async fn read(stores: &Stores, path: &str) {
     stores.read(&secret(path), &RequestId::random()).await.unwrap();
 }
 
-/// A Vault store before a server that has every secret.
+/// A Vault store with a server that has every secret.
 async fn open() -> (Stores, tempfile::NamedTempFile) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -139,13 +140,13 @@ async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// How long this thread has run: other work of the machine does not count.
+/// CPU time of this thread; other load on the machine does not count.
 fn on_cpu() -> Duration {
     let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(times.split(' ').next().unwrap().parse().unwrap())
 }
 
-/// How much memory this process has.
+/// Resident memory of this process.
 fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

@@ -1,4 +1,4 @@
-//! How fast a build's output is masked. `cargo bench --bench mask`
+//! Measures the masking of a build's output. `cargo bench --bench mask`
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark fails by panicking")]
 
 use claviger::leaks::{Mask, Needles};
@@ -6,7 +6,7 @@ use claviger::model::secret::SecretValue;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// What was promised, in bytes a second.
+/// The promised minimum, in bytes per second.
 const SLOWEST: u128 = 200_000_000;
 const BYTES: usize = 512 << 20;
 
@@ -19,7 +19,7 @@ fn main() {
         let began = on_cpu();
         let (mut mask, mut shown, mut out) = (Mask::new(&needles), 0, Vec::new());
         for _ in 0..BYTES / log.len() {
-            // As much as a pipe gives at once.
+            // The capacity of a pipe.
             for piece in log.chunks(64 * 1024) {
                 mask.feed(piece, &mut out);
                 shown += std::hint::black_box(&out).len();
@@ -33,13 +33,13 @@ fn main() {
     }
 }
 
-/// How long this thread has had a processor: the machine may be busy with something else.
+/// CPU time of this thread; other load on the machine does not count.
 fn on_cpu() -> Duration {
     let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(times.split(' ').next().unwrap().parse().unwrap())
 }
 
-/// A token, or every tenth time a key of several lines.
+/// A token; every tenth value is a key of several lines.
 fn value(number: usize) -> (String, SecretValue) {
     let mut text = format!("ghp_{:032x}", number * 0x9e37_79b9_7f4a_7c15_usize % 0xffff_ffff_ffff);
     if number % 10 == 9 {
@@ -49,7 +49,7 @@ fn value(number: usize) -> (String, SecretValue) {
     (format!("K{number}"), SecretValue::new(text))
 }
 
-/// Lines as builds print them, a value in every thousandth.
+/// Lines as builds print them; every thousandth contains a value.
 fn log() -> Vec<u8> {
     let mut text = String::new();
     for line in 0..40_000 {

@@ -1,5 +1,5 @@
-//! The main job on real parts: a real API server vouches for a build pod, a real OpenBao is read, and the pod fetches
-//! its secrets once. `make demo-cluster` runs it; it exits 0 only if all was as it should be.
+//! The main job with real components: a real API server authenticates a build pod, secrets come from a real
+//! OpenBao, and the pod downloads them once. `make demo-cluster` runs it; it exits 0 only if every step succeeds.
 #![allow(clippy::unwrap_used, missing_docs, reason = "what is not as it should be ends the demo")]
 
 #[allow(dead_code, reason = "the tests use the rest of it")]
@@ -12,7 +12,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// What the platform team allows: build pods of one ServiceAccount may have what is shared, and what their repo and branch have.
+/// The platform team's policy: build pods of one ServiceAccount may have shared secrets and those of their repo
+/// and branch.
 const POLICY: &str = r#"apiVersion: claviger.dev/v1alpha1
 kind: Policy
 metadata: {name: site-builds}
@@ -26,7 +27,7 @@ spec:
     - {store: vault, path: "homelab/{repo}/{branch}"}
 "#;
 
-/// What it types to fetch.
+/// The pod's command to download.
 const FETCH: &str = r#"curl -fsS "$URL" -o build-env -D head && tail -n 1 head | grep -q '^.$'"#;
 
 #[tokio::main]
@@ -104,7 +105,7 @@ async fn main() {
     step("A ticket was issued to the pod that the API server vouched for, redeemed once, and refused the second time.");
 }
 
-/// What a pod types to ask: no jq, no Vault client, no Vault role.
+/// The pod's command to request a ticket: no jq, no Vault client, no Vault role.
 fn ask(rig: &Installation, token: &str) -> String {
     let api = rig.claviger.api;
     format!(
@@ -112,13 +113,13 @@ fn ask(rig: &Installation, token: &str) -> String {
     )
 }
 
-/// Runs a line as a pod's shell would.
+/// Runs a line in a pod's shell.
 fn shell(folder: &Path, line: &str, url: &str) -> Output {
     println!("$ {line}");
     Command::new("sh").args(["-c", line]).current_dir(folder).env("URL", url).output().unwrap()
 }
 
-/// What a line printed, if it ended as it should; what it complained of, if that is how it should end.
+/// The output of a line, or its error output if it is expected to fail.
 fn expect(output: &Output, code: i32) -> String {
     let complaint = String::from_utf8(output.stderr.clone()).unwrap();
     print!("{complaint}");
@@ -130,7 +131,7 @@ fn step(title: &str) {
     println!("\n\x1b[1m{title}\x1b[0m");
 }
 
-/// What the rig did through the API, as the command with which a person does it.
+/// Prints the command with which a person does what the rig did through the API.
 fn did(command: &str) {
     println!("$ {command}");
 }

@@ -1,8 +1,8 @@
-//! How many tickets are issued and redeemed in a second: `cargo run --release --example ticket-cycles -- memory|postgres
-//! [CONNECTIONS [SECONDS]]`.
+//! Measures issued and redeemed tickets per second: `cargo run --release --example ticket-cycles --
+//! memory|postgres [CONNECTIONS [SECONDS]]`.
 //!
-//! `memory` is one replica with SQLite, `postgres` three replicas on one PostgreSQL, where the ticket that one has issued is
-//! redeemed by the next. Each connection has a token of its own that is known, and the lease is cached.
+//! `memory` is one replica with SQLite; `postgres` is three replicas on one PostgreSQL, where each ticket is
+//! redeemed at the replica after its issuer. Each connection has its own cached token, and the secret is cached.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a measurement ends where it cannot go on")]
 
 #[allow(dead_code, reason = "the tests use the rest of it")]
@@ -37,7 +37,7 @@ fn main() {
             let (replicas, cycles, stop) = (&replicas, &cycles, &stop);
             scope.spawn(move || cycle(replicas, number, cycles, stop));
         }
-        // Warm, and then measured.
+        // Warm-up before the measurement.
         std::thread::sleep(Duration::from_secs(2));
         let (before, started) = (cycles.load(Ordering::Relaxed), Instant::now());
         std::thread::sleep(Duration::from_secs(seconds));

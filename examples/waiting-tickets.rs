@@ -1,6 +1,8 @@
-//! What a ticket that waits in memory costs beyond its bundle: `cargo run --release --example waiting-tickets [COUNT]`.
+//! Measures the memory of a waiting ticket beyond its bundle: `cargo run --release --example waiting-tickets
+//! [COUNT]`.
 //!
-//! Lets that many wait (a million without COUNT), each with the details of a usual build, and reads the process's own memory.
+//! Creates that many tickets (default: one million), each with the details of an ordinary build, and reads the
+//! memory of its own process.
 #![allow(clippy::unwrap_used, reason = "a measurement ends where it cannot go on")]
 
 use claviger::config::database::Url;
@@ -22,7 +24,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A few at once, as the audit log does them.
+/// Size of a group, as in the audit log.
 const GROUP: usize = 100;
 
 #[tokio::main]

@@ -1,4 +1,5 @@
-//! This build against another one, on the same servers in one run: the ratio of each round, so that the machine's drift cancels out.
+//! Compares this build with another one, on the same servers in one run: the ratio of each round, so that drift of
+//! the machine cancels out.
 
 use crate::contenders::{Field, before, line_up_builds};
 use crate::load::{Load, Run};
@@ -7,10 +8,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-/// More rounds than the long form, because a few per cent are to be told apart.
+/// More rounds than the long form, to detect differences of a few per cent.
 const ROUNDS: usize = 9;
 const LOAD: Load = Load { connections: 64, lasts: Duration::from_secs(4) };
-/// Tokens that a round of one build may use up.
+/// Number of tokens for one round of one build.
 const TOKENS: usize = 2000;
 
 /// Measures, and returns the section of RESULTS.md.
@@ -18,14 +19,14 @@ pub async fn against(binary: &Path) -> String {
     let field = line_up_builds(binary).await;
     let mut runs: Vec<Vec<Run>> = field.contenders.iter().map(|_| Vec::new()).collect();
     for round in 0..=ROUNDS {
-        // Neither build always comes first.
+        // The order alternates.
         let mut order: Vec<usize> = (0..field.contenders.len()).collect();
         if round % 2 == 1 {
             order.reverse();
         }
         for at in order {
             let run = one(&field, at, round).await;
-            // The first round warms everything up and is not counted.
+            // The first round is a warm-up and is not counted.
             if round > 0 {
                 runs[at].push(run);
             }

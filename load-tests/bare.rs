@@ -1,4 +1,5 @@
-//! The yardstick: axum over hyper's HTTP/1.1 and nothing else, which answers the same two requests with texts that it has ready.
+//! The baseline: axum over hyper's HTTP/1.1 without any logic; it answers the same two requests with prepared
+//! texts.
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -14,10 +15,10 @@ const URL: &str =
 const BUNDLE: &str =
     "export NPM_TOKEN='it'\\''s the one of main'\nexport REGISTRY='registry.example'\n# claviger: 2 keys\n";
 
-/// The argument that makes this program the yardstick.
+/// The argument that starts this program as the baseline.
 pub const ARGUMENT: &str = "bare";
 
-/// Serves until it is killed, and says where.
+/// Serves until it is killed; prints its address.
 pub async fn serve() {
     let routes = Router::new()
         .route("/v1/tickets", post(|_body: String| async { URL }))
@@ -32,14 +33,14 @@ pub async fn serve() {
     }
 }
 
-/// A process that does so. Killed when dropped.
+/// The baseline as a process. Killed when dropped.
 pub struct Bare {
     child: Child,
     pub address: SocketAddr,
 }
 
 impl Bare {
-    /// Starts it.
+    /// Starts the process.
     pub fn start() -> Self {
         let program = std::env::current_exe().unwrap();
         let mut child = Command::new(program).arg(ARGUMENT).stdout(Stdio::piped()).spawn().unwrap();

@@ -1,5 +1,4 @@
-//! A connection that is kept, and what is sent and read on it: as little as HTTP/1.1 allows, so that what is measured is
-//! the server.
+//! A keep-alive connection with minimal HTTP/1.1 messages, so that the server is measured and not the client.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ pub struct Server {
     tls: Option<TlsConnector>,
 }
 
-/// One connection.
+/// A connection.
 pub struct Connection {
     stream: Box<dyn Stream>,
     buffer: Vec<u8>,
@@ -33,12 +32,12 @@ pub struct Reply<'a> {
 }
 
 impl Server {
-    /// One that speaks plain HTTP.
+    /// A server with plain HTTP.
     pub const fn plain(address: SocketAddr) -> Self {
         Self { address, tls: None }
     }
 
-    /// One whose certificate a CA has signed.
+    /// A server whose certificate is signed by this CA.
     pub fn tls(address: SocketAddr, ca: &str) -> Self {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
@@ -78,7 +77,7 @@ impl Connection {
                     self.read_more().await?;
                 }
             }
-            // The API server answers larger objects in chunks; the last one is empty.
+            // The API server sends larger objects in chunks; the last one is empty.
             None => {
                 while !self.buffer.ends_with(b"0\r\n\r\n") {
                     self.read_more().await?;

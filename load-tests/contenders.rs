@@ -1,4 +1,4 @@
-//! Who is measured: Claviger in its ways, and what a user would run otherwise.
+//! The contenders: Claviger in several configurations, and the alternatives that users have.
 
 use crate::bare::Bare;
 use crate::connection::{Server, request};
@@ -33,17 +33,17 @@ pub const NEVER_SEEN: &str = "claviger, never-seen tokens";
 pub const REVIEWS: &str = "TokenReview + GET Pod";
 pub const WRAP: &str = "OpenBao wrap + unwrap";
 pub const LOGIN: &str = "OpenBao login + read";
-/// The same of another build, where this one is held against it.
+/// The same contenders with another build.
 const BEFORE: [(&str, &str); 2] =
     [(MEMORY, "build before, tickets in memory"), (NEVER_SEEN, "build before, never-seen tokens")];
 
-/// Everything that runs, and the contenders.
+/// All processes and contenders.
 pub struct Field {
     pub contenders: Vec<Arc<Contender>>,
-    /// The replica whose store reads are counted.
+    /// Index of the replica whose store reads are counted.
     pub counted: usize,
     pub replicas: Vec<Claviger>,
-    /// What is used up by a run: the contender's name, its pool, and the audience of its tokens.
+    /// Tokens that a run consumes: the contender's name, its pool, and the audience.
     pub pools: Vec<(&'static str, Pool, &'static str)>,
     pub mint: Arc<Mint>,
     _bare: Option<Bare>,
@@ -51,12 +51,12 @@ pub struct Field {
     _kube: Kube,
 }
 
-/// What a contender of ours is called where it is of the build before.
+/// The name of a contender with the earlier build.
 pub fn before(name: &str) -> Option<&'static str> {
     BEFORE.iter().find(|(now, _)| *now == name).map(|(_, before)| *before)
 }
 
-/// This build and another one, each with a replica for known and one for never-seen tokens.
+/// This build and another one, each with a replica for cached and one for new tokens.
 pub async fn line_up_builds(other: &Path) -> Field {
     let plan = plan().await;
     let mint = Arc::new(Mint::new(&plan.kube).await);
@@ -99,7 +99,7 @@ async fn plan() -> Plan {
     plan
 }
 
-/// Starts all of it.
+/// Starts everything.
 pub async fn line_up() -> Field {
     let plan = plan().await;
     plan.bao.kubernetes_role("builds", ["ci", "build-bot"], &["claviger"]).await;
@@ -127,7 +127,7 @@ pub async fn line_up() -> Field {
     let api = |replica: &Claviger| replica.api;
     let ([memory, sqlite, unseen, forgetful], sharing) = replicas.split_first_chunk().unwrap();
     let ours: Vec<SocketAddr> = sharing.iter().map(api).collect();
-    // Each connection redeems at another replica than it asks.
+    // Each connection redeems at another replica than the issuing one.
     let next: Vec<SocketAddr> = (0..ours.len()).map(|at| ours[(at + 1) % ours.len()]).collect();
     let bao: SocketAddr = plan.bao.address.split_once("://").unwrap().1.parse().unwrap();
     let planes: Vec<u32> = control_plane().processes().into();
@@ -192,7 +192,7 @@ fn replica(plan: &Plan, database: &Value, tickets: &str) -> Claviger {
     Claviger::serve_in(folder, config)
 }
 
-/// A replica of another build, whose settings may be fewer.
+/// A replica of another build, which may have fewer settings.
 fn replica_of(plan: &Plan, binary: &Path) -> Claviger {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(plan.folder.path().join("vault-token"), folder.path().join("vault-token")).unwrap();

@@ -1,4 +1,4 @@
-//! A load: so many connections go through a contender's cycle, one after the other, for so long.
+//! A load: a number of connections run a contender's cycle repeatedly for a time.
 
 use crate::connection::{Connection, Server};
 use crate::process;
@@ -6,37 +6,37 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Makes the first request of the `n`th cycle; none where there is nothing left to make one of.
+/// Builds the first request of the `n`th cycle; `None` if the tokens are used up.
 pub type First = dyn Fn(usize) -> Option<Vec<u8>> + Send + Sync;
-/// Makes the second request of what the first one was answered.
+/// Builds the second request from the first answer.
 pub type Second = dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync;
 
-/// What is measured: a cycle of two requests.
+/// A contender: a cycle of two requests.
 pub struct Contender {
     pub name: &'static str,
-    /// Whom the first request goes to: each connection has one of them.
+    /// Servers for the first request; each connection uses one of them.
     pub first_at: Vec<Server>,
-    /// And the second.
+    /// Servers for the second request.
     pub second_at: Vec<Server>,
     pub first: Box<First>,
     pub second: Box<Second>,
-    /// The processes whose time and memory are its own.
+    /// The processes whose CPU time and memory are counted.
     pub processes: Vec<u32>,
 }
 
-/// How a load went.
+/// The result of a load.
 #[derive(Clone)]
 pub struct Run {
     pub cycles: usize,
     pub per_second: f64,
-    /// Of a whole cycle, in microseconds.
+    /// Duration of a whole cycle, in microseconds.
     pub p50: u32,
     pub p99: u32,
-    /// Of the contender's processes, for 1,000 cycles.
+    /// CPU seconds of the contender's processes for 1,000 cycles.
     pub cpu_seconds: f64,
 }
 
-/// How much load.
+/// The amount of load.
 #[derive(Clone, Copy)]
 pub struct Load {
     pub connections: usize,
@@ -44,7 +44,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Puts it on a contender. Anything but two successes a cycle ends the whole test.
+    /// Runs the load on a contender. Any answer but a success ends the whole test.
     pub async fn on(self, contender: &Arc<Contender>) -> Run {
         let (next, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let cpu = process::cpu_seconds(&contender.processes);
@@ -52,7 +52,7 @@ impl Load {
         let workers: Vec<_> = (0..self.connections)
             .map(|worker| tokio::spawn(work(contender.clone(), worker, next.clone(), over.clone())))
             .collect();
-        // A pool may be used up before.
+        // The tokens may be used up earlier.
         while started.elapsed() < self.lasts && !over.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

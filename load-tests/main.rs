@@ -1,8 +1,9 @@
-//! Load tests: Claviger side by side with what a user would run otherwise, on real servers, in one run.
+//! Load tests: Claviger compared with the alternatives that users have, on real servers, in one run.
 //!
-//! `make load-test` is the long form, which writes RESULTS.md; `against BINARY` adds this build's ratios to another one; `short` as an argument is the form for CI, which fails when a
-//! ratio has fallen by a third since; `soak MINUTES` looks whether memory and descriptors stay what they were; `only NAME
-//! SECONDS [CONNECTIONS ...]` puts load on one contender, for whoever wants to look at it with a profiler.
+//! `make load-test` is the long form, which writes RESULTS.md. Arguments: `against BINARY` adds the ratios of this
+//! build to another one; `short` is the form for CI, which fails if a ratio has fallen by a third; `soak MINUTES`
+//! checks that memory and descriptors do not grow; `only NAME SECONDS [CONNECTIONS ...]` loads one contender, for
+//! use with a profiler.
 #![allow(clippy::unwrap_used, missing_docs, reason = "what is not as it should be ends the test")]
 
 mod against;
@@ -26,11 +27,11 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How much is measured.
+/// The extent of a measurement.
 struct Form {
     rounds: usize,
     load: Load,
-    /// Tokens that a run may use up.
+    /// Number of tokens for a run.
     tokens: usize,
     starts: usize,
 }
@@ -40,10 +41,10 @@ const LONG: Form =
 const SHORT: Form =
     Form { rounds: 3, load: Load { connections: 64, lasts: Duration::from_secs(1) }, tokens: 400, starts: 3 };
 
-/// For hours: what is remembered of each ticket for five minutes would fill the memory at full speed.
+/// For runs of hours: at full speed the memory of each ticket, kept for five minutes, would fill the machine.
 const SOAK: Load = Load { connections: 16, lasts: Duration::from_secs(5) };
 
-/// How often the short form measures before it says that something has become slow.
+/// Measurements before the short form reports a regression.
 const TRIES: usize = 3;
 
 #[tokio::main]
@@ -81,7 +82,7 @@ async fn main() {
     fs::write(folder.join("ratios.json"), serde_json::to_string_pretty(&findings.ratios()).unwrap() + "\n").unwrap();
 }
 
-/// Fails when a ratio has fallen. Other things that the machine does for a while are no reason: it is then measured again.
+/// Fails if a ratio has fallen. It measures again first, because other load on the machine can be the cause.
 async fn short() {
     let ready = ready(SHORT.starts);
     let field = contenders::line_up().await;
@@ -98,7 +99,7 @@ async fn short() {
     panic!("slower by a third or more, {TRIES} times: {fallen:#?}");
 }
 
-/// Load on one contender, whose processes are named before: so many connections at a time, one number after the other.
+/// Loads one contender and prints its processes first; runs once for each number of connections.
 async fn only(name: &str, lasts: Duration, counts: &[usize]) {
     let field = contenders::line_up().await;
     let contender = field.contenders.iter().find(|one| one.name == name).expect("a contender's name");
@@ -129,7 +130,7 @@ async fn measure(field: &Field, form: &Form, ready: f64) -> Findings {
                 field.mint.fill(pool, audience, form.tokens).await;
             }
             let before = field.replicas[field.counted].sum("claviger_store_requests_total");
-            // The first round warms everything up and is not counted.
+            // The first round is a warm-up and is not counted.
             let load = if round == 0 { Load { lasts: form.load.lasts / 5, ..form.load } } else { form.load };
             let run = load.on(contender).await;
             eprintln!("{round}/{} {}: {:.0}/s", form.rounds, contender.name, run.per_second);
@@ -170,7 +171,7 @@ fn ready(starts: usize) -> f64 {
     median((0..starts).map(start).collect())
 }
 
-/// What the figures are of.
+/// A description of the machine.
 fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();

@@ -1,34 +1,34 @@
-//! What the operating system says of processes: time spent and memory held.
+//! CPU time and memory of processes, from the operating system.
 
 use std::fs;
 
-/// Ticks of `/proc/PID/stat` in a second: 100 on every Linux that Debian ships.
+/// Ticks per second in `/proc/PID/stat`: 100 on every Linux that Debian ships.
 const TICKS: f64 = 100.0;
 
-/// The seconds that processes have spent, in their own code and in the kernel.
+/// CPU seconds of processes, in user and kernel mode.
 pub fn cpu_seconds(processes: &[u32]) -> f64 {
     processes.iter().map(|id| ticks(*id)).sum::<f64>() / TICKS
 }
 
 fn ticks(id: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
-    // The name, in parentheses, may hold blanks.
+    // The name, in parentheses, may contain blanks.
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     fields[11..=12].iter().map(|field| field.parse::<f64>().unwrap()).sum()
 }
 
-/// The most memory that a process has ever held, of several the largest; in MiB.
+/// Peak resident memory of a process; of several the maximum, in MiB.
 pub fn peak_resident(processes: &[u32]) -> f64 {
     let peak = |id: &u32| kilobytes(*id, "VmHWM:") / 1024.0;
     processes.iter().map(peak).fold(0.0, f64::max)
 }
 
-/// The memory that processes hold now, together; in MiB.
+/// Resident memory of all processes, in MiB.
 pub fn resident(processes: &[u32]) -> f64 {
     processes.iter().map(|id| kilobytes(*id, "VmRSS:") / 1024.0).sum()
 }
 
-/// The descriptors that processes have open, together.
+/// Open descriptors of all processes.
 pub fn descriptors(processes: &[u32]) -> usize {
     processes.iter().map(|id| fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()).sum()
 }

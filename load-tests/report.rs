@@ -1,4 +1,4 @@
-//! What a load test has found: a table and a picture, and what the short form compares itself with.
+//! The report of a load test: a table, a chart, and the ratios for the short form.
 
 use crate::contenders::{BARE, FORGETFUL, LOGIN, MEMORY, NEVER_SEEN, POSTGRES, REVIEWS, WRAP};
 use crate::load::Run;
@@ -6,26 +6,26 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// A contender's runs, one a round.
+/// A contender's runs, one per round.
 pub struct Measured {
     pub name: &'static str,
     pub runs: Vec<Run>,
-    /// The most memory that one of its processes has held, in MiB.
+    /// Maximum peak memory of its processes, in MiB.
     pub peak_resident: f64,
 }
 
-/// Everything that was measured.
+/// All results.
 pub struct Findings {
     pub measured: Vec<Measured>,
-    /// Reads of the store for 1,000 builds with a known token.
+    /// Store reads per 1,000 builds with a cached token.
     pub reads_per_thousand: f64,
-    /// From start to ready, in milliseconds.
+    /// Time from start to ready, in milliseconds.
     pub ready: f64,
     pub connections: usize,
     pub seconds: u64,
 }
 
-/// A ratio of two contenders' speeds, and what it should at least be.
+/// A ratio of two contenders' speeds and its minimum.
 struct Goal {
     ours: &'static str,
     theirs: &'static str,
@@ -38,13 +38,13 @@ const GOALS: [Goal; 4] = [
     Goal { ours: NEVER_SEEN, theirs: REVIEWS, at_least: 0.8 },
     Goal { ours: NEVER_SEEN, theirs: LOGIN, at_least: 3.0 },
 ];
-/// What a durable log costs. No ratio that may not fall: a log in memory becomes slower as it grows.
+/// The cost of a durable log. Not checked for a fall: a log in memory becomes slower as it grows.
 const PRICE: Goal = Goal { ours: MEMORY, theirs: FORGETFUL, at_least: 0.8 };
-/// Cycles a second that three replicas should reach.
+/// Minimum cycles per second for three replicas.
 const REPLICAS_AT_LEAST: f64 = 2000.0;
-/// MiB that a process should stay below.
+/// Maximum memory of a process in MiB.
 const RESIDENT_AT_MOST: f64 = 64.0;
-/// Milliseconds in which a process should be ready.
+/// Maximum time to ready in milliseconds.
 const READY_AT_MOST: f64 = 50.0;
 
 impl Goal {
@@ -53,7 +53,7 @@ impl Goal {
     }
 }
 
-/// The middle one; of two, the lower.
+/// The median; of an even number of values the lower one.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[(values.len() - 1) / 2]
@@ -64,7 +64,7 @@ impl Findings {
         self.measured.iter().find(|measured| measured.name == name).unwrap()
     }
 
-    /// The ratios, by what they compare: the median of the rounds' own, because the machine's speed drifts.
+    /// The ratios by name: the median of the ratios of the rounds, because the machine's speed drifts.
     pub fn ratios(&self) -> BTreeMap<String, f64> {
         GOALS.iter().map(|goal| (goal.name(), self.ratio(goal))).collect()
     }
@@ -74,7 +74,7 @@ impl Findings {
         median(rounds.map(|(ours, theirs)| ours.per_second / theirs.per_second).collect())
     }
 
-    /// The file that a person reads.
+    /// The report for people.
     pub fn markdown(&self, command: &str, machine: &str) -> String {
         let mut text = format!(
             "# Load test\n\nWritten by `{command}`. {machine}. {} connections, {} s for each contender in each of {} rounds,\n\
@@ -135,7 +135,7 @@ impl Findings {
         text
     }
 
-    /// A bar for each contender, as long as it is fast; the scale is logarithmic.
+    /// A bar chart of the contenders' speeds, on a logarithmic scale.
     pub fn picture(&self) -> String {
         const ROW: usize = 28;
         let height = self.measured.len() * ROW + 20;
@@ -161,12 +161,12 @@ impl Findings {
     }
 }
 
-/// Where the long form leaves what it found.
+/// The folder for results of the long form.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("load-tests")
 }
 
-/// Puts the section of another build behind what the long form found, in place of an older one.
+/// Adds the section about another build to the long form's report, replacing an older one.
 pub fn add(section: &str) {
     let file = folder().join("RESULTS.md");
     let found = std::fs::read_to_string(&file).unwrap();
@@ -174,7 +174,7 @@ pub fn add(section: &str) {
     std::fs::write(&file, format!("{kept}{section}")).unwrap();
 }
 
-/// Ratios that have fallen by a third since the long form was last run.
+/// Ratios that have fallen by a third since the last long form.
 pub fn fallen(ratios: &BTreeMap<String, f64>) -> Vec<String> {
     let before = std::fs::read_to_string(folder().join("ratios.json")).unwrap();
     let before: BTreeMap<String, f64> = serde_json::from_str(&before).unwrap();

@@ -1,28 +1,28 @@
-//! A soak: load for minutes or hours, and whether memory and descriptors stay what they were.
+//! A soak test: load for minutes or hours, while memory and descriptors must not grow.
 
 use crate::contenders::{Field, MEMORY, POSTGRES};
 use crate::load::Load;
 use crate::process;
 use std::time::{Duration, Instant};
 
-/// How long the load goes on between two looks.
+/// Duration of load between two samples.
 const GLANCE: Duration = Duration::from_secs(5);
-/// Until caches and pools are full. What becomes of a ticket in memory is remembered for five minutes after its expiry, so a
-/// shorter soak sees that memory grow and is told how many tickets it made.
+/// Share of the time until caches and pools are full. A ticket in memory is remembered for five minutes after its
+/// expiry, so in a shorter soak memory grows; the output states the number of tickets.
 const WARM: f64 = 0.4;
-/// What the second half may have more than the first, as a share.
+/// Allowed growth in the second half, as a share.
 const GROWTH: f64 = 0.1;
 
-/// What was seen at one look.
+/// One sample.
 struct Look {
     resident: f64,
     descriptors: usize,
 }
 
-/// Loads two of the ways to keep tickets in turn for so many minutes.
+/// Loads two ticket stores in turn for this many minutes.
 ///
 /// # Panics
-/// When the memory or the descriptors of a replica have grown.
+/// If the memory or the descriptors of a replica have grown.
 pub async fn soak(field: &Field, minutes: u64, load: Load) {
     let load = Load { lasts: GLANCE, ..load };
     let until = Instant::now() + Duration::from_secs(minutes * 60);
@@ -43,7 +43,7 @@ pub async fn soak(field: &Field, minutes: u64, load: Load) {
         let warm = &looks[(looks.len() as f64 * WARM) as usize..];
         let (first, last) = warm.split_at(warm.len() / 2);
         let most = |looks: &[Look]| looks.iter().map(|look| look.resident).fold(0.0, f64::max);
-        // The fewest: some connections of the load just ended may still be open at a look.
+        // The minimum: connections of the last load may still be open at a sample.
         let open = |looks: &[Look]| looks.iter().map(|look| look.descriptors).min().unwrap_or(0);
         assert!(!first.is_empty(), "{}: too short a soak", contender.name);
         assert!(most(last) <= most(first) * (1.0 + GROWTH), "{}: memory grows", contender.name);

@@ -1,4 +1,4 @@
-//! Tokens that nobody has seen yet: minted by the real API server for a crowd of pods, used once.
+//! New tokens: created by the real API server for many pods, each used once.
 
 use crate::connection::{Server, request};
 use crate::rig::kube::actors::{Kube, PodActor};
@@ -7,17 +7,18 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Pods that the tokens are bound to.
+/// Number of pods that the tokens are bound to.
 const PODS: usize = 50;
-/// Tokens that are asked for at once.
+/// Number of concurrent token requests.
 const MINTS: usize = 8;
 
-/// The pods, and a hand at the API server.
+/// The pods and a client of the API server.
 pub struct Mint {
     pods: Vec<PodActor>,
     api: Server,
     admin: String,
-    /// This API server's tokens bear no number: of one pod, made within one second, only the expiry tells them apart.
+    /// This API server's tokens have no unique number: tokens of one pod created within one second differ only in
+    /// their expiry.
     lives: AtomicU64,
 }
 

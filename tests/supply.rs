@@ -1,5 +1,5 @@
-//! What may be in the program, as far as cargo itself tells it: with every run of the tests. `make deny` asks cargo-deny for
-//! the rest of `deny.toml`, licences above all.
+//! Checks the dependencies as far as cargo knows them, with every test run. `make deny` runs cargo-deny for the
+//! rest of `deny.toml`, above all licences.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -35,7 +35,7 @@ fn packages(lock: &str) -> Vec<Package> {
     blocks.map(package).collect()
 }
 
-/// The crates that `deny.toml` refuses, and those of which there may be one version only.
+/// The crates that `deny.toml` bans, and those allowed in one version only.
 fn denied(deny: &str) -> (Vec<String>, Vec<String>) {
     let entries = deny.lines().filter_map(|line| line.trim().strip_prefix("{ crate = \"")?.split_once('"'));
     let named = |marks: &str| -> Vec<String> {
@@ -44,7 +44,8 @@ fn denied(deny: &str) -> (Vec<String>, Vec<String>) {
     (named("reason ="), named("deny-multiple-versions = true"))
 }
 
-/// The names of the crates that are built, one for each version: the lock file also has what no chosen feature wants.
+/// The names of the crates that are built, once for each version. The lock file also has crates that no enabled
+/// feature needs.
 fn built() -> Vec<String> {
     let arguments = "tree --locked --edges normal,build --prefix none --format {p} --target x86_64-unknown-linux-gnu";
     let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
@@ -55,7 +56,7 @@ fn built() -> Vec<String> {
     crates.into_iter().filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect()
 }
 
-/// What is built and should not be.
+/// Crates that are built although they are banned.
 fn refused(built: &[String], deny: &str) -> Vec<String> {
     let (refused, single) = denied(deny);
     let count = |name: &String| built.iter().filter(|built| *built == name).count();
@@ -64,7 +65,7 @@ fn refused(built: &[String], deny: &str) -> Vec<String> {
     is_in.chain(several).collect()
 }
 
-/// What does not come from the registry.
+/// Packages that do not come from the registry.
 fn foreign(lock: &str) -> Vec<String> {
     let others = packages(lock).into_iter().filter(|package| package.name != "claviger");
     let foreign = |package: &Package| package.source.as_deref() != Some(REGISTRY) || package.checksum.is_none();

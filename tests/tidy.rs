@@ -1,6 +1,6 @@
-//! The house rules that can be checked: which room may use which, and what a file looks like.
+//! House rules that can be checked: which room may use which, and the form of files.
 //!
-//! `LAYERS` is the constitution. A new edge is a one-line change here that someone must defend.
+//! `LAYERS` defines the architecture. A new edge is a one-line change here that its author must justify.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it may use.
 const LAYERS: &[(&str, &[&str])] = &[
-    // The ground floor: all cryptography. It knows bytes only.
+    // The lowest layer: all cryptography. It knows only bytes.
     ("sealing", &[]),
-    // Ids and tokens are random, and named by digests.
+    // IDs and tokens are random, and identified by digests.
     ("model", &["sealing"]),
     ("wire", &[]),
     ("document", &[]),
@@ -20,9 +20,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("traces", &[]),
     ("database", &["config"]),
     ("flights", &[]),
-    // Both limit: authn what the API servers are asked, broker what callers and addresses ask.
+    // Used by authn to limit calls to API servers, and by broker to limit callers and addresses.
     ("rates", &[]),
-    // Each calls servers over TLS: cluster, authn, stores, cli.
+    // Used by all rooms that call servers over TLS: cluster, authn, stores, cli.
     ("trust", &[]),
     // sealing: the digest of the admission policy's expression.
     ("cluster", &["sealing", "model", "config", "metrics", "traces", "trust"]),
@@ -31,7 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("attest", &["model", "config", "flights", "cluster"]),
     // sealing: a revision is a digest of the policy.
     ("policy", &["sealing", "model", "wire", "document", "database"]),
-    // database: what a store made for a caller is on record there, so that it is taken back whatever becomes of us.
+    // database: leases are recorded there, so that they are revoked even if this process dies.
     ("stores", &["sealing", "model", "config", "metrics", "traces", "document", "database", "flights", "trust"]),
     ("tickets", &["sealing", "model", "config", "database"]),
     ("render", &["model"]),
@@ -53,14 +53,14 @@ const LAYERS: &[(&str, &[&str])] = &[
             "attest", "policy", "stores", "tickets", "render", "audit", "admins", "broker", "http",
         ],
     ),
-    // Searching for values is pure, and more than one command does it: masking and scanning.
+    // The search for values is pure, and shared by two commands: masking and scanning.
     ("leaks", &["model"]),
-    // http: the contract it prints. policy: it tests policy files without a server, by the very code that decides. audit: it
-    // checks an export without a server, by the very code that checks the log.
+    // http: prints the contract. policy: tests policy files without a server, by the same code that decides.
+    // audit: checks an export without a server, by the same code that checks the log.
     ("cli", &["sealing", "model", "wire", "document", "config", "trust", "policy", "audit", "http", "app", "leaks"]),
 ];
 
-/// What is opened, and so is opened by `app` alone.
+/// Types that only `app` may open.
 const OPENED: &[&str] = &[
     "Database::open(",
     "AuditLog::open(",
@@ -74,7 +74,7 @@ const OPENED: &[&str] = &[
 ];
 
 const MAX_LINES: usize = 400;
-/// "About 100 as a rule".
+/// "About 100 lines" in the house rules.
 const MAX_MEDIAN_LINES: usize = 130;
 
 /// A source file without its tests and comments.
@@ -94,7 +94,7 @@ fn sources() -> Vec<Source> {
     files.iter().map(|file| source(&root, file)).collect()
 }
 
-/// Not of this crate, and held to the same size and first line.
+/// Not part of this crate, but checked for the same size and first line.
 fn fuzz_targets() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
@@ -103,7 +103,7 @@ fn fuzz_targets() -> Vec<Source> {
     files.iter().map(|file| source(root, file)).collect()
 }
 
-/// What `cargo build` makes of a target stands in its manifest, and what it begins with in the seeds.
+/// Every target has an entry in the manifest and a folder of seeds.
 #[test]
 fn every_fuzz_target_is_built_and_has_seeds() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -163,7 +163,7 @@ fn rooms_used(code: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Edges that the table does not allow.
+/// Uses of rooms that the table does not allow.
 fn forbidden(room: &str, code: &str) -> Vec<String> {
     let allowed = LAYERS.iter().find(|(name, _)| *name == room).map_or(&[][..], |(_, allowed)| *allowed);
     rooms_used(code).into_iter().filter(|used| used != room && !allowed.contains(&used.as_str())).collect()
@@ -203,11 +203,11 @@ fn the_check_of_layers_can_fail() {
     assert_eq!(without_tests("a\n#[cfg(test)]\nmod tests {}"), "a");
 }
 
-/// Where files of one room still use each other in loops: each loop lies under the paths of one entry. The list may only shrink.
-/// A path under which no loop lies any more fails the test as well.
+/// Files of one room that still use each other in loops: each loop lies under the paths of one entry. The list may
+/// only shrink; an entry without a loop fails the test as well.
 const LOOPS: &[&[&str]] = &[&["cli/"], &["stores/"]];
 
-/// The module that a file is: `a/b.rs` and `a/b/mod.rs` are both `a::b`.
+/// The module of a file: `a/b.rs` and `a/b/mod.rs` are both `a::b`.
 fn module(path: &str) -> Vec<String> {
     let path = path.trim_end_matches(".rs");
     path.strip_suffix("/mod").unwrap_or(path).split('/').map(str::to_owned).collect()
@@ -236,10 +236,10 @@ fn without_test_items(code: &str) -> String {
     kept
 }
 
-/// The paths that code names: each ends in a name, or in `*`. The trees of `use` are written out.
+/// The paths in code; each ends in a name or in `*`. Trees of `use` are expanded.
 fn paths(code: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
-    // The path so far, and those at which a brace of a `use` was opened.
+    // The current path, and the paths at the open braces of a `use`.
     let (mut path, mut opened): (Vec<String>, Vec<Vec<String>>) = (Vec::new(), Vec::new());
     let mut rest = code;
     let mut joins = false;
@@ -275,7 +275,7 @@ fn paths(code: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// The module that a path leads to, as seen from `from`; none outside of the crate.
+/// The module of a path as seen from `from`; `None` outside of the crate.
 fn target<'a>(from: &[String], path: &[String], modules: &'a BTreeSet<Vec<String>>) -> Option<&'a Vec<String>> {
     let mut base = from.to_vec();
     let mut names = path;
@@ -286,7 +286,7 @@ fn target<'a>(from: &[String], path: &[String], modules: &'a BTreeSet<Vec<String
         }
         "self" => names = &names[1..],
         "super" => {}
-        // A module of this file, or else nothing of ours.
+        // A module of this file, or not part of this crate.
         name => {
             base.push(name.to_owned());
             if !modules.contains(&base) {
@@ -309,7 +309,7 @@ fn target<'a>(from: &[String], path: &[String], modules: &'a BTreeSet<Vec<String
     modules.get(&base)
 }
 
-/// Which files of its own room each file uses.
+/// The files of its own room that each file uses.
 fn files_used(sources: &[(String, String)]) -> BTreeMap<String, BTreeSet<String>> {
     let files: BTreeMap<Vec<String>, &String> = sources.iter().map(|(path, _)| (module(path), path)).collect();
     let modules = files.keys().cloned().collect();
@@ -324,7 +324,7 @@ fn files_used(sources: &[(String, String)]) -> BTreeMap<String, BTreeSet<String>
     used
 }
 
-/// The largest sets of files of which each uses, directly or not, every other.
+/// The largest sets of files that all use each other, directly or indirectly.
 fn loops(used: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<Vec<String>> {
     let reached = |from: &String| {
         let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
@@ -417,7 +417,7 @@ fn deciding_and_rendering_are_pure() {
     for source in sources() {
         let pure = match source.room.as_deref() {
             Some("render" | "leaks") => true,
-            // Policies are kept in files and in the database; nothing else in the room is anything but deciding.
+            // Files and the database hold policies; all other code of the room only decides.
             Some("policy") => !source.path.starts_with("policy/directory") && !source.path.starts_with("policy/store"),
             _ => false,
         };
@@ -431,7 +431,7 @@ fn deciding_and_rendering_are_pure() {
     assert!(seen > 5, "the rooms have moved");
 }
 
-/// Cryptography that code names: crates of primitives, and modules of `aws-lc-rs`, but not TLS's provider.
+/// Cryptography named in code: crates of primitives, and modules of `aws-lc-rs` other than the TLS provider.
 fn primitives(code: &str) -> Vec<&str> {
     const CRATES: &[&str] =
         &["sha1", "sha2", "hmac", "hkdf", "aes_gcm", "subtle", "getrandom", "rand", "fastrand", "hex", "ring"];
@@ -447,7 +447,7 @@ fn primitives(code: &str) -> Vec<&str> {
 
 #[test]
 fn cryptography_is_in_one_room() {
-    // A development issuer signs tokens, as an issuer elsewhere would.
+    // The development issuer signs tokens, like any other issuer.
     const SIGNS: &str = "cli/dev_issuer.rs";
     let mut seen = BTreeSet::new();
     for source in sources() {
@@ -508,8 +508,8 @@ fn domain_types_do_not_know_serde() {
     }
 }
 
-/// The names between backticks that are tests: those of the integration tests with their module, those of `src` alone, and
-/// either as cargo names them, which is how `mutations/run` does.
+/// The test names between backticks: integration tests with their module, unit tests without, both as cargo and
+/// `mutations/run` print them.
 fn tests_named(text: &str) -> Vec<String> {
     let words = text.split('`').skip(1).step_by(2);
     let is_name =
@@ -517,12 +517,12 @@ fn tests_named(text: &str) -> Vec<String> {
     words.filter(|word| word.matches('_').count() > 2).filter(is_name).map(str::to_owned).collect()
 }
 
-/// `mutations/run` takes an hour, so a defence that has moved would be noticed late.
+/// `mutations/run` takes an hour, so a mutation that no longer applies would be noticed late.
 #[test]
 fn each_mutation_finds_its_place_once() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let defences = fs::read_to_string(root.join("mutations/defences.toml")).unwrap();
-    // A basic string of TOML as written there is one of JSON as well.
+    // The basic TOML strings of that file are also valid JSON strings.
     let text = |line: &str| serde_json::from_str::<String>(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     let value = |one: &str, key: &str| text(one.lines().find_map(|line| line.strip_prefix(key)).unwrap());
     let all: Vec<&str> = defences.split("[[defence]]").skip(1).collect();
@@ -560,7 +560,7 @@ fn threats_are_met_by_tests_that_exist() {
             let defined = format!("fn {function}()");
             !tests.iter().any(|(in_src, module, text)| {
                 let here = module == place || *in_src && place.is_empty();
-                // In a module within the file, which a macro may have made.
+                // A module inside the file, possibly created by a macro.
                 let within = place.strip_prefix(module.as_str()).is_some_and(|rest| rest.starts_with("::"));
                 here && text.contains(&defined) || within && text.contains(function)
             })

@@ -1,5 +1,5 @@
-//! Exports of the audit log: whatever is done to one, the checker that `claviger audit verify` asks never falls over, and
-//! never says of a changed log that it holds.
+//! Exports of the audit log: for every modification, the checker of `claviger audit verify` does not panic, and
+//! never accepts a modified log.
 #![no_main]
 
 use claviger::audit::{Beginning, ChainHasher, Checker, Known, Stored, Verified};
@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 
 const NOTHING: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 const EXTREMES: [i64; 8] = [i64::MIN, i64::MIN + 1, -1, 0, 1, 2, i64::MAX - 1, i64::MAX];
-/// The most changes to one log.
+/// Maximum number of modifications of one log.
 const CHANGES: usize = 24;
 
-// The first byte chooses what the others are: changes to a sealed log, with a key or without one, or an export as it
-// stands, in which hashes are computed or believed.
+// The first byte selects the meaning of the others: modifications of a sealed log, with or without a key, or a raw
+// export, whose hashes are recomputed or trusted.
 fuzz_target!(|input: &[u8]| {
     let Some((kind, rest)) = input.split_first() else { return };
     match kind % 4 {
@@ -39,7 +39,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Changes a log by five bytes each: what to do, to which line, where in it, and with which byte.
+/// Modifies a log by five bytes each: the operation, the line, the position in it, and the byte.
 fn change(program: &[u8], sealer: &ChainHasher) {
     let log = log(sealer);
     let mut known = Known::default();
@@ -89,12 +89,12 @@ fn change(program: &[u8], sealer: &ChainHasher) {
             let of_it: Vec<&String> = shown.iter().filter(|line| chain.contains(line)).collect();
             assert_eq!(of_it, chain.iter().collect::<Vec<_>>(), "a changed chain holds");
         }
-        // Without a key anybody may begin a chain of his own.
+        // Without a key anyone can start a chain.
         assert!(shown.len() == log.len() || (sealed_anew && sealer.hash("") == ChainHasher::plain().hash("")));
     }
 }
 
-/// Two chains, the newest event first: the second one names the head of the first.
+/// Two chains, newest event first; the second names the head of the first.
 fn log(sealer: &ChainHasher) -> Vec<String> {
     let mut log = Vec::new();
     let mut before = NOTHING.to_owned();
@@ -117,12 +117,12 @@ fn hash_of(line: &str) -> &str {
     Stored::of_line(line).expect("a line of an export").1
 }
 
-/// Who changes a log has no key; one may try with a wrong one.
+/// An attacker has no key, but may try a wrong one.
 fn sealer_of_a_stranger(choice: u8) -> ChainHasher {
     ChainHasher::new((choice % 4 == 3).then(|| RootKey::new([8; 32].into())).as_ref(), &[])
 }
 
-/// Hashes everything again, the oldest first, and what named an event names it by its new hash.
+/// Recomputes all hashes, oldest first, and updates references to them.
 fn seal_anew(lines: &mut [Vec<u8>], sealer: ChainHasher) {
     for at in (0..lines.len()).rev() {
         let Some((text, old)) = std::str::from_utf8(&lines[at]).ok().and_then(Stored::of_line) else { continue };
@@ -134,13 +134,13 @@ fn seal_anew(lines: &mut [Vec<u8>], sealer: ChainHasher) {
     }
 }
 
-/// The same line with another number.
+/// The same line with another sequence number.
 fn renumbered(line: &[u8], seq: i64) -> Vec<u8> {
     let line = String::from_utf8_lossy(line);
     let Some((before, after)) = line.split_once("\"seq\":") else { return line.into_owned().into_bytes() };
     let after = after.trim_start_matches(|c: char| c == '-' || c.is_ascii_digit());
     let line = format!("{before}\"seq\":{seq}{after}");
-    // Its id says the same, so that only the hash can tell.
+    // The event's ID is changed too, so that only the hash can reveal the change.
     match (line.find("\"id\":\""), line.find("\"chain\":\"")) {
         (Some(id), Some(chain)) => {
             let name = line[chain + 9..].split('"').next().unwrap_or_default();
@@ -151,12 +151,12 @@ fn renumbered(line: &[u8], seq: i64) -> Vec<u8> {
     }
 }
 
-/// Lines that have the shape of an event.
+/// The number of lines in the form of an event.
 fn events(lines: &[String]) -> u64 {
     lines.iter().filter(|line| Stored::of_line(line).is_some()).count() as u64
 }
 
-/// As the command line reads a file.
+/// Splits the input as the command line does.
 fn lines(bytes: &[u8]) -> Vec<String> {
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     if bytes.is_empty() {

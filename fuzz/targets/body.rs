@@ -1,4 +1,5 @@
-//! Bodies of `POST /v1/tickets` and `POST /v1/secrets`: JSON and forms, strict, and alike in what they mean.
+//! Bodies of `POST /v1/tickets` and `POST /v1/secrets`: JSON and forms are parsed strictly and with the same
+//! meaning.
 #![no_main]
 
 use claviger::http::fuzzing::{form, secrets_json, ticket_json};
@@ -11,7 +12,7 @@ const FIELDS: [&str; 6] = ["repo", "branch", "ttl", "keys", "required", "format"
 fuzz_target!(|body: &[u8]| {
     let whole = secrets_json(body);
     if let Some(request) = &whole {
-        // A second reader sees the same, and nothing else in it.
+        // A second parser finds the same members and no others.
         let Ok(Value::Object(members)) = serde_json::from_slice(body) else { panic!("it is no object") };
         assert!(members.keys().all(|name| FIELDS.contains(&name.as_str())) && !members.values().any(Value::is_null));
         assert_eq!(serde_json::to_value(request).expect("JSON"), Value::Object(members));
@@ -26,12 +27,12 @@ fuzz_target!(|body: &[u8]| {
     }
 });
 
-/// Written in either way it is read back the same.
+/// Written in either form, it is parsed as the same request.
 fn agrees(request: &SecretsRequest) {
     let json = serde_json::to_vec(request).expect("JSON");
     assert_eq!(secrets_json(&json).as_ref(), Some(request));
     let keys = request.keys.as_ref();
-    // A form has no way to write these.
+    // A form cannot express these.
     if keys.is_some_and(|keys| keys.is_empty() || keys.iter().any(|key| key.contains(','))) {
         return;
     }

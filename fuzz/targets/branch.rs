@@ -1,4 +1,5 @@
-//! Branch names: what is taken is kept as it is, and obeys git's rules as written down a second time here.
+//! Branch names: an accepted name is kept unchanged, and obeys git's rules, which are implemented here a second
+//! time.
 #![no_main]
 
 use claviger::model::branch::Branch;
@@ -12,7 +13,7 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// git-check-ref-format(1), rule by rule, and our own two: no dash at the beginning, and not `HEAD`.
+/// git-check-ref-format(1), rule by rule, and two rules of our own: no leading dash, and not `HEAD`.
 fn is_branch(name: &[u8]) -> bool {
     let has = |part: &[u8]| name.windows(part.len()).any(|window| window == part);
     let components = || name.split(|byte| *byte == b'/');

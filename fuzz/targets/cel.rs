@@ -1,4 +1,4 @@
-//! CEL: no expression falls over, says two things of one scene, or looks at what it did not say it would.
+//! CEL: no expression panics, gives different results for the same inputs, or uses facts that it did not declare.
 #![no_main]
 
 use claviger::model::caller::{Caller, Pod, Workload};
@@ -18,7 +18,7 @@ fuzz_target!(|source: &str| {
     let Some((needs, said)) = cel(source, caller, facts, asked) else { return };
     assert_eq!(cel(source, caller, facts, asked), Some((needs, said.clone())), "{source}");
     assert!(said.as_ref().map_or(0, String::len) <= 4 << 20, "{source}");
-    // What it does not need is not looked up, so it must not matter.
+    // Facts that it does not need are not looked up, so their absence must not change the result.
     let fewer = Facts {
         pod: facts.pod.clone().filter(|_| needs.pod),
         task_run: facts.task_run.clone().filter(|_| needs.task_run),

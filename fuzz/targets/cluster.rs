@@ -1,4 +1,4 @@
-//! Answers of the API server: nobody is vouched for, and nothing is a fact, but by its plain word.
+//! Answers of the API server: only an explicit answer authenticates a caller or gives a fact.
 #![no_main]
 
 use claviger::cluster::fuzzing::{pipeline_run, task_run, token_review};
@@ -7,10 +7,10 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-// The first byte chooses the status, `0` the first one.
+// The first byte selects the status; `0` is the first one.
 fuzz_target!(|answer: &[u8]| {
     let Some((kind, body)) = answer.split_first() else { return };
-    // The second reader has a bound of depth, and ours skips what it does not read at any.
+    // The second parser has a depth limit; ours skips unread parts of any depth.
     if body.iter().filter(|byte| b"[{".contains(byte)).count() > 100 {
         return;
     }
@@ -39,7 +39,8 @@ fuzz_target!(|answer: &[u8]| {
     }
 });
 
-/// Each param stands once in the spec, or else once among the defaults; an object may be put together of both.
+/// Each param comes from exactly one entry of the spec or, without one, of the defaults; an object may combine
+/// both.
 fn assert_params_are_given(params: &BTreeMap<String, Value>, json: &Value, defaults: &str) {
     for (name, value) in params {
         let listed = |pointer: &str, member: &str| -> Vec<Option<Value>> {

@@ -1,13 +1,13 @@
-//! Patterns: the matcher agrees with a second one, written apart from it.
+//! Patterns: the matcher agrees with an independent second one.
 #![no_main]
 
 use claviger::policy::fuzzing::{glob, plain_glob};
 use libfuzzer_sys::fuzz_target;
 
-/// The second matcher tries everything.
+/// Length limit, because the second matcher takes exponential time.
 const SHORT: usize = 24;
 
-// The pattern in the first line, and what it is tried on.
+// The first line is the pattern, the rest is the text.
 fuzz_target!(|both: &str| {
     let Some((pattern, text)) = both.split_once('\n') else { return };
     let Some(matches) = glob(pattern, text) else { return };

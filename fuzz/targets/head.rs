@@ -1,5 +1,5 @@
-//! Request heads: what is let through has one reading. Compared with the parser that reads them next, and with the
-//! rules of RFC 9112 as they are written down a second time here.
+//! Request heads: an accepted head is unambiguous. Compared with the parser that reads it next, and with a second
+//! implementation of RFC 9112.
 #![no_main]
 
 use claviger::http::fuzzing::scanned;
@@ -18,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Reads one request as the server's parser does, checks it, and gives what follows; none where that is no request.
+/// Parses one request as the server does, checks it, and returns the rest; `None` if it is not a request.
 fn after_request(bytes: &[u8]) -> Option<&[u8]> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
@@ -38,7 +38,7 @@ fn after_request(bytes: &[u8]) -> Option<&[u8]> {
     let lengths = values("content-length");
     assert!(lengths.len() <= 1, "two lengths");
     if !values("transfer-encoding").is_empty() {
-        // Refused whatever it says, and the connection closed.
+        // Refused in any case, and the connection is closed.
         return None;
     }
     let body = match lengths.first() {

@@ -1,4 +1,4 @@
-//! Policy documents: no text makes the compiler fall over, and what is a policy is one in every spelling.
+//! Policy documents: no text makes the compiler panic, and a valid policy is valid in every spelling.
 #![no_main]
 
 use claviger::policy::{AuthenticatorKind, Bounds, Ceiling, Draft, DraftError, Policy, Syntax, is_policy_name};

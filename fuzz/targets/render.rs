@@ -1,5 +1,5 @@
-//! Bundles as they are handed over: whatever is rendered, an independent reader finds the very names and values in it,
-//! and once in a while a real shell does.
+//! Rendered bundles: an independent reader, and now and then a real shell, finds exactly the original names and
+//! values.
 #![no_main]
 
 use claviger::model::bundle::{Bundle, Entry};
@@ -13,10 +13,10 @@ use std::process::{Command, Stdio};
 
 type Values = BTreeMap<String, String>;
 
-/// A shell is asked about one of so many inputs.
+/// One of this many inputs is checked with a shell.
 const SELDOM: usize = 4096;
 
-// `NAME=VALUE`, one behind the other with U+001E between them; `!NAME` is named by a policy.
+// `NAME=VALUE`, separated by U+001E; `!NAME` is named literally by a policy.
 fuzz_target!(|text: &str| {
     let mut bundle = Bundle::default();
     let mut values = Values::new();
@@ -46,14 +46,14 @@ fuzz_target!(|text: &str| {
                 assert_eq!(bytes, values.values().next().map_or(&b""[..], |value| value.as_bytes()));
                 continue;
             }
-            // Made of several keys; read by their own tools in the integration tests.
+            // These formats combine several keys; the integration tests read them with their own tools.
             Format::DockerConfig | Format::Npmrc | Format::Netrc => continue,
         };
         assert_eq!(read, values, "{format:?}: {:?}", String::from_utf8_lossy(bytes));
     }
 });
 
-/// A shell's quoting, as far as `export` uses it: what stands in single quotes is itself, `\'` is a quote.
+/// Shell quoting as far as `export` uses it: text in single quotes is literal, `\'` is a quote.
 fn quoted_lines(text: &str) -> Values {
     let mut values = Values::new();
     let mut rest = text;
@@ -99,7 +99,7 @@ fn dotenv(text: &str) -> Values {
             }),
         }
         .expect("a value");
-        // `dotenv` has no value with `\$`, and `dotenv-expand` has no other `$`.
+        // In `dotenv` no value contains `\$`; in `dotenv-expand` every `$` is escaped.
         values.insert(name.to_owned(), value.replace("\\$", "$"));
         rest = after;
     }
@@ -128,7 +128,8 @@ fn archive(bytes: &[u8]) -> Values {
     values
 }
 
-/// `dash` sources the file and prints each variable, with a dot behind it for what a command substitution takes away.
+/// `dash` sources the file and prints each variable, with a final dot because command substitution removes
+/// trailing newlines.
 fn ask_a_shell(export: &[u8], values: &Values) {
     let mut script = export.to_vec();
     for name in values.keys() {

@@ -1,4 +1,4 @@
-//! Repo names: what is taken is kept as it is, and is a valid name.
+//! Repo names: an accepted name is kept unchanged, and is valid.
 #![no_main]
 
 use claviger::model::repo::Repo;

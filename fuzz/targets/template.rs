@@ -1,4 +1,4 @@
-//! Path templates: a path has the segments of its template, and every value can be read back out of its own.
+//! Path templates: a path has as many segments as its template, and each value can be recovered from its segment.
 #![no_main]
 
 use claviger::model::branch::Branch;
@@ -9,7 +9,7 @@ use claviger::policy::fuzzing::fill;
 use claviger::stores::path::StorePath;
 use libfuzzer_sys::fuzz_target;
 
-// A line each: the template, the repo, the branch and the namespace.
+// One line each: the template, the repo, the branch and the namespace.
 fuzz_target!(|text: &str| {
     let lines: Vec<&str> = text.split('\n').collect();
     let [template, repo, branch, namespace] = lines[..] else { return };
@@ -49,7 +49,7 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// What a literal segment stands for: `%` and two digits are a byte.
+/// Decodes a literal segment: `%` and two digits are a byte.
 fn decoded(segment: &str) -> Option<Vec<u8>> {
     let mut parts = segment.split('%');
     let mut bytes = parts.next()?.as_bytes().to_vec();
@@ -61,7 +61,7 @@ fn decoded(segment: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// What stands in one segment: `~` is a slash, `=` and two digits a byte.
+/// Decodes a value in one segment: `~` is a slash, `=` and two digits are a byte.
 fn read_back(segment: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut rest = segment.as_bytes();

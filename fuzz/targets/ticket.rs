@@ -1,4 +1,4 @@
-//! The last part of a one-time URL: one spelling for each ticket, and no other.
+//! The last segment of a one-time URL: each ticket has exactly one spelling.
 #![no_main]
 
 use claviger::model::ticket::TicketToken;

@@ -1,4 +1,5 @@
-//! Answers of Vault: nothing but its own word makes a secret absent, and what is a secret is what stands in the JSON.
+//! Answers of Vault: only an explicit answer makes a secret missing, and a secret has exactly the values of the
+//! JSON.
 #![no_main]
 
 use claviger::model::secret::SecretValue;
@@ -10,10 +11,10 @@ use std::time::Duration;
 
 const TEN_YEARS: u64 = 10 * 365 * 24 * 3600;
 
-// The first byte chooses the status, `0` the first one.
+// The first byte selects the status; `0` is the first one.
 fuzz_target!(|answer: &[u8]| {
     let Some((kind, body)) = answer.split_first() else { return };
-    // The second reader has a bound of depth, and ours skips what it does not read at any.
+    // The second parser has a depth limit; ours skips unread parts of any depth.
     if body.iter().filter(|byte| b"[{".contains(byte)).count() > 100 {
         return;
     }
@@ -70,7 +71,7 @@ fn same(json: &Value, value: Option<&SecretValue>) {
         Value::Null => assert_eq!(text, None),
         Value::String(string) => assert_eq!(text, Some(string.as_str())),
         Value::Bool(truth) => assert_eq!(text, Some(truth.to_string().as_str())),
-        // Digit for digit, which this reader does not keep: the same number all the same.
+        // This parser does not keep the digits, so the numbers are compared.
         Value::Number(number) => {
             assert_eq!(text.and_then(|text| serde_json::from_str(text).ok()).as_ref(), Some(number))
         }

@@ -1,4 +1,4 @@
-//! The command line: what it checks, what it says, and its exit codes.
+//! The command line: checks of the configuration, messages and exit codes.
 
 use crate::rig::claviger::{Claviger, run, write_policies};
 use crate::rig::installation::Plan;

@@ -1,4 +1,4 @@
-//! `claviger dev`: nothing else needed.
+//! `claviger dev` needs nothing else.
 
 use crate::rig::claviger::{Claviger, run};
 use std::os::unix::fs::PermissionsExt as _;

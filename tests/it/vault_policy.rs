@@ -1,4 +1,4 @@
-//! `claviger vault-policy`: a real token made from what it prints suffices, and reads nothing else.
+//! `claviger vault-policy`: a real token with the printed policy suffices, and has no other access.
 
 use crate::rig::bao::Bao;
 use crate::rig::claviger::{run, write_policies};

@@ -1,4 +1,5 @@
-//! `/v1/audit`: events by pages, as lines and by filters, and whether they hold; for administrators alone.
+//! `/v1/audit`: events by page, as lines and by filter, and the verification of the chain; only for
+//! administrators.
 
 use super::{Person, problem};
 use crate::rig::claviger::{Claviger, audit_texts};

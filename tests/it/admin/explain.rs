@@ -1,4 +1,4 @@
-//! An explanation says what a request for a ticket would.
+//! An explanation has the same result as a ticket request.
 
 use super::{Person, problem, spec};
 use crate::rig::claviger::{Claviger, Dev};

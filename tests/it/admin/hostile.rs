@@ -1,4 +1,5 @@
-//! Bodies that mean harm: each is refused with its place, none is an error of ours, and none is remembered.
+//! Malicious bodies: each is refused with the place of the fault, none causes an internal error, and none is
+//! stored.
 
 use super::{Person, spec};
 use crate::rig::claviger::Claviger;

@@ -1,4 +1,4 @@
-//! `/v1/leases`: who may look at leases and take them back, and what they see.
+//! `/v1/leases`: who may list and revoke leases, and what the list shows.
 
 use super::problem;
 use crate::rig::bao::until;

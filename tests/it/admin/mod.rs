@@ -1,4 +1,4 @@
-//! Administrators: who they are, and what they can do to policies.
+//! Administrators: who they are, and what they may do with policies.
 
 mod audit;
 mod explain;

@@ -1,4 +1,4 @@
-//! The contract: generated, committed, served, and a page to read it on.
+//! The contract: generated, committed and served, with a documentation page.
 
 use super::Person;
 use crate::rig::claviger::{Claviger, run};

@@ -1,4 +1,4 @@
-//! Policies are created, read, replaced and deleted; nobody's change is lost, and every change is recorded.
+//! Policies are created, read, replaced and deleted; no change is lost, and every change is recorded.
 
 use super::{JSON, Person, problem, spec};
 use crate::rig::claviger::{Claviger, Dev};

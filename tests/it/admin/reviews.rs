@@ -1,4 +1,4 @@
-//! Administrators of a cluster: what a real API server allows them, verb by verb and resource by resource.
+//! Administrators of a cluster: the permissions that a real API server gives them, by verb and resource.
 
 use super::{Person, problem};
 use crate::rig::claviger::Claviger;

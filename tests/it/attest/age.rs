@@ -1,4 +1,4 @@
-//! What was put in the place of another of its name is younger than what that other began.
+//! An object that replaced another of the same name is recognised: it is younger than what the other started.
 
 use super::{Desk, run_named};
 use crate::rig::kube::actors::Kube;

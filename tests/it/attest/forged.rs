@@ -1,5 +1,5 @@
-//! Every link of the chain from a pod to its `PipelineRun`, forged one at a time. Each has an allowed twin: the same build
-//! with that one thing true.
+//! Forges every link between a pod and its `PipelineRun`, one at a time. Each test has an allowed twin: the same
+//! build with the genuine link.
 
 use super::{pipeline_run_of, run_named};
 use crate::rig::kube::actors::Kube;

@@ -1,4 +1,4 @@
-//! How often the API server is asked, for how long its word is believed, and what happens when it cannot be asked.
+//! How often the API server is called, how long its answers are cached, and what happens if it is unreachable.
 
 use super::{BOTH, Desk, PIPELINE_RUN, POD};
 use crate::rig::kube::User;

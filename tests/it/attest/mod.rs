@@ -1,4 +1,4 @@
-//! What are you building: facts from a real API server that serves Tekton's custom resources.
+//! Attestation: facts from a real API server that serves Tekton's custom resources.
 
 mod age;
 mod forged;

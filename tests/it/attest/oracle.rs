@@ -1,5 +1,5 @@
-//! Asserted repos and branches of fifty pods against an oracle that is written apart: `oracle.yaml` says what is true and who
-//! may have what, `oracle/book.rs` what follows. `CLAVIGER_ORACLE_SEED` repeats a run.
+//! Checks the asserted repos and branches of fifty pods against an independent oracle: `oracle.yaml` has the truth
+//! and the permissions, `oracle/book.rs` derives the expected decisions. `CLAVIGER_ORACLE_SEED` repeats a run.
 
 mod book;
 mod cast;

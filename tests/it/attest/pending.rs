@@ -1,4 +1,4 @@
-//! Tekton writes its status after it has made a pod: until then there is no verdict.
+//! Tekton writes a status after it has created the pod; until then attestation is undecided.
 
 use super::{Desk, run_named};
 use crate::rig::kube::actors::Kube;

@@ -1,4 +1,4 @@
-//! What the cluster says of a pod.
+//! Facts about a pod.
 
 use super::{BOTH, Desk, caller};
 use crate::rig::kube::actors::Kube;

@@ -1,4 +1,4 @@
-//! A true chain: what is read from the `PipelineRun`, and how it ends.
+//! A genuine chain: which facts come from the `PipelineRun`, and until when.
 
 use super::{Desk, caller, pipeline_run_of};
 use crate::rig::kube::actors::Kube;

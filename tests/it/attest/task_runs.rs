@@ -1,4 +1,4 @@
-//! A `TaskRun` by itself: what it says, with a `PipelineRun` above it and without.
+//! Facts about a `TaskRun`, with and without a `PipelineRun`.
 
 use super::{Desk, run_named};
 use crate::rig::kube::User;

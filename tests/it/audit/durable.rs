@@ -1,4 +1,4 @@
-//! What was said to be durable is there after the database server has crashed.
+//! Events reported as durable survive a crash of the database server.
 
 use super::Place;
 use crate::rig::postgres::{Postgres, checked};

@@ -1,4 +1,4 @@
-//! The chain's key is set, changed and retired: what was written before still verifies, and goes when it is old.
+//! The chain's key is set, changed and retired: older events still verify, and are deleted when they are old.
 
 use super::{Place, Replica, on_every_place};
 use aws_lc_rs::digest::{SHA256, digest};

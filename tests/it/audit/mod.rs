@@ -1,4 +1,4 @@
-//! The audit log as it is kept: read, checked, deleted when it is old. One contract for every database.
+//! The stored audit log: reading, verification and retention. One contract for every database.
 
 mod durable;
 mod keys;

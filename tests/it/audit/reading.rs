@@ -1,4 +1,4 @@
-//! Reading: filters against an oracle, and pages that stay right while the log grows.
+//! Reading: filters checked against an oracle, and pages that stay correct while the log grows.
 
 use super::{Place, Replica, on_every_place, shown};
 use claviger::audit::Event;

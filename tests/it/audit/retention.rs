@@ -1,4 +1,5 @@
-//! What is old is deleted, and what is left can still be checked: by restarts, by replicas, and after somebody was at it.
+//! Old events are deleted and the rest can still be verified: after restarts, with several replicas, and after
+//! tampering.
 
 use super::{Place, on_every_place, seq};
 use jiff::SignedDuration;

@@ -1,4 +1,4 @@
-//! A log that is larger than it may be loses its oldest events, and says so.
+//! A log above its maximum size loses its oldest events and records that.
 
 use super::{Place, Replica, event, on_every_place, seq};
 use jiff::SignedDuration;

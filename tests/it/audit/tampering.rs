@@ -1,4 +1,4 @@
-//! Somebody writes into the database itself: found, in its place.
+//! Tampering by direct writes to the database is found, with its place.
 
 use super::{Place, Replica, on_every_place};
 use claviger::audit::Broken;

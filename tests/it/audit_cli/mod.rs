@@ -1,4 +1,4 @@
-//! `claviger audit`: followed, exported and checked from a shell, with a server and without.
+//! `claviger audit`: tail, export and verify, with and without a server.
 
 use crate::rig::claviger::{Claviger, Dev, binary, run, wait_until};
 use base64::Engine as _;

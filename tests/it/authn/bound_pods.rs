@@ -1,5 +1,6 @@
-//! Only the pod that a token is bound to, and only while it builds. The API server keeps a good token's review for 10 s,
-//! so a token that was reviewed before its pod went is refused by our own look at the pod.
+//! Only the pod that a token is bound to is accepted, and only while it runs. The API server caches the review of
+//! a valid token for 10 s, so a token that was reviewed before its pod was deleted is refused by the broker's own
+//! check of the pod.
 
 use super::Desk;
 use crate::rig::kube::DEFAULT_AUDIENCE;

@@ -1,4 +1,4 @@
-//! Two clusters at one broker: a real one, and one whose API server is hostile.
+//! Two clusters at one broker: a real one, and one with a hostile API server.
 
 use crate::rig::claviger::{Claviger, write_policies};
 use crate::rig::http::Answer;

@@ -1,4 +1,4 @@
-//! What the broker shows a real API server, and how it gets there: kubeconfigs as people have them.
+//! The broker's credentials for a real API server, and its connection: kubeconfigs of the usual kinds.
 
 use super::{CLEAN, Desk};
 use crate::rig::claviger::run;

@@ -1,4 +1,4 @@
-//! What an issuer publishes, and what of it is taken. Each refused document has the good one as its twin.
+//! An issuer's discovery document: what is accepted. Each refused document has the valid one as its twin.
 
 use super::Counter;
 use crate::rig::issuer::{Issuer, Key, Says};

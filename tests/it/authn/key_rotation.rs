@@ -1,4 +1,4 @@
-//! When an issuer is asked for its keys again, and what is believed meanwhile.
+//! When an issuer's keys are fetched again, and which keys are used meanwhile.
 
 use super::Counter;
 use crate::rig::claviger::Claviger;

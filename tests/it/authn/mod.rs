@@ -1,4 +1,4 @@
-//! Who are you: authentication against a real API server.
+//! Authentication against a real API server.
 
 mod bound_pods;
 mod clusters;

@@ -1,4 +1,4 @@
-//! A real OIDC issuer behind TLS: OpenBao, whose identity tokens are JWTs with discovery and rotating keys.
+//! A real OIDC issuer over TLS: OpenBao, whose identity tokens are JWTs with discovery and rotating keys.
 
 use super::Counter;
 use crate::rig::bao::Bao;

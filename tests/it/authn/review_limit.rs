@@ -1,4 +1,4 @@
-//! How many tokens a real API server is asked to review, and whose come first.
+//! How many tokens a real API server reviews, and in which order.
 
 use crate::rig::claviger::{Claviger, write_policies};
 use crate::rig::http::Answer;

@@ -1,4 +1,4 @@
-//! What the API server says, how often it is asked, and what happens when it cannot be.
+//! The API server's answers, how often it is called, and what happens if it is unreachable.
 
 use super::Desk;
 use crate::rig::kube::User;

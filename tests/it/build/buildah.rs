@@ -1,5 +1,5 @@
-//! The seed of this project, for real: a site that needs a `GITHUB_TOKEN` while its image is built, by the Pipeline's
-//! Tasks, with Buildah, the API server, OpenBao and Claviger running; and an image without a trace of it.
+//! The main use case with real components: a site that needs a `GITHUB_TOKEN` during its image build, built by the
+//! Pipeline's Tasks with Buildah, the API server, OpenBao and Claviger; and an image without a trace of the token.
 
 use super::image::Unpacked;
 use super::task::{Step, TaskRun};

@@ -1,4 +1,4 @@
-//! What an image really holds: the archive unpacked, its layers too, and searched with no help from Claviger.
+//! The real contents of an image: the archive and its layers are unpacked and searched without Claviger.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,5 +1,5 @@
-//! In the build: the Tasks and the Pipeline of the chart, run step by step against an installation, and images that
-//! Buildah really builds with them.
+//! Builds: the chart's Tasks and Pipeline, run step by step against an installation, and images built by the real
+//! Buildah.
 
 mod buildah;
 mod image;

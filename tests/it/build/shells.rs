@@ -1,4 +1,4 @@
-//! The scripts of the Tasks in the shells that images have, against a real broker.
+//! The scripts of the Tasks in the shells of common images, against a real broker.
 
 use super::task::{Step, TaskRun};
 use crate::rig::installation::{Installation, Plan};

@@ -1,5 +1,5 @@
-//! The test as Tekton: it takes a Task as it is written, fills in what Tekton fills in, and runs the steps one by one, each
-//! with the volumes that it mounts and no others, as the user that its securityContext names.
+//! A Tekton simulator: takes a Task as written, substitutes what Tekton substitutes, and runs the steps one by
+//! one, each with only its own volumes and as the user of its securityContext.
 
 use crate::rig::claviger::binary;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! The Tasks at a server with a certificate of a private CA, and at one without TLS.
+//! The Tasks with a server that uses a private CA, and with one without TLS.
 
 use super::task::TaskRun;
 use crate::rig::installation::{Installation, Plan};

@@ -1,4 +1,4 @@
-//! How the Tasks are written: what a linter says, and what no linter looks for.
+//! Checks of the Tasks' text: by a linter, and of rules that no linter has.
 
 use super::task::written;
 use serde_json::Value;

@@ -1,5 +1,5 @@
-//! The test as a kubelet: it lays out a rendered pod's volumes where the pod mounts them, in a folder that the container
-//! then has for its root, and runs it as the user that the pod says.
+//! A kubelet simulator: places a rendered pod's volumes at their mount paths, in a folder that becomes the
+//! container's root, and runs the container as the pod's user.
 
 use super::rendered::{NAMESPACE, Rendered};
 use crate::rig::claviger::binary;

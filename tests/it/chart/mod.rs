@@ -1,5 +1,5 @@
-//! The Helm chart: rendered for several values, each object held against what Kubernetes knows of its kind, and its pod
-//! started as a kubelet would.
+//! The Helm chart: rendered for several values, each object checked against the Kubernetes schema of its kind, and
+//! its pod started as by a kubelet.
 
 mod admission;
 mod kubelet;

@@ -1,4 +1,4 @@
-//! Every object, by the types of its kind and by a real API server; and what the objects say.
+//! Every object, checked by the types of its kind and by a real API server; and the contents of the objects.
 
 use super::rendered::{NAMESPACE, Rendered, notes, render, render_values};
 use super::{SETS, set};

@@ -1,4 +1,4 @@
-//! The chart's pod, run: its configuration is good, and with the chart's own rights it serves.
+//! The chart's pod, run: its configuration is valid, and it serves with the chart's RBAC permissions.
 
 use super::kubelet::Container;
 use super::rendered::{NAMESPACE, Rendered, render, render_values};

@@ -1,4 +1,4 @@
-//! Values that cannot be meant are refused with their place.
+//! Values that make no sense are refused with their place.
 
 use super::rendered::{render_as_written, render_values};
 use serde_json::{Value, json};

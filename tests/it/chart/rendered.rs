@@ -1,4 +1,4 @@
-//! A chart's objects, as Helm renders them.
+//! The objects of a chart, rendered by Helm.
 
 use super::chart;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! With a mask: a child whose output shows no value.
+//! With `--mask`: the output of the child process contains no value.
 
 use super::{exec, run};
 use crate::fetch::names;

@@ -1,4 +1,4 @@
-//! `claviger exec`: the command it becomes, and the one it watches.
+//! `claviger exec`: replacing the process, and running a child.
 
 mod masked;
 mod replaced;

@@ -1,4 +1,4 @@
-//! Without a mask: `exec(2)`.
+//! Without `--mask`: `exec(2)`.
 
 use super::{exec, run};
 use crate::fetch::{names, ran};

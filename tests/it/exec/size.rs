@@ -1,4 +1,5 @@
-//! Values that no variable holds, and bundles that no environment holds: told by name, and the ticket is not used.
+//! Values that no variable can hold, and bundles too large for an environment: the error names the key, and the
+//! ticket is not redeemed.
 
 use super::exec;
 use crate::fetch::{Ran, command, ran};

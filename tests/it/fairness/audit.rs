@@ -1,4 +1,4 @@
-//! The audit log, its volume and its copy on standard output.
+//! The audit log: its volume, and its copy on standard output.
 
 use super::{from, in_memory, in_postgres, is_fair};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The database: its connections, and what unknown tickets cost it.
+//! The database: its connections, and the load by unknown tickets.
 
 use super::{from, in_memory, in_postgres, is_fair};
 use claviger::model::ticket::TicketToken;

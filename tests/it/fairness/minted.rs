@@ -1,4 +1,4 @@
-//! Rates and counts: who can have any number of tokens made is still one caller.
+//! Rates and counts: a caller who can create any number of tokens counts as one caller.
 
 use super::{from, in_memory, is_fair};
 use serde_json::json;

@@ -1,6 +1,7 @@
-//! What callers share, and that a neighbour who takes all that it is given leaves the others what they had without it.
+//! Resources shared by callers: a caller who uses its whole allowance does not degrade the service of others.
 //!
-//! Honest callers offer a fixed load; what counts is how much of it succeeds, and not how fast. docs/THREATS.md names the bounds.
+//! Honest callers send a fixed load; the tests measure how much of it succeeds, not how fast. docs/THREATS.md has
+//! the bounds.
 
 mod audit;
 mod database;

@@ -1,4 +1,4 @@
-//! Room for sealed bundles.
+//! The memory for sealed bundles.
 
 use super::{from, in_memory, in_postgres, is_fair};
 use serde_json::json;

@@ -1,4 +1,5 @@
-//! A server that does what the real one cannot be made to do: it hangs, lies, and hangs up.
+//! A fake server for faults that the real one cannot be made to have: it hangs, gives wrong answers, and closes
+//! connections.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;

@@ -1,5 +1,5 @@
-//! Servers that hang, lie, cut, and lead elsewhere: one clear line, the right code, no file, nothing asked twice that
-//! was consumed.
+//! Servers that hang, give wrong or truncated answers, or redirect: one clear error line, the right exit code, no
+//! file, and no second request for a consumed ticket.
 
 use super::fake::{BUNDLE, Fake, TICKET, answer, bundle, problem, receipt};
 use super::{Ran, fetch, names};

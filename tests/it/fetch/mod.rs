@@ -1,4 +1,4 @@
-//! `claviger fetch`: what it fetches, what it leaves alone, and how it fails.
+//! `claviger fetch`: what it downloads, what it does not touch, and how it fails.
 
 mod fake;
 mod hostile;

@@ -1,4 +1,5 @@
-//! What is tried again: what the server puts off, what cannot have been consumed, and what a repeated key covers.
+//! Retries: requests that the server defers, that cannot have consumed the ticket, or that an idempotency key
+//! covers.
 
 use super::fake::{BUNDLE, Fake, answer, bundle, problem};
 use super::hostile::idempotency_key;

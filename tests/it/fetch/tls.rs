@@ -1,4 +1,4 @@
-//! `claviger fetch` over TLS: a private CA, a certificate of nobody, and no way back to plain HTTP.
+//! `claviger fetch` over TLS: a private CA, an untrusted certificate, and no downgrade to plain HTTP.
 
 use super::{Ran, fetch};
 use crate::rig::claviger::{Claviger, Dev};

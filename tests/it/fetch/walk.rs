@@ -1,4 +1,4 @@
-//! `claviger fetch` at the real server: files, formats, keys, nothing there, and refusals.
+//! `claviger fetch` with the real server: files, formats, keys, empty bundles, and refusals.
 
 use super::{command, fetch, fetch_sample, names, ran};
 use crate::rig::claviger::{Claviger, Dev};

@@ -1,4 +1,4 @@
-//! Bearer tokens of every kind: one is good, the rest are `401` and cost nobody anything.
+//! Bearer tokens of every kind: one is valid; all others get `401` and use no limits of other callers.
 
 use super::assert_problem;
 use crate::rig::http::{Answer, exchange, parse, request};

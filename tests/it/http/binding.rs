@@ -1,4 +1,4 @@
-//! Where and how long a ticket works.
+//! Where and for how long a ticket can be redeemed.
 
 use super::assert_problem;
 use crate::rig::claviger::download_path;

@@ -1,4 +1,4 @@
-//! `POST /v1/tickets`: bodies of every kind, none of which may become a ticket unless it is just right.
+//! `POST /v1/tickets`: bodies of every kind; only valid ones give a ticket.
 
 use super::assert_problem;
 use crate::rig::http::{Answer, exchange, parse};

@@ -1,4 +1,4 @@
-//! The hash chain, computed anew from the rows of the database by code that shares nothing with the broker's.
+//! The hash chain, recomputed from the database rows by code that is independent of the broker's.
 
 use crate::rig::http::hex;
 use crate::rig::oidc::{Edge, allow};

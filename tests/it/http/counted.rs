@@ -1,4 +1,4 @@
-//! One event for every request that a verb heard, however it ended; none for what only looks.
+//! One event for every request that a verb handles, whatever its outcome; none for reads.
 
 use crate::rig::http::Answer;
 use crate::rig::oidc::{Edge, allow};

@@ -1,4 +1,4 @@
-//! Crowds at the door: an address that wants all connections, and a process that runs out of descriptors.
+//! Many connections: an address that wants all of them, and a process that runs out of descriptors.
 
 use crate::rig::claviger::{Claviger, binary, wait_until};
 use crate::rig::http::{listen, request};

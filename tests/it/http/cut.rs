@@ -1,4 +1,5 @@
-//! A connection that ends inside an answer: no documented way of fetching takes that for a bundle, and none for an empty one.
+//! A connection that ends within an answer: no documented way of downloading accepts it as a bundle, or as an
+//! empty one.
 
 use crate::rig::claviger::{Claviger, Dev, download_path};
 use crate::rig::http::parse;

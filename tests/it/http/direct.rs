@@ -1,4 +1,4 @@
-//! `POST /v1/secrets`: the bundle in the answer itself, where the policies say so.
+//! `POST /v1/secrets`: the bundle in the response itself, if the policies allow it.
 
 use super::assert_problem;
 use crate::rig::http::Answer;

@@ -1,4 +1,4 @@
-//! `/v1/downloads/{ticket}`: once, whole, and only by `GET` and `POST`.
+//! `/v1/downloads/{ticket}`: once, complete, and only by `GET` and `POST`.
 
 use super::assert_problem;
 use crate::rig::http::{Answer, exchange, hex};

@@ -1,4 +1,4 @@
-//! The audit log: what each verb writes, and that it is written before anybody is told.
+//! The audit log: the events of each verb, written before the response.
 
 use crate::rig::claviger::download_path;
 use crate::rig::http::Answer;

@@ -1,5 +1,5 @@
-//! The listeners of a configuration that names none: they take IPv4 and IPv6, whatever the machine's settings. Each server
-//! has a network of its own, where the default ports are free.
+//! The default listeners accept IPv4 and IPv6, whatever the machine's settings. Each server has its own network
+//! namespace, in which the default ports are free.
 
 use crate::rig::claviger::{Claviger, binary, write_policies};
 use crate::rig::oidc::{ISSUER, Issuer, allow};

@@ -1,4 +1,4 @@
-//! `POST /v1/tickets`: what a ticket looks like, and what narrows it.
+//! `POST /v1/tickets`: the form of a ticket, and options that narrow it.
 
 use super::assert_problem;
 use crate::rig::claviger::download_path;

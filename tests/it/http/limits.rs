@@ -1,4 +1,4 @@
-//! Rates and caps: who asks too much is told to wait, and nobody else is.
+//! Rates and limits: a caller who sends too many requests must wait, and no other caller.
 
 use super::assert_problem;
 use crate::rig::claviger::download_path;

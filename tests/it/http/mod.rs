@@ -1,4 +1,4 @@
-//! The outward contract: what the binary answers on its listeners, to the letter, to friends and to everybody else.
+//! The outward contract: the exact answers of the binary on its listeners, to valid and invalid requests.
 
 mod bearers;
 mod binding;

@@ -1,4 +1,4 @@
-//! Hostile repos and branches, end to end: refused, or opaque bytes that lead to exactly one path.
+//! Hostile repos and branches, end to end: refused, or treated as opaque bytes that give exactly one path.
 
 use super::assert_problem;
 use crate::rig::claviger::download_path;

@@ -1,4 +1,4 @@
-//! At most once: racing redeemers, and clients that hang up.
+//! At most once: racing redemptions, and clients that disconnect.
 
 use crate::rig::oidc::{Edge, allow};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Refusals that one caller causes at will: a few events, and a count of the others.
+//! Refusals that one caller causes repeatedly: a few events, and a count of the rest.
 
 use crate::rig::claviger::{download_path, wait_until};
 use crate::rig::oidc::{Edge, allow};

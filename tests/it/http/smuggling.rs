@@ -1,4 +1,5 @@
-//! What two servers could read in two ways is refused and the connection closed; never a hang.
+//! Ambiguous requests, which two servers could read differently, are refused and the connection closed; none
+//! hangs.
 
 use crate::rig::http::{answers, converse};
 use crate::rig::oidc::Edge;

@@ -1,4 +1,4 @@
-//! A ticket has one spelling, and whoever does not prove the key learns nothing.
+//! A ticket has one spelling, and a client without the key learns nothing.
 
 use super::assert_problem;
 use crate::rig::http::{exchange, parse};

@@ -1,4 +1,4 @@
-//! Connections in number, error bodies that land in a shell, and the ops listener.
+//! Many connections, error bodies piped into a shell, and the ops listener.
 
 use super::assert_problem;
 use crate::rig::claviger::download_path;

@@ -1,4 +1,5 @@
-//! The audit log cannot be written: nothing is released, nothing is consumed, and afterwards all is as before.
+//! The audit log cannot be written: nothing is released, nothing is consumed, and afterwards everything works as
+//! before.
 
 use super::assert_problem;
 use crate::rig::oidc::{Edge, allow};

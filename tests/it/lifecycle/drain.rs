@@ -1,4 +1,4 @@
-//! The end: SIGTERM lets what waits be redeemed, SIGINT does not.
+//! Shutdown: after SIGTERM waiting tickets can be redeemed, after SIGINT they cannot.
 
 use crate::rig::claviger::{Claviger, download_path, wait_until};
 use crate::rig::http::{Answer, request};

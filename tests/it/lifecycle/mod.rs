@@ -1,4 +1,4 @@
-//! The life of a process: how it starts or says why not, what it reads again, and how it ends.
+//! The life of a process: start and its failures, reload, and shutdown.
 
 mod drain;
 mod locked;

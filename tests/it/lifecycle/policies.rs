@@ -1,4 +1,4 @@
-//! The policy directory: what changes there is in force within seconds, what is broken there is not.
+//! The policy directory: valid changes are active within seconds, invalid ones never.
 
 use crate::rig::claviger::{Claviger, Dev, download_path, manifest, run, wait_until};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! SIGHUP: policies, certificates, tokens and keys are read again; what is bad stays as it was.
+//! SIGHUP: policies, certificates, tokens and keys are read again; invalid ones do not replace valid ones.
 
 use crate::rig::bao::until;
 use crate::rig::claviger::{Claviger, Dev, manifest, wait_until};

@@ -1,4 +1,4 @@
-//! What a process needs to start, what it says where it cannot, and how little it takes.
+//! The requirements of a start, its error messages, and its cost.
 
 use crate::rig::claviger::{Claviger, binary, run, wait_until};
 use crate::rig::http::request;

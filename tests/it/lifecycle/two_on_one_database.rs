@@ -1,4 +1,4 @@
-//! Two processes on one SQLite file: each writes a chain of its own, and all of them stay whole.
+//! Two processes on one SQLite file: each writes its own chain, and all chains verify.
 
 use crate::rig::claviger::{Claviger, Dev, audit_texts};
 use aws_lc_rs::digest::{SHA256, digest};

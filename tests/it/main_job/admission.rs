@@ -1,4 +1,4 @@
-//! `attestation.admissionPolicy`: what a broker makes of the admission policy in each state that a cluster may have it in.
+//! `attestation.admissionPolicy`: the broker's behaviour for each state of a cluster's admission policy.
 
 use crate::chart::rendered::render_values;
 use crate::rig::claviger::{Claviger, run, wait_until, write_policies};

@@ -1,4 +1,4 @@
-//! The API server cannot be asked: who is known stays known for a while, and nobody else becomes known.
+//! The API server is unreachable: cached callers are accepted for a while, and no new ones.
 
 use crate::rig::cable::Cable;
 use crate::rig::installation::Plan;

@@ -1,4 +1,4 @@
-//! Who says what is being built: the cluster or the issuer, and not the one who asks.
+//! Repo and branch come from the cluster or the issuer, not from the request.
 
 use crate::rig::cable::Cable;
 use crate::rig::claviger::{Claviger, download_path, run};

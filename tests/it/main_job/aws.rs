@@ -1,4 +1,4 @@
-//! The walk through AWS Secrets Manager: a ticket and its download, what is told, and what is not.
+//! The main job with AWS Secrets Manager: a ticket and its download, and what logs and errors reveal.
 
 use crate::rig::claviger::run;
 use crate::rig::installation::Plan;

@@ -1,4 +1,4 @@
-//! No work on the hot path that a request does not need, and no answer older than promised.
+//! No unnecessary work on the hot path, and no answer older than promised.
 
 use crate::rig::bao::until;
 use crate::rig::installation::{Installation, Plan};

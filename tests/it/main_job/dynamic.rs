@@ -1,4 +1,4 @@
-//! Credentials that are made for a pod: they open the database as long as the pod is there, whatever becomes of Claviger.
+//! Credentials created for a pod: they work as long as the pod exists, whatever happens to Claviger.
 
 use crate::rig::bao::until;
 use crate::rig::http::Answer;

@@ -1,4 +1,5 @@
-//! OpenBao refuses the broker's login while its own API server does not answer: nobody knows, and what was read is served.
+//! OpenBao rejects the broker's login while its own API server is unreachable: the login's validity is unknown,
+//! and cached secrets are served.
 
 use crate::rig::bao::until;
 use crate::rig::cable::Cable;

@@ -1,5 +1,5 @@
-//! The main job on real parts: from a pod's token to a secret, once. The broker is the real binary, between a real API
-//! server and a real OpenBao.
+//! The main job with real components: from a pod's token to a secret, once. The real binary runs between a real
+//! API server and a real OpenBao.
 
 mod admission;
 mod api_server_away;

@@ -1,4 +1,5 @@
-//! A pod that works at its limit under a mount in trouble, and builds beside it that want other secrets of the same store.
+//! A pod that works at its limit under a failing mount, and builds beside it that need other secrets of the same
+//! store.
 
 use crate::rig::bao::until;
 use crate::rig::installation::{Builder, Installation, Plan};

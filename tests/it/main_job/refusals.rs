@@ -1,4 +1,4 @@
-//! Who gets nothing. Each beside one who does.
+//! Refused callers, each with an accepted twin.
 
 use crate::rig::installation::{Installation, Plan};
 use crate::rig::kube::DEFAULT_AUDIENCE;

@@ -1,4 +1,4 @@
-//! Absent is not forbidden is not broken: only the first is an empty bundle.
+//! Missing, forbidden and failed reads are different: only a missing secret gives an empty bundle.
 
 use crate::rig::installation::Plan;
 use serde_json::{Value, json};

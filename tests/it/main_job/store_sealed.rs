@@ -1,4 +1,5 @@
-//! A sealed OpenBao: what was read is served for a while and marked, nothing else is, and nothing turns into an empty bundle.
+//! A sealed OpenBao: cached secrets are served for a while and marked as stale; all other reads fail, and none
+//! gives an empty bundle.
 
 use crate::rig::bao::until;
 use crate::rig::installation::{Builder, Plan};

@@ -1,4 +1,4 @@
-//! TLS on both sides: that of the api listener, re-read when its files change, and that of the store.
+//! TLS on both sides: the API listener's certificate, read again when its files change, and that of the store.
 
 use crate::rig::bao::{Bao, until};
 use crate::rig::installation::{Installation, Plan};

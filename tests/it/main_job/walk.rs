@@ -1,4 +1,4 @@
-//! The walk that everything else hangs on.
+//! The basic main job: ticket and download.
 
 use crate::rig::installation::Plan;
 use serde_json::{Value, json};

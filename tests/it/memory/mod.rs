@@ -1,4 +1,4 @@
-//! What stays in the process's memory: nothing that is in clear, and nothing that a core file or a debugger could show.
+//! The process's memory: no secrets in the clear, and no access by core files or debuggers.
 
 mod scan;
 

@@ -1,4 +1,4 @@
-//! What every adapter of the store must do.
+//! The contract of every policy store.
 
 use super::*;
 use claviger::policy::{Change, Expected, PolicySource, PolicyStoreError, RevisionChange};

@@ -1,4 +1,4 @@
-//! Policies that are kept in a database: one contract for every adapter, and what happens between replicas.
+//! Policies in a database: one contract for every adapter, and several replicas.
 
 mod contract;
 mod replicas;

@@ -1,4 +1,4 @@
-//! What one replica writes, the others have within a second; what cannot be asked changes nothing.
+//! Writes of one replica reach the others within a second; a database failure changes nothing.
 
 use super::*;
 use crate::rig::postgres::Postgres;

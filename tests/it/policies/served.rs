@@ -1,4 +1,4 @@
-//! The binary on a database: policies of the database decide, and audit events of several replicas are chained there.
+//! The binary with a database: its policies decide, and audit events of several replicas are chained in it.
 
 use super::*;
 use crate::rig::claviger::{Claviger, Dev, run};

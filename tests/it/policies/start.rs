@@ -1,4 +1,5 @@
-//! What a start finds: files of the same name, policies that do not compile here, databases that forget, old schemas.
+//! Starts with difficult states: files with the name of a stored policy, policies that do not compile here,
+//! restored databases, old schemas.
 
 use super::*;
 use crate::rig::postgres::Postgres;

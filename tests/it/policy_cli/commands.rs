@@ -1,4 +1,5 @@
-//! `list`, `get`, `apply`, `delete` and `explain` on a real server, each by somebody who may and somebody who may not.
+//! `list`, `get`, `apply`, `delete` and `explain` on a real server, each with an authorised and an unauthorised
+//! user.
 
 use super::{Shell, policy, write, yaml};
 use crate::rig::claviger::Claviger;

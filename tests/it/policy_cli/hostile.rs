@@ -1,4 +1,4 @@
-//! Files, tokens and servers that mean no good, and command lines that are wrong.
+//! Malicious files, tokens and servers, and invalid command lines.
 
 use super::{Shell, policy, write, yaml};
 use crate::rig::claviger::{Claviger, binary};

@@ -1,4 +1,4 @@
-//! `claviger policy`: what each command does, says, and ends with.
+//! `claviger policy`: effect, output and exit code of each command.
 
 mod commands;
 mod hostile;

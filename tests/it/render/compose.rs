@@ -1,5 +1,5 @@
-//! How docker compose reads a dotenv file, by the rules of its library compose-go: the real one is in no registry that
-//! the rig can use. A value of ours never has an expansion, so one is an error here.
+//! A model of how docker compose reads a dotenv file, by the rules of its library compose-go, which no registry of
+//! the rig has. Rendered values never have an expansion, so one is an error here.
 
 use super::bundles::Variables;
 

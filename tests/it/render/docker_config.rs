@@ -1,4 +1,4 @@
-//! `docker-config` files, read by skopeo (with the library of Buildah and Podman), which shows what it read to a
+//! `docker-config` files, read by skopeo (with the library of Buildah and Podman), which sends what it read to a
 //! registry, and by Python.
 
 use super::bundles::{Variables, bundle, hostile_values, value};

@@ -1,4 +1,5 @@
-//! `dotenv` and `dotenv-expand` files, read by the real readers: all give back the very values, or the value was refused.
+//! `dotenv` and `dotenv-expand` files, read by the real readers: all return exactly the original values, or the
+//! value was refused.
 
 use super::bundles::{Variables, bundle, hostile_values, named, value};
 use super::compose;

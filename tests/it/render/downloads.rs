@@ -1,4 +1,4 @@
-//! The formats over HTTP: which key `raw` gives, what is refused, and that no refusal consumes the ticket.
+//! The formats over HTTP: which key `raw` returns, what is refused, and that no refusal consumes the ticket.
 
 use super::bundles::hostile_values;
 use crate::rig::claviger::{Claviger, Dev};

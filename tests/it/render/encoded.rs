@@ -1,4 +1,4 @@
-//! `encoding: base64`: a keystore that is stored as base64 arrives as its bytes.
+//! `encoding: base64`: a keystore stored as base64 is delivered as its bytes.
 
 use crate::rig::oidc::{Edge, allow};
 use serde_json::{Value, json};

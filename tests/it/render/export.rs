@@ -1,4 +1,4 @@
-//! `export` files, sourced by real shells: every value comes back byte for byte, and nothing is executed.
+//! `export` files, sourced by real shells: every value is returned byte for byte, and nothing is executed.
 
 use super::bundles::{Variables, bundle, hostile_values, named, value};
 use super::readers::run;

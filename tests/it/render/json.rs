@@ -1,4 +1,4 @@
-//! `json`, read by real parsers: every name and every value comes back.
+//! `json`, read by real parsers: every name and value is returned.
 
 use super::bundles::{Variables, bundle, hostile_values, named, value};
 use super::readers::{Reader, node_json, python_json};

@@ -1,4 +1,4 @@
-//! A server that asks for credentials and keeps those it is shown.
+//! A server that asks for credentials and records those it receives.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,5 @@
-//! What each dotenv reader makes of hard values: the table of docs/COMPATIBILITY.md, from the readers themselves.
+//! How each dotenv reader treats difficult values: the table of docs/COMPATIBILITY.md, produced by the readers
+//! themselves.
 
 use super::bundles::{Variables, bundle};
 use super::compose;

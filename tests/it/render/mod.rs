@@ -1,5 +1,5 @@
-//! What is rendered, read by those it is rendered for: shells, dotenv readers, JSON parsers, archivers, registry
-//! clients, npm and curl.
+//! Rendered bundles, read by the programs they are meant for: shells, dotenv readers, JSON parsers, archivers,
+//! registry clients, npm and curl.
 
 mod bundles;
 mod compose;

@@ -1,4 +1,4 @@
-//! `netrc` files, read by curl, which shows what it read to a server, and by Python.
+//! `netrc` files, read by curl, which sends what it read to a server, and by Python.
 
 use super::bundles::{Variables, bundle, hostile_values, value};
 use super::listener::Listener;

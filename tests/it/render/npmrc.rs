@@ -1,4 +1,4 @@
-//! `npmrc` files, read by npm, which shows what it read to a server, and by its own ini parser.
+//! `npmrc` files, read by npm, which sends what it read to a server, and by its own ini parser.
 
 use super::bundles::{Variables, bundle, hostile_values, value};
 use super::listener::Listener;

@@ -1,5 +1,5 @@
-//! The programs that read what we render. Each stays up and answers one question a line, so that hundreds of
-//! questions cost seconds.
+//! The reader programs. Each keeps running and answers one question per line, so that hundreds of questions cost
+//! seconds.
 
 use super::bundles::Variables;
 use std::io::{BufRead as _, BufReader, Write as _};

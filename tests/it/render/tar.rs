@@ -1,5 +1,5 @@
-//! `tar` archives, read by Python and extracted by GNU tar and busybox: every file comes back, and nothing else is
-//! written.
+//! `tar` archives, read by Python and extracted by GNU tar and busybox: every file is returned, and nothing else
+//! is written.
 
 use super::bundles::{Variables, bundle, hostile_values, named, value};
 use super::readers::{Reader, python_tar, run};

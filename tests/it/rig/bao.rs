@@ -1,4 +1,4 @@
-//! A real OpenBao in development mode: unsealed, in memory, one root token, gone when dropped.
+//! A real OpenBao in development mode: unsealed, in memory, one root token, stopped when dropped.
 
 mod database;
 mod durable;

@@ -1,4 +1,4 @@
-//! A cable to a server on this machine, which a test may pull out.
+//! A TCP relay to a server on this machine, which a test can interrupt.
 
 use std::io::copy;
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! The binary under test, as a process: `dev` for what needs no cluster, `serve` for the rest.
+//! The binary under test as a process: `dev` if no cluster is needed, else `serve`.
 
 use super::http::{Answer, request};
 use serde_json::{Value, json};

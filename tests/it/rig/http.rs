@@ -1,4 +1,4 @@
-//! A client that sends exactly what a test writes, one connection for each request.
+//! A client that sends exactly the given bytes, with one connection per request.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

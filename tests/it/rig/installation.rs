@@ -1,4 +1,5 @@
-//! An installation as in a cluster: Claviger between a real API server and a real OpenBao, with no more rights than it needs.
+//! An installation as in a cluster: Claviger between a real API server and a real OpenBao, with minimal
+//! permissions.
 
 use super::bao::Bao;
 use super::claviger::{Claviger, download_path, write_policies};

@@ -1,4 +1,4 @@
-//! An OIDC issuer whose documents are what the test wants, and that counts who asks for them.
+//! An OIDC issuer with configurable documents that counts requests.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};

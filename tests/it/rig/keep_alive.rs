@@ -1,4 +1,4 @@
-//! One connection that is kept alive and reads whole answers.
+//! A keep-alive connection that reads complete answers.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -1,5 +1,5 @@
 //! A real control plane: etcd and kube-apiserver, one for the whole test binary. There is no kubelet, so pods stay
-//! Pending and are brought through their lives by [`actors`].
+//! Pending until [`actors`] change their status.
 
 pub mod actors;
 pub mod admission;

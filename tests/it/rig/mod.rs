@@ -1,4 +1,4 @@
-//! The rig: starts real components on free ports of 127.0.0.1 and stops them, by process id.
+//! The rig: starts real components on free ports of 127.0.0.1, and stops them by process ID.
 
 pub mod bao;
 pub mod cable;

@@ -1,5 +1,5 @@
-//! moto's server, which plays AWS Secrets Manager, IAM and STS: it checks signatures and what a policy allows, though not
-//! on which secrets, and is gone with its memory when dropped.
+//! moto's server in the role of AWS Secrets Manager, IAM and STS: it checks signatures and the actions that a
+//! policy allows, but not the resources. Its data is lost when it is dropped.
 
 use claviger::model::request_id::RequestId;
 use reqwest::Client;

@@ -1,4 +1,4 @@
-//! An OIDC issuer of the tests' own, and a Claviger that believes it: tokens of any shape, policies and secrets of any kind.
+//! An OIDC issuer for tests, and a Claviger that trusts it: tokens of any form, policies and secrets of any kind.
 
 use super::claviger::{Claviger, download_path, write_policies};
 use super::http::Answer;

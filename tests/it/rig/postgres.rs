@@ -1,5 +1,5 @@
-//! A real PostgreSQL: one server for the whole test binary, a database for each test, and servers of their own for tests
-//! that stop them.
+//! A real PostgreSQL: one server for the whole test binary, a database for each test, and separate servers for
+//! tests that stop them.
 
 use claviger::config::postgres_url::PostgresUrl;
 use claviger::model::request_id::RequestId;

@@ -1,4 +1,4 @@
-//! A forward proxy that carries what is tunnelled through it (RFC 9110, 9.3.6) and counts it.
+//! A forward proxy that relays tunnels (RFC 9110, 9.3.6) and counts them.
 
 use std::io::{BufRead as _, BufReader, Write as _, copy};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! Several replicas of Claviger on one PostgreSQL, which believe one issuer and share one key.
+//! Several replicas of Claviger on one PostgreSQL, with a common issuer and root key.
 
 use super::claviger::{Claviger, download_path, write_policies};
 use super::http::Answer;

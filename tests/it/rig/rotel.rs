@@ -1,4 +1,4 @@
-//! A real OTLP receiver, which prints what it receives.
+//! A real OTLP receiver that prints what it receives.
 
 use super::claviger::wait_until;
 use super::prometheus::binary;

@@ -1,4 +1,4 @@
-//! How much a test does: little where it runs with the others, more where a make target says so.
+//! The scale of a test: small in an ordinary run, larger if a make target sets it.
 
 /// The number that this variable says, or the small one.
 #[expect(clippy::disallowed_methods, reason = "a number for tests, not a setting")]

@@ -1,5 +1,5 @@
-//! Tekton itself: its controller and webhook at an API server of their own, one for the whole test binary. Both listen on all
-//! addresses, so all of it, and every test that uses it, is in a network namespace. Needs root.
+//! Tekton itself: its controller and webhook with their own API server, one for the whole test binary. Both listen
+//! on all addresses, so they and all tests that use them run in a network namespace. Needs root.
 
 pub mod actors;
 mod network;

@@ -1,4 +1,4 @@
-//! A database that cannot be written: somebody else holds the lock.
+//! A database that cannot be written, because another connection holds the lock.
 
 use super::oidc::Edge;
 use sqlx::Connection as _;

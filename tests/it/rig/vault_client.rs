@@ -1,4 +1,4 @@
-//! Clients of Vault as processes, in front of a Claviger that speaks TLS under a CA of its own.
+//! Vault clients as processes, with a Claviger that uses TLS with its own CA.
 
 use super::oidc::Edge;
 use super::prometheus::binary;

@@ -1,4 +1,4 @@
-//! What cannot be read to its end is never clean.
+//! Input that cannot be read completely is never reported as clean.
 
 use super::{Entry, Layout, VALUE, archive, gzip, layer, scan, zstd};
 use serde_json::json;

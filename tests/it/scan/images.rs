@@ -1,4 +1,4 @@
-//! Images as other programs write them.
+//! Images written by other programs.
 
 use super::{Entry, KEY, VALUE, archive, gzip, layer, scan};
 use crate::rig::claviger::{Claviger, Dev, run};

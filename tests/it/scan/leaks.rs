@@ -1,4 +1,4 @@
-//! Where a value can hide, each with its clean twin.
+//! Places where a value can be hidden, each with a clean twin.
 
 use super::{Entry, KEY, Layout, VALUE, archive, gzip, layer, scan, zstd};
 use base64::Engine as _;

@@ -1,4 +1,4 @@
-//! `claviger scan`: finds a value wherever it hides in an image or a folder, tells where, and never what.
+//! `claviger scan`: finds values anywhere in an image or folder, and reports the place but never the value.
 
 mod hostile;
 mod images;

@@ -1,4 +1,4 @@
-//! Canaries in the files of databases where tickets wait: neither values nor what opens them.
+//! Canaries in the database files of waiting tickets: they contain neither values nor keys that open them.
 
 use super::canaries::{Search, canary, encodings};
 use crate::rig::claviger::download_path;

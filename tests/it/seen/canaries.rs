@@ -1,4 +1,4 @@
-//! Canaries: values, tokens and tickets are nowhere but where they belong, with everything logged that can be.
+//! Canaries: with the most verbose logging, values, tokens and tickets appear only where they belong.
 
 use crate::rig::claviger::download_path;
 use crate::rig::http::{Answer, request};

@@ -1,4 +1,4 @@
-//! What the dashboard asks.
+//! The queries of the dashboard.
 
 use serde_json::Value;
 

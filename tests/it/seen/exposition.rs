@@ -1,4 +1,5 @@
-//! The text format, read the way Prometheus reads it, so that tests speak of families and series and not of lines.
+//! A parser for the text exposition as Prometheus reads it, so that tests use families and series instead of
+//! lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What operators see: metrics, dashboard, alerts, traces and logs.
+//! Observability: metrics, dashboard, alerts, traces and logs.
 
 mod at_rest;
 mod canaries;

@@ -1,4 +1,5 @@
-//! `/metrics`: every family from the start, label values at zero, and no series for what callers choose.
+//! `/metrics`: every family exists from the start, known label values begin at zero, and callers cannot create
+//! series.
 
 use super::exposition::{Exposition, Series};
 use crate::rig::http::{exchange, request};

@@ -1,4 +1,4 @@
-//! The alert rules and the dashboard as files: what promtool says of them, and that they speak of what there is.
+//! The files of alert rules and dashboard: promtool accepts them, and they use only existing metrics.
 
 use super::dashboard;
 use super::exposition::Exposition;

@@ -1,4 +1,4 @@
-//! Traces, at a real OTLP receiver: one tree a request, parents right, closed words only.
+//! Traces at a real OTLP receiver: one trace per request, correct parents, only values of closed sets.
 
 use crate::rig::claviger::{Claviger, download_path, wait_until};
 use crate::rig::http::Answer;

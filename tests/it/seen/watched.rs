@@ -1,5 +1,5 @@
-//! A real Prometheus watches real Clavigers: every expression of the dashboard has an answer, and every alert fires under
-//! its fault and at no other time.
+//! A real Prometheus monitors real Clavigers: every expression of the dashboard has a result, and every alert
+//! fires for its fault and at no other time.
 
 use super::dashboard;
 use super::rules::{RULES, all};

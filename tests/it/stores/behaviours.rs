@@ -1,4 +1,4 @@
-//! Every way in which a server can be no server, against its verdict in `behaviours.yaml`.
+//! Every kind of faulty server, compared with the expected result in `behaviours.yaml`.
 
 use super::Rig;
 use super::fake::{Act, Fake, SECRET, good};

@@ -1,4 +1,4 @@
-//! What every kind of store gives alike: the same table for files, OpenBao's engines and AWS.
+//! The common behaviour of all stores: one table for files, OpenBao's engines and AWS.
 
 use super::Rig;
 use crate::rig::bao::Bao;

@@ -1,4 +1,4 @@
-//! The ways to a Vault: certificates of both sides, a path before the API, a proxy, and the `jwt` auth method.
+//! Connections to Vault: certificates of both sides, a path prefix, a proxy, and the `jwt` auth method.
 
 use super::fake::{Fake, good};
 use super::{NO_CACHE, Rig, one};

@@ -1,4 +1,4 @@
-//! A server that is told to misbehave in ways that a real one cannot be made to.
+//! A fake server for faults that a real one cannot be made to have.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! Dynamic leases: real credentials of a real PostgreSQL, made, renewed and taken back by a real OpenBao.
+//! Dynamic leases: credentials of a real PostgreSQL, created, renewed and revoked by a real OpenBao.
 
 mod adopted;
 mod faults;

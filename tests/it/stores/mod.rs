@@ -1,4 +1,4 @@
-//! Stores: real OpenBao, and moto in AWS's place, for what they can be made to do, a small fake for what they cannot.
+//! Stores: a real OpenBao and moto for AWS where possible, and a small fake for other faults.
 
 #[cfg(feature = "aws")]
 mod aws;

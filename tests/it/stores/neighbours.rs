@@ -1,4 +1,4 @@
-//! One mount in trouble, and others of the same server that are read meanwhile: as much as if there were no trouble.
+//! One failing mount, and other mounts of the same server that are read at the same rate as without the failure.
 
 use super::fake::{Act, Fake, HEALTH, good, json, status};
 use super::{NO_CACHE, Rig};

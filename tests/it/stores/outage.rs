@@ -1,4 +1,4 @@
-//! A real OpenBao, many who ask, and what happens when it is sealed, killed and started again.
+//! A real OpenBao with many callers that is sealed, killed and restarted.
 
 use super::Rig;
 use crate::rig::bao::{Bao, until};

@@ -1,4 +1,4 @@
-//! The broker's own token at a real OpenBao: from a file, by `AppRole`, dead and alive.
+//! The broker's own token at a real OpenBao: from a file, by `AppRole`, valid and expired.
 
 use super::{NO_CACHE, Rig, one};
 use crate::rig::bao::{Bao, until};

@@ -1,4 +1,4 @@
-//! How the store meets a server in trouble. What each trouble comes to stands in `behaviours.yaml`.
+//! The store's reaction to a failing server. The expected results are in `behaviours.yaml`.
 
 use super::fake::{Act, Fake, MOUNT, good, json, status};
 use super::{NO_CACHE, Rig};

@@ -1,4 +1,4 @@
-//! Reading from a real OpenBao: every class that it can be made to give.
+//! Reading from a real OpenBao: every class of answer that it can give.
 
 use super::{NO_CACHE, Rig, one};
 use crate::rig::bao::{Bao, until};

@@ -1,4 +1,4 @@
-//! `TaskRun`s that claim a task of another's run. Tekton adopts them by their labels and an owner.
+//! `TaskRun`s that claim to be a task of another run. Tekton adopts them by labels and an owner.
 
 use super::{VICTIM, is_refused, told, with};
 use crate::rig::tekton::actors::{Thing, Workshop, task};

@@ -1,4 +1,4 @@
-//! True builds, all of them with the admission policy in force.
+//! Genuine builds, all with the admission policy active.
 
 use super::{VICTIM, told, told_of, with};
 use crate::rig::kube::actors::PodActor;

@@ -1,6 +1,7 @@
-//! Attestation with Tekton's own controller and webhook: true builds are served, and what claims another's run is not.
+//! Attestation with Tekton's own controller and webhook: genuine builds are served, and objects that claim another
+//! run are not.
 //!
-//! The admission policy is in force in the namespaces that ask for it, by a binding of the tests'.
+//! The admission policy is active in the namespaces that request it, by a binding of the tests.
 
 mod adoption;
 mod builds;

@@ -1,4 +1,4 @@
-//! Pods that claim a `TaskRun` of another's run. Tekton adopts them by a label and an owner.
+//! Pods that claim a `TaskRun` of another run. Tekton adopts them by a label and an owner.
 
 use super::{VICTIM, is_refused, told, with};
 use crate::rig::kube::actors::PodActor;

@@ -1,4 +1,4 @@
-//! What rests of a ticket in the database opens nothing, and opens for nothing but what was sealed.
+//! The stored part of a ticket reveals nothing alone, and opens only for its own ticket.
 
 use super::*;
 use claviger::database::Param;

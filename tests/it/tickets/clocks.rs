@@ -1,4 +1,4 @@
-//! Replicas whose machines' clocks differ: the database's clock decides, and one that is far off issues nothing.
+//! Replicas with different clocks: the database's clock decides, and a replica with a large offset issues nothing.
 
 use crate::rig::claviger::{Claviger, binary, download_path, wait_until, write_policies};
 use crate::rig::http::request;

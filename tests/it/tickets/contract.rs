@@ -1,4 +1,4 @@
-//! What every store of tickets does, alike.
+//! The contract of every ticket store.
 
 use super::*;
 use claviger::tickets::MAX_BYTES_PER_CALLER;

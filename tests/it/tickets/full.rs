@@ -1,4 +1,5 @@
-//! A bound on what waits in a database, whoever it is for: one who can have tokens made has any number of callers.
+//! The limit of waiting tickets in a database holds over all callers: a client that can create tokens has any
+//! number of callers.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! A server that hangs up between two requests, on connections that were in use a moment ago: nobody notices.
+//! A server that closes recently used connections between two requests: clients do not notice.
 
 use super::{Place, Replica, Where};
 use crate::rig::postgres::{checked, postgres};

@@ -1,5 +1,5 @@
-//! Judges what clients saw against what the audit log says: whether any ticket was released twice, or released and not
-//! recorded. It knows nothing of how tickets are kept.
+//! Compares what clients received with the audit log: whether a ticket was released twice, or released without a
+//! record. Independent of how tickets are stored.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,7 @@
-//! `kill -9` of replicas and of PostgreSQL under load, and rolling restarts: nothing is released twice, nothing released is
-//! unrecorded, and a rolling restart loses nothing at all.
+//! `kill -9` of replicas and of PostgreSQL under load, and rolling restarts: nothing is released twice, every
+//! release is recorded, and a rolling restart loses no ticket.
 //!
-//! `CLAVIGER_KILLS`, `CLAVIGER_DATABASE_KILLS` and `CLAVIGER_ROLLS` say how often (`make kills`).
+//! `CLAVIGER_KILLS`, `CLAVIGER_DATABASE_KILLS` and `CLAVIGER_ROLLS` set the counts (`make kills`).
 
 use super::judge::{Attempt, Verdict, judge};
 use super::*;

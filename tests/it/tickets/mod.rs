@@ -1,4 +1,4 @@
-//! Tickets: one contract for every store, what rests of them, and what happens between replicas.
+//! Tickets: one contract for every store, the stored data, and several replicas.
 
 mod at_rest;
 mod clocks;

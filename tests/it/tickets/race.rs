@@ -1,6 +1,7 @@
-//! Exactly one of any number of redeemers, on three replicas of one PostgreSQL; and the proof that the check would see it.
+//! Exactly one of many concurrent redemptions succeeds, on three replicas with one PostgreSQL; and a proof that
+//! the check would detect a second one.
 //!
-//! `CLAVIGER_RACE` says how many tickets are raced for (`make race`).
+//! `CLAVIGER_RACE` sets the number of tickets (`make race`).
 
 use super::judge::{Attempt, Verdict, judge};
 use super::*;

@@ -1,4 +1,4 @@
-//! `DELETE /v1/tickets`: all waiting tickets of a policy, a subject or a repo, wherever they wait.
+//! `DELETE /v1/tickets`: revokes all waiting tickets of a policy, a subject or a repo, in every store.
 
 use crate::rig::claviger::{Claviger, download_path};
 use crate::rig::http::Answer;

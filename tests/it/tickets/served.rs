@@ -1,4 +1,5 @@
-//! Over HTTP, on replicas that share a PostgreSQL: who may redeem, again, revoke; and what a database that is away does.
+//! Over HTTP, on replicas with one PostgreSQL: who may redeem, repeat and revoke; and the effects of an
+//! unavailable database.
 
 use crate::rig::claviger::{download_path, wait_until};
 use crate::rig::http::{Answer, request};

@@ -1,5 +1,5 @@
-//! The connection to PostgreSQL is lost in the very moment in which something is made durable: what became of it is found
-//! out, told as it is, and never done twice.
+//! The connection to PostgreSQL is lost during a commit: the outcome is determined, reported as it is, and nothing
+//! is done twice.
 
 use super::*;
 use std::io::{Read as _, Write as _};

@@ -1,4 +1,5 @@
-//! The agent of `OpenBao`: logins by itself, a token file, a template, a command; and no busy loop, whatever it is answered.
+//! The `OpenBao` agent: automatic logins, a token file, a template, a command; and no busy loop, whatever the
+//! answers.
 
 use super::edge_with;
 use crate::rig::claviger::wait_until;

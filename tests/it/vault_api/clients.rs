@@ -1,4 +1,4 @@
-//! Vault's own clients over TLS with a private CA: what each says when it works, and when it does not.
+//! Vault's own clients over TLS with a private CA: their output on success and on failure.
 
 use super::edge_with;
 use crate::rig::oidc::Edge;

@@ -1,4 +1,4 @@
-//! Logins, reads, and what clients ask beside them, field by field.
+//! Logins, reads and the clients' additional requests, field by field.
 
 use super::{SITE, VaultClient as _, assert_errors, edge, edge_with};
 use crate::rig::claviger::wait_until;

@@ -1,4 +1,4 @@
-//! The limits of the native API hold here too.
+//! The limits of the native API apply here too.
 
 use super::{SITE, VaultClient as _, assert_errors, edge_with};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! The Vault-compatible API: the contract by raw HTTP, and Vault's own clients in front of it.
+//! The Vault-compatible API: the contract by raw HTTP, and by Vault's own clients.
 
 mod agent;
 mod clients;

@@ -1,4 +1,4 @@
-//! Ten thousand pairs of names by each client library's own path encoding: each is the pair that was meant.
+//! Ten thousand pairs of names in each client library's own path encoding: each decodes to the original pair.
 
 use crate::rig::oidc::{Edge, allow};
 use crate::rig::vault_client::{Authority, Client, Kind};

@@ -1,4 +1,4 @@
-//! Each request in the audit log and in the metrics, and no name of a caller's in a label.
+//! Each request appears in the audit log and in the metrics, and no label has a name chosen by a caller.
 
 use super::{SITE, VaultClient as _, assert_errors, edge};
 use crate::rig::claviger::wait_until;

@@ -1,4 +1,5 @@
-//! What is refused and never ignored: writes, lists, wrapping, namespaces, other paths, and spellings of two meanings.
+//! Requests that are refused and never ignored: writes, lists, wrapping, namespaces, other paths, and ambiguous
+//! spellings.
 
 use super::{SITE, VaultClient as _, assert_errors, edge, edge_with};
 use crate::rig::http::{exchange, parse};

@@ -1,4 +1,4 @@
-//! With a real OpenBao as the store: when a secret was made, and who may have what is made on request.
+//! With a real OpenBao as the store: creation times of secrets, and access to dynamic secrets.
 
 use super::{VaultClient as _, assert_errors};
 use crate::rig::bao::Bao;

@@ -1,4 +1,5 @@
-//! The oracle: the data file and what follows from it. No policy, pattern, template or expression is looked at here.
+//! The oracle: the data file and the decisions derived from it. It uses no policy, pattern, template or
+//! expression.
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! What a pod asks for, by chance: the same for the same seed and number.
+//! Random requests of the pods; the same for the same seed and number.
 
 use super::book::{Book, Pair, Role};
 

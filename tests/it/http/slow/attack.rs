@@ -1,4 +1,4 @@
-//! Slow connections, so many of each shape, and each opened anew when the server has closed it.
+//! Slow connections, a fixed number of each shape; each is reopened after the server has closed it.
 
 use super::Plan;
 use super::honest::trusting;

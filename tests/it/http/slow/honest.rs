@@ -1,4 +1,4 @@
-//! Honest clients: as `curl` does, each request has a connection of its own, and with TLS a handshake of its own.
+//! Honest clients: as with `curl`, each request has its own connection, and with TLS its own handshake.
 
 use crate::rig::claviger::download_path;
 use crate::rig::http::{Answer, parse};

@@ -1,8 +1,8 @@
-//! Slow connections: seven shapes and an eighth that reads too slowly, over plain TCP and TLS, each closed in time, while honest
-//! clients are served.
+//! Slow connections: seven shapes and an eighth that reads too slowly, over plain TCP and TLS, each closed in time
+//! while honest clients are served.
 //!
-//! `CLAVIGER_SLOW` says how many there are of each shape at once (`make slow`). From a hundred on the limits are those of the
-//! default configuration, and the waiting of honest clients is held against what it was without them.
+//! `CLAVIGER_SLOW` sets the number of each shape (`make slow`). From a hundred on, the limits are those of the
+//! default configuration, and the latency of honest clients is compared with a run without slow connections.
 
 mod attack;
 mod honest;

@@ -1,4 +1,4 @@
-//! OpenBao's database engine on a real PostgreSQL: it makes users that live as long as their leases.
+//! OpenBao's database engine with a real PostgreSQL: it creates users that live as long as their leases.
 
 use super::Bao;
 use crate::rig::postgres::postgres;

@@ -1,4 +1,5 @@
-//! An OpenBao that keeps what it knows on disk, so that it can be killed and started again: sealed, like a real one.
+//! An OpenBao with storage on disk, so that it can be killed and restarted; after a restart it is sealed, like a
+//! real one.
 
 use super::{Bao, STARTS, client, free_ports, quiet, until};
 use reqwest::Method;

@@ -1,4 +1,4 @@
-//! Typed actors: pods with tokens, and what happens to them.
+//! Typed actors: pods with tokens, and their life cycle.
 
 use super::{ControlPlane, User, control_plane};
 use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};

@@ -1,5 +1,5 @@
-//! The chart's admission policy on the shared API server: in force for one test at a time, and asked as any user.
-//! The tests' own hand is Tekton's controller by name, so no other test sees the policy.
+//! The chart's admission policy on the shared API server: active for one test at a time, with requests by any
+//! user. The tests' own user has the name of Tekton's controller, so other tests are not affected.
 
 use super::actors::Kube;
 use http::{Method, Request};

@@ -1,4 +1,4 @@
-//! A server before the API server that counts what it is asked and passes it on: GET alone.
+//! A proxy in front of the API server that counts requests; it forwards only GET.
 
 use super::{ControlPlane, User};
 use bytes::Bytes;

@@ -1,5 +1,5 @@
-//! The API server of a cluster whose owner is hostile: it vouches for every token, allows everything, and keeps what it is
-//! shown. No real API server does that.
+//! The API server of a cluster with a hostile owner: it accepts every token, allows everything, and records what
+//! it receives. No real API server does that.
 
 use bytes::Bytes;
 use http::{Method, Request, Response};

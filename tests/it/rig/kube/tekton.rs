@@ -1,4 +1,4 @@
-//! Tekton's custom resources, and the test as Tekton's controller: only it writes a status.
+//! Tekton's custom resources; the test acts as Tekton's controller, which alone writes a status.
 
 use super::actors::{Kube, PodActor};
 use http::{Method, Request};

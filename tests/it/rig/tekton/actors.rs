@@ -1,4 +1,5 @@
-//! Who is there in a cluster with Tekton: developers who start runs, the kubelet, and somebody who may create what they like.
+//! The actors in a cluster with Tekton: developers who start runs, the kubelet, and an attacker who may create any
+//! object.
 
 use crate::rig::kube::actors::{Kube, PodActor};
 use crate::rig::kube::admission::MALLORY;

@@ -1,4 +1,4 @@
-//! A network namespace with a loopback device alone.
+//! A network namespace with only a loopback device.
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fmt::Write as _;

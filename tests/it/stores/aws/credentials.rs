@@ -1,4 +1,4 @@
-//! Where the broker's credentials come from, and what becomes of them.
+//! The source and lifetime of the broker's AWS credentials.
 
 use super::super::fake::{Fake, json, status};
 use super::super::{NO_CACHE, Rig, one};

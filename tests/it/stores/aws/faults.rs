@@ -1,4 +1,5 @@
-//! How the store meets a server in trouble: never an absence, never longer than its budget, and nothing in the log.
+//! The store's reaction to a failing server: never reported as a missing secret, never longer than its timeout,
+//! and nothing in the log.
 
 use super::super::fake::{Act, Fake, json, status};
 use super::super::{IMPATIENT, NO_CACHE, Rig};

@@ -1,4 +1,4 @@
-//! AWS Secrets Manager: moto's server for what it can be made to do, a small fake for what it cannot.
+//! AWS Secrets Manager: moto's server where possible, a small fake for other faults.
 
 mod credentials;
 mod faults;

@@ -1,4 +1,4 @@
-//! Reading from moto's server: every class that it can be made to give.
+//! Reading from moto's server: every class of answer that it can give.
 
 use super::super::{NO_CACHE, one};
 use super::{USER, keeping, no_ones_keys, with_keys};

@@ -1,4 +1,4 @@
-//! What a process leaves behind when it ends, and who looks after it then.
+//! The leases of a process that has ended, and the process that adopts them.
 
 use super::*;
 use claviger::stores::{Ended, Revoked};

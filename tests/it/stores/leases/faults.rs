@@ -1,4 +1,4 @@
-//! What goes wrong with leases: stores that do not take them back, databases that cannot record them, nonsense.
+//! Failures of leases: stores that do not revoke, databases that cannot record, invalid answers.
 
 use super::*;
 use crate::stores::fake::{Act, Fake, json};

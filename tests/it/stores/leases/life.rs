@@ -1,4 +1,4 @@
-//! How long leases live: renewed while they are needed, and over at their maximum.
+//! Lifetime of leases: renewed while they are needed, and ended at their maximum.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Somebody who has as many leases as there may be, or whose leases are slow to end, and what others keep.
+//! A caller with the maximum number of leases, or with leases that end slowly, and its effect on others.
 
 use super::*;
 use crate::stores::fake::{Act, Fake, json};

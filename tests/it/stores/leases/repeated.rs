@@ -1,4 +1,4 @@
-//! Engines that are slower than whoever waits for them: however often a pod asks, one credential is made.
+//! Engines slower than the caller's timeout: however often a pod asks, one credential is created.
 
 use super::*;
 use crate::stores::fake::{Act, Fake, json};

@@ -1,4 +1,5 @@
-//! Leases on record as this process's that its book lacks: the answer to the adopting transaction was lost.
+//! Leases recorded for this process that it does not know, because the answer to the adopting transaction was
+//! lost.
 
 use super::*;
 use claviger::stores::{Ended, Revoked};

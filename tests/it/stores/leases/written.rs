@@ -1,4 +1,5 @@
-//! Engines whose read is a write, at a real OpenBao: certificates with and without a lease, and what is not asked with a write.
+//! Engines that need a write to return a secret, at a real OpenBao: certificates with and without a lease, and
+//! paths that are never written to.
 
 use super::{Bao, Keeper, LeaseEventKind, Method, PER_POD, Place, SHARED, pod};
 use claviger::model::caller::Caller;
