@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws the panels of a Grafana dashboard in their grid, from what a Prometheus has of the last minutes.
+"""Draws the panels of a Grafana dashboard in their grid, from the last minutes of a Prometheus.
 
 Usage: tools/dashboard-picture.py DASHBOARD.json PROMETHEUS-ADDRESS PICTURE.png
 It is a picture for the docs, not Grafana: series, units, colours, legends and places are the dashboard's own.
@@ -71,7 +71,7 @@ def graph(axes, panel, address, start, end):
             row = [value if math.isfinite(value) else math.nan for value in row]
             if any(math.isfinite(value) for value in row):
                 lines.append((legend(target["legendFormat"], series["metric"]), row))
-    # What is zero all the time says so by its absence, where anything else is to be seen.
+    # Series that are always zero are omitted if there are others.
     busy = [line for line in lines if any(value > 0 for value in line[1] if math.isfinite(value))]
     lines = busy or lines
     minutes = [(at - start) / 60 for at in times]
@@ -131,7 +131,7 @@ def main(dashboard, address, picture):
         if panel["type"] == "row":
             figure.text(0.006, top - 0.5 / height, panel["title"], color=INK, fontsize=9, weight="bold", va="center")
             continue
-        # Inside its place: a title above, axes to the left and below, room for the legend.
+        # Inside its cell: a title above, axes to the left and below, space for the legend.
         plain = panel["type"] == "stat"
         left, right, above, below = (0.12, 0.12, 1.1, 0.25) if plain else (1.15, 0.35, 1.0, 1.9)
         axes = figure.add_axes([(place["x"] + left) / 24, top - (place["h"] - below) / height,
@@ -145,7 +145,7 @@ def main(dashboard, address, picture):
         else:
             graph(axes, panel, address, start, end)
     figure.savefig(picture, facecolor=PAPER, pil_kwargs={"optimize": True})
-    # Few colours are enough, and make it a third of the size.
+    # A small palette reduces the file to a third.
     from PIL import Image
     with Image.open(picture) as image:
         image.convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(picture, optimize=True)

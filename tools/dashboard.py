@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes charts/claviger/dashboards/claviger.json: the dashboard as a table of panels, which is what people review.
+"""Writes charts/claviger/dashboards/claviger.json: the dashboard, defined here as a table of panels.
 
 Usage: tools/dashboard.py > charts/claviger/dashboards/claviger.json
-A test compares the committed file with what this prints, and asks a real Prometheus every expression in it.
+A test compares the committed file with this output, and evaluates every expression with a real Prometheus.
 """
 
 import json

@@ -1,4 +1,4 @@
-{{/* claviger.yaml: what the chart knows, and over it what the values say. */}}
+{{/* claviger.yaml: settings of the chart, overridden by the values. */}}
 {{- define "claviger.config" -}}
 {{- $server := dict "publicUrl" (include "claviger.url" .) -}}
 {{- if ne (include "claviger.tlsMode" .) "none" -}}

@@ -1,4 +1,4 @@
-{{/* What everything is called. */}}
+{{/* Names and other shared values. */}}
 {{- define "claviger.name" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
@@ -46,7 +46,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
-{{/* No default: plain HTTP is a choice that somebody has to make. */}}
+{{/* No default: plain HTTP must be chosen explicitly. */}}
 {{- define "claviger.tlsMode" -}}
 {{- .Values.tls.mode | required "tls.mode: must be set: certManager, secret, or none for plain HTTP, where the network can read tokens and secrets" -}}
 {{- end -}}
@@ -55,13 +55,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if eq (include "claviger.tlsMode" .) "none" }}8080{{ else }}8443{{ end -}}
 {{- end -}}
 
-{{/* The address by which build pods reach the api listener. */}}
+{{/* The URL by which build pods reach the API listener. */}}
 {{- define "claviger.url" -}}
 {{- $scheme := ternary "http" "https" (eq (include "claviger.tlsMode" .) "none") -}}
 {{- printf "%s://%s.%s.svc:%s" $scheme (include "claviger.name" .) .Release.Namespace (include "claviger.port" .) -}}
 {{- end -}}
 
-{{/* The families of addresses of a Service. */}}
+{{/* IP families of a Service. */}}
 {{- define "claviger.families" -}}
 {{- with .Values.service.ipFamilyPolicy }}
 ipFamilyPolicy: {{ . }}
@@ -71,7 +71,7 @@ ipFamilies: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
-{{/* The ports of the OTLP receiver, where traces are sent to one: that of the endpoint, and that of its pods. */}}
+{{/* The ports of the OTLP receiver, if one is configured: that of the endpoint, and that of its pods. */}}
 {{- define "claviger.otlpPorts" -}}
 {{- $endpoint := dig "telemetry" "otlpEndpoint" "" .Values.config | default "" -}}
 {{- range .Values.extraEnv -}}

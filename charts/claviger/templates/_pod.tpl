@@ -1,4 +1,4 @@
-{{/* The pod, whatever makes it. */}}
+{{/* The pod, for the StatefulSet and the Deployment. */}}
 {{- define "claviger.pod" -}}
 metadata:
   labels:
@@ -7,14 +7,14 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
   annotations:
-    # A changed configuration is a new pod; changed policies, certificates and tokens are read again.
+    # A changed configuration restarts the pod; changed policies, certificates and tokens are read again without a restart.
     claviger.dev/config: {{ include "claviger.config" . | sha256sum }}
     {{- with .Values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
   serviceAccountName: {{ include "claviger.serviceAccount" . | quote }}
-  # The token for the API server: reviews, and the objects that attest. Tokens for stores are projected below.
+  # The token for the API server: reviews, and objects for attestation. Tokens for stores are projected below.
   automountServiceAccountToken: true
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ include "claviger.gracePeriod" . }}
@@ -71,7 +71,7 @@ spec:
           containerPort: {{ include "claviger.port" . }}
         - name: ops
           containerPort: 9090
-      # It answers: whoever has a URL can redeem it, during a drain too.
+      # The process answers; tickets can be redeemed, also during a drain.
       livenessProbe:
         httpGet: {path: /livez, port: ops}
         periodSeconds: 10
@@ -80,7 +80,7 @@ spec:
         httpGet: {path: /livez, port: ops}
         periodSeconds: 1
         failureThreshold: 60
-      # It issues tickets. Not during a drain.
+      # Tickets are issued; not during a drain.
       readinessProbe:
         httpGet: {path: /readyz, port: ops}
         periodSeconds: 5
