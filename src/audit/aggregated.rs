@@ -1,6 +1,7 @@
 //! Events that any client can cause at will (invalid tokens, unknown tickets), aggregated and written at most once a second.
 //!
-//! A count that was written in each of ten seconds is then written every ten seconds while its cause continues.
+//! If a count was written in ten consecutive seconds, it is then written only every ten seconds while its cause
+//! continues.
 
 use super::log::AuditLog;
 use super::port::Event;
@@ -10,7 +11,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-/// The most counts at once. Further events are counted without their address.
+/// Maximum number of counts. Further events are counted without their address.
 const MAX_SUMS: usize = 1024;
 /// After this many consecutive seconds with a write, a count is written at this interval in seconds.
 const SLOW_AFTER: u32 = 10;
@@ -36,7 +37,7 @@ struct Sum {
     count: u64,
     /// Consecutive writes.
     in_a_row: u32,
-    /// Flushes until it is written.
+    /// Number of flushes until it is written.
     waits: u32,
 }
 
@@ -136,7 +137,7 @@ mod tests {
             counted += events.iter().filter_map(|event| event.count).sum::<u64>();
         }
         assert_eq!((written, counted), (19, 700));
-        // A pause, and it is written at once again.
+        // After a pause it is written at once again.
         assert!(
             (0..11).all(|_| aggregated.due().is_empty()) && aggregated.sums.lock().expect("not poisoned").is_empty()
         );

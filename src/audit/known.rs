@@ -38,10 +38,10 @@ pub struct Known {
     pruned: BTreeMap<String, Pruned>,
     /// Hashes of events that may be gone although the first event of a chain names them.
     named: BTreeSet<String>,
-    /// Those of them that somebody with the key has named.
+    /// The subset that was named by a chain or anchor under a key.
     vouched: BTreeSet<String>,
     bad_anchors: Vec<(String, i64)>,
-    /// Anchors that are sealed under no key, although there is one.
+    /// Anchors without a key, although a key is configured.
     plain_anchors: Vec<(String, i64)>,
 }
 
@@ -54,46 +54,46 @@ struct Line {
     seq: i64,
     hash: String,
     time: Option<String>,
-    /// Events have it, and nothing else that is printed.
+    /// Only events have this field.
     prev_hash: Option<String>,
 }
 
 impl Known {
-    /// An event that must be there with this hash, unless it was pruned.
+    /// An event that must exist with this hash, unless it was pruned.
     pub fn mark(&mut self, chain: &str, seq: i64, hash: &str, time: Option<String>) {
         let mark = Mark { hash: hash.to_owned(), time };
         self.marks.entry(chain.to_owned()).or_default().insert(seq, mark);
     }
 
-    /// An event that the first event of a chain names: it must be there, unless it was pruned.
+    /// An event that the first event of a chain names: it must exist, unless it was pruned.
     pub fn name(&mut self, chain: &str, seq: i64, hash: &str) {
         self.named.insert(hash.to_owned());
         self.mark(chain, seq, hash, None);
     }
 
-    /// A chain was deleted up to this event. Of several such places in a chain the last counts.
+    /// A chain was deleted up to this event. Of several entries for a chain the last one counts.
     pub fn prune(&mut self, chain: &str, seq: i64, hash: &str) {
         self.named.insert(hash.to_owned());
         keep_last(&mut self.pruned, chain, Pruned { seq, hash: hash.to_owned() });
     }
 
-    /// Somebody with the key has named the event with this hash.
+    /// A holder of the key has named the event with this hash.
     pub fn vouch(&mut self, hash: &str) {
         self.vouched.insert(hash.to_owned());
     }
 
-    /// An anchor that is sealed under no key, although there is one: good for a chain that is sealed under none.
+    /// An anchor without a key, although a key is configured: only valid for a chain without a key.
     pub fn plain_anchor(&mut self, chain: &str, seq: i64) {
         self.plain_anchors.push((chain.to_owned(), seq));
     }
 
-    /// An anchor whose seal does not hold.
+    /// An anchor with an invalid seal.
     pub fn bad_anchor(&mut self, chain: &str, seq: i64) {
         self.bad_anchors.push((chain.to_owned(), seq));
     }
 
-    /// Takes what a line of standard output tells: a checkpoint, a pruning, or an event, which is as good as a
-    /// checkpoint. Says whether it told anything.
+    /// Reads a line of standard output: a checkpoint, a record of deleted events, or an event, which serves as a
+    /// checkpoint. Returns whether the line was one of these.
     pub fn learn(&mut self, line: &str) -> bool {
         let Ok(line) = serde_json::from_str::<Line>(line) else { return false };
         self.vouch(&line.hash);
@@ -104,7 +104,7 @@ impl Known {
         true
     }
 
-    /// Whether an event may have this hash. It is then seen.
+    /// Whether an event may have this hash. Records that it was seen.
     pub(super) fn admits(&mut self, chain: &str, seq: i64, hash: &str) -> bool {
         if self.marks.is_empty() {
             return true;
@@ -117,7 +117,7 @@ impl Known {
         self.pruned.get(chain)
     }
 
-    /// Up to where chains are deleted.
+    /// The ends of the deleted parts, by chain.
     #[must_use]
     pub fn into_pruned(self) -> BTreeMap<String, Pruned> {
         self.pruned

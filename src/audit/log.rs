@@ -1,4 +1,4 @@
-//! The handle of the audit log. Events go to the writer task, which returns the outcome.
+//! The handle of the audit log. It passes events to the writer task, which returns the outcome.
 
 use super::chain_writer::ChainWriter;
 use super::checkpoint;
@@ -19,9 +19,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// The most events that wait for the writer. Further ones are refused.
+/// Maximum number of queued events. Further ones are refused.
 const QUEUE: usize = 8192;
-/// How long an event waits for the writer to take it, and then to commit it.
+/// How long an event waits for the writer to take it, and then for the commit.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A handle of the writer of this replica.
@@ -82,7 +82,7 @@ impl AuditLog {
     pub async fn commit(&self, event: Event, step: Option<Step>) -> Result<(), CommitError<Box<Event>>> {
         let (pending, mut outcome, claim) = Pending::waited_for(event, step);
         self.queue.try_send(pending).map_err(|_| CommitError::Failed(AuditUnavailable))?;
-        // A writer that is gone may have committed the event.
+        // The writer has ended, but may have committed the event.
         let unknown = Err(CommitError::Unknown(AuditUnavailable));
         if let Ok(outcome) = timeout(PATIENCE, &mut outcome).await {
             return outcome.unwrap_or(unknown);
@@ -90,7 +90,7 @@ impl AuditLog {
         if claim.withdraw() {
             return Err(CommitError::Failed(AuditUnavailable));
         }
-        // The writer has begun, so its outcome is worth another wait.
+        // The writer has taken the event, so waiting again is worthwhile.
         timeout(PATIENCE, outcome)
             .await
             .map_or(unknown, |outcome| outcome.unwrap_or(Err(CommitError::Unknown(AuditUnavailable))))
@@ -110,7 +110,7 @@ impl AuditLog {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
-    /// Whether the last attempt to write succeeded. A failed writer tries again every second.
+    /// Whether the last attempt to write succeeded. After a failure the writer tries again every second.
     #[must_use]
     pub fn is_writable(&self) -> bool {
         !self.queue.is_closed() && self.writable.load(Ordering::Relaxed)

@@ -1,7 +1,7 @@
-//! 7. Record: an event becomes a durable link of a hash chain, before anything it speaks of is released.
+//! Stage 7, audit: an event becomes a durable link of a hash chain before anything that it records is released.
 //!
-//! The database is the log; standard output is a copy of what is durable there. Nothing here can hold a secret:
-//! an [`Event`] has typed fields only.
+//! The database is the log; standard output gets a copy of durable events. No event can hold a secret: an
+//! [`Event`] has typed fields only.
 
 mod aggregated;
 mod anchors;

@@ -19,8 +19,8 @@ pub struct Pending {
 /// The outcome. An event whose step was rejected comes back.
 pub type Written = Result<(), CommitError<Box<Event>>>;
 
-/// Decides between the writer, which takes an event, and the waiting sender, who withdraws it. Exactly one succeeds, so that an
-/// event that was reported as not written is never written.
+/// Decides between the writer, which takes an event, and the waiting sender, which withdraws it. Exactly one
+/// succeeds, so that an event that was reported as not written is never written.
 #[derive(Clone)]
 pub struct Claim(Arc<AtomicU8>);
 
@@ -88,7 +88,7 @@ mod tests {
         let (second, _outcome, claim) = pending();
         assert!(second.take());
         assert!(!claim.withdraw());
-        // A second try is still the writer's.
+        // The claim still belongs to the writer at its second attempt.
         assert!(second.take());
     }
 }

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The longest repo or branch, in bytes, in the event of a request that was refused or failed.
+/// Maximum length of a repo or branch, in bytes, in the event of a request that was refused or failed.
 const MAX_REFUSED_NAME: usize = 128;
 
 /// An audit event. Its fields are typed, so that none can hold a secret.
@@ -42,9 +42,9 @@ pub struct Event {
     pub ticket_id: Option<TicketId>,
     /// The secrets that were read, with their versions.
     pub secrets: Vec<SecretVersion>,
-    /// Our id of the request.
+    /// The ID that the broker assigned to the request.
     pub request_id: Option<RequestId>,
-    /// The caller's own id of the request.
+    /// The client's own ID of the request.
     pub client_request_id: Option<String>,
     /// The trace that the request belongs to.
     pub trace_id: Option<Arc<str>>,
@@ -52,7 +52,7 @@ pub struct Event {
     pub via: Option<Via>,
     /// The duration of the verb.
     pub took: Duration,
-    /// The number of like events that this one stands for.
+    /// The number of equal events that this one represents.
     pub count: Option<u64>,
 }
 
@@ -91,7 +91,7 @@ impl Event {
         self.branch.as_ref().map(|branch| self.written(branch.as_str()))
     }
 
-    /// Refused callers choose the names freely, so long ones are cut and end in an ellipsis.
+    /// Refused callers can choose any names, so long ones are truncated, with an ellipsis.
     fn written<'a>(&self, name: &'a str) -> Cow<'a, str> {
         if self.outcome == Outcome::Ok || name.len() <= MAX_REFUSED_NAME {
             return name.into();
@@ -100,12 +100,12 @@ impl Event {
     }
 }
 
-/// The event is not durable. Nothing that it speaks of may be released.
+/// The event is not durable. Nothing that it records may be released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the audit log cannot be written")]
 pub struct AuditUnavailable;
 
-/// An event and its step are not durable. A rejected step returns what was to be recorded.
+/// The event and its step are not durable. A rejected step returns the event.
 pub type CommitError<R> = database::CommitError<R, AuditUnavailable>;
 
 impl<R> From<CommitError<R>> for AuditUnavailable {

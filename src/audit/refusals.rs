@@ -17,7 +17,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// The delay of the first count, and the factor of each following delay.
 const FIRST_COUNT: Duration = Duration::from_secs(1);
 const SLOWER: u32 = 5;
-/// The most callers and reasons at once. Further refusals are counted without their caller.
+/// Maximum number of callers and reasons. Further refusals are counted without their caller.
 const MAX_SUMS: usize = 8192;
 
 /// The refusals of the last minute.
@@ -31,7 +31,7 @@ struct Key {
     kind: EventType,
     outcome: Outcome,
     reason: Option<&'static str>,
-    /// The account of the caller.
+    /// The identity for limits.
     caller: Option<Identity>,
 }
 
@@ -131,7 +131,7 @@ fn counted((mut event, count): (Event, u64)) -> Event {
     event
 }
 
-/// What a count says of its refusals while there is one of them.
+/// The fields of a count with a single refusal.
 fn without_request(event: &Event) -> Event {
     let mut common = Event::new(event.kind, event.outcome);
     common.reason = event.reason;
@@ -144,7 +144,7 @@ fn without_request(event: &Event) -> Event {
     common
 }
 
-/// Drops what another refusal says otherwise.
+/// Removes fields that differ in another refusal.
 fn keep_common(common: &mut Event, event: &Event) {
     common.source_ip = common.source_ip.filter(|_| common.source_ip == event.source_ip);
     common.ticket_id = common.ticket_id.filter(|_| common.ticket_id == event.ticket_id);
@@ -186,7 +186,7 @@ mod tests {
     async fn a_flood_of_one_caller_is_a_few_events_and_none_of_it_is_lost() {
         let refusals = Refusals::default();
         let (mut written, mut counts) = (0, Vec::new());
-        // Fifty a second for two minutes.
+        // Fifty per second for two minutes.
         for second in 0..120 {
             for number in 0..50 {
                 written += u64::from(refusals.admit(&refusal("flood", &format!("b{second}-{number}"))));

@@ -179,7 +179,7 @@ impl Retention {
 
     async fn delete(&self, until: &Until<'_>, most: i64) -> Result<Batch, Stopped> {
         let mut work = self.reader.database.begin().await?;
-        // A concurrent replica waits here, and then sees what is left.
+        // A concurrent replica waits here, and then sees the remaining rows.
         work.run("UPDATE audit_retention SET runs = runs + 1", &[]).await?;
         let rows = work.run(rows::OLDEST, &[most.into()]).await?;
         let mut ends = BTreeMap::new();

@@ -1,32 +1,35 @@
-//! How large the log is: measured in segments, each of them once, when nothing is written into it any more.
+//! Measures the size of the log, in segments. A segment is measured once, when no more rows are added to it.
 //!
-//! A server says how large a table is and not how much of it is in use, and an SQLite file holds more than the log. So the rows
-//! are added up. What a row takes beside its text is an upper estimate: it was measured on both kinds of database.
+//! A server reports the size of a table but not how much of it is in use, and an SQLite file contains other
+//! tables. So the sizes of rows are added up. The size of a row beyond its text is an upper estimate, measured on
+//! both databases.
 
 use crate::database::{Database, Failed, Query, Work};
 use jiff::{SignedDuration, Timestamp};
 
-/// Bytes of a segment: small enough that few events too many are deleted, large enough that a large log has few of them.
+/// Bytes of a segment: small, so that few events more than necessary are deleted, but large enough that a large
+/// log has few segments.
 const SMALLEST: u64 = 64 * 1024;
 const LARGEST: u64 = 4 * 1024 * 1024;
-/// Segments of a log that is as large as it may be.
+/// Number of segments of a log of maximum size.
 const PARTS: u64 = 64;
-/// Rows of one reading.
+/// Number of rows per read.
 const PAGE: i64 = 1000;
-/// Events younger than this may still be followed by one with a lower row: another replica's, which is not committed yet.
+/// A younger event may still be followed by one with a lower row number, which another replica has not yet
+/// committed.
 const SETTLED: SignedDuration = SignedDuration::from_secs(10);
 
 const ROWS: &str = "SELECT rowid, time, CAST(1200 + octet_length(event) + 3 * (octet_length(coalesce(subject, '')) \
      + octet_length(coalesce(repo, '')) + octet_length(coalesce(branch, ''))) AS BIGINT) FROM audit_events WHERE rowid > ";
 
-/// How large the log is.
+/// The size of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Measured {
     /// The last row of all segments.
     sealed_to: i64,
     /// Their bytes.
     sealed: u64,
-    /// Bytes of the rows behind them.
+    /// Bytes of the rows after them.
     rest: u64,
 }
 
@@ -48,10 +51,10 @@ impl Segments {
         Self { database, max_size }
     }
 
-    /// Measures what was not measured before.
+    /// Measures the rows that were not measured before.
     ///
     /// # Errors
-    /// When the database cannot be asked.
+    /// The database cannot be read.
     pub async fn measure(&self, now: Timestamp) -> Result<Measured, Failed> {
         const SO_FAR: &str =
             "SELECT coalesce(max(last_row), 0), CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM audit_segments";
@@ -68,7 +71,7 @@ impl Segments {
                 bytes += whole(row.number(2)?);
                 may_seal &= row.str(1)? < settled.as_str();
                 if may_seal && bytes >= self.segment() {
-                    // Another replica may have measured the same rows: then the next look counts them.
+                    // Another replica may have measured the same rows; then the next measurement counts them.
                     may_seal = self.seal(sealed_to, after, bytes).await?;
                     if may_seal {
                         (sealed_to, sealed, bytes) = (after, sealed + bytes, 0);
@@ -82,12 +85,13 @@ impl Segments {
         }
     }
 
-    /// The last row of the oldest segments without which the log is small enough; nothing where it is. The segments are looked
-    /// at anew, and in one statement: another replica may be deleting some of them. Nothing also where another replica has
-    /// added one: it holds rows that were measured here as the rest, and nothing is to go because it was counted twice.
+    /// The last row of the oldest segments that must be deleted to reach the limit; `None` if the log is within
+    /// it. The segments are read again, in one statement, because another replica may be deleting some. Also
+    /// `None` if another replica has added a segment: it contains rows that were measured here as unsegmented, and
+    /// nothing may be deleted because of a double count.
     ///
     /// # Errors
-    /// When the database cannot be asked.
+    /// The database cannot be read.
     pub async fn above(&self, measured: Measured) -> Result<Option<i64>, Failed> {
         const OLDEST: &str = "SELECT last_row, bytes, (SELECT CAST(sum(bytes) AS BIGINT) FROM audit_segments), \
              (SELECT max(last_row) FROM audit_segments) FROM audit_segments ORDER BY last_row LIMIT 10000";
@@ -108,15 +112,15 @@ impl Segments {
         Ok(cut)
     }
 
-    /// Forgets the segments of events that are deleted up to this row.
+    /// Removes the segments of events that are deleted up to this row.
     ///
     /// # Errors
-    /// When the database cannot be asked.
+    /// The database cannot be written.
     pub async fn forget(work: &mut Work, row: i64) -> Result<(), Failed> {
         work.run("DELETE FROM audit_segments WHERE last_row <= $1", &[row.into()]).await.map(|_| ())
     }
 
-    /// Keeps the size of the rows after `first`, unless another replica has kept some of them.
+    /// Stores the size of the rows after `first`, unless another replica has stored some of them.
     async fn seal(&self, first: i64, last: i64, bytes: u64) -> Result<bool, Failed> {
         const INSERT: &str = "INSERT INTO audit_segments (last_row, bytes) VALUES ($1, $2)";
         let mut work = self.database.begin().await?;
@@ -146,7 +150,7 @@ mod tests {
 
     const MOST: u64 = 1024 * 1024;
 
-    /// What is left when everything up to this row goes.
+    /// The remaining bytes if everything up to this row is deleted.
     async fn left_behind(database: &Database, row: i64) -> u64 {
         const LEFT: &str = "SELECT CAST(sum(1200 + octet_length(event)) AS BIGINT) FROM audit_events WHERE rowid > $1";
         whole(database.run(LEFT, &[row.into()]).await.unwrap()[0].number(0).unwrap())
@@ -168,14 +172,14 @@ mod tests {
         let (a, b) = (Segments::new(database.clone(), Some(MOST)), Segments::new(database.clone(), Some(MOST)));
         let written: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let settled = written + SignedDuration::from_secs(11);
-        // To one everything may still grow; the other keeps the sizes before the first looks at them.
+        // For replica `a` all rows may still grow; `b` stores the sizes before `a` measures them.
         let by_a = a.measure(written).await.unwrap();
         let by_b = b.measure(settled).await.unwrap();
         assert_eq!(by_a.bytes(), by_b.bytes());
         assert!(by_a.bytes() > MOST && by_b.sealed > 0 && by_a.sealed == 0);
         assert_eq!(a.above(by_a).await.unwrap(), None, "it would have counted nearly everything twice");
         assert!(!a.seal(0, 10, 1).await.unwrap(), "what is kept already is not kept again");
-        // The next look sees it.
+        // The next measurement counts it.
         let again = a.measure(settled).await.unwrap();
         let cut = a.above(again).await.unwrap().unwrap();
         assert_eq!(b.above(by_b).await.unwrap(), Some(cut));

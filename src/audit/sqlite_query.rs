@@ -24,13 +24,13 @@ use jiff::civil::{DateTime, date};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan as _};
 
-/// No clock of a running system shows a time before.
+/// The earliest time of any event.
 const FIRST: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
-/// Until then a time without an end is looked for.
+/// The end of the range if a filter has none.
 const END: DateTime = date(2100, 1, 1).at(0, 0, 0, 0);
 
-/// What finds the events behind a place, the last written first. An event that is found by a word is looked at all the same:
-/// should the index ever be of other rows, those are left out.
+/// Finds the events after a place, newest first. The columns of each candidate are compared too, so that wrong
+/// candidates are excluded even if the index is damaged.
 pub fn query<'a>(filter: &'a Filter, after: Option<&Cursor>, limit: i64) -> Query<'a> {
     let parts: [(&'static str, &'static str, Option<&str>); 6] = [
         ("'k' || hex(", " AND ticket_id = ", filter.ticket_id.as_deref()),
@@ -68,15 +68,15 @@ pub fn query<'a>(filter: &'a Filter, after: Option<&Cursor>, limit: i64) -> Quer
     query.then(" ORDER BY ").then(row).then(" DESC LIMIT ").value(limit)
 }
 
-/// The words of which each event of this time has one: the minutes, hours, days, months and years that it is made of. Some
-/// events of the first and of the last minute are not of it.
+/// Words such that every event of this time range has one of them: the minutes, hours, days, months and years in
+/// the range. Some events in the first and last minute are outside of the range.
 fn times(since: Option<Timestamp>, until: Option<Timestamp>) -> Vec<String> {
     let civil = |time: Timestamp| time.to_zoned(TimeZone::UTC).datetime().clamp(FIRST, END);
     let mut from = since.map_or(FIRST, civil);
     from = from.with().second(0).subsec_nanosecond(0).build().unwrap_or(from);
     let end = until.map_or(END, civil);
     let mut words = Vec::new();
-    // At least one, also of no time at all: nothing is found by no word.
+    // At least one word, also for an empty range: a search without words finds nothing.
     while words.is_empty() || from < end {
         let (format, span) = longest(from, end);
         words.push(from.strftime(format).to_string());
@@ -85,7 +85,7 @@ fn times(since: Option<Timestamp>, until: Option<Timestamp>) -> Vec<String> {
     words
 }
 
-/// The longest of them that begins here and is no longer than what is left; a minute may be.
+/// The longest unit that begins here and fits into the rest; at least a minute.
 fn longest(from: DateTime, end: DateTime) -> (&'static str, Span) {
     let fits = |span: Span| from.checked_add(span).is_ok_and(|next| next <= end);
     if from.minute() > 0 || !fits(1.hour()) {
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The words of a time as the migration makes them of its text.
+    /// The words of a time, as the migration derives them from its text.
     fn words_of(text: &str) -> [String; 5] {
         let digits: String = text.chars().filter(char::is_ascii_digit).collect();
         [4, 6, 8, 10, 12].map(|digit| format!("a{}", &digits[..digit]))

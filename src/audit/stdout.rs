@@ -1,13 +1,14 @@
-//! The copy on standard output: one line an event, after it is durable.
+//! The copy on standard output: one line per event, after it is durable.
 
 use std::io::Write as _;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-/// Groups of lines that wait for a slow reader. Beyond, the copy loses lines; the log, which is in the database, does not.
+/// Maximum number of groups of lines that wait for a slow reader. Beyond it the copy loses lines; the log in the
+/// database does not.
 const QUEUE: usize = 1024;
 
-/// A thread of its own writes: a reader that stalls must not stall the audit log.
+/// A separate thread writes, so that a stalled reader does not block the audit log.
 #[derive(Debug)]
 pub struct Stdout {
     lines: Option<SyncSender<String>>,
@@ -30,7 +31,7 @@ impl Stdout {
 }
 
 impl Drop for Stdout {
-    /// What was handed over is still written.
+    /// Queued lines are still written.
     fn drop(&mut self) {
         self.lines = None;
         if let Some(thread) = self.thread.take() {

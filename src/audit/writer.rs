@@ -1,4 +1,4 @@
-//! The one writer of a replica: takes what waits, has it written as a group, then tells everyone.
+//! The single writer of a replica: takes all queued events, writes them as a group, and reports the outcome.
 
 use super::chain::{Head, Link};
 use super::chain_writer::ChainWriter;
@@ -14,11 +14,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
-/// The most events of one commit.
+/// Maximum number of events per commit.
 const GROUP: usize = 256;
-/// How long events that could not be written wait until they are tried again.
+/// Pause before unwritten events are tried again.
 const RETRY: Duration = Duration::from_secs(1);
-/// How often is looked, while nothing happens, whether the database can be written.
+/// Interval of write checks when there are no events.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Writes the chain of this replica.
@@ -26,7 +26,7 @@ pub struct Writer {
     chain: ChainWriter,
     stdout: Option<Arc<Stdout>>,
     metrics: Arc<Metrics>,
-    /// Publishes the head whenever it has moved.
+    /// Publishes each new head.
     heads: watch::Sender<Head>,
 }
 
@@ -36,19 +36,19 @@ impl Writer {
         Self { chain, stdout, metrics, heads }
     }
 
-    /// Follows the head.
+    /// A receiver of the head.
     pub fn heads(&self) -> watch::Receiver<Head> {
         self.heads.subscribe()
     }
 
-    /// Writes until every handle is gone.
+    /// Writes until all handles are dropped.
     pub async fn run(mut self, mut events: mpsc::Receiver<Pending>) {
         let mut group = Vec::with_capacity(GROUP);
         loop {
-            // What is to be tried again does not wait for company.
+            // Events to retry do not wait for new events.
             let patience = if group.is_empty() && self.chain.writable().load(Ordering::Relaxed) { LOOK } else { RETRY };
             let all_gone = timeout(patience, events.recv_many(&mut group, GROUP)).await == Ok(0);
-            // Whoever waits no longer was told that it has not happened.
+            // Events that were withdrawn are dropped: their senders were told that they are not written.
             group.retain(Pending::take);
             if !group.is_empty() {
                 group = self.write(group).await;
@@ -64,7 +64,7 @@ impl Writer {
         }
     }
 
-    /// Writes a group and tells those who wait. Returns what is to be tried again.
+    /// Writes a group and reports the outcomes. Returns the events to try again.
     async fn write(&mut self, group: Vec<Pending>) -> Vec<Pending> {
         let started = Instant::now();
         let mut again = Vec::new();
@@ -83,7 +83,7 @@ impl Writer {
                         self.chain.read_head().await;
                     }
                     if (failed.is_of_the_data() || failed.is_conflict()) && part.len() > 1 {
-                        // One that the database does not take must not take the others with it.
+                        // An event that the database rejects must not fail the others.
                         let rest = part.split_off(part.len() / 2);
                         parts.extend([rest, part]);
                         continue;
@@ -113,7 +113,7 @@ impl Writer {
         }
     }
 
-    /// Tells what is durable: the head to who follows it, the events to standard output.
+    /// Publishes the durable events: the head to its receivers, the events to standard output.
     fn copy(&self, links: &[Link]) {
         if links.is_empty() {
             return;
@@ -125,7 +125,7 @@ impl Writer {
     }
 }
 
-/// Tells those who wait that nothing was done, and returns those who nobody waits for, if they are worth another try.
+/// Reports failure to the waiting senders, and returns the events without one if another attempt makes sense.
 fn give_up(part: Vec<Pending>, worth_another_try: bool) -> Vec<Pending> {
     let (waited_for, kept): (Vec<_>, Vec<_>) = part.into_iter().partition(Pending::is_waited_for);
     for pending in waited_for {

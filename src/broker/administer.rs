@@ -29,7 +29,7 @@ impl Administrator {
 /// Why an administrator is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unauthorised {
-    /// `denied`, or `token_review_unavailable` if the API server cannot be asked. The event is recorded.
+    /// `denied`, or `token_review_unavailable` if the API server cannot be reached. The event is recorded.
     Recorded(Code),
     /// The event of the refusal is not recorded.
     Unrecorded,

@@ -132,7 +132,7 @@ mod tests {
         })
     }
 
-    /// Who was looked at and who ended within so many seconds.
+    /// The pods that were polled, and those that ended, within this many seconds.
     async fn followed(
         pods: usize,
         seconds: u64,

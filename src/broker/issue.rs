@@ -62,7 +62,7 @@ impl Broker {
             Err(CommitError::Rejected(event)) => {
                 return Err(self.close_refused(*event, Code::RateLimited.into(), ask, DeliveryMode::Ticket).await);
             }
-            // Nobody has the URL of a ticket that was stored after all.
+            // If the ticket was stored after all, nobody has its URL.
             Err(CommitError::Failed(_) | CommitError::Unknown(_)) => return Err(Code::AuditUnavailable.into()),
         }
         self.stages.metrics.ticket_issued(ticket.policies.iter().map(|policy| &*policy.name));

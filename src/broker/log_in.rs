@@ -1,4 +1,4 @@
-//! Log in, as Vault's clients do before they read: the token is reviewed, and the caller's rate is charged.
+//! Login, as Vault's clients do before a read: the token is reviewed and the caller's rate is charged.
 
 use super::context::Context;
 use super::error::Error;
@@ -11,22 +11,22 @@ use crate::wire::problem::Code;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Seconds. An agent logs in again after two thirds of a token's life: with less it would do little else.
+/// Seconds. An agent logs in again after two thirds of a token's lifetime; a shorter one would cause a busy loop.
 const SHORTEST_LIFE: u64 = 30;
 
-/// The bearer of a token, and how long the token is valid.
+/// The caller of a token, and the token's validity.
 pub struct Session {
-    /// The bearer.
+    /// The caller.
     pub caller: Arc<Caller>,
     /// The validity of the token.
     pub life: TokenLife,
 }
 
 impl Broker {
-    /// Reviews a token that a client will show for its reads.
+    /// Reviews a token that a client will send with its reads.
     ///
     /// # Errors
-    /// As [`Broker::session`], `draining`, and `unauthenticated` for a token that is valid for less than 30 s.
+    /// As for [`Broker::session`], `draining`, and `unauthenticated` for a token that is valid for less than 30 s.
     pub async fn log_in(&self, bearer: Option<&SecretValue>, context: &Context) -> Result<Session, Error> {
         if self.draining.load(Ordering::SeqCst) {
             return Err(Code::Draining.into());
@@ -35,10 +35,10 @@ impl Broker {
         if session.life.left < SHORTEST_LIFE { Err(self.expires_soon(context)) } else { Ok(session) }
     }
 
-    /// Reviews a token and says how long it is valid.
+    /// Reviews a token and returns its validity.
     ///
     /// # Errors
-    /// As [`Broker::authenticate`], and `rate_limited` where the caller asks too often.
+    /// As for [`Broker::authenticate`], and `rate_limited` if the caller sends too many requests.
     pub async fn session(&self, bearer: Option<&SecretValue>, context: &Context) -> Result<Session, Error> {
         let caller = self.authenticate(bearer, context).await?;
         if !self.callers.charge(caller.account()) {
@@ -46,7 +46,7 @@ impl Broker {
         }
         let life = bearer.and_then(|bearer| self.stages.authenticators.life_of(BearerToken::new(bearer)));
         let life = life.ok_or(Error::Plain(Code::Unauthenticated))?;
-        // Reviews allow for clocks that differ, and so accept a token for some seconds after its end.
+        // Reviews tolerate clock skew, and so accept a token for some seconds after its expiry.
         if life.left > 0 { Ok(Session { caller, life }) } else { Err(self.expires_soon(context)) }
     }
 

@@ -10,12 +10,12 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// How many items to look up. One more than fit tells whether there is another page.
+    /// The number of items to look up: one more than the limit, to know whether there is another page.
     pub(super) const fn wanted(&self) -> usize {
         self.limit + 1
     }
 
-    /// Cuts what was looked up to the page. If there is another page, this returns the last item of this one.
+    /// Truncates the items to the page. If there is another page, returns the last item of this one.
     pub(super) fn cut<'i, I>(&self, items: &'i mut Vec<I>) -> Option<&'i I> {
         if items.len() <= self.limit {
             return None;

@@ -52,7 +52,7 @@ pub struct Broker {
 pub struct Stages {
     pub authenticators: Authenticators,
     pub attestors: Attestors,
-    /// The policies in force, replaced as a whole.
+    /// The active policies, replaced as a whole.
     pub policies: Arc<ArcSwap<PolicySet>>,
     pub policy_store: Arc<dyn PolicyStore>,
     pub bounds: Bounds,

@@ -39,7 +39,7 @@ pub struct Redeem {
     pub context: Context,
 }
 
-/// All checks passed. Only the ticket and its event are left to be written.
+/// All checks passed. Only the ticket and its event remain to be written.
 struct Ready {
     ticket: Arc<Ticket>,
     delivered: Delivered,
@@ -48,11 +48,11 @@ struct Ready {
     is_replay: bool,
 }
 
-/// Why a bundle is not handed over.
+/// Why a bundle is not delivered.
 enum NotRedeemed {
-    /// It is counted, or an event that is recorded elsewhere says it.
+    /// The refusal is counted, or recorded by another event.
     Unrecorded(Error),
-    /// It is recorded, and changes nothing.
+    /// The refusal is recorded, and changes nothing.
     Recorded { ticket: Arc<Ticket>, error: Error, why: Why },
     /// The ticket is used outside of its binding, and is revoked.
     Misuse(Arc<Ticket>),
@@ -120,7 +120,7 @@ impl Broker {
             Ok(true) => {}
             Ok(false) => {
                 return Err(match redeemed_at {
-                    // Revoking it would change nothing.
+                    // The ticket is consumed already, so revoking it would change nothing.
                     Some(at) => self.rejected(&Rejection::Redeemed { at }, ticket),
                     None => NotRedeemed::Misuse(ticket),
                 });
@@ -243,7 +243,7 @@ impl Broker {
         self.stages.metrics.redemption(Redemption::Unknown);
         self.aggregated.add(kind, outcome, reason, source_ip);
         let charged = match token {
-            // It was charged before the look-up.
+            // Charged before the look-up.
             Some(token) if !self.stages.tickets.ids.recognises(token) => true,
             Some(token) => {
                 self.shown_in_vain.note(token.ticket_id(), UNKNOWN);
@@ -268,7 +268,7 @@ impl Broker {
         }
     }
 
-    /// The redeemer has the key, and is told what became of the ticket.
+    /// The client has the key, and gets the outcome of the ticket.
     fn rejected(&self, rejection: &Rejection, ticket: Arc<Ticket>) -> NotRedeemed {
         let (outcome, error) = match rejection {
             Rejection::Unknown => (Redemption::Unknown, Code::TicketUnknown.into()),

@@ -6,7 +6,7 @@ use crate::sealing::digest::{MacKey, Parts, hex, short};
 use crate::sealing::keys::{Purpose, RootKey};
 use std::sync::Arc;
 
-/// The key of the digest. Keyed, so that nobody can guess a secret by its digest.
+/// Ticket times have the database's precision.
 pub struct VersionsKey(MacKey);
 
 impl VersionsKey {

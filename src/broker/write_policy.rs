@@ -16,7 +16,7 @@ use bytes::Bytes;
 pub use crate::policy::Change;
 pub use crate::policy::Syntax;
 
-/// How often a write without a precondition gives way to somebody who was faster.
+/// Maximum number of attempts of a write without a precondition, if concurrent writes are faster.
 const ATTEMPTS: usize = 5;
 /// The revision in the response to a dry run.
 const DRY_RUN: &str = "dry-run";
@@ -45,14 +45,14 @@ pub enum Precondition {
 
 /// Why a policy is not written.
 enum NotWritten {
-    /// A recorded refusal of the administrator says it.
+    /// A recorded refusal of the administrator covers it.
     Recorded(Error),
     /// The event of the write names the policy, if its name is valid.
     Failed { error: Error, policy: Option<String> },
 }
 
 impl Broker {
-    /// Creates a policy whose name is free.
+    /// Creates a policy with an unused name.
     ///
     /// # Errors
     /// `denied`, `invalid_request`, `invalid_policy`, `already_exists`, `read_only`, `token_review_unavailable`,
@@ -66,7 +66,7 @@ impl Broker {
         created.map_err(Error::from)
     }
 
-    /// Replaces a policy, or creates it if the name is free.
+    /// Replaces a policy, or creates it if the name is unused.
     ///
     /// # Errors
     /// As for [`Broker::create_policy`] without `already_exists`; `precondition_failed`.
@@ -151,7 +151,8 @@ impl Broker {
         for _ in 0..ATTEMPTS {
             let current = self.stages.policy_store.get(name).await.map_err(|error| failed(error.into()))?;
             let expected = expected(current.as_ref(), precondition).map_err(failed)?;
-            // The right to replace is not the right to create. The store is told to expect what was authorised.
+            // Permission to replace does not include permission to create. The store gets the authorised state as
+            // a precondition.
             if expected == Expected::Absent && *precondition != Precondition::Absent {
                 match self.authorise(who, on_policies(Verb::Create, Some(name))).await {
                     Ok(()) => {}
@@ -221,7 +222,7 @@ fn new_policy(who: &Administrator, draft: Draft) -> NewPolicy {
     NewPolicy { policy: draft.policy, by: who.subject().to_owned() }
 }
 
-/// What the store must find, so that a concurrent write is not overwritten.
+/// The precondition for the store, so that a concurrent write is not overwritten.
 fn expected(current: Option<&StoredPolicy>, precondition: &Precondition) -> Result<Expected, Error> {
     match (current, precondition) {
         (Some(StoredPolicy { source: PolicySource::File, .. }), _) => Err(Code::ReadOnly.into()),
@@ -274,6 +275,6 @@ async fn close(
             event.policies.extend(policy.clone());
         }
     }
-    // The policy is in force even if its event cannot be written now.
+    // The policy is active even if its event cannot be written now.
     event.close_or_keep().await
 }

@@ -16,7 +16,7 @@ pub enum OpenError {
     /// A migration failed.
     #[error("the database's schema cannot be brought up to date")]
     Migrate(#[from] sqlx::migrate::MigrateError),
-    /// Commits may be lost in a crash.
+    /// The settings allow a crash to lose commits.
     #[error("the database may forget: {0}")]
     MayForget(&'static str),
 }

@@ -101,7 +101,7 @@ impl Database {
     /// Begins a unit of work.
     ///
     /// # Errors
-    /// When the database cannot be asked.
+    /// The database cannot be reached.
     pub async fn begin(&self) -> Result<Work, Failed> {
         Work::begin(&self.pool).await
     }

@@ -1,7 +1,8 @@
-//! Many rows in one statement: all of them or none.
+//! Inserts many rows in one statement: all of them or none.
 //!
-//! PostgreSQL gets the columns as arrays, so that the statement is the same however many rows there are, and is prepared
-//! once. SQLite gets a placeholder a value, nameless ones, because it looks named ones up one by one.
+//! PostgreSQL gets the columns as arrays, so that the statement is the same for any number of rows and is prepared
+//! once. SQLite gets one placeholder per value; they have no names, because SQLite searches for named ones one by
+//! one.
 
 use super::failed::Failed;
 use super::statement::{Param, on_sqlite};
@@ -44,7 +45,7 @@ enum Column<'a> {
 }
 
 impl<'a> Column<'a> {
-    /// Of the kind of the first value; what is of another kind is not there.
+    /// The kind of the first value. Values of another kind are skipped.
     fn of(mut params: impl Iterator<Item = &'a Param<'a>> + Clone) -> Self {
         let kind = params.clone().next();
         match kind {
@@ -75,7 +76,7 @@ impl<'a> Column<'a> {
     }
 }
 
-/// Nothing but our own words and placeholders is in it.
+/// The statement contains only fixed text and placeholders.
 fn with_arrays(into: &str, columns: &[Column<'_>]) -> String {
     let mut sql = format!("INSERT INTO {into} SELECT * FROM unnest(");
     for (index, column) in columns.iter().enumerate() {
@@ -86,7 +87,7 @@ fn with_arrays(into: &str, columns: &[Column<'_>]) -> String {
     sql
 }
 
-/// Nothing but our own words and placeholders is in it.
+/// The statement contains only fixed text and placeholders.
 fn with_values(into: &str, columns: usize, rows: usize) -> String {
     let mut sql = String::with_capacity(32 + into.len() + rows * (columns * 3 + 2));
     sql.extend(["INSERT INTO ", into, " VALUES "]);

@@ -1,4 +1,4 @@
-//! Who waits for a change that another replica made.
+//! Waiting for changes made by other replicas.
 
 use super::pool::Pool;
 use sqlx::postgres::{PgListener, PgPool};
@@ -8,10 +8,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
-/// How often to look without having been told. It is all there is for SQLite; for PostgreSQL it is what keeps the
-/// promise of a second where a notification does not get through.
+/// Polling interval. SQLite only polls; for PostgreSQL polling ensures the promised second if a notification is
+/// lost.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How long until listening is tried again.
+/// Pause before a failed listener reconnects.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// Waits on a channel.
@@ -36,7 +36,7 @@ impl Listener {
         Self { told, look, task }
     }
 
-    /// Returns when it is time to look: somebody said so, or a while has passed. Dropping the future loses nothing.
+    /// Returns after a notification or after the polling interval. Dropping the future loses nothing.
     pub async fn next(&mut self) {
         tokio::select! {
             () = self.told.notified() => {}
@@ -67,7 +67,7 @@ async fn listen_once(pool: &PgPool, channel: &str, told: &Notify) -> Result<(), 
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(channel).await?;
     loop {
-        // What happened before we listened, or while the connection was lost, nobody has told us: look.
+        // Changes before the connection, or while it was lost, were not announced: check for them.
         told.notify_one();
         listener.try_recv().await?;
     }

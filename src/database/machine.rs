@@ -7,31 +7,31 @@ use jiff::{SignedDuration, Timestamp};
 use std::path::Path;
 use std::time::Instant;
 
-/// The clock of a PostgreSQL server, as it was at a moment of ours.
+/// The clock of a PostgreSQL server at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerTime {
     /// The server's time.
     pub time: Timestamp,
-    /// When it was that.
+    /// The moment, by this machine's monotonic clock.
     pub at: Instant,
-    /// How far off it may be: half of what the question took.
+    /// Maximum error: half the duration of the query.
     pub within: SignedDuration,
 }
 
 /// The file system of an SQLite file.
 #[derive(Debug, Clone, Copy)]
 pub struct Space {
-    /// Bytes that a process without privileges may still write.
+    /// Bytes available to unprivileged processes.
     pub free: u64,
-    /// Bytes in all.
+    /// Total bytes.
     pub total: u64,
 }
 
 impl Database {
-    /// The server's clock; nothing of SQLite, which runs on this machine.
+    /// The server's clock; `None` for SQLite, which runs on this machine.
     ///
     /// # Errors
-    /// When the server cannot be asked.
+    /// The server cannot be reached.
     pub async fn server_time(&self) -> Result<Option<ServerTime>, Failed> {
         const NOW: &str = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)";
         if !matches!(self.pool, Pool::Postgres(_)) {
@@ -46,10 +46,10 @@ impl Database {
     }
 }
 
-/// The room on the disk of a file.
+/// The free space of the file's disk.
 ///
 /// # Errors
-/// When the operating system does not say.
+/// The operating system reports an error.
 pub fn space(file: &Path) -> std::io::Result<Space> {
     let found = rustix::fs::statvfs(file)?;
     Ok(Space {

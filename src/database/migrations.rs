@@ -1,10 +1,10 @@
-//! The migrations, embedded, in order, for each kind of database. A migration that has landed is never edited.
+//! The embedded migrations, in order, for each kind of database. A released migration is never edited.
 
 use sqlx::SqlStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use std::borrow::Cow;
 
-/// Number, description, and the SQL.
+/// Number, description and SQL.
 type Listed = (i64, &'static str, &'static str);
 
 const SQLITE: &[Listed] = &[
@@ -28,12 +28,12 @@ const POSTGRES: &[Listed] = &[
     (7, "audit segments", include_str!("migrations/postgres/0007_audit_segments.sql")),
 ];
 
-/// What brings an SQLite database up to date.
+/// All migrations for SQLite.
 pub fn sqlite() -> Migrator {
     migrator(SQLITE)
 }
 
-/// What brings a PostgreSQL database up to date. Replicas that start together wait for each other.
+/// All migrations for PostgreSQL. Replicas that start together wait for each other.
 pub fn postgres() -> Migrator {
     migrator(POSTGRES)
 }
@@ -45,7 +45,7 @@ fn migrator(listed: &'static [Listed]) -> Migrator {
     Migrator::with_migrations(listed.iter().map(migration).collect())
 }
 
-/// What made the SQLite databases of an earlier version.
+/// The migrations up to an earlier version, for tests.
 #[cfg(test)]
 pub fn up_to(version: usize) -> Migrator {
     migrator(&SQLITE[..version])

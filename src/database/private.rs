@@ -1,4 +1,5 @@
-//! The files of an SQLite database are for their owner alone: bundles, lease records and who asked for what are in them.
+//! The files of an SQLite database are accessible to their owner only: they hold sealed bundles, lease records and
+//! audit events.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io;
@@ -6,14 +7,14 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 const OWNER_ONLY: u32 = 0o600;
-/// What SQLite keeps beside the file. It gives them the file's mode when it makes them.
+/// Files that SQLite keeps beside the database file. It creates them with that file's mode.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// Makes the file where there is none, and takes the rights of others away from what is there. A file of another owner stays as
-/// it is, with a line in the log: the process may be let in by its group alone.
+/// Creates the file if it does not exist, and removes the permissions of group and others from existing files. A
+/// file of another owner stays unchanged, and is logged: the process may have access only by its group.
 ///
 /// # Errors
-/// When the file cannot be made.
+/// The file cannot be created.
 pub fn make(path: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path) {
         Ok(_) => {}
@@ -21,7 +22,7 @@ pub fn make(path: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     }
     for file in std::iter::once(path.to_owned()).chain(BESIDE.map(|suffix| beside(path, suffix))) {
-        // It may be gone by now: SQLite removes what it does not need.
+        // SQLite may have removed the file meanwhile.
         let Ok(metadata) = fs::metadata(&file) else { continue };
         let is_open = metadata.is_file() && metadata.permissions().mode() & 0o177 != 0;
         if is_open && let Err(error) = fs::set_permissions(&file, Permissions::from_mode(OWNER_ONLY)) {

@@ -1,4 +1,4 @@
-//! A question whose parts depend on what is asked: our own words, and placeholders for everything else.
+//! Builds statements with optional parts, from fixed text and placeholders.
 
 use super::statement::Param;
 use std::fmt::Write as _;
@@ -11,20 +11,20 @@ pub struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// Begins with these words.
+    /// Starts with this text.
     #[must_use]
     pub fn new(sql: &'static str) -> Self {
         Self { sql: sql.to_owned(), params: Vec::new() }
     }
 
-    /// Goes on with these words.
+    /// Appends this text.
     #[must_use]
     pub fn then(mut self, sql: &'static str) -> Self {
         self.sql.push_str(sql);
         self
     }
 
-    /// Goes on with a placeholder for a value.
+    /// Appends a placeholder for a value.
     #[must_use]
     pub fn value(mut self, param: impl Into<Param<'a>>) -> Self {
         self.params.push(param.into());

@@ -1,8 +1,8 @@
-//! PostgreSQL connections that are at hand: after a success one is kept, and taken again without a question.
+//! Spare PostgreSQL connections: after a success a connection is kept, and used again without a test.
 //!
-//! The pool asks the server whether a connection still works when it is taken and once more when it is given back: two
-//! journeys for one statement. So what is kept may be broken by the time it is taken: whoever takes it sends again what
-//! may be sent twice, on one that the pool has tested.
+//! The pool tests a connection when it is taken and again when it is returned: two additional round trips for one
+//! statement. A spare connection may be broken when it is taken, so its user repeats a harmless statement on a
+//! connection that the pool has tested.
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool};
@@ -10,14 +10,14 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The most that are kept. The others of the pool are for whoever waits for one there.
+/// Maximum number of spare connections. The others stay in the pool for tasks that wait there.
 const AT_MOST: usize = 3;
-/// How long a connection that did nothing is taken for one that works.
+/// How long an idle connection counts as working.
 const UNTESTED_FOR: Duration = Duration::from_secs(1);
-/// When a connection goes back to the pool, which closes those that are old.
+/// Time after which a connection returns to the pool, which closes old ones.
 const KEPT_FOR: Duration = Duration::from_mins(1);
 
-/// The pool, and what is at hand of it.
+/// The pool and its spare connections.
 #[derive(Debug, Clone)]
 pub struct Connections {
     pub(super) pool: PgPool,
@@ -27,13 +27,13 @@ pub struct Connections {
 #[derive(Debug, Default)]
 struct Kept(Mutex<Vec<Connection>>);
 
-/// A connection. Dropped, it goes back to the pool.
+/// A connection. When dropped, it returns to the pool.
 #[derive(Debug)]
 pub struct Connection {
     inner: PoolConnection<sqlx::Postgres>,
     taken_at: Instant,
     used_at: Instant,
-    /// Whether it may be broken: nobody has asked.
+    /// Whether it may be broken, because it was not tested.
     pub(super) untested: bool,
 }
 
@@ -42,7 +42,7 @@ impl Connections {
         Self { pool, kept: Arc::default() }
     }
 
-    /// One that is at hand, or one of the pool.
+    /// A spare connection, or else one of the pool.
     pub(super) async fn take(&self) -> Result<Connection, sqlx::Error> {
         let kept = self.kept.lock().pop();
         match kept {
@@ -54,14 +54,14 @@ impl Connections {
         }
     }
 
-    /// One of the pool.
+    /// A tested connection of the pool.
     pub(super) async fn take_tested(&self) -> Result<Connection, sqlx::Error> {
         let inner = self.pool.acquire().await?;
         let now = Instant::now();
         Ok(Connection { inner, taken_at: now, used_at: now, untested: false })
     }
 
-    /// Keeps one whose last statement was done, outside of a transaction.
+    /// Keeps a connection whose last statement succeeded, outside of a transaction.
     pub(super) fn keep(&self, mut connection: Connection) {
         connection.used_at = Instant::now();
         let mut kept = self.kept.lock();
@@ -70,9 +70,9 @@ impl Connections {
         }
     }
 
-    /// Gives every connection back.
+    /// Returns all spare connections to the pool.
     pub(super) async fn close(&self) {
-        // From here on none is kept.
+        // From here on no connection is kept.
         let closed = self.pool.close();
         self.kept.lock().clear();
         closed.await;
@@ -80,7 +80,7 @@ impl Connections {
 }
 
 impl Connection {
-    /// Ends the connection, and with it whatever it is about.
+    /// Closes the connection, and with it any statement in progress.
     pub(super) fn end(mut self) {
         self.inner.close_on_drop();
     }
@@ -107,7 +107,7 @@ impl Kept {
 }
 
 impl Drop for Kept {
-    /// Going back to the pool takes a runtime, which may be gone.
+    /// Returning to the pool needs a runtime, which may have ended.
     fn drop(&mut self) {
         for connection in self.lock().drain(..) {
             drop(connection.inner.leak());

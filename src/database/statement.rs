@@ -1,6 +1,6 @@
-//! One statement for both kinds of database: its parameters and rows.
+//! One form of statement for both databases: parameters and rows.
 //!
-//! Placeholders are written `$1`, which both understand. Columns are texts, whole numbers and bytes.
+//! Placeholders are written `$1`, which both accept. Columns are texts, integers and bytes.
 
 use super::failed::Failed;
 use sqlx::postgres::PgRow;
@@ -26,11 +26,11 @@ impl From<&'static str> for Sql {
 /// A value for a placeholder.
 #[derive(Debug, Clone)]
 pub enum Param<'a> {
-    /// A text. PostgreSQL has no NUL in one; it becomes U+FFFD, in every database alike.
+    /// A text. PostgreSQL does not support NUL in text; it is replaced by U+FFFD, in both databases.
     Text(Cow<'a, str>),
     /// A NULL text.
     NoText,
-    /// A whole number.
+    /// An integer.
     Number(i64),
     /// Bytes.
     Bytes(&'a [u8]),
@@ -38,7 +38,7 @@ pub enum Param<'a> {
     NoBytes,
     /// A list of texts, none of which has a NUL.
     Texts(&'a [&'a str]),
-    /// A list of whole numbers.
+    /// A list of integers.
     Numbers(&'a [i64]),
     /// A list of bytes, for PostgreSQL only.
     Blobs(&'a [&'a [u8]]),
@@ -143,10 +143,10 @@ impl Row {
         }?)
     }
 
-    /// A whole number.
+    /// An integer.
     ///
     /// # Errors
-    /// When the column has another type.
+    /// The column has another type.
     pub fn number(&self, column: usize) -> Result<i64, Failed> {
         Ok(match &self.0 {
             Inner::Sqlite(row) => row.try_get(column),
@@ -165,10 +165,10 @@ impl Row {
         }?)
     }
 
-    /// A whole number, or `None` for NULL.
+    /// An integer, or `None` for NULL.
     ///
     /// # Errors
-    /// When the column has another type.
+    /// The column has another type.
     pub fn number_if_any(&self, column: usize) -> Result<Option<i64>, Failed> {
         Ok(match &self.0 {
             Inner::Sqlite(row) => row.try_get(column),

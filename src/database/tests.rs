@@ -1,4 +1,4 @@
-//! SQLite; what PostgreSQL does is tried on a real one, by the integration tests.
+//! Tests with SQLite; the integration tests run PostgreSQL.
 
 use super::*;
 use crate::config::database::Url;

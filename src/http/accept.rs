@@ -16,8 +16,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// Shortest time between two log lines about the same condition.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// Bytes that the kernel keeps of an answer under way. By default it grows to megabytes, and a thousand peers that read nothing
-/// take gigabytes. This is enough for 64 MB a second at a round trip of one millisecond.
+/// Size of the kernel's send buffer. By default it grows to megabytes, and a thousand peers that read nothing
+/// would take gigabytes. This size suffices for 64 MB per second at a round trip of one millisecond.
 const SEND_BUFFER: u32 = 64 * 1024;
 /// How many connections may wait in the kernel, if it allows so many.
 const BACKLOG: u32 = 4096;
@@ -115,7 +115,7 @@ impl Acceptor {
     }
 }
 
-/// A condition that is logged at most once in [`LOG_EVERY`].
+/// A condition that is logged at most once per [`LOG_EVERY`].
 #[derive(Default)]
 struct LoggedCondition {
     logged: Option<Instant>,
@@ -132,7 +132,7 @@ impl LoggedCondition {
         true
     }
 
-    /// Whether its begin was logged, and its end was not.
+    /// Whether its beginning was logged and its end was not.
     fn ends(&mut self) -> bool {
         std::mem::take(&mut self.lasts)
     }

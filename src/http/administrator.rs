@@ -7,7 +7,7 @@ use crate::broker::Administrator;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
-/// Authenticates the bearer. What it may do is for each verb to authorise.
+/// Authenticates the bearer token. Each verb authorises its own action.
 impl FromRequestParts<Edge> for Administrator {
     type Rejection = Failure;
 

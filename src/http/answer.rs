@@ -66,7 +66,7 @@ impl IntoResponse for Failure {
             Code::Unauthenticated => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            // The body is unread, or the next request could not be told from it.
+            // The body is unread, so the connection cannot be used for another request.
             Code::Draining
             | Code::LengthRequired
             | Code::PayloadTooLarge

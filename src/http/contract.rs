@@ -1,4 +1,5 @@
-//! What the contract says beside its operations: the header, the security scheme, and the error codes of each operation.
+//! The parts of the contract beyond single operations: the header, the security scheme, and the error codes of
+//! each operation.
 
 use crate::wire::problem::{Code, Problem};
 use utoipa::OpenApi;
@@ -73,7 +74,7 @@ const PUT: &[Code] = &[Code::ReadOnly, Code::PreconditionFailed, Code::InvalidPo
 const DELETE: &[Code] = &[Code::ReadOnly, Code::PreconditionFailed];
 const EXPLAIN: &[Code] = &[Code::InvalidRepo, Code::InvalidBranch, Code::AuditUnavailable];
 
-/// The codes of each operation, in groups.
+/// The error codes of each operation, in groups.
 const PROBLEMS: &[(&str, &[&[Code]])] = &[
     ("issueTicket", &[BEARER, BODY, ISSUE]),
     ("readSecrets", &[BEARER, BODY, ISSUE, &[Code::Unrenderable]]),
@@ -100,7 +101,7 @@ pub fn header() -> Document {
     Header::openapi()
 }
 
-/// Adds what no operation states itself.
+/// Adds what no operation declares itself.
 pub fn complete(mut document: Document) -> Document {
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     document.components.get_or_insert_default().security_schemes.insert("bearer".into(), bearer.into());

@@ -1,13 +1,13 @@
-//! Runs a handler, and with it the verb that it calls, to its end even if the client hangs up: what was begun is charged,
-//! counted and recorded.
+//! Runs a handler, and the verb that it calls, to its end even if the client disconnects: a started request is
+//! always charged, counted and recorded.
 
 use super::answer::Failure;
 use crate::wire::problem::Code;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument as _;
 
-/// Runs the handler in a task of its own, in the current span. hyper drops the future of a request whose client is gone; this
-/// future only waits. A panic is answered with `500`.
+/// Runs the handler in a separate task, in the current span. hyper drops the future of a request whose client is
+/// gone, but this future only waits for the task. A panic is answered with `500`.
 pub async fn detached(handler: impl Future<Output = Response> + Send + 'static) -> Response {
     let task = tokio::spawn(handler.in_current_span());
     task.await.unwrap_or_else(|_| Failure::from(Code::Internal).into_response())

@@ -1,4 +1,4 @@
-//! The state of the router, shared by all handlers.
+//! State that all handlers share.
 
 use super::vault::api::VaultApi;
 use crate::broker::Broker;
@@ -12,7 +12,7 @@ use std::time::Duration;
 pub struct Edge {
     /// The verbs.
     pub broker: Arc<Broker>,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Arc<[IpNet]>,
     /// Largest request body, in bytes.
     pub body_bytes: usize,

@@ -30,7 +30,7 @@ pub(super) async fn list(
     json(StatusCode::OK, &leases)
 }
 
-/// Revokes all leases of a store, or those of one path. Static secrets are evicted from the cache, dynamic leases are revoked at the store.
+/// The body: the requested secrets, and a format.
 #[utoipa::path(
     delete,
     path = "/v1/leases",

@@ -88,7 +88,7 @@ pub async fn serve(
     let _ = timeout(DRAIN, acceptor.close()).await;
 }
 
-/// Returns the TLS settings in force; asked for each connection.
+/// Returns the active TLS settings; called for each connection.
 pub type TlsSource = Arc<dyn Fn() -> Arc<rustls::ServerConfig> + Send + Sync>;
 
 async fn connection(
@@ -148,8 +148,8 @@ async fn http<S: AsyncRead + AsyncWrite + 'static>(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
-        // While a request is handled nothing is read: whether its client is still there changes nothing (`detached`), and each
-        // read would take another buffer.
+        // Nothing is read while a request is handled: a disconnect of the client has no effect (`detached`), and
+        // each read would need another buffer.
         .half_close(true)
         .max_header_size(HEAD_BYTES)
         .max_headers(MAX_HEADERS)

@@ -1,7 +1,7 @@
 //! Which client may redeem a ticket.
 
-/// What the redeemer must share with the caller who asked for the ticket. Ordered from loose to strict,
-/// so the maximum of several is the strictest.
+/// What the redeeming client must have in common with the caller who requested the ticket. Ordered from loose to
+/// strict, so the maximum of several is the strictest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BindTo {
     /// Anyone who holds the URL.

@@ -19,8 +19,8 @@ pub struct Bundle {
 pub struct Entry {
     /// The value. If `is_base64`, base64 text of its bytes.
     pub value: SecretValue,
-    /// Whether a policy contains this very name, in `keys` or as a `rename` target. Only then are names that control a shell
-    /// (`PATH`, `LD_PRELOAD`, ...) rendered for one.
+    /// Whether a policy contains exactly this name, in `keys` or as a `rename` target. Only then are names that
+    /// control a shell (`PATH`, `LD_PRELOAD`, ...) rendered for one.
     pub named_by_policy: bool,
     /// Whether the value is arbitrary bytes, kept as base64 text (RFC 4648, padded, without line breaks).
     pub is_base64: bool,

@@ -7,10 +7,10 @@ use std::time::Duration;
 #[error("must be a duration such as 90s, 2m or 1h30m")]
 pub struct NotADuration;
 
-/// Reads whole numbers with the units `ms`, `s`, `m`, `h`, each unit at most once and the larger ones first.
+/// Parses integers with the units `ms`, `s`, `m`, `h`, each unit at most once and larger ones first.
 ///
 /// # Errors
-/// When the text is anything else, or too large for a [`Duration`]'s milliseconds to fit 64 bits.
+/// The text is anything else, or its milliseconds do not fit 64 bits.
 pub fn parse(text: &str) -> Result<Duration, NotADuration> {
     const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
     let mut units = UNITS.iter();

@@ -56,7 +56,7 @@ pub struct PodFacts {
     pub ips: Vec<String>,
     /// `spec.nodeName`.
     pub node: Option<String>,
-    /// Labels. Whoever may create pods in the namespace chooses them.
+    /// Labels. Anyone who may create pods in the namespace chooses them.
     pub labels: BTreeMap<String, String>,
     /// Annotations. Chosen like labels.
     pub annotations: BTreeMap<String, String>,

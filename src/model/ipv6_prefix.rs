@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// An IPv4 address as it is, an IPv6 address with its last 64 bits zero: a host may choose those itself (RFC 4291, 2.5.1).
+/// An IPv4 address unchanged, an IPv6 address with its last 64 bits zero, because a host may choose those itself
+/// (RFC 4291, 2.5.1).
 #[must_use]
 pub fn ipv6_prefix(ip: IpAddr) -> IpAddr {
     match ip {

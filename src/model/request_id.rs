@@ -8,7 +8,7 @@ use std::fmt;
 pub struct RequestId(String);
 
 impl RequestId {
-    /// A random id. It is not secret, so without random bytes it is zero.
+    /// A random ID. It is not secret, so if no random bytes are available it is zero.
     #[must_use]
     pub fn random() -> Self {
         let mut bytes = [0; 16];

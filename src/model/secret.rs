@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 pub struct SecretValue(SecretString);
 
 impl SecretValue {
-    /// Takes the text over. One with spare capacity is copied, because shrinking it in place may leave the old buffer behind.
+    /// Takes ownership of the text. A text with spare capacity is copied, because shrinking it in place may leave
+    /// the old buffer behind.
     #[must_use]
     pub fn new(text: String) -> Self {
         if text.len() == text.capacity() {

@@ -1,11 +1,12 @@
-//! One path segment for any name: `[A-Za-z0-9._-]` stay, `/` is `~`, and every other byte is `=` and two upper-case hex digits.
+//! The spelling of any name as one path segment: `[A-Za-z0-9._-]` unchanged, `/` as `~`, and every other byte as
+//! `=` and two upper-case hex digits.
 //!
-//! No two names have one spelling, and a name has one spelling only. Path templates of policies and the paths of the
-//! Vault-compatible API are written so.
+//! Different names have different spellings, and a name has exactly one. It is used in path templates of policies
+//! and in paths of the Vault-compatible API.
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
-/// Appends the spelling of a name. `None` where it has none: an empty name, `.` and `..`.
+/// Appends the spelling of a name. `None` for names without one: an empty name, `.` and `..`.
 pub fn write(text: &mut String, name: &str) -> Option<()> {
     if matches!(name, "" | "." | "..") {
         return None;
@@ -24,7 +25,7 @@ pub fn write(text: &mut String, name: &str) -> Option<()> {
     Some(())
 }
 
-/// The name that a segment spells. `None` where the segment is not the spelling of a UTF-8 name.
+/// The name that a segment spells. `None` if the segment is not the spelling of a UTF-8 name.
 #[must_use]
 pub fn read(segment: &str) -> Option<String> {
     let mut name = Vec::with_capacity(segment.len());
@@ -49,7 +50,7 @@ pub fn read(segment: &str) -> Option<String> {
     String::from_utf8(name).ok().filter(|name| !matches!(name.as_str(), "" | "." | ".."))
 }
 
-/// Whether a spelled name may contain this character. Any other character separates two of them.
+/// Whether a spelled name may contain this character. Any other character can separate two names.
 #[must_use]
 pub const fn may_contain(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '~' | '=' | '-')

@@ -13,8 +13,8 @@ pub const ID_BYTES: usize = 16;
 /// 22 and 43 characters of URL-safe base64, and the dot between them.
 const TOKEN_CHARS: usize = 22 + 1 + 43;
 
-/// The public name of a ticket, in audit, logs and the admin API: the first half of the SHA-256 of the id in its URL,
-/// so that it leads neither to that id nor to the key.
+/// The public name of a ticket, in audit, logs and the admin API: the first half of the SHA-256 of the ID in its
+/// URL, so that neither that ID nor the key can be derived from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TicketId([u8; ID_BYTES]);
 
@@ -127,7 +127,7 @@ impl std::str::FromStr for TicketToken {
         }
         let (id_text, key_text) = text.split_once('.').ok_or(NotATicket)?;
         let (mut id, mut key) = ([0; ID_BYTES], Zeroizing::new([0; KEY_BYTES]));
-        // The decoder refuses padding and stray trailing bits, so what it takes is canonical.
+        // The decoder refuses padding and stray trailing bits, so its result is canonical.
         let id_length = URL_SAFE_NO_PAD.decode_slice(id_text, &mut id).map_err(|_| NotATicket)?;
         let key_length = URL_SAFE_NO_PAD.decode_slice(key_text, &mut *key).map_err(|_| NotATicket)?;
         if id_length == ID_BYTES && key_length == KEY_BYTES {

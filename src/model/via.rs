@@ -1,6 +1,6 @@
-//! The API through which a request came, where it is not the native one.
+//! The API of a request, if it is not the native one.
 
-/// An API beside the native one.
+/// An API other than the native one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Via {
     /// The Vault-compatible API.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-/// The body of the write that a store is asked with, where an engine's read is a write (`pki/issue`, `ssh/sign`): one JSON object,
-/// with its members sorted, so that equal bodies are equal texts. Only for engines that make what they answer: at a key-value
-/// engine it would replace the secret.
+/// The body of the write, if an engine needs a write to return the secret (`pki/issue`, `ssh/sign`): one JSON
+/// object with sorted members, so that equal bodies are equal texts. Only for engines that create what they
+/// return: in a key-value engine it would replace the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Write(Arc<str>);
 

@@ -1,4 +1,4 @@
-//! The checker against ten thousand logs that somebody has been at.
+//! Runs the checker on ten thousand tampered logs.
 
 mod mutations;
 mod rows;

@@ -1,4 +1,4 @@
-//! Flip, delete, swap, duplicate, truncate, re-seal: each is found at the first number that is not as it was.
+//! Flip, delete, swap, duplicate, truncate, rehash: each is found at the first changed number.
 
 use super::rows::{Dice, HASH, Log, PREV_HASH, Row, TEXT, check, check_lines, export, flip, reseal};
 use crate::audit::checker::{Broken, Reason};
@@ -12,7 +12,7 @@ fn keyed() -> ChainHasher {
     ChainHasher::new(Some(&RootKey::new([7; 32].into())), &[])
 }
 
-/// With a key and without.
+/// With and without a key.
 fn sealers() -> [ChainHasher; 2] {
     [keyed(), ChainHasher::plain()]
 }
@@ -25,7 +25,7 @@ fn of(row: &Row) -> (String, i64) {
     (row.chain.clone(), row.seq)
 }
 
-/// Changes a fresh copy of the rows, so often, and compares where it is found.
+/// Changes a fresh copy of the rows in each round, and compares the place that is found.
 fn each_round(
     name: &str,
     log: &Log,
@@ -194,7 +194,7 @@ fn without_a_key_a_tail_sealed_anew_is_seen_against_checkpoints_alone() {
     }
 }
 
-/// Edits a row and computes its chain anew from there, and what other chains name of it.
+/// Edits a row and recomputes its chain from there, and references of other chains.
 fn reseal_tail(rows: &mut [Row], at: usize) {
     let hasher = ChainHasher::plain();
     let mut moved = vec![(rows[at].texts[HASH].clone(), String::new())];

@@ -1,4 +1,4 @@
-//! A log as rows, and hands that change it.
+//! A log as rows, and functions that change it.
 
 use crate::audit::Event;
 use crate::audit::chain::{Head, NO_PREDECESSOR};
@@ -14,7 +14,7 @@ use crate::wire::audit_event::with_hash;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
-/// Dice that fall alike in every run.
+/// Pseudo-random numbers, the same in every run.
 pub struct Dice(u64);
 
 impl Dice {
@@ -43,12 +43,12 @@ pub const PREV_HASH: usize = 0;
 pub const HASH: usize = 1;
 pub const TEXT: usize = 9;
 
-/// A log, and what is known beside it.
+/// A log and its external marks.
 pub struct Log {
     pub rows: Vec<Row>,
-    /// The event that each chain's first one names.
+    /// The event named by the first event of each chain.
     pub named: Vec<(String, i64, String)>,
-    /// Where each chain ends.
+    /// The end of each chain.
     pub heads: Vec<Head>,
 }
 
@@ -67,7 +67,7 @@ fn event(number: usize) -> Event {
 }
 
 impl Log {
-    /// Two replicas side by side, one of which ends, and a third that begins behind them.
+    /// Two concurrent replicas, one of which ends, and a third that starts after them.
     pub fn write(hasher: &ChainHasher) -> Self {
         let mut log = Self { rows: Vec::new(), named: Vec::new(), heads: Vec::new() };
         let mut heads = [log.begin("aaaa"), log.begin("bbbb")];
@@ -113,7 +113,7 @@ impl Log {
         self.rows.push(Row { chain: head.chain.clone(), seq: link.seq, texts });
     }
 
-    /// What the database's anchors and this replica's own head tell.
+    /// The marks from the database's anchors and from this replica's own head.
     pub fn known(&self) -> Known {
         let mut known = Known::default();
         for (chain, seq, hash) in &self.named {
@@ -122,7 +122,7 @@ impl Log {
         known
     }
 
-    /// The same with every head, as checkpoints have it.
+    /// The same with every head, as from checkpoints.
     pub fn known_with_heads(&self) -> Known {
         let mut known = self.known();
         for head in &self.heads {
@@ -132,7 +132,7 @@ impl Log {
     }
 }
 
-/// What the checker finds in rows, which are in the order they were written.
+/// The checker's result for rows in the order of writing.
 pub fn check(rows: &[Row], hasher: &ChainHasher, known: Known) -> Option<Broken> {
     let mut checker = Checker::new(Some(hasher), known);
     for row in rows.iter().rev() {
@@ -155,7 +155,7 @@ pub fn check(rows: &[Row], hasher: &ChainHasher, known: Known) -> Option<Broken>
     checker.finish(Beginning::Known, &BTreeMap::new()).first_broken
 }
 
-/// What the checker finds in the lines of an export.
+/// The checker's result for the lines of an export.
 pub fn check_lines(lines: &[String], hasher: &ChainHasher, known: Known) -> Option<Broken> {
     let mut checker = Checker::new(Some(hasher), known);
     for line in lines {
@@ -167,7 +167,7 @@ pub fn check_lines(lines: &[String], hasher: &ChainHasher, known: Known) -> Opti
     checker.finish(Beginning::Known, &BTreeMap::new()).first_broken
 }
 
-/// The export of rows, the newest first.
+/// The export of rows, newest first.
 pub fn export(rows: &[Row]) -> Vec<String> {
     rows.iter().rev().map(|row| with_hash(&row.texts[TEXT], &row.texts[HASH])).collect()
 }
@@ -180,7 +180,7 @@ pub fn flip(text: &mut String, dice: &mut Dice) {
     *text = String::from_utf8(bytes).expect("ASCII");
 }
 
-/// Edits a row's text and seals it as whoever has no key would.
+/// Edits a row's text and recomputes its hash without a key.
 pub fn reseal(row: &mut Row) {
     row.texts[TEXT] = row.texts[TEXT].replacen("\"durationMs\":", "\"durationMs\":1", 1);
     row.texts[HASH] = ChainHasher::plain().hash(&row.texts[TEXT]);

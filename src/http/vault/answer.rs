@@ -1,4 +1,4 @@
-//! What every answer of this API has in common.
+//! The common parts of every answer of this API.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -13,7 +13,7 @@ pub fn json(body: impl Into<Body>) -> Response {
     response
 }
 
-/// Neither a cache nor a browser keeps an answer.
+/// Forbids caches and browsers to store an answer.
 pub fn not_to_be_kept(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));

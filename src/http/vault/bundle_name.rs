@@ -1,4 +1,5 @@
-//! `{repo}/{branch}` of a path: exactly two segments, each percent-decoded once and then read in the spelling of path templates.
+//! `{repo}/{branch}` of a path: exactly two segments, each percent-decoded once and then parsed in the spelling of
+//! path templates.
 
 use crate::broker::Error;
 use crate::model::branch::Branch;
@@ -6,7 +7,7 @@ use crate::model::repo::Repo;
 use crate::model::spelling;
 use percent_encoding::percent_decode_str;
 
-/// The right spelling, told with every path that is refused.
+/// The correct spelling, for the message about a refused path.
 pub const SPELLING: &str = "a bundle is read at data/{repo}/{branch} of the mount, exactly two segments; in each of them letters, \
      digits and . _ - stay, / is written ~ and any other byte = and two upper-case hex digits: apps/site on feature/x is \
      data/apps~site/feature~x";
@@ -24,7 +25,7 @@ pub fn read(names: Option<&str>) -> Result<(String, String), Error> {
     Ok((repo, branch))
 }
 
-/// A slash that is left is not in the spelling, as is anything that was encoded twice.
+/// After decoding, a remaining slash and anything encoded twice are not part of the spelling.
 fn segment(raw: &str) -> Option<String> {
     let mut escapes = raw.split('%');
     escapes.next();

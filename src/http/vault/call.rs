@@ -1,4 +1,4 @@
-//! A request to this API, as its handlers see it.
+//! A request to this API.
 
 use super::api::VaultApi;
 use super::refusal::{self, Refusal};
@@ -16,12 +16,12 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Refuses other methods than these.
+    /// Refuses methods other than these.
     pub fn only(&self, allowed: &[Method], list: &'static str) -> Result<(), Refusal> {
         if allowed.contains(&self.parts.method) { Ok(()) } else { Err(refusal::method_not_allowed(list)) }
     }
 
-    /// Has the token reviewed, and charges its bearer.
+    /// Reviews the token, and charges its caller.
     pub async fn session(&self, bearer: Option<&SecretValue>) -> Result<Session, Refusal> {
         Ok(self.edge.broker.session(bearer, &self.context).await?)
     }

@@ -1,4 +1,4 @@
-//! The headers of Vault's clients: the token, and what is refused rather than ignored.
+//! The headers of Vault's clients: the token, and headers that are refused because ignoring them would be unsafe.
 
 use super::refusal::{Refusal, invalid};
 use crate::http::bearer;
@@ -9,10 +9,11 @@ const TOKEN: &str = "x-vault-token";
 const NAMESPACE: &str = "x-vault-namespace";
 const WRAP_TTL: &str = "x-vault-wrap-ttl";
 
-/// Refuses what would change the meaning of a request.
+/// Refuses headers that would change the meaning of a request.
 ///
 /// # Errors
-/// `400`: a client that asks for response wrapping would print the plain secret, and one in a namespace means another secret.
+/// `400`: a client that asks for response wrapping would print the plain secret, and a client in a namespace
+/// expects another secret.
 pub fn check(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.contains_key(WRAP_TTL) {
         return Err(invalid("response wrapping is not supported"));
@@ -24,7 +25,7 @@ pub fn check(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The token: one `X-Vault-Token`, else that of `Authorization`, as Vault has it.
+/// The token: from one `X-Vault-Token`, else from `Authorization`, as in Vault.
 pub fn token(headers: &HeaderMap) -> Option<SecretValue> {
     let mut values = headers.get_all(TOKEN).iter().filter(|value| !value.is_empty());
     match (values.next(), values.next()) {

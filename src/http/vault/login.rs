@@ -1,4 +1,4 @@
-//! `POST` and `PUT /v1/auth/{mount}/login`: the caller's own token is reviewed and answered as the client token.
+//! `POST` and `PUT /v1/auth/{mount}/login`: reviews the caller's own token and returns it as the client token.
 
 use super::answer::json;
 use super::call::Call;
@@ -53,7 +53,7 @@ pub(super) async fn answer(call: Call<'_>, mount: &str, body: Body) -> Result<Re
     Ok(json(inert_json::to_string(&answer).map_err(|_| Code::Internal)?))
 }
 
-/// One segment or more. [`super::target`] has refused those of tokens.
+/// One segment or more. [`super::target`] has already refused the mount of tokens.
 fn check(mount: &str) -> Result<(), Refusal> {
     let mut segments = mount.split('/').map(percent::decode);
     let is_name =
@@ -61,7 +61,8 @@ fn check(mount: &str) -> Result<(), Refusal> {
     if segments.all(|segment| segment.is_ok_and(|name| is_name(&name))) { Ok(()) } else { Err(invalid(NAME_THE_MOUNT)) }
 }
 
-/// JSON whatever `Content-Type` says: clients send none, or that of a form. Serde's message could quote the token.
+/// Parses JSON for any `Content-Type`: clients send none, or that of a form. Serde's message could quote the
+/// token.
 fn parse(bytes: &[u8]) -> Result<VaultLogin, Refusal> {
     const NOT_AN_OBJECT: &str = "the body must be one JSON object with jwt and role, both strings";
     if bytes.trim_ascii_start().first() != Some(&b'{') {

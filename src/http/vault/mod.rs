@@ -1,7 +1,8 @@
-//! The Vault-compatible API: requests of Vault's clients as verbs of the broker, and their answers in Vault's words.
+//! The Vault-compatible API: translates requests of Vault's clients into verbs of the broker, and the answers into
+//! Vault's form.
 //!
-//! A translation and nothing else: policies, caches, limits and audit are those of the native API. Paths are read from the raw
-//! request target (`target`), errors are translated by one table (`refusal`).
+//! It only translates: policies, caches, limits and audit are those of the native API. Paths are parsed from the
+//! raw request target (`target`), errors are translated by one table (`refusal`).
 
 mod answer;
 pub mod api;
@@ -33,10 +34,10 @@ use target::Target;
 
 pub use refusal::translated;
 
-/// Every path below `/v1/` that is not the native API's. The wildcard does not match `/v1/` itself.
+/// All paths below `/v1/` that are not part of the native API. The wildcard does not match `/v1/` itself.
 const ROUTES: [&str; 2] = ["/v1/{*path}", "/v1/"];
 
-/// The route of the API, to be merged beside the native ones; none where it is not served.
+/// The router of this API, merged with the native one; without routes if the API is disabled.
 pub fn router(metrics: &Metrics, api: Option<&VaultApi>) -> Router<Edge> {
     if api.is_none() {
         return Router::new();
@@ -47,13 +48,13 @@ pub fn router(metrics: &Metrics, api: Option<&VaultApi>) -> Router<Edge> {
     ROUTES.into_iter().fold(Router::new(), |router, route| router.route(route, any(handle)))
 }
 
-/// The template of a request's path, where the request is one to this API.
+/// The template of a request's path; `None` if the request is not to this API.
 pub fn route(api: Option<&VaultApi>, matched: Option<&MatchedPath>, path: &str) -> Option<&'static str> {
     let api = api.filter(|_| matched.is_some_and(is_fallback))?;
     Target::of(path, &api.mount).map(Target::template)
 }
 
-/// Whether the route is the one of this API, which stands for no path of its own.
+/// Whether the route is this API's fallback route, which has no template of its own.
 pub fn is_fallback(matched: &MatchedPath) -> bool {
     ROUTES.contains(&matched.as_str())
 }

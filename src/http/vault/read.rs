@@ -18,7 +18,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-/// Bytes that the envelope takes at most.
+/// Maximum size of the envelope in bytes.
 const ENVELOPE: usize = 512;
 
 /// Delivers a bundle directly, if the policies' `delivery` lists `direct`.
@@ -85,13 +85,13 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-/// Whether the query makes a list of the read. Vault reads the value as Go's `strconv.ParseBool` does.
+/// Whether the query turns the read into a list. Vault parses the value with Go's `strconv.ParseBool`.
 fn is_list(query: &str) -> bool {
     let mut lists = pairs(query).filter(|(name, _)| percent_decode_str(name).eq(b"list".iter().copied()));
     lists.any(|(_, value)| !matches!(value, "" | "0" | "f" | "F" | "false" | "False" | "FALSE"))
 }
 
-/// The version that is asked for. Other parameters are ignored, as Vault ignores them.
+/// The requested version. Other parameters are ignored, as in Vault.
 fn version(query: &str) -> Result<Option<u64>, Error> {
     const NO_NUMBER: Error = Error::InvalidRequest("version must be a number, and stand once");
     let mut versions = pairs(query).filter(|(name, _)| percent_decode_str(name).eq(b"version".iter().copied()));

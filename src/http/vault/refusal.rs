@@ -1,4 +1,4 @@
-//! The one table from our errors to Vault's: its statuses, and the texts in `{"errors":[...]}`.
+//! The table that translates our errors to Vault's: statuses, and the texts in `{"errors":[...]}`.
 
 use super::answer::json;
 use super::bundle_name::SPELLING;
@@ -16,7 +16,7 @@ pub const READ_ONLY: &str = "this API is read-only; of the mount only the bundle
 pub const VERSION_2: &str = "the mount is KV version 2: bundles are read below data/";
 pub const NOT_SERVED: &str = "Claviger does not serve this path of Vault's API";
 
-/// A request that is refused.
+/// A refused request.
 #[derive(Debug)]
 pub struct Refusal {
     code: Code,
@@ -24,22 +24,22 @@ pub struct Refusal {
     allow: Option<&'static str>,
 }
 
-/// The request is malformed in this way.
+/// The request is malformed.
 pub fn invalid(detail: &'static str) -> Refusal {
     Refusal { code: Code::InvalidRequest, detail: Some(detail.into()), allow: None }
 }
 
-/// The request asks for what nobody is given here.
+/// The request is for something that nobody is allowed.
 pub fn denied(detail: &'static str) -> Refusal {
     Refusal { code: Code::Denied, detail: Some(detail.into()), allow: None }
 }
 
-/// The path has other methods.
+/// The path supports other methods.
 pub fn method_not_allowed(allow: &'static str) -> Refusal {
     Refusal { code: Code::MethodNotAllowed, detail: None, allow: Some(allow) }
 }
 
-/// The answer to a read that was allowed and found nothing.
+/// The answer to an allowed read that found no secrets.
 pub fn nothing_there() -> Response {
     answer(StatusCode::NOT_FOUND, Vec::new())
 }
@@ -64,7 +64,7 @@ impl From<broker::Error> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = answer(status(self.code), texts(self.code, self.detail));
-        // For the count of answers.
+        // For the metrics of errors.
         response.extensions_mut().insert(self.code);
         let headers = response.headers_mut();
         if let Some(seconds) = self.code.retry_after() {
@@ -81,7 +81,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// An answer of the native API's own layers in Vault's words.
+/// Translates an answer of the native API's layers into Vault's form.
 pub fn translated(response: Response) -> Response {
     let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
     let Some(code) = response.extensions().get::<Code>().copied().filter(|_| is_problem) else { return response };
@@ -92,7 +92,7 @@ pub fn translated(response: Response) -> Response {
     translated
 }
 
-/// Vault's clients know no `401` and no `422`.
+/// Vault's clients do not handle `401` and `422`.
 fn status(code: Code) -> StatusCode {
     let status = match code {
         Code::Unauthenticated => 403,
@@ -102,7 +102,7 @@ fn status(code: Code) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// A `404` says nothing, a `400` is a plain sentence, any other error begins with the machine word.
+/// A `404` has no text, a `400` has a plain sentence, any other error begins with the error code.
 fn texts(code: Code, detail: Option<Cow<'static, str>>) -> Vec<String> {
     let sentence = detail.unwrap_or(Cow::Borrowed(code.title()));
     match status(code).as_u16() {

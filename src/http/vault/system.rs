@@ -1,4 +1,4 @@
-//! What clients ask of `sys/`: the mount before a read, the health, and the seal.
+//! Requests of clients to `sys/`: the mount before a read, health, and seal status.
 
 use super::answer::json;
 use super::call::Call;
@@ -13,7 +13,7 @@ use axum::response::Response;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const CLUSTER: &str = "claviger";
-/// Clients want UUIDs here and compare them with nothing: those of the nil namespace (RFC 9562).
+/// Clients expect UUIDs here, but do not compare them; these have the nil namespace (RFC 9562).
 const MOUNT_ID: &str = "00000000-0000-0000-0000-000000000001";
 const CLUSTER_ID: &str = "00000000-0000-0000-0000-000000000002";
 

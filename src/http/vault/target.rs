@@ -1,8 +1,8 @@
-//! What a path means, from the raw request target. Nothing is normalised: only the names in it are decoded, each once.
+//! Parses the raw request target. Nothing is normalised: only the names in the path are decoded, once each.
 
 use percent_encoding::percent_decode_str;
 
-/// The templates that are answered with more than a refusal, each with its methods: counted from zero.
+/// The templates of supported paths with their methods; their metrics start at zero.
 pub const SERVED: [(&str, &str); 12] = [
     (LOGIN, "POST"),
     (LOGIN, "PUT"),
@@ -28,46 +28,46 @@ const HEALTH: &str = "/v1/sys/health";
 const SEAL_STATUS: &str = "/v1/sys/seal-status";
 const OTHER: &str = "/v1/{path}";
 
-/// First segments of the native API's paths. What of these is not a route is unknown, as any path elsewhere.
+/// First segments of the native API's paths. An unknown path below one of them is not found, as elsewhere.
 const NATIVE: [&str; 8] = ["tickets", "downloads", "secrets", "policies", "leases", "decisions", "audit", "inventory"];
-/// What KV version 2 has beside `data`.
+/// Other paths of KV version 2, beside `data`.
 const OF_MOUNT: [&str; 6] = ["metadata", "delete", "undelete", "destroy", "subkeys", "config"];
 
-/// What a path asks for.
+/// The target of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target<'a> {
-    /// A login, at these raw segments.
+    /// A login, with its raw segments.
     Login {
-        /// As it stands between `auth/` and `/login`.
+        /// The raw text between `auth/` and `/login`.
         mount: &'a str,
     },
-    /// The caller's own token.
+    /// Look-up of the caller's own token.
     LookupSelf,
-    /// The end of the caller's own token.
+    /// Revocation of the caller's own token.
     RevokeSelf,
-    /// A longer life of the caller's own token.
+    /// Renewal of the caller's own token.
     RenewSelf,
     /// A bundle.
     Data {
-        /// What stands behind `data/`, raw; `None` where nothing does.
+        /// The raw text after `data/`; `None` if there is none.
         names: Option<&'a str>,
     },
-    /// What else KV version 2 has.
+    /// Another path of KV version 2.
     OtherOfMount,
-    /// A path of the mount as KV version 1 has it.
+    /// A path of the mount in the form of KV version 1.
     Unversioned,
-    /// The look-up of our mount.
+    /// The look-up of Claviger's mount.
     Mount,
-    /// Whether requests are served.
+    /// The health of the server.
     Health,
-    /// Whether a Vault is sealed.
+    /// The seal status.
     SealStatus,
     /// Any other path of a Vault.
     Other,
 }
 
 impl<'a> Target<'a> {
-    /// Reads a raw path. `None` for a path of the native API, and for one that is not below `/v1/`.
+    /// Parses a raw path. `None` for a path of the native API, and for a path that is not below `/v1/`.
     pub fn of(path: &'a str, our_mount: &str) -> Option<Self> {
         let rest = path.strip_prefix("/v1/")?;
         let (first, below) = rest.split_once('/').map_or((rest, None), |(first, below)| (first, Some(below)));
@@ -101,7 +101,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The template that stands for the path in metrics and traces, where no name of a caller's may stand.
+    /// The template for metrics and traces, which must not contain names chosen by callers.
     pub const fn template(self) -> &'static str {
         match self {
             Self::Login { .. } => LOGIN,
@@ -117,7 +117,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Whether the mount is that of Vault's own tokens, at which there is no login.
+/// Whether the mount is the one of Vault's own tokens, which has no login.
 fn is_of_tokens(mount: &str) -> bool {
     mount.split('/').next().is_some_and(|first| percent_decode_str(first).eq(b"token".iter().copied()))
 }

@@ -1,4 +1,5 @@
-//! `auth/token/lookup-self`, `renew-self`, `revoke-self`: the caller's own token, which is not ours to renew or to revoke.
+//! `auth/token/lookup-self`, `renew-self`, `revoke-self`: the caller's own token, which Claviger can neither renew
+//! nor revoke.
 
 use super::answer::{json, not_to_be_kept};
 use super::call::Call;
