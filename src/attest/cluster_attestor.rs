@@ -3,7 +3,9 @@
 use super::admission::Admission;
 use super::error::AttestError;
 use super::recent::{Finding, Found, Recent, Seen};
+use super::shared_runs::SharedRuns;
 use super::task_run::{Chain, Link};
+use super::sizes::{pod_bytes, run_bytes, task_run_bytes};
 use super::{pipeline_run, task_run};
 use crate::cluster::pod::Pod;
 use crate::cluster::tekton::TaskRun;
@@ -11,8 +13,7 @@ use crate::cluster::{CallFailure, Cluster, ClusterError};
 use crate::config::attestation::AdmissionPolicy;
 use crate::model::caller::Workload;
 use crate::model::facts::{Facts, Needs, PipelineRunFacts};
-use serde_json::Value;
-use std::collections::BTreeMap;
+use futures_util::future::join;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,14 +30,16 @@ pub struct ClusterAttestor {
     pods: Arc<Recent<Pod>>,
     task_runs: Arc<Recent<TaskRun>>,
     runs: Arc<Recent<PipelineRunFacts>>,
+    shared_runs: SharedRuns,
     admission: Arc<Admission>,
 }
 
 impl ClusterAttestor {
     pub fn new(name: Arc<str>, cluster: Arc<Cluster>, admission_policy: AdmissionPolicy) -> Self {
         let (pods, task_runs, runs) = (Recent::new(pod_bytes), Recent::new(task_run_bytes), Recent::new(run_bytes));
+        let shared_runs = SharedRuns::new(name.clone(), cluster.clone());
         let admission = Arc::new(Admission::new(admission_policy));
-        Self { name, cluster, pods, task_runs, runs, admission }
+        Self { name, cluster, pods, task_runs, runs, shared_runs, admission }
     }
 
     /// The needed facts. Each object is looked up once, even if several facts need it.
@@ -132,14 +135,31 @@ impl ClusterAttestor {
 
     async fn pipeline_run_now(&self, workload: &Workload) -> Found<PipelineRunFacts> {
         let since = Instant::now();
-        let task_run = self.task_run(workload).await?;
-        let run = match task_run.seen {
-            Seen::There(run) => run,
-            Seen::NotYet => return Ok(Finding { seen: Seen::NotYet, until: task_run.until }),
-            Seen::Absent => return Ok(Finding { seen: Seen::Absent, until: task_run.until }),
+        // The labels of the pod are only a hint: a wrong one costs a read whose result is not used.
+        let pod = self.pod(workload).await?;
+        let hint = pod.fact().and_then(|pod| pipeline_run::hint(pod));
+        let read_ahead = async {
+            if let Some((version, claimed)) = &hint {
+                let _ = self.shared_runs.find(*version, &workload.namespace, claimed, None).await;
+            }
         };
-        let chain = pipeline_run::verify(&self.cluster, &workload.namespace, &run).await;
-        self.concluded(workload, chain, since, task_run.until)
+        let (task_run, ()) = join(self.task_run(workload), read_ahead).await;
+        let task_run = task_run?;
+        let below = match &task_run.seen {
+            Seen::There(below) => below,
+            Seen::NotYet => return Ok(task_run.about(Seen::NotYet)),
+            Seen::Absent => return Ok(task_run.about(Seen::Absent)),
+        };
+        let Some((version, claimed)) = pipeline_run::claimed(below) else {
+            return self.concluded(workload, Ok(Chain::Broken(Link::TaskRunOwner)), since, task_run.until);
+        };
+        let mut run = self.shared_runs.find(version, &workload.namespace, claimed, None).await?;
+        if !run.fact().is_some_and(|run| pipeline_run::lists(run, below)) {
+            // It may have been read before Tekton listed this `TaskRun`.
+            run = self.shared_runs.find(version, &workload.namespace, claimed, Some(since)).await?;
+        }
+        let chain = pipeline_run::verify(&self.cluster, &workload.namespace, run.fact(), below).await;
+        self.concluded(workload, chain, since, task_run.until.min(run.until))
     }
 
     async fn in_time<V>(&self, chain: impl Future<Output = Found<V>>) -> Found<V> {
@@ -175,38 +195,6 @@ impl ClusterAttestor {
     }
 
     fn unavailable(&self, what: &'static str, error: ClusterError) -> AttestError {
-        let (authenticator, ClusterError::Unavailable(trouble)) = (&*self.name, error);
-        if trouble == CallFailure::Credentials {
-            tracing::error!(
-                authenticator,
-                what,
-                trouble = trouble.as_str(),
-                "the API server refuses the broker's own credentials or their RBAC (get of pods, and of taskruns and \
-                 pipelineruns in tekton.dev): policies that attest give nothing"
-            );
-        } else {
-            tracing::warn!(authenticator, what, trouble = trouble.as_str(), "a lookup of caller facts failed");
-        }
-        AttestError::Unavailable
+        AttestError::unavailable(&self.name, what, error)
     }
-}
-
-fn pod_bytes(pod: &Pod) -> usize {
-    map_bytes(&pod.facts.labels) + map_bytes(&pod.facts.annotations)
-}
-
-fn task_run_bytes(run: &TaskRun) -> usize {
-    map_bytes(&run.facts.labels) + param_bytes(&run.facts.params)
-}
-
-fn run_bytes(run: &PipelineRunFacts) -> usize {
-    map_bytes(&run.labels) + map_bytes(&run.annotations) + param_bytes(&run.params)
-}
-
-fn param_bytes(params: &BTreeMap<String, Value>) -> usize {
-    params.iter().map(|(name, value)| name.len() + value.to_string().len()).sum()
-}
-
-fn map_bytes(map: &BTreeMap<String, String>) -> usize {
-    map.iter().map(|(key, value)| key.len() + value.len()).sum()
 }

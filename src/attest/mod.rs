@@ -8,6 +8,8 @@ mod cluster_attestor;
 mod error;
 mod pipeline_run;
 mod recent;
+mod shared_runs;
+mod sizes;
 mod task_run;
 mod turn;
 

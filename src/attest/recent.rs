@@ -1,4 +1,4 @@
-//! The cache of facts, by pod uid. Concurrent look-ups of one pod are coalesced.
+//! The cache of facts, by the uid of a pod or run. Concurrent look-ups of one object are coalesced.
 
 use super::error::AttestError;
 use crate::flights::SingleFlight;
@@ -31,6 +31,8 @@ pub enum Seen<V> {
 pub struct Finding<V> {
     /// The fact.
     pub seen: Seen<V>,
+    /// When the look-up began: the answer may be that old.
+    began: Instant,
     /// By tokio's clock, which tests can advance. moka's own expiry only frees the memory.
     pub until: Instant,
 }
@@ -42,15 +44,20 @@ impl<V> Clone for Finding<V> {
             Seen::NotYet => Seen::NotYet,
             Seen::Absent => Seen::Absent,
         };
-        Self { seen, until: self.until }
+        Self { seen, began: self.began, until: self.until }
     }
 }
 
 impl<V> Finding<V> {
-    /// From a look-up that began at `since`: the answer may be that old.
-    pub fn new(seen: Seen<V>, since: Instant) -> Self {
+    /// From a look-up that began at `began`.
+    pub fn new(seen: Seen<V>, began: Instant) -> Self {
         let keep = if matches!(seen, Seen::There(_)) { KEEP } else { KEEP_ABSENT };
-        Self { seen, until: since + keep }
+        Self { seen, began, until: began + keep }
+    }
+
+    /// What follows from this finding about another object.
+    pub const fn about<W>(&self, seen: Seen<W>) -> Finding<W> {
+        Finding { seen, began: self.began, until: self.until }
     }
 
     /// The fact, if there is one.
@@ -90,20 +97,29 @@ impl<V: Send + Sync + 'static> Recent<V> {
         Arc::new(Self { held, flights: SingleFlight::new() })
     }
 
-    /// The cached finding about the pod with this uid, or that of the look-up in flight, or that of a new look-up.
+    /// The cached finding about the object with this uid, or that of the look-up in flight, or that of a new look-up.
     pub async fn find<F, R>(self: &Arc<Self>, uid: &str, lookup: F) -> Found<V>
     where
         F: FnOnce() -> R,
         R: Future<Output = Found<V>> + Send + 'static,
     {
-        if let Some(finding) = self.held(uid).await {
+        self.find_from(uid, None, lookup).await
+    }
+
+    /// The same, but no cached finding whose look-up began before `from`.
+    pub async fn find_from<F, R>(self: &Arc<Self>, uid: &str, from: Option<Instant>, lookup: F) -> Found<V>
+    where
+        F: FnOnce() -> R,
+        R: Future<Output = Found<V>> + Send + 'static,
+    {
+        if let Some(finding) = self.held(uid, from).await {
             return Ok(finding);
         }
         let flight = self.flights.join(uid.to_owned(), || {
             let (recent, uid, lookup) = (self.clone(), uid.to_owned(), lookup());
             async move {
                 // Another look-up may have ended between the check and the start of this one.
-                if let Some(finding) = recent.held(&uid).await {
+                if let Some(finding) = recent.held(&uid, from).await {
                     return Ok(finding);
                 }
                 let found = lookup.await;
@@ -116,8 +132,9 @@ impl<V: Send + Sync + 'static> Recent<V> {
         flight.await.unwrap_or(Err(AttestError::Unavailable))
     }
 
-    async fn held(&self, uid: &str) -> Option<Finding<V>> {
-        self.held.get(uid).await.filter(|finding| Instant::now() < finding.until)
+    async fn held(&self, uid: &str, from: Option<Instant>) -> Option<Finding<V>> {
+        let is_good = |finding: &Finding<V>| Instant::now() < finding.until && from.is_none_or(|from| from <= finding.began);
+        self.held.get(uid).await.filter(is_good)
     }
 }
 
@@ -178,6 +195,24 @@ mod tests {
         advance(Duration::from_millis(1)).await;
         assert_eq!(ask().await, Err(AttestError::NotYet));
         assert_eq!(lookups.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cached_finding_that_is_too_old_is_looked_up_again() {
+        let recent = Recent::<usize>::new(|_| 0);
+        let lookups = AtomicUsize::new(0);
+        let ask = async |from| {
+            let (number, began) = (lookups.fetch_add(1, Ordering::SeqCst), Instant::now());
+            let lookup = || async move { Ok(Finding::new(Seen::There(Arc::new(number)), began)) };
+            let finding = recent.find_from("a", from, lookup).await.ok();
+            finding.and_then(|finding| finding.fact().map(|number| **number))
+        };
+        let first = Instant::now();
+        assert_eq!(ask(None).await, Some(0));
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(ask(Some(first)).await, Some(0));
+        assert_eq!(ask(Some(Instant::now())).await, Some(2));
+        assert_eq!(ask(None).await, Some(2));
     }
 
     #[tokio::test(start_paused = true)]

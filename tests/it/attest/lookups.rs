@@ -73,6 +73,44 @@ async fn a_hundred_at_once_are_one_lookup_of_each() {
 }
 
 #[tokio::test]
+async fn the_pods_of_a_run_share_one_look_up_of_it() {
+    let kube = Kube::start().await;
+    let first = kube.build("ci/build-bot", Plan::default()).await;
+    let run = &first.pipeline_run;
+    let metadata = json!({"ownerReferences": [run.owner()]});
+    let task_run = kube.run("TaskRun", "v1", "ci", metadata, json!({})).await;
+    // A wrong hint is read, and not believed.
+    let labels = json!({"tekton.dev/pipelineRun": run.name, "tekton.dev/pipelineRunUID": "another"});
+    let metadata = json!({"labels": labels, "ownerReferences": [task_run.owner()]});
+    let pod = kube.pod_with("ci/build-bot", metadata).await;
+    task_run.has_status(json!({"podName": pod.name})).await;
+
+    let front = Front::start(kube.plane, User::Broker).await;
+    let desk = Desk::of(front.kubeconfig.clone()).await;
+    assert!(desk.pipeline_run(&first.pod).await.is_some());
+    assert_eq!(front.asked(), chain(&first, "v1"));
+    assert_eq!(desk.facts(&pod, PIPELINE_RUN).await, Err(AttestError::NotYet));
+    let path = format!("/apis/tekton.dev/v1/namespaces/ci/pipelineruns/{}", run.name);
+    let asked = |front: &Front| front.asked().into_iter().filter(|asked| *asked == path).count();
+    assert_eq!(asked(&front), 2, "for the hint, and because what was read before does not list the second one");
+
+    let mut children = first.task_run.as_child();
+    let mut other = task_run.as_child()["childReferences"][0].clone();
+    other["pipelineTaskName"] = "test".into();
+    children["childReferences"].as_array_mut().unwrap().push(other);
+    run.has_status(children).await;
+    advance(KEEP_ABSENT).await;
+    assert!(desk.pipeline_run(&pod).await.is_some());
+    assert_eq!(asked(&front), 2, "for the hint, and because what was read before does not list it");
+
+    advance(KEEP).await;
+    assert!(desk.pipeline_run(&first.pod).await.is_some());
+    assert_eq!(asked(&front), 1);
+    assert!(desk.pipeline_run(&pod).await.is_some());
+    assert_eq!(asked(&front), 1, "for the hint alone: the run itself is known");
+}
+
+#[tokio::test]
 async fn what_changes_is_seen_after_five_seconds() {
     let kube = Kube::start().await;
     let build = kube.build("ci/build-bot", Plan::default()).await;

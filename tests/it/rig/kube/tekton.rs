@@ -67,7 +67,10 @@ impl Kube {
         let metadata = json!({"ownerReferences": [merged(pipeline_run.owner(), &plan.task_run_owner)]});
         let task_run = self.run("TaskRun", plan.version, &namespace, metadata, json!({})).await;
         let metadata = json!({
-            "labels": {"tekton.dev/pipelineRun": pipeline_run.name, "tekton.dev/taskRun": task_run.name},
+            "labels": {
+                "tekton.dev/pipelineRun": pipeline_run.name, "tekton.dev/pipelineRunUID": pipeline_run.uid,
+                "tekton.dev/taskRun": task_run.name,
+            },
             "ownerReferences": [merged(task_run.owner(), &plan.pod_owner)],
         });
         let pod = self.pod_with(place, metadata).await;
