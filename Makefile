@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install their requirements.
-.PHONY: demo demo-cluster dev test race kills slow openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-short soak mutations fuzz fuzz-short faults findings lint deny sbom static image
+.PHONY: demo demo-cluster dev test race kills slow external-secrets openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-short soak mutations fuzz fuzz-short faults findings lint deny sbom static image
 
 demo: ## run the main job with `claviger dev`: a ticket, its one-time download, and the audit events
 	@rig/install base
@@ -65,6 +65,10 @@ load-test-short: ## the short form, about a minute: fails if a ratio has fallen 
 	@rig/install base bao kube postgres
 	@cargo build --quiet --locked --release --bin claviger --example load-test
 	target/release/examples/load-test short
+
+external-secrets: ## sync a thousand ExternalSecrets from Claviger and from OpenBao: fails above 1.5 times OpenBao's time
+	@rig/install base bao kube eso
+	CLAVIGER_EXTERNAL_SECRETS=1000 cargo test --locked --release --test it -- --nocapture eso::speed
 
 minutes ?= 10
 soak: ## load for `minutes` minutes: fails if memory or descriptors grow

@@ -86,7 +86,14 @@ fn request(shape: Shape, count: usize) -> (Caller, Facts, Asked) {
     let pod = Pod { name: "build-1".into(), uid: "1".into() };
     let workload = Some(Workload { namespace, service_account: "build-bot".into(), pod });
     (
-        Caller { issuer: "cluster".into(), subject, groups: vec![], workload, claims: serde_json::Map::new() },
+        Caller {
+            issuer: "cluster".into(),
+            subject,
+            groups: vec![],
+            workload,
+            unbound: None,
+            claims: serde_json::Map::new(),
+        },
         facts,
         asked,
     )

@@ -41,6 +41,7 @@ fn stage() -> (Caller, Facts, Asked) {
         issuer: "cluster".into(),
         subject: "system:serviceaccount:ci:build-bot".into(),
         groups: vec!["system:authenticated".into()],
+        unbound: None,
         workload: Some(Workload {
             namespace: "ci".into(),
             service_account: "build-bot".into(),

@@ -35,6 +35,9 @@ pub fn check(config: &Config) -> CheckedFiles {
                     if own.audiences == [kubernetes.audience.as_str()] {
                         found.faults.push(Fault::new(format!("{at}/audience"), OF_API_SERVER));
                     }
+                    if kubernetes.unbound_audience.as_ref().is_some_and(|unbound| own.audiences == [unbound.as_str()]) {
+                        found.faults.push(Fault::new(format!("{at}/unboundAudience"), OF_API_SERVER));
+                    }
                     issuers.push(own.issuer);
                 }
             }
@@ -49,7 +52,7 @@ pub fn check(config: &Config) -> CheckedFiles {
         if let Kind::Oidc(oidc) = kind
             && issuers.contains(&oidc.issuer)
         {
-            found.warnings.push(Fault::new(format!("/authenticators/{index}/oidc/issuer"), OF_CLUSTER));
+            found.faults.push(Fault::new(format!("/authenticators/{index}/oidc/issuer"), OF_CLUSTER));
         }
     }
     found.warnings.sort();

@@ -5,7 +5,10 @@ use super::start::{connect_clusters, new_metrics, open_authenticators};
 use super::tls::Certificate;
 use super::{authenticators, keys, policies};
 use crate::attest::Attestors;
-use crate::config::Config;
+use crate::cluster::Clusters;
+use crate::config::authenticators::Kind;
+use crate::config::{Config, OF_CLUSTER};
+use crate::document::Fault;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::request_id::RequestId;
 use crate::model::secret_ref::SecretRef;
@@ -76,6 +79,7 @@ pub async fn check_online(config: Config) -> Result<Vec<(String, Result<&'static
         Ok(()) => reached.push(("authenticators".to_owned(), Ok(REACHED))),
         Err(faults) => reached.extend(faults.into_iter().map(|fault| (fault.dotted(), Err(fault.detail)))),
     }
+    reached.extend(issuers_of_clusters(&config, &clusters).await);
     let attestors = Attestors::open(&config.authenticators, &clusters, config.attestation.admission_policy);
     for (name, result) in attestors.check_admission_policies().await {
         reached.push((format!("admission policy of {name}"), result));
@@ -84,6 +88,35 @@ pub async fn check_online(config: Config) -> Result<Vec<(String, Result<&'static
         reached.push((format!("store {name}"), result.map(|()| REACHED).map_err(|fault| fault.to_string())));
     }
     Ok(reached)
+}
+
+/// The `oidc` entries whose issuer is that of a configured cluster, according to its API server.
+async fn issuers_of_clusters(config: &Config, clusters: &Clusters) -> Vec<(String, Result<&'static str, String>)> {
+    let oidc_issuers = || {
+        config.authenticators.iter().enumerate().filter_map(|(index, authenticator)| match &authenticator.kind {
+            Kind::Oidc(oidc) => Some((index, &oidc.issuer)),
+            Kind::Kubernetes(_) => None,
+        })
+    };
+    let mut found = Vec::new();
+    if oidc_issuers().next().is_none() {
+        return found;
+    }
+    for authenticator in &config.authenticators {
+        let Kind::Kubernetes(kubernetes) = &authenticator.kind else { continue };
+        let Some(cluster) = clusters.get(kubernetes.kubeconfig.as_deref()) else { continue };
+        match cluster.issuer().await {
+            Ok(issuer) => found.extend(oidc_issuers().filter(|(_, oidc)| **oidc == issuer).map(|(index, _)| {
+                let fault = Fault::new(format!("/authenticators/{index}/oidc/issuer"), OF_CLUSTER);
+                (fault.dotted(), Err(fault.detail))
+            })),
+            Err(_) => found.push((
+                format!("issuer of {}", authenticator.name),
+                Ok("could not be read, so that no oidc entry was compared with it"),
+            )),
+        }
+    }
+    found
 }
 
 /// The mount of each path, with a trailing slash, and its kind.

@@ -133,7 +133,8 @@ impl<V: Send + Sync + 'static> Recent<V> {
     }
 
     async fn held(&self, uid: &str, from: Option<Instant>) -> Option<Finding<V>> {
-        let is_good = |finding: &Finding<V>| Instant::now() < finding.until && from.is_none_or(|from| from <= finding.began);
+        let is_good =
+            |finding: &Finding<V>| Instant::now() < finding.until && from.is_none_or(|from| from <= finding.began);
         self.held.get(uid).await.filter(is_good)
     }
 }

@@ -6,12 +6,13 @@
 use super::log::AuditLog;
 use super::port::Event;
 use crate::metrics::labels::{EventType, Outcome};
+use crate::model::caller::{Caller, Identity};
 use crate::model::ipv6_prefix::ipv6_prefix;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Maximum number of counts. Further events are counted without their address.
+/// Maximum number of counts. Further events are counted without their address and caller.
 const MAX_SUMS: usize = 1024;
 /// After this many consecutive seconds with a write, a count is written at this interval in seconds.
 const SLOW_AFTER: u32 = 10;
@@ -23,18 +24,22 @@ pub struct Aggregated {
     sums: Mutex<HashMap<Key, Sum>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     kind: EventType,
     outcome: Outcome,
     reason: &'static str,
     /// IPv6 addresses are reduced to their /64, as in rate limits.
     source_ip: Option<IpAddr>,
+    /// The account of the caller, where the token is valid.
+    account: Option<Identity>,
 }
 
 #[derive(Debug, Default)]
 struct Sum {
     count: u64,
+    /// The caller of the key's account.
+    caller: Option<Arc<Caller>>,
     /// Consecutive writes.
     in_a_row: u32,
     /// Number of flushes until it is written.
@@ -44,12 +49,33 @@ struct Sum {
 impl Aggregated {
     /// Counts an event.
     pub fn add(&self, kind: EventType, outcome: Outcome, reason: &'static str, source_ip: IpAddr) {
+        let source_ip = Some(ipv6_prefix(source_ip));
+        self.count(Key { kind, outcome, reason, source_ip, account: None }, None);
+    }
+
+    /// Counts an event of a caller whose token is valid.
+    pub fn add_of(
+        &self,
+        caller: &Arc<Caller>,
+        kind: EventType,
+        outcome: Outcome,
+        reason: &'static str,
+        source_ip: IpAddr,
+    ) {
+        let (source_ip, account) = (Some(ipv6_prefix(source_ip)), Some(caller.account()));
+        self.count(Key { kind, outcome, reason, source_ip, account }, Some(caller));
+    }
+
+    fn count(&self, mut key: Key, mut caller: Option<&Arc<Caller>>) {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut key = Key { kind, outcome, reason, source_ip: Some(ipv6_prefix(source_ip)) };
         if sums.len() >= MAX_SUMS && !sums.contains_key(&key) {
-            key.source_ip = None;
+            (key.source_ip, key.account, caller) = (None, None, None);
         }
-        sums.entry(key).or_default().count += 1;
+        let sum = sums.entry(key).or_default();
+        sum.count += 1;
+        if sum.caller.is_none() {
+            sum.caller = caller.cloned();
+        }
     }
 
     /// Passes due counts to the log. Called once a second.
@@ -61,7 +87,7 @@ impl Aggregated {
     pub fn flush_all(&self, log: &AuditLog) {
         let sums = std::mem::take(&mut *self.sums.lock().unwrap_or_else(PoisonError::into_inner));
         for (key, sum) in sums.into_iter().filter(|(_, sum)| sum.count > 0) {
-            log.record_later(event(key, sum.count));
+            log.record_later(event(&key, sum.caller, sum.count));
         }
     }
 
@@ -75,7 +101,7 @@ impl Aggregated {
             if sum.count == 0 {
                 return false;
             }
-            events.push(event(*key, std::mem::take(&mut sum.count)));
+            events.push(event(key, sum.caller.clone(), std::mem::take(&mut sum.count)));
             sum.in_a_row += 1;
             sum.waits = if sum.in_a_row >= SLOW_AFTER { SLOW - 1 } else { 0 };
             true
@@ -84,8 +110,9 @@ impl Aggregated {
     }
 }
 
-fn event(key: Key, count: u64) -> Event {
+fn event(key: &Key, caller: Option<Arc<Caller>>, count: u64) -> Event {
     let mut event = Event::new(key.kind, key.outcome);
+    event.caller = caller;
     event.reason = Some(key.reason);
     event.source_ip = key.source_ip;
     event.count = Some(count);
@@ -110,6 +137,36 @@ mod tests {
         let events = aggregated.due();
         assert_eq!(events.len(), MAX_SUMS + 1);
         assert_eq!(events.iter().filter_map(|event| event.count).sum::<u64>(), 100_000);
+    }
+
+    #[test]
+    fn callers_of_one_address_are_counted_apart_and_named() {
+        let caller = |subject: &str| {
+            Arc::new(Caller {
+                issuer: "cluster".into(),
+                subject: subject.into(),
+                groups: Vec::new(),
+                workload: None,
+                unbound: None,
+                claims: serde_json::Map::new(),
+            })
+        };
+        let (aggregated, address) = (Aggregated::default(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        for subject in ["a", "b", "a"] {
+            aggregated.add_of(&caller(subject), EventType::AuthnFailed, Outcome::Denied, "not_pod_bound", address);
+        }
+        let named = |event: Event| (event.caller.map(|caller| caller.subject.clone()), event.count);
+        let mut told: Vec<_> = aggregated.due().into_iter().map(named).collect();
+        told.sort();
+        assert_eq!(told, [(Some("a".into()), Some(2)), (Some("b".into()), Some(1))]);
+        for number in 0..5000 {
+            let caller = caller(&number.to_string());
+            aggregated.add_of(&caller, EventType::AuthnFailed, Outcome::Denied, "not_pod_bound", address);
+        }
+        let events = aggregated.due();
+        assert!(events.len() <= MAX_SUMS + 1, "{}", events.len());
+        assert_eq!(events.iter().filter_map(|event| event.count).sum::<u64>(), 5000);
+        assert_eq!(events.iter().filter(|event| event.caller.is_none()).count(), 1, "the rest is counted without");
     }
 
     #[test]

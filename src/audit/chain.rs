@@ -91,13 +91,13 @@ impl ChainHasher {
 }
 
 fn caller_view(caller: &Caller) -> CallerView<'_> {
-    let workload = caller.workload.as_ref();
+    let (namespace, service_account) = caller.service_account().unzip();
     CallerView {
         issuer: &caller.issuer,
         subject: &caller.subject,
-        namespace: workload.map(|w| w.namespace.as_str()),
-        service_account: workload.map(|w| w.service_account.as_str()),
-        pod: workload.map(|w| PodView { name: &w.pod.name, uid: &w.pod.uid }),
+        namespace,
+        service_account,
+        pod: caller.workload.as_ref().map(|w| PodView { name: &w.pod.name, uid: &w.pod.uid }),
     }
 }
 

@@ -1,8 +1,8 @@
-//! The pod that an authenticated token is bound to. Pure.
+//! The ServiceAccount of an authenticated token, and the pod that the token is bound to. Pure.
 
 use crate::cluster::name::is_object_name;
 use crate::cluster::token_review::User;
-use crate::model::caller::{Pod, Workload};
+use crate::model::caller::{Pod, ServiceAccount, Workload};
 
 const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
@@ -11,16 +11,21 @@ const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
 /// The workload that a token belongs to: a ServiceAccount, and the one pod the token is bound to. `None` for users
 /// of any other kind, and for tokens that are bound to no pod, or not to exactly one.
 pub fn workload(user: &User) -> Option<Workload> {
-    let (namespace, service_account) = user.username.strip_prefix(SERVICE_ACCOUNT)?.split_once(':')?;
+    let ServiceAccount { namespace, name: service_account } = service_account(&user.username)?;
     let (name, uid) = (only(user, POD_NAME)?, only(user, POD_UID)?);
-    if !is_object_name(namespace) || !is_object_name(service_account) || !is_object_name(name) || uid.is_empty() {
+    if !is_object_name(name) || uid.is_empty() {
         return None;
     }
-    Some(Workload {
-        namespace: namespace.to_owned(),
-        service_account: service_account.to_owned(),
-        pod: Pod { name: name.to_owned(), uid: uid.to_owned() },
-    })
+    Some(Workload { namespace, service_account, pod: Pod { name: name.to_owned(), uid: uid.to_owned() } })
+}
+
+/// The ServiceAccount of a username, `None` for users of any other kind.
+pub fn service_account(username: &str) -> Option<ServiceAccount> {
+    let (namespace, name) = username.strip_prefix(SERVICE_ACCOUNT)?.split_once(':')?;
+    if !is_object_name(namespace) || !is_object_name(name) {
+        return None;
+    }
+    Some(ServiceAccount { namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
 /// Whether the API server names a pod at all, even incompletely.
@@ -66,6 +71,12 @@ mod tests {
     }
 
     #[test]
+    fn a_service_account_has_a_namespace_and_a_name() {
+        let expected = ServiceAccount { namespace: "ci".into(), name: "build-bot".into() };
+        assert_eq!(service_account("system:serviceaccount:ci:build-bot"), Some(expected));
+    }
+
+    #[test]
     fn nobody_else_is() {
         for name in [
             "",
@@ -82,6 +93,7 @@ mod tests {
             "system:serviceaccount:../x:build-bot",
         ] {
             assert_eq!(workload(&user(name, &BOUND)), None, "{name:?}");
+            assert_eq!(service_account(name), None, "{name:?}");
         }
         let many: [&[(&str, &[&str])]; 8] = [
             &[],

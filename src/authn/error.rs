@@ -3,16 +3,18 @@
 use super::discovery::FetchFault;
 use crate::cluster::ClusterError;
 use crate::config::authenticators as config;
+use crate::model::caller::Caller;
+use std::sync::Arc;
 
 /// Why a caller is not authenticated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthnError {
     /// The token is refused.
     #[error("the token was refused: {}", .0.as_str())]
     Refused(TokenRefusal),
-    /// The token is valid but not bound to a pod.
+    /// The token of this caller is valid but not bound to a pod, and not admitted without one.
     #[error("the token is not bound to a pod")]
-    NotPodBound,
+    NotPodBound(Arc<Caller>),
     /// The token was not reviewed: its address has failures, and the limit of reviews is reached.
     #[error("the token was not reviewed, because its address has shown refused ones")]
     Limited,
@@ -36,6 +38,9 @@ pub enum CannotAsk {
     /// The API server accepts the broker's own credentials for the configured audience.
     #[error("kubernetes.audience {}", config::OF_API_SERVER)]
     OwnAudience,
+    /// The same for the audience of tokens that are bound to no pod.
+    #[error("kubernetes.unboundAudience {}", config::OF_API_SERVER)]
+    OwnUnboundAudience,
 }
 
 /// Why a token is refused, for the audit event. The caller is not told.

@@ -47,7 +47,7 @@ pub fn check_files(configured: &[config::Authenticator]) -> Vec<Fault> {
     configured.iter().enumerate().filter_map(check).collect()
 }
 
-/// What a token is used for. In a cluster, only a token that is bound to a pod may build.
+/// What a token is used for. In a cluster, only a token that is bound to a pod may build, or one that is admitted without.
 #[derive(Debug, Clone, Copy)]
 enum Purpose {
     Build,
@@ -57,7 +57,7 @@ enum Purpose {
 impl Purpose {
     /// Whether an authenticated applicant may use its token for this.
     fn suits(self, applicant: &Applicant) -> bool {
-        matches!(self, Self::Administer) || applicant.caller.workload.is_some()
+        matches!(self, Self::Administer) || applicant.caller.service_account().is_some()
     }
 }
 
@@ -172,7 +172,7 @@ impl Authenticators {
         let outcome = match answer {
             Ok(_) => AuthenticationOutcome::Ok,
             // Any client can cause each of these, so that none is a sign of a failing authenticator.
-            Err(AuthnError::Refused(_) | AuthnError::NotPodBound | AuthnError::Limited | AuthnError::UnknownKey) => {
+            Err(AuthnError::Refused(_) | AuthnError::NotPodBound(_) | AuthnError::Limited | AuthnError::UnknownKey) => {
                 AuthenticationOutcome::Denied
             }
             Err(AuthnError::Unavailable) => AuthenticationOutcome::Failed,
@@ -199,11 +199,11 @@ impl Authenticators {
             match answer {
                 Ok(applicant) => return (by, Ok(applicant)),
                 // The token belongs to this authenticator, so that no other one is asked.
-                Err(error @ (AuthnError::NotPodBound | AuthnError::Refused(TokenRefusal::PodGone))) => {
+                Err(error @ (AuthnError::NotPodBound(_) | AuthnError::Refused(TokenRefusal::PodGone))) => {
                     return (by, Err(error));
                 }
                 // A failed call leaves the answer open, and a check of the signature outweighs a check of the audience.
-                Err(error) if weight(error) > weight(verdict.1) => verdict = (by, error),
+                Err(error) if weight(&error) > weight(&verdict.1) => verdict = (by, error),
                 Err(_) => {}
             }
         }
@@ -238,12 +238,12 @@ impl Authenticators {
 }
 
 /// Of several errors, the one with the highest weight is returned.
-const fn weight(error: AuthnError) -> u8 {
+const fn weight(error: &AuthnError) -> u8 {
     match error {
         AuthnError::Refused(TokenRefusal::UnknownIssuer) => 0,
         AuthnError::Refused(TokenRefusal::WrongAudience) => 1,
         AuthnError::Refused(TokenRefusal::Malformed | TokenRefusal::Expired) => 2,
-        AuthnError::Refused(TokenRefusal::NotAuthenticated | TokenRefusal::PodGone) | AuthnError::NotPodBound => 3,
+        AuthnError::Refused(TokenRefusal::NotAuthenticated | TokenRefusal::PodGone) | AuthnError::NotPodBound(_) => 3,
         AuthnError::Limited | AuthnError::UnknownKey => 4,
         AuthnError::Unavailable => 5,
     }
@@ -277,12 +277,13 @@ mod tests {
         }
 
         async fn authenticate(&self, _: &UnverifiedToken<'_>, _: Standing) -> Result<Arc<Caller>, AuthnError> {
-            self.says.map(|()| {
+            self.says.clone().map(|()| {
                 Arc::new(Caller {
                     issuer: self.name.clone(),
                     subject: "s".into(),
                     groups: Vec::new(),
                     workload: None,
+                    unbound: None,
                     claims: serde_json::Map::new(),
                 })
             })
@@ -296,6 +297,17 @@ mod tests {
     const NOT_AUTHENTICATED: AuthnError = AuthnError::Refused(TokenRefusal::NotAuthenticated);
     const WRONG_AUDIENCE: AuthnError = AuthnError::Refused(TokenRefusal::WrongAudience);
 
+    fn not_pod_bound() -> AuthnError {
+        AuthnError::NotPodBound(Arc::new(Caller {
+            issuer: "cluster".into(),
+            subject: "alice".into(),
+            groups: Vec::new(),
+            workload: None,
+            unbound: None,
+            claims: serde_json::Map::new(),
+        }))
+    }
+
     fn token(issuer: &str) -> SecretValue {
         let [header, claims] = [r#"{"alg":"RS256"}"#.to_owned(), format!(r#"{{"iss":"{issuer}","exp":1}}"#)];
         SecretValue::new([header, claims, "s".into()].map(|part| URL_SAFE_NO_PAD.encode(part)).join("."))
@@ -303,7 +315,7 @@ mod tests {
 
     fn authenticators(all: &[Said]) -> Authenticators {
         let boxed = |(name, issuer, says): &Said| {
-            let fixed = Fixed { name: (*name).into(), issuer: *issuer, says: *says };
+            let fixed = Fixed { name: (*name).into(), issuer: *issuer, says: says.clone() };
             Box::new(fixed) as Box<dyn Authenticator>
         };
         let names: Vec<&str> = all.iter().map(|(name, ..)| *name).collect();
@@ -321,7 +333,7 @@ mod tests {
         }
 
         async fn authenticate(&self, _: &UnverifiedToken<'_>, _: Standing) -> Result<Arc<Caller>, AuthnError> {
-            Err(AuthnError::NotPodBound)
+            Err(not_pod_bound())
         }
 
         async fn held(&self, _: &Fingerprint) -> Option<Applicant> {
@@ -330,6 +342,7 @@ mod tests {
                 subject: "alice".into(),
                 groups: Vec::new(),
                 workload: None,
+                unbound: None,
                 claims: serde_json::Map::new(),
             };
             Some(without_review(Arc::new(caller)))
@@ -346,7 +359,7 @@ mod tests {
             all.authenticate_applicant(BearerToken::new(&token), CLEAN).await.is_ok()
                 && all.recall_applicant(BearerToken::new(&token)).await.is_some()
         );
-        assert_eq!(all.authenticate(BearerToken::new(&token), CLEAN).await.err(), Some(AuthnError::NotPodBound));
+        assert_eq!(all.authenticate(BearerToken::new(&token), CLEAN).await.err(), Some(not_pod_bound()));
         assert!(all.recall(BearerToken::new(&token)).await.is_none());
     }
 
@@ -366,45 +379,45 @@ mod tests {
 
         let refused = [("cluster", None, Ok(())), ("github", Some("https://github"), Err(NOT_AUTHENTICATED))];
         assert_eq!(asked(&refused, "https://github").await, Err(NOT_AUTHENTICATED), "no second opinion");
-        let unknown = AuthnError::Refused(TokenRefusal::UnknownIssuer);
-        assert_eq!(asked(&all[1..], "https://other").await, Err(unknown));
-        assert_eq!(asked(&[], "https://other").await, Err(unknown));
+        let unknown = || AuthnError::Refused(TokenRefusal::UnknownIssuer);
+        assert_eq!(asked(&all[1..], "https://other").await, Err(unknown()));
+        assert_eq!(asked(&[], "https://other").await, Err(unknown()));
     }
 
     #[tokio::test]
     async fn of_several_clusters_with_an_issuer_each_only_the_tokens_own_is_asked() {
         let down = AuthnError::Unavailable;
         for (first, second) in [(Ok(()), Ok(())), (Err(NOT_AUTHENTICATED), Ok(())), (Ok(()), Err(down))] {
-            let all = [("a", Some("https://a"), first), ("b", Some("https://b"), second)];
-            assert_eq!(asked(&all, "https://a").await, first.map(|()| "a".to_owned()), "{first:?} {second:?}");
-            assert_eq!(asked(&all, "https://b").await, second.map(|()| "b".to_owned()), "{first:?} {second:?}");
-            let unknown = AuthnError::Refused(TokenRefusal::UnknownIssuer);
+            let all = [("a", Some("https://a"), first.clone()), ("b", Some("https://b"), second.clone())];
+            assert_eq!(asked(&all, "https://a").await, first.clone().map(|()| "a".to_owned()), "{first:?} {second:?}");
+            assert_eq!(asked(&all, "https://b").await, second.clone().map(|()| "b".to_owned()), "{first:?} {second:?}");
+            let unknown = || AuthnError::Refused(TokenRefusal::UnknownIssuer);
             for other in ["", "https://c", "https://a/", "HTTPS://a"] {
-                assert_eq!(asked(&all, other).await, Err(unknown), "{other:?}");
+                assert_eq!(asked(&all, other).await, Err(unknown()), "{other:?}");
             }
         }
     }
 
     #[tokio::test]
     async fn of_several_clusters_the_first_that_knows_the_token_answers() {
-        let gone = AuthnError::Refused(TokenRefusal::PodGone);
-        let (down, unbound) = (AuthnError::Unavailable, AuthnError::NotPodBound);
+        let gone = || AuthnError::Refused(TokenRefusal::PodGone);
+        let down = || AuthnError::Unavailable;
         for (first, second, expected) in [
             (Ok(()), Ok(()), Ok("a")),
             (Err(NOT_AUTHENTICATED), Ok(()), Ok("b")),
             (Err(WRONG_AUDIENCE), Ok(()), Ok("b")),
-            (Err(down), Ok(()), Ok("b")),
-            (Err(unbound), Ok(()), Err(unbound)),
-            (Err(gone), Ok(()), Err(gone)),
-            (Err(down), Err(NOT_AUTHENTICATED), Err(down)),
-            (Err(NOT_AUTHENTICATED), Err(down), Err(down)),
+            (Err(down()), Ok(()), Ok("b")),
+            (Err(not_pod_bound()), Ok(()), Err(not_pod_bound())),
+            (Err(gone()), Ok(()), Err(gone())),
+            (Err(down()), Err(NOT_AUTHENTICATED), Err(down())),
+            (Err(NOT_AUTHENTICATED), Err(down()), Err(down())),
             (Err(WRONG_AUDIENCE), Err(NOT_AUTHENTICATED), Err(NOT_AUTHENTICATED)),
             (Err(NOT_AUTHENTICATED), Err(WRONG_AUDIENCE), Err(NOT_AUTHENTICATED)),
             (Err(WRONG_AUDIENCE), Err(WRONG_AUDIENCE), Err(WRONG_AUDIENCE)),
             (Err(AuthnError::Limited), Err(NOT_AUTHENTICATED), Err(AuthnError::Limited)),
-            (Err(AuthnError::Limited), Err(down), Err(down)),
+            (Err(AuthnError::Limited), Err(down()), Err(down())),
         ] {
-            let all = [("a", None, first), ("b", None, second)];
+            let all = [("a", None, first.clone()), ("b", None, second.clone())];
             assert_eq!(asked(&all, "i").await, expected.map(str::to_owned), "{first:?} {second:?}");
         }
     }

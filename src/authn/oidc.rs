@@ -39,7 +39,7 @@ impl Oidc {
         if token.text_claim("iss") != Some(&self.config.issuer) {
             return Err(TokenRefusal::UnknownIssuer);
         }
-        token.check(&self.config.audience, self.clock.now())?;
+        token.check(|one| one == self.config.audience, self.clock.now())?;
         // The list of algorithms is configured, and a key has a fixed algorithm; the token only selects among
         // them.
         match token.algorithm().parse() {
@@ -59,6 +59,7 @@ impl Oidc {
                     subject: subject.to_owned(),
                     groups: Vec::new(),
                     workload: None,
+                    unbound: None,
                     claims: token.claims().clone(),
                 }))
             }

@@ -95,7 +95,7 @@ impl<V: Clone + Send + Sync + 'static> Recent<V> {
         let now = Instant::now();
         match answer {
             Ok(_) => self.passed.insert(token, ()).await,
-            Err(AuthnError::Refused(_) | AuthnError::NotPodBound) => self.passed.invalidate(&token).await,
+            Err(AuthnError::Refused(_) | AuthnError::NotPodBound(_)) => self.passed.invalidate(&token).await,
             Err(AuthnError::Limited | AuthnError::UnknownKey | AuthnError::Unavailable) => {}
         }
         let answer = answer.clone();
@@ -103,7 +103,7 @@ impl<V: Clone + Send + Sync + 'static> Recent<V> {
             Ok(_) if vouched_until > now => {
                 self.vouched.insert(token, HeldAnswer { answer, until: vouched_until }).await;
             }
-            Err(AuthnError::Refused(_) | AuthnError::NotPodBound) => {
+            Err(AuthnError::Refused(_) | AuthnError::NotPodBound(_)) => {
                 // The refusal is newer than the accepted token.
                 self.vouched.invalidate(&token).await;
                 self.refused.insert(token, HeldAnswer { answer, until: now + REFUSED_FOR }).await;
@@ -132,6 +132,7 @@ mod tests {
             subject: "s".into(),
             groups: Vec::new(),
             workload: None,
+            unbound: None,
             claims: serde_json::Map::new(),
         })
     }
@@ -199,7 +200,7 @@ mod tests {
         assert!(counted.ask(KEEP, Ok(caller())).await.is_ok());
         advance(KEEP).await;
         for unknown in [AuthnError::Unavailable, AuthnError::Limited] {
-            assert_eq!(counted.ask(KEEP, Err(unknown)).await, Err(unknown));
+            assert_eq!(counted.ask(KEEP, Err(unknown.clone())).await, Err(unknown));
             assert!(counted.recent.has_passed(&TOKEN).await);
         }
         assert_eq!(counted.ask(KEEP, Err(REFUSED)).await, Err(REFUSED));
@@ -217,9 +218,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refusal_is_believed_for_a_second_and_not_knowing_never() {
-        for refusal in [REFUSED, AuthnError::NotPodBound, AuthnError::Refused(TokenRefusal::PodGone)] {
+        for refusal in [REFUSED, AuthnError::NotPodBound(caller()), AuthnError::Refused(TokenRefusal::PodGone)] {
             let counted = Counted::new(KEEP);
-            assert_eq!(counted.ask(KEEP, Err(refusal)).await, Err(refusal));
+            assert_eq!(counted.ask(KEEP, Err(refusal.clone())).await, Err(refusal.clone()));
             advance(Duration::from_millis(999)).await;
             assert_eq!(counted.ask(KEEP, Ok(caller())).await, Err(refusal));
             assert_eq!(counted.reviews(), 1);

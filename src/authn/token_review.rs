@@ -1,7 +1,7 @@
 //! Kubernetes: a TokenReview, and for a token that is bound to a pod the pod's state. A user of the admin API may be any user
 //! that the API server authenticates.
 
-use super::bound_pod::{names_a_pod, workload};
+use super::bound_pod::{names_a_pod, service_account, workload};
 use super::error::{AuthnError, CannotAsk, TokenRefusal};
 use super::port::Authenticator;
 use super::recent::{Answer, Recent};
@@ -11,7 +11,7 @@ use crate::cluster::token_review::{Review, User};
 use crate::cluster::{CallFailure, Cluster, ClusterError};
 use crate::config::authenticators as config;
 use crate::model::applicant::{Applicant, ReviewedUser};
-use crate::model::caller::{Caller, Workload};
+use crate::model::caller::{Caller, ServiceAccount, Workload};
 use crate::model::clock::Clock;
 use crate::model::secret::SecretValue;
 use async_trait::async_trait;
@@ -31,6 +31,8 @@ pub struct TokenReview {
 struct Reviewer {
     name: Arc<str>,
     audience: String,
+    /// Admits tokens that are bound to no pod.
+    unbound_audience: Option<String>,
     /// The `iss` of the cluster's tokens. If it is not configured, `iss` is not checked.
     issuer: Option<String>,
     cluster: Arc<Cluster>,
@@ -44,8 +46,8 @@ impl TokenReview {
         gate: Arc<ReviewGate>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let (audience, issuer) = (config.audience.clone(), config.issuer.clone());
-        let reviewer = Arc::new(Reviewer { name, audience, issuer, cluster });
+        let (audience, unbound_audience) = (config.audience.clone(), config.unbound_audience.clone());
+        let reviewer = Arc::new(Reviewer { name, audience, unbound_audience, issuer: config.issuer.clone(), cluster });
         let recent = Arc::new(Recent::new(config.cache_ttl));
         Self { reviewer, cache_ttl: config.cache_ttl, recent, gate, clock }
     }
@@ -55,7 +57,7 @@ impl TokenReview {
         if self.reviewer.issuer.as_deref().is_some_and(|issuer| token.text_claim("iss") != Some(issuer)) {
             return Err(TokenRefusal::UnknownIssuer);
         }
-        token.check(&self.reviewer.audience, self.clock.now())
+        token.check(|audience| self.reviewer.accepts(audience), self.clock.now())
     }
 }
 
@@ -106,58 +108,85 @@ impl Authenticator for TokenReview {
 
     async fn check_online(&self) -> Result<(), CannotAsk> {
         let garbage = SecretValue::new("not-a-token".into());
-        self.reviewer.cluster.token_review(&garbage, &self.reviewer.audience).await?;
+        self.reviewer.cluster.token_review(&garbage, &[&self.reviewer.audience]).await?;
         // The broker's own credentials are for the API server.
         if self.reviewer.cluster.takes_own_token(&self.reviewer.audience).await? {
             return Err(CannotAsk::OwnAudience);
         }
-        Ok(())
+        match &self.reviewer.unbound_audience {
+            Some(audience) if self.reviewer.cluster.takes_own_token(audience).await? => {
+                Err(CannotAsk::OwnUnboundAudience)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-/// Only a token that is bound to a pod may build.
+/// Only a token that is bound to a pod may build, or one that is admitted without.
 fn bound(applicant: Applicant) -> Answer<Arc<Caller>> {
-    if applicant.caller.workload.is_some() { Ok(applicant.caller) } else { Err(AuthnError::NotPodBound) }
+    let Applicant { caller, .. } = applicant;
+    if caller.service_account().is_some() { Ok(caller) } else { Err(not_pod_bound(&caller)) }
+}
+
+/// The refusal of a valid token. Its caller serves the audit event alone, which names the ServiceAccount.
+fn not_pod_bound(caller: &Caller) -> AuthnError {
+    let unbound = service_account(&caller.subject);
+    AuthnError::NotPodBound(Arc::new(Caller { unbound, ..Caller::clone(caller) }))
 }
 
 impl Reviewer {
+    fn accepts(&self, audience: &str) -> bool {
+        audience == self.audience || self.unbound_audience.as_deref() == Some(audience)
+    }
+
     async fn review(&self, bearer: &SecretValue) -> Answer<Applicant> {
-        let review = self.cluster.token_review(bearer, &self.audience).await;
+        let review = match &self.unbound_audience {
+            Some(unbound) => self.cluster.token_review(bearer, &[&self.audience, unbound]).await,
+            None => self.cluster.token_review(bearer, &[&self.audience]).await,
+        };
         let user = match review.map_err(|error| self.unavailable(error))? {
             Review::Authenticated(user) => user,
             Review::NotAuthenticated => return Err(AuthnError::Refused(TokenRefusal::NotAuthenticated)),
         };
         // An empty list means that the API server does not check audiences.
-        if !user.audiences.contains(&self.audience) {
+        if !user.audiences.iter().any(|audience| self.accepts(audience)) {
             return Err(AuthnError::Refused(TokenRefusal::WrongAudience));
         }
         match workload(&user) {
             Some(workload) => self.look_at_pod(user, workload).await,
             // The claims of a pod are incomplete or ambiguous.
-            None if names_a_pod(&user) => Err(AuthnError::NotPodBound),
-            None => Ok(self.applicant(user, None)),
+            None if names_a_pod(&user) => Err(not_pod_bound(&self.applicant(user, None, None).caller)),
+            None => {
+                let is_admitted =
+                    self.unbound_audience.as_ref().is_some_and(|audience| user.audiences.contains(audience));
+                let unbound = if is_admitted { service_account(&user.username) } else { None };
+                Ok(self.applicant(user, None, unbound))
+            }
         }
     }
 
     async fn look_at_pod(&self, user: User, workload: Workload) -> Answer<Applicant> {
         let pod = self.cluster.pod(&workload.namespace, &workload.pod.name).await;
         match pod.map_err(|error| self.unavailable(error))? {
-            Some(pod) if pod.is_at_work_as(&workload) => Ok(self.applicant(user, Some(workload))),
+            Some(pod) if pod.is_at_work_as(&workload) => Ok(self.applicant(user, Some(workload), None)),
             _ => Err(AuthnError::Refused(TokenRefusal::PodGone)),
         }
     }
 
-    fn applicant(&self, user: User, workload: Option<Workload>) -> Applicant {
-        let User { username, uid, groups, extra, .. } = user;
+    fn applicant(&self, user: User, workload: Option<Workload>, unbound: Option<ServiceAccount>) -> Applicant {
+        let User { audiences, username, uid, groups, extra } = user;
+        // A token that is only for callers without a pod administers nothing.
+        let administers = audiences.contains(&self.audience);
         Applicant {
             caller: Arc::new(Caller {
                 issuer: self.name.clone(),
                 subject: username.clone(),
                 groups: groups.clone(),
                 workload,
+                unbound,
                 claims: serde_json::Map::new(),
             }),
-            user: Some(Arc::new(ReviewedUser { username, uid, groups, extra })),
+            user: administers.then(|| Arc::new(ReviewedUser { username, uid, groups, extra })),
         }
     }
 
@@ -255,7 +284,8 @@ mod tests {
             let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
             let cluster = Arc::new(fake.cluster_counting(metrics.clone()).await);
             let (audience, issuer) = ("claviger".into(), issuer.map(str::to_owned));
-            let config = config::Kubernetes { audience, issuer, kubeconfig: None, cache_ttl };
+            let unbound_audience = Some("claviger-eso".to_owned());
+            let config = config::Kubernetes { audience, unbound_audience, issuer, kubeconfig: None, cache_ttl };
             let gate = Arc::new(ReviewGate::new(std::num::NonZeroU32::MAX));
             let authenticator = TokenReview::new("cluster".into(), &config, cluster, gate, Arc::new(FixedClock));
             Self { authenticator, metrics }
@@ -290,7 +320,7 @@ mod tests {
             assert_eq!(verdict(&review(&json!({"audiences": audiences})), (200, &running)).await, refused);
         }
         let human = review(&json!({"user": {"username": "alice"}}));
-        assert_eq!(verdict(&human, (200, &running)).await, Err(AuthnError::NotPodBound));
+        assert!(matches!(verdict(&human, (200, &running)).await, Err(AuthnError::NotPodBound(_))));
         let bad = review(&json!({"authenticated": false}));
         assert_eq!(verdict(&bad, (200, &running)).await, Err(AuthnError::Refused(TokenRefusal::NotAuthenticated)));
 
@@ -326,13 +356,53 @@ mod tests {
         assert_eq!(applies(&pod_bound, (200, &pod("other"))).await.err(), gone);
         let half = json!({"username": "system:serviceaccount:ci:build-bot",
             "extra": {"authentication.kubernetes.io/pod-name": ["build-1"]}});
-        assert_eq!(
-            applies(&review(&json!({"user": half})), (200, &pod("u"))).await.err(),
-            Some(AuthnError::NotPodBound)
-        );
+        let half = applies(&review(&json!({"user": half})), (200, &pod("u"))).await.err();
+        assert!(matches!(half, Some(AuthnError::NotPodBound(_))), "{half:?}");
         let elsewhere = review(&json!({"user": user, "audiences": ["other"]}));
         let refused = Some(AuthnError::Refused(TokenRefusal::WrongAudience));
         assert_eq!(applies(&elsewhere, (404, "")).await.err(), refused);
+    }
+
+    #[tokio::test]
+    async fn a_token_without_a_pod_is_admitted_only_with_its_own_audience_and_only_of_a_service_account() {
+        let (ours, eso) = ("claviger", "claviger-eso");
+        for (audiences, username, admitted) in [
+            (json!([eso]), "system:serviceaccount:ci:build-bot", true),
+            (json!([ours, eso]), "system:serviceaccount:ci:build-bot", true),
+            (json!([ours]), "system:serviceaccount:ci:build-bot", false),
+            (json!([eso]), "alice", false),
+            (json!([eso]), "system:serviceaccount:ci", false),
+        ] {
+            let user =
+                json!({"username": username, "extra": {"authentication.kubernetes.io/credential-id": ["JTI=1"]}});
+            let answer = review(&json!({"audiences": audiences, "user": user}));
+            let desk = Desk::before(Fake::saying(&answer, (404, "")).await, Duration::ZERO).await;
+            let token = SecretValue::new(with_claims(&json!({"aud": audiences, "exp": NOW + 600})));
+            match desk.asks(&token).await {
+                Ok(caller) => {
+                    assert!(admitted, "{audiences} {username}");
+                    assert_eq!((caller.service_account(), &caller.workload), (Some(("ci", "build-bot")), &None));
+                }
+                Err(AuthnError::NotPodBound(caller)) => {
+                    assert!(!admitted && caller.subject == username, "{audiences} {username}");
+                }
+                other => panic!("{audiences} {username}: {other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_of_a_pod_stays_the_pods_with_either_audience_and_only_ours_administers() {
+        for (audiences, administers) in [(json!(["claviger-eso"]), false), (json!(["claviger", "claviger-eso"]), true)]
+        {
+            let answer = review(&json!({"audiences": audiences}));
+            let desk = Desk::before(Fake::saying(&answer, (200, &pod("u"))).await, Duration::ZERO).await;
+            let token = SecretValue::new(with_claims(&json!({"aud": audiences, "exp": NOW + 600})));
+            let token = UnverifiedToken::read(BearerToken::new(&token)).expect("a token");
+            let applicant = desk.authenticator.authenticate_applicant(&token, CLEAN).await.expect("at work");
+            assert!(applicant.caller.workload.is_some() && applicant.caller.unbound.is_none(), "{audiences}");
+            assert_eq!(applicant.user.is_some(), administers, "{audiences}");
+        }
     }
 
     #[tokio::test]
@@ -341,7 +411,7 @@ mod tests {
         let (desk, token) = (Desk::before(fake, Duration::from_secs(10)).await, token(600));
         let unverified = UnverifiedToken::read(BearerToken::new(&token)).expect("a token");
         assert!(desk.authenticator.authenticate_applicant(&unverified, CLEAN).await.is_ok());
-        assert_eq!(desk.asks(&token).await, Err(AuthnError::NotPodBound));
+        assert!(matches!(desk.asks(&token).await, Err(AuthnError::NotPodBound(_))));
         assert!(desk.authenticator.held(BearerToken::new(&token).fingerprint()).await.is_some());
         assert_eq!(desk.reviews(), "1");
     }

@@ -77,11 +77,11 @@ impl Broker {
             AuthnError::Refused(refusal) if refusal.is_by_shape() => {
                 self.refuse_shape(refusal.as_str(), context.source_ip)
             }
-            AuthnError::Refused(_) | AuthnError::NotPodBound if standing.is_exhausted() => {
+            AuthnError::NotPodBound(caller) => self.refuse_unbound(&caller, context.source_ip),
+            AuthnError::Refused(_) if standing.is_exhausted() => {
                 self.refuse(Code::RateLimited, "rate_limited", context.source_ip)
             }
             AuthnError::Refused(refusal) => self.refuse(Code::Unauthenticated, refusal.as_str(), context.source_ip),
-            AuthnError::NotPodBound => self.refuse(Code::NotPodBound, "not_pod_bound", context.source_ip),
             // Not reviewed, so it is not charged: otherwise the address would stay exhausted for ever.
             AuthnError::Limited => {
                 self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
@@ -108,6 +108,14 @@ impl Broker {
             (Code::RateLimited, "rate_limited")
         };
         self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, reason, source_ip);
+        code.into()
+    }
+
+    /// Refuses a valid token that is bound to no pod. It counts for its subject and not for its address: all of a cluster's
+    /// External Secrets come from one.
+    fn refuse_unbound(&self, caller: &Arc<Caller>, source_ip: IpAddr) -> Error {
+        let code = if self.unbound_failures.charge(caller.account()) { Code::NotPodBound } else { Code::RateLimited };
+        self.aggregated.add_of(caller, EventType::AuthnFailed, Outcome::Denied, code.as_str(), source_ip);
         code.into()
     }
 

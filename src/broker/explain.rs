@@ -42,7 +42,7 @@ impl Broker {
                         (caller, facts)
                     }
                     Err(AuthnError::Refused(refusal)) => return Ok(refused(refusal.as_str())),
-                    Err(AuthnError::NotPodBound) => return Ok(refused(Code::NotPodBound.as_str())),
+                    Err(AuthnError::NotPodBound(_)) => return Ok(refused(Code::NotPodBound.as_str())),
                     Err(AuthnError::Limited | AuthnError::UnknownKey | AuthnError::Unavailable) => {
                         return Err(Code::TokenReviewUnavailable.into());
                     }

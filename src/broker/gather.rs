@@ -131,7 +131,12 @@ impl Broker {
         let decision = Stage::Policy.span().in_scope(|| policies.decide(&ask.caller, &facts, asked));
         self.stages.metrics.decision(started.elapsed());
         match decision {
-            Decision::Granted(grant) if mode.is_in(grant.delivery) => Ok(grant),
+            // A ticket is for a pod that redeems it once; a caller without one gets its secrets in the response.
+            Decision::Granted(grant)
+                if mode.is_in(grant.delivery) && (mode == DeliveryMode::Direct || ask.caller.unbound.is_none()) =>
+            {
+                Ok(grant)
+            }
             Decision::Granted(grant) => Err(Refusal {
                 outcome: Outcome::Denied,
                 ..Refusal::new(Code::DeliveryNotAllowed, Known::granted(&grant))

@@ -111,13 +111,16 @@ fn is_lease_id(text: &str) -> bool {
 
 /// A caller as the API shows it.
 pub(super) fn caller_object(caller: &Caller) -> CallerObject {
-    let workload = caller.workload.as_ref();
+    let (namespace, service_account) = caller.service_account().unzip();
     CallerObject {
         issuer: caller.issuer.to_string(),
         subject: caller.subject.clone(),
-        namespace: workload.map(|workload| workload.namespace.clone()),
-        service_account: workload.map(|workload| workload.service_account.clone()),
-        pod: workload.map(|workload| PodObject { name: workload.pod.name.clone(), uid: workload.pod.uid.clone() }),
+        namespace: namespace.map(str::to_owned),
+        service_account: service_account.map(str::to_owned),
+        pod: caller
+            .workload
+            .as_ref()
+            .map(|workload| PodObject { name: workload.pod.name.clone(), uid: workload.pod.uid.clone() }),
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Broker {
     pub(super) refusals: Refusals,
     pub(super) callers: RateLimiter<Identity>,
     pub(super) failures: RateLimiter<IpAddr>,
+    /// Valid tokens that are bound to no pod, by their subject: they do not count for the address, which others share.
+    pub(super) unbound_failures: RateLimiter<Identity>,
     /// Malformed tokens, by address.
     pub(super) misshapen: RateLimiter<IpAddr>,
     pub(super) failed_lately: RateLimiter<IpAddr>,
@@ -100,6 +102,7 @@ impl Broker {
             refusals: Refusals::default(),
             callers: RateLimiter::new(stages.limits.requests_per_second_per_caller),
             failures: RateLimiter::new(stages.limits.failures_per_second_per_address),
+            unbound_failures: RateLimiter::new(stages.limits.failures_per_second_per_address),
             misshapen: RateLimiter::new(stages.limits.failures_per_second_per_address.saturating_mul(MISSHAPEN)),
             failed_lately: RateLimiter::one_every(LATELY),
             shown_in_vain: ShownInVain::default(),

@@ -15,6 +15,7 @@ mod exchange;
 pub(crate) mod fake;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod issuer;
 mod kubeconfig;
 mod kubeconfig_fault;
 mod lanes;

@@ -50,7 +50,7 @@ struct Question<'a> {
 #[derive(Serialize)]
 struct Spec<'a> {
     token: &'a str,
-    audiences: [&'a str; 1],
+    audiences: &'a [&'a str],
 }
 
 /// The answer. Its `spec`, which repeats the token, is not read.
@@ -61,14 +61,13 @@ struct Reviewed {
 }
 
 impl Cluster {
-    /// Asks for the user of a token, for one audience. The caller must check that the answer contains the
-    /// audience.
+    /// Asks for the user of a token, for these audiences. The caller must check which of them the answer contains.
     ///
     /// # Errors
     /// The API server gave no usable answer. An invalid token is not an error but [`Review::NotAuthenticated`].
-    pub async fn token_review(&self, token: &SecretValue, audience: &str) -> Result<Review, ClusterError> {
+    pub async fn token_review(&self, token: &SecretValue, audiences: &[&str]) -> Result<Review, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
-        let request = question(token, audience)?;
+        let request = question(token, audiences)?;
         let _lane = self.reviews.enter(deadline).await?;
         let sent = Instant::now();
         let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await;
@@ -87,7 +86,7 @@ impl Cluster {
         let link = self.link.load_full();
         let shown = link.authorization.as_ref().and_then(|header| header.to_str().ok());
         let Some(token) = shown.and_then(|header| header.strip_prefix("Bearer ")) else { return Ok(false) };
-        Ok(match self.token_review(&SecretValue::new(token.to_owned()), audience).await? {
+        Ok(match self.token_review(&SecretValue::new(token.to_owned()), &[audience]).await? {
             Review::Authenticated(user) => user.audiences.iter().any(|one| one == audience),
             Review::NotAuthenticated => false,
         })
@@ -107,11 +106,11 @@ pub(super) fn read(answer: &Answer) -> Result<Review, ClusterError> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the API server is asked about the token itself")]
-fn question(token: &SecretValue, audience: &str) -> Result<Request<Vec<u8>>, CallFailure> {
+fn question(token: &SecretValue, audiences: &[&str]) -> Result<Request<Vec<u8>>, CallFailure> {
     let question = Question {
         api_version: "authentication.k8s.io/v1",
         kind: "TokenReview",
-        spec: Spec { token: token.expose_secret(), audiences: [audience] },
+        spec: Spec { token: token.expose_secret(), audiences },
     };
     let body = serde_json::to_vec(&question).map_err(|_| CallFailure::Malformed)?;
     Request::builder()
@@ -143,7 +142,7 @@ mod tests {
     use crate::cluster::fake::Fake;
 
     async fn asked(fake: Fake) -> Result<Review, ClusterError> {
-        fake.cluster().await.token_review(&SecretValue::new("hunter2".into()), "claviger").await
+        fake.cluster().await.token_review(&SecretValue::new("hunter2".into()), &["claviger"]).await
     }
 
     async fn answered(status: u16, body: &str) -> Result<Review, ClusterError> {
@@ -216,7 +215,7 @@ mod tests {
         let silent = Fake::silent().await;
         let cluster = silent.cluster().await;
         tokio::time::pause();
-        let answer = cluster.token_review(&SecretValue::new("hunter2".into()), "claviger").await;
+        let answer = cluster.token_review(&SecretValue::new("hunter2".into()), &["claviger"]).await;
         assert_eq!(answer, trouble(CallFailure::Timeout));
     }
 }

@@ -30,6 +30,8 @@ pub enum Kind {
 pub struct Kubernetes {
     /// The required audience of tokens; never empty.
     pub audience: String,
+    /// The audience that admits tokens bound to no pod. Differs from `audience`.
+    pub unbound_audience: Option<String>,
     /// The `iss` of the cluster's tokens. Required with more than one cluster.
     pub issuer: Option<String>,
     /// Path of a kubeconfig; the in-cluster configuration without.
@@ -121,6 +123,7 @@ pub(super) struct RawAuthenticator {
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawKubernetes {
     audience: Option<String>,
+    unbound_audience: Option<String>,
     issuer: Option<String>,
     kubeconfig: Option<String>,
     cache_ttl: Option<String>,
@@ -146,6 +149,7 @@ pub(super) fn check(raw: Vec<Option<RawAuthenticator>>, check: &mut Check) -> Ve
     let mut names = Vec::new();
     let mut checked = Vec::new();
     let mut reviewers: Vec<Kubernetes> = Vec::new();
+    let mut oidc_issuers = Vec::new();
     for (index, raw) in raw.into_iter().enumerate() {
         let at = format!("/authenticators/{index}");
         let Some(raw) = check.required(&at, raw) else { continue };
@@ -165,7 +169,12 @@ pub(super) fn check(raw: Vec<Option<RawAuthenticator>>, check: &mut Check) -> Ve
                 reviewers.extend(kubernetes.clone());
                 kubernetes.map(Kind::Kubernetes)
             }
-            (None, Some(oidc)) => oidc.check(&format!("{at}/oidc"), check).map(Kind::Oidc),
+            (None, Some(oidc)) => {
+                let at = format!("{at}/oidc");
+                let oidc = oidc.check(&at, check);
+                oidc_issuers.extend(oidc.as_ref().map(|oidc| (format!("{at}/issuer"), oidc.issuer.clone())));
+                oidc.map(Kind::Oidc)
+            }
             _ => {
                 check.fault(&at, "must have exactly one of kubernetes, oidc");
                 None
@@ -173,8 +182,18 @@ pub(super) fn check(raw: Vec<Option<RawAuthenticator>>, check: &mut Check) -> Ve
         };
         checked.extend(name.zip(kind).map(|(name, kind)| Authenticator { name, kind }));
     }
+    for (at, issuer) in oidc_issuers {
+        if reviewers.iter().any(|cluster| cluster.issuer.as_ref() == Some(&issuer)) {
+            check.fault(at, OF_CLUSTER);
+        }
+    }
     checked
 }
+
+/// What is said of an `oidc` entry whose issuer is that of a configured cluster.
+pub const OF_CLUSTER: &str = "is the issuer of a cluster that has a kubernetes entry: its pods' tokens would be accepted for their \
+     signature alone, past TokenReview, attestation and deny policies. Remove this entry; for tokens that are bound to no pod set \
+     kubernetes.unboundAudience";
 
 impl RawKubernetes {
     fn check(self, at: &str, needs_issuer: bool, check: &mut Check) -> Option<Kubernetes> {
@@ -195,12 +214,26 @@ impl RawKubernetes {
         {
             check.fault(audience_at, OF_API_SERVER);
         }
+        let unbound_at = format!("{at}/unboundAudience");
+        let is_unbound_set = self.unbound_audience.is_some();
+        let unbound_audience = if is_unbound_set { check.text(&unbound_at, self.unbound_audience) } else { None };
+        if let Some(unbound) = &unbound_audience {
+            if is_of_api_server(unbound) || issuer.as_ref() == Some(unbound) {
+                check.fault(unbound_at, OF_API_SERVER);
+            } else if audience.as_ref() == Some(unbound) {
+                check.fault(
+                    unbound_at,
+                    "must differ from audience, so that a token says that it is meant for a caller without a pod: write \
+                     another one, such as claviger-eso",
+                );
+            }
+        }
         let kubeconfig = check.file_if_set(&format!("{at}/kubeconfig"), self.kubeconfig);
         let cache_ttl = check.duration(&format!("{at}/cacheTtl"), self.cache_ttl, NOTHING..=MINUTE * 5);
-        if is_set != issuer.is_some() {
+        if is_set != issuer.is_some() || is_unbound_set != unbound_audience.is_some() {
             return None;
         }
-        Some(Kubernetes { audience: audience?, issuer, kubeconfig, cache_ttl: cache_ttl? })
+        Some(Kubernetes { audience: audience?, unbound_audience, issuer, kubeconfig, cache_ttl: cache_ttl? })
     }
 }
 
@@ -210,7 +243,11 @@ impl Kubernetes {
         self.kubeconfig != other.kubeconfig
             && self.issuer.is_some()
             && self.issuer == other.issuer
-            && self.audience == other.audience
+            && self.audiences().any(|audience| other.audiences().any(|one| one == audience))
+    }
+
+    fn audiences(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&*self.audience).chain(self.unbound_audience.as_deref())
     }
 }
 

@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(
             tree["authenticators"],
             json!([
-                {"name": "a", "kubernetes": {"audience": "claviger", "issuer": null, "kubeconfig": null, "cacheTtl": "1s"}},
+                {"name": "a", "kubernetes": {"audience": "claviger", "unboundAudience": null, "issuer": null, "kubeconfig": null, "cacheTtl": "1s"}},
                 null,
                 {"name": "b"},
             ])

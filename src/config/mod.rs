@@ -29,10 +29,10 @@ mod sections;
 mod size;
 mod warnings;
 
+pub use authenticators::OF_CLUSTER;
 pub use defaults::DEFAULT_YAML;
 pub use load::{MAX_BYTES, embedded, from_text, load};
 pub use sections::Config;
-pub use warnings::OF_CLUSTER;
 
 #[cfg(test)]
 mod tests;

@@ -61,34 +61,24 @@ fn network_warning(network: &IpNet) -> Option<String> {
 const TOO_WIDE: &str = "is very wide: whoever connects from there can write any address into X-Forwarded-For. Write the networks \
      of the proxies that you run, such as 10.0.0.0/8";
 
-fn issuers(config: &Config) -> impl Iterator<Item = Fault> {
-    let kinds = || config.authenticators.iter().map(|one| &one.kind);
-    let of_cluster = move |issuer: &str| {
-        let is_its = |kind: &AuthenticatorKind| match kind {
-            AuthenticatorKind::Kubernetes(kubernetes) => kubernetes.issuer.as_deref() == Some(issuer),
-            AuthenticatorKind::Oidc(_) => false,
-        };
-        is_of_api_server(issuer) || kinds().any(is_its)
-    };
-    kinds().enumerate().flat_map(move |(index, kind)| {
-        let mut found = Vec::new();
-        if let AuthenticatorKind::Oidc(oidc) = kind {
-            let at = format!("/authenticators/{index}/oidc/issuer");
-            if of_cluster(&oidc.issuer) {
-                found.push(Fault::new(at.clone(), OF_CLUSTER));
-            }
-            if oidc.jwks_file.is_none() && is_in_clear(&oidc.issuer) {
-                let detail = "the issuer is asked for its keys without TLS: whoever is on the way can make tokens. Write https://";
-                found.push(Fault::new(at, detail));
-            }
+fn issuers(config: &Config) -> Vec<Fault> {
+    let mut found = Vec::new();
+    for (index, authenticator) in config.authenticators.iter().enumerate() {
+        let AuthenticatorKind::Oidc(oidc) = &authenticator.kind else { continue };
+        let at = format!("/authenticators/{index}/oidc/issuer");
+        if is_of_api_server(&oidc.issuer) {
+            let detail = "is the issuer of a cluster: a token of a pod is believed for its signature alone, also after the pod has \
+                 ended. Write a kubernetes entry, which has the token reviewed and looks at the pod";
+            found.push(Fault::new(at.clone(), detail));
         }
-        found
-    })
+        if oidc.jwks_file.is_none() && is_in_clear(&oidc.issuer) {
+            let detail =
+                "the issuer is asked for its keys without TLS: whoever is on the way can make tokens. Write https://";
+            found.push(Fault::new(at, detail));
+        }
+    }
+    found
 }
-
-/// Warning for an `oidc` entry that is a cluster's issuer.
-pub const OF_CLUSTER: &str = "is the issuer of a cluster: a token of a pod is believed for its signature alone, also after the pod \
-     has ended. Write a kubernetes entry, which has the token reviewed and looks at the pod";
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub struct Applicant {
     /// The authenticated identity.
     pub caller: Arc<Caller>,
-    /// The user of the TokenReview. `None` for OIDC tokens.
+    /// The user of the TokenReview. `None` for OIDC tokens, and for tokens that are only for callers without a pod.
     pub user: Option<Arc<ReviewedUser>>,
 }
 

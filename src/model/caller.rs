@@ -11,8 +11,10 @@ pub struct Caller {
     pub subject: String,
     /// The groups from the TokenReview. Empty for OIDC callers.
     pub groups: Vec<String>,
-    /// Namespace, ServiceAccount and pod. `None` for OIDC callers.
+    /// Namespace, ServiceAccount and pod. `None` for callers without a pod.
     pub workload: Option<Workload>,
+    /// The ServiceAccount of a token that is bound to no pod and is admitted without one. Never set together with `workload`.
+    pub unbound: Option<ServiceAccount>,
     /// The verified claims of an OIDC token. Empty for Kubernetes callers.
     pub claims: serde_json::Map<String, serde_json::Value>,
 }
@@ -28,6 +30,15 @@ pub struct Workload {
     pub pod: Pod,
 }
 
+/// A ServiceAccount of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceAccount {
+    /// Its namespace.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+}
+
 /// The pod a token is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
@@ -37,7 +48,8 @@ pub struct Pod {
     pub uid: String,
 }
 
-/// What identifies a caller across requests: the pod, or for OIDC callers issuer, subject and `jti`.
+/// What identifies a caller across requests: the pod; for OIDC callers issuer, subject and `jti`; for ServiceAccounts without a
+/// pod issuer and subject.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Identity {
     /// The pod with this uid in the cluster of this authenticator.
@@ -47,7 +59,7 @@ pub enum Identity {
         /// [`Pod::uid`].
         uid: String,
     },
-    /// The bearer of one OIDC token.
+    /// The bearer of one OIDC token, or a ServiceAccount without a pod.
     Token {
         /// [`Caller::issuer`].
         issuer: Arc<str>,
@@ -59,6 +71,16 @@ pub enum Identity {
 }
 
 impl Caller {
+    /// Namespace and name of the ServiceAccount, with or without a pod. `None` for OIDC callers.
+    #[must_use]
+    pub fn service_account(&self) -> Option<(&str, &str)> {
+        match (&self.workload, &self.unbound) {
+            (Some(workload), _) => Some((&workload.namespace, &workload.service_account)),
+            (None, Some(unbound)) => Some((&unbound.namespace, &unbound.name)),
+            (None, None) => None,
+        }
+    }
+
     /// The identity that limits count by: the pod, or for OIDC callers the issuer and subject, because a client can obtain any
     /// number of tokens for a subject, each with another `jti`.
     #[must_use]

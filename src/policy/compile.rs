@@ -88,7 +88,7 @@ pub(super) fn compile_spec(
         Origin::Stored if denies => Doubtful::PatternOrText,
         Origin::Stored => Doubtful::Pattern,
     };
-    let subjects = subjects(spec, bounds, doubtful, faults);
+    let subjects = subjects(spec, bounds, denies, doubtful, faults);
     let repos = Patterns::compile(&spec.repos, "/spec/repos", faults);
     let branches = Patterns::compile(&spec.branches, "/spec/branches", faults);
     let attest = attest(spec, faults);
@@ -124,7 +124,13 @@ pub(super) fn check_name(name: &str, pointer: &str, faults: &mut Vec<Fault>) {
     }
 }
 
-fn subjects(spec: &PolicySpec, bounds: &Bounds, doubtful: Doubtful, faults: &mut Vec<Fault>) -> Option<Box<[Subject]>> {
+fn subjects(
+    spec: &PolicySpec,
+    bounds: &Bounds,
+    denies: bool,
+    doubtful: Doubtful,
+    faults: &mut Vec<Fault>,
+) -> Option<Box<[Subject]>> {
     if spec.subjects.is_empty() {
         faults.push(Fault::new("/spec/subjects", "must have at least one subject"));
         return None;
@@ -134,7 +140,7 @@ fn subjects(spec: &PolicySpec, bounds: &Bounds, doubtful: Doubtful, faults: &mut
         return None;
     }
     compile_each(&spec.subjects, "/spec/subjects", faults, |subject, pointer, faults| {
-        Subject::compile(subject, pointer, bounds, doubtful, faults)
+        Subject::compile(subject, pointer, bounds, denies, doubtful, faults)
     })
 }
 

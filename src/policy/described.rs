@@ -1,39 +1,63 @@
 //! A caller described in a request, for explanations and policy tests: the caller and facts that would result if
 //! the description were true.
 
-use crate::model::caller::{Caller, Pod, Workload};
+use crate::model::caller::{Caller, Pod, ServiceAccount, Workload};
 use crate::model::facts::{Facts, PipelineRunFacts, PodFacts, TaskRunFacts};
 use crate::wire::decision::{DescribedCaller, DescribedPipelineRun, DescribedPod, DescribedTaskRun};
 
-/// A pod if namespace and ServiceAccount are given, else the holder of an OIDC token.
+/// A pod if namespace and ServiceAccount are given, with `bound: none` a ServiceAccount without a pod, else the holder of an
+/// OIDC token.
 ///
 /// # Errors
 /// Names the missing fields if it is neither.
 pub fn caller_as_described(described: DescribedCaller) -> Result<(Caller, Facts), &'static str> {
-    let DescribedCaller { issuer, subject, namespace, service_account, groups, pod, task_run, pipeline_run, claims } =
-        described;
+    let DescribedCaller {
+        issuer,
+        subject,
+        namespace,
+        service_account,
+        bound,
+        groups,
+        pod,
+        task_run,
+        pipeline_run,
+        claims,
+    } = described;
     let mut facts = Facts {
         pod: None,
         task_run: task_run.map(task_run_facts),
         pipeline_run: pipeline_run.map(run_facts),
         runs_withheld: false,
     };
+    let is_unbound = match bound.as_deref() {
+        None | Some("pod") => false,
+        Some("none") if pod.is_none() && facts == Facts::default() => true,
+        Some("none") => return Err("caller with bound: none has no pod, taskRun or pipelineRun"),
+        Some(_) => return Err("caller.bound must be pod or none"),
+    };
+    let mut unbound = None;
     let workload = match (namespace, service_account) {
+        (Some(namespace), Some(name)) if is_unbound => {
+            unbound = Some(ServiceAccount { namespace, name });
+            None
+        }
         (Some(namespace), Some(service_account)) => {
             let (pod, pod_facts) = pod.map(pod_facts).unzip();
             facts.pod = pod_facts;
             let pod = pod.unwrap_or(Pod { name: String::new(), uid: String::new() });
             Some(Workload { namespace, service_account, pod })
         }
-        (None, None) if issuer.is_some() && pod.is_none() && facts == Facts::default() => None,
+        (None, None) if issuer.is_some() && bound.is_none() && pod.is_none() && facts == Facts::default() => None,
         _ => return Err("caller needs namespace and serviceAccount, or issuer and no pod"),
     };
-    let subject = subject.or_else(|| {
-        let Workload { namespace, service_account, .. } = workload.as_ref()?;
-        Some(format!("system:serviceaccount:{namespace}:{service_account}"))
-    });
-    let (issuer, subject) = (issuer.unwrap_or_default().into(), subject.unwrap_or_default());
-    Ok((Caller { issuer, subject, groups, workload, claims }, facts))
+    let issuer = issuer.unwrap_or_default().into();
+    let mut caller = Caller { issuer, subject: subject.unwrap_or_default(), groups, workload, unbound, claims };
+    if caller.subject.is_empty()
+        && let Some((namespace, name)) = caller.service_account()
+    {
+        caller.subject = format!("system:serviceaccount:{namespace}:{name}");
+    }
+    Ok((caller, facts))
 }
 
 fn pod_facts(pod: DescribedPod) -> (Pod, PodFacts) {
@@ -87,6 +111,16 @@ mod tests {
     }
 
     #[test]
+    fn a_service_account_without_a_pod_says_so() {
+        let (caller, facts) =
+            of(json!({"namespace": "ci", "serviceAccount": "build-bot", "bound": "none"})).expect("a caller");
+        assert_eq!((caller.workload.as_ref(), caller.service_account()), (None, Some(("ci", "build-bot"))));
+        assert_eq!((caller.subject.as_str(), facts), ("system:serviceaccount:ci:build-bot", Facts::default()));
+        let (caller, _) = of(json!({"namespace": "ci", "serviceAccount": "b", "bound": "pod"})).expect("a caller");
+        assert!(caller.workload.is_some() && caller.unbound.is_none());
+    }
+
+    #[test]
     fn half_a_pod_is_nobody() {
         for caller in [
             json!({}),
@@ -96,6 +130,10 @@ mod tests {
             json!({"issuer": "github", "pod": {"name": "b"}}),
             json!({"issuer": "github", "pipelineRun": {}}),
             json!({"issuer": "github", "taskRun": {}}),
+            json!({"issuer": "github", "bound": "none"}),
+            json!({"namespace": "ci", "serviceAccount": "b", "bound": "any"}),
+            json!({"namespace": "ci", "serviceAccount": "b", "bound": "none", "pod": {"name": "b"}}),
+            json!({"namespace": "ci", "serviceAccount": "b", "bound": "none", "pipelineRun": {}}),
         ] {
             assert!(of(caller.clone()).is_none(), "{caller}");
         }

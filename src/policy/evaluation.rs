@@ -108,7 +108,7 @@ impl<'a> Evaluation<'a> {
     /// Why a policy does not match, or none if it matches.
     pub(super) fn mismatch(&self, place: usize, policy: &'a Policy) -> Option<Mismatch> {
         if !policy.has_subject(self.caller) {
-            return mismatch(MismatchKind::Subjects, "no subject matches the caller");
+            return mismatch(MismatchKind::Subjects, self.subject_mismatch(policy));
         }
         let found = self.attestations.binary_search_by_key(&place, |one| one.place).ok();
         let attestation = found.and_then(|at| self.attestations.get(at));
@@ -127,6 +127,14 @@ impl<'a> Evaluation<'a> {
             .filter(|_| !denies)
             .and_then(|one| self.contradiction(one))
             .or_else(|| self.unmet_condition(policy, denies))
+    }
+
+    fn subject_mismatch(&self, policy: &Policy) -> &'static str {
+        match (policy.names(self.caller), &self.caller.workload) {
+            (true, None) => "a subject names the ServiceAccount but not tokens that are bound to no pod (bound)",
+            (true, Some(_)) => "a subject names the ServiceAccount but not tokens that are bound to a pod (bound)",
+            (false, _) => "no subject matches the caller",
+        }
     }
 
     fn contradiction(&self, attestation: &Attestation) -> Option<Mismatch> {

@@ -34,7 +34,7 @@ struct Level<T> {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     /// By namespace, ServiceAccount, repo.
-    pods: Level<Level<Level<Places>>>,
+    service_accounts: Level<Level<Level<Places>>>,
     /// By issuer; below it by claims.
     bearers: HashMap<Arc<str>, Bearers>,
 }
@@ -74,9 +74,9 @@ impl Index {
 
     /// Visits every list of policies that could match, for one repo or for any; an index may occur several times.
     pub(super) fn visit(&self, caller: &Caller, repo: Option<&str>, visit: &mut dyn FnMut(&[usize])) {
-        if let Some(workload) = &caller.workload {
-            self.pods.at(&workload.namespace, &mut |level| {
-                level.at(&workload.service_account, &mut |level| level.places(repo, visit));
+        if let Some((namespace, service_account)) = caller.service_account() {
+            self.service_accounts.at(namespace, &mut |level| {
+                level.at(service_account, &mut |level| level.places(repo, visit));
             });
         }
         let Some(bearers) = self.bearers.get(&caller.issuer) else { return };
@@ -91,11 +91,11 @@ impl Index {
     fn file(&mut self, subject: &Subject, repos: Option<&Patterns>, place: usize) {
         let mut budget = MAX_PLACES;
         match subject {
-            Subject::Kubernetes { namespaces, service_accounts } => {
+            Subject::Kubernetes { namespaces, service_accounts, .. } => {
                 let namespaces = starts(namespaces, &mut budget);
                 let service_accounts = starts(service_accounts, &mut budget);
                 let repos = repos.and_then(|repos| starts(repos, &mut budget));
-                self.pods.file(namespaces.as_deref(), &mut |level| {
+                self.service_accounts.file(namespaces.as_deref(), &mut |level| {
                     level.file(service_accounts.as_deref(), &mut |level| file_place(level, repos.as_deref(), place));
                 });
             }

@@ -123,6 +123,11 @@ impl Policy {
         self.subjects.iter().any(|subject| subject.matches(caller))
     }
 
+    /// Whether a subject names the caller's ServiceAccount.
+    pub(super) fn names(&self, caller: &Caller) -> bool {
+        self.subjects.iter().any(|subject| subject.names(caller))
+    }
+
     /// The facts that its condition needs.
     pub(super) fn condition_needs(&self) -> Needs {
         self.condition.as_ref().map_or_else(Needs::default, Expression::needs)

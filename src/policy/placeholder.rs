@@ -82,8 +82,8 @@ impl Word {
         match self {
             Self::Repo => Some(Cow::Borrowed(request.repo.as_str())),
             Self::Branch => Some(Cow::Borrowed(request.branch.as_str())),
-            Self::Namespace => caller.workload.as_ref().map(|workload| Cow::Borrowed(&*workload.namespace)),
-            Self::ServiceAccount => caller.workload.as_ref().map(|workload| Cow::Borrowed(&*workload.service_account)),
+            Self::Namespace => caller.service_account().map(|(namespace, _)| Cow::Borrowed(namespace)),
+            Self::ServiceAccount => caller.service_account().map(|(_, name)| Cow::Borrowed(name)),
             Self::Claim(name) => {
                 let claim = caller.claims.get(&**name).filter(|claim| !is_inexact(claim))?;
                 text_of(claim).filter(|text| text.len() <= MAX_CLAIM_BYTES)

@@ -13,10 +13,39 @@ use std::sync::Arc;
 /// A set of callers.
 #[derive(Debug, Clone)]
 pub(super) enum Subject {
-    /// Pods, authenticated by any configured `kubernetes` authenticator.
-    Kubernetes { namespaces: Patterns, service_accounts: Patterns },
+    /// Pods and ServiceAccounts, authenticated by any configured `kubernetes` authenticator.
+    Kubernetes { namespaces: Patterns, service_accounts: Patterns, bound: Bound },
     /// Holders of tokens of one issuer. All claims must match; there is at least one.
     Oidc { issuer: Arc<str>, claims: Box<[(Box<str>, Glob)]> },
+}
+
+/// Whether the tokens of a ServiceAccount are bound to a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bound {
+    Pod,
+    None,
+    Any,
+}
+
+impl Bound {
+    /// A policy that denies does not depend on the pod unless it says so.
+    fn compile(word: Option<&str>, denies: bool) -> Option<Self> {
+        Some(match word {
+            None if denies => Self::Any,
+            None | Some("pod") => Self::Pod,
+            Some("none") => Self::None,
+            Some("any") => Self::Any,
+            Some(_) => return None,
+        })
+    }
+
+    const fn admits(self, caller: &Caller) -> bool {
+        match self {
+            Self::Pod => caller.workload.is_some(),
+            Self::None => caller.workload.is_none(),
+            Self::Any => true,
+        }
+    }
 }
 
 impl Subject {
@@ -25,11 +54,12 @@ impl Subject {
         subject: &raw::Subject,
         pointer: &str,
         bounds: &Bounds,
+        denies: bool,
         doubtful: Doubtful,
         faults: &mut Vec<Fault>,
     ) -> Option<Self> {
         match (&subject.kubernetes, &subject.oidc) {
-            (Some(pods), None) => kubernetes(pods, &format!("{pointer}/kubernetes"), faults),
+            (Some(pods), None) => kubernetes(pods, &format!("{pointer}/kubernetes"), denies, faults),
             (None, Some(bearers)) => oidc(bearers, &format!("{pointer}/oidc"), bounds, doubtful, faults),
             _ => {
                 faults.push(Fault::new(pointer, "must have exactly one of kubernetes and oidc"));
@@ -41,9 +71,7 @@ impl Subject {
     /// Whether the caller is in the set.
     pub(super) fn matches(&self, caller: &Caller) -> bool {
         match self {
-            Self::Kubernetes { namespaces, service_accounts } => caller.workload.as_ref().is_some_and(|workload| {
-                namespaces.matches(&workload.namespace) && service_accounts.matches(&workload.service_account)
-            }),
+            Self::Kubernetes { bound, .. } => bound.admits(caller) && self.names(caller),
             Self::Oidc { issuer, claims } => {
                 *issuer == caller.issuer
                     && claims.iter().all(|(name, glob)| {
@@ -52,12 +80,29 @@ impl Subject {
             }
         }
     }
+
+    /// Whether it names the caller's ServiceAccount, whatever its token is bound to.
+    pub(super) fn names(&self, caller: &Caller) -> bool {
+        let Self::Kubernetes { namespaces, service_accounts, .. } = self else { return false };
+        caller.service_account().is_some_and(|(namespace, service_account)| {
+            namespaces.matches(namespace) && service_accounts.matches(service_account)
+        })
+    }
 }
 
-fn kubernetes(subject: &raw::KubernetesSubject, pointer: &str, faults: &mut Vec<Fault>) -> Option<Subject> {
+fn kubernetes(
+    subject: &raw::KubernetesSubject,
+    pointer: &str,
+    denies: bool,
+    faults: &mut Vec<Fault>,
+) -> Option<Subject> {
     let namespaces = Patterns::compile(&subject.namespaces, &format!("{pointer}/namespaces"), faults);
     let service_accounts = Patterns::compile(&subject.service_accounts, &format!("{pointer}/serviceAccounts"), faults);
-    Some(Subject::Kubernetes { namespaces: namespaces?, service_accounts: service_accounts? })
+    let bound = Bound::compile(subject.bound.as_deref(), denies);
+    if bound.is_none() {
+        faults.push(Fault::new(format!("{pointer}/bound"), "must be pod, none or any"));
+    }
+    Some(Subject::Kubernetes { namespaces: namespaces?, service_accounts: service_accounts?, bound: bound? })
 }
 
 fn oidc(

@@ -95,7 +95,8 @@ impl Stores {
     /// See [`FetchError`]; an unknown store or an invalid path is `Misconfigured`.
     pub async fn read_for(&self, granted: Granted<'_>) -> Result<Reading, FetchError> {
         let Granted { secret, mode, caller, life, write, pods_only, request } = granted;
-        let has_no_pod = pods_only && mode == LeaseMode::PerPod && caller.workload.is_none();
+        let needs_pod = pods_only || caller.unbound.is_some();
+        let has_no_pod = needs_pod && mode == LeaseMode::PerPod && caller.workload.is_none();
         let (name, opened) = self.by_name.get_key_value(&secret.store).ok_or(ReadError::Misconfigured)?;
         let path = StorePath::try_from(secret.path.as_str()).map_err(|_| ReadError::Misconfigured)?;
         if let Some(write) = write {

@@ -111,7 +111,7 @@ fn take_caller(input: &mut Reader<'_>) -> Result<Caller, Malformed> {
         }
         _ => return Err(Malformed),
     };
-    Ok(Caller { issuer, subject, groups: Vec::new(), workload, claims })
+    Ok(Caller { issuer, subject, groups: Vec::new(), workload, unbound: None, claims })
 }
 
 fn take_list<T>(
@@ -135,7 +135,8 @@ mod tests {
         let pod = Pod { name: name.clone(), uid: uid.clone() };
         let workload = workload.then(|| Workload { namespace: path.clone(), service_account: key.clone(), pod });
         let claims = version.iter().map(|jti| ("jti".to_owned(), Value::String(jti.clone()))).collect();
-        let caller = Caller { issuer: issuer.as_str().into(), subject, groups: Vec::new(), workload, claims };
+        let caller =
+            Caller { issuer: issuer.as_str().into(), subject, groups: Vec::new(), workload, unbound: None, claims };
         Ticket {
             id: TicketToken::random().expect("random bytes").ticket_id(),
             caller: Arc::new(caller),

@@ -11,13 +11,13 @@ pub struct CallerObject {
     pub issuer: String,
     /// `system:serviceaccount:NAMESPACE:NAME`, or the token's `sub`.
     pub subject: String,
-    /// Namespace of the pod; null for OIDC callers.
+    /// Namespace of the pod or `ServiceAccount`; null for OIDC callers.
     #[schema(required)]
     pub namespace: Option<String>,
-    /// `ServiceAccount` of the pod; null for OIDC callers.
+    /// `ServiceAccount` of the pod or token; null for OIDC callers.
     #[schema(required)]
     pub service_account: Option<String>,
-    /// The pod; null for OIDC callers.
+    /// The pod; null for OIDC callers and for tokens that are bound to no pod.
     #[schema(required)]
     pub pod: Option<PodObject>,
 }

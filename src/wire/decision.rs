@@ -40,18 +40,22 @@ pub struct DescribedCaller {
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub issuer: Option<String>,
-    /// Subject; for a pod the default follows from namespace and ServiceAccount.
+    /// Subject; for a `ServiceAccount` the default follows from namespace and ServiceAccount.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub subject: Option<String>,
-    /// The pod's namespace.
+    /// Namespace of the pod or `ServiceAccount`.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub namespace: Option<String>,
-    /// The pod's ServiceAccount.
+    /// `ServiceAccount` of the pod or token.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub service_account: Option<String>,
+    /// `pod` (default), or `none` for a token that is bound to no pod.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, pattern = "^(pod|none)$")]
+    pub bound: Option<String>,
     /// Groups of the user.
     pub groups: Vec<String>,
     /// The pod.

@@ -142,7 +142,7 @@ pub struct PolicySpec {
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Subject {
-    /// Pods by namespace and ServiceAccount.
+    /// Pods by namespace and `ServiceAccount`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<KubernetesSubject>,
     /// Bearers of OIDC tokens by claims.
@@ -160,6 +160,10 @@ pub struct KubernetesSubject {
     /// Patterns; at least one must match.
     #[schema(required, value_type = Vec<String>, min_items = 1)]
     pub service_accounts: Vec<Option<String>>,
+    /// Whether the caller's token is bound to a pod: `pod` (default of an allow policy), `none`, or `any` (default of a deny policy).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(pod|none|any)$")]
+    pub bound: Option<String>,
 }
 
 /// Bearers of OIDC tokens.

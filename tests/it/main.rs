@@ -10,6 +10,7 @@ mod build;
 mod chart;
 mod config_cli;
 mod dev;
+mod eso;
 mod exec;
 mod fairness;
 mod fetch;

@@ -59,6 +59,7 @@ fn event(number: usize) -> Event {
         subject: format!("build-{}", number % 3),
         groups: Vec::new(),
         workload: None,
+        unbound: None,
         claims: serde_json::Map::new(),
     }));
     event.repo = Repo::try_from("apps/site").ok();

@@ -49,6 +49,31 @@ pub(super) const BAD_VALUES: &[(&str, &str, &str)] = &[
         "kubernetes.default.svc",
         "authenticators[1].oidc.audience: is the API server's own audience",
     ),
+    (
+        "/authenticators/0/kubernetes/issuer",
+        "https://dev",
+        "authenticators[1].oidc.issuer: is the issuer of a cluster that has a kubernetes entry",
+    ),
+    (
+        "/authenticators/0/kubernetes/unboundAudience",
+        "''",
+        "authenticators[0].kubernetes.unboundAudience: must not be empty",
+    ),
+    (
+        "/authenticators/0/kubernetes/unboundAudience",
+        "claviger",
+        "authenticators[0].kubernetes.unboundAudience: must differ from audience",
+    ),
+    (
+        "/authenticators/0/kubernetes/unboundAudience",
+        "https://kubernetes.default.svc",
+        "authenticators[0].kubernetes.unboundAudience: is the API server's own audience",
+    ),
+    (
+        "/authenticators/0/kubernetes",
+        "{issuer: 'https://oidc.example/id', unboundAudience: 'https://oidc.example/id'}",
+        "authenticators[0].kubernetes.unboundAudience: is the API server's own audience",
+    ),
     ("/authenticators/0/kubernetes/issuer", "''", "authenticators[0].kubernetes.issuer: must not be empty"),
     (
         "/authenticators/0/kubernetes/kubeconfig",

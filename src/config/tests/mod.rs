@@ -299,6 +299,7 @@ fn the_neighbours_of_bad_values_are_taken() {
         ("/server/tls", "{certFile: cert.pem, keyFile: key.pem}"),
         ("/server/trustedProxies", "[10.0.0.1/32, '::1/128']"),
         ("/authenticators/0/kubernetes/cacheTtl", "0s"),
+        ("/authenticators/0/kubernetes/unboundAudience", "claviger-eso"),
         ("/authenticators/0/kubernetes/kubeconfig", "kubeconfig"),
         ("/authenticators/0/kubernetes/issuer", "https://kubernetes.default.svc"),
         ("/authenticators/0/kubernetes/audience", "https://claviger.kubernetes.default.example"),

@@ -19,7 +19,6 @@ fn what_works_and_should_be_otherwise_is_told_at_its_place() {
         ("/authenticators/1/oidc/issuer", "https://dev", None),
         ("/authenticators/1/oidc/issuer", "https://kubernetes.default.svc", Some(issuer)),
         ("/authenticators/1/oidc/issuer", "https://kubernetes.default.svc.cluster.local", Some(issuer)),
-        ("/authenticators/0/kubernetes/issuer", "https://dev", Some(issuer)),
         ("/authenticators/0/kubernetes/issuer", "https://dev/", None),
         // The keys come from a file.
         ("/authenticators/1/oidc/issuer", "http://dev", None),

@@ -58,8 +58,8 @@ impl<'a> Scene<'a> {
         Some(match field {
             Field::Issuer => text(&self.caller.issuer),
             Field::Subject => text(&self.caller.subject),
-            Field::Namespace => text(&self.workload()?.namespace),
-            Field::ServiceAccount => text(&self.workload()?.service_account),
+            Field::Namespace => text(self.caller.service_account()?.0),
+            Field::ServiceAccount => text(self.caller.service_account()?.1),
             Field::Groups => Value::Strings(&self.caller.groups),
             Field::Claims => Value::Object(&self.caller.claims),
             Field::PodName => text(&self.workload()?.pod.name),

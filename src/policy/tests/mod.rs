@@ -1,6 +1,7 @@
 //! Tests of the room as a whole, with their callers and policies.
 
 mod attestation;
+mod bound;
 mod compile;
 mod condition;
 mod decide;
@@ -75,6 +76,7 @@ fn pod(namespace: &str, service_account: &str) -> Caller {
         issuer: "cluster".into(),
         subject: format!("system:serviceaccount:{namespace}:{service_account}"),
         groups: vec![],
+        unbound: None,
         workload: Some(Workload {
             namespace: namespace.into(),
             service_account: service_account.into(),
@@ -86,7 +88,7 @@ fn pod(namespace: &str, service_account: &str) -> Caller {
 
 fn bearer(issuer: &str, claims: Value) -> Caller {
     let Value::Object(claims) = claims else { panic!("claims are an object") };
-    Caller { issuer: issuer.into(), subject: "somebody".into(), groups: vec![], workload: None, claims }
+    Caller { issuer: issuer.into(), subject: "somebody".into(), groups: vec![], workload: None, unbound: None, claims }
 }
 
 fn asks(repo: &str, branch: &str) -> Asked {

@@ -274,6 +274,7 @@ mod tests {
             subject: "system:serviceaccount:ci:build-bot".into(),
             groups: Vec::new(),
             workload: Some(workload),
+            unbound: None,
             claims: serde_json::Map::new(),
         });
         let key = LeaseKey { holder: Some(caller.identity()), ..key(path) };

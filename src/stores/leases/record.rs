@@ -185,6 +185,7 @@ impl From<Holder> for Caller {
             issuer: holder.issuer.into(),
             subject: holder.subject,
             groups: Vec::new(),
+            unbound: None,
             workload: holder.pod.map(|pod| Workload {
                 namespace: pod.namespace,
                 service_account: pod.service_account,
@@ -212,6 +213,7 @@ mod tests {
             subject: "system:serviceaccount:ci:bot".into(),
             groups: vec!["g".into()],
             workload: pod.then_some(workload),
+            unbound: None,
             claims: if pod { serde_json::Map::new() } else { claims.into_iter().collect() },
         }
     }

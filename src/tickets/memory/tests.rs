@@ -85,6 +85,7 @@ fn ticket(token: &TicketToken, subject: &str) -> Ticket {
             subject: subject.into(),
             groups: Vec::new(),
             workload: None,
+            unbound: None,
             claims: serde_json::Map::new(),
         }),
         repo: Repo::try_from("site").expect("a repo"),

@@ -42,6 +42,7 @@ impl Desk {
             audience: "claviger".into(),
             issuer: None,
             kubeconfig: Some(kubeconfig),
+            unbound_audience: None,
             cache_ttl: Duration::ZERO,
         };
         let configured = [Authenticator { name: "cluster".into(), kind: Kind::Kubernetes(kubernetes) }];
@@ -78,6 +79,7 @@ fn caller(pod: &PodActor) -> Caller {
         issuer: "cluster".into(),
         subject: format!("system:serviceaccount:{}:{}", pod.namespace, pod.service_account),
         groups: Vec::new(),
+        unbound: None,
         workload: Some(Workload {
             namespace: pod.namespace.clone(),
             service_account: pod.service_account.clone(),

@@ -145,6 +145,7 @@ async fn whatever_a_subject_is_it_is_found_and_no_other(place: Place) {
             subject: subject.into(),
             groups: Vec::new(),
             workload: None,
+            unbound: None,
             claims: Map::new(),
         }));
         replica.log.record(event).await.unwrap();

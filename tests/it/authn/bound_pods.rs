@@ -41,7 +41,8 @@ async fn a_token_bound_to_no_pod_is_refused_in_its_own_words() {
     let (pod, desk) = (kube.pod("ci/build-bot").await, Desk::open(&kube).await);
     desk.allows(&pod.token).await;
     let unbound = kube.unbound_token("ci/build-bot", "claviger").await;
-    assert_eq!(desk.asks(&unbound).await.err(), Some(AuthnError::NotPodBound));
+    let Err(AuthnError::NotPodBound(caller)) = desk.asks(&unbound).await else { panic!("it was accepted") };
+    assert_eq!(caller.service_account(), Some(("ci", "build-bot")), "the audit event names it");
 }
 
 #[tokio::test]

@@ -44,8 +44,13 @@ impl Desk {
         let metrics = Arc::new(Metrics::new(&["cluster"], &[]).unwrap());
         let mut clusters = Clusters::default();
         clusters.connect(Some(&kubeconfig), &metrics).await.unwrap();
-        let kubernetes =
-            Kubernetes { audience: "claviger".into(), issuer: None, kubeconfig: Some(kubeconfig), cache_ttl };
+        let kubernetes = Kubernetes {
+            audience: "claviger".into(),
+            unbound_audience: None,
+            issuer: None,
+            kubeconfig: Some(kubeconfig),
+            cache_ttl,
+        };
         let configured = [Authenticator { name: "cluster".into(), kind: Kind::Kubernetes(kubernetes) }];
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let authenticators = Authenticators::open(&configured, REVIEWS, &clusters, &clock, metrics.clone()).unwrap();

@@ -22,7 +22,7 @@ async fn the_api_server_says_what_we_rely_on() {
     let pod = kube.pod("ci/build-bot").await;
     let kubeconfig = kube.plane.kubeconfig(User::Broker);
     let cluster = Cluster::connect(Some(&kubeconfig), Arc::new(Metrics::new(&[], &[]).unwrap())).await.unwrap();
-    let review = async |token: &str| cluster.token_review(&SecretValue::new(token.to_owned()), "claviger").await;
+    let review = async |token: &str| cluster.token_review(&SecretValue::new(token.to_owned()), &["claviger"]).await;
 
     let Ok(Review::Authenticated(user)) = review(&pod.token).await else { panic!("not authenticated") };
     assert_eq!(user.audiences, ["claviger"]);

@@ -3,6 +3,7 @@
 pub mod bao;
 pub mod cable;
 pub mod claviger;
+pub mod eso;
 pub mod http;
 pub mod installation;
 pub mod issuer;

@@ -84,8 +84,19 @@ impl Kube {
 
     /// A token of `NAMESPACE/SERVICEACCOUNT` that is bound to no pod.
     pub async fn unbound_token(&self, place: &str, audience: &str) -> String {
+        self.unbound_token_for(place, &[audience]).await
+    }
+
+    /// The same for several audiences.
+    pub async fn unbound_token_for(&self, place: &str, audiences: &[&str]) -> String {
         let (namespace, service_account) = self.service_account(place).await;
-        mint(&self.admin, &namespace, &service_account, audience, Value::Null).await
+        mint(&self.admin, &namespace, &service_account, audiences, Value::Null).await
+    }
+
+    /// Deletes a ServiceAccount.
+    pub async fn forgets_service_account(&self, place: &str) {
+        let (namespace, name) = place.split_once('/').unwrap();
+        self.api::<ServiceAccount>(namespace).delete(name, &DeleteParams::default()).await.unwrap();
     }
 
     /// A cluster role of a ServiceAccount, made once. Rules without an API group are on ours.
@@ -127,8 +138,13 @@ impl Kube {
 impl PodActor {
     /// Another token of this pod.
     pub async fn token_for(&self, audience: &str) -> String {
+        self.token_for_all(&[audience]).await
+    }
+
+    /// Another token of this pod, for several audiences.
+    pub async fn token_for_all(&self, audiences: &[&str]) -> String {
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "name": self.name, "uid": self.uid});
-        mint(&self.admin, &self.namespace, &self.service_account, audience, pod).await
+        mint(&self.admin, &self.namespace, &self.service_account, audiences, pod).await
     }
 
     /// Its containers run or are done: what a kubelet would say.
@@ -211,8 +227,8 @@ impl PodActor {
     }
 }
 
-async fn mint(admin: &Client, namespace: &str, service_account: &str, audience: &str, bound_to: Value) -> String {
-    let spec = json!({"audiences": [audience], "boundObjectRef": bound_to, "expirationSeconds": 600});
+async fn mint(admin: &Client, namespace: &str, service_account: &str, audiences: &[&str], bound_to: Value) -> String {
+    let spec = json!({"audiences": audiences, "boundObjectRef": bound_to, "expirationSeconds": 600});
     let request = serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap();
     let accounts: Api<ServiceAccount> = Api::namespaced(admin.clone(), namespace);
     let answer = accounts.create_token_request(service_account, &PostParams::default(), &request).await.unwrap();

@@ -1,0 +1,53 @@
+//! The issuer of the cluster's tokens, as the API server's discovery document states it.
+
+use super::client::Cluster;
+use super::error::ClusterError;
+use super::exchange::DEADLINE;
+use crate::cluster::CallFailure;
+use http::{Request, StatusCode};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+const PATH: &str = "/.well-known/openid-configuration";
+const MAX_ANSWER_BYTES: usize = 64 << 10;
+
+#[derive(Deserialize)]
+struct Discovery {
+    issuer: String,
+}
+
+impl Cluster {
+    /// The `iss` of new tokens of this cluster. By default every ServiceAccount may read it (`system:service-account-issuer-discovery`).
+    ///
+    /// # Errors
+    /// If the API server cannot be asked, or does not answer the document.
+    pub async fn issuer(&self) -> Result<String, ClusterError> {
+        let deadline = Instant::now() + DEADLINE;
+        let request = Request::get(PATH).body(Vec::new()).map_err(|_| CallFailure::Malformed)?;
+        let _lane = self.reads.enter(deadline).await?;
+        let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
+        if answer.status != StatusCode::OK {
+            return Err(answer.trouble().into());
+        }
+        Ok(answer.decode::<Discovery>()?.issuer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fake::Fake;
+
+    async fn answered(status: u16, body: &str) -> Result<String, ClusterError> {
+        Fake::answering(status, body).await.cluster().await.issuer().await
+    }
+
+    #[tokio::test]
+    async fn the_document_names_it_and_nothing_else_does() {
+        let document = r#"{"issuer":"https://own","jwks_uri":"https://own/keys"}"#;
+        assert_eq!(answered(200, document).await.as_deref(), Ok("https://own"));
+        for (status, body) in [(403, document), (404, document), (200, "{}"), (200, "[]"), (200, r#"{"issuer":1}"#)] {
+            assert!(answered(status, body).await.is_err(), "{status} {body}");
+        }
+    }
+}
