@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install their requirements.
-.PHONY: demo demo-cluster dev test race kills slow external-secrets openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-short soak mutations fuzz fuzz-short faults findings lint deny sbom static image
+.PHONY: demo demo-cluster dev test race kills slow external-secrets openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-short soak mutations fuzz fuzz-short faults findings compatibility lint deny sbom static image
 
 demo: ## run the main job with `claviger dev`: a ticket, its one-time download, and the audit events
 	@rig/install base
@@ -98,6 +98,13 @@ findings: ## check unexpected behaviour of other software; installs packages, no
 	@for script in findings/*.sh; do \
 		echo "== $$script"; "$$script" || { echo "$$script: the behaviour has changed" >&2; changed=yes; }; \
 	done; [ -z "$$changed" ]
+
+stale_table := target/tmp/COMPATIBILITY.md
+compatibility: ## write the tables of docs/COMPATIBILITY.md from what other programs do; installs packages, outside of CI
+	@rig/install base dotenv
+	@rm -f $(stale_table)
+	cargo test --locked --test it render::matrix || { test -s $(stale_table) && cp $(stale_table) docs/COMPATIBILITY.md; }
+	tools/compatibility.py docs/COMPATIBILITY.md
 
 lint: ## check formatting, clippy and the house rules
 	@rig/install base
