@@ -4,7 +4,8 @@
 {{- if ne (include "claviger.tlsMode" .) "none" -}}
 {{- $_ := set $server "tls" (dict "certFile" "/etc/claviger/tls/tls.crt" "keyFile" "/etc/claviger/tls/tls.key") -}}
 {{- end -}}
-{{- $known := dict "server" $server -}}
+{{- /* In the database also with SQLite: the tickets of a pod that ends can be redeemed at the next one. */ -}}
+{{- $known := dict "server" $server "tickets" (dict "store" "database") -}}
 {{- if eq .Values.database.kind "postgres" -}}
 {{- $_ := set $known "database" (dict "keyFile" "/etc/claviger/keys/database") -}}
 {{- else -}}

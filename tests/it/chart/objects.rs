@@ -344,6 +344,18 @@ fn its_pod_is_as_restricted_as_pods_can_be() {
     }
 }
 
+#[test]
+fn tickets_wait_in_the_database_unless_the_values_say_otherwise() {
+    let of = |config: Value| {
+        let rendered = render_values(&json!({"config": config})).unwrap();
+        let config = rendered.find("ConfigMap", "rel-claviger").unwrap()["data"]["claviger.yaml"].as_str().unwrap();
+        serde_saphyr::from_str::<Value>(config).unwrap()["tickets"].clone()
+    };
+    assert_eq!(of(json!({})), json!({"store": "database"}));
+    assert_eq!(of(json!({"tickets": {"ttl": "1m"}})), json!({"store": "database", "ttl": "1m"}));
+    assert_eq!(of(json!({"tickets": {"store": "memory"}})), json!({"store": "memory"}));
+}
+
 /// What routes to a replica that drains, how long it may, and which probe tells what.
 fn drains(rendered: &Rendered) -> Value {
     let pod = &rendered.pod()["spec"];

@@ -1,6 +1,6 @@
 //! Shutdown: after SIGTERM waiting tickets can be redeemed, after SIGINT they cannot.
 
-use crate::rig::claviger::{Claviger, download_path, wait_until};
+use crate::rig::claviger::{Claviger, Dev, download_path, wait_until};
 use crate::rig::http::{Answer, request};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -39,6 +39,28 @@ fn a_drain_lets_every_waiting_ticket_be_redeemed_and_issues_no_other() {
     let events = claviger.audit_events();
     let types: Vec<&str> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
     assert_eq!(types, ["ticket.issued", "ticket.issued", "ticket.failed", "ticket.redeemed", "ticket.redeemed"]);
+}
+
+#[test]
+fn tickets_in_sqlite_wait_for_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("claviger.db").display());
+    let start = || {
+        let environment = [("CLAVIGER__DATABASE__URL", url.as_str()), ("CLAVIGER__TICKETS__STORE", "database")];
+        Claviger::dev(&Dev { environment: &environment, ..Dev::default() })
+    };
+    let mut old = start();
+    let (redeemed, waiting) = (old.ticket("moreira.dev", "main"), old.ticket("moreira.dev", "main"));
+    assert_eq!(old.download(&redeemed).status, 200);
+    old.signal("TERM");
+    assert!(old.wait(SOON).success(), "no ticket is waited for");
+
+    let new = start();
+    assert_eq!(new.download(&waiting).status, 200);
+    for path in [&redeemed, &waiting] {
+        assert_eq!(new.download(path).code(), "ticket_redeemed");
+    }
+    assert_eq!(ask(&new, "").status, 201);
 }
 
 #[test]
