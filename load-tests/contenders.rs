@@ -33,6 +33,9 @@ pub const NEVER_SEEN: &str = "claviger, never-seen tokens";
 pub const REVIEWS: &str = "TokenReview + GET Pod";
 pub const WRAP: &str = "OpenBao wrap + unwrap";
 pub const LOGIN: &str = "OpenBao login + read";
+pub const VAULT_READ: &str = "claviger, Vault-compatible read";
+pub const KV_READ: &str = "OpenBao KV read";
+pub const VAULT_LOGIN: &str = "claviger, Vault-compatible login";
 /// The same contenders with another build.
 const BEFORE: [(&str, &str); 2] =
     [(MEMORY, "build before, tickets in memory"), (NEVER_SEEN, "build before, never-seen tokens")];
@@ -103,6 +106,15 @@ async fn plan() -> Plan {
 pub async fn line_up() -> Field {
     let plan = plan().await;
     plan.bao.kubernetes_role("builds", ["ci", "build-bot"], &["claviger"]).await;
+    // What clients of Vault read, as one policy must list it.
+    plan.policy(
+        "vault-clients",
+        json!({
+            "subjects": [{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}],
+            "repos": ["vault-clients"], "branches": ["main"], "delivery": ["direct"],
+            "secrets": [{"store": "vault", "path": "homelab/site/main"}],
+        }),
+    );
     let key = plan.folder.path().join("database-key");
     std::fs::write(&key, STANDARD.encode([7; 32])).unwrap();
     let database = postgres().database().await;
@@ -112,6 +124,8 @@ pub async fn line_up() -> Field {
         (json!({}), "database"),
         (json!({}), "memory"),
         (json!({"url": "sqlite::memory:"}), "memory"),
+        (json!({}), "memory"),
+        (json!({}), "memory"),
         (json!({"url": database, "keyFile": key}), "database"),
         (json!({"url": database, "keyFile": key}), "database"),
         (json!({"url": database, "keyFile": key}), "database"),
@@ -122,10 +136,11 @@ pub async fn line_up() -> Field {
     let bare = Bare::start();
     let mint = Arc::new(Mint::new(&plan.kube).await);
     let known = plan.kube.pod("ci/build-bot").await.token;
-    let [never_seen, reviewed, logged_in] = [(); 3].map(|()| Pool::default());
+    let [never_seen, reviewed, logged_in, compatible] = [(); 4].map(|()| Pool::default());
 
     let api = |replica: &Claviger| replica.api;
-    let ([memory, sqlite, unseen, forgetful], sharing) = replicas.split_first_chunk().unwrap();
+    let ([memory, sqlite, unseen, forgetful, vault_reads, vault_logins], sharing) =
+        replicas.split_first_chunk().unwrap();
     let ours: Vec<SocketAddr> = sharing.iter().map(api).collect();
     // Each connection redeems at another replica than the issuing one.
     let next: Vec<SocketAddr> = (0..ours.len()).map(|at| ours[(at + 1) % ours.len()]).collect();
@@ -153,7 +168,24 @@ pub async fn line_up() -> Field {
             sharing.iter().map(Claviger::id).collect(),
         ),
         contender(WRAP, &[bao], &[bao], wraps(&plan.bao.root), Box::new(unwraps), vec![plan.bao.id()]),
-        contender(LOGIN, &[bao], &[bao], logs_in(logged_in.clone()), Box::new(reads), with(&[plan.bao.id()])),
+        contender(
+            LOGIN,
+            &[bao],
+            &[bao],
+            logs_in(logged_in.clone()),
+            Box::new(|answer| reads(answer, STORED)),
+            with(&[plan.bao.id()]),
+        ),
+        twice(VAULT_READ, vault_reads.api, read(&known, COMPATIBLE), vec![vault_reads.id()]),
+        twice(KV_READ, bao, read(&plan.bao.root, STORED), vec![plan.bao.id()]),
+        contender(
+            VAULT_LOGIN,
+            &[vault_logins.api],
+            &[vault_logins.api],
+            logs_in(compatible.clone()),
+            Box::new(|answer| reads(answer, COMPATIBLE)),
+            with(&[vault_logins.id()]),
+        ),
         contender(
             NEVER_SEEN,
             &[unseen.api],
@@ -171,8 +203,12 @@ pub async fn line_up() -> Field {
             processes: planes.clone(),
         }),
     ];
-    let pools =
-        vec![(NEVER_SEEN, never_seen, "claviger"), (REVIEWS, reviewed, "claviger"), (LOGIN, logged_in, "openbao")];
+    let pools = vec![
+        (NEVER_SEEN, never_seen, "claviger"),
+        (REVIEWS, reviewed, "claviger"),
+        (LOGIN, logged_in, "openbao"),
+        (VAULT_LOGIN, compatible, "claviger"),
+    ];
     let Plan { kube, bao, .. } = plan;
     Field { contenders, counted: 0, replicas, pools, mint, _bare: Some(bare), _bao: bao, _kube: kube }
 }
@@ -261,10 +297,30 @@ fn logs_in(pool: Pool) -> Box<First> {
     })
 }
 
-fn reads(answer: &[u8]) -> Option<Vec<u8>> {
+/// The secret at OpenBao, and the same through Claviger.
+const STORED: &str = "/v1/homelab/data/site/main";
+const COMPATIBLE: &str = "/v1/claviger/data/vault-clients/main";
+
+fn read(token: &str, path: &str) -> Vec<u8> {
+    request("GET", path, &[("X-Vault-Token", token)], "")
+}
+
+fn reads(answer: &[u8], path: &str) -> Option<Vec<u8>> {
     let answer: Value = serde_json::from_slice(answer).ok()?;
-    let token = answer["auth"]["client_token"].as_str()?;
-    Some(request("GET", "/v1/homelab/data/site/main", &[("X-Vault-Token", token)], ""))
+    Some(read(answer["auth"]["client_token"].as_str()?, path))
+}
+
+/// The same request twice.
+fn twice(name: &'static str, at: SocketAddr, request: Vec<u8>, processes: Vec<u32>) -> Arc<Contender> {
+    let again = request.clone();
+    contender(
+        name,
+        &[at],
+        &[at],
+        Box::new(move |_| Some(request.clone())),
+        Box::new(move |_| Some(again.clone())),
+        processes,
+    )
 }
 
 fn reviews(pool: Pool) -> Box<First> {

@@ -538,8 +538,10 @@ fn each_mutation_finds_its_place_once() {
 #[test]
 fn threats_are_met_by_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let named = tests_named(&fs::read_to_string(root.join("docs/THREATS.md")).unwrap());
+    let of = |document: &str| tests_named(&fs::read_to_string(root.join(document)).unwrap());
+    let mut named = of("docs/THREATS.md");
     assert!(named.len() > 30, "{}", named.len());
+    named.extend(of("docs/INTEGRATIONS.md"));
     let mut files = Vec::new();
     every_file(&root.join("tests/it"), &mut files);
     every_file(&root.join("src"), &mut files);

@@ -1,7 +1,9 @@
 //! Calls of the admin API: one request and one answer, or a stream of lines. The token is sent in one header, and never printed.
 
 use super::failure::Failure;
-use super::server::{self, ServerArguments};
+use super::patience::Patience;
+use super::server::{self, ANSWER_WITHIN, ServerArguments};
+use super::workflow::Commands;
 use bytes::BytesMut;
 use http::Method;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -46,10 +48,10 @@ impl Answer {
 }
 
 impl Connection {
-    /// Reads the token and the certificates. Sends nothing.
-    pub fn open(arguments: &ServerArguments) -> Result<Self, Failure> {
+    /// Reads or requests the token, and reads the certificates. Sends nothing to the server.
+    pub async fn open(arguments: &ServerArguments) -> Result<Self, Failure> {
         let url = arguments.origin()?;
-        let bearer = arguments.bearer()?;
+        let bearer = arguments.bearer(Commands::Stderr, &mut Patience::new(ANSWER_WITHIN)).await?;
         let http = arguments.client(url.scheme())?;
         Ok(Self { base: url.as_str().trim_end_matches('/').to_owned(), bearer, http })
     }
@@ -140,7 +142,7 @@ fn not_ours() -> Failure {
 
 /// Connects with the given options, and runs an operation.
 pub fn on(server: &ServerArguments, act: impl AsyncFnOnce(Connection) -> Result<(), Failure>) -> Result<(), Failure> {
-    let connection = Connection::open(server)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::Failed(format!("cannot start: {}", error.kind())))?.block_on(act(connection))
+    let runtime = runtime.map_err(|error| Failure::Failed(format!("cannot start: {}", error.kind())))?;
+    runtime.block_on(async { act(Connection::open(server).await?).await })
 }

@@ -30,6 +30,8 @@ pub enum Failure {
     Invalid(Vec<String>),
     /// No response.
     Unreachable(&'static str),
+    /// Another service than the server is unavailable.
+    Unavailable(String),
     /// Another error.
     Failed(String),
     /// The error was printed already.
@@ -59,7 +61,7 @@ impl Failure {
             Self::Refused { status: 401 | 403, .. } => DENIED,
             // Claviger's own 502 means a wrong configuration, and a retry does not help.
             Self::Refused { status: 502, problem: Some(_), .. } => FAILED,
-            Self::Refused { status: 429 | 502..=504, .. } | Self::Unreachable(_) => UNAVAILABLE,
+            Self::Refused { status: 429 | 502..=504, .. } | Self::Unreachable(_) | Self::Unavailable(_) => UNAVAILABLE,
             Self::Refused { .. } | Self::Invalid(_) | Self::Failed(_) | Self::Told => FAILED,
         }
     }
@@ -89,7 +91,7 @@ impl Failure {
                 format!("the server answered {status}, and not as Claviger does")
             }
             Self::Unreachable(reason) => format!("the server cannot be reached: {reason}"),
-            Self::Failed(sentence) => sentence.clone(),
+            Self::Unavailable(sentence) | Self::Failed(sentence) => sentence.clone(),
             Self::Usage(lines) | Self::Invalid(lines) => lines.join("; "),
             Self::Told => String::new(),
         }

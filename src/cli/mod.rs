@@ -14,13 +14,16 @@ mod faults;
 mod fetch;
 mod input;
 mod openapi;
+mod patience;
 mod policy;
 mod printable;
 mod scan;
 mod serve;
 mod server;
+mod token;
 mod vault_policy;
 mod whole_file;
+mod workflow;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;

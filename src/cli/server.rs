@@ -1,11 +1,12 @@
 //! The server options of commands, and the only place that builds their HTTP clients.
 //!
-//! The clients follow no redirects, use no proxy or proxy variables, and read bodies within a bound. The token comes from a
-//! file, never from the command line, and is never printed.
+//! The clients follow no redirects, use no proxy or proxy variables, and read bodies within a bound. The token never comes from
+//! the command line, and is never printed.
 
 use super::failure::Failure;
-use super::input;
-use crate::model::secret::SecretValue;
+use super::patience::Patience;
+use super::token::TokenArguments;
+use super::workflow::Commands;
 use crate::trust::{ConnectFailure, Trust, TrustError, TrustFiles};
 use http::HeaderMap;
 use http::header::HeaderValue;
@@ -15,7 +16,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-const MAX_TOKEN_BYTES: usize = 64 * 1024;
 const MAX_REQUEST_ID_BYTES: usize = 64;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Slightly longer than the time limit of the server itself.
@@ -30,9 +30,8 @@ pub struct ServerArguments {
     /// Allow `http` to another host; token and secrets are sent unencrypted.
     #[arg(long, env = "CLAVIGER_INSECURE")]
     insecure: bool,
-    /// File with the bearer token.
-    #[arg(long, env = "CLAVIGER_TOKEN_FILE", value_name = "FILE")]
-    token_file: PathBuf,
+    #[command(flatten)]
+    pub token: TokenArguments,
     /// CA certificates (PEM) to trust instead of the system's.
     #[arg(long, env = "CLAVIGER_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -41,7 +40,7 @@ pub struct ServerArguments {
 impl ServerArguments {
     /// For commands that do not need a server.
     pub const fn new(server: String, token_file: PathBuf, ca_file: Option<PathBuf>, insecure: bool) -> Self {
-        Self { server, insecure, token_file, ca_file }
+        Self { server, insecure, token: TokenArguments::file(token_file), ca_file }
     }
 
     /// The server's URL.
@@ -60,12 +59,12 @@ impl ServerArguments {
         self.insecure || url.scheme() == "https" || is_loopback(url)
     }
 
-    /// The `Authorization` header.
+    /// The `Authorization` header. The token is read or requested now.
     #[expect(clippy::disallowed_methods, reason = "the token goes into the header that it is for")]
-    pub fn bearer(&self) -> Result<HeaderValue, Failure> {
-        let token = token(&self.token_file, "--token-file")?;
+    pub async fn bearer(&self, commands: Commands, patience: &mut Patience) -> Result<HeaderValue, Failure> {
+        let token = self.token.token(commands, patience).await?;
         let text = Zeroizing::new(format!("Bearer {}", token.expose_secret()));
-        let mut bearer = HeaderValue::from_str(&text).map_err(|_| Failure::usage("--token-file: it cannot be sent"))?;
+        let mut bearer = HeaderValue::from_str(&text).map_err(|_| Failure::usage("the bearer token cannot be sent"))?;
         bearer.set_sensitive(true);
         Ok(bearer)
     }
@@ -91,18 +90,6 @@ pub fn client(scheme: &str, ca_file: Option<&Path>) -> Result<Client, Failure> {
         _ => builder.https_only(true).tls_backend_preconfigured(trust(ca_file)?.client_config()),
     };
     builder.build().map_err(|_| no_roots())
-}
-
-/// The token in a file, as a header value.
-pub fn token(file: &Path, option: &str) -> Result<SecretValue, Failure> {
-    let wrong = |reason: &str| Failure::usage(format!("{option}: {}: {reason}", file.display()));
-    let text = input::text_of_at_most(file, MAX_TOKEN_BYTES).map_err(|reason| wrong(&reason))?;
-    let token = text.trim();
-    let is_token68 = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
-    if token.is_empty() || !token.bytes().all(is_token68) {
-        return Err(wrong("has no bearer token in it"));
-    }
-    Ok(SecretValue::new(token.to_owned()))
 }
 
 /// Reads a body of at most `cap` bytes, which is overwritten when dropped.
@@ -146,7 +133,7 @@ pub fn unreachable(error: &reqwest::Error) -> Failure {
 }
 
 /// Whether the host is this machine: 127.0.0.0/8, `::1` or localhost. Other names are not resolved.
-fn is_loopback(url: &Url) -> bool {
+pub fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -8,6 +8,7 @@ mod audit_cli;
 mod authn;
 mod build;
 mod chart;
+mod ci;
 mod config_cli;
 mod dev;
 mod eso;

@@ -2,10 +2,13 @@
 //!
 //! As strict as the server writes: a truncated or foreign file is refused.
 
+mod credentials;
 mod dotenv;
 mod export;
 mod json;
+mod tar;
 
+use crate::model::format::Format;
 use crate::model::secret::SecretValue;
 
 /// Names and values, in the order of the file.
@@ -28,6 +31,22 @@ pub fn read(text: &str) -> Result<Values, NotABundle> {
     .ok_or(NotABundle)
 }
 
+/// The secrets in a bundle of any format, to be masked. `keys` are the names of the bundle.
+pub fn secrets(format: Format, bytes: &[u8], keys: &[String]) -> Result<Values, NotABundle> {
+    let text = || std::str::from_utf8(bytes).map_err(|_| NotABundle);
+    match format {
+        Format::Export | Format::Dotenv | Format::DotenvExpand | Format::Json => read(text()?),
+        Format::Raw => {
+            let name = keys.first().cloned().unwrap_or_default();
+            Ok(vec![(name, SecretValue::new(String::from_utf8_lossy(bytes).into_owned()))])
+        }
+        Format::Tar => tar::read(bytes).ok_or(NotABundle),
+        Format::DockerConfig => credentials::docker_config(text()?).ok_or(NotABundle),
+        Format::Npmrc => credentials::npmrc(text()?).ok_or(NotABundle),
+        Format::Netrc => credentials::netrc(text()?).ok_or(NotABundle),
+    }
+}
+
 /// Removes the line that counts the keys. It is required, unless there are no keys, and must be right.
 fn end_line(rest: &str, keys: usize) -> Option<()> {
     let is_end = if keys == 0 { rest.is_empty() } else { rest == format!("# claviger: {keys} keys\n") };
@@ -38,7 +57,6 @@ fn end_line(rest: &str, keys: usize) -> Option<()> {
 mod tests {
     use super::*;
     use crate::model::bundle::{Bundle, Entry};
-    use crate::model::format::Format;
     use crate::render::render;
     use proptest::prelude::*;
 
@@ -66,6 +84,47 @@ mod tests {
                     prop_assert_eq!(read(&text[..cut]), Err(NotABundle), "{}", &text[..cut]);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_secrets_of_every_format_are_found() {
+        let found = |format: Format, values: &[(&str, &str)]| -> Vec<String> {
+            let values: Vec<_> = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let entry = |value: &String| Entry {
+                value: SecretValue::new(value.clone()),
+                named_by_policy: false,
+                is_base64: false,
+            };
+            let entries = values.iter().map(|(name, value)| (name.clone(), entry(value))).collect();
+            let bundle = Bundle { entries, ..Bundle::default() };
+            let bytes = render(&bundle, &format.into()).expect("renderable").bytes;
+            let keys: Vec<String> = values.into_iter().map(|(name, _)| name).collect();
+            let secrets = secrets(format, &bytes, &keys).expect("a bundle");
+            #[expect(clippy::disallowed_methods, reason = "sample values")]
+            secrets.into_iter().map(|(name, value)| format!("{name}={}", value.expose_secret())).collect()
+        };
+        for format in [Format::Export, Format::Dotenv, Format::DotenvExpand, Format::Json, Format::Tar] {
+            assert_eq!(found(format, &[("A", "one\ntwo\n"), ("B", "")]), ["A=one\ntwo\n", "B="], "{format:?}");
+        }
+        assert_eq!(found(Format::Raw, &[("A", "one\n")]), ["A=one\n"]);
+        assert_eq!(
+            found(Format::Npmrc, &[("NPM_REGISTRY", "https://npm.example/a"), ("NPM_TOKEN", "abc=")]),
+            ["//npm.example/a/:_authToken=abc="]
+        );
+        assert_eq!(
+            found(Format::Netrc, &[("NETRC_MACHINE", "h.example"), ("NETRC_LOGIN", "bob"), ("NETRC_PASSWORD", "pass")]),
+            ["h.example=pass"]
+        );
+        let registry = [("REGISTRY", "r.example"), ("REGISTRY_USERNAME", "bob"), ("REGISTRY_PASSWORD", "a:b")];
+        assert_eq!(found(Format::DockerConfig, &registry), ["r.example=Ym9iOmE6Yg==", "r.example=a:b"]);
+        let ready = r#"{"auths": {"r.example": {"auth": "Ym9iOmE6Yg==", "identitytoken": "tok"}}}"#;
+        assert_eq!(
+            found(Format::DockerConfig, &[("DOCKER_AUTH_CONFIG", ready)]),
+            ["r.example=Ym9iOmE6Yg==", "r.example=a:b", "r.example=tok"]
+        );
+        for format in [Format::DockerConfig, Format::Npmrc, Format::Netrc] {
+            assert!(found(format, &[]).is_empty());
         }
     }
 

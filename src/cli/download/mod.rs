@@ -4,7 +4,6 @@ mod ask;
 mod attempt;
 mod checked;
 mod link;
-mod patience;
 mod progress;
 mod redeem;
 
@@ -12,12 +11,13 @@ pub use link::Link;
 pub use progress::Progress;
 
 use super::failure::Failure;
+use super::patience::Patience;
 use super::server::ServerArguments;
+use super::workflow::Commands;
 use crate::model::duration;
 use crate::model::format::Format;
 use crate::wire::ticket::TicketRequest;
 use http::header::HeaderValue;
-use patience::Patience;
 use reqwest::{Client, Url};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -90,12 +90,18 @@ pub struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// Reads the token and the certificates. Sends nothing.
-    pub fn open(arguments: &'a ServerArguments, bound: Bound, progress: Progress) -> Result<Self, Failure> {
+    /// Reads or requests the token, and reads the certificates. Sends nothing to the server.
+    pub async fn open(
+        arguments: &'a ServerArguments,
+        bound: Bound,
+        progress: Progress,
+        commands: Commands,
+    ) -> Result<Self, Failure> {
         let origin = arguments.origin()?;
-        let bearer = arguments.bearer()?;
         let client = arguments.client(origin.scheme())?;
-        Ok(Self { arguments, origin, bearer, client, patience: Patience::new(bound.timeout), progress })
+        let mut patience = Patience::new(bound.timeout);
+        let bearer = arguments.bearer(commands, &mut patience).await?;
+        Ok(Self { arguments, origin, bearer, client, patience, progress })
     }
 
     /// Requests a ticket and redeems it. Returns the bundle with the names of its keys.

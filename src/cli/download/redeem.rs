@@ -5,9 +5,9 @@
 
 use super::attempt::{Attempt, Done};
 use super::checked::{Head, checked};
-use super::patience::Patience;
 use super::{Downloaded, Link, Progress};
 use crate::cli::failure::Failure;
+use crate::cli::patience::Patience;
 use crate::cli::server::{self, ANSWER_WITHIN};
 use crate::model::format::Format;
 use crate::model::request_id::RequestId;

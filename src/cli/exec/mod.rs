@@ -11,6 +11,7 @@ mod signals;
 use super::bundle::{self, Values};
 use super::download::{Downloaded, Progress, Sizes, Source, Wanted, block_on};
 use super::failure::Failure;
+use super::workflow::Commands;
 use crate::model::format::Format;
 use argument_space::ArgumentSpace;
 use key_file::{KeyFile, KeyFiles};
@@ -27,7 +28,15 @@ const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 /// Variables that are removed from the command's environment: the command gets its secrets, but not the
 /// credentials for requesting others.
-const OURS: [&str; 4] = ["CLAVIGER_URL", "CLAVIGER_TOKEN_FILE", "CLAVIGER_CA_FILE", "CLAVIGER_INSECURE"];
+const OURS: [&str; 7] = [
+    "CLAVIGER_URL",
+    "CLAVIGER_TOKEN_FROM",
+    "CLAVIGER_TOKEN_FILE",
+    "CLAVIGER_AUDIENCE",
+    "CLAVIGER_ID_TOKEN",
+    "CLAVIGER_CA_FILE",
+    "CLAVIGER_INSECURE",
+];
 
 /// The options of `claviger exec`.
 #[derive(Debug, clap::Args)]
@@ -60,10 +69,16 @@ pub fn run(exec: &Exec) -> ExitCode {
 impl Exec {
     fn run(&self) -> Result<ExitCode, Failure> {
         let mut files = KeyFiles::new(&self.files)?;
-        let mut source = Source::open(&self.wanted.server, self.wanted.bound, Progress::on_terminal())?;
+        let Wanted { server, bound, .. } = &self.wanted;
         let fetched = block_on(async {
+            // Standard output is the command's.
+            let mut source = Source::open(server, *bound, Progress::on_terminal(), Commands::Stderr).await?;
             let environment = self.environment(&mut source).await?;
             let in_files = self.in_files(&mut source).await?;
+            if server.token.is_github_actions() {
+                Commands::Stderr.mask(&environment)?;
+                Commands::Stderr.mask(&in_files)?;
+            }
             files.write(&in_files)?;
             Ok((environment, in_files))
         });
@@ -86,7 +101,7 @@ impl Exec {
         if only.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Values::new());
         }
-        let space = ArgumentSpace::here(&self.command, &OURS);
+        let space = ArgumentSpace::here(&self.command, &self.removed());
         let fits = |sizes: &Sizes| {
             let variables = sizes.iter().filter(|(name, _)| !is_in_file(name));
             space.fits(variables.map(|(name, size)| (name.as_str(), *size)))
@@ -113,7 +128,7 @@ impl Exec {
     fn command(&self, environment: &Values) -> Command {
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]);
-        for name in OURS {
+        for name in self.removed() {
             command.env_remove(name);
         }
         for (name, value) in environment {
@@ -121,6 +136,11 @@ impl Exec {
             command.env(name, value.expose_secret());
         }
         command
+    }
+
+    /// The variables that the command does not get.
+    fn removed(&self) -> Vec<&str> {
+        OURS.into_iter().chain(self.wanted.server.token.variable()).collect()
     }
 
     fn cannot_run(&self, error: &std::io::Error) -> ExitCode {

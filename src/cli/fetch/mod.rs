@@ -1,8 +1,10 @@
 //! `claviger fetch`: downloads the secrets of a repo and branch to a file or standard output.
 
-use super::download::{Progress, Source, Wanted, block_on};
+use super::bundle::{self, NotABundle};
+use super::download::{Progress, Sizes, Source, Wanted, block_on};
 use super::failure::Failure;
 use super::whole_file::{Mode, Target};
+use super::workflow::{Commands, EnvironmentFile};
 use crate::model::format::Format;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -23,6 +25,9 @@ pub struct Fetch {
     /// Mode of the output file, independent of the umask; 0640 lets other users of its group read it.
     #[arg(long, value_name = "OCTAL", requires = "output", default_value = "0600")]
     mode: Mode,
+    /// Append the variables to the file `GITHUB_ENV`, for the later steps of a job of GitHub Actions, and mask their values in its log.
+    #[arg(long, conflicts_with_all = ["format", "output", "key"])]
+    github_env: bool,
     /// Print only the value of this key (with --format raw).
     #[arg(long, value_name = "NAME", conflicts_with = "keys")]
     key: Option<String>,
@@ -51,25 +56,43 @@ impl Fetch {
         // Checked before any request: no ticket is consumed for a file that cannot be written.
         let file = self.output.as_deref().filter(|path| *path != Path::new("-"));
         let target = file.map(|path| Target::new("--output", path, self.mode)).transpose()?;
+        let mut environment = self.github_env.then(EnvironmentFile::of_this_step).transpose()?;
+        let prints = target.is_none() && environment.is_none();
+        let commands = if prints { Commands::Stderr } else { Commands::Stdout };
+        let is_masked = self.github_env || self.wanted.server.token.is_github_actions();
         let progress = Progress::on_terminal();
         let keys = self.key.clone().map(|key| vec![key]).or_else(|| self.keys.clone());
         let request = self.wanted.request(keys, self.ttl.clone());
-        let mut source = Source::open(&self.wanted.server, self.wanted.bound, progress)?;
+        let names_fit = |sizes: &Sizes| {
+            if self.github_env { EnvironmentFile::check(sizes.keys().map(String::as_str)) } else { Ok(()) }
+        };
         let (downloaded, keys) = block_on(async {
-            let fetched = source.fetch(&request, format).await?;
+            let mut source = Source::open(&self.wanted.server, self.wanted.bound, progress, commands).await?;
+            let fetched = source.fetch_if(&request, format, names_fit).await?;
+            if is_masked {
+                let values = bundle::secrets(format, &fetched.0.bytes, &fetched.1).map_err(strange)?;
+                commands.mask(&values)?;
+                if let Some(environment) = &mut environment {
+                    environment.append(&values)?;
+                }
+            }
             if let Some(target) = &target {
                 target.write(&fetched.0.bytes)?;
             }
             Ok(fetched)
         })?;
         let place = target.as_ref().map(|target| format!(" in {}", target.path().display())).unwrap_or_default();
-        if target.is_none() {
+        if prints {
             print(&downloaded.bytes)?;
         }
         let stale = if downloaded.stale { " (older values: a store could not be reached)" } else { "" };
         progress.ends(&format!("{} keys{place}{stale}", keys.len()));
         Ok(())
     }
+}
+
+fn strange(error: NotABundle) -> Failure {
+    Failure::Failed(format!("what was fetched {error}"))
 }
 
 fn print(bytes: &Zeroizing<Vec<u8>>) -> Result<(), Failure> {

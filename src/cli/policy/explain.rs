@@ -4,7 +4,8 @@ use super::output::{print_json, print_line};
 use crate::cli::connection::Connection;
 use crate::cli::failure::Failure;
 use crate::cli::input;
-use crate::cli::server::{ServerArguments, token};
+use crate::cli::server::ServerArguments;
+use crate::cli::token;
 use crate::document::{misread_in, parse, prune};
 use crate::model::secret::SecretValue;
 use crate::wire::decision::{DecisionExplained, DescribedCaller};
@@ -78,7 +79,7 @@ pub async fn run(explain: &Explain, server: &Connection) -> Result<(), Failure> 
 fn question(explain: &Explain) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let CallerArguments { caller_file, caller_token_file } = &explain.caller;
     let caller = caller_file.as_deref().map(described).transpose()?;
-    let token = caller_token_file.as_deref().map(|file| token(file, "--caller-token-file")).transpose()?;
+    let token = caller_token_file.as_deref().map(|file| token::in_file(file, "--caller-token-file")).transpose()?;
     let question = Question {
         caller,
         token: token.as_ref().map(SecretValue::expose_secret),

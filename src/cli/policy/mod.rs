@@ -51,5 +51,5 @@ pub fn run(policy: &Policy) -> ExitCode {
 
 /// Every policy of a server.
 pub async fn all_of(server: &ServerArguments) -> Result<Vec<crate::wire::policy_object::PolicyObject>, Failure> {
-    list::policies(&Connection::open(server)?).await
+    list::policies(&Connection::open(server).await?).await
 }

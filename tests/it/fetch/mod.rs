@@ -1,6 +1,6 @@
 //! `claviger fetch`: what it downloads, what it does not touch, and how it fails.
 
-mod fake;
+pub mod fake;
 mod hostile;
 mod repeated;
 mod tls;
@@ -34,7 +34,14 @@ impl Ran {
 pub fn command(name: &str) -> Command {
     let mut command = Command::new("timeout");
     command.args(["-s", "KILL", "60"]).arg(binary()).arg(name);
-    for variable in ["CLAVIGER_URL", "CLAVIGER_TOKEN_FILE", "CLAVIGER_CA_FILE", "CLAVIGER_INSECURE"] {
+    for variable in [
+        "CLAVIGER_URL",
+        "CLAVIGER_TOKEN_FROM",
+        "CLAVIGER_TOKEN_FILE",
+        "CLAVIGER_AUDIENCE",
+        "CLAVIGER_CA_FILE",
+        "CLAVIGER_INSECURE",
+    ] {
         command.env_remove(variable);
     }
     command.stdin(Stdio::null());

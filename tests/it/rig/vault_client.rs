@@ -130,19 +130,38 @@ impl Client<'_> {
     }
 
     fn command(&self, program: &Path, token: Option<&str>) -> Command {
-        let mut command = Command::new(program);
-        let address = format!("https://{}", self.edge.api);
-        let ca = self.authority.path("ca.pem");
-        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", self.authority.path(""));
-        for prefix in ["VAULT", "BAO"] {
-            command.env(format!("{prefix}_ADDR"), &address).env(format!("{prefix}_CACERT"), &ca);
-            if let Some(token) = token {
-                command.env(format!("{prefix}_TOKEN"), token);
-            }
-        }
-        command.stdin(Stdio::null());
-        command
+        prepared(program, self.edge, self.authority, token)
     }
+}
+
+/// A client that finds the server in its environment.
+fn prepared(program: &Path, edge: &Edge, authority: &Authority, token: Option<&str>) -> Command {
+    let mut command = Command::new(program);
+    let address = format!("https://{}", edge.api);
+    let ca = authority.path("ca.pem");
+    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", authority.path(""));
+    for prefix in ["VAULT", "BAO"] {
+        command.env(format!("{prefix}_ADDR"), &address).env(format!("{prefix}_CACERT"), &ca);
+        if let Some(token) = token {
+            command.env(format!("{prefix}_TOKEN"), token);
+        }
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs the one Java program in a folder of `rig/vault-clients` with this token, and with the lines of a file.
+pub fn java(folder: &str, edge: &Edge, authority: &Authority, token: &str, lines: &Path) -> Ran {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("rig/vault-clients").join(folder);
+    let program = fs::read_dir(scripts).unwrap().map(|entry| entry.unwrap().path());
+    let program =
+        program.into_iter().find(|file| file.extension().is_some_and(|extension| extension == "java")).unwrap();
+    let libraries = binary("bao").parent().unwrap().parent().unwrap().join("java-clients").join(folder);
+    let mut command = prepared(Path::new("java"), edge, authority, Some(token));
+    // Short-lived: the first compiler alone, one collector.
+    command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8"]);
+    command.arg("-cp").arg(format!("{}/*", libraries.display())).arg(program).arg(lines);
+    ran(command)
 }
 
 fn ran(mut command: Command) -> Ran {

@@ -3,11 +3,13 @@
 mod agent;
 mod clients;
 mod contract;
+mod java_clients;
 mod limits;
 mod names;
 mod recorded;
 mod refused;
 mod stored;
+mod vaultrs_client;
 
 use crate::rig::http::Answer;
 use crate::rig::oidc::{Edge, allow};
