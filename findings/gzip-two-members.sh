@@ -3,7 +3,7 @@
 #   aiohttp 3.14.5 (PyPI) and Node's fetch as the control.
 # Expected: a body with `Content-Encoding: gzip` that has two members, as RFC 1952 allows (`cat a.gz b.gz`), is read whole, as by gunzip.
 # Seen: Wget and httpx give the first member and report success. curl and libcurl write the first member and fail with 23, "Failed writing received
-#   data", though the disk is well. requests, aiohttp and fetch give both.
+#   data", which is what a full disk gives. requests, aiohttp and fetch give both.
 # Why it matters: a log or an export that is made of compressed parts is cut at the first part, in a green job.
 set -euo pipefail
 work=$(mktemp -d)

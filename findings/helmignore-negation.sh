@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Software: Helm 4's SDK (PyPI helm-python-sdk 0.2.2), the machine's git (seen: 2.39.5) as the control.
-# Expected: in .helmignore, as in .gitignore, `*.key` and then `!keep/a.key` leave out all keys but that one. Helm's documentation lists negation with !.
+# Expected: in .helmignore, as in .gitignore, `*.key` and then `!keep/a.key` leave out all keys but that one. The file that `helm create` writes says
+#   that ! negates.
 # Seen: a line with ! leaves out everything that it does not match, whatever the other lines say: Chart.yaml too, so the chart cannot be loaded, and the
 #   error is "Chart.yaml file is missing". `*.key` alone works as in git.
 # Why it matters: the error leads away from the line that was added. Files are kept out of a packaged chart by patterns without !, and test

@@ -4,8 +4,8 @@
 #   keys of an unknown `kty` are passed over.
 # Seen: Authlib and python-jose refuse the token for a key of the post-quantum `kty` AKP that stands before the right one. joserfc passes that
 #   over, and refuses the set for an elliptic curve that it does not know, as python-jose does.
-# Why it matters: the issuer adds a key for others, and every token is refused until the library is changed: an outage that its own key set
-#   starts, and one that no test with today's key set shows.
+# Why it matters: the issuer adds a key for other purposes, and every token is refused until the library is replaced. No test with today's set of
+#   keys shows it.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -4,7 +4,7 @@
 # Seen: both keep quotes, escapes and comments behind a value as they stand: A="a b" is a value with two quotes. A line with a name alone
 #   is the variable of kubectl's own environment in `create secret`, and an empty value in Kustomize. For one literal, A='a b', `create secret`
 #   keeps the quotes and Kustomize takes them away.
-# Why it matters: the password in the Secret has two characters too many, and the login fails far from here.
+# Why it matters: the password in the Secret has two characters too many, and a login fails later, in another program.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -2,7 +2,7 @@
 # Software: Node 24.21.0 (npm package node).
 # Expected: a variable in the file of `--env-file` acts as if the shell had set it: Node reads the file before anything else, and its documentation
 #   says that NODE_OPTIONS is taken from there.
-# Seen: NODE_OPTIONS, NODE_PATH and TZ act. NODE_EXTRA_CA_CERTS, NODE_USE_SYSTEM_CA and NODE_USE_ENV_PROXY are in process.env and do nothing: the
+# Seen: NODE_OPTIONS and TZ act. NODE_EXTRA_CA_CERTS, NODE_USE_SYSTEM_CA and NODE_USE_ENV_PROXY are in process.env and do nothing: the
 #   certificate of a private CA is refused, and the request goes past the proxy. `NODE_OPTIONS=--use-openssl-ca` in the file acts.
 # Why it matters: the file that hands a build its secrets is where one puts the CA of the server as well. The error names the certificate and
 #   nothing says that the variable came too late.

@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # Software: Debian's PgBouncer (seen: 1.18.0) in front of Debian's PostgreSQL (seen: 15), pool_mode=transaction; psql.
-# Expected: with `ignore_startup_parameters = options`, which drivers need, the settings of a connection string's `options` are unknown to the pooler
-#   and still reach the server, or the client is told.
+# Expected: `ignore_startup_parameters = options` lets clients connect that send `options`. The settings in it reach the server, or the client is
+#   told that they do not.
 # Seen: `-c default_transaction_read_only=on -c statement_timeout=5s` are dropped without a notice: the session writes, and has no timeout.
-#   application_name and TimeZone arrive. Without that setting the connection is refused. An advisory lock is still held after its client has
-#   gone.
+#   application_name arrives. Without that setting the connection is refused. An advisory lock is still held after its client has gone.
 # Why it matters: a service that is moved behind a pooler loses the guards that stand in its connection string, and the first sign is a write or a query
 #   that should not have been possible.
 set -euo pipefail

@@ -5,8 +5,8 @@
 # Seen: where the connection was used before and ends without an answer, curl sends the request a second time on a new connection, a POST too,
 #   and says nothing of it. aiohttp and Java's HttpClient do so for a GET, HttpURLConnection for a POST too. requests, httpx and fetch
 #   report an error after one request.
-# Why it matters: a server that has read the request and died has done its work. The second request of a one-time download is a 410, which looks
-#   as if somebody else had been there; the second POST makes a second ticket.
+# Why it matters: a server that has read the request and died has done its work. The second request of a one-time download is a 410, as if
+#   somebody else had taken it; the second POST makes a second ticket.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

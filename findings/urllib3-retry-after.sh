@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Software: urllib3 2.8.0 (PyPI); requests 2.34.2 as the control.
 # Expected: `Retry(total=2)` with no `status_forcelist` repeats failed connections. It returns every answer of the server as it is.
-# Seen: a 413, 429 or 503 is repeated if it has the header Retry-After, and urllib3 sleeps for as long as the header says. urllib3 without
+# Seen: a 429 or 503 is repeated if it has the header Retry-After, and urllib3 sleeps for as long as the header says. urllib3 without
 #   any option does so three times. The last answer is returned, not raised. A POST, a 500, or the same 503 without the header is
 #   returned at once. requests returns each at once.
-# Why it matters: a Retry-After that a server adds for the clients that know it holds up every program on urllib3, also those that asked for
-#   no retry of a status, three times over.
+# Why it matters: a server adds Retry-After for clients that obey it. A program on urllib3 that asked for no such retry is delayed by three times
+#   that.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
