@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install their requirements.
-.PHONY: demo demo-cluster dev test race kills slow external-secrets openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-short soak mutations fuzz fuzz-short faults findings compatibility lint deny sbom static image
+.PHONY: demo demo-cluster dev test race kills slow external-secrets openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-short soak mutations fuzz fuzz-short faults clouds-live findings compatibility lint deny sbom static image
 
 demo: ## run the main job with `claviger dev`: a ticket, its one-time download, and the audit events
 	@rig/install base
@@ -79,6 +79,9 @@ soak: ## load for `minutes` minutes: fails if memory or descriptors grow
 slow: ## open a thousand slow connections of each shape while honest clients are served; needs an otherwise idle machine
 	@rig/install base
 	CLAVIGER_SLOW=1000 cargo test --locked --test it -- --nocapture --test-threads=1 http::slow
+
+clouds-live: ## the store contract at a real Key Vault and Secret Manager; tests/it/stores/clouds/live.rs says what names them
+	cargo test --locked --test it -- --nocapture stores::clouds::live
 
 faults: race kills ## run both; each compares what clients received with the audit log
 

@@ -12,7 +12,9 @@ use crate::document::Fault;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::request_id::RequestId;
 use crate::model::secret_ref::SecretRef;
-use crate::stores::{ReadError, Stores};
+use crate::policy::{GrantedPath, PathPart, Policy};
+use crate::stores::{Naming, ReadError, Stores};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,6 +26,8 @@ pub struct Checked {
     pub policies: usize,
     /// Settings that work but should be changed, as lines for people.
     pub warnings: Vec<String>,
+    /// The name of each path of a cloud store, as lines for a person. `*` is any one segment, `**` one or more.
+    pub names: Vec<String>,
 }
 
 /// Reads the policies, the certificate, kubeconfigs and key files.
@@ -38,13 +42,42 @@ pub fn check_offline(config: &Config) -> Result<Checked, Vec<String>> {
     faults.extend(key_faults(config));
     match policies::directory_policies(config) {
         Ok(policies) if faults.is_empty() => {
-            Ok(Checked { policies: policies.len(), warnings: found.warnings.iter().map(line).collect() })
+            let names = store_names(config, &policies);
+            Ok(Checked { policies: policies.len(), warnings: found.warnings.iter().map(line).collect(), names })
         }
         policies => {
             faults.extend(policies.err().into_iter().flatten());
             Err(faults)
         }
     }
+}
+
+/// The paths that the policies grant in cloud stores, and what secrets are named there.
+fn store_names(config: &Config, policies: &[Arc<Policy>]) -> Vec<String> {
+    let namings: BTreeMap<&str, Naming> =
+        config.stores.iter().filter_map(|store| Some((&*store.name, Naming::of(&store.kind)?))).collect();
+    let granted = policies.iter().flat_map(|policy| policy.paths());
+    let lines: BTreeSet<String> = granted.filter_map(|path| name_line(&path, *namings.get(&*path.store)?)).collect();
+    lines.into_iter().collect()
+}
+
+fn name_line(granted: &GrantedPath, naming: Naming) -> Option<String> {
+    let shown = |part: &PathPart| match part {
+        PathPart::Literal(literal) => literal.to_string(),
+        PathPart::One => "*".to_owned(),
+        PathPart::Many => "**".to_owned(),
+    };
+    let named = |part: &PathPart| match part {
+        PathPart::Literal(literal) => naming.segment(literal),
+        open => Some(shown(open)),
+    };
+    let path = granted.parts.iter().map(shown).collect::<Vec<_>>().join("/");
+    let names: Option<Vec<_>> = granted.parts.iter().map(named).collect();
+    let store = &granted.store;
+    Some(match names {
+        Some(names) => format!("store {store}: {path} is named {}", names.join(naming.separator())),
+        None => format!("store {store}: {path} has no name there: a character cannot be part of one"),
+    })
 }
 
 /// Faults of key files.

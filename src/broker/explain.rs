@@ -12,6 +12,7 @@ use crate::model::repo::Repo;
 use crate::model::request::Asked;
 use crate::model::secret::SecretValue;
 use crate::policy::{ExplainedPolicy, ExplainedSecret, Explanation, caller_as_described};
+use crate::stores::Stores;
 use crate::wire::decision::{DecisionExplained, DecisionRequest, PolicyExplained, SecretExplained};
 use crate::wire::problem::Code;
 use jiff::Timestamp;
@@ -50,7 +51,7 @@ impl Broker {
             }
             _ => return Err(Error::InvalidRequest("either caller or token must be given, and not both")),
         };
-        Ok(explained(policies.explain(&caller, &facts, &asked)))
+        Ok(explained(policies.explain(&caller, &facts, &asked), &self.stages.stores))
     }
 }
 
@@ -72,7 +73,7 @@ fn refused(reason: &str) -> DecisionExplained {
     DecisionExplained { reason: reason.into(), ..DecisionExplained::default() }
 }
 
-fn explained(explanation: Explanation) -> DecisionExplained {
+fn explained(explanation: Explanation, stores: &Stores) -> DecisionExplained {
     let policy = |verdict: ExplainedPolicy| PolicyExplained {
         name: verdict.name.to_string(),
         matched: verdict.matched,
@@ -80,6 +81,7 @@ fn explained(explanation: Explanation) -> DecisionExplained {
         detail: verdict.detail,
     };
     let secret = |ExplainedSecret { secret, keys, write, encoding }| SecretExplained {
+        store_name: stores.name_of(&secret),
         store: secret.store.to_string(),
         path: secret.path,
         keys,

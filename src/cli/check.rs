@@ -25,7 +25,7 @@ pub fn run(check: &Check) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let app::Checked { policies, warnings } = match app::check_offline(&config) {
+    let app::Checked { policies, warnings, names } = match app::check_offline(&config) {
         Ok(checked) => checked,
         Err(found) => {
             for fault in found {
@@ -39,6 +39,9 @@ pub fn run(check: &Check) -> ExitCode {
         eprintln!("warning: {}", warning.trim_start_matches(": "));
     }
     println!("the configuration is good, with {policies} policies");
+    for name in names {
+        println!("{name}");
+    }
     if !check.online {
         return ExitCode::SUCCESS;
     }

@@ -47,6 +47,18 @@ pub(super) fn check_server(text: String) -> Result<String, &'static str> {
     if has_path { Err("must have no path") } else { Ok(text) }
 }
 
+/// Checks an address that is a server behind TLS and no path on it.
+pub(super) fn check_https_server(text: String) -> Result<String, &'static str> {
+    let text = check_server(text)?;
+    if text.starts_with("https://") { Ok(text) } else { Err("must begin with https://") }
+}
+
+/// The same; without TLS on this machine only.
+pub(super) fn check_https_or_local_server(text: String) -> Result<String, &'static str> {
+    let text = check_server(text)?;
+    if is_in_clear(&text) { Err("must begin with https:// unless it is an address of this machine") } else { Ok(text) }
+}
+
 /// Whether traffic to an address can be read on the network: no TLS, and not on this machine.
 pub(super) fn is_in_clear(address: &str) -> bool {
     let Some(rest) = address.strip_prefix("http://") else { return false };
@@ -116,5 +128,18 @@ mod tests {
             assert!(!refused.contains("hunter2"));
         }
         assert_eq!(check_server("https://host/v1".into()), Err("must have no path"));
+        assert_eq!(check_https_server("https://host".into()).as_deref(), Ok("https://host"));
+        assert_eq!(check_https_server("http://127.0.0.1:1".into()), Err("must begin with https://"));
+        for (text, good) in [
+            ("https://host", true),
+            ("http://127.0.0.1:1", true),
+            ("http://[::1]:1", true),
+            ("http://localhost", true),
+            ("http://host", false),
+            ("http://127.0.0.1.evil.example", false),
+            ("http://localhost.evil.example", false),
+        ] {
+            assert_eq!(check_https_or_local_server(text.into()).is_ok(), good, "{text}");
+        }
     }
 }

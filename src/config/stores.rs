@@ -2,8 +2,10 @@
 
 use super::address;
 use super::aws_secrets_manager::{AwsSecretsManager, RawAwsSecretsManager};
+use super::azure_key_vault::{AzureKeyVault, RawAzureKeyVault};
 use super::cache::{Cache, RawCache};
 use super::check::{Check, MILLISECOND, MINUTE};
+use super::gcp_secret_manager::{GcpSecretManager, RawGcpSecretManager};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +27,10 @@ pub enum Kind {
     Vault(Vault),
     /// AWS Secrets Manager.
     AwsSecretsManager(AwsSecretsManager),
+    /// Azure Key Vault.
+    AzureKeyVault(AzureKeyVault),
+    /// Google Secret Manager.
+    GcpSecretManager(GcpSecretManager),
     /// A YAML file, for development.
     File(PathBuf),
 }
@@ -101,6 +107,8 @@ pub(super) struct RawStore {
     pub(super) name: Option<String>,
     vault: Option<RawVault>,
     aws_secrets_manager: Option<RawAwsSecretsManager>,
+    azure_key_vault: Option<RawAzureKeyVault>,
+    gcp_secret_manager: Option<RawGcpSecretManager>,
     file: Option<RawFile>,
 }
 
@@ -159,23 +167,38 @@ pub(super) fn check(raw: Vec<Option<RawStore>>, check: &mut Check) -> Vec<Store>
     let mut checked = Vec::new();
     for (index, raw) in raw.into_iter().enumerate() {
         let at = format!("/stores/{index}");
-        let Some(raw) = check.required(&at, raw) else { continue };
-        let name = check.name(&format!("{at}/name"), raw.name, &names);
+        let Some(mut raw) = check.required(&at, raw) else { continue };
+        let name = check.name(&format!("{at}/name"), raw.name.take(), &names);
         names.extend(name.clone());
-        let kind = match (raw.vault, raw.aws_secrets_manager, raw.file) {
-            (Some(vault), None, None) => vault.check(&format!("{at}/vault"), check).map(Kind::Vault),
-            (None, Some(aws), None) => {
-                aws.check(&format!("{at}/awsSecretsManager"), check).map(Kind::AwsSecretsManager)
-            }
-            (None, None, Some(file)) => check.file(&format!("{at}/file/path"), file.path).map(Kind::File),
-            _ => {
-                check.fault(&at, "must have exactly one of vault, awsSecretsManager, file");
-                None
-            }
-        };
+        let kind = raw.check_kind(&at, check);
         checked.extend(name.zip(kind).map(|(name, kind)| Store { name, kind }));
     }
     checked
+}
+
+impl RawStore {
+    fn check_kind(self, at: &str, check: &mut Check) -> Option<Kind> {
+        match (self.vault, self.aws_secrets_manager, self.azure_key_vault, self.gcp_secret_manager, self.file) {
+            (Some(vault), None, None, None, None) => vault.check(&format!("{at}/vault"), check).map(Kind::Vault),
+            (None, Some(aws), None, None, None) => {
+                aws.check(&format!("{at}/awsSecretsManager"), check).map(Kind::AwsSecretsManager)
+            }
+            (None, None, Some(azure), None, None) => {
+                azure.check(&format!("{at}/azureKeyVault"), check).map(Kind::AzureKeyVault)
+            }
+            (None, None, None, Some(gcp), None) => {
+                gcp.check(&format!("{at}/gcpSecretManager"), check).map(Kind::GcpSecretManager)
+            }
+            (None, None, None, None, Some(file)) => check.file(&format!("{at}/file/path"), file.path).map(Kind::File),
+            _ => {
+                check.fault(
+                    at,
+                    "must have exactly one of vault, awsSecretsManager, azureKeyVault, gcpSecretManager, file",
+                );
+                None
+            }
+        }
+    }
 }
 
 impl RawVault {

@@ -23,3 +23,5 @@ pub mod codec;
 pub mod digest;
 pub mod keys;
 pub mod random;
+#[cfg(feature = "gcp")]
+pub mod rs256;

@@ -52,7 +52,7 @@ impl<C: Credentials> Login<C> {
     }
 
     /// Whether no login is under way.
-    #[cfg(feature = "aws")]
+    #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
     pub(super) fn is_idle(&self) -> bool {
         self.gate.try_lock().is_ok()
     }

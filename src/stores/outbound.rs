@@ -66,6 +66,17 @@ impl CallFault {
     }
 }
 
+/// The answer to a call.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// The HTTP status.
+    pub(super) status: u16,
+    /// The header `Retry-After`, if it is a number of seconds.
+    pub(super) retry_after: Option<Duration>,
+    /// Overwritten on drop.
+    pub(super) body: Zeroizing<Vec<u8>>,
+}
+
 /// How one server is reached.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Server<'a> {
@@ -158,6 +169,22 @@ impl Outbound {
             trust.note_answer();
         }
         Ok(response)
+    }
+
+    /// Sends a request as [`Self::respond`] does, and reads the whole answer.
+    ///
+    /// # Errors
+    /// No complete answer arrived in time.
+    #[cfg(any(feature = "azure", feature = "gcp"))]
+    pub(super) async fn answer(
+        &self,
+        message: RequestBuilder,
+        repeatable: bool,
+        timeout: Duration,
+    ) -> Result<Answer, CallFault> {
+        let mut response = self.respond(message, repeatable, timeout).await?;
+        let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
+        Ok(Answer { status, retry_after, body: read_body(&mut response).await? })
     }
 
     fn fault(&self, error: &reqwest::Error) -> CallFault {

@@ -129,8 +129,8 @@ pub enum OpenFault {
     #[error("no TLS roots: set caFile, or install the system's CA bundle")]
     TlsRoots,
     /// This binary was built without this kind of store.
-    #[error("this build of claviger was made without its feature aws")]
-    NotBuilt,
+    #[error("this build of claviger was made without its feature {0}")]
+    NotBuilt(&'static str),
     /// No key can be generated.
     #[error("the operating system gives no random bytes")]
     Randomness,
@@ -180,6 +180,18 @@ pub enum OnlineFault {
     /// The auth mount, role or namespace does not exist.
     #[error("it knows no such auth mount, role or namespace, or not with these credentials")]
     Misconfigured,
+}
+
+impl OnlineFault {
+    /// The meaning of a failed login at a cloud, or of its answer to a look-up of a missing secret.
+    #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+    pub(super) const fn of_login(error: ReadError) -> Self {
+        match error {
+            ReadError::Forbidden => Self::Refused,
+            ReadError::Misconfigured | ReadError::Unsuitable(_) => Self::Misconfigured,
+            ReadError::Absent | ReadError::Deleted | ReadError::Unavailable => Self::Unavailable,
+        }
+    }
 }
 
 impl From<TrustError> for OpenFault {

@@ -2,9 +2,14 @@
 
 #[cfg(feature = "aws")]
 use super::aws::AwsStore;
+#[cfg(feature = "azure")]
+use super::azure::AzureStore;
 use super::cache::{Cached, Found};
 use super::file::FileStore;
+#[cfg(feature = "gcp")]
+use super::gcp::GcpStore;
 use super::leases::{DynamicSource, FetchError, LeaseRequest, LeaseSettings, Leases};
+use super::names::Naming;
 use super::path::StorePath;
 use super::port::{OnlineFault, OpenFault, ReadError, Reading, SecretStore, Unsuitable};
 use super::secret_ids::SecretIds;
@@ -71,6 +76,10 @@ pub(super) enum Backend {
     Vault(Arc<VaultStore>, u64),
     #[cfg(feature = "aws")]
     Aws(Arc<AwsStore>),
+    #[cfg(feature = "azure")]
+    Azure(Arc<AzureStore>),
+    #[cfg(feature = "gcp")]
+    Gcp(Arc<GcpStore>),
     File(Arc<FileStore>),
 }
 
@@ -141,6 +150,21 @@ impl Stores {
         opened.reader.read(&path, request).await
     }
 
+    /// The name of the secret of a path, in a store that has names. `None` also if the store cannot have such a name.
+    #[must_use]
+    pub fn name_of(&self, secret: &SecretRef) -> Option<String> {
+        let naming = match &self.by_name.get(&secret.store)?.backend {
+            #[cfg(feature = "aws")]
+            Backend::Aws(_) => Naming::AwsSecretsManager,
+            #[cfg(feature = "azure")]
+            Backend::Azure(_) => Naming::AzureKeyVault,
+            #[cfg(feature = "gcp")]
+            Backend::Gcp(_) => Naming::GcpSecretManager,
+            Backend::Vault(..) | Backend::File(_) => return None,
+        };
+        naming.name(&secret.path)
+    }
+
     /// The mount of a path, with a slash at its end, and its engine. Only Vault stores have mounts.
     ///
     /// # Errors
@@ -161,6 +185,10 @@ impl Stores {
                 Backend::Vault(vault, _) => vault.reload().await,
                 #[cfg(feature = "aws")]
                 Backend::Aws(aws) => aws.reload().await,
+                #[cfg(feature = "azure")]
+                Backend::Azure(azure) => azure.reload().await,
+                #[cfg(feature = "gcp")]
+                Backend::Gcp(gcp) => gcp.reload().await,
                 Backend::File(file) => file.reload().await,
             };
             errors.extend(result.err().map(|fault| OpenError { store: name.clone(), fault }));
@@ -176,6 +204,10 @@ impl Stores {
                 Backend::Vault(vault, _) => vault.check_online().await,
                 #[cfg(feature = "aws")]
                 Backend::Aws(aws) => aws.check_online().await,
+                #[cfg(feature = "azure")]
+                Backend::Azure(azure) => azure.check_online().await,
+                #[cfg(feature = "gcp")]
+                Backend::Gcp(gcp) => gcp.check_online().await,
                 Backend::File(_) => Ok(()),
             };
             results.push((name.clone(), result));

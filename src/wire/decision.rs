@@ -165,6 +165,9 @@ pub struct SecretExplained {
     pub store: String,
     /// Path with all placeholders filled in.
     pub path: String,
+    /// Name of the secret in a cloud store; absent in stores that have paths, and if the store cannot have the name.
+    #[serde(default, rename = "storeName", skip_serializing_if = "Option::is_none")]
+    pub store_name: Option<String>,
     /// Key patterns; `**` selects all keys.
     pub keys: Vec<String>,
     /// Body of the write with all placeholders filled in.

@@ -107,7 +107,8 @@ pub fn is_free_of_caller(at: &[&str]) -> bool {
 fn tell(explained: &DecisionExplained) -> Result<(), Failure> {
     print_line(&format!("{}: {}", if explained.allowed { "allowed" } else { "denied" }, explained.reason))?;
     for secret in &explained.secrets {
-        print_line(&format!("  reads {}:{} (keys {})", secret.store, secret.path, secret.keys.join(", ")))?;
+        let name = secret.store_name.as_ref().map_or_else(String::new, |name| format!(", named {name}"));
+        print_line(&format!("  reads {}:{}{name} (keys {})", secret.store, secret.path, secret.keys.join(", ")))?;
     }
     for policy in &explained.policies {
         if policy.matched {

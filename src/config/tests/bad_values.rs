@@ -154,7 +154,11 @@ pub(super) const BAD_VALUES: &[(&str, &str, &str)] = &[
         "{role: [admin]}",
         "administrators.static[0].claims.role: must be a text, a number, true or false",
     ),
-    ("/stores/0", "{name: a}", "stores[0]: must have exactly one of vault, awsSecretsManager, file"),
+    (
+        "/stores/0",
+        "{name: a}",
+        "stores[0]: must have exactly one of vault, awsSecretsManager, azureKeyVault, gcpSecretManager, file",
+    ),
     ("/stores/0", "null", "stores[0]: must be set"),
     ("/stores/0/name", "vault", "stores[1].name: is the name of another entry"),
     ("/stores/0/file/path", "nowhere", "stores[0].file.path: there is no such file"),

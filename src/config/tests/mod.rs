@@ -2,6 +2,7 @@
 
 mod aws_secrets_manager;
 mod bad_values;
+mod clouds;
 mod clusters;
 mod faults;
 mod warnings;

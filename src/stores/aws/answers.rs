@@ -3,25 +3,13 @@
 //! Exactly one answer means that a secret is absent. Unknown answers are `Unavailable`.
 
 use crate::model::secret::Secret;
+use crate::stores::calls::Meaning;
 use crate::stores::json_text::{object, unescape};
 use crate::stores::port::ReadError;
 use crate::stores::values::values;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-
-/// The meaning of an error code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Meaning {
-    /// The class.
-    pub(super) error: ReadError,
-    /// The name in the log: the code, if it is known here.
-    pub(super) word: &'static str,
-    /// Whether the server is overloaded.
-    pub(super) throttled: bool,
-    /// Whether the credentials may be the reason, and not the request.
-    pub(super) suspect: bool,
-}
 
 /// The classes of the codes that Secrets Manager, STS and AWS before both of them send with a status of 4xx.
 ///
@@ -77,27 +65,26 @@ const THROTTLED: &[&str] = &[
 pub(super) fn refusal(status: u16, code: Option<&str>, message: Option<&str>) -> Meaning {
     let code = code.unwrap_or_default();
     let find = |codes: &[&'static str]| codes.iter().find(|known| **known == code).copied();
-    let plain = |error, word| Meaning { error, word, throttled: false, suspect: false };
     // Errors of AWS are 4xx; with any other status the code is not reliable.
     if !(400..500).contains(&status) {
-        return plain(ReadError::Unavailable, "status");
+        return Meaning::plain(ReadError::Unavailable, "status");
     }
     if code == "InvalidRequestException" {
-        return plain(invalid_request(message.unwrap_or_default()), "InvalidRequestException");
+        return Meaning::plain(invalid_request(message.unwrap_or_default()), "InvalidRequestException");
     }
     if let Some((word, error)) = CODES.iter().find(|(known, _)| *known == code) {
-        return plain(*error, word);
+        return Meaning::plain(*error, word);
     }
     if let Some(word) = find(SUSPECT) {
-        return Meaning { suspect: true, ..plain(ReadError::Forbidden, word) };
+        return Meaning::suspect(word);
     }
     if let Some(word) = find(THROTTLED) {
-        return Meaning { throttled: true, ..plain(ReadError::Unavailable, word) };
+        return Meaning::throttled(word);
     }
     match status {
-        401 | 403 => Meaning { suspect: true, ..plain(ReadError::Forbidden, "status") },
-        429 => Meaning { throttled: true, ..plain(ReadError::Unavailable, "status") },
-        _ => plain(ReadError::Unavailable, "status"),
+        401 | 403 => Meaning::suspect("status"),
+        429 => Meaning::throttled("status"),
+        _ => Meaning::plain(ReadError::Unavailable, "status"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Gets the broker's credentials: from a role that its token may assume, an agent on the node, or files.
 
-use super::calls::{CallFailure, Calls};
+use super::answers::refusal;
+use super::failure::sdk_failure;
 use super::transport::Transport;
 use crate::config::aws_secrets_manager::AwsAuth;
 use crate::metrics::labels::StoreOperation;
@@ -8,10 +9,14 @@ use crate::model::clock::{Clock as _, SystemClock};
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
 use crate::stores::breaker::Target;
+use crate::stores::calls::{CallFailure, Calls};
 use crate::stores::credential_file;
 use crate::stores::json_text::object;
 use crate::stores::port::ReadError;
-use aws_sdk_secretsmanager::config::Credentials;
+use crate::stores::session::{CredentialSource, Granted};
+use async_trait::async_trait;
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::{Config, Credentials};
 use aws_sdk_sts::Client as Sts;
 use http::HeaderValue;
 use jiff::Timestamp;
@@ -24,36 +29,38 @@ const LOGIN: Target<'static> = Target::group("login/");
 /// The lifetime of an assumed role; every role allows it.
 const SESSION: Duration = Duration::from_hours(1);
 
-/// Credentials and their lifetime, which files do not name.
-pub(super) struct Granted {
-    pub(super) credentials: Credentials,
-    pub(super) ttl: Option<Duration>,
+/// Credentials and the client that signs with them.
+pub(super) struct Signer {
+    pub(super) client: Client,
+    credentials: Credentials,
 }
 
-/// A source of credentials.
-pub(super) struct CredentialSource {
+/// The broker's credentials at AWS.
+pub(super) struct AwsCredentials {
     auth: AwsAuth,
     sts: Sts,
     agent: Option<Transport>,
+    /// The settings of all clients.
+    config: Config,
 }
 
-impl CredentialSource {
+impl AwsCredentials {
     /// `sts` is for roles, `agent` for the credentials of containers.
-    pub(super) const fn new(auth: AwsAuth, sts: Sts, agent: Option<Transport>) -> Self {
-        Self { auth, sts, agent }
+    pub(super) const fn new(auth: AwsAuth, sts: Sts, agent: Option<Transport>, config: Config) -> Self {
+        Self { auth, sts, agent, config }
     }
 
-    /// Whether the credentials are read from files.
-    pub(super) const fn is_files(&self) -> bool {
-        matches!(self.auth, AwsAuth::StaticKeys { .. })
+    fn signer(&self, Granted { client: credentials, ttl }: Granted<Credentials>) -> Granted<Signer> {
+        let config = self.config.to_builder().credentials_provider(credentials.clone()).build();
+        Granted { client: Signer { client: Client::from_conf(config), credentials }, ttl }
     }
 
-    /// Gets credentials. `has_worked`: a login has succeeded before.
-    ///
-    /// # Errors
-    /// `Forbidden` if the broker's token is refused, `Misconfigured` for an invalid role. If a login has succeeded before, a
-    /// refusal is `Unavailable`: STS also refuses while it cannot reach the identity provider.
-    pub(super) async fn ask(&self, calls: &Calls, has_worked: bool, request: &RequestId) -> Result<Granted, ReadError> {
+    async fn credentials(
+        &self,
+        calls: &Calls,
+        has_worked: bool,
+        request: &RequestId,
+    ) -> Result<Granted<Credentials>, ReadError> {
         match &self.auth {
             AwsAuth::StaticKeys { access_key_id_file, secret_access_key_file } => {
                 let id = credential_file::read(&calls.store, access_key_id_file).await?;
@@ -62,7 +69,7 @@ impl CredentialSource {
                     return Err(credential_file::unusable(&calls.store));
                 }
                 let credentials = static_keys(&id, &secret).ok_or_else(|| credential_file::unusable(&calls.store))?;
-                Ok(Granted { credentials, ttl: None })
+                Ok(Granted { client: credentials, ttl: None })
             }
             AwsAuth::WebIdentity { role_arn, token_file, session_name, .. } => {
                 let token = credential_file::read(&calls.store, token_file).await?;
@@ -81,6 +88,25 @@ impl CredentialSource {
                 calls.make(StoreOperation::Login, LOGIN, request, asked).await.map_err(|failed| failed.error)
             }
         }
+    }
+}
+
+#[async_trait]
+impl CredentialSource for AwsCredentials {
+    type Client = Signer;
+
+    fn is_files(&self) -> bool {
+        matches!(self.auth, AwsAuth::StaticKeys { .. })
+    }
+
+    fn is_same(&self, before: &Signer, fresh: &Signer) -> bool {
+        before.credentials == fresh.credentials
+    }
+
+    /// `Forbidden` if the broker's token is refused, `Misconfigured` for an invalid role. If a login has succeeded before, a
+    /// refusal is `Unavailable`: STS also refuses while it cannot reach the identity provider.
+    async fn ask(&self, calls: &Calls, has_worked: bool, request: &RequestId) -> Result<Granted<Signer>, ReadError> {
+        Ok(self.signer(self.credentials(calls, has_worked, request).await?))
     }
 }
 
@@ -103,32 +129,37 @@ fn authorization(token: &SecretValue) -> Option<HeaderValue> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "STS has this token checked")]
-async fn assume(sts: &Sts, role: &str, session: &str, token: &SecretValue) -> Result<Granted, CallFailure> {
+async fn assume(
+    sts: &Sts,
+    role: &str,
+    session: &str,
+    token: &SecretValue,
+) -> Result<Granted<Credentials>, CallFailure> {
     let call = sts
         .assume_role_with_web_identity()
         .role_arn(role)
         .role_session_name(session)
         .web_identity_token(token.expose_secret())
         .duration_seconds(i32::try_from(SESSION.as_secs()).unwrap_or(i32::MAX));
-    let answer = call.send().await.map_err(|error| CallFailure::told(&error))?;
+    let answer = call.send().await.map_err(|error| sdk_failure(&error))?;
     let Some(granted) = answer.credentials else { return Err(CallFailure::decoding(ReadError::Unavailable)) };
     let (id, secret, session) = (granted.access_key_id, granted.secret_access_key, granted.session_token);
     if !is_header(&id) || !is_header(&session) {
         return Err(CallFailure::decoding(ReadError::Unavailable));
     }
-    Ok(Granted { credentials: Credentials::new(id, secret, Some(session), None, "sts"), ttl: Some(SESSION) })
+    Ok(Granted { client: Credentials::new(id, secret, Some(session), None, "sts"), ttl: Some(SESSION) })
 }
 
-async fn ask_agent(agent: &Transport, header: HeaderValue) -> Result<Granted, CallFailure> {
+async fn ask_agent(agent: &Transport, header: HeaderValue) -> Result<Granted<Credentials>, CallFailure> {
     match agent.get(header).await.map_err(CallFailure::by)? {
         (200, body) => agents_answer(&body, SystemClock.now()).ok_or(CallFailure::decoding(ReadError::Unavailable)),
         (status @ 400..=428, _) => Err(CallFailure::refused(status)),
-        (status, _) => Err(CallFailure::answered(status, None, None, None)),
+        (status, _) => Err(CallFailure::answered(status, refusal(status, None, None), None)),
     }
 }
 
 /// The credentials of an agent; `None` if they have expired or name no end.
-fn agents_answer(body: &[u8], now: Timestamp) -> Option<Granted> {
+fn agents_answer(body: &[u8], now: Timestamp) -> Option<Granted<Credentials>> {
     /// The SDK's type takes the texts over and overwrites them on drop.
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -142,7 +173,7 @@ fn agents_answer(body: &[u8], now: Timestamp) -> Option<Granted> {
     let ttl = Duration::try_from(expiration.parse::<Timestamp>().ok()?.duration_since(now)).ok()?;
     let is_usable = !ttl.is_zero() && is_header(&access_key_id) && is_header(&token);
     let credentials = Credentials::new(access_key_id, secret_access_key, Some(token), None, "agent");
-    is_usable.then_some(Granted { credentials, ttl: Some(ttl) })
+    is_usable.then_some(Granted { client: credentials, ttl: Some(ttl) })
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! AWS Secrets Manager, through AWS's own SDK over our own HTTP client.
 
 mod answers;
-mod calls;
 mod credentials;
-mod session;
+mod failure;
 mod transport;
 
+use super::calls::{CallFailure, Calls};
+use super::names::Naming;
 use super::path::StorePath;
 use super::port::{OnlineFault, OpenFault, ReadError, SecretStore};
+use super::session::{Identity, Session};
 use crate::config::aws_secrets_manager::{AwsAuth, AwsSecretsManager};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{StoreOperation, StoreOutcome};
@@ -22,9 +24,8 @@ use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::config::{
     AppName, BehaviorVersion, Builder, Config, IdentityCache, Region, StalledStreamProtectionConfig,
 };
-use calls::{CallFailure, Calls};
-use credentials::CredentialSource;
-use session::{Identity, Session};
+use credentials::{AwsCredentials, Signer};
+use failure::sdk_failure;
 use std::sync::Arc;
 use tokio::time::Instant;
 use transport::{Aside, Transport};
@@ -35,7 +36,7 @@ const NO_SECRET: &str = "claviger-online-check";
 /// Secrets Manager in one region.
 pub(super) struct AwsStore {
     calls: Calls,
-    session: Arc<Session>,
+    session: Arc<Session<AwsCredentials>>,
     transport: Transport,
     sts_transport: Transport,
 }
@@ -68,9 +69,10 @@ impl AwsStore {
             }
             AwsAuth::WebIdentity { .. } | AwsAuth::StaticKeys { .. } => None,
         };
-        let source = CredentialSource::new(config.auth.clone(), sts(config, sts_url, &sts_transport), agent);
+        let sts = sts(config, sts_url, &sts_transport);
+        let source = AwsCredentials::new(config.auth.clone(), sts, agent, secrets_manager(config, &transport));
         let logins = Calls::new(name.clone(), metrics.clone(), None);
-        let session = Arc::new(Session::new(logins, source, secrets_manager(config, &transport)));
+        let session = Arc::new(Session::new(logins, source));
         let health = Health { name: name.clone(), session: session.clone(), metrics: metrics.clone() };
         let calls = Calls::new(name.clone(), metrics.clone(), Some(Arc::new(health)));
         Ok(Self { calls, session, transport, sts_transport })
@@ -92,7 +94,7 @@ impl AwsStore {
     /// See [`OnlineFault`].
     pub(super) async fn check_online(&self) -> Result<(), OnlineFault> {
         let request = RequestId::random();
-        let identity = self.session.identity(&request).await.map_err(online_fault)?;
+        let identity = self.session.identity(&request).await.map_err(OnlineFault::of_login)?;
         match self.calls.make(StoreOperation::Preflight, Target::group("/"), &request, describe(&identity)).await {
             // A denied caller was authenticated. The right to read does not include the right to describe.
             Ok(())
@@ -100,21 +102,27 @@ impl AwsStore {
                 CallFailure { error: ReadError::Absent | ReadError::Deleted, .. }
                 | CallFailure { error: ReadError::Forbidden, suspect: false, .. },
             ) => Ok(()),
-            Err(failed) => Err(online_fault(failed.error)),
+            Err(failed) => Err(OnlineFault::of_login(failed.error)),
         }
     }
 
-    async fn fetch(&self, path: &StorePath, identity: &Identity, request: &RequestId) -> Result<Secret, CallFailure> {
-        let name = secret_name(path).ok_or(CallFailure::decoding(ReadError::Misconfigured))?;
+    async fn fetch(
+        &self,
+        path: &StorePath,
+        identity: &Identity<Signer>,
+        request: &RequestId,
+    ) -> Result<Secret, CallFailure> {
+        let name =
+            Naming::AwsSecretsManager.name(path.as_str()).ok_or(CallFailure::decoding(ReadError::Misconfigured))?;
         let aside = Aside::default();
         let slot = aside.clone();
-        let get = identity.client.get_secret_value().secret_id(&name).customize();
+        let get = identity.client.client.get_secret_value().secret_id(&name).customize();
         let get = get.mutate_request(move |request| request.add_extension(slot.clone()));
         let mut named = Builder::new();
         named.set_app_name(app_name(request));
         let get = get.config_override(named);
         let read = async {
-            get.send().await.map_err(|error| CallFailure::told(&error))?;
+            get.send().await.map_err(|error| sdk_failure(&error))?;
             let body = aside.take().ok_or(CallFailure::decoding(ReadError::Unavailable))?;
             answers::secret(&body, &name).map_err(CallFailure::decoding)
         };
@@ -125,15 +133,15 @@ impl AwsStore {
 }
 
 /// Looks up a missing secret.
-async fn describe(identity: &Identity) -> Result<(), CallFailure> {
-    let describe = identity.client.describe_secret().secret_id(NO_SECRET);
-    describe.send().await.map(|_| ()).map_err(|error| CallFailure::told(&error))
+async fn describe(identity: &Identity<Signer>) -> Result<(), CallFailure> {
+    let describe = identity.client.client.describe_secret().secret_id(NO_SECRET);
+    describe.send().await.map(|_| ()).map_err(|error| sdk_failure(&error))
 }
 
 /// Whether the region's server serves, without reading a secret.
 struct Health {
     name: Arc<str>,
-    session: Arc<Session>,
+    session: Arc<Session<AwsCredentials>>,
     metrics: Arc<Metrics>,
 }
 
@@ -164,14 +172,6 @@ impl SecretStore for AwsStore {
         };
         result.map(Arc::new).map_err(|failed| failed.error)
     }
-}
-
-/// The name of the secret of a path; `None` if it is not a valid name. AWS's names have no `~`, and encoded values no `+`, so
-/// two paths never have one name. Without colons it is not an ARN, which could name another account. `!` is in the names of
-/// secrets that AWS manages (`rds!cluster-...`).
-fn secret_name(path: &StorePath) -> Option<String> {
-    let is_of_names = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-!~".contains(c);
-    path.as_str().chars().all(is_of_names).then(|| path.as_str().replace('~', "+"))
 }
 
 /// The `app` of the user agent, so that entries of CloudTrail can be found by request id.
@@ -206,35 +206,9 @@ fn sts(config: &AwsSecretsManager, endpoint_url: Option<&str>, transport: &Trans
     aws_sdk_sts::Client::from_conf(builder.build())
 }
 
-/// The meaning of a failed login.
-const fn online_fault(error: ReadError) -> OnlineFault {
-    match error {
-        ReadError::Forbidden => OnlineFault::Refused,
-        ReadError::Misconfigured | ReadError::Unsuitable(_) => OnlineFault::Misconfigured,
-        ReadError::Absent | ReadError::Deleted | ReadError::Unavailable => OnlineFault::Unavailable,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_path_is_the_name_but_for_what_names_cannot_have() {
-        for (path, name) in [
-            ("homelab/site/main", "homelab/site/main"),
-            ("homelab/site/feature~x", "homelab/site/feature+x"),
-            ("a/=2B~=7E", "a/=2B+=7E"),
-            ("rds!cluster-1a96", "rds!cluster-1a96"),
-            ("a@b", "a@b"),
-            ("my+app", "my+app"),
-        ] {
-            assert_eq!(secret_name(&StorePath::try_from(path).unwrap()).as_deref(), Some(name));
-        }
-        for path in ["arn:aws:secretsmanager:eu-west-1:1:secret:a", "a b", "é", "a%b"] {
-            assert_eq!(secret_name(&StorePath::try_from(path).unwrap()), None, "{path}");
-        }
-    }
 
     #[test]
     fn a_request_id_fits_into_the_user_agent() {

@@ -2,11 +2,11 @@
 //!
 //! Only one answer in the world means that a secret is absent. Whatever is not known here is `Unavailable`.
 
-use super::client::Answer;
 use super::mounts::{Engine, Mount};
 use crate::model::secret::{Secret, SecretValue};
 use crate::stores::dynamic::Grant;
 use crate::stores::json_text::{object, unescape};
+use crate::stores::outbound::Answer;
 use crate::stores::path::{SYSTEM_MOUNTS, StorePath};
 use crate::stores::port::ReadError;
 use crate::stores::values::{owned, values};

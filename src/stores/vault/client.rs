@@ -9,7 +9,7 @@ use crate::metrics::labels::StoreOperation;
 use crate::model::path_segment::encode_path;
 use crate::model::request_id::RequestId;
 use crate::stores::breaker::Target;
-use crate::stores::outbound::{CallFault, Outbound, Server, read_body, retry_after};
+use crate::stores::outbound::{Answer, CallFault, Outbound, Server, read_body, retry_after};
 use crate::stores::port::OpenFault;
 use crate::traces;
 use crate::trust::{ClientFiles, TrustFiles};
@@ -31,17 +31,6 @@ const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 const IS_REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-claviger-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-
-/// The answer to a call.
-#[derive(Debug)]
-pub(super) struct Answer {
-    /// The HTTP status.
-    pub(super) status: u16,
-    /// The header `Retry-After`, if it is a number of seconds.
-    pub(super) retry_after: Option<Duration>,
-    /// Overwritten on drop.
-    pub(super) body: Zeroizing<Vec<u8>>,
-}
 
 /// A server's address and how it is reached.
 pub(super) struct Client {

@@ -2,7 +2,6 @@
 
 use super::VaultStore;
 use super::call::CallOptions;
-use super::client::Answer;
 use super::endpoints::{CreateSecret, ReadSecret, RenewLease, RevokeLease};
 use super::exchange::CallFailure;
 use super::leased;
@@ -15,6 +14,7 @@ use crate::model::secret::SecretValue;
 use crate::model::write::Write;
 use crate::stores::breaker::Target;
 use crate::stores::dynamic::{Created, DynamicStore, Grant};
+use crate::stores::outbound::Answer;
 use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
 use async_trait::async_trait;

@@ -1,12 +1,12 @@
 //! Makes calls to the server: the one place where they are counted, logged and suspended.
 
 use super::call::Call;
-use super::client::{Answer, Client};
+use super::client::Client;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{StoreOperation, StoreOutcome};
 use crate::model::request_id::RequestId;
 use crate::stores::breaker::{Breakers, CallVerdict, Probe};
-use crate::stores::outbound::CallFault;
+use crate::stores::outbound::{Answer, CallFault};
 use crate::stores::port::{ReadError, outcome_of};
 use async_trait::async_trait;
 use rustify::endpoint::Endpoint;

@@ -1,9 +1,9 @@
 //! Entry points for fuzz targets: the meaning of answers, without a server.
 
 use super::answers;
-use super::client::Answer;
 use super::mounts::Engine;
 use crate::model::secret::{Secret, SecretValue};
+use crate::stores::outbound::Answer;
 use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
 use std::time::Duration;

@@ -1,11 +1,11 @@
 //! The meaning of answers about leases. Pure. A lifetime that is missing, zero, negative or absurd never means "no expiry".
 
 use super::answers::{not_found, ttl};
-use super::client::Answer;
 use super::mounts::Engine;
 use crate::model::secret::{Secret, SecretValue};
 use crate::stores::dynamic::Grant;
 use crate::stores::json_text::{object, unescape};
+use crate::stores::outbound::Answer;
 use crate::stores::port::{ReadError, Unsuitable};
 use crate::stores::values::{owned, values};
 use serde::Deserialize;

@@ -17,7 +17,7 @@ mod token;
 mod upkeep;
 
 use super::breaker::Target;
-use super::outbound::CallFault;
+use super::outbound::{Answer, CallFault};
 use super::path::{StorePath, is_plain};
 use super::port::{OnlineFault, OpenFault, ReadError, SecretStore};
 use crate::config::stores::{Vault, VaultAuth};
@@ -27,7 +27,7 @@ use crate::model::request_id::RequestId;
 use crate::model::secret::Secret;
 use async_trait::async_trait;
 use call::CallOptions;
-use client::{Answer, Client};
+use client::Client;
 use exchange::{CallFailure, Exchange};
 use mounts::{Mount, Mounts};
 use preflights::Preflights;

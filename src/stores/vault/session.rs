@@ -2,7 +2,6 @@
 
 use super::answers;
 use super::call::{Call, CallOptions};
-use super::client::Answer;
 use super::exchange::{CallFailure, Exchange};
 use super::login::{LoggedIn, log_in, stamp};
 use super::token::{Life, Token, Uses};
@@ -12,6 +11,7 @@ use crate::model::request_id::RequestId;
 use crate::stores::breaker::Target;
 use crate::stores::dynamic::Grant;
 use crate::stores::login::{Attempt, Login, SUSPECT_AGE};
+use crate::stores::outbound::Answer;
 use crate::stores::port::ReadError;
 use rustify::endpoint::Endpoint;
 use std::sync::atomic::{AtomicBool, Ordering};

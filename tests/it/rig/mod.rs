@@ -3,6 +3,10 @@
 pub mod bao;
 pub mod cable;
 pub mod claviger;
+#[cfg(all(feature = "azure", feature = "gcp"))]
+pub mod clouds;
+#[cfg(all(feature = "azure", feature = "gcp"))]
+pub mod drongo;
 pub mod eso;
 pub mod http;
 pub mod installation;

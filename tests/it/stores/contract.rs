@@ -1,28 +1,37 @@
-//! The common behaviour of all stores: one table for files, OpenBao's engines and AWS.
+//! The common behaviour of all stores: one table for files, OpenBao's engines, AWS, Azure and Google.
 
 use super::Rig;
 use crate::rig::bao::Bao;
 use claviger::config::stores::Kind;
+#[cfg(all(feature = "azure", feature = "gcp"))]
+use claviger::stores::Naming;
 use claviger::stores::ReadError::{Absent, Misconfigured};
 use serde_json::{Map, Value};
 
 /// A kind of store with a server or a file of its own.
-struct Subject {
-    rig: Rig,
-    backend: Backend,
+pub(super) struct Subject {
+    pub(super) rig: Rig,
+    pub(super) backend: Backend,
     /// Where secrets are put.
-    below: &'static str,
+    pub(super) below: String,
     /// Whether it counts versions.
-    versioned: bool,
+    pub(super) versioned: bool,
     /// Whether it keeps a number's digits.
-    digits: bool,
+    pub(super) digits: bool,
 }
 
-enum Backend {
+pub(super) enum Backend {
     File,
     Bao(Bao),
     #[cfg(feature = "aws")]
     Aws(crate::rig::moto::Moto),
+    #[cfg(all(feature = "azure", feature = "gcp"))]
+    Azure(crate::rig::clouds::azure::Azure),
+    #[cfg(all(feature = "azure", feature = "gcp"))]
+    Google(crate::rig::clouds::google::Google),
+    /// A real vault or project.
+    #[cfg(all(feature = "azure", feature = "gcp"))]
+    Live(super::clouds::Live),
 }
 
 impl Subject {
@@ -31,7 +40,7 @@ impl Subject {
         let file = dir.path().join("secrets.yaml");
         std::fs::write(&file, "").unwrap();
         let rig = Rig::of("local", dir, Kind::File(file));
-        Self { rig, backend: Backend::File, below: "homelab", versioned: false, digits: false }
+        Self { rig, backend: Backend::File, below: "homelab".into(), versioned: false, digits: false }
     }
 
     async fn kv(version: u8) -> Self {
@@ -40,14 +49,28 @@ impl Subject {
         let rig = Rig::with_token(&bao.address, &bao.root);
         // KV v2 itself makes floating point numbers of what it gets.
         let (below, versioned, digits) = if version == 1 { ("old", false, true) } else { ("homelab", true, false) };
-        Self { rig, backend: Backend::Bao(bao), below, versioned, digits }
+        Self { rig, backend: Backend::Bao(bao), below: below.into(), versioned, digits }
     }
 
     #[cfg(feature = "aws")]
     async fn aws() -> Self {
         let moto = crate::rig::moto::Moto::start().await;
         let rig = super::aws::with_keys(&moto, super::NO_CACHE).await;
-        Self { rig, backend: Backend::Aws(moto), below: "homelab", versioned: true, digits: true }
+        Self { rig, backend: Backend::Aws(moto), below: "homelab".into(), versioned: true, digits: true }
+    }
+
+    #[cfg(all(feature = "azure", feature = "gcp"))]
+    async fn azure() -> Self {
+        let stub = crate::rig::clouds::azure::Azure::start(super::clouds::TOKEN).await;
+        let rig = super::clouds::azure(&stub, super::NO_CACHE, |_| {});
+        Self { rig, backend: Backend::Azure(stub), below: "homelab".into(), versioned: true, digits: true }
+    }
+
+    #[cfg(all(feature = "azure", feature = "gcp"))]
+    async fn google() -> Self {
+        let stub = crate::rig::clouds::google::Google::start(super::clouds::TOKEN).await;
+        let rig = super::clouds::google(&stub, super::NO_CACHE, |_| {});
+        Self { rig, backend: Backend::Google(stub), below: "homelab".into(), versioned: true, digits: true }
     }
 
     fn path(&self, name: &str) -> String {
@@ -68,10 +91,22 @@ impl Subject {
             Backend::Bao(bao) => bao.put_json(&path, secret).await,
             #[cfg(feature = "aws")]
             Backend::Aws(moto) => drop(moto.put(&path, secret).await),
+            #[cfg(all(feature = "azure", feature = "gcp"))]
+            Backend::Azure(stub) => drop(stub.put(&Naming::AzureKeyVault.name(&path).unwrap(), secret)),
+            #[cfg(all(feature = "azure", feature = "gcp"))]
+            Backend::Google(stub) => {
+                stub.put(&Naming::GcpSecretManager.name(&path).unwrap(), secret.as_bytes());
+            }
+            #[cfg(all(feature = "azure", feature = "gcp"))]
+            Backend::Live(live) => live.put(&path, secret).await,
         }
     }
 
     async fn keeps_the_contract(self) {
+        self.check_contract().await;
+    }
+
+    pub(super) async fn check_contract(&self) {
         self.values_have_their_text().await;
         self.absent_is_absent_and_crooked_is_refused().await;
         self.another_write_is_another_version().await;
@@ -157,4 +192,16 @@ async fn kv_version_2_keeps_the_contract() {
 #[tokio::test]
 async fn aws_secrets_manager_keeps_the_contract() {
     Subject::aws().await.keeps_the_contract().await;
+}
+
+#[cfg(all(feature = "azure", feature = "gcp"))]
+#[tokio::test]
+async fn azure_key_vault_keeps_the_contract() {
+    Subject::azure().await.keeps_the_contract().await;
+}
+
+#[cfg(all(feature = "azure", feature = "gcp"))]
+#[tokio::test]
+async fn google_secret_manager_keeps_the_contract() {
+    Subject::google().await.keeps_the_contract().await;
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -113,7 +113,8 @@ async fn serve(mut stream: TcpStream, decide: &(dyn Fn(&str) -> Act + Send + Syn
     let _ = perform(&mut stream, decide(head.lines().next().unwrap())).await;
 }
 
-async fn perform(stream: &mut TcpStream, act: Act) -> std::io::Result<()> {
+/// Does what it was told with a request that has been read.
+pub async fn perform(stream: &mut (impl AsyncWrite + Unpin), act: Act) -> std::io::Result<()> {
     match act {
         Act::Answer(status, headers, body) => {
             let length = body.len();

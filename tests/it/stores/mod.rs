@@ -1,8 +1,10 @@
-//! Stores: a real OpenBao and moto for AWS where possible, and a small fake for other faults.
+//! Stores: a real OpenBao, moto for AWS and drongo for Google where possible, stubs of the clouds, and a small fake for other faults.
 
 #[cfg(feature = "aws")]
 mod aws;
 mod behaviours;
+#[cfg(all(feature = "azure", feature = "gcp"))]
+mod clouds;
 mod contract;
 mod door;
 pub mod fake;

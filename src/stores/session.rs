@@ -1,13 +1,11 @@
-//! The broker's credentials at AWS: which are in use, and when new ones are fetched.
+//! The broker's credentials at a cloud: which are in use, and when new ones are fetched.
 
 use super::calls::Calls;
-use super::credentials::{CredentialSource, Granted};
+use super::login::{self, Attempt, Login, SUSPECT_AGE};
+use super::port::ReadError;
+use super::renewal::renew_after;
 use crate::model::request_id::RequestId;
-use crate::stores::login::{self, Attempt, Login, SUSPECT_AGE};
-use crate::stores::port::ReadError;
-use crate::stores::renewal::renew_after;
-use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::config::{Config, Credentials};
+use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -15,17 +13,50 @@ use tokio::time::Instant;
 /// Credentials are not used this shortly before their end, so that a request under way arrives in time.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// Credentials and the client that signs with them.
-pub(super) struct Identity {
+/// Where credentials come from. What they are read from is read again at every login.
+#[async_trait]
+pub(super) trait CredentialSource: Send + Sync + 'static {
+    /// Credentials, and what makes calls with them.
+    type Client: Send + Sync + 'static;
+
+    /// Whether the credentials are read from files, and not granted by a server.
+    fn is_files(&self) -> bool {
+        false
+    }
+
+    /// Whether two logins gave the same credentials. Only asked of files.
+    fn is_same(&self, _before: &Self::Client, _fresh: &Self::Client) -> bool {
+        false
+    }
+
+    /// Gets credentials. `has_worked`: a login has succeeded before.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn ask(
+        &self,
+        calls: &Calls,
+        has_worked: bool,
+        request: &RequestId,
+    ) -> Result<Granted<Self::Client>, ReadError>;
+}
+
+/// Credentials and their lifetime, which files do not name.
+pub(super) struct Granted<C> {
+    pub(super) client: C,
+    pub(super) ttl: Option<Duration>,
+}
+
+/// Credentials of one login.
+pub(super) struct Identity<C> {
     /// The number of its login.
     number: u64,
-    pub(super) client: Client,
-    credentials: Credentials,
+    pub(super) client: C,
     since: Instant,
     life: Option<Life>,
 }
 
-impl login::Credentials for Identity {
+impl<C> login::Credentials for Identity<C> {
     fn number(&self) -> u64 {
         self.number
     }
@@ -48,19 +79,17 @@ impl Life {
 }
 
 /// A session.
-pub(super) struct Session {
+pub(super) struct Session<S: CredentialSource> {
     calls: Calls,
-    source: CredentialSource,
-    /// The settings of all clients.
-    config: Config,
-    login: Login<Identity>,
+    source: S,
+    login: Login<Identity<S::Client>>,
 }
 
-impl Session {
+impl<S: CredentialSource> Session<S> {
     /// Not logged in yet.
-    pub(super) fn new(calls: Calls, source: CredentialSource, config: Config) -> Self {
+    pub(super) fn new(calls: Calls, source: S) -> Self {
         let login = Login::new(source.is_files());
-        Self { calls, source, config, login }
+        Self { calls, source, login }
     }
 
     /// The identity to use now. Before its end a new one is fetched in the background; the call waits only if there is none or
@@ -68,7 +97,7 @@ impl Session {
     ///
     /// # Errors
     /// When none can be had.
-    pub(super) async fn identity(self: &Arc<Self>, request: &RequestId) -> Result<Arc<Identity>, ReadError> {
+    pub(super) async fn identity(self: &Arc<Self>, request: &RequestId) -> Result<Arc<Identity<S::Client>>, ReadError> {
         let Some(identity) = self.login.current.load_full() else { return self.replace(None, request).await };
         let now = Instant::now();
         match identity.life {
@@ -83,15 +112,15 @@ impl Session {
         }
     }
 
-    /// After AWS refused an identity: a new one if there is one, `None` if the refusal stands.
+    /// After the cloud refused an identity: a new one if there is one, `None` if the refusal stands.
     ///
     /// # Errors
     /// When nobody knows.
     pub(super) async fn other_than(
         &self,
-        used: &Arc<Identity>,
+        used: &Arc<Identity<S::Client>>,
         request: &RequestId,
-    ) -> Result<Option<Arc<Identity>>, ReadError> {
+    ) -> Result<Option<Arc<Identity<S::Client>>>, ReadError> {
         let newer = self.login.current.load_full().filter(|current| current.number != used.number);
         if newer.is_some() {
             return Ok(newer);
@@ -113,25 +142,20 @@ impl Session {
     }
 
     /// Logs in, unless another identity than `worn` is in use by now.
-    async fn replace(&self, worn: Option<u64>, request: &RequestId) -> Result<Arc<Identity>, ReadError> {
+    async fn replace(&self, worn: Option<u64>, request: &RequestId) -> Result<Arc<Identity<S::Client>>, ReadError> {
         self.login.replace(worn, |_| true, |attempt, before| self.log_in(attempt, before, request)).await
     }
 
     async fn log_in(
         &self,
-        attempt: Attempt,
-        before: Option<Arc<Identity>>,
+        Attempt { number, asked, has_worked }: Attempt,
+        before: Option<Arc<Identity<S::Client>>>,
         request: &RequestId,
-    ) -> Result<Arc<Identity>, ReadError> {
-        let granted = self.source.ask(&self.calls, attempt.has_worked, request).await?;
+    ) -> Result<Arc<Identity<S::Client>>, ReadError> {
+        let Granted { client, ttl } = self.source.ask(&self.calls, has_worked, request).await?;
         // The same keys read from their files again are the same identity.
-        let same = before.filter(|before| before.credentials == granted.credentials);
-        Ok(same.unwrap_or_else(|| Arc::new(self.begin(granted, attempt))))
-    }
-
-    fn begin(&self, Granted { credentials, ttl }: Granted, Attempt { number, asked, .. }: Attempt) -> Identity {
-        let config = self.config.to_builder().credentials_provider(credentials.clone()).build();
+        let same = before.filter(|before| self.source.is_files() && self.source.is_same(&before.client, &client));
         let life = ttl.map(|ttl| Life::granted(asked, ttl));
-        Identity { number, client: Client::from_conf(config), credentials, since: asked, life }
+        Ok(same.unwrap_or_else(|| Arc::new(Identity { number, client, since: asked, life })))
     }
 }

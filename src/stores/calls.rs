@@ -1,18 +1,44 @@
-//! Makes calls to AWS's servers: counted, logged, and suspended while the server does not serve.
+//! Makes calls to a cloud's servers: counted, logged, and suspended while the server does not serve.
 
-use super::answers::{Meaning, refusal};
+use super::breaker::{Breakers, CallVerdict, Probe, Target};
+use super::outbound::CallFault;
+use super::port::ReadError;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{StoreOperation, StoreOutcome};
 use crate::model::request_id::RequestId;
-use crate::stores::breaker::{Breakers, CallVerdict, Probe, Target};
-use crate::stores::outbound::CallFault;
-use crate::stores::port::ReadError;
-use aws_sdk_secretsmanager::config::http::HttpResponse;
-use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// The meaning of an answer that is a refusal or an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Meaning {
+    /// The class.
+    pub(super) error: ReadError,
+    /// The name in the log: the code, if it is known here.
+    pub(super) word: &'static str,
+    /// Whether the server is overloaded.
+    pub(super) throttled: bool,
+    /// Whether the credentials may be the reason, and not the request.
+    pub(super) suspect: bool,
+}
+
+impl Meaning {
+    /// Neither an overloaded server nor suspect credentials.
+    pub(super) const fn plain(error: ReadError, word: &'static str) -> Self {
+        Self { error, word, throttled: false, suspect: false }
+    }
+
+    /// The credentials may be the reason.
+    pub(super) const fn suspect(word: &'static str) -> Self {
+        Self { suspect: true, ..Self::plain(ReadError::Forbidden, word) }
+    }
+
+    /// The server is overloaded.
+    pub(super) const fn throttled(word: &'static str) -> Self {
+        Self { throttled: true, ..Self::plain(ReadError::Unavailable, word) }
+    }
+}
 
 /// A failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +84,9 @@ impl CallFailure {
         matches!(self.verdict, CallVerdict::Served | CallVerdict::Limited(_))
     }
 
-    /// An error of the server.
-    pub(super) fn answered(status: u16, code: Option<&str>, message: Option<&str>, wait: Option<Duration>) -> Self {
-        let Meaning { error, word, throttled, suspect } = refusal(status, code, message);
+    /// An error of the server, with its `Retry-After`.
+    pub(super) fn answered(status: u16, meaning: Meaning, wait: Option<Duration>) -> Self {
+        let Meaning { error, word, throttled, suspect } = meaning;
         let verdict = match (throttled, wait) {
             (true, wait) => CallVerdict::Limited(wait.filter(|wait| !wait.is_zero())),
             // A 500 concerns one secret, and must not suspend calls of others.
@@ -70,26 +96,9 @@ impl CallFailure {
         Self { error, suspect, verdict, word, status }
     }
 
-    /// An error of the SDK. Its message is never shown: it may contain the name of a secret.
-    pub(super) fn told<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
-        match error {
-            SdkError::ServiceError(told) => {
-                let (error, raw) = (told.err(), told.raw());
-                let wait = raw.headers().get("retry-after").and_then(|text| text.parse().ok());
-                Self::answered(raw.status().as_u16(), error.code(), error.message(), wait.map(Duration::from_secs))
-            }
-            SdkError::ResponseError(told) => match told.raw().status().as_u16() {
-                200 => Self::decoding(ReadError::Unavailable),
-                status => Self::answered(status, None, None, None),
-            },
-            SdkError::DispatchFailure(failure) => {
-                let source = failure.as_connector_error().and_then(|error| error.source());
-                Self::by(source.and_then(|source| source.downcast_ref()).copied().unwrap_or(CallFault::Broken))
-            }
-            SdkError::TimeoutError(_) => Self::by(CallFault::Timeout),
-            // The request could not be built or signed.
-            _ => Self { word: "unsent", status: 0, ..Self::decoding(ReadError::Misconfigured) },
-        }
+    /// A request that could not be built.
+    pub(super) const fn unsent() -> Self {
+        Self { word: "unsent", status: 0, ..Self::decoding(ReadError::Misconfigured) }
     }
 }
 
@@ -149,27 +158,22 @@ mod tests {
     #[test]
     fn the_server_is_judged_and_not_the_secret() {
         let second = Duration::from_secs(1);
-        let verdict = |status, code, wait| CallFailure::answered(status, code, None, wait).verdict;
-        for (status, code) in [
-            (400, Some("ResourceNotFoundException")),
-            (400, Some("AccessDeniedException")),
-            (400, Some("DecryptionFailure")),
-            (400, None),
-            (307, None),
-            (403, None),
-            (404, None),
-            (500, Some("InternalServiceError")),
-        ] {
-            assert_eq!(verdict(status, code, Some(second)), CallVerdict::Served, "{status} {code:?}");
+        let verdict = |status, meaning, wait| CallFailure::answered(status, meaning, wait).verdict;
+        for status in [307, 400, 401, 403, 404, 500] {
+            for error in [ReadError::Absent, ReadError::Forbidden, ReadError::Unavailable] {
+                let meaning = Meaning::plain(error, "code");
+                assert_eq!(verdict(status, meaning, Some(second)), CallVerdict::Served, "{status} {error}");
+            }
         }
-        for (status, code) in [(502, None), (503, Some("Unavailable")), (504, None)] {
-            assert_eq!(verdict(status, code, None), CallVerdict::Failed, "{status} {code:?}");
+        for status in [502, 503, 504] {
+            let meaning = Meaning::plain(ReadError::Unavailable, "status");
+            assert_eq!(verdict(status, meaning, Some(second)), CallVerdict::Failed, "{status}");
         }
-        for (status, code) in [(400, Some("ThrottlingException")), (429, None)] {
-            assert_eq!(verdict(status, code, None), CallVerdict::Limited(None), "{status} {code:?}");
-            assert_eq!(verdict(status, code, Some(Duration::ZERO)), CallVerdict::Limited(None), "{status} {code:?}");
-            assert_eq!(verdict(status, code, Some(second)), CallVerdict::Limited(Some(second)), "{status} {code:?}");
+        for status in [400, 429] {
+            let verdict = |wait| verdict(status, Meaning::throttled("code"), wait);
+            assert_eq!(verdict(None), CallVerdict::Limited(None), "{status}");
+            assert_eq!(verdict(Some(Duration::ZERO)), CallVerdict::Limited(None), "{status}");
+            assert_eq!(verdict(Some(second)), CallVerdict::Limited(Some(second)), "{status}");
         }
-        assert_eq!(verdict(503, None, Some(second)), CallVerdict::Failed);
     }
 }

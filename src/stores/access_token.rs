@@ -1,0 +1,64 @@
+//! An access token as a header, and its lifetime as a login states it. Pure.
+
+use super::json_text::unescape;
+use http::HeaderValue;
+use serde_json::value::RawValue;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// No token is used for longer, whatever a login says.
+const LONGEST: Duration = Duration::from_hours(24);
+
+/// The value of `Authorization`, without a `Debug` of its text.
+#[derive(Clone)]
+pub(super) struct AccessToken(HeaderValue);
+
+impl AccessToken {
+    /// `None` if the text is empty or cannot stand in a header.
+    pub(super) fn new(token: &str) -> Option<Self> {
+        let text = Zeroizing::new(format!("Bearer {token}"));
+        let mut header = HeaderValue::from_str(&text).ok().filter(|_| !token.is_empty())?;
+        header.set_sensitive(true);
+        Some(Self(header))
+    }
+
+    /// Of a JSON string.
+    pub(super) fn of_json(json: &RawValue) -> Option<Self> {
+        Self::new(&unescape(json.get()).ok()?)
+    }
+
+    /// The header.
+    pub(super) fn header(&self) -> HeaderValue {
+        self.0.clone()
+    }
+}
+
+/// A lifetime in whole seconds; `None` if it is zero. At most a day.
+pub(super) fn lifetime(seconds: u64) -> Option<Duration> {
+    (seconds > 0).then(|| Duration::from_secs(seconds).min(LONGEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_shown_to_nobody_and_fits_into_a_header() {
+        let token = AccessToken::new("ya29.x").unwrap();
+        assert_eq!(token.header(), "Bearer ya29.x");
+        assert!(!format!("{:?}", token.header()).contains("ya29"));
+        for text in ["", "a\nb", "a\0", "é\u{1}"] {
+            assert!(AccessToken::new(text).is_none(), "{text:?}");
+        }
+        let json = |text: &str| AccessToken::of_json(serde_json::from_str::<&RawValue>(text).unwrap());
+        assert_eq!(json(r#""a\/b""#).unwrap().header(), "Bearer a/b");
+        assert!(json("null").is_none() && json("1").is_none() && json(r#""a\nb""#).is_none());
+    }
+
+    #[test]
+    fn a_lifetime_is_positive_and_bounded() {
+        assert_eq!(lifetime(0), None);
+        assert_eq!(lifetime(3599), Some(Duration::from_secs(3599)));
+        assert_eq!(lifetime(u64::MAX), Some(LONGEST));
+    }
+}

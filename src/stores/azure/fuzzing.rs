@@ -1,0 +1,42 @@
+//! Entry points for fuzz targets: the meaning of answers, without a vault.
+
+use super::answers;
+use crate::config::azure_key_vault::Expired;
+use crate::config::secret_values::SecretValues;
+use crate::model::secret::{Secret, SecretValue};
+use crate::stores::path::StorePath;
+use crate::stores::port::ReadError;
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// The answer to the read of the secret of a path with this name.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn secret(
+    status: u16,
+    body: &[u8],
+    name: &str,
+    path: &str,
+    form: SecretValues,
+    now: Timestamp,
+) -> Result<Secret, ReadError> {
+    let path = StorePath::try_from(path).map_err(|_| ReadError::Misconfigured)?;
+    if status == 200 {
+        answers::secret(body, name, form, &path)?.in_time(Expired::Refuse, now)
+    } else {
+        Err(answers::refusal(status, body).error)
+    }
+}
+
+/// The answer to a login: the token and its life.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn login(status: u16, body: &[u8]) -> Result<(SecretValue, Duration), ReadError> {
+    if status == 200 {
+        answers::granted(body).ok_or(ReadError::Unavailable)
+    } else {
+        Err(answers::login_refusal(status, body).error)
+    }
+}

@@ -1,0 +1,53 @@
+//! Google Secret Manager: requests of our own over our HTTP client. Google's crates have no seam for another client, read
+//! bodies without a bound, follow redirects, obey proxies of the environment and print payloads in `Debug`.
+
+mod answers;
+mod api;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod key_file;
+mod tokens;
+
+use super::cloud::CloudStore;
+use super::outbound::{Outbound, Server};
+use super::port::OpenFault;
+use crate::config::gcp_secret_manager::{GcpAuth, GcpSecretManager};
+use crate::metrics::Metrics;
+use crate::trust::TrustFiles;
+use api::SecretManager;
+use std::sync::Arc;
+use tokens::Tokens;
+
+/// The secrets of one project.
+pub(super) type GcpStore = CloudStore<SecretManager>;
+
+/// Builds the clients. No call is made before the first read.
+///
+/// # Errors
+/// An invalid configuration or an unusable CA file.
+pub(super) fn open(name: &Arc<str>, config: &GcpSecretManager, metrics: &Arc<Metrics>) -> Result<GcpStore, OpenFault> {
+    let trust = TrustFiles { ca: config.ca_file.clone(), client: None };
+    let server = Server {
+        store: name,
+        address: &config.endpoint_url,
+        trust: &trust,
+        proxy: config.proxy_url.as_deref(),
+        timeout: config.timeout,
+    };
+    let api = Outbound::open(&server)?;
+    let none = TrustFiles::default();
+    let logins = match &config.auth {
+        GcpAuth::WorkloadIdentityFederation { sts_url, iam_credentials_url, .. } => {
+            let exchange = Outbound::open(&Server { address: sts_url, ..server })?;
+            vec![exchange, Outbound::open(&Server { address: iam_credentials_url, ..server })?]
+        }
+        // On the node: never through a proxy.
+        GcpAuth::MetadataServer { endpoint_url, .. } => {
+            vec![Outbound::open(&Server { address: endpoint_url, trust: &none, proxy: None, ..server })?]
+        }
+        GcpAuth::ServiceAccountKeyFile(_) => Vec::new(),
+    };
+    let logins: Arc<[Outbound]> = logins.into();
+    let source = Tokens::new(config.auth.clone(), logins.clone(), config.timeout);
+    Ok(CloudStore::new(name, source, SecretManager::new(config, api, logins), metrics))
+}

@@ -1,0 +1,224 @@
+//! The names of secrets in cloud stores. Each path has one name, and no two paths have the same name. Pure.
+//!
+//! Key Vault compares names without case, so an upper-case letter is escaped there: branch `Main` must not read what
+//! `main` owns. The length and the alphabets are those of the stores' documentation.
+
+use crate::config::stores::Kind;
+
+/// How the secrets of a store are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// The path, with `+` for `~`, which AWS does not have.
+    AwsSecretsManager,
+    /// Letters, digits and `-`, without case; at most 127.
+    AzureKeyVault,
+    /// Letters, digits, `-` and `_`; at most 255.
+    GcpSecretManager,
+}
+
+impl Naming {
+    /// `None` for stores that have paths themselves.
+    #[must_use]
+    pub const fn of(kind: &Kind) -> Option<Self> {
+        match kind {
+            Kind::AwsSecretsManager(_) => Some(Self::AwsSecretsManager),
+            Kind::AzureKeyVault(_) => Some(Self::AzureKeyVault),
+            Kind::GcpSecretManager(_) => Some(Self::GcpSecretManager),
+            Kind::Vault(_) | Kind::File(_) => None,
+        }
+    }
+
+    /// The name of the secret of a path; `None` if the store cannot have such a name.
+    #[must_use]
+    pub fn name(self, path: &str) -> Option<String> {
+        let name = match self {
+            Self::AwsSecretsManager => return aws_name(path),
+            Self::AzureKeyVault | Self::GcpSecretManager => self.escaped(path),
+        };
+        let longest = if self == Self::AzureKeyVault { 127 } else { 255 };
+        (name.len() <= longest).then_some(name)
+    }
+
+    /// What one segment of a path adds to a name. The name of a path is these, joined by [`Self::separator`].
+    #[must_use]
+    pub fn segment(self, segment: &str) -> Option<String> {
+        match self {
+            Self::AwsSecretsManager => aws_name(segment),
+            Self::AzureKeyVault | Self::GcpSecretManager => Some(self.escaped(segment)),
+        }
+    }
+
+    /// What stands in a name for a slash.
+    #[must_use]
+    pub const fn separator(self) -> &'static str {
+        match self {
+            Self::AwsSecretsManager => "/",
+            Self::AzureKeyVault => "--",
+            Self::GcpSecretManager => "__",
+        }
+    }
+
+    /// The sign that alone is itself, twice a slash, and three times the beginning of an escape.
+    const fn sign(self) -> u8 {
+        if matches!(self, Self::AzureKeyVault) { b'-' } else { b'_' }
+    }
+
+    /// Whether a byte of a path is itself in a name.
+    const fn is_plain(self, byte: u8) -> bool {
+        match self {
+            Self::AzureKeyVault => byte.is_ascii_lowercase() || byte.is_ascii_digit(),
+            _ => byte.is_ascii_alphanumeric() || byte == b'-',
+        }
+    }
+
+    /// A run of the sign has length 1 (itself, between two plain bytes), 2 (a slash), 3 (an escape: two hex digits follow) or 5
+    /// (a slash, then an escape), so a name is the name of one path only.
+    fn escaped(self, path: &str) -> String {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let (bytes, sign) = (path.as_bytes(), self.sign());
+        let plain_at = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(|byte| self.is_plain(*byte));
+        let mut name = String::with_capacity(path.len() + 16);
+        for (at, byte) in bytes.iter().copied().enumerate() {
+            let is_between = byte == sign && plain_at(at.checked_sub(1)) && plain_at(Some(at + 1));
+            if self.is_plain(byte) || is_between {
+                name.push(char::from(byte));
+            } else if byte == b'/' {
+                name.push_str(self.separator());
+            } else {
+                for part in [sign, sign, sign, HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xf)]] {
+                    name.push(char::from(part));
+                }
+            }
+        }
+        name
+    }
+}
+
+/// AWS's names have no `~`, and encoded values no `+`, so two paths never have one name. Without colons it is not an ARN,
+/// which could name another account. `!` is in the names of secrets that AWS manages (`rds!cluster-...`).
+fn aws_name(path: &str) -> Option<String> {
+    let is_of_names = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-!~".contains(c);
+    path.chars().all(is_of_names).then(|| path.replace('~', "+"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const CLOUDS: [Naming; 2] = [Naming::AzureKeyVault, Naming::GcpSecretManager];
+
+    /// The second reader: the path of a name.
+    fn decoded(naming: Naming, name: &str) -> Option<String> {
+        let (mut path, mut rest, sign) = (Vec::new(), name.as_bytes(), naming.sign());
+        while let Some(first) = rest.first() {
+            let run = rest.iter().take_while(|byte| **byte == sign).count();
+            match run {
+                0 => {
+                    path.push(*first);
+                    rest = &rest[1..];
+                    continue;
+                }
+                1 => path.push(sign),
+                2 => path.push(b'/'),
+                3 => {}
+                5 => path.push(b'/'),
+                _ => return None,
+            }
+            rest = &rest[run..];
+            if run == 3 || run == 5 {
+                let (digits, after) = rest.split_at_checked(2)?;
+                path.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+                rest = after;
+            }
+        }
+        String::from_utf8(path).ok()
+    }
+
+    #[test]
+    fn names_are_as_documented() {
+        for (path, azure, google) in [
+            ("homelab/site/main", "homelab--site--main", "homelab__site__main"),
+            ("homelab/site/feature~x", "homelab--site--feature---7ex", "homelab__site__feature___7ex"),
+            ("homelab/site/Main", "homelab--site-----4dain", "homelab__site__Main"),
+            ("a-b", "a-b", "a-b"),
+            ("a_b", "a---5fb", "a_b"),
+            ("a--b", "a---2d---2db", "a--b"),
+            ("a__b", "a---5f---5fb", "a___5f___5fb"),
+            ("-a-/-", "---2da---2d-----2d", "-a-__-"),
+            ("_a_/_", "---5fa---5f-----5f", "___5fa___5f_____5f"),
+            ("v1.2=3", "v1---2e2---3d3", "v1___2e2___3d3"),
+            ("é", "---c3---a9", "___c3___a9"),
+        ] {
+            assert_eq!(Naming::AzureKeyVault.name(path).as_deref(), Some(azure), "{path}");
+            assert_eq!(Naming::GcpSecretManager.name(path).as_deref(), Some(google), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_none_and_never_cut() {
+        for (naming, longest) in [(Naming::AzureKeyVault, 127), (Naming::GcpSecretManager, 255)] {
+            assert!(naming.name(&"a".repeat(longest)).is_some_and(|name| name.len() == longest));
+            assert_eq!(naming.name(&"a".repeat(longest + 1)), None);
+        }
+        assert_eq!(Naming::AzureKeyVault.name(&"A".repeat(26)), None, "five characters each");
+    }
+
+    #[test]
+    fn at_aws_a_path_is_the_name_but_for_what_names_cannot_have() {
+        for (path, name) in [
+            ("homelab/site/main", "homelab/site/main"),
+            ("homelab/site/feature~x", "homelab/site/feature+x"),
+            ("a/=2B~=7E", "a/=2B+=7E"),
+            ("rds!cluster-1a96", "rds!cluster-1a96"),
+            ("a@b", "a@b"),
+            ("my+app", "my+app"),
+        ] {
+            assert_eq!(Naming::AwsSecretsManager.name(path).as_deref(), Some(name));
+        }
+        for path in ["arn:aws:secretsmanager:eu-west-1:1:secret:a", "a b", "é", "a%b"] {
+            assert_eq!(Naming::AwsSecretsManager.name(path), None, "{path}");
+        }
+    }
+
+    /// Whether Key Vault takes two names for one.
+    fn are_one_secret(naming: Naming, one: &str, other: &str) -> bool {
+        if naming == Naming::AzureKeyVault { one.eq_ignore_ascii_case(other) } else { one == other }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn a_name_tells_its_path(path in "[a-cA-C0-2._~=-]{1,8}(/[a-cA-C0-2._~=-]{1,8}){0,3}") {
+            for naming in CLOUDS {
+                let name = naming.name(&path);
+                prop_assume!(name.is_some());
+                let name = name.unwrap();
+                let of_names = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == naming.sign();
+                prop_assert!(name.bytes().all(of_names), "{name}");
+                prop_assert_eq!(decoded(naming, &name), Some(path.clone()));
+                let parts: Vec<_> = path.split('/').map(|segment| naming.segment(segment).unwrap()).collect();
+                prop_assert_eq!(parts.join(naming.separator()), name);
+            }
+        }
+
+        #[test]
+        fn no_two_paths_have_one_name(one in "[abAB2d~_/-]{1,9}", other in "[abAB2d~_/-]{1,9}") {
+            for naming in CLOUDS {
+                let [first, second] = [&one, &other].map(|path| naming.escaped(path));
+                prop_assert_eq!(are_one_secret(naming, &first, &second), one == other, "{} {}", first, second);
+            }
+        }
+
+        #[test]
+        fn a_path_and_the_same_in_another_case_are_two_secrets(path in "[a-zA-Z]{1,12}") {
+            let turned = |c: char| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
+            let other: String = path.chars().map(turned).collect();
+            for naming in CLOUDS {
+                let [first, second] = [&path, &other].map(|path| naming.name(path).unwrap());
+                prop_assert!(!are_one_secret(naming, &first, &second), "{first} {second}");
+            }
+        }
+    }
+}

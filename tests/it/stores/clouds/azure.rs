@@ -1,0 +1,315 @@
+//! Key Vault: logins, names, and what each answer of the vault and of Entra ID means.
+
+use super::super::{NO_CACHE, Rig, one};
+use super::{MINUTE, TOKEN, azure, azure_as, token_file};
+use crate::rig::bao::until;
+use crate::rig::clouds::azure::{
+    Azure, CLIENT, TENANT, answer, disabled, error, forbidden, not_found, refused_login, throttled, unauthorized,
+};
+use crate::stores::fake::{Act, status};
+use claviger::config::azure_key_vault::{AzureAuth, Expired};
+use claviger::config::secret_values::SecretValues;
+use claviger::stores::OnlineFault;
+use claviger::stores::ReadError::{self, Absent, Deleted, Forbidden, Misconfigured, Unavailable};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn a_token_is_exchanged_once_and_reads_what_is_there() {
+    let stub = Azure::start(TOKEN).await;
+    let version = stub.put("homelab--site--main", r#"{"K":"v"}"#);
+    let rig = Arc::new(azure(&stub, NO_CACHE, |_| {}));
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let rig = rig.clone();
+        readers.spawn(async move { rig.read("homelab/site/main").await });
+    }
+    assert!(readers.join_all().await.iter().all(|read| *read == one("K", "v")));
+    assert_eq!(rig.lease("homelab/site/main").await.unwrap().version, Some(version));
+    assert_eq!(rig.read("homelab/site/other").await, Err(Absent));
+    assert_eq!((stub.state().logins, rig.calls("login", "ok")), (1, 1));
+    assert_eq!(rig.stores.check_online().await, [("azure".into(), Ok(()))]);
+    assert!(stub.state().agents.iter().all(|agent| agent.starts_with("claviger-")), "{:?}", stub.state().agents);
+}
+
+#[tokio::test]
+async fn a_branch_in_another_case_has_a_secret_of_its_own() {
+    let stub = Azure::start(TOKEN).await;
+    stub.put("homelab--site--main", r#"{"K":"lower"}"#);
+    let rig = azure(&stub, NO_CACHE, |_| {});
+    assert_eq!(rig.read("homelab/site/main").await, one("K", "lower"));
+    for path in ["homelab/site/Main", "Homelab/site/main", "homelab/site-/main", "homelab-/site/main"] {
+        assert_eq!(rig.read(path).await, Err(Absent), "{path}");
+    }
+    stub.put("homelab--site-----4dain", r#"{"K":"upper"}"#);
+    stub.put("homelab--site--feature---7ex", r#"{"K":"slash"}"#);
+    assert_eq!(rig.read("homelab/site/Main").await, one("K", "upper"));
+    assert_eq!(rig.read("homelab/site/feature~x").await, one("K", "slash"));
+    let long = format!("homelab/{}", "a".repeat(120));
+    assert_eq!(rig.read(&long).await, Err(Misconfigured), "a name of 129 characters is never cut");
+    assert_eq!(rig.read(&long[..126]).await, Err(Absent), "and one of 127 is asked for");
+}
+
+#[tokio::test]
+async fn dates_and_being_disabled_are_followed_or_not_as_configured() {
+    let stub = Azure::start(TOKEN).await;
+    for name in ["good", "past", "early", "off"] {
+        stub.put(&format!("homelab--{name}"), r#"{"K":"v"}"#);
+    }
+    stub.set("homelab--good", "exp", json!(4_000_000_000_u64));
+    stub.set("homelab--past", "exp", json!(1_500_000_000));
+    stub.set("homelab--early", "nbf", json!(4_000_000_000_u64));
+    stub.set("homelab--off", "enabled", json!(false));
+    let refusing = azure(&stub, NO_CACHE, |_| {});
+    let serving = azure(&stub, NO_CACHE, |config| config.expired = Expired::Serve);
+    for (path, refused, served) in [
+        ("homelab/good", one("K", "v"), one("K", "v")),
+        ("homelab/past", Err(Deleted), one("K", "v")),
+        ("homelab/early", Err(Deleted), one("K", "v")),
+        ("homelab/off", Err(Deleted), Err(Deleted)),
+    ] {
+        assert_eq!(refusing.read(path).await, refused, "{path}");
+        assert_eq!(serving.read(path).await, served, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_is_one_value_if_texts_are_configured() {
+    let stub = Azure::start(TOKEN).await;
+    stub.put("shared--npm-token", "hunter2");
+    stub.put("shared--signing", "-----BEGIN PRIVATE KEY-----");
+    stub.set_content_type("shared--signing", "application/x-pem-file");
+    let objects = azure(&stub, NO_CACHE, |_| {});
+    let texts = azure(&stub, NO_CACHE, |config| config.values = SecretValues::Text);
+    assert_eq!(texts.read("shared/npm-token").await, one("npm-token", "hunter2"));
+    assert_eq!(texts.read("shared/signing").await, one("signing", "-----BEGIN PRIVATE KEY-----"));
+    for path in ["shared/npm-token", "shared/signing"] {
+        assert_eq!(objects.read(path).await, Err(Misconfigured), "{path}");
+    }
+}
+
+/// The rows of the table of answers, each with what is read and what `check --online` says.
+fn rows() -> Vec<(&'static str, Act, ReadError, Result<(), OnlineFault>)> {
+    let ok = Ok(());
+    vec![
+        ("absent", not_found("x"), Absent, ok),
+        (
+            "another 404",
+            error("404 Not Found", "", "ResourceNotFound", None),
+            Misconfigured,
+            Err(OnlineFault::Misconfigured),
+        ),
+        (
+            "a page",
+            Act::Answer("404 Not Found".into(), "Content-Type: text/html\r\n".into(), "<html>".into()),
+            Misconfigured,
+            Err(OnlineFault::Misconfigured),
+        ),
+        ("disabled", disabled(), Deleted, ok),
+        ("no right", forbidden(), Forbidden, ok),
+        ("unknown token", unauthorized(), Forbidden, Err(OnlineFault::Refused)),
+        (
+            "bad parameter",
+            error("400 Bad Request", "", "BadParameter", None),
+            Misconfigured,
+            Err(OnlineFault::Misconfigured),
+        ),
+        ("throttled", throttled(1), Unavailable, Err(OnlineFault::Unavailable)),
+        (
+            "redirect",
+            Act::Answer("302 Found".into(), "Location: https://127.0.0.1:1/\r\n".into(), String::new()),
+            Unavailable,
+            Err(OnlineFault::Unavailable),
+        ),
+        (
+            "broken",
+            error("500 Internal Server Error", "", "InternalServerError", None),
+            Unavailable,
+            Err(OnlineFault::Unavailable),
+        ),
+        ("away", status("503 Service Unavailable"), Unavailable, Err(OnlineFault::Unavailable)),
+    ]
+}
+
+#[tokio::test]
+async fn every_row_of_the_table_of_answers_is_its_class() {
+    let stub = Azure::start(TOKEN).await;
+    stub.put("homelab--a", r#"{"K":"v"}"#);
+    for (name, act, read, online) in rows() {
+        let rig = azure(&stub, NO_CACHE, |_| {});
+        assert_eq!(rig.read("homelab/a").await, one("K", "v"), "the twin of {name}");
+        stub.state().vault_says = Some(act);
+        assert_eq!(rig.read("homelab/a").await, Err(read), "{name}");
+        let rig = azure(&stub, NO_CACHE, |_| {});
+        assert_eq!(rig.stores.check_online().await, [("azure".into(), online)], "{name}");
+        stub.state().vault_says = None;
+    }
+    let rig = azure(&stub, NO_CACHE, |_| {});
+    stub.put("homelab--b", r#"{"K":"v"}"#);
+    for body in [
+        json!([]),
+        json!({"value": "{}"}),
+        json!({"value": "{}", "id": "https://acme.vault.azure.net/secrets/homelab--b/1", "attributes": {}}),
+    ] {
+        stub.state().vault_says = Some(answer("200 OK", "", &body));
+        assert_eq!(rig.read("homelab/a").await, Err(Unavailable), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_login_reads_nothing_and_is_tried_again() {
+    let stub = Azure::start("another.token.here").await;
+    stub.put("homelab--a", r#"{"K":"v"}"#);
+    let invalid_request = answer("400 Bad Request", "", &json!({"error": "invalid_request", "error_codes": [70021]}));
+    for (name, says, read, online) in [
+        ("AADSTS70021", None, Forbidden, OnlineFault::Refused),
+        ("as it was said before", Some(invalid_request), Forbidden, OnlineFault::Refused),
+        ("throttled", Some(throttled(1)), Unavailable, OnlineFault::Unavailable),
+        ("away", Some(status("503 Service Unavailable")), Unavailable, OnlineFault::Unavailable),
+        (
+            "redirect",
+            Some(Act::Answer("302 Found".into(), "Location: https://127.0.0.1:1/\r\n".into(), String::new())),
+            Unavailable,
+            OnlineFault::Unavailable,
+        ),
+        ("nonsense", Some(answer("200 OK", "", &json!({"access_token": "x"}))), Unavailable, OnlineFault::Unavailable),
+        (
+            "no life",
+            Some(answer("200 OK", "", &json!({"access_token": "x", "token_type": "Bearer", "expires_in": 0}))),
+            Unavailable,
+            OnlineFault::Unavailable,
+        ),
+    ] {
+        stub.state().authority_says = says;
+        let rig = azure(&stub, NO_CACHE, |_| {});
+        assert_eq!(rig.read("homelab/a").await, Err(read), "{name}");
+        let rig = azure(&stub, NO_CACHE, |_| {});
+        assert_eq!(rig.stores.check_online().await, [("azure".into(), Err(online))], "{name}");
+    }
+    stub.state().authority_says = None;
+    assert_eq!(stub.state().reads, Vec::<String>::new(), "no name travels without a token");
+    // The federated credential is there a second later: the file has not changed.
+    let rig = azure(&stub, NO_CACHE, |_| {});
+    assert_eq!(rig.read("homelab/a").await, Err(Forbidden));
+    stub.state().shown = TOKEN.into();
+    until("the next login", async || rig.read("homelab/a").await == one("K", "v")).await;
+}
+
+#[tokio::test]
+async fn many_readers_do_not_log_in_many_times() {
+    let stub = Azure::start(TOKEN).await;
+    stub.state().authority_says = Some(refused_login());
+    let rig = Arc::new(azure(&stub, NO_CACHE, |_| {}));
+    let mut readers = tokio::task::JoinSet::new();
+    for number in 0..50 {
+        let rig = rig.clone();
+        readers.spawn(async move { rig.read(&format!("homelab/{number}")).await });
+    }
+    assert!(readers.join_all().await.iter().all(|read| *read == Err(Forbidden)));
+    assert!(stub.state().logins <= 3, "{} logins", stub.state().logins);
+}
+
+#[tokio::test]
+async fn the_files_are_read_again_at_each_login() {
+    let stub = Azure::start(TOKEN).await;
+    stub.put("homelab--a", r#"{"K":"v"}"#);
+    let dir = tempfile::tempdir().unwrap();
+    let client_secret_file = token_file(&dir, "secret~1");
+    let auth = AzureAuth::ClientSecret { tenant_id: TENANT.into(), client_id: CLIENT.into(), client_secret_file };
+    stub.state().shown = "secret~1".into();
+    let rig = azure_as(&stub, dir, auth, NO_CACHE, |_| {});
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    stub.state().shown = "secret+2 /é".into();
+    std::fs::write(rig.token_file(), "secret+2 /é\r\n").unwrap();
+    stub.revoke_tokens();
+    // A young token that is refused is not replaced.
+    assert_eq!(rig.read("homelab/a").await, Err(Forbidden));
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_mins(2)).await;
+    tokio::time::resume();
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"), "within one read");
+    std::fs::write(rig.token_file(), "").unwrap();
+    stub.revoke_tokens();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_mins(2)).await;
+    tokio::time::resume();
+    assert_eq!(rig.read("homelab/a").await, Err(Unavailable), "an empty file");
+    assert_eq!(rig.stores.reload().await, []);
+}
+
+#[tokio::test]
+async fn a_token_is_replaced_before_its_end_and_nobody_waits_for_it() {
+    let stub = Azure::start(TOKEN).await;
+    stub.put("homelab--a", r#"{"K":"v"}"#);
+    stub.state().expires_in = 3600;
+    let rig = azure(&stub, NO_CACHE, |_| {});
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_mins(50)).await;
+    tokio::time::resume();
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"), "with the first token, which is still good");
+    until("the second token", async || rig.calls("login", "ok") == 2).await;
+    stub.state().authority_says = Some(status("503 Service Unavailable"));
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    assert_eq!(stub.state().logins, 2);
+}
+
+#[tokio::test]
+async fn a_challenge_for_another_scope_is_not_followed() {
+    let stub = Azure::start(TOKEN).await;
+    stub.state().vault_says = Some(unauthorized());
+    let rig = azure(&stub, NO_CACHE, |_| {});
+    // The stub refuses a login for another scope by failing the test.
+    assert_eq!(rig.read("homelab/a").await, Err(Forbidden));
+    assert_eq!((stub.state().logins, stub.state().reads.len()), (1, 1));
+}
+
+/// The twenty first paths.
+async fn read_twenty(rig: &Rig) -> usize {
+    let mut refused = 0;
+    for number in 0..20 {
+        refused += usize::from(rig.read(&format!("homelab/{number}")).await == Err(Unavailable));
+    }
+    refused
+}
+
+#[tokio::test]
+async fn a_quota_holds_this_vault_as_long_as_it_says_within_the_bound() {
+    let (stub, other) = (Azure::start(TOKEN).await, Azure::start(TOKEN).await);
+    other.put("homelab--a", r#"{"K":"v"}"#);
+    let (rig, neighbour) = (azure(&stub, NO_CACHE, |_| {}), azure(&other, NO_CACHE, |_| {}));
+    stub.state().vault_says = Some(throttled(3600));
+    assert_eq!(read_twenty(&rig).await, 20);
+    assert_eq!(stub.state().reads.len(), 1, "one call, and then none");
+    assert!(rig.suspended("mount") >= 19);
+    assert_eq!(neighbour.read("homelab/a").await, one("K", "v"));
+    stub.state().vault_says = None;
+    stub.put("homelab--a", r#"{"K":"v"}"#);
+    let began = Instant::now();
+    until("the hold to end", async || rig.read("homelab/a").await == one("K", "v")).await;
+    assert!(began.elapsed() < Duration::from_secs(10), "an hour is not waited for: {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_thousand_builds_of_one_repo_are_one_read_and_a_refusal_drops_what_is_kept() {
+    let stub = Azure::start(TOKEN).await;
+    stub.put("homelab--a", r#"{"K":"v"}"#);
+    let rig = Arc::new(azure(&stub, MINUTE, |_| {}));
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..1000 {
+        let rig = rig.clone();
+        readers.spawn(async move { rig.read("homelab/a").await });
+    }
+    assert!(readers.join_all().await.iter().all(|read| *read == one("K", "v")));
+    assert_eq!((stub.state().reads.len(), stub.state().logins), (1, 1));
+    stub.state().vault_says = Some(status("503 Service Unavailable"));
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    assert!(rig.lease("homelab/a").await.unwrap().stale);
+    stub.state().vault_says = Some(forbidden());
+    until("the refusal", async || rig.read("homelab/a").await == Err(Forbidden)).await;
+    stub.state().vault_says = Some(status("503 Service Unavailable"));
+    assert_eq!(rig.read("homelab/a").await, Err(Unavailable), "a refusal leaves nothing to serve");
+}
