@@ -17,7 +17,7 @@
 //! | [`authn`] | 1. a bearer token becomes a caller |
 //! | [`attest`] | 2. a caller becomes facts about its build |
 //! | [`policy`] | 3. policies, caller, request and facts become a decision |
-//! | [`stores`] | 4. a secret is read from Vault, AWS or a file, through a cache |
+//! | [`stores`] | 4. a secret is read from Vault, AWS, Azure, Google or a file, through a cache |
 //! | [`tickets`] | 5. a bundle is sealed, and redeemed once |
 //! | [`render`] | 6. a bundle becomes bytes in a format |
 //! | [`audit`] | 7. an event becomes a durable link of a hash chain |

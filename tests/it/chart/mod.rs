@@ -11,7 +11,7 @@ pub mod rendered;
 use std::path::{Path, PathBuf};
 
 /// The value sets in `ci/`.
-const SETS: [&str; 5] = ["default", "sqlite", "postgres", "bare", "openshift"];
+const SETS: [&str; 6] = ["default", "sqlite", "postgres", "bare", "openshift", "clouds"];
 
 fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/claviger")

@@ -20,7 +20,17 @@ async fn the_configuration_of_every_value_set_is_good() {
         let why = String::from_utf8(output.stderr).unwrap();
         assert_eq!(told.trim(), format!("the configuration is good, with {policies} policies"), "{name}: {why}");
     }
-    assert_eq!(SETS.len(), 5);
+    let container = Container::of(&render(&set("clouds")), &kube).await;
+    let output = container.command(&["check", "--config", "/etc/claviger/claviger.yaml"]).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    if cfg!(all(feature = "azure", feature = "gcp")) {
+        let names =
+            "store azure: homelab/*/* is named homelab--*--*\nstore gcp: homelab/shared is named homelab__shared";
+        assert_eq!(told.trim(), format!("the configuration is good, with 1 policies\n{names}"));
+    } else {
+        assert!(String::from_utf8(output.stderr).unwrap().contains("was made without its feature"));
+    }
+    assert_eq!(SETS.len(), 6);
     // A store that needs a token which nobody projects.
     let broken = render_values(&json!({"storeTokens": []})).unwrap();
     let container = Container::of(&broken, &kube).await;

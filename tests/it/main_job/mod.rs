@@ -7,6 +7,8 @@ mod attested;
 #[cfg(feature = "aws")]
 mod aws;
 mod caches;
+#[cfg(all(feature = "azure", feature = "gcp"))]
+mod clouds;
 mod dynamic;
 mod login_refused;
 mod neighbours;

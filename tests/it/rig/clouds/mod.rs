@@ -6,5 +6,3 @@
 pub mod azure;
 pub mod google;
 mod tls;
-
-pub use tls::{Asked, Tls};

@@ -28,6 +28,9 @@ async fn bao() -> Bao {
     }
     bao.enable("ssh", r#"{"type":"ssh"}"#).await;
     post("ssh/config/ca", json!({"generate_signing_key": true})).await;
+    let sign = json!({"key_type": "ca", "allow_user_certificates": true, "allowed_users": "git", "ttl": "10m",
+        "default_user": "git"});
+    post("ssh/roles/git", sign).await;
     bao
 }
 
@@ -78,6 +81,26 @@ async fn a_certificate_is_issued_by_a_write_and_is_for_one_caller() {
     assert_eq!(keeper.active(), 3);
     let shared = keeper.serial("leased", SHARED, &one, "site.internal").await;
     assert_eq!(keeper.serial("leased", SHARED, &two, "site.internal").await, shared);
+}
+
+/// A public key that nobody has the private one of.
+const PUBLIC_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f build";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+async fn a_public_key_is_signed_by_a_write() {
+    let (bao, place) = (bao().await, Place::sqlite());
+    let keeper = Keeper::new(&place, &bao).await;
+    let caller = pod("one");
+    let write = |user: &str| Some(json!({"public_key": PUBLIC_KEY, "valid_principals": user}));
+    let signed = keeper.written("ssh/sign/git", PER_POD, &caller, write("git")).await.unwrap();
+    assert!(
+        signed.data["signed_key"].as_ref().unwrap().expose_secret().starts_with("ssh-ed25519-cert-v01@openssh.com ")
+    );
+    let refused = keeper.written("ssh/sign/git", PER_POD, &caller, write("root")).await.map(|_| ());
+    assert_eq!(refused, Err(FetchError::Store(ReadError::Misconfigured)));
+    let unwritten = keeper.written("ssh/sign/git", PER_POD, &caller, None).await.map(|_| ());
+    assert_eq!(unwritten, Err(FetchError::Store(Unsuitable::WantsWrite.into())));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
