@@ -128,7 +128,7 @@ fn bound(applicant: Applicant) -> Answer<Arc<Caller>> {
     if caller.service_account().is_some() { Ok(caller) } else { Err(not_pod_bound(&caller)) }
 }
 
-/// The refusal of a valid token. Its caller serves the audit event alone, which names the ServiceAccount.
+/// The refusal of a valid token. The caller in it is used only for the audit event, which names the ServiceAccount.
 fn not_pod_bound(caller: &Caller) -> AuthnError {
     let unbound = service_account(&caller.subject);
     AuthnError::NotPodBound(Arc::new(Caller { unbound, ..Caller::clone(caller) }))

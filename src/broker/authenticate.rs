@@ -111,8 +111,8 @@ impl Broker {
         code.into()
     }
 
-    /// Refuses a valid token that is bound to no pod. It counts for its subject and not for its address: all of a cluster's
-    /// External Secrets come from one.
+    /// Refuses a valid token that is bound to no pod. The failure is charged to the subject and not to the address, because all
+    /// requests of External Secrets Operator come from one address.
     fn refuse_unbound(&self, caller: &Arc<Caller>, source_ip: IpAddr) -> Error {
         let code = if self.unbound_failures.charge(caller.account()) { Code::NotPodBound } else { Code::RateLimited };
         self.aggregated.add_of(caller, EventType::AuthnFailed, Outcome::Denied, code.as_str(), source_ip);

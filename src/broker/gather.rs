@@ -131,7 +131,7 @@ impl Broker {
         let decision = Stage::Policy.span().in_scope(|| policies.decide(&ask.caller, &facts, asked));
         self.stages.metrics.decision(started.elapsed());
         match decision {
-            // A ticket is for a pod that redeems it once; a caller without one gets its secrets in the response.
+            // A caller without a pod gets secrets in the response only.
             Decision::Granted(grant)
                 if mode.is_in(grant.delivery) && (mode == DeliveryMode::Direct || ask.caller.unbound.is_none()) =>
             {

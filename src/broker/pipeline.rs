@@ -39,7 +39,7 @@ pub struct Broker {
     pub(super) refusals: Refusals,
     pub(super) callers: RateLimiter<Identity>,
     pub(super) failures: RateLimiter<IpAddr>,
-    /// Valid tokens that are bound to no pod, by their subject: they do not count for the address, which others share.
+    /// Refused valid tokens that are bound to no pod, by subject.
     pub(super) unbound_failures: RateLimiter<Identity>,
     /// Malformed tokens, by address.
     pub(super) misshapen: RateLimiter<IpAddr>,

@@ -48,7 +48,7 @@ pub struct Pod {
     pub uid: String,
 }
 
-/// What identifies a caller across requests: the pod; for OIDC callers issuer, subject and `jti`; for ServiceAccounts without a
+/// What identifies a caller across requests: the pod; for OIDC callers issuer, subject and `jti`; for a ServiceAccount without a
 /// pod issuer and subject.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Identity {

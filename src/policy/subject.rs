@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// A set of callers.
 #[derive(Debug, Clone)]
 pub(super) enum Subject {
-    /// Pods and ServiceAccounts, authenticated by any configured `kubernetes` authenticator.
+    /// Pods, and tokens of a ServiceAccount without a pod, authenticated by any configured `kubernetes` authenticator.
     Kubernetes { namespaces: Patterns, service_accounts: Patterns, bound: Bound },
     /// Holders of tokens of one issuer. All claims must match; there is at least one.
     Oidc { issuer: Arc<str>, claims: Box<[(Box<str>, Glob)]> },
@@ -28,7 +28,7 @@ pub(super) enum Bound {
 }
 
 impl Bound {
-    /// A policy that denies does not depend on the pod unless it says so.
+    /// Unset, it is `any` in a deny policy and `pod` in an allow policy. `None` for an unknown word.
     fn compile(word: Option<&str>, denies: bool) -> Option<Self> {
         Some(match word {
             None if denies => Self::Any,
@@ -81,7 +81,7 @@ impl Subject {
         }
     }
 
-    /// Whether it names the caller's ServiceAccount, whatever its token is bound to.
+    /// Whether namespace and ServiceAccount of the caller match, without regard to `bound`.
     pub(super) fn names(&self, caller: &Caller) -> bool {
         let Self::Kubernetes { namespaces, service_accounts, .. } = self else { return false };
         caller.service_account().is_some_and(|(namespace, service_account)| {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 const STORE: &str = "claviger-deletion";
 const FULL: [(&str, &str); 2] = [("NPM_TOKEN", "team-g"), ("COUNT", "1.50")];
 
-/// One ExternalSecret for each policy of deletion.
+/// One `ExternalSecret` for each policy of deletion.
 async fn applied(rig: &Installation, eso: &Eso) -> Vec<Value> {
     let mut manifests = vec![
         cluster_store(&rig.claviger, STORE),

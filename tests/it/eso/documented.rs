@@ -15,7 +15,7 @@ fn documents() -> Vec<Value> {
     blocks.flat_map(|block| block.split("---\n")).map(|text| parse(text).unwrap()).collect()
 }
 
-/// Its ExternalSecrets and stores for another server, of these namespaces or of none, under a name of the test's for what is
+/// Its `ExternalSecrets` and stores for another server, of these namespaces or of none, under a name of the test's for what is
 /// in no namespace.
 pub(super) fn manifests(claviger: &Claviger, namespaces: &[&str], cluster_store: &str) -> Vec<Value> {
     let server = format!("http://{}", claviger.api);
@@ -39,7 +39,7 @@ pub(super) fn manifests(claviger: &Claviger, namespaces: &[&str], cluster_store:
     found
 }
 
-/// A ClusterSecretStore at this server.
+/// A `ClusterSecretStore` at this server.
 pub(super) fn cluster_store(claviger: &Claviger, name: &str) -> Value {
     manifests(claviger, &[], name).remove(0)
 }
@@ -54,7 +54,7 @@ pub(super) fn external_secret(store: &str, [namespace, name]: [&str; 2], deletio
     document
 }
 
-/// The policy of the page, and ServiceAccounts in the namespaces.
+/// The policy of the page, and a ServiceAccount in each of the namespaces.
 pub(super) async fn prepared(namespaces: &[&str]) -> Plan {
     let plan = plan().await;
     let policy = documents().into_iter().find(|document| document["apiVersion"] == "claviger.dev/v1alpha1").unwrap();

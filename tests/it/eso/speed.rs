@@ -1,4 +1,4 @@
-//! How long many ExternalSecrets take until all are synced, from Claviger and from OpenBao itself, beside each other in one run.
+//! How long many `ExternalSecrets` take until all are synced, from Claviger and from OpenBao itself, beside each other in one run.
 
 use super::{UNBOUND, plan};
 use crate::rig::claviger::Claviger;
@@ -13,7 +13,7 @@ const USUAL: usize = 20;
 /// The namespaces over which they are spread, each with a ServiceAccount of its own.
 const NAMESPACES: usize = 10;
 const ROUNDS: usize = 3;
-const TIMEOUT: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_mins(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_are_synced_as_from_openbao_itself() {

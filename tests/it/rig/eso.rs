@@ -23,7 +23,7 @@ pub struct Eso {
     admin: Client,
 }
 
-/// What an ExternalSecret or a store says of itself.
+/// What an `ExternalSecret` or a store says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
     /// `True` or `False` of the condition `Ready`.
@@ -86,14 +86,14 @@ impl Eso {
         self.wait(namespace, name, async || self.secret(namespace, name).await.is_none().then_some(())).await;
     }
 
-    /// Waits until an ExternalSecret could not be refreshed, and returns what it says. What that refresh does to the Secret
+    /// Waits until an `ExternalSecret` could not be refreshed, and returns what it says. What that refresh does to the Secret
     /// it has done then.
     pub async fn failed(&self, namespace: &str, name: &str) -> Condition {
         let failed = async || self.condition(namespace, name).await.filter(|condition| condition.status == "False");
         self.wait(namespace, name, failed).await
     }
 
-    /// Has the operator refresh an ExternalSecret until something holds. Seldom: while a refresh is under way, a change of the
+    /// Has the operator refresh an `ExternalSecret` until something holds. Seldom: while a refresh is under way, a change of the
     /// object keeps the operator from writing how it went.
     async fn wait<T>(&self, namespace: &str, name: &str, mut holds: impl AsyncFnMut() -> Option<T>) -> T {
         let deadline = Instant::now() + SYNCED_WITHIN;
@@ -112,12 +112,12 @@ impl Eso {
         }
     }
 
-    /// What an ExternalSecret says.
+    /// What an `ExternalSecret` says.
     pub async fn condition(&self, namespace: &str, name: &str) -> Option<Condition> {
         self.ready(&format!("{GROUP}/namespaces/{namespace}/externalsecrets/{name}")).await
     }
 
-    /// Waits for the condition of a SecretStore.
+    /// Waits for the condition of a `SecretStore`.
     pub async fn store(&self, namespace: &str, name: &str) -> Condition {
         let path = format!("{GROUP}/namespaces/{namespace}/secretstores/{name}");
         let deadline = Instant::now() + SYNCED_WITHIN;
@@ -130,7 +130,7 @@ impl Eso {
         }
     }
 
-    /// How many ExternalSecrets of these namespaces are synced.
+    /// How many `ExternalSecrets` of these namespaces are synced.
     pub async fn count_of_synced(&self, namespaces: &[String]) -> usize {
         let mut count = 0;
         for namespace in namespaces {
@@ -152,7 +152,7 @@ impl Eso {
         Some(Condition { status: text("status"), reason: text("reason"), message: text("message") })
     }
 
-    /// Has the operator refresh an ExternalSecret now.
+    /// Has the operator refresh an `ExternalSecret` now.
     async fn refresh(&self, namespace: &str, name: &str) {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::SeqCst).to_string();
