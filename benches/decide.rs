@@ -5,7 +5,7 @@ use claviger::document::parse;
 use claviger::model::caller::{Caller, Pod, Workload};
 use claviger::model::facts::{Facts, PipelineRunFacts};
 use claviger::model::request::Asked;
-use claviger::policy::{AuthenticatorKind, Bounds, Ceiling, Decision, Policy, PolicySet};
+use claviger::policy::{AuthenticatorKind, Bounds, Ceiling, Decision, Policy, PolicySet, Tenants};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -50,6 +50,7 @@ fn bounds() -> Bounds {
         authenticators: [("cluster".into(), AuthenticatorKind::Kubernetes)].into(),
         max_ttl: Duration::from_mins(15),
         ceiling: Ceiling::default(),
+        tenants: Tenants::default(),
     }
 }
 

@@ -13,7 +13,7 @@
 //! | [`metrics`], `traces` | Prometheus families; spans and W3C trace context |
 //! | [`database`] | `SQLite` or `PostgreSQL`: pool, migrations, unit of work |
 //! | `flights` | one call in flight for each key |
-//! | [`cluster`] | Kubernetes clients: `TokenReview`, `SubjectAccessReview`, pods, Tekton runs |
+//! | [`cluster`] | Kubernetes clients: `TokenReview`, `SubjectAccessReview`, pods, Tekton runs, policies as custom resources |
 //! | [`authn`] | 1. a bearer token becomes a caller |
 //! | [`attest`] | 2. a caller becomes facts about its build |
 //! | [`policy`] | 3. policies, caller, request and facts become a decision |

@@ -1,5 +1,6 @@
 //! Checks the files of the authenticators, without network access.
 
+use super::policy_bounds::pattern_faults;
 use crate::authn;
 use crate::cluster::{self, ConnectError};
 use crate::config::authenticators::{Authenticator, Kind, OF_API_SERVER};
@@ -20,6 +21,7 @@ pub struct CheckedFiles {
 pub fn check(config: &Config) -> CheckedFiles {
     let mut found =
         CheckedFiles { faults: authn::check_files(&config.authenticators), warnings: config.warnings.clone() };
+    found.faults.extend(pattern_faults(config));
     let mut issuers = Vec::new();
     for (index, Authenticator { kind, .. }) in config.authenticators.iter().enumerate() {
         let Kind::Kubernetes(kubernetes) = kind else { continue };

@@ -50,6 +50,7 @@ fn log_targets(telemetry: &Telemetry) -> Targets {
         .with_default(LevelFilter::WARN)
         // It logs every failed call; this process logs each failure once, without its text.
         .with_target("kube_client", LevelFilter::OFF)
+        .with_target("kube_runtime", LevelFilter::OFF)
         // Its spans and errors describe calls to Vault, which this process logs itself.
         .with_target("rustify", LevelFilter::OFF)
         .with_target("vaultrs", LevelFilter::OFF)

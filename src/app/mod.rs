@@ -11,6 +11,8 @@ mod keys;
 mod logging;
 mod policies;
 mod policy_bounds;
+mod policy_resources;
+mod policy_status;
 mod reload;
 mod signals;
 mod start;

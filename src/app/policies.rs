@@ -6,8 +6,9 @@ use crate::config::Config;
 use crate::database::Database;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
-use crate::policy::{Directory, Observer, Policy, PolicyRegister, PolicySet, RegisterError};
-use std::sync::Arc;
+use crate::policy::{Directory, Observer, Policy, PolicyRegister, PolicySet, Reason, RegisterError};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -16,16 +17,31 @@ use tokio::sync::watch;
 pub const LOOK_FOR_CHANGES: Duration = Duration::from_secs(2);
 
 /// Reports the active policies to the metrics.
-struct Counted(Arc<Metrics>);
+struct Counted {
+    metrics: Arc<Metrics>,
+    /// Names of the policies of namespaces, which tenants choose.
+    of_namespaces: Mutex<HashSet<Arc<str>>>,
+}
 
 impl Observer for Counted {
     fn in_force(&self, set: &PolicySet) {
-        set.names().for_each(|name| self.0.start_policy(name));
-        self.0.set_policies(set.len());
+        set.names().for_each(|name| self.metrics.start_policy(name));
+        self.metrics.set_policies(set.len());
+        let names = set.policies().iter().map(|policy| policy.name());
+        let now: HashSet<Arc<str>> = names.filter(|name| name.contains('/')).cloned().collect();
+        let mut before = self.of_namespaces.lock().unwrap_or_else(PoisonError::into_inner);
+        before.difference(&now).for_each(|name| self.metrics.end_policy(name));
+        *before = now;
     }
 
     fn file_faults(&self, count: usize) {
-        self.0.set_policy_file_faults(count);
+        self.metrics.set_policy_file_faults(count);
+    }
+
+    fn resources(&self, cluster: &str, counts: &BTreeMap<Reason, usize>) {
+        for (reason, count) in counts {
+            self.metrics.set_policy_resources(cluster, reason.as_str(), *count);
+        }
     }
 }
 
@@ -38,12 +54,14 @@ pub async fn open(
     metrics: Arc<Metrics>,
 ) -> Result<Arc<PolicyRegister>, StartError> {
     let bounds = policy_bounds(config);
-    let register = PolicyRegister::open(directory, database.clone(), clock, bounds, Box::new(Counted(metrics))).await;
+    let observer = Counted { metrics, of_namespaces: Mutex::default() };
+    let register = PolicyRegister::open(directory, database.clone(), clock, bounds, Box::new(observer)).await;
     let register = register.map_err(|error| match error {
         RegisterError::BrokenDeny(broken) => StartError::Configuration(broken),
         RegisterError::Database(error) => StartError::StoredPolicies(error),
     })?;
-    if register.in_force().load().is_empty() {
+    register.expect_resources(&config.policies.custom_resources).await;
+    if register.in_force().load().is_empty() && config.policies.custom_resources.is_empty() {
         tracing::warn!("no policies are loaded; all requests are denied");
     }
     Ok(Arc::new(register))

@@ -2,7 +2,11 @@
 
 use crate::config::Config;
 use crate::config::authenticators::Kind;
-use crate::policy::{AuthenticatorKind, Bounds, Ceiling};
+use crate::config::ceiling::CeilingEntry;
+use crate::config::tenants::Tenant;
+use crate::document::Fault;
+use crate::policy::{AuthenticatorKind, Bounds, Ceiling, Tenants};
+use std::sync::Arc;
 
 /// The bounds that a configuration sets for policies.
 #[must_use]
@@ -11,11 +15,28 @@ pub fn policy_bounds(config: &Config) -> Bounds {
         Kind::Kubernetes(_) => AuthenticatorKind::Kubernetes,
         Kind::Oidc(_) => AuthenticatorKind::Oidc,
     };
-    let ceiling = config.policies.ceiling.iter().map(|entry| (entry.store.clone(), entry.path_prefix.clone()));
     Bounds {
         stores: config.stores.iter().map(|store| store.name.clone()).collect(),
         authenticators: config.authenticators.iter().map(|one| (one.name.clone(), kind(&one.kind))).collect(),
         max_ttl: config.tickets.max_ttl,
-        ceiling: Ceiling::new(ceiling),
+        ceiling: Ceiling::new(entries(&config.policies.ceiling)),
+        // What is no pattern has been told, and gives nothing.
+        tenants: tenants(config).unwrap_or_default(),
     }
+}
+
+/// The faults of patterns that the configuration holds.
+#[must_use]
+pub fn pattern_faults(config: &Config) -> Vec<Fault> {
+    let faults = tenants(config).err().unwrap_or_default();
+    faults.into_iter().map(|fault| Fault::new(format!("/policies/tenants{}", fault.pointer), fault.detail)).collect()
+}
+
+fn tenants(config: &Config) -> Result<Tenants, Vec<Fault>> {
+    let tenants = config.policies.tenants.iter();
+    Tenants::new(tenants.map(|Tenant { namespaces, ceiling }| (namespaces.clone(), entries(ceiling).collect())))
+}
+
+fn entries(ceiling: &[CeilingEntry]) -> impl Iterator<Item = (Arc<str>, String)> {
+    ceiling.iter().map(|entry| (entry.store.clone(), entry.path_prefix.clone()))
 }

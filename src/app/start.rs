@@ -7,7 +7,7 @@ use super::policy_bounds::policy_bounds;
 use super::reload::Reload;
 use super::signals::{Asked, Signals};
 use super::tls::Certificate;
-use super::{authenticators, descriptors, drain, policies};
+use super::{authenticators, descriptors, drain, policies, policy_resources, policy_status};
 use crate::admins::Administrators;
 use crate::attest::Attestors;
 use crate::audit::{self, AuditLog, ChainHasher, Retention};
@@ -109,6 +109,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let ops_address = ops_listener.local_addr().map_err(|error| StartError::Listen(*ops_listen, error))?;
 
     let clusters = connect_clusters(&config, &metrics).await?;
+    let followers = policy_resources::followers(&config, &clusters, &policies, &metrics);
     let authenticators = open_authenticators(&config, &clusters, &system_clock, &metrics)?;
     let attestors = Attestors::open(&config.authenticators, &clusters, attestation.admission_policy);
     let administrators = Administrators::open(&config, &clusters);
@@ -153,7 +154,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tickets,
         audit,
         metrics: metrics.clone(),
-        clock,
+        clock: clock.clone(),
         versions_key,
         ticket_settings: *ticket_settings,
         limits: *limits,
@@ -179,7 +180,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         ServeLimits { max_connections: descriptors::OPS_CONNECTIONS.min(limits.max_connections), ..limits.clone() };
     let (stop, stopped) = watch::channel(false);
     let tls = certificate.as_ref().map(|certificate| certificate.source());
-    let servers = vec![
+    let mut servers = vec![
         tokio::spawn(serve(api_listener, tls, api(edge.clone()), limits, Some(metrics), stopped.clone())),
         tokio::spawn(serve(ops_listener, None, ops(edge), ops_limits, None, stopped.clone())),
         tokio::spawn(upkeep(broker.clone(), stopped.clone())),
@@ -195,6 +196,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         )),
         tokio::spawn(policies::follow(policies.clone(), stopped.clone())),
     ];
+    for follower in followers {
+        servers.push(tokio::spawn(policy_status::write(follower.clone(), clock.clone(), stopped.clone())));
+        servers.push(tokio::spawn(follower.run(stopped.clone())));
+    }
     tracing::info!(api = %api_address, ops = %ops_address, tls = certificate.is_some(), "listening");
     let reload = Reload { broker: broker.clone(), policies, certificate };
     let (reload, reloading) = reload.start(stopped);

@@ -11,7 +11,7 @@ use crate::model::ipv6_prefix::ipv6_prefix;
 use crate::model::repo::Repo;
 use crate::model::request::Asked;
 use crate::model::secret::SecretValue;
-use crate::policy::{ExplainedPolicy, ExplainedSecret, Explanation, caller_as_described};
+use crate::policy::{AuthenticatorKind, ExplainedPolicy, ExplainedSecret, Explanation, caller_as_described};
 use crate::stores::Stores;
 use crate::wire::decision::{DecisionExplained, DecisionRequest, PolicyExplained, SecretExplained};
 use crate::wire::problem::Code;
@@ -23,17 +23,26 @@ impl Broker {
     /// Explains the decision for a described caller or for the caller of a token. A refused token is explained too.
     ///
     /// # Errors
-    /// `denied`, `invalid_request`, `invalid_repo`, `invalid_branch`, `token_review_unavailable`.
+    /// `denied`, `invalid_request`, `invalid_repo`, `invalid_branch`, `token_review_unavailable`,
+    /// `policies_unavailable`.
     pub async fn explain(&self, who: &Administrator, body: &[u8]) -> Result<DecisionExplained, Error> {
         self.authorise(who, Act { verb: Verb::Create, resource: Resource::Decisions, name: None }).await?;
         let DecisionRequest { caller, token, repo, branch } = read(body)?;
         let now = self.stages.clock.now();
         let asked = asked(repo.as_deref(), branch.as_deref(), who.context.source_ip, now)?;
         let policies = self.stages.policies.load_full();
+        if !policies.unread().is_empty() {
+            return Err(Code::PoliciesUnavailable.into());
+        }
         let standing = Standing::clean(ipv6_prefix(who.context.source_ip));
         let (caller, facts) = match (caller, token.map(SecretValue::new)) {
             (Some(described), None) => {
-                let (caller, facts) = caller_as_described(described).map_err(Error::InvalidRequest)?;
+                let (mut caller, facts) = caller_as_described(described).map_err(Error::InvalidRequest)?;
+                if caller.issuer.is_empty()
+                    && let Some(cluster) = self.only_cluster()
+                {
+                    caller.issuer = cluster;
+                }
                 (Arc::new(caller), facts)
             }
             (None, Some(token)) => {
@@ -52,6 +61,16 @@ impl Broker {
             _ => return Err(Error::InvalidRequest("either caller or token must be given, and not both")),
         };
         Ok(explained(policies.explain(&caller, &facts, &asked), &self.stages.stores))
+    }
+}
+
+impl Broker {
+    /// The kubernetes authenticator, if there is exactly one: a described pod without an issuer is a pod of its cluster.
+    fn only_cluster(&self) -> Option<Arc<str>> {
+        let authenticators = &self.stages.bounds.authenticators;
+        let mut clusters = authenticators.iter().filter(|(_, kind)| **kind == AuthenticatorKind::Kubernetes);
+        let (name, _) = clusters.next()?;
+        clusters.next().is_none().then(|| name.clone())
     }
 }
 

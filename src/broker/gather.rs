@@ -124,6 +124,9 @@ impl Broker {
         deadline: Instant,
     ) -> Result<Grant, Refusal> {
         let policies = self.stages.policies.load_full();
+        if !policies.unread().is_empty() {
+            return Err(Refusal::new(Code::PoliciesUnavailable, of_asked(asked)));
+        }
         let facts = timeout_at(deadline, self.facts(&ask.caller, policies.needs(&ask.caller, asked))).await;
         let facts = facts.unwrap_or(Err(Error::Plain(Code::Timeout)));
         let facts = facts.map_err(|error| Refusal::new(error, of_asked(asked)))?;

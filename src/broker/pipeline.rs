@@ -123,7 +123,8 @@ impl Broker {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    /// Whether tickets are issued: the audit log can be written, no drain has begun, and the clocks agree.
+    /// Whether tickets are issued: the audit log can be written, no drain has begun, the clocks agree, and the policies of every
+    /// cluster were read.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.unready().is_none()
@@ -136,9 +137,17 @@ impl Broker {
             Some(Code::Draining)
         } else if self.clocks_differ.load(Ordering::Relaxed) {
             Some(Code::ClocksDiffer)
+        } else if !self.stages.policies.load().unread().is_empty() {
+            Some(Code::PoliciesUnavailable)
         } else {
             (!self.stages.audit.is_writable()).then_some(Code::AuditUnavailable)
         }
+    }
+
+    /// The clusters whose policies were never read.
+    #[must_use]
+    pub fn unread_clusters(&self) -> Vec<Arc<str>> {
+        self.stages.policies.load().unread().to_vec()
     }
 
     /// The time, by the clock that replicas share.

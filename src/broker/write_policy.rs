@@ -7,7 +7,7 @@ use super::policies::{object, on_policies};
 use crate::admins::Verb;
 use crate::audit::{AuditUnavailable, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
-use crate::policy::{Draft, is_policy_name};
+use crate::policy::{Draft, is_name_in_force};
 use crate::policy::{Expected, NewPolicy, PolicySource, PolicyStoreError, StoredPolicy};
 use crate::wire::policy_object::PolicyObject;
 use crate::wire::problem::Code;
@@ -131,7 +131,7 @@ impl Broker {
         if dry_run {
             return match self.stages.policy_store.get(draft.policy.name()).await? {
                 None => Ok(self.unwritten(who, &draft, None)),
-                Some(StoredPolicy { source: PolicySource::File, .. }) => Err(Code::ReadOnly.into()),
+                Some(policy) if policy.source.is_read_only() => Err(Code::ReadOnly.into()),
                 Some(_) => Err(Code::AlreadyExists.into()),
             };
         }
@@ -147,6 +147,13 @@ impl Broker {
         precondition: &Precondition,
     ) -> Result<(PolicyObject, Change), NotWritten> {
         let failed = |error| NotWritten::failed(name, error);
+        // A body cannot bear such a name, so that its faults would hide the reason.
+        if name.contains('/') && is_name_in_force(name) {
+            let current = self.stages.policy_store.get(name).await.map_err(|error| failed(error.into()))?;
+            if current.is_some() {
+                return Err(failed(Code::ReadOnly.into()));
+            }
+        }
         let draft = self.draft(write, Some(name)).map_err(failed)?;
         for _ in 0..ATTEMPTS {
             let current = self.stages.policy_store.get(name).await.map_err(|error| failed(error.into()))?;
@@ -182,7 +189,7 @@ impl Broker {
         precondition: &Precondition,
         dry_run: bool,
     ) -> Result<(), Error> {
-        if !is_policy_name(name) {
+        if !is_name_in_force(name) {
             return Err(Code::NotFound.into());
         }
         let current = self.stages.policy_store.get(name).await?.ok_or(Error::Plain(Code::NotFound))?;
@@ -225,7 +232,7 @@ fn new_policy(who: &Administrator, draft: Draft) -> NewPolicy {
 /// The precondition for the store, so that a concurrent write is not overwritten.
 fn expected(current: Option<&StoredPolicy>, precondition: &Precondition) -> Result<Expected, Error> {
     match (current, precondition) {
-        (Some(StoredPolicy { source: PolicySource::File, .. }), _) => Err(Code::ReadOnly.into()),
+        (Some(policy), _) if policy.source.is_read_only() => Err(Code::ReadOnly.into()),
         (Some(_), Precondition::Absent) | (None, Precondition::OneOf(_) | Precondition::Exists) => {
             Err(Code::PreconditionFailed.into())
         }
@@ -239,7 +246,7 @@ fn expected(current: Option<&StoredPolicy>, precondition: &Precondition) -> Resu
 
 impl NotWritten {
     fn failed(name: &str, error: Error) -> Self {
-        Self::Failed { error, policy: is_policy_name(name).then(|| name.to_owned()) }
+        Self::Failed { error, policy: is_name_in_force(name).then(|| name.to_owned()) }
     }
 }
 

@@ -4,6 +4,7 @@ mod audit;
 mod bundle;
 mod check;
 mod connection;
+mod crds;
 mod dev;
 mod dev_issuer;
 mod dev_state;
@@ -47,6 +48,8 @@ enum Command {
     Dev(dev::Dev),
     /// Print the `OpenAPI` document of the REST API.
     Openapi,
+    /// Print the custom resource definitions of policies (for `kubectl apply --server-side -f -`).
+    Crds,
     /// Run a command with the secrets of a repo and branch in its environment.
     Exec(exec::Exec),
     /// Download the secrets of a repo and branch: request a ticket and redeem it.
@@ -102,6 +105,7 @@ pub fn run() -> ExitCode {
         Command::Fetch(fetch) => fetch::run(&fetch),
         Command::Scan(scan) => scan::run(&scan),
         Command::Openapi => openapi::run(),
+        Command::Crds => crds::run(),
         Command::Policy(policy) => policy::run(&policy),
         Command::VaultPolicy(options) => vault_policy::run(&options),
     }

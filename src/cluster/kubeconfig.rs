@@ -5,6 +5,7 @@
 
 use super::credentials::{Reader, bearer};
 use super::kubeconfig_fault::KubeconfigFault;
+use super::name::is_object_name;
 use super::stamp::Stamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -91,6 +92,9 @@ pub(super) fn read(path: &Path) -> Result<Access, Unusable> {
     config.tls_server_name.clone_from(&cluster.tls_server_name);
     config.proxy_url = proxy.flatten();
     config.auth_info = auth_info;
+    if let Some(namespace) = set(context.namespace.as_deref()).filter(|namespace| is_object_name(namespace)) {
+        namespace.clone_into(&mut config.default_namespace);
+    }
     Ok(Access { config, authorization, files, warnings })
 }
 

@@ -9,7 +9,7 @@ use super::database::RawDatabase;
 use super::defaults::Defaults;
 use super::environment::{self, Override};
 use super::limits::RawLimits;
-use super::policies::RawPolicies;
+use super::policies::{self, RawPolicies};
 use super::sections::Config;
 use super::server::RawServer;
 use super::stores::{self, RawStore};
@@ -132,7 +132,8 @@ impl ConfigFile {
         let attestation = self.attestation.unwrap_or_default().check(check);
         let stores = stores::check(stores, check);
         let database = self.database.unwrap_or_default().check(check);
-        let policies = self.policies.unwrap_or_default().check(&store_names, check);
+        let policies = self.policies.unwrap_or_default().check(&store_names, &names.clusters, check);
+        policies::check_clusters(&policies, &authenticators, check);
         let tickets = self.tickets.unwrap_or_default().check(database.as_ref().map(|database| &database.url), check);
         let limits = self.limits.unwrap_or_default().check(check);
         let audit = self.audit.unwrap_or_default().check(check);

@@ -10,6 +10,7 @@ pub mod authenticators;
 pub mod aws_secrets_manager;
 pub mod azure_key_vault;
 pub mod cache;
+pub mod ceiling;
 pub mod database;
 pub mod gcp_secret_manager;
 pub mod key_file;
@@ -20,6 +21,7 @@ pub mod secret_values;
 pub mod server;
 pub mod stores;
 pub mod telemetry;
+pub mod tenants;
 pub mod tickets;
 pub mod vault_api;
 

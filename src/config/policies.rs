@@ -1,7 +1,9 @@
 //! `policies`: where policies are read from, and an upper bound on all of them.
 
+use super::authenticators::{Authenticator, Kind};
+use super::ceiling::{CeilingEntry, RawCeilingEntry, path_prefix};
 use super::check::Check;
-use crate::model::path_segment;
+use super::tenants::{RawTenant, Tenant};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,73 +13,66 @@ use std::sync::Arc;
 pub struct Policies {
     /// A directory of YAML policies, read again on change.
     pub directory: Option<PathBuf>,
+    /// The kubernetes authenticators whose clusters have policies as custom resources.
+    pub custom_resources: Vec<Arc<str>>,
+    /// What the policies of namespaces can grant.
+    pub tenants: Vec<Tenant>,
     /// If not empty, policies cannot grant any other secrets.
     pub ceiling: Vec<CeilingEntry>,
-}
-
-/// One entry of the ceiling.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CeilingEntry {
-    /// The store.
-    pub store: Arc<str>,
-    /// Required leading path segments, decoded, without slashes at either end; empty allows the whole store.
-    pub path_prefix: String,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawPolicies {
     directory: Option<String>,
+    custom_resources: Option<Vec<Option<String>>>,
+    tenants: Option<Vec<Option<RawTenant>>>,
     ceiling: Option<Vec<Option<RawCeilingEntry>>>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct RawCeilingEntry {
-    store: Option<String>,
-    path_prefix: Option<String>,
-}
-
 impl RawPolicies {
-    /// `stores` has the names of all stores, including entries with faults.
-    pub(super) fn check(self, stores: &[String], check: &mut Check) -> Policies {
+    /// `stores` has the names of all stores, `clusters` those of all kubernetes authenticators, including entries with faults.
+    pub(super) fn check(self, stores: &[String], clusters: &[String], check: &mut Check) -> Policies {
         let directory = check.directory_if_set("/policies/directory", self.directory);
+        let mut custom_resources: Vec<Arc<str>> = Vec::new();
+        for (index, name) in self.custom_resources.into_iter().flatten().enumerate() {
+            let at = format!("/policies/customResources/{index}");
+            let Some(name) = check.required(&at, name) else { continue };
+            if !clusters.contains(&name) {
+                check.fault(at, "must be the name of a kubernetes authenticator");
+            } else if custom_resources.iter().any(|other| **other == *name) {
+                check.fault(at, "is listed twice");
+            } else {
+                custom_resources.push(name.into());
+            }
+        }
+        let mut tenants = Vec::new();
+        for (index, raw) in self.tenants.into_iter().flatten().enumerate() {
+            let at = format!("/policies/tenants/{index}");
+            tenants.extend(check.required(&at, raw).and_then(|raw| raw.check(&at, stores, check)));
+        }
         let mut ceiling = Vec::new();
         for (index, raw) in self.ceiling.into_iter().flatten().enumerate() {
             let at = format!("/policies/ceiling/{index}");
-            ceiling.extend(check.required(&at, raw).and_then(|raw| raw.check(&at, stores, check)));
+            let entry = check.required(&at, raw).and_then(|raw| raw.check(&at, stores, path_prefix, check));
+            ceiling.extend(entry);
         }
-        Policies { directory, ceiling }
+        Policies { directory, custom_resources, tenants, ceiling }
     }
 }
 
-impl RawCeilingEntry {
-    fn check(self, at: &str, stores: &[String], check: &mut Check) -> Option<CeilingEntry> {
-        let store_at = format!("{at}/store");
-        let store = check.required(&store_at, self.store);
-        if store.as_ref().is_some_and(|name| !stores.contains(name)) {
-            check.fault(store_at, "must be the name of a store");
+/// Two authenticators may have one cluster, whose objects would then have their names twice.
+pub(super) fn check_clusters(policies: &Policies, authenticators: &[Authenticator], check: &mut Check) {
+    let kubeconfig = |name: &Arc<str>| {
+        authenticators.iter().find(|one| one.name == *name).and_then(|one| match &one.kind {
+            Kind::Kubernetes(kubernetes) => Some(kubernetes.kubeconfig.as_ref()),
+            Kind::Oidc(_) => None,
+        })
+    };
+    let listed: Vec<_> = policies.custom_resources.iter().map(kubeconfig).collect();
+    for (index, one) in listed.iter().enumerate() {
+        if one.is_some() && listed[..index].contains(one) {
+            check.fault(format!("/policies/customResources/{index}"), "has the cluster of another one of the list");
         }
-        let path_prefix_at = format!("{at}/pathPrefix");
-        // The whole store must be written as "", it is never a default.
-        let path_prefix = check
-            .required(&path_prefix_at, self.path_prefix)
-            .and_then(|prefix| check.noted(&path_prefix_at, path_prefix(prefix)));
-        Some(CeilingEntry { store: store?.into(), path_prefix: path_prefix? })
     }
-}
-
-fn path_prefix(prefix: String) -> Result<String, &'static str> {
-    if prefix.is_empty() {
-        return Ok(prefix);
-    }
-    let mut decoded = Vec::new();
-    for (index, segment) in prefix.split('/').enumerate() {
-        let segment = path_segment::decode_leniently(segment)?;
-        if index == 0 && matches!(&*segment, "sys" | "auth" | "identity" | "cubbyhole") {
-            return Err("must not begin with sys, auth, identity or cubbyhole: no policy may reach them");
-        }
-        decoded.push(segment);
-    }
-    Ok(decoded.join("/"))
 }

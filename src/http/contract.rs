@@ -50,6 +50,7 @@ const ISSUE: &[Code] = &[
     Code::KeyAbsent,
     Code::StoreUnavailable,
     Code::AuditUnavailable,
+    Code::PoliciesUnavailable,
     Code::Draining,
     Code::Timeout,
 ];
@@ -72,7 +73,7 @@ const DATABASE: &[Code] = &[Code::DatabaseUnavailable, Code::AuditUnavailable];
 const CREATE: &[Code] = &[Code::AlreadyExists, Code::ReadOnly, Code::InvalidPolicy];
 const PUT: &[Code] = &[Code::ReadOnly, Code::PreconditionFailed, Code::InvalidPolicy];
 const DELETE: &[Code] = &[Code::ReadOnly, Code::PreconditionFailed];
-const EXPLAIN: &[Code] = &[Code::InvalidRepo, Code::InvalidBranch, Code::AuditUnavailable];
+const EXPLAIN: &[Code] = &[Code::InvalidRepo, Code::InvalidBranch, Code::AuditUnavailable, Code::PoliciesUnavailable];
 
 /// The error codes of each operation, in groups.
 const PROBLEMS: &[(&str, &[&[Code]])] = &[

@@ -29,9 +29,11 @@ pub async fn livez() -> &'static str {
 
 /// Tickets can be issued.
 pub async fn readyz(State(edge): State<Edge>) -> Response {
-    if edge.broker.is_ready() {
-        "ok\n".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
+    let Some(code) = edge.broker.unready() else { return "ok\n".into_response() };
+    let mut text = format!("not ready: {}: {}\n", code.as_str(), code.title());
+    for cluster in edge.broker.unread_clusters() {
+        // The name of an authenticator, from the configuration.
+        text.push_str(&format!("the policies of the cluster {cluster} have not been read\n"));
     }
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }

@@ -22,12 +22,12 @@ impl<S: Sync> FromRequestParts<S> for Id {
     }
 }
 
-/// A policy's name, not checked.
+/// A policy's name, not checked. A slash is sent percent-encoded, and no other character is.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 pub struct PolicyName {
-    /// The policy's name
-    #[param(max_length = 253, pattern = "^[a-z0-9.-]+$")]
+    /// The policy's name; `namespace/name` of a custom resource is one segment (`namespace%2Fname`)
+    #[param(max_length = 317, pattern = "^[a-z0-9.-]+(/[a-z0-9.-]+)?$")]
     pub name: String,
 }
 
@@ -35,6 +35,9 @@ impl<S: Sync> FromRequestParts<S> for PolicyName {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self { name: parameter(&parts.uri).to_owned() })
+        let sent = parameter(&parts.uri);
+        let split = sent.split_once("%2F").or_else(|| sent.split_once("%2f"));
+        let name = split.map_or_else(|| sent.to_owned(), |(namespace, name)| format!("{namespace}/{name}"));
+        Ok(Self { name })
     }
 }

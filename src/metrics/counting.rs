@@ -139,6 +139,22 @@ impl Metrics {
         self.policy_file_faults.set(whole(count));
     }
 
+    /// Sets the number of custom resources of a cluster with this reason, which is one of a closed set.
+    pub fn set_policy_resources(&self, cluster: &str, reason: &str, count: usize) {
+        self.policy_resources.with_label_values(&[cluster, reason]).set(whole(count));
+    }
+
+    /// Sets whether the custom resources of a cluster and kind are being read.
+    pub fn set_policy_watch(&self, cluster: &str, kind: &str, up: bool) {
+        self.policy_watch_up.with_label_values(&[cluster, kind]).set(up.into());
+    }
+
+    /// Removes the series of the policy of a namespace, whose name a tenant chose.
+    pub fn end_policy(&self, policy: &str) {
+        // An error means that there is no such series.
+        let _ = self.tickets_issued.remove_label_values(&[policy]);
+    }
+
     /// Sets the number of active policies.
     pub fn set_policies(&self, count: usize) {
         self.policies.set(whole(count));

@@ -42,6 +42,8 @@ pub struct Metrics {
     pub(super) database_volume: IntGauge,
     pub(super) database_clock_offset: Gauge,
     pub(super) policy_file_faults: IntGauge,
+    pub(super) policy_resources: IntGaugeVec,
+    pub(super) policy_watch_up: IntGaugeVec,
 }
 
 impl Metrics {
@@ -163,6 +165,18 @@ impl Metrics {
                 r,
                 "policy_file_faults",
                 "Faults in the policy directory at the last look; the last good policies stay in force.",
+            )?,
+            policy_resources: gauges(
+                r,
+                "policy_resources",
+                "Custom resources that are policies, by cluster and reason of their condition Ready.",
+                &["cluster", "reason"],
+            )?,
+            policy_watch_up: gauges(
+                r,
+                "policy_watch_up",
+                "Whether the custom resources of a cluster are being read: 1 or 0.",
+                &["cluster", "kind"],
             )?,
             registry,
         };

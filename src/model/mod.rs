@@ -14,6 +14,7 @@ pub mod ipv6_prefix;
 pub mod lease;
 pub mod path_segment;
 pub mod policy_ref;
+pub mod policy_resource;
 pub mod repo;
 pub mod request;
 pub mod request_id;

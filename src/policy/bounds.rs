@@ -1,6 +1,7 @@
 //! The server's names and limits that policies are checked against.
 
 use super::ceiling::Ceiling;
+use super::tenants::Tenants;
 use crate::wire::policy::PolicyManifest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub struct Bounds {
     pub max_ttl: Duration,
     /// The paths that policies may grant.
     pub ceiling: Ceiling,
+    /// The outermost paths that the policies of a namespace may grant.
+    pub tenants: Tenants,
 }
 
 /// The kind of an authenticator's callers.
@@ -29,6 +32,11 @@ pub enum AuthenticatorKind {
 }
 
 impl Bounds {
+    /// The bounds of the policies of a namespace.
+    pub(super) fn of_namespace(&self, namespace: &str) -> Self {
+        Self { ceiling: self.tenants.ceiling_of(namespace, &self.ceiling), ..self.clone() }
+    }
+
     /// Bounds for policies without a server: every store and issuer that they name exists, and there are no limits.
     #[must_use]
     pub fn around(manifests: &[PolicyManifest]) -> Self {
@@ -41,6 +49,7 @@ impl Bounds {
             authenticators: issuers.map(|issuer| (issuer.into(), AuthenticatorKind::Oidc)).collect(),
             max_ttl: Duration::MAX,
             ceiling: Ceiling::default(),
+            tenants: Tenants::unbounded(),
         }
     }
 }

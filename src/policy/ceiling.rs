@@ -4,34 +4,48 @@ use super::placeholder::Placeholder;
 use super::template::{Segment, Template};
 use std::sync::Arc;
 
-/// The configured ceiling; cheap to clone. Without entries everything is allowed.
+/// The configured ceiling; cheap to clone. A path must be within each of its limits. Without limits everything is allowed.
 #[derive(Debug, Clone, Default)]
-pub struct Ceiling(Arc<[(Arc<str>, String)]>);
+pub struct Ceiling(Arc<[Limit]>);
+
+/// A store and a prefix of its paths, each; one of them must hold a path. Without entries nothing is allowed.
+type Limit = Arc<[(Arc<str>, String)]>;
 
 impl Ceiling {
-    /// An entry is a store and a path prefix.
+    /// An entry is a store and a path prefix. Without entries there is no limit.
     pub fn new(entries: impl IntoIterator<Item = (Arc<str>, String)>) -> Self {
-        Self(entries.into_iter().collect())
+        let limit: Limit = entries.into_iter().collect();
+        if limit.is_empty() { Self::default() } else { Self([limit].into()) }
+    }
+
+    /// This ceiling with one more limit, also where that has no entries.
+    pub(super) fn under(&self, entries: impl IntoIterator<Item = (Arc<str>, String)>) -> Self {
+        Self(self.0.iter().cloned().chain([entries.into_iter().collect()]).collect())
+    }
+
+    /// Whether it allows nothing at all because a limit has no entries.
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.iter().any(|limit| limit.is_empty())
     }
 
     /// Whether a filled-in path is within the ceiling. Whole segments are compared: `homelab/a` does not contain
     /// `homelab/ab`.
     pub(super) fn allows(&self, store: &str, path: &str) -> bool {
-        self.0.is_empty()
-            || self.entries_of(store).any(|prefix| {
-                path.strip_prefix(prefix)
-                    .is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with('/'))
-            })
+        let within = |prefix: &str| {
+            path.strip_prefix(prefix).is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with('/'))
+        };
+        self.0.iter().all(|limit| prefixes(limit, store).any(within))
     }
 
     /// Whether a template can give a path within the ceiling for any values of its placeholders.
     pub(super) fn may_allow(&self, store: &str, template: &Template) -> bool {
-        self.0.is_empty() || self.entries_of(store).any(|prefix| prefix.is_empty() || may_begin(template, prefix))
+        let may_hold = |prefix: &str| prefix.is_empty() || may_begin(template, prefix);
+        self.0.iter().all(|limit| prefixes(limit, store).any(may_hold))
     }
+}
 
-    fn entries_of(&self, store: &str) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(of, _)| **of == *store).map(|(_, prefix)| prefix.as_str())
-    }
+fn prefixes<'a>(limit: &'a Limit, store: &str) -> impl Iterator<Item = &'a str> {
+    limit.iter().filter(move |(of, _)| **of == *store).map(|(_, prefix)| prefix.as_str())
 }
 
 fn may_begin(template: &Template, prefix: &str) -> bool {

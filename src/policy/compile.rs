@@ -23,6 +23,11 @@ use std::time::Duration;
 /// Number of bytes of the spec's SHA-256 that are used as the revision.
 const REVISION_BYTES: usize = 16;
 
+/// Fault of a store that is not configured.
+pub(super) const UNKNOWN_STORE: &str = "must be the name of a configured store";
+/// Fault of a path that is outside the ceiling for all values of its placeholders.
+pub(super) const BEYOND_CEILING: &str = "lies outside the ceiling of this server";
+
 /// Maximum length of a name (RFC 1123 subdomain).
 const MAX_NAME_BYTES: usize = 253;
 
@@ -222,7 +227,7 @@ fn secrets(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Optio
 fn secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<SecretTerm> {
     let store = secret.store.as_deref().and_then(|name| bounds.stores.get(name));
     if store.is_none() {
-        let detail = if secret.store.is_none() { "is missing" } else { "must be the name of a configured store" };
+        let detail = if secret.store.is_none() { "is missing" } else { UNKNOWN_STORE };
         faults.push(Fault::new(format!("{pointer}/store"), detail));
     }
     let path = match secret.path.as_deref().map(Template::parse) {
@@ -239,7 +244,7 @@ fn secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut Vec<Faul
     if let (Some(store), Some(path)) = (store, &path)
         && !bounds.ceiling.may_allow(store, path)
     {
-        faults.push(Fault::new(format!("{pointer}/path"), "lies outside the ceiling of this server"));
+        faults.push(Fault::new(format!("{pointer}/path"), BEYOND_CEILING));
     }
     let rule = SecretRule::compile(secret, pointer, faults);
     let lease = match secret.lease.as_deref().map(str::parse) {

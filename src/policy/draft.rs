@@ -44,6 +44,15 @@ pub fn is_policy_name(name: &str) -> bool {
     faults.is_empty()
 }
 
+/// Whether a policy in force can have this name: a custom resource of a namespace has `namespace/name`.
+#[must_use]
+pub fn is_name_in_force(name: &str) -> bool {
+    match name.split_once('/') {
+        Some((namespace, name)) => is_policy_name(namespace) && is_policy_name(name),
+        None => is_policy_name(name),
+    }
+}
+
 impl Draft {
     /// Reads a body. It may leave out its name if the URL has one.
     ///

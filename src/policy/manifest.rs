@@ -9,6 +9,8 @@ use serde_json::Value;
 
 pub(super) const API_VERSION: &str = "claviger.dev/v1alpha1";
 pub(super) const KIND: &str = "Policy";
+/// The kind of custom resources of a cluster. In files and bodies both kinds are the same.
+const CLUSTER_KIND: &str = "ClusterPolicy";
 
 impl Policy {
     /// Compiles a manifest.
@@ -18,7 +20,9 @@ impl Policy {
     pub fn from_manifest(manifest: &PolicyManifest, bounds: &Bounds) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         expect(manifest.api_version.as_deref(), API_VERSION, "/apiVersion", &mut faults);
-        expect(manifest.kind.as_deref(), KIND, "/kind", &mut faults);
+        if !matches!(manifest.kind.as_deref(), Some(KIND | CLUSTER_KIND)) {
+            faults.push(Fault::new("/kind", "must be Policy or ClusterPolicy"));
+        }
         let name = manifest.metadata.as_ref().and_then(|metadata| metadata.name.as_deref());
         match name {
             Some(name) => check_name(name, "/metadata/name", &mut faults),
@@ -54,6 +58,19 @@ impl Policy {
             Some(Ok(_)) | None => Err(faults),
         }
     }
+}
+
+/// The namespace of a manifest that can only be a custom resource: it is in a namespace, and does not say for which namespaces it
+/// speaks.
+#[must_use]
+pub fn resource_namespace(manifest: &PolicyManifest) -> Option<&str> {
+    let namespace = manifest.metadata.as_ref()?.namespace.as_ref()?.as_str()?;
+    let pods =
+        || manifest.spec.iter().flat_map(|spec| &spec.subjects).flatten().filter_map(|one| one.kubernetes.as_ref());
+    let is_resource = manifest.kind.as_deref() == Some(KIND)
+        && pods().next().is_some()
+        && pods().all(|pods| pods.namespaces.is_empty());
+    is_resource.then_some(namespace)
 }
 
 fn expect(given: Option<&str>, wanted: &str, pointer: &str, faults: &mut Vec<Fault>) {

@@ -34,11 +34,13 @@ mod outcome;
 mod paths;
 mod patterns;
 mod placeholder;
+mod resources;
 mod secret_rule;
 mod set;
 mod store;
 mod subject;
 mod template;
+mod tenants;
 mod write;
 
 #[cfg(test)]
@@ -47,9 +49,11 @@ mod tests;
 pub use bounds::{AuthenticatorKind, Bounds};
 pub use ceiling::Ceiling;
 pub use directory::Directory;
-pub use draft::{Draft, DraftError, Syntax, is_policy_name};
+pub use draft::{Draft, DraftError, Syntax, is_name_in_force, is_policy_name};
+pub use manifest::resource_namespace;
 pub use matching::Policy;
 pub use outcome::{Decision, Denial};
+pub use resources::{PendingStatus, Reason};
 pub use set::PolicySet;
 pub use store::{
     Change, Expected, NewPolicy, PolicyRegister, PolicySource, PolicyStore, PolicyStoreError, RegisterError,
@@ -62,4 +66,6 @@ pub(crate) use file_kind::FileKind;
 pub(crate) use merge::{Absence, MergeError, Merged, merge};
 pub(crate) use outcome::{Delivery, Grant, GrantedSecret};
 pub(crate) use paths::{Access, GrantedPath, PathPart};
+pub use tenants::Tenants;
+
 pub(crate) use store::{Edit, Observer, PolicyRevision, StoredPolicy};

@@ -21,6 +21,8 @@ pub struct PolicySet {
     attesting: Index,
     /// Policies whose condition needs facts, by caller and repo.
     needing_facts: Index,
+    /// The clusters whose policies were not read yet.
+    unread: Box<[Arc<str>]>,
 }
 
 impl PolicySet {
@@ -32,7 +34,20 @@ impl PolicySet {
         let index = Index::by_repo(&policies, |_| true);
         let attesting = Index::by_caller(&policies, |policy| policy.attest.is_some());
         let needing_facts = Index::by_repo(&policies, |policy| policy.condition_needs() != Needs::default());
-        Self { policies, index, attesting, needing_facts }
+        Self { policies, index, attesting, needing_facts, unread: Box::default() }
+    }
+
+    /// The same set, which lacks the policies of these clusters because they were not read yet.
+    #[must_use]
+    pub fn without(self, unread: impl IntoIterator<Item = Arc<str>>) -> Self {
+        Self { unread: unread.into_iter().collect(), ..self }
+    }
+
+    /// The clusters whose policies are not in it because they were not read yet. While there is one, no decision is good: a deny
+    /// policy may be missing.
+    #[must_use]
+    pub const fn unread(&self) -> &[Arc<str>] {
+        &self.unread
     }
 
     /// The number of policies.

@@ -13,8 +13,8 @@ use std::sync::Arc;
 /// A set of callers.
 #[derive(Debug, Clone)]
 pub(super) enum Subject {
-    /// Pods, and tokens of a ServiceAccount without a pod, authenticated by any configured `kubernetes` authenticator.
-    Kubernetes { namespaces: Patterns, service_accounts: Patterns, bound: Bound },
+    /// Pods, and tokens of a ServiceAccount without a pod, authenticated by this `kubernetes` authenticator, or by any configured one.
+    Kubernetes { cluster: Option<Arc<str>>, namespaces: Patterns, service_accounts: Patterns, bound: Bound },
     /// Holders of tokens of one issuer. All claims must match; there is at least one.
     Oidc { issuer: Arc<str>, claims: Box<[(Box<str>, Glob)]> },
 }
@@ -83,10 +83,11 @@ impl Subject {
 
     /// Whether namespace and ServiceAccount of the caller match, without regard to `bound`.
     pub(super) fn names(&self, caller: &Caller) -> bool {
-        let Self::Kubernetes { namespaces, service_accounts, .. } = self else { return false };
-        caller.service_account().is_some_and(|(namespace, service_account)| {
-            namespaces.matches(namespace) && service_accounts.matches(service_account)
-        })
+        let Self::Kubernetes { cluster, namespaces, service_accounts, .. } = self else { return false };
+        cluster.as_ref().is_none_or(|cluster| *cluster == caller.issuer)
+            && caller.service_account().is_some_and(|(namespace, service_account)| {
+                namespaces.matches(namespace) && service_accounts.matches(service_account)
+            })
     }
 }
 
@@ -102,7 +103,12 @@ fn kubernetes(
     if bound.is_none() {
         faults.push(Fault::new(format!("{pointer}/bound"), "must be pod, none or any"));
     }
-    Some(Subject::Kubernetes { namespaces: namespaces?, service_accounts: service_accounts?, bound: bound? })
+    Some(Subject::Kubernetes {
+        cluster: None,
+        namespaces: namespaces?,
+        service_accounts: service_accounts?,
+        bound: bound?,
+    })
 }
 
 fn oidc(

@@ -1,8 +1,10 @@
-//! THE JSON: bodies of the REST API, shared by the server and the client commands. Nothing here is validated.
+//! THE JSON: bodies of the REST API, shared by the server and the client commands, and the custom resource definitions that are
+//! made of them (`crd`). Nothing here is validated.
 
 pub mod audit_event;
 pub mod audit_list;
 pub mod caller;
+pub mod crd;
 pub mod decision;
 pub mod inert_json;
 pub mod lease;

@@ -18,8 +18,8 @@ pub struct PolicyManifest {
     /// `claviger.dev/v1alpha1`.
     #[schema(required, nullable = false, pattern = "^claviger\\.dev/v1alpha1$")]
     pub api_version: Option<String>,
-    /// `Policy`.
-    #[schema(required, nullable = false, pattern = "^Policy$")]
+    /// `Policy`, or `ClusterPolicy` with the same meaning here.
+    #[schema(required, nullable = false, pattern = "^(Cluster)?Policy$")]
     pub kind: Option<String>,
     /// Name and annotations.
     #[schema(value_type = Metadata, required, nullable = false)]
@@ -53,9 +53,9 @@ pub struct Metadata {
     #[serde(skip_serializing)]
     #[schema(value_type = Option<Value>)]
     annotations: Option<IgnoredAny>,
-    #[serde(skip_serializing)]
-    #[schema(value_type = Option<Value>)]
-    namespace: Option<IgnoredAny>,
+    /// The namespace of a custom resource. It has no meaning in files and bodies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Value>,
     #[serde(skip_serializing)]
     #[schema(value_type = Option<Value>)]
     generate_name: Option<IgnoredAny>,
@@ -154,7 +154,8 @@ pub struct Subject {
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct KubernetesSubject {
-    /// Patterns; at least one must match.
+    /// Patterns; at least one must match. A `Policy` of a namespace, a custom resource, leaves them out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required, value_type = Vec<String>, min_items = 1)]
     pub namespaces: Vec<Option<String>>,
     /// Patterns; at least one must match.

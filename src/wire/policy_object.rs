@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyObject {
-    /// Name of the policy.
+    /// Name of the policy; `namespace/name` of a custom resource of a namespace.
     pub name: String,
     /// Revision; changes with every write, and is the `ETag`.
     pub revision: String,
@@ -17,9 +17,9 @@ pub struct PolicyObject {
     pub created_at: String,
     /// Time of the last write (RFC 3339, UTC).
     pub updated_at: String,
-    /// Subject of the last author; for a file, the name of the file.
+    /// Subject of the last author; for a file, the name of the file; for a custom resource, the field manager.
     pub updated_by: String,
-    /// `api`, or `file` (read-only in the API).
+    /// `api`, `file` or `kubernetes`; the last two are read-only in the API.
     pub source: String,
     /// The specification.
     pub spec: PolicySpec,

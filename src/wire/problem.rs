@@ -82,7 +82,7 @@ codes! {
     MethodNotAllowed => "method_not_allowed" 405 "The method is not supported for this resource.",
     RequestTimeout => "request_timeout" 408 "The request body was not received in time.",
     AlreadyExists => "already_exists" 409 "A resource with this name already exists.",
-    ReadOnly => "read_only" 409 "The policy comes from a file and is read-only here.",
+    ReadOnly => "read_only" 409 "The policy comes from a file or a cluster and is read-only here.",
     TicketRedeemed => "ticket_redeemed" 410 "The ticket is already redeemed.",
     TicketExpired => "ticket_expired" 410 "The ticket has expired.",
     TicketRevoked => "ticket_revoked" 410 "The ticket is revoked.",
@@ -105,6 +105,7 @@ codes! {
     AuditUnavailable => "audit_unavailable" 503 "The audit log is unavailable.",
     DatabaseUnavailable => "database_unavailable" 503 "The database is unavailable.",
     ClocksDiffer => "clocks_differ" 503 "The clock of the broker differs from the clock of its database.",
+    PoliciesUnavailable => "policies_unavailable" 503 "The policies of a cluster have not been read yet.",
     Draining => "draining" 503 "The broker is shutting down.",
     Timeout => "timeout" 503 "The request exceeded its time limit.",
     HttpVersionNotSupported => "http_version_not_supported" 505 "Only HTTP/1.1 is supported.",
@@ -122,6 +123,7 @@ impl Code {
             | Self::AuditUnavailable
             | Self::DatabaseUnavailable
             | Self::ClocksDiffer
+            | Self::PoliciesUnavailable
             | Self::Timeout => Some(1),
             Self::Draining => Some(2),
             _ => None,

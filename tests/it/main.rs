@@ -10,6 +10,7 @@ mod build;
 mod chart;
 mod ci;
 mod config_cli;
+mod custom_resources;
 mod dev;
 mod eso;
 mod exec;

@@ -27,3 +27,8 @@
 {{- end -}}
 {{- mergeOverwrite $known (deepCopy .Values.config) | toYaml -}}
 {{- end -}}
+
+{{/* Not empty where policies are read as custom resources. */}}
+{{- define "claviger.customResources" -}}
+{{- with (((.Values.config).policies).customResources) }}{{ join "," . }}{{ end -}}
+{{- end -}}

@@ -36,7 +36,10 @@ struct Write {
 
 /// Compares each policy with the server's, has the server validate all that differ, and then writes them.
 pub async fn run(apply: &Apply, server: &Connection) -> Result<(), Failure> {
-    let Manifests { documents, wrong } = manifests::read(&apply.files);
+    let Manifests { documents, mut wrong } = manifests::read(&apply.files);
+    for document in documents.iter().filter(|document| document.name.contains('/')) {
+        wrong.push(format!("{}: is the custom resource of a namespace: apply it with kubectl", document.place));
+    }
     if !wrong.is_empty() {
         return Err(Failure::Usage(wrong));
     }

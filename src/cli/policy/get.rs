@@ -4,7 +4,7 @@ use super::output::{Format, print_json, print_manifests};
 use crate::cli::connection::Connection;
 use crate::cli::failure::Failure;
 use crate::cli::server::ServerArguments;
-use crate::policy::is_policy_name;
+use crate::policy::is_name_in_force;
 use crate::wire::policy_object::PolicyObject;
 
 /// The options of `claviger policy get`.
@@ -29,12 +29,16 @@ pub async fn run(get: &Get, server: &Connection) -> Result<(), Failure> {
     }
 }
 
-/// The path of a policy; its name needs no escaping.
+/// The path of a policy. Only the slash of `namespace/name` needs escaping.
 pub fn path(name: &str) -> String {
-    format!("/v1/policies/{name}")
+    format!("/v1/policies/{}", name.replace('/', "%2F"))
 }
 
 /// Parses a policy's name.
 pub fn policy_name(text: &str) -> Result<String, &'static str> {
-    if is_policy_name(text) { Ok(text.to_owned()) } else { Err("not the name of a policy (an RFC 1123 subdomain)") }
+    if is_name_in_force(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("not the name of a policy (an RFC 1123 subdomain, or namespace/name)")
+    }
 }

@@ -3,7 +3,7 @@
 use crate::cli::failure::fault_line;
 use crate::cli::input;
 use crate::document::{Fault, parse_all, prune};
-use crate::policy::is_policy_name;
+use crate::policy::{is_policy_name, resource_namespace};
 use crate::wire::policy::PolicyManifest;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub struct Document {
     /// The file and the index of the document.
     pub place: String,
-    /// The policy's name, validated.
+    /// The policy's name, validated; `namespace/name` of a custom resource of a namespace.
     pub name: String,
     /// The document's text.
     pub tree: Value,
@@ -69,17 +69,27 @@ fn document(place: String, tree: Value, names: &mut BTreeSet<String>) -> Result<
     let (manifest, mut faults) = prune::<PolicyManifest>(&mut tree.clone());
     let manifest = manifest.unwrap_or_default();
     let name = manifest.metadata.as_ref().and_then(|metadata| metadata.name.clone());
+    let namespace = resource_namespace(&manifest).map(str::to_owned);
     match name {
+        Some(_) if namespace.as_deref().is_some_and(|namespace| !is_policy_name(namespace)) => {
+            faults.push(Fault::new("/metadata/namespace", "is not the name of a namespace"));
+        }
         Some(name) if !is_policy_name(&name) => {
             faults.push(Fault::new("/metadata/name", "is not the name of a policy (an RFC 1123 subdomain)"));
         }
-        Some(name) if !names.insert(name.clone()) => {
+        Some(name) if !names.insert(full(namespace.as_deref(), &name)) => {
             faults.push(Fault::new("/metadata/name", "is the name of another policy here too"));
         }
-        Some(name) if faults.is_empty() => return Ok(Document { place, name, tree, manifest }),
+        Some(name) if faults.is_empty() => {
+            return Ok(Document { place, name: full(namespace.as_deref(), &name), tree, manifest });
+        }
         Some(_) => {}
         None if faults.iter().any(|fault| fault.pointer.starts_with("/metadata") || fault.pointer.is_empty()) => {}
         None => faults.push(Fault::new("/metadata/name", "is missing")),
     }
     Err(faults)
+}
+
+fn full(namespace: Option<&str>, name: &str) -> String {
+    namespace.map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}"))
 }

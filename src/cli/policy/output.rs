@@ -39,10 +39,22 @@ pub fn print_json<T: Serialize>(value: &T) -> Result<(), Failure> {
 pub fn print_manifests(policies: impl IntoIterator<Item = PolicyObject>) -> Result<(), Failure> {
     let mut text = String::new();
     for policy in policies {
+        let mut metadata = Metadata::named(Some(policy.name));
+        let mut kind = "Policy";
+        if policy.source == "kubernetes" {
+            match metadata.name.as_deref().and_then(|name| name.split_once('/')) {
+                Some((namespace, name)) => {
+                    let namespace = namespace.into();
+                    metadata = Metadata::named(Some(name.to_owned()));
+                    metadata.namespace = Some(namespace);
+                }
+                None => kind = "ClusterPolicy",
+            }
+        }
         let manifest = PolicyManifest {
             api_version: Some("claviger.dev/v1alpha1".into()),
-            kind: Some("Policy".into()),
-            metadata: Some(Metadata::named(Some(policy.name))),
+            kind: Some(kind.into()),
+            metadata: Some(metadata),
             spec: Some(policy.spec),
         };
         let yaml = to_yaml(&manifest).map_err(|_| Failure::Failed("it cannot be YAML".into()))?;

@@ -144,7 +144,7 @@ fn compile(files: &[PathBuf], bounds: Option<&Bounds>) -> Result<PolicySet, Fail
     let bounds = bounds.cloned().unwrap_or_else(around);
     let mut policies = Vec::with_capacity(documents.len());
     for document in documents {
-        match Policy::from_document(document.tree, &bounds) {
+        match Policy::from_resource_document(document.tree, &bounds) {
             Ok(policy) => policies.push(policy),
             Err(faults) => {
                 wrong.extend(faults.iter().map(|fault| fault_line(&document.place, fault)));

@@ -139,7 +139,11 @@ async fn of_server(server: &ServerArguments, config: &Config) -> Result<Vec<Arc<
             let first = faults.first().map(|fault| format!("{}: {}", fault.pointer, fault.detail)).unwrap_or_default();
             Failure::usage(format!("policy {} does not fit this configuration: {first}", policy.name))
         };
-        compiled.push(Arc::new(Policy::compile_stored(&policy.name, &policy.spec, &bounds).map_err(faulty)?));
+        let compiled_here = match policy.name.split_once('/') {
+            Some((namespace, name)) => Policy::compile_resource(namespace, name, &policy.spec, &bounds),
+            None => Policy::compile_stored(&policy.name, &policy.spec, &bounds),
+        };
+        compiled.push(Arc::new(compiled_here.map_err(faulty)?));
     }
     Ok(compiled)
 }

@@ -65,3 +65,21 @@ fn no_two_clusters_take_the_same_tokens() {
         assert_eq!(told, expected, "{one} {other}");
     }
 }
+
+#[test]
+fn two_authenticators_of_one_cluster_are_not_both_read_for_policies() {
+    let folder = Folder::new();
+    let of = |kubeconfigs: [&Value; 2]| {
+        let mut tree = good();
+        let names = ["a", "b"].into_iter().zip(kubeconfigs);
+        let clusters = names.map(|(name, kubeconfig)| cluster(name, &json!({"kubeconfig": kubeconfig})));
+        tree["authenticators"] = clusters.chain([tree["authenticators"][1].clone()]).collect();
+        tree["administrators"]["subjectAccessReview"] = json!(false);
+        tree["policies"]["customResources"] = json!(["a", "b"]);
+        folder.load(&tree.to_string())
+    };
+    let config = of([&json!("kubeconfig"), &json!(null)]).expect("good");
+    assert_eq!(config.policies.custom_resources.len(), 2);
+    let told = told(of([&json!("kubeconfig"), &json!("kubeconfig")]));
+    assert_eq!(told, ["policies.customResources[1]: has the cluster of another one of the list"]);
+}

@@ -80,7 +80,11 @@ fn good() -> Value {
             {"name": "vault", "vault": {"address": "https://vault:8200", "auth": {"tokenFile": "token"}}},
         ],
         "database": {"url": "sqlite::memory:"},
-        "policies": {"ceiling": [{"store": "vault", "pathPrefix": "homelab"}]},
+        "policies": {
+            "ceiling": [{"store": "vault", "pathPrefix": "homelab"}],
+            "customResources": ["cluster"],
+            "tenants": [{"namespaces": ["team-*"], "ceiling": [{"store": "vault", "pathPrefix": "homelab/{namespace}"}]}],
+        },
     })
 }
 
@@ -142,6 +146,8 @@ database:
   keyFile: key
 policies:
   directory: policies
+  customResources: [cluster]
+  tenants: [{namespaces: ['team-*'], ceiling: [{store: vault, pathPrefix: 'teams/{namespace}'}]}]
   ceiling: []
 tickets: {ttl: 2m, maxTtl: 15m, bindTo: ip, store: memory, maxLivePerPod: 64}
 limits: {bodyBytes: 64KiB, requestsPerSecondPerCaller: 50, failuresPerSecondPerAddress: 20, requestTimeout: 15s, headerTimeout: 5s, maxConnections: 10000}
@@ -323,6 +329,10 @@ fn the_neighbours_of_bad_values_are_taken() {
         ("/database/keyFile", "key"),
         ("/database", "{url: 'postgres://u:p@h/d?sslmode=verify-full', keyFile: key}"),
         ("/policies/ceiling", "[]"),
+        ("/policies/customResources", "[]"),
+        ("/policies/tenants", "[]"),
+        ("/policies/tenants/0/ceiling/0/pathPrefix", "''"),
+        ("/policies/tenants/0/ceiling/0/pathPrefix", "teams/{namespace}/x"),
         ("/policies/ceiling/0/pathPrefix", "''"),
         ("/policies/ceiling/0/pathPrefix", "a/b~c=2F/d.e_f-g"),
         ("/tickets/ttl", "1s"),

@@ -58,6 +58,11 @@ impl Compiled {
         self.known.iter().filter_map(|(name, known)| Some((name.as_str(), known.policy.as_ref()?)))
     }
 
+    /// Whether the database has a policy of this name, valid or not.
+    pub fn has(&self, name: &str) -> bool {
+        self.known.contains_key(name)
+    }
+
     /// Applies changes. Returns the policies that do not compile.
     pub fn take_over(&mut self, changes: Changes, bounds: &Bounds) -> Vec<Broken> {
         if changes.all {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use std::sync::Arc;
 
-/// Reads and writes policies. Policies of files are listed too; they are read-only.
+/// Reads and writes policies. Active policies of files and clusters are listed too; they are read-only.
 #[async_trait]
 pub trait PolicyStore: Send + Sync + 'static {
     /// Policies after `after`, in bytewise order of name, at most `limit`.
@@ -47,7 +47,7 @@ pub struct StoredPolicy {
     pub created_at: Timestamp,
     /// Time of the last write.
     pub updated_at: Timestamp,
-    /// The subject of the last write; for a file, the file's name.
+    /// The subject of the last write; for a file, the file's name; for a custom resource, the field manager.
     pub updated_by: String,
     /// Where it is stored.
     pub source: PolicySource,
@@ -62,6 +62,8 @@ pub enum PolicySource {
     Api,
     /// In a file, and read-only.
     File,
+    /// In a cluster as a custom resource, and read-only.
+    Kubernetes,
 }
 
 impl PolicySource {
@@ -71,6 +73,16 @@ impl PolicySource {
         match self {
             Self::Api => "api",
             Self::File => "file",
+            Self::Kubernetes => "kubernetes",
+        }
+    }
+
+    /// Whether the API cannot write it.
+    #[must_use]
+    pub const fn is_read_only(self) -> bool {
+        match self {
+            Self::Api => false,
+            Self::File | Self::Kubernetes => true,
         }
     }
 }
@@ -157,8 +169,8 @@ pub enum PolicyStoreError {
     /// The stored policy is not the expected one.
     #[error("the policy is not what was expected")]
     PreconditionFailed,
-    /// A policy of a file has this name.
-    #[error("the policy is kept in a file and is read-only")]
+    /// A policy of a file or of a cluster has this name.
+    #[error("the policy is kept in a file or in a cluster and is read-only")]
     ReadOnly,
     /// The database failed. Whether the write happened is unknown.
     #[error("the policies cannot be reached")]

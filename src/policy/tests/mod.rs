@@ -17,7 +17,7 @@ mod oracle;
 mod template;
 mod write;
 
-use super::{AuthenticatorKind, Bounds, Ceiling, Decision, Denial, Grant, Policy, PolicySet};
+use super::{AuthenticatorKind, Bounds, Ceiling, Decision, Denial, Grant, Policy, PolicySet, Tenants};
 use crate::document::{Fault, decode, parse};
 use crate::model::branch::Branch;
 use crate::model::caller::{Caller, Pod, Workload};
@@ -41,6 +41,7 @@ fn bounds() -> Bounds {
         authenticators: authenticators.map(|(name, kind)| (name.into(), kind)).into(),
         max_ttl: Duration::from_mins(15),
         ceiling: Ceiling::default(),
+        tenants: Tenants::default(),
     }
 }
 

@@ -18,7 +18,7 @@ use claviger::document::parse_all;
 use claviger::model::branch::Branch;
 use claviger::model::repo::Repo;
 use claviger::model::request::Asked;
-use claviger::policy::{AuthenticatorKind, Bounds, Ceiling, Decision, Denial, Policy, PolicySet};
+use claviger::policy::{AuthenticatorKind, Bounds, Ceiling, Decision, Denial, Policy, PolicySet, Tenants};
 use dice::Dice;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -88,6 +88,7 @@ fn policies() -> PolicySet {
         authenticators: [("cluster".into(), AuthenticatorKind::Kubernetes)].into(),
         max_ttl: Duration::from_mins(15),
         ceiling: Ceiling::default(),
+        tenants: Tenants::default(),
     };
     let documents = parse_all(POLICIES).unwrap();
     PolicySet::new(documents.into_iter().map(|document| Policy::from_document(document, &bounds).unwrap()))

@@ -401,3 +401,26 @@ fn what_watches_it_is_made_where_it_is_wanted() {
     let boards = super::chart().join("dashboards");
     assert_eq!(rendered.find("ConfigMap", "rel-claviger-dashboards").is_some(), boards.exists());
 }
+
+#[test]
+fn rights_on_policies_are_given_only_where_they_are_read() {
+    let without = render(&set("default"));
+    let with = render(&set("sqlite"));
+    let about_policies = |rendered: &Rendered| {
+        let of = |object: &&Value| object["metadata"]["name"].as_str().is_some_and(|name| name.contains("polic"));
+        rendered.0.iter().filter(of).map(|object| object["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let rbac = ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
+    let counted = |kinds: &[String]| rbac.map(|kind| kinds.iter().filter(|one| *one == kind).count());
+    let (none, all) = (counted(&about_policies(&without)), counted(&about_policies(&with)));
+    // The admission policy has a ClusterRole in both.
+    assert_eq!((none, all), ([1, 1, 0, 0], [2, 2, 1, 1]));
+    let role = with.find("ClusterRole", "claviger-rel-claviger-policies").unwrap();
+    let rights = json!([
+        {"apiGroups": ["claviger.dev"], "resources": ["policies", "clusterpolicies"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": ["claviger.dev"], "resources": ["policies/status", "clusterpolicies/status"], "verbs": ["patch"]},
+    ]);
+    assert_eq!(role["rules"], rights);
+    let lease = with.find("Role", "rel-claviger-policy-status").unwrap();
+    assert_eq!(lease["metadata"]["namespace"], NAMESPACE);
+}

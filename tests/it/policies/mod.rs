@@ -12,6 +12,7 @@ use claviger::document::Fault;
 use claviger::model::clock::SystemClock;
 use claviger::policy::{
     AuthenticatorKind, Bounds, Ceiling, Directory, NewPolicy, Policy, PolicyRegister, PolicyStore as _, RegisterError,
+    Tenants,
 };
 use claviger::wire::policy::PolicySpec;
 use serde_json::{Value, json};
@@ -61,6 +62,7 @@ fn bounds() -> Bounds {
             .into(),
         max_ttl: Duration::from_mins(15),
         ceiling: Ceiling::default(),
+        tenants: Tenants::default(),
     }
 }
 

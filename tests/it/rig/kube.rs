@@ -18,9 +18,9 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::OnceLock;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The audience of the API server itself.
@@ -90,7 +90,9 @@ pub struct ControlPlane {
     port: u16,
     /// A user's token is its name and this: others on this machine can reach the port.
     secret: String,
-    servers: [Server; 2],
+    servers: [Mutex<Server>; 2],
+    /// What the API server is started with.
+    arguments: Vec<String>,
 }
 
 /// The one control plane, started by whoever asks first.
@@ -152,7 +154,29 @@ impl ControlPlane {
     /// The process ids of etcd and the API server.
     #[allow(dead_code, reason = "the load test counts their time")]
     pub fn processes(&self) -> [u32; 2] {
-        [&self.servers[0], &self.servers[1]].map(Server::id)
+        [&self.servers[0], &self.servers[1]].map(|server| server.lock().unwrap().id())
+    }
+
+    /// Stops the API server, as `kill -9` does.
+    pub fn stop_api_server(&self) {
+        let mut server = self.servers[1].lock().unwrap();
+        // The guardian first: it would remove the folder, and kill whatever has the process id then.
+        let Server { child, guardian } = &mut *server;
+        for process in [guardian, child] {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    /// Starts the API server again after [`ControlPlane::stop_api_server`], and waits until it serves.
+    pub async fn start_api_server(&self) {
+        let server = Server::start(&binary("kube-apiserver").unwrap(), &self.arguments, &self.folder).unwrap();
+        *self.servers[1].lock().unwrap() = server;
+        let deadline = Instant::now() + READY_WITHIN;
+        while !is_ready(self).await {
+            assert!(Instant::now() < deadline, "the API server does not come back");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// The PEM text of the CA that its certificate is checked with.
@@ -172,7 +196,7 @@ impl ControlPlane {
         let ca = self.folder.join("certs/apiserver.crt");
         let text = serde_json::json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "rig",
-            "contexts": [{"name": "rig", "context": {"cluster": "rig", "user": "rig"}}],
+            "contexts": [{"name": "rig", "context": {"cluster": "rig", "user": "rig", "namespace": "claviger"}}],
             "clusters": [{"name": "rig", "cluster": {
                 "server": server, "certificate-authority": ca}}],
             "users": [{"name": "rig", "user": {"token": token(user, &self.secret)}}],
@@ -197,7 +221,8 @@ async fn client(kubeconfig: &Path) -> kube::Client {
 /// process id and removes the folder. Both are out of our process group, so that Ctrl-C reaches neither before us.
 pub struct Server {
     child: Child,
-    _guardian: ChildStdin,
+    /// It acts when its standard input is closed, which is when this is dropped.
+    guardian: Child,
 }
 
 impl Server {
@@ -222,7 +247,7 @@ impl Server {
             .process_group(0)
             .spawn()
             .map_err(|error| format!("{}: {error}", program.display()))?;
-        let mut guardian = Command::new("/bin/sh")
+        let guardian = Command::new("/bin/sh")
             .args(["-c", "while read -r _; do :; done; kill -9 \"$1\"; rm -rf \"$2\"", "guardian"])
             .arg(child.id().to_string())
             .arg(folder)
@@ -232,7 +257,7 @@ impl Server {
             .process_group(0)
             .spawn()
             .map_err(|error| format!("/bin/sh: {error}"))?;
-        Ok(Self { child, _guardian: guardian.stdin.take().unwrap() })
+        Ok(Self { child, guardian })
     }
 
     #[allow(dead_code, reason = "as above")]
@@ -316,12 +341,13 @@ fn start_once(etcd: &Path, apiserver: &Path, folder: &Path, more: &[String]) -> 
     ];
     arguments.extend_from_slice(more);
     let apiserver = Server::start(apiserver, &arguments, folder)?;
-    let mut plane = ControlPlane { folder: folder.to_owned(), port, secret, servers: [etcd, apiserver] };
+    let servers = [etcd, apiserver].map(Mutex::new);
+    let plane = ControlPlane { folder: folder.to_owned(), port, secret, servers, arguments };
     // A runtime of its own: the first test's may be current-thread and is blocked in here.
     std::thread::scope(|scope| {
         let setup = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(set_up(&mut plane))
+            runtime.block_on(set_up(&plane))
         };
         scope.spawn(setup).join().map_err(|_| "setting it up panicked".to_owned())
     })??;
@@ -346,11 +372,11 @@ fn token(user: User, secret: &str) -> String {
     format!("{user:?}-{secret}")
 }
 
-async fn set_up(plane: &mut ControlPlane) -> Result<(), String> {
+async fn set_up(plane: &ControlPlane) -> Result<(), String> {
     let deadline = Instant::now() + READY_WITHIN;
     while !is_ready(plane).await {
-        for server in &mut plane.servers {
-            if let Ok(Some(status)) = server.child.try_wait() {
+        for server in &plane.servers {
+            if let Ok(Some(status)) = server.lock().unwrap().child.try_wait() {
                 return Err(format!("a server ended: {status}"));
             }
         }

@@ -22,12 +22,13 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 /// The alerts whose fault is brought about by synthetic series alone (`alerts.test.yaml`): each takes longer to bring about
-/// than this test may last. That their metrics are right is shown in `audit::size`, `tickets::clocks` and `stores::leases`.
-const NOT_HERE: [&str; 5] = [
+/// than this test may last. That their metrics are right is shown in `audit::size`, `custom_resources::watching`, `tickets::clocks` and `stores::leases`.
+const NOT_HERE: [&str; 6] = [
     "ClavigerAuditEventsLost",
     "ClavigerAuditTooLarge",
     "ClavigerClocksDiffer",
     "ClavigerDiskNearlyFull",
+    "ClavigerPolicyWatchDown",
     "ClavigerRevocationGivenUp",
 ];
 

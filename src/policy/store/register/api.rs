@@ -1,6 +1,7 @@
-//! The API's view: policies of files are read-only, and a write is active on this replica before it is answered.
+//! The API's view: policies of files and clusters are read-only, and a write is active on this replica before it is answered.
 
 use super::PolicyRegister;
+use crate::policy::draft::is_policy_name;
 use crate::policy::store::port::{
     Change, Expected, NewPolicy, PolicyRevision, PolicyStore, PolicyStoreError, StoredPolicy,
 };
@@ -18,6 +19,10 @@ impl PolicyStore for PolicyRegister {
         for (name, policy) in self.files.load().range::<str, _>(behind).take(limit) {
             by_name.insert(name.clone(), policy.clone());
         }
+        for (name, policy) in self.resources.load().range::<str, _>(behind).take(limit) {
+            // The sources are not read at the same moment; the one with precedence is listed.
+            by_name.entry(name.to_string()).or_insert_with(|| policy.stored());
+        }
         // Beyond the limit, stored policies may be missing between those of files; up to the limit none is
         // missing.
         Ok(by_name.into_values().take(limit).collect())
@@ -27,7 +32,13 @@ impl PolicyStore for PolicyRegister {
         if let Some(policy) = self.files.load().get(name) {
             return Ok(Some(policy.clone()));
         }
-        self.records.get(name).await
+        // A custom resource may have a name that no stored policy has.
+        if is_policy_name(name)
+            && let Some(policy) = self.records.get(name).await?
+        {
+            return Ok(Some(policy));
+        }
+        Ok(self.resource(name))
     }
 
     async fn create(&self, policy: NewPolicy) -> Result<StoredPolicy, PolicyStoreError> {
@@ -40,7 +51,7 @@ impl PolicyStore for PolicyRegister {
 
     async fn put(&self, policy: NewPolicy, expected: Expected) -> Result<(StoredPolicy, Change), PolicyStoreError> {
         let mut state = self.state.lock().await;
-        if self.is_of_a_file(policy.policy.name()) {
+        if self.is_of_a_file(policy.policy.name()) || self.is_of_a_cluster(policy.policy.name()) {
             return Err(PolicyStoreError::ReadOnly);
         }
         let compiled = policy.policy.clone();
@@ -64,7 +75,9 @@ impl PolicyStore for PolicyRegister {
                 self.put_in_force(&mut state);
                 Ok(deleted)
             }
-            Err(PolicyStoreError::NotFound) if is_of_a_file => Err(PolicyStoreError::ReadOnly),
+            Err(PolicyStoreError::NotFound) if is_of_a_file || self.is_of_a_cluster(name) => {
+                Err(PolicyStoreError::ReadOnly)
+            }
             Err(error) => Err(error),
         }
     }
@@ -76,7 +89,7 @@ impl PolicyStore for PolicyRegister {
         limit: usize,
     ) -> Result<Vec<PolicyRevision>, PolicyStoreError> {
         match self.records.revisions(name, after, limit).await {
-            Err(PolicyStoreError::NotFound) if self.is_of_a_file(name) => Ok(Vec::new()),
+            Err(PolicyStoreError::NotFound) if self.is_of_a_file(name) || self.is_of_a_cluster(name) => Ok(Vec::new()),
             result => result,
         }
     }
@@ -85,5 +98,9 @@ impl PolicyStore for PolicyRegister {
 impl PolicyRegister {
     fn is_of_a_file(&self, name: &str) -> bool {
         self.files.load().contains_key(name)
+    }
+
+    fn is_of_a_cluster(&self, name: &str) -> bool {
+        self.resources.load().contains_key(name)
     }
 }

@@ -1,9 +1,11 @@
-//! The policies of files and database as one active set. `api` implements the port for the admin API.
+//! The policies of files, database and clusters as one active set. `api` implements the port for the admin API, `resources` takes over
+//! custom resources.
 //!
-//! Names are unique. If a file and the database both have a name, the file's policy is active, whichever came
+//! Names are unique. A file takes precedence over the database, and the database over custom resources, whichever came
 //! first. So all replicas agree, and a stored policy cannot block a file's policy by taking its name first.
 
 mod api;
+mod resources;
 
 use super::compiled::{Broken, Compiled};
 use super::port::StoredPolicy;
@@ -12,11 +14,12 @@ use crate::database::{Database, Failed, Listener};
 use crate::model::clock::Clock;
 use crate::policy::bounds::Bounds;
 use crate::policy::directory::{Directory, FileFault, Reloaded};
+use crate::policy::resources::{Reason, Resources, Shown};
 use crate::policy::set::PolicySet;
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 /// Observes the active policies and the faults of files.
 pub trait Observer: Send + Sync {
@@ -25,12 +28,17 @@ pub trait Observer: Send + Sync {
 
     /// The files were read, and have this many faults.
     fn file_faults(&self, count: usize);
+
+    /// So many custom resources of a cluster have each reason.
+    fn resources(&self, cluster: &str, counts: &BTreeMap<Reason, usize>);
 }
 
 impl Observer for () {
     fn in_force(&self, _set: &PolicySet) {}
 
     fn file_faults(&self, _count: usize) {}
+
+    fn resources(&self, _cluster: &str, _counts: &BTreeMap<Reason, usize>) {}
 }
 
 /// All policies of this server.
@@ -40,6 +48,10 @@ pub struct PolicyRegister {
     in_force: Arc<ArcSwap<PolicySet>>,
     /// The policies of the files, by name, for reads without the lock.
     files: ArcSwap<BTreeMap<String, StoredPolicy>>,
+    /// The policies of clusters that are in force, by name.
+    resources: ArcSwap<BTreeMap<Arc<str>, Shown>>,
+    /// Told whenever a status of a custom resource may have become another one.
+    statuses: watch::Sender<()>,
     state: Mutex<RegisterState>,
     observer: Box<dyn Observer>,
 }
@@ -48,6 +60,8 @@ pub struct PolicyRegister {
 struct RegisterState {
     directory: Option<Directory>,
     compiled: Compiled,
+    /// By cluster, in the order in which their names count.
+    resources: Vec<Resources>,
     file_faults: Vec<FileFault>,
     /// Names that both the database and a file have.
     contested: BTreeSet<String>,
@@ -89,6 +103,7 @@ impl PolicyRegister {
         let state = RegisterState {
             directory,
             compiled,
+            resources: Vec::new(),
             file_faults: Vec::new(),
             contested: BTreeSet::new(),
             unreachable: false,
@@ -98,6 +113,8 @@ impl PolicyRegister {
             bounds,
             in_force: Arc::default(),
             files: ArcSwap::default(),
+            resources: ArcSwap::default(),
+            statuses: watch::Sender::new(()),
             state: Mutex::new(state),
             observer,
         };
@@ -203,8 +220,11 @@ impl PolicyRegister {
         }
         let of_files = state.directory.as_ref().map(Directory::policies).unwrap_or_default();
         let stored = free.into_iter().map(|(_, policy)| policy.clone());
-        let set = PolicySet::new(of_files.into_iter().chain(stored));
+        let mut policies: Vec<_> = of_files.into_iter().chain(stored).collect();
         state.contested = contested.into_iter().map(|(name, _)| name.to_owned()).collect();
+        policies.extend(self.settle_resources(&files, &state.compiled, &mut state.resources));
+        let unread = state.resources.iter().filter(|resources| !resources.is_read());
+        let set = PolicySet::new(policies).without(unread.map(|resources| resources.cluster().clone()));
         self.observer.in_force(&set);
         self.in_force.store(Arc::new(set));
     }

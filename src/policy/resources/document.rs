@@ -1,0 +1,41 @@
+//! A manifest that is a custom resource, without a cluster: for tests of policies.
+
+use super::compile::compile;
+use crate::document::{Fault, prune};
+use crate::model::policy_resource::ResourceKey;
+use crate::policy::bounds::Bounds;
+use crate::policy::manifest::resource_namespace;
+use crate::policy::matching::Policy;
+use crate::wire::policy::{PolicyManifest, PolicySpec};
+use serde_json::Value;
+
+impl Policy {
+    /// Compiles a document as what it is: a custom resource of a namespace, in any cluster, or a policy that names its callers.
+    ///
+    /// # Errors
+    /// Every fault with its place.
+    pub fn from_resource_document(tree: Value, bounds: &Bounds) -> Result<Self, Vec<Fault>> {
+        let manifest = prune::<PolicyManifest>(&mut tree.clone()).0.unwrap_or_default();
+        let name = manifest.metadata.as_ref().and_then(|metadata| metadata.name.as_deref());
+        let (Some(namespace), Some(name)) = (resource_namespace(&manifest), name) else {
+            return Self::from_document(tree, bounds);
+        };
+        let key = ResourceKey { namespace: Some(namespace.into()), name: name.into() };
+        compile(&key, None, tree.get("spec").cloned().unwrap_or_default(), &bounds.of_namespace(namespace))
+    }
+
+    /// Compiles a custom resource of a namespace, in any cluster.
+    ///
+    /// # Errors
+    /// Every fault with its place.
+    pub fn compile_resource(
+        namespace: &str,
+        name: &str,
+        spec: &PolicySpec,
+        bounds: &Bounds,
+    ) -> Result<Self, Vec<Fault>> {
+        let key = ResourceKey { namespace: Some(namespace.into()), name: name.into() };
+        let spec = serde_json::to_value(spec).map_err(|_| vec![Fault::new("/spec", "cannot be written as JSON")])?;
+        compile(&key, None, spec, &bounds.of_namespace(namespace))
+    }
+}

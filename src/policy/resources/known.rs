@@ -1,0 +1,167 @@
+//! One custom resource, compiled.
+
+use super::compile::compile;
+use super::reason::{Holder, Reason, message};
+use crate::model::policy_resource::{ObservedStatus, PolicyResource, ResourceStatus};
+use crate::policy::bounds::Bounds;
+use crate::policy::matching::Policy;
+use crate::policy::store::port::{PolicySource, StoredPolicy};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// An object, and what became of it.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// The policy's name.
+    pub(super) name: Arc<str>,
+    uid: Box<str>,
+    generation: i64,
+    pub(super) created_at: Timestamp,
+    updated_at: Timestamp,
+    updated_by: Arc<str>,
+    /// The compiled policy. Of one that does not compile, its last good version if that is to stay in force.
+    policy: Option<(i64, Arc<Policy>)>,
+    verdict: Verdict,
+    /// Whether something else keeps it out of force.
+    pub(super) standing: Standing,
+    pub(super) observed: Option<ObservedStatus>,
+}
+
+#[derive(Debug)]
+enum Verdict {
+    Good,
+    Bad(Reason, Box<str>),
+}
+
+/// What the other policies mean for one that compiles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is in force.
+    Free,
+    /// Another source has its name.
+    Taken(Holder),
+    /// There are too many.
+    Excess(&'static str),
+}
+
+impl Known {
+    /// Compiles an object. What it was before counts where it denied: a deny policy does not vanish because it was broken.
+    pub(super) fn new(resource: PolicyResource, before: Option<Self>, cluster: &Arc<str>, bounds: &Bounds) -> Self {
+        let PolicyResource { key, uid, generation, created_at, updated_at, updated_by, spec, status } = resource;
+        let may_deny = may_deny(&spec);
+        let (policy, verdict) = match compile(&key, Some(cluster), spec, bounds) {
+            Ok(policy) => (Some((generation, Arc::new(policy))), Verdict::Good),
+            Err(faults) => {
+                let before = before.filter(|before| before.uid == uid).and_then(|before| before.policy);
+                let kept = before.filter(|(_, before)| may_deny && before.denies());
+                let reason = Reason::of(&faults);
+                let mut text = message(&faults);
+                if reason == Reason::BeyondCeiling && key.namespace.is_some() && bounds.ceiling.is_closed() {
+                    text.insert_str(0, "No entry of policies.tenants matches the namespace: ");
+                }
+                if let Some((generation, _)) = &kept {
+                    text.push_str(&format!(". What generation {generation} denied stays denied"));
+                }
+                (kept, Verdict::Bad(reason, text.into()))
+            }
+        };
+        Self {
+            name: key.to_string().into(),
+            uid,
+            generation,
+            created_at,
+            updated_at,
+            updated_by: updated_by.into(),
+            policy,
+            verdict,
+            standing: Standing::Free,
+            observed: status,
+        }
+    }
+
+    /// Takes over everything but the spec, if that has not changed.
+    pub(super) fn observe(&mut self, resource: &PolicyResource) -> bool {
+        if *self.uid != *resource.uid || self.generation != resource.generation {
+            return false;
+        }
+        self.updated_at = resource.updated_at;
+        if *self.updated_by != *resource.updated_by {
+            self.updated_by = resource.updated_by.clone().into();
+        }
+        self.observed.clone_from(&resource.status);
+        true
+    }
+
+    pub(super) fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// The policy, if nothing keeps it out of force.
+    pub(super) fn in_force(&self) -> Option<&Arc<Policy>> {
+        self.policy.as_ref().filter(|_| self.standing == Standing::Free).map(|(_, policy)| policy)
+    }
+
+    pub(super) fn reason(&self) -> Reason {
+        match (&self.verdict, &self.standing) {
+            (Verdict::Bad(reason, _), _) => *reason,
+            (Verdict::Good, Standing::Free) => Reason::Accepted,
+            (Verdict::Good, Standing::Taken(_)) => Reason::NameConflict,
+            (Verdict::Good, Standing::Excess(_)) => Reason::Invalid,
+        }
+    }
+
+    /// The status that it should have.
+    pub(super) fn status(&self) -> ResourceStatus {
+        let message = match (&self.verdict, &self.standing) {
+            (Verdict::Bad(_, message), _) => message.clone(),
+            (Verdict::Good, Standing::Free) => "The policy is in force.".into(),
+            (Verdict::Good, Standing::Taken(holder)) => holder.message().into(),
+            (Verdict::Good, Standing::Excess(why)) => (*why).into(),
+        };
+        let reason = self.reason();
+        ResourceStatus {
+            ready: reason == Reason::Accepted,
+            reason: reason.as_str().into(),
+            message,
+            generation: self.generation,
+        }
+    }
+
+    /// As the API shows it, if it is in force as it is written.
+    pub(super) fn shown(&self) -> Option<Shown> {
+        let policy = self.in_force().filter(|_| matches!(self.verdict, Verdict::Good))?.clone();
+        let Self { created_at, updated_at, .. } = *self;
+        Some(Shown { policy, created_at, updated_at, updated_by: self.updated_by.clone() })
+    }
+}
+
+/// A policy of a cluster that is in force, with its metadata.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    policy: Arc<Policy>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    updated_by: Arc<str>,
+}
+
+impl Shown {
+    /// As the API shows it.
+    #[must_use]
+    pub fn stored(&self) -> StoredPolicy {
+        StoredPolicy {
+            name: self.policy.name().to_string(),
+            revision: self.policy.revision().to_string(),
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            updated_by: self.updated_by.to_string(),
+            source: PolicySource::Kubernetes,
+            spec: (**self.policy.spec()).clone(),
+        }
+    }
+}
+
+/// Everything but what plainly allows.
+fn may_deny(spec: &Value) -> bool {
+    !matches!(spec.get("effect").map(Value::as_str), None | Some(Some("allow")))
+}

@@ -1,0 +1,232 @@
+//! A cluster with the custom resource definitions, and a broker that reads policies from it. One control plane for all tests of
+//! this kind, which have it one after the other: a broker reads the objects of a whole cluster.
+
+use crate::chart::rendered::{Rendered, render_values};
+use crate::rig::claviger::{Claviger, run, wait_until};
+use crate::rig::kube::actors::{Kube, PodActor};
+use crate::rig::kube::{ControlPlane, User, rig_binary};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// A cluster without policies.
+pub struct PolicyCluster {
+    /// The tests' hand in it.
+    pub kube: Kube,
+    _alone: Option<MutexGuard<'static, ()>>,
+}
+
+/// What `kubectl` said.
+#[derive(Debug)]
+pub struct Said {
+    pub ok: bool,
+    pub out: String,
+    pub err: String,
+}
+
+impl PolicyCluster {
+    /// The shared one, emptied.
+    pub async fn alone() -> Self {
+        static PLANE: OnceLock<ControlPlane> = OnceLock::new();
+        static ALONE: Mutex<()> = Mutex::const_new(());
+        let alone = ALONE.lock().await;
+        let plane = PLANE.get_or_init(|| ControlPlane::start(&[]).unwrap_or_else(|why| panic!("{why}")));
+        let cluster = Self { kube: Kube::of(plane).await, _alone: Some(alone) };
+        cluster.install_definitions();
+        cluster.install_rights().await;
+        for kind in ["policies.claviger.dev", "clusterpolicies.claviger.dev"] {
+            cluster.kubectl(&["delete", kind, "--all", "--all-namespaces", "--wait=true"]).good();
+        }
+        cluster.kubectl(&["delete", "lease", "-n", "claviger", "--all"]).good();
+        cluster
+    }
+
+    /// One of its own, without definitions and rights.
+    pub async fn bare() -> Self {
+        let plane = ControlPlane::start(&[]).unwrap_or_else(|why| panic!("{why}"));
+        Self { kube: Kube::of(Box::leak(Box::new(plane))).await, _alone: None }
+    }
+
+    /// What `claviger crds` prints.
+    pub fn install_definitions(&self) {
+        let (code, definitions, err) = run(&["crds"]);
+        assert_eq!(code, Some(0), "{err}");
+        self.kubectl_with(&["apply", "--server-side", "-f", "-"], &definitions).good();
+        for name in ["policies.claviger.dev", "clusterpolicies.claviger.dev"] {
+            let established = format!("crd/{name}");
+            self.kubectl(&["wait", "--for=condition=Established", &established, "--timeout=30s"]).good();
+        }
+    }
+
+    /// The rights that the chart gives to a broker that reads policies.
+    pub async fn install_rights(&self) {
+        self.kube.unbound_token("claviger/claviger", "any").await; // makes the namespace
+        let rendered = with_custom_resources();
+        let of_chart = |kind: &str, name: &str| rendered.find(kind, name).unwrap_or_else(|| panic!("{name}")).clone();
+        let objects = [
+            of_chart("ClusterRole", "claviger-rel-claviger-policies"),
+            of_chart("Role", "rel-claviger-policy-status"),
+            bound(of_chart("ClusterRoleBinding", "claviger-rel-claviger-policies")),
+            bound(of_chart("RoleBinding", "rel-claviger-policy-status")),
+        ];
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        self.kubectl_with(&["apply", "--server-side", "-f", "-"], &list.to_string()).good();
+    }
+
+    /// A configuration that reads the policies of this cluster; team namespaces have what is below `teams`.
+    pub fn config(&self) -> Value {
+        self.config_by(&self.kube.plane.kubeconfig(User::Broker))
+    }
+
+    /// The same by another way to the API server.
+    pub fn config_by(&self, kubeconfig: &Path) -> Value {
+        json!({
+            "authenticators": [{"name": "cluster", "kubernetes": {"kubeconfig": kubeconfig, "cacheTtl": "1s"}}],
+            "stores": [{"name": "local", "file": {"path": "secrets.yaml"}}],
+            "policies": {
+                "customResources": ["cluster"],
+                "tenants": [{
+                    "namespaces": ["team-*"], "ceiling": [{"store": "local", "pathPrefix": "teams/{namespace}"}],
+                }],
+            },
+            "tickets": {"maxLivePerPod": 100_000},
+        })
+    }
+
+    /// Starts a broker.
+    pub fn serve(&self, config: Value) -> Claviger {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = json!({
+            "homelab/site/main": {"KEY": "of-homelab"},
+            "teams/team-a/site/main": {"KEY": "of-team-a"},
+            "teams/team-b/site/main": {"KEY": "of-team-b"},
+        });
+        fs::write(folder.path().join("secrets.yaml"), secrets.to_string()).unwrap();
+        Claviger::serve_in(folder, config)
+    }
+
+    /// Runs `kubectl` as the cluster's administrator.
+    pub fn kubectl(&self, arguments: &[&str]) -> Said {
+        self.kubectl_with(arguments, "")
+    }
+
+    /// The same with an input.
+    pub fn kubectl_with(&self, arguments: &[&str], input: &str) -> Said {
+        let plane = self.kube.plane;
+        let mut kubectl = Command::new(rig_binary("kubectl").unwrap());
+        kubectl
+            .arg("--kubeconfig")
+            .arg(plane.kubeconfig(User::Admin))
+            .arg("--cache-dir")
+            .arg(plane.folder())
+            .args(arguments);
+        let mut child = kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Said { ok: output.status.success(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Applies an object as a GitOps controller does.
+    pub fn apply(&self, object: &Value) -> Said {
+        self.kubectl_with(&["apply", "--server-side", "--field-manager=gitops", "-f", "-"], &object.to_string())
+    }
+
+    /// The condition `Ready` of an object, once it speaks of the object as it is: status, reason, message.
+    pub fn condition(&self, object: &Value) -> (String, String, String) {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        let resource =
+            if object["kind"] == "Policy" { "policies.claviger.dev" } else { "clusterpolicies.claviger.dev" };
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or("default");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let said = self.kubectl(&["get", resource, name, "-n", namespace, "-o", "json"]);
+            let found: Value = serde_json::from_str(&said.good()).unwrap();
+            let (generation, condition) = (&found["metadata"]["generation"], &found["status"]["conditions"][0]);
+            if condition["observedGeneration"] == *generation {
+                assert_eq!(found["status"]["observedGeneration"], *generation, "{found:#}");
+                assert_eq!(condition["type"], "Ready");
+                return ["status", "reason", "message"]
+                    .map(|field| condition[field].as_str().unwrap().to_owned())
+                    .into();
+            }
+            assert!(Instant::now() < deadline, "no status: {found:#}");
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until the condition of an object has this reason.
+    pub fn becomes(&self, object: &Value, reason: &str) -> String {
+        let mut last = String::new();
+        wait_until(reason, || {
+            let (_, now, message) = self.condition(object);
+            last = message;
+            now == reason
+        });
+        last
+    }
+
+    /// A pod that builds.
+    pub async fn pod(&self, place: &str) -> PodActor {
+        self.kube.pod(place).await
+    }
+}
+
+impl Said {
+    /// What it printed, if it did what it was told.
+    pub fn good(self) -> String {
+        assert!(self.ok, "{self:?}");
+        self.out
+    }
+
+    /// What it complained of.
+    pub fn bad(self) -> String {
+        assert!(!self.ok, "{self:?}");
+        self.err
+    }
+}
+
+/// The chart with custom resources.
+pub fn with_custom_resources() -> Rendered {
+    let config = json!({
+        "authenticators": [{"name": "cluster", "kubernetes": {"audience": "claviger"}}],
+        "stores": [], "policies": {"customResources": ["cluster"]},
+    });
+    render_values(&json!({"config": config})).unwrap()
+}
+
+/// The rig's broker is a user by a static token.
+fn bound(mut binding: Value) -> Value {
+    binding["subjects"] =
+        json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": User::Broker.name()}]);
+    binding
+}
+
+/// A policy of the cluster for `ci/build-bot`.
+pub fn cluster_policy(name: &str, repo: &str) -> Value {
+    json!({
+        "apiVersion": "claviger.dev/v1alpha1", "kind": "ClusterPolicy", "metadata": {"name": name},
+        "spec": {
+            "subjects": [{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}],
+            "repos": [repo], "branches": ["main"],
+            "secrets": [{"store": "local", "path": "homelab/{repo}/{branch}"}],
+        },
+    })
+}
+
+/// A policy of a namespace for its `build-bot`.
+pub fn policy(namespace: &str, name: &str, path: &str) -> Value {
+    json!({
+        "apiVersion": "claviger.dev/v1alpha1", "kind": "Policy", "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "subjects": [{"kubernetes": {"serviceAccounts": ["build-bot"]}}],
+            "repos": ["site"], "branches": ["main"], "secrets": [{"store": "local", "path": path}],
+        },
+    })
+}

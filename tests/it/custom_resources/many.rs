@@ -1,0 +1,97 @@
+//! Many policies: read at once, each changed one soon in force. `CLAVIGER_TEST_POLICIES=10000` makes the run that
+//! docs/OPERATIONS.md has the figures of.
+
+use super::cluster::{PolicyCluster, cluster_policy};
+use super::walk::may;
+use crate::rig::claviger::{Claviger, manifest, wait_until};
+use crate::rig::http::request;
+use crate::rig::kube::User;
+use crate::rig::scale::scale;
+use futures_util::StreamExt as _;
+use http::Request;
+use serde_json::{Value, json};
+use std::fs;
+use std::time::{Duration, Instant};
+
+const PATH: &str = "/apis/claviger.dev/v1alpha1/clusterpolicies";
+
+async fn create(client: &kube::Client, object: Value) {
+    let request = Request::post(PATH).header("content-type", "application/json").body(object.to_string().into_bytes());
+    client.request::<Value>(request.unwrap()).await.unwrap();
+}
+
+fn is_ready(claviger: &Claviger) -> bool {
+    request(claviger.ops, "GET", "/readyz", &[], b"").status == 200
+}
+
+/// A policy that looks like one of many teams.
+fn one_of_many(at: usize) -> Value {
+    let mut object = cluster_policy(&format!("p-{at:05}"), &format!("repo-{at}"));
+    object["spec"]["subjects"][0]["kubernetes"]["namespaces"] = json!([format!("ns-{at}")]);
+    object
+}
+
+/// From start to readiness, and resident memory then.
+fn started(start: impl FnOnce() -> Claviger, policies: usize) -> (Claviger, Duration, u64) {
+    let began = Instant::now();
+    let claviger = start();
+    while !is_ready(&claviger) {
+        assert!(began.elapsed() < Duration::from_mins(2), "{}", claviger.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let took = began.elapsed();
+    assert_eq!(claviger.count("claviger_policies"), u64::try_from(policies).unwrap());
+    let resident = claviger.resident();
+    (claviger, took, resident)
+}
+
+#[tokio::test]
+async fn many_are_read_and_a_change_of_one_is_in_force_within_a_second() {
+    let many = scale("CLAVIGER_TEST_POLICIES", 300);
+    let cluster = PolicyCluster::alone().await;
+    let client = cluster.kube.plane.client(User::Admin).await;
+    futures_util::stream::iter((0..many).map(|at| create(&client, one_of_many(at)))).buffer_unordered(16).count().await;
+    let pod = cluster.pod("ci/build-bot").await;
+    let mut config = cluster.config();
+    let (claviger, took, resident) = started(|| cluster.serve(config.clone()), many);
+
+    // One more, and away again: from the answer of the API server until it is in force.
+    let mut times = Vec::new();
+    for _ in 0..20 {
+        create(&client, cluster_policy("change", "site")).await;
+        let made = Instant::now();
+        wait_until("the change", || may(&claviger, &pod));
+        times.push(made.elapsed());
+        cluster.kubectl(&["delete", "ccpol", "change"]).good();
+        wait_until("the deletion", || !may(&claviger, &pod));
+    }
+    times.sort();
+    assert!(times[times.len() - 1] < Duration::from_secs(2), "{times:?}");
+    wait_until("all statuses", || {
+        let said = cluster.kubectl(&[
+            "get",
+            "ccpol",
+            &format!("p-{:05}", many - 1),
+            "-o",
+            "jsonpath={.status.conditions[0].reason}",
+        ]);
+        said.good() == "Accepted"
+    });
+    drop(claviger);
+
+    // The same policies from a directory.
+    let folder = tempfile::tempdir().unwrap();
+    for at in 0..many {
+        let spec = &one_of_many(at)["spec"];
+        fs::write(folder.path().join(format!("p-{at:05}.yaml")), manifest(&format!("p-{at:05}"), spec)).unwrap();
+    }
+    config["policies"] = json!({"directory": folder.path()});
+    let (_claviger, from_files, of_files) = started(|| cluster.serve(config), many);
+    println!(
+        "{many} policies: ready after {took:?} ({from_files:?} from files), {} MiB resident ({} MiB from files), changes {:?} to {:?}",
+        resident >> 20,
+        of_files >> 20,
+        times[0],
+        times[times.len() - 1],
+    );
+}
