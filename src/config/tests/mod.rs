@@ -5,6 +5,7 @@ mod bad_values;
 mod clouds;
 mod clusters;
 mod faults;
+mod policies;
 mod warnings;
 
 use bad_values::BAD_VALUES;
@@ -80,11 +81,7 @@ fn good() -> Value {
             {"name": "vault", "vault": {"address": "https://vault:8200", "auth": {"tokenFile": "token"}}},
         ],
         "database": {"url": "sqlite::memory:"},
-        "policies": {
-            "ceiling": [{"store": "vault", "pathPrefix": "homelab"}],
-            "customResources": ["cluster"],
-            "tenants": [{"namespaces": ["team-*"], "ceiling": [{"store": "vault", "pathPrefix": "homelab/{namespace}"}]}],
-        },
+        "policies": {"ceiling": [{"store": "vault", "pathPrefix": "homelab"}]},
     })
 }
 
@@ -329,10 +326,6 @@ fn the_neighbours_of_bad_values_are_taken() {
         ("/database/keyFile", "key"),
         ("/database", "{url: 'postgres://u:p@h/d?sslmode=verify-full', keyFile: key}"),
         ("/policies/ceiling", "[]"),
-        ("/policies/customResources", "[]"),
-        ("/policies/tenants", "[]"),
-        ("/policies/tenants/0/ceiling/0/pathPrefix", "''"),
-        ("/policies/tenants/0/ceiling/0/pathPrefix", "teams/{namespace}/x"),
         ("/policies/ceiling/0/pathPrefix", "''"),
         ("/policies/ceiling/0/pathPrefix", "a/b~c=2F/d.e_f-g"),
         ("/tickets/ttl", "1s"),
