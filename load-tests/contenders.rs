@@ -102,11 +102,8 @@ async fn plan() -> Plan {
     plan
 }
 
-/// Starts everything.
-pub async fn line_up() -> Field {
-    let plan = plan().await;
-    plan.bao.kubernetes_role("builds", ["ci", "build-bot"], &["claviger"]).await;
-    // What clients of Vault read, as one policy must list it.
+/// A policy for what is read through the Vault-compatible API, which the delivery `direct` allows.
+fn lets_clients_of_vault_read(plan: &Plan) {
     plan.policy(
         "vault-clients",
         json!({
@@ -115,6 +112,13 @@ pub async fn line_up() -> Field {
             "secrets": [{"store": "vault", "path": "homelab/site/main"}],
         }),
     );
+}
+
+/// Starts everything.
+pub async fn line_up() -> Field {
+    let plan = plan().await;
+    plan.bao.kubernetes_role("builds", ["ci", "build-bot"], &["claviger"]).await;
+    lets_clients_of_vault_read(&plan);
     let key = plan.folder.path().join("database-key");
     std::fs::write(&key, STANDARD.encode([7; 32])).unwrap();
     let database = postgres().database().await;
