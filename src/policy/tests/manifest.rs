@@ -45,7 +45,7 @@ fn the_envelope_is_checked() {
     for (from, to, expected) in [
         ("v1alpha1", "v1", "/apiVersion: must be claviger.dev/v1alpha1"),
         ("apiVersion: claviger.dev/v1alpha1\n", "", "/apiVersion: must be claviger.dev/v1alpha1"),
-        ("kind: Policy", "kind: Pod", "/kind: must be Policy"),
+        ("kind: Policy", "kind: Pod", "/kind: must be Policy or ClusterPolicy"),
         ("metadata: {name: site-builds}\n", "", "/metadata/name: is missing"),
         ("site-builds", "null", "/metadata/name: is missing"),
         ("{name: site-builds}", "{name: a, lables: {}}", "/metadata/lables: unknown key"),

@@ -196,7 +196,8 @@ impl Said {
 pub fn with_custom_resources() -> Rendered {
     let config = json!({
         "authenticators": [{"name": "cluster", "kubernetes": {"audience": "claviger"}}],
-        "stores": [], "policies": {"customResources": ["cluster"]},
+        "stores": [{"name": "vault", "vault": {"address": "https://vault:8200", "auth": {"tokenFile": "/token"}}}],
+        "policies": {"customResources": ["cluster"]},
     });
     render_values(&json!({"config": config})).unwrap()
 }
