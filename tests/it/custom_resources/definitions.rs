@@ -18,10 +18,15 @@ fn the_committed_definitions_are_those_of_the_types() {
     assert!(read(&printed) == read(&fs::read_to_string(COMMITTED).unwrap()), "{stale}");
 }
 
+/// A good policy with another value at a place.
 fn changed(place: &str, value: Value) -> Value {
     let mut object = cluster_policy("rules", "site");
-    let (parent, field) = place.rsplit_once('/').unwrap();
-    object.pointer_mut(parent).unwrap()[field] = value;
+    if let Some(there) = object.pointer_mut(place) {
+        *there = value;
+    } else {
+        let (parent, field) = place.rsplit_once('/').unwrap();
+        object.pointer_mut(parent).unwrap()[field] = value;
+    }
     object
 }
 
