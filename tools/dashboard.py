@@ -70,6 +70,13 @@ ROWS = [
               help="By authenticator and outcome. `none`: no authenticator is responsible for the token."),
         graph("Policies in force", "short", (f"max ({selector('policies')})", "policies"),
               (f"max ({selector('policy_file_faults')})", "invalid files"), width=12),
+        graph("Policies in shadow mode", "reqps",
+              (rate("policy_shadow_total", "policy, outcome"), "{{policy}} {{outcome}}"), width=12,
+              help="What policies with mode: audit would have changed, by policy and outcome."),
+        graph("Secrets of policies by use", "short",
+              (f"max by (state) ({selector('inventory_secrets')})", "{{state}}"), width=12, stack=True,
+              colours={"used": GREEN, "unused": ORANGE},
+              help="Secrets of policies that were or were not read within 30 days. `claviger inventory` lists them."),
     ]),
     ("Redemptions", [
         graph("Redemptions", "reqps", (rate("ticket_redemptions_total", "outcome"), "{{outcome}}"), width=16, stack=True,

@@ -30,7 +30,7 @@ pub struct Checked {
     pub names: Vec<String>,
 }
 
-/// Reads the policies, the certificate, kubeconfigs and key files.
+/// Reads the policies, the certificate, kubeconfigs, key files and the files of file stores.
 ///
 /// # Errors
 /// Every fault, as a line for people.
@@ -40,6 +40,7 @@ pub fn check_offline(config: &Config) -> Result<Checked, Vec<String>> {
     let certificate = config.server.tls.clone().map(|files| Certificate::open(files, None)).transpose();
     faults.extend(certificate.err().map(|error| format!("server.tls: {error}")));
     faults.extend(key_faults(config));
+    faults.extend(Stores::check_files(&config.stores).iter().map(ToString::to_string));
     match policies::directory_policies(config) {
         Ok(policies) if faults.is_empty() => {
             let names = store_names(config, &policies);

@@ -4,6 +4,7 @@ mod authenticators;
 mod check;
 mod database_clock;
 mod descriptors;
+mod doctor;
 mod drain;
 mod error;
 mod hide;
@@ -20,6 +21,7 @@ mod tls;
 mod traces;
 
 pub use check::{Checked, Engine, check_offline, check_online, find_mounts};
+pub use doctor::{doctor, misconfigured};
 pub use error::StartError;
 pub use hide::hide_memory;
 pub use logging::start as start_logging;

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::database::Database;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
+use crate::model::shadow::ShadowOutcome;
 use crate::policy::{Directory, Observer, Policy, PolicyRegister, PolicySet, Reason, RegisterError};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +26,13 @@ struct Counted {
 
 impl Observer for Counted {
     fn in_force(&self, set: &PolicySet) {
-        set.names().for_each(|name| self.metrics.start_policy(name));
+        for policy in set.policies() {
+            if policy.is_shadow() {
+                ShadowOutcome::ALL.iter().for_each(|outcome| self.metrics.start_shadow(policy.name(), outcome.as_str()));
+            } else {
+                self.metrics.start_policy(policy.name());
+            }
+        }
         self.metrics.set_policies(set.len());
         let names = set.policies().iter().map(|policy| policy.name());
         let now: HashSet<Arc<str>> = names.filter(|name| name.contains('/')).cloned().collect();

@@ -186,6 +186,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tokio::spawn(upkeep(broker.clone(), stopped.clone())),
         tokio::spawn(follow_holders(broker.clone(), stopped.clone())),
         tokio::spawn(follow_admission_policies(broker.clone(), stopped.clone())),
+        tokio::spawn(follow_usage(broker.clone(), stopped.clone())),
         tokio::spawn(retention.run(stopped.clone())),
         tokio::spawn(database_clock::follow(
             database,
@@ -294,6 +295,14 @@ async fn follow_holders(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>)
 async fn follow_admission_policies(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
     tokio::select! {
         () = broker.follow_admission_policies() => {}
+        _ = stopped.wait_for(|stop| *stop) => {}
+    }
+}
+
+/// Counts uses of policies.
+async fn follow_usage(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
+    tokio::select! {
+        () = broker.follow_usage() => {}
         _ = stopped.wait_for(|stop| *stop) => {}
     }
 }

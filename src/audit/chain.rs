@@ -5,8 +5,9 @@ use super::keys::ChainHasher;
 use super::port::Event;
 use crate::model::caller::Caller;
 use crate::model::request_id::RequestId;
+use crate::model::shadow::{ShadowOutcome, ShadowVerdict};
 use crate::model::via::Via;
-use crate::wire::audit_event::{AuditEvent, CallerView, PodView, SecretView};
+use crate::wire::audit_event::{AuditEvent, CallerView, PodView, SecretView, ShadowView};
 use crate::wire::inert_json;
 use jiff::Timestamp;
 
@@ -81,12 +82,21 @@ impl ChainHasher {
             via: event.via.map(Via::as_str),
             duration_ms: u64::try_from(event.took.as_millis()).unwrap_or(u64::MAX),
             count: event.count,
+            shadow: event.shadow.iter().map(shadow_view).collect(),
         })?;
         let hash = self.hash(&text);
         let prev_hash = std::mem::replace(&mut head.hash, hash.clone());
         head.seq = seq;
         head.time.clone_from(&time);
         Ok(Link { seq, prev_hash, hash, time, text })
+    }
+}
+
+fn shadow_view(verdict: &ShadowVerdict) -> ShadowView<'_> {
+    ShadowView {
+        policy: &verdict.policy,
+        effect: if verdict.denies { "deny" } else { "allow" },
+        would_change: verdict.outcome != ShadowOutcome::NoChange,
     }
 }
 
@@ -155,5 +165,19 @@ mod tests {
         assert_eq!(whole["time"], "1970-01-01T00:00:00.000000Z");
         assert_eq!(whole["type"], "ticket.issued");
         assert!(whole["caller"].is_null() && whole.get("count").is_none());
+    }
+
+    #[test]
+    fn an_event_without_shadow_policies_has_the_text_that_it_had_before_there_were_any() {
+        let mut event = Event::new(EventType::TicketIssued, Outcome::Ok);
+        let text =
+            |event: &Event| ChainHasher::plain().link(&mut head(), event, Timestamp::UNIX_EPOCH).expect("JSON").text;
+        assert!(text(&event).ends_with("\"durationMs\":0}"), "{}", text(&event));
+        event.shadow = [(false, ShadowOutcome::WouldAllow), (true, ShadowOutcome::NoChange)]
+            .map(|(denies, outcome)| ShadowVerdict { policy: "p".into(), denies, outcome })
+            .into();
+        let expected = "\"durationMs\":0,\"shadow\":[{\"policy\":\"p\",\"effect\":\"allow\",\"wouldChange\":true},\
+             {\"policy\":\"p\",\"effect\":\"deny\",\"wouldChange\":false}]}";
+        assert!(text(&event).ends_with(expected), "{}", text(&event));
     }
 }

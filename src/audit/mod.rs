@@ -25,6 +25,7 @@ mod rows;
 mod segments;
 mod sqlite_query;
 mod stdout;
+mod usage;
 mod writer;
 
 pub use aggregated::Aggregated;
@@ -39,6 +40,7 @@ pub use port::{AuditUnavailable, CommitError, Event};
 pub use reader::{Reader, Recorded};
 pub use refusals::{ONE_BY_ONE, Refusals};
 pub use retention::{Limits, Retention};
+pub use usage::{Usage, UsageError, UsageEvent, UsageTimes, Use, UseKind, UsedBy};
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use crate::model::caller::Caller;
 use crate::model::repo::Repo;
 use crate::model::request_id::RequestId;
 use crate::model::secret_ref::SecretVersion;
+use crate::model::shadow::ShadowVerdict;
 use crate::model::ticket::TicketId;
 use crate::model::via::Via;
 use std::borrow::Cow;
@@ -54,6 +55,8 @@ pub struct Event {
     pub took: Duration,
     /// The number of equal events that this one represents.
     pub count: Option<u64>,
+    /// The policies in shadow mode that apply to the request.
+    pub shadow: Vec<ShadowVerdict>,
 }
 
 impl Event {
@@ -78,6 +81,7 @@ impl Event {
             via: None,
             took: Duration::ZERO,
             count: None,
+            shadow: Vec::new(),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::model::ipv6_prefix::ipv6_prefix;
 use crate::model::repo::Repo;
 use crate::model::request::Asked;
 use crate::model::secret::SecretValue;
+use crate::model::shadow::ShadowOutcome;
 use crate::policy::{AuthenticatorKind, ExplainedPolicy, ExplainedSecret, Explanation, caller_as_described};
 use crate::stores::Stores;
 use crate::wire::decision::{DecisionExplained, DecisionRequest, PolicyExplained, SecretExplained};
@@ -48,7 +49,13 @@ impl Broker {
             (None, Some(token)) => {
                 match self.stages.authenticators.authenticate(BearerToken::new(&token), standing).await {
                     Ok(caller) => {
-                        let facts = self.facts(&caller, policies.needs(&caller, &asked)).await?;
+                        let needs = policies.needs(&caller, &asked);
+                        let facts = self.facts(&caller, needs).await?;
+                        let facts = match policies.shadows(&caller, &asked) {
+                            Some(shadows) => self.facts_of_shadows(&caller, &facts, needs, &shadows).await,
+                            None => None,
+                        }
+                        .unwrap_or(facts);
                         (caller, facts)
                     }
                     Err(AuthnError::Refused(refusal)) => return Ok(refused(refusal.as_str())),
@@ -98,6 +105,8 @@ fn explained(explanation: Explanation, stores: &Stores) -> DecisionExplained {
         matched: verdict.matched,
         failed_at: verdict.failed_at.map(|part| part.as_str().to_owned()),
         detail: verdict.detail,
+        mode: verdict.shadow.map(|_| "audit".to_owned()),
+        would_change: verdict.shadow.map(|outcome| outcome != ShadowOutcome::NoChange),
     };
     let secret = |ExplainedSecret { secret, keys, write, encoding }| SecretExplained {
         store_name: stores.name_of(&secret),

@@ -14,8 +14,9 @@ use crate::model::repo::Repo;
 use crate::model::request::Asked;
 use crate::model::secret::Secret;
 use crate::model::secret_ref::{SecretRef, SecretVersion};
+use crate::model::shadow::ShadowVerdict;
 use crate::model::via::Via;
-use crate::policy::{self, Absence, Decision, Denial, Grant, GrantedSecret, MergeError, Merged};
+use crate::policy::{self, Absence, Decision, Delivery, Denial, Grant, GrantedSecret, MergeError, Merged};
 use crate::stores::{FetchError, Granted, ReadError, Reading};
 use crate::traces::Stage;
 use crate::wire::problem::Code;
@@ -42,13 +43,16 @@ pub(super) struct Gathered {
     pub(super) missing: usize,
     /// The requested lifetime, or less if something in the bundle expires earlier.
     pub(super) asked_ttl: Option<Duration>,
+    /// What policies in shadow mode would have changed.
+    pub(super) shadow: Vec<ShadowVerdict>,
 }
 
 impl Gathered {
     /// What the audit event names.
     pub(super) fn known(&self) -> Known {
         let keys = self.bundle.entries.keys().cloned().collect();
-        Known { secrets: self.secrets.clone(), keys, ..Known::granted(&self.grant) }
+        let (secrets, shadow) = (self.secrets.clone(), self.shadow.clone());
+        Known { secrets, keys, shadow, ..Known::granted(&self.grant) }
     }
 }
 
@@ -73,7 +77,31 @@ impl Broker {
         let asked = self.checked_asked(ask)?;
         let asked_ttl = ask.request.ttl.as_deref().map(|ttl| self.checked_ttl(ttl)).transpose();
         let asked_ttl = asked_ttl.map_err(|error| Refusal::new(error, of_asked(&asked)))?;
-        let grant = self.decide(ask, &asked, mode, deadline).await?;
+        let (grant, shadow) = self.decide(ask, &asked, mode, deadline).await?;
+        match self.gather_granted(ask, mode, grant, asked_ttl, deadline).await {
+            Ok(gathered) => Ok(Gathered { shadow, ..gathered }),
+            Err(mut refusal) => {
+                refusal.known.shadow = shadow;
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Reads what is granted, and merges it.
+    async fn gather_granted(
+        &self,
+        ask: &IssueRequest,
+        mode: DeliveryMode,
+        grant: Grant,
+        asked_ttl: Option<Duration>,
+        deadline: Instant,
+    ) -> Result<Gathered, Refusal> {
+        if mode == DeliveryMode::Ticket && self.is_ticket_limit_reached(ask, &grant).await {
+            return Err(Refusal {
+                outcome: Outcome::Denied,
+                ..Refusal::new(Code::TicketLimit, Known::granted(&grant))
+            });
+        }
         if mode == DeliveryMode::Ticket && self.binding(&grant) == BindTo::Ip && !ask.context.source_is_known {
             let error = Error::InvalidRequest(
                 "the X-Forwarded-For of a trusted proxy is no address, so that the ticket cannot be bound to one",
@@ -96,7 +124,8 @@ impl Broker {
         let versions = self.stages.versions_key.digest(present(&reads));
         let bundle = Bundle { entries: merged.entries, stale: merged.stale, versions };
         let made_at = present(&reads).filter_map(|(_, lease)| lease.made_at).max();
-        Ok(Gathered { grant, bundle, secrets, made_at, missing: merged.missing, asked_ttl })
+        let missing = merged.missing;
+        Ok(Gathered { grant, bundle, secrets, made_at, missing, asked_ttl, shadow: Vec::new() })
     }
 
     /// What the ticket of this grant is bound to.
@@ -122,40 +151,24 @@ impl Broker {
         asked: &Asked,
         mode: DeliveryMode,
         deadline: Instant,
-    ) -> Result<Grant, Refusal> {
+    ) -> Result<(Grant, Vec<ShadowVerdict>), Refusal> {
         let policies = self.stages.policies.load_full();
         if !policies.unread().is_empty() {
             return Err(Refusal::new(Code::PoliciesUnavailable, of_asked(asked)));
         }
-        let facts = timeout_at(deadline, self.facts(&ask.caller, policies.needs(&ask.caller, asked))).await;
+        let needs = policies.needs(&ask.caller, asked);
+        let facts = timeout_at(deadline, self.facts(&ask.caller, needs)).await;
         let facts = facts.unwrap_or(Err(Error::Plain(Code::Timeout)));
         let facts = facts.map_err(|error| Refusal::new(error, of_asked(asked)))?;
         let started = Instant::now();
         let decision = Stage::Policy.span().in_scope(|| policies.decide(&ask.caller, &facts, asked));
         self.stages.metrics.decision(started.elapsed());
-        match decision {
-            // A caller without a pod gets secrets in the response only.
-            Decision::Granted(grant)
-                if mode.is_in(grant.delivery) && (mode == DeliveryMode::Direct || ask.caller.unbound.is_none()) =>
-            {
-                Ok(grant)
-            }
-            Decision::Granted(grant) => Err(Refusal {
-                outcome: Outcome::Denied,
-                ..Refusal::new(Code::DeliveryNotAllowed, Known::granted(&grant))
-            }),
-            Decision::Denied(denial) => {
-                let code = match denial {
-                    Denial::AttestationFailed(_) => Code::AttestationFailed,
-                    _ => Code::Denied,
-                };
-                let policies = denial.policies().iter().map(|policy| policy.name.to_string()).collect();
-                let known = Known { policies, ..of_asked(asked) };
-                Err(Refusal { outcome: Outcome::Denied, reason: denial.as_str(), ..Refusal::new(code, known) })
-            }
-            Decision::LeftOut(part) => {
-                let refusal = Refusal::new(Error::InvalidRequest(part.missing()), of_asked(asked));
-                Err(Refusal { reason: part.as_str(), ..refusal })
+        let shadow = self.shadow_verdicts(&policies, &ask.caller, (&facts, needs), asked, mode).await;
+        match decided(decision, asked, |delivery| mode.hands_over(delivery, &ask.caller)) {
+            Ok(grant) => Ok((grant, shadow)),
+            Err(mut refusal) => {
+                refusal.known.shadow = shadow;
+                Err(refusal)
             }
         }
     }
@@ -227,6 +240,29 @@ impl Broker {
             return Err(Code::SecretNotFound.into());
         }
         Ok(merged)
+    }
+}
+
+/// The grant, or why there is none for the requested delivery.
+fn decided(decision: Decision, asked: &Asked, suffices: impl Fn(Delivery) -> bool) -> Result<Grant, Refusal> {
+    match decision {
+        Decision::Granted(grant) if suffices(grant.delivery) => Ok(grant),
+        Decision::Granted(grant) => {
+            Err(Refusal { outcome: Outcome::Denied, ..Refusal::new(Code::DeliveryNotAllowed, Known::granted(&grant)) })
+        }
+        Decision::Denied(denial) => {
+            let code = match denial {
+                Denial::AttestationFailed(_) => Code::AttestationFailed,
+                _ => Code::Denied,
+            };
+            let policies = denial.policies().iter().map(|policy| policy.name.to_string()).collect();
+            let known = Known { policies, ..of_asked(asked) };
+            Err(Refusal { outcome: Outcome::Denied, reason: denial.as_str(), ..Refusal::new(code, known) })
+        }
+        Decision::LeftOut(part) => {
+            let refusal = Refusal::new(Error::InvalidRequest(part.missing()), of_asked(asked));
+            Err(Refusal { reason: part.as_str(), ..refusal })
+        }
     }
 }
 

@@ -8,9 +8,10 @@ use super::redeem::describe;
 use super::refusal::{Known, Refusal};
 use crate::audit::{CommitError, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
+use crate::model::shadow::ShadowVerdict;
 use crate::model::ticket::TicketToken;
 use crate::policy::Grant;
-use crate::tickets::{MAX_BUNDLE_BYTES, SealError, Sealed, Ticket};
+use crate::tickets::{CallerLimits, MAX_BUNDLE_BYTES, SealError, Sealed, Ticket};
 use crate::traces::Stage;
 use crate::wire::problem::Code;
 use jiff::{SignedDuration, Timestamp};
@@ -35,6 +36,8 @@ struct Prepared {
     missing: usize,
     sizes: Option<Vec<usize>>,
     is_stale: bool,
+    limits: Option<Arc<CallerLimits>>,
+    shadow: Vec<ShadowVerdict>,
 }
 
 impl Broker {
@@ -53,12 +56,19 @@ impl Broker {
 
     /// Stores the ticket together with its event. The URL is answered only when both are durable.
     async fn release(&self, prepared: Prepared, mut event: OpenEvent, ask: &IssueRequest) -> Result<Issued, Error> {
-        let Prepared { ticket, sealed, token, missing, sizes, is_stale } = prepared;
+        let Prepared { ticket, sealed, token, missing, sizes, is_stale, limits, shadow } = prepared;
         describe(&mut event, &ticket);
+        event.shadow = shadow;
         (event.kind, event.outcome) = (EventType::TicketIssued, Outcome::Ok);
         note_stale(&mut event, is_stale);
-        match event.close_with(self.stages.tickets.store.issuing(&ticket, sealed)).await {
+        match event.close_with(self.stages.tickets.store.issuing(&ticket, sealed, limits.clone())).await {
             Ok(()) => {}
+            Err(CommitError::Rejected(mut event)) if limits.is_some_and(|limits| limits.is_reached()) => {
+                event.ticket_id = None;
+                let known = Known { shadow: std::mem::take(&mut event.shadow), ..of_ticket(&ticket) };
+                let refusal = Refusal { outcome: Outcome::Denied, ..Refusal::new(Code::TicketLimit, known) };
+                return Err(self.close_refused(*event, refusal, ask, DeliveryMode::Ticket).await);
+            }
             Err(CommitError::Rejected(event)) => {
                 return Err(self.close_refused(*event, Code::RateLimited.into(), ask, DeliveryMode::Ticket).await);
             }
@@ -83,10 +93,11 @@ impl Broker {
         let Ok(token) = self.stages.tickets.ids.fresh() else {
             return Err(Refusal::new(Code::Internal, gathered.known()));
         };
-        let Gathered { grant, bundle, secrets, missing, asked_ttl, .. } = gathered;
+        let Gathered { grant, bundle, secrets, missing, asked_ttl, shadow, .. } = gathered;
         let issued_at = whole_microseconds(self.stages.clock.now());
         let expires_at = self.expiry(issued_at, &grant, asked_ttl);
         let bind_to = self.binding(&grant);
+        let limits = CallerLimits::of(grant.limits);
         let ticket = Arc::new(Ticket {
             id: token.ticket_id(),
             caller: ask.caller.clone(),
@@ -109,10 +120,19 @@ impl Broker {
                 }
                 SealError::DoesNotOpen(_) | SealError::NotSealed(_) | SealError::Malformed(_) => Code::Internal,
             };
-            Refusal::new(code, of_ticket(&ticket))
+            Refusal::new(code, Known { shadow: shadow.clone(), ..of_ticket(&ticket) })
         })?;
         let sizes = ask.sizes.then(|| bundle.entries.values().map(|entry| entry.value.len()).collect());
-        Ok(Prepared { ticket, sealed, token, missing, sizes, is_stale: bundle.stale })
+        Ok(Prepared { ticket, sealed, token, missing, sizes, is_stale: bundle.stale, limits, shadow })
+    }
+
+    /// Whether the caller has as many tickets of a granting policy as it allows, as far as is known before secrets are read.
+    /// Whatever happens concurrently, and while the store cannot be reached, the step decides.
+    pub(super) async fn is_ticket_limit_reached(&self, ask: &IssueRequest, grant: &Grant) -> bool {
+        if grant.limits.is_empty() {
+            return false;
+        }
+        self.stages.tickets.store.has_reached(&ask.caller.identity(), &grant.limits).await.unwrap_or(false)
     }
 
     fn expiry(&self, issued_at: Timestamp, grant: &Grant, asked: Option<Duration>) -> Timestamp {
@@ -130,6 +150,7 @@ fn of_ticket(ticket: &Ticket) -> Known {
         policies: ticket.policies.iter().map(|policy| policy.name.to_string()).collect(),
         secrets: ticket.secrets.clone(),
         keys: ticket.keys.clone(),
+        shadow: Vec::new(),
     }
 }
 

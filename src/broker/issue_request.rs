@@ -39,9 +39,11 @@ impl DeliveryMode {
         }
     }
 
-    pub(super) const fn is_in(self, delivery: Delivery) -> bool {
+    /// Whether this caller gets its secrets in this way, if a decision allows these deliveries. A ticket is for a pod that redeems
+    /// it once; a caller without one gets its secrets in the response.
+    pub(super) const fn hands_over(self, delivery: Delivery, caller: &Caller) -> bool {
         match self {
-            Self::Ticket => delivery.ticket,
+            Self::Ticket => delivery.ticket && caller.unbound.is_none(),
             Self::Direct => delivery.direct,
         }
     }

@@ -10,6 +10,7 @@ use crate::model::branch::Branch;
 use crate::model::caller::Caller;
 use crate::model::repo::Repo;
 use crate::model::secret_ref::SecretVersion;
+use crate::model::shadow::ShadowVerdict;
 use crate::policy::Grant;
 use crate::wire::problem::Code;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub(super) struct Known {
     pub(super) policies: Vec<String>,
     pub(super) secrets: Vec<SecretVersion>,
     pub(super) keys: Vec<String>,
+    pub(super) shadow: Vec<ShadowVerdict>,
 }
 
 impl Refusal {
@@ -59,9 +61,9 @@ impl Known {
     }
 
     pub(super) fn write_into(self, event: &mut Event) {
-        let Self { repo, branch, policies, secrets, keys } = self;
+        let Self { repo, branch, policies, secrets, keys, shadow } = self;
         (event.repo, event.branch, event.policies) = (repo, branch, policies);
-        (event.secrets, event.keys) = (secrets, keys);
+        (event.secrets, event.keys, event.shadow) = (secrets, keys, shadow);
     }
 }
 

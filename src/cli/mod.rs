@@ -8,12 +8,14 @@ mod crds;
 mod dev;
 mod dev_issuer;
 mod dev_state;
+mod doctor;
 mod download;
 mod exec;
 mod failure;
 mod faults;
 mod fetch;
 mod input;
+mod inventory;
 mod openapi;
 mod patience;
 mod policy;
@@ -44,6 +46,8 @@ enum Command {
     Serve(ConfigFile),
     /// Check a configuration and exit.
     Check(check::Check),
+    /// Check everything that must be right in an installation, and advise on each fault.
+    Doctor(doctor::Doctor),
     /// Serve on this machine with sample secrets. Needs no cluster and no Vault. Not for production.
     Dev(dev::Dev),
     /// Print the `OpenAPI` document of the REST API.
@@ -62,6 +66,8 @@ enum Command {
     /// Manage policies on a server, and test policy files without one.
     #[command(subcommand)]
     Policy(policy::Policy),
+    /// List when policies matched and secrets were read for the last time, unused ones first.
+    Inventory(inventory::Options),
     /// Print the Vault ACL (HCL) that the policies need.
     VaultPolicy(vault_policy::VaultPolicy),
 }
@@ -100,10 +106,12 @@ pub fn run() -> ExitCode {
         Command::Serve(file) => serve::run(&file.config),
         Command::Check(check) => check::run(&check),
         Command::Dev(dev) => dev::run(&dev),
+        Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Exec(exec) => exec::run(&exec),
         Command::Audit(audit) => audit::run(&audit),
         Command::Fetch(fetch) => fetch::run(&fetch),
         Command::Scan(scan) => scan::run(&scan),
+        Command::Inventory(options) => inventory::run(&options),
         Command::Openapi => openapi::run(),
         Command::Crds => crds::run(),
         Command::Policy(policy) => policy::run(&policy),

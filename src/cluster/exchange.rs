@@ -6,6 +6,8 @@ use crate::traces;
 use crate::trust::ConnectFailure;
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -18,6 +20,8 @@ pub const DEADLINE: Duration = Duration::from_secs(5);
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
+    /// The server's time, with a resolution of one second.
+    pub(super) date: Option<Timestamp>,
     pub(super) body: Vec<u8>,
 }
 
@@ -73,8 +77,10 @@ impl Cluster {
                     error => ConnectFailure::of(&error).map_or(CallFailure::Connection, CallFailure::Unconnected),
                 })?;
             let status = answer.status();
+            let date = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok());
+            let date = date.and_then(|date| rfc2822::DateTimeParser::new().parse_timestamp(date).ok());
             match Limited::new(answer.into_body(), max_bytes).collect().await {
-                Ok(body) => Ok(Answer { status, body: body.to_bytes().into() }),
+                Ok(body) => Ok(Answer { status, date, body: body.to_bytes().into() }),
                 Err(error) if error.is::<LengthLimitError>() => Err(CallFailure::TooLarge),
                 Err(_) => Err(CallFailure::Connection),
             }

@@ -10,7 +10,7 @@ use http::StatusCode;
 const TEKTON: &str = "/apis/tekton.dev/v1";
 
 fn answer(status: u16, body: &[u8]) -> Answer {
-    Answer { status: StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT), body: body.to_vec() }
+    Answer { status: StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT), date: None, body: body.to_vec() }
 }
 
 /// Parses the answer to a `TokenReview`.

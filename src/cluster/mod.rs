@@ -15,6 +15,7 @@ mod exchange;
 pub(crate) mod fake;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod installation;
 mod issuer;
 mod kubeconfig;
 mod kubeconfig_fault;
@@ -37,6 +38,7 @@ pub use client::Cluster;
 pub use clusters::Clusters;
 pub use connect::{Checked, ConnectError, OwnToken, check};
 pub use error::{CallFailure, ClusterError};
+pub use installation::{OwnAccess, ServedTime};
 pub use kubeconfig_fault::KubeconfigFault;
 pub use lease::Lease;
 pub use object::{Owner, Time};

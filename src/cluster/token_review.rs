@@ -199,7 +199,7 @@ mod tests {
         let read_with = |ignored: &[u8]| {
             let body =
                 [&br#"{"kind":"TokenReview","status":{"authenticated":true},"x":""#[..], ignored, b"\"}"].concat();
-            read(&Answer { status: http::StatusCode::CREATED, body })
+            read(&Answer { status: http::StatusCode::CREATED, date: None, body })
         };
         assert_eq!(read_with(b"\xc3\xa9"), Ok(Review::Authenticated(User::default())));
         assert_eq!(read_with(b"\xed"), trouble(CallFailure::Malformed));

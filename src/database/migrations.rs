@@ -16,6 +16,8 @@ const SQLITE: &[Listed] = &[
     (6, "audit words", include_str!("migrations/sqlite/0006_audit_words.sql")),
     (7, "sealed bytes", include_str!("migrations/sqlite/0007_sealed_bytes.sql")),
     (8, "audit segments", include_str!("migrations/sqlite/0008_audit_segments.sql")),
+    (9, "ticket counts", include_str!("migrations/sqlite/0009_ticket_counts.sql")),
+    (10, "policy usage", include_str!("migrations/sqlite/0010_policy_usage.sql")),
 ];
 
 const POSTGRES: &[Listed] = &[
@@ -26,6 +28,8 @@ const POSTGRES: &[Listed] = &[
     (5, "audit", include_str!("migrations/postgres/0005_audit.sql")),
     (6, "sealed bytes", include_str!("migrations/postgres/0006_sealed_bytes.sql")),
     (7, "audit segments", include_str!("migrations/postgres/0007_audit_segments.sql")),
+    (8, "ticket counts", include_str!("migrations/postgres/0008_ticket_counts.sql")),
+    (9, "policy usage", include_str!("migrations/postgres/0009_policy_usage.sql")),
 ];
 
 /// All migrations for SQLite.
@@ -36,6 +40,16 @@ pub fn sqlite() -> Migrator {
 /// All migrations for PostgreSQL. Replicas that start together wait for each other.
 pub fn postgres() -> Migrator {
     migrator(POSTGRES)
+}
+
+/// The last migration of PostgreSQL databases.
+pub fn last_of_postgres() -> i64 {
+    POSTGRES.last().map_or(0, |(version, ..)| *version)
+}
+
+/// The last migration of SQLite databases.
+pub fn last_of_sqlite() -> i64 {
+    SQLITE.last().map_or(0, |(version, ..)| *version)
 }
 
 fn migrator(listed: &'static [Listed]) -> Migrator {

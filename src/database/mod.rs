@@ -3,6 +3,7 @@
 mod failed;
 mod handle;
 mod insertion;
+mod inspect;
 mod listener;
 mod machine;
 mod migrations;
@@ -18,6 +19,7 @@ mod work;
 
 pub use failed::{Failed, OpenError};
 pub use handle::Database;
+pub use inspect::SchemaVersion;
 pub use listener::Listener;
 pub use machine::{ServerTime, Space, space};
 pub use query::Query;

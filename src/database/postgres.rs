@@ -29,13 +29,24 @@ const DURABILITY: &str = "SELECT current_setting('fsync'), current_setting('full
 
 /// Connects, checks durability, migrates.
 pub async fn open(url: &PostgresUrl) -> Result<PgPool, OpenError> {
+    open_as(url, true).await
+}
+
+/// Connects and checks.
+pub async fn connect(url: &PostgresUrl) -> Result<PgPool, OpenError> {
+    open_as(url, false).await
+}
+
+async fn open_as(url: &PostgresUrl, migrates: bool) -> Result<PgPool, OpenError> {
     let options = url.options()?.disable_statement_logging();
     let first = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options));
     let mut first = first.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
     if let Some(why) = may_forget(&mut first).await? {
         return Err(OpenError::MayForget(why));
     }
-    migrations::postgres().run(&mut first).await?;
+    if migrates {
+        migrations::postgres().run(&mut first).await?;
+    }
     first.close().await?;
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)

@@ -57,12 +57,12 @@ fn read(uri: &Uri) -> Result<AuditQuery, Failure> {
     Ok(AuditQuery { filter, after: after.map(cursor).transpose()?, limit: size.map(limit).transpose()? })
 }
 
-fn decoded<T>(value: Option<&str>, read: impl Fn(&str) -> Result<T, Failure>) -> Result<Option<T>, Failure> {
+pub fn decoded<T>(value: Option<&str>, read: impl Fn(&str) -> Result<T, Failure>) -> Result<Option<T>, Failure> {
     let decode = |value| percent::decode(value).map_err(|_| invalid("the query is not percent-encoded UTF-8"));
     value.map(|value| read(&decode(value)?)).transpose()
 }
 
-fn time(name: &str, text: &str) -> Result<Timestamp, Failure> {
+pub fn time(name: &str, text: &str) -> Result<Timestamp, Failure> {
     let wrong = || invalid(&format!("{name} must be a time in RFC 3339, as 2026-01-31T12:00:00Z (a + is written %2B)"));
     // The parser also takes other spellings of a time.
     let is_plain = text.bytes().all(|b| b.is_ascii_digit() || b"-:.+TtZz".contains(&b));

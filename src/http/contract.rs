@@ -77,7 +77,7 @@ const EXPLAIN: &[Code] = &[Code::InvalidRepo, Code::InvalidBranch, Code::AuditUn
 
 /// The error codes of each operation, in groups.
 const PROBLEMS: &[(&str, &[&[Code]])] = &[
-    ("issueTicket", &[BEARER, BODY, ISSUE]),
+    ("issueTicket", &[BEARER, BODY, ISSUE, &[Code::TicketLimit]]),
     ("readSecrets", &[BEARER, BODY, ISSUE, &[Code::Unrenderable]]),
     ("redeemTicket", &[REDEEM]),
     ("listTickets", &[BEARER, DATABASE]),
@@ -95,6 +95,7 @@ const PROBLEMS: &[(&str, &[&[Code]])] = &[
     ("explainDecision", &[BEARER, BODY, EXPLAIN]),
     ("listAuditEvents", &[BEARER, DATABASE]),
     ("verifyAuditLog", &[BEARER, DATABASE]),
+    ("getInventory", &[BEARER, DATABASE]),
 ];
 
 /// The document without operations.

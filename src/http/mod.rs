@@ -25,6 +25,7 @@ mod framing;
 pub mod fuzzing;
 mod guard;
 mod head_scan;
+mod inventory;
 mod leases;
 mod observe;
 pub mod openapi;

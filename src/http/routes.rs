@@ -1,7 +1,9 @@
 //! The routes of the API. The `#[utoipa::path]` of a handler states its method, path and documentation; nothing here repeats them.
 
 use super::edge::Edge;
-use super::{answer, audit, contract, decisions, downloads, leases, policies, secrets, tickets, waiting_tickets};
+use super::{
+    answer, audit, contract, decisions, downloads, inventory, leases, policies, secrets, tickets, waiting_tickets,
+};
 use axum::routing::MethodRouter;
 use http::{HeaderValue, Method};
 use utoipa::openapi::path::PathItem;
@@ -23,6 +25,7 @@ pub fn documented() -> OpenApiRouter<Edge> {
         routes!(decisions::explain),
         routes!(audit::list),
         routes!(audit::verify),
+        routes!(inventory::list),
     ]
     .into_iter()
     .map(|(schemas, paths, handlers): UtoipaMethodRouter<Edge>| {

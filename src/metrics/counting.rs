@@ -153,6 +153,20 @@ impl Metrics {
     pub fn end_policy(&self, policy: &str) {
         // An error means that there is no such series.
         let _ = self.tickets_issued.remove_label_values(&[policy]);
+        for outcome in ["would_allow", "would_deny", "no_change"] {
+            let _ = self.policy_shadow.remove_label_values(&[policy, outcome]);
+        }
+    }
+
+    /// A policy in shadow mode applied to a request.
+    pub fn shadow(&self, policy: &str, outcome: &str) {
+        self.policy_shadow.with_label_values(&[policy, outcome]).inc();
+    }
+
+    /// So many secrets of policies were used lately, and so many were not.
+    pub fn set_inventory(&self, used: usize, unused: usize) {
+        self.inventory_secrets.with_label_values(&["used"]).set(whole(used));
+        self.inventory_secrets.with_label_values(&["unused"]).set(whole(unused));
     }
 
     /// Sets the number of active policies.

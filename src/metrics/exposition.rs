@@ -15,8 +15,9 @@ impl Metrics {
     pub fn encode(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        // The library omits a family without series; this one has none while there is no policy.
-        for family in self.tickets_issued.collect().iter().filter(|family| family.get_metric().is_empty()) {
+        // The library leaves out a family without series, as these are while there is no policy.
+        let by_policy = [self.tickets_issued.collect(), self.policy_shadow.collect()];
+        for family in by_policy.iter().flatten().filter(|family| family.get_metric().is_empty()) {
             let (name, help) = (family.name(), family.help());
             text.extend(format!("# HELP {name} {help}\n# TYPE {name} counter\n").bytes());
         }

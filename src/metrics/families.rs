@@ -26,6 +26,8 @@ pub struct Metrics {
     pub(super) audit_events: IntCounterVec,
     pub(super) audit_write_duration: Histogram,
     pub(super) policies: IntGauge,
+    pub(super) policy_shadow: IntCounterVec,
+    pub(super) inventory_secrets: IntGaugeVec,
     pub(super) http_requests: IntCounterVec,
     pub(super) http_request_duration: HistogramVec,
     pub(super) errors: IntCounterVec,
@@ -120,6 +122,18 @@ impl Metrics {
                 &SLOW,
             )?,
             policies: gauge(r, "policies", "Policies in force.")?,
+            policy_shadow: counters(
+                r,
+                "policy_shadow_total",
+                "Requests to which a policy in shadow mode applies, by what it would have changed.",
+                &["policy", "outcome"],
+            )?,
+            inventory_secrets: gauges(
+                r,
+                "inventory_secrets",
+                "Secrets of policies, and policies without secrets, by whether they were used within the last 30 days.",
+                &["state"],
+            )?,
             http_requests: counters(r, "http_requests_total", "HTTP requests.", &["route", "method", "status"])?,
             http_request_duration: histograms(
                 r,

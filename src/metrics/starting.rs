@@ -42,6 +42,7 @@ impl Metrics {
             self.leases_active.with_label_values(&[*store]);
             self.leases_orphaned.with_label_values(&[*store]);
         }
+        self.set_inventory(0, 0);
         for reason in Pruned::ALL {
             self.audit_pruned.with_label_values(&[reason.as_str()]);
         }
@@ -70,6 +71,11 @@ impl Metrics {
             self.http_requests.with_label_values(&[route, method, status]);
         }
         self.http_request_duration.with_label_values(&[route, method]);
+    }
+
+    /// A policy in shadow mode that came into force. The outcomes are those of the domain, which this room does not know.
+    pub fn start_shadow(&self, policy: &str, outcome: &str) {
+        self.policy_shadow.with_label_values(&[policy, outcome]);
     }
 
     /// Starts the counter of a new policy.

@@ -4,7 +4,7 @@ use super::attestation::Attest;
 use super::bounds::Bounds;
 use super::cel::{Expression, InvalidExpression};
 use super::claim_value::{Doubtful, is_doubtful};
-use super::matching::{Effect, Policy, SecretTerm, Terms};
+use super::matching::{Effect, Mode, Policy, SecretTerm, Terms};
 use super::outcome::Delivery;
 use super::patterns::{MAX_ENTRIES, Patterns};
 use super::secret_rule::SecretRule;
@@ -27,6 +27,8 @@ const REVISION_BYTES: usize = 16;
 pub(super) const UNKNOWN_STORE: &str = "must be the name of a configured store";
 /// Fault of a path that is outside the ceiling for all values of its placeholders.
 pub(super) const BEYOND_CEILING: &str = "lies outside the ceiling of this server";
+/// The largest `ticket.maxPerCaller`.
+const MAX_PER_CALLER: u32 = 1_000_000;
 
 /// Maximum length of a name (RFC 1123 subdomain).
 const MAX_NAME_BYTES: usize = 253;
@@ -99,6 +101,7 @@ pub(super) fn compile_spec(
     let attest = attest(spec, faults);
     let condition = expression(spec.condition.as_deref(), Expression::condition, "/spec/condition", faults);
     let effect = if denies { deny(spec, faults) } else { allow(spec, bounds, faults) };
+    let mode = mode(spec, faults);
     let revision = revision(spec, faults);
     Some(Policy {
         name: name.into(),
@@ -109,8 +112,20 @@ pub(super) fn compile_spec(
         attest: attest?,
         condition: condition?,
         effect: effect?,
+        mode: mode?,
         spec: Arc::new(spec.clone()),
     })
+}
+
+fn mode(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Mode> {
+    match spec.mode.as_deref() {
+        None | Some("enforce") => Some(Mode::Enforce),
+        Some("audit") => Some(Mode::Audit),
+        Some(_) => {
+            faults.push(Fault::new("/spec/mode", "must be enforce or audit"));
+            None
+        }
+    }
 }
 
 pub(super) fn check_name(name: &str, pointer: &str, faults: &mut Vec<Fault>) {
@@ -207,9 +222,10 @@ fn allow(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<
     let secrets = secrets(spec, bounds, faults);
     let ttl = ttl(spec, bounds.max_ttl, faults);
     let bind_to = bind_to(spec, faults);
+    let max_per_caller = max_per_caller(spec, faults);
     let delivery = delivery(spec, faults);
     let ceiling = bounds.ceiling.clone();
-    Some(Effect::Allow(Terms { secrets: secrets?, ttl, bind_to, delivery: delivery?, ceiling }))
+    Some(Effect::Allow(Terms { secrets: secrets?, ttl, bind_to, delivery: delivery?, max_per_caller, ceiling }))
 }
 
 fn secrets(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<Box<[SecretTerm]>> {
@@ -299,6 +315,15 @@ fn bind_to(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<BindTo> {
     };
     faults.push(Fault::new("/spec/ticket/bindTo", detail));
     None
+}
+
+fn max_per_caller(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<u32> {
+    let max = u32::try_from(spec.ticket.as_ref()?.max_per_caller?).ok();
+    let max = max.filter(|max| (1..=MAX_PER_CALLER).contains(max));
+    if max.is_none() {
+        faults.push(Fault::new("/spec/ticket/maxPerCaller", "must be a number from 1 to 1000000"));
+    }
+    max
 }
 
 fn delivery(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Delivery> {

@@ -7,6 +7,7 @@ use super::set::PolicySet;
 use crate::model::caller::Caller;
 use crate::model::facts::Facts;
 use crate::model::request::{Asked, Request};
+use crate::model::ticket_limit::TicketLimit;
 
 impl PolicySet {
     /// Decides. Policies for other callers or repos are not evaluated, and each expression is evaluated at most
@@ -38,6 +39,7 @@ impl Evaluation<'_> {
             ttl: None,
             bind_to: None,
             delivery: Delivery { ticket: true, direct: true },
+            limits: Vec::new(),
         };
         let mut denying = Vec::new();
         let mut pathless = Vec::new();
@@ -78,5 +80,6 @@ impl Grant {
         self.bind_to = [self.bind_to, terms.bind_to].into_iter().flatten().max();
         self.delivery.ticket &= terms.delivery.ticket;
         self.delivery.direct &= terms.delivery.direct;
+        self.limits.extend(terms.max_per_caller.map(|max| TicketLimit { policy: policy.name.clone(), max }));
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Evaluation<'a> {
 #[derive(Debug)]
 pub(super) struct Attestation<'p> {
     /// The policy's place in its set.
-    place: usize,
+    pub(super) place: usize,
     policy: &'p Policy,
     repo: Attested<Repo>,
     branch: Attested<Branch>,
@@ -106,7 +106,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Why a policy does not match, or none if it matches.
-    pub(super) fn mismatch(&self, place: usize, policy: &'a Policy) -> Option<Mismatch> {
+    pub(super) fn mismatch(&self, place: usize, policy: &Policy) -> Option<Mismatch> {
         if !policy.has_subject(self.caller) {
             return mismatch(MismatchKind::Subjects, self.subject_mismatch(policy));
         }
@@ -157,7 +157,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// A condition that yields nothing counts as false in an allow policy, and as true in a deny policy.
-    fn unmet_condition(&self, policy: &'a Policy, denies: bool) -> Option<Mismatch> {
+    fn unmet_condition(&self, policy: &Policy, denies: bool) -> Option<Mismatch> {
         let kind = MismatchKind::Condition;
         match policy.condition.as_ref()?.evaluate_condition(&self.scene()) {
             Ok(true) => None,

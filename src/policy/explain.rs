@@ -4,11 +4,13 @@ use super::evaluation::{Evaluation, Mismatch};
 use super::matching::{Effect, MismatchKind, Policy};
 use super::outcome::{Decision, Delivery, Grant, GrantedSecret};
 use super::set::PolicySet;
+use super::shadow::{Baseline, Shadowed};
 use crate::model::caller::Caller;
 use crate::model::facts::Facts;
 use crate::model::lease::Encoding;
 use crate::model::request::{Asked, Request};
 use crate::model::secret_ref::SecretRef;
+use crate::model::shadow::ShadowOutcome;
 use crate::model::write::Write;
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ pub struct ExplainedPolicy {
     pub failed_at: Option<MismatchKind>,
     /// An explanation for people.
     pub detail: Option<String>,
+    /// For a policy in shadow mode, what it would change; none for the others.
+    pub shadow: Option<ShadowOutcome>,
 }
 
 /// A granted secret.
@@ -57,22 +61,30 @@ impl PolicySet {
     pub fn explain(&self, caller: &Caller, facts: &Facts, asked: &Asked) -> Explanation {
         let attestations = self.attestations(caller, facts, asked);
         let evaluation = Evaluation::new(caller, facts, asked, &attestations);
-        let evaluated: Vec<(&Policy, Option<Mismatch>)> = self
-            .policies()
-            .iter()
-            .enumerate()
-            .map(|(place, policy)| (&**policy, evaluation.mismatch(place, policy)))
-            .collect();
         let request = evaluation.request();
-        let explained = |(policy, mismatch): &(&Policy, Option<Mismatch>)| match (mismatch, &request) {
-            (Some(mismatch), _) => ExplainedPolicy::mismatched(policy, *mismatch),
-            (None, Ok(request)) if !policy.has_paths(caller, request) => ExplainedPolicy::without_path(policy),
-            (None, _) => ExplainedPolicy { name: policy.name.clone(), matched: true, failed_at: None, detail: None },
-        };
-        let policies = evaluated.iter().map(explained).collect();
-        let matching = evaluated.iter().filter(|(_, mismatch)| mismatch.is_none()).map(|(policy, _)| *policy);
+        let suffices = |delivery: Delivery| delivery.ticket || delivery.direct;
+        let baseline = || Baseline::new(self, caller, facts, asked, &suffices);
+        let mut baseline = self.shadow_index().map(|_| baseline());
+        let mut matching: Vec<&Policy> = Vec::new();
+        let mut policies = Vec::with_capacity(self.policies().len());
+        for (place, policy) in self.policies().iter().enumerate() {
+            if let Some(baseline) = baseline.as_mut().filter(|_| policy.is_shadow()) {
+                let Shadowed { mismatch, has_paths, outcome } = baseline.with(place);
+                policies.push(ExplainedPolicy {
+                    shadow: Some(outcome),
+                    ..ExplainedPolicy::of(policy, mismatch, has_paths)
+                });
+                continue;
+            }
+            let mismatch = evaluation.mismatch(place, policy);
+            let has_paths = request.as_ref().map_or(true, |request| policy.has_paths(caller, request));
+            policies.push(ExplainedPolicy::of(policy, mismatch, has_paths));
+            if mismatch.is_none() {
+                matching.push(policy);
+            }
+        }
         let decision = match request {
-            Ok(request) => evaluation.conclude(request, &matching.collect::<Vec<_>>()),
+            Ok(request) => evaluation.conclude(request, &matching),
             Err(refusal) => refusal,
         };
         let (allowed, reason, secrets) = match decision {
@@ -101,18 +113,15 @@ impl PolicySet {
 }
 
 impl ExplainedPolicy {
-    fn mismatched(policy: &Policy, mismatch: Mismatch) -> Self {
-        let detail = match mismatch.cause {
-            Some(cause) => format!("{}: {cause}", mismatch.detail),
-            None => mismatch.detail.to_owned(),
+    fn of(policy: &Policy, mismatch: Option<Mismatch>, has_paths: bool) -> Self {
+        let detail = match mismatch {
+            Some(Mismatch { cause: Some(cause), detail, .. }) => Some(format!("{detail}: {cause}")),
+            Some(Mismatch { cause: None, detail, .. }) => Some(detail.to_owned()),
+            None if has_paths => None,
+            None => Some("a path cannot be filled in, or leads out of the ceiling".to_owned()),
         };
-        let failed_at = Some(mismatch.kind);
-        Self { name: policy.name.clone(), matched: false, failed_at, detail: Some(detail) }
-    }
-
-    fn without_path(policy: &Policy) -> Self {
-        let detail = Some("a path cannot be filled in, or leads out of the ceiling".to_owned());
-        Self { name: policy.name.clone(), matched: false, failed_at: None, detail }
+        let failed_at = mismatch.map(|mismatch| mismatch.kind);
+        Self { name: policy.name.clone(), matched: detail.is_none(), failed_at, detail, shadow: None }
     }
 }
 

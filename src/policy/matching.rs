@@ -32,6 +32,7 @@ pub struct Policy {
     pub(super) attest: Attest,
     pub(super) condition: Option<Expression>,
     pub(super) effect: Effect,
+    pub(super) mode: Mode,
     /// The spec as written.
     pub(super) spec: Arc<PolicySpec>,
 }
@@ -45,6 +46,15 @@ pub(super) enum Effect {
     Deny,
 }
 
+/// Whether a policy takes part in decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// It does.
+    Enforce,
+    /// It does not: what it would change is recorded.
+    Audit,
+}
+
 /// What an allow policy grants, and how.
 #[derive(Debug)]
 pub(super) struct Terms {
@@ -53,6 +63,8 @@ pub(super) struct Terms {
     pub(super) ttl: Option<Duration>,
     pub(super) bind_to: Option<BindTo>,
     pub(super) delivery: Delivery,
+    /// The maximum number of tickets of one caller.
+    pub(super) max_per_caller: Option<u32>,
     /// Checked again for every filled-in path, because a placeholder can lead outside.
     pub(super) ceiling: Ceiling,
 }
@@ -110,6 +122,12 @@ impl Policy {
     #[must_use]
     pub fn denies(&self) -> bool {
         matches!(self.effect, Effect::Deny)
+    }
+
+    /// Whether it is in shadow mode (`mode: audit`): evaluated and recorded, and without effect.
+    #[must_use]
+    pub fn is_shadow(&self) -> bool {
+        self.mode == Mode::Audit
     }
 
     /// The spec as it was written.

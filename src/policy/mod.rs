@@ -5,8 +5,8 @@
 //! In reading order: a policy is written (`manifest`, `compile`) with its parts (`subject`, `patterns`, `glob`,
 //! `cel`, `template` and `write` with their `placeholder`s, `ceiling`, `secret_rule`) and becomes a `Policy`
 //! (`matching`). It is put into a set (`set`) and found there (`index`). A request is evaluated (`evaluation`)
-//! with the attested values (`attestation`); the set decides (`decide`) and explains (`explain`); both return an
-//! `outcome`. Other rooms read the granted secrets, which are then merged (`merge`).
+//! with the attested values (`attestation`); the set decides (`decide`), explains (`explain`), and says what policies in
+//! shadow mode would change (`shadow`); all return an `outcome`. Recorded requests are decided again (`replay`). Other rooms read the granted secrets, which are then merged (`merge`).
 
 mod attestation;
 mod base64_value;
@@ -34,14 +34,17 @@ mod outcome;
 mod paths;
 mod patterns;
 mod placeholder;
+mod replay;
 mod resources;
 mod secret_rule;
 mod set;
+mod shadow;
 mod store;
 mod subject;
 mod template;
 mod tenants;
 mod write;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -53,12 +56,15 @@ pub use draft::{Draft, DraftError, Syntax, is_name_in_force, is_policy_name};
 pub use manifest::resource_namespace;
 pub use matching::Policy;
 pub use outcome::{Decision, Denial};
+pub use replay::{Difference, RecordedRequest, RecordedVerdict, Replay, Replayed};
 pub use resources::{PendingStatus, Reason};
 pub use set::PolicySet;
+pub use shadow::Shadows;
 pub use store::{
     Change, Expected, NewPolicy, PolicyRegister, PolicySource, PolicyStore, PolicyStoreError, RegisterError,
     RevisionChange,
 };
+pub use written::WrittenSecret;
 
 pub(crate) use described::caller_as_described;
 pub(crate) use explain::{ExplainedPolicy, ExplainedSecret, Explanation};

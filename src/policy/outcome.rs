@@ -6,6 +6,7 @@ use crate::model::lease::{Encoding, LeaseMode};
 use crate::model::policy_ref::PolicyRef;
 use crate::model::request::Request;
 use crate::model::secret_ref::SecretRef;
+use crate::model::ticket_limit::TicketLimit;
 use crate::model::write::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,10 +67,12 @@ pub struct Grant {
     pub bind_to: Option<BindTo>,
     /// The deliveries that all of them allow; possibly none.
     pub delivery: Delivery,
+    /// The limits of those that set `ticket.maxPerCaller`, in the order of the policies.
+    pub limits: Vec<TicketLimit>,
 }
 
 /// A secret to read, and its selected keys.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct GrantedSecret {
     /// Its store and path.
     pub secret: SecretRef,

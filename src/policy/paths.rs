@@ -37,10 +37,13 @@ pub struct GrantedPath {
 }
 
 impl Policy {
-    /// Every path that it can grant. A deny policy grants none.
+    /// Every path that it grants. A deny policy grants none, and neither does one in shadow mode.
     #[must_use]
     pub fn paths(&self) -> Vec<GrantedPath> {
         let Effect::Allow(terms) = &self.effect else { return Vec::new() };
+        if self.is_shadow() {
+            return Vec::new();
+        }
         let part = |segment: &Segment| match segment {
             Segment::Literal(literal) => PathPart::Literal(literal.clone()),
             Segment::Filled(Placeholder::One(_)) => PathPart::One,

@@ -7,7 +7,7 @@ use crate::document::Fault;
 pub(super) const MAX_ENTRIES: usize = 1000;
 
 /// Never empty.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Patterns(Box<[Glob]>);
 
 impl Patterns {

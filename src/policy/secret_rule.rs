@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAX_NAME_BYTES: usize = 1024;
 
 /// Applies `keys`, then `rename`, then `prefix`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SecretRule {
     /// `None` selects all keys.
     keys: Option<Patterns>,

@@ -15,7 +15,7 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct PolicySet {
     policies: Vec<Arc<Policy>>,
-    /// All policies, by caller and repo.
+    /// Those that are enforced, by caller and repo.
     index: Index,
     /// Policies with an `attest` section, by caller only: they are evaluated for every repo.
     attesting: Index,
@@ -23,6 +23,17 @@ pub struct PolicySet {
     needing_facts: Index,
     /// The clusters whose policies were not read yet.
     unread: Box<[Arc<str>]>,
+    /// Those in shadow mode, if there are any. The other indices are of policies that are enforced.
+    shadow: Option<Box<ShadowIndex>>,
+}
+
+/// The policies in shadow mode.
+#[derive(Debug)]
+pub(super) struct ShadowIndex {
+    /// By caller and repo.
+    pub(super) index: Index,
+    /// Those with an `attest` section, by caller alone.
+    pub(super) attesting: Index,
 }
 
 impl PolicySet {
@@ -31,10 +42,18 @@ impl PolicySet {
     pub fn new<P: Into<Arc<Policy>>>(policies: impl IntoIterator<Item = P>) -> Self {
         let mut policies: Vec<Arc<Policy>> = policies.into_iter().map(Into::into).collect();
         policies.sort_by(|one, other| one.name.cmp(&other.name));
-        let index = Index::by_repo(&policies, |_| true);
-        let attesting = Index::by_caller(&policies, |policy| policy.attest.is_some());
-        let needing_facts = Index::by_repo(&policies, |policy| policy.condition_needs() != Needs::default());
-        Self { policies, index, attesting, needing_facts, unread: Box::default() }
+        let enforced = |policy: &Policy| !policy.is_shadow();
+        let index = Index::by_repo(&policies, enforced);
+        let attesting = Index::by_caller(&policies, |policy| enforced(policy) && policy.attest.is_some());
+        let needing_facts =
+            Index::by_repo(&policies, |policy| enforced(policy) && policy.condition_needs() != Needs::default());
+        let shadow = policies.iter().any(|policy| policy.is_shadow()).then(|| {
+            Box::new(ShadowIndex {
+                index: Index::by_repo(&policies, Policy::is_shadow),
+                attesting: Index::by_caller(&policies, |policy| policy.is_shadow() && policy.attest.is_some()),
+            })
+        });
+        Self { policies, index, attesting, needing_facts, shadow, unread: Box::default() }
     }
 
     /// The same set, which lacks the policies of these clusters because they were not read yet.
@@ -67,14 +86,26 @@ impl PolicySet {
         self.policies.iter().map(|policy| &*policy.name)
     }
 
+    /// The policy of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<Policy>> {
+        let place = self.policies.binary_search_by(|policy| (*policy.name).cmp(name)).ok()?;
+        self.policies.get(place)
+    }
+
+    /// The policies in shadow mode, if there are any.
+    pub(super) fn shadow_index(&self) -> Option<&ShadowIndex> {
+        self.shadow.as_deref()
+    }
+
     /// The policies, in order.
     #[must_use]
     pub fn policies(&self) -> &[Arc<Policy>] {
         &self.policies
     }
 
-    /// The facts that must be looked up: those in attestations of all policies for the caller, and those in
-    /// conditions of policies whose patterns could match.
+    /// The facts that expressions of enforced policies name which have to be evaluated: attestations of all that speak of the
+    /// caller, and conditions of those whose patterns could fit as well.
     #[must_use]
     pub fn needs(&self, caller: &Caller, asked: &Asked) -> Needs {
         let mut needs = Needs::default();
@@ -97,7 +128,7 @@ impl PolicySet {
         needs
     }
 
-    /// The attested values of the policies for this caller, in order.
+    /// What the enforced policies that have the caller as a subject attest, in order.
     pub(super) fn attestations<'a>(
         &'a self,
         caller: &'a Caller,
@@ -111,14 +142,45 @@ impl PolicySet {
         found.into_iter().map(|place| Attestation::new(place, &self.policies[place], &scene)).collect()
     }
 
-    /// The policies that could match, in order, with their indices.
+    /// What the policy at this place attests.
+    pub(super) fn attestation<'a>(
+        &'a self,
+        place: usize,
+        caller: &'a Caller,
+        facts: &'a Facts,
+        asked: &'a Asked,
+    ) -> Attestation<'a> {
+        let repo = asked.repo.as_ref().map(Repo::as_str);
+        let branch = asked.branch.as_ref().map(Branch::as_str);
+        Attestation::new(place, &self.policies[place], &Scene { caller, facts, asked, repo, branch })
+    }
+
+    /// The enforced policies that could match, in order, with their places.
     pub(super) fn candidates(&self, caller: &Caller, request: &Request) -> impl Iterator<Item = (usize, &Policy)> {
         let fits = |place: usize| self.policies[place].branches.matches(request.branch.as_str());
         let found = Self::found(&self.index, caller, Some(request.repo.as_str()), fits);
         found.into_iter().map(|place| (place, &*self.policies[place]))
     }
 
-    fn found(index: &Index, caller: &Caller, repo: Option<&str>, fits: impl Fn(usize) -> bool) -> Vec<usize> {
+    /// The enforced policies that could match, or whose attestation could refuse the request, if claims are not known.
+    pub(super) fn concerned(&self, caller: &Caller, request: &Request) -> Vec<&Policy> {
+        let enforced = || self.policies.iter().map(|policy| &**policy).filter(|policy| !policy.is_shadow());
+        if caller.service_account().is_none() {
+            return enforced().collect();
+        }
+        let mut places = Self::found(&self.index, caller, Some(request.repo.as_str()), |_| true);
+        places.extend(Self::found(&self.attesting, caller, None, |_| true));
+        places.sort_unstable();
+        places.dedup();
+        places.into_iter().map(|place| &*self.policies[place]).collect()
+    }
+
+    pub(super) fn found(
+        index: &Index,
+        caller: &Caller,
+        repo: Option<&str>,
+        fits: impl Fn(usize) -> bool,
+    ) -> Vec<usize> {
         let mut found: Vec<usize> = Vec::new();
         index.visit(caller, repo, &mut |places| found.extend(places.iter().filter(|place| fits(**place))));
         // A policy with several subjects or repos may have been found several times.

@@ -43,6 +43,14 @@ impl FileStore {
         Ok(Self { name: name.clone(), file: file.to_owned(), secrets, metrics: metrics.clone() })
     }
 
+    /// Whether the file can be used.
+    ///
+    /// # Errors
+    /// The file is unreadable or malformed.
+    pub(super) fn check(file: &Path) -> Result<(), OpenFault> {
+        load(file).map(|_| ())
+    }
+
     /// Reads the file again.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ mod dynamic;
 mod file;
 #[cfg(feature = "gcp")]
 mod gcp;
+mod inspect;
 mod json_text;
 mod leases;
 mod login;
@@ -51,6 +52,7 @@ pub use administer::Ended;
 pub use azure::fuzzing as azure_fuzzing;
 #[cfg(all(fuzzing, feature = "gcp"))]
 pub use gcp::fuzzing as gcp_fuzzing;
+pub use inspect::StoreTime;
 pub use leases::{
     After, FetchError, LeaseEvent, LeaseEventKind, LeaseSettings, LeaseView, LeaseWitness, NotRecorded, Revoked,
 };

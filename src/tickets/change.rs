@@ -1,10 +1,12 @@
 //! A change of one ticket: the payload of the steps of both stores.
 
+use super::caller_limits::CallerLimits;
 use super::owner::Owner;
 use super::port::Ending;
 use super::sealed::Sealed;
 use super::ticket::{Ticket, microseconds};
 use crate::model::ticket::TicketId;
+use std::sync::Arc;
 
 pub enum Change {
     Issue {
@@ -15,6 +17,7 @@ pub enum Change {
         issued_at: i64,
         expires_at: i64,
         sealed: Sealed,
+        limits: Option<Arc<CallerLimits>>,
     },
     End {
         id: TicketId,
@@ -23,7 +26,7 @@ pub enum Change {
 }
 
 impl Change {
-    pub fn issue(ticket: &Ticket, sealed: Sealed) -> Self {
+    pub fn issue(ticket: &Ticket, sealed: Sealed, limits: Option<Arc<CallerLimits>>) -> Self {
         Self::Issue {
             id: ticket.id,
             owner: Owner::of(&ticket.caller.identity()),
@@ -31,6 +34,7 @@ impl Change {
             issued_at: microseconds(ticket.issued_at),
             expires_at: microseconds(ticket.expires_at),
             sealed,
+            limits,
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Tickets in the database: every replica can redeem those of all. `steps` has the changes.
 
+mod counted;
 mod sealed_bytes;
 mod steps;
 mod together;
 mod values;
 
+use super::caller_limits::{COUNTED_FOR, CallerLimits};
 use super::change::Change;
+use super::owner::Owner;
 use super::port::{Ending, Found, REPLAYED_FOR, TicketState, TicketStore, Unavailable};
 use super::sealed::Sealed;
 use super::ticket::{Place, Ticket, from_microseconds, microseconds};
@@ -13,6 +16,7 @@ use super::ticket_codec;
 use crate::database::{Database, Failed, Param, Row, Sql, Step};
 use crate::model::caller::Identity;
 use crate::model::ticket::TicketId;
+use crate::model::ticket_limit::TicketLimit;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sealed_bytes::SealedBytes;
@@ -74,8 +78,17 @@ impl TicketStore for InDatabase {
         true
     }
 
-    fn issuing(&self, ticket: &Ticket, sealed: Sealed) -> Step {
-        Step::new(self.steps.clone(), Change::issue(ticket, sealed))
+    fn issuing(&self, ticket: &Ticket, sealed: Sealed, limits: Option<Arc<CallerLimits>>) -> Step {
+        Step::new(self.steps.clone(), Change::issue(ticket, sealed, limits))
+    }
+
+    async fn has_reached(&self, caller: &Identity, limits: &[TicketLimit]) -> Result<bool, Unavailable> {
+        let owner = Owner::of(caller);
+        let rows = self.ask(counted::SELECT, &[Param::Texts(&[&owner.to_text()])]).await?;
+        let counts = counted::counts(&rows).map_err(unavailable)?;
+        let count =
+            |limit: &TicketLimit| counts.get(&(owner.to_text(), limit.policy.to_string())).copied().unwrap_or_default();
+        Ok(limits.iter().any(|limit| count(limit) >= i64::from(limit.max)))
     }
 
     fn ending(&self, id: TicketId, ending: Ending) -> Step {
@@ -145,6 +158,7 @@ impl TicketStore for InDatabase {
         self.in_rounds(ROWS, &[before(REMEMBERED_FOR), AT_ONCE.into()]).await?;
         if now.as_second().abs_diff(self.looked.load(Ordering::Relaxed)) >= LOOK_EVERY {
             self.forget_of_many(now).await?;
+            self.in_rounds(counted::FORGET, &[before(COUNTED_FOR), AT_ONCE.into()]).await?;
             self.looked.store(now.as_second(), Ordering::Relaxed);
         }
         counted

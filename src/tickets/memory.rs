@@ -3,9 +3,11 @@
 //! A change begins when the audit log runs its step, and takes effect when the event is durable. In between, readers see the
 //! previous state, and no other change of the ticket can begin.
 
+mod counts;
 mod details;
 mod ended;
 
+use super::caller_limits::CallerLimits;
 use super::change::Change;
 use super::owner::Owner;
 use super::port::{Ending, Found, MAX_BYTES_PER_CALLER, REPLAYED_FOR, TicketState, TicketStore, Unavailable};
@@ -15,7 +17,9 @@ use super::ticket_codec;
 use crate::database::{Failed, Step, StepRunner, Work};
 use crate::model::caller::Identity;
 use crate::model::ticket::TicketId;
+use crate::model::ticket_limit::TicketLimit;
 use async_trait::async_trait;
+use counts::Counts;
 use details::Details;
 use ended::Ended;
 use jiff::Timestamp;
@@ -57,6 +61,8 @@ struct Held {
     /// The bytes of each account, which may have any number of tokens.
     accounts: HashMap<Owner, usize>,
     sealed_bytes: usize,
+    /// The tickets that callers got from policies that limit them.
+    counts: Counts,
 }
 
 #[derive(Default)]
@@ -103,8 +109,12 @@ impl TicketStore for Memory {
         self.0.lock().callers.get(&share).is_none_or(|share| share.live < self.0.max_live_per_caller)
     }
 
-    fn issuing(&self, ticket: &Ticket, sealed: Sealed) -> Step {
-        self.step(Change::issue(ticket, sealed))
+    fn issuing(&self, ticket: &Ticket, sealed: Sealed, limits: Option<Arc<CallerLimits>>) -> Step {
+        self.step(Change::issue(ticket, sealed, limits))
+    }
+
+    async fn has_reached(&self, caller: &Identity, limits: &[TicketLimit]) -> Result<bool, Unavailable> {
+        Ok(!self.0.lock().counts.have_room(Owner::of(caller), limits))
     }
 
     fn ending(&self, id: TicketId, ending: Ending) -> Step {
@@ -147,6 +157,7 @@ impl TicketStore for Memory {
             held.replays.remove(&(end, id));
             held.forget_bundle(id);
         }
+        held.counts.forget(now);
         while let Some(&(_, id)) = held.ends.first().filter(|(second, _)| *second <= now.as_second()) {
             held.forget(id);
         }
@@ -172,7 +183,13 @@ impl StepRunner for Tickets {
     async fn run(&self, _work: &mut Work, steps: &[&Step]) -> Result<Vec<bool>, Failed> {
         let held = &mut *self.lock();
         let begin = |step: &&Step| match step.what() {
-            Some(Change::Issue { id, owner, account, sealed, .. }) => {
+            Some(Change::Issue { id, owner, account, issued_at, sealed, limits, .. }) => {
+                if let Some(limits) = limits
+                    && !held.counts.have_room(*owner, &limits.each)
+                {
+                    limits.set_reached();
+                    return false;
+                }
                 let others = held.callers.get(owner).and_then(|share| share.details.as_ref());
                 let slot = Slot {
                     verifier: sealed.verifier,
@@ -185,7 +202,11 @@ impl StepRunner for Tickets {
                     ending: None,
                     ended_as: 0,
                 };
-                held.begin_issuing(*id, slot, self.max_live_per_caller)
+                let begun = held.begin_issuing(*id, slot, self.max_live_per_caller);
+                if let Some(limits) = limits.as_ref().filter(|_| begun) {
+                    held.counts.add(*owner, &limits.each, *issued_at);
+                }
+                begun
             }
             Some(Change::End { id, .. }) => held.begin_ending(*id),
             None => false,
@@ -197,7 +218,12 @@ impl StepRunner for Tickets {
         let held = &mut *self.lock();
         for step in steps {
             match step.what() {
-                Some(Change::Issue { id, .. }) => held.issued(*id, committed),
+                Some(Change::Issue { id, owner, limits, .. }) => {
+                    held.issued(*id, committed);
+                    if let Some(limits) = limits.as_ref().filter(|_| !committed) {
+                        held.counts.take_back(*owner, &limits.each);
+                    }
+                }
                 Some(Change::End { id, ending }) => held.ended(*id, committed.then_some(ending)),
                 None => {}
             }

@@ -5,6 +5,7 @@
 //! work that writes the event: there is never one without the other.
 
 mod bundle_codec;
+mod caller_limits;
 mod change;
 mod database;
 mod issued_ids;
@@ -23,6 +24,7 @@ use crate::sealing::keys::RootKey;
 use crate::sealing::random::NoRandomness;
 use std::sync::Arc;
 
+pub use caller_limits::{COUNTED_FOR, CallerLimits};
 pub use issued_ids::IssuedIds;
 pub use port::{Ending, Found, MAX_BYTES_PER_CALLER, REPLAYED_FOR, Rejection, TicketState, TicketStore, Unavailable};
 pub use presented::{NotPresented, Presented, Tickets};

@@ -1,12 +1,15 @@
 //! Stores of waiting tickets: the trait, and what is stored.
 
+use super::caller_limits::CallerLimits;
 use super::sealed::Sealed;
 use super::ticket::{Place, Ticket};
 use crate::database::Step;
 use crate::model::caller::Identity;
 use crate::model::ticket::TicketId;
+use crate::model::ticket_limit::TicketLimit;
 use async_trait::async_trait;
 use jiff::Timestamp;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The most bytes of sealed bundles of one caller at once. In memory a caller is an issuer and subject, with any number of
@@ -93,8 +96,15 @@ pub trait TicketStore: Send + Sync + 'static {
     /// decides.
     fn has_room_for(&self, caller: &Identity) -> bool;
 
-    /// Stores a ticket. The step is rejected if the caller has too many live tickets, or too many bytes.
-    fn issuing(&self, ticket: &Ticket, sealed: Sealed) -> Step;
+    /// Stores a ticket. The step is rejected if the caller has too many live tickets, or too many bytes, or as many tickets as one
+    /// of the limits allows; then the limits say so.
+    fn issuing(&self, ticket: &Ticket, sealed: Sealed, limits: Option<Arc<CallerLimits>>) -> Step;
+
+    /// Whether the caller has as many tickets as one of the limits allows. Asked before secrets are read. The step decides.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    async fn has_reached(&self, caller: &Identity, limits: &[TicketLimit]) -> Result<bool, Unavailable>;
 
     /// Ends a ticket. The step is rejected unless the ticket is waiting. Of concurrent endings exactly one succeeds.
     fn ending(&self, id: TicketId, ending: Ending) -> Step;

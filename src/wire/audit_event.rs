@@ -54,6 +54,22 @@ pub struct AuditEvent<'a> {
     /// Number of similar events that this one stands for, if they are aggregated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
+    /// What policies in shadow mode would have changed. Left out where there are none, so that the text of such an event is the
+    /// same as before there were any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shadow: Vec<ShadowView<'a>>,
+}
+
+/// A policy in shadow mode that applies to the request.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShadowView<'a> {
+    /// Name of the policy.
+    pub policy: &'a str,
+    /// `allow` or `deny`.
+    pub effect: &'a str,
+    /// True if the answer would have been another one with `mode: enforce`.
+    pub would_change: bool,
 }
 
 /// The caller in an event.

@@ -79,8 +79,23 @@ pub struct AuditEventObject {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub count: Option<u64>,
+    /// Policies in shadow mode that apply to the request; absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shadow: Vec<ShadowObject>,
     /// HMAC-SHA-256 under `audit.keyFile`, else SHA-256, of the event's text without this member; in hexadecimal.
     pub hash: String,
+}
+
+/// A policy in shadow mode that applies to a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ShadowObject {
+    /// Name of the policy.
+    pub policy: String,
+    /// `allow` or `deny`.
+    pub effect: String,
+    /// True if the answer would have been another one with `mode: enforce`.
+    pub would_change: bool,
 }
 
 /// A secret in an audit event: its place and version, never its value.

@@ -156,6 +156,14 @@ pub struct PolicyExplained {
     pub failed_at: Option<String>,
     /// Explanation of `failedAt`.
     pub detail: Option<String>,
+    /// `audit` for a policy in shadow mode, which changes nothing; absent for the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub mode: Option<String>,
+    /// For a policy in shadow mode: true if the decision would be another one with `mode: enforce`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub would_change: Option<bool>,
 }
 
 /// A secret that would be read.

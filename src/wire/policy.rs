@@ -110,6 +110,10 @@ pub struct PolicySpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(pattern = "^(allow|deny)$")]
     pub effect: Option<String>,
+    /// `enforce` (default), or `audit`: the policy is evaluated and recorded, and changes nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(enforce|audit)$")]
+    pub mode: Option<String>,
     /// Callers; at least one must match.
     #[schema(required, value_type = Vec<Subject>, min_items = 1)]
     pub subjects: Vec<Option<Subject>>,
@@ -129,7 +133,7 @@ pub struct PolicySpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Secret>)]
     pub secrets: Vec<Option<Secret>>,
-    /// Lifetime and binding of tickets.
+    /// Lifetime, binding and number of tickets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ticket: Option<Ticket>,
     /// `ticket`, `direct` or both.
@@ -275,7 +279,7 @@ pub struct Secret {
     pub encoding: Option<String>,
 }
 
-/// Lifetime and binding of tickets.
+/// Lifetime, binding and number of tickets.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Ticket {
@@ -286,6 +290,10 @@ pub struct Ticket {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(pattern = "^(none|ip|identity)$")]
     pub bind_to: Option<String>,
+    /// Maximum number of tickets that one pod may get from this policy; for an OIDC token one `jti`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub max_per_caller: Option<u64>,
 }
 
 /// A policy in either form, for the contract: a server reads the text.

@@ -73,6 +73,7 @@ codes! {
     Denied => "denied" 403 "The request is not allowed.",
     AttestationFailed => "attestation_failed" 403 "The requested repo or branch differs from the attested one.",
     NotPodBound => "not_pod_bound" 403 "The token is not bound to a pod.",
+    TicketLimit => "ticket_limit" 403 "The caller has as many tickets as a policy allows.",
     DeliveryNotAllowed => "delivery_not_allowed" 403 "The policies do not allow this way of delivery.",
     PrefetchRefused => "prefetch_refused" 403 "Prefetching a one-time download is refused.",
     TicketMisuse => "ticket_misuse" 403 "The ticket was used from a place that its binding excludes, and is revoked.",

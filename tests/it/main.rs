@@ -12,6 +12,7 @@ mod ci;
 mod config_cli;
 mod custom_resources;
 mod dev;
+mod doctor;
 mod eso;
 mod exec;
 mod fairness;

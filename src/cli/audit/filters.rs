@@ -5,11 +5,12 @@ use crate::model::clock::{Clock as _, SystemClock};
 use crate::model::duration;
 use jiff::{SignedDuration, Timestamp};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::time::Duration;
 
 /// Filters, all of which must match.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Filters {
-    /// Earliest time, inclusive: RFC 3339, or an age such as `90m`.
+    /// Earliest time, inclusive: RFC 3339, or an age such as `90m` or `30d`.
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
     /// Latest time, exclusive: RFC 3339, or an age.
@@ -60,8 +61,11 @@ pub fn parameter(name: &str, value: &str) -> String {
     format!("{name}={}&", utf8_percent_encode(value, NON_ALPHANUMERIC))
 }
 
-fn time(option: &str, text: &str) -> Result<String, Failure> {
-    if let Ok(ago) = duration::parse(text) {
+/// A time as it is given on the command line: RFC 3339, or an age, which may also be in days.
+pub fn time(option: &str, text: &str) -> Result<String, Failure> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
+    let days = days.map(|days| Duration::from_secs(u64::from(days) * 24 * 60 * 60));
+    if let Some(ago) = days.or_else(|| duration::parse(text).ok()) {
         let ago = SignedDuration::try_from(ago).unwrap_or(SignedDuration::MAX);
         // Longer ago than the earliest time: no limit.
         return Ok(SystemClock.now().checked_sub(ago).unwrap_or(Timestamp::UNIX_EPOCH).to_string());
@@ -69,7 +73,7 @@ fn time(option: &str, text: &str) -> Result<String, Failure> {
     let time: Result<Timestamp, _> = text.parse();
     time.map(|time| time.to_string()).map_err(|_| {
         Failure::usage(format!(
-            "{option}: must be a time in RFC 3339, as 2026-01-31T12:00:00Z, or how long ago, as 90m"
+            "{option}: must be a time in RFC 3339, as 2026-01-31T12:00:00Z, or how long ago, as 90m or 30d"
         ))
     })
 }

@@ -23,6 +23,9 @@ pub fn of(event: &AuditEventObject) -> String {
         words.push(format!("keys {}", event.keys.join(",")));
     }
     words.extend(event.ticket_id.as_ref().map(|id| format!("ticket {id}")));
+    for shadow in event.shadow.iter().filter(|shadow| shadow.would_change) {
+        words.push(format!("shadow {} would change it", shadow.policy));
+    }
     words.extend(event.count.map(|count| format!("{count} times")));
     printable(&words.join(" "))
 }

@@ -8,6 +8,8 @@ mod printing;
 mod tail;
 mod verify;
 
+pub use filters::{parameter, time};
+
 use super::connection::{self, on};
 use super::failure;
 use super::server;

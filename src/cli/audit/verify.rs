@@ -29,9 +29,13 @@ pub struct Verify {
     /// Export of the whole log (`-`: standard input); verified without a server.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// HMAC key of the chains (`audit.keyFile`), if configured. Repeat it for each retired key (`audit.retiredKeyFiles`).
+    /// HMAC key of the chains (`audit.keyFile`), if configured. Further ones are taken for retired keys.
     #[arg(long = "key-file", value_name = "FILE", requires = "file")]
     key_files: Vec<PathBuf>,
+    /// Retired HMAC key (`audit.retiredKeyFiles`); repeatable. Without --key-file newer chains may have no key, as on a server
+    /// with retired keys alone.
+    #[arg(long = "retired-key-file", value_name = "FILE", requires = "file")]
+    retired_key_files: Vec<PathBuf>,
     /// Standard output of the server as kept by the log system: checkpoints, pruning records, events.
     #[arg(long, value_name = "FILE")]
     checkpoints: Option<PathBuf>,
@@ -49,16 +53,21 @@ pub fn run(verify: &Verify) -> Result<(), Failure> {
         let server = ServerArguments::new(server, token_file, verify.ca_file.clone(), verify.insecure);
         return on(&server, async |server| at_server(&server, known).await);
     };
-    let keys =
-        verify.key_files.iter().map(|file| key_file::read(file).map(RootKey::new)).collect::<Result<Vec<_>, _>>();
-    let keys = keys.map_err(|fault| Failure::usage(format!("--key-file: {}", fault.detail)))?;
-    let sealer = ChainHasher::new(keys.first(), keys.get(1..).unwrap_or_default());
+    let mut keys = read("--key-file", &verify.key_files)?;
+    let current = if keys.is_empty() { None } else { Some(keys.remove(0)) };
+    keys.extend(read("--retired-key-file", &verify.retired_key_files)?);
+    let sealer = ChainHasher::new(current.as_ref(), &keys);
     let known = known.unwrap_or_default();
     let pruned = known.clone().into_pruned();
     let mut checker = Checker::new(Some(&sealer), known);
     each_line("--file", file, |line| see(&mut checker, line))?;
     let beginning = if verify.pruned { Beginning::Anywhere } else { Beginning::Known };
     tell(&answer(checker.finish(beginning, &pruned)))
+}
+
+fn read(option: &str, files: &[PathBuf]) -> Result<Vec<RootKey>, Failure> {
+    let keys = files.iter().map(|file| key_file::read(file).map(RootKey::new)).collect::<Result<_, _>>();
+    keys.map_err(|fault| Failure::usage(format!("{option}: {}", fault.detail)))
 }
 
 /// The server verifies its chains. If checkpoints are given, its events are compared with them here.

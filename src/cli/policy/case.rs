@@ -151,13 +151,14 @@ impl Case {
         } else if let Some(expected) = expected.reason.as_deref().filter(|expected| *expected != reason) {
             wrong.push(format!("expected reason {expected}, got {reason}"));
         }
-        let matched =
-            policies.iter().filter(|verdict| verdict.matched).map(|verdict| verdict.name.to_string()).collect();
+        // A policy in shadow mode matches nothing.
+        let enforced = || policies.iter().filter(|verdict| verdict.shadow.is_none());
+        let matched = enforced().filter(|verdict| verdict.matched).map(|verdict| verdict.name.to_string()).collect();
         compare("policies", expected.policies.as_ref(), &matched, &mut wrong);
         let read = secrets.iter().map(|one| format!("{}:{}", one.secret.store, one.secret.path)).collect();
         compare("secrets", expected.secrets.as_ref(), &read, &mut wrong);
         if !wrong.is_empty() {
-            for verdict in policies.iter().filter(|verdict| !verdict.matched) {
+            for verdict in enforced().filter(|verdict| !verdict.matched) {
                 let part = verdict.failed_at.map_or("secrets", |part| part.as_str());
                 let detail = verdict.detail.as_deref().unwrap_or_default();
                 wrong.push(format!("{} does not match: {part}: {detail}", verdict.name));

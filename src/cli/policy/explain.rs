@@ -111,7 +111,12 @@ fn tell(explained: &DecisionExplained) -> Result<(), Failure> {
         print_line(&format!("  reads {}:{}{name} (keys {})", secret.store, secret.path, secret.keys.join(", ")))?;
     }
     for policy in &explained.policies {
-        if policy.matched {
+        if policy.mode.is_some() {
+            let would = if policy.would_change == Some(true) { "would change" } else { "would not change" };
+            let part = policy.failed_at.as_deref().map(|part| format!(" and does not match: {part}"));
+            let part = part.unwrap_or_default();
+            print_line(&format!("  {} is in shadow mode{part}; it {would} the decision", policy.name))?;
+        } else if policy.matched {
             print_line(&format!("  {} matches", policy.name))?;
         } else {
             let part = policy.failed_at.as_deref().unwrap_or("secrets");

@@ -28,10 +28,11 @@ pub async fn run(list: &List, server: &Connection) -> Result<(), Failure> {
         None => {
             let row = |policy: PolicyObject| {
                 let effect = policy.spec.effect.unwrap_or_else(|| "allow".into());
-                [policy.name, effect, policy.source, policy.updated_at, policy.updated_by]
+                let mode = policy.spec.mode.unwrap_or_else(|| "enforce".into());
+                [policy.name, effect, mode, policy.source, policy.updated_at, policy.updated_by]
             };
             let rows: Vec<_> = policies.into_iter().map(row).collect();
-            print_table(["NAME", "EFFECT", "SOURCE", "UPDATED", "BY"], &rows)
+            print_table(["NAME", "EFFECT", "MODE", "SOURCE", "UPDATED", "BY"], &rows)
         }
     }
 }

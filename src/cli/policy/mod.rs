@@ -3,11 +3,14 @@
 mod apply;
 mod case;
 mod delete;
+mod diff;
 mod explain;
 mod get;
 mod list;
 mod manifests;
-mod output;
+pub mod output;
+mod recorded;
+mod replay_report;
 mod suite;
 mod test;
 
@@ -30,11 +33,16 @@ pub enum Policy {
     Delete(delete::Delete),
     /// Explain why a caller is allowed or denied.
     Explain(explain::Explain),
+    /// Replay audited requests against changed policies: who would gain or lose what. Exit code 0: nobody, 1: somebody, 2: failed.
+    Diff(diff::Diff),
     /// Run `*.test.yaml` cases against policy files, without a server.
     Test(test::Test),
 }
 
 pub fn run(policy: &Policy) -> ExitCode {
+    if let Policy::Diff(diff) = policy {
+        return diff::run(diff);
+    }
     let done = match policy {
         Policy::List(list) => on(&list.server, async |server| list::run(list, &server).await),
         Policy::Get(get) => on(&get.server, async |server| get::run(get, &server).await),
@@ -42,6 +50,7 @@ pub fn run(policy: &Policy) -> ExitCode {
         Policy::Delete(delete) => on(&delete.server, async |server| delete::run(delete, &server).await),
         Policy::Explain(explain) => on(&explain.server, async |server| explain::run(explain, &server).await),
         Policy::Test(test) => test::run(test),
+        Policy::Diff(_) => Ok(()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

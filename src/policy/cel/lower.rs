@@ -25,6 +25,7 @@ struct Lowering {
     variables: Vec<(String, Kind)>,
     needs: Needs,
     echoes: bool,
+    identifies: bool,
     depth: usize,
 }
 
@@ -35,6 +36,8 @@ pub(super) struct Names {
     pub(super) needs: Needs,
     /// Whether it uses the repo or branch of the request.
     pub(super) echoes: bool,
+    /// Whether groups or claims of the caller are among it.
+    pub(super) identifies: bool,
 }
 
 /// Converts a tree; returns it with its static type and the names that it uses.
@@ -42,9 +45,11 @@ pub(super) struct Names {
 /// # Errors
 /// The first construct that is not supported.
 pub(super) fn lower(tree: &IdedExpr) -> Result<(Node, Kind, Names), InvalidExpression> {
-    let mut lowering = Lowering { variables: Vec::new(), needs: Needs::default(), echoes: false, depth: 0 };
+    let mut lowering =
+        Lowering { variables: Vec::new(), needs: Needs::default(), echoes: false, identifies: false, depth: 0 };
     let (node, kind) = lowering.value(tree)?;
-    Ok((node, kind, Names { needs: lowering.needs, echoes: lowering.echoes }))
+    let Lowering { needs, echoes, identifies, .. } = lowering;
+    Ok((node, kind, Names { needs, echoes, identifies }))
 }
 
 fn refuse<T>(reason: &'static str) -> Result<T, InvalidExpression> {
@@ -112,11 +117,16 @@ impl Lowering {
         Ok(match record.field(name)? {
             Named::Record(record) => Lowered::Record(record),
             Named::Field(field) => {
-                self.need(field.needs());
-                self.echoes |= matches!(field, Field::Repo | Field::Branch);
+                self.note(field);
                 Lowered::Value(Node::Field(field), field.kind())
             }
         })
+    }
+
+    fn note(&mut self, field: Field) {
+        self.need(field.needs());
+        self.echoes |= matches!(field, Field::Repo | Field::Branch);
+        self.identifies |= matches!(field, Field::Groups | Field::Claims);
     }
 
     fn need(&mut self, needs: Needs) {
@@ -203,6 +213,7 @@ impl Lowering {
                     Node::HasRecord(record)
                 }
                 Named::Field(field) => {
+                    self.identifies |= matches!(field, Field::Groups | Field::Claims);
                     self.need(field.needs());
                     Node::HasField(field)
                 }

@@ -86,6 +86,11 @@ impl Expression {
         self.names.echoes
     }
 
+    /// Whether it can be evaluated with what the audit log holds of a request: it names no facts, groups or claims.
+    pub(super) fn is_of_the_log(&self) -> bool {
+        self.names.needs == Needs::NOTHING && !self.names.identifies
+    }
+
     /// Its result, which must be a string.
     ///
     /// # Errors

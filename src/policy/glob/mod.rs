@@ -16,10 +16,10 @@ use program::{Program, Step};
 use std::fmt;
 
 /// A compiled pattern. Matching takes time linear in the length of the text, for every pattern.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Glob(Matcher);
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 enum Matcher {
     /// `**`.
     Everything,

@@ -10,7 +10,7 @@ pub(super) const MAX_STEPS: usize = 1024;
 const WORDS: usize = MAX_STEPS / 64 + 1;
 
 /// One step of a pattern.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Step {
     /// This character.
     Char(char),
@@ -33,7 +33,7 @@ pub(super) enum Step {
 }
 
 /// A set of characters; never contains `/`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Class {
     pub(super) negated: bool,
     pub(super) ranges: Box<[(char, char)]>,
@@ -46,7 +46,7 @@ impl Class {
 }
 
 /// The steps of a pattern.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Program(Box<[Step]>);
 
 impl Program {

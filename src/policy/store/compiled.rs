@@ -115,7 +115,7 @@ impl Compiled {
             Err(faults) => {
                 let denies = may_deny(spec);
                 let before = self.known.remove(name).and_then(|known| known.policy);
-                let policy = before.filter(|before| denies && before.denies());
+                let policy = before.filter(|before| denies && before.denies() && !before.is_shadow());
                 self.known.insert(name.clone(), Known { revision: *revision, policy });
                 Some(Broken { name: name.clone(), faults, denies })
             }
@@ -123,10 +123,13 @@ impl Compiled {
     }
 }
 
-/// True unless the spec clearly allows.
+/// Everything but what plainly allows, or is plainly in shadow mode.
 fn may_deny(spec: &str) -> bool {
     match serde_json::from_str(spec) {
-        Ok(Value::Object(spec)) => !matches!(spec.get("effect").map(Value::as_str), None | Some(Some("allow"))),
+        Ok(Value::Object(spec)) => {
+            let is_shadow = spec.get("mode").is_some_and(|mode| mode == "audit");
+            !is_shadow && !matches!(spec.get("effect").map(Value::as_str), None | Some(Some("allow")))
+        }
         _ => true,
     }
 }

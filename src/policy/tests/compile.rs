@@ -88,6 +88,8 @@ fn each_fault_has_its_place() {
         ("ttl: 2m", "ttl: soon", "/spec/ticket/ttl"),
         ("ttl: 2m", "ttl: 999ms", "/spec/ticket/ttl"),
         ("ttl: 2m", "ttl: 15m1s", "/spec/ticket/ttl"),
+        ("ttl: 2m", "maxPerCaller: 0", "/spec/ticket/maxPerCaller"),
+        ("ttl: 2m", "maxPerCaller: 1000001", "/spec/ticket/maxPerCaller"),
         ("bindTo: ip", "bindTo: host", "/spec/ticket/bindTo"),
         ("[ticket, direct]", "[]", "/spec/delivery"),
         ("[ticket, direct]", "[ticket, mail]", "/spec/delivery/1"),

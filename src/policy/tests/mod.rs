@@ -14,6 +14,8 @@ mod manifest;
 mod merge;
 mod needs;
 mod oracle;
+mod replay;
+mod shadow;
 mod template;
 mod write;
 

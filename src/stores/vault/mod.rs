@@ -12,6 +12,7 @@ mod leased;
 mod login;
 mod mounts;
 mod preflights;
+mod rights;
 mod session;
 mod token;
 mod upkeep;

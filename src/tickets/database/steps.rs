@@ -4,6 +4,7 @@
 //! Replicas change tickets concurrently. Locks are taken in one order (callers by number, then tickets by id), so two groups
 //! never deadlock.
 
+use super::counted::{count, retain_within_limits};
 use super::sealed_bytes::SealedBytes;
 use super::together::change_together;
 use super::values::{End, Issue, bytes, replay, state, time};
@@ -12,7 +13,7 @@ use crate::tickets::change::Change;
 use crate::tickets::owner::Owner;
 use crate::tickets::port::MAX_BYTES_PER_CALLER;
 use async_trait::async_trait;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Who does them.
 pub struct Steps {
@@ -36,13 +37,14 @@ impl StepRunner for Steps {
             match step.what() {
                 // Not done, and so rejected.
                 Some(Change::Issue { sealed, .. }) if !self.sealed.add(sealed.size()) => {}
-                Some(Change::Issue { id, owner, issued_at, expires_at, sealed, .. }) => issues.push(Issue {
+                Some(Change::Issue { id, owner, issued_at, expires_at, sealed, limits, .. }) => issues.push(Issue {
                     place,
                     id: id.to_string(),
                     owner: *owner,
                     issued_at: *issued_at,
                     expires_at: *expires_at,
                     sealed,
+                    limits: limits.as_deref(),
                 }),
                 Some(Change::End { id, ending }) => ends.push(End { place, id: *id, ending }),
                 None => {}
@@ -51,13 +53,18 @@ impl StepRunner for Steps {
         // Of several endings of one ticket the first is tried.
         let mut seen = HashSet::new();
         ends.retain(|end| seen.insert(end.id));
-        let places = if work.is_remote() {
+        lock_callers(work, &issues).await?;
+        retain_within_limits(work, &mut issues).await?;
+        let places: HashSet<usize> = if work.is_remote() {
             change_together(work, self.max_live_per_caller, &issues, &ends).await?
         } else {
-            let mut places = self.issue(work, issues).await?;
+            let mut places = self.issue(work, &issues).await?;
             places.extend(end(work, &ends).await?);
             places
-        };
+        }
+        .into_iter()
+        .collect();
+        count(work, &issues, &places).await?;
         let mut done = vec![false; steps.len()];
         for place in places {
             done[place] = true;
@@ -71,13 +78,14 @@ impl StepRunner for Steps {
 
 impl Steps {
     /// Inserts those for which their callers have room. Returns the places of these.
-    async fn issue(&self, work: &mut Work, mut issues: Vec<Issue<'_>>) -> Result<Vec<usize>, Failed> {
+    async fn issue(&self, work: &mut Work, all: &[Issue<'_>]) -> Result<Vec<usize>, Failed> {
         const COLUMNS: usize = 8;
         const INTO: &str = "tickets (id, owner, issued_at, expires_at, details, verifier, bundle, bundle_bytes)";
-        if issues.is_empty() {
+        if all.is_empty() {
             return Ok(Vec::new());
         }
-        let mut shares = shares(work, &issues).await?;
+        let mut shares = shares(work, all).await?;
+        let mut issues: Vec<&Issue<'_>> = all.iter().collect();
         issues.retain(|issue| {
             let share = shares.entry(issue.owner).or_default();
             let bytes = share.bytes + issue.sealed.size();
@@ -108,6 +116,15 @@ impl Steps {
         work.insert(INTO, COLUMNS, &params).await?;
         Ok(issues.iter().map(|issue| issue.place).collect())
     }
+}
+
+/// Takes the locks of the callers, before anything is read that depends on what they have. A no-op for SQLite.
+async fn lock_callers(work: &mut Work, issues: &[Issue<'_>]) -> Result<(), Failed> {
+    let locks: BTreeSet<i64> = issues.iter().map(|issue| issue.owner.lock()).collect();
+    if locks.is_empty() {
+        return Ok(());
+    }
+    work.lock(&locks.into_iter().collect::<Vec<_>>()).await
 }
 
 /// What the callers have.

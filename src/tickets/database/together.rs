@@ -8,7 +8,7 @@ use super::values::{End, Issue, bytes, replay, state, time};
 use crate::database::{Failed, Param, Work};
 use crate::sealing::digest::hex;
 use crate::tickets::port::MAX_BYTES_PER_CALLER;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 /// Of a caller's tickets one is issued if all before it in the group would have room with it. Of those that end, only the
 /// key is looked up: `state + 0` keeps the server from walking over all that wait, which have an index of their own.
@@ -43,10 +43,6 @@ pub async fn change_together(
 ) -> Result<Vec<usize>, Failed> {
     if issues.is_empty() && ends.is_empty() {
         return Ok(Vec::new());
-    }
-    let locks: BTreeSet<i64> = issues.iter().map(|issue| issue.owner.lock()).collect();
-    if !locks.is_empty() {
-        work.lock(&locks.into_iter().collect::<Vec<_>>()).await?;
     }
     let owners: Vec<String> = issues.iter().map(|issue| issue.owner.to_text()).collect();
     let ended: Vec<String> = ends.iter().map(|end| end.id.to_string()).collect();

@@ -1,6 +1,7 @@
 //! The values of ticket rows: states, and what the steps of a group insert and update.
 
 use crate::model::ticket::TicketId;
+use crate::tickets::caller_limits::CallerLimits;
 use crate::tickets::owner::Owner;
 use crate::tickets::port::Ending;
 use crate::tickets::sealed::Sealed;
@@ -20,6 +21,7 @@ pub struct Issue<'a> {
     pub issued_at: i64,
     pub expires_at: i64,
     pub sealed: &'a Sealed,
+    pub limits: Option<&'a CallerLimits>,
 }
 
 /// A ticket to be ended, and its place among the steps.

@@ -65,7 +65,7 @@ impl Bench {
         let entry = Entry { value: SecretValue::new("x".repeat(bytes)), named_by_policy: true, is_base64: false };
         let bundle = Bundle { entries: [("K".to_owned(), entry)].into(), ..Bundle::default() };
         let sealed = self.sealer.seal(&bundle, &token, &ticket).expect("sealed");
-        self.does(self.memory.issuing(&ticket, sealed), committed).await.then_some(token)
+        self.does(self.memory.issuing(&ticket, sealed, None), committed).await.then_some(token)
     }
 
     async fn state(&self, token: &TicketToken) -> Option<TicketState> {
@@ -136,7 +136,7 @@ async fn what_was_not_recorded_as_issued_was_never_there() {
     let token = TicketToken::random().expect("random bytes");
     let ticket = ticket(&token, "s");
     let sealed = bench.sealer.seal(&Bundle::default(), &token, &ticket).expect("sealed");
-    let step = bench.memory.issuing(&ticket, sealed);
+    let step = bench.memory.issuing(&ticket, sealed, None);
     assert!(bench.begins(&step).await);
     assert_eq!(bench.state(&token).await, None);
     step.runner().ended(&[&step], false);

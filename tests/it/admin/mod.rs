@@ -3,6 +3,7 @@
 mod audit;
 mod explain;
 mod hostile;
+mod inventory;
 mod leases;
 mod openapi;
 mod policies;

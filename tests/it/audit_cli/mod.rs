@@ -137,6 +137,27 @@ fn told_with_other_hash(printed: &str) -> String {
 }
 
 #[test]
+fn chains_of_a_retired_key_and_chains_without_one_are_checked_together() {
+    let keys = tempfile::tempdir().unwrap();
+    let key = write(keys.path(), "key", &STANDARD.encode([7; 32]));
+    let state = tempfile::tempdir().unwrap();
+    let start = |environment: &[(&str, &str)]| {
+        let database = format!("sqlite://{}", state.path().join("claviger.db").display());
+        let environment = [environment, &[("CLAVIGER__DATABASE__URL", database.as_str())]].concat();
+        Claviger::dev(&Dev { environment: &environment, ..Dev::default() })
+    };
+    let keyed = start(&[("CLAVIGER__AUDIT__KEYFILE", key.as_str())]);
+    some_events(&keyed, 2);
+    drop(keyed);
+    let plain = start(&[]);
+    some_events(&plain, 2);
+    let file = write(keys.path(), "export", &at(&plain, "admin-token", &["export"]).1);
+    assert_eq!(verdict(&audit(&["verify", "--file", &file, "--retired-key-file", &key])), (Some(0), Value::Null));
+    // As the current key it says that no newer chain may be without.
+    assert_eq!(audit(&["verify", "--file", &file, "--key-file", &key]).0, Some(1));
+}
+
+#[test]
 fn a_keyed_chain_is_checked_with_its_key_alone() {
     let keys = tempfile::tempdir().unwrap();
     let key = write(keys.path(), "key", &STANDARD.encode([7; 32]));
@@ -150,6 +171,10 @@ fn a_keyed_chain_is_checked_with_its_key_alone() {
         assert_eq!(audit(arguments).0, Some(1), "{arguments:?}");
     }
     assert_eq!(audit(&["verify", "--file", &file, "--key-file", "/nowhere"]).0, Some(2));
+    // Retired keys alone: what is sealed under one of them is believed, and another one does not help.
+    let retired = |key: &str| audit(&["verify", "--file", &file, "--retired-key-file", key]);
+    assert_eq!(verdict(&retired(&key)), (Some(0), Value::Null));
+    assert_eq!((retired(&other).0, retired("/nowhere").0), (Some(1), Some(2)));
     assert_eq!(verdict(&at(&claviger, "admin-token", &["verify"])), (Some(0), Value::Null));
 }
 

@@ -7,7 +7,7 @@ use crate::rig::kube::actors::Kube;
 use http::Request;
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
@@ -25,6 +25,7 @@ fn unknown_fields(object: &Value) -> Option<Vec<String>> {
     }
     let reader = match object["kind"].as_str().unwrap() {
         "ConfigMap" => by::<ConfigMap>,
+        "Pod" => by::<Pod>,
         "Service" => by::<Service>,
         "ServiceAccount" => by::<ServiceAccount>,
         "ClusterRole" => by::<ClusterRole>,

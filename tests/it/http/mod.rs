@@ -16,6 +16,7 @@ mod limits;
 mod names;
 mod racing;
 mod refused;
+mod shadow;
 mod slow;
 mod smuggling;
 mod spelling;

@@ -1,6 +1,7 @@
 //! `claviger policy`: effect, output and exit code of each command.
 
 mod commands;
+mod diff;
 mod hostile;
 mod tests_of_policies;
 

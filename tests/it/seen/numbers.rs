@@ -46,7 +46,7 @@ const PROMISED: [(&str, &str, &str); 18] = [
 ];
 
 /// What stands beside them, for alerts.
-const MORE: [(&str, &str, &str); 16] = [
+const MORE: [(&str, &str, &str); 18] = [
     ("errors_total", "counter", "code=*"),
     ("http_connections", "gauge", ""),
     ("http_connections_limit", "gauge", ""),
@@ -63,6 +63,8 @@ const MORE: [(&str, &str, &str); 16] = [
     ("database_volume_bytes", "gauge", ""),
     ("database_clock_offset_seconds", "gauge", ""),
     ("policy_file_faults", "gauge", ""),
+    ("policy_shadow_total", "counter", "policy=seen outcome=would_allow|would_deny|no_change"),
+    ("inventory_secrets", "gauge", "state=used|unused"),
 ];
 
 /// Of the process, under the names that every dashboard of processes knows.
@@ -93,7 +95,9 @@ fn combinations(labels: &str) -> BTreeSet<BTreeMap<String, String>> {
 
 #[test]
 fn a_fresh_process_exposes_what_is_promised_and_nothing_else() {
-    let edge = Edge::usual();
+    let site = allow(&["homelab/{repo}/{branch}"], &json!({}));
+    let seen = allow(&["homelab/{repo}/{branch}"], &json!({"mode": "audit"}));
+    let edge = Edge::start(&json!({}), &[("site", site), ("seen", seen)], &json!({}), &[]);
     let told = metrics(&edge);
     for (name, kind, labels) in PROMISED.iter().chain(&MORE) {
         let family = told.family(&format!("claviger_{name}"));

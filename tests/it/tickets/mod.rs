@@ -7,6 +7,7 @@ mod full;
 mod hung_up;
 mod judge;
 mod kills;
+mod limited;
 mod race;
 mod revoked_together;
 mod served;
@@ -110,7 +111,7 @@ impl Replica {
 
     async fn issues(&self, ticket: &Ticket, token: &TicketToken, bundle: &Bundle) -> bool {
         let sealed = self.tickets.sealer.seal(bundle, token, ticket).unwrap();
-        self.does_as(EventType::TicketIssued, Some(ticket.id), self.tickets.store.issuing(ticket, sealed)).await
+        self.does_as(EventType::TicketIssued, Some(ticket.id), self.tickets.store.issuing(ticket, sealed, None)).await
     }
 
     /// A waiting ticket of a pod.

@@ -2,10 +2,12 @@
 //!
 //! The response type of each is `IgnoredAny`: answers are read by `answers` and `leased`, never by `rustify`.
 
+mod capabilities;
 mod leases;
 mod mount;
 mod secret;
 
+pub(super) use capabilities::CapabilitiesSelf;
 pub(super) use leases::{RenewLease, RevokeLease};
 pub(super) use mount::ReadMount;
 pub(super) use secret::{CreateSecret, ReadSecret};

@@ -1,0 +1,89 @@
+//! The database: reachable, durable, of a known version, with room, and with a clock that agrees.
+
+use super::clock;
+use crate::app::database_clock::DatabaseClock;
+use crate::config::database::Url;
+use crate::database::{self, Database, OpenError};
+use crate::wire::doctor::DoctorCheck;
+use std::path::Path;
+use std::time::Duration;
+
+/// The least free share of the file system of an SQLite file, in percent.
+const LEAST_FREE: u64 = 10;
+
+pub async fn check(url: &Url) -> Vec<DoctorCheck> {
+    const NAME: &str = "database";
+    let mut checks = Vec::new();
+    match url {
+        Url::SqliteMemory => {
+            let advice = "set database.url to a file or to a PostgreSQL server";
+            return vec![DoctorCheck::fault(NAME, "in memory: the audit log ends with the process", advice)];
+        }
+        Url::SqliteFile(path) => checks.extend(space(path)),
+        Url::Postgres(_) => {}
+    }
+    let database = match Database::look_into(url).await {
+        Ok(Some(database)) => database,
+        Ok(None) => {
+            checks.insert(0, DoctorCheck::good(NAME, "the file does not exist yet; it is made at start"));
+            return checks;
+        }
+        Err(error) => {
+            let advice = match &error {
+                OpenError::MayForget(_) => {
+                    "turn on fsync, full_page_writes and synchronous_commit, and use the primary"
+                }
+                _ => "see whether database.url names a server that is up, and whether its user and password are right",
+            };
+            checks.insert(0, DoctorCheck::fault(NAME, error.to_string(), advice));
+            return checks;
+        }
+    };
+    checks.insert(0, schema(&database).await);
+    match DatabaseClock::default().measure(&database).await {
+        Ok(Some(ahead)) => checks.push(clock("database: clock".to_owned(), -ahead, Duration::ZERO)),
+        Ok(None) => {}
+        Err(error) => {
+            checks.push(DoctorCheck::fault("database: clock", error.to_string(), "see whether the server is up"))
+        }
+    }
+    database.close().await;
+    checks
+}
+
+async fn schema(database: &Database) -> DoctorCheck {
+    const NAME: &str = "database";
+    match database.schema_version().await {
+        Ok(version) if version.present > version.known => {
+            let detail =
+                format!("its schema has version {}, and this Claviger knows {}", version.present, version.known);
+            DoctorCheck::fault(NAME, detail, "run the newer version of Claviger that made it")
+        }
+        Ok(version) if version.present < version.known => {
+            let detail =
+                format!("reached; its schema goes from version {} to {} at start", version.present, version.known);
+            DoctorCheck::good(NAME, detail)
+        }
+        Ok(version) => DoctorCheck::good(NAME, format!("reached; its schema has version {}", version.present)),
+        Err(error) => {
+            let advice = "see whether the server is up, or whether this user may read the file";
+            DoctorCheck::fault(NAME, error.to_string(), advice)
+        }
+    }
+}
+
+fn space(path: &Path) -> Option<DoctorCheck> {
+    let folder = path.parent()?;
+    let name = "database: space";
+    let Ok(space) = database::space(folder) else {
+        let detail = "the folder of the SQLite file does not exist or cannot be read";
+        return Some(DoctorCheck::fault(name, detail, "mount a volume at the folder of database.url"));
+    };
+    let percent = space.free.saturating_mul(100) / space.total.max(1);
+    let detail = format!("{percent} % of the file system is free");
+    Some(if percent < LEAST_FREE {
+        DoctorCheck::fault(name, detail, "enlarge the volume, or set audit.maxSize or a shorter audit.retention")
+    } else {
+        DoctorCheck::good(name, detail)
+    })
+}

@@ -1,0 +1,154 @@
+//! The diagnosis of an installation: everything that must be right for it to serve, each fault with one line of advice.
+//!
+//! It changes nothing: no migration, no file, no lease. Each group of checks has a time limit, and the groups run side by side.
+
+mod certificates;
+mod cluster;
+mod database;
+mod store;
+
+use super::start::{connect_clusters, new_metrics, open_authenticators};
+use super::{check_offline, policies};
+use crate::attest::Attestors;
+use crate::config::Config;
+use crate::config::attestation::AdmissionPolicy;
+use crate::metrics::Metrics;
+use crate::model::clock::{Clock, SystemClock};
+use crate::stores::Stores;
+use crate::wire::doctor::{DoctorCheck, DoctorReport};
+use jiff::SignedDuration;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// The time limit of one group of checks, such as those of a store.
+const GROUP_LIMIT: Duration = Duration::from_secs(30);
+/// By how much clocks may differ: tokens that were just issued must be valid, as in Kubernetes.
+const TOLERATED: SignedDuration = SignedDuration::from_secs(5);
+
+/// Checks everything. `namespaces` are those that builds run in; none: all of the cluster.
+pub async fn doctor(config: &Config, namespaces: &[String]) -> DoctorReport {
+    let mut checks = offline(config);
+    let metrics = match new_metrics(config) {
+        Ok(metrics) => Arc::new(metrics),
+        Err(error) => {
+            checks.push(DoctorCheck::fault("configuration", error.to_string(), "report this as a fault of Claviger"));
+            return report(checks);
+        }
+    };
+    checks.extend(certificates::check(config, SystemClock.now()));
+    let (clusters, stores, database) = tokio::join!(
+        within("API servers", clusters(config, &metrics, namespaces)),
+        within("stores", stores(config, &metrics)),
+        within("database", database::check(&config.database.url)),
+    );
+    checks.extend([clusters, stores, database].into_iter().flatten());
+    report(checks)
+}
+
+/// The report of a configuration that cannot be read.
+#[must_use]
+pub fn misconfigured(faults: impl IntoIterator<Item = String>) -> DoctorReport {
+    let advice = "correct the configuration at this key; `claviger check --config FILE` checks it without a cluster";
+    report(faults.into_iter().map(|fault| DoctorCheck::fault("configuration", fault, advice)).collect())
+}
+
+fn report(checks: Vec<DoctorCheck>) -> DoctorReport {
+    DoctorReport { ok: checks.iter().all(|check| check.ok), checks }
+}
+
+async fn within(name: &str, checks: impl Future<Output = Vec<DoctorCheck>>) -> Vec<DoctorCheck> {
+    timeout(GROUP_LIMIT, checks).await.unwrap_or_else(|_| {
+        let detail = format!("the checks did not end within {} s", GROUP_LIMIT.as_secs());
+        vec![DoctorCheck::fault(name, detail, "see whether the network lets this machine reach them")]
+    })
+}
+
+fn offline(config: &Config) -> Vec<DoctorCheck> {
+    match check_offline(config) {
+        Ok(checked) => {
+            let detail = format!("good, with {} policies in files", checked.policies);
+            let mut checks = vec![DoctorCheck::good("configuration", detail)];
+            // A fault without a key begins with a colon.
+            let warning = |text: &String| DoctorCheck::good("configuration", text.trim_start_matches(": "));
+            checks.extend(checked.warnings.iter().map(warning));
+            checks
+        }
+        Err(faults) => misconfigured(faults).checks,
+    }
+}
+
+async fn clusters(config: &Config, metrics: &Arc<Metrics>, namespaces: &[String]) -> Vec<DoctorCheck> {
+    let clusters = match connect_clusters(config, metrics).await {
+        Ok(clusters) => clusters,
+        Err(error) => {
+            let detail = sentence(&error);
+            return vec![DoctorCheck::fault(
+                "API servers",
+                detail,
+                "correct the kubeconfig, or mount a ServiceAccount token",
+            )];
+        }
+    };
+    let mut checks = cluster::check(config, &clusters, namespaces).await;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    match open_authenticators(config, &clusters, &clock, metrics) {
+        Ok(authenticators) => match authenticators.check_online().await {
+            Ok(()) => checks.push(DoctorCheck::good("authenticators", "tokens can be reviewed and keys be read")),
+            Err(faults) => checks.extend(faults.into_iter().map(|fault| {
+                let advice = "bind the ClusterRole system:auth-delegator, use a token of another audience, or correct the issuer";
+                DoctorCheck::fault(format!("authenticators: {}", fault.dotted()), fault.detail, advice)
+            })),
+        },
+        Err(error) => checks.push(DoctorCheck::fault("authenticators", sentence(&error), "correct the configuration")),
+    }
+    if config.attestation.admission_policy != AdmissionPolicy::Off {
+        let attestors = Attestors::open(&config.authenticators, &clusters, config.attestation.admission_policy);
+        for (name, result) in attestors.check_admission_policies().await {
+            let name = format!("cluster {name}: admission policy");
+            let advice = "install the admission policy of the chart (rbac.tekton, admissionPolicy), or set attestation.admissionPolicy";
+            checks.push(match result {
+                Ok(state) => DoctorCheck::good(name, state),
+                Err(detail) => DoctorCheck::fault(name, detail, advice),
+            });
+        }
+    }
+    checks
+}
+
+async fn stores(config: &Config, metrics: &Arc<Metrics>) -> Vec<DoctorCheck> {
+    let stores = match Stores::open(&config.stores, metrics) {
+        Ok(stores) => stores,
+        Err(error) => {
+            return vec![DoctorCheck::fault(
+                "stores",
+                error.to_string(),
+                "correct the files that the store's section names",
+            )];
+        }
+    };
+    // Faults of the files are told above.
+    let policies = policies::directory_policies(config).unwrap_or_default();
+    store::check(&stores, &policies).await
+}
+
+/// An error with its causes.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// The check of a clock that is ahead of this machine's by so much, known to within `within`.
+fn clock(name: String, ahead: SignedDuration, within: Duration) -> DoctorCheck {
+    let within = SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX);
+    if ahead.abs() <= TOLERATED.saturating_add(within) {
+        return DoctorCheck::good(name, format!("agrees within {} s", TOLERATED.as_secs()));
+    }
+    let detail = format!("differs from this machine's by {} s", ahead.as_secs());
+    DoctorCheck::fault(name, detail, "synchronise the clocks of both machines (NTP)")
+}

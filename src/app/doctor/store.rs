@@ -1,0 +1,103 @@
+//! Stores: they serve, accept the broker's credentials, allow what the policies grant, and have clocks that agree.
+
+use super::clock;
+use crate::model::clock::{Clock as _, SystemClock};
+use crate::policy::{Access, PathPart, Policy};
+use crate::stores::{OnlineFault, ReadError, Stores};
+use crate::wire::doctor::DoctorCheck;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The maximum number of paths that are checked in one store.
+const MAX_PATHS: usize = 1000;
+
+pub async fn check(stores: &Stores, policies: &[Arc<Policy>]) -> Vec<DoctorCheck> {
+    let mut checks = Vec::new();
+    for (store, result) in stores.check_online().await {
+        let name = format!("store {store}: login");
+        match result {
+            Ok(()) => checks.push(DoctorCheck::good(name, "it serves, and accepts the credentials")),
+            Err(fault) => {
+                checks.push(DoctorCheck::fault(name, fault.to_string(), advice(fault)));
+                continue;
+            }
+        }
+        if let Some(served) = stores.time_of(&store).await {
+            let there = Timestamp::from_second(served.seconds).unwrap_or_default();
+            let ahead = there.duration_since(SystemClock.now());
+            // Its resolution is one second.
+            let within = served.within.saturating_add(std::time::Duration::from_secs(1));
+            checks.push(clock(format!("store {store}: clock"), ahead, within));
+        }
+        checks.extend(rights(stores, &store, policies).await);
+    }
+    checks
+}
+
+/// Whether the broker may read or write what the policies grant, with `x` in the place of each placeholder.
+async fn rights(stores: &Stores, store: &str, policies: &[Arc<Policy>]) -> Vec<DoctorCheck> {
+    let mut granted: BTreeMap<(String, bool), Vec<&str>> = BTreeMap::new();
+    for policy in policies {
+        for path in policy.paths().into_iter().filter(|path| *path.store == *store) {
+            let by = granted.entry((sample(&path.parts), path.access == Access::Write)).or_default();
+            if by.last() != Some(&&**policy.name()) {
+                by.push(policy.name());
+            }
+        }
+    }
+    let paths: Vec<(String, bool)> = granted.keys().take(MAX_PATHS).cloned().collect();
+    if paths.is_empty() {
+        return Vec::new();
+    }
+    let Some(results) = stores.may_use(store, &paths).await else { return Vec::new() };
+    let (mut checks, mut good) = (Vec::new(), 0);
+    for ((path, writes), result) in paths.iter().zip(results) {
+        let verb = if *writes { "write" } else { "read" };
+        let by = granted.get(&(path.clone(), *writes)).map(|by| by.join(", ")).unwrap_or_default();
+        let name = format!("store {store}: {verb} {path}");
+        let acl = format!("give the role of the broker the ACL that `claviger vault-policy --store {store}` prints");
+        match result {
+            Ok(true) => good += 1,
+            Ok(false) => checks.push(DoctorCheck::fault(name, format!("the ACL does not allow it (policy {by})"), acl)),
+            Err(ReadError::Forbidden) => {
+                let detail = format!("the ACL gives no right on the mount, or not sys/capabilities-self (policy {by})");
+                checks.push(DoctorCheck::fault(name, detail, acl));
+            }
+            Err(ReadError::Misconfigured) => {
+                let advice = "mount a secrets engine there, or correct the path of the policy";
+                checks.push(DoctorCheck::fault(name, format!("the store has no such mount (policy {by})"), advice));
+            }
+            Err(error) => {
+                checks.push(DoctorCheck::fault(name, error.to_string(), "try again, and see the log of the store"));
+            }
+        }
+    }
+    if good > 0 {
+        checks.insert(
+            0,
+            DoctorCheck::good(format!("store {store}: ACL"), format!("allows {good} of {} paths", paths.len())),
+        );
+    }
+    checks
+}
+
+fn sample(path: &[PathPart]) -> String {
+    let text = |part: &PathPart| match part {
+        PathPart::Literal(literal) => literal.to_string(),
+        PathPart::One | PathPart::Many => "x".to_owned(),
+    };
+    path.iter().map(text).collect::<Vec<_>>().join("/")
+}
+
+const fn advice(fault: OnlineFault) -> &'static str {
+    match fault {
+        OnlineFault::Unconnected(_) => "correct the address, caFile or proxyUrl, or open the network to the store",
+        OnlineFault::TimedOut => "see whether the network lets the broker reach the store",
+        OnlineFault::Unavailable => "see the log of the store, and whether the address is that of a store",
+        OnlineFault::Uninitialised => "initialise the store",
+        OnlineFault::Sealed => "unseal the store",
+        OnlineFault::Refused => "correct the role, the token file or the credentials of the store's auth section",
+        OnlineFault::Misconfigured => "correct auth.mount, auth.role or namespace",
+    }
+}

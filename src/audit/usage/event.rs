@@ -1,0 +1,82 @@
+//! The parts of a recorded event that tell which policies and secrets were used, and by whom.
+
+use serde::Deserialize;
+use std::borrow::Cow;
+
+/// A recorded event about a request for secrets.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageEvent<'a> {
+    /// The time of writing.
+    #[serde(borrow)]
+    pub time: Cow<'a, str>,
+    /// `ticket.issued`, `ticket.denied`, `ticket.failed` or `secrets.read`.
+    #[serde(borrow, rename = "type")]
+    pub kind: Cow<'a, str>,
+    /// The reason, if there is one.
+    pub reason: Option<String>,
+    /// The caller.
+    pub caller: Option<UsageCaller>,
+    /// The repo.
+    pub repo: Option<String>,
+    /// The branch.
+    pub branch: Option<String>,
+    /// The policies that decided.
+    #[serde(default)]
+    pub policies: Vec<String>,
+    /// The secrets that were read.
+    #[serde(default)]
+    pub secrets: Vec<UsageSecret>,
+    /// The policies in shadow mode that apply.
+    #[serde(default)]
+    pub shadow: Vec<UsageShadow>,
+}
+
+/// The caller of an event.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageCaller {
+    /// The authenticator.
+    pub issuer: String,
+    /// The subject.
+    pub subject: String,
+    /// The namespace of a pod.
+    pub namespace: Option<String>,
+    /// The ServiceAccount of a pod.
+    pub service_account: Option<String>,
+    /// The pod.
+    pub pod: Option<UsagePod>,
+}
+
+/// A pod.
+#[derive(Debug, Deserialize)]
+pub struct UsagePod {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+}
+
+/// A secret that was read.
+#[derive(Debug, Deserialize)]
+pub struct UsageSecret {
+    /// The store.
+    pub store: String,
+    /// The path.
+    pub path: String,
+}
+
+/// A policy in shadow mode.
+#[derive(Debug, Deserialize)]
+pub struct UsageShadow {
+    /// Its name.
+    pub policy: String,
+}
+
+impl<'a> UsageEvent<'a> {
+    /// Reads an event's text. None if it was altered so that it cannot be read.
+    #[must_use]
+    pub fn read(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}

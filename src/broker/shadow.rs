@@ -1,0 +1,50 @@
+//! Shadow mode: policies with `mode: audit` are evaluated beside the decision and counted. Their failures refuse nothing.
+
+use super::issue_request::DeliveryMode;
+use super::pipeline::Broker;
+use crate::model::caller::Caller;
+use crate::model::facts::{Facts, Needs};
+use crate::model::request::Asked;
+use crate::model::shadow::ShadowVerdict;
+use crate::policy::{PolicySet, Shadows};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// The longest wait for facts that only policies in shadow mode need.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Broker {
+    /// What the policies in shadow mode would change about a decision that was made with these facts. If a fact that they need
+    /// cannot be had, they are not evaluated.
+    pub(super) async fn shadow_verdicts(
+        &self,
+        policies: &PolicySet,
+        caller: &Caller,
+        (facts, needs): (&Facts, Needs),
+        asked: &Asked,
+        mode: DeliveryMode,
+    ) -> Vec<ShadowVerdict> {
+        let Some(shadows) = policies.shadows(caller, asked) else { return Vec::new() };
+        let Some(facts) = self.facts_of_shadows(caller, facts, needs, &shadows).await else { return Vec::new() };
+        let verdicts = shadows.judge(caller, &facts, asked, &|delivery| mode.hands_over(delivery, caller));
+        for verdict in &verdicts {
+            self.stages.metrics.shadow(&verdict.policy, verdict.outcome.as_str());
+        }
+        verdicts
+    }
+
+    /// The known facts with those that the policies in shadow mode need. None if they cannot be had soon.
+    pub(super) async fn facts_of_shadows(
+        &self,
+        caller: &Caller,
+        known: &Facts,
+        needs: Needs,
+        shadows: &Shadows<'_>,
+    ) -> Option<Facts> {
+        let all = needs.and(shadows.needs());
+        if all == needs {
+            return Some(known.clone());
+        }
+        timeout(PATIENCE, self.facts(caller, all)).await.ok()?.ok()
+    }
+}

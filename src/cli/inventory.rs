@@ -1,0 +1,108 @@
+//! `claviger inventory`: which policies and secrets are used, and which are not.
+
+use super::audit::{parameter, time};
+use super::connection::{Connection, on};
+use super::failure::Failure;
+use super::policy::output::{print_json, print_line, print_table};
+use super::server::ServerArguments;
+use crate::wire::inventory::{Inventory, InventoryItem};
+use std::process::ExitCode;
+
+/// Maximum number of pages, larger than that of any server.
+const MAX_PAGES: usize = 10_000;
+
+/// The options of `claviger inventory`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    server: ServerArguments,
+    /// Beginning of the period that is looked at: RFC 3339, or an age such as `30d`.
+    #[arg(long, value_name = "TIME", default_value = "30d")]
+    since: String,
+    /// Print only what was not used in this period.
+    #[arg(long)]
+    unused: bool,
+    /// json: answer of the API, all pages as one (default: a table).
+    #[arg(short, long)]
+    output: Option<Format>,
+}
+
+/// Output format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Answer of the API.
+    Json,
+}
+
+/// Prints the inventory, unused items first.
+pub fn run(options: &Options) -> ExitCode {
+    match on(&options.server, async |server| print(options, &server).await) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
+async fn print(options: &Options, server: &Connection) -> Result<(), Failure> {
+    let mut inventory = read(options, server).await?;
+    if options.unused {
+        inventory.items.retain(|item| item.unused);
+    }
+    if options.output.is_some() {
+        return print_json(&inventory);
+    }
+    let rows: Vec<_> = inventory.items.iter().map(row).collect();
+    print_table(["POLICY", "SECRET", "MATCHED", "READ", "CALLERS", "REPOS", ""], &rows)?;
+    let unused = inventory.items.iter().filter(|item| item.unused).count();
+    print_line(&format!("{unused} of {} not used since {}", inventory.items.len(), inventory.since))?;
+    if !inventory.complete {
+        eprintln!("warning: the server is still counting older events; uses may be missing");
+    }
+    Ok(())
+}
+
+async fn read(options: &Options, server: &Connection) -> Result<Inventory, Failure> {
+    let first = format!("/v1/inventory?limit=1000&{}", parameter("since", &time("--since", &options.since)?));
+    let mut inventory: Inventory = server.get(&first).await?.json()?;
+    for _ in 0..MAX_PAGES {
+        let Some(next) = inventory.next.take() else { return Ok(inventory) };
+        let page: Inventory = server.get(&(first.clone() + &parameter("continue", &next))).await?.json()?;
+        if page.items.is_empty() {
+            return Ok(inventory);
+        }
+        inventory.items.extend(page.items);
+        inventory.complete &= page.complete;
+        inventory.next = page.next;
+    }
+    Err(Failure::Failed("the server's list does not end".into()))
+}
+
+fn row(item: &InventoryItem) -> [String; 7] {
+    let secret = match (&item.store, &item.path) {
+        (Some(store), Some(path)) => format!("{store}:{path}"),
+        _ => "-".to_owned(),
+    };
+    // Seconds are enough for a person.
+    let seconds = |time: &Option<String>| match time {
+        Some(time) => time.split_once('.').map_or_else(|| time.clone(), |(whole, _)| format!("{whole}Z")),
+        None => "never".to_owned(),
+    };
+    let shown: Vec<&str> = item.repos.iter().take(3).map(String::as_str).collect();
+    let more = if item.repos_total > 3 { format!(" (of {})", item.repos_total) } else { String::new() };
+    let repos = if shown.is_empty() { "-".to_owned() } else { shown.join(",") + &more };
+    let mut notes = Vec::new();
+    if item.unused {
+        notes.push("unused");
+    }
+    if item.mode == "audit" {
+        notes.push("audit");
+    }
+    [
+        item.policy.clone(),
+        secret,
+        seconds(&item.last_matched),
+        seconds(&item.last_read),
+        item.callers.to_string(),
+        repos,
+        notes.join(","),
+    ]
+}

@@ -1,0 +1,40 @@
+//! What a policy in shadow mode would have changed about one request.
+
+use std::sync::Arc;
+
+/// The result of one policy with `mode: audit`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShadowVerdict {
+    /// The name of the policy.
+    pub policy: Arc<str>,
+    /// Whether it is a deny policy.
+    pub denies: bool,
+    /// The change of the answer if this policy alone were enforced as well.
+    pub outcome: ShadowOutcome,
+}
+
+/// A change of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ShadowOutcome {
+    /// A refused request would be allowed, or an allowed one would get more secrets.
+    WouldAllow,
+    /// An allowed request would be refused.
+    WouldDeny,
+    /// The answer would be the same.
+    NoChange,
+}
+
+impl ShadowOutcome {
+    /// All values.
+    pub const ALL: &'static [Self] = &[Self::WouldAllow, Self::WouldDeny, Self::NoChange];
+
+    /// The metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WouldAllow => "would_allow",
+            Self::WouldDeny => "would_deny",
+            Self::NoChange => "no_change",
+        }
+    }
+}

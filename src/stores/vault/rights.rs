@@ -1,0 +1,80 @@
+//! What the broker's token may do on the paths of the policies, and the server's clock. Nothing here reads a secret.
+
+use super::call::CallOptions;
+use super::client::Answer;
+use super::endpoints::CapabilitiesSelf;
+use super::mounts::Engine;
+use super::{ReadError, VaultStore};
+use crate::metrics::labels::StoreOperation;
+use crate::model::request_id::RequestId;
+use crate::stores::breaker::Target;
+use crate::stores::path::StorePath;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Paths of one call.
+const AT_ONCE: usize = 100;
+
+#[derive(Deserialize)]
+struct Capabilities {
+    data: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Health {
+    server_time_utc: i64,
+}
+
+impl VaultStore {
+    /// For each path and whether it is written to, whether the token may do that. Found by the mount's engine and
+    /// `sys/capabilities-self`.
+    pub(in crate::stores) async fn may_use(&self, paths: &[(StorePath, bool)]) -> Vec<Result<bool, ReadError>> {
+        let request = RequestId::random();
+        let mut api_paths = Vec::with_capacity(paths.len());
+        for (path, _) in paths {
+            let mount = self.mount(path, &request).await;
+            api_paths.push(mount.and_then(|mount| {
+                let below = mount.below(path).ok_or(ReadError::Misconfigured)?;
+                Ok(match mount.engine {
+                    Engine::KvV2 => format!("{}data/{below}", mount.path),
+                    Engine::KvV1 | Engine::Dynamic => format!("{}{below}", mount.path),
+                })
+            }));
+        }
+        let asked: Vec<String> = api_paths.iter().flatten().cloned().collect();
+        let mut known = BTreeMap::new();
+        for some in asked.chunks(AT_ONCE) {
+            match self.capabilities(some, &request).await {
+                Ok(capabilities) => known.extend(capabilities),
+                Err(error) => return paths.iter().map(|_| Err(error)).collect(),
+            }
+        }
+        let may = |((_, writes), api_path): (&(StorePath, bool), Result<String, ReadError>)| {
+            let capabilities = known.get(&api_path?).ok_or(ReadError::Unavailable)?;
+            let wanted: &[&str] = if *writes { &["update", "create", "root"] } else { &["read", "root"] };
+            Ok(capabilities.iter().any(|one| wanted.contains(&one.as_str())))
+        };
+        paths.iter().zip(api_paths).map(may).collect()
+    }
+
+    async fn capabilities(
+        &self,
+        paths: &[String],
+        request: &RequestId,
+    ) -> Result<BTreeMap<String, Vec<String>>, ReadError> {
+        let options = CallOptions::new(StoreOperation::Preflight, Target::group("sys/"));
+        let meaning = |answer: &Answer| match answer.status {
+            200 => serde_json::from_slice::<Capabilities>(&answer.body).map_err(|_| ReadError::Unavailable),
+            403 => Err(ReadError::Forbidden),
+            _ => Err(ReadError::Unavailable),
+        };
+        let answer = self.session.ask(options, || CapabilitiesSelf { paths }, request, meaning).await;
+        answer.map(|(capabilities, _)| capabilities.data).map_err(|failed| failed.error)
+    }
+
+    /// The server's time in seconds since 1970. None if it does not tell it.
+    pub(in crate::stores) async fn server_time(&self) -> Option<i64> {
+        let answer = self.exchange.client.health(&RequestId::random()).await.ok()?;
+        serde_json::from_slice::<Health>(&answer.body).ok().map(|health| health.server_time_utc)
+    }
+}

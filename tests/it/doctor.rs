@@ -1,0 +1,262 @@
+//! `claviger doctor`: each check of a real installation, and its faulty twin.
+
+use crate::rig::claviger::run;
+use crate::rig::installation::Plan;
+use crate::rig::kube::{ControlPlane, DEFAULT_AUDIENCE, User};
+use crate::rig::postgres::{checked, postgres};
+use http::{Method, Request};
+use kube::Client;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+
+/// The result of the command: exit code, and the checks by name.
+struct Diagnosis {
+    code: Option<i32>,
+    report: Value,
+}
+
+impl Diagnosis {
+    fn of(folder: &Path, config: &Value, more: &[&str]) -> Self {
+        let file = folder.join("claviger.yaml");
+        let mut config = config.clone();
+        if config.get("database").is_none() {
+            config["database"] = json!({"url": "sqlite://claviger.db"});
+        }
+        fs::write(&file, config.to_string()).unwrap();
+        let file = file.display().to_string();
+        let (code, printed, said) = run(&[&["doctor", "--config", &file, "--output", "json"], more].concat());
+        let report = serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}\n{said}"));
+        Self { code, report }
+    }
+
+    fn check(&self, name: &str) -> &Value {
+        let checks = self.report["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name}: {:#}", self.report))
+    }
+
+    /// The detail of a check without a fault.
+    fn good(&self, name: &str) -> &str {
+        let check = self.check(name);
+        assert_eq!((&check["ok"], &check["advice"]), (&json!(true), &Value::Null), "{check}");
+        check["detail"].as_str().unwrap()
+    }
+
+    /// The detail of a fault, which comes with advice and with exit code 1.
+    fn fault(&self, name: &str) -> &str {
+        let check = self.check(name);
+        assert_eq!((self.code, &self.report["ok"], &check["ok"]), (Some(1), &json!(false), &json!(false)), "{check}");
+        assert!(check["advice"].as_str().unwrap().len() > 10, "{check}");
+        check["detail"].as_str().unwrap()
+    }
+}
+
+async fn plan() -> Plan {
+    let mut plan = Plan::new().await;
+    plan.config["server"] = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"});
+    plan
+}
+
+#[tokio::test]
+async fn a_good_installation_has_no_fault_and_a_table() {
+    let plan = plan().await;
+    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    assert_eq!((diagnosis.code, &diagnosis.report["ok"]), (Some(0), &json!(true)), "{:#}", diagnosis.report);
+    for check in [
+        "configuration",
+        "cluster cluster: API server",
+        "cluster cluster: clock",
+        "cluster cluster: Tekton",
+        "cluster cluster: custom resources",
+        "cluster cluster: may create tokenreviews.authentication.k8s.io",
+        "cluster cluster: may create subjectaccessreviews.authorization.k8s.io",
+        "cluster cluster: may get pods",
+        "authenticators",
+        "cluster cluster: admission policy",
+        "store vault: login",
+        "store vault: clock",
+        "store vault: ACL",
+        "database",
+        "database: space",
+    ] {
+        diagnosis.good(check);
+    }
+    let file = plan.folder.path().join("claviger.yaml").display().to_string();
+    let (code, table, said) = run(&["doctor", "--config", &file, "--namespace", "ci"]);
+    assert_eq!((code, said.as_str()), (Some(0), ""), "{table}");
+    assert!(table.contains("\nok  cluster cluster: may get pods in ci "), "{table}");
+    assert!(table.ends_with(" checks, 0 faults\n"), "{table}");
+}
+
+#[tokio::test]
+async fn each_right_and_each_store_has_a_faulty_twin() {
+    let mut plan = plan().await;
+    let kubeconfig = |plan: &Plan, user| json!(plan.kube.plane.kubeconfig(user));
+    // Without the right to review tokens, and without that to read pods.
+    plan.config["authenticators"][0]["kubernetes"]["kubeconfig"] = kubeconfig(&plan, User::PodReader);
+    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    diagnosis.fault("cluster cluster: may create tokenreviews.authentication.k8s.io");
+    diagnosis.fault("authenticators: authenticators[0]");
+    diagnosis.good("cluster cluster: may get pods");
+    plan.config["authenticators"][0]["kubernetes"]["kubeconfig"] = kubeconfig(&plan, User::Reviewer);
+    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    diagnosis.good("cluster cluster: may create tokenreviews.authentication.k8s.io");
+    diagnosis.fault("cluster cluster: may get pods");
+    // An API server that is away.
+    let stopped = plan.kube.plane.kubeconfig_of_stopped(User::Broker);
+    plan.config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(stopped);
+    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    diagnosis.fault("cluster cluster: API server");
+    diagnosis.good("store vault: login");
+    plan.config["authenticators"][0]["kubernetes"]["kubeconfig"] = kubeconfig(&plan, User::Broker);
+
+    // A path that the ACL closes, and one whose mount does not exist.
+    let grants = |path: &str| {
+        json!({"subjects": [{"kubernetes": {"namespaces": ["**"], "serviceAccounts": ["**"]}}], "repos": ["**"],
+            "branches": ["**"], "secrets": [{"store": "vault", "path": path}]})
+    };
+    plan.policy("closed", grants("homelab/closed/{repo}"));
+    plan.policy("nowhere", grants("nowhere/{repo}"));
+    let mut shadow = grants("homelab/closed/shadow");
+    shadow["mode"] = json!("audit");
+    plan.policy("shadow", shadow);
+    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    let detail = diagnosis.fault("store vault: read homelab/closed/x");
+    assert!(detail.contains("(policy closed)"), "{detail}");
+    diagnosis.fault("store vault: read nowhere/x");
+    assert!(diagnosis.good("store vault: ACL").starts_with("allows "));
+    assert!(!diagnosis.report.to_string().contains("closed/shadow"), "a policy in shadow mode reads nothing");
+
+    // A role that does not exist, and a sealed store.
+    let mut other = plan.config.clone();
+    other["stores"][0]["vault"]["auth"]["kubernetes"]["role"] = json!("nobody");
+    Diagnosis::of(plan.folder.path(), &other, &[]).fault("store vault: login");
+    plan.bao.seal().await;
+    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    assert_eq!(diagnosis.fault("store vault: login"), "it is sealed");
+    diagnosis.good("cluster cluster: may get pods");
+}
+
+#[tokio::test]
+async fn a_token_of_its_own_that_is_good_for_the_audience_is_a_fault() {
+    let mut plan = plan().await;
+    let server = format!("https://127.0.0.1:{}", plan.kube.plane.port());
+    let own = |audience: String| {
+        let token = plan.folder.path().join("own-token");
+        let ca = plan.kube.plane.folder().join("certs/apiserver.crt");
+        let kubeconfig = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "rig",
+            "contexts": [{"name": "rig", "context": {"cluster": "rig", "user": "rig"}}],
+            "clusters": [{"name": "rig", "cluster": {"server": server, "certificate-authority": ca}}],
+            "users": [{"name": "rig", "user": {"tokenFile": token}}],
+        });
+        let file = plan.folder.path().join("own-kubeconfig");
+        fs::write(&token, audience).unwrap();
+        fs::write(&file, kubeconfig.to_string()).unwrap();
+        file
+    };
+    let token = plan.kube.unbound_token("claviger/claviger", DEFAULT_AUDIENCE).await;
+    let kubeconfig = own(token);
+    plan.config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(kubeconfig);
+    Diagnosis::of(plan.folder.path(), &plan.config, &[]).good("authenticators");
+    plan.config["authenticators"][0]["kubernetes"]["audience"] = json!(DEFAULT_AUDIENCE);
+    Diagnosis::of(plan.folder.path(), &plan.config, &[]).fault("authenticators: authenticators[0]");
+}
+
+#[tokio::test]
+async fn files_databases_and_certificates_have_faulty_twins() {
+    let plan = plan().await;
+    let at = |name: &str| plan.folder.path().join(name);
+    let certificate = |days: i64| {
+        let mut params = rcgen::CertificateParams::new(["claviger.test".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        let until = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date() + jiff::Span::new().days(days);
+        params.not_after =
+            rcgen::date_time_ymd(until.year().into(), until.month().unsigned_abs(), until.day().unsigned_abs());
+        let key = rcgen::KeyPair::generate().unwrap();
+        fs::write(at("tls.crt"), params.self_signed(&key).unwrap().pem()).unwrap();
+        fs::write(at("tls.key"), key.serialize_pem()).unwrap();
+    };
+    let mut config = plan.config.clone();
+    config["server"]["tls"] = json!({"certFile": "tls.crt", "keyFile": "tls.key"});
+    for (days, is_good) in [(30, true), (3, false), (-3, false)] {
+        certificate(days);
+        let diagnosis = Diagnosis::of(plan.folder.path(), &config, &[]);
+        let name = "certificate server.tls.certFile";
+        if is_good {
+            diagnosis.good(name)
+        } else {
+            diagnosis.fault(name)
+        };
+    }
+    // A database that is up, one that is not, and one in memory.
+    fs::write(at("database.key"), "B".repeat(43) + "=").unwrap();
+    let mut config = plan.config.clone();
+    let url = postgres().database().await;
+    checked(&url);
+    config["database"] = json!({"url": url, "keyFile": "database.key"});
+    let diagnosis = Diagnosis::of(plan.folder.path(), &config, &[]);
+    assert!(diagnosis.good("database").starts_with("reached; its schema goes from version 0 to "));
+    diagnosis.good("database: clock");
+    config["database"]["url"] = json!("postgres://nobody@127.0.0.1:1/none");
+    Diagnosis::of(plan.folder.path(), &config, &[]).fault("database");
+    config["database"] = json!({"url": "sqlite::memory:"});
+    Diagnosis::of(plan.folder.path(), &config, &[]).fault("database");
+    // A configuration that cannot be read, and a file store that cannot.
+    config["tickets"] = json!({"bindTo": "moon"});
+    assert!(Diagnosis::of(plan.folder.path(), &config, &[]).fault("configuration").starts_with("tickets.bindTo: "));
+    let mut config = plan.config.clone();
+    fs::write(at("secrets.yaml"), "a: [").unwrap();
+    config["stores"] = json!([{"name": "local", "file": {"path": "secrets.yaml"}}, config["stores"][0]]);
+    let diagnosis = Diagnosis::of(plan.folder.path(), &config, &[]);
+    assert!(diagnosis.fault("configuration").starts_with("store local: "), "{:#}", diagnosis.report);
+}
+
+/// An API server of its own, because others need Tekton's API of today.
+#[tokio::test]
+async fn old_custom_resources_and_an_old_tekton_are_faults() {
+    let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start(&[]).unwrap()));
+    let admin = plane.client(User::Admin).await;
+    let mut plan = plan().await;
+    plan.config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(plane.kubeconfig(User::Broker));
+    let name = "cluster cluster: custom resources";
+    let diagnosis = |plan: &Plan| Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    let none = diagnosis(&plan);
+    assert!(none.good(name).starts_with("not installed"));
+    assert!(none.good("cluster cluster: Tekton").starts_with("not installed"));
+
+    let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {"effect": {"type": "string"}}}}});
+    define(&admin, "claviger.dev", "v1alpha1", ["Policy", "policies"], &schema).await;
+    define(&admin, "tekton.dev", "v1beta1", ["TaskRun", "taskruns"], &any).await;
+    // The API server publishes both a moment later.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let old = loop {
+        let old = diagnosis(&plan);
+        let is_told = |check: &str| old.check(check)["ok"] == json!(false);
+        if is_told(name) && is_told("cluster cluster: Tekton") || std::time::Instant::now() > deadline {
+            break old;
+        }
+    };
+    let detail = old.fault(name);
+    assert!(detail.contains("Policy.spec.mode") && detail.contains("ClusterPolicy"), "{detail}");
+    assert_eq!(old.fault("cluster cluster: Tekton"), "serves tekton.dev in v1beta1, and not in v1");
+}
+
+/// Defines a custom resource with this schema.
+async fn define(admin: &Client, group: &str, version: &str, [kind, plural]: [&str; 2], schema: &Value) {
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.{group}"),
+            "annotations": {"api-approved.kubernetes.io": "https://example.invalid"}},
+        "spec": {"group": group, "scope": "Namespaced", "names": {"kind": kind, "plural": plural},
+            "versions": [{"name": version, "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]},
+    });
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
+        .header("content-type", "application/json")
+        .body(definition.to_string().into_bytes())
+        .unwrap();
+    let _: Value = admin.request(request).await.unwrap();
+}

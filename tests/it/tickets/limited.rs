@@ -1,0 +1,111 @@
+//! `ticket.maxPerCaller`: how many tickets one caller gets from a policy, on all replicas together and after a restart.
+
+use crate::rig::claviger::{download_path, wait_until};
+use crate::rig::http::Answer;
+use crate::rig::oidc::{Edge, allow};
+use crate::rig::postgres::postgres;
+use crate::rig::replicas::{Replicas, new_database};
+use serde_json::{Value, json};
+use std::sync::Barrier;
+
+const ASK: &str = "repo=site&branch=main";
+
+fn secrets() -> Value {
+    json!({"homelab/site/main": {"TOKEN": "s3cret"}, "shared/site": {"URL": "https://x"}})
+}
+
+/// A policy with this limit, and one without.
+fn policies(max: u32) -> [(&'static str, Value); 2] {
+    [
+        ("site", allow(&["homelab/{repo}/{branch}"], &json!({"ticket": {"maxPerCaller": max}}))),
+        ("shared", allow(&["shared/{repo}"], &json!({}))),
+    ]
+}
+
+fn refused(answer: &Answer) {
+    assert_eq!((answer.status, answer.code().as_str()), (403, "ticket_limit"), "{answer:?}");
+}
+
+#[test]
+fn of_tickets_that_one_caller_races_for_on_three_replicas_exactly_so_many_are_issued() {
+    const MAX: usize = 7;
+    const RACERS: usize = 60;
+    let replicas = Replicas::start(3, &new_database(postgres()), &secrets(), &policies(MAX as u32), &json!({}));
+    for round in 0..3 {
+        let token = replicas.token();
+        let start = Barrier::new(RACERS);
+        let answers: Vec<Answer> = std::thread::scope(|scope| {
+            let asks = (0..RACERS).map(|number| {
+                let (replicas, token, start) = (&replicas, &token, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    replicas.get(number).ask(token, ASK)
+                })
+            });
+            asks.collect::<Vec<_>>().into_iter().map(|ask| ask.join().unwrap()).collect()
+        });
+        let (issued, others): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 201);
+        assert_eq!(issued.len(), MAX, "round {round}");
+        others.into_iter().for_each(refused);
+        // What was redeemed counts too.
+        assert_eq!(replicas.get(0).download(&download_path(issued[0])).status, 200);
+        refused(&replicas.get(1).ask(&token, ASK));
+    }
+    assert_eq!(replicas.get(0).ask(&replicas.token(), ASK).status, 201, "another caller has its own");
+    let events = replicas.events();
+    assert_eq!(events.iter().filter(|event| event["type"] == "ticket.issued").count(), 3 * MAX + 1);
+    let denied: Vec<_> = events.iter().filter(|event| event["reason"] == "ticket_limit").collect();
+    assert!(!denied.is_empty());
+    for event in denied {
+        assert_eq!((&event["type"], &event["outcome"]), (&json!("ticket.denied"), &json!("denied")));
+        assert_eq!((&event["policies"], &event["ticketId"]), (&json!(["shared", "site"]), &Value::Null), "{event}");
+    }
+}
+
+#[test]
+fn the_tightest_of_several_limits_wins_and_a_policy_that_grants_nothing_does_not_count() {
+    let limit = |max: u32| json!({"ticket": {"maxPerCaller": max}});
+    let policies = [
+        ("a", allow(&["homelab/{repo}/{branch}"], &limit(3))),
+        ("b", allow(&["shared/{repo}"], &json!({"ticket": {"maxPerCaller": 2}, "branches": ["main"]}))),
+    ];
+    let edge = Edge::start(&secrets(), &policies, &json!({}), &[]);
+    let token = edge.issuer.token(&json!({}));
+    let ask = |form: &str| edge.claviger.ask(&token, form);
+    assert_eq!(ask(ASK).status, 201);
+    assert_eq!(ask(ASK).status, 201);
+    refused(&ask(ASK));
+    // Another branch is not `b`'s: one is left of `a`'s three.
+    assert_eq!(ask("repo=site&branch=dev").status, 201);
+    refused(&ask("repo=site&branch=dev"));
+    assert_eq!(edge.claviger.count("claviger_ticket_requests_total{code=\"ticket_limit\",outcome=\"denied\"}"), 2);
+    assert_eq!(edge.asks(ASK).status, 201, "another caller has its own");
+}
+
+#[test]
+fn a_restart_on_sqlite_forgets_no_ticket() {
+    let config = json!({"tickets": {"store": "database"}});
+    let mut edge = Edge::start(&secrets(), &policies(2), &config, &[]);
+    let token = edge.issuer.token(&json!({}));
+    assert_eq!(edge.claviger.ask(&token, ASK).status, 201);
+    assert_eq!(edge.claviger.ask(&token, ASK).status, 201);
+    refused(&edge.claviger.ask(&token, ASK));
+    edge.kill_and_restart();
+    refused(&edge.claviger.ask(&token, ASK));
+    assert_eq!(edge.asks(ASK).status, 201, "another caller has its own");
+    let count = || edge.claviger.count("claviger_ticket_requests_total{code=\"ticket_limit\",outcome=\"denied\"}");
+    wait_until("the refusal to be counted", || count() == 1);
+}
+
+#[test]
+fn a_refused_request_reads_no_secret() {
+    let edge = Edge::start(&secrets(), &policies(1), &json!({}), &[]);
+    let token = edge.issuer.token(&json!({}));
+    assert_eq!(edge.claviger.ask(&token, ASK).status, 201);
+    let reads = || edge.claviger.sum("claviger_store_requests_total");
+    let before = reads();
+    refused(&edge.claviger.ask(&token, ASK));
+    assert_eq!(reads(), before);
+    assert_eq!(edge.asks(ASK).status, 201);
+    assert!(reads() > before);
+}
