@@ -1,6 +1,6 @@
 //! Clusters: the broker's own rights there, the versions of Tekton and of the custom resources that are served, and the clock.
 
-use super::clock;
+use super::clocks;
 use crate::cluster::{Cluster, ClusterError, Clusters, OwnAccess};
 use crate::config::Config;
 use crate::config::attestation::AdmissionPolicy;
@@ -31,7 +31,7 @@ pub async fn check(config: &Config, clusters: &Clusters, namespaces: &[String]) 
                     let ahead = served.time.duration_since(SystemClock.now());
                     // Its resolution is one second.
                     let within = served.within.saturating_add(Duration::from_secs(1));
-                    clock(format!("cluster {name}: clock"), ahead, within)
+                    clocks::check(format!("cluster {name}: clock"), ahead, within)
                 }));
             }
             Err(error) => {

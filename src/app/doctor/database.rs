@@ -1,6 +1,6 @@
 //! The database: reachable, durable, of a known version, with room, and with a clock that agrees.
 
-use super::clock;
+use super::clocks;
 use crate::app::database_clock::DatabaseClock;
 use crate::config::database::Url;
 use crate::database::{self, Database, OpenError};
@@ -41,7 +41,7 @@ pub async fn check(url: &Url) -> Vec<DoctorCheck> {
     };
     checks.insert(0, schema(&database).await);
     match DatabaseClock::default().measure(&database).await {
-        Ok(Some(ahead)) => checks.push(clock("database: clock".to_owned(), -ahead, Duration::ZERO)),
+        Ok(Some(ahead)) => checks.push(clocks::check("database: clock".to_owned(), -ahead, Duration::ZERO)),
         Ok(None) => {}
         Err(error) => {
             checks.push(DoctorCheck::fault("database: clock", error.to_string(), "see whether the server is up"))

@@ -3,12 +3,14 @@
 //! It changes nothing: no migration, no file, no lease. Each group of checks has a time limit, and the groups run side by side.
 
 mod certificates;
+mod clocks;
 mod cluster;
 mod database;
 mod store;
 
+use super::check::check_offline;
+use super::policies;
 use super::start::{connect_clusters, new_metrics, open_authenticators};
-use super::{check_offline, policies};
 use crate::attest::Attestors;
 use crate::config::Config;
 use crate::config::attestation::AdmissionPolicy;
@@ -16,15 +18,12 @@ use crate::metrics::Metrics;
 use crate::model::clock::{Clock, SystemClock};
 use crate::stores::Stores;
 use crate::wire::doctor::{DoctorCheck, DoctorReport};
-use jiff::SignedDuration;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
 /// The time limit of one group of checks, such as those of a store.
 const GROUP_LIMIT: Duration = Duration::from_secs(30);
-/// By how much clocks may differ: tokens that were just issued must be valid, as in Kubernetes.
-const TOLERATED: SignedDuration = SignedDuration::from_secs(5);
 
 /// Checks everything. `namespaces` are those that builds run in; none: all of the cluster.
 pub async fn doctor(config: &Config, namespaces: &[String]) -> DoctorReport {
@@ -141,14 +140,4 @@ fn sentence(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// The check of a clock that is ahead of this machine's by so much, known to within `within`.
-fn clock(name: String, ahead: SignedDuration, within: Duration) -> DoctorCheck {
-    let within = SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX);
-    if ahead.abs() <= TOLERATED.saturating_add(within) {
-        return DoctorCheck::good(name, format!("agrees within {} s", TOLERATED.as_secs()));
-    }
-    let detail = format!("differs from this machine's by {} s", ahead.as_secs());
-    DoctorCheck::fault(name, detail, "synchronise the clocks of both machines (NTP)")
 }

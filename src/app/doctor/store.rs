@@ -1,6 +1,6 @@
 //! Stores: they serve, accept the broker's credentials, allow what the policies grant, and have clocks that agree.
 
-use super::clock;
+use super::clocks;
 use crate::model::clock::{Clock as _, SystemClock};
 use crate::policy::{Access, PathPart, Policy};
 use crate::stores::{OnlineFault, ReadError, Stores};
@@ -28,7 +28,7 @@ pub async fn check(stores: &Stores, policies: &[Arc<Policy>]) -> Vec<DoctorCheck
             let ahead = there.duration_since(SystemClock.now());
             // Its resolution is one second.
             let within = served.within.saturating_add(std::time::Duration::from_secs(1));
-            checks.push(clock(format!("store {store}: clock"), ahead, within));
+            checks.push(clocks::check(format!("store {store}: clock"), ahead, within));
         }
         checks.extend(rights(stores, &store, policies).await);
     }

@@ -1,6 +1,7 @@
 //! The table `policy_usage`: filled from the log page by page, and read for the inventory.
 
-use super::{UsageEvent, Use, UseKind};
+use super::event::UsageEvent;
+use super::used::{Use, UseKind};
 use crate::audit::reader::Reader;
 use crate::database::{Database, Failed, Param, Query, Row, Sql};
 use jiff::{SignedDuration, Timestamp};
