@@ -189,7 +189,8 @@ fn uses(event: &UsageEvent<'_>, policies: &PolicySet) -> Vec<Use> {
             note("", "", Some(UseKind::Matched));
             continue;
         }
-        if let (Some(caller), Some(request)) = (&caller, &request) {
+        // In shadow mode it grants nothing: another policy granted what was read.
+        if let (Some(caller), Some(request), false) = (&caller, &request, policy.is_shadow()) {
             for secret in &event.secrets {
                 if let Some(written) = policy.secret_of(&secret.store, &secret.path, caller, request) {
                     note(written.store, written.path, Some(UseKind::Read));
