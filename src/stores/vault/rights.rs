@@ -1,13 +1,14 @@
 //! What the broker's token may do on the paths of the policies, and the server's clock. Nothing here reads a secret.
 
 use super::call::CallOptions;
-use super::client::Answer;
+
 use super::endpoints::CapabilitiesSelf;
 use super::mounts::Engine;
 use super::{ReadError, VaultStore};
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::stores::breaker::Target;
+use crate::stores::outbound::Answer;
 use crate::stores::path::StorePath;
 use serde::Deserialize;
 use std::collections::BTreeMap;
