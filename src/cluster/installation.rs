@@ -75,7 +75,7 @@ struct Version {
 }
 
 impl Cluster {
-    /// Whether the broker itself may do that (SelfSubjectAccessReview).
+    /// Whether the broker itself may do that (`SelfSubjectAccessReview`).
     ///
     /// # Errors
     /// If the API server gives no usable answer.

@@ -108,7 +108,7 @@ impl<'s> Replay<'s> {
             let parts = self.parts_before(policy, recorded);
             parts_before.insert(&policy.name, parts);
             let stays = self.after.get(&policy.name).is_some_and(|other| other.revision == policy.revision);
-            if let Some(unknown) = before.add(policy, &parts, recorded, stays) {
+            if let Some(unknown) = before.add(policy, parts, recorded, stays) {
                 return Replayed::Unknown(unknown);
             }
         }
@@ -123,7 +123,7 @@ impl<'s> Replay<'s> {
                 }
             }
             let stays = known.is_some_and(|other| other.revision == policy.revision);
-            if let Some(unknown) = after.add(policy, &parts, recorded, stays) {
+            if let Some(unknown) = after.add(policy, parts, recorded, stays) {
                 return Replayed::Unknown(unknown);
             }
         }
@@ -159,11 +159,11 @@ impl<'s> Replay<'s> {
 
 impl Outcome {
     /// Adds a policy. Returns its name if it cannot be decided and is not the same in both sets.
-    fn add(&mut self, policy: &Policy, parts: &Parts, recorded: &RecordedRequest, stays: bool) -> Option<Arc<str>> {
+    fn add(&mut self, policy: &Policy, parts: Parts, recorded: &RecordedRequest, stays: bool) -> Option<Arc<str>> {
         let [subjects, attestation, ..] = parts;
         let attests = policy.attest.is_some();
         // What it attests may refuse the request whatever its patterns are.
-        let may_refuse = attests && *subjects != Known::No && *attestation == Known::Unknown;
+        let may_refuse = attests && subjects != Known::No && (attestation == Known::Unknown || policy.denies());
         let fits = policy.repos.matches(recorded.request.repo.as_str())
             && policy.branches.matches(recorded.request.branch.as_str());
         if may_refuse && !stays {

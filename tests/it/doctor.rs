@@ -4,6 +4,7 @@ use crate::rig::claviger::run;
 use crate::rig::installation::Plan;
 use crate::rig::kube::{ControlPlane, DEFAULT_AUDIENCE, User};
 use crate::rig::postgres::{checked, postgres};
+use claviger::model::clock::{Clock as _, SystemClock};
 use http::{Method, Request};
 use kube::Client;
 use serde_json::{Value, json};
@@ -170,7 +171,7 @@ async fn files_databases_and_certificates_have_faulty_twins() {
     let certificate = |days: i64| {
         let mut params = rcgen::CertificateParams::new(["claviger.test".to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
-        let until = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date() + jiff::Span::new().days(days);
+        let until = SystemClock.now().to_zoned(jiff::tz::TimeZone::UTC).date() + jiff::Span::new().days(days);
         params.not_after =
             rcgen::date_time_ymd(until.year().into(), until.month().unsigned_abs(), until.day().unsigned_abs());
         let key = rcgen::KeyPair::generate().unwrap();

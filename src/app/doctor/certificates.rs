@@ -33,10 +33,10 @@ pub fn check(config: &Config, now: Timestamp) -> Vec<DoctorCheck> {
         files.extend(shown.map(|file| (setting("clientCertFile"), file, Purpose::Shown)));
         files.extend(vault.ca_file.as_deref().map(|file| (setting("caFile"), file, Purpose::Authorities)));
     }
-    files.into_iter().map(|(setting, file, purpose)| check_file(setting, file, purpose, now)).collect()
+    files.into_iter().map(|(setting, file, purpose)| check_file(&setting, file, purpose, now)).collect()
 }
 
-fn check_file(setting: String, file: &Path, purpose: Purpose, now: Timestamp) -> DoctorCheck {
+fn check_file(setting: &str, file: &Path, purpose: Purpose, now: Timestamp) -> DoctorCheck {
     let name = format!("certificate {setting}");
     let ends = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let ends: Vec<Timestamp> = ends.unwrap_or_default().iter().filter_map(expiry).collect();

@@ -43,7 +43,7 @@ pub async fn check(config: &Config, clusters: &Clusters, namespaces: &[String]) 
         let tekton = tekton(&cluster, name).await;
         let has_tekton = tekton.ok && tekton.detail.starts_with("serves");
         checks.push(tekton);
-        checks.push(custom_resources(config, &cluster, name).await);
+        checks.push(custom_resources(&cluster, name).await);
         checks.extend(rights(config, &cluster, name, namespaces, has_tekton).await);
     }
     checks
@@ -123,7 +123,7 @@ async fn tekton(cluster: &Cluster, name: &str) -> DoctorCheck {
     }
 }
 
-async fn custom_resources(_config: &Config, cluster: &Cluster, name: &str) -> DoctorCheck {
+async fn custom_resources(cluster: &Cluster, name: &str) -> DoctorCheck {
     let check = format!("cluster {name}: custom resources");
     let (group, version) = POLICIES;
     let described = match cluster.description(&format!("{group}/{version}")).await {

@@ -1,7 +1,6 @@
 //! What the broker's token may do on the paths of the policies, and the server's clock. Nothing here reads a secret.
 
 use super::call::CallOptions;
-
 use super::endpoints::CapabilitiesSelf;
 use super::mounts::Engine;
 use super::{ReadError, VaultStore};
