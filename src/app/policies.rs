@@ -28,7 +28,9 @@ impl Observer for Counted {
     fn in_force(&self, set: &PolicySet) {
         for policy in set.policies() {
             if policy.is_shadow() {
-                ShadowOutcome::ALL.iter().for_each(|outcome| self.metrics.start_shadow(policy.name(), outcome.as_str()));
+                ShadowOutcome::ALL
+                    .iter()
+                    .for_each(|outcome| self.metrics.start_shadow(policy.name(), outcome.as_str()));
             } else {
                 self.metrics.start_policy(policy.name());
             }

@@ -43,7 +43,7 @@ pub async fn check(config: &Config, clusters: &Clusters, namespaces: &[String]) 
         let tekton = tekton(&cluster, name).await;
         let has_tekton = tekton.ok && tekton.detail.starts_with("serves");
         checks.push(tekton);
-        checks.push(custom_resources(&cluster, name).await);
+        checks.push(custom_resources(config, &cluster, name).await);
         checks.extend(rights(config, &cluster, name, namespaces, has_tekton).await);
     }
     checks
@@ -69,6 +69,13 @@ async fn rights(
             rights.push(OwnAccess { name: Some("tekton-owners.claviger.dev"), ..right(group, resource, "get") });
         }
     }
+    if config.policies.custom_resources.iter().any(|one| **one == *name) {
+        for resource in ["policies", "clusterpolicies"] {
+            rights.extend(["list", "watch"].map(|verb| right(POLICIES.0, resource, verb)));
+            let status = OwnAccess { subresource: Some("status"), ..right(POLICIES.0, resource, "patch") };
+            rights.push(status);
+        }
+    }
     let mut read = vec![("", "pods")];
     if has_tekton {
         read.extend([("tekton.dev", "taskruns"), ("tekton.dev", "pipelineruns")]);
@@ -86,10 +93,11 @@ async fn rights(
 }
 
 async fn check_right(cluster: &Cluster, name: &str, right: OwnAccess<'_>) -> DoctorCheck {
-    let OwnAccess { group, resource, verb, namespace, .. } = right;
+    let OwnAccess { group, resource, subresource, verb, namespace, .. } = right;
+    let part = subresource.map(|part| format!("/{part}")).unwrap_or_default();
     let dot = if group.is_empty() { "" } else { "." };
     let place = namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
-    let check = format!("cluster {name}: may {verb} {resource}{dot}{group}{place}");
+    let check = format!("cluster {name}: may {verb} {resource}{dot}{group}{part}{place}");
     match cluster.may(right).await {
         Ok(true) => DoctorCheck::good(check, "allowed"),
         Ok(false) => {
@@ -123,7 +131,7 @@ async fn tekton(cluster: &Cluster, name: &str) -> DoctorCheck {
     }
 }
 
-async fn custom_resources(cluster: &Cluster, name: &str) -> DoctorCheck {
+async fn custom_resources(config: &Config, cluster: &Cluster, name: &str) -> DoctorCheck {
     let check = format!("cluster {name}: custom resources");
     let (group, version) = POLICIES;
     let described = match cluster.description(&format!("{group}/{version}")).await {
@@ -132,6 +140,13 @@ async fn custom_resources(cluster: &Cluster, name: &str) -> DoctorCheck {
     };
     let advice = "apply the CRDs of this version: kubectl apply --server-side -f crds/ of the chart (Helm does not upgrade them)";
     let Some(described) = described else {
+        if config.policies.custom_resources.iter().any(|one| **one == *name) {
+            return DoctorCheck::fault(
+                check,
+                "policies.customResources names this cluster, and there are no CRDs",
+                advice,
+            );
+        }
         return DoctorCheck::good(check, "not installed, and not configured");
     };
     let unknown: Vec<String> = ["Policy", "ClusterPolicy"].iter().flat_map(|kind| missing(&described, kind)).collect();

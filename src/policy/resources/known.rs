@@ -115,6 +115,9 @@ impl Known {
     pub(super) fn status(&self) -> ResourceStatus {
         let message = match (&self.verdict, &self.standing) {
             (Verdict::Bad(_, message), _) => message.clone(),
+            (Verdict::Good, Standing::Free) if self.in_force().is_some_and(|policy| policy.is_shadow()) => {
+                "The policy is in shadow mode (audit): it is evaluated and recorded, and changes nothing.".into()
+            }
             (Verdict::Good, Standing::Free) => "The policy is in force.".into(),
             (Verdict::Good, Standing::Taken(holder)) => holder.message().into(),
             (Verdict::Good, Standing::Excess(why)) => (*why).into(),
