@@ -132,7 +132,11 @@ fn sets(diff: &Diff, documents: Vec<Document>, current: Vec<PolicyObject>) -> Re
     }
     let mut changed = Vec::with_capacity(documents.len());
     for document in documents {
-        match Policy::from_document(document.tree, &bounds) {
+        let compiled = match (document.name.split_once('/'), &document.manifest.spec) {
+            (Some((namespace, name)), Some(spec)) => Policy::compile_resource(namespace, name, spec, &bounds),
+            _ => Policy::from_document(document.tree, &bounds),
+        };
+        match compiled {
             Ok(policy) => changed.push(Arc::new(policy)),
             Err(faults) => wrong.extend(faults.iter().map(|fault| fault_line(&document.place, fault))),
         }
@@ -143,7 +147,11 @@ fn sets(diff: &Diff, documents: Vec<Document>, current: Vec<PolicyObject>) -> Re
     let mut written = BTreeMap::new();
     let mut before = Vec::with_capacity(current.len());
     for policy in current {
-        match Policy::compile_stored(&policy.name, &policy.spec, &bounds) {
+        let compiled = match policy.name.split_once('/') {
+            Some((namespace, name)) => Policy::compile_resource(namespace, name, &policy.spec, &bounds),
+            None => Policy::compile_stored(&policy.name, &policy.spec, &bounds),
+        };
+        match compiled {
             Ok(compiled) => before.push(Arc::new(compiled)),
             Err(_) => eprintln!("warning: the policy {} does not compile here and is left out", policy.name),
         }
