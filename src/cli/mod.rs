@@ -5,6 +5,8 @@ mod bundle;
 mod check;
 mod connection;
 mod crds;
+#[cfg(feature = "csi")]
+mod csi;
 mod dev;
 mod dev_issuer;
 mod dev_state;
@@ -58,6 +60,9 @@ enum Command {
     Exec(exec::Exec),
     /// Download the secrets of a repo and branch: request a ticket and redeem it.
     Fetch(fetch::Fetch),
+    /// Serve bundles to the Secrets Store CSI driver of a node. Needs no configuration and no database.
+    #[cfg(feature = "csi")]
+    Csi(csi::Csi),
     /// Search an image or a folder for the secrets of a bundle.
     Scan(scan::Scan),
     /// Follow, export and verify the audit log.
@@ -109,6 +114,8 @@ pub fn run() -> ExitCode {
         Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Exec(exec) => exec::run(&exec),
         Command::Audit(audit) => audit::run(&audit),
+        #[cfg(feature = "csi")]
+        Command::Csi(csi) => csi::run(&csi),
         Command::Fetch(fetch) => fetch::run(&fetch),
         Command::Scan(scan) => scan::run(&scan),
         Command::Inventory(options) => inventory::run(&options),

@@ -25,6 +25,12 @@ pub struct Mode(u32);
 impl Mode {
     /// Read and write for the owner only.
     pub const OWNER: Self = Self(0o600);
+
+    /// The permission bits, at most `0o777`.
+    #[cfg(feature = "csi")]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
 }
 
 impl FromStr for Mode {

@@ -10,6 +10,8 @@ mod build;
 mod chart;
 mod ci;
 mod config_cli;
+#[cfg(feature = "csi")]
+mod csi;
 mod custom_resources;
 mod dev;
 mod doctor;

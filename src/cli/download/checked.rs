@@ -8,12 +8,17 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 
+/// Longer than any digest.
+const MAX_VERSIONS: usize = 128;
+
 /// What the headers of an answer state about its body.
 pub struct Head {
     length: usize,
     digest: Vec<u8>,
     /// Whether older values were served because a store was unavailable.
     pub stale: bool,
+    /// Keyed digest of the versions of the secrets, if the server reports a plain word.
+    pub versions: Option<String>,
 }
 
 impl Head {
@@ -33,7 +38,9 @@ impl Head {
         let length = one(CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
         let digest = one("repr-digest").and_then(sha256_member).ok_or_else(|| strange("it has no digest"))?;
         let stale = one("x-claviger-stale") == Some("true");
-        Ok(Self { length: length.ok_or_else(|| strange("it has no length"))?, digest, stale })
+        let is_word = |text: &&str| text.len() <= MAX_VERSIONS && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        let versions = one("x-claviger-versions").filter(is_word).map(str::to_owned);
+        Ok(Self { length: length.ok_or_else(|| strange("it has no length"))?, digest, stale, versions })
     }
 }
 
@@ -104,6 +111,10 @@ mod tests {
         let with_others = format!("sha-512=:AA==:, sha-256=:{}:", STANDARD.encode(sha256(BODY)));
         assert!(told(&[("repr-digest", Some(&with_others))], BODY, Some(1)).is_ok());
         assert!(Head::of(&headers(&[("x-claviger-stale", Some("true"))]), Format::Export).is_ok_and(|head| head.stale));
+        for (digest, word) in [("0aF9", Some("0aF9")), ("a b", None), ("a:b", None)] {
+            let head = Head::of(&headers(&[("x-claviger-versions", Some(digest))]), Format::Export);
+            assert_eq!(head.expect("one of ours").versions.as_deref(), word);
+        }
     }
 
     #[test]
@@ -144,10 +155,10 @@ mod tests {
             (b"# claviger: -1 keys\n", None, false),
             (b"<html></html>\n", None, false),
         ] {
-            let head = Head { length: body.len(), digest: sha256(body).to_vec(), stale: false };
+            let head = Head { length: body.len(), digest: sha256(body).to_vec(), stale: false, versions: None };
             assert_eq!(checked(body, &head, Format::Dotenv, keys).is_ok(), good, "{body:?}");
         }
-        let head = Head { length: 2, digest: sha256(b"{}").to_vec(), stale: false };
+        let head = Head { length: 2, digest: sha256(b"{}").to_vec(), stale: false, versions: None };
         assert!(checked(b"{}", &head, Format::Json, Some(0)).is_ok());
     }
 }

@@ -77,6 +77,8 @@ pub struct Downloaded {
     pub bytes: Zeroizing<Vec<u8>>,
     /// Whether a store was unavailable and older values were served.
     pub stale: bool,
+    /// Keyed digest of the versions of the secrets, if the server reports one.
+    pub versions: Option<String>,
 }
 
 /// A server, and the caller's token.
@@ -102,6 +104,18 @@ impl<'a> Source<'a> {
         let mut patience = Patience::new(bound.timeout);
         let bearer = arguments.bearer(commands, &mut patience).await?;
         Ok(Self { arguments, origin, bearer, client, patience, progress })
+    }
+
+    /// A caller whose token another process has shown, with a client that many callers share. Sends nothing.
+    #[cfg(feature = "csi")]
+    pub fn shown(
+        arguments: &'a ServerArguments,
+        client: Client,
+        bearer: HeaderValue,
+        bound: Bound,
+    ) -> Result<Self, Failure> {
+        let (origin, progress) = (arguments.origin()?, Progress::silent());
+        Ok(Self { arguments, origin, bearer, client, patience: Patience::new(bound.timeout), progress })
     }
 
     /// Requests a ticket and redeems it. Returns the bundle with the names of its keys.

@@ -68,7 +68,7 @@ impl Redemption<'_> {
         let head = Head::of(response.headers(), self.format).map_err(Attempt::decided)?;
         let bytes = server::read(&mut response, MAX_BUNDLE_BYTES).await.map_err(Attempt::broken)?;
         checked(&bytes, &head, self.format, self.keys).map_err(Attempt::decided)?;
-        Ok(Downloaded { bytes, stale: head.stale })
+        Ok(Downloaded { bytes, stale: head.stale, versions: head.versions })
     }
 }
 

@@ -2,6 +2,8 @@
 //! its pod started as by a kubelet.
 
 mod admission;
+#[cfg(feature = "csi")]
+mod csi;
 mod kubelet;
 mod objects;
 mod pods;
@@ -11,7 +13,7 @@ pub mod rendered;
 use std::path::{Path, PathBuf};
 
 /// The value sets in `ci/`.
-const SETS: [&str; 6] = ["default", "sqlite", "postgres", "bare", "openshift", "clouds"];
+const SETS: [&str; 7] = ["default", "sqlite", "postgres", "bare", "openshift", "clouds", "csi"];
 
 fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/claviger")

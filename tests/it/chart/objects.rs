@@ -6,7 +6,7 @@ use crate::rig::kube::User;
 use crate::rig::kube::actors::Kube;
 use http::Request;
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -34,6 +34,7 @@ fn unknown_fields(object: &Value) -> Option<Vec<String>> {
         "RoleBinding" => by::<RoleBinding>,
         "NetworkPolicy" => by::<NetworkPolicy>,
         "PodDisruptionBudget" => by::<PodDisruptionBudget>,
+        "DaemonSet" => by::<DaemonSet>,
         "Deployment" => by::<Deployment>,
         "StatefulSet" => by::<StatefulSet>,
         "ValidatingAdmissionPolicy" => by::<ValidatingAdmissionPolicy>,

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn the_configuration_of_every_value_set_is_good() {
     let kube = Kube::start().await;
-    for (name, policies) in [("default", 0), ("sqlite", 2), ("postgres", 0), ("bare", 0), ("openshift", 0)] {
+    for (name, policies) in [("default", 0), ("sqlite", 2), ("postgres", 0), ("bare", 0), ("openshift", 0), ("csi", 0)]
+    {
         let container = Container::of(&render(&set(name)), &kube).await;
         let output = container.command(&["check", "--config", "/etc/claviger/claviger.yaml"]).output().unwrap();
         let told = String::from_utf8(output.stdout).unwrap();
@@ -30,7 +31,7 @@ async fn the_configuration_of_every_value_set_is_good() {
     } else {
         assert!(String::from_utf8(output.stderr).unwrap().contains("was made without its feature"));
     }
-    assert_eq!(SETS.len(), 6);
+    assert_eq!(SETS.len(), 7);
     // A store that needs a token which nobody projects.
     let broken = render_values(&json!({"storeTokens": []})).unwrap();
     let container = Container::of(&broken, &kube).await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 #[test]
 fn values_that_cannot_be_meant_are_refused() {
     let unknown_issuer = json!({"tls": {"mode": "certManager"}});
-    let cases: [(Value, &str); 19] = [
+    let cases: [(Value, &str); 23] = [
         (json!({"replicas": 2}), "several need database.kind postgres"),
         (json!({"replicas": -1}), "replicas"),
         (json!({"replica": 2}), "replica"),
@@ -25,6 +25,13 @@ fn values_that_cannot_be_meant_are_refused() {
         (json!({"config": {"ticket": {}}}), "ticket"),
         (json!({"config": {"tickets": {"maxTtl": "soon"}}}), "config.tickets.maxTtl"),
         (json!({"serviceAccount": {"create": false}}), "serviceAccount.name"),
+        (json!({"csi": {"enabled": true, "provider": "a/b"}}), "provider"),
+        (json!({"csi": {"enabled": true, "socketFolder": "providers"}}), "socketFolder"),
+        (json!({"csi": {"enabled": true, "server": "claviger:8443"}}), "server"),
+        (
+            json!({"csi": {"enabled": true, "namespace": "kube-system"}, "tls": {"mode": "secret", "secret": "s"}}),
+            "csi.caConfigMap",
+        ),
         (
             json!({"replicas": 2, "database": {"kind": "postgres", "postgres": {"secret": "s"}},
                    "config": {"tickets": {"store": "memory"}}}),

@@ -1,0 +1,78 @@
+//! The gRPC calls of the driver: `Version` and `Mount`.
+
+use super::mount::Provider;
+use super::proto::{MOUNT, MountRequest, MountResponse, VERSION, VersionRequest, VersionResponse};
+use super::refusal::Refusal;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use std::convert::Infallible;
+use std::sync::Arc;
+use tonic::body::Body;
+use tonic::server::Grpc;
+use tonic::{Code, Status};
+use tonic_prost::ProstCodec;
+use tower::service_fn;
+
+/// The one version of the protocol.
+const PROTOCOL: &str = "v1alpha1";
+/// What is read of a request; tonic refuses more with `OUT_OF_RANGE`.
+const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Answers one request. The status is always one that kubelet takes as final.
+pub async fn answer(provider: Arc<Provider>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let response = match request.uri().path() {
+        VERSION => {
+            let grpc = Grpc::new(ProstCodec::<VersionResponse, VersionRequest>::default());
+            let version = |_| async { Ok(tonic::Response::new(version())) };
+            grpc.max_decoding_message_size(MAX_MESSAGE_BYTES).unary(service_fn(version), request).await
+        }
+        MOUNT => {
+            let grpc = Grpc::new(ProstCodec::<MountResponse, MountRequest>::default());
+            let mount = |request: tonic::Request<MountRequest>| mount(provider.clone(), request.into_inner());
+            grpc.max_decoding_message_size(MAX_MESSAGE_BYTES).unary(service_fn(mount), request).await
+        }
+        _ => Status::unimplemented("claviger csi answers v1alpha1.CSIDriverProvider alone").into_http(),
+    };
+    Ok(with_final_status(response))
+}
+
+fn version() -> VersionResponse {
+    VersionResponse {
+        version: PROTOCOL.into(),
+        runtime_name: env!("CARGO_PKG_NAME").into(),
+        runtime_version: env!("CARGO_PKG_VERSION").into(),
+    }
+}
+
+/// Runs in a task of its own: a panic would reset the stream, which the driver reports as `CANCELLED`.
+async fn mount(provider: Arc<Provider>, request: MountRequest) -> Result<tonic::Response<MountResponse>, Status> {
+    let mounted = tokio::spawn(async move { provider.mount(request).await }).await;
+    mounted.unwrap_or_else(|_| Err(Refusal::internal().into_status("none"))).map(tonic::Response::new)
+}
+
+/// Replaces a status that kubelet does not take as final. None of ours is one; tonic has its own for requests that it cannot read.
+fn with_final_status(mut response: Response<Body>) -> Response<Body> {
+    let code = response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
+    if let Some(
+        Code::Unavailable | Code::ResourceExhausted | Code::Aborted | Code::Cancelled | Code::DeadlineExceeded,
+    ) = code
+    {
+        response.headers_mut().insert("grpc-status", HeaderValue::from(Code::Internal as u16));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_that_is_not_final_becomes_one_that_is() {
+        for code in 0..=16 {
+            let response = with_final_status(Status::new(Code::from(code), "x").into_http());
+            let sent = &response.headers()["grpc-status"];
+            let expected = if [1, 4, 8, 10, 14].contains(&code) { "13".into() } else { code.to_string() };
+            assert_eq!(sent.to_str().ok(), Some(expected.as_str()), "{code}");
+        }
+    }
+}

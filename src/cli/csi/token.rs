@@ -1,0 +1,148 @@
+//! The pod's token: the one for the provider's audience, if it is bound to the pod that the volume is for.
+//!
+//! The signature is Claviger's to verify. What is compared here keeps a pod from mounting with the token of another one.
+
+use super::attributes::TOKENS;
+use super::refusal::Refusal;
+use crate::model::secret::SecretValue;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::HeaderValue;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use zeroize::Zeroizing;
+
+/// Longer than any token that a server accepts.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// One token of kubelet.
+#[derive(Deserialize)]
+struct Issued {
+    token: String,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    #[serde(rename = "kubernetes.io")]
+    kubernetes: Option<Bound>,
+}
+
+#[derive(Deserialize)]
+struct Bound {
+    pod: Option<Pod>,
+}
+
+#[derive(Deserialize)]
+struct Pod {
+    uid: String,
+}
+
+/// The token for the audience, from the attributes or else from the secrets.
+pub fn find(tokens: Option<&SecretValue>, secrets: &str, audience: &str) -> Result<SecretValue, Refusal> {
+    let of_audience = |tokens: &SecretValue| {
+        #[expect(clippy::disallowed_methods, reason = "the tokens are parsed")]
+        let issued: Option<BTreeMap<String, Issued>> = serde_json::from_str(tokens.expose_secret()).ok();
+        issued?.remove(audience).map(|issued| SecretValue::new(issued.token))
+    };
+    let in_secrets = || {
+        let secrets: Option<BTreeMap<String, String>> = serde_json::from_str(secrets).ok();
+        of_audience(&SecretValue::new(secrets?.remove(TOKENS)?))
+    };
+    let token = tokens.and_then(of_audience).or_else(in_secrets);
+    token.filter(|token| !token.is_empty()).ok_or_else(|| Refusal::token_missing(audience))
+}
+
+/// The `Authorization` header with a token that is bound to this pod.
+#[expect(clippy::disallowed_methods, reason = "the token is taken apart, and goes into the header that it is for")]
+pub fn bearer(token: &SecretValue, pod_uid: Option<&str>) -> Result<HeaderValue, Refusal> {
+    let text = token.expose_secret();
+    let pod = bound_pod(text).ok_or_else(Refusal::token_invalid)?;
+    let Some(pod) = pod else { return Err(Refusal::not_pod_bound()) };
+    match pod_uid {
+        None => return Err(Refusal::pod_unknown()),
+        Some(uid) if uid != pod => return Err(Refusal::wrong_pod()),
+        Some(_) => {}
+    }
+    let text = Zeroizing::new(format!("Bearer {text}"));
+    let mut bearer = HeaderValue::from_str(&text).map_err(|_| Refusal::token_invalid())?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
+}
+
+/// The uid of the pod that a token names, if it names one; nothing for a text that is no token.
+fn bound_pod(token: &str) -> Option<Option<String>> {
+    let is_token68 = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
+    if token.len() > MAX_TOKEN_BYTES || !token.bytes().all(is_token68) {
+        return None;
+    }
+    let payload = token.split('.').nth(1)?;
+    let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    Some(claims.kubernetes.and_then(|bound| bound.pod).map(|pod| pod.uid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn token(claims: &Value) -> String {
+        format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()))
+    }
+
+    fn tokens(audience: &str, token: &str) -> SecretValue {
+        let issued = json!({(audience): {"token": token, "expirationTimestamp": "2026-01-01T00:00:00Z"}});
+        SecretValue::new(issued.to_string())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "sample tokens")]
+    fn found(tokens: Option<&SecretValue>, secrets: &str) -> Result<String, String> {
+        let found = find(tokens, secrets, "claviger");
+        found.map(|token| token.expose_secret().to_owned()).map_err(|refusal| refusal.text("r"))
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "sample tokens")]
+    fn the_token_of_the_audience_is_in_the_attributes_or_in_the_secrets() {
+        let secrets = |text: &SecretValue| json!({(TOKENS): text.expose_secret(), "other": "x"}).to_string();
+        let (one, two) = (tokens("claviger", "one"), tokens("claviger", "two"));
+        let other = tokens("vault", "three");
+        assert_eq!(found(Some(&one), "{}"), Ok("one".into()));
+        assert_eq!(found(Some(&one), &secrets(&two)), Ok("one".into()));
+        assert_eq!(found(None, &secrets(&two)), Ok("two".into()));
+        assert_eq!(found(Some(&other), &secrets(&two)), Ok("two".into()));
+        for (tokens, secrets) in [
+            (None, ""),
+            (None, "null"),
+            (None, "{}"),
+            (None, "[1]"),
+            (Some(SecretValue::new(String::new())), "{}"),
+            (Some(SecretValue::new("{\"claviger\":\"one\"}".into())), "{}"),
+            (Some(tokens("claviger", "")), "{}"),
+            (Some(other.clone()), &secrets(&other)),
+        ] {
+            let why = found(tokens.as_ref(), secrets).expect_err("no token");
+            assert!(why.starts_with("token_missing: ") && why.contains("tokenRequests"), "{why}");
+            assert!(why.contains("audience claviger"), "{why}");
+        }
+    }
+
+    #[test]
+    fn only_a_token_of_the_pod_is_shown() {
+        let shown = |text: String, uid: Option<&str>| {
+            let bearer = bearer(&SecretValue::new(text), uid);
+            bearer.map(|bearer| bearer.is_sensitive()).map_err(|refusal| refusal.text("r"))
+        };
+        let code = |shown: Result<bool, String>| shown.expect_err("refused").split(':').next().map(str::to_owned);
+        let of_pod = token(&json!({"kubernetes.io": {"namespace": "ci", "pod": {"name": "b", "uid": "u-1"}}}));
+        assert_eq!(shown(of_pod.clone(), Some("u-1")), Ok(true));
+        assert_eq!(code(shown(of_pod.clone(), Some("u-2"))).as_deref(), Some("wrong_pod"));
+        assert_eq!(code(shown(of_pod.clone(), Some(""))).as_deref(), Some("wrong_pod"));
+        assert_eq!(code(shown(of_pod, None)).as_deref(), Some("pod_unknown"));
+        for unbound in [json!({}), json!({"kubernetes.io": {"namespace": "ci"}}), json!({"sub": "x"})] {
+            assert_eq!(code(shown(token(&unbound), Some("u-1"))).as_deref(), Some("not_pod_bound"), "{unbound}");
+        }
+        for malformed in ["hunter2", "a.b.c", "", "a b", "e30.e30\n.x", "e30.bnVsbA.x", &"a".repeat(16 * 1024 + 1)] {
+            assert_eq!(code(shown(malformed.into(), Some("u-1"))).as_deref(), Some("token_invalid"), "{malformed}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The real Secrets Store CSI driver, and the test in the place of kubelet. It mounts a tmpfs for each volume, so it runs in a
+//! mount namespace of its own; needs root.
+
+use super::client::{AccessMode, Capability, Nothing, Publish, Unpublish, call};
+use super::{TOKENS, tokens};
+use crate::rig::claviger::wait_until;
+use crate::rig::kube::actors::{Kube, PodActor};
+use crate::rig::kube::{Server, User, rig_binary};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::timeout;
+use tonic::{Code, Status};
+
+/// Kubelet waits two minutes for a call.
+const KUBELET_WAITS: Duration = Duration::from_secs(120);
+
+/// A running driver.
+pub struct Driver {
+    server: Server,
+    /// Its sockets, those of providers, and the volumes.
+    folder: TempDir,
+    kube: Kube,
+}
+
+/// A volume of a pod.
+pub struct Volume<'a> {
+    driver: &'a Driver,
+    request: Publish,
+}
+
+impl Driver {
+    /// Starts one that finds `claviger.sock` in its folder `providers`, with further flags.
+    pub async fn start(kube: Kube, flags: &[&str]) -> Self {
+        custom_resources(&kube);
+        let folder = tempfile::tempdir().unwrap();
+        // Other users look into the volumes.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        for name in ["providers", "none", "pods"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        let driver = rig_binary("secrets-store-csi/driver").unwrap_or_else(|why| panic!("{why}"));
+        let mut arguments = vec!["--mount".into(), "--propagation".into(), "private".into()];
+        arguments.extend([
+            driver.display().to_string(),
+            format!("--endpoint=unix://{}", at("csi.sock")),
+            "--nodeid=node1".into(),
+            format!("--provider-volume={}", at("providers")),
+            format!("--additional-provider-volume-paths={}", at("none")),
+            "--metrics-addr=127.0.0.1:0".into(),
+        ]);
+        arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        let kubeconfig = ("KUBECONFIG".to_owned(), kube.plane.kubeconfig(User::Admin).display().to_string());
+        let server =
+            Server::start_with(Path::new("/usr/bin/unshare"), &arguments, folder.path(), &[kubeconfig]).unwrap();
+        let driver = Self { server, folder, kube };
+        wait_until("the driver", || driver.folder.path().join("csi.sock").exists());
+        driver
+    }
+
+    /// The folder where it looks for providers.
+    pub fn providers(&self) -> PathBuf {
+        self.folder.path().join("providers")
+    }
+
+    /// Everything that it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("unshare.log")).unwrap()
+    }
+
+    /// A volume of a pod by the class `site` of its namespace, with these `volumeAttributes`.
+    pub fn volume(&self, pod: &PodActor, attributes: &[(&str, &str)]) -> Volume<'_> {
+        let mut context = HashMap::from(
+            [
+                ("secretProviderClass", "site"),
+                ("csi.storage.k8s.io/ephemeral", "true"),
+                ("csi.storage.k8s.io/pod.name", &pod.name),
+                ("csi.storage.k8s.io/pod.namespace", &pod.namespace),
+                ("csi.storage.k8s.io/pod.uid", &pod.uid),
+                ("csi.storage.k8s.io/serviceAccount.name", &pod.service_account),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        context.extend(attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let capability = Capability { mount: Some(Nothing {}), access_mode: Some(AccessMode { mode: 1 }) };
+        let request = Publish {
+            volume_id: format!("csi-{}", pod.uid),
+            target_path: self.folder.path().join(format!("pods/{}/mount", pod.uid)).display().to_string(),
+            volume_capability: Some(capability),
+            readonly: true,
+            // As on Kubernetes 1.35 and later with `serviceAccountTokenInSecrets`.
+            secrets: HashMap::from([(TOKENS.to_owned(), tokens(&pod.token))]),
+            volume_context: context,
+        };
+        Volume { driver: self, request }
+    }
+
+    /// A path as the driver sees it, with its mounts.
+    fn within(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.server.id()))
+    }
+
+    async fn call<Q: prost::Message + 'static>(&self, path: &'static str, request: Q) -> Result<(), Status> {
+        let socket = self.folder.path().join("csi.sock");
+        let call = call::<Q, Nothing>(&socket, path, request);
+        timeout(KUBELET_WAITS, call).await.expect("kubelet has given up").map(drop)
+    }
+
+    /// What the status object of a pod says is mounted: names and versions.
+    pub async fn status_of(&self, pod: &PodActor) -> Vec<(String, String)> {
+        let path = format!(
+            "/apis/secrets-store.csi.x-k8s.io/v1/namespaces/{}/secretproviderclasspodstatuses/{}-{}-site",
+            pod.namespace, pod.name, pod.namespace
+        );
+        let client = self.kube.plane.client(User::Admin).await;
+        let status: Value = client.request(http::Request::get(path).body(Vec::new()).unwrap()).await.unwrap();
+        let word = |object: &Value, name: &str| object[name].as_str().unwrap().to_owned();
+        let objects = status["status"]["objects"].as_array().unwrap();
+        objects.iter().map(|object| (word(object, "id"), word(object, "version"))).collect()
+    }
+}
+
+impl Volume<'_> {
+    /// Publishes as kubelet does, which removes the folder of the volume after a final error, and after no other.
+    pub async fn publish(&self) -> Result<(), Status> {
+        let outcome = self.driver.call("/csi.v1.Node/NodePublishVolume", self.request.clone()).await;
+        let is_final = |status: &Status| {
+            !matches!(
+                status.code(),
+                Code::Unavailable | Code::ResourceExhausted | Code::Aborted | Code::Cancelled | Code::DeadlineExceeded
+            )
+        };
+        if outcome.as_ref().is_err_and(is_final) {
+            let _ = fs::remove_dir(self.path());
+        }
+        outcome
+    }
+
+    /// Unpublishes.
+    pub async fn unpublish(&self) {
+        let Publish { volume_id, target_path, .. } = self.request.clone();
+        self.driver.call("/csi.v1.Node/NodeUnpublishVolume", Unpublish { volume_id, target_path }).await.unwrap();
+    }
+
+    fn path(&self) -> PathBuf {
+        self.driver.within(&self.request.target_path)
+    }
+
+    /// The visible files and their texts. The driver's own names begin with two dots.
+    pub fn files(&self) -> BTreeMap<String, String> {
+        let Ok(entries) = fs::read_dir(self.path()) else { return BTreeMap::new() };
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| !name.starts_with("..")).map(|name| (name.clone(), self.text(&name))).collect()
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).unwrap()
+    }
+
+    /// What a container of another user reads of a file.
+    pub fn read_by(&self, user: u32, name: &str) -> Option<String> {
+        let file = format!("{}/{name}", self.request.target_path);
+        let output = Command::new("nsenter")
+            .args(["-t", &self.driver.server.id().to_string(), "-m", "setpriv"])
+            .args([&format!("--reuid={user}"), "--clear-groups", "cat", &file])
+            .output()
+            .unwrap();
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    }
+}
+
+/// The class `site` in the namespace `ci`, whose objects all tests share.
+pub async fn class(kube: &Kube) {
+    custom_resources(kube);
+    let class = json!({
+        "apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass",
+        "metadata": {"name": "site", "namespace": "ci"},
+        "spec": {"provider": "claviger", "parameters": {"repo": "site", "branch": "main"}},
+    });
+    let path =
+        "/apis/secrets-store.csi.x-k8s.io/v1/namespaces/ci/secretproviderclasses/site?fieldManager=test&force=true";
+    let request = http::Request::patch(path).header("content-type", "application/apply-patch+yaml");
+    let client = kube.plane.client(User::Admin).await;
+    client.request::<Value>(request.body(class.to_string().into_bytes()).unwrap()).await.unwrap();
+}
+
+/// The driver's own definitions, established.
+fn custom_resources(kube: &Kube) {
+    let kubectl = |arguments: &[&str]| {
+        let mut kubectl = Command::new(rig_binary("kubectl").unwrap());
+        kubectl.arg("--kubeconfig").arg(kube.plane.kubeconfig(User::Admin));
+        kubectl.arg("--cache-dir").arg(kube.plane.folder());
+        let output = kubectl.args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let deploy = rig_binary("secrets-store-csi/driver").unwrap_or_else(|why| panic!("{why}")).with_file_name("deploy");
+    for kind in ["secretproviderclasses", "secretproviderclasspodstatuses"] {
+        let definition = deploy.join(format!("secrets-store.csi.x-k8s.io_{kind}.yaml"));
+        kubectl(&["apply", "--server-side", "--force-conflicts", "-f", definition.to_str().unwrap()]);
+        let name = format!("crd/{kind}.secrets-store.csi.x-k8s.io");
+        kubectl(&["wait", "--for=condition=Established", "--timeout=30s", &name]);
+    }
+}

@@ -1,0 +1,158 @@
+//! A store, a server or a network that fails: in time, and never with a status that kubelet does not take as final.
+
+use super::{Provider, attributes_of, refused};
+use crate::fetch::fake::{BUNDLE, Fake, TICKET, answer, bundle, problem};
+use crate::rig::bao::until;
+use crate::rig::installation::Plan;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use claviger::wire::problem::Code as Word;
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tonic::Code;
+
+const UID: &str = "01234567-89ab-cdef-0123-456789abcdef";
+/// After these kubelet keeps the folder of the volume.
+const NEVER: [Code; 5] =
+    [Code::Unavailable, Code::ResourceExhausted, Code::Aborted, Code::Cancelled, Code::DeadlineExceeded];
+
+/// What the driver passes for a pod that a fake server does not look at.
+fn of_a_pod(parameters: Value) -> Value {
+    let claims = json!({"kubernetes.io": {"pod": {"name": "build", "uid": UID}}});
+    let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    attributes_of(UID, &token, parameters)
+}
+
+fn one_file() -> Value {
+    of_a_pod(json!({"repo": "site", "branch": "main", "file": "env"}))
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_is_a_final_refusal_and_no_empty_volume() {
+    let mut plan = Plan::new().await;
+    plan.cache(json!({"ttl": "1s", "negativeTtl": "1s", "serveStaleFor": "0s"}));
+    plan.bao.put("homelab/site/main", &[("K", "v")]).await;
+    let rig = plan.start();
+    let pod = rig.pod("ci/build-bot").await.pod;
+    let provider = Provider::start_with(&format!("http://{}", rig.claviger.api), &["--timeout", "2s"]);
+    let main = || json!({"repo": "site", "branch": "main"});
+    assert!(provider.mounts(&pod, main()).await.is_ok());
+    rig.bao.seal().await;
+    let refusal = async || provider.mounts(&pod, main()).await.err();
+    until("the cache to be empty", async || refusal().await.is_some()).await;
+    refused(provider.mounts(&pod, main()).await, Code::FailedPrecondition, "store_unavailable");
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_is_a_final_refusal_until_it_is_back() {
+    let place = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let provider = Provider::start_with(&format!("http://{place}"), &["--timeout", "1s"]);
+    let refusal = provider.mount(&one_file(), &json!({})).await;
+    assert!(refusal.as_ref().unwrap_err().message().contains("tried again"), "{refusal:?}");
+    refused(refusal, Code::FailedPrecondition, "server_unreachable");
+    assert!(provider.log().contains("the connection is refused"), "{}", provider.log());
+
+    let mut plan = Plan::new().await;
+    plan.bao.put("homelab/site/main", &[("K", "v")]).await;
+    plan.config["server"] = json!({"listen": place.to_string(), "opsListen": "127.0.0.1:0"});
+    let rig = plan.start();
+    let pod = rig.pod("ci/build-bot").await.pod;
+    assert!(provider.mounts(&pod, json!({"repo": "site", "branch": "main"})).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_ends_within_the_time_limit() {
+    for hangs_at in ["POST ", "GET "] {
+        let fake = Fake::start(move |fake, request, _| (!request.starts_with(hangs_at)).then(|| fake.ticket()));
+        let provider = Provider::start_with(&fake.url(), &["--timeout", "3s"]);
+        let started = Instant::now();
+        refused(provider.mount(&one_file(), &json!({})).await, Code::FailedPrecondition, "server_unreachable");
+        let took = started.elapsed();
+        assert!((Duration::from_secs(2)..Duration::from_secs(10)).contains(&took), "{hangs_at}: {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_answer_of_a_server_becomes_a_status_that_is_not_final() {
+    let now: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let answers = now.clone();
+    let fake = Fake::start(move |fake, request, _| {
+        let is_asking = request.starts_with("POST ");
+        let answer = answers.lock().unwrap().clone();
+        // In the first half asking fails, in the second one redeeming.
+        Some(if is_asking == answer.starts_with(b"P") { answer[1..].to_vec() } else { fake.ticket() })
+    });
+    let provider = Provider::start_with(&fake.url(), &["--timeout", "1s"]);
+    let mut answers: Vec<(Vec<u8>, Code)> =
+        [Word::Denied, Word::SecretNotFound, Word::InvalidBranch, Word::Unrenderable]
+            .iter()
+            .chain(&[Word::TicketRedeemed, Word::TicketMisuse, Word::StoreForbidden, Word::Internal, Word::NotFound])
+            .chain(&[Word::StoreUnavailable, Word::RateLimited, Word::Unauthenticated])
+            .map(|code| {
+                let grpc = match code {
+                    Word::Unauthenticated => Code::Unauthenticated,
+                    Word::Denied | Word::TicketMisuse => Code::PermissionDenied,
+                    Word::SecretNotFound => Code::NotFound,
+                    Word::InvalidBranch | Word::Unrenderable => Code::InvalidArgument,
+                    Word::Internal | Word::NotFound => Code::Internal,
+                    _ => Code::FailedPrecondition,
+                };
+                (problem(code.status(), code.as_str(), &[("Retry-After", "1")]), grpc)
+            })
+            .collect();
+    for strange in [
+        answer(301, &[("Location", "http://127.0.0.1:1/")], ""),
+        answer(404, &[("Content-Type", "text/html")], "<html>"),
+        answer(200, &[("Content-Type", "text/html")], "<html>"),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".to_vec(),
+        b"hunter2".to_vec(),
+        Vec::new(),
+    ] {
+        answers.push((strange, Code::FailedPrecondition));
+    }
+    for (answer, status) in answers {
+        for when in [b'P', b'G'] {
+            *now.lock().unwrap() = [&[when], &answer[..]].concat();
+            let outcome = provider.mount(&one_file(), &json!({})).await;
+            let refusal = outcome.expect_err("refused");
+            let told = String::from_utf8_lossy(&answer).into_owned();
+            assert!(!NEVER.contains(&refusal.code()), "{refusal:?}: {told}");
+            assert_eq!(refusal.code(), status, "{refusal:?}: {told}");
+            assert!(!refusal.message().contains("hunter2"), "{refusal:?}");
+        }
+    }
+    assert!(!provider.log().contains(TICKET), "{}", provider.log());
+}
+
+#[tokio::test]
+async fn a_bundle_that_the_driver_would_not_receive_is_not_redeemed() {
+    let with_sizes = |size: usize| {
+        move |fake: &Fake, request: &str, _: usize| {
+            let body =
+                json!({"ticketId": "x", "url": fake.ticket_url(), "keys": ["A", "B"], "sizes": {"A": size, "B": 1}});
+            let ticket = answer(201, &[("Content-Type", "application/json")], &body.to_string());
+            Some(if request.starts_with("POST ") { ticket } else { bundle(&[], BUNDLE) })
+        }
+    };
+    let fake = Fake::start(with_sizes(3 << 20));
+    let provider = Provider::start(&fake.url());
+    refused(provider.mount(&one_file(), &json!({})).await, Code::FailedPrecondition, "bundle_too_large");
+    assert_eq!((fake.asked(), fake.redemptions().len()), (1, 0));
+
+    let fake = Fake::start(with_sizes((3 << 20) - 1));
+    let provider = Provider::start(&fake.url());
+    let mounted = provider.mount(&one_file(), &json!({})).await.unwrap();
+    assert_eq!(mounted.texts(), [("env", 0o444, BUNDLE)]);
+    assert_eq!(mounted.object_version[0].version, "unknown", "an older server reports no versions");
+    let [redemption] = &fake.redemptions()[..] else { panic!() };
+    assert!(redemption.contains("idempotency-key: "), "{redemption}");
+
+    // A server that reports no sizes: the ticket is redeemed, and the bundle refused all the same.
+    let large = format!("export A='{}'\nexport B='two'\n# claviger: 2 keys\n", "x".repeat(3 << 20));
+    let fake = Fake::start(move |fake, request, _| {
+        Some(if request.starts_with("POST ") { fake.ticket() } else { bundle(&[], &large) })
+    });
+    let provider = Provider::start(&fake.url());
+    refused(provider.mount(&one_file(), &json!({})).await, Code::FailedPrecondition, "bundle_too_large");
+}

@@ -1,0 +1,172 @@
+//! `claviger csi`: called over its socket as the Secrets Store CSI driver calls it, and by the real driver.
+
+mod client;
+mod driver;
+mod faults;
+mod formats;
+mod parameters;
+mod process;
+mod refused;
+mod speed;
+mod volumes;
+mod walk;
+
+use crate::rig::claviger::{binary, wait_until};
+use crate::rig::kube::actors::PodActor;
+use client::{Mounted, Requested, call};
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tonic::{Code, Status};
+
+const TOKENS: &str = "csi.storage.k8s.io/serviceAccount.tokens";
+
+/// A running provider. Killed when dropped.
+pub struct Provider {
+    child: Child,
+    pub folder: TempDir,
+}
+
+/// The command, with nothing of Claviger's in its environment.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.arg("csi").args(arguments);
+    for variable in ["CLAVIGER_URL", "CLAVIGER_CA_FILE", "CLAVIGER_INSECURE"] {
+        command.env_remove(variable);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+impl Provider {
+    /// Starts one for a server.
+    pub fn start(server: &str) -> Self {
+        Self::start_with(server, &[])
+    }
+
+    /// The same with further options.
+    pub fn start_with(server: &str, options: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), server, options)
+    }
+
+    /// The same with its socket and its log in this folder.
+    pub fn start_in(folder: TempDir, server: &str, options: &[&str]) -> Self {
+        let child = Self::spawn(folder.path(), server, options);
+        let mut provider = Self { child, folder };
+        provider.is_up();
+        provider
+    }
+
+    fn spawn(folder: &Path, server: &str, options: &[&str]) -> Child {
+        let socket = folder.join("claviger.sock").display().to_string();
+        let log = File::options().create(true).append(true).open(folder.join("log")).unwrap();
+        command(&[&["--socket", &socket, "--server", server], options].concat()).stderr(log).spawn().unwrap()
+    }
+
+    fn is_up(&mut self) {
+        wait_until("the provider", || {
+            assert!(self.child.try_wait().unwrap().is_none(), "the provider has ended:\n{}", self.log());
+            probe(&self.socket()).0 == Some(0)
+        });
+    }
+
+    /// Starts another process in place of one that has ended.
+    pub fn starts_again(&mut self, server: &str) {
+        self.child = Self::spawn(self.folder.path(), server, &[]);
+        self.is_up();
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("claviger.sock")
+    }
+
+    /// Everything that its processes have logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// Mounts as the driver does: with these attributes and these secrets.
+    pub async fn mount(&self, attributes: &Value, secrets: &Value) -> Result<Mounted, Status> {
+        let requested = Requested {
+            attributes: attributes.to_string(),
+            secrets: secrets.to_string(),
+            target_path: "/var/lib/kubelet/pods/x/volumes/kubernetes.io~csi/s/mount".into(),
+            permission: "420".into(),
+        };
+        call(&self.socket(), "/v1alpha1.CSIDriverProvider/Mount", requested).await
+    }
+
+    /// Mounts for a pod with these parameters.
+    pub async fn mounts(&self, pod: &PodActor, parameters: Value) -> Result<Mounted, Status> {
+        self.mount(&attributes(pod, parameters), &json!({})).await
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits until it ends.
+    pub fn ends(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + Duration::from_secs(40);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it has not ended:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the driver passes for a volume of a pod.
+fn attributes(pod: &PodActor, parameters: Value) -> Value {
+    attributes_of(&pod.uid, &pod.token, parameters)
+}
+
+/// The same for a pod of this uid, with this token.
+fn attributes_of(uid: &str, token: &str, parameters: Value) -> Value {
+    let mut attributes = json!({
+        "secretProviderClass": "site",
+        "csi.storage.k8s.io/ephemeral": "true",
+        "csi.storage.k8s.io/pod.name": "build",
+        "csi.storage.k8s.io/pod.namespace": "ci",
+        "csi.storage.k8s.io/pod.uid": uid,
+        "csi.storage.k8s.io/serviceAccount.name": "build-bot",
+        (TOKENS): tokens(token),
+    });
+    attributes.as_object_mut().unwrap().extend(parameters.as_object().unwrap().clone());
+    attributes
+}
+
+/// The tokens of a pod, as kubelet writes them.
+fn tokens(token: &str) -> String {
+    json!({"claviger": {"token": token, "expirationTimestamp": "2099-01-01T00:00:00Z"}}).to_string()
+}
+
+/// `claviger csi --probe`: its exit code, and what it says.
+fn probe(socket: &Path) -> (Option<i32>, String) {
+    let output = command(&["--probe", "--socket", socket.to_str().unwrap()]).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// It was refused with this status and code, in a text of the fixed form. Returns the request id.
+fn refused(outcome: Result<Mounted, Status>, status: Code, code: &str) -> String {
+    let refusal = outcome.expect_err(code);
+    let text = refusal.message();
+    assert_eq!((refusal.code(), text.split(':').next()), (status, Some(code)), "{text}");
+    let (_, id) = text.rsplit_once(". [request ").unwrap_or_else(|| panic!("{text}"));
+    let id = id.strip_suffix(']').unwrap();
+    assert!(id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()), "{text}");
+    id.to_owned()
+}
