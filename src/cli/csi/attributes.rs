@@ -137,7 +137,7 @@ mod tests {
             "repo": "site", "branch": "feature/x", "keys": "A, B", "required": "true", "format": "json",
             "file": "etc/build.json", "mode": "0400", "secretProviderClass": "site", "server": "http://evil",
             "claviger": "http://evil", "ca-file": "/x", "audience": "y", "csi.storage.k8s.io/pod.name": "build-1",
-            "csi.storage.k8s.io/pod.uid": "u", "csi.storage.k8s.io/ephemeral": "true", (TOKENS): "{}", "node": "n",
+            "csi.storage.k8s.io/pod.uid": "u", "csi.storage.k8s.io/ephemeral": "true", (TOKENS): "{}",
         }))
         .unwrap_or_else(|why| panic!("{why}"));
         let request = TicketRequest {
@@ -169,7 +169,7 @@ mod tests {
         let long = "a".repeat(256);
         for (name, values) in [
             ("required", &["", "yes", "True", "1"][..]),
-            ("mode", &["", "0", "4755", "0044", "u=r", "-1", "511", "99999"]),
+            ("mode", &["", "0", "4755", "0044", "u=r", "-1", "99999"]),
             ("keys", &["", "A,", ",", "A,,B"]),
             (
                 "file",
@@ -190,8 +190,8 @@ mod tests {
         for text in ["", "[]", "null", "{\"repo\":1}", "{\"repo\":null}", "{\"repo\":\"a\"} x"] {
             assert!(Attributes::read(text).is_err(), "{text}");
         }
-        for good in ["a", "a/b/c.json", ".npmrc", "a..b", "...".trim_end_matches("..")] {
-            assert!(good == "." || read(&json!({"file": good})).is_ok(), "{good}");
+        for good in ["a", "a/b/c.json", ".npmrc", "a..b"] {
+            assert!(read(&json!({"file": good})).is_ok(), "{good}");
         }
     }
 

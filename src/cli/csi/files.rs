@@ -37,7 +37,10 @@ fn unpacked(archive: &[u8], mode: i32) -> Option<Vec<File>> {
         let path = String::from_utf8(entry.path_bytes().into_owned()).ok()?;
         // Full capacity from the start: a vector that grows leaves its old contents in memory.
         let mut contents = Vec::with_capacity(usize::try_from(entry.size()).ok()?.min(archive.len()));
-        entry.read_to_end(&mut contents).ok()?;
+        let read = entry.read_to_end(&mut contents).ok()?;
+        if u64::try_from(read) != Ok(entry.size()) {
+            return None;
+        }
         files.push(File { path, mode, contents });
     }
     Some(files)

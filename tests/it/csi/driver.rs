@@ -3,6 +3,7 @@
 
 use super::client::{AccessMode, Capability, Nothing, Publish, Unpublish, call};
 use super::{TOKENS, tokens};
+use crate::rig::bao::until;
 use crate::rig::claviger::wait_until;
 use crate::rig::kube::actors::{Kube, PodActor};
 use crate::rig::kube::{Server, User, rig_binary};
@@ -61,6 +62,12 @@ impl Driver {
             Server::start_with(Path::new("/usr/bin/unshare"), &arguments, folder.path(), &[kubeconfig]).unwrap();
         let driver = Self { server, folder, kube };
         wait_until("the driver", || driver.folder.path().join("csi.sock").exists());
+        // It knows its objects once it can tell that one is not there.
+        let knows = async || {
+            let absent = driver.volume_of("absent", "0", "", &[]).publish().await.unwrap_err();
+            absent.message().contains("not found")
+        };
+        until("the driver to know its objects", knows).await;
         driver
     }
 
@@ -76,26 +83,33 @@ impl Driver {
 
     /// A volume of a pod by the class `site` of its namespace, with these `volumeAttributes`.
     pub fn volume(&self, pod: &PodActor, attributes: &[(&str, &str)]) -> Volume<'_> {
+        let name = [("csi.storage.k8s.io/pod.name", pod.name.as_str())];
+        self.volume_of("site", &pod.uid, &pod.token, &[&name, attributes].concat())
+    }
+
+    fn volume_of(&self, class: &str, uid: &str, token: &str, attributes: &[(&str, &str)]) -> Volume<'_> {
         let mut context = HashMap::from(
             [
-                ("secretProviderClass", "site"),
+                ("secretProviderClass", class),
                 ("csi.storage.k8s.io/ephemeral", "true"),
-                ("csi.storage.k8s.io/pod.name", &pod.name),
-                ("csi.storage.k8s.io/pod.namespace", &pod.namespace),
-                ("csi.storage.k8s.io/pod.uid", &pod.uid),
-                ("csi.storage.k8s.io/serviceAccount.name", &pod.service_account),
+                ("csi.storage.k8s.io/pod.namespace", "ci"),
+                ("csi.storage.k8s.io/pod.uid", uid),
+                ("csi.storage.k8s.io/serviceAccount.name", "build-bot"),
             ]
             .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );
         context.extend(attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let capability = Capability { mount: Some(Nothing {}), access_mode: Some(AccessMode { mode: 1 }) };
+        // Kubelet makes the folder of the pod, and the driver that of the volume.
+        let pod = self.folder.path().join("pods").join(uid);
+        fs::create_dir_all(&pod).unwrap();
         let request = Publish {
-            volume_id: format!("csi-{}", pod.uid),
-            target_path: self.folder.path().join(format!("pods/{}/mount", pod.uid)).display().to_string(),
+            volume_id: format!("csi-{uid}"),
+            target_path: pod.join("mount").display().to_string(),
             volume_capability: Some(capability),
             readonly: true,
             // As on Kubernetes 1.35 and later with `serviceAccountTokenInSecrets`.
-            secrets: HashMap::from([(TOKENS.to_owned(), tokens(&pod.token))]),
+            secrets: HashMap::from([(TOKENS.to_owned(), tokens(token))]),
             volume_context: context,
         };
         Volume { driver: self, request }
@@ -168,7 +182,7 @@ impl Volume<'_> {
         let file = format!("{}/{name}", self.request.target_path);
         let output = Command::new("nsenter")
             .args(["-t", &self.driver.server.id().to_string(), "-m", "setpriv"])
-            .args([&format!("--reuid={user}"), "--clear-groups", "cat", &file])
+            .args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups", "cat", &file])
             .output()
             .unwrap();
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap())

@@ -31,7 +31,7 @@ fn one_file() -> Value {
 #[tokio::test]
 async fn a_store_that_is_down_is_a_final_refusal_and_no_empty_volume() {
     let mut plan = Plan::new().await;
-    plan.cache(json!({"ttl": "1s", "negativeTtl": "1s", "serveStaleFor": "0s"}));
+    plan.cache(json!({"ttl": "1s", "negativeTtl": "1s", "serveStaleFor": "1s"}));
     plan.bao.put("homelab/site/main", &[("K", "v")]).await;
     let rig = plan.start();
     let pod = rig.pod("ci/build-bot").await.pod;
@@ -47,7 +47,7 @@ async fn a_store_that_is_down_is_a_final_refusal_and_no_empty_volume() {
 #[tokio::test]
 async fn a_server_that_is_down_is_a_final_refusal_until_it_is_back() {
     let place = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let provider = Provider::start_with(&format!("http://{place}"), &["--timeout", "1s"]);
+    let provider = Provider::start_with(&format!("http://{place}"), &["--timeout", "3s"]);
     let refusal = provider.mount(&one_file(), &json!({})).await;
     assert!(refusal.as_ref().unwrap_err().message().contains("tried again"), "{refusal:?}");
     refused(refusal, Code::FailedPrecondition, "server_unreachable");
@@ -83,7 +83,7 @@ async fn no_answer_of_a_server_becomes_a_status_that_is_not_final() {
         // In the first half asking fails, in the second one redeeming.
         Some(if is_asking == answer.starts_with(b"P") { answer[1..].to_vec() } else { fake.ticket() })
     });
-    let provider = Provider::start_with(&fake.url(), &["--timeout", "1s"]);
+    let provider = Provider::start_with(&fake.url(), &["--timeout", "2s"]);
     let mut answers: Vec<(Vec<u8>, Code)> =
         [Word::Denied, Word::SecretNotFound, Word::InvalidBranch, Word::Unrenderable]
             .iter()
@@ -98,7 +98,7 @@ async fn no_answer_of_a_server_becomes_a_status_that_is_not_final() {
                     Word::Internal | Word::NotFound => Code::Internal,
                     _ => Code::FailedPrecondition,
                 };
-                (problem(code.status(), code.as_str(), &[("Retry-After", "1")]), grpc)
+                (problem(code.status(), code.as_str(), &[("Retry-After", "5")]), grpc)
             })
             .collect();
     for strange in [
@@ -106,7 +106,6 @@ async fn no_answer_of_a_server_becomes_a_status_that_is_not_final() {
         answer(404, &[("Content-Type", "text/html")], "<html>"),
         answer(200, &[("Content-Type", "text/html")], "<html>"),
         b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".to_vec(),
-        b"hunter2".to_vec(),
         Vec::new(),
     ] {
         answers.push((strange, Code::FailedPrecondition));

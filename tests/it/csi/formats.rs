@@ -11,7 +11,7 @@ async fn every_format_is_one_file_as_fetch_writes_it() {
     let plan = Plan::new().await;
     let subjects = json!([{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}]);
     for (repo, values) in [
-        ("plain", &[("A", "it's\ntwo"), ("B", "b")][..]),
+        ("plain", &[("A", "it's"), ("B", "b")][..]),
         ("npm", &[("NPM_REGISTRY", "https://npm.example/a"), ("NPM_TOKEN", "abc")]),
         ("logins", &[("NETRC_MACHINE", "h.example"), ("NETRC_LOGIN", "bob"), ("NETRC_PASSWORD", "pass")]),
         ("registry", &[("REGISTRY", "r.example"), ("REGISTRY_USERNAME", "bob"), ("REGISTRY_PASSWORD", "a")]),
@@ -54,7 +54,7 @@ async fn every_format_is_one_file_as_fetch_writes_it() {
     }
     let without_format = json!({"repo": "plain", "branch": "main", "file": "env"});
     let mounted = provider.mounts(&pod, without_format).await.unwrap();
-    assert_eq!(mounted.texts(), [("env", 0o444, "export A='it'\\''s\ntwo'\nexport B='b'\n# claviger: 2 keys\n")]);
+    assert_eq!(mounted.texts(), [("env", 0o444, "export A='it'\\''s'\nexport B='b'\n# claviger: 2 keys\n")]);
 }
 
 #[tokio::test]

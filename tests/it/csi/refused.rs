@@ -11,7 +11,8 @@ fn main_branch() -> Value {
 
 #[tokio::test]
 async fn a_pod_gets_what_its_policy_gives_and_no_more() {
-    let plan = Plan::new().await;
+    let mut plan = Plan::new().await;
+    plan.cache(json!({"negativeTtl": "1s"}));
     plan.bao.put("homelab/site/main", &[("K", "v")]).await;
     let subjects = json!([{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}]);
     let secrets = json!([{"store": "vault", "path": "homelab/strict", "required": true}]);

@@ -13,7 +13,7 @@ use tonic::Code;
 /// A driver with these flags and a provider beside it, for a broker whose store holds this secret.
 async fn node(values: &[(&str, &str)], flags: &[&str]) -> (Installation, Driver, Provider) {
     let mut plan = Plan::new().await;
-    plan.cache(json!({"ttl": "1s", "negativeTtl": "1s", "serveStaleFor": "0s"}));
+    plan.cache(json!({"ttl": "1s", "negativeTtl": "1s", "serveStaleFor": "1s"}));
     plan.bao.put("homelab/site/main", values).await;
     let rig = plan.start();
     let kube = Kube::start().await;
