@@ -78,6 +78,7 @@ pub struct Downloaded {
     /// Whether a store was unavailable and older values were served.
     pub stale: bool,
     /// Keyed digest of the versions of the secrets, if the server reports one.
+    #[cfg_attr(not(feature = "csi"), expect(dead_code, reason = "only the provider of volumes reports it"))]
     pub versions: Option<String>,
 }
 
