@@ -183,6 +183,7 @@ impl Refusal {
             | Code::TicketRedeemed
             | Code::TicketExpired
             | Code::TicketRevoked
+            | Code::PoliciesUnavailable
             | Code::TokenReviewUnavailable
             | Code::AttestationPending
             | Code::StoreUnavailable
