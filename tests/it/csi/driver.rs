@@ -84,7 +84,7 @@ impl Driver {
     /// A volume of a pod by the class `site` of its namespace, with these `volumeAttributes`.
     pub fn volume(&self, pod: &PodActor, attributes: &[(&str, &str)]) -> Volume<'_> {
         let name = [("csi.storage.k8s.io/pod.name", pod.name.as_str())];
-        self.volume_of("site", &pod.uid, &pod.token, &[&name, attributes].concat())
+        self.volume_of("site", &pod.uid, &pod.token, &[&name[..], attributes].concat())
     }
 
     fn volume_of(&self, class: &str, uid: &str, token: &str, attributes: &[(&str, &str)]) -> Volume<'_> {
