@@ -164,6 +164,9 @@ impl Refusal {
             | Code::DeliveryNotAllowed
             | Code::PrefetchRefused
             | Code::TicketMisuse => (Final::PermissionDenied, POLICY),
+            Code::TicketLimit => {
+                (Final::PermissionDenied, "The pod has as many tickets as a policy allows. Mount its bundle once.")
+            }
             Code::NotPodBound => (Final::PermissionDenied, "The token must be bound to a pod."),
             Code::SecretNotFound => {
                 (Final::NotFound, "A required secret does not exist. Create it, or do not require it.")
