@@ -1,4 +1,4 @@
-//! Why a bearer token is not accepted, and why an authenticator cannot be asked.
+//! Why a bearer token is not accepted, and why an authenticator cannot be reached.
 
 use super::discovery::FetchFault;
 use crate::cluster::ClusterError;

@@ -21,7 +21,7 @@ impl Stores {
     /// A page of leases and cached secrets, newest first.
     ///
     /// # Errors
-    /// When the database cannot be asked.
+    /// When the database cannot be reached.
     pub async fn list_leases(&self, after: Option<&After>, limit: usize) -> Result<Vec<LeaseView>, Failed> {
         let mut views = match &self.leases {
             Some(leases) => leases.manager.page(after, limit).await?,
@@ -36,7 +36,7 @@ impl Stores {
     /// Revokes a lease, or evicts a secret from this process's cache. `None` for an unknown id.
     ///
     /// # Errors
-    /// When the database cannot be asked.
+    /// When the database cannot be reached.
     pub async fn end_lease(&self, id: &str, by: &Arc<Caller>) -> Result<Option<Ended>, Failed> {
         if let Some(view) = self.cached_secrets(|view| view.id == id).pop() {
             let secret = SecretRef { store: view.store.as_str().into(), path: view.path };
@@ -51,7 +51,7 @@ impl Stores {
     /// and whether all leases are gone.
     ///
     /// # Errors
-    /// When the database cannot be asked.
+    /// When the database cannot be reached.
     pub async fn end_leases(
         &self,
         store: &str,

@@ -1,9 +1,9 @@
 //! A store that is one YAML or JSON file, for development: `{"homelab/site/main": {"KEY": "value"}}`.
 //!
-//! Read when it is opened and at every reload; a broken file never replaces a good one. A value is kept as it is written,
-//! with quotes or without: `1.10`, `0123` and `yes` are those texts. `null` is no value. What has no one spelling must be
-//! in quotes, and the file is refused with its place: other nulls (`~`, nothing at all), and in a list or a map, which
-//! become JSON, what JSON spells in another way.
+//! It is read at start and at every reload; an invalid file never replaces a valid one. A value keeps its
+//! spelling, with or without quotes: `1.10`, `0123` and `yes` are those texts. `null` counts as missing. A scalar
+//! whose spelling would be lost must be in quotes, otherwise the file is refused with its place: other nulls (`~`,
+//! an empty value), and, within a list or a map, which become JSON, scalars that JSON spells differently.
 
 use super::bounded_file::{self, FileFault};
 use super::path::StorePath;

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 /// Maximum nesting of a value.
 const MAX_DEPTH: usize = 64;
 
-/// The text is not JSON, or is JSON that is refused here.
+/// The text is not JSON, or is JSON that is not accepted here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Nonsense;
 
@@ -31,7 +31,7 @@ pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
 /// Not a string, or with half a surrogate pair.
 pub(super) fn unescape(quoted: &str) -> Result<Zeroizing<String>, Nonsense> {
     let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or(Nonsense)?;
-    // No escape is shorter than what it stands for, so the text never grows and never moves.
+    // An escape is never shorter than its character, so the text never grows and never moves.
     let mut text = Zeroizing::new(String::with_capacity(inner.len()));
     let mut rest = inner;
     while let Some((plain, escape)) = rest.split_once('\\') {
@@ -79,7 +79,7 @@ fn unicode(escape: &str) -> Result<(char, usize), Nonsense> {
 
 fn code_unit(escape: &str, at: usize) -> Result<u32, Nonsense> {
     let digits = escape.get(at..at + 4).ok_or(Nonsense)?;
-    // from_str_radix would take a sign.
+    // from_str_radix would accept a sign.
     if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(Nonsense);
     }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// After a failed login no other one is tried for this long, whoever asks.
+/// After a failed login there is no other attempt for this long, by any caller.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The least age of credentials that are replaced because the store refused them.
+/// Minimum age of credentials that are replaced because the store refused them.
 pub(super) const SUSPECT_AGE: Duration = Duration::from_mins(1);
 
 /// Credentials of one login.
@@ -21,9 +21,9 @@ pub(super) trait Credentials {
 /// One try to log in.
 #[derive(Clone, Copy)]
 pub(super) struct Attempt {
-    /// The number of the credentials that it gives.
+    /// The number of its credentials.
     pub(super) number: u64,
-    /// When it began. What is granted is at least that old.
+    /// The time of its start. Granted credentials are at least that old.
     pub(super) asked: Instant,
     /// Whether a login has succeeded before.
     pub(super) has_worked: bool,
@@ -33,9 +33,9 @@ pub(super) struct Attempt {
 pub(super) struct Login<C> {
     /// The credentials in use.
     pub(super) current: ArcSwapOption<C>,
-    /// Held during a login. Who waits for it takes its result.
+    /// Locked during a login. Waiting callers get its result.
     gate: Mutex<Gate>,
-    /// A file costs nothing to read again: no pause after a failure, and what it held before stays in use.
+    /// A file can be read again at no cost: no pause after a failure, and its last credentials stay in use.
     is_file: bool,
 }
 
@@ -57,8 +57,8 @@ impl<C: Credentials> Login<C> {
         self.gate.try_lock().is_ok()
     }
 
-    /// Logs in, unless other credentials than those numbered `worn` are in use by now and usable. While logins fail, the old
-    /// credentials stay. `log_in` gets the credentials in use.
+    /// Logs in, unless credentials other than those numbered `worn` are already in use and usable. While logins
+    /// fail, the old credentials stay. `log_in` gets the credentials in use.
     ///
     /// # Errors
     /// The login failed, or one failed less than a second ago.

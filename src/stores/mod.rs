@@ -1,4 +1,4 @@
-//! 4. FETCH: a secret reference becomes a secret, read from its store, from the cache, or created on request.
+//! Stage 4, stores: a secret reference becomes a secret, read from its store or the cache, or created on request.
 
 #[cfg(any(feature = "azure", feature = "gcp"))]
 mod access_token;
@@ -64,8 +64,8 @@ pub use vault::Engine;
 pub use vault::fuzzing;
 
 impl Stores {
-    /// Opens every store. A Vault store logs in in the background, so an unreachable one does not prevent the start. It needs
-    /// a tokio runtime. The tasks end when the stores are dropped.
+    /// Opens every store. A Vault store logs in in the background, so an unreachable server does not prevent the
+    /// start. Needs a tokio runtime. The tasks end when the stores are dropped.
     ///
     /// # Errors
     /// The first store with an unusable file or address.

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 /// Maximum size of a body.
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long an idle connection is kept. Its buffer holds what was read last.
+/// How long an idle connection is kept. Its buffer holds the last answer.
 const IDLE: Duration = Duration::from_millis(500);
 
 /// Why there is no answer.
@@ -27,7 +27,7 @@ pub(super) enum CallFault {
     Unconnected(ConnectFailure),
     /// No TCP or TLS connection, for another reason.
     Connect,
-    /// The budget is used up.
+    /// The time limit is reached.
     Timeout,
     /// The body exceeds the bound.
     BodyTooLarge,
@@ -47,7 +47,7 @@ impl CallFault {
         }
     }
 
-    /// Whether a second try may succeed: the connection ended meanwhile, or the server restarts.
+    /// Whether a second attempt may succeed: the connection has ended, or the server is restarting.
     const fn may_pass(self) -> bool {
         match self {
             Self::Unconnected(failure) => failure.may_pass(),
@@ -56,7 +56,7 @@ impl CallFault {
         }
     }
 
-    /// What it says about the server. A server that sends too much serves.
+    /// Its meaning for the circuit breaker. A server that sends too much counts as serving.
     pub(super) const fn verdict(self) -> CallVerdict {
         match self {
             Self::Unconnected(_) | Self::Connect | Self::Broken => CallVerdict::Failed,
@@ -77,7 +77,7 @@ pub(super) struct Answer {
     pub(super) body: Zeroizing<Vec<u8>>,
 }
 
-/// How one server is reached.
+/// How to reach one server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Server<'a> {
     /// The store's configured name.
@@ -88,7 +88,7 @@ pub(super) struct Server<'a> {
     pub(super) trust: &'a TrustFiles,
     /// The URL of a proxy.
     pub(super) proxy: Option<&'a str>,
-    /// The budget of a connection, and of a call without one.
+    /// The time limit of connecting, and the default time limit of a call.
     pub(super) timeout: Duration,
 }
 
@@ -145,8 +145,9 @@ impl Outbound {
         self.trust.as_ref().map_or(Ok(()), Trust::reload).map_err(OpenFault::from)
     }
 
-    /// Sends a request. A repeatable one is sent a second time if the connection breaks before an answer begins, since a
-    /// connection that was kept alive may have ended. Both tries share one budget. After any answer there is no second try.
+    /// Sends a request. A repeatable one is sent a second time if the connection breaks before an answer begins,
+    /// because a kept-alive connection may have ended. Both attempts share one time limit. After any answer there
+    /// is no second attempt.
     ///
     /// # Errors
     /// No answer begins in time.

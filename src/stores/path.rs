@@ -5,7 +5,7 @@ use std::sync::Arc;
 /// Maximum length of a path in bytes; templates cannot become longer.
 const MAX_PATH_BYTES: usize = 8192;
 
-/// First segments that lead to the store itself: `auth/token/lookup-self` is the broker's own token.
+/// First segments that lead to the store itself: for example, `auth/token/lookup-self` is the broker's own token.
 pub(super) const SYSTEM_MOUNTS: [&str; 4] = ["sys", "auth", "identity", "cubbyhole"];
 
 /// A path that may be read: segments of printable characters, none of them empty, `.` or `..`, the first one not a system

@@ -1,5 +1,4 @@
-//! The port of this room: what a store is asked, and the errors that it answers with. It imports nothing of the room but
-//! checked paths.
+//! The port of this room: requests to a store, and its errors. It imports nothing of the room but checked paths.
 
 use super::path::StorePath;
 use crate::metrics::labels::StoreOutcome;
@@ -13,8 +12,8 @@ use std::time::Duration;
 /// A secret backend. It takes checked paths only, so no path reaches a system mount.
 #[async_trait]
 pub trait SecretStore: Send + Sync + 'static {
-    /// Whether the store creates a secret for each reader of this path. Such secrets are neither cached nor shared as
-    /// stored secrets are.
+    /// Whether the store creates a secret for each reader of this path. Such secrets are not cached, and are
+    /// shared only by lease mode.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -50,7 +49,7 @@ pub enum ReadError {
     /// The mount does not exist, or the path does not fit its engine.
     #[error("the path leads to no secret engine")]
     Misconfigured,
-    /// The policy treats the path as another kind of path than it is.
+    /// The policy does not fit the engine of the path.
     #[error(transparent)]
     Unsuitable(#[from] Unsuitable),
     /// The broker's own token may not read the path.
@@ -83,7 +82,7 @@ pub(super) const fn outcome_of<T>(result: &Result<T, ReadError>) -> StoreOutcome
     }
 }
 
-/// How a path differs from what its policy says of it. The API code is always `store_misconfigured`.
+/// How a policy does not fit the engine of its path. The API code is always `store_misconfigured`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Unsuitable {
     /// The engine answers only writes.
@@ -94,7 +93,7 @@ pub enum Unsuitable {
     /// The engine does not answer a write.
     #[error("the path's engine does not answer a write: the policy's secret must not name one")]
     TakesNoWrite,
-    /// The secret is stored; a write would replace it.
+    /// The secret is static; a write would replace it.
     #[error(
         "the store keeps the secret at this path: a write would replace it, and the policy's secret must not name one"
     )]
@@ -165,7 +164,7 @@ pub enum OnlineFault {
     /// No answer in time.
     #[error("it gave no answer in time")]
     TimedOut,
-    /// The answer is not one of a store.
+    /// The answer is not that of a store.
     #[error("it gave no usable answer")]
     Unavailable,
     /// The store is not initialised.

@@ -45,7 +45,7 @@ pub struct Stores {
     pub(super) ids: Option<SecretIds>,
 }
 
-/// One store: what reads go through, its cache if it has one, and the store itself.
+/// One store: the interface for reads, its cache if it has one, and the store itself.
 pub(super) struct Opened {
     pub(super) reader: Arc<dyn SecretStore>,
     pub(super) cached: Option<Arc<Cached>>,
@@ -57,15 +57,15 @@ pub(super) struct Opened {
 pub struct Granted<'a> {
     /// The store and the path.
     pub secret: &'a SecretRef,
-    /// Who shares it, if it is dynamic.
+    /// Which callers share it, if it is dynamic.
     pub mode: LeaseMode,
-    /// Who gets it.
+    /// The caller that gets it.
     pub caller: &'a Arc<Caller>,
-    /// The least remaining lifetime of a dynamic secret.
+    /// Minimum remaining lifetime of a dynamic secret.
     pub life: Duration,
-    /// The body of the write, for engines that answer a write.
+    /// The body of the write, for engines that need one.
     pub write: Option<&'a Write>,
-    /// Whether a lease of the caller's own is issued to pods only.
+    /// Whether an unshared lease is issued to pods only.
     pub pods_only: bool,
     /// The id of the request.
     pub request: &'a RequestId,

@@ -3,8 +3,8 @@
 use crate::sealing::random::jitter;
 use std::time::Duration;
 
-/// The time from a grant to its renewal: 60 to 70 % of its lifetime, at random, so that what was granted together is not
-/// renewed together.
+/// The time from a grant to its renewal: 60 to 70 % of its lifetime, at random, so that credentials granted
+/// together are not renewed together.
 pub(super) fn renew_after(lifetime: Duration) -> Duration {
     lifetime.mul_f64(jitter(0.6..0.7))
 }

@@ -1,4 +1,4 @@
-//! Ids and dates under which administrators see cached secrets.
+//! IDs and dates of cached secrets for administrators.
 
 use super::leases::{LeaseState, LeaseView};
 use super::path::StorePath;
@@ -12,7 +12,8 @@ use tokio::time::Instant;
 pub(super) struct SecretIds {
     /// Keyed, so an id reveals nothing of the path.
     key: MacKey,
-    /// The same moment by both clocks. Reads are dated by the monotonic clock, so the date of one never changes.
+    /// The same moment by both clocks. Reads are dated by the monotonic clock, so the date of a read never
+    /// changes.
     started: (Instant, Timestamp),
 }
 

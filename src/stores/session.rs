@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Credentials are not used this shortly before their end, so that a request under way arrives in time.
+/// Credentials are not used in this last part of their lifetime, so that a request in progress arrives in time.
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// Where credentials come from. What they are read from is read again at every login.
@@ -96,7 +96,7 @@ impl<S: CredentialSource> Session<S> {
     /// it has expired.
     ///
     /// # Errors
-    /// When none can be had.
+    /// No credentials are available.
     pub(super) async fn identity(self: &Arc<Self>, request: &RequestId) -> Result<Arc<Identity<S::Client>>, ReadError> {
         let Some(identity) = self.login.current.load_full() else { return self.replace(None, request).await };
         let now = Instant::now();
@@ -115,7 +115,7 @@ impl<S: CredentialSource> Session<S> {
     /// After the cloud refused an identity: a new one if there is one, `None` if the refusal stands.
     ///
     /// # Errors
-    /// When nobody knows.
+    /// The result is unknown.
     pub(super) async fn other_than(
         &self,
         used: &Arc<Identity<S::Client>>,

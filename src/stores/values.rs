@@ -13,11 +13,11 @@ const MAX_KEYS: usize = 10_000;
 
 type Values = BTreeMap<String, Option<SecretValue>>;
 
-/// Strings as they are, numbers and booleans as their JSON text digit for digit, objects and arrays as compact JSON,
+/// Strings unchanged, numbers and booleans as their JSON text digit for digit, objects and arrays as compact JSON,
 /// null as `None`.
 ///
 /// # Errors
-/// When it is no object, has a key twice, too many, or a value that is nonsense.
+/// It is not an object, has a duplicate key or too many keys, or contains an invalid value.
 pub(super) fn values(object: &RawValue) -> Result<Values, Nonsense> {
     let Keys(raw) = serde_json::from_str(object.get()).map_err(|_| Nonsense)?;
     raw.into_iter().map(|(key, raw)| Ok((key, value(raw.get())?))).collect()
@@ -33,7 +33,7 @@ fn value(json: &str) -> Result<Option<SecretValue>, Nonsense> {
     Ok(Some(owned(text)))
 }
 
-/// Moves the text from one overwriting owner to the next.
+/// Moves the text from one zeroizing type to the next.
 pub(super) fn owned(mut text: Zeroizing<String>) -> SecretValue {
     SecretValue::new(std::mem::take(&mut *text))
 }

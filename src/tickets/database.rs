@@ -1,4 +1,4 @@
-//! Tickets in the database: every replica can redeem those of all. `steps` has the changes.
+//! Tickets in the database: every replica can redeem all of them. `steps` has the changes.
 
 mod counted;
 mod sealed_bytes;
@@ -27,14 +27,14 @@ use steps::Steps;
 use values::{EXPIRED, REDEEMED, WAITING};
 
 const REMEMBERED_FOR: Duration = Duration::from_hours(1);
-/// The most bytes of waiting bundles of all callers.
+/// Maximum total size of unredeemed bundles, in bytes.
 const MAX_SEALED_BYTES: usize = 1024 * 1024 * 1024;
 /// The limit of `overdue`, and of rows that one statement deletes.
 const AT_ONCE: i64 = 1000;
-/// The most deleting statements of one clean-up.
+/// Maximum number of delete statements in one clean-up.
 const ROUNDS: usize = 10;
 
-/// Above this number of ended tickets, those of callers with many are remembered for a shorter time.
+/// Above this number of ended tickets, those of callers with many are kept for a shorter time.
 const MANY: i64 = 100_000;
 const MANY_OF_CALLER: i64 = 1024;
 const REMEMBERED_OF_MANY: Duration = Duration::from_mins(5);
@@ -45,7 +45,7 @@ const LOOK_EVERY: u64 = 60;
 pub struct InDatabase {
     database: Database,
     steps: Arc<Steps>,
-    /// The second of the last such check.
+    /// Time of the last such check, in seconds.
     looked: AtomicI64,
 }
 
@@ -73,7 +73,7 @@ impl InDatabase {
 
 #[async_trait]
 impl TicketStore for InDatabase {
-    /// The step counts; asking the database first would cost every request a round trip.
+    /// The step checks the limit; a query before it would cost every request a round trip.
     fn has_room_for(&self, _caller: &Identity) -> bool {
         true
     }
@@ -104,7 +104,7 @@ impl TicketStore for InDatabase {
         })
     }
 
-    /// Skips rows that hold no ticket. Fewer tickets than the limit are all that there are.
+    /// Skips rows that hold no ticket, so fewer tickets than the limit mean the end of the list.
     async fn list(&self, now: Timestamp, after: Option<Place>, limit: usize) -> Result<Vec<Ticket>, Unavailable> {
         const LIST: &str = "SELECT details, issued_at, id FROM tickets WHERE state = 0 AND expires_at > $1 \
              ORDER BY issued_at DESC, id DESC LIMIT $2";
@@ -190,7 +190,7 @@ impl InDatabase {
         Ok(())
     }
 
-    /// Deletes ended tickets of callers with many early, while there are many in all.
+    /// Deletes ended tickets of callers with many early, while the total is high.
     async fn forget_of_many(&self, now: Timestamp) -> Result<(), Unavailable> {
         const MORE: &str = "SELECT count(*) FROM (SELECT 1 AS one FROM tickets WHERE state <> 0 LIMIT $1) AS few";
         const GREEDY: &str =

@@ -28,10 +28,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The most bytes of sealed bundles of all callers.
+/// Maximum total size of sealed bundles, in bytes.
 const MAX_SEALED_BYTES: usize = 256 * 1024 * 1024;
 const REMEMBERED_FOR: Duration = Duration::from_mins(5);
-/// The most tickets that `overdue` returns.
+/// Maximum number of tickets that `overdue` returns.
 const OVERDUE: usize = 1000;
 
 /// The tickets of this replica.
@@ -50,7 +50,7 @@ struct Held {
     by_expiry: BTreeSet<(i64, TicketId)>,
     /// Waiting tickets by age.
     by_age: BTreeSet<Place>,
-    /// Redeemed tickets whose download may be repeated, by the end of that.
+    /// Redeemed tickets whose download may be repeated, by the end of that period.
     replays: BTreeSet<(i64, TicketId)>,
     /// Ended tickets by the second in which they are forgotten.
     ends: BTreeSet<(i64, TicketId)>,
@@ -58,7 +58,7 @@ struct Held {
     ended: Ended,
     /// The shares of callers. A missing entry is an empty share.
     callers: HashMap<Owner, Share>,
-    /// The bytes of each account, which may have any number of tokens.
+    /// The bytes of each account, which may have several tokens.
     accounts: HashMap<Owner, usize>,
     sealed_bytes: usize,
     /// The tickets that callers got from policies that limit them.
@@ -69,7 +69,7 @@ struct Held {
 struct Share {
     live: usize,
     bytes: usize,
-    /// The details of its last ticket, which the next one may share.
+    /// The details of the caller's last ticket, which the next one may share.
     details: Option<Arc<[u8]>>,
 }
 
@@ -86,7 +86,7 @@ struct Slot {
     /// Whether a change has begun and is not durable yet.
     changing: bool,
     ending: Option<Ending>,
-    /// Its number among those that have ended.
+    /// Its number among the ended tickets.
     ended_as: u64,
 }
 
@@ -266,7 +266,7 @@ impl Slot {
 }
 
 impl Held {
-    /// Takes the room of a ticket.
+    /// Reserves the space of a ticket.
     fn begin_issuing(&mut self, id: TicketId, slot: Slot, max_live: usize) -> bool {
         let size = slot.blob.len();
         let share = self.callers.get(&slot.owner);
@@ -305,7 +305,7 @@ impl Held {
         }
     }
 
-    /// Of several at once, one: the others would change what is about to be something else.
+    /// Of several concurrent endings only one begins; otherwise two changes of the same ticket would overlap.
     fn begin_ending(&mut self, id: TicketId) -> bool {
         match self.slots.get_mut(&id) {
             Some(slot) if slot.issued && !slot.changing && slot.ending.is_none() => {
@@ -339,7 +339,7 @@ impl Held {
         }
     }
 
-    /// Forgets a ticket that has ended.
+    /// Removes an ended ticket.
     fn forget(&mut self, id: TicketId) {
         self.forget_bundle(id);
         if let Some(slot) = self.slots.remove(&id) {
@@ -348,7 +348,7 @@ impl Held {
         }
     }
 
-    /// Forgets a sealed bundle, if it is still there, and no longer counts its bytes.
+    /// Removes a sealed bundle if it still exists, and subtracts its size.
     fn forget_bundle(&mut self, id: TicketId) {
         if let Some(slot) = self.slots.get_mut(&id) {
             let (owner, account, size) = (slot.owner, slot.account, slot.blob.len());

@@ -1,8 +1,8 @@
-//! 5. Seal: a bundle becomes a ticket, and comes back exactly once.
+//! Stage 5, sealing: a bundle becomes a ticket, and is released exactly once.
 //!
-//! Stored are a hash of the id, a verifier of the key, and the bundle sealed under the key. Without the URL nobody can open it,
-//! the broker included. Every change of a ticket is a [`crate::database::Step`], which the audit log commits in the unit of
-//! work that writes the event: there is never one without the other.
+//! A hash of the ID, a verifier of the key, and the bundle sealed under the key are stored. Without the URL nobody
+//! can open it, including the broker. Every change of a ticket is a [`crate::database::Step`], which the audit log
+//! commits in the unit of work that writes the event: neither exists without the other.
 
 mod bundle_codec;
 mod caller_limits;

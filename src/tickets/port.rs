@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The most bytes of sealed bundles of one caller at once. In memory a caller is an issuer and subject, with any number of
-/// tokens; in a database it is one token.
+/// Maximum size of sealed bundles of one caller, in bytes. In memory a caller is an issuer and subject, with any
+/// number of tokens; in a database it is one token.
 pub const MAX_BYTES_PER_CALLER: usize = 32 * 1024 * 1024;
-/// How long the same redeemer may repeat a lost download.
+/// How long the same client may repeat an interrupted download.
 pub const REPLAYED_FOR: Duration = Duration::from_secs(30);
 
 /// Why a ticket is not redeemed.
@@ -58,7 +58,7 @@ pub enum TicketState {
     Redeemed {
         /// The time of redemption.
         at: Timestamp,
-        /// The digest of the `Idempotency-Key` that a repeated download must show. `None`: no repetition.
+        /// The digest of the `Idempotency-Key` that a repeated download must have. `None`: it cannot be repeated.
         replay: Option<[u8; 32]>,
     },
     /// It has expired.
@@ -74,13 +74,13 @@ pub enum Ending {
     Redeemed {
         /// The time of redemption.
         at: Timestamp,
-        /// The digest that a repeated download must show. `None`: the bundle is deleted at once. Boxed, because few tickets have
-        /// one and all are remembered.
+        /// The digest that a repeated download must have. `None`: the bundle is deleted at once. Boxed, because
+        /// few tickets have one and all are kept.
         replay: Option<Box<[u8; 32]>>,
     },
     /// It has expired.
     Expired,
-    /// An administrator revoked it, or it was burned because it was used in the wrong place.
+    /// An administrator revoked it, or it was burned because its binding was violated.
     Revoked,
 }
 
@@ -92,8 +92,8 @@ pub struct Unavailable;
 /// A store of tickets. Its steps are committed together with their audit events.
 #[async_trait]
 pub trait TicketStore: Send + Sync + 'static {
-    /// Whether the caller may have another ticket, as far as is known without I/O. Asked before secrets are read. The step
-    /// decides.
+    /// Whether the caller may have another ticket, as far as is known without I/O. Called before secrets are read.
+    /// The step decides.
     fn has_room_for(&self, caller: &Identity) -> bool;
 
     /// Stores a ticket. The step is rejected if the caller has too many live tickets, or too many bytes, or as many tickets as one
@@ -121,13 +121,13 @@ pub trait TicketStore: Send + Sync + 'static {
     /// When the store cannot be reached.
     async fn list(&self, now: Timestamp, after: Option<Place>, limit: usize) -> Result<Vec<Ticket>, Unavailable>;
 
-    /// Waiting tickets that have expired and are still to be ended. A bounded number.
+    /// Unredeemed tickets that have expired and must be ended. A bounded number.
     ///
     /// # Errors
     /// When the store cannot be reached.
     async fn overdue(&self, now: Timestamp) -> Result<Vec<Ticket>, Unavailable>;
 
-    /// Deletes bundles that cannot be repeated any more, and tickets that ended long ago.
+    /// Deletes bundles whose download can no longer be repeated, and tickets that ended long ago.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -142,6 +142,6 @@ pub trait TicketStore: Send + Sync + 'static {
     /// The number of tickets that would be lost if this process ended now.
     fn lost_with_the_process(&self) -> usize;
 
-    /// How long after its expiry the state of a ticket is still known.
+    /// How long after its expiry the state of a ticket is kept.
     fn remembered_for(&self) -> Duration;
 }

@@ -1,4 +1,4 @@
-//! A token is presented: whether its ticket may be redeemed, and what the bearer may learn of it.
+//! Checks a presented token: whether its ticket may be redeemed, and what its holder may learn about it.
 
 use super::issued_ids::IssuedIds;
 use super::port::{Found, REPLAYED_FOR, Rejection, TicketState, TicketStore, Unavailable};
@@ -28,7 +28,8 @@ pub struct Presented {
     pub ticket: Arc<Ticket>,
     /// The sealed bundle.
     pub sealed: Sealed,
-    /// The time of redemption, if the same redeemer repeats a lost download. `None` if the ticket is waiting.
+    /// The time of redemption, if the same client repeats an interrupted download. `None` if the ticket is
+    /// unredeemed.
     pub redeemed_at: Option<Timestamp>,
 }
 

@@ -15,7 +15,7 @@ use crate::sealing::digest;
 use crate::sealing::keys::{KeyName, Purpose, RootKey};
 use crate::sealing::random::{self, NoRandomness};
 
-/// The largest sealed bundle of a ticket, in bytes.
+/// Maximum size of a sealed bundle, in bytes.
 pub const MAX_BUNDLE_BYTES: usize = 16 * 1024 * 1024;
 
 /// The bundle cannot be sealed or opened.
@@ -24,10 +24,10 @@ pub enum SealError {
     /// The key or the associated data is not the one it was sealed under.
     #[error(transparent)]
     DoesNotOpen(#[from] DoesNotOpen),
-    /// The library does not seal. This is a programming error.
+    /// The library failed to seal. This is a programming error.
     #[error(transparent)]
     NotSealed(#[from] NotSealed),
-    /// The opened bytes are no bundle. This is a programming error.
+    /// The decrypted bytes are not a bundle. This is a programming error.
     #[error(transparent)]
     Malformed(#[from] Malformed),
     /// The bundle has more than [`MAX_BUNDLE_BYTES`].

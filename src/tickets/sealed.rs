@@ -18,7 +18,7 @@ pub struct Sealed {
 }
 
 impl Sealed {
-    /// Whether the token holds the key of this bundle. Takes the same time either way.
+    /// Whether the token has the key of this bundle. Takes the same time in both cases.
     #[must_use]
     pub fn is_proven_by(&self, token: &TicketToken) -> bool {
         digest::equal(&verifier(token), &self.verifier)

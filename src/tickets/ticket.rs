@@ -17,7 +17,7 @@ use std::time::Duration;
 pub struct Ticket {
     /// The public id.
     pub id: TicketId,
-    /// The caller who asked for it, without groups, and with the claim `jti` only, which tells callers apart.
+    /// The caller who requested it, without groups, and with only the claim `jti`, which distinguishes callers.
     pub caller: Arc<Caller>,
     /// The repo that is built.
     pub repo: Repo,
@@ -33,7 +33,7 @@ pub struct Ticket {
     pub issued_at: Timestamp,
     /// The time of expiry, in whole microseconds.
     pub expires_at: Timestamp,
-    /// What the redeemer must share with the caller.
+    /// What the redeeming client must have in common with the caller.
     pub bind_to: BindTo,
     /// The client address of the request.
     pub source_ip: IpAddr,

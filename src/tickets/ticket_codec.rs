@@ -13,12 +13,12 @@ use crate::sealing::codec::{Lengths, Malformed, Reader, Writer};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// What a later version may change.
+/// Version of the encoding.
 const VERSION: u8 = 1;
-/// How many of the bytes, the first ones, no two tickets have in common: the version, the id, and the two times.
+/// Number of leading bytes that differ between tickets: the version, the ID, and the two times.
 pub const OWN_BYTES: usize = 1 + 16 + 8 + 8;
 
-/// When the ticket of these bytes was issued and when it expires, in microseconds of the epoch.
+/// The times of issue and expiry, in microseconds since 1970.
 pub fn times(own: &[u8; OWN_BYTES]) -> (i64, i64) {
     let time = |at| own[at..].first_chunk().map_or(0, |bytes| i64::from_le_bytes(*bytes));
     (time(17), time(25))
@@ -118,7 +118,7 @@ fn take_list<T>(
     input: &mut Reader<'_>,
     mut item: impl FnMut(&mut Reader<'_>) -> Result<T, Malformed>,
 ) -> Result<Vec<T>, Malformed> {
-    // The length is not trusted for a capacity: the bytes may be anybody's.
+    // The length is not used as a capacity, because the bytes are not trusted.
     (0..input.length()?).map(|_| item(input)).collect()
 }
 

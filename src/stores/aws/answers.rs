@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The classes of the codes that Secrets Manager, STS and AWS before both of them send with a status of 4xx.
+/// The classes of error codes that Secrets Manager, STS and AWS's front ends send with a status of 4xx.
 ///
 /// `DecryptionFailure` concerns the secret: its KMS key is deleted or disabled, perhaps on purpose. So no stale secret is
 /// served.
@@ -96,7 +96,7 @@ fn invalid_request(message: &str) -> ReadError {
     if deleted.iter().any(|words| message.contains(words)) { ReadError::Deleted } else { ReadError::Misconfigured }
 }
 
-/// The answer to the read of a secret of that name.
+/// The answer to the read of a secret with this name.
 ///
 /// # Errors
 /// `Misconfigured` if the secret is not a JSON object of keys and values, `Unavailable` if the answer is malformed or

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use transport::{Aside, Transport};
 
-/// A name of no secret. A look-up of it shows whether AWS accepts the broker's credentials.
+/// A name that no secret has. A look-up of it shows whether AWS accepts the broker's credentials.
 const NO_SECRET: &str = "claviger-online-check";
 
 /// Secrets Manager in one region.
@@ -179,7 +179,7 @@ fn app_name(request: &RequestId) -> Option<AppName> {
     AppName::new(format!("claviger-{request}")).ok()
 }
 
-/// The SDK without retries and time-outs; the transport has the budget.
+/// The SDK without retries and time-outs; the transport has the time limit.
 fn secrets_manager(config: &AwsSecretsManager, transport: &Transport) -> Config {
     let mut builder = Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())

@@ -1,5 +1,5 @@
-//! Carries the SDK's requests over our own client with its bounds. The body of a successful answer bypasses the SDK, which
-//! would copy the secret into memory that is not overwritten.
+//! Sends the SDK's requests through our own client with its limits. The body of a successful answer bypasses the
+//! SDK, which would copy the secret into memory that is not overwritten.
 
 use crate::stores::outbound::{CallFault, Outbound, Server, read_body};
 use crate::stores::port::OpenFault;
@@ -18,10 +18,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// What the SDK reads in place of the body.
+/// The body that the SDK reads instead.
 const NOTHING: &[u8] = b"{}";
 
-/// Receives the body of a successful answer, if a request carries one.
+/// Receives the body of a successful answer, if the request has this extension.
 #[derive(Clone, Default)]
 pub(super) struct Aside(Arc<Mutex<Option<Zeroizing<Vec<u8>>>>>);
 

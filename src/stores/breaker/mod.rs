@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep};
 /// Maximum number of mounts and paths of one server with a breaker of their own.
 const MAX_SCOPES: usize = 1024;
 
-/// The result of a call, as it counts for the breakers.
+/// The result of a call, in terms of the breakers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallVerdict {
     /// The server answered.
@@ -45,8 +45,8 @@ pub(super) struct Target<'a> {
     pub(super) mount: &'a str,
     /// The path, if it has a breaker: each role of a dynamic engine has a system behind it.
     pub(super) path: Option<&'a str>,
-    /// What is read, to tell whether time-outs of a mount concern more than one secret. `None` if all calls of the group are
-    /// the same.
+    /// What is read, to detect whether time-outs of a mount concern more than one secret. `None` if all calls of
+    /// the group are the same.
     pub(super) asked: Option<&'a str>,
 }
 
@@ -71,7 +71,7 @@ pub(super) struct Breakers {
 }
 
 impl Breakers {
-    /// All closed: calls are made.
+    /// Breakers that are all closed.
     pub(super) fn new(store: Arc<str>, metrics: Arc<Metrics>, probe: Option<Arc<dyn Probe>>) -> Arc<Self> {
         let (server, scopes, probing) = (Mutex::new(Server::new()), Mutex::default(), Mutex::default());
         Arc::new(Self { store, metrics, probe, server, scopes, probing })
@@ -230,7 +230,7 @@ impl Drop for Pass<'_> {
 }
 
 impl<'a> Target<'a> {
-    /// Calls that are all the same, such as logins.
+    /// A group of equal calls, such as logins.
     pub(super) const fn group(name: &'a str) -> Self {
         Self { mount: name, path: None, asked: None }
     }
@@ -241,7 +241,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Tells parts apart; not cryptographic.
+/// Distinguishes parts; not cryptographic.
 fn digest(name: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(name)
 }

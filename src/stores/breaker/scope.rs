@@ -45,7 +45,7 @@ pub(super) enum Scope {
 }
 
 impl Scope {
-    /// Closed: calls are made.
+    /// A closed breaker.
     pub(super) fn new() -> Self {
         Self::Closed(Tally::default())
     }
@@ -113,7 +113,7 @@ impl Scope {
         Self::Open { until: Instant::now() + pause, pause }
     }
 
-    /// No call is made for as long as the server asks, within the bound.
+    /// No call is made for as long as the server asks, up to the limit.
     fn held(wait: Duration, pause: Duration) -> Self {
         Self::Open { until: Instant::now() + wait.min(LONGEST_HOLD), pause }
     }

@@ -6,7 +6,7 @@ use super::tally::{Failure, Tally};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// After a successful probe there is no other one for this long.
+/// After a successful probe there is no other probe for this long.
 const TRUSTED: Duration = Duration::from_secs(1);
 
 /// The state of a server.
@@ -34,7 +34,7 @@ pub(super) enum Probed {
 }
 
 impl Server {
-    /// Closed: calls are made.
+    /// A closed breaker.
     pub(super) fn new() -> Self {
         Self::Closed { tally: Tally::default(), trusted_until: None }
     }

@@ -8,7 +8,7 @@ pub(super) const FAILURES: u32 = 5;
 pub(super) enum Failure {
     /// The whole scope fails.
     Whole,
-    /// A part fails, named by a digest. Failures of one part never suffice.
+    /// A part fails, named by a digest. Failures of a single part never open the breaker.
     Part(u64),
 }
 
@@ -38,7 +38,7 @@ impl Tally {
 mod tests {
     use super::*;
 
-    /// After how many of these failures it is enough.
+    /// The number of these failures after which the breaker opens.
     fn enough_after(failures: impl IntoIterator<Item = Failure>) -> Option<usize> {
         let mut tally = Tally::default();
         failures.into_iter().position(|failure| tally.add(failure)).map(|index| index + 1)

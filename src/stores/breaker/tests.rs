@@ -1,4 +1,4 @@
-//! The levels together: whose trouble holds back whom.
+//! All levels together: which failures suspend which calls.
 
 use super::*;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -31,12 +31,12 @@ fn read<'a>(mount: &'a str, path: &'a str) -> Target<'a> {
     Target { mount, path: None, asked: Some(path) }
 }
 
-/// A call that makes credentials.
+/// A call that creates credentials.
 fn make<'a>(mount: &'a str, path: &'a str) -> Target<'a> {
     Target { mount, path: Some(path), asked: Some(path) }
 }
 
-/// How many of so many calls are made, all with one verdict.
+/// The number of calls that were made, of this many with the same result.
 async fn made(breakers: &Arc<Breakers>, target: Target<'_>, verdict: CallVerdict, calls: usize) -> usize {
     let mut made = 0;
     for _ in 0..calls {
@@ -44,7 +44,7 @@ async fn made(breakers: &Arc<Breakers>, target: Target<'_>, verdict: CallVerdict
             pass.settle(verdict);
             made += 1;
         }
-        // The probe has its turn.
+        // Lets the probe run.
         tokio::task::yield_now().await;
     }
     made

@@ -49,7 +49,7 @@ impl Entry {
         read_at: Instant,
         bounds: &Bounds,
     ) -> Option<Self> {
-        // Not at the same moment for all that were read together.
+        // At random, so that secrets read together are not refreshed together.
         let share = jitter(0.75..0.85);
         let refresh_at = read_at + bounds.ttl.mul_f64(share);
         let content = Content::Secret(sealer.seal(path, secret)?);

@@ -1,4 +1,5 @@
-//! Secrets sealed in memory, under a key of this process: swapped pages and memory read by accident hold no secret without the key.
+//! Secrets sealed in memory, under a key of this process: without the key, swapped pages and leaked memory reveal
+//! no secret.
 
 use super::secret_codec::{decode, encode, size};
 use crate::model::secret::Secret;

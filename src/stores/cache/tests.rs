@@ -1,4 +1,4 @@
-//! The cache before a store that counts and obeys.
+//! Tests of the cache with a store that counts its reads and returns prepared results.
 
 use super::*;
 use crate::model::secret::SecretValue;
@@ -14,7 +14,7 @@ const BOUNDS: Bounds = Bounds {
     max_entries: 100,
 };
 
-/// Answers what it is told to, as often as the gate lets it.
+/// Returns prepared results, each when the gate allows it.
 struct Counting {
     says: Mutex<Result<&'static str, ReadError>>,
     reads: AtomicUsize,
@@ -72,7 +72,7 @@ fn all_but_a_second(time: Duration) -> Duration {
     time.saturating_sub(SECOND)
 }
 
-/// An age at which a secret is read again in the background, and one at which it is not yet.
+/// Ages of a secret that is refreshed in the background, and of one that is not yet.
 const AGEING: Duration = BOUNDS.ttl.saturating_mul(86).checked_div(100).unwrap();
 const YOUNG: Duration = BOUNDS.ttl.saturating_mul(74).checked_div(100).unwrap();
 
@@ -82,7 +82,7 @@ fn counted(metrics: &Metrics, outcome: &str) -> u64 {
     text.lines().find_map(|line| line.strip_prefix(&series)).unwrap().parse().unwrap()
 }
 
-/// How many secrets are held, as the gauge says.
+/// The number of cached secrets, from the gauge.
 fn held(metrics: &Metrics) -> u64 {
     let text = String::from_utf8(metrics.encode().unwrap()).unwrap();
     let series = "claviger_leases_active{store=\"vault\"} ";
@@ -240,7 +240,7 @@ async fn a_thousand_first_asks_for_each_of_a_hundred_paths_are_a_hundred_reads()
         let cached = cached.clone();
         readers.spawn(async move { read(&cached, &format!("homelab/{}", number % 100)).await });
     }
-    // A hundred thousand tasks take their turns.
+    // Lets a hundred thousand tasks run.
     for _ in 0..200 {
         settle().await;
     }
@@ -305,7 +305,7 @@ async fn the_number_of_entries_is_bounded_and_so_are_their_bytes() {
     }
 }
 
-/// Lets every task run until it waits for something else than its turn.
+/// Lets every task run until it waits for something other than being scheduled.
 async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -321,7 +321,7 @@ async fn absences_leave_when_their_time_is_over() {
     for number in 0..50 {
         assert_eq!(read(&cached, &format!("random/{number}")).await, Err(ReadError::Absent));
     }
-    // moka removes what is past its time in steps of about a second (its timer wheel).
+    // moka removes expired entries in steps of about a second (its timer wheel).
     for _ in 0..50 {
         tokio::time::sleep(bounds.negative_ttl).await;
         cached.state.entries.run_pending_tasks().await;

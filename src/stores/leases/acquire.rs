@@ -25,7 +25,7 @@ struct Acquisition {
 }
 
 impl LeaseManager {
-    /// The secret of a path for a caller. For each key one lease at a time is created, in a task of its own.
+    /// The secret of a path for a caller. For each key only one lease at a time is created, in a separate task.
     pub(in crate::stores) async fn get(
         self: &Arc<Self>,
         store: &Arc<str>,
@@ -50,7 +50,8 @@ impl LeaseManager {
         let acquired = flight.await.unwrap_or(Err(ReadError::Unavailable.into()));
         self.metrics.cache_request(store, if joined { CacheOutcome::Coalesced } else { CacheOutcome::Miss });
         match (acquired?, alone) {
-            // The answer to a write that has no lease is for the caller who asked, and for nobody who waited beside it.
+            // The answer to a write without a lease is for the requesting caller only, not for callers that joined
+            // its call.
             (Acquired::Unleased(_), Some(want)) if joined => {
                 Box::pin(self.get(store, path, LeaseRequest { mode: LeaseMode::PerPod, ..want })).await
             }
@@ -58,7 +59,7 @@ impl LeaseManager {
                 drop(self.take_undelivered(&key));
                 Ok(Reading { secret, good_for: None })
             }
-            // Whoever asked for more than there is to be had has its ticket bounded.
+            // If a caller requests a longer lifetime than the store grants, its ticket gets the shorter one.
             (Acquired::Leased, _) => self.hand_out(&key, None).ok_or(FetchError::Store(ReadError::Unavailable)),
         }
     }
@@ -95,7 +96,7 @@ impl LeaseManager {
     /// Renews or creates a lease, so that one can be issued.
     async fn provide(self: Arc<Self>, acquisition: Acquisition) -> Result<Acquired, FetchError> {
         let Acquisition { key, want } = &acquisition;
-        // Another flight may have landed between the look into the book and the boarding of this one.
+        // Another run may have ended between the look-up in the index and the start of this one.
         if self.has(key, Some(want.life)) {
             return Ok(Acquired::Leased);
         }
@@ -106,7 +107,7 @@ impl LeaseManager {
             }
         }
         match self.acquire(&acquisition).await {
-            // What there is may be short-lived, but it is good.
+            // The current lease may be short-lived, but it is valid.
             Err(FetchError::Store(ReadError::Unavailable)) if self.has(key, None) => Ok(Acquired::Leased),
             acquired => acquired,
         }
@@ -134,7 +135,7 @@ impl LeaseManager {
             }
             Created::Leased { secret, handle, grant, session } => {
                 self.register(acquisition, secret, (handle, grant, session), asked).await?;
-                // A book that is full gives up what was asked for least lately.
+                // At the limit, the least recently used lease is revoked.
                 let one_too_many = self.index().one_too_many(&key.store, source.most);
                 if let Some(id) = one_too_many {
                     self.begin_revocation(&id, "evicted", None);
@@ -182,7 +183,7 @@ impl LeaseManager {
             self.revoke_unused(lease, "unrecorded").await;
             return Err(FetchError::Unrecorded);
         }
-        // Whoever waits has it in a moment. Whoever does not comes again soon, or does not want it any more.
+        // A waiting caller gets it in a moment. A caller that has left repeats its request soon or not at all.
         lease.planned = lease.term.due(asked);
         let undelivered_until = Instant::now() + KEPT;
         lease.undelivered_until = Some(undelivered_until);
@@ -205,7 +206,7 @@ impl LeaseManager {
         lease.state = LeaseState::Revoking;
         lease.revocation_reason = Some(RevocationReason { reason, by: None });
         let _being_made = self.not_in_the_book_yet(&lease.id);
-        // Should this process end before it is taken back, another one goes on; unless the database is why.
+        // If this process ends before the revocation, another one continues it, unless the database is the cause.
         if reason == "unusable" {
             self.is_on_record(&lease).await;
         }

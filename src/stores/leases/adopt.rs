@@ -24,7 +24,7 @@ const LOOKED_AWAY: Duration = Duration::from_secs(2 * BEAT.as_secs());
 pub(super) struct Heartbeats {
     seen: HashMap<String, (i64, Instant)>,
     looked: Option<Instant>,
-    /// The removed authenticators that were reported.
+    /// The removed authenticators that were already logged.
     told: BTreeSet<Arc<str>>,
 }
 
@@ -64,7 +64,7 @@ impl LeaseManager {
 
     async fn try_to_beat(&self, watch: &mut Heartbeats) -> Result<(), Failed> {
         if !self.ledger.beat().await? {
-            // It was so long since the last one that others look after our leases now.
+            // The previous heartbeat was so long ago that other processes have adopted our leases.
             tracing::warn!("another process adopted the leases of this one");
             for lease in self.index().clear().into_iter().filter(|lease| lease.state == LeaseState::Active) {
                 self.metrics.lease_dropped(&lease.key.store);
@@ -105,7 +105,7 @@ impl LeaseManager {
             LeaseState::Active => lease.term.ends,
             LeaseState::Revoking | LeaseState::RevocationFailed => {
                 lease.revocation_reason = Some(RevocationReason { reason: "adopted", by: None });
-                // That it resists was told.
+                // The failed revocation is already logged.
                 lease.attempts = if lease.state == LeaseState::Revoking { 0 } else { TRIES };
                 now
             }

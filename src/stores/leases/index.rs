@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 type Id = Arc<str>;
-/// Leases behind one system: the same store and the same first two segments of the path.
+/// Leases with one system behind them: the same store and the same first two segments of the path.
 type Lane = Arc<str>;
 
 /// A lease, when it is due, and whether a task works on it.
@@ -29,7 +29,7 @@ pub(super) struct LeaseIndex {
     entries: HashMap<Id, Entry>,
     /// The lease of each key that is issued.
     current: HashMap<LeaseKey, Id>,
-    /// One for each lane, so a slow system delays only its own leases.
+    /// One queue for each lane, so a slow system delays only its own leases.
     queues: HashMap<Lane, Queue>,
 }
 
@@ -169,7 +169,7 @@ impl LeaseIndex {
         self.entries.drain().map(|(_, entry)| entry.lease).collect()
     }
 
-    /// The ids of the active leases that fit.
+    /// The IDs of the matching active leases.
     pub(super) fn active(&self, fits: impl Fn(&Lease) -> bool) -> Vec<Id> {
         let active = self.entries.values().map(|entry| &entry.lease).filter(|lease| lease.state == LeaseState::Active);
         active.filter(|lease| fits(lease)).map(|lease| lease.id.clone()).collect()
@@ -183,7 +183,7 @@ impl LeaseIndex {
         holders.filter(|holder| seen.insert(holder.identity())).cloned().collect()
     }
 
-    /// The stores of the active leases that pods hold, each with the authenticator that vouched for its pod.
+    /// The stores of the active leases of pods, each with the authenticator of its pod.
     pub(super) fn origins(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
         let active = self.entries.values().map(|entry| &entry.lease).filter(|lease| lease.state == LeaseState::Active);
         active.filter_map(|lease| {
@@ -215,7 +215,7 @@ impl LeaseIndex {
     }
 }
 
-/// Leases that count together: of one namespace, of one OIDC subject, or all shared ones.
+/// Leases that are counted together: of one namespace, of one OIDC subject, or all shared ones.
 fn namespace(lease: &Lease) -> Option<(&str, &str)> {
     let holder = lease.holder.as_ref()?;
     let name = holder.workload.as_ref().map_or(holder.subject.as_str(), |workload| workload.namespace.as_str());

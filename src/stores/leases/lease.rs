@@ -106,7 +106,7 @@ impl Term {
     }
 }
 
-/// A lease with less remaining lifetime is not issued.
+/// Minimum remaining lifetime of an issued lease.
 pub(super) const MIN_LEFT: Duration = Duration::from_secs(1);
 
 /// A lease of a dynamic secret.
@@ -131,7 +131,7 @@ pub(super) struct Lease {
     pub(super) expires_at: Timestamp,
     /// When it was last issued.
     pub(super) used: Instant,
-    /// When it is revoked if no caller gets it. `None` once one did.
+    /// When it is revoked if no caller gets it. `None` after it was issued.
     pub(super) undelivered_until: Option<Instant>,
     /// When it is first renewed, or ends.
     pub(super) planned: Instant,
@@ -142,9 +142,9 @@ impl Lease {
         SecretRef { store: self.key.store.clone(), path: self.key.path.as_str().to_owned() }
     }
 
-    /// Whether to renew it: only while its holder may use it, and only if the end of the holder will be noticed. That is not
-    /// so for callers without a pod and for clusters that are no longer configured. Whether an adopted shared lease is in use
-    /// is not known.
+    /// Whether to renew it: only while its holder may use it, and only if the end of the holder can be detected.
+    /// It cannot be detected for callers without a pod and for clusters that are no longer configured. For an
+    /// adopted shared lease it is unknown whether it is in use.
     pub(super) fn is_worth_renewing(&self, clusters: &BTreeSet<Arc<str>>) -> bool {
         self.term.renewable
             && match &self.holder {

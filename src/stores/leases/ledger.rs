@@ -1,7 +1,8 @@
-//! The records of leases in the database, and which process looks after which.
+//! The records of leases in the database, and the process that maintains each.
 //!
-//! Every process increments a counter (its heartbeat). If a counter stops, measured by the clocks of the others, one of them
-//! takes over the leases of that process. A process notices that it was given up when its own row is gone.
+//! Every process increments a counter (its heartbeat). If a counter stops, measured by the clocks of the others,
+//! one of them takes over the leases of that process. A process detects that its leases were taken over when its
+//! own row is gone.
 
 use super::record::Record;
 use crate::database::{Database, Failed, Param, Row};

@@ -1,4 +1,4 @@
-//! Leases in the lists of administrators: of all processes, without lease id of the store and without values.
+//! Leases in the lists of administrators: of all processes, without the store's lease ID and without values.
 
 use super::lease::LeaseState;
 use super::ledger;
@@ -48,7 +48,7 @@ impl LeaseManager {
     /// A page of the leases of all processes, newest first.
     ///
     /// # Errors
-    /// When the database cannot be asked.
+    /// When the database cannot be reached.
     pub(in crate::stores) async fn page(&self, after: Option<&After>, limit: usize) -> Result<Vec<LeaseView>, Failed> {
         Ok(self.ledger.page(after, limit).await?.into_iter().map(|record| self.view(record)).collect())
     }

@@ -1,4 +1,5 @@
-//! What the tasks of the lease manager share: the leases of this process, what is on record, and the requests under way.
+//! The shared state of the lease manager's tasks: the leases of this process, their records, and the requests in
+//! progress.
 
 use super::index::LeaseIndex;
 use super::lease::{Lease, LeaseKey, LeaseState, RevocationReason};
@@ -31,11 +32,11 @@ pub struct LeaseSettings {
     pub database: Database,
     /// The database key, from which the key of the records is derived.
     pub key: RootKey,
-    /// Gets an event for each change of a lease.
+    /// Receives an event for each change of a lease.
     pub witness: Arc<dyn LeaseWitness>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
-    /// The configured authenticators whose pods are watched. The end of other pods is not noticed.
+    /// The configured authenticators whose pods are checked. The end of other pods is not detected.
     pub clusters: BTreeSet<Arc<str>>,
 }
 
@@ -48,7 +49,7 @@ pub enum FetchError {
     /// The secret was created but could not be recorded. Unrecorded leases are not issued.
     #[error("the lease cannot be recorded")]
     Unrecorded,
-    /// A lease of the caller's own ends with its pod, and this caller has none.
+    /// An unshared lease ends with its pod, but this caller has none.
     #[error("a lease of the caller's own needs a pod")]
     NoPod,
 }
@@ -60,7 +61,7 @@ pub(in crate::stores) struct LeaseRequest {
     pub(in crate::stores) caller: Arc<Caller>,
     /// The least remaining lifetime.
     pub(in crate::stores) life: Duration,
-    /// The body of the write, for engines that answer a write.
+    /// The body of the write, for engines that need one.
     pub(in crate::stores) write: Option<Write>,
     pub(in crate::stores) request: RequestId,
 }
@@ -93,7 +94,7 @@ pub(in crate::stores) struct LeaseManager {
     pub(super) flights: Arc<SingleFlight<LeaseKey, Result<Acquired, FetchError>>>,
     /// Secrets without a lease whose request ended before they were created.
     pub(super) undelivered: Mutex<Undelivered>,
-    /// How many secrets are being created for each caller.
+    /// Number of secrets being created, for each caller.
     pub(super) making: Mutex<HashMap<Identity, usize>>,
     pub(super) being_made: Mutex<HashSet<Arc<str>>>,
     pub(super) unreadable: Mutex<HashSet<Arc<str>>>,

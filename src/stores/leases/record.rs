@@ -1,6 +1,6 @@
-//! What is on record of a lease and what of it is sealed: AES-256-GCM under a key derived from the database's (HKDF-SHA-256),
-//! bound to the rest of its row. A dump of the database reveals no lease id, so nothing can be revoked with it. An edited
-//! row cannot be opened.
+//! The record of a lease and its sealed part: AES-256-GCM under a key derived from the database key
+//! (HKDF-SHA-256), bound to the rest of its row. A dump of the database reveals no lease ID, so nothing can be
+//! revoked with it. An edited row cannot be opened.
 
 use super::lease::{Lease, LeaseKey, LeaseState, Term};
 use crate::model::caller::{Caller, Pod, Workload};
@@ -63,7 +63,7 @@ struct HolderPod {
 pub(super) struct RecordSealer(SealingKey);
 
 impl RecordSealer {
-    /// Under a key that is derived from the database's.
+    /// Under a key that is derived from the database key.
     pub(super) fn new(database_key: &RootKey) -> Self {
         Self(SealingKey::random(&database_key.derive(Purpose::LeaseRecords)))
     }
@@ -80,7 +80,7 @@ impl RecordSealer {
             expires_at: time_text(lease.expires_at),
             sealed: String::new(),
         };
-        // Room for all of it: a buffer that grows leaves its old contents behind.
+        // Allocated with the final size: a growing buffer would leave copies behind.
         let mut message = self.0.message(16 * 1024 + 6 * lease.handle.len());
         write_plain(lease, &mut message)?;
         record.sealed = STANDARD_NO_PAD.encode(&*self.0.seal(message, &record.associated_data()).ok()?);
@@ -100,7 +100,7 @@ impl RecordSealer {
                 store: record.store.as_str().into(),
                 path: StorePath::try_from(record.path.as_str()).map_err(|_| DoesNotOpen)?,
                 holder: holder.as_ref().map(|holder| holder.identity()),
-                // It is not handed out again.
+                // It is not issued again.
                 write: None,
             },
             mode: record.mode.parse::<LeaseMode>().map_err(|_| DoesNotOpen)?,
@@ -132,7 +132,7 @@ impl RecordSealer {
 }
 
 impl Record {
-    /// The constant columns of a row, each behind its length.
+    /// The constant columns of a row, each preceded by its length.
     fn associated_data(&self) -> Vec<u8> {
         joined(&["claviger lease v1", &self.id, &self.store, &self.path, &self.mode, &self.acquired_at])
     }

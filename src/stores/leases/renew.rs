@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The least wait after a renewal, and the first wait after a failed one.
+/// Minimum wait after a renewal, and the first wait after a failed one.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait after failures in a row.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);

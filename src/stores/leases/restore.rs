@@ -17,9 +17,10 @@ impl LeaseManager {
     /// Adds the missing leases to the index.
     ///
     /// # Errors
-    /// When the database cannot be asked.
+    /// When the database cannot be reached.
     pub(super) async fn restore(&self) -> Result<(), Failed> {
-        // What leaves the book has left the record before. So what was in neither before the question is not in its answer.
+        // A lease is removed from the records before it is removed from the index. So a lease that was in neither
+        // before the query is not in its result.
         let before = self.index().ids();
         let after = std::mem::take(&mut *self.compared.lock().unwrap_or_else(PoisonError::into_inner));
         let ids = self.ledger.own(&after, AT_A_BEAT).await?;
@@ -75,7 +76,7 @@ impl LeaseManager {
         BeingMade { manager: self, id: is_first.then(|| id.clone()) }
     }
 
-    /// Whether the lease is in the index, or about to be.
+    /// Whether the lease is in the index, or will be in a moment.
     fn is_at_hand(&self, id: &str) -> bool {
         let is_made = self.being_made().contains(id);
         is_made || self.index().get(id).is_some()

@@ -44,7 +44,7 @@ impl LeaseManager {
         }
         let answer = match self.sources.get(&store) {
             Some(source) => source.store.revoke(&handle, &RequestId::random()).await,
-            // Its store is configured no more.
+            // Its store is no longer configured.
             None => Err(ReadError::Misconfigured),
         };
         if answer.is_err() {
@@ -87,7 +87,7 @@ impl LeaseManager {
     /// Revokes a lease for an administrator: at once if it is in this process, else the process that has it is told.
     ///
     /// # Errors
-    /// When the database cannot be asked.
+    /// When the database cannot be reached.
     pub(in crate::stores) async fn revoke(&self, id: &str, by: &Arc<Caller>) -> Result<Option<Revoked>, Failed> {
         if self.index().get(id).is_some() {
             let claimed = self.index().claim(id);
@@ -115,7 +115,7 @@ impl LeaseManager {
     /// Revokes all leases of a store, at one path or at all paths.
     ///
     /// # Errors
-    /// When the database cannot be asked.
+    /// When the database cannot be reached.
     pub(in crate::stores) async fn revoke_all(
         &self,
         store: &str,

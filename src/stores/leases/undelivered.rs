@@ -29,7 +29,7 @@ impl LeaseManager {
     /// Keeps a secret without a lease.
     pub(super) fn keep_undelivered(&self, key: &LeaseKey, secret: &Secret) {
         if key.write.is_some() && key.holder.is_none() {
-            // The answer to a write is for the caller who asked, whom this key does not tell.
+            // The answer to a write is only for the requesting caller, who is not part of this key.
             return;
         }
         let Some(sealed) = self.values.seal(&key.path, secret) else { return };

@@ -60,7 +60,7 @@ impl Task {
     fn of(lease: &Lease, now: Instant, clusters: &BTreeSet<Arc<str>>) -> Self {
         match (lease.state, lease.undelivered_until) {
             (LeaseState::Revoking | LeaseState::RevocationFailed, _) => Self::Revoke,
-            // The store takes it back by itself. Whether it did is worth asking.
+            // The store ends the lease itself. Whether it did is checked.
             (LeaseState::Active, _) if lease.term.ends <= now => Self::End("expired"),
             (LeaseState::Active, Some(until)) if until <= now => Self::End("untaken"),
             (LeaseState::Active, Some(until)) => Self::Wait(until.min(lease.term.ends)),

@@ -1,6 +1,6 @@
-//! What an answer means: a status and a body become one of the classes that are never mixed up. Pure.
+//! The meaning of answers: a status and a body become one of several distinct classes. Pure.
 //!
-//! Only one answer in the world means that a secret is absent. Whatever is not known here is `Unavailable`.
+//! Exactly one answer means that a secret is absent. Unknown answers are `Unavailable`.
 
 use super::mounts::{Engine, Mount};
 use crate::model::secret::{Secret, SecretValue};
@@ -16,13 +16,14 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// No token lives longer than ten years; what claims to is nonsense.
+/// Maximum plausible lifetime of a token: ten years. A longer one is invalid.
 const MAX_TTL_SECONDS: u64 = 10 * 365 * 24 * 3600;
 
 /// The answer to the preflight of a path.
 ///
 /// # Errors
-/// `Misconfigured` where there is no mount, none that the broker may see, or one of the server's own workings.
+/// `Misconfigured` if there is no mount, none that the broker may see, or if it is one of the server's internal
+/// mounts.
 pub(super) fn mount(answer: &Answer, path: &StorePath) -> Result<Mount, ReadError> {
     #[derive(Deserialize)]
     struct Body {
@@ -40,13 +41,13 @@ pub(super) fn mount(answer: &Answer, path: &StorePath) -> Result<Mount, ReadErro
     }
     match answer.status {
         200 => {}
-        // OpenBao says 403 of a mount that does not exist, to root too.
+        // OpenBao answers 403 for a mount that does not exist, also to root.
         403 => return Err(ReadError::Misconfigured),
         404 => return Err(if is_object(&answer.body) { ReadError::Misconfigured } else { ReadError::Unavailable }),
         _ => return Err(ReadError::Unavailable),
     }
     let Body { data } = object(&answer.body).ok_or(ReadError::Unavailable)?;
-    // A mount that the path is not under would have us read what nobody asked for.
+    // A mount that does not contain the path would lead to another secret.
     if !data.path.ends_with('/') || !format!("{}/", path.as_str()).starts_with(&data.path) {
         return Err(ReadError::Unavailable);
     }
@@ -60,9 +61,9 @@ pub(super) fn mount(answer: &Answer, path: &StorePath) -> Result<Mount, ReadErro
     }
 }
 
-/// Whether a mount is one of the server's own workings: the broker's token is among what they tell. In a namespace below
-/// the broker's they have another engine name (`ns_system`) and stand behind the namespace's path, auth mounts of every
-/// kind among them.
+/// Whether a mount is one of the server's internal mounts, which can return the broker's own token. In a namespace
+/// below the broker's they have another engine name (`ns_system`) and are below the namespace's path, including
+/// auth mounts of every kind.
 fn is_system(engine: &str, mount: &str) -> bool {
     matches!(engine.strip_prefix("ns_").unwrap_or(engine), "system" | "identity" | "cubbyhole" | "token")
         || mount.split('/').any(|segment| SYSTEM_MOUNTS.contains(&segment))
@@ -78,13 +79,14 @@ pub(super) fn secret(answer: &Answer, engine: Engine) -> Result<Secret, ReadErro
         (200, Engine::KvV2) => kv_v2(&answer.body),
         (403, _) => Err(ReadError::Forbidden),
         (404, _) => Err(not_found(&answer.body, engine)),
-        // What is made on request is not read like this.
+        // A dynamic secret is not read this way.
         (_, Engine::Dynamic) => Err(ReadError::Misconfigured),
         _ => Err(ReadError::Unavailable),
     }
 }
 
-/// What an engine that keeps secrets answers. With a lease it is another engine by now, and what it made is for one caller.
+/// The answer of an engine with static secrets. If it has a lease, the engine has changed, and the secret was
+/// created for one caller.
 #[derive(Deserialize)]
 struct Kept<'a> {
     #[serde(borrow)]
@@ -99,7 +101,8 @@ impl Kept<'_> {
     }
 }
 
-/// The handle of a lease that the read of a secret has made, although the mount kept its secrets a moment ago.
+/// The handle of a lease that was created by the read of a secret, although the mount was a key-value engine a
+/// moment ago.
 pub(super) fn stray_lease(answer: &Answer) -> Option<SecretValue> {
     let body = object::<Kept<'_>>(&answer.body).filter(|body| answer.status == 200 && body.is_leased())?;
     unescape(body.lease_id?.get()).ok().map(owned)
@@ -116,7 +119,7 @@ fn kv_v1(body: &[u8]) -> Result<Secret, ReadError> {
 
 #[derive(Deserialize)]
 struct Versioned<'a> {
-    /// Absent and null are not the same.
+    /// A missing field differs from null.
     #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     metadata: Option<Metadata>,
@@ -158,16 +161,17 @@ fn kv_v2(body: &[u8]) -> Result<Secret, ReadError> {
     let version = secret.metadata.as_ref().and_then(|metadata| metadata.version);
     let made_at = secret.metadata.as_ref().and_then(|metadata| metadata.created_time.as_deref()?.parse().ok());
     let data = match secret.data.ok_or(ReadError::Unavailable)? {
-        // A version that was written with `null` in place of an object: there is a secret, and it has no keys. The server
-        // says that it is neither deleted nor destroyed.
+        // A version written with `null` instead of an object: the secret exists and has no keys. The server states
+        // that it is neither deleted nor destroyed.
         null if null.get() == "null" && secret.is_there() => BTreeMap::new(),
         data => values(data).map_err(|_| ReadError::Unavailable)?,
     };
     Ok(Secret { data, version: version.map(|version| version.to_string()), made_at, stale: false })
 }
 
-/// `{"errors":[]}` is how the server says that there is nothing; a mount, a route or a namespace that does not exist
-/// comes with a sentence, a path that does not fit the engine with a warning. What is no JSON is not from the server.
+/// `{"errors":[]}` means that the secret does not exist. For a mount, a route or a namespace that does not exist
+/// the server adds a sentence, and for a path that does not fit the engine a warning. An answer that is not JSON
+/// does not come from the server.
 pub(super) fn not_found(body: &[u8], engine: Engine) -> ReadError {
     #[derive(Deserialize)]
     struct Body<'a> {
@@ -191,24 +195,24 @@ fn is_deleted(data: &RawValue) -> bool {
     secret.is_gone() && secret.data.is_none_or(|data| data.get() == "null")
 }
 
-/// What a login gives.
+/// The result of a login.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Granted {
     pub(super) token: SecretValue,
     pub(super) grant: Grant,
-    /// How many calls the token is good for; none where that is not limited.
+    /// Number of calls that the token can be used for; `None` if unlimited.
     pub(super) uses: Option<u32>,
 }
 
-/// The answer to a login: a token, for how long, and for how many calls.
+/// The answer to a login: a token, its lifetime, and its number of uses.
 ///
 /// # Errors
-/// `Forbidden` where the credentials are refused, `Misconfigured` where there is no such mount or role, or where it wants a
-/// second factor.
+/// `Forbidden` if the credentials are refused, `Misconfigured` if the mount or role does not exist, or if a second
+/// factor is required.
 pub(super) fn login(answer: &Answer) -> Result<Granted, ReadError> {
     match answer.status {
         200 => {}
-        // An unknown role is 400, and so is a wrong secret id.
+        // An unknown role gets 400, and so does a wrong secret ID.
         400 | 404 => return Err(ReadError::Misconfigured),
         403 => return Err(ReadError::Forbidden),
         _ => return Err(ReadError::Unavailable),
@@ -225,7 +229,7 @@ pub(super) fn login(answer: &Answer) -> Result<Granted, ReadError> {
 /// The answer to a renewal of the broker's own token.
 ///
 /// # Errors
-/// `Forbidden` where it may not be renewed or is dead.
+/// `Forbidden` if it may not be renewed or has ended.
 pub(super) fn renewal(answer: &Answer) -> Result<Grant, ReadError> {
     match answer.status {
         200 => auth(&answer.body).and_then(|auth| auth.grant()).ok_or(ReadError::Unavailable),
@@ -235,10 +239,10 @@ pub(super) fn renewal(answer: &Answer) -> Result<Grant, ReadError> {
     }
 }
 
-/// The answer to a token's question after itself; `None` for one that never expires.
+/// The answer to a token's look-up of itself; `None` for one that never expires.
 ///
 /// # Errors
-/// `Forbidden` where the token is dead, or may not ask.
+/// `Forbidden` if the token has ended, or may not look itself up.
 pub(super) fn own_token(answer: &Answer) -> Result<Option<Grant>, ReadError> {
     #[derive(Deserialize)]
     struct Body<'a> {
@@ -263,7 +267,7 @@ pub(super) fn own_token(answer: &Answer) -> Result<Option<Grant>, ReadError> {
     let never_expires = data.expire_time.is_none_or(|time| time.get() == "null");
     match (data.ttl.get(), never_expires) {
         ("0", true) => Ok(None),
-        // In its last second.
+        // The token is in its last second.
         ("0", false) => Ok(Some(Grant { ttl: Duration::from_secs(1), renewable: data.renewable == Some(true) })),
         (text, _) => {
             let ttl = ttl(text).ok_or(ReadError::Unavailable)?;
@@ -299,7 +303,7 @@ fn auth(body: &[u8]) -> Option<Auth<'_>> {
     object::<Body<'_>>(body).map(|body| body.auth)
 }
 
-/// A whole number of seconds above zero. Missing, zero, negative and absurd ones are no "never expires".
+/// A positive number of seconds. A missing, zero, negative or implausible one does not mean "never expires".
 pub(super) fn ttl(text: &str) -> Option<Duration> {
     let seconds = text.parse::<u64>().ok().filter(|seconds| (1..=MAX_TTL_SECONDS).contains(seconds))?;
     Some(Duration::from_secs(seconds))

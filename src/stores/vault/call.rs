@@ -23,7 +23,7 @@ pub(super) struct CallOptions<'a> {
     pub(super) target: Target<'a>,
     /// Never sent twice: it creates something, or it takes a use of the token.
     pub(super) once: bool,
-    /// Its budget is `makeTimeout` in place of `timeout`.
+    /// Its time limit is `makeTimeout` instead of `timeout`.
     pub(super) is_slow: bool,
     /// It creates something that ends with the token.
     pub(super) binds_token: bool,

@@ -105,7 +105,7 @@ impl Client {
         let headers = Headers { url: url(&self.base, &endpoint), token, namespace, request };
         let budget = if options.is_slow { self.make_timeout } else { self.timeout };
         let transport = Transport { client: self, once: options.once, budget, answer: Mutex::default() };
-        // The answer, and why there is none, stay in the transport.
+        // The transport holds the answer or the cause of its absence.
         let _ = Pathless(endpoint).with_middleware(&headers).exec(&transport).await;
         let answer = transport.answer.into_inner().unwrap_or_else(PoisonError::into_inner);
         answer.unwrap_or(Err(CallFault::Broken))
@@ -266,7 +266,7 @@ mod tests {
         assert!(!format!("{request:?}").contains("hunter2"), "{request:?}");
     }
 
-    /// What was traced.
+    /// Collects the trace output.
     #[derive(Clone, Default)]
     struct Recorder(Arc<Mutex<Vec<u8>>>);
 

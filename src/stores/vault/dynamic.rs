@@ -1,4 +1,5 @@
-//! Every engine that is no key-value store: `GET /v1/<path>`, or a write there, makes something, and `sys/leases` prolongs it and takes it back.
+//! All engines except key-value engines: `GET /v1/<path>`, or a write there, creates a secret, and `sys/leases`
+//! renews and revokes it.
 
 use super::VaultStore;
 use super::call::CallOptions;
@@ -35,7 +36,7 @@ impl DynamicStore for VaultStore {
                 let endpoint = || CreateSecret { path: path.as_str(), json: write.as_json() };
                 self.create(&mount, path, true, endpoint, request).await
             }
-            // The database engine, the AWS engine and others have their credentials there.
+            // The database engine, the AWS engine and others have their credentials at this path.
             (None, Some(role)) => {
                 let endpoint = || GenerateCredentialsRequest { mount: mount.name(), name: role.to_owned() };
                 self.create(&mount, path, false, endpoint, request).await
@@ -51,7 +52,7 @@ impl DynamicStore for VaultStore {
         }
         let error = answer.as_ref().err().map(|failed| failed.error);
         if matches!(error, Some(ReadError::Absent | ReadError::Misconfigured | ReadError::Unsuitable(_))) {
-            // It may have become another mount since.
+            // The mount may have been replaced since.
             self.mounts.forget(&mount);
         }
         let (made, token) = answer.map_err(|failed| failed.error)?;
@@ -95,11 +96,11 @@ impl VaultStore {
         self.session.ask(options, endpoint, request, |answer: &Answer| leased::created(answer, is_write)).await
     }
 
-    /// Takes back what was made for nobody.
+    /// Revokes a secret that no caller gets.
     pub(super) fn give_back(&self, handle: SecretValue, request: &RequestId) {
         tracing::warn!(store = %self.exchange.store, "a key-value mount returned a lease; revoking it");
         let (session, mounts, request) = (self.session.clone(), self.mounts.clone(), request.clone());
-        // What goes wrong is logged; then the lease lives to its own end.
+        // A failure is logged; the lease then ends by itself.
         tokio::spawn(async move { revoke(&session, &mounts, &handle, &request).await });
     }
 }
@@ -116,14 +117,14 @@ async fn revoke(
     answer.map(|_| ()).map_err(|failed| failed.error)
 }
 
-/// Where a lease comes from: its trouble is that of its mount and its role.
+/// The origin of a lease: its failures count for its mount and its role.
 struct Origin {
     mount: Arc<str>,
     path: String,
 }
 
 impl Origin {
-    /// A handle is the path that was read, and a last segment that nobody can guess.
+    /// A handle is the path that was read, plus a random last segment.
     #[expect(clippy::disallowed_methods, reason = "what is kept of it is the path that the policy names")]
     fn of(handle: &SecretValue, mounts: &Mounts) -> Self {
         let text = handle.expose_secret();
@@ -138,12 +139,12 @@ impl Origin {
     }
 }
 
-/// What is made with a token that has it to itself ends with it, and nobody renews that one.
+/// A secret created with a token of its own ends with that token, which is not renewed.
 fn within(grant: Grant, token: &Token) -> Grant {
     match token.life {
         Life::Until { end, .. } if token.uses.is_some() => {
             let left = end.saturating_duration_since(Instant::now());
-            // Never zero; what has less than a second left is not handed out.
+            // Never zero. A secret with less than a second left is not issued.
             Grant { ttl: grant.ttl.min(left.max(Duration::from_millis(1))), renewable: false }
         }
         _ => grant,

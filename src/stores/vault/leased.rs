@@ -1,4 +1,5 @@
-//! The meaning of answers about leases. Pure. A lifetime that is missing, zero, negative or absurd never means "no expiry".
+//! The meaning of answers about leases. Pure. A lifetime that is missing, zero, negative or implausible never
+//! means "no expiry".
 
 use super::answers::{not_found, ttl};
 use super::mounts::Engine;

@@ -116,7 +116,7 @@ impl VaultStore {
         self.mount(path, request).await.map(|mount| (mount.path.to_string(), mount.engine))
     }
 
-    /// Whether the engine of a path creates secrets, by a recent look-up.
+    /// Whether the engine of a path creates secrets, according to a recent look-up.
     ///
     /// # Errors
     /// See [`ReadError`].

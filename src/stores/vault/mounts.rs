@@ -18,7 +18,7 @@ const MAX_MOUNTS: usize = 1024;
 pub enum Engine {
     /// Key-value, without versions.
     KvV1,
-    /// Key-value, with versions: `data/` stands between the mount and the path.
+    /// Key-value, with versions: the path has `data/` after the mount.
     KvV2,
     /// Any other (`database`, `pki`, ...). It creates a secret for each reader.
     Dynamic,

@@ -22,7 +22,7 @@ use vaultrs::api::token::requests::LookupTokenSelfRequest;
 
 /// A token younger than this is assumed not to be revoked before its first use.
 const FRESH: Duration = Duration::from_secs(5);
-/// The least time between logins that only test whether a refusal was meant.
+/// Minimum interval between logins that only verify a refusal.
 const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 
 /// A session.
@@ -30,10 +30,10 @@ pub(super) struct Session {
     pub(super) exchange: Arc<Exchange>,
     auth: VaultAuth,
     login: Login<Token>,
-    /// When a login was made only to find out whether a refusal was meant.
+    /// When a login was last made only to verify a refusal.
     doubted: Mutex<Option<Instant>>,
-    /// Whether even fresh tokens may not look themselves up (no `default` policy). Then a refused look-up does not show that
-    /// a token is dead.
+    /// Whether even new tokens may not look themselves up (no `default` policy). Then a refused look-up does not
+    /// show that a token has ended.
     blind: AtomicBool,
 }
 
@@ -88,7 +88,7 @@ impl Session {
     /// A token for one call. Logs in if there is none.
     ///
     /// # Errors
-    /// When none can be had.
+    /// No token is available.
     pub(super) async fn token(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
         let current = self.login.current.load_full();
         if let Some(token) = &current
@@ -103,7 +103,7 @@ impl Session {
     /// The token in use, without taking a use of it. Logs in if there is none.
     ///
     /// # Errors
-    /// When none can be had.
+    /// No token is available.
     pub(super) async fn look(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
         match self.login.current.load_full() {
             Some(token) if !self.is_worn(&token).await => Ok(token),
@@ -111,8 +111,8 @@ impl Session {
         }
     }
 
-    /// A token for a call that creates something. If tokens have a limited number of uses, what is created ends with the last
-    /// one; then the call gets a token of its own.
+    /// A token for a call that creates a secret. If tokens have a limited number of uses, the secret ends with the
+    /// last use; then the call gets its own token.
     async fn token_to_itself(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
         let current = self.look(request).await?;
         if current.uses.is_none() {
@@ -121,14 +121,14 @@ impl Session {
         self.log_in_apart(request).await
     }
 
-    /// A token of a login of its own, with one use taken.
+    /// A token of a separate login, with one use taken.
     async fn log_in_apart(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
         self.login.log_in_apart(|attempt| self.log_in(attempt, None, true, request)).await
     }
 
     async fn is_worn(&self, token: &Token) -> bool {
         match &self.auth {
-            // Only the file can give another one, so its expiry is left to the store.
+            // Only a new file can give another token, so its expiry is left to the store.
             VaultAuth::TokenFile(file) => {
                 let seen = stamp(file).await;
                 seen.is_some() && seen != token.stamp
@@ -137,13 +137,13 @@ impl Session {
         }
     }
 
-    /// After a 403: a new token if the used one is dead, `None` if it is alive and the 403 was meant.
+    /// After a 403: a new token if the used one has ended, `None` if it is valid and the 403 stands.
     ///
     /// # Errors
-    /// It is unknown, or the login failed.
+    /// The state of the token is unknown, or the login failed.
     async fn other_than(&self, used: &Arc<Token>, request: &RequestId) -> Result<Option<Arc<Token>>, ReadError> {
         if let Some(uses) = &used.uses {
-            // A used-up token gets a 403. With a fresh token and its first call the 403 was meant.
+            // A used-up token gets a 403. For the first call of a new token the 403 stands.
             return if uses.is_first() && used.since.elapsed() < FRESH {
                 Ok(None)
             } else {
@@ -176,7 +176,7 @@ impl Session {
         Ok(Some(fresh))
     }
 
-    /// A fresh token for this caller alone. Such logins are limited, because any forbidden path would cause one.
+    /// A new token for this caller only. Such logins are limited, because any forbidden path would cause one.
     async fn unshared(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
         if self.is_doubted_lately() {
             return Err(ReadError::Unavailable);
@@ -194,7 +194,7 @@ impl Session {
         is_lately
     }
 
-    /// Shares the remaining uses of a token that was fetched for one call.
+    /// Makes the remaining uses of a token that was fetched for one call available to others.
     fn put_in_use(&self, token: &Arc<Token>) {
         if token.uses.is_some() {
             let newest = |current: &Option<Arc<Token>>| match current {
@@ -238,7 +238,7 @@ impl Session {
     /// Looks a token up at the store.
     ///
     /// # Errors
-    /// `Forbidden` if it is dead or may not look itself up.
+    /// `Forbidden` if it has ended or may not look itself up.
     pub(super) async fn ask_after(&self, token: &Token, request: &RequestId) -> Result<Option<Grant>, ReadError> {
         let options = CallOptions::new(StoreOperation::Login, Target::group("auth/token/"));
         let answer = self.ask_with(token, options, LookupTokenSelfRequest {}, request, answers::own_token).await;

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-/// A token and what is known of its life.
+/// A token and its known lifetime.
 #[derive(Debug)]
 pub(super) struct Token {
     /// The number of its login. A renewed token keeps it.
@@ -25,7 +25,7 @@ pub(super) struct Token {
     pub(super) stamp: Option<Stamp>,
     /// When the broker got it.
     pub(super) since: Instant,
-    /// How many calls it is good for; `None` if unlimited.
+    /// Number of calls that it can be used for; `None` if unlimited.
     pub(super) uses: Option<Arc<Uses>>,
 }
 

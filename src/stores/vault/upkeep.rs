@@ -65,7 +65,7 @@ async fn round(session: &Session) -> Result<Duration, ReadError> {
     let request = RequestId::random();
     let token = session.look(&request).await?;
     if token.uses.is_some() {
-        // A renewal would take one of its uses. A new login comes when it is needed.
+        // A renewal would take one of its uses. A new login follows when needed.
         return Ok(FILE_PATROL);
     }
     let wait = match token.life {

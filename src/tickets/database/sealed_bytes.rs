@@ -1,27 +1,27 @@
-//! How many bytes of bundles wait in the database, of all callers and on all replicas together.
+//! The total size of unredeemed bundles in the database, of all callers and replicas.
 //!
-//! Counting for each ticket would cost each of them a walk over all that wait. So they are counted once a second, and what this
-//! replica issues in between is added. What other replicas issue in that second is seen in the next: by so much the bound may be
-//! exceeded.
+//! Counting for each new ticket would read all unredeemed tickets each time. So they are counted once a second,
+//! and bundles issued by this replica in between are added. Bundles issued by other replicas in that second are
+//! counted in the next one, so the limit can be exceeded by their size.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// The tally, and the most that it may be.
+/// The total, and its limit.
 pub struct SealedBytes {
     most: usize,
     counted: AtomicUsize,
-    /// Issued here, and not known to be among those counted.
+    /// Bytes issued by this replica that the last count may not include.
     issued: AtomicUsize,
     is_full: AtomicBool,
 }
 
 impl SealedBytes {
-    /// None counted yet.
+    /// Nothing counted yet.
     pub const fn new(most: usize) -> Self {
         Self { most, counted: AtomicUsize::new(0), issued: AtomicUsize::new(0), is_full: AtomicBool::new(false) }
     }
 
-    /// Adds a bundle, if there is room for it.
+    /// Adds a bundle if the limit allows it.
     pub fn add(&self, bytes: usize) -> bool {
         let fits = |issued: usize| {
             let sum = self.counted.load(Ordering::Relaxed).saturating_add(issued).saturating_add(bytes);
@@ -30,12 +30,13 @@ impl SealedBytes {
         self.issued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
     }
 
-    /// What has been issued by now: to be asked before counting.
+    /// The bytes issued so far; to be read before counting.
     pub fn issued(&self) -> usize {
         self.issued.load(Ordering::Relaxed)
     }
 
-    /// So many were counted, and of those issued here so many are surely among them or gone.
+    /// Sets the result of a count. `issued` is the value read before it: these bytes are included, or already
+    /// deleted.
     pub fn counted(&self, bytes: usize, issued: usize) {
         self.counted.store(bytes, Ordering::Relaxed);
         self.issued.fetch_sub(issued, Ordering::Relaxed);
@@ -59,7 +60,7 @@ mod tests {
         let tally = SealedBytes::new(100);
         assert!(tally.add(60) && !tally.add(41) && tally.add(40) && !tally.add(1));
         let issued = tally.issued();
-        // Half of it was redeemed meanwhile.
+        // Half of it was redeemed in the meantime.
         tally.counted(50, issued);
         assert!(tally.add(30));
         let issued = tally.issued();

@@ -15,14 +15,14 @@ use crate::tickets::port::MAX_BYTES_PER_CALLER;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// Who does them.
+/// The runner of the steps.
 pub struct Steps {
     pub max_live_per_caller: usize,
-    /// What all callers have together.
+    /// The total size over all callers.
     pub sealed: SealedBytes,
 }
 
-/// What a caller has.
+/// The tickets and bytes of a caller.
 #[derive(Default, Clone, Copy)]
 struct Share {
     live: usize,
@@ -35,7 +35,7 @@ impl StepRunner for Steps {
         let (mut issues, mut ends) = (Vec::new(), Vec::new());
         for (place, step) in steps.iter().enumerate() {
             match step.what() {
-                // Not done, and so rejected.
+                // The step is rejected.
                 Some(Change::Issue { sealed, .. }) if !self.sealed.add(sealed.size()) => {}
                 Some(Change::Issue { id, owner, issued_at, expires_at, sealed, limits, .. }) => issues.push(Issue {
                     place,
@@ -50,7 +50,7 @@ impl StepRunner for Steps {
                 None => {}
             }
         }
-        // Of several endings of one ticket the first is tried.
+        // If a group has several endings of one ticket, the first is tried.
         let mut seen = HashSet::new();
         ends.retain(|end| seen.insert(end.id));
         lock_callers(work, &issues).await?;
@@ -72,7 +72,7 @@ impl StepRunner for Steps {
         Ok(done)
     }
 
-    /// What is in the database needs not be told.
+    /// The database needs no notification.
     fn ended(&self, _steps: &[&Step], _committed: bool) {}
 }
 
@@ -144,7 +144,8 @@ async fn shares(work: &mut Work, issues: &[Issue<'_>]) -> Result<BTreeMap<Owner,
     Ok(shares)
 }
 
-/// Ends those that still wait, one statement each, because SQLite has no round trips. Returns the places of these.
+/// Ends those that are unredeemed, with one statement each, because SQLite has no round trips. Returns the indices
+/// of these.
 async fn end(work: &mut Work, ends: &[End<'_>]) -> Result<Vec<usize>, Failed> {
     const END: &str = "UPDATE tickets SET state = $2, ended_at = $3, replay = $4, \
              bundle = CASE WHEN $4 IS NULL THEN NULL ELSE bundle END, \

@@ -10,8 +10,8 @@ use crate::sealing::digest::hex;
 use crate::tickets::port::MAX_BYTES_PER_CALLER;
 use std::collections::HashSet;
 
-/// Of a caller's tickets one is issued if all before it in the group would have room with it. Of those that end, only the
-/// key is looked up: `state + 0` keeps the server from walking over all that wait, which have an index of their own.
+/// A ticket is issued if its caller's limit allows it together with all earlier ones in the group. Endings look up
+/// only the key: `state + 0` prevents the planner from using the index of all unredeemed tickets.
 const CHANGE: &str = "WITH wanted AS ( \
          SELECT *, row_number() OVER mine AS nth, sum(size) OVER mine AS sizes \
          FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bytea[], $7::bytea[], $8::bigint[]) \
@@ -34,7 +34,7 @@ const CHANGE: &str = "WITH wanted AS ( \
              SELECT id FROM tickets WHERE id = ANY($11) AND state + 0 = 0 ORDER BY id FOR UPDATE)) RETURNING tickets.id \
      ) SELECT id FROM issued UNION ALL SELECT id FROM ended";
 
-/// Returns the places of those that could be done.
+/// Returns the indices of the successful changes.
 pub async fn change_together(
     work: &mut Work,
     max_live_per_caller: usize,

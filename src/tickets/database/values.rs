@@ -13,7 +13,7 @@ pub const REDEEMED: i64 = 1;
 pub const EXPIRED: i64 = 2;
 pub const REVOKED: i64 = 3;
 
-/// A ticket to be issued, and its place among the steps.
+/// A ticket to be issued, and its index among the steps.
 pub struct Issue<'a> {
     pub place: usize,
     pub id: String,
@@ -24,7 +24,7 @@ pub struct Issue<'a> {
     pub limits: Option<&'a CallerLimits>,
 }
 
-/// A ticket to be ended, and its place among the steps.
+/// A ticket to be ended, and its index among the steps.
 pub struct End<'a> {
     pub place: usize,
     pub id: TicketId,

@@ -1,15 +1,15 @@
-//! Which ended tickets are still remembered: so many of one caller, and so many of all.
+//! Limits how many ended tickets are kept, for each caller and in total.
 
 use crate::model::ticket::TicketId;
 use crate::tickets::owner::Owner;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// Of one caller. One that issues and ends more of them in five minutes forgets its own first.
+/// Limit for one caller. A caller that ends more in five minutes loses its own oldest ones first.
 const OF_CALLER: usize = 1024;
-/// Of all.
+/// Limit for all callers.
 const OF_ALL: usize = 100_000;
 
-/// The ended tickets in the order in which they ended.
+/// The ended tickets in the order of their endings.
 #[derive(Default)]
 pub struct Ended {
     next: u64,
@@ -18,7 +18,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// A ticket has ended. Returns its number, and the ticket that is to be forgotten for it.
+    /// Adds an ended ticket. Returns its number, and the ticket that must be removed for it.
     pub fn push(&mut self, id: TicketId, owner: Owner) -> (u64, Option<TicketId>) {
         let number = self.next;
         self.next += 1;
@@ -35,11 +35,11 @@ impl Ended {
         (number, oldest.and_then(|oldest| self.all.get(&oldest)).map(|(id, _)| *id))
     }
 
-    /// The ticket with this number is forgotten.
+    /// Removes the ticket with this number.
     pub fn remove(&mut self, number: u64) {
         let Some((_, owner)) = self.all.remove(&number) else { return };
         if let Some(numbers) = self.callers.get_mut(&owner) {
-            // Nearly always the first one.
+            // Usually the first one.
             if let Some(at) = numbers.iter().position(|one| *one == number) {
                 numbers.remove(at);
             }

@@ -1,4 +1,4 @@
-//! What only tickets in memory have; the rest is the contract of every store, in the integration tests.
+//! Tests of the store in memory only; the contract of all stores is in the integration tests.
 
 use super::*;
 use crate::config::database::Url;
@@ -14,10 +14,10 @@ use crate::tickets::seal::TicketSealer;
 use jiff::SignedDuration;
 
 const LIFE: SignedDuration = SignedDuration::from_secs(60);
-/// Two of them fit into a caller's share.
+/// Two bundles of this size fit into a caller's limit.
 const LARGE: usize = 15 << 20;
 
-/// A store, and a writer that does steps as the audit log does.
+/// A store, and a writer that runs steps like the audit log.
 struct Bench {
     memory: Memory,
     database: Database,
@@ -30,7 +30,7 @@ impl Bench {
         Self { memory: Memory::new(64), database, sealer: TicketSealer::new().expect("random bytes") }
     }
 
-    /// Does a step; the event fails or not.
+    /// Runs a step; `committed` is the outcome of the event.
     async fn does(&self, step: Step, committed: bool) -> bool {
         let could = self.begins(&step).await;
         if could {
@@ -47,7 +47,7 @@ impl Bench {
         self.issue_with(subject, None, bytes, committed).await
     }
 
-    /// For a token with an id.
+    /// Issues a ticket for a token with this ID.
     async fn issue_with(
         &self,
         subject: &str,
@@ -173,7 +173,7 @@ async fn in_the_end_nothing_is_left() {
 #[tokio::test]
 async fn all_bundles_together_are_bounded_in_bytes() {
     let bench = Bench::new().await;
-    // Two of a caller's fit into its share, and some over a dozen into all.
+    // Two bundles fit into a caller's limit, and a little more than a dozen into the total.
     let mut tokens = Vec::new();
     for caller in 0..8 {
         for _ in 0..2 {
@@ -199,7 +199,7 @@ async fn who_mints_tokens_fills_one_share_of_bytes_and_others_keep_theirs() {
     }
     assert_eq!(tokens.len(), 2, "as many as one token would have had");
     assert!(bench.issue("another", LARGE, true).await.is_some());
-    // Small ones still count for each token.
+    // Small bundles count separately for each token.
     for jti in 0..64 {
         assert!(bench.issue_with("minter", Some(100 + jti / 32), 1, true).await.is_some(), "{jti}");
     }

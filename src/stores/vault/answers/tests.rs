@@ -61,7 +61,7 @@ fn only_one_answer_means_absent() {
         ] {
             let expected: Result<Secret, ReadError> = Err(expected);
             let got = secret(&answer(status, body), engine);
-            // A KV v1 secret may be named like a wrapper, so these are for v2 alone.
+            // A KV v1 secret may have the same fields as a v2 envelope, so these cases are only for v2.
             if engine == Engine::KvV2 || got.is_err() {
                 assert_eq!(got, expected, "{engine:?} {status} {body}");
             }

@@ -1,6 +1,7 @@
-//! Endpoint types in the style of `vaultrs`, for calls that it has no type for, or none that keeps what this store promises.
+//! Endpoint types in the style of `vaultrs`, for calls that it does not support, or whose type breaks a guarantee
+//! of this store.
 //!
-//! The response type of each is `IgnoredAny`: answers are read by `answers` and `leased`, never by `rustify`.
+//! The response type of each is `IgnoredAny`: `answers` and `leased` parse the answers, never `rustify`.
 
 mod capabilities;
 mod leases;

@@ -60,7 +60,7 @@ mod tests {
     use serde_json::{Value, json};
     use vaultrs::api::pki::requests::GenerateCertificateRequest;
 
-    /// Why `pki/issue` has no type of `vaultrs`: it would drop fields that the policy names.
+    /// The reason not to use `vaultrs` for `pki/issue`: it would drop fields that the policy names.
     #[test]
     fn a_write_keeps_every_field_and_digit_of_the_policy() {
         let json = r#"{"common_name":"a.example","not_after":"2027-01-01T00:00:00Z","serial":12345678901234567890123,"x":1.50}"#;
