@@ -1,4 +1,4 @@
-//! From a verified `TaskRun` to its `PipelineRun`.
+//! Finds and verifies the `PipelineRun` of a verified `TaskRun`.
 
 use super::task_run::{Chain, Link, TASK_RUN, claim};
 use super::turn;

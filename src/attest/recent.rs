@@ -49,7 +49,7 @@ impl<V> Clone for Finding<V> {
 }
 
 impl<V> Finding<V> {
-    /// From a look-up that began at `began`.
+    /// The finding of a look-up that began at `began`.
     pub fn new(seen: Seen<V>, began: Instant) -> Self {
         let keep = if matches!(seen, Seen::There(_)) { KEEP } else { KEEP_ABSENT };
         Self { seen, began, until: began + keep }

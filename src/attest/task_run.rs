@@ -1,4 +1,4 @@
-//! From a pod to its `TaskRun`, verified backwards.
+//! Finds the `TaskRun` of a pod, and verifies the link backwards.
 //!
 //! The creator of an object chooses its labels and ownerReferences, so they only say where to look. Only Tekton writes a status:
 //! each step up is accepted only if the status above points back down. A status has names and no uids, so an object that
@@ -11,7 +11,7 @@ use crate::model::caller::Workload;
 use std::time::Duration;
 
 pub const TASK_RUN: &str = "TaskRun";
-/// What the clocks of Tekton's controller and of the API server may differ by.
+/// Maximum difference between the clocks of Tekton's controller and of the API server.
 pub const MAX_SKEW: Duration = Duration::from_secs(2);
 
 /// The result of verifying a chain of objects.

@@ -123,7 +123,7 @@ impl Chain {
     /// Checks that the event is the one before the lowest so far. False: the event is out of place, and not checked further.
     fn check_order(&mut self, placed: &mut Placed<'_>, hash: &str, at: u64) -> bool {
         if placed.guessed {
-            // An altered event cannot tell its place. Its neighbours do.
+            // The place of an altered event is not reliable; its neighbours determine it.
             let Some((lowest, _)) = &self.lowest else {
                 self.breaks(placed.seq, Reason::Altered, at);
                 self.above_unknown = true;

@@ -1,5 +1,5 @@
-//! Checkpoints: the head of this replica's chain is written to standard output at intervals, where a writer of the database
-//! cannot change it.
+//! Checkpoints: the head of this replica's chain is written to standard output at intervals, where a user with write
+//! access to the database cannot change it.
 
 use super::chain::Head;
 use super::known::{CHECKPOINT, PRUNED};

@@ -27,7 +27,7 @@ struct Key {
 pub enum HashedWith {
     /// A configured key.
     Key,
-    /// SHA-256 without a key, which anybody can compute.
+    /// SHA-256 without a key, which anyone can compute.
     Nothing,
 }
 

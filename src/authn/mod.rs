@@ -47,7 +47,7 @@ pub fn check_files(configured: &[config::Authenticator]) -> Vec<Fault> {
     configured.iter().enumerate().filter_map(check).collect()
 }
 
-/// What a token is used for. In a cluster, only a token that is bound to a pod may build, or one that is admitted without.
+/// The intended use of a token. A build's token must be bound to a pod in a cluster, or be admitted without one.
 #[derive(Debug, Clone, Copy)]
 enum Purpose {
     Build,

@@ -33,7 +33,7 @@ const FORGED_FOR: Duration = Duration::from_secs(10);
 /// genuine one.
 const FORGED_EVERY: Duration = Duration::from_secs(1);
 
-/// What is known about the address that a token comes from.
+/// The recent refusals of the address that a token comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     address: IpAddr,

@@ -27,7 +27,7 @@ pub struct TokenReview {
     clock: Arc<dyn Clock>,
 }
 
-/// What a review needs. It is shared with the tasks in which reviews run.
+/// The dependencies of a review. It is shared with the tasks in which reviews run.
 struct Reviewer {
     name: Arc<str>,
     audience: String,

@@ -1,4 +1,4 @@
-//! From a request to the bundle, for tickets and for direct delivery: decide, read, merge.
+//! Builds the bundle of a request, for tickets and for direct delivery: decide, read, merge.
 
 use super::error::Error;
 use super::issue_request::{DeliveryMode, IssueRequest};
@@ -31,13 +31,13 @@ use tracing::Instrument as _;
 /// Number of secrets of one request that are read concurrently.
 const CONCURRENT_READS: usize = 16;
 
-/// What a decision grants, read and merged.
+/// The granted secrets, read and merged.
 pub(super) struct Gathered {
     pub(super) grant: Grant,
     pub(super) bundle: Bundle,
-    /// What was read.
+    /// The secrets that were read.
     pub(super) secrets: Vec<SecretVersion>,
-    /// When the newest of the secrets was made, where a store says so.
+    /// When the newest of the secrets was created, if the stores report it.
     pub(super) made_at: Option<Timestamp>,
     /// Number of granted secrets that do not exist.
     pub(super) missing: usize,
@@ -48,7 +48,7 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// What the audit event names.
+    /// The data for the audit event.
     pub(super) fn known(&self) -> Known {
         let keys = self.bundle.entries.keys().cloned().collect();
         let (secrets, shadow) = (self.secrets.clone(), self.shadow.clone());
@@ -128,7 +128,7 @@ impl Broker {
         Ok(Gathered { grant, bundle, secrets, made_at, missing, asked_ttl, shadow: Vec::new() })
     }
 
-    /// What the ticket of this grant is bound to.
+    /// The binding of the ticket for this grant.
     pub(super) fn binding(&self, grant: &Grant) -> BindTo {
         grant.bind_to.unwrap_or(self.stages.ticket_settings.bind_to)
     }
@@ -144,7 +144,7 @@ impl Broker {
         Ok(ttl)
     }
 
-    /// Decides by one set of policies, also if another one is put in force meanwhile.
+    /// Decides by one set of policies, even if another one becomes active meanwhile.
     async fn decide(
         &self,
         ask: &IssueRequest,
@@ -215,7 +215,7 @@ impl Broker {
         Ok((reads.into_iter().map(|(read, _)| read).collect(), good_for))
     }
 
-    /// The longest time until the secrets are handed over.
+    /// The maximum time until the secrets are delivered.
     fn life(&self, mode: DeliveryMode, grant: &Grant, asked: Option<Duration>) -> Duration {
         match mode {
             DeliveryMode::Direct => Duration::ZERO,

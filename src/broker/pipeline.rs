@@ -84,7 +84,7 @@ pub struct Delivered {
     pub stale: bool,
     /// Whether it has no keys.
     pub is_empty: bool,
-    /// When the newest of its secrets was made, where that is known.
+    /// When the newest of its secrets was created, if known.
     pub made_at: Option<Timestamp>,
 }
 

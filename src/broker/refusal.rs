@@ -24,7 +24,7 @@ pub(super) struct Refusal {
     pub(super) known: Box<Known>,
 }
 
-/// What the audit event of a request for secrets names, as far as it is known.
+/// The data for the audit event of a request for secrets, as far as known.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) repo: Option<Repo>,
@@ -50,7 +50,7 @@ impl<E: Into<Error>> From<E> for Refusal {
 }
 
 impl Known {
-    /// Of a request that was decided.
+    /// The data of a granted request.
     pub(super) fn granted(grant: &Grant) -> Self {
         Self {
             repo: Some(grant.request.repo.clone()),

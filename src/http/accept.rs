@@ -19,7 +19,7 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 /// Size of the kernel's send buffer. By default it grows to megabytes, and a thousand peers that read nothing
 /// would take gigabytes. This size suffices for 64 MB per second at a round trip of one millisecond.
 const SEND_BUFFER: u32 = 64 * 1024;
-/// How many connections may wait in the kernel, if it allows so many.
+/// Number of connections that may wait in the kernel, unless the kernel's own limit is lower.
 const BACKLOG: u32 = 4096;
 
 /// Listens on an address. `[::]` takes IPv4 too, and is `0.0.0.0` on a machine without IPv6.

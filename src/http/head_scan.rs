@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 const LENGTH: &[u8] = b"content-length";
 const CODING: &[u8] = b"transfer-encoding";
-/// One more than the longest name that matters: longer names are not told apart.
+/// One more than the longest name that matters: longer names need not be distinguished.
 const NAME_BYTES: usize = CODING.len() + 1;
 
 /// A stream whose incoming heads are scanned.
@@ -150,7 +150,7 @@ impl Scan {
     fn after_head(&mut self) -> Place {
         let (length, coded) = (self.length.take().unwrap_or(0), std::mem::take(&mut self.coded));
         match length {
-            // `guard` refuses it, whatever follows.
+            // `guard` refuses it in any case.
             _ if coded => Place::Lost,
             0 => Place::Before,
             length => Place::Body(length),

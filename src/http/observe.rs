@@ -99,7 +99,7 @@ pub async fn observe(State(edge): State<Edge>, mut request: Request, next: Next)
     response
 }
 
-/// For the ops listener: an id and the length first. Nothing is recorded or counted.
+/// The layer of the ops listener: adds a request ID, and puts the length first. Nothing is recorded or counted.
 pub async fn name(request: Request, next: Next) -> Response {
     let response = match guard::refusal(&request) {
         Some(refusal) => refusal,

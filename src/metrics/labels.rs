@@ -195,13 +195,13 @@ label! {
 label! {
     /// How the cache answered a read.
     CacheOutcome {
-        /// From the cache.
+        /// The cache had the answer.
         Hit => "hit",
-        /// By reading from the store.
+        /// The store was read.
         Miss => "miss",
-        /// By waiting for another request's read of the same path.
+        /// Another request's read of the same path was joined.
         Coalesced => "coalesced",
-        /// With an expired value, because the store was unreachable.
+        /// An expired value was served, because the store was unreachable.
         Stale => "stale",
     }
 }

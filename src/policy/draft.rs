@@ -95,7 +95,7 @@ impl Draft {
 struct Read {
     manifest: PolicyManifest,
     faults: Vec<Fault>,
-    /// Where the body has its name.
+    /// The pointer of the name in the body.
     name_at: &'static str,
 }
 

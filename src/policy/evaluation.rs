@@ -24,7 +24,7 @@ pub(super) struct Evaluation<'a> {
     branch: Option<&'a Branch>,
 }
 
-/// What the `attest` section of one policy yields for one caller.
+/// The result of one policy's `attest` section for one caller.
 #[derive(Debug)]
 pub(super) struct Attestation<'p> {
     /// The policy's place in its set.

@@ -42,7 +42,7 @@ pub struct Policy {
 pub(super) enum Effect {
     /// Grants secrets, unless another policy denies.
     Allow(Terms),
-    /// Denies, whatever other policies grant.
+    /// Denies, regardless of other policies.
     Deny,
 }
 

@@ -6,7 +6,7 @@
 //! | `npmrc` | `NPM_REGISTRY`, `NPM_TOKEN` |
 //! | `netrc` | `NETRC_MACHINE`, `NETRC_LOGIN`, `NETRC_PASSWORD` |
 //!
-//! Several credentials are told apart by prefixes: `GHCR_REGISTRY`, `GHCR_REGISTRY_USERNAME`,
+//! Several credentials are distinguished by prefixes: `GHCR_REGISTRY`, `GHCR_REGISTRY_USERNAME`,
 //! `GHCR_REGISTRY_PASSWORD`. Policies give keys these names by `rename`. A credential needs all of its keys. A key
 //! that belongs to no credential is an error, so that no secret is dropped silently; a request selects keys with
 //! the ticket's `keys`. There is no default host: a token goes only to the host that the store names.

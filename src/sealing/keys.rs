@@ -47,7 +47,7 @@ impl Purpose {
     }
 }
 
-/// Public names of root keys. They tell which key something was made under.
+/// Public names of root keys. They identify the key that was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyName {
     /// The database key, in the associated data of tickets.

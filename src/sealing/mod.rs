@@ -3,7 +3,7 @@
 //! This room knows bytes only. No other room names a primitive of `aws-lc-rs`; `tests/tidy.rs` checks that. Exceptions are the
 //! signature of the development issuer, and TLS and token signatures, which libraries compute.
 //!
-//! | key | where it comes from | lifetime | purpose and nonce rule |
+//! | key | source | lifetime | purpose and nonce rule |
 //! |---|---|---|---|
 //! | ticket key | random, in the download URL only | one ticket | root of the next two |
 //! | ticket sealing key | HKDF of the ticket key | one ticket | AES-256-GCM of the bundle. Seals one message: fixed nonce |

@@ -47,7 +47,7 @@ pub(super) struct Cached {
     flights: Arc<SingleFlight<StorePath, Finished>>,
 }
 
-/// What the cache shares with the tasks that read.
+/// State that the cache shares with its reading tasks.
 struct CacheState {
     name: Arc<str>,
     store: Arc<dyn SecretStore>,

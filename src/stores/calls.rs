@@ -110,7 +110,7 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    /// To one server. Without a probe only groups of calls have breakers.
+    /// Creates the calls to one server. Without a probe only groups of calls have breakers.
     pub(super) fn new(store: Arc<str>, metrics: Arc<Metrics>, probe: Option<Arc<dyn Probe>>) -> Self {
         let breakers = Breakers::new(store.clone(), metrics.clone(), probe);
         Self { store, breakers, metrics }

@@ -28,7 +28,7 @@ pub trait SecretStore: Send + Sync + 'static {
     async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Secret>, ReadError>;
 }
 
-/// A secret, and its remaining lifetime where the store ends it.
+/// A secret, and its remaining lifetime if the store limits it.
 #[derive(Debug, Clone)]
 pub struct Reading {
     /// The keys and values.

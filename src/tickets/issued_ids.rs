@@ -15,7 +15,7 @@ const RANDOM_BYTES: usize = ID_BYTES - CODE_BYTES;
 pub struct IssuedIds(MacKey);
 
 impl IssuedIds {
-    /// With a random key of this process.
+    /// IDs with a random key of this process.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
@@ -23,7 +23,7 @@ impl IssuedIds {
         Ok(Self::keyed(&RootKey::random()?))
     }
 
-    /// With a key that is derived from the database key, which replicas share.
+    /// IDs with a key derived from the database key, which replicas share.
     #[must_use]
     pub fn keyed(key: &RootKey) -> Self {
         Self(MacKey::new(key.derive(Purpose::TicketIds).as_bytes()))

@@ -84,7 +84,7 @@ impl Trust {
         Self::of(verifier, client, watched)
     }
 
-    /// From certificates in memory, which never change.
+    /// Settings from certificates in memory, which never change.
     ///
     /// # Errors
     /// A certificate cannot be a trust anchor, or there are none.

@@ -29,7 +29,7 @@ pub(super) enum Calendar {
     Date,
     /// From 0.
     DayOfMonth,
-    /// From 0, which is Sunday.
+    /// Counted from 0 for Sunday.
     DayOfWeek,
     Hours,
     Minutes,

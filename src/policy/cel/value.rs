@@ -104,7 +104,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The order of two numbers, strings or timestamps. Numbers are compared by value, whatever their type.
+    /// The order of two numbers, strings or timestamps. Numbers of different types are compared by value.
     pub(super) fn order(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
             (Self::Int(one), Self::Int(other)) => Some(one.cmp(other)),

@@ -51,7 +51,7 @@ pub struct StoredPolicy {
     pub updated_by: String,
     /// Where it is stored.
     pub source: PolicySource,
-    /// What it says.
+    /// The spec.
     pub spec: PolicySpec,
 }
 

@@ -20,7 +20,7 @@ pub(super) enum Server {
     Open { pause: Duration },
 }
 
-/// What a probe changed, and the time until the next one.
+/// The change caused by a probe, and the time until the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Probed {
     /// The server serves; no call was suspended.

@@ -13,7 +13,7 @@ const SHARE_BYTES: usize = 1024;
 /// The size of an entry without its path and its sealed secret (measured: see `benches/lease_cache.rs`).
 const OVERHEAD_BYTES: usize = 512;
 
-/// What the store answered.
+/// The answer of the store.
 enum Content {
     /// A secret.
     Secret(Sealed),
@@ -21,7 +21,7 @@ enum Content {
     Absent,
 }
 
-/// What the store answered, and when.
+/// The answer of the store, and its time.
 pub(super) struct Entry {
     content: Content,
     read_at: Instant,

@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// What the lease manager needs.
+/// The dependencies of the lease manager.
 pub struct LeaseSettings {
     /// Where leases are recorded.
     pub database: Database,

@@ -63,7 +63,7 @@ struct HolderPod {
 pub(super) struct RecordSealer(SealingKey);
 
 impl RecordSealer {
-    /// Under a key that is derived from the database key.
+    /// A sealer with a key derived from the database key.
     pub(super) fn new(database_key: &RootKey) -> Self {
         Self(SealingKey::random(&database_key.derive(Purpose::LeaseRecords)))
     }

@@ -45,7 +45,7 @@ impl LeaseManager {
         Ok(())
     }
 
-    /// An administrator asked to revoke a lease whose record cannot be opened. It is shown as failed.
+    /// An administrator asked to revoke a lease whose record cannot be opened. It is listed as failed.
     pub(super) async fn cannot_be_revoked(&self, id: &str) {
         if !self.unreadable().contains(id) {
             // It is restored at the next beat, and revoked then.

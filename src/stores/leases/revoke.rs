@@ -84,7 +84,7 @@ impl LeaseManager {
         Some(Instant::now() + wait.mul_f64(jitter(1.0..1.25)))
     }
 
-    /// Revokes a lease for an administrator: at once if it is in this process, else the process that has it is told.
+    /// Revokes a lease for an administrator: at once if it is in this process, else by a request to the process that has it.
     ///
     /// # Errors
     /// When the database cannot be reached.

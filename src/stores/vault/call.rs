@@ -6,7 +6,7 @@ use http::HeaderValue;
 
 /// One call.
 pub(super) struct Call<'a, E> {
-    /// What is called, with its parameters.
+    /// The endpoint with its parameters.
     pub(super) endpoint: E,
     /// How.
     pub(super) options: CallOptions<'a>,

@@ -40,7 +40,7 @@ impl CallFailure {
 }
 
 impl Exchange {
-    /// For the store of this name.
+    /// Creates the exchange of the store with this name.
     pub(super) fn new(store: Arc<str>, client: Client, metrics: Arc<Metrics>) -> Self {
         let client = Arc::new(client);
         let health = Health { store: store.clone(), client: client.clone(), metrics: metrics.clone() };
@@ -112,7 +112,7 @@ impl Probe for Health {
     }
 }
 
-/// What a call says about the server. A 500 concerns one path, and must not suspend calls of others.
+/// The meaning of a call's result for the circuit breaker. A 500 concerns one path, and must not suspend calls of others.
 fn verdict(outcome: &Result<Answer, CallFault>) -> CallVerdict {
     match outcome {
         Ok(Answer { status: 429, retry_after, .. }) => CallVerdict::Limited(retry_after.filter(|wait| !wait.is_zero())),

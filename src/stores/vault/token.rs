@@ -66,7 +66,7 @@ pub(super) enum Life {
         end: Instant,
         /// When to renew it.
         renew_at: Instant,
-        /// What the store granted.
+        /// The store's grant.
         grant: Grant,
     },
 }
