@@ -43,7 +43,7 @@ pub enum StartError {
     #[error("authenticator {0}")]
     Cluster(Arc<str>, #[source] ConnectError),
     /// The operating system gave no random bytes.
-    #[error("there is no randomness to seal with")]
+    #[error("the operating system gave no random bytes")]
     Tickets(#[from] NoRandomness),
     /// Signal handlers cannot be installed.
     #[error("signals cannot be waited for")]

@@ -35,7 +35,7 @@ pub enum KeyError {
     #[error("database.keyFile must be set where the database is PostgreSQL")]
     Missing,
     /// The operating system gave no random bytes.
-    #[error("there is no randomness")]
+    #[error("the operating system gave no random bytes")]
     NoRandomness,
 }
 

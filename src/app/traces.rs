@@ -19,7 +19,7 @@ const LAST_SPANS: Duration = Duration::from_secs(2);
 
 /// The HTTP client for the receiver cannot be created.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("telemetry.otlpEndpoint: there is no HTTP client for it; are there roots to check its certificate with?")]
+#[error("telemetry.otlpEndpoint: the HTTP client cannot be created; are root certificates installed?")]
 pub struct NoCourier;
 
 /// The exporter of spans.

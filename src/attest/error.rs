@@ -6,7 +6,7 @@ use crate::cluster::{CallFailure, ClusterError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AttestError {
     /// The pod names a run whose status Tekton has not yet written.
-    #[error("Tekton has not written yet what the caller's pod works for")]
+    #[error("Tekton has not yet recorded the caller's pod in its run")]
     NotYet,
     /// The API server gave no usable answer.
     #[error("the caller's pod or run could not be looked up")]

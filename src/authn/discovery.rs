@@ -34,7 +34,7 @@ pub struct Discovery {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CannotDiscover {
     /// The issuer is not a usable address.
-    #[error("the issuer is no address")]
+    #[error("the issuer is not an http or https URL")]
     Address,
     /// The proxy is not a usable address.
     #[error("must be the address of a proxy, such as http://host:3128")]
@@ -48,10 +48,10 @@ pub enum CannotDiscover {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum FetchFault {
     /// No connection or no TLS session, with a known cause.
-    #[error("the issuer cannot be connected to: {}", .0.sentence())]
+    #[error("cannot connect to the issuer: {}", .0.sentence())]
     Unconnected(ConnectFailure),
     /// No connection for another reason.
-    #[error("the issuer cannot be connected to")]
+    #[error("cannot connect to the issuer")]
     Connect,
     /// No complete answer before the deadline.
     #[error("the issuer did not answer in time")]
@@ -66,10 +66,10 @@ pub enum FetchFault {
     #[error("the issuer's answer is longer than 1 MiB")]
     TooLarge,
     /// The document is not JSON, or lacks `issuer` or `jwks_uri`.
-    #[error("the issuer's discovery document is none")]
+    #[error("the issuer's discovery document is malformed")]
     Malformed,
     /// The document has another `issuer`.
-    #[error("the discovery document is that of another issuer")]
+    #[error("the discovery document belongs to another issuer")]
     OtherIssuer,
     /// The address of the keys is not protected by TLS.
     #[error("the issuer's jwks_uri is neither https nor, for an issuer without TLS, of the same server")]

@@ -104,7 +104,7 @@ impl Broker {
         }
         if mode == DeliveryMode::Ticket && self.binding(&grant) == BindTo::Ip && !ask.context.source_is_known {
             let error = Error::InvalidRequest(
-                "the X-Forwarded-For of a trusted proxy is no address, so that the ticket cannot be bound to one",
+                "the X-Forwarded-For of a trusted proxy is not an address, so the ticket cannot be bound to one",
             );
             return Err(Refusal { reason: "source_unknown", ..Refusal::new(error, Known::granted(&grant)) });
         }

@@ -137,7 +137,7 @@ async fn refused(response: &mut Response) -> Result<Failure, Failure> {
 }
 
 fn not_ours() -> Failure {
-    Failure::Failed("what the server sends are no lines of audit events".into())
+    Failure::Failed("the server's answer is not a stream of audit events".into())
 }
 
 /// Connects with the given options, and runs an operation.

@@ -162,7 +162,7 @@ fn trust(ca_file: Option<&Path>) -> Result<Trust, Failure> {
 }
 
 fn no_roots() -> Failure {
-    Failure::usage("the machine has no usable certificates; name some with --ca-file")
+    Failure::usage("no usable root certificates are installed; use --ca-file")
 }
 
 #[cfg(test)]

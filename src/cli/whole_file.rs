@@ -51,7 +51,7 @@ impl Target {
     pub fn new(option: &str, path: &Path, mode: Mode) -> Result<Self, Failure> {
         let wrong = |why: &str| Failure::usage(format!("{option}: {}: {why}", path.display()));
         if path == Path::new("-") {
-            return Err(wrong("is no name of a file here; ./- is"));
+            return Err(wrong("is not a file name here; use ./-"));
         }
         match fs::symlink_metadata(path) {
             Ok(there) if there.is_file() => {}
@@ -60,7 +60,7 @@ impl Target {
             Err(error) => return Err(wrong(&format!("cannot be looked at: {}", error.kind()))),
         }
         if path.file_name().is_none() {
-            return Err(wrong("is no name of a file"));
+            return Err(wrong("is not a file name"));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !folder.is_dir() {

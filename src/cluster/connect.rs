@@ -32,7 +32,7 @@ pub enum ConnectError {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Faults(Vec<KubeconfigFault>),
     /// There is no kubeconfig, and this process does not run in a cluster.
-    #[error("there is no kubeconfig, and no ServiceAccount of a cluster to run under")]
+    #[error("there is no kubeconfig, and the process does not run in a cluster")]
     NotInCluster,
     /// The address, the certificates or the credentials cannot be used.
     #[error("the cluster's address, certificates or credentials cannot be used")]

@@ -26,7 +26,7 @@ impl PostgresUrl {
         }
         let mut keys = options.split('&').filter(|option| !option.is_empty()).map(|o| o.split('=').next().unwrap_or(o));
         if !keys.all(|key| OPTIONS.contains(&key)) {
-            return Err("has an option that is none of sslmode, sslrootcert, sslcert, sslkey, host, application_name");
+            return Err("has an option other than sslmode, sslrootcert, sslcert, sslkey, host, application_name");
         }
         if PgConnectOptions::from_str(&url).is_err() {
             return Err("must be a URL such as postgres://user:password@host:5432/database?sslmode=verify-full");

@@ -44,7 +44,7 @@ pub(super) fn ill_formed(error: &serde_saphyr::Error) -> String {
         Error::MultipleDocuments { .. } => "there is more than one document",
         Error::UnknownAnchor { .. } => "an alias has no anchor",
         Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. } | Error::AliasExpansionLimitExceeded { .. } => {
-            "it is too large or too deep"
+            "it is too large or nested too deeply"
         }
         Error::ExternalMessage { msg, .. } => msg,
         _ => "a value cannot be read",

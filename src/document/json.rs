@@ -15,7 +15,7 @@ pub fn parse_json(text: &str) -> Result<Value, Fault> {
         let kind = match error.classify() {
             serde_json::error::Category::Data => "a key stands there twice",
             serde_json::error::Category::Eof => "it ends too early",
-            _ => "it is no JSON, or too deep",
+            _ => "it is not JSON, or is nested too deeply",
         };
         Fault::new("", format!("not well-formed at line {}, column {}: {kind}", error.line(), error.column()))
     })

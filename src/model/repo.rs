@@ -45,7 +45,7 @@ impl TryFrom<&str> for Repo {
                 return Err(InvalidRepo("a repo has only letters, digits, spaces, slashes and . _ ~ @ + -"));
             }
             if segment.split(' ').any(str::is_empty) {
-                return Err(InvalidRepo("a space of a repo stands single and within a segment"));
+                return Err(InvalidRepo("spaces in a repo must be single, and within a segment"));
             }
         }
         Ok(Self(text.to_owned()))

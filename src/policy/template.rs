@@ -15,7 +15,7 @@ const MAX_BYTES: usize = 1024;
 /// Vault's system mounts, which also hold the broker's own token.
 const SYSTEM_MOUNTS: [&str; 4] = ["sys", "auth", "identity", "cubbyhole"];
 
-const NOT_ALONE: InvalidTemplate = InvalidTemplate("a placeholder must stand alone between slashes");
+const NOT_ALONE: InvalidTemplate = InvalidTemplate("a placeholder must be a whole segment");
 
 /// A path with placeholders. The first segment is literal.
 #[derive(Debug, Clone)]

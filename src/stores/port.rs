@@ -107,7 +107,7 @@ pub enum Unsuitable {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenFault {
     /// The address is invalid.
-    #[error("the address is no http or https URL")]
+    #[error("the address is not an http or https URL")]
     Address,
     /// The namespace is not a valid header value.
     #[error("the namespace does not fit into a header")]
@@ -122,7 +122,7 @@ pub enum OpenFault {
     #[error("clientCertFile and clientKeyFile cannot be read, or the key is not the certificate's")]
     ClientCertificate,
     /// The proxy URL is invalid.
-    #[error("the proxyUrl is no http or https URL")]
+    #[error("the proxyUrl is not an http or https URL")]
     Proxy,
     /// No TLS roots are configured or installed.
     #[error("no TLS roots: set caFile, or install the system's CA bundle")]
@@ -177,7 +177,7 @@ pub enum OnlineFault {
     #[error("it refuses the broker's credentials")]
     Refused,
     /// The auth mount, role or namespace does not exist.
-    #[error("it knows no such auth mount, role or namespace, or not with these credentials")]
+    #[error("the auth mount, role or namespace does not exist, or is not valid for these credentials")]
     Misconfigured,
 }
 

@@ -101,7 +101,8 @@ fn answer(verified: Verified) -> AuditVerified {
 
 /// Prints the result. The exit code of a broken log is 1.
 fn tell(verified: &AuditVerified) -> Result<(), Failure> {
-    let text = serde_json::to_string(verified).map_err(|_| Failure::Failed("it cannot be JSON".into()))?;
+    let text =
+        serde_json::to_string(verified).map_err(|_| Failure::Failed("the answer cannot be written as JSON".into()))?;
     println!("{text}");
     match &verified.first_broken {
         None => Ok(()),

@@ -16,7 +16,7 @@ pub type Values = Vec<(String, SecretValue)>;
 
 /// The text is not a complete bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is no bundle as export, dotenv, dotenv-expand or json, or not all of it")]
+#[error("is not a complete bundle in format export, dotenv, dotenv-expand or json")]
 pub struct NotABundle;
 
 /// Parses a bundle, and detects its format.

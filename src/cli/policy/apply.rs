@@ -102,7 +102,7 @@ async fn compare(document: Document, server: &Connection) -> Result<Result<Write
     let condition = match current {
         Some(current) => {
             let etag = HeaderValue::from_str(&format!("\"{}\"", current.revision));
-            (IF_MATCH, etag.map_err(|_| Failure::Failed("the server's revision is none".into()))?)
+            (IF_MATCH, etag.map_err(|_| Failure::Failed("the server sent an invalid revision".into()))?)
         }
         None => (IF_NONE_MATCH, HeaderValue::from_static("*")),
     };

@@ -31,7 +31,8 @@ pub fn print_line(line: &str) -> Result<(), Failure> {
 
 /// Prints indented JSON. JSON strings contain no control characters.
 pub fn print_json<T: Serialize>(value: &T) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(|_| Failure::Failed("it cannot be JSON".into()))?;
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|_| Failure::Failed("the answer cannot be written as JSON".into()))?;
     print(&format!("{text}\n"))
 }
 
@@ -57,7 +58,7 @@ pub fn print_manifests(policies: impl IntoIterator<Item = PolicyObject>) -> Resu
             metadata: Some(metadata),
             spec: Some(policy.spec),
         };
-        let yaml = to_yaml(&manifest).map_err(|_| Failure::Failed("it cannot be YAML".into()))?;
+        let yaml = to_yaml(&manifest).map_err(|_| Failure::Failed("the policy cannot be written as YAML".into()))?;
         text.push_str(if text.is_empty() { "" } else { "---\n" });
         text.push_str(&yaml);
     }

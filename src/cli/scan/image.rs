@@ -70,7 +70,7 @@ impl Image {
             match kind {
                 Kind::Gzip => parts.look_all(sweep, &mut MultiGzDecoder::new(stream)),
                 Kind::Tar => parts.look_all(sweep, &mut { stream }),
-                _ => return Err(format!("{}: is no archive", self.path.display())),
+                _ => return Err(format!("{}: is not an archive", self.path.display())),
             }
             .map_err(unreadable)?;
         }
@@ -127,7 +127,7 @@ impl Parts {
     /// Whether every part that an OCI index references is present, and every layer could be opened. Manifests of an index
     /// may be absent if the image was copied for one platform.
     fn oci(&self) -> Result<(), String> {
-        let index = self.documents.get("index.json").ok_or("has no index.json, and is no OCI layout")?;
+        let index = self.documents.get("index.json").ok_or("has no index.json, so it is not an OCI layout")?;
         let (mut waiting, mut manifests) = (vec![index], 0);
         let mut seen = 0;
         while let Some(document) = waiting.pop() {

@@ -89,7 +89,7 @@ impl TokenArguments {
 pub fn in_file(file: &Path, option: &str) -> Result<SecretValue, Failure> {
     let wrong = |reason: &str| Failure::usage(format!("{option}: {}: {reason}", file.display()));
     let text = input::text_of_at_most(file, MAX_TOKEN_BYTES).map_err(|reason| wrong(&reason))?;
-    parse(&text).ok_or_else(|| wrong("has no bearer token in it"))
+    parse(&text).ok_or_else(|| wrong("contains no bearer token"))
 }
 
 fn in_variable(name: &str) -> Result<SecretValue, Failure> {
@@ -99,7 +99,7 @@ fn in_variable(name: &str) -> Result<SecretValue, Failure> {
             "is not set; the job needs `id_tokens: {{{name}: {{aud: claviger}}}}`, or --token-variable names another"
         ))
     })?;
-    text.to_str().and_then(parse).ok_or_else(|| wrong("has no bearer token in it"))
+    text.to_str().and_then(parse).ok_or_else(|| wrong("contains no bearer token"))
 }
 
 /// The text without white space around it, if it has the form of a bearer token (RFC 6750).

@@ -119,7 +119,7 @@ fn vault_stores(config: &Config, only: Option<&str>) -> Result<Vec<Arc<str>>, Fa
     let named: Vec<_> =
         vaults.map(|store| store.name.clone()).filter(|name| only.is_none_or(|only| **name == *only)).collect();
     if named.is_empty() {
-        return Err(Failure::usage("the configuration has no such store that is a Vault"));
+        return Err(Failure::usage("the configuration has no Vault store with this name"));
     }
     Ok(named)
 }

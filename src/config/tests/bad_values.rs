@@ -222,7 +222,7 @@ pub(super) const BAD_VALUES: &[(&str, &str, &str)] = &[
     ("/stores/1/vault/cache/maxEntries", "1.5", "stores[1].vault.cache.maxEntries: must be a whole number"),
     ("/database/url", "postgres://u:hunter2@h/d", "database.keyFile: must be set where the database is PostgreSQL"),
     ("/database/url", "postgresql://h", "database.url: must name a database"),
-    ("/database/url", "'postgres://h/d?options=x'", "database.url: has an option that is none of sslmode"),
+    ("/database/url", "'postgres://h/d?options=x'", "database.url: has an option other than sslmode"),
     ("/database", "{url: 'postgres://h/d', keyFile: nowhere}", "database.keyFile: there is no such file"),
     ("/database/url", "mysql://h/d", "database.url: must be sqlite::memory:"),
     ("/database/url", "'sqlite://'", "database.url: must be sqlite::memory:"),

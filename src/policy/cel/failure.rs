@@ -17,9 +17,9 @@ impl Failure {
     /// The text in explanations.
     pub(in crate::policy) const fn as_str(self) -> &'static str {
         match self {
-            Self::Absent => "it names something that is not there",
+            Self::Absent => "it uses a value that does not exist",
             Self::WrongType => "it yields or uses a value of the wrong type",
-            Self::Arithmetic => "it computes a number that there is not",
+            Self::Arithmetic => "its arithmetic has no valid result",
             Self::TooCostly => "it takes too many steps",
         }
     }

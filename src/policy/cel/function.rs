@@ -60,9 +60,9 @@ pub(super) fn find(name: &str, has_receiver: bool, arguments: &[Kind]) -> Result
         }
         (name, true) => match calendar(name) {
             Some(part) => (Function::Calendar(part), &[Timestamp], Int),
-            None => return Err(InvalidExpression::new("calls a method that there is not")),
+            None => return Err(InvalidExpression::new("calls a method that does not exist")),
         },
-        (_, false) => return Err(InvalidExpression::new("calls a function that there is not")),
+        (_, false) => return Err(InvalidExpression::new("calls a function that does not exist")),
     };
     let fits = match function {
         Function::Size => {

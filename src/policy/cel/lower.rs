@@ -108,7 +108,7 @@ impl Lowering {
                     let element = kind.element().unwrap_or(Kind::Dyn);
                     Ok(Lowered::Value(Node::Index(Box::new((map, key))), element))
                 }
-                _ => refuse("takes a field of something that has none"),
+                _ => refuse("uses a field of a value that has no fields"),
             },
         }
     }
@@ -150,15 +150,14 @@ impl Lowering {
         let name = call.func_name.as_str();
         let (node, kind) = match (&call.target, call.args.as_slice()) {
             (None, [container, key]) if name == operators::INDEX => return self.index(container, key),
-            (None, [one]) if name == operators::LOGICAL_NOT => (
-                Node::Not(Box::new(self.typed(one, Kind::Bool, "negates what is neither true nor false")?)),
-                Kind::Bool,
-            ),
+            (None, [one]) if name == operators::LOGICAL_NOT => {
+                (Node::Not(Box::new(self.typed(one, Kind::Bool, "negates a value that is not a boolean")?)), Kind::Bool)
+            }
             (None, [one]) if name == operators::NEGATE => self.negate(one)?,
             (None, [one]) if name == operators::HAS => (self.has(one)?, Kind::Bool),
             (None, [one, other]) if is_operator(name) => self.binary(name, one, other)?,
             (None, [condition, yes, no]) if name == operators::CONDITIONAL => {
-                let condition = self.typed(condition, Kind::Bool, "decides by what is neither true nor false")?;
+                let condition = self.typed(condition, Kind::Bool, "has a condition that is not a boolean")?;
                 let ((yes, one), (no, other)) = (self.value(yes)?, self.value(no)?);
                 (Node::Conditional(Box::new((condition, yes, no))), one.or(other))
             }
@@ -176,7 +175,7 @@ impl Lowering {
             Lowered::Record(record) => {
                 return match &key.expr {
                     Expr::Literal(LiteralValue::String(name)) => self.field(record, name.inner()),
-                    _ => Err(InvalidExpression::new(format!("computes the name of a field of {}", record.name()))),
+                    _ => Err(InvalidExpression::new(format!("uses a computed field name of {}", record.name()))),
                 };
             }
             Lowered::Value(node, kind) => (node, kind),
@@ -185,10 +184,13 @@ impl Lowering {
             Kind::StringMap | Kind::Map => Kind::String,
             Kind::Strings | Kind::List => Kind::Int,
             Kind::Dyn => Kind::Dyn,
-            _ => return refuse("looks into something that is neither a list nor a map"),
+            _ => return refuse("indexes a value that is neither a list nor a map"),
         };
-        let key =
-            self.typed(key, wanted, "looks into a list without a whole number, or into a map without a string")?;
+        let key = self.typed(
+            key,
+            wanted,
+            "indexes a list by something other than an integer, or a map by something other than a string",
+        )?;
         let element = kind.element().unwrap_or(Kind::Dyn);
         Ok(Lowered::Value(Node::Index(Box::new((container, key))), element))
     }
@@ -198,13 +200,13 @@ impl Lowering {
         if kind.is_number() {
             Ok((Node::Negate(Box::new(node)), kind))
         } else {
-            refuse("computes with what is no number")
+            refuse("uses arithmetic on a value that is not a number")
         }
     }
 
     fn has(&mut self, operand: &IdedExpr) -> Result<Node, InvalidExpression> {
         let Expr::Select(select) = &operand.expr else {
-            return refuse("asks has() about something other than a field");
+            return refuse("uses has() on something other than a field");
         };
         Ok(match self.part(&select.operand)? {
             Lowered::Record(record) => match record.field(&select.field)? {
@@ -221,7 +223,7 @@ impl Lowering {
             Lowered::Value(map, Kind::StringMap | Kind::Map | Kind::Dyn) => {
                 Node::HasKey(Box::new(map), select.field.as_str().into())
             }
-            Lowered::Value(..) => return refuse("takes a field of something that has none"),
+            Lowered::Value(..) => return refuse("uses a field of a value that has no fields"),
         })
     }
 
@@ -236,7 +238,7 @@ impl Lowering {
             return if adds_texts || both(Kind::Int) || (!is_whole && both(Kind::Double)) {
                 Ok((Node::Arithmetic(operation, operands), kind))
             } else {
-                refuse("computes with values that do not go together")
+                refuse("uses arithmetic on values of incompatible types")
             };
         }
         let (node, fits) = match name {
@@ -250,7 +252,7 @@ impl Lowering {
                 (Node::Order(order(other), operands), numbers || both(Kind::String) || both(Kind::Timestamp))
             }
         };
-        if fits { Ok((node, Kind::Bool)) } else { refuse("compares or joins values that do not go together") }
+        if fits { Ok((node, Kind::Bool)) } else { refuse("compares or joins values of incompatible types") }
     }
 
     fn each(
@@ -262,14 +264,14 @@ impl Lowering {
     ) -> Result<(Node, Kind), InvalidExpression> {
         let (range, kind) = self.value(range)?;
         let Some(element) = kind.each() else {
-            return refuse("goes through something that is neither a list nor a map");
+            return refuse("iterates over a value that is neither a list nor a map");
         };
         let Expr::Ident(variable) = &variable.expr else { return refuse("has a macro without a variable") };
         if matches!(variable.as_str(), "caller" | "request") || variable.starts_with('.') {
-            return refuse("gives a macro's variable a name that is taken");
+            return refuse("uses a reserved name for a macro's variable");
         }
         if self.variables.len() == MAX_VARIABLES {
-            return refuse("has more than 4 macros within each other");
+            return refuse("has more than 4 nested macros");
         }
         self.variables.push((variable.clone(), element));
         let (body, made) = self.value(body)?;
@@ -280,7 +282,7 @@ impl Lowering {
             Each::All | Each::Exists | Each::ExistsOne => Kind::Bool,
         };
         if each != Each::Map && !made.fits(Kind::Bool) {
-            return refuse("has a macro that asks for what is neither true nor false");
+            return refuse("has a macro whose condition is not a boolean");
         }
         Ok((Node::Each(each, Box::new((range, body))), result))
     }

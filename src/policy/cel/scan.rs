@@ -71,14 +71,14 @@ impl Scan {
                 self.operators += 1;
             }
             b':' | b',' | b' ' | b'\t' | b'\n' | b'\r' => {}
-            _ => return Err(InvalidExpression::new("has a character that has no meaning outside of strings")),
+            _ => return Err(InvalidExpression::new("has a character that is allowed only in strings")),
         }
         Ok(())
     }
 
     fn finish(self) -> Result<usize, InvalidExpression> {
         if self.deepest > MAX_NESTING {
-            return Err(InvalidExpression::new("has more than 16 brackets within each other"));
+            return Err(InvalidExpression::new("has more than 16 nested brackets"));
         }
         if self.operators > MAX_OPERATORS {
             return Err(InvalidExpression::new("has more than 256 operators"));

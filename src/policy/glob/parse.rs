@@ -42,7 +42,7 @@ impl Parser<'_> {
                     continue;
                 }
                 '{' => self.group()?,
-                '}' => return Err(InvalidPattern("a } closes nothing")),
+                '}' => return Err(InvalidPattern("a } has no matching {")),
                 c => self.simple(c)?,
             }
             at_segment_start = c == '/';
@@ -55,7 +55,7 @@ impl Parser<'_> {
         match self.rest.next() {
             None if at_segment_start => self.steps.push(Step::Rest),
             Some('/') if at_segment_start => self.steps.extend([Step::Segments, Step::Within]),
-            _ => return Err(InvalidPattern("** must stand alone between slashes")),
+            _ => return Err(InvalidPattern("** must be a whole segment")),
         }
         Ok(())
     }
@@ -66,7 +66,7 @@ impl Parser<'_> {
             '*' => Step::Run,
             '?' => Step::One,
             '[' => Step::Class(self.class()?),
-            ']' => return Err(InvalidPattern("a ] closes nothing")),
+            ']' => return Err(InvalidPattern("a ] has no matching [")),
             c => Step::Char(plain(c)?),
         };
         self.steps.push(step);
@@ -87,9 +87,9 @@ impl Parser<'_> {
                     self.steps.push(Step::Jump(0));
                     starts.push(self.steps.len());
                 }
-                '{' => return Err(InvalidPattern("braces must not stand in braces")),
+                '{' => return Err(InvalidPattern("braces must not be nested")),
                 '*' if self.rest.peek() == Some(&'*') => {
-                    return Err(InvalidPattern("** must not stand in braces"));
+                    return Err(InvalidPattern("** must not be in braces"));
                 }
                 c => self.simple(c)?,
             }
@@ -122,7 +122,9 @@ impl Parser<'_> {
                 ']' if ranges.is_empty() => return Err(InvalidPattern("a class must not be empty")),
                 ']' => break,
                 '-' if !ranges.is_empty() && self.rest.peek() != Some(&']') => {
-                    return Err(InvalidPattern("a hyphen in a class stands first, last, or between two ends"));
+                    return Err(InvalidPattern(
+                        "a hyphen in a class must be first, last, or between the ends of a range",
+                    ));
                 }
                 c => member(c)?,
             };

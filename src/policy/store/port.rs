@@ -167,7 +167,7 @@ pub enum PolicyStoreError {
     #[error("there is no policy of that name")]
     NotFound,
     /// The stored policy is not the expected one.
-    #[error("the policy is not what was expected")]
+    #[error("the stored policy does not match the precondition")]
     PreconditionFailed,
     /// A policy of a file or of a cluster has this name.
     #[error("the policy is kept in a file or in a cluster and is read-only")]

@@ -93,7 +93,7 @@ fn the_first_load_takes_no_fault() {
     ]);
     let faults = shown(&Directory::open(files.path(), bounds()).expect_err("faults"));
     assert_eq!(faults.len(), 3, "{faults:?}");
-    assert_eq!(faults[0], "b.yaml, document 2, spec.repos[0]: ** must stand alone between slashes");
+    assert_eq!(faults[0], "b.yaml, document 2, spec.repos[0]: ** must be a whole segment");
     assert!(faults[1].starts_with("c.yaml: not well-formed at line 1"), "{faults:?}");
     assert_eq!(faults[2], "d.yaml: has no policy; remove the file to remove its policies");
 

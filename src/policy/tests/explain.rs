@@ -68,7 +68,7 @@ fn every_part_that_can_fail() {
             Some("site"),
             "main",
             Some(MismatchKind::Attestation),
-            Some("the repo is not attested: it names something that is not there"),
+            Some("the repo is not attested: it uses a value that does not exist"),
             "attestation_failed",
         ),
         (
@@ -86,7 +86,7 @@ fn every_part_that_can_fail() {
             Some("site"),
             "main",
             Some(MismatchKind::Condition),
-            Some("the condition yields nothing: it names something that is not there"),
+            Some("the condition yields nothing: it uses a value that does not exist"),
             "no_policy_matches",
         ),
         (

@@ -30,7 +30,7 @@ fn the_token_is_in_the_variable_that_id_tokens_sets() {
     missing.failed(2, "--token-from gitlab: CLAVIGER_ID_TOKEN is not set; the job needs `id_tokens: {CLAVIGER_ID_TOKEN: {aud: claviger}}`");
     for bad in ["", "a b", "{\"value\":\"x\"}"] {
         let ran = job(&service, "fetch", "CLAVIGER_ID_TOKEN", bad, &[]);
-        ran.failed(2, "CLAVIGER_ID_TOKEN has no bearer token in it");
+        ran.failed(2, "CLAVIGER_ID_TOKEN contains no bearer token");
     }
     for variable in ["CLAVIGER_ID_TOKEN", "VAULT_ID_TOKEN"] {
         let exec = job(&service, "exec", variable, &good, &["--token-variable", variable, "--", "env"]);

@@ -185,5 +185,5 @@ fn proxies_of_the_environment_are_not_used() {
     }
     command.args(["--server", &fake.url(), "--repo", "a", "--branch", "b", "--token-file"]).arg(&file);
     assert_eq!(super::ran(&mut command).code, Some(0));
-    fetch(&fake.url(), token, &["--repo", "a"]).failed(2, "has no bearer token in it");
+    fetch(&fake.url(), token, &["--repo", "a"]).failed(2, "contains no bearer token");
 }

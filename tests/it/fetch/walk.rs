@@ -79,7 +79,7 @@ fn a_token_may_come_from_standard_input() {
     assert_eq!((fetched.code, fetched.said.as_str()), (Some(0), ""));
     assert!(fetched.text().ends_with("# claviger: 3 keys\n"), "{fetched:?}");
     command.stdin(std::process::Stdio::null());
-    ran(&mut command).failed(2, "--token-file: -: has no bearer token in it");
+    ran(&mut command).failed(2, "--token-file: -: contains no bearer token");
 }
 
 #[test]

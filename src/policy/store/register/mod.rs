@@ -232,7 +232,7 @@ impl PolicyRegister {
 
 fn log_broken(broken: &[Broken]) {
     for broken in broken {
-        let consequence = if broken.denies { "what it denied before stays denied" } else { "it is out of force" };
+        let consequence = if broken.denies { "its last valid version stays in force" } else { "it is out of force" };
         tracing::error!(%broken, consequence, "a stored policy is invalid on this server");
     }
 }
