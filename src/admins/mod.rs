@@ -22,7 +22,7 @@ const GROUP: &str = "claviger.dev";
 
 /// The rules that decide who may administer.
 pub struct Administrators {
-    /// The clients for reviews, by authenticator. `None` if reviews are not configured for it.
+    /// The clients for reviews, by authenticator, for those that are configured for reviews.
     clusters: BTreeMap<Arc<str>, Arc<Cluster>>,
     fixed: Vec<Static>,
     recent: Recent,

@@ -34,7 +34,7 @@ pub struct Link {
     pub seq: i64,
     /// The hash of the previous event.
     pub prev_hash: String,
-    /// The hash of the text.
+    /// SHA-256 or HMAC of the text.
     pub hash: String,
     /// The time of linking.
     pub time: String,

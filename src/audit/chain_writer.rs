@@ -146,12 +146,13 @@ impl ChainWriter {
         }
     }
 
-    /// The connection was lost during the commit of a group. Repeats until the outcome is known. No other event can be written
-    /// before, because it would have the same place in the chain.
+    /// The connection was lost during the commit of a group. Repeats until the outcome is known. No other event
+    /// can be written before, because it would get the same position in the chain.
     ///
-    /// After a transaction, an insert at the place of its first event is tried: it waits for the transaction if that is still
-    /// running, and then either succeeds (not committed) or is a duplicate (committed). A single statement may still be in
-    /// transit, so it is sent again until its rows exist.
+    /// For a transaction, it tries to insert a row at the position of the group's first event. The insert waits
+    /// while the transaction is still running, and then either succeeds (the group was not committed) or is a
+    /// duplicate (it was committed). A single statement may still be in transit, so it is sent again until its
+    /// rows exist.
     async fn find_out(
         &self,
         was_transaction: bool,

@@ -1,7 +1,8 @@
-//! Verification of the chains. The checker sees every event once, newest first, and keeps one place for each chain.
+//! Verification of the chains. The checker sees every event once, newest first, and keeps one position for each
+//! chain.
 //!
-//! Newest first, because an event names the previous one: the head of another chain, which the first event of a chain names, is
-//! then still to come, and is awaited by its hash.
+//! The order is newest first because an event names the previous one. When the first event of a chain names the
+//! head of another chain, that head is still to come, and its hash is awaited.
 
 use super::chain::NO_PREDECESSOR;
 use super::entry::{Placed, Stored};
@@ -16,7 +17,7 @@ pub enum Reason {
     Altered,
     /// No event has this number.
     Missing,
-    /// The event is elsewhere, or there twice.
+    /// The event is in another place, or occurs twice.
     OutOfPlace,
     /// The event names another predecessor than the previous event.
     Unlinked,
@@ -107,7 +108,7 @@ struct Chain {
     named_by: Option<String>,
     /// The newest events are altered, so their numbers are not yet known.
     above_unknown: bool,
-    /// The last gap: the numbers below and above it. Above the newest event it has no end.
+    /// The last gap: the numbers below and above it. A gap above the newest event has no upper end.
     gap: Option<(i64, i64)>,
     broken: Option<(i64, Reason, u64)>,
 }
@@ -133,7 +134,7 @@ impl Chain {
         }
         match &self.lowest {
             Some((lowest, _)) if placed.seq >= *lowest => {
-                // An event that belongs into a gap shows that the one below came too early. Any other is a duplicate.
+                // If the event belongs into a gap, the event below it came too early. Otherwise it is a duplicate.
                 let gap = self.gap.filter(|(below, above)| (below.saturating_add(1)..*above).contains(&placed.seq));
                 self.breaks(gap.map_or(placed.seq, |(below, _)| below), Reason::OutOfPlace, at);
                 return false;
@@ -304,8 +305,8 @@ impl<'a> Checker<'a> {
         Verified { events: self.events, chains: count, first_broken: self.first_broken() }
     }
 
-    /// Checks chains without a key while a key is configured. Such a chain is valid if a sealed chain or anchor names it, or a
-    /// chain that is named so. Any other may be forged.
+    /// Checks chains without a key while a key is configured. Such a chain is valid if a keyed chain or anchor
+    /// names it, or a valid chain without a key does. Any other may be forged.
     fn look_for_plain_chains(&mut self) {
         loop {
             let is_good = |name: &String| self.chains.get(name).is_some_and(|by| by.plain.is_none() || by.vouched);
@@ -347,7 +348,7 @@ impl<'a> Checker<'a> {
             } else if lowest.is_some_and(|lowest| seq < lowest) {
                 chain.breaks(seq, Reason::Missing, at);
             }
-            // Between lowest and highest its absence is a gap, and recorded as one.
+            // An absence between lowest and highest is a gap, which is already recorded.
         }
         for (name, seq) in self.known.bad_anchors() {
             let chain = self.chains.entry(name.to_owned()).or_default();
@@ -356,7 +357,7 @@ impl<'a> Checker<'a> {
     }
 
     fn first_broken(&self) -> Option<Broken> {
-        // A chain without any intact event may be an altered name of another chain.
+        // A chain without any intact event may result from an altered chain name.
         let broken = |held: bool| {
             let chains = self.chains.iter().filter(move |(_, chain)| chain.intact == held);
             let broken =

@@ -53,9 +53,9 @@ pub struct Placed<'a> {
     pub time: Cow<'a, str>,
     /// Whether the hash is that of the text, and the id and columns agree with the text.
     pub intact: bool,
-    /// What the hash was computed with, or why it is not the hash of the text.
+    /// Whether the hash matches the text, and with which kind of key.
     pub sealed: Result<HashedWith, NotVerified>,
-    /// Whether the place comes from an altered text only.
+    /// Whether the position is known only from an altered text.
     pub guessed: bool,
 }
 
@@ -109,7 +109,7 @@ impl<'a> Stored<'a> {
         match (claims, self.columns) {
             (Some(claims), columns) if sealed.is_ok() || columns.is_none() => Some(Placed {
                 intact: sealed.is_ok() && claims.agree(columns),
-                // A text under an unknown key is not known to be altered.
+                // A text under an unknown key may be unaltered.
                 guessed: sealed == Err(NotVerified::Altered),
                 sealed,
                 chain: claims.chain,

@@ -19,7 +19,7 @@ pub use crate::metrics::labels::{EventType, Outcome};
 /// Number of events in one chunk of a stream.
 const CHUNK: usize = 500;
 
-/// The log cannot be read further. The response is cut off, which its reader notices.
+/// The log cannot be read further. The response is truncated, which the client detects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the audit log cannot be read")]
 pub struct CutShort;
@@ -58,7 +58,7 @@ impl Broker {
     ) -> Result<BoxStream<'static, Result<Bytes, CutShort>>, Error> {
         self.authorise(who, on_audit(Verb::List)).await?;
         let mut rest = Rest { reader: self.stages.audit.reader(), filter, after, left: limit.unwrap_or(usize::MAX) };
-        // An error in the first chunk becomes an error response, not a stream that is cut off.
+        // An error in the first chunk gives an error response instead of a truncated stream.
         let first = rest.chunk().await.map_err(|CutShort| Error::Plain(Code::DatabaseUnavailable))?;
         let chunks = stream::try_unfold((Some(first), rest), |(first, mut rest)| async move {
             let chunk = match first {
@@ -109,7 +109,7 @@ struct Rest {
 }
 
 impl Rest {
-    /// The next lines, or nothing at the end.
+    /// The next lines; empty at the end.
     async fn chunk(&mut self) -> Result<Bytes, CutShort> {
         let limit = self.left.min(CHUNK);
         if limit == 0 {

@@ -56,7 +56,7 @@ impl Gathered {
     }
 }
 
-/// Marks the event of a bundle that has a stale value, because its store could not be reached.
+/// Marks the event of a bundle with a stale value, served because its store was unreachable.
 pub(super) fn note_stale(event: &mut Event, is_stale: bool) {
     event.reason = is_stale.then_some("stale");
 }
@@ -182,7 +182,8 @@ impl Broker {
         }
     }
 
-    /// Reads everything that the grant names, and nothing else. Also returns how long all of it is valid, if some of it expires.
+    /// Reads all secrets of the grant, and nothing else. Also returns their shortest remaining lifetime, if any
+    /// expires.
     async fn read(
         &self,
         grant: &Grant,
@@ -197,7 +198,7 @@ impl Broker {
                     caller: &ask.caller,
                     life,
                     write: granted.write.as_ref(),
-                    // Vault's clients read again and again, each time with what may be another token.
+                    // Vault's clients read repeatedly, possibly with a new token each time.
                     pods_only: ask.context.via == Some(Via::Vault),
                     request: &ask.context.request_id,
                 };

@@ -15,9 +15,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 /// Minimum interval between two rounds over all pods.
 const ROUND: Duration = Duration::from_secs(5);
-/// Pause between two pods, so that builds that ask for secrets find the API server idle.
+/// Pause between two pods, to leave capacity of the API server to builds.
 const BETWEEN: Duration = Duration::from_millis(50);
-/// A round ends after this many failures in a row: then the API server fails, and not one pod's look-up.
+/// Number of consecutive failures that end a round: they indicate that the API server is failing, not a single
+/// pod.
 const MOST_FAILURES: usize = 3;
 
 impl Broker {

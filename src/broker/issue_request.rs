@@ -1,4 +1,4 @@
-//! A request for secrets, and how they reach the caller.
+//! A request for secrets, and the form of delivery.
 
 use super::context::Context;
 use crate::metrics::labels::{EventType, Outcome};
@@ -20,7 +20,7 @@ pub struct IssueRequest {
     pub sizes: bool,
 }
 
-/// How the secrets reach the caller.
+/// The form of delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryMode {
     /// By a ticket.

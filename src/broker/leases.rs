@@ -15,14 +15,14 @@ use crate::wire::lease::{LeaseList, LeaseObject};
 use crate::wire::problem::Code;
 use std::str::FromStr;
 
-/// Maximum number of secrets that an event names. Of more, it has the count.
+/// Maximum number of secrets that an event names. With more, it has their count.
 const MOST_NAMED: usize = 100;
 
-/// The place of a lease in a list: its acquisition time and its id.
+/// The position of a lease in a list: its acquisition time and its ID.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeasePlace(After);
 
-/// The text is not a place in a list of leases.
+/// The text is not a position in a list of leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoPlace;
 

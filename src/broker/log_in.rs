@@ -11,7 +11,7 @@ use crate::wire::problem::Code;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Seconds. An agent logs in again after two thirds of a token's lifetime; a shorter one would cause a busy loop.
+/// Minimum lifetime in seconds. An agent logs in again after two thirds of it; a shorter one would cause a busy loop.
 const SHORTEST_LIFE: u64 = 30;
 
 /// The caller of a token, and the token's validity.

@@ -1,9 +1,9 @@
 //! A page of a list.
 
-/// Which page of a list is asked for.
+/// The page of a list that is requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
-    /// The place of the last item of the previous page.
+    /// The position of the last item of the previous page.
     pub after: Option<T>,
     /// Maximum number of items.
     pub limit: usize,

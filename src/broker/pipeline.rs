@@ -32,7 +32,7 @@ const MISSHAPEN: NonZeroU32 = NonZeroU32::new(10).unwrap();
 /// How long an address counts as failing after a failure.
 const LATELY: Duration = Duration::from_mins(1);
 
-/// The stages, and what they share.
+/// The stages, and their shared state.
 pub struct Broker {
     pub(super) stages: Stages,
     pub(super) aggregated: Aggregated,

@@ -21,7 +21,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tracing::Instrument as _;
 
-/// How often a ticket is read, if it changes between the checks and the commit.
+/// Maximum number of attempts if the ticket changes between the checks and the commit.
 const ATTEMPTS: usize = 5;
 
 /// Kind, outcome and reason of the event for an unknown ticket or a wrong key.
@@ -205,8 +205,8 @@ impl Broker {
         Ok(self.pod_addresses(&ticket.caller).await?.contains(&context.source_ip))
     }
 
-    /// Whether the ticket is looked up. An id that no replica made is charged to its address beforehand. One that a replica
-    /// made costs nothing, unless it was refused a moment ago and the address has used up its failures.
+    /// Whether the ticket is looked up. An ID that no replica created is charged to its address first. A genuine
+    /// ID costs nothing, unless it was refused a moment ago and the address has reached its failure limit.
     fn admit<'r>(&self, redeem: &'r Redeem) -> Result<&'r TicketToken, Error> {
         let source_ip = redeem.context.source_ip;
         let Some(token) = &redeem.token else { return Err(self.unknown(None, source_ip)) };

@@ -24,7 +24,7 @@ const DRY_RUN: &str = "dry-run";
 /// A policy to be written.
 #[derive(Debug, Clone)]
 pub struct WritePolicy {
-    /// The body and its syntax, or why it could not be read. That is a failed write too, and is recorded.
+    /// The body and its syntax, or why it could not be read, which is recorded as a failed write.
     pub document: Result<(Bytes, Syntax), Code>,
     /// Whether nothing is stored.
     pub dry_run: bool,

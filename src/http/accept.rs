@@ -1,4 +1,4 @@
-//! Accepts connections, within the connection limit, and again after the process had run out of descriptors.
+//! Accepts connections up to the connection limit, and pauses when descriptors run out.
 
 use super::connection_limit::{ConnectionLimit, Slot};
 use ipnet::IpNet;
@@ -22,7 +22,7 @@ const SEND_BUFFER: u32 = 64 * 1024;
 /// Number of connections that may wait in the kernel, unless the kernel's own limit is lower.
 const BACKLOG: u32 = 4096;
 
-/// Listens on an address. `[::]` takes IPv4 too, and is `0.0.0.0` on a machine without IPv6.
+/// Listens on an address. `[::]` accepts IPv4 too; on a machine without IPv6, `0.0.0.0` is used instead.
 ///
 /// # Errors
 /// If the system refuses the socket or the address.
@@ -66,7 +66,7 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Each of the proxies may take all `connections`.
+    /// Proxies have no limit per address.
     pub fn new(listener: TcpListener, connections: usize, proxies: Arc<[IpNet]>) -> Self {
         let (out_of_descriptors, address_at_limit) = Default::default();
         Self { listener, limit: ConnectionLimit::new(connections), proxies, out_of_descriptors, address_at_limit }
@@ -85,7 +85,7 @@ impl Acceptor {
         if self.out_of_descriptors.ends() {
             tracing::info!("accepting connections again");
         }
-        // An IPv4 peer of a listener on [::] is ::ffff:a.b.c.d to the system, and a.b.c.d to everything here.
+        // The system reports an IPv4 peer of a listener on [::] as ::ffff:a.b.c.d; here it is a.b.c.d.
         let address = peer.ip().to_canonical();
         let peer = SocketAddr::new(address, peer.port());
         let is_proxy = self.proxies.iter().any(|net| net.contains(&address));
@@ -110,7 +110,7 @@ impl Acceptor {
         if self.out_of_descriptors.should_log() {
             tracing::warn!(os = error.raw_os_error(), "accept failed; out of file descriptors or memory");
         }
-        // Another try at once would only use processor time.
+        // An immediate retry would only use CPU time.
         sleep(RETRY_AFTER).await;
     }
 }

@@ -16,7 +16,7 @@ pub struct Failure {
     drops: bool,
 }
 
-/// In the extensions of an answer that must not be sent: the connection is closed instead.
+/// Extension of an answer that must not be sent; the connection is closed instead.
 #[derive(Debug, Clone, Copy)]
 pub struct Dropped;
 
@@ -85,7 +85,7 @@ pub fn json<T: serde::Serialize>(status: StatusCode, body: &T) -> Result<Respons
     Ok((status, headers, body).into_response())
 }
 
-/// Has the connection closed after this answer.
+/// Closes the connection after this answer.
 pub fn close(headers: &mut http::HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
 }

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 const MAX_SUBJECT_BYTES: usize = 4096;
 const TICKET_ID_BYTES: usize = 16;
 
-/// Which events are asked for.
+/// The selection of events.
 #[derive(Debug)]
 pub struct AuditQuery {
     pub filter: Filter,
@@ -64,7 +64,7 @@ pub fn decoded<T>(value: Option<&str>, read: impl Fn(&str) -> Result<T, Failure>
 
 pub fn time(name: &str, text: &str) -> Result<Timestamp, Failure> {
     let wrong = || invalid(&format!("{name} must be a time in RFC 3339, as 2026-01-31T12:00:00Z (a + is written %2B)"));
-    // The parser also takes other spellings of a time.
+    // The time parser also accepts other notations.
     let is_plain = text.bytes().all(|b| b.is_ascii_digit() || b"-:.+TtZz".contains(&b));
     text.parse().ok().filter(|_| is_plain).ok_or_else(wrong)
 }

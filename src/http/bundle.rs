@@ -53,7 +53,7 @@ pub fn answer(delivered: Delivered) -> Result<Response, Code> {
     if delivered.stale {
         headers.insert("x-claviger-stale", HeaderValue::from_static("true"));
     }
-    // Not copied, and overwritten once sent; hyper's and the kernel's buffers are not ours to overwrite.
+    // Not copied, and overwritten after sending. The buffers of hyper and the kernel cannot be overwritten.
     let mut response = Response::new(Body::from(Bytes::from_owner(bytes)));
     *response.headers_mut() = headers;
     Ok(response)

@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct ClientAddress {
     /// The client; if it is not known, the proxy that reported an invalid address.
     pub ip: IpAddr,
-    /// Whether it is the client.
+    /// Whether `ip` is the client's address.
     pub is_known: bool,
 }
 
-/// The peer; if that is a trusted proxy, the right-most hop of `X-Forwarded-For` that is not one. An invalid hop ends the search at
-/// the proxy that reported it: hops left of it may be forged.
+/// The peer or, if it is a trusted proxy, the right-most hop of `X-Forwarded-For` that is not a trusted proxy. An
+/// invalid hop ends the search at the proxy that reported it, because hops to its left may be forged.
 pub fn of(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> ClientAddress {
     let is_trusted = |ip: &IpAddr| trusted_proxies.iter().any(|net| net.contains(ip));
     let mut ip = peer.to_canonical();

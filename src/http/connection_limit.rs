@@ -1,6 +1,6 @@
-//! The limit on connections: on all at once, and, when most are taken, on those of one address.
+//! Limits the number of connections, in total and, when most are in use, for each address.
 //!
-//! Until then an address has no limit of its own: behind a proxy or NAT, many builds share one.
+//! Before that, an address has no limit of its own, because many builds share one behind a proxy or NAT.
 
 use crate::model::ipv6_prefix::ipv6_prefix;
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const TIGHT: (usize, usize) = (3, 4);
 /// Share of all connections that one address may hold then: an eighth.
 const SHARE: (usize, usize) = (1, 8);
-/// Connections that any address may hold, however few there are in all.
+/// Minimum number of connections that each address may have.
 const SMALLEST_SHARE: usize = 100;
 
 /// The connections in use, in all and by address.
@@ -103,7 +103,7 @@ mod tests {
             slots.push(slot.expect("another address has not had its share"));
         }
         assert_eq!(limit.free.available_permits(), 0);
-        // A proxy gets all of it.
+        // A proxy can use all connections.
         slots.clear();
         for _ in 0..800 {
             slots.push(admit(&limit, "192.0.2.99").await.expect("there is room"));

@@ -111,7 +111,7 @@ pub fn complete(mut document: Document) -> Document {
         let operations =
             [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().filter_map(Option::as_mut);
         operations.for_each(add_problems);
-        // One handler, and so one description, but two operations.
+        // One handler, with one description, serves two operations.
         if let (Some(get), Some(post)) = (&item.get, &mut item.post)
             && get.operation_id == post.operation_id
         {

@@ -35,7 +35,7 @@ pub async fn handle() -> Result<impl IntoResponse, Failure> {
     Ok((headers, PAGE))
 }
 
-/// The content of the page's one element of that name.
+/// The content of the only element with this name.
 fn between<'a>(page: &'a str, tag: &str) -> &'a str {
     let inner = page.split_once(&format!("<{tag}>")).and_then(|(_, rest)| rest.split_once(&format!("</{tag}>")));
     inner.map_or("", |(inner, _)| inner)

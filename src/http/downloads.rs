@@ -72,7 +72,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Failur
     }
 }
 
-/// The query wins over `Accept`. An unknown parameter is refused, so that a misspelt one does not consume the ticket.
+/// The query takes precedence over `Accept`. An unknown parameter is refused, so that a misspelt one does not
+/// consume the ticket.
 fn rendering(uri: &Uri, headers: &HeaderMap) -> Result<Rendering, Failure> {
     let [format, key] = parameters(uri, ["format", "key"])?;
     let format = format.map(bundle::format).transpose()?.unwrap_or_else(|| bundle::accepted(headers));

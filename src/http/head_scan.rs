@@ -1,8 +1,9 @@
-//! Scans the raw bytes of request heads for what the parser accepts silently and two servers might read differently: a second
-//! `Content-Length`, lines that end in a bare LF or CR, a fragment in the target.
+//! Scans the raw bytes of request heads for ambiguities that the parser silently accepts: a second
+//! `Content-Length`, lines that end in a bare LF or CR, a fragment in the target. Two servers could read such a
+//! request differently.
 //!
-//! The first such byte is overwritten with a NUL, which the parser refuses with `400` before it closes the connection. The
-//! refusal comes in order among pipelined requests, and nothing here has to answer.
+//! The first such byte is overwritten with a NUL. The parser then refuses the request with `400` and closes the
+//! connection, after the answers to earlier pipelined requests.
 
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
@@ -72,7 +73,7 @@ impl Scan {
                     let left = left - here as u64;
                     self.place = if left == 0 { Place::Before } else { Place::Body(left) };
                 }
-                // A token is long, and only its end matters.
+                // A bearer token is long, so a value is skipped to the end of its line at once.
                 Place::Value if !self.after_cr && !matches!(bytes[at], b'\r' | b'\n') => {
                     let rest = bytes[at..].iter().position(|byte| matches!(byte, b'\r' | b'\n'));
                     at = rest.map_or(bytes.len(), |rest| at + rest);
@@ -197,7 +198,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Scanned<S> {
 mod tests {
     use super::*;
 
-    /// The position of the NUL, if one was written; the same for each size of pieces.
+    /// The position of the NUL, if one was written. It must not depend on the size of the pieces.
     fn found(text: &str) -> Option<usize> {
         let places = [text.len().max(1), 3, 1].map(|size| {
             let mut bytes = text.as_bytes().to_vec();

@@ -1,5 +1,5 @@
-//! Around every request: its id, its span, its source address, its count and its time. Headers, bodies and paths are not
-//! logged.
+//! The outermost layer of every request: request ID, span, source address and metrics. Headers, bodies and paths
+//! are not logged.
 
 use super::answer::Failure;
 use super::detached::detached;
@@ -45,7 +45,7 @@ impl Identity {
     }
 }
 
-/// Gives a request its identity.
+/// Assigns the request ID and the route.
 pub fn identify(api: Option<Arc<VaultApi>>) -> impl Fn(Request) -> Request + Clone + Send + Sync + 'static {
     move |mut request| {
         let identity = Identity::new(&request, api.as_deref());

@@ -6,7 +6,7 @@ use http::request::Parts;
 use std::convert::Infallible;
 use utoipa::IntoParams;
 
-/// The third segment of a path, as it was sent: no name or id needs percent-encoding, and another spelling names nothing.
+/// The third segment of the raw path. Names and IDs need no percent-encoding, so an encoded one is unknown.
 pub fn parameter(uri: &Uri) -> &str {
     uri.path().split('/').nth(3).unwrap_or_default()
 }

@@ -36,7 +36,7 @@ pub fn api(edge: Edge) -> Router {
         metrics.start_route(path, "GET");
         router = router.route(path, routes::refuse_others(page, &["GET"]));
     }
-    // One stack, outermost first: each call of `layer` boxes the service of every request once more.
+    // One stack, outermost first, because each call of `layer` boxes the service of every request again.
     let layers = (
         SetSensitiveRequestHeadersLayer::new(CREDENTIALS),
         MapRequestLayer::new(observe::identify(edge.vault.clone())),
@@ -64,7 +64,7 @@ pub fn ops(edge: Edge) -> Router {
     bounded(router).with_state(edge)
 }
 
-/// The layers of the ops listener, whose handlers change nothing, and so may be dropped.
+/// The layers of the ops listener. Its handlers change nothing, so they may be cancelled.
 fn bounded<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router.layer((
         from_fn(observe::name),

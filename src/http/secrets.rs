@@ -33,7 +33,7 @@ pub(super) async fn deliver(
     asked: BundleRequest<SecretsRequest>,
 ) -> Result<Response, Failure> {
     let BundleRequest { caller, context, request, format, .. } = asked;
-    // The body wins over `Accept`.
+    // The body takes precedence over `Accept`.
     let format = format.unwrap_or(accepted);
     let delivered =
         broker.deliver(&IssueRequest { caller, request, context, sizes: false }, &format.into(), None).await?;

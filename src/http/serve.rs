@@ -1,6 +1,6 @@
 //! The accept loop: HTTP/1.1 on plain or TLS connections, with a time limit at each stage of a connection.
 //!
-//! Own code, because `axum::serve` has no limits: it kept each of the slow connections that were tried open for ever.
+//! Own code, because `axum::serve` has no limits: in tests it kept every slow connection open indefinitely.
 
 use super::accept::Acceptor;
 use super::answer::Dropped;
@@ -29,11 +29,12 @@ const HEAD_BYTES: usize = 32 * 1024;
 const MAX_HEADERS: usize = 64;
 /// Time limit for requests under way once shutdown has begun.
 const DRAIN: Duration = Duration::from_secs(5);
-/// Time within which a fresh connection may still send its first request then.
+/// During shutdown: time limit for the first request of a new connection.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
-/// Clients that were routed here before shutdown may still connect: the listener closes when none did for this long.
+/// Clients that were routed here before shutdown may still connect. The listener closes after this time without a
+/// new connection.
 const STRAGGLER_GAP: Duration = Duration::from_millis(50);
-/// Latest time after which the listener closes.
+/// Maximum time until the listener closes.
 const STRAGGLERS: Duration = Duration::from_secs(1);
 
 /// Limits of connections.
