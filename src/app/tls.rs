@@ -66,7 +66,7 @@ impl Certificate {
 
     /// Reads the files again. Bad files never replace good ones.
     pub fn reload(&self) {
-        // Stamp before reading: files replaced in between are then read once more, never once too few.
+        // The stamp is taken before reading, so that files replaced in between are read again.
         *self.stamp.lock().unwrap_or_else(PoisonError::into_inner) = stamp(&self.files);
         match load(&self.files) {
             Ok(Loaded { config, expires }) => {

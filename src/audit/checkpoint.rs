@@ -22,7 +22,7 @@ struct Line<'a> {
     hash: &'a str,
 }
 
-/// Writes the head once a minute while it moves, and after the end of the writer.
+/// Writes the head once a minute if it has changed, and the last head after the writer has ended.
 pub async fn tell(mut heads: watch::Receiver<Head>, say: impl Fn(String)) {
     let mut due = None;
     loop {

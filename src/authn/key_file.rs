@@ -44,7 +44,7 @@ impl KeyFile {
     /// Reads the file again if it has changed. An invalid file does not replace valid keys.
     pub async fn read_if_changed(&self) {
         let mut last = self.stamp.lock().await;
-        // Stamp before reading: a file replaced in between is then read once more, never once too few.
+        // The stamp is taken before reading, so that a file replaced in between is read again.
         let stamp = Stamp::of(&self.path);
         if *last != stamp {
             self.read().await;

@@ -38,7 +38,7 @@ pub struct ServerArguments {
 }
 
 impl ServerArguments {
-    /// For commands that do not need a server.
+    /// Options for commands that do not require a server.
     pub const fn new(server: String, token_file: PathBuf, ca_file: Option<PathBuf>, insecure: bool) -> Self {
         Self { server, insecure, token: TokenArguments::file(token_file), ca_file }
     }
@@ -139,7 +139,7 @@ pub fn is_loopback(url: &Url) -> bool {
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Parses an origin. Other parts of a URL would be sent, or ignored silently.
+/// Parses an origin. A URL with other parts is refused, because they would be sent or silently ignored.
 fn origin(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let is_origin = url.has_host()

@@ -50,7 +50,7 @@ impl<T> Reread<T> {
     /// # Errors
     /// The files cannot be used.
     pub(super) fn open(owner: &str, setting: &'static str, files: Vec<PathBuf>, make: Make<T>) -> Result<Self, ()> {
-        // Stamps before reading: a file replaced in between is then read once more, never once too few.
+        // The stamps are taken before reading, so that a file replaced in between is read again.
         let stamps = stamps(&files);
         let value = Arc::new(make(&files).ok_or(())?);
         let current = ArcSwap::from_pointee(Made { stamps, value });

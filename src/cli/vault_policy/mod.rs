@@ -26,7 +26,7 @@ pub struct VaultPolicy {
     /// Print only the policy for this store (default: all Vault stores).
     #[arg(long, value_name = "NAME")]
     store: Option<String>,
-    /// Ask the stores for the engine of each mount. The configured credentials need any one capability on each mount.
+    /// Ask the stores for the engine of each mount. The configured credentials need at least one capability, of any kind, on each mount.
     #[arg(long)]
     online: bool,
     /// Engine of a mount, instead of --online: `homelab=kv2`, `old=kv1`, `database=dynamic`; repeatable.

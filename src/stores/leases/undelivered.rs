@@ -1,5 +1,5 @@
-//! Secrets that were created for requests that ended before. A repeated request of the same caller gets them. Later they are
-//! revoked, or dropped if they have no lease.
+//! Secrets whose request ended before they were created. A repeated request of the same caller gets them. Otherwise they are
+//! revoked later, or dropped if they have no lease.
 
 use super::lease::LeaseKey;
 use super::manager::{LeaseManager, Undelivered};

@@ -8,7 +8,7 @@ use http::HeaderValue;
 pub(super) struct Call<'a, E> {
     /// The endpoint with its parameters.
     pub(super) endpoint: E,
-    /// How.
+    /// How the call is made.
     pub(super) options: CallOptions<'a>,
     /// The broker's token, if the call needs one.
     pub(super) token: Option<&'a HeaderValue>,

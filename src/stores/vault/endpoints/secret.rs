@@ -1,7 +1,7 @@
 //! A secret of any dynamic engine: `GET` or `POST` of its path.
 //!
 //! `vaultrs` has types for some engines. Its types for writes, such as `pki::requests::GenerateCertificateRequest`, send
-//! only the fields that they know; a policy names the body, and every field and digit of it is sent.
+//! only the fields that they know; a policy defines the body, and all of it is sent unchanged.
 
 use rustify::endpoint::Endpoint;
 use rustify::enums::{RequestMethod, RequestType, ResponseType};
