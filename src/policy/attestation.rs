@@ -31,7 +31,7 @@ impl Attest {
 }
 
 impl<T> Attested<T> {
-    /// Evaluates the expression, and checks what it yields.
+    /// Evaluates the expression, and checks the result.
     pub(super) fn evaluate<'p>(
         expression: Option<&'p Expression>,
         scene: &Scene<'p>,

@@ -46,7 +46,7 @@ pub struct PolicyBody {
 pub struct Metadata {
     /// An RFC 1123 subdomain of at most 253 characters.
     pub name: Option<String>,
-    // What Kubernetes and its tools write beside the name (`ObjectMeta`): accepted, and without a meaning here.
+    // Other fields that Kubernetes and its tools write (`ObjectMeta`): accepted and ignored.
     #[serde(skip_serializing)]
     #[schema(value_type = Option<Value>)]
     labels: Option<IgnoredAny>,
