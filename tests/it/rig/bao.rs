@@ -12,9 +12,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long a server may take to come up.
+/// Time limit for the start of a server.
 const UP_WITHIN: Duration = Duration::from_secs(30);
-/// How often a start is tried: between finding a port free and binding it, another test may take it.
+/// Maximum number of start attempts: another test may take a free port before the server binds it.
 const STARTS: usize = 5;
 
 /// A running server.
@@ -22,36 +22,36 @@ pub struct Bao {
     child: Child,
     /// `http://127.0.0.1:P`, or `https://...`.
     pub address: String,
-    /// The root token, another one for each server, so that no test can talk to the server of its neighbour.
+    /// The root token. Each server has its own, so that no test can use the server of another.
     pub root: String,
-    /// Home of the server; with TLS its CA too.
+    /// Home of the server; with TLS also its CA.
     dir: TempDir,
     http: Client,
 }
 
 impl Bao {
-    /// Starts one with a KV v2 mount named `homelab`.
+    /// Starts a server with a KV v2 mount named `homelab`.
     pub async fn start() -> Self {
         let bao = Self::launch(false, None).await;
         bao.enable_kv_v2("homelab").await;
         bao
     }
 
-    /// Starts one with another listener beside its own, as its configuration has them.
+    /// Starts a server with a second listener, given as in its configuration.
     pub async fn start_with_listener(listener: &Value) -> Self {
         let bao = Self::launch(false, Some(listener)).await;
         bao.enable_kv_v2("homelab").await;
         bao
     }
 
-    /// Starts one that speaks TLS with a CA of its own.
+    /// Starts a server with TLS and its own CA.
     pub async fn start_tls() -> Self {
         let bao = Self::launch(true, None).await;
         bao.enable_kv_v2("homelab").await;
         bao
     }
 
-    /// The PEM file of the CA of a server that speaks TLS.
+    /// The PEM file of the CA of a server with TLS.
     pub fn ca_file(&self) -> PathBuf {
         self.dir.path().join("vault-ca.pem")
     }
@@ -62,7 +62,7 @@ impl Bao {
         self.put_json(path, &values.to_string()).await;
     }
 
-    /// Writes a secret as it stands in a JSON text.
+    /// Writes a secret given as JSON text.
     pub async fn put_json(&self, path: &str, values: &str) {
         let (mount, rest, versioned) = self.mount_of(path).await;
         if versioned {
@@ -88,7 +88,7 @@ impl Bao {
     /// Mounts a KV v2 engine.
     pub async fn enable_kv_v2(&self, mount: &str) {
         self.enable(mount, r#"{"type":"kv","options":{"version":"2"}}"#).await;
-        // For a moment it answers that it is being upgraded.
+        // For a moment it answers that the mount is being upgraded.
         let config = format!("{mount}/config");
         until("the KV v2 mount to be ready", async || self.call(Method::GET, &config, "").await.0 == 200).await;
     }
@@ -113,7 +113,7 @@ impl Bao {
         self.ok(Method::PUT, &format!("sys/policies/acl/{name}"), &json!({ "policy": hcl }).to_string()).await;
     }
 
-    /// Makes a token with policies and a time to live (`30s`).
+    /// Creates a token with policies and a time to live (`30s`).
     pub async fn token(&self, policies: &[&str], ttl: &str) -> String {
         let body = json!({"policies": policies, "ttl": ttl, "renewable": true}).to_string();
         let answer = self.ok(Method::POST, "auth/token/create", &body).await;
@@ -146,7 +146,7 @@ impl Bao {
         answer["data"]["token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
-    /// Signs identity tokens with a new key from now on.
+    /// Rotates the key that signs identity tokens.
     pub async fn rotates_its_identity_key(&self) {
         self.ok(Method::POST, "identity/oidc/key/build/rotate", r#"{"verification_ttl":"1h"}"#).await;
     }
@@ -156,7 +156,8 @@ impl Bao {
         self.ok(Method::POST, "auth/token/revoke", &json!({ "token": token }).to_string()).await;
     }
 
-    /// Makes an `AppRole` whose tokens have these policies and time to live; its role id and a secret id.
+    /// Creates an `AppRole` whose tokens have these policies and time to live; returns its role ID and a secret
+    /// ID.
     pub async fn app_role(&self, name: &str, policies: &[&str], ttl: &str) -> (String, String) {
         if self.call(Method::GET, "sys/auth/approle/tune", "").await.0 != 200 {
             self.ok(Method::POST, "sys/auth/approle", r#"{"type":"approle"}"#).await;
@@ -169,19 +170,20 @@ impl Bao {
         (text(&role_id["data"]["role_id"]), text(&secret_id["data"]["secret_id"]))
     }
 
-    /// Has the tokens of an `AppRole` be good for so many calls.
+    /// Limits the tokens of an `AppRole` to this number of uses.
     pub async fn limit_uses(&self, name: &str, policies: &[&str], uses: u32) {
         let role = json!({"token_policies": policies, "token_ttl": "1h", "token_num_uses": uses});
         self.ok(Method::POST, &format!("auth/approle/role/{name}"), &role.to_string()).await;
     }
 
-    /// Lets requests below a mount through so many times a second.
+    /// Limits the requests below a mount to this rate per second.
     pub async fn limit_rate(&self, mount: &str, rate: u32) {
         let quota = json!({"path": mount, "rate": rate}).to_string();
         self.ok(Method::POST, &format!("sys/quotas/rate-limit/{mount}"), &quota).await;
     }
 
-    /// Lets workloads of a cluster log in: its API server is asked about their tokens, with a token of our own.
+    /// Enables logins of a cluster's workloads: tokens are reviewed by its API server, with the given reviewer
+    /// token.
     pub async fn enable_kubernetes_auth(&self, host: &str, ca: &str, reviewer: &str) {
         self.ok(Method::POST, "sys/auth/kubernetes", r#"{"type":"kubernetes"}"#).await;
         let config = json!({
@@ -190,7 +192,7 @@ impl Bao {
         self.ok(Method::POST, "auth/kubernetes/config", &config.to_string()).await;
     }
 
-    /// Makes a role that one ServiceAccount may log in to with a token made for `openbao`.
+    /// Creates a role for one ServiceAccount, with tokens for the audience `openbao`.
     pub async fn kubernetes_role(&self, name: &str, [namespace, service_account]: [&str; 2], policies: &[&str]) {
         let role = json!({
             "bound_service_account_namespaces": [namespace], "bound_service_account_names": [service_account],
@@ -199,7 +201,7 @@ impl Bao {
         self.ok(Method::POST, &format!("auth/kubernetes/role/{name}"), &role.to_string()).await;
     }
 
-    /// Every token accessor there is.
+    /// All token accessors.
     pub async fn accessors(&self) -> Vec<String> {
         let list = Method::from_bytes(b"LIST").unwrap();
         let answer = self.ok(list, "auth/token/accessors", "").await;
@@ -207,7 +209,7 @@ impl Bao {
         keys.iter().map(|key| key.as_str().unwrap().to_owned()).collect()
     }
 
-    /// What the server knows of a token, none once it is dead.
+    /// The server's data about a token; `None` if the token has ended.
     pub async fn look_up(&self, token: &str) -> Option<Value> {
         let body = json!({ "token": token }).to_string();
         let (status, answer) = self.call(Method::POST, "auth/token/lookup", &body).await;
@@ -225,7 +227,7 @@ impl Bao {
         self.child.id()
     }
 
-    /// Kills the server, by process id. In development mode its memory was its storage.
+    /// Kills the server by process ID. In development mode its storage is lost.
     pub fn stop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -303,7 +305,7 @@ impl Bao {
         .await
     }
 
-    /// Whether it comes to that; not if it exits, as it does when its port is taken.
+    /// Whether it starts. False if it exits, for instance because its port is in use.
     async fn comes_up(&mut self, mut is_up: impl AsyncFnMut(&mut Self) -> bool) -> bool {
         let deadline = Instant::now() + UP_WITHIN;
         while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
@@ -322,7 +324,7 @@ impl Drop for Bao {
     }
 }
 
-/// Polls until something outside has happened, and fails when it does not within some seconds.
+/// Polls until something has happened; fails after some seconds.
 pub async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(15);
     while !happened().await {
@@ -331,7 +333,7 @@ pub async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// The binary, without anything from the environment: `BAO_ADDR` and its like would change what it does.
+/// The binary without environment variables, because variables such as `BAO_ADDR` change its behaviour.
 fn quiet(home: &Path) -> Command {
     let mut command = Command::new(binary());
     command.env_clear().env("HOME", home).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -343,8 +345,8 @@ fn client(roots: &[Certificate]) -> Client {
     builder.build().unwrap()
 }
 
-/// An even port that is free and whose successor is free too: OpenBao takes both. Below the range from which the
-/// kernel gives ports to whoever wants any, so that nobody gets it until it is bound.
+/// A free even port whose successor is free too: OpenBao uses both. It is below the kernel's range of ephemeral
+/// ports, so that no other process gets it before it is bound.
 fn free_ports() -> u16 {
     for _ in 0..100 {
         let digits = RequestId::random().to_string();

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// Carries connections to a port of 127.0.0.1 until it is pulled out.
+/// Relays connections to a port of 127.0.0.1 until it is unplugged.
 pub struct Cable {
-    /// Where to connect to.
+    /// The port to connect to.
     pub port: u16,
     plugged: Arc<AtomicBool>,
     carried: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Cable {
-    /// Lays one to a port.
+    /// Creates a relay to a port.
     pub fn to(far: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -23,7 +23,7 @@ impl Cable {
         let (plugged, carried) = (cable.plugged.clone(), cable.carried.clone());
         thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
-                // One that comes while it is pulled out is closed at once.
+                // A connection while it is unplugged is closed at once.
                 if plugged.load(Ordering::SeqCst)
                     && let Ok(far) = TcpStream::connect(("127.0.0.1", far))
                 {
@@ -36,7 +36,7 @@ impl Cable {
         cable
     }
 
-    /// Pulls it out: every connection ends, and no other comes about.
+    /// Unplugs it: all connections end, and new ones are closed.
     pub fn pull_out(&self) {
         self.plugged.store(false, Ordering::SeqCst);
         for stream in self.carried.lock().unwrap().drain(..) {

@@ -10,9 +10,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Generous: the machine may be busy compiling.
+/// Long, because the machine may be busy compiling.
 const STARTED_WITHIN: Duration = Duration::from_secs(20);
-/// Tests ask more often than a build pod.
+/// Tests send more requests than a build pod.
 const LIMITS: [(&str, &str); 3] = [
     ("CLAVIGER__LIMITS__REQUESTSPERSECONDPERCALLER", "100000"),
     ("CLAVIGER__LIMITS__FAILURESPERSECONDPERADDRESS", "100000"),
@@ -28,7 +28,7 @@ pub struct Claviger {
     pub folder: TempDir,
 }
 
-/// What `claviger dev` is started with.
+/// The options of `claviger dev`.
 #[derive(Default)]
 pub struct Dev<'a> {
     /// `{"path": {"KEY": "value"}}`.
@@ -45,7 +45,7 @@ pub fn manifest(name: &str, spec: &Value) -> String {
         .to_string()
 }
 
-/// Writes policies into a folder, a file each.
+/// Writes policies into a folder, one file each.
 pub fn write_policies(folder: &Path, policies: &[(&str, Value)]) {
     fs::create_dir_all(folder).unwrap();
     for (name, spec) in policies {
@@ -78,13 +78,12 @@ impl Claviger {
         Self::spawn(folder, &arguments, dev.environment)
     }
 
-    /// Starts `claviger serve`. Where the configuration is silent it listens on free ports and keeps its database in
-    /// its folder.
+    /// Starts `claviger serve`. By default it listens on free ports and keeps its database in its folder.
     pub fn serve(config: Value) -> Self {
         Self::serve_in(tempfile::tempdir().unwrap(), config)
     }
 
-    /// The same in a folder that has files of the test's.
+    /// The same in a folder with files of the test.
     pub fn serve_in(folder: TempDir, config: Value) -> Self {
         Self::serve_with(folder, config, &[])
     }
@@ -112,7 +111,7 @@ impl Claviger {
         Self::by(folder, command)
     }
 
-    /// Starts it by a command of the test's, which serves.
+    /// Starts it by another command, which must serve.
     pub fn by(folder: TempDir, mut command: Command) -> Self {
         let child = command
             .env("CLAVIGER__TELEMETRY__LOGFORMAT", "json")
@@ -123,7 +122,7 @@ impl Claviger {
             .unwrap();
         let nowhere = "127.0.0.1:0".parse().unwrap();
         let mut claviger = Self { child, api: nowhere, ops: nowhere, folder };
-        // By the field and not the message, which other builds word differently (`load-tests/against`).
+        // Found by the field and not by the message, whose text differs in other builds (`load-tests/against`).
         let started = claviger.wait_for(&|line| line["api"].is_string(), "address");
         claviger.api = started["api"].as_str().unwrap().parse().unwrap();
         claviger.ops = started["ops"].as_str().unwrap().parse().unwrap();
@@ -144,24 +143,24 @@ impl Claviger {
             }
             assert!(self.child.try_wait().unwrap().is_none(), "claviger has ended:\n{}", self.log());
             assert!(Instant::now() < deadline, "no {message:?} in the log:\n{}", self.log());
-            // Short, because the load test takes the time until then.
+            // Short, because the load test measures the start.
             std::thread::sleep(Duration::from_millis(2));
         }
     }
 
-    /// How many lines with this message it has logged.
+    /// The number of log lines with this message.
     pub fn logged(&self, message: &str) -> usize {
         let log = self.log();
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter(|line| line["message"].as_str().is_some_and(|text| text.contains(message))).count()
     }
 
-    /// Everything it has logged.
+    /// The whole log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("stderr")).unwrap()
     }
 
-    /// Everything it has printed: the audit events, and what `dev` says.
+    /// The whole standard output: audit events and the output of `dev`.
     pub fn stdout(&self) -> String {
         fs::read_to_string(self.folder.path().join("stdout")).unwrap()
     }
@@ -171,36 +170,36 @@ impl Claviger {
         fs::read_to_string(self.folder.path().join(name)).unwrap()
     }
 
-    /// Sends one request to the api listener.
+    /// Sends one request to the API listener.
     pub fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         request(self.api, method, target, headers, body)
     }
 
-    /// Asks for a ticket with a form.
+    /// Requests a ticket with a form.
     pub fn ask(&self, token: &str, form: &str) -> Answer {
         let bearer = format!("Bearer {token}");
         let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
         self.send("POST", "/v1/tickets", &headers, form.as_bytes())
     }
 
-    /// Asks for a ticket as the sample caller of `dev`, and returns the path of its download.
+    /// Requests a ticket as the sample caller of `dev`, and returns the path of its download.
     pub fn ticket(&self, repo: &str, branch: &str) -> String {
         let answer = self.ask(&self.token("token"), &format!("repo={repo}&branch={branch}"));
         assert_eq!(answer.status, 201, "{answer:?}\n{}", self.log());
         download_path(&answer)
     }
 
-    /// Redeems.
+    /// Redeems a ticket.
     pub fn download(&self, path: &str) -> Answer {
         self.send("GET", path, &[], b"")
     }
 
-    /// The value of one series on `/metrics`, written as Prometheus writes it.
+    /// The value of one series on `/metrics`, in the notation of Prometheus.
     pub fn metric(&self, series: &str) -> f64 {
         self.value_of(series).parse().unwrap()
     }
 
-    /// The same for what is counted.
+    /// The same for a counter.
     pub fn count(&self, series: &str) -> u64 {
         self.value_of(series).parse().unwrap()
     }
@@ -216,20 +215,20 @@ impl Claviger {
         request(self.ops, "GET", "/metrics", &[], b"").text()
     }
 
-    /// The sum of all series of a family that counts.
+    /// The sum of all series of a counter.
     pub fn sum(&self, family: &str) -> u64 {
         let text = self.metrics();
         let of_family = |line: &&str| line.strip_prefix(family).is_some_and(|rest| rest.starts_with(['{', ' ']));
         text.lines().filter(of_family).map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 
-    /// The audit events in the database, in the order they were written.
+    /// The audit events in the database, in the order of writing.
     pub fn audit_events(&self) -> Vec<Value> {
         let texts = audit_texts(&self.folder.path().join("claviger.db"));
         texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
     }
 
-    /// Writes into its database behind its back.
+    /// Writes directly into its database.
     pub fn write(&self, sql: &'static str) {
         let url = format!("sqlite://{}", self.folder.path().join("claviger.db").display());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -277,7 +276,7 @@ impl Drop for Claviger {
     }
 }
 
-/// The audit events in a database, as the very texts that were hashed.
+/// The audit events in a database, as exactly the hashed texts.
 pub fn audit_texts(database: &Path) -> Vec<String> {
     let url = format!("sqlite://{}?mode=ro", database.display());
     let read = async {
@@ -285,14 +284,14 @@ pub fn audit_texts(database: &Path) -> Vec<String> {
         let rows = sqlx::query_scalar::<_, String>("SELECT event FROM audit_events ORDER BY rowid");
         rows.fetch_all(&mut connection).await.unwrap()
     };
-    // A thread of its own: the test may be inside a runtime.
+    // A separate thread, because the test may run inside a runtime.
     std::thread::scope(|scope| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         scope.spawn(move || runtime.block_on(read)).join().unwrap()
     })
 }
 
-/// Polls until something outside has happened, and fails when it does not within some seconds.
+/// Polls until something has happened; fails after some seconds.
 pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let deadline = Instant::now() + STARTED_WITHIN;
     while !happened() {
@@ -308,8 +307,8 @@ pub fn download_path(answer: &Answer) -> String {
     rest[rest.find('/').unwrap()..].to_owned()
 }
 
-/// Runs a command of the binary to its end: exit code, standard output, standard error. One that serves although it
-/// should not is killed, and its code is 137.
+/// Runs a command of the binary to its end: exit code, standard output, standard error. A command that serves
+/// unexpectedly is killed, with code 137.
 pub fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let bounded = ["-s", "KILL", "30"].map(Path::new);
     let output = Command::new("timeout").args(bounded).arg(binary()).args(arguments).output().unwrap();
@@ -317,7 +316,7 @@ pub fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// The binary under test: cargo says where it is to tests. To examples it does not; they lie in a folder beside it.
+/// The binary under test. cargo gives its path to tests, but not to examples, which are in a folder beside it.
 pub fn binary() -> PathBuf {
     option_env!("CARGO_BIN_EXE_claviger")
         .map_or_else(|| std::env::current_exe().unwrap().parent().unwrap().with_file_name("claviger"), PathBuf::from)

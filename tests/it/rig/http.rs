@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// An answer, as it came.
+/// A raw answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
@@ -32,7 +32,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The machine word of a problem, after checking that it is one to the letter.
+    /// The error code of a problem, after an exact check of the problem document.
     pub fn code(&self) -> String {
         assert_eq!(self.header("content-type").as_deref(), Some("application/problem+json"), "{self:?}");
         let problem = self.json();
@@ -43,7 +43,7 @@ impl Answer {
     }
 }
 
-/// Sends bytes and reads until the server closes, or says nothing more for five seconds.
+/// Sends bytes, and reads until the server closes the connection or is silent for five seconds.
 pub fn exchange(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -71,7 +71,7 @@ pub fn request(address: SocketAddr, method: &str, target: &str, headers: &[(&str
     parse(&exchange(address, &bytes))
 }
 
-/// Reads an answer whose body ends where its `Content-Length` says.
+/// Parses an answer whose body ends according to `Content-Length`.
 pub fn parse(bytes: &[u8]) -> Answer {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
     let end = end.unwrap_or_else(|| panic!("no answer: {:?}", String::from_utf8_lossy(bytes)));
@@ -92,7 +92,7 @@ pub fn parse(bytes: &[u8]) -> Answer {
     answer
 }
 
-/// A body that came in chunks, all of them.
+/// The content of a chunked body.
 fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     loop {
@@ -107,13 +107,13 @@ fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What came back on a connection, and how it ended.
+/// The data received on a connection, and how it ended.
 #[derive(Debug)]
 pub struct Conversation {
     pub bytes: Vec<u8>,
     /// Whether the server closed it.
     pub closed: bool,
-    /// How long it was open after the last byte was sent.
+    /// Time from the last sent byte to its end.
     pub took: Duration,
 }
 
@@ -135,7 +135,7 @@ pub fn listen(stream: &mut TcpStream, patience: Duration) -> Conversation {
         match stream.read(&mut buffer) {
             Ok(count @ 1..) => conversation.bytes.extend(&buffer[..count]),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            // A reset is an end too: the server closed with bytes of ours unread.
+            // A reset is an end too: the server closed the connection with unread bytes.
             Ok(0) | Err(_) => {
                 conversation.closed = true;
                 break;
@@ -146,7 +146,7 @@ pub fn listen(stream: &mut TcpStream, patience: Duration) -> Conversation {
     conversation
 }
 
-/// Reads the answers to several requests, one behind the other.
+/// Parses the answers to several requests in a row.
 pub fn answers(mut bytes: &[u8]) -> Vec<Answer> {
     let mut answers = Vec::new();
     while !bytes.is_empty() {
@@ -170,7 +170,7 @@ pub fn percent_encode(text: &str) -> String {
     text.bytes().fold(String::new(), |encoded, byte| encoded + &format!("%{byte:02X}"))
 }
 
-/// As `encodeURIComponent` does it.
+/// Encoded like `encodeURIComponent`.
 pub fn percent_encode_for_urls(text: &str) -> String {
     text.bytes().fold(String::new(), |encoded, byte| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded + &char::from(byte).to_string(),

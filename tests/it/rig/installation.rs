@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::fs;
 use tempfile::TempDir;
 
-/// What the broker may read at the store: everything below `homelab` but what is closed.
+/// The broker's permissions at the store: everything below `homelab` except the closed paths.
 const ACL: &str = r#"
 path "homelab/data/*" { capabilities = ["read"] }
 path "homelab/data/closed/*" { capabilities = ["deny"] }
@@ -38,14 +38,14 @@ pub struct Installation {
     pub claviger: Claviger,
 }
 
-/// A build pod at an installation.
+/// A build pod of an installation.
 pub struct Builder<'a> {
     /// The pod.
     pub pod: PodActor,
     claviger: &'a Claviger,
 }
 
-/// What a build pod was answered.
+/// The answer to a build pod.
 pub struct Answered<'a> {
     /// The answer.
     pub answer: Answer,
@@ -81,7 +81,7 @@ impl Plan {
                 "auth": {"kubernetes": {"role": "claviger", "tokenFile": "vault-token"}},
             }}],
             "policies": {"directory": "policies"},
-            // Tests ask again and again, and redeem little.
+            // Tests request many tickets and redeem few.
             "tickets": {"maxLivePerPod": 100_000},
         });
         Self { kube, bao, folder, config }
@@ -92,7 +92,7 @@ impl Plan {
         write_policies(&self.folder.path().join("policies"), &[(name, spec)]);
     }
 
-    /// Lets the caches keep things for other times than they would.
+    /// Sets the lifetimes of the caches.
     pub fn cache(&mut self, settings: Value) {
         self.config["stores"][0]["vault"]["cache"] = settings;
     }
@@ -105,7 +105,7 @@ impl Plan {
 }
 
 impl Installation {
-    /// One that is configured as [`Plan`] has it.
+    /// Starts an installation with the default [`Plan`].
     pub async fn start() -> Self {
         Plan::new().await.start()
     }
@@ -117,12 +117,12 @@ impl Installation {
 }
 
 impl<'a> Builder<'a> {
-    /// Asks for the secrets of a repo and a branch with its token.
+    /// Requests the secrets of a repo and a branch with its token.
     pub fn asks(&self, repo: &str, branch: &str) -> Answered<'a> {
         self.asks_with(&self.pod.token, repo, branch)
     }
 
-    /// Asks with another token.
+    /// Requests with another token.
     pub fn asks_with(&self, token: &str, repo: &str, branch: &str) -> Answered<'a> {
         let answer = self.claviger.ask(token, &format!("repo={repo}&branch={branch}"));
         Answered { answer, claviger: self.claviger }
@@ -143,12 +143,12 @@ impl Answered<'_> {
         download
     }
 
-    /// The file that it downloads.
+    /// The downloaded file.
     pub fn file(&self) -> String {
         self.download().text()
     }
 
-    /// It was refused.
+    /// Asserts that it was refused.
     pub fn refused(self, status: u16, code: &str) -> Answer {
         let told = (self.answer.status, self.answer.code());
         assert_eq!((told.0, told.1.as_str()), (status, code), "{:?}\n{}", self.answer, self.claviger.log());
@@ -156,7 +156,7 @@ impl Answered<'_> {
     }
 }
 
-/// What one team may have: shared secrets, those of its repo, and those of its branch, in this order.
+/// The secrets of one team: shared, for its repo, and for its branch, in this order.
 fn site_builds() -> Value {
     json!({
         "subjects": [{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}],

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-/// Where the issuer's documents are.
+/// The path of the issuer's discovery document.
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 const KEYS: &str = "/keys";
 
@@ -34,17 +34,17 @@ struct Desk {
     someone_asks: Notify,
 }
 
-/// What it answers when it is asked for a document.
+/// The answer to a request for a document.
 #[derive(Clone, Default)]
 pub enum Says {
-    /// Nothing: it closes the connection.
+    /// Closes the connection without an answer.
     #[default]
     HangsUp,
-    /// This document.
+    /// Answers with this document.
     Json(Value),
-    /// This status, with these headers and this body.
+    /// Answers with this status, header and body.
     Answers(u16, &'static str, String),
-    /// Nothing, ever, on an open connection.
+    /// Never answers, with an open connection.
     Silence,
     /// A body without end.
     Endless,
@@ -57,12 +57,12 @@ pub struct Key {
 }
 
 impl Key {
-    /// A new one of this id.
+    /// A new key with this ID.
     pub fn new(id: &'static str) -> Self {
         Self { id: Some(id), ..Self::nameless() }
     }
 
-    /// A new one without an id.
+    /// A new key without an ID.
     pub fn nameless() -> Self {
         let made = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING);
         Self { id: None, pair: made.unwrap() }
@@ -96,12 +96,12 @@ impl Key {
 }
 
 impl Issuer {
-    /// Publishes these keys.
+    /// An issuer with these keys.
     pub async fn of(keys: &[&Key]) -> Self {
         Self::at("127.0.0.1:0".parse().unwrap(), keys).await
     }
 
-    /// The same at an address of the test's choice.
+    /// The same at a given address.
     pub async fn at(address: SocketAddr, keys: &[&Key]) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -120,12 +120,12 @@ impl Issuer {
         issuer
     }
 
-    /// Publishes these keys from now on.
+    /// Replaces the published keys.
     pub fn publishes(&self, keys: &[&Key]) {
         self.says_of_its_keys(Says::Json(json!({"keys": keys.iter().map(|key| key.jwk()).collect::<Vec<_>>()})));
     }
 
-    /// Publishes a discovery document with other members; `null` takes one away.
+    /// Changes members of the discovery document; `null` removes a member.
     pub fn describes_itself_with(&self, members: &Value) {
         let mut document = json!({"issuer": self.url, "jwks_uri": format!("{}{KEYS}", self.url), "other": [1]});
         for (name, value) in members.as_object().unwrap() {
@@ -138,17 +138,17 @@ impl Issuer {
         self.says_of_itself(Says::Json(document));
     }
 
-    /// Answers this when it is asked for its discovery document.
+    /// Sets the answer to requests for the discovery document.
     pub fn says_of_itself(&self, says: Says) {
         *self.desk.discovery.lock().unwrap() = says;
     }
 
-    /// Answers this when it is asked for its keys.
+    /// Sets the answer to requests for the keys.
     pub fn says_of_its_keys(&self, says: Says) {
         *self.desk.keys.lock().unwrap() = says;
     }
 
-    /// Waits until somebody has asked for something, unless somebody has.
+    /// Waits until there has been a request.
     pub async fn is_asked(&self) {
         let asked = self.desk.someone_asks.notified();
         if self.desk.asked.lock().unwrap().is_empty() {
@@ -156,7 +156,7 @@ impl Issuer {
         }
     }
 
-    /// How often it was asked for its discovery document and for its keys since the last look.
+    /// The number of requests for the discovery document and for the keys since the last call.
     pub fn asked(&self) -> [usize; 2] {
         let asked = std::mem::take(&mut *self.desk.asked.lock().unwrap());
         let count = |document| asked.iter().filter(|path| *path == document).count();
@@ -173,7 +173,7 @@ impl Drop for Issuer {
 }
 
 async fn answer(mut stream: TcpStream, desk: &Desk) {
-    // One of our requests fits into one segment.
+    // A request fits into one segment.
     let mut request = [0; 4096];
     let length = stream.read(&mut request).await.unwrap_or(0);
     let request = String::from_utf8_lossy(&request[..length]).into_owned();

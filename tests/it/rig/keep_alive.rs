@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// One keep-alive connection, which reads whole answers.
+/// A keep-alive connection.
 pub struct Client(TcpStream);
 
 impl Client {
@@ -15,7 +15,7 @@ impl Client {
         Ok(Self(stream))
     }
 
-    /// The status and the body, unless the connection ends before.
+    /// The status and the body; an error if the connection ends earlier.
     pub fn exchange(&mut self, request: &str) -> std::io::Result<(u16, String)> {
         self.0.write_all(request.as_bytes())?;
         let (mut bytes, mut buffer) = (Vec::new(), vec![0; 65536]);

@@ -25,28 +25,29 @@ use std::time::{Duration, Instant};
 
 /// The audience of the API server itself.
 pub const DEFAULT_AUDIENCE: &str = "https://kubernetes.default.svc";
-/// How often a start is tried: a port that was free may be taken before the server listens on it.
+/// Maximum number of start attempts: another test may take a free port before the server binds it.
 const ATTEMPTS: usize = 3;
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
-/// Who may speak to the API server.
+/// The users of the API server.
 #[derive(Debug, Clone, Copy)]
 pub enum User {
-    /// May everything; the tests' own hand. By name it is Tekton's controller, whose part it plays.
+    /// All permissions; used by the tests themselves. It has the name of Tekton's controller, whose role the tests
+    /// play.
     Admin,
-    /// What the broker runs as: `system:auth-delegator`, and `get` of pods and of Tekton's runs.
+    /// The broker: `system:auth-delegator`, and `get` of pods and of Tekton's runs.
     Broker,
-    /// `get` of pods alone.
+    /// Only `get` of pods.
     PodReader,
-    /// `system:auth-delegator` alone.
+    /// Only `system:auth-delegator`.
     Reviewer,
-    /// May nothing.
+    /// No permissions.
     Nobody,
-    /// Tekton's own, with the rights that its release binds.
+    /// Tekton's controller, with the permissions of its release.
     TektonController,
-    /// Likewise.
+    /// Tekton's webhook, with the permissions of its release.
     TektonWebhook,
-    /// Not known to the API server.
+    /// Unknown to the API server.
     Stranger,
 }
 
@@ -88,14 +89,14 @@ impl User {
 pub struct ControlPlane {
     folder: PathBuf,
     port: u16,
-    /// A user's token is its name and this: others on this machine can reach the port.
+    /// A user's token is its name and this secret, because other users of this machine can reach the port.
     secret: String,
     servers: [Mutex<Server>; 2],
     /// What the API server is started with.
     arguments: Vec<String>,
 }
 
-/// The one control plane, started by whoever asks first.
+/// The shared control plane, started at the first call.
 pub fn control_plane() -> &'static ControlPlane {
     static PLANE: OnceLock<Result<ControlPlane, String>> = OnceLock::new();
     match PLANE.get_or_init(|| ControlPlane::start(&[])) {
@@ -105,7 +106,7 @@ pub fn control_plane() -> &'static ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts one whose API server has further arguments.
+    /// Starts a control plane whose API server has additional arguments.
     pub fn start(arguments: &[String]) -> Result<Self, String> {
         let (etcd, apiserver) = (binary("etcd")?, binary("kube-apiserver")?);
         let mut why = String::new();
@@ -131,7 +132,7 @@ impl ControlPlane {
         Err(why)
     }
 
-    /// The folder of its files, gone when this process is.
+    /// The folder of its files, removed when this process ends.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -141,7 +142,7 @@ impl ControlPlane {
         self.kubeconfig_for_port(user, self.port)
     }
 
-    /// The same for a port that nobody listens on: the API server, stopped.
+    /// The same for a port without a listener, like a stopped API server.
     pub fn kubeconfig_of_stopped(&self, user: User) -> PathBuf {
         self.kubeconfig_for_port(user, free_ports()[0])
     }
@@ -179,7 +180,7 @@ impl ControlPlane {
         }
     }
 
-    /// The PEM text of the CA that its certificate is checked with.
+    /// The PEM text of the CA of its certificate.
     pub fn ca(&self) -> String {
         std::fs::read_to_string(self.folder.join("certs/apiserver.crt")).unwrap()
     }
@@ -190,7 +191,7 @@ impl ControlPlane {
     }
 
     fn kubeconfig_for_server(&self, user: User, server: &str) -> PathBuf {
-        // A file each: another test may be reading one.
+        // One file per call, because another test may be reading one.
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let path = self.folder.join(format!("kubeconfig-{}", NUMBER.fetch_add(1, Ordering::SeqCst)));
         let ca = self.folder.join("certs/apiserver.crt");
@@ -205,7 +206,7 @@ impl ControlPlane {
         path
     }
 
-    /// A client of the test's own runtime.
+    /// A client in the test's own runtime.
     pub async fn client(&self, user: User) -> kube::Client {
         client(&self.kubeconfig(user)).await
     }
@@ -217,8 +218,9 @@ async fn client(kubeconfig: &Path) -> kube::Client {
     kube::Client::try_from(config).unwrap()
 }
 
-/// A server and its guardian: a shell that waits for the end of this process, however it ends, kills the server by its
-/// process id and removes the folder. Both are out of our process group, so that Ctrl-C reaches neither before us.
+/// A server and its guardian: a shell that waits for the end of this process in any way, kills the server by its
+/// process ID and removes the folder. Both are outside of this process group, so that Ctrl-C does not reach them
+/// first.
 pub struct Server {
     child: Child,
     /// It acts when its standard input is closed, which is when this is dropped.
@@ -230,7 +232,7 @@ impl Server {
         Self::start_with(program, arguments, folder, &[])
     }
 
-    /// Starts one with further environment variables.
+    /// Starts a server with additional environment variables.
     pub fn start_with(
         program: &Path,
         arguments: &[String],
@@ -271,12 +273,12 @@ fn log_of(program: &Path, folder: &Path) -> PathBuf {
     folder.join(program.file_name().unwrap()).with_extension("log")
 }
 
-/// Where a program of the control plane is.
+/// The path of a program of the control plane.
 fn binary(name: &str) -> Result<PathBuf, String> {
     program(variable("KUBEBUILDER_ASSETS").or_else(|| Some(rig()?.join("bin"))).unwrap_or_default().join(name))
 }
 
-/// Where another program of the rig is.
+/// The path of another program of the rig.
 pub fn rig_binary(name: &str) -> Result<PathBuf, String> {
     program(rig().unwrap_or_default().join("bin").join(name))
 }
@@ -344,7 +346,7 @@ fn start_once(etcd: &Path, apiserver: &Path, folder: &Path, more: &[String]) -> 
     let apiserver = Server::start(apiserver, &arguments, folder)?;
     let servers = [etcd, apiserver].map(Mutex::new);
     let plane = ControlPlane { folder: folder.to_owned(), port, secret, servers, arguments };
-    // A runtime of its own: the first test's may be current-thread and is blocked in here.
+    // A separate runtime: that of the first test may be current-thread and is blocked here.
     std::thread::scope(|scope| {
         let setup = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -13,16 +13,16 @@ use tempfile::TempDir;
 
 /// The region of every call.
 pub const REGION: &str = "eu-central-1";
-/// Python takes its time when the machine is busy.
+/// Long, because Python starts slowly on a busy machine.
 const UP_WITHIN: Duration = Duration::from_mins(1);
-/// How often a start is tried: a port that was free may be taken before the server listens on it.
+/// Maximum number of start attempts: another test may take a free port before the server binds it.
 const STARTS: usize = 5;
 const ALL_SECRETS: &str = "secretsmanager:*";
 
 /// A running server.
 pub struct Moto {
     child: Child,
-    /// `http://127.0.0.1:P`, for all of its services.
+    /// `http://127.0.0.1:P`, for all services.
     pub address: String,
     http: Client,
 }
@@ -42,7 +42,7 @@ impl Keys {
 }
 
 impl Moto {
-    /// Starts one that lets nobody in without a signature.
+    /// Starts a server that requires signatures.
     pub async fn start() -> Self {
         for _ in 0..STARTS {
             let mut moto = Self::spawn();
@@ -53,7 +53,7 @@ impl Moto {
         panic!("moto did not start on {STARTS} different ports");
     }
 
-    /// Kills the server, by process id. Its memory was its storage.
+    /// Kills the server by process ID. Its storage is lost.
     pub fn stop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -64,7 +64,7 @@ impl Moto {
         self.address.rsplit(':').next().unwrap().parse().unwrap()
     }
 
-    /// A new user who may do anything with secrets, and its access key.
+    /// A new user with all permissions on secrets, and its access key.
     pub async fn user(&self, name: &str) -> Keys {
         self.iam("CreateUser", &[("UserName", name)]).await;
         self.allow(name, ALL_SECRETS).await;
@@ -77,18 +77,18 @@ impl Moto {
         Keys { id: element(&answer, "AccessKeyId"), secret: element(&answer, "SecretAccessKey") }
     }
 
-    /// Takes an access key away.
+    /// Deletes an access key.
     pub async fn delete_key(&self, name: &str, keys: &Keys) {
         self.iam("DeleteAccessKey", &[("UserName", name), ("AccessKeyId", &keys.id)]).await;
     }
 
-    /// Lets a user do one thing and nothing else.
+    /// Limits a user to one action.
     pub async fn allow(&self, user: &str, action: &str) {
         let policy = policy(action);
         self.iam("PutUserPolicy", &[("UserName", user), ("PolicyName", "p"), ("PolicyDocument", &policy)]).await;
     }
 
-    /// A new role whose sessions may do one thing; its ARN.
+    /// A new role whose sessions may perform one action; returns its ARN.
     pub async fn role(&self, name: &str, action: &str) -> String {
         let trust = json!({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/cluster"},
@@ -114,14 +114,14 @@ impl Moto {
         ["AccessKeyId", "SecretAccessKey", "SessionToken"].map(|name| element(&xml, name))
     }
 
-    /// Lets so many calls pass without a signature, as STS takes them, who is shown a token instead.
+    /// Accepts this number of calls without a signature, as STS does for calls with a web identity token.
     pub async fn let_pass(&self, calls: usize) {
         let reset = self.http.post(format!("{}/moto-api/reset-auth", self.address));
         let reset = reset.header("Content-Type", "application/octet-stream").body(calls.to_string());
         assert_eq!(reset.send().await.unwrap().status(), 200);
     }
 
-    /// Writes a secret, a new one or a new version; its version.
+    /// Writes a secret or a new version of it; returns the version.
     pub async fn put(&self, name: &str, text: &str) -> String {
         let (status, _) = self.secrets("DescribeSecret", &json!({"SecretId": name})).await;
         let (operation, id) = if status == 200 { ("PutSecretValue", "SecretId") } else { ("CreateSecret", "Name") };
@@ -129,12 +129,12 @@ impl Moto {
         answer["VersionId"].as_str().unwrap().to_owned()
     }
 
-    /// Writes a new secret that is binary.
+    /// Writes a new binary secret.
     pub async fn put_binary(&self, name: &str) {
         self.done("CreateSecret", &json!({"Name": name, "SecretBinary": "AAEC"})).await;
     }
 
-    /// Makes a secret without a value.
+    /// Creates a secret without a value.
     pub async fn put_nothing(&self, name: &str) {
         self.done("CreateSecret", &json!({"Name": name})).await;
     }
@@ -168,7 +168,7 @@ impl Moto {
         text
     }
 
-    /// Makes a call as the owner of the server, who signs nothing; the header only says which service is meant.
+    /// Makes an unsigned call as the owner of the server; the header only names the service.
     async fn unsigned(&self, service: &str, call: reqwest::RequestBuilder) -> (u16, String) {
         self.let_pass(1).await;
         let scope = format!("AKIAXXXXXXXXXXXXXXXX/20260101/{REGION}/{service}/aws4_request");
@@ -193,10 +193,10 @@ impl Moto {
         Self { child, address: format!("http://127.0.0.1:{port}"), http }
     }
 
-    /// Whether it comes to answering; not if it exits, as it does when its port is taken.
+    /// Whether it answers. False if it exits, for instance because its port is in use.
     async fn comes_up(&mut self) -> bool {
         let deadline = Instant::now() + UP_WITHIN;
-        // Of whoever may have the port instead, nobody has such a path.
+        // No other server that may have taken the port has this path.
         let health = format!("{}/moto-api/data.json", self.address);
         while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
             if self.http.get(&health).send().await.is_ok_and(|answer| answer.status() == 200) {
@@ -214,12 +214,12 @@ impl Drop for Moto {
     }
 }
 
-/// A token such as a cluster projects; moto takes any.
+/// A token like a projected one; moto accepts any.
 pub fn web_identity_token() -> String {
     format!("header.{}.signature", RequestId::random())
 }
 
-/// Writes such a token into a folder, as `web-identity-token`; the path.
+/// Writes such a token into a folder, as `web-identity-token`; returns the path.
 pub fn write_web_identity_token(folder: &TempDir) -> PathBuf {
     let file = folder.path().join("web-identity-token");
     fs::write(&file, web_identity_token()).unwrap();
@@ -230,7 +230,7 @@ fn policy(action: &str) -> String {
     json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]}).to_string()
 }
 
-/// The text of the first element of that name.
+/// The text of the first element with this name.
 fn element(xml: &str, name: &str) -> String {
     let (_, rest) = xml.split_once(&format!("<{name}>")).unwrap_or_else(|| panic!("no {name} in {xml}"));
     rest[..rest.find('<').unwrap()].to_owned()

@@ -37,14 +37,14 @@ impl Issuer {
         self.key.public_key().as_ref()
     }
 
-    /// What a good build's token claims.
+    /// The claims of an ordinary build's token.
     pub fn claims() -> Value {
         let now = SystemClock.now().as_second();
         json!({"iss": ISSUER, "aud": "claviger", "sub": "build-1", "role": "build", "iat": now, "exp": now + 3600,
             "jti": RequestId::random().as_str()})
     }
 
-    /// A token with these changes to the good claims; null takes one away.
+    /// A token with changes to these claims; null removes a claim.
     pub fn token(&self, changes: &Value) -> String {
         let mut claims = Self::claims();
         for (name, value) in changes.as_object().unwrap() {
@@ -56,7 +56,7 @@ impl Issuer {
         self.sign(&json!({"alg": "ES256", "kid": "ci", "typ": "JWT"}), &claims)
     }
 
-    /// Any header and claims, signed with ES256 whatever the header says.
+    /// A token with any header and claims, always signed with ES256.
     pub fn sign(&self, header: &Value, claims: &Value) -> String {
         let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
         let message = format!("{}.{}", encode(header), encode(claims));
@@ -65,7 +65,7 @@ impl Issuer {
     }
 }
 
-/// A Claviger that believes an issuer named `ci`, with a file store named `local`.
+/// A Claviger that trusts an issuer named `ci`, with a file store named `local`.
 pub struct Edge {
     pub claviger: Claviger,
     pub issuer: Issuer,
@@ -73,7 +73,7 @@ pub struct Edge {
     environment: Vec<(String, String)>,
 }
 
-/// A policy for the good build: `secrets` of `local` at these paths, and what else the policy says.
+/// A policy for the ordinary build: secrets of `local` at these paths, and additional fields.
 pub fn allow(paths: &[&str], extra: &Value) -> Value {
     let secrets: Vec<Value> = paths.iter().map(|path| json!({"store": "local", "path": path})).collect();
     let mut spec = json!({
@@ -90,7 +90,7 @@ pub fn allow(paths: &[&str], extra: &Value) -> Value {
 }
 
 impl Edge {
-    /// The usual one: `site/main` has two keys.
+    /// The default: `site/main` has two keys.
     pub fn usual() -> Self {
         Self::start(
             &json!({"homelab/site/main": {"TOKEN": "s3cret", "URL": "https://x"}}),
@@ -132,19 +132,19 @@ impl Edge {
         self.claviger = Claviger::serve_with(folder, self.config.clone(), &environment);
     }
 
-    /// Asks with a token of the good build that has a `jti` of its own.
+    /// Requests with a token of the ordinary build that has a new `jti`.
     pub fn asks(&self, form: &str) -> Answer {
         self.ask(&self.issuer.token(&json!({})), form)
     }
 
-    /// Asks with JSON.
+    /// Requests with JSON.
     pub fn asks_json(&self, body: &str) -> Answer {
         let bearer = format!("Bearer {}", self.issuer.token(&json!({})));
         let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
         self.send("POST", "/v1/tickets", &headers, body.as_bytes())
     }
 
-    /// The path of a fresh ticket's download.
+    /// The download path of a new ticket.
     pub fn path(&self, form: &str) -> String {
         let answer = self.asks(form);
         assert_eq!(answer.status, 201, "{answer:?}");

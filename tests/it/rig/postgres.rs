@@ -15,13 +15,13 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 const BINARIES: &str = "/usr/lib/postgresql/15/bin";
-/// PostgreSQL refuses to run as root; Debian's package makes this user.
+/// PostgreSQL refuses to run as root; Debian's package creates this user.
 const USER: &str = "postgres";
-/// How often a start is tried: a port that was free may be taken before the server listens on it.
+/// Maximum number of start attempts: another test may take a free port before the server binds it.
 const ATTEMPTS: usize = 3;
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
-/// Stops the server when this process has ended, however it ends, and removes the folder.
+/// Stops the server when this process has ended in any way, and removes the folder.
 const GUARDIAN: &str = "while read -r _; do :; done; kill -QUIT \"$1\"; i=0
     while kill -0 \"$1\" && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done; kill -9 \"$1\"; rm -rf \"$2\"";
 
@@ -31,11 +31,11 @@ pub struct Postgres {
     port: u16,
     password: String,
     child: Option<Child>,
-    /// Holds the end of a pipe that closes with this process.
+    /// Holds a pipe that is closed when this process ends.
     guardian: Option<Child>,
 }
 
-/// The one server, started by whoever asks first.
+/// The shared server, started at the first call.
 pub fn postgres() -> &'static Postgres {
     static SERVER: OnceLock<Result<Postgres, String>> = OnceLock::new();
     match SERVER.get_or_init(|| Postgres::start(&[])) {
@@ -45,7 +45,7 @@ pub fn postgres() -> &'static Postgres {
 }
 
 impl Postgres {
-    /// Starts a server with settings of its own, `name=value`.
+    /// Starts a server with its own settings, `name=value`.
     pub fn start(settings: &[&str]) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?.keep();
         let mut server =
@@ -63,7 +63,7 @@ impl Postgres {
         Err(format!("PostgreSQL did not start: {why}\n{log}"))
     }
 
-    /// Makes an empty database and returns its URL.
+    /// Creates an empty database and returns its URL.
     pub async fn database(&self) -> String {
         let name = format!("test_{}", RequestId::random());
         let mut connection = PgConnection::connect(&self.url("postgres")).await.unwrap();
@@ -77,7 +77,7 @@ impl Postgres {
         format!("postgres://claviger:{}@127.0.0.1:{}/{database}?sslmode=disable", self.password, self.port)
     }
 
-    /// Whether somebody can log in to a database.
+    /// Whether a user can log in to a database.
     pub async fn lets_in(&self, url: &str, user: &str, password: &str) -> bool {
         let own = format!("claviger:{}@", self.password);
         assert!(url.contains(&own));
@@ -90,19 +90,19 @@ impl Postgres {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
     }
 
-    /// The password of the user that owns everything.
+    /// The password of the owner.
     pub fn password(&self) -> &str {
         &self.password
     }
 
-    /// Where it keeps everything.
+    /// Its data folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Stops it at once, as a crash does.
+    /// Stops it at once, like a crash.
     pub fn stop(&mut self) {
-        // The guardian first: it would remove the folder.
+        // First the guardian, which would remove the folder.
         if let Some(mut guardian) = self.guardian.take() {
             let _ = guardian.kill();
             let _ = guardian.wait();
@@ -113,21 +113,21 @@ impl Postgres {
         }
     }
 
-    /// Kills every process of it with `SIGKILL`: nothing is written any more.
+    /// Kills all of its processes with `SIGKILL`, so that nothing more is written.
     pub fn kill(&mut self) {
         if let Some(mut guardian) = self.guardian.take() {
             let _ = guardian.kill();
             let _ = guardian.wait();
         }
         if let Some(mut child) = self.child.take() {
-            // Its children would end by themselves, but only after what they are about.
+            // Its children would end by themselves, but only after their current work.
             let processes = std::iter::once(child.id()).chain(children_of(child.id())).map(|id| id.to_string());
             let _ = Command::new("kill").args(["-s", "KILL"]).args(processes).status();
             let _ = child.wait();
         }
     }
 
-    /// Starts it again where it was.
+    /// Starts it again in the same folder.
     pub fn start_again(&mut self) {
         self.run(&[]).unwrap();
     }
@@ -202,7 +202,7 @@ impl Drop for Postgres {
     }
 }
 
-/// Checked, as the configuration has it.
+/// The checked URL, as in the configuration.
 pub fn checked(url: &str) -> PostgresUrl {
     PostgresUrl::new(url.to_owned()).unwrap()
 }
@@ -227,7 +227,7 @@ fn as_its_user(program: &str) -> Command {
     }
     let mut command = Command::new("setpriv");
     command.args([format!("--reuid={USER}"), format!("--regid={USER}"), "--init-groups".into()]).arg(program);
-    // It may not be allowed to see ours.
+    // It may not have permission for our working directory.
     command.current_dir("/");
     command
 }
@@ -245,7 +245,7 @@ fn id_of_user(which: &str) -> Result<u32, String> {
 fn children_of(parent: u32) -> Vec<u32> {
     let parent_of = |id: u32| {
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        // The name may have spaces; behind it come the state and the parent.
+        // The name may contain spaces; after it come the state and the parent.
         stat.rsplit(") ").next()?.split(' ').nth(1)?.parse::<u32>().ok()
     };
     let ids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// How often a start is tried: between finding a port free and binding it, another test may take it.
+/// Maximum number of start attempts: another test may take a free port before the server binds it.
 const STARTS: usize = 5;
 
 /// A running server. Killed when dropped.
@@ -31,7 +31,7 @@ pub struct Sample {
 }
 
 impl Prometheus {
-    /// Starts one with these rules. It scrapes what [`Self::scrape`] tells it.
+    /// Starts a server with these rules. It scrapes the targets of [`Self::scrape`].
     pub async fn start(rules: &str) -> Self {
         for _ in 0..STARTS {
             let mut prometheus = Self::spawn(rules);
@@ -42,16 +42,16 @@ impl Prometheus {
         panic!("Prometheus did not start on {STARTS} different ports");
     }
 
-    /// Scrapes these from now on.
+    /// Sets the targets.
     pub fn scrape(&self, targets: &[SocketAddr]) {
         let targets: Vec<String> = targets.iter().map(SocketAddr::to_string).collect();
-        // Swapped as a whole, so that it never reads half of it.
+        // Replaced by a rename, so that no partial file is read.
         let fresh = self.folder.path().join("fresh");
         fs::write(&fresh, json!([{"targets": targets}]).to_string()).unwrap();
         fs::rename(fresh, self.folder.path().join("targets.json")).unwrap();
     }
 
-    /// What an expression says now.
+    /// The current result of an expression.
     pub async fn query(&self, expression: &str) -> Vec<Sample> {
         let url = format!("{}/api/v1/query", self.address);
         let url = Url::parse_with_params(&url, [("query", expression)]).unwrap();
@@ -65,7 +65,7 @@ impl Prometheus {
         answer["data"]["result"].as_array().unwrap().iter().map(sample).collect()
     }
 
-    /// The names of the alerts that fire, each once, in order.
+    /// The names of the firing alerts, each once, in order.
     pub async fn firing(&self) -> Vec<String> {
         let firing = self.query(r#"count by (alertname) (ALERTS{alertstate="firing"})"#).await;
         let mut names: Vec<String> =
@@ -104,7 +104,7 @@ impl Prometheus {
         Self { child, address: format!("http://127.0.0.1:{port}"), folder, http }
     }
 
-    /// Whether it comes up; not if it exits, as it does when its port is taken.
+    /// Whether it starts. False if it exits, for instance because its port is in use.
     async fn is_up(&mut self) -> bool {
         let ready = format!("{}/-/ready", self.address);
         for _ in 0..200 {
@@ -140,7 +140,7 @@ pub fn binary(name: &str) -> PathBuf {
     binary
 }
 
-/// Runs promtool, and fails unless it is content.
+/// Runs promtool, and fails if it reports an error.
 pub fn promtool(arguments: &[&str], stdin: Option<&Path>) -> String {
     let stdin = stdin.map_or_else(Stdio::null, |file| File::open(file).unwrap().into());
     let output = Command::new(binary("promtool")).args(arguments).stdin(stdin).output().unwrap();

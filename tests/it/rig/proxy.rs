@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// One such proxy. It ends with the process.
+/// A proxy. It ends with the process.
 pub struct Proxy {
     address: SocketAddr,
     tunnels: Arc<Mutex<Vec<String>>>,
@@ -30,7 +30,7 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// Where it was asked to connect to, since the last look.
+    /// The targets of tunnels since the last call.
     pub fn tunnels(&self) -> Vec<String> {
         std::mem::take(&mut *self.tunnels.lock().unwrap())
     }

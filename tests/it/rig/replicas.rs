@@ -21,7 +21,8 @@ pub struct Replicas {
 }
 
 impl Replicas {
-    /// So many, with these secrets and policies, on the database of this URL. `extra` replaces whole sections.
+    /// Starts `count` replicas with these secrets and policies, on the database of this URL. `extra` replaces
+    /// whole sections.
     pub fn start(count: usize, url: &str, secrets: &Value, policies: &[(&str, Value)], extra: &Value) -> Self {
         let issuer = Issuer::new();
         let mut config = json!({
@@ -64,19 +65,19 @@ impl Replicas {
         Claviger::serve_in(folder, self.config.clone())
     }
 
-    /// One of them, by its number.
+    /// One replica, by its number.
     pub fn get(&self, number: usize) -> RwLockReadGuard<'_, Claviger> {
         self.running[number % self.running.len()].read().unwrap()
     }
 
-    /// Kills one with `SIGKILL`, while others may be talking to it, and starts another in its place.
+    /// Kills a replica with `SIGKILL` during use, and starts another in its place.
     pub fn kill_and_replace(&self, number: usize) {
         self.get(number).signal("KILL");
         let next = self.one();
         *self.running[number % self.running.len()].write().unwrap() = next;
     }
 
-    /// Has one drain and end, and starts another in its place first, as a rolling update does.
+    /// Starts a new replica, then drains the old one, like a rolling update.
     pub fn roll(&self, number: usize) {
         let next = self.one();
         let mut old = std::mem::replace(&mut *self.running[number % self.running.len()].write().unwrap(), next);
@@ -84,7 +85,7 @@ impl Replicas {
         assert!(old.wait(Duration::from_mins(1)).success(), "{}", old.log());
     }
 
-    /// A build's token with a `jti` of its own.
+    /// A build's token with a new `jti`.
     pub fn token(&self) -> String {
         self.issuer.token(&json!({}))
     }
@@ -94,20 +95,20 @@ impl Replicas {
         self.issuer.token(&json!({"role": "admin"}))
     }
 
-    /// Asks one of them for a ticket for `site` and `main`: the path of its download, and its id.
+    /// Requests a ticket for `site` and `main` from one replica; returns the path of its download and its ID.
     pub fn ticket(&self, number: usize) -> (String, String) {
         let answer = self.get(number).ask(&self.token(), "repo=site&branch=main");
         assert_eq!(answer.status, 201, "{answer:?}\n{}", self.get(number).log());
         (download_path(&answer), answer.json()["ticketId"].as_str().unwrap().to_owned())
     }
 
-    /// Asks one of them as an administrator.
+    /// Sends an administrator's request to one replica.
     pub fn administer(&self, number: usize, method: &str, target: &str) -> Answer {
         let bearer = format!("Bearer {}", self.admin());
         self.get(number).send(method, target, &[("Authorization", &bearer)], b"")
     }
 
-    /// Every audit event of all of them, in the order they were written.
+    /// The audit events of all replicas, in the order of writing.
     pub fn events(&self) -> Vec<Value> {
         let read = async {
             let mut connection = PgConnection::connect(&self.url).await.unwrap();
@@ -119,7 +120,7 @@ impl Replicas {
     }
 }
 
-/// A new database on a server, for a test that has no runtime.
+/// Creates a new database, for a test without a runtime.
 pub fn new_database(server: &super::postgres::Postgres) -> String {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(server.database())
 }

@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// How often a start is tried: between finding a port free and binding it, another test may take it.
+/// Maximum number of start attempts: another test may take a free port before the server binds it.
 const STARTS: usize = 5;
 
 /// A running receiver. Killed when dropped.
@@ -19,7 +19,7 @@ pub struct Rotel {
     folder: TempDir,
 }
 
-/// A span as it arrived.
+/// A received span.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Span {
     pub trace: String,
@@ -68,7 +68,7 @@ impl Rotel {
         panic!("rotel did not start on {STARTS} different ports");
     }
 
-    /// Everything that it printed: whatever a span says is in it.
+    /// The whole output, which contains every attribute.
     pub fn text(&self) -> String {
         fs::read_to_string(self.folder.path().join("out")).unwrap()
     }
@@ -81,7 +81,7 @@ impl Rotel {
             if line.starts_with("Span #") {
                 spans.push(Span::default());
             } else if line.starts_with("ResourceSpans #") {
-                // What follows is the resource's, up to the next span.
+                // What follows, up to the next span, belongs to the resource.
                 spans.push(Span::default());
             } else if let Some(span) = spans.last_mut() {
                 let told =

@@ -13,11 +13,11 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::thread;
 
-/// The cluster IP of the webhook's Service, which is an address of the namespace's loopback device.
+/// The cluster IP of the webhook's Service: an address of the namespace's loopback device.
 const WEBHOOK_IP: &str = "10.0.0.50";
-/// Where the API server says that it is: there is no route to take an address from.
+/// The address that the API server advertises; there is no route from which it could be derived.
 const API_SERVER_IP: &str = "10.9.9.9";
-/// What is applied, in this order; then all `config-*.yaml`.
+/// The files to apply, in this order, before all `config-*.yaml`.
 const RELEASE: [&str; 8] = [
     "100-namespace",
     "200-clusterrole.yaml",
@@ -44,11 +44,12 @@ struct Tekton {
     _webhook: Server,
 }
 
-/// Runs a test with Tekton's API server within reach, and nothing else.
+/// Runs a test in the network namespace of Tekton's API server.
 pub fn inside(test: impl AsyncFnOnce(Kube) + Send) {
     static NETWORK: OnceLock<Result<Network, String>> = OnceLock::new();
     static TEKTON: OnceLock<Result<Tekton, String>> = OnceLock::new();
-    // A thread of its own, since a network namespace is a thread's, and the harness may run a test in its main thread.
+    // A separate thread, because a network namespace belongs to a thread, and the harness may run a test in its
+    // main thread.
     let panic = thread::scope(|scope| {
         let run = || {
             let network = NETWORK.get_or_init(|| Network::new(&[WEBHOOK_IP, API_SERVER_IP]));
@@ -114,7 +115,7 @@ fn start() -> Result<Tekton, String> {
     Ok(Tekton { plane, _controller: controller, _webhook: webhook })
 }
 
-/// What an installation of Tekton applies, without its Deployments.
+/// Applies Tekton's release without its Deployments.
 fn release(plane: &ControlPlane, config: &Path) -> Result<(), String> {
     let mut files: Vec<PathBuf> = RELEASE.iter().map(|name| config.join(name)).collect();
     let listed = config.read_dir().map_err(|error| format!("{}: {error}", config.display()))?;

@@ -5,14 +5,14 @@ use sqlx::Connection as _;
 use std::sync::mpsc;
 use std::thread;
 
-/// Another process's lock on the database, held until it is dropped.
+/// Another process's lock on the database, held until this is dropped.
 pub struct Lock {
     release: Option<mpsc::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Lock {
-    /// Takes it.
+    /// Takes the lock.
     pub fn take(edge: &Edge) -> Self {
         let url = format!("sqlite://{}", edge.folder.path().join("claviger.db").display());
         let (release, released) = mpsc::channel::<()>();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// A private CA, and a certificate of it for 127.0.0.1.
+/// A private CA, and its certificate for 127.0.0.1.
 pub struct Authority(TempDir);
 
 impl Authority {
@@ -30,7 +30,7 @@ impl Authority {
         Self(folder)
     }
 
-    /// `server` of a configuration.
+    /// The section `server` of a configuration.
     pub fn server(&self) -> Value {
         json!({"tls": {"certFile": self.path("tls.crt"), "keyFile": self.path("tls.key")}})
     }
@@ -40,20 +40,20 @@ impl Authority {
     }
 }
 
-/// Which client.
+/// The client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// HashiCorp's Go client.
     Go,
-    /// Python's.
+    /// Python's hvac.
     Hvac,
-    /// Node's.
+    /// Node's node-vault.
     NodeVault,
     /// `OpenBao`'s command line.
     Bao,
 }
 
-/// How a run ended, and what it said on both streams.
+/// The result of a run: exit code and both outputs.
 #[derive(Debug)]
 pub struct Ran {
     pub code: Option<i32>,
@@ -62,13 +62,13 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// Everything it said.
+    /// Both outputs.
     pub fn said(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
     }
 }
 
-/// A client, where it finds the server.
+/// A client with the address of the server.
 pub struct Client<'a> {
     pub kind: Kind,
     pub edge: &'a Edge,
@@ -93,7 +93,7 @@ impl Client<'_> {
         self.run(Some(token), "read", path)
     }
 
-    /// Reads every line of a file; a word for each.
+    /// Reads the path in every line of a file; prints a word for each.
     pub fn reads_all(&self, token: &str, file: &Path) -> Ran {
         self.run(Some(token), "names", &file.display().to_string())
     }

@@ -5,14 +5,14 @@ use crate::rig::postgres::postgres;
 use reqwest::Method;
 use serde_json::json;
 
-/// What a user of a database may do.
+/// The permissions of a database user.
 const CREATE: &str = r#"CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'"#;
-/// A user that owns a table, and so cannot be dropped.
+/// A user that owns a table, so it cannot be dropped.
 const CREATE_WITH_TABLE: &str = r#"CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}';
     CREATE TABLE "t_{{name}}" (); ALTER TABLE "t_{{name}}" OWNER TO "{{name}}""#;
 
 impl Bao {
-    /// Mounts the engine as `database`, with a database of its own; its URL.
+    /// Mounts the engine as `database`, with its own database; returns its URL.
     pub async fn enable_database(&self) -> String {
         let url = postgres().database().await;
         self.enable("database", r#"{"type":"database"}"#).await;
@@ -26,7 +26,7 @@ impl Bao {
         url
     }
 
-    /// A role whose users live so long, and at most so long with renewals.
+    /// A role whose users have this lifetime, and this maximum with renewals.
     pub async fn database_role(&self, name: &str, ttl: &str, max_ttl: &str) {
         self.role(name, CREATE, ttl, max_ttl).await;
     }
@@ -36,12 +36,12 @@ impl Bao {
         self.role(name, CREATE_WITH_TABLE, "1h", "2h").await;
     }
 
-    /// A role whose users take so many seconds to make.
+    /// A role whose users take this many seconds to create.
     pub async fn slow_database_role(&self, name: &str, seconds: u32) {
         self.role(name, &format!("{CREATE}; SELECT pg_sleep({seconds})"), "1h", "2h").await;
     }
 
-    /// How many leases of a role there are.
+    /// The number of leases of a role.
     pub async fn leases_of(&self, role: &str) -> usize {
         let list = Method::from_bytes(b"LIST").unwrap();
         let (status, answer) = self.call(list, &format!("sys/leases/lookup/database/creds/{role}"), "").await;

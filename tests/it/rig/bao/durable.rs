@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Child;
 
 impl Bao {
-    /// Starts one with a KV v2 mount named `homelab`, unsealed.
+    /// Starts an unsealed server with a KV v2 mount named `homelab`.
     pub async fn start_durable() -> Self {
         for _ in 0..STARTS {
             let mut bao = Self::set_up();
@@ -22,7 +22,7 @@ impl Bao {
         panic!("OpenBao did not start on {STARTS} different ports");
     }
 
-    /// Starts it again after a stop. It comes up sealed.
+    /// Starts it again after a stop. It is sealed then.
     pub async fn restart(&mut self) {
         self.child = run(self.dir.path());
         assert!(self.answers().await, "OpenBao did not start again");
@@ -49,7 +49,7 @@ impl Bao {
         Self { child: run(dir.path()), address, root: String::new(), dir, http: client(&[]) }
     }
 
-    /// Whether it answers at all; not if it exits, as it does when its port is taken.
+    /// Whether it answers at all. False if it exits, for instance because its port is in use.
     async fn answers(&mut self) -> bool {
         self.comes_up(async |bao| bao.try_call(Method::GET, "sys/seal-status", "").await.is_ok()).await
     }

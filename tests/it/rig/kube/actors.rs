@@ -12,18 +12,18 @@ use serde_json::{Value, json};
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The tests' hand in the cluster.
+/// The tests' client of a cluster.
 pub struct Kube {
-    /// The control plane it reaches into.
+    /// The control plane.
     pub plane: &'static ControlPlane,
     pub(super) admin: Client,
 }
 
-/// A pod that builds, and the token mounted in it.
+/// A build pod, and the token mounted in it.
 pub struct PodActor {
-    /// Where it runs.
+    /// Its namespace.
     pub namespace: String,
-    /// What it runs as.
+    /// Its ServiceAccount.
     pub service_account: String,
     /// Its name.
     pub name: String,
@@ -35,17 +35,17 @@ pub struct PodActor {
 }
 
 impl Kube {
-    /// Starts the control plane, unless it runs.
+    /// Starts the control plane unless it runs.
     pub async fn start() -> Self {
         Self::of(control_plane()).await
     }
 
-    /// The hand in another one.
+    /// A client of another control plane.
     pub async fn of(plane: &'static ControlPlane) -> Self {
         Self { plane, admin: plane.client(User::Admin).await }
     }
 
-    /// A pod that somebody else made, and a token of it.
+    /// A pod created by another user, with a token for it.
     pub async fn existing_pod(&self, namespace: &str, name: &str) -> PodActor {
         let found = self.api::<Pod>(namespace).get(name).await.unwrap();
         let mut pod = PodActor {
@@ -65,7 +65,7 @@ impl Kube {
         self.pod_with(place, json!({})).await
     }
 
-    /// The same with labels, annotations or ownerReferences of its maker's choice.
+    /// The same with labels, annotations or ownerReferences.
     pub async fn pod_with(&self, place: &str, metadata: Value) -> PodActor {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let name = format!("build-{}", NUMBER.fetch_add(1, Ordering::SeqCst));
@@ -82,7 +82,7 @@ impl Kube {
         pod
     }
 
-    /// A token of `NAMESPACE/SERVICEACCOUNT` that is bound to no pod.
+    /// A token of `NAMESPACE/SERVICEACCOUNT` that is not bound to a pod.
     pub async fn unbound_token(&self, place: &str, audience: &str) -> String {
         self.unbound_token_for(place, &[audience]).await
     }
@@ -99,7 +99,7 @@ impl Kube {
         self.api::<ServiceAccount>(namespace).delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    /// A cluster role of a ServiceAccount, made once. Rules without an API group are on ours.
+    /// Binds a cluster role to a ServiceAccount. Rules without an API group are for Claviger's group.
     pub async fn allows(&self, namespace: &str, service_account: &str, rules: &[Value]) {
         let rules: Vec<Value> = rules
             .iter()
@@ -147,23 +147,23 @@ impl PodActor {
         mint(&self.admin, &self.namespace, &self.service_account, audiences, pod).await
     }
 
-    /// Its containers run or are done: what a kubelet would say.
+    /// Sets its phase, like a kubelet.
     pub async fn enters(&self, phase: &str) {
         self.has_status(json!({"phase": phase})).await;
     }
 
-    /// Whatever a kubelet would say.
+    /// Sets its status, like a kubelet.
     pub async fn has_status(&self, status: Value) {
         let patch = json!({"status": status});
         self.pods().patch_status(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
-    /// Is changed by whoever may.
+    /// Patches it.
     pub async fn is_patched(&self, patch: Value) {
         self.pods().patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
-    /// Is asked to go, and hesitates: its `deletionTimestamp` is set.
+    /// Requests its deletion; it stays with a `deletionTimestamp`.
     pub async fn is_being_deleted(&self) {
         self.is_patched(json!({"metadata": {"finalizers": ["claviger.dev/hesitates"]}})).await;
         self.is_deleted_at_once().await;
@@ -171,24 +171,24 @@ impl PodActor {
         assert!(pod.metadata.deletion_timestamp.is_some());
     }
 
-    /// Is gone.
+    /// Deletes it.
     pub async fn is_deleted(&self) {
         self.is_deleted_at_once().await;
         assert!(self.pods().get_opt(&self.name).await.unwrap().is_none());
     }
 
-    /// When the API server says that it was created.
+    /// Its creation time according to the API server.
     pub async fn created(&self) -> String {
         let pod = serde_json::to_value(self.pods().get(&self.name).await.unwrap()).unwrap();
         pod["metadata"]["creationTimestamp"].as_str().unwrap().to_owned()
     }
 
-    /// Is gone, and another pod has its name. The token stays the old one's.
+    /// Deletes it, and creates another pod with its name. The token stays that of the old pod.
     pub async fn is_replaced(&mut self) -> PodActor {
         self.is_replaced_with(json!({})).await
     }
 
-    /// The same with metadata of the other's maker's choice.
+    /// The same with metadata for the new pod.
     pub async fn is_replaced_with(&mut self, metadata: Value) -> PodActor {
         self.is_deleted().await;
         let mut other = PodActor {
@@ -235,7 +235,7 @@ async fn mint(admin: &Client, namespace: &str, service_account: &str, audiences:
     answer.status.unwrap().token.unwrap()
 }
 
-/// The RBAC that the broker needs, and its parts.
+/// The RBAC permissions of the broker, also split into parts.
 pub async fn grant(admin: &Client) -> Result<(), kube::Error> {
     let roles: Api<ClusterRole> = Api::all(admin.clone());
     let get_pods = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]});
@@ -263,7 +263,7 @@ async fn bind(admin: &Client, role: &str, user: User) -> Result<(), kube::Error>
     create(&bindings, binding).await
 }
 
-/// Creates an object, unless it is there.
+/// Creates an object unless it exists.
 async fn create<K>(api: &Api<K>, object: Value) -> Result<(), kube::Error>
 where
     K: Clone + Debug + DeserializeOwned + Serialize,

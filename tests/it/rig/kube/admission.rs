@@ -10,19 +10,19 @@ use tokio::sync::{Mutex, MutexGuard};
 
 /// The name of policy and binding.
 pub const NAME: &str = "tekton-owners.claviger.dev";
-/// A user of whom no policy knows.
+/// A user that no policy names.
 pub const MALLORY: &str = "system:serviceaccount:ci:mallory";
-/// API servers learn of policies by watching.
+/// API servers notice policies by watching.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(30);
 
-/// The place of the one policy and the one binding, which one test at a time may fill.
+/// The single policy and binding; one test at a time may set them.
 pub struct AdmissionPolicy {
     admin: Client,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl AdmissionPolicy {
-    /// Waits for its turn; there is no policy then.
+    /// Waits for its turn; then there is no policy.
     pub async fn absent(kube: &Kube) -> Self {
         static ALONE: Mutex<()> = Mutex::const_new(());
         let here = Self { admin: kube.admin.clone(), _alone: ALONE.lock().await };
@@ -33,7 +33,7 @@ impl AdmissionPolicy {
         here
     }
 
-    /// Waits for its turn, and puts what was rendered into force.
+    /// Waits for its turn, and activates the rendered policy.
     pub async fn in_force(kube: &Kube, rendered: &[&Value]) -> Self {
         let here = Self::absent(kube).await;
         for object in rendered {
@@ -43,7 +43,7 @@ impl AdmissionPolicy {
         here
     }
 
-    /// Makes or replaces the policy or the binding.
+    /// Creates or replaces the policy or the binding.
     pub async fn put(&self, object: &Value) {
         let resource = match object["kind"].as_str().unwrap() {
             "ValidatingAdmissionPolicy" => "validatingadmissionpolicies",
@@ -55,11 +55,11 @@ impl AdmissionPolicy {
         send(&self.admin, None, Method::POST, collection, object).await.unwrap();
     }
 
-    /// Waits until a pod of a made-up run is refused, or is taken.
+    /// Waits until a pod that claims an invented run is refused, or is accepted.
     pub async fn is_until(&self, refused: bool) {
         let owner = json!({"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "name": "probe", "uid": "probe"});
         let deadline = Instant::now() + IN_FORCE_WITHIN;
-        // Each of the API server's caches says so: the policy's, the binding's, and what was compiled of them.
+        // All caches of the API server must agree: the policy, the binding and the compiled policy.
         while pod(&self.admin, MALLORY, "default?dryRun=All", json!([owner])).await.is_err() != refused {
             assert!(Instant::now() < deadline, "the admission policy did not become as expected: {refused}");
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -71,7 +71,7 @@ fn path(resource: &str) -> String {
     format!("/apis/admissionregistration.k8s.io/v1/{resource}/{NAME}")
 }
 
-/// A user with every right creates a pod with these owners.
+/// A user with all permissions creates a pod with these owners.
 async fn pod(admin: &Client, user: &str, namespace: &str, owners: Value) -> Result<Value, kube::Error> {
     let (namespace, query) = namespace.split_once('?').unwrap_or((namespace, ""));
     let body = json!({
@@ -82,12 +82,12 @@ async fn pod(admin: &Client, user: &str, namespace: &str, owners: Value) -> Resu
 }
 
 impl Kube {
-    /// What a user with every right is answered: the object, or status and message.
+    /// The answer to a user with all permissions: the object, or status and message.
     pub async fn as_user(&self, user: &str, method: Method, path: &str, body: &Value) -> Result<Value, (u16, String)> {
         told(send(&self.admin, Some(user), method, path, body).await)
     }
 
-    /// A user with every right creates a pod with these owners.
+    /// A user with all permissions creates a pod with these owners.
     pub async fn pod_by(&self, user: &str, namespace: &str, owners: Value) -> Result<Value, (u16, String)> {
         told(pod(&self.admin, user, namespace, owners).await)
     }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 
-/// One such server; it ends with the test's runtime.
+/// A proxy; it ends with the test's runtime.
 pub struct Front {
     /// How to reach it.
     pub kubeconfig: PathBuf,
@@ -22,7 +22,7 @@ pub struct Front {
 }
 
 impl Front {
-    /// Speaks to the API server as this user.
+    /// Starts a proxy that uses the API server as this user.
     pub async fn start(plane: &ControlPlane, user: User) -> Self {
         let (client, asked) = (plane.client(user).await, Arc::<Mutex<Vec<String>>>::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -39,10 +39,10 @@ impl Front {
         front
     }
 
-    /// The paths that were asked for since the last look, sorted.
+    /// The requested paths since the last call, sorted.
     pub fn asked(&self) -> Vec<String> {
         let mut asked = std::mem::take(&mut *self.asked.lock().unwrap());
-        // The broker looks for the admission policy on its own account.
+        // The broker reads the admission policy independently of the test.
         asked.retain(|path| !path.contains("admissionregistration"));
         asked.sort();
         asked

@@ -14,14 +14,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 
-/// One such server; it ends with the test's runtime.
+/// A server; it ends with the test's runtime.
 pub struct Hostile {
     address: String,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Hostile {
-    /// Whoever shows a token is this user.
+    /// Every token authenticates as this user.
     pub async fn vouching_for(user: Value) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -51,10 +51,10 @@ impl Hostile {
         path
     }
 
-    /// What it was asked since the last look: method, path and body.
+    /// The requests since the last call: method, path and body.
     pub fn asked(&self) -> Vec<String> {
         let mut asked = std::mem::take(&mut *self.asked.lock().unwrap());
-        // The broker looks for the admission policy on its own account.
+        // The broker reads the admission policy independently of the test.
         asked.retain(|request| !request.contains("admissionregistration"));
         asked
     }

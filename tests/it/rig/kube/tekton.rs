@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 const VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 const SERVED_WITHIN: Duration = Duration::from_secs(20);
 
-/// A build as Tekton makes it: a `PipelineRun`, its `TaskRun`, and that one's pod.
+/// A build like Tekton's: a `PipelineRun`, its `TaskRun`, and the pod of the latter.
 pub struct Build {
     pub pipeline_run: Run,
     pub task_run: Run,
@@ -28,19 +28,19 @@ pub struct Run {
     admin: Client,
 }
 
-/// What makes a build true; a test changes one thing of it.
+/// The data of a genuine build; a test changes one part of it.
 pub struct Plan {
-    /// The version of everything.
+    /// The API version of all objects.
     pub version: &'static str,
     /// `spec.params` of the `PipelineRun`.
     pub params: Value,
-    /// Laid over the pod's ownerReference.
+    /// Merged into the pod's ownerReference.
     pub pod_owner: Value,
-    /// Laid over the `TaskRun`'s ownerReference.
+    /// Merged into the `TaskRun`'s ownerReference.
     pub task_run_owner: Value,
-    /// Laid over the `TaskRun`'s status.
+    /// Merged into the `TaskRun`'s status.
     pub task_run_status: Value,
-    /// Laid over the `PipelineRun`'s status.
+    /// Merged into the `PipelineRun`'s status.
     pub pipeline_run_status: Value,
 }
 
@@ -79,7 +79,7 @@ impl Kube {
         Build { pipeline_run, task_run, pod }
     }
 
-    /// A run of which nobody has said anything yet.
+    /// A run without a status.
     pub async fn run(&self, kind: &'static str, version: &str, namespace: &str, metadata: Value, spec: Value) -> Run {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         static SERVED: OnceCell<()> = OnceCell::const_new();
@@ -98,7 +98,7 @@ impl Kube {
 }
 
 impl Run {
-    /// The ownerReference of what it controls.
+    /// The ownerReference for objects that it controls.
     pub fn owner(&self) -> Value {
         json!({
             "apiVersion": format!("tekton.dev/{}", self.version), "kind": self.kind,
@@ -106,7 +106,7 @@ impl Run {
         })
     }
 
-    /// The status of a `PipelineRun` that made it.
+    /// The status of a `PipelineRun` that created it.
     pub fn as_child(&self) -> Value {
         json!({"childReferences": [{
             "apiVersion": format!("tekton.dev/{}", self.version), "kind": self.kind, "name": self.name,
@@ -114,29 +114,29 @@ impl Run {
         }]})
     }
 
-    /// Tekton says this of it.
+    /// Sets its status, like Tekton.
     pub async fn has_status(&self, status: Value) {
         self.patch("/status", &json!({"status": status})).await;
     }
 
-    /// Is changed by whoever may.
+    /// Patches it.
     pub async fn is_patched(&self, patch: Value) {
         self.patch("", &patch).await;
     }
 
-    /// When the API server says that it was created.
+    /// Its creation time according to the API server.
     pub async fn created(&self) -> String {
         let run = call(&self.admin, Method::GET, &self.path(""), None).await.unwrap();
         run["metadata"]["creationTimestamp"].as_str().unwrap().to_owned()
     }
 
-    /// Is gone.
+    /// Deletes it.
     pub async fn is_deleted(&self) {
         call(&self.admin, Method::DELETE, &self.path(""), None).await.unwrap();
         assert!(call(&self.admin, Method::GET, &self.path(""), None).await.is_err());
     }
 
-    /// Is gone, and another has its name.
+    /// Deletes it, and creates another one with its name.
     pub async fn is_replaced(&self, metadata: Value, spec: Value) -> Run {
         self.is_deleted().await;
         let mut other = Run {
@@ -185,7 +185,7 @@ fn merged(mut whole: Value, patch: &Value) -> Value {
     whole
 }
 
-/// The definitions: both versions, any content, status apart.
+/// The custom resource definitions: both versions, any content, with a status subresource.
 async fn serve_kinds(admin: &Client) {
     for kind in ["TaskRun", "PipelineRun"] {
         let plural = format!("{}s", kind.to_lowercase());

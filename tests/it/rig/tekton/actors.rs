@@ -9,18 +9,18 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Who starts runs.
+/// The user who starts runs.
 const DEVELOPER: &str = "alice";
-/// Generous: Tekton's controller becomes the leader in the first of them.
+/// Long, because Tekton's controller becomes the leader during the first test.
 const WITHIN: Duration = Duration::from_secs(90);
 
-/// A namespace of a test, in which `build-bot` builds.
+/// A namespace for a test, in which `build-bot` builds.
 pub struct Workshop {
     pub kube: Kube,
     pub namespace: String,
 }
 
-/// A run of Tekton's, or a pod.
+/// A Tekton run or a pod.
 #[derive(Clone)]
 pub struct Thing {
     pub kind: &'static str,
@@ -29,7 +29,7 @@ pub struct Thing {
 }
 
 impl Workshop {
-    /// One in which the admission policy is in force, or not.
+    /// Creates a namespace, with or without the admission policy.
     pub async fn open(kube: Kube, guarded: bool) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let namespace = format!("builds-{}", NUMBER.fetch_add(1, Ordering::SeqCst));
@@ -45,7 +45,7 @@ impl Workshop {
         workshop
     }
 
-    /// A developer starts a run of these tasks, with the params `repo`, and `branch` by default.
+    /// A developer starts a run of these tasks, with the params `repo` and, by default, `branch`.
     pub async fn starts(&self, name: &str, repo: &str, tasks: Value, finally: Value) -> Thing {
         let run = json!({
             "apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "metadata": {"name": name},
@@ -61,7 +61,7 @@ impl Workshop {
         self.makes(DEVELOPER, "PipelineRun", &run).await
     }
 
-    /// A developer starts a Task alone, likewise.
+    /// A developer starts a single Task in the same way.
     pub async fn starts_alone(&self, name: &str, repo: &str) -> Thing {
         let mut spec = step();
         spec["params"] = json!([{"name": "repo"}, {"name": "branch", "default": "main"}]);
@@ -75,7 +75,7 @@ impl Workshop {
     async fn makes(&self, user: &str, kind: &'static str, object: &Value) -> Thing {
         let deadline = Instant::now() + WITHIN;
         loop {
-            // The webhook is not there at once.
+            // The webhook is not ready at once.
             match self.creates(user, object).await {
                 Ok(made) => return thing(kind, &made),
                 Err((500.., _)) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(200)).await,
@@ -84,12 +84,12 @@ impl Workshop {
         }
     }
 
-    /// Somebody creates something: the object, or status and message.
+    /// A user creates an object: the object, or status and message.
     pub async fn creates(&self, user: &str, object: &Value) -> Result<Value, (u16, String)> {
         self.kube.as_user(user, Method::POST, &self.path(object["kind"].as_str().unwrap(), ""), object).await
     }
 
-    /// Mallory creates a `TaskRun` that claims a task of a run.
+    /// Mallory, the attacker, creates a `TaskRun` that claims a task of a run.
     pub async fn task_run_of_mallorys(&self, name: &str, run: &Thing, task: &str) -> Result<Value, (u16, String)> {
         let run = json!({
             "apiVersion": "tekton.dev/v1", "kind": "TaskRun",
@@ -103,7 +103,7 @@ impl Workshop {
         self.creates(MALLORY, &run).await
     }
 
-    /// Mallory creates a pod that claims a `TaskRun`, or none yet.
+    /// Mallory creates a pod that claims a `TaskRun` or none.
     pub async fn pod_of_mallorys(&self, name: &str, task_run: Option<&Thing>) -> Result<Value, (u16, String)> {
         let metadata = task_run.map_or_else(|| json!({}), claims_of_a_pod);
         let mut pod = json!({
@@ -114,7 +114,8 @@ impl Workshop {
         self.creates(MALLORY, &pod).await
     }
 
-    /// Mallory deletes a pod and creates one of its name that claims a `TaskRun`, until she is quicker than Tekton, which does so too.
+    /// Mallory deletes a pod and creates one with its name that claims a `TaskRun`; repeated until this is faster
+    /// than Tekton's own replacement.
     pub async fn pod_replaced_by_mallory(&self, name: &str, task_run: &Thing) {
         let path = format!("{}?gracePeriodSeconds=0", self.path("Pod", name));
         let deadline = Instant::now() + WITHIN;
@@ -128,13 +129,13 @@ impl Workshop {
         }
     }
 
-    /// Mallory has a pod claim a `TaskRun`.
+    /// Mallory patches a pod so that it claims a `TaskRun`.
     pub async fn pod_claims(&self, name: &str, task_run: &Thing) -> Result<Value, (u16, String)> {
         let patch = json!({"metadata": claims_of_a_pod(task_run)});
         self.kube.as_user(MALLORY, Method::PATCH, &self.path("Pod", name), &patch).await
     }
 
-    /// Waits for the pod of a task that has not ended, and is not one of these.
+    /// Waits for a pod of a task that has not ended and is not in this list.
     pub async fn pod(&self, run: &Thing, task: &str, but: &[&str]) -> PodActor {
         let selector = match run.kind {
             "TaskRun" => format!("tekton.dev/taskRun={}", run.name),
@@ -152,7 +153,7 @@ impl Workshop {
         self.kube.existing_pod(&self.namespace, &name.await).await
     }
 
-    /// Waits until a run or pod is as wanted.
+    /// Waits until a run or pod satisfies a condition.
     pub async fn when<T>(&self, kind: &str, name: &str, wanted: impl Fn(&Value) -> Option<T>) -> T {
         self.until(&format!("{kind} {name}"), &self.path(kind, name), wanted).await
     }
@@ -174,13 +175,13 @@ impl Workshop {
         self.when(kind, name, |found| found["metadata"]["uid"].as_str().map(|_| thing(kind, found))).await
     }
 
-    /// A kubelet starts the containers of a pod.
+    /// Starts the containers of a pod, like a kubelet.
     pub async fn runs(&self, pod: &PodActor) {
         let state = json!({"running": {"startedAt": now()}});
         self.has_containers(pod, "Running", &state).await;
     }
 
-    /// Its containers end.
+    /// Ends its containers.
     pub async fn ends(&self, pod: &PodActor, phase: &str) {
         let state = json!({"terminated": {
             "exitCode": u8::from(phase == "Failed"), "startedAt": now(), "finishedAt": now(), "message": "[]",
@@ -219,12 +220,12 @@ fn owner(thing: &Thing) -> Value {
            "controller": true, "blockOwnerDeletion": true})
 }
 
-/// A Task of one step. It has a command, so that no registry is asked for one.
+/// A Task with one step. It has a command, so that no registry is contacted.
 pub fn step() -> Value {
     json!({"steps": [{"name": "main", "image": "image.invalid", "command": ["/bin/true"]}]})
 }
 
-/// A task of a pipeline, with more said of it.
+/// A task of a pipeline, with additional fields.
 pub fn task(name: &str, more: &Value) -> Value {
     let mut task = json!({"name": name, "taskSpec": step()});
     task.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

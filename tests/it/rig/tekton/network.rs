@@ -7,14 +7,14 @@ use std::io::{BufRead as _, BufReader};
 use std::os::fd::AsFd as _;
 use std::process::{Child, Command, Stdio};
 
-/// Ends with this process: the one that holds it reads our end of a pipe until that is closed.
+/// Ends with this process: its holder reads a pipe from this process until it is closed.
 pub struct Network {
     _holder: Child,
     namespace: File,
 }
 
 impl Network {
-    /// With further addresses.
+    /// Creates a namespace with additional addresses.
     pub fn new(addresses: &[&str]) -> Result<Self, String> {
         let mut script = String::from("busybox ip link set lo up");
         for address in addresses {
@@ -37,7 +37,7 @@ impl Network {
         Ok(Self { _holder: holder, namespace })
     }
 
-    /// Moves the calling thread there, and with it all threads and processes that it starts.
+    /// Moves the calling thread into it, and with it all threads and processes started later.
     pub fn enter(&self) {
         move_into_link_name_space(self.namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
     }
