@@ -135,7 +135,7 @@ async fn check_says_whether_everything_can_be_reached() {
     assert_eq!((code, said.as_str()), (Some(0), ""));
     let lines: Vec<&str> = printed.lines().collect();
     assert_eq!(lines[..2], ["the configuration is good, with 1 policies", "authenticators: reached"], "{printed}");
-    // Another test may install it at this API server for a while.
+    // Another test may install the policy at this API server for a while.
     assert!(lines[2].starts_with("admission policy of cluster: "), "{printed}");
     assert_eq!(lines[3..], ["store vault: reached"], "{printed}");
 
@@ -147,7 +147,7 @@ async fn check_says_whether_everything_can_be_reached() {
     for line in ["authenticators[0]: ", "\nstore vault: it is sealed\n"] {
         assert!(printed.contains(line), "{printed}");
     }
-    // Offline nobody is asked.
+    // Without `--online`, no server is contacted.
     assert_eq!(run_on(plan.folder.path(), &plan.config, &["check"]).0, Some(0));
 }
 

@@ -9,7 +9,7 @@ fn the_two_lines_it_prints_fetch_a_secret_once() {
     let claviger = Claviger::sample();
     let said = claviger.stdout();
     let line = |start: &str| said.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
-    // As a person would: both lines, then the second again.
+    // As a person would do it: both lines, then the second one again.
     let script = format!("set -e; {}; {}; {} || echo \"exit $?\"", line("URL="), line("curl "), line("curl "));
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
     let (printed, complained) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());

@@ -29,7 +29,7 @@ fn policies() -> [(&'static str, Value); 2] {
     ]
 }
 
-/// What is granted, and what lies right beside it.
+/// The granted paths, and similar paths beside them.
 const READ: [&str; 6] =
     ["homelab/shared", "homelab/site/main", "homelab/trees/a/b/c", "old/site/a", "database/creds/app", "team/kv/blue"];
 const NOT_READ: [&str; 8] = [
@@ -123,13 +123,13 @@ async fn a_token_made_from_it_reads_every_path_and_no_neighbour() {
     for path in READ {
         let secret = SecretRef { store: "vault".into(), path: path.into() };
         let read = stores.read(&secret, &RequestId::random()).await.map(|lease| lease.data.len());
-        // What is made on request is made below.
+        // Secrets that are created on request are tested below.
         let expected = if path.starts_with("database/") { Err(ReadError::Misconfigured) } else { Ok(1) };
         assert_eq!(read, expected, "{path}\n{hcl}");
     }
     let (status, made) = call(Method::GET, "database/creds/app", "").await;
     assert_eq!(status, 200, "{made}");
-    // The leases of a neighbouring role are out of reach.
+    // The leases of a similar role are not accessible.
     let (_, neighbour) = bao.call(Method::GET, "database/creds/other", "").await;
     for (act, parameter, value, expected) in
         [("renew", "increment", json!(60), 200), ("revoke", "sync", json!(true), 204)]

@@ -14,7 +14,7 @@ fn items(person: &Person, target: &str) -> Vec<Value> {
     answer.json()["items"].as_array().unwrap().clone()
 }
 
-/// A few tickets for the sample caller: issued, redeemed, refused.
+/// Three tickets of the sample caller, each redeemed twice, and one refused request.
 fn some_events(claviger: &Claviger) {
     for branch in ["main", "f/x", "main"] {
         let path = claviger.ticket("moreira.dev", branch);

@@ -83,7 +83,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, u16)> {
                 body["spec"]["effect"] = json!("allow");
                 *body.pointer_mut(place).unwrap() = value.clone();
             });
-            // These alone are what the place may hold.
+            // The only valid values for this place.
             let fits = matches!(
                 (place, value),
                 (
@@ -112,13 +112,13 @@ fn every_hostile_body_is_refused_with_its_place_and_never_repeated() {
     assert!(hostile.len() > 100);
     for (media_type, body, status) in &hostile {
         for (method, target) in [("POST", "/v1/policies"), ("PUT", "/v1/policies/a")] {
-            // The path has the name.
+            // The name is in the path.
             if method == "PUT" && body.starts_with(b"{\"name\":null,\"spec\":{\"branches\"") {
                 continue;
             }
             let answer = admin.send(method, target, &[("Content-Type", media_type)], body);
             let shown = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
-            // To a path, a body may go without a name, and another one is told before the rest.
+            // A `PUT` body may omit the name; a different name is refused before other faults.
             let renamed = method == "PUT" && answer.status == 400 && *status == 422;
             assert!(answer.status == *status || renamed, "{method} {media_type} {shown} {answer:?}");
             answer.code();

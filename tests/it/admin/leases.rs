@@ -113,7 +113,7 @@ async fn leases_are_listed_and_taken_back_by_those_who_may() {
         assert_eq!((&event["reason"], &event["outcome"]), (&json!("administrator"), &json!("ok")));
         assert!(event["caller"]["subject"].as_str().unwrap().starts_with("system:serviceaccount:people:"), "{event}");
     }
-    // What was taken back is made and read again for the next who asks.
+    // The revoked credentials are created and read again for the next caller.
     assert!(one.asks("a", "main").file().contains("export username='"));
 }
 

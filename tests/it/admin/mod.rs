@@ -13,7 +13,7 @@ use crate::rig::claviger::Claviger;
 use crate::rig::http::Answer;
 use serde_json::{Value, json};
 
-/// Somebody with a token, before a running Claviger.
+/// A person with a token, at a running Claviger.
 struct Person<'a> {
     claviger: &'a Claviger,
     token: String,
@@ -55,7 +55,7 @@ impl<'a> Person<'a> {
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
-/// What went wrong, as status and word.
+/// The status and the code of a problem.
 fn problem(answer: &Answer) -> (u16, String) {
     (answer.status, answer.code())
 }

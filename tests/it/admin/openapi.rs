@@ -35,7 +35,7 @@ fn every_reference_leads_somewhere_and_every_route_is_there() {
         let target = names.iter().fold(path.clone(), |path, (name, value)| path.replace(name, value));
         let answer = admin.send("PATCH", &target, &[], b"");
         if target.starts_with("/v1/claviger/") {
-            // As Vault refuses a write.
+            // Refused in the way in which Vault refuses a write.
             assert_eq!(answer.status, 403, "{path}");
             continue;
         }

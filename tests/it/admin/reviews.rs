@@ -9,18 +9,18 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Roles take a moment to reach the API server's authoriser.
+/// How long the API server's authoriser may take to see new roles.
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
 const VERBS: [&str; 5] = ["get", "list", "create", "update", "delete"];
 const RESOURCES: [&str; 5] = ["policies", "tickets", "leases", "audit", "decisions"];
 
-/// A route, and what a role must allow for it.
+/// A route, and the permission that it requires.
 struct Route {
     method: &'static str,
     target: &'static str,
     verbs: &'static [&'static str],
     resource: &'static str,
-    /// The answer to whoever may.
+    /// The status for an authorised caller.
     status: u16,
 }
 
@@ -34,7 +34,7 @@ const fn route(
     Route { method, target, verbs, resource, status }
 }
 
-/// Every route of administrators. Bodies are bad where that shows that the door is passed.
+/// Every administrators' route. A bad body shows that authorisation was passed.
 const ROUTES: [Route; 9] = [
     route("GET", "/v1/policies", &["list"], "policies", 200),
     route("POST", "/v1/policies", &["create"], "policies", 422),
@@ -72,7 +72,7 @@ impl Person<'_> {
         self.send(route.method, route.target, &[super::JSON], body)
     }
 
-    /// Waits until a role is seen.
+    /// Waits until the role has an effect.
     fn may_soon(&self, route: &Route) -> Answer {
         let deadline = Instant::now() + SEEN_WITHIN;
         loop {
@@ -112,7 +112,7 @@ async fn each_route_wants_its_own_verb_on_its_own_resource() {
         let allowed = person(&kube, &claviger, &one).await.may_soon(route);
         assert_eq!(allowed.status, route.status, "{} {} {allowed:?}", route.method, route.target);
         let other = person(&kube, &claviger, &others).await;
-        // Only when their own role is seen is a refusal more than a role that is not there yet.
+        // A refusal proves something only after the caller's own role has an effect.
         let elsewhere = ROUTES.iter().find(|one| one.resource != route.resource).unwrap();
         assert_eq!(other.may_soon(elsewhere).status, elsewhere.status);
         assert_eq!(problem(&other.takes(route)), (403, "denied".into()), "{} {}", route.method, route.target);
@@ -169,7 +169,7 @@ async fn a_build_pod_is_no_administrator_and_an_administrator_no_build_pod() {
     assert_eq!(problem(&build.get("/v1/policies")), (403, "denied".into()));
     assert_eq!(claviger.ask(&build.token, "repo=site&branch=main").status, 201);
     assert_eq!(problem(&claviger.ask(&reader.token, "repo=site&branch=main")), (403, "not_pod_bound".into()));
-    // A pod that administers must be one that is at work.
+    // A pod that acts as an administrator must still run.
     kube.allows("people", "operator", &[json!({"resources": ["policies"], "verbs": ["list"]})]).await;
     let (working, done) = (kube.pod("people/operator").await, kube.pod("people/operator").await);
     done.enters("Succeeded").await;
@@ -188,7 +188,7 @@ async fn where_the_api_server_cannot_be_asked_nobody_administers() {
     for route in &ROUTES {
         assert_eq!(problem(&root.takes(route)), (503, "token_review_unavailable".into()), "{}", route.target);
     }
-    // Tokens can be reviewed, but nobody may be asked about.
+    // Credentials that can review tokens, but not access.
     let narrow = serve(&narrow_broker(&kube).await, true);
     let root = person(&kube, &narrow, "root").await;
     for route in &ROUTES {
@@ -196,7 +196,7 @@ async fn where_the_api_server_cannot_be_asked_nobody_administers() {
         assert_eq!(problem(&answer), (503, "token_review_unavailable".into()), "{}", route.target);
         assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
     }
-    // Nobody is to be asked about.
+    // With access reviews switched off.
     let off = serve(&kube.plane.kubeconfig(User::Broker), false);
     let root = person(&kube, &off, "root").await;
     for route in &ROUTES {
@@ -209,7 +209,7 @@ async fn where_the_api_server_cannot_be_asked_nobody_administers() {
     }
 }
 
-/// Credentials that may review tokens and nothing else.
+/// Credentials that can review tokens and nothing else.
 async fn narrow_broker(kube: &Kube) -> PathBuf {
     let rule = json!({"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]});
     kube.allows("people", "narrow-broker", &[rule]).await;

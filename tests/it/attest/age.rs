@@ -7,7 +7,7 @@ use claviger::model::facts::Needs;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// In the resolution that the API server has.
+/// In the resolution of the API server's times: seconds.
 fn at(created: &str, seconds: i64) -> String {
     let created: jiff::Timestamp = created.parse().unwrap();
     (created + jiff::SignedDuration::from_secs(seconds)).to_string()
@@ -34,14 +34,14 @@ async fn a_pod_that_is_younger_than_what_runs_in_it_took_anothers_place() {
             (json!({"steps": [{"running": started(0)}]}), true),
             (json!({"steps": [{"running": started(1)}, {"terminated": started(0)}]}), true),
             (json!({"steps": [{"terminated": {"startedAt": null}}]}), true),
-            // An earlier attempt had a pod of its own.
+            // An earlier attempt had its own pod.
             (
                 json!({"steps": [{"running": started(0)}], "retriesStatus": [
                     {"podName": "other", "steps": [{"terminated": started(-60)}]},
                 ]}),
                 true,
             ),
-            // Until the pod of this attempt has steps, those of the one before stand there.
+            // Until the pod of this attempt has steps, the status lists those of the previous attempt.
             (
                 json!({"steps": [{"terminated": started(-60)}], "retriesStatus": [
                     {"podName": "other", "steps": [{"terminated": started(-60)}]},
@@ -75,7 +75,7 @@ async fn who_takes_the_pod_of_a_running_task_gets_nothing_of_its_run() {
     let started = json!({"startedAt": build.pod.created().await});
     build.task_run.has_status(json!({"steps": [{"running": started}]})).await;
     assert!(is_attested(&kube, &build).await);
-    // The thief may delete and create pods: the name and the owner are the same, the age is not.
+    // The attacker may delete and create pods: name and owner are the same, but the pod is younger.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     build.pod = build.pod.is_replaced_with(json!({"ownerReferences": [build.task_run.owner()]})).await;
     assert!(!is_attested(&kube, &build).await);
@@ -113,7 +113,7 @@ async fn a_pod_that_is_older_than_the_end_of_the_attempt_before_waited_for_it() 
     for version in ["v1", "v1beta1"] {
         let build = kube.build("ci/build-bot", Plan { version, ..Plan::default() }).await;
         let created = build.pod.created().await;
-        // Two clocks tell these times.
+        // These times come from two clocks.
         for (seconds, attested) in [(-3600, true), (0, true), (2, true), (3, false), (3600, false)] {
             let ended = |seconds| json!({"podName": "other", "completionTime": at(&created, seconds)});
             build.task_run.has_status(json!({"retriesStatus": [ended(-7200), ended(seconds)]})).await;

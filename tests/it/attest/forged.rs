@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const OTHER_UID: &str = "00000000-0000-4000-8000-000000000000";
 const DONE: &str = "2026-01-01T00:00:00Z";
 
-/// Ownership that is not that of a Tekton run of this kind.
+/// Owners that are not a Tekton run of this kind.
 fn false_owners(other_kind: &str) -> Vec<Value> {
     vec![
         json!({"controller": false}),
@@ -100,7 +100,7 @@ async fn a_pod_cannot_take_anothers_run_by_saying_so() {
     let labels_alone = kube.pod_with("ci/build-bot", json!({"labels": claims["labels"]})).await;
     assert_eq!(pipeline_run_of(&kube, &labels_alone).await, None);
 
-    // In another namespace there is no such TaskRun, and one of that name has another uid.
+    // Another namespace has no such TaskRun; one of the same name has another uid.
     let abroad = kube.pod_with("other-ci/build-bot", json!({"ownerReferences": [victim.task_run.owner()]})).await;
     assert_eq!(pipeline_run_of(&kube, &abroad).await, None);
     assert!(pipeline_run_of(&kube, &victim.pod).await.is_some());
@@ -110,14 +110,14 @@ async fn a_pod_cannot_take_anothers_run_by_saying_so() {
 async fn a_task_run_cannot_take_anothers_pipeline_run_by_saying_so() {
     let kube = Kube::start().await;
     let victim = kube.build("ci/build-bot", Plan::default()).await;
-    // A TaskRun of the thief's own, with a pod that Tekton truly made for it.
+    // The attacker's own TaskRun, with a pod that Tekton really created for it.
     let metadata = json!({"ownerReferences": [victim.pipeline_run.owner()]});
     let task_run = kube.run("TaskRun", "v1", "ci", metadata, json!({})).await;
     let pod = kube.pod_with("ci/build-bot", json!({"ownerReferences": [task_run.owner()]})).await;
     task_run.has_status(json!({"podName": pod.name})).await;
     assert_eq!(run_named(&kube, &pod).await, Err(AttestError::NotYet), "the PipelineRun has not made it");
     assert!(pipeline_run_of(&kube, &victim.pod).await.is_some());
-    // The only thing that was missing is Tekton's word.
+    // The only missing part was Tekton's status.
     victim.pipeline_run.has_status(task_run.as_child()).await;
     assert!(pipeline_run_of(&kube, &pod).await.is_some());
 }
@@ -126,7 +126,7 @@ async fn a_task_run_cannot_take_anothers_pipeline_run_by_saying_so() {
 async fn a_status_is_tektons_alone() {
     let kube = Kube::start().await;
     let build = kube.build("ci/build-bot", Plan { task_run_status: json!({"podName": null}), ..Plan::default() }).await;
-    // Whoever may write TaskRuns may write this, and it does not become its status.
+    // A user who can write TaskRuns can send this, but it does not change the status.
     build.task_run.is_patched(json!({"status": {"podName": build.pod.name}})).await;
     assert_eq!(run_named(&kube, &build.pod).await, Err(AttestError::NotYet));
     build.task_run.has_status(json!({"podName": build.pod.name})).await;

@@ -15,7 +15,7 @@ use std::time::Duration;
 const KEEP: Duration = Duration::from_secs(5);
 const KEEP_ABSENT: Duration = Duration::from_secs(1);
 
-/// The paths that the whole chain of a build takes, sorted.
+/// The sorted paths of all calls that the chain of a build requires.
 fn chain(build: &Build, version: &str) -> Vec<String> {
     let tekton = format!("/apis/tekton.dev/{version}/namespaces/ci");
     vec![
@@ -79,7 +79,7 @@ async fn the_pods_of_a_run_share_one_look_up_of_it() {
     let run = &first.pipeline_run;
     let metadata = json!({"ownerReferences": [run.owner()]});
     let task_run = kube.run("TaskRun", "v1", "ci", metadata, json!({})).await;
-    // A wrong hint is read, and not believed.
+    // A wrong hint is looked up, but not trusted.
     let labels = json!({"tekton.dev/pipelineRun": run.name, "tekton.dev/pipelineRunUID": "another"});
     let metadata = json!({"labels": labels, "ownerReferences": [task_run.owner()]});
     let pod = kube.pod_with("ci/build-bot", metadata).await;
@@ -169,7 +169,7 @@ async fn an_api_server_that_cannot_be_asked_is_no_absence() {
     }
     for (kubeconfig, known) in [
         (plane.kubeconfig_of_stopped(User::Broker), false),
-        // May read pods, but neither kind of run.
+        // Can read pods, but neither kind of run.
         (plane.kubeconfig(User::PodReader), false),
         (plane.kubeconfig(User::Broker), true),
     ] {

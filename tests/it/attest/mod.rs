@@ -26,11 +26,11 @@ const POD: Needs = Needs::POD;
 const PIPELINE_RUN: Needs = Needs::PIPELINE_RUN;
 const BOTH: Needs = POD.and(PIPELINE_RUN);
 
-/// Attestors that have seen nothing yet.
+/// Attestors with empty caches.
 struct Desk(Attestors);
 
 impl Desk {
-    /// With the broker's own credentials.
+    /// Uses the broker's own credentials.
     async fn open(kube: &Kube) -> Self {
         Self::of(kube.plane.kubeconfig(User::Broker)).await
     }
@@ -62,18 +62,18 @@ impl Desk {
     }
 }
 
-/// What is known of this pod's run now, nothing being remembered.
+/// The facts about this pod's run, without caches.
 async fn pipeline_run_of(kube: &Kube, pod: &PodActor) -> Option<PipelineRunFacts> {
     Desk::open(kube).await.pipeline_run(pod).await
 }
 
-/// The same where there may be no verdict yet: the name of the run.
+/// The name of the run; the attestation may still be pending.
 async fn run_named(kube: &Kube, pod: &PodActor) -> Result<Option<String>, AttestError> {
     let facts = Desk::open(kube).await.facts(pod, PIPELINE_RUN).await;
     facts.map(|facts| facts.pipeline_run.map(|run| run.name))
 }
 
-/// Whom an authenticator would vouch for.
+/// The caller that an authenticator returns for this pod.
 fn caller(pod: &PodActor) -> Caller {
     Caller {
         issuer: "cluster".into(),

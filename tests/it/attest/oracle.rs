@@ -27,12 +27,12 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 const POLICIES: &str = include_str!("oracle/policies.yaml");
-/// Decided in this process.
+/// Decided inside the test process.
 const PAIRS: u64 = 100_000;
-/// Asked over HTTP.
+/// Sent over HTTP.
 const REQUESTS: u64 = 2_000;
 
-/// How often each outcome came about, and what went wrong.
+/// Counts of each outcome, and the faults.
 #[derive(Default)]
 struct Tally {
     seen: BTreeMap<(&'static str, usize), u64>,
@@ -56,7 +56,7 @@ impl Tally {
         self
     }
 
-    /// Nothing is wrong, and every kind of outcome is at least this common.
+    /// Checks that there are no faults and that each kind of outcome occurs at least this often.
     fn is_clean(&self, seed: u64, at_least: u64) {
         let first = &self.wrong[..self.wrong.len().min(5)];
         assert!(first.is_empty(), "CLAVIGER_ORACLE_SEED={seed}: {} wrong, {first:#?}", self.wrong.len());
@@ -103,7 +103,7 @@ fn asked_of(pair: Pair<'_>) -> Asked {
     }
 }
 
-/// What the book says, but where a policy asks for a run that may still list the player's `TaskRun`.
+/// The book's outcome; pending where a policy needs a run that may still list the player's `TaskRun` later.
 fn expected(book: &Book, policies: &PolicySet, player: &Player<'_>, pair: Pair<'_>) -> Outcome {
     let asks_for_it = policies.needs(&caller(&player.pod), &asked_of(pair)).pipeline_run;
     if player.role.how == "adopted" && asks_for_it { Outcome::Pending } else { book.outcome(&player.role, pair) }
@@ -184,7 +184,7 @@ fn answered(claviger: &Claviger, player: &Player, asked: Pair) -> Outcome {
     Outcome::Granted(download.json().as_object().unwrap().keys().cloned().collect())
 }
 
-/// A bundle has its keys in order, not in that of the grants.
+/// A bundle lists its keys in sorted order, not in the order of the grants.
 fn as_bundle(outcome: Outcome) -> Outcome {
     let Outcome::Granted(mut paths) = outcome else { return outcome };
     paths.sort();

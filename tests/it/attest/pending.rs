@@ -60,7 +60,7 @@ async fn a_pipeline_run_that_does_not_list_the_task_run_is_no_verdict_until_it_e
 async fn what_belongs_to_a_run_beside_others_is_attested() {
     let kube = Kube::start().await;
     let build = kube.build("ci/build-bot", Plan::default()).await;
-    // A matrix has several TaskRuns of one task, a CustomRun is none, and `finally` comes late.
+    // A matrix has several TaskRuns of one task, a CustomRun is not a TaskRun, and `finally` tasks start late.
     let mut children = build.task_run.as_child();
     for (kind, name, task) in
         [("TaskRun", "other-1", "build"), ("CustomRun", "wait", "wait"), ("TaskRun", "last", "last")]

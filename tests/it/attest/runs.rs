@@ -93,7 +93,7 @@ async fn a_replaced_pod_and_one_of_another_service_account_build_nothing() {
     let mut other = workload.clone();
     other.pod.uid = "00000000-0000-4000-8000-000000000000".into();
     assert_eq!(ask(other).await, (false, false));
-    // A name that is none is not asked for.
+    // An invalid name is not looked up.
     let mut other = workload;
     other.pod.name = "../pods/x".into();
     assert_eq!(ask(other).await, (false, false));

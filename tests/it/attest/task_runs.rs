@@ -9,7 +9,7 @@ use claviger::attest::AttestError;
 use claviger::model::facts::{Needs, TaskRunFacts};
 use serde_json::{Value, json};
 
-/// What `tkn task start` makes: a `TaskRun` that nothing owns, and its pod.
+/// The result of `tkn task start`: a `TaskRun` without an owner, and its pod.
 async fn alone(kube: &Kube, version: &str, spec: Value) -> (Run, PodActor) {
     let run = kube.run("TaskRun", version, "ci", json!({"labels": {"team": "web"}}), spec).await;
     let pod = kube.pod_with("ci/build-bot", json!({"ownerReferences": [run.owner()]})).await;
@@ -35,7 +35,7 @@ async fn a_task_run_without_a_pipeline_run_says_what_it_was_started_with() {
         assert_eq!((facts.name, json!(facts.labels)), (run.name.clone(), json!({"team": "web"})));
         assert_eq!(json!(facts.params), json!({"repo": "site", "branch": "main"}));
         assert_eq!(run_named(&kube, &pod).await, Ok(None), "no PipelineRun");
-        // Another pod of that owner is not the one that Tekton made.
+        // Another pod with that owner is not the pod that Tekton created.
         let thief = kube.pod_with("ci/build-bot", json!({"ownerReferences": [run.owner()]})).await;
         assert_eq!(task_run_of(&kube, &thief).await, Ok(None));
         run.has_status(json!({"completionTime": "2026-01-01T00:00:00Z"})).await;

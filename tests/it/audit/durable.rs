@@ -43,7 +43,7 @@ async fn a_crashed_server_has_kept_every_event_that_was_durable() {
         let replica = place.replica().await;
         let verified = replica.verify().await;
         assert_eq!(verified.first_broken, None);
-        // What was not told may be there all the same, and nothing that was told is not.
+        // An event whose write was not confirmed may still be stored; no confirmed event is lost.
         assert!(verified.events >= durable as u64, "{} of {durable}", verified.events);
         durable = usize::try_from(verified.events).unwrap();
         replica.ends().await;

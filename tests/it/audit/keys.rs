@@ -44,7 +44,7 @@ fn keyed(byte: u8) -> impl Fn(&str) -> String {
     move |text| hex(hmac::sign(&key, text.as_bytes()).as_ref())
 }
 
-/// Seals every event of a chain again, from its first on, after an edit of its text.
+/// Edits the texts of a chain's events, and computes all its hashes again.
 async fn reseal(place: &Place, chain: &str, hash: impl Fn(&str) -> String, edit: impl Fn(i64, String) -> String) {
     const ALL: &str = "SELECT seq, prev_hash, event FROM audit_events WHERE chain = $1 ORDER BY seq";
     const SET: &str = "UPDATE audit_events SET prev_hash = $3, hash = $4, event = $5 WHERE chain = $1 AND seq = $2";
@@ -82,7 +82,7 @@ async fn a_key_that_was_changed_is_retired(place: Place) {
     assert_eq!(last.forget(&place, KEEP).await, 60);
     last.holds(5, 1).await;
     last.ends().await;
-    // What retention has kept of the old chains is sealed under a key that may be retired as well.
+    // The marks that retention has kept of the old chains are sealed under a key that can be retired too.
     let next = place.replica_with(sealer(5, &[4, 3, 2, 1])).await;
     next.records(0..1).await;
     next.holds(6, 2).await;
@@ -109,14 +109,14 @@ async fn a_key_that_was_forgotten_is_named(place: Place) {
     without.records(7..8).await;
     assert_eq!(found(&without).await, Some((1, "unknown_key")));
     without.ends().await;
-    // What was written without any key meanwhile, anybody may have written.
+    // Events written without a key in between could be anyone's.
     let mindful = place.replica_with(sealer(2, &[1])).await;
     mindful.records(8..9).await;
     assert_eq!(found(&mindful).await, Some((1, "altered")));
 }
 
 async fn a_key_that_was_set_later_covers_what_was_before(place: Place) {
-    // Two lives without a key, and in the second one two replicas side by side.
+    // Two runs without a key; in the second one there are two replicas.
     let first = place.replica().await;
     first.records(0..5).await;
     first.ends().await;
@@ -127,7 +127,7 @@ async fn a_key_that_was_set_later_covers_what_was_before(place: Place) {
     b.ends().await;
     let with_key = place.replica_with(sealer(1, &[])).await;
     with_key.records(0..5).await;
-    // One of before is still about to end.
+    // A replica of the first run has not ended yet.
     a.records(12..14).await;
     a.ends().await;
     with_key.holds(24, 4).await;
@@ -154,7 +154,7 @@ async fn chains_of_before_that_name_no_key_hold_under_it(place: Place) {
     let changed = place.replica_with(sealer(2, &[1])).await;
     changed.records(0..1).await;
     changed.holds(13, 3).await;
-    // Sealed again without the key, it is no older chain without one.
+    // With hashes recomputed without the key, it does not pass for an older chain without a key.
     reseal(&place, &chain, plain, |_, text| text).await;
     assert!(found(&changed).await.is_some_and(|(_, reason)| reason != "unknown_key"));
 }
@@ -169,30 +169,30 @@ async fn nobody_without_the_key_can_write_a_chain(place: Place) {
     let chain = newest_chain(&place).await;
     replica.holds(12, 2).await;
     let edit = |seq, text: String| if seq == 4 { text.replace("\"outcome\":\"", "\"outcome\": \"") } else { text };
-    // The chain under the key, sealed again under none: from its first event on.
+    // The chain with the key, with all its hashes recomputed without a key.
     reseal(&place, &chain, plain, edit).await;
     assert_eq!(found(&replica).await, Some((1, "altered")));
     reseal(&place, &chain, keyed(1), |_, text| text.replace("\"outcome\": \"", "\"outcome\":\"")).await;
     replica.holds(12, 2).await;
-    // The chain before it, whose head the chain under the key names.
+    // The previous chain, whose head the keyed chain names.
     reseal(&place, &plain_chain, plain, edit).await;
     assert!(found(&replica).await.is_some());
     reseal(&place, &plain_chain, plain, |_, text| text.replace("\"outcome\": \"", "\"outcome\":\"")).await;
     replica.holds(12, 2).await;
-    // One that never was.
+    // A chain that no broker has written.
     let forger = place.replica().await;
     forger.records(0..3).await;
     let forged = newest_chain(&place).await;
     forger.ends().await;
     assert_eq!(found(&replica).await, Some((1, "altered")));
-    // Nor does one become true by a restart, nor by one more.
+    // A restart does not make one genuine, and neither does a second one.
     for restart in 0..2 {
         let next = place.replica_with(sealer(1, &[])).await;
         next.records(0..1).await;
         assert_eq!(found(&next).await, Some((1, "altered")), "{restart}");
         next.ends().await;
     }
-    // Without it the log holds: each chain names the last event before it that a broker has written.
+    // Without the forged chain the log is valid: each chain names the last preceding event that a broker wrote.
     place.database.run("DELETE FROM audit_events WHERE chain = $1", &[(&forged).into()]).await.unwrap();
     place.database.run("DELETE FROM audit_anchors WHERE chain = $1", &[(&forged).into()]).await.unwrap();
     replica.holds(14, 4).await;

@@ -25,7 +25,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-/// Runs each of these on every place.
+/// Runs each of these tests for every database.
 macro_rules! on_every_place {
     ($($test:ident)*) => {
         mod sqlite_memory { $( #[tokio::test] async fn $test() { super::$test(super::Place::sqlite_memory().await).await } )* }
@@ -35,7 +35,7 @@ macro_rules! on_every_place {
 }
 use on_every_place;
 
-/// A clock that tests turn.
+/// A clock that tests set.
 #[derive(Debug)]
 struct Dial(Mutex<Timestamp>);
 
@@ -54,7 +54,7 @@ impl Clock for Dial {
     }
 }
 
-/// Where the log is kept.
+/// A database of the audit log.
 struct Place {
     database: Database,
     clock: Arc<Dial>,
@@ -100,7 +100,7 @@ impl Place {
 }
 
 impl Replica {
-    /// Records events, each durable before the next.
+    /// Records these events, each durable before the next.
     async fn records(&self, numbers: std::ops::Range<usize>) {
         for number in numbers {
             self.log.record(event(number)).await.unwrap();
@@ -120,7 +120,7 @@ impl Replica {
         assert_eq!(self.verify().await, Verified { events, chains, first_broken: None });
     }
 
-    /// Deletes everything that is older than this.
+    /// Deletes all events that are older than this.
     async fn forget(&self, place: &Place, keep: Duration) -> usize {
         let retention = self.retention(place, keep, None);
         let mut deleted = 0;
@@ -144,7 +144,7 @@ impl Replica {
     }
 }
 
-/// An event that differs from its neighbours.
+/// An event that differs from those before and after it.
 fn event(number: usize) -> Event {
     let mut event = Event::new(EventType::ALL[number % 7], Outcome::ALL[number % 3]);
     if !number.is_multiple_of(4) {
@@ -167,7 +167,7 @@ fn shown(recorded: &Recorded) -> Value {
     serde_json::from_str(&recorded.event).unwrap()
 }
 
-/// The place of an event in its chain.
+/// The chain of an event, and its number there.
 fn seq(event: &Value) -> (String, i64) {
     (event["chain"].as_str().unwrap().to_owned(), event["seq"].as_i64().unwrap())
 }

@@ -18,7 +18,7 @@ on_every_place! {
     pages_are_whole_and_stay_so_while_events_come
 }
 
-/// Looks at each event by itself.
+/// Applies the filter to one event.
 fn matches(filter: &Filter, event: &Value) -> bool {
     let time: Timestamp = event["time"].as_str().unwrap().parse().unwrap();
     let is = |member: &Value, wanted: Option<&str>| wanted.is_none_or(|wanted| *member == wanted);
@@ -32,7 +32,7 @@ fn matches(filter: &Filter, event: &Value) -> bool {
         && is(&event["ticketId"], filter.ticket_id.as_deref())
 }
 
-/// A filter that some event matches, with the parts that the bits name.
+/// A filter that matches `of`; the bits of `parts` select its conditions.
 fn filter(of: &Value, until: &Value, parts: usize) -> Filter {
     let text = |member: &Value| member.as_str().map(str::to_owned);
     let has = |bit: usize| parts & (1 << bit) != 0;
@@ -67,7 +67,7 @@ async fn every_filter_finds_what_an_oracle_finds(place: Place) {
     for round in 0..12 {
         a.records(round * 10..round * 10 + 6).await;
         b.records(round * 10 + 6..round * 10 + 10).await;
-        // Over the ends of hours, days, months and of a year.
+        // Across the ends of hours, days, months and a year.
         place.clock.turn(SignedDuration::from_hours([0, 1, 5, 30, 24 * 40][round % 5]));
     }
     let all = a.all().await;
@@ -102,7 +102,7 @@ async fn pages_are_whole_and_stay_so_while_events_come(place: Place) {
     assert_eq!(replica.all().await.len(), 80);
 }
 
-/// The order is that of the times, or that of the writing; what is found is the same.
+/// The order is by time or by writing; the result set is the same.
 async fn a_clock_that_was_turned_back_hides_nothing(place: Place) {
     let replica = place.replica().await;
     for round in 0..8 {

@@ -26,7 +26,7 @@ async fn what_is_old_goes_and_the_rest_holds(place: Place) {
     replica.holds(10, 1).await;
     assert_eq!(replica.all().await.iter().map(seq).map(|(_, seq)| seq).min(), Some(451));
     assert_eq!(replica.forget(&place, KEEP).await, 0);
-    // The first that is left is missed as any other.
+    // The first remaining event is missed like any other.
     place.database.run("DELETE FROM audit_events WHERE seq = 451", &[]).await.unwrap();
     let broken = replica.verify().await.first_broken.unwrap();
     assert_eq!((broken.seq, broken.reason.as_str()), (451, "missing"));
@@ -50,7 +50,7 @@ async fn the_newest_event_stays_and_the_next_chain_names_it(place: Place) {
 async fn whoever_was_silent_meanwhile_is_not_cut_off(place: Place) {
     let busy = place.replica().await;
     busy.records(0..5).await;
-    // It has read the head that its chain will begin behind.
+    // It has read the head that its chain will refer to.
     let silent = place.replica().await;
     busy.records(5..10).await;
     place.clock.turn(A_DAY);

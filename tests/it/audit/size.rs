@@ -18,7 +18,7 @@ on_every_place! {
 }
 
 impl Replica {
-    /// Records events, some at once.
+    /// Records these events, several at the same time.
     async fn records_together(&self, numbers: std::ops::Range<usize>) {
         let numbers: Vec<usize> = numbers.collect();
         for some in numbers.chunks(250) {
@@ -27,12 +27,12 @@ impl Replica {
         }
     }
 
-    /// As much went as had to, and no more than a segment beside it.
+    /// Checks that it deleted what was necessary, and at most one segment more.
     async fn is_just_small_enough(&self, place: &Place, max_size: u64, segment: u64) {
         const SIZE: &str = "SELECT CAST(sum(1200 + octet_length(event) + 3 * (octet_length(coalesce(subject, '')) \
              + octet_length(coalesce(repo, '')) + octet_length(coalesce(branch, '')))) AS BIGINT) FROM audit_events";
         let size = u64::try_from(place.database.run(SIZE, &[]).await.unwrap()[0].number(0).unwrap()).unwrap();
-        // The event that tells of it may be there, and what is still being written.
+        // The event about the deletion may be counted, and so may pending writes.
         assert!((max_size - segment..max_size + 8 * 1024).contains(&size), "{size} of {max_size}");
     }
 
@@ -47,7 +47,7 @@ async fn the_oldest_events_go_and_the_rest_holds(place: Place) {
     place.clock.turn(SignedDuration::from_secs(11));
     assert_eq!(replica.shrinks(&place, 16 * MIB).await, 0, "it is small enough");
     let deleted = replica.shrinks(&place, MIB).await;
-    // Its oldest segments were made while it might be larger.
+    // The oldest segments were created under a larger limit.
     let large = 16 * MIB / 64 + 4096;
     replica.is_just_small_enough(&place, MIB, large).await;
     replica.records(3000..3001).await;
@@ -60,7 +60,7 @@ async fn the_oldest_events_go_and_the_rest_holds(place: Place) {
     replica.holds(3002 - deleted as u64, 1).await;
     assert_eq!(all.iter().map(|event| seq(event).1).min(), Some(i64::try_from(deleted).unwrap() + 1));
     assert_eq!(replica.shrinks(&place, MIB).await, 0, "it is small enough now");
-    // It goes on as the log does, and after a restart.
+    // It continues while the log grows, and after a restart.
     replica.ends().await;
     let next = place.replica().await;
     next.records_together(0..1000).await;
@@ -100,7 +100,7 @@ async fn a_broken_log_is_not_made_smaller(place: Place) {
     assert_eq!(replica.verify().await.events, 2000);
 }
 
-/// What the database says that it has in use, indices and all, against the bound that lets the log be.
+/// Compares the size that the database reports, with indices, with the limit at which nothing is deleted.
 async fn the_measure_is_not_below_what_is_used(place: Place) {
     const SQLITE: &str = "SELECT (page_count - freelist_count) * page_size \
          FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
@@ -114,7 +114,7 @@ async fn the_measure_is_not_below_what_is_used(place: Place) {
     replica.records_together(0..6000).await;
     place.clock.turn(SignedDuration::from_secs(11));
     let used = in_use().await - before;
-    // A segment may go too many, so the bound is some below.
+    // One segment too many may be deleted, so the limit is a little lower.
     assert_eq!(replica.shrinks(&place, used * 3).await, 0, "{used}");
     assert!(replica.shrinks(&place, used).await > 0, "{used} are in use, and less were measured");
 }

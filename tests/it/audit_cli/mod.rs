@@ -96,7 +96,7 @@ fn what_the_server_printed_tells_of_a_tail_that_is_gone() {
     let cut = write(folder, "cut", &exported.lines().skip(3).collect::<Vec<_>>().join("\n"));
     assert_eq!(verdict(&audit(&["verify", "--file", &cut])), (Some(0), Value::Null), "nothing in it tells");
     assert_eq!(verdict(&audit(&["verify", "--file", &cut, "--checkpoints", &told])), (Some(1), json!(6)));
-    // Every line that was printed is as good as a checkpoint.
+    // Every printed line can serve as a checkpoint.
     let all = write(folder, "all", &printed);
     assert_eq!(verdict(&audit(&["verify", "--file", &cut, "--checkpoints", &all])), (Some(1), json!(6)));
     let empty = write(folder, "empty", "noise\n");
@@ -124,7 +124,7 @@ fn a_server_s_log_is_held_against_what_it_printed() {
     assert_eq!(audit(&["verify"]).0, Some(2));
 }
 
-/// The printed lines, one of which has another hash than the log.
+/// The printed lines, one of them with a hash that differs from the log's.
 fn told_with_other_hash(printed: &str) -> String {
     let told = printed.lines().filter(|line| line.starts_with('{')).map(|line| {
         let mut event: Value = serde_json::from_str(line).unwrap();
@@ -213,6 +213,6 @@ fn a_tail_shows_the_last_and_follows() {
     wait_until("and more", || seqs().len() >= 10);
     let _ = following.kill();
     let _ = following.wait();
-    // The eleventh is the refusal of whoever may not look.
+    // The eleventh event is the refusal of an unauthorised reader.
     assert_eq!(seqs(), (10..=19).collect::<Vec<_>>(), "each once, in order");
 }

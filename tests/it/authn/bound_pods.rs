@@ -79,8 +79,8 @@ async fn a_deleted_pod_is_refused() {
     pod.is_deleted().await;
     desk.refuses(reviewed, TokenRefusal::PodGone).await;
     desk.allows(&staying.token).await;
-    // One that the API server has not seen before: usually it sees itself that the pod is gone, but reads of its own
-    // may lag a little.
+    // A token that the API server has not seen before: it usually notices by itself that the pod is gone, but its
+    // own cache may lag a little.
     let refused = desk.asks(&unseen).await.err();
     let (gone, unknown) = (TokenRefusal::PodGone, TokenRefusal::NotAuthenticated);
     assert!([gone, unknown].map(|why| Some(AuthnError::Refused(why))).contains(&refused), "{refused:?}");

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 const DEV: &str = "https://dev.invalid";
 
-/// A broker of both, and what a test needs of them.
+/// A broker of both clusters, and what a test needs of them.
 struct Both {
     kube: Kube,
     dev: Hostile,
@@ -18,7 +18,8 @@ struct Both {
 }
 
 impl Both {
-    /// `user` is whom the hostile API server vouches for, `administrators` that section of the configuration.
+    /// `user` is the answer of the hostile API server to reviews; `administrators` is that section of the
+    /// configuration.
     async fn start(user: Value, administrators: Value) -> Self {
         let (kube, dev) = (Kube::start().await, Hostile::vouching_for(user).await);
         let folder = tempfile::tempdir().unwrap();
@@ -76,7 +77,7 @@ async fn the_api_server_of_one_cluster_is_shown_no_token_of_another() {
     let ticket = both.ask(&pod.token);
     assert_eq!(ticket.status, 201, "{ticket:?}");
     let path = crate::rig::claviger::download_path(&ticket);
-    // The token stands in each of these, and may be anybody's.
+    // The token stands in each of these requests, and it may be anyone's.
     assert_eq!(both.with(&pod.token, "GET", &path, "").status, 200);
     assert_eq!(both.with(&pod.token, "POST", "/v1/secrets", r#"{"repo":"site","branch":"main"}"#).status, 200);
     assert_eq!(both.with(&pod.token, "GET", "/v1/policies", "").status, 403, "no administrator");
@@ -95,7 +96,7 @@ async fn the_api_server_of_one_cluster_is_shown_no_token_of_another() {
     assert_eq!((explained.status, &explained.json()["allowed"]), (200, &json!(true)), "{explained:?}");
     assert_eq!(both.dev.asked(), Vec::<String>::new());
 
-    // Tokens of neither are shown to neither.
+    // Tokens of other issuers are sent to neither cluster.
     let before = both.reviews();
     for other in ["https://other.invalid", "", "https://kubernetes.default.svc/", "https://dev.invalid."] {
         let answer = both.ask(&claiming(other));
@@ -104,7 +105,7 @@ async fn the_api_server_of_one_cluster_is_shown_no_token_of_another() {
     assert_eq!(both.ask(&Issuer::new().token(&json!({"iss": null}))).status, 401);
     assert_eq!((both.reviews(), both.dev.asked()), (before, Vec::new()));
 
-    // Its own are, and what it says of them makes nobody a pod of the other cluster.
+    // Its own tokens are sent to it, and its answer makes nobody a pod of the other cluster.
     let own = claiming(DEV);
     assert_eq!((both.ask(&own).status, both.ask(&own).code().as_str()), (403, "denied"));
     let asked = both.dev.asked();

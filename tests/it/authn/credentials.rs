@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 const RELOADED_WITHIN: Duration = Duration::from_secs(15);
 
-/// A kubeconfig of the broker for the real API server, with these changes to its cluster and its user.
+/// The broker's kubeconfig for the real API server, with these changes to its cluster and its user.
 fn kubeconfig(kube: &Kube, folder: &TempDir, cluster: &Value, user: &Value) -> PathBuf {
     let good = fs::read_to_string(kube.plane.kubeconfig(User::Broker)).unwrap();
     let mut tree: Value = serde_json::from_str(&good).unwrap();
@@ -35,7 +35,7 @@ fn kubeconfig(kube: &Kube, folder: &TempDir, cluster: &Value, user: &Value) -> P
     path
 }
 
-/// The broker's token at the API server.
+/// The broker's own token for the API server.
 fn own_token(kube: &Kube) -> String {
     let good = fs::read_to_string(kube.plane.kubeconfig(User::Broker)).unwrap();
     serde_json::from_str::<Value>(&good).unwrap()["users"][0]["user"]["token"].as_str().unwrap().to_owned()
@@ -79,7 +79,7 @@ async fn a_proxy_of_the_kubeconfig_is_used_and_those_of_the_environment_are_not(
     let dead = kubeconfig(&kube, &folder, &json!({"proxy-url": "http://127.0.0.1:9"}), &json!({}));
     assert_eq!(verdict(dead, &pod).await, Some(AuthnError::Unavailable), "no way round the proxy");
 
-    // The whole program, where the environment names a proxy.
+    // The whole program, with a proxy in its environment.
     let direct = kubeconfig(&kube, &folder, &json!({}), &json!({}));
     let (code, printed, said) =
         checked(folder.path(), &direct, &[("HTTPS_PROXY", &proxy.url()), ("https_proxy", "http://127.0.0.1:9")]);

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 const UNAVAILABLE: Option<AuthnError> = Some(AuthnError::Unavailable);
 const NOT_AUTHENTICATED: Option<AuthnError> = Some(AuthnError::Refused(TokenRefusal::NotAuthenticated));
 
-/// What becomes of a token that is good, and what is said to who checks before serving.
+/// The error for a valid token, and the message of the check before the start.
 async fn verdict(issuer: &Issuer, key: &Key) -> (Option<AuthnError>, Option<String>) {
     let counter = Counter::open(&issuer.url);
     let verdict = counter.asks(&key.token(&issuer.url)).await.err();
@@ -133,7 +133,7 @@ async fn a_silent_issuer_is_waited_for_five_seconds() {
     issuer.says_of_its_keys(Says::Silence);
     let counter = Counter::open(&issuer.url);
     issuer.is_asked().await;
-    // From here on nothing happens but time.
+    // From here on, only time passes.
     tokio::time::pause();
     let began = Instant::now();
     assert_eq!(counter.asks(&key.token(&issuer.url)).await.err(), UNAVAILABLE);

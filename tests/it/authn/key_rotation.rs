@@ -85,7 +85,7 @@ async fn an_issuer_is_asked_every_hour_unasked() {
     let counter = Counter::open(&issuer.url);
     assert_eq!(counter.asks(&old.token(&issuer.url)).await.err(), None);
     assert_eq!(issuer.asked(), [1, 1]);
-    // The same id: no token is a reason to ask.
+    // The key id stays the same, so no token causes a fetch.
     issuer.publishes(&[&new]);
     advance(Duration::from_mins(59)).await;
     assert_eq!(counter.asks(&old.token(&issuer.url)).await.err(), None);
@@ -189,7 +189,7 @@ async fn who_names_unknown_keys_is_charged_and_known_keys_go_on() {
         answer.status
     };
     assert_eq!(ask(), 503);
-    // At once, so that a slow machine does not keep below ten in a second.
+    // All at once, so that a slow machine still sends more than ten in a second.
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let all: Vec<_> = (0..100).map(|_| scope.spawn(ask)).collect();
         all.into_iter().map(|one| one.join().unwrap()).collect()

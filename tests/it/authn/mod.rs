@@ -25,17 +25,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const CLEAN: Standing = Standing::clean(IpAddr::V4(Ipv4Addr::LOCALHOST));
-/// More than any test asks for, but in those of the limit itself.
+/// More reviews than a test sends; the tests of the limit itself use another.
 const REVIEWS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
 
-/// An authenticator under test, and what it counted.
+/// An authenticator under test, with a counter of its reviews.
 struct Desk {
     authenticators: Authenticators,
     metrics: Arc<Metrics>,
 }
 
 impl Desk {
-    /// With the broker's own credentials, believing nothing for longer than the moment.
+    /// Uses the broker's own credentials and caches no reviews.
     async fn open(kube: &Kube) -> Self {
         Self::of(kube.plane.kubeconfig(User::Broker), Duration::ZERO).await
     }
@@ -69,7 +69,7 @@ impl Desk {
         assert_eq!(self.asks(token).await.err(), Some(AuthnError::Refused(refusal)));
     }
 
-    /// How many reviews were asked for.
+    /// How many reviews were sent.
     fn reviews(&self) -> usize {
         let text = String::from_utf8(self.metrics.encode().unwrap()).unwrap();
         let count = text.lines().find_map(|line| line.strip_prefix("claviger_token_review_duration_seconds_count "));
@@ -77,7 +77,7 @@ impl Desk {
     }
 }
 
-/// An authenticator that asks its issuer for keys.
+/// An authenticator that fetches keys from its issuer.
 struct Counter {
     authenticators: Authenticators,
 }
@@ -87,7 +87,7 @@ impl Counter {
         Self::with(issuer, None, None)
     }
 
-    /// With a CA file and a proxy of its own.
+    /// With its own CA file and proxy.
     fn with(issuer: &str, ca_file: Option<PathBuf>, proxy_url: Option<String>) -> Self {
         let oidc = Oidc {
             issuer: issuer.into(),

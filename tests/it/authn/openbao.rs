@@ -35,14 +35,14 @@ async fn the_binary_takes_the_tokens_of_an_issuer_it_asks_for_keys() {
     let refused = trusting.ask(&for_others, "repo=site&branch=main");
     assert_eq!((refused.status, refused.code()), (401, "unauthenticated".into()));
 
-    // Of a key that the issuer did not have a moment ago nobody knows, until it may be asked again.
+    // A key that the issuer did not have a moment ago is unknown until keys may be fetched again.
     let claims = json!({"iss": bao.issuer(), "aud": "claviger", "sub": "s", "exp": Issuer::claims()["exp"]});
     let unknown_key = Issuer::new().sign(&json!({"alg": "ES256", "kid": "new"}), &claims);
     let answer = trusting.ask(&unknown_key, "repo=site&branch=main");
     assert_eq!((answer.status, answer.code()), (503, "token_review_unavailable".into()), "{answer:?}");
     assert!(answer.header("retry-after").is_some());
 
-    // Who does not trust the issuer's certificate starts, and knows nobody.
+    // A broker that does not trust the issuer's certificate starts, but accepts none of its tokens.
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("policies")).unwrap();
     std::fs::write(folder.path().join("secrets.yaml"), "{}").unwrap();
@@ -58,7 +58,7 @@ async fn a_real_key_rotation_is_followed() {
     let with_old_key = bao.identity_token("claviger").await;
     let counter = Counter::open(&bao.issuer());
     assert_eq!(counter.asks(&with_old_key).await.err(), None);
-    // It publishes its next key beforehand: only a second rotation brings one that nobody has seen.
+    // It publishes its next key in advance: only the second rotation brings an unknown key.
     bao.rotates_its_identity_key().await;
     assert_eq!(counter.asks(&bao.identity_token("claviger").await).await.err(), None);
     bao.rotates_its_identity_key().await;
@@ -104,6 +104,6 @@ async fn a_ca_file_that_is_replaced_is_read_again() {
     let counter = Counter::with(&bao.issuer(), Some(ca.clone()), None);
     assert_eq!(counter.asks(&token).await.err(), Some(AuthnError::Unavailable));
     std::fs::copy(bao.ca_file(), &ca).unwrap();
-    // At once, although the issuer was asked a moment ago.
+    // At once, although keys were fetched a moment ago.
     assert_eq!(counter.asks(&token).await.err(), None);
 }

@@ -44,7 +44,7 @@ fn ask_from(claviger: &Claviger, address: &str, token: &str) -> Answer {
     claviger.send("POST", "/v1/tickets", &headers, b"repo=site&branch=main")
 }
 
-/// The claims of a good token under a signature that the API server did not make.
+/// The claims of a valid token with a signature that the API server did not make.
 fn forged(token: &str) -> String {
     let (message, _) = token.rsplit_once('.').unwrap();
     let noise = [RequestId::random().to_string(), "x".repeat(230)].concat();
@@ -110,7 +110,7 @@ async fn an_address_with_too_many_bad_tokens_keeps_a_lane_for_good_ones() {
                 std::thread::sleep(Duration::from_millis(20));
             }
         });
-        // The lane is narrow: a pod may have to come again, as `curl --retry` does.
+        // Few calls at a time are allowed: a pod may have to repeat its request, as `curl --retry` does.
         let answered: Vec<u16> = pods
             .iter()
             .map(|pod| {
@@ -150,7 +150,7 @@ async fn garbage_of_a_neighbour_costs_no_review_and_keeps_no_pod_out() {
         assert_eq!(ask_from(&claviger, "192.0.2.1", &pod.token).status, 201);
     }
     assert_eq!(reviews(&claviger) - before, 10, "one for each pod");
-    // It has a limit of its own.
+    // The address has its own limit.
     let limited = (0..300).filter(|_| ask_from(&claviger, "192.0.2.1", "garbage").status == 429).count();
     assert!(limited > 100, "{limited} of 300");
     assert_eq!(ask_from(&claviger, "192.0.2.1", &sample.token).status, 201, "which holds nothing else up");

@@ -96,7 +96,7 @@ async fn an_api_server_that_cannot_be_asked_is_no_verdict() {
     let (pod, plane) = (kube.pod("ci/build-bot").await, kube.plane);
     for kubeconfig in [
         plane.kubeconfig_of_stopped(User::Broker),
-        // Our own credentials are bad, may not review, or may not read pods.
+        // The broker's credentials are invalid, cannot review, or cannot read pods.
         plane.kubeconfig(User::Stranger),
         plane.kubeconfig(User::Nobody),
         plane.kubeconfig(User::Reviewer),
@@ -126,7 +126,7 @@ async fn the_check_before_serving_asks_the_api_server() {
     }
 }
 
-/// The same claims under a signature that the API server did not make.
+/// The same claims with a signature that the API server did not make.
 fn forged(token: &str) -> String {
     let (message, _) = token.rsplit_once('.').unwrap();
     format!("{message}.{}", URL_SAFE_NO_PAD.encode([7; 256]))

@@ -22,7 +22,7 @@ COPY busybox /bin/sh
 COPY site.sh /site.sh
 RUN --mount=type=secret,id=build-env . /run/secrets/build-env && . /site.sh
 ";
-/// Its index tells which token it was built with, and not the token.
+/// Its index shows a digest of the token it was built with, not the token.
 const SITE: &str = r#"set -eu
 /bin/busybox mkdir -p /site
 if [ "${GITHUB_TOKEN:-}" ]; then
@@ -39,7 +39,7 @@ fn digest() -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Pipelines of `tekton/site-bot` have what their run's params say, whatever they ask for.
+/// Pipelines of `tekton/site-bot` get the secrets of their run's params, whatever they ask for.
 async fn plan() -> Plan {
     let plan = Plan::new().await;
     plan.bao.put("homelab/site/main", &[("GITHUB_TOKEN", TOKEN)]).await;
@@ -70,7 +70,7 @@ impl Building {
         Self::with(rig, build, &[("repo", &[repo]), ("branch", &[branch])], dockerfile)
     }
 
-    /// With these params before the usual ones.
+    /// With these params before the default ones.
     fn with(rig: &Installation, build: &Build, chosen: &[(&str, &[&str])], dockerfile: &str) -> Self {
         let storage = tempfile::tempdir().unwrap();
         let archive = storage.path().join("image.tar");
@@ -85,7 +85,7 @@ impl Building {
         ];
         let params = [chosen, &params].concat();
         let mut run = TaskRun::of("claviger-buildah", &["dash"], &build.pod.token, &params);
-        // What the volume at /var/lib/containers is in the cluster.
+        // The counterpart of the cluster's volume at /var/lib/containers.
         let conf = storage.path().join("storage.conf");
         let at = |name: &str| storage.path().join(name).display().to_string();
         let text =
@@ -98,7 +98,7 @@ impl Building {
         Self { run, archive, _storage: storage }
     }
 
-    /// What `claviger scan` makes of the image, with the values that the build's pod may have.
+    /// The result of `claviger scan` for the image, with the values that the build's pod may have.
     fn is_scanned(&self, rig: &Installation, build: &Build) -> (Option<i32>, String) {
         let ticket = rig.claviger.ask(&build.pod.token, "");
         let url = ticket.header("location").unwrap_or_else(|| panic!("{ticket:?}"));
@@ -120,7 +120,7 @@ impl Building {
         Unpacked::of(&self.archive)
     }
 
-    /// The fetch fails with this code and these words; nothing is built.
+    /// Checks that the fetch fails with this code and these words, and that nothing is built.
     fn fails(&self, code: i32, words: &str) {
         let steps: Vec<Step> = self.run.run();
         assert_eq!((steps.len(), steps[0].name.as_str(), steps[0].code), (1, "fetch", Some(code)), "{steps:#?}");
@@ -142,7 +142,7 @@ async fn a_site_is_built_with_its_secret_and_its_image_does_not_have_it() {
     let scanned = building.is_scanned(&rig, &build);
     assert_eq!(scanned.0, Some(0), "{scanned:?}");
 
-    // The control: a Dockerfile that leaves it, as it is and in base64.
+    // The control: a Dockerfile that leaves the token in the image, as text and in base64.
     for leak in ["echo $GITHUB_TOKEN >/leak", "printf %s \"$GITHUB_TOKEN\" | /bin/busybox base64 >/leak"] {
         let leaky = format!("{DOCKERFILE}RUN --mount=type=secret,id=build-env . /run/secrets/build-env && {leak}\n");
         let building = Building::of(&rig, &build, "site", "main", &leaky);
@@ -204,7 +204,7 @@ async fn a_param_is_no_option_of_buildah() {
         assert!(last.code != Some(0) && last.err.contains(words) && !last.out.contains("Usage:"), "{param}: {last:#?}");
         assert!(!building.archive.exists(), "{param}={value:?}");
     }
-    // A folder and a file may be called so.
+    // A folder and a file can have such a name.
     let named: [(&str, &[&str]); 3] =
         [("context", &["-site"]), ("dockerfile", &["-file"]), ("secret-id", &["my.id-1"])];
     let building = Building::with(&rig, &build, &named, DOCKERFILE);

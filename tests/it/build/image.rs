@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// An unpacked archive: blobs as they are and inflated, layers as the files they make.
+/// An unpacked archive: blobs as stored and decompressed, and the files of each layer.
 pub struct Unpacked(TempDir);
 
 impl Unpacked {
@@ -28,9 +28,9 @@ impl Unpacked {
         Self(folder)
     }
 
-    /// The files in which plain grep finds a value, as it is or in base64.
+    /// The files in which plain grep finds a value, as text or in base64.
     pub fn grep(&self, value: &str) -> Vec<String> {
-        // Base64 without what the bytes around it would change.
+        // Base64 without the characters that depend on the surrounding bytes.
         let encoded = STANDARD.encode(value);
         let encoded = &encoded[..encoded.len() / 4 * 4 - 4];
         let mut grep = Command::new("grep");
@@ -38,7 +38,7 @@ impl Unpacked {
         String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
     }
 
-    /// A file of the image, from whichever layer has it.
+    /// A file of the image, from any layer that has it.
     pub fn file(&self, path: &str) -> Option<String> {
         let mut layers = fs::read_dir(self.0.path().join("layers")).unwrap();
         layers.find_map(|layer| fs::read_to_string(layer.unwrap().path().join(path)).ok())

@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 const SHELLS: [&[&str]; 2] = [&["dash"], &["busybox", "sh"]];
-/// What git takes for a branch, and a shell for a command.
+/// Valid branch names for git that a shell would execute.
 const HOSTILE: [&str; 5] =
     ["feature/$(id>PWN)", "feature/`id>PWN`", "feature/';id>PWN;'", "feature/\"&&id>PWN&&\"", "feature/$SECRETS"];
 
@@ -24,7 +24,7 @@ fn run(task: &str, shell: &'static [&'static str], rig: &Installation, token: &s
     run_with(task, shell, token, &[("branch", &[branch]), ("server", &[&server]), ("run", &command)])
 }
 
-/// With these params before the usual ones.
+/// With these params before the default ones.
 fn run_with(task: &str, shell: &'static [&'static str], token: &str, params: &[(&str, &[&str])]) -> TaskRun {
     let usual: [(&str, &[&str]); 6] = [
         ("repo", &["site"]),
@@ -188,7 +188,7 @@ async fn a_mode_lets_another_user_read_and_is_no_option() {
     }
 }
 
-/// A server that issues a ticket whose download is these bytes and the end of the connection.
+/// A server that issues a ticket; its download sends these bytes and closes the connection.
 fn server_that_answers(download: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());

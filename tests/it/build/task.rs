@@ -20,16 +20,16 @@ pub fn written(name: &str) -> Value {
 pub struct TaskRun {
     task: Value,
     params: Vec<(String, Vec<String>)>,
-    /// `/bin/sh` of the images.
+    /// The shell that the images have as `/bin/sh`.
     shell: &'static [&'static str],
     token: String,
-    /// What `ca.crt` of the `ConfigMap` has, where there is one.
+    /// `ca.crt` of the `ConfigMap`, if there is one.
     ca: Option<String>,
     folder: TempDir,
     environment: Vec<(&'static str, String)>,
 }
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Debug)]
 pub struct Step {
     pub name: String,
@@ -39,7 +39,7 @@ pub struct Step {
 }
 
 impl TaskRun {
-    /// Of a Task of the chart, for a pod with this token.
+    /// A run of one of the chart's Tasks, for a pod with this token.
     pub fn of(name: &str, shell: &'static [&'static str], token: &str, params: &[(&str, &[&str])]) -> Self {
         let task = written(name);
         let defaults = array(&task["spec"]["params"]).filter_map(|param| {
@@ -53,15 +53,15 @@ impl TaskRun {
             fs::create_dir_all(folder.path().join(place)).unwrap();
         }
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-        // A volume with an fsGroup: its files are everybody's here.
+        // A volume with an fsGroup; here, anyone can write to it.
         fs::set_permissions(folder.path().join("workspaces/source"), Permissions::from_mode(0o777)).unwrap();
-        // Where the binary lies, another user may not even be let in.
+        // Another user may have no access to the binary's folder.
         let copy = folder.path().join("claviger");
         fs::hard_link(binary(), &copy).or_else(|_| fs::copy(binary(), &copy).map(drop)).unwrap();
         Self { task, params, shell, token: token.to_owned(), ca: None, folder, environment: Vec::new() }
     }
 
-    /// Makes the `ConfigMap` that the param `ca` names.
+    /// Creates the `ConfigMap` that the param `ca` names.
     pub fn ca(&mut self, certificate: String) {
         self.ca = Some(certificate);
     }
@@ -71,7 +71,7 @@ impl TaskRun {
         self.folder.path().join("workspaces/source")
     }
 
-    /// A folder in which programs are found before all others.
+    /// A folder that comes first in `PATH`.
     pub fn bin(&self) -> PathBuf {
         self.folder.path().join("bin")
     }
@@ -86,17 +86,17 @@ impl TaskRun {
         fs::read_to_string(self.folder.path().join("results").join(name)).unwrap()
     }
 
-    /// Something that the images have in their environment.
+    /// Sets a variable that the images have in their environment.
     pub fn environment(&mut self, name: &'static str, value: String) {
         self.environment.push((name, value));
     }
 
-    /// Runs the steps until one fails, as Tekton does. The last one tells how it ended.
+    /// Runs the steps until one fails, as Tekton does. The last step has the failure.
     pub fn run(&self) -> Vec<Step> {
         self.run_until("")
     }
 
-    /// The same, and stops behind the step of this name.
+    /// The same, but stops after the step of this name.
     pub fn run_until(&self, last: &str) -> Vec<Step> {
         let mut done = Vec::new();
         for step in array(&self.task["spec"]["steps"]) {
@@ -116,7 +116,7 @@ impl TaskRun {
         let user = self.user(step);
         for (_, folder) in &mounts {
             fs::create_dir_all(folder).unwrap();
-            // As the kubelet makes an emptyDir.
+            // With the mode of an emptyDir.
             fs::set_permissions(folder, Permissions::from_mode(0o777)).unwrap();
         }
         if let (Some(certificate), Some((_, folder))) =
@@ -127,7 +127,8 @@ impl TaskRun {
         let token = self.volume("claviger-token").join("token");
         if mounts.iter().any(|(_, folder)| token.starts_with(folder)) {
             fs::write(&token, &self.token).unwrap();
-            // The kubelet gives it to the one user of all containers, and lets everybody read it where there are several.
+            // The kubelet makes the token owned by the containers' user if all have the same one; otherwise
+            // everyone can read it.
             chown(&token, Some(user), None).unwrap();
         }
         let placed = |text: &str| {
@@ -166,7 +167,7 @@ impl TaskRun {
         Step { name, code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    /// The user that the step, or the template of all steps, names.
+    /// The user of the step, or of the template of all steps.
     fn user(&self, step: &Value) -> u32 {
         let named = |of: &Value| of["securityContext"]["runAsUser"].as_u64();
         let user = named(step).or_else(|| named(&self.task["spec"]["stepTemplate"]));
@@ -177,7 +178,7 @@ impl TaskRun {
         &self.params.iter().find(|(other, _)| other == name).unwrap_or_else(|| panic!("no param {name}")).1
     }
 
-    /// Textual substitution, as Tekton does it, everywhere but in what was filled in.
+    /// Textual substitution, as Tekton does it: substituted values are not substituted again.
     fn filled(&self, text: &str) -> String {
         let Some((before, rest)) = text.split_once("$(") else { return text.to_owned() };
         let Some((word, after)) = rest.split_once(')') else { return text.to_owned() };

@@ -66,14 +66,14 @@ async fn curl_sends_no_token_over_plain_http_unless_told_to() {
     let rig = plan.start();
     let server = format!("http://{}", rig.claviger.api);
     let pod = rig.pod("ci/build-bot").await;
-    // 1 is curl's word for a scheme that --proto leaves out.
+    // 1 is curl's exit code for a scheme that --proto excludes.
     assert_eq!(run("claviger-curl", &server, &pod.pod.token, None, None), (Some(1), false));
     assert_eq!(rig.claviger.audit_events(), Vec::<serde_json::Value>::new());
 }
 
 #[test]
 fn a_token_leaves_by_plain_http_only_where_that_is_asked_for() {
-    // Another host than this one, which has no address: what may be sent is seen by the attempt.
+    // Another host without an address: the attempt shows that curl would send.
     let server = "http://claviger.invalid:8080";
     for task in ["claviger-fetch", "claviger-buildah"] {
         for (insecure, code) in [("false", 2), ("true", 4), ("yes", 2)] {

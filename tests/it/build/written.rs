@@ -1,11 +1,11 @@
-//! Checks of the Tasks' text: by a linter, and of rules that no linter has.
+//! Checks of the Tasks' text: by a linter, and of rules that the linter lacks.
 
 use super::task::written;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Claviger in the registry of the user.
+/// Claviger's image in the user's registry.
 const OWN_IMAGE: &str = "claviger:0.1.0";
 const TASKS: [&str; 3] = ["claviger-fetch", "claviger-buildah", "claviger-curl"];
 
@@ -35,7 +35,7 @@ fn the_linter_finds_nothing() {
     assert!(!good && said.contains("claviger-buildah"), "a Task that is missing is found: {said}");
 }
 
-/// What is wrong with a Task's handling of what is secret or chosen by others.
+/// Faults in a Task's handling of secrets and of values that others choose.
 fn careless(task: &Value) -> Vec<String> {
     let spec = &task["spec"];
     let array = |value: &Value| value.as_array().cloned().unwrap_or_default();
@@ -83,15 +83,15 @@ fn array(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// The Task that the Pipeline has in itself.
+/// The embedded Task of the Pipeline.
 fn clone() -> Value {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/claviger/tekton/pipeline-site.yaml");
     let pipeline: Value = serde_saphyr::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     serde_json::json!({"spec": pipeline["spec"]["tasks"][0]["taskSpec"]})
 }
 
-/// What Pod Security `restricted` refuses of a step (kubernetes.io/docs/concepts/security/pod-security-standards), with what
-/// Tekton takes for it from the template of all steps.
+/// What Pod Security `restricted` refuses of a step (kubernetes.io/docs/concepts/security/pod-security-standards).
+/// The step inherits the template of all steps, as in Tekton.
 fn unrestricted(task: &Value, step: &str) -> Vec<&'static str> {
     let spec = &task["spec"];
     let step = array(&spec["steps"]).find(|other| other["name"] == step).unwrap();
@@ -130,7 +130,7 @@ fn the_steps_are_restricted_but_for_those_of_buildah() {
             assert_eq!(unrestricted(&task, step), Vec::<&str>::new(), "{step} of {task:#}");
         }
     }
-    // Buildah has what `baseline` admits: root, the runtime's capabilities and one of its list.
+    // Buildah has only what `baseline` permits: root, the runtime's capabilities and one from its list.
     let buildah = written("claviger-buildah");
     let root = ["runAsNonRoot", "runAsUser", "allowPrivilegeEscalation", "seccompProfile", "capabilities.drop"];
     assert_eq!(unrestricted(&buildah, "build"), [&root[..], &["capabilities.add"]].concat());
@@ -147,7 +147,7 @@ fn the_steps_are_restricted_but_for_those_of_buildah() {
     assert_eq!(unrestricted(&task, "run"), all);
 }
 
-/// An image that may be another one tomorrow.
+/// Whether the image reference can change its content over time.
 fn floats(image: &str) -> bool {
     let name = image.rsplit('/').next().unwrap();
     let version = name.split_once(':').map_or("", |(_, tag)| tag).trim_start_matches('v');
@@ -173,7 +173,7 @@ fn every_image_is_of_a_fixed_version() {
     }
 }
 
-/// Arguments of commands that a param could make an option of.
+/// Arguments of commands that a param could turn into an option.
 fn loose(task: &Value) -> Vec<String> {
     let arguments = array(&task["spec"]["steps"]).filter(|step| step["command"].is_array());
     let arguments =

@@ -89,7 +89,7 @@ async fn an_update_may_keep_an_owner_and_neither_add_nor_change_one() {
         (json!([run]), json!([owner("TaskRun", &json!({"name": "other"}))]), true),
         (json!([run]), json!([owner("PipelineRun", &json!({}))]), true),
         (json!([run]), json!([owner("TaskRun", &json!({"apiVersion": "tekton.dev/v1beta1"}))]), true),
-        // An owner of another kind with the run's uid is no claim, and must not become one.
+        // An owner of another kind with the run's uid is not a claim, and must not become one.
         (json!([lookalike]), json!([run]), true),
         (json!([follower]), json!([run]), true),
         (json!([owner("TaskRun", &json!({"controller": null}))]), json!([run]), true),
@@ -138,7 +138,7 @@ fn it_is_left_out_where_it_is_not_wanted_or_not_known() {
     ] {
         assert!(render_values(&json!({"admissionPolicy": values})).is_err(), "{values}");
     }
-    // Helm without a cluster takes its own Kubernetes version, so the comparison is what is tried.
+    // Helm without a cluster assumes its own Kubernetes version, so the comparison itself is tested.
     let template = fs::read_to_string(super::chart().join("templates/admissionpolicy.yaml")).unwrap();
     let (guard, _) = template.split_once("}}\n").unwrap();
     assert!(guard.contains(r#"semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version"#), "{guard}");

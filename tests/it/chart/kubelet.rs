@@ -14,21 +14,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// Where a token for the API server lies in every pod.
+/// The mount path of the API server token in every pod.
 const OWN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// A container that can be run.
+/// A container that can be started.
 pub struct Container {
-    /// Its root.
+    /// Its root folder.
     pub root: TempDir,
     environment: Vec<(String, String)>,
     user: u32,
 }
 
-/// What a platform assigns that assigns users itself, such as `OpenShift`: one of the namespace's own range.
+/// A user that a platform such as `OpenShift` assigns: from the namespace's own range.
 const ASSIGNED_USER: u64 = 1_000_650_000;
 
-/// What a Secret or `ConfigMap` that is not the chart's has: each key that any of the value sets asks for.
+/// A Secret or `ConfigMap` that is not part of the chart: it has every key that any value set needs.
 fn foreign() -> BTreeMap<&'static str, String> {
     let certificate = generate_simple_self_signed(["rel-claviger.claviger.svc".to_owned()]).unwrap();
     BTreeMap::from([
@@ -43,7 +43,7 @@ fn foreign() -> BTreeMap<&'static str, String> {
 }
 
 impl Container {
-    /// Lays it out.
+    /// Creates the container's files.
     pub async fn of(rendered: &Rendered, kube: &Kube) -> Self {
         let spec = &rendered.pod()["spec"];
         let container = &spec["containers"][0];
@@ -89,7 +89,7 @@ impl Container {
         made
     }
 
-    /// A command of the binary in it, as its user.
+    /// A command of the binary in the container, as the container's user.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("/usr/sbin/chroot");
         command.arg(format!("--userspec={0}:{0}", self.user)).arg(self.root.path()).arg("/claviger").args(arguments);
@@ -97,7 +97,7 @@ impl Container {
         command
     }
 
-    /// The binary under test, and the libraries that it is linked to; the image has a static one.
+    /// Copies the binary under test and the libraries it is linked to; the image has a static one.
     fn brings_the_binary(&self) {
         let output = Command::new("ldd").arg(binary()).output().unwrap();
         for word in String::from_utf8(output.stdout).unwrap().split_whitespace().filter(|word| word.starts_with('/')) {
@@ -107,7 +107,7 @@ impl Container {
         fs::hard_link(binary(), self.at("/claviger"))
             .or_else(|_| fs::copy(binary(), self.at("/claviger")).map(drop))
             .unwrap();
-        // Public roots, as in the image.
+        // Public root certificates, as in the image.
         fs::create_dir_all(self.at("/etc/ssl/certs")).unwrap();
         fs::copy("/etc/ssl/certs/ca-certificates.crt", self.at("/etc/ssl/certs/ca-certificates.crt")).unwrap();
     }

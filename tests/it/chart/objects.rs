@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// What of an object a typed reader would not have kept: fields that its kind does not have.
+/// The fields of an object that its kind does not have.
 fn unknown_fields(object: &Value) -> Option<Vec<String>> {
     fn by<T: DeserializeOwned + Serialize>(object: &Value) -> Vec<String> {
         let typed: T = serde_json::from_value(object.clone()).unwrap_or_else(|error| panic!("{error}\n{object:#}"));
@@ -81,7 +81,7 @@ fn every_field_of_every_object_is_one_of_its_kind() {
     assert_eq!(unknown_fields(&misspelt), Some(vec!["/spec/port".to_owned()]));
 }
 
-/// Where the API server of the rig takes the objects of a kind; none for what it does not know.
+/// The path for objects of a kind at the rig's API server; none for kinds that it does not know.
 fn collection(object: &Value) -> Option<String> {
     let plural = format!("{}s", object["kind"].as_str().unwrap().to_lowercase()).replace("policys", "policies");
     let spaced = format!("namespaces/{NAMESPACE}/{plural}");
@@ -104,14 +104,14 @@ async fn dry_run(client: &kube::Client, object: &Value) -> Option<Result<Value, 
     let path = format!("{}?dryRun=All&fieldValidation=Strict", collection(object)?);
     let mut object = object.clone();
     if object["kind"] == "Service" {
-        // The rig's cluster has IPv4 alone.
+        // The rig's cluster has only IPv4.
         object["spec"].as_object_mut().unwrap().remove("ipFamilies");
     }
     let request = Request::post(path).header("content-type", "application/json");
     Some(client.request(request.body(object.to_string().into_bytes()).unwrap()).await)
 }
 
-/// The pod that a controller would make: this API server does not look into a `StatefulSet`'s template.
+/// The pod that a controller would create: this API server does not check a `StatefulSet`'s template.
 fn pod_of(rendered: &Rendered) -> Value {
     let mut pod = rendered.pod().clone();
     let head = json!({"apiVersion": "v1", "kind": "Pod"});
@@ -138,7 +138,7 @@ async fn an_api_server_takes_every_object_that_it_knows() {
         for object in rendered.0.iter().chain([&pod]) {
             match dry_run(&client, object).await {
                 Some(Ok(_)) => taken += 1,
-                // Another test has made one of that name; it was checked before that was seen.
+                // Another test created one of that name between the check and the request.
                 Some(Err(kube::Error::Api(status))) if status.code == 409 => taken += 1,
                 Some(Err(error)) => panic!("{name}: {error}\n{object:#}"),
                 None => unknown.push(object["kind"].as_str().unwrap().to_owned()),
@@ -153,7 +153,7 @@ async fn an_api_server_takes_every_object_that_it_knows() {
     assert!(dry_run(&client, &bad).await.unwrap().is_err());
 }
 
-/// Whether a role is `get` of the admission policy and its binding, and nothing else.
+/// Whether a role allows exactly `get` on the admission policy and its binding.
 fn reads_the_admission_policy(role: &Value) -> bool {
     role["rules"]
         == json!([{
@@ -211,7 +211,7 @@ fn with_namespaces_its_role_is_one_in_each() {
     }
 }
 
-/// The TCP ports that the pod may reach, and those of UDP.
+/// The TCP ports and the UDP ports that the pod may connect to.
 fn egress(values: &Value) -> (Vec<u64>, Vec<u64>) {
     let rendered = render_values(values).unwrap();
     let policy = rendered.all("NetworkPolicy")[0].clone();
@@ -230,7 +230,7 @@ fn it_may_reach_what_a_platform_may_have_elsewhere() {
     assert_eq!(egress(&json!({})), (usual.clone(), vec![53, 5353]));
     let microk8s = json!({"networkPolicy": {"apiServerPorts": [16443], "egressPorts": [8200], "dnsPorts": [1053]}});
     assert_eq!(egress(&microk8s), (vec![1053, 16443, 8200], vec![1053]));
-    // What version 0.1.0 wrote there is still enough.
+    // The value that version 0.1.0 wrote is still valid.
     let old = json!({"networkPolicy": {"egressPorts": [443, 6443, 8200, 5432]}});
     assert_eq!(egress(&old), (usual.clone(), vec![53, 5353]));
     for (values, more) in [
@@ -358,7 +358,7 @@ fn tickets_wait_in_the_database_unless_the_values_say_otherwise() {
     assert_eq!(of(json!({"tickets": {"store": "memory"}})), json!({"store": "memory"}));
 }
 
-/// What routes to a replica that drains, how long it may, and which probe tells what.
+/// What routes traffic to a draining replica, how long it may drain, and what each probe reports.
 fn drains(rendered: &Rendered) -> Value {
     let pod = &rendered.pod()["spec"];
     let container = &pod["containers"][0];

@@ -32,7 +32,7 @@ async fn the_configuration_of_every_value_set_is_good() {
         assert!(String::from_utf8(output.stderr).unwrap().contains("was made without its feature"));
     }
     assert_eq!(SETS.len(), 7);
-    // A store that needs a token which nobody projects.
+    // A store that needs a token which no volume provides.
     let broken = render_values(&json!({"storeTokens": []})).unwrap();
     let container = Container::of(&broken, &kube).await;
     let output = container.command(&["check", "--config", "/etc/claviger/claviger.yaml"]).output().unwrap();
@@ -40,7 +40,7 @@ async fn the_configuration_of_every_value_set_is_good() {
     assert!(String::from_utf8(output.stderr).unwrap().contains("tokenFile"));
 }
 
-/// Puts an object where the API server keeps it.
+/// Creates an object at the API server.
 async fn apply(client: &kube::Client, object: &Value) {
     let plural = format!("{}s", object["kind"].as_str().unwrap().to_lowercase());
     let name = object["metadata"]["name"].as_str().unwrap();
@@ -84,7 +84,7 @@ async fn it_serves_with_the_rights_and_tokens_that_the_chart_gives() {
     let claviger = Claviger::by(plan.folder, command);
     let pod = plan.kube.pod("ci/build-bot").await;
 
-    // Before its rights are bound it can have nobody vouched for, and says so.
+    // Before its permissions are bound, it cannot review tokens and reports that.
     let early = claviger.ask(&pod.token, "repo=site&branch=main");
     assert_eq!((early.status, early.code().as_str()), (503, "token_review_unavailable"), "{}", claviger.log());
 

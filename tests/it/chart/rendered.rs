@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 pub const RELEASE: &str = "rel";
 pub const NAMESPACE: &str = "claviger";
 
-/// What the chart makes of some values.
+/// The objects that the chart renders for some values.
 pub struct Rendered(pub Vec<Value>);
 
 fn helm(arguments: &[&str]) -> Output {
@@ -28,7 +28,7 @@ fn try_render(values: &Path) -> Result<Rendered, String> {
     Ok(Rendered(objects.into_iter().filter(|object| !object.is_null()).collect()))
 }
 
-/// What is shown after an installation with these values.
+/// The notes that Helm prints after an installation with these values.
 pub fn notes(values: &Value) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("values.yaml");
@@ -38,19 +38,19 @@ pub fn notes(values: &Value) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Renders it with the values of a file.
+/// Renders the chart with the values of a file.
 pub fn render(values: &Path) -> Rendered {
     try_render(values).unwrap_or_else(|why| panic!("{}: {why}", values.display()))
 }
 
-/// The same with values of the test's, and plain HTTP where they do not say how it is served.
+/// The same with the test's values, and with plain HTTP if they do not set how it serves.
 pub fn render_values(values: &Value) -> Result<Rendered, String> {
     let mut values = values.clone();
     values.as_object_mut().unwrap().entry("tls").or_insert_with(|| json!({"mode": "none"}));
     render_as_written(&values)
 }
 
-/// The same with nothing added.
+/// The same without additions.
 pub fn render_as_written(values: &Value) -> Result<Rendered, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("values.yaml");
@@ -64,7 +64,7 @@ impl Rendered {
         self.0.iter().filter(|object| object["kind"] == kind).collect()
     }
 
-    /// The one of this kind and name, if there is.
+    /// The object of this kind and name, if it exists.
     pub fn find(&self, kind: &str, name: &str) -> Option<&Value> {
         self.all(kind).into_iter().find(|object| object["metadata"]["name"] == name)
     }

@@ -42,7 +42,7 @@ fn it_ends_as_the_command_ends() {
     }
     run(&claviger, &["--mask", "--", "/no/such/command"]).failed(127, "claviger: /no/such/command: ");
     run(&claviger, &["--mask", "--", "/etc/passwd"]).failed(126, "claviger: /etc/passwd: ");
-    // What it leaves running keeps nobody waiting.
+    // A background process that the child leaves does not delay the end.
     let ran = run(&claviger, &["--mask", "--", "sh", "-c", "sleep 30 & echo done"]);
     assert_eq!((ran.code, ran.text()), (Some(0), "done\n"));
 }
@@ -69,7 +69,7 @@ fn keys_in_files_are_masked_too_and_removed_in_the_end() {
     assert_eq!(names(folder.path()), [""; 0]);
 }
 
-/// Starts it with pipes, without the `timeout` in front, which would get the signals.
+/// Starts it with pipes and without `timeout`, which would receive the signals.
 fn started(claviger: &Claviger, script: &str) -> Child {
     let command = exec(claviger, &["--mask", "--", "sh", "-c", script]);
     let arguments: Vec<_> = command.get_args().skip(4).map(ToOwned::to_owned).collect();

@@ -8,7 +8,7 @@ use crate::fetch::{Ran, command, ran};
 use crate::rig::claviger::Claviger;
 use std::process::Command;
 
-/// `claviger exec` by the sample caller of `claviger dev` for its `main`, up to the command.
+/// `claviger exec` as the sample caller of `claviger dev` for its `main`, up to the command.
 fn exec(claviger: &Claviger, arguments: &[&str]) -> Command {
     let mut command = command("exec");
     command.args(["--server", &format!("http://{}", claviger.api), "--token-file"]);

@@ -79,7 +79,7 @@ fn claviger_fails_with_125_and_runs_nothing() {
     assert_eq!(names(folder.path()), [""; 0]);
 }
 
-/// A policy for the sample caller that says this of its one secret.
+/// A policy for the sample caller with these settings for its one secret.
 fn policy(more: &serde_json::Value) -> serde_json::Value {
     let mut secret = json!({"store": "local", "path": "homelab/{repo}/{branch}"});
     secret.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -120,7 +120,7 @@ fn keys_go_into_files_for_their_owner_and_not_into_the_environment() {
     let (key_file, a_file, none_file) = (file("tls.key", &key), file("A", &a), file("NONE", &none));
     let files = ["--file", &key_file, "--file", &a_file, "--file", &none_file];
     let show = ["--", "sh", "-c", r#"echo "$A|$B""#];
-    // A bundle with such a name is none for an environment, unless it is narrowed.
+    // A bundle with such a name cannot become an environment, unless `--only` excludes it.
     run(&claviger, &[&files[..], &show].concat()).failed(125, "unrenderable");
     assert_eq!(names(folder.path()), [""; 0]);
     let ran = run(&claviger, &[&["--only", "A,B"], &files[..], &show].concat());

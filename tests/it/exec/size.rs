@@ -7,7 +7,7 @@ use crate::rig::claviger::{Claviger, Dev};
 use serde_json::{Value, json};
 use std::process::Command;
 
-/// Of one string, with NUL.
+/// The kernel's limit for one string, with its NUL.
 const MAX_ARG_STRLEN: usize = 128 * 1024;
 
 fn claviger(secrets: &Value) -> Claviger {
@@ -37,7 +37,7 @@ fn a_value_that_no_variable_holds_is_named_before_the_ticket_is_used() {
     }
     assert_eq!(redeemed(&claviger), 0, "a ticket was used");
 
-    // What does not go into the environment may be of any length.
+    // Values that do not go into the environment can have any length.
     assert_eq!(run(&claviger, &["--only", "SMALL", "--", "sh", "-c", "echo $SMALL"]).text(), "y\n");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("big");

@@ -11,11 +11,11 @@ fn unknown() -> String {
     format!("/v1/downloads/{}", *TicketToken::random().unwrap().to_url_segment())
 }
 
-/// How often a row of a ticket was looked for.
+/// How often a ticket's row was looked up.
 fn look_ups(url: &str) -> i64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        // A server tells its numbers a second late.
+        // The server updates its statistics a second late.
         tokio::time::sleep(Duration::from_millis(1500)).await;
         let mut connection = PgConnection::connect(url).await.unwrap();
         let scans = "SELECT coalesce(idx_scan, 0) FROM pg_stat_user_indexes WHERE indexrelname = 'tickets_pkey'";
@@ -33,7 +33,7 @@ fn unknown_tickets_of_one_address_cost_few_look_ups_and_nobody_his_download() {
         assert!([404, 429].contains(&status), "{status}");
     });
     let cost = usize::try_from(look_ups(&url) - before).unwrap();
-    // The honest load is 240 tickets, each of which is looked for, taken and ended.
+    // The honest load is 240 tickets, each of which is looked up, reserved and ended.
     let honest = 2 * super::CALLERS * super::ROUNDS * 4;
     assert!(came > 400 && cost < honest + came / 2 + 200, "{cost} look-ups for {came} unknown tickets");
     assert_eq!(edge.download(&path).status, 200);
@@ -46,7 +46,7 @@ fn unknown_tickets_of_an_address_leave_those_who_share_it_their_downloads() {
         let mine = edge.issuer.token(&json!({"sub": "hostile"}));
         let issued = from(&edge, SHARED, "POST", "/v1/tickets", Some(&mine), "repo=site&branch=main");
         let path = crate::rig::claviger::download_path(&issued);
-        // A ticket that there is, under keys that are made up.
+        // An existing ticket with invented keys.
         let wrong = format!("{}.{}", path.split_once('.').unwrap().0, "A".repeat(43));
         let came = is_fair(&edge, &edge.issuer, Some(SHARED), |number| {
             let path = if number % 2 == 0 { unknown() } else { wrong.clone() };
@@ -54,7 +54,7 @@ fn unknown_tickets_of_an_address_leave_those_who_share_it_their_downloads() {
             assert!([404, 429].contains(&status), "{status}");
         });
         assert!(came > 100, "{came}");
-        // Who shows a ticket in vain waits a second with it.
+        // A client that shows an invalid ticket must wait a second before it tries again.
         std::thread::sleep(Duration::from_millis(1200));
         assert_eq!(from(&edge, SHARED, "GET", &path, None, "").status, 200);
     }

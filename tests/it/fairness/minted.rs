@@ -17,6 +17,6 @@ fn a_subject_with_any_number_of_tokens_has_one_callers_share() {
         };
     });
     assert!(had.load(Ordering::Relaxed) > 0);
-    // What it asked for beyond its share was refused to it alone.
+    // Only its own excess requests were refused.
     assert!(edge.sum("claviger_tickets_issued_total") >= 240);
 }

@@ -1,4 +1,4 @@
-//! Resources shared by callers: a caller who uses its whole allowance does not degrade the service of others.
+//! Shared resources: a caller who uses its whole allowance does not degrade the service of others.
 //!
 //! Honest callers send a fixed load; the tests measure how much of it succeeds, not how fast. docs/THREATS.md has
 //! the bounds.
@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Honest callers, and what each of them asks for: a ticket and its download, so often.
+/// The honest callers, and how many tickets each of them asks for and redeems.
 const CALLERS: usize = 6;
 const ROUNDS: usize = 20;
 const PACE: Duration = Duration::from_millis(50);
-/// Threads of the neighbour.
+/// Threads of the hostile caller.
 const HOSTILE: usize = 4;
 /// The limits of a real installation; other tests lift them.
 const LIMITS: [(&str, &str); 2] =
@@ -41,12 +41,12 @@ fn policies() -> [(&'static str, Value); 1] {
     [("site", allow(&["homelab/{repo}/{branch}"], &json!({"repos": ["site", "large"]})))]
 }
 
-/// With tickets in memory.
+/// Keeps tickets in memory.
 fn in_memory() -> Edge {
     Edge::start(&secrets(), &policies(), &config(), &LIMITS)
 }
 
-/// With tickets in PostgreSQL.
+/// Keeps tickets in PostgreSQL.
 fn in_postgres() -> (Edge, String) {
     let url = new_database(postgres());
     let folder = tempfile::tempdir().unwrap();
@@ -57,7 +57,7 @@ fn in_postgres() -> (Edge, String) {
     (Edge::start(&secrets(), &policies(), &config, &LIMITS), url)
 }
 
-/// Sends a request that a proxy says comes from this address.
+/// Sends a request with this client address, as reported by a proxy.
 fn from(
     claviger: &Claviger,
     address: &str,
@@ -74,7 +74,7 @@ fn from(
     claviger.send(method, target, &headers, form.as_bytes())
 }
 
-/// The honest load, from addresses of the callers' own or from a shared one. Returns how many bundles were had.
+/// The honest load, from separate addresses or a shared one. Returns how many bundles were received.
 fn honest(claviger: &Claviger, issuer: &Issuer, shared: Option<&str>) -> usize {
     std::thread::scope(|scope| {
         let callers = (0..CALLERS).map(|number| {
@@ -96,8 +96,8 @@ fn honest(claviger: &Claviger, issuer: &Issuer, shared: Option<&str>) -> usize {
     })
 }
 
-/// The honest load alone and beside a neighbour, who goes on until it is done: of each the number of bundles that were had.
-/// Returns how often the neighbour came.
+/// Runs the honest load alone and beside a hostile caller, and checks how many bundles were received each time.
+/// Returns how many requests the hostile caller sent.
 fn is_fair(claviger: &Claviger, issuer: &Issuer, shared: Option<&str>, hostile: impl Fn(usize) + Sync) -> usize {
     let alone = honest(claviger, issuer, shared);
     assert_eq!(alone, CALLERS * ROUNDS, "without a neighbour all is had");
@@ -115,7 +115,7 @@ fn is_fair(claviger: &Claviger, issuer: &Issuer, shared: Option<&str>, hostile: 
             })
         });
         let neighbours: Vec<_> = neighbours.collect();
-        // The neighbour is at its limit when the others come.
+        // The hostile caller is at its limit before the others start.
         std::thread::sleep(Duration::from_millis(500));
         let beside = honest(claviger, issuer, shared);
         done.store(true, Ordering::Relaxed);

@@ -16,7 +16,7 @@ fn a_caller_who_hoards_large_bundles_fills_its_own_share() {
                 status => assert_eq!(status, 429),
             }
         });
-        // 32 MiB, of bundles of 900 kB.
+        // 32 MiB of bundles with 900 kB each.
         let had = had.load(Ordering::Relaxed);
         assert!((1..=37).contains(&had), "{had}");
     }

@@ -9,12 +9,12 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// The last part of its URLs.
+/// The last part of its ticket URLs.
 pub const TICKET: &str = "AAAAAAAAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 /// A bundle of two keys.
 pub const BUNDLE: &str = "export A='one'\nexport B='two'\n# claviger: 2 keys\n";
 
-/// What a fake answers: nothing, to hang.
+/// What a fake answers; `None` hangs.
 type Answering = dyn Fn(&Fake, &str, usize) -> Option<Vec<u8>>;
 
 /// A running fake. Its thread ends with the test process.
@@ -24,8 +24,8 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// Answers each request with what `answer` makes of the request's text and of how many like it (asking, or
-    /// redeeming) came before. The connection is closed behind each answer.
+    /// Answers each request with the result of `answer`, which gets the request's text and the number of preceding
+    /// requests of the same kind (issue or redeem). The connection is closed after each answer.
     pub fn start(answer: impl Fn(&Fake, &str, usize) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let fake = Self { address: listener.local_addr().unwrap(), requests: Arc::default() };
@@ -62,7 +62,7 @@ impl Fake {
         };
         match answer(self, &request, before) {
             Some(bytes) => drop(stream.write_all(&bytes)),
-            // It hangs until the client has had enough.
+            // It hangs until the client closes the connection.
             None => while matches!(stream.read(&mut buffer), Ok(1..)) {},
         }
     }
@@ -77,17 +77,17 @@ impl Fake {
         format!("{}/v1/downloads/{TICKET}", self.url())
     }
 
-    /// The requests to redeem that came.
+    /// The requests to redeem that it received.
     pub fn redemptions(&self) -> Vec<String> {
         self.requests.lock().unwrap().iter().filter(|request| request.starts_with("GET ")).cloned().collect()
     }
 
-    /// How many requests for a ticket came.
+    /// How many requests for a ticket it received.
     pub fn asked(&self) -> usize {
         self.requests.lock().unwrap().iter().filter(|request| request.starts_with("POST ")).count()
     }
 
-    /// The true answer to whoever asks for a ticket.
+    /// The correct answer to a request for a ticket.
     pub fn ticket(&self) -> Vec<u8> {
         receipt(&self.ticket_url(), r#"["A","B"]"#)
     }
@@ -112,7 +112,7 @@ pub fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     (text + "\r\n" + body).into_bytes()
 }
 
-/// A `201` with this URL and these names of keys.
+/// A `201` with this URL and these key names.
 pub fn receipt(url: &str, keys: &str) -> Vec<u8> {
     answer(201, &[("Content-Type", "application/json")], &format!(r#"{{"ticketId":"x","url":"{url}","keys":{keys}}}"#))
 }
@@ -123,7 +123,7 @@ pub fn problem(status: u16, code: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     answer(status, &[&[("Content-Type", "application/problem+json"), ("X-Request-Id", "r-1")], headers].concat(), &body)
 }
 
-/// The true answer to whoever redeems, but for these headers.
+/// The correct answer to a redemption, with these headers changed.
 pub fn bundle(changes: &[(&str, Option<&str>)], body: &str) -> Vec<u8> {
     let digest = format!("sha-256=:{}:", STANDARD.encode(digest(&SHA256, body.as_bytes())));
     let mut headers = vec![("Content-Type", "text/plain; charset=utf-8"), ("Repr-Digest", &digest)];

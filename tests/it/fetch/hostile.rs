@@ -6,7 +6,7 @@ use super::{Ran, fetch, names};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Fetches into a file that must stay as it is; neither the token nor the ticket is told.
+/// A fetch into an existing file: the file stays unchanged, and the error shows neither the token nor the ticket.
 fn fails(fake: &Fake, code: i32, words: &str) -> Ran {
     fails_within("30s", fake, code, words)
 }
@@ -112,8 +112,8 @@ fn nobody_there_is_unavailable() {
     ran.failed(4, "the server cannot be reached: the connection is refused");
 }
 
-/// Cuts an answer at every offset of its body, and at some of its head. Some at a time, as most of the time is spent
-/// waiting.
+/// Cuts an answer at every offset of its body and at some of its head. Several run at the same time, because they
+/// mostly wait.
 fn cut(whole: &[u8], act: impl Fn(usize) + Sync) {
     let body = whole.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
     let offsets: Vec<usize> = (0..body).step_by(9).chain(body..whole.len()).collect();

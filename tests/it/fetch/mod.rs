@@ -10,7 +10,7 @@ use crate::rig::claviger::{Claviger, binary};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What a command has left.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Ran {
     pub code: Option<i32>,
@@ -23,14 +23,14 @@ impl Ran {
         std::str::from_utf8(&self.printed).unwrap()
     }
 
-    /// It failed with this code, one line with these words, and nothing on standard output.
+    /// Checks that it failed with this code, one line with these words, and nothing on standard output.
     pub fn failed(&self, code: i32, words: &str) {
         assert_eq!((self.code, self.text()), (Some(code), ""), "{words}: {self:?}");
         assert!(self.said.contains(words) && self.said.lines().count() == 1, "{words}: {self:?}");
     }
 }
 
-/// A build pod's command, bounded in time, with nothing of Claviger's in its environment.
+/// A command as in a build pod: with a time limit and without Claviger's variables in its environment.
 pub fn command(name: &str) -> Command {
     let mut command = Command::new("timeout");
     command.args(["-s", "KILL", "60"]).arg(binary()).arg(name);
@@ -48,7 +48,7 @@ pub fn command(name: &str) -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs it until it ends.
 pub fn ran(command: &mut Command) -> Ran {
     let output = command.output().unwrap();
     Ran { code: output.status.code(), printed: output.stdout, said: String::from_utf8(output.stderr).unwrap() }
@@ -59,7 +59,7 @@ pub fn fetch(server: &str, token: &Path, arguments: &[&str]) -> Ran {
     ran(command("fetch").args(["--server", server, "--token-file"]).arg(token).args(arguments))
 }
 
-/// `claviger fetch` by the sample caller of `claviger dev`.
+/// `claviger fetch` as the sample caller of `claviger dev`.
 pub fn fetch_sample(claviger: &Claviger, arguments: &[&str]) -> Ran {
     fetch(&format!("http://{}", claviger.api), &claviger.folder.path().join("token"), arguments)
 }

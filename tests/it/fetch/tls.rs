@@ -5,7 +5,7 @@ use crate::rig::claviger::{Claviger, Dev};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd, generate_simple_self_signed};
 use std::path::Path;
 
-/// `claviger dev` with a certificate of its own for this name; its CA file is `tls.crt` beside the key.
+/// `claviger dev` with its own certificate for this name; its CA file is `tls.crt` beside the key.
 fn with_tls(folder: &Path, name: &str, environment: &[(&str, &str)]) -> Claviger {
     with_certificate(folder, &CertificateParams::new([name.to_owned()]).unwrap(), environment)
 }

@@ -105,7 +105,7 @@ fn a_file_has_the_mode_that_was_asked_for() {
 fn no_token_is_sent_in_clear_to_another_machine_unless_that_is_allowed() {
     let claviger = Claviger::sample();
     let token = claviger.folder.path().join("token");
-    // Not a loopback address, though it leads to this machine.
+    // Not a loopback address, but it leads to this machine.
     let elsewhere = format!("http://0.0.0.0:{}", claviger.api.port());
     for server in [elsewhere.as_str(), "http://claviger.claviger.svc:8080", "http://10.0.0.1"] {
         fetch(server, &token, &MAIN).failed(2, "--insecure");

@@ -53,11 +53,11 @@ fn there_is_one_authorization_header_with_one_bearer() {
     ] {
         assert_problem(&ask_with(&edge, &[("Authorization", &value)]), 401, "unauthenticated");
     }
-    // More than a head may have: refused before anybody looks at it.
+    // Larger than a request's head may be: refused before authentication.
     let huge =
         format!("POST /v1/tickets HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", "A".repeat(64 << 10));
     assert_eq!(parse(&exchange(edge.api, huge.as_bytes())).status, 431);
-    // A token is not taken from anywhere else.
+    // Tokens elsewhere in a request are ignored.
     let form = format!("repo=site&branch=main&access_token={token}");
     assert_problem(&edge.ask("", &form), 401, "unauthenticated");
     let target = format!("/v1/tickets?access_token={token}");
@@ -143,7 +143,7 @@ fn encode(part: &Value) -> String {
     URL_SAFE_NO_PAD.encode(part.to_string())
 }
 
-/// Another first character in one part of a token.
+/// Changes the first character of one part of a token.
 fn flip(token: &str, part: usize) -> String {
     let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
     let last = parts[part].pop().unwrap();
@@ -161,7 +161,7 @@ fn who_is_not_known_learns_nothing_about_the_request() {
         let answer = request(edge.api, "POST", "/v1/tickets", &headers, body.as_bytes());
         assert_problem(&answer, 401, "unauthenticated");
     }
-    // Not even how long a body may be: it is not read.
+    // The body limit is not applied either: the body is not read.
     let head =
         "POST /v1/tickets HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n";
     assert_problem(&parse(&exchange(edge.api, head.as_bytes())), 401, "unauthenticated");

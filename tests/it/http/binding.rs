@@ -7,7 +7,7 @@ use crate::rig::oidc::{Edge, allow};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// Behind a proxy that is believed: `bound` is bound to the address that asked, `loose` to none.
+/// Behind a trusted proxy: `bound` is bound to the address of the request, `loose` to none.
 fn behind_a_proxy() -> Edge {
     let policies = [
         ("bound", allow(&["homelab/x"], &json!({"repos": ["bound"]}))),
@@ -49,7 +49,7 @@ fn the_wrong_address_burns_a_bound_ticket() {
     assert_eq!(edge.count(r#"claviger_ticket_redemptions_total{outcome="revoked"}"#), 2);
     assert_eq!(edge.count("claviger_tickets_outstanding"), 0);
 
-    // Who does not prove the key burns nothing; who asks for what is no format neither.
+    // A request with a wrong key, a wrong method or a prefetch header does not burn the ticket.
     let path = ask_from(&edge, "203.0.113.1", "bound");
     let wrong = format!("{}.{}", path.split_once('.').unwrap().0, "A".repeat(43));
     assert_problem(&download_from(&edge, &[("X-Forwarded-For", "203.0.113.2")], &wrong), 404, "ticket_unknown");
@@ -123,7 +123,7 @@ fn a_proxy_that_names_no_address_binds_nothing_and_is_told_once() {
     assert_eq!(told(&edge), 1);
     let refused = edge.audit_events().into_iter().find(|event| event["type"] == "ticket.failed").unwrap();
     assert_eq!([&refused["reason"], &refused["sourceIp"]], ["source_unknown", "127.0.0.1"]);
-    // What the proxy itself asked for is not its clients'.
+    // A ticket that the proxy itself requested is not its clients'.
     let path = download_path(&edge.send(
         "POST",
         "/v1/tickets",
@@ -156,7 +156,7 @@ fn an_expired_ticket_is_gone_and_says_so() {
     let redeemed = edge.path("repo=site&branch=main&ttl=1s");
     assert_eq!(edge.download(&redeemed).status, 200);
     let deadline = Instant::now() + Duration::from_secs(10);
-    // What a format cannot be asked for neither consumes nor hides that it has expired; it only looks.
+    // Watching the audit log does not touch the tickets, so their expiry is not caused by a request.
     let expired = loop {
         let answer = edge.audit_events().into_iter().find(|event| event["type"] == "ticket.expired");
         if let Some(event) = answer {

@@ -154,7 +154,7 @@ fn a_body_has_64_kib_at_most() {
     assert_eq!(edge.asks(&form(65_536)).status, 201);
     assert_problem(&edge.asks(&form(65_537)), 413, "payload_too_large");
 
-    // What the length says counts, not what comes.
+    // The announced length counts, not the received one.
     let bearer = edge.issuer.token(&json!({}));
     let send = |length: &str, body: &str| {
         let head = format!(
@@ -169,7 +169,7 @@ fn a_body_has_64_kib_at_most() {
     assert_eq!(announced.header("connection").as_deref(), Some("close"));
     let absent = send("Connection: close\r\n", "");
     assert_problem(&parse(&absent), 400, "invalid_request");
-    // A length that lies: the rest is no request, so the connection ends after the first answer.
+    // The length is wrong and the rest is not a request, so the connection is closed after the first answer.
     let short = send("Content-Length: 21\r\n", &format!("repo=site&branch=main{}", "x".repeat(100_000)));
     let short = String::from_utf8_lossy(&short);
     assert!(short.starts_with("HTTP/1.1 201 "), "{short}");

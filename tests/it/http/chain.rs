@@ -47,7 +47,7 @@ fn sha256(text: &str) -> String {
     hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
 
-/// The first row that does not hold, if any.
+/// The first row that does not verify, if any.
 fn first_broken(rows: &[Row], hash: impl Fn(&str) -> String) -> Option<usize> {
     let (mut head, mut last): (String, Option<(&str, i64)>) = ("0".repeat(64), None);
     for (place, row) in rows.iter().enumerate() {
@@ -68,7 +68,7 @@ fn first_broken(rows: &[Row], hash: impl Fn(&str) -> String) -> Option<usize> {
     None
 }
 
-/// Three lives with a few events each.
+/// Three runs of the server with a few events each.
 fn three_lives(config: &Value) -> Edge {
     let policies = [("p", allow(&["homelab/{repo}"], &json!({"repos": ["site"]})))];
     let mut edge = Edge::start(&json!({"homelab/site": {"K": "v"}}), &policies, config, &[]);
@@ -96,7 +96,7 @@ fn anybody_can_compute_the_chain_over_restarts() {
     chains.dedup();
     assert_eq!(chains.len(), 3, "a chain for each life");
     assert_eq!((rows[10].seq, &rows[10].prev_hash), (1, &rows[9].hash), "the first event names its predecessor's head");
-    // The printed copy bears the same hashes.
+    // The printed copy has the same hashes.
     let printed: Vec<Value> = edge
         .stdout()
         .lines()
@@ -122,7 +122,7 @@ fn every_change_breaks_it_in_its_place() {
         assert_eq!(with(&|row| row.hash = sha256("x")), Some(place));
         assert_eq!(with(&|row| row.seq += 1), Some(place));
         assert_eq!(with(&|row| row.outcome.push('x')), Some(place));
-        // Edited and sealed again: the next one tells.
+        // Edited and hashed again: the next row does not match.
         let resealed = with(&|row| {
             row.event = row.event.replacen("127.0.0.1", "127.0.0.2", 1);
             row.hash = sha256(&row.event);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
-/// Requests, their answers' status, and the one event that each leaves: type, outcome, reason.
+/// Requests with the status of their answers and the one event each leaves: type, outcome, reason.
 struct Count {
     edge: Edge,
     expected: Vec<(&'static str, &'static str, Option<&'static str>)>,
@@ -50,7 +50,7 @@ impl Count {
         crate::rig::claviger::download_path(&issued)
     }
 
-    /// What is in the log, each event as often as it counts.
+    /// The events in the log, each as often as its count says.
     fn found(&self) -> Vec<(String, String, Option<String>)> {
         let mut found = Vec::new();
         for event in self.edge.audit_events() {
@@ -105,7 +105,7 @@ fn every_verb_leaves_one_event_on_every_way_out() {
         .map(|(kind, outcome, reason)| ((*kind).to_owned(), (*outcome).to_owned(), reason.map(str::to_owned)))
         .collect();
     expected.sort();
-    // Sums are written once a second.
+    // Counts are written once a second.
     let deadline = Instant::now() + Duration::from_secs(10);
     while count.found().len() < expected.len() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(100));
@@ -114,7 +114,7 @@ fn every_verb_leaves_one_event_on_every_way_out() {
     assert_eq!(count.found(), expected);
 }
 
-/// Issue and deliver.
+/// Requests to issue and to redeem.
 fn callers(count: &mut Count) {
     for (target, failed, denied) in
         [("/v1/tickets", "ticket.failed", "ticket.denied"), ("/v1/secrets", "secrets.read", "secrets.read")]
@@ -223,7 +223,7 @@ fn administrators(count: &mut Count) {
         count.is(&answer, 415, failed(kind, "unsupported_media_type"));
         let answer = count.edge.send(method, target, &[("Authorization", &bearer), json], &big);
         count.is(&answer, 413, failed(kind, "payload_too_large"));
-        // Who may not write is told so, whatever the body is.
+        // A caller who cannot write is refused, whatever the body is.
         let builder = count.bearer("build");
         let answer = count.edge.send(method, target, &[("Authorization", &builder), plain], b"{}");
         count.is(&answer, 403, Some(("admin.denied", "denied", Some("not_listed"))));
@@ -255,7 +255,7 @@ fn administrators(count: &mut Count) {
     let waiting = format!("/v1/tickets/{}", asked.json()["ticketId"].as_str().unwrap());
     count.administers("admin", "DELETE", &waiting, &Value::Null, 204, Some(("ticket.revoked", "ok", None)));
     count.administers("admin", "DELETE", &waiting, &Value::Null, 404, None);
-    // What a file holds is never lent, so nothing is taken back; `admin::leases` has those of a Vault.
+    // Values of a file have no lease, so nothing is revoked; `admin::leases` has leases of a Vault.
     let leases = "/v1/leases?store=local&path=homelab/site/main";
     count.administers("admin", "DELETE", leases, &Value::Null, 204, None);
     let described = json!({"caller": {"issuer": "ci", "subject": "x", "claims": {"role": "build"}}, "repo": "site", "branch": "main"});

@@ -1,4 +1,4 @@
-//! Many connections: an address that wants all of them, and a process that runs out of descriptors.
+//! Many connections: an address that opens as many as it can, and a process that runs out of descriptors.
 
 use crate::rig::claviger::{Claviger, binary, wait_until};
 use crate::rig::http::{listen, request};
@@ -13,7 +13,7 @@ const CROWD: &str = "127.0.0.2";
 const REFUSED: &str = "connection limit reached";
 const STARVED: &str = "accept failed";
 
-/// Connections of one address that say nothing.
+/// Silent connections from one address.
 fn crowd(to: SocketAddr, count: usize) -> Vec<TcpStream> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let connect = async || {
@@ -28,7 +28,7 @@ fn crowd(to: SocketAddr, count: usize) -> Vec<TcpStream> {
     streams
 }
 
-/// Room for 160, of which 120 are taken before it is tight; an address may then have 100.
+/// Room for 160 connections; from 120 on it is tight, and an address may then have 100.
 fn small_room(server: &serde_json::Value) -> Edge {
     let config = json!({"limits": {"maxConnections": 160, "headerTimeout": "1m"}, "server": server});
     Edge::start(&json!({}), &[("p", allow(&["homelab/x"], &json!({})))], &config, &[])
@@ -38,7 +38,7 @@ fn small_room(server: &serde_json::Value) -> Edge {
 fn an_address_cannot_take_the_last_quarter_of_all_connections() {
     let edge = small_room(&json!({}));
     let mut held = crowd(edge.api, 150);
-    // The last ones are closed at once, and the others are left alone.
+    // The last ones are closed at once; the others stay open.
     assert!(held[140..].iter_mut().all(|stream| listen(stream, Duration::from_secs(5)).closed));
     assert!(held[..120].iter_mut().all(|stream| !listen(stream, Duration::from_millis(1)).closed));
     assert_eq!(edge.logged(REFUSED), 1, "it is told once");
@@ -58,7 +58,7 @@ fn a_trusted_proxy_may_have_all_connections() {
     assert_eq!(edge.asks("repo=x&branch=main").status, 201);
 }
 
-/// `claviger dev` with so few descriptors that its connections take them all.
+/// `claviger dev` with so few descriptors that its connections use them all.
 fn poor() -> Claviger {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("sh");

@@ -12,14 +12,14 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// What a real server answered, and where it is cut.
+/// The recorded answers of a real server, and where they are cut.
 #[derive(Clone, Default)]
 struct Answers {
     ticket: Vec<u8>,
     download: Vec<u8>,
 }
 
-/// Gives the recorded answers, and closes the connection behind each.
+/// Sends the recorded answers, and closes the connection after each.
 struct Proxy {
     address: SocketAddr,
     answers: Arc<Mutex<Answers>>,
@@ -57,7 +57,7 @@ fn length_of(bytes: &[u8]) -> Option<usize> {
     Some(end + length)
 }
 
-/// Reads a request or an answer to its end, on a connection that stays open.
+/// Reads one request or answer completely from a connection that stays open.
 fn whole_request(stream: &mut TcpStream) -> Vec<u8> {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 8192]);
     while length_of(&bytes).is_none_or(|length| bytes.len() < length) {
@@ -69,7 +69,7 @@ fn whole_request(stream: &mut TcpStream) -> Vec<u8> {
     bytes
 }
 
-/// The bytes of a real answer to a client that keeps its connection.
+/// The bytes of a real answer on a keep-alive connection.
 fn record(claviger: &Claviger, method: &str, target: &str, headers: &str, body: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(claviger.api).unwrap();
     let length = if method == "POST" { format!("Content-Length: {}\r\n", body.len()) } else { String::new() };
@@ -78,7 +78,7 @@ fn record(claviger: &Claviger, method: &str, target: &str, headers: &str, body: 
     whole_request(&mut stream)
 }
 
-/// A server whose tickets lead to the proxy, and what it answers.
+/// A server whose tickets lead to the proxy, and its recorded answers.
 struct Recorded {
     proxy: Proxy,
     claviger: Claviger,
@@ -107,18 +107,18 @@ impl Recorded {
     }
 }
 
-/// Runs lines in a shell, in an empty folder. True where they ended with 0.
+/// Runs lines in a shell, in an empty folder. True if they exit with 0.
 fn ends_well(lines: &str, folder: &Path, environment: &[(&str, &str)]) -> bool {
     for name in ["build-env", "head", "build-env.head"] {
         let _ = fs::remove_file(folder.join(name));
     }
     let mut shell = Command::new("sh");
-    // A URL that is cut may name another host, and no proxy is to answer for it.
+    // A cut URL may name another host, for which no proxy may answer.
     shell.args(["-c", lines]).current_dir(folder).envs(environment.iter().copied()).env("no_proxy", "*");
     shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
 }
 
-/// Cuts the answer to each request at every byte: the lines end with 0 where all came, and nowhere else.
+/// Cuts the answer to each request at every byte: the lines exit with 0 only if everything arrived.
 fn assert_told(recorded: &Recorded, lines: &str, environment: &[(&str, &str)], ticket: &[u8], download: &[u8]) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("build-env");
@@ -129,7 +129,7 @@ fn assert_told(recorded: &Recorded, lines: &str, environment: &[(&str, &str)], t
         recorded.proxy.set(ticket, &download[..cut]);
         assert!(!ends_well(lines, folder.path(), environment), "{cut} of {} bytes: {lines}", download.len());
     }
-    // A URL without its end leads to no ticket, which is what the real server says then.
+    // A URL without its end names no ticket; this is the real server's answer to it.
     let unknown = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
     for cut in 0..ticket.len() {
         recorded.proxy.set(&ticket[..cut], unknown);
@@ -137,7 +137,7 @@ fn assert_told(recorded: &Recorded, lines: &str, environment: &[(&str, &str)], t
     }
 }
 
-/// The lines of docs/CLIENT.md, with the folders of a pod in `folder`.
+/// The commands of docs/CLIENT.md, with the pod's folders placed in `folder`.
 fn documented(folder: &Path) -> String {
     let document = include_str!("../../../docs/CLIENT.md");
     let (_, section) = document.split_once("## `curl` alone\n").unwrap();
@@ -156,7 +156,7 @@ fn the_documented_lines_tell_a_cut_answer_from_an_empty_bundle() {
     let environment = [("REPO", "moreira.dev"), ("BRANCH", "main"), ("CLAVIGER_URL", url.as_str())];
     let ticket = recorded.ticket("main");
     assert_told(&recorded, &lines, &environment, &ticket, &recorded.download("main", "export"));
-    // An empty bundle is whole at the end of its head.
+    // An empty bundle is complete at the end of its head.
     let empty = recorded.download("other", "export");
     assert_eq!(parse(&empty).body, b"");
     assert_told(&recorded, &lines, &environment, &ticket, &empty);
@@ -214,7 +214,7 @@ fn the_task_for_curl_tells_it_too() {
     assert_told(&recorded, script, &environment, &recorded.ticket("main"), &recorded.download("main", "export"));
 }
 
-/// Why all of this: curl alone takes an answer that ends behind its status line for an empty file.
+/// The reason for this file: curl alone takes an answer that ends after its status line for an empty file.
 #[test]
 fn curl_alone_takes_a_cut_head_for_an_empty_file_only_before_the_length() {
     let recorded = Recorded::start();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 const EXPORT: &str = "export TOKEN='s3cret'\nexport URL='https://x'\n# claviger: 2 keys\n";
 
-/// Everything that every download promises.
+/// Checks what every download guarantees.
 fn assert_whole(answer: &Answer) {
     assert_eq!(answer.status, 200, "{answer:?}");
     let digest = format!("sha-256=:{}:", STANDARD.encode(digest(&SHA256, &answer.body)));
@@ -236,7 +236,7 @@ fn the_versions_digest_moves_with_the_secret_alone() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     assert_eq!(versions("a", ""), first, "the same values, the same digest");
-    // Keyed: it is not what anyone computes from the value.
+    // The digest uses a key: it cannot be computed from the value.
     for guess in ["1", "K=1", "{\"K\":\"1\"}"] {
         let plain = hex(digest(&SHA256, guess.as_bytes()).as_ref());
         assert!(!plain.starts_with(&first));

@@ -35,7 +35,7 @@ fn of_type(edge: &Edge, kind: &str) -> Vec<Value> {
     edge.audit_events().into_iter().filter(|event| event["type"] == kind).collect()
 }
 
-/// The event of an answer, by the request id that both bear.
+/// The event of an answer, found by their common request id.
 fn event_of(edge: &Edge, answer: &Answer) -> Value {
     let id = answer.header("x-request-id").unwrap();
     let events: Vec<Value> =
@@ -134,10 +134,10 @@ fn what_was_refused_is_told_with_its_reason() {
         let event = event_of(&edge, &edge.asks(form));
         assert_eq!((&event["type"], &event["outcome"]), (&json!("ticket.failed"), &json!("failed")), "{form}");
         assert_eq!((&event["reason"], &event["ticketId"]), (&json!(reason), &Value::Null), "{form}");
-        // A name that is none is not repeated.
+        // An invalid name is not repeated.
         assert_eq!(event["repo"].is_null(), reason == "invalid_repo", "{form}");
     }
-    // Nor is one forgotten that cannot be read.
+    // An unreadable request is recorded too.
     let bearer = format!("Bearer {}", edge.issuer.token(&json!({})));
     for (content_type, body, reason) in [
         ("application/json", "{\"repo\"".to_owned(), "invalid_request"),
@@ -208,7 +208,7 @@ fn what_was_answered_is_in_the_database_after_kill_9() {
         let issued = edge.asks("repo=site&branch=main&keys=TOKEN");
         edge.kill_and_restart();
         assert_eq!(of_type(&edge, "ticket.issued").len(), round * 2 - 1);
-        // It died with the process, and says nothing.
+        // The ticket ended with the process, without an event.
         assert_eq!(edge.download(&download_path(&issued)).status, 404);
         let path = edge.path("repo=site&branch=main&keys=TOKEN");
         assert_eq!(edge.download(&path).status, 200);

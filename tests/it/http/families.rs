@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use std::fs;
 use std::process::{Command, Output};
 
-/// Brings the loopback interface up, makes the machine as the first argument says, and becomes the command that follows.
+/// Brings the loopback interface up, sets the machine up as the first argument says, and runs the rest as a
+/// command.
 const MACHINE: &str = r"
 import ctypes, fcntl, os, socket, struct, sys
 with socket.socket() as any_socket:
@@ -41,7 +42,7 @@ struct Machine {
 }
 
 impl Machine {
-    /// Starts `claviger serve` on a machine of this kind, with a configuration that has nothing under `server` but this.
+    /// Starts `claviger serve` on a machine of this kind, with only this under `server`.
     fn start(kind: &str, server: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name).display().to_string();
@@ -72,7 +73,7 @@ impl Machine {
         command.output().unwrap()
     }
 
-    /// What a caller gets who asks for a ticket at this address, and redeems it there.
+    /// The bundle of a caller who asks for a ticket at this address and redeems it there.
     fn bundle(&self, host: &str) -> String {
         let bearer = format!("Authorization: Bearer {}", self.issuer.token(&json!({})));
         let form = ["-H", &bearer, "-H", "Accept: text/plain", "-d", "repo=site", "-d", "branch=main"];
@@ -84,7 +85,7 @@ impl Machine {
         String::from_utf8(redeemed.stdout).unwrap()
     }
 
-    /// Where the audit events say that requests came from.
+    /// The source addresses in the audit events.
     fn sources(&self) -> Vec<String> {
         let events = self.claviger.audit_events();
         events.iter().map(|event| event["sourceIp"].as_str().unwrap().to_owned()).collect()

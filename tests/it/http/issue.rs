@@ -157,7 +157,7 @@ fn nothing_there_is_an_empty_file_unless_somebody_requires_it() {
     assert_eq!(edge.asks("repo=key&branch=main&required=true").status, 201);
     assert_problem(&edge.asks("repo=key&branch=main&required=true&keys=X"), 404, "secret_not_found");
     assert_problem(&edge.asks("repo=nokey&branch=main"), 502, "key_absent");
-    // Only the allowed learn that there is nothing.
+    // Only an authorised caller learns that there is no secret.
     let denied = edge.ask(&edge.issuer.token(&json!({"role": "other"})), "repo=required&branch=main");
     assert_problem(&denied, 403, "denied");
 }

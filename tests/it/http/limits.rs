@@ -18,7 +18,7 @@ fn with(config: &serde_json::Value, environment: &[(&str, &str)]) -> Edge {
 fn a_caller_has_so_many_requests_a_second() {
     let edge = with(&json!({}), &[("CLAVIGER__LIMITS__REQUESTSPERSECONDPERCALLER", "5")]);
     let honest = edge.issuer.token(&json!({"sub": "build-2"}));
-    // Whoever can have tokens made has any number of them: the limit is the subject's, not the token's.
+    // A caller may be able to create any number of tokens: the limit applies to the subject, not to the token.
     let greedy: [&dyn Fn() -> String; 2] =
         [&|| edge.issuer.token(&json!({"jti": "greedy"})), &|| edge.issuer.token(&json!({}))];
     for token in greedy {
@@ -33,7 +33,7 @@ fn a_caller_has_so_many_requests_a_second() {
         assert!(refused > 10, "{refused} of 40 were refused");
         assert_eq!(edge.ask(&honest, "repo=site&branch=main").status, 201, "another is not held up");
     }
-    // Nor is a bad request free, or one that cannot even be read.
+    // Bad and unreadable requests count too.
     for form in ["repo=..&branch=main", "%"] {
         let another = edge.issuer.token(&json!({}));
         let limited = (0..40).filter(|_| edge.ask(&another, form).status == 429).count();

@@ -25,7 +25,7 @@ mod unwritable;
 
 use crate::rig::http::Answer;
 
-/// Checks a problem to the letter: the status, the word, and the headers that belong to them.
+/// Checks a problem exactly: its status, its code, and the headers that belong to them.
 fn assert_problem(answer: &Answer, status: u16, code: &str) {
     assert_eq!((answer.status, answer.code().as_str()), (status, code), "{answer:?}");
     let challenge = (status == 401).then(|| "Bearer".to_owned());

@@ -6,7 +6,7 @@ use crate::rig::http::percent_encode;
 use crate::rig::oidc::{Edge, allow};
 use serde_json::{Value, json};
 
-/// The path segment of a name, by the rule of the policy language.
+/// The path segment for a name, by the rule of the policy language.
 fn segment(name: &str) -> String {
     name.bytes()
         .map(|byte| match byte {
@@ -61,10 +61,10 @@ fn a_legal_branch_is_opaque_and_reaches_its_own_secret_alone() {
             assert_eq!(bundle, format!("export WHICH='{number}'\n# claviger: 1 keys\n"), "{branch:?}");
         }
     }
-    // The longest there is: only too long a key for the file.
+    // The longest name; no key of the file store can be as long.
     let longest = edge.path(&format!("repo=site&branch={}", "b".repeat(1024)));
     assert_eq!(edge.download(&longest).body, b"");
-    // One event, one line, and the name in it is the name.
+    // One event on one line, with the exact name.
     let events = edge.audit_events();
     for branch in legal {
         assert!(events.iter().any(|event| event["branch"] == branch && event["outcome"] == "ok"), "{branch:?}");
@@ -116,7 +116,7 @@ fn an_illegal_branch_is_422() {
     ] {
         let answer = edge.asks_json(&json!({"repo": "site", "branch": branch}).to_string());
         assert_problem(&answer, 422, "invalid_branch");
-        // An answer never sends a name back.
+        // An answer never contains a name.
         assert!(branch.len() < 5 || !answer.text().contains(branch), "{answer:?}");
     }
     assert_eq!(edge.asks_json(r#"{"repo":"site","branch":"main"}"#).status, 201);

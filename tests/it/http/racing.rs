@@ -43,7 +43,7 @@ impl Client {
 
 #[test]
 fn of_64_racing_redeemers_one_wins_for_each_of_50_tickets() {
-    // Large enough that opening and rendering it leaves room for a race.
+    // Large enough that decryption and rendering leave time for a race.
     let secrets = json!({"homelab/site/main": {"BIG": "x".repeat(200_000)}});
     let edge = Edge::start(&secrets, &[("p", allow(&["homelab/{repo}/{branch}"], &json!({})))], &json!({}), &[]);
     let paths: Vec<String> = (0..TICKETS).map(|_| edge.usual_path()).collect();
@@ -85,7 +85,7 @@ fn who_hangs_up_right_after_asking_has_had_it() {
         let mut stream = TcpStream::connect(edge.api).unwrap();
         stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
         drop(stream);
-        // The server may not even have read it: then it is whoever comes next who gets it.
+        // The server may not have read the request at all; then the next request gets the bundle.
         let deadline = Instant::now() + Duration::from_secs(5);
         let waiting = || edge.count("claviger_tickets_outstanding") > 0;
         while waiting() && Instant::now() < deadline && round % 4 == 0 {
@@ -114,6 +114,6 @@ fn who_hangs_up_in_the_middle_has_had_it() {
         drop(stream);
         assert_eq!(edge.download(&path).status, 410);
     }
-    // And the next one is served whole.
+    // The next one is complete.
     assert_eq!(edge.download(&edge.usual_path()).body.len(), (3 << 20) + "export BIG=''\n# claviger: 1 keys\n".len());
 }

@@ -27,7 +27,7 @@ fn of(edge: &Edge, kind: &str, subject: &str) -> Vec<Value> {
     events.filter(|event| event["type"] == kind && event["caller"]["subject"] == subject).collect()
 }
 
-/// Has the process end, which writes what is still counted.
+/// Ends the process, which then writes the remaining counts.
 fn ends(edge: &mut Edge) {
     edge.signal("INT");
     assert!(edge.wait(Duration::from_secs(20)).success(), "{}", edge.log());
@@ -40,7 +40,7 @@ fn a_flood_of_every_kind_is_few_events_and_none_of_it_is_forgotten() {
     let mut edge = edge();
     let long = format!("repo={}&branch={}", "r".repeat(250), "b".repeat(900));
     let send = |subject: &str, method: &str, target: &str, content: &str, body: &str| {
-        // A token of its own each time: who can mint tokens is still one caller.
+        // A new token each time: a client that can create tokens is still one caller.
         let bearer = format!("Bearer {}", edge.issuer.token(&json!({"sub": subject})));
         let headers = [("Authorization", bearer.as_str()), ("Content-Type", content)];
         edge.send(method, target, &headers, body.as_bytes()).status
@@ -64,7 +64,8 @@ fn a_flood_of_every_kind_is_few_events_and_none_of_it_is_forgotten() {
     for (subject, kind, ..) in floods {
         let events = of(&edge, kind, subject);
         assert_eq!(events.iter().map(stands_for).sum::<u64>(), EACH as u64, "{subject}");
-        // One by one, and a count after 1, 5, 25 seconds and a minute, in at most so many minutes.
+        // At first each is one event; then counts follow after 1, 5, 25 seconds and a minute. The test takes at
+        // most a few minutes.
         assert!((ONE_BY_ONE + 1..4 * (ONE_BY_ONE + 5)).contains(&events.len()), "{subject}: {}", events.len());
         let counts = events.iter().filter(|event| !event["count"].is_null());
         for event in counts.clone() {
@@ -97,9 +98,9 @@ fn another_caller_and_another_reason_are_not_counted_with_a_flood() {
     assert_eq!(one_by_one("honest"), 3);
     assert_eq!(edge.ask(&flood, "repo=site&branch=a..b").status, 422);
     assert_eq!(of(&edge, "ticket.failed", "flood").len(), 1);
-    // A count is written while the flood goes on, soon.
+    // A count is written soon, while the flood continues.
     wait_until("a count", || of(&edge, "ticket.denied", "flood").iter().any(|event| stands_for(event) > 1));
-    // What is granted is an event each, with its whole names.
+    // Every granted request is one event with complete names.
     for _ in 0..30 {
         assert_eq!(edge.ask(&flood, &format!("repo=site&branch={}", "b".repeat(900))).status, 201);
     }

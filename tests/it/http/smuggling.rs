@@ -76,7 +76,7 @@ fn what_could_be_read_in_two_ways_is_refused_and_the_connection_closed() {
         let ended = converse(edge.api, request.as_bytes(), PATIENCE);
         let said = String::from_utf8_lossy(&ended.bytes).into_owned();
         assert!(ended.closed, "{what}: still open after {:?}: {said}", ended.took);
-        // A connection that is cut says enough; an answer is one error.
+        // A closed connection is fine; otherwise there must be exactly one error answer.
         let status = said.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..3));
         assert!(said.is_empty() || matches!(status, Some("4" | "5")), "{what}: {said}");
         assert_eq!(
@@ -113,7 +113,7 @@ fn pipelined_requests_are_answered_in_order() {
     let one = |target: &str, more: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n{more}\r\n");
     for piece in [100_000, 7, 1] {
         let path = edge.usual_path();
-        // An empty line before a request, and a length of nothing: both legal.
+        // Both are legal: an empty line before a request, and a length of zero.
         let requests = [
             one(&path, ""),
             format!("\r\n{}", one(&path, "Content-Length: 0\r\n")),

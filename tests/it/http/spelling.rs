@@ -17,7 +17,7 @@ fn another_spelling_is_404_and_consumes_nothing() {
             .map(|c| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() })
             .collect()
     };
-    // The next character of the alphabet: the same bytes to a decoder that ignores stray bits.
+    // The next character of the alphabet: a decoder that ignores stray bits would return the same bytes.
     let stray = |text: &str| {
         let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let (head, last) = text.split_at(text.len() - 1);
@@ -66,7 +66,7 @@ fn another_spelling_is_404_and_consumes_nothing() {
     for prefix in ["/v1/Downloads/", "/v1/%64ownloads/", "/v1/./downloads/", "/v1/x/../downloads/"] {
         assert_errors(&edge.download(&format!("{prefix}{token}")), 403, "denied: ");
     }
-    // What has no place in a request target is refused before it is looked at.
+    // Invalid characters in a request target are refused before it is parsed.
     for target in [
         format!("{path}#x"),
         format!("{path}?format=json#x"),
@@ -101,7 +101,7 @@ fn a_wrong_key_and_an_unknown_id_are_one_answer() {
         assert_eq!(strip(answer), strip(&unknown));
     }
     assert_eq!(edge.download(&path).status, 200);
-    // Nor does it show afterwards that there was a ticket.
+    // The answer does not reveal afterwards that there was a ticket.
     assert_eq!(strip(&wrong(format!("{id}.{no_key}"))), strip(&unknown));
     assert_problem(&edge.download(&path), 410, "ticket_redeemed");
     assert_eq!(edge.count(r#"claviger_ticket_redemptions_total{outcome="unknown"}"#), 5);

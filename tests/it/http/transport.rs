@@ -27,7 +27,7 @@ fn no_more_connections_than_allowed_are_served_at_once() {
     late.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
     let early = listen(&mut late, Duration::from_millis(500));
     assert!(early.bytes.is_empty() && !early.closed, "a fifth is served beside four");
-    // The ops listener has places of its own: the probes go through.
+    // The ops listener has its own connection limit, so probes succeed.
     assert_eq!(request(edge.ops, "GET", "/readyz", &[], b"").status, 200);
     drop(held.pop());
     let served = listen(&mut late, Duration::from_secs(5));
@@ -66,7 +66,7 @@ fn an_error_is_inert_when_a_shell_sources_it() {
             answer.json()["detail"].as_str().unwrap().contains(&format!("{name:?}")),
             "the key is named: {answer:?}"
         );
-        // The answer to the other line, sourced by mistake.
+        // The answer to the issue request, sourced by mistake.
         bodies.push(issued.text());
         bodies.push(answer.text());
         for (repo, branch) in [(name, "main"), ("site", name), ("other", "main")] {

@@ -22,7 +22,7 @@ fn while_it_cannot_be_written_nothing_is_released_and_nothing_consumed() {
         let refused = [
             scope.spawn(|| edge.download(&first)),
             scope.spawn(|| edge.send("POST", &first, &[], b"")),
-            // Not even burned: what is not recorded is not done.
+            // It is not burned either: what cannot be recorded is not done.
             scope.spawn(|| edge.send("GET", &second, &[("X-Forwarded-For", "203.0.113.9")], b"")),
             scope.spawn(|| edge.download(&used)),
             scope.spawn(|| edge.asks("repo=site&branch=main")),
@@ -30,7 +30,8 @@ fn while_it_cannot_be_written_nothing_is_released_and_nothing_consumed() {
         ];
         for answer in refused {
             let answer = answer.join().unwrap();
-            // Of two who race for one ticket the loser may hear that it is gone, and then it is not.
+            // Of two racing requests for one ticket, the loser may be told that the ticket is gone although it is
+            // not.
             if answer.status != 410 {
                 assert_problem(&answer, 503, "audit_unavailable");
             }
@@ -72,7 +73,7 @@ fn what_nobody_waits_for_is_written_later() {
     for _ in 0..50 {
         assert_problem(&edge.ask("x.y.z", "repo=site&branch=main"), 401, "unauthenticated");
     }
-    // Long enough for the writer to give up on them.
+    // Long enough for the writer to give up.
     let complained = || edge.log().contains("audit events could not be written");
     wait_until(complained, "the writer says that it cannot write");
     drop(lock);
@@ -125,7 +126,7 @@ fn ten_thousand_failed_writes_release_not_one_byte() {
         }
         workers.into_iter().map(|worker| worker.join().unwrap()).sum()
     });
-    // Of two who race for one ticket the loser may hear that it is gone, and then it is not.
+    // Of two racing requests for one ticket, the loser may be told that the ticket is gone although it is not.
     assert_eq!(refused, 2 * EACH);
     assert_eq!(edge.audit_events().len(), before);
     edge.write("DROP TRIGGER full");

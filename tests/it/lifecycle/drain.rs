@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// Far below the two minutes that a ticket lives.
+/// Far less than the two minutes that a ticket is valid.
 const SOON: Duration = Duration::from_secs(20);
 
 fn ask(claviger: &Claviger, more: &str) -> Answer {
@@ -31,7 +31,7 @@ fn a_drain_lets_every_waiting_ticket_be_redeemed_and_issues_no_other() {
 
     for path in [&first, &second] {
         assert!(request(claviger.ops, "GET", "/livez", &[], b"").status == 200);
-        // Reading everything again is no reason to hurry.
+        // A reload does not shorten the drain.
         claviger.signal("HUP");
         assert_eq!(claviger.download(path).status, 200);
     }

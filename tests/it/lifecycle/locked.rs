@@ -18,7 +18,8 @@ fn a_drain_begins_at_once_while_the_policies_are_locked() {
     let ready = || request(claviger.ops, "GET", "/readyz", &[], b"").status == 200;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut connection = runtime.block_on(PgConnection::connect(&url)).unwrap();
-    // Who follows the policies of other replicas waits for this lock, and holds a lock of the process meanwhile.
+    // The task that follows other replicas' policies waits for this lock, and holds a lock of the process in the
+    // meantime.
     let locked = sqlx::raw_sql("BEGIN; LOCK TABLE policies, policy_head, policy_revisions IN ACCESS EXCLUSIVE MODE");
     runtime.block_on(locked.execute(&mut connection)).unwrap();
     std::thread::sleep(Duration::from_millis(2600));

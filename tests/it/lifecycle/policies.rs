@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// Lets the sample caller have one repo.
+/// A policy that allows the sample caller one repo.
 fn allows(repo: &str) -> Value {
     json!({
         "subjects": [{"oidc": {"issuer": "dev", "claims": {"role": "build"}}}], "repos": [repo], "branches": ["main"],
@@ -18,7 +18,7 @@ fn policies_of(claviger: &Claviger) -> PathBuf {
     claviger.folder.path().join("test-policies")
 }
 
-/// Puts a whole file in the place of another, as editors and deployments do.
+/// Replaces a file with a whole new one, as editors and deployments do.
 fn replace(file: &Path, text: &str) {
     let next = file.with_extension("next");
     fs::write(&next, text).unwrap();
@@ -28,7 +28,7 @@ fn replace(file: &Path, text: &str) {
 fn may_have(claviger: &Claviger, repo: &str) -> bool {
     let answer = claviger.ask(&claviger.token("token"), &format!("repo={repo}&branch=main"));
     match answer.status {
-        // Redeemed, as only so many may wait.
+        // Redeemed at once, because the number of waiting tickets is limited.
         201 => claviger.download(&download_path(&answer)).status == 200,
         403 => false,
         other => panic!("{other}\n{}", claviger.log()),
@@ -52,7 +52,7 @@ fn a_change_is_in_force_within_seconds() {
 fn a_config_map_is_followed_through_its_links() {
     let folder = tempfile::tempdir().unwrap();
     let publish = |version: &str, repo: &str| {
-        // As the kubelet does: a new folder, and a link that is swapped.
+        // As the kubelet does: a new folder and a changed symbolic link.
         let data = folder.path().join(version);
         fs::create_dir(&data).unwrap();
         fs::write(data.join("p.yaml"), manifest("p", &allows(repo))).unwrap();
@@ -83,7 +83,7 @@ fn a_broken_file_keeps_its_last_good_version_and_is_told_once() {
     let line = claviger.wait_for_line(COMPLAINT);
     assert_eq!(line["level"], "ERROR");
     assert!(line["fault"].as_str().unwrap().starts_with("a.yaml, document 1, spec.secretz: "), "{line}");
-    // What changes beside it is taken, so the directory was looked at again.
+    // A change in another file takes effect, so the directory was read again.
     replace(&b, &manifest("b", &allows("b2")));
     wait_until("the other file's change", || may_have(&claviger, "b2"));
     assert!(may_have(&claviger, "a") && !may_have(&claviger, "a2"));
@@ -125,7 +125,7 @@ fn a_broken_file_at_the_first_start_is_exit_code_2() {
     assert!(!said.contains("good.yaml"), "{said}");
 }
 
-/// Allows everything, but for one repo.
+/// A policy that denies one repo.
 fn denies(repo: &str) -> Value {
     json!({
         "effect": "deny", "subjects": [{"oidc": {"issuer": "dev", "claims": {"role": "build"}}}], "repos": [repo],
@@ -140,7 +140,7 @@ fn a_directory_that_becomes_empty_changes_nothing_until_somebody_says_so() {
     let mut claviger = Claviger::dev(&Dev { policies: &policies, ..Dev::default() });
     let directory = policies_of(&claviger);
     let empty = |claviger: &Claviger| {
-        // As a volume that is not mounted, and as a checkout between two versions.
+        // As with a volume that is not mounted, or a checkout between two versions.
         fs::rename(&directory, directory.with_extension("away")).unwrap();
         fs::create_dir(&directory).unwrap();
         fs::write(directory.join("README.md"), "no policy").unwrap();
@@ -161,7 +161,7 @@ fn a_directory_that_becomes_empty_changes_nothing_until_somebody_says_so() {
 
     put_back();
     wait_until("the files to be good again", || claviger.count("claviger_policy_file_faults") == 0);
-    // A file that goes while another stays takes its policies with it.
+    // Deleting one of several files deletes its policies.
     fs::remove_file(directory.join("deny.yaml")).unwrap();
     wait_until("the policy to be gone", || claviger.count("claviger_policies") == 1);
     assert!(may_have(&claviger, "banned"));

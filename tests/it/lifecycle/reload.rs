@@ -8,7 +8,7 @@ use std::fs;
 
 const READ_AGAIN: &str = "tokens reloaded";
 
-/// Sends it and waits until it is done.
+/// Sends SIGHUP and waits until the reload is done.
 fn hang_up(claviger: &Claviger) {
     let before = claviger.logged(READ_AGAIN);
     claviger.signal("HUP");
@@ -61,7 +61,7 @@ async fn a_stores_token_is_read_again() {
     fs::write(&file, token).unwrap();
     hang_up(&rig.claviger);
     assert_eq!(pod.asks("site", "main").file(), "export K='v'\n# claviger: 1 keys\n");
-    // The broker's own token in a file of nonsense: the one that works stays.
+    // The file of the broker's own token becomes invalid: the working token stays in use.
     fs::write(&file, "two words").unwrap();
     hang_up(&rig.claviger);
     until("a read with the token that works", async || pod.asks("site", "main").answer.status == 201).await;

@@ -13,7 +13,7 @@ use std::process::Command;
 const JWKS: &str = r#"{"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "kid": "1",
     "x": "axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY", "y": "T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"}]}"#;
 
-/// Writes a configuration with nothing but a database of its own.
+/// Writes a configuration with its own database and otherwise defaults.
 fn configure(folder: &Path, listen: &str, database: &Path) -> String {
     fs::write(folder.join("secrets.yaml"), "{}").unwrap();
     fs::write(folder.join("jwks.json"), JWKS).unwrap();
@@ -29,7 +29,8 @@ fn configure(folder: &Path, listen: &str, database: &Path) -> String {
     file.display().to_string()
 }
 
-/// Serves for a moment as another user than root: exit code (that of a drain by SIGTERM is 0) and standard error.
+/// Serves for a moment as a user other than root. Returns the exit code (0 after a drain by SIGTERM) and standard
+/// error.
 fn serve_as_nobody(config: &str) -> (Option<i32>, String) {
     let is_root = String::from_utf8(Command::new("id").arg("-u").output().unwrap().stdout).unwrap().trim() == "0";
     let mut command = Command::new("timeout");
@@ -37,7 +38,7 @@ fn serve_as_nobody(config: &str) -> (Option<i32>, String) {
     if is_root {
         command.args(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
     }
-    // Where the binary lies, another user may not even be let in.
+    // Another user may have no access to the binary's folder.
     let copy = Path::new(config).with_file_name("claviger");
     fs::copy(binary(), &copy).unwrap();
     let output = command.arg(copy).args(["serve", "--config", config]).output().unwrap();
@@ -121,7 +122,7 @@ fn a_database_in_memory_leaves_nothing_behind() {
 fn it_takes_little_memory() {
     let claviger = Claviger::sample();
     let idle = claviger.resident();
-    // A debug build takes 30 MB, half of it for its own code; a release build 16.
+    // A debug build needs 30 MB, half of it for its code; a release build needs 16 MB.
     assert!(idle < 60 << 20, "{idle}");
     for _ in 0..200 {
         let path = claviger.ticket("moreira.dev", "main");
@@ -136,7 +137,7 @@ fn the_files_of_its_database_are_for_their_owner_alone_from_the_start_on() {
     let folder = tempfile::tempdir().unwrap();
     let config = configure(folder.path(), "127.0.0.1:0", &folder.path().join("claviger.db"));
     let mode = |name: &str| fs::metadata(folder.path().join(name)).map(|file| file.permissions().mode() & 0o777).ok();
-    // The first time they are made, with a mask that hides nothing. Then they are there, for everybody to read.
+    // First the files are created, with a umask that hides nothing; then they exist and are readable for everyone.
     for _ in 0..2 {
         let script = format!("umask 000; exec timeout -s INT 3 {} serve --config {config}", binary().display());
         let mut child = Command::new("sh").args(["-c", &script]).spawn().unwrap();

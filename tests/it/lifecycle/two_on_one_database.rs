@@ -14,7 +14,7 @@ const TICKETS: usize = 25;
 fn the_audit_chains_stay_whole() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("shared.db");
-    // At once, so that both find no file; and once more, behind what is there.
+    // Both start at once, so that neither finds a file; the second time the file exists.
     for round in 1..=2 {
         thread::scope(|scope| {
             let working: Vec<_> = (0..2).map(|_| scope.spawn(|| work_on(&database))).collect();
@@ -39,8 +39,8 @@ fn work_on(database: &Path) {
     }
 }
 
-/// Checks every chain from its first event to its last: numbered without a gap, each event naming the one before, the
-/// first one naming an event of another chain or none at all. Returns how long each is.
+/// Checks every chain from its first event to its last: the numbers have no gap, each event names the one before,
+/// and the first one names an event of another chain or none. Returns the lengths of the chains.
 fn verify(texts: &[String]) -> Vec<usize> {
     let all: BTreeSet<String> = texts.iter().map(|text| hash(text)).collect();
     let mut chains: BTreeMap<String, Vec<(Value, String)>> = BTreeMap::new();

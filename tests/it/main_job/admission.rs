@@ -11,7 +11,7 @@ use std::fs;
 use tempfile::TempDir;
 
 const OTHER: &str = "request.userInfo.username in variables.makers";
-/// Of that, by `sha256sum`.
+/// The SHA-256 of `OTHER`, by `sha256sum`.
 const DIGEST_OF_OTHER: &str = "sha256:a647a0951d4ea2c2baa4103d3cfc2ec9a434fe24bddb6b1efe73f5eeb1548696";
 
 fn shipped() -> [Value; 2] {
@@ -20,7 +20,7 @@ fn shipped() -> [Value; 2] {
         .map(|kind| rendered.find(kind, NAME).unwrap().clone())
 }
 
-/// A folder with the configuration of a broker whose one policy takes the run's word, and one that asks for no facts.
+/// A folder with a broker's configuration: one policy attests by the run's params, the other attests nothing.
 fn folder(kube: &Kube, user: User, mode: &str) -> (TempDir, Value) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("secrets.yaml"), r#"{"site": {"K": "v"}, "plain": {"P": "v"}}"#).unwrap();
@@ -46,7 +46,7 @@ fn folder(kube: &Kube, user: User, mode: &str) -> (TempDir, Value) {
     (folder, config)
 }
 
-/// A broker that has found this state.
+/// A broker that reports this state.
 fn broker(kube: &Kube, mode: &str, state: &str) -> Claviger {
     let (folder, config) = folder(kube, User::Broker, mode);
     let claviger = Claviger::serve_in(folder, config);
@@ -60,7 +60,7 @@ fn has_found(claviger: &Claviger, state: &str) {
     assert_eq!(claviger.sum("claviger_admission_policy"), 1, "one state at a time");
 }
 
-/// Status and code for the repo, stated and left to the policy, and the audit reasons of refusals.
+/// Status and code of requests with and without the repo, and the audit reasons of refusals.
 fn told(claviger: &Claviger, pod: &PodActor) -> Vec<String> {
     let answers = ["repo=site&branch=main", "branch=main"].map(|form| claviger.ask(&pod.token, form));
     let mut told: Vec<String> = answers
@@ -103,7 +103,7 @@ async fn where_it_is_required_runs_attest_with_it_alone() {
     weakened["spec"]["failurePolicy"] = json!("Ignore");
     place.put(&weakened).await;
     assert_eq!(told(&broker(&kube, "require", "weakened"), &build.pod), refused);
-    // The one that runs sees it as well, in a while.
+    // A running broker notices it too, after a while.
     has_found(&present, "weakened");
     assert_eq!(told(&present, &build.pod), refused);
 

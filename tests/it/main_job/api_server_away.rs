@@ -43,6 +43,6 @@ async fn the_broker_starts_without_it_and_says_so() {
     let pod = rig.pod("ci/build-bot").await;
     let answer = pod.asks("site", "main").refused(503, "token_review_unavailable");
     assert!(answer.header("retry-after").is_some());
-    // What is no token at all needs nobody to be asked.
+    // A malformed token needs no API call.
     pod.asks_with("garbage", "site", "main").refused(401, "unauthenticated");
 }

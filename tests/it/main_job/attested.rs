@@ -10,7 +10,7 @@ use crate::rig::kube::tekton::{self, Build};
 use crate::rig::oidc::{Edge, allow};
 use serde_json::{Value, json};
 
-/// For the pods of `tekton/run-bot`: the secrets of the repo and branch that their `PipelineRun` has as params.
+/// The pods of `tekton/run-bot` get the secrets of the repo and branch in their `PipelineRun`'s params.
 fn tekton_builds() -> Value {
     json!({
         "subjects": [{"kubernetes": {"namespaces": ["tekton"], "serviceAccounts": ["run-bot"]}}],
@@ -21,7 +21,7 @@ fn tekton_builds() -> Value {
     })
 }
 
-/// Two repos, and a policy that takes a build's word for none of them.
+/// Two repos, and a policy that requires attestation for both.
 async fn two_repos() -> Plan {
     let plan = Plan::new().await;
     plan.bao.put("homelab/site/main", &[("SITE", "1")]).await;
@@ -105,13 +105,13 @@ async fn a_pod_that_only_says_whose_it_is_gets_nothing() {
         assert_eq!(told(&rig.claviger, &thief, ""), "400 invalid_request", "{claims}");
     }
     assert_eq!(told(&rig.claviger, &victim.pod, ""), "SITE");
-    // A true run that is over.
+    // A genuine run that has ended.
     let late = build_of(&rig, "site").await;
     late.pipeline_run.has_status(json!({"completionTime": "2026-01-01T00:00:00Z"})).await;
     assert_eq!(told(&rig.claviger, &late.pod, "repo=site&branch=main"), "403 attestation_failed");
 }
 
-/// Two repos that are attested and a policy that attests nothing, at an API server that can be cut off.
+/// Two attested repos and a policy without attestation, at an API server that can be cut off.
 async fn behind_a_cable() -> (Plan, Cable) {
     let mut plan = two_repos().await;
     plan.policy(
@@ -133,7 +133,7 @@ async fn nobody_knows_what_a_known_token_builds_while_the_api_server_is_away() {
     let (plan, cable) = behind_a_cable().await;
     let rig = plan.start();
     let (build, plain) = (build_of(&rig, "site").await, rig.kube.pod("tekton/plain-bot").await);
-    // Both tokens become known by this, and nothing is looked up.
+    // This caches both tokens, and no other lookup is made.
     for pod in [&build.pod, &plain] {
         assert_eq!(told(&rig.claviger, pod, "repo=..&branch=main"), "422 invalid_repo");
     }
@@ -212,7 +212,7 @@ async fn a_deny_policy_that_cannot_be_told_denies() {
     assert_eq!(by(&reasons[1]), (json!("denied_by_policy"), json!(["no-strangers"])));
 }
 
-/// As GitHub signs them, for a push to `main` of `acme/site`.
+/// A token like GitHub's, for a push to `main` of `acme/site`.
 fn github(changes: &Value) -> Value {
     let mut claims = json!({
         "repository": "acme/site", "repository_id": "815", "repository_owner_id": "4711", "event_name": "push",
@@ -327,7 +327,7 @@ async fn a_task_run_of_no_pipeline_run_has_its_own_params() {
         }),
     );
     let rig = plan.start();
-    // The namespace is there as soon as a pod is.
+    // The namespace exists once a pod does.
     let stranger = rig.kube.pod("tasks/run-bot").await;
     assert_eq!(told(&rig.claviger, &stranger, "repo=site&branch=main"), "403 attestation_failed");
     let spec = json!({"params": [{"name": "repo", "value": "site"}]});
@@ -377,7 +377,7 @@ async fn a_pod_redeems_from_any_of_its_addresses_and_from_no_other() {
             assert_eq!(answer.code(), "ticket_misuse");
         }
     }
-    // The addresses of a pod that is done may be another's.
+    // The addresses of a pod that has ended may belong to another pod.
     let build = build_of(&rig, "site").await;
     build.pod.has_status(addresses).await;
     let path = download_path(&from("fd00::3", "POST", "/v1/tickets", Some(&build.pod)));
@@ -392,7 +392,7 @@ async fn a_key_that_is_proven_elsewhere_while_the_api_server_is_away_is_recorded
     plan.config["server"] =
         json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0", "trustedProxies": ["127.0.0.1/32"]});
     let rig = plan.start();
-    // The namespace is there as soon as a build is.
+    // The namespace exists once a build does.
     let _build = build_of(&rig, "site").await;
     let pod = rig.kube.pod("tekton/plain-bot").await;
     let bearer = format!("Bearer {}", pod.token);
@@ -411,6 +411,6 @@ async fn a_key_that_is_proven_elsewhere_while_the_api_server_is_away_is_recorded
         ["ticket.failed", "failed", "token_review_unavailable", "10.1.2.4"]
     );
     assert_eq!((&event["repo"], event["ticketId"].is_string()), (&json!("site"), true));
-    // Nothing is burnt by it.
+    // This burns nothing.
     assert_eq!(from("10.1.2.3").status, 200);
 }

@@ -30,7 +30,7 @@ async fn a_known_token_and_a_cached_lease_cost_no_call() {
     }
     assert_eq!(calls(&rig), before);
     assert_eq!((before.0, rig.claviger.count(READS)), (1, 1));
-    // Another pod is another token, and nothing else.
+    // Another pod has another token; everything else is the same.
     rig.pod("ci/build-bot").await.asks("one", "main").download();
     assert_eq!(calls(&rig), (2, before.1));
 }

@@ -6,7 +6,7 @@ use crate::rig::installation::{Installation, Plan};
 use crate::rig::postgres::postgres;
 use serde_json::{Value, json};
 
-/// What the broker may do, and no more.
+/// The broker's permissions, and no more.
 const ACL: &str = r#"
 path "homelab/data/*" { capabilities = ["read"] }
 path "database/creds/*" { capabilities = ["read"] }
@@ -14,7 +14,7 @@ path "sys/leases/renew" { capabilities = ["update"] }
 path "sys/leases/revoke" { capabilities = ["update"] }
 "#;
 
-/// A policy that grants a role's credentials, and the URL of the database that they open.
+/// A policy for the credentials of a role, and the URL of the database that they open.
 async fn planned(mode: &str) -> (Plan, String) {
     let plan = Plan::new().await;
     let url = plan.bao.enable_database().await;
@@ -26,7 +26,7 @@ async fn planned(mode: &str) -> (Plan, String) {
     (plan, url)
 }
 
-/// User and password out of a downloaded file.
+/// User and password of a downloaded file.
 fn credentials(download: &Answer) -> (String, String) {
     let text = download.text();
     let value = |key: &str| {
@@ -44,7 +44,7 @@ fn of_type<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
     events.iter().filter(|event| event["type"] == kind).collect()
 }
 
-/// Kills the broker as a crash does, and starts it again on its files.
+/// Kills the broker and starts it again on its files.
 fn crash(rig: Installation, config: &Value) -> Installation {
     let Installation { kube, bao, mut claviger } = rig;
     claviger.signal("KILL");

@@ -1,5 +1,5 @@
-//! A pod that works at its limit under a failing mount, and builds beside it that need other secrets of the same
-//! store.
+//! A pod that sends requests at its limit under a failing mount, and builds beside it that need other secrets of
+//! the same store.
 
 use crate::rig::bao::until;
 use crate::rig::installation::{Builder, Installation, Plan};
@@ -7,17 +7,17 @@ use serde_json::json;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// What one caller may ask in a second.
+/// The requests that one caller may make in a second.
 const LIMIT: u32 = 50;
 
-/// A policy for a repo of the same name as its namespace's pods ask for.
+/// A policy that gives pods of a namespace one repo's secret.
 fn policy(plan: &Plan, repo: &str, namespace: &str, path: &str) {
     let subjects = json!([{"kubernetes": {"namespaces": [namespace], "serviceAccounts": ["build-bot"]}}]);
     let secrets = json!([{"store": "vault", "path": path}]);
     plan.policy(repo, json!({"subjects": subjects, "repos": [repo], "branches": ["**"], "secrets": secrets}));
 }
 
-/// Of how many first asks for optional secrets of branches a pod gets an answer.
+/// Sends this many first requests for optional secrets of branches; returns how many succeeded.
 fn honest(pod: &Builder, round: &str, asks: usize) -> usize {
     let mut answered = 0;
     for number in 0..asks {
@@ -27,11 +27,12 @@ fn honest(pod: &Builder, round: &str, asks: usize) -> usize {
     answered
 }
 
-/// Asks at the limit of a caller until it is told to stop; how many were answered otherwise than with a ticket.
+/// Sends requests at a caller's limit until told to stop; returns how many were answered with something other than
+/// a ticket.
 fn at_the_limit(pod: &Builder, repo: &str, stop: &AtomicBool) -> usize {
     let refused = AtomicUsize::new(0);
     let number = AtomicUsize::new(0);
-    // As many at once as one waits for, so that slow answers do not slow it down.
+    // Several at once, so that slow answers do not reduce the rate.
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
@@ -106,7 +107,7 @@ path "sys/leases/revoke" { capabilities = ["update"] }
     let share = share_beside(&rig, &honest, &neighbour, "stuck");
     assert!(share >= 95, "{share} %\n{}", rig.claviger.log());
 
-    // Requests end before the credential is made, and `fetch` asks again: one credential.
+    // Requests end before the credential is created, and `fetch` asks again: one credential is created.
     let folder = tempfile::tempdir().unwrap();
     let (token, file) = (folder.path().join("token"), folder.path().join("env"));
     std::fs::write(&token, &honest.pod.token).unwrap();

@@ -5,7 +5,7 @@ use crate::rig::kube::DEFAULT_AUDIENCE;
 use serde_json::json;
 use tokio::time::{Duration, Instant, sleep};
 
-/// An installation that believes a review for a second.
+/// An installation that caches a review for a second.
 async fn forgetful() -> Installation {
     let mut plan = Plan::new().await;
     plan.config["authenticators"][0]["kubernetes"]["cacheTtl"] = json!("1s");

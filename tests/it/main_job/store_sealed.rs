@@ -24,7 +24,7 @@ async fn what_was_read_is_served_stale_and_what_was_not_is_refused() {
     let refusal = pod.asks("app", "unread").refused(503, "store_unavailable");
     assert_eq!(refusal.header("retry-after").as_deref(), Some("1"));
     until("the lease to be stale", async || is_stale(&pod)).await;
-    // That there was nothing may be over by now.
+    // The cached absence may have expired by now.
     until("the absence to be over", async || pod.asks("app", "absent").answer.status == 503).await;
     let label = "claviger_lease_cache_requests_total{outcome=\"stale\",store=\"vault\"}";
     assert!(rig.claviger.count(label) >= 1);
@@ -41,7 +41,7 @@ async fn what_was_read_is_served_stale_and_what_was_not_is_refused() {
 
 const FILE: &str = "export K='v'\n# claviger: 1 keys\n";
 
-/// Whether the secret that was read comes marked; unmarked it comes only as long as it is fresh.
+/// Whether the secret is marked as stale; without the mark it is still fresh.
 fn is_stale(pod: &Builder) -> bool {
     let download = pod.asks("app", "read").download();
     assert_eq!(download.text(), FILE);

@@ -11,13 +11,13 @@ fn certificate() -> CertifiedKey<KeyPair> {
     generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap()
 }
 
-/// Puts certificate and key where the configuration has them.
+/// Writes the certificate and key to the configured files.
 fn install(folder: &Path, certificate: &CertifiedKey<KeyPair>) {
     std::fs::write(folder.join("tls.crt"), certificate.cert.pem()).unwrap();
     std::fs::write(folder.join("tls.key"), certificate.signing_key.serialize_pem()).unwrap();
 }
 
-/// Whether a client that trusts one certificate only is answered; each call makes a connection of its own.
+/// Whether a client that trusts only this certificate gets an answer; each call makes a new connection.
 async fn trusts(rig: &Installation, certificate: &CertifiedKey<KeyPair>) -> bool {
     let root = Certificate::from_der(certificate.cert.der()).unwrap();
     let client = Client::builder().no_proxy().tls_certs_only([root]).build().unwrap();
@@ -38,7 +38,7 @@ async fn the_certificate_is_replaced_by_a_good_one_and_never_by_a_bad_one() {
     until("the second certificate", async || trusts(&rig, &second).await).await;
     assert!(!trusts(&rig, &first).await);
 
-    // A certificate that is none, a key that belongs to another one, and no file at all.
+    // An invalid certificate, a key of another certificate, and no file at all.
     for (round, spoil) in [
         (&|| std::fs::write(folder.join("tls.crt"), "no certificate")) as &dyn Fn() -> std::io::Result<()>,
         &|| std::fs::write(folder.join("tls.crt"), first.cert.pem()),
@@ -55,7 +55,7 @@ async fn the_certificate_is_replaced_by_a_good_one_and_never_by_a_bad_one() {
     until("the first certificate", async || trusts(&rig, &first).await).await;
     rig.claviger.wait_for_line("certificate reloaded");
 
-    // One that claims to be as old as the one before is seen by whoever is told to look.
+    // A new file with the old modification time is noticed on a reload.
     let files = ["tls.crt", "tls.key"].map(|name| folder.join(name));
     let dates = files.each_ref().map(|file| std::fs::metadata(file).unwrap().modified().unwrap());
     install(&folder, &second);
@@ -92,7 +92,7 @@ async fn the_store_must_show_a_certificate_of_its_ca() {
     plan.bao.put("homelab/shared", &[("K", "v")]).await;
     let ca_file = plan.bao.ca_file();
     plan.config["stores"][0]["vault"]["caFile"] = json!(ca_file);
-    // The same store, believed by nobody's word.
+    // The same store with a certificate that nobody trusts.
     let other = certificate();
     std::fs::write(plan.folder.path().join("other-ca.pem"), other.cert.pem()).unwrap();
     let mut doubted = plan.config["stores"][0].clone();

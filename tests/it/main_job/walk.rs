@@ -3,7 +3,7 @@
 use crate::rig::installation::Plan;
 use serde_json::{Value, json};
 
-/// Shared, then repo, then branch: the later one wins.
+/// Secrets for all repos, for the repo and for the branch: the later ones win.
 async fn put_three_layers(plan: &Plan) {
     plan.bao.put("homelab/shared", &[("A", "shared"), ("B", "shared"), ("C", "shared")]).await;
     plan.bao.put("homelab/site/default", &[("B", "repo"), ("C", "repo")]).await;

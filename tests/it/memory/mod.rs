@@ -16,13 +16,13 @@ const REDEMPTIONS: usize = 1_000;
 const SECRETS: usize = 100;
 const FORMATS: [&str; 4] = ["export", "json", "dotenv", "tar"];
 
-/// What all canaries of one test begin with, and nothing else in the process has.
+/// The common beginning of a test's canaries; nothing else in the process contains it.
 fn mark() -> String {
     format!("canary{}", RequestId::random())
 }
 
-/// Serves secrets of a real OpenBao, each with one ordinary value and one whose JSON text is not the value itself;
-/// every tenth is large.
+/// Serves secrets of a real OpenBao, each with one ordinary value and one that JSON has to escape; every tenth is
+/// large.
 async fn serving(mark: &str, bao: &Bao) -> Edge {
     for number in 0..SECRETS {
         let long = mark.repeat(if number % 10 == 0 { 2_000 } else { 1 });
@@ -47,7 +47,8 @@ fn redeem_a_thousand(edge: &Edge, mark: &str) {
     for number in 0..REDEMPTIONS {
         let path = edge.path(&format!("repo=site&branch=b{}", number % SECRETS));
         let format = FORMATS[number / SECRETS % FORMATS.len()];
-        // dotenv has no spelling for both kinds of quotes with a newline: refused, and then fetched in another format.
+        // dotenv cannot express both kinds of quotes together with a newline: refused, and then fetched in another
+        // format.
         let answer = edge.download(&format!("{path}?format={format}"));
         let answer = if answer.status == 422 { edge.download(&path) } else { answer };
         assert_eq!(answer.status, 200);
@@ -62,7 +63,7 @@ async fn after_a_thousand_redemptions_no_secret_is_in_memory() {
     redeem_a_thousand(&edge, &mark);
     let spent = edge.path("repo=site&branch=b0");
     assert_eq!(edge.download(&spent).status, 200);
-    // Sealed: they wait in memory, as the leases do in their cache.
+    // Sealed: tickets wait in memory, and leases in their cache.
     let waiting: Vec<String> = (0..SECRETS).map(|number| edge.path(&format!("repo=site&branch=b{number}"))).collect();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let places = Memory::of(edge.id()).places_of(&mark);
@@ -71,7 +72,7 @@ async fn after_a_thousand_redemptions_no_secret_is_in_memory() {
         let places = Memory::of(edge.id()).places_of(path.rsplit('.').next().unwrap());
         assert!(places.is_empty(), "the key of a ticket, {what}: {places:#?}");
     }
-    // They were there all the time.
+    // The tickets were waiting all the time.
     for path in waiting {
         assert!(edge.download(&path).text().contains(&mark));
     }
@@ -80,16 +81,16 @@ async fn after_a_thousand_redemptions_no_secret_is_in_memory() {
 #[test]
 fn the_scan_finds_a_secret_that_is_in_memory() {
     let mark = mark();
-    // The development store keeps its file as it is.
+    // The development store does not encrypt its file.
     let secrets = json!({"homelab/site/main": {"TOKEN": mark}});
     let edge = Edge::start(&secrets, &[("p", allow(&["homelab/{repo}/{branch}"], &json!({})))], &json!({}), &[]);
     assert!(!Memory::of(edge.id()).places_of(&mark).is_empty());
 }
 
-/// Starts a program that may not look into others, as root could. Killed when dropped.
+/// Starts a program that cannot read other processes, as root could. Killed when dropped.
 struct Plain(Child);
 
-/// Takes the right to look into any process away from what it starts.
+/// Removes the capability to read other processes from the started program.
 const UNPRIVILEGED: [&str; 2] = ["--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"];
 
 impl Plain {
@@ -103,7 +104,7 @@ impl Plain {
         format!("/proc/{}/{name}", self.0.id())
     }
 
-    /// Whether its neighbour, another process of the same user, may open its memory.
+    /// Whether another process of the same user can open its memory.
     fn is_readable(&self) -> bool {
         let mut look = Command::new("setpriv");
         let (input, status) = (format!("if={}", self.file("mem")), "status=none");
@@ -134,7 +135,7 @@ fn no_neighbour_may_look_and_there_is_no_core_file() {
     assert_eq!(claviger.core_limits(), ["0", "0"]);
     assert!(!claviger.is_readable());
 
-    // The same look into a process that does not hide.
+    // The control: the same attempt on a process without protection.
     let sleeping = Plain::start(Path::new("sleep"), &["60"]);
     wait_until("the sleeper", || std::fs::read_to_string(sleeping.file("comm")).is_ok_and(|name| name == "sleep\n"));
     assert!(sleeping.is_readable());

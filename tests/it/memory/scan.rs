@@ -10,13 +10,13 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Of the process with this id. Needs root, as the process shows itself to nobody else.
+    /// The memory of the process with this id. Needs root, because the process is not dumpable.
     pub fn of(process: u32) -> Self {
         let maps = read_to_string(format!("/proc/{process}/maps")).unwrap();
         Self { maps, mem: File::open(format!("/proc/{process}/mem")).unwrap() }
     }
 
-    /// The mappings in which a text stands, each with how often and what surrounds it the first time.
+    /// The mappings that contain a text, each with the count and the surroundings of the first one.
     pub fn places_of(&self, text: &str) -> Vec<String> {
         let mut places = Vec::new();
         let mut scanned = 0;
@@ -25,7 +25,7 @@ impl Memory {
             let (from, to) = line.split_whitespace().next().unwrap().split_once('-').unwrap();
             let [from, to] = [from, to].map(|hex| u64::from_str_radix(hex, 16).unwrap());
             let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
-            // The kernel's own pages cannot be read.
+            // Pages of the kernel cannot be read.
             let Ok(length) = self.mem.read_at(&mut bytes, from) else { continue };
             scanned += length;
             let found = positions(&bytes[..length], text.as_bytes());
@@ -39,7 +39,7 @@ impl Memory {
     }
 }
 
-/// Where `wanted` begins in `bytes`. Its first byte is looked for alone, as most of memory is something else.
+/// The offsets of `wanted` in `bytes`. The first byte is searched alone, because it is rare in most of the memory.
 fn positions(bytes: &[u8], wanted: &[u8]) -> Vec<usize> {
     let starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == wanted[0]).map(|(at, _)| at);
     starts.filter(|at| bytes[*at..].starts_with(wanted)).collect()

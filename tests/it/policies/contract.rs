@@ -4,7 +4,7 @@ use super::*;
 use claviger::policy::{Change, Expected, PolicySource, PolicyStoreError, RevisionChange};
 use tokio::task::JoinSet;
 
-/// Runs each of these on every place.
+/// Runs each of these tests for every database.
 macro_rules! on_every_place {
     ($($test:ident)*) => {
         mod sqlite_memory { $( #[tokio::test] async fn $test() { super::$test(super::Place::sqlite_memory()).await } )* }
@@ -58,7 +58,7 @@ async fn a_put_tells_what_it_did(place: Place) {
     assert_eq!(first.created_at, second.created_at);
     assert!(second.updated_at >= first.updated_at);
 
-    // A name that was free again starts anew, and no revision ever comes back.
+    // A reused name starts anew, and no revision is used twice.
     register.delete("a", "alice", Expected::Any).await.unwrap();
     let third = register.create(policy("a", "site")).await.unwrap();
     assert!(third.revision != first.revision && third.revision != second.revision);
@@ -83,7 +83,7 @@ async fn what_was_expected_decides(place: Place) {
     register.delete("a", "alice", revision(&second.revision)).await.unwrap();
 }
 
-/// A register lets one writer through at a time: so that the database decides, each racer has one of its own.
+/// One register serialises its writers. Here the database must decide, so each racing writer has its own register.
 async fn registers(database: &Database, count: usize) -> Vec<PolicyRegister> {
     let opened = (0..count).map(|_| open(database.clone(), None));
     futures_util::future::join_all(opened).await.into_iter().map(Result::unwrap).collect()

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Where policies are kept.
+/// A database of policies.
 #[derive(Debug)]
 struct Place {
     url: Url,
@@ -106,7 +106,7 @@ fn directory(folder: &Path, policies: &[(&str, Value)]) -> Directory {
     Directory::open(folder, bounds()).unwrap()
 }
 
-/// The names in force.
+/// The names of the active policies.
 fn in_force(register: &PolicyRegister) -> Vec<String> {
     register.in_force().load().names().map(str::to_owned).collect()
 }
@@ -116,7 +116,7 @@ async fn listed(register: &PolicyRegister) -> Vec<String> {
     register.list(None, 1000).await.unwrap().into_iter().map(|policy| policy.name).collect()
 }
 
-/// Polls until it is so, and returns how long that took.
+/// Polls until the condition is true; returns how long that took.
 async fn until(within: Duration, is_so: impl Fn() -> bool) -> Duration {
     let started = Instant::now();
     while !is_so() {

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 const A_SECOND: Duration = Duration::from_secs(1);
 
-/// A replica: it follows what others write until it is dropped.
+/// A replica: it follows the writes of others until it is dropped.
 struct Replica {
     register: Arc<PolicyRegister>,
     following: JoinHandle<()>,
@@ -99,7 +99,7 @@ async fn when_the_database_dies_the_last_good_policies_stay() {
         assert!(Instant::now() < deadline, "it does not recover");
     }
     until(Duration::from_secs(10), || in_force(&other.register) == ["a", "b"]).await;
-    // Listening has recovered too: told again, and not merely seen.
+    // Notifications work again, so the change is not only found by polling.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let mut slowest = Duration::ZERO;
     for name in ["c", "d", "e"] {

@@ -46,19 +46,19 @@ async fn a_file_outranks_the_database_whichever_came_first() {
 
     let register = open(place.database().await, Some(directory(folder.path(), &[]))).await.unwrap();
     let stored = register.in_force().load().policies()[0].revision().clone();
-    // Another file stays: a directory that becomes empty is a fault, and changes nothing.
+    // One file stays: an empty directory would be a fault that changes nothing.
     crate::rig::claviger::write_policies(folder.path(), &[("p", deny("filed")), ("q", deny("filed"))]);
     register.reread_files().await;
     assert_eq!(listed(&register).await, ["p", "q"]);
     assert_eq!(register.get("p").await.unwrap().unwrap().source, PolicySource::File);
     assert!(register.in_force().load().policies()[0].denies());
 
-    // Nor does a write elsewhere, where the file is not known yet.
+    // A write on another replica does not either; that replica does not know the file yet.
     elsewhere.put(policy("p", "again"), Expected::Any).await.unwrap();
     register.catch_up().await;
     assert!(register.in_force().load().policies()[0].denies());
 
-    // The contest ends by deleting either.
+    // Deleting either of them ends the conflict.
     std::fs::remove_file(folder.path().join("p.yaml")).unwrap();
     register.reread_files().await;
     let now = register.in_force().load().policies()[0].clone();
@@ -164,7 +164,7 @@ async fn replicas_that_start_together_migrate_once() {
         let (all, distinct) = (rows[0].number(0).unwrap(), rows[0].number(1).unwrap());
         assert!(all >= 2 && all == distinct, "{all} {distinct}");
     }
-    // And a start on what is up to date changes nothing.
+    // A start with a current schema changes nothing.
     open(place.database().await, None).await.unwrap().create(policy("a", "x")).await.unwrap();
     assert_eq!(in_force(&place.register().await), ["a"]);
 }

@@ -74,7 +74,7 @@ fn what_is_printed_can_be_applied() {
     let (code, printed, said) = shell.policy(&["apply", "-f", &file]);
     assert_eq!((code, said.as_str()), (Some(0), ""), "{all}");
     assert_eq!(printed, "even: unchanged\nodd: unchanged\nsample: unchanged\n");
-    // Another text for a policy that lies in a file of the server's is refused.
+    // A different text for a policy of the server's directory is refused.
     let file = write(folder, "sample.yml", &yaml("sample", "other")).display().to_string();
     let (code, printed, said) = shell.policy(&["apply", "-f", &file]);
     assert_eq!((code, printed.as_str()), (Some(1), ""));

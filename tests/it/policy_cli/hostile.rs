@@ -54,7 +54,7 @@ fn files_that_are_no_policies_are_usage_and_never_sent() {
         (format!("{a}---\n{}", b.replace("branches", "hunter2")), "document 2: spec.hunter2: unknown key"),
     ] {
         std::fs::write(&file, &text).unwrap();
-        // Nobody listens there: had anything been sent, the code would be 4.
+        // Nobody listens at this address: if anything had been sent, the code would be 4.
         let server = ["--server", "http://127.0.0.1:1", "--token-file", &token];
         let (code, printed, said) = policy(&[&["apply", "-f", &file.display().to_string()], &server[..]].concat());
         assert_eq!((code, printed.as_str()), (Some(2), ""), "{said}");
@@ -93,7 +93,7 @@ fn tokens_come_from_files_that_hold_one_and_from_the_environment_by_path() {
     assert!(help.contains("CLAVIGER_TOKEN_FILE"), "{help}");
 }
 
-/// A server that gives every request the same answer, as often as it is asked.
+/// A server that gives every request the same answer.
 fn answering(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -135,7 +135,7 @@ Content-Length: 82
         let (got, printed, said) = policy(&["get", "a", "--server", &server, "--token-file", &token]);
         assert_eq!((got, printed.as_str()), (Some(code), ""), "{said}");
         assert!(said.contains(expected) && said.lines().count() == 1, "{expected}: {said}");
-        // Above all `apply` takes no strange 404 for a name that is free.
+        // In particular, `apply` does not take an unknown 404 for a free name.
         let file = write(folder.path(), "a.yml", &yaml("a", "site")).display().to_string();
         let (got, printed, _) = policy(&["apply", "-f", &file, "--server", &server, "--token-file", &token]);
         assert_eq!((got, printed.as_str()), (Some(code), ""));

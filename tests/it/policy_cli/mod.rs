@@ -36,7 +36,7 @@ fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
     file
 }
 
-/// A manifest in YAML that lets the sample caller of `claviger dev` have a repo's secrets.
+/// A YAML manifest that allows the sample caller of `claviger dev` a repo's secrets.
 fn yaml(name: &str, repo: &str) -> String {
     format!(
         "apiVersion: claviger.dev/v1alpha1\nkind: Policy\nmetadata: {{name: {name}}}\nspec:\n  subjects: [{{oidc: {{issuer: dev, \

@@ -11,7 +11,7 @@ fn test(path: &Path) -> (Option<i32>, String, String) {
     policy(&["test", &path.display().to_string()])
 }
 
-/// The block of the documentation that has this text.
+/// The code block of the documentation that contains this text.
 fn block(language: &str, text: &str) -> &'static str {
     let fence = format!("```{language}\n");
     let mut blocks = DOCUMENTATION.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap());
@@ -34,7 +34,7 @@ fn the_documented_cases_pass() {
     assert_eq!((code, said.as_str()), (Some(0), ""), "{printed}");
     assert!(printed.contains("sites.test.yaml: main of a site reads three secrets\n"), "{printed}");
     assert!(printed.ends_with("\n2 passed, 0 failed\n"), "{printed}");
-    // A directory stands for the test files in it, and policies for those beside.
+    // A directory stands for its test files, and uses the policies of its folder.
     let text = block("yml", "cases:");
     write(folder.path(), "sites.test.yaml", &text[text.find("cases:").unwrap()..]);
     assert_eq!(test(folder.path()), (code, printed, said));
@@ -43,7 +43,7 @@ fn the_documented_cases_pass() {
 #[test]
 fn what_is_not_as_expected_fails_and_says_what_came_instead() {
     let folder = documented();
-    // A policy that lost a secret, and one that let the bots in.
+    // A policy that lost a secret, and a policy that admits the bots.
     let weaker = block("yaml", "{name: no-bots}").replace("\"renovate/**\"", "\"nothing/**\"");
     write(folder.path(), "no-bots.yaml", &weaker);
     let fewer = block("yaml", "{name: web-sites}").replace("    - {store: vault, path: homelab/shared}\n", "");
@@ -60,7 +60,7 @@ fn what_is_not_as_expected_fails_and_says_what_came_instead() {
     assert!(printed.ends_with("\n0 passed, 2 failed\n"), "{printed}");
 }
 
-/// A policy about everything that a caller can be, and a case that fits it.
+/// A policy with every condition on a caller, and a case that matches it.
 fn whole() -> (String, serde_json::Value) {
     let policy = "apiVersion: claviger.dev/v1alpha1\nkind: Policy\nmetadata: {name: whole}\nspec:\n  subjects: \
                   [{kubernetes: {namespaces: [ci], serviceAccounts: [bot]}}]\n  repos: [site]\n  branches: [main]\n  \

@@ -5,10 +5,10 @@ use claviger::model::secret::SecretValue;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-/// Names and values, as a reader should give them back.
+/// Names and values, as a reader should return them.
 pub type Variables = BTreeMap<String, String>;
 
-/// Values that have broken somebody's quoting, or try to.
+/// Values that broke some program's quoting, or try to.
 pub fn hostile_values() -> Vec<String> {
     let fixed = [
         "",
@@ -94,7 +94,7 @@ pub fn hostile_values() -> Vec<String> {
     fixed.into_iter().map(str::to_owned).collect()
 }
 
-/// Any value without NUL, with a leaning towards what means something to somebody.
+/// Any value without NUL; characters with a special meaning are frequent.
 pub fn value() -> impl Strategy<Value = String> {
     let hostile = proptest::sample::select(hostile_values());
     let character = prop_oneof![
@@ -105,7 +105,7 @@ pub fn value() -> impl Strategy<Value = String> {
     proptest::collection::vec(prop_oneof![hostile, characters], 0..4).prop_map(|parts| parts.concat())
 }
 
-/// As many values under as many names.
+/// Generates a name for each of the values.
 pub fn named(values: impl IntoIterator<Item = String>) -> Variables {
     values.into_iter().enumerate().map(|(index, value)| (format!("K{index}"), value)).collect()
 }

@@ -1,5 +1,5 @@
-//! A model of how docker compose reads a dotenv file, by the rules of its library compose-go, which no registry of
-//! the rig has. Rendered values never have an expansion, so one is an error here.
+//! A model of how docker compose reads a dotenv file, by the rules of its library compose-go, which cannot be
+//! installed in the rig. Rendered values never contain an expansion, so an expansion is an error here.
 
 use super::bundles::Variables;
 
@@ -30,7 +30,7 @@ fn value(text: &str) -> (String, &str) {
         return (line.to_owned(), after);
     };
     let body = &text[1..];
-    // The end is the first quote without a backslash before it.
+    // The value ends at the first quote without a backslash before it.
     let end = body.match_indices(quote).map(|(end, _)| end).find(|end| !body[..*end].ends_with('\\')).expect("an end");
     let (inner, after) = (&body[..end], &body[end + 1..]);
     if quote == '\'' {

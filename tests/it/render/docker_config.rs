@@ -25,7 +25,7 @@ impl Readers {
         self.registry.address.to_string()
     }
 
-    /// What skopeo shows to the registry, as `user:password`.
+    /// The credentials that skopeo sends to the registry, as `user:password`.
     fn by_skopeo(&self, file: &[u8]) -> Option<String> {
         let path = self.folder.path().join("config.json");
         std::fs::write(&path, file).unwrap();
@@ -37,7 +37,7 @@ impl Readers {
         self.registry.shown_basic()
     }
 
-    /// Whether the credential can be rendered; if so, it comes back.
+    /// Whether the credential can be rendered; if so, checks that it is read back.
     fn comes_back(&mut self, user: &str, password: &str) -> bool {
         let host = self.host();
         let keys = keys(&[(&host, user, password), ("other.example", "u", "p")]);
@@ -81,7 +81,7 @@ fn a_registry_that_is_not_in_the_file_is_shown_nothing() {
     let readers = Readers::start();
     let keys = keys(&[("other.example", "u", "p")]);
     let rendered = render(&bundle(&keys), &Format::DockerConfig.into()).expect("renderable");
-    // Asked for a login, skopeo shows that it has none.
+    // skopeo has no login and sends an empty one.
     assert_eq!(readers.by_skopeo(&rendered.bytes).as_deref(), Some(":"));
 }
 
@@ -97,7 +97,7 @@ fn a_registry_is_found_by_its_url_too() {
 fn a_slash_behind_the_host_does_not_hide_it() {
     let readers = Readers::start();
     let host = readers.host();
-    // With the slash skopeo finds nothing, and shows an empty login.
+    // With the slash, skopeo finds nothing and sends an empty login.
     let slash = format!(r#"{{"auths":{{"{host}/":{{"auth":"dTpw"}}}}}}"#);
     assert_eq!(readers.by_skopeo(slash.as_bytes()).as_deref(), Some(":"));
     let rendered = render(&bundle(&keys(&[(&format!("{host}/"), "u", "p")])), &Format::DockerConfig.into());

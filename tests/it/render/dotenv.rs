@@ -8,17 +8,17 @@ use claviger::model::format::Format;
 use claviger::render::{Reason, Refused, Unrenderable, render};
 use proptest::test_runner::{Config, TestRunner};
 
-/// Those of `dotenv`, docker compose apart.
+/// The readers of `dotenv`, except docker compose.
 fn readers() -> Vec<Reader> {
     vec![node_dotenv(), python_dotenv(), node_env_file(), next_env(), dotenv_expand()]
 }
 
-/// Those of `dotenv-expand`.
+/// The readers of `dotenv-expand`.
 fn expanding() -> Vec<Reader> {
     vec![next_env(), dotenv_expand()]
 }
 
-/// What can be rendered of the variables comes back from every reader; it returns how many that are.
+/// Checks that every reader returns the variables that can be rendered; returns how many those are.
 fn assert_comes_back(readers: &mut [Reader], format: Format, mut variables: Variables) -> usize {
     let alone = |name: &String, value: &String| Variables::from([(name.clone(), value.clone())]);
     variables.retain(|name, value| match render(&bundle(&alone(name, value)), &format.into()) {
@@ -51,7 +51,7 @@ fn assert_comes_back(readers: &mut [Reader], format: Format, mut variables: Vari
 #[test]
 fn hostile_values_come_back_from_every_reader_or_are_refused() {
     let all = hostile_values().len();
-    // Few have to be refused: the quotes of both kinds with a line end, CR, and `$` before a name.
+    // Few are refused: both kinds of quotes with a line end, CR, and `$` before a name.
     for (format, mut readers, tenths) in [(Format::Dotenv, readers(), 8), (Format::DotenvExpand, expanding(), 9)] {
         let rendered = assert_comes_back(&mut readers, format, named(hostile_values()));
         assert!(rendered * 10 >= all * tenths, "only {rendered} of {all} are rendered as {format:?}");
@@ -69,7 +69,7 @@ fn a_dollar_is_refused_or_comes_back_from_readers_that_expand() {
     }
     let of_expand = named(values[..7].iter().map(|value| (*value).to_owned()));
     assert_eq!(assert_comes_back(&mut expanding(), Format::DotenvExpand, of_expand), 7);
-    // No variable begins here, so every reader leaves it alone.
+    // No variable starts here, so every reader keeps the text.
     let harmless = named(["a$", "$$", "$ x", "$(id)", "5 $/h", "$.", "$-"].map(str::to_owned));
     assert_eq!(assert_comes_back(&mut readers(), Format::Dotenv, harmless), 7);
 }
@@ -85,7 +85,7 @@ fn a_carriage_return_is_refused() {
     assert_eq!(assert_comes_back(&mut readers(), Format::Dotenv, newlines), 1);
 }
 
-/// The option itself, and not only its parser.
+/// The command-line option, not only its parser.
 #[test]
 fn node_reads_the_file_that_it_is_started_with() {
     let values = named(["it's \"one\"", "a\nb", "C:\\temp", "$"].map(str::to_owned));
@@ -119,7 +119,7 @@ fn names_of_all_kinds_come_back_from_every_reader() {
     assert_eq!(assert_comes_back(&mut readers(), Format::Dotenv, variables), names.len());
 }
 
-/// Why values and names are refused: the readers do read them differently, however they are written.
+/// The reason why values and names are refused: readers disagree about every spelling.
 #[test]
 fn the_readers_disagree_where_we_say_so() {
     let (mut node, mut python) = (node_dotenv(), python_dotenv());

@@ -4,7 +4,7 @@ use super::bundles::hostile_values;
 use crate::rig::claviger::{Claviger, Dev};
 use serde_json::{Map, Value, json};
 
-/// Those that can stand in a YAML file.
+/// Values that a YAML file can contain.
 fn values() -> Vec<String> {
     hostile_values().into_iter().filter(|value| !value.contains(|c| matches!(c, '\u{7f}'..='\u{9f}'))).collect()
 }

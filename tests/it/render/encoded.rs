@@ -3,7 +3,7 @@
 use crate::rig::oidc::{Edge, allow};
 use serde_json::{Value, json};
 
-/// The magic number of a Java keystore, and bytes that are no text.
+/// The magic number of a Java keystore, and bytes that are not UTF-8.
 const KEYSTORE: &[u8] = b"\xfe\xed\xfe\xed\x00\x00\x00\x02\xff\x80\n";
 const BASE64: &str = "/u3+7QAAAAL/\ngAo=\n";
 

@@ -26,7 +26,7 @@ fn sourced(shell: &[&str], folder: &Path, variables: &Variables) -> Variables {
     variables.keys().cloned().zip(values.into_iter().map(str::to_owned)).collect()
 }
 
-/// Whatever a value had executed would have left something beside the two files.
+/// Any executed command would have left a file beside these two.
 fn assert_nothing_was_executed(folder: &Path) {
     let files: BTreeSet<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(files, BTreeSet::from(["build-env".into(), "script".into()]));
@@ -83,7 +83,7 @@ fn a_file_cut_anywhere_but_at_a_line_is_refused_and_lacks_the_end_line() {
     }
 }
 
-/// Every variable that a shell has of its own: exported, it either comes back as it was or is refused.
+/// Every variable that a shell sets itself: an exported one is either returned unchanged or refused.
 #[test]
 fn the_shells_own_variables_come_back_or_are_refused() {
     let lists = [

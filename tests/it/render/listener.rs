@@ -15,7 +15,7 @@ pub struct Listener {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What a client that has nothing to show sends to stop the listener.
+/// Sent to stop the listener.
 const STOP: &[u8] = b"STOP\r\n\r\n";
 
 impl Listener {
@@ -46,12 +46,12 @@ impl Listener {
         Self { address, shown, thread: Some(thread) }
     }
 
-    /// The last `Authorization` since the last question.
+    /// The last `Authorization` header since the previous call.
     pub fn shown(&self) -> Option<String> {
         std::mem::take(&mut *self.shown.lock().unwrap()).pop()
     }
 
-    /// The same as `user:password`, where the scheme is Basic.
+    /// The same as `user:password`, if the scheme is Basic.
     pub fn shown_basic(&self) -> Option<String> {
         let shown = self.shown()?;
         let pair = STANDARD.decode(shown.strip_prefix("Basic ").expect("Basic")).unwrap();
@@ -59,7 +59,7 @@ impl Listener {
     }
 }
 
-/// Reads the head of a request; less of what is none, as TLS is.
+/// Reads the head of a request; less if it is not HTTP, for example TLS.
 fn read(stream: &mut TcpStream) -> String {
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let (mut request, mut buffer) = (Vec::<u8>::new(), [0; 8192]);

@@ -32,7 +32,7 @@ const HARD: [&str; 18] = [
     "C:\\temp\\",
 ];
 
-/// As a person would write it: single quotes where they can be, else double ones, else none.
+/// As a person would write it: in single quotes if possible, else in double quotes, else without.
 fn by_hand(value: &str) -> String {
     if value.contains(['\n', '\r']) && !value.contains('"') {
         format!("\"{}\"", value.replace('\n', "\\n").replace('\r', "\\r"))
@@ -50,7 +50,7 @@ fn code(text: &str) -> String {
     if text.contains('`') { format!("`` {text} ``") } else { format!("`{text}`") }
 }
 
-/// How a value is spelled in a format, if it is; all readers of the format give it back.
+/// The rendered spelling of a value in a format, if there is one; all readers of the format return the value.
 fn spelled(value: &str, format: Format, readers: &mut [&mut Reader]) -> String {
     let variables = Variables::from([("A".to_owned(), value.to_owned())]);
     let Ok(rendered) = render(&bundle(&variables), &format.into()) else { return "`422`".into() };

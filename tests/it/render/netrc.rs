@@ -20,7 +20,7 @@ impl Readers {
         Self { python: python_netrc(), listener: Listener::start(), folder: tempfile::tempdir().unwrap() }
     }
 
-    /// What curl shows to a host, as `login:password`.
+    /// The credentials that curl sends to a host, as `login:password`.
     fn by_curl(&self, file: &[u8], host: &str) -> Option<String> {
         let path = self.folder.path().join("netrc");
         std::fs::write(&path, file).unwrap();
@@ -33,7 +33,7 @@ impl Readers {
         self.listener.shown_basic()
     }
 
-    /// Whether the logins can be rendered; if so, each comes back.
+    /// Whether the logins can be rendered; if so, checks that each is read back.
     fn come_back(&mut self, logins: &[(&str, &str, &str)]) -> bool {
         let Ok(rendered) = render(&bundle(&keys(logins)), &Format::Netrc.into()) else { return false };
         let expected: Variables =
@@ -83,7 +83,7 @@ fn hostile_values_come_back_or_are_refused() {
     }
 }
 
-/// Why words are refused: the readers do read them differently.
+/// The reason why words are refused: readers disagree about them.
 #[test]
 fn the_readers_disagree_where_we_say_so() {
     let mut readers = Readers::start();

@@ -18,7 +18,7 @@ fn keys(tokens: &[(&str, &str)]) -> Variables {
     keys
 }
 
-/// Whether a token can be rendered; if so, it comes back.
+/// Whether a token can be rendered; if so, checks that it is read back.
 fn comes_back(reader: &mut Reader, token: &str) -> bool {
     let Ok(rendered) = render(&bundle(&keys(&[("a.example/npm", token)])), &Format::Npmrc.into()) else { return false };
     let expected = Variables::from([("//a.example/npm/:_authToken".to_owned(), token.to_owned())]);
@@ -63,7 +63,7 @@ fn hostile_values_come_back_or_are_refused() {
     }
 }
 
-/// Why tokens are refused: npm reads something else.
+/// The reason why tokens are refused: npm reads a different value.
 #[test]
 fn npm_reads_something_else_where_we_say_so() {
     let mut reader = npm_ini();

@@ -15,7 +15,7 @@ pub fn run(command: &mut Command) -> Output {
     output.unwrap_or_else(|error| panic!("{} cannot be run ({error}): run rig/install base", program.display()))
 }
 
-/// A program that is told the path of a file and answers with the variables in it, as a JSON object of hex.
+/// A program that gets the path of a file and answers with the file's variables, as a JSON object in hex.
 pub struct Reader {
     name: &'static str,
     child: Child,
@@ -24,7 +24,7 @@ pub struct Reader {
     folder: TempDir,
 }
 
-/// Python's `python-dotenv`, with interpolation, as it is by default.
+/// Python's `python-dotenv`, with its default interpolation.
 pub fn python_dotenv() -> Reader {
     python(
         "python-dotenv",
@@ -84,7 +84,7 @@ pub fn next_env() -> Reader {
         "@next/env",
         "
 const {processEnv} = require(package('@next/env')), fs = require('fs');
-// What is in the environment already is not read.
+// Variables that the environment already has are not read.
 for (const name of Object.keys(process.env)) delete process.env[name];
 const read = path => {
     const file = {path: '.env', contents: fs.readFileSync(path, 'utf8'), env: {}};
@@ -97,7 +97,7 @@ const read = path => {
     )
 }
 
-/// npm's `dotenv` with `dotenv-expand` behind it, as in Vite.
+/// npm's `dotenv` followed by `dotenv-expand`, as in Vite.
 pub fn dotenv_expand() -> Reader {
     by_node(
         "dotenv-expand",
@@ -112,7 +112,7 @@ const read = path => {
     )
 }
 
-/// A script for Node that defines `read`, from a path to an object.
+/// A Node program with a function `read`, from a path to an object.
 fn by_node(name: &'static str, read: &str) -> Reader {
     let modules = rig().join("node/node_modules");
     assert!(modules.join("@next/env").is_dir(), "@next/env is not in {}: run rig/install dotenv", modules.display());
@@ -169,7 +169,7 @@ for line in sys.stdin:
     )
 }
 
-/// Python's `tarfile`: each file with what is in it, if all is as it is to be.
+/// Python's `tarfile`: each file with its content, if all metadata are as expected.
 pub fn python_tar() -> Reader {
     python(
         "Python's tarfile",
@@ -251,7 +251,7 @@ fn text(hex: &str) -> String {
     String::from_utf8(bytes).expect("UTF-8")
 }
 
-/// Where `rig/install` puts things.
+/// The folder of `rig/install`.
 #[expect(clippy::disallowed_methods, reason = "the rig's place is told by the environment")]
 fn rig() -> PathBuf {
     let place = |name: &str| std::env::var_os(name).map(PathBuf::from);

@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-/// What a program extracts, into a folder that has nothing else.
+/// The files that a program extracts into an empty folder.
 fn extracted(program: &[&str], archive: &[u8]) -> Variables {
     let folder = tempfile::tempdir().unwrap();
     let (file, into) = (folder.path().join("archive"), folder.path().join("into"));

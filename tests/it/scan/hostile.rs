@@ -3,7 +3,7 @@
 use super::{Entry, Layout, VALUE, archive, gzip, layer, scan, zstd};
 use serde_json::json;
 
-/// The image is not known to be clean, and it is said why.
+/// Checks that the image is reported as unreadable, with the reason.
 fn unreadable(layout: &Layout, words: &str) {
     let folder = tempfile::tempdir().unwrap();
     for image in [layout.as_archive(folder.path()), layout.as_folder(folder.path())] {

@@ -5,7 +5,7 @@ use crate::rig::claviger::{Claviger, Dev, run};
 use serde_json::json;
 use std::path::Path;
 
-/// As `docker save` writes it: plain layers, a configuration, and a manifest of both.
+/// In the format of `docker save`: plain layers, a configuration, and a manifest of both.
 fn docker(value: &str) -> Vec<u8> {
     let layer = layer("app/x", value.as_bytes());
     let manifest = json!([{"Config": "c.json", "RepoTags": ["t:latest"], "Layers": ["l/layer.tar"]}]).to_string();

@@ -5,7 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// The image is leaky with the value in it, and clean with another in its place, as a file and as a folder.
+/// Checks that the image is reported with the value in it and is clean with another value, as an archive and as a
+/// folder.
 fn leaks(what: &str, build: impl Fn(&str) -> Layout, expected: &[&str]) {
     for (value, is_leaky) in [(VALUE, true), ("a harmless \"value\" + /of=no~one!", false)] {
         let folder = tempfile::tempdir().unwrap();
@@ -131,7 +132,7 @@ fn in_what_the_image_says_of_itself() {
         layout
     };
     leaks("an annotation", annotation, &[" as json in index.json, at byte "]);
-    // What nothing refers to is in the image nevertheless.
+    // Unreferenced files of an image are searched too.
     let leftover = |value: &str| {
         let mut layout = Layout::new(&empty(), &config());
         layout.blob(gzip(&layer("old/file", value.as_bytes())));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const VALUE: &str = "s3cr3t \"value\" + /of=the~build?";
 const KEY: &str = "GITHUB_TOKEN";
 
-/// Scans something for the value, and returns the code, what was found, and what else was said; never the value.
+/// Scans for the value; returns the code, the findings, and the other output. No output may contain the value.
 fn scan(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let bundle = folder.join("bundle.json");
     std::fs::write(&bundle, serde_json::json!({ KEY: VALUE, "OTHER": "of no interest here" }).to_string()).unwrap();
@@ -66,7 +66,7 @@ fn packed(command: &str, arguments: &[&str], bytes: &[u8]) -> Vec<u8> {
 struct Layout(Vec<(String, Vec<u8>)>);
 
 impl Layout {
-    /// One of these layers, as they are, and with this configuration.
+    /// An image with these layers, uncompressed, and with this configuration.
     fn new(layers: &[Vec<u8>], config: &serde_json::Value) -> Self {
         let mut layout = Self(Vec::new());
         let layers: Vec<_> = layers.iter().map(|layer| layout.blob(layer.clone())).collect();

@@ -12,8 +12,8 @@ use std::path::Path;
 
 const CANARIES: usize = 64;
 
-/// Issues a ticket for each canary, of which a third is redeemed and a third is redeemed so that it can be repeated.
-/// Everything that must not be found.
+/// Issues a ticket for each canary; a third is redeemed, and another third is redeemed with an idempotency key.
+/// Returns everything that must not be found.
 fn spread(edge: &Edge) -> Vec<String> {
     let mut told: Vec<String> = (0..CANARIES).flat_map(|n| encodings(&canary(n))).collect();
     for n in 0..CANARIES {
@@ -40,7 +40,7 @@ fn edge(database: &Value) -> Edge {
     Edge::start(&secrets.into(), &[("p", allow(&["homelab/{repo}/{branch}"], &json!({})))], &config, &[])
 }
 
-/// Everything in a folder, in whatever depth.
+/// The content of all files in a folder and its subfolders.
 fn contents(folder: &Path) -> Vec<u8> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     entries
@@ -55,7 +55,7 @@ fn contents(folder: &Path) -> Vec<u8> {
 fn assert_unseen(told: &[String], files: &[u8]) {
     let hits = Search::of(told).hits(files);
     assert!(hits.is_empty(), "{hits:#?}");
-    // They are the files, and there is what is no secret.
+    // The control: the files contain what is not secret.
     for name in ["KEY_63", "homelab/site/b63"] {
         assert!(files.windows(name.len()).any(|window| window == name.as_bytes()), "no {name}");
     }
@@ -82,7 +82,7 @@ async fn the_files_of_postgresql_hold_nothing_that_opens() {
     let edge = edge(&json!({"url": server.database().await, "keyFile": key}));
     let told = spread(&edge);
     drop(edge);
-    // Whatever was committed is in its log at least.
+    // Everything committed is at least in the database's write-ahead log.
     server.stop();
     assert_unseen(&told, &contents(server.folder()));
 }

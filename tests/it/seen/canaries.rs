@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use std::panic::catch_unwind;
 
 const CANARIES: usize = 256;
-/// The shortest text that is looked for.
+/// The shortest text that is searched for.
 const PREFIX: usize = 12;
 
 /// A value that looks different in every encoding.
@@ -47,7 +47,7 @@ pub fn encodings(secret: &str) -> Vec<String> {
         json.trim_matches('"').to_owned(),
         format!("{secret:?}").trim_matches('"').to_owned(),
     ];
-    // Wherever the value begins in a longer text that is encoded, this much of its middle is the same.
+    // Wherever the value starts in a longer encoded text, this middle part is the same.
     for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD] {
         for shift in 0..3 {
             let shifted = engine.encode(format!("{}{secret}", "x".repeat(shift)));
@@ -58,7 +58,7 @@ pub fn encodings(secret: &str) -> Vec<String> {
     all
 }
 
-/// Looks for many texts at once: by how they begin.
+/// Searches for many texts at once, by their prefixes.
 pub struct Search<'a> {
     by_prefix: HashMap<&'a [u8], Vec<&'a str>>,
 }
@@ -81,7 +81,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Everything that is told or kept.
+/// Everything that the server prints, sends or stores.
 fn places(edge: &Edge, rotel: &Rotel, refusals: &[Answer]) -> Vec<(String, Vec<u8>)> {
     let mut places = vec![
         ("/metrics".to_owned(), request(edge.ops, "GET", "/metrics", &[], b"").body),
@@ -119,7 +119,7 @@ fn the_search_finds_a_canary_in_every_encoding_and_nothing_where_there_is_none()
     for encoded in encodings(&canary(77)) {
         assert!(!search.hits(format!("some text {encoded} around it").as_bytes()).is_empty(), "{encoded}");
     }
-    // However base64 is cut: any two bytes may stand before it.
+    // Base64 depends on the position: up to two bytes may come before.
     for before in ["", "a", "ab", "abc"] {
         assert!(!search.hits(STANDARD.encode(format!("{before}{}{before}", canary(3))).as_bytes()).is_empty());
     }
@@ -151,7 +151,7 @@ fn no_secret_is_told_anywhere_with_everything_logged() {
         let token = edge.issuer.token(&json!({}));
         let issued = edge.ask(&token, &format!("repo=site&branch=b{n}"));
         let path = download_path(&issued);
-        // On every way: refused, unrenderable or not, served, served again, delivered, and left lying.
+        // Every outcome: refused, unrenderable, redeemed, repeated, delivered directly, and never redeemed.
         refusals.push(edge.download(&format!("{path}?format=bad")));
         let dotenv = edge.download(&format!("{path}?format=dotenv"));
         assert!(dotenv.status == 200 || dotenv.status == 422, "{dotenv:?}");
@@ -193,12 +193,12 @@ fn no_secret_is_told_anywhere_with_everything_logged() {
         .flat_map(|(name, text)| search.hits(text).into_iter().map(move |hit| format!("{hit} in {name}")))
         .collect();
     assert!(hits.is_empty(), "{hits:#?}");
-    // The search looks where something is told.
+    // The control: the search covers the place of the log.
     assert!(says(place(&places, "stderr"), "listening"));
     assert!(says(place(&places, "stdout"), "KEY_255") && says(place(&places, "stdout"), "homelab/site/b255"));
     assert!(says(place(&places, "traces"), "POST /v1/secrets"));
     assert!(says(place(&places, "refusals' bodies"), "ticket_redeemed"));
-    // A planted one is found: what the broker prints is where it would be.
+    // The control: a canary in the log's text would be found.
     let planted = [place(&places, "stderr"), canary(200).as_bytes()].concat();
     assert!(!search.hits(&planted).is_empty());
 }
@@ -254,7 +254,7 @@ fn no_path_token_or_answer_of_a_vault_is_logged_or_traced_with_everything_logged
     for (name, text) in [("stderr", edge.log()), ("traces", rotel.text()), ("metrics", edge.metrics())] {
         assert_eq!(search.hits(text.as_bytes()), Vec::<&str>::new(), "{name}");
     }
-    // The search looks where something is told, and the audit log is where the path belongs.
+    // The control: the log has its text, and the audit log contains the path.
     assert!(edge.log().contains("a call to the store failed"));
     assert!(edge.stdout().contains(PATH));
 }

@@ -16,7 +16,7 @@ pub struct Family {
     pub series: Vec<Series>,
 }
 
-/// A series. One of a histogram bears a suffix in its name.
+/// A series. The series of a histogram have a suffix in their names.
 pub struct Series {
     pub name: String,
     pub labels: BTreeMap<String, String>,
@@ -31,7 +31,7 @@ impl Series {
 }
 
 impl Exposition {
-    /// Reads the format; anything that is not it fails the test.
+    /// Parses the format; any error fails the test.
     pub fn read(text: &str) -> Self {
         let mut families: BTreeMap<String, Family> = BTreeMap::new();
         let mut current = String::new();
@@ -61,7 +61,7 @@ impl Exposition {
         self.families.keys().cloned().collect()
     }
 
-    /// A family, which has to be there.
+    /// A family that must exist.
     pub fn family(&self, name: &str) -> &Family {
         self.families.get(name).unwrap_or_else(|| panic!("no {name}"))
     }
@@ -72,7 +72,7 @@ impl Exposition {
     }
 }
 
-/// `name{a="b"} 1`; our label values have no quotes in them.
+/// `name{a="b"} 1`; the broker's label values contain no quotes.
 fn series(line: &str) -> Series {
     let (series, value) = line.rsplit_once(' ').unwrap();
     let (name, labels) = series.split_once('{').unwrap_or((series, "}"));

@@ -7,8 +7,8 @@ use crate::rig::oidc::{Edge, allow};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The promise to dashboards: each family, its kind, and its labels with all values that a fresh
-/// process has. Where what a label may say is another contract's (error codes, routes), `*` stands for any.
+/// The metrics promised to dashboards: each family, its kind, and its labels with all values in a fresh process.
+/// `*` stands for any value where another contract defines the values (error codes, routes).
 const PROMISED: [(&str, &str, &str); 18] = [
     ("tickets_issued_total", "counter", "policy=site"),
     ("ticket_requests_total", "counter", "outcome=ok|denied|failed code=*"),
@@ -67,7 +67,7 @@ const MORE: [(&str, &str, &str); 18] = [
     ("inventory_secrets", "gauge", "state=used|unused"),
 ];
 
-/// Of the process, under the names that every dashboard of processes knows.
+/// The process's metrics, under the common names of Prometheus client libraries.
 const PROCESS: [&str; 7] = [
     "process_cpu_seconds_total",
     "process_max_fds",
@@ -128,7 +128,7 @@ fn label_values_known_beforehand_start_at_zero() {
     let not_zero: BTreeMap<String, f64> = told
         .all_series()
         .filter(|series| series.value != 0.0 && series.name.starts_with("claviger_"))
-        // A disk has room from the start on.
+        // The free space of a disk is not zero at the start.
         .filter(|series| {
             !["claviger_database_free_bytes", "claviger_database_volume_bytes"].contains(&series.name.as_str())
         })
@@ -245,7 +245,7 @@ fn a_hundred_thousand_hostile_inputs_leave_the_number_of_series_unchanged() {
     assert_eq!(edge.count("claviger_http_connections"), 0, "connections are counted down too");
 }
 
-/// Requests of ten kinds, each of which nobody has ever made before, on several connections at once.
+/// Requests of ten kinds with new names, on several connections at once.
 fn round(edge: &Edge, from: usize, count: usize) {
     let numbers: Vec<usize> = (from..from + count).collect();
     std::thread::scope(|scope| {

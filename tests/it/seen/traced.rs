@@ -11,7 +11,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// All that a span may speak of.
+/// All attributes that a span may have.
 const SAYS: [&str; 6] =
     ["http.request.method", "http.route", "http.response.status_code", "error.type", "claviger.request_id", "traceId"];
 
@@ -84,7 +84,7 @@ fn a_request_is_one_tree_of_closed_words() {
         assert_eq!(names(&below), stages.into_iter().collect());
     }
 
-    // The end of the process delivers the rest, and there is nothing that belongs to no request.
+    // The end of the process sends the remaining spans, and every span belongs to a request.
     edge.signal("INT");
     edge.wait(std::time::Duration::from_secs(10));
     let spans = rotel.spans();
@@ -118,7 +118,7 @@ fn a_callers_context_is_where_the_tree_hangs_and_no_more() {
         ];
         edge.send("POST", "/v1/tickets", &headers, b"repo=site&branch=main")
     };
-    // "Not sampled" hides nothing.
+    // A request that is "not sampled" by its caller is traced all the same.
     let (root, below) = tree(&rotel, &ask("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"));
     assert_eq!((root.trace.as_str(), root.parent.as_str()), ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"));
     assert!(below.iter().all(|span| span.trace == root.trace && span.parent == root.id));
@@ -149,7 +149,7 @@ fn a_receiver_that_is_away_costs_nobody_a_secret() {
     edge.wait_for_line("trace export failed");
 }
 
-/// Passes connections on, and keeps what was sent.
+/// Forwards connections, and keeps what was sent.
 fn eavesdropper(far: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, heard) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));

@@ -21,8 +21,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-/// The alerts whose fault is brought about by synthetic series alone (`alerts.test.yaml`): each takes longer to bring about
-/// than this test may last. That their metrics are right is shown in `audit::size`, `custom_resources::watching`, `tickets::clocks` and `stores::leases`.
+/// The alerts whose faults exist only as synthetic series (`alerts.test.yaml`), because each takes longer than this
+/// test may. Their metrics are tested in `audit::size`, `custom_resources::watching`, `tickets::clocks` and
+/// `stores::leases`.
 const NOT_HERE: [&str; 6] = [
     "ClavigerAuditEventsLost",
     "ClavigerAuditTooLarge",
@@ -32,7 +33,7 @@ const NOT_HERE: [&str; 6] = [
     "ClavigerRevocationGivenUp",
 ];
 
-/// As committed, but nobody waits: how long an alert takes is promtool's to say.
+/// The committed rules without waiting times; promtool tests those.
 fn impatient_rules() -> String {
     let rules: Vec<String> = RULES
         .lines()
@@ -41,7 +42,7 @@ fn impatient_rules() -> String {
     rules.join("\n")
 }
 
-/// How long each kind of load goes on. The picture of the dashboard needs more of it than the test.
+/// The file for a picture of the dashboard, if one is wanted; each kind of load then lasts longer.
 #[expect(clippy::disallowed_methods, reason = "who wants a picture says so by the environment")]
 fn picture() -> Option<String> {
     std::env::var("CLAVIGER_DASHBOARD_PICTURE").ok()
@@ -92,7 +93,7 @@ impl Watched {
         pods
     }
 
-    /// Scrapes the installation and others, and waits until each was scraped twice: before that nothing increases.
+    /// Scrapes the installation and others until each was scraped twice: an increase needs two samples.
     async fn scrape(&self, others: &[&Claviger]) {
         let targets: Vec<_> =
             [&self.rig.claviger].into_iter().chain(others.iter().copied()).map(|one| one.ops).collect();
@@ -112,7 +113,7 @@ impl Watched {
     }
 }
 
-/// A Claviger with a certificate that is good until then, in days from now.
+/// A Claviger whose certificate expires in this many days.
 fn with_certificate(days: i64) -> (Edge, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     install_certificate(folder.path(), days);
@@ -132,7 +133,7 @@ fn install_certificate(folder: &Path, days: i64) {
     std::fs::write(folder.join("tls.key"), key.serialize_pem()).unwrap();
 }
 
-/// A Claviger that lets few in.
+/// A Claviger with a low connection limit that is reached.
 fn crowded() -> (Edge, Vec<TcpStream>) {
     let limits = json!({"maxConnections": 5, "headerTimeout": "1m"});
     let edge = Edge::start(&json!({}), &[("p", allow(&["x"], &json!({})))], &json!({"limits": limits}), &[]);
@@ -147,7 +148,7 @@ async fn every_expression_has_an_answer_and_every_alert_fires_under_its_fault_al
     watched.scrape(&[&good, &drained, &unwritable]).await;
     let pods = watched.pods(4).await;
 
-    // All is well: what builds do every day rings no bell.
+    // Normal operation: the daily requests of builds trigger no alert.
     for_a_while(|round| {
         let pod = &pods[round % pods.len()];
         pod.asks("site", if round % 3 == 0 { "feature/x" } else { "main" }).download();
@@ -160,7 +161,7 @@ async fn every_expression_has_an_answer_and_every_alert_fires_under_its_fault_al
     sleep(Duration::from_secs(3)).await;
     assert_eq!(watched.prometheus.firing().await, Vec::<String>::new());
 
-    // What callers do.
+    // Faults caused by callers.
     for_a_while(|round| {
         let pod = &pods[round % pods.len()];
         let path = pod.asks("site", "main").ticket();
@@ -182,7 +183,7 @@ async fn every_expression_has_an_answer_and_every_alert_fires_under_its_fault_al
         .expects(&["ClavigerTicketMisuse", "ClavigerTicketRedeemedTwice", "ClavigerStoreRefuses", "ClavigerDenySpike"])
         .await;
 
-    // What happens to it: a store that is sealed, an API server that is away.
+    // Faults of dependencies: a sealed store, an unreachable API server.
     watched.rig.bao.seal().await;
     for_a_while(|round| {
         let answer = pods[round % pods.len()].asks("site", "main").answer;
@@ -198,7 +199,7 @@ async fn every_expression_has_an_answer_and_every_alert_fires_under_its_fault_al
     watched.expects(&["ClavigerCallersCannotBeVouchedFor"]).await;
     watched.cable.plug_in();
 
-    // What is wrong with a replica.
+    // Faults of one replica.
     drained.usual_path();
     drained.signal("TERM");
     drained.wait_for_line("draining");
@@ -219,7 +220,7 @@ async fn every_expression_has_an_answer_and_every_alert_fires_under_its_fault_al
         draw(&watched.prometheus, &file);
     }
 
-    // The last one goes.
+    // The last server ends.
     watched.prometheus.scrape(&[]);
     watched.expects(&["ClavigerNoReadyReplica"]).await;
     let expected: Vec<&str> = all("alert").into_iter().filter(|alert| !NOT_HERE.contains(alert)).collect();
@@ -242,7 +243,7 @@ async fn every_expression_is_answered(prometheus: &Prometheus) {
     assert!(empty.is_empty(), "{empty:#?}");
 }
 
-/// Draws what the dashboard shows of this run.
+/// Draws the dashboard with the data of this run.
 fn draw(prometheus: &Prometheus, file: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let drawn = Command::new(binary("plots-python"))

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// No lease is fresh, and every one may be served stale.
+/// No cached value is fresh, and every one may be served stale.
 const STALE_ONLY: Cache = Cache {
     ttl: Duration::ZERO,
     negative_ttl: Duration::ZERO,
     serve_stale_for: Duration::from_mins(10),
     max_entries: 10,
 };
-/// The longest that a read may take: a few calls, each within its budget, on a busy machine.
+/// The maximum duration of a read: a few calls, each within its timeout, on a busy machine.
 const HELD_AT_MOST: Duration = Duration::from_secs(3);
 
 #[derive(Deserialize)]
@@ -79,7 +79,7 @@ impl Behaviour {
         serde_saphyr::from_str(include_str!("behaviours.yaml")).unwrap()
     }
 
-    /// What the fake does; nobody listening is for the caller to arrange.
+    /// The fake's reaction; the caller arranges an address where nobody listens.
     fn act(&self, elsewhere: &str) -> Act {
         let fill = |text: &str| {
             let nested = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
@@ -103,8 +103,8 @@ impl Behaviour {
         }
     }
 
-    /// A server that treats the calls that contain `call` so, once the switch is on. Others it answers well, or not
-    /// at all if its tokens are dead by then.
+    /// A server that treats calls that contain `call` in this way once the switch is on. It answers other calls
+    /// correctly, or refuses them if `tokens_die`.
     async fn server(&self, elsewhere: &str, call: &'static str, tokens_die: bool) -> Server {
         let on = Arc::new(AtomicBool::new(false));
         let (switch, act, flaps, calls) = (on.clone(), self.act(elsewhere), self.flaps, AtomicUsize::new(0));
@@ -146,7 +146,7 @@ impl Behaviour {
     }
 }
 
-/// What a behaviour comes to other than it should.
+/// The differences between a behaviour's results and the expected ones.
 async fn check(behaviour: &Behaviour, elsewhere: &str) -> Vec<String> {
     let (read, preflight, login) = tokio::join!(
         behaviour.check_read(elsewhere),
@@ -159,7 +159,7 @@ async fn check(behaviour: &Behaviour, elsewhere: &str) -> Vec<String> {
     [named("read", read), named("preflight", preflight), named("login", login)].concat()
 }
 
-/// A fake that turns bad.
+/// A fake that starts to fail.
 struct Server {
     address: String,
     fake: Option<Fake>,
@@ -177,7 +177,7 @@ impl Server {
 }
 
 impl Verdicts {
-    /// What is other than it should be, where a lease of `homelab/a` is held and none of `homelab/b`.
+    /// The differences from the expected results, where `homelab/a` is cached and `homelab/b` is not.
     async fn compare(&self, rig: &Rig) -> Vec<String> {
         let mut wrong = Vec::new();
         let began = Instant::now();

@@ -8,15 +8,15 @@ use claviger::stores::Naming;
 use claviger::stores::ReadError::{Absent, Misconfigured};
 use serde_json::{Map, Value};
 
-/// A kind of store with a server or a file of its own.
+/// A kind of store with its own server or file.
 pub(super) struct Subject {
     pub(super) rig: Rig,
     pub(super) backend: Backend,
     /// Where secrets are put.
     pub(super) below: String,
-    /// Whether it counts versions.
+    /// Whether it has versions of secrets.
     pub(super) versioned: bool,
-    /// Whether it keeps a number's digits.
+    /// Whether it keeps all digits of a number.
     pub(super) digits: bool,
 }
 
@@ -47,7 +47,7 @@ impl Subject {
         let bao = Bao::start().await;
         bao.enable_kv_v1("old").await;
         let rig = Rig::with_token(&bao.address, &bao.root);
-        // KV v2 itself makes floating point numbers of what it gets.
+        // KV v2 turns the numbers that it receives into floating-point numbers.
         let (below, versioned, digits) = if version == 1 { ("old", false, true) } else { ("homelab", true, false) };
         Self { rig, backend: Backend::Bao(bao), below: below.into(), versioned, digits }
     }
@@ -140,7 +140,7 @@ impl Subject {
             assert_eq!(read[*key].as_deref(), *expected, "{} in {}", key, self.rig.name);
         }
         assert_eq!(read.len(), rows.len());
-        // KV v1 takes no secret without keys.
+        // KV v1 refuses a secret without keys.
         if self.below != "old" {
             self.put("no-keys", "{}").await;
             assert_eq!(self.rig.read(&self.path("no-keys")).await, Ok([].into()), "{}", self.rig.name);

@@ -20,7 +20,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// A CA whose own certificate serves, as `openssl req -x509` makes them, and a client certificate that it has signed.
+/// A CA that is also the server's certificate, as `openssl req -x509` makes it, and a client certificate that it
+/// has signed.
 struct Pki {
     dir: TempDir,
 }
@@ -52,7 +53,7 @@ impl Pki {
         ClientCertificate { cert_file: self.file("client.pem"), key_file: self.file("client.key") }
     }
 
-    /// An OpenBao that also listens with this certificate, and the address there.
+    /// An OpenBao with another listener that uses this certificate, and that listener's address.
     async fn bao(&self, wants_client: bool) -> (Bao, String) {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut listener = json!({
@@ -112,7 +113,7 @@ async fn a_server_that_wants_a_client_certificate_gets_it_and_without_one_that_i
         assert_eq!(rig.stores.check_online().await, [("vault".into(), Err(wanted))]);
     }
 
-    // Of a client whose certificate is replaced, the next connection shows the new one.
+    // After a client certificate is replaced, the next connection uses the new one.
     let rig = with(Some(other.client()));
     assert_eq!(rig.read("homelab/a").await, Err(Unavailable));
     for name in ["client.pem", "client.key"] {
@@ -128,7 +129,7 @@ async fn an_address_may_have_a_path() {
     assert_eq!(rig.read("homelab/a").await, one("K", "v"));
 }
 
-/// A forward proxy: `CONNECT` and plain requests; its address and how many it has served.
+/// A forward proxy for `CONNECT` and plain requests; returns its address and the number of requests served.
 async fn proxy() -> (String, Arc<AtomicUsize>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, served) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));

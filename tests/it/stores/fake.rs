@@ -7,22 +7,22 @@ use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What is done with a request.
+/// How a request is answered.
 #[derive(Clone)]
 pub enum Act {
-    /// An answer with this status line, these header lines and this body.
+    /// A status line, header lines and a body.
     Answer(String, String, String),
     /// These bytes and nothing else.
     Raw(Vec<u8>),
-    /// A body without end, in chunks or with a false length.
+    /// An infinite body, in chunks or with a wrong length.
     Endless,
-    /// A body that is announced larger than any that is read.
+    /// A body whose announced length is above every limit.
     Huge,
-    /// One byte of the answer after another, slowly, for ever.
+    /// The answer byte by byte, slowly, for ever.
     Trickle,
-    /// Nothing, for ever.
+    /// No answer, for ever.
     Silence,
-    /// After so long, another act.
+    /// Another reaction, after this delay.
     Late(Duration, Box<Act>),
     /// The connection is closed.
     HangUp,
@@ -31,12 +31,12 @@ pub enum Act {
 /// The answers of a good server.
 pub const MOUNT: &str = r#"{"data":{"path":"homelab/","type":"kv","options":{"version":"2"}}}"#;
 pub const SECRET: &str = r#"{"data":{"data":{"K":"v"},"metadata":{"version":1}}}"#;
-/// The path of a server's health.
+/// The path of the health endpoint.
 pub const HEALTH: &str = "/v1/sys/health";
 const OWN_TOKEN: &str = r#"{"data":{"ttl":0,"expire_time":null,"renewable":false}}"#;
 const GRANTED: &str = r#"{"auth":{"client_token":"s.x","lease_duration":60,"renewable":true}}"#;
 
-/// What a good server does.
+/// The answer of a correct server.
 pub fn good(request_line: &str) -> Act {
     match request_line.split(' ').nth(1).unwrap() {
         path if path.starts_with("/v1/sys/internal/ui/mounts/") => json(MOUNT),
@@ -48,7 +48,7 @@ pub fn good(request_line: &str) -> Act {
     }
 }
 
-/// A good answer.
+/// A JSON answer with status 200.
 pub fn json(body: &str) -> Act {
     Act::Answer("200 OK".into(), "Content-Type: application/json\r\n".into(), body.into())
 }
@@ -66,7 +66,7 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// Starts one that decides by the request line.
+    /// Starts one that chooses the reaction by the request line.
     pub async fn start(decide: impl Fn(&str) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -81,7 +81,7 @@ impl Fake {
         Self { address, requests, task }
     }
 
-    /// How many requests came, without questions after its health.
+    /// How many requests came, without health probes.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
@@ -103,13 +103,13 @@ async fn serve(mut stream: TcpStream, decide: &(dyn Fn(&str) -> Act + Send + Syn
     }
     let head = String::from_utf8(head).unwrap();
     requests.fetch_add(usize::from(!head.contains(HEALTH)), Ordering::SeqCst);
-    // Closed with something unread, a connection would be reset, and the answer might go with it.
+    // Closing a connection with unread data would reset it, and the answer might be lost.
     let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
     let mut body = vec![0; length.unwrap_or(0)];
     if stream.read_exact(&mut body).await.is_err() {
         return;
     }
-    // The client hanging up is what some acts are about.
+    // Some reactions make the client hang up.
     let _ = perform(&mut stream, decide(head.lines().next().unwrap())).await;
 }
 

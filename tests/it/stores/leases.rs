@@ -35,7 +35,7 @@ use tempfile::TempDir;
 const PER_POD: LeaseMode = LeaseMode::PerPod;
 const SHARED: LeaseMode = LeaseMode::Shared;
 
-/// Remembers what it is told, unless it is told to refuse.
+/// Keeps what it is told, unless it is set to refuse.
 #[derive(Default)]
 struct Book {
     events: Mutex<Vec<LeaseEvent>>,
@@ -57,7 +57,7 @@ impl LeaseWitness for Book {
     }
 }
 
-/// Where leases are on record: outlives the processes that look after them.
+/// Where leases are recorded: it outlives the processes that manage them.
 struct Place {
     url: Url,
     folder: TempDir,
@@ -75,7 +75,7 @@ impl Place {
     }
 }
 
-/// A process that looks after leases of a store named `vault`.
+/// A process that manages the leases of a store named `vault`.
 struct Keeper {
     stores: Arc<Stores>,
     book: Arc<Book>,
@@ -87,7 +87,7 @@ struct Keeper {
 type Credentials = (String, String);
 
 impl Keeper {
-    /// With the root token of a server.
+    /// With a server's root token.
     async fn new(place: &Place, bao: &Bao) -> Self {
         Self::with_token(place, &bao.address, &bao.root).await
     }
@@ -100,7 +100,7 @@ impl Keeper {
         Self::with_all(place, address, token, &["cluster"], change).await
     }
 
-    /// Where pods of these authenticators are looked at.
+    /// With these authenticators, whose clusters are asked whether a pod exists.
     async fn with_clusters(place: &Place, address: &str, token: &str, clusters: &[&str]) -> Self {
         Self::with_all(place, address, token, clusters, |_| {}).await
     }
@@ -145,7 +145,7 @@ impl Keeper {
         self.read_for(role, mode, caller, Duration::ZERO).await.map(|(credentials, _)| credentials)
     }
 
-    /// With how long they live, in seconds.
+    /// Also returns the lease's duration in seconds.
     #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
     async fn read_for(
         &self,
@@ -154,7 +154,7 @@ impl Keeper {
         caller: &Arc<Caller>,
         life: Duration,
     ) -> Result<(Credentials, f64), FetchError> {
-        // A role of another mount is written with its whole path.
+        // A role of another mount is given with its whole path.
         let path = if role.contains('/') { role.to_owned() } else { format!("database/creds/{role}") };
         let secret = SecretRef { store: "vault".into(), path };
         let request = RequestId::random();
@@ -168,7 +168,7 @@ impl Keeper {
         self.stores.list_leases(None, 1000).await.unwrap()
     }
 
-    /// The kinds of what happened, with the reasons.
+    /// The kinds of the events, with their reasons.
     fn events(&self) -> Vec<(LeaseEventKind, Option<&'static str>)> {
         self.book.events.lock().unwrap().iter().map(|event| (event.kind, event.reason)).collect()
     }
@@ -216,7 +216,7 @@ fn pod_at(issuer: &str, namespace: &str, name: &str) -> Arc<Caller> {
     })
 }
 
-/// Whether credentials open a database.
+/// Whether the credentials give access to a database.
 async fn open(url: &str, (user, password): &Credentials) -> bool {
     postgres().lets_in(url, user, password).await
 }

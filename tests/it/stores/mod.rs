@@ -32,19 +32,19 @@ use tempfile::TempDir;
 const NO_CACHE: Cache =
     Cache { ttl: Duration::ZERO, negative_ttl: Duration::ZERO, serve_stale_for: Duration::ZERO, max_entries: 0 };
 
-/// Long enough for a server on this machine.
+/// Long enough for a server on the same machine.
 const IMPATIENT: Duration = Duration::from_millis(400);
 
-/// A store and what it is tested with.
+/// A store and its test environment.
 struct Rig {
     name: &'static str,
     stores: Stores,
     metrics: Arc<Metrics>,
-    /// Holds the files that the configuration names.
+    /// Contains the files that the configuration names.
     dir: TempDir,
 }
 
-/// The keys and values of a lease.
+/// The keys and values of a secret.
 type Values = BTreeMap<String, Option<String>>;
 
 impl Rig {
@@ -53,7 +53,7 @@ impl Rig {
         Self::new(address, token, NO_CACHE, |_| {})
     }
 
-    /// The same, with a cache and whatever else is to be different.
+    /// The same with a cache and other settings.
     fn new(address: &str, token: &str, cache: Cache, change: impl FnOnce(&mut Vault)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("token");
@@ -61,7 +61,7 @@ impl Rig {
         Self::open(dir, address, VaultAuth::TokenFile(file), cache, change)
     }
 
-    /// A store that waits for its server for less than a second.
+    /// A store with a timeout of less than a second.
     fn impatient(address: &str, cache: Cache) -> Self {
         Self::new(address, "s.token", cache, |vault| vault.timeout = IMPATIENT)
     }
@@ -136,13 +136,13 @@ impl Rig {
         Ok(lease.data.iter().map(|(key, value)| (key.clone(), value.as_ref().map(text))).collect())
     }
 
-    /// How many calls of a kind ended so.
+    /// How many calls of a kind had this outcome.
     fn calls(&self, operation: &str, outcome: &str) -> u64 {
         let labels = format!("operation=\"{operation}\",outcome=\"{outcome}\",store=\"{}\"", self.name);
         self.counted("claviger_store_requests_total", &labels)
     }
 
-    /// How many reads through the cache ended so.
+    /// How many reads through the cache had this outcome.
     fn lookups(&self, outcome: &str) -> u64 {
         let labels = format!("outcome=\"{outcome}\",store=\"{}\"", self.name);
         self.counted("claviger_lease_cache_requests_total", &labels)
@@ -161,7 +161,7 @@ impl Rig {
     }
 }
 
-/// One key with its value.
+/// A secret with one key.
 #[expect(clippy::unnecessary_wraps, reason = "it is compared with what a read gives")]
 fn one(key: &str, value: &str) -> Result<Values, ReadError> {
     Ok([(key.to_owned(), Some(value.to_owned()))].into())

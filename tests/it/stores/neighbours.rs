@@ -1,4 +1,4 @@
-//! One failing mount, and other mounts of the same server that are read at the same rate as without the failure.
+//! One failing mount; other mounts of the same server are read at the same rate as without the failure.
 
 use super::fake::{Act, Fake, HEALTH, good, json, status};
 use super::{NO_CACHE, Rig};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// Of how many reads at once of names that nobody has read before the server says something.
+/// Starts this many reads of new names at once; returns how many the server answered.
 async fn answered(rig: &Arc<Rig>, mount: &str, reads: usize) -> usize {
     let mut answered = 0;
     for number in 0..reads {
@@ -19,7 +19,7 @@ async fn answered(rig: &Arc<Rig>, mount: &str, reads: usize) -> usize {
     answered
 }
 
-/// Reads that go on in the background until this is dropped, as fast as one caller may.
+/// Background reads at the rate that one caller may have, until this is dropped.
 fn hostile(rig: &Arc<Rig>, mount: &'static str) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for worker in 0..4 {
@@ -48,7 +48,7 @@ async fn a_rate_limit_of_one_mount_is_nobody_elses() {
     assert!(answered(&rig, "teamx", 50).await < 50, "its own mount is limited");
 }
 
-/// A fake with two more mounts that are treated so: `slow` and `late`.
+/// A fake with two more mounts, `slow` and `late`, that are answered in this way.
 async fn with_trouble(act: Act, health: Act) -> Fake {
     Fake::start(move |line| {
         let mount = ["slow", "late"].into_iter().find(|mount| line.contains(&format!("/{mount}/")));

@@ -14,7 +14,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 const CACHE: Cache =
     Cache { ttl: MINUTE, negative_ttl: MINUTE, serve_stale_for: Duration::from_mins(10), max_entries: 1000 };
 
-/// An OpenBao with so many secrets, `homelab/0` and so on.
+/// An OpenBao with this many secrets: `homelab/0` and so on.
 async fn bao_with(bao: Bao, secrets: usize) -> Bao {
     for number in 0..secrets {
         bao.put(&format!("homelab/{number}"), &[("K", "v")]).await;
@@ -50,7 +50,7 @@ async fn ten_thousand_asks_of_a_sealed_server_are_all_unavailable_and_cost_few_c
         readers.spawn(async move {
             let mut answers = Vec::new();
             for number in 0..200 {
-                // Half of them there, if one could see them, and none in the cache.
+                // Half of these exist but are forbidden; none is cached.
                 let path = if number % 2 == 0 { "homelab/none" } else { "other/none" };
                 answers.push(rig.lease(&format!("{path}/{worker}/{number}")).await.map(|_| ()));
             }
@@ -66,7 +66,7 @@ async fn ten_thousand_asks_of_a_sealed_server_are_all_unavailable_and_cost_few_c
     assert!(rig.lease("homelab/0").await.is_ok_and(|lease| !lease.stale), "a lease in its time needs no server");
 }
 
-/// Asks for one secret after another until it is told to stop.
+/// Reads one secret after another until told to stop.
 struct Load {
     stop: Arc<AtomicBool>,
     /// Answers that were neither fresh nor stale.
@@ -117,7 +117,7 @@ async fn builds_go_on_while_the_server_is_killed_and_started_again() {
     let began = Instant::now();
     assert_eq!(rig.lease("homelab/cold").await.map(|_| ()), Err(Unavailable), "nothing old is there of it");
     assert!(began.elapsed() < Duration::from_secs(2));
-    // Five until it is probed, that probe, and those after 1 s and 2 s.
+    // Five until the first probe, that probe, and those after 1 s and 2 s.
     let failed =
         || ["read", "renew", "login", "preflight"].iter().map(|call| rig.calls(call, "unavailable")).sum::<u64>();
     until("the breaker's second probe", async || failed() >= 8).await;
@@ -152,7 +152,7 @@ async fn by_app_role(bao: &Bao) -> Rig {
     Rig::open(dir, &bao.address, auth, cache, |vault| vault.timeout = Duration::from_secs(2))
 }
 
-/// The shares of the ways in which the cache answered.
+/// The share of each outcome of the cache.
 fn rates(rig: &Rig) -> String {
     let counts = ["hit", "miss", "coalesced", "stale"].map(|outcome| (outcome, rig.lookups(outcome)));
     let all: u64 = counts.iter().map(|(_, count)| count).sum();

@@ -25,7 +25,7 @@ fn app_role(bao: &Bao, role_id: &str, secret_id: &str) -> Rig {
     Rig::open(dir, &bao.address, auth, NO_CACHE, |_| {})
 }
 
-/// The accessors of tokens that `AppRole` gave.
+/// The accessors of the tokens that `AppRole` issued.
 async fn logins(bao: &Bao) -> Vec<String> {
     let mut found = Vec::new();
     for accessor in bao.accessors().await {
@@ -59,7 +59,7 @@ async fn refused_credentials_are_no_absence() {
     let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
     for (role, secret) in [(role_id.as_str(), "wrong"), ("wrong", secret_id.as_str())] {
         let rig = app_role(&bao, role, secret);
-        // OpenBao says 400 to both.
+        // OpenBao answers 400 in both cases.
         assert_eq!(rig.read("homelab/a").await, Err(Misconfigured));
         assert_eq!(rig.stores.check_online().await, [("vault".into(), Err(OnlineFault::Misconfigured))]);
     }
@@ -195,7 +195,7 @@ async fn a_token_at_its_maximum_is_replaced_before_it_ends() {
     assert_eq!(rig.calls("read", "forbidden"), 0);
 }
 
-/// Reads so many secrets with twenty readers.
+/// Reads this many secrets with twenty readers.
 async fn read_by_twenty(rig: &Arc<Rig>, secrets: usize) -> Vec<Result<super::Values, claviger::stores::ReadError>> {
     let mut readers = tokio::task::JoinSet::new();
     for reader in 0..20 {
@@ -225,7 +225,7 @@ async fn tokens_that_are_good_for_some_calls_only_are_replaced_before_they_are_u
         assert_eq!(answers.len(), 60);
         assert!(answers.iter().all(|answer| *answer == one("K", "v")), "{uses} uses: {answers:?}");
         assert_eq!(rig.calls("read", "forbidden"), 0, "{uses} uses");
-        // Sixty reads and some preflights, and a login in vain where many needed one at once.
+        // Sixty reads, some preflights, and an unnecessary login where many readers needed one at once.
         let fewest = 60 / u64::from(uses);
         let logins = rig.calls("login", "ok");
         assert!((fewest..=fewest + 25).contains(&logins), "{uses} uses: {logins} logins");

@@ -49,13 +49,13 @@ async fn a_token_that_is_renewed_for_less_and_less_is_replaced() {
     assert_eq!(rig.calls("renew", "ok"), 1);
 }
 
-/// Reads of so many paths from a server that answers so; how many calls it got.
+/// Reads this many paths from a server with this answer; returns how many calls it got.
 async fn calls_of(status: &'static str, header: &'static str, paths: usize) -> usize {
     let answer = Act::Answer(status.into(), header.into(), r#"{"errors":["no"]}"#.into());
     let fake = Fake::start(move |line| if line.contains("/data/b") { answer.clone() } else { good(line) }).await;
     let rig = Rig::impatient(&fake.address, NO_CACHE);
     assert!(rig.lease("homelab/a").await.is_ok());
-    // Its call is a good one, and would begin the count anew.
+    // Its call would succeed and reset the count of failures.
     until("the first round of the upkeep", async || rig.calls("login", "ok") > 0).await;
     let before = fake.requests();
     for number in 0..paths {
@@ -132,7 +132,7 @@ async fn a_failed_call_is_logged_without_its_path_its_token_or_its_answer() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
-    // With a single subscriber alive, tracing would ask whichever thread comes first whether it listens at all.
+    // With a single subscriber, tracing would cache the interest of the first thread that logs.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
     let (soon, late) = (Duration::from_millis(200), Duration::from_secs(10));

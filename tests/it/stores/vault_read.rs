@@ -157,7 +157,8 @@ async fn a_mount_that_became_another_is_looked_up_again() {
     bao.put("homelab/a", &[("K", "two again")]).await;
     assert_eq!(rig.read("homelab/a").await, one("K", "two again"), "within one read");
 
-    // KV v1 says to a read of KV v2 that there is nothing. That is believed of a mount looked up just now alone.
+    // KV v1 answers a read in the form of KV v2 with "not found". The broker trusts that only right after it
+    // looked up the mount.
     bao.disable("homelab").await;
     bao.enable_kv_v1("homelab").await;
     bao.put("homelab/a", &[("K", "one again")]).await;
@@ -190,7 +191,7 @@ async fn values_come_digit_for_digit() {
     }
     assert_eq!(read.len(), 9);
 
-    // KV v2 itself keeps floating point numbers; what it sends is what we give.
+    // KV v2 stores floating-point numbers; the broker returns what it receives.
     bao.put_json("homelab/a", r#"{"i":12345678901,"long":12345678901234567890123}"#).await;
     let read = rig.read("homelab/a").await.unwrap();
     assert_eq!(read["i"].as_deref(), Some("12345678901"));
@@ -286,7 +287,7 @@ async fn a_server_is_trusted_by_its_ca_alone() {
     std::fs::write(&ca_file, "no certificate").unwrap();
     assert_eq!(rig.stores.reload().await.len(), 1, "a bad CA file is told, and replaces nothing");
     std::fs::copy(bao.ca_file(), &ca_file).unwrap();
-    // Five calls in vain have opened the breaker, which looks again a second later.
+    // Five failed calls have opened the circuit breaker, which probes a second later.
     until("the new CA file to be read, without a reload", async || rig.read("homelab/a").await == one("K", "v")).await;
     assert_eq!(rig.stores.reload().await, []);
     assert_eq!(rig.read("homelab/a").await, one("K", "v"));

@@ -5,7 +5,7 @@ use crate::rig::tekton::actors::{Thing, Workshop, task};
 use serde_json::json;
 use std::time::Duration;
 
-/// A run whose task `clone` is at work, and whose task `build` comes after it.
+/// A run whose task `clone` is running and whose task `build` comes after it.
 async fn victim(place: &Workshop) -> Thing {
     let tasks = json!([task("clone", &json!({})), task("build", &json!({"runAfter": ["clone"]}))]);
     let run = place.starts("victim", VICTIM, tasks, json!([])).await;
@@ -13,8 +13,8 @@ async fn victim(place: &Workshop) -> Thing {
     run
 }
 
-/// The tasks that can be claimed, and the name of the `TaskRun` that claims: a task at work, one that has not begun under any
-/// name, and that one under the name that Tekton will give it.
+/// The tasks that can be claimed, each with the name of the forged `TaskRun`: a running task; a task that has not
+/// started, under any name; and the same task under the name that Tekton will use.
 const ROADS: [(&str, &str); 3] = [("clone", "evil-clone"), ("build", "evil-build"), ("build", "victim-build")];
 
 #[test]
@@ -61,7 +61,7 @@ fn without_it_a_task_run_that_is_older_than_its_turn_gets_nothing() {
             let evil = place.pod(&place.thing("TaskRun", name).await, "", &[]).await;
             let clone = place.pod(&run, "clone", &[]).await;
             assert_eq!(told(&broker, &evil).await, "403 attestation_failed", "{name}: before its turn");
-            // Longer than clocks may differ.
+            // Longer than the accepted difference of clocks.
             tokio::time::sleep(Duration::from_secs(4)).await;
             place.runs(&clone).await;
             place.ends(&clone, "Succeeded").await;

@@ -20,10 +20,10 @@ use std::fs;
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 
-/// The repo of those whose secrets are wanted.
+/// The repo whose secrets the attacker wants.
 const VICTIM: &str = "acme/victim";
 
-/// Runs a test in a namespace with the admission policy in force, or without, and a broker.
+/// Runs a test with a broker, in a namespace with or without the admission policy.
 fn with(guarded: bool, test: impl AsyncFnOnce(Workshop, Claviger) + Send) {
     inside(async |kube| {
         guard(&kube).await;
@@ -32,7 +32,7 @@ fn with(guarded: bool, test: impl AsyncFnOnce(Workshop, Claviger) + Send) {
     });
 }
 
-/// Puts the policy in force, once. The binding is the chart's, but for the namespaces.
+/// Installs the policy once. The binding is the chart's, except for its namespaces.
 async fn guard(kube: &Kube) {
     static GUARDED: OnceCell<()> = OnceCell::const_new();
     let put = async || {
@@ -70,7 +70,7 @@ async fn guard(kube: &Kube) {
     GUARDED.get_or_init(put).await;
 }
 
-/// A broker that takes the word of the run, or of a `TaskRun` that has none.
+/// A broker that attests by the run, or by a `TaskRun` without a run.
 fn broker(kube: &Kube) -> Claviger {
     let folder = tempfile::tempdir().unwrap();
     let secrets = json!({"victim/main": {"VICTIM": "v"}, "alone/main": {"ALONE": "a"}});
@@ -94,7 +94,7 @@ fn broker(kube: &Kube) -> Claviger {
     Claviger::serve_in(folder, config)
 }
 
-/// What a pod gets of the victim's, as soon as there is a verdict: a key, or status and code.
+/// The pod's result for the victim's secrets once it is decided: a key, or status and code.
 async fn told(claviger: &Claviger, pod: &PodActor) -> String {
     told_of(claviger, pod, VICTIM).await
 }
@@ -113,7 +113,7 @@ async fn told_of(claviger: &Claviger, pod: &PodActor, repo: &str) -> String {
     }
 }
 
-/// The answer to an API call that the admission policy refuses.
+/// Whether the admission policy refused an API call.
 fn is_refused(answer: &Result<Value, (u16, String)>) -> bool {
     matches!(answer, Err((422, message)) if message.contains("may be set by Tekton's controller only"))
 }

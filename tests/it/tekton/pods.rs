@@ -46,14 +46,14 @@ fn without_it_a_pod_that_waited_for_the_next_attempt_gets_nothing() {
         place.runs(&pod).await;
         assert_eq!(told(&broker, &pod).await, "VICTIM");
         place.pod_of_mallorys("evil", Some(&task_run)).await.unwrap();
-        // Longer than clocks may differ.
+        // Longer than the accepted difference of clocks.
         tokio::time::sleep(Duration::from_secs(4)).await;
         place.ends(&pod, "Failed").await;
         place.when("TaskRun", "victim-build", is_at("evil")).await;
         let evil = place.kube.existing_pod(&place.namespace, "evil").await;
         assert_eq!(told(&broker, &evil).await, "403 attestation_failed");
         place.ends(&evil, "Failed").await;
-        // The third attempt is Tekton's own again.
+        // The third attempt is a genuine one again.
         let third = place.pod(&Thing { kind: "TaskRun", ..task_run }, "", &["evil", &pod.name]).await;
         assert_eq!(told(&broker, &third).await, "VICTIM");
     });

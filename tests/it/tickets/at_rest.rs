@@ -34,7 +34,7 @@ async fn swapped_and_edited_rows_do_not_open() {
         let replica = place.replica().await;
         let (mine, theirs) = (replica.waiting("a").await, replica.waiting("b").await);
         let [id, other] = [&mine, &theirs].map(|token| token.ticket_id().to_string());
-        // Whoever swaps columns: any of them alone, and those that prove each other together.
+        // Swaps columns with another row: each alone, and those that verify each other together.
         for columns in [&["bundle"][..], &["details"], &["verifier"], &["bundle", "details"], &["bundle", "verifier"]] {
             let kept = columns_of(&replica, &id).await;
             for column in columns {
@@ -47,7 +47,7 @@ async fn swapped_and_edited_rows_do_not_open() {
             }
             assert_eq!(opened(&replica, &mine).await, Some(bundle()));
         }
-        // A whole row under another id is still bound to its own.
+        // A whole row under another id is still bound to its own id.
         let kept = columns_of(&replica, &id).await;
         for (column, bytes) in columns_of(&replica, &other).await {
             set(&replica, &id, column, &bytes).await;
@@ -58,7 +58,7 @@ async fn swapped_and_edited_rows_do_not_open() {
             set(&replica, &id, column, &bytes).await;
         }
 
-        // Whatever byte of it is edited: id, times, binding, address, caller, policies, keys, secrets, ciphertext, tag.
+        // Any edited byte is found: id, times, binding, address, caller, policies, keys, secrets, ciphertext, tag.
         for column in ["details", "bundle"] {
             let whole = columns_of(&replica, &id).await.into_iter().find(|(name, _)| *name == column).unwrap().1;
             for place in 0..whole.len() {
@@ -70,7 +70,7 @@ async fn swapped_and_edited_rows_do_not_open() {
             set(&replica, &id, column, &whole).await;
         }
         assert_eq!(opened(&replica, &mine).await, Some(bundle()));
-        // What is beside it for counting changes nothing of what was sealed.
+        // Plain columns for counting change nothing that is sealed.
         let late: i64 = (start() + LIFE).as_microsecond() * 2;
         replica.database.run("UPDATE tickets SET expires_at = $1", &[late.into()]).await.unwrap();
         assert_eq!(replica.rejection(&mine, start() + LIFE).await, Rejection::Expired);

@@ -12,7 +12,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// Puts the wall clock of a process ahead, as one of a machine is that nobody sets. Monotonic clocks stay.
+/// Sets a process's wall clock ahead, as on a machine without time synchronisation. Monotonic clocks are
+/// unchanged.
 const CLOCK: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -35,7 +36,7 @@ fn secrets() -> Value {
     json!({"homelab/site/main": {"K": "v"}})
 }
 
-/// Another replica, on a machine whose clock is so many seconds ahead.
+/// Another replica, whose clock is this many seconds ahead.
 fn ahead(replicas: &Replicas, like: &Claviger, seconds: i64) -> Claviger {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -79,7 +80,7 @@ fn a_replica_whose_clock_is_far_off_ends_nobody_s_ticket_and_issues_nothing() {
         let refused = wrong.ask(&replicas.token(), "repo=site&branch=main");
         assert_eq!((refused.status, refused.code()), (503, "clocks_differ".into()));
         assert!(refused.header("retry-after").is_some());
-        // It looks once a second for what is overdue.
+        // It looks for overdue tickets once a second.
         std::thread::sleep(Duration::from_secs(4));
         assert_eq!(expired(&replicas), 0);
         assert_eq!(replicas.get(0).download(&path).status, 200);
@@ -94,7 +95,7 @@ fn a_replica_whose_clock_is_a_little_off_serves_by_the_database_s() {
     let replicas = Replicas::start(1, &new_database(postgres()), &secrets(), &policies(), &json!({}));
     let fast = ahead(&replicas, &replicas.get(0), 3);
     assert!(ready(&fast));
-    // Three seconds of life would be over there at once.
+    // A lifetime of three seconds would be over there at once.
     let answer = fast.ask(&replicas.token(), "repo=site&branch=main&ttl=3s");
     assert_eq!(answer.status, 201, "{answer:?}");
     assert_eq!(replicas.get(0).download(&download_path(&answer)).status, 200);

@@ -5,7 +5,7 @@ use claviger::tickets::MAX_BYTES_PER_CALLER;
 use claviger::tickets::Place as ListPlace;
 use futures_util::future::join_all;
 
-/// The tests below, on every store.
+/// Runs the tests below for every store.
 macro_rules! contract {
     ($($name:ident),+ $(,)?) => {
         mod memory { $(#[tokio::test] async fn $name() { super::$name(&super::Place::memory()).await; })+ }
@@ -85,7 +85,7 @@ async fn a_ticket_expires_once_and_is_remembered_and_forgotten(place: &Place) {
 
     assert_eq!(replica.overdue(expiry + just_before).await, []);
     assert!(replica.presented(&token, expiry + just_before).await.is_ok());
-    // Nobody needs whoever ends it to have come by.
+    // It is expired even if no upkeep has ended it yet.
     assert_eq!(replica.rejection(&token, expiry).await, Rejection::Expired);
     assert_eq!(replica.overdue(expiry).await, [token.ticket_id()], "a redeemed ticket does not expire");
     assert_eq!(replica.overdue(expiry).await, [token.ticket_id()], "what was not ended is still due");
@@ -141,7 +141,7 @@ async fn the_same_redeemer_may_repeat_a_download_for_a_while(place: &Place) {
     assert!(!replica.ends(&token, redeemed(Some("k"), &token)).await);
     assert_eq!(replica.tickets.store.waiting().await, Ok(0));
 
-    // Never past expiry.
+    // Never after its expiry.
     let token = TicketToken::random().unwrap();
     let mut short = ticket(&token, "a");
     short.expires_at = start() + SignedDuration::from_secs(5);
@@ -175,7 +175,7 @@ async fn one_callers_tickets_are_bounded_and_anothers_are_not(place: &Place) {
 
 async fn one_callers_bundles_are_bounded_in_bytes(place: &Place) {
     let replica = place.replica().await;
-    // Two fit, and not the third.
+    // Two fit; the third does not.
     let large = bundle_of(&"x".repeat(MAX_BYTES_PER_CALLER * 2 / 5));
     let issue = async |pod: &str, bundle: &Bundle| {
         let token = TicketToken::random().unwrap();

@@ -3,7 +3,7 @@
 
 use super::*;
 
-/// A ticket of nobody's that takes as much as all may.
+/// A ticket of an unused caller that takes as much as all callers may use.
 const LARGE: &str = "INSERT INTO tickets (id, owner, issued_at, expires_at, details, verifier, bundle_bytes) \
      VALUES ('large', 'nobody', 0, 9000000000000000, '', '', 1073741824)";
 
@@ -49,14 +49,14 @@ async fn what_cannot_be_counted_is_forgotten_all_the_same() {
 
 #[tokio::test]
 async fn what_callers_of_very_many_have_ended_is_looked_for_whatever_the_second() {
-    // More than all may have beyond which it is looked for, and all of one caller's.
+    // More ended tickets than are kept for all callers together; all belong to one caller.
     const ENDED: &str = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 130000) \
          INSERT INTO tickets (id, owner, issued_at, expires_at, details, verifier, bundle_bytes, state) \
          SELECT CAST(n AS TEXT), 'greedy', 0, $1, '', '', 0, 3 FROM numbers";
     for place in [Place::sqlite(), Place::postgres().await] {
         let replica = place.replica().await;
         replica.database.run(ENDED, &[start().as_microsecond().into()]).await.unwrap();
-        // No first second of a minute, as when upkeep was late.
+        // Not in the first second of a minute, as when upkeep was late.
         let late = start() + SignedDuration::from_secs(6 * 60 + 7);
         let mut left = 130_000;
         for (seconds, goes) in [(0, true), (59, false), (61, true), (62, false)] {
@@ -74,7 +74,7 @@ async fn rows_that_hold_no_ticket_end_no_list() {
     for place in [Place::sqlite(), Place::postgres().await] {
         let replica = place.replica().await;
         let (a, b) = (replica.waiting("a").await, replica.waiting("b").await);
-        // Some newer than the tickets, so that the first pages hold nothing else.
+        // Some are newer than the tickets, so that the first pages contain only these.
         for id in 0..5 {
             let id = format!("no-ticket-{id}");
             let row = LARGE
@@ -99,7 +99,7 @@ async fn rows_that_hold_no_ticket_end_no_list() {
     }
 }
 
-/// Statements are constants, and these are made from one.
+/// Statements must be constants; this makes one from a string.
 fn leaked(sql: String) -> &'static str {
     sql.leak()
 }

@@ -37,7 +37,7 @@ async fn a_group_is_begun_again() {
         hang_up(&url).await;
         assert!(replica.ends(&token, Ending::Revoked).await);
         hang_up(&url).await;
-        // It was ended once, and what was refused holds nothing.
+        // It was ended once, and the refused attempt leaves nothing locked.
         assert!(!replica.ends(&token, Ending::Revoked).await);
     }
 }

@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Attempt {
     /// The ticket's public id.
     pub ticket: String,
-    /// The status; none where the connection ended without one.
+    /// The status; none if the connection ended without one.
     pub status: Option<u16>,
 }
 
-/// What is wrong with a history.
+/// The faults in a history.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Tickets of which two clients got the bundle.
@@ -22,11 +22,11 @@ pub struct Verdict {
     pub recorded_twice: BTreeSet<String>,
     /// Tickets of which a client got the bundle, and that are not recorded as redeemed.
     pub unrecorded: BTreeSet<String>,
-    /// Tickets that ended in two ways: redeemed, expired, revoked, burned.
+    /// Tickets that ended in more than one way: redeemed, expired, revoked, burned.
     pub ended_twice: BTreeSet<String>,
 }
 
-/// Judges.
+/// Compares attempts and events.
 pub fn judge(attempts: &[Attempt], events: &[Value]) -> Verdict {
     let mut released: BTreeMap<&str, usize> = BTreeMap::new();
     for attempt in attempts.iter().filter(|attempt| attempt.status == Some(200)) {

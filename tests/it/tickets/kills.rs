@@ -19,7 +19,7 @@ use std::time::Instant;
 const CLIENTS: usize = 12;
 const REPLICAS: usize = 3;
 
-/// What the clients of a run have seen.
+/// What the clients of a run saw.
 #[derive(Default)]
 struct History {
     attempts: Mutex<Vec<Attempt>>,
@@ -36,7 +36,8 @@ fn start(url: &str) -> Replicas {
     )
 }
 
-/// Issues and redeems on changing replicas, twice each, until told to stop. Failures are what is being provoked.
+/// Issues and redeems on changing replicas, each ticket more than once, until told to stop. Failures are expected
+/// here.
 fn load(replicas: &Replicas, history: &History, stop: &AtomicBool, client: usize) {
     let token = replicas.token();
     let mut turn = client;
@@ -53,7 +54,7 @@ fn load(replicas: &Replicas, history: &History, stop: &AtomicBool, client: usize
         let ticket = issued["ticketId"].as_str().unwrap().to_owned();
         let path = issued["url"].as_str().unwrap().split_once("/v1/").unwrap().1;
         let download = format!("GET /v1/{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        // Two at once on two replicas, and a third one that comes late.
+        // Two at once on two replicas, and a late third one.
         let seen: Vec<Option<u16>> = std::thread::scope(|scope| {
             let racers = [1, 2].map(|other| {
                 scope.spawn({
@@ -72,13 +73,13 @@ fn load(replicas: &Replicas, history: &History, stop: &AtomicBool, client: usize
     }
 }
 
-/// One request to one replica; nothing where the connection ends without an answer.
+/// One request to one replica; nothing if the connection ends without an answer.
 fn once(replicas: &Replicas, number: usize, request: &str) -> Option<(u16, String)> {
     let address = replicas.get(number).api;
     Client::new(address).ok()?.exchange(request).ok()
 }
 
-/// Ends the load when it is dropped, also by a failure: whoever makes the load is waited for.
+/// Ends the load when dropped, also after a failure, because the threads of the load are joined.
 struct Stopping<'a>(&'a AtomicBool);
 
 impl Drop for Stopping<'_> {
@@ -87,7 +88,7 @@ impl Drop for Stopping<'_> {
     }
 }
 
-/// Runs load while `disturb` does its work, and judges.
+/// Runs load while `disturb` works, and compares the results.
 fn under_load(replicas: &Replicas, disturb: impl FnOnce(&History)) -> (Vec<Attempt>, Vec<Value>) {
     let (history, stop) = (History::default(), AtomicBool::new(false));
     std::thread::scope(|scope| {
@@ -105,7 +106,7 @@ fn under_load(replicas: &Replicas, disturb: impl FnOnce(&History)) -> (Vec<Attem
     (attempts, events)
 }
 
-/// Waits until so many cycles more have ended: the load goes on.
+/// Waits until this many more cycles have ended, which shows that the load continues.
 fn more_cycles(history: &History, count: usize) {
     let (before, deadline) = (history.cycles.load(Ordering::Relaxed), Instant::now() + Duration::from_mins(1));
     while history.cycles.load(Ordering::Relaxed) < before + count {
@@ -153,8 +154,8 @@ fn a_database_that_is_killed_releases_nothing_twice_and_nothing_unrecorded() {
     );
 }
 
-/// Plain curl at the address that a Service would give now. Where nobody listens there any more, nothing was sent, and the
-/// next address is tried, as the connection would be made anew; whatever else goes wrong is the build's failure.
+/// Plain curl at the address that a Service would choose now. If nobody listens there any more, nothing was sent,
+/// and the next address is tried, like a new connection; any other error fails the build.
 fn curl(replicas: &Replicas, turn: &mut usize, path: &str, arguments: &[&str]) -> (String, String) {
     const REFUSED: i32 = 7;
     for _ in 0..2 * REPLICAS {
@@ -164,7 +165,7 @@ fn curl(replicas: &Replicas, turn: &mut usize, path: &str, arguments: &[&str]) -
         let told = String::from_utf8(output.stdout).unwrap();
         let (body, status) = told.rsplit_once('\n').unwrap();
         match (output.status.code(), status) {
-            // It drains: the next one issues.
+            // The replica drains: another one issues.
             (Some(REFUSED), _) | (_, "503") => {}
             (Some(0), status) => return (status.to_owned(), body.to_owned()),
             _ => return (String::from_utf8(output.stderr).unwrap(), String::new()),
@@ -173,7 +174,7 @@ fn curl(replicas: &Replicas, turn: &mut usize, path: &str, arguments: &[&str]) -
     panic!("nobody issues");
 }
 
-/// Builds, one after the other, until told to stop. How many there were.
+/// Runs builds one after the other until told to stop; returns their number.
 fn builds(replicas: &Replicas, stop: &AtomicBool, number: usize) -> usize {
     let (mut turn, mut built) = (number, 0);
     while !stop.load(Ordering::Relaxed) {
@@ -197,7 +198,7 @@ fn builds(replicas: &Replicas, stop: &AtomicBool, number: usize) -> usize {
 fn rolling_restarts_lose_no_ticket() {
     let rolls = scale("CLAVIGER_ROLLS", 3);
     let replicas = start(&new_database(postgres()));
-    // Issued before, redeemed after, by whoever is there then.
+    // Issued before the restarts, redeemed afterwards on any replica.
     let waiting: Vec<(String, String)> = (0..3 * rolls).map(|number| replicas.ticket(number)).collect();
     let stop = AtomicBool::new(false);
     let built: usize = std::thread::scope(|scope| {

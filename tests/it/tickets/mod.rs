@@ -40,17 +40,17 @@ use tempfile::TempDir;
 
 const LIFE: SignedDuration = SignedDuration::from_secs(60);
 const KEY: [u8; 32] = [7; 32];
-/// The most live tickets of one caller.
+/// The maximum number of waiting tickets of one caller.
 const MAX_LIVE: usize = 8;
 
-/// Where tickets wait.
+/// A database of tickets.
 struct Place {
     url: Url,
     store: Where,
     _folder: Option<TempDir>,
 }
 
-/// A replica: its tickets, and the audit log that does their steps.
+/// A replica: its tickets, and the audit log that runs their steps.
 struct Replica {
     tickets: Tickets,
     audit: AuditLog,
@@ -94,7 +94,7 @@ impl Place {
 }
 
 impl Replica {
-    /// Does a step with an event, as the broker does.
+    /// Runs a step with an event, as the broker does.
     async fn does(&self, step: Step) -> bool {
         self.does_as(EventType::TicketRedeemed, None, step).await
     }

@@ -38,7 +38,7 @@ fn of_64_redeemers_on_each_of_three_replicas_one_gets_each_ticket() {
             scope.spawn(move || {
                 let mut mine = Vec::with_capacity(issued.len());
                 for (path, ticket) in issued {
-                    // A fresh one each time: an idle one is closed while a busy machine lets the others wait.
+                    // A new connection each time: an idle one would be closed while others wait on a busy machine.
                     let client = Client::new(replicas.get(redeemer).api);
                     start.wait();
                     let answer = client
@@ -52,7 +52,7 @@ fn of_64_redeemers_on_each_of_three_replicas_one_gets_each_ticket() {
             });
         }
     });
-    // Not before all have ended: one that gave up in the middle would leave the others waiting for it.
+    // Collected after all have ended: a failure in between would leave the others waiting.
     let mut seen = Vec::new();
     for (attempt, answer) in attempts.into_inner().unwrap() {
         let (status, body) = answer.unwrap();
@@ -65,7 +65,7 @@ fn of_64_redeemers_on_each_of_three_replicas_one_gets_each_ticket() {
     let winners = attempts.iter().filter(|attempt| attempt.status == Some(200));
     assert_eq!(winners.count(), tickets, "each ticket was won");
     assert_eq!(events.iter().filter(|event| event["type"] == "ticket.redeemed").count(), tickets);
-    // Those of one caller and reason are counted together after the first few, and are written within a minute.
+    // Events of one caller and reason are combined into a count after the first few, written within a minute.
     let losers = (tickets * (REDEEMERS * REPLICAS - 1)) as u64;
     let told = || -> u64 {
         let told = replicas.events();
@@ -81,7 +81,7 @@ fn of_64_redeemers_on_each_of_three_replicas_one_gets_each_ticket() {
     println!("{tickets} tickets, {} attempts, {tickets} winners", attempts.len());
 }
 
-/// What must not be: looks whether the ticket waits, and then ends it.
+/// The wrong implementation: it first checks whether the ticket waits, and then ends it.
 struct ReadThenEnd;
 
 #[async_trait]
@@ -100,7 +100,7 @@ impl StepRunner for ReadThenEnd {
     fn ended(&self, _steps: &[&Step], _committed: bool) {}
 }
 
-/// Races for tickets on three replicas with the steps that `step` makes, and judges.
+/// Races for tickets on three replicas with the steps of `step`, and compares the results.
 async fn raced(step: impl Fn(&Replica, &TicketToken) -> Step) -> Verdict {
     let place = Place::postgres().await;
     let replicas = [place.replica().await, place.replica().await, place.replica().await];

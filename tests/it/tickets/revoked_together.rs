@@ -16,7 +16,7 @@ fn administrators() -> Value {
     json!({"static": [{"authenticator": "ci", "claims": {"role": "admin"}}]})
 }
 
-/// What every store of tickets does.
+/// The behaviour of every ticket store.
 fn contract(claviger: &Claviger, redeemer: &Claviger, issuer: &Issuer, events: impl Fn() -> Vec<Value>) {
     let administer = |method: &str, target: &str| -> Answer {
         let bearer = format!("Bearer {}", issuer.token(&json!({"role": "admin", "sub": "alice"})));
@@ -38,12 +38,12 @@ fn contract(claviger: &Claviger, redeemer: &Claviger, issuer: &Issuer, events: i
         assert_eq!((answer.status, answer.json()), (200, json!({"revoked": count})), "{query}");
     };
     let (x, y) = ("system:serviceaccount:ci:x", "y");
-    // By policy: every ticket that it has a part in.
+    // By policy: every ticket that the policy contributed to.
     let paths = [issue(x, "a"), issue(x, "b"), issue(y, "both")];
     revokes("policy=one", 2);
     assert_eq!(paths.each_ref().map(|path| code(path)), [revoked(), good(), revoked()]);
     revokes("policy=one", 0);
-    // By subject, by repo, and by both: then both must be true.
+    // By subject, by repo, and by both, where both must match.
     let paths = [issue(x, "a"), issue(y, "a"), issue(x, "b")];
     revokes("repo=a&subject=system%3Aserviceaccount%3Aci%3Ax", 1);
     revokes("subject=y&policy=two", 0);
@@ -52,7 +52,7 @@ fn contract(claviger: &Claviger, redeemer: &Claviger, issuer: &Issuer, events: i
     revokes("subject=y", 2);
     revokes("repo=a", 1);
     assert!(paths.iter().all(|path| code(path) == revoked()));
-    // Nothing but an exact name is one.
+    // Only the exact name matches.
     let path = issue(x, "a");
     for query in ["policy=on", "policy=*", "subject=", "repo=A", "repo=a%20"] {
         let answer = administer("DELETE", &format!("/v1/tickets?{query}"));
@@ -67,7 +67,7 @@ fn contract(claviger: &Claviger, redeemer: &Claviger, issuer: &Issuer, events: i
     assert_eq!((refused.status, refused.code()), (403, "denied".into()));
     assert_eq!(claviger.send("DELETE", "/v1/tickets?repo=a", &[], b"").status, 401);
     assert_eq!(code(&path), good());
-    // Each is an event, of who revoked it.
+    // Each revocation is an event that names who revoked.
     let events: Vec<Value> = events().into_iter().filter(|event| event["type"] == "ticket.revoked").collect();
     assert_eq!(events.len(), 6);
     assert!(events.iter().all(|event| event["caller"]["subject"] == "alice" && event["ticketId"].is_string()));

@@ -99,7 +99,7 @@ fn bound_to_an_identity(
     let mine = issuer.token(&json!({"jti": "mine"}));
     let same_account = issuer.token(&json!({"jti": "other"}));
     let path = ask(&mine);
-    // Without a good token: asked for one, and nothing is burned.
+    // Without a valid token: 401, and nothing is burned.
     let unsigned = format!("{}x", &mine[..mine.len() - 1]);
     for bearer in [None, Some("x.y.z"), Some(unsigned.as_str())] {
         let refused = download(&path, bearer);
@@ -108,11 +108,11 @@ fn bound_to_an_identity(
     }
     assert_eq!(download(&path, Some(&mine)).status, 200);
     problem(&download(&path, Some(&mine)), 410, "ticket_redeemed");
-    // The same subject and never the same pod: burned.
+    // The same subject from another pod: burned.
     let path = ask(&mine);
     problem(&download(&path, Some(&same_account)), 403, "ticket_misuse");
     problem(&download(&path, Some(&mine)), 410, "ticket_revoked");
-    // Who does not prove the key burns nothing, whoever it is.
+    // A request without the key burns nothing, whoever sends it.
     let path = ask(&mine);
     let wrong = format!("{}.{}", path.split_once('.').unwrap().0, "A".repeat(43));
     problem(&download(&wrong, Some(&same_account)), 404, "ticket_unknown");
@@ -138,7 +138,7 @@ fn a_ticket_bound_to_an_identity_is_for_its_bearer_alone() {
     assert_eq!(events.iter().filter(|event| event["reason"] == "misuse").count(), 1);
     assert_eq!(replicas.get(1).count(r#"claviger_ticket_redemptions_total{outcome="misuse"}"#), 1);
 
-    // The server's own default, in memory; and an identity decides wherever it comes from.
+    // The server's default, tickets in memory: an identity counts from any address.
     let server = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0", "trustedProxies": ["127.0.0.1/32"]});
     let config = json!({"server": server, "tickets": {"bindTo": "identity", "maxLivePerPod": 1000}});
     let edge = Edge::start(&secrets(), &[("site", allow(&["homelab/{repo}/{branch}"], &json!({})))], &config, &[]);
@@ -167,17 +167,17 @@ fn repeatable(get: impl Fn(&str, Option<&str>) -> Answer, path: impl Fn() -> Str
     problem(&get(&first, Some("k2")), 410, "ticket_redeemed");
     problem(&get(&first, None), 410, "ticket_redeemed");
     assert_eq!(get(&first, Some("k1")).status, 200, "who shows another key spoils nothing");
-    // Only where the first redemption showed a key.
+    // Only if the first redemption had an idempotency key.
     let plain = path();
     assert_eq!(get(&plain, None).status, 200);
     problem(&get(&plain, Some("k1")), 410, "ticket_redeemed");
-    // What cannot be kept is refused, and consumes nothing.
+    // A bundle that cannot be kept is refused, and the ticket is not consumed.
     let kept = path();
     for bad in ["", "a b", &"x".repeat(256)] {
         problem(&get(&kept, Some(bad)), 400, "invalid_request");
     }
     assert_eq!(get(&kept, Some(&"x".repeat(255))).status, 200);
-    // Another ticket's key is another key.
+    // The key of another ticket is a different key.
     let other = path();
     assert_eq!(get(&other, None).status, 200);
     problem(&get(&other, Some("k1")), 410, "ticket_redeemed");
@@ -240,7 +240,7 @@ fn administrators_see_what_waits_and_revoke_it_on_any_replica() {
 
     let (path, id) = &tickets[0];
     let target = format!("/v1/tickets/{id}");
-    // A build may not, and a stranger neither.
+    // Neither a build nor an unknown caller may.
     let build = format!("Bearer {}", replicas.token());
     for (method, target) in [("GET", "/v1/tickets"), ("DELETE", target.as_str())] {
         problem(&replicas.get(0).send(method, target, &[("Authorization", &build)], b""), 403, "denied");
@@ -285,7 +285,7 @@ fn while_the_database_is_away_nothing_is_consumed_and_nobody_is_ready() {
     let ready = || request(replicas.get(0).ops, "GET", "/readyz", &[], b"").status == 200;
     assert!(ready());
     server.stop();
-    // It may take as long as a connection is waited for, and once more.
+    // It may take as long as two waits for a connection.
     let token = replicas.token();
     for request in [get(&path), post_ticket(&token)] {
         let (status, body) = Client::new(replicas.get(0).api).unwrap().exchange(&request).unwrap();

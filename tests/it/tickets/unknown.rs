@@ -9,15 +9,15 @@ use std::sync::Mutex;
 /// What happens to the connection that carries certain bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// They arrive, and the answer does not.
+    /// The bytes arrive; the answer does not.
     Arrives,
-    /// They do not arrive either.
+    /// The bytes do not arrive.
     IsLost,
 }
 
 type Trap = Arc<Mutex<Option<(&'static [u8], Fate)>>>;
 
-/// Carries connections to a server, and cuts the first one that carries what the trap is set for.
+/// Forwards connections to a server, and cuts the first one that carries the armed bytes.
 struct Proxy {
     port: u16,
     trap: Trap,
@@ -60,7 +60,7 @@ fn carry(mut from: TcpStream, mut to: TcpStream, trap: &Trap) {
         match sprung {
             Some((_, Fate::IsLost)) => break,
             Some((_, Fate::Arrives)) => {
-                // Nobody hears the answer.
+                // The answer is lost.
                 let _ = from.shutdown(Shutdown::Both);
                 let _ = to.write_all(&buffer[..count]);
                 std::thread::sleep(Duration::from_millis(300));
@@ -73,7 +73,7 @@ fn carry(mut from: TcpStream, mut to: TcpStream, trap: &Trap) {
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
 }
 
-/// A replica whose connections go through a proxy, and one whose do not.
+/// A replica that connects through a proxy, and one that does not.
 async fn replicas() -> (Replica, Proxy, Replica) {
     let url = postgres().database().await;
     let (before, rest) = url.rsplit_once(':').unwrap();
@@ -106,7 +106,7 @@ async fn a_commit_that_arrived_is_told_as_done() {
     assert!(proxy.has_sprung());
     assert_eq!(redemptions(&other, &token).await, 1);
     assert_eq!(other.rejection(&token, start()).await, Rejection::Redeemed { at: start() });
-    // And the chain goes on.
+    // The chain continues.
     assert!(replica.waiting("b").await.ticket_id() != token.ticket_id());
 }
 
@@ -153,7 +153,7 @@ async fn an_event_that_the_database_refuses_takes_no_other_with_it() {
             async move { replica.waiting(&pod.to_string()).await }
         }))
         .await;
-        // All of them in one group, and the bad one in their midst.
+        // All in one group, with the failing one in the middle.
         let redemptions = tokens.iter().enumerate().map(|(place, token)| {
             let mut event = Event::new(EventType::TicketRedeemed, Outcome::Ok);
             event.ticket_id = Some(token.ticket_id());

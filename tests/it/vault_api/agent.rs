@@ -36,7 +36,7 @@ impl Setup {
         Self { edge, authority }
     }
 
-    /// An agent that logs in with this token; the rest of its configuration is made in its folder.
+    /// An agent that logs in with this token; the rest of its configuration is created in its folder.
     fn agent(&self, token: &str, rest: impl FnOnce(&TempDir) -> Value) -> Agent {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("jwt"), token).unwrap();
@@ -90,7 +90,7 @@ fn it_runs_a_command_with_the_values() {
     wait_until("the command", || std::fs::read_to_string(&out).is_ok_and(|text| text == "s3cret"));
 }
 
-/// Twenty seconds of each, and what they may cost: its own back-off makes fewer requests than one in a second.
+/// Twenty seconds in each state: the agent's back-off makes fewer than one request in a second.
 #[test]
 fn it_makes_no_busy_loop_whatever_it_is_answered() {
     let setup = Setup::new();

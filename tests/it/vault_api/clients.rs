@@ -32,7 +32,7 @@ impl Setup {
         self.edge.issuer.token(&json!({}))
     }
 
-    /// A token in a file, as it is mounted in a pod; with a newline at its end.
+    /// A token in a file with a final newline, as in a pod.
     fn jwt(&self, token: &str) -> PathBuf {
         let file = self.authority.path("jwt");
         std::fs::write(&file, format!("{token}\n")).unwrap();
@@ -46,7 +46,7 @@ fn values(kind: Kind, ran: &Ran) -> Value {
     if kind == Kind::Bao { json["data"]["data"].clone() } else { json }
 }
 
-/// The exit code, and how what it says begins or what it contains.
+/// Checks the exit code and the beginning or content of the error output.
 #[track_caller]
 fn assert_failed(kind: Kind, ran: &Ran, code: i32, contains: &str) {
     assert_eq!(ran.code, Some(code), "{kind:?}: {ran:?}");

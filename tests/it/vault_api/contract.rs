@@ -378,7 +378,7 @@ fn the_health_is_open_and_follows_readiness() {
     let head = String::from_utf8(head).unwrap();
     assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"), "{head}");
 
-    // A ticket that waits keeps the process alive while it drains.
+    // A waiting ticket keeps the process alive while it drains.
     assert_eq!(edge.asks("repo=site&branch=main").status, 201);
     edge.signal("TERM");
     wait_until("the drain", || edge.send("GET", "/v1/sys/health", &[], b"").status == 503);

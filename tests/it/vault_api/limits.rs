@@ -3,7 +3,7 @@
 use super::{SITE, VaultClient as _, assert_errors, edge_with};
 use serde_json::json;
 
-/// The rig lifts the limits by environment; here they are set where that beats the file.
+/// The rig lifts the limits by environment variables; here they are set where they override the file.
 fn limited(name: &str, value: &str) -> crate::rig::oidc::Edge {
     let policies = [("site", crate::rig::oidc::allow(&["homelab/{repo}/{branch}"], &json!({"delivery": ["direct"]})))];
     let secrets = json!({"homelab/site/main": {"TOKEN": "s3cret"}});

@@ -15,10 +15,10 @@ use crate::rig::http::Answer;
 use crate::rig::oidc::{Edge, allow};
 use serde_json::{Value, json};
 
-/// A bundle as [`edge`] has it.
+/// The path of the bundle that [`edge`] provides.
 const SITE: &str = "/v1/claviger/data/site/main";
 
-/// Secrets for `site`, none for `empty`, tickets alone for `tickets`, nothing for other repos.
+/// Secrets for `site`, none for `empty`, only tickets for `tickets`, and nothing for other repos.
 fn edge_with(config: &Value) -> Edge {
     let direct =
         |paths: &[&str], repos: &[&str]| allow(paths, &json!({"repos": repos, "delivery": ["direct", "ticket"]}));
@@ -49,7 +49,7 @@ trait VaultClient {
     /// Sends a request with `X-Vault-Token`.
     fn vault_send(&self, method: &str, path: &str, token: &str, body: &[u8]) -> Answer;
 
-    /// Reads with a token of the good build.
+    /// Reads with a token of the permitted build.
     fn vault_reads(&self, path: &str) -> Answer;
 
     /// Logs in with this body.
@@ -70,7 +70,7 @@ impl VaultClient for Edge {
     }
 }
 
-/// An error in Vault's words: this status, `errors` alone, and a text that begins so; with 404 none.
+/// Checks an error in Vault's format: this status, only `errors`, and a text that begins with this; none for 404.
 #[track_caller]
 pub fn assert_errors(answer: &Answer, status: u16, begins: &str) {
     assert_eq!(answer.status, status, "{answer:?}");

@@ -48,7 +48,7 @@ fn pairs() -> Vec<(String, String)> {
 
 fn reads_the_pairs_that_were_meant(kind: Kind) {
     let authority = Authority::new();
-    // All are allowed and find nothing: refusals of one caller would be counted, and not recorded one by one.
+    // All are permitted and find nothing: refusals of one caller would be counted instead of recorded one by one.
     let all =
         allow(&["homelab/{repo}/{branch}"], &json!({"repos": ["**"], "branches": ["**"], "delivery": ["direct"]}));
     let limits = json!({"requestsPerSecondPerCaller": 100_000});
@@ -69,7 +69,7 @@ fn reads_the_pairs_that_were_meant(kind: Kind) {
     let answers: Vec<&str> = ran.stdout.lines().collect();
     assert_eq!(answers.len(), PAIRS);
 
-    // What a repo and a branch were read as is in the event.
+    // The event shows how repo and branch were read.
     let events = edge.audit_events();
     let read: Vec<_> = events.iter().filter(|event| event["type"] == "secrets.read").collect();
     assert_eq!(read.len(), PAIRS);

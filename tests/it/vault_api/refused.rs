@@ -36,7 +36,7 @@ fn writes_and_lists_are_refused_and_their_bodies_go_nowhere() {
     for query in ["list=true", "version=0&list=1"] {
         assert_errors(&edge.vault_reads(&format!("{SITE}?{query}")), 403, "denied: this API is read-only");
     }
-    // Larger than any body that is read: it is answered all the same.
+    // Larger than any accepted body: it gets an answer all the same.
     let huge = format!(r#"{{"data":{{"K":"{CANARY}{}"}}}}"#, "x".repeat(200_000));
     assert_errors(&edge.vault_send("PUT", SITE, &token, huge.as_bytes()), 403, "denied: ");
     assert!(![edge.log(), edge.stdout(), edge.metrics()].iter().any(|text| text.contains(CANARY)));

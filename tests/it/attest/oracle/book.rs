@@ -30,37 +30,37 @@ struct Line {
     secrets: Vec<String>,
 }
 
-/// One of the fifty.
+/// One of the fifty roles.
 #[derive(Debug)]
 pub struct Role<'a> {
     pub how: &'a str,
     pub account: &'a str,
-    /// What stands on it or on its run.
+    /// The repo and branch on the pod or on its run.
     pub says: Pair<'a>,
     truth: Pair<'a>,
 }
 
-/// A repo and a branch, as far as they are said.
+/// A repo and a branch; each may be absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pair<'a> {
     pub repo: Option<&'a str>,
     pub branch: Option<&'a str>,
 }
 
-/// What a request comes to.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// The paths of the secrets, in order.
+    /// The paths of the secrets, sorted.
     Granted(Vec<String>),
     Denied,
     AttestationFailed,
     LeftOut,
-    /// There is no verdict yet.
+    /// The attestation is not decided yet.
     Pending,
 }
 
 impl Book {
-    /// Reads it, and checks that it is whole.
+    /// Reads and validates the data file.
     pub fn open() -> Self {
         let book: Self = serde_saphyr::from_str(include_str!("../oracle.yaml")).unwrap();
         assert_eq!(book.pods.len(), 50);
@@ -71,7 +71,7 @@ impl Book {
         book
     }
 
-    /// The pods.
+    /// All roles.
     pub fn roles(&self) -> Vec<Role<'_>> {
         self.pods.iter().map(|row| self.role(row)).collect()
     }
@@ -82,19 +82,19 @@ impl Book {
         Role { how, account, says: Pair { repo: says_repo, branch: says_branch }, truth: Pair { repo, branch } }
     }
 
-    /// The repos, with what looks alike in one list.
+    /// The repos; similar names are in one list.
     pub fn repos(&self) -> &[Vec<String>] {
         &self.repos
     }
 
-    /// The branches likewise.
+    /// The branches; similar names are in one list.
     pub fn branches(&self) -> &[Vec<String>] {
         &self.branches
     }
 
-    /// What a pod that asks for this is to be answered.
+    /// The expected outcome for a pod that asks for this pair.
     pub fn outcome(&self, role: &Role, asked: Pair) -> Outcome {
-        // Only of what the cluster is asked it says anything.
+        // The cluster says something only about the parts that it is asked about.
         let is_asked = |part: &str| self.accounts[role.account].iter().any(|one| one == part);
         let true_repo = role.truth.repo.filter(|_| is_asked("repo"));
         let true_branch = role.truth.branch.filter(|_| is_asked("branch"));
@@ -124,7 +124,7 @@ impl Book {
         Outcome::Granted(secrets.map(|path| self.filled(path, repo, branch)).collect())
     }
 
-    /// Every path that anybody could be given by mistake.
+    /// All paths that could be granted by mistake.
     pub fn paths(&self) -> BTreeSet<String> {
         let mut paths = BTreeSet::new();
         for path in self.may_have.iter().flat_map(|line| &line.secrets) {

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 const DONE: &str = "2026-01-01T00:00:00Z";
 
-/// A pod and its part.
+/// A pod and its role.
 pub struct Player<'a> {
     pub role: Role<'a>,
     pub pod: PodActor,
 }
 
-/// Brings all of them to life, in order: whoever forges something forges what is there.
+/// Creates all pods in order: a forged pod needs the objects that it copies.
 pub async fn assemble<'a>(kube: &Kube, book: &'a Book) -> Vec<Player<'a>> {
     let (mut players, mut runs) = (Vec::new(), Vec::new());
     for role in book.roles() {
@@ -43,7 +43,7 @@ pub async fn assemble<'a>(kube: &Kube, book: &'a Book) -> Vec<Player<'a>> {
     players
 }
 
-/// What of a run can be taken in vain.
+/// The parts of a run that a forged pod claims.
 struct Run {
     labels: Value,
     task_run_owner: Value,
@@ -81,7 +81,7 @@ fn plan(role: &Role) -> Plan {
     }
 }
 
-/// A pod that a `TaskRun` truly made; that one's `PipelineRun` knows nothing of it.
+/// A pod that a `TaskRun` really created, where the `PipelineRun` of that `TaskRun` does not list it.
 async fn adopted(kube: &Kube, account: &str, victim: &Run) -> PodActor {
     let (namespace, _) = account.split_once('/').unwrap();
     let metadata = json!({"ownerReferences": [victim.pipeline_run_owner]});

@@ -6,12 +6,12 @@ use super::book::{Book, Pair, Role};
 pub struct Dice(u64);
 
 impl Dice {
-    /// For the case of this number.
+    /// A generator for the case of this number.
     pub const fn new(seed: u64, number: u64) -> Self {
         Self(seed ^ number.wrapping_mul(0xd134_2543_de82_ef95))
     }
 
-    /// Below `sides`.
+    /// A number below `sides`.
     pub fn roll(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -20,12 +20,12 @@ impl Dice {
         usize::try_from((mixed ^ (mixed >> 31)) % sides).unwrap()
     }
 
-    /// A repo and a branch that this pod asks for.
+    /// A repo and a branch for this pod to ask for.
     pub fn asks<'a>(&mut self, book: &'a Book, role: &Role<'a>) -> Pair<'a> {
         Pair { repo: self.name(book.repos(), role.says.repo), branch: self.name(book.branches(), role.says.branch) }
     }
 
-    /// Mostly its own; now and then nothing, what looks like its own, or anything.
+    /// Usually the pod's own name; sometimes none, a similar one, or any.
     fn name<'a>(&mut self, names: &'a [Vec<String>], own: Option<&'a str>) -> Option<&'a str> {
         let family = |name: &str| names.iter().find(|family| family.iter().any(|one| one == name));
         match (own.and_then(|own| Some((own, family(own)?))), self.roll(20)) {

@@ -19,21 +19,21 @@ use tokio_rustls::TlsConnector;
 /// What a slow connection does.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shape {
-    /// It connects, and says nothing: no handshake, where there is one.
+    /// Connects and sends nothing, not even a TLS handshake.
     Silent,
-    /// It says half of the first thing: of a request line, or of a `ClientHello`.
+    /// Sends half of a request line, or half of a `ClientHello`.
     Half,
-    /// Its headers come byte by byte.
+    /// Sends its headers byte by byte.
     HeadDripped,
-    /// It announces a body that never comes.
+    /// Announces a body and never sends it.
     BodyNever,
-    /// The body comes byte by byte.
+    /// Sends the body byte by byte.
     BodyDripped,
-    /// It is kept alive after an answer.
+    /// Stays open after an answer.
     Idle,
-    /// It asks again and again, and reads no answer.
+    /// Sends requests repeatedly and reads no answer.
     Unread,
-    /// The same, and it reads a little now and then.
+    /// The same, but reads a little now and then.
     Sipped,
 }
 
@@ -50,7 +50,7 @@ impl Shape {
     ];
 }
 
-/// What became of the connections of one shape.
+/// The results for the connections of one shape.
 #[derive(Debug, Default)]
 pub struct Held {
     pub closed: u32,
@@ -60,12 +60,12 @@ pub struct Held {
 
 /// The head of a TLS record and of a `ClientHello`.
 const HALF_A_HELLO: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3];
-/// Small, so that little of an answer is on its way.
+/// Small, so that only little of an answer is in transit.
 const RECEIVED: u32 = 4096;
 /// More answers than the buffers of both ends hold.
 const REQUESTS: usize = 60;
 const ANSWER: usize = 100_000;
-/// How much a sip is; one a second is an eighth of the pace that the server asks for.
+/// Bytes per read; one read a second is an eighth of the rate that the server requires.
 const SIP: usize = 2048;
 
 pub struct Attack {
@@ -87,7 +87,7 @@ impl Attack {
         Self { api: edge.api, tls: certificate.map(|one| TlsConnector::from(trusting(one))), post, plan }
     }
 
-    /// Holds as many as the plan says until told to stop, and then waits until the server has closed them all.
+    /// Keeps the planned number open until told to stop, then waits until the server has closed them all.
     pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) -> BTreeMap<String, Held> {
         let slots = Shape::ALL.into_iter().flat_map(|shape| (0..self.plan.of_each).map(move |number| (shape, number)));
         let slots = slots.map(|(shape, number)| {
@@ -107,7 +107,7 @@ impl Attack {
 
     async fn slot(&self, shape: Shape, number: u32, stop: &watch::Receiver<bool>) -> Held {
         let mut held = Held::default();
-        // Not all in one moment.
+        // Spread over time.
         sleep(self.plan.header_timeout * number / self.plan.of_each).await;
         while !*stop.borrow() && held.wrong.is_empty() {
             match self.once(shape).await {
@@ -121,7 +121,7 @@ impl Attack {
         held
     }
 
-    /// One connection from its beginning to its end; how long the server bore it.
+    /// One connection from start to end; returns how long the server kept it open.
     async fn once(&self, shape: Shape) -> Result<Duration, String> {
         let mut plain = self.connect(shape).await.map_err(|error| format!("not connected: {error}"))?;
         let (header, request) = (self.plan.header_timeout, self.plan.request_timeout);
@@ -133,7 +133,7 @@ impl Attack {
             return self.until_closed(&mut plain, header, "").await.map(|(took, _)| took);
         }
         let started = Instant::now();
-        // A handshake that this busy machine does not end in time is one more slow connection that is closed.
+        // A handshake that a busy machine does not finish in time is one more slow connection that is closed.
         let Ok(mut stream) = self.secured(plain).await else { return Ok(started.elapsed()) };
         let start = match shape {
             Shape::Silent | Shape::Half => "GET /v1/ti".to_owned(),
@@ -155,7 +155,7 @@ impl Attack {
         };
         let (took, said) = self.until_closed(&mut stream, limit, drip).await?;
         let said = String::from_utf8_lossy(&said);
-        // A byte that comes after the answer makes the kernel take back what was not read yet.
+        // A byte that arrives after the answer makes the kernel discard what was not read yet.
         let taken_back = said.is_empty() && !drip.is_empty();
         if said.starts_with(answer) || taken_back { Ok(took) } else { Err(format!("it said {said:?}")) }
     }
@@ -175,7 +175,8 @@ impl Attack {
         Ok(Box::new(connector.connect(ServerName::from(self.api.ip()), plain).await?))
     }
 
-    /// Reads, and says one byte of `drip` now and then, until the server closes; how long that took, and what it said.
+    /// Reads, and sends one byte of `drip` now and then, until the server closes. Returns how long that took and
+    /// what the server sent.
     async fn until_closed(
         &self,
         stream: &mut (impl Stream + ?Sized),
@@ -202,7 +203,8 @@ impl Attack {
         }
     }
 
-    /// Reads so much a second until the server must have closed, and then what the buffers still hold: it is not all.
+    /// Reads that much a second until the server must have closed, then reads what the buffers still hold; the
+    /// answer must be incomplete.
     async fn left_unread(&self, stream: &mut (impl Stream + ?Sized), sip: usize) -> Result<Duration, String> {
         let started = Instant::now();
         let mut buffer = [0; SIP];

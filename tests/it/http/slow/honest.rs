@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const CLIENTS: usize = 4;
 /// What a client does between a ticket and the next one.
 const PAUSE: Duration = Duration::from_millis(50);
-/// One that is not answered by then has failed.
+/// A request without an answer after this time has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct Honest {
@@ -53,7 +53,7 @@ pub fn trusting(certificate: CertificateDer<'static>) -> Arc<ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    // Each is a client of its own, which was never here before.
+    // Each connection is a new client without a session to resume.
     config.resumption = rustls::client::Resumption::disabled();
     Arc::new(config)
 }
@@ -64,7 +64,7 @@ impl Honest {
         Self { api: edge.api, tls: certificate.map(trusting), bearer }
     }
 
-    /// Some clients ask for tickets and redeem them for so long. Fails when any of them does.
+    /// Several clients ask for tickets and redeem them for this long. Fails if any of them does.
     pub fn watch(&self, duration: Duration) -> Vec<Duration> {
         let end = Instant::now() + duration;
         scope(|scope| {

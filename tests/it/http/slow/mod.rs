@@ -25,20 +25,20 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-/// What a test does, and how strictly it looks.
+/// The sizes and tolerances of a test.
 #[derive(Clone, Copy)]
 struct Plan {
     of_each: u32,
-    /// How many there are of all shapes at any time, at least: each is opened anew when it is closed, and the end of those that are
-    /// not read is looked at a while later.
+    /// The minimum number of open connections of all shapes: each is opened again after it was closed, and for
+    /// unread ones the close is noticed a while later.
     held: u32,
     header_timeout: Duration,
     request_timeout: Duration,
-    /// How much later than that a connection may be closed: the machine is busy.
+    /// How much later a connection may be closed, because the machine is busy.
     grace: Duration,
-    /// How long honest clients are watched, without slow connections and with them.
+    /// How long honest clients are measured, with and without slow connections.
     watched: Duration,
-    /// How many times as long honest clients may wait, and how much longer in any case.
+    /// The accepted latency of honest clients: the factor, and an absolute addition.
     slower: (u32, Duration),
 }
 
@@ -72,7 +72,8 @@ impl Plan {
     }
 }
 
-/// Both ends of every slow connection: the test's are in this process.
+/// Raises the limit of descriptors for this process, which holds the client end of every slow connection, and for
+/// the servers that it starts.
 fn raise_descriptors() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
@@ -95,7 +96,7 @@ fn server(plan: &Plan, tls: Option<&TempDir>) -> Edge {
     )
 }
 
-/// Honest clients beside slow connections, and alone before and after.
+/// Measures honest clients beside slow connections, and alone before and after.
 fn hold_and_serve(what: &str, edge: &Edge, certificate: Option<CertificateDer<'static>>, plan: Plan) {
     let honest = Honest::new(edge, certificate.clone());
     let mut alone = honest.watch(plan.watched / 2);

@@ -31,7 +31,7 @@ async fn a_role_is_assumed_with_the_brokers_token_once_for_all() {
     let reader = moto.role("reader", "secretsmanager:GetSecretValue").await;
     let other = moto.role("other", "secretsmanager:DescribeSecret").await;
     let rig = Arc::new(assuming(&moto, &reader, &moto.address));
-    // The one call that needs no signature.
+    // The only call without a signature.
     moto.let_pass(1).await;
     let mut readers = tokio::task::JoinSet::new();
     for _ in 0..20 {
@@ -77,7 +77,7 @@ async fn a_role_that_is_refused_reads_nothing_and_is_not_asked_for_by_everyone()
     }
 }
 
-/// A store that asks an agent for its credentials.
+/// A store that fetches its credentials from an agent.
 fn asking(moto: &Moto, agent: &Fake) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let token_file = write_web_identity_token(&dir);
@@ -136,7 +136,7 @@ async fn keys_that_are_rotated_are_read_again_when_the_old_ones_are_refused() {
     new.write_into(rig.dir.path());
     assert_eq!(rig.read("homelab/a").await, one("K", "v"), "within one read");
 
-    // A broken file does not take a good key away.
+    // An invalid file does not replace a working key.
     std::fs::write(rig.dir.path().join("access-key-id"), "").unwrap();
     assert_eq!(rig.stores.reload().await, []);
     assert_eq!(rig.read("homelab/a").await, one("K", "v"));

@@ -80,7 +80,7 @@ async fn whether_credentials_are_taken_is_asked_without_reading_a_secret() {
     let bad = "400 Bad Request";
     for (act, expected) in [
         (error(bad, "", "ResourceNotFoundException"), Ok(())),
-        // moto says this in XML, AWS in JSON; it need not let us describe secrets.
+        // moto answers in XML, AWS in JSON; the broker may lack the permission to describe secrets.
         (error(bad, "", "AccessDeniedException"), Ok(())),
         (error(bad, "", "UnrecognizedClientException"), Err(OnlineFault::Refused)),
         (error(bad, "", "InvalidSignatureException"), Err(OnlineFault::Refused)),
@@ -95,9 +95,9 @@ async fn whether_credentials_are_taken_is_asked_without_reading_a_secret() {
     }
 }
 
-/// How many calls a server that answers so gets of twenty reads.
+/// How many calls twenty reads make at a server with this answer.
 async fn calls_of(act: Act) -> usize {
-    // Not those that ask whether the server serves.
+    // Health probes are not counted.
     let fake = Fake::start(move |_| act.clone()).await;
     let rig = impatient(&fake.address);
     for number in 0..20 {
@@ -143,7 +143,7 @@ impl Write for Log {
 async fn a_failed_call_is_logged_without_its_path_its_keys_or_its_answer() {
     let log = Log::default();
     let writer = log.clone();
-    // As the process does: ours as loud as can be, everybody else's from warnings up.
+    // The process's own filter: everything from this crate, and warnings of other crates.
     let filter = tracing_subscriber::filter::Targets::new()
         .with_default(tracing::Level::WARN)
         .with_target("claviger", tracing::Level::TRACE);
@@ -152,7 +152,7 @@ async fn a_failed_call_is_logged_without_its_path_its_keys_or_its_answer() {
         use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
         tracing_subscriber::registry().with(lines.with_filter(filter))
     };
-    // With a single subscriber alive, tracing would ask whichever thread comes first whether it listens at all.
+    // With a single subscriber, tracing would cache the interest of the first thread that logs.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _guard = tracing::subscriber::set_default(subscriber);
     for act in [

@@ -12,16 +12,16 @@ use claviger::config::stores::Kind;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The user that the broker is.
+/// The broker's user.
 const USER: &str = "claviger";
 
-/// A store that signs with the keys of a user who may do anything with secrets.
+/// A store with the keys of a user who may do anything with secrets.
 pub(super) async fn with_keys(moto: &Moto, cache: Cache) -> Rig {
     let keys = moto.user(USER).await;
     keeping(&moto.address, &keys, cache, |_| {})
 }
 
-/// A store that signs with these keys.
+/// A store with these keys.
 fn keeping(address: &str, keys: &Keys, cache: Cache, change: impl FnOnce(&mut AwsSecretsManager)) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     keys.write_into(dir.path());
@@ -47,7 +47,7 @@ fn open(dir: TempDir, address: &str, auth: AwsAuth, cache: Cache, change: impl F
     Rig::of("aws", dir, Kind::AwsSecretsManager(config))
 }
 
-/// Keys that nobody gave out.
+/// Keys that AWS does not know.
 fn no_ones_keys() -> Keys {
     Keys { id: "AKIANOBODYNOBODYNOBO".into(), secret: "canary-secret-access-key".into() }
 }

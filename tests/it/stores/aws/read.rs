@@ -10,7 +10,7 @@ use claviger::stores::OnlineFault;
 use claviger::stores::ReadError::{Absent, Deleted, Forbidden, Misconfigured, Unavailable};
 use std::time::Duration;
 
-/// No lease is fresh, and every one may be served stale.
+/// No cached value is fresh, and every one may be served stale.
 const STALE_ONLY: Cache = Cache { serve_stale_for: Duration::from_mins(10), max_entries: 10, ..NO_CACHE };
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn an_outage_is_bridged_by_the_cache_within_its_bound_and_ends_by_itself()
         assert_eq!(bridged.read("homelab/none").await, Err(Unavailable), "no old absence is served");
     }
     assert_eq!(plain.stores.check_online().await, [("aws".into(), Err(OnlineFault::Unavailable))]);
-    // Five, and on a busy machine a probe or two.
+    // Five, and one or two probes on a busy machine.
     assert!((5..9).contains(&plain.calls("read", "unavailable")), "then it is left alone");
 
     // The cache counts its time with tokio's clock.

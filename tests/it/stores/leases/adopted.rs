@@ -3,7 +3,7 @@
 use super::*;
 use claviger::stores::{Ended, Revoked};
 
-/// One process ends; another one adopts its leases and looks after them.
+/// One process ends, and another one adopts its leases and manages them.
 async fn are_adopted(place: Place, says_goodbye: bool) {
     let bao = Bao::start().await;
     let url = bao.enable_database().await;
@@ -26,7 +26,7 @@ async fn are_adopted(place: Place, says_goodbye: bool) {
     assert_eq!(after.list().await.len(), 3, "what is on record is shown before it is adopted");
     if says_goodbye {
         until("it to be adopted", async || after.active() == 3).await;
-        // Longer than the renewal is waited for.
+        // Longer than the wait for a renewal.
         tokio::time::sleep(Duration::from_secs(12)).await;
     } else {
         assert_eq!(after.active(), 0, "a process that was there a moment ago may be there still");

@@ -21,7 +21,7 @@ async fn what_cannot_be_taken_back_is_shown_and_never_forgotten() {
         let lease = keeper.list().await.into_iter().find(|lease| lease.id == id);
         lease.map(|lease| lease.state.as_str())
     };
-    // Six tries: after 1, 2, 4, 8 and 16 seconds, and up to a quarter more.
+    // Six attempts: after 1, 2, 4, 8 and 16 seconds, plus up to a quarter.
     tokio::time::sleep(Duration::from_secs(28)).await;
     until("six tries", async || state(&keeper).await == Some("revocation_failed")).await;
     let tries = "claviger_store_requests_total{operation=\"revoke\",outcome=\"misconfigured\",store=\"vault\"}";

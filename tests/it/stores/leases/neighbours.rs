@@ -31,8 +31,7 @@ async fn who_has_leases_made_without_end_gives_up_its_own() {
 async fn leases_that_are_slow_to_end_keep_no_others_waiting() {
     let revoked = Arc::new(AtomicUsize::new(0));
     let (counter, made) = (revoked.clone(), AtomicUsize::new(0));
-    // The body of a revocation is not seen here, so each mount has a server of its own behind the one address: the slow one
-    // is known by its number.
+    // The fake does not see the body of a revocation, so a slow one is recognised by its number.
     let fake = Fake::start(move |line| {
         for mount in ["slow", "quick"] {
             if line.contains("/mounts/") && line.contains(&format!("/{mount}/")) {
@@ -46,7 +45,7 @@ async fn leases_that_are_slow_to_end_keep_no_others_waiting() {
             }
         }
         if line.contains("/leases/revoke") {
-            // Forty of them are slow; the one that comes after the first eight is not among them.
+            // Forty of them are slow; the one after the first eight is not.
             let number = counter.fetch_add(1, Ordering::SeqCst);
             let done = Act::Answer("204 No Content".into(), String::new(), String::new());
             return if number == 8 { done } else { Act::Late(Duration::from_secs(4), Box::new(done)) };

@@ -8,14 +8,14 @@ use std::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What a fake engine was asked for.
+/// The calls that a fake engine received.
 #[derive(Default)]
 struct Engine {
     made: AtomicUsize,
     revoked: AtomicUsize,
 }
 
-/// A server whose roles take so long to make a credential: `creds/...` with a lease, `code/...` without one.
+/// A server whose roles take this long to create a credential: `creds/...` with a lease, `code/...` without one.
 async fn engine(takes: Duration) -> (Fake, Arc<Engine>) {
     let engine = Arc::new(Engine::default());
     let counts = engine.clone();
@@ -46,7 +46,7 @@ async fn keeper(place: &Place, fake: &Fake) -> Arc<Keeper> {
     Arc::new(keeper.await)
 }
 
-/// Asks again and again, as a client does whose requests end before there is an answer; how many keys it gets.
+/// Repeats the request, as a client does whose requests end before the answer; returns how many keys it gets.
 async fn patiently(keeper: &Keeper, role: &str, mode: LeaseMode, pod: &Arc<Caller>) -> usize {
     let began = Instant::now();
     loop {

@@ -6,8 +6,8 @@ use claviger::stores::{Ended, Revoked};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
-/// Carries connections to a PostgreSQL server. Once armed, it hands the next `COMMIT` on and cuts the connection before the
-/// answer.
+/// Forwards connections to a PostgreSQL server. Once armed, it forwards the next `COMMIT` and closes the
+/// connection before the answer.
 struct Cutting {
     url: String,
     armed: Arc<AtomicBool>,
@@ -47,7 +47,7 @@ fn to_the_server(mut near: TcpStream, mut far: TcpStream, armed: &AtomicBool, ha
     while let Ok(count @ 1..) = near.read(&mut bytes) {
         let cuts = bytes[..count].windows(7).any(|window| window == b"COMMIT\0") && armed.swap(false, Ordering::SeqCst);
         if cuts {
-            // The client first, so that no answer reaches it.
+            // The client's side first, so that no answer reaches it.
             let _ = near.shutdown(Shutdown::Both);
         }
         if far.write_all(&bytes[..count]).is_err() {
@@ -102,7 +102,7 @@ async fn leases_whose_adoption_was_done_and_not_answered_are_looked_after() {
     assert_eq!(after.active(), 1);
 }
 
-/// A lease of one process is moved into the hands of another one behind its back.
+/// Assigns a lease of one process to another process directly in the database.
 async fn moved(place: Place) {
     let bao = Bao::start().await;
     let url = bao.enable_database().await;
@@ -114,7 +114,7 @@ async fn moved(place: Place) {
     let left = other.database.clone();
     drop(other);
     left.close().await;
-    // What an adoption does.
+    // The database change of an adoption.
     let owner = async |sql: &'static str| keeper.database.run(sql, &[]).await.unwrap()[0].text(0).unwrap();
     let alive = owner("SELECT owner FROM leases WHERE acquired_at = (SELECT MIN(acquired_at) FROM leases)").await;
     let dead = owner("SELECT owner FROM leases WHERE acquired_at = (SELECT MAX(acquired_at) FROM leases)").await;
@@ -172,7 +172,7 @@ async fn a_lease_whose_record_does_not_open_is_shown_as_what_cannot_be_revoked()
     let given_up = "claviger_lease_revocations_total{outcome=\"given_up\",store=\"vault\"}";
     assert_eq!(after.counted(given_up), 1);
 
-    // The row is mended, for instance from a backup.
+    // The row is repaired, for instance from a backup.
     after.database.run("UPDATE leases SET sealed = $1", &[(&whole).into()]).await.unwrap();
     until("it to be revoked", async || bao.leases_of("app").await == 0).await;
     until("its record to go", async || after.list().await.is_empty()).await;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// With a CA, and two roles: certificates of `leased` have leases.
+/// With a CA and two roles; certificates of `leased` have leases.
 async fn bao() -> Bao {
     let bao = Bao::start().await;
     let post = async |path: &str, body: Value| {
