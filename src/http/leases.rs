@@ -30,7 +30,7 @@ pub(super) async fn list(
     json(StatusCode::OK, &leases)
 }
 
-/// The body: the requested secrets, and a format.
+/// Revokes all leases of a store, or those of one path. Static secrets are evicted from the cache, dynamic leases are revoked at the store.
 #[utoipa::path(
     delete,
     path = "/v1/leases",
