@@ -6,7 +6,7 @@ use crate::sealing::digest::{MacKey, Parts, hex, short};
 use crate::sealing::keys::{Purpose, RootKey};
 use std::sync::Arc;
 
-/// Ticket times have the database's precision.
+/// The key of the digest of versions. A keyed digest does not allow guessing secrets.
 pub struct VersionsKey(MacKey);
 
 impl VersionsKey {
