@@ -101,7 +101,7 @@ async fn replay(diff: &Diff, server: &Connection) -> Result<Report, Failure> {
                 }
                 left -= 1;
                 let event: AuditEventObject = serde_json::from_str(line)
-                    .map_err(|_| Failure::Failed("what the server sends are no lines of audit events".into()))?;
+                    .map_err(|_| Failure::Failed("the server's answer is not a stream of audit events".into()))?;
                 add(&mut report, &event, &sets);
                 Ok(())
             })
