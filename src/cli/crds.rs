@@ -9,7 +9,7 @@ pub fn run() -> ExitCode {
     let mut text = String::new();
     for definition in crd::definitions() {
         match to_yaml(&definition) {
-            Ok(yaml) => text.push_str(&format!("---\n{}\n", yaml.trim_end())),
+            Ok(yaml) => text = format!("{text}---\n{}\n", yaml.trim_end()),
             Err(error) => return failed(&error),
         }
     }

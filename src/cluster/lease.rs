@@ -78,7 +78,7 @@ impl Lease {
     /// Whether it is surely still ours.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.held.is_some_and(|held| held.elapsed() < LASTS - DEADLINE)
+        self.held.is_some_and(|held| held.elapsed() + DEADLINE < LASTS)
     }
 
     /// Gives it back, so that another replica need not wait.

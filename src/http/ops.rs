@@ -33,7 +33,7 @@ pub async fn readyz(State(edge): State<Edge>) -> Response {
     let mut text = format!("not ready: {}: {}\n", code.as_str(), code.title());
     for cluster in edge.broker.unread_clusters() {
         // The name of an authenticator, from the configuration.
-        text.push_str(&format!("the policies of the cluster {cluster} have not been read\n"));
+        text = format!("{text}the policies of the cluster {cluster} have not been read\n");
     }
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }

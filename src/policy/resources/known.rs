@@ -61,7 +61,7 @@ impl Known {
                     text.insert_str(0, "No entry of policies.tenants matches the namespace: ");
                 }
                 if let Some((generation, _)) = &kept {
-                    text.push_str(&format!(". What generation {generation} denied stays denied"));
+                    text = format!("{text}. What generation {generation} denied stays denied");
                 }
                 (kept, Verdict::Bad(reason, text.into()))
             }

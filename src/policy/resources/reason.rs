@@ -2,6 +2,7 @@
 
 use crate::document::Fault;
 use crate::policy::compile::{BEYOND_CEILING, UNKNOWN_STORE};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// The longest message; the API server takes 32,768 characters.
@@ -78,13 +79,13 @@ pub(super) fn message(faults: &[Fault]) -> String {
     let mut text = String::new();
     for (index, fault) in faults.iter().enumerate() {
         if text.len() > MAX_MESSAGE_BYTES {
-            text.push_str(&format!("; and {} more", faults.len() - index));
+            let _ = write!(text, "; and {} more", faults.len() - index);
             break;
         }
         if index > 0 {
             text.push_str("; ");
         }
-        text.push_str(&format!("{}: {}", fault.pointer, fault.detail));
+        let _ = write!(text, "{}: {}", fault.pointer, fault.detail);
     }
     text
 }
