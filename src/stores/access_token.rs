@@ -1,13 +1,9 @@
-//! An access token as a header, and its lifetime as a login states it. Pure.
+//! An access token as a header. Pure.
 
 use super::json_text::unescape;
 use http::HeaderValue;
 use serde_json::value::RawValue;
-use std::time::Duration;
 use zeroize::Zeroizing;
-
-/// No token is used for longer, whatever a login says.
-const LONGEST: Duration = Duration::from_hours(24);
 
 /// The value of `Authorization`, without a `Debug` of its text.
 #[derive(Clone)]
@@ -33,11 +29,6 @@ impl AccessToken {
     }
 }
 
-/// A lifetime in whole seconds; `None` if it is zero. At most a day.
-pub(super) fn lifetime(seconds: u64) -> Option<Duration> {
-    (seconds > 0).then(|| Duration::from_secs(seconds).min(LONGEST))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,12 +44,5 @@ mod tests {
         let json = |text: &str| AccessToken::of_json(serde_json::from_str::<&RawValue>(text).unwrap());
         assert_eq!(json(r#""a\/b""#).unwrap().header(), "Bearer a/b");
         assert!(json("null").is_none() && json("1").is_none() && json(r#""a\nb""#).is_none());
-    }
-
-    #[test]
-    fn a_lifetime_is_positive_and_bounded() {
-        assert_eq!(lifetime(0), None);
-        assert_eq!(lifetime(3599), Some(Duration::from_secs(3599)));
-        assert_eq!(lifetime(u64::MAX), Some(LONGEST));
     }
 }

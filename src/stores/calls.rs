@@ -66,12 +66,14 @@ impl CallFailure {
     }
 
     /// A refusal, by its status alone.
+    #[cfg(feature = "aws")]
     pub(super) const fn refused(status: u16) -> Self {
         let (error, verdict) = (ReadError::Forbidden, CallVerdict::Served);
         Self { error, suspect: false, verdict, word: "status", status }
     }
 
     /// A refusal of a login that has succeeded before is `Unavailable`: the identity provider may be unreachable.
+    #[cfg(feature = "aws")]
     pub(super) fn of_login(self, has_worked: bool) -> Self {
         match self.error {
             ReadError::Forbidden if has_worked => Self { error: ReadError::Unavailable, ..self },

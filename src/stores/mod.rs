@@ -1,6 +1,6 @@
 //! Stage 4, stores: a secret reference becomes a secret, read from its store or the cache, or created on request.
 
-#[cfg(any(feature = "azure", feature = "gcp"))]
+#[cfg(feature = "gcp")]
 mod access_token;
 mod administer;
 #[cfg(feature = "aws")]

@@ -9,6 +9,16 @@ pub(super) fn renew_after(lifetime: Duration) -> Duration {
     lifetime.mul_f64(jitter(0.6..0.7))
 }
 
+/// No access token is used for longer, whatever a login says.
+#[cfg(any(feature = "azure", feature = "gcp"))]
+const LONGEST_TOKEN: Duration = Duration::from_hours(24);
+
+/// The lifetime of an access token in whole seconds, as a login states it; `None` if it is zero. At most a day.
+#[cfg(any(feature = "azure", feature = "gcp"))]
+pub(super) fn token_lifetime(seconds: u64) -> Option<Duration> {
+    (seconds > 0).then(|| Duration::from_secs(seconds).min(LONGEST_TOKEN))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -18,5 +28,13 @@ mod tests {
         let times: Vec<_> = (0..100).map(|_| renew_after(Duration::from_secs(100))).collect();
         assert!(times.iter().all(|time| (60.0..70.01).contains(&time.as_secs_f64())), "{times:?}");
         assert!(times.iter().any(|time| *time != times[0]));
+    }
+
+    #[cfg(any(feature = "azure", feature = "gcp"))]
+    #[test]
+    fn a_token_has_a_positive_and_bounded_lifetime() {
+        assert_eq!(token_lifetime(0), None);
+        assert_eq!(token_lifetime(3599), Some(Duration::from_secs(3599)));
+        assert_eq!(token_lifetime(u64::MAX), Some(LONGEST_TOKEN));
     }
 }

@@ -48,6 +48,7 @@ fn a_build_without_gcp_says_so() {
     assert_eq!(told, [format!("stores[0].gcpSecretManager: {expected}")]);
 }
 
+#[cfg(any(feature = "azure", feature = "gcp"))]
 /// Each bad value at its place: the store's `auth`, the place, the value and the beginning of the fault.
 fn refused(kind: &str, store: impl Fn(&Value) -> Value, rows: &[(&Value, &str, Value, &str)]) {
     let folder = Folder::new();

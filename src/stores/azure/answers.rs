@@ -6,12 +6,12 @@
 use crate::config::azure_key_vault::Expired;
 use crate::config::secret_values::SecretValues;
 use crate::model::secret::{Secret, SecretValue};
-use crate::stores::access_token::lifetime;
 use crate::stores::calls::Meaning;
 use crate::stores::cloud_values::keys_and_values;
 use crate::stores::json_text::{object, unescape};
 use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
+use crate::stores::renewal::token_lifetime;
 use crate::stores::values::owned;
 use http::HeaderValue;
 use jiff::Timestamp;
@@ -102,7 +102,7 @@ pub(super) fn granted(body: &[u8]) -> Option<(SecretValue, Duration)> {
     let token = unescape(access_token.get()).ok()?;
     let is_usable =
         token_type.eq_ignore_ascii_case("bearer") && !token.is_empty() && HeaderValue::from_str(&token).is_ok();
-    let ttl = lifetime(expires_in)?;
+    let ttl = token_lifetime(expires_in)?;
     is_usable.then(|| (owned(token), ttl))
 }
 

@@ -5,13 +5,14 @@
 
 use crate::config::secret_values::SecretValues;
 use crate::model::secret::Secret;
-use crate::stores::access_token::{AccessToken, lifetime};
+use crate::stores::access_token::AccessToken;
 use crate::stores::calls::Meaning;
 use crate::stores::cloud::Unreadable;
 use crate::stores::cloud_values::keys_and_values;
 use crate::stores::json_text::{object, unescape};
 use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
+use crate::stores::renewal::token_lifetime;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crc::{CRC_32_ISCSI, Crc};
@@ -162,7 +163,7 @@ pub(super) fn granted(body: &[u8]) -> Option<(AccessToken, Duration)> {
     }
     let Body { access_token, token_type, expires_in } = object(body)?;
     let is_bearer = token_type.eq_ignore_ascii_case("bearer");
-    Some((AccessToken::of_json(access_token).filter(|_| is_bearer)?, lifetime(expires_in)?))
+    Some((AccessToken::of_json(access_token).filter(|_| is_bearer)?, token_lifetime(expires_in)?))
 }
 
 /// The token of an impersonation, with its lifetime.
@@ -176,7 +177,7 @@ pub(super) fn impersonated(body: &[u8], now: Timestamp) -> Option<(AccessToken, 
     }
     let Body { access_token, expire_time } = object(body)?;
     let left = expire_time.parse::<Timestamp>().ok()?.duration_since(now);
-    Some((AccessToken::of_json(access_token)?, lifetime(u64::try_from(left.as_secs()).ok()?)?))
+    Some((AccessToken::of_json(access_token)?, token_lifetime(u64::try_from(left.as_secs()).ok()?)?))
 }
 
 #[cfg(test)]

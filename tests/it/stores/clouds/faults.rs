@@ -10,6 +10,9 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+/// Long enough for a login on a busy machine, which a failed call is to follow.
+const PATIENT: Duration = Duration::from_secs(3);
+
 /// A stub of each cloud with a good secret, and impatient stores of them.
 struct Both {
     azure: Azure,
@@ -137,7 +140,7 @@ async fn a_failed_call_is_logged_without_its_path_its_token_or_its_answer() {
     let both = Both::start().await;
     let refusal = |body: &str| Act::Answer("403 Forbidden".into(), String::new(), body.into());
     for act in [refusal("canary-answer"), Act::HangUp, Act::Huge, Act::Silence] {
-        let rigs = both.rigs(IMPATIENT);
+        let rigs = both.rigs(PATIENT);
         both.reads_do(Some(&act));
         for rig in &rigs {
             assert!(rig.read("homelab/canary-path").await.is_err());
@@ -145,7 +148,7 @@ async fn a_failed_call_is_logged_without_its_path_its_token_or_its_answer() {
         both.reads_do(None);
     }
     both.logins_do(Some(&refusal("canary-answer")));
-    for rig in both.rigs(IMPATIENT) {
+    for rig in both.rigs(PATIENT) {
         assert!(rig.read("homelab/canary-path").await.is_err());
     }
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
