@@ -58,11 +58,12 @@ fn store_names(config: &Config, policies: &[Arc<Policy>]) -> Vec<String> {
     let namings: BTreeMap<&str, Naming> =
         config.stores.iter().filter_map(|store| Some((&*store.name, Naming::of(&store.kind)?))).collect();
     let granted = policies.iter().flat_map(|policy| policy.paths());
-    let lines: BTreeSet<String> = granted.filter_map(|path| name_line(&path, *namings.get(&*path.store)?)).collect();
+    let lines: BTreeSet<String> =
+        granted.filter_map(|path| Some(name_line(&path, *namings.get(&*path.store)?))).collect();
     lines.into_iter().collect()
 }
 
-fn name_line(granted: &GrantedPath, naming: Naming) -> Option<String> {
+fn name_line(granted: &GrantedPath, naming: Naming) -> String {
     let shown = |part: &PathPart| match part {
         PathPart::Literal(literal) => literal.to_string(),
         PathPart::One => "*".to_owned(),
@@ -75,10 +76,10 @@ fn name_line(granted: &GrantedPath, naming: Naming) -> Option<String> {
     let path = granted.parts.iter().map(shown).collect::<Vec<_>>().join("/");
     let names: Option<Vec<_>> = granted.parts.iter().map(named).collect();
     let store = &granted.store;
-    Some(match names {
+    match names {
         Some(names) => format!("store {store}: {path} is named {}", names.join(naming.separator())),
         None => format!("store {store}: {path} has no name there: a character cannot be part of one"),
-    })
+    }
 }
 
 /// Faults of key files.

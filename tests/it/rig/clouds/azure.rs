@@ -102,6 +102,12 @@ impl Azure {
         self.state().secrets.get_mut(name).unwrap().content_type = Some(content_type);
     }
 
+    /// How many reads and logins there were.
+    pub fn counts(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.reads.len(), state.logins)
+    }
+
     /// Ends all tokens.
     pub fn revoke_tokens(&self) {
         self.state().tokens.clear();

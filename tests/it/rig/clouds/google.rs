@@ -98,6 +98,12 @@ impl Google {
         self.state().secrets.get_mut(name).unwrap().last_mut().unwrap().enabled = false;
     }
 
+    /// How many reads and logins there were.
+    pub fn counts(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.reads.len(), state.logins)
+    }
+
     /// Ends all tokens.
     pub fn revoke_tokens(&self) {
         self.state().tokens.clear();

@@ -262,7 +262,7 @@ async fn a_challenge_for_another_scope_is_not_followed() {
     let rig = azure(&stub, NO_CACHE, |_| {});
     // The stub refuses a login for another scope by failing the test.
     assert_eq!(rig.read("homelab/a").await, Err(Forbidden));
-    assert_eq!((stub.state().logins, stub.state().reads.len()), (1, 1));
+    assert_eq!(stub.counts(), (1, 1));
 }
 
 /// The twenty first paths.
@@ -302,7 +302,7 @@ async fn a_thousand_builds_of_one_repo_are_one_read_and_a_refusal_drops_what_is_
         readers.spawn(async move { rig.read("homelab/a").await });
     }
     assert!(readers.join_all().await.iter().all(|read| *read == one("K", "v")));
-    assert_eq!((stub.state().reads.len(), stub.state().logins), (1, 1));
+    assert_eq!(stub.counts(), (1, 1));
     stub.state().vault_says = Some(status("503 Service Unavailable"));
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(61)).await;

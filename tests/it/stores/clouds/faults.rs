@@ -90,7 +90,7 @@ async fn trouble_is_never_an_absence_and_never_takes_longer_than_the_budget() {
 }
 
 #[tokio::test]
-async fn nothing_of_the_environment_is_followed() {
+async fn a_server_with_another_certificate_gets_no_token_and_a_proxy_is_not_bypassed() {
     // Another CA, and nobody there.
     let (both, other) = (Both::start().await, Azure::start(TOKEN).await);
     let strange = azure(&both.azure, NO_CACHE, |config| config.ca_file = Some(other.ca_file()));

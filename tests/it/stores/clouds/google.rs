@@ -288,7 +288,7 @@ async fn a_thousand_builds_of_one_repo_are_one_read() {
         readers.spawn(async move { rig.read("homelab/a").await });
     }
     assert!(readers.join_all().await.iter().all(|read| *read == one("K", "v")));
-    assert_eq!((stub.state().reads.len(), stub.state().logins), (1, 1));
+    assert_eq!(stub.counts(), (1, 1));
 }
 
 #[tokio::test]
