@@ -119,7 +119,10 @@ fn with_certificate(days: i64) -> (Edge, TempDir) {
     install_certificate(folder.path(), days);
     let tls = json!({"certFile": folder.path().join("tls.crt"), "keyFile": folder.path().join("tls.key")});
     let server = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0", "tls": tls});
-    let edge = Edge::start(&json!({}), &[("p", allow(&["x"], &json!({})))], &json!({"server": server}), &[]);
+    // One in shadow mode, so that its numbers have series.
+    let shadow = allow(&["x"], &json!({"mode": "audit"}));
+    let policies = [("p", allow(&["x"], &json!({}))), ("q", shadow)];
+    let edge = Edge::start(&json!({}), &policies, &json!({"server": server}), &[]);
     (edge, folder)
 }
 
