@@ -44,7 +44,7 @@ async fn main() {
                 let ticket = ticket(&token);
                 let sealed = tickets.sealer.seal(&bundle(), &token, &ticket).unwrap();
                 sealed_bytes += sealed.size();
-                tickets.store.issuing(&ticket, sealed)
+                tickets.store.issuing(&ticket, sealed, None)
             })
             .collect();
         let steps: Vec<_> = steps.iter().collect();

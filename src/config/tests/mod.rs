@@ -252,7 +252,7 @@ fn default_yaml_documents_every_key_there_is() {
         ("server", keys::<server::RawServer>()),
         ("administrators", keys::<administrators::RawAdministrators>()),
         ("database", keys::<database::RawDatabase>()),
-        ("policies", keys::<policies::RawPolicies>()),
+        ("policies", keys::<super::policies::RawPolicies>()),
         ("tickets", keys::<tickets::RawTickets>()),
         ("limits", keys::<limits::RawLimits>()),
         ("audit", keys::<audit::RawAudit>()),

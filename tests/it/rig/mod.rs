@@ -6,7 +6,7 @@ pub mod claviger;
 // Not in the load test and the demo: their crates have no `stores::fake`.
 #[cfg(all(test, feature = "azure", feature = "gcp"))]
 pub mod clouds;
-#[cfg(all(feature = "azure", feature = "gcp"))]
+#[cfg(all(test, feature = "azure", feature = "gcp"))]
 pub mod drongo;
 pub mod eso;
 pub mod http;
