@@ -28,9 +28,9 @@ impl Observer for Counted {
     fn in_force(&self, set: &PolicySet) {
         for policy in set.policies() {
             if policy.is_shadow() {
-                ShadowOutcome::ALL
-                    .iter()
-                    .for_each(|outcome| self.metrics.start_shadow(policy.name(), outcome.as_str()));
+                for outcome in ShadowOutcome::ALL {
+                    self.metrics.start_shadow(policy.name(), outcome.as_str());
+                }
             } else {
                 self.metrics.start_policy(policy.name());
             }

@@ -62,7 +62,8 @@ fn examined(doctor: &Doctor) -> Result<DoctorReport, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(format!("cannot start: {}", error.kind())))?;
     // The timer needs the runtime.
-    let report = runtime.block_on(async { timeout(TIME_LIMIT, app::doctor(&config, &doctor.namespaces)).await });
+    let report =
+        runtime.block_on(async { timeout(TIME_LIMIT, Box::pin(app::doctor(&config, &doctor.namespaces))).await });
     // Tasks of the stores may wait for servers that do not answer.
     runtime.shutdown_background();
     report.map_err(|_| Failure::Failed("the checks did not end within a minute".into()))

@@ -109,7 +109,7 @@ impl Cluster {
         }
     }
 
-    /// The OpenAPI description of a group version. None: it is not served.
+    /// The `OpenAPI` description of a group version. None: it is not served.
     ///
     /// # Errors
     /// If the API server gives no usable answer.

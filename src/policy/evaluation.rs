@@ -69,6 +69,7 @@ impl<'a> Evaluation<'a> {
     /// # Errors
     /// The decision that holds whatever the policies grant: an attestation contradicts the caller or another attestation, or a
     /// part was left out and nothing attests it.
+    #[expect(clippy::result_large_err, reason = "the error is the decision, which the caller returns")]
     pub(super) fn request(&self) -> Result<Request, Decision> {
         let contradicts = |attestation: &&Attestation| {
             self.repo.is_some_and(|repo| attestation.repo.differs_from(repo))

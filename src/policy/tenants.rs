@@ -66,7 +66,10 @@ impl Tenants {
 mod tests {
     use super::*;
 
-    fn tenants(entries: &[(&[&str], &[(&str, &str)])]) -> Result<Tenants, Vec<Fault>> {
+    /// Namespaces, and the stores and prefixes that they may reach.
+    type Entry<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
+
+    fn tenants(entries: &[Entry<'_>]) -> Result<Tenants, Vec<Fault>> {
         Tenants::new(entries.iter().map(|(namespaces, ceiling)| {
             let ceiling = ceiling.iter().map(|(store, prefix)| ((*store).into(), (*prefix).to_owned())).collect();
             (namespaces.iter().map(|one| (*one).to_owned()).collect(), ceiling)

@@ -120,9 +120,8 @@ mod tests {
                     continue;
                 }
                 1 => path.push(sign),
-                2 => path.push(b'/'),
+                2 | 5 => path.push(b'/'),
                 3 => {}
-                5 => path.push(b'/'),
                 _ => return None,
             }
             rest = &rest[run..];

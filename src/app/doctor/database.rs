@@ -44,7 +44,7 @@ pub async fn check(url: &Url) -> Vec<DoctorCheck> {
         Ok(Some(ahead)) => checks.push(clocks::check("database: clock".to_owned(), -ahead, Duration::ZERO)),
         Ok(None) => {}
         Err(error) => {
-            checks.push(DoctorCheck::fault("database: clock", error.to_string(), "see whether the server is up"))
+            checks.push(DoctorCheck::fault("database: clock", error.to_string(), "see whether the server is up"));
         }
     }
     database.close().await;

@@ -56,8 +56,8 @@ pub fn find(tokens: Option<&SecretValue>, secrets: &str, audience: &str) -> Resu
 #[expect(clippy::disallowed_methods, reason = "the token is taken apart, and goes into the header that it is for")]
 pub fn bearer(token: &SecretValue, pod_uid: Option<&str>) -> Result<HeaderValue, Refusal> {
     let text = token.expose_secret();
-    let pod = bound_pod(text).ok_or_else(Refusal::token_invalid)?;
-    let Some(pod) = pod else { return Err(Refusal::not_pod_bound()) };
+    let claims = claims(text).ok_or_else(Refusal::token_invalid)?;
+    let pod = claims.kubernetes.and_then(|bound| bound.pod).ok_or_else(Refusal::not_pod_bound)?.uid;
     match pod_uid {
         None => return Err(Refusal::pod_unknown()),
         Some(uid) if uid != pod => return Err(Refusal::wrong_pod()),
@@ -69,15 +69,14 @@ pub fn bearer(token: &SecretValue, pod_uid: Option<&str>) -> Result<HeaderValue,
     Ok(bearer)
 }
 
-/// The uid of the pod that a token names, if it names one; nothing for a text that is no token.
-fn bound_pod(token: &str) -> Option<Option<String>> {
+/// The unverified claims of a token. None: the text is no token.
+fn claims(token: &str) -> Option<Claims> {
     let is_token68 = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
     if token.len() > MAX_TOKEN_BYTES || !token.bytes().all(is_token68) {
         return None;
     }
     let payload = token.split('.').nth(1)?;
-    let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-    Some(claims.kubernetes.and_then(|bound| bound.pod).map(|pod| pod.uid))
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
 }
 
 #[cfg(test)]

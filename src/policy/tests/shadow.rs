@@ -4,6 +4,8 @@ use super::{asks, asks_partly, granted, labelled, names, pod, policy, run_with};
 use crate::model::caller::Caller;
 use crate::model::facts::{Facts, Needs};
 use crate::model::request::Asked;
+use crate::model::shadow::ShadowOutcome;
+use crate::policy::matching::MismatchKind;
 use crate::policy::outcome::Delivery;
 use crate::policy::{Decision, Policy, PolicySet};
 use serde_json::json;
@@ -114,7 +116,7 @@ fn an_explanation_shows_it_apart() {
         .policies
         .iter()
         .map(|one| {
-            (&*one.name, one.matched, one.failed_at.map(|part| part.as_str()), one.shadow.map(|one| one.as_str()))
+            (&*one.name, one.matched, one.failed_at.map(MismatchKind::as_str), one.shadow.map(ShadowOutcome::as_str))
         })
         .collect();
     assert_eq!(

@@ -99,7 +99,7 @@ mod tests {
         let mut counts = Counts::default();
         let at = Timestamp::UNIX_EPOCH + COUNTED_FOR;
         counts.add(owner(1), &limit(1), microseconds(at));
-        counts.forget(at + COUNTED_FOR - std::time::Duration::from_secs(60));
+        counts.forget(at + COUNTED_FOR - std::time::Duration::from_mins(1));
         assert!(!counts.have_room(owner(1), &limit(1)));
         assert!(counts.have_room(owner(1), &limit(2)) && counts.have_room(owner(2), &limit(1)));
         counts.forget(at + COUNTED_FOR);

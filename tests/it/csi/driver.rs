@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tonic::{Code, Status};
 
 /// Kubelet waits two minutes for a call.
-const KUBELET_WAITS: Duration = Duration::from_secs(120);
+const KUBELET_WAITS: Duration = Duration::from_mins(2);
 
 /// A running driver.
 pub struct Driver {

@@ -130,12 +130,13 @@ impl Drop for Provider {
 }
 
 /// What the driver passes for a volume of a pod.
+#[expect(clippy::needless_pass_by_value, reason = "the callers write it out")]
 fn attributes(pod: &PodActor, parameters: Value) -> Value {
-    attributes_of(&pod.uid, &pod.token, parameters)
+    attributes_of(&pod.uid, &pod.token, &parameters)
 }
 
 /// The same for a pod of this uid, with this token.
-fn attributes_of(uid: &str, token: &str, parameters: Value) -> Value {
+fn attributes_of(uid: &str, token: &str, parameters: &Value) -> Value {
     let mut attributes = json!({
         "secretProviderClass": "site",
         "csi.storage.k8s.io/ephemeral": "true",

@@ -14,7 +14,7 @@ const NOBODY: &str = "http://127.0.0.1:1";
 
 fn attributes() -> Value {
     // {"kubernetes.io":{"pod":{"uid":"u"}}}
-    attributes_of("u", "e30.eyJrdWJlcm5ldGVzLmlvIjp7InBvZCI6eyJ1aWQiOiJ1In19fQ.c2ln", json!({"file": "env"}))
+    attributes_of("u", "e30.eyJrdWJlcm5ldGVzLmlvIjp7InBvZCI6eyJ1aWQiOiJ1In19fQ.c2ln", &json!({"file": "env"}))
 }
 
 #[tokio::test]

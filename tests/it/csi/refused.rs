@@ -64,15 +64,15 @@ async fn only_the_pod_s_own_token_for_the_audience_is_taken() {
     let mut of_vault = attributes(&pod, main_branch());
     of_vault[super::TOKENS] = json!(tokens(&pod.token).replace("\"claviger\"", "\"vault\""));
     refused(mount(of_vault).await, Code::FailedPrecondition, "token_missing");
-    refused(mount(attributes_of(&other.uid, &pod.token, main_branch())).await, Code::PermissionDenied, "wrong_pod");
+    refused(mount(attributes_of(&other.uid, &pod.token, &main_branch())).await, Code::PermissionDenied, "wrong_pod");
     refused(mount(without("csi.storage.k8s.io/pod.uid")).await, Code::FailedPrecondition, "pod_unknown");
     let unbound = rig.kube.unbound_token("ci/build-bot", "claviger").await;
-    refused(mount(attributes_of(&pod.uid, &unbound, main_branch())).await, Code::PermissionDenied, "not_pod_bound");
-    refused(mount(attributes_of(&pod.uid, "hunter2", main_branch())).await, Code::Unauthenticated, "token_invalid");
+    refused(mount(attributes_of(&pod.uid, &unbound, &main_branch())).await, Code::PermissionDenied, "not_pod_bound");
+    refused(mount(attributes_of(&pod.uid, "hunter2", &main_branch())).await, Code::Unauthenticated, "token_invalid");
     assert_eq!(rig.claviger.audit_events().len(), before, "the server was asked");
 
     let foreign = pod.token_for("other").await;
-    refused(mount(attributes_of(&pod.uid, &foreign, main_branch())).await, Code::Unauthenticated, "unauthenticated");
+    refused(mount(attributes_of(&pod.uid, &foreign, &main_branch())).await, Code::Unauthenticated, "unauthenticated");
     other.enters("Succeeded").await;
     refused(mount(attributes(&other, main_branch())).await, Code::Unauthenticated, "unauthenticated");
     assert!(mount(attributes(&pod, main_branch())).await.is_ok());

@@ -81,11 +81,11 @@ impl PolicyCluster {
 
     /// A configuration that reads the policies of this cluster; team namespaces have what is below `teams`.
     pub fn config(&self) -> Value {
-        self.config_by(&self.kube.plane.kubeconfig(User::Broker))
+        Self::config_by(&self.kube.plane.kubeconfig(User::Broker))
     }
 
     /// The same by another way to the API server.
-    pub fn config_by(&self, kubeconfig: &Path) -> Value {
+    pub fn config_by(kubeconfig: &Path) -> Value {
         json!({
             "authenticators": [{"name": "cluster", "kubernetes": {"kubeconfig": kubeconfig, "cacheTtl": "1s"}}],
             "stores": [{"name": "local", "file": {"path": "secrets.yaml"}}],
@@ -100,7 +100,7 @@ impl PolicyCluster {
     }
 
     /// Starts a broker.
-    pub fn serve(&self, config: Value) -> Claviger {
+    pub fn serve(config: Value) -> Claviger {
         let folder = tempfile::tempdir().unwrap();
         let secrets = json!({
             "homelab/site/main": {"KEY": "of-homelab"},
@@ -133,7 +133,7 @@ impl PolicyCluster {
         Said { ok: output.status.success(), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    /// Applies an object as a GitOps controller does.
+    /// Applies an object as a `GitOps` controller does.
     pub fn apply(&self, object: &Value) -> Said {
         self.kubectl_with(&["apply", "--server-side", "--field-manager=gitops", "-f", "-"], &object.to_string())
     }

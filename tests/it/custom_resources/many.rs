@@ -53,7 +53,7 @@ async fn many_are_read_and_a_change_of_one_is_in_force_within_a_second() {
     futures_util::stream::iter((0..many).map(|at| create(&client, one_of_many(at)))).buffer_unordered(16).count().await;
     let pod = cluster.pod("ci/build-bot").await;
     let mut config = cluster.config();
-    let (claviger, took, resident) = started(|| cluster.serve(config.clone()), many);
+    let (claviger, took, resident) = started(|| PolicyCluster::serve(config.clone()), many);
 
     // One more, and away again: from the answer of the API server until it is in force.
     let mut times = Vec::new();
@@ -86,7 +86,7 @@ async fn many_are_read_and_a_change_of_one_is_in_force_within_a_second() {
         fs::write(folder.path().join(format!("p-{at:05}.yaml")), manifest(&format!("p-{at:05}"), spec)).unwrap();
     }
     config["policies"] = json!({"directory": folder.path()});
-    let (_claviger, from_files, of_files) = started(|| cluster.serve(config), many);
+    let (_claviger, from_files, of_files) = started(|| PolicyCluster::serve(config), many);
     println!(
         "{many} policies: ready after {took:?} ({from_files:?} from files), {} MiB resident ({} MiB from files), changes {:?} to {:?}",
         resident >> 20,

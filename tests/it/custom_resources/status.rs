@@ -65,7 +65,7 @@ async fn each_reason_is_told_and_the_good_ones_are_in_force() {
     let filed = cluster_policy("filed", "filed")["spec"].clone();
     write_policies(folder.path(), &[("filed", filed)]);
     config["policies"]["directory"] = json!(folder.path());
-    let claviger = cluster.serve(config);
+    let claviger = PolicyCluster::serve(config);
     for (object, reason, message) in &cases {
         let told = cluster.condition(object);
         assert_eq!(told.1, *reason, "{told:?} {object:#}");
@@ -97,7 +97,7 @@ async fn a_name_that_the_api_has_taken_is_a_conflict_until_it_is_free() {
     let pod = cluster.pod("ci/build-bot").await;
     cluster.kube.allows("admins", "alice", &[json!({"resources": ["policies", "decisions"], "verbs": ["*"]})]).await;
     let admin = cluster.pod("admins/alice").await;
-    let claviger = cluster.serve(cluster.config());
+    let claviger = PolicyCluster::serve(cluster.config());
     wait_until("readiness", || claviger.count("claviger_ready") == 1);
     let bearer = format!("Bearer {}", admin.token);
     let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
@@ -122,7 +122,7 @@ async fn a_deny_policy_that_is_broken_still_denies() {
     let mut deny = cluster_policy("deny", "site");
     deny["spec"]["effect"] = json!("deny");
     deny["spec"].as_object_mut().unwrap().remove("secrets");
-    let claviger = cluster.serve(cluster.config());
+    let claviger = PolicyCluster::serve(cluster.config());
     cluster.apply(&allow).good();
     cluster.becomes(&allow, "Accepted");
     assert!(may(&claviger, &pod));

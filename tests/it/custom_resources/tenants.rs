@@ -12,7 +12,7 @@ async fn a_policy_speaks_of_its_own_namespace_alone() {
     let (ours, theirs) = (cluster.pod("team-a/build-bot").await, cluster.pod("team-b/build-bot").await);
     let allow = policy("team-a", "site", "teams/{namespace}/{repo}/{branch}");
     cluster.apply(&allow).good();
-    let claviger = cluster.serve(cluster.config());
+    let claviger = PolicyCluster::serve(cluster.config());
     cluster.becomes(&allow, "Accepted");
     assert!(may(&claviger, &ours) && !may(&claviger, &theirs));
 
@@ -50,7 +50,7 @@ async fn a_path_that_leaves_the_ceiling_when_it_is_filled_in_is_refused_at_use()
     let (within, escaping) =
         (policy("team-a", "within", "teams/team-a/{repo}/{branch}"), policy("team-a", "escaping", "teams/{repo}/x"));
     cluster.apply(&escaping).good();
-    let claviger = cluster.serve(cluster.config());
+    let claviger = PolicyCluster::serve(cluster.config());
     // Some value could lead to team-a, so it is good; the repo of this request does not.
     cluster.becomes(&escaping, "Accepted");
     assert!(!may(&claviger, &pod));

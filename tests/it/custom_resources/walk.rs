@@ -47,7 +47,7 @@ async fn what_kubectl_applies_is_in_force_and_says_so() {
         (cluster_policy("site-builds", "site"), policy("team-a", "site", "teams/{namespace}/{repo}/{branch}"));
     let (pod, member) = (cluster.pod("ci/build-bot").await, cluster.pod("team-a/build-bot").await);
     cluster.apply(&builds).good();
-    let claviger = cluster.serve(cluster.config());
+    let claviger = PolicyCluster::serve(cluster.config());
     wait_until("the first list", || ask(&claviger, &pod).status == 201);
     assert!(!may(&claviger, &member));
 
@@ -99,7 +99,7 @@ async fn the_api_shows_them_and_does_not_write_them() {
     cluster.apply(&builds).good();
     cluster.apply(&team).good();
     cluster.kube.allows("admins", "alice", &[json!({"resources": ["policies", "decisions"], "verbs": ["*"]})]).await;
-    let claviger = cluster.serve(cluster.config());
+    let claviger = PolicyCluster::serve(cluster.config());
     let admin = Admin { claviger: &claviger, token: cluster.pod("admins/alice").await.token.clone() };
     wait_until("the first list", || may(&claviger, &member));
 

@@ -39,7 +39,8 @@ async fn a_restart_of_the_api_server_loses_nothing_of_what_happened_meanwhile() 
     cluster.apply(&keep).good();
     cluster.apply(&gone).good();
     // The caller by the plain way and the policies by the cable would be two clusters; so all goes by the cable.
-    let mut claviger = cluster.serve(cluster.config_by(&plane.kubeconfig_for_port(User::Broker, cable.port)));
+    let mut claviger =
+        PolicyCluster::serve(PolicyCluster::config_by(&plane.kubeconfig_for_port(User::Broker, cable.port)));
     cluster.becomes(&keep, "Accepted");
     cluster.becomes(&gone, "Accepted");
     assert!(!may(&claviger, &pod));
@@ -72,7 +73,7 @@ async fn a_restart_of_the_api_server_loses_nothing_of_what_happened_meanwhile() 
 async fn a_cluster_that_was_never_read_keeps_the_replica_unready() {
     let cluster = PolicyCluster::alone().await;
     let stopped = cluster.kube.plane.kubeconfig_of_stopped(User::Broker);
-    let mut config = cluster.config_by(&stopped);
+    let mut config = PolicyCluster::config_by(&stopped);
     let issuer = Issuer::new();
     let folder = tempfile::tempdir().unwrap();
     let jwks = folder.path().join("jwks.json");
@@ -84,7 +85,7 @@ async fn a_cluster_that_was_never_read_keeps_the_replica_unready() {
     spec["subjects"] = json!([{"oidc": {"issuer": "ci", "claims": {"role": "build"}}}]);
     write_policies(&folder.path().join("policies"), &[("filed", spec)]);
     config["policies"]["directory"] = json!(folder.path().join("policies"));
-    let mut claviger = cluster.serve(config.clone());
+    let mut claviger = PolicyCluster::serve(config.clone());
     let line = claviger.wait_for_line("custom resources cannot be read");
     assert!(line["error"].as_str().unwrap().contains("refused"), "{line}");
     let (status, text) = ready(&claviger);
@@ -97,7 +98,7 @@ async fn a_cluster_that_was_never_read_keeps_the_replica_unready() {
 
     // The twin: with the API server there, the same is served.
     config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(cluster.kube.plane.kubeconfig(User::Broker));
-    let claviger = cluster.serve(config);
+    let claviger = PolicyCluster::serve(config);
     wait_until("readiness", || ready(&claviger).0 == 200);
     assert_eq!(decides(&claviger, &issuer.token(&json!({})), "site"), 201);
 }
@@ -105,7 +106,7 @@ async fn a_cluster_that_was_never_read_keeps_the_replica_unready() {
 #[tokio::test]
 async fn missing_definitions_and_missing_rights_are_told_and_need_no_restart() {
     let cluster = PolicyCluster::bare().await;
-    let mut claviger = cluster.serve(cluster.config());
+    let mut claviger = PolicyCluster::serve(cluster.config());
     // Without rights the API server does not even say whether there is such a resource.
     let line = claviger.wait_for_line("custom resources cannot be read");
     assert!(line["error"].as_str().unwrap().contains("may not list and watch"), "{line}");
@@ -130,7 +131,7 @@ async fn without_the_right_to_write_statuses_policies_are_in_force_all_the_same(
     cluster.kubectl(&["patch", role, "--type=json", "-p", only_read]).good();
     let pod = cluster.pod("ci/build-bot").await;
     cluster.apply(&cluster_policy("p", "site")).good();
-    let mut claviger = cluster.serve(cluster.config());
+    let mut claviger = PolicyCluster::serve(cluster.config());
     wait_until("readiness", || ready(&claviger).0 == 200);
     assert!(may(&claviger, &pod));
     claviger.wait_for_line("statuses of custom resources cannot be written");

@@ -23,11 +23,11 @@ async fn one_replica_writes_and_another_one_takes_over() {
     let cluster = PolicyCluster::alone().await;
     let first_policy = cluster_policy("first", "site");
     cluster.apply(&first_policy).good();
-    let mut first = cluster.serve(cluster.config());
+    let mut first = PolicyCluster::serve(cluster.config());
     cluster.becomes(&first_policy, "Accepted");
     let held = holder(&cluster);
     assert!(held.starts_with("claviger-"), "{held}");
-    let second = cluster.serve(cluster.config());
+    let second = PolicyCluster::serve(cluster.config());
     wait_until("the second", || second.count("claviger_ready") == 1);
     let managers = ["get", "ccpol", "first", "--show-managed-fields", "-o", "json"];
     let found: Value = serde_json::from_str(&cluster.kubectl(&managers).good()).unwrap();
@@ -59,7 +59,7 @@ async fn a_status_that_somebody_overwrites_is_written_again() {
     let cluster = PolicyCluster::alone().await;
     let object = cluster_policy("p", "site");
     cluster.apply(&object).good();
-    let _claviger = cluster.serve(cluster.config());
+    let _claviger = PolicyCluster::serve(cluster.config());
     cluster.becomes(&object, "Accepted");
     let patch = json!({"status": {"conditions": [{
         "type": "Ready", "status": "False", "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z",

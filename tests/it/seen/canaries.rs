@@ -1,10 +1,10 @@
 //! Canaries: with the most verbose logging, values, tokens and tickets appear only where they belong.
 
 use crate::rig::claviger::download_path;
+use crate::rig::fake::{Act, Fake, good, json as answer};
 use crate::rig::http::{Answer, request};
 use crate::rig::oidc::{Edge, allow};
 use crate::rig::rotel::Rotel;
-use crate::stores::fake::{Act, Fake, good, json as answer};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use claviger::model::secret::SecretValue;

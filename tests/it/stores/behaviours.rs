@@ -1,7 +1,7 @@
 //! Every kind of faulty server, compared with the expected result in `behaviours.yaml`.
 
 use super::Rig;
-use super::fake::{Act, Fake, SECRET, good};
+use crate::rig::fake::{Act, Fake, SECRET, good};
 use claviger::config::cache::Cache;
 use claviger::stores::ReadError;
 use serde::Deserialize;

@@ -1,8 +1,8 @@
 //! Connections to Vault: certificates of both sides, a path prefix, a proxy, and the `jwt` auth method.
 
-use super::fake::{Fake, good};
 use super::{NO_CACHE, Rig, one};
 use crate::rig::bao::{Bao, until};
+use crate::rig::fake::{Fake, good};
 use crate::rig::oidc::Issuer;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

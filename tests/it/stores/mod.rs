@@ -7,7 +7,6 @@ mod behaviours;
 mod clouds;
 mod contract;
 mod door;
-pub mod fake;
 mod leases;
 mod neighbours;
 mod outage;

@@ -1,8 +1,8 @@
 //! One failing mount; other mounts of the same server are read at the same rate as without the failure.
 
-use super::fake::{Act, Fake, HEALTH, good, json, status};
 use super::{NO_CACHE, Rig};
 use crate::rig::bao::{Bao, until};
+use crate::rig::fake::{Act, Fake, HEALTH, good, json, status};
 use claviger::stores::ReadError::{Absent, Unavailable};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

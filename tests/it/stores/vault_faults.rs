@@ -1,8 +1,8 @@
 //! The store's reaction to a failing server. The expected results are in `behaviours.yaml`.
 
-use super::fake::{Act, Fake, MOUNT, good, json, status};
 use super::{NO_CACHE, Rig};
 use crate::rig::bao::until;
+use crate::rig::fake::{Act, Fake, MOUNT, good, json, status};
 use claviger::stores::ReadError::Unavailable;
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -28,9 +28,9 @@ fn refused(answer: &Answer) {
 
 #[test]
 fn of_tickets_that_one_caller_races_for_on_three_replicas_exactly_so_many_are_issued() {
-    const MAX: usize = 7;
+    const MAX: u32 = 7;
     const RACERS: usize = 60;
-    let replicas = Replicas::start(3, &new_database(postgres()), &secrets(), &policies(MAX as u32), &json!({}));
+    let replicas = Replicas::start(3, &new_database(postgres()), &secrets(), &policies(MAX), &json!({}));
     for round in 0..3 {
         let token = replicas.token();
         let start = Barrier::new(RACERS);
@@ -45,7 +45,7 @@ fn of_tickets_that_one_caller_races_for_on_three_replicas_exactly_so_many_are_is
             asks.collect::<Vec<_>>().into_iter().map(|ask| ask.join().unwrap()).collect()
         });
         let (issued, others): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 201);
-        assert_eq!(issued.len(), MAX, "round {round}");
+        assert_eq!(issued.len(), MAX as usize, "round {round}");
         // A busy machine may not write an event in time; that is no ticket.
         let (late, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|answer| answer.status == 503);
         assert!(late.len() < others.len(), "{late:?}");
@@ -56,7 +56,7 @@ fn of_tickets_that_one_caller_races_for_on_three_replicas_exactly_so_many_are_is
     }
     assert_eq!(replicas.get(0).ask(&replicas.token(), ASK).status, 201, "another caller has its own");
     let events = replicas.events();
-    assert_eq!(events.iter().filter(|event| event["type"] == "ticket.issued").count(), 3 * MAX + 1);
+    assert_eq!(events.iter().filter(|event| event["type"] == "ticket.issued").count(), 3 * MAX as usize + 1);
     let denied: Vec<_> = events.iter().filter(|event| event["reason"] == "ticket_limit").collect();
     assert!(!denied.is_empty());
     for event in denied {

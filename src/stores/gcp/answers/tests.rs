@@ -72,8 +72,11 @@ fn a_refused_login_is_forbidden_and_a_missing_provider_misconfigured() {
     }
 }
 
+/// The keys with their values, and the version.
+type Shown = (Vec<(String, Option<String>)>, Option<String>);
+
 #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
-fn read(body: &str, form: SecretValues) -> Result<(Vec<(String, Option<String>)>, Option<String>), Unreadable> {
+fn read(body: &str, form: SecretValues) -> Result<Shown, Unreadable> {
     let text = |value: SecretValue| value.expose_secret().to_owned();
     let path = StorePath::try_from("homelab/a").unwrap();
     let read = secret(body.as_bytes(), "homelab__a", form, &path)?;

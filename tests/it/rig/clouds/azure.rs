@@ -5,7 +5,7 @@
 //! - logins: `entra/identity-platform/v2-oauth2-client-creds-grant-flow` and `.../reference-error-codes`
 
 use super::tls::{Asked, Tls};
-use crate::stores::fake::Act;
+use crate::rig::fake::Act;
 use claviger::model::request_id::RequestId;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};

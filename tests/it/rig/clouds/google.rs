@@ -7,7 +7,7 @@
 //! - metadata: `compute/docs/access/authenticate-workloads`
 
 use super::tls::{Asked, Tls};
-use crate::stores::fake::Act;
+use crate::rig::fake::Act;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use claviger::model::clock::{Clock as _, SystemClock};
@@ -127,7 +127,7 @@ impl State {
         if name != "claviger-online-check" {
             self.reads.push(name.to_owned());
         }
-        self.last_token = asked.token().expect("a token").to_owned();
+        asked.token().expect("a token").clone_into(&mut self.last_token);
         self.api_says.clone().unwrap_or_else(|| self.access(name))
     }
 

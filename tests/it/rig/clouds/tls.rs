@@ -1,6 +1,6 @@
 //! An HTTP/1.1 server behind TLS with a certificate of its own, which answers as it is told.
 
-use crate::stores::fake::{Act, perform};
+use crate::rig::fake::{Act, perform};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use std::collections::BTreeMap;

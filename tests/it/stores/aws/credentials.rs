@@ -1,9 +1,9 @@
 //! The source and lifetime of the broker's AWS credentials.
 
-use super::super::fake::{Fake, json, status};
 use super::super::{NO_CACHE, Rig, one};
 use super::{USER, keeping, no_ones_keys, open};
 use crate::rig::bao::until;
+use crate::rig::fake::{Fake, json, status};
 use crate::rig::moto::{Moto, write_web_identity_token};
 use claviger::config::aws_secrets_manager::AwsAuth;
 use claviger::model::clock::{Clock as _, SystemClock};
@@ -63,7 +63,7 @@ async fn a_role_that_is_refused_reads_nothing_and_is_not_asked_for_by_everyone()
         ("400 Bad Request", "IDPCommunicationError", Unavailable, OnlineFault::Unavailable),
         ("503 Service Unavailable", "ServiceUnavailable", Unavailable, OnlineFault::Unavailable),
     ] {
-        let answer = super::super::fake::Act::Answer(line.into(), "Content-Type: text/xml\r\n".into(), error(code));
+        let answer = crate::rig::fake::Act::Answer(line.into(), "Content-Type: text/xml\r\n".into(), error(code));
         let sts = Fake::start(move |_| answer.clone()).await;
         let rig = Arc::new(assuming(&moto, "arn:aws:iam::123456789012:role/x", &sts.address));
         let mut readers = tokio::task::JoinSet::new();

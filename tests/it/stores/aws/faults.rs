@@ -1,9 +1,9 @@
 //! The store's reaction to a failing server: never reported as a missing secret, never longer than its timeout,
 //! and nothing in the log.
 
-use super::super::fake::{Act, Fake, json, status};
 use super::super::{IMPATIENT, NO_CACHE, Rig};
 use super::{keeping, no_ones_keys};
+use crate::rig::fake::{Act, Fake, json, status};
 use claviger::stores::OnlineFault;
 use claviger::stores::ReadError::{self, Absent, Forbidden, Misconfigured, Unavailable};
 use std::io::Write;

@@ -6,7 +6,7 @@ use crate::rig::bao::until;
 use crate::rig::clouds::azure::{
     Azure, CLIENT, TENANT, answer, disabled, error, forbidden, not_found, refused_login, throttled, unauthorized,
 };
-use crate::stores::fake::{Act, status};
+use crate::rig::fake::{Act, status};
 use claviger::config::azure_key_vault::{AzureAuth, Expired};
 use claviger::config::secret_values::SecretValues;
 use claviger::stores::OnlineFault;

@@ -4,7 +4,7 @@ use super::super::{IMPATIENT, NO_CACHE, Rig, one};
 use super::{TOKEN, azure, google};
 use crate::rig::clouds::azure::Azure;
 use crate::rig::clouds::google::Google;
-use crate::stores::fake::Act;
+use crate::rig::fake::Act;
 use claviger::stores::ReadError::Unavailable;
 use std::io::Write;
 use std::sync::{Arc, Mutex};

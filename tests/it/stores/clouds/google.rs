@@ -4,7 +4,7 @@ use super::super::{NO_CACHE, one};
 use super::{MINUTE, TOKEN, federation, google, google_as, token_file};
 use crate::rig::bao::until;
 use crate::rig::clouds::google::{ACCOUNT, Google, answer, error, refused_exchange, switched_off};
-use crate::stores::fake::{Act, Fake, json as plain, status};
+use crate::rig::fake::{Act, Fake, json as plain, status};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::config::gcp_secret_manager::GcpAuth;

@@ -1,7 +1,7 @@
 //! Failures of leases: stores that do not revoke, databases that cannot record, invalid answers.
 
 use super::*;
-use crate::stores::fake::{Act, Fake, json};
+use crate::rig::fake::{Act, Fake, json};
 use claviger::stores::{Ended, ReadError, Revoked};
 use std::sync::atomic::AtomicUsize;
 

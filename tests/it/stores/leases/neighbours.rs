@@ -1,7 +1,7 @@
 //! A caller with the maximum number of leases, or with leases that end slowly, and its effect on others.
 
 use super::*;
-use crate::stores::fake::{Act, Fake, json};
+use crate::rig::fake::{Act, Fake, json};
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 

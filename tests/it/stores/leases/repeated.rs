@@ -1,7 +1,7 @@
 //! Engines slower than the caller's timeout: however often a pod asks, one credential is created.
 
 use super::*;
-use crate::stores::fake::{Act, Fake, json};
+use crate::rig::fake::{Act, Fake, json};
 use claviger::stores::ReadError;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
