@@ -125,7 +125,7 @@ static_profile ?= image # dev builds faster, and is larger
 static_folder := $(patsubst dev,debug,$(strip $(static_profile)))
 static := target/static/$(static_triple)/$(static_folder)/claviger
 static_flags := -C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom" \
-	-C link-arg=-Wl,-z,pack-relative-relocs \
+	-C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,--icf=all \
 	--remap-path-prefix=$(CURDIR)=/src --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
 
 static: ## build one static executable that runs in an empty root folder

@@ -153,16 +153,16 @@ impl Stores {
     /// The name of the secret of a path, in a store that has names. `None` also if the store cannot have such a name.
     #[must_use]
     pub fn name_of(&self, secret: &SecretRef) -> Option<String> {
-        let naming = match &self.by_name.get(&secret.store)?.backend {
+        let naming: Option<Naming> = match &self.by_name.get(&secret.store)?.backend {
             #[cfg(feature = "aws")]
-            Backend::Aws(_) => Naming::AwsSecretsManager,
+            Backend::Aws(_) => Some(Naming::AwsSecretsManager),
             #[cfg(feature = "azure")]
-            Backend::Azure(_) => Naming::AzureKeyVault,
+            Backend::Azure(_) => Some(Naming::AzureKeyVault),
             #[cfg(feature = "gcp")]
-            Backend::Gcp(_) => Naming::GcpSecretManager,
-            Backend::Vault(..) | Backend::File(_) => return None,
+            Backend::Gcp(_) => Some(Naming::GcpSecretManager),
+            Backend::Vault(..) | Backend::File(_) => None,
         };
-        naming.name(&secret.path)
+        naming?.name(&secret.path)
     }
 
     /// The mount of a path, with a slash at its end, and its engine. Only Vault stores have mounts.

@@ -161,7 +161,9 @@ async fn a_token_of_its_own_that_is_good_for_the_audience_is_a_fault() {
     plan.config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(kubeconfig);
     Diagnosis::of(plan.folder.path(), &plan.config, &[]).good("authenticators");
     plan.config["authenticators"][0]["kubernetes"]["audience"] = json!(DEFAULT_AUDIENCE);
-    Diagnosis::of(plan.folder.path(), &plan.config, &[]).fault("authenticators: authenticators[0]");
+    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    let detail = diagnosis.fault("configuration");
+    assert!(detail.contains("is the API server's own audience"), "{detail}");
 }
 
 #[tokio::test]

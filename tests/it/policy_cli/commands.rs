@@ -42,9 +42,9 @@ fn policies_are_applied_listed_printed_and_deleted() {
 
     let (code, printed, _) = shell.policy(&["list"]);
     let rows: Vec<Vec<&str>> = printed.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!((code, &rows[0]), (Some(0), &vec!["NAME", "EFFECT", "SOURCE", "UPDATED", "BY"]));
-    let starts: Vec<_> = rows[1..].iter().map(|row| row[..3].join(" ")).collect();
-    assert_eq!(starts, ["a allow api", "b allow api", "sample allow file"]);
+    assert_eq!((code, &rows[0]), (Some(0), &vec!["NAME", "EFFECT", "MODE", "SOURCE", "UPDATED", "BY"]));
+    let starts: Vec<_> = rows[1..].iter().map(|row| row[..4].join(" ")).collect();
+    assert_eq!(starts, ["a allow enforce api", "b allow enforce api", "sample allow enforce file"]);
     let (_, printed, _) = shell.policy(&["list", "-o", "json"]);
     assert_eq!(serde_json::from_str::<Value>(&printed).unwrap()["items"].as_array().unwrap().len(), 3);
 

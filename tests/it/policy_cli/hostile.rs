@@ -25,7 +25,7 @@ fn command_lines_that_are_wrong_are_usage() {
         &["list", "--server", "http://127.0.0.1:1", "--token-file", "/"],
         &["list", "--server", "https://127.0.0.1:1", "--token-file", &token, "--ca-file", &token],
         &[&["get", "../tickets"], &server[..]].concat(),
-        &[&["delete", "a/revisions"], &server[..]].concat(),
+        &[&["delete", "a/b/revisions"], &server[..]].concat(),
         &[&["get", "a?dryRun=true"], &server[..]].concat(),
         &[&["apply"], &server[..]].concat(),
     ] {
