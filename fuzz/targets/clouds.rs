@@ -21,9 +21,15 @@ fuzz_target!(|answer: &[u8]| {
         return;
     }
     let status = [200, 404, 403, 400, 401, 429, 500, 204][usize::from(kind % 8)];
-    let json = serde_json::from_slice::<Value>(body).ok();
-    let at = |pointer: &str| json.as_ref().and_then(|json| json.pointer(pointer)).and_then(Value::as_str);
     let now = "2026-11-29T12:00:00Z".parse().expect("a time");
+    let Ok(json) = serde_json::from_slice::<Value>(body) else {
+        // The second reader also looks at numbers and escapes that ours skips, so there is nothing to compare.
+        let _ = azure_fuzzing::secret(status, body, "homelab--a", "homelab/a", SecretValues::Object, now);
+        let _ = gcp_fuzzing::secret(status, body, "homelab__a", "homelab/a", SecretValues::Object);
+        let _ = (azure_fuzzing::login(status, body), gcp_fuzzing::exchange(status, body));
+        return;
+    };
+    let at = |pointer: &str| json.pointer(pointer).and_then(Value::as_str);
 
     for form in [SecretValues::Object, SecretValues::Text] {
         match azure_fuzzing::secret(status, body, "homelab--a", "homelab/a", form, now) {
@@ -73,7 +79,8 @@ fn same(secret: &Secret, text: &[u8], form: SecretValues) {
         assert_eq!((secret.data.len(), value("a")), (1, Some(text)));
         return;
     }
-    let object = serde_json::from_slice::<Value>(text).expect("JSON");
+    // As above: our reader keeps the digits of a number that this one cannot hold.
+    let Ok(object) = serde_json::from_slice::<Value>(text) else { return };
     let object = object.as_object().expect("an object");
     assert_eq!(object.len(), secret.data.len());
     for (key, json) in object {

@@ -1,7 +1,9 @@
 //! Policy documents: no text makes the compiler panic, and a valid policy is valid in every spelling.
 #![no_main]
 
-use claviger::policy::{AuthenticatorKind, Bounds, Ceiling, Draft, DraftError, Policy, Syntax, Tenants, is_policy_name};
+use claviger::policy::{
+    AuthenticatorKind, Bounds, Ceiling, Draft, DraftError, Policy, Syntax, Tenants, is_policy_name,
+};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 use std::time::Duration;
