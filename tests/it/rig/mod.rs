@@ -20,6 +20,7 @@ pub mod oidc;
 pub mod postgres;
 pub mod prometheus;
 pub mod proxy;
+pub mod recorded_log;
 pub mod replicas;
 pub mod rotel;
 pub mod scale;

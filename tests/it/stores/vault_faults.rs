@@ -3,10 +3,10 @@
 use super::{NO_CACHE, Rig};
 use crate::rig::bao::until;
 use crate::rig::fake::{Act, Fake, MOUNT, good, json, status};
+use crate::rig::recorded_log::RecordedLog;
 use claviger::stores::ReadError::Unavailable;
-use std::io::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 #[tokio::test]
@@ -112,29 +112,9 @@ async fn the_tasks_end_with_the_stores() {
     until("every task to end", async || Arc::strong_count(&metrics) == 1).await;
 }
 
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn a_failed_call_is_logged_without_its_path_its_token_or_its_answer() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
-    // With a single subscriber, tracing would cache the interest of the first thread that logs.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
-    let _guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
+    let log = RecordedLog::of_all();
     let (soon, late) = (Duration::from_millis(200), Duration::from_secs(10));
     for (act, timeout) in [
         (json(r#"{"data":{"canary-answer":1}}"#), late),
@@ -147,7 +127,7 @@ async fn a_failed_call_is_logged_without_its_path_its_token_or_its_answer() {
         let rig = Rig::new(&fake.address, "s.canary-token", NO_CACHE, |vault| vault.timeout = timeout);
         assert_eq!(rig.read("homelab/canary-path").await, Err(Unavailable));
     }
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     let logged = |kind: &str| text.matches(&format!("kind=\"{kind}\"")).count();
     assert_eq!(["decode", "broken", "body_too_large", "timeout"].map(logged), [1, 1, 2, 1], "{text}");
     assert!(!text.contains("canary"), "{text}");

@@ -4,10 +4,9 @@
 use super::super::{IMPATIENT, NO_CACHE, Rig};
 use super::{keeping, no_ones_keys};
 use crate::rig::fake::{Act, Fake, json, status};
+use crate::rig::recorded_log::RecordedLog;
 use claviger::stores::OnlineFault;
 use claviger::stores::ReadError::{self, Absent, Forbidden, Misconfigured, Unavailable};
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 fn impatient(address: &str) -> Rig {
@@ -124,37 +123,9 @@ async fn a_server_that_does_not_serve_is_left_alone_and_one_that_answers_is_not(
     }
 }
 
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn a_failed_call_is_logged_without_its_path_its_keys_or_its_answer() {
-    let log = Log::default();
-    let writer = log.clone();
-    // The process's own filter: everything from this crate, and warnings of other crates.
-    let filter = tracing_subscriber::filter::Targets::new()
-        .with_default(tracing::Level::WARN)
-        .with_target("claviger", tracing::Level::TRACE);
-    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
-    let subscriber = {
-        use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
-        tracing_subscriber::registry().with(lines.with_filter(filter))
-    };
-    // With a single subscriber, tracing would cache the interest of the first thread that logs.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = RecordedLog::as_served();
     for act in [
         json(r#"{"Name":"canary-path","SecretString":"canary-answer"}"#),
         error("400 Bad Request", "", "AccessDeniedException"),
@@ -167,7 +138,7 @@ async fn a_failed_call_is_logged_without_its_path_its_keys_or_its_answer() {
         let fake = Fake::start(move |_| act.clone()).await;
         assert!(impatient(&fake.address).read("homelab/canary-path").await.is_err());
     }
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     let logged = |kind: &str| text.matches(&format!("kind=\"{kind}\"")).count();
     let kinds = ["decode", "AccessDeniedException", "status", "broken", "body_too_large", "timeout"];
     assert_eq!(kinds.map(logged), [1, 1, 1, 1, 2, 1], "{text}");

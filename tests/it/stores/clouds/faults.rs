@@ -5,9 +5,8 @@ use super::{TOKEN, azure, google};
 use crate::rig::clouds::azure::Azure;
 use crate::rig::clouds::google::Google;
 use crate::rig::fake::Act;
+use crate::rig::recorded_log::RecordedLog;
 use claviger::stores::ReadError::Unavailable;
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Long enough for a login on a busy machine, which a failed call is to follow.
@@ -106,37 +105,9 @@ async fn a_server_with_another_certificate_gets_no_token_and_a_proxy_is_not_bypa
     );
 }
 
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn a_failed_call_is_logged_without_its_path_its_token_or_its_answer() {
-    let log = Log::default();
-    let writer = log.clone();
-    // As the process does: ours as loud as can be, all others from warnings up.
-    let filter = tracing_subscriber::filter::Targets::new()
-        .with_default(tracing::Level::WARN)
-        .with_target("claviger", tracing::Level::TRACE);
-    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
-    let subscriber = {
-        use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
-        tracing_subscriber::registry().with(lines.with_filter(filter))
-    };
-    // With a single subscriber alive, tracing would ask whichever thread comes first whether it listens at all.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = RecordedLog::as_served();
     let both = Both::start().await;
     let refusal = |body: &str| Act::Answer("403 Forbidden".into(), String::new(), body.into());
     for act in [refusal("canary-answer"), Act::HangUp, Act::Huge, Act::Silence] {
@@ -151,7 +122,7 @@ async fn a_failed_call_is_logged_without_its_path_its_token_or_its_answer() {
     for rig in both.rigs(PATIENT) {
         assert!(rig.read("homelab/canary-path").await.is_err());
     }
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     let logged = |kind: &str| text.matches(&format!("kind=\"{kind}\"")).count();
     let kinds = ["Forbidden", "PERMISSION_DENIED", "status", "broken", "body_too_large", "timeout"];
     assert_eq!(kinds.map(logged), [1, 1, 2, 2, 2, 2], "{text}");
