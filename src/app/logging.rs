@@ -54,6 +54,11 @@ fn log_targets(telemetry: &Telemetry) -> Targets {
         // Its spans and errors describe calls to Vault, which this process logs itself.
         .with_target("rustify", LevelFilter::OFF)
         .with_target("vaultrs", LevelFilter::OFF)
+        // Their debug lines have URLs with the names of secrets.
+        .with_target("azure_core", LevelFilter::OFF)
+        .with_target("azure_identity", LevelFilter::OFF)
+        .with_target("azure_security_keyvault_secrets", LevelFilter::OFF)
+        .with_target("typespec_client_core", LevelFilter::OFF)
         .with_target("claviger", level)
         // A log line needs only the root span, for its trace ID.
         .with_target(traces::STAGE, LevelFilter::OFF)

@@ -1,7 +1,7 @@
 //! Statuses of custom resources: written by one replica at a time, and only where they differ from what is there.
 
 use super::policy_resources::Follower;
-use crate::cluster::{Cluster, ClusterError, Lease, StatusWritten};
+use crate::cluster::{CallFailure, Cluster, ClusterError, Lease, StatusWritten};
 use crate::model::clock::Clock;
 use crate::model::policy_resource::{ObservedStatus, ResourceKey};
 use crate::policy::PendingStatus;
@@ -88,6 +88,11 @@ impl Writer {
                     }
                     // Its deletion is on the way.
                     Ok(StatusWritten::Gone) => {}
+                    // About this object alone, which must not keep the others from their statuses.
+                    Err(error @ ClusterError::Unavailable(CallFailure::Status | CallFailure::Malformed)) => {
+                        self.tell(&error.to_string());
+                        self.written.insert(one.key.clone(), (Instant::now(), one.clone()));
+                    }
                     Err(error) => failed = Some(error),
                 }
             }

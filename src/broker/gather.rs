@@ -10,13 +10,14 @@ use crate::model::binding::BindTo;
 use crate::model::branch::Branch;
 use crate::model::bundle::Bundle;
 use crate::model::duration;
+use crate::model::facts::{Facts, Needs};
 use crate::model::repo::Repo;
 use crate::model::request::Asked;
 use crate::model::secret::Secret;
 use crate::model::secret_ref::{SecretRef, SecretVersion};
 use crate::model::shadow::ShadowVerdict;
 use crate::model::via::Via;
-use crate::policy::{self, Absence, Decision, Delivery, Denial, Grant, GrantedSecret, MergeError, Merged};
+use crate::policy::{self, Absence, Decision, Delivery, Denial, Grant, GrantedSecret, MergeError, Merged, PolicySet};
 use crate::stores::{FetchError, Granted, ReadError, Reading};
 use crate::traces::Stage;
 use crate::wire::problem::Code;
@@ -77,8 +78,12 @@ impl Broker {
         let asked = self.checked_asked(ask)?;
         let asked_ttl = ask.request.ttl.as_deref().map(|ttl| self.checked_ttl(ttl)).transpose();
         let asked_ttl = asked_ttl.map_err(|error| Refusal::new(error, of_asked(&asked)))?;
-        let (grant, shadow) = self.decide(ask, &asked, mode, deadline).await?;
-        match self.gather_granted(ask, mode, grant, asked_ttl, deadline).await {
+        let Decided { policies, facts, needs, grant } = self.decide(ask, &asked, mode, deadline).await?;
+        // Beside the reads, so that a policy in shadow mode takes none of the time that is left for them.
+        let shadow = self.shadow_verdicts(&policies, &ask.caller, (&facts, needs), &asked, mode);
+        let gathered = async { self.gather_granted(ask, mode, grant?, asked_ttl, deadline).await };
+        let (shadow, gathered) = tokio::join!(shadow, gathered);
+        match gathered {
             Ok(gathered) => Ok(Gathered { shadow, ..gathered }),
             Err(mut refusal) => {
                 refusal.known.shadow = shadow;
@@ -151,7 +156,7 @@ impl Broker {
         asked: &Asked,
         mode: DeliveryMode,
         deadline: Instant,
-    ) -> Result<(Grant, Vec<ShadowVerdict>), Refusal> {
+    ) -> Result<Decided, Refusal> {
         let policies = self.stages.policies.load_full();
         if !policies.unread().is_empty() {
             return Err(Refusal::new(Code::PoliciesUnavailable, of_asked(asked)));
@@ -163,14 +168,8 @@ impl Broker {
         let started = Instant::now();
         let decision = Stage::Policy.span().in_scope(|| policies.decide(&ask.caller, &facts, asked));
         self.stages.metrics.decision(started.elapsed());
-        let shadow = self.shadow_verdicts(&policies, &ask.caller, (&facts, needs), asked, mode).await;
-        match decided(decision, asked, |delivery| mode.hands_over(delivery, &ask.caller)) {
-            Ok(grant) => Ok((grant, shadow)),
-            Err(mut refusal) => {
-                refusal.known.shadow = shadow;
-                Err(refusal)
-            }
-        }
+        let grant = decided(decision, asked, |delivery| mode.hands_over(delivery, &ask.caller));
+        Ok(Decided { policies, facts, needs, grant })
     }
 
     /// A repo or branch that the request leaves out must be attested.
@@ -242,6 +241,14 @@ impl Broker {
         }
         Ok(merged)
     }
+}
+
+/// A decision, and what it was made of.
+struct Decided {
+    policies: Arc<PolicySet>,
+    facts: Facts,
+    needs: Needs,
+    grant: Result<Grant, Refusal>,
 }
 
 /// The grant, or why there is none for the requested delivery.

@@ -63,6 +63,9 @@ impl Broker {
         let now = self.stages.clock.now();
         let since = since.unwrap_or_else(|| now.checked_sub(DEFAULT_PERIOD).unwrap_or(now));
         let policies = self.stages.policies.load_full();
+        if !policies.unread().is_empty() {
+            return Err(Code::PoliciesUnavailable.into());
+        }
         let usage = self.stages.audit.reader().usage();
         let uses = |event: &UsageEvent<'_>| uses(event, &policies);
         let complete = usage.catch_up(now, PAGES_OF_A_REQUEST, &uses).await.map_err(unavailable)?;
@@ -88,6 +91,11 @@ impl Broker {
     pub async fn follow_usage(&self) {
         for round in 0_u32.. {
             let policies = self.stages.policies.load_full();
+            if !policies.unread().is_empty() {
+                // Uses of a policy that is not known are not counted, and never looked at again.
+                sleep(COUNT_EVERY).await;
+                continue;
+            }
             let usage = self.stages.audit.reader().usage();
             let uses = |event: &UsageEvent<'_>| uses(event, &policies);
             let now = self.stages.clock.now();

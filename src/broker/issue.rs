@@ -75,7 +75,8 @@ impl Broker {
             // If the ticket was stored after all, nobody has its URL.
             Err(CommitError::Failed(_) | CommitError::Unknown(_)) => return Err(Code::AuditUnavailable.into()),
         }
-        self.stages.metrics.ticket_issued(ticket.policies.iter().map(|policy| &*policy.name));
+        let names = ticket.policies.iter().map(|policy| &*policy.name);
+        self.stages.metrics.ticket_issued(names.filter(|name| self.is_counted(name)));
         let segment = token.to_url_segment();
         let mut url = Zeroizing::new(String::with_capacity(self.stages.public_url.len() + 14 + segment.len()));
         url.push_str(&self.stages.public_url);

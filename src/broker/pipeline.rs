@@ -144,6 +144,12 @@ impl Broker {
         }
     }
 
+    /// Whether metrics count this policy. Its tenant chose the name of the policy of a namespace, whose series end with it: a request
+    /// that was decided before must not begin them again.
+    pub(super) fn is_counted(&self, policy: &str) -> bool {
+        !policy.contains('/') || self.stages.policies.load().get(policy).is_some()
+    }
+
     /// The clusters whose policies were never read.
     #[must_use]
     pub fn unread_clusters(&self) -> Vec<Arc<str>> {

@@ -27,7 +27,7 @@ impl Broker {
         let Some(shadows) = policies.shadows(caller, asked) else { return Vec::new() };
         let Some(facts) = self.facts_of_shadows(caller, facts, needs, &shadows).await else { return Vec::new() };
         let verdicts = shadows.judge(caller, &facts, asked, &|delivery| mode.hands_over(delivery, caller));
-        for verdict in &verdicts {
+        for verdict in verdicts.iter().filter(|verdict| self.is_counted(&verdict.policy)) {
             self.stages.metrics.shadow(&verdict.policy, verdict.outcome.as_str());
         }
         verdicts

@@ -29,6 +29,7 @@ mod glob;
 mod index;
 mod manifest;
 mod matching;
+mod may_deny;
 mod merge;
 mod outcome;
 mod paths;

@@ -14,7 +14,7 @@ use crate::model::repo::Repo;
 use crate::model::request::{Asked, Request};
 use crate::model::shadow::{ShadowOutcome, ShadowVerdict};
 
-/// The maximum number of policies in shadow mode that are evaluated for one request, in order of name.
+/// The maximum number of policies in shadow mode that are evaluated for one request: those of namespaces last, in order of name.
 const MAX_SHADOWS: usize = 100;
 
 /// The policies in shadow mode that speak of a caller and could match its request.
@@ -62,7 +62,12 @@ impl PolicySet {
         places.extend(Self::found(&shadow.attesting, caller, repo, |place| self.policies()[place].has_subject(caller)));
         places.sort_unstable();
         places.dedup();
-        places.truncate(MAX_SHADOWS);
+        if places.len() > MAX_SHADOWS {
+            // Tenants choose the names of theirs, and must not crowd out others.
+            places.sort_by_key(|place| self.policies()[*place].name().contains('/'));
+            places.truncate(MAX_SHADOWS);
+            places.sort_unstable();
+        }
         (!places.is_empty()).then_some(Shadows { set: self, places })
     }
 }

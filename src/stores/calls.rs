@@ -73,7 +73,7 @@ impl CallFailure {
     }
 
     /// A refusal of a login that has succeeded before is `Unavailable`: the identity provider may be unreachable.
-    #[cfg(feature = "aws")]
+    #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
     pub(super) fn of_login(self, has_worked: bool) -> Self {
         match self.error {
             ReadError::Forbidden if has_worked => Self { error: ReadError::Unavailable, ..self },

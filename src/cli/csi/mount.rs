@@ -108,7 +108,7 @@ async fn fetched(
 ) -> Result<(Downloaded, Vec<String>), Refusal> {
     let mut too_large = false;
     let fits = |sizes: &Sizes| {
-        too_large = sizes.values().sum::<usize>() > MAX_RESPONSE_BYTES;
+        too_large = sizes.values().fold(0, |sum: usize, size| sum.saturating_add(*size)) > MAX_RESPONSE_BYTES;
         if too_large { Err(Failure::Failed("the bundle is too large".into())) } else { Ok(()) }
     };
     let fetched = source.fetch_if(request, layout.format(), fits).await;

@@ -140,7 +140,7 @@ impl Exec {
 
     /// The variables that the command does not get.
     fn removed(&self) -> Vec<&str> {
-        OURS.into_iter().chain(self.wanted.server.token.variable()).collect()
+        OURS.into_iter().chain(self.wanted.server.token.variables()).collect()
     }
 
     fn cannot_run(&self, error: &std::io::Error) -> ExitCode {

@@ -14,6 +14,8 @@ use zeroize::Zeroizing;
 
 const REQUEST_URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
 const REQUEST_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
+/// The variables that request an id token.
+pub const REQUEST_VARIABLES: [&str; 2] = [REQUEST_URL, REQUEST_TOKEN];
 /// Larger than any id token.
 const MAX_ANSWER_BYTES: usize = 128 * 1024;
 

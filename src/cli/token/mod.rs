@@ -59,9 +59,13 @@ impl TokenArguments {
         self.token_from == TokenFrom::GithubActions
     }
 
-    /// The variable that holds the token, if one does.
-    pub fn variable(&self) -> Option<&str> {
-        (self.token_from == TokenFrom::Gitlab).then_some(self.token_variable.as_str())
+    /// The variables that hold the token, or what requests one.
+    pub fn variables(&self) -> Vec<&str> {
+        match self.token_from {
+            TokenFrom::File => Vec::new(),
+            TokenFrom::GithubActions => github::REQUEST_VARIABLES.to_vec(),
+            TokenFrom::Gitlab => vec![&self.token_variable],
+        }
     }
 
     /// Reads or requests the token. One from GitHub is masked in the job's log before it is returned.

@@ -5,9 +5,9 @@ use super::reason::{Holder, Reason, message};
 use crate::model::policy_resource::{ObservedStatus, PolicyResource, ResourceStatus};
 use crate::policy::bounds::Bounds;
 use crate::policy::matching::Policy;
+use crate::policy::may_deny::may_deny;
 use crate::policy::store::port::{PolicySource, StoredPolicy};
 use jiff::Timestamp;
-use serde_json::Value;
 use std::sync::Arc;
 
 /// An object, and what became of it.
@@ -54,7 +54,7 @@ impl Known {
             Ok(policy) => (Some((generation, Arc::new(policy))), Verdict::Good),
             Err(faults) => {
                 let before = before.filter(|before| before.uid == uid).and_then(|before| before.policy);
-                let kept = before.filter(|(_, before)| may_deny && before.denies());
+                let kept = before.filter(|(_, before)| may_deny && before.denies() && !before.is_shadow());
                 let reason = Reason::of(&faults);
                 let mut text = message(&faults);
                 if reason == Reason::BeyondCeiling && key.namespace.is_some() && bounds.ceiling.is_closed() {
@@ -162,9 +162,4 @@ impl Shown {
             spec: (**self.policy.spec()).clone(),
         }
     }
-}
-
-/// Everything but what plainly allows.
-fn may_deny(spec: &Value) -> bool {
-    !matches!(spec.get("effect").map(Value::as_str), None | Some(Some("allow")))
 }

@@ -2,11 +2,14 @@
 
 use crate::document::Fault;
 use crate::policy::compile::{BEYOND_CEILING, UNKNOWN_STORE};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// The longest message; the API server takes 32,768 characters.
 const MAX_MESSAGE_BYTES: usize = 8 << 10;
+/// Of a pointer, and of what is wrong there.
+const MAX_PART_BYTES: usize = 512;
 
 /// The reason of the condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,9 +88,17 @@ pub(super) fn message(faults: &[Fault]) -> String {
         if index > 0 {
             text.push_str("; ");
         }
-        let _ = write!(text, "{}: {}", fault.pointer, fault.detail);
+        let _ = write!(text, "{}: {}", shortened(&fault.pointer), shortened(&fault.detail));
     }
     text
+}
+
+/// At most [`MAX_PART_BYTES`] of a text: a pointer has keys that the author chose, and the API server bounds the whole message.
+fn shortened(text: &str) -> Cow<'_, str> {
+    if text.len() <= MAX_PART_BYTES {
+        return text.into();
+    }
+    format!("{}...", &text[..text.floor_char_boundary(MAX_PART_BYTES)]).into()
 }
 
 #[cfg(test)]
@@ -112,5 +123,7 @@ mod tests {
         let many: Vec<Fault> = (0..10_000).map(|at| Fault::new(format!("/spec/repos/{at}"), "is bad")).collect();
         let text = message(&many);
         assert!(text.len() < MAX_MESSAGE_BYTES + 100 && text.ends_with(" more"), "{}", text.len());
+        let long = message(&[Fault::new(format!("/spec/rename/{}", "ü".repeat(20_000)), "is bad")]);
+        assert!(long.len() < 2 * MAX_PART_BYTES && long.ends_with("...: is bad"), "{}", long.len());
     }
 }

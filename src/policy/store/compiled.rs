@@ -7,6 +7,7 @@ use super::records::{Changes, Record};
 use crate::document::Fault;
 use crate::policy::bounds::Bounds;
 use crate::policy::matching::Policy;
+use crate::policy::may_deny::may_deny;
 use crate::wire::policy::PolicySpec;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,23 +114,12 @@ impl Compiled {
                 None
             }
             Err(faults) => {
-                let denies = may_deny(spec);
+                let denies = serde_json::from_str(spec).map_or(true, |spec: Value| may_deny(&spec));
                 let before = self.known.remove(name).and_then(|known| known.policy);
                 let policy = before.filter(|before| denies && before.denies() && !before.is_shadow());
                 self.known.insert(name.clone(), Known { revision: *revision, policy });
                 Some(Broken { name: name.clone(), faults, denies })
             }
         }
-    }
-}
-
-/// Everything but what plainly allows, or is plainly in shadow mode.
-fn may_deny(spec: &str) -> bool {
-    match serde_json::from_str(spec) {
-        Ok(Value::Object(spec)) => {
-            let is_shadow = spec.get("mode").is_some_and(|mode| mode == "audit");
-            !is_shadow && !matches!(spec.get("effect").map(Value::as_str), None | Some(Some("allow")))
-        }
-        _ => true,
     }
 }

@@ -124,7 +124,7 @@ impl CredentialSource for Tokens {
     async fn ask(
         &self,
         calls: &Calls,
-        _has_worked: bool,
+        has_worked: bool,
         request: &RequestId,
     ) -> Result<Granted<SecretClient>, ReadError> {
         let (AzureAuth::WorkloadIdentity { token_file: file, .. }
@@ -133,7 +133,8 @@ impl CredentialSource for Tokens {
         if shown.is_empty() {
             return Err(credential_file::unusable(&calls.store));
         }
-        let call = Box::pin(calls.make(StoreOperation::Login, LOGIN, request, self.log_in(&shown, request)));
+        let asked = async { self.log_in(&shown, request).await.map_err(|failed| failed.of_login(has_worked)) };
+        let call = Box::pin(calls.make(StoreOperation::Login, LOGIN, request, asked));
         let (token, ttl) = call.await.map_err(|failed| failed.error)?;
         let client = self.client(&token, ttl).ok_or(ReadError::Unavailable)?;
         Ok(Granted { client, ttl: Some(ttl) })

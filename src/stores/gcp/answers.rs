@@ -25,8 +25,8 @@ use zeroize::Zeroizing;
 /// The checksum of `dataCrc32c`.
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
-/// Maximum number of details of an error that are looked at.
-const MAX_DETAILS: usize = 16;
+/// Maximum length of an error that is looked at. Each of its details takes more memory than its text.
+const MAX_ERROR_BYTES: usize = 64 << 10;
 
 /// The error in a body, as all APIs of Google send it.
 #[derive(Default, Deserialize)]
@@ -46,6 +46,9 @@ fn told(body: &[u8]) -> Option<Told> {
     #[derive(Deserialize)]
     struct Body {
         error: Told,
+    }
+    if body.len() > MAX_ERROR_BYTES {
+        return None;
     }
     object::<Body>(body).map(|body| body.error)
 }
@@ -73,7 +76,7 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> Meaning {
 
 /// Whether the API is not enabled in the project.
 fn is_switched_off(told: &Told) -> bool {
-    told.details.iter().take(MAX_DETAILS).any(|detail| detail.reason == "SERVICE_DISABLED")
+    told.details.iter().any(|detail| detail.reason == "SERVICE_DISABLED")
 }
 
 /// The answer to the read of a secret of that name.

@@ -93,7 +93,7 @@ impl CredentialSource for Tokens {
     async fn ask(
         &self,
         calls: &Calls,
-        _has_worked: bool,
+        has_worked: bool,
         request: &RequestId,
     ) -> Result<Granted<AccessToken>, ReadError> {
         let (token, ttl) = match &self.auth {
@@ -109,12 +109,14 @@ impl CredentialSource for Tokens {
                     return Err(credential_file::unusable(&calls.store));
                 }
                 let exchange = self.exchange(sts_url, provider, &subject);
+                let exchange = async { exchange.await.map_err(|failed| failed.of_login(has_worked)) };
                 let made = calls.make(StoreOperation::Login, EXCHANGE, request, exchange).await;
                 let federated = made.map_err(|failed| failed.error)?;
                 match service_account {
                     None => federated,
                     Some(account) => {
                         let impersonate = self.impersonate(iam_credentials_url, account, &federated.0);
+                        let impersonate = async { impersonate.await.map_err(|failed| failed.of_login(has_worked)) };
                         let made = calls.make(StoreOperation::Login, IMPERSONATION, request, impersonate).await;
                         made.map_err(|failed| failed.error)?
                     }
@@ -122,6 +124,7 @@ impl CredentialSource for Tokens {
             }
             GcpAuth::MetadataServer { service_account, endpoint_url } => {
                 let asked = self.ask_metadata_server(endpoint_url, service_account);
+                let asked = async { asked.await.map_err(|failed| failed.of_login(has_worked)) };
                 let made = calls.make(StoreOperation::Login, EXCHANGE, request, asked).await;
                 made.map_err(|failed| failed.error)?
             }

@@ -179,12 +179,17 @@ fn what_is_lost_or_put_off_is_repeated_and_no_redirect_is_followed() {
 
 #[test]
 fn a_bundle_that_is_not_whole_or_has_names_of_the_runner_is_refused() {
-    let service = Service::with(&json!({"NODE_OPTIONS": "x-s3cret"}), &json!({"keys": ["NPM_TOKEN", "NODE_OPTIONS"]}));
+    for name in ["NODE_OPTIONS", "node_options", "GITHUB_REF", "Runner_x"] {
+        let service = Service::with(&json!({(name): "x-s3cret"}), &json!({"keys": ["NPM_TOKEN", name]}));
+        let runner = Runner::of(&service, &json!({}));
+        let ran = with_curl(&runner, &service, &[]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        let expected = format!("{name} is a name that a runner keeps for itself");
+        assert!(Log::of(ran.text()).errors[0].contains(&expected), "{ran:?}");
+        assert_eq!(runner.file("env"), "");
+    }
+    let service = Service::new();
     let runner = Runner::of(&service, &json!({}));
-    let ran = with_curl(&runner, &service, &[]);
-    assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(Log::of(ran.text()).errors[0].contains("NODE_OPTIONS is a name that a runner keeps for itself"), "{ran:?}");
-    assert_eq!(runner.file("env"), "");
     // A server that lies.
     for body in [
         "export A='s3cret'\n",

@@ -115,6 +115,7 @@ fn exec_masks_and_its_command_cannot_ask_for_more() {
     assert_masked(&log, &first_mask(&ran.said));
     assert_eq!(log.shown, ["npm-s3cret"], "only what the command said");
     assert!(!ran.text().contains("CLAVIGER_") && ran.text().contains("NPM_TOKEN=npm-s3cret\n"), "{ran:?}");
+    assert!(!ran.text().contains("ACTIONS_ID_TOKEN_REQUEST_") && ran.text().contains("GITHUB_ENV="), "{ran:?}");
     assert_eq!(std::fs::read_to_string(folder.path().join("lines")).unwrap(), LINES);
 }
 

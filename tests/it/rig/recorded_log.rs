@@ -37,6 +37,7 @@ impl RecordedLog {
     }
 
     /// The process's own filter: everything of this crate, and warnings of others.
+    #[cfg(any(feature = "aws", all(feature = "azure", feature = "gcp")))]
     pub fn as_served() -> Self {
         Self::with(Targets::new().with_default(Level::WARN).with_target("claviger", Level::TRACE))
     }
@@ -45,9 +46,9 @@ impl RecordedLog {
         let bytes = Bytes::default();
         let writer = bytes.clone();
         let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
-        let _second = Dispatch::new(NoSubscriber::default());
-        let _guard = set_default(tracing_subscriber::registry().with(lines.with_filter(filter)));
-        Self { bytes, _guard, _second }
+        let second = Dispatch::new(NoSubscriber::default());
+        let guard = set_default(tracing_subscriber::registry().with(lines.with_filter(filter)));
+        Self { bytes, _guard: guard, _second: second }
     }
 
     /// What was logged so far.

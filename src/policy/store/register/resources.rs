@@ -27,22 +27,21 @@ impl PolicyRegister {
         let mut state = self.state.lock().await;
         let Some(at) = state.resources.iter().position(|resources| **resources.cluster() == *cluster) else { return };
         // Thousands of policies take a second to compile.
-        let mut resources = state.resources.remove(at);
-        let empty = Resources::new(resources.cluster().clone(), self.bounds.clone());
+        // Meanwhile the cluster counts as unread, so that a panic or a cancellation here never loses a deny policy.
+        let unread = Resources::new(state.resources[at].cluster().clone(), self.bounds.clone());
+        let mut resources = std::mem::replace(&mut state.resources[at], unread);
         let compiled = tokio::task::spawn_blocking(move || {
             let was_read = resources.is_read();
             let changed = resources.take_over(changes);
             (resources, changed, was_read)
         });
         let Ok((resources, changed, was_read)) = compiled.await else {
-            // Only a panic loses them. As if they had never been read, this replica decides nothing without them.
             tracing::error!(cluster, "custom resources could not be taken over; this replica is not ready");
-            state.resources.insert(at, empty);
             self.put_in_force(&mut state);
             return;
         };
         let is_read = resources.is_read();
-        state.resources.insert(at, resources);
+        state.resources[at] = resources;
         if changed {
             self.put_in_force(&mut state);
             tracing::info!(cluster, policies = self.in_force.load().len(), "policies changed");

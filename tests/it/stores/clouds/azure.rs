@@ -158,6 +158,22 @@ async fn every_row_of_the_table_of_answers_is_its_class() {
 }
 
 #[tokio::test]
+async fn a_login_that_is_refused_after_one_that_worked_is_an_outage() {
+    let stub = Azure::start(TOKEN).await;
+    stub.put("homelab--a", r#"{"K":"v"}"#);
+    let rig = azure(&stub, NO_CACHE, |_| {});
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    stub.state().authority_says = Some(refused_login());
+    stub.revoke_tokens();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_mins(2)).await;
+    tokio::time::resume();
+    assert_eq!(rig.read("homelab/a").await, Err(Unavailable), "the cloud may not reach the cluster's issuer");
+    stub.state().authority_says = None;
+    until("the next login", async || rig.read("homelab/a").await == one("K", "v")).await;
+}
+
+#[tokio::test]
 async fn a_refused_login_reads_nothing_and_is_tried_again() {
     let stub = Azure::start("another.token.here").await;
     stub.put("homelab--a", r#"{"K":"v"}"#);

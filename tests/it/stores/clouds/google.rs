@@ -52,6 +52,22 @@ async fn each_path_has_a_secret_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_login_that_is_refused_after_one_that_worked_is_an_outage() {
+    let stub = Google::start(TOKEN).await;
+    stub.put("homelab__a", br#"{"K":"v"}"#);
+    let rig = google(&stub, NO_CACHE, |_| {});
+    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    stub.state().exchange_says = Some(status("401 Unauthorized"));
+    stub.revoke_tokens();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_mins(2)).await;
+    tokio::time::resume();
+    assert_eq!(rig.read("homelab/a").await, Err(Unavailable), "the cloud may not reach the cluster's issuer");
+    stub.state().exchange_says = None;
+    until("the next login", async || rig.read("homelab/a").await == one("K", "v")).await;
+}
+
+#[tokio::test]
 async fn a_service_account_is_impersonated_where_one_is_set() {
     let stub = Google::start(TOKEN).await;
     stub.put("homelab__a", br#"{"K":"v"}"#);
