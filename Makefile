@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install their requirements.
-.PHONY: demo demo-cluster dev test race kills slow external-secrets openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-short soak mutations fuzz fuzz-short faults clouds-live findings compatibility lint deny sbom static image
+.PHONY: demo demo-cluster cluster cluster-down cluster-test dev test race kills slow external-secrets openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-short soak mutations fuzz fuzz-short faults clouds-live findings compatibility lint deny sbom static image
 
 demo: ## run the main job with `claviger dev`: a ticket, its one-time download, and the audit events
 	@rig/install base
@@ -10,6 +10,19 @@ demo-cluster: ## run the main job with a real API server and a real OpenBao
 	@rig/install base bao kube
 	@cargo build --quiet --locked
 	@cargo run --quiet --locked --example demo-cluster
+
+cluster: ## start a real one-node cluster in namespaces of its own; as root, builds its programs once (half an hour)
+	@rig/install base bao kube tekton secrets-store-csi buildah helm node
+	@cargo build --quiet --locked
+	@rig/cluster/run up
+
+cluster-down: ## end the cluster of `make cluster` and remove its state
+	@rig/cluster/run down
+
+cluster-test: ## run the product on a real cluster, step by step, print a report, and end the cluster; outside of CI
+	@rig/install base bao kube tekton secrets-store-csi buildah helm node
+	@cargo build --quiet --locked
+	@rig/cluster/run test
 
 dev: ## serve with sample secrets on 127.0.0.1:8080
 	@rig/install base

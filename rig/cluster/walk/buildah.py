@@ -1,0 +1,40 @@
+"""The Task `claviger-buildah`: Buildah in a pod, with a secret mount"""
+from cluster import apply, get, kubectl
+from pods import CONTAINER, RESTRICTED
+from product import volume
+from report import expect
+from tekton import TASKS, ended_in
+
+DOCKERFILE = """FROM scratch
+COPY busybox /bin/busybox
+COPY busybox /bin/sh
+RUN --mount=type=secret,id=build-env . /run/secrets/build-env && /bin/busybox echo "$NPM_TOKEN" | /bin/busybox sha256sum >/digest
+"""
+
+
+def run(name):
+    clone = {"workspaces": [{"name": "source"}], "steps": [{
+        "name": "clone", "image": "build:1", "workingDir": "$(workspaces.source.path)", "securityContext": {**RESTRICTED, **CONTAINER},
+        "script": f"#!/bin/sh\nset -eu\ncp /bin/busybox busybox\ncat >Dockerfile <<'END'\n{DOCKERFILE}END\n"}]}
+    source = [{"name": "source", "workspace": "source"}]
+    params = {"repo": "$(params.repo)", "branch": "$(params.branch)", "destination": "oci:/var/lib/containers/out", "buildah-image": "buildah:1"}
+    return {"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "metadata": {"name": name, "namespace": "images"}, "spec": {
+        "taskRunTemplate": {"serviceAccountName": "tekton-bot", "podTemplate": {"securityContext": {"fsGroup": 65532}}},
+        "params": [{"name": "repo", "value": "site"}, {"name": "branch", "value": "main"}],
+        "workspaces": [{"name": "source", "persistentVolumeClaim": {"claimName": "images"}}],
+        "pipelineSpec": {"params": [{"name": "repo"}, {"name": "branch"}], "workspaces": [{"name": "source"}], "tasks": [
+            {"name": "clone", "taskSpec": clone, "workspaces": source},
+            {"name": "build", "runAfter": ["clone"], "taskRef": {"name": "claviger-buildah"}, "workspaces": source,
+             "params": [{"name": key, "value": value} for key, value in params.items()]}]}}}
+
+
+def walk():
+    kubectl("apply", "-n", "images", "-f", TASKS)
+    volume("images", 65532)
+    apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "images", "namespace": "images"},
+           "spec": {"volumeName": "images", "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}})
+    apply(run("image"))
+    reason, log, _ = ended_in("images", "image")
+    expect("an image is built whose RUN reads the secrets", f"{reason}: {log[-300:]}", reason == "Succeeded")
+    results = get("-n", "images", "taskrun", "-l", "tekton.dev/pipelineTask=build")["items"][0]["status"].get("results", [])
+    expect("the Task's result is the digest of the image", results, any(str(found["value"]).startswith("sha256:") for found in results))
