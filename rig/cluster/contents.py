@@ -26,6 +26,7 @@ int main(void) {
   return secret ? 7 : 1;
 }
 """
+NONROOT = "65532:65532"  # Tekton's init containers demand an image that is not root's
 PASSWD = b"root:x:0:0:root:/:/bin/sh\nnonroot:x:65532:65532:nonroot:/home/nonroot:/bin/sh\n"
 GROUP = b"root:x:0:\nnonroot:x:65532:\n"
 FOLDERS = {"tmp": 0o1777, "etc": 0o755, "secrets": 0o777, "var": 0o755, "run": 0o755, "home": 0o755, "home/nonroot": 0o777}
@@ -75,12 +76,16 @@ def write():
     image("claviger:0.1.0", {**claviger, **certificates}, entrypoint=["/claviger"])
     image("application:1", {**claviger, **certificates, "/application": compiled("application", APPLICATION)})
     # The build image: a shell, and curl with its libraries.
-    image("build:1", {**shell, **images.with_libraries("/usr/bin/curl"), **certificates}, links=busybox(), folders=FOLDERS)
+    image("build:1", {**shell, **images.with_libraries("/usr/bin/curl"), **certificates}, links=busybox(),
+          folders=FOLDERS, user=NONROOT)
     for name in ["controller", "webhook"]:
-        image(f"tekton-{name}:{TEKTON}", {f"/ko-app/{name}": BIN / "tekton" / name, **certificates}, entrypoint=[f"/ko-app/{name}"])
+        image(f"tekton-{name}:{TEKTON}", {f"/ko-app/{name}": BIN / "tekton" / name, **certificates}, entrypoint=[f"/ko-app/{name}"],
+              user=NONROOT)
     for name in ["entrypoint", "nop", "workingdirinit"]:
-        image(f"tekton-{name}:{TEKTON}", {f"/ko-app/{name}": BIN / "node" / name}, entrypoint=[f"/ko-app/{name}"], folders=FOLDERS)
-    driver = {"/driver": BIN / "secrets-store-csi" / "driver", "/registrar": BIN / "node" / "csi-registrar"}
+        image(f"tekton-{name}:{TEKTON}", {f"/ko-app/{name}": BIN / "node" / name}, entrypoint=[f"/ko-app/{name}"],
+              user=NONROOT, folders=FOLDERS)
+    driver = {"/driver": BIN / "secrets-store-csi" / "driver", "/registrar": BIN / "node" / "csi-registrar",
+              **images.with_libraries("/usr/bin/mount", "/usr/bin/umount")}
     image("secrets-store-csi:1.6.0", driver, folders=FOLDERS)
     if pathlib.Path("/usr/bin/buildah").exists():
         image("buildah:1", {**shell, **images.with_libraries("/usr/bin/buildah"), **certificates,

@@ -48,7 +48,7 @@ def layer(files, links, folders):
     return buffer.getvalue()
 
 
-def write(archive, name, files, entrypoint=(), environment=(), links={}, folders={}):
+def write(archive, name, files, entrypoint=(), user="", links={}, folders={}):
     """Writes the archive of the image `docker.io/library/NAME`."""
     folder = archive.parent / f"{archive.name}.layout"
     blobs = folder / "blobs" / "sha256"
@@ -57,7 +57,7 @@ def write(archive, name, files, entrypoint=(), environment=(), links={}, folders
     diff = hashlib.sha256(content).hexdigest()
     config = {
         "architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff}"]},
-        "config": {"Entrypoint": list(entrypoint), "Env": ["PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", *environment]},
+        "config": {"Entrypoint": list(entrypoint), "User": user, "Env": ["PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"]},
     }
     manifest = {
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",

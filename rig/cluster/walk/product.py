@@ -3,8 +3,9 @@ import json
 import os
 import subprocess
 
-from cluster import apply, get, kubectl, store
+from cluster import apply, get, kubectl, store, until
 from place import API_SERVER, BIN, CHECKOUT, NODE_IP, STATE
+from pods import phase
 from report import expect
 
 VALUES = STATE / "values.json"
@@ -97,6 +98,9 @@ def walk():
     status = pod["status"]["containerStatuses"][0]
     expect("the StatefulSet of the default chart is Ready, with TLS, its volume and its projected token",
            f"ready {status['ready']}, restarts {status['restartCount']}, image {status['image']}", status["ready"])
+    until("the chart's test has ended", lambda: phase("claviger-doctor", "claviger") in ["Succeeded", "Failed"])
+    seen = phase("claviger-doctor", "claviger")
+    expect("the chart's test, `claviger doctor` in a pod, finds no fault", seen, seen == "Succeeded")
     refused = kubectl("-n", "claviger", "run", "root", "--image=build:1", check=False)
     expect("the namespace refuses a pod that does not comply with `restricted`", refused.stderr[:110], "violates PodSecurity" in refused.stderr)
     version = kubectl("get", "node", "-o", "jsonpath={.items[0].status.nodeInfo.kubeletVersion} {.items[0].status.nodeInfo.containerRuntimeVersion}")

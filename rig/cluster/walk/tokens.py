@@ -16,7 +16,7 @@ sleep 70
 """
 USERS = [
     ("one user, no fsGroup", {}, None, "600 65532:0"),
-    ("one user, fsGroup 2000", {"fsGroup": 2000}, None, "640 0:2000"),
+    ("one user, fsGroup 2000", {"fsGroup": 2000}, None, "640 65532:2000"),
     ("root, no fsGroup", {"runAsUser": 0, "runAsNonRoot": False}, None, "600 0:0"),
     ("one user, defaultMode 0440", {}, 0o440, "600 65532:0"),
 ]

@@ -53,7 +53,7 @@ def walk():
     classes()
     code, output = finished(mounting("mounts"))
     expect("a pod with a user of its own (65532) mounts the bundle as files", output,
-           code == 0 and output.startswith("65532") and "NPM_TOKEN 444 21 it's the token of main" in output)
+           code == 0 and output.startswith("65532") and "NPM_TOKEN 444 22 it's the token of main" in output)
     code, output = finished(mounting("empty", secretProviderClass="empty"))
     expect("an empty bundle: the pod starts, with a marker file", output, code == 0 and ".claviger-empty 444 0" in output)
     apply(mounting("denied", secretProviderClass="other"))
