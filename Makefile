@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install their requirements.
-.PHONY: demo demo-cluster cluster cluster-down cluster-test dev test race kills slow external-secrets openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-short soak mutations fuzz fuzz-short faults clouds-live findings compatibility lint deny sbom static image
+.PHONY: demo demo-cluster cluster cluster-down cluster-test dev test race kills slow external-secrets openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-short soak mutations fuzz fuzz-short faults clouds-live findings compatibility matrix lint deny sbom static image
 
 demo: ## run the main job with `claviger dev`: a ticket, its one-time download, and the audit events
 	@rig/install base
@@ -121,6 +121,11 @@ compatibility: ## write the tables of docs/COMPATIBILITY.md from what other prog
 	@rm -f $(stale_table)
 	cargo test --locked --test it render::matrix || { test -s $(stale_table) && cp $(stale_table) docs/COMPATIBILITY.md; }
 	tools/compatibility.py docs/COMPATIBILITY.md
+
+matrix: ## run the suites that need an API server on other versions of Kubernetes and Tekton, and write the tables of docs/COMPATIBILITY.md; builds them first, an hour
+	@rig/install
+	@rig/install kube-1.34 kube-1.35 kube-1.37 tekton-1.12 tekton-1.15
+	tools/matrix.py docs/COMPATIBILITY.md
 
 lint: ## check formatting, clippy and the house rules
 	@rig/install base

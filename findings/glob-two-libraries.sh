@@ -2,8 +2,8 @@
 # Software: minimatch 11.0.9, picomatch 4.0.7 (npm), with the machine's git (seen: 2.39.5) as the judge of branch names; Python's fnmatch.
 # Expected: a branch name without *, ? and [ is a pattern that matches itself, and the two libraries read one pattern alike.
 # Seen: git allows #123-fix, {a,b} and +(a). As patterns they do not match themselves in minimatch: # begins a comment, the others are
-#   lists. picomatch and fnmatch match all three. `feature/**` matches `feature` in picomatch only. `release-[!0]` matches release-1 in
-#   minimatch and fnmatch, and in picomatch it does not.
+#   lists. picomatch and fnmatch match all three; in picomatch {a,b} matches a as well. `feature/**` matches `feature` in picomatch only. `release-[!0]`
+#   is "not 0" in minimatch and fnmatch. picomatch reads "! or 0": it matches release-0 and not release-1.
 # Why it matters: a list of allowed branches that was tried with one tool lets through or refuses others with the next. A rule for a branch whose name
 #   begins with # never holds.
 set -euo pipefail
@@ -22,11 +22,14 @@ import fnmatch, json, subprocess, sys
 cases = [ # pattern, name, minimatch, picomatch, fnmatch
     ("#123-fix", "#123-fix", False, True, True),
     ("{a,b}", "{a,b}", False, True, True),
+    ("{a,b}", "a", True, True, False),
     ("+(a)", "+(a)", False, True, True),
     ("feature/**", "feature", False, True, False),
     ("feature/**", "feature/a/b", True, True, True),
     ("release-[!0]", "release-1", True, False, True),
+    ("release-[!0]", "release-0", False, True, False),
     ("release-[^0]", "release-1", True, True, False),
+    ("release-[^0]", "release-0", False, False, True),
     ("release/*", "release/1", True, True, True),
 ]
 for _, name, *_ in cases:

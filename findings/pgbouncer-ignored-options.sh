@@ -10,7 +10,10 @@ set -euo pipefail
 work=$(mktemp -d)
 bouncer='' server=''
 finish() {
-  for pid in $bouncer $server; do kill -INT "$pid" 2>/dev/null || true; done
+  rm -f /etc/postgresql-common/createcluster.d/findings.conf
+  # At once: an orderly end would wait for clients.
+  [ -z "$bouncer" ] || kill "$bouncer" 2>/dev/null || true
+  [ -z "$server" ] || kill -QUIT "$server" 2>/dev/null || true
   wait || true
   rm -rf "$work"
 }
@@ -20,7 +23,6 @@ if [ ! -x $binaries/postgres ]; then # the server's programs alone: no cluster, 
   mkdir -p /etc/postgresql-common/createcluster.d
   echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/findings.conf
   apt-get -qq -y --no-install-recommends install postgresql-15 >/dev/null
-  rm /etc/postgresql-common/createcluster.d/findings.conf
 fi
 chown postgres "$work"
 (cd "$work" && apt-get -qq download pgbouncer libc-ares2 libevent-2.1-7 2>/dev/null) # unpacked, as the package would start a server
@@ -48,7 +50,7 @@ pooler() { # pooler IGNORED: starts PgBouncer
   bouncer=$!
   up "$pooled"
 }
-end_pooler() { kill -INT "$bouncer"; wait "$bouncer" || true; bouncer=''; }
+end_pooler() { kill "$bouncer"; wait "$bouncer" || true; bouncer=''; }
 LD_LIBRARY_PATH="$work/root/usr/lib/x86_64-linux-gnu" "$work/root/usr/sbin/pgbouncer" --version | sed -n 1p
 psql --version
 guards="select current_setting('default_transaction_read_only'), current_setting('statement_timeout'), current_setting('application_name')"

@@ -11,6 +11,7 @@ set -euo pipefail
 work=$(mktemp -d)
 server=''
 finish() {
+  rm -f /etc/postgresql-common/createcluster.d/findings.conf
   [ -z "$server" ] || kill -QUIT "$server" 2>/dev/null || true
   wait || true
   rm -rf "$work"
@@ -21,7 +22,6 @@ if [ ! -x $binaries/postgres ]; then # the server's programs alone: no cluster, 
   mkdir -p /etc/postgresql-common/createcluster.d
   echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/findings.conf
   apt-get -qq -y --no-install-recommends install postgresql-15 >/dev/null
-  rm /etc/postgresql-common/createcluster.d/findings.conf
 fi
 chown postgres "$work"
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')

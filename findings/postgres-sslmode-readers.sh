@@ -12,6 +12,7 @@ set -euo pipefail
 work=$(mktemp -d)
 server=''
 finish() {
+  rm -f /etc/postgresql-common/createcluster.d/findings.conf
   [ -z "$server" ] || kill -QUIT "$server" 2>/dev/null || true
   wait || true
   rm -rf "$work"
@@ -22,7 +23,6 @@ if [ ! -x $binaries/postgres ]; then # the server's programs alone: no cluster, 
   mkdir -p /etc/postgresql-common/createcluster.d
   echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/findings.conf
   apt-get -qq -y --no-install-recommends install postgresql-15 >/dev/null
-  rm /etc/postgresql-common/createcluster.d/findings.conf
 fi
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" -q install --no-compile --disable-pip-version-check psycopg==3.3.9 psycopg-binary==3.3.9 asyncpg==0.32.0

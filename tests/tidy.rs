@@ -509,12 +509,16 @@ fn domain_types_do_not_know_serde() {
 }
 
 /// The test names between backticks: integration tests with their module, unit tests without, both as cargo and
-/// `mutations/run` print them.
+/// `mutations/run` print them. A name with `::` may also be that of a module of the integration tests.
 fn tests_named(text: &str) -> Vec<String> {
     let words = text.split('`').skip(1).step_by(2);
     let is_name =
         |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == ':');
-    words.filter(|word| word.matches('_').count() > 2).filter(is_name).map(str::to_owned).collect()
+    words
+        .filter(|word| word.matches('_').count() > 2 || word.contains("::"))
+        .filter(is_name)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// `mutations/run` takes an hour, so a mutation that no longer applies would be noticed late.
@@ -536,12 +540,15 @@ fn each_mutation_finds_its_place_once() {
 }
 
 #[test]
-fn threats_are_met_by_tests_that_exist() {
+fn tests_that_documents_name_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let of = |document: &str| tests_named(&fs::read_to_string(root.join(document)).unwrap());
     let mut named = of("docs/THREATS.md");
     assert!(named.len() > 30, "{}", named.len());
     named.extend(of("docs/INTEGRATIONS.md"));
+    // Names of settings in that document have underscores too.
+    let in_compatibility = of("docs/COMPATIBILITY.md").into_iter().filter(|name| name.contains("::"));
+    named.extend(in_compatibility);
     let mut files = Vec::new();
     every_file(&root.join("tests/it"), &mut files);
     every_file(&root.join("src"), &mut files);
@@ -555,24 +562,53 @@ fn threats_are_met_by_tests_that_exist() {
             (in_src, place.trim_end_matches("::mod").to_owned(), fs::read_to_string(file).unwrap())
         })
         .collect();
-    let missing: Vec<_> = named
-        .iter()
-        .filter(|name| {
-            let (place, function) = name.rsplit_once("::").unwrap_or(("", name));
-            let defined = format!("fn {function}()");
-            !tests.iter().any(|(in_src, module, text)| {
-                let here = module == place || *in_src && place.is_empty();
-                // A module inside the file, possibly created by a macro.
-                let within = place.strip_prefix(module.as_str()).is_some_and(|rest| rest.starts_with("::"));
-                here && text.contains(&defined) || within && text.contains(function)
-            })
+    let exists = |name: &str| {
+        let (place, function) = name.rsplit_once("::").unwrap_or(("", name));
+        let defined = format!("fn {function}()");
+        tests.iter().any(|(in_src, module, text)| {
+            let here = module == place || *in_src && place.is_empty();
+            // A module inside the file, possibly created by a macro.
+            let within = place.strip_prefix(module.as_str()).is_some_and(|rest| rest.starts_with("::"));
+            let is_module = !in_src && (module == name || module.starts_with(&format!("{name}::")));
+            is_module || here && text.contains(&defined) || within && text.contains(function)
         })
-        .collect();
+    };
+    let missing: Vec<_> = named.iter().filter(|name| !exists(name)).collect();
     assert!(missing.is_empty(), "{missing:#?}");
+    assert!(exists("tekton::loops") && !exists("tekton::no_such_module") && !exists("tekton::loops::no_such_test"));
     assert_eq!(
-        tests_named("`a::no_such_test_is_there` and `sync` and `Not_a_test_at_all`"),
-        ["a::no_such_test_is_there"]
+        tests_named("`a::no_such_test_is_there` and `sync`, `csi::walk` and `Not_a_test_at_all`"),
+        ["a::no_such_test_is_there", "csi::walk"]
     );
+}
+
+/// Links between documents and findings, in both directions.
+#[test]
+fn each_finding_is_described_and_listed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let list = fs::read_to_string(root.join("findings/README.md")).unwrap();
+    let mut files = Vec::new();
+    every_file(&root.join("findings"), &mut files);
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "sh"));
+    assert!(files.len() > 30, "{}", files.len());
+    for file in &files {
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        assert_eq!(list.matches(&format!("| [{name}]({name}.sh) |")).count(), 1, "findings/README.md, {name}");
+        let text = fs::read_to_string(file).unwrap();
+        let comment: Vec<&str> = text.lines().skip(1).take_while(|line| line.starts_with('#')).collect();
+        for part in ["# Software: ", "# Expected: ", "# Seen: ", "# Why it matters: "] {
+            assert_eq!(comment.iter().filter(|line| line.starts_with(part)).count(), 1, "{name}: {part}");
+        }
+    }
+    let mut documents = Vec::new();
+    every_file(&root.join("docs"), &mut documents);
+    documents.retain(|file| file.extension().is_some_and(|extension| extension == "md"));
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        for linked in text.split("(../findings/").skip(1).filter_map(|rest| rest.split(')').next()) {
+            assert!(root.join("findings").join(linked).is_file(), "{}: {linked}", document.display());
+        }
+    }
 }
 
 fn every_file(folder: &Path, files: &mut Vec<PathBuf>) {

@@ -5,6 +5,7 @@
 
 mod adoption;
 mod builds;
+mod loops;
 mod pods;
 
 use crate::chart::rendered::render_values;

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// The user who starts runs.
 const DEVELOPER: &str = "alice";
+/// The controller of the loops. No admission policy names it.
+pub const LOOPS: &str = "system:serviceaccount:loops:controller";
 /// Long, because Tekton's controller becomes the leader during the first test.
 const WITHIN: Duration = Duration::from_secs(90);
 
@@ -101,6 +103,28 @@ impl Workshop {
             "spec": {"serviceAccountName": "build-bot", "taskSpec": step()},
         });
         self.creates(MALLORY, &run).await
+    }
+
+    /// The controller of a loop creates the `TaskRun` of one iteration: the `CustomRun` is its owner, and it has the labels of
+    /// the `CustomRun`.
+    pub async fn iterates(&self, user: &str, name: &str, loop_run: &Thing, repo: &str) -> Result<Value, (u16, String)> {
+        let labels = self.when("CustomRun", &loop_run.name, |found| found["metadata"].get("labels").cloned()).await;
+        let mut spec = step();
+        spec["params"] = json!([{"name": "repo"}, {"name": "branch", "default": "main"}]);
+        let run = json!({
+            "apiVersion": "tekton.dev/v1", "kind": "TaskRun",
+            "metadata": {"name": name, "ownerReferences": [owner(loop_run)], "labels": labels},
+            "spec": {"params": [{"name": "repo", "value": repo}], "serviceAccountName": "build-bot", "taskSpec": spec},
+        });
+        self.creates(user, &run).await
+    }
+
+    /// The controller of a `CustomRun` ends it, as Tekton's documentation of custom tasks asks for.
+    pub async fn ends_custom_run(&self, name: &str) {
+        let condition = json!({"type": "Succeeded", "status": "True", "reason": "Done", "lastTransitionTime": now()});
+        let status = json!({"status": {"startTime": now(), "completionTime": now(), "conditions": [condition]}});
+        let path = format!("{}/status", self.path("CustomRun", name));
+        self.kube.as_user(LOOPS, Method::PATCH, &path, &status).await.unwrap();
     }
 
     /// Mallory creates a pod that claims a `TaskRun` or none.
@@ -197,7 +221,11 @@ impl Workshop {
     }
 
     fn path(&self, kind: &str, name: &str) -> String {
-        let group = if matches!(kind, "Pod" | "ServiceAccount") { "/api/v1" } else { "/apis/tekton.dev/v1" };
+        let group = match kind {
+            "Pod" | "ServiceAccount" => "/api/v1",
+            "CustomRun" => "/apis/tekton.dev/v1beta1",
+            _ => "/apis/tekton.dev/v1",
+        };
         let path = format!("{group}/namespaces/{}/{}s", self.namespace, kind.to_lowercase());
         if name.is_empty() { path } else { format!("{path}/{name}") }
     }
@@ -216,13 +244,21 @@ fn thing(kind: &'static str, object: &Value) -> Thing {
 }
 
 fn owner(thing: &Thing) -> Value {
-    json!({"apiVersion": "tekton.dev/v1", "kind": thing.kind, "name": thing.name, "uid": thing.uid,
+    let version = if thing.kind == "CustomRun" { "tekton.dev/v1beta1" } else { "tekton.dev/v1" };
+    json!({"apiVersion": version, "kind": thing.kind, "name": thing.name, "uid": thing.uid,
            "controller": true, "blockOwnerDeletion": true})
 }
 
 /// A Task with one step. It has a command, so that no registry is contacted.
 pub fn step() -> Value {
     json!({"steps": [{"name": "main", "image": "image.invalid", "command": ["/bin/true"]}]})
+}
+
+/// A task of a pipeline that Tekton hands to the controller of the kind `TaskLoop`, as a `CustomRun`.
+pub fn custom_task(name: &str, more: &Value) -> Value {
+    let mut task = json!({"name": name, "taskRef": {"apiVersion": "custom.tekton.dev/v1alpha1", "kind": "TaskLoop", "name": "each"}});
+    task.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    task
 }
 
 /// A task of a pipeline, with additional fields.
