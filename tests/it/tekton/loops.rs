@@ -83,3 +83,23 @@ fn with_the_admission_policy_no_task_run_claims_a_loop() {
         assert!(is_refused(&place.task_run_of_mallorys("evil", &run, "each").await));
     });
 }
+
+/// Tekton runs it, but lists only children of the kind that the pipeline task has.
+#[test]
+fn without_it_a_task_run_that_claims_a_loop_gets_nothing() {
+    with(false, async |place, broker| {
+        let run = looping(&place, &json!({})).await;
+        place.ends(&place.pod(&run, "clone", &[]).await, "Succeeded").await;
+        children(&place, "each", 1).await;
+        place.task_run_of_mallorys("evil", &run, "each").await.unwrap();
+        let evil = place.pod(&place.thing("TaskRun", "evil").await, "", &[]).await;
+        place.runs(&evil).await;
+        place.ends_custom_run("site-each").await;
+        // Tekton has looked at the run again when the next task has a pod.
+        let build = place.pod(&run, "build", &[]).await;
+        assert_eq!(told(&broker, &build).await, "VICTIM");
+        assert_eq!(children(&place, "each", 1).await, [("CustomRun".into(), "site-each".into())]);
+        let answer = broker.ask(&evil.token, &format!("repo={VICTIM}&branch=main"));
+        assert_eq!((answer.status, answer.code().as_str()), (503, "attestation_pending"));
+    });
+}
