@@ -18,7 +18,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["model", "document"]),
     ("metrics", &[]),
     ("traces", &[]),
-    ("database", &["config"]),
+    // sealing: random marks of sessions, which show whether a pooler is in between.
+    ("database", &["sealing", "config"]),
     ("flights", &[]),
     // Used by authn to limit calls to API servers, and by broker to limit callers and addresses.
     ("rates", &[]),

@@ -30,6 +30,7 @@ mod check;
 mod defaults;
 mod environment;
 mod load;
+mod postgres_options;
 mod sections;
 mod size;
 mod warnings;

@@ -1,16 +1,32 @@
-//! The URL of a PostgreSQL server. It may hold a password.
+//! The URL of a PostgreSQL server, or of several of which one is the primary. It may hold a password.
 
+use super::postgres_options::Options;
+pub use super::postgres_options::SessionTarget;
 use crate::model::secret::SecretValue;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
+use std::time::Duration;
 
-/// The allowed options after `?`. Session settings are not allowed: they could undo what is checked at start.
-const OPTIONS: [&str; 6] = ["sslmode", "sslrootcert", "sslcert", "sslkey", "host", "application_name"];
+/// Maximum number of hosts.
+const MAX_HOSTS: usize = 8;
+/// Time limit for one host, unless `connect_timeout` sets another: shorter if there is another host to try.
+const ONE_HOST_WITHIN: Duration = Duration::from_secs(10);
+const EACH_HOST_WITHIN: Duration = Duration::from_secs(3);
+
+const SHAPE: &str = "must be a URL such as postgres://user:password@host:5432/database?sslmode=verify-full";
 
 /// A checked URL. Whether a connection succeeds is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PostgresUrl(SecretValue);
+pub struct PostgresUrl {
+    /// A URL for each host, in order, without options.
+    places: Vec<SecretValue>,
+    has_password: bool,
+    options: Options,
+    password_file: Option<PathBuf>,
+    direct: Option<Box<PostgresUrl>>,
+}
 
 impl PostgresUrl {
     /// Checks a URL that begins with `postgres://` or `postgresql://`.
@@ -18,49 +34,141 @@ impl PostgresUrl {
     /// # Errors
     /// The fault, without any part of the URL.
     pub fn new(url: String) -> Result<Self, &'static str> {
-        let (place, options) = url.split_once('?').unwrap_or((&url, ""));
+        let url = SecretValue::new(url);
+        #[expect(clippy::disallowed_methods, reason = "its parts are checked, and kept as secrets")]
+        let url = url.expose_secret();
+        let (place, query) = url.split_once('?').unwrap_or((url, ""));
         let rest = place.split_once("://").map_or("", |(_, rest)| rest);
-        // The host may be omitted for a socket folder, which is an option. The database is required.
-        if rest.split_once('/').is_none_or(|(_, database)| database.is_empty()) {
-            return Err("must name a database: postgres://user:password@host:5432/database");
+        // The hosts may be an option. The database is required.
+        let (authority, database) = rest
+            .split_once('/')
+            .filter(|(_, database)| !database.is_empty())
+            .ok_or("must name a database: postgres://user:password@host:5432/database")?;
+        let (user, hosts) = authority
+            .rsplit_once('@')
+            .map_or(("", authority), |(_, hosts)| (&authority[..authority.len() - hosts.len()], hosts));
+        let (options, named) = Options::parse(query)?;
+        let hosts = match named {
+            Some(named) if hosts.is_empty() => named,
+            Some(_) => return Err("names its hosts twice: before the database and as an option. Remove one of them"),
+            None => hosts.split(',').map(ToOwned::to_owned).collect(),
+        };
+        if hosts.len() > MAX_HOSTS {
+            return Err("has more than 8 hosts");
         }
-        let mut keys = options.split('&').filter(|option| !option.is_empty()).map(|o| o.split('=').next().unwrap_or(o));
-        if !keys.all(|key| OPTIONS.contains(&key)) {
-            return Err("has an option other than sslmode, sslrootcert, sslcert, sslkey, host, application_name");
+        if hosts.iter().any(|host| host.contains(['@', '?', '#', '\\'])) {
+            return Err(SHAPE);
         }
-        if PgConnectOptions::from_str(&url).is_err() {
-            return Err("must be a URL such as postgres://user:password@host:5432/database?sslmode=verify-full");
-        }
-        Ok(Self(SecretValue::new(url)))
+        // The folder of a socket stands in the host's place.
+        let place = |host: &String| format!("postgres://{user}{}/{database}", host.replace('/', "%2F"));
+        let places = hosts.iter().map(|host| SecretValue::new(place(host))).collect();
+        let has_password = user.trim_end_matches('@').split_once(':').is_some_and(|(_, password)| !password.is_empty());
+        let checked = Self { places, has_password, options, password_file: None, direct: None };
+        checked.options().map_err(|_| SHAPE)?;
+        Ok(checked)
     }
 
-    /// Whether the server's identity is assured: its certificate is checked, or it is on this machine.
+    /// Reads the password from this file for each new connection, also to the direct URL.
+    #[must_use]
+    pub fn with_password_file(mut self, file: PathBuf) -> Self {
+        self.direct = self.direct.map(|direct| Box::new(direct.with_password_file(file.clone())));
+        self.password_file = Some(file);
+        self
+    }
+
+    /// Uses this URL for work that needs a session of its own: migrations and notifications.
+    #[must_use]
+    pub fn with_direct(mut self, direct: Self) -> Self {
+        self.direct = Some(Box::new(direct));
+        self
+    }
+
+    /// The URL for work that needs a session of its own, if it is another.
+    #[must_use]
+    pub fn direct(&self) -> Option<&Self> {
+        self.direct.as_deref()
+    }
+
+    /// The file that holds the password.
+    #[must_use]
+    pub fn password_file(&self) -> Option<&Path> {
+        self.password_file.as_deref()
+    }
+
+    /// Whether the URL itself has a password.
+    #[must_use]
+    pub const fn has_password(&self) -> bool {
+        self.has_password
+    }
+
+    /// The files of certificates and keys, each with its option's name.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        self.options.files()
+    }
+
+    /// Which of the hosts is used. Claviger can only use a primary, so of several hosts that is the default.
+    #[must_use]
+    pub fn target(&self) -> SessionTarget {
+        let default = if self.places.len() > 1 { SessionTarget::ReadWrite } else { SessionTarget::Any };
+        self.options.target.unwrap_or(default)
+    }
+
+    /// Time limit for one host.
+    #[must_use]
+    pub fn connect_timeout(&self) -> Duration {
+        let default = if self.places.len() > 1 { EACH_HOST_WITHIN } else { ONE_HOST_WITHIN };
+        self.options.connect_timeout.unwrap_or(default)
+    }
+
+    /// Whether the server's identity is assured: its certificate is checked, with its name, or it is on this machine. `verify-ca`
+    /// does not suffice: sqlx also accepts a certificate of any public authority.
     #[must_use]
     pub fn is_verified(&self) -> bool {
-        let Ok(options) = self.options() else { return false };
-        let is_checked = matches!(options.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
-        let host = options.get_host().trim_matches(['[', ']']);
-        let is_local = options.get_socket().is_some()
-            || host.starts_with('/')
-            || host == "localhost"
-            || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
-        is_checked || is_local
+        let Ok(hosts) = self.options() else { return false };
+        hosts.iter().all(|host| matches!(host.get_ssl_mode(), PgSslMode::VerifyFull) || is_local(host))
     }
 
-    /// Connect options for sqlx. The environment variables and the password file of libpq complete what the URL
-    /// omits.
+    /// Connect options for sqlx, for each host in order. The environment variables and the password file of libpq complete what
+    /// the URL omits. `extra_float_digits` is not sent, because PgBouncer refuses it and no column is a floating point number.
     ///
     /// # Errors
     /// An environment variable has made the URL unusable since it was checked.
-    #[expect(clippy::disallowed_methods, reason = "the password is for the server")]
-    pub fn options(&self) -> Result<PgConnectOptions, sqlx::Error> {
-        PgConnectOptions::from_str(self.0.expose_secret())
+    pub fn options(&self) -> Result<Vec<PgConnectOptions>, sqlx::Error> {
+        self.places.iter().map(|place| Ok(self.options.apply(options(place)?.extra_float_digits(None)))).collect()
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the password is for the server")]
+fn options(place: &SecretValue) -> Result<PgConnectOptions, sqlx::Error> {
+    let options = PgConnectOptions::from_str(place.expose_secret())?;
+    // A certificate names an IPv6 address without the brackets that a URL needs.
+    let bare = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(ToOwned::to_owned);
+    Ok(match bare {
+        Some(host) => options.host(&host),
+        None => options,
+    })
+}
+
+fn is_local(host: &PgConnectOptions) -> bool {
+    let name = host.get_host();
+    host.get_socket().is_some()
+        || name.starts_with('/')
+        || name == "localhost"
+        || name.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn hosts(url: &str) -> Vec<(String, u16)> {
+        let options = PostgresUrl::new(url.into()).expect(url).options().expect(url);
+        let place = |host: &PgConnectOptions| {
+            let socket = host.get_socket().map(|socket| socket.display().to_string());
+            (socket.unwrap_or_else(|| host.get_host().to_owned()), host.get_port())
+        };
+        options.iter().map(place).collect()
+    }
 
     #[test]
     fn takes_what_can_be_connected_to() {
@@ -75,20 +183,71 @@ mod tests {
     }
 
     #[test]
+    fn hosts_are_tried_in_their_order_each_with_its_port() {
+        let of = |hosts: &[(&str, u16)]| hosts.iter().map(|(h, p)| ((*h).to_owned(), *p)).collect::<Vec<_>>();
+        assert_eq!(hosts("postgres://u:p@a:1,b:2,[::1]:3/d"), of(&[("a", 1), ("b", 2), ("::1", 3)]));
+        assert_eq!(hosts("postgres://u:p@a,b/d"), of(&[("a", 5432), ("b", 5432)]));
+        assert_eq!(hosts("postgres:///d?host=a,b&port=1,2"), of(&[("a", 1), ("b", 2)]));
+        assert_eq!(hosts("postgres:///d?host=a,b&port=7"), of(&[("a", 7), ("b", 7)]));
+        assert_eq!(hosts("postgres://u:p@/d?host=%2Frun%2Fpg&port=7"), of(&[("/run/pg", 7)]));
+    }
+
+    #[test]
+    fn several_hosts_mean_their_primary_unless_told_otherwise() {
+        for (url, target, within) in [
+            ("postgres://a/d", SessionTarget::Any, 10),
+            ("postgres://a,b/d", SessionTarget::ReadWrite, 3),
+            ("postgres://a,b/d?target_session_attrs=any&connect_timeout=7", SessionTarget::Any, 7),
+            ("postgres://a/d?target_session_attrs=read-write", SessionTarget::ReadWrite, 10),
+            ("postgres://a/d?target_session_attrs=primary", SessionTarget::Primary, 10),
+        ] {
+            let url = PostgresUrl::new(url.into()).expect(url);
+            assert_eq!((url.target(), url.connect_timeout().as_secs()), (target, within), "{url:?}");
+        }
+    }
+
+    #[test]
     fn refuses_the_rest_and_repeats_nothing() {
         for url in [
             "postgres://",
             "postgres://hunter2@h",
             "postgres://u:hunter2@h/",
             "postgres://u:hunter2@h:port/d",
+            "postgres://u:hunter2@h:1,h:port/d",
+            "postgres://u:hunter2@/d",
+            "postgres://u:hunter2@h/d?host=other",
+            "postgres://u:hunter2@a,b,c,d,e,f,g,h,i/d",
             "postgres://u:hunter2@h/d?options=-c%20synchronous_commit%3Doff",
             "postgres://u:hunter2@h/d?options[synchronous_commit]=off",
             "postgres://u:hunter2@h/d?sslmode=maybe",
             "postgres://u:hunter2@h/d?sslmode=require&password=hunter2",
+            "postgres://u:hun?ter2@h/d",
             "postgres://u:hunter2 @h o/d",
         ] {
             let why = PostgresUrl::new(url.into()).expect_err(url);
-            assert!(!why.contains("hunter2"));
+            assert!(!why.contains("hunter2") && !why.contains("ter2"));
+        }
+    }
+
+    #[test]
+    fn a_password_is_seen_where_there_is_one() {
+        for (url, has_one) in [("u:p@h", true), ("u:@h", false), ("u@h", false), ("h", false), ("h:1", false)] {
+            assert_eq!(PostgresUrl::new(format!("postgres://{url}/d")).expect(url).has_password(), has_one, "{url}");
+        }
+    }
+
+    #[test]
+    fn only_a_checked_name_or_this_machine_is_verified() {
+        for (url, verified) in [
+            ("postgres://h/d?sslmode=verify-full", true),
+            ("postgres://h/d?sslmode=verify-ca", false),
+            ("postgres://h/d?sslmode=require", false),
+            ("postgres://127.0.0.1/d", true),
+            ("postgres://[::1]/d", true),
+            ("postgres://127.0.0.1,h/d", false),
+            ("postgres:///d?host=/run/pg", true),
+        ] {
+            assert_eq!(PostgresUrl::new(url.into()).expect(url).is_verified(), verified, "{url}");
         }
     }
 

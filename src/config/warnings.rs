@@ -34,12 +34,12 @@ pub(super) fn find(config: &Config, proxies: &[&str]) -> Vec<Fault> {
             found.push(Fault::new(format!("/stores/{index}/vault/address"), detail));
         }
     }
-    if let Url::Postgres(url) = &config.database.url
-        && !url.is_verified()
-    {
-        let detail = "the server's certificate is not checked, and policies and tickets are believed as they come from there: write \
-             sslmode=verify-full, with sslrootcert where its CA is private";
-        found.push(Fault::new("/database/url", detail));
+    if let Url::Postgres(url) = &config.database.url {
+        let detail = "the server's certificate or its name is not checked, and policies and tickets are believed as they come from \
+             there: write sslmode=verify-full, with sslrootcert where its CA is private";
+        let unverified = [("/database/url", Some(url)), ("/database/directUrl", url.direct())].into_iter();
+        let unverified = unverified.filter(|(_, url)| url.is_some_and(|url| !url.is_verified()));
+        found.extend(unverified.map(|(at, _)| Fault::new(at, detail)));
     }
     found.sort();
     found

@@ -1,5 +1,6 @@
 //! The errors of the database, and the time limit of statements.
 
+use super::session::UNKNOWN_SETTING;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use std::io;
 use std::time::Duration;
@@ -19,6 +20,81 @@ pub enum OpenError {
     /// The settings allow a crash to lose commits.
     #[error("the database may forget: {0}")]
     MayForget(&'static str),
+    /// No host of the URL has the wanted kind of session.
+    #[error("no host of the database's URL accepts writes; all that answer are standbys or read-only")]
+    NoPrimary,
+    /// The password cannot be read.
+    #[error("database.passwordFile cannot be read or is empty")]
+    PasswordFile,
+    /// A pooler in statement mode.
+    #[error(
+        "the pooler in front of PostgreSQL does not allow transactions: set its pool_mode to transaction or session"
+    )]
+    NoTransactions,
+    /// The direct URL leads to a pooler.
+    #[error("database.directUrl leads to a pooler: write the address of PostgreSQL itself, or remove it")]
+    DirectIsPooled,
+    /// The two URLs lead to different databases.
+    #[error("database.url and database.directUrl lead to different databases")]
+    OtherDatabase,
+}
+
+/// No connection.
+#[derive(Debug)]
+pub(super) enum ConnectError {
+    Sqlx(sqlx::Error),
+    MayForget(&'static str),
+    NoPrimary,
+    PasswordFile,
+}
+
+impl ConnectError {
+    /// Whether a server that is starting, stopping or being promoted refused the connection.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            Self::NoPrimary => true,
+            Self::Sqlx(sqlx::Error::Io(error)) => error.kind() == io::ErrorKind::ConnectionRefused,
+            Self::Sqlx(sqlx::Error::Database(error)) => error.code().is_some_and(|code| code.starts_with("57P")),
+            _ => false,
+        }
+    }
+
+    /// Whether another host may do: this one does not answer, is starting or stopping, or is not the wanted kind of server.
+    pub(super) fn tries_another_host(&self) -> bool {
+        match self {
+            Self::NoPrimary => true,
+            Self::Sqlx(sqlx::Error::Database(error)) => error.code().is_some_and(|code| code.starts_with("57P")),
+            Self::Sqlx(sqlx::Error::Configuration(_)) | Self::MayForget(_) | Self::PasswordFile => false,
+            Self::Sqlx(_) => true,
+        }
+    }
+}
+
+impl From<sqlx::Error> for ConnectError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sqlx(error)
+    }
+}
+
+impl From<ConnectError> for OpenError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Sqlx(error) => Self::Sqlx(error),
+            ConnectError::MayForget(why) => Self::MayForget(why),
+            ConnectError::NoPrimary => Self::NoPrimary,
+            ConnectError::PasswordFile => Self::PasswordFile,
+        }
+    }
+}
+
+/// In a running process the reasons are errors of a statement, with their sentence.
+impl From<ConnectError> for sqlx::Error {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Sqlx(error) => error,
+            other => Self::Configuration(Box::new(OpenError::from(other))),
+        }
+    }
 }
 
 /// A statement failed, or its outcome is unknown.
@@ -37,6 +113,13 @@ impl Failed {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match &self.0 {
+            sqlx::Error::Configuration(error) => match error.downcast_ref() {
+                Some(OpenError::MayForget(_)) => "may_forget",
+                Some(OpenError::NoPrimary) => "no_primary",
+                Some(OpenError::PasswordFile) => "password_file",
+                _ => "configuration",
+            },
+            sqlx::Error::Database(error) if error.code().is_some_and(|code| code == UNKNOWN_SETTING) => "may_forget",
             sqlx::Error::Database(_) => "database",
             sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => "timeout",
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) => "io",
@@ -53,12 +136,13 @@ impl Failed {
     pub fn is_certain(&self) -> bool {
         match &self.0 {
             sqlx::Error::Database(error) => match error.try_downcast_ref::<PgDatabaseError>() {
-                // A higher severity ends the session during a statement.
-                Some(error) => error.severity() == PgSeverity::Error,
+                // A higher severity ends the session during a statement. So does a pooler that has lost the server, with any
+                // severity.
+                Some(error) => error.severity() == PgSeverity::Error && !self.is_of_pooler(),
                 // SQLite: neither an I/O error (10) nor a corrupt file (11).
                 None => !self.is_one_of(&[], &[10, 11]),
             },
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Configuration(_) => true,
             _ => false,
         }
     }
@@ -80,6 +164,11 @@ impl Failed {
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.is_duplicate() || self.is_one_of(&["40"], &[])
+    }
+
+    /// Whether a pooler answered instead of the server: SQLSTATE class 08, a connection exception.
+    pub(super) fn is_of_pooler(&self) -> bool {
+        self.is_one_of(&["08"], &[])
     }
 
     /// Whether another process holds the lock of an SQLite file.

@@ -1,15 +1,16 @@
 //! The open database: single statements, and the beginning of units of work.
 
+use super::connections::Connections;
 use super::failed::{Failed, OpenError, within};
 use super::listener::Listener;
+use super::param::Param;
 use super::pool::Pool;
 use super::query::Query;
-use super::spare_connections::Connections;
-use super::statement::{self, Param, Row, Sql};
+use super::statement::{self, Row, Scope, Sql};
 use super::work::Work;
 use super::{insertion, postgres, sqlite};
 use crate::config::database::Url;
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
 /// An open, migrated database.
 #[derive(Debug, Clone)]
@@ -29,7 +30,7 @@ impl Database {
         let pool = match url {
             Url::SqliteMemory => Pool::Sqlite(sqlite::open_in_memory().await?),
             Url::SqliteFile(path) => Pool::Sqlite(sqlite::open_file(path).await?),
-            Url::Postgres(url) => Pool::Postgres(Connections::new(postgres::open(url).await?)),
+            Url::Postgres(url) => Pool::Postgres(postgres::open(url).await?),
         };
         let reader = match url {
             Url::SqliteFile(path) => Pool::Sqlite(sqlite::readers(path)),
@@ -52,9 +53,7 @@ impl Database {
         let sql = sql.into();
         match &self.pool {
             Pool::Sqlite(pool) => statement::on_sqlite(pool, sql.sqlite, params).await,
-            Pool::Postgres(spare_connections) => {
-                within(statement::on_postgres(&spare_connections.pool, sql.postgres, params)).await
-            }
+            Pool::Postgres(connections) => within(run(connections, sql.postgres, params)).await,
         }
     }
 
@@ -65,7 +64,7 @@ impl Database {
     pub async fn look_up(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
         match &self.pool {
             Pool::Sqlite(pool) => statement::on_sqlite(pool, sql, params).await,
-            Pool::Postgres(spare_connections) => within(look_up(spare_connections, sql, params)).await,
+            Pool::Postgres(connections) => within(look_up(connections, SqlStr::from_static(sql), params)).await,
         }
     }
 
@@ -77,9 +76,7 @@ impl Database {
     pub async fn insert(&self, into: &'static str, columns: usize, params: &[Param<'_>]) -> Result<(), Failed> {
         match &self.pool {
             Pool::Sqlite(pool) => insertion::into_sqlite(pool, into, columns, params).await,
-            Pool::Postgres(spare_connections) => {
-                within(insertion::into_postgres(&spare_connections.pool, into, columns, params)).await
-            }
+            Pool::Postgres(connections) => within(insert(connections, into, columns, params)).await,
         }
     }
 
@@ -92,9 +89,7 @@ impl Database {
         let sql = AssertSqlSafe(sql);
         match &self.reader {
             Pool::Sqlite(pool) => statement::on_sqlite(pool, sql, params).await,
-            Pool::Postgres(spare_connections) => {
-                within(statement::on_postgres(&spare_connections.pool, sql, params)).await
-            }
+            Pool::Postgres(connections) => within(look_up(connections, sql.into_sql_str(), params)).await,
         }
     }
 
@@ -123,21 +118,34 @@ impl Database {
         for pool in [&self.reader, &self.pool] {
             match pool {
                 Pool::Sqlite(pool) => pool.close().await,
-                Pool::Postgres(spare_connections) => spare_connections.close().await,
+                Pool::Postgres(connections) => connections.close().await,
             }
         }
     }
 }
 
-async fn look_up(spare_connections: &Connections, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
-    let mut connection = spare_connections.take().await?;
-    let mut rows = statement::on_postgres(&mut *connection, sql, params).await;
+async fn run(connections: &Connections, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
+    let mut connection = connections.take_tested().await?;
+    let rows = statement::on_postgres(&mut connection, Scope::Alone, SqlStr::from_static(sql), params).await;
+    connections.keep_after(connection, &rows);
+    rows
+}
+
+async fn insert(connections: &Connections, into: &str, columns: usize, params: &[Param<'_>]) -> Result<(), Failed> {
+    let mut connection = connections.take_tested().await?;
+    let inserted = insertion::into_postgres(&mut connection, Scope::Alone, into, columns, params).await;
+    connections.keep_after(connection, &inserted);
+    inserted
+}
+
+async fn look_up(connections: &Connections, sql: SqlStr, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
+    let mut connection = connections.take().await?;
+    let mut rows = statement::on_postgres(&mut connection, Scope::Alone, sql.clone(), params).await;
     if connection.untested && rows.as_ref().is_err_and(|failed| !failed.is_certain()) {
-        connection = spare_connections.take_tested().await?;
-        rows = statement::on_postgres(&mut *connection, sql, params).await;
+        drop(connection);
+        connection = connections.take_tested().await?;
+        rows = statement::on_postgres(&mut connection, Scope::Alone, sql, params).await;
     }
-    if rows.is_ok() {
-        spare_connections.keep(connection);
-    }
+    connections.keep_after(connection, &rows);
     rows
 }

@@ -1,12 +1,15 @@
 //! Inserts many rows in one statement: all of them or none.
 //!
 //! PostgreSQL gets the columns as arrays, so that the statement is the same for any number of rows and is prepared
-//! once. SQLite gets one placeholder per value; they have no names, because SQLite searches for named ones one by
+//! once; through a pooler, the rows as text. SQLite gets one placeholder per value; they have no names, because SQLite searches for named ones one by
 //! one.
 
+use super::connections::Connection;
 use super::failed::Failed;
-use super::statement::{Param, on_sqlite};
-use sqlx::{AssertSqlSafe, PgExecutor, SqliteExecutor};
+use super::literals;
+use super::param::Param;
+use super::statement::{Scope, on_sqlite, pooled};
+use sqlx::{AssertSqlSafe, SqliteExecutor};
 use std::fmt::Write as _;
 
 /// Inserts rows. `into` is `table (columns)`, and `params` are the values, row after row.
@@ -21,11 +24,16 @@ pub(super) async fn into_sqlite(
 
 /// Inserts rows. `into` is `table (columns)`, and `params` are the values, row after row; no lists.
 pub(super) async fn into_postgres(
-    executor: impl PgExecutor<'_>,
-    into: &'static str,
+    connection: &mut Connection,
+    scope: Scope,
+    into: &str,
     columns: usize,
     params: &[Param<'_>],
 ) -> Result<(), Failed> {
+    if connection.is_pooled() {
+        let text = format!("INSERT INTO {into} VALUES {}", literals::rows(columns, params));
+        return pooled(connection, scope, text).await.map(|_| ());
+    }
     let arrays: Vec<_> = (0..columns).map(|column| Column::of(params.iter().skip(column).step_by(columns))).collect();
     let sql = AssertSqlSafe(with_arrays(into, &arrays));
     let bound = arrays.into_iter().fold(sqlx::query(sql), |query, array| match array {
@@ -33,7 +41,7 @@ pub(super) async fn into_postgres(
         Column::Numbers(numbers) => query.bind(numbers),
         Column::Bytes(bytes) => query.bind(bytes),
     });
-    bound.execute(executor).await?;
+    bound.execute(connection.inner()).await?;
     Ok(())
 }
 

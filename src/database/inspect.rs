@@ -4,7 +4,6 @@ use super::failed::{Failed, OpenError};
 use super::handle::Database;
 use super::pool::Pool;
 use super::query::Query;
-use super::spare_connections::Connections;
 use super::{migrations, postgres, sqlite};
 use crate::config::database::Url;
 
@@ -27,7 +26,7 @@ impl Database {
             Url::SqliteMemory => return Ok(None),
             Url::SqliteFile(path) if !path.exists() => return Ok(None),
             Url::SqliteFile(path) => Pool::Sqlite(sqlite::readers(path)),
-            Url::Postgres(url) => Pool::Postgres(Connections::new(postgres::connect(url).await?)),
+            Url::Postgres(url) => Pool::Postgres(postgres::connect(url).await?),
         };
         Ok(Some(Self { reader: pool.clone(), pool }))
     }

@@ -1,17 +1,23 @@
 //! The pool: SQLite or PostgreSQL, durability checks, migrations, and the unit of work. It does not know the meaning of any table.
 
+mod connections;
+mod durability;
 mod failed;
 mod handle;
 mod insertion;
 mod inspect;
 mod listener;
+mod literals;
 mod machine;
 mod migrations;
+mod param;
 mod pool;
+mod pooled_migrations;
 mod postgres;
 mod private;
 mod query;
-mod spare_connections;
+mod server;
+mod session;
 mod sqlite;
 mod statement;
 mod step;
@@ -22,8 +28,9 @@ pub use handle::Database;
 pub use inspect::SchemaVersion;
 pub use listener::Listener;
 pub use machine::{ServerTime, Space, space};
+pub use param::Param;
 pub use query::Query;
-pub use statement::{Param, Row, Sql};
+pub use statement::{Row, Sql};
 pub use step::{Step, StepRunner};
 pub use work::{CommitError, Work};
 

@@ -1,6 +1,6 @@
 //! The two kinds of connection pools.
 
-use super::spare_connections::Connections;
+use super::connections::Connections;
 use sqlx::sqlite::SqlitePool;
 
 #[derive(Debug, Clone)]

@@ -1,87 +1,86 @@
-//! PostgreSQL: a pool of connections, each with checked durability and bounded waits.
+//! PostgreSQL: connections with checked durability and bounded waits, directly or through a pooler.
 
-use super::failed::OpenError;
-use super::migrations;
+use super::connections::Connections;
+use super::failed::{Failed, OpenError};
+use super::server::Server;
+use super::{migrations, pooled_migrations};
 use crate::config::postgres_url::PostgresUrl;
-use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _};
-use std::time::Duration;
-
-/// Audit events are written by one task and policies rarely; one more connection listens.
-const CONNECTIONS: u32 = 8;
-/// Time limit for getting a connection from the pool.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Time limit for the first connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The server's own time limits, so that a statement abandoned by this process does not continue there and hold a
-/// lock.
-const BOUNDS: &str = "SET statement_timeout = '4s'; SET lock_timeout = '3s'; \
-     SET idle_in_transaction_session_timeout = '5s'";
-
-/// Query plans are made while tables are small, and are kept. A plan with a table scan or a bitmap scan reads all
-/// rows that have ended since the last vacuum. An index scan marks these rows, and later scans skip them. A
-/// remaining table scan has such a high estimated cost that it would be JIT-compiled each time.
-const PLANS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off";
-
-const DURABILITY: &str = "SELECT current_setting('fsync'), current_setting('full_page_writes'), \
-     current_setting('synchronous_commit'), pg_is_in_recovery()";
+use sqlx::Connection as _;
+use sqlx::Row as _;
+use sqlx::postgres::PgConnection;
+use std::sync::Arc;
 
 /// Connects, checks durability, migrates.
-pub async fn open(url: &PostgresUrl) -> Result<PgPool, OpenError> {
-    open_as(url, true).await
+pub async fn open(url: &PostgresUrl) -> Result<Connections, OpenError> {
+    let server = Arc::new(Server::new(url));
+    let mut first = server.connect().await?;
+    let pooled = first.pooled;
+    if pooled {
+        allows_transactions(&mut first.connection).await?;
+    }
+    let direct = match url.direct() {
+        None => None,
+        Some(direct) => Some(open_direct(&mut first.connection, direct).await?),
+    };
+    if direct.is_none() {
+        migrate(&mut first.connection, pooled).await?;
+    }
+    let listens = direct.or_else(|| if pooled { None } else { Some(server.clone()) });
+    if listens.is_none() {
+        tracing::info!(
+            "connected to PostgreSQL through a pooler without database.directUrl; changes are found by polling"
+        );
+    }
+    let connections = Connections::new(server, listens);
+    connections.adopt(first).await?;
+    Ok(connections)
 }
 
 /// Connects and checks.
-pub async fn connect(url: &PostgresUrl) -> Result<PgPool, OpenError> {
-    open_as(url, false).await
+pub async fn connect(url: &PostgresUrl) -> Result<Connections, OpenError> {
+    let server = Arc::new(Server::new(url));
+    let mut first = server.connect().await?;
+    if first.pooled {
+        allows_transactions(&mut first.connection).await?;
+    }
+    let connections = Connections::new(server, None);
+    connections.adopt(first).await?;
+    Ok(connections)
 }
 
-async fn open_as(url: &PostgresUrl, migrates: bool) -> Result<PgPool, OpenError> {
-    let options = url.options()?.disable_statement_logging();
-    let first = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options));
-    let mut first = first.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
-    if let Some(why) = may_forget(&mut first).await? {
-        return Err(OpenError::MayForget(why));
+/// Migrates by the direct URL, and checks that both URLs lead to one database.
+async fn open_direct(connection: &mut PgConnection, direct: &PostgresUrl) -> Result<Arc<Server>, OpenError> {
+    const IDENTITY: &str = "SELECT current_database() || ' ' || CAST(pg_postmaster_start_time() AS TEXT)";
+    let server = Arc::new(Server::new(direct));
+    let mut found = server.connect().await?;
+    if found.pooled {
+        return Err(OpenError::DirectIsPooled);
     }
-    if migrates {
-        migrations::postgres().run(&mut first).await?;
+    migrations::postgres().run(&mut found.connection).await?;
+    let mut seen = Vec::with_capacity(2);
+    for connection in [connection, &mut found.connection] {
+        seen.push(sqlx::raw_sql(IDENTITY).fetch_one(connection).await?.try_get::<String, _>(0)?);
     }
-    first.close().await?;
-    let pool = PgPoolOptions::new()
-        .max_connections(CONNECTIONS)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .after_connect(|connection, _| {
-            Box::pin(async move {
-                // Checked for each connection: settings change, and a name may later resolve to another server.
-                if let Some(why) = may_forget(connection).await? {
-                    return Err(sqlx::Error::Configuration(why.into()));
-                }
-                sqlx::raw_sql(BOUNDS).execute(&mut *connection).await?;
-                sqlx::raw_sql(PLANS).execute(connection).await?;
-                Ok(())
-            })
-        })
-        .connect_with(options)
-        .await?;
-    Ok(pool)
+    let _ = found.connection.close().await;
+    if seen[0] == seen[1] { Ok(server) } else { Err(OpenError::OtherDatabase) }
 }
 
-/// Why a crash or failover may lose commits.
-async fn may_forget(connection: &mut PgConnection) -> Result<Option<&'static str>, sqlx::Error> {
-    let (fsync, full_page_writes, synchronous_commit, in_recovery): (String, String, String, bool) =
-        sqlx::query_as(DURABILITY).fetch_one(connection).await?;
-    Ok(if fsync != "on" {
-        Some("fsync is off")
-    } else if full_page_writes != "on" {
-        Some("full_page_writes is off")
-    } else if !matches!(synchronous_commit.as_str(), "on" | "remote_apply") {
-        // The values in between guarantee less than a failover needs: a local write, or a remote write without a
-        // flush.
-        Some("synchronous_commit is neither on nor remote_apply")
-    } else if in_recovery {
-        Some("the server is a standby")
+async fn migrate(connection: &mut PgConnection, pooled: bool) -> Result<(), OpenError> {
+    if pooled {
+        pooled_migrations::run(connection).await?;
     } else {
-        None
-    })
+        migrations::postgres().run(connection).await?;
+    }
+    Ok(())
+}
+
+/// In statement mode a pooler ends the connection at the first BEGIN.
+async fn allows_transactions(connection: &mut PgConnection) -> Result<(), OpenError> {
+    for statement in ["BEGIN", "SELECT 1", "COMMIT"] {
+        if let Err(error) = sqlx::raw_sql(statement).execute(&mut *connection).await {
+            let failed = Failed(error);
+            return Err(if failed.is_of_pooler() { OpenError::NoTransactions } else { OpenError::Sqlx(failed.0) });
+        }
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Builds statements with optional parts, from fixed text and placeholders.
 
-use super::statement::Param;
+use super::param::Param;
 use std::fmt::Write as _;
 
 /// A statement that reads.

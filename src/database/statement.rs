@@ -2,11 +2,14 @@
 //!
 //! Placeholders are written `$1`, which both accept. Columns are texts, integers and bytes.
 
+use super::connections::Connection;
 use super::failed::Failed;
+use super::literals;
+use super::param::Param;
+use super::session::GUARD;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{PgExecutor, Row as _, SqlSafeStr, SqliteExecutor};
-use std::borrow::Cow;
+use sqlx::{AssertSqlSafe, Row as _, SqlSafeStr, SqlStr, SqliteExecutor};
 
 /// A statement in the dialect of each database, or one text for both.
 #[derive(Debug, Clone, Copy)]
@@ -20,73 +23,6 @@ pub struct Sql {
 impl From<&'static str> for Sql {
     fn from(text: &'static str) -> Self {
         Self { sqlite: text, postgres: text }
-    }
-}
-
-/// A value for a placeholder.
-#[derive(Debug, Clone)]
-pub enum Param<'a> {
-    /// A text. PostgreSQL does not support NUL in text; it is replaced by U+FFFD, in both databases.
-    Text(Cow<'a, str>),
-    /// A NULL text.
-    NoText,
-    /// An integer.
-    Number(i64),
-    /// Bytes.
-    Bytes(&'a [u8]),
-    /// NULL bytes.
-    NoBytes,
-    /// A list of texts, none of which has a NUL.
-    Texts(&'a [&'a str]),
-    /// A list of integers.
-    Numbers(&'a [i64]),
-    /// A list of bytes, for PostgreSQL only.
-    Blobs(&'a [&'a [u8]]),
-}
-
-impl<'a> From<&'a str> for Param<'a> {
-    fn from(text: &'a str) -> Self {
-        Self::Text(if text.contains('\0') { text.replace('\0', "\u{FFFD}").into() } else { text.into() })
-    }
-}
-
-impl<'a> From<&'a String> for Param<'a> {
-    fn from(text: &'a String) -> Self {
-        text.as_str().into()
-    }
-}
-
-impl From<String> for Param<'_> {
-    fn from(text: String) -> Self {
-        Self::Text(if text.contains('\0') { text.replace('\0', "\u{FFFD}").into() } else { text.into() })
-    }
-}
-
-impl<'a> From<Option<&'a str>> for Param<'a> {
-    fn from(text: Option<&'a str>) -> Self {
-        text.map_or(Self::NoText, Into::into)
-    }
-}
-
-impl<'a> From<Option<Cow<'a, str>>> for Param<'a> {
-    fn from(text: Option<Cow<'a, str>>) -> Self {
-        match text {
-            Some(Cow::Borrowed(text)) => text.into(),
-            Some(Cow::Owned(text)) => text.into(),
-            None => Self::NoText,
-        }
-    }
-}
-
-impl From<i64> for Param<'_> {
-    fn from(number: i64) -> Self {
-        Self::Number(number)
-    }
-}
-
-impl<'a> From<&'a [u8]> for Param<'a> {
-    fn from(bytes: &'a [u8]) -> Self {
-        Self::Bytes(bytes)
     }
 }
 
@@ -195,11 +131,24 @@ pub(super) async fn on_sqlite(
     Ok(bound.fetch_all(executor).await?.into_iter().map(|row| Row(Inner::Sqlite(row))).collect())
 }
 
+/// What a statement on a PostgreSQL server belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// A transaction of its own.
+    Alone,
+    /// A transaction that has begun.
+    Work,
+}
+
 pub(super) async fn on_postgres(
-    executor: impl PgExecutor<'_>,
-    sql: impl SqlSafeStr,
+    connection: &mut Connection,
+    scope: Scope,
+    sql: SqlStr,
     params: &[Param<'_>],
 ) -> Result<Vec<Row>, Failed> {
+    if connection.is_pooled() {
+        return pooled(connection, scope, literals::written(sql.as_str(), params)).await;
+    }
     let bound = params.iter().fold(sqlx::query(sql), |query, param| match param {
         Param::Text(text) => query.bind(&**text),
         Param::NoText => query.bind(None::<&str>),
@@ -210,16 +159,16 @@ pub(super) async fn on_postgres(
         Param::Numbers(numbers) => query.bind(*numbers),
         Param::Blobs(blobs) => query.bind(*blobs),
     });
-    Ok(bound.fetch_all(executor).await?.into_iter().map(|row| Row(Inner::Postgres(row))).collect())
+    Ok(bound.fetch_all(connection.inner()).await?.into_iter().map(|row| Row(Inner::Postgres(row))).collect())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_text_has_a_nul() {
-        assert!(matches!(Param::from("a\0b"), Param::Text(text) if text == "a\u{FFFD}b"));
-        assert!(matches!(Param::from("ab"), Param::Text(Cow::Borrowed("ab"))));
-    }
+/// Runs a statement whose values are written into it, in one message. One that is alone begins with the guard, in the same
+/// transaction: the server makes one of all statements of a message.
+pub(super) async fn pooled(connection: &mut Connection, scope: Scope, text: String) -> Result<Vec<Row>, Failed> {
+    let (text, guard_rows) = match scope {
+        Scope::Alone => (format!("{GUARD}; {text}"), 1),
+        Scope::Work => (text, 0),
+    };
+    let rows = sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(connection.inner()).await?;
+    Ok(rows.into_iter().skip(guard_rows).map(|row| Row(Inner::Postgres(row))).collect())
 }

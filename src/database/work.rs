@@ -1,12 +1,13 @@
 //! The unit of work: several statements in one transaction.
 
+use super::connections::{Connection, Connections};
 use super::failed::{Failed, within};
 use super::insertion;
+use super::param::Param;
 use super::pool::Pool;
-use super::spare_connections::{Connection, Connections};
-use super::statement::{Param, Row, Sql, on_postgres, on_sqlite};
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Sqlite, Transaction};
+use super::session::GUARD;
+use super::statement::{Row, Scope, Sql, on_postgres, on_sqlite};
+use sqlx::{AssertSqlSafe, SqlStr, Sqlite, Transaction};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 
@@ -23,7 +24,6 @@ enum Inner {
 
 /// A transaction on a PostgreSQL server.
 struct Begun {
-    connections: Connections,
     /// `None` after the end of the transaction.
     connection: Option<Connection>,
 }
@@ -47,7 +47,10 @@ impl Work {
         match &mut self.0 {
             Inner::Later(_) => Err(Failed::no_row()),
             Inner::Sqlite(transaction) => on_sqlite(&mut **transaction, sql.sqlite, params).await,
-            Inner::Postgres(begun) => within(on_postgres(&mut *begun.connection()?, sql.postgres, params)).await,
+            Inner::Postgres(begun) => {
+                let sql = SqlStr::from_static(sql.postgres);
+                within(on_postgres(begun.connection()?, Scope::Work, sql, params)).await
+            }
         }
     }
 
@@ -61,7 +64,7 @@ impl Work {
             Inner::Later(_) => Err(Failed::no_row()),
             Inner::Sqlite(transaction) => insertion::into_sqlite(&mut **transaction, into, columns, params).await,
             Inner::Postgres(begun) => {
-                within(insertion::into_postgres(&mut *begun.connection()?, into, columns, params)).await
+                within(insertion::into_postgres(begun.connection()?, Scope::Work, into, columns, params)).await
             }
         }
     }
@@ -163,31 +166,37 @@ impl CommitError<Infallible> {
 impl Begun {
     /// Begins and takes the locks in one round trip. It changes nothing, so it is retried on another connection.
     async fn begin(connections: &Connections, locks: &[i64]) -> Result<Self, Failed> {
-        let begin = if locks.is_empty() { "BEGIN".to_owned() } else { format!("BEGIN; {}", locking(locks)) };
         let connection = connections.take().await?;
         let untested = connection.untested;
-        match Self::begin_on(connection, connections, begin.clone()).await {
+        match Self::begin_on(connection, locks).await {
             Err(failed) if untested && !failed.is_certain() => {
-                Self::begin_on(connections.take_tested().await?, connections, begin).await
+                Self::begin_on(connections.take_tested().await?, locks).await
             }
             begun => begun,
         }
     }
 
-    async fn begin_on(connection: Connection, connections: &Connections, begin: String) -> Result<Self, Failed> {
-        let mut begun = Self { connections: connections.clone(), connection: Some(connection) };
+    async fn begin_on(connection: Connection, locks: &[i64]) -> Result<Self, Failed> {
+        let mut begin = "BEGIN".to_owned();
+        if connection.is_pooled() {
+            begin.extend(["; ", GUARD]);
+        }
+        if !locks.is_empty() {
+            begin.extend(["; ", &locking(locks)]);
+        }
+        let mut begun = Self { connection: Some(connection) };
         run_raw(begun.connection()?, begin).await?;
         Ok(begun)
     }
 
-    fn connection(&mut self) -> Result<&mut PgConnection, Failed> {
-        self.connection.as_deref_mut().ok_or_else(Failed::no_row)
+    fn connection(&mut self) -> Result<&mut Connection, Failed> {
+        self.connection.as_mut().ok_or_else(Failed::no_row)
     }
 
     async fn commit(mut self) -> Result<(), Failed> {
         within(run_raw(self.connection()?, "COMMIT".to_owned())).await?;
         if let Some(connection) = self.connection.take() {
-            self.connections.keep(connection);
+            connection.home().keep(connection);
         }
         Ok(())
     }
@@ -197,8 +206,8 @@ impl Drop for Begun {
     fn drop(&mut self) {
         if let Some(mut connection) = self.connection.take() {
             tokio::spawn(async move {
-                if within(run_raw(&mut connection, "ROLLBACK".to_owned())).await.is_err() {
-                    connection.end();
+                if within(run_raw(&mut connection, "ROLLBACK".to_owned())).await.is_ok() {
+                    connection.home().keep(connection);
                 }
             });
         }
@@ -206,8 +215,8 @@ impl Drop for Begun {
 }
 
 /// Runs statements without parameters. Their text holds no input.
-async fn run_raw(connection: &mut PgConnection, sql: String) -> Result<(), Failed> {
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
+async fn run_raw(connection: &mut Connection, sql: String) -> Result<(), Failed> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection.inner()).await?;
     Ok(())
 }
 
@@ -245,10 +254,8 @@ async fn alone(
         }
         Pool::Postgres(connections) => {
             let mut connection = connections.take().await.map_err(undone)?;
-            let inserted = within(insertion::into_postgres(&mut *connection, into, columns, params)).await;
-            if inserted.is_ok() {
-                connections.keep(connection);
-            }
+            let inserted = within(insertion::into_postgres(&mut connection, Scope::Alone, into, columns, params)).await;
+            connections.keep_after(connection, &inserted);
             inserted
         }
     }

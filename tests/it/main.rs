@@ -13,6 +13,7 @@ mod config_cli;
 #[cfg(feature = "csi")]
 mod csi;
 mod custom_resources;
+mod database;
 mod dev;
 mod doctor;
 mod eso;

@@ -8,6 +8,9 @@
 {{- $known := dict "server" $server "tickets" (dict "store" "database") -}}
 {{- if eq .Values.database.kind "postgres" -}}
 {{- $_ := set $known "database" (dict "keyFile" "/etc/claviger/keys/database") -}}
+{{- if .Values.database.postgres.passwordKey -}}
+{{- $_ := set $known.database "passwordFile" "/etc/claviger/keys/database-password" -}}
+{{- end -}}
 {{- else -}}
 {{- $_ := set $known "database" (dict "url" "sqlite:///var/lib/claviger/claviger.db") -}}
 {{- end -}}

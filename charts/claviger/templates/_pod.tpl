@@ -61,6 +61,13 @@ spec:
             secretKeyRef:
               name: {{ required "database.postgres.secret: must be set where database.kind is postgres" .Values.database.postgres.secret | quote }}
               key: {{ .Values.database.postgres.urlKey | quote }}
+        {{- with .Values.database.postgres.directUrlKey }}
+        - name: CLAVIGER__DATABASE__DIRECTURL
+          valueFrom:
+            secretKeyRef:
+              name: {{ $.Values.database.postgres.secret | quote }}
+              key: {{ . | quote }}
+        {{- end }}
         {{- end }}
         {{- with .Values.extraEnv }}
         {{- toYaml . | nindent 8 }}
@@ -153,6 +160,10 @@ spec:
               items:
                 - key: {{ .Values.database.postgres.keyFileKey | quote }}
                   path: database
+                {{- with .Values.database.postgres.passwordKey }}
+                - key: {{ . | quote }}
+                  path: database-password
+                {{- end }}
           {{- end }}
           {{- with .Values.audit.keySecret }}
           - secret:

@@ -33,6 +33,10 @@ pub async fn check(url: &Url) -> Vec<DoctorCheck> {
                 OpenError::MayForget(_) => {
                     "turn on fsync, full_page_writes and synchronous_commit, and use the primary"
                 }
+                OpenError::NoPrimary => "see which of the hosts is the primary, and whether database.url names it",
+                OpenError::PasswordFile => "see whether the file exists and this user may read it",
+                OpenError::NoTransactions => "set pool_mode = transaction in PgBouncer",
+                OpenError::DirectIsPooled | OpenError::OtherDatabase => "compare database.directUrl with database.url",
                 _ => "see whether database.url names a server that is up, and whether its user and password are right",
             };
             checks.insert(0, DoctorCheck::fault(NAME, error.to_string(), advice));

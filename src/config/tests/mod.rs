@@ -325,6 +325,10 @@ fn the_neighbours_of_bad_values_are_taken() {
         ("/database/url", "'sqlite://policies/a.db'"),
         ("/database/keyFile", "key"),
         ("/database", "{url: 'postgres://u:p@h/d?sslmode=verify-full', keyFile: key}"),
+        (
+            "/database",
+            "{url: 'postgres://u@a,b:6432/d', directUrl: 'postgres://u@a,b/d', passwordFile: key, keyFile: key}",
+        ),
         ("/policies/ceiling", "[]"),
         ("/policies/ceiling/0/pathPrefix", "''"),
         ("/policies/ceiling/0/pathPrefix", "a/b~c=2F/d.e_f-g"),

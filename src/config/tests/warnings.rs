@@ -34,9 +34,14 @@ fn what_works_and_should_be_otherwise_is_told_at_its_place() {
         ("/database", "{url: 'postgres://u:hunter2@h/d?sslmode=prefer', keyFile: key}", Some("database.url")),
         ("/database", "{url: 'postgres://u:hunter2@h/d?sslmode=disable', keyFile: key}", Some("database.url")),
         ("/database", "{url: 'postgres://u:hunter2@h/d?sslmode=require', keyFile: key}", Some("database.url")),
-        ("/database", "{url: 'postgres://u:hunter2@h/d?sslmode=verify-ca', keyFile: key}", None),
+        ("/database", "{url: 'postgres://u:hunter2@h/d?sslmode=verify-ca', keyFile: key}", Some("database.url")),
         ("/database", "{url: 'postgres://u:hunter2@h/d?sslmode=verify-full', keyFile: key}", None),
         ("/database", "{url: 'postgres://u:hunter2@127.0.0.1/d', keyFile: key}", None),
+        (
+            "/database",
+            "{url: 'postgres://127.0.0.1/d', directUrl: 'postgres://h/d', keyFile: key}",
+            Some("database.directUrl"),
+        ),
         ("/database", "{url: 'postgres:///d?host=/run/postgresql', keyFile: key}", None),
     ] {
         assert_eq!(warned(&folder, pointer, value), place.into_iter().collect::<Vec<_>>(), "{pointer} = {value}");

@@ -358,6 +358,33 @@ fn tickets_wait_in_the_database_unless_the_values_say_otherwise() {
     assert_eq!(of(json!({"tickets": {"store": "memory"}})), json!({"store": "memory"}));
 }
 
+#[test]
+fn the_direct_url_and_the_password_come_from_the_secret_where_its_keys_are_named() {
+    let of = |more: Value| {
+        let mut values = json!({"database": {"kind": "postgres", "postgres": {"secret": "db"}}});
+        for (key, value) in more.as_object().unwrap() {
+            values["database"]["postgres"][key] = value.clone();
+        }
+        let rendered = render_values(&values).unwrap();
+        let config = rendered.find("ConfigMap", "rel-claviger").unwrap()["data"]["claviger.yaml"].as_str().unwrap();
+        let config = serde_saphyr::from_str::<Value>(config).unwrap()["database"].clone();
+        let pod = rendered.pod()["spec"].clone();
+        let volumes = pod["volumes"].as_array().unwrap();
+        let keys = volumes.iter().find(|volume| volume["name"] == "keys").unwrap()["projected"]["sources"][0]["secret"]
+            .clone();
+        (config, pod["containers"][0]["env"].clone(), keys["items"].clone())
+    };
+    let from = |variable: &str, key: &str| json!({"name": variable, "valueFrom": {"secretKeyRef": {"name": "db", "key": key}}});
+    let key = json!({"key": "key", "path": "database"});
+    let (config, env, keys) = of(json!({}));
+    assert_eq!(config, json!({"keyFile": "/etc/claviger/keys/database"}));
+    assert_eq!((env, keys), (json!([from("CLAVIGER__DATABASE__URL", "url")]), json!([key])));
+    let (config, env, keys) = of(json!({"directUrlKey": "direct", "passwordKey": "password"}));
+    assert_eq!(config["passwordFile"], "/etc/claviger/keys/database-password");
+    assert_eq!(env, json!([from("CLAVIGER__DATABASE__URL", "url"), from("CLAVIGER__DATABASE__DIRECTURL", "direct")]));
+    assert_eq!(keys, json!([key, {"key": "password", "path": "database-password"}]));
+}
+
 /// What routes traffic to a draining replica, how long it may drain, and what each probe reports.
 fn drains(rendered: &Rendered) -> Value {
     let pod = &rendered.pod()["spec"];

@@ -5,6 +5,7 @@ use claviger::config::postgres_url::PostgresUrl;
 use claviger::model::request_id::RequestId;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
+use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -14,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-const BINARIES: &str = "/usr/lib/postgresql/15/bin";
+pub const BINARIES: &str = "/usr/lib/postgresql/15/bin";
 /// PostgreSQL refuses to run as root; Debian's package creates this user.
 const USER: &str = "postgres";
 /// Maximum number of start attempts: another test may take a free port before the server binds it.
@@ -47,7 +48,7 @@ pub fn postgres() -> &'static Postgres {
 impl Postgres {
     /// Starts a server with its own settings, `name=value`.
     pub fn start(settings: &[&str]) -> Result<Self, String> {
-        let folder = tempfile::tempdir().map_err(|error| error.to_string())?.keep();
+        let folder = own_folder()?;
         let mut server =
             Self { port: 0, password: RequestId::random().to_string(), child: None, guardian: None, folder };
         server.make_cluster()?;
@@ -74,7 +75,7 @@ impl Postgres {
     }
 
     fn url(&self, database: &str) -> String {
-        format!("postgres://claviger:{}@127.0.0.1:{}/{database}?sslmode=disable", self.password, self.port)
+        url_of("claviger", &self.password, self.port, database)
     }
 
     /// Whether a user can log in to a database.
@@ -135,14 +136,7 @@ impl Postgres {
     fn make_cluster(&self) -> Result<(), String> {
         let said = |error: std::io::Error| error.to_string();
         fs::write(self.folder.join("password"), &self.password).map_err(said)?;
-        fs::set_permissions(&self.folder, Permissions::from_mode(0o700)).map_err(said)?;
-        if is_root() {
-            let [user, group] = ["-u", "-g"].map(id_of_user);
-            let (user, group) = (user?, group?);
-            for path in [self.folder.clone(), self.folder.join("password")] {
-                chown(path, Some(user), Some(group)).map_err(said)?;
-            }
-        }
+        belongs_to_its_user(&self.folder.join("password"))?;
         let output = as_its_user("initdb")
             .args(["--username=claviger", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"])
             .arg(format!("--pwfile={}", self.folder.join("password").display()))
@@ -207,7 +201,29 @@ pub fn checked(url: &str) -> PostgresUrl {
     PostgresUrl::new(url.to_owned()).unwrap()
 }
 
-fn guard(child: &Child, folder: &Path) -> Result<Child, String> {
+/// A URL of a server on this machine.
+pub fn url_of(user: &str, password: &str, port: u16, database: &str) -> String {
+    format!("postgres://{user}:{password}@127.0.0.1:{port}/{database}?sslmode=disable")
+}
+
+/// An empty folder for a server.
+pub fn own_folder() -> Result<PathBuf, String> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?.keep();
+    fs::set_permissions(&folder, Permissions::from_mode(0o700)).map_err(|error| error.to_string())?;
+    belongs_to_its_user(&folder)?;
+    Ok(folder)
+}
+
+fn belongs_to_its_user(path: &Path) -> Result<(), String> {
+    if !is_root() {
+        return Ok(());
+    }
+    let [user, group] = ["-u", "-g"].map(id_of_user);
+    chown(path, Some(user?), Some(group?)).map_err(|error| error.to_string())
+}
+
+/// Stops a process and removes its folder when this process has ended. It holds a pipe that is closed then.
+pub fn guard(child: &Child, folder: &Path) -> Result<Child, String> {
     Command::new("/bin/sh")
         .args(["-c", GUARDIAN, "guardian"])
         .arg(child.id().to_string())
@@ -221,7 +237,11 @@ fn guard(child: &Child, folder: &Path) -> Result<Child, String> {
 }
 
 fn as_its_user(program: &str) -> Command {
-    let program = Path::new(BINARIES).join(program);
+    as_user_of_postgres(Path::new(BINARIES).join(program))
+}
+
+/// A program as the user that PostgreSQL runs as.
+pub fn as_user_of_postgres(program: impl AsRef<OsStr>) -> Command {
     if !is_root() {
         return Command::new(program);
     }
@@ -242,7 +262,8 @@ fn id_of_user(which: &str) -> Result<u32, String> {
     text.trim().parse().map_err(|_| format!("there is no user {USER}: run rig/install"))
 }
 
-fn children_of(parent: u32) -> Vec<u32> {
+/// The ids of the children of a process.
+pub fn children_of(parent: u32) -> Vec<u32> {
     let parent_of = |id: u32| {
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
         // The name may contain spaces; after it come the state and the parent.
@@ -252,6 +273,7 @@ fn children_of(parent: u32) -> Vec<u32> {
     ids.filter(|id| parent_of(*id) == Some(parent)).collect()
 }
 
-fn free_port() -> u16 {
+/// A port of 127.0.0.1 that was free a moment ago.
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

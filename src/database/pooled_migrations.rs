@@ -1,0 +1,88 @@
+//! Migrations through a pooler: all in one transaction, which a pooler gives one server, and without prepared statements. `sqlx`
+//! needs a session for both its lock and its statements. The table and the number of the lock are the same.
+
+use super::literals;
+use super::migrations;
+use super::param::Param;
+use super::session::GUARD;
+use flate2::Crc;
+use sqlx::migrate::{MigrateError, Migration};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row as _};
+use std::collections::BTreeMap;
+
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
+     installed_on TIMESTAMPTZ NOT NULL DEFAULT now(), success BOOLEAN NOT NULL, checksum BYTEA NOT NULL, \
+     execution_time BIGINT NOT NULL)";
+const APPLIED: &str = "SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version";
+const RECORD: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+     VALUES ($1, $2, true, $3, -1)";
+/// A factor of the lock's number in `sqlx`.
+const LOCK_FACTOR: i64 = 0x3d32_ad9e;
+
+/// Brings the schema up to date, or changes nothing.
+pub async fn run(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    execute(connection, format!("BEGIN; {GUARD}; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")).await?;
+    let result = in_transaction(connection).await;
+    // An error has ended the transaction anyway.
+    let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    execute(connection, end.to_owned()).await.and(result)
+}
+
+async fn in_transaction(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    let name: String = sqlx::raw_sql("SELECT current_database()").fetch_one(&mut *connection).await?.try_get(0)?;
+    execute(connection, format!("SELECT pg_advisory_xact_lock({}); {TABLE}", lock(&name))).await?;
+    let mut applied = BTreeMap::new();
+    for row in sqlx::raw_sql(APPLIED).fetch_all(&mut *connection).await? {
+        let (version, success, checksum): (i64, bool, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        if !success {
+            return Err(MigrateError::Dirty(version));
+        }
+        applied.insert(version, checksum);
+    }
+    let known = migrations::postgres();
+    if let Some(version) = applied.keys().find(|version| !known.version_exists(**version)) {
+        return Err(MigrateError::VersionMissing(*version));
+    }
+    for migration in known.iter() {
+        match applied.get(&migration.version) {
+            Some(checksum) if **checksum != *migration.checksum => {
+                return Err(MigrateError::VersionMismatch(migration.version));
+            }
+            Some(_) => {}
+            None => apply(connection, migration).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn apply(connection: &mut PgConnection, migration: &Migration) -> Result<(), MigrateError> {
+    let failed = |error| MigrateError::ExecuteMigration(error, migration.version);
+    sqlx::raw_sql(migration.sql.clone()).execute(&mut *connection).await.map_err(failed)?;
+    let values = [migration.version.into(), Param::from(&*migration.description), Param::from(&*migration.checksum)];
+    let record = literals::written(RECORD, &values);
+    execute(connection, record).await
+}
+
+async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), MigrateError> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
+    Ok(())
+}
+
+/// The number of the lock that `sqlx` takes for this database.
+fn lock(database: &str) -> i64 {
+    let mut crc = Crc::new();
+    crc.update(database.as_bytes());
+    LOCK_FACTOR * i64::from(crc.sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_is_that_of_sqlx() {
+        // CRC-32 of "123456789", from the catalogue of CRCs.
+        assert_eq!(lock("123456789"), 0x3d32_ad9e * 0xCBF4_3926);
+    }
+}

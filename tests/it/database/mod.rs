@@ -1,0 +1,23 @@
+//! The ways to a PostgreSQL: several hosts, TLS, passwords that change, and poolers.
+
+mod passwords;
+mod poolers;
+mod tls;
+
+use claviger::config::database::Url;
+use claviger::config::postgres_url::PostgresUrl;
+use claviger::database::{Database, OpenError};
+
+/// The checked URL with one more option.
+fn with(url: &str, option: &str) -> PostgresUrl {
+    PostgresUrl::new(format!("{url}&{option}")).unwrap()
+}
+
+async fn open(url: PostgresUrl) -> Result<Database, OpenError> {
+    Database::open(&Url::Postgres(url)).await
+}
+
+/// A text of the server.
+async fn ask(database: &Database, sql: &'static str) -> String {
+    database.run(sql, &[]).await.unwrap()[0].text(0).unwrap()
+}

@@ -1,0 +1,166 @@
+//! PgBouncer with its defaults in front of PostgreSQL.
+
+use super::*;
+use crate::rig::oidc::allow;
+use crate::rig::pgbouncer::PgBouncer;
+use crate::rig::postgres::{Postgres, checked, postgres};
+use crate::rig::replicas::{Replicas, new_database};
+use claviger::database::Param;
+use serde_json::json;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn session_and_transaction_mode_are_used_and_statement_mode_is_refused() {
+    for mode in ["session", "transaction"] {
+        let url = postgres().database().await;
+        let pooler = PgBouncer::start(&url, mode, &[]);
+        // Two start together on an empty database, and both migrate it at most once.
+        let opened = futures_util::future::join_all((0..2).map(|_| open(checked(pooler.url())))).await;
+        for database in opened {
+            database.unwrap().close().await;
+        }
+        // sqlx accepts what was recorded.
+        open(checked(&url)).await.unwrap().close().await;
+    }
+    let pooler = PgBouncer::start(&postgres().database().await, "statement", &[]);
+    let error = open(checked(pooler.url())).await.unwrap_err();
+    assert!(matches!(error, OpenError::NoTransactions), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_pooler_that_ignores_the_mark_is_recognised_too() {
+    let url = postgres().database().await;
+    let pooler = PgBouncer::start(&url, "transaction", &["ignore_startup_parameters = options,extra_float_digits"]);
+    let database = open(checked(pooler.url())).await.unwrap();
+    prepared_statements(&database, "0").await;
+    let database = open(checked(&url)).await.unwrap();
+    prepared_statements(&database, "1").await;
+}
+
+/// The number of statements that are prepared in a session after one with a parameter.
+async fn prepared_statements(database: &Database, expected: &str) {
+    let count = "SELECT CAST(count(*) AS TEXT) FROM pg_prepared_statements WHERE statement <> $1";
+    let rows = database.run(count, &[Param::from("")]).await.unwrap();
+    assert_eq!(rows[0].text(0).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn every_kind_of_value_comes_back_through_a_pooler() {
+    let url = postgres().database().await;
+    let pooler = PgBouncer::start(&url, "transaction", &[]);
+    let direct = open(checked(&url)).await.unwrap();
+    let pooled = open(checked(pooler.url())).await.unwrap();
+    let text = "it's \\ \"ä\u{202E}\n$1 '); DROP TABLE policies; --";
+    let bytes: Vec<u8> = (0..=255).collect();
+    const ALL: &str = "SELECT $1, $2, $3, $4, ($5)[2], ($6)[1], ($7)[1], $8, CAST(cardinality($9) AS BIGINT)";
+    let params = [
+        Param::from(text),
+        Param::NoText,
+        i64::MIN.into(),
+        Param::from(&bytes[..]),
+        Param::Texts(&["", text]),
+        Param::Numbers(&[-1]),
+        Param::Blobs(&[&bytes]),
+        Param::NoBytes,
+        Param::Texts(&[]),
+    ];
+    for database in [&direct, &pooled] {
+        let rows = database.run(ALL, &params).await.unwrap();
+        let row = &rows[0];
+        assert_eq!((row.text(0).unwrap().as_str(), row.text_if_any(1).unwrap()), (text, None));
+        assert_eq!((row.number(2).unwrap(), row.bytes_if_any(3).unwrap()), (i64::MIN, Some(bytes.clone())));
+        assert_eq!((row.text(4).unwrap().as_str(), row.number(5).unwrap()), (text, -1));
+        assert_eq!((row.bytes_if_any(6).unwrap(), row.bytes_if_any(7).unwrap()), (Some(bytes.clone()), None));
+        assert_eq!(row.number(8).unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_direct_url_that_is_none_is_refused() {
+    let (url, other) = (postgres().database().await, postgres().database().await);
+    let pooler = PgBouncer::start(&url, "transaction", &[]);
+    let opened = |direct: &str| open(checked(pooler.url()).with_direct(checked(direct)));
+    assert!(matches!(opened(pooler.url()).await, Err(OpenError::DirectIsPooled)));
+    assert!(matches!(opened(&other).await, Err(OpenError::OtherDatabase)));
+    opened(&url).await.unwrap().close().await;
+}
+
+#[tokio::test]
+async fn changes_are_announced_by_the_direct_url_and_polled_without_it() {
+    let url = postgres().database().await;
+    let pooler = PgBouncer::start(&url, "transaction", &[]);
+    let listening = "SELECT CAST(count(*) AS TEXT) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+    let database = open(checked(pooler.url()).with_direct(checked(&url))).await.unwrap();
+    let polls = open(checked(pooler.url())).await.unwrap();
+    let _polled = polls.listen("policies");
+    let listener = database.listen("policies");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while ask(&database, listening).await != "1" {
+        assert!(Instant::now() < deadline, "no session listens");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    drop(listener);
+}
+
+/// A server that turns into a standby, or whose settings change, behind a pooler.
+#[tokio::test]
+async fn a_server_that_may_forget_is_noticed_behind_a_pooler() {
+    let server = Postgres::start(&[]).unwrap();
+    let url = server.database().await;
+    let pooler = PgBouncer::start(&url, "transaction", &["server_lifetime = 1"]);
+    let database = open(checked(pooler.url())).await.unwrap();
+    ask(&database, "SELECT 'before'").await;
+    server.run_in(&url, "ALTER ROLE claviger SET synchronous_commit = off".to_owned()).await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let error = loop {
+        match database.run("UPDATE policy_head SET revision = revision + 1", &[]).await {
+            Err(error) => break error,
+            Ok(_) => assert!(Instant::now() < deadline, "the pooler keeps its first session"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert!(error.is_certain() && error.kind() == "may_forget", "{error}");
+    assert!(database.begin().await.is_err());
+}
+
+const TICKETS: usize = 120;
+const THREADS: usize = 6;
+
+/// Through a pooler with three sessions for three replicas: every ticket is redeemed once, whichever session its statements get.
+#[test]
+fn tickets_are_redeemed_once_by_several_replicas_through_a_transaction_pooler() {
+    let url = new_database(postgres());
+    let pooler = PgBouncer::start(&url, "transaction", &["default_pool_size = 3"]);
+    let replicas = Replicas::start(
+        3,
+        pooler.url(),
+        &json!({"homelab/site/main": {"TOKEN": "s3cret"}}),
+        &[("site", allow(&["homelab/{repo}/{branch}"], &json!({})))],
+        &json!({}),
+    );
+    let seen = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (replicas, seen) = (&replicas, &seen);
+            scope.spawn(move || {
+                for number in 0..TICKETS / THREADS {
+                    let (path, id) = replicas.ticket(thread + number);
+                    let first = replicas.get(thread + number + 1).download(&path);
+                    let second = replicas.get(thread + number + 2).download(&path);
+                    seen.lock().unwrap().push((id, first.status, second.status));
+                }
+            });
+        }
+    });
+    let seen = seen.into_inner().unwrap();
+    let wrong: Vec<_> = seen.iter().filter(|(_, first, second)| (*first, *second) != (200, 410)).collect();
+    assert!(wrong.is_empty(), "{wrong:?}\n{}", pooler.log());
+    let redeemed = "SELECT CAST(count(*) AS TEXT) || ' ' || count(DISTINCT ticket_id) FROM audit_events WHERE type = 'ticket.redeemed'";
+    let count = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(async { ask(&open(checked(&url)).await.unwrap(), redeemed).await });
+    assert_eq!((count, seen.len()), (format!("{TICKETS} {TICKETS}"), TICKETS));
+}
