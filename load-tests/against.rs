@@ -37,9 +37,7 @@ pub async fn against(binary: &Path) -> String {
 
 async fn one(field: &Field, at: usize, round: usize) -> Run {
     let contender = &field.contenders[at];
-    if let Some((_, pool, audience)) = field.pools.iter().find(|(name, ..)| *name == contender.name) {
-        field.mint.fill(pool, audience, TOKENS).await;
-    }
+    field.fill(contender.name, TOKENS).await;
     let run = LOAD.on(contender).await;
     eprintln!("{round}/{ROUNDS} {}: {:.0}/s", contender.name, run.per_second);
     run

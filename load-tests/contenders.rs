@@ -2,7 +2,7 @@
 
 use crate::bare::Bare;
 use crate::connection::{Server, request};
-use crate::load::{Contender, First, Second};
+use crate::load::{Contender, First, Then};
 use crate::rig::bao::Bao;
 use crate::rig::claviger::Claviger;
 use crate::rig::installation::Plan;
@@ -31,6 +31,8 @@ pub const SQLITE: &str = "claviger, tickets in SQLite";
 pub const POSTGRES: &str = "claviger x 3 on PostgreSQL";
 pub const NEVER_SEEN: &str = "claviger, never-seen tokens";
 pub const REVIEWS: &str = "TokenReview + GET Pod";
+pub const RUNS: &str = "claviger, never-seen tokens of runs";
+pub const CHAIN: &str = "TokenReview + GET Pod and runs";
 pub const WRAP: &str = "OpenBao wrap + unwrap";
 pub const LOGIN: &str = "OpenBao login + read";
 pub const VAULT_READ: &str = "claviger, Vault-compatible read";
@@ -46,12 +48,28 @@ pub struct Field {
     /// Index of the replica whose store reads are counted.
     pub counted: usize,
     pub replicas: Vec<Claviger>,
-    /// Tokens that a run consumes: the contender's name, its pool, and the audience.
-    pub pools: Vec<(&'static str, Pool, &'static str)>,
-    pub mint: Arc<Mint>,
+    /// Tokens that a run consumes.
+    pub pools: Vec<Tokens>,
     _bare: Option<Bare>,
     _bao: Bao,
     _kube: Kube,
+}
+
+/// The tokens of a contender.
+pub struct Tokens {
+    pub of: &'static str,
+    pool: Pool,
+    mint: Arc<Mint>,
+    audience: &'static str,
+}
+
+impl Field {
+    /// Fills the pool of a contender that consumes tokens.
+    pub async fn fill(&self, contender: &str, count: usize) {
+        if let Some(tokens) = self.pools.iter().find(|tokens| tokens.of == contender) {
+            tokens.mint.fill(&tokens.pool, tokens.audience, count).await;
+        }
+    }
 }
 
 /// The name of a contender with the earlier build.
@@ -74,7 +92,8 @@ pub async fn line_up_builds(other: &Path) -> Field {
             };
             let pool = Pool::default();
             let (name, asks) = if pooled {
-                pools.push((name(NEVER_SEEN), pool.clone(), "claviger"));
+                let (of, mint) = (name(NEVER_SEEN), mint.clone());
+                pools.push(Tokens { of, pool: pool.clone(), mint, audience: "claviger" });
                 (name(NEVER_SEEN), asks_from(pool))
             } else {
                 (name(MEMORY), asks_with(&known))
@@ -91,7 +110,7 @@ pub async fn line_up_builds(other: &Path) -> Field {
         }
     }
     let Plan { kube, bao, .. } = plan;
-    Field { contenders, counted: 0, replicas, pools, mint, _bare: None, _bao: bao, _kube: kube }
+    Field { contenders, counted: 0, replicas, pools, _bare: None, _bao: bao, _kube: kube }
 }
 
 async fn plan() -> Plan {
@@ -114,9 +133,23 @@ fn lets_clients_of_vault_read(plan: &Plan) {
     );
 }
 
-/// Starts everything.
-pub async fn line_up() -> Field {
+/// A policy for pods of Tekton's runs. The subjects are other ones than those of the other policies, so that only these callers are
+/// attested.
+fn lets_runs_attest(plan: &Plan) {
+    plan.policy(
+        "runs",
+        json!({
+            "subjects": [{"kubernetes": {"namespaces": ["runs"], "serviceAccounts": ["build-bot"]}}],
+            "repos": ["site"], "branches": ["main"], "attest": {"repo": "caller.pipelineRun.params['repo']"},
+            "secrets": [{"store": "vault", "path": "homelab/shared"}, {"store": "vault", "path": "homelab/site/main"}],
+        }),
+    );
+}
+
+/// Starts everything, with this many pods of Tekton's runs.
+pub async fn line_up(runs: usize) -> Field {
     let plan = plan().await;
+    lets_runs_attest(&plan);
     plan.bao.kubernetes_role("builds", ["ci", "build-bot"], &["claviger"]).await;
     lets_clients_of_vault_read(&plan);
     let key = plan.folder.path().join("database-key");
@@ -130,6 +163,7 @@ pub async fn line_up() -> Field {
         (json!({"url": "sqlite::memory:"}), "memory"),
         (json!({}), "memory"),
         (json!({}), "memory"),
+        (json!({}), "memory"),
         (json!({"url": database, "keyFile": key}), "database"),
         (json!({"url": database, "keyFile": key}), "database"),
         (json!({"url": database, "keyFile": key}), "database"),
@@ -140,10 +174,11 @@ pub async fn line_up() -> Field {
     let bare = Bare::start();
     let mint = Arc::new(Mint::new(&plan.kube).await);
     let known = plan.kube.pod("ci/build-bot").await.token;
-    let [never_seen, reviewed, logged_in, compatible] = [(); 4].map(|()| Pool::default());
+    let of_runs = Arc::new(Mint::of_runs(&plan.kube, runs).await);
+    let [never_seen, reviewed, logged_in, compatible, attested, chained] = [(); 6].map(|()| Pool::default());
 
     let api = |replica: &Claviger| replica.api;
-    let ([memory, sqlite, unseen, forgetful, vault_reads, vault_logins], sharing) =
+    let ([memory, sqlite, unseen, forgetful, vault_reads, vault_logins, attesting], sharing) =
         replicas.split_first_chunk().unwrap();
     let ours: Vec<SocketAddr> = sharing.iter().map(api).collect();
     // Each connection redeems at another replica than the issuing one.
@@ -201,20 +236,39 @@ pub async fn line_up() -> Field {
         Arc::new(Contender {
             name: REVIEWS,
             first_at: vec![api_server()],
-            second_at: vec![api_server()],
+            then_at: vec![api_server()],
             first: reviews(reviewed.clone()),
-            second: gets_the_pod(),
+            then: vec![gets_the_pod("ci")],
+            processes: planes.clone(),
+        }),
+        contender(
+            RUNS,
+            &[attesting.api],
+            &[attesting.api],
+            asks_from(attested.clone()),
+            Box::new(fetches),
+            vec![attesting.id()],
+        ),
+        Arc::new(Contender {
+            name: CHAIN,
+            first_at: vec![api_server()],
+            then_at: vec![api_server()],
+            first: reviews(chained.clone()),
+            then: vec![gets_the_pod("runs"), gets_the_owner("taskruns"), gets_the_owner("pipelineruns")],
             processes: planes.clone(),
         }),
     ];
+    let tokens = |of, pool, mint: &Arc<Mint>, audience| Tokens { of, pool, mint: mint.clone(), audience };
     let pools = vec![
-        (NEVER_SEEN, never_seen, "claviger"),
-        (REVIEWS, reviewed, "claviger"),
-        (LOGIN, logged_in, "openbao"),
-        (VAULT_LOGIN, compatible, "claviger"),
+        tokens(NEVER_SEEN, never_seen, &mint, "claviger"),
+        tokens(REVIEWS, reviewed, &mint, "claviger"),
+        tokens(LOGIN, logged_in, &mint, "openbao"),
+        tokens(VAULT_LOGIN, compatible, &mint, "claviger"),
+        tokens(RUNS, attested, &of_runs, "claviger"),
+        tokens(CHAIN, chained, &of_runs, "claviger"),
     ];
     let Plan { kube, bao, .. } = plan;
-    Field { contenders, counted: 0, replicas, pools, mint, _bare: Some(bare), _bao: bao, _kube: kube }
+    Field { contenders, counted: 0, replicas, pools, _bare: Some(bare), _bao: bao, _kube: kube }
 }
 
 fn replica(plan: &Plan, database: &Value, tickets: &str) -> Claviger {
@@ -254,11 +308,18 @@ fn contender(
     first: &[SocketAddr],
     second: &[SocketAddr],
     asks: Box<First>,
-    then: Box<Second>,
+    then: Box<Then>,
     processes: Vec<u32>,
 ) -> Arc<Contender> {
     let plain = |addresses: &[SocketAddr]| addresses.iter().copied().map(Server::plain).collect();
-    Arc::new(Contender { name, first_at: plain(first), second_at: plain(second), first: asks, second: then, processes })
+    Arc::new(Contender {
+        name,
+        first_at: plain(first),
+        then_at: plain(second),
+        first: asks,
+        then: vec![then],
+        processes,
+    })
 }
 
 fn asks(token: &str) -> Vec<u8> {
@@ -338,11 +399,22 @@ fn reviews(pool: Pool) -> Box<First> {
     })
 }
 
-fn gets_the_pod() -> Box<Second> {
+fn gets_the_pod(namespace: &'static str) -> Box<Then> {
     let bearer = bearer_of(User::Broker);
     Box::new(move |answer| {
         let answer: Value = serde_json::from_slice(answer).ok()?;
         let pod = answer["status"]["user"]["extra"]["authentication.kubernetes.io/pod-name"][0].as_str()?;
-        Some(request("GET", &format!("/api/v1/namespaces/ci/pods/{pod}"), &[("Authorization", &bearer)], ""))
+        Some(request("GET", &format!("/api/v1/namespaces/{namespace}/pods/{pod}"), &[("Authorization", &bearer)], ""))
+    })
+}
+
+/// Gets the run that the object before names as its owner.
+fn gets_the_owner(plural: &'static str) -> Box<Then> {
+    let bearer = bearer_of(User::Broker);
+    Box::new(move |answer| {
+        let answer: Value = serde_json::from_slice(answer).ok()?;
+        let owner = answer["metadata"]["ownerReferences"][0]["name"].as_str()?;
+        let path = format!("/apis/tekton.dev/v1/namespaces/runs/{plural}/{owner}");
+        Some(request("GET", &path, &[("Authorization", &bearer)], ""))
     })
 }

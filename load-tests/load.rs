@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 
 /// Builds the first request of the `n`th cycle; `None` if the tokens are used up.
 pub type First = dyn Fn(usize) -> Option<Vec<u8>> + Send + Sync;
-/// Builds the second request from the first answer.
-pub type Second = dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync;
+/// Builds the next request from the answer before.
+pub type Then = dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync;
 
-/// A contender: a cycle of two requests.
+/// A contender: a cycle of two or more requests.
 pub struct Contender {
     pub name: &'static str,
     /// Servers for the first request; each connection uses one of them.
     pub first_at: Vec<Server>,
-    /// Servers for the second request.
-    pub second_at: Vec<Server>,
+    /// Servers for the other requests.
+    pub then_at: Vec<Server>,
     pub first: Box<First>,
-    pub second: Box<Second>,
+    pub then: Vec<Box<Then>>,
     /// The processes whose CPU time and memory are counted.
     pub processes: Vec<u32>,
 }
@@ -74,7 +74,7 @@ impl Load {
 
 async fn work(contender: Arc<Contender>, worker: usize, next: Arc<AtomicUsize>, over: Arc<AtomicBool>) -> Vec<u32> {
     let mut first = contender.first_at[worker % contender.first_at.len()].connect().await;
-    let mut second = contender.second_at[worker % contender.second_at.len()].connect().await;
+    let mut other = contender.then_at[worker % contender.then_at.len()].connect().await;
     let mut took = Vec::new();
     while !over.load(Ordering::Relaxed) {
         let Some(request) = (contender.first)(next.fetch_add(1, Ordering::Relaxed)) else {
@@ -82,10 +82,12 @@ async fn work(contender: Arc<Contender>, worker: usize, next: Arc<AtomicUsize>, 
             break;
         };
         let started = Instant::now();
-        let answer = succeed(&contender, &mut first, &request).await;
-        let request = (contender.second)(&answer);
-        let request = request.unwrap_or_else(|| panic!("{}: {}", contender.name, String::from_utf8_lossy(&answer)));
-        succeed(&contender, &mut second, &request).await;
+        let mut answer = succeed(&contender, &mut first, &request).await;
+        for next in &contender.then {
+            let request = next(&answer);
+            let request = request.unwrap_or_else(|| panic!("{}: {}", contender.name, String::from_utf8_lossy(&answer)));
+            answer = succeed(&contender, &mut other, &request).await;
+        }
         took.push(u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX));
     }
     took

@@ -55,7 +55,7 @@ async fn main() {
     }
     if argument == "soak" {
         let minutes = std::env::args().nth(2).and_then(|minutes| minutes.parse().ok()).expect("soak MINUTES");
-        return soak::soak(&contenders::line_up().await, minutes, SOAK).await;
+        return soak::soak(&contenders::line_up(1).await, minutes, SOAK).await;
     }
     if argument == "only" {
         let rest: Vec<String> = std::env::args().skip(2).collect();
@@ -73,7 +73,7 @@ async fn main() {
         return short().await;
     }
     let ready = ready(LONG.starts);
-    let findings = measure(&contenders::line_up().await, &LONG, ready).await;
+    let findings = measure(&contenders::line_up(LONG.tokens).await, &LONG, ready).await;
     let text = findings.markdown("make load-test", &machine());
     println!("{text}");
     let folder = report::folder();
@@ -85,7 +85,7 @@ async fn main() {
 /// Fails if a ratio has fallen. It measures again first, because other load on the machine can be the cause.
 async fn short() {
     let ready = ready(SHORT.starts);
-    let field = contenders::line_up().await;
+    let field = contenders::line_up(SHORT.tokens).await;
     let mut fallen = Vec::new();
     for _ in 0..TRIES {
         let findings = measure(&field, &SHORT, ready).await;
@@ -101,11 +101,9 @@ async fn short() {
 
 /// Loads one contender and prints its processes first; runs once for each number of connections.
 async fn only(name: &str, lasts: Duration, counts: &[usize]) {
-    let field = contenders::line_up().await;
+    let field = contenders::line_up(LONG.tokens).await;
     let contender = field.contenders.iter().find(|one| one.name == name).expect("a contender's name");
-    if let Some((_, pool, audience)) = field.pools.iter().find(|(pool, ..)| *pool == name) {
-        field.mint.fill(pool, audience, LONG.tokens).await;
-    }
+    field.fill(name, LONG.tokens).await;
     println!("processes: {:?}", contender.processes);
     let usual = [LONG.load.connections];
     for &connections in if counts.is_empty() { &usual } else { counts } {
@@ -126,9 +124,7 @@ async fn measure(field: &Field, form: &Form, ready: f64) -> Findings {
     let mut reads = (0, 0);
     for round in 0..=form.rounds {
         for (contender, runs) in field.contenders.iter().zip(&mut runs) {
-            if let Some((_, pool, audience)) = field.pools.iter().find(|(name, ..)| *name == contender.name) {
-                field.mint.fill(pool, audience, form.tokens).await;
-            }
+            field.fill(contender.name, form.tokens).await;
             let before = field.replicas[field.counted].sum("claviger_store_requests_total");
             // The first round is a warm-up and is not counted.
             let load = if round == 0 { Load { lasts: form.load.lasts / 5, ..form.load } } else { form.load };

@@ -2,7 +2,9 @@
 
 use crate::connection::{Server, request};
 use crate::rig::kube::actors::{Kube, PodActor};
+use crate::rig::kube::tekton;
 use crate::rig::kube::{User, control_plane};
+use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -32,6 +34,16 @@ impl Mint {
         for _ in 0..PODS {
             pods.push(kube.pod("ci/build-bot").await);
         }
+        Self::of(pods)
+    }
+
+    /// Makes pods of Tekton's runs, each with a `TaskRun` and a `PipelineRun` of its own.
+    pub async fn of_runs(kube: &Kube, count: usize) -> Self {
+        let build = |_| async { kube.build("runs/build-bot", tekton::Plan::default()).await.pod };
+        Self::of(stream::iter(0..count).map(build).buffer_unordered(MINTS).collect().await)
+    }
+
+    fn of(pods: Vec<PodActor>) -> Self {
         Self { pods, api: api_server(), admin: bearer_of(User::Admin), lives: AtomicU64::new(600) }
     }
 
@@ -43,7 +55,7 @@ impl Mint {
             tokio::spawn(async move {
                 let mut connection = this.api.connect().await;
                 for number in (mint..count).step_by(MINTS) {
-                    let pod = &this.pods[number % PODS];
+                    let pod = &this.pods[number % this.pods.len()];
                     let request = this.asks_for_a_token(pod, audience);
                     let reply = connection.exchange(&request).await.unwrap();
                     assert_eq!(reply.status, 201, "{}", String::from_utf8_lossy(reply.body));
