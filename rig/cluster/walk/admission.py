@@ -15,6 +15,7 @@ def walk():
     start("with-policy", "site-claviger-fetch")
     reason, _, _ = ended("with-policy")
     expect("builds go on", reason, reason == "Succeeded")
+    kubectl("-n", "ci", "delete", "pod/orphan", "taskrun/own", "--ignore-not-found")
     kubectl("-n", "ci", "create", "rolebinding", "alice", "--clusterrole=edit", "--user=alice", check=False)
     run = get("-n", "ci", "taskrun", "-l", "tekton.dev/pipelineRun=with-policy,tekton.dev/pipelineTask=build")["items"][0]["metadata"]
     owner = {"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "name": run["name"], "uid": run["uid"], "controller": True}

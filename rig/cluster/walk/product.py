@@ -76,13 +76,13 @@ def secrets():
            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"},
            "subjects": [{"kind": "ServiceAccount", "name": "store", "namespace": "kube-system"}]})
     reviewer = kubectl("-n", "kube-system", "create", "token", "store", "--duration=24h").strip()
-    store("auth", "enable", "kubernetes")
+    store("auth", "enable", "kubernetes", check=False)  # it may be there, from a step before
     store("write", "auth/kubernetes/config", f"kubernetes_host={API_SERVER}", f"kubernetes_ca_cert=@{PKI}/ca.crt", "disable_local_ca_jwt=true",
           "token_reviewer_jwt=-", given=reviewer)
     store("policy", "write", "claviger", "-", given='path "homelab/data/*" { capabilities = ["read"] }')
     store("write", "auth/kubernetes/role/claviger", "bound_service_account_namespaces=claviger", "bound_service_account_names=claviger",
           "audience=openbao", "token_policies=claviger", "token_ttl=1h")
-    store("secrets", "enable", "-path=homelab", "kv-v2")
+    store("secrets", "enable", "-path=homelab", "kv-v2", check=False)
     store("kv", "put", "homelab/shared", "REGISTRY=registry.example", "NPM_TOKEN=shared-token")
     store("kv", "put", "homelab/site/main", "NPM_TOKEN=it's the token of main")
     store("kv", "put", "homelab/other/main", "NPM_TOKEN=of-another-repo")

@@ -29,6 +29,7 @@ def pipeline(name, task, repo="$(params.repo)"):
 
 
 def start(run, name, repo="site", branch="main"):
+    kubectl("-n", "ci", "delete", "pipelinerun", run, "--ignore-not-found")
     apply({"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "metadata": {"name": run, "namespace": "ci"}, "spec": {
         "pipelineRef": {"name": name}, "taskRunTemplate": {"serviceAccountName": "tekton-bot", "podTemplate": {"securityContext": {"fsGroup": 65532}}},
         "params": [{"name": "repo", "value": repo}, {"name": "branch", "value": branch}],

@@ -67,8 +67,8 @@ def walk():
 
 
 def down():
-    """The store is sealed when a pod mounts first, with rotation on."""
-    store("kv", "put", "homelab/site/feature/down", "NPM_TOKEN=after the outage")
+    """The store (where a branch has `~` for `/`) is sealed when a pod mounts first, with rotation on."""
+    store("kv", "put", "homelab/site/feature~down", "NPM_TOKEN=after the outage")
     unseal = sealed()
     try:
         apply(mounting("down", STAY, branch="feature/down"))
@@ -88,11 +88,11 @@ def down():
 
 def vanishing():
     """A secret loses a key while a pod has the volume, with rotation on."""
-    store("kv", "put", "homelab/site/feature/vanish", "EXTRA=soon gone", "NPM_TOKEN=old")
+    store("kv", "put", "homelab/site/feature~vanish", "EXTRA=soon gone", "NPM_TOKEN=old")
     apply(mounting("vanish", STAY, branch="feature/vanish"))
     until("the pod runs", lambda: phase("vanish") == "Running", 60)
     there = kubectl("-n", "ci", "exec", "vanish", "--", "ls", "/mounted")
-    store("kv", "put", "homelab/site/feature/vanish", "NPM_TOKEN=new")
+    store("kv", "put", "homelab/site/feature~vanish", "NPM_TOKEN=new")
     begin = time.monotonic()
     until("the file vanishes", lambda: "EXTRA" not in kubectl("-n", "ci", "exec", "vanish", "--", "ls", "/mounted"), 300, pause=2)
     left = kubectl("-n", "ci", "exec", "vanish", "--", "sh", "-c", "cd /mounted; ls; cat NPM_TOKEN")
