@@ -4,7 +4,7 @@
 use claviger::document::parse;
 use claviger::model::caller::{Caller, Pod, Workload};
 use claviger::model::facts::{Facts, PipelineRunFacts};
-use claviger::model::request::Asked;
+use claviger::model::request::UnverifiedRequest;
 use claviger::policy::{AuthenticatorKind, Bounds, Ceiling, Decision, Policy, PolicySet, Tenants};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
@@ -65,7 +65,7 @@ fn load(text: &str) -> PolicySet {
 }
 
 /// A caller that matches the policy in the middle, with a branch of one kilobyte.
-fn request(shape: Shape, count: usize) -> (Caller, Facts, Asked) {
+fn request(shape: Shape, count: usize) -> (Caller, Facts, UnverifiedRequest) {
     let number = count / 2;
     let namespace = match shape {
         Shape::Prefix | Shape::Attested => format!("team-{number}-ci"),
@@ -77,7 +77,7 @@ fn request(shape: Shape, count: usize) -> (Caller, Facts, Asked) {
     let params = params.map(|(name, value)| (name.to_owned(), value.as_str().into())).into();
     let facts =
         Facts { pipeline_run: Some(PipelineRunFacts { params, ..PipelineRunFacts::default() }), ..Facts::default() };
-    let asked = Asked {
+    let asked = UnverifiedRequest {
         repo: Some(repo.as_str().try_into().expect("a repo")),
         branch: Some(branch.as_str().try_into().expect("a branch")),
         source_ip: [192, 0, 2, 7].into(),

@@ -31,7 +31,7 @@ fuzz_target!(|input: &[u8]| {
         _ => {
             let lines = lines(rest);
             let mut known = Known::default();
-            lines.iter().for_each(|line| _ = known.learn(line));
+            lines.iter().for_each(|line| _ = known.read_line(line));
             for known in [known, Known::default()] {
                 assert_eq!(check(&lines, None, known).events, events(&lines));
             }

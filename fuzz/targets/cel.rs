@@ -3,7 +3,7 @@
 
 use claviger::model::caller::{Caller, Pod, Workload};
 use claviger::model::facts::{Facts, PipelineRunFacts, PodFacts, TaskRunFacts};
-use claviger::model::request::Asked;
+use claviger::model::request::UnverifiedRequest;
 use claviger::policy::fuzzing::cel;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 
-static STAGE: LazyLock<(Caller, Facts, Asked)> = LazyLock::new(stage);
+static STAGE: LazyLock<(Caller, Facts, UnverifiedRequest)> = LazyLock::new(stage);
 
 fuzz_target!(|source: &str| {
     let (caller, facts, asked) = &*STAGE;
@@ -28,7 +28,7 @@ fuzz_target!(|source: &str| {
     assert_eq!(cel(source, caller, &fewer, asked), Some((needs, said)), "{source}");
 });
 
-fn stage() -> (Caller, Facts, Asked) {
+fn stage() -> (Caller, Facts, UnverifiedRequest) {
     let texts = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     };
@@ -73,7 +73,7 @@ fn stage() -> (Caller, Facts, Asked) {
         }),
         runs_withheld: false,
     };
-    let asked = Asked {
+    let asked = UnverifiedRequest {
         repo: Some("acme/site".try_into().expect("a repo")),
         branch: Some("main".try_into().expect("a branch")),
         source_ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),

@@ -1,9 +1,9 @@
 //! THE ADMINISTRATORS: authorisation by the API server's `SubjectAccessReview` or by the static list. All others
 //! are refused.
 
-mod fixed;
 mod port;
 mod recent;
+mod static_entries;
 
 pub use port::{Act, AdminRefusal, AdminsError, Resource, Verb};
 
@@ -24,7 +24,7 @@ const GROUP: &str = "claviger.dev";
 pub struct Administrators {
     /// The clients for reviews, by authenticator, for those that are configured for reviews.
     clusters: BTreeMap<Arc<str>, Arc<Cluster>>,
-    fixed: Vec<Static>,
+    static_entries: Vec<Static>,
     recent: Recent,
 }
 
@@ -41,7 +41,11 @@ impl Administrators {
                 asked.insert(authenticator.name.clone(), cluster);
             }
         }
-        Self { clusters: asked, fixed: config.administrators.fixed.clone(), recent: Recent::default() }
+        Self {
+            clusters: asked,
+            static_entries: config.administrators.static_entries.clone(),
+            recent: Recent::default(),
+        }
     }
 
     /// Whether a user may perform an action.
@@ -51,7 +55,7 @@ impl Administrators {
     pub async fn authorise(&self, applicant: &Applicant, act: Act<'_>) -> Result<(), AdminsError> {
         match &applicant.user {
             Some(user) => self.review(&applicant.caller.issuer, user, act).await,
-            None if fixed::lists(&self.fixed, &applicant.caller) => Ok(()),
+            None if static_entries::lists(&self.static_entries, &applicant.caller) => Ok(()),
             None => Err(AdminsError::Refused(AdminRefusal::NotListed)),
         }
     }

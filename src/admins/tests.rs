@@ -34,13 +34,17 @@ const VERBS: [Verb; 6] = [Verb::Get, Verb::List, Verb::Create, Verb::Update, Ver
 
 async fn asking(fake: &Fake) -> Administrators {
     let cluster = Arc::new(fake.cluster().await);
-    Administrators { clusters: [("cluster".into(), cluster)].into(), fixed: Vec::new(), recent: Recent::default() }
+    Administrators {
+        clusters: [("cluster".into(), cluster)].into(),
+        static_entries: Vec::new(),
+        recent: Recent::default(),
+    }
 }
 
 fn listing(claims: &Value) -> Administrators {
     let claims = claims.as_object().unwrap().clone().into_iter().collect();
-    let fixed = vec![Static { authenticator: "dev".into(), claims }];
-    Administrators { clusters: BTreeMap::new(), fixed, recent: Recent::default() }
+    let static_entries = vec![Static { authenticator: "dev".into(), claims }];
+    Administrators { clusters: BTreeMap::new(), static_entries, recent: Recent::default() }
 }
 
 async fn said(status: &str) -> Fake {

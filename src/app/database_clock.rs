@@ -16,11 +16,11 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Interval of measurements.
-const EVERY: Duration = Duration::from_secs(5);
+const MEASUREMENT_INTERVAL: Duration = Duration::from_secs(5);
 /// Queries for one measurement; the fastest one counts.
 const SAMPLES: usize = 4;
 /// The tolerated offset of this machine's clock, which decides whether callers' tokens have expired.
-const TOLERATED: SignedDuration = SignedDuration::from_secs(5);
+const MAX_OFFSET: SignedDuration = SignedDuration::from_secs(5);
 
 /// The database's clock; with SQLite this machine's clock.
 #[derive(Default)]
@@ -55,9 +55,9 @@ impl DatabaseClock {
 }
 
 /// Whether the offset exceeds the tolerance. Also sets the metric.
-pub fn judge(ahead: SignedDuration, metrics: &Metrics) -> bool {
+pub fn exceeds_tolerance(ahead: SignedDuration, metrics: &Metrics) -> bool {
     metrics.set_database_clock_offset(ahead.as_secs_f64());
-    ahead.abs() > TOLERATED
+    ahead.abs() > MAX_OFFSET
 }
 
 /// Measures the clock and the disk of the database periodically, until the process stops.
@@ -68,16 +68,16 @@ pub async fn follow(
     broker: Arc<Broker>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let mut look = interval(EVERY);
+    let mut look = interval(MEASUREMENT_INTERVAL);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let work = async {
         let mut differed = false;
         loop {
             look.tick().await;
-            tell_space(&url, broker.metrics());
+            report_free_space(&url, broker.metrics());
             // Database failures are logged elsewhere; the clock continues from the last measurement.
             let Ok(Some(ahead)) = clock.measure(&database).await else { continue };
-            let differ = judge(ahead, broker.metrics());
+            let differ = exceeds_tolerance(ahead, broker.metrics());
             broker.set_clocks_differ(differ);
             if std::mem::replace(&mut differed, differ) != differ {
                 let seconds = ahead.as_secs_f64();
@@ -95,7 +95,7 @@ pub async fn follow(
     }
 }
 
-fn tell_space(url: &Url, metrics: &Metrics) {
+fn report_free_space(url: &Url, metrics: &Metrics) {
     if let Url::SqliteFile(path) = url
         && let Ok(space) = database::space(path)
     {

@@ -5,16 +5,16 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Polling interval.
-const GLANCE: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Waits until stopping the process loses nothing, for at most `limit`. Tickets in memory: until the last one is
 /// redeemed or expired. Tickets in the database, which other replicas can redeem: until requests in progress have
 /// ended.
-pub async fn until_nothing_waits(broker: &Broker, limit: Duration) {
+pub async fn wait_until_drained(broker: &Broker, limit: Duration) {
     broker.drain();
     let last = Instant::now() + limit;
-    tracing::info!(waiting = broker.lost_with_the_process(), "draining; no more tickets are issued");
+    tracing::info!(waiting = broker.lost_on_exit(), "draining; no more tickets are issued");
     while !broker.is_drained() && Instant::now() < last {
-        sleep(GLANCE).await;
+        sleep(POLL_INTERVAL).await;
     }
 }

@@ -3,7 +3,7 @@
 //! HTTP and database libraries write headers and statements into their debug logs, so their level cannot be
 //! configured.
 
-use super::traces::{NoCourier, Traces};
+use super::traces::{NoHttpClient, Traces};
 use crate::config::telemetry::{LogFormat, LogLevel, Telemetry};
 use crate::traces;
 use opentelemetry::trace::TracerProvider as _;
@@ -20,7 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 ///
 /// # Errors
 /// The client for the OTLP receiver cannot be created.
-pub fn start(telemetry: &Telemetry) -> Result<Option<Traces>, NoCourier> {
+pub fn start(telemetry: &Telemetry) -> Result<Option<Traces>, NoHttpClient> {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let layer = match telemetry.log_format {
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),

@@ -15,16 +15,16 @@ use tokio::sync::watch;
 
 /// Polling interval for changed files. A mounted `ConfigMap` changes by swapping a link, which file watchers
 /// report differently on each platform; polling works the same everywhere.
-pub const LOOK_FOR_CHANGES: Duration = Duration::from_secs(2);
+pub const FILE_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Reports the active policies to the metrics.
-struct Counted {
+struct PolicyMetrics {
     metrics: Arc<Metrics>,
     /// Names of the policies of namespaces, which tenants choose.
     of_namespaces: Mutex<HashSet<Arc<str>>>,
 }
 
-impl Observer for Counted {
+impl Observer for PolicyMetrics {
     fn in_force(&self, set: &PolicySet) {
         for policy in set.policies() {
             if policy.is_shadow() {
@@ -63,7 +63,7 @@ pub async fn open(
     metrics: Arc<Metrics>,
 ) -> Result<Arc<PolicyRegister>, StartError> {
     let bounds = policy_bounds(config);
-    let observer = Counted { metrics, of_namespaces: Mutex::default() };
+    let observer = PolicyMetrics { metrics, of_namespaces: Mutex::default() };
     let register = PolicyRegister::open(directory, database.clone(), clock, bounds, Box::new(observer)).await;
     let register = register.map_err(|error| match error {
         RegisterError::BrokenDeny(broken) => StartError::Configuration(broken),

@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const MAX_WAIT: Duration = Duration::from_secs(5);
 /// How long changes are collected that come together: each makes a new set of all policies.
-const TOGETHER: Duration = Duration::from_millis(50);
+const BATCH_WINDOW: Duration = Duration::from_millis(50);
 /// How many changes are collected at most.
-const MAX_TOGETHER: usize = 1_000;
+const MAX_BATCH: usize = 1_000;
 
 /// What follows the objects of one cluster.
 #[derive(Clone)]
@@ -73,7 +73,7 @@ impl Follower {
                     }
                     wait = FIRST_WAIT;
                     self.metrics.set_policy_watch(&self.name, kind.as_str(), true);
-                    let (changes, failed) = together(change, &mut objects).await;
+                    let (changes, failed) = collect_batch(change, &mut objects).await;
                     self.register.take_over_resources(&self.name, changes).await;
                     if let Some(error) = failed {
                         self.failed(kind, error, &mut told);
@@ -104,10 +104,13 @@ impl Follower {
 }
 
 /// The change, and those that follow at once.
-async fn together(first: ResourceChange, objects: &mut PolicyWatch) -> (Vec<ResourceChange>, Option<PolicyWatchError>) {
+async fn collect_batch(
+    first: ResourceChange,
+    objects: &mut PolicyWatch,
+) -> (Vec<ResourceChange>, Option<PolicyWatchError>) {
     let mut changes = vec![first];
-    let until = Instant::now() + TOGETHER;
-    while changes.len() < MAX_TOGETHER {
+    let until = Instant::now() + BATCH_WINDOW;
+    while changes.len() < MAX_BATCH {
         match timeout_at(until, objects.next()).await {
             Ok(Ok(change)) => changes.push(change),
             Ok(Err(error)) => return (changes, Some(error)),

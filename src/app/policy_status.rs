@@ -16,11 +16,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 /// The lease of the writer.
 const LEASE: &str = "claviger-policy-status";
 /// How often the lease is looked at, and a write that failed is tried again.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// How long changes are collected.
-const TOGETHER: Duration = Duration::from_millis(100);
+const BATCH_WINDOW: Duration = Duration::from_millis(100);
 /// How many are written at once.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT_WRITES: usize = 8;
 /// How long the status of an object stays as it was written, if something else overwrites it: another installation that reads the
 /// same objects would do so each time.
 const REWRITE_AFTER: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ pub async fn write(follower: Follower, clock: Arc<dyn Clock>, mut stopped: watch
     let lease = follower.cluster.lease(LEASE);
     let mut writer = Writer { follower, clock, lease, written: HashMap::new(), told: false };
     let mut changes = writer.follower.register.status_changes();
-    let mut look = interval(LOOK_EVERY);
+    let mut look = interval(POLL_INTERVAL);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stop = async move {
         let _ = stopped.wait_for(|stop| *stop).await;
@@ -40,7 +40,7 @@ pub async fn write(follower: Follower, clock: Arc<dyn Clock>, mut stopped: watch
         tokio::select! {
             _ = look.tick() => {}
             // The register lives as long as this task.
-            _ = changes.changed() => sleep(TOGETHER).await,
+            _ = changes.changed() => sleep(BATCH_WINDOW).await,
             () = &mut stop => break,
         }
         tokio::select! {
@@ -66,14 +66,14 @@ impl Writer {
         match self.lease.hold(self.clock.now()).await {
             Ok(true) => {}
             Ok(false) => return,
-            Err(error) => return self.tell(&error.to_string()),
+            Err(error) => return self.log_failure(&error.to_string()),
         }
         self.written.retain(|_, (at, _)| at.elapsed() < REWRITE_AFTER);
         let mut pending = self.follower.register.pending_statuses(&self.follower.name).await;
-        pending.retain(|one| self.written.get(&one.key).is_none_or(|(_, last)| !is_the_same(last, one)));
+        pending.retain(|one| self.written.get(&one.key).is_none_or(|(_, last)| !is_already_written(last, one)));
         let mut failed = None;
         let now = self.clock.now();
-        for chunk in pending.chunks(AT_ONCE) {
+        for chunk in pending.chunks(MAX_CONCURRENT_WRITES) {
             // Renewed when it is due.
             if !self.lease.hold(self.clock.now()).await.unwrap_or_else(|_| self.lease.is_held()) {
                 return;
@@ -90,7 +90,7 @@ impl Writer {
                     Ok(StatusWritten::Gone) => {}
                     // About this object alone, which must not keep the others from their statuses.
                     Err(error @ ClusterError::Unavailable(CallFailure::Status | CallFailure::Malformed)) => {
-                        self.tell(&error.to_string());
+                        self.log_failure(&error.to_string());
                         self.written.insert(one.key.clone(), (Instant::now(), one.clone()));
                     }
                     Err(error) => failed = Some(error),
@@ -101,7 +101,7 @@ impl Writer {
             }
         }
         match failed {
-            Some(error) => self.tell(&error.to_string()),
+            Some(error) => self.log_failure(&error.to_string()),
             None if std::mem::take(&mut self.told) => {
                 tracing::info!(cluster = &*self.follower.name, "statuses of custom resources are written again");
             }
@@ -109,7 +109,7 @@ impl Writer {
         }
     }
 
-    fn tell(&mut self, error: &str) {
+    fn log_failure(&mut self, error: &str) {
         if !std::mem::replace(&mut self.told, true) {
             tracing::warn!(
                 cluster = &*self.follower.name,
@@ -132,6 +132,6 @@ async fn write_one(
 }
 
 /// Whether it was written already, for the same generation of the same object.
-fn is_the_same(last: &PendingStatus, now: &PendingStatus) -> bool {
+fn is_already_written(last: &PendingStatus, now: &PendingStatus) -> bool {
     last.uid == now.uid && last.status == now.status
 }

@@ -1,6 +1,6 @@
 //! What is reloaded while the process runs: policies, certificates, tokens. Bad files never replace good ones.
 
-use super::policies::LOOK_FOR_CHANGES;
+use super::policies::FILE_POLL_INTERVAL;
 use super::tls::Certificate;
 use crate::broker::Broker;
 use crate::policy::PolicyRegister;
@@ -27,7 +27,7 @@ impl Reload {
     }
 
     async fn run(mut self, asked: Arc<Notify>, mut stopped: watch::Receiver<bool>) {
-        let mut look = interval(LOOK_FOR_CHANGES);
+        let mut look = interval(FILE_POLL_INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stop = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -35,15 +35,15 @@ impl Reload {
         tokio::pin!(stop);
         loop {
             tokio::select! {
-                () = asked.notified() => self.everything().await,
-                _ = look.tick() => self.what_changed().await,
+                () = asked.notified() => self.reload_all().await,
+                _ = look.tick() => self.reload_changed().await,
                 () = &mut stop => return,
             }
         }
     }
 
     /// Reloads everything, on `SIGHUP`.
-    async fn everything(&mut self) {
+    async fn reload_all(&mut self) {
         self.broker.reload().await;
         if let Some(certificate) = &self.certificate {
             certificate.reload();
@@ -53,7 +53,7 @@ impl Reload {
     }
 
     /// Reloads policies and certificates whose files have changed.
-    async fn what_changed(&mut self) {
+    async fn reload_changed(&mut self) {
         if let Some(certificate) = &self.certificate {
             certificate.reload_if_changed();
         }

@@ -5,7 +5,7 @@ use super::error::{StartError, line};
 use super::keys;
 use super::policy_bounds::policy_bounds;
 use super::reload::Reload;
-use super::signals::{Asked, Signals};
+use super::signals::{SignalRequest, Signals};
 use super::tls::Certificate;
 use super::{authenticators, descriptors, drain, policies, policy_resources, policy_status};
 use crate::admins::Administrators;
@@ -37,10 +37,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// Time limit for the last audit events at shutdown.
-const LAST_EVENTS: Duration = Duration::from_secs(5);
+const FINAL_EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Added to the time limit of a drain, after the longest ticket lifetime or request.
-const AFTER_THE_LAST: Duration = Duration::from_secs(5);
+const DRAIN_MARGIN: Duration = Duration::from_secs(5);
 
 /// A running process.
 pub struct Running {
@@ -99,7 +99,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         .map_err(|error| StartError::Database(database_settings.url.clone(), error))?;
     let database_clock = Arc::new(DatabaseClock::default());
     let ahead = database_clock.measure(&database).await.map_err(StartError::Clock)?;
-    let clocks_differ = ahead.is_some_and(|ahead| database_clock::judge(ahead, &metrics));
+    let clocks_differ = ahead.is_some_and(|ahead| database_clock::exceeds_tolerance(ahead, &metrics));
     let clock: Arc<dyn Clock> = database_clock.clone();
     let policies = policies::open(&config, directory, &database, clock.clone(), metrics.clone()).await?;
 
@@ -228,15 +228,15 @@ impl Running {
     pub async fn until_stopped(mut self) {
         let draining_broker = self.broker.clone();
         // The drain starts when it is first polled.
-        let mut drained = Box::pin(drain::until_nothing_waits(&draining_broker, self.drain_limit));
+        let mut drained = Box::pin(drain::wait_until_drained(&draining_broker, self.drain_limit));
         let mut draining = false;
         loop {
             tokio::select! {
                 asked = self.signals.next() => match asked {
                     // A separate task reloads: it waits for locks and for the database, and a drain must not.
-                    Asked::Reload => self.reload.notify_one(),
-                    Asked::Drain if !draining => draining = true,
-                    Asked::Drain | Asked::Stop => break,
+                    SignalRequest::Reload => self.reload.notify_one(),
+                    SignalRequest::Drain if !draining => draining = true,
+                    SignalRequest::Drain | SignalRequest::Stop => break,
                 },
                 () = &mut drained, if draining => break,
             }
@@ -252,12 +252,12 @@ impl Running {
             let _ = server.await;
         }
         // Bounded, in case the database does not answer.
-        let _ = timeout(LAST_EVENTS, broker.upkeep()).await;
-        broker.write_counts();
-        broker.leave_leases().await;
+        let _ = timeout(FINAL_EVENTS_TIMEOUT, broker.upkeep()).await;
+        broker.flush_counts();
+        broker.stop_leases().await;
         drop(broker);
         // The writer ends when its last handle is dropped.
-        if timeout(LAST_EVENTS, audit_writer).await.is_err() {
+        if timeout(FINAL_EVENTS_TIMEOUT, audit_writer).await.is_err() {
             tracing::warn!("shutting down; the last audit events may be lost");
         }
         tracing::info!("stopped");
@@ -314,7 +314,7 @@ fn drain_limit(config: &Config) -> Duration {
         Where::Memory => config.tickets.max_ttl,
         Where::Database => config.limits.request_timeout,
     };
-    longest + AFTER_THE_LAST
+    longest + DRAIN_MARGIN
 }
 
 /// Label values that are known at start begin at zero.

@@ -45,7 +45,7 @@ impl Certificate {
         let stamp = Mutex::new(stamp(&files));
         let Loaded { config, expires } = load(&files)?;
         let certificate = Self { current: Arc::new(ArcSwap::from_pointee(config)), metrics, files, stamp };
-        certificate.tell_expiry(expires);
+        certificate.set_expiry_metric(expires);
         Ok(certificate)
     }
 
@@ -71,14 +71,14 @@ impl Certificate {
         match load(&self.files) {
             Ok(Loaded { config, expires }) => {
                 self.current.store(Arc::new(config));
-                self.tell_expiry(expires);
+                self.set_expiry_metric(expires);
                 tracing::info!("TLS certificate reloaded");
             }
             Err(error) => tracing::error!(%error, "TLS certificate reload failed; keeping the previous certificate"),
         }
     }
 
-    fn tell_expiry(&self, expires: i64) {
+    fn set_expiry_metric(&self, expires: i64) {
         if let Some(metrics) = &self.metrics {
             metrics.set_certificate_expiry(expires);
         }

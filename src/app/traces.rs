@@ -13,14 +13,14 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// Timeout for one batch.
-const DELIVERED_WITHIN: Duration = Duration::from_secs(5);
+const BATCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time limit for the last spans at shutdown.
-const LAST_SPANS: Duration = Duration::from_secs(2);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The HTTP client for the receiver cannot be created.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("telemetry.otlpEndpoint: the HTTP client cannot be created; are root certificates installed?")]
-pub struct NoCourier;
+pub struct NoHttpClient;
 
 /// The exporter of spans.
 pub struct Traces(SdkTracerProvider);
@@ -30,14 +30,14 @@ impl Traces {
     ///
     /// # Errors
     /// The HTTP client cannot be created.
-    pub(super) fn start(endpoint: &str) -> Result<Self, NoCourier> {
+    pub(super) fn start(endpoint: &str) -> Result<Self, NoHttpClient> {
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Courier::new(endpoint)?)
+            .with_http_client(OtlpClient::new(endpoint)?)
             .with_endpoint(format!("{endpoint}/v1/traces"))
-            .with_timeout(DELIVERED_WITHIN)
+            .with_timeout(BATCH_TIMEOUT)
             .build()
-            .map_err(|_| NoCourier)?;
+            .map_err(|_| NoHttpClient)?;
         let provider = SdkTracerProvider::builder()
             // The configuration alone decides whether a request is traced: the caller's sampled flag has no
             // effect.
@@ -56,34 +56,34 @@ impl Traces {
     /// Exports pending spans and stops.
     pub fn end(self) {
         // An unreachable receiver has been logged already.
-        let _ = self.0.shutdown_with_timeout(LAST_SPANS);
+        let _ = self.0.shutdown_with_timeout(SHUTDOWN_TIMEOUT);
     }
 }
 
 /// Sends batches. They come from the exporter's own thread, which has no runtime.
 #[derive(Debug)]
-struct Courier {
+struct OtlpClient {
     http: reqwest::Client,
     runtime: Handle,
     delivers: AtomicBool,
 }
 
-impl Courier {
-    fn new(endpoint: &str) -> Result<Self, NoCourier> {
+impl OtlpClient {
+    fn new(endpoint: &str) -> Result<Self, NoHttpClient> {
         let builder = reqwest::Client::builder()
             .redirect(redirect::Policy::none())
             .retry(retry::never())
             .referer(false)
             .no_proxy()
-            .timeout(DELIVERED_WITHIN);
+            .timeout(BATCH_TIMEOUT);
         // Without TLS there is nothing to verify.
         let builder = if endpoint.starts_with("http://") { builder.tls_certs_only([]) } else { builder };
-        let http = builder.build().map_err(|_| NoCourier)?;
+        let http = builder.build().map_err(|_| NoHttpClient)?;
         Ok(Self { http, runtime: Handle::current(), delivers: AtomicBool::new(true) })
     }
 
     /// Logs the first failure and the recovery, not each batch.
-    fn tell(&self, delivers: bool) {
+    fn log_change(&self, delivers: bool) {
         match (self.delivers.swap(delivers, Ordering::Relaxed), delivers) {
             (true, false) => tracing::warn!("trace export failed"),
             (false, true) => tracing::info!("trace export recovered"),
@@ -93,12 +93,12 @@ impl Courier {
 }
 
 #[async_trait]
-impl HttpClient for Courier {
+impl HttpClient for OtlpClient {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (http, request) = (self.http.clone(), request.try_into()?);
         // reqwest's timer needs a runtime from the start.
         let answer = self.runtime.spawn(async move { http.execute(request).await }).await?;
-        self.tell(answer.as_ref().is_ok_and(|answer| answer.status().is_success()));
+        self.log_change(answer.as_ref().is_ok_and(|answer| answer.status().is_success()));
         // The body of the answer is not read: its size has no bound.
         let status = answer.map_err(reqwest::Error::without_url)?.status();
         Ok(Response::builder().status(status).body(Bytes::new())?)

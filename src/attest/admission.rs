@@ -11,12 +11,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 /// How often policy and binding are read.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
 /// How often while nothing is known yet.
-const FIRST_LOOK_EVERY: Duration = Duration::from_secs(1);
+const FIRST_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 const UNKNOWN: u8 = 0;
-const THERE: u8 = 1;
+const PRESENT: u8 = 1;
 const MISSING: u8 = 2;
 
 /// The state of one cluster's admission policy.
@@ -33,7 +33,7 @@ impl Admission {
     }
 
     /// Whether the policy is not checked.
-    pub fn is_off(&self) -> bool {
+    pub fn is_disabled(&self) -> bool {
         self.mode == AdmissionPolicy::Off
     }
 
@@ -41,9 +41,9 @@ impl Admission {
     ///
     /// # Errors
     /// The policy is required and its state is not known yet.
-    pub fn lets_runs_attest(&self) -> Result<bool, AttestError> {
+    pub fn runs_may_attest(&self) -> Result<bool, AttestError> {
         match (self.mode, self.known.load(Ordering::Relaxed)) {
-            (AdmissionPolicy::Warn | AdmissionPolicy::Off, _) | (AdmissionPolicy::Require, THERE) => Ok(true),
+            (AdmissionPolicy::Warn | AdmissionPolicy::Off, _) | (AdmissionPolicy::Require, PRESENT) => Ok(true),
             (AdmissionPolicy::Require, UNKNOWN) => Err(AttestError::Unavailable),
             (AdmissionPolicy::Require, _) => Ok(false),
         }
@@ -51,24 +51,24 @@ impl Admission {
 
     /// Reads the policy periodically, as long as this future is polled.
     pub async fn follow(&self, cluster: &Cluster, name: &str) {
-        if self.is_off() {
+        if self.is_disabled() {
             return;
         }
         loop {
-            let _ = self.look(cluster, name).await;
+            let _ = self.refresh(cluster, name).await;
             let is_unknown = self.known.load(Ordering::Relaxed) == UNKNOWN;
-            sleep(if is_unknown { FIRST_LOOK_EVERY } else { LOOK_EVERY }).await;
+            sleep(if is_unknown { FIRST_POLL_INTERVAL } else { POLL_INTERVAL }).await;
         }
     }
 
     /// Reads it once. If the API server gives no usable answer, the last result stays. If the broker has no right to read
     /// the policy, it counts as missing.
-    pub async fn look(&self, cluster: &Cluster, name: &str) -> Result<AdmissionPolicyFound, ClusterError> {
+    pub async fn refresh(&self, cluster: &Cluster, name: &str) -> Result<AdmissionPolicyFound, ClusterError> {
         let found = cluster.admission_policy().await;
         match &found {
             Ok(found) => {
                 let is_there = matches!(found.state, State::Present | State::Outdated);
-                self.known.store(if is_there { THERE } else { MISSING }, Ordering::Relaxed);
+                self.known.store(if is_there { PRESENT } else { MISSING }, Ordering::Relaxed);
                 cluster.set_admission_policy(name, found.state);
             }
             Err(ClusterError::Unavailable(CallFailure::Credentials)) => {
@@ -77,11 +77,11 @@ impl Admission {
             }
             Err(ClusterError::Unavailable(_)) => {}
         }
-        self.tell_a_change(name, &found);
+        self.log_change(name, &found);
         found
     }
 
-    fn tell_a_change(&self, authenticator: &str, found: &Result<AdmissionPolicyFound, ClusterError>) {
+    fn log_change(&self, authenticator: &str, found: &Result<AdmissionPolicyFound, ClusterError>) {
         let now = found.clone().map_err(|ClusterError::Unavailable(trouble)| trouble);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.as_ref() == Some(&now) {

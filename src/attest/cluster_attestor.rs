@@ -2,7 +2,7 @@
 
 use super::admission::Admission;
 use super::error::AttestError;
-use super::recent::{Finding, Found, Recent, Seen};
+use super::recent::{CachedFact, FactState, LookupResult, Recent};
 use super::shared_runs::SharedRuns;
 use super::sizes::{pod_bytes, run_bytes, task_run_bytes};
 use super::task_run::{Chain, Link};
@@ -46,7 +46,7 @@ impl ClusterAttestor {
     pub async fn facts(&self, workload: &Workload, needs: Needs) -> Result<Facts, AttestError> {
         let mut facts = Facts::default();
         let asks_of_runs = needs.pipeline_run || needs.task_run;
-        facts.runs_withheld = asks_of_runs && !self.admission.lets_runs_attest()?;
+        facts.runs_withheld = asks_of_runs && !self.admission.runs_may_attest()?;
         if needs.pipeline_run && !facts.runs_withheld {
             let run = self.pipeline_run(workload).await?.known()?;
             facts.pipeline_run = run.map(|run| PipelineRunFacts::clone(&run));
@@ -67,12 +67,12 @@ impl ClusterAttestor {
 
     /// Reads the admission policy once: its state, or why runs attest nothing.
     pub async fn admission_policy(&self) -> Result<&'static str, String> {
-        if self.admission.is_off() {
+        if self.admission.is_disabled() {
             return Ok("off");
         }
-        let found = self.admission.look(&self.cluster, &self.name).await;
+        let found = self.admission.refresh(&self.cluster, &self.name).await;
         let word = found.as_ref().map_or("unreadable", |found| found.state.as_str());
-        match self.admission.lets_runs_attest() {
+        match self.admission.runs_may_attest() {
             Ok(true) => Ok(word),
             _ => Err(format!("{word}, and attestation.admissionPolicy is require")),
         }
@@ -80,18 +80,18 @@ impl ClusterAttestor {
 
     /// Whether this pod is gone, finished, or being deleted.
     pub async fn has_ended(&self, workload: &Workload) -> Result<bool, AttestError> {
-        Ok(!self.pod(workload).await?.fact().is_some_and(|pod| pod.is_at_work_as(workload)))
+        Ok(!self.pod(workload).await?.fact().is_some_and(|pod| pod.is_running_as(workload)))
     }
 
     /// The addresses of this pod while it runs. Those of an ended pod may belong to another one.
     pub async fn addresses(&self, workload: &Workload) -> Result<Vec<IpAddr>, AttestError> {
-        let pod = self.pod(workload).await?.known()?.filter(|pod| pod.is_at_work_as(workload));
+        let pod = self.pod(workload).await?.known()?.filter(|pod| pod.is_running_as(workload));
         let ips = pod.iter().flat_map(|pod| &pod.facts.ips);
         Ok(ips.filter_map(|ip| ip.parse().ok()).map(|ip: IpAddr| ip.to_canonical()).collect())
     }
 
     /// The pod that the token is bound to, by uid.
-    async fn pod(&self, workload: &Workload) -> Found<Pod> {
+    async fn pod(&self, workload: &Workload) -> LookupResult<Pod> {
         let lookup = || {
             let (attestor, workload) = (self.clone(), workload.clone());
             async move {
@@ -99,22 +99,22 @@ impl ClusterAttestor {
                 let pod = attestor.cluster.pod(&workload.namespace, &workload.pod.name).await;
                 let pod = pod.map_err(|error| attestor.unavailable("pod", error))?;
                 let pod = pod.filter(|pod| pod.uid == workload.pod.uid);
-                Ok(Finding::new(pod.map_or(Seen::Absent, |pod| Seen::There(Arc::new(pod))), since))
+                Ok(CachedFact::new(pod.map_or(FactState::Absent, |pod| FactState::There(Arc::new(pod))), since))
             }
         };
         self.pods.find(&workload.pod.uid, lookup).await
     }
 
     /// The `TaskRun` that Tekton made the pod for.
-    async fn task_run(&self, workload: &Workload) -> Found<TaskRun> {
+    async fn task_run(&self, workload: &Workload) -> LookupResult<TaskRun> {
         let lookup = || {
             let (attestor, workload) = (self.clone(), workload.clone());
-            async move { attestor.in_time(attestor.task_run_now(&workload)).await }
+            async move { attestor.with_deadline(attestor.task_run_now(&workload)).await }
         };
         self.task_runs.find(&workload.pod.uid, lookup).await
     }
 
-    async fn task_run_now(&self, workload: &Workload) -> Found<TaskRun> {
+    async fn task_run_now(&self, workload: &Workload) -> LookupResult<TaskRun> {
         let since = Instant::now();
         let pod = self.pod(workload).await?;
         let chain = match pod.fact() {
@@ -125,19 +125,19 @@ impl ClusterAttestor {
     }
 
     /// The `PipelineRun` that the pod works for.
-    async fn pipeline_run(&self, workload: &Workload) -> Found<PipelineRunFacts> {
+    async fn pipeline_run(&self, workload: &Workload) -> LookupResult<PipelineRunFacts> {
         let lookup = || {
             let (attestor, workload) = (self.clone(), workload.clone());
-            async move { attestor.in_time(attestor.pipeline_run_now(&workload)).await }
+            async move { attestor.with_deadline(attestor.pipeline_run_now(&workload)).await }
         };
         self.runs.find(&workload.pod.uid, lookup).await
     }
 
-    async fn pipeline_run_now(&self, workload: &Workload) -> Found<PipelineRunFacts> {
+    async fn pipeline_run_now(&self, workload: &Workload) -> LookupResult<PipelineRunFacts> {
         let since = Instant::now();
         // The labels of the pod are only a hint: a wrong one costs a read whose result is not used.
         let pod = self.pod(workload).await?;
-        let hint = pod.fact().and_then(|pod| pipeline_run::hint(pod));
+        let hint = pod.fact().and_then(|pod| pipeline_run::labelled_run(pod));
         let read_ahead = async {
             if let Some((version, claimed)) = &hint {
                 let _ = self.shared_runs.find(*version, &workload.namespace, claimed, None).await;
@@ -146,11 +146,11 @@ impl ClusterAttestor {
         let (task_run, ()) = join(self.task_run(workload), read_ahead).await;
         let task_run = task_run?;
         let below = match &task_run.seen {
-            Seen::There(below) => below,
-            Seen::NotYet => return Ok(task_run.about(Seen::NotYet)),
-            Seen::Absent => return Ok(task_run.about(Seen::Absent)),
+            FactState::There(below) => below,
+            FactState::NotYet => return Ok(task_run.about(FactState::NotYet)),
+            FactState::Absent => return Ok(task_run.about(FactState::Absent)),
         };
-        let Some((version, claimed)) = pipeline_run::claimed(below) else {
+        let Some((version, claimed)) = pipeline_run::controlling_run(below) else {
             return self.concluded(workload, Ok(Chain::Broken(Link::TaskRunOwner)), since, task_run.until);
         };
         let mut run = self.shared_runs.find(version, &workload.namespace, claimed, None).await?;
@@ -162,7 +162,7 @@ impl ClusterAttestor {
         self.concluded(workload, chain, since, task_run.until.min(run.until))
     }
 
-    async fn in_time<V>(&self, chain: impl Future<Output = Found<V>>) -> Found<V> {
+    async fn with_deadline<V>(&self, chain: impl Future<Output = LookupResult<V>>) -> LookupResult<V> {
         let found = timeout(DEADLINE, chain).await;
         found.unwrap_or_else(|_| Err(self.unavailable("chain", CallFailure::Timeout.into())))
     }
@@ -174,22 +174,22 @@ impl ClusterAttestor {
         chain: Result<Chain<V>, ClusterError>,
         since: Instant,
         believed_until: Instant,
-    ) -> Found<V> {
+    ) -> LookupResult<V> {
         let (seen, link) = match chain.map_err(|error| self.unavailable("run", error))? {
-            Chain::Verified(fact) => (Seen::There(Arc::new(fact)), None),
-            Chain::NotYet(link) => (Seen::NotYet, Some(link)),
-            Chain::Broken(link) => (Seen::Absent, Some(link)),
+            Chain::Verified(fact) => (FactState::There(Arc::new(fact)), None),
+            Chain::NotYet(link) => (FactState::NotYet, Some(link)),
+            Chain::Broken(link) => (FactState::Absent, Some(link)),
         };
         if let Some(link) = link {
             tracing::debug!(
                 authenticator = &*self.name,
                 pod_uid = %workload.pod.uid,
                 link = link.as_str(),
-                is_pending = matches!(seen, Seen::NotYet),
+                is_pending = matches!(seen, FactState::NotYet),
                 "no verifiable run for the pod"
             );
         }
-        let mut finding = Finding::new(seen, since);
+        let mut finding = CachedFact::new(seen, since);
         finding.until = finding.until.min(believed_until);
         Ok(finding)
     }

@@ -10,8 +10,8 @@ mod pipeline_run;
 mod recent;
 mod shared_runs;
 mod sizes;
+mod task_order;
 mod task_run;
-mod turn;
 
 pub use error::AttestError;
 

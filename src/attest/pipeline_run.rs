@@ -1,7 +1,7 @@
 //! Finds and verifies the `PipelineRun` of a verified `TaskRun`.
 
+use super::task_order;
 use super::task_run::{Chain, Link, TASK_RUN, claim};
-use super::turn;
 use crate::cluster::pod::Pod;
 use crate::cluster::tekton::{Child, PipelineRun, TaskRun, Version};
 use crate::cluster::{Cluster, ClusterError, Owner};
@@ -14,12 +14,12 @@ const NAME_LABEL: &str = "tekton.dev/pipelineRun";
 const UID_LABEL: &str = "tekton.dev/pipelineRunUID";
 
 /// The `PipelineRun` that a `TaskRun` names as its controller.
-pub fn claimed(task_run: &TaskRun) -> Option<(Version, &Owner)> {
+pub fn controlling_run(task_run: &TaskRun) -> Option<(Version, &Owner)> {
     claim(task_run.controller.as_ref(), PIPELINE_RUN)
 }
 
 /// The `PipelineRun` of a pod by its labels, which prove nothing: it may be read ahead while the `TaskRun` is verified.
-pub fn hint(pod: &Pod) -> Option<(Version, Owner)> {
+pub fn labelled_run(pod: &Pod) -> Option<(Version, Owner)> {
     let (version, task_run) = claim(pod.controller.as_ref(), TASK_RUN)?;
     let label = |name| pod.facts.labels.get(name).cloned();
     let (api_version, kind) = (task_run.api_version.clone(), PIPELINE_RUN.to_owned());
@@ -52,10 +52,10 @@ pub async fn verify(
     let Some(child) = child(run, task_run) else {
         return Ok(Chain::NotYet(Link::PipelineRun));
     };
-    if !turn::is_alone(run, child) {
+    if !task_order::is_only_child_of_task(run, child) {
         return Ok(Chain::Broken(Link::TaskRunAlone));
     }
-    if !turn::has_come(cluster, namespace, run, child, task_run).await? {
+    if !task_order::predecessors_ended(cluster, namespace, run, child, task_run).await? {
         return Ok(Chain::Broken(Link::TaskRunTurn));
     }
     Ok(Chain::Verified(run.facts.clone()))

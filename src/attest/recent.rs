@@ -8,17 +8,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long a fact is cached: a build asks for several tickets in a row, and changes must show soon.
-pub const KEEP: Duration = Duration::from_secs(5);
+pub const FACT_TTL: Duration = Duration::from_secs(5);
 /// How long an absence is cached, permanent or not.
-pub const KEEP_ABSENT: Duration = Duration::from_secs(1);
+pub const ABSENCE_TTL: Duration = Duration::from_secs(1);
 /// Maximum size of one cache. Annotations and params can be long.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// The result of a look-up. Errors are not cached.
-pub type Found<V> = Result<Finding<V>, AttestError>;
+pub type LookupResult<V> = Result<CachedFact<V>, AttestError>;
 
 /// A fact or its absence.
-pub enum Seen<V> {
+pub enum FactState<V> {
     /// The fact.
     There(Arc<V>),
     /// It does not exist yet.
@@ -28,41 +28,41 @@ pub enum Seen<V> {
 }
 
 /// A fact or its absence, with its expiry.
-pub struct Finding<V> {
+pub struct CachedFact<V> {
     /// The fact.
-    pub seen: Seen<V>,
+    pub seen: FactState<V>,
     /// When the look-up began: the answer may be that old.
     began: Instant,
     /// By tokio's clock, which tests can advance. moka's own expiry only frees the memory.
     pub until: Instant,
 }
 
-impl<V> Clone for Finding<V> {
+impl<V> Clone for CachedFact<V> {
     fn clone(&self) -> Self {
         let seen = match &self.seen {
-            Seen::There(fact) => Seen::There(fact.clone()),
-            Seen::NotYet => Seen::NotYet,
-            Seen::Absent => Seen::Absent,
+            FactState::There(fact) => FactState::There(fact.clone()),
+            FactState::NotYet => FactState::NotYet,
+            FactState::Absent => FactState::Absent,
         };
         Self { seen, began: self.began, until: self.until }
     }
 }
 
-impl<V> Finding<V> {
+impl<V> CachedFact<V> {
     /// The finding of a look-up that began at `began`.
-    pub fn new(seen: Seen<V>, began: Instant) -> Self {
-        let keep = if matches!(seen, Seen::There(_)) { KEEP } else { KEEP_ABSENT };
+    pub fn new(seen: FactState<V>, began: Instant) -> Self {
+        let keep = if matches!(seen, FactState::There(_)) { FACT_TTL } else { ABSENCE_TTL };
         Self { seen, began, until: began + keep }
     }
 
     /// What follows from this finding about another object.
-    pub const fn about<W>(&self, seen: Seen<W>) -> Finding<W> {
-        Finding { seen, began: self.began, until: self.until }
+    pub const fn about<W>(&self, seen: FactState<W>) -> CachedFact<W> {
+        CachedFact { seen, began: self.began, until: self.until }
     }
 
     /// The fact, if there is one.
     pub const fn fact(&self) -> Option<&Arc<V>> {
-        if let Seen::There(fact) = &self.seen { Some(fact) } else { None }
+        if let FactState::There(fact) = &self.seen { Some(fact) } else { None }
     }
 
     /// The fact or its absence.
@@ -71,17 +71,17 @@ impl<V> Finding<V> {
     /// `NotYet` if it does not exist yet.
     pub fn known(self) -> Result<Option<Arc<V>>, AttestError> {
         match self.seen {
-            Seen::There(fact) => Ok(Some(fact)),
-            Seen::NotYet => Err(AttestError::NotYet),
-            Seen::Absent => Ok(None),
+            FactState::There(fact) => Ok(Some(fact)),
+            FactState::NotYet => Err(AttestError::NotYet),
+            FactState::Absent => Ok(None),
         }
     }
 }
 
 /// The cached findings of one kind, and the look-ups in flight.
 pub struct Recent<V> {
-    held: Cache<String, Finding<V>>,
-    flights: Arc<SingleFlight<String, Found<V>>>,
+    cached: Cache<String, CachedFact<V>>,
+    flights: Arc<SingleFlight<String, LookupResult<V>>>,
 }
 
 impl<V: Send + Sync + 'static> Recent<V> {
@@ -89,42 +89,42 @@ impl<V: Send + Sync + 'static> Recent<V> {
     pub fn new(bytes: fn(&V) -> usize) -> Arc<Self> {
         /// A key, an entry, the maps in it.
         const OVERHEAD: usize = 512;
-        let weigh = move |_: &String, finding: &Finding<V>| {
+        let weigh = move |_: &String, finding: &CachedFact<V>| {
             let bytes = finding.fact().map_or(0, |fact| bytes(fact)).saturating_add(OVERHEAD);
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
-        let held = Cache::builder().max_capacity(MAX_BYTES).weigher(weigh).time_to_live(KEEP).build();
-        Arc::new(Self { held, flights: SingleFlight::new() })
+        let cached = Cache::builder().max_capacity(MAX_BYTES).weigher(weigh).time_to_live(FACT_TTL).build();
+        Arc::new(Self { cached, flights: SingleFlight::new() })
     }
 
     /// The cached finding about the object with this uid, or that of the look-up in flight, or that of a new look-up.
-    pub async fn find<F, R>(self: &Arc<Self>, uid: &str, lookup: F) -> Found<V>
+    pub async fn find<F, R>(self: &Arc<Self>, uid: &str, lookup: F) -> LookupResult<V>
     where
         F: FnOnce() -> R,
-        R: Future<Output = Found<V>> + Send + 'static,
+        R: Future<Output = LookupResult<V>> + Send + 'static,
     {
         self.find_from(uid, None, lookup).await
     }
 
     /// The same, but no cached finding whose look-up began before `from`.
-    pub async fn find_from<F, R>(self: &Arc<Self>, uid: &str, from: Option<Instant>, lookup: F) -> Found<V>
+    pub async fn find_from<F, R>(self: &Arc<Self>, uid: &str, from: Option<Instant>, lookup: F) -> LookupResult<V>
     where
         F: FnOnce() -> R,
-        R: Future<Output = Found<V>> + Send + 'static,
+        R: Future<Output = LookupResult<V>> + Send + 'static,
     {
-        if let Some(finding) = self.held(uid, from).await {
+        if let Some(finding) = self.cached(uid, from).await {
             return Ok(finding);
         }
         let flight = self.flights.join(uid.to_owned(), || {
             let (recent, uid, lookup) = (self.clone(), uid.to_owned(), lookup());
             async move {
                 // Another look-up may have ended between the check and the start of this one.
-                if let Some(finding) = recent.held(&uid, from).await {
+                if let Some(finding) = recent.cached(&uid, from).await {
                     return Ok(finding);
                 }
                 let found = lookup.await;
                 if let Ok(finding) = &found {
-                    recent.held.insert(uid, finding.clone()).await;
+                    recent.cached.insert(uid, finding.clone()).await;
                 }
                 found
             }
@@ -132,10 +132,10 @@ impl<V: Send + Sync + 'static> Recent<V> {
         flight.await.unwrap_or(Err(AttestError::Unavailable))
     }
 
-    async fn held(&self, uid: &str, from: Option<Instant>) -> Option<Finding<V>> {
+    async fn cached(&self, uid: &str, from: Option<Instant>) -> Option<CachedFact<V>> {
         let is_good =
-            |finding: &Finding<V>| Instant::now() < finding.until && from.is_none_or(|from| from <= finding.began);
-        self.held.get(uid).await.filter(is_good)
+            |finding: &CachedFact<V>| Instant::now() < finding.until && from.is_none_or(|from| from <= finding.began);
+        self.cached.get(uid).await.filter(is_good)
     }
 }
 
@@ -154,8 +154,8 @@ mod tests {
             let lookups = self.0.clone();
             let lookup = || async move {
                 let number = lookups.fetch_add(1, Ordering::SeqCst);
-                let seen = if there { Seen::There(Arc::new(number)) } else { Seen::Absent };
-                Ok(Finding::new(seen, Instant::now()))
+                let seen = if there { FactState::There(Arc::new(number)) } else { FactState::Absent };
+                Ok(CachedFact::new(seen, Instant::now()))
             };
             let finding = recent.find(uid, lookup).await.unwrap_or_else(|error| panic!("{error}"));
             finding.fact().map(|number| **number)
@@ -165,9 +165,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_fact_is_believed_for_five_seconds_and_an_absence_for_one() {
         let (recent, numbered) = (Recent::new(|_| 0), Numbered::default());
-        for (there, keep, [first, second]) in
-            [(true, KEEP, [Some(0), Some(1)]), (false, KEEP_ABSENT, [None, None]), (true, KEEP, [Some(4), Some(5)])]
-        {
+        for (there, keep, [first, second]) in [
+            (true, FACT_TTL, [Some(0), Some(1)]),
+            (false, ABSENCE_TTL, [None, None]),
+            (true, FACT_TTL, [Some(4), Some(5)]),
+        ] {
             assert_eq!(numbered.find(&recent, "a", there).await, first);
             advance(keep.saturating_sub(Duration::from_millis(1))).await;
             assert_eq!(numbered.find(&recent, "a", there).await, first);
@@ -185,12 +187,12 @@ mod tests {
         let ask = async || {
             let lookup = || {
                 lookups.fetch_add(1, Ordering::SeqCst);
-                async { Ok(Finding::new(Seen::NotYet, Instant::now())) }
+                async { Ok(CachedFact::new(FactState::NotYet, Instant::now())) }
             };
-            recent.find("a", lookup).await.and_then(Finding::known)
+            recent.find("a", lookup).await.and_then(CachedFact::known)
         };
         assert_eq!(ask().await, Err(AttestError::NotYet));
-        advance(KEEP_ABSENT.saturating_sub(Duration::from_millis(1))).await;
+        advance(ABSENCE_TTL.saturating_sub(Duration::from_millis(1))).await;
         assert_eq!(ask().await, Err(AttestError::NotYet));
         assert_eq!(lookups.load(Ordering::SeqCst), 1);
         advance(Duration::from_millis(1)).await;
@@ -204,7 +206,7 @@ mod tests {
         let lookups = AtomicUsize::new(0);
         let ask = async |from| {
             let (number, began) = (lookups.fetch_add(1, Ordering::SeqCst), Instant::now());
-            let lookup = || async move { Ok(Finding::new(Seen::There(Arc::new(number)), began)) };
+            let lookup = || async move { Ok(CachedFact::new(FactState::There(Arc::new(number)), began)) };
             let finding = recent.find_from("a", from, lookup).await.ok();
             finding.and_then(|finding| finding.fact().map(|number| **number))
         };
@@ -240,8 +242,8 @@ mod tests {
         for uid in 0..100 {
             numbered.find(&recent, &uid.to_string(), true).await;
         }
-        recent.held.run_pending_tasks().await;
-        assert!(recent.held.weighted_size() <= MAX_BYTES, "{}", recent.held.weighted_size());
-        assert!(recent.held.entry_count() > 0);
+        recent.cached.run_pending_tasks().await;
+        assert!(recent.cached.weighted_size() <= MAX_BYTES, "{}", recent.cached.weighted_size());
+        assert!(recent.cached.entry_count() > 0);
     }
 }

@@ -1,7 +1,7 @@
 //! The `PipelineRun`s, read once for all pods of a run.
 
 use super::error::AttestError;
-use super::recent::{Finding, Found, Recent, Seen};
+use super::recent::{CachedFact, FactState, LookupResult, Recent};
 use super::sizes::run_bytes;
 use crate::cluster::tekton::{PipelineRun, Version};
 use crate::cluster::{Cluster, Owner};
@@ -36,7 +36,7 @@ impl SharedRuns {
         namespace: &str,
         claimed: &Owner,
         from: Option<Instant>,
-    ) -> Found<PipelineRun> {
+    ) -> LookupResult<PipelineRun> {
         // Both name and uid are claims, so that neither alone may hide the run of another claim.
         let key = format!("{version:?}/{namespace}/{}/{}", claimed.name, claimed.uid);
         let lookup = || {
@@ -46,7 +46,7 @@ impl SharedRuns {
                 let found = shared.cluster.pipeline_run(version, &namespace, &claimed.name).await;
                 let found = found.map_err(|error| AttestError::unavailable(&shared.name, "run", error))?;
                 let run = found.filter(|run| run.uid == claimed.uid);
-                Ok(Finding::new(run.map_or(Seen::Absent, |run| Seen::There(Arc::new(run))), began))
+                Ok(CachedFact::new(run.map_or(FactState::Absent, |run| FactState::There(Arc::new(run))), began))
             }
         };
         self.recent.find_from(&key, from, lookup).await

@@ -69,7 +69,7 @@ impl Link {
 /// # Errors
 /// If the API server gives no usable answer.
 pub async fn verify(cluster: &Cluster, workload: &Workload, pod: &Pod) -> Result<Chain<TaskRun>, ClusterError> {
-    if !pod.is_at_work_as(workload) {
+    if !pod.is_running_as(workload) {
         return Ok(Chain::Broken(Link::Pod));
     }
     let Some((version, claimed)) = claim(pod.controller.as_ref(), TASK_RUN) else {

@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Maximum number of counts. Further events are counted without their address and caller.
 const MAX_SUMS: usize = 1024;
 /// After this many consecutive seconds with a write, a count is written at this interval in seconds.
-const SLOW_AFTER: u32 = 10;
-const SLOW: u32 = 10;
+const SLOW_INTERVAL_AFTER: u32 = 10;
+const SLOW_INTERVAL: u32 = 10;
 
 /// Counts that are not written yet.
 #[derive(Debug, Default)]
@@ -103,7 +103,7 @@ impl Aggregated {
             }
             events.push(event(key, sum.caller.clone(), std::mem::take(&mut sum.count)));
             sum.in_a_row += 1;
-            sum.waits = if sum.in_a_row >= SLOW_AFTER { SLOW - 1 } else { 0 };
+            sum.waits = if sum.in_a_row >= SLOW_INTERVAL_AFTER { SLOW_INTERVAL - 1 } else { 0 };
             true
         });
         events

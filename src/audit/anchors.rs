@@ -170,7 +170,7 @@ pub async fn known(database: &Database, hasher: &ChainHasher) -> Result<Known, F
                 }
                 known.plain_anchor(&chain, seq);
             }
-            Ok(_) => known.vouch(&hash),
+            Ok(_) => known.trust_hash(&hash),
         }
         if kind == PRUNED {
             known.prune(&chain, seq, &hash);

@@ -15,10 +15,10 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 /// The interval at which the outcome of a lost commit is checked.
-const ASK_AGAIN: Duration = Duration::from_millis(200);
+const OUTCOME_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The accepted steps of a group, by runner.
-type Done<'a> = Vec<(&'a Arc<dyn StepRunner>, Vec<&'a Step>)>;
+type AcceptedSteps<'a> = Vec<(&'a Arc<dyn StepRunner>, Vec<&'a Step>)>;
 
 /// Writes the chain of this replica.
 pub struct ChainWriter {
@@ -69,7 +69,7 @@ impl ChainWriter {
     pub async fn write_group(&mut self, group: &[Pending]) -> Result<Group, CommitError<serde_json::Error>> {
         let mut work = self.database.begin_later();
         let mut verdicts = vec![true; group.len()];
-        let mut done = Done::new();
+        let mut done = AcceptedSteps::new();
         for (runner, places) in by_runner(group) {
             let steps: Vec<&Step> = places.iter().filter_map(|place| group[*place].step.as_ref()).collect();
             let could = match runner.run(&mut work, &steps).await {
@@ -102,7 +102,7 @@ impl ChainWriter {
         let committed = match outcome {
             Ok(()) => Ok(()),
             Err(CommitError::Failed(failed)) => Err(failed),
-            Err(CommitError::Unknown(failed)) => self.find_out(began, &written, &links, failed).await,
+            Err(CommitError::Unknown(failed)) => self.resolve_outcome(began, &written, &links, failed).await,
         };
         end(&done, committed.is_ok());
         committed.map_err(CommitError::Failed)?;
@@ -153,7 +153,7 @@ impl ChainWriter {
     /// while the transaction is still running, and then either succeeds (the group was not committed) or is a
     /// duplicate (it was committed). A single statement may still be in transit, so it is sent again until its
     /// rows exist.
-    async fn find_out(
+    async fn resolve_outcome(
         &self,
         was_transaction: bool,
         written: &[&Pending],
@@ -182,7 +182,7 @@ impl ChainWriter {
             if again.is_duplicate() {
                 return Ok(());
             }
-            sleep(ASK_AGAIN).await;
+            sleep(OUTCOME_CHECK_INTERVAL).await;
         }
     }
 }
@@ -204,7 +204,7 @@ fn by_runner(group: &[Pending]) -> Vec<(&Arc<dyn StepRunner>, Vec<usize>)> {
     runners
 }
 
-fn end(done: &Done<'_>, committed: bool) {
+fn end(done: &AcceptedSteps<'_>, committed: bool) {
     for (runner, steps) in done {
         runner.ended(steps, committed);
     }

@@ -104,7 +104,7 @@ struct Chain {
     /// The lowest event without a key, while a key is configured.
     plain: Option<(i64, u64)>,
     /// Whether a sealed anchor names one of the events without a key, and the chain that names one.
-    vouched: bool,
+    trusted: bool,
     named_by: Option<String>,
     /// The newest events are altered, so their numbers are not yet known.
     above_unknown: bool,
@@ -123,7 +123,7 @@ impl Chain {
 
     /// Checks that the event is the one before the lowest so far. False: the event is out of place, and not checked further.
     fn check_order(&mut self, placed: &mut Placed<'_>, hash: &str, at: u64) -> bool {
-        if placed.guessed {
+        if placed.position_from_altered_text {
             // The place of an altered event is not reliable; its neighbours determine it.
             let Some((lowest, _)) = &self.lowest else {
                 self.breaks(placed.seq, Reason::Altered, at);
@@ -170,7 +170,7 @@ impl Chain {
     }
 
     /// Makes the event the lowest so far.
-    fn move_to(&mut self, placed: &Placed<'_>) {
+    fn set_lowest(&mut self, placed: &Placed<'_>) {
         match &mut self.lowest {
             Some((lowest, prev_hash)) => {
                 *lowest = placed.seq;
@@ -222,7 +222,7 @@ impl<'a> Checker<'a> {
 
     fn see_placed(&mut self, mut placed: Placed<'_>, hash: &str) {
         let at = self.events;
-        self.enter(&placed);
+        self.add_chain(&placed);
         let Some(chain) = self.chains.get_mut(&*placed.chain) else { return };
         if !chain.check_order(&mut placed, hash, at) {
             return;
@@ -230,7 +230,7 @@ impl<'a> Checker<'a> {
         chain.check_hash(&placed, at);
         if placed.sealed == Ok(HashedWith::Nothing) && self.hasher.is_some_and(ChainHasher::has_key) {
             chain.plain = Some((placed.seq, at));
-            chain.vouched |= self.known.vouches_for(hash);
+            chain.trusted |= self.known.trusts_hash(hash);
             if let Some(by) = self.awaited.get(hash) {
                 chain.named_by = Some(by.clone());
             }
@@ -238,12 +238,12 @@ impl<'a> Checker<'a> {
         if !self.known.admits(&placed.chain, placed.seq, hash) {
             chain.breaks(placed.seq, Reason::NotAsKnown, at);
         }
-        chain.move_to(&placed);
+        chain.set_lowest(&placed);
         self.link(placed, hash);
     }
 
     /// Records the chain of an event.
-    fn enter(&mut self, placed: &Placed<'_>) {
+    fn add_chain(&mut self, placed: &Placed<'_>) {
         if self.unreadable && self.guess.is_none() {
             self.guess = Some((placed.chain.clone().into_owned(), placed.seq.saturating_add(1)));
         }
@@ -300,28 +300,28 @@ impl<'a> Checker<'a> {
                 chain.breaks(1, Reason::Unlinked, at);
             }
         }
-        self.look_for_plain_chains();
-        self.look_for_the_unseen(beginning, pruned);
+        self.check_chains_without_key();
+        self.check_missing(beginning, pruned);
         Verified { events: self.events, chains: count, first_broken: self.first_broken() }
     }
 
     /// Checks chains without a key while a key is configured. Such a chain is valid if a keyed chain or anchor
     /// names it, or a valid chain without a key does. Any other may be forged.
-    fn look_for_plain_chains(&mut self) {
+    fn check_chains_without_key(&mut self) {
         loop {
-            let is_good = |name: &String| self.chains.get(name).is_some_and(|by| by.plain.is_none() || by.vouched);
-            let waiting = self.chains.iter().filter(|(_, chain)| chain.plain.is_some() && !chain.vouched);
+            let is_good = |name: &String| self.chains.get(name).is_some_and(|by| by.plain.is_none() || by.trusted);
+            let waiting = self.chains.iter().filter(|(_, chain)| chain.plain.is_some() && !chain.trusted);
             let named = waiting.filter(|(_, chain)| chain.named_by.as_ref().is_some_and(is_good));
             let named: Vec<String> = named.map(|(name, _)| name.clone()).collect();
             if named.is_empty() {
                 break;
             }
             for name in named {
-                self.chains.entry(name).or_default().vouched = true;
+                self.chains.entry(name).or_default().trusted = true;
             }
         }
         for chain in self.chains.values_mut() {
-            if let Some((seq, at)) = chain.plain.filter(|_| chain.keyed || !chain.vouched) {
+            if let Some((seq, at)) = chain.plain.filter(|_| chain.keyed || !chain.trusted) {
                 chain.breaks(seq, Reason::Altered, at);
             }
         }
@@ -333,9 +333,9 @@ impl<'a> Checker<'a> {
     }
 
     /// Checks that all events that are known from elsewhere were seen.
-    fn look_for_the_unseen(&mut self, beginning: Beginning, pruned: &BTreeMap<String, Pruned>) {
+    fn check_missing(&mut self, beginning: Beginning, pruned: &BTreeMap<String, Pruned>) {
         let at = self.events + 1;
-        for (name, seq, known) in self.known.unseen() {
+        for (name, seq, known) in self.known.missing() {
             let gone = [self.known.pruned(name), pruned.get(name)].into_iter().flatten().map(|gone| gone.seq).max();
             let older = beginning == Beginning::Anywhere && known.is_older_than(self.oldest.as_deref());
             if gone.is_some_and(|gone| gone >= seq) || older {

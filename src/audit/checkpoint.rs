@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 /// The interval of checkpoints.
-const EVERY: Duration = Duration::from_mins(1);
+const CHECKPOINT_INTERVAL: Duration = Duration::from_mins(1);
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -23,7 +23,7 @@ struct Line<'a> {
 }
 
 /// Writes the head once a minute if it has changed, and the last head after the writer has ended.
-pub async fn tell(mut heads: watch::Receiver<Head>, say: impl Fn(String)) {
+pub async fn print_checkpoints(mut heads: watch::Receiver<Head>, say: impl Fn(String)) {
     let mut due = None;
     loop {
         tokio::select! {
@@ -31,7 +31,7 @@ pub async fn tell(mut heads: watch::Receiver<Head>, say: impl Fn(String)) {
                 if moved.is_err() {
                     break;
                 }
-                due.get_or_insert_with(|| Instant::now() + EVERY);
+                due.get_or_insert_with(|| Instant::now() + CHECKPOINT_INTERVAL);
             }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 due = None;
@@ -72,16 +72,17 @@ mod tests {
         let heads = watch::Sender::new(head(0));
         let told = Arc::new(Mutex::new(Vec::new()));
         let lines = told.clone();
-        let telling = tokio::spawn(tell(heads.subscribe(), move |line| lines.lock().expect("whole").push(line)));
+        let telling =
+            tokio::spawn(print_checkpoints(heads.subscribe(), move |line| lines.lock().expect("whole").push(line)));
         let count = || told.lock().expect("whole").len();
-        tokio::time::sleep(EVERY * 3).await;
+        tokio::time::sleep(CHECKPOINT_INTERVAL * 3).await;
         assert_eq!(count(), 0, "nothing has moved");
         for seq in 1..=90 {
             heads.send_replace(head(seq));
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
         assert!((2..=3).contains(&count()), "{}", count());
-        tokio::time::sleep(EVERY * 3).await;
+        tokio::time::sleep(CHECKPOINT_INTERVAL * 3).await;
         assert_eq!(count(), 3);
         heads.send_replace(head(91));
         drop(heads);

@@ -56,12 +56,12 @@ pub struct Placed<'a> {
     /// Whether the hash matches the text, and with which kind of key.
     pub sealed: Result<HashedWith, NotVerified>,
     /// Whether the position is known only from an altered text.
-    pub guessed: bool,
+    pub position_from_altered_text: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Claims<'a> {
+struct EventFields<'a> {
     #[serde(borrow)]
     id: Cow<'a, str>,
     #[serde(borrow)]
@@ -75,14 +75,14 @@ struct Claims<'a> {
     kind: Cow<'a, str>,
     #[serde(borrow)]
     outcome: Cow<'a, str>,
-    caller: Option<Who<'a>>,
+    caller: Option<EventCaller<'a>>,
     repo: Option<String>,
     branch: Option<String>,
     ticket_id: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Who<'a> {
+struct EventCaller<'a> {
     #[serde(borrow)]
     subject: Cow<'a, str>,
 }
@@ -99,27 +99,27 @@ impl<'a> Stored<'a> {
     /// The place of the event, and whether it is intact. `None` if the text has no place. Without a hasher the hash is not checked.
     #[must_use]
     pub fn place(&self, hasher: Option<&ChainHasher>) -> Option<Placed<'a>> {
-        let claims = serde_json::from_str::<Claims>(self.text).ok();
-        let chain = claims.as_ref().map(|claims| &*claims.chain).or(self.columns.map(|columns| columns.chain));
+        let fields = serde_json::from_str::<EventFields>(self.text).ok();
+        let chain = fields.as_ref().map(|fields| &*fields.chain).or(self.columns.map(|columns| columns.chain));
         let sealed = match (hasher, chain) {
             (Some(hasher), Some(chain)) => hasher.check(chain, self.text, self.hash),
             (Some(_), None) => Err(NotVerified::Altered),
             (None, _) => Ok(HashedWith::Key),
         };
-        match (claims, self.columns) {
-            (Some(claims), columns) if sealed.is_ok() || columns.is_none() => Some(Placed {
-                intact: sealed.is_ok() && claims.agree(columns),
+        match (fields, self.columns) {
+            (Some(fields), columns) if sealed.is_ok() || columns.is_none() => Some(Placed {
+                intact: sealed.is_ok() && fields.agree(columns),
                 // A text under an unknown key may be unaltered.
-                guessed: sealed == Err(NotVerified::Altered),
+                position_from_altered_text: sealed == Err(NotVerified::Altered),
                 sealed,
-                chain: claims.chain,
-                seq: claims.seq,
-                prev_hash: claims.prev_hash,
-                time: claims.time,
+                chain: fields.chain,
+                seq: fields.seq,
+                prev_hash: fields.prev_hash,
+                time: fields.time,
             }),
             (_, Some(columns)) => Some(Placed {
                 intact: false,
-                guessed: false,
+                position_from_altered_text: false,
                 sealed,
                 chain: columns.chain.into(),
                 seq: columns.seq,
@@ -131,7 +131,7 @@ impl<'a> Stored<'a> {
     }
 }
 
-impl Claims<'_> {
+impl EventFields<'_> {
     fn agree(&self, columns: Option<Columns<'_>>) -> bool {
         let id_is_right =
             self.id.strip_prefix(&*self.chain).and_then(|rest| rest.strip_prefix('.')?.parse().ok()) == Some(self.seq);
@@ -143,7 +143,7 @@ impl Claims<'_> {
                     && columns.time == self.time
                     && columns.kind == self.kind
                     && columns.outcome == self.outcome
-                    && same(columns.subject, self.caller.as_ref().map(|who| &*who.subject))
+                    && same(columns.subject, self.caller.as_ref().map(|caller| &*caller.subject))
                     && same(columns.repo, self.repo.as_deref())
                     && same(columns.branch, self.branch.as_deref())
                     && same(columns.ticket_id, self.ticket_id.as_deref())

@@ -83,11 +83,11 @@ impl ChainHasher {
         let mut keys = self.current.iter().chain(&self.retired);
         if let Some(named) = named_key(chain) {
             let key = keys.find(|key| key.digest == named).ok_or(NotVerified::UnknownKey)?;
-            return if holds(&key.hash(text), hash) { Ok(HashedWith::Key) } else { Err(NotVerified::Altered) };
+            return if matches(&key.hash(text), hash) { Ok(HashedWith::Key) } else { Err(NotVerified::Altered) };
         }
-        if keys.any(|key| holds(&key.hash(text), hash)) {
+        if keys.any(|key| matches(&key.hash(text), hash)) {
             Ok(HashedWith::Key)
-        } else if holds(&plain(text), hash) {
+        } else if matches(&plain(text), hash) {
             Ok(HashedWith::Nothing)
         } else {
             Err(NotVerified::Altered)
@@ -123,7 +123,7 @@ fn plain(text: &str) -> String {
     hex(&sha256(text.as_bytes()))
 }
 
-fn holds(computed: &str, claimed: &str) -> bool {
+fn matches(computed: &str, claimed: &str) -> bool {
     equal(computed.as_bytes(), claimed.as_bytes())
 }
 

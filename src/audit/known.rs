@@ -19,12 +19,12 @@ pub struct Pruned {
 
 /// An event whose hash is known from elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
+pub struct ExpectedEvent {
     hash: String,
     time: Option<String>,
 }
 
-impl Mark {
+impl ExpectedEvent {
     /// Whether it is older than all remaining events.
     pub fn is_older_than(&self, oldest: Option<&str>) -> bool {
         matches!((&self.time, oldest), (Some(time), Some(oldest)) if **time < *oldest)
@@ -34,12 +34,12 @@ impl Mark {
 /// All of it.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    marks: HashMap<String, BTreeMap<i64, Mark>>,
+    marks: HashMap<String, BTreeMap<i64, ExpectedEvent>>,
     pruned: BTreeMap<String, Pruned>,
     /// Hashes of events that may be gone although the first event of a chain names them.
     named: BTreeSet<String>,
     /// The subset that was named by a chain or anchor under a key.
-    vouched: BTreeSet<String>,
+    trusted: BTreeSet<String>,
     bad_anchors: Vec<(String, i64)>,
     /// Anchors without a key, although a key is configured.
     plain_anchors: Vec<(String, i64)>,
@@ -61,7 +61,7 @@ struct Line {
 impl Known {
     /// An event that must exist with this hash, unless it was pruned.
     pub fn mark(&mut self, chain: &str, seq: i64, hash: &str, time: Option<String>) {
-        let mark = Mark { hash: hash.to_owned(), time };
+        let mark = ExpectedEvent { hash: hash.to_owned(), time };
         self.marks.entry(chain.to_owned()).or_default().insert(seq, mark);
     }
 
@@ -78,8 +78,8 @@ impl Known {
     }
 
     /// A holder of the key has named the event with this hash.
-    pub fn vouch(&mut self, hash: &str) {
-        self.vouched.insert(hash.to_owned());
+    pub fn trust_hash(&mut self, hash: &str) {
+        self.trusted.insert(hash.to_owned());
     }
 
     /// An anchor without a key, although a key is configured: only valid for a chain without a key.
@@ -94,9 +94,9 @@ impl Known {
 
     /// Reads a line of standard output: a checkpoint, a record of deleted events, or an event, which serves as a
     /// checkpoint. Returns whether the line was one of these.
-    pub fn learn(&mut self, line: &str) -> bool {
+    pub fn read_line(&mut self, line: &str) -> bool {
         let Ok(line) = serde_json::from_str::<Line>(line) else { return false };
-        self.vouch(&line.hash);
+        self.trust_hash(&line.hash);
         match line.kind.as_str() {
             PRUNED if line.prev_hash.is_none() => self.prune(&line.chain, line.seq, &line.hash),
             _ => self.mark(&line.chain, line.seq, &line.hash, line.time),
@@ -127,15 +127,15 @@ impl Known {
         self.named.contains(hash)
     }
 
-    pub(super) fn vouches_for(&self, hash: &str) -> bool {
-        self.vouched.contains(hash)
+    pub(super) fn trusts_hash(&self, hash: &str) -> bool {
+        self.trusted.contains(hash)
     }
 
     pub(super) fn plain_anchors(&self) -> impl Iterator<Item = (&str, i64)> {
         self.plain_anchors.iter().map(|(chain, seq)| (chain.as_str(), *seq))
     }
 
-    pub(super) fn unseen(&self) -> impl Iterator<Item = (&str, i64, &Mark)> {
+    pub(super) fn missing(&self) -> impl Iterator<Item = (&str, i64, &ExpectedEvent)> {
         let all = self.marks.iter();
         all.flat_map(|(chain, marks)| marks.iter().map(move |(seq, mark)| (chain.as_str(), *seq, mark)))
     }

@@ -20,9 +20,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Maximum number of queued events. Further ones are refused.
-const QUEUE: usize = 8192;
+const MAX_QUEUED: usize = 8192;
 /// How long an event waits for the writer to take it, and then for the commit.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// A handle of the writer of this replica.
 #[derive(Debug, Clone)]
@@ -46,14 +46,15 @@ impl AuditLog {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Result<(Self, JoinHandle<()>), Failed> {
-        let (queue, events) = mpsc::channel(QUEUE);
+        let (queue, events) = mpsc::channel(MAX_QUEUED);
         let hasher = Arc::new(hasher);
         let stdout = stdout.then(|| Arc::new(Stdout::start()));
         let chain = ChainWriter::new(database.clone(), hasher.clone(), clock).await?;
         let writable = chain.writable().clone();
         let writer = Writer::new(chain, stdout.clone(), metrics);
         let reader = Reader::new(database.clone(), hasher, writer.heads());
-        let checkpoints = stdout.clone().map(|stdout| checkpoint::tell(writer.heads(), move |line| stdout.copy(line)));
+        let checkpoints =
+            stdout.clone().map(|stdout| checkpoint::print_checkpoints(writer.heads(), move |line| stdout.copy(line)));
         let written = tokio::spawn(async move {
             // The writer publishes its last head before it ends, for the last checkpoint.
             tokio::join!(writer.run(events), OptionFuture::from(checkpoints));
@@ -80,18 +81,18 @@ impl AuditLog {
     /// # Errors
     /// See [`CommitError`].
     pub async fn commit(&self, event: Event, step: Option<Step>) -> Result<(), CommitError<Box<Event>>> {
-        let (pending, mut outcome, claim) = Pending::waited_for(event, step);
+        let (pending, mut outcome, claim) = Pending::with_sender(event, step);
         self.queue.try_send(pending).map_err(|_| CommitError::Failed(AuditUnavailable))?;
         // The writer has ended, but may have committed the event.
         let unknown = Err(CommitError::Unknown(AuditUnavailable));
-        if let Ok(outcome) = timeout(PATIENCE, &mut outcome).await {
+        if let Ok(outcome) = timeout(MAX_WAIT, &mut outcome).await {
             return outcome.unwrap_or(unknown);
         }
         if claim.withdraw() {
             return Err(CommitError::Failed(AuditUnavailable));
         }
         // The writer has taken the event, so waiting again is worthwhile.
-        timeout(PATIENCE, outcome)
+        timeout(MAX_WAIT, outcome)
             .await
             .map_or(unknown, |outcome| outcome.unwrap_or(Err(CommitError::Unknown(AuditUnavailable))))
     }

@@ -38,7 +38,7 @@ pub use log::AuditLog;
 pub use open_event::OpenEvent;
 pub use port::{AuditUnavailable, CommitError, Event};
 pub use reader::{Reader, Recorded};
-pub use refusals::{ONE_BY_ONE, Refusals};
+pub use refusals::{INDIVIDUAL_PER_MINUTE, Refusals};
 pub use retention::{Limits, Retention};
 pub use usage::{Usage, UsageError, UsageEvent, UsageTimes, Use, UseKind, UsedBy};
 

@@ -41,7 +41,7 @@ impl Claim {
 
 impl Pending {
     /// An event with a waiting sender.
-    pub fn waited_for(event: Event, step: Option<Step>) -> (Self, oneshot::Receiver<Written>, Claim) {
+    pub fn with_sender(event: Event, step: Option<Step>) -> (Self, oneshot::Receiver<Written>, Claim) {
         let (told, outcome) = oneshot::channel();
         let claim = Claim(Arc::new(AtomicU8::new(FREE)));
         (Self { event, step, waiting: Some((told, claim.clone())) }, outcome, claim)
@@ -63,7 +63,7 @@ impl Pending {
     }
 
     /// Sends the outcome to the waiting sender, if there is one.
-    pub fn tell(self, outcome: impl FnOnce(Event) -> Written) {
+    pub fn report_outcome(self, outcome: impl FnOnce(Event) -> Written) {
         if let Some((told, _)) = self.waiting {
             // The sender may have gone.
             drop(told.send(outcome(self.event)));
@@ -77,7 +77,7 @@ mod tests {
     use crate::metrics::labels::{EventType, Outcome};
 
     fn pending() -> (Pending, oneshot::Receiver<Written>, Claim) {
-        Pending::waited_for(Event::new(EventType::TicketRedeemed, Outcome::Ok), None)
+        Pending::with_sender(Event::new(EventType::TicketRedeemed, Outcome::Ok), None)
     }
 
     #[test]

@@ -72,7 +72,8 @@ impl Reader {
         let mut page = self.rows_below(i64::MAX).await?;
         while let Some(last) = page.last() {
             // The next page is read while this one is checked.
-            let (checked, next) = tokio::join!(look_at(checker, page.as_slice()), self.rows_below(rows::number(last)?));
+            let (checked, next) =
+                tokio::join!(check_rows(checker, page.as_slice()), self.rows_below(rows::number(last)?));
             checker = checked?;
             page = next?;
         }
@@ -87,7 +88,7 @@ impl Reader {
 }
 
 /// Checks the rows, and yields to other tasks at intervals.
-async fn look_at<'a>(mut checker: Checker<'a>, rows: &[Row]) -> Result<Checker<'a>, Failed> {
+async fn check_rows<'a>(mut checker: Checker<'a>, rows: &[Row]) -> Result<Checker<'a>, Failed> {
     for some in rows.chunks(100) {
         for row in some {
             checker.see(&rows::stored(row)?);

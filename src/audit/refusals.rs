@@ -12,11 +12,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Individually recorded refusals of one caller and reason in each minute.
-pub const ONE_BY_ONE: u32 = 10;
+pub const INDIVIDUAL_PER_MINUTE: u32 = 10;
 const MINUTE: Duration = Duration::from_mins(1);
 /// The delay of the first count, and the factor of each following delay.
-const FIRST_COUNT: Duration = Duration::from_secs(1);
-const SLOWER: u32 = 5;
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+const DELAY_FACTOR: u32 = 5;
 /// Maximum number of callers and reasons. Further refusals are counted without their caller.
 const MAX_SUMS: usize = 8192;
 
@@ -38,7 +38,7 @@ struct Key {
 #[derive(Debug)]
 struct Sum {
     began: Instant,
-    one_by_one: u32,
+    individual: u32,
     /// The common fields of the counted refusals, and their number.
     counted: Option<(Event, u64)>,
     due: Instant,
@@ -65,8 +65,8 @@ impl Refusals {
         if sum.counted.is_none() && now >= sum.began + MINUTE {
             *sum = Sum::new(now);
         }
-        if sum.one_by_one < ONE_BY_ONE {
-            sum.one_by_one += 1;
+        if sum.individual < INDIVIDUAL_PER_MINUTE {
+            sum.individual += 1;
             return true;
         }
         match &mut sum.counted {
@@ -108,7 +108,7 @@ impl Refusals {
                 && let Some(taken) = sum.counted.take()
             {
                 events.push(counted(taken));
-                sum.wait *= SLOWER;
+                sum.wait *= DELAY_FACTOR;
             }
             !ends
         });
@@ -122,7 +122,7 @@ impl Refusals {
 
 impl Sum {
     const fn new(now: Instant) -> Self {
-        Self { began: now, one_by_one: 0, counted: None, due: now, wait: FIRST_COUNT }
+        Self { began: now, individual: 0, counted: None, due: now, wait: FIRST_DELAY }
     }
 }
 

@@ -24,9 +24,9 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 /// The interval of deleting old events.
-const EVERY: Duration = Duration::from_mins(10);
+const DELETE_INTERVAL: Duration = Duration::from_mins(10);
 /// The interval of measuring the log.
-const MEASURED: Duration = Duration::from_secs(5);
+const MEASURE_INTERVAL: Duration = Duration::from_secs(5);
 /// Events of one transaction, which blocks other writers on SQLite.
 const BATCH: i64 = 50;
 /// The pause between two transactions, for other writers.
@@ -100,7 +100,7 @@ impl Retention {
 
     /// Deletes events until the process stops.
     pub async fn run(self, mut stopped: watch::Receiver<bool>) {
-        let (mut look, mut measure) = (interval(EVERY), interval(MEASURED));
+        let (mut look, mut measure) = (interval(DELETE_INTERVAL), interval(MEASURE_INTERVAL));
         measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let work = async {
             let mut failed = false;
@@ -139,7 +139,7 @@ impl Retention {
     /// # Errors
     /// See [`Stopped`]; then nothing is deleted.
     pub async fn delete_some(&self) -> Result<Batch, Stopped> {
-        let Some(before) = self.before() else { return Ok(Batch { deleted: 0, more: false }) };
+        let Some(before) = self.cutoff() else { return Ok(Batch { deleted: 0, more: false }) };
         let batch = self.delete(&Until::Time(&before), BATCH).await?;
         self.metrics.audit_pruned(Pruned::Retention, batch.deleted);
         Ok(batch)
@@ -152,7 +152,7 @@ impl Retention {
     pub async fn keep_size(&self) -> Result<usize, Stopped> {
         let measured = self.segments.measure(self.clock.now()).await?;
         self.metrics.set_audit_bytes(measured.bytes());
-        let Some(cut) = self.segments.above(measured).await? else { return Ok(0) };
+        let Some(cut) = self.segments.end_of_excess(measured).await? else { return Ok(0) };
         let mut deleted = 0;
         let done = loop {
             match self.delete(&Until::Row(cut), LARGE_BATCH).await {
@@ -194,7 +194,7 @@ impl Retention {
             if !goes {
                 break;
             }
-            self.follow(&mut work, &mut ends, columns, row).await?;
+            self.verify_next(&mut work, &mut ends, columns, row).await?;
             last = Some(place);
             deleted += 1;
         }
@@ -205,19 +205,19 @@ impl Retention {
         work.run("DELETE FROM audit_events WHERE rowid <= $1", &[last.into()]).await?;
         Segments::forget(&mut work, last).await?;
         work.commit().await?;
-        self.say(&ends);
+        self.log_deleted(&ends);
         Ok(Batch { deleted, more: deleted == rows.len() && i64::try_from(rows.len()).is_ok_and(|rows| rows >= most) })
     }
 
     /// The time before which events are deleted. `None` if it cannot be represented.
-    fn before(&self) -> Option<String> {
+    fn cutoff(&self) -> Option<String> {
         let keep = SignedDuration::try_from(self.limits.keep).ok()?;
         let before: Timestamp = self.clock.now().checked_sub(keep).ok()?;
         Some(format!("{before:.6}"))
     }
 
     /// Verifies an event that is to be deleted: it must be intact, and follow the last deleted event of its chain.
-    async fn follow(
+    async fn verify_next(
         &self,
         work: &mut Work,
         ends: &mut BTreeMap<String, (i64, String)>,
@@ -241,7 +241,7 @@ impl Retention {
         Ok(())
     }
 
-    fn say(&self, ends: &BTreeMap<String, (i64, String)>) {
+    fn log_deleted(&self, ends: &BTreeMap<String, (i64, String)>) {
         if let Some(stdout) = &self.stdout {
             let now = format!("{:.6}", self.clock.now());
             stdout.copy(ends.iter().map(|(chain, (seq, hash))| checkpoint::pruned(&now, chain, *seq, hash)).collect());

@@ -9,15 +9,15 @@ use jiff::{SignedDuration, Timestamp};
 
 /// Bytes of a segment: small, so that few events more than necessary are deleted, but large enough that a large
 /// log has few segments.
-const SMALLEST: u64 = 64 * 1024;
-const LARGEST: u64 = 4 * 1024 * 1024;
+const MIN_SEGMENT_BYTES: u64 = 64 * 1024;
+const MAX_SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
 /// Number of segments of a log of maximum size.
-const PARTS: u64 = 64;
+const SEGMENTS_PER_LOG: u64 = 64;
 /// Number of rows per read.
 const PAGE: i64 = 1000;
 /// A younger event may still be followed by one with a lower row number, which another replica has not yet
 /// committed.
-const SETTLED: SignedDuration = SignedDuration::from_secs(10);
+const SETTLE_TIME: SignedDuration = SignedDuration::from_secs(10);
 
 const ROWS: &str = "SELECT rowid, time, CAST(1200 + octet_length(event) + 3 * (octet_length(coalesce(subject, '')) \
      + octet_length(coalesce(repo, '')) + octet_length(coalesce(branch, ''))) AS BIGINT) FROM audit_events WHERE rowid > ";
@@ -56,12 +56,12 @@ impl Segments {
     /// # Errors
     /// The database cannot be read.
     pub async fn measure(&self, now: Timestamp) -> Result<Measured, Failed> {
-        const SO_FAR: &str =
+        const SEALED_SEGMENTS: &str =
             "SELECT coalesce(max(last_row), 0), CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM audit_segments";
-        let so_far = self.database.read(&Query::new(SO_FAR)).await?;
+        let so_far = self.database.read(&Query::new(SEALED_SEGMENTS)).await?;
         let row = so_far.first().ok_or_else(Failed::no_row)?;
         let (mut sealed_to, mut sealed) = (row.number(0)?, whole(row.number(1)?));
-        let settled = format!("{:.6}", now.saturating_sub(SETTLED).unwrap_or(Timestamp::MIN));
+        let settled = format!("{:.6}", now.saturating_sub(SETTLE_TIME).unwrap_or(Timestamp::MIN));
         let (mut after, mut bytes, mut may_seal) = (sealed_to, 0, true);
         loop {
             let page = Query::new(ROWS).value(after).then(" ORDER BY rowid LIMIT ").value(PAGE);
@@ -92,7 +92,7 @@ impl Segments {
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn above(&self, measured: Measured) -> Result<Option<i64>, Failed> {
+    pub async fn end_of_excess(&self, measured: Measured) -> Result<Option<i64>, Failed> {
         const OLDEST: &str = "SELECT last_row, bytes, (SELECT CAST(sum(bytes) AS BIGINT) FROM audit_segments), \
              (SELECT max(last_row) FROM audit_segments) FROM audit_segments ORDER BY last_row LIMIT 10000";
         let Some(most) = self.max_size.filter(|most| measured.bytes() > *most) else { return Ok(None) };
@@ -135,7 +135,8 @@ impl Segments {
     }
 
     fn segment(&self) -> u64 {
-        self.max_size.map_or(LARGEST, |most| (most / PARTS).clamp(SMALLEST, LARGEST))
+        self.max_size
+            .map_or(MAX_SEGMENT_BYTES, |most| (most / SEGMENTS_PER_LOG).clamp(MIN_SEGMENT_BYTES, MAX_SEGMENT_BYTES))
     }
 }
 
@@ -177,13 +178,13 @@ mod tests {
         let by_b = b.measure(settled).await.unwrap();
         assert_eq!(by_a.bytes(), by_b.bytes());
         assert!(by_a.bytes() > MOST && by_b.sealed > 0 && by_a.sealed == 0);
-        assert_eq!(a.above(by_a).await.unwrap(), None, "it would have counted nearly everything twice");
+        assert_eq!(a.end_of_excess(by_a).await.unwrap(), None, "it would have counted nearly everything twice");
         assert!(!a.seal(0, 10, 1).await.unwrap(), "what is kept already is not kept again");
         // The next measurement counts it.
         let again = a.measure(settled).await.unwrap();
-        let cut = a.above(again).await.unwrap().unwrap();
-        assert_eq!(b.above(by_b).await.unwrap(), Some(cut));
+        let cut = a.end_of_excess(again).await.unwrap().unwrap();
+        assert_eq!(b.end_of_excess(by_b).await.unwrap(), Some(cut));
         let left = left_behind(&database, cut).await;
-        assert!((MOST - SMALLEST - 4096..=MOST).contains(&left), "{left}");
+        assert!((MOST - MIN_SEGMENT_BYTES - 4096..=MOST).contains(&left), "{left}");
     }
 }

@@ -25,9 +25,9 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan as _};
 
 /// The earliest time of any event.
-const FIRST: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
+const EARLIEST: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
 /// The end of the range if a filter has none.
-const END: DateTime = date(2100, 1, 1).at(0, 0, 0, 0);
+const LATEST: DateTime = date(2100, 1, 1).at(0, 0, 0, 0);
 
 /// Finds the events after a place, newest first. The columns of each candidate are compared too, so that wrong
 /// candidates are excluded even if the index is damaged.
@@ -71,14 +71,14 @@ pub fn query<'a>(filter: &'a Filter, after: Option<&Cursor>, limit: i64) -> Quer
 /// Words such that every event of this time range has one of them: the minutes, hours, days, months and years in
 /// the range. Some events in the first and last minute are outside of the range.
 fn times(since: Option<Timestamp>, until: Option<Timestamp>) -> Vec<String> {
-    let civil = |time: Timestamp| time.to_zoned(TimeZone::UTC).datetime().clamp(FIRST, END);
-    let mut from = since.map_or(FIRST, civil);
+    let civil = |time: Timestamp| time.to_zoned(TimeZone::UTC).datetime().clamp(EARLIEST, LATEST);
+    let mut from = since.map_or(EARLIEST, civil);
     from = from.with().second(0).subsec_nanosecond(0).build().unwrap_or(from);
-    let end = until.map_or(END, civil);
+    let end = until.map_or(LATEST, civil);
     let mut words = Vec::new();
     // At least one word, also for an empty range: a search without words finds nothing.
     while words.is_empty() || from < end {
-        let (format, span) = longest(from, end);
+        let (format, span) = longest_unit(from, end);
         words.push(from.strftime(format).to_string());
         from = from.saturating_add(span);
     }
@@ -86,7 +86,7 @@ fn times(since: Option<Timestamp>, until: Option<Timestamp>) -> Vec<String> {
 }
 
 /// The longest unit that begins here and fits into the rest; at least a minute.
-fn longest(from: DateTime, end: DateTime) -> (&'static str, Span) {
+fn longest_unit(from: DateTime, end: DateTime) -> (&'static str, Span) {
     let fits = |span: Span| from.checked_add(span).is_ok_and(|next| next <= end);
     if from.minute() > 0 || !fits(1.hour()) {
         ("a%Y%m%d%H%M", 1.minute())

@@ -15,11 +15,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 /// Maximum number of events per commit.
-const GROUP: usize = 256;
+const MAX_GROUP: usize = 256;
 /// Pause before unwritten events are tried again.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Interval of write checks when there are no events.
-const LOOK: Duration = Duration::from_secs(2);
+const WRITE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Writes the chain of this replica.
 pub struct Writer {
@@ -43,11 +43,15 @@ impl Writer {
 
     /// Writes until all handles are dropped.
     pub async fn run(mut self, mut events: mpsc::Receiver<Pending>) {
-        let mut group = Vec::with_capacity(GROUP);
+        let mut group = Vec::with_capacity(MAX_GROUP);
         loop {
             // Events to retry do not wait for new events.
-            let patience = if group.is_empty() && self.chain.writable().load(Ordering::Relaxed) { LOOK } else { RETRY };
-            let all_gone = timeout(patience, events.recv_many(&mut group, GROUP)).await == Ok(0);
+            let patience = if group.is_empty() && self.chain.writable().load(Ordering::Relaxed) {
+                WRITE_CHECK_INTERVAL
+            } else {
+                RETRY_PAUSE
+            };
+            let all_gone = timeout(patience, events.recv_many(&mut group, MAX_GROUP)).await == Ok(0);
             // Events that were withdrawn are dropped: their senders were told that they are not written.
             group.retain(Pending::take);
             if !group.is_empty() {
@@ -75,7 +79,7 @@ impl Writer {
                     self.copy(&group.links);
                     self.chain.set_writable(true);
                     for (pending, written) in part.into_iter().zip(group.written) {
-                        self.tell(pending, written, started);
+                        self.report_outcome(pending, written, started);
                     }
                 }
                 Err(database::CommitError::Failed(failed) | database::CommitError::Unknown(failed)) => {
@@ -90,26 +94,26 @@ impl Writer {
                     }
                     tracing::error!(kind = failed.kind(), "audit events could not be written");
                     self.chain.set_writable(failed.is_of_the_data() || failed.is_conflict());
-                    again.extend(give_up(part, !failed.is_of_the_data()));
+                    again.extend(report_failure(part, !failed.is_of_the_data()));
                 }
                 Err(database::CommitError::Rejected(error)) => {
                     tracing::error!(%error, "audit events could not be serialized");
-                    again.extend(give_up(part, false));
+                    again.extend(report_failure(part, false));
                 }
             }
         }
-        for lost in again.drain(GROUP.min(again.len())..) {
+        for lost in again.drain(MAX_GROUP.min(again.len())..) {
             tracing::error!(event = lost.event.kind.as_str(), "an audit event was lost");
         }
         again
     }
 
-    fn tell(&self, pending: Pending, written: bool, started: Instant) {
+    fn report_outcome(&self, pending: Pending, written: bool, started: Instant) {
         if written {
             self.metrics.audit_event(pending.event.kind, pending.event.outcome, started.elapsed());
-            pending.tell(|_| Ok(()));
+            pending.report_outcome(|_| Ok(()));
         } else {
-            pending.tell(|event| Err(CommitError::Rejected(Box::new(event))));
+            pending.report_outcome(|event| Err(CommitError::Rejected(Box::new(event))));
         }
     }
 
@@ -126,10 +130,10 @@ impl Writer {
 }
 
 /// Reports failure to the waiting senders, and returns the events without one if another attempt makes sense.
-fn give_up(part: Vec<Pending>, worth_another_try: bool) -> Vec<Pending> {
+fn report_failure(part: Vec<Pending>, worth_another_try: bool) -> Vec<Pending> {
     let (waited_for, kept): (Vec<_>, Vec<_>) = part.into_iter().partition(Pending::is_waited_for);
     for pending in waited_for {
-        pending.tell(|_| Err(CommitError::Failed(AuditUnavailable)));
+        pending.report_outcome(|_| Err(CommitError::Failed(AuditUnavailable)));
     }
     if worth_another_try {
         return kept;

@@ -12,7 +12,7 @@ const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
 /// of any other kind, and for tokens that are bound to no pod, or not to exactly one.
 pub fn workload(user: &User) -> Option<Workload> {
     let ServiceAccount { namespace, name: service_account } = service_account(&user.username)?;
-    let (name, uid) = (only(user, POD_NAME)?, only(user, POD_UID)?);
+    let (name, uid) = (single_value(user, POD_NAME)?, single_value(user, POD_UID)?);
     if !is_object_name(name) || uid.is_empty() {
         return None;
     }
@@ -33,7 +33,7 @@ pub fn names_a_pod(user: &User) -> bool {
     user.extra.contains_key(POD_NAME) || user.extra.contains_key(POD_UID)
 }
 
-fn only<'a>(user: &'a User, key: &str) -> Option<&'a str> {
+fn single_value<'a>(user: &'a User, key: &str) -> Option<&'a str> {
     match user.extra.get(key).map(Vec::as_slice) {
         Some([value]) => Some(value),
         _ => None,

@@ -27,7 +27,7 @@ pub struct Discovery {
     trust: Option<Trust>,
     ca_file: Option<PathBuf>,
     /// Stamp of the CA file at the last fetch.
-    seen: Mutex<Option<Stamp>>,
+    ca_stamp: Mutex<Option<Stamp>>,
 }
 
 /// Why the client of an issuer cannot be created.
@@ -89,7 +89,7 @@ impl Discovery {
         let url = Url::parse(issuer).map_err(|_| CannotDiscover::Address)?;
         // reqwest uses the process's crypto provider and panics without one; a second installation has no effect.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let seen = Mutex::new(ca_file.as_deref().and_then(Stamp::of));
+        let ca_stamp = Mutex::new(ca_file.as_deref().and_then(Stamp::of));
         let trust = Trust::open(name, &TrustFiles { ca: ca_file.clone(), client: None });
         let trust = match (url.scheme(), trust) {
             ("https" | "http", Ok(trust)) => Some(trust),
@@ -114,15 +114,15 @@ impl Discovery {
             None => builder.tls_certs_only([]),
         };
         let http = builder.build().map_err(|_| TrustError::SystemRoots)?;
-        Ok(Self { issuer: issuer.clone(), url, http, trust, ca_file: ca_file.clone(), seen })
+        Ok(Self { issuer: issuer.clone(), url, http, trust, ca_file: ca_file.clone(), ca_stamp })
     }
 
     /// Whether the CA file has changed since the last fetch.
-    pub fn has_another_ca(&self) -> bool {
-        self.ca() != *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn ca_file_changed(&self) -> bool {
+        self.current_ca_stamp() != *self.ca_stamp.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ca(&self) -> Option<Stamp> {
+    fn current_ca_stamp(&self) -> Option<Stamp> {
         self.ca_file.as_deref().and_then(Stamp::of)
     }
 
@@ -136,11 +136,11 @@ impl Discovery {
     /// # Errors
     /// See [`FetchFault`].
     pub async fn keys(&self) -> Result<KeySet, FetchFault> {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = self.ca();
-        timeout(DEADLINE, self.keys_in_any_time()).await.unwrap_or(Err(FetchFault::Timeout))
+        *self.ca_stamp.lock().unwrap_or_else(PoisonError::into_inner) = self.current_ca_stamp();
+        timeout(DEADLINE, self.fetch_keys()).await.unwrap_or(Err(FetchFault::Timeout))
     }
 
-    async fn keys_in_any_time(&self) -> Result<KeySet, FetchFault> {
+    async fn fetch_keys(&self) -> Result<KeySet, FetchFault> {
         // OpenID Connect Discovery 1.0, 4.1: a trailing slash is removed before the path is appended.
         let address = format!("{}{WELL_KNOWN}", self.issuer.strip_suffix('/').unwrap_or(&self.issuer));
         let address = Url::parse(&address).map_err(|_| FetchFault::Malformed)?;
@@ -283,9 +283,9 @@ mod tests {
         assert_eq!(with(&folder.path().join("nowhere"), None), Some(CannotDiscover::Trust(TrustError::CaFile)));
         assert_eq!(with(&good, Some("not a proxy")), Some(CannotDiscover::Proxy));
         let discovery = of("https://issuer.example", Some(good.clone()), None).unwrap();
-        assert!(!discovery.has_another_ca());
+        assert!(!discovery.ca_file_changed());
         std::fs::write(&good, rcgen::generate_simple_self_signed(["b".to_owned(), "c".to_owned()]).unwrap().cert.pem())
             .unwrap();
-        assert!(discovery.has_another_ca());
+        assert!(discovery.ca_file_changed());
     }
 }

@@ -9,21 +9,21 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Interval of regular fetches, so that a withdrawn key is dropped.
-const ASK_EVERY: Duration = Duration::from_hours(1);
+const REFRESH_INTERVAL: Duration = Duration::from_hours(1);
 /// Minimum interval between fetches: an unknown key causes one, and anyone can send such a token.
-const ASK_AT_MOST_EVERY: Duration = Duration::from_secs(30);
+const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(30);
 /// Minimum interval while there are no keys, because no token can be accepted.
-const RETRY_WITHOUT_KEYS: Duration = Duration::from_secs(5);
+const MIN_FETCH_INTERVAL_WITHOUT_KEYS: Duration = Duration::from_secs(5);
 /// How long keys are used while the issuer cannot be reached. A day is longer than an outage over night. With a
 /// longer time, the holder of a stolen and withdrawn key would only have to block our fetches.
-const BELIEVED_FOR: Duration = Duration::from_hours(24);
+const MAX_KEY_AGE: Duration = Duration::from_hours(24);
 
 /// The last valid keys of one issuer.
 pub struct IssuerKeys {
     /// The authenticator, for the log.
     name: Arc<str>,
     discovery: Discovery,
-    held: ArcSwapOption<HeldKeys>,
+    cached: ArcSwapOption<CachedKeys>,
     last: Mutex<Option<Attempt>>,
     /// One fetch at a time; no lock is held during it.
     flights: Arc<SingleFlight<(), Attempt>>,
@@ -32,14 +32,14 @@ pub struct IssuerKeys {
 /// The result of a fetch.
 type Answer = Result<Arc<KeySet>, FetchFault>;
 
-struct HeldKeys {
+struct CachedKeys {
     keys: Arc<KeySet>,
-    asked_at: Instant,
+    fetched_at: Instant,
 }
 
 #[derive(Clone)]
 struct Attempt {
-    began_at: Instant,
+    started_at: Instant,
     answer: Answer,
 }
 
@@ -53,16 +53,16 @@ impl IssuerKeys {
                 "the issuer's keys are fetched without TLS; an attacker on the network path can forge tokens"
             );
         }
-        let held = ArcSwapOption::const_empty();
-        let keys = Arc::new(Self { name, discovery, held, last: Mutex::default(), flights: SingleFlight::new() });
-        tokio::spawn(keep_asking(Arc::downgrade(&keys)));
+        let cached = ArcSwapOption::const_empty();
+        let keys = Arc::new(Self { name, discovery, cached, last: Mutex::default(), flights: SingleFlight::new() });
+        tokio::spawn(refresh_regularly(Arc::downgrade(&keys)));
         keys
     }
 
     /// The keys in use.
     pub fn current(&self) -> Option<Arc<KeySet>> {
-        let held = self.held.load();
-        held.as_ref().filter(|held| held.asked_at.elapsed() < BELIEVED_FOR).map(|held| held.keys.clone())
+        let cached = self.cached.load();
+        cached.as_ref().filter(|cached| cached.fetched_at.elapsed() < MAX_KEY_AGE).map(|cached| cached.keys.clone())
     }
 
     /// The issuer's current keys, or those of the last fetch if it was very recent; and whether a fetch has
@@ -74,26 +74,26 @@ impl IssuerKeys {
         let called_at = Instant::now();
         let attempt = match self.recent() {
             Some(attempt) => attempt,
-            None => self.ask(false).await.ok_or(FetchFault::Broken)?,
+            None => self.start_fetch(false).await.ok_or(FetchFault::Broken)?,
         };
-        Ok((attempt.answer?, attempt.began_at >= called_at))
+        Ok((attempt.answer?, attempt.started_at >= called_at))
     }
 
     /// Fetches now, regardless of the last fetch.
     ///
     /// # Errors
     /// The keys could not be fetched.
-    pub async fn ask_now(self: &Arc<Self>) -> Answer {
-        self.ask(true).await.map_or(Err(FetchFault::Broken), |attempt| attempt.answer)
+    pub async fn fetch_now(self: &Arc<Self>) -> Answer {
+        self.start_fetch(true).await.map_or(Err(FetchFault::Broken), |attempt| attempt.answer)
     }
 
     /// Fetches in a separate task, or joins a fetch in progress.
-    fn ask(self: &Arc<Self>, however_recent: bool) -> Flight<Attempt> {
+    fn start_fetch(self: &Arc<Self>, forced: bool) -> Flight<Attempt> {
         self.flights.join((), || {
             let keys = self.clone();
             async move {
                 // Another fetch may have ended between the check and the start of this one.
-                match keys.recent().filter(|_| !however_recent) {
+                match keys.recent().filter(|_| !forced) {
                     Some(attempt) => attempt,
                     None => keys.fetch().await,
                 }
@@ -102,12 +102,12 @@ impl IssuerKeys {
     }
 
     async fn fetch(&self) -> Attempt {
-        let began_at = Instant::now();
+        let started_at = Instant::now();
         let answer = self.discovery.keys().await.map(Arc::new);
         match &answer {
             Ok(keys) => {
                 tracing::debug!(authenticator = &*self.name, keys = keys.len(), "issuer keys loaded");
-                self.held.store(Some(Arc::new(HeldKeys { keys: keys.clone(), asked_at: began_at })));
+                self.cached.store(Some(Arc::new(CachedKeys { keys: keys.clone(), fetched_at: started_at })));
             }
             Err(fault) => tracing::error!(
                 authenticator = &*self.name,
@@ -115,7 +115,7 @@ impl IssuerKeys {
                 "issuer keys could not be fetched; the last keys stay valid for up to one day"
             ),
         }
-        let attempt = Attempt { began_at, answer };
+        let attempt = Attempt { started_at, answer };
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt.clone());
         attempt
     }
@@ -123,18 +123,18 @@ impl IssuerKeys {
     /// The last attempt, if it is too early for another one. A failed attempt does not count after a change of
     /// `caFile`.
     fn recent(&self) -> Option<Attempt> {
-        let interval = if self.current().is_some() { ASK_AT_MOST_EVERY } else { RETRY_WITHOUT_KEYS };
+        let interval = if self.current().is_some() { MIN_FETCH_INTERVAL } else { MIN_FETCH_INTERVAL_WITHOUT_KEYS };
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        let is_mended = last.answer.is_err() && self.discovery.has_another_ca();
-        (last.began_at.elapsed() < interval && !is_mended).then_some(last)
+        let ca_changed = last.answer.is_err() && self.discovery.ca_file_changed();
+        (last.started_at.elapsed() < interval && !ca_changed).then_some(last)
     }
 }
 
-async fn keep_asking(keys: Weak<IssuerKeys>) {
+async fn refresh_regularly(keys: Weak<IssuerKeys>) {
     while let Some(keys) = keys.upgrade() {
-        let pause = match keys.ask(false).await {
-            Some(Attempt { answer: Ok(_), .. }) => ASK_EVERY,
-            _ => ASK_AT_MOST_EVERY,
+        let pause = match keys.start_fetch(false).await {
+            Some(Attempt { answer: Ok(_), .. }) => REFRESH_INTERVAL,
+            _ => MIN_FETCH_INTERVAL,
         };
         drop(keys);
         sleep(pause).await;

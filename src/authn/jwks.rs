@@ -85,7 +85,7 @@ impl KeySet {
     }
 
     /// Whether a key has this id. False for a token without an id, whose key may be a new one.
-    pub fn knows(&self, id: Option<&str>) -> bool {
+    pub fn contains_id(&self, id: Option<&str>) -> bool {
         id.is_some() && self.0.iter().any(|key| key.id.as_deref() == id)
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 /// Interval of the check for changes. The kubelet replaces a mounted file by swapping a symbolic link.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The last valid keys of a file.
 pub struct KeyFile {
@@ -78,7 +78,7 @@ impl KeyFile {
 
 async fn follow(file: Weak<KeyFile>) {
     loop {
-        sleep(LOOK_EVERY).await;
+        sleep(POLL_INTERVAL).await;
         let Some(file) = file.upgrade() else { return };
         file.read_if_changed().await;
     }
@@ -108,20 +108,20 @@ mod tests {
         swap("v1");
         symlink("..data/jwks.json", at("jwks.json")).unwrap();
         let file = KeyFile::open("issuer".into(), at("jwks.json")).unwrap();
-        let knows = |key: &str| file.current().knows(Some(key));
-        assert!(knows("a") && !knows("b"));
+        let has_key = |key: &str| file.current().contains_id(Some(key));
+        assert!(has_key("a") && !has_key("b"));
         swap("v2");
         file.read_if_changed().await;
-        assert!(!knows("a") && knows("b"));
+        assert!(!has_key("a") && has_key("b"));
         swap("v3");
         file.read_if_changed().await;
-        assert!(knows("b"), "the last good keys stay");
+        assert!(has_key("b"), "the last good keys stay");
         std::fs::remove_file(at("..data")).unwrap();
         file.read_if_changed().await;
-        assert!(knows("b"), "those of a file that is away too");
+        assert!(has_key("b"), "those of a file that is away too");
         swap("v1");
         file.read_if_changed().await;
-        assert!(knows("a"));
+        assert!(has_key("a"));
     }
 
     #[tokio::test]
@@ -134,7 +134,7 @@ mod tests {
             std::fs::write(&path, ONE.replace("\"a\"", written)).unwrap();
             let ask = || async {
                 file.read_if_changed().await;
-                file.current().knows(Some(key))
+                file.current().contains_id(Some(key))
             };
             // A cancelled reader does not consume the change: later readers see it too.
             let given_up = tokio::time::timeout(Duration::ZERO, ask()).await;

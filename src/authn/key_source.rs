@@ -98,7 +98,7 @@ impl KeySource {
             // Not awaited, so that other reloads are not delayed.
             Self::Issuer(issuer) => {
                 let issuer = issuer.clone();
-                tokio::spawn(async move { issuer.ask_now().await });
+                tokio::spawn(async move { issuer.fetch_now().await });
             }
         }
     }
@@ -110,7 +110,7 @@ impl KeySource {
     pub async fn check_online(&self) -> Result<(), FetchFault> {
         match self {
             Self::File(_) => Ok(()),
-            Self::Issuer(issuer) => issuer.ask_now().await.map(|_| ()),
+            Self::Issuer(issuer) => issuer.fetch_now().await.map(|_| ()),
         }
     }
 }

@@ -20,7 +20,7 @@ pub use discovery::FetchFault;
 pub use error::{AuthnError, CannotAsk, TokenRefusal};
 pub use port::Authenticator;
 use port::without_review;
-pub use review_gate::Standing;
+pub use review_gate::AddressHistory;
 pub use token_life::TokenLife;
 pub use unverified::{BearerToken, UnverifiedToken};
 
@@ -56,7 +56,7 @@ enum Purpose {
 
 impl Purpose {
     /// Whether an authenticated applicant may use its token for this.
-    fn suits(self, applicant: &Applicant) -> bool {
+    fn accepts(self, applicant: &Applicant) -> bool {
         matches!(self, Self::Administer) || applicant.caller.service_account().is_some()
     }
 }
@@ -106,8 +106,12 @@ impl Authenticators {
     ///
     /// # Errors
     /// See [`AuthnError`].
-    pub async fn authenticate(&self, token: BearerToken<'_>, standing: Standing) -> Result<Arc<Caller>, AuthnError> {
-        self.vouch(token, Purpose::Build, standing).await.map(|applicant| applicant.caller)
+    pub async fn authenticate(
+        &self,
+        token: BearerToken<'_>,
+        history: AddressHistory,
+    ) -> Result<Arc<Caller>, AuthnError> {
+        self.authenticate_for(token, Purpose::Build, history).await.map(|applicant| applicant.caller)
     }
 
     /// Authenticates a user of the admin API, whose token need not be bound to a pod.
@@ -117,19 +121,19 @@ impl Authenticators {
     pub async fn authenticate_applicant(
         &self,
         token: BearerToken<'_>,
-        standing: Standing,
+        history: AddressHistory,
     ) -> Result<Applicant, AuthnError> {
-        self.vouch(token, Purpose::Administer, standing).await
+        self.authenticate_for(token, Purpose::Administer, history).await
     }
 
     /// The cached caller of a token. The token is not parsed, and there is no call.
     pub async fn recall(&self, token: BearerToken<'_>) -> Option<Arc<Caller>> {
-        self.known(token, Purpose::Build).await.map(|applicant| applicant.caller)
+        self.recall_for(token, Purpose::Build).await.map(|applicant| applicant.caller)
     }
 
     /// Like [`Authenticators::recall`], for a user of the admin API.
     pub async fn recall_applicant(&self, token: BearerToken<'_>) -> Option<Applicant> {
-        self.known(token, Purpose::Administer).await
+        self.recall_for(token, Purpose::Administer).await
     }
 
     /// How long an authenticated token is valid.
@@ -138,17 +142,17 @@ impl Authenticators {
         TokenLife::of(token, self.clock.now())
     }
 
-    async fn known(&self, token: BearerToken<'_>, purpose: Purpose) -> Option<Applicant> {
-        let (by, applicant) = self.held(token, purpose).await?;
+    async fn recall_for(&self, token: BearerToken<'_>, purpose: Purpose) -> Option<Applicant> {
+        let (by, applicant) = self.cached(token, purpose).await?;
         self.metrics.authentication(by, AuthenticationOutcome::Ok);
         Some(applicant)
     }
 
     /// The cached identity of this token. Most builds send one token several times.
-    async fn held(&self, token: BearerToken<'_>, purpose: Purpose) -> Option<(&str, Applicant)> {
+    async fn cached(&self, token: BearerToken<'_>, purpose: Purpose) -> Option<(&str, Applicant)> {
         for authenticator in &self.all {
-            if let Some(applicant) = authenticator.held(token.fingerprint()).await
-                && purpose.suits(&applicant)
+            if let Some(applicant) = authenticator.cached(token.fingerprint()).await
+                && purpose.accepts(&applicant)
             {
                 return Some((authenticator.name(), applicant));
             }
@@ -156,17 +160,17 @@ impl Authenticators {
         None
     }
 
-    async fn vouch(
+    async fn authenticate_for(
         &self,
         token: BearerToken<'_>,
         purpose: Purpose,
-        standing: Standing,
+        history: AddressHistory,
     ) -> Result<Applicant, AuthnError> {
-        if let Some(applicant) = self.known(token, purpose).await {
+        if let Some(applicant) = self.recall_for(token, purpose).await {
             return Ok(applicant);
         }
         let (by, answer) = match UnverifiedToken::read(token) {
-            Ok(token) => self.ask(&token, purpose, standing).await,
+            Ok(token) => self.ask_authenticators(&token, purpose, history).await,
             Err(refusal) => (NO_AUTHENTICATOR, Err(AuthnError::Refused(refusal))),
         };
         let outcome = match answer {
@@ -183,18 +187,18 @@ impl Authenticators {
 
     /// Asks the authenticators of the token's issuer, in order, until one accepts it. The unverified `iss` only selects them: the
     /// API server of one cluster never sees a token of another cluster.
-    async fn ask(
+    async fn ask_authenticators(
         &self,
         token: &UnverifiedToken<'_>,
         purpose: Purpose,
-        standing: Standing,
+        history: AddressHistory,
     ) -> (&str, Result<Applicant, AuthnError>) {
         let mut verdict = (NO_AUTHENTICATOR, AuthnError::Refused(TokenRefusal::UnknownIssuer));
         for authenticator in self.for_issuer(token.text_claim("iss")) {
             let by = &**authenticator.name();
             let answer = match purpose {
-                Purpose::Build => authenticator.authenticate(token, standing).await.map(without_review),
-                Purpose::Administer => authenticator.authenticate_applicant(token, standing).await,
+                Purpose::Build => authenticator.authenticate(token, history).await.map(without_review),
+                Purpose::Administer => authenticator.authenticate_applicant(token, history).await,
             };
             match answer {
                 Ok(applicant) => return (by, Ok(applicant)),
@@ -276,7 +280,7 @@ mod tests {
             self.issuer
         }
 
-        async fn authenticate(&self, _: &UnverifiedToken<'_>, _: Standing) -> Result<Arc<Caller>, AuthnError> {
+        async fn authenticate(&self, _: &UnverifiedToken<'_>, _: AddressHistory) -> Result<Arc<Caller>, AuthnError> {
             self.says.clone().map(|()| {
                 Arc::new(Caller {
                     issuer: self.name.clone(),
@@ -290,7 +294,7 @@ mod tests {
         }
     }
 
-    const CLEAN: Standing = Standing::clean(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    const CLEAN: AddressHistory = AddressHistory::clean(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
     type Said = (&'static str, Option<&'static str>, Result<(), AuthnError>);
 
@@ -332,11 +336,11 @@ mod tests {
             &self.0
         }
 
-        async fn authenticate(&self, _: &UnverifiedToken<'_>, _: Standing) -> Result<Arc<Caller>, AuthnError> {
+        async fn authenticate(&self, _: &UnverifiedToken<'_>, _: AddressHistory) -> Result<Arc<Caller>, AuthnError> {
             Err(not_pod_bound())
         }
 
-        async fn held(&self, _: &Fingerprint) -> Option<Applicant> {
+        async fn cached(&self, _: &Fingerprint) -> Option<Applicant> {
             let caller = Caller {
                 issuer: self.0.clone(),
                 subject: "alice".into(),

@@ -4,7 +4,7 @@ use super::error::{AuthnError, CannotAsk, TokenRefusal};
 use super::jwks::KeySet;
 use super::key_source::{CannotOpen, KeySource};
 use super::port::Authenticator;
-use super::review_gate::Standing;
+use super::review_gate::AddressHistory;
 use super::unverified::UnverifiedToken;
 use crate::config::authenticators as config;
 use crate::model::caller::Caller;
@@ -79,17 +79,21 @@ impl Authenticator for Oidc {
     }
 
     /// Not cached: a signature check takes tens of microseconds; a cache would need memory and could be stale.
-    async fn authenticate(&self, token: &UnverifiedToken<'_>, _standing: Standing) -> Result<Arc<Caller>, AuthnError> {
+    async fn authenticate(
+        &self,
+        token: &UnverifiedToken<'_>,
+        _standing: AddressHistory,
+    ) -> Result<Arc<Caller>, AuthnError> {
         let algorithm = self.examine(token).map_err(AuthnError::Refused)?;
         let is_signed = match self.keys.current() {
             Some(keys) if is_signed(&keys, token, algorithm) => true,
-            Some(keys) if keys.knows(token.key_id()) => false,
+            Some(keys) if keys.contains_id(token.key_id()) => false,
             // The issuer may have a new key. While it cannot be reached, or may not be contacted again yet, the
             // result is unknown.
             _ => {
                 let (keys, asked) = self.keys.newer().await.map_err(|_| AuthnError::Unavailable)?;
                 let is_signed = is_signed(&keys, token, algorithm);
-                if !is_signed && !asked && !keys.knows(token.key_id()) {
+                if !is_signed && !asked && !keys.contains_id(token.key_id()) {
                     return Err(AuthnError::UnknownKey);
                 }
                 is_signed
@@ -277,7 +281,7 @@ mod tests {
         async fn asks(&self, token: &str) -> Result<Arc<Caller>, AuthnError> {
             let bearer = SecretValue::new(token.to_owned());
             let token = UnverifiedToken::read(BearerToken::new(&bearer)).map_err(AuthnError::Refused)?;
-            self.oidc.authenticate(&token, Standing::clean(std::net::Ipv4Addr::LOCALHOST.into())).await
+            self.oidc.authenticate(&token, AddressHistory::clean(std::net::Ipv4Addr::LOCALHOST.into())).await
         }
 
         async fn allows(&self, token: &str) {

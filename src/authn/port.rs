@@ -1,7 +1,7 @@
 //! The port of authenticators.
 
 use super::error::{AuthnError, CannotAsk};
-use super::review_gate::Standing;
+use super::review_gate::AddressHistory;
 use super::unverified::{Fingerprint, UnverifiedToken};
 use crate::model::applicant::Applicant;
 use crate::model::caller::Caller;
@@ -23,10 +23,14 @@ pub trait Authenticator: Send + Sync {
     ///
     /// # Errors
     /// See [`AuthnError`].
-    async fn authenticate(&self, token: &UnverifiedToken<'_>, standing: Standing) -> Result<Arc<Caller>, AuthnError>;
+    async fn authenticate(
+        &self,
+        token: &UnverifiedToken<'_>,
+        history: AddressHistory,
+    ) -> Result<Arc<Caller>, AuthnError>;
 
     /// The cached identity for this token fingerprint, if it has not expired.
-    async fn held(&self, _token: &Fingerprint) -> Option<Applicant> {
+    async fn cached(&self, _token: &Fingerprint) -> Option<Applicant> {
         None
     }
 
@@ -37,9 +41,9 @@ pub trait Authenticator: Send + Sync {
     async fn authenticate_applicant(
         &self,
         token: &UnverifiedToken<'_>,
-        standing: Standing,
+        history: AddressHistory,
     ) -> Result<Applicant, AuthnError> {
-        self.authenticate(token, standing).await.map(without_review)
+        self.authenticate(token, history).await.map(without_review)
     }
 
     /// Reloads its files. An invalid file does not replace a valid one.

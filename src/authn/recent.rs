@@ -11,28 +11,28 @@ use tokio::time::Instant;
 /// Maximum number of accepted tokens, and of refused ones. Forged tokens fill only the latter.
 const MAX_ENTRIES: u64 = 10_000;
 /// Maximum number of fingerprints of tokens that passed before.
-const MAX_PASSED: u64 = 100_000;
+const MAX_ACCEPTED_BEFORE: u64 = 100_000;
 /// How long they are kept: the lifetime of a pod's token.
-const PASSED_FOR: Duration = Duration::from_hours(1);
+const ACCEPTED_BEFORE_TTL: Duration = Duration::from_hours(1);
 /// How long a refusal is cached.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 
 /// Upper bound of the configured cache time.
-const LONGEST: Duration = Duration::from_hours(24);
+const MAX_CACHE_TTL: Duration = Duration::from_hours(24);
 
 /// The result of a review.
 pub type Answer<V> = Result<V, AuthnError>;
 
 /// The cached results and the reviews in flight.
 pub struct Recent<V> {
-    vouched: Cache<Fingerprint, HeldAnswer<V>>,
-    refused: Cache<Fingerprint, HeldAnswer<V>>,
+    accepted: Cache<Fingerprint, CachedAnswer<V>>,
+    refused: Cache<Fingerprint, CachedAnswer<V>>,
     passed: Cache<Fingerprint, ()>,
     flights: Arc<SingleFlight<Fingerprint, Answer<V>>>,
 }
 
 #[derive(Clone)]
-struct HeldAnswer<V> {
+struct CachedAnswer<V> {
     answer: Answer<V>,
     /// By tokio's clock, which tests can advance. moka's own expiry only frees the memory.
     until: Instant,
@@ -42,9 +42,9 @@ impl<V: Clone + Send + Sync + 'static> Recent<V> {
     /// `longest` is the longest time for which an accepted token is cached.
     pub fn new(longest: Duration) -> Self {
         let bounded = |keep: Duration| Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(keep).build();
-        let passed = Cache::builder().max_capacity(MAX_PASSED).time_to_live(PASSED_FOR).build();
+        let passed = Cache::builder().max_capacity(MAX_ACCEPTED_BEFORE).time_to_live(ACCEPTED_BEFORE_TTL).build();
         Self {
-            vouched: bounded(longest.min(LONGEST)),
+            accepted: bounded(longest.min(MAX_CACHE_TTL)),
             refused: bounded(REFUSED_FOR),
             passed,
             flights: SingleFlight::new(),
@@ -52,7 +52,7 @@ impl<V: Clone + Send + Sync + 'static> Recent<V> {
     }
 
     /// Whether the token was accepted before and not refused since. It only gives priority in the queue for a review.
-    pub async fn has_passed(&self, token: &Fingerprint) -> bool {
+    pub async fn was_accepted_before(&self, token: &Fingerprint) -> bool {
         self.passed.get(token).await.is_some()
     }
 
@@ -63,19 +63,19 @@ impl<V: Clone + Send + Sync + 'static> Recent<V> {
         F: FnOnce() -> R,
         R: Future<Output = Answer<V>> + Send + 'static,
     {
-        if let Some(answer) = self.held(&token).await {
+        if let Some(answer) = self.cached(&token).await {
             return answer;
         }
         let flight = self.flights.join(token, || {
             let (recent, review) = (self.clone(), review());
             async move {
                 // Another review may have ended between the look-up and the start of this one.
-                if let Some(answer) = recent.held(&token).await {
+                if let Some(answer) = recent.cached(&token).await {
                     return answer;
                 }
                 let started = Instant::now();
                 let answer = review.await;
-                recent.hold(token, &answer, started + keep.min(LONGEST)).await;
+                recent.insert(token, &answer, started + keep.min(MAX_CACHE_TTL)).await;
                 answer
             }
         });
@@ -83,15 +83,15 @@ impl<V: Clone + Send + Sync + 'static> Recent<V> {
     }
 
     /// The cached result, if there is one.
-    pub async fn held(&self, token: &Fingerprint) -> Option<Answer<V>> {
-        let held = match self.vouched.get(token).await {
+    pub async fn cached(&self, token: &Fingerprint) -> Option<Answer<V>> {
+        let held = match self.accepted.get(token).await {
             Some(held) => held,
             None => self.refused.get(token).await?,
         };
         (Instant::now() < held.until).then_some(held.answer)
     }
 
-    async fn hold(&self, token: Fingerprint, answer: &Answer<V>, vouched_until: Instant) {
+    async fn insert(&self, token: Fingerprint, answer: &Answer<V>, accepted_until: Instant) {
         let now = Instant::now();
         match answer {
             Ok(_) => self.passed.insert(token, ()).await,
@@ -100,13 +100,13 @@ impl<V: Clone + Send + Sync + 'static> Recent<V> {
         }
         let answer = answer.clone();
         match answer {
-            Ok(_) if vouched_until > now => {
-                self.vouched.insert(token, HeldAnswer { answer, until: vouched_until }).await;
+            Ok(_) if accepted_until > now => {
+                self.accepted.insert(token, CachedAnswer { answer, until: accepted_until }).await;
             }
             Err(AuthnError::Refused(_) | AuthnError::NotPodBound(_)) => {
                 // The refusal is newer than the accepted token.
-                self.vouched.invalidate(&token).await;
-                self.refused.insert(token, HeldAnswer { answer, until: now + REFUSED_FOR }).await;
+                self.accepted.invalidate(&token).await;
+                self.refused.insert(token, CachedAnswer { answer, until: now + REFUSED_FOR }).await;
             }
             Ok(_) | Err(AuthnError::Limited | AuthnError::UnknownKey | AuthnError::Unavailable) => {}
         }
@@ -196,15 +196,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_token_has_passed_until_it_is_refused() {
         let counted = Counted::new(KEEP);
-        assert!(!counted.recent.has_passed(&TOKEN).await);
+        assert!(!counted.recent.was_accepted_before(&TOKEN).await);
         assert!(counted.ask(KEEP, Ok(caller())).await.is_ok());
         advance(KEEP).await;
         for unknown in [AuthnError::Unavailable, AuthnError::Limited] {
             assert_eq!(counted.ask(KEEP, Err(unknown.clone())).await, Err(unknown));
-            assert!(counted.recent.has_passed(&TOKEN).await);
+            assert!(counted.recent.was_accepted_before(&TOKEN).await);
         }
         assert_eq!(counted.ask(KEEP, Err(REFUSED)).await, Err(REFUSED));
-        assert!(!counted.recent.has_passed(&TOKEN).await);
+        assert!(!counted.recent.was_accepted_before(&TOKEN).await);
     }
 
     #[tokio::test(start_paused = true)]
@@ -212,7 +212,7 @@ mod tests {
         let counted = Counted::new(Duration::MAX);
         assert!(counted.ask(Duration::MAX, Ok(caller())).await.is_ok());
         assert!(counted.ask(Duration::MAX, Err(REFUSED)).await.is_ok());
-        advance(LONGEST).await;
+        advance(MAX_CACHE_TTL).await;
         assert_eq!(counted.ask(Duration::MAX, Err(REFUSED)).await, Err(REFUSED));
     }
 

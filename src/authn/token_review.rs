@@ -5,7 +5,7 @@ use super::bound_pod::{names_a_pod, service_account, workload};
 use super::error::{AuthnError, CannotAsk, TokenRefusal};
 use super::port::Authenticator;
 use super::recent::{Answer, Recent};
-use super::review_gate::{ReviewGate, Standing};
+use super::review_gate::{AddressHistory, ReviewGate};
 use super::unverified::{Fingerprint, UnverifiedToken};
 use crate::cluster::token_review::{Review, User};
 use crate::cluster::{CallFailure, Cluster, ClusterError};
@@ -71,11 +71,11 @@ impl Authenticator for TokenReview {
         self.reviewer.issuer.as_deref()
     }
 
-    async fn authenticate(&self, token: &UnverifiedToken<'_>, standing: Standing) -> Answer<Arc<Caller>> {
-        bound(self.authenticate_applicant(token, standing).await?)
+    async fn authenticate(&self, token: &UnverifiedToken<'_>, history: AddressHistory) -> Answer<Arc<Caller>> {
+        require_bound_pod(self.authenticate_applicant(token, history).await?)
     }
 
-    async fn authenticate_applicant(&self, token: &UnverifiedToken<'_>, standing: Standing) -> Answer<Applicant> {
+    async fn authenticate_applicant(&self, token: &UnverifiedToken<'_>, history: AddressHistory) -> Answer<Applicant> {
         self.examine(token).map_err(AuthnError::Refused)?;
         let left = token.expires_at().saturating_sub(self.clock.now().as_second());
         let keep = self.cache_ttl.min(Duration::from_secs(left.try_into().unwrap_or(0)));
@@ -84,12 +84,12 @@ impl Authenticator for TokenReview {
             let (reviewer, bearer, recent) = (self.reviewer.clone(), token.bearer().clone(), self.recent.clone());
             let (gate, claims) = (self.gate.clone(), token.claims_fingerprint());
             async move {
-                if !recent.has_passed(&fingerprint).await {
-                    gate.enter(standing, &claims).await?;
+                if !recent.was_accepted_before(&fingerprint).await {
+                    gate.enter(history, &claims).await?;
                 }
                 let answer = reviewer.review(&bearer).await;
                 if answer == Err(AuthnError::Refused(TokenRefusal::NotAuthenticated)) {
-                    gate.forged(standing, &claims);
+                    gate.forged(history, &claims);
                 }
                 answer
             }
@@ -98,8 +98,8 @@ impl Authenticator for TokenReview {
     }
 
     /// A cached identity had the right audience, and is not cached for longer than its token is valid.
-    async fn held(&self, token: &Fingerprint) -> Option<Applicant> {
-        self.recent.held(token).await?.ok()
+    async fn cached(&self, token: &Fingerprint) -> Option<Applicant> {
+        self.recent.cached(token).await?.ok()
     }
 
     async fn reload(&self) {
@@ -123,7 +123,7 @@ impl Authenticator for TokenReview {
 }
 
 /// Only a token that is bound to a pod may build, or one that is admitted without.
-fn bound(applicant: Applicant) -> Answer<Arc<Caller>> {
+fn require_bound_pod(applicant: Applicant) -> Answer<Arc<Caller>> {
     let Applicant { caller, .. } = applicant;
     if caller.service_account().is_some() { Ok(caller) } else { Err(not_pod_bound(&caller)) }
 }
@@ -153,7 +153,7 @@ impl Reviewer {
             return Err(AuthnError::Refused(TokenRefusal::WrongAudience));
         }
         match workload(&user) {
-            Some(workload) => self.look_at_pod(user, workload).await,
+            Some(workload) => self.check_pod(user, workload).await,
             // The claims of a pod are incomplete or ambiguous.
             None if names_a_pod(&user) => Err(not_pod_bound(&self.applicant(user, None, None).caller)),
             None => {
@@ -165,10 +165,10 @@ impl Reviewer {
         }
     }
 
-    async fn look_at_pod(&self, user: User, workload: Workload) -> Answer<Applicant> {
+    async fn check_pod(&self, user: User, workload: Workload) -> Answer<Applicant> {
         let pod = self.cluster.pod(&workload.namespace, &workload.pod.name).await;
         match pod.map_err(|error| self.unavailable(error))? {
-            Some(pod) if pod.is_at_work_as(&workload) => Ok(self.applicant(user, Some(workload), None)),
+            Some(pod) if pod.is_running_as(&workload) => Ok(self.applicant(user, Some(workload), None)),
             _ => Err(AuthnError::Refused(TokenRefusal::PodGone)),
         }
     }
@@ -220,7 +220,7 @@ mod tests {
 
     const NOW: i64 = 1_800_000_000;
 
-    const CLEAN: Standing = Standing::clean(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    const CLEAN: AddressHistory = AddressHistory::clean(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
     struct FixedClock;
 
@@ -412,7 +412,7 @@ mod tests {
         let unverified = UnverifiedToken::read(BearerToken::new(&token)).expect("a token");
         assert!(desk.authenticator.authenticate_applicant(&unverified, CLEAN).await.is_ok());
         assert!(matches!(desk.asks(&token).await, Err(AuthnError::NotPodBound(_))));
-        assert!(desk.authenticator.held(BearerToken::new(&token).fingerprint()).await.is_some());
+        assert!(desk.authenticator.cached(BearerToken::new(&token).fingerprint()).await.is_some());
         assert_eq!(desk.reviews(), "1");
     }
 

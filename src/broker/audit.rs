@@ -22,7 +22,7 @@ const CHUNK: usize = 500;
 /// The log cannot be read further. The response is truncated, which the client detects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the audit log cannot be read")]
-pub struct CutShort;
+pub struct Truncated;
 
 impl Broker {
     /// A page of matching events, newest first, with the continuation token of the next page.
@@ -55,11 +55,12 @@ impl Broker {
         filter: Filter,
         after: Option<Cursor>,
         limit: Option<usize>,
-    ) -> Result<BoxStream<'static, Result<Bytes, CutShort>>, Error> {
+    ) -> Result<BoxStream<'static, Result<Bytes, Truncated>>, Error> {
         self.authorise(who, on_audit(Verb::List)).await?;
-        let mut rest = Rest { reader: self.stages.audit.reader(), filter, after, left: limit.unwrap_or(usize::MAX) };
+        let mut rest =
+            ExportStream { reader: self.stages.audit.reader(), filter, after, left: limit.unwrap_or(usize::MAX) };
         // An error in the first chunk gives an error response instead of a truncated stream.
-        let first = rest.chunk().await.map_err(|CutShort| Error::Plain(Code::DatabaseUnavailable))?;
+        let first = rest.chunk().await.map_err(|Truncated| Error::Plain(Code::DatabaseUnavailable))?;
         let chunks = stream::try_unfold((Some(first), rest), |(first, mut rest)| async move {
             let chunk = match first {
                 Some(first) => first,
@@ -101,21 +102,21 @@ impl Broker {
 }
 
 /// The remainder of a stream.
-struct Rest {
+struct ExportStream {
     reader: Reader,
     filter: Filter,
     after: Option<Cursor>,
     left: usize,
 }
 
-impl Rest {
+impl ExportStream {
     /// The next lines; empty at the end.
-    async fn chunk(&mut self) -> Result<Bytes, CutShort> {
+    async fn chunk(&mut self) -> Result<Bytes, Truncated> {
         let limit = self.left.min(CHUNK);
         if limit == 0 {
             return Ok(Bytes::new());
         }
-        let events = self.reader.events(&self.filter, self.after.as_ref(), limit).await.map_err(|_| CutShort)?;
+        let events = self.reader.events(&self.filter, self.after.as_ref(), limit).await.map_err(|_| Truncated)?;
         self.left = if events.len() < limit { 0 } else { self.left - events.len() };
         let mut lines = String::with_capacity(events.iter().map(|recorded| recorded.event.len() + 1).sum());
         for recorded in &events {

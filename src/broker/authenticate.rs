@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::error::Error;
 use super::pipeline::Broker;
-use crate::authn::{AuthnError, BearerToken, Standing};
+use crate::authn::{AddressHistory, AuthnError, BearerToken};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::applicant::Applicant;
 use crate::model::caller::Caller;
@@ -23,15 +23,15 @@ impl Broker {
     /// tokens. Then few of its unknown tokens are reviewed, so that a flood does not reach the API server.
     pub async fn authenticate(&self, bearer: Option<&SecretValue>, context: &Context) -> Result<Arc<Caller>, Error> {
         let Some(bearer) = bearer else {
-            return Err(self.refuse_shape("no_token", context.source_ip));
+            return Err(self.refuse_malformed("no_token", context.source_ip));
         };
         let token = BearerToken::new(bearer);
         if let Some(known) = self.stages.authenticators.recall(token).await {
             return Ok(known);
         }
-        let standing = self.standing(context.source_ip);
-        let answer = self.stages.authenticators.authenticate(token, standing);
-        self.vouched(answer.instrument(Stage::Authn.span()).await, standing, context)
+        let history = self.history(context.source_ip);
+        let answer = self.stages.authenticators.authenticate(token, history);
+        self.checked(answer.instrument(Stage::Authn.span()).await, history, context)
     }
 
     /// Authenticates a user of the admin API, whose token need not be bound to a pod.
@@ -44,16 +44,16 @@ impl Broker {
         context: &Context,
     ) -> Result<Applicant, Error> {
         let Some(bearer) = bearer else {
-            return Err(self.refuse_shape("no_token", context.source_ip));
+            return Err(self.refuse_malformed("no_token", context.source_ip));
         };
         let token = BearerToken::new(bearer);
         let known = self.stages.authenticators.recall_applicant(token).await;
         let applicant = if let Some(known) = known {
             known
         } else {
-            let standing = self.standing(context.source_ip);
-            let answer = self.stages.authenticators.authenticate_applicant(token, standing);
-            self.vouched(answer.instrument(Stage::Authn.span()).await, standing, context)?
+            let history = self.history(context.source_ip);
+            let answer = self.stages.authenticators.authenticate_applicant(token, history);
+            self.checked(answer.instrument(Stage::Authn.span()).await, history, context)?
         };
         if !self.callers.charge(applicant.caller.account()) {
             return Err(Code::RateLimited.into());
@@ -61,24 +61,29 @@ impl Broker {
         Ok(applicant)
     }
 
-    fn standing(&self, source_ip: IpAddr) -> Standing {
+    fn history(&self, source_ip: IpAddr) -> AddressHistory {
         let address = ipv6_prefix(source_ip);
         if self.failures.is_exhausted(&address) {
-            Standing::exhausted(address)
-        } else if self.failed_lately.is_exhausted(&address) {
-            Standing::failing(address)
+            AddressHistory::exhausted(address)
+        } else if self.failing_addresses.is_exhausted(&address) {
+            AddressHistory::failing(address)
         } else {
-            Standing::clean(address)
+            AddressHistory::clean(address)
         }
     }
 
-    fn vouched<T>(&self, answer: Result<T, AuthnError>, standing: Standing, context: &Context) -> Result<T, Error> {
+    fn checked<T>(
+        &self,
+        answer: Result<T, AuthnError>,
+        history: AddressHistory,
+        context: &Context,
+    ) -> Result<T, Error> {
         answer.map_err(|error| match error {
             AuthnError::Refused(refusal) if refusal.is_by_shape() => {
-                self.refuse_shape(refusal.as_str(), context.source_ip)
+                self.refuse_malformed(refusal.as_str(), context.source_ip)
             }
             AuthnError::NotPodBound(caller) => self.refuse_unbound(&caller, context.source_ip),
-            AuthnError::Refused(_) if standing.is_exhausted() => {
+            AuthnError::Refused(_) if history.is_exhausted() => {
                 self.refuse(Code::RateLimited, "rate_limited", context.source_ip)
             }
             AuthnError::Refused(refusal) => self.refuse(Code::Unauthenticated, refusal.as_str(), context.source_ip),
@@ -88,7 +93,7 @@ impl Broker {
                 Code::RateLimited.into()
             }
             // The issuer may publish an unknown key soon, so the client is told to retry. Up to a limit, because any client can name one.
-            AuthnError::UnknownKey if !self.misshapen.charge(ipv6_prefix(context.source_ip)) => {
+            AuthnError::UnknownKey if !self.malformed_tokens.charge(ipv6_prefix(context.source_ip)) => {
                 self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
                 Code::RateLimited.into()
             }
@@ -101,8 +106,8 @@ impl Broker {
     }
 
     /// Refuses a missing or malformed token.
-    fn refuse_shape(&self, reason: &'static str, source_ip: IpAddr) -> Error {
-        let (code, reason) = if self.misshapen.charge(ipv6_prefix(source_ip)) {
+    fn refuse_malformed(&self, reason: &'static str, source_ip: IpAddr) -> Error {
+        let (code, reason) = if self.malformed_tokens.charge(ipv6_prefix(source_ip)) {
             (Code::Unauthenticated, reason)
         } else {
             (Code::RateLimited, "rate_limited")
@@ -121,7 +126,7 @@ impl Broker {
 
     fn refuse(&self, code: Code, reason: &'static str, source_ip: IpAddr) -> Error {
         self.failures.charge(ipv6_prefix(source_ip));
-        self.failed_lately.charge(ipv6_prefix(source_ip));
+        self.failing_addresses.charge(ipv6_prefix(source_ip));
         self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, reason, source_ip);
         code.into()
     }

@@ -4,7 +4,7 @@ use super::error::Error;
 use super::gather::note_stale;
 use super::issue_request::{DeliveryMode, IssueRequest};
 use super::pipeline::{Broker, Delivered};
-use super::refusal::{Known, Refusal};
+use super::refusal::{EventData, Refusal};
 use super::versions;
 use crate::metrics::labels::Outcome;
 use crate::model::format::Rendering;
@@ -24,11 +24,11 @@ impl Broker {
         rendering: &Rendering,
         version: Option<u64>,
     ) -> Result<Delivered, Error> {
-        let _under_way = self.under_way();
+        let _running = self.start_verb();
         let mut event = self.open_event(ask.caller.clone(), &ask.context, DeliveryMode::Direct);
         match self.gather_rendered(ask, rendering, version).await {
-            Ok((delivered, known)) => {
-                known.write_into(&mut event);
+            Ok((delivered, event_data)) => {
+                event_data.write_into(&mut event);
                 event.outcome = Outcome::Ok;
                 note_stale(&mut event, delivered.stale);
                 event.close().await?;
@@ -43,15 +43,15 @@ impl Broker {
         ask: &IssueRequest,
         rendering: &Rendering,
         version: Option<u64>,
-    ) -> Result<(Delivered, Known), Refusal> {
+    ) -> Result<(Delivered, EventData), Refusal> {
         let gathered = self.gather(ask, DeliveryMode::Direct).await?;
-        let (known, made_at, bundle) = (gathered.known(), gathered.made_at, gathered.bundle);
+        let (event_data, made_at, bundle) = (gathered.event_data(), gathered.made_at, gathered.bundle);
         if version.is_some_and(|version| version != u64::from(versions::number(&bundle.versions))) {
-            return Err(Refusal::new(Code::SecretNotFound, Known { keys: Vec::new(), ..known }));
+            return Err(Refusal::new(Code::SecretNotFound, EventData { keys: Vec::new(), ..event_data }));
         }
         match Stage::Render.span().in_scope(|| render::render(&bundle, rendering)) {
-            Ok(rendered) => Ok((Delivered::of(rendered, bundle, made_at), known)),
-            Err(refused) => Err(Refusal::new(refused, known)),
+            Ok(rendered) => Ok((Delivered::of(rendered, bundle, made_at), event_data)),
+            Err(refused) => Err(Refusal::new(refused, event_data)),
         }
     }
 }

@@ -4,12 +4,12 @@ use super::administer::Administrator;
 use super::error::Error;
 use super::pipeline::Broker;
 use crate::admins::{Act, Resource, Verb};
-use crate::authn::{AuthnError, BearerToken, Standing};
+use crate::authn::{AddressHistory, AuthnError, BearerToken};
 use crate::document::{decode, parse_json};
 use crate::model::branch::Branch;
 use crate::model::ipv6_prefix::ipv6_prefix;
 use crate::model::repo::Repo;
-use crate::model::request::Asked;
+use crate::model::request::UnverifiedRequest;
 use crate::model::secret::SecretValue;
 use crate::model::shadow::ShadowOutcome;
 use crate::policy::{AuthenticatorKind, ExplainedPolicy, ExplainedSecret, Explanation, caller_as_described};
@@ -35,7 +35,7 @@ impl Broker {
         if !policies.unread().is_empty() {
             return Err(Code::PoliciesUnavailable.into());
         }
-        let standing = Standing::clean(ipv6_prefix(who.context.source_ip));
+        let history = AddressHistory::clean(ipv6_prefix(who.context.source_ip));
         let (caller, facts) = match (caller, token.map(SecretValue::new)) {
             (Some(described), None) => {
                 let (mut caller, facts) = caller_as_described(described).map_err(Error::InvalidRequest)?;
@@ -47,7 +47,7 @@ impl Broker {
                 (Arc::new(caller), facts)
             }
             (None, Some(token)) => {
-                match self.stages.authenticators.authenticate(BearerToken::new(&token), standing).await {
+                match self.stages.authenticators.authenticate(BearerToken::new(&token), history).await {
                     Ok(caller) => {
                         let needs = policies.needs(&caller, &asked);
                         let facts = self.facts(&caller, needs).await?;
@@ -88,10 +88,15 @@ fn read(body: &[u8]) -> Result<DecisionRequest, Error> {
 }
 
 /// A repo or branch that is left out must be attested, as for a ticket.
-fn asked(repo: Option<&str>, branch: Option<&str>, source_ip: IpAddr, time: Timestamp) -> Result<Asked, Error> {
+fn asked(
+    repo: Option<&str>,
+    branch: Option<&str>,
+    source_ip: IpAddr,
+    time: Timestamp,
+) -> Result<UnverifiedRequest, Error> {
     let repo = repo.map(Repo::try_from).transpose()?;
     let branch = branch.map(Branch::try_from).transpose()?;
-    Ok(Asked { repo, branch, source_ip, time })
+    Ok(UnverifiedRequest { repo, branch, source_ip, time })
 }
 
 /// The token is refused, so that no policy is evaluated.

@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::issue_request::{DeliveryMode, IssueRequest};
 use super::pipeline::Broker;
-use super::refusal::{Known, Refusal};
+use super::refusal::{EventData, Refusal};
 use crate::audit::Event;
 use crate::metrics::labels::Outcome;
 use crate::model::binding::BindTo;
@@ -12,7 +12,7 @@ use crate::model::bundle::Bundle;
 use crate::model::duration;
 use crate::model::facts::{Facts, Needs};
 use crate::model::repo::Repo;
-use crate::model::request::Asked;
+use crate::model::request::UnverifiedRequest;
 use crate::model::secret::Secret;
 use crate::model::secret_ref::{SecretRef, SecretVersion};
 use crate::model::shadow::ShadowVerdict;
@@ -50,10 +50,10 @@ pub(super) struct Gathered {
 
 impl Gathered {
     /// The data for the audit event.
-    pub(super) fn known(&self) -> Known {
+    pub(super) fn event_data(&self) -> EventData {
         let keys = self.bundle.entries.keys().cloned().collect();
         let (secrets, shadow) = (self.secrets.clone(), self.shadow.clone());
-        Known { secrets, keys, shadow, ..Known::granted(&self.grant) }
+        EventData { secrets, keys, shadow, ..EventData::granted(&self.grant) }
     }
 }
 
@@ -75,9 +75,9 @@ impl Broker {
         if !self.callers.charge(ask.caller.account()) {
             return Err(Code::RateLimited.into());
         }
-        let asked = self.checked_asked(ask)?;
+        let asked = self.check_request(ask)?;
         let asked_ttl = ask.request.ttl.as_deref().map(|ttl| self.checked_ttl(ttl)).transpose();
-        let asked_ttl = asked_ttl.map_err(|error| Refusal::new(error, of_asked(&asked)))?;
+        let asked_ttl = asked_ttl.map_err(|error| Refusal::new(error, requested_event_data(&asked)))?;
         let Decided { policies, facts, needs, grant } = self.decide(ask, &asked, mode, deadline).await?;
         // Beside the reads, so that a policy in shadow mode takes none of the time that is left for them.
         let shadow = self.shadow_verdicts(&policies, &ask.caller, (&facts, needs), &asked, mode);
@@ -86,7 +86,7 @@ impl Broker {
         match gathered {
             Ok(gathered) => Ok(Gathered { shadow, ..gathered }),
             Err(mut refusal) => {
-                refusal.known.shadow = shadow;
+                refusal.event_data.shadow = shadow;
                 Err(refusal)
             }
         }
@@ -104,27 +104,28 @@ impl Broker {
         if mode == DeliveryMode::Ticket && self.is_ticket_limit_reached(ask, &grant).await {
             return Err(Refusal {
                 outcome: Outcome::Denied,
-                ..Refusal::new(Code::TicketLimit, Known::granted(&grant))
+                ..Refusal::new(Code::TicketLimit, EventData::granted(&grant))
             });
         }
         if mode == DeliveryMode::Ticket && self.binding(&grant) == BindTo::Ip && !ask.context.source_is_known {
             let error = Error::InvalidRequest(
                 "the X-Forwarded-For of a trusted proxy is not an address, so the ticket cannot be bound to one",
             );
-            return Err(Refusal { reason: "source_unknown", ..Refusal::new(error, Known::granted(&grant)) });
+            return Err(Refusal { reason: "source_unknown", ..Refusal::new(error, EventData::granted(&grant)) });
         }
-        let reading = self.read(&grant, ask, self.life(mode, &grant, asked_ttl)).instrument(Stage::Stores.span());
+        let reading =
+            self.read(&grant, ask, self.secret_lifetime(mode, &grant, asked_ttl)).instrument(Stage::Stores.span());
         let read = timeout_at(deadline, reading).await.unwrap_or(Err(Error::Plain(Code::Timeout)));
         let (reads, good_for) = read.map_err(|error| {
             let outcome = if error.code() == Code::NotPodBound { Outcome::Denied } else { Outcome::Failed };
-            Refusal { outcome, ..Refusal::new(error, Known::granted(&grant)) }
+            Refusal { outcome, ..Refusal::new(error, EventData::granted(&grant)) }
         })?;
         // A ticket lives no longer than the secrets in it.
         let asked_ttl = [asked_ttl, good_for].into_iter().flatten().min();
         let secrets = versions_read(&reads);
         let merged = match self.merge(&reads, ask) {
             Ok(merged) => merged,
-            Err(error) => return Err(Refusal::new(error, Known { secrets, ..Known::granted(&grant) })),
+            Err(error) => return Err(Refusal::new(error, EventData { secrets, ..EventData::granted(&grant) })),
         };
         let versions = self.stages.versions_key.digest(present(&reads));
         let bundle = Bundle { entries: merged.entries, stale: merged.stale, versions };
@@ -153,18 +154,18 @@ impl Broker {
     async fn decide(
         &self,
         ask: &IssueRequest,
-        asked: &Asked,
+        asked: &UnverifiedRequest,
         mode: DeliveryMode,
         deadline: Instant,
     ) -> Result<Decided, Refusal> {
         let policies = self.stages.policies.load_full();
         if !policies.unread().is_empty() {
-            return Err(Refusal::new(Code::PoliciesUnavailable, of_asked(asked)));
+            return Err(Refusal::new(Code::PoliciesUnavailable, requested_event_data(asked)));
         }
         let needs = policies.needs(&ask.caller, asked);
         let facts = timeout_at(deadline, self.facts(&ask.caller, needs)).await;
         let facts = facts.unwrap_or(Err(Error::Plain(Code::Timeout)));
-        let facts = facts.map_err(|error| Refusal::new(error, of_asked(asked)))?;
+        let facts = facts.map_err(|error| Refusal::new(error, requested_event_data(asked)))?;
         let started = Instant::now();
         let decision = Stage::Policy.span().in_scope(|| policies.decide(&ask.caller, &facts, asked));
         self.stages.metrics.decision(started.elapsed());
@@ -173,11 +174,13 @@ impl Broker {
     }
 
     /// A repo or branch that the request leaves out must be attested.
-    fn checked_asked(&self, ask: &IssueRequest) -> Result<Asked, Refusal> {
+    fn check_request(&self, ask: &IssueRequest) -> Result<UnverifiedRequest, Refusal> {
         let repo = ask.request.repo.as_deref().map(Repo::try_from).transpose()?;
         match ask.request.branch.as_deref().map(Branch::try_from).transpose() {
-            Ok(branch) => Ok(Asked { repo, branch, source_ip: ask.context.source_ip, time: self.stages.clock.now() }),
-            Err(error) => Err(Refusal::new(error, Known { repo, ..Known::default() })),
+            Ok(branch) => {
+                Ok(UnverifiedRequest { repo, branch, source_ip: ask.context.source_ip, time: self.stages.clock.now() })
+            }
+            Err(error) => Err(Refusal::new(error, EventData { repo, ..EventData::default() })),
         }
     }
 
@@ -216,7 +219,7 @@ impl Broker {
     }
 
     /// The maximum time until the secrets are delivered.
-    fn life(&self, mode: DeliveryMode, grant: &Grant, asked: Option<Duration>) -> Duration {
+    fn secret_lifetime(&self, mode: DeliveryMode, grant: &Grant, asked: Option<Duration>) -> Duration {
         match mode {
             DeliveryMode::Direct => Duration::ZERO,
             DeliveryMode::Ticket => {
@@ -252,30 +255,35 @@ struct Decided {
 }
 
 /// The grant, or why there is none for the requested delivery.
-fn decided(decision: Decision, asked: &Asked, suffices: impl Fn(Delivery) -> bool) -> Result<Grant, Refusal> {
+fn decided(
+    decision: Decision,
+    asked: &UnverifiedRequest,
+    suffices: impl Fn(Delivery) -> bool,
+) -> Result<Grant, Refusal> {
     match decision {
         Decision::Granted(grant) if suffices(grant.delivery) => Ok(grant),
-        Decision::Granted(grant) => {
-            Err(Refusal { outcome: Outcome::Denied, ..Refusal::new(Code::DeliveryNotAllowed, Known::granted(&grant)) })
-        }
+        Decision::Granted(grant) => Err(Refusal {
+            outcome: Outcome::Denied,
+            ..Refusal::new(Code::DeliveryNotAllowed, EventData::granted(&grant))
+        }),
         Decision::Denied(denial) => {
             let code = match denial {
                 Denial::AttestationFailed(_) => Code::AttestationFailed,
                 _ => Code::Denied,
             };
             let policies = denial.policies().iter().map(|policy| policy.name.to_string()).collect();
-            let known = Known { policies, ..of_asked(asked) };
-            Err(Refusal { outcome: Outcome::Denied, reason: denial.as_str(), ..Refusal::new(code, known) })
+            let event_data = EventData { policies, ..requested_event_data(asked) };
+            Err(Refusal { outcome: Outcome::Denied, reason: denial.as_str(), ..Refusal::new(code, event_data) })
         }
         Decision::LeftOut(part) => {
-            let refusal = Refusal::new(Error::InvalidRequest(part.missing()), of_asked(asked));
+            let refusal = Refusal::new(Error::InvalidRequest(part.missing()), requested_event_data(asked));
             Err(Refusal { reason: part.as_str(), ..refusal })
         }
     }
 }
 
-fn of_asked(asked: &Asked) -> Known {
-    Known { repo: asked.repo.clone(), branch: asked.branch.clone(), ..Known::default() }
+fn requested_event_data(asked: &UnverifiedRequest) -> EventData {
+    EventData { repo: asked.repo.clone(), branch: asked.branch.clone(), ..EventData::default() }
 }
 
 type Reads = Vec<(GrantedSecret, Result<Arc<Secret>, Absence>)>;

@@ -14,12 +14,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// Minimum interval between two rounds over all pods.
-const ROUND: Duration = Duration::from_secs(5);
+const MIN_ROUND_INTERVAL: Duration = Duration::from_secs(5);
 /// Pause between two pods, to leave capacity of the API server to builds.
-const BETWEEN: Duration = Duration::from_millis(50);
+const PAUSE_BETWEEN_PODS: Duration = Duration::from_millis(50);
 /// Number of consecutive failures that end a round: they indicate that the API server is failing, not a single
 /// pod.
-const MOST_FAILURES: usize = 3;
+const MAX_CONSECUTIVE_FAILURES: usize = 3;
 
 impl Broker {
     /// Revokes leases of pods that have ended. Runs until it is dropped, or returns if there is no cluster. Each cluster is
@@ -35,17 +35,17 @@ impl Broker {
             holders
         };
         let has_ended = |holder: Arc<Caller>| async move { self.stages.attestors.has_ended(&holder).await };
-        follow(holders, has_ended, |holder| self.stages.stores.holder_ended(&holder.identity())).await;
+        poll_holders(holders, has_ended, |holder| self.stages.stores.holder_ended(&holder.identity())).await;
     }
 
     /// Stops the renewal and revocation of leases. They stay recorded.
-    pub async fn leave_leases(&self) {
-        self.stages.stores.leave_leases().await;
+    pub async fn stop_leases(&self) {
+        self.stages.stores.stop_leases().await;
     }
 }
 
 /// Polls the pods of one cluster, round after round, and calls `ended` for those that have ended.
-async fn follow<L, A>(holders: impl Fn() -> Vec<Arc<Caller>>, has_ended: L, ended: impl Fn(&Caller))
+async fn poll_holders<L, A>(holders: impl Fn() -> Vec<Arc<Caller>>, has_ended: L, ended: impl Fn(&Caller))
 where
     L: Fn(Arc<Caller>) -> A,
     A: Future<Output = Result<bool, AttestError>>,
@@ -53,7 +53,7 @@ where
     // The next round begins behind the last failure, so that every pod is polled.
     let mut first = 0;
     loop {
-        let next = Instant::now() + ROUND;
+        let next = Instant::now() + MIN_ROUND_INTERVAL;
         let holders = holders();
         first %= holders.len().max(1);
         let mut failures = 0;
@@ -68,10 +68,10 @@ where
                 }
                 Err(_) => failures += 1,
             }
-            if failures == MOST_FAILURES {
+            if failures == MAX_CONSECUTIVE_FAILURES {
                 break;
             }
-            sleep(BETWEEN).await;
+            sleep(PAUSE_BETWEEN_PODS).await;
         }
         sleep_until(next).await;
     }
@@ -90,11 +90,11 @@ impl LeaseRecorder {
 #[async_trait]
 impl LeaseWitness for LeaseRecorder {
     async fn record(&self, event: LeaseEvent) -> Result<(), NotRecorded> {
-        self.0.record(audited(event)).await.map_err(|_| NotRecorded)
+        self.0.record(audit_event(event)).await.map_err(|_| NotRecorded)
     }
 
     async fn keep(&self, event: LeaseEvent) {
-        let event = audited(event);
+        let event = audit_event(event);
         if self.0.record(event.clone()).await.is_err() {
             self.0.record_later(event);
         }
@@ -102,7 +102,7 @@ impl LeaseWitness for LeaseRecorder {
 }
 
 /// A dynamic secret has no version: the lease id takes its place.
-fn audited(event: LeaseEvent) -> Event {
+fn audit_event(event: LeaseEvent) -> Event {
     let (kind, outcome) = match event.kind {
         LeaseEventKind::Acquired => (EventType::LeaseAcquired, Outcome::Ok),
         LeaseEventKind::Renewed => (EventType::LeaseRenewed, Outcome::Ok),
@@ -147,7 +147,7 @@ mod tests {
             std::future::ready(has_ended(number(&holder)))
         };
         let holders = || (0..pods).map(pod).collect();
-        let following = follow(holders, ask, |holder| ended.lock().unwrap().push(number(holder)));
+        let following = poll_holders(holders, ask, |holder| ended.lock().unwrap().push(number(holder)));
         assert!(timeout(Duration::from_secs(seconds), following).await.is_err(), "it goes on");
         (looked.into_inner().unwrap(), ended.into_inner().unwrap())
     }

@@ -5,7 +5,7 @@ use super::gather::{Gathered, note_stale};
 use super::issue_request::{DeliveryMode, IssueRequest};
 use super::pipeline::Broker;
 use super::redeem::describe;
-use super::refusal::{Known, Refusal};
+use super::refusal::{EventData, Refusal};
 use crate::audit::{CommitError, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::shadow::ShadowVerdict;
@@ -46,7 +46,7 @@ impl Broker {
     /// # Errors
     /// Those that openapi/claviger.json lists for `POST /v1/tickets`.
     pub async fn issue(&self, ask: IssueRequest) -> Result<Issued, Error> {
-        let _under_way = self.under_way();
+        let _running = self.start_verb();
         let event = self.open_event(ask.caller.clone(), &ask.context, DeliveryMode::Ticket);
         match self.prepare(&ask).await {
             Ok(prepared) => self.release(prepared, event, &ask).await,
@@ -65,8 +65,8 @@ impl Broker {
             Ok(()) => {}
             Err(CommitError::Rejected(mut event)) if limits.is_some_and(|limits| limits.is_reached()) => {
                 event.ticket_id = None;
-                let known = Known { shadow: std::mem::take(&mut event.shadow), ..of_ticket(&ticket) };
-                let refusal = Refusal { outcome: Outcome::Denied, ..Refusal::new(Code::TicketLimit, known) };
+                let event_data = EventData { shadow: std::mem::take(&mut event.shadow), ..ticket_event_data(&ticket) };
+                let refusal = Refusal { outcome: Outcome::Denied, ..Refusal::new(Code::TicketLimit, event_data) };
                 return Err(self.close_refused(*event, refusal, ask, DeliveryMode::Ticket).await);
             }
             Err(CommitError::Rejected(event)) => {
@@ -76,7 +76,7 @@ impl Broker {
             Err(CommitError::Failed(_) | CommitError::Unknown(_)) => return Err(Code::AuditUnavailable.into()),
         }
         let names = ticket.policies.iter().map(|policy| &*policy.name);
-        self.stages.metrics.ticket_issued(names.filter(|name| self.is_counted(name)));
+        self.stages.metrics.ticket_issued(names.filter(|name| self.has_series(name)));
         let segment = token.to_url_segment();
         let mut url = Zeroizing::new(String::with_capacity(self.stages.public_url.len() + 14 + segment.len()));
         url.push_str(&self.stages.public_url);
@@ -92,7 +92,7 @@ impl Broker {
         }
         let gathered = self.gather(ask, DeliveryMode::Ticket).await?;
         let Ok(token) = self.stages.tickets.ids.fresh() else {
-            return Err(Refusal::new(Code::Internal, gathered.known()));
+            return Err(Refusal::new(Code::Internal, gathered.event_data()));
         };
         let Gathered { grant, bundle, secrets, missing, asked_ttl, shadow, .. } = gathered;
         let issued_at = whole_microseconds(self.stages.clock.now());
@@ -121,7 +121,7 @@ impl Broker {
                 }
                 SealError::DoesNotOpen(_) | SealError::NotSealed(_) | SealError::Malformed(_) => Code::Internal,
             };
-            Refusal::new(code, Known { shadow: shadow.clone(), ..of_ticket(&ticket) })
+            Refusal::new(code, EventData { shadow: shadow.clone(), ..ticket_event_data(&ticket) })
         })?;
         let sizes = ask.sizes.then(|| bundle.entries.values().map(|entry| entry.value.len()).collect());
         Ok(Prepared { ticket, sealed, token, missing, sizes, is_stale: bundle.stale, limits, shadow })
@@ -144,8 +144,8 @@ impl Broker {
     }
 }
 
-fn of_ticket(ticket: &Ticket) -> Known {
-    Known {
+fn ticket_event_data(ticket: &Ticket) -> EventData {
+    EventData {
         repo: Some(ticket.repo.clone()),
         branch: Some(ticket.branch.clone()),
         policies: ticket.policies.iter().map(|policy| policy.name.to_string()).collect(),

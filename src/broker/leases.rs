@@ -16,23 +16,23 @@ use crate::wire::problem::Code;
 use std::str::FromStr;
 
 /// Maximum number of secrets that an event names. With more, it has their count.
-const MOST_NAMED: usize = 100;
+const MAX_LISTED_SECRETS: usize = 100;
 
 /// The position of a lease in a list: its acquisition time and its ID.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeasePlace(After);
+pub struct LeasePosition(After);
 
 /// The text is not a position in a list of leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoPlace;
+pub struct InvalidPosition;
 
-impl FromStr for LeasePlace {
-    type Err = NoPlace;
+impl FromStr for LeasePosition {
+    type Err = InvalidPosition;
 
-    fn from_str(text: &str) -> Result<Self, NoPlace> {
-        let (time, id) = text.split_once(' ').ok_or(NoPlace)?;
+    fn from_str(text: &str) -> Result<Self, InvalidPosition> {
+        let (time, id) = text.split_once(' ').ok_or(InvalidPosition)?;
         let is_time = time.parse::<jiff::Timestamp>().is_ok();
-        if is_time && is_lease_id(id) { Ok(Self((time.to_owned(), id.to_owned()))) } else { Err(NoPlace) }
+        if is_time && is_lease_id(id) { Ok(Self((time.to_owned(), id.to_owned()))) } else { Err(InvalidPosition) }
     }
 }
 
@@ -41,7 +41,7 @@ impl Broker {
     ///
     /// # Errors
     /// `denied`, `token_review_unavailable`, `database_unavailable`.
-    pub async fn list_leases(&self, who: &Administrator, page: Page<LeasePlace>) -> Result<LeaseList, Error> {
+    pub async fn list_leases(&self, who: &Administrator, page: Page<LeasePosition>) -> Result<LeaseList, Error> {
         self.authorise(who, on_leases(Verb::List, None)).await?;
         let after = page.after.as_ref().map(|place| &place.0);
         let listed = self.stages.stores.list_leases(after, page.wanted()).await;
@@ -90,8 +90,8 @@ impl Broker {
         let mut event: Event = who.context.event(EventType::LeaseRevoked, Outcome::Ok);
         event.caller = Some(who.applicant.caller.clone());
         event.reason = Some("administrator");
-        event.count = Some(secrets.len() as u64).filter(|count| *count > MOST_NAMED as u64);
-        event.secrets = secrets.into_iter().take(MOST_NAMED).map(version).collect();
+        event.count = Some(secrets.len() as u64).filter(|count| *count > MAX_LISTED_SECRETS as u64);
+        event.secrets = secrets.into_iter().take(MAX_LISTED_SECRETS).map(version).collect();
         let recorded = self.stages.audit.record(event.clone()).await;
         if recorded.is_err() {
             self.stages.audit.record_later(event);
@@ -147,11 +147,11 @@ mod tests {
     fn a_place_is_read_back_and_nothing_else_is_one() {
         let id = "0123456789abcdef0123456789abcdef";
         let text = format!("2026-01-01T00:00:00.000000Z {id}");
-        assert_eq!(text.parse(), Ok(LeasePlace(("2026-01-01T00:00:00.000000Z".into(), id.into()))));
+        assert_eq!(text.parse(), Ok(LeasePosition(("2026-01-01T00:00:00.000000Z".into(), id.into()))));
         for other in
             ["", " ", id, "2026-01-01T00:00:00Z", "x 0123456789abcdef0123456789abcdef", "2026-01-01T00:00:00Z x"]
         {
-            assert_eq!(other.parse::<LeasePlace>(), Err(NoPlace), "{other:?}");
+            assert_eq!(other.parse::<LeasePosition>(), Err(InvalidPosition), "{other:?}");
         }
         for id in ["", "x", "0123456789ABCDEF0123456789ABCDEF", "0123456789abcdef0123456789abcde%"] {
             assert!(!is_lease_id(id), "{id}");

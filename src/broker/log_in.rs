@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Minimum lifetime in seconds. An agent logs in again after two thirds of it; a shorter one would cause a busy loop.
-const SHORTEST_LIFE: u64 = 30;
+const MIN_LIFETIME_SECONDS: u64 = 30;
 
 /// The caller of a token, and the token's validity.
 pub struct Session {
@@ -32,7 +32,7 @@ impl Broker {
             return Err(Code::Draining.into());
         }
         let session = self.session(bearer, context).await?;
-        if session.life.left < SHORTEST_LIFE { Err(self.expires_soon(context)) } else { Ok(session) }
+        if session.life.left < MIN_LIFETIME_SECONDS { Err(self.expires_soon(context)) } else { Ok(session) }
     }
 
     /// Reviews a token and returns its validity.

@@ -1,6 +1,6 @@
 //! The stages joined, and what the verbs share: rate limits, the drain, readiness.
 
-use super::shown_in_vain::ShownInVain;
+use super::recent_refusals::RecentRefusals;
 use super::versions::VersionsKey;
 use crate::admins::Administrators;
 use crate::attest::Attestors;
@@ -28,9 +28,9 @@ use std::time::Duration;
 
 /// Factor between the limits of malformed tokens and of other failures. A malformed token costs no call, and clients that share
 /// an address must not be blocked by the malformed tokens of one of them.
-const MISSHAPEN: NonZeroU32 = NonZeroU32::new(10).unwrap();
+const MALFORMED_TOKEN_FACTOR: NonZeroU32 = NonZeroU32::new(10).unwrap();
 /// How long an address counts as failing after a failure.
-const LATELY: Duration = Duration::from_mins(1);
+const FAILING_FOR: Duration = Duration::from_mins(1);
 
 /// The stages, and their shared state.
 pub struct Broker {
@@ -42,12 +42,12 @@ pub struct Broker {
     /// Refused valid tokens that are bound to no pod, by subject.
     pub(super) unbound_failures: RateLimiter<Identity>,
     /// Malformed tokens, by address.
-    pub(super) misshapen: RateLimiter<IpAddr>,
-    pub(super) failed_lately: RateLimiter<IpAddr>,
-    pub(super) shown_in_vain: ShownInVain,
+    pub(super) malformed_tokens: RateLimiter<IpAddr>,
+    pub(super) failing_addresses: RateLimiter<IpAddr>,
+    pub(super) recent_refusals: RecentRefusals,
     pub(super) draining: AtomicBool,
     pub(super) clocks_differ: AtomicBool,
-    pub(super) under_way: AtomicUsize,
+    pub(super) running_verbs: AtomicUsize,
 }
 
 /// The stages and the settings of a broker.
@@ -103,12 +103,14 @@ impl Broker {
             callers: RateLimiter::new(stages.limits.requests_per_second_per_caller),
             failures: RateLimiter::new(stages.limits.failures_per_second_per_address),
             unbound_failures: RateLimiter::new(stages.limits.failures_per_second_per_address),
-            misshapen: RateLimiter::new(stages.limits.failures_per_second_per_address.saturating_mul(MISSHAPEN)),
-            failed_lately: RateLimiter::one_every(LATELY),
-            shown_in_vain: ShownInVain::default(),
+            malformed_tokens: RateLimiter::new(
+                stages.limits.failures_per_second_per_address.saturating_mul(MALFORMED_TOKEN_FACTOR),
+            ),
+            failing_addresses: RateLimiter::one_every(FAILING_FOR),
+            recent_refusals: RecentRefusals::default(),
             draining: AtomicBool::new(false),
             clocks_differ: AtomicBool::new(false),
-            under_way: AtomicUsize::new(0),
+            running_verbs: AtomicUsize::new(0),
             stages,
         }
     }
@@ -127,12 +129,12 @@ impl Broker {
     /// cluster were read.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.unready().is_none()
+        self.not_ready_reason().is_none()
     }
 
     /// Why no tickets are issued.
     #[must_use]
-    pub fn unready(&self) -> Option<Code> {
+    pub fn not_ready_reason(&self) -> Option<Code> {
         if self.draining.load(Ordering::Relaxed) {
             Some(Code::Draining)
         } else if self.clocks_differ.load(Ordering::Relaxed) {
@@ -146,7 +148,7 @@ impl Broker {
 
     /// Whether metrics count this policy. Its tenant chose the name of the policy of a namespace, whose series end with it: a request
     /// that was decided before must not begin them again.
-    pub(super) fn is_counted(&self, policy: &str) -> bool {
+    pub(super) fn has_series(&self, policy: &str) -> bool {
         !policy.contains('/') || self.stages.policies.load().get(policy).is_some()
     }
 
@@ -188,26 +190,26 @@ impl Broker {
     #[must_use]
     pub fn is_drained(&self) -> bool {
         // In this order: a verb under way may still store a ticket.
-        self.under_way.load(Ordering::SeqCst) == 0 && self.lost_with_the_process() == 0
+        self.running_verbs.load(Ordering::SeqCst) == 0 && self.lost_on_exit() == 0
     }
 
     /// Counts a verb as under way until the result is dropped. Call it before the check for a drain.
-    pub(super) fn under_way(&self) -> UnderWay<'_> {
-        self.under_way.fetch_add(1, Ordering::SeqCst);
-        UnderWay(&self.under_way)
+    pub(super) fn start_verb(&self) -> RunningVerb<'_> {
+        self.running_verbs.fetch_add(1, Ordering::SeqCst);
+        RunningVerb(&self.running_verbs)
     }
 
     /// Number of tickets that would be lost if this process ended now.
     #[must_use]
-    pub fn lost_with_the_process(&self) -> usize {
-        self.stages.tickets.store.lost_with_the_process()
+    pub fn lost_on_exit(&self) -> usize {
+        self.stages.tickets.store.lost_on_exit()
     }
 }
 
 /// A verb under way, which a drain waits for.
-pub(super) struct UnderWay<'a>(&'a AtomicUsize);
+pub(super) struct RunningVerb<'a>(&'a AtomicUsize);
 
-impl Drop for UnderWay<'_> {
+impl Drop for RunningVerb<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }

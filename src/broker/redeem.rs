@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::error::Error;
 use super::pipeline::{Broker, Delivered};
-use super::shown_in_vain::Why;
+use super::recent_refusals::RefusalEvent;
 use crate::audit::{CommitError, Event, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome, Redemption};
 use crate::model::binding::BindTo;
@@ -25,7 +25,7 @@ use tracing::Instrument as _;
 const ATTEMPTS: usize = 5;
 
 /// Kind, outcome and reason of the event for an unknown ticket or a wrong key.
-const UNKNOWN: Why = (EventType::TicketRejected, Outcome::Denied, Redemption::Unknown.as_str());
+const UNKNOWN: RefusalEvent = (EventType::TicketRejected, Outcome::Denied, Redemption::Unknown.as_str());
 
 /// A request for a bundle.
 pub struct Redeem {
@@ -40,7 +40,7 @@ pub struct Redeem {
 }
 
 /// All checks passed. Only the ticket and its event remain to be written.
-struct Ready {
+struct Redeemable {
     ticket: Arc<Ticket>,
     delivered: Delivered,
     at: Timestamp,
@@ -53,13 +53,13 @@ enum NotRedeemed {
     /// The refusal is counted, or recorded by another event.
     Unrecorded(Error),
     /// The refusal is recorded, and changes nothing.
-    Recorded { ticket: Arc<Ticket>, error: Error, why: Why },
+    Recorded { ticket: Arc<Ticket>, error: Error, event_labels: RefusalEvent },
     /// The ticket is used outside of its binding, and is revoked.
     Misuse(Arc<Ticket>),
 }
 
 /// How an event is closed.
-enum Closed {
+enum Closing {
     Done(Result<Delivered, Error>),
     /// The ticket changed since it was read. The event is open again.
     Changed(Box<OpenEvent>),
@@ -73,7 +73,7 @@ impl Broker {
     /// `unrenderable`, `secret_not_found`, `invalid_request`, `internal`. Only the `Ok` consumes the ticket, and only
     /// `ticket_misuse` revokes it. After [`Error::Dropped`] it is not known whether it is consumed.
     pub async fn redeem(&self, redeem: &Redeem) -> Result<Delivered, Error> {
-        let _under_way = self.under_way();
+        let _running = self.start_verb();
         let mut event =
             OpenEvent::new(&self.stages.audit, redeem.context.event(EventType::TicketFailed, Outcome::Failed));
         let token = match self.admit(redeem) {
@@ -85,10 +85,10 @@ impl Broker {
         };
         for _ in 0..ATTEMPTS {
             let closed = match self.check(token, redeem).await {
-                Ok(ready) => self.consume(ready, event, redeem).await,
+                Ok(redeemable) => self.consume(redeemable, event, redeem).await,
                 Err(NotRedeemed::Misuse(ticket)) => self.revoke_misused(&ticket, event).await,
-                Err(NotRedeemed::Recorded { ticket, error, why }) => {
-                    return Err(self.record_refusal(&ticket, error, why, event, redeem).await);
+                Err(NotRedeemed::Recorded { ticket, error, event_labels }) => {
+                    return Err(self.record_refusal(&ticket, error, event_labels, event, redeem).await);
                 }
                 Err(NotRedeemed::Unrecorded(error)) => {
                     event.discard();
@@ -96,8 +96,8 @@ impl Broker {
                 }
             };
             match closed {
-                Closed::Done(result) => return result,
-                Closed::Changed(again) => event = *again,
+                Closing::Done(result) => return result,
+                Closing::Changed(again) => event = *again,
             }
         }
         event.discard();
@@ -105,7 +105,7 @@ impl Broker {
     }
 
     /// Checks everything, and renders the bundle. Changes nothing.
-    async fn check(&self, token: &TicketToken, redeem: &Redeem) -> Result<Ready, NotRedeemed> {
+    async fn check(&self, token: &TicketToken, redeem: &Redeem) -> Result<Redeemable, NotRedeemed> {
         let at = self.stages.clock.now();
         let presented = self.stages.tickets.present(token, redeem.repeats.as_ref(), at);
         let presented = presented.instrument(Stage::Tickets.span()).await;
@@ -135,16 +135,16 @@ impl Broker {
             Ok(Delivered::of(rendered, bundle, None))
         });
         match rendered {
-            Ok(delivered) => Ok(Ready { ticket, delivered, at, is_replay: redeemed_at.is_some() }),
+            Ok(delivered) => Ok(Redeemable { ticket, delivered, at, is_replay: redeemed_at.is_some() }),
             Err(error) => Err(NotRedeemed::failed(error, ticket)),
         }
     }
 
     /// Consumes the ticket and records it, in one step.
-    async fn consume(&self, ready: Ready, mut event: OpenEvent, redeem: &Redeem) -> Closed {
-        let Ready { ticket, delivered, at, is_replay } = ready;
+    async fn consume(&self, redeemable: Redeemable, mut event: OpenEvent, redeem: &Redeem) -> Closing {
+        let Redeemable { ticket, delivered, at, is_replay } = redeemable;
         if is_replay {
-            return Closed::Done(self.replay(&ticket, delivered, event, redeem).await);
+            return Closing::Done(self.replay(&ticket, delivered, event, redeem).await);
         }
         describe(&mut event, &ticket);
         (event.kind, event.outcome, event.reason) = (EventType::TicketRedeemed, Outcome::Ok, None);
@@ -152,7 +152,7 @@ impl Broker {
         match event.close_with(self.stages.tickets.store.ending(ticket.id, Ending::Redeemed { at, replay })).await {
             Ok(()) => {
                 self.stages.metrics.redemption(Redemption::Redeemed);
-                Closed::Done(Ok(delivered))
+                Closing::Done(Ok(delivered))
             }
             Err(error) => error.into(),
         }
@@ -185,7 +185,7 @@ impl Broker {
     async fn is_bound_to(&self, ticket: &Ticket, redeem: &Redeem) -> Result<bool, Error> {
         match ticket.bind_to {
             BindTo::None => Ok(true),
-            BindTo::Ip => self.is_from_its_address(ticket, &redeem.context).await,
+            BindTo::Ip => self.is_from_bound_address(ticket, &redeem.context).await,
             BindTo::Identity => {
                 let caller = self.authenticate(redeem.bearer.as_ref(), &redeem.context).await?;
                 Ok(caller.identity() == ticket.caller.identity())
@@ -195,7 +195,7 @@ impl Broker {
 
     /// Whether a request comes from the address that asked for the ticket, or from another address of the same pod: a dual-stack
     /// client chooses a family for each connection. The pod is looked up only if the addresses differ.
-    async fn is_from_its_address(&self, ticket: &Ticket, context: &Context) -> Result<bool, Error> {
+    async fn is_from_bound_address(&self, ticket: &Ticket, context: &Context) -> Result<bool, Error> {
         if !context.source_is_known {
             return Ok(false);
         }
@@ -211,20 +211,20 @@ impl Broker {
         let source_ip = redeem.context.source_ip;
         let Some(token) = &redeem.token else { return Err(self.unknown(None, source_ip)) };
         let address = ipv6_prefix(source_ip);
-        let why = if !self.stages.tickets.ids.recognises(token) {
+        let event_labels = if !self.stages.tickets.ids.recognises(token) {
             if self.failures.charge(address) {
                 return Ok(token);
             }
             self.stages.metrics.redemption(Redemption::Unknown);
             UNKNOWN
         } else if self.failures.is_exhausted(&address)
-            && let Some(why) = self.shown_in_vain.lately(token.ticket_id())
+            && let Some(event_labels) = self.recent_refusals.reason(token.ticket_id())
         {
-            why
+            event_labels
         } else {
             return Ok(token);
         };
-        let (kind, outcome, reason) = why;
+        let (kind, outcome, reason) = event_labels;
         self.aggregated.add(kind, outcome, reason, source_ip);
         Err(Code::RateLimited.into())
     }
@@ -246,7 +246,7 @@ impl Broker {
             // Charged before the look-up.
             Some(token) if !self.stages.tickets.ids.recognises(token) => true,
             Some(token) => {
-                self.shown_in_vain.note(token.ticket_id(), UNKNOWN);
+                self.recent_refusals.record(token.ticket_id(), UNKNOWN);
                 self.failures.charge(ipv6_prefix(source_ip))
             }
             None => self.failures.charge(ipv6_prefix(source_ip)),
@@ -255,14 +255,14 @@ impl Broker {
     }
 
     /// Revokes a ticket that is used outside of its binding.
-    async fn revoke_misused(&self, ticket: &Ticket, mut event: OpenEvent) -> Closed {
+    async fn revoke_misused(&self, ticket: &Ticket, mut event: OpenEvent) -> Closing {
         describe(&mut event, ticket);
         (event.kind, event.outcome) = (EventType::TicketRejected, Outcome::Denied);
         event.reason = Some(Redemption::Misuse.as_str());
         match event.close_with(self.stages.tickets.store.ending(ticket.id, Ending::Revoked)).await {
             Ok(()) => {
                 self.stages.metrics.redemption(Redemption::Misuse);
-                Closed::Done(Err(Code::TicketMisuse.into()))
+                Closing::Done(Err(Code::TicketMisuse.into()))
             }
             Err(error) => error.into(),
         }
@@ -277,7 +277,11 @@ impl Broker {
             Rejection::Revoked => (Redemption::Revoked, Code::TicketRevoked.into()),
         };
         self.stages.metrics.redemption(outcome);
-        NotRedeemed::Recorded { ticket, error, why: (EventType::TicketRejected, Outcome::Denied, outcome.as_str()) }
+        NotRedeemed::Recorded {
+            ticket,
+            error,
+            event_labels: (EventType::TicketRejected, Outcome::Denied, outcome.as_str()),
+        }
     }
 
     /// Records a refusal that changes nothing. If its address was refused too often, it is only counted, so that nobody can fill
@@ -286,13 +290,13 @@ impl Broker {
         &self,
         ticket: &Ticket,
         error: Error,
-        why: Why,
+        event_labels: RefusalEvent,
         mut event: OpenEvent,
         redeem: &Redeem,
     ) -> Error {
         let source_ip = redeem.context.source_ip;
-        let (kind, outcome, reason) = why;
-        self.shown_in_vain.note(ticket.id, why);
+        let (kind, outcome, reason) = event_labels;
+        self.recent_refusals.record(ticket.id, event_labels);
         if !self.failures.charge(ipv6_prefix(source_ip)) {
             self.aggregated.add(kind, outcome, reason, source_ip);
             event.discard();
@@ -306,12 +310,12 @@ impl Broker {
 
 impl NotRedeemed {
     fn failed(error: Error, ticket: Arc<Ticket>) -> Self {
-        let why = (EventType::TicketFailed, Outcome::Failed, error.code().as_str());
-        Self::Recorded { ticket, error, why }
+        let event_labels = (EventType::TicketFailed, Outcome::Failed, error.code().as_str());
+        Self::Recorded { ticket, error, event_labels }
     }
 }
 
-impl From<CommitError<Box<OpenEvent>>> for Closed {
+impl From<CommitError<Box<OpenEvent>>> for Closing {
     fn from(error: CommitError<Box<OpenEvent>>) -> Self {
         match error {
             CommitError::Rejected(event) => Self::Changed(event),

@@ -21,12 +21,12 @@ pub(super) struct Refusal {
     pub(super) error: Error,
     pub(super) outcome: Outcome,
     pub(super) reason: &'static str,
-    pub(super) known: Box<Known>,
+    pub(super) event_data: Box<EventData>,
 }
 
 /// The data for the audit event of a request for secrets, as far as known.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct EventData {
     pub(super) repo: Option<Repo>,
     pub(super) branch: Option<Branch>,
     pub(super) policies: Vec<String>,
@@ -36,20 +36,20 @@ pub(super) struct Known {
 }
 
 impl Refusal {
-    pub(super) fn new(error: impl Into<Error>, known: Known) -> Self {
+    pub(super) fn new(error: impl Into<Error>, event_data: EventData) -> Self {
         let error = error.into();
         let reason = error.code().as_str();
-        Self { error, outcome: Outcome::Failed, reason, known: Box::new(known) }
+        Self { error, outcome: Outcome::Failed, reason, event_data: Box::new(event_data) }
     }
 }
 
 impl<E: Into<Error>> From<E> for Refusal {
     fn from(error: E) -> Self {
-        Self::new(error, Known::default())
+        Self::new(error, EventData::default())
     }
 }
 
-impl Known {
+impl EventData {
     /// The data of a granted request.
     pub(super) fn granted(grant: &Grant) -> Self {
         Self {
@@ -84,14 +84,14 @@ impl Broker {
         ask: &IssueRequest,
         mode: DeliveryMode,
     ) -> Error {
-        let Refusal { error, outcome, reason, known } = refusal;
+        let Refusal { error, outcome, reason, event_data } = refusal;
         if error.code() == Code::RateLimited {
             // With an event for each, one caller could fill the disk.
             self.count_rate_limited(&ask.context, mode);
             event.discard();
             return error;
         }
-        known.write_into(&mut event);
+        event_data.write_into(&mut event);
         (event.kind, event.outcome, event.reason) = (mode.refused(outcome), outcome, Some(reason));
         self.record_refused(event).await.err().map_or(error, Error::from)
     }

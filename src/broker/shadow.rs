@@ -4,14 +4,14 @@ use super::issue_request::DeliveryMode;
 use super::pipeline::Broker;
 use crate::model::caller::Caller;
 use crate::model::facts::{Facts, Needs};
-use crate::model::request::Asked;
+use crate::model::request::UnverifiedRequest;
 use crate::model::shadow::ShadowVerdict;
 use crate::policy::{PolicySet, Shadows};
 use std::time::Duration;
 use tokio::time::timeout;
 
 /// The longest wait for facts that only policies in shadow mode need.
-const PATIENCE: Duration = Duration::from_secs(1);
+const MAX_FACTS_WAIT: Duration = Duration::from_secs(1);
 
 impl Broker {
     /// What the policies in shadow mode would change about a decision that was made with these facts. If a fact that they need
@@ -21,13 +21,13 @@ impl Broker {
         policies: &PolicySet,
         caller: &Caller,
         (facts, needs): (&Facts, Needs),
-        asked: &Asked,
+        asked: &UnverifiedRequest,
         mode: DeliveryMode,
     ) -> Vec<ShadowVerdict> {
         let Some(shadows) = policies.shadows(caller, asked) else { return Vec::new() };
         let Some(facts) = self.facts_of_shadows(caller, facts, needs, &shadows).await else { return Vec::new() };
-        let verdicts = shadows.judge(caller, &facts, asked, &|delivery| mode.hands_over(delivery, caller));
-        for verdict in verdicts.iter().filter(|verdict| self.is_counted(&verdict.policy)) {
+        let verdicts = shadows.compare_shadows(caller, &facts, asked, &|delivery| mode.hands_over(delivery, caller));
+        for verdict in verdicts.iter().filter(|verdict| self.has_series(&verdict.policy)) {
             self.stages.metrics.shadow(&verdict.policy, verdict.outcome.as_str());
         }
         verdicts
@@ -45,6 +45,6 @@ impl Broker {
         if all == needs {
             return Some(known.clone());
         }
-        timeout(PATIENCE, self.facts(caller, all)).await.ok()?.ok()
+        timeout(MAX_FACTS_WAIT, self.facts(caller, all)).await.ok()?.ok()
     }
 }

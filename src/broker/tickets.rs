@@ -10,7 +10,7 @@ use crate::admins::{Act, Resource, Verb};
 use crate::audit::{CommitError, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::ticket::TicketId;
-use crate::tickets::{Ending, Place, Ticket, TicketState};
+use crate::tickets::{Ending, ListPosition, Ticket, TicketState};
 use crate::wire::problem::Code;
 use crate::wire::ticket_object::{TicketList, TicketObject};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -18,7 +18,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 /// Number of waiting tickets in one query of a bulk revocation.
 const PAGE: usize = 1000;
 /// Maximum number of concurrent revocations.
-const AT_ONCE: usize = 256;
+const MAX_CONCURRENT: usize = 256;
 
 /// Selects waiting tickets that match every field that is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,11 +66,11 @@ impl Broker {
         loop {
             let page = self.stages.tickets.store.list(now, after, PAGE).await;
             let page = page.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
-            after = page.last().map(|last| Place { issued_at: last.issued_at.as_microsecond(), id: last.id });
+            after = page.last().map(|last| ListPosition { issued_at: last.issued_at.as_microsecond(), id: last.id });
             let is_last = page.len() < PAGE;
             let selected = page.into_iter().filter(|ticket| selector.selects(ticket));
             let ends: Vec<bool> = stream::iter(selected.map(|ticket| self.end_revoked(who, ticket)))
-                .buffer_unordered(AT_ONCE)
+                .buffer_unordered(MAX_CONCURRENT)
                 .try_collect()
                 .await?;
             revoked += ends.into_iter().filter(|ended| *ended).count();
@@ -116,9 +116,9 @@ impl Broker {
     }
 }
 
-fn place(text: &str) -> Option<Place> {
+fn place(text: &str) -> Option<ListPosition> {
     let (issued_at, id) = text.split_once('.')?;
-    Some(Place { issued_at: issued_at.parse().ok()?, id: id.parse().ok()? })
+    Some(ListPosition { issued_at: issued_at.parse().ok()?, id: id.parse().ok()? })
 }
 
 fn object(ticket: Ticket) -> TicketObject {

@@ -8,7 +8,7 @@ use crate::tickets::{Ending, Unavailable};
 use futures_util::{StreamExt as _, stream};
 
 /// Maximum number of concurrent expiries.
-const AT_ONCE: usize = 256;
+const MAX_CONCURRENT: usize = 256;
 
 impl Broker {
     /// Writes aggregated events, expires tickets, and deletes old ones. Call it once a second and at shutdown.
@@ -24,7 +24,7 @@ impl Broker {
     }
 
     /// Writes all remaining aggregated events, at shutdown.
-    pub fn write_counts(&self) {
+    pub fn flush_counts(&self) {
         self.aggregated.flush_all(&self.stages.audit);
         self.refusals.flush_all(&self.stages.audit);
     }
@@ -39,12 +39,12 @@ impl Broker {
             let step = event.ticket_id.map(|id| store.ending(id, Ending::Expired));
             drop(self.stages.audit.commit(event, step).await);
         });
-        stream::iter(expiries).buffer_unordered(AT_ONCE).collect::<()>().await;
+        stream::iter(expiries).buffer_unordered(MAX_CONCURRENT).collect::<()>().await;
         Ok(())
     }
 
     /// Updates the gauges before a scrape. The gauge of waiting tickets keeps its value if the store cannot be reached.
-    pub async fn tell_state(&self) {
+    pub async fn update_gauges(&self) {
         self.stages.metrics.set_audit_waiting(self.stages.audit.waiting());
         self.stages.metrics.set_ready(self.is_ready());
         if let Ok(waiting) = self.stages.tickets.store.waiting().await {

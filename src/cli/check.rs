@@ -1,7 +1,9 @@
 //! `claviger check`: reports all faults of a configuration, and with `--online` connects to all servers.
 
+use super::config_file::ConfigFile;
+use super::failure::USAGE;
+use super::faults;
 use super::serve::{cannot_start, failed};
-use super::{ConfigFile, USAGE, faults};
 use crate::app;
 use crate::config;
 use std::process::ExitCode;

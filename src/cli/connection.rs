@@ -1,8 +1,9 @@
 //! Calls of the admin API: one request and one answer, or a stream of lines. The token is sent in one header, and never printed.
 
 use super::failure::Failure;
-use super::patience::Patience;
-use super::server::{self, ANSWER_WITHIN, ServerArguments};
+use super::http_client::{self, ANSWER_WITHIN};
+use super::retry_budget::RetryBudget;
+use super::server::ServerArguments;
 use super::workflow::Commands;
 use bytes::BytesMut;
 use http::Method;
@@ -17,11 +18,11 @@ use zeroize::Zeroizing;
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// Longer than any audit event.
 const MAX_LINE_BYTES: usize = 4 * 1024 * 1024;
-const LINES: &str = "application/x-ndjson";
+const JSON_LINES: &str = "application/x-ndjson";
 /// Time limit for a stream of lines, or for an answer that takes long to compute.
-const LONG: Duration = Duration::from_hours(24);
+const STREAM_TIMEOUT: Duration = Duration::from_hours(24);
 /// Time limit for the next part of a stream of lines.
-const STILL: Duration = Duration::from_mins(1);
+const LINE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A server, and the caller's token.
 pub struct Connection {
@@ -51,7 +52,7 @@ impl Connection {
     /// Reads or requests the token, and reads the certificates. Sends nothing to the server.
     pub async fn open(arguments: &ServerArguments) -> Result<Self, Failure> {
         let url = arguments.origin()?;
-        let bearer = arguments.bearer(Commands::Stderr, &mut Patience::new(ANSWER_WITHIN)).await?;
+        let bearer = arguments.bearer(Commands::Stderr, &mut RetryBudget::new(ANSWER_WITHIN)).await?;
         let http = arguments.client(url.scheme())?;
         Ok(Self { base: url.as_str().trim_end_matches('/').to_owned(), bearer, http })
     }
@@ -62,36 +63,39 @@ impl Connection {
     }
 
     /// Sends a `GET` whose answer takes long to compute.
-    pub async fn get_patiently(&self, path: &str) -> Result<Answer, Failure> {
-        self.call(self.request(&Method::GET, path).timeout(LONG)).await
+    pub async fn get_with_retries(&self, path: &str) -> Result<Answer, Failure> {
+        self.call(self.request(&Method::GET, path).timeout(STREAM_TIMEOUT)).await
     }
 
     /// Reads lines as they arrive.
     pub async fn lines(&self, path: &str, mut each: impl FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
-        let mut request =
-            self.request(&Method::GET, path).timeout(LONG).build().map_err(|e| server::unreachable(&e))?;
-        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(LINES));
-        let mut response = self.http.execute(request).await.map_err(|error| server::unreachable(&error))?;
+        let mut request = self
+            .request(&Method::GET, path)
+            .timeout(STREAM_TIMEOUT)
+            .build()
+            .map_err(|e| http_client::unreachable(&e))?;
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(JSON_LINES));
+        let mut response = self.http.execute(request).await.map_err(|error| http_client::unreachable(&error))?;
         if !response.status().is_success() {
             return Err(refused(&mut response).await?);
         }
         let mut rest = BytesMut::new();
         let stands_still = |_| Failure::Unreachable("no answer in time");
-        while let Some(chunk) = timeout(STILL, response.chunk())
+        while let Some(chunk) = timeout(LINE_TIMEOUT, response.chunk())
             .await
             .map_err(stands_still)?
-            .map_err(|error| server::unreachable(&error))?
+            .map_err(|error| http_client::unreachable(&error))?
         {
             rest.extend_from_slice(&chunk);
             while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
                 let line = rest.split_to(end + 1);
-                each(std::str::from_utf8(&line[..end]).map_err(|_| not_ours())?)?;
+                each(std::str::from_utf8(&line[..end]).map_err(|_| not_claviger())?)?;
             }
             if rest.len() > MAX_LINE_BYTES {
-                return Err(not_ours());
+                return Err(not_claviger());
             }
         }
-        if rest.is_empty() { Ok(()) } else { Err(not_ours()) }
+        if rest.is_empty() { Ok(()) } else { Err(not_claviger()) }
     }
 
     /// Sends a request with a body, and with `If-Match` or `If-None-Match` if given.
@@ -118,25 +122,25 @@ impl Connection {
     }
 
     async fn call(&self, request: RequestBuilder) -> Result<Answer, Failure> {
-        let mut response = request.send().await.map_err(|error| server::unreachable(&error))?;
+        let mut response = request.send().await.map_err(|error| http_client::unreachable(&error))?;
         let status = response.status();
         if !status.is_success() {
             return Err(refused(&mut response).await?);
         }
-        let request_id = server::request_id(response.headers());
-        let body = server::read(&mut response, MAX_BODY_BYTES).await?;
+        let request_id = http_client::request_id(response.headers());
+        let body = http_client::read(&mut response, MAX_BODY_BYTES).await?;
         Ok(Answer { status: status.as_u16(), request_id, body: body.to_vec() })
     }
 }
 
 /// The failure of an unsuccessful answer.
 async fn refused(response: &mut Response) -> Result<Failure, Failure> {
-    let (status, request_id) = (response.status().as_u16(), server::request_id(response.headers()));
-    let body = server::read(response, MAX_BODY_BYTES).await?;
+    let (status, request_id) = (response.status().as_u16(), http_client::request_id(response.headers()));
+    let body = http_client::read(response, MAX_BODY_BYTES).await?;
     Ok(Failure::Refused { status, problem: serde_json::from_slice(&body).ok(), request_id })
 }
 
-fn not_ours() -> Failure {
+fn not_claviger() -> Failure {
     Failure::Failed("the server's answer is not a stream of audit events".into())
 }
 

@@ -2,8 +2,9 @@
 
 use super::dev_issuer::Issuer;
 use super::dev_state::State;
+use super::failure::USAGE;
+use super::faults;
 use super::serve::{failed, serve};
-use super::{USAGE, faults};
 use crate::app::Running;
 use crate::config;
 use serde_json::json;
@@ -46,7 +47,7 @@ pub fn run(dev: &Dev) -> ExitCode {
         Err(error) => return failed(&*error),
     };
     match config::embedded(&configuration(dev, &state)) {
-        Ok(config) => serve(config, |running| greet(running, &state)),
+        Ok(config) => serve(config, |running| print_welcome(running, &state)),
         Err(found) => {
             faults::print(Path::new("claviger dev"), &found);
             ExitCode::from(USAGE)
@@ -84,7 +85,7 @@ fn configuration(dev: &Dev, state: &State) -> String {
     .to_string()
 }
 
-fn greet(running: &Running, state: &State) {
+fn print_welcome(running: &Running, state: &State) {
     let url = format!("http://{}", running.api);
     let [token, head] = ["token", "head"].map(|name| state.path(name).display().to_string());
     println!(

@@ -38,13 +38,13 @@ enum Format {
 pub fn run(doctor: &Doctor) -> ExitCode {
     let report = match examined(doctor) {
         Ok(report) => report,
-        Err(failure) => return failure.tell(),
+        Err(failure) => return failure.print_and_code(),
     };
     let printed = if doctor.output.is_some() { print_json(&report) } else { print(&report) };
     match printed {
         Ok(()) if report.ok => ExitCode::SUCCESS,
         Ok(()) => ExitCode::FAILURE,
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.print_and_code(),
     }
 }
 

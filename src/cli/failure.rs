@@ -8,7 +8,7 @@ use std::process::ExitCode;
 /// Exit code: the server or a test case failed.
 const FAILED: u8 = 1;
 /// Exit code: the command line or a file is invalid.
-const USAGE: u8 = 2;
+pub const USAGE: u8 = 2;
 /// Exit code: the server refused the caller.
 const DENIED: u8 = 3;
 /// Exit code: the server is unreachable or temporarily unavailable.
@@ -67,7 +67,7 @@ impl Failure {
     }
 
     /// Prints the error on standard error, and returns the exit code.
-    pub fn tell(&self) -> ExitCode {
+    pub fn print_and_code(&self) -> ExitCode {
         match self {
             Self::Usage(lines) | Self::Invalid(lines) => lines.iter().for_each(|line| eprintln!("{}", printable(line))),
             Self::Told => {}

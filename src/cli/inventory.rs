@@ -38,7 +38,7 @@ enum Format {
 pub fn run(options: &Options) -> ExitCode {
     match on(&options.server, async |server| print(options, &server).await) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.print_and_code(),
     }
 }
 

@@ -1,8 +1,10 @@
 //! THE COMMANDS of the binary.
 
 mod audit;
+mod bearer;
 mod bundle;
 mod check;
+mod config_file;
 mod connection;
 mod crds;
 #[cfg(feature = "csi")]
@@ -16,12 +18,13 @@ mod exec;
 mod failure;
 mod faults;
 mod fetch;
+mod http_client;
 mod input;
 mod inventory;
 mod openapi;
-mod patience;
 mod policy;
 mod printable;
+mod retry_budget;
 mod scan;
 mod serve;
 mod server;
@@ -31,7 +34,8 @@ mod whole_file;
 mod workflow;
 
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use config_file::ConfigFile;
+use failure::USAGE;
 use std::process::ExitCode;
 
 /// A secret broker for Kubernetes build pods.
@@ -77,17 +81,6 @@ enum Command {
     VaultPolicy(vault_policy::VaultPolicy),
 }
 
-/// The configuration file option.
-#[derive(Debug, clap::Args)]
-struct ConfigFile {
-    /// Configuration file.
-    #[arg(long, env = "CLAVIGER_CONFIG", value_name = "FILE")]
-    config: PathBuf,
-}
-
-/// Exit code for an invalid configuration or command line.
-const USAGE: u8 = 2;
-
 /// Runs the command line of this process.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -102,7 +95,7 @@ pub fn run() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(usage) } else { ExitCode::SUCCESS };
         }
     };
-    if let Err(error) = crate::app::hide_memory() {
+    if let Err(error) = crate::app::protect_memory() {
         // In a sandbox that forbids these calls, builds continue with a warning.
         eprintln!("claviger: its memory is not hidden from others: {error}");
     }

@@ -1,6 +1,7 @@
 //! `claviger serve`: runs the broker.
 
-use super::{USAGE, faults};
+use super::failure::USAGE;
+use super::faults;
 use crate::app::{self, StartError};
 use crate::config::{self, Config};
 use std::error::Error;

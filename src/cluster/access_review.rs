@@ -3,8 +3,9 @@
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
 use super::exchange::DEADLINE;
+use super::review_request::review_request;
 use crate::model::applicant::ReviewedUser;
-use http::{Method, Request, header};
+use http::Request;
 use k8s_openapi::api::authorization::v1::SubjectAccessReviewStatus;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -41,14 +42,6 @@ pub enum AccessDecision {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Question<'a> {
-    api_version: &'static str,
-    kind: &'static str,
-    spec: Spec<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Spec<'a> {
     user: &'a str,
     uid: &'a str,
@@ -58,7 +51,7 @@ struct Spec<'a> {
 }
 
 #[derive(Deserialize)]
-struct Reviewed {
+struct ReviewResponse {
     kind: String,
     status: SubjectAccessReviewStatus,
 }
@@ -70,15 +63,15 @@ impl Cluster {
     /// The API server gave no usable answer.
     pub async fn access_review(&self, user: &ReviewedUser, access: Access<'_>) -> Result<AccessDecision, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
-        let request = question(user, access)?;
+        let request = request(user, access)?;
         // Uses the limit for reads, not the one for reviews: forged tokens may exhaust the latter, and this user
         // is already authenticated.
-        let _lane = self.reads.enter(deadline).await?;
+        let _slot = self.reads.enter(deadline).await?;
         let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
         if !answer.status.is_success() {
-            return Err(answer.trouble().into());
+            return Err(answer.unexpected_status().into());
         }
-        let reviewed: Reviewed = answer.decode()?;
+        let reviewed: ReviewResponse = answer.decode()?;
         if reviewed.kind != "SubjectAccessReview" {
             return Err(CallFailure::Malformed.into());
         }
@@ -86,25 +79,15 @@ impl Cluster {
     }
 }
 
-fn question(user: &ReviewedUser, access: Access<'_>) -> Result<Request<Vec<u8>>, CallFailure> {
-    let question = Question {
-        api_version: "authorization.k8s.io/v1",
-        kind: "SubjectAccessReview",
-        spec: Spec {
-            user: &user.username,
-            uid: &user.uid,
-            groups: &user.groups,
-            extra: &user.extra,
-            resource_attributes: access,
-        },
+fn request(user: &ReviewedUser, access: Access<'_>) -> Result<Request<Vec<u8>>, CallFailure> {
+    let spec = Spec {
+        user: &user.username,
+        uid: &user.uid,
+        groups: &user.groups,
+        extra: &user.extra,
+        resource_attributes: access,
     };
-    let body = serde_json::to_vec(&question).map_err(|_| CallFailure::Malformed)?;
-    Request::builder()
-        .method(Method::POST)
-        .uri(PATH)
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(body)
-        .map_err(|_| CallFailure::Malformed)
+    review_request(PATH, "authorization.k8s.io/v1", "SubjectAccessReview", spec)
 }
 
 /// Only an explicit `allowed` counts. `reason` and `evaluationError` are text of the API server and are discarded.
@@ -171,7 +154,7 @@ mod tests {
             extra: BTreeMap::from([("scopes.example/x".into(), vec!["1".into(), "1".into()])]),
         };
         let asked = |access| {
-            let request = question(&user, access).expect("a question");
+            let request = request(&user, access).expect("a question");
             serde_json::from_slice::<serde_json::Value>(request.body()).expect("JSON")["spec"].clone()
         };
         let expected = serde_json::json!({

@@ -21,18 +21,19 @@ use tokio::time::Instant;
 /// The name of the policy and of the binding.
 pub const NAME: &str = "tekton-owners.claviger.dev";
 /// The expression that this version of the chart installs.
-const SHIPPED: &str = include_str!("../../charts/claviger/admission/tekton-owners.cel");
+const CHART_EXPRESSION: &str = include_str!("../../charts/claviger/admission/tekton-owners.cel");
 /// Annotation with the digest of the expression: `sha256:` and hex.
 const DIGEST: &str = "claviger.dev/expression-digest";
 /// Label with the version of the chart that installed the policy.
 const VERSION: &str = "app.kubernetes.io/version";
 /// The CEL variable that lists the users who may set these owners.
-const MAKERS: &str = "makers";
+const ALLOWED_USERS_VARIABLE: &str = "makers";
 const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
 /// Above etcd's limit for one object.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
 /// API group and resource of every object between a pod and its run.
-const GUARDED: [(&str, &str); 3] = [("", "pods"), ("tekton.dev", "taskruns"), ("tekton.dev", "pipelineruns")];
+const PROTECTED_RESOURCES: [(&str, &str); 3] =
+    [("", "pods"), ("tekton.dev", "taskruns"), ("tekton.dev", "pipelineruns")];
 
 /// The result of the check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +51,8 @@ impl Cluster {
     /// The API server gave no usable answer.
     pub async fn admission_policy(&self) -> Result<Found, ClusterError> {
         let (policy, binding) = tokio::try_join!(
-            self.of_the_cluster::<ValidatingAdmissionPolicy>("validatingadmissionpolicies"),
-            self.of_the_cluster::<ValidatingAdmissionPolicyBinding>("validatingadmissionpolicybindings"),
+            self.get_cluster_scoped::<ValidatingAdmissionPolicy>("validatingadmissionpolicies"),
+            self.get_cluster_scoped::<ValidatingAdmissionPolicyBinding>("validatingadmissionpolicybindings"),
         )?;
         Ok(judge(policy.as_ref(), binding.as_ref()))
     }
@@ -61,16 +62,16 @@ impl Cluster {
         self.metrics.set_admission_policy(cluster, state);
     }
 
-    async fn of_the_cluster<T: DeserializeOwned>(&self, resource: &str) -> Result<Option<T>, ClusterError> {
+    async fn get_cluster_scoped<T: DeserializeOwned>(&self, resource: &str) -> Result<Option<T>, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
         let request = Request::get(format!("{GROUP}/{resource}/{NAME}"));
         let request = request.body(Vec::new()).map_err(|_| CallFailure::Malformed)?;
-        let _lane = self.reads.enter(deadline).await?;
+        let _slot = self.reads.enter(deadline).await?;
         let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
         match answer.status {
             StatusCode::OK => Ok(Some(answer.decode()?)),
             StatusCode::NOT_FOUND if is_absent(&answer, GROUP) => Ok(None),
-            _ => Err(answer.trouble().into()),
+            _ => Err(answer.unexpected_status().into()),
         }
     }
 }
@@ -83,7 +84,7 @@ fn judge(policy: Option<&ValidatingAdmissionPolicy>, binding: Option<&Validating
     let version = version.filter(|version| is_version(version)).cloned();
     let expression = if denies(binding) { effective_expression(policy) } else { None };
     let state = match expression {
-        Some(expression) if expression == SHIPPED.trim() => State::Present,
+        Some(expression) if expression == CHART_EXPRESSION.trim() => State::Present,
         Some(expression) if is_annotated_with(policy, expression) => State::Outdated,
         _ => State::Weakened,
     };
@@ -101,9 +102,9 @@ fn effective_expression(policy: &ValidatingAdmissionPolicy) -> Option<&str> {
     let is_whole = spec.failure_policy.as_deref().is_none_or(|policy| policy == "Fail")
         && spec.match_conditions.as_ref().is_none_or(Vec::is_empty)
         && spec.param_kind.is_none()
-        && spec.match_constraints.as_ref().is_some_and(guards_everything)
+        && spec.match_constraints.as_ref().is_some_and(matches_all_protected)
         && spec.variables.as_deref().is_some_and(|variables| match variables {
-            [makers] => makers.name == MAKERS && are_service_accounts(&makers.expression),
+            [makers] => makers.name == ALLOWED_USERS_VARIABLE && are_service_accounts(&makers.expression),
             _ => false,
         });
     match spec.validations.as_deref() {
@@ -112,15 +113,15 @@ fn effective_expression(policy: &ValidatingAdmissionPolicy) -> Option<&str> {
     }
 }
 
-fn guards_everything(constraints: &MatchResources) -> bool {
+fn matches_all_protected(constraints: &MatchResources) -> bool {
     let rules = constraints.resource_rules.as_deref().unwrap_or_default();
     constraints.exclude_resource_rules.as_ref().is_none_or(Vec::is_empty)
         && selects_all(constraints.namespace_selector.as_ref())
         && selects_all(constraints.object_selector.as_ref())
-        && GUARDED.iter().all(|guarded| rules.iter().any(|rule| guards(rule, *guarded)))
+        && PROTECTED_RESOURCES.iter().all(|guarded| rules.iter().any(|rule| rule_matches(rule, *guarded)))
 }
 
-fn guards(rule: &NamedRuleWithOperations, (group, resource): (&str, &str)) -> bool {
+fn rule_matches(rule: &NamedRuleWithOperations, (group, resource): (&str, &str)) -> bool {
     let has = |list: &Option<Vec<String>>, word: &str| list.iter().flatten().any(|one| one == word || one == "*");
     has(&rule.api_groups, group)
         && has(&rule.api_versions, "*")
@@ -186,7 +187,7 @@ mod tests {
                     ],
                 },
                 "variables": [{"name": "makers", "expression": "[\"system:serviceaccount:tekton-pipelines:c\"]"}],
-                "validations": [{"expression": SHIPPED.trim()}],
+                "validations": [{"expression": CHART_EXPRESSION.trim()}],
             },
         })
     }
@@ -234,7 +235,7 @@ mod tests {
             ("/spec/variables/0/expression", json!("[\"system:serviceaccount:a:b\"]"), State::Present),
             ("/spec/variables", Value::Null, State::Weakened),
             ("/spec/validations/0/expression", json!("true"), State::Weakened),
-            ("/spec/validations/0/expression", json!(format!("{}\n", SHIPPED.trim())), State::Present),
+            ("/spec/validations/0/expression", json!(format!("{}\n", CHART_EXPRESSION.trim())), State::Present),
             ("/spec/validations", json!([]), State::Weakened),
         ] {
             let mut changed = policy();

@@ -1,6 +1,6 @@
 //! The client of one API server. Its calls are in `token_review`, `access_review`, `pod` and `tekton`.
 
-use super::lanes::Lanes;
+use super::call_limit::CallLimit;
 use super::stamp::Stamp;
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
@@ -14,10 +14,10 @@ pub struct Cluster {
     /// `None` for the cluster that the broker runs in.
     pub(super) kubeconfig: Option<PathBuf>,
     /// Stamps, at the last check, of the files that the connection was built from.
-    pub(super) seen: Mutex<Vec<Option<Stamp>>>,
+    pub(super) stamps: Mutex<Vec<Option<Stamp>>>,
     /// Reviews have their own limit, so that forged tokens cannot block reads of pods.
-    pub(super) reviews: Lanes,
-    pub(super) reads: Lanes,
+    pub(super) reviews: CallLimit,
+    pub(super) reads: CallLimit,
     pub(super) metrics: Arc<Metrics>,
 }
 

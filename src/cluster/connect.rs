@@ -1,11 +1,11 @@
 //! Builds a client from a kubeconfig or from the in-cluster files. Sends nothing.
 
+use super::call_limit::CallLimit;
 use super::client::{Cluster, Link};
 use super::credentials::Reader;
 use super::exchange;
 use super::kubeconfig::{self, Access, Unusable};
 use super::kubeconfig_fault::KubeconfigFault;
-use super::lanes::Lanes;
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
 use base64::Engine as _;
@@ -96,10 +96,10 @@ impl Cluster {
     #[expect(clippy::unused_async, reason = "the library's client wants a runtime")]
     pub async fn connect(kubeconfig: Option<&Path>, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
         let link = Link::open(kubeconfig)?;
-        let seen = Mutex::new(link.stamps());
+        let stamps = Mutex::new(link.stamps());
         let kubeconfig = kubeconfig.map(Path::to_path_buf);
-        let (reviews, reads) = (Lanes::new(32, 512), Lanes::new(32, 512));
-        Ok(Self { link: ArcSwap::from_pointee(link), kubeconfig, seen, reviews, reads, metrics })
+        let (reviews, reads) = (CallLimit::new(32, 512), CallLimit::new(32, 512));
+        Ok(Self { link: ArcSwap::from_pointee(link), kubeconfig, stamps, reviews, reads, metrics })
     }
 }
 

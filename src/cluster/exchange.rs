@@ -43,7 +43,7 @@ impl Answer {
     }
 
     /// The failure for an unexpected status.
-    pub fn trouble(&self) -> CallFailure {
+    pub fn unexpected_status(&self) -> CallFailure {
         match self.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => CallFailure::Credentials,
             StatusCode::TOO_MANY_REQUESTS => CallFailure::Overloaded,

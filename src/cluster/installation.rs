@@ -3,7 +3,8 @@
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
 use super::exchange::{Answer, DEADLINE};
-use http::{Method, Request, StatusCode, header};
+use super::review_request::review_request;
+use http::{Request, StatusCode};
 use jiff::Timestamp;
 use k8s_openapi::api::authorization::v1::SubjectAccessReviewStatus;
 use serde::{Deserialize, Serialize};
@@ -46,20 +47,12 @@ pub struct ServedTime {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Question<'a> {
-    api_version: &'static str,
-    kind: &'static str,
-    spec: Spec<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Spec<'a> {
     resource_attributes: OwnAccess<'a>,
 }
 
 #[derive(Deserialize)]
-struct Reviewed {
+struct ReviewResponse {
     status: SubjectAccessReviewStatus,
 }
 
@@ -79,20 +72,14 @@ impl Cluster {
     ///
     /// # Errors
     /// If the API server gives no usable answer.
-    pub async fn may(&self, access: OwnAccess<'_>) -> Result<bool, ClusterError> {
-        let question = Question {
-            api_version: "authorization.k8s.io/v1",
-            kind: "SelfSubjectAccessReview",
-            spec: Spec { resource_attributes: access },
-        };
-        let body = serde_json::to_vec(&question).map_err(|_| CallFailure::Malformed)?;
-        let request =
-            Request::builder().method(Method::POST).uri(REVIEWS).header(header::CONTENT_TYPE, "application/json");
-        let answer = self.ask(request.body(body).map_err(|_| CallFailure::Malformed)?).await?;
+    pub async fn is_allowed(&self, access: OwnAccess<'_>) -> Result<bool, ClusterError> {
+        let spec = Spec { resource_attributes: access };
+        let request = review_request(REVIEWS, "authorization.k8s.io/v1", "SelfSubjectAccessReview", spec)?;
+        let answer = self.ask(request).await?;
         if !answer.status.is_success() {
-            return Err(answer.trouble().into());
+            return Err(answer.unexpected_status().into());
         }
-        let reviewed: Reviewed = answer.decode()?;
+        let reviewed: ReviewResponse = answer.decode()?;
         Ok(reviewed.status.allowed && reviewed.status.denied != Some(true))
     }
 
@@ -105,7 +92,7 @@ impl Cluster {
         match answer.status {
             StatusCode::OK => Ok(answer.decode::<Group>()?.versions.into_iter().map(|one| one.version).collect()),
             StatusCode::NOT_FOUND => Ok(Vec::new()),
-            _ => Err(answer.trouble().into()),
+            _ => Err(answer.unexpected_status().into()),
         }
     }
 
@@ -118,7 +105,7 @@ impl Cluster {
         match answer.status {
             StatusCode::OK => Ok(Some(answer.decode()?)),
             StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(answer.trouble().into()),
+            _ => Err(answer.unexpected_status().into()),
         }
     }
 
@@ -134,7 +121,7 @@ impl Cluster {
 
     async fn ask(&self, request: Request<Vec<u8>>) -> Result<Answer, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
-        let _lane = self.reads.enter(deadline).await?;
+        let _slot = self.reads.enter(deadline).await?;
         Ok(self.exchange(request, MAX_ANSWER_BYTES, deadline).await?)
     }
 }

@@ -24,10 +24,10 @@ impl Cluster {
     pub async fn issuer(&self) -> Result<String, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
         let request = Request::get(PATH).body(Vec::new()).map_err(|_| CallFailure::Malformed)?;
-        let _lane = self.reads.enter(deadline).await?;
+        let _slot = self.reads.enter(deadline).await?;
         let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
         if answer.status != StatusCode::OK {
-            return Err(answer.trouble().into());
+            return Err(answer.unexpected_status().into());
         }
         Ok(answer.decode::<Discovery>()?.issuer)
     }

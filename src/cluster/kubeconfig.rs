@@ -172,18 +172,18 @@ fn set(text: Option<&str>) -> Option<&str> {
 }
 
 fn server(text: Option<&str>) -> Result<Uri, &'static str> {
-    const SHAPE: &str = "must be an address such as https://host:6443";
-    let uri: Uri = text.ok_or(SHAPE)?.trim().parse().map_err(|_| SHAPE)?;
+    const NOT_AN_ADDRESS: &str = "must be an address such as https://host:6443";
+    let uri: Uri = text.ok_or(NOT_AN_ADDRESS)?.trim().parse().map_err(|_| NOT_AN_ADDRESS)?;
     let is_good = matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some_and(|host| !host.is_empty());
-    if is_good { Ok(uri) } else { Err(SHAPE) }
+    if is_good { Ok(uri) } else { Err(NOT_AN_ADDRESS) }
 }
 
 fn proxy(text: &str) -> Result<Uri, &'static str> {
-    const SHAPE: &str = "must be the URL of a proxy, such as http://host:3128: http, https or socks5";
-    let uri: Uri = text.trim().parse().map_err(|_| SHAPE)?;
+    const NOT_AN_ADDRESS: &str = "must be the URL of a proxy, such as http://host:3128: http, https or socks5";
+    let uri: Uri = text.trim().parse().map_err(|_| NOT_AN_ADDRESS)?;
     let is_good = matches!(uri.scheme_str(), Some("https" | "http" | "socks5"))
         && uri.host().is_some_and(|host| !host.is_empty());
-    if is_good { Ok(uri) } else { Err(SHAPE) }
+    if is_good { Ok(uri) } else { Err(NOT_AN_ADDRESS) }
 }
 
 fn is_in_clear(server: &Uri) -> bool {

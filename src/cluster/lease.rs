@@ -18,7 +18,7 @@ use tokio::time::Instant;
 const GROUP: &str = "/apis/coordination.k8s.io/v1";
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// For how long a holder that says nothing keeps it.
-const LASTS: Duration = Duration::from_secs(15);
+const LEASE_DURATION: Duration = Duration::from_secs(15);
 /// How long after a renewal the next one is due.
 const RENEW_AFTER: Duration = Duration::from_secs(5);
 /// How long after an attempt to take it the next one is made.
@@ -64,7 +64,7 @@ impl Lease {
         let held = match self.read().await? {
             None => self.write(Method::POST, &self.object(None, now)).await?,
             Some(found) => {
-                if !self.may_take(&found) {
+                if !self.is_available(&found) {
                     self.held = None;
                     return Ok(false);
                 }
@@ -78,7 +78,7 @@ impl Lease {
     /// Whether it is surely still ours.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.held.is_some_and(|held| held.elapsed() + DEADLINE < LASTS)
+        self.held.is_some_and(|held| held.elapsed() + DEADLINE < LEASE_DURATION)
     }
 
     /// Gives it back, so that another replica need not wait.
@@ -97,13 +97,13 @@ impl Lease {
         }
     }
 
-    fn may_take(&mut self, found: &LeaseObject) -> bool {
+    fn is_available(&mut self, found: &LeaseObject) -> bool {
         if holder(found).is_none_or(|holder| holder.is_empty() || *holder == self.identity) {
             return true;
         }
         let version = &found.metadata.resource_version;
         match &self.seen {
-            Some((seen, since)) if seen == version => since.elapsed() >= LASTS,
+            Some((seen, since)) if seen == version => since.elapsed() >= LEASE_DURATION,
             _ => {
                 self.seen = Some((version.clone(), Instant::now()));
                 false
@@ -121,7 +121,7 @@ impl Lease {
         );
         let spec = LeaseSpec {
             holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: i32::try_from(LASTS.as_secs()).ok(),
+            lease_duration_seconds: i32::try_from(LEASE_DURATION.as_secs()).ok(),
             acquire_time: before.acquire_time.filter(|_| is_ours).or(Some(MicroTime(now))),
             renew_time: Some(MicroTime(now)),
             lease_transitions: Some(if is_ours { transitions } else { transitions.saturating_add(1) }),
@@ -145,7 +145,7 @@ impl Lease {
         match answer.status {
             StatusCode::OK => Ok(Some(answer.decode()?)),
             StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(answer.trouble().into()),
+            _ => Err(answer.unexpected_status().into()),
         }
     }
 
@@ -161,13 +161,13 @@ impl Lease {
         match answer.status {
             StatusCode::OK | StatusCode::CREATED => Ok(true),
             StatusCode::CONFLICT => Ok(false),
-            _ => Err(answer.trouble().into()),
+            _ => Err(answer.unexpected_status().into()),
         }
     }
 
     async fn send(&self, request: Request<Vec<u8>>) -> Result<super::exchange::Answer, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
-        let _lane = self.cluster.reads.enter(deadline).await?;
+        let _slot = self.cluster.reads.enter(deadline).await?;
         Ok(self.cluster.exchange(request, MAX_ANSWER_BYTES, deadline).await?)
     }
 }

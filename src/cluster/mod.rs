@@ -5,6 +5,7 @@
 
 pub mod access_review;
 mod admission_policy;
+mod call_limit;
 mod client;
 mod clusters;
 mod connect;
@@ -19,7 +20,6 @@ mod installation;
 mod issuer;
 mod kubeconfig;
 mod kubeconfig_fault;
-mod lanes;
 mod lease;
 pub mod name;
 mod object;
@@ -27,6 +27,7 @@ pub mod pod;
 mod policy_status;
 mod policy_watch;
 mod reload;
+mod review_request;
 pub mod stamp;
 pub mod tekton;
 pub mod token_review;

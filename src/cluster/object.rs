@@ -129,7 +129,7 @@ impl Cluster {
         let request = Request::get(format!("{group}/namespaces/{namespace}/{resource}/{name}"))
             .body(Vec::new())
             .map_err(|_| CallFailure::Malformed)?;
-        let _lane = self.reads.enter(deadline).await?;
+        let _slot = self.reads.enter(deadline).await?;
         read(&self.exchange(request, MAX_ANSWER_BYTES, deadline).await?, group, kind)
     }
 }
@@ -149,7 +149,7 @@ where
             if object.kind == kind { Ok(Some(object)) } else { Err(CallFailure::Malformed.into()) }
         }
         StatusCode::NOT_FOUND if is_absent(answer, group) => Ok(None),
-        _ => Err(answer.trouble().into()),
+        _ => Err(answer.unexpected_status().into()),
     }
 }
 

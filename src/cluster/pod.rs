@@ -45,7 +45,7 @@ impl Pod {
     /// Whether this is the pod that the workload's token is bound to, and it has not finished. A finished pod's
     /// token passes a `TokenReview` until the pod is deleted, so the broker must check this itself.
     #[must_use]
-    pub fn is_at_work_as(&self, workload: &Workload) -> bool {
+    pub fn is_running_as(&self, workload: &Workload) -> bool {
         self.uid == workload.pod.uid
             && self.service_account == workload.service_account
             && !self.being_deleted
@@ -246,14 +246,14 @@ mod tests {
             (Phase::Failed, false),
             (Phase::Unknown, false),
         ] {
-            assert_eq!(Pod { phase, ..running.clone() }.is_at_work_as(&workload), at_work, "{phase:?}");
+            assert_eq!(Pod { phase, ..running.clone() }.is_running_as(&workload), at_work, "{phase:?}");
         }
         for other in [
             Pod { uid: "4-5-6".into(), ..running.clone() },
             Pod { being_deleted: true, ..running.clone() },
             Pod { service_account: "default".into(), ..running.clone() },
         ] {
-            assert!(!other.is_at_work_as(&workload), "{other:?}");
+            assert!(!other.is_running_as(&workload), "{other:?}");
         }
     }
 }

@@ -38,12 +38,12 @@ impl Cluster {
     ) -> Result<StatusWritten, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
         let request = request(key, uid, status)?;
-        let _lane = self.reads.enter(deadline).await?;
+        let _slot = self.reads.enter(deadline).await?;
         let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
         match answer.status {
             StatusCode::OK => Ok(StatusWritten::Written),
             StatusCode::NOT_FOUND | StatusCode::CONFLICT => Ok(StatusWritten::Gone),
-            _ => Err(answer.trouble().into()),
+            _ => Err(answer.unexpected_status().into()),
         }
     }
 }

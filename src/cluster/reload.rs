@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 /// Interval of the check for changed files. The kubelet replaces a mounted file by swapping a symbolic link.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Link {
     /// The stamps of the files that the client was built from.
@@ -20,14 +20,14 @@ impl Cluster {
     /// Rebuilds the client if one of its files has changed. If the new files cannot be used, the old client stays.
     pub fn reload_if_changed(&self) {
         let now: Vec<_> = self.link.load().files.iter().map(|(path, _)| Stamp::of(path)).collect();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if *seen == now {
+        let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
+        if *stamps == now {
             return;
         }
-        *seen = now;
+        *stamps = now;
         match Link::open(self.kubeconfig.as_deref()) {
             Ok(link) => {
-                *seen = link.stamps();
+                *stamps = link.stamps();
                 self.link.store(Arc::new(link));
                 tracing::info!("API server credentials and certificates reloaded");
             }
@@ -42,7 +42,7 @@ impl Cluster {
 /// Checks the files until the last `Arc` of the cluster is dropped.
 pub(super) async fn follow(cluster: Weak<Cluster>) {
     loop {
-        sleep(LOOK_EVERY).await;
+        sleep(POLL_INTERVAL).await;
         let Some(cluster) = cluster.upgrade() else { return };
         cluster.reload_if_changed();
     }

@@ -193,8 +193,8 @@ pub(super) fn task_run(name: &str, object: Object<RunSpec, TaskRunStatus>) -> Ta
     let status = object.status;
     // Until the new pod has steps, Tekton leaves those of the previous attempt in the status (`retryTaskRun`).
     let earlier: Vec<Time> =
-        status.retries_status.iter().flat_map(|attempt| starts(&attempt.steps, &attempt.sidecars)).collect();
-    let of_this_attempt = starts(&status.steps, &status.sidecars).filter(|start| !earlier.contains(start));
+        status.retries_status.iter().flat_map(|attempt| start_times(&attempt.steps, &attempt.sidecars)).collect();
+    let of_this_attempt = start_times(&status.steps, &status.sidecars).filter(|start| !earlier.contains(start));
     TaskRun {
         controller: object.metadata.controller(),
         uid: object.metadata.uid,
@@ -213,7 +213,7 @@ pub(super) fn task_run(name: &str, object: Object<RunSpec, TaskRunStatus>) -> Ta
 }
 
 /// Start times of running and finished containers.
-fn starts<'a>(steps: &'a [Container], sidecars: &'a [Container]) -> impl Iterator<Item = Time> + 'a {
+fn start_times<'a>(steps: &'a [Container], sidecars: &'a [Container]) -> impl Iterator<Item = Time> + 'a {
     let states = steps.iter().chain(sidecars).flat_map(|container| [&container.running, &container.terminated]);
     states.filter_map(|state| state.as_ref()?.started_at)
 }
@@ -241,7 +241,7 @@ fn pipeline_tasks(tasks: &Value, finally: &Value) -> BTreeMap<String, PipelineTa
     };
     let all = texts(tasks, |task| task["name"].as_str());
     let task = |task: &Value, mut after: BTreeSet<String>| {
-        name_results(task, &mut after);
+        collect_result_tasks(task, &mut after);
         Some((task["name"].as_str()?.to_owned(), PipelineTask { has_matrix: !task["matrix"].is_null(), after }))
     };
     let regular = tasks.as_array().into_iter().flatten().map(|one| task(one, texts(&one["runAfter"], Value::as_str)));
@@ -251,14 +251,14 @@ fn pipeline_tasks(tasks: &Value, finally: &Value) -> BTreeMap<String, PipelineTa
 
 /// Adds the tasks whose results are used in any string below, as `$(tasks.NAME.results...)`. Such a use orders the
 /// tasks.
-fn name_results(value: &Value, names: &mut BTreeSet<String>) {
+fn collect_result_tasks(value: &Value, names: &mut BTreeSet<String>) {
     match value {
         Value::String(text) => {
             let rests = text.split("$(tasks.").skip(1);
             names.extend(rests.filter_map(|rest| Some(rest.split_once(".results")?.0)).map(str::to_owned));
         }
-        Value::Array(values) => values.iter().for_each(|value| name_results(value, names)),
-        Value::Object(map) => map.values().for_each(|value| name_results(value, names)),
+        Value::Array(values) => values.iter().for_each(|value| collect_result_tasks(value, names)),
+        Value::Object(map) => map.values().for_each(|value| collect_result_tasks(value, names)),
         _ => {}
     }
 }
@@ -267,8 +267,8 @@ fn name_results(value: &Value, names: &mut BTreeSet<String>) {
 /// omits. For an object param, the spec may omit single keys
 /// ([Tekton](https://tekton.dev/docs/pipelines/pipelines/#param-object-type)).
 fn params(given: Value, declared: Value) -> BTreeMap<String, Value> {
-    let mut params = listed(given, "value");
-    for (name, default) in listed(declared, "default") {
+    let mut params = params_by_name(given, "value");
+    for (name, default) in params_by_name(declared, "default") {
         match (params.entry(name), default) {
             (Entry::Vacant(place), default) => drop(place.insert(default)),
             (Entry::Occupied(mut place), Some(Value::Object(default))) => {
@@ -287,7 +287,7 @@ fn params(given: Value, declared: Value) -> BTreeMap<String, Value> {
 /// The entries of a list of params by name, with one member of each. An entry that Tekton would reject has no
 /// value: one that is neither a string nor a list or object of strings, and a duplicate name, for which two
 /// readers could see different values.
-fn listed(list: Value, member: &str) -> BTreeMap<String, Option<Value>> {
+fn params_by_name(list: Value, member: &str) -> BTreeMap<String, Option<Value>> {
     let Value::Array(list) = list else { return BTreeMap::new() };
     let mut params = BTreeMap::new();
     for mut param in list {

@@ -3,8 +3,9 @@
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
 use super::exchange::{Answer, DEADLINE};
+use super::review_request::review_request;
 use crate::model::secret::SecretValue;
-use http::{Method, Request, header};
+use http::Request;
 use k8s_openapi::api::authentication::v1::TokenReviewStatus;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -38,15 +39,6 @@ pub struct User {
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
-/// The request body. It borrows, so that the token is copied only once, into the request.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Question<'a> {
-    api_version: &'static str,
-    kind: &'static str,
-    spec: Spec<'a>,
-}
-
 #[derive(Serialize)]
 struct Spec<'a> {
     token: &'a str,
@@ -55,7 +47,7 @@ struct Spec<'a> {
 
 /// The answer. Its `spec`, which repeats the token, is not read.
 #[derive(Deserialize)]
-struct Reviewed {
+struct ReviewResponse {
     kind: String,
     status: TokenReviewStatus,
 }
@@ -67,8 +59,8 @@ impl Cluster {
     /// The API server gave no usable answer. An invalid token is not an error but [`Review::NotAuthenticated`].
     pub async fn token_review(&self, token: &SecretValue, audiences: &[&str]) -> Result<Review, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
-        let request = question(token, audiences)?;
-        let _lane = self.reviews.enter(deadline).await?;
+        let request = request(token, audiences)?;
+        let _slot = self.reviews.enter(deadline).await?;
         let sent = Instant::now();
         let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await;
         self.metrics.token_review(sent.elapsed());
@@ -96,9 +88,9 @@ impl Cluster {
 /// Parses an answer.
 pub(super) fn read(answer: &Answer) -> Result<Review, ClusterError> {
     if !answer.status.is_success() {
-        return Err(answer.trouble().into());
+        return Err(answer.unexpected_status().into());
     }
-    let reviewed: Reviewed = answer.decode()?;
+    let reviewed: ReviewResponse = answer.decode()?;
     if reviewed.kind != "TokenReview" {
         return Err(CallFailure::Malformed.into());
     }
@@ -106,19 +98,9 @@ pub(super) fn read(answer: &Answer) -> Result<Review, ClusterError> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the API server is asked about the token itself")]
-fn question(token: &SecretValue, audiences: &[&str]) -> Result<Request<Vec<u8>>, CallFailure> {
-    let question = Question {
-        api_version: "authentication.k8s.io/v1",
-        kind: "TokenReview",
-        spec: Spec { token: token.expose_secret(), audiences },
-    };
-    let body = serde_json::to_vec(&question).map_err(|_| CallFailure::Malformed)?;
-    Request::builder()
-        .method(Method::POST)
-        .uri(PATH)
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(body)
-        .map_err(|_| CallFailure::Malformed)
+fn request(token: &SecretValue, audiences: &[&str]) -> Result<Request<Vec<u8>>, CallFailure> {
+    let spec = Spec { token: token.expose_secret(), audiences };
+    review_request(PATH, "authentication.k8s.io/v1", "TokenReview", spec)
 }
 
 fn review(status: TokenReviewStatus) -> Review {
@@ -149,8 +131,8 @@ mod tests {
         asked(Fake::answering(status, body).await).await
     }
 
-    fn trouble(trouble: CallFailure) -> Result<Review, ClusterError> {
-        Err(ClusterError::Unavailable(trouble))
+    fn unavailable(failure: CallFailure) -> Result<Review, ClusterError> {
+        Err(ClusterError::Unavailable(failure))
     }
 
     #[tokio::test]
@@ -183,15 +165,15 @@ mod tests {
             (302, CallFailure::Status),
             (404, CallFailure::Status),
         ] {
-            assert_eq!(answered(status, yes).await, trouble(expected), "{status}");
+            assert_eq!(answered(status, yes).await, unavailable(expected), "{status}");
         }
         for body in ["", "{}", "<html>", r#"{"kind":"Status","status":{}}"#, r#"{"kind":"TokenReview"}"#, &yes[..40]] {
-            assert_eq!(answered(201, body).await, trouble(CallFailure::Malformed), "{body}");
+            assert_eq!(answered(201, body).await, unavailable(CallFailure::Malformed), "{body}");
         }
         let in_order = r#"["TokenReview",{"authenticated":true}]"#;
-        assert_eq!(answered(201, in_order).await, trouble(CallFailure::Malformed), "an array is no object");
+        assert_eq!(answered(201, in_order).await, unavailable(CallFailure::Malformed), "an array is no object");
         let large = format!("{yes}{}", " ".repeat(MAX_ANSWER_BYTES));
-        assert_eq!(answered(201, &large).await, trouble(CallFailure::TooLarge));
+        assert_eq!(answered(201, &large).await, unavailable(CallFailure::TooLarge));
     }
 
     #[test]
@@ -202,20 +184,20 @@ mod tests {
             read(&Answer { status: http::StatusCode::CREATED, date: None, body })
         };
         assert_eq!(read_with(b"\xc3\xa9"), Ok(Review::Authenticated(User::default())));
-        assert_eq!(read_with(b"\xed"), trouble(CallFailure::Malformed));
+        assert_eq!(read_with(b"\xed"), unavailable(CallFailure::Malformed));
     }
 
     #[tokio::test]
     async fn nobody_listening_is_a_broken_connection_and_silence_a_timeout() {
         assert_eq!(
             asked(Fake::absent().await).await,
-            trouble(CallFailure::Unconnected(crate::trust::ConnectFailure::Refused))
+            unavailable(CallFailure::Unconnected(crate::trust::ConnectFailure::Refused))
         );
 
         let silent = Fake::silent().await;
         let cluster = silent.cluster().await;
         tokio::time::pause();
         let answer = cluster.token_review(&SecretValue::new("hunter2".into()), &["claviger"]).await;
-        assert_eq!(answer, trouble(CallFailure::Timeout));
+        assert_eq!(answer, unavailable(CallFailure::Timeout));
     }
 }

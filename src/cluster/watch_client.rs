@@ -18,9 +18,9 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tower::{BoxError, Service};
 
 /// From sending a request until its answer begins.
-const BEGINS_WITHIN: Duration = Duration::from_secs(10);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// For how long a watch may be silent. The API server ends each after [`WATCH_SECONDS`].
-const SILENT_FOR: Duration = Duration::from_secs(75);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long one watch is asked to last. A dead connection is noticed soon after.
 pub(super) const WATCH_SECONDS: u32 = 60;
 /// The longest line of a watch: one object. etcd holds at most 1.5 MiB of each, unless it is told otherwise.
@@ -57,7 +57,7 @@ impl Service<Request<Body>> for WatchService {
                 request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
             }
             let is_watch = request.uri().query().is_some_and(|query| query.contains("watch="));
-            let answer = timeout(BEGINS_WITHIN, link.client.send(request)).await.map_err(|_| timed_out())??;
+            let answer = timeout(RESPONSE_TIMEOUT, link.client.send(request)).await.map_err(|_| timed_out())??;
             Ok(answer.map(|body| BoundedBody::new(body, if is_watch { MAX_EVENT_BYTES } else { MAX_PAGE_BYTES })))
         })
     }
@@ -74,7 +74,7 @@ pub(super) struct BoundedBody<B> {
 
 impl<B> BoundedBody<B> {
     fn new(body: B, max_line: usize) -> Self {
-        Self { body, max_line, line: 0, silent_until: Box::pin(sleep_until(Instant::now() + SILENT_FOR)) }
+        Self { body, max_line, line: 0, silent_until: Box::pin(sleep_until(Instant::now() + IDLE_TIMEOUT)) }
     }
 
     /// Counts what came.
@@ -106,7 +106,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
-                self.silent_until.as_mut().reset(Instant::now() + SILENT_FOR);
+                self.silent_until.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
                 let taken = self.take(&frame);
                 Poll::Ready(Some(taken.map(|()| frame)))
             }
@@ -150,6 +150,6 @@ mod tests {
         let body = http_body_util::StreamBody::new(forever);
         let began = Instant::now();
         assert!(BoundedBody::new(body, 10).collect().await.is_err());
-        assert_eq!(began.elapsed().as_secs(), SILENT_FOR.as_secs());
+        assert_eq!(began.elapsed().as_secs(), IDLE_TIMEOUT.as_secs());
     }
 }

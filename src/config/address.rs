@@ -8,7 +8,7 @@ use http::Uri;
 /// # Errors
 /// A sentence that does not repeat the address, which may hold a password.
 pub(super) fn check(text: String) -> Result<String, &'static str> {
-    const SHAPE: &str = "must be an address such as https://host:port";
+    const NOT_AN_ADDRESS: &str = "must be an address such as https://host:port";
     if !text.starts_with("https://") && !text.starts_with("http://") {
         return Err("must begin with https:// or http://");
     }
@@ -18,11 +18,11 @@ pub(super) fn check(text: String) -> Result<String, &'static str> {
     if text.contains('@') {
         return Err("must have no user and no password");
     }
-    let uri: Uri = text.parse().map_err(|_| SHAPE)?;
-    let authority = uri.authority().ok_or(SHAPE)?;
+    let uri: Uri = text.parse().map_err(|_| NOT_AN_ADDRESS)?;
+    let authority = uri.authority().ok_or(NOT_AN_ADDRESS)?;
     let host = authority.host();
     // After the host there may be only a colon and a number.
-    let port = authority.as_str().strip_prefix(host).ok_or(SHAPE)?;
+    let port = authority.as_str().strip_prefix(host).ok_or(NOT_AN_ADDRESS)?;
     let port_is_good = match port.strip_prefix(':') {
         Some(digits) => !digits.starts_with('+') && digits.parse::<u16>().is_ok_and(|port| port > 0),
         None => port.is_empty(),
@@ -32,7 +32,7 @@ pub(super) fn check(text: String) -> Result<String, &'static str> {
         Some(literal) => literal.parse::<std::net::Ipv6Addr>().is_ok(),
         None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')),
     };
-    if port_is_good && host_is_good { Ok(text) } else { Err(SHAPE) }
+    if port_is_good && host_is_good { Ok(text) } else { Err(NOT_AN_ADDRESS) }
 }
 
 /// Checks a base address, to which paths are appended, and removes trailing slashes.

@@ -15,7 +15,7 @@ pub struct Administrators {
     /// own API server.
     pub subject_access_review: Vec<Arc<str>>,
     /// OIDC callers; every claim of an entry must match.
-    pub fixed: Vec<Static>,
+    pub static_entries: Vec<Static>,
 }
 
 /// One entry of `static`.
@@ -32,7 +32,7 @@ pub struct Static {
 pub(super) struct RawAdministrators {
     subject_access_review: Option<Reviewed>,
     #[serde(rename = "static")]
-    fixed: Option<Vec<Option<RawStatic>>>,
+    static_entries: Option<Vec<Option<RawStatic>>>,
 }
 
 /// `subjectAccessReview` as written in the file.
@@ -84,12 +84,12 @@ impl RawAdministrators {
     pub(super) fn check(self, names: &Names, check: &mut Check) -> Option<Administrators> {
         let reviewed = check.required(SUBJECT_ACCESS_REVIEW, self.subject_access_review);
         let subject_access_review = reviewed.and_then(|reviewed| reviewed.check(&names.clusters, check));
-        let mut fixed = Vec::new();
-        for (index, raw) in self.fixed.into_iter().flatten().enumerate() {
+        let mut static_entries = Vec::new();
+        for (index, raw) in self.static_entries.into_iter().flatten().enumerate() {
             let at = format!("/administrators/static/{index}");
-            fixed.extend(check.required(&at, raw).and_then(|raw| raw.check(&at, &names.issuers, check)));
+            static_entries.extend(check.required(&at, raw).and_then(|raw| raw.check(&at, &names.issuers, check)));
         }
-        Some(Administrators { subject_access_review: subject_access_review?, fixed })
+        Some(Administrators { subject_access_review: subject_access_review?, static_entries })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The bearer token of a request (RFC 6750).
 
 use crate::model::secret::SecretValue;
+use crate::model::token68::is_token68;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
@@ -12,11 +13,6 @@ pub fn of(headers: &HeaderMap) -> Option<SecretValue> {
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     let good = scheme.eq_ignore_ascii_case("bearer") && is_token68(token);
     good.then(|| SecretValue::new(token.to_owned()))
-}
-
-/// Whether a text can be a token in a header.
-pub fn is_token68(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b))
 }
 
 #[cfg(test)]

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Share of all connections above which an address has a limit: three quarters.
-const TIGHT: (usize, usize) = (3, 4);
+const LIMITED_ABOVE: (usize, usize) = (3, 4);
 /// Share of all connections that one address may hold then: an eighth.
-const SHARE: (usize, usize) = (1, 8);
+const ADDRESS_SHARE: (usize, usize) = (1, 8);
 /// Minimum number of connections that each address may have.
-const SMALLEST_SHARE: usize = 100;
+const MIN_ADDRESS_SHARE: usize = 100;
 
 /// The connections in use, in all and by address.
 pub struct ConnectionLimit {
@@ -46,7 +46,10 @@ impl ConnectionLimit {
         let mut held = self.held();
         let count = held.entry(address).or_default();
         // An address without a connection is always admitted, so no entry of zero stays behind.
-        if !is_proxy && taken > part(self.size, TIGHT) && *count >= part(self.size, SHARE).max(SMALLEST_SHARE) {
+        if !is_proxy
+            && taken > part(self.size, LIMITED_ABOVE)
+            && *count >= part(self.size, ADDRESS_SHARE).max(MIN_ADDRESS_SHARE)
+        {
             return None;
         }
         *count += 1;

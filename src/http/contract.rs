@@ -29,7 +29,7 @@ use utoipa::openapi::{Content, OpenApi as Document, Ref, ResponseBuilder};
 )]
 struct Header;
 
-const EVERYWHERE: &[Code] = &[
+const COMMON_CODES: &[Code] = &[
     Code::InvalidRequest,
     Code::NotFound,
     Code::MethodNotAllowed,
@@ -126,7 +126,7 @@ fn add_problems(operation: &mut Operation) {
     let id = operation.operation_id.as_deref().unwrap_or_default();
     let groups = PROBLEMS.iter().find(|(operation, _)| *operation == id).map_or(&[][..], |(_, groups)| *groups);
     for code in Code::ALL {
-        if !groups.iter().chain([&EVERYWHERE]).any(|group| group.contains(code)) {
+        if !groups.iter().chain([&COMMON_CODES]).any(|group| group.contains(code)) {
             continue;
         }
         let told = format!("`{}`: {}", code.as_str(), code.title());

@@ -10,10 +10,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-const LENGTH: &[u8] = b"content-length";
-const CODING: &[u8] = b"transfer-encoding";
+const CONTENT_LENGTH: &[u8] = b"content-length";
+const TRANSFER_ENCODING: &[u8] = b"transfer-encoding";
 /// One more than the longest name that matters: longer names need not be distinguished.
-const NAME_BYTES: usize = CODING.len() + 1;
+const NAME_BYTES: usize = TRANSFER_ENCODING.len() + 1;
 
 /// A stream whose incoming heads are scanned.
 pub struct Scanned<S> {
@@ -29,7 +29,7 @@ impl<S> Scanned<S> {
 
 /// The position of the next byte in a request.
 #[derive(Debug, Clone, Copy, Default)]
-enum Place {
+enum Position {
     /// Before a request, where empty lines are allowed.
     #[default]
     Before,
@@ -46,42 +46,42 @@ enum Place {
     },
     Body(u64),
     /// No request follows: the connection will be closed.
-    Lost,
+    Stopped,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Scan {
-    place: Place,
+    position: Position,
     after_cr: bool,
     length: Option<u64>,
-    coded: bool,
+    has_transfer_encoding: bool,
 }
 
 /// The byte is not allowed at its position.
-struct Odd;
+struct InvalidByte;
 
 impl Scan {
     /// Scans the next bytes of a connection, and overwrites the first one that is not allowed at its position.
     pub(super) fn scan(&mut self, bytes: &mut [u8]) {
         let mut at = 0;
         while at < bytes.len() {
-            match self.place {
-                Place::Lost => return,
-                Place::Body(left) => {
+            match self.position {
+                Position::Stopped => return,
+                Position::Body(left) => {
                     let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - at);
                     at += here;
                     let left = left - here as u64;
-                    self.place = if left == 0 { Place::Before } else { Place::Body(left) };
+                    self.position = if left == 0 { Position::Before } else { Position::Body(left) };
                 }
                 // A bearer token is long, so a value is skipped to the end of its line at once.
-                Place::Value if !self.after_cr && !matches!(bytes[at], b'\r' | b'\n') => {
+                Position::Value if !self.after_cr && !matches!(bytes[at], b'\r' | b'\n') => {
                     let rest = bytes[at..].iter().position(|byte| matches!(byte, b'\r' | b'\n'));
                     at = rest.map_or(bytes.len(), |rest| at + rest);
                 }
                 _ => {
                     if self.step(bytes[at]).is_err() {
                         bytes[at] = 0;
-                        self.place = Place::Lost;
+                        self.position = Position::Stopped;
                     }
                     at += 1;
                 }
@@ -89,72 +89,73 @@ impl Scan {
         }
     }
 
-    fn step(&mut self, byte: u8) -> std::result::Result<(), Odd> {
+    fn step(&mut self, byte: u8) -> std::result::Result<(), InvalidByte> {
         match (std::mem::take(&mut self.after_cr), byte) {
             (true, b'\n') => return self.end_of_line(),
-            (true, _) | (false, b'\n') => return Err(Odd),
+            (true, _) | (false, b'\n') => return Err(InvalidByte),
             (false, b'\r') => {
                 self.after_cr = true;
                 return Ok(());
             }
             _ => {}
         }
-        match &mut self.place {
-            Place::Before | Place::RequestLine if byte == b'#' => return Err(Odd),
-            Place::Before => self.place = Place::RequestLine,
-            Place::Name { seen, len } if byte == b':' => {
-                self.place = match &seen[..*len] {
-                    LENGTH if self.length.is_some() => return Err(Odd),
-                    LENGTH => Place::Length { digits: None, ended: false },
-                    CODING => {
-                        self.coded = true;
-                        Place::Value
+        match &mut self.position {
+            Position::Before | Position::RequestLine if byte == b'#' => return Err(InvalidByte),
+            Position::Before => self.position = Position::RequestLine,
+            Position::Name { seen, len } if byte == b':' => {
+                self.position = match &seen[..*len] {
+                    CONTENT_LENGTH if self.length.is_some() => return Err(InvalidByte),
+                    CONTENT_LENGTH => Position::Length { digits: None, ended: false },
+                    TRANSFER_ENCODING => {
+                        self.has_transfer_encoding = true;
+                        Position::Value
                     }
-                    _ => Place::Value,
+                    _ => Position::Value,
                 };
             }
-            Place::Name { seen, len } => {
+            Position::Name { seen, len } => {
                 if let Some(free) = seen.get_mut(*len) {
                     *free = byte.to_ascii_lowercase();
                     *len += 1;
                 }
             }
-            Place::Length { digits, ended } => match byte {
+            Position::Length { digits, ended } => match byte {
                 b' ' | b'\t' => *ended = digits.is_some(),
                 b'0'..=b'9' if !*ended => {
                     let number =
                         digits.unwrap_or(0).checked_mul(10).and_then(|n| n.checked_add(u64::from(byte - b'0')));
-                    *digits = Some(number.ok_or(Odd)?);
+                    *digits = Some(number.ok_or(InvalidByte)?);
                 }
-                _ => return Err(Odd),
+                _ => return Err(InvalidByte),
             },
-            Place::RequestLine | Place::Value | Place::Body(_) | Place::Lost => {}
+            Position::RequestLine | Position::Value | Position::Body(_) | Position::Stopped => {}
         }
         Ok(())
     }
 
-    fn end_of_line(&mut self) -> std::result::Result<(), Odd> {
-        const NAME: Place = Place::Name { seen: [0; NAME_BYTES], len: 0 };
-        self.place = match self.place {
-            Place::Name { len: 0, .. } => self.after_head(),
-            Place::Name { .. } | Place::Length { digits: None, .. } => return Err(Odd),
-            Place::Length { digits, .. } => {
+    fn end_of_line(&mut self) -> std::result::Result<(), InvalidByte> {
+        const NAME: Position = Position::Name { seen: [0; NAME_BYTES], len: 0 };
+        self.position = match self.position {
+            Position::Name { len: 0, .. } => self.after_head(),
+            Position::Name { .. } | Position::Length { digits: None, .. } => return Err(InvalidByte),
+            Position::Length { digits, .. } => {
                 self.length = digits;
                 NAME
             }
-            Place::RequestLine | Place::Value => NAME,
-            other @ (Place::Before | Place::Body(_) | Place::Lost) => other,
+            Position::RequestLine | Position::Value => NAME,
+            other @ (Position::Before | Position::Body(_) | Position::Stopped) => other,
         };
         Ok(())
     }
 
-    fn after_head(&mut self) -> Place {
-        let (length, coded) = (self.length.take().unwrap_or(0), std::mem::take(&mut self.coded));
+    fn after_head(&mut self) -> Position {
+        let (length, has_transfer_encoding) =
+            (self.length.take().unwrap_or(0), std::mem::take(&mut self.has_transfer_encoding));
         match length {
             // `guard` refuses it in any case.
-            _ if coded => Place::Lost,
-            0 => Place::Before,
-            length => Place::Body(length),
+            _ if has_transfer_encoding => Position::Stopped,
+            0 => Position::Before,
+            length => Position::Body(length),
         }
     }
 }
@@ -199,15 +200,15 @@ mod tests {
     use super::*;
 
     /// The position of the NUL, if one was written. It must not depend on the size of the pieces.
-    fn found(text: &str) -> Option<usize> {
-        let places = [text.len().max(1), 3, 1].map(|size| {
+    fn nul_position(text: &str) -> Option<usize> {
+        let positions = [text.len().max(1), 3, 1].map(|size| {
             let mut bytes = text.as_bytes().to_vec();
             let mut scan = Scan::default();
             bytes.chunks_mut(size).for_each(|piece| scan.scan(piece));
             bytes.iter().zip(text.bytes()).position(|(now, before)| *now != before)
         });
-        assert_eq!([places[0]; 3], places, "{text:?}");
-        places[0]
+        assert_eq!([positions[0]; 3], positions, "{text:?}");
+        positions[0]
     }
 
     #[test]
@@ -216,7 +217,7 @@ mod tests {
         let post = "POST /a HTTP/1.1\r\ncontent-length:\t 12 \r\nHost: a\r\n\r\na\nb\r\r\n\r\n#\nde";
         let empty = "POST /a HTTP/1.1\r\nContent-Length: 0\r\n\r\n";
         for text in ["", get, post, &format!("{get}\r\n{post}{empty}{get}{post}")] {
-            assert_eq!(found(text), None, "{text:?}");
+            assert_eq!(nul_position(text), None, "{text:?}");
         }
     }
 
@@ -225,7 +226,7 @@ mod tests {
         let head = "GET /a HTTP/1.1\r\n";
         for (lines, odd) in [
             ("Content-Length: 1\r\nContent-Length: 1\r\n\r\n", 33),
-            ("Content-Length: 0\r\ncontent-LENGTH: 0\r\n\r\n", 33),
+            ("Content-Length: 0\r\ncontent-CONTENT_LENGTH: 0\r\n\r\n", 33),
             ("Content-Length: 1, 1\r\n\r\n", 17),
             ("Content-Length: 1 1\r\n\r\n", 18),
             ("Content-Length: +1\r\n\r\n", 16),
@@ -236,16 +237,16 @@ mod tests {
             ("X: a\rb\r\n", 5),
             ("no colon\r\n", 9),
         ] {
-            assert_eq!(found(&format!("{head}{lines}")), Some(head.len() + odd), "{lines:?}");
+            assert_eq!(nul_position(&format!("{head}{lines}")), Some(head.len() + odd), "{lines:?}");
         }
-        assert_eq!(found("GET /a#b HTTP/1.1\r\n"), Some(6));
-        assert_eq!(found("GET /a HTTP/1.1\n"), Some(15));
+        assert_eq!(nul_position("GET /a#b HTTP/1.1\r\n"), Some(6));
+        assert_eq!(nul_position("GET /a HTTP/1.1\n"), Some(15));
         // After a complete request, too.
-        assert_eq!(found(&format!("{head}Content-Length: 1\r\n\r\n#GET /a#")), Some(head.len() + 21 + 7));
+        assert_eq!(nul_position(&format!("{head}Content-Length: 1\r\n\r\n#GET /a#")), Some(head.len() + 21 + 7));
     }
 
     #[test]
     fn nothing_after_a_transfer_coding_is_scanned() {
-        assert_eq!(found("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\n#\n"), None);
+        assert_eq!(nul_position("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\n#\n"), None);
     }
 }

@@ -4,7 +4,7 @@ use super::answer::{Failure, json};
 use super::paging::{self, Paging};
 use super::path::Id;
 use super::query::{LeaseSelector, NoQuery};
-use crate::broker::{Administrator, Broker, LeasePlace, Page, Revoked};
+use crate::broker::{Administrator, Broker, LeasePosition, Page, Revoked};
 use crate::wire::lease::LeaseList;
 use axum::extract::State;
 use axum::response::Response;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub(super) async fn list(
     State(broker): State<Arc<Broker>>,
     who: Administrator,
-    page: Page<LeasePlace>,
+    page: Page<LeasePosition>,
 ) -> Result<Response, Failure> {
     let mut leases = broker.list_leases(&who, page).await?;
     leases.next = leases.next.as_deref().map(paging::encode);

@@ -88,7 +88,7 @@ pub async fn observe(State(edge): State<Edge>, mut request: Request, next: Next)
         Some(refusal) => refusal,
         None => detached(next.run(request)).await,
     };
-    let response = if identity.vault.is_some() { vault::translated(response) } else { response };
+    let response = if identity.vault.is_some() { vault::into_vault_error(response) } else { response };
     let response = named(response, &identity.id);
 
     let metrics = edge.broker.metrics();

@@ -10,7 +10,7 @@ use http::{HeaderValue, Method, StatusCode};
 
 /// The Prometheus text format.
 pub async fn metrics(State(edge): State<Edge>) -> Response {
-    edge.broker.tell_state().await;
+    edge.broker.update_gauges().await;
     match edge.broker.metrics().encode() {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(_) => Failure::from(Code::Internal).into_response(),
@@ -29,7 +29,7 @@ pub async fn livez() -> &'static str {
 
 /// Tickets can be issued.
 pub async fn readyz(State(edge): State<Edge>) -> Response {
-    let Some(code) = edge.broker.unready() else { return "ok\n".into_response() };
+    let Some(code) = edge.broker.not_ready_reason() else { return "ok\n".into_response() };
     let mut text = format!("not ready: {}: {}\n", code.as_str(), code.title());
     for cluster in edge.broker.unread_clusters() {
         // The name of an authenticator, from the configuration.

@@ -61,11 +61,11 @@ pub fn ops(edge: Edge) -> Router {
         .route("/readyz", get(readyz))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(only_get);
-    bounded(router).with_state(edge)
+    with_ops_layers(router).with_state(edge)
 }
 
 /// The layers of the ops listener. Its handlers change nothing, so they may be cancelled.
-fn bounded<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+fn with_ops_layers<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router.layer((
         from_fn(observe::name),
         TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, OPS_TIMEOUT),
@@ -84,7 +84,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     async fn answer_of(handler: fn() -> futures_util::future::BoxFuture<'static, &'static str>) -> Response {
-        let router = bounded(Router::new().route("/", get(handler)));
+        let router = with_ops_layers(Router::new().route("/", get(handler)));
         let request = http::Request::get("/").header("host", "a").body(Body::empty()).expect("a request");
         let Ok(response) = router.oneshot(request).await;
         assert!(response.headers().contains_key("x-request-id"));

@@ -30,12 +30,12 @@ const MAX_HEADERS: usize = 64;
 /// Time limit for requests under way once shutdown has begun.
 const DRAIN: Duration = Duration::from_secs(5);
 /// During shutdown: time limit for the first request of a new connection.
-const FIRST_REQUEST: Duration = Duration::from_secs(1);
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// Clients that were routed here before shutdown may still connect. The listener closes after this time without a
 /// new connection.
-const STRAGGLER_GAP: Duration = Duration::from_millis(50);
+const CLOSE_AFTER_IDLE: Duration = Duration::from_millis(50);
 /// Maximum time until the listener closes.
-const STRAGGLERS: Duration = Duration::from_secs(1);
+const MAX_CLOSE_DELAY: Duration = Duration::from_secs(1);
 
 /// Limits of connections.
 #[derive(Debug, Clone)]
@@ -79,9 +79,9 @@ pub async fn serve(
         };
         accepted.map(begin);
     }
-    let latest = Instant::now() + STRAGGLERS;
+    let latest = Instant::now() + MAX_CLOSE_DELAY;
     while Instant::now() < latest
-        && let Ok(accepted) = timeout(STRAGGLER_GAP, acceptor.accept()).await
+        && let Ok(accepted) = timeout(CLOSE_AFTER_IDLE, acceptor.accept()).await
     {
         accepted.map(begin);
     }
@@ -116,17 +116,17 @@ async fn connection(
 /// The connection ends without an answer, because any answer might be wrong.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is dropped")]
-struct NotSent;
+struct DroppedAnswer;
 
-impl From<Infallible> for NotSent {
+impl From<Infallible> for DroppedAnswer {
     fn from(never: Infallible) -> Self {
         match never {}
     }
 }
 
-fn sent(answer: Result<Response, Infallible>) -> Result<Response, NotSent> {
+fn sent(answer: Result<Response, Infallible>) -> Result<Response, DroppedAnswer> {
     let Ok(response) = answer;
-    if response.extensions().get::<Dropped>().is_some() { Err(NotSent) } else { Ok(response) }
+    if response.extensions().get::<Dropped>().is_some() { Err(DroppedAnswer) } else { Ok(response) }
 }
 
 async fn http<S: AsyncRead + AsyncWrite + 'static>(
@@ -168,7 +168,7 @@ async fn http<S: AsyncRead + AsyncWrite + 'static>(
             biased;
             () = requested.notified() => {}
             _ = connection.as_mut() => return,
-            () = sleep(FIRST_REQUEST) => {}
+            () = sleep(FIRST_REQUEST_TIMEOUT) => {}
         }
         connection.as_mut().graceful_shutdown();
         let _ = timeout(DRAIN, connection).await;

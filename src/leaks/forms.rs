@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use zeroize::Zeroizing;
 
 /// Minimum length of an encoded form; shorter ones match by chance.
-const LEAST_ENCODED: usize = 6;
+const MIN_ENCODED_BYTES: usize = 6;
 /// Line widths of `base64` and `openssl base64`.
 const WIDTHS: [usize; 2] = [76, 64];
 
@@ -90,7 +90,7 @@ struct List(Vec<Written>);
 impl List {
     fn add(&mut self, form: Form, text: String) {
         let text = Zeroizing::new(text.into_bytes());
-        if text.len() >= LEAST_ENCODED && !self.0.iter().any(|(_, other)| *other == text) {
+        if text.len() >= MIN_ENCODED_BYTES && !self.0.iter().any(|(_, other)| *other == text) {
             self.0.push((form, text));
         }
     }

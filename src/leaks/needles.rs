@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 /// its size.
 const ANCHOR: usize = 16;
 /// A DFA is the fastest automaton, but above this number of texts it is too large.
-const MOST_IN_A_TABLE: usize = 4000;
+const MAX_TABLE_NEEDLES: usize = 4000;
 
 /// The texts, and the automaton that finds their beginnings.
 pub struct Needles {
@@ -106,7 +106,7 @@ impl Text {
 impl Machine {
     fn new(texts: &[Text]) -> Result<Self, BuildError> {
         let anchors = texts.iter().map(Text::anchor);
-        if texts.len() <= MOST_IN_A_TABLE {
+        if texts.len() <= MAX_TABLE_NEEDLES {
             dfa::DFA::builder().prefilter(false).build(anchors).map(Self::Table)
         } else {
             NFA::builder().prefilter(false).build(anchors).map(Self::Links)

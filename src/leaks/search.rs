@@ -22,10 +22,10 @@ pub struct Search<'n> {
     state: StateID,
     at: u64,
     /// Texts whose beginning has matched and whose rest is being compared.
-    begun: Vec<Begun>,
+    begun: Vec<PartialMatch>,
 }
 
-struct Begun {
+struct PartialMatch {
     text: usize,
     start: u64,
     seen: usize,
@@ -46,7 +46,7 @@ impl<'n> Search<'n> {
         let mut anchored = |end: usize, text: usize| {
             let seen = needles.texts[text].anchor().len();
             let start = at + end as u64 - seen as u64;
-            let mut new = Begun { text, start, seen };
+            let mut new = PartialMatch { text, start, seen };
             if new.goes_on(&needles.texts[text], &piece[end..], &mut hit) {
                 begun.push(new);
             }
@@ -72,7 +72,7 @@ impl<'n> Search<'n> {
     }
 }
 
-impl Begun {
+impl PartialMatch {
     /// Compares the next bytes. False if the comparison has ended, with or without a match.
     fn goes_on(&mut self, text: &Text, piece: &[u8], hit: &mut impl FnMut(Hit)) -> bool {
         let rest = &text.bytes[self.seen..];

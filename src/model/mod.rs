@@ -24,5 +24,6 @@ pub mod shadow;
 pub mod spelling;
 pub mod ticket;
 pub mod ticket_limit;
+pub mod token68;
 pub mod via;
 pub mod write;

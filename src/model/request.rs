@@ -16,7 +16,7 @@ pub struct Request {
 
 /// An unverified request. A repo or branch that the caller leaves out must be attested.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct UnverifiedRequest {
     /// The repo that the caller states.
     pub repo: Option<Repo>,
     /// The branch that the caller states.

@@ -13,7 +13,7 @@ pub(super) struct Attest {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Attested<T> {
     /// The policy has no such expression.
-    Unasked,
+    NotConfigured,
     /// It yields nothing; the text says why.
     Absent(&'static str),
     Value(T),
@@ -37,7 +37,7 @@ impl<T> Attested<T> {
         scene: &Scene<'p>,
         checked: impl Fn(&str) -> Option<T>,
     ) -> Self {
-        let Some(expression) = expression else { return Self::Unasked };
+        let Some(expression) = expression else { return Self::NotConfigured };
         match expression.evaluate_text(scene) {
             Ok(text) => checked(&text).map_or(Self::Absent("it is not a valid name"), Self::Value),
             Err(failure) => Self::Absent(failure.as_str()),

@@ -39,7 +39,7 @@ impl Bounds {
 
     /// Bounds for policies without a server: every store and issuer that they name exists, and there are no limits.
     #[must_use]
-    pub fn around(manifests: &[PolicyManifest]) -> Self {
+    pub fn permissive(manifests: &[PolicyManifest]) -> Self {
         let specs = || manifests.iter().filter_map(|manifest| manifest.spec.as_ref());
         let stores = specs().flat_map(|spec| &spec.secrets).flatten().filter_map(|secret| secret.store.as_deref());
         let bearers = specs().flat_map(|spec| &spec.subjects).flatten().filter_map(|subject| subject.oidc.as_ref());

@@ -39,7 +39,7 @@ impl Ceiling {
 
     /// Whether a template can give a path within the ceiling for any values of its placeholders.
     pub(super) fn may_allow(&self, store: &str, template: &Template) -> bool {
-        let may_hold = |prefix: &str| prefix.is_empty() || may_begin(template, prefix);
+        let may_hold = |prefix: &str| prefix.is_empty() || can_start_with(template, prefix);
         self.0.iter().all(|limit| prefixes(limit, store).any(may_hold))
     }
 }
@@ -48,7 +48,7 @@ fn prefixes<'a>(limit: &'a Limit, store: &str) -> impl Iterator<Item = &'a str> 
     limit.iter().filter(move |(of, _)| **of == *store).map(|(_, prefix)| prefix.as_str())
 }
 
-fn may_begin(template: &Template, prefix: &str) -> bool {
+fn can_start_with(template: &Template, prefix: &str) -> bool {
     let mut segments = template.segments().iter();
     for wanted in prefix.split('/') {
         match segments.next() {

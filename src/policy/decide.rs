@@ -6,14 +6,14 @@ use super::outcome::{Decision, Delivery, Denial, Grant, GrantedSecret};
 use super::set::PolicySet;
 use crate::model::caller::Caller;
 use crate::model::facts::Facts;
-use crate::model::request::{Asked, Request};
+use crate::model::request::{Request, UnverifiedRequest};
 use crate::model::ticket_limit::TicketLimit;
 
 impl PolicySet {
     /// Decides. Policies for other callers or repos are not evaluated, and each expression is evaluated at most
     /// once.
     #[must_use]
-    pub fn decide(&self, caller: &Caller, facts: &Facts, asked: &Asked) -> Decision {
+    pub fn decide(&self, caller: &Caller, facts: &Facts, asked: &UnverifiedRequest) -> Decision {
         let attestations = self.attestations(caller, facts, asked);
         let evaluation = Evaluation::new(caller, facts, asked, &attestations);
         let request = match evaluation.request() {

@@ -11,13 +11,13 @@ use crate::model::caller::Caller;
 use crate::model::facts::Facts;
 use crate::model::policy_ref::PolicyRef;
 use crate::model::repo::Repo;
-use crate::model::request::{Asked, Request};
+use crate::model::request::{Request, UnverifiedRequest};
 
 /// A request with the attestations about it.
 pub(super) struct Evaluation<'a> {
     pub(super) caller: &'a Caller,
     facts: &'a Facts,
-    asked: &'a Asked,
+    asked: &'a UnverifiedRequest,
     /// Ascending by place.
     attestations: &'a [Attestation<'a>],
     repo: Option<&'a Repo>,
@@ -56,7 +56,7 @@ impl<'a> Evaluation<'a> {
     pub(super) fn new(
         caller: &'a Caller,
         facts: &'a Facts,
-        asked: &'a Asked,
+        asked: &'a UnverifiedRequest,
         attestations: &'a [Attestation<'a>],
     ) -> Self {
         let repo = asked.repo.as_ref().or_else(|| attestations.iter().find_map(|one| one.repo.value()));

@@ -4,11 +4,11 @@ use super::evaluation::{Evaluation, Mismatch};
 use super::matching::{Effect, MismatchKind, Policy};
 use super::outcome::{Decision, Delivery, Grant, GrantedSecret};
 use super::set::PolicySet;
-use super::shadow::{Baseline, Shadowed};
+use super::shadow::{Baseline, ShadowEvaluation};
 use crate::model::caller::Caller;
 use crate::model::facts::Facts;
 use crate::model::lease::Encoding;
-use crate::model::request::{Asked, Request};
+use crate::model::request::{Request, UnverifiedRequest};
 use crate::model::secret_ref::SecretRef;
 use crate::model::shadow::ShadowOutcome;
 use crate::model::write::Write;
@@ -58,7 +58,7 @@ pub struct ExplainedSecret {
 impl PolicySet {
     /// Explains the result of [`PolicySet::decide`]; evaluates every policy.
     #[must_use]
-    pub fn explain(&self, caller: &Caller, facts: &Facts, asked: &Asked) -> Explanation {
+    pub fn explain(&self, caller: &Caller, facts: &Facts, asked: &UnverifiedRequest) -> Explanation {
         let attestations = self.attestations(caller, facts, asked);
         let evaluation = Evaluation::new(caller, facts, asked, &attestations);
         let request = evaluation.request();
@@ -69,7 +69,7 @@ impl PolicySet {
         let mut policies = Vec::with_capacity(self.policies().len());
         for (place, policy) in self.policies().iter().enumerate() {
             if let Some(baseline) = baseline.as_mut().filter(|_| policy.is_shadow()) {
-                let Shadowed { mismatch, has_paths, outcome } = baseline.with(place);
+                let ShadowEvaluation { mismatch, has_paths, outcome } = baseline.evaluate_enforced(place);
                 policies.push(ExplainedPolicy {
                     shadow: Some(outcome),
                     ..ExplainedPolicy::of(policy, mismatch, has_paths)

@@ -5,7 +5,7 @@ use super::glob::{Glob, reference};
 use super::template::Template;
 use crate::model::caller::Caller;
 use crate::model::facts::{Facts, Needs};
-use crate::model::request::{Asked, Request};
+use crate::model::request::{Request, UnverifiedRequest};
 
 /// Whether a pattern matches; `None` if it is invalid.
 #[must_use]
@@ -29,7 +29,12 @@ pub fn fill(template: &str, caller: &Caller, request: &Request) -> Option<Option
 
 /// The facts that an expression needs, and its string or boolean result; `None` if the expression is invalid.
 #[must_use]
-pub fn cel(source: &str, caller: &Caller, facts: &Facts, asked: &Asked) -> Option<(Needs, Result<String, String>)> {
+pub fn cel(
+    source: &str,
+    caller: &Caller,
+    facts: &Facts,
+    asked: &UnverifiedRequest,
+) -> Option<(Needs, Result<String, String>)> {
     let [repo, branch] = [asked.repo.as_ref().map(|repo| repo.as_str()), asked.branch.as_ref().map(|one| one.as_str())];
     let scene = Scene { caller, facts, asked, repo, branch };
     let said = |failure| format!("{failure:?}");

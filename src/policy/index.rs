@@ -66,7 +66,7 @@ impl Index {
         let mut index = Self::default();
         for (place, policy) in policies.iter().enumerate().filter(|(_, policy)| wanted(policy)) {
             for subject in &policy.subjects {
-                index.file(subject, repos(policy), place);
+                index.insert(subject, repos(policy), place);
             }
         }
         index
@@ -88,15 +88,16 @@ impl Index {
         bearers.open.places(repo, visit);
     }
 
-    fn file(&mut self, subject: &Subject, repos: Option<&Patterns>, place: usize) {
+    fn insert(&mut self, subject: &Subject, repos: Option<&Patterns>, place: usize) {
         let mut budget = MAX_PLACES;
         match subject {
             Subject::Kubernetes { namespaces, service_accounts, .. } => {
                 let namespaces = starts(namespaces, &mut budget);
                 let service_accounts = starts(service_accounts, &mut budget);
                 let repos = repos.and_then(|repos| starts(repos, &mut budget));
-                self.service_accounts.file(namespaces.as_deref(), &mut |level| {
-                    level.file(service_accounts.as_deref(), &mut |level| file_place(level, repos.as_deref(), place));
+                self.service_accounts.insert(namespaces.as_deref(), &mut |level| {
+                    level
+                        .insert(service_accounts.as_deref(), &mut |level| insert_index(level, repos.as_deref(), place));
                 });
             }
             Subject::Oidc { issuer, claims } => {
@@ -110,9 +111,9 @@ impl Index {
                 match telling {
                     Some((name, start)) => {
                         let values = bearers.by_claim.entry(name.clone()).or_default();
-                        values.file(Some(&[start]), &mut |level| file_place(level, repos.as_deref(), place));
+                        values.insert(Some(&[start]), &mut |level| insert_index(level, repos.as_deref(), place));
                     }
-                    None => file_place(&mut bearers.open, repos.as_deref(), place),
+                    None => insert_index(&mut bearers.open, repos.as_deref(), place),
                 }
             }
         }
@@ -132,16 +133,16 @@ impl<T: Default> Level<T> {
     }
 
     /// Stores the policy under each of the texts, or as open.
-    fn file(&mut self, starts: Option<&[Start]>, file: &mut dyn FnMut(&mut T)) {
-        let Some(starts) = starts else { return file(&mut self.open) };
+    fn insert(&mut self, starts: Option<&[Start]>, add: &mut dyn FnMut(&mut T)) {
+        let Some(starts) = starts else { return add(&mut self.open) };
         for start in starts {
             match start {
-                Start::Literal(text) => file(self.literal.entry((*text).into()).or_default()),
+                Start::Literal(text) => add(self.literal.entry((*text).into()).or_default()),
                 Start::Prefix(text) => {
                     if let Err(at) = self.lengths.binary_search(&text.len()) {
                         self.lengths.insert(at, text.len());
                     }
-                    file(self.prefix.entry((*text).into()).or_default());
+                    add(self.prefix.entry((*text).into()).or_default());
                 }
             }
         }
@@ -159,8 +160,8 @@ impl Level<Places> {
     }
 }
 
-fn file_place(level: &mut Level<Places>, repos: Option<&[Start]>, place: usize) {
-    level.file(repos, &mut |places| {
+fn insert_index(level: &mut Level<Places>, repos: Option<&[Start]>, place: usize) {
+    level.insert(repos, &mut |places| {
         // A policy with several subjects adds its index several times in a row.
         if places.last() != Some(&place) {
             places.push(place);

@@ -10,12 +10,12 @@ use std::borrow::Cow;
 /// Maximum length of a claim value in a placeholder. The other values have their own bounds.
 const MAX_CLAIM_BYTES: usize = 1024;
 
-const KNOWN: &str = "a placeholder is one of {repo}, {branch}, {namespace}, {serviceAccount}, {claims.NAME}, \
+const EXPECTED: &str = "a placeholder is one of {repo}, {branch}, {namespace}, {serviceAccount}, {claims.NAME}, \
                      {claims[\"NAME\"]}, {repo|path}, {branch|path}";
 
 /// The value that a placeholder stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Word {
+pub(super) enum Source {
     Repo,
     Branch,
     Namespace,
@@ -27,26 +27,26 @@ pub(super) enum Word {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Placeholder {
     /// Written as one segment.
-    One(Word),
+    One(Source),
     /// Written with its slashes.
-    Path(Word),
+    Path(Source),
 }
 
 impl Placeholder {
     /// Parses the text between braces.
     pub(super) fn parse(inner: &str) -> Result<Self, &'static str> {
         Ok(match inner {
-            "repo" => Self::One(Word::Repo),
-            "branch" => Self::One(Word::Branch),
-            "namespace" => Self::One(Word::Namespace),
-            "serviceAccount" => Self::One(Word::ServiceAccount),
-            "repo|path" => Self::Path(Word::Repo),
-            "branch|path" => Self::Path(Word::Branch),
+            "repo" => Self::One(Source::Repo),
+            "branch" => Self::One(Source::Branch),
+            "namespace" => Self::One(Source::Namespace),
+            "serviceAccount" => Self::One(Source::ServiceAccount),
+            "repo|path" => Self::Path(Source::Repo),
+            "branch|path" => Self::Path(Source::Branch),
             other => {
                 let plain = other.strip_prefix("claims.").filter(|name| is_plain_claim(name));
                 let quoted = other.strip_prefix("claims[\"").and_then(|rest| rest.strip_suffix("\"]"));
-                let name = plain.or_else(|| quoted.filter(|name| is_quoted_claim(name))).ok_or(KNOWN)?;
-                Self::One(Word::Claim(name.into()))
+                let name = plain.or_else(|| quoted.filter(|name| is_quoted_claim(name))).ok_or(EXPECTED)?;
+                Self::One(Source::Claim(name.into()))
             }
         })
     }
@@ -54,9 +54,9 @@ impl Placeholder {
     /// Appends the value; `None` if there is none, or if it cannot be written.
     pub(super) fn fill(&self, text: &mut String, caller: &Caller, request: &Request) -> Option<()> {
         match self {
-            Self::One(word) => spelling::write(text, &word.value(caller, request)?),
-            Self::Path(word) => {
-                for (index, part) in word.value(caller, request)?.split('/').enumerate() {
+            Self::One(source) => spelling::write(text, &source.value(caller, request)?),
+            Self::Path(source) => {
+                for (index, part) in source.value(caller, request)?.split('/').enumerate() {
                     if index > 0 {
                         text.push('/');
                     }
@@ -77,7 +77,7 @@ pub(super) fn closing_brace(text: &str) -> Option<usize> {
     })
 }
 
-impl Word {
+impl Source {
     fn value<'a>(&self, caller: &'a Caller, request: &'a Request) -> Option<Cow<'a, str>> {
         match self {
             Self::Repo => Some(Cow::Borrowed(request.repo.as_str())),

@@ -6,13 +6,13 @@
 
 use super::cel::Scene;
 use super::matching::{Effect, Policy, Terms};
-use super::placeholder::{Placeholder, Word};
+use super::placeholder::{Placeholder, Source};
 use super::set::PolicySet;
 use super::subject::Subject;
 use super::template::Segment;
 use crate::model::caller::Caller;
 use crate::model::facts::Facts;
-use crate::model::request::{Asked, Request};
+use crate::model::request::{Request, UnverifiedRequest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub struct RecordedRequest {
     /// Repo and branch.
     pub request: Request,
     /// The request as an expression sees it.
-    pub asked: Asked,
+    pub asked: UnverifiedRequest,
     /// What was decided.
     pub verdict: RecordedVerdict,
     /// The policies that the event names.
@@ -74,14 +74,14 @@ pub struct Difference {
 
 /// Whether a part of a policy matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
+enum PartMatch {
     Yes,
     No,
     Unknown,
 }
 
 /// The parts of a policy that may not be known: subjects, attestation, condition, and values of placeholders.
-type Parts = [Known; 4];
+type Parts = [PartMatch; 4];
 
 /// What a set decides, as far as it differs from the other one.
 #[derive(Default)]
@@ -104,7 +104,7 @@ impl<'s> Replay<'s> {
     pub fn compare(&self, recorded: &RecordedRequest) -> Replayed {
         let mut parts_before: BTreeMap<&str, Parts> = BTreeMap::new();
         let (mut before, mut after) = (Outcome::default(), Outcome::default());
-        for policy in self.before.concerned(&recorded.caller, &recorded.request) {
+        for policy in self.before.relevant(&recorded.caller, &recorded.request) {
             let parts = self.parts_before(policy, recorded);
             parts_before.insert(&policy.name, parts);
             let stays = self.after.get(&policy.name).is_some_and(|other| other.revision == policy.revision);
@@ -112,12 +112,12 @@ impl<'s> Replay<'s> {
                 return Replayed::Unknown(unknown);
             }
         }
-        for policy in self.after.concerned(&recorded.caller, &recorded.request) {
+        for policy in self.after.relevant(&recorded.caller, &recorded.request) {
             let known = self.before.get(&policy.name).filter(|other| !other.is_shadow());
             let mut parts = parts(policy, recorded);
             if let (Some(known), Some(resolved)) = (known, parts_before.get(&*policy.name)) {
                 for (place, part) in parts.iter_mut().enumerate() {
-                    if *part == Known::Unknown && is_same_part(place, known, policy) {
+                    if *part == PartMatch::Unknown && is_same_part(place, known, policy) {
                         *part = resolved[place];
                     }
                 }
@@ -144,14 +144,14 @@ impl<'s> Replay<'s> {
             (RecordedVerdict::DeniedByPolicy, false) => return parts,
         };
         if matched {
-            return [Known::Yes; 4];
+            return [PartMatch::Yes; 4];
         }
         let fits = policy.repos.matches(recorded.request.repo.as_str())
             && policy.branches.matches(recorded.request.branch.as_str());
-        let open = parts.iter().filter(|part| **part == Known::Unknown).count();
-        if fits && open == 1 && !parts.contains(&Known::No) {
+        let open = parts.iter().filter(|part| **part == PartMatch::Unknown).count();
+        if fits && open == 1 && !parts.contains(&PartMatch::No) {
             // All else matches, so it was this.
-            parts.iter_mut().filter(|part| **part == Known::Unknown).for_each(|part| *part = Known::No);
+            parts.iter_mut().filter(|part| **part == PartMatch::Unknown).for_each(|part| *part = PartMatch::No);
         }
         parts
     }
@@ -163,16 +163,16 @@ impl Outcome {
         let [subjects, attestation, ..] = parts;
         let attests = policy.attest.is_some();
         // What it attests may refuse the request whatever its patterns are.
-        let may_refuse = attests && subjects != Known::No && (attestation == Known::Unknown || policy.denies());
+        let may_refuse = attests && subjects != PartMatch::No && (attestation == PartMatch::Unknown || policy.denies());
         let fits = policy.repos.matches(recorded.request.repo.as_str())
             && policy.branches.matches(recorded.request.branch.as_str());
         if may_refuse && !stays {
             return Some(policy.name.clone());
         }
-        if !fits || parts.contains(&Known::No) {
+        if !fits || parts.contains(&PartMatch::No) {
             return None;
         }
-        if parts.contains(&Known::Unknown) {
+        if parts.contains(&PartMatch::Unknown) {
             if !stays {
                 return Some(policy.name.clone());
             }
@@ -227,11 +227,11 @@ fn difference(before: &Outcome, after: &Outcome) -> Replayed {
 fn parts(policy: &Policy, recorded: &RecordedRequest) -> Parts {
     let attestation = match (policy.attest.is_some(), policy.denies()) {
         // A deny policy matches with its attestation or without.
-        (false, _) | (_, true) => Known::Yes,
-        (true, false) => Known::Unknown,
+        (false, _) | (_, true) => PartMatch::Yes,
+        (true, false) => PartMatch::Unknown,
     };
     let condition = match &policy.condition {
-        None => Known::Yes,
+        None => PartMatch::Yes,
         Some(condition) if condition.is_of_the_log() => {
             let scene = Scene {
                 caller: &recorded.caller,
@@ -241,31 +241,31 @@ fn parts(policy: &Policy, recorded: &RecordedRequest) -> Parts {
                 branch: Some(recorded.request.branch.as_str()),
             };
             let holds = condition.evaluate_condition(&scene).unwrap_or(policy.denies());
-            if holds { Known::Yes } else { Known::No }
+            if holds { PartMatch::Yes } else { PartMatch::No }
         }
-        Some(_) => Known::Unknown,
+        Some(_) => PartMatch::Unknown,
     };
     let values = match &policy.effect {
-        Effect::Allow(terms) if claims_fill(terms) && recorded.caller.service_account().is_none() => Known::Unknown,
-        Effect::Allow(_) | Effect::Deny => Known::Yes,
+        Effect::Allow(terms) if claims_fill(terms) && recorded.caller.service_account().is_none() => PartMatch::Unknown,
+        Effect::Allow(_) | Effect::Deny => PartMatch::Yes,
     };
     [subjects(policy, &recorded.caller), attestation, condition, values]
 }
 
-fn subjects(policy: &Policy, caller: &Caller) -> Known {
+fn subjects(policy: &Policy, caller: &Caller) -> PartMatch {
     if policy.has_subject(caller) {
-        return Known::Yes;
+        return PartMatch::Yes;
     }
     let may = |subject: &Subject| match subject {
         Subject::Oidc { issuer, .. } => *issuer == caller.issuer && caller.service_account().is_none(),
         Subject::Kubernetes { .. } => false,
     };
-    if policy.subjects.iter().any(may) { Known::Unknown } else { Known::No }
+    if policy.subjects.iter().any(may) { PartMatch::Unknown } else { PartMatch::No }
 }
 
 fn claims_fill(terms: &Terms) -> bool {
     let is_claim = |segment: &Segment| match segment {
-        Segment::Filled(Placeholder::One(word) | Placeholder::Path(word)) => matches!(word, Word::Claim(_)),
+        Segment::Filled(Placeholder::One(source) | Placeholder::Path(source)) => matches!(source, Source::Claim(_)),
         Segment::Literal(_) => false,
     };
     terms.secrets.iter().any(|term| term.write.is_some() || term.path.segments().iter().any(is_claim))

@@ -8,7 +8,7 @@ use crate::model::branch::Branch;
 use crate::model::caller::Caller;
 use crate::model::facts::{Facts, Needs};
 use crate::model::repo::Repo;
-use crate::model::request::{Asked, Request};
+use crate::model::request::{Request, UnverifiedRequest};
 use std::sync::Arc;
 
 /// The active policies, in bytewise order of name. Immutable: a change creates a new set.
@@ -107,7 +107,7 @@ impl PolicySet {
     /// The facts that expressions of enforced policies name which have to be evaluated: attestations of all that speak of the
     /// caller, and conditions of those whose patterns could fit as well.
     #[must_use]
-    pub fn needs(&self, caller: &Caller, asked: &Asked) -> Needs {
+    pub fn needs(&self, caller: &Caller, asked: &UnverifiedRequest) -> Needs {
         let mut needs = Needs::default();
         let repo = asked.repo.as_ref().map(Repo::as_str);
         let branch = asked.branch.as_ref().map(Branch::as_str);
@@ -133,7 +133,7 @@ impl PolicySet {
         &'a self,
         caller: &'a Caller,
         facts: &'a Facts,
-        asked: &'a Asked,
+        asked: &'a UnverifiedRequest,
     ) -> Vec<Attestation<'a>> {
         let repo = asked.repo.as_ref().map(Repo::as_str);
         let branch = asked.branch.as_ref().map(Branch::as_str);
@@ -148,7 +148,7 @@ impl PolicySet {
         place: usize,
         caller: &'a Caller,
         facts: &'a Facts,
-        asked: &'a Asked,
+        asked: &'a UnverifiedRequest,
     ) -> Attestation<'a> {
         let repo = asked.repo.as_ref().map(Repo::as_str);
         let branch = asked.branch.as_ref().map(Branch::as_str);
@@ -163,7 +163,7 @@ impl PolicySet {
     }
 
     /// The enforced policies that could match, or whose attestation could refuse the request, if claims are not known.
-    pub(super) fn concerned(&self, caller: &Caller, request: &Request) -> Vec<&Policy> {
+    pub(super) fn relevant(&self, caller: &Caller, request: &Request) -> Vec<&Policy> {
         let enforced = || self.policies.iter().map(|policy| &**policy).filter(|policy| !policy.is_shadow());
         if caller.service_account().is_none() {
             return enforced().collect();

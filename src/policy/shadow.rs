@@ -11,7 +11,7 @@ use crate::model::branch::Branch;
 use crate::model::caller::Caller;
 use crate::model::facts::{Facts, Needs};
 use crate::model::repo::Repo;
-use crate::model::request::{Asked, Request};
+use crate::model::request::{Request, UnverifiedRequest};
 use crate::model::shadow::{ShadowOutcome, ShadowVerdict};
 
 /// The maximum number of policies in shadow mode that are evaluated for one request: those of namespaces last, in order of name.
@@ -25,7 +25,7 @@ pub struct Shadows<'s> {
 }
 
 /// The evaluation of one policy in shadow mode.
-pub(super) struct Shadowed {
+pub(super) struct ShadowEvaluation {
     pub(super) mismatch: Option<Mismatch>,
     /// Whether all its paths can be filled in.
     pub(super) has_paths: bool,
@@ -37,7 +37,7 @@ pub(super) struct Baseline<'a> {
     set: &'a PolicySet,
     caller: &'a Caller,
     facts: &'a Facts,
-    asked: &'a Asked,
+    asked: &'a UnverifiedRequest,
     /// Whether a way of delivery is enough.
     suffices: &'a dyn Fn(Delivery) -> bool,
     attestations: Vec<Attestation<'a>>,
@@ -49,7 +49,7 @@ pub(super) struct Baseline<'a> {
 impl PolicySet {
     /// The policies in shadow mode that have to be evaluated for a request. None: there are none.
     #[must_use]
-    pub fn shadows(&self, caller: &Caller, asked: &Asked) -> Option<Shadows<'_>> {
+    pub fn shadows(&self, caller: &Caller, asked: &UnverifiedRequest) -> Option<Shadows<'_>> {
         let shadow = self.shadow_index()?;
         let repo = asked.repo.as_ref().map(Repo::as_str);
         let branch = asked.branch.as_ref().map(Branch::as_str);
@@ -82,17 +82,17 @@ impl Shadows<'_> {
 
     /// What each would change. Those that neither match nor change anything are left out.
     #[must_use]
-    pub fn judge(
+    pub fn compare_shadows(
         &self,
         caller: &Caller,
         facts: &Facts,
-        asked: &Asked,
+        asked: &UnverifiedRequest,
         suffices: &dyn Fn(Delivery) -> bool,
     ) -> Vec<ShadowVerdict> {
         let mut baseline = Baseline::new(self.set, caller, facts, asked, suffices);
         let mut verdicts = Vec::new();
         for place in &self.places {
-            let Shadowed { mismatch, has_paths, outcome } = baseline.with(*place);
+            let ShadowEvaluation { mismatch, has_paths, outcome } = baseline.evaluate_enforced(*place);
             let matches = mismatch.is_none() && has_paths;
             if matches || outcome != ShadowOutcome::NoChange {
                 let policy = &self.set.policies()[*place];
@@ -108,7 +108,7 @@ impl<'a> Baseline<'a> {
         set: &'a PolicySet,
         caller: &'a Caller,
         facts: &'a Facts,
-        asked: &'a Asked,
+        asked: &'a UnverifiedRequest,
         suffices: &'a dyn Fn(Delivery) -> bool,
     ) -> Self {
         let attestations = set.attestations(caller, facts, asked);
@@ -127,7 +127,7 @@ impl<'a> Baseline<'a> {
     }
 
     /// Evaluates the policy at this place as if it were enforced.
-    pub(super) fn with(&mut self, place: usize) -> Shadowed {
+    pub(super) fn evaluate_enforced(&mut self, place: usize) -> ShadowEvaluation {
         let policy: &'a Policy = &self.set.policies()[place];
         let own = (policy.attest.is_some() && policy.has_subject(self.caller))
             .then(|| self.set.attestation(place, self.caller, self.facts, self.asked));
@@ -143,13 +143,13 @@ impl<'a> Baseline<'a> {
         shadowed
     }
 
-    fn evaluated(&self, place: usize, policy: &'a Policy) -> Shadowed {
+    fn evaluated(&self, place: usize, policy: &'a Policy) -> ShadowEvaluation {
         let evaluation = Evaluation::new(self.caller, self.facts, self.asked, &self.attestations);
         let mismatch = evaluation.mismatch(place, policy);
         let request = match evaluation.request() {
             Ok(request) => request,
             Err(refusal) => {
-                return Shadowed { mismatch, has_paths: true, outcome: self.outcome(&refusal) };
+                return ShadowEvaluation { mismatch, has_paths: true, outcome: self.outcome(&refusal) };
             }
         };
         let mut matching = match &self.matching {
@@ -165,7 +165,7 @@ impl<'a> Baseline<'a> {
             matching.insert(at, (place, policy));
         }
         let decision = evaluation.conclude(request, &policies(&matching));
-        Shadowed { mismatch, has_paths, outcome: self.outcome(&decision) }
+        ShadowEvaluation { mismatch, has_paths, outcome: self.outcome(&decision) }
     }
 
     fn outcome(&self, with: &Decision) -> ShadowOutcome {

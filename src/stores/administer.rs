@@ -80,7 +80,7 @@ impl Stores {
     }
 
     /// Stops maintaining leases. Another process takes over: see docs/OPERATIONS.md.
-    pub async fn leave_leases(&self) {
+    pub async fn stop_leases(&self) {
         if let Some(leases) = &self.leases {
             leases.leave().await;
         }

@@ -17,7 +17,7 @@ use crate::metrics::labels::CacheOutcome;
 use crate::model::request_id::RequestId;
 use crate::model::secret::Secret;
 use async_trait::async_trait;
-use entry::{Entry, Offer};
+use entry::{Entry, FreshContent};
 use sealed::Sealer;
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,8 +180,8 @@ impl CacheState {
     async fn fresh(&self, path: &StorePath) -> Option<(Answer, bool)> {
         let entry = self.entries.get(path).await?;
         Some(match entry.fresh(&self.sealer, path, &self.bounds)? {
-            Offer::Secret(secret, due) => (Ok(Arc::new(secret)), due),
-            Offer::Absent => (Err(ReadError::Absent), false),
+            FreshContent::Secret(secret, due) => (Ok(Arc::new(secret)), due),
+            FreshContent::Absent => (Err(ReadError::Absent), false),
         })
     }
 

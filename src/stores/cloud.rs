@@ -110,8 +110,8 @@ impl<C: Cloud> CloudStore<C> {
     pub(super) async fn check_online(&self) -> Result<(), OnlineFault> {
         let request = RequestId::random();
         let identity = self.session.identity(&request).await.map_err(OnlineFault::of_login)?;
-        let look = look(&*self.cloud, &identity.client, &request);
-        match self.calls.make(StoreOperation::Preflight, Target::group(SECRETS), &request, look).await {
+        let probe = probe_missing_secret(&*self.cloud, &identity.client, &request);
+        match self.calls.make(StoreOperation::Preflight, Target::group(SECRETS), &request, probe).await {
             // A refusal of the secret, and not of the credentials, says that these were taken.
             Ok(())
             | Err(
@@ -161,7 +161,7 @@ async fn read_once<C: Cloud>(
 }
 
 /// Reads a missing secret. If there is one of that name, its value is not looked at.
-async fn look<C: Cloud>(cloud: &C, client: &Client<C>, request: &RequestId) -> Result<(), CallFailure> {
+async fn probe_missing_secret<C: Cloud>(cloud: &C, client: &Client<C>, request: &RequestId) -> Result<(), CallFailure> {
     let answer = cloud.get(client, NO_SECRET, request).await.map_err(CallFailure::by)?;
     if answer.status == 200 { Ok(()) } else { Err(failure(cloud, &answer)) }
 }
@@ -185,7 +185,7 @@ impl<C: Cloud> Probe for Health<C> {
         // Without credentials no secret can be read, so the server counts as not serving.
         let Ok(identity) = self.session.identity(&request).await else { return false };
         let started = Instant::now();
-        let looked = look(&*self.cloud, &identity.client, &request).await;
+        let looked = probe_missing_secret(&*self.cloud, &identity.client, &request).await;
         let serves = looked.err().is_none_or(|failed| failed.is_served());
         // Counted, so that an unreachable server is visible although no other calls are made.
         let outcome = if serves { StoreOutcome::Ok } else { StoreOutcome::Unavailable };
@@ -199,7 +199,7 @@ impl<C: Cloud> SecretStore for CloudStore<C> {
     async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Secret>, ReadError> {
         let identity = self.session.identity(request).await?;
         let result = match self.fetch(path, &identity, request).await {
-            Err(failed) if failed.suspect => match self.session.other_than(&identity, request).await? {
+            Err(failed) if failed.suspect => match self.session.replacement_for(&identity, request).await? {
                 Some(fresh) => self.fetch(path, &fresh, request).await,
                 None => Err(failed),
             },

@@ -13,7 +13,7 @@ const MAX_DEPTH: usize = 64;
 
 /// The text is not JSON, or is JSON that is not accepted here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Nonsense;
+pub(super) struct InvalidJson;
 
 /// Decodes an object. `serde` alone would also accept an array of the fields' values.
 pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
@@ -29,8 +29,8 @@ pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
 ///
 /// # Errors
 /// Not a string, or with half a surrogate pair.
-pub(super) fn unescape(quoted: &str) -> Result<Zeroizing<String>, Nonsense> {
-    let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or(Nonsense)?;
+pub(super) fn unescape(quoted: &str) -> Result<Zeroizing<String>, InvalidJson> {
+    let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or(InvalidJson)?;
     // An escape is never shorter than its character, so the text never grows and never moves.
     let mut text = Zeroizing::new(String::with_capacity(inner.len()));
     let mut rest = inner;
@@ -38,15 +38,15 @@ pub(super) fn unescape(quoted: &str) -> Result<Zeroizing<String>, Nonsense> {
         text.push_str(plain);
         let (character, length) = escaped(escape)?;
         text.push(character);
-        rest = escape.get(length..).ok_or(Nonsense)?;
+        rest = escape.get(length..).ok_or(InvalidJson)?;
     }
     text.push_str(rest);
     Ok(text)
 }
 
 /// The character that an escape stands for and how many bytes of it follow the backslash.
-fn escaped(escape: &str) -> Result<(char, usize), Nonsense> {
-    let character = match escape.bytes().next().ok_or(Nonsense)? {
+fn escaped(escape: &str) -> Result<(char, usize), InvalidJson> {
+    let character = match escape.bytes().next().ok_or(InvalidJson)? {
         b'b' => '\u{8}',
         b'f' => '\u{c}',
         b'n' => '\n',
@@ -54,43 +54,43 @@ fn escaped(escape: &str) -> Result<(char, usize), Nonsense> {
         b't' => '\t',
         literal @ (b'"' | b'\\' | b'/') => char::from(literal),
         b'u' => return unicode(escape),
-        _ => return Err(Nonsense),
+        _ => return Err(InvalidJson),
     };
     Ok((character, 1))
 }
 
-fn unicode(escape: &str) -> Result<(char, usize), Nonsense> {
+fn unicode(escape: &str) -> Result<(char, usize), InvalidJson> {
     let first = code_unit(escape, 1)?;
     if let Some(character) = char::from_u32(first) {
         return Ok((character, 5));
     }
     if escape.get(5..7) != Some("\\u") {
-        return Err(Nonsense);
+        return Err(InvalidJson);
     }
     let second = code_unit(escape, 7)?;
     match (first, second) {
         (0xd800..=0xdbff, 0xdc00..=0xdfff) => {
             let character = char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00));
-            Ok((character.ok_or(Nonsense)?, 11))
+            Ok((character.ok_or(InvalidJson)?, 11))
         }
-        _ => Err(Nonsense),
+        _ => Err(InvalidJson),
     }
 }
 
-fn code_unit(escape: &str, at: usize) -> Result<u32, Nonsense> {
-    let digits = escape.get(at..at + 4).ok_or(Nonsense)?;
+fn code_unit(escape: &str, at: usize) -> Result<u32, InvalidJson> {
+    let digits = escape.get(at..at + 4).ok_or(InvalidJson)?;
     // from_str_radix would accept a sign.
     if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(Nonsense);
+        return Err(InvalidJson);
     }
-    u32::from_str_radix(digits, 16).map_err(|_| Nonsense)
+    u32::from_str_radix(digits, 16).map_err(|_| InvalidJson)
 }
 
 /// The same value without whitespace between its tokens; every token is kept as it was written.
 ///
 /// # Errors
 /// A malformed string, a duplicate key, or too deep.
-pub(super) fn compact(json: &str) -> Result<Zeroizing<String>, Nonsense> {
+pub(super) fn compact(json: &str) -> Result<Zeroizing<String>, InvalidJson> {
     let mut text = Zeroizing::new(String::with_capacity(json.len()));
     let mut open: Vec<Container> = Vec::new();
     let mut key_next = false;
@@ -108,7 +108,7 @@ pub(super) fn compact(json: &str) -> Result<Zeroizing<String>, Nonsense> {
                 if key_next && let Some(Container::Object(keys)) = open.last_mut() {
                     // A key is a name, not a secret.
                     if !keys.insert(String::clone(&string)) {
-                        return Err(Nonsense);
+                        return Err(InvalidJson);
                     }
                 }
                 key_next = false;
@@ -119,16 +119,16 @@ pub(super) fn compact(json: &str) -> Result<Zeroizing<String>, Nonsense> {
             }
             b'[' => open.push(Container::Array),
             b'}' | b']' => {
-                open.pop().ok_or(Nonsense)?;
+                open.pop().ok_or(InvalidJson)?;
                 key_next = false;
             }
             b',' => key_next = matches!(open.last(), Some(Container::Object(_))),
             _ => {}
         }
         if open.len() > MAX_DEPTH {
-            return Err(Nonsense);
+            return Err(InvalidJson);
         }
-        text.push_str(json.get(at..at + token).ok_or(Nonsense)?);
+        text.push_str(json.get(at..at + token).ok_or(InvalidJson)?);
         at += token;
     }
     Ok(text)
@@ -140,7 +140,7 @@ enum Container {
 }
 
 /// The length of the string at the beginning of the text, quotes included.
-fn string_length(text: &str) -> Result<usize, Nonsense> {
+fn string_length(text: &str) -> Result<usize, InvalidJson> {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {
         match byte {
@@ -150,7 +150,7 @@ fn string_length(text: &str) -> Result<usize, Nonsense> {
             _ => {}
         }
     }
-    Err(Nonsense)
+    Err(InvalidJson)
 }
 
 #[cfg(test)]
@@ -192,7 +192,7 @@ mod tests {
             "\"",
             "",
         ] {
-            assert_eq!(unescape(quoted), Err(Nonsense), "{quoted}");
+            assert_eq!(unescape(quoted), Err(InvalidJson), "{quoted}");
         }
     }
 
@@ -213,12 +213,12 @@ mod tests {
     fn a_key_twice_a_lone_surrogate_and_endless_depth_are_nonsense() {
         for json in [r#"{"a":1,"a":2}"#, r#"{"a":1,"\u0061":2}"#, r#"[{"x":[1],"x":2}]"#, r#"["\ud800"]"#, "]", "[\"a"]
         {
-            assert_eq!(compact(json), Err(Nonsense), "{json}");
+            assert_eq!(compact(json), Err(InvalidJson), "{json}");
         }
         let deep = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(compact(&deep(MAX_DEPTH)).is_ok());
-        assert_eq!(compact(&deep(MAX_DEPTH + 1)), Err(Nonsense));
-        assert_eq!(compact(&deep(100_000)), Err(Nonsense));
+        assert_eq!(compact(&deep(MAX_DEPTH + 1)), Err(InvalidJson));
+        assert_eq!(compact(&deep(100_000)), Err(InvalidJson));
     }
 
     proptest! {

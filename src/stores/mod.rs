@@ -26,6 +26,8 @@ mod json_text;
 mod leases;
 mod login;
 mod names;
+#[cfg(any(feature = "azure", feature = "gcp"))]
+mod oauth_answer;
 mod outbound;
 pub mod path;
 mod port;

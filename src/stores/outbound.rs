@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long an idle connection is kept. Its buffer holds the last answer.
-const IDLE: Duration = Duration::from_millis(500);
+const IDLE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -113,7 +113,7 @@ impl Outbound {
             .retry(retry::never())
             .referer(false)
             .no_proxy()
-            .pool_idle_timeout(IDLE)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .connect_timeout(server.timeout)
             .timeout(server.timeout);
         if let Some(proxy) = server.proxy {

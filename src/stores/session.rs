@@ -116,7 +116,7 @@ impl<S: CredentialSource> Session<S> {
     ///
     /// # Errors
     /// The result is unknown.
-    pub(super) async fn other_than(
+    pub(super) async fn replacement_for(
         &self,
         used: &Arc<Identity<S::Client>>,
         request: &RequestId,

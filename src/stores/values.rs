@@ -1,6 +1,6 @@
 //! Reads the keys and values of a secret from the JSON object that a store sends.
 
-use super::json_text::{Nonsense, compact, unescape};
+use super::json_text::{InvalidJson, compact, unescape};
 use crate::model::secret::SecretValue;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -18,12 +18,12 @@ type Values = BTreeMap<String, Option<SecretValue>>;
 ///
 /// # Errors
 /// It is not an object, has a duplicate key or too many keys, or contains an invalid value.
-pub(super) fn values(object: &RawValue) -> Result<Values, Nonsense> {
-    let Keys(raw) = serde_json::from_str(object.get()).map_err(|_| Nonsense)?;
+pub(super) fn values(object: &RawValue) -> Result<Values, InvalidJson> {
+    let Keys(raw) = serde_json::from_str(object.get()).map_err(|_| InvalidJson)?;
     raw.into_iter().map(|(key, raw)| Ok((key, value(raw.get())?))).collect()
 }
 
-fn value(json: &str) -> Result<Option<SecretValue>, Nonsense> {
+fn value(json: &str) -> Result<Option<SecretValue>, InvalidJson> {
     let text = match json.bytes().next() {
         Some(b'n') => return Ok(None),
         Some(b'"') => unescape(json)?,
@@ -72,8 +72,8 @@ mod tests {
     use super::*;
 
     #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
-    fn read(json: &str) -> Result<Vec<(String, Option<String>)>, Nonsense> {
-        let raw = serde_json::from_str::<&RawValue>(json).map_err(|_| Nonsense)?;
+    fn read(json: &str) -> Result<Vec<(String, Option<String>)>, InvalidJson> {
+        let raw = serde_json::from_str::<&RawValue>(json).map_err(|_| InvalidJson)?;
         let text = |value: SecretValue| value.expose_secret().to_owned();
         Ok(values(raw)?.into_iter().map(|(key, value)| (key, value.map(text))).collect())
     }
@@ -116,11 +116,11 @@ mod tests {
             r#"{"K":"#,
             "{\"K\":\"a\nb\"}",
         ] {
-            assert_eq!(read(json), Err(Nonsense), "{json}");
+            assert_eq!(read(json), Err(InvalidJson), "{json}");
         }
         let many =
             |count: usize| format!("{{{}}}", (0..count).map(|n| format!("\"{n}\":0")).collect::<Vec<_>>().join(","));
         assert!(read(&many(MAX_KEYS)).is_ok());
-        assert_eq!(read(&many(MAX_KEYS + 1)), Err(Nonsense));
+        assert_eq!(read(&many(MAX_KEYS + 1)), Err(InvalidJson));
     }
 }

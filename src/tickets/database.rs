@@ -11,7 +11,7 @@ use super::change::Change;
 use super::owner::Owner;
 use super::port::{Ending, Found, REPLAYED_FOR, TicketState, TicketStore, Unavailable};
 use super::sealed::Sealed;
-use super::ticket::{Place, Ticket, from_microseconds, microseconds};
+use super::ticket::{ListPosition, Ticket, from_microseconds, microseconds};
 use super::ticket_codec;
 use crate::database::{Database, Failed, Param, Row, Sql, Step};
 use crate::model::caller::Identity;
@@ -39,7 +39,7 @@ const MANY: i64 = 100_000;
 const MANY_OF_CALLER: i64 = 1024;
 const REMEMBERED_OF_MANY: Duration = Duration::from_mins(5);
 /// The interval of checking that, in seconds.
-const LOOK_EVERY: u64 = 60;
+const CHECK_EVERY: u64 = 60;
 
 /// The ticket store in the database.
 pub struct InDatabase {
@@ -105,7 +105,12 @@ impl TicketStore for InDatabase {
     }
 
     /// Skips rows that hold no ticket, so fewer tickets than the limit mean the end of the list.
-    async fn list(&self, now: Timestamp, after: Option<Place>, limit: usize) -> Result<Vec<Ticket>, Unavailable> {
+    async fn list(
+        &self,
+        now: Timestamp,
+        after: Option<ListPosition>,
+        limit: usize,
+    ) -> Result<Vec<Ticket>, Unavailable> {
         const LIST: &str = "SELECT details, issued_at, id FROM tickets WHERE state = 0 AND expires_at > $1 \
              ORDER BY issued_at DESC, id DESC LIMIT $2";
         const OLDER: &str = "SELECT details, issued_at, id FROM tickets WHERE state = 0 AND expires_at > $1 \
@@ -156,7 +161,7 @@ impl TicketStore for InDatabase {
         let before = |duration: Duration| microseconds(now.saturating_sub(duration).unwrap_or(Timestamp::MIN)).into();
         self.in_rounds(BUNDLES, &[before(REPLAYED_FOR), microseconds(now).into(), AT_ONCE.into()]).await?;
         self.in_rounds(ROWS, &[before(REMEMBERED_FOR), AT_ONCE.into()]).await?;
-        if now.as_second().abs_diff(self.looked.load(Ordering::Relaxed)) >= LOOK_EVERY {
+        if now.as_second().abs_diff(self.looked.load(Ordering::Relaxed)) >= CHECK_EVERY {
             self.forget_of_many(now).await?;
             self.in_rounds(counted::FORGET, &[before(COUNTED_FOR), AT_ONCE.into()]).await?;
             self.looked.store(now.as_second(), Ordering::Relaxed);
@@ -170,7 +175,7 @@ impl TicketStore for InDatabase {
         Ok(usize::try_from(row.number(0).map_err(unavailable)?).unwrap_or_default())
     }
 
-    fn lost_with_the_process(&self) -> usize {
+    fn lost_on_exit(&self) -> usize {
         0
     }
 

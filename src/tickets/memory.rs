@@ -12,7 +12,7 @@ use super::change::Change;
 use super::owner::Owner;
 use super::port::{Ending, Found, MAX_BYTES_PER_CALLER, REPLAYED_FOR, TicketState, TicketStore, Unavailable};
 use super::sealed::Sealed;
-use super::ticket::{Place, Ticket, from_microseconds, later, microseconds};
+use super::ticket::{ListPosition, Ticket, from_microseconds, later, microseconds};
 use super::ticket_codec;
 use crate::database::{Failed, Step, StepRunner, Work};
 use crate::model::caller::Identity;
@@ -38,18 +38,18 @@ const OVERDUE: usize = 1000;
 pub struct Memory(Arc<Tickets>);
 
 struct Tickets {
-    held: Mutex<Held>,
+    held: Mutex<StoredTicket>,
     max_live_per_caller: usize,
 }
 
 #[derive(Default)]
-struct Held {
+struct StoredTicket {
     /// Boxed, because the table has up to twice as many slots as tickets.
     slots: HashMap<TicketId, Box<Slot>>,
     /// Waiting tickets by expiry, to find overdue ones.
     by_expiry: BTreeSet<(i64, TicketId)>,
     /// Waiting tickets by age.
-    by_age: BTreeSet<Place>,
+    by_age: BTreeSet<ListPosition>,
     /// Redeemed tickets whose download may be repeated, by the end of that period.
     replays: BTreeSet<(i64, TicketId)>,
     /// Ended tickets by the second in which they are forgotten.
@@ -129,7 +129,12 @@ impl TicketStore for Memory {
         Ok(decode(&sealed).map(|ticket| Found { ticket, sealed, state }))
     }
 
-    async fn list(&self, now: Timestamp, after: Option<Place>, limit: usize) -> Result<Vec<Ticket>, Unavailable> {
+    async fn list(
+        &self,
+        now: Timestamp,
+        after: Option<ListPosition>,
+        limit: usize,
+    ) -> Result<Vec<Ticket>, Unavailable> {
         let held = self.0.lock();
         let older = match after {
             Some(place) => held.by_age.range(..place),
@@ -165,10 +170,10 @@ impl TicketStore for Memory {
     }
 
     async fn waiting(&self) -> Result<usize, Unavailable> {
-        Ok(self.lost_with_the_process())
+        Ok(self.lost_on_exit())
     }
 
-    fn lost_with_the_process(&self) -> usize {
+    fn lost_on_exit(&self) -> usize {
         self.0.lock().by_expiry.len()
     }
 
@@ -232,7 +237,7 @@ impl StepRunner for Tickets {
 }
 
 impl Tickets {
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, StoredTicket> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -265,7 +270,7 @@ impl Slot {
     }
 }
 
-impl Held {
+impl StoredTicket {
     /// Reserves the space of a ticket.
     fn begin_issuing(&mut self, id: TicketId, slot: Slot, max_live: usize) -> bool {
         let size = slot.blob.len();
@@ -296,7 +301,7 @@ impl Held {
         if committed {
             (slot.issued, slot.changing) = (true, false);
             self.by_expiry.insert((slot.details.expires_at(), id));
-            self.by_age.insert(Place { issued_at: slot.details.issued_at(), id });
+            self.by_age.insert(ListPosition { issued_at: slot.details.issued_at(), id });
         } else {
             let owner = slot.owner;
             self.forget_bundle(id);
@@ -323,7 +328,7 @@ impl Held {
         slot.ending = Some(ending.clone());
         let (owner, issued_at, expires_at) = (slot.owner, slot.details.issued_at(), slot.details.expires_at());
         self.by_expiry.remove(&(expires_at, id));
-        self.by_age.remove(&Place { issued_at, id });
+        self.by_age.remove(&ListPosition { issued_at, id });
         let (number, oldest) = self.ended.push(id, owner);
         slot.ended_as = number;
         self.ends.insert((owed_until(expires_at), id));

@@ -30,7 +30,7 @@ pub use port::{Ending, Found, MAX_BYTES_PER_CALLER, REPLAYED_FOR, Rejection, Tic
 pub use presented::{NotPresented, Presented, Tickets};
 pub use seal::{MAX_BUNDLE_BYTES, SealError, TicketSealer};
 pub use sealed::Sealed;
-pub use ticket::{Place, Ticket};
+pub use ticket::{ListPosition, Ticket};
 
 impl Tickets {
     /// Opens the configured store. Tickets in a database are sealed under an epoch of the database key, which all replicas

@@ -2,7 +2,7 @@
 
 use super::caller_limits::CallerLimits;
 use super::sealed::Sealed;
-use super::ticket::{Place, Ticket};
+use super::ticket::{ListPosition, Ticket};
 use crate::database::Step;
 use crate::model::caller::Identity;
 use crate::model::ticket::TicketId;
@@ -119,7 +119,8 @@ pub trait TicketStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the store cannot be reached.
-    async fn list(&self, now: Timestamp, after: Option<Place>, limit: usize) -> Result<Vec<Ticket>, Unavailable>;
+    async fn list(&self, now: Timestamp, after: Option<ListPosition>, limit: usize)
+    -> Result<Vec<Ticket>, Unavailable>;
 
     /// Unredeemed tickets that have expired and must be ended. A bounded number.
     ///
@@ -140,7 +141,7 @@ pub trait TicketStore: Send + Sync + 'static {
     async fn waiting(&self) -> Result<usize, Unavailable>;
 
     /// The number of tickets that would be lost if this process ended now.
-    fn lost_with_the_process(&self) -> usize;
+    fn lost_on_exit(&self) -> usize;
 
     /// How long after its expiry the state of a ticket is kept.
     fn remembered_for(&self) -> Duration;

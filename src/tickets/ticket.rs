@@ -41,7 +41,7 @@ pub struct Ticket {
 
 /// The place of a ticket in the list of waiting tickets, which is ordered by time of issue and id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct ListPosition {
     /// The time of issue, in microseconds since 1970.
     pub issued_at: i64,
     /// The public id.

@@ -5,13 +5,13 @@ use jiff::SignedDuration;
 use std::time::Duration;
 
 /// By how much clocks may differ: tokens that were just issued must be valid, as in Kubernetes.
-const TOLERATED: SignedDuration = SignedDuration::from_secs(5);
+const MAX_OFFSET: SignedDuration = SignedDuration::from_secs(5);
 
 /// The check of a clock that is ahead of this machine's by so much, known to within `within`.
 pub fn check(name: String, ahead: SignedDuration, within: Duration) -> DoctorCheck {
     let within = SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX);
-    if ahead.abs() <= TOLERATED.saturating_add(within) {
-        return DoctorCheck::good(name, format!("agrees within {} s", TOLERATED.as_secs()));
+    if ahead.abs() <= MAX_OFFSET.saturating_add(within) {
+        return DoctorCheck::good(name, format!("agrees within {} s", MAX_OFFSET.as_secs()));
     }
     let detail = format!("differs from this machine's by {} s", ahead.as_secs());
     DoctorCheck::fault(name, detail, "synchronise the clocks of both machines (NTP)")

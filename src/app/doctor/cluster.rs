@@ -98,7 +98,7 @@ async fn check_right(cluster: &Cluster, name: &str, right: OwnAccess<'_>) -> Doc
     let dot = if group.is_empty() { "" } else { "." };
     let place = namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
     let check = format!("cluster {name}: may {verb} {resource}{dot}{group}{part}{place}");
-    match cluster.may(right).await {
+    match cluster.is_allowed(right).await {
         Ok(true) => DoctorCheck::good(check, "allowed"),
         Ok(false) => {
             let advice = match resource {

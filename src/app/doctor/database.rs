@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The least free share of the file system of an SQLite file, in percent.
-const LEAST_FREE: u64 = 10;
+const MIN_FREE_PERCENT: u64 = 10;
 
 pub async fn check(url: &Url) -> Vec<DoctorCheck> {
     const NAME: &str = "database";
@@ -85,7 +85,7 @@ fn space(path: &Path) -> Option<DoctorCheck> {
     };
     let percent = space.free.saturating_mul(100) / space.total.max(1);
     let detail = format!("{percent} % of the file system is free");
-    Some(if percent < LEAST_FREE {
+    Some(if percent < MIN_FREE_PERCENT {
         DoctorCheck::fault(name, detail, "enlarge the volume, or set audit.maxSize or a shorter audit.retention")
     } else {
         DoctorCheck::good(name, detail)

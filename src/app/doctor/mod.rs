@@ -37,9 +37,9 @@ pub async fn doctor(config: &Config, namespaces: &[String]) -> DoctorReport {
     };
     checks.extend(certificates::check(config, SystemClock.now()));
     let (clusters, stores, database) = tokio::join!(
-        within("API servers", clusters(config, &metrics, namespaces)),
-        within("stores", stores(config, &metrics)),
-        within("database", database::check(&config.database.url)),
+        with_time_limit("API servers", clusters(config, &metrics, namespaces)),
+        with_time_limit("stores", stores(config, &metrics)),
+        with_time_limit("database", database::check(&config.database.url)),
     );
     checks.extend([clusters, stores, database].into_iter().flatten());
     report(checks)
@@ -56,7 +56,7 @@ fn report(checks: Vec<DoctorCheck>) -> DoctorReport {
     DoctorReport { ok: checks.iter().all(|check| check.ok), checks }
 }
 
-async fn within(name: &str, checks: impl Future<Output = Vec<DoctorCheck>>) -> Vec<DoctorCheck> {
+async fn with_time_limit(name: &str, checks: impl Future<Output = Vec<DoctorCheck>>) -> Vec<DoctorCheck> {
     timeout(GROUP_LIMIT, checks).await.unwrap_or_else(|_| {
         let detail = format!("the checks did not end within {} s", GROUP_LIMIT.as_secs());
         vec![DoctorCheck::fault(name, detail, "see whether the network lets this machine reach them")]

@@ -1,10 +1,10 @@
 //! `claviger audit export`.
 
-use super::connection::Connection;
-use super::failure::Failure;
 use super::filters::Filters;
 use super::printing::Printer;
-use super::server::ServerArguments;
+use crate::cli::connection::Connection;
+use crate::cli::failure::Failure;
+use crate::cli::server::ServerArguments;
 
 /// The options of `claviger audit export`.
 #[derive(Debug, clap::Args)]

@@ -1,6 +1,6 @@
 //! The event filters of the API as options.
 
-use super::failure::Failure;
+use crate::cli::failure::Failure;
 use crate::model::clock::{Clock as _, SystemClock};
 use crate::model::duration;
 use jiff::{SignedDuration, Timestamp};

@@ -10,9 +10,7 @@ mod verify;
 
 pub use filters::{parameter, time};
 
-use super::connection::{self, on};
-use super::failure;
-use super::server;
+use super::connection::on;
 use clap::Subcommand;
 use std::process::ExitCode;
 
@@ -35,6 +33,6 @@ pub fn run(audit: &Audit) -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.print_and_code(),
     }
 }

@@ -1,7 +1,7 @@
 //! Files that `claviger audit verify` reads: an export, and the server's standard output.
 
-use super::failure::Failure;
 use crate::audit::{Checker, Known, Stored};
+use crate::cli::failure::Failure;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
@@ -13,7 +13,7 @@ pub fn known(file: &Path) -> Result<Known, Failure> {
     each_line("--checkpoints", file, |line| {
         // A log pipeline may have added a prefix.
         let json = line.find('{').map_or("", |at| &line[at..]);
-        told += u64::from(known.learn(json.trim_end()));
+        told += u64::from(known.read_line(json.trim_end()));
     })?;
     if told == 0 {
         return Err(Failure::usage(format!("--checkpoints: {}: no line of it tells anything", file.display())));

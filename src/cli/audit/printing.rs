@@ -1,6 +1,6 @@
 //! Lines on standard output, which may be a pipe whose reader has closed it.
 
-use super::failure::Failure;
+use crate::cli::failure::Failure;
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write as _};
 
 /// Buffered standard output.

@@ -1,11 +1,11 @@
 //! `claviger audit tail`.
 
-use super::connection::Connection;
-use super::failure::Failure;
 use super::filters::{Filters, parameter};
 use super::line;
 use super::printing::Printer;
-use super::server::ServerArguments;
+use crate::cli::connection::Connection;
+use crate::cli::failure::Failure;
+use crate::cli::server::ServerArguments;
 use crate::wire::audit_list::{AuditEventList, AuditEventObject};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;

@@ -1,10 +1,10 @@
 //! `claviger audit verify`.
 
-use super::connection::{Connection, on};
-use super::failure::Failure;
 use super::offline::{each_line, known, see};
-use super::server::ServerArguments;
 use crate::audit::{Beginning, ChainHasher, Checker, Known, Verified};
+use crate::cli::connection::{Connection, on};
+use crate::cli::failure::Failure;
+use crate::cli::server::ServerArguments;
 use crate::config::key_file;
 use crate::sealing::keys::RootKey;
 use crate::wire::audit_list::{AuditVerified, BrokenPlace};
@@ -62,7 +62,7 @@ pub fn run(verify: &Verify) -> Result<(), Failure> {
     let mut checker = Checker::new(Some(&sealer), known);
     each_line("--file", file, |line| see(&mut checker, line))?;
     let beginning = if verify.pruned { Beginning::Anywhere } else { Beginning::Known };
-    tell(&answer(checker.finish(beginning, &pruned)))
+    print(&answer(checker.finish(beginning, &pruned)))
 }
 
 fn read(option: &str, files: &[PathBuf]) -> Result<Vec<RootKey>, Failure> {
@@ -72,8 +72,8 @@ fn read(option: &str, files: &[PathBuf]) -> Result<Vec<RootKey>, Failure> {
 
 /// The server verifies its chains. If checkpoints are given, its events are compared with them here.
 async fn at_server(server: &Connection, known: Option<Known>) -> Result<(), Failure> {
-    let verified: AuditVerified = server.get_patiently("/v1/audit/verify").await?.json()?;
-    let Some(known) = known.filter(|_| verified.ok) else { return tell(&verified) };
+    let verified: AuditVerified = server.get_with_retries("/v1/audit/verify").await?.json()?;
+    let Some(known) = known.filter(|_| verified.ok) else { return print(&verified) };
     let pruned: BTreeMap<_, _> = known.clone().into_pruned();
     // The server has the key and has verified the hashes. The checkpoints are what it cannot know.
     let mut checker = Checker::new(None, known);
@@ -83,7 +83,7 @@ async fn at_server(server: &Connection, known: Option<Known>) -> Result<(), Fail
             Ok(())
         })
         .await?;
-    tell(&answer(checker.finish(Beginning::Anywhere, &pruned)))
+    print(&answer(checker.finish(Beginning::Anywhere, &pruned)))
 }
 
 fn answer(verified: Verified) -> AuditVerified {
@@ -100,7 +100,7 @@ fn answer(verified: Verified) -> AuditVerified {
 }
 
 /// Prints the result. The exit code of a broken log is 1.
-fn tell(verified: &AuditVerified) -> Result<(), Failure> {
+fn print(verified: &AuditVerified) -> Result<(), Failure> {
     let text =
         serde_json::to_string(verified).map_err(|_| Failure::Failed("the answer cannot be written as JSON".into()))?;
     println!("{text}");

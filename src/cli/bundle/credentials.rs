@@ -1,6 +1,6 @@
 //! The secrets in files of credentials, each under the name of its place: `docker-config`, `npmrc` and `netrc`.
 
-use super::Values;
+use super::values::Values;
 use crate::model::secret::SecretValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,6 +1,6 @@
 //! `NAME="value"`, `NAME='value'`, `` NAME=`value` `` and `NAME=value` lines, as `dotenv` and `dotenv-expand` have them.
 
-use super::{Values, end_line};
+use super::values::{Values, end_line};
 use crate::model::secret::SecretValue;
 
 /// Parses the lines.

@@ -1,6 +1,6 @@
 //! `export NAME='value'` lines.
 
-use super::{Values, end_line};
+use super::values::{Values, end_line};
 use crate::model::secret::SecretValue;
 
 /// Parses the lines.

@@ -1,6 +1,6 @@
 //! One object of strings.
 
-use super::Values;
+use super::values::Values;
 use crate::model::secret::SecretValue;
 use std::collections::BTreeMap;
 

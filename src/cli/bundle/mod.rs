@@ -6,18 +6,26 @@ mod credentials;
 mod dotenv;
 mod export;
 mod json;
-mod tar;
+pub mod tar;
+mod values;
 
+pub use values::Values;
+
+use super::failure::Failure;
 use crate::model::format::Format;
 use crate::model::secret::SecretValue;
-
-/// Names and values, in the order of the file.
-pub type Values = Vec<(String, SecretValue)>;
+use zeroize::Zeroizing;
 
 /// The text is not a complete bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not a complete bundle in format export, dotenv, dotenv-expand or json")]
 pub struct NotABundle;
+
+impl From<NotABundle> for Failure {
+    fn from(error: NotABundle) -> Self {
+        Self::Failed(format!("what was fetched {error}"))
+    }
+}
 
 /// Parses a bundle, and detects its format.
 pub fn read(text: &str) -> Result<Values, NotABundle> {
@@ -38,19 +46,21 @@ pub fn secrets(format: Format, bytes: &[u8], keys: &[String]) -> Result<Values, 
         Format::Export | Format::Dotenv | Format::DotenvExpand | Format::Json => read(text()?),
         Format::Raw => {
             let name = keys.first().cloned().unwrap_or_default();
-            Ok(vec![(name, SecretValue::new(String::from_utf8_lossy(bytes).into_owned()))])
+            Ok(vec![(name, text_of(bytes))])
         }
-        Format::Tar => tar::read(bytes).ok_or(NotABundle),
+        Format::Tar => {
+            // Values that are not text are masked as far as they are.
+            let value = |(name, contents): (String, Zeroizing<Vec<u8>>)| (name, text_of(&contents));
+            Ok(tar::read(bytes).ok_or(NotABundle)?.into_iter().map(value).collect())
+        }
         Format::DockerConfig => credentials::docker_config(text()?).ok_or(NotABundle),
         Format::Npmrc => credentials::npmrc(text()?).ok_or(NotABundle),
         Format::Netrc => credentials::netrc(text()?).ok_or(NotABundle),
     }
 }
 
-/// Removes the line that counts the keys. It is required, unless there are no keys, and must be right.
-fn end_line(rest: &str, keys: usize) -> Option<()> {
-    let is_end = if keys == 0 { rest.is_empty() } else { rest == format!("# claviger: {keys} keys\n") };
-    is_end.then_some(())
+fn text_of(bytes: &[u8]) -> SecretValue {
+    SecretValue::new(String::from_utf8_lossy(bytes).into_owned())
 }
 
 #[cfg(test)]

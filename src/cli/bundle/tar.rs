@@ -1,19 +1,21 @@
 //! An archive with one file for each key.
 
-use super::Values;
-use crate::model::secret::SecretValue;
 use std::io::Read as _;
 use zeroize::Zeroizing;
 
-/// Reads the files. Values that are not text are read as far as they are.
-pub fn read(bytes: &[u8]) -> Option<Values> {
-    let mut values = Values::new();
-    for entry in tar::Archive::new(bytes).entries().ok()? {
+/// The names and contents of the files; none if the archive is damaged.
+pub fn read(archive: &[u8]) -> Option<Vec<(String, Zeroizing<Vec<u8>>)>> {
+    let mut files = Vec::new();
+    for entry in tar::Archive::new(archive).entries().ok()? {
         let mut entry = entry.ok()?;
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let mut value = Zeroizing::new(Vec::new());
-        entry.read_to_end(&mut value).ok()?;
-        values.push((name, SecretValue::new(String::from_utf8_lossy(&value).into_owned())));
+        let name = String::from_utf8(entry.path_bytes().into_owned()).ok()?;
+        let size = usize::try_from(entry.size()).ok()?;
+        // Full capacity from the start: a vector that grows leaves its old contents in memory.
+        let mut contents = Zeroizing::new(Vec::with_capacity(size.min(archive.len())));
+        if entry.read_to_end(&mut contents).ok()? != size {
+            return None;
+        }
+        files.push((name, contents));
     }
-    Some(values)
+    Some(files)
 }

@@ -3,8 +3,9 @@
 use super::attributes::{Layout, is_name};
 use super::proto::File;
 use super::refusal::Refusal;
+use crate::cli::bundle::tar;
 use crate::cli::whole_file::Mode;
-use std::io::Read as _;
+use zeroize::Zeroizing;
 
 /// The file of an empty bundle where each key would be a file. `*` does not match it.
 pub const MARKER: &str = ".claviger-empty";
@@ -17,33 +18,18 @@ pub fn of(layout: &Layout, mode: Mode, bundle: &[u8], keys: usize) -> Result<Vec
         Layout::OneFile { path, .. } => Ok(vec![File { path: path.clone(), mode, contents: bundle.to_vec() }]),
         Layout::FilePerKey if keys == 0 => Ok(vec![File { path: MARKER.into(), mode, contents: Vec::new() }]),
         Layout::FilePerKey => {
-            let files = unpacked(bundle, mode).ok_or_else(Refusal::strange)?;
-            if files.len() != keys {
-                return Err(Refusal::strange());
-            }
-            if !files.iter().all(|file| is_name(&file.path)) {
+            let files = tar::read(bundle).filter(|files| files.len() == keys).ok_or_else(Refusal::unexpected_answer)?;
+            if !files.iter().all(|(name, _)| is_name(name)) {
                 return Err(Refusal::unrenderable());
             }
-            Ok(files)
+            let file = |(path, mut contents): (String, Zeroizing<Vec<u8>>)| File {
+                path,
+                mode,
+                contents: std::mem::take(&mut *contents),
+            };
+            Ok(files.into_iter().map(file).collect())
         }
     }
-}
-
-/// The files of an archive; none if it is damaged.
-fn unpacked(archive: &[u8], mode: i32) -> Option<Vec<File>> {
-    let mut files = Vec::new();
-    for entry in tar::Archive::new(archive).entries().ok()? {
-        let mut entry = entry.ok()?;
-        let path = String::from_utf8(entry.path_bytes().into_owned()).ok()?;
-        // Full capacity from the start: a vector that grows leaves its old contents in memory.
-        let mut contents = Vec::with_capacity(usize::try_from(entry.size()).ok()?.min(archive.len()));
-        let read = entry.read_to_end(&mut contents).ok()?;
-        if u64::try_from(read) != Ok(entry.size()) {
-            return None;
-        }
-        files.push(File { path, mode, contents });
-    }
-    Some(files)
 }
 
 #[cfg(test)]

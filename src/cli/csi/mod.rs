@@ -17,7 +17,7 @@ use super::server::ServerArguments;
 use crate::app;
 use crate::config::telemetry::{LogFormat, LogLevel, Telemetry};
 use crate::model::duration;
-use mount::{LONGEST, Provider, SHORTEST};
+use mount::{MAX_TIME_LIMIT, MIN_TIME_LIMIT, Provider};
 use serve::serve;
 use socket::Socket;
 use std::path::PathBuf;
@@ -54,14 +54,14 @@ pub struct Csi {
 
 fn time_limit(text: &str) -> Result<Duration, String> {
     let limit = duration::parse(text).map_err(|error| error.to_string())?;
-    let is_good = (SHORTEST..=LONGEST).contains(&limit);
+    let is_good = (MIN_TIME_LIMIT..=MAX_TIME_LIMIT).contains(&limit);
     is_good.then_some(limit).ok_or_else(|| "must be from 1s to 30s".to_owned())
 }
 
 /// Serves until a signal ends the process.
 pub fn run(csi: &Csi) -> ExitCode {
     let ran = if csi.probe { probe::probe(&csi.socket) } else { csi.serve() };
-    ran.map_or_else(|failure| failure.tell(), |()| ExitCode::SUCCESS)
+    ran.map_or_else(|failure| failure.print_and_code(), |()| ExitCode::SUCCESS)
 }
 
 impl Csi {

@@ -19,13 +19,13 @@ use tonic::Status;
 use zeroize::Zeroizing;
 
 /// Longest time limit of a mount. Kubelet gives up after two minutes, and that end is not final for it.
-pub const LONGEST: Duration = Duration::from_secs(30);
+pub const MAX_TIME_LIMIT: Duration = Duration::from_secs(30);
 /// Shortest one.
-pub const SHORTEST: Duration = Duration::from_secs(1);
+pub const MIN_TIME_LIMIT: Duration = Duration::from_secs(1);
 /// What the download leaves of the time limit, so that its own error is told.
-const REST: Duration = Duration::from_millis(500);
+const ERROR_MARGIN: Duration = Duration::from_millis(500);
 /// Mounts at once. More wait, within their time limit.
-const AT_ONCE: usize = 64;
+const MAX_CONCURRENT_MOUNTS: usize = 64;
 /// The driver receives at most 4 MiB, and its error beyond is not final for kubelet.
 const MAX_RESPONSE_BYTES: usize = 3 * 1024 * 1024;
 /// Larger than the two Kubernetes objects that attributes come from.
@@ -46,7 +46,7 @@ impl Provider {
     /// Reads the certificates. Sends nothing.
     pub fn open(arguments: ServerArguments, audience: String, within: Duration) -> Result<Self, Failure> {
         let client = arguments.client(arguments.origin()?.scheme())?;
-        Ok(Self { arguments, client, audience, within, slots: Semaphore::new(AT_ONCE) })
+        Ok(Self { arguments, client, audience, within, slots: Semaphore::new(MAX_CONCURRENT_MOUNTS) })
     }
 
     /// Answers a mount, and logs its outcome.
@@ -85,7 +85,7 @@ impl Provider {
         let token = token::find(attributes.tokens.as_ref(), &secrets, &self.audience)?;
         let bearer = token::bearer(&token, attributes.pod_uid.as_deref())?;
         let _slot = self.slots.acquire().await.map_err(|_| Refusal::internal())?;
-        let left = self.within.saturating_sub(started.elapsed() + REST);
+        let left = self.within.saturating_sub(started.elapsed() + ERROR_MARGIN);
         let source = Source::shown(&self.arguments, self.client.clone(), bearer, Bound { timeout: left });
         let mut source = source.map_err(Refusal::of)?;
         let (bundle, keys) = fetched(&mut source, &attributes.request, &attributes.layout).await?;

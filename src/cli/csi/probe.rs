@@ -11,14 +11,14 @@ const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x
 /// Head of a frame: length (3 bytes), type, flags, stream (4 bytes).
 const FRAME_HEAD: usize = 9;
 const SETTINGS: u8 = 4;
-const WITHIN: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Succeeds if the server's first frame has settings.
 pub fn probe(socket: &Path) -> Result<(), Failure> {
     let greeted = || -> io::Result<bool> {
         let mut stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(WITHIN))?;
-        stream.set_write_timeout(Some(WITHIN))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         stream.write_all(GREETING)?;
         let mut head = [0; FRAME_HEAD];
         stream.read_exact(&mut head)?;

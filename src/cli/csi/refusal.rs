@@ -84,7 +84,7 @@ impl Refusal {
 
     /// The token names no pod.
     pub fn not_pod_bound() -> Self {
-        Self::judged(403, Some(Code::NotPodBound))
+        Self::by_code_or_status(403, Some(Code::NotPodBound))
     }
 
     /// The token belongs to another pod.
@@ -107,11 +107,11 @@ impl Refusal {
 
     /// A key cannot be the name of a file.
     pub fn unrenderable() -> Self {
-        Self::judged(422, Some(Code::Unrenderable))
+        Self::by_code_or_status(422, Some(Code::Unrenderable))
     }
 
     /// The answer is not as Claviger gives it.
-    pub fn strange() -> Self {
+    pub fn unexpected_answer() -> Self {
         Self::new(FinalCode::FailedPrecondition, "unexpected_answer", OTHER_SERVER)
     }
 
@@ -122,7 +122,7 @@ impl Refusal {
 
     /// The mount ended without an outcome.
     pub fn internal() -> Self {
-        Self::judged(500, Some(Code::Internal))
+        Self::by_code_or_status(500, Some(Code::Internal))
     }
 
     /// The failure of a download.
@@ -133,19 +133,19 @@ impl Refusal {
                     let known = |code: &&Code| code.as_str() == problem.code && code.status() == status;
                     Code::ALL.iter().find(known).copied()
                 });
-                Self { request_id, ..Self::judged(status, named) }
+                Self { request_id, ..Self::by_code_or_status(status, named) }
             }
             Failure::Unreachable(cause) => {
                 let refusal = Self::new(FinalCode::FailedPrecondition, "server_unreachable", AGAIN);
                 Self { cause: Some(cause.into()), ..refusal }
             }
-            Failure::Failed(cause) => Self { cause: Some(cause), ..Self::strange() },
+            Failure::Failed(cause) => Self { cause: Some(cause), ..Self::unexpected_answer() },
             _ => Self::internal(),
         }
     }
 
     /// The refusal for an answer: by its code, or by its status alone if the code is not one of ours.
-    fn judged(status: u16, code: Option<Code>) -> Self {
+    fn by_code_or_status(status: u16, code: Option<Code>) -> Self {
         use FinalCode as Final;
         let Some(code) = code else {
             let status = match status {
@@ -153,7 +153,7 @@ impl Refusal {
                 403 => Final::PermissionDenied,
                 _ => Final::FailedPrecondition,
             };
-            return Self { status, ..Self::strange() };
+            return Self { status, ..Self::unexpected_answer() };
         };
         let (status, advice) = match code {
             Code::Unauthenticated => {
@@ -265,7 +265,7 @@ mod tests {
             Refusal::pod_unknown(),
             Refusal::too_large(),
             Refusal::unrenderable(),
-            Refusal::strange(),
+            Refusal::unexpected_answer(),
             Refusal::timeout(),
             Refusal::internal(),
             Refusal::of(Failure::Unreachable("no answer in time")),

@@ -1,6 +1,6 @@
 //! Accepts the driver's connections: HTTP/2 without TLS on a Unix socket, bounded in number.
 
-use super::mount::{LONGEST, Provider};
+use super::mount::{MAX_TIME_LIMIT, Provider};
 use super::service::answer;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -42,7 +42,7 @@ pub async fn serve(listener: UnixListener, provider: Arc<Provider>, stopped: imp
     drop(listener);
     drop(stopping);
     // A mount takes no longer.
-    let _ = timeout(LONGEST, async { while connections.join_next().await.is_some() {} }).await;
+    let _ = timeout(MAX_TIME_LIMIT, async { while connections.join_next().await.is_some() {} }).await;
 }
 
 /// Serves one connection; once `told` is closed it takes no further calls.

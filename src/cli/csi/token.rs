@@ -4,13 +4,14 @@
 
 use super::attributes::TOKENS;
 use super::refusal::Refusal;
+use crate::cli::bearer;
 use crate::model::secret::SecretValue;
+use crate::model::token68::is_token68;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::HeaderValue;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use zeroize::Zeroizing;
 
 /// Longer than any token that a server accepts.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -53,26 +54,21 @@ pub fn find(tokens: Option<&SecretValue>, secrets: &str, audience: &str) -> Resu
 }
 
 /// The `Authorization` header with a token that is bound to this pod.
-#[expect(clippy::disallowed_methods, reason = "the token is taken apart, and goes into the header that it is for")]
+#[expect(clippy::disallowed_methods, reason = "the token is parsed")]
 pub fn bearer(token: &SecretValue, pod_uid: Option<&str>) -> Result<HeaderValue, Refusal> {
-    let text = token.expose_secret();
-    let claims = claims(text).ok_or_else(Refusal::token_invalid)?;
+    let claims = claims(token.expose_secret()).ok_or_else(Refusal::token_invalid)?;
     let pod = claims.kubernetes.and_then(|bound| bound.pod).ok_or_else(Refusal::not_pod_bound)?.uid;
     match pod_uid {
         None => return Err(Refusal::pod_unknown()),
         Some(uid) if uid != pod => return Err(Refusal::wrong_pod()),
         Some(_) => {}
     }
-    let text = Zeroizing::new(format!("Bearer {text}"));
-    let mut bearer = HeaderValue::from_str(&text).map_err(|_| Refusal::token_invalid())?;
-    bearer.set_sensitive(true);
-    Ok(bearer)
+    bearer::header(token).ok_or_else(Refusal::token_invalid)
 }
 
 /// The unverified claims of a token. None: the text is no token.
 fn claims(token: &str) -> Option<Claims> {
-    let is_token68 = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
-    if token.len() > MAX_TOKEN_BYTES || !token.bytes().all(is_token68) {
+    if token.len() > MAX_TOKEN_BYTES || !is_token68(token) {
         return None;
     }
     let payload = token.split('.').nth(1)?;

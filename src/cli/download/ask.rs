@@ -1,9 +1,9 @@
 //! Requests a ticket. It can be repeated at will: a ticket whose answer was lost expires unused.
 
-use super::attempt::{Attempt, Done};
+use super::attempt::{Attempt, ServerEffect};
 use super::{Link, Receipt, Source};
 use crate::cli::failure::Failure;
-use crate::cli::server::{self, ANSWER_WITHIN};
+use crate::cli::http_client::{self, ANSWER_WITHIN};
 use crate::wire::ticket::{TicketReceipt, TicketRequest};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use zeroize::Zeroizing;
@@ -21,7 +21,7 @@ impl Source<'_> {
                 Err(attempt) => attempt,
             };
             self.progress.says("the server does not answer as it should, trying again");
-            if attempt.done == Done::Decided || !self.patience.wait(attempt.retry_after).await {
+            if attempt.done == ServerEffect::Decided || !self.retry_budget.wait(attempt.retry_after).await {
                 self.progress.clear();
                 return Err(attempt.failure);
             }
@@ -30,7 +30,7 @@ impl Source<'_> {
 
     async fn ask_once(&self, body: Vec<u8>) -> Result<Receipt, Attempt> {
         let request =
-            self.client.post(format!("{}v1/tickets", self.origin)).timeout(self.patience.left().min(ANSWER_WITHIN));
+            self.client.post(format!("{}v1/tickets", self.origin)).timeout(self.retry_budget.left().min(ANSWER_WITHIN));
         let request = request.header(AUTHORIZATION, self.bearer.clone()).header(ACCEPT, "application/json");
         let request = request.header("prefer", "sizes");
         let answer = request.header(CONTENT_TYPE, "application/json").body(body).send().await;
@@ -38,11 +38,11 @@ impl Source<'_> {
         if response.status() != 201 {
             return Err(Attempt::refused(response).await);
         }
-        let request_id = server::request_id(response.headers());
-        let body = server::read(&mut response, MAX_RECEIPT_BYTES).await.map_err(Attempt::broken)?;
-        let strange = || Attempt::decided(Failure::Refused { status: 201, problem: None, request_id });
-        let Ok(receipt) = serde_json::from_slice::<TicketReceipt>(&body) else { return Err(strange()) };
-        let Some(link) = Link::parse(&Zeroizing::new(receipt.url)) else { return Err(strange()) };
+        let request_id = http_client::request_id(response.headers());
+        let body = http_client::read(&mut response, MAX_RECEIPT_BYTES).await.map_err(Attempt::broken)?;
+        let unexpected_answer = || Attempt::decided(Failure::Refused { status: 201, problem: None, request_id });
+        let Ok(receipt) = serde_json::from_slice::<TicketReceipt>(&body) else { return Err(unexpected_answer()) };
+        let Some(link) = Link::parse(&Zeroizing::new(receipt.url)) else { return Err(unexpected_answer()) };
         if !link.may_follow(&self.origin) {
             let unsafe_link = "the ticket's URL is not https, and the server is; it is not followed";
             return Err(Attempt::decided(Failure::Failed(unsafe_link.into())));

@@ -30,17 +30,17 @@ impl Head {
             values.next().is_none().then_some(value)
         };
         if one(CONTENT_TYPE.as_str()) != Some(format.media_type()) {
-            return Err(strange("it is of another media type"));
+            return Err(unexpected_answer("it is of another media type"));
         }
         if headers.contains_key(CONTENT_ENCODING) {
-            return Err(strange("it is compressed"));
+            return Err(unexpected_answer("it is compressed"));
         }
         let length = one(CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
-        let digest = one("repr-digest").and_then(sha256_member).ok_or_else(|| strange("it has no digest"))?;
+        let digest = one("repr-digest").and_then(sha256_member).ok_or_else(|| unexpected_answer("it has no digest"))?;
         let stale = one("x-claviger-stale") == Some("true");
         let is_word = |text: &&str| text.len() <= MAX_VERSIONS && text.bytes().all(|b| b.is_ascii_alphanumeric());
         let versions = one("x-claviger-versions").filter(is_word).map(str::to_owned);
-        Ok(Self { length: length.ok_or_else(|| strange("it has no length"))?, digest, stale, versions })
+        Ok(Self { length: length.ok_or_else(|| unexpected_answer("it has no length"))?, digest, stale, versions })
     }
 }
 
@@ -53,15 +53,15 @@ fn sha256_member(header: &str) -> Option<Vec<u8>> {
 /// Whether the body matches its headers, and ends as its format requires.
 pub fn checked(body: &[u8], head: &Head, format: Format, keys: Option<usize>) -> Result<(), Failure> {
     if body.len() != head.length {
-        return Err(strange("it is not as long as it says"));
+        return Err(unexpected_answer("it is not as long as it says"));
     }
     if sha256(body)[..] != head.digest[..] {
-        return Err(strange("it does not have its digest"));
+        return Err(unexpected_answer("it does not have its digest"));
     }
     let has_end_line = matches!(format, Format::Export | Format::Dotenv | Format::DotenvExpand)
         && !(body.is_empty() && keys.unwrap_or(0) == 0);
     if has_end_line && !ends_well(body, keys) {
-        return Err(strange("it does not end with the count of its keys"));
+        return Err(unexpected_answer("it does not end with the count of its keys"));
     }
     Ok(())
 }
@@ -75,7 +75,7 @@ fn ends_well(body: &[u8], keys: Option<usize>) -> bool {
     count.and_then(|count| count.parse().ok()).is_some_and(|count: usize| keys.is_none_or(|keys| keys == count))
 }
 
-fn strange(why: &str) -> Failure {
+fn unexpected_answer(why: &str) -> Failure {
     Failure::Failed(format!("the download is not as Claviger gives it: {why}"))
 }
 

@@ -3,15 +3,17 @@
 mod ask;
 mod attempt;
 mod checked;
+mod downloaded;
 mod link;
 mod progress;
 mod redeem;
 
+pub use downloaded::Downloaded;
 pub use link::Link;
 pub use progress::Progress;
 
 use super::failure::Failure;
-use super::patience::Patience;
+use super::retry_budget::RetryBudget;
 use super::server::ServerArguments;
 use super::workflow::Commands;
 use crate::model::duration;
@@ -21,7 +23,6 @@ use http::header::HeaderValue;
 use reqwest::{Client, Url};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 /// Options for what is requested.
 #[derive(Debug, clap::Args)]
@@ -72,23 +73,13 @@ struct Receipt {
     sizes: Sizes,
 }
 
-/// A complete bundle, as rendered by the server.
-pub struct Downloaded {
-    pub bytes: Zeroizing<Vec<u8>>,
-    /// Whether a store was unavailable and older values were served.
-    pub stale: bool,
-    /// Keyed digest of the versions of the secrets, if the server reports one.
-    #[cfg_attr(not(feature = "csi"), expect(dead_code, reason = "only the provider of volumes reports it"))]
-    pub versions: Option<String>,
-}
-
 /// A server, and the caller's token.
 pub struct Source<'a> {
     arguments: &'a ServerArguments,
     origin: Url,
     bearer: HeaderValue,
     client: Client,
-    patience: Patience,
+    retry_budget: RetryBudget,
     progress: Progress,
 }
 
@@ -102,9 +93,9 @@ impl<'a> Source<'a> {
     ) -> Result<Self, Failure> {
         let origin = arguments.origin()?;
         let client = arguments.client(origin.scheme())?;
-        let mut patience = Patience::new(bound.timeout);
-        let bearer = arguments.bearer(commands, &mut patience).await?;
-        Ok(Self { arguments, origin, bearer, client, patience, progress })
+        let mut retry_budget = RetryBudget::new(bound.timeout);
+        let bearer = arguments.bearer(commands, &mut retry_budget).await?;
+        Ok(Self { arguments, origin, bearer, client, retry_budget, progress })
     }
 
     /// A caller whose token another process has shown, with a client that many callers share. Sends nothing.
@@ -116,7 +107,7 @@ impl<'a> Source<'a> {
         bound: Bound,
     ) -> Result<Self, Failure> {
         let (origin, progress) = (arguments.origin()?, Progress::silent());
-        Ok(Self { arguments, origin, bearer, client, patience: Patience::new(bound.timeout), progress })
+        Ok(Self { arguments, origin, bearer, client, retry_budget: RetryBudget::new(bound.timeout), progress })
     }
 
     /// Requests a ticket and redeems it. Returns the bundle with the names of its keys.
@@ -158,7 +149,7 @@ impl<'a> Source<'a> {
             format,
             keys: Some(keys.len()),
         };
-        let downloaded = redemption.run(&mut self.patience, &self.progress).await?;
+        let downloaded = redemption.run(&mut self.retry_budget, &self.progress).await?;
         self.progress.clear();
         Ok((downloaded, keys))
     }
@@ -167,7 +158,7 @@ impl<'a> Source<'a> {
 /// Redeems a ticket that another process requested.
 pub async fn redeem(link: &Link, client: &Client, format: Format, bound: Bound) -> Result<Downloaded, Failure> {
     let redemption = redeem::Redemption { client, link, bearer: None, format, keys: None };
-    redemption.run(&mut Patience::new(bound.timeout), &Progress::silent()).await
+    redemption.run(&mut RetryBudget::new(bound.timeout), &Progress::silent()).await
 }
 
 /// Runs a future to completion.

@@ -3,12 +3,14 @@
 //! All attempts of a run send the same random `Idempotency-Key`, so that a download whose answer was lost can be repeated for a
 //! while. A decision of the server is never retried.
 
-use super::attempt::{Attempt, Done};
+use super::attempt::{Attempt, ServerEffect};
 use super::checked::{Head, checked};
-use super::{Downloaded, Link, Progress};
+use super::downloaded::Downloaded;
+use super::link::Link;
+use super::progress::Progress;
 use crate::cli::failure::Failure;
-use crate::cli::patience::Patience;
-use crate::cli::server::{self, ANSWER_WITHIN};
+use crate::cli::http_client::{self, ANSWER_WITHIN};
+use crate::cli::retry_budget::RetryBudget;
 use crate::model::format::Format;
 use crate::model::request_id::RequestId;
 use http::header::{AUTHORIZATION, HeaderValue};
@@ -34,20 +36,20 @@ pub struct Redemption<'a> {
 
 impl Redemption<'_> {
     /// Redeems the ticket. Returns only a complete bundle.
-    pub async fn run(&self, patience: &mut Patience, progress: &Progress) -> Result<Downloaded, Failure> {
+    pub async fn run(&self, retry_budget: &mut RetryBudget, progress: &Progress) -> Result<Downloaded, Failure> {
         let key = RequestId::random();
         let mut lost = false;
         loop {
-            let attempt = match self.once(&key, patience.left().min(ANSWER_WITHIN)).await {
+            let attempt = match self.once(&key, retry_budget.left().min(ANSWER_WITHIN)).await {
                 Ok(downloaded) => return Ok(downloaded),
                 Err(attempt) => attempt,
             };
-            if attempt.done == Done::Perhaps && !lost {
+            if attempt.done == ServerEffect::Perhaps && !lost {
                 lost = true;
-                patience.shorten(REPEATED_WITHIN);
+                retry_budget.shorten(REPEATED_WITHIN);
             }
             progress.says("the download broke off, trying again");
-            if attempt.done == Done::Decided || !patience.wait(attempt.retry_after).await {
+            if attempt.done == ServerEffect::Decided || !retry_budget.wait(attempt.retry_after).await {
                 progress.clear();
                 return Err(if lost { after_loss(attempt) } else { attempt.failure });
             }
@@ -66,7 +68,7 @@ impl Redemption<'_> {
             return Err(Attempt::refused(response).await);
         }
         let head = Head::of(response.headers(), self.format).map_err(Attempt::decided)?;
-        let bytes = server::read(&mut response, MAX_BUNDLE_BYTES).await.map_err(Attempt::broken)?;
+        let bytes = http_client::read(&mut response, MAX_BUNDLE_BYTES).await.map_err(Attempt::broken)?;
         checked(&bytes, &head, self.format, self.keys).map_err(Attempt::decided)?;
         Ok(Downloaded { bytes, stale: head.stale, versions: head.versions })
     }

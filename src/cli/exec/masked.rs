@@ -1,6 +1,6 @@
 //! Runs a command as a child process and masks secret values in its standard output and standard error.
 
-use super::code_of;
+use super::exit_code::{FAILED, code_of};
 use super::signals::{Signals, pass_on};
 use crate::cli::failure::Failure;
 use crate::cli::printable::printable;
@@ -20,21 +20,21 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// Shortest value to mask, in bytes. A shorter one would blank out much of the output.
-const LEAST: usize = 4;
+const MIN_VALUE_BYTES: usize = 4;
 /// Shortest line of a multi-line value to mask, in bytes.
-const LEAST_LINE: usize = 8;
+const MIN_LINE_BYTES: usize = 8;
 /// How long processes that a command left behind may be silent before their output is no longer read.
-const SILENCE: Duration = Duration::from_secs(1);
+const FLUSH_AFTER: Duration = Duration::from_secs(1);
 
 /// Runs the command and returns its exit code; 128 plus the number of the signal that ended it.
 pub fn run<'v>(
     command: Command,
     secrets: impl Iterator<Item = (&'v str, &'v SecretValue)>,
 ) -> Result<ExitCode, Failure> {
-    let (needles, short) = Needles::new(secrets, LEAST, LEAST_LINE)
+    let (needles, short) = Needles::new(secrets, MIN_VALUE_BYTES, MIN_LINE_BYTES)
         .map_err(|_| Failure::Failed("the bundle is too large to be masked".into()))?;
     for name in short {
-        eprintln!("claviger: {} is not masked: it is shorter than {LEAST} bytes", printable(&name));
+        eprintln!("claviger: {} is not masked: it is shorter than {MIN_VALUE_BYTES} bytes", printable(&name));
     }
     let program = command.get_program().to_owned();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -73,7 +73,7 @@ async fn watched(command: Command, program: &OsStr, needles: &Arc<Needles>) -> R
     for mut pump in pumps {
         let mut before = said.load(Ordering::Relaxed);
         // Processes that the command left running keep the pipe open. They are read as long as they write.
-        while timeout(SILENCE, &mut pump).await.is_err() {
+        while timeout(FLUSH_AFTER, &mut pump).await.is_err() {
             let now = said.load(Ordering::Relaxed);
             if now == before {
                 break;
@@ -119,7 +119,7 @@ fn copy(from: &mut impl Read, to: &mut impl Write, needles: &Needles, said: &Ato
 /// The exit code of a command that has ended.
 fn code(ended: ExitStatus) -> u8 {
     let code = ended.code().or_else(|| ended.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(super::FAILED)
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(FAILED)
 }
 
 /// Reports that a command did not start, and returns the exit code.

@@ -4,9 +4,12 @@
 //! command, unless a policy lists them literally.
 
 mod argument_space;
+mod exit_code;
 mod key_file;
 mod masked;
 mod signals;
+
+pub use exit_code::FAILED;
 
 use super::bundle::{self, Values};
 use super::download::{Downloaded, Progress, Sizes, Source, Wanted, block_on};
@@ -16,16 +19,9 @@ use crate::model::format::Format;
 use argument_space::ArgumentSpace;
 use key_file::{KeyFile, KeyFiles};
 use std::ffi::OsString;
-use std::io::ErrorKind;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
-/// Exit code if Claviger failed, not the command.
-pub const FAILED: u8 = 125;
-/// Exit code if the command exists but cannot be run.
-const CANNOT_RUN: u8 = 126;
-/// Exit code if the command does not exist.
-const NOT_FOUND: u8 = 127;
 /// Variables that are removed from the command's environment: the command gets its secrets, but not the
 /// credentials for requesting others.
 const OURS: [&str; 7] = [
@@ -61,7 +57,7 @@ pub struct Exec {
 /// Replaces this process by the command; with a mask, runs it as a child and returns its exit code.
 pub fn run(exec: &Exec) -> ExitCode {
     exec.run().unwrap_or_else(|failure| {
-        failure.tell();
+        failure.print_and_code();
         ExitCode::from(FAILED)
     })
 }
@@ -108,7 +104,7 @@ impl Exec {
         };
         let request = self.wanted.request(only, None);
         let (text, _) = source.fetch_if(&request, Format::Export, fits).await?;
-        let mut values = bundle::read(as_text(&text)?).map_err(strange)?;
+        let mut values = bundle::read(as_text(&text)?)?;
         values.retain(|(name, _)| !is_in_file(name));
         // An older server reports no lengths.
         space.fits(values.iter().map(|(name, value)| (name.as_str(), value.len())))?;
@@ -122,7 +118,7 @@ impl Exec {
         }
         let names = self.files.iter().map(|file| file.name.clone()).collect();
         let (text, _) = source.fetch(&self.wanted.request(Some(names), None), Format::Json).await?;
-        bundle::read(as_text(&text)?).map_err(strange)
+        Ok(bundle::read(as_text(&text)?)?)
     }
 
     fn command(&self, environment: &Values) -> Command {
@@ -150,13 +146,4 @@ impl Exec {
 
 fn as_text(downloaded: &Downloaded) -> Result<&str, Failure> {
     std::str::from_utf8(&downloaded.bytes).map_err(|_| Failure::Failed("the bundle is not UTF-8".into()))
-}
-
-fn strange(error: bundle::NotABundle) -> Failure {
-    Failure::Failed(format!("what was fetched {error}"))
-}
-
-/// The exit code of a command that did not start.
-const fn code_of(error: ErrorKind) -> u8 {
-    if matches!(error, ErrorKind::NotFound) { NOT_FOUND } else { CANNOT_RUN }
 }

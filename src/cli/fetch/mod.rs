@@ -1,6 +1,6 @@
 //! `claviger fetch`: downloads the secrets of a repo and branch to a file or standard output.
 
-use super::bundle::{self, NotABundle};
+use super::bundle;
 use super::download::{Progress, Sizes, Source, Wanted, block_on};
 use super::failure::Failure;
 use super::whole_file::{Mode, Target};
@@ -42,7 +42,7 @@ pub struct Fetch {
 pub fn run(fetch: &Fetch) -> ExitCode {
     match fetch.run() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.print_and_code(),
     }
 }
 
@@ -70,7 +70,7 @@ impl Fetch {
             let mut source = Source::open(&self.wanted.server, self.wanted.bound, progress, commands).await?;
             let fetched = source.fetch_if(&request, format, names_fit).await?;
             if is_masked {
-                let values = bundle::secrets(format, &fetched.0.bytes, &fetched.1).map_err(strange)?;
+                let values = bundle::secrets(format, &fetched.0.bytes, &fetched.1)?;
                 commands.mask(&values)?;
                 if let Some(environment) = &mut environment {
                     environment.append(&values)?;
@@ -89,10 +89,6 @@ impl Fetch {
         progress.ends(&format!("{} keys{place}{stale}", keys.len()));
         Ok(())
     }
-}
-
-fn strange(error: NotABundle) -> Failure {
-    Failure::Failed(format!("what was fetched {error}"))
 }
 
 fn print(bytes: &Zeroizing<Vec<u8>>) -> Result<(), Failure> {

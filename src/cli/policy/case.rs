@@ -5,7 +5,7 @@ use crate::model::branch::Branch;
 use crate::model::caller::Caller;
 use crate::model::facts::Facts;
 use crate::model::repo::Repo;
-use crate::model::request::Asked;
+use crate::model::request::UnverifiedRequest;
 use crate::policy::{Explanation, PolicySet, caller_as_described};
 use crate::wire::decision::DescribedCaller;
 use jiff::Timestamp;
@@ -44,7 +44,7 @@ pub struct Case {
     pub name: String,
     caller: Caller,
     facts: Facts,
-    asked: Asked,
+    asked: UnverifiedRequest,
     expected: Expectation,
 }
 
@@ -79,18 +79,18 @@ impl RawCase {
                 None
             }
         };
-        let repo = sound(self.repo.as_deref().map(Repo::try_from), |detail| fault("repo", detail));
-        let branch = sound(self.branch.as_deref().map(Branch::try_from), |detail| fault("branch", detail));
+        let repo = parsed(self.repo.as_deref().map(Repo::try_from), |detail| fault("repo", detail));
+        let branch = parsed(self.branch.as_deref().map(Branch::try_from), |detail| fault("branch", detail));
         let source_ip = self.source_ip.map(|text| text.parse::<IpAddr>().map_err(|_| "must be an IP address"));
-        let source_ip = sound(source_ip, |detail| fault("sourceIp", detail));
+        let source_ip = parsed(source_ip, |detail| fault("sourceIp", detail));
         let time = self.time.map(|text| text.parse::<Timestamp>().map_err(|_| "must be a time: 2026-11-20T12:00:00Z"));
-        let time = sound(time, |detail| fault("time", detail));
+        let time = parsed(time, |detail| fault("time", detail));
         let expected = expectation(self.expect, &mut fault);
         if faults.len() > before {
             return None;
         }
         let (caller, facts) = caller?;
-        let asked = Asked {
+        let asked = UnverifiedRequest {
             repo,
             branch,
             source_ip: source_ip.unwrap_or(SOURCE_IP),
@@ -102,7 +102,7 @@ impl RawCase {
 }
 
 /// Parses an optional value.
-fn sound<T, E: Display>(given: Option<Result<T, E>>, fault: impl FnOnce(String)) -> Option<T> {
+fn parsed<T, E: Display>(given: Option<Result<T, E>>, fault: impl FnOnce(String)) -> Option<T> {
     match given? {
         Ok(value) => Some(value),
         Err(error) => {

@@ -76,7 +76,7 @@ pub fn run(diff: &Diff) -> ExitCode {
         Ok(()) if differs => ExitCode::from(DIFFERENT),
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let _ = failure.tell();
+            let _ = failure.print_and_code();
             ExitCode::from(FAILED)
         }
     }
@@ -175,5 +175,5 @@ fn bounds(diff: &Diff, documents: &[Document], current: &[PolicyObject]) -> Resu
         ..PolicyManifest::default()
     });
     let manifests: Vec<PolicyManifest> = known.chain(documents.iter().map(|one| one.manifest.clone())).collect();
-    Ok(Bounds::around(&manifests))
+    Ok(Bounds::permissive(&manifests))
 }

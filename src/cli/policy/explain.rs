@@ -71,7 +71,7 @@ pub async fn run(explain: &Explain, server: &Connection) -> Result<(), Failure> 
     let explained: DecisionExplained = server.send(&Method::POST, "/v1/decisions", None, body).await?.json()?;
     match explain.output {
         Some(Output::Json) => print_json(&explained),
-        None => tell(&explained),
+        None => print(&explained),
     }
 }
 
@@ -104,7 +104,7 @@ pub fn is_free_of_caller(at: &[&str]) -> bool {
     matches!(at, ["claims", _, ..] | ["pipelineRun" | "taskRun", "params", _, ..])
 }
 
-fn tell(explained: &DecisionExplained) -> Result<(), Failure> {
+fn print(explained: &DecisionExplained) -> Result<(), Failure> {
     print_line(&format!("{}: {}", if explained.allowed { "allowed" } else { "denied" }, explained.reason))?;
     for secret in &explained.secrets {
         let name = secret.store_name.as_ref().map_or_else(String::new, |name| format!(", named {name}"));

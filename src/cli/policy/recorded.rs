@@ -3,7 +3,7 @@
 use crate::model::branch::Branch;
 use crate::model::caller::{Caller, Pod, ServiceAccount, Workload};
 use crate::model::repo::Repo;
-use crate::model::request::{Asked, Request};
+use crate::model::request::{Request, UnverifiedRequest};
 use crate::policy::{RecordedRequest, RecordedVerdict};
 use crate::wire::audit_list::AuditEventObject;
 use crate::wire::caller::CallerObject;
@@ -69,7 +69,7 @@ fn read(event: &AuditEventObject, verdict: RecordedVerdict) -> Result<RecordedRe
     Ok(RecordedRequest {
         caller: described(caller),
         request,
-        asked: Asked {
+        asked: UnverifiedRequest {
             repo: Some(repo),
             branch: Some(branch),
             source_ip: source_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),

@@ -82,13 +82,13 @@ fn check(cases: Vec<Option<RawCase>>, faults: &mut Vec<Fault>) -> Vec<Case> {
         }
         checked.push(case);
     }
-    let is_told = |fault: &Fault| told.iter().any(|told| is_near(&fault.pointer, told));
+    let is_told = |fault: &Fault| told.iter().any(|told| overlaps(&fault.pointer, told));
     faults.extend(found.into_iter().filter(|fault| !is_told(fault)));
     checked
 }
 
 /// Whether one of two positions contains the other.
-fn is_near(one: &str, other: &str) -> bool {
+fn overlaps(one: &str, other: &str) -> bool {
     let within = |inner: &str, outer: &str| {
         inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
@@ -137,11 +137,11 @@ pub fn files_of(folder: &Path, kind: FileKind) -> Result<Vec<PathBuf>, Failure> 
 
 fn compile(files: &[PathBuf], bounds: Option<&Bounds>) -> Result<PolicySet, Failure> {
     let Manifests { documents, mut wrong } = manifests::read(files);
-    let around = || {
+    let permissive = || {
         let manifests: Vec<_> = documents.iter().map(|document| document.manifest.clone()).collect();
-        Bounds::around(&manifests)
+        Bounds::permissive(&manifests)
     };
-    let bounds = bounds.cloned().unwrap_or_else(around);
+    let bounds = bounds.cloned().unwrap_or_else(permissive);
     let mut policies = Vec::with_capacity(documents.len());
     for document in documents {
         match Policy::from_resource_document(document.tree, &bounds) {

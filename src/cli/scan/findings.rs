@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 
 /// Maximum number of places that are printed.
-const MOST_TOLD: usize = 1000;
+const MAX_PRINTED: usize = 1000;
 
 /// The place of a finding: the part of the image or folder, the file, and the part of the file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,10 +48,10 @@ impl Findings {
     }
 
     /// Prints a line for each on standard output, and returns their number. A value in a file name is masked.
-    pub fn tell(&self, needles: &Needles) -> Result<usize, Failure> {
+    pub fn print(&self, needles: &Needles) -> Result<usize, Failure> {
         let mut out = std::io::stdout().lock();
         let unprintable = |error: std::io::Error| Failure::Failed(format!("cannot print: {}", error.kind()));
-        for ((place, name, form), at) in self.found.iter().take(MOST_TOLD) {
+        for ((place, name, form), at) in self.found.iter().take(MAX_PRINTED) {
             let mut line = format!("{name} as {} in {}", form.as_str(), masked(&place.part, needles));
             if let Some(file) = &place.file {
                 line.extend([", ", &masked(file, needles)]);
@@ -65,8 +65,8 @@ impl Findings {
             }
             .map_err(unprintable)?;
         }
-        if self.found.len() > MOST_TOLD {
-            writeln!(out, "and {} more", self.found.len() - MOST_TOLD).map_err(unprintable)?;
+        if self.found.len() > MAX_PRINTED {
+            writeln!(out, "and {} more", self.found.len() - MAX_PRINTED).map_err(unprintable)?;
         }
         if self.closed > 0 {
             eprintln!("claviger: {} files are packed as xz, bzip2, zip, 7z or lz4 and were not unpacked", self.closed);

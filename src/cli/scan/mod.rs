@@ -23,9 +23,9 @@ use sweep::Sweep;
 use values::ValueArguments;
 
 /// Shortest value to search for, in bytes. Shorter ones occur everywhere by chance.
-const LEAST: usize = 8;
+const MIN_VALUE_BYTES: usize = 8;
 /// Shortest line of a multi-line value to search for, in bytes.
-const LEAST_LINE: usize = 32;
+const MIN_LINE_BYTES: usize = 32;
 /// Exit code: a value was found.
 const FOUND: u8 = 1;
 /// Exit code: the search failed or is incomplete.
@@ -59,17 +59,18 @@ struct TargetArguments {
 pub fn run(scan: &Scan) -> ExitCode {
     match search(scan) {
         Ok(code) => code,
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.print_and_code(),
     }
 }
 
 fn search(scan: &Scan) -> Result<ExitCode, Failure> {
     let values = values::read(&scan.values)?;
-    let (needles, short) = Needles::new(values.iter().map(|(name, value)| (name.as_str(), value)), LEAST, LEAST_LINE)
-        .map_err(|_| Failure::Failed("the bundle is too large to be looked for".into()))?;
+    let (needles, short) =
+        Needles::new(values.iter().map(|(name, value)| (name.as_str(), value)), MIN_VALUE_BYTES, MIN_LINE_BYTES)
+            .map_err(|_| Failure::Failed("the bundle is too large to be looked for".into()))?;
     for name in &short {
         eprintln!(
-            "claviger: {} is skipped: it is shorter than {LEAST} bytes, and would be found by chance",
+            "claviger: {} is skipped: it is shorter than {MIN_VALUE_BYTES} bytes, and would be found by chance",
             printable(name)
         );
     }
@@ -81,7 +82,7 @@ fn search(scan: &Scan) -> Result<ExitCode, Failure> {
         (None, None) => return Err(Failure::usage("nothing to search is named")),
     };
     let looked_at = scan.max_bytes - budget.get();
-    let found = sweep.end().tell(&needles)?;
+    let found = sweep.end().print(&needles)?;
     let searched = searched.map_err(|trouble| {
         let trouble =
             if budget.get() == 0 { format!("more than {} bytes to look at", scan.max_bytes) } else { trouble };

@@ -3,8 +3,8 @@
 use crate::cli::bundle::{self, Values};
 use crate::cli::download::{Bound, Link, block_on, redeem};
 use crate::cli::failure::Failure;
+use crate::cli::http_client;
 use crate::cli::input;
-use crate::cli::server;
 use crate::model::format::Format;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
@@ -34,7 +34,7 @@ pub fn read(arguments: &ValueArguments) -> Result<Values, Failure> {
         (Some(file), _) => input::text_of_at_most(file, MAX_BUNDLE_BYTES)
             .map_err(|reason| Failure::usage(format!("--bundle: {}: {reason}", file.display())))?,
         (None, Some(link)) => {
-            let client = server::client(link.url().scheme(), arguments.ca_file.as_deref())?;
+            let client = http_client::client(link.url().scheme(), arguments.ca_file.as_deref())?;
             let downloaded = block_on(redeem(link, &client, Format::Json, arguments.bound))?;
             let text = std::str::from_utf8(&downloaded.bytes);
             Zeroizing::new(text.map_err(|_| Failure::Failed("the bundle is not UTF-8".into()))?.to_owned())

@@ -1,9 +1,9 @@
 //! The id token of a job of GitHub Actions: requested at the URL that the runner names, with the bearer token that goes with it.
 
-use super::parse;
+use crate::cli::bearer;
 use crate::cli::failure::Failure;
-use crate::cli::patience::Patience;
-use crate::cli::server::{self, ANSWER_WITHIN};
+use crate::cli::http_client::{self, ANSWER_WITHIN};
+use crate::cli::retry_budget::RetryBudget;
 use crate::cli::workflow::variable;
 use crate::model::secret::SecretValue;
 use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
@@ -39,14 +39,14 @@ struct Attempt {
 }
 
 /// Requests an id token for an audience. Repeats the request while GitHub is unavailable and there is time left.
-pub async fn id_token(audience: &str, patience: &mut Patience) -> Result<SecretValue, Failure> {
+pub async fn id_token(audience: &str, retry_budget: &mut RetryBudget) -> Result<SecretValue, Failure> {
     let request = Request::of_this_job(audience)?;
     loop {
-        let attempt = match request.send(patience.left().min(ANSWER_WITHIN)).await {
+        let attempt = match request.send(retry_budget.left().min(ANSWER_WITHIN)).await {
             Ok(token) => return Ok(token),
             Err(attempt) => attempt,
         };
-        if !attempt.may_pass || !patience.wait(None).await {
+        if !attempt.may_pass || !retry_budget.wait(None).await {
             return Err(attempt.failure);
         }
     }
@@ -63,31 +63,30 @@ impl Request {
                 )
             })
         };
-        let (url, token) = (set(REQUEST_URL)?, Zeroizing::new(set(REQUEST_TOKEN)?));
+        let (url, token) = (set(REQUEST_URL)?, SecretValue::new(set(REQUEST_TOKEN)?));
         let mut url = Url::parse(&url).map_err(|_| wrong(REQUEST_URL, "is not a URL"))?;
-        if !(url.scheme() == "https" || url.scheme() == "http" && server::is_loopback(&url)) {
+        if !(url.scheme() == "https" || url.scheme() == "http" && http_client::is_loopback(&url)) {
             return Err(wrong(REQUEST_URL, "must be https"));
         }
         url.query_pairs_mut().append_pair("audience", audience);
-        let bearer = Zeroizing::new(format!("Bearer {}", *token));
-        let mut bearer = HeaderValue::from_str(&bearer).map_err(|_| wrong(REQUEST_TOKEN, "cannot be sent"))?;
-        bearer.set_sensitive(true);
+        let bearer = bearer::header(&token).ok_or_else(|| wrong(REQUEST_TOKEN, "cannot be sent"))?;
         // The certificates of the machine: --ca-file is for Claviger's server.
-        let client = server::client(url.scheme(), None)?;
+        let client = http_client::client(url.scheme(), None)?;
         Ok(Self { url, bearer, client })
     }
 
     async fn send(&self, within: Duration) -> Result<SecretValue, Attempt> {
         let request = self.client.get(self.url.clone()).timeout(within);
         let request = request.header(AUTHORIZATION, self.bearer.clone()).header(ACCEPT, "application/json");
-        let mut response = request.send().await.map_err(|error| Attempt::lost(server::unreachable(&error)))?;
+        let mut response = request.send().await.map_err(|error| Attempt::lost(http_client::unreachable(&error)))?;
         let status = response.status().as_u16();
         if status != 200 {
             return Err(Attempt::refused(status));
         }
-        let body = server::read(&mut response, MAX_ANSWER_BYTES).await.map_err(Attempt::lost)?;
-        let token =
-            serde_json::from_slice::<Answer>(&body).ok().and_then(|answer| parse(&Zeroizing::new(answer.value)));
+        let body = http_client::read(&mut response, MAX_ANSWER_BYTES).await.map_err(Attempt::lost)?;
+        let token = serde_json::from_slice::<Answer>(&body)
+            .ok()
+            .and_then(|answer| bearer::parse(&Zeroizing::new(answer.value)));
         token.ok_or_else(|| Attempt::decided(Failure::Failed("GitHub's answer has no id token in it".into())))
     }
 }

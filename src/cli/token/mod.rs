@@ -2,14 +2,13 @@
 
 mod github;
 
+use super::bearer::{MAX_TOKEN_BYTES, parse};
 use super::failure::Failure;
 use super::input;
-use super::patience::Patience;
+use super::retry_budget::RetryBudget;
 use super::workflow::{Commands, variable};
 use crate::model::secret::SecretValue;
 use std::path::{Path, PathBuf};
-
-const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
 /// Where the bearer token comes from.
 #[derive(Debug, clap::Args)]
@@ -69,7 +68,7 @@ impl TokenArguments {
     }
 
     /// Reads or requests the token. One from GitHub is masked in the job's log before it is returned.
-    pub async fn token(&self, commands: Commands, patience: &mut Patience) -> Result<SecretValue, Failure> {
+    pub async fn token(&self, commands: Commands, retry_budget: &mut RetryBudget) -> Result<SecretValue, Failure> {
         match self.token_from {
             TokenFrom::File => {
                 let file = self.token_file.as_deref().ok_or_else(|| {
@@ -80,7 +79,7 @@ impl TokenArguments {
                 in_file(file, "--token-file")
             }
             TokenFrom::GithubActions => {
-                let token = github::id_token(&self.audience, patience).await?;
+                let token = github::id_token(&self.audience, retry_budget).await?;
                 commands.mask_token(&token)?;
                 Ok(token)
             }
@@ -104,12 +103,4 @@ fn in_variable(name: &str) -> Result<SecretValue, Failure> {
         ))
     })?;
     text.to_str().and_then(parse).ok_or_else(|| wrong("contains no bearer token"))
-}
-
-/// The text without white space around it, if it has the form of a bearer token (RFC 6750).
-fn parse(text: &str) -> Option<SecretValue> {
-    let token = text.trim();
-    let is_token68 = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
-    let is_token = !token.is_empty() && token.len() <= MAX_TOKEN_BYTES && token.bytes().all(is_token68);
-    is_token.then(|| SecretValue::new(token.to_owned()))
 }

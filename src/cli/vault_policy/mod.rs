@@ -2,9 +2,10 @@
 
 mod hcl;
 
+use super::config_file::ConfigFile;
 use super::failure::Failure;
+use super::policy;
 use super::server::ServerArguments;
-use super::{ConfigFile, policy};
 use crate::app::{self, Engine};
 use crate::config::stores::Kind;
 use crate::config::{self, Config};
@@ -31,7 +32,7 @@ pub struct VaultPolicy {
     online: bool,
     /// Engine of a mount, instead of --online: `homelab=kv2`, `old=kv1`, `database=dynamic`; repeatable.
     #[arg(long = "mount", value_name = "PATH=ENGINE", conflicts_with = "online")]
-    mounts: Vec<Stated>,
+    mounts: Vec<GivenMount>,
     /// Server whose policies are used, including stored ones (default: those of the configured directory).
     #[arg(long, value_name = "URL")]
     server: Option<String>,
@@ -57,9 +58,9 @@ impl VaultPolicy {
 
 /// A mount given on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stated(Mount);
+pub struct GivenMount(Mount);
 
-impl FromStr for Stated {
+impl FromStr for GivenMount {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -88,7 +89,7 @@ type Mounts = BTreeMap<(Arc<str>, Vec<PathPart>), Mount>;
 pub fn run(options: &VaultPolicy) -> ExitCode {
     match print(options) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.print_and_code(),
     }
 }
 
@@ -105,8 +106,11 @@ fn print(options: &VaultPolicy) -> Result<(), Failure> {
         None => of_directory(&config)?,
     };
     let paths = paths(&policies, &stores);
-    let mounts =
-        if options.online { runtime.block_on(asked(&config, &paths))? } else { stated(&options.mounts, &paths)? };
+    let mounts = if options.online {
+        runtime.block_on(mounts_of_servers(&config, &paths))?
+    } else {
+        mounts_given(&options.mounts, &paths)?
+    };
     for store in stores {
         let needed = Needed { paths: paths.get(&store), mounts: &mounts };
         print!("{}", needed.hcl(&store).map_err(Failure::Failed)?);
@@ -159,7 +163,7 @@ fn paths(policies: &[Arc<Policy>], stores: &[Arc<str>]) -> Paths {
 }
 
 /// A path that matches a template, used to look up its mount.
-fn sample(path: &[PathPart]) -> String {
+fn example_path(path: &[PathPart]) -> String {
     let text = |part: &PathPart| match part {
         PathPart::Literal(literal) => literal.to_string(),
         PathPart::One | PathPart::Many => "x".to_owned(),
@@ -167,14 +171,15 @@ fn sample(path: &[PathPart]) -> String {
     path.iter().map(text).collect::<Vec<_>>().join("/")
 }
 
-async fn asked(config: &Config, paths: &Paths) -> Result<Mounts, Failure> {
+async fn mounts_of_servers(config: &Config, paths: &Paths) -> Result<Mounts, Failure> {
     let all = || paths.iter().flat_map(|(store, paths)| paths.keys().map(move |path| (store, path)));
-    let samples: Vec<_> = all().map(|(store, path)| SecretRef { store: store.clone(), path: sample(path) }).collect();
+    let samples: Vec<_> =
+        all().map(|(store, path)| SecretRef { store: store.clone(), path: example_path(path) }).collect();
     let found = app::find_mounts(config, &samples).await.map_err(|error| Failure::Failed(error.to_string()))?;
     let mut mounts = Mounts::new();
     for ((store, path), found) in all().zip(found) {
         let (mount, engine) =
-            found.map_err(|error| Failure::Failed(format!("store {store}, path {}: {error}", sample(path))))?;
+            found.map_err(|error| Failure::Failed(format!("store {store}, path {}: {error}", example_path(path))))?;
         let segments = mount.trim_end_matches('/').split('/').map(Into::into).collect();
         mounts.insert((store.clone(), path.clone()), Mount { segments, engine });
     }
@@ -182,18 +187,18 @@ async fn asked(config: &Config, paths: &Paths) -> Result<Mounts, Failure> {
 }
 
 /// The longest given mount that contains the path.
-fn stated(stated: &[Stated], paths: &Paths) -> Result<Mounts, Failure> {
+fn mounts_given(given: &[GivenMount], paths: &Paths) -> Result<Mounts, Failure> {
     let mut mounts = Mounts::new();
     let mut unknown = BTreeSet::new();
     for (store, paths) in paths {
         for path in paths.keys() {
-            let fits = stated.iter().map(|Stated(mount)| mount).filter(|mount| mount.holds(path));
+            let fits = given.iter().map(|GivenMount(mount)| mount).filter(|mount| mount.holds(path));
             match fits.max_by_key(|mount| mount.segments.len()) {
                 Some(mount) => {
                     mounts.insert((store.clone(), path.clone()), mount.clone());
                 }
                 None => {
-                    unknown.insert(format!("{store}: {}", sample(&path[..1])));
+                    unknown.insert(format!("{store}: {}", example_path(&path[..1])));
                 }
             }
         }
@@ -214,8 +219,9 @@ mod tests {
 
     #[test]
     fn a_mount_is_stated_by_path_and_engine() {
-        let mount =
-            |text: &str| text.parse::<Stated>().ok().map(|Stated(mount)| (mount.segments.join("/"), mount.engine));
+        let mount = |text: &str| {
+            text.parse::<GivenMount>().ok().map(|GivenMount(mount)| (mount.segments.join("/"), mount.engine))
+        };
         assert_eq!(mount("homelab=kv2"), Some(("homelab".into(), Engine::KvV2)));
         assert_eq!(mount("team/kv/=kv1"), Some(("team/kv".into(), Engine::KvV1)));
         assert_eq!(mount("database=dynamic"), Some(("database".into(), Engine::Dynamic)));

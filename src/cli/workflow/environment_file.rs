@@ -2,7 +2,7 @@
 //!
 //! A value is written between two lines of a random delimiter, so that no value can set another variable.
 
-use super::variable;
+use super::variable::variable;
 use crate::cli::bundle::Values;
 use crate::cli::failure::Failure;
 use crate::cli::printable::printable;

@@ -2,7 +2,7 @@
 //! the log, and show by its absence what it is.
 
 /// Least characters of a line that is masked.
-pub(super) const LEAST: usize = 4;
+pub(super) const MIN_MASKED_CHARS: usize = 4;
 
 /// The lines of a value that can be masked, each also without the white space around it: a log shows either.
 pub(super) fn lines(value: &str) -> impl Iterator<Item = &str> {
@@ -13,7 +13,7 @@ pub(super) fn lines(value: &str) -> impl Iterator<Item = &str> {
 }
 
 fn can_be_masked(line: &str) -> bool {
-    line.chars().nth(LEAST - 1).is_some() && line.chars().any(char::is_alphanumeric)
+    line.chars().nth(MIN_MASKED_CHARS - 1).is_some() && line.chars().any(char::is_alphanumeric)
 }
 
 #[cfg(test)]

@@ -2,14 +2,15 @@
 
 mod environment_file;
 mod masks;
+mod variable;
 
 pub use environment_file::EnvironmentFile;
+pub use variable::variable;
 
 use super::bundle::Values;
 use super::failure::Failure;
 use super::printable::printable;
 use crate::model::secret::SecretValue;
-use std::ffi::OsString;
 use std::io::{self, Write as _};
 use zeroize::Zeroizing;
 
@@ -44,7 +45,7 @@ impl Commands {
                 let warning = format!(
                     "claviger: {} is not masked: no line of its value has {} characters with a letter or digit among them",
                     printable(name),
-                    masks::LEAST
+                    masks::MIN_MASKED_CHARS
                 );
                 warnings.push_str(&command("warning", &warning));
             }
@@ -80,12 +81,6 @@ fn command(name: &str, data: &str) -> Zeroizing<String> {
     }
     line.push('\n');
     line
-}
-
-/// A variable that a CI service sets.
-#[expect(clippy::disallowed_methods, reason = "a CI service passes tokens and file names in variables")]
-pub fn variable(name: &str) -> Option<OsString> {
-    std::env::var_os(name)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use super::super::aws_secrets_manager::AwsAuth;
 use super::super::aws_secrets_manager::AwsSecretsManager;
 use super::super::stores::Kind;
-use super::{Folder, good, set, told};
+use super::{Folder, fault_lines, good, set};
 use serde_json::{Value, json};
 #[cfg(feature = "aws")]
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn loaded(folder: &Folder, store: &Value) -> Result<AwsSecretsManager, Vec<Strin
             Kind::AwsSecretsManager(aws) => Ok(aws),
             _ => panic!("another kind"),
         },
-        Err(faults) => Err(told(Err(faults))),
+        Err(faults) => Err(fault_lines(Err(faults))),
     }
 }
 
@@ -31,9 +31,9 @@ fn keys() -> Value {
 #[cfg(not(feature = "aws"))]
 #[test]
 fn a_build_without_it_says_so() {
-    let told = loaded(&Folder::new(), &json!({"region": "eu-central-1", "auth": keys()})).unwrap_err();
+    let fault_lines = loaded(&Folder::new(), &json!({"region": "eu-central-1", "auth": keys()})).unwrap_err();
     assert_eq!(
-        told,
+        fault_lines,
         ["stores[0].awsSecretsManager: is not in this build of claviger, which was made without its feature aws"]
     );
 }
@@ -131,12 +131,12 @@ fn every_bad_value_is_refused_at_its_place() {
         let mut store = good(auth);
         assert!(loaded(&folder, &store).is_ok());
         set(&mut store, pointer, value.clone());
-        let told = loaded(&folder, &store).unwrap_err();
+        let fault_lines = loaded(&folder, &store).unwrap_err();
         assert!(
-            told[0].starts_with(&format!("stores[0].awsSecretsManager.{expected}")),
-            "{pointer} = {value}: {told:?}"
+            fault_lines[0].starts_with(&format!("stores[0].awsSecretsManager.{expected}")),
+            "{pointer} = {value}: {fault_lines:?}"
         );
-        assert!(told.len() == 1 && !told[0].contains("hunter2"), "{pointer} = {value}: {told:?}");
+        assert!(fault_lines.len() == 1 && !fault_lines[0].contains("hunter2"), "{pointer} = {value}: {fault_lines:?}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! `stores[].azureKeyVault` and `stores[].gcpSecretManager`: every fault at its place, and the documented defaults.
 
 use super::super::stores::Kind;
-use super::{Folder, good, set, told};
+use super::{Folder, fault_lines, good, set};
 use serde_json::{Value, json};
 
 const ID: &str = "7b795fb9-09d3-42f4-a494-38864f99ba3c";
@@ -12,7 +12,7 @@ fn loaded(folder: &Folder, kind: &str, store: &Value) -> Result<Kind, Vec<String
     set(&mut tree, "/stores/0", json!({"name": "cloud", kind: store}));
     match folder.load(&tree.to_string()) {
         Ok(config) => Ok(config.stores.into_iter().next().unwrap().kind),
-        Err(faults) => Err(told(Err(faults))),
+        Err(faults) => Err(fault_lines(Err(faults))),
     }
 }
 
@@ -35,17 +35,17 @@ fn federation() -> Value {
 #[cfg(not(feature = "azure"))]
 #[test]
 fn a_build_without_azure_says_so() {
-    let told = loaded(&Folder::new(), "azureKeyVault", &azure(&workload_identity())).unwrap_err();
+    let fault_lines = loaded(&Folder::new(), "azureKeyVault", &azure(&workload_identity())).unwrap_err();
     let expected = "is not in this build of claviger, which was made without its feature azure";
-    assert_eq!(told, [format!("stores[0].azureKeyVault: {expected}")]);
+    assert_eq!(fault_lines, [format!("stores[0].azureKeyVault: {expected}")]);
 }
 
 #[cfg(not(feature = "gcp"))]
 #[test]
 fn a_build_without_gcp_says_so() {
-    let told = loaded(&Folder::new(), "gcpSecretManager", &gcp(&federation())).unwrap_err();
+    let fault_lines = loaded(&Folder::new(), "gcpSecretManager", &gcp(&federation())).unwrap_err();
     let expected = "is not in this build of claviger, which was made without its feature gcp";
-    assert_eq!(told, [format!("stores[0].gcpSecretManager: {expected}")]);
+    assert_eq!(fault_lines, [format!("stores[0].gcpSecretManager: {expected}")]);
 }
 
 #[cfg(any(feature = "azure", feature = "gcp"))]
@@ -56,9 +56,12 @@ fn refused(kind: &str, store: impl Fn(&Value) -> Value, rows: &[(&Value, &str, V
         let mut store = store(auth);
         assert!(loaded(&folder, kind, &store).is_ok(), "{pointer}");
         set(&mut store, pointer, value.clone());
-        let told = loaded(&folder, kind, &store).unwrap_err();
-        assert!(told[0].starts_with(&format!("stores[0].{kind}.{expected}")), "{pointer} = {value}: {told:?}");
-        assert!(told.len() == 1 && !told[0].contains("hunter2"), "{pointer} = {value}: {told:?}");
+        let fault_lines = loaded(&folder, kind, &store).unwrap_err();
+        assert!(
+            fault_lines[0].starts_with(&format!("stores[0].{kind}.{expected}")),
+            "{pointer} = {value}: {fault_lines:?}"
+        );
+        assert!(fault_lines.len() == 1 && !fault_lines[0].contains("hunter2"), "{pointer} = {value}: {fault_lines:?}");
     }
 }
 
@@ -91,8 +94,8 @@ mod azure_key_vault {
         assert_eq!((tenant_id.as_str(), client_id.as_str()), (ID, ID));
         // The token's default place, where no file is in this test.
         let unset = json!({"workloadIdentity": {"tenantId": ID, "clientId": ID}});
-        let told = loaded(&Folder::new(), "azureKeyVault", &super::azure(&unset)).unwrap_err();
-        assert_eq!(told, ["stores[0].azureKeyVault.auth.workloadIdentity.tokenFile: there is no such file"]);
+        let fault_lines = loaded(&Folder::new(), "azureKeyVault", &super::azure(&unset)).unwrap_err();
+        assert_eq!(fault_lines, ["stores[0].azureKeyVault.auth.workloadIdentity.tokenFile: there is no such file"]);
     }
 
     #[test]
@@ -172,8 +175,8 @@ mod azure_key_vault {
             let mut store = azure(&identity);
             store["authorityUrl"] = json!(authority);
             store["scope"] = json!(scope);
-            let told = loaded(&Folder::new(), "azureKeyVault", &store).unwrap_err();
-            assert!(told[0].starts_with(&format!("stores[0].azureKeyVault.{expected}")), "{told:?}");
+            let fault_lines = loaded(&Folder::new(), "azureKeyVault", &store).unwrap_err();
+            assert!(fault_lines[0].starts_with(&format!("stores[0].azureKeyVault.{expected}")), "{fault_lines:?}");
         }
     }
 }

@@ -31,20 +31,21 @@ fn each_of_several_clusters_has_an_issuer_and_says_whether_its_users_administer(
         assert_eq!(asked, names, "{reviewed}");
     }
     for reviewed in [json!(true), json!(null)] {
-        let told = told(with(&folder, &both, &reviewed));
+        let fault_lines = fault_lines(with(&folder, &both, &reviewed));
         assert!(
-            told[0].starts_with("administrators.subjectAccessReview: must not be true where there is more than one"),
-            "{told:?}"
+            fault_lines[0]
+                .starts_with("administrators.subjectAccessReview: must not be true where there is more than one"),
+            "{fault_lines:?}"
         );
-        assert_eq!(told.len(), 1);
+        assert_eq!(fault_lines.len(), 1);
     }
     let without = json!({"name": "b", "kubernetes": {}});
-    let told = told(with(&folder, &[one, without.clone()], &json!(false)));
+    let fault_lines = fault_lines(with(&folder, &[one, without.clone()], &json!(false)));
     assert!(
-        told[0].starts_with("authenticators[1].kubernetes.issuer: must be set where there is more than one"),
-        "{told:?}"
+        fault_lines[0].starts_with("authenticators[1].kubernetes.issuer: must be set where there is more than one"),
+        "{fault_lines:?}"
     );
-    assert_eq!(told.len(), 1);
+    assert_eq!(fault_lines.len(), 1);
     assert!(with(&folder, &[without], &json!(true)).is_ok(), "one alone needs none");
 }
 
@@ -60,9 +61,9 @@ fn no_two_clusters_take_the_same_tokens() {
         (of("https://i", "claviger", &here), of("https://i", "claviger", &here), true),
     ] {
         let result = with(&folder, &[cluster("a", &one), cluster("b", &other)], &json!(false));
-        let told: Vec<String> = result.err().unwrap_or_default().iter().map(Fault::dotted).collect();
+        let fault_lines: Vec<String> = result.err().unwrap_or_default().iter().map(Fault::dotted).collect();
         let expected = if good { vec![] } else { vec!["authenticators[1].kubernetes.issuer".to_owned()] };
-        assert_eq!(told, expected, "{one} {other}");
+        assert_eq!(fault_lines, expected, "{one} {other}");
     }
 }
 
@@ -80,6 +81,6 @@ fn two_authenticators_of_one_cluster_are_not_both_read_for_policies() {
     };
     let config = of([&json!("kubeconfig"), &json!(null)]).expect("good");
     assert_eq!(config.policies.custom_resources.len(), 2);
-    let told = told(of([&json!("kubeconfig"), &json!("kubeconfig")]));
-    assert_eq!(told, ["policies.customResources[1]: has the cluster of another one of the list"]);
+    let fault_lines = fault_lines(of([&json!("kubeconfig"), &json!("kubeconfig")]));
+    assert_eq!(fault_lines, ["policies.customResources[1]: has the cluster of another one of the list"]);
 }

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn everything_is_told_at_once() {
     let folder = Folder::new();
-    let told = told(folder.load(
+    let fault_lines = fault_lines(folder.load(
         r"
 server: {listen: nowhere, tls: {certFile: cert.pem}, bogus: hunter2}
 authenticators: [{name: a, kubernetes: {audience: ''}, x: 1}, {name: a, oidc: {issuer: 5, jwksFile: nowhere, algorithms: [none]}}]
@@ -18,7 +18,7 @@ limits: {bodyBytes: hunter2, maxConnections: hunter2}
 ",
     ));
     assert_eq!(
-        told,
+        fault_lines,
         [
             "administrators.static[0].authenticator: must be the name of an oidc authenticator",
             "administrators.static[0].claims: must have at least one claim: everybody would be an administrator",
@@ -74,12 +74,12 @@ fn a_variable_beats_the_file_and_its_fault_names_it() {
     assert_eq!(config.tickets.max_ttl, Duration::from_hours(1));
 
     assert_eq!(
-        told(with("CLAVIGER__TICKETS__MAXTTL", "hunter2")),
+        fault_lines(with("CLAVIGER__TICKETS__MAXTTL", "hunter2")),
         ["tickets.maxTtl: must be a duration such as 90s, 2m or 1h30m (set by CLAVIGER__TICKETS__MAXTTL)"]
     );
-    assert_eq!(told(with("CLAVIGER__STORES", "[]")), [": CLAVIGER__STORES: a list cannot be set by a variable"]);
-    assert_eq!(told(with("CLAVIGER__TICKETS__TLL", "1m")), [": CLAVIGER__TICKETS__TLL: there is no such key"]);
-    assert_eq!(told(with("CLAVIGER__ENTRIES", "1")), [": CLAVIGER__ENTRIES: there is no such key"]);
+    assert_eq!(fault_lines(with("CLAVIGER__STORES", "[]")), [": CLAVIGER__STORES: a list cannot be set by a variable"]);
+    assert_eq!(fault_lines(with("CLAVIGER__TICKETS__TLL", "1m")), [": CLAVIGER__TICKETS__TLL: there is no such key"]);
+    assert_eq!(fault_lines(with("CLAVIGER__ENTRIES", "1")), [": CLAVIGER__ENTRIES: there is no such key"]);
 }
 
 #[test]
@@ -108,21 +108,21 @@ fn hostile_documents_are_refused_quickly_and_without_their_text() {
         "tickets: !!binary hunter2",
         "? {hunter2: 1}\n: 1",
     ] {
-        let told = told(from_text(yaml, no_environment()));
-        assert!(!format!("{told:?}").contains("hunter2"), "{told:?}");
+        let fault_lines = fault_lines(from_text(yaml, no_environment()));
+        assert!(!format!("{fault_lines:?}").contains("hunter2"), "{fault_lines:?}");
     }
     let many = (0..1000).map(|number| format!("bogus{number}: 1")).collect::<Vec<_>>().join("\n");
-    assert!(told(from_text(&many, no_environment())).len() < 120);
+    assert!(fault_lines(from_text(&many, no_environment())).len() < 120);
 }
 
 #[test]
 fn a_file_that_is_not_there_or_too_large_or_no_text_is_refused() {
     let folder = Folder::new();
     let missing = folder.path("nowhere.yaml");
-    assert!(told(load(&missing))[0].ends_with("nowhere.yaml cannot be opened"));
-    assert!(told(load(folder.0.path()))[0].ends_with("cannot be read"));
-    assert_eq!(told(folder.load(&"#".repeat(10 << 20))), [": the configuration has more than 1 MiB"]);
+    assert!(fault_lines(load(&missing))[0].ends_with("nowhere.yaml cannot be opened"));
+    assert!(fault_lines(load(folder.0.path()))[0].ends_with("cannot be read"));
+    assert_eq!(fault_lines(folder.load(&"#".repeat(10 << 20))), [": the configuration has more than 1 MiB"]);
     let file = folder.path("latin1.yaml");
     std::fs::write(&file, b"tickets: {ttl: \xff}").expect("written");
-    assert!(told(load(&file))[0].ends_with("is not UTF-8"));
+    assert!(fault_lines(load(&file))[0].ends_with("is not UTF-8"));
 }

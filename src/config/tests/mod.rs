@@ -85,7 +85,7 @@ fn good() -> Value {
     })
 }
 
-fn told(result: Result<Config, Vec<Fault>>) -> Vec<String> {
+fn fault_lines(result: Result<Config, Vec<Fault>>) -> Vec<String> {
     let faults = result.expect_err("refused");
     assert!(!faults.is_empty());
     faults.into_iter().map(|fault| format!("{}: {}", fault.dotted(), fault.detail)).collect()
@@ -163,7 +163,7 @@ vaultApi: {enabled: true, mount: claviger, maxTokenTtl: 10m}
     let AuthenticatorKind::Oidc(github) = &config.authenticators[1].kind else { panic!("not oidc") };
     assert_eq!((dev.jwks_file.as_ref(), github.jwks_file.as_ref()), (Some(&folder.path("jwks.json")), None));
     assert_eq!((dev.audience.as_str(), &*dev.algorithms), ("claviger", &[Algorithm::EdDsa, Algorithm::Es384][..]));
-    assert_eq!(&*config.administrators.fixed[0].authenticator, "dev");
+    assert_eq!(&*config.administrators.static_entries[0].authenticator, "dev");
     let StoreKind::Vault(vault) = &config.stores[0].kind else { panic!("not vault") };
     let VaultAuth::Kubernetes { token_file, .. } = &vault.auth else { panic!("not kubernetes") };
     assert_eq!((token_file, vault.ca_file.as_ref()), (&folder.path("token"), Some(&folder.path("ca.pem"))));
@@ -191,9 +191,12 @@ fn a_claim_that_yaml_would_rewrite_must_be_in_quotes() {
         Folder::new().load(&(claims + &rest.concat()))
     };
     for level in ["0123", "1.10", "yes", "0x1F"] {
-        let told = told(with(level));
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].starts_with("administrators.static[0].claims.level: must be put in quotes"), "{told:?}");
+        let fault_lines = fault_lines(with(level));
+        assert_eq!(fault_lines.len(), 1, "{fault_lines:?}");
+        assert!(
+            fault_lines[0].starts_with("administrators.static[0].claims.level: must be put in quotes"),
+            "{fault_lines:?}"
+        );
     }
     for level in ["'0123'", "3", "1.5", "true", "text"] {
         assert!(with(level).is_ok(), "{level}");
@@ -269,14 +272,14 @@ fn default_yaml_documents_every_key_there_is() {
 fn the_default_needs_only_what_nobody_can_guess() {
     let yaml = "database: {url: 'sqlite::memory:'}";
     assert_eq!(
-        told(from_text(yaml, no_environment())),
+        fault_lines(from_text(yaml, no_environment())),
         [
             "authenticators: must have at least one entry: nobody could be known",
             "server.publicUrl: must be set where server.listen is a wildcard",
             "stores: must have at least one entry: there would be no secrets",
         ]
     );
-    assert_eq!(told(from_text("", no_environment())).len(), 4, "the default database's directory is not there");
+    assert_eq!(fault_lines(from_text("", no_environment())).len(), 4, "the default database's directory is not there");
 }
 
 #[test]
@@ -284,12 +287,12 @@ fn every_bad_value_is_refused_at_its_place() {
     let folder = Folder::new();
     std::fs::create_dir(folder.path("folder")).expect("made");
     for (pointer, value, expected) in BAD_VALUES {
-        let told = told(folder.with(pointer, value));
-        assert!(told.iter().any(|line| line.starts_with(expected)), "{pointer} = {value}: {told:#?}");
+        let fault_lines = fault_lines(folder.with(pointer, value));
+        assert!(fault_lines.iter().any(|line| line.starts_with(expected)), "{pointer} = {value}: {fault_lines:#?}");
         // Exactly one fault, except where removing a value empties a list or breaks references to it.
-        let alone = told.len() == 1 || ["/stores", "/stores/0", "/authenticators/0"].contains(pointer);
-        assert!(alone, "{pointer} = {value}: {told:#?}");
-        assert!(!format!("{told:?}").contains("hunter2"));
+        let alone = fault_lines.len() == 1 || ["/stores", "/stores/0", "/authenticators/0"].contains(pointer);
+        assert!(alone, "{pointer} = {value}: {fault_lines:#?}");
+        assert!(!format!("{fault_lines:?}").contains("hunter2"));
     }
 }
 
@@ -357,7 +360,7 @@ fn a_public_url_is_demanded_only_behind_a_wildcard() {
     };
     assert_eq!(load("127.0.0.1:8080").expect("good").server.public_url, None);
     for wildcard in ["0.0.0.0:8080", "[::]:8080", "[::ffff:0.0.0.0]:8080"] {
-        assert_eq!(told(load(wildcard)), ["server.publicUrl: must be set where server.listen is a wildcard"]);
+        assert_eq!(fault_lines(load(wildcard)), ["server.publicUrl: must be set where server.listen is a wildcard"]);
     }
 }
 

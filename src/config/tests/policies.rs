@@ -52,8 +52,8 @@ fn every_bad_value_is_refused_at_its_place_here_too() {
     ] {
         let mut tree = with_tenants();
         set(&mut tree, pointer, value);
-        let told = told(folder.load(&tree.to_string()));
-        assert!(told.len() == 1 && told[0].starts_with(expected), "{pointer}: {told:?}");
+        let fault_lines = fault_lines(folder.load(&tree.to_string()));
+        assert!(fault_lines.len() == 1 && fault_lines[0].starts_with(expected), "{pointer}: {fault_lines:?}");
     }
 }
 

@@ -65,13 +65,13 @@ fn proxies_of_the_environment_are_told_by_name_and_never_by_value() {
         config.warnings.into_iter().map(|warning| warning.detail).collect::<Vec<_>>()
     };
     for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
-        let told = with(&[(name, "http://u:hunter2@proxy:3128")]);
-        assert_eq!(told.len(), 1, "{name}");
+        let fault_lines = with(&[(name, "http://u:hunter2@proxy:3128")]);
+        assert_eq!(fault_lines.len(), 1, "{name}");
         assert!(
-            told[0].starts_with(&format!("{name} is set in the environment and is not read: write proxyUrl")),
-            "{told:?}"
+            fault_lines[0].starts_with(&format!("{name} is set in the environment and is not read: write proxyUrl")),
+            "{fault_lines:?}"
         );
-        assert!(!told[0].contains("hunter2"));
+        assert!(!fault_lines[0].contains("hunter2"));
         assert_eq!(with(&[(name, "")]), Vec::<String>::new());
     }
     assert_eq!(with(&[("NO_PROXY", "*"), ("PROXY", "x")]), Vec::<String>::new());
@@ -87,9 +87,12 @@ fn proxies_that_are_everybody_are_refused() {
         ("[0.0.0.0/1, 128.0.0.0/1]", "server.trustedProxies"),
         ("['::/1', '8000::/1']", "server.trustedProxies"),
     ] {
-        let told = told(folder.with("/server/trustedProxies", networks));
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].starts_with(&format!("{place}: is everybody")) && told[0].contains("10.0.0.0/8"), "{told:?}");
+        let fault_lines = fault_lines(folder.with("/server/trustedProxies", networks));
+        assert_eq!(fault_lines.len(), 1, "{fault_lines:?}");
+        assert!(
+            fault_lines[0].starts_with(&format!("{place}: is everybody")) && fault_lines[0].contains("10.0.0.0/8"),
+            "{fault_lines:?}"
+        );
     }
     assert!(folder.with("/server/trustedProxies", "[0.0.0.0/1, 10.0.0.0/8]").is_ok());
 }

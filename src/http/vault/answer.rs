@@ -9,12 +9,12 @@ use http::{HeaderMap, HeaderValue};
 pub fn json(body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    not_to_be_kept(response.headers_mut());
+    forbid_caching(response.headers_mut());
     response
 }
 
 /// Forbids caches and browsers to store an answer.
-pub fn not_to_be_kept(headers: &mut HeaderMap) {
+pub fn forbid_caching(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
 }

@@ -3,6 +3,7 @@
 use super::refusal::{Refusal, invalid};
 use crate::http::bearer;
 use crate::model::secret::SecretValue;
+use crate::model::token68::is_token68;
 use http::HeaderMap;
 
 const TOKEN: &str = "x-vault-token";
@@ -30,11 +31,9 @@ pub fn token(headers: &HeaderMap) -> Option<SecretValue> {
     let mut values = headers.get_all(TOKEN).iter().filter(|value| !value.is_empty());
     match (values.next(), values.next()) {
         (None, _) => bearer::of(headers),
-        (Some(value), None) => value
-            .to_str()
-            .ok()
-            .filter(|token| bearer::is_token68(token))
-            .map(|token| SecretValue::new(token.to_owned())),
+        (Some(value), None) => {
+            value.to_str().ok().filter(|token| is_token68(token)).map(|token| SecretValue::new(token.to_owned()))
+        }
         _ => None,
     }
 }

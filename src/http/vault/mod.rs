@@ -32,7 +32,7 @@ use http::Method;
 use refusal::Refusal;
 use target::Target;
 
-pub use refusal::translated;
+pub use refusal::into_vault_error;
 
 /// All paths below `/v1/` that are not part of the native API. The wildcard does not match `/v1/` itself.
 const ROUTES: [&str; 2] = ["/v1/{*path}", "/v1/"];

@@ -54,7 +54,7 @@ pub(super) async fn answer(call: Call<'_>, names: Option<&str>) -> Result<Respon
     let ask = IssueRequest { caller, request, context: call.context, sizes: false };
     let delivered = broker.deliver(&ask, &Format::Json.into(), version).await?;
     if delivered.is_empty {
-        return Ok(refusal::nothing_there());
+        return Ok(refusal::no_secrets());
     }
     secret(request_id, &delivered, broker.now()).ok_or_else(|| Code::Internal.into())
 }

@@ -40,7 +40,7 @@ pub fn method_not_allowed(allow: &'static str) -> Refusal {
 }
 
 /// The answer to an allowed read that found no secrets.
-pub fn nothing_there() -> Response {
+pub fn no_secrets() -> Response {
     answer(StatusCode::NOT_FOUND, Vec::new())
 }
 
@@ -82,7 +82,7 @@ impl IntoResponse for Refusal {
 }
 
 /// Translates an answer of the native API's layers into Vault's form.
-pub fn translated(response: Response) -> Response {
+pub fn into_vault_error(response: Response) -> Response {
     let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
     let Some(code) = response.extensions().get::<Code>().copied().filter(|_| is_problem) else { return response };
     let mut translated = Refusal::from(code).into_response();

@@ -59,7 +59,7 @@ pub(super) async fn mount(call: Call<'_>) -> Result<Response, Refusal> {
     responses((status = 200, description = "Requests are served", body = VaultHealth))
 )]
 pub(super) fn health(call: &Call<'_>) -> Result<Response, Refusal> {
-    if let Some(code) = call.edge.broker.unready() {
+    if let Some(code) = call.edge.broker.not_ready_reason() {
         return Err(code.into());
     }
     let health = VaultHealth {

@@ -29,9 +29,10 @@ const SEAL_STATUS: &str = "/v1/sys/seal-status";
 const OTHER: &str = "/v1/{path}";
 
 /// First segments of the native API's paths. An unknown path below one of them is not found, as elsewhere.
-const NATIVE: [&str; 8] = ["tickets", "downloads", "secrets", "policies", "leases", "decisions", "audit", "inventory"];
+const NATIVE_ROOTS: [&str; 8] =
+    ["tickets", "downloads", "secrets", "policies", "leases", "decisions", "audit", "inventory"];
 /// Other paths of KV version 2, beside `data`.
-const OF_MOUNT: [&str; 6] = ["metadata", "delete", "undelete", "destroy", "subkeys", "config"];
+const OTHER_KV_PATHS: [&str; 6] = ["metadata", "delete", "undelete", "destroy", "subkeys", "config"];
 
 /// The target of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl<'a> Target<'a> {
     pub fn of(path: &'a str, our_mount: &str) -> Option<Self> {
         let rest = path.strip_prefix("/v1/")?;
         let (first, below) = rest.split_once('/').map_or((rest, None), |(first, below)| (first, Some(below)));
-        if NATIVE.contains(&first) {
+        if NATIVE_ROOTS.contains(&first) {
             return None;
         }
         Some(match (first, below) {
@@ -80,7 +81,7 @@ impl<'a> Target<'a> {
             ("auth", Some("token/revoke-self")) => Self::RevokeSelf,
             ("auth", Some("token/renew-self")) => Self::RenewSelf,
             ("auth", Some(below)) => match below.strip_suffix("/login") {
-                Some(mount) if !is_of_tokens(mount) => Self::Login { mount },
+                Some(mount) if !is_token_mount(mount) => Self::Login { mount },
                 _ => Self::Other,
             },
             ("sys", Some("health")) => Self::Health,
@@ -96,7 +97,7 @@ impl<'a> Target<'a> {
     fn of_mount(below: &'a str) -> Self {
         match below.split_once('/').map_or((below, None), |(kind, names)| (kind, Some(names))) {
             ("data", names) => Self::Data { names },
-            (kind, _) if OF_MOUNT.contains(&kind) => Self::OtherOfMount,
+            (kind, _) if OTHER_KV_PATHS.contains(&kind) => Self::OtherOfMount,
             _ => Self::Unversioned,
         }
     }
@@ -118,7 +119,7 @@ impl<'a> Target<'a> {
 }
 
 /// Whether the mount is the one of Vault's own tokens, which has no login.
-fn is_of_tokens(mount: &str) -> bool {
+fn is_token_mount(mount: &str) -> bool {
     mount.split('/').next().is_some_and(|first| percent_decode_str(first).eq(b"token".iter().copied()))
 }
 

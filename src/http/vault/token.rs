@@ -1,7 +1,7 @@
 //! `auth/token/lookup-self`, `renew-self`, `revoke-self`: the caller's own token, which Claviger can neither renew
 //! nor revoke.
 
-use super::answer::{json, not_to_be_kept};
+use super::answer::{forbid_caching, json};
 use super::call::Call;
 use super::headers;
 use super::refusal::{Refusal, invalid};
@@ -61,7 +61,7 @@ pub(super) async fn look_up(call: Call<'_>) -> Result<Response, Refusal> {
 pub(super) async fn revoke(call: Call<'_>) -> Result<Response, Refusal> {
     call.session(headers::token(&call.parts.headers).as_ref()).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
-    not_to_be_kept(response.headers_mut());
+    forbid_caching(response.headers_mut());
     Ok(response)
 }
 

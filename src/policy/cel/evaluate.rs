@@ -73,7 +73,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
             Node::Arithmetic(operation, operands) => self.arithmetic(*operation, operands)?,
             Node::In(operands) => Value::Bool(self.is_in(&operands.0, &operands.1)?),
             Node::Call(function, arguments) => self.call(*function, arguments)?,
-            Node::Each(each, operands) => self.each(*each, &operands.0, &operands.1)?,
+            Node::Macro(each, operands) => self.evaluate_macro(*each, &operands.0, &operands.1)?,
         })
     }
 

@@ -4,7 +4,7 @@ use super::InvalidExpression;
 use super::field::{Field, Named, Record};
 use super::function::{self, Function};
 use super::kind::Kind;
-use super::node::{Arithmetic, Each, Node, Order};
+use super::node::{Arithmetic, Macro, Node, Order};
 use crate::model::facts::Needs;
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, LiteralValue, SelectExpr, operators};
@@ -24,7 +24,7 @@ enum Lowered {
 struct Lowering {
     variables: Vec<(String, Kind)>,
     needs: Needs,
-    echoes: bool,
+    uses_request_names: bool,
     identifies: bool,
     depth: usize,
 }
@@ -35,7 +35,7 @@ pub(super) struct Names {
     /// The facts that it needs.
     pub(super) needs: Needs,
     /// Whether it uses the repo or branch of the request.
-    pub(super) echoes: bool,
+    pub(super) uses_request_names: bool,
     /// Whether groups or claims of the caller are among it.
     pub(super) identifies: bool,
 }
@@ -45,11 +45,16 @@ pub(super) struct Names {
 /// # Errors
 /// The first construct that is not supported.
 pub(super) fn lower(tree: &IdedExpr) -> Result<(Node, Kind, Names), InvalidExpression> {
-    let mut lowering =
-        Lowering { variables: Vec::new(), needs: Needs::default(), echoes: false, identifies: false, depth: 0 };
+    let mut lowering = Lowering {
+        variables: Vec::new(),
+        needs: Needs::default(),
+        uses_request_names: false,
+        identifies: false,
+        depth: 0,
+    };
     let (node, kind) = lowering.value(tree)?;
-    let Lowering { needs, echoes, identifies, .. } = lowering;
-    Ok((node, kind, Names { needs, echoes, identifies }))
+    let Lowering { needs, uses_request_names, identifies, .. } = lowering;
+    Ok((node, kind, Names { needs, uses_request_names, identifies }))
 }
 
 fn refuse<T>(reason: &'static str) -> Result<T, InvalidExpression> {
@@ -125,7 +130,7 @@ impl Lowering {
 
     fn note(&mut self, field: Field) {
         self.need(field.needs());
-        self.echoes |= matches!(field, Field::Repo | Field::Branch);
+        self.uses_request_names |= matches!(field, Field::Repo | Field::Branch);
         self.identifies |= matches!(field, Field::Groups | Field::Claims);
     }
 
@@ -162,7 +167,7 @@ impl Lowering {
                 (Node::Conditional(Box::new((condition, yes, no))), one.or(other))
             }
             (Some(range), [variable, body]) if each(name).is_some() => {
-                self.each(each(name).unwrap_or(Each::All), range, variable, body)?
+                self.each(each(name).unwrap_or(Macro::All), range, variable, body)?
             }
             (target, arguments) => self.function(name, target.as_deref(), arguments)?,
         };
@@ -257,7 +262,7 @@ impl Lowering {
 
     fn each(
         &mut self,
-        each: Each,
+        each: Macro,
         range: &IdedExpr,
         variable: &IdedExpr,
         body: &IdedExpr,
@@ -277,14 +282,14 @@ impl Lowering {
         let (body, made) = self.value(body)?;
         self.variables.pop();
         let result = match each {
-            Each::Map => made.listed(),
-            Each::Filter => element.listed(),
-            Each::All | Each::Exists | Each::ExistsOne => Kind::Bool,
+            Macro::Map => made.listed(),
+            Macro::Filter => element.listed(),
+            Macro::All | Macro::Exists | Macro::ExistsOne => Kind::Bool,
         };
-        if each != Each::Map && !made.fits(Kind::Bool) {
+        if each != Macro::Map && !made.fits(Kind::Bool) {
             return refuse("has a macro whose condition is not a boolean");
         }
-        Ok((Node::Each(each, Box::new((range, body))), result))
+        Ok((Node::Macro(each, Box::new((range, body))), result))
     }
 
     fn function(
@@ -363,13 +368,13 @@ fn order(name: &str) -> Order {
     }
 }
 
-fn each(name: &str) -> Option<Each> {
+fn each(name: &str) -> Option<Macro> {
     Some(match name {
-        operators::ALL => Each::All,
-        operators::EXISTS => Each::Exists,
-        operators::EXISTS_ONE => Each::ExistsOne,
-        operators::FILTER => Each::Filter,
-        operators::MAP => Each::Map,
+        operators::ALL => Macro::All,
+        operators::EXISTS => Macro::Exists,
+        operators::EXISTS_ONE => Macro::ExistsOne,
+        operators::FILTER => Macro::Filter,
+        operators::MAP => Macro::Map,
         _ => return None,
     })
 }

@@ -2,11 +2,16 @@
 
 use super::evaluate::Evaluation;
 use super::failure::Failure;
-use super::node::{Each, Node};
+use super::node::{Macro, Node};
 use super::value::Value;
 
 impl<'a> Evaluation<'_, 'a> {
-    pub(super) fn each(&mut self, each: Each, range: &'a Node, body: &'a Node) -> Result<Value<'a>, Failure> {
+    pub(super) fn evaluate_macro(
+        &mut self,
+        each: Macro,
+        range: &'a Node,
+        body: &'a Node,
+    ) -> Result<Value<'a>, Failure> {
         let range = self.value(range)?;
         if let Some(count) = range.entries() {
             self.charge(count)?;
@@ -17,28 +22,28 @@ impl<'a> Evaluation<'_, 'a> {
         };
         let count = range.elements().ok_or(Failure::WrongType)?;
         match each {
-            Each::All => self.settle(&range, count, body, false),
-            Each::Exists => self.settle(&range, count, body, true),
-            Each::ExistsOne => {
+            Macro::All => self.any_or_all(&range, count, body, false),
+            Macro::Exists => self.any_or_all(&range, count, body, true),
+            Macro::ExistsOne => {
                 let mut found = 0;
                 for at in 0..count {
-                    found += usize::from(self.truth_with(&range, at, body)?);
+                    found += usize::from(self.element_truth(&range, at, body)?);
                 }
                 Ok(Value::Bool(found == 1))
             }
-            Each::Filter => {
+            Macro::Filter => {
                 let mut kept = Vec::new();
                 for at in 0..count {
-                    if self.truth_with(&range, at, body)? {
-                        kept.push(self.copied(&range, at)?);
+                    if self.element_truth(&range, at, body)? {
+                        kept.push(self.copy_element(&range, at)?);
                     }
                 }
                 Ok(Value::List(kept))
             }
-            Each::Map => {
+            Macro::Map => {
                 let mut made = Vec::new();
                 for at in 0..count {
-                    made.push(self.with(&range, at, |evaluation| evaluation.value(body))?);
+                    made.push(self.with_element(&range, at, |evaluation| evaluation.value(body))?);
                 }
                 Ok(Value::List(made))
             }
@@ -46,10 +51,16 @@ impl<'a> Evaluation<'_, 'a> {
     }
 
     /// One element alone can decide `all` or `exists`, even if others fail.
-    fn settle(&mut self, range: &Value<'a>, count: usize, body: &'a Node, settles: bool) -> Result<Value<'a>, Failure> {
+    fn any_or_all(
+        &mut self,
+        range: &Value<'a>,
+        count: usize,
+        body: &'a Node,
+        settles: bool,
+    ) -> Result<Value<'a>, Failure> {
         let mut failure = None;
         for at in 0..count {
-            match self.truth_with(range, at, body) {
+            match self.element_truth(range, at, body) {
                 Ok(is_true) if is_true == settles => return Ok(Value::Bool(settles)),
                 Ok(_) => {}
                 Err(Failure::TooCostly) => return Err(Failure::TooCostly),
@@ -59,25 +70,25 @@ impl<'a> Evaluation<'_, 'a> {
         failure.map_or(Ok(Value::Bool(!settles)), Err)
     }
 
-    fn truth_with(&mut self, range: &Value<'a>, at: usize, body: &'a Node) -> Result<bool, Failure> {
-        self.with(range, at, |evaluation| evaluation.truth(body))
+    fn element_truth(&mut self, range: &Value<'a>, at: usize, body: &'a Node) -> Result<bool, Failure> {
+        self.with_element(range, at, |evaluation| evaluation.truth(body))
     }
 
     /// Evaluates with the element as the innermost variable.
-    fn with<T>(
+    fn with_element<T>(
         &mut self,
         range: &Value<'a>,
         at: usize,
         run: impl FnOnce(&mut Self) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let element = self.copied(range, at)?;
+        let element = self.copy_element(range, at)?;
         self.variables.push(element);
         let outcome = run(self);
         self.variables.pop();
         outcome
     }
 
-    fn copied(&mut self, range: &Value<'a>, at: usize) -> Result<Value<'a>, Failure> {
+    fn copy_element(&mut self, range: &Value<'a>, at: usize) -> Result<Value<'a>, Failure> {
         let element = range.element(at)?;
         self.charge(1 + element.weight())?;
         Ok(element)

@@ -82,8 +82,8 @@ impl Expression {
     }
 
     /// Whether it uses the repo or branch of the request.
-    pub(super) const fn echoes(&self) -> bool {
-        self.names.echoes
+    pub(super) const fn uses_request_names(&self) -> bool {
+        self.names.uses_request_names
     }
 
     /// Whether it can be evaluated with what the audit log holds of a request: it names no facts, groups or claims.

@@ -40,7 +40,7 @@ pub(super) enum Node {
     In(Box<(Node, Node)>),
     Call(Function, Box<[Node]>),
     /// A macro over a list or the keys of a map.
-    Each(Each, Box<(Node, Node)>),
+    Macro(Macro, Box<(Node, Node)>),
 }
 
 /// A comparison.
@@ -64,7 +64,7 @@ pub(super) enum Arithmetic {
 
 /// The macros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Each {
+pub(super) enum Macro {
     All,
     Exists,
     ExistsOne,

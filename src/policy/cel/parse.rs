@@ -5,7 +5,7 @@ use cel::{Env, IdedExpr, ParseErrors};
 use std::thread;
 
 /// Nesting of brackets that fits the current stack. A level takes about 200 KiB without optimisation.
-const SHALLOW: usize = 3;
+const MAX_NESTING_WITHOUT_STACK: usize = 3;
 
 /// Stack size for deeper nesting.
 const STACK_BYTES: usize = 16 << 20;
@@ -19,7 +19,7 @@ const MAX_DEPTH: u16 = 32;
 /// The text is not CEL, too long or too deeply nested.
 pub(super) fn parse(source: &str) -> Result<IdedExpr, InvalidExpression> {
     let conditionals = source.matches('?').count();
-    if scan::nesting(source)? + conditionals <= SHALLOW {
+    if scan::nesting(source)? + conditionals <= MAX_NESTING_WITHOUT_STACK {
         return read(source);
     }
     thread::scope(|scope| {

@@ -5,7 +5,7 @@ use super::field::{Field, Record};
 use super::value::Value;
 use crate::model::caller::{Caller, Workload};
 use crate::model::facts::{Facts, PipelineRunFacts, PodFacts, TaskRunFacts};
-use crate::model::request::Asked;
+use crate::model::request::UnverifiedRequest;
 use std::borrow::Cow;
 
 /// A caller, its facts, and the request.
@@ -13,7 +13,7 @@ use std::borrow::Cow;
 pub(in crate::policy) struct Scene<'a> {
     pub(in crate::policy) caller: &'a Caller,
     pub(in crate::policy) facts: &'a Facts,
-    pub(in crate::policy) asked: &'a Asked,
+    pub(in crate::policy) asked: &'a UnverifiedRequest,
     /// From the request or from attestation; `None` if not yet known.
     pub(in crate::policy) repo: Option<&'a str>,
     /// As for `repo`.

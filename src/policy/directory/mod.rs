@@ -11,14 +11,14 @@ use super::bounds::Bounds;
 use super::matching::Policy;
 use super::store::port::{PolicySource, StoredPolicy};
 use crate::document::Fault;
-use read::Good;
+use read::ValidFile;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The active policies, by file. Their names are distinct.
-type Files = BTreeMap<OsString, Good>;
+type Files = BTreeMap<OsString, ValidFile>;
 
 /// A directory of policies.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Directory {
                 }
             }
         }
-        self.settle(&mut next, &mut faults);
+        self.revert_conflicts(&mut next, &mut faults);
         if next.is_empty() && !self.files.is_empty() && !confirmed {
             let detail = "has no good policy file left; send SIGHUP or restart to put all of its policies out of force";
             faults.push(FileFault { file: ".".into(), document: None, fault: Fault::new("", detail) });
@@ -108,7 +108,7 @@ impl Directory {
     /// The active policies as the API returns them.
     #[must_use]
     pub fn listed(&self) -> Vec<StoredPolicy> {
-        let of_file = |(file, good): (&OsString, &Good)| -> Vec<StoredPolicy> {
+        let of_file = |(file, good): (&OsString, &ValidFile)| -> Vec<StoredPolicy> {
             let listed = good.policies.iter().zip(&good.specs).map(|(policy, spec)| StoredPolicy {
                 name: policy.name().to_string(),
                 revision: policy.revision().to_string(),
@@ -126,10 +126,10 @@ impl Directory {
     /// Reverts every file that uses a policy name of another file. The reverted version may conflict with a third
     /// file, so this is repeated until all names are distinct. It ends, because each round reverts a file and the
     /// previously active versions had distinct names.
-    fn settle(&self, next: &mut Files, faults: &mut Vec<FileFault>) {
+    fn revert_conflicts(&self, next: &mut Files, faults: &mut Vec<FileFault>) {
         loop {
             let mut taken_back = false;
-            for (file, document) in clashes(next) {
+            for (file, document) in name_conflicts(next) {
                 let fault = FileFault {
                     file: file.to_string_lossy().into_owned(),
                     document: Some(document),
@@ -159,7 +159,7 @@ impl Directory {
 }
 
 /// The documents whose policy name is also used in another file.
-fn clashes(files: &Files) -> Vec<(OsString, usize)> {
+fn name_conflicts(files: &Files) -> Vec<(OsString, usize)> {
     let mut by_name: BTreeMap<&str, Vec<(&OsString, usize)>> = BTreeMap::new();
     for (file, good) in files {
         for (index, policy) in good.policies.iter().enumerate() {

@@ -20,7 +20,7 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// A valid file. Its policies are in the order of its documents.
 #[derive(Debug, Clone)]
-pub(super) struct Good {
+pub(super) struct ValidFile {
     /// Digest of the text, so that an unchanged file is not compiled again.
     pub(super) digest: Digest,
     pub(super) policies: Vec<Arc<Policy>>,
@@ -52,9 +52,9 @@ pub(super) fn list(directory: &Path) -> Result<Vec<OsString>, Fault> {
 pub(super) fn file(
     directory: &Path,
     name: &OsStr,
-    known: Option<&Good>,
+    known: Option<&ValidFile>,
     bounds: &Bounds,
-) -> Result<Good, Vec<FileFault>> {
+) -> Result<ValidFile, Vec<FileFault>> {
     let in_file = |document, fault| FileFault { file: name.to_string_lossy().into_owned(), document, fault };
     let (text, modified) = text(&directory.join(name)).map_err(|fault| vec![in_file(None, fault)])?;
     let digest = sha256(text.as_bytes());
@@ -84,7 +84,7 @@ pub(super) fn file(
             Err(found) => faults.extend(found.into_iter().map(in_document)),
         }
     }
-    if faults.is_empty() { Ok(Good { digest, policies, specs, modified }) } else { Err(faults) }
+    if faults.is_empty() { Ok(ValidFile { digest, policies, specs, modified }) } else { Err(faults) }
 }
 
 /// The text of a file, and the time of its last change.

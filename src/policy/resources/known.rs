@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// An object, and what became of it.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct ObservedPolicy {
     /// The policy's name.
     pub(super) name: Arc<str>,
     uid: Box<str>,
@@ -22,21 +22,21 @@ pub(super) struct Known {
     updated_by: Arc<str>,
     /// The compiled policy. Of one that does not compile, its last good version if that is to stay in force.
     policy: Option<(i64, Arc<Policy>)>,
-    verdict: Verdict,
+    compiled: CompileResult,
     /// Whether something else keeps it out of force.
-    pub(super) standing: Standing,
+    pub(super) precedence: Precedence,
     pub(super) observed: Option<ObservedStatus>,
 }
 
 #[derive(Debug)]
-enum Verdict {
+enum CompileResult {
     Good,
     Bad(Reason, Box<str>),
 }
 
 /// What the other policies mean for one that compiles.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Precedence {
     /// It is in force.
     Free,
     /// Another source has its name.
@@ -45,13 +45,13 @@ pub(super) enum Standing {
     Excess(&'static str),
 }
 
-impl Known {
+impl ObservedPolicy {
     /// Compiles an object. What it was before counts where it denied: a deny policy does not vanish because it was broken.
     pub(super) fn new(resource: PolicyResource, before: Option<Self>, cluster: &Arc<str>, bounds: &Bounds) -> Self {
         let PolicyResource { key, uid, generation, created_at, updated_at, updated_by, spec, status } = resource;
         let may_deny = may_deny(&spec);
-        let (policy, verdict) = match compile(&key, Some(cluster), spec, bounds) {
-            Ok(policy) => (Some((generation, Arc::new(policy))), Verdict::Good),
+        let (policy, compiled) = match compile(&key, Some(cluster), spec, bounds) {
+            Ok(policy) => (Some((generation, Arc::new(policy))), CompileResult::Good),
             Err(faults) => {
                 let before = before.filter(|before| before.uid == uid).and_then(|before| before.policy);
                 let kept = before.filter(|(_, before)| may_deny && before.denies() && !before.is_shadow());
@@ -63,7 +63,7 @@ impl Known {
                 if let Some((generation, _)) = &kept {
                     text = format!("{text}. What generation {generation} denied stays denied");
                 }
-                (kept, Verdict::Bad(reason, text.into()))
+                (kept, CompileResult::Bad(reason, text.into()))
             }
         };
         Self {
@@ -74,8 +74,8 @@ impl Known {
             updated_at,
             updated_by: updated_by.into(),
             policy,
-            verdict,
-            standing: Standing::Free,
+            compiled,
+            precedence: Precedence::Free,
             observed: status,
         }
     }
@@ -99,28 +99,28 @@ impl Known {
 
     /// The policy, if nothing keeps it out of force.
     pub(super) fn in_force(&self) -> Option<&Arc<Policy>> {
-        self.policy.as_ref().filter(|_| self.standing == Standing::Free).map(|(_, policy)| policy)
+        self.policy.as_ref().filter(|_| self.precedence == Precedence::Free).map(|(_, policy)| policy)
     }
 
     pub(super) fn reason(&self) -> Reason {
-        match (&self.verdict, &self.standing) {
-            (Verdict::Bad(reason, _), _) => *reason,
-            (Verdict::Good, Standing::Free) => Reason::Accepted,
-            (Verdict::Good, Standing::Taken(_)) => Reason::NameConflict,
-            (Verdict::Good, Standing::Excess(_)) => Reason::Invalid,
+        match (&self.compiled, &self.precedence) {
+            (CompileResult::Bad(reason, _), _) => *reason,
+            (CompileResult::Good, Precedence::Free) => Reason::Accepted,
+            (CompileResult::Good, Precedence::Taken(_)) => Reason::NameConflict,
+            (CompileResult::Good, Precedence::Excess(_)) => Reason::Invalid,
         }
     }
 
     /// The status that it should have.
     pub(super) fn status(&self) -> ResourceStatus {
-        let message = match (&self.verdict, &self.standing) {
-            (Verdict::Bad(_, message), _) => message.clone(),
-            (Verdict::Good, Standing::Free) if self.in_force().is_some_and(|policy| policy.is_shadow()) => {
+        let message = match (&self.compiled, &self.precedence) {
+            (CompileResult::Bad(_, message), _) => message.clone(),
+            (CompileResult::Good, Precedence::Free) if self.in_force().is_some_and(|policy| policy.is_shadow()) => {
                 "The policy is in shadow mode (audit): it is evaluated and recorded, and changes nothing.".into()
             }
-            (Verdict::Good, Standing::Free) => "The policy is in force.".into(),
-            (Verdict::Good, Standing::Taken(holder)) => holder.message().into(),
-            (Verdict::Good, Standing::Excess(why)) => (*why).into(),
+            (CompileResult::Good, Precedence::Free) => "The policy is in force.".into(),
+            (CompileResult::Good, Precedence::Taken(holder)) => holder.message().into(),
+            (CompileResult::Good, Precedence::Excess(why)) => (*why).into(),
         };
         let reason = self.reason();
         ResourceStatus {
@@ -132,23 +132,23 @@ impl Known {
     }
 
     /// As the API shows it, if it is in force as it is written.
-    pub(super) fn shown(&self) -> Option<Shown> {
-        let policy = self.in_force().filter(|_| matches!(self.verdict, Verdict::Good))?.clone();
+    pub(super) fn shown(&self) -> Option<ActiveResource> {
+        let policy = self.in_force().filter(|_| matches!(self.compiled, CompileResult::Good))?.clone();
         let Self { created_at, updated_at, .. } = *self;
-        Some(Shown { policy, created_at, updated_at, updated_by: self.updated_by.clone() })
+        Some(ActiveResource { policy, created_at, updated_at, updated_by: self.updated_by.clone() })
     }
 }
 
 /// A policy of a cluster that is in force, with its metadata.
 #[derive(Debug, Clone)]
-pub struct Shown {
+pub struct ActiveResource {
     policy: Arc<Policy>,
     created_at: Timestamp,
     updated_at: Timestamp,
     updated_by: Arc<str>,
 }
 
-impl Shown {
+impl ActiveResource {
     /// As the API shows it.
     #[must_use]
     pub fn stored(&self) -> StoredPolicy {

@@ -5,7 +5,7 @@ mod document;
 mod known;
 mod reason;
 
-pub use known::Shown;
+pub use known::ActiveResource;
 pub use reason::{Holder, Reason};
 
 use super::bounds::Bounds;
@@ -14,7 +14,7 @@ use crate::model::policy_resource::{
     ObservedStatus, PolicyResource, ResourceChange, ResourceKey, ResourceKind, ResourceStatus,
 };
 use jiff::Timestamp;
-use known::{Known, Standing};
+use known::{ObservedPolicy, Precedence};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub struct Resources {
     bounds: Bounds,
     /// The bounds of the namespaces that were seen.
     of_namespaces: HashMap<Box<str>, Arc<Bounds>>,
-    known: BTreeMap<ResourceKey, Known>,
+    known: BTreeMap<ResourceKey, ObservedPolicy>,
     /// The kinds that were read as a whole at least once.
     read: BTreeSet<ResourceKind>,
 }
@@ -100,7 +100,7 @@ impl Resources {
         }
         let before = self.known.remove(&key);
         let bounds = key.namespace.as_deref().map(|namespace| self.bounds_of(namespace));
-        let known = Known::new(resource, before, &self.cluster, bounds.as_deref().unwrap_or(&self.bounds));
+        let known = ObservedPolicy::new(resource, before, &self.cluster, bounds.as_deref().unwrap_or(&self.bounds));
         self.known.insert(key, known);
         true
     }
@@ -119,17 +119,17 @@ impl Resources {
     }
 
     /// Decides which of them are in force beside policies of other sources, and returns those.
-    pub fn settle(&mut self, holder: impl Fn(&str) -> Option<Holder>) -> Vec<Arc<Policy>> {
+    pub fn resolve_names(&mut self, holder: impl Fn(&str) -> Option<Holder>) -> Vec<Arc<Policy>> {
         let excess = self.excess();
         let mut in_force = Vec::with_capacity(self.known.len());
         for (key, known) in &mut self.known {
-            let standing = match (holder(&known.name), excess.get(key)) {
-                (Some(holder), _) => Standing::Taken(holder),
-                (None, Some(why)) => Standing::Excess(why),
-                (None, None) => Standing::Free,
+            let precedence = match (holder(&known.name), excess.get(key)) {
+                (Some(holder), _) => Precedence::Taken(holder),
+                (None, Some(why)) => Precedence::Excess(why),
+                (None, None) => Precedence::Free,
             };
-            if known.standing != standing {
-                known.standing = standing;
+            if known.precedence != precedence {
+                known.precedence = precedence;
             }
             in_force.extend(known.in_force().cloned());
         }
@@ -161,7 +161,7 @@ impl Resources {
     }
 
     /// Those that are in force as they are written, by name.
-    pub fn shown(&self) -> impl Iterator<Item = (Arc<str>, Shown)> {
+    pub fn shown(&self) -> impl Iterator<Item = (Arc<str>, ActiveResource)> {
         self.known.values().filter_map(|known| Some((known.name.clone(), known.shown()?)))
     }
 

@@ -97,11 +97,11 @@ fn a_list_takes_away_what_is_not_in_it_of_its_kind_alone() {
     let all = allow("teams/x", Some("**"));
     resources.take_over(applied(object("one", 1, all.clone())));
     resources.take_over(applied(object("team-a/two", 1, allow("teams/team-a", None))));
-    assert_eq!(names(&resources.settle(nobody)), ["one", "team-a/two"]);
+    assert_eq!(names(&resources.resolve_names(nobody)), ["one", "team-a/two"]);
     resources.take_over(vec![ResourceChange::Listed(ResourceKind::ClusterPolicy, vec![object("three", 1, all)])]);
-    assert_eq!(names(&resources.settle(nobody)), ["three", "team-a/two"]);
+    assert_eq!(names(&resources.resolve_names(nobody)), ["three", "team-a/two"]);
     resources.take_over(vec![ResourceChange::Deleted(key("team-a/two"))]);
-    assert_eq!(names(&resources.settle(nobody)), ["three"]);
+    assert_eq!(names(&resources.resolve_names(nobody)), ["three"]);
 }
 
 #[test]
@@ -123,10 +123,10 @@ fn a_broken_deny_stays_and_a_broken_allow_goes() {
     };
     resources.take_over(applied(object("team-a/deny", 1, deny())));
     resources.take_over(applied(object("team-a/allow", 1, allow("teams/team-a", None))));
-    assert_eq!(names(&resources.settle(nobody)), ["team-a/allow", "team-a/deny"]);
+    assert_eq!(names(&resources.resolve_names(nobody)), ["team-a/allow", "team-a/deny"]);
     resources.take_over(applied(object("team-a/deny", 2, broken(deny()))));
     resources.take_over(applied(object("team-a/allow", 2, broken(allow("teams/team-a", None)))));
-    assert_eq!(names(&resources.settle(nobody)), ["team-a/deny"]);
+    assert_eq!(names(&resources.resolve_names(nobody)), ["team-a/deny"]);
     assert_eq!(
         (reason(&resources, "team-a/deny"), reason(&resources, "team-a/allow")),
         ("Invalid".into(), "Invalid".into())
@@ -134,14 +134,14 @@ fn a_broken_deny_stays_and_a_broken_allow_goes() {
     assert_eq!(resources.shown().count(), 0, "what is not active as it is written is not shown");
     // It is broken once more, and still denies; one that plainly allows does not.
     resources.take_over(applied(object("team-a/deny", 3, broken(deny()))));
-    assert_eq!(names(&resources.settle(nobody)), ["team-a/deny"]);
+    assert_eq!(names(&resources.resolve_names(nobody)), ["team-a/deny"]);
     resources.take_over(applied(object("team-a/deny", 4, broken(allow("teams/team-a", None)))));
-    assert!(resources.settle(nobody).is_empty());
+    assert!(resources.resolve_names(nobody).is_empty());
     // Another object of the name has no history.
     resources.take_over(applied(object("team-a/deny", 5, deny())));
     let other = PolicyResource { uid: "other".into(), ..object("team-a/deny", 1, broken(deny())) };
     resources.take_over(applied(other));
-    assert!(resources.settle(nobody).is_empty());
+    assert!(resources.resolve_names(nobody).is_empty());
 }
 
 #[test]
@@ -149,10 +149,10 @@ fn a_name_that_is_taken_is_a_conflict_while_it_is_taken() {
     let mut resources = Resources::new("a".into(), bounds());
     resources.take_over(applied(object("p", 1, allow("x", Some("**")))));
     for holder in [Holder::File, Holder::Api, Holder::Cluster("b".into())] {
-        assert!(resources.settle(|name| (name == "p").then(|| holder.clone())).is_empty());
+        assert!(resources.resolve_names(|name| (name == "p").then(|| holder.clone())).is_empty());
         assert_eq!(reason(&resources, "p"), "NameConflict");
     }
-    assert_eq!(names(&resources.settle(nobody)), ["p"]);
+    assert_eq!(names(&resources.resolve_names(nobody)), ["p"]);
     assert_eq!(reason(&resources, "p"), "Accepted");
     assert_eq!(resources.counts()[&Reason::Accepted], 1);
 }
@@ -166,13 +166,13 @@ fn the_oldest_of_too_many_are_active() {
         resources.take_over(applied(PolicyResource { created_at: created(at), ..policy }));
     }
     resources.take_over(applied(object("team-b/p", 1, deny())));
-    let active = names(&resources.settle(nobody));
+    let active = names(&resources.resolve_names(nobody));
     assert_eq!(active.len(), MAX_OF_A_NAMESPACE + 1);
     assert!(!active.contains(&"team-a/p-0000".to_owned()), "the youngest");
     assert!(active.contains(&"team-b/p".to_owned()));
     assert_eq!(reason(&resources, "team-a/p-0000"), "Invalid");
     resources.take_over(vec![ResourceChange::Deleted(key("team-a/p-0007"))]);
-    assert_eq!(resources.settle(nobody).len(), MAX_OF_A_NAMESPACE + 1);
+    assert_eq!(resources.resolve_names(nobody).len(), MAX_OF_A_NAMESPACE + 1);
     assert_eq!(reason(&resources, "team-a/p-0000"), "Accepted");
 }
 
@@ -180,7 +180,7 @@ fn the_oldest_of_too_many_are_active() {
 fn a_status_is_pending_until_it_is_seen() {
     let mut resources = Resources::new("a".into(), bounds());
     resources.take_over(applied(object("p", 3, allow("x", Some("**")))));
-    resources.settle(nobody);
+    resources.resolve_names(nobody);
     let pending = resources.pending();
     assert_eq!((pending.len(), pending[0].status.generation, pending[0].since), (1, 3, None));
     let since = Timestamp::from_second(7).expect("a time");
@@ -193,12 +193,12 @@ fn a_status_is_pending_until_it_is_seen() {
     let mut next = object("p", 4, allow("y", Some("**")));
     next.status = Some(ObservedStatus { status: pending[0].status.clone(), since });
     resources.take_over(applied(next.clone()));
-    resources.settle(nobody);
+    resources.resolve_names(nobody);
     assert_eq!(resources.pending()[0].since, Some(since));
     next.generation = 5;
     next.spec = json!({});
     resources.take_over(applied(next));
-    resources.settle(nobody);
+    resources.resolve_names(nobody);
     assert_eq!(resources.pending()[0].since, None, "it is false from now on");
 }
 
@@ -221,7 +221,7 @@ fn pod(cluster: &str, namespace: &str) -> Caller {
 fn the_policy_of_a_namespace_is_that_of_its_cluster_too() {
     let mut resources = Resources::new("a".into(), bounds());
     resources.take_over(applied(object("team-a/allow", 1, allow("teams/{namespace}/x", None))));
-    let set = PolicySet::new(resources.settle(nobody));
+    let set = PolicySet::new(resources.resolve_names(nobody));
     let policy = &set.policies()[0];
     for (cluster, namespace, matches) in
         [("a", "team-a", true), ("b", "team-a", false), ("a", "team-b", false), ("a", "team-ab", false)]
@@ -235,7 +235,7 @@ fn a_spec_is_bounded_and_its_faults_have_places_in_the_object() {
     let told = |spec: Value| {
         let mut resources = Resources::new("a".into(), bounds());
         resources.take_over(applied(object("team-a/p", 1, spec)));
-        resources.settle(nobody);
+        resources.resolve_names(nobody);
         resources.pending()[0].status.message.to_string()
     };
     assert_eq!(told(Value::Null), "/spec: is missing");

@@ -3,7 +3,7 @@
 use super::{asks, asks_partly, bearer, decided, labelled, names, paths, pod, policy, run_with};
 use crate::model::caller::Caller;
 use crate::model::facts::Facts;
-use crate::model::request::Asked;
+use crate::model::request::UnverifiedRequest;
 use crate::policy::outcome::Part;
 use crate::policy::{Decision, Denial, Policy};
 use serde_json::json;
@@ -22,7 +22,7 @@ fn deny(name: &str, lines: &str) -> Policy {
 }
 
 /// The result as a word, with the policies that caused it.
-fn outcome(policies: Vec<Policy>, caller: &Caller, facts: &Facts, asked: &Asked) -> String {
+fn outcome(policies: Vec<Policy>, caller: &Caller, facts: &Facts, asked: &UnverifiedRequest) -> String {
     match decided(policies, caller, facts, asked) {
         Decision::Granted(grant) => {
             let request = &grant.request;

@@ -4,7 +4,7 @@ use super::{asks, asks_partly, bearer, bounds, labelled, names, paths, pod, run_
 use crate::document::parse;
 use crate::model::caller::Caller;
 use crate::model::facts::{Facts, PipelineRunFacts};
-use crate::model::request::Asked;
+use crate::model::request::UnverifiedRequest;
 use crate::policy::{Decision, Policy, PolicySet};
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn example(name: &str) -> Policy {
 }
 
 /// The granted paths, or why none are granted.
-fn outcome(examples: &[&str], caller: &Caller, facts: &Facts, asked: &Asked) -> String {
+fn outcome(examples: &[&str], caller: &Caller, facts: &Facts, asked: &UnverifiedRequest) -> String {
     match PolicySet::new(examples.iter().map(|name| example(name))).decide(caller, facts, asked) {
         Decision::Granted(grant) => paths(&grant).join(" "),
         Decision::Denied(denial) => format!("{}: {}", denial.as_str(), names(denial.policies()).join(" ")),
@@ -29,7 +29,7 @@ fn outcome(examples: &[&str], caller: &Caller, facts: &Facts, asked: &Asked) -> 
     }
 }
 
-fn of_pod(examples: &[&str], namespace: &str, account: &str, asked: &Asked) -> String {
+fn of_pod(examples: &[&str], namespace: &str, account: &str, asked: &UnverifiedRequest) -> String {
     outcome(examples, &pod(namespace, account), &Facts::default(), asked)
 }
 
@@ -62,7 +62,9 @@ fn a_registry_for_everybody_but_update_bots() {
 #[test]
 fn tekton_params() {
     let run = run_with(json!({"repo": "acme/site", "branch": "feature/x"}));
-    let ask = |facts: &Facts, asked: &Asked| outcome(&["tekton-params"], &pod("tekton-web", "build-bot"), facts, asked);
+    let ask = |facts: &Facts, asked: &UnverifiedRequest| {
+        outcome(&["tekton-params"], &pod("tekton-web", "build-bot"), facts, asked)
+    };
     assert_eq!(ask(&run, &asks_partly(None, None)), "homelab/acme~site/feature~x");
     assert_eq!(ask(&run, &asks("acme/site", "feature/x")), "homelab/acme~site/feature~x");
     assert_eq!(ask(&run, &asks("acme/site", "main")), "attestation_failed: tekton-params");
@@ -157,7 +159,7 @@ fn gitlab() {
 #[test]
 fn release_hours() {
     let at = |time: &str, branch: &str| {
-        let asked = Asked { time: time.parse().expect("a time"), ..asks("a", branch) };
+        let asked = UnverifiedRequest { time: time.parse().expect("a time"), ..asks("a", branch) };
         of_pod(&["registry", "release-hours"], "tekton-web", "bot", &asked)
     };
     assert_eq!(at("2026-11-20T16:59:59Z", "production"), "homelab/registry");

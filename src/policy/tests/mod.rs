@@ -26,7 +26,7 @@ use crate::model::caller::{Caller, Pod, Workload};
 use crate::model::facts::{Facts, PipelineRunFacts, PodFacts};
 use crate::model::policy_ref::PolicyRef;
 use crate::model::repo::Repo;
-use crate::model::request::{Asked, Request};
+use crate::model::request::{Request, UnverifiedRequest};
 use crate::wire::policy::PolicySpec;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -94,7 +94,7 @@ fn bearer(issuer: &str, claims: Value) -> Caller {
     Caller { issuer: issuer.into(), subject: "somebody".into(), groups: vec![], workload: None, unbound: None, claims }
 }
 
-fn asks(repo: &str, branch: &str) -> Asked {
+fn asks(repo: &str, branch: &str) -> UnverifiedRequest {
     asks_partly(Some(repo), Some(branch))
 }
 
@@ -103,8 +103,8 @@ fn about(repo: &str, branch: &str) -> Request {
 }
 
 /// A part that is `None` is omitted.
-fn asks_partly(repo: Option<&str>, branch: Option<&str>) -> Asked {
-    Asked {
+fn asks_partly(repo: Option<&str>, branch: Option<&str>) -> UnverifiedRequest {
+    UnverifiedRequest {
         repo: repo.map(|repo| Repo::try_from(repo).expect(repo)),
         branch: branch.map(|branch| Branch::try_from(branch).expect(branch)),
         source_ip: "192.0.2.7".parse().expect("an address"),
@@ -125,18 +125,18 @@ fn run_with(params: Value) -> Facts {
     Facts { pipeline_run: Some(PipelineRunFacts { params, ..PipelineRunFacts::default() }), ..Facts::default() }
 }
 
-fn decided(policies: Vec<Policy>, caller: &Caller, facts: &Facts, asked: &Asked) -> Decision {
+fn decided(policies: Vec<Policy>, caller: &Caller, facts: &Facts, asked: &UnverifiedRequest) -> Decision {
     PolicySet::new(policies).decide(caller, facts, asked)
 }
 
-fn granted(policies: Vec<Policy>, caller: &Caller, asked: &Asked) -> Grant {
+fn granted(policies: Vec<Policy>, caller: &Caller, asked: &UnverifiedRequest) -> Grant {
     match decided(policies, caller, &Facts::default(), asked) {
         Decision::Granted(grant) => grant,
         other => panic!("{other:?}"),
     }
 }
 
-fn denied(policies: Vec<Policy>, caller: &Caller, asked: &Asked) -> Denial {
+fn denied(policies: Vec<Policy>, caller: &Caller, asked: &UnverifiedRequest) -> Denial {
     match decided(policies, caller, &Facts::default(), asked) {
         Decision::Denied(denial) => denial,
         other => panic!("{other:?}"),

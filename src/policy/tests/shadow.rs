@@ -3,7 +3,7 @@
 use super::{asks, asks_partly, granted, labelled, names, pod, policy, run_with};
 use crate::model::caller::Caller;
 use crate::model::facts::{Facts, Needs};
-use crate::model::request::Asked;
+use crate::model::request::UnverifiedRequest;
 use crate::model::shadow::ShadowOutcome;
 use crate::policy::matching::MismatchKind;
 use crate::policy::outcome::Delivery;
@@ -23,11 +23,11 @@ fn deny(name: &str, lines: &str) -> Policy {
 }
 
 /// What each policy in shadow mode would change for a request by ticket.
-fn judged(policies: Vec<Policy>, facts: &Facts, asked: &Asked) -> String {
+fn judged(policies: Vec<Policy>, facts: &Facts, asked: &UnverifiedRequest) -> String {
     let set = PolicySet::new(policies);
     let caller = pod("ci", "bot");
     let Some(shadows) = set.shadows(&caller, asked) else { return "nothing".into() };
-    let verdicts = shadows.judge(&caller, facts, asked, &|delivery: Delivery| delivery.ticket);
+    let verdicts = shadows.compare_shadows(&caller, facts, asked, &|delivery: Delivery| delivery.ticket);
     let shown = verdicts.iter().map(|verdict| {
         format!("{} {} {}", verdict.policy, if verdict.denies { "deny" } else { "allow" }, verdict.outcome.as_str())
     });

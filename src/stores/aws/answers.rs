@@ -33,7 +33,7 @@ const CODES: &[(&str, ReadError)] = &[
 ];
 
 /// The codes for refused credentials, and for a wrong clock.
-const SUSPECT: &[&str] = &[
+const CREDENTIAL_CODES: &[&str] = &[
     "UnrecognizedClientException",
     "InvalidClientTokenId",
     "InvalidAccessKeyId",
@@ -75,7 +75,7 @@ pub(super) fn refusal(status: u16, code: Option<&str>, message: Option<&str>) ->
     if let Some((word, error)) = CODES.iter().find(|(known, _)| *known == code) {
         return Meaning::plain(*error, word);
     }
-    if let Some(word) = find(SUSPECT) {
+    if let Some(word) = find(CREDENTIAL_CODES) {
         return Meaning::suspect(word);
     }
     if let Some(word) = find(THROTTLED) {

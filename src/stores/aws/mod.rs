@@ -28,7 +28,7 @@ use credentials::{AwsCredentials, Signer};
 use failure::sdk_failure;
 use std::sync::Arc;
 use tokio::time::Instant;
-use transport::{Aside, Transport};
+use transport::{CapturedBody, Transport};
 
 /// A name that no secret has. A look-up of it shows whether AWS accepts the broker's credentials.
 const NO_SECRET: &str = "claviger-online-check";
@@ -114,7 +114,7 @@ impl AwsStore {
     ) -> Result<Secret, CallFailure> {
         let name =
             Naming::AwsSecretsManager.name(path.as_str()).ok_or(CallFailure::decoding(ReadError::Misconfigured))?;
-        let aside = Aside::default();
+        let aside = CapturedBody::default();
         let slot = aside.clone();
         let get = identity.client.client.get_secret_value().secret_id(&name).customize();
         let get = get.mutate_request(move |request| request.add_extension(slot.clone()));
@@ -164,7 +164,7 @@ impl SecretStore for AwsStore {
     async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Secret>, ReadError> {
         let identity = self.session.identity(request).await?;
         let result = match self.fetch(path, &identity, request).await {
-            Err(failed) if failed.suspect => match self.session.other_than(&identity, request).await? {
+            Err(failed) if failed.suspect => match self.session.replacement_for(&identity, request).await? {
                 Some(fresh) => self.fetch(path, &fresh, request).await,
                 None => Err(failed),
             },

@@ -19,13 +19,13 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// The body that the SDK reads instead.
-const NOTHING: &[u8] = b"{}";
+const PLACEHOLDER_BODY: &[u8] = b"{}";
 
 /// Receives the body of a successful answer, if the request has this extension.
 #[derive(Clone, Default)]
-pub(super) struct Aside(Arc<Mutex<Option<Zeroizing<Vec<u8>>>>>);
+pub(super) struct CapturedBody(Arc<Mutex<Option<Zeroizing<Vec<u8>>>>>);
 
-impl Aside {
+impl CapturedBody {
     /// The body, once.
     pub(super) fn take(&self) -> Option<Zeroizing<Vec<u8>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -83,10 +83,10 @@ impl Transport {
         let mut response = self.0.http.respond(message, true, self.0.timeout).await?;
         let body = read_body(&mut response).await?;
         let status = response.status();
-        let shown = match request.extension::<Aside>() {
+        let shown = match request.extension::<CapturedBody>() {
             Some(aside) if status == 200 => {
                 aside.put(body);
-                SdkBody::from(NOTHING)
+                SdkBody::from(PLACEHOLDER_BODY)
             }
             _ => SdkBody::from(Bytes::from_owner(body)),
         };

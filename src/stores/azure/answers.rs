@@ -9,9 +9,9 @@ use crate::model::secret::{Secret, SecretValue};
 use crate::stores::calls::Meaning;
 use crate::stores::cloud_values::keys_and_values;
 use crate::stores::json_text::{object, unescape};
+use crate::stores::oauth_answer::bearer_token;
 use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
-use crate::stores::renewal::token_lifetime;
 use crate::stores::values::owned;
 use http::HeaderValue;
 use jiff::Timestamp;
@@ -29,7 +29,7 @@ struct Codes {
 fn codes(body: &[u8]) -> Codes {
     #[derive(Default, Deserialize)]
     #[serde(default)]
-    struct Told {
+    struct ErrorBody {
         code: String,
         innererror: Option<Inner>,
     }
@@ -40,7 +40,7 @@ fn codes(body: &[u8]) -> Codes {
     }
     #[derive(Deserialize)]
     struct Body {
-        error: Told,
+        error: ErrorBody,
     }
     object::<Body>(body).map_or_else(Codes::default, |Body { error }| Codes {
         outer: error.code,
@@ -91,35 +91,25 @@ pub(super) fn login_refusal(status: u16, body: &[u8]) -> Meaning {
 
 /// The token of a login, with its lifetime.
 pub(super) fn granted(body: &[u8]) -> Option<(SecretValue, Duration)> {
-    #[derive(Deserialize)]
-    struct Body<'a> {
-        #[serde(borrow)]
-        access_token: &'a RawValue,
-        token_type: String,
-        expires_in: u64,
-    }
-    let Body { access_token, token_type, expires_in } = object(body)?;
-    let token = unescape(access_token.get()).ok()?;
-    let is_usable =
-        token_type.eq_ignore_ascii_case("bearer") && !token.is_empty() && HeaderValue::from_str(&token).is_ok();
-    let ttl = token_lifetime(expires_in)?;
+    let (token, ttl) = bearer_token(body)?;
+    let is_usable = !token.is_empty() && HeaderValue::from_str(&token).is_ok();
     is_usable.then(|| (owned(token), ttl))
 }
 
 /// A secret and when it may be used.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Dated {
+pub(super) struct DatedSecret {
     secret: Secret,
     not_before: Option<i64>,
     expires: Option<i64>,
 }
 
-impl Dated {
+impl DatedSecret {
     /// The secret. One whose dates do not include now counts as deleted, if they are to be followed.
     ///
     /// # Errors
     /// `Deleted`.
-    pub(super) fn in_time(self, expired: Expired, now: Timestamp) -> Result<Secret, ReadError> {
+    pub(super) fn if_valid_now(self, expired: Expired, now: Timestamp) -> Result<Secret, ReadError> {
         let now = now.as_second();
         let is_early = self.not_before.is_some_and(|from| now < from);
         let is_late = self.expires.is_some_and(|until| now >= until);
@@ -132,7 +122,7 @@ impl Dated {
 /// # Errors
 /// `Deleted` if it is not enabled, `Misconfigured` if the value has not the configured form, `Unavailable` if the answer is
 /// malformed or concerns another secret.
-pub(super) fn secret(body: &[u8], asked: &str, form: SecretValues, path: &StorePath) -> Result<Dated, ReadError> {
+pub(super) fn secret(body: &[u8], asked: &str, form: SecretValues, path: &StorePath) -> Result<DatedSecret, ReadError> {
     #[derive(Deserialize)]
     struct Body<'a> {
         #[serde(borrow)]
@@ -156,7 +146,7 @@ pub(super) fn secret(body: &[u8], asked: &str, form: SecretValues, path: &StoreP
     let data = keys_and_values(text, form, path)?;
     let made_at = attributes.created.and_then(|seconds| Timestamp::from_second(seconds).ok());
     let secret = Secret { data, version: Some(version), made_at, stale: false };
-    Ok(Dated { secret, not_before: attributes.nbf, expires: attributes.exp })
+    Ok(DatedSecret { secret, not_before: attributes.nbf, expires: attributes.exp })
 }
 
 /// The version in an id such as `https://VAULT/secrets/NAME/VERSION`. Names are compared without case, as Key Vault does.

@@ -2,7 +2,7 @@
 
 use super::answers;
 use super::tokens::Tokens;
-use super::transport::{Exchange, Wire};
+use super::transport::{Exchange, KeyVaultTransport};
 use crate::config::azure_key_vault::{AzureKeyVault, Expired};
 use crate::config::secret_values::SecretValues;
 use crate::model::clock::{Clock as _, SystemClock};
@@ -24,12 +24,16 @@ use std::sync::Arc;
 pub struct KeyVault {
     values: SecretValues,
     expired: Expired,
-    vault: Arc<Wire>,
-    authority: Arc<Wire>,
+    vault: Arc<KeyVaultTransport>,
+    authority: Arc<KeyVaultTransport>,
 }
 
 impl KeyVault {
-    pub(super) const fn new(config: &AzureKeyVault, vault: Arc<Wire>, authority: Arc<Wire>) -> Self {
+    pub(super) const fn new(
+        config: &AzureKeyVault,
+        vault: Arc<KeyVaultTransport>,
+        authority: Arc<KeyVaultTransport>,
+    ) -> Self {
         Self { values: config.values, expired: config.expired, vault, authority }
     }
 }
@@ -56,7 +60,7 @@ impl Cloud for KeyVault {
 
     fn secret(&self, body: &[u8], name: &str, path: &StorePath) -> Result<Secret, Unreadable> {
         let read = answers::secret(body, name, self.values, path)?;
-        Ok(read.in_time(self.expired, SystemClock.now())?)
+        Ok(read.if_valid_now(self.expired, SystemClock.now())?)
     }
 
     fn reload(&self) -> Result<(), OpenFault> {

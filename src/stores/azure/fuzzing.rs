@@ -23,7 +23,7 @@ pub fn secret(
 ) -> Result<Secret, ReadError> {
     let path = StorePath::try_from(path).map_err(|_| ReadError::Misconfigured)?;
     if status == 200 {
-        answers::secret(body, name, form, &path)?.in_time(Expired::Refuse, now)
+        answers::secret(body, name, form, &path)?.if_valid_now(Expired::Refuse, now)
     } else {
         Err(answers::refusal(status, body).error)
     }

@@ -16,7 +16,7 @@ use crate::trust::TrustFiles;
 use api::KeyVault;
 use std::sync::Arc;
 use tokens::Tokens;
-use transport::Wire;
+use transport::KeyVaultTransport;
 
 /// The secrets of one vault.
 pub(super) type AzureStore = CloudStore<KeyVault>;
@@ -34,8 +34,9 @@ pub(super) fn open(name: &Arc<str>, config: &AzureKeyVault, metrics: &Arc<Metric
         proxy: config.proxy_url.as_deref(),
         timeout: config.timeout,
     };
-    let vault = Arc::new(Wire::open(&server, &config.scope)?);
-    let authority = Arc::new(Wire::open(&Server { address: &config.authority_url, ..server }, &config.scope)?);
+    let vault = Arc::new(KeyVaultTransport::open(&server, &config.scope)?);
+    let authority =
+        Arc::new(KeyVaultTransport::open(&Server { address: &config.authority_url, ..server }, &config.scope)?);
     let source = Tokens::new(config, authority.clone(), vault.clone());
     Ok(CloudStore::new(name, source, KeyVault::new(config, vault, authority), metrics))
 }

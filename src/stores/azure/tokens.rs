@@ -2,7 +2,7 @@
 //! login, so that files are read again and no token stays in a cache that cannot be told to drop it.
 
 use super::answers::{granted, login_refusal};
-use super::transport::{Exchange, Wire};
+use super::transport::{Exchange, KeyVaultTransport};
 use crate::config::azure_key_vault::{AzureAuth, AzureKeyVault};
 use crate::metrics::labels::StoreOperation;
 use crate::model::clock::{Clock as _, SystemClock};
@@ -36,12 +36,16 @@ pub struct Tokens {
     vault_url: String,
     authority_url: String,
     scope: String,
-    authority: Arc<Wire>,
-    vault: Arc<Wire>,
+    authority: Arc<KeyVaultTransport>,
+    vault: Arc<KeyVaultTransport>,
 }
 
 impl Tokens {
-    pub(super) fn new(config: &AzureKeyVault, authority: Arc<Wire>, vault: Arc<Wire>) -> Self {
+    pub(super) fn new(
+        config: &AzureKeyVault,
+        authority: Arc<KeyVaultTransport>,
+        vault: Arc<KeyVaultTransport>,
+    ) -> Self {
         Self {
             auth: config.auth.clone(),
             vault_url: config.vault_url.clone(),
@@ -53,7 +57,7 @@ impl Tokens {
     }
 
     /// Without retries, and with the cloud written out: the SDK would take its authority from the environment.
-    fn client_options(&self, wire: &Arc<Wire>) -> ClientOptions {
+    fn client_options(&self, wire: &Arc<KeyVaultTransport>) -> ClientOptions {
         let mut cloud = CustomConfiguration::default();
         cloud.authority_host.clone_from(&self.authority_url);
         ClientOptions {

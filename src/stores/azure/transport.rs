@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What the SDK reads in place of a body: a token that is used for nothing, and a secret without a value.
-const NOTHING: &str = r#"{"token_type":"Bearer","expires_in":0,"ext_expires_in":0,"access_token":"none"}"#;
+const PLACEHOLDER_BODY: &str = r#"{"token_type":"Bearer","expires_in":0,"ext_expires_in":0,"access_token":"none"}"#;
 
 /// One call: what it is called in the server's log, and the answer or the reason for none.
 #[derive(Clone)]
@@ -44,14 +44,14 @@ impl Exchange {
 }
 
 /// The client for one server, as the last policy of the SDK's pipelines.
-pub(super) struct Wire {
+pub(super) struct KeyVaultTransport {
     /// What the SDK's challenge policy is told.
     challenge: String,
     timeout: Duration,
     http: Outbound,
 }
 
-impl Wire {
+impl KeyVaultTransport {
     /// Builds the client and reads the CA file.
     ///
     /// # Errors
@@ -96,17 +96,21 @@ fn headers(request: &Request, user_agent: &str) -> Result<HeaderMap, CallFault> 
     Ok(headers)
 }
 
-impl fmt::Debug for Wire {
+impl fmt::Debug for KeyVaultTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Wire")
+        f.write_str("KeyVaultTransport")
     }
 }
 
 #[async_trait]
-impl Policy for Wire {
+impl Policy for KeyVaultTransport {
     async fn send(&self, context: &Context, request: &mut Request, _: &[Arc<dyn Policy>]) -> PolicyResult {
         let stub = |status: u16, headers| {
-            AsyncRawResponse::from_bytes(StatusCode::from(status), headers, Bytes::from_static(NOTHING.as_bytes()))
+            AsyncRawResponse::from_bytes(
+                StatusCode::from(status),
+                headers,
+                Bytes::from_static(PLACEHOLDER_BODY.as_bytes()),
+            )
         };
         let Some(exchange) = context.value::<Exchange>() else {
             return Err(Error::with_message(ErrorKind::Other, "a call without its exchange"));

@@ -78,7 +78,7 @@ impl Breakers {
     }
 
     /// The permission to make a call; `None` while calls are suspended.
-    pub(super) fn admit<'a>(self: &'a Arc<Self>, target: Target<'a>) -> Option<Pass<'a>> {
+    pub(super) fn admit<'a>(self: &'a Arc<Self>, target: Target<'a>) -> Option<CallPermit<'a>> {
         if !lock(&self.server).admits() {
             self.metrics.store_call_suspended(&self.store, BreakerScope::Server);
             return None;
@@ -92,7 +92,7 @@ impl Breakers {
         }
         let mut decides = |name: &str| scopes.get_mut(name).is_some_and(Scope::begin);
         let (mount, path) = (decides(target.mount), target.path.is_some_and(&mut decides));
-        Some(Pass { breakers: self, target, decides: Some(Decides { mount, path }) })
+        Some(CallPermit { breakers: self, target, decides: Some(Trials { mount, path }) })
     }
 
     /// Counts the result of a call at one level below the server.
@@ -100,7 +100,7 @@ impl Breakers {
         let mut scopes = lock(&self.scopes);
         let change = if let Some(state) = scopes.get_mut(name) {
             let change = state.settle(mark, decides);
-            if state.is_blank() {
+            if state.has_no_failures() {
                 scopes.remove(name);
             }
             change
@@ -177,19 +177,19 @@ async fn follow(breakers: Weak<Breakers>, probe: Arc<dyn Probe>) {
 
 /// The half-open breakers for which this call is the trial.
 #[derive(Clone, Copy)]
-struct Decides {
+struct Trials {
     mount: bool,
     path: bool,
 }
 
 /// The permission to make one call. If a trial is dropped without a result, another call is the trial.
-pub(super) struct Pass<'a> {
+pub(super) struct CallPermit<'a> {
     breakers: &'a Arc<Breakers>,
     target: Target<'a>,
-    decides: Option<Decides>,
+    decides: Option<Trials>,
 }
 
-impl Pass<'_> {
+impl CallPermit<'_> {
     /// Counts the result of the call.
     pub(super) fn settle(mut self, verdict: CallVerdict) {
         let Some(decides) = self.decides.take() else { return };
@@ -217,7 +217,7 @@ impl Pass<'_> {
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for CallPermit<'_> {
     fn drop(&mut self) {
         let Some(decides) = self.decides.take() else { return };
         let mut scopes = lock(&self.breakers.scopes);

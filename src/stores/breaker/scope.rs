@@ -9,7 +9,7 @@ pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause; it doubles with each failed trial.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// The upper bound of the server's `Retry-After`.
-const LONGEST_HOLD: Duration = Duration::from_secs(5);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The result of a call, as it counts for a scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Scope {
             (Self::Closed(_), Mark::Good) => (Self::new(), None),
             (Self::Closed(mut tally), Mark::Bad(failure)) => {
                 if tally.add(failure) {
-                    (Self::paused(FIRST_PAUSE), Some(Change::Opened))
+                    (Self::open_for(FIRST_PAUSE), Some(Change::Opened))
                 } else {
                     (Self::Closed(tally), None)
                 }
@@ -87,7 +87,7 @@ impl Scope {
             (Self::Closed(_), Mark::Hold(wait)) => (Self::held(wait, FIRST_PAUSE), Some(Change::Opened)),
             (Self::HalfOpen { .. }, Mark::Good) if decides => (Self::new(), Some(Change::Closed)),
             (Self::HalfOpen { pause }, Mark::Bad(_)) if decides => {
-                (Self::paused(pause.saturating_mul(2).min(LONGEST_PAUSE)), None)
+                (Self::open_for(pause.saturating_mul(2).min(LONGEST_PAUSE)), None)
             }
             (Self::HalfOpen { pause }, Mark::Hold(wait)) if decides => (Self::held(wait, pause), None),
             (Self::HalfOpen { pause }, Mark::Neutral) if decides => (Self::Open { until: Instant::now(), pause }, None),
@@ -99,7 +99,7 @@ impl Scope {
     }
 
     /// Whether it has no recent failure.
-    pub(super) fn is_blank(&self) -> bool {
+    pub(super) fn has_no_failures(&self) -> bool {
         matches!(self, Self::Closed(tally) if *tally == Tally::default())
     }
 
@@ -109,13 +109,13 @@ impl Scope {
     }
 
     /// No call is made for a pause.
-    fn paused(pause: Duration) -> Self {
+    fn open_for(pause: Duration) -> Self {
         Self::Open { until: Instant::now() + pause, pause }
     }
 
     /// No call is made for as long as the server asks, up to the limit.
     fn held(wait: Duration, pause: Duration) -> Self {
-        Self::Open { until: Instant::now() + wait.min(LONGEST_HOLD), pause }
+        Self::Open { until: Instant::now() + wait.min(MAX_RETRY_AFTER), pause }
     }
 }
 
@@ -158,7 +158,7 @@ mod tests {
                 assert_eq!(settle(&mut scope, BAD), None);
             }
             assert_eq!(settle(&mut scope, Mark::Good), None);
-            assert!(scope.is_blank());
+            assert!(scope.has_no_failures());
         }
         assert!(!opened().admits(Instant::now()));
     }

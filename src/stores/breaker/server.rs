@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// After a successful probe there is no other probe for this long.
-const TRUSTED: Duration = Duration::from_secs(1);
+const PROBE_VALID_FOR: Duration = Duration::from_secs(1);
 
 /// The state of a server.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +74,7 @@ impl Server {
     }
 
     fn trusted() -> Self {
-        Self::Closed { tally: Tally::default(), trusted_until: Some(Instant::now() + TRUSTED) }
+        Self::Closed { tally: Tally::default(), trusted_until: Some(Instant::now() + PROBE_VALID_FOR) }
     }
 }
 
@@ -113,7 +113,7 @@ mod tests {
         for _ in 0..100 {
             assert!(!server.settle(Some(Failure::Whole)) && server.admits());
         }
-        tokio::time::advance(TRUSTED).await;
+        tokio::time::advance(PROBE_VALID_FOR).await;
         assert!(server.settle(Some(Failure::Whole)));
     }
 

@@ -33,7 +33,7 @@ pub(super) struct Entry {
 
 /// The fresh content of an entry.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Offer {
+pub(super) enum FreshContent {
     /// A secret, and whether to refresh it.
     Secret(Secret, bool),
     /// There is no such secret.
@@ -67,14 +67,14 @@ impl Entry {
     }
 
     /// Its content, while it is fresh.
-    pub(super) fn fresh(&self, sealer: &Sealer, path: &StorePath, bounds: &Bounds) -> Option<Offer> {
+    pub(super) fn fresh(&self, sealer: &Sealer, path: &StorePath, bounds: &Bounds) -> Option<FreshContent> {
         let age = self.read_at.elapsed();
         match &self.content {
             Content::Secret(sealed) if age < bounds.ttl => {
                 let due = self.refresh_at <= Instant::now() && !self.refreshed.swap(true, Ordering::Relaxed);
-                Some(Offer::Secret(sealer.open(path, sealed)?, due))
+                Some(FreshContent::Secret(sealer.open(path, sealed)?, due))
             }
-            Content::Absent if age < bounds.negative_ttl => Some(Offer::Absent),
+            Content::Absent if age < bounds.negative_ttl => Some(FreshContent::Absent),
             _ => None,
         }
     }
@@ -127,7 +127,7 @@ mod tests {
         let entries: Vec<_> = (0..100).map(|_| entry(&sealer, &path, "v")).collect();
         let due = || {
             let offers = entries.iter().map(|entry| entry.fresh(&sealer, &path, &BOUNDS));
-            offers.filter(|offer| matches!(offer, Some(Offer::Secret(_, true)))).count()
+            offers.filter(|offer| matches!(offer, Some(FreshContent::Secret(_, true)))).count()
         };
         tokio::time::advance(Duration::from_secs(74)).await;
         assert_eq!(due(), 0);

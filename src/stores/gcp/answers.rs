@@ -10,6 +10,7 @@ use crate::stores::calls::Meaning;
 use crate::stores::cloud::Unreadable;
 use crate::stores::cloud_values::keys_and_values;
 use crate::stores::json_text::{object, unescape};
+use crate::stores::oauth_answer::bearer_token;
 use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
 use crate::stores::renewal::token_lifetime;
@@ -31,7 +32,7 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 /// The error in a body, as all APIs of Google send it.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Told {
+struct ErrorBody {
     status: String,
     details: Vec<Detail>,
 }
@@ -42,10 +43,10 @@ struct Detail {
     reason: String,
 }
 
-fn told(body: &[u8]) -> Option<Told> {
+fn error_body(body: &[u8]) -> Option<ErrorBody> {
     #[derive(Deserialize)]
     struct Body {
-        error: Told,
+        error: ErrorBody,
     }
     if body.len() > MAX_ERROR_BYTES {
         return None;
@@ -55,8 +56,8 @@ fn told(body: &[u8]) -> Option<Told> {
 
 /// The meaning of an answer to a read whose status is not 200.
 pub(super) fn refusal(status: u16, body: &[u8]) -> Meaning {
-    let told = told(body);
-    let code = told.as_ref().map_or("", |told| told.status.as_str());
+    let error = error_body(body);
+    let code = error.as_ref().map_or("", |error| error.status.as_str());
     match (status, code) {
         (404, "NOT_FOUND") => Meaning::plain(ReadError::Absent, "NOT_FOUND"),
         (404, _) => Meaning::plain(ReadError::Misconfigured, "not_an_api"),
@@ -64,7 +65,7 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> Meaning {
         (400, "FAILED_PRECONDITION") => Meaning::plain(ReadError::Deleted, "FAILED_PRECONDITION"),
         (400, _) => Meaning::plain(ReadError::Misconfigured, "INVALID_ARGUMENT"),
         (401, _) => Meaning::suspect("UNAUTHENTICATED"),
-        (403, _) if told.as_ref().is_some_and(is_switched_off) => {
+        (403, _) if error.as_ref().is_some_and(is_api_disabled) => {
             Meaning::plain(ReadError::Misconfigured, "SERVICE_DISABLED")
         }
         // Also of a secret that does not exist, if the right is granted for single secrets.
@@ -75,8 +76,8 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> Meaning {
 }
 
 /// Whether the API is not enabled in the project.
-fn is_switched_off(told: &Told) -> bool {
-    told.details.iter().any(|detail| detail.reason == "SERVICE_DISABLED")
+fn is_api_disabled(error: &ErrorBody) -> bool {
+    error.details.iter().any(|detail| detail.reason == "SERVICE_DISABLED")
 }
 
 /// The answer to the read of a secret of that name.
@@ -106,7 +107,7 @@ pub(super) fn secret(body: &[u8], asked: &str, form: SecretValues, path: &StoreP
     // No growth, which would leave copies behind.
     let mut data = Zeroizing::new(Vec::with_capacity(base64.len()));
     STANDARD.decode_vec(base64.as_bytes(), &mut data).map_err(|_| ReadError::Unavailable)?;
-    if payload.data_crc32c.is_some_and(|told| told.parse() != Ok(CRC32C.checksum(&data))) {
+    if payload.data_crc32c.is_some_and(|given| given.parse() != Ok(CRC32C.checksum(&data))) {
         return Err(Unreadable::Garbled);
     }
     let text = std::str::from_utf8(&data).map_err(|_| ReadError::Misconfigured)?;
@@ -157,16 +158,8 @@ pub(super) const fn token_refusal(status: u16) -> Meaning {
 
 /// The token of an exchange (RFC 8693) or of the metadata server, with its lifetime.
 pub(super) fn granted(body: &[u8]) -> Option<(AccessToken, Duration)> {
-    #[derive(Deserialize)]
-    struct Body<'a> {
-        #[serde(borrow)]
-        access_token: &'a RawValue,
-        token_type: String,
-        expires_in: u64,
-    }
-    let Body { access_token, token_type, expires_in } = object(body)?;
-    let is_bearer = token_type.eq_ignore_ascii_case("bearer");
-    Some((AccessToken::of_json(access_token).filter(|_| is_bearer)?, token_lifetime(expires_in)?))
+    let (token, ttl) = bearer_token(body)?;
+    Some((AccessToken::new(&token)?, ttl))
 }
 
 /// The token of an impersonation, with its lifetime.

@@ -1,7 +1,6 @@
 //! A token that the broker signs with a service account's key (AIP-4111, self-signed JWT). Nothing but the address and the key
 //! is taken from the file: its `token_uri` is never called.
 
-use super::tokens::SCOPE;
 use crate::model::secret::SecretValue;
 use crate::sealing::rs256::Rs256Key;
 use crate::stores::access_token::AccessToken;
@@ -16,6 +15,8 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use std::time::Duration;
 
+/// The scope of all tokens. What they may read is a matter of IAM.
+pub(super) const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 /// The longest that Google allows.
 const LIFE: Duration = Duration::from_hours(1);
 

@@ -2,7 +2,7 @@
 //! signs with a service account's key. All addresses are those of the configuration.
 
 use super::answers::{exchange_refusal, granted, impersonated, token_refusal};
-use super::key_file;
+use super::key_file::{self, SCOPE};
 use crate::config::gcp_secret_manager::GcpAuth;
 use crate::metrics::labels::StoreOperation;
 use crate::model::clock::{Clock as _, SystemClock};
@@ -23,9 +23,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The scope of all tokens. What they may read is a matter of IAM.
-pub(super) const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
-
 /// Each login server has a breaker of its own.
 const EXCHANGE: Target<'static> = Target::group("login/");
 const IMPERSONATION: Target<'static> = Target::group("login/impersonation/");
@@ -34,7 +31,7 @@ const IMPERSONATION: Target<'static> = Target::group("login/impersonation/");
 const IMPERSONATED: &str = "3600s";
 
 /// What a metadata server asks for, and answers with.
-const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
+const METADATA_FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 
 /// Characters that a form does not encode (RFC 3986, section 2.3).
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -78,7 +75,7 @@ impl Tokens {
     async fn ask_metadata_server(&self, url: &str, account: &str) -> Result<Token, CallFailure> {
         let http = self.logins.first().ok_or(CallFailure::unsent())?;
         let url = format!("{url}/computeMetadata/v1/instance/service-accounts/{account}/token");
-        let message = http.request(Method::GET, &url).header(FLAVOR, "Google");
+        let message = http.request(Method::GET, &url).header(METADATA_FLAVOR, "Google");
         let answer = answer_of_metadata_server(http, message, self.timeout).await.map_err(CallFailure::by)?;
         let (answer, is_genuine) = answer;
         let token = granted(&answer.body).filter(|_| is_genuine);
@@ -153,7 +150,7 @@ async fn answer_of_metadata_server(
     timeout: Duration,
 ) -> Result<(Answer, bool), CallFault> {
     let mut response = http.respond(message, true, timeout).await?;
-    let is_genuine = response.headers().get(FLAVOR).is_some_and(|value| value == "Google");
+    let is_genuine = response.headers().get(METADATA_FLAVOR).is_some_and(|value| value == "Google");
     let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
     Ok((Answer { status, retry_after, body: read_body(&mut response).await? }, is_genuine))
 }

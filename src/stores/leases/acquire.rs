@@ -3,7 +3,7 @@
 use super::lease::{Lease, LeaseKey, LeaseState, MIN_LEFT, RevocationReason, Term};
 use super::manager::{Acquired, FetchError, LeaseManager, LeaseRequest};
 use super::record::time_text;
-use super::undelivered::KEPT;
+use super::undelivered::LEASE_KEPT_FOR;
 use super::witness::{LeaseEvent, LeaseEventKind};
 use crate::metrics::labels::CacheOutcome;
 use crate::model::lease::LeaseMode;
@@ -123,7 +123,7 @@ impl LeaseManager {
     async fn acquire(&self, acquisition: &Acquisition) -> Result<Acquired, FetchError> {
         let Acquisition { key, want } = acquisition;
         let source = self.sources.get(&key.store).ok_or(ReadError::Misconfigured)?;
-        let Some(_making) = self.making(want.caller.identity()) else {
+        let Some(_slot) = self.begin_creation(want.caller.identity()) else {
             tracing::warn!(store = %key.store, "limit of concurrent dynamic secrets reached for this caller");
             return Err(ReadError::Unavailable.into());
         };
@@ -136,7 +136,7 @@ impl LeaseManager {
             Created::Leased { secret, handle, grant, session } => {
                 self.register(acquisition, secret, (handle, grant, session), asked).await?;
                 // At the limit, the least recently used lease is revoked.
-                let one_too_many = self.index().one_too_many(&key.store, source.most);
+                let one_too_many = self.index().eviction_candidate(&key.store, source.most);
                 if let Some(id) = one_too_many {
                     self.begin_revocation(&id, "evicted", None);
                 }
@@ -178,14 +178,14 @@ impl LeaseManager {
             request: Some(acquisition.want.request.clone()),
             ..Self::event(&lease, LeaseEventKind::Acquired, None)
         };
-        let _being_made = self.not_in_the_book_yet(&lease.id);
+        let _registration = self.begin_registration(&lease.id);
         if !self.is_on_record(&lease).await || self.witness.record(event).await.is_err() {
             self.revoke_unused(lease, "unrecorded").await;
             return Err(FetchError::Unrecorded);
         }
         // A waiting caller gets it in a moment. A caller that has left repeats its request soon or not at all.
         lease.planned = lease.term.due(asked);
-        let undelivered_until = Instant::now() + KEPT;
+        let undelivered_until = Instant::now() + LEASE_KEPT_FOR;
         lease.undelivered_until = Some(undelivered_until);
         let due = lease.planned.min(undelivered_until);
         self.insert(lease, due, true);
@@ -205,7 +205,7 @@ impl LeaseManager {
     async fn revoke_unused(&self, mut lease: Lease, reason: &'static str) {
         lease.state = LeaseState::Revoking;
         lease.revocation_reason = Some(RevocationReason { reason, by: None });
-        let _being_made = self.not_in_the_book_yet(&lease.id);
+        let _registration = self.begin_registration(&lease.id);
         // If this process ends before the revocation, another one continues it, unless the database is the cause.
         if reason == "unusable" {
             self.is_on_record(&lease).await;

@@ -13,11 +13,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The period of this process's heartbeat, and of the check of the others'.
-pub(super) const BEAT: Duration = Duration::from_secs(5);
+pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// A process whose heartbeat has not changed for this long is considered dead.
-const SILENCE: Duration = Duration::from_secs(15);
+const DEAD_AFTER: Duration = Duration::from_secs(15);
 /// After a longer gap between two checks, earlier observations are discarded.
-const LOOKED_AWAY: Duration = Duration::from_secs(2 * BEAT.as_secs());
+const LOOKED_AWAY: Duration = Duration::from_secs(2 * HEARTBEAT_INTERVAL.as_secs());
 
 /// The heartbeats of other processes, and since when each is unchanged, by our own clock.
 #[derive(Default)]
@@ -25,7 +25,7 @@ pub(super) struct Heartbeats {
     seen: HashMap<String, (i64, Instant)>,
     looked: Option<Instant>,
     /// The removed authenticators that were already logged.
-    told: BTreeSet<Arc<str>>,
+    reported: BTreeSet<Arc<str>>,
 }
 
 impl Heartbeats {
@@ -43,7 +43,7 @@ impl Heartbeats {
                 Some((before, since)) if *before == beat && !looked_away => *since,
                 _ => now,
             };
-            if now - since >= SILENCE {
+            if now - since >= DEAD_AFTER {
                 dead.push(name.clone());
             }
             seen.insert(name, (beat, since));
@@ -56,20 +56,20 @@ impl Heartbeats {
 impl LeaseManager {
     /// Sends a heartbeat and adopts the leases of dead processes.
     pub(super) async fn beat(&self, watch: &mut Heartbeats) {
-        if let Err(error) = self.try_to_beat(watch).await {
+        if let Err(error) = self.try_heartbeat(watch).await {
             tracing::warn!(kind = error.kind(), "lease records could not be read or written");
         }
-        self.report_orphans(&mut watch.told);
+        self.report_orphans(&mut watch.reported);
     }
 
-    async fn try_to_beat(&self, watch: &mut Heartbeats) -> Result<(), Failed> {
+    async fn try_heartbeat(&self, watch: &mut Heartbeats) -> Result<(), Failed> {
         if !self.ledger.beat().await? {
             // The previous heartbeat was so long ago that other processes have adopted our leases.
             tracing::warn!("another process adopted the leases of this one");
             for lease in self.index().clear().into_iter().filter(|lease| lease.state == LeaseState::Active) {
                 self.metrics.lease_dropped(&lease.key.store);
             }
-            self.ledger.start_anew();
+            self.ledger.take_new_identity();
         }
         let others = self.ledger.others().await?;
         for owner in watch.dead(others, Instant::now()) {

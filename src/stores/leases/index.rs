@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 type Id = Arc<str>;
 /// Leases with one system behind them: the same store and the same first two segments of the path.
-type Lane = Arc<str>;
+type Backend = Arc<str>;
 
 /// A lease, when it is due, and whether a task works on it.
 struct Entry {
     lease: Lease,
-    lane: Lane,
+    backend: Backend,
     due: Instant,
     claimed: bool,
     /// Due as soon as the claim on it is released.
@@ -30,7 +30,7 @@ pub(super) struct LeaseIndex {
     /// The lease of each key that is issued.
     current: HashMap<LeaseKey, Id>,
     /// One queue for each lane, so a slow system delays only its own leases.
-    queues: HashMap<Lane, Queue>,
+    queues: HashMap<Backend, Queue>,
 }
 
 /// The leases of one lane.
@@ -40,7 +40,7 @@ struct Queue {
     claimed: usize,
 }
 
-fn lane(key: &LeaseKey) -> Lane {
+fn backend(key: &LeaseKey) -> Backend {
     let path = key.path.as_str();
     let end = path.match_indices('/').nth(1).map_or(path.len(), |(at, _)| at);
     format!("{}\0{}", key.store, &path[..end]).into()
@@ -53,9 +53,9 @@ impl LeaseIndex {
         if current {
             self.current.insert(lease.key.clone(), id.clone());
         }
-        let lane = lane(&lease.key);
-        self.queues.entry(lane.clone()).or_default().due.insert((due, id.clone()));
-        self.entries.insert(id, Entry { lease, lane, due, claimed: false, urgent: false });
+        let backend = backend(&lease.key);
+        self.queues.entry(backend.clone()).or_default().due.insert((due, id.clone()));
+        self.entries.insert(id, Entry { lease, backend, due, claimed: false, urgent: false });
     }
 
     /// The lease that is issued for a key.
@@ -82,7 +82,7 @@ impl LeaseIndex {
         match self.entries.get_mut(id) {
             Some(entry) if !entry.claimed => {
                 entry.claimed = true;
-                let queue = self.queues.entry(entry.lane.clone()).or_default();
+                let queue = self.queues.entry(entry.backend.clone()).or_default();
                 queue.claimed += 1;
                 queue.due.remove(&(entry.due, entry.lease.id.clone()))
             }
@@ -111,7 +111,7 @@ impl LeaseIndex {
     pub(super) fn release(&mut self, id: &str, due: Instant) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         entry.due = if std::mem::take(&mut entry.urgent) { Instant::now() } else { due };
-        let queue = self.queues.entry(entry.lane.clone()).or_default();
+        let queue = self.queues.entry(entry.backend.clone()).or_default();
         if std::mem::take(&mut entry.claimed) {
             queue.claimed = queue.claimed.saturating_sub(1);
         }
@@ -128,7 +128,7 @@ impl LeaseIndex {
         if entry.claimed {
             entry.urgent = true;
         } else {
-            let queue = self.queues.entry(entry.lane.clone()).or_default();
+            let queue = self.queues.entry(entry.backend.clone()).or_default();
             queue.due.remove(&(entry.due, entry.lease.id.clone()));
             entry.due = Instant::now();
             queue.due.insert((entry.due, entry.lease.id.clone()));
@@ -149,11 +149,11 @@ impl LeaseIndex {
     /// Removes a lease.
     pub(super) fn remove(&mut self, id: &str) -> Option<Lease> {
         let entry = self.entries.remove(id)?;
-        if let Some(queue) = self.queues.get_mut(&entry.lane) {
+        if let Some(queue) = self.queues.get_mut(&entry.backend) {
             queue.due.remove(&(entry.due, entry.lease.id.clone()));
             queue.claimed = queue.claimed.saturating_sub(usize::from(entry.claimed));
             if queue.due.is_empty() && queue.claimed == 0 {
-                self.queues.remove(&entry.lane);
+                self.queues.remove(&entry.backend);
             }
         }
         if self.current.get(&entry.lease.key) == Some(&entry.lease.id) {
@@ -194,7 +194,7 @@ impl LeaseIndex {
 
     /// The lease to give up if a store has more than `most` active leases: of the namespace with most leases, of its holder
     /// with most, the least recently used one. So a caller that creates many gives up its own.
-    pub(super) fn one_too_many(&self, store: &str, most: u64) -> Option<Id> {
+    pub(super) fn eviction_candidate(&self, store: &str, most: u64) -> Option<Id> {
         let handed_out = || {
             let entries = self.current.values().filter_map(|id| self.entries.get(id));
             entries.map(|entry| &entry.lease).filter(|lease| *lease.key.store == *store)
@@ -325,9 +325,9 @@ mod tests {
             tokio::time::advance(SECOND).await;
         }
         index.current(&key("db/a")).unwrap().used = Instant::now();
-        assert_eq!(index.one_too_many("vault", 3), None);
-        assert_eq!(index.one_too_many("vault", 2).as_deref(), Some("db/b"));
-        assert_eq!(index.one_too_many("other", 0), None);
+        assert_eq!(index.eviction_candidate("vault", 3), None);
+        assert_eq!(index.eviction_candidate("vault", 2).as_deref(), Some("db/b"));
+        assert_eq!(index.eviction_candidate("other", 0), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -341,8 +341,8 @@ mod tests {
         }
         index.insert(held_by("crowd", "modest", "db/modest"), Instant::now(), true);
         index.insert(lease("shared", "db/shared"), Instant::now(), true);
-        assert_eq!(index.one_too_many("vault", 6), None);
-        assert_eq!(index.one_too_many("vault", 5).as_deref(), Some("greedy db/0"));
+        assert_eq!(index.eviction_candidate("vault", 6), None);
+        assert_eq!(index.eviction_candidate("vault", 5).as_deref(), Some("greedy db/0"));
     }
 
     #[tokio::test(start_paused = true)]

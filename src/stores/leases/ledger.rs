@@ -12,11 +12,11 @@ use std::sync::{Mutex, PoisonError};
 /// The tables, and the name of this process in them.
 pub(super) struct Ledger {
     database: Database,
-    me: Mutex<Me>,
+    me: Mutex<ProcessIdentity>,
 }
 
 #[derive(Clone)]
-struct Me {
+struct ProcessIdentity {
     name: String,
     is_known: bool,
 }
@@ -32,7 +32,7 @@ pub(super) type After = (String, String);
 
 impl Ledger {
     pub(super) fn new(database: Database) -> Self {
-        Self { database, me: Mutex::new(Me::new()) }
+        Self { database, me: Mutex::new(ProcessIdentity::new()) }
     }
 
     /// Records a lease.
@@ -81,8 +81,8 @@ impl Ledger {
     }
 
     /// Takes a new name.
-    pub(super) fn start_anew(&self) {
-        *self.me.lock().unwrap_or_else(PoisonError::into_inner) = Me::new();
+    pub(super) fn take_new_identity(&self) {
+        *self.me.lock().unwrap_or_else(PoisonError::into_inner) = ProcessIdentity::new();
     }
 
     /// Signs off, so that other processes need not wait for the heartbeat to stop.
@@ -184,12 +184,12 @@ impl Ledger {
         Ok(me.name)
     }
 
-    fn me(&self) -> Me {
+    fn me(&self) -> ProcessIdentity {
         self.me.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Me {
+impl ProcessIdentity {
     fn new() -> Self {
         Self { name: RequestId::random().to_string(), is_known: false }
     }

@@ -95,8 +95,8 @@ pub(in crate::stores) struct LeaseManager {
     /// Secrets without a lease whose request ended before they were created.
     pub(super) undelivered: Mutex<Undelivered>,
     /// Number of secrets being created, for each caller.
-    pub(super) making: Mutex<HashMap<Identity, usize>>,
-    pub(super) being_made: Mutex<HashSet<Arc<str>>>,
+    pub(super) creations: Mutex<HashMap<Identity, usize>>,
+    pub(super) in_registration: Mutex<HashSet<Arc<str>>>,
     pub(super) unreadable: Mutex<HashSet<Arc<str>>>,
     /// The last id that was compared between the database and the index.
     pub(super) compared: Mutex<String>,
@@ -126,8 +126,8 @@ impl LeaseManager {
             values: Sealer::new()?,
             flights: SingleFlight::new(),
             undelivered: Mutex::default(),
-            making: Mutex::default(),
-            being_made: Mutex::default(),
+            creations: Mutex::default(),
+            in_registration: Mutex::default(),
             unreadable: Mutex::default(),
             compared: Mutex::default(),
             witness: settings.witness,

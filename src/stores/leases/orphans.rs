@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 impl LeaseManager {
     /// Sets the metric, and logs each authenticator once.
-    pub(super) fn report_orphans(&self, told: &mut BTreeSet<Arc<str>>) {
+    pub(super) fn report_orphans(&self, reported: &mut BTreeSet<Arc<str>>) {
         let mut by_store: BTreeMap<Arc<str>, usize> = self.sources.keys().map(|store| (store.clone(), 0)).collect();
         let mut by_issuer: BTreeMap<Arc<str>, usize> = BTreeMap::new();
         for (store, issuer) in self.index().origins().filter(|(_, issuer)| !self.clusters.contains(*issuer)) {
@@ -19,7 +19,7 @@ impl LeaseManager {
             self.metrics.set_leases_orphaned(&store, count);
         }
         for (issuer, leases) in by_issuer {
-            if told.insert(issuer.clone()) {
+            if reported.insert(issuer.clone()) {
                 tracing::warn!(
                     authenticator = &*issuer,
                     leases,

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 /// How many leases are compared at each heartbeat. The next one continues.
-const AT_A_BEAT: u32 = 4096;
+const MAX_RESTORED_AT_ONCE: u32 = 4096;
 
 impl LeaseManager {
     /// Adds the missing leases to the index.
@@ -23,19 +23,19 @@ impl LeaseManager {
         // before the query is not in its result.
         let before = self.index().ids();
         let after = std::mem::take(&mut *self.compared.lock().unwrap_or_else(PoisonError::into_inner));
-        let ids = self.ledger.own(&after, AT_A_BEAT).await?;
-        if u32::try_from(ids.len()).is_ok_and(|count| count == AT_A_BEAT)
+        let ids = self.ledger.own(&after, MAX_RESTORED_AT_ONCE).await?;
+        if u32::try_from(ids.len()).is_ok_and(|count| count == MAX_RESTORED_AT_ONCE)
             && let Some(last) = ids.last()
         {
             self.compared.lock().unwrap_or_else(PoisonError::into_inner).clone_from(last);
         }
         let mut restored = 0;
         for id in ids.iter().filter(|id| !before.contains(id.as_str())) {
-            if self.is_at_hand(id) {
+            if self.is_registered(id) {
                 continue;
             }
             let Some(record) = self.ledger.get_own(id).await? else { continue };
-            if !self.is_at_hand(id) {
+            if !self.is_registered(id) {
                 restored += usize::from(self.restore_record(&record).await);
             }
         }
@@ -71,14 +71,14 @@ impl LeaseManager {
     }
 
     /// Marks a lease that is recorded now, and added to the index before the guard is dropped.
-    pub(super) fn not_in_the_book_yet(&self, id: &Arc<str>) -> BeingMade<'_> {
-        let is_first = self.being_made().insert(id.clone());
-        BeingMade { manager: self, id: is_first.then(|| id.clone()) }
+    pub(super) fn begin_registration(&self, id: &Arc<str>) -> Registration<'_> {
+        let is_first = self.in_registration().insert(id.clone());
+        Registration { manager: self, id: is_first.then(|| id.clone()) }
     }
 
     /// Whether the lease is in the index, or will be in a moment.
-    fn is_at_hand(&self, id: &str) -> bool {
-        let is_made = self.being_made().contains(id);
+    fn is_registered(&self, id: &str) -> bool {
+        let is_made = self.in_registration().contains(id);
         is_made || self.index().get(id).is_some()
     }
 
@@ -88,21 +88,21 @@ impl LeaseManager {
     }
 
     /// Leases that are being recorded and not in the index yet.
-    fn being_made(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
-        self.being_made.lock().unwrap_or_else(PoisonError::into_inner)
+    fn in_registration(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+        self.in_registration.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// See [`LeaseManager::not_in_the_book_yet`].
-pub(super) struct BeingMade<'a> {
+/// See [`LeaseManager::begin_registration`].
+pub(super) struct Registration<'a> {
     manager: &'a LeaseManager,
     id: Option<Arc<str>>,
 }
 
-impl Drop for BeingMade<'_> {
+impl Drop for Registration<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
-            self.manager.being_made().remove(&id);
+            self.manager.in_registration().remove(&id);
         }
     }
 }

@@ -48,7 +48,7 @@ impl LeaseManager {
             None => Err(ReadError::Misconfigured),
         };
         if answer.is_err() {
-            return self.resisted(id).await;
+            return self.revocation_failed(id).await;
         }
         self.metrics.lease_revocation(&store, Revocation::Ok);
         if let Err(error) = self.ledger.remove(id).await {
@@ -61,7 +61,7 @@ impl LeaseManager {
         None
     }
 
-    async fn resisted(&self, id: &str) -> Option<Instant> {
+    async fn revocation_failed(&self, id: &str) -> Option<Instant> {
         let (attempts, event) = {
             let mut index = self.index();
             let lease = index.get(id)?;

@@ -11,16 +11,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long a lease is kept: longer than clients wait between two tries.
-pub(super) const KEPT: Duration = Duration::from_secs(30);
+pub(super) const LEASE_KEPT_FOR: Duration = Duration::from_secs(30);
 /// How long a secret without a lease is kept: some, such as one-time codes, expire soon.
-const KEPT_WITHOUT_LEASE: Duration = Duration::from_secs(10);
+const UNLEASED_KEPT_FOR: Duration = Duration::from_secs(10);
 /// The maximum number of secrets without a lease. More are not kept.
-const MOST: usize = 1024;
+const MAX_UNLEASED: usize = 1024;
 /// The maximum number of secrets that are created for one caller at the same time; one request reads as many.
-const MADE_AT_ONCE: usize = 16;
+const MAX_CONCURRENT_CREATIONS: usize = 16;
 
 /// Counts one creation for a caller until it is dropped.
-pub(super) struct Making<'a> {
+pub(super) struct CreationSlot<'a> {
     manager: &'a LeaseManager,
     caller: Identity,
 }
@@ -34,8 +34,8 @@ impl LeaseManager {
         }
         let Some(sealed) = self.values.seal(&key.path, secret) else { return };
         let mut undelivered = self.undelivered();
-        if undelivered.len() < MOST {
-            undelivered.insert(key.clone(), (Instant::now() + KEPT_WITHOUT_LEASE, sealed));
+        if undelivered.len() < MAX_UNLEASED {
+            undelivered.insert(key.clone(), (Instant::now() + UNLEASED_KEPT_FOR, sealed));
         }
     }
 
@@ -52,32 +52,32 @@ impl LeaseManager {
     }
 
     /// Begins a creation for a caller; `None` at the limit.
-    pub(super) fn making(&self, caller: Identity) -> Option<Making<'_>> {
-        let mut making = self.under_way();
-        let count = making.entry(caller.clone()).or_default();
-        if *count >= MADE_AT_ONCE {
+    pub(super) fn begin_creation(&self, caller: Identity) -> Option<CreationSlot<'_>> {
+        let mut creations = self.lock_creations();
+        let count = creations.entry(caller.clone()).or_default();
+        if *count >= MAX_CONCURRENT_CREATIONS {
             return None;
         }
         *count += 1;
-        Some(Making { manager: self, caller })
+        Some(CreationSlot { manager: self, caller })
     }
 
     fn undelivered(&self) -> MutexGuard<'_, Undelivered> {
         self.undelivered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn under_way(&self) -> MutexGuard<'_, HashMap<Identity, usize>> {
-        self.making.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_creations(&self) -> MutexGuard<'_, HashMap<Identity, usize>> {
+        self.creations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Making<'_> {
+impl Drop for CreationSlot<'_> {
     fn drop(&mut self) {
-        let mut making = self.manager.under_way();
-        if let Some(count) = making.get_mut(&self.caller) {
+        let mut creations = self.manager.lock_creations();
+        if let Some(count) = creations.get_mut(&self.caller) {
             *count -= 1;
             if *count == 0 {
-                making.remove(&self.caller);
+                creations.remove(&self.caller);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Runs due renewals and revocations, and checks the other processes every few seconds.
 
-use super::adopt::{BEAT, Heartbeats};
+use super::adopt::{HEARTBEAT_INTERVAL, Heartbeats};
 use super::lease::{Lease, LeaseState};
 use super::manager::LeaseManager;
 use crate::model::request_id::RequestId;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 /// The maximum number of claimed leases of one lane.
 const AT_ONCE: usize = 8;
 /// The period of the check for revocations that other processes were asked for.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The wait if nothing is due.
 const FAR: Duration = Duration::from_hours(1);
 
@@ -36,7 +36,7 @@ pub(super) async fn process_due(manager: Arc<LeaseManager>) {
 /// Sends heartbeats and checks the others until it is dropped. It is a task of its own, so a slow store does not make this
 /// process look dead.
 pub(super) async fn watch(manager: Arc<LeaseManager>) {
-    let (mut beat, mut look) = (interval(BEAT), interval(LOOK));
+    let (mut beat, mut look) = (interval(HEARTBEAT_INTERVAL), interval(POLL_INTERVAL));
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut watch = Heartbeats::default();

@@ -8,7 +8,7 @@ use super::exchange::CallFailure;
 use super::leased;
 use super::mounts::{Engine, Mount, Mounts};
 use super::session::Session;
-use super::token::{Life, Token};
+use super::token::{Token, TokenLifetime};
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
@@ -142,7 +142,7 @@ impl Origin {
 /// A secret created with a token of its own ends with that token, which is not renewed.
 fn within(grant: Grant, token: &Token) -> Grant {
     match token.life {
-        Life::Until { end, .. } if token.uses.is_some() => {
+        TokenLifetime::Until { end, .. } if token.uses.is_some() => {
             let left = end.saturating_duration_since(Instant::now());
             // Never zero. A secret with less than a second left is not issued.
             Grant { ttl: grant.ttl.min(left.max(Duration::from_millis(1))), renewable: false }

@@ -101,7 +101,7 @@ impl VaultStore {
             // A fresh login is proof enough, and a look-up would take one of its uses.
             return Ok(());
         }
-        match self.session.ask_after(&token, &request).await {
+        match self.session.look_up_token(&token, &request).await {
             // A fresh login is proof enough; it may not be allowed to look itself up.
             Err(ReadError::Forbidden) if self.session.can_log_in() => Ok(()),
             result => result.map(|_| ()).map_err(online_fault),

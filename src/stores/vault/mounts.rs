@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long a mount is cached.
-const REMEMBERED: Duration = Duration::from_mins(5);
+const MOUNT_TTL: Duration = Duration::from_mins(5);
 /// For this long after the look-up of a mount an absence below it needs no new look-up.
-const BEYOND_DOUBT: Duration = Duration::from_secs(10);
+const CONFIRMED_FOR: Duration = Duration::from_secs(10);
 /// Maximum number of cached mounts.
 const MAX_MOUNTS: usize = 1024;
 
@@ -69,7 +69,7 @@ impl Mounts {
         slashes.map(|(at, _)| &text[..=at]).find_map(|prefix| {
             let (path, (engine, seen)) = known.get_key_value(prefix)?;
             let mount = Mount { path: path.clone(), engine: *engine };
-            (seen.elapsed() < REMEMBERED).then(|| (mount, seen.elapsed() < BEYOND_DOUBT))
+            (seen.elapsed() < MOUNT_TTL).then(|| (mount, seen.elapsed() < CONFIRMED_FOR))
         })
     }
 
@@ -77,7 +77,7 @@ impl Mounts {
     pub(super) fn remember(&self, mount: &Mount) {
         let mut known = self.known();
         if known.len() >= MAX_MOUNTS {
-            known.retain(|_, (_, seen)| seen.elapsed() < REMEMBERED);
+            known.retain(|_, (_, seen)| seen.elapsed() < MOUNT_TTL);
         }
         if known.len() < MAX_MOUNTS || known.contains_key(&mount.path) {
             known.insert(mount.path.clone(), (mount.engine, Instant::now()));
@@ -127,11 +127,11 @@ mod tests {
         for other in ["team/kv2/a", "team/a", "team/kv", "x/team/kv/a", "older/a"] {
             assert_eq!(mounts.find(&path(other)), None, "{other}");
         }
-        tokio::time::advance(BEYOND_DOUBT).await;
+        tokio::time::advance(CONFIRMED_FOR).await;
         assert_eq!(mounts.find(&path("team/kv/a")), Some((kv.clone(), false)));
         mounts.forget(&kv);
         assert_eq!(mounts.find(&path("team/kv/a")), None);
-        tokio::time::advance(REMEMBERED).await;
+        tokio::time::advance(MOUNT_TTL).await;
         assert_eq!(mounts.find(&path("old/a")), None);
     }
 
@@ -142,7 +142,7 @@ mod tests {
             mounts.remember(&Mount::new(&format!("m{number}/"), Engine::KvV2));
         }
         assert_eq!(mounts.known().len(), MAX_MOUNTS);
-        tokio::time::advance(REMEMBERED).await;
+        tokio::time::advance(MOUNT_TTL).await;
         mounts.remember(&Mount::new("new/", Engine::KvV2));
         assert_eq!(mounts.known().len(), 1);
     }

@@ -4,7 +4,7 @@ use super::answers;
 use super::call::{Call, CallOptions};
 use super::exchange::{CallFailure, Exchange};
 use super::login::{LoggedIn, log_in, stamp};
-use super::token::{Life, Token, Uses};
+use super::token::{Token, TokenLifetime, Uses};
 use crate::config::stores::VaultAuth;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
@@ -21,9 +21,9 @@ use tokio::time::Instant;
 use vaultrs::api::token::requests::LookupTokenSelfRequest;
 
 /// A token younger than this is assumed not to be revoked before its first use.
-const FRESH: Duration = Duration::from_secs(5);
+const ASSUMED_VALID_FOR: Duration = Duration::from_secs(5);
 /// Minimum interval between logins that only verify a refusal.
-const DOUBT_PAUSE: Duration = Duration::from_secs(1);
+const MIN_VERIFYING_LOGIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A session.
 pub(super) struct Session {
@@ -56,16 +56,18 @@ impl Session {
         request: &RequestId,
         meaning: impl Fn(&Answer) -> Result<T, ReadError>,
     ) -> Result<(T, Arc<Token>), CallFailure> {
-        let token = if options.binds_token { self.token_to_itself(request).await } else { self.token(request).await };
+        let token = if options.binds_token { self.exclusive_token(request).await } else { self.token(request).await };
         let token = token.map_err(CallFailure::of)?;
         let failed = match self.ask_with(&token, options, endpoint(), request, &meaning).await {
             Ok(answer) => return Ok((answer, token)),
             Err(failed) if !failed.forbidden => return Err(failed),
             Err(failed) => failed,
         };
-        let Some(other) = self.other_than(&token, request).await.map_err(CallFailure::of)? else { return Err(failed) };
+        let Some(other) = self.replacement_for(&token, request).await.map_err(CallFailure::of)? else {
+            return Err(failed);
+        };
         let answer = self.ask_with(&other, options, endpoint(), request, &meaning).await;
-        self.put_in_use(&other);
+        self.share_token(&other);
         Ok((answer?, other))
     }
 
@@ -113,7 +115,7 @@ impl Session {
 
     /// A token for a call that creates a secret. If tokens have a limited number of uses, the secret ends with the
     /// last use; then the call gets its own token.
-    async fn token_to_itself(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
+    async fn exclusive_token(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
         let current = self.look(request).await?;
         if current.uses.is_none() {
             return Ok(current);
@@ -141,20 +143,20 @@ impl Session {
     ///
     /// # Errors
     /// The state of the token is unknown, or the login failed.
-    async fn other_than(&self, used: &Arc<Token>, request: &RequestId) -> Result<Option<Arc<Token>>, ReadError> {
+    async fn replacement_for(&self, used: &Arc<Token>, request: &RequestId) -> Result<Option<Arc<Token>>, ReadError> {
         if let Some(uses) = &used.uses {
             // A used-up token gets a 403. For the first call of a new token the 403 stands.
-            return if uses.is_first() && used.since.elapsed() < FRESH {
+            return if uses.is_first() && used.since.elapsed() < ASSUMED_VALID_FOR {
                 Ok(None)
             } else {
-                self.unshared(request).await.map(Some)
+                self.verifying_login(request).await.map(Some)
             };
         }
         let newer = self.login.current.load_full().filter(|current| current.number != used.number);
         if newer.is_some() {
             return Ok(newer);
         }
-        match self.ask_after(used, request).await {
+        match self.look_up_token(used, request).await {
             Ok(_) => {
                 self.blind.store(false, Ordering::Relaxed);
                 return Ok(None);
@@ -170,24 +172,24 @@ impl Session {
             // The file still holds the token that the store refuses.
             return Err(ReadError::Forbidden);
         }
-        if self.ask_after(&fresh, request).await == Err(ReadError::Forbidden) {
+        if self.look_up_token(&fresh, request).await == Err(ReadError::Forbidden) {
             self.blind.store(true, Ordering::Relaxed);
         }
         Ok(Some(fresh))
     }
 
     /// A new token for this caller only. Such logins are limited, because any forbidden path would cause one.
-    async fn unshared(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
-        if self.is_doubted_lately() {
+    async fn verifying_login(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
+        if self.was_verified_recently() {
             return Err(ReadError::Unavailable);
         }
         self.log_in_apart(request).await
     }
 
-    /// Whether such a login was made less than [`DOUBT_PAUSE`] ago. If not, one is made now.
-    fn is_doubted_lately(&self) -> bool {
+    /// Whether such a login was made less than [`MIN_VERIFYING_LOGIN_INTERVAL`] ago. If not, one is made now.
+    fn was_verified_recently(&self) -> bool {
         let mut doubted = self.doubted.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_lately = doubted.is_some_and(|at| at.elapsed() < DOUBT_PAUSE);
+        let is_lately = doubted.is_some_and(|at| at.elapsed() < MIN_VERIFYING_LOGIN_INTERVAL);
         if !is_lately {
             *doubted = Some(Instant::now());
         }
@@ -195,7 +197,7 @@ impl Session {
     }
 
     /// Makes the remaining uses of a token that was fetched for one call available to others.
-    fn put_in_use(&self, token: &Arc<Token>) {
+    fn share_token(&self, token: &Arc<Token>) {
         if token.uses.is_some() {
             let newest = |current: &Option<Arc<Token>>| match current {
                 Some(current) if current.number > token.number => Some(current.clone()),
@@ -239,14 +241,14 @@ impl Session {
     ///
     /// # Errors
     /// `Forbidden` if it has ended or may not look itself up.
-    pub(super) async fn ask_after(&self, token: &Token, request: &RequestId) -> Result<Option<Grant>, ReadError> {
+    pub(super) async fn look_up_token(&self, token: &Token, request: &RequestId) -> Result<Option<Grant>, ReadError> {
         let options = CallOptions::new(StoreOperation::Login, Target::group("auth/token/"));
         let answer = self.ask_with(token, options, LookupTokenSelfRequest {}, request, answers::own_token).await;
         answer.map_err(|failed| failed.error)
     }
 
     /// Sets the lifetime of a token, if it is still in use.
-    pub(super) fn note_life(&self, token: &Arc<Token>, life: Life) {
+    pub(super) fn set_lifetime(&self, token: &Arc<Token>, life: TokenLifetime) {
         let noted = Arc::new(token.with_life(life));
         self.login.current.compare_and_swap(&Some(token.clone()), Some(noted));
     }
@@ -279,6 +281,6 @@ fn begin(logged_in: LoggedIn, Attempt { number, asked, .. }: Attempt, before: Op
     {
         return Token { stamp, ..before.with_life(before.life) };
     }
-    let life = grant.map_or(Life::Unknown, |grant| Life::granted(asked, grant));
+    let life = grant.map_or(TokenLifetime::Unknown, |grant| TokenLifetime::granted(asked, grant));
     Token { number, header, life, stamp, since: asked, uses: uses.map(Uses::new) }
 }

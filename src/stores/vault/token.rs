@@ -20,7 +20,7 @@ pub(super) struct Token {
     /// The header, marked sensitive (`Debug` shows nothing) and overwritten on drop.
     pub(super) header: HeaderValue,
     /// Its lifetime.
-    pub(super) life: Life,
+    pub(super) life: TokenLifetime,
     /// The state of its file, if it came from one.
     pub(super) stamp: Option<Stamp>,
     /// When the broker got it.
@@ -55,7 +55,7 @@ impl Uses {
 
 /// The lifetime of a token.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Life {
+pub(super) enum TokenLifetime {
     /// From a file, not looked up yet.
     Unknown,
     /// It never expires.
@@ -71,7 +71,7 @@ pub(super) enum Life {
     },
 }
 
-impl Life {
+impl TokenLifetime {
     /// The lifetime of a token that was requested at this instant. See [`renew_after`].
     pub(super) fn granted(at: Instant, grant: Grant) -> Self {
         Self::Until { end: at + grant.ttl, renew_at: at + renew_after(grant.ttl), grant }
@@ -87,11 +87,11 @@ impl Credentials for Token {
 impl Token {
     /// Whether it has expired.
     pub(super) fn has_ended(&self) -> bool {
-        matches!(self.life, Life::Until { end, .. } if end <= Instant::now())
+        matches!(self.life, TokenLifetime::Until { end, .. } if end <= Instant::now())
     }
 
     /// The same token with another lifetime.
-    pub(super) fn with_life(&self, life: Life) -> Self {
+    pub(super) fn with_life(&self, life: TokenLifetime) -> Self {
         let (header, uses) = (self.header.clone(), self.uses.clone());
         Self { number: self.number, header, life, stamp: self.stamp, since: self.since, uses }
     }
@@ -141,7 +141,9 @@ mod tests {
         let ttl = Duration::from_hours(1);
         let now = Instant::now();
         for _ in 0..100 {
-            let Life::Until { end, renew_at, .. } = Life::granted(now, Grant { ttl, renewable: true }) else {
+            let TokenLifetime::Until { end, renew_at, .. } =
+                TokenLifetime::granted(now, Grant { ttl, renewable: true })
+            else {
                 panic!("a grant has an end");
             };
             assert_eq!(end - now, ttl);
@@ -153,10 +155,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_token_ends_when_its_time_is_over_and_not_before() {
         let header = header(&SecretValue::new("s.x".into())).unwrap();
-        let token = Token { number: 1, header, life: Life::Unknown, stamp: None, since: Instant::now(), uses: None };
+        let token =
+            Token { number: 1, header, life: TokenLifetime::Unknown, stamp: None, since: Instant::now(), uses: None };
         let grant = Grant { ttl: Duration::from_secs(10), renewable: true };
-        let mortal = token.with_life(Life::granted(Instant::now(), grant));
-        let endless = token.with_life(Life::Endless);
+        let mortal = token.with_life(TokenLifetime::granted(Instant::now(), grant));
+        let endless = token.with_life(TokenLifetime::Endless);
         tokio::time::advance(Duration::from_secs(9)).await;
         assert!(!mortal.has_ended());
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -167,9 +170,9 @@ mod tests {
     fn a_limited_token_is_good_for_so_many_calls_whatever_becomes_known_of_its_life() {
         let header = header(&SecretValue::new("s.x".into())).unwrap();
         let uses = Some(Uses::new(3));
-        let token = Token { number: 7, header, life: Life::Unknown, stamp: None, since: Instant::now(), uses };
+        let token = Token { number: 7, header, life: TokenLifetime::Unknown, stamp: None, since: Instant::now(), uses };
         assert!(token.take_use() && token.uses.as_ref().unwrap().is_first());
-        let known = token.with_life(Life::Endless);
+        let known = token.with_life(TokenLifetime::Endless);
         assert!(known.take_use() && !token.uses.as_ref().unwrap().is_first());
         assert!(token.take_use() && !token.take_use() && !known.take_use());
         assert_eq!(token.session(), 0);

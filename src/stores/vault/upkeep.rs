@@ -4,7 +4,7 @@
 use super::answers;
 use super::call::CallOptions;
 use super::session::Session;
-use super::token::{Life, Token};
+use super::token::{Token, TokenLifetime};
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::sealing::random::jitter;
@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use vaultrs::api::token::requests::RenewTokenSelfRequest;
 
 /// The period of the check of a token file.
-const FILE_PATROL: Duration = Duration::from_mins(1);
+const FILE_CHECK_INTERVAL: Duration = Duration::from_mins(1);
 /// The least wait between two steps.
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 /// The longest wait after failures in a row.
@@ -43,7 +43,7 @@ impl Drop for Upkeep {
 async fn run(session: Arc<Session>) {
     let mut failures = 0;
     loop {
-        let wait = if let Ok(wait) = round(&session).await {
+        let wait = if let Ok(wait) = run_due_step(&session).await {
             failures = 0;
             wait.max(SHORTEST_WAIT)
         } else {
@@ -61,32 +61,32 @@ fn backoff(failures: u32) -> Duration {
 }
 
 /// Does what is due. Returns the time until the next step.
-async fn round(session: &Session) -> Result<Duration, ReadError> {
+async fn run_due_step(session: &Session) -> Result<Duration, ReadError> {
     let request = RequestId::random();
     let token = session.look(&request).await?;
     if token.uses.is_some() {
         // A renewal would take one of its uses. A new login follows when needed.
-        return Ok(FILE_PATROL);
+        return Ok(FILE_CHECK_INTERVAL);
     }
     let wait = match token.life {
-        Life::Unknown => get_to_know(session, &token, &request).await?,
-        Life::Endless => FILE_PATROL,
-        Life::Until { renew_at, .. } if renew_at > Instant::now() => renew_at - Instant::now(),
-        Life::Until { grant, .. } => prolong(session, &token, grant, &request).await?,
+        TokenLifetime::Unknown => look_up_lifetime(session, &token, &request).await?,
+        TokenLifetime::Endless => FILE_CHECK_INTERVAL,
+        TokenLifetime::Until { renew_at, .. } if renew_at > Instant::now() => renew_at - Instant::now(),
+        TokenLifetime::Until { grant, .. } => renew_token(session, &token, grant, &request).await?,
     };
-    Ok(if session.can_log_in() { wait } else { wait.min(FILE_PATROL) })
+    Ok(if session.can_log_in() { wait } else { wait.min(FILE_CHECK_INTERVAL) })
 }
 
-async fn get_to_know(session: &Session, token: &Arc<Token>, request: &RequestId) -> Result<Duration, ReadError> {
+async fn look_up_lifetime(session: &Session, token: &Arc<Token>, request: &RequestId) -> Result<Duration, ReadError> {
     let asked = Instant::now();
-    let grant = session.ask_after(token, request).await?;
-    session.note_life(token, grant.map_or(Life::Endless, |grant| Life::granted(asked, grant)));
+    let grant = session.look_up_token(token, request).await?;
+    session.set_lifetime(token, grant.map_or(TokenLifetime::Endless, |grant| TokenLifetime::granted(asked, grant)));
     // The next round computes when it is due.
     Ok(Duration::ZERO)
 }
 
 /// Renews a token. Grants shrink as a token nears its maximum lifetime; then a new login follows.
-async fn prolong(
+async fn renew_token(
     session: &Session,
     token: &Arc<Token>,
     before: Grant,
@@ -96,12 +96,12 @@ async fn prolong(
     let renewed = if before.renewable { renew(session, token, request).await } else { Err(ReadError::Forbidden) };
     match renewed {
         Ok(grant) if grant.ttl >= before.ttl / 2 || !session.can_log_in() => {
-            session.note_life(token, Life::granted(asked, grant));
+            session.set_lifetime(token, TokenLifetime::granted(asked, grant));
             Ok(Duration::ZERO)
         }
         _ if session.can_log_in() => session.replace(Some(token.number), false, request).await.map(|_| Duration::ZERO),
         // It expires. The file may get another one.
-        _ => Ok(FILE_PATROL),
+        _ => Ok(FILE_CHECK_INTERVAL),
     }
 }
 

@@ -5,9 +5,9 @@ use crate::tickets::owner::Owner;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// Limit for one caller. A caller that ends more in five minutes loses its own oldest ones first.
-const OF_CALLER: usize = 1024;
+const MAX_OF_CALLER: usize = 1024;
 /// Limit for all callers.
-const OF_ALL: usize = 100_000;
+const MAX_OF_ALL: usize = 100_000;
 
 /// The ended tickets in the order of their endings.
 #[derive(Default)]
@@ -25,9 +25,9 @@ impl Ended {
         self.all.insert(number, (id, owner));
         let numbers = self.callers.entry(owner).or_default();
         numbers.push_back(number);
-        let oldest = if numbers.len() > OF_CALLER {
+        let oldest = if numbers.len() > MAX_OF_CALLER {
             numbers.front().copied()
-        } else if self.all.len() > OF_ALL {
+        } else if self.all.len() > MAX_OF_ALL {
             self.all.first_key_value().map(|(number, _)| *number)
         } else {
             None
@@ -77,23 +77,23 @@ mod tests {
                 forgotten.push(oldest);
             }
         }
-        assert_eq!(forgotten, (0..5000 - OF_CALLER).map(id).collect::<Vec<_>>());
+        assert_eq!(forgotten, (0..5000 - MAX_OF_CALLER).map(id).collect::<Vec<_>>());
         assert!(ended.all.contains_key(&honest));
-        assert_eq!(ended.callers[&owner(0)].len(), OF_CALLER);
+        assert_eq!(ended.callers[&owner(0)].len(), MAX_OF_CALLER);
     }
 
     #[test]
     fn all_together_are_bounded() {
         let mut ended = Ended::default();
         let mut numbers = HashMap::new();
-        for n in 0..OF_ALL + 500 {
+        for n in 0..MAX_OF_ALL + 500 {
             let (number, oldest) = ended.push(id(n), owner(n % 1000));
             numbers.insert(id(n), number);
             if let Some(oldest) = oldest {
                 ended.remove(numbers[&oldest]);
             }
         }
-        assert_eq!(ended.all.len(), OF_ALL);
+        assert_eq!(ended.all.len(), MAX_OF_ALL);
         for number in ended.all.keys().copied().collect::<Vec<_>>() {
             ended.remove(number);
         }

@@ -17,7 +17,7 @@ use claviger::attest::AttestError;
 use claviger::document::parse_all;
 use claviger::model::branch::Branch;
 use claviger::model::repo::Repo;
-use claviger::model::request::Asked;
+use claviger::model::request::UnverifiedRequest;
 use claviger::policy::{AuthenticatorKind, Bounds, Ceiling, Decision, Denial, Policy, PolicySet, Tenants};
 use dice::Dice;
 use serde_json::{Value, json};
@@ -94,8 +94,8 @@ fn policies() -> PolicySet {
     PolicySet::new(documents.into_iter().map(|document| Policy::from_document(document, &bounds).unwrap()))
 }
 
-fn asked_of(pair: Pair<'_>) -> Asked {
-    Asked {
+fn asked_of(pair: Pair<'_>) -> UnverifiedRequest {
+    UnverifiedRequest {
         repo: pair.repo.map(|repo| Repo::try_from(repo).unwrap()),
         branch: pair.branch.map(|branch| Branch::try_from(branch).unwrap()),
         source_ip: "192.0.2.7".parse().unwrap(),

@@ -11,7 +11,7 @@ mod reviews;
 
 use crate::rig::kube::User;
 use crate::rig::kube::actors::Kube;
-use claviger::authn::{Authenticators, AuthnError, BearerToken, Standing, TokenRefusal};
+use claviger::authn::{AddressHistory, Authenticators, AuthnError, BearerToken, TokenRefusal};
 use claviger::cluster::Clusters;
 use claviger::config::authenticators::{Algorithm, Authenticator, Kind, Kubernetes, Oidc};
 use claviger::metrics::Metrics;
@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-const CLEAN: Standing = Standing::clean(IpAddr::V4(Ipv4Addr::LOCALHOST));
+const CLEAN: AddressHistory = AddressHistory::clean(IpAddr::V4(Ipv4Addr::LOCALHOST));
 /// More reviews than a test sends; the tests of the limit itself use another.
 const REVIEWS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
 

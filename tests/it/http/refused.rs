@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// How many refusals of one caller and reason are events of their own in a minute.
-const ONE_BY_ONE: usize = 10;
+const INDIVIDUAL_PER_MINUTE: usize = 10;
 const EACH: usize = 150;
 
 fn edge() -> Edge {
@@ -66,7 +66,11 @@ fn a_flood_of_every_kind_is_few_events_and_none_of_it_is_forgotten() {
         assert_eq!(events.iter().map(stands_for).sum::<u64>(), EACH as u64, "{subject}");
         // At first each is one event; then counts follow after 1, 5, 25 seconds and a minute. The test takes at
         // most a few minutes.
-        assert!((ONE_BY_ONE + 1..4 * (ONE_BY_ONE + 5)).contains(&events.len()), "{subject}: {}", events.len());
+        assert!(
+            (INDIVIDUAL_PER_MINUTE + 1..4 * (INDIVIDUAL_PER_MINUTE + 5)).contains(&events.len()),
+            "{subject}: {}",
+            events.len()
+        );
         let counts = events.iter().filter(|event| !event["count"].is_null());
         for event in counts.clone() {
             assert!(event["requestId"].is_null() && event["reason"].is_string() && event["sourceIp"] == "127.0.0.1");
@@ -90,7 +94,7 @@ fn another_caller_and_another_reason_are_not_counted_with_a_flood() {
     }
     let one_by_one =
         |subject: &str| of(&edge, "ticket.denied", subject).iter().filter(|e| e["count"].is_null()).count();
-    assert_eq!(one_by_one("flood"), ONE_BY_ONE);
+    assert_eq!(one_by_one("flood"), INDIVIDUAL_PER_MINUTE);
     let honest = edge.issuer.token(&json!({"sub": "honest"}));
     for _ in 0..3 {
         assert_eq!(edge.ask(&honest, "repo=other&branch=main").status, 403);

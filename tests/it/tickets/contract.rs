@@ -1,8 +1,8 @@
 //! The contract of every ticket store.
 
 use super::*;
+use claviger::tickets::ListPosition as ListPlace;
 use claviger::tickets::MAX_BYTES_PER_CALLER;
-use claviger::tickets::Place as ListPlace;
 use futures_util::future::join_all;
 
 /// Runs the tests below for every store.

@@ -88,7 +88,8 @@ async fn rows_that_hold_no_ticket_end_no_list() {
                 let page = replica.tickets.store.list(start(), after, limit).await.unwrap();
                 let Some(last) = page.last() else { break };
                 assert!(page.len() <= limit);
-                after = Some(claviger::tickets::Place { issued_at: last.issued_at.as_microsecond(), id: last.id });
+                after =
+                    Some(claviger::tickets::ListPosition { issued_at: last.issued_at.as_microsecond(), id: last.id });
                 found.extend(page.iter().map(|ticket| ticket.id));
             }
             found.sort_by_key(ToString::to_string);

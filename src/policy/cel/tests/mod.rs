@@ -8,7 +8,7 @@ mod refused;
 use super::{Expression, Failure, Scene};
 use crate::model::caller::{Caller, Pod, Workload};
 use crate::model::facts::{Facts, PipelineRunFacts, PodFacts, TaskRunFacts};
-use crate::model::request::Asked;
+use crate::model::request::UnverifiedRequest;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 struct Stage {
     caller: Caller,
     facts: Facts,
-    asked: Asked,
+    asked: UnverifiedRequest,
     repo: Option<&'static str>,
     branch: Option<&'static str>,
 }
@@ -64,7 +64,7 @@ impl Stage {
                 claims,
             },
             facts: Facts { pod: Some(pod), task_run: Some(task_run), pipeline_run: Some(run), runs_withheld: false },
-            asked: Asked {
+            asked: UnverifiedRequest {
                 repo: None,
                 branch: None,
                 source_ip: "192.0.2.7".parse().expect("an address"),

@@ -14,7 +14,7 @@ use crate::database::{Database, Failed, Listener};
 use crate::model::clock::Clock;
 use crate::policy::bounds::Bounds;
 use crate::policy::directory::{Directory, FileFault, Reloaded};
-use crate::policy::resources::{Reason, Resources, Shown};
+use crate::policy::resources::{ActiveResource, Reason, Resources};
 use crate::policy::set::PolicySet;
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,7 +49,7 @@ pub struct PolicyRegister {
     /// The policies of the files, by name, for reads without the lock.
     files: ArcSwap<BTreeMap<String, StoredPolicy>>,
     /// The policies of clusters that are in force, by name.
-    resources: ArcSwap<BTreeMap<Arc<str>, Shown>>,
+    resources: ArcSwap<BTreeMap<Arc<str>, ActiveResource>>,
     /// Told whenever a status of a custom resource may have become another one.
     statuses: watch::Sender<()>,
     state: Mutex<RegisterState>,
@@ -222,7 +222,7 @@ impl PolicyRegister {
         let stored = free.into_iter().map(|(_, policy)| policy.clone());
         let mut policies: Vec<_> = of_files.into_iter().chain(stored).collect();
         state.contested = contested.into_iter().map(|(name, _)| name.to_owned()).collect();
-        policies.extend(self.settle_resources(&files, &state.compiled, &mut state.resources));
+        policies.extend(self.resolve_resource_names(&files, &state.compiled, &mut state.resources));
         let unread = state.resources.iter().filter(|resources| !resources.is_read());
         let set = PolicySet::new(policies).without(unread.map(|resources| resources.cluster().clone()));
         self.observer.in_force(&set);

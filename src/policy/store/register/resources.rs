@@ -75,7 +75,7 @@ impl PolicyRegister {
     }
 
     /// The policies of clusters that are in force beside those of files and database.
-    pub(super) fn settle_resources(
+    pub(super) fn resolve_resource_names(
         &self,
         files: &BTreeMap<String, StoredPolicy>,
         compiled: &Compiled,
@@ -86,7 +86,7 @@ impl PolicyRegister {
         let mut holders: BTreeMap<Arc<str>, Arc<str>> = BTreeMap::new();
         let several = clusters.len() > 1;
         for resources in clusters {
-            let policies = resources.settle(|name| {
+            let policies = resources.resolve_names(|name| {
                 if files.contains_key(name) {
                     Some(Holder::File)
                 } else if compiled.has(name) {
@@ -109,6 +109,6 @@ impl PolicyRegister {
 
     /// The policy of a cluster that is in force under this name.
     pub(super) fn resource(&self, name: &str) -> Option<StoredPolicy> {
-        self.resources.load().get(name).map(crate::policy::resources::Shown::stored)
+        self.resources.load().get(name).map(crate::policy::resources::ActiveResource::stored)
     }
 }

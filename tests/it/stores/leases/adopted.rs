@@ -15,7 +15,7 @@ async fn are_adopted(place: Place, says_goodbye: bool) {
     let ends = before.read("app", PER_POD, &ending).await.unwrap();
     let shared = before.read("all", SHARED, &ending).await.unwrap();
     if says_goodbye {
-        before.stores.leave_leases().await;
+        before.stores.stop_leases().await;
     }
     let (events, database) = (before.events(), before.database.clone());
     drop(before);
@@ -114,7 +114,7 @@ async fn leases_of_an_authenticator_that_was_renamed_are_not_renewed_and_counted
     let stays = before.read("app", PER_POD, &kept).await.unwrap();
     let orphaned = "claviger_leases_orphaned{store=\"vault\"}";
     assert_eq!(before.counted(orphaned), 0);
-    before.stores.leave_leases().await;
+    before.stores.stop_leases().await;
     let database = before.database.clone();
     drop(before);
     database.close().await;

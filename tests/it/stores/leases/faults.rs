@@ -29,7 +29,7 @@ async fn what_cannot_be_taken_back_is_shown_and_never_forgotten() {
     let failed = (LeaseEventKind::Failed, Some("revocation_failed"));
     assert_eq!(keeper.events().iter().filter(|event| **event == failed).count(), 1, "{:?}", keeper.events());
 
-    keeper.stores.leave_leases().await;
+    keeper.stores.stop_leases().await;
     drop(keeper);
     let keeper = Keeper::new(&place, &bao).await;
     until("it to be adopted", async || keeper.counted(tries) >= 1).await;

@@ -146,7 +146,7 @@ async fn a_lease_whose_record_does_not_open_is_shown_as_what_cannot_be_revoked()
     bao.database_role("app", "1h", "2h").await;
     let before = Keeper::new(&place, &bao).await;
     before.read("app", PER_POD, &pod("one")).await.unwrap();
-    before.stores.leave_leases().await;
+    before.stores.stop_leases().await;
     let (whole, id) = {
         let rows = before.database.run("SELECT sealed, id FROM leases", &[]).await.unwrap();
         (rows[0].text(0).unwrap(), rows[0].text(1).unwrap())

@@ -15,7 +15,7 @@ const MAX_PREDECESSORS: usize = 16;
 
 /// Whether no other child is of the same task, or the task has a matrix. The attempts of a task with retries are one
 /// `TaskRun`.
-pub fn is_alone(run: &PipelineRun, child: &Child) -> bool {
+pub fn is_only_child_of_task(run: &PipelineRun, child: &Child) -> bool {
     let task = &child.pipeline_task_name;
     run.tasks.get(task).is_some_and(|task| task.has_matrix)
         || run.children.iter().filter(|other| other.pipeline_task_name == *task).count() == 1
@@ -25,7 +25,7 @@ pub fn is_alone(run: &PipelineRun, child: &Child) -> bool {
 ///
 /// # Errors
 /// The API server gives no usable answer.
-pub async fn has_come(
+pub async fn predecessors_ended(
     cluster: &Cluster,
     namespace: &str,
     run: &PipelineRun,
@@ -36,11 +36,12 @@ pub async fn has_come(
     let names = predecessors(run, &child.pipeline_task_name);
     let found = names.into_iter().take(MAX_PREDECESSORS).map(|name| cluster.task_run(version, namespace, name));
     let found = try_join_all(found).await?;
-    let ended = |one: Option<TaskRun>| one.and_then(|one| one.completed).is_some_and(|ended| is_after(task_run, ended));
+    let ended =
+        |one: Option<TaskRun>| one.and_then(|one| one.completed).is_some_and(|ended| started_after(task_run, ended));
     Ok(found.into_iter().all(ended))
 }
 
-fn is_after(task_run: &TaskRun, ended: Time) -> bool {
+fn started_after(task_run: &TaskRun, ended: Time) -> bool {
     task_run.created.is_some_and(|created| !created.is_before(ended, MAX_SKEW))
 }
 
@@ -95,13 +96,13 @@ mod tests {
     fn one_task_has_one_child_unless_it_has_a_matrix() {
         let children = [("a", TASK_RUN, "a-1"), ("matrix", TASK_RUN, "m-1"), ("matrix", TASK_RUN, "m-2")];
         let honest = run(&[("a", &[]), ("matrix", &[])], &children);
-        assert!(honest.children.iter().all(|child| is_alone(&honest, child)));
+        assert!(honest.children.iter().all(|child| is_only_child_of_task(&honest, child)));
         for kind in [TASK_RUN, "CustomRun"] {
             let claimed = run(&[("a", &[])], &[("a", TASK_RUN, "a-1"), ("a", kind, "evil")]);
-            assert!(!claimed.children.iter().any(|child| is_alone(&claimed, child)), "{kind}");
+            assert!(!claimed.children.iter().any(|child| is_only_child_of_task(&claimed, child)), "{kind}");
         }
         let unknown = run(&[], &[("a", TASK_RUN, "a-1"), ("a", TASK_RUN, "evil"), ("b", TASK_RUN, "b-1")]);
-        let alone: Vec<bool> = unknown.children.iter().map(|child| is_alone(&unknown, child)).collect();
+        let alone: Vec<bool> = unknown.children.iter().map(|child| is_only_child_of_task(&unknown, child)).collect();
         assert_eq!(alone, [false, false, true], "a pipeline that is not known has no matrix");
     }
 

@@ -10,12 +10,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const SPREAD: Duration = Duration::from_millis(250);
 
 /// The remaining time.
-pub struct Patience {
+pub struct RetryBudget {
     until: Instant,
     wait: Duration,
 }
 
-impl Patience {
+impl RetryBudget {
     /// Starts with the whole time.
     pub fn new(total: Duration) -> Self {
         // A limit beyond the clock's range becomes one day.
@@ -56,29 +56,29 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waits_grow_and_end() {
-        let mut patience = Patience::new(Duration::from_mins(1));
-        let (mut waits, mut before) = (Vec::new(), patience.left());
-        while patience.wait(None).await {
-            waits.push(before.saturating_sub(patience.left()));
-            before = patience.left();
+        let mut retry_budget = RetryBudget::new(Duration::from_mins(1));
+        let (mut waits, mut before) = (Vec::new(), retry_budget.left());
+        while retry_budget.wait(None).await {
+            waits.push(before.saturating_sub(retry_budget.left()));
+            before = retry_budget.left();
         }
         assert!(waits[0] >= FIRST_WAIT / 2 && waits[0] <= FIRST_WAIT, "{waits:?}");
         assert!(waits.iter().all(|wait| *wait <= LONGEST_WAIT), "{waits:?}");
         assert!((12..30).contains(&waits.len()), "{waits:?}");
-        assert!(patience.left() <= LONGEST_WAIT);
+        assert!(retry_budget.left() <= LONGEST_WAIT);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_is_told_when_comes_no_earlier_and_not_at_all_when_that_is_too_late() {
-        let mut patience = Patience::new(Duration::from_secs(10));
+        let mut retry_budget = RetryBudget::new(Duration::from_secs(10));
         let started = Instant::now();
-        assert!(patience.wait(Some(Duration::from_secs(3))).await);
+        assert!(retry_budget.wait(Some(Duration::from_secs(3))).await);
         let took = started.elapsed();
         assert!(took >= Duration::from_secs(3) && took <= Duration::from_secs(3) + SPREAD * 2, "{took:?}");
-        assert!(!patience.wait(Some(Duration::from_secs(8))).await);
+        assert!(!retry_budget.wait(Some(Duration::from_secs(8))).await);
         assert_eq!(started.elapsed(), took, "it does not wait in vain");
-        assert!(!patience.wait(Some(Duration::MAX)).await);
-        patience.shorten(Duration::ZERO);
-        assert!(!patience.wait(None).await);
+        assert!(!retry_budget.wait(Some(Duration::MAX)).await);
+        retry_budget.shorten(Duration::ZERO);
+        assert!(!retry_budget.wait(None).await);
     }
 }
