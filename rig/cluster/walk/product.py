@@ -1,11 +1,12 @@
 """The product from its own chart, in a namespace that enforces Pod Security `restricted`"""
 import json
 import os
+import re
 import subprocess
 
 from cluster import apply, get, kubectl, store, until
 from place import API_SERVER, BIN, CHECKOUT, NODE_IP, STATE
-from pods import phase
+from pods import phase, remove
 from report import expect
 
 VALUES = STATE / "values.json"
@@ -38,12 +39,27 @@ def values(**more):
     }
 
 
-def install(**more):
-    """Renders the chart with these values and applies it, as `helm install` would."""
+def rendered(more):
+    """The chart's objects with these values: those of an installation, and those of `helm test`."""
     VALUES.write_text(json.dumps(values(**more)))
     done = subprocess.run([CHECKOUT / "rig" / "helm", "render", CHECKOUT / "charts" / "claviger", VALUES, "claviger", "claviger"],
                           capture_output=True, text=True, check=True)
-    return apply(done.stdout, server_side=True)
+    documents = re.split(r"^---$", done.stdout, flags=re.M)
+    tests = [document for document in documents if "helm.sh/hook: test" in document]
+    return [document for document in documents if document not in tests], tests
+
+
+def install(**more):
+    """Applies the chart, as `helm install` would."""
+    return apply(*rendered(more)[0], server_side=True)
+
+
+def tested():
+    """Runs the chart's test, as `helm test` would, on the installation; returns the phase and the log of its pod."""
+    remove("claviger-doctor", "claviger")
+    apply(*rendered({})[1])
+    until("the chart's test has ended", lambda: phase("claviger-doctor", "claviger") in ["Succeeded", "Failed"])
+    return phase("claviger-doctor", "claviger"), kubectl("-n", "claviger", "logs", "claviger-doctor")
 
 
 def namespaces():
@@ -98,9 +114,8 @@ def walk():
     status = pod["status"]["containerStatuses"][0]
     expect("the StatefulSet of the default chart is Ready, with TLS, its volume and its projected token",
            f"ready {status['ready']}, restarts {status['restartCount']}, image {status['image']}", status["ready"])
-    until("the chart's test has ended", lambda: phase("claviger-doctor", "claviger") in ["Succeeded", "Failed"])
-    seen = phase("claviger-doctor", "claviger")
-    expect("the chart's test, `claviger doctor` in a pod, finds no fault", seen, seen == "Succeeded")
+    seen, log = tested()
+    expect("the chart's test, `claviger doctor` in a pod, finds no fault", seen if seen == "Succeeded" else f"{seen}: {log}", seen == "Succeeded")
     refused = kubectl("-n", "claviger", "run", "root", "--image=build:1", check=False)
     expect("the namespace refuses a pod that does not comply with `restricted`", refused.stderr[:110], "violates PodSecurity" in refused.stderr)
     version = kubectl("get", "node", "-o", "jsonpath={.items[0].status.nodeInfo.kubeletVersion} {.items[0].status.nodeInfo.containerRuntimeVersion}")
