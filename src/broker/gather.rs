@@ -21,6 +21,7 @@ use crate::policy::{self, Absence, Decision, Delivery, Denial, Grant, GrantedSec
 use crate::stores::{FetchError, Granted, ReadError, Reading};
 use crate::traces::Stage;
 use crate::wire::problem::Code;
+use futures_util::future::try_join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -192,28 +193,31 @@ impl Broker {
         ask: &IssueRequest,
         life: Duration,
     ) -> Result<(Reads, Option<Duration>), Error> {
-        let reads: Vec<_> = stream::iter(grant.secrets.iter().cloned())
-            .map(|granted| async move {
-                let wanted = Granted {
-                    secret: &granted.secret,
-                    mode: granted.lease,
-                    caller: &ask.caller,
-                    life,
-                    write: granted.write.as_ref(),
-                    // Vault's clients read repeatedly, possibly with a new token each time.
-                    pods_only: ask.context.via == Some(Via::Vault),
-                    request: &ask.context.request_id,
-                };
-                match self.stages.stores.read_for(wanted).await {
-                    Ok(Reading { secret, good_for }) => Ok(((granted, Ok(secret)), good_for)),
-                    Err(FetchError::Store(ReadError::Absent)) => Ok(((granted, Err(Absence::Absent)), None)),
-                    Err(FetchError::Store(ReadError::Deleted)) => Ok(((granted, Err(Absence::Deleted)), None)),
-                    Err(error) => Err(Error::from(error)),
-                }
-            })
-            .buffered(CONCURRENT_READS)
-            .try_collect()
-            .await?;
+        let read = |granted: GrantedSecret| async move {
+            let wanted = Granted {
+                secret: &granted.secret,
+                mode: granted.lease,
+                caller: &ask.caller,
+                life,
+                write: granted.write.as_ref(),
+                // Vault's clients read repeatedly, possibly with a new token each time.
+                pods_only: ask.context.via == Some(Via::Vault),
+                request: &ask.context.request_id,
+            };
+            match self.stages.stores.read_for(wanted).await {
+                Ok(Reading { secret, good_for }) => Ok(((granted, Ok(secret)), good_for)),
+                Err(FetchError::Store(ReadError::Absent)) => Ok(((granted, Err(Absence::Absent)), None)),
+                Err(FetchError::Store(ReadError::Deleted)) => Ok(((granted, Err(Absence::Deleted)), None)),
+                Err(error) => Err(Error::from(error)),
+            }
+        };
+        let each = grant.secrets.iter().cloned().map(read);
+        // Most requests are for a few cached secrets. For those, a stream costs more than the reads.
+        let reads: Vec<_> = if grant.secrets.len() <= CONCURRENT_READS {
+            try_join_all(each).await?
+        } else {
+            stream::iter(each).buffered(CONCURRENT_READS).try_collect().await?
+        };
         let good_for = reads.iter().filter_map(|(_, good_for)| *good_for).min();
         Ok((reads.into_iter().map(|(read, _)| read).collect(), good_for))
     }

@@ -20,10 +20,21 @@ pub fn short<const N: usize>(digest: &Digest) -> [u8; N] {
     array(&digest[..N])
 }
 
+/// Writes lower-case hexadecimal digits: two for each byte, into a buffer of that length.
+///
+/// # Panics
+/// When the buffer has another length.
+pub fn write_hex(bytes: &[u8], digits: &mut [u8]) {
+    hex::encode_to_slice(bytes, digits).unwrap_or_else(|_| unreachable!("the buffer has two digits for each byte"));
+}
+
 /// Lower-case hexadecimal digits.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    hex::encode(bytes)
+    // Not `hex::encode`, which appends one character after the other.
+    let mut digits = vec![0; bytes.len() * 2];
+    write_hex(bytes, &mut digits);
+    String::from_utf8(digits).unwrap_or_else(|_| unreachable!("hex digits are ASCII"))
 }
 
 /// Whether two byte strings are equal. The time it takes depends on their lengths only.

@@ -5,6 +5,7 @@ use super::owner::Owner;
 use super::port::Ending;
 use super::sealed::Sealed;
 use super::ticket::{Ticket, microseconds};
+use crate::model::caller::Identity;
 use crate::model::ticket::TicketId;
 use std::sync::Arc;
 
@@ -27,10 +28,16 @@ pub enum Change {
 
 impl Change {
     pub fn issue(ticket: &Ticket, sealed: Sealed, limits: Option<Arc<CallerLimits>>) -> Self {
+        let identity = ticket.caller.identity();
+        let owner = Owner::of(&identity);
+        let account = match identity {
+            Identity::Pod { .. } => owner,
+            Identity::Token { .. } => Owner::of(&ticket.caller.account()),
+        };
         Self::Issue {
             id: ticket.id,
-            owner: Owner::of(&ticket.caller.identity()),
-            account: Owner::of(&ticket.caller.account()),
+            owner,
+            account,
             issued_at: microseconds(ticket.issued_at),
             expires_at: microseconds(ticket.expires_at),
             sealed,
