@@ -44,7 +44,8 @@ where
         if let Some(flight) = under_way.get(&key) {
             return (flight.clone(), true);
         }
-        let question = question();
+        // Boxed, because the task is moved several times before it starts: a review has ten kilobytes.
+        let question = Box::pin(question());
         let remove_on_drop = RemoveOnDrop { flights: self.clone(), key: key.clone() };
         let task = async move {
             let _remove_on_drop = remove_on_drop;

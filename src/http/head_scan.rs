@@ -5,6 +5,7 @@
 //! The first such byte is overwritten with a NUL. The parser then refuses the request with `400` and closes the
 //! connection, after the answers to earlier pipelined requests.
 
+use memchr::{memchr2, memchr3};
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -73,20 +74,30 @@ impl Scan {
                     let left = left - here as u64;
                     self.position = if left == 0 { Position::Before } else { Position::Body(left) };
                 }
-                // A bearer token is long, so a value is skipped to the end of its line at once.
-                Position::Value if !self.after_cr && !matches!(bytes[at], b'\r' | b'\n') => {
-                    let rest = bytes[at..].iter().position(|byte| matches!(byte, b'\r' | b'\n'));
-                    at = rest.map_or(bytes.len(), |rest| at + rest);
-                }
                 _ => {
-                    if self.step(bytes[at]).is_err() {
-                        bytes[at] = 0;
+                    at += self.inert(&bytes[at..]);
+                    let Some(byte) = bytes.get_mut(at) else { return };
+                    if self.step(*byte).is_err() {
+                        *byte = 0;
                         self.position = Position::Stopped;
                     }
                     at += 1;
                 }
             }
         }
+    }
+
+    /// The number of bytes that [`Self::step`] would pass without a change: most of a head, as paths and bearer tokens are long.
+    fn inert(&self, bytes: &[u8]) -> usize {
+        if self.after_cr {
+            return 0;
+        }
+        let end = match self.position {
+            Position::RequestLine => memchr3(b'\r', b'\n', b'#', bytes),
+            Position::Value => memchr2(b'\r', b'\n', bytes),
+            _ => Some(0),
+        };
+        end.unwrap_or(bytes.len())
     }
 
     fn step(&mut self, byte: u8) -> std::result::Result<(), InvalidByte> {
