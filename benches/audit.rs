@@ -12,7 +12,7 @@
 #[path = "../tests/it/rig/mod.rs"]
 mod rig;
 
-use claviger::audit::{AuditLog, ChainHasher, Event, Filter, Limits, Retention};
+use claviger::audit::{AuditLog, ChainHasher, Counted, Event, Filter, Limits, Retention, UsageEvent, Use, UseKind};
 use claviger::config::database::Url;
 use claviger::database::Database;
 use claviger::metrics::Metrics;
@@ -114,6 +114,7 @@ async fn figures(name: &str, url: Url) {
         from += count;
     }
     queries(name, &log, &tickets).await;
+    inventory(name, &log).await;
 
     let started = Instant::now();
     let verified = log.reader().verify().await.unwrap();
@@ -180,6 +181,54 @@ async fn queries(name: &str, log: &AuditLog, tickets: &[TicketId]) {
         let most = percentile(&mut took, 100);
         println!("{name}: a page by {what}: p50 {:.2?}, at most {most:.2?}", percentile(&mut took, 50));
     }
+}
+
+/// What the inventory costs: counting the whole log once, and each request after that, which reads the table of uses alone.
+async fn inventory(name: &str, log: &AuditLog) {
+    let usage = log.reader().usage();
+    let uses = |event: &UsageEvent<'_>| -> Vec<Use> {
+        let of = |kind: UseKind, by: &str| Use {
+            policy: event.policies[0].clone(),
+            store: "vault".to_owned(),
+            path: "homelab/{repo}/{branch}".to_owned(),
+            kind,
+            name: by.to_owned(),
+        };
+        let caller = event.caller.as_ref().map(|caller| of(UseKind::Caller, &caller.subject));
+        let repo = event.repo.as_ref().map(|repo| of(UseKind::Repo, repo));
+        let matched = Use { store: String::new(), path: String::new(), ..of(UseKind::Matched, "") };
+        [matched, of(UseKind::Read, "")].into_iter().chain(caller).chain(repo).collect()
+    };
+    let (started, mut batches) = (Instant::now(), Vec::new());
+    loop {
+        let started = Instant::now();
+        let counted = usage.catch_up(SystemClock.now(), 10, &uses).await.unwrap();
+        if counted != Counted::Partly {
+            break;
+        }
+        batches.push(started.elapsed());
+    }
+    let rate = EVENTS as f64 / started.elapsed().as_secs_f64();
+    let most = percentile(&mut batches, 100);
+    println!(
+        "{name}: inventory: counts {rate:.0} events/s, 10,000 of them p50 {:.2?}, at most {most:.2?}",
+        percentile(&mut batches, 50)
+    );
+    // 10,000 policies are in force; one of them was used.
+    let names: Vec<String> =
+        (0..9_999).map(|number| format!("idle-{number}")).chain(["site-builds".to_owned()]).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut took = Vec::new();
+    for _ in 0..QUERIES {
+        let started = Instant::now();
+        usage.catch_up(SystemClock.now(), 10, &uses).await.unwrap();
+        assert_eq!(usage.times(&names).await.unwrap().len(), 2);
+        let used = usage.used_by(&names[9_900..], "2026-01-01T00:00:00Z".parse().unwrap(), 50).await.unwrap();
+        assert_eq!(used.values().next().map(|used| used.repos), Some(1000));
+        took.push(started.elapsed());
+    }
+    let most = percentile(&mut took, 100);
+    println!("{name}: inventory: a page p50 {:.2?}, at most {most:.2?}", percentile(&mut took, 50));
 }
 
 fn main() {

@@ -6,8 +6,9 @@ use claviger::model::caller::{Caller, Pod, Workload};
 use claviger::model::facts::{Facts, PipelineRunFacts};
 use claviger::model::request::UnverifiedRequest;
 use claviger::policy::{AuthenticatorKind, Bounds, Ceiling, Decision, Policy, PolicySet, Tenants};
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How the policies of a set differ.
@@ -134,5 +135,22 @@ fn loading(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, deciding, loading);
+/// One policy among many is another one: what a change of a custom resource or of a stored policy costs.
+fn changing(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("change");
+    group.sample_size(20);
+    for shape in [Shape::Literal, Shape::Attested, Shape::Open] {
+        let set = load(&text(shape, 10_000));
+        let changed = load(&text(shape, 5_001)).policies()[5_000].clone();
+        let policies = |other: &Arc<Policy>| -> Vec<Arc<Policy>> {
+            let same = set.policies().iter().filter(|policy| policy.name() != other.name()).cloned();
+            same.chain([other.clone()]).collect()
+        };
+        group.bench_function(format!("{shape:?}/10000"), |bencher| {
+            bencher.iter_batched(|| policies(&changed), |policies| set.replaced(policies).0, BatchSize::PerIteration);
+        });
+    }
+}
+
+criterion_group!(benches, deciding, loading, changing);
 criterion_main!(benches);

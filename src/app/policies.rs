@@ -7,9 +7,9 @@ use crate::database::Database;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::model::shadow::ShadowOutcome;
-use crate::policy::{Directory, Observer, Policy, PolicyRegister, PolicySet, Reason, RegisterError};
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::policy::{Directory, Observer, Policy, PolicyRegister, PolicySet, Reason, RegisterError, SetDifference};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -20,13 +20,15 @@ pub const FILE_POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// Reports the active policies to the metrics.
 struct PolicyMetrics {
     metrics: Arc<Metrics>,
-    /// Names of the policies of namespaces, which tenants choose.
-    of_namespaces: Mutex<HashSet<Arc<str>>>,
 }
 
 impl Observer for PolicyMetrics {
-    fn in_force(&self, set: &PolicySet) {
-        for policy in set.policies() {
+    fn in_force(&self, set: &PolicySet, difference: &SetDifference) {
+        // Tenants choose the names of their policies: the series of those that are gone end.
+        let gone = difference.gone().filter(|policy| policy.name().contains('/'));
+        gone.filter(|policy| set.get(policy.name()).is_none())
+            .for_each(|policy| self.metrics.end_policy(policy.name()));
+        for policy in difference.new_ones() {
             if policy.is_shadow() {
                 for outcome in ShadowOutcome::ALL {
                     self.metrics.start_shadow(policy.name(), outcome.as_str());
@@ -36,11 +38,6 @@ impl Observer for PolicyMetrics {
             }
         }
         self.metrics.set_policies(set.len());
-        let names = set.policies().iter().map(|policy| policy.name());
-        let now: HashSet<Arc<str>> = names.filter(|name| name.contains('/')).cloned().collect();
-        let mut before = self.of_namespaces.lock().unwrap_or_else(PoisonError::into_inner);
-        before.difference(&now).for_each(|name| self.metrics.end_policy(name));
-        *before = now;
     }
 
     fn file_faults(&self, count: usize) {
@@ -63,8 +60,8 @@ pub async fn open(
     metrics: Arc<Metrics>,
 ) -> Result<Arc<PolicyRegister>, StartError> {
     let bounds = policy_bounds(config);
-    let observer = PolicyMetrics { metrics, of_namespaces: Mutex::default() };
-    let register = PolicyRegister::open(directory, database.clone(), clock, bounds, Box::new(observer)).await;
+    let observer = Box::new(PolicyMetrics { metrics });
+    let register = PolicyRegister::open(directory, database.clone(), clock, bounds, observer).await;
     let register = register.map_err(|error| match error {
         RegisterError::BrokenDeny(broken) => StartError::Configuration(broken),
         RegisterError::Database(error) => StartError::StoredPolicies(error),

@@ -9,7 +9,7 @@ use crate::policy::PolicyRegister;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 /// The wait after a failure, doubled with each to [`MAX_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -18,6 +18,10 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 const BATCH_WINDOW: Duration = Duration::from_millis(50);
 /// How many changes are collected at most.
 const MAX_BATCH: usize = 1_000;
+/// How often objects are looked for that were too many when they were read, and for which there is room now; and how many of them
+/// are read each time.
+const LOOK_FOR_ROOM: Duration = Duration::from_secs(5);
+const MAX_READ_AGAIN: usize = 100;
 
 /// What follows the objects of one cluster.
 #[derive(Clone)]
@@ -65,8 +69,17 @@ impl Follower {
         let mut objects = self.cluster.watch_policies(kind);
         let mut wait = FIRST_WAIT;
         let mut told: Option<PolicyWatchError> = None;
+        let mut look = interval(LOOK_FOR_ROOM);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            match objects.next().await {
+            let next = tokio::select! {
+                next = objects.next() => next,
+                _ = look.tick() => {
+                    self.read_again(kind).await;
+                    continue;
+                }
+            };
+            match next {
                 Ok(change) => {
                     if told.take().is_some() {
                         tracing::info!(cluster = &*self.name, kind = kind.as_str(), "custom resources are read again");
@@ -86,6 +99,22 @@ impl Follower {
                     wait = (wait * 2).min(MAX_WAIT);
                 }
             }
+        }
+    }
+
+    /// Reads objects for which there is room now. Those that cannot be read are tried again later.
+    async fn read_again(&self, kind: ResourceKind) {
+        let mut changes = Vec::new();
+        for key in self.register.wanted_resources(&self.name, kind, MAX_READ_AGAIN).await {
+            match self.cluster.read_policy(&key).await {
+                Ok(Some(resource)) => changes.push(ResourceChange::Applied(Box::new(resource))),
+                // Its deletion is on the way.
+                Ok(None) => {}
+                Err(_) => break,
+            }
+        }
+        if !changes.is_empty() {
+            self.register.take_over_resources(&self.name, changes).await;
         }
     }
 

@@ -40,7 +40,7 @@ pub use port::{AuditUnavailable, CommitError, Event};
 pub use reader::{Reader, Recorded};
 pub use refusals::{INDIVIDUAL_PER_MINUTE, Refusals};
 pub use retention::{Limits, Retention};
-pub use usage::{Usage, UsageError, UsageEvent, UsageTimes, Use, UseKind, UsedBy};
+pub use usage::{Counted, Usage, UsageError, UsageEvent, UsageTimes, Use, UseKind, UsedBy};
 
 #[cfg(test)]
 mod tests;

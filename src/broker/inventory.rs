@@ -5,7 +5,7 @@ use super::error::Error;
 use super::page::Page;
 use super::pipeline::Broker;
 use crate::admins::{Act, Resource, Verb};
-use crate::audit::{UsageError, UsageEvent, UsageTimes, Use, UseKind};
+use crate::audit::{Counted, UsageError, UsageEvent, UsageTimes, Use, UseKind};
 use crate::model::branch::Branch;
 use crate::model::caller::{Caller, Pod, ServiceAccount, Workload};
 use crate::model::repo::Repo;
@@ -68,8 +68,9 @@ impl Broker {
         }
         let usage = self.stages.audit.reader().usage();
         let uses = |event: &UsageEvent<'_>| uses(event, &policies);
-        let complete = usage.catch_up(now, PAGES_OF_A_REQUEST, &uses).await.map_err(unavailable)?;
-        let mut items = items(&policies, usage.times().await.map_err(unavailable)?, since);
+        let counted = usage.catch_up(now, PAGES_OF_A_REQUEST, &uses).await.map_err(unavailable)?;
+        let live: Vec<&str> = policies.names().collect();
+        let mut items = items(&policies, usage.times(&live).await.map_err(unavailable)?, since);
         if let Some(InventoryCursor(after)) = &page.after {
             items.retain(|item| place(item) > *after);
         }
@@ -84,7 +85,7 @@ impl Broker {
                 (item.callers, item.repos, item.repos_total) = (by.callers, by.names, by.repos);
             }
         }
-        Ok(Inventory { items, since: since.to_string(), complete, next })
+        Ok(Inventory { items, since: since.to_string(), complete: counted == Counted::Whole, next })
     }
 
     /// Counts uses in the background, so that they are known when their events are deleted.
@@ -100,11 +101,13 @@ impl Broker {
             let uses = |event: &UsageEvent<'_>| uses(event, &policies);
             let now = self.stages.clock.now();
             let counted = async {
-                while !usage.catch_up(now, PAGES_AT_ONCE, &uses).await? {}
+                while usage.catch_up(now, PAGES_AT_ONCE, &uses).await? == Counted::Partly {}
                 if round.is_multiple_of(TIDY_EVERY) {
                     usage.tidy(now).await?;
+                    usage.forget_gone(now, &|name| policies.get(name).is_some()).await?;
                 }
-                Ok(if round.is_multiple_of(TELL_EVERY) { Some(usage.times().await?) } else { None })
+                let live: Vec<&str> = policies.names().collect();
+                Ok(if round.is_multiple_of(TELL_EVERY) { Some(usage.times(&live).await?) } else { None })
             };
             let counted: Result<_, UsageError> = counted.await;
             match counted {

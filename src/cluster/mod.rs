@@ -24,6 +24,8 @@ mod lease;
 pub mod name;
 mod object;
 pub mod pod;
+mod policy_list;
+mod policy_object;
 mod policy_status;
 mod policy_watch;
 mod reload;

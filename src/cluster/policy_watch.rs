@@ -2,18 +2,15 @@
 
 use super::client::Cluster;
 use super::error::CallFailure;
+use super::policy_list::PolicyList;
+use super::policy_object::resource;
 use super::watch_client::{PAGE, WATCH_SECONDS};
-use crate::model::policy_resource::{
-    GROUP, ObservedStatus, PolicyResource, ResourceChange, ResourceKey, ResourceKind, ResourceStatus, VERSION,
-};
+use crate::model::policy_resource::{GROUP, ResourceChange, ResourceKind, VERSION};
 use crate::trust::ConnectFailure;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use jiff::Timestamp;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::watcher::{self, Event};
-use serde::Deserialize;
-use serde_json::Value;
 use std::sync::Arc;
 
 /// Why nothing is heard of the objects.
@@ -38,7 +35,7 @@ pub struct PolicyWatch {
     /// Whether lists are read by pages, because the API server does not stream them.
     by_pages: bool,
     /// What was listed so far.
-    listed: Option<Vec<PolicyResource>>,
+    listed: Option<PolicyList>,
 }
 
 impl Cluster {
@@ -77,14 +74,19 @@ impl PolicyWatch {
         loop {
             match self.stream.next().await {
                 Some(Ok(Event::Init)) => {
-                    if self.listed.replace(Vec::new()).is_some() && !self.by_pages {
+                    if self.listed.replace(PolicyList::default()).is_some() && !self.by_pages {
                         // A watch ended without the mark at the end of its list: old API servers do not know that mark.
                         self.read_by_pages();
                     }
                 }
-                Some(Ok(Event::InitApply(object))) => self.listed.get_or_insert_default().extend(resource(object)),
+                Some(Ok(Event::InitApply(object))) => {
+                    if let Some(resource) = resource(object) {
+                        self.listed.get_or_insert_default().push(resource);
+                    }
+                }
                 Some(Ok(Event::InitDone)) => {
-                    return Ok(ResourceChange::Listed(self.kind, self.listed.take().unwrap_or_default()));
+                    let listed = self.listed.take().unwrap_or_default();
+                    return Ok(ResourceChange::Listed(self.kind, listed.into_resources()));
                 }
                 Some(Ok(Event::Apply(object))) => {
                     if let Some(resource) = resource(object) {
@@ -159,64 +161,4 @@ const fn of_status(code: u16) -> PolicyWatchError {
         429 | 500.. => PolicyWatchError::Failed(CallFailure::Overloaded),
         _ => PolicyWatchError::Failed(CallFailure::Status),
     }
-}
-
-/// None where an object lacks what the API server gives to each.
-fn resource(object: DynamicObject) -> Option<PolicyResource> {
-    let DynamicObject { metadata, mut data, .. } = object;
-    let created_at = metadata.creation_timestamp.map(|time| time.0).unwrap_or_default();
-    let entries = metadata.managed_fields.unwrap_or_default();
-    let writes = entries.into_iter().filter(|entry| entry.subresource.as_ref().is_none_or(String::is_empty));
-    let last = writes.max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
-    let (manager, updated_at) = last.map(|entry| (entry.manager, entry.time)).unwrap_or_default();
-    let generation = metadata.generation.unwrap_or_default();
-    Some(PolicyResource {
-        key: ResourceKey { namespace: metadata.namespace.map(String::into), name: metadata.name?.into() },
-        uid: metadata.uid?.into(),
-        generation,
-        created_at,
-        updated_at: updated_at.map_or(created_at, |time| time.0),
-        updated_by: manager.unwrap_or_default().into(),
-        spec: data.get_mut("spec").map(Value::take).unwrap_or_default(),
-        status: data.get_mut("status").map(Value::take).and_then(observed),
-    })
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Status {
-    observed_generation: i64,
-    conditions: Vec<Condition>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Condition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
-    observed_generation: i64,
-    reason: String,
-    message: String,
-    last_transition_time: Timestamp,
-}
-
-/// A status that is not as we write it is none, so that it is written again.
-fn observed(status: Value) -> Option<ObservedStatus> {
-    let Status { observed_generation, conditions } = serde_json::from_value(status).ok()?;
-    let condition = conditions.into_iter().find(|condition| condition.kind == super::policy_status::READY)?;
-    let ready = match &*condition.status {
-        "True" => true,
-        "False" => false,
-        _ => return None,
-    };
-    (condition.observed_generation == observed_generation).then(|| ObservedStatus {
-        status: ResourceStatus {
-            ready,
-            reason: condition.reason.into(),
-            message: condition.message.into(),
-            generation: observed_generation,
-        },
-        since: condition.last_transition_time,
-    })
 }

@@ -12,6 +12,7 @@ pub mod format;
 pub mod idempotency_key;
 pub mod ipv6_prefix;
 pub mod lease;
+pub mod may_deny;
 pub mod path_segment;
 pub mod policy_ref;
 pub mod policy_resource;

@@ -4,6 +4,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::fmt;
 
+/// The largest spec that is kept, written as JSON: as much as the API takes.
+pub const MAX_SPEC_BYTES: usize = 64 << 10;
+/// The most policies of one namespace that are in force: the oldest of them.
+pub const MAX_OF_A_NAMESPACE: usize = 1_000;
+/// The most policies of one cluster that are in force: those of the cluster first, then the oldest.
+pub const MAX_OF_A_CLUSTER: usize = 50_000;
+
 /// The API group of the custom resources.
 pub const GROUP: &str = "claviger.dev";
 /// Their version.
@@ -84,9 +91,23 @@ pub struct PolicyResource {
     /// The field manager of the last write, the status apart; empty if it is not recorded.
     pub updated_by: Box<str>,
     /// `spec`, not checked.
-    pub spec: Value,
+    pub spec: ResourceSpec,
     /// The status that is written on it, if it is one of ours.
     pub status: Option<ObservedStatus>,
+}
+
+/// The spec of an object, as far as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ResourceSpec {
+    /// All of it; null if the object has none.
+    Whole(Value),
+    /// It has more than [`MAX_SPEC_BYTES`].
+    TooLarge {
+        /// Whether it does not plainly allow.
+        may_deny: bool,
+    },
+    /// There are so many objects that this one is probably not in force. It can be read again.
+    Dropped,
 }
 
 /// The status of an object.

@@ -4,7 +4,7 @@
 //!
 //! In reading order: a policy is written (`manifest`, `compile`) with its parts (`subject`, `patterns`, `glob`,
 //! `cel`, `template` and `write` with their `placeholder`s, `ceiling`, `secret_rule`) and becomes a `Policy`
-//! (`matching`). It is put into a set (`set`) and found there (`index`). A request is evaluated (`evaluation`)
+//! (`matching`). It is put into a set (`set`, `slots`) and found there (`index`). A request is evaluated (`evaluation`)
 //! with the attested values (`attestation`); the set decides (`decide`), explains (`explain`), and says what policies in
 //! shadow mode would change (`shadow`); all return an `outcome`. Recorded requests are decided again (`replay`). Other rooms read the granted secrets, which are then merged (`merge`).
 
@@ -29,7 +29,6 @@ mod glob;
 mod index;
 mod manifest;
 mod matching;
-mod may_deny;
 mod merge;
 mod outcome;
 mod paths;
@@ -40,6 +39,7 @@ mod resources;
 mod secret_rule;
 mod set;
 mod shadow;
+mod slots;
 mod store;
 mod subject;
 mod template;
@@ -61,6 +61,7 @@ pub use replay::{Difference, RecordedRequest, RecordedVerdict, Replay, Replayed}
 pub use resources::{PendingStatus, Reason};
 pub use set::PolicySet;
 pub use shadow::Shadows;
+pub use slots::SetDifference;
 pub use store::{
     Change, Expected, NewPolicy, PolicyRegister, PolicySource, PolicyStore, PolicyStoreError, RegisterError,
     RevisionChange,

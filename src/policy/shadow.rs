@@ -53,13 +53,13 @@ impl PolicySet {
         let shadow = self.shadow_index()?;
         let repo = asked.repo.as_ref().map(Repo::as_str);
         let branch = asked.branch.as_ref().map(Branch::as_str);
-        let mut places = Self::found(&shadow.index, caller, repo, |place| {
+        let mut places = self.found(&shadow.index, caller, repo, |place| {
             let policy = &self.policies()[place];
             let fits = repo.is_none_or(|repo| policy.repos.matches(repo))
                 && branch.is_none_or(|branch| policy.branches.matches(branch));
             fits && policy.has_subject(caller)
         });
-        places.extend(Self::found(&shadow.attesting, caller, repo, |place| self.policies()[place].has_subject(caller)));
+        places.extend(self.found(&shadow.attesting, caller, repo, |place| self.policies()[place].has_subject(caller)));
         places.sort_unstable();
         places.dedup();
         if places.len() > MAX_SHADOWS {

@@ -1,9 +1,12 @@
 //! `claviger doctor`: each check of a real installation, and its faulty twin.
 
+use crate::custom_resources::cluster::PolicyCluster;
 use crate::rig::claviger::run;
 use crate::rig::installation::Plan;
 use crate::rig::kube::{ControlPlane, DEFAULT_AUDIENCE, User};
 use crate::rig::postgres::{checked, postgres};
+use claviger::config::database::Url;
+use claviger::database::Database;
 use claviger::model::clock::{Clock as _, SystemClock};
 use http::{Method, Request};
 use kube::Client;
@@ -213,6 +216,54 @@ async fn files_databases_and_certificates_have_faulty_twins() {
     config["stores"] = json!([{"name": "local", "file": {"path": "secrets.yaml"}}, config["stores"][0]]);
     let diagnosis = Diagnosis::of(plan.folder.path(), &config, &[]);
     assert!(diagnosis.fault("configuration").starts_with("store local: "), "{:#}", diagnosis.report);
+}
+
+/// The paths of stored policies and of custom resources are looked at as those of files are.
+#[tokio::test]
+async fn policies_of_the_database_and_of_the_cluster_have_paths_too() {
+    let cluster = PolicyCluster::alone().await;
+    let mut plan = plan().await;
+    plan.config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(cluster.kube.plane.kubeconfig(User::Broker));
+    plan.config["policies"]["customResources"] = json!(["cluster"]);
+    let grants = |path: &str| {
+        json!({"subjects": [{"kubernetes": {"namespaces": ["**"], "serviceAccounts": ["**"]}}], "repos": ["**"],
+            "branches": ["**"], "secrets": [{"store": "vault", "path": path}]})
+    };
+    let object = |name: &str, path: &str| json!({"apiVersion": "claviger.dev/v1alpha1", "kind": "ClusterPolicy", "metadata": {"name": name}, "spec": grants(path)});
+    cluster.apply(&object("open", "homelab/{repo}/default")).good();
+    // A database with a stored policy, as a server leaves it.
+    let file = plan.folder.path().join("claviger.db");
+    let url = Url::SqliteFile(file);
+    let store = |spec: Value| {
+        let url = url.clone();
+        async move {
+            let database = Database::open(&url).await.unwrap();
+            let insert = "INSERT INTO policies (name, revision, created_at, updated_at, updated_by, spec) \
+                 VALUES ('stored', 1, '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z', 'test', $1) \
+                 ON CONFLICT (name) DO UPDATE SET spec = excluded.spec";
+            database.run(insert, &[spec.to_string().into()]).await.unwrap();
+            database.close().await;
+        }
+    };
+    store(grants("homelab/{repo}/default")).await;
+    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    assert_eq!(diagnosis.good("cluster cluster: policies"), "1 objects were read");
+    assert!(diagnosis.good("database: policies").starts_with("read; "));
+    diagnosis.good("store vault: ACL");
+    assert!(!diagnosis.report.to_string().contains("does not allow"), "{:#}", diagnosis.report);
+
+    cluster.apply(&object("shut", "homelab/closed/{repo}/resource")).good();
+    store(grants("homelab/closed/{repo}/stored")).await;
+    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    assert!(diagnosis.fault("store vault: read homelab/closed/x/resource").contains("(policy shut)"));
+    assert!(diagnosis.fault("store vault: read homelab/closed/x/stored").contains("(policy stored)"));
+    // A stored deny that this version cannot read: it would not start.
+    let mut deny = grants("x");
+    deny["effect"] = json!("deny");
+    store(deny).await;
+    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    assert!(diagnosis.fault("database: policies").contains("the stored policy stored"));
+    diagnosis.fault("store vault: read homelab/closed/x/resource");
 }
 
 /// An API server of its own, because others need Tekton's API of today.

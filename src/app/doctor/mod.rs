@@ -6,10 +6,10 @@ mod certificates;
 mod clocks;
 mod cluster;
 mod database;
+mod in_force;
 mod store;
 
 use super::check::check_offline;
-use super::policies;
 use super::start::{connect_clusters, new_metrics, open_authenticators};
 use crate::attest::Attestors;
 use crate::config::Config;
@@ -126,9 +126,9 @@ async fn stores(config: &Config, metrics: &Arc<Metrics>) -> Vec<DoctorCheck> {
             )];
         }
     };
-    // Faults of the files are told above.
-    let policies = policies::directory_policies(config).unwrap_or_default();
-    store::check(&stores, &policies).await
+    let (policies, mut checks) = in_force::policies(config, metrics).await;
+    checks.extend(store::check(&stores, &policies).await);
+    checks
 }
 
 /// An error with its causes.

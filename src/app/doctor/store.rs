@@ -74,12 +74,14 @@ async fn rights(stores: &Stores, store: &str, policies: &[Arc<Policy>]) -> Vec<D
         }
     }
     if good > 0 {
-        checks.insert(
-            0,
-            DoctorCheck::good(format!("store {store}: ACL"), format!("allows {good} of {} paths", paths.len())),
-        );
+        checks.insert(0, DoctorCheck::good(format!("store {store}: ACL"), allowed(good, paths.len(), granted.len())));
     }
     checks
+}
+
+fn allowed(good: usize, checked: usize, all: usize) -> String {
+    let beyond = if all > checked { format!("; {} more were not checked", all - checked) } else { String::new() };
+    format!("allows {good} of {checked} paths{beyond}")
 }
 
 fn sample(path: &[PathPart]) -> String {

@@ -5,9 +5,10 @@
 //! replica was away, are counted like the others.
 
 mod event;
+mod gone;
 mod table;
 mod used;
 
 pub use event::UsageEvent;
-pub use table::{Usage, UsageError, UsageTimes, UsedBy};
+pub use table::{Counted, Usage, UsageError, UsageTimes, UsedBy};
 pub use used::{Use, UseKind};

@@ -15,6 +15,8 @@ const LATE: SignedDuration = SignedDuration::from_secs(20);
 const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(24 * 400);
 /// The maximum number of callers and of repos that are remembered for one secret of a policy.
 const MAX_NAMES: i64 = 1000;
+/// The policies of one statement.
+const POLICIES_AT_ONCE: usize = 1000;
 /// The maximum number of secrets whose names are cut in one round.
 const CUT_AT_ONCE: i64 = 100;
 
@@ -36,6 +38,17 @@ const NOTE: Sql = Sql {
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct UsageError(#[from] Failed);
+
+/// How far the log was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// To its end.
+    Whole,
+    /// More can be counted at once.
+    Partly,
+    /// What is left is so young that events may still appear among it; it is counted later.
+    Settled,
+}
 
 /// Fills and reads the table.
 #[derive(Debug, Clone)]
@@ -79,11 +92,11 @@ impl Reader {
 }
 
 impl Usage {
-    fn database(&self) -> &Database {
+    pub(super) fn database(&self) -> &Database {
         &self.reader.database
     }
 
-    /// Counts the events that are not counted yet, at most so many pages of a thousand. Returns whether none is left.
+    /// Counts the events that are not counted yet, at most so many pages of a thousand.
     ///
     /// # Errors
     /// When the database fails. What was counted stays counted.
@@ -92,7 +105,7 @@ impl Usage {
         now: Timestamp,
         pages: usize,
         uses: &(dyn Fn(&UsageEvent<'_>) -> Vec<Use> + Sync),
-    ) -> Result<bool, UsageError> {
+    ) -> Result<Counted, UsageError> {
         let late = if self.database().is_remote() { LATE } else { SignedDuration::ZERO };
         let settled = format!("{:.6}", now.checked_sub(late).unwrap_or(now));
         let head = self.database().read(&Query::new(HEAD)).await?;
@@ -118,11 +131,11 @@ impl Usage {
             }
             self.note(&noted, settled_row).await?;
             if i64::try_from(rows.len()).is_ok_and(|rows| rows < PAGE) {
-                return Ok(true);
+                return Ok(Counted::Whole);
             }
             tokio::task::yield_now().await;
         }
-        Ok(false)
+        Ok(if is_settled { Counted::Partly } else { Counted::Settled })
     }
 
     async fn note(&self, noted: &BTreeMap<Use, String>, settled_row: Option<i64>) -> Result<(), Failed> {
@@ -166,16 +179,23 @@ impl Usage {
         Ok(())
     }
 
-    /// When each policy last matched, and each of their secrets was last read.
+    /// When each of these policies last matched, and each of their secrets was last read. The table holds others, which are gone.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn times(&self) -> Result<Vec<UsageTimes>, UsageError> {
-        let query = "SELECT policy, store, path, last_at FROM policy_usage WHERE kind IN ('matched', 'read')";
+    pub async fn times(&self, policies: &[&str]) -> Result<Vec<UsageTimes>, UsageError> {
         let time = |row: Row| -> Result<UsageTimes, UsageError> {
             Ok(UsageTimes { policy: row.text(0)?, store: row.text(1)?, path: row.text(2)?, at: row.text(3)? })
         };
-        self.database().read(&Query::new(query)).await?.into_iter().map(time).collect()
+        let mut times = Vec::new();
+        for some in policies.chunks(POLICIES_AT_ONCE) {
+            let query = "SELECT policy, store, path, last_at FROM policy_usage WHERE kind IN ('matched', 'read')";
+            let rows = self.database().read(&self.among(Query::new(query), some)).await?;
+            for row in rows {
+                times.push(time(row)?);
+            }
+        }
+        Ok(times)
     }
 
     /// Who used the secrets of these policies since a time, with so many names of repos each.
@@ -203,7 +223,7 @@ impl Usage {
         Ok(found)
     }
 
-    fn among<'a>(&self, query: Query<'a>, policies: &'a [&'a str]) -> Query<'a> {
+    pub(super) fn among<'a>(&self, query: Query<'a>, policies: &'a [&'a str]) -> Query<'a> {
         if self.database().is_remote() {
             query.then(" AND policy = ANY(").value(Param::Texts(policies)).then(")")
         } else {

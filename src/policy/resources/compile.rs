@@ -1,7 +1,7 @@
 //! An object becomes a policy. The policy of a namespace speaks of that namespace alone.
 
 use crate::document::{Fault, prune};
-use crate::model::policy_resource::ResourceKey;
+use crate::model::policy_resource::{MAX_SPEC_BYTES, ResourceKey};
 use crate::policy::bounds::Bounds;
 use crate::policy::compile::{Origin, compile_spec};
 use crate::policy::manifest::is_within;
@@ -10,9 +10,6 @@ use crate::policy::subject::Subject;
 use crate::wire::policy::PolicySpec;
 use serde_json::Value;
 use std::sync::Arc;
-
-/// The largest spec, written as JSON: as much as the API takes.
-const MAX_SPEC_BYTES: usize = 64 << 10;
 
 /// Compiles the spec of an object of this cluster. `bounds` have the ceiling that holds for it.
 ///
@@ -28,7 +25,7 @@ pub fn compile(
         return Err(vec![Fault::new("/spec", "is missing")]);
     }
     if serde_json::to_vec(&spec).map_or(true, |text| text.len() > MAX_SPEC_BYTES) {
-        return Err(vec![Fault::new("/spec", "must have at most 65536 bytes")]);
+        return Err(too_large());
     }
     let (decoded, misread) = prune::<PolicySpec>(&mut spec);
     let mut faults: Vec<Fault> =
@@ -47,6 +44,11 @@ pub fn compile(
         }
     }
     policy.filter(|_| faults.is_empty()).ok_or(faults)
+}
+
+/// The fault of a spec that is too large.
+pub fn too_large() -> Vec<Fault> {
+    vec![Fault::new("/spec", "must have at most 65536 bytes")]
 }
 
 fn of_namespace(

@@ -4,6 +4,7 @@ mod compile;
 mod document;
 mod known;
 mod reason;
+mod widest;
 
 pub use known::ActiveResource;
 pub use reason::{Holder, Reason};
@@ -11,17 +12,14 @@ pub use reason::{Holder, Reason};
 use super::bounds::Bounds;
 use super::matching::Policy;
 use crate::model::policy_resource::{
-    ObservedStatus, PolicyResource, ResourceChange, ResourceKey, ResourceKind, ResourceStatus,
+    MAX_OF_A_CLUSTER, MAX_OF_A_NAMESPACE, ObservedStatus, PolicyResource, ResourceChange, ResourceKey, ResourceKind,
+    ResourceStatus,
 };
 use jiff::Timestamp;
 use known::{ObservedPolicy, Precedence};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// The most policies of one namespace that are in force: the oldest of them.
-const MAX_OF_A_NAMESPACE: usize = 1_000;
-/// The most policies of one cluster that are in force: those of the cluster first, then the oldest.
-const MAX_OF_A_CLUSTER: usize = 50_000;
 const EXCESS_OF_NAMESPACE: &str = "The namespace has more than 1000 policies; the oldest 1000 are in force.";
 const EXCESS_OF_CLUSTER: &str = "The cluster has more than 50000 policies; the oldest 50000 are in force.";
 
@@ -123,14 +121,12 @@ impl Resources {
         let excess = self.excess();
         let mut in_force = Vec::with_capacity(self.known.len());
         for (key, known) in &mut self.known {
-            let precedence = match (holder(&known.name), excess.get(key)) {
-                (Some(holder), _) => Precedence::Taken(holder),
-                (None, Some(why)) => Precedence::Excess(why),
+            let precedence = match (excess.get(key), holder(&known.name)) {
+                (Some(why), _) => Precedence::Excess(why),
+                (None, Some(holder)) => Precedence::Taken(holder),
                 (None, None) => Precedence::Free,
             };
-            if known.precedence != precedence {
-                known.precedence = precedence;
-            }
+            known.stand(precedence);
             in_force.extend(known.in_force().cloned());
         }
         in_force
@@ -139,6 +135,9 @@ impl Resources {
     /// Those that are too many, and why.
     fn excess(&self) -> HashMap<ResourceKey, &'static str> {
         let mut excess = HashMap::new();
+        if !self.is_crowded() {
+            return excess;
+        }
         let mut namespaces: BTreeMap<&str, Vec<(&ResourceKey, Timestamp)>> = BTreeMap::new();
         for (key, known) in &self.known {
             if let Some(namespace) = &key.namespace {
@@ -158,6 +157,30 @@ impl Resources {
             excess.extend(beyond.into_iter().map(|key| (key, EXCESS_OF_CLUSTER)));
         }
         excess
+    }
+
+    /// Whether a namespace or the cluster has too many.
+    fn is_crowded(&self) -> bool {
+        if self.known.len() <= MAX_OF_A_NAMESPACE {
+            return false;
+        }
+        // Those of a namespace are next to each other.
+        let (mut namespace, mut count) = (None, 0);
+        for key in self.known.keys() {
+            count = if namespace == key.namespace.as_ref() { count + 1 } else { 1 };
+            namespace = key.namespace.as_ref();
+            if namespace.is_some() && count > MAX_OF_A_NAMESPACE {
+                return true;
+            }
+        }
+        self.known.len() > MAX_OF_A_CLUSTER
+    }
+
+    /// Objects of a kind whose spec was not kept, and for which there is room now; at most so many.
+    #[must_use]
+    pub fn wanted(&self, kind: ResourceKind, most: usize) -> Vec<ResourceKey> {
+        let of_kind = self.known.iter().filter(|(key, known)| key.kind() == kind && known.is_wanted());
+        of_kind.map(|(key, _)| key.clone()).take(most).collect()
     }
 
     /// Those that are in force as they are written, by name.
@@ -180,13 +203,12 @@ impl Resources {
     pub fn pending(&self) -> Vec<PendingStatus> {
         let mut pending = Vec::new();
         for (key, known) in &self.known {
-            let status = known.status();
-            let observed = known.observed.as_ref();
-            if observed.is_some_and(|observed| observed.status == status) {
-                continue;
-            }
-            let since =
-                observed.filter(|observed| observed.status.ready == status.ready).map(|observed| observed.since);
+            let Some(status) = known.pending_status() else { continue };
+            let since = known
+                .observed
+                .as_ref()
+                .filter(|observed| observed.status.ready == status.ready)
+                .map(|observed| observed.since);
             pending.push(PendingStatus { key: key.clone(), uid: known.uid().into(), status, since });
         }
         pending

@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::model::caller::{Caller, Pod, Workload};
+use crate::model::facts::Facts;
+use crate::model::policy_resource::ResourceSpec;
+use crate::model::request::Asked;
 use crate::policy::bounds::AuthenticatorKind;
-use crate::policy::{Ceiling, PolicySet, Tenants};
+use crate::policy::{Ceiling, Decision, Denial, PolicySet, Tenants};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -52,7 +55,7 @@ fn object(name: &str, generation: i64, spec: Value) -> PolicyResource {
         created_at: Timestamp::UNIX_EPOCH,
         updated_at: Timestamp::UNIX_EPOCH,
         updated_by: "kubectl".into(),
-        spec,
+        spec: ResourceSpec::Whole(spec),
         status: None,
     }
 }
@@ -137,11 +140,107 @@ fn a_broken_deny_stays_and_a_broken_allow_goes() {
     assert_eq!(names(&resources.resolve_names(nobody)), ["team-a/deny"]);
     resources.take_over(applied(object("team-a/deny", 4, broken(allow("teams/team-a", None)))));
     assert!(resources.resolve_names(nobody).is_empty());
+}
+
+/// Which of these may have `site`: pods of `team-a`, of `team-b`, and of `team-a` of another cluster.
+fn denied(resources: &mut Resources) -> [bool; 3] {
+    let set = PolicySet::new(resources.resolve_names(nobody));
+    [("a", "team-a"), ("a", "team-b"), ("b", "team-a")].map(|(cluster, namespace)| {
+        let decision = set.decide(&pod(cluster, namespace), &Facts::default(), &site());
+        matches!(decision, Decision::Denied(Denial::DeniedByPolicy(_)))
+    })
+}
+
+#[test]
+fn a_broken_deny_without_a_good_version_denies_what_it_can_be_read_to_deny() {
+    let of = |part: &str, value: Value| {
+        let mut spec = deny();
+        spec["repos"] = json!(["site"]);
+        spec[part] = value;
+        spec
+    };
+    let other = |part: &str, value: Value| {
+        let mut spec = of(part, value);
+        spec["repos"] = json!(["other"]);
+        spec
+    };
+    for (spec, denies) in [
+        // What can be read holds, and the rest matches everything.
+        (of("condition", json!("1 +")), true),
+        (other("condition", json!("1 +")), false),
+        (of("repos", json!(["["])), true),
+        (of("branches", json!(["["])), true),
+        (other("branches", json!(["["])), false),
+        (of("attest", json!({"repo": "1 +"})), true),
+        (other("attest", json!({"repo": "1 +"})), true),
+        (of("subjects", json!([])), true),
+        (of("subjects", json!([{"kubernetes": {"serviceAccounts": ["other"]}}, {"oidc": {"issuer": "x"}}])), true),
+        (of("secrets", json!([{"store": "none", "path": "x"}])), true),
+        (other("secrets", json!([{"store": "none", "path": "x"}])), false),
+        (of("typo", json!(1)), true),
+        // It plainly allows, or changes nothing.
+        (of("effect", json!("allow")), false),
+        (of("mode", json!("audit")), true),
+    ] {
+        let mut resources = Resources::new("a".into(), bounds());
+        let is_good = spec["mode"] == "audit";
+        resources.take_over(applied(object("team-a/p", 3, spec.clone())));
+        assert_eq!(denied(&mut resources), [denies && !is_good, false, false], "{spec}");
+        assert_eq!(reason(&resources, "team-a/p") == "Accepted", is_good, "{spec}");
+        let told = resources.pending()[0].status.message.to_string();
+        assert_eq!(told.contains("It denies nevertheless"), !is_good && spec["effect"] == "deny", "{told}");
+        assert_eq!(resources.shown().count(), usize::from(is_good), "{spec}");
+    }
+    // One of the cluster denies all callers that it may mean.
+    let mut resources = Resources::new("a".into(), bounds());
+    let mut spec = of("subjects", json!([{"kubernetes": {"namespaces": ["["], "serviceAccounts": ["x"]}}]));
+    resources.take_over(applied(object("p", 3, spec.clone())));
+    assert_eq!(denied(&mut resources), [true, true, true]);
+    spec["subjects"][0]["kubernetes"]["namespaces"] = json!(["team-b"]);
+    spec["subjects"][0]["kubernetes"]["serviceAccounts"] = json!(["build"]);
+    spec["condition"] = json!("1 +");
+    resources.take_over(applied(object("p", 4, spec.clone())));
+    assert_eq!(denied(&mut resources), [false, true, false], "each broken version is read anew");
+    spec["effect"] = json!("allow");
+    resources.take_over(applied(object("p", 5, spec)));
+    assert_eq!(denied(&mut resources), [false, false, false]);
+}
+
+#[test]
+fn a_replica_that_starts_denies_what_the_others_deny_of_a_broken_policy() {
+    let good = object("team-a/p", 1, deny());
+    let mut broken = deny();
+    broken["repos"] = json!(["["]);
+    let broken = object("team-a/p", 2, broken);
+    let mut running = Resources::new("a".into(), bounds());
+    running.take_over(applied(good.clone()));
+    running.take_over(applied(broken.clone()));
+    let mut started = Resources::new("a".into(), bounds());
+    started.take_over(vec![ResourceChange::Listed(ResourceKind::Policy, vec![broken.clone()])]);
+    assert_eq!(denied(&mut running), [true, false, false]);
+    assert_eq!(denied(&mut started), [true, false, false]);
     // Another object of the name has no history.
-    resources.take_over(applied(object("team-a/deny", 5, deny())));
-    let other = PolicyResource { uid: "other".into(), ..object("team-a/deny", 1, broken(deny())) };
-    resources.take_over(applied(other));
-    assert!(resources.resolve_names(nobody).is_empty());
+    running.take_over(applied(PolicyResource { uid: "other".into(), ..broken }));
+    assert_eq!(denied(&mut running), [true, false, false]);
+    assert!(running.pending()[0].status.message.contains("It denies nevertheless"));
+    // The twin: corrected, it is as it is written.
+    let mut corrected = deny();
+    corrected["repos"] = json!(["other"]);
+    for resources in [&mut running, &mut started] {
+        resources.take_over(applied(object("team-a/p", 3, corrected.clone())));
+        assert_eq!(denied(resources), [false, false, false]);
+    }
+}
+
+#[test]
+fn a_deny_that_is_too_large_denies_all_of_its_namespace_and_an_allow_grants_nothing() {
+    for may_deny in [true, false] {
+        let mut resources = Resources::new("a".into(), bounds());
+        let spec = ResourceSpec::TooLarge { may_deny };
+        resources.take_over(applied(PolicyResource { spec, ..object("team-a/p", 1, Value::Null) }));
+        assert_eq!(denied(&mut resources), [may_deny, false, false]);
+        assert!(resources.pending()[0].status.message.starts_with("/spec: must have at most 65536 bytes"));
+    }
 }
 
 #[test]
@@ -171,9 +270,31 @@ fn the_oldest_of_too_many_are_active() {
     assert!(!active.contains(&"team-a/p-0000".to_owned()), "the youngest");
     assert!(active.contains(&"team-b/p".to_owned()));
     assert_eq!(reason(&resources, "team-a/p-0000"), "Invalid");
+    assert!(resources.wanted(ResourceKind::Policy, 10).is_empty());
     resources.take_over(vec![ResourceChange::Deleted(key("team-a/p-0007"))]);
+    // Its spec was not kept, and is to be read again.
+    assert_eq!(resources.resolve_names(nobody).len(), MAX_OF_A_NAMESPACE);
+    assert_eq!(resources.wanted(ResourceKind::Policy, 10), [key("team-a/p-0000")]);
+    assert!(resources.wanted(ResourceKind::ClusterPolicy, 10).is_empty());
+    let youngest = PolicyResource { created_at: created(0), ..object("team-a/p-0000", 1, deny()) };
+    resources.take_over(applied(PolicyResource { spec: ResourceSpec::Dropped, ..youngest.clone() }));
+    assert_eq!(resources.wanted(ResourceKind::Policy, 10).len(), 1, "it is still not there");
+    resources.take_over(applied(youngest));
     assert_eq!(resources.resolve_names(nobody).len(), MAX_OF_A_NAMESPACE + 1);
+    assert!(resources.wanted(ResourceKind::Policy, 10).is_empty());
     assert_eq!(reason(&resources, "team-a/p-0000"), "Accepted");
+}
+
+#[test]
+fn a_deny_whose_new_spec_was_not_kept_goes_on_denying_until_it_is_read() {
+    let mut resources = Resources::new("a".into(), bounds());
+    resources.take_over(applied(object("team-a/p", 1, deny())));
+    let dropped = PolicyResource { spec: ResourceSpec::Dropped, ..object("team-a/p", 2, Value::Null) };
+    resources.take_over(applied(dropped));
+    assert_eq!(denied(&mut resources), [true, false, false]);
+    assert_eq!(resources.wanted(ResourceKind::Policy, 10), [key("team-a/p")]);
+    resources.take_over(applied(object("team-a/p", 2, allow("teams/team-a", None))));
+    assert_eq!(denied(&mut resources), [false, false, false]);
 }
 
 #[test]
@@ -196,7 +317,7 @@ fn a_status_is_pending_until_it_is_seen() {
     resources.resolve_names(nobody);
     assert_eq!(resources.pending()[0].since, Some(since));
     next.generation = 5;
-    next.spec = json!({});
+    next.spec = ResourceSpec::Whole(json!({}));
     resources.take_over(applied(next));
     resources.resolve_names(nobody);
     assert_eq!(resources.pending()[0].since, None, "it is false from now on");
@@ -214,6 +335,15 @@ fn pod(cluster: &str, namespace: &str) -> Caller {
         }),
         unbound: None,
         claims: Map::new(),
+    }
+}
+
+fn site() -> Asked {
+    Asked {
+        repo: Some("site".try_into().expect("a repo")),
+        branch: Some("main".try_into().expect("a branch")),
+        source_ip: [192, 0, 2, 7].into(),
+        time: Timestamp::UNIX_EPOCH,
     }
 }
 

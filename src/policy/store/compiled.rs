@@ -5,9 +5,9 @@
 
 use super::records::{Changes, Record};
 use crate::document::Fault;
+use crate::model::may_deny::may_deny;
 use crate::policy::bounds::Bounds;
 use crate::policy::matching::Policy;
-use crate::policy::may_deny::may_deny;
 use crate::wire::policy::PolicySpec;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

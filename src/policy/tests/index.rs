@@ -1,10 +1,11 @@
 //! The index only reduces the candidates: the same policies match with and without it.
 
-use super::{asks, bearer, names, pod, policy};
+use super::{asks, asks_partly, bearer, names, pod, policy};
 use crate::model::facts::Facts;
 use crate::policy::{Decision, Policy, PolicySet};
 use proptest::prelude::*;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -62,6 +63,57 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn a_set_that_was_changed_in_steps_decides_as_one_that_is_built_anew(
+        specs in prop::collection::vec((spec(), 0..4_u8), 2..12),
+        steps in prop::collection::vec((0..24_usize, 0..12_usize), 1..12),
+    ) {
+        // Many that stay, so that few are others in each step.
+        let mut now: BTreeMap<String, Arc<Policy>> = (0..100)
+            .map(|at| (format!("kept-{at}"), Arc::new(policy(&format!("kept-{at}"), STAYS))))
+            .collect();
+        let mut set = PolicySet::new(now.values().cloned());
+        for (name, at) in steps {
+            let name = format!("p-{name}");
+            // Names that are not there are removed too.
+            match specs.get(at) {
+                Some((text, 0)) => now.insert(name.clone(), Arc::new(policy(&name, &format!("{text}\nmode: audit")))),
+                Some((text, 1)) => {
+                    let text = format!("{text}\nattest: {{repo: '\"a\"'}}\ncondition: 'size(caller.pod.name) == 0'");
+                    now.insert(name.clone(), Arc::new(policy(&name, &text)))
+                }
+                Some((text, _)) => now.insert(name.clone(), Arc::new(policy(&name, text))),
+                None => now.remove(&name),
+            };
+            let built = PolicySet::new(now.values().cloned());
+            set = set.replaced(now.values().cloned().collect()).0;
+            prop_assert!(set.names().eq(built.names()));
+            for caller in [pod("a", "a"), pod("ab", "a"), bearer("github", json!({"x": "a"})), bearer("gitlab", json!({"y": "a"}))] {
+                for request in [asks("a", "a"), asks("b", "c"), asks_partly(None, Some("a"))] {
+                    let facts = Facts::default();
+                    prop_assert_eq!(set.needs(&caller, &request), built.needs(&caller, &request));
+                    let decided = |set: &PolicySet| format!("{:?}", set.decide(&caller, &facts, &request));
+                    prop_assert_eq!(decided(&set), decided(&built));
+                    let shadows = |set: &PolicySet| {
+                        set.shadows(&caller, &request).map(|shadows| shadows.judge(&caller, &facts, &request, &|_| true))
+                    };
+                    prop_assert_eq!(shadows(&set), shadows(&built));
+                }
+            }
+        }
+        let all: Vec<_> = now.into_iter().filter(|(name, _)| name.starts_with("kept")).map(|(_, policy)| policy).collect();
+        set = set.replaced(all.clone()).0;
+        let (same, difference) = set.replaced(all);
+        prop_assert_eq!((difference.gone().count(), difference.new_ones().count()), (0, 0));
+        prop_assert!(same.shadows(&pod("a", "a"), &asks("a", "a")).is_none());
+    }
+}
+
+const STAYS: &str = "subjects: [{kubernetes: {namespaces: [z], serviceAccounts: ['*']}}]\nrepos: ['*']\nbranches: ['*']\nsecrets: [{store: vault, path: x}]";
 
 #[test]
 fn long_lists_of_literals_are_found_too() {

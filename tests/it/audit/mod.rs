@@ -6,6 +6,7 @@ mod reading;
 mod retention;
 mod size;
 mod tampering;
+mod usage;
 
 use crate::rig::postgres::{checked, postgres};
 use claviger::audit::{AuditLog, ChainHasher, Event, Filter, Limits, Recorded, Retention, Verified};

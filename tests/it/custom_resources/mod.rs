@@ -1,6 +1,7 @@
 //! Policies as custom resources, against a real API server and with a real `kubectl`.
 
-mod cluster;
+mod broken;
+pub mod cluster;
 mod definitions;
 mod many;
 mod status;

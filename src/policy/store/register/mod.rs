@@ -16,6 +16,7 @@ use crate::policy::bounds::Bounds;
 use crate::policy::directory::{Directory, FileFault, Reloaded};
 use crate::policy::resources::{ActiveResource, Reason, Resources};
 use crate::policy::set::PolicySet;
+use crate::policy::slots::SetDifference;
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,8 +24,8 @@ use tokio::sync::{Mutex, watch};
 
 /// Observes the active policies and the faults of files.
 pub trait Observer: Send + Sync {
-    /// A new set is active.
-    fn in_force(&self, set: &PolicySet);
+    /// A new set is active, which differs from the one before by this.
+    fn in_force(&self, set: &PolicySet, difference: &SetDifference);
 
     /// The files were read, and have this many faults.
     fn file_faults(&self, count: usize);
@@ -34,7 +35,7 @@ pub trait Observer: Send + Sync {
 }
 
 impl Observer for () {
-    fn in_force(&self, _set: &PolicySet) {}
+    fn in_force(&self, _set: &PolicySet, _difference: &SetDifference) {}
 
     fn file_faults(&self, _count: usize) {}
 
@@ -224,8 +225,10 @@ impl PolicyRegister {
         state.contested = contested.into_iter().map(|(name, _)| name.to_owned()).collect();
         policies.extend(self.resolve_resource_names(&files, &state.compiled, &mut state.resources));
         let unread = state.resources.iter().filter(|resources| !resources.is_read());
-        let set = PolicySet::new(policies).without(unread.map(|resources| resources.cluster().clone()));
-        self.observer.in_force(&set);
+        // Only this function stores a set, under the lock: what it replaces is what it was made from.
+        let (set, difference) = self.in_force.load().replaced(policies);
+        let set = set.without(unread.map(|resources| resources.cluster().clone()));
+        self.observer.in_force(&set, &difference);
         self.in_force.store(Arc::new(set));
     }
 }

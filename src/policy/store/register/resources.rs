@@ -1,7 +1,7 @@
 //! Custom resources: taken over as they are read, after files and database in the order of names.
 
 use super::PolicyRegister;
-use crate::model::policy_resource::{ObservedStatus, ResourceChange, ResourceKey};
+use crate::model::policy_resource::{ObservedStatus, ResourceChange, ResourceKey, ResourceKind};
 use crate::policy::matching::Policy;
 use crate::policy::resources::{Holder, PendingStatus, Resources};
 use crate::policy::store::compiled::Compiled;
@@ -53,6 +53,14 @@ impl PolicyRegister {
         }
     }
 
+    /// Objects of a kind in a cluster whose spec was not kept because there were too many, and for which there is room now; at most
+    /// so many.
+    pub async fn wanted_resources(&self, cluster: &str, kind: ResourceKind, most: usize) -> Vec<ResourceKey> {
+        let state = self.state.lock().await;
+        let resources = state.resources.iter().find(|resources| **resources.cluster() == *cluster);
+        resources.map(|resources| resources.wanted(kind, most)).unwrap_or_default()
+    }
+
     /// Changes whenever a status may have become another one.
     #[must_use]
     pub fn status_changes(&self) -> watch::Receiver<()> {
@@ -82,7 +90,7 @@ impl PolicyRegister {
         clusters: &mut [Resources],
     ) -> Vec<Arc<Policy>> {
         let mut in_force: Vec<Arc<Policy>> = Vec::new();
-        let mut shown = BTreeMap::new();
+        let mut shown = Vec::new();
         let mut holders: BTreeMap<Arc<str>, Arc<str>> = BTreeMap::new();
         let several = clusters.len() > 1;
         for resources in clusters {
@@ -102,7 +110,8 @@ impl PolicyRegister {
             shown.extend(resources.shown());
             self.observer.resources(resources.cluster(), &resources.counts());
         }
-        self.resources.store(Arc::new(shown));
+        // Built at once: one by one takes several times as long. Names are distinct.
+        self.resources.store(Arc::new(shown.into_iter().collect()));
         self.statuses.send_replace(());
         in_force
     }

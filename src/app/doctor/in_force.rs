@@ -1,0 +1,98 @@
+//! The policies that would be in force: those of files, of the database and of the clusters. Nothing is written.
+
+use crate::app::policies::directory;
+use crate::app::policy_bounds::policy_bounds;
+use crate::app::start::connect_clusters;
+use crate::cluster::Cluster;
+use crate::config::Config;
+use crate::config::authenticators::Kind;
+use crate::config::database::Url;
+use crate::database::Database;
+use crate::metrics::Metrics;
+use crate::model::clock::SystemClock;
+use crate::model::policy_resource::{ResourceChange, ResourceKind};
+use crate::policy::{Policy, PolicyRegister, RegisterError};
+use crate::wire::doctor::DoctorCheck;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// The time limit of one list.
+const LISTED_WITHIN: Duration = Duration::from_secs(8);
+
+/// The policies as far as they can be read, and what kept others from being read.
+pub async fn policies(config: &Config, metrics: &Arc<Metrics>) -> (Vec<Arc<Policy>>, Vec<DoctorCheck>) {
+    let mut checks = Vec::new();
+    let Some(register) = register(config, &mut checks).await else { return (Vec::new(), checks) };
+    if !config.policies.custom_resources.is_empty() {
+        register.expect_resources(&config.policies.custom_resources).await;
+        // Why there is no connection is told with the other checks of the cluster.
+        if let Ok(clusters) = connect_clusters(config, metrics).await {
+            for authenticator in &config.authenticators {
+                let Kind::Kubernetes(kubernetes) = &authenticator.kind else { continue };
+                let is_read = config.policies.custom_resources.contains(&authenticator.name);
+                if let Some(cluster) = clusters.get(kubernetes.kubeconfig.as_deref()).filter(|_| is_read) {
+                    checks.push(read(&cluster, &authenticator.name, &register).await);
+                }
+            }
+        }
+    }
+    (register.in_force().load().policies().to_vec(), checks)
+}
+
+/// Those of files and database.
+async fn register(config: &Config, checks: &mut Vec<DoctorCheck>) -> Option<PolicyRegister> {
+    const NAME: &str = "database: policies";
+    let open = |database| {
+        let directory = directory(config).ok().flatten();
+        PolicyRegister::open(directory, database, Arc::new(SystemClock), policy_bounds(config), Box::new(()))
+    };
+    if let Some(database) = stored(&config.database.url).await {
+        match open(database).await {
+            Ok(register) => {
+                let count = register.in_force().load().len();
+                checks.push(DoctorCheck::good(NAME, format!("read; {count} are in force with those of files")));
+                return Some(register);
+            }
+            Err(RegisterError::BrokenDeny(broken)) => {
+                let advice = "correct the policy with the version of Claviger that runs, or delete it; this version does not start";
+                checks.extend(broken.into_iter().map(|broken| DoctorCheck::fault(NAME, broken, advice)));
+            }
+            Err(error @ RegisterError::Database(_)) => {
+                let advice = "see whether the server is up, or whether this user may read the tables";
+                checks.push(DoctorCheck::fault(NAME, error.to_string(), advice));
+            }
+        }
+    }
+    open(Database::open(&Url::SqliteMemory).await.ok()?).await.ok()
+}
+
+/// The database, if there is one with a schema. Why it cannot be opened is told with the other checks of it.
+async fn stored(url: &Url) -> Option<Database> {
+    let database = Database::look_into(url).await.ok()??;
+    database.schema_version().await.ok().filter(|version| version.present > 0)?;
+    Some(database)
+}
+
+/// Reads the objects of a cluster.
+async fn read(cluster: &Arc<Cluster>, name: &str, register: &PolicyRegister) -> DoctorCheck {
+    let check = format!("cluster {name}: policies");
+    let advice = "see the other checks of this cluster; without its policies no replica becomes ready";
+    let mut count = 0;
+    for kind in ResourceKind::ALL {
+        match timeout(LISTED_WITHIN, cluster.watch_policies(kind).next()).await {
+            Ok(Ok(change)) => {
+                if let ResourceChange::Listed(_, resources) = &change {
+                    count += resources.len();
+                }
+                register.take_over_resources(name, vec![change]).await;
+            }
+            Ok(Err(error)) => return DoctorCheck::fault(check, error.to_string(), advice),
+            Err(_) => {
+                let detail = format!("the list of {} did not end within {} s", kind.plural(), LISTED_WITHIN.as_secs());
+                return DoctorCheck::fault(check, detail, advice);
+            }
+        }
+    }
+    DoctorCheck::good(check, format!("{count} objects were read"))
+}

@@ -1,0 +1,86 @@
+//! A list of policies while it is read: of objects beyond the limits, only what identifies them is kept.
+
+use crate::model::policy_resource::{MAX_OF_A_CLUSTER, MAX_OF_A_NAMESPACE, PolicyResource, ResourceSpec};
+use jiff::Timestamp;
+use std::collections::{BinaryHeap, HashMap};
+
+/// The objects of a kind that were listed so far.
+#[derive(Default)]
+pub(super) struct PolicyList {
+    resources: Vec<PolicyResource>,
+    /// Those with a spec, the youngest first.
+    of_cluster: BinaryHeap<Listed>,
+    of_namespaces: HashMap<Box<str>, BinaryHeap<Listed>>,
+}
+
+/// Time of creation, name (as in the limits of `policy/resources`), and where it is.
+type Listed = (Timestamp, Box<str>, usize);
+
+impl PolicyList {
+    /// Adds an object. The specs of the youngest are dropped when there are too many.
+    pub(super) fn push(&mut self, resource: PolicyResource) {
+        let listed = (resource.created_at, resource.key.to_string().into(), self.resources.len());
+        let namespace = resource.key.namespace.clone();
+        self.resources.push(resource);
+        if let Some(namespace) = namespace {
+            let of_namespace = self.of_namespaces.entry(namespace).or_default();
+            of_namespace.push(listed.clone());
+            if of_namespace.len() > MAX_OF_A_NAMESPACE {
+                drop_youngest(&mut self.resources, of_namespace);
+            }
+        }
+        self.of_cluster.push(listed);
+        if self.of_cluster.len() > MAX_OF_A_CLUSTER {
+            drop_youngest(&mut self.resources, &mut self.of_cluster);
+        }
+    }
+
+    pub(super) fn into_resources(self) -> Vec<PolicyResource> {
+        self.resources
+    }
+}
+
+fn drop_youngest(resources: &mut [PolicyResource], listed: &mut BinaryHeap<Listed>) {
+    if let Some(youngest) = listed.pop().and_then(|(_, _, at)| resources.get_mut(at)) {
+        youngest.spec = ResourceSpec::Dropped;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::policy_resource::ResourceKey;
+    use serde_json::Value;
+
+    fn listed(namespace: Option<&str>, at: usize, created_at: i64) -> PolicyResource {
+        PolicyResource {
+            key: ResourceKey { namespace: namespace.map(Into::into), name: format!("p-{at:06}").into() },
+            uid: "u".into(),
+            generation: 1,
+            created_at: Timestamp::from_second(created_at).expect("a time"),
+            updated_at: Timestamp::UNIX_EPOCH,
+            updated_by: "kubectl".into(),
+            spec: ResourceSpec::Whole(Value::Null),
+            status: None,
+        }
+    }
+
+    fn dropped(list: PolicyList) -> Vec<String> {
+        let resources = list.into_resources().into_iter();
+        resources.filter(|one| one.spec == ResourceSpec::Dropped).map(|one| one.key.to_string()).collect()
+    }
+
+    #[test]
+    fn the_specs_of_the_youngest_beyond_a_limit_are_dropped() {
+        let mut list = PolicyList::default();
+        for at in 0..MAX_OF_A_NAMESPACE + 2 {
+            // The first two are the youngest.
+            list.push(listed(Some("team-a"), at, if at < 2 { 9 } else { 1 }));
+        }
+        list.push(listed(Some("team-b"), 0, 10));
+        assert_eq!(dropped(list), ["team-a/p-000000", "team-a/p-000001"]);
+        let mut list = PolicyList::default();
+        (0..=MAX_OF_A_CLUSTER).for_each(|at| list.push(listed(None, at, 1)));
+        assert_eq!(dropped(list), ["p-050000"], "of those of one second the last name");
+    }
+}

@@ -1,0 +1,176 @@
+//! A policy as an object of the API server: what is kept of it, and the read of one.
+
+use super::client::Cluster;
+use super::error::{CallFailure, ClusterError};
+use super::exchange::DEADLINE;
+use super::name::is_object_name;
+use super::policy_status::READY;
+use crate::model::may_deny::may_deny;
+use crate::model::policy_resource::{
+    GROUP, MAX_SPEC_BYTES, ObservedStatus, PolicyResource, ResourceKey, ResourceSpec, ResourceStatus, VERSION,
+};
+use http::{Request, StatusCode};
+use jiff::Timestamp;
+use kube::api::DynamicObject;
+use serde::Deserialize;
+use serde_json::Value;
+use std::io;
+use tokio::time::Instant;
+
+/// The longest answer: one object, as in a watch.
+const MAX_ANSWER_BYTES: usize = 8 << 20;
+
+impl Cluster {
+    /// Reads one policy. None if there is none of this name.
+    ///
+    /// # Errors
+    /// When the API server gives no usable answer.
+    pub async fn read_policy(&self, key: &ResourceKey) -> Result<Option<PolicyResource>, ClusterError> {
+        if ![Some(&key.name), key.namespace.as_ref()].into_iter().flatten().all(|name| is_object_name(name)) {
+            return Err(CallFailure::Malformed.into());
+        }
+        let deadline = Instant::now() + DEADLINE;
+        let place = key.namespace.as_ref().map(|namespace| format!("namespaces/{namespace}/")).unwrap_or_default();
+        let uri = format!("/apis/{GROUP}/{VERSION}/{place}{}/{}", key.kind().plural(), key.name);
+        let request = Request::get(uri).body(Vec::new()).map_err(|_| CallFailure::Malformed)?;
+        let _lane = self.reads.enter(deadline).await?;
+        let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
+        match answer.status {
+            StatusCode::OK => {
+                let resource = resource(answer.decode::<DynamicObject>()?).filter(|resource| resource.key == *key);
+                resource.map(Some).ok_or_else(|| CallFailure::Malformed.into())
+            }
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(answer.trouble().into()),
+        }
+    }
+}
+
+/// None where an object lacks what the API server gives to each.
+pub(super) fn resource(object: DynamicObject) -> Option<PolicyResource> {
+    let DynamicObject { metadata, mut data, .. } = object;
+    let created_at = metadata.creation_timestamp.map(|time| time.0).unwrap_or_default();
+    let entries = metadata.managed_fields.unwrap_or_default();
+    let writes = entries.into_iter().filter(|entry| entry.subresource.as_ref().is_none_or(String::is_empty));
+    let last = writes.max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
+    let (manager, updated_at) = last.map(|entry| (entry.manager, entry.time)).unwrap_or_default();
+    let generation = metadata.generation.unwrap_or_default();
+    Some(PolicyResource {
+        key: ResourceKey { namespace: metadata.namespace.map(String::into), name: metadata.name?.into() },
+        uid: metadata.uid?.into(),
+        generation,
+        created_at,
+        updated_at: updated_at.map_or(created_at, |time| time.0),
+        updated_by: manager.unwrap_or_default().into(),
+        spec: spec(data.get_mut("spec").map(Value::take).unwrap_or_default()),
+        status: data.get_mut("status").map(Value::take).and_then(observed),
+    })
+}
+
+/// Of a spec that is too large nothing is kept.
+fn spec(spec: Value) -> ResourceSpec {
+    let mut left = Left(MAX_SPEC_BYTES);
+    if serde_json::to_writer(&mut left, &spec).is_err() {
+        return ResourceSpec::TooLarge { may_deny: may_deny(&spec) };
+    }
+    ResourceSpec::Whole(spec)
+}
+
+/// Counts what is written, and refuses more than this number of bytes.
+struct Left(usize);
+
+impl io::Write for Left {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    observed_generation: i64,
+    conditions: Vec<Condition>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+    observed_generation: i64,
+    reason: String,
+    message: String,
+    last_transition_time: Timestamp,
+}
+
+/// A status that is not as we write it is none, so that it is written again.
+fn observed(status: Value) -> Option<ObservedStatus> {
+    let Status { observed_generation, conditions } = serde_json::from_value(status).ok()?;
+    let condition = conditions.into_iter().find(|condition| condition.kind == READY)?;
+    let ready = match &*condition.status {
+        "True" => true,
+        "False" => false,
+        _ => return None,
+    };
+    (condition.observed_generation == observed_generation).then(|| ObservedStatus {
+        status: ResourceStatus {
+            ready,
+            reason: condition.reason.into(),
+            message: condition.message.into(),
+            generation: observed_generation,
+        },
+        since: condition.last_transition_time,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fake::Fake;
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn one_object_is_read_or_absent_or_a_failure() {
+        let key = ResourceKey { namespace: Some("team-a".into()), name: "p".into() };
+        let object = |name: &str| {
+            json!({"apiVersion": "claviger.dev/v1alpha1", "kind": "Policy", "spec": {"effect": "deny"},
+                "metadata": {"name": name, "namespace": "team-a", "uid": "u", "generation": 3}})
+        };
+        for (status, body, expected) in [
+            (200, object("p").to_string(), Ok(Some(3))),
+            (404, "{}".to_owned(), Ok(None)),
+            (200, object("other").to_string(), Err(CallFailure::Malformed)),
+            (200, "[]".to_owned(), Err(CallFailure::Malformed)),
+            (403, "{}".to_owned(), Err(CallFailure::Credentials)),
+            (503, "{}".to_owned(), Err(CallFailure::Overloaded)),
+        ] {
+            let cluster = Fake::answering(status, &body).await.cluster().await;
+            let read = cluster.read_policy(&key).await.map(|found| found.map(|found| found.generation));
+            assert_eq!(read, expected.map_err(ClusterError::Unavailable), "{status} {body}");
+        }
+        let hostile = ResourceKey { namespace: Some("../nodes".into()), name: "p".into() };
+        let cluster = Fake::absent().await.cluster().await;
+        assert_eq!(cluster.read_policy(&hostile).await, Err(ClusterError::Unavailable(CallFailure::Malformed)));
+    }
+
+    #[test]
+    fn a_spec_that_is_too_large_is_not_kept() {
+        let object = |effect: &str, length: usize| {
+            let object = json!({
+                "apiVersion": "claviger.dev/v1alpha1", "kind": "ClusterPolicy", "metadata": {"name": "p", "uid": "u"},
+                "spec": {"effect": effect, "description": "x".repeat(length)},
+            });
+            resource(serde_json::from_value(object).expect("an object")).expect("a policy").spec
+        };
+        let around = r#"{"description":"","effect":"deny"}"#.len();
+        assert!(matches!(object("deny", MAX_SPEC_BYTES - around), ResourceSpec::Whole(_)));
+        assert_eq!(object("deny", MAX_SPEC_BYTES - around + 1), ResourceSpec::TooLarge { may_deny: true });
+        assert_eq!(object("allow", MAX_SPEC_BYTES), ResourceSpec::TooLarge { may_deny: false });
+    }
+}
