@@ -68,6 +68,11 @@ pub struct Fake {
 impl Fake {
     /// Starts one that chooses the reaction by the request line.
     pub async fn start(decide: impl Fn(&str) -> Act + Send + Sync + 'static) -> Self {
+        Self::start_by_head(move |head| decide(head.lines().next().unwrap())).await
+    }
+
+    /// Starts one that chooses the reaction by the request line and the headers.
+    pub async fn start_by_head(decide: impl Fn(&str) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (decide, requests) = (Arc::new(decide), Arc::new(AtomicUsize::new(0)));
@@ -110,7 +115,7 @@ async fn serve(mut stream: TcpStream, decide: &(dyn Fn(&str) -> Act + Send + Syn
         return;
     }
     // Some reactions make the client hang up.
-    let _ = perform(&mut stream, decide(head.lines().next().unwrap())).await;
+    let _ = perform(&mut stream, decide(&head)).await;
 }
 
 /// Does what it was told with a request that has been read.

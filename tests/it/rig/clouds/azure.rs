@@ -37,8 +37,6 @@ pub struct State {
     /// In place of an answer of the vault, and of one of the authority.
     pub vault_says: Option<Act>,
     pub authority_says: Option<Act>,
-    /// Names that the broker has no right to.
-    pub forbidden: BTreeSet<String>,
     pub reads: Vec<String>,
     pub logins: usize,
     /// The user agents that came.
@@ -155,9 +153,6 @@ impl State {
     fn read(&self, name: &str, token: &str) -> Act {
         if !self.tokens.contains(token) {
             return unauthorized();
-        }
-        if self.forbidden.contains(name) {
-            return forbidden();
         }
         let Some(kept) = self.secrets.get(&name.to_ascii_lowercase()) else { return not_found(name) };
         if kept.attributes["enabled"] == json!(false) {

@@ -48,7 +48,6 @@ pub struct State {
     pub api_says: Option<Act>,
     pub exchange_says: Option<Act>,
     pub impersonation_says: Option<Act>,
-    pub forbidden: BTreeSet<String>,
     /// So many answers have a wrong checksum.
     pub garbled: usize,
     pub reads: Vec<String>,
@@ -167,9 +166,6 @@ impl State {
     fn access(&mut self, name: &str) -> Act {
         if !self.any_token && !self.tokens.contains(&self.last_token) {
             return error("401 Unauthorized", "UNAUTHENTICATED");
-        }
-        if self.forbidden.contains(name) {
-            return error("403 Forbidden", "PERMISSION_DENIED");
         }
         let Some(versions) = self.secrets.get(name) else { return error("404 Not Found", "NOT_FOUND") };
         let newest = versions.last().unwrap();

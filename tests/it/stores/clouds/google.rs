@@ -13,7 +13,7 @@ use claviger::stores::OnlineFault;
 use claviger::stores::ReadError::{self, Absent, Deleted, Forbidden, Misconfigured, Unavailable};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn a_token_is_exchanged_once_and_reads_what_is_there() {
@@ -255,8 +255,12 @@ async fn a_metadata_server_is_asked_in_its_own_way() {
         (status("403 Forbidden"), Err(Forbidden)),
         (status("503 Service Unavailable"), Err(Unavailable)),
     ] {
-        let metadata = Fake::start(move |line| {
-            assert_eq!(line, "GET /computeMetadata/v1/instance/service-accounts/default/token HTTP/1.1");
+        let metadata = Fake::start_by_head(move |head| {
+            let mut lines = head.lines();
+            let line = "GET /computeMetadata/v1/instance/service-accounts/default/token HTTP/1.1";
+            assert_eq!(lines.next(), Some(line));
+            // A real one refuses a request without it, which a browser or a proxy may have been made to send.
+            assert!(lines.any(|line| line.eq_ignore_ascii_case("Metadata-Flavor: Google")), "{head}");
             act.clone()
         })
         .await;
@@ -318,4 +322,9 @@ async fn a_quota_holds_this_project_as_long_as_it_says() {
     }
     assert_eq!(stub.state().reads.len(), 1, "one call, and then none");
     assert!(rig.suspended("mount") >= 19);
+    stub.state().api_says = None;
+    stub.put("homelab__a", br#"{"K":"v"}"#);
+    let began = Instant::now();
+    until("the hold to end", async || rig.read("homelab/a").await == one("K", "v")).await;
+    assert!(began.elapsed() < Duration::from_secs(10), "an hour is not waited for: {:?}", began.elapsed());
 }
