@@ -563,6 +563,11 @@ fn tests_that_documents_name_exist() {
     // Names of settings in that document have underscores too.
     let in_compatibility = of("docs/COMPATIBILITY.md").into_iter().filter(|name| name.contains("::"));
     named.extend(in_compatibility);
+    let integrations = fs::read_to_string(root.join("docs/INTEGRATIONS.md")).unwrap();
+    for row in integrations.lines().filter(|line| line.starts_with("| ")).skip(1) {
+        let tests = tests_named(row.rsplit(" | ").next().unwrap()).len();
+        assert!(tests >= 3, "a cell without a test: {row}");
+    }
     let mut files = Vec::new();
     every_file(&root.join("tests/it"), &mut files);
     every_file(&root.join("src"), &mut files);

@@ -30,6 +30,8 @@ pub enum Failure {
     Invalid(Vec<String>),
     /// No response.
     Unreachable(&'static str),
+    /// The answer to a download was lost, and the ticket was redeemed by that or ended otherwise.
+    TicketLost,
     /// Another service than the server is unavailable.
     Unavailable(String),
     /// Another error.
@@ -62,7 +64,7 @@ impl Failure {
             // Claviger's own 502 means a wrong configuration, and a retry does not help.
             Self::Refused { status: 502, problem: Some(_), .. } => FAILED,
             Self::Refused { status: 429 | 502..=504, .. } | Self::Unreachable(_) | Self::Unavailable(_) => UNAVAILABLE,
-            Self::Refused { .. } | Self::Invalid(_) | Self::Failed(_) | Self::Told => FAILED,
+            Self::Refused { .. } | Self::Invalid(_) | Self::TicketLost | Self::Failed(_) | Self::Told => FAILED,
         }
     }
 
@@ -91,6 +93,9 @@ impl Failure {
                 format!("the server answered {status}, and not as Claviger does")
             }
             Self::Unreachable(reason) => format!("the server cannot be reached: {reason}"),
+            Self::TicketLost => {
+                "the download broke off, and its ticket cannot be used again; ask for another".to_owned()
+            }
             Self::Unavailable(sentence) | Self::Failed(sentence) => sentence.clone(),
             Self::Usage(lines) | Self::Invalid(lines) => lines.join("; "),
             Self::Told => String::new(),

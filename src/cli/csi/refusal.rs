@@ -139,6 +139,8 @@ impl Refusal {
                 let refusal = Self::new(FinalCode::FailedPrecondition, "server_unreachable", AGAIN);
                 Self { cause: Some(cause.into()), ..refusal }
             }
+            // The next mount asks for a ticket of its own.
+            Failure::TicketLost => Self::new(FinalCode::FailedPrecondition, "ticket_lost", AGAIN),
             Failure::Failed(cause) => Self { cause: Some(cause), ..Self::unexpected_answer() },
             _ => Self::internal(),
         }

@@ -77,7 +77,7 @@ impl Redemption<'_> {
 /// Explains a refusal that follows a lost answer.
 fn after_loss(attempt: Attempt) -> Failure {
     if attempt.status() == Some(410) {
-        return Failure::Failed("the download broke off, and its ticket cannot be used again; ask for another".into());
+        return Failure::TicketLost;
     }
     attempt.failure
 }

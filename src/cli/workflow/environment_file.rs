@@ -147,6 +147,20 @@ mod tests {
     }
 
     #[test]
+    fn the_action_without_a_binary_keeps_the_same_names() {
+        let action = include_str!("../../../action/fetch");
+        let (_, list) = action.split_once("\nset_for_every_step='").expect("its list");
+        let (list, _) = list.split_once('\'').expect("the end of it");
+        let names = |list: &'static str| list.split_ascii_whitespace().collect::<Vec<_>>();
+        assert_eq!(names(list), names(SET_FOR_EVERY_STEP));
+        for refused in REFUSED {
+            let refused = format!(" {refused} ");
+            let line = action.lines().find(|line| line.trim_start().starts_with("NODE_OPTIONS |")).expect("the others");
+            assert!(format!(" {} ", line.trim().replace(')', " ")).contains(&refused), "{refused}");
+        }
+    }
+
+    #[test]
     fn what_is_appended_begins_a_line() {
         for (before, after) in [("", "X"), ("a\n", "a\nX"), ("a", "a\nX")] {
             let mut file = tempfile::tempfile().expect("a file");

@@ -126,6 +126,25 @@ async fn no_answer_of_a_server_becomes_a_status_that_is_not_final() {
 }
 
 #[tokio::test]
+async fn a_ticket_whose_answer_was_lost_is_no_fault_of_the_server_and_the_next_mount_has_its_own() {
+    let fake = Fake::start(|fake, request, before| {
+        Some(match (request.starts_with("POST "), before) {
+            (true, _) => fake.ticket(),
+            // The answer breaks off, and another replica that does not know it says that the ticket is gone.
+            (false, 0) => bundle(&[], BUNDLE).split_last_chunk::<5>().unwrap().0.to_vec(),
+            (false, 1) => problem(410, "ticket_redeemed", &[]),
+            (false, _) => bundle(&[], BUNDLE),
+        })
+    });
+    let provider = Provider::start(&fake.url());
+    let refusal = provider.mount(&one_file(), &json!({})).await;
+    assert!(refusal.as_ref().unwrap_err().message().contains("tried again"), "{refusal:?}");
+    refused(refusal, Code::FailedPrecondition, "ticket_lost");
+    assert!(provider.mount(&one_file(), &json!({})).await.is_ok());
+    assert_eq!(fake.asked(), 2);
+}
+
+#[tokio::test]
 async fn a_bundle_that_the_driver_would_not_receive_is_not_redeemed() {
     let with_sizes = |size: usize| {
         move |fake: &Fake, request: &str, _: usize| {

@@ -4,6 +4,7 @@ mod deletion;
 mod documented;
 mod failures;
 mod outage;
+mod pushed;
 mod speed;
 mod tokens;
 

@@ -76,7 +76,21 @@ fn claviger_fails_with_125_and_runs_nothing() {
     required.arg(claviger.folder.path().join("token"));
     required.args(["--repo", "moreira.dev", "--branch", "nothing", "--required"]).args(touch);
     ran(&mut required).failed(125, "claviger: secret_not_found: ");
+    let mut away = crate::fetch::command("exec");
+    away.args(["--server", "http://127.0.0.1:1", "--timeout", "1s", "--token-file"]);
+    away.arg(claviger.folder.path().join("token")).args(["--repo", "moreira.dev", "--branch", "main"]).args(touch);
+    ran(&mut away).failed(125, "claviger: the server cannot be reached: ");
     assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[test]
+fn nothing_there_is_no_variable() {
+    let claviger = Claviger::sample();
+    let mut exec = crate::fetch::command("exec");
+    exec.args(["--server", &format!("http://{}", claviger.api), "--token-file"]);
+    exec.arg(claviger.folder.path().join("token")).args(["--repo", "moreira.dev", "--branch", "nothing"]);
+    let ran = ran(exec.args(["--keys", "GITHUB_TOKEN", "--", "env"]));
+    assert!(ran.code == Some(0) && !ran.text().contains("GITHUB_TOKEN"), "{ran:?}");
 }
 
 /// A policy for the sample caller with these settings for its one secret.

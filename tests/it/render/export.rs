@@ -92,7 +92,7 @@ fn the_shells_own_variables_come_back_or_are_refused() {
         (SHELLS[2], "set | sed -n 's/=.*//p'"),
     ];
     let fixed = "_ OPTIND OPTARG OPTERR LINENO RANDOM SRANDOM SECONDS HISTCMD HISTSIZE EPOCHSECONDS EPOCHREALTIME UID EUID \
-                 PPID GROUPS DIRSTACK FUNCNAME PIPESTATUS PS4 IFS PATH ENV BASH_ENV SHELLOPTS TMOUT COLUMNS FUNCNEST";
+                 PPID GROUPS DIRSTACK FUNCNAME PIPESTATUS PS4 IFS PATH ENV BASH_ENV SHELLOPTS TMOUT COLUMNS LINES FUNCNEST";
     let mut names: BTreeSet<String> = fixed.split_whitespace().map(str::to_owned).collect();
     for (shell, list) in lists {
         let output = run(Command::new(shell[0]).args(&shell[1..]).args(["-c", list]).env("PATH", "/usr/bin:/bin"));

@@ -119,10 +119,18 @@ impl Eso {
 
     /// Waits for the condition of a `SecretStore`.
     pub async fn store(&self, namespace: &str, name: &str) -> Condition {
-        let path = format!("{GROUP}/namespaces/{namespace}/secretstores/{name}");
+        self.said(&format!("{GROUP}/namespaces/{namespace}/secretstores/{name}")).await
+    }
+
+    /// Waits for the condition of a `PushSecret`.
+    pub async fn pushed(&self, namespace: &str, name: &str) -> Condition {
+        self.said(&format!("{GROUP}alpha1/namespaces/{namespace}/pushsecrets/{name}")).await
+    }
+
+    async fn said(&self, path: &str) -> Condition {
         let deadline = Instant::now() + SYNCED_WITHIN;
         loop {
-            if let Some(condition) = self.ready(&path).await {
+            if let Some(condition) = self.ready(path).await {
                 return condition;
             }
             assert!(Instant::now() < deadline, "{path} says nothing");
