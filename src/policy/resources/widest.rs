@@ -23,6 +23,10 @@ pub fn widest_deny(
     faults: &[Fault],
     bounds: &Bounds,
 ) -> Option<Policy> {
+    // An object without a spec does not say that it denies.
+    if spec.is_some_and(Value::is_null) {
+        return None;
+    }
     let mut good = PARTS.to_vec();
     good.retain(|part| {
         let pointer = format!("/spec/{part}");
