@@ -41,7 +41,7 @@ impl Cluster {
                 resource.map(Some).ok_or_else(|| CallFailure::Malformed.into())
             }
             StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(answer.trouble().into()),
+            _ => Err(answer.unexpected_status().into()),
         }
     }
 }
