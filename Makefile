@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install their requirements.
-.PHONY: demo demo-cluster cluster cluster-down cluster-test dev test race kills slow external-secrets openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-short soak mutations fuzz fuzz-short faults clouds-live findings compatibility matrix lint deny sbom static image
+.PHONY: demo demo-cluster cluster cluster-down cluster-test dev test race kills slow external-secrets openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-against load-test-short soak mutations fuzz fuzz-short faults clouds-live findings compatibility matrix lint deny sbom static image
 
 demo: ## run the main job with `claviger dev`: a ticket, its one-time download, and the audit events
 	@rig/install base
@@ -76,6 +76,18 @@ load-test: ## compare with the alternatives, and write load-tests/RESULTS.md; be
 	@$(released) cargo build --quiet --locked --release --bin claviger --example load-test
 	target/release/examples/load-test
 	$(if $(before),target/release/examples/load-test against $(before))
+
+# The worktree and its target folder are kept, so that the next comparison builds only what differs.
+against := target/against
+load-test-against: ## compare with the build of another commit, REV=COMMIT, in turns in one run; adds to load-tests/RESULTS.md
+	@test -n "$(REV)" || { echo 'make load-test-against REV=COMMIT' >&2; exit 2; }
+	@rig/install base bao kube postgres
+	@git worktree prune
+	@test -e $(against)/tree || git worktree add --quiet --detach $(against)/tree $(REV)
+	@git -C $(against)/tree checkout --quiet --detach "$$(git rev-parse --verify '$(REV)^{commit}')"
+	@cd $(against)/tree && CARGO_TARGET_DIR=$(CURDIR)/$(against)/target cargo build --quiet --locked --release --bin claviger
+	@cargo build --quiet --locked --release --bin claviger --example load-test
+	target/release/examples/load-test against $(against)/target/release/claviger
 
 load-test-short: ## the short form, about a minute: fails if a ratio has fallen by a third
 	@rig/install base bao kube postgres

@@ -1,14 +1,14 @@
 //! Writes a group of events in one unit of work: runs their steps, and links the events whose steps were accepted.
 
 use super::anchors;
+use super::blocks::BlockWriter;
 use super::chain::{Head, Link, NO_PREDECESSOR};
 use super::keys::ChainHasher;
 use super::pending::Pending;
-use super::rows::{COLUMNS, TABLE, test_values, values};
-use crate::database::{CommitError, Database, Failed, Param, Step, StepRunner, Work};
+use super::rows::{COLUMNS, TABLE, filtered, test_values, values};
+use crate::database::{CommitError, Database, Failed, Param, Step, StepRunner};
 use crate::model::clock::Clock;
 use crate::model::request_id::RequestId;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub struct ChainWriter {
     head: Head,
     /// Whether the last attempt to write succeeded.
     writable: Arc<AtomicBool>,
+    /// Only for SQLite.
+    blocks: Option<BlockWriter>,
 }
 
 /// The result of a group: for each event whether it was written, and the links of those that were.
@@ -47,7 +49,8 @@ impl ChainWriter {
             hash: predecessor.unwrap_or_else(|| NO_PREDECESSOR.to_owned()),
             time: String::new(),
         };
-        Ok(Self { database, hasher, clock, head, writable: Arc::new(AtomicBool::new(true)) })
+        let blocks = if database.is_remote() { None } else { Some(BlockWriter::start(database.clone()).await?) };
+        Ok(Self { database, hasher, clock, head, writable: Arc::new(AtomicBool::new(true)), blocks })
     }
 
     pub const fn head(&self) -> &Head {
@@ -98,14 +101,21 @@ impl ChainWriter {
             CommitError::Rejected(error)
         })?;
         let began = work.has_begun();
-        let outcome = self.insert(work, &written, &links).await;
-        let committed = match outcome {
-            Ok(()) => Ok(()),
+        let tickets = ticket_ids(&written);
+        let rows = links.iter().zip(&written).zip(&tickets);
+        let rows = rows.map(|((link, one), ticket)| values(&self.head.chain, link, &one.event, ticket.as_deref()));
+        let params: Vec<Param> = rows.flatten().collect();
+        let committed = match work.finish(TABLE, COLUMNS, &params).await {
+            Ok(last) => Ok(last),
             Err(CommitError::Failed(failed)) => Err(failed),
-            Err(CommitError::Unknown(failed)) => self.resolve_outcome(began, &written, &links, failed).await,
+            Err(CommitError::Unknown(failed)) => self.resolve_outcome(began, &params, failed).await.map(|()| None),
         };
         end(&done, committed.is_ok());
-        committed.map_err(CommitError::Failed)?;
+        let last = committed.map_err(CommitError::Failed)?;
+        if let Some(blocks) = &mut self.blocks {
+            blocks.add(params.chunks(COLUMNS).map(filtered), last).await;
+        }
+        drop(params);
         self.head = head;
         Ok(Group { written: verdicts, links })
     }
@@ -117,15 +127,6 @@ impl ChainWriter {
         let links = written.iter().map(|pending| self.hasher.link(&mut head, &pending.event, now));
         let links = links.collect::<Result<_, _>>()?;
         Ok((head, links))
-    }
-
-    async fn insert(&self, work: Work, written: &[&Pending], links: &[Link]) -> Result<(), CommitError<Infallible>> {
-        let tickets = ticket_ids(written);
-        let mut params: Vec<Param> = Vec::with_capacity(links.len() * COLUMNS);
-        for ((link, pending), ticket_id) in links.iter().zip(written).zip(&tickets) {
-            params.extend(values(&self.head.chain, link, &pending.event, ticket_id.as_deref()));
-        }
-        work.finish(TABLE, COLUMNS, &params).await
     }
 
     /// Whether an event could be made durable now: one is inserted and rolled back.
@@ -153,13 +154,7 @@ impl ChainWriter {
     /// while the transaction is still running, and then either succeeds (the group was not committed) or is a
     /// duplicate (it was committed). A single statement may still be in transit, so it is sent again until its
     /// rows exist.
-    async fn resolve_outcome(
-        &self,
-        was_transaction: bool,
-        written: &[&Pending],
-        links: &[Link],
-        failed: Failed,
-    ) -> Result<(), Failed> {
+    async fn resolve_outcome(&self, was_transaction: bool, params: &[Param<'_>], failed: Failed) -> Result<(), Failed> {
         tracing::error!(
             kind = failed.kind(),
             "the database connection was lost during an audit commit; checking its outcome"
@@ -168,14 +163,13 @@ impl ChainWriter {
         loop {
             let again = if was_transaction {
                 let mut work = self.database.begin_later();
-                let first = values(&self.head.chain, &links[0], &written[0].event, None);
-                match work.insert(TABLE, COLUMNS, &first).await {
-                    Ok(()) => return Err(failed),
+                match work.insert(TABLE, COLUMNS, &params[..COLUMNS]).await {
+                    Ok(_) => return Err(failed),
                     Err(error) => error,
                 }
             } else {
-                match self.insert(self.database.begin_later(), written, links).await {
-                    Ok(()) => return Ok(()),
+                match self.database.begin_later().finish(TABLE, COLUMNS, params).await {
+                    Ok(_) => return Ok(()),
                     Err(CommitError::Failed(error) | CommitError::Unknown(error)) => error,
                 }
             };

@@ -5,6 +5,7 @@
 
 mod aggregated;
 mod anchors;
+mod blocks;
 mod chain;
 mod chain_writer;
 mod checker;

@@ -48,8 +48,11 @@ impl Reader {
     /// When the database cannot be read.
     pub async fn events(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Vec<Recorded>, Failed> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let query = if self.database.is_remote() { postgres_query::query } else { sqlite_query::query };
-        let rows = self.database.read(&query(filter, after, limit)).await?;
+        let rows = if self.database.is_remote() {
+            self.database.read(&postgres_query::query(filter, after, limit)).await?
+        } else {
+            sqlite_query::events(&self.database, filter, after, limit).await?
+        };
         let recorded = |row: Row| {
             let place = Cursor { row: row.number(0)?, time: row.text(1)? };
             Ok(Recorded { event: with_hash(&row.text(3)?, &row.text(2)?), place })

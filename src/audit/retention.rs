@@ -4,6 +4,7 @@
 //! names it. The last deleted event of each chain is written to standard output and kept as an anchor.
 
 use super::anchors;
+use super::blocks;
 use super::checkpoint;
 use super::entry::Columns;
 use super::log::AuditLog;
@@ -204,6 +205,7 @@ impl Retention {
         }
         work.run("DELETE FROM audit_events WHERE rowid <= $1", &[last.into()]).await?;
         Segments::forget(&mut work, last).await?;
+        blocks::forget(&mut work, last).await?;
         work.commit().await?;
         self.log_deleted(&ends);
         Ok(Batch { deleted, more: deleted == rows.len() && i64::try_from(rows.len()).is_ok_and(|rows| rows >= most) })

@@ -1,5 +1,6 @@
 //! The rows of the table `audit_events`: their columns, and how a row is written and read.
 
+use super::blocks::Values;
 use super::chain::Link;
 use super::entry::{Columns, Stored};
 use super::port::Event;
@@ -46,6 +47,12 @@ pub fn values<'a>(
         ticket_id.into(),
         (&link.text).into(),
     ]
+}
+
+/// The time and the filtered columns of a row, of its [`values`].
+pub fn filtered<'a>(values: &'a [Param<'a>]) -> (&'a str, Values<'a>) {
+    let text = |column: usize| values.get(column).and_then(Param::text);
+    (text(4).unwrap_or_default(), [5, 6, 7, 8, 9, 10].map(text))
 }
 
 /// The values of a row that is inserted to test the database and then rolled back.

@@ -1,156 +1,211 @@
-//! The statement that finds events in SQLite, through a full-text index that is used as a bitmap index.
+//! Finds events in SQLite, newest first, with the blocks of `audit/blocks`.
 //!
-//! A trigger (migration `0006_audit_words`) writes the filterable columns of each event as words into `audit_index`: a letter
-//! for the column and the value in hexadecimal (`r617070` for repo `app`), and the time as five words, its year, month, day,
-//! hour and minute (`a2026`, `a202601`, ... `a202601010930`). A range of times is then a set of words.
-//!
-//! Repo `app`, from 2026-01-01 09:58 to 11:00, 100 events before row 7 becomes:
-//! ```sql
-//! SELECT audit_events.rowid, time, hash, event
-//! FROM audit_index CROSS JOIN audit_events ON audit_events.rowid = audit_index.rowid
-//! WHERE audit_index MATCH ('r' || hex('app') || ' AND ' || '(a202601010958 OR a202601010959 OR a2026010110)')
-//!   AND audit_index.rowid < 7
-//!   AND repo = 'app' AND time >= '2026-01-01T09:58:00.000000Z' AND time < '2026-01-01T11:00:00.000000Z'
-//! ORDER BY audit_index.rowid DESC LIMIT 100
-//! ```
-//! The index finds candidates, newest first, by intersecting lists of rows. The conditions on the columns decide.
+//! Blocks are read from the newest to the oldest. In each, the rows whose hashes match are candidates; the conditions on the columns
+//! decide. Rows between blocks, and those above the newest one, are compared one by one. Every statement is short.
 
+use super::blocks::{Column, Listed, below, hash};
 use super::filter::{Cursor, Filter, written};
-use crate::database::Query;
+use crate::database::{Database, Failed, Param, Query, Row};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::branch::Branch;
 use crate::model::repo::Repo;
-use jiff::civil::{DateTime, date};
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp, ToSpan as _};
 
-/// The earliest time of any event.
-const EARLIEST: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
-/// The end of the range if a filter has none.
-const LATEST: DateTime = date(2100, 1, 1).at(0, 0, 0, 0);
+/// Blocks of one statement.
+const BLOCKS: i64 = 64;
+/// Maximum number of rows that one statement compares.
+const COMPARED: i64 = 32 * 1024;
+/// Maximum number of candidates of one statement.
+const CANDIDATES: usize = 1000;
 
-/// Finds the events after a place, newest first. The columns of each candidate are compared too, so that wrong
-/// candidates are excluded even if the index is damaged.
-pub fn query<'a>(filter: &'a Filter, after: Option<&Cursor>, limit: i64) -> Query<'a> {
-    let parts: [(&'static str, &'static str, Option<&str>); 6] = [
-        ("'k' || hex(", " AND ticket_id = ", filter.ticket_id.as_deref()),
-        ("'r' || hex(", " AND repo = ", filter.repo.as_ref().map(Repo::as_str)),
-        ("'s' || hex(", " AND subject = ", filter.subject.as_deref()),
-        ("'t' || hex(", " AND type = ", filter.kind.map(EventType::as_str)),
-        ("'o' || hex(", " AND outcome = ", filter.outcome.map(Outcome::as_str)),
-        ("'b' || hex(", " AND branch = ", filter.branch.as_ref().map(Branch::as_str)),
-    ];
-    let asked = || parts.into_iter().filter_map(|(word, column, value)| Some((word, column, value?)));
-    let mut query = Query::new("SELECT audit_events.rowid, time, hash, event FROM ");
-    let mut join =
-        "audit_index CROSS JOIN audit_events ON audit_events.rowid = audit_index.rowid WHERE audit_index MATCH (";
-    for (word, _, value) in asked() {
-        query = query.then(join).then(word).value(value).then(")");
-        join = " || ' AND ' || ";
+const SELECT: &str = "SELECT rowid, time, hash, event FROM audit_events WHERE rowid ";
+
+/// Finds the events after a place.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn events(
+    database: &Database,
+    filter: &Filter,
+    after: Option<&Cursor>,
+    limit: i64,
+) -> Result<Vec<Row>, Failed> {
+    let mut search = Search { database, conditions: Conditions::of(filter), limit, found: Vec::new() };
+    let below_row = after.map_or(i64::MAX, |after| after.row);
+    if search.conditions.is_empty() {
+        let query = Query::new(SELECT).then("< ").value(below_row);
+        return database.read(&query.then(" ORDER BY rowid DESC LIMIT ").value(limit)).await;
     }
-    let by_time = filter.since.is_some() || filter.until.is_some();
-    if by_time {
-        query = query.then(join).value(format!("({})", times(filter.since, filter.until).join(" OR ")));
-    }
-    let by_word = by_time || asked().next().is_some();
-    let (rest, row) =
-        if by_word { (") AND ", "audit_index.rowid") } else { ("audit_events WHERE ", "audit_events.rowid") };
-    query = query.then(rest).then(row).then(" < ").value(after.map_or(i64::MAX, |after| after.row));
-    for (_, column, value) in asked() {
-        query = query.then(column).value(value);
-    }
-    if let Some(since) = filter.since {
-        query = query.then(" AND time >= ").value(written(since));
-    }
-    if let Some(until) = filter.until {
-        query = query.then(" AND time < ").value(written(until));
-    }
-    query.then(" ORDER BY ").then(row).then(" DESC LIMIT ").value(limit)
+    search.run(below_row).await?;
+    Ok(search.found)
 }
 
-/// Words such that every event of this time range has one of them: the minutes, hours, days, months and years in
-/// the range. Some events in the first and last minute are outside of the range.
-fn times(since: Option<Timestamp>, until: Option<Timestamp>) -> Vec<String> {
-    let civil = |time: Timestamp| time.to_zoned(TimeZone::UTC).datetime().clamp(EARLIEST, LATEST);
-    let mut from = since.map_or(EARLIEST, civil);
-    from = from.with().second(0).subsec_nanosecond(0).build().unwrap_or(from);
-    let end = until.map_or(LATEST, civil);
-    let mut words = Vec::new();
-    // At least one word, also for an empty range: a search without words finds nothing.
-    while words.is_empty() || from < end {
-        let (format, span) = longest_unit(from, end);
-        words.push(from.strftime(format).to_string());
-        from = from.saturating_add(span);
-    }
-    words
+/// A filter in the form of the table.
+struct Conditions<'a> {
+    /// Columns with their values, the most selective first.
+    columns: Vec<(Column, &'static str, Param<'a>)>,
+    since: Option<String>,
+    until: Option<String>,
 }
 
-/// The longest unit that begins here and fits into the rest; at least a minute.
-fn longest_unit(from: DateTime, end: DateTime) -> (&'static str, Span) {
-    let fits = |span: Span| from.checked_add(span).is_ok_and(|next| next <= end);
-    if from.minute() > 0 || !fits(1.hour()) {
-        ("a%Y%m%d%H%M", 1.minute())
-    } else if from.hour() > 0 || !fits(1.day()) {
-        ("a%Y%m%d%H", 1.hour())
-    } else if from.day() > 1 || !fits(1.month()) {
-        ("a%Y%m%d", 1.day())
-    } else if from.month() > 1 || !fits(1.year()) {
-        ("a%Y%m", 1.month())
-    } else {
-        ("a%Y", 1.year())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// The words of a time, as the migration derives them from its text.
-    fn words_of(text: &str) -> [String; 5] {
-        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-        [4, 6, 8, 10, 12].map(|digit| format!("a{}", &digits[..digit]))
+impl<'a> Conditions<'a> {
+    fn of(filter: &'a Filter) -> Self {
+        let columns = [
+            (Column::TicketId, " AND ticket_id = ", filter.ticket_id.as_deref()),
+            (Column::Repo, " AND repo = ", filter.repo.as_ref().map(Repo::as_str)),
+            (Column::Subject, " AND subject = ", filter.subject.as_deref()),
+            (Column::Branch, " AND branch = ", filter.branch.as_ref().map(Branch::as_str)),
+            (Column::Type, " AND type = ", filter.kind.map(EventType::as_str)),
+            (Column::Outcome, " AND outcome = ", filter.outcome.map(Outcome::as_str)),
+        ];
+        let columns = columns.into_iter().filter_map(|(column, sql, value)| Some((column, sql, Param::from(value?))));
+        Self { columns: columns.collect(), since: filter.since.map(written), until: filter.until.map(written) }
     }
 
-    fn time(seconds: i64) -> Timestamp {
-        Timestamp::from_second(seconds).expect("a time")
+    const fn is_empty(&self) -> bool {
+        self.columns.is_empty() && self.since.is_none() && self.until.is_none()
     }
 
-    proptest! {
-        #[test]
-        fn whatever_is_in_a_time_has_one_of_its_words_and_little_else_has(
-            (since, until, inside) in (0..3_900_000_000_i64, 1..200_000_000_i64, 0.0..1.0_f64)
-                .prop_map(|(since, long, inside)| {
-                    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "any number will do")]
-                    let inside = since + (long as f64 * inside) as i64;
-                    (since, since + long, inside)
-                }),
-            anything in 0..4_200_000_000_i64,
-        ) {
-            let found = |words: &[String], at: i64| words_of(&written(time(at))).iter().filter(|word| words.contains(word)).count();
-            let both = times(Some(time(since)), Some(time(until)));
-            prop_assert!(both.len() < 380, "{}", both.len());
-            prop_assert_eq!(found(&both, inside), 1);
-            let is_near = anything >= since / 60 * 60 && anything < (until + 59) / 60 * 60;
-            prop_assert_eq!(found(&both, anything), usize::from(is_near));
-            prop_assert_eq!(found(&times(Some(time(since)), None), inside), 1);
-            prop_assert_eq!(found(&times(None, Some(time(until))), inside), 1);
+    /// Appends the conditions on the columns.
+    fn after<'b>(&self, mut query: Query<'b>) -> Query<'b>
+    where
+        'a: 'b,
+    {
+        for (_, column, value) in &self.columns {
+            query = query.then(column).value(value.clone());
         }
+        if let Some(since) = &self.since {
+            query = query.then(" AND time >= ").value(since.clone());
+        }
+        if let Some(until) = &self.until {
+            query = query.then(" AND time < ").value(until.clone());
+        }
+        query
     }
 
-    #[test]
-    fn whole_years_months_days_and_hours_are_a_word_each() {
-        let at = |text: &str| Some(text.parse().expect("a time"));
-        let words = times(at("2025-11-29T22:58:07Z"), at("2027-02-02T01:00:01Z"));
-        let expected = "a202511292258 a202511292259 a2025112923 a20251130 a202512 a2026 a202701 a20270201 \
-            a2027020200 a202702020100";
-        assert_eq!(words.join(" "), expected);
+    /// Whether some times of the block are in the range.
+    fn overlaps(&self, block: &Listed) -> bool {
+        self.since.as_ref().is_none_or(|since| block.until >= *since)
+            && self.until.as_ref().is_none_or(|until| block.since < *until)
+    }
+}
+
+struct Search<'a> {
+    database: &'a Database,
+    conditions: Conditions<'a>,
+    limit: i64,
+    found: Vec<Row>,
+}
+
+impl Search<'_> {
+    /// Finds events below this row.
+    async fn run(&mut self, mut row: i64) -> Result<(), Failed> {
+        let (mut candidates, mut listed) = (Vec::new(), row);
+        loop {
+            let blocks = self.blocks(listed).await?;
+            let is_last = i64::try_from(blocks.len()).is_ok_and(|blocks| blocks < BLOCKS);
+            for (block, matching) in blocks {
+                listed = block.last;
+                // The rows of a block that is left out are compared, like those between blocks. Of overlapping blocks it is the lower one.
+                if block.last >= row || !block.is_whole() {
+                    continue;
+                }
+                let from = if matching.is_none() { block.first } else { block.last.saturating_add(1) };
+                if from < row {
+                    self.fetch(&mut candidates, 1).await?;
+                    self.compare(from, row).await?;
+                }
+                row = block.first;
+                candidates.extend(matching.unwrap_or_default());
+                let wanted = usize::try_from(self.left()).unwrap_or(CANDIDATES).clamp(1, CANDIDATES);
+                self.fetch(&mut candidates, wanted).await?;
+                if self.left() <= 0 {
+                    return Ok(());
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+        self.fetch(&mut candidates, 1).await?;
+        self.compare(i64::MIN, row).await
     }
 
-    #[test]
-    fn no_time_is_no_reason_to_look_at_everything() {
-        let at = Some(time(7200));
-        assert_eq!(times(at, at), ["a197001010200"]);
-        assert_eq!(times(at, Some(time(0))), ["a197001010200"]);
+    fn left(&self) -> i64 {
+        self.limit - i64::try_from(self.found.len()).unwrap_or(i64::MAX)
     }
+
+    /// Blocks below this row, newest first, with their candidates, newest first. None: any row may match.
+    async fn blocks(&self, row: i64) -> Result<Vec<(Listed, Option<Vec<i64>>)>, Failed> {
+        let mut columns = self.conditions.columns.iter();
+        let first = columns.next();
+        let blocks = below(self.database, first.map(|(column, ..)| *column), row, BLOCKS).await?;
+        let candidates = |block: Listed| {
+            let rows = match first {
+                _ if !self.conditions.overlaps(&block) => Some(Vec::new()),
+                Some((.., value)) => Some(block.rows_with(hash_of(value)).collect()),
+                None => None,
+            };
+            (block, rows)
+        };
+        let mut blocks: Vec<(Listed, Option<Vec<i64>>)> = blocks.into_iter().map(candidates).collect();
+        for (column, _, value) in columns {
+            if blocks.iter().all(|(_, rows)| rows.as_ref().is_some_and(Vec::is_empty)) {
+                break;
+            }
+            let others = below(self.database, Some(*column), row, BLOCKS).await?;
+            for (block, rows) in &mut blocks {
+                // A block that was stored or deleted meanwhile excludes nothing, and neither does a damaged one.
+                let is_same =
+                    |other: &&Listed| (other.first, other.last) == (block.first, block.last) && other.is_whole();
+                if let (Some(rows), Some(other)) = (rows, others.iter().find(is_same)) {
+                    keep_common(rows, other.rows_with(hash_of(value)));
+                }
+            }
+        }
+        Ok(blocks)
+    }
+
+    /// Fetches candidates while there are at least so many, until enough is found.
+    async fn fetch(&mut self, candidates: &mut Vec<i64>, least: usize) -> Result<(), Failed> {
+        while candidates.len() >= least && self.left() > 0 {
+            let rest = candidates.split_off(candidates.len().min(CANDIDATES));
+            let query = Query::new(SELECT)
+                .then("IN (SELECT value FROM json_each(")
+                .value(Param::Numbers(candidates.as_slice()));
+            let query = self.conditions.after(query.then("))"));
+            let rows = self.database.read(&query.then(" ORDER BY rowid DESC LIMIT ").value(self.left())).await?;
+            self.found.extend(rows);
+            *candidates = rest;
+        }
+        Ok(())
+    }
+
+    /// Compares the rows from `from` to the one before `row`, in parts, newest first, until enough is found.
+    async fn compare(&mut self, from: i64, mut row: i64) -> Result<(), Failed> {
+        const NEWEST: &str = "SELECT rowid FROM audit_events WHERE rowid < ";
+        while self.left() > 0 {
+            let query = Query::new(NEWEST).value(row).then(" AND rowid >= ").value(from);
+            let newest = self.database.read(&query.then(" ORDER BY rowid DESC LIMIT 1")).await?;
+            let Some(newest) = newest.first().map(|row| row.number(0)).transpose()? else { break };
+            row = from.max(newest.saturating_sub(COMPARED - 1));
+            let query = Query::new(SELECT).then(">= ").value(row).then(" AND rowid <= ").value(newest);
+            let query = self.conditions.after(query);
+            let rows = self.database.read(&query.then(" ORDER BY rowid DESC LIMIT ").value(self.left())).await?;
+            self.found.extend(rows);
+        }
+        Ok(())
+    }
+}
+
+fn hash_of(value: &Param<'_>) -> u16 {
+    hash(value.text().unwrap_or_default())
+}
+
+/// Keeps the rows that are in both, each newest first.
+fn keep_common(rows: &mut Vec<i64>, others: impl Iterator<Item = i64>) {
+    let mut others = others.peekable();
+    rows.retain(|row| {
+        while others.next_if(|other| other > row).is_some() {}
+        others.peek() == Some(row)
+    });
 }

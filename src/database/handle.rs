@@ -75,7 +75,7 @@ impl Database {
     /// When it fails.
     pub async fn insert(&self, into: &'static str, columns: usize, params: &[Param<'_>]) -> Result<(), Failed> {
         match &self.pool {
-            Pool::Sqlite(pool) => insertion::into_sqlite(pool, into, columns, params).await,
+            Pool::Sqlite(pool) => insertion::into_sqlite(pool, into, columns, params).await.map(|_| ()),
             Pool::Postgres(connections) => within(insert(connections, into, columns, params)).await,
         }
     }

@@ -8,18 +8,19 @@ use super::connections::Connection;
 use super::failed::Failed;
 use super::literals;
 use super::param::Param;
-use super::statement::{Scope, on_sqlite, pooled};
+use super::statement::{Scope, inserted_on_sqlite, pooled};
 use sqlx::{AssertSqlSafe, SqliteExecutor};
 use std::fmt::Write as _;
 
-/// Inserts rows. `into` is `table (columns)`, and `params` are the values, row after row.
+/// Inserts rows, and returns the number of the last one. `into` is `table (columns)`, and `params` are the values, row after
+/// row.
 pub(super) async fn into_sqlite(
     executor: impl SqliteExecutor<'_>,
     into: &'static str,
     columns: usize,
     params: &[Param<'_>],
-) -> Result<(), Failed> {
-    on_sqlite(executor, AssertSqlSafe(with_values(into, columns, params.len() / columns)), params).await.map(|_| ())
+) -> Result<i64, Failed> {
+    inserted_on_sqlite(executor, AssertSqlSafe(with_values(into, columns, params.len() / columns)), params).await
 }
 
 /// Inserts rows. `into` is `table (columns)`, and `params` are the values, row after row; no lists.

@@ -18,6 +18,7 @@ const SQLITE: &[Listed] = &[
     (8, "audit segments", include_str!("migrations/sqlite/0008_audit_segments.sql")),
     (9, "ticket counts", include_str!("migrations/sqlite/0009_ticket_counts.sql")),
     (10, "policy usage", include_str!("migrations/sqlite/0010_policy_usage.sql")),
+    (11, "audit blocks", include_str!("migrations/sqlite/0011_audit_blocks.sql")),
 ];
 
 const POSTGRES: &[Listed] = &[

@@ -8,8 +8,11 @@ use super::literals;
 use super::param::Param;
 use super::session::GUARD;
 use sqlx::postgres::PgRow;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row as _, SqlSafeStr, SqlStr, SqliteExecutor};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{AssertSqlSafe, Row as _, SqlSafeStr, SqlStr, Sqlite, SqliteExecutor};
+
+type SqliteQuery<'a> = Query<'a, Sqlite, SqliteArguments>;
 
 /// A statement in the dialect of each database, or one text for both.
 #[derive(Debug, Clone, Copy)]
@@ -118,7 +121,21 @@ pub(super) async fn on_sqlite(
     sql: impl SqlSafeStr,
     params: &[Param<'_>],
 ) -> Result<Vec<Row>, Failed> {
-    let bound = params.iter().fold(sqlx::query(sql), |query, param| match param {
+    let rows = bound_for_sqlite(sql, params).fetch_all(executor).await?;
+    Ok(rows.into_iter().map(|row| Row(Inner::Sqlite(row))).collect())
+}
+
+/// Returns the number of the last inserted row.
+pub(super) async fn inserted_on_sqlite(
+    executor: impl SqliteExecutor<'_>,
+    sql: impl SqlSafeStr,
+    params: &[Param<'_>],
+) -> Result<i64, Failed> {
+    Ok(bound_for_sqlite(sql, params).execute(executor).await?.last_insert_rowid())
+}
+
+fn bound_for_sqlite<'a>(sql: impl SqlSafeStr, params: &'a [Param<'_>]) -> SqliteQuery<'a> {
+    params.iter().fold(sqlx::query(sql), |query, param| match param {
         Param::Text(text) => query.bind(&**text),
         Param::NoText => query.bind(None::<&str>),
         Param::Number(number) => query.bind(number),
@@ -127,8 +144,7 @@ pub(super) async fn on_sqlite(
         // Texts and numbers are always JSON.
         Param::Texts(texts) => query.bind(serde_json::to_string(texts).unwrap_or_default()),
         Param::Numbers(numbers) => query.bind(serde_json::to_string(numbers).unwrap_or_default()),
-    });
-    Ok(bound.fetch_all(executor).await?.into_iter().map(|row| Row(Inner::Sqlite(row))).collect())
+    })
 }
 
 /// What a statement on a PostgreSQL server belongs to.

@@ -54,17 +54,26 @@ impl Work {
         }
     }
 
-    /// Inserts rows in one statement. `into` is `table (columns)`, and `params` are the values, row after row.
+    /// Inserts rows in one statement. `into` is `table (columns)`, and `params` are the values, row after row. Returns the number of
+    /// the last row, only for SQLite; those before it have the numbers before.
     ///
     /// # Errors
     /// When it fails. The work must then be dropped.
-    pub async fn insert(&mut self, into: &'static str, columns: usize, params: &[Param<'_>]) -> Result<(), Failed> {
+    pub async fn insert(
+        &mut self,
+        into: &'static str,
+        columns: usize,
+        params: &[Param<'_>],
+    ) -> Result<Option<i64>, Failed> {
         self.begin_now().await?;
         match &mut self.0 {
             Inner::Later(_) => Err(Failed::no_row()),
-            Inner::Sqlite(transaction) => insertion::into_sqlite(&mut **transaction, into, columns, params).await,
+            Inner::Sqlite(transaction) => {
+                insertion::into_sqlite(&mut **transaction, into, columns, params).await.map(Some)
+            }
             Inner::Postgres(begun) => {
-                within(insertion::into_postgres(begun.connection()?, Scope::Work, into, columns, params)).await
+                let inserted = insertion::into_postgres(begun.connection()?, Scope::Work, into, columns, params);
+                within(inserted).await.map(|()| None)
             }
         }
     }
@@ -119,7 +128,7 @@ impl Work {
         }
     }
 
-    /// Inserts rows and commits. If nothing else was done, in a single statement.
+    /// Inserts rows and commits. If nothing else was done, in a single statement. Returns the same as [`Self::insert`].
     ///
     /// # Errors
     /// See [`CommitError`].
@@ -128,13 +137,14 @@ impl Work {
         into: &'static str,
         columns: usize,
         params: &[Param<'_>],
-    ) -> Result<(), CommitError<Infallible>> {
+    ) -> Result<Option<i64>, CommitError<Infallible>> {
         let mut work = match self.0 {
             Inner::Later(pool) => return alone(&pool, into, columns, params).await,
             begun => Self(begun),
         };
-        work.insert(into, columns, params).await.map_err(CommitError::Failed)?;
-        work.commit().await.map_err(CommitError::of)
+        let last = work.insert(into, columns, params).await.map_err(CommitError::Failed)?;
+        work.commit().await.map_err(CommitError::of)?;
+        Ok(last)
     }
 
     async fn begin_now(&mut self) -> Result<(), Failed> {
@@ -245,18 +255,18 @@ async fn alone(
     into: &'static str,
     columns: usize,
     params: &[Param<'_>],
-) -> Result<(), CommitError<Infallible>> {
+) -> Result<Option<i64>, CommitError<Infallible>> {
     let undone = |error: sqlx::Error| CommitError::Failed(error.into());
     match pool {
         Pool::Sqlite(pool) => {
             let mut connection = pool.acquire().await.map_err(undone)?;
-            insertion::into_sqlite(&mut *connection, into, columns, params).await
+            insertion::into_sqlite(&mut *connection, into, columns, params).await.map(Some)
         }
         Pool::Postgres(connections) => {
             let mut connection = connections.take().await.map_err(undone)?;
             let inserted = within(insertion::into_postgres(&mut connection, Scope::Alone, into, columns, params)).await;
             connections.keep_after(connection, &inserted);
-            inserted
+            inserted.map(|()| None)
         }
     }
     .map_err(CommitError::of)

@@ -1,4 +1,5 @@
-//! Runs the checker on ten thousand tampered logs.
+//! The checker on ten thousand tampered logs, and searches in SQLite.
 
 mod mutations;
 mod rows;
+mod search;

@@ -108,6 +108,15 @@ impl Replica {
         }
     }
 
+    /// Records these events, several at the same time.
+    async fn records_together(&self, numbers: std::ops::Range<usize>) {
+        let numbers: Vec<usize> = numbers.collect();
+        for some in numbers.chunks(250) {
+            let events = some.iter().map(|number| self.log.record(event(*number)));
+            futures_util::future::try_join_all(events).await.unwrap();
+        }
+    }
+
     async fn all(&self) -> Vec<Value> {
         let events = self.log.reader().events(&Filter::default(), None, usize::MAX >> 1).await.unwrap();
         events.iter().map(shown).collect()

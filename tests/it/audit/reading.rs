@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 on_every_place! {
     every_filter_finds_what_an_oracle_finds
+    a_large_log_is_searched_as_well_while_it_grows_and_shrinks
     a_clock_that_was_turned_back_hides_nothing
     whatever_a_subject_is_it_is_found_and_no_other
     pages_are_whole_and_stay_so_while_events_come
@@ -83,6 +84,29 @@ async fn every_filter_finds_what_an_oracle_finds(place: Place) {
         found_any += usize::from(!expected.is_empty());
     }
     assert!(found_any > 100, "{found_any}");
+}
+
+/// More events than SQLite compares one by one.
+async fn a_large_log_is_searched_as_well_while_it_grows_and_shrinks(place: Place) {
+    let replica = place.replica().await;
+    for round in 0..5 {
+        replica.records_together(round * 1000..round * 1000 + 1000).await;
+        place.clock.turn(SignedDuration::from_hours(5));
+    }
+    if !place.database.is_remote() {
+        let blocks = place.database.run("SELECT count(DISTINCT last_row) FROM audit_blocks", &[]).await.unwrap();
+        assert_eq!(blocks[0].number(0).unwrap(), 2);
+    }
+    let deleted = replica.forget(&place, std::time::Duration::from_hours(22)).await;
+    assert_eq!(deleted, 1000);
+    let all = replica.all().await;
+    assert_eq!(all.len(), 4000);
+    for parts in (0..256).step_by(11) {
+        let filter = filter(&all[parts * 31 % 4000], &all[parts * 7 % 1000], parts);
+        let expected: Vec<&Value> = all.iter().filter(|event| matches(&filter, event)).collect();
+        let found = pages(&replica, &filter, 301).await;
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{filter:?}");
+    }
 }
 
 async fn pages_are_whole_and_stay_so_while_events_come(place: Place) {

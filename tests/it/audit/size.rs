@@ -1,6 +1,6 @@
 //! A log above its maximum size loses its oldest events and records that.
 
-use super::{Place, Replica, event, on_every_place, seq};
+use super::{Place, Replica, on_every_place, seq};
 use jiff::SignedDuration;
 use std::time::Duration;
 
@@ -18,15 +18,6 @@ on_every_place! {
 }
 
 impl Replica {
-    /// Records these events, several at the same time.
-    async fn records_together(&self, numbers: std::ops::Range<usize>) {
-        let numbers: Vec<usize> = numbers.collect();
-        for some in numbers.chunks(250) {
-            let events = some.iter().map(|number| self.log.record(event(*number)));
-            futures_util::future::try_join_all(events).await.unwrap();
-        }
-    }
-
     /// Checks that it deleted what was necessary, and at most one segment more.
     async fn is_just_small_enough(&self, place: &Place, max_size: u64, segment: u64) {
         const SIZE: &str = "SELECT CAST(sum(1200 + octet_length(event) + 3 * (octet_length(coalesce(subject, '')) \

@@ -1,0 +1,167 @@
+//! Searches in SQLite find the same with blocks of every kind as without any.
+
+use crate::audit::blocks::{BlockWriter, fill};
+use crate::audit::filter::{Cursor, Filter};
+use crate::audit::sqlite_query;
+use crate::config::database::Url;
+use crate::database::Database;
+use crate::metrics::labels::{EventType, Outcome};
+use crate::model::repo::Repo;
+use jiff::Timestamp;
+
+const ROWS: i64 = 5000;
+
+/// Rows whose columns repeat at different intervals; one in 7 has no subject. Each has its own minute, except that the clock once goes
+/// back by 100 minutes.
+async fn log_of(rows: i64) -> Database {
+    const FILL: &str = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $1) \
+         INSERT INTO audit_events (chain, seq, prev_hash, hash, time, type, outcome, subject, repo, branch, ticket_id, event) \
+         SELECT 'c', n, '', '', strftime('%Y-%m-%dT%H:%M:00.000000Z', 1767225600 + 60 * (n - iif(n > 3000, 100, 0)), 'unixepoch'), \
+             iif(n % 997 = 0, 'lease.failed', 'ticket.issued'), iif(n % 5 = 0, 'denied', 'ok'), \
+             iif(n % 7 = 0, NULL, 'build-' || (n % 300)), 'apps/site-' || (n % 1000), 'main', 'ticket-' || (n / 2), '{}' FROM numbers";
+    let database = Database::open(&Url::SqliteMemory).await.expect("opens");
+    database.run(FILL, &[rows.into()]).await.expect("written");
+    database
+}
+
+fn filters() -> Vec<Filter> {
+    let at = |minute: i64| Timestamp::from_second(1_767_225_600 + 60 * minute).ok();
+    let ticket = |number: i64| Filter { ticket_id: Some(format!("ticket-{number}")), ..Filter::default() };
+    let repo = || Repo::try_from("apps/site-77").ok();
+    vec![
+        Filter::default(),
+        ticket(1),
+        ticket(2499),
+        ticket(9999),
+        Filter { subject: Some("build-12".into()), ..Filter::default() },
+        Filter { repo: repo(), subject: Some("build-77".into()), ..Filter::default() },
+        Filter { kind: Some(EventType::LeaseFailed), ..Filter::default() },
+        Filter { kind: Some(EventType::LeaseFailed), outcome: Some(Outcome::Denied), ..Filter::default() },
+        Filter { outcome: Some(Outcome::Denied), ..Filter::default() },
+        Filter { since: at(2880), until: at(2950), ..Filter::default() },
+        Filter { until: at(70), outcome: Some(Outcome::Denied), ..Filter::default() },
+        Filter { since: at(100), until: at(100), ..Filter::default() },
+    ]
+}
+
+async fn rows(database: &Database, sql: &'static str) -> Vec<i64> {
+    let rows = database.run(sql, &[]).await.expect("read");
+    rows.iter().map(|row| row.number(0).expect("a number")).collect()
+}
+
+/// The rows of a search, page by page.
+async fn found(database: &Database, filter: &Filter, limit: i64) -> Vec<i64> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = sqlite_query::events(database, filter, after.as_ref(), limit).await.expect("read");
+        found.extend(page.iter().map(|row| row.number(0).expect("a number")));
+        match found.last() {
+            Some(row) if page.len() == usize::try_from(limit).expect("small") => {
+                after = Some(Cursor { time: String::new(), row: *row });
+            }
+            _ => return found,
+        }
+    }
+}
+
+/// All results: pages of a few kinds for each filter.
+async fn all_found(database: &Database) -> Vec<Vec<i64>> {
+    let mut all = Vec::new();
+    for (number, filter) in filters().iter().enumerate() {
+        all.push(found(database, filter, [1000, 101, 2500][number % 3]).await);
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_search_finds_the_same_with_and_without_blocks() {
+    let database = log_of(ROWS).await;
+    let expected = all_found(&database).await;
+    let counts: Vec<usize> = expected.iter().map(Vec::len).collect();
+    assert_eq!(counts, [5000, 2, 2, 0, 15, 1, 5, 1, 1000, 119, 13, 0]);
+    assert!(expected.iter().all(|rows| rows.is_sorted_by(|newer, older| newer > older)));
+    fill(&database, 4700).await.expect("filled");
+    let blocks = "SELECT last_row FROM audit_blocks WHERE kind = 5 ORDER BY last_row";
+    assert_eq!(rows(&database, blocks).await, [2048, 4096, 4700]);
+    assert_eq!(all_found(&database).await, expected);
+    // One block overlaps another.
+    for change in [
+        "CREATE TABLE kept AS SELECT * FROM audit_blocks WHERE last_row = 4096",
+        "DELETE FROM audit_blocks WHERE last_row = 4096",
+    ] {
+        database.run(change, &[]).await.expect("changed");
+    }
+    fill(&database, 3000).await.expect("filled");
+    for change in [
+        "INSERT INTO audit_blocks SELECT * FROM kept",
+        "DELETE FROM audit_blocks WHERE last_row = 3000",
+        "DELETE FROM audit_blocks WHERE last_row = 4700 AND kind = 2",
+        "UPDATE audit_blocks SET hashes = x'00' WHERE last_row = 2048",
+        "UPDATE audit_blocks SET first_row = 1 WHERE last_row = 4700",
+        "UPDATE audit_blocks SET first_row = -9223372036854775808 WHERE last_row = 4096",
+        "DELETE FROM audit_blocks",
+    ] {
+        database.run(change, &[]).await.expect("changed");
+        assert_eq!(all_found(&database).await, expected, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn blocks_are_filled_in_where_there_are_none() {
+    let database = log_of(ROWS).await;
+    database.run("DELETE FROM audit_events WHERE rowid < 500 OR rowid = 2000", &[]).await.expect("deleted");
+    let expected = all_found(&database).await;
+    fill(&database, 3000).await.expect("filled");
+    database.run("DELETE FROM audit_blocks WHERE last_row = 2547", &[]).await.expect("deleted");
+    fill(&database, ROWS).await.expect("filled");
+    let blocks = "SELECT last_row FROM audit_blocks WHERE kind = 0 ORDER BY last_row";
+    assert_eq!(rows(&database, blocks).await, [2547, 3000, 5000]);
+    assert_eq!(all_found(&database).await, expected);
+    // Everything has a block, so that nothing is left to do.
+    fill(&database, ROWS).await.expect("filled");
+    assert_eq!(rows(&database, blocks).await.len(), 3);
+}
+
+#[tokio::test]
+async fn numbers_of_deleted_newest_rows_are_used_again_and_found() {
+    const NEW: &str = "INSERT INTO audit_events (chain, seq, prev_hash, hash, time, type, outcome, ticket_id, event) \
+         SELECT 'd', seq, '', '', time, type, outcome, 'new-' || seq, '{}' FROM audit_events WHERE seq <= 500";
+    let database = log_of(3000).await;
+    fill(&database, 3000).await.expect("filled");
+    let count = "SELECT count(*) FROM audit_blocks";
+    assert_eq!(rows(&database, count).await, [12]);
+    database.run("DELETE FROM audit_events WHERE rowid < 900", &[]).await.expect("deleted");
+    assert_eq!(rows(&database, count).await, [12], "the oldest rows went");
+    database.run("DELETE FROM audit_events WHERE rowid > 2900", &[]).await.expect("deleted");
+    assert_eq!(rows(&database, count).await, [6]);
+    database.run("DELETE FROM audit_events WHERE rowid > 950", &[]).await.expect("deleted");
+    assert_eq!(rows(&database, count).await, [0]);
+    database.run("UPDATE audit_events SET seq = seq - 899", &[]).await.expect("numbered");
+    database.run(NEW, &[]).await.expect("written");
+    let filter = Filter { ticket_id: Some("new-7".into()), ..Filter::default() };
+    assert_eq!(found(&database, &filter, 10).await, [957]);
+}
+
+#[tokio::test]
+async fn a_full_block_is_stored_and_rows_of_others_are_filled_in() {
+    let database = log_of(100).await;
+    let mut writer = BlockWriter::start(database.clone()).await.expect("read");
+    let value = |row: i64| (row % 5 > 0).then(|| format!("repo-{row}"));
+    for group in [101..=1000, 1001..=3000, 3051..=3060] {
+        let values: Vec<Option<String>> = group.clone().map(value).collect();
+        let rows = values.iter().map(|value| ("2026-01-01", [None, None, None, value.as_deref(), None, None]));
+        writer.add(rows, Some(*group.end())).await;
+    }
+    let blocks = "SELECT first_row FROM audit_blocks WHERE kind = 3 ORDER BY last_row";
+    assert_eq!(rows(&database, blocks).await, [101]);
+    let sizes = "SELECT last_row FROM audit_blocks WHERE octet_length(hashes) = 2 * 2900";
+    assert_eq!(rows(&database, sizes).await, [3000; 6]);
+    // The writer has filled in the first hundred rows after a second.
+    for _ in 0..500 {
+        if rows(&database, blocks).await.len() == 2 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(rows(&database, blocks).await, [1, 101]);
+}
