@@ -4,7 +4,7 @@ use super::*;
 use crate::model::caller::{Caller, Pod, Workload};
 use crate::model::facts::Facts;
 use crate::model::policy_resource::ResourceSpec;
-use crate::model::request::Asked;
+use crate::model::request::UnverifiedRequest;
 use crate::policy::bounds::AuthenticatorKind;
 use crate::policy::{Ceiling, Decision, Denial, PolicySet, Tenants};
 use serde_json::{Map, Value, json};
@@ -338,8 +338,8 @@ fn pod(cluster: &str, namespace: &str) -> Caller {
     }
 }
 
-fn site() -> Asked {
-    Asked {
+fn site() -> UnverifiedRequest {
+    UnverifiedRequest {
         repo: Some("site".try_into().expect("a repo")),
         branch: Some("main".try_into().expect("a branch")),
         source_ip: [192, 0, 2, 7].into(),

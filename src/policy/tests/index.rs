@@ -99,7 +99,7 @@ proptest! {
                     let decided = |set: &PolicySet| format!("{:?}", set.decide(&caller, &facts, &request));
                     prop_assert_eq!(decided(&set), decided(&built));
                     let shadows = |set: &PolicySet| {
-                        set.shadows(&caller, &request).map(|shadows| shadows.judge(&caller, &facts, &request, &|_| true))
+                        set.shadows(&caller, &request).map(|shadows| shadows.compare_shadows(&caller, &facts, &request, &|_| true))
                     };
                     prop_assert_eq!(shadows(&set), shadows(&built));
                 }
