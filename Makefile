@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install their requirements.
-.PHONY: demo demo-cluster cluster cluster-down cluster-test dev test race kills slow external-secrets openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-against load-test-short soak mutations fuzz fuzz-short faults clouds-live findings compatibility matrix lint deny sbom static image
+.PHONY: demo demo-cluster cluster cluster-down cluster-test dev test race kills failover upgrade slow external-secrets openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-against load-test-short soak mutations fuzz fuzz-short faults clouds-live findings compatibility matrix lint deny sbom static image
 
 demo: ## run the main job with `claviger dev`: a ticket, its one-time download, and the audit events
 	@rig/install base
@@ -32,14 +32,29 @@ test: ## run all tests, with real components
 	@rig/install
 	cargo test --locked
 
+# `make slow release=yes`: an optimised build, for figures; also for race, kills, faults and failover.
+optimised := $(if $(release),--release)
+
 race: ## redeem a thousand tickets, each by 64 clients at once on each of three replicas
 	@rig/install base postgres
-	CLAVIGER_RACE=1000 cargo test --locked --test it -- --nocapture tickets::race
+	CLAVIGER_RACE=1000 cargo test $(optimised) --locked --test it -- --nocapture tickets::race
 
 kills: ## kill replicas and PostgreSQL under load, and restart replicas in turn, many times
 	@rig/install base postgres
 	CLAVIGER_KILLS=100 CLAVIGER_DATABASE_KILLS=10 CLAVIGER_ROLLS=20 \
-		cargo test --locked --test it -- --nocapture --test-threads=1 tickets::kills
+		cargo test $(optimised) --locked --test it -- --nocapture --test-threads=1 tickets::kills
+
+failovers ?= 20
+patroni_failovers ?= 5
+failover: ## lose the primary of PostgreSQL under load, with a promoted standby and with Patroni; outside of CI
+	@rig/install base postgres kube patroni
+	CLAVIGER_FAILOVERS=$(failovers) CLAVIGER_PATRONI_FAILOVERS=$(patroni_failovers) \
+		cargo test $(optimised) --locked --test it -- --nocapture --test-threads=1 failover::
+
+upgrade: ## serve with the build of commit REV beside this one on one database, under load; outside of CI
+	@rig/install base postgres
+	CLAVIGER_OLDER="$$(tools/older $(or $(REV),$(error REV: name a commit or a tag)))" CLAVIGER_CYCLES=200 \
+		cargo test --locked --test it -- --nocapture lifecycle::upgraded
 
 openapi: ## write openapi/claviger.json, after a change of the API
 	cargo run --quiet --locked -- openapi > openapi/claviger.json
@@ -106,7 +121,7 @@ soak: ## load for `minutes` minutes: fails if memory or descriptors grow
 
 slow: ## open a thousand slow connections of each shape while honest clients are served; needs an otherwise idle machine
 	@rig/install base
-	CLAVIGER_SLOW=1000 cargo test --locked --test it -- --nocapture --test-threads=1 http::slow
+	CLAVIGER_SLOW=1000 cargo test $(optimised) --locked --test it -- --nocapture --test-threads=1 http::slow
 
 clouds-live: ## the store contract at a real Key Vault and Secret Manager; tests/it/stores/clouds/live.rs says what names them
 	cargo test --locked --test it -- --nocapture stores::clouds::live

@@ -3,6 +3,9 @@
 //! `LAYERS` defines the architecture. A new edge is a one-line change here that its author must justify.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "tidy/migrations.rs"]
+mod migrations;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -143,6 +143,9 @@ ROWS = [
               (f"min ({selector('tls_certificate_expiry_timestamp_seconds')} > 0) - time()", "certificate"), width=6),
         graph("Clock offset to the database", "s", (f"{selector('database_clock_offset_seconds')}", "{{instance}}"), width=6,
               help="From five seconds on a replica issues no tickets."),
+        graph("Failover of the database may lose data", "short", (f"max by (cause) ({selector('database_data_loss_possible')})", "{{cause}}"),
+              (f"max ({selector('database_data_loss_allowed')})", "accepted (allowDataLoss)"), width=6,
+              help="1: acknowledged redemptions and audit events can be lost. PostgreSQL only."),
         stat("Uptime of the newest replica", "s", f"min (time() - process_start_time_seconds{JOB})"),
     ]),
 ]

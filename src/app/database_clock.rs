@@ -3,20 +3,13 @@
 //!
 //! Therefore a wrong or changed clock of this machine neither expires tickets nor deletes events too early.
 
-use crate::broker::Broker;
-use crate::config::database::Url;
-use crate::database::{self, Database, Failed, ServerTime};
+use crate::database::{Database, Failed, ServerTime};
 use crate::metrics::Metrics;
 use crate::model::clock::{Clock, SystemClock};
 use arc_swap::ArcSwapOption;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
 
-/// Interval of measurements.
-const MEASUREMENT_INTERVAL: Duration = Duration::from_secs(5);
 /// Queries for one measurement; the fastest one counts.
 const SAMPLES: usize = 4;
 /// The tolerated offset of this machine's clock, which decides whether callers' tokens have expired.
@@ -58,47 +51,4 @@ impl DatabaseClock {
 pub fn exceeds_tolerance(ahead: SignedDuration, metrics: &Metrics) -> bool {
     metrics.set_database_clock_offset(ahead.as_secs_f64());
     ahead.abs() > MAX_OFFSET
-}
-
-/// Measures the clock and the disk of the database periodically, until the process stops.
-pub async fn follow(
-    database: Database,
-    url: Url,
-    clock: Arc<DatabaseClock>,
-    broker: Arc<Broker>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let mut look = interval(MEASUREMENT_INTERVAL);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let work = async {
-        let mut differed = false;
-        loop {
-            look.tick().await;
-            report_free_space(&url, broker.metrics());
-            // Database failures are logged elsewhere; the clock continues from the last measurement.
-            let Ok(Some(ahead)) = clock.measure(&database).await else { continue };
-            let differ = exceeds_tolerance(ahead, broker.metrics());
-            broker.set_clocks_differ(differ);
-            if std::mem::replace(&mut differed, differ) != differ {
-                let seconds = ahead.as_secs_f64();
-                if differ {
-                    tracing::error!(seconds, "the system clock differs from the database clock; issuing is suspended");
-                } else {
-                    tracing::info!(seconds, "the system clock agrees with the database clock again");
-                }
-            }
-        }
-    };
-    tokio::select! {
-        () = work => {}
-        _ = stopped.wait_for(|stop| *stop) => {}
-    }
-}
-
-fn report_free_space(url: &Url, metrics: &Metrics) {
-    if let Url::SqliteFile(path) = url
-        && let Ok(space) = database::space(path)
-    {
-        metrics.set_database_space(space.free, space.total);
-    }
 }

@@ -1,10 +1,11 @@
 //! Errors of the start.
 
+use super::data_loss::{advice, sentence};
 use super::keys::KeyError;
 use super::tls::TlsError;
 use crate::cluster::ConnectError;
 use crate::config::database::Url;
-use crate::database;
+use crate::database::{self, DataLoss};
 use crate::document::Fault;
 use crate::sealing::random::NoRandomness;
 use crate::stores;
@@ -36,6 +37,12 @@ pub enum StartError {
     /// The database's time cannot be read.
     #[error("the database's clock cannot be read")]
     Clock(#[source] database::Failed),
+    /// The database's replication cannot be read.
+    #[error("the database's replication cannot be read")]
+    Replication(#[source] database::Failed),
+    /// A failover of the database may lose acknowledged commits.
+    #[error("a failover of the database may lose acknowledged commits: {}; {}", sentence(*.0), advice(*.0))]
+    DataLoss(DataLoss),
     /// A key cannot be read or created.
     #[error(transparent)]
     Key(KeyError),

@@ -2,7 +2,9 @@
 
 mod authenticators;
 mod check;
+mod data_loss;
 mod database_clock;
+mod database_watch;
 mod descriptors;
 mod doctor;
 mod drain;
@@ -15,6 +17,7 @@ mod policy_bounds;
 mod policy_resources;
 mod policy_status;
 mod reload;
+mod restore;
 mod signals;
 mod start;
 mod tls;
@@ -27,6 +30,7 @@ pub use logging::start as start_logging;
 pub use memory_protection::protect_memory;
 pub use policies::directory_policies;
 pub use policy_bounds::policy_bounds;
+pub use restore::{RestoreError, restore};
 pub use start::{Running, start};
 
 /// Installs the cryptography provider. Call it before any use of TLS; a second call does nothing.

@@ -1,6 +1,8 @@
 //! Starts the process from a checked configuration.
 
+use super::data_loss::DataLossWatch;
 use super::database_clock::{self, DatabaseClock};
+use super::database_watch::DatabaseWatch;
 use super::error::{StartError, line};
 use super::keys;
 use super::policy_bounds::policy_bounds;
@@ -97,6 +99,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let database = Database::open(&database_settings.url)
         .await
         .map_err(|error| StartError::Database(database_settings.url.clone(), error))?;
+    let found = database.data_loss().await.map_err(StartError::Replication)?;
+    let data_loss = DataLossWatch::start(found, database_settings.url.allows_data_loss(), &metrics)
+        .map_err(StartError::DataLoss)?;
     let database_clock = Arc::new(DatabaseClock::default());
     let ahead = database_clock.measure(&database).await.map_err(StartError::Clock)?;
     let clocks_differ = ahead.is_some_and(|ahead| database_clock::exceeds_tolerance(ahead, &metrics));
@@ -163,6 +168,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     broker.set_clocks_differ(clocks_differ);
 
+    let database_watch = DatabaseWatch {
+        database,
+        url: database_settings.url.clone(),
+        clock: database_clock,
+        data_loss,
+        broker: broker.clone(),
+    };
+
     let edge = Edge {
         broker: broker.clone(),
         trusted_proxies: trusted_proxies.clone().into(),
@@ -188,13 +201,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tokio::spawn(follow_admission_policies(broker.clone(), stopped.clone())),
         tokio::spawn(follow_usage(broker.clone(), stopped.clone())),
         tokio::spawn(retention.run(stopped.clone())),
-        tokio::spawn(database_clock::follow(
-            database,
-            database_settings.url.clone(),
-            database_clock,
-            broker.clone(),
-            stopped.clone(),
-        )),
+        tokio::spawn(database_watch.run(stopped.clone())),
         tokio::spawn(policies::follow(policies.clone(), stopped.clone())),
     ];
     for follower in followers {

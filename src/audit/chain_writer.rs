@@ -152,8 +152,8 @@ impl ChainWriter {
     ///
     /// For a transaction, it tries to insert a row at the position of the group's first event. The insert waits
     /// while the transaction is still running, and then either succeeds (the group was not committed) or is a
-    /// duplicate (it was committed). A single statement may still be in transit, so it is sent again until its
-    /// rows exist.
+    /// duplicate (it was committed, and counts once it is replicated). A single statement may still be in transit, so
+    /// it is sent again until its rows exist.
     async fn resolve_outcome(&self, was_transaction: bool, params: &[Param<'_>], failed: Failed) -> Result<(), Failed> {
         tracing::error!(
             kind = failed.kind(),
@@ -173,11 +173,30 @@ impl ChainWriter {
                     Err(CommitError::Failed(error) | CommitError::Unknown(error)) => error,
                 }
             };
-            if again.is_duplicate() {
+            if again.is_duplicate() && self.is_replicated(params.len() / COLUMNS).await {
                 return Ok(());
             }
             sleep(OUTCOME_CHECK_INTERVAL).await;
         }
+    }
+
+    /// Whether everything that is visible now is also on the synchronous standbys. PostgreSQL makes a commit durable first and
+    /// then waits for them: a server that is restarted during the wait shows the rows, which a failover would lose. A later
+    /// commit that did wait proves that they have arrived. It inserts a row behind the group, and deletes it.
+    async fn is_replicated(&self, in_group: usize) -> bool {
+        const DELETE: &str = "DELETE FROM audit_events WHERE chain = $1 AND seq = $2";
+        if !self.database.is_remote() {
+            return true;
+        }
+        let chain = &self.head.chain;
+        let seq = self.head.seq + i64::try_from(in_group).unwrap_or(i64::MAX / 2) + 1;
+        let mut work = self.database.begin_later();
+        let written = async {
+            work.insert(TABLE, COLUMNS, &test_values(chain, seq)).await?;
+            work.run(DELETE, &[chain.into(), seq.into()]).await?;
+            work.commit().await
+        };
+        written.await.is_ok()
     }
 }
 

@@ -1,7 +1,8 @@
 //! THE PIPELINE: the only room that joins the stages. One verb a file, each a list of stage calls.
 //!
 //! The verbs are methods of [`Broker`]: `authenticate`, `issue`, `deliver`, `redeem`, `explain`; for administrators `policies`,
-//! `write_policy`, `tickets`, `leases`, `audit`. `upkeep` and `holders` run in the background.
+//! `write_policy`, `tickets`, `leases`, `audit`. `upkeep` and `holders` run in the background. `restore` is
+//! called by a command, without a broker.
 
 mod administer;
 mod audit;
@@ -24,6 +25,7 @@ mod policies;
 mod recent_refusals;
 mod redeem;
 mod refusal;
+mod restore;
 mod shadow;
 mod tickets;
 mod upkeep;
@@ -44,6 +46,7 @@ pub use log_in::Session;
 pub use page::Page;
 pub use pipeline::{Broker, Delivered, Stages};
 pub use redeem::Redeem;
+pub use restore::revoke_after_restore;
 pub use tickets::TicketSelector;
 pub use versions::{VersionsKey, number as version_number};
 pub use write_policy::{Change, Precondition, Syntax, WritePolicy};

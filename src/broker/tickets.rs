@@ -10,10 +10,11 @@ use crate::admins::{Act, Resource, Verb};
 use crate::audit::{CommitError, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::ticket::TicketId;
-use crate::tickets::{Ending, ListPosition, Ticket, TicketState};
+use crate::tickets::{Ending, ListPosition, Ticket, TicketState, TicketStore};
 use crate::wire::problem::Code;
 use crate::wire::ticket_object::{TicketList, TicketObject};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
 
 /// Number of waiting tickets in one query of a bulk revocation.
 const PAGE: usize = 1000;
@@ -62,22 +63,8 @@ impl Broker {
     /// a repeated request revokes the others.
     pub async fn revoke_tickets(&self, who: &Administrator, selector: &TicketSelector) -> Result<usize, Error> {
         self.authorise(who, Act { verb: Verb::DeleteCollection, resource: Resource::Tickets, name: None }).await?;
-        let (now, mut after, mut revoked) = (self.stages.clock.now(), None, 0);
-        loop {
-            let page = self.stages.tickets.store.list(now, after, PAGE).await;
-            let page = page.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
-            after = page.last().map(|last| ListPosition { issued_at: last.issued_at.as_microsecond(), id: last.id });
-            let is_last = page.len() < PAGE;
-            let selected = page.into_iter().filter(|ticket| selector.selects(ticket));
-            let ends: Vec<bool> = stream::iter(selected.map(|ticket| self.end_revoked(who, ticket)))
-                .buffer_unordered(MAX_CONCURRENT)
-                .try_collect()
-                .await?;
-            revoked += ends.into_iter().filter(|ended| *ended).count();
-            if is_last {
-                return Ok(revoked);
-            }
-        }
+        let (store, now) = (&*self.stages.tickets.store, self.stages.clock.now());
+        end_waiting(store, now, |ticket| selector.selects(ticket), |ticket| self.end_revoked(who, ticket)).await
     }
 
     /// Revokes a waiting ticket. Its URL then answers `ticket_revoked`.
@@ -112,6 +99,28 @@ impl Broker {
             }
             // If it was revoked after all, a repeated request does no harm.
             Err(CommitError::Failed(_) | CommitError::Unknown(_)) => Err(Code::AuditUnavailable.into()),
+        }
+    }
+}
+
+/// Ends the selected tickets that wait at a time. Returns the number of tickets that `end` has ended.
+pub(super) async fn end_waiting<F: Future<Output = Result<bool, Error>>>(
+    store: &dyn TicketStore,
+    now: Timestamp,
+    selects: impl Fn(&Ticket) -> bool,
+    end: impl Fn(Ticket) -> F,
+) -> Result<usize, Error> {
+    let (mut after, mut count) = (None, 0);
+    loop {
+        let page = store.list(now, after, PAGE).await.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
+        after = page.last().map(|last| ListPosition { issued_at: last.issued_at.as_microsecond(), id: last.id });
+        let is_last = page.len() < PAGE;
+        let selected: Vec<Ticket> = page.into_iter().filter(&selects).collect();
+        let ends: Vec<bool> =
+            stream::iter(selected.into_iter().map(&end)).buffer_unordered(MAX_CONCURRENT).try_collect().await?;
+        count += ends.into_iter().filter(|ended| *ended).count();
+        if is_last {
+            return Ok(count);
         }
     }
 }

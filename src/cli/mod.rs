@@ -24,6 +24,7 @@ mod inventory;
 mod openapi;
 mod policy;
 mod printable;
+mod restore;
 mod retry_budget;
 mod scan;
 mod serve;
@@ -77,6 +78,8 @@ enum Command {
     Policy(policy::Policy),
     /// List when policies matched and secrets were read for the last time, unused ones first.
     Inventory(inventory::Options),
+    /// After a restore of the database, revoke the tickets that may have been redeemed after the backup.
+    Restore(restore::Restore),
     /// Print the Vault ACL (HCL) that the policies need.
     VaultPolicy(vault_policy::VaultPolicy),
 }
@@ -115,6 +118,7 @@ pub fn run() -> ExitCode {
         Command::Openapi => openapi::run(),
         Command::Crds => crds::run(),
         Command::Policy(policy) => policy::run(&policy),
+        Command::Restore(restore) => restore::run(&restore),
         Command::VaultPolicy(options) => vault_policy::run(&options),
     }
 }

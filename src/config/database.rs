@@ -10,6 +10,7 @@ const KEY_FILE_AT: &str = "/database/keyFile";
 const URL_AT: &str = "/database/url";
 const DIRECT_URL_AT: &str = "/database/directUrl";
 const PASSWORD_FILE_AT: &str = "/database/passwordFile";
+const DATA_LOSS_AT: &str = "/database/allowDataLoss";
 
 /// The checked section.
 #[derive(Debug, Clone)]
@@ -32,6 +33,17 @@ pub enum Url {
     Postgres(PostgresUrl),
 }
 
+impl Url {
+    /// Whether a server that may lose acknowledged commits in a failover is accepted.
+    #[must_use]
+    pub const fn allows_data_loss(&self) -> bool {
+        match self {
+            Self::SqliteMemory | Self::SqliteFile(_) => false,
+            Self::Postgres(url) => url.allows_data_loss(),
+        }
+    }
+}
+
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -50,12 +62,24 @@ pub(super) struct RawDatabase {
     direct_url: Option<String>,
     password_file: Option<String>,
     key_file: Option<String>,
+    allow_data_loss: Option<bool>,
 }
 
 impl RawDatabase {
     pub(super) fn check(self, check: &mut Check) -> Option<Database> {
+        let allowed = self.allow_data_loss.unwrap_or_default();
         let url = url(check, self.url);
         let url = completed(check, url, self.direct_url, self.password_file);
+        let url = url.map(|url| match url {
+            Url::Postgres(url) => Url::Postgres(url.allowing_data_loss(allowed)),
+            sqlite => sqlite,
+        });
+        if allowed && matches!(url, Some(Url::SqliteMemory | Url::SqliteFile(_))) {
+            check.fault(
+                DATA_LOSS_AT,
+                "is for PostgreSQL, which may have standbys: remove it, or name a PostgreSQL server in url",
+            );
+        }
         if matches!(url, Some(Url::Postgres(_))) && self.key_file.is_none() {
             check.fault(KEY_FILE_AT, "must be set where the database is PostgreSQL: all replicas share it");
         }

@@ -26,6 +26,7 @@ pub struct PostgresUrl {
     options: Options,
     password_file: Option<PathBuf>,
     direct: Option<Box<PostgresUrl>>,
+    allows_data_loss: bool,
 }
 
 impl PostgresUrl {
@@ -63,7 +64,8 @@ impl PostgresUrl {
         let place = |host: &String| format!("postgres://{user}{}/{database}", host.replace('/', "%2F"));
         let places = hosts.iter().map(|host| SecretValue::new(place(host))).collect();
         let has_password = user.trim_end_matches('@').split_once(':').is_some_and(|(_, password)| !password.is_empty());
-        let checked = Self { places, has_password, options, password_file: None, direct: None };
+        let checked =
+            Self { places, has_password, options, password_file: None, direct: None, allows_data_loss: false };
         checked.options().map_err(|_| SHAPE)?;
         Ok(checked)
     }
@@ -74,6 +76,20 @@ impl PostgresUrl {
         self.direct = self.direct.map(|direct| Box::new(direct.with_password_file(file.clone())));
         self.password_file = Some(file);
         self
+    }
+
+    /// With `database.allowDataLoss`.
+    #[must_use]
+    pub fn allowing_data_loss(mut self, allowed: bool) -> Self {
+        self.direct = self.direct.map(|direct| Box::new(direct.allowing_data_loss(allowed)));
+        self.allows_data_loss = allowed;
+        self
+    }
+
+    /// Whether a server that may lose acknowledged commits in a failover is accepted.
+    #[must_use]
+    pub const fn allows_data_loss(&self) -> bool {
+        self.allows_data_loss
     }
 
     /// Uses this URL for work that needs a session of its own: migrations and notifications.

@@ -225,6 +225,11 @@ impl Connection {
         self.live.pooled
     }
 
+    /// The first statement of each unit of work through a pooler.
+    pub(super) fn guard(&self) -> &'static str {
+        self.home.0.server.guard()
+    }
+
     pub(super) const fn inner(&mut self) -> &mut PgConnection {
         &mut self.live.inner
     }

@@ -3,8 +3,9 @@
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-/// Why it may, from four columns: `fsync`, `full_page_writes`, `synchronous_commit`, and whether the server is a standby.
-pub fn doubt(row: &PgRow, from: usize) -> Result<Option<&'static str>, sqlx::Error> {
+/// Why it may, from four columns: `fsync`, `full_page_writes`, `synchronous_commit`, and whether the server is a standby. The
+/// server's standbys are not considered here: they come and go while connections stay.
+pub fn doubt(row: &PgRow, from: usize, allows_data_loss: bool) -> Result<Option<&'static str>, sqlx::Error> {
     let setting = |column: usize| row.try_get::<String, _>(from + column);
     let (fsync, full_page_writes, synchronous_commit) = (setting(0)?, setting(1)?, setting(2)?);
     let in_recovery: bool = row.try_get(from + 3)?;
@@ -12,12 +13,17 @@ pub fn doubt(row: &PgRow, from: usize) -> Result<Option<&'static str>, sqlx::Err
         Some("fsync is off")
     } else if full_page_writes != "on" {
         Some("full_page_writes is off")
-    } else if !matches!(synchronous_commit.as_str(), "on" | "remote_apply") {
-        // The values in between guarantee less than a failover needs: a local write, or a remote write without a flush.
-        Some("synchronous_commit is neither on nor remote_apply")
+    } else if !allows_data_loss && !is_synchronous(&synchronous_commit) {
+        Some("synchronous_commit is neither on nor remote_apply; database.allowDataLoss: true accepts this")
     } else if in_recovery {
         Some("the server is a standby")
     } else {
         None
     })
+}
+
+/// Whether a commit waits until its WAL is on the disks of every server that it is promised for.
+pub fn is_synchronous(synchronous_commit: &str) -> bool {
+    // `local` does not wait for a standby, and `remote_write` not for its disk.
+    matches!(synchronous_commit, "on" | "remote_apply")
 }

@@ -1,6 +1,7 @@
 //! The pool: SQLite or PostgreSQL, durability checks, migrations, and the unit of work. It does not know the meaning of any table.
 
 mod connections;
+mod data_loss;
 mod durability;
 mod failed;
 mod handle;
@@ -23,6 +24,7 @@ mod statement;
 mod step;
 mod work;
 
+pub use data_loss::DataLoss;
 pub use failed::{Failed, OpenError};
 pub use handle::Database;
 pub use inspect::SchemaVersion;

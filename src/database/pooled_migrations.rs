@@ -4,7 +4,6 @@
 use super::literals;
 use super::migrations;
 use super::param::Param;
-use super::session::GUARD;
 use flate2::Crc;
 use sqlx::migrate::{MigrateError, Migration};
 use sqlx::postgres::PgConnection;
@@ -21,8 +20,8 @@ const RECORD: &str = "INSERT INTO _sqlx_migrations (version, description, succes
 const LOCK_FACTOR: i64 = 0x3d32_ad9e;
 
 /// Brings the schema up to date, or changes nothing.
-pub async fn run(connection: &mut PgConnection) -> Result<(), MigrateError> {
-    execute(connection, format!("BEGIN; {GUARD}; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")).await?;
+pub async fn run(connection: &mut PgConnection, guard: &str) -> Result<(), MigrateError> {
+    execute(connection, format!("BEGIN; {guard}; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")).await?;
     let result = in_transaction(connection).await;
     // An error has ended the transaction anyway.
     let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };

@@ -23,7 +23,7 @@ pub async fn open(url: &PostgresUrl) -> Result<Connections, OpenError> {
         Some(direct) => Some(open_direct(&mut first.connection, direct).await?),
     };
     if direct.is_none() {
-        migrate(&mut first.connection, pooled).await?;
+        migrate(&mut first.connection, pooled.then(|| server.guard())).await?;
     }
     let listens = direct.or_else(|| if pooled { None } else { Some(server.clone()) });
     if listens.is_none() {
@@ -65,11 +65,11 @@ async fn open_direct(connection: &mut PgConnection, direct: &PostgresUrl) -> Res
     if seen[0] == seen[1] { Ok(server) } else { Err(OpenError::OtherDatabase) }
 }
 
-async fn migrate(connection: &mut PgConnection, pooled: bool) -> Result<(), OpenError> {
-    if pooled {
-        pooled_migrations::run(connection).await?;
-    } else {
-        migrations::postgres().run(connection).await?;
+/// Through a pooler with its guard.
+async fn migrate(connection: &mut PgConnection, guard: Option<&str>) -> Result<(), OpenError> {
+    match guard {
+        Some(guard) => pooled_migrations::run(connection, guard).await?,
+        None => migrations::postgres().run(connection).await?,
     }
     Ok(())
 }

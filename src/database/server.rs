@@ -2,6 +2,7 @@
 
 use super::durability;
 use super::failed::ConnectError;
+use super::session;
 use crate::config::postgres_url::{PostgresUrl, SessionTarget};
 use crate::sealing::random;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
@@ -63,6 +64,11 @@ impl Server {
         }
     }
 
+    /// The first statement of each unit of work through a pooler.
+    pub const fn guard(&self) -> &'static str {
+        session::guard(self.url.allows_data_loss())
+    }
+
     /// Connects to the first suitable host, each within the URL's time limit. As in libpq, a host that refuses the password ends
     /// the search.
     ///
@@ -111,7 +117,7 @@ impl Server {
         if !self.is_suitable(&facts)? {
             return Err(ConnectError::NoPrimary);
         }
-        if let Some(why) = durability::doubt(&facts, 2)? {
+        if let Some(why) = durability::doubt(&facts, 2, self.url.allows_data_loss())? {
             return Err(ConnectError::MayForget(why));
         }
         Ok(Connected { connection, pooled: mark.is_none() || shown != mark })

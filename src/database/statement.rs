@@ -6,7 +6,6 @@ use super::connections::Connection;
 use super::failed::Failed;
 use super::literals;
 use super::param::Param;
-use super::session::GUARD;
 use sqlx::postgres::PgRow;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -182,7 +181,7 @@ pub(super) async fn on_postgres(
 /// transaction: the server makes one of all statements of a message.
 pub(super) async fn pooled(connection: &mut Connection, scope: Scope, text: String) -> Result<Vec<Row>, Failed> {
     let (text, guard_rows) = match scope {
-        Scope::Alone => (format!("{GUARD}; {text}"), 1),
+        Scope::Alone => (format!("{}; {text}", connection.guard()), 1),
         Scope::Work => (text, 0),
     };
     let rows = sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(connection.inner()).await?;

@@ -5,7 +5,6 @@ use super::failed::{Failed, within};
 use super::insertion;
 use super::param::Param;
 use super::pool::Pool;
-use super::session::GUARD;
 use super::statement::{Row, Scope, Sql, on_postgres, on_sqlite};
 use sqlx::{AssertSqlSafe, SqlStr, Sqlite, Transaction};
 use std::convert::Infallible;
@@ -189,7 +188,7 @@ impl Begun {
     async fn begin_on(connection: Connection, locks: &[i64]) -> Result<Self, Failed> {
         let mut begin = "BEGIN".to_owned();
         if connection.is_pooled() {
-            begin.extend(["; ", GUARD]);
+            begin.extend(["; ", connection.guard()]);
         }
         if !locks.is_empty() {
             begin.extend(["; ", &locking(locks)]);

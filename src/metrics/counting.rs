@@ -2,8 +2,8 @@
 
 use super::families::Metrics;
 use super::labels::{
-    AdmissionPolicyState, AuthenticationOutcome, BreakerScope, CacheOutcome, EventType, Outcome, Pruned, Redemption,
-    Revocation, StoreOperation, StoreOutcome,
+    AdmissionPolicyState, AuthenticationOutcome, BreakerScope, CacheOutcome, DataLoss, EventType, Outcome, Pruned,
+    Redemption, Revocation, StoreOperation, StoreOutcome,
 };
 use super::statuses::status_label;
 use prometheus::IntGauge;
@@ -132,6 +132,18 @@ impl Metrics {
     /// Sets how many seconds this machine's clock is ahead of the database's clock.
     pub fn set_database_clock_offset(&self, seconds: f64) {
         self.database_clock_offset.set(seconds);
+    }
+
+    /// Sets why a failover of the database may lose acknowledged commits; `None` if it cannot.
+    pub fn set_database_data_loss(&self, holds: Option<DataLoss>) {
+        for cause in DataLoss::ALL {
+            self.database_data_loss.with_label_values(&[cause.as_str()]).set((Some(*cause) == holds).into());
+        }
+    }
+
+    /// Sets whether the configuration accepts that.
+    pub fn set_database_data_loss_allowed(&self, allowed: bool) {
+        self.database_data_loss_allowed.set(allowed.into());
     }
 
     /// Sets the number of faults in the policy directory.

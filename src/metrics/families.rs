@@ -43,6 +43,8 @@ pub struct Metrics {
     pub(super) database_free: IntGauge,
     pub(super) database_volume: IntGauge,
     pub(super) database_clock_offset: Gauge,
+    pub(super) database_data_loss: IntGaugeVec,
+    pub(super) database_data_loss_allowed: IntGauge,
     pub(super) policy_file_faults: IntGauge,
     pub(super) policy_resources: IntGaugeVec,
     pub(super) policy_watch_up: IntGaugeVec,
@@ -174,6 +176,17 @@ impl Metrics {
                 r,
                 "database_clock_offset_seconds",
                 "This machine's clock minus that of the PostgreSQL server; 0 with another database.",
+            )?,
+            database_data_loss: gauges(
+                r,
+                "database_data_loss_possible",
+                "Whether a failover of the database may lose acknowledged commits, by cause: 1 or 0.",
+                &["cause"],
+            )?,
+            database_data_loss_allowed: gauge(
+                r,
+                "database_data_loss_allowed",
+                "Whether database.allowDataLoss accepts that: 1 or 0.",
             )?,
             policy_file_faults: gauge(
                 r,

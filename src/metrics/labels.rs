@@ -83,6 +83,8 @@ label! {
         AdminDenied => "admin.denied",
         /// Events were deleted because the log was larger than it may be.
         AuditPruned => "audit.pruned",
+        /// The database was restored from a backup, and tickets that may have been redeemed since were revoked.
+        DatabaseRestored => "database.restored",
     }
 }
 
@@ -97,6 +99,18 @@ label! {
         Weakened => "weakened",
         /// The policy or its binding is missing.
         Absent => "absent",
+    }
+}
+
+label! {
+    /// Why a failover of the database may lose acknowledged commits.
+    DataLoss {
+        /// `synchronous_commit` is neither `on` nor `remote_apply`.
+        SynchronousCommit => "synchronous_commit",
+        /// A standby is connected and none is synchronous.
+        AsynchronousStandby => "asynchronous_standby",
+        /// A receiver of WAL is connected, none is synchronous, and the role cannot see whether it is a standby.
+        UnknownReceiver => "unknown_receiver",
     }
 }
 

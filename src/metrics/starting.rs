@@ -43,11 +43,13 @@ impl Metrics {
             self.leases_orphaned.with_label_values(&[*store]);
         }
         self.set_inventory(0, 0);
+        self.set_database_data_loss(None);
         for reason in Pruned::ALL {
             self.audit_pruned.with_label_values(&[reason.as_str()]);
         }
-        // Deleted events have their own family, which starts at zero.
-        for event in EventType::ALL.iter().filter(|event| **event != EventType::AuditPruned) {
+        // Deleted events have their own family, which starts at zero. No server records a restore.
+        let others = [EventType::AuditPruned, EventType::DatabaseRestored];
+        for event in EventType::ALL.iter().filter(|event| !others.contains(event)) {
             for outcome in Outcome::ALL {
                 self.audit_events.with_label_values(&[event.as_str(), outcome.as_str()]);
             }

@@ -18,6 +18,7 @@ mod dev;
 mod doctor;
 mod eso;
 mod exec;
+mod failover;
 mod fairness;
 mod fetch;
 mod http;

@@ -11,6 +11,9 @@
 {{- if .Values.database.postgres.passwordKey -}}
 {{- $_ := set $known.database "passwordFile" "/etc/claviger/keys/database-password" -}}
 {{- end -}}
+{{- if .Values.database.postgres.allowDataLoss -}}
+{{- $_ := set $known.database "allowDataLoss" true -}}
+{{- end -}}
 {{- else -}}
 {{- $_ := set $known "database" (dict "url" "sqlite:///var/lib/claviger/claviger.db") -}}
 {{- end -}}

@@ -1,6 +1,7 @@
 //! The database: reachable, durable, of a known version, with room, and with a clock that agrees.
 
 use super::clocks;
+use crate::app::data_loss::{advice, sentence};
 use crate::app::database_clock::DatabaseClock;
 use crate::config::database::Url;
 use crate::database::{self, Database, OpenError};
@@ -44,6 +45,7 @@ pub async fn check(url: &Url) -> Vec<DoctorCheck> {
         }
     };
     checks.insert(0, schema(&database).await);
+    checks.extend(failover(&database, url).await);
     match DatabaseClock::default().measure(&database).await {
         Ok(Some(ahead)) => checks.push(clocks::check("database: clock".to_owned(), -ahead, Duration::ZERO)),
         Ok(None) => {}
@@ -74,6 +76,25 @@ async fn schema(database: &Database) -> DoctorCheck {
             DoctorCheck::fault(NAME, error.to_string(), advice)
         }
     }
+}
+
+/// Whether a failover may lose acknowledged commits; nothing for SQLite.
+async fn failover(database: &Database, url: &Url) -> Option<DoctorCheck> {
+    const NAME: &str = "database: failover";
+    if !database.is_remote() {
+        return None;
+    }
+    Some(match database.data_loss().await {
+        Ok(None) => {
+            DoctorCheck::good(NAME, "loses no acknowledged commit: there is no standby, or commits wait for one")
+        }
+        Ok(Some(cause)) if url.allows_data_loss() => DoctorCheck::good(
+            NAME,
+            format!("may lose commits, accepted by database.allowDataLoss: {}", sentence(cause)),
+        ),
+        Ok(Some(cause)) => DoctorCheck::fault(NAME, sentence(cause), advice(cause)),
+        Err(error) => DoctorCheck::fault(NAME, error.to_string(), "see whether the server is up"),
+    })
 }
 
 fn space(path: &Path) -> Option<DoctorCheck> {

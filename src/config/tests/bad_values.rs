@@ -259,6 +259,8 @@ pub(super) const BAD_VALUES: &[(&str, &str, &str)] = &[
     ("/database/url", "'sqlite://nowhere/a.db'", "database.url: must be a file in a directory that is there"),
     ("/database/url", "'sqlite://folder'", "database.url: must be a file in a directory that is there"),
     ("/database/keyFile", "nowhere", "database.keyFile: there is no such file"),
+    ("/database/allowDataLoss", "true", "database.allowDataLoss: is for PostgreSQL"),
+    ("/database/allowDataLoss", "'yes'", "database.allowDataLoss: "),
     ("/policies/directory", "nowhere", "policies.directory: there is no such directory"),
     ("/policies/directory", "key", "policies.directory: there is no such directory"),
     ("/policies/ceiling/0/store", "nobody", "policies.ceiling[0].store: must be the name of a store"),

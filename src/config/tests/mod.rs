@@ -327,6 +327,8 @@ fn the_neighbours_of_bad_values_are_taken() {
         ("/database/url", "'sqlite://a.db'"),
         ("/database/url", "'sqlite://policies/a.db'"),
         ("/database/keyFile", "key"),
+        ("/database/allowDataLoss", "false"),
+        ("/database", "{url: 'postgres://u:p@h/d', keyFile: key, allowDataLoss: true}"),
         ("/database", "{url: 'postgres://u:p@h/d?sslmode=verify-full', keyFile: key}"),
         (
             "/database",

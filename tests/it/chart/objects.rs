@@ -385,6 +385,18 @@ fn the_direct_url_and_the_password_come_from_the_secret_where_its_keys_are_named
     assert_eq!(keys, json!([key, {"key": "password", "path": "database-password"}]));
 }
 
+#[test]
+fn a_server_that_may_lose_commits_is_accepted_only_where_the_values_say_so() {
+    let of = |allow: Value| {
+        let values = json!({"database": {"kind": "postgres", "postgres": {"secret": "db", "allowDataLoss": allow}}});
+        let rendered = render_values(&values).unwrap();
+        let config = rendered.find("ConfigMap", "rel-claviger").unwrap()["data"]["claviger.yaml"].as_str().unwrap();
+        serde_saphyr::from_str::<Value>(config).unwrap()["database"]["allowDataLoss"].clone()
+    };
+    assert_eq!(of(json!(true)), json!(true));
+    assert_eq!(of(json!(false)), Value::Null);
+}
+
 /// What routes traffic to a draining replica, how long it may drain, and what each probe reports.
 fn drains(rendered: &Rendered) -> Value {
     let pod = &rendered.pod()["spec"];

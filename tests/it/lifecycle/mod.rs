@@ -6,3 +6,4 @@ mod policies;
 mod reload;
 mod start;
 mod two_on_one_database;
+mod upgraded;

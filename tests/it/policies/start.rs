@@ -141,8 +141,14 @@ async fn a_postgres_that_may_forget_is_refused() {
     for (setting, why) in [
         ("fsync=off", "fsync is off"),
         ("full_page_writes=off", "full_page_writes is off"),
-        ("synchronous_commit=off", "synchronous_commit is neither on nor remote_apply"),
-        ("synchronous_commit=local", "synchronous_commit is neither on nor remote_apply"),
+        (
+            "synchronous_commit=off",
+            "synchronous_commit is neither on nor remote_apply; database.allowDataLoss: true accepts this",
+        ),
+        (
+            "synchronous_commit=local",
+            "synchronous_commit is neither on nor remote_apply; database.allowDataLoss: true accepts this",
+        ),
     ] {
         let server = Postgres::start(&[setting]).unwrap();
         let url = Url::Postgres(checked(&server.database().await));

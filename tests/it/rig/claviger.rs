@@ -75,7 +75,7 @@ impl Claviger {
             write_policies(&policies, dev.policies);
             arguments.extend(["--policies".into(), policies.display().to_string()]);
         }
-        Self::spawn(folder, &arguments, dev.environment)
+        Self::spawn(&binary(), folder, &arguments, dev.environment)
     }
 
     /// Starts `claviger serve`. By default it listens on free ports and keeps its database in its folder.
@@ -89,7 +89,12 @@ impl Claviger {
     }
 
     /// The same with overrides, as `CLAVIGER__SECTION__KEY`.
-    pub fn serve_with(folder: TempDir, mut config: Value, environment: &[(&str, &str)]) -> Self {
+    pub fn serve_with(folder: TempDir, config: Value, environment: &[(&str, &str)]) -> Self {
+        Self::serve_by(&binary(), folder, config, environment)
+    }
+
+    /// The same by another build of the binary.
+    pub fn serve_by(binary: &Path, folder: TempDir, mut config: Value, environment: &[(&str, &str)]) -> Self {
         let defaults = json!({
             "server": {"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"},
             "database": {"url": format!("sqlite://{}", folder.path().join("claviger.db").display())},
@@ -102,11 +107,11 @@ impl Claviger {
         }
         let file = folder.path().join("claviger.yaml");
         fs::write(&file, config.to_string()).unwrap();
-        Self::spawn(folder, &["serve".into(), "--config".into(), file.display().to_string()], environment)
+        Self::spawn(binary, folder, &["serve".into(), "--config".into(), file.display().to_string()], environment)
     }
 
-    fn spawn(folder: TempDir, arguments: &[String], environment: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(binary());
+    fn spawn(binary: &Path, folder: TempDir, arguments: &[String], environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(binary);
         command.args(arguments).envs(LIMITS).envs(environment.iter().copied());
         Self::by(folder, command)
     }

@@ -274,7 +274,7 @@ fn log_of(program: &Path, folder: &Path) -> PathBuf {
 }
 
 /// The path of a program of the control plane.
-fn binary(name: &str) -> Result<PathBuf, String> {
+pub fn binary(name: &str) -> Result<PathBuf, String> {
     program(variable("KUBEBUILDER_ASSETS").or_else(|| Some(rig()?.join("bin"))).unwrap_or_default().join(name))
 }
 

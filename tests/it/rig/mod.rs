@@ -17,6 +17,7 @@ pub mod kube;
 #[cfg(feature = "aws")]
 pub mod moto;
 pub mod oidc;
+pub mod patroni;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod prometheus;

@@ -1,6 +1,9 @@
 //! A real PostgreSQL: one server for the whole test binary, a database for each test, and separate servers for
 //! tests that stop them.
 
+pub mod backup;
+mod standby;
+
 use claviger::config::postgres_url::PostgresUrl;
 use claviger::model::request_id::RequestId;
 use sqlx::postgres::PgConnection;
@@ -194,6 +197,18 @@ impl Drop for Postgres {
         self.stop();
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Whether the server of a URL accepts writes now.
+pub fn is_writable(url: &str) -> bool {
+    const WRITE: &str = "CREATE TABLE IF NOT EXISTS probes (at TIMESTAMPTZ); INSERT INTO probes VALUES (now())";
+    let written = async {
+        let mut connection = PgConnection::connect(url).await?;
+        sqlx::raw_sql(WRITE).execute(&mut connection).await
+    };
+    let bounded =
+        async { tokio::time::timeout(Duration::from_secs(2), written).await.is_ok_and(|written| written.is_ok()) };
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(bounded)
 }
 
 /// The checked URL, as in the configuration.

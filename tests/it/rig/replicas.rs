@@ -1,6 +1,6 @@
 //! Several replicas of Claviger on one PostgreSQL, with a common issuer and root key.
 
-use super::claviger::{Claviger, download_path, write_policies};
+use super::claviger::{Claviger, binary, download_path, write_policies};
 use super::http::Answer;
 use super::oidc::{ISSUER, Issuer};
 use base64::Engine as _;
@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
+use std::path::{Path, PathBuf};
 use std::sync::{RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -18,12 +19,23 @@ pub struct Replicas {
     files: Vec<(String, String)>,
     running: Vec<RwLock<Claviger>>,
     url: String,
+    /// The builds of the replicas, in turns.
+    binaries: Vec<PathBuf>,
 }
 
 impl Replicas {
     /// Starts `count` replicas with these secrets and policies, on the database of this URL. `extra` replaces
     /// whole sections.
     pub fn start(count: usize, url: &str, secrets: &Value, policies: &[(&str, Value)], extra: &Value) -> Self {
+        let mut replicas = Self::none(url, secrets, policies, extra);
+        for _ in 0..count {
+            replicas.add(&binary());
+        }
+        replicas
+    }
+
+    /// The same without a replica.
+    pub fn none(url: &str, secrets: &Value, policies: &[(&str, Value)], extra: &Value) -> Self {
         let issuer = Issuer::new();
         let mut config = json!({
             "authenticators": [{"name": "ci", "oidc": {"issuer": ISSUER, "audience": "claviger",
@@ -46,12 +58,17 @@ impl Replicas {
         for (name, spec) in policies {
             files.push((format!("policies/{name}"), spec.to_string()));
         }
-        let mut replicas = Self { issuer, config, files, running: Vec::new(), url: url.to_owned() };
-        replicas.running = (0..count).map(|_| RwLock::new(replicas.one())).collect();
-        replicas
+        Self { issuer, config, files, running: Vec::new(), url: url.to_owned(), binaries: Vec::new() }
     }
 
-    fn one(&self) -> Claviger {
+    /// Starts one more replica, by this build.
+    pub fn add(&mut self, binary: &Path) {
+        self.binaries.push(binary.to_owned());
+        let started = self.one(self.running.len());
+        self.running.push(RwLock::new(started));
+    }
+
+    fn one(&self, number: usize) -> Claviger {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in &self.files {
             match name.strip_prefix("policies/") {
@@ -62,7 +79,7 @@ impl Replicas {
                 None => std::fs::write(folder.path().join(name), text).unwrap(),
             }
         }
-        Claviger::serve_in(folder, self.config.clone())
+        Claviger::serve_by(&self.binaries[number % self.binaries.len()], folder, self.config.clone(), &[])
     }
 
     /// One replica, by its number.
@@ -73,13 +90,13 @@ impl Replicas {
     /// Kills a replica with `SIGKILL` during use, and starts another in its place.
     pub fn kill_and_replace(&self, number: usize) {
         self.get(number).signal("KILL");
-        let next = self.one();
+        let next = self.one(number);
         *self.running[number % self.running.len()].write().unwrap() = next;
     }
 
     /// Starts a new replica, then drains the old one, like a rolling update.
     pub fn roll(&self, number: usize) {
-        let next = self.one();
+        let next = self.one(number);
         let mut old = std::mem::replace(&mut *self.running[number % self.running.len()].write().unwrap(), next);
         old.signal("TERM");
         assert!(old.wait(Duration::from_mins(1)).success(), "{}", old.log());
@@ -110,14 +127,19 @@ impl Replicas {
 
     /// The audit events of all replicas, in the order of writing.
     pub fn events(&self) -> Vec<Value> {
-        let read = async {
-            let mut connection = PgConnection::connect(&self.url).await.unwrap();
-            let rows = sqlx::query_scalar::<_, String>("SELECT event FROM audit_events ORDER BY rowid");
-            rows.fetch_all(&mut connection).await.unwrap()
-        };
-        let texts = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(read);
-        texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
+        events_in(&self.url)
     }
+}
+
+/// The audit events in a database, in the order of writing.
+pub fn events_in(url: &str) -> Vec<Value> {
+    let read = async {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        let rows = sqlx::query_scalar::<_, String>("SELECT event FROM audit_events ORDER BY rowid");
+        rows.fetch_all(&mut connection).await.unwrap()
+    };
+    let texts = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(read);
+    texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
 }
 
 /// Creates a new database, for a test without a runtime.

@@ -46,7 +46,7 @@ const PROMISED: [(&str, &str, &str); 18] = [
 ];
 
 /// What stands beside them, for alerts.
-const MORE: [(&str, &str, &str); 18] = [
+const MORE: [(&str, &str, &str); 20] = [
     ("errors_total", "counter", "code=*"),
     ("http_connections", "gauge", ""),
     ("http_connections_limit", "gauge", ""),
@@ -62,6 +62,8 @@ const MORE: [(&str, &str, &str); 18] = [
     ("database_free_bytes", "gauge", ""),
     ("database_volume_bytes", "gauge", ""),
     ("database_clock_offset_seconds", "gauge", ""),
+    ("database_data_loss_possible", "gauge", "cause=synchronous_commit|asynchronous_standby|unknown_receiver"),
+    ("database_data_loss_allowed", "gauge", ""),
     ("policy_file_faults", "gauge", ""),
     ("policy_shadow_total", "counter", "policy=seen outcome=would_allow|would_deny|no_change"),
     ("inventory_secrets", "gauge", "state=used|unused"),

@@ -3,117 +3,13 @@
 //!
 //! `CLAVIGER_KILLS`, `CLAVIGER_DATABASE_KILLS` and `CLAVIGER_ROLLS` set the counts (`make kills`).
 
-use super::judge::{Attempt, Verdict, judge};
+use super::under_load::{REPLICAS, Stopping, more_cycles, start, under_load};
 use super::*;
-use crate::rig::keep_alive::Client;
-use crate::rig::oidc::allow;
 use crate::rig::postgres::Postgres;
 use crate::rig::replicas::{Replicas, new_database};
 use crate::rig::scale::scale;
-use serde_json::{Value, json};
 use std::process::Command;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
-
-const CLIENTS: usize = 12;
-const REPLICAS: usize = 3;
-
-/// What the clients of a run saw.
-#[derive(Default)]
-struct History {
-    attempts: Mutex<Vec<Attempt>>,
-    cycles: AtomicUsize,
-}
-
-fn start(url: &str) -> Replicas {
-    Replicas::start(
-        REPLICAS,
-        url,
-        &json!({"homelab/site/main": {"TOKEN": "s3cret"}}),
-        &[("site", allow(&["homelab/{repo}/{branch}"], &json!({})))],
-        &json!({}),
-    )
-}
-
-/// Issues and redeems on changing replicas, each ticket more than once, until told to stop. Failures are expected
-/// here.
-fn load(replicas: &Replicas, history: &History, stop: &AtomicBool, client: usize) {
-    let token = replicas.token();
-    let mut turn = client;
-    while !stop.load(Ordering::Relaxed) {
-        turn += 1;
-        let body = "repo=site&branch=main";
-        let ask = format!(
-            "POST /v1/tickets HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let Some((201, body)) = once(replicas, turn, &ask) else { continue };
-        let issued: Value = serde_json::from_str(&body).unwrap();
-        let ticket = issued["ticketId"].as_str().unwrap().to_owned();
-        let path = issued["url"].as_str().unwrap().split_once("/v1/").unwrap().1;
-        let download = format!("GET /v1/{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        // Two at once on two replicas, and a late third one.
-        let seen: Vec<Option<u16>> = std::thread::scope(|scope| {
-            let racers = [1, 2].map(|other| {
-                scope.spawn({
-                    let download = &download;
-                    move || once(replicas, turn + other, download).map(|(status, _)| status)
-                })
-            });
-            racers.into_iter().map(|racer| racer.join().unwrap()).collect()
-        });
-        let late = once(replicas, turn, &download).map(|(status, _)| status);
-        let mut attempts = history.attempts.lock().unwrap();
-        for status in seen.into_iter().chain([late]) {
-            attempts.push(Attempt { ticket: ticket.clone(), status });
-        }
-        history.cycles.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// One request to one replica; nothing if the connection ends without an answer.
-fn once(replicas: &Replicas, number: usize, request: &str) -> Option<(u16, String)> {
-    let address = replicas.get(number).api;
-    Client::new(address).ok()?.exchange(request).ok()
-}
-
-/// Ends the load when dropped, also after a failure, because the threads of the load are joined.
-struct Stopping<'a>(&'a AtomicBool);
-
-impl Drop for Stopping<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Runs load while `disturb` works, and compares the results.
-fn under_load(replicas: &Replicas, disturb: impl FnOnce(&History)) -> (Vec<Attempt>, Vec<Value>) {
-    let (history, stop) = (History::default(), AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        for client in 0..CLIENTS {
-            let (history, stop) = (&history, &stop);
-            scope.spawn(move || load(replicas, history, stop, client));
-        }
-        let _load = Stopping(&stop);
-        disturb(&history);
-    });
-    let attempts = history.attempts.into_inner().unwrap();
-    let events = replicas.events();
-    assert_eq!(judge(&attempts, &events), Verdict::default());
-    assert!(attempts.iter().any(|attempt| attempt.status == Some(200)), "there was load");
-    (attempts, events)
-}
-
-/// Waits until this many more cycles have ended, which shows that the load continues.
-fn more_cycles(history: &History, count: usize) {
-    let (before, deadline) = (history.cycles.load(Ordering::Relaxed), Instant::now() + Duration::from_mins(1));
-    while history.cycles.load(Ordering::Relaxed) < before + count {
-        assert!(Instant::now() < deadline, "the load stands still");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
 fn replicas_that_are_killed_release_nothing_twice_and_nothing_unrecorded() {

@@ -5,12 +5,13 @@ mod clocks;
 mod contract;
 mod full;
 mod hung_up;
-mod judge;
+pub mod judge;
 mod kills;
 mod limited;
 mod race;
 mod revoked_together;
 mod served;
+pub mod under_load;
 mod unknown;
 
 use crate::rig::postgres::{checked, postgres};

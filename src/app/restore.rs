@@ -1,0 +1,60 @@
+//! `claviger restore`: voids what a restored database wrongly knows as unredeemed.
+
+use super::database_clock::DatabaseClock;
+use super::error::StartError;
+use super::keys;
+use crate::audit::{AuditLog, ChainHasher};
+use crate::broker::{self, revoke_after_restore};
+use crate::config::Config;
+use crate::config::tickets::{Tickets as Settings, Where};
+use crate::database::Database;
+use crate::metrics::Metrics;
+use crate::model::clock::Clock as _;
+use crate::tickets::Tickets;
+use jiff::Timestamp;
+use std::sync::Arc;
+
+/// Why tickets could not be revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The database, a key or the audit log cannot be used.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The time of the backup is in the future.
+    #[error("the time of the backup is later than the database's clock")]
+    Future,
+    /// The database became unavailable.
+    #[error("some tickets may not be revoked: run the command again ({})", .0.code().as_str())]
+    Unavailable(broker::Error),
+}
+
+/// Revokes the tickets that could be redeemed after the backup, and returns their number.
+///
+/// # Errors
+/// See [`RestoreError`].
+pub async fn restore(config: &Config, backup: Timestamp) -> Result<usize, RestoreError> {
+    let url = &config.database.url;
+    let opened = Database::open(url).await;
+    let database = opened.map_err(|error| StartError::Database(url.clone(), error))?;
+    let clock = Arc::new(DatabaseClock::default());
+    clock.measure(&database).await.map_err(StartError::Clock)?;
+    if backup > clock.now() {
+        return Err(RestoreError::Future);
+    }
+    let chain_key = config.audit.key_file.as_deref().map(keys::read).transpose().map_err(StartError::from)?;
+    let retired = config.audit.retired_key_files.iter().map(|file| keys::read(file)).collect::<Result<Vec<_>, _>>();
+    let hasher = ChainHasher::new(chain_key.as_ref(), &retired.map_err(StartError::from)?);
+    let metrics = Arc::new(Metrics::new(&[], &[]).map_err(StartError::Metrics)?);
+    let opened = AuditLog::open(&database, config.audit.stdout, hasher, clock, metrics).await;
+    let (audit, written) = opened.map_err(StartError::Audit)?;
+    let key = keys::of_database(&config.database).map_err(StartError::from)?;
+    // Tickets in memory ended with their process; tickets in the database are there also if the setting was changed.
+    let settings = Settings { store: Where::Database, ..config.tickets };
+    let tickets = Tickets::open(&settings, &database, &key).map_err(StartError::from)?;
+    let revoked = revoke_after_restore(&*tickets.store, &audit, backup).await;
+    drop(audit);
+    // The writer ends after the last event.
+    let _ = written.await;
+    database.close().await;
+    revoked.map_err(RestoreError::Unavailable)
+}

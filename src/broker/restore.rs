@@ -1,0 +1,46 @@
+//! After the database was restored from a backup: ends the tickets that may have been redeemed after the backup.
+
+use super::error::Error;
+use super::redeem::describe;
+use super::tickets::end_waiting;
+use crate::audit::{AuditLog, CommitError, Event, OpenEvent};
+use crate::metrics::labels::{EventType, Outcome};
+use crate::tickets::{Ending, Ticket, TicketStore};
+use crate::wire::problem::Code;
+use jiff::Timestamp;
+
+/// The reason in the events.
+const REASON: &str = "restored";
+
+/// Revokes every waiting ticket that could be redeemed after the backup, records that, and returns the number of tickets. What
+/// was redeemed after the backup waits again in the restored database.
+///
+/// # Errors
+/// `database_unavailable`, `audit_unavailable`. Some tickets may be revoked then; a repeated call revokes the others.
+pub async fn revoke_after_restore(
+    store: &dyn TicketStore,
+    audit: &AuditLog,
+    backup: Timestamp,
+) -> Result<usize, Error> {
+    let mut event = OpenEvent::new(audit, Event::new(EventType::DatabaseRestored, Outcome::Ok));
+    // Tickets that had expired by the time of the backup cannot have been redeemed since.
+    let revoked = end_waiting(store, backup, |_| true, |ticket| revoke(store, audit, ticket)).await?;
+    event.count = Some(revoked as u64);
+    event.close().await.map_err(|_| Error::Plain(Code::AuditUnavailable))?;
+    Ok(revoked)
+}
+
+/// False if it no longer waited.
+async fn revoke(store: &dyn TicketStore, audit: &AuditLog, ticket: Ticket) -> Result<bool, Error> {
+    let mut event = OpenEvent::new(audit, Event::new(EventType::TicketRevoked, Outcome::Ok));
+    describe(&mut event, &ticket);
+    event.reason = Some(REASON);
+    match event.close_with(store.ending(ticket.id, Ending::Revoked)).await {
+        Ok(()) => Ok(true),
+        Err(CommitError::Rejected(event)) => {
+            event.discard();
+            Ok(false)
+        }
+        Err(CommitError::Failed(_) | CommitError::Unknown(_)) => Err(Code::AuditUnavailable.into()),
+    }
+}

@@ -1,0 +1,6 @@
+//! PostgreSQL with a standby: what a failover may lose, and failovers under load.
+
+mod data_loss;
+pub mod promoted;
+mod restarted;
+mod restore;

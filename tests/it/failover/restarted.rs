@@ -1,0 +1,41 @@
+//! A primary that is killed while a commit waits for its standby, and is started again, shows the commit although no standby
+//! has it. Nothing is released on its evidence.
+
+use super::promoted::Pair;
+use crate::rig::claviger::wait_until;
+use crate::rig::oidc::allow;
+use crate::rig::replicas::{Replicas, new_database};
+use crate::tickets::judge::{Attempt, Verdict, judge};
+use crate::tickets::under_load::{issue, redeem};
+use serde_json::json;
+use std::sync::mpsc;
+use std::time::Duration;
+
+#[test]
+fn a_commit_that_no_standby_has_releases_nothing() {
+    let mut pair = Pair::start();
+    let url = new_database(pair.primary());
+    let policy = allow(&["homelab/{repo}/{branch}"], &json!({}));
+    let replicas =
+        Replicas::start(1, &url, &json!({"homelab/site/main": {"TOKEN": "s3cret"}}), &[("site", policy)], &json!({}));
+    let (path, ticket) = replicas.ticket(0);
+
+    pair.freeze_standby();
+    let (sender, answered) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let (replicas, path) = (&replicas, &path);
+        scope.spawn(move || sender.send(redeem(replicas, 0, path)));
+        wait_until("the commit to wait for the standby", || pair.primary().waiting_commits() > 0);
+        pair.restart_primary();
+        let state = "SELECT CAST(state AS TEXT) FROM tickets";
+        wait_until("the commit to be visible", || pair.primary().ask_in(&url, state) == "1");
+        // The request gives up after ten seconds; without a standby there is no other answer.
+        let status = answered.recv_timeout(Duration::from_secs(25)).unwrap();
+        assert_ne!(status, Some(200), "released, and no standby has it");
+        pair.thaw_standby();
+        wait_until("the replica to serve", || issue(replicas, 0, &replicas.token()).is_some());
+        assert_eq!(redeem(replicas, 0, path), Some(410), "it was redeemed after all");
+        let attempts = [Attempt { ticket: ticket.clone(), status }];
+        assert_eq!(judge(&attempts, &replicas.events()), Verdict::default());
+    });
+}
