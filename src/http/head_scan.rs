@@ -237,7 +237,7 @@ mod tests {
         let head = "GET /a HTTP/1.1\r\n";
         for (lines, odd) in [
             ("Content-Length: 1\r\nContent-Length: 1\r\n\r\n", 33),
-            ("Content-Length: 0\r\ncontent-CONTENT_LENGTH: 0\r\n\r\n", 33),
+            ("Content-Length: 0\r\ncontent-LENGTH: 0\r\n\r\n", 33),
             ("Content-Length: 1, 1\r\n\r\n", 17),
             ("Content-Length: 1 1\r\n\r\n", 18),
             ("Content-Length: +1\r\n\r\n", 16),
