@@ -27,7 +27,7 @@ pub enum StartError {
     Metrics(#[from] prometheus::Error),
     /// The database cannot be used.
     #[error("database {0}")]
-    Database(Url, #[source] database::OpenError),
+    Database(Box<Url>, #[source] database::OpenError),
     /// The stored policies cannot be read.
     #[error("the stored policies cannot be read")]
     StoredPolicies(#[source] database::Failed),

@@ -35,7 +35,7 @@ pub enum RestoreError {
 pub async fn restore(config: &Config, backup: Timestamp) -> Result<usize, RestoreError> {
     let url = &config.database.url;
     let opened = Database::open(url).await;
-    let database = opened.map_err(|error| StartError::Database(url.clone(), error))?;
+    let database = opened.map_err(|error| StartError::Database(Box::new(url.clone()), error))?;
     let clock = Arc::new(DatabaseClock::default());
     clock.measure(&database).await.map_err(StartError::Clock)?;
     if backup > clock.now() {

@@ -105,7 +105,7 @@ impl Options {
             }
         }
         options.complete()?;
-        Ok((options, with_ports(hosts, ports)?))
+        Ok((options, with_ports(hosts.as_deref(), ports.as_deref())?))
     }
 
     /// Checks options that depend on each other.
@@ -187,7 +187,7 @@ fn absolute(value: &str) -> Result<PathBuf, &'static str> {
 }
 
 /// As in libpq: one port for all hosts, or one for each.
-fn with_ports(hosts: Option<String>, ports: Option<String>) -> Result<Option<Vec<String>>, &'static str> {
+fn with_ports(hosts: Option<&str>, ports: Option<&str>) -> Result<Option<Vec<String>>, &'static str> {
     let Some(hosts) = hosts else {
         return if ports.is_none() {
             Ok(None)
@@ -196,7 +196,7 @@ fn with_ports(hosts: Option<String>, ports: Option<String>) -> Result<Option<Vec
         };
     };
     let hosts: Vec<&str> = hosts.split(',').collect();
-    let ports: Vec<&str> = ports.as_deref().map_or_else(Vec::new, |ports| ports.split(',').collect());
+    let ports: Vec<&str> = ports.map_or_else(Vec::new, |ports| ports.split(',').collect());
     if ports.len() > 1 && ports.len() != hosts.len() {
         return Err("has another number of ports than of hosts");
     }

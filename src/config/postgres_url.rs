@@ -145,7 +145,7 @@ impl PostgresUrl {
     }
 
     /// Connect options for sqlx, for each host in order. The environment variables and the password file of libpq complete what
-    /// the URL omits. `extra_float_digits` is not sent, because PgBouncer refuses it and no column is a floating point number.
+    /// the URL omits. `extra_float_digits` is not sent, because `PgBouncer` refuses it and no column is a floating point number.
     ///
     /// # Errors
     /// An environment variable has made the URL unusable since it was checked.

@@ -62,10 +62,9 @@ impl ConnectError {
     /// Whether another host may do: this one does not answer, is starting or stopping, or is not the wanted kind of server.
     pub(super) fn tries_another_host(&self) -> bool {
         match self {
-            Self::NoPrimary => true,
             Self::Sqlx(sqlx::Error::Database(error)) => error.code().is_some_and(|code| code.starts_with("57P")),
             Self::Sqlx(sqlx::Error::Configuration(_)) | Self::MayForget(_) | Self::PasswordFile => false,
-            Self::Sqlx(_) => true,
+            Self::NoPrimary | Self::Sqlx(_) => true,
         }
     }
 }

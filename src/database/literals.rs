@@ -65,7 +65,7 @@ fn write(text: &mut String, param: &Param<'_>) {
         Param::NoBytes => text.push_str("NULL::bytea"),
         Param::Texts(texts) => write_array(text, texts.iter(), "text", |text, value| write_text(text, value)),
         Param::Numbers(numbers) => {
-            write_array(text, numbers.iter(), "bigint", |text, number| write_number(text, *number))
+            write_array(text, numbers.iter(), "bigint", |text, number| write_number(text, *number));
         }
         Param::Blobs(blobs) => write_array(text, blobs.iter(), "bytea", |text, blob| write_bytes(text, blob)),
     }

@@ -178,7 +178,7 @@ fn attest(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Attest> {
 /// Refuses an attestation that uses the repo or branch of the request: the caller would attest itself.
 fn attestation(source: &str) -> Result<Expression, InvalidExpression> {
     let expression = Expression::text(source)?;
-    if expression.uses_request_names() {
+    if expression.reads_request() {
         return Err(InvalidExpression::new(
             "must not name request.repo or request.branch, which is what the caller says",
         ));

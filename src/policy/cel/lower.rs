@@ -24,7 +24,7 @@ enum Lowered {
 struct Lowering {
     variables: Vec<(String, Kind)>,
     needs: Needs,
-    uses_request_names: bool,
+    reads_request: bool,
     identifies: bool,
     depth: usize,
 }
@@ -35,7 +35,7 @@ pub(super) struct Names {
     /// The facts that it needs.
     pub(super) needs: Needs,
     /// Whether it uses the repo or branch of the request.
-    pub(super) uses_request_names: bool,
+    pub(super) reads_request: bool,
     /// Whether groups or claims of the caller are among it.
     pub(super) identifies: bool,
 }
@@ -45,16 +45,11 @@ pub(super) struct Names {
 /// # Errors
 /// The first construct that is not supported.
 pub(super) fn lower(tree: &IdedExpr) -> Result<(Node, Kind, Names), InvalidExpression> {
-    let mut lowering = Lowering {
-        variables: Vec::new(),
-        needs: Needs::default(),
-        uses_request_names: false,
-        identifies: false,
-        depth: 0,
-    };
+    let mut lowering =
+        Lowering { variables: Vec::new(), needs: Needs::default(), reads_request: false, identifies: false, depth: 0 };
     let (node, kind) = lowering.value(tree)?;
-    let Lowering { needs, uses_request_names, identifies, .. } = lowering;
-    Ok((node, kind, Names { needs, uses_request_names, identifies }))
+    let Lowering { needs, reads_request, identifies, .. } = lowering;
+    Ok((node, kind, Names { needs, reads_request, identifies }))
 }
 
 fn refuse<T>(reason: &'static str) -> Result<T, InvalidExpression> {
@@ -130,7 +125,7 @@ impl Lowering {
 
     fn note(&mut self, field: Field) {
         self.need(field.needs());
-        self.uses_request_names |= matches!(field, Field::Repo | Field::Branch);
+        self.reads_request |= matches!(field, Field::Repo | Field::Branch);
         self.identifies |= matches!(field, Field::Groups | Field::Claims);
     }
 

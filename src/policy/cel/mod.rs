@@ -82,8 +82,8 @@ impl Expression {
     }
 
     /// Whether it uses the repo or branch of the request.
-    pub(super) const fn uses_request_names(&self) -> bool {
-        self.names.uses_request_names
+    pub(super) const fn reads_request(&self) -> bool {
+        self.names.reads_request
     }
 
     /// Whether it can be evaluated with what the audit log holds of a request: it names no facts, groups or claims.

@@ -1,4 +1,4 @@
-//! PgBouncer with its defaults in front of PostgreSQL.
+//! `PgBouncer` with its defaults in front of PostgreSQL.
 
 use super::*;
 use crate::rig::oidc::allow;
@@ -47,13 +47,13 @@ async fn prepared_statements(database: &Database, expected: &str) {
 
 #[tokio::test]
 async fn every_kind_of_value_comes_back_through_a_pooler() {
+    const ALL: &str = "SELECT $1, $2, $3, $4, ($5)[2], ($6)[1], ($7)[1], $8, CAST(cardinality($9) AS BIGINT)";
     let url = postgres().database().await;
     let pooler = PgBouncer::start(&url, "transaction", &[]);
     let direct = open(checked(&url)).await.unwrap();
     let pooled = open(checked(pooler.url())).await.unwrap();
     let text = "it's \\ \"ä\u{202E}\n$1 '); DROP TABLE policies; --";
     let bytes: Vec<u8> = (0..=255).collect();
-    const ALL: &str = "SELECT $1, $2, $3, $4, ($5)[2], ($6)[1], ($7)[1], $8, CAST(cardinality($9) AS BIGINT)";
     let params = [
         Param::from(text),
         Param::NoText,

@@ -1,4 +1,4 @@
-//! A real PgBouncer in front of a PostgreSQL of a test.
+//! A real `PgBouncer` in front of a PostgreSQL of a test.
 
 use super::claviger::wait_until;
 use super::kube::rig_binary;
@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-/// A pooler with the defaults of PgBouncer.
+/// A pooler with the defaults of `PgBouncer`.
 pub struct PgBouncer {
     url: String,
     folder: PathBuf,
@@ -52,8 +52,9 @@ impl PgBouncer {
             .stderr(log)
             .spawn()
             .unwrap();
-        let _guardian = guard(&child, &folder).unwrap();
-        let pooler = Self { url: format!("postgres://{user}@127.0.0.1:{own}/{database}"), folder, child, _guardian };
+        let guardian = guard(&child, &folder).unwrap();
+        let url = format!("postgres://{user}@127.0.0.1:{own}/{database}");
+        let pooler = Self { url, folder, child, _guardian: guardian };
         wait_until("PgBouncer", || TcpStream::connect(("127.0.0.1", own)).is_ok());
         pooler
     }
