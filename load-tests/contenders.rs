@@ -156,21 +156,7 @@ pub async fn line_up(runs: usize) -> Field {
     std::fs::write(&key, STANDARD.encode([7; 32])).unwrap();
     let database = postgres().database().await;
 
-    let replicas: Vec<Claviger> = [
-        (json!({}), "memory"),
-        (json!({}), "database"),
-        (json!({}), "memory"),
-        (json!({"url": "sqlite::memory:"}), "memory"),
-        (json!({}), "memory"),
-        (json!({}), "memory"),
-        (json!({}), "memory"),
-        (json!({"url": database, "keyFile": key}), "database"),
-        (json!({"url": database, "keyFile": key}), "database"),
-        (json!({"url": database, "keyFile": key}), "database"),
-    ]
-    .into_iter()
-    .map(|(database, tickets)| replica(&plan, &database, tickets))
-    .collect();
+    let replicas = start_replicas(&plan, &database, &key);
     let bare = Bare::start();
     let mint = Arc::new(Mint::new(&plan.kube).await);
     let known = plan.kube.pod("ci/build-bot").await.token;
@@ -188,16 +174,9 @@ pub async fn line_up(runs: usize) -> Field {
     let with = |extra: &[u32]| [&planes, extra].concat();
     let contenders = vec![
         contender(BARE, &[bare.address], &[bare.address], asks_with(&known), Box::new(fetches), vec![bare.id()]),
-        contender(MEMORY, &[memory.api], &[memory.api], asks_with(&known), Box::new(fetches), vec![memory.id()]),
-        contender(
-            FORGETFUL,
-            &[forgetful.api],
-            &[forgetful.api],
-            asks_with(&known),
-            Box::new(fetches),
-            vec![forgetful.id()],
-        ),
-        contender(SQLITE, &[sqlite.api], &[sqlite.api], asks_with(&known), Box::new(fetches), vec![sqlite.id()]),
+        at_one(MEMORY, memory, asks_with(&known)),
+        at_one(FORGETFUL, forgetful, asks_with(&known)),
+        at_one(SQLITE, sqlite, asks_with(&known)),
         contender(
             POSTGRES,
             &ours,
@@ -225,14 +204,7 @@ pub async fn line_up(runs: usize) -> Field {
             Box::new(|answer| reads(answer, COMPATIBLE)),
             with(&[vault_logins.id()]),
         ),
-        contender(
-            NEVER_SEEN,
-            &[unseen.api],
-            &[unseen.api],
-            asks_from(never_seen.clone()),
-            Box::new(fetches),
-            vec![unseen.id()],
-        ),
+        at_one(NEVER_SEEN, unseen, asks_from(never_seen.clone())),
         Arc::new(Contender {
             name: REVIEWS,
             first_at: vec![api_server()],
@@ -241,14 +213,7 @@ pub async fn line_up(runs: usize) -> Field {
             then: vec![gets_the_pod("ci")],
             processes: planes.clone(),
         }),
-        contender(
-            RUNS,
-            &[attesting.api],
-            &[attesting.api],
-            asks_from(attested.clone()),
-            Box::new(fetches),
-            vec![attesting.id()],
-        ),
+        at_one(RUNS, attesting, asks_from(attested.clone())),
         Arc::new(Contender {
             name: CHAIN,
             first_at: vec![api_server()],
@@ -269,6 +234,25 @@ pub async fn line_up(runs: usize) -> Field {
     ];
     let Plan { kube, bao, .. } = plan;
     Field { contenders, counted: 0, replicas, pools, _bare: Some(bare), _bao: bao, _kube: kube }
+}
+
+/// The replicas in the order in which [`line_up`] names them; the last three share a database.
+fn start_replicas(plan: &Plan, database: &str, key: &Path) -> Vec<Claviger> {
+    [
+        (json!({}), "memory"),
+        (json!({}), "database"),
+        (json!({}), "memory"),
+        (json!({"url": "sqlite::memory:"}), "memory"),
+        (json!({}), "memory"),
+        (json!({}), "memory"),
+        (json!({}), "memory"),
+        (json!({"url": database, "keyFile": key}), "database"),
+        (json!({"url": database, "keyFile": key}), "database"),
+        (json!({"url": database, "keyFile": key}), "database"),
+    ]
+    .into_iter()
+    .map(|(database, tickets)| replica(plan, &database, tickets))
+    .collect()
 }
 
 fn replica(plan: &Plan, database: &Value, tickets: &str) -> Claviger {
@@ -301,6 +285,11 @@ fn replica_of(plan: &Plan, binary: &Path) -> Claviger {
     let mut command = Command::new(binary);
     command.args(["serve", "--config"]).arg(file);
     Claviger::by(folder, command)
+}
+
+/// A replica that issues tickets and redeems them itself.
+fn at_one(name: &'static str, replica: &Claviger, asks: Box<First>) -> Arc<Contender> {
+    contender(name, &[replica.api], &[replica.api], asks, Box::new(fetches), vec![replica.id()])
 }
 
 fn contender(

@@ -4,7 +4,7 @@
 use super::promoted::Pair;
 use crate::rig::claviger::wait_until;
 use crate::rig::oidc::allow;
-use crate::rig::postgres::ask_in;
+use crate::rig::postgres::Postgres;
 use crate::rig::replicas::{Replicas, new_database};
 use crate::tickets::judge::{Attempt, Verdict, judge};
 use crate::tickets::under_load::{issue, redeem};
@@ -29,7 +29,7 @@ fn a_commit_that_no_standby_has_releases_nothing() {
         wait_until("the commit to wait for the standby", || pair.primary().waiting_commits() > 0);
         pair.restart_primary();
         let state = "SELECT CAST(state AS TEXT) FROM tickets";
-        wait_until("the commit to be visible", || ask_in(&url, state) == "1");
+        wait_until("the commit to be visible", || Postgres::ask_in(&url, state) == "1");
         // The request gives up after ten seconds; without a standby there is no other answer.
         let status = answered.recv_timeout(Duration::from_secs(25)).unwrap();
         assert_ne!(status, Some(200), "released, and no standby has it");

@@ -6,7 +6,7 @@ use super::postgres::{as_user_of_postgres, free_port, guard, own_folder};
 use std::fs::{self, File};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 /// A pooler with the defaults of `PgBouncer`.
 pub struct PgBouncer {
@@ -72,7 +72,7 @@ impl PgBouncer {
 
 impl Drop for PgBouncer {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-s", "QUIT", &self.child.id().to_string()]).status();
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }

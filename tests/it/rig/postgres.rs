@@ -4,8 +4,6 @@
 pub mod backup;
 mod standby;
 
-pub use standby::ask_in;
-
 use claviger::config::postgres_url::PostgresUrl;
 use claviger::model::request_id::RequestId;
 use sqlx::postgres::PgConnection;

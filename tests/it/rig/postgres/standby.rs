@@ -102,7 +102,7 @@ impl Postgres {
 
     /// Runs a statement in the database `postgres`. Returns the text in the first column of its first row, if any.
     pub fn ask(&self, sql: &str) -> String {
-        ask_in(&self.url("postgres"), sql)
+        Self::ask_in(&self.url("postgres"), sql)
     }
 
     /// The URL of a database with the addresses of this server and another one.
@@ -116,20 +116,20 @@ impl Postgres {
     pub fn url_as(&self, user: &str, password: &str, database: &str) -> String {
         url_of(user, password, self.port, database)
     }
-}
 
-/// Runs a statement in the database of a URL. Returns the text in the first column of its first row, if any.
-pub fn ask_in(url: &str, sql: &str) -> String {
-    let asked = async {
-        let mut connection = PgConnection::connect(url).await.unwrap();
-        let sql = AssertSqlSafe(sql.to_owned());
-        // Not prepared: some statements cannot run in a transaction.
-        let rows = sqlx::raw_sql(sql).fetch_all(&mut connection).await.unwrap();
-        rows.first().map(|row| sqlx::Row::get::<String, _>(row, 0)).unwrap_or_default()
-    };
-    // A separate thread, because the test may run inside a runtime.
-    std::thread::scope(|scope| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        scope.spawn(move || runtime.block_on(asked)).join().unwrap()
-    })
+    /// Runs a statement in the database of a URL. Returns the text in the first column of its first row, if any.
+    pub fn ask_in(url: &str, sql: &str) -> String {
+        let asked = async {
+            let mut connection = PgConnection::connect(url).await.unwrap();
+            let sql = AssertSqlSafe(sql.to_owned());
+            // Not prepared: some statements cannot run in a transaction.
+            let rows = sqlx::raw_sql(sql).fetch_all(&mut connection).await.unwrap();
+            rows.first().map(|row| sqlx::Row::get::<String, _>(row, 0)).unwrap_or_default()
+        };
+        // A separate thread, because the test may run inside a runtime.
+        std::thread::scope(|scope| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            scope.spawn(move || runtime.block_on(asked)).join().unwrap()
+        })
+    }
 }
