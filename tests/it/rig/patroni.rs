@@ -139,8 +139,9 @@ impl Node {
 
     fn run(&mut self) {
         let log = File::options().append(true).create(true).open(self.folder.join("log")).unwrap();
-        let child = as_user_of_postgres("python3")
-            .args(["-m", "patroni"])
+        // env passes over an interpreter that this user may not run, as one in the folder of root.
+        let child = as_user_of_postgres("/usr/bin/env")
+            .args(["python3", "-m", "patroni"])
             .arg(self.folder.join("patroni.yaml"))
             .env("PYTHONPATH", self.folder.join("packages"))
             .stdin(Stdio::null())
