@@ -66,7 +66,8 @@ async fn a_broken_deny_of_a_tenant_denies_its_own_namespace_alone() {
     assert!(message.contains("/spec/repos/0") && message.contains("It denies nevertheless"), "{message}");
     assert!(!may(&claviger, &member) && may(&claviger, &stranger));
     // A broken allow denies nothing.
-    broken["spec"]["effect"] = json!("allow");
-    cluster.apply(&broken).good();
+    let mut allow = policy("team-a", "freeze", "teams/{namespace}/{repo}/{branch}");
+    allow["spec"]["repos"] = broken["spec"]["repos"].clone();
+    cluster.apply(&allow).good();
     wait_until("the allow", || may(&claviger, &member));
 }

@@ -33,16 +33,17 @@ async fn a_pooler_that_ignores_the_mark_is_recognised_too() {
     let url = postgres().database().await;
     let pooler = PgBouncer::start(&url, "transaction", &["ignore_startup_parameters = options,extra_float_digits"]);
     let database = open(checked(pooler.url())).await.unwrap();
-    prepared_statements(&database, "0").await;
+    assert_eq!(prepared_statements(&database).await, 0);
+    // On a session of its own, where migrations have left some too.
     let database = open(checked(&url)).await.unwrap();
-    prepared_statements(&database, "1").await;
+    assert!(prepared_statements(&database).await > 0);
 }
 
 /// The number of statements that are prepared in a session after one with a parameter.
-async fn prepared_statements(database: &Database, expected: &str) {
-    let count = "SELECT CAST(count(*) AS TEXT) FROM pg_prepared_statements WHERE statement <> $1";
+async fn prepared_statements(database: &Database) -> i64 {
+    let count = "SELECT count(*) FROM pg_prepared_statements WHERE statement <> $1";
     let rows = database.run(count, &[Param::from("")]).await.unwrap();
-    assert_eq!(rows[0].text(0).unwrap(), expected);
+    rows[0].number(0).unwrap()
 }
 
 #[tokio::test]
