@@ -100,8 +100,8 @@ load-test-against: ## compare with the build of another commit, REV=COMMIT, in t
 	@git worktree prune
 	@test -e $(against)/tree || git worktree add --quiet --detach $(against)/tree $(REV)
 	@git -C $(against)/tree checkout --quiet --detach "$$(git rev-parse --verify '$(REV)^{commit}')"
-	@cd $(against)/tree && CARGO_TARGET_DIR=$(CURDIR)/$(against)/target cargo build --quiet --locked --release --bin claviger
-	@cargo build --quiet --locked --release --bin claviger --example load-test
+	@cd $(against)/tree && $(released) CARGO_TARGET_DIR=$(CURDIR)/$(against)/target cargo build --quiet --locked --release --bin claviger
+	@$(released) cargo build --quiet --locked --release --bin claviger --example load-test
 	target/release/examples/load-test against $(against)/target/release/claviger
 
 load-test-short: ## the short form, about a minute: fails if a ratio has fallen by a third
