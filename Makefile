@@ -83,7 +83,7 @@ audit-figures: ## measure writing, queries, verification, export and pruning of 
 	@rig/install base postgres
 	cargo bench --locked --bench audit
 
-# Without it the first random number takes 30 ms of processor time: docs/DESIGN.md.
+# With that jitter the first random number takes most of the processor time of a start: docs/DESIGN.md.
 released := AWS_LC_SYS_NO_JITTER_ENTROPY=1
 
 load-test: ## compare with the alternatives, and write load-tests/RESULTS.md; before=BINARY adds another build

@@ -89,7 +89,7 @@ fn nothing_there_is_no_variable() {
     let mut exec = crate::fetch::command("exec");
     exec.args(["--server", &format!("http://{}", claviger.api), "--token-file"]);
     exec.arg(claviger.folder.path().join("token")).args(["--repo", "moreira.dev", "--branch", "nothing"]);
-    let ran = ran(exec.args(["--keys", "GITHUB_TOKEN", "--", "env"]));
+    let ran = ran(exec.args(["--only", "GITHUB_TOKEN", "--", "env"]));
     assert!(ran.code == Some(0) && !ran.text().contains("GITHUB_TOKEN"), "{ran:?}");
 }
 
