@@ -28,9 +28,10 @@ dev: ## serve with sample secrets on 127.0.0.1:8080
 	@rig/install base
 	@cargo run --quiet --locked -- dev
 
+# Many tests wait for a component, so half as many more run at once as there are processors.
 test: ## run all tests, with real components
 	@rig/install
-	cargo test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 3 / 2))} cargo test --locked
 
 # `make slow release=yes`: an optimised build, for figures; also for race, kills, faults and failover.
 optimised := $(if $(release),--release)
