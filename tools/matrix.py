@@ -68,7 +68,8 @@ def rig_of(work, kube, tekton):
 def run_tests(rig, *arguments):
     """The tests that ran, with their results."""
     command = ["cargo", "test", "--locked", "--test", "it", "--", "--color=never", *arguments]
-    ran = subprocess.run(command, cwd=ROOT, env=dict(os.environ, CLAVIGER_RIG=rig), stdout=subprocess.PIPE, text=True)
+    ran = subprocess.run(command, cwd=ROOT, env=dict(os.environ, CLAVIGER_RIG=rig), stdout=subprocess.PIPE, text=True, timeout=3 * 3600)
+    assert "test result: " in ran.stdout, f"the tests did not end: exit code {ran.returncode}"
     print(ran.stdout[-20000:] if "test result: FAILED" in ran.stdout else "", end="", file=sys.stderr)
     return dict(re.findall(r"^test (\S+) \.\.\. (ok|FAILED)$", ran.stdout, re.M))
 
@@ -110,6 +111,13 @@ class ApiServer:
                   "--service-account-issuer=https://kubernetes.default.svc", "--api-audiences=https://kubernetes.default.svc",
                   "--authorization-mode=RBAC", "--token-auth-file=tokens.csv", "--disable-admission-plugins=ServiceAccount"),
         ]
+        try:
+            self.wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def wait_until_ready(self):
         deadline = time.monotonic() + 120
         while True:
             try:

@@ -1,9 +1,13 @@
 """The control groups of the cluster's pods: a folder of their own in each hierarchy, with cgroup v1 and v2."""
+import hashlib
 import os
 import pathlib
 
+from place import STATE
+
 ROOT = pathlib.Path("/sys/fs/cgroup")
-NAME = "claviger-rig"
+# One for each cluster of the machine, so that their kubelets do not remove each other's pods.
+NAME = "claviger-rig-" + hashlib.sha256(str(STATE).encode()).hexdigest()[:8]
 V1 = ["cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd"]
 
 

@@ -29,10 +29,10 @@ def pid():
         return None
 
 
-def inside(*command, namespaces="nmpiu", **options):
-    """Runs a command in the cluster's namespaces."""
+def inside(*command, namespaces="nmpiu", seconds=120, **options):
+    """Runs a command in the cluster's namespaces, with a time limit."""
     flags = [f"-{letter}" for letter in namespaces]
-    return subprocess.run(["nsenter", "-t", str(pid()), *flags, *map(str, command)], **options)
+    return subprocess.run(["nsenter", "-t", str(pid()), *flags, *map(str, command)], timeout=seconds, **options)
 
 
 def kubectl(*arguments, given=None, check=True, seconds=60):
@@ -74,9 +74,13 @@ def store(*arguments, given=None, check=True):
     return inside(BIN / "bao", *arguments, namespaces="n", env=environment, input=given, text=True, capture_output=True, check=check).stdout
 
 
-def start():
+def must_not_run():
     if pid():
         raise Failed(f"a cluster runs in {STATE}: make cluster-down ends it")
+
+
+def start():
+    must_not_run()
     shutil.rmtree(STATE, ignore_errors=True)
     STATE.mkdir(parents=True)
     certificates.write()
@@ -89,7 +93,12 @@ def start():
          "bash", str(CHECKOUT / "rig" / "cluster" / "init"), str(STATE), str(BIN)],
         stdin=subprocess.DEVNULL, stdout=(STATE / "log.init").open("w"), stderr=subprocess.STDOUT, start_new_session=True)
     children = pathlib.Path(f"/proc/{frame.pid}/task/{frame.pid}/children")
-    PID.write_text(until("the namespaces", lambda: children.read_text().split()[0], 10))
+    try:
+        PID.write_text(until("the namespaces", lambda: children.read_text().split()[0], 10))
+    except BaseException:
+        frame.kill()  # with --kill-child its namespaces end too
+        frame.wait()
+        raise
     until("the API server answers", lambda: kubectl("get", "--raw", "/readyz") == "ok", 120)
     for archive in archives:
         import_image(archive)

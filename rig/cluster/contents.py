@@ -3,7 +3,7 @@ import pathlib
 import subprocess
 
 import images
-from place import BIN, EXECUTABLE, RIG, STATE, TEKTON
+from place import BIN, CSI_DRIVER, EXECUTABLE, STATE, TEKTON
 
 PAUSE = """#include <signal.h>
 #include <unistd.h>
@@ -86,7 +86,7 @@ def write():
               user=NONROOT, folders=FOLDERS)
     driver = {"/driver": BIN / "secrets-store-csi" / "driver", "/registrar": BIN / "node" / "csi-registrar",
               **images.with_libraries("/usr/bin/mount", "/usr/bin/umount")}
-    image("secrets-store-csi:1.6.0", driver, folders=FOLDERS)
+    image(f"secrets-store-csi:{CSI_DRIVER}", driver, folders=FOLDERS)
     if pathlib.Path("/usr/bin/buildah").exists():
         image("buildah:1", {**shell, **images.with_libraries("/usr/bin/buildah"), **certificates,
                             "/etc/containers/policy.json": b'{"default": [{"type": "insecureAcceptAnything"}]}',

@@ -1,6 +1,7 @@
 """The configuration files of the node's programs."""
 import json
 
+import cgroups
 from place import BIN, DNS_SERVICE_IP, NODE, NODE_IP, POD_NETWORK, STATE
 
 # Root in a container may lack CAP_SYS_RESOURCE: then no process may lower its OOM score, and without restrict_oom_score_adj
@@ -40,8 +41,7 @@ CNI = {
 KUBELET = {
     "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
     "failCgroupV1": False, "cgroupDriver": "cgroupfs",
-    # Its own, so that two clusters of one machine do not remove each other's pods.
-    "cgroupRoot": "/claviger-rig",
+    "cgroupRoot": f"/{cgroups.NAME}",
     "failSwapOn": False, "clusterDNS": [DNS_SERVICE_IP], "clusterDomain": "cluster.local",
     "resolvConf": f"{STATE}/resolv.conf", "volumePluginDir": f"{STATE}/volume-plugins",
     "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",

@@ -165,7 +165,7 @@ impl Search<'_> {
         Ok(blocks)
     }
 
-    /// Fetches candidates while there are at least so many, until enough is found.
+    /// Fetches candidates in order while at least `least` of them remain and the page is not full.
     async fn fetch(&mut self, candidates: &mut Vec<i64>, least: usize) -> Result<(), Failed> {
         while candidates.len() >= least && self.left() > 0 {
             let rest = candidates.split_off(candidates.len().min(CANDIDATES));

@@ -8,9 +8,11 @@ use std::collections::{BinaryHeap, HashMap};
 #[derive(Default)]
 pub(super) struct PolicyList {
     resources: Vec<PolicyResource>,
-    /// Those with a spec, the youngest first.
+    /// Those that count for the limit of the cluster, and `surplus` others, the youngest first.
     of_cluster: BinaryHeap<Listed>,
     of_namespaces: HashMap<Box<str>, BinaryHeap<Listed>>,
+    /// How many in `of_cluster` are beyond the limit of their namespace: they take no other namespace's room.
+    surplus: usize,
 }
 
 /// Time of creation, name (as in the limits of `policy/resources`), and where it is.
@@ -25,13 +27,15 @@ impl PolicyList {
         if let Some(namespace) = namespace {
             let of_namespace = self.of_namespaces.entry(namespace).or_default();
             of_namespace.push(listed.clone());
-            if of_namespace.len() > MAX_OF_A_NAMESPACE {
-                drop_youngest(&mut self.resources, of_namespace);
+            if of_namespace.len() > MAX_OF_A_NAMESPACE && drop_youngest(&mut self.resources, of_namespace) {
+                self.surplus += 1;
             }
         }
         self.of_cluster.push(listed);
-        if self.of_cluster.len() > MAX_OF_A_CLUSTER {
-            drop_youngest(&mut self.resources, &mut self.of_cluster);
+        while self.of_cluster.len() - self.surplus > MAX_OF_A_CLUSTER {
+            if !drop_youngest(&mut self.resources, &mut self.of_cluster) {
+                self.surplus -= 1;
+            }
         }
     }
 
@@ -40,10 +44,11 @@ impl PolicyList {
     }
 }
 
-fn drop_youngest(resources: &mut [PolicyResource], listed: &mut BinaryHeap<Listed>) {
-    if let Some(youngest) = listed.pop().and_then(|(_, _, at)| resources.get_mut(at)) {
-        youngest.spec = ResourceSpec::Dropped;
-    }
+/// Takes the youngest out. Whether it had a spec, which is dropped.
+fn drop_youngest(resources: &mut [PolicyResource], listed: &mut BinaryHeap<Listed>) -> bool {
+    let youngest = listed.pop().and_then(|(_, _, at)| resources.get_mut(at));
+    youngest
+        .is_some_and(|youngest| std::mem::replace(&mut youngest.spec, ResourceSpec::Dropped) != ResourceSpec::Dropped)
 }
 
 #[cfg(test)]
@@ -82,5 +87,21 @@ mod tests {
         let mut list = PolicyList::default();
         (0..=MAX_OF_A_CLUSTER).for_each(|at| list.push(listed(None, at, 1)));
         assert_eq!(dropped(list), ["p-050000"], "of those of one second the last name");
+    }
+
+    #[test]
+    fn a_crowded_namespace_takes_no_room_of_others() {
+        for of_cluster in [MAX_OF_A_CLUSTER - MAX_OF_A_NAMESPACE - 1, MAX_OF_A_CLUSTER - MAX_OF_A_NAMESPACE] {
+            let mut list = PolicyList::default();
+            (0..of_cluster).for_each(|at| list.push(listed(None, at, 2)));
+            (0..MAX_OF_A_NAMESPACE * 2).for_each(|at| list.push(listed(Some("team-a"), at, 1)));
+            list.push(listed(Some("team-b"), 0, 10));
+            (0..MAX_OF_A_NAMESPACE).for_each(|at| list.push(listed(Some("team-a"), MAX_OF_A_NAMESPACE * 2 + at, 1)));
+            let dropped = dropped(list);
+            // The one that is too many for the cluster is the youngest of all.
+            let too_many = usize::from(of_cluster + MAX_OF_A_NAMESPACE == MAX_OF_A_CLUSTER);
+            assert_eq!(dropped.iter().filter(|name| !name.starts_with("team-a/")).count(), too_many);
+            assert_eq!(dropped.len(), MAX_OF_A_NAMESPACE * 2 + too_many);
+        }
     }
 }

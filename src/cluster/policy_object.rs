@@ -21,7 +21,7 @@ use tokio::time::Instant;
 const MAX_ANSWER_BYTES: usize = 8 << 20;
 
 impl Cluster {
-    /// Reads one policy. None if there is none of this name.
+    /// Reads the policy of a name. `None` if it does not exist.
     ///
     /// # Errors
     /// When the API server gives no usable answer.

@@ -43,7 +43,8 @@ impl PostgresUrl {
         // The hosts may be an option. The database is required.
         let (authority, database) = rest
             .split_once('/')
-            .filter(|(_, database)| !database.is_empty())
+            // With an `@` it would be the rest of a password that has a slash.
+            .filter(|(_, database)| !database.is_empty() && !database.contains('@'))
             .ok_or("must name a database: postgres://user:password@host:5432/database")?;
         let (user, hosts) = authority
             .rsplit_once('@')

@@ -2,7 +2,7 @@
 //! options.
 //!
 //! A connection that was idle for less than a second is used again without a test, which would be a round trip. It may be broken,
-//! so its user repeats a harmless statement on a tested one.
+//! so its user repeats a harmless statement on a tested one, or finds out whether the statement took effect.
 
 use super::failed::{ConnectError, Failed};
 use super::server::{Connected, Server};
@@ -11,7 +11,7 @@ use sqlx::{Connection as _, Error};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 
 /// Audit events are written by one task and policies rarely; one more connection listens.
@@ -60,7 +60,8 @@ struct Live {
     used_at: Instant,
 }
 
-/// A connection. When dropped, it is closed, and with it any statement in progress.
+/// A connection. When dropped, it is closed. The server ends a statement in progress by its own time limit, but not a commit that
+/// waits for a standby.
 #[derive(Debug)]
 pub struct Connection {
     live: Live,
@@ -126,6 +127,8 @@ impl Connections {
                 self.idle().clear();
             }
             tokio::select! {
+                // After a test that took all of the patience, a turn that is free is taken.
+                biased;
                 turn = self.0.connecting.clone().acquire_owned() => {
                     let turn = turn.map_err(|_| Error::PoolClosed)?;
                     return self.clone().make(place, turn).await;
@@ -138,10 +141,19 @@ impl Connections {
 
     /// Connects in a task of its own: an attempt that outlives its user's patience still finds out which host answers.
     async fn make(self, place: OwnedSemaphorePermit, turn: OwnedSemaphorePermit) -> Result<Connection, Error> {
-        let made = tokio::spawn(async move {
-            let live = Live::new(self.connect().await?).await?;
+        let (sender, made) = oneshot::channel();
+        tokio::spawn(async move {
+            let connected = self.connect().await;
+            let live = match connected {
+                Ok(connected) => Live::new(connected).await.map_err(ConnectError::from),
+                Err(error) => Err(error),
+            };
             drop(turn);
-            Ok::<_, ConnectError>(Connection { live, untested: false, home: self.clone(), place })
+            let made = live.map(|live| Connection { live, untested: false, home: self.clone(), place });
+            // The next user takes what this one did not wait for.
+            if let Err(Ok(unused)) = sender.send(made) {
+                self.keep(unused);
+            }
         });
         let made = timeout(CONNECT_TIMEOUT, made).await.map_err(|_| Error::PoolTimedOut)?;
         made.map_err(|_| Error::WorkerCrashed)?.map_err(Error::from)
@@ -186,11 +198,14 @@ impl Connections {
     /// Closes every connection, when those in use are given back. From here on none is given out.
     pub(super) async fn close(&self) {
         self.0.closed.send_replace(true);
-        let _ = timeout(CLOSE_TIMEOUT, self.0.places.acquire_many(AT_MOST)).await;
-        let idle = std::mem::take(&mut *self.idle());
-        for live in idle {
-            let _ = timeout(TEST_TIMEOUT, live.inner.close()).await;
-        }
+        let closing = async {
+            let _ = self.0.places.acquire_many(AT_MOST).await;
+            let idle = std::mem::take(&mut *self.idle());
+            for live in idle {
+                let _ = live.inner.close().await;
+            }
+        };
+        let _ = timeout(CLOSE_TIMEOUT, closing).await;
     }
 
     /// Returns when they are closed.
@@ -208,7 +223,8 @@ impl Live {
     async fn new(connected: Connected) -> Result<Self, Error> {
         let Connected { connection: mut inner, pooled, .. } = connected;
         if !pooled {
-            sqlx::raw_sql(super::session::SESSION).execute(&mut inner).await?;
+            let session = sqlx::raw_sql(super::session::SESSION).execute(&mut inner);
+            timeout(TEST_TIMEOUT, session).await.map_err(|_| Error::PoolTimedOut)??;
         }
         let now = Instant::now();
         Ok(Self { inner, pooled, made_at: now, used_at: now })

@@ -27,12 +27,14 @@ struct Replication<'a> {
     receivers: i64,
 }
 
-/// Subscribers of logical replication and base backups cannot be promoted. Both have a slot that every role can see.
+/// Subscribers of logical replication and base backups cannot be promoted. Both have a slot that every role can see. A standby may
+/// have a temporary slot too (`wal_receiver_create_temp_slot`), which its receiver names.
 const REPLICATION: &str = "SELECT current_setting('synchronous_commit'), current_setting('synchronous_standby_names'), \
          CAST(CASE WHEN pg_has_role('pg_read_all_stats', 'USAGE') THEN 1 ELSE 0 END AS BIGINT), \
          count(replay_lsn), count(*) \
      FROM pg_stat_replication WHERE NOT EXISTS (SELECT 1 FROM pg_replication_slots AS slot \
-         WHERE slot.active_pid = pg_stat_replication.pid AND (slot.slot_type = 'logical' OR slot.temporary))";
+         WHERE slot.active_pid = pg_stat_replication.pid AND (slot.slot_type = 'logical' \
+             OR slot.temporary AND NOT starts_with(CAST(slot.slot_name AS TEXT), 'pg_walreceiver_')))";
 
 impl Database {
     /// Whether a failover may lose acknowledged commits now; `None` also for SQLite.
@@ -59,7 +61,7 @@ fn judge(replication: &Replication<'_>) -> Option<DataLoss> {
     if !is_synchronous(replication.synchronous_commit) {
         Some(DataLoss::SynchronousCommit)
     } else if !replication.synchronous_standby_names.trim().is_empty() {
-        // Commits wait for a standby, also while none of these is connected.
+        // Each commit waits for a synchronous standby, even while no standby is connected.
         None
     } else if replication.is_visible {
         (replication.standbys > 0).then_some(DataLoss::AsynchronousStandby)

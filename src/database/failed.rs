@@ -59,10 +59,13 @@ impl ConnectError {
         }
     }
 
-    /// Whether another host may do: this one does not answer, is starting or stopping, or is not the wanted kind of server.
+    /// Whether another host may do: this one does not answer, is starting or stopping, is a pooler without its server (class 08), or is
+    /// not the wanted kind of server.
     pub(super) fn tries_another_host(&self) -> bool {
         match self {
-            Self::Sqlx(sqlx::Error::Database(error)) => error.code().is_some_and(|code| code.starts_with("57P")),
+            Self::Sqlx(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08"))
+            }
             Self::Sqlx(sqlx::Error::Configuration(_)) | Self::MayForget(_) | Self::PasswordFile => false,
             Self::NoPrimary | Self::Sqlx(_) => true,
         }

@@ -15,7 +15,7 @@ pub enum Param<'a> {
     Bytes(&'a [u8]),
     /// NULL bytes.
     NoBytes,
-    /// A list of texts, none of which has a NUL.
+    /// A list of texts without NUL characters.
     Texts(&'a [&'a str]),
     /// A list of integers.
     Numbers(&'a [i64]),

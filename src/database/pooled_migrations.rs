@@ -25,7 +25,9 @@ pub async fn run(connection: &mut PgConnection, guard: &str) -> Result<(), Migra
     let result = in_transaction(connection).await;
     // An error has ended the transaction anyway.
     let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
-    execute(connection, end.to_owned()).await.and(result)
+    let ended = execute(connection, end.to_owned()).await;
+    // The first error is the reason.
+    result.and(ended)
 }
 
 async fn in_transaction(connection: &mut PgConnection) -> Result<(), MigrateError> {

@@ -1,7 +1,8 @@
 //! Settings of sessions on a PostgreSQL server.
 
 /// For each session that is not shared, the server's own time limits, so that a statement abandoned by this process does not
-/// continue there and hold a lock; and settings for its plans.
+/// continue there and hold a lock; and settings for its plans. PostgreSQL 15 does not apply `statement_timeout` to a commit that
+/// waits for a synchronous standby: such a commit keeps its locks until the standby answers.
 ///
 /// Query plans are made while tables are small, and are kept. A plan with a table scan or a bitmap scan reads all
 /// rows that have ended since the last vacuum. An index scan marks these rows, and later scans skip them. A
@@ -16,6 +17,7 @@ macro_rules! guard {
             "SELECT set_config('statement_timeout', '4s', true), set_config('lock_timeout', '3s', true), \
              set_config('idle_in_transaction_session_timeout', '5s', true), set_config('enable_seqscan', 'off', true), \
              set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true), \
+             set_config('bytea_output', 'hex', true), \
              current_setting(CASE WHEN pg_is_in_recovery() THEN 'claviger.is_a_standby' \
              WHEN current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on' ",
             $more,
@@ -27,7 +29,7 @@ macro_rules! guard {
 /// Bounds and checks for each unit of work through a pooler, where consecutive ones may run in different sessions, and after a
 /// failover on different servers. The first statement of a transaction. It fails with SQLSTATE 42704, an unknown setting whose
 /// name is the reason, where a direct connection is refused; what follows in the same message is then not executed. The settings
-/// end with the transaction, and are those of [`SESSION`].
+/// end with the transaction. They are those of [`SESSION`], and the only text form of bytes that `sqlx` reads.
 pub const fn guard(allows_data_loss: bool) -> &'static str {
     if allows_data_loss {
         guard!("")

@@ -106,7 +106,7 @@ pub enum ResourceSpec {
         /// Whether it does not plainly allow.
         may_deny: bool,
     },
-    /// There are so many objects that this one is probably not in force. It can be read again.
+    /// The object was left out because there are too many. It can be read again when there is room.
     Dropped,
 }
 

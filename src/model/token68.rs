@@ -1,6 +1,7 @@
 //! The characters of a bearer token.
 
-/// Whether a text is a `token68` (RFC 9110), the only form that a bearer token has (RFC 6750).
+/// Whether a text has only characters of a `token68` (RFC 9110), the only form that a bearer token has (RFC 6750). Padding inside is not
+/// refused here: no token with it is valid.
 #[must_use]
 pub fn is_token68(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| TOKEN68[usize::from(byte)])

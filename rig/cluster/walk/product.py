@@ -5,7 +5,7 @@ import re
 import subprocess
 
 from cluster import apply, get, kubectl, store, until
-from place import API_SERVER, BIN, CHECKOUT, NODE_IP, STATE
+from place import API_SERVER, BIN, CHECKOUT, CONTAINERD, KUBERNETES, NODE_IP, STATE
 from pods import phase, remove
 from report import expect
 
@@ -120,4 +120,4 @@ def walk():
     refused = kubectl("-n", "claviger", "run", "root", "--image=build:1", check=False)
     expect("the namespace refuses a pod that does not comply with `restricted`", refused.stderr[:110], "violates PodSecurity" in refused.stderr)
     version = kubectl("get", "node", "-o", "jsonpath={.items[0].status.nodeInfo.kubeletVersion} {.items[0].status.nodeInfo.containerRuntimeVersion}")
-    expect("a real node", version, version.startswith("v1.36.3 containerd://2.4.2"))
+    expect("a real node", version, version.startswith(f"v{KUBERNETES} containerd://{CONTAINERD}"))

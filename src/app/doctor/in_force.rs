@@ -26,7 +26,7 @@ pub async fn policies(config: &Config, metrics: &Arc<Metrics>) -> (Vec<Arc<Polic
     let Some(register) = register(config, &mut checks).await else { return (Vec::new(), checks) };
     if !config.policies.custom_resources.is_empty() {
         register.expect_resources(&config.policies.custom_resources).await;
-        // Why there is no connection is told with the other checks of the cluster.
+        // The checks of the cluster report why there is no connection.
         if let Ok(clusters) = connect_clusters(config, metrics).await {
             for authenticator in &config.authenticators {
                 let Kind::Kubernetes(kubernetes) = &authenticator.kind else { continue };
@@ -67,7 +67,7 @@ async fn register(config: &Config, checks: &mut Vec<DoctorCheck>) -> Option<Poli
     open(Database::open(&Url::SqliteMemory).await.ok()?).await.ok()
 }
 
-/// The database, if there is one with a schema. Why it cannot be opened is told with the other checks of it.
+/// The database, if it can be opened and has a schema. The checks of the database report why it cannot be opened.
 async fn stored(url: &Url) -> Option<Database> {
     let database = Database::look_into(url).await.ok()??;
     database.schema_version().await.ok().filter(|version| version.present > 0)?;

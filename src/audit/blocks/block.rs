@@ -1,6 +1,6 @@
 //! A block of rows that is being collected, and the hash of a column's value.
 
-/// Rows after which a block is stored. A query compares up to so many of the newest rows one by one.
+/// Number of rows in a block. The newest rows, fewer than this, have no block yet, and a query compares them one by one.
 pub const ROWS: usize = 2048;
 /// Bytes of one hash.
 pub const WIDTH: usize = 2;

@@ -3,7 +3,8 @@
 use super::block::{Block, Column, WIDTH};
 use crate::database::{Database, Failed, Param, Query, Row, Work};
 
-const COLUMNS: usize = 6;
+/// The columns of the table.
+const FIELDS: usize = 6;
 const TABLE: &str = "audit_blocks (kind, last_row, first_row, since, until, hashes)";
 
 /// A stored block, of one column.
@@ -42,9 +43,9 @@ impl Listed {
 /// Stores a block.
 pub async fn store(database: &Database, block: &Block) -> Result<(), Failed> {
     let last = block.next() - 1;
-    let mut params: Vec<Param> = Vec::with_capacity(COLUMNS * block.hashes.len());
+    let mut params: Vec<Param> = Vec::with_capacity(FIELDS * block.hashes.len());
     for (kind, hashes) in (0..).zip(&block.hashes) {
-        params.extend::<[Param; COLUMNS]>([
+        params.extend::<[Param; FIELDS]>([
             Param::Number(kind),
             last.into(),
             block.first.into(),
@@ -53,7 +54,7 @@ pub async fn store(database: &Database, block: &Block) -> Result<(), Failed> {
             hashes.as_slice().into(),
         ]);
     }
-    database.insert(TABLE, COLUMNS, &params).await
+    database.insert(TABLE, FIELDS, &params).await
 }
 
 /// The blocks whose rows are all below this one, newest first. Without a column only their rows and times.

@@ -65,6 +65,8 @@ impl BlockWriter {
         if self.filling.is_finished() {
             self.filling = filling(self.database.clone(), last, Duration::ZERO);
             self.stored_to = last;
+            // The rows collected so far are among those that are filled in: a block of them would overlap.
+            self.block = Block::from_row(last.saturating_add(1));
         }
     }
 }

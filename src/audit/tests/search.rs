@@ -122,6 +122,19 @@ async fn blocks_are_filled_in_where_there_are_none() {
     assert_eq!(rows(&database, blocks).await.len(), 3);
 }
 
+/// The table has no explicit key of integers, so the manual of SQLite lets VACUUM number its rows anew.
+#[tokio::test]
+async fn vacuum_keeps_the_numbers_of_rows() {
+    let database = log_of(ROWS).await;
+    fill(&database, ROWS).await.expect("filled");
+    database.run("DELETE FROM audit_events WHERE rowid < 100 OR rowid = 2000", &[]).await.expect("deleted");
+    let expected = all_found(&database).await;
+    database.run("VACUUM", &[]).await.expect("vacuumed");
+    assert_eq!(rows(&database, "SELECT min(rowid) FROM audit_events").await, [100]);
+    assert_eq!(rows(&database, "SELECT max(rowid) FROM audit_events").await, [ROWS]);
+    assert_eq!(all_found(&database).await, expected);
+}
+
 #[tokio::test]
 async fn numbers_of_deleted_newest_rows_are_used_again_and_found() {
     const NEW: &str = "INSERT INTO audit_events (chain, seq, prev_hash, hash, time, type, outcome, ticket_id, event) \

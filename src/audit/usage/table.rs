@@ -96,7 +96,7 @@ impl Usage {
         &self.reader.database
     }
 
-    /// Counts the events that are not counted yet, at most so many pages of a thousand.
+    /// Counts the events that are not counted yet, a thousand in each page, up to the given number of pages.
     ///
     /// # Errors
     /// When the database fails. What was counted stays counted.

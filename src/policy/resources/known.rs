@@ -204,8 +204,8 @@ struct Broken<'a> {
 }
 
 impl Broken<'_> {
-    /// What is in force of it, and what its author is told: one that may deny goes on denying what it denied, or else what it can be
-    /// read to deny.
+    /// Returns the version that is in force, and the result that its author sees in the status. A policy that may deny keeps its last
+    /// good version in force. If there is none, the readable parts of the broken one are in force.
     fn verdict(self, may_deny: bool, last_good: Option<Usable>) -> (Option<Usable>, CompileResult) {
         let Self { key, cluster, spec, faults, bounds } = self;
         let reason = Reason::of(faults);

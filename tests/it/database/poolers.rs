@@ -51,6 +51,10 @@ async fn every_kind_of_value_comes_back_through_a_pooler() {
     const ALL: &str = "SELECT $1, $2, $3, $4, ($5)[2], ($6)[1], ($7)[1], $8, CAST(cardinality($9) AS BIGINT)";
     let url = postgres().database().await;
     let pooler = PgBouncer::start(&url, "transaction", &[]);
+    // Bytes as text in another form than `sqlx` reads.
+    let escape =
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET bytea_output = escape', current_database()); END $$";
+    postgres().run_in(&url, escape.to_owned()).await;
     let direct = open(checked(&url)).await.unwrap();
     let pooled = open(checked(pooler.url())).await.unwrap();
     let text = "it's \\ \"ä\u{202E}\n$1 '); DROP TABLE policies; --";
@@ -104,7 +108,7 @@ async fn changes_are_announced_by_the_direct_url_and_polled_without_it() {
     drop(listener);
 }
 
-/// A server that turns into a standby, or whose settings change, behind a pooler.
+/// A server whose `synchronous_commit` changes, behind a pooler.
 #[tokio::test]
 async fn a_server_that_may_forget_is_noticed_behind_a_pooler() {
     let server = Postgres::start(&[]).unwrap();

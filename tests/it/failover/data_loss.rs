@@ -103,6 +103,16 @@ fn an_asynchronous_standby_is_refused_unless_the_loss_is_accepted() {
 }
 
 #[test]
+fn a_standby_with_a_temporary_slot_is_refused_too() {
+    let primary = Postgres::start(&[]).unwrap();
+    let url = new_database(&primary);
+    let _standby = primary.standby_with("standby", &["wal_receiver_create_temp_slot=on"]);
+    wait_until("the standby", || primary.standbys() == "async");
+    assert_eq!(primary.ask("SELECT CAST(count(*) AS TEXT) FROM pg_replication_slots WHERE temporary"), "1");
+    assert!(refused(&url).contains(MAY_LOSE));
+}
+
+#[test]
 fn a_receiver_that_is_no_standby_is_accepted_if_the_role_can_see_it() {
     let primary = Postgres::start(&[]).unwrap();
     let database = new_database(&primary).rsplit_once('/').unwrap().1.replace("?sslmode=disable", "");

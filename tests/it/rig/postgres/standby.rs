@@ -11,12 +11,17 @@ use std::process::{Child, Command, Stdio};
 impl Postgres {
     /// A standby that streams from this server. It is asynchronous until this server's settings name it.
     pub fn standby(&self, name: &str) -> Self {
+        self.standby_with(name, &[])
+    }
+
+    /// A standby with more settings.
+    pub fn standby_with(&self, name: &str, settings: &[&str]) -> Self {
         let folder = own_folder().unwrap();
         let mut standby = Self { port: 0, password: self.password.clone(), child: None, guardian: None, folder };
         standby.copy_of(self, name);
         for _ in 0..ATTEMPTS {
             standby.port = free_port();
-            if standby.run(&[]).is_ok() {
+            if standby.run(settings).is_ok() {
                 return standby;
             }
         }
