@@ -23,7 +23,7 @@ use crate::config::server::Server;
 use crate::config::tickets::Where;
 use crate::config::vault_api;
 use crate::database::Database;
-use crate::http::{self, Edge, ServeLimits, VaultApi, api, ops, serve};
+use crate::http::{self, Edge, EdgeState, ServeLimits, VaultApi, api, ops, serve};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Outcome;
 use crate::model::clock::{Clock, SystemClock};
@@ -176,13 +176,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         broker: broker.clone(),
     };
 
-    let edge = Edge {
+    let edge = Edge::from(EdgeState {
         broker: broker.clone(),
         trusted_proxies: trusted_proxies.clone().into(),
         body_bytes: limits.body_bytes,
         body_timeout: limits.request_timeout,
         vault: served_vault_api(&config).map(Arc::new),
-    };
+    });
     let limits = ServeLimits {
         header_timeout: limits.header_timeout,
         write_timeout: limits.request_timeout,

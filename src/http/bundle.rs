@@ -10,10 +10,14 @@ use axum::extract::FromRequestParts;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use std::convert::Infallible;
+
+// Constants, because a name that is given as text is parsed and allocated for each answer.
+const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+const VERSIONS: HeaderName = HeaderName::from_static("x-claviger-versions");
 
 /// Parses the name of a format.
 pub fn format(word: &str) -> Result<Format, Error> {
@@ -47,9 +51,9 @@ pub fn answer(delivered: Delivered) -> Result<Response, Code> {
     let mut headers = framing::with_length(bytes.len());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(delivered.rendered.media_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    headers.insert("repr-digest", HeaderValue::from_str(&repr_digest).map_err(|_| Code::Internal)?);
-    headers.insert("x-claviger-versions", HeaderValue::from_str(&delivered.versions).map_err(|_| Code::Internal)?);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REPR_DIGEST, HeaderValue::from_str(&repr_digest).map_err(|_| Code::Internal)?);
+    headers.insert(VERSIONS, HeaderValue::from_str(&delivered.versions).map_err(|_| Code::Internal)?);
     if delivered.stale {
         headers.insert("x-claviger-stale", HeaderValue::from_static("true"));
     }

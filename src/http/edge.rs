@@ -4,12 +4,16 @@ use super::vault::api::VaultApi;
 use crate::broker::Broker;
 use axum::extract::FromRef;
 use ipnet::IpNet;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// State shared by all handlers.
+/// State shared by all handlers. Each request clones it several times.
 #[derive(Clone)]
-pub struct Edge {
+pub struct Edge(Arc<EdgeState>);
+
+/// What the handlers share.
+pub struct EdgeState {
     /// The verbs.
     pub broker: Arc<Broker>,
     /// Proxies whose `X-Forwarded-For` is trusted.
@@ -20,6 +24,20 @@ pub struct Edge {
     pub body_timeout: Duration,
     /// The Vault-compatible API, if it is enabled.
     pub vault: Option<Arc<VaultApi>>,
+}
+
+impl From<EdgeState> for Edge {
+    fn from(state: EdgeState) -> Self {
+        Self(Arc::new(state))
+    }
+}
+
+impl Deref for Edge {
+    type Target = EdgeState;
+
+    fn deref(&self) -> &EdgeState {
+        &self.0
+    }
 }
 
 impl FromRef<Edge> for Arc<Broker> {

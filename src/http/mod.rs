@@ -43,11 +43,12 @@ mod serve;
 mod slow_client;
 mod ticket_body;
 mod tickets;
+mod traced_body;
 mod vault;
 mod waiting_tickets;
 
 pub use accept::listen;
-pub use edge::Edge;
+pub use edge::{Edge, EdgeState};
 pub use router::{api, ops};
 pub use serve::{ServeLimits, TlsSource, serve};
 pub use vault::api::VaultApi;

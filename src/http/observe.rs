@@ -5,7 +5,7 @@ use super::answer::Failure;
 use super::detached::detached;
 use super::edge::Edge;
 use super::vault::api::VaultApi;
-use super::{client_address, framing, guard, vault};
+use super::{client_address, framing, guard, traced_body, vault};
 use crate::broker::Context;
 use crate::model::request_id::RequestId;
 use crate::model::via::Via;
@@ -15,15 +15,14 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
-use tracing::Span;
+use tracing::{Instrument as _, Span};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The id and the route of a request.
-#[derive(Clone)]
 struct Identity {
     id: RequestId,
     matched: Option<MatchedPath>,
@@ -43,35 +42,30 @@ impl Identity {
     fn route(&self) -> &str {
         self.vault.or(self.matched.as_ref().map(MatchedPath::as_str)).unwrap_or("unmatched")
     }
-}
 
-/// Assigns the request ID and the route.
-pub fn identify(api: Option<Arc<VaultApi>>) -> impl Fn(Request) -> Request + Clone + Send + Sync + 'static {
-    move |mut request| {
-        let identity = Identity::new(&request, api.as_deref());
-        request.extensions_mut().insert(identity);
-        request
+    /// The span of the request: its method, the template of its route, and its id.
+    fn span(&self, request: &Request) -> Span {
+        let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+        traces::request(method_label(request.method()), self.route(), self.id.as_str(), traceparent)
     }
 }
 
-/// The span of a request: its method, the template of its route, and its id.
-pub fn span(request: &Request) -> Span {
-    let Some(identity) = request.extensions().get::<Identity>() else { return Span::none() };
-    let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
-    traces::request(method_label(request.method()), identity.route(), identity.id.as_str(), traceparent)
-}
-
-/// Records the status and the error code of an answer in the span of its request.
-pub fn answered(response: &Response, _: Duration, span: &Span) {
-    traces::answered(span, response.status().as_u16(), code(response));
+/// Opens the span of a request, and records the status and the error code of its answer in it.
+pub async fn observe(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+    let identity = Identity::new(&request, edge.vault.as_deref());
+    let span = identity.span(&request);
+    let response = answer(edge, request, next, identity).instrument(span.clone()).await;
+    if span.is_disabled() {
+        return response;
+    }
+    traces::answered(&span, response.status().as_u16(), code(&response));
+    traced_body::in_span(response, span)
 }
 
 /// Puts a [`Context`] into the request, `X-Request-Id` on the answer, and the length of the answer first.
-pub async fn observe(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+async fn answer(edge: Edge, mut request: Request, next: Next, identity: Identity) -> Response {
     let started = Instant::now();
     let method = method_label(request.method());
-    let identity = request.extensions_mut().remove::<Identity>();
-    let identity = identity.unwrap_or_else(|| Identity::new(&request, edge.vault.as_deref()));
     let peer = request.extensions().get::<SocketAddr>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip);
     let client = client_address::of(peer, request.headers(), &edge.trusted_proxies);
     let context = Context {
@@ -115,7 +109,7 @@ pub fn context(parts: &mut Parts) -> Result<Context, Failure> {
 
 fn named(mut response: Response, request_id: &RequestId) -> Response {
     if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
-        response.headers_mut().insert("x-request-id", value);
+        response.headers_mut().insert(REQUEST_ID, value);
     }
     framing::length_first(response)
 }
@@ -126,7 +120,7 @@ fn code(response: &Response) -> Option<&'static str> {
 
 /// A caller's own id, if it has 1 to 64 characters of a safe alphabet. It never replaces ours.
 fn client_request_id(headers: &HeaderMap) -> Option<String> {
-    let id = headers.get("x-request-id")?.to_str().ok()?;
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
     let sane = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     sane.then(|| id.to_owned())
 }

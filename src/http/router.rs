@@ -13,11 +13,9 @@ use http::header::AUTHORIZATION;
 use http::{HeaderName, StatusCode};
 use std::any::Any;
 use std::time::Duration;
-use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 use tower_http::timeout::TimeoutLayer;
-use tower_http::trace::TraceLayer;
 
 /// Headers whose value no `Debug` output shows.
 const CREDENTIALS: [HeaderName; 3] =
@@ -37,18 +35,8 @@ pub fn api(edge: Edge) -> Router {
         router = router.route(path, routes::refuse_others(page, &["GET"]));
     }
     // One stack, outermost first, because each call of `layer` boxes the service of every request again.
-    let layers = (
-        SetSensitiveRequestHeadersLayer::new(CREDENTIALS),
-        MapRequestLayer::new(observe::identify(edge.vault.clone())),
-        TraceLayer::new_for_http()
-            .make_span_with(observe::span)
-            .on_request(())
-            .on_response(observe::answered)
-            .on_body_chunk(())
-            .on_eos(())
-            .on_failure(()),
-        from_fn_with_state(edge.clone(), observe::observe),
-    );
+    let layers =
+        (SetSensitiveRequestHeadersLayer::new(CREDENTIALS), from_fn_with_state(edge.clone(), observe::observe));
     let router = router.merge(vault::router(metrics, edge.vault.as_deref()));
     router.fallback(answer::not_found).layer(layers).with_state(edge)
 }
