@@ -7,7 +7,7 @@ use super::port::Authenticator;
 use super::recent::{Answer, Recent};
 use super::review_gate::{AddressHistory, ReviewGate};
 use super::unverified::{Fingerprint, UnverifiedToken};
-use crate::cluster::token_review::{Review, User};
+use crate::cluster::token_review::{PodName, PodRead, Review, ReviewBesidePod, User};
 use crate::cluster::{CallFailure, Cluster, ClusterError};
 use crate::config::authenticators as config;
 use crate::model::applicant::{Applicant, ReviewedUser};
@@ -15,6 +15,7 @@ use crate::model::caller::{Caller, ServiceAccount, Workload};
 use crate::model::clock::Clock;
 use crate::model::secret::SecretValue;
 use async_trait::async_trait;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,12 +83,12 @@ impl Authenticator for TokenReview {
         let fingerprint = *token.fingerprint();
         let review = || {
             let (reviewer, bearer, recent) = (self.reviewer.clone(), token.bearer().clone(), self.recent.clone());
-            let (gate, claims) = (self.gate.clone(), token.claims_fingerprint());
+            let (gate, claims, claimed) = (self.gate.clone(), token.claims_fingerprint(), token.claimed_pod());
             async move {
                 if !recent.was_accepted_before(&fingerprint).await {
                     gate.enter(history, &claims).await?;
                 }
-                let answer = reviewer.review(&bearer).await;
+                let answer = reviewer.review(&bearer, claimed.as_ref()).await;
                 if answer == Err(AuthnError::Refused(TokenRefusal::NotAuthenticated)) {
                     gate.forged(history, &claims);
                 }
@@ -139,12 +140,19 @@ impl Reviewer {
         audience == self.audience || self.unbound_audience.as_deref() == Some(audience)
     }
 
-    async fn review(&self, bearer: &SecretValue) -> Answer<Applicant> {
-        let review = match &self.unbound_audience {
-            Some(unbound) => self.cluster.token_review(bearer, &[&self.audience, unbound]).await,
-            None => self.cluster.token_review(bearer, &[&self.audience]).await,
+    /// Reviews a token, and reads the pod that its claims name at the same time. The read counts only if the review names the same
+    /// pod.
+    async fn review(&self, bearer: &SecretValue, claimed: Option<&PodName>) -> Answer<Applicant> {
+        let audiences: Vec<&str> =
+            iter::once(&self.audience).chain(&self.unbound_audience).map(String::as_str).collect();
+        let answer = if let Some(claimed) = claimed {
+            self.cluster.token_review_beside(bearer, &audiences, claimed).await
+        } else {
+            let review = self.cluster.token_review(bearer, &audiences).await;
+            review.map(|review| ReviewBesidePod { review, pod: None })
         };
-        let user = match review.map_err(|error| self.unavailable(error))? {
+        let ReviewBesidePod { review, pod } = answer.map_err(|error| self.unavailable(error))?;
+        let user = match review {
             Review::Authenticated(user) => user,
             Review::NotAuthenticated => return Err(AuthnError::Refused(TokenRefusal::NotAuthenticated)),
         };
@@ -153,7 +161,10 @@ impl Reviewer {
             return Err(AuthnError::Refused(TokenRefusal::WrongAudience));
         }
         match workload(&user) {
-            Some(workload) => self.check_pod(user, workload).await,
+            Some(workload) => {
+                let read = pod.filter(|_| claimed.is_some_and(|claimed| claimed.is_of(&workload)));
+                self.check_pod(user, workload, read).await
+            }
             // The claims of a pod are incomplete or ambiguous.
             None if names_a_pod(&user) => Err(not_pod_bound(&self.applicant(user, None, None).caller)),
             None => {
@@ -165,8 +176,11 @@ impl Reviewer {
         }
     }
 
-    async fn check_pod(&self, user: User, workload: Workload) -> Answer<Applicant> {
-        let pod = self.cluster.pod(&workload.namespace, &workload.pod.name).await;
+    async fn check_pod(&self, user: User, workload: Workload, read: Option<PodRead>) -> Answer<Applicant> {
+        let pod = match read {
+            Some(pod) => pod,
+            None => self.cluster.pod(&workload.namespace, &workload.pod.name).await,
+        };
         match pod.map_err(|error| self.unavailable(error))? {
             Some(pod) if pod.is_running_as(&workload) => Ok(self.applicant(user, Some(workload), None)),
             _ => Err(AuthnError::Refused(TokenRefusal::PodGone)),
@@ -361,6 +375,54 @@ mod tests {
         let elsewhere = review(&json!({"user": user, "audiences": ["other"]}));
         let refused = Some(AuthnError::Refused(TokenRefusal::WrongAudience));
         assert_eq!(applies(&elsewhere, (404, "")).await.err(), refused);
+    }
+
+    /// A token that claims to be bound to this pod, and the requests that it causes.
+    async fn claiming(namespace: &str, name: &str, fake: Fake) -> (Answer<Arc<Caller>>, Vec<String>) {
+        let seen = fake.seen();
+        let claims = json!({"aud": ["claviger"], "exp": NOW + 600,
+            "kubernetes.io": {"namespace": namespace, "pod": {"name": name, "uid": "u"}}});
+        let desk = Desk::before(fake, Duration::ZERO).await;
+        let answer = desk.asks(&SecretValue::new(with_claims(&claims))).await;
+        (answer, seen.lines())
+    }
+
+    const REVIEW: &str = "POST /apis/authentication.k8s.io/v1/tokenreviews HTTP/1.1";
+    const OF_THE_REVIEW: &str = "GET /api/v1/namespaces/ci/pods/build-1 HTTP/1.1";
+
+    #[tokio::test]
+    async fn the_claimed_pod_is_read_beside_the_review_and_counts_only_if_it_is_the_reviewed_one() {
+        let good = review(&json!({}));
+        let (answer, seen) = claiming("ci", "build-1", Fake::saying(&good, (200, &pod("u"))).await).await;
+        assert!(answer.is_ok());
+        assert_eq!(seen, [OF_THE_REVIEW, REVIEW], "the pod is read once");
+        let (answer, _) = claiming("ci", "build-1", Fake::saying(&good, (200, &pod("other"))).await).await;
+        assert_eq!(answer, Err(AuthnError::Refused(TokenRefusal::PodGone)));
+
+        for (namespace, name) in [("other", "build-1"), ("ci", "build-2")] {
+            let (answer, seen) = claiming(namespace, name, Fake::saying(&good, (200, &pod("u"))).await).await;
+            assert!(answer.is_ok(), "the pod of the review is read");
+            assert!(seen.len() == 3 && seen.iter().any(|line| line == OF_THE_REVIEW), "{seen:?}");
+        }
+        for (namespace, name) in [("..", "build-1"), ("ci", "a/b"), ("ci", "a b"), ("", "")] {
+            let (answer, seen) = claiming(namespace, name, Fake::saying(&good, (200, &pod("u"))).await).await;
+            assert!(answer.is_ok());
+            assert_eq!(seen, [OF_THE_REVIEW, REVIEW], "no name of a pod: {namespace} {name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_does_not_wait_for_the_claimed_pod() {
+        let bad = review(&json!({"authenticated": false}));
+        let (answer, seen) = claiming("ci", "build-1", Fake::only_reviewing(&bad).await).await;
+        assert_eq!(answer, Err(AuthnError::Refused(TokenRefusal::NotAuthenticated)));
+        assert!(seen.iter().any(|line| line == REVIEW));
+        // A token that the review accepts is not accepted without an answer about the pod.
+        let (good, fake) = (review(&json!({})), Fake::only_reviewing(&review(&json!({}))).await);
+        tokio::time::pause();
+        assert_eq!(claiming("ci", "build-1", fake).await.0, Err(AuthnError::Unavailable));
+        tokio::time::resume();
+        assert!(claiming("ci", "build-1", Fake::saying(&good, (200, &pod("u"))).await).await.0.is_ok());
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::error::TokenRefusal;
 use super::strict_json;
+use crate::cluster::token_review::PodName;
 use crate::model::secret::SecretValue;
 use crate::sealing::digest::sha256;
 use base64::Engine as _;
@@ -158,6 +159,14 @@ impl<'a> UnverifiedToken<'a> {
     /// A claim that is a string.
     pub(super) fn text_claim(&self, name: &str) -> Option<&str> {
         self.claims.get(name)?.as_str()
+    }
+
+    /// The pod that the token claims to be bound to, if it is one of a `ServiceAccount`. Any client can name any pod here.
+    pub(super) fn claimed_pod(&self) -> Option<PodName> {
+        let bound = self.claims.get("kubernetes.io")?;
+        let namespace = bound.get("namespace")?.as_str()?.to_owned();
+        let name = bound.get("pod")?.get("name")?.as_str()?.to_owned();
+        Some(PodName { namespace, name })
     }
 
     /// `exp` without leeway, in seconds since 1970.

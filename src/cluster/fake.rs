@@ -2,35 +2,59 @@
 
 use super::client::Cluster;
 use crate::metrics::Metrics;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 /// One fake server; it ends with the test's runtime.
 pub struct Fake {
     url: String,
+    seen: Seen,
+}
+
+/// The request lines that a fake server has read.
+#[derive(Clone, Default)]
+pub struct Seen(Arc<Mutex<Vec<String>>>);
+
+impl Seen {
+    /// The lines so far, in alphabetical order.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = self.0.lock().unwrap().clone();
+        lines.sort();
+        lines
+    }
 }
 
 impl Fake {
     /// Answers everything with this status and body.
     pub async fn answering(status: u16, body: &str) -> Self {
-        Self::listening(Some([answer(status, body), answer(status, body)])).await
+        Self::listening([Some(answer(status, body)), Some(answer(status, body))]).await
     }
 
     /// Answers reviews with the first body, and reads with the second status and body.
     pub async fn saying(review: &str, read: (u16, &str)) -> Self {
-        Self::listening(Some([answer(201, review), answer(read.0, read.1)])).await
+        Self::listening([Some(answer(201, review)), Some(answer(read.0, read.1))]).await
+    }
+
+    /// Answers reviews with this body, and never answers reads.
+    pub async fn only_reviewing(review: &str) -> Self {
+        Self::listening([Some(answer(201, review)), None]).await
+    }
+
+    /// The requests that it reads.
+    pub fn seen(&self) -> Seen {
+        self.seen.clone()
     }
 
     /// Accepts connections and never answers.
     pub async fn silent() -> Self {
-        Self::listening(None).await
+        Self::listening([None, None]).await
     }
 
     /// A port without a listener.
     pub async fn absent() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Self { url: format!("http://{}", listener.local_addr().unwrap()) }
+        Self { url: format!("http://{}", listener.local_addr().unwrap()), seen: Seen::default() }
     }
 
     /// The client under test.
@@ -46,20 +70,24 @@ impl Fake {
         Cluster::connect(Some(&path), metrics).await.unwrap()
     }
 
-    async fn listening(answers: Option<[String; 2]>) -> Self {
+    /// The answers to a `POST` and to others.
+    async fn listening(answers: [Option<String>; 2]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (url, seen) = (format!("http://{}", listener.local_addr().unwrap()), Seen::default());
+        let noted = seen.clone();
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                let answers = answers.clone();
+                let ([to_post, to_others], noted) = (answers.clone(), noted.clone());
                 tokio::spawn(async move {
                     // The requests of these tests fit into one segment.
                     let mut request = [0; 16 << 10];
                     let _ = stream.read(&mut request).await;
-                    match answers {
-                        Some([to_post, to_others]) => {
-                            let answer = if request.starts_with(b"POST") { to_post } else { to_others };
+                    let line = String::from_utf8_lossy(&request).lines().next().unwrap_or_default().to_owned();
+                    let answer = if line.starts_with("POST") { to_post } else { to_others };
+                    noted.0.lock().unwrap().push(line);
+                    match answer {
+                        Some(answer) => {
                             let _ = stream.write_all(answer.as_bytes()).await;
                             // Reads to the end, so that closing the socket does not reset data in flight.
                             while stream.read(&mut request).await.is_ok_and(|n| n > 0) {}
@@ -69,7 +97,7 @@ impl Fake {
                 });
             }
         });
-        Self { url }
+        Self { url, seen }
     }
 }
 

@@ -122,14 +122,27 @@ impl Cluster {
     where
         Object<Spec, Status>: DeserializeOwned,
     {
+        let deadline = Instant::now() + DEADLINE;
+        let _slot = self.reads.enter(deadline).await?;
+        self.object_in_slot((group, resource, kind), (namespace, name), deadline).await
+    }
+
+    /// The same for a caller that holds a slot.
+    pub(super) async fn object_in_slot<Spec, Status>(
+        &self,
+        (group, resource, kind): (&str, &str, &str),
+        (namespace, name): (&str, &str),
+        deadline: Instant,
+    ) -> Result<Option<Object<Spec, Status>>, ClusterError>
+    where
+        Object<Spec, Status>: DeserializeOwned,
+    {
         if !is_object_name(namespace) || !is_object_name(name) {
             return Ok(None);
         }
-        let deadline = Instant::now() + DEADLINE;
         let request = Request::get(format!("{group}/namespaces/{namespace}/{resource}/{name}"))
             .body(Vec::new())
             .map_err(|_| CallFailure::Malformed)?;
-        let _slot = self.reads.enter(deadline).await?;
         read(&self.exchange(request, MAX_ANSWER_BYTES, deadline).await?, group, kind)
     }
 }

@@ -6,6 +6,10 @@ use super::object::{Object, Owner, Time};
 use crate::model::caller::Workload;
 use crate::model::facts::PodFacts;
 use serde::Deserialize;
+use tokio::time::Instant;
+
+/// Group, resource and kind.
+const POD: (&str, &str, &str) = ("/api/v1", "pods", "Pod");
 
 /// The fields of a pod that the broker uses.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,7 +87,18 @@ impl Cluster {
     /// # Errors
     /// The API server gave no usable answer.
     pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, ClusterError> {
-        Ok(self.object("/api/v1", "pods", "Pod", namespace, name).await?.map(pod))
+        let (group, resource, kind) = POD;
+        Ok(self.object(group, resource, kind, namespace, name).await?.map(pod))
+    }
+
+    /// The same for a caller that holds a slot.
+    pub(super) async fn pod_in_slot(
+        &self,
+        namespace: &str,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<Option<Pod>, ClusterError> {
+        Ok(self.object_in_slot(POD, (namespace, name), deadline).await?.map(pod))
     }
 }
 

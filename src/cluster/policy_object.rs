@@ -33,7 +33,7 @@ impl Cluster {
         let place = key.namespace.as_ref().map(|namespace| format!("namespaces/{namespace}/")).unwrap_or_default();
         let uri = format!("/apis/{GROUP}/{VERSION}/{place}{}/{}", key.kind().plural(), key.name);
         let request = Request::get(uri).body(Vec::new()).map_err(|_| CallFailure::Malformed)?;
-        let _lane = self.reads.enter(deadline).await?;
+        let _slot = self.reads.enter(deadline).await?;
         let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
         match answer.status {
             StatusCode::OK => {

@@ -3,12 +3,16 @@
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
 use super::exchange::{Answer, DEADLINE};
+use super::pod::Pod;
 use super::review_request::review_request;
+use crate::model::caller::Workload;
 use crate::model::secret::SecretValue;
+use futures_util::future::{Either, ready, select};
 use http::Request;
 use k8s_openapi::api::authentication::v1::TokenReviewStatus;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::pin::pin;
 use tokio::time::Instant;
 
 const PATH: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
@@ -39,6 +43,35 @@ pub struct User {
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
+/// A pod, by its namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodName {
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+/// The answers of a review, and of the read of a pod beside it.
+#[derive(Debug)]
+pub struct ReviewBesidePod {
+    /// The review.
+    pub review: Review,
+    /// The pod that was read. `None` if the token is not valid.
+    pub pod: Option<PodRead>,
+}
+
+/// The result of a read of a pod.
+pub type PodRead = Result<Option<Pod>, ClusterError>;
+
+impl PodName {
+    /// Whether this is the pod of a workload.
+    #[must_use]
+    pub fn is_of(&self, workload: &Workload) -> bool {
+        self.namespace == workload.namespace && self.name == workload.pod.name
+    }
+}
+
 #[derive(Serialize)]
 struct Spec<'a> {
     token: &'a str,
@@ -61,6 +94,34 @@ impl Cluster {
         let deadline = Instant::now() + DEADLINE;
         let request = request(token, audiences)?;
         let _slot = self.reviews.enter(deadline).await?;
+        self.review_in_slot(request, deadline).await
+    }
+
+    /// The same, and reads a pod at the same time. Both use the slot of the review, so that forged tokens cannot block reads of
+    /// pods. The read ends when the review refuses the token: neither the answer nor its time depends on the pod then.
+    ///
+    /// # Errors
+    /// The API server gave no usable answer to the review.
+    pub async fn token_review_beside(
+        &self,
+        token: &SecretValue,
+        audiences: &[&str],
+        pod: &PodName,
+    ) -> Result<ReviewBesidePod, ClusterError> {
+        let deadline = Instant::now() + DEADLINE;
+        let request = request(token, audiences)?;
+        let _slot = self.reviews.enter(deadline).await?;
+        let review = pin!(self.review_in_slot(request, deadline));
+        let pod = pin!(self.pod_in_slot(&pod.namespace, &pod.name, deadline));
+        let (review, pod) = match select(review, pod).await {
+            Either::Left((review, pod)) => (review?, Either::Left(pod)),
+            Either::Right((pod, review)) => (review.await?, Either::Right(ready(pod))),
+        };
+        let pod = if review == Review::NotAuthenticated { None } else { Some(pod.await) };
+        Ok(ReviewBesidePod { review, pod })
+    }
+
+    async fn review_in_slot(&self, request: Request<Vec<u8>>, deadline: Instant) -> Result<Review, ClusterError> {
         let sent = Instant::now();
         let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await;
         self.metrics.token_review(sent.elapsed());
