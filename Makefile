@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install their requirements.
-.PHONY: demo demo-cluster cluster cluster-down cluster-test dev test race kills failover upgrade slow external-secrets openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-against load-test-short soak mutations fuzz fuzz-short faults clouds-live findings compatibility matrix lint deny sbom static image
+.PHONY: demo demo-cluster cluster cluster-down cluster-test dev test race kills failover upgrade slow external-secrets custom-resources mounts openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-against load-test-short capacity soak mutations fuzz fuzz-short faults clouds-live findings compatibility matrix lint deny sbom static dependencies image
 
 demo: ## run the main job with `claviger dev`: a ticket, its one-time download, and the audit events
 	@rig/install base
@@ -114,6 +114,20 @@ external-secrets: ## sync a thousand ExternalSecrets from Claviger and from Open
 	@rig/install base bao kube eso
 	CLAVIGER_EXTERNAL_SECRETS=1000 cargo test --locked --release --test it -- --nocapture eso::speed
 
+capacity: ## measure memory with a hundred thousand policies and tickets, and a thousand new pods of one repo at once
+	@rig/install base bao kube
+	@$(released) cargo build --quiet --locked --release --bin claviger --example load-test
+	target/release/examples/load-test capacity
+
+custom-resources: ## read ten thousand custom resources and change one a hundred times, beside the same policies from a directory
+	@rig/install base kube
+	CLAVIGER_TEST_POLICIES=10000 CLAVIGER_TEST_CHANGES=100 \
+		cargo test --locked --release --test it -- --nocapture custom_resources::many
+
+mounts: ## compare a thousand CSI mounts with `claviger fetch`: fails if their p99 is not below twice that of fetch
+	@rig/install base bao kube
+	CLAVIGER_MOUNTS=1000 cargo test --locked --release --test it -- --nocapture csi::speed
+
 minutes ?= 10
 soak: ## load for `minutes` minutes: fails if memory or descriptors grow
 	@rig/install base bao kube postgres
@@ -181,6 +195,12 @@ static: ## build one static executable that runs in an empty root folder
 	@rig/install base
 	$(released) CARGO_TARGET_DIR=target/static RUSTFLAGS='$(static_flags)' \
 		cargo build --locked --profile $(static_profile) --target $(static_triple)
+
+dependencies: ## write the table of what each dependency costs in the static executable to docs/DESIGN.md; a quarter of an hour
+	@rig/install base
+	$(released) CARGO_TARGET_DIR=target/static RUSTFLAGS='$(static_flags)' \
+		cargo rustc --locked --profile image --bin claviger --target $(static_triple) -- -C link-arg=-Wl,-Map=$(CURDIR)/target/claviger.map
+	tools/dependencies.py target/claviger.map docs/DESIGN.md
 
 image: static ## build and test the image, target/claviger-image.tar
 	@rig/install base buildah skopeo

@@ -113,7 +113,8 @@ pub async fn line_up_builds(other: &Path) -> Field {
     Field { contenders, counted: 0, replicas, pools, _bare: None, _bao: bao, _kube: kube }
 }
 
-async fn plan() -> Plan {
+/// The cluster and the store that all replicas use.
+pub async fn plan() -> Plan {
     let mut plan = Plan::new().await;
     plan.bao.put("homelab/shared", &[("REGISTRY", "registry.example"), ("NPM_TOKEN", "shared-npm-token")]).await;
     plan.bao.put("homelab/site/main", &[("NPM_TOKEN", "it's the one of main")]).await;
@@ -311,7 +312,8 @@ fn contender(
     })
 }
 
-fn asks(token: &str) -> Vec<u8> {
+/// The request for a ticket.
+pub fn asks(token: &str) -> Vec<u8> {
     request("POST", "/v1/tickets", &[("Authorization", &format!("Bearer {token}")), FORM, TEXT], ASKED)
 }
 
@@ -352,7 +354,7 @@ fn logs_in(pool: Pool) -> Box<First> {
 }
 
 /// The secret at OpenBao, and the same through Claviger.
-const STORED: &str = "/v1/homelab/data/site/main";
+pub const STORED: &str = "/v1/homelab/data/site/main";
 const COMPATIBLE: &str = "/v1/claviger/data/vault-clients/main";
 
 fn read(token: &str, path: &str) -> Vec<u8> {

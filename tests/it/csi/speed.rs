@@ -1,15 +1,19 @@
-//! A mount beside `claviger fetch`, in one run.
+//! A mount beside `claviger fetch`, in one run. `make mounts` compares many, in an optimised build.
 
 use super::Provider;
 use crate::fetch::fetch;
 use crate::rig::installation::Plan;
+use crate::rig::scale::scale;
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-const ROUNDS: usize = 20;
+/// Few of these say nothing about the slowest of a hundred, so only many are compared.
+const USUAL: usize = 5;
+const ENOUGH: usize = 100;
 
 #[tokio::test]
-async fn a_mount_takes_less_than_twice_as_long_as_fetch() {
+async fn mounts_take_at_most_twice_as_long_as_fetch() {
+    let rounds = scale("CLAVIGER_MOUNTS", USUAL);
     let plan = Plan::new().await;
     plan.bao.put("homelab/site/main", &[("K", "v")]).await;
     let rig = plan.start();
@@ -19,19 +23,22 @@ async fn a_mount_takes_less_than_twice_as_long_as_fetch() {
     let token = provider.folder.path().join("token");
     std::fs::write(&token, &pod.token).unwrap();
     let (mut mounts, mut fetches) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let started = Instant::now();
-        provider.mounts(&pod, json!({"repo": "site", "branch": "main"})).await.unwrap();
+        let mounted = provider.mounts(&pod, json!({"repo": "site", "branch": "main"})).await.unwrap();
         mounts.push(started.elapsed());
+        assert!(!mounted.texts().is_empty());
         let started = Instant::now();
         assert_eq!(fetch(&server, &token, &["--repo", "site", "--branch", "main"]).code, Some(0));
         fetches.push(started.elapsed());
     }
-    let second_longest = |times: &mut Vec<Duration>| {
+    for times in [&mut mounts, &mut fetches] {
         times.sort();
-        times[ROUNDS - 2]
-    };
-    let (mount, fetched) = (second_longest(&mut mounts), second_longest(&mut fetches));
-    println!("mount {mount:?}, fetch {fetched:?}");
-    assert!(mount < fetched * 2, "mount {mount:?}, fetch {fetched:?}");
+    }
+    let at = |percent: usize| (rounds * percent / 100).min(rounds - 1);
+    let [p50, p99] = [50, 99].map(|percent| [mounts[at(percent)], fetches[at(percent)]]);
+    println!("{rounds} mounts and fetches: p50 {p50:?}, p99 {p99:?}");
+    if rounds >= ENOUGH {
+        assert!(p99[0] < p99[1] * 2, "mount and fetch, p99: {p99:?}");
+    }
 }
