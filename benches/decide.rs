@@ -147,7 +147,11 @@ fn changing(criterion: &mut Criterion) {
             same.chain([other.clone()]).collect()
         };
         group.bench_function(format!("{shape:?}/10000"), |bencher| {
-            bencher.iter_batched(|| policies(&changed), |policies| set.replaced(policies).0, BatchSize::PerIteration);
+            bencher.iter_batched(
+                || policies(&changed),
+                |policies| set.with_policies(policies).0,
+                BatchSize::PerIteration,
+            );
         });
     }
 }

@@ -19,14 +19,14 @@ static BOUNDS: LazyLock<Bounds> = LazyLock::new(|| Bounds {
 
 fuzz_target!(|text: &str| {
     for syntax in [Syntax::Json, Syntax::Yaml] {
-        match Draft::read(text.as_bytes(), syntax, None, &BOUNDS) {
+        match Draft::parse(text.as_bytes(), syntax, None, &BOUNDS) {
             Ok(draft) => agrees(&draft),
             Err(DraftError::Invalid(faults)) => {
                 assert!(!faults.is_empty());
                 assert!(faults.iter().all(|fault| fault.pointer.is_empty() || fault.pointer.starts_with('/')));
             }
             Err(DraftError::IllFormed(_)) => {}
-            Err(DraftError::OtherName) => panic!("no name was asked for"),
+            Err(DraftError::NameMismatch) => panic!("no name was asked for"),
         }
     }
 });
@@ -42,7 +42,7 @@ fn agrees(draft: &Draft) {
         [(body.to_string(), Syntax::Json), (claviger::document::to_yaml(&body).expect("YAML"), Syntax::Yaml)]
     {
         let again =
-            Draft::read(text.as_bytes(), syntax, Some(name), &BOUNDS).unwrap_or_else(|why| panic!("{why:?}: {text}"));
+            Draft::parse(text.as_bytes(), syntax, Some(name), &BOUNDS).unwrap_or_else(|why| panic!("{why:?}: {text}"));
         assert_eq!(again.policy.revision(), policy.revision(), "{text}");
     }
 }

@@ -5,7 +5,7 @@ use claviger::model::branch::Branch;
 use claviger::model::caller::{Caller, Pod, Workload};
 use claviger::model::repo::Repo;
 use claviger::model::request::Request;
-use claviger::policy::fuzzing::fill;
+use claviger::policy::fuzzing::expand_template;
 use claviger::stores::path::StorePath;
 use libfuzzer_sys::fuzz_target;
 
@@ -27,7 +27,7 @@ fuzz_target!(|text: &str| {
         claims: [("sub".to_owned(), namespace.into())].into_iter().collect(),
     };
     let request = Request { repo: repo.clone(), branch: branch.clone() };
-    let Some(Some(path)) = fill(template, &caller, &request) else { return };
+    let Some(Some(path)) = expand_template(template, &caller, &request) else { return };
     assert!(StorePath::try_from(path.as_str()).is_ok() || path.len() > 8192, "{template} gave {path:?}");
     assert!(!["sys", "auth", "identity", "cubbyhole"].contains(&path.split('/').next().expect("a segment")));
     if template.contains("|path}") || template.contains('"') {

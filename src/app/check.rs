@@ -66,8 +66,8 @@ fn store_names(config: &Config, policies: &[Arc<Policy>]) -> Vec<String> {
 fn name_line(granted: &GrantedPath, naming: Naming) -> String {
     let shown = |part: &PathPart| match part {
         PathPart::Literal(literal) => literal.to_string(),
-        PathPart::One => "*".to_owned(),
-        PathPart::Many => "**".to_owned(),
+        PathPart::AnySegment => "*".to_owned(),
+        PathPart::AnySegments => "**".to_owned(),
     };
     let named = |part: &PathPart| match part {
         PathPart::Literal(literal) => naming.segment(literal),

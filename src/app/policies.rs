@@ -7,7 +7,9 @@ use crate::database::Database;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::model::shadow::ShadowOutcome;
-use crate::policy::{Directory, Observer, Policy, PolicyRegister, PolicySet, Reason, RegisterError, SetDifference};
+use crate::policy::{
+    Directory, Policy, PolicyObserver, PolicyRegister, PolicySet, ReadyReason, RegisterError, SetDifference,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +24,13 @@ struct PolicyMetrics {
     metrics: Arc<Metrics>,
 }
 
-impl Observer for PolicyMetrics {
-    fn in_force(&self, set: &PolicySet, difference: &SetDifference) {
+impl PolicyObserver for PolicyMetrics {
+    fn set_activated(&self, set: &PolicySet, difference: &SetDifference) {
         // Tenants choose the names of their policies: the series of those that are gone end.
-        let gone = difference.gone().filter(|policy| policy.name().contains('/'));
+        let gone = difference.removed().filter(|policy| policy.name().contains('/'));
         gone.filter(|policy| set.get(policy.name()).is_none())
             .for_each(|policy| self.metrics.end_policy(policy.name()));
-        for policy in difference.new_ones() {
+        for policy in difference.added() {
             if policy.is_shadow() {
                 for outcome in ShadowOutcome::ALL {
                     self.metrics.start_shadow(policy.name(), outcome.as_str());
@@ -40,11 +42,11 @@ impl Observer for PolicyMetrics {
         self.metrics.set_policies(set.len());
     }
 
-    fn file_faults(&self, count: usize) {
-        self.metrics.set_policy_file_faults(count);
+    fn files_read(&self, fault_count: usize) {
+        self.metrics.set_policy_file_faults(fault_count);
     }
 
-    fn resources(&self, cluster: &str, counts: &BTreeMap<Reason, usize>) {
+    fn resources_counted(&self, cluster: &str, counts: &BTreeMap<ReadyReason, usize>) {
         for (reason, count) in counts {
             self.metrics.set_policy_resources(cluster, reason.as_str(), *count);
         }
@@ -63,11 +65,11 @@ pub async fn open(
     let observer = Box::new(PolicyMetrics { metrics });
     let register = PolicyRegister::open(directory, database.clone(), clock, bounds, observer).await;
     let register = register.map_err(|error| match error {
-        RegisterError::BrokenDeny(broken) => StartError::Configuration(broken),
+        RegisterError::InvalidDenyPolicies(broken) => StartError::Configuration(broken),
         RegisterError::Database(error) => StartError::StoredPolicies(error),
     })?;
-    register.expect_resources(&config.policies.custom_resources).await;
-    if register.in_force().load().is_empty() && config.policies.custom_resources.is_empty() {
+    register.add_clusters(&config.policies.custom_resources).await;
+    if register.active_set().load().is_empty() && config.policies.custom_resources.is_empty() {
         tracing::warn!("no policies are loaded; all requests are denied");
     }
     Ok(Arc::new(register))

@@ -87,7 +87,7 @@ impl Follower {
                     wait = FIRST_WAIT;
                     self.metrics.set_policy_watch(&self.name, kind.as_str(), true);
                     let (changes, failed) = collect_batch(change, &mut objects).await;
-                    self.register.take_over_resources(&self.name, changes).await;
+                    self.register.apply_resource_changes(&self.name, changes).await;
                     if let Some(error) = failed {
                         self.failed(kind, error, &mut told);
                         sleep(wait).await;
@@ -105,7 +105,7 @@ impl Follower {
     /// Reads objects for which there is room now. Those that cannot be read are tried again later.
     async fn read_again(&self, kind: ResourceKind) {
         let mut changes = Vec::new();
-        for key in self.register.wanted_resources(&self.name, kind, MAX_READ_AGAIN).await {
+        for key in self.register.resources_to_read_again(&self.name, kind, MAX_READ_AGAIN).await {
             match self.cluster.read_policy(&key).await {
                 Ok(Some(resource)) => changes.push(ResourceChange::Applied(Box::new(resource))),
                 // Its deletion is on the way.
@@ -114,7 +114,7 @@ impl Follower {
             }
         }
         if !changes.is_empty() {
-            self.register.take_over_resources(&self.name, changes).await;
+            self.register.apply_resource_changes(&self.name, changes).await;
         }
     }
 

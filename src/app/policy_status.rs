@@ -84,7 +84,7 @@ impl Writer {
                     Ok(StatusWritten::Written) => {
                         self.written.insert(one.key.clone(), (Instant::now(), one.clone()));
                         let Follower { register, name, .. } = &self.follower;
-                        register.status_written(name, &one.key, &one.uid, observed).await;
+                        register.record_written_status(name, &one.key, &one.uid, observed).await;
                     }
                     // Its deletion is on the way.
                     Ok(StatusWritten::Gone) => {}

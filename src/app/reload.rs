@@ -48,7 +48,7 @@ impl Reload {
         if let Some(certificate) = &self.certificate {
             certificate.reload();
         }
-        self.policies.reread_files_confirmed().await;
+        self.policies.reload_files_confirmed().await;
         tracing::info!("policies, certificates, keys and tokens reloaded");
     }
 
@@ -57,6 +57,6 @@ impl Reload {
         if let Some(certificate) = &self.certificate {
             certificate.reload_if_changed();
         }
-        self.policies.reread_files().await;
+        self.policies.reload_files().await;
     }
 }

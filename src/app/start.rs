@@ -151,7 +151,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let broker = Arc::new(Broker::new(Stages {
         authenticators,
         attestors,
-        policies: policies.in_force(),
+        policies: policies.active_set(),
         policy_store: policies.clone(),
         bounds: policy_bounds(&config),
         administrators,

@@ -132,7 +132,7 @@ impl From<DraftError> for Error {
     fn from(error: DraftError) -> Self {
         match error {
             DraftError::IllFormed(fault) => Self::Faults(Code::InvalidRequest, vec![fault]),
-            DraftError::OtherName => Self::InvalidRequest("the body names another policy than the path"),
+            DraftError::NameMismatch => Self::InvalidRequest("the body names another policy than the path"),
             DraftError::Invalid(faults) => Self::Faults(Code::InvalidPolicy, faults),
         }
     }

@@ -12,7 +12,7 @@ use crate::model::repo::Repo;
 use crate::model::request::UnverifiedRequest;
 use crate::model::secret::SecretValue;
 use crate::model::shadow::ShadowOutcome;
-use crate::policy::{AuthenticatorKind, ExplainedPolicy, ExplainedSecret, Explanation, caller_as_described};
+use crate::policy::{AuthenticatorKind, ExplainedPolicy, ExplainedSecret, Explanation, caller_from_description};
 use crate::stores::Stores;
 use crate::wire::decision::{DecisionExplained, DecisionRequest, PolicyExplained, SecretExplained};
 use crate::wire::problem::Code;
@@ -32,13 +32,13 @@ impl Broker {
         let now = self.stages.clock.now();
         let asked = asked(repo.as_deref(), branch.as_deref(), who.context.source_ip, now)?;
         let policies = self.stages.policies.load_full();
-        if !policies.unread().is_empty() {
+        if !policies.unread_clusters().is_empty() {
             return Err(Code::PoliciesUnavailable.into());
         }
         let history = AddressHistory::clean(ipv6_prefix(who.context.source_ip));
         let (caller, facts) = match (caller, token.map(SecretValue::new)) {
             (Some(described), None) => {
-                let (mut caller, facts) = caller_as_described(described).map_err(Error::InvalidRequest)?;
+                let (mut caller, facts) = caller_from_description(described).map_err(Error::InvalidRequest)?;
                 if caller.issuer.is_empty()
                     && let Some(cluster) = self.only_cluster()
                 {
@@ -51,7 +51,7 @@ impl Broker {
                     Ok(caller) => {
                         let needs = policies.needs(&caller, &asked);
                         let facts = self.facts(&caller, needs).await?;
-                        let facts = match policies.shadows(&caller, &asked) {
+                        let facts = match policies.shadow_policies(&caller, &asked) {
                             Some(shadows) => self.facts_of_shadows(&caller, &facts, needs, &shadows).await,
                             None => None,
                         }

@@ -17,7 +17,9 @@ use crate::model::secret::Secret;
 use crate::model::secret_ref::{SecretRef, SecretVersion};
 use crate::model::shadow::ShadowVerdict;
 use crate::model::via::Via;
-use crate::policy::{self, Absence, Decision, Delivery, Denial, Grant, GrantedSecret, MergeError, Merged, PolicySet};
+use crate::policy::{
+    self, Absence, Decision, Delivery, Denial, Grant, GrantedSecret, MergeError, MergedSecrets, PolicySet,
+};
 use crate::stores::{FetchError, Granted, ReadError, Reading};
 use crate::traces::Stage;
 use crate::wire::problem::Code;
@@ -160,7 +162,7 @@ impl Broker {
         deadline: Instant,
     ) -> Result<Decided, Refusal> {
         let policies = self.stages.policies.load_full();
-        if !policies.unread().is_empty() {
+        if !policies.unread_clusters().is_empty() {
             return Err(Refusal::new(Code::PoliciesUnavailable, requested_event_data(asked)));
         }
         let needs = policies.needs(&ask.caller, asked);
@@ -234,7 +236,7 @@ impl Broker {
         }
     }
 
-    fn merge(&self, reads: &Reads, ask: &IssueRequest) -> Result<Merged, Error> {
+    fn merge(&self, reads: &Reads, ask: &IssueRequest) -> Result<MergedSecrets, Error> {
         let merged = policy::merge(reads, ask.request.keys.as_deref()).map_err(|error| match error {
             MergeError::SecretNotFound(_) => Code::SecretNotFound.into(),
             MergeError::KeyAbsent { secret, .. } => {
@@ -279,8 +281,8 @@ fn decided(
             let event_data = EventData { policies, ..requested_event_data(asked) };
             Err(Refusal { outcome: Outcome::Denied, reason: denial.as_str(), ..Refusal::new(code, event_data) })
         }
-        Decision::LeftOut(part) => {
-            let refusal = Refusal::new(Error::InvalidRequest(part.missing()), requested_event_data(asked));
+        Decision::PartMissing(part) => {
+            let refusal = Refusal::new(Error::InvalidRequest(part.missing_message()), requested_event_data(asked));
             Err(Refusal { reason: part.as_str(), ..refusal })
         }
     }

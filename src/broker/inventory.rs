@@ -63,7 +63,7 @@ impl Broker {
         let now = self.stages.clock.now();
         let since = since.unwrap_or_else(|| now.checked_sub(DEFAULT_PERIOD).unwrap_or(now));
         let policies = self.stages.policies.load_full();
-        if !policies.unread().is_empty() {
+        if !policies.unread_clusters().is_empty() {
             return Err(Code::PoliciesUnavailable.into());
         }
         let usage = self.stages.audit.reader().usage();
@@ -92,7 +92,7 @@ impl Broker {
     pub async fn follow_usage(&self) {
         for round in 0_u32.. {
             let policies = self.stages.policies.load_full();
-            if !policies.unread().is_empty() {
+            if !policies.unread_clusters().is_empty() {
                 // Uses of a policy that is not known are not counted, and never looked at again.
                 sleep(COUNT_EVERY).await;
                 continue;
@@ -154,7 +154,7 @@ fn items(policies: &PolicySet, times: Vec<UsageTimes>, since: Timestamp) -> Vec<
             }
         };
         // One that is listed twice, with other keys, is one item.
-        let secrets: BTreeSet<_> = policy.written_secrets().collect();
+        let secrets: BTreeSet<_> = policy.listed_secrets().collect();
         if secrets.is_empty() {
             items.push(item(None, None, None));
         }
@@ -203,7 +203,7 @@ fn uses(event: &UsageEvent<'_>, policies: &PolicySet) -> Vec<Use> {
         // In shadow mode it grants nothing: another policy granted what was read.
         if let (Some(caller), Some(request), false) = (&caller, &request, policy.is_shadow()) {
             for secret in &event.secrets {
-                if let Some(written) = policy.secret_of(&secret.store, &secret.path, caller, request) {
+                if let Some(written) = policy.find_listed_secret(&secret.store, &secret.path, caller, request) {
                     note(written.store, written.path, Some(UseKind::Read));
                 }
             }

@@ -49,4 +49,4 @@ pub use redeem::Redeem;
 pub use restore::revoke_after_restore;
 pub use tickets::TicketSelector;
 pub use versions::{VersionsKey, number as version_number};
-pub use write_policy::{Change, Precondition, Syntax, WritePolicy};
+pub use write_policy::{Precondition, PutOutcome, Syntax, WritePolicy};

@@ -139,7 +139,7 @@ impl Broker {
             Some(Code::Draining)
         } else if self.clocks_differ.load(Ordering::Relaxed) {
             Some(Code::ClocksDiffer)
-        } else if !self.stages.policies.load().unread().is_empty() {
+        } else if !self.stages.policies.load().unread_clusters().is_empty() {
             Some(Code::PoliciesUnavailable)
         } else {
             (!self.stages.audit.is_writable()).then_some(Code::AuditUnavailable)
@@ -155,7 +155,7 @@ impl Broker {
     /// The clusters whose policies were never read.
     #[must_use]
     pub fn unread_clusters(&self) -> Vec<Arc<str>> {
-        self.stages.policies.load().unread().to_vec()
+        self.stages.policies.load().unread_clusters().to_vec()
     }
 
     /// The time, by the clock that replicas share.

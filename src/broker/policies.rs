@@ -5,8 +5,8 @@ use super::error::Error;
 use super::page::Page;
 use super::pipeline::Broker;
 use crate::admins::{Act, Resource, Verb};
-use crate::policy::is_name_in_force;
-use crate::policy::{Edit, PolicyRevision, StoredPolicy};
+use crate::policy::is_policy_or_resource_name;
+use crate::policy::{PolicyRevision, SpecChange, StoredPolicy};
 use crate::wire::policy_object::{PolicyList, PolicyObject, PolicyRevisionList, PolicyRevisionObject, SpecEdit};
 use crate::wire::problem::Code;
 
@@ -17,7 +17,7 @@ impl Broker {
     /// `denied`, `token_review_unavailable`, `database_unavailable`.
     pub async fn list_policies(&self, who: &Administrator, page: Page<String>) -> Result<PolicyList, Error> {
         self.authorise(who, on_policies(Verb::List, None)).await?;
-        if page.after.as_deref().is_some_and(|after| !is_name_in_force(after)) {
+        if page.after.as_deref().is_some_and(|after| !is_policy_or_resource_name(after)) {
             return Err(Error::InvalidRequest("continue is not what a list answered"));
         }
         let mut stored = self.stages.policy_store.list(page.after.as_deref(), page.wanted()).await?;
@@ -31,7 +31,7 @@ impl Broker {
     /// `denied`, `not_found`, `token_review_unavailable`, `database_unavailable`.
     pub async fn policy(&self, who: &Administrator, name: &str) -> Result<PolicyObject, Error> {
         self.authorise(who, on_policies(Verb::Get, Some(name))).await?;
-        if !is_name_in_force(name) {
+        if !is_policy_or_resource_name(name) {
             return Err(Code::NotFound.into());
         }
         self.stages.policy_store.get(name).await?.map(object).ok_or(Error::Plain(Code::NotFound))
@@ -48,7 +48,7 @@ impl Broker {
         page: Page<i64>,
     ) -> Result<PolicyRevisionList, Error> {
         self.authorise(who, on_policies(Verb::Get, Some(name))).await?;
-        if !is_name_in_force(name) {
+        if !is_policy_or_resource_name(name) {
             return Err(Code::NotFound.into());
         }
         let mut revisions = self.stages.policy_store.revisions(name, page.after, page.wanted()).await?;
@@ -59,7 +59,7 @@ impl Broker {
 
 /// An act on policies. An invalid name is not passed to the authoriser.
 pub(super) fn on_policies(verb: Verb, name: Option<&str>) -> Act<'_> {
-    Act { verb, resource: Resource::Policies, name: name.filter(|name| is_name_in_force(name)) }
+    Act { verb, resource: Resource::Policies, name: name.filter(|name| is_policy_or_resource_name(name)) }
 }
 
 pub(super) fn object(policy: StoredPolicy) -> PolicyObject {
@@ -75,12 +75,12 @@ pub(super) fn object(policy: StoredPolicy) -> PolicyObject {
 }
 
 fn change(revision: PolicyRevision) -> PolicyRevisionObject {
-    let edit = |Edit { pointer, before, after }| SpecEdit { pointer, before, after };
+    let edit = |SpecChange { pointer, before, after }| SpecEdit { pointer, before, after };
     PolicyRevisionObject {
         revision: revision.revision.to_string(),
-        at: format!("{:.3}", revision.at),
-        by: revision.by,
-        change: revision.change.as_str().into(),
+        at: format!("{:.3}", revision.changed_at),
+        by: revision.changed_by,
+        change: revision.kind.as_str().into(),
         diff: revision.diff.into_iter().map(edit).collect(),
     }
 }

@@ -6,7 +6,7 @@ use crate::model::caller::Caller;
 use crate::model::facts::{Facts, Needs};
 use crate::model::request::UnverifiedRequest;
 use crate::model::shadow::ShadowVerdict;
-use crate::policy::{PolicySet, Shadows};
+use crate::policy::{PolicySet, ShadowPolicies};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -24,9 +24,9 @@ impl Broker {
         asked: &UnverifiedRequest,
         mode: DeliveryMode,
     ) -> Vec<ShadowVerdict> {
-        let Some(shadows) = policies.shadows(caller, asked) else { return Vec::new() };
+        let Some(shadows) = policies.shadow_policies(caller, asked) else { return Vec::new() };
         let Some(facts) = self.facts_of_shadows(caller, facts, needs, &shadows).await else { return Vec::new() };
-        let verdicts = shadows.compare_shadows(caller, &facts, asked, &|delivery| mode.hands_over(delivery, caller));
+        let verdicts = shadows.evaluate(caller, &facts, asked, &|delivery| mode.hands_over(delivery, caller));
         for verdict in verdicts.iter().filter(|verdict| self.has_series(&verdict.policy)) {
             self.stages.metrics.shadow(&verdict.policy, verdict.outcome.as_str());
         }
@@ -39,7 +39,7 @@ impl Broker {
         caller: &Caller,
         known: &Facts,
         needs: Needs,
-        shadows: &Shadows<'_>,
+        shadows: &ShadowPolicies<'_>,
     ) -> Option<Facts> {
         let all = needs.and(shadows.needs());
         if all == needs {

@@ -7,13 +7,13 @@ use super::policies::{object, on_policies};
 use crate::admins::Verb;
 use crate::audit::{AuditUnavailable, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
-use crate::policy::{Draft, is_name_in_force};
-use crate::policy::{Expected, NewPolicy, PolicySource, PolicyStoreError, StoredPolicy};
+use crate::policy::{Draft, is_policy_or_resource_name};
+use crate::policy::{NewPolicy, PolicySource, PolicyStoreError, StoredPolicy, WritePrecondition};
 use crate::wire::policy_object::PolicyObject;
 use crate::wire::problem::Code;
 use bytes::Bytes;
 
-pub use crate::policy::Change;
+pub use crate::policy::PutOutcome;
 pub use crate::policy::Syntax;
 
 /// Maximum number of attempts of a write without a precondition, if concurrent writes are faster.
@@ -76,14 +76,14 @@ impl Broker {
         name: &str,
         write: &WritePolicy,
         precondition: &Precondition,
-    ) -> Result<(PolicyObject, Change), Error> {
+    ) -> Result<(PolicyObject, PutOutcome), Error> {
         let verb = if *precondition == Precondition::Absent { Verb::Create } else { Verb::Update };
         self.authorise(who, on_policies(verb, Some(name))).await?;
         let event = self.open(who, EventType::PolicyUpdated);
         let put = self.put(who, name, write, precondition).await;
         let closing = put.as_ref().map(|(_, change)| match change {
-            Change::Created => (name.to_owned(), EventType::PolicyCreated),
-            Change::Updated => (name.to_owned(), EventType::PolicyUpdated),
+            PutOutcome::Created => (name.to_owned(), EventType::PolicyCreated),
+            PutOutcome::Updated => (name.to_owned(), EventType::PolicyUpdated),
         });
         close(event, closing, write.dry_run).await?;
         put.map_err(Error::from)
@@ -116,9 +116,9 @@ impl Broker {
         event
     }
 
-    fn draft(&self, write: &WritePolicy, written_to: Option<&str>) -> Result<Draft, Error> {
+    fn draft(&self, write: &WritePolicy, url_name: Option<&str>) -> Result<Draft, Error> {
         let (body, syntax) = write.document.as_ref().map_err(|code| Error::Plain(*code))?;
-        Ok(Draft::read(body, *syntax, written_to, &self.stages.bounds)?)
+        Ok(Draft::parse(body, *syntax, url_name, &self.stages.bounds)?)
     }
 
     async fn create(&self, who: &Administrator, write: &WritePolicy) -> Result<PolicyObject, NotWritten> {
@@ -145,10 +145,10 @@ impl Broker {
         name: &str,
         write: &WritePolicy,
         precondition: &Precondition,
-    ) -> Result<(PolicyObject, Change), NotWritten> {
+    ) -> Result<(PolicyObject, PutOutcome), NotWritten> {
         let failed = |error| NotWritten::failed(name, error);
         // A body cannot bear such a name, so that its faults would hide the reason.
-        if name.contains('/') && is_name_in_force(name) {
+        if name.contains('/') && is_policy_or_resource_name(name) {
             let current = self.stages.policy_store.get(name).await.map_err(|error| failed(error.into()))?;
             if current.is_some() {
                 return Err(failed(Code::ReadOnly.into()));
@@ -160,7 +160,7 @@ impl Broker {
             let expected = expected(current.as_ref(), precondition).map_err(failed)?;
             // Permission to replace does not include permission to create. The store gets the authorised state as
             // a precondition.
-            if expected == Expected::Absent && *precondition != Precondition::Absent {
+            if expected == WritePrecondition::Absent && *precondition != Precondition::Absent {
                 match self.authorise(who, on_policies(Verb::Create, Some(name))).await {
                     Ok(()) => {}
                     Err(Unauthorised::Recorded(code)) => return Err(NotWritten::Recorded(code.into())),
@@ -168,7 +168,7 @@ impl Broker {
                 }
             }
             if write.dry_run {
-                let change = if current.is_some() { Change::Updated } else { Change::Created };
+                let change = if current.is_some() { PutOutcome::Updated } else { PutOutcome::Created };
                 return Ok((self.unwritten(who, &draft, current), change));
             }
             self.can_record().map_err(failed)?;
@@ -189,13 +189,13 @@ impl Broker {
         precondition: &Precondition,
         dry_run: bool,
     ) -> Result<(), Error> {
-        if !is_name_in_force(name) {
+        if !is_policy_or_resource_name(name) {
             return Err(Code::NotFound.into());
         }
         let current = self.stages.policy_store.get(name).await?.ok_or(Error::Plain(Code::NotFound))?;
         let expected = match precondition {
             // Without a precondition this also deletes a stored policy that is hidden by a file's policy of the same name.
-            Precondition::None if !dry_run => Expected::Any,
+            Precondition::None if !dry_run => WritePrecondition::Any,
             precondition => expected(Some(&current), precondition)?,
         };
         if !dry_run {
@@ -226,11 +226,11 @@ impl Broker {
 }
 
 fn new_policy(who: &Administrator, draft: Draft) -> NewPolicy {
-    NewPolicy { policy: draft.policy, by: who.subject().to_owned() }
+    NewPolicy { policy: draft.policy, written_by: who.subject().to_owned() }
 }
 
 /// The precondition for the store, so that a concurrent write is not overwritten.
-fn expected(current: Option<&StoredPolicy>, precondition: &Precondition) -> Result<Expected, Error> {
+fn expected(current: Option<&StoredPolicy>, precondition: &Precondition) -> Result<WritePrecondition, Error> {
     match (current, precondition) {
         (Some(policy), _) if policy.source.is_read_only() => Err(Code::ReadOnly.into()),
         (Some(_), Precondition::Absent) | (None, Precondition::OneOf(_) | Precondition::Exists) => {
@@ -239,14 +239,14 @@ fn expected(current: Option<&StoredPolicy>, precondition: &Precondition) -> Resu
         (Some(policy), Precondition::OneOf(revisions)) if !revisions.contains(&policy.revision) => {
             Err(Code::PreconditionFailed.into())
         }
-        (Some(policy), _) => Ok(Expected::Revision(policy.revision.clone())),
-        (None, Precondition::None | Precondition::Absent) => Ok(Expected::Absent),
+        (Some(policy), _) => Ok(WritePrecondition::Revision(policy.revision.clone())),
+        (None, Precondition::None | Precondition::Absent) => Ok(WritePrecondition::Absent),
     }
 }
 
 impl NotWritten {
     fn failed(name: &str, error: Error) -> Self {
-        Self::Failed { error, policy: is_name_in_force(name).then(|| name.to_owned()) }
+        Self::Failed { error, policy: is_policy_or_resource_name(name).then(|| name.to_owned()) }
     }
 }
 

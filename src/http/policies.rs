@@ -6,7 +6,7 @@ use super::paging::{self, Paging};
 use super::path::PolicyName;
 use super::query::{DryRun, NoQuery};
 use super::{body, preconditions};
-use crate::broker::{Administrator, Broker, Change, Page, Precondition, Syntax, WritePolicy};
+use crate::broker::{Administrator, Broker, Page, Precondition, PutOutcome, Syntax, WritePolicy};
 use crate::wire::policy::PolicyDocument;
 use crate::wire::policy_object::{PolicyList, PolicyObject, PolicyRevisionList};
 use crate::wire::problem::Code;
@@ -110,8 +110,8 @@ pub(super) async fn put(
 ) -> Result<Response, Failure> {
     let (policy, change) = broker.put_policy(&who, &name, &write, &precondition).await?;
     let status = match change {
-        Change::Created => StatusCode::CREATED,
-        Change::Updated => StatusCode::OK,
+        PutOutcome::Created => StatusCode::CREATED,
+        PutOutcome::Updated => StatusCode::OK,
     };
     written(status, &policy, write.dry_run)
 }

@@ -1,46 +1,51 @@
-//! The `attest` section of a policy: expressions that yield repo and branch from facts or claims.
+//! The `attest` section of a policy: expressions that derive repo and branch from facts or claims.
 
-use super::cel::{Expression, Scene};
+use super::cel::{Expression, Inputs};
 use crate::model::facts::Needs;
 
+/// The expressions of an `attest` section; both are `None` if the policy has no such section.
 #[derive(Debug, Default)]
-pub(super) struct Attest {
+pub(super) struct AttestSection {
     pub(super) repo: Option<Expression>,
     pub(super) branch: Option<Expression>,
 }
 
 /// The result of one expression.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Attested<T> {
+pub(super) enum AttestedValue<T> {
     /// The policy has no such expression.
     NotConfigured,
-    /// It yields nothing; the text says why.
+    /// The expression yields no valid value, for this reason.
     Absent(&'static str),
     Value(T),
 }
 
-impl Attest {
-    pub(super) const fn is_some(&self) -> bool {
+impl AttestSection {
+    /// Whether the policy has an `attest` section.
+    pub(super) const fn is_configured(&self) -> bool {
         self.repo.is_some() || self.branch.is_some()
     }
 
-    /// The facts that its expressions name.
+    /// The facts that the expressions need.
     pub(super) fn needs(&self) -> Needs {
-        [&self.repo, &self.branch].into_iter().flatten().fold(Needs::NOTHING, |needs, one| needs.and(one.needs()))
+        [&self.repo, &self.branch]
+            .into_iter()
+            .flatten()
+            .fold(Needs::NOTHING, |needs, expression| needs.and(expression.needs()))
     }
 }
 
-impl<T> Attested<T> {
-    /// Evaluates the expression, and checks the result.
+impl<T> AttestedValue<T> {
+    /// Evaluates the expression and parses its result.
     pub(super) fn evaluate<'p>(
         expression: Option<&'p Expression>,
-        scene: &Scene<'p>,
-        checked: impl Fn(&str) -> Option<T>,
+        inputs: &Inputs<'p>,
+        parse: impl Fn(&str) -> Option<T>,
     ) -> Self {
         let Some(expression) = expression else { return Self::NotConfigured };
-        match expression.evaluate_text(scene) {
-            Ok(text) => checked(&text).map_or(Self::Absent("it is not a valid name"), Self::Value),
-            Err(failure) => Self::Absent(failure.as_str()),
+        match expression.evaluate_text(inputs) {
+            Ok(text) => parse(&text).map_or(Self::Absent("it is not a valid name"), Self::Value),
+            Err(error) => Self::Absent(error.as_str()),
         }
     }
 
@@ -53,8 +58,8 @@ impl<T> Attested<T> {
     }
 }
 
-impl<T: PartialEq> Attested<T> {
-    /// Whether a different value is attested.
+impl<T: PartialEq> AttestedValue<T> {
+    /// Whether there is an attested value and it differs from this one.
     pub(super) fn differs_from(&self, value: &T) -> bool {
         self.value().is_some_and(|attested| attested != value)
     }

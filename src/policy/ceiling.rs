@@ -1,61 +1,63 @@
-//! The ceiling: an upper bound on the secrets of all policies.
+//! The ceiling: the paths beyond which no policy can grant secrets.
 
 use super::placeholder::Placeholder;
 use super::template::{Segment, Template};
 use std::sync::Arc;
 
-/// The configured ceiling; cheap to clone. A path must be within each of its limits. Without limits everything is allowed.
+/// A list of limits; a path must be within each of them. Without limits every path is allowed. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Ceiling(Arc<[Limit]>);
 
-/// A store and a prefix of its paths, each; one of them must hold a path. Without entries nothing is allowed.
+/// Pairs of a store and a path prefix. A path is within the limit if one pair contains it; without pairs no path is.
 type Limit = Arc<[(Arc<str>, String)]>;
 
 impl Ceiling {
-    /// An entry is a store and a path prefix. Without entries there is no limit.
+    /// A ceiling with one limit of these pairs, or without a limit if there are none.
     pub fn new(entries: impl IntoIterator<Item = (Arc<str>, String)>) -> Self {
         let limit: Limit = entries.into_iter().collect();
         if limit.is_empty() { Self::default() } else { Self([limit].into()) }
     }
 
-    /// This ceiling with one more limit, also where that has no entries.
-    pub(super) fn under(&self, entries: impl IntoIterator<Item = (Arc<str>, String)>) -> Self {
+    /// This ceiling with one more limit. Without pairs the limit allows no path.
+    pub(super) fn with_limit(&self, entries: impl IntoIterator<Item = (Arc<str>, String)>) -> Self {
         Self(self.0.iter().cloned().chain([entries.into_iter().collect()]).collect())
     }
 
-    /// Whether it allows nothing at all because a limit has no entries.
-    pub(super) fn is_closed(&self) -> bool {
+    /// Whether no path is allowed, because a limit has no pairs.
+    pub(super) fn allows_nothing(&self) -> bool {
         self.0.iter().any(|limit| limit.is_empty())
     }
 
-    /// Whether a filled-in path is within the ceiling. Whole segments are compared: `homelab/a` does not contain
+    /// Whether an expanded path is within the ceiling. Whole segments are compared: `homelab/a` does not contain
     /// `homelab/ab`.
     pub(super) fn allows(&self, store: &str, path: &str) -> bool {
-        let within = |prefix: &str| {
+        let contains = |prefix: &str| {
             path.strip_prefix(prefix).is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with('/'))
         };
-        self.0.iter().all(|limit| prefixes(limit, store).any(within))
+        self.0.iter().all(|limit| prefixes_of_store(limit, store).any(contains))
     }
 
-    /// Whether a template can give a path within the ceiling for any values of its placeholders.
+    /// Whether a template can give a path within the ceiling for some values of its placeholders.
     pub(super) fn may_allow(&self, store: &str, template: &Template) -> bool {
-        let may_hold = |prefix: &str| prefix.is_empty() || can_start_with(template, prefix);
-        self.0.iter().all(|limit| prefixes(limit, store).any(may_hold))
+        let may_contain = |prefix: &str| prefix.is_empty() || can_start_with(template, prefix);
+        self.0.iter().all(|limit| prefixes_of_store(limit, store).any(may_contain))
     }
 }
 
-fn prefixes<'a>(limit: &'a Limit, store: &str) -> impl Iterator<Item = &'a str> {
-    limit.iter().filter(move |(of, _)| **of == *store).map(|(_, prefix)| prefix.as_str())
+/// The prefixes of the limit for a store.
+fn prefixes_of_store<'a>(limit: &'a Limit, store: &str) -> impl Iterator<Item = &'a str> {
+    limit.iter().filter(move |(limit_store, _)| **limit_store == *store).map(|(_, prefix)| prefix.as_str())
 }
 
+/// Whether a path of the template can start with all segments of the prefix.
 fn can_start_with(template: &Template, prefix: &str) -> bool {
     let mut segments = template.segments().iter();
     for wanted in prefix.split('/') {
         match segments.next() {
             Some(Segment::Literal(literal)) if **literal == *wanted => {}
-            Some(Segment::Filled(Placeholder::One(_))) => {}
+            Some(Segment::Placeholder(Placeholder::Segment(_))) => {}
             // Any number of segments may follow.
-            Some(Segment::Filled(Placeholder::Path(_))) => return true,
+            Some(Segment::Placeholder(Placeholder::Path(_))) => return true,
             Some(Segment::Literal(_)) | None => return false,
         }
     }
@@ -71,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_whole_segments_of_the_right_store() {
+    fn allows_compares_whole_segments_of_the_same_store() {
         let ceiling = ceiling(&[("vault", "homelab/web"), ("local", "")]);
         for (store, path, allowed) in [
             ("vault", "homelab/web", true),
@@ -88,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decoded_name_counts_as_it_is() {
+    fn templates_are_compared_decoded() {
         let ceiling = ceiling(&[("vault", "Team A/rds!x")]);
         for (path, allowed) in [("Team A/rds!x/a", true), ("Team%20A/rds!x", false), ("Team A/rds", false)] {
             assert_eq!(ceiling.allows("vault", path), allowed, "{path}");
@@ -100,12 +102,12 @@ mod tests {
     }
 
     #[test]
-    fn no_ceiling_allows_everything() {
+    fn a_ceiling_without_limits_allows_every_path() {
         assert!(Ceiling::default().allows("vault", "any"));
     }
 
     #[test]
-    fn tells_templates_that_can_never_lie_within() {
+    fn may_allow_refuses_templates_that_are_always_outside() {
         let ceiling = ceiling(&[("vault", "homelab/web/sites")]);
         for (template, possible) in [
             ("homelab/web/sites", true),

@@ -1,43 +1,43 @@
-//! The required value of a claim in a subject: a pattern or a literal.
+//! Compiles the required value of a claim in a subject: a pattern or a literal.
 
 use super::glob::Glob;
-use super::patterns::compile_one;
+use super::patterns::compile_pattern;
 use crate::document::Fault;
 use crate::wire::policy::ClaimValue;
 
-/// Maximum length of a literal in bytes, as for patterns.
-const MAX_BYTES: usize = 1024;
+/// Maximum length of a literal in bytes, the same as for patterns.
+const MAX_LITERAL_BYTES: usize = 1024;
 
-/// How a pattern that was probably meant literally is treated.
+/// What to do with a pattern that was probably meant literally.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doubtful {
-    /// It is a fault; the author can state what is meant.
-    Refused,
-    /// It stays a pattern, as when it was stored.
-    Pattern,
-    /// It matches as a pattern and also as a literal.
-    PatternOrText,
+pub(super) enum AmbiguousPattern {
+    /// Record a fault. The author can then write the literal form.
+    Refuse,
+    /// Match as a pattern.
+    MatchAsPattern,
+    /// Match as a pattern, and also as a literal.
+    MatchAlsoLiterally,
 }
 
-/// Compiles a value, or records the fault.
+/// Compiles a value. If it is invalid, records a fault and returns `None`.
 pub(super) fn compile(
     value: Option<&ClaimValue>,
-    doubtful: Doubtful,
+    ambiguous: AmbiguousPattern,
     pointer: impl Fn() -> String,
     faults: &mut Vec<Fault>,
 ) -> Option<Glob> {
     match value {
         Some(ClaimValue::Pattern(text)) => {
             let before = faults.len();
-            let glob = compile_one(Some(text), &pointer, faults);
+            let glob = compile_pattern(Some(text), &pointer, faults);
             if let Some(fault) = faults.get_mut(before) {
                 fault.detail.push_str("; a text that is meant to the letter is written {is: \"...\"}");
             }
             match glob {
-                Some(glob) if has_class_like_a_word(text) => match doubtful {
-                    Doubtful::Pattern => Some(glob),
-                    Doubtful::PatternOrText => Some(glob.or_text(text)),
-                    Doubtful::Refused => {
+                Some(glob) if has_word_like_class(text) => match ambiguous {
+                    AmbiguousPattern::MatchAsPattern => Some(glob),
+                    AmbiguousPattern::MatchAlsoLiterally => Some(glob.or_literal(text)),
+                    AmbiguousPattern::Refuse => {
                         faults.push(Fault::new(
                             pointer(),
                             "has a class that looks like a part of a name, as in dependabot[bot], and would match one \
@@ -50,7 +50,7 @@ pub(super) fn compile(
             }
         }
         Some(ClaimValue::Literal(literal)) => match literal.is.as_deref() {
-            Some(text) if text.len() <= MAX_BYTES => Some(Glob::literal(text)),
+            Some(text) if text.len() <= MAX_LITERAL_BYTES => Some(Glob::from_literal(text)),
             Some(_) => {
                 faults.push(Fault::new(format!("{}/is", pointer()), "must have at most 1024 bytes"));
                 None
@@ -60,23 +60,23 @@ pub(super) fn compile(
                 None
             }
         },
-        None => compile_one(None, pointer, faults),
+        None => compile_pattern(None, pointer, faults),
     }
 }
 
 /// Whether a value is a pattern that was probably meant literally.
-pub(super) fn is_doubtful(value: &ClaimValue) -> bool {
-    matches!(value, ClaimValue::Pattern(text) if has_class_like_a_word(text))
+pub(super) fn is_ambiguous(value: &ClaimValue) -> bool {
+    matches!(value, ClaimValue::Pattern(text) if has_word_like_class(text))
 }
 
-/// Whether a valid pattern has a class of at least two separate letters: `[bot]` is probably the end of a name;
-/// `[a-z]`, `[0-9]` and `[!ab]` are classes, and `[Mm]` is one letter in two cases.
-fn has_class_like_a_word(pattern: &str) -> bool {
+/// Whether a valid pattern has a class that lists at least two letters: `[bot]` is probably part of a name. `[a-z]`,
+/// `[0-9]` and `[!ab]` are probably meant as classes, and so is `[Mm]`, one letter in both cases.
+fn has_word_like_class(pattern: &str) -> bool {
     let mut rest = pattern;
-    while let Some(at) = rest.find('[') {
-        let class = &rest[at + 1..];
+    while let Some(start) = rest.find('[') {
+        let class = &rest[start + 1..];
         let Some(end) = class.find(']') else { return false };
-        if is_like_a_word(&class[..end]) {
+        if is_word_like(&class[..end]) {
             return true;
         }
         rest = &class[end + 1..];
@@ -84,14 +84,14 @@ fn has_class_like_a_word(pattern: &str) -> bool {
     false
 }
 
-fn is_like_a_word(class: &str) -> bool {
+fn is_word_like(class: &str) -> bool {
     let mut letters: Vec<char> = Vec::new();
     let mut rest = class.chars().peekable();
     if rest.peek() == Some(&'!') {
         return false;
     }
     while let Some(c) = rest.next() {
-        // The hyphen of `a-z`; in last position it stands for itself.
+        // The hyphen of a range such as `a-z`; as the last character it stands for itself.
         let mut ahead = rest.clone();
         if ahead.next() == Some('-') && ahead.next().is_some() {
             rest.nth(1);
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_class_of_single_letters_looks_like_a_word_and_others_do_not() {
+    fn only_classes_that_list_letters_look_like_words() {
         for pattern in [
             "dependabot[bot]",
             "renovate[bot]",
@@ -125,7 +125,7 @@ mod tests {
             "[éà]",
             "[bot1]",
         ] {
-            assert!(Glob::parse(pattern).is_ok() && has_class_like_a_word(pattern), "{pattern}");
+            assert!(Glob::parse(pattern).is_ok() && has_word_like_class(pattern), "{pattern}");
         }
         for pattern in [
             "dependabot*",
@@ -140,7 +140,7 @@ mod tests {
             "[_.-]",
             "prod",
         ] {
-            assert!(Glob::parse(pattern).is_ok() && !has_class_like_a_word(pattern), "{pattern}");
+            assert!(Glob::parse(pattern).is_ok() && !has_word_like_class(pattern), "{pattern}");
         }
     }
 }

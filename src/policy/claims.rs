@@ -1,11 +1,10 @@
-//! OIDC claims as text, for patterns and for placeholders.
+//! Converts OIDC claims to text, for patterns and for placeholders.
 
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// The text of a string is the string, that of a number or boolean is its JSON. Lists, objects and null have no
-/// text.
-pub(super) fn text_of(value: &Value) -> Option<Cow<'_, str>> {
+/// The string itself, or the JSON text of a number or boolean. `None` for lists, objects and null.
+pub(super) fn claim_to_text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::String(text) => Some(Cow::Borrowed(text)),
         Value::Bool(true) => Some(Cow::Borrowed("true")),
@@ -15,13 +14,13 @@ pub(super) fn text_of(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The texts that a pattern is matched against: that of the claim or, for a list, those of its elements.
-pub(super) fn texts_of(value: &Value) -> impl Iterator<Item = Cow<'_, str>> {
+/// The texts that a pattern is matched against: the text of the claim or, if it is a list, of each element.
+pub(super) fn claim_to_texts(value: &Value) -> impl Iterator<Item = Cow<'_, str>> {
     let values = match value {
         Value::Array(elements) => elements.as_slice(),
-        single => std::slice::from_ref(single),
+        scalar => std::slice::from_ref(scalar),
     };
-    values.iter().filter_map(text_of)
+    values.iter().filter_map(claim_to_text)
 }
 
 #[cfg(test)]
@@ -30,7 +29,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn scalars_and_lists_of_them_have_texts_and_nothing_else_has() {
+    fn only_scalars_and_their_lists_have_texts() {
         for (value, texts) in [
             (json!("a"), vec!["a"]),
             (json!(""), vec![""]),
@@ -44,7 +43,7 @@ mod tests {
             (json!([]), vec![]),
             (json!(["a", 1, null, {"b": "c"}, ["d"]]), vec!["a", "1"]),
         ] {
-            assert_eq!(texts_of(&value).collect::<Vec<_>>(), texts, "{value}");
+            assert_eq!(claim_to_texts(&value).collect::<Vec<_>>(), texts, "{value}");
         }
     }
 }

@@ -1,16 +1,16 @@
-//! Compiles a spec into a policy, or reports all of its faults.
+//! Compiles a spec into a policy, or reports all faults of the spec.
 
-use super::attestation::Attest;
+use super::attestation::AttestSection;
 use super::bounds::Bounds;
 use super::cel::{Expression, InvalidExpression};
-use super::claim_value::{Doubtful, is_doubtful};
-use super::matching::{Effect, Mode, Policy, SecretTerm, Terms};
+use super::claim_value::{AmbiguousPattern, is_ambiguous};
+use super::compiled_policy::{Effect, GrantTerms, Mode, Policy, SecretTemplate};
+use super::key_selection::KeySelection;
 use super::outcome::Delivery;
 use super::patterns::{MAX_ENTRIES, Patterns};
-use super::secret_rule::SecretRule;
 use super::subject::Subject;
 use super::template::Template;
-use super::write::WriteTemplate;
+use super::write_template::WriteTemplate;
 use crate::document::Fault;
 use crate::model::binding::BindTo;
 use crate::model::duration;
@@ -20,65 +20,65 @@ use crate::wire::policy::{PolicySpec, Secret};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Number of bytes of the spec's SHA-256 that are used as the revision.
+/// Number of leading bytes of the spec's SHA-256 that form the revision.
 const REVISION_BYTES: usize = 16;
 
-/// Fault of a store that is not configured.
+/// Detail of the fault of a store that is not configured.
 pub(super) const UNKNOWN_STORE: &str = "must be the name of a configured store";
-/// Fault of a path that is outside the ceiling for all values of its placeholders.
+/// Detail of the fault of a path that is outside the ceiling for all values of its placeholders.
 pub(super) const BEYOND_CEILING: &str = "lies outside the ceiling of this server";
-/// The largest `ticket.maxPerCaller`.
+/// Maximum of `ticket.maxPerCaller`.
 const MAX_PER_CALLER: u32 = 1_000_000;
 
-/// Maximum length of a name (RFC 1123 subdomain).
+/// Maximum length of a name in bytes (RFC 1123 subdomain).
 const MAX_NAME_BYTES: usize = 253;
 
 impl Policy {
     /// Compiles a policy.
     ///
     /// # Errors
-    /// All faults with their places, at `/name` or below `/spec`, in the order of the spec's fields.
+    /// All faults with their JSON pointers, at `/name` or below `/spec`, in the order of the spec's fields.
     pub fn compile(name: &str, spec: &PolicySpec, bounds: &Bounds) -> Result<Self, Vec<Fault>> {
-        Self::compile_from(name, spec, bounds, Origin::New)
+        Self::compile_from(name, spec, bounds, SpecOrigin::New)
     }
 
-    /// Compiles a policy from the database. It was valid when it was stored: a claim that was probably meant
-    /// literally stays a pattern, and in a deny policy it matches literally as well.
+    /// Compiles a policy from the database. A claim pattern that was probably meant literally is accepted, because the
+    /// policy was valid when it was stored: it stays a pattern, and in a deny policy it also matches literally.
     ///
     /// # Errors
     /// As for [`Policy::compile`].
     pub fn compile_stored(name: &str, spec: &PolicySpec, bounds: &Bounds) -> Result<Self, Vec<Fault>> {
-        Self::compile_from(name, spec, bounds, Origin::Stored)
+        Self::compile_from(name, spec, bounds, SpecOrigin::Stored)
     }
 
-    fn compile_from(name: &str, spec: &PolicySpec, bounds: &Bounds, origin: Origin) -> Result<Self, Vec<Fault>> {
+    fn compile_from(name: &str, spec: &PolicySpec, bounds: &Bounds, origin: SpecOrigin) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         check_name(name, "/name", &mut faults);
         compile_spec(name, spec, bounds, origin, &mut faults).filter(|_| faults.is_empty()).ok_or(faults)
     }
 
-    /// Whether a claim is a pattern that was probably meant literally.
-    pub(super) fn has_doubtful_claim(&self) -> bool {
-        let bearers = self.spec.subjects.iter().flatten().filter_map(|subject| subject.oidc.as_ref());
-        bearers.flat_map(|bearers| bearers.claims.values().flatten()).any(is_doubtful)
+    /// Whether it has a claim pattern that was probably meant literally.
+    pub(super) fn has_ambiguous_claim(&self) -> bool {
+        let oidc_subjects = self.spec.subjects.iter().flatten().filter_map(|subject| subject.oidc.as_ref());
+        oidc_subjects.flat_map(|subject| subject.claims.values().flatten()).any(is_ambiguous)
     }
 }
 
-/// The source of a spec.
+/// Where a spec comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// A request or a file: its author can correct it.
+pub(super) enum SpecOrigin {
+    /// A request or a file, whose author can correct it.
     New,
-    /// The database; an older version may have stored it.
+    /// The database, where an older version of the server may have stored it.
     Stored,
 }
 
-/// Compiles the spec of a policy with a checked name. If faults were recorded, the policy must not be used.
+/// Compiles the spec of a policy whose name is valid. If faults were recorded, the returned policy must not be used.
 pub(super) fn compile_spec(
     name: &str,
     spec: &PolicySpec,
     bounds: &Bounds,
-    origin: Origin,
+    origin: SpecOrigin,
     faults: &mut Vec<Fault>,
 ) -> Option<Policy> {
     let denies = match spec.effect.as_deref() {
@@ -86,23 +86,24 @@ pub(super) fn compile_spec(
         Some("deny") => true,
         Some(_) => {
             faults.push(Fault::new("/spec/effect", "must be allow or deny"));
-            // If the effect has a fault, it is inferred from the other fields, so that they are checked too.
+            // The effect is inferred from the other fields, so that these are checked too.
             spec.secrets.is_empty()
         }
     };
-    let doubtful = match origin {
-        Origin::New => Doubtful::Refused,
-        Origin::Stored if denies => Doubtful::PatternOrText,
-        Origin::Stored => Doubtful::Pattern,
+    let ambiguous = match origin {
+        SpecOrigin::New => AmbiguousPattern::Refuse,
+        SpecOrigin::Stored if denies => AmbiguousPattern::MatchAlsoLiterally,
+        SpecOrigin::Stored => AmbiguousPattern::MatchAsPattern,
     };
-    let subjects = subjects(spec, bounds, denies, doubtful, faults);
+    let subjects = compile_subjects(spec, bounds, denies, ambiguous, faults);
     let repos = Patterns::compile(&spec.repos, "/spec/repos", faults);
     let branches = Patterns::compile(&spec.branches, "/spec/branches", faults);
-    let attest = attest(spec, faults);
-    let condition = expression(spec.condition.as_deref(), Expression::condition, "/spec/condition", faults);
-    let effect = if denies { deny(spec, faults) } else { allow(spec, bounds, faults) };
-    let mode = mode(spec, faults);
-    let revision = revision(spec, faults);
+    let attest = compile_attest(spec, faults);
+    let condition =
+        compile_optional(spec.condition.as_deref(), Expression::compile_condition, "/spec/condition", faults);
+    let effect = if denies { compile_deny(spec, faults) } else { compile_allow(spec, bounds, faults) };
+    let mode = parse_mode(spec, faults);
+    let revision = compute_revision(spec, faults);
     Some(Policy {
         name: name.into(),
         revision: revision?,
@@ -117,7 +118,7 @@ pub(super) fn compile_spec(
     })
 }
 
-fn mode(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Mode> {
+fn parse_mode(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Mode> {
     match spec.mode.as_deref() {
         None | Some("enforce") => Some(Mode::Enforce),
         Some("audit") => Some(Mode::Audit),
@@ -128,6 +129,7 @@ fn mode(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Mode> {
     }
 }
 
+/// Records a fault if the name is not an RFC 1123 subdomain.
 pub(super) fn check_name(name: &str, pointer: &str, faults: &mut Vec<Fault>) {
     let is_label = |label: &str| {
         !label.is_empty()
@@ -144,11 +146,11 @@ pub(super) fn check_name(name: &str, pointer: &str, faults: &mut Vec<Fault>) {
     }
 }
 
-fn subjects(
+fn compile_subjects(
     spec: &PolicySpec,
     bounds: &Bounds,
     denies: bool,
-    doubtful: Doubtful,
+    ambiguous: AmbiguousPattern,
     faults: &mut Vec<Fault>,
 ) -> Option<Box<[Subject]>> {
     if spec.subjects.is_empty() {
@@ -160,24 +162,24 @@ fn subjects(
         return None;
     }
     compile_each(&spec.subjects, "/spec/subjects", faults, |subject, pointer, faults| {
-        Subject::compile(subject, pointer, bounds, denies, doubtful, faults)
+        Subject::compile(subject, pointer, bounds, denies, ambiguous, faults)
     })
 }
 
-fn attest(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Attest> {
-    let Some(attest) = &spec.attest else { return Some(Attest::default()) };
+fn compile_attest(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<AttestSection> {
+    let Some(attest) = &spec.attest else { return Some(AttestSection::default()) };
     if attest.repo.is_none() && attest.branch.is_none() {
         faults.push(Fault::new("/spec/attest", "must have repo, branch or both"));
         return None;
     }
-    let repo = expression(attest.repo.as_deref(), attestation, "/spec/attest/repo", faults);
-    let branch = expression(attest.branch.as_deref(), attestation, "/spec/attest/branch", faults);
-    Some(Attest { repo: repo?, branch: branch? })
+    let repo = compile_optional(attest.repo.as_deref(), compile_attestation, "/spec/attest/repo", faults);
+    let branch = compile_optional(attest.branch.as_deref(), compile_attestation, "/spec/attest/branch", faults);
+    Some(AttestSection { repo: repo?, branch: branch? })
 }
 
-/// Refuses an attestation that uses the repo or branch of the request: the caller would attest itself.
-fn attestation(source: &str) -> Result<Expression, InvalidExpression> {
-    let expression = Expression::text(source)?;
+/// Compiles an attestation. It must not use the repo or branch of the request: the caller would attest its own request.
+fn compile_attestation(source: &str) -> Result<Expression, InvalidExpression> {
+    let expression = Expression::compile_text(source)?;
     if expression.reads_request() {
         return Err(InvalidExpression::new(
             "must not name request.repo or request.branch, which is what the caller says",
@@ -186,9 +188,9 @@ fn attestation(source: &str) -> Result<Expression, InvalidExpression> {
     Ok(expression)
 }
 
-/// Compiles an optional expression; returns `None` after a fault.
+/// Compiles an optional expression. `None` if it has a fault, `Some(None)` if it is left out.
 #[expect(clippy::option_option, reason = "left out is not the same as faulty")]
-fn expression(
+fn compile_optional(
     source: Option<&str>,
     compile: impl Fn(&str) -> Result<Expression, InvalidExpression>,
     pointer: &str,
@@ -204,7 +206,7 @@ fn expression(
     }
 }
 
-fn deny(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Effect> {
+fn compile_deny(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Effect> {
     let before = faults.len();
     if !spec.secrets.is_empty() {
         faults.push(Fault::new("/spec/secrets", "a deny policy grants no secrets"));
@@ -218,17 +220,17 @@ fn deny(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Effect> {
     (faults.len() == before).then_some(Effect::Deny)
 }
 
-fn allow(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<Effect> {
-    let secrets = secrets(spec, bounds, faults);
-    let ttl = ttl(spec, bounds.max_ttl, faults);
-    let bind_to = bind_to(spec, faults);
-    let max_per_caller = max_per_caller(spec, faults);
-    let delivery = delivery(spec, faults);
+fn compile_allow(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<Effect> {
+    let secrets = compile_secrets(spec, bounds, faults);
+    let ttl = parse_ttl(spec, bounds.max_ttl, faults);
+    let bind_to = parse_bind_to(spec, faults);
+    let max_per_caller = check_max_per_caller(spec, faults);
+    let delivery = parse_delivery(spec, faults);
     let ceiling = bounds.ceiling.clone();
-    Some(Effect::Allow(Terms { secrets: secrets?, ttl, bind_to, delivery: delivery?, max_per_caller, ceiling }))
+    Some(Effect::Allow(GrantTerms { secrets: secrets?, ttl, bind_to, delivery: delivery?, max_per_caller, ceiling }))
 }
 
-fn secrets(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<Box<[SecretTerm]>> {
+fn compile_secrets(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<Box<[SecretTemplate]>> {
     if spec.secrets.is_empty() {
         faults.push(Fault::new("/spec/secrets", "an allow policy grants at least one secret"));
         return None;
@@ -237,10 +239,12 @@ fn secrets(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Optio
         faults.push(Fault::new("/spec/secrets", "must have at most 1000 secrets"));
         return None;
     }
-    compile_each(&spec.secrets, "/spec/secrets", faults, |term, pointer, faults| secret(term, pointer, bounds, faults))
+    compile_each(&spec.secrets, "/spec/secrets", faults, |secret, pointer, faults| {
+        compile_secret(secret, pointer, bounds, faults)
+    })
 }
 
-fn secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<SecretTerm> {
+fn compile_secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<SecretTemplate> {
     let store = secret.store.as_deref().and_then(|name| bounds.stores.get(name));
     if store.is_none() {
         let detail = if secret.store.is_none() { "is missing" } else { UNKNOWN_STORE };
@@ -262,7 +266,7 @@ fn secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut Vec<Faul
     {
         faults.push(Fault::new(format!("{pointer}/path"), BEYOND_CEILING));
     }
-    let rule = SecretRule::compile(secret, pointer, faults);
+    let key_selection = KeySelection::compile(secret, pointer, faults);
     let lease = match secret.lease.as_deref().map(str::parse) {
         None => Some(LeaseMode::default()),
         Some(Ok(lease)) => Some(lease),
@@ -284,30 +288,30 @@ fn secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut Vec<Faul
             None
         }
     };
-    Some(SecretTerm {
+    Some(SecretTemplate {
         store: store?.clone(),
         path: path?,
         required: secret.required.unwrap_or(false),
         lease: lease?,
         write: write?,
         encoding: encoding?,
-        rule: Arc::new(rule?),
+        key_selection: Arc::new(key_selection?),
     })
 }
 
-fn ttl(spec: &PolicySpec, longest: Duration, faults: &mut Vec<Fault>) -> Option<Duration> {
+fn parse_ttl(spec: &PolicySpec, max_ttl: Duration, faults: &mut Vec<Fault>) -> Option<Duration> {
     let text = spec.ticket.as_ref()?.ttl.as_deref()?;
     let detail = match duration::parse(text) {
         Err(reason) => reason.to_string(),
         Ok(ttl) if ttl < Duration::from_secs(1) => "must be at least 1s".into(),
-        Ok(ttl) if ttl > longest => "must not be longer than tickets.maxTtl of this server".into(),
+        Ok(ttl) if ttl > max_ttl => "must not be longer than tickets.maxTtl of this server".into(),
         Ok(ttl) => return Some(ttl),
     };
     faults.push(Fault::new("/spec/ticket/ttl", detail));
     None
 }
 
-fn bind_to(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<BindTo> {
+fn parse_bind_to(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<BindTo> {
     let text = spec.ticket.as_ref()?.bind_to.as_deref()?;
     let detail = match text.parse() {
         Ok(bind_to) => return Some(bind_to),
@@ -317,7 +321,7 @@ fn bind_to(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<BindTo> {
     None
 }
 
-fn max_per_caller(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<u32> {
+fn check_max_per_caller(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<u32> {
     let max = u32::try_from(spec.ticket.as_ref()?.max_per_caller?).ok();
     let max = max.filter(|max| (1..=MAX_PER_CALLER).contains(max));
     if max.is_none() {
@@ -326,28 +330,28 @@ fn max_per_caller(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<u32> {
     max
 }
 
-fn delivery(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Delivery> {
-    let Some(ways) = &spec.delivery else { return Some(Delivery { ticket: true, direct: false }) };
+fn parse_delivery(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Delivery> {
+    let Some(methods) = &spec.delivery else { return Some(Delivery { ticket: true, direct: false }) };
     let before = faults.len();
     let mut delivery = Delivery { ticket: false, direct: false };
-    for (index, way) in ways.iter().enumerate().take(MAX_ENTRIES) {
-        match way.as_deref() {
+    for (index, method) in methods.iter().enumerate().take(MAX_ENTRIES) {
+        match method.as_deref() {
             Some("ticket") => delivery.ticket = true,
             Some("direct") => delivery.direct = true,
             _ => faults.push(Fault::new(format!("/spec/delivery/{index}"), "must be ticket or direct")),
         }
     }
-    if ways.is_empty() {
+    if methods.is_empty() {
         faults.push(Fault::new("/spec/delivery", "must list ticket, direct or both"));
     }
-    if ways.len() > MAX_ENTRIES {
+    if methods.len() > MAX_ENTRIES {
         faults.push(Fault::new("/spec/delivery", "must list ticket, direct or both"));
     }
     (faults.len() == before).then_some(delivery)
 }
 
-/// Serde writes the fields of a spec in a fixed order and its maps sorted, so equal specs give equal bytes.
-fn revision(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Arc<str>> {
+/// A digest of the spec. Serde writes the fields in a fixed order and the maps sorted, so equal specs give equal digests.
+fn compute_revision(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Arc<str>> {
     let Ok(canonical) = serde_json::to_vec(spec) else {
         faults.push(Fault::new("/spec", "cannot be written as JSON"));
         return None;

@@ -1,7 +1,7 @@
-//! The decision of a set of policies on one request.
+//! Decides one request by a set of policies.
 
+use super::compiled_policy::{Effect, GrantTerms, Policy};
 use super::evaluation::Evaluation;
-use super::matching::{Effect, Policy, Terms};
 use super::outcome::{Decision, Delivery, Denial, Grant, GrantedSecret};
 use super::set::PolicySet;
 use crate::model::caller::Caller;
@@ -10,7 +10,7 @@ use crate::model::request::{Request, UnverifiedRequest};
 use crate::model::ticket_limit::TicketLimit;
 
 impl PolicySet {
-    /// Decides. Policies for other callers or repos are not evaluated, and each expression is evaluated at most
+    /// Decides a request. Policies for other callers or repos are not evaluated, and each expression is evaluated at most
     /// once.
     #[must_use]
     pub fn decide(&self, caller: &Caller, facts: &Facts, asked: &UnverifiedRequest) -> Decision {
@@ -18,20 +18,20 @@ impl PolicySet {
         let evaluation = Evaluation::new(caller, facts, asked, &attestations);
         let request = match evaluation.request() {
             Ok(request) => request,
-            Err(refusal) => return refusal,
+            Err(decision) => return decision,
         };
         let matching: Vec<&Policy> = self
             .candidates(caller, &request)
-            .filter(|(place, policy)| evaluation.mismatch(*place, policy).is_none())
+            .filter(|(position, policy)| evaluation.mismatch(*position, policy).is_none())
             .map(|(_, policy)| policy)
             .collect();
-        evaluation.conclude(request, &matching)
+        evaluation.combine(request, &matching)
     }
 }
 
 impl Evaluation<'_> {
-    /// Combines the matching policies, in bytewise order of name.
-    pub(super) fn conclude(&self, request: Request, matching: &[&Policy]) -> Decision {
+    /// Combines the matching policies, which are in bytewise order of name, into the decision.
+    pub(super) fn combine(&self, request: Request, matching: &[&Policy]) -> Decision {
         let mut grant = Grant {
             request,
             policies: Vec::new(),
@@ -42,19 +42,20 @@ impl Evaluation<'_> {
             limits: Vec::new(),
         };
         let mut denying = Vec::new();
-        let mut pathless = Vec::new();
+        let mut without_path = Vec::new();
         for policy in matching {
             match &policy.effect {
-                Effect::Deny => denying.push(policy.reference()),
-                Effect::Allow(terms) => match terms.fill(self.caller, &grant.request) {
+                Effect::Deny => denying.push(policy.policy_ref()),
+                Effect::Allow(terms) => match terms.expand(self.caller, &grant.request) {
                     Some(secrets) => grant.add(policy, terms, secrets),
-                    None => pathless.push(policy.reference()),
+                    None => without_path.push(policy.policy_ref()),
                 },
             }
         }
-        let unattested = if grant.policies.is_empty() { self.unattested() } else { Vec::new() };
-        if !unattested.is_empty() {
-            return Decision::Denied(self.attestation_denial(unattested));
+        let unattested_policies =
+            if grant.policies.is_empty() { self.policies_without_attested_value() } else { Vec::new() };
+        if !unattested_policies.is_empty() {
+            return Decision::Denied(self.attestation_denial(unattested_policies));
         }
         if !denying.is_empty() {
             return Decision::Denied(Denial::DeniedByPolicy(denying));
@@ -62,8 +63,8 @@ impl Evaluation<'_> {
         if !grant.policies.is_empty() {
             return Decision::Granted(grant);
         }
-        Decision::Denied(if !pathless.is_empty() {
-            Denial::NoPathFits(pathless)
+        Decision::Denied(if !without_path.is_empty() {
+            Denial::NoPathFits(without_path)
         } else if self.runs_are_withheld() {
             Denial::AdmissionPolicyMissing(Vec::new())
         } else {
@@ -73,8 +74,8 @@ impl Evaluation<'_> {
 }
 
 impl Grant {
-    fn add(&mut self, policy: &Policy, terms: &Terms, secrets: Vec<GrantedSecret>) {
-        self.policies.push(policy.reference());
+    fn add(&mut self, policy: &Policy, terms: &GrantTerms, secrets: Vec<GrantedSecret>) {
+        self.policies.push(policy.policy_ref());
         self.secrets.extend(secrets);
         self.ttl = [self.ttl, terms.ttl].into_iter().flatten().min();
         self.bind_to = [self.bind_to, terms.bind_to].into_iter().flatten().max();

@@ -1,15 +1,15 @@
-//! A policy in the body of a request: `{name, spec}` or a manifest, in JSON or YAML. All faults are reported at once.
+//! Parses a policy in a request body: `{name, spec}` or a manifest, in JSON or YAML. Reports all faults at once.
 
 use super::bounds::Bounds;
 use super::compile::check_name;
-use super::manifest::{API_VERSION, KIND, is_within};
-use super::matching::Policy;
+use super::compiled_policy::Policy;
+use super::manifest::{API_VERSION, KIND, is_pointer_within};
 use crate::document::{Fault, parse, parse_json, prune};
 use crate::wire::policy::{Metadata, PolicyBody, PolicyManifest};
 use serde_json::Value;
 use std::sync::Arc;
 
-/// A body that is a valid policy on this server.
+/// The valid policy of a request body.
 #[derive(Debug, Clone)]
 pub struct Draft {
     /// The compiled policy.
@@ -28,15 +28,15 @@ pub enum Syntax {
 /// Why a body is not a valid policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DraftError {
-    /// It has a different policy name than the URL.
+    /// It is not UTF-8, or not well-formed JSON or YAML.
     IllFormed(Fault),
-    /// It names another policy than the URL.
-    OtherName,
-    /// All faults; the pointers are relative to the body.
+    /// It has another policy name than the URL.
+    NameMismatch,
+    /// It has these faults. Their pointers are relative to the body.
     Invalid(Vec<Fault>),
 }
 
-/// Whether a name is valid.
+/// Whether a name is valid: an RFC 1123 subdomain.
 #[must_use]
 pub fn is_policy_name(name: &str) -> bool {
     let mut faults = Vec::new();
@@ -44,9 +44,9 @@ pub fn is_policy_name(name: &str) -> bool {
     faults.is_empty()
 }
 
-/// Whether a policy in force can have this name: a custom resource of a namespace has `namespace/name`.
+/// Whether a name is valid for a policy of any source: as [`is_policy_name`], or `namespace/name` for a custom resource.
 #[must_use]
-pub fn is_name_in_force(name: &str) -> bool {
+pub fn is_policy_or_resource_name(name: &str) -> bool {
     match name.split_once('/') {
         Some((namespace, name)) => is_policy_name(namespace) && is_policy_name(name),
         None => is_policy_name(name),
@@ -54,37 +54,37 @@ pub fn is_name_in_force(name: &str) -> bool {
 }
 
 impl Draft {
-    /// Reads a body. It may leave out its name if the URL has one.
+    /// Parses a body. It may omit the policy name if the URL has one.
     ///
     /// # Errors
     /// See [`DraftError`].
-    pub fn read(body: &[u8], syntax: Syntax, written_to: Option<&str>, bounds: &Bounds) -> Result<Self, DraftError> {
+    pub fn parse(body: &[u8], syntax: Syntax, url_name: Option<&str>, bounds: &Bounds) -> Result<Self, DraftError> {
         let text =
             std::str::from_utf8(body).map_err(|_| DraftError::IllFormed(Fault::new("", "the body is not UTF-8")))?;
         let tree = match syntax {
             Syntax::Json => parse_json(text),
             Syntax::Yaml => parse(text),
         };
-        let Read { mut manifest, mut faults, name_at } = decode(tree.map_err(DraftError::IllFormed)?);
-        if let Some(wanted) = written_to {
+        let DecodedBody { mut manifest, mut faults, name_pointer } = decode(tree.map_err(DraftError::IllFormed)?);
+        if let Some(url_name) = url_name {
             let metadata = manifest.metadata.get_or_insert_default();
-            let name = metadata.name.get_or_insert_with(|| wanted.to_owned());
-            if name != wanted {
-                return Err(DraftError::OtherName);
+            let name = metadata.name.get_or_insert_with(|| url_name.to_owned());
+            if name != url_name {
+                return Err(DraftError::NameMismatch);
             }
         }
-        let found = match Policy::from_manifest(&manifest, bounds) {
+        let compile_faults = match Policy::from_manifest(&manifest, bounds) {
             Ok(policy) if faults.is_empty() => return Ok(Self { policy: Arc::new(policy) }),
             Ok(_) => Vec::new(),
-            Err(found) => found,
+            Err(compile_faults) => compile_faults,
         };
-        // What cannot be decoded looks as if it were missing; its fault is listed already.
-        let listed = faults.len();
-        for mut fault in found {
+        // A field that could not be decoded looks missing to the compiler. Its fault is already in the list.
+        let decode_faults = faults.len();
+        for mut fault in compile_faults {
             if fault.pointer == "/metadata/name" {
-                name_at.clone_into(&mut fault.pointer);
+                name_pointer.clone_into(&mut fault.pointer);
             }
-            if !faults[..listed].iter().any(|known| is_within(&fault.pointer, &known.pointer)) {
+            if !faults[..decode_faults].iter().any(|known| is_pointer_within(&fault.pointer, &known.pointer)) {
                 faults.push(fault);
             }
         }
@@ -92,18 +92,18 @@ impl Draft {
     }
 }
 
-struct Read {
+struct DecodedBody {
     manifest: PolicyManifest,
     faults: Vec<Fault>,
-    /// The pointer of the name in the body.
-    name_at: &'static str,
+    /// The JSON pointer of the name in the body.
+    name_pointer: &'static str,
 }
 
-fn decode(mut tree: Value) -> Read {
+fn decode(mut tree: Value) -> DecodedBody {
     let is_manifest = ["apiVersion", "kind", "metadata"].iter().any(|key| tree.get(key).is_some());
     if is_manifest {
         let (manifest, faults) = prune::<PolicyManifest>(&mut tree);
-        return Read { manifest: manifest.unwrap_or_default(), faults, name_at: "/metadata/name" };
+        return DecodedBody { manifest: manifest.unwrap_or_default(), faults, name_pointer: "/metadata/name" };
     }
     let (body, faults) = prune::<PolicyBody>(&mut tree);
     let PolicyBody { name, spec } = body.unwrap_or_default();
@@ -113,5 +113,5 @@ fn decode(mut tree: Value) -> Read {
         metadata: Some(Metadata::named(name)),
         spec,
     };
-    Read { manifest, faults, name_at: "/name" }
+    DecodedBody { manifest, faults, name_pointer: "/name" }
 }

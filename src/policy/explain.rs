@@ -1,7 +1,7 @@
-//! The explanation of a decision: its result, and whether each policy matches.
+//! Explains a decision: the result, and whether and why each policy matches.
 
+use super::compiled_policy::{Effect, MismatchKind, Policy};
 use super::evaluation::{Evaluation, Mismatch};
-use super::matching::{Effect, MismatchKind, Policy};
 use super::outcome::{Decision, Delivery, Grant, GrantedSecret};
 use super::set::PolicySet;
 use super::shadow::{Baseline, ShadowEvaluation};
@@ -14,7 +14,7 @@ use crate::model::shadow::ShadowOutcome;
 use crate::model::write::Write;
 use std::sync::Arc;
 
-/// A decision, explained.
+/// The explanation of a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     /// Whether the request is allowed.
@@ -23,7 +23,7 @@ pub struct Explanation {
     pub reason: &'static str,
     /// The result of each policy, in bytewise order of name.
     pub policies: Vec<ExplainedPolicy>,
-    /// The granted secrets, in order.
+    /// The granted secrets, in order of policy; empty if the request is denied.
     pub secrets: Vec<ExplainedSecret>,
 }
 
@@ -34,11 +34,11 @@ pub struct ExplainedPolicy {
     pub name: Arc<str>,
     /// Whether it matches.
     pub matched: bool,
-    /// The first part that does not match. Also `None` if all parts match but a path cannot be filled in.
+    /// The first part that does not match. `None` if the policy matches, and if only a path cannot be expanded.
     pub failed_at: Option<MismatchKind>,
-    /// An explanation for people.
+    /// Why the policy does not match, as text; `None` if it matches.
     pub detail: Option<String>,
-    /// For a policy in shadow mode, what it would change; none for the others.
+    /// What a policy in shadow mode would change; `None` for an enforced policy.
     pub shadow: Option<ShadowOutcome>,
 }
 
@@ -56,68 +56,72 @@ pub struct ExplainedSecret {
 }
 
 impl PolicySet {
-    /// Explains the result of [`PolicySet::decide`]; evaluates every policy.
+    /// Explains the decision of [`PolicySet::decide`]. Evaluates every policy.
     #[must_use]
     pub fn explain(&self, caller: &Caller, facts: &Facts, asked: &UnverifiedRequest) -> Explanation {
         let attestations = self.attestations(caller, facts, asked);
         let evaluation = Evaluation::new(caller, facts, asked, &attestations);
         let request = evaluation.request();
-        let suffices = |delivery: Delivery| delivery.ticket || delivery.direct;
-        let baseline = || Baseline::new(self, caller, facts, asked, &suffices);
-        let mut baseline = self.shadow_index().map(|_| baseline());
+        let is_deliverable = |delivery: Delivery| delivery.ticket || delivery.direct;
+        let mut baseline = self.shadow_index().map(|_| Baseline::new(self, caller, facts, asked, &is_deliverable));
         let mut matching: Vec<&Policy> = Vec::new();
         let mut policies = Vec::with_capacity(self.policies().len());
-        for (place, policy) in self.policies().iter().enumerate() {
+        for (position, policy) in self.policies().iter().enumerate() {
             if let Some(baseline) = baseline.as_mut().filter(|_| policy.is_shadow()) {
-                let ShadowEvaluation { mismatch, has_paths, outcome } = baseline.evaluate_enforced(place);
+                let ShadowEvaluation { mismatch, can_expand_secrets, outcome } =
+                    baseline.evaluate_as_enforced(position);
                 policies.push(ExplainedPolicy {
                     shadow: Some(outcome),
-                    ..ExplainedPolicy::of(policy, mismatch, has_paths)
+                    ..ExplainedPolicy::new(policy, mismatch, can_expand_secrets)
                 });
                 continue;
             }
-            let mismatch = evaluation.mismatch(place, policy);
-            let has_paths = request.as_ref().map_or(true, |request| policy.has_paths(caller, request));
-            policies.push(ExplainedPolicy::of(policy, mismatch, has_paths));
+            let mismatch = evaluation.mismatch(position, policy);
+            let can_expand_secrets =
+                request.as_ref().map_or(true, |request| policy.can_expand_secrets(caller, request));
+            policies.push(ExplainedPolicy::new(policy, mismatch, can_expand_secrets));
             if mismatch.is_none() {
                 matching.push(policy);
             }
         }
         let decision = match request {
-            Ok(request) => evaluation.conclude(request, &matching),
-            Err(refusal) => refusal,
+            Ok(request) => evaluation.combine(request, &matching),
+            Err(decision) => decision,
         };
         let (allowed, reason, secrets) = match decision {
             Decision::Granted(Grant { delivery: Delivery { ticket: false, direct: false }, .. }) => {
                 (false, "delivery_not_allowed", Vec::new())
             }
-            Decision::Granted(grant) => (true, "granted", self.explained(grant)),
+            Decision::Granted(grant) => (true, "granted", self.explain_secrets(grant)),
             Decision::Denied(denial) => (false, denial.as_str(), Vec::new()),
-            Decision::LeftOut(part) => (false, part.as_str(), Vec::new()),
+            Decision::PartMissing(part) => (false, part.as_str(), Vec::new()),
         };
         Explanation { allowed, reason, policies, secrets }
     }
 
-    /// A grant has all secrets of its policies, in order.
-    fn explained(&self, grant: Grant) -> Vec<ExplainedSecret> {
-        let granting = self.policies().iter().filter(|policy| grant.policies.iter().any(|one| one.name == policy.name));
+    /// Pairs each secret with the key patterns of its policy: a grant has all secrets of its policies, in order.
+    fn explain_secrets(&self, grant: Grant) -> Vec<ExplainedSecret> {
+        let granting = self
+            .policies()
+            .iter()
+            .filter(|policy| grant.policies.iter().any(|reference| reference.name == policy.name));
         let keys = granting.flat_map(|policy| policy.key_patterns());
-        let explained = |(granted, keys): (GrantedSecret, _)| ExplainedSecret {
+        let explain = |(granted, keys): (GrantedSecret, _)| ExplainedSecret {
             secret: granted.secret,
             keys,
             write: granted.write,
             encoding: granted.encoding,
         };
-        grant.secrets.into_iter().zip(keys).map(explained).collect()
+        grant.secrets.into_iter().zip(keys).map(explain).collect()
     }
 }
 
 impl ExplainedPolicy {
-    fn of(policy: &Policy, mismatch: Option<Mismatch>, has_paths: bool) -> Self {
+    fn new(policy: &Policy, mismatch: Option<Mismatch>, can_expand_secrets: bool) -> Self {
         let detail = match mismatch {
             Some(Mismatch { cause: Some(cause), detail, .. }) => Some(format!("{detail}: {cause}")),
             Some(Mismatch { cause: None, detail, .. }) => Some(detail.to_owned()),
-            None if has_paths => None,
+            None if can_expand_secrets => None,
             None => Some("a path cannot be filled in, or leads out of the ceiling".to_owned()),
         };
         let failed_at = mismatch.map(|mismatch| mismatch.kind);
@@ -126,15 +130,15 @@ impl ExplainedPolicy {
 }
 
 impl Policy {
-    /// Whether the path of every secret can be filled in.
-    fn has_paths(&self, caller: &Caller, request: &Request) -> bool {
+    /// Whether the path and write body of every secret can be expanded.
+    fn can_expand_secrets(&self, caller: &Caller, request: &Request) -> bool {
         match &self.effect {
-            Effect::Allow(terms) => terms.fill(caller, request).is_some(),
+            Effect::Allow(terms) => terms.expand(caller, request).is_some(),
             Effect::Deny => true,
         }
     }
 
-    /// For each secret the patterns of its selected keys, as written.
+    /// For each secret, the patterns of its selected keys as written; `**` if it selects all.
     fn key_patterns(&self) -> impl Iterator<Item = Vec<String>> {
         self.spec.secrets.iter().flatten().map(|secret| match &secret.keys {
             Some(keys) => keys.iter().flatten().cloned().collect(),

@@ -1,4 +1,4 @@
-//! The purpose of a file in a policy directory, by its name.
+//! Tells policy files, test files and other files of a policy directory apart by their names.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -8,21 +8,22 @@ use std::path::Path;
 pub enum FileKind {
     /// `*.yaml`, `*.yml`: policies.
     Policies,
-    /// `*.test.yaml`, `*.test.yml`: test cases for policies; no server reads them.
+    /// `*.test.yaml`, `*.test.yml`: test cases for policies. The server does not read them.
     Tests,
 }
 
 impl FileKind {
-    /// The kind of a file with this name. Hidden files have none: a mounted `ConfigMap` keeps its versions there.
+    /// The kind of a file with this name. `None` for other files and for hidden ones: a mounted `ConfigMap` has its versions in
+    /// hidden directories.
     #[must_use]
-    pub fn of(name: &OsStr) -> Option<Self> {
+    pub fn from_file_name(name: &OsStr) -> Option<Self> {
         if name.as_encoded_bytes().starts_with(b".") {
             return None;
         }
         let path = Path::new(name);
         path.extension().filter(|extension| *extension == "yaml" || *extension == "yml")?;
         let is_test =
-            path.file_stem().is_some_and(|stem| Path::new(stem).extension().is_some_and(|word| word == "test"));
+            path.file_stem().is_some_and(|stem| Path::new(stem).extension().is_some_and(|inner| inner == "test"));
         Some(if is_test { Self::Tests } else { Self::Policies })
     }
 }
@@ -32,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_tells_policies_from_their_tests() {
+    fn file_names_determine_the_kind() {
         for (name, kind) in [
             ("a.yaml", Some(FileKind::Policies)),
             ("a.yml", Some(FileKind::Policies)),
@@ -46,7 +47,7 @@ mod tests {
             ("a.YAML", None),
             ("yaml", None),
         ] {
-            assert_eq!(FileKind::of(OsStr::new(name)), kind, "{name}");
+            assert_eq!(FileKind::from_file_name(OsStr::new(name)), kind, "{name}");
         }
     }
 }

@@ -1,147 +1,150 @@
-//! Finds the policies that could match, so that a decision does not evaluate thousands of others.
+//! An index that finds the policies that could match, so that a decision does not evaluate all policies.
 //!
 //! A policy is stored under the beginnings of its patterns: by namespace, ServiceAccount and repo, or by issuer,
 //! one claim and repo. A literal is stored under itself, `team-a-*` under the prefix `team-a-`, and a pattern that
-//! begins with a wildcard as open on that level. The index only reduces the candidates; each candidate is then
-//! matched.
+//! begins with a wildcard under `any`. The index only reduces the candidates; each candidate is then matched.
 //!
-//! A change of one policy copies the levels on its way and shares all others with the index before it (`Arc`), so that it costs a
-//! fraction of building the index anew.
+//! Adding or removing a policy copies the levels that lead to it, and shares the others with the previous index (`Arc`).
+//! This costs a fraction of building a new index.
 
-use super::claims::texts_of;
-use super::glob::Start;
-use super::matching::Policy;
+use super::claims::claim_to_texts;
+use super::compiled_policy::Policy;
+use super::glob::CommonStart;
 use super::patterns::Patterns;
 use super::subject::Subject;
 use crate::model::caller::Caller;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Maximum number of index entries for one subject; with more patterns a level is stored as open.
-const MAX_PLACES: usize = 64;
+/// Maximum number of index entries for one subject. With more patterns, the subject is stored under `any`.
+const MAX_ENTRIES_OF_SUBJECT: usize = 64;
 
-/// What a set calls a policy as long as it has it, whatever other policies come and go.
+/// The number of a policy in the indices of a set. It stays the same as long as the policy is in the set.
 pub(super) type Slot = u32;
 
-/// The slots of policies, each once.
-type Slots = Vec<Slot>;
+/// The slots of policies, without duplicates.
+type SlotList = Vec<Slot>;
 
 /// One level of the index.
 #[derive(Debug, Clone)]
 struct Level<T> {
-    literal: HashMap<Arc<str>, Arc<T>>,
-    prefix: HashMap<Arc<str>, Arc<T>>,
-    /// The lengths of the prefixes, ascending.
-    lengths: Vec<usize>,
-    open: Option<Arc<T>>,
+    by_literal: HashMap<Arc<str>, Arc<T>>,
+    by_prefix: HashMap<Arc<str>, Arc<T>>,
+    /// The distinct lengths of the prefixes, ascending.
+    prefix_lengths: Vec<usize>,
+    /// For patterns that begin with a wildcard.
+    any: Option<Arc<T>>,
 }
 
 /// The whole index.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Index {
-    /// By namespace, ServiceAccount, repo.
-    service_accounts: Level<Level<Level<Slots>>>,
-    /// By issuer; below it by claims.
-    bearers: HashMap<Arc<str>, Arc<Bearers>>,
+    /// By namespace, ServiceAccount and repo.
+    by_service_account: Level<Level<Level<SlotList>>>,
+    /// By issuer.
+    by_issuer: HashMap<Arc<str>, Arc<IssuerIndex>>,
 }
 
+/// The policies of one OIDC issuer.
 #[derive(Debug, Clone, Default)]
-struct Bearers {
-    /// By claim name, claim value, repo.
-    by_claim: HashMap<Box<str>, Level<Level<Slots>>>,
-    /// Policies without a claim pattern that has a literal beginning; by repo.
-    open: Level<Slots>,
+struct IssuerIndex {
+    /// By claim name, claim value and repo.
+    by_claim: HashMap<Box<str>, Level<Level<SlotList>>>,
+    /// By repo: policies whose claim patterns all begin with a wildcard.
+    by_repo: Level<SlotList>,
 }
 
-/// What becomes of a policy's entries.
+/// The change of a policy's entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Edit {
+enum EntryChange {
     Add,
     Remove,
 }
 
-/// A part of the index that is dropped when nothing is left in it.
-trait Part: Clone + Default {
+/// A part of the index that is removed when it becomes empty.
+trait IndexPart: Clone + Default {
     fn is_empty(&self) -> bool;
 }
 
 impl Index {
-    /// Adds a policy by caller and repo.
+    /// Adds a policy under its callers and repos.
     pub(super) fn add(&mut self, policy: &Policy, slot: Slot) {
-        self.edit_all(policy, Some(&policy.repos), slot, Edit::Add);
+        self.change_all(policy, Some(&policy.repos), slot, EntryChange::Add);
     }
 
-    /// Removes a policy that was added by caller and repo.
+    /// Removes a policy that [`Self::add`] added.
     pub(super) fn remove(&mut self, policy: &Policy, slot: Slot) {
-        self.edit_all(policy, Some(&policy.repos), slot, Edit::Remove);
+        self.change_all(policy, Some(&policy.repos), slot, EntryChange::Remove);
     }
 
-    /// Adds a policy by caller only.
+    /// Adds a policy under its callers, for any repo.
     pub(super) fn add_by_caller(&mut self, policy: &Policy, slot: Slot) {
-        self.edit_all(policy, None, slot, Edit::Add);
+        self.change_all(policy, None, slot, EntryChange::Add);
     }
 
-    /// Removes a policy that was added by caller only.
+    /// Removes a policy that [`Self::add_by_caller`] added.
     pub(super) fn remove_by_caller(&mut self, policy: &Policy, slot: Slot) {
-        self.edit_all(policy, None, slot, Edit::Remove);
+        self.change_all(policy, None, slot, EntryChange::Remove);
     }
 
-    fn edit_all(&mut self, policy: &Policy, repos: Option<&Patterns>, slot: Slot, edit: Edit) {
+    fn change_all(&mut self, policy: &Policy, repos: Option<&Patterns>, slot: Slot, change: EntryChange) {
         for subject in &policy.subjects {
-            self.edit(subject, repos, slot, edit);
+            self.change(subject, repos, slot, change);
         }
     }
 
-    /// Visits every list of policies that could match, for one repo or for any; a slot may occur several times.
+    /// Visits the slots of the policies that could match, for this repo or for any. A slot may be visited several times.
     pub(super) fn visit(&self, caller: &Caller, repo: Option<&str>, visit: &mut dyn FnMut(&[Slot])) {
         if let Some((namespace, service_account)) = caller.service_account() {
-            self.service_accounts.at(namespace, &mut |level| {
-                level.at(service_account, &mut |level| level.slots(repo, visit));
+            self.by_service_account.visit(namespace, &mut |level| {
+                level.visit(service_account, &mut |level| level.visit_slots(repo, visit));
             });
         }
-        let Some(bearers) = self.bearers.get(&caller.issuer) else { return };
-        for (name, values) in &bearers.by_claim {
-            for text in caller.claims.get(&**name).into_iter().flat_map(texts_of) {
-                values.at(&text, &mut |level| level.slots(repo, visit));
+        let Some(issuer) = self.by_issuer.get(&caller.issuer) else { return };
+        for (name, values) in &issuer.by_claim {
+            for text in caller.claims.get(&**name).into_iter().flat_map(claim_to_texts) {
+                values.visit(&text, &mut |level| level.visit_slots(repo, visit));
             }
         }
-        bearers.open.slots(repo, visit);
+        issuer.by_repo.visit_slots(repo, visit);
     }
 
-    fn edit(&mut self, subject: &Subject, repos: Option<&Patterns>, slot: Slot, edit: Edit) {
-        let mut budget = MAX_PLACES;
+    fn change(&mut self, subject: &Subject, repos: Option<&Patterns>, slot: Slot, change: EntryChange) {
+        let mut budget = MAX_ENTRIES_OF_SUBJECT;
         match subject {
             Subject::Kubernetes { namespaces, service_accounts, .. } => {
-                let namespaces = starts(namespaces, &mut budget);
-                let service_accounts = starts(service_accounts, &mut budget);
-                let repos = repos.and_then(|repos| starts(repos, &mut budget));
-                self.service_accounts.edit(namespaces.as_deref(), edit, &mut |level| {
-                    level.edit(service_accounts.as_deref(), edit, &mut |level| {
-                        level.edit(repos.as_deref(), edit, &mut |slots| edit_slots(slots, slot, edit));
+                let namespaces = common_starts(namespaces, &mut budget);
+                let service_accounts = common_starts(service_accounts, &mut budget);
+                let repos = repos.and_then(|repos| common_starts(repos, &mut budget));
+                self.by_service_account.change(namespaces.as_deref(), change, &mut |level| {
+                    level.change(service_accounts.as_deref(), change, &mut |level| {
+                        level.change(repos.as_deref(), change, &mut |slots| change_slots(slots, slot, change));
                     });
                 });
             }
             Subject::Oidc { issuer, claims } => {
-                let repos = repos.and_then(|repos| starts(repos, &mut budget));
-                let bearers = Arc::make_mut(self.bearers.entry(issuer.clone()).or_default());
-                // The longest text is probably the most selective: `acme/site` rather than `acme`.
-                let telling = claims
+                let repos = repos.and_then(|repos| common_starts(repos, &mut budget));
+                let issuer_index = Arc::make_mut(self.by_issuer.entry(issuer.clone()).or_default());
+                // The longest beginning is probably the most selective: `acme/site` rather than `acme`.
+                let selective_claim = claims
                     .iter()
-                    .filter_map(|(name, glob)| Some((name, glob.start()?)))
+                    .filter_map(|(name, glob)| Some((name, glob.common_start()?)))
                     .max_by_key(|(_, start)| start.as_str().len());
-                let edit_slots = &mut |slots: &mut Slots| edit_slots(slots, slot, edit);
-                match telling {
+                let change_slots = &mut |slots: &mut SlotList| change_slots(slots, slot, change);
+                match selective_claim {
                     Some((name, start)) => {
-                        let values = bearers.by_claim.entry(name.clone()).or_default();
-                        values.edit(Some(&[start]), edit, &mut |level| level.edit(repos.as_deref(), edit, edit_slots));
+                        let values = issuer_index.by_claim.entry(name.clone()).or_default();
+                        values.change(Some(&[start]), change, &mut |level| {
+                            level.change(repos.as_deref(), change, change_slots)
+                        });
                         if values.is_empty() {
-                            bearers.by_claim.remove(name);
+                            issuer_index.by_claim.remove(name);
                         }
                     }
-                    None => bearers.open.edit(repos.as_deref(), edit, edit_slots),
+                    None => issuer_index.by_repo.change(repos.as_deref(), change, change_slots),
                 }
-                if bearers.by_claim.is_empty() && bearers.open.is_empty() {
-                    self.bearers.remove(issuer);
+                if issuer_index.by_claim.is_empty() && issuer_index.by_repo.is_empty() {
+                    self.by_issuer.remove(issuer);
                 }
             }
         }
@@ -149,112 +152,114 @@ impl Index {
 }
 
 impl<T> Level<T> {
-    /// The entries for a text, for its prefixes, and the open ones.
-    fn at(&self, text: &str, visit: &mut dyn FnMut(&T)) {
-        self.literal.get(text).into_iter().for_each(|found| visit(found));
-        for length in self.lengths.iter().take_while(|length| **length <= text.len()) {
-            if let Some(found) = text.get(..*length).and_then(|prefix| self.prefix.get(prefix)) {
-                visit(found);
+    /// Visits the entries of a text: of the literal, of its prefixes, and `any`.
+    fn visit(&self, text: &str, visit: &mut dyn FnMut(&T)) {
+        self.by_literal.get(text).into_iter().for_each(|entry| visit(entry));
+        for length in self.prefix_lengths.iter().take_while(|length| **length <= text.len()) {
+            if let Some(entry) = text.get(..*length).and_then(|prefix| self.by_prefix.get(prefix)) {
+                visit(entry);
             }
         }
-        self.open.iter().for_each(|open| visit(open));
+        self.any.iter().for_each(|entry| visit(entry));
     }
 }
 
-impl<T: Part> Level<T> {
-    /// Edits what is stored under each of the texts, or as open.
-    fn edit(&mut self, starts: Option<&[Start]>, edit: Edit, change: &mut dyn FnMut(&mut T)) {
+impl<T: IndexPart> Level<T> {
+    /// Changes the entries of these beginnings, or `any` if there are none.
+    fn change(&mut self, starts: Option<&[CommonStart]>, change: EntryChange, update: &mut dyn FnMut(&mut T)) {
         let Some(starts) = starts else {
-            if edit == Edit::Add || self.open.is_some() {
-                let open = Arc::make_mut(self.open.get_or_insert_default());
-                change(open);
-                if open.is_empty() {
-                    self.open = None;
+            if change == EntryChange::Add || self.any.is_some() {
+                let entry = Arc::make_mut(self.any.get_or_insert_default());
+                update(entry);
+                if entry.is_empty() {
+                    self.any = None;
                 }
             }
             return;
         };
         for start in starts {
             match start {
-                Start::Literal(text) => edit_entry(&mut self.literal, text, edit, change),
-                Start::Prefix(text) => {
-                    edit_entry(&mut self.prefix, text, edit, change);
-                    self.edit_length(text.len(), edit);
+                CommonStart::Literal(text) => change_entry(&mut self.by_literal, text, change, update),
+                CommonStart::Prefix(text) => {
+                    change_entry(&mut self.by_prefix, text, change, update);
+                    self.change_prefix_length(text.len(), change);
                 }
             }
         }
     }
 
-    fn edit_length(&mut self, length: usize, edit: Edit) {
-        match (self.lengths.binary_search(&length), edit) {
-            (Err(at), Edit::Add) => self.lengths.insert(at, length),
-            (Ok(at), Edit::Remove) if !self.prefix.keys().any(|prefix| prefix.len() == length) => {
-                self.lengths.remove(at);
+    fn change_prefix_length(&mut self, length: usize, change: EntryChange) {
+        match (self.prefix_lengths.binary_search(&length), change) {
+            (Err(index), EntryChange::Add) => self.prefix_lengths.insert(index, length),
+            (Ok(index), EntryChange::Remove) if !self.by_prefix.keys().any(|prefix| prefix.len() == length) => {
+                self.prefix_lengths.remove(index);
             }
             _ => {}
         }
     }
 }
 
-fn edit_entry<T: Part>(
+fn change_entry<T: IndexPart>(
     entries: &mut HashMap<Arc<str>, Arc<T>>,
     text: &str,
-    edit: Edit,
-    change: &mut dyn FnMut(&mut T),
+    change: EntryChange,
+    update: &mut dyn FnMut(&mut T),
 ) {
     if let Some(entry) = entries.get_mut(text) {
         let entry = Arc::make_mut(entry);
-        change(entry);
+        update(entry);
         if entry.is_empty() {
             entries.remove(text);
         }
-    } else if edit == Edit::Add {
+    } else if change == EntryChange::Add {
         let mut entry = T::default();
-        change(&mut entry);
+        update(&mut entry);
         entries.insert(text.into(), Arc::new(entry));
     }
 }
 
-impl Level<Slots> {
-    fn slots(&self, repo: Option<&str>, visit: &mut dyn FnMut(&[Slot])) {
+impl Level<SlotList> {
+    fn visit_slots(&self, repo: Option<&str>, visit: &mut dyn FnMut(&[Slot])) {
         match repo {
-            Some(repo) => self.at(repo, &mut |slots| visit(slots)),
-            None => self.literal.values().chain(self.prefix.values()).chain(&self.open).for_each(|slots| visit(slots)),
+            Some(repo) => self.visit(repo, &mut |slots| visit(slots)),
+            None => {
+                self.by_literal.values().chain(self.by_prefix.values()).chain(&self.any).for_each(|slots| visit(slots))
+            }
         }
     }
 }
 
 impl<T> Default for Level<T> {
     fn default() -> Self {
-        Self { literal: HashMap::new(), prefix: HashMap::new(), lengths: Vec::new(), open: None }
+        Self { by_literal: HashMap::new(), by_prefix: HashMap::new(), prefix_lengths: Vec::new(), any: None }
     }
 }
 
-impl<T: Clone> Part for Level<T> {
+impl<T: Clone> IndexPart for Level<T> {
     fn is_empty(&self) -> bool {
-        self.literal.is_empty() && self.prefix.is_empty() && self.open.is_none()
+        self.by_literal.is_empty() && self.by_prefix.is_empty() && self.any.is_none()
     }
 }
 
-impl Part for Slots {
+impl IndexPart for SlotList {
     fn is_empty(&self) -> bool {
         self.is_empty()
     }
 }
 
-fn edit_slots(slots: &mut Slots, slot: Slot, edit: Edit) {
-    match edit {
-        // A policy with several subjects adds its slot several times in a row.
-        Edit::Add if slots.last() != Some(&slot) => slots.push(slot),
-        Edit::Add => {}
-        Edit::Remove => slots.retain(|one| *one != slot),
+fn change_slots(slots: &mut SlotList, slot: Slot, change: EntryChange) {
+    match change {
+        // A policy with several subjects adds its slot several times, one after the other.
+        EntryChange::Add if slots.last() != Some(&slot) => slots.push(slot),
+        EntryChange::Add => {}
+        EntryChange::Remove => slots.retain(|other| *other != slot),
     }
 }
 
-/// The beginning of each pattern; `None` if one begins with a wildcard, or if there are more than the budget
-/// allows.
-fn starts<'a>(patterns: &'a Patterns, budget: &mut usize) -> Option<Vec<Start<'a>>> {
-    let starts = patterns.starts(*budget)?;
+/// The common start of each pattern; `None` if one begins with a wildcard, or if there are more patterns than the budget
+/// allows. Divides the budget by their number.
+fn common_starts<'a>(patterns: &'a Patterns, budget: &mut usize) -> Option<Vec<CommonStart<'a>>> {
+    let starts = patterns.common_starts(*budget)?;
     *budget /= starts.len().max(1);
     Some(starts)
 }

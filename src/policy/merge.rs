@@ -1,4 +1,4 @@
-//! Merges the granted secrets into one set of entries.
+//! Merges the values of the granted secrets into the entries of a bundle.
 
 use super::base64_value;
 use super::outcome::GrantedSecret;
@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A granted secret and the result of its read.
-pub type Read = (GrantedSecret, Result<Arc<Secret>, Absence>);
+pub type SecretRead = (GrantedSecret, Result<Arc<Secret>, Absence>);
 
-/// The secret does not exist. Policies treat both cases alike.
+/// How a secret does not exist. Policies treat both cases the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Absence {
     /// It never existed.
@@ -21,12 +21,12 @@ pub enum Absence {
     Deleted,
 }
 
-/// The result of merging.
+/// The merged values of the granted secrets.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Merged {
+pub struct MergedSecrets {
     /// The values by final name.
     pub entries: BTreeMap<String, Entry>,
-    /// Number of secrets that do not exist.
+    /// Number of distinct granted secrets that do not exist.
     pub missing: usize,
     /// Whether a value comes from an expired cache entry of an unreachable store.
     pub stale: bool,
@@ -56,18 +56,18 @@ pub enum MergeError {
     },
 }
 
-/// Merges the secrets in the order granted. A later key replaces an earlier one of the same final name; within a
-/// secret, the key that is later in bytewise order wins. With `wanted`, only these final names are returned.
+/// Merges the secrets in the order granted. If two keys have the same final name, that of the later secret is used or,
+/// within a secret, the later key in bytewise order. With `wanted`, only these final names are returned.
 ///
 /// # Errors
-/// The first [`MergeError`] in the order granted. `wanted` does not reduce what a policy requires.
-pub fn merge(reads: &[Read], wanted: Option<&[String]>) -> Result<Merged, MergeError> {
+/// The first [`MergeError`] in the order granted. Keys that a policy requires must exist even if they are not in `wanted`.
+pub fn merge(reads: &[SecretRead], wanted: Option<&[String]>) -> Result<MergedSecrets, MergeError> {
     let wanted: Option<BTreeSet<&str>> = wanted.map(|names| names.iter().map(String::as_str).collect());
-    let mut winners: BTreeMap<String, Winner<'_>> = BTreeMap::new();
+    let mut selected: BTreeMap<String, SelectedValue<'_>> = BTreeMap::new();
     let mut missing = BTreeSet::new();
     let mut stale = false;
-    for (granted, read) in reads {
-        let Ok(secret) = read else {
+    for (granted, result) in reads {
+        let Ok(secret) = result else {
             if granted.required {
                 return Err(MergeError::SecretNotFound(granted.secret.clone()));
             }
@@ -75,37 +75,37 @@ pub fn merge(reads: &[Read], wanted: Option<&[String]>) -> Result<Merged, MergeE
             continue;
         };
         if granted.required {
-            check_keys(granted, secret)?;
+            check_required_keys(granted, secret)?;
         }
         stale |= secret.stale;
         for (key, value) in &secret.data {
-            let Some(value) = value.as_ref().filter(|_| granted.rule.selects(key)) else { continue };
-            let name = granted.rule.final_name(key);
+            let Some(value) = value.as_ref().filter(|_| granted.key_selection.selects(key)) else { continue };
+            let name = granted.key_selection.final_name(key);
             if wanted.as_ref().is_none_or(|wanted| wanted.contains(&*name)) {
-                winners.insert(name.into_owned(), Winner { granted, key, value });
+                selected.insert(name.into_owned(), SelectedValue { granted, key, value });
             }
         }
     }
     // Values are copied only now, so that replaced values are never copied.
-    let entries = winners.into_iter().map(|(name, winner)| Ok((name, winner.entry()?))).collect::<Result<_, _>>()?;
-    Ok(Merged { entries, missing: missing.len(), stale })
+    let entries = selected.into_iter().map(|(name, value)| Ok((name, value.to_entry()?))).collect::<Result<_, _>>()?;
+    Ok(MergedSecrets { entries, missing: missing.len(), stale })
 }
 
-/// A value of the result and its source.
-struct Winner<'a> {
+/// A value of the result, with the secret and key that it comes from.
+struct SelectedValue<'a> {
     granted: &'a GrantedSecret,
     key: &'a str,
     value: &'a SecretValue,
 }
 
-impl Winner<'_> {
-    fn entry(&self) -> Result<Entry, MergeError> {
+impl SelectedValue<'_> {
+    fn to_entry(&self) -> Result<Entry, MergeError> {
         let Self { granted, key, value } = *self;
-        let named_by_policy = granted.rule.is_named(key);
+        let named_by_policy = granted.key_selection.has_literal_final_name(key);
         let is_base64 = granted.encoding == Encoding::Base64;
         let value = if is_base64 {
             let not_base64 = || MergeError::NotBase64 { secret: granted.secret.clone(), key: key.to_owned() };
-            base64_value::canonical(value).ok_or_else(not_base64)?
+            base64_value::to_canonical(value).ok_or_else(not_base64)?
         } else {
             value.clone()
         };
@@ -113,9 +113,9 @@ impl Winner<'_> {
     }
 }
 
-fn check_keys(granted: &GrantedSecret, secret: &Secret) -> Result<(), MergeError> {
+fn check_required_keys(granted: &GrantedSecret, secret: &Secret) -> Result<(), MergeError> {
     let absent = |key: &&str| secret.data.get(*key).is_none_or(Option::is_none);
-    match granted.rule.written_keys().find(absent) {
+    match granted.key_selection.required_keys().find(absent) {
         Some(key) => Err(MergeError::KeyAbsent { secret: granted.secret.clone(), key: key.to_owned() }),
         None => Ok(()),
     }

@@ -2,11 +2,12 @@
 //!
 //! The exceptions are [`Directory`], which reads policies from files, and the implementations of [`PolicyStore`].
 //!
-//! In reading order: a policy is written (`manifest`, `compile`) with its parts (`subject`, `patterns`, `glob`,
-//! `cel`, `template` and `write` with their `placeholder`s, `ceiling`, `secret_rule`) and becomes a `Policy`
-//! (`matching`). It is put into a set (`set`, `slots`) and found there (`index`). A request is evaluated (`evaluation`)
-//! with the attested values (`attestation`); the set decides (`decide`), explains (`explain`), and says what policies in
-//! shadow mode would change (`shadow`); all return an `outcome`. Recorded requests are decided again (`replay`). Other rooms read the granted secrets, which are then merged (`merge`).
+//! In reading order: a spec is compiled (`manifest`, `compile`) with its parts (`subject`, `patterns`, `glob`, `cel`,
+//! `template` and `write_template` with their `placeholder`s, `ceiling`, `key_selection`) into a `Policy` (`compiled_policy`).
+//! A `set` has the policies (by `slots`), and its `index` finds those that could match. A request is evaluated (`evaluation`)
+//! with the attested values (`attestation`). `decide` makes the decision (`outcome`), `explain` explains it, `shadow`
+//! says what policies in shadow mode would change, and `replay` compares the decisions of two sets on recorded requests. After
+//! other rooms have read the granted secrets, `merge` merges their values.
 
 mod attestation;
 mod base64_value;
@@ -16,8 +17,9 @@ mod cel;
 mod claim_value;
 mod claims;
 mod compile;
+mod compiled_policy;
 mod decide;
-mod described;
+mod described_caller;
 mod directory;
 mod draft;
 mod evaluation;
@@ -27,8 +29,9 @@ mod file_kind;
 pub mod fuzzing;
 mod glob;
 mod index;
+mod key_selection;
+mod listed_secret;
 mod manifest;
-mod matching;
 mod merge;
 mod outcome;
 mod paths;
@@ -36,7 +39,6 @@ mod patterns;
 mod placeholder;
 mod replay;
 mod resources;
-mod secret_rule;
 mod set;
 mod shadow;
 mod slots;
@@ -44,36 +46,34 @@ mod store;
 mod subject;
 mod template;
 mod tenants;
-mod write;
-mod written;
+mod write_template;
 
 #[cfg(test)]
 mod tests;
 
 pub use bounds::{AuthenticatorKind, Bounds};
 pub use ceiling::Ceiling;
+pub use compiled_policy::Policy;
 pub use directory::Directory;
-pub use draft::{Draft, DraftError, Syntax, is_name_in_force, is_policy_name};
+pub use draft::{Draft, DraftError, Syntax, is_policy_name, is_policy_or_resource_name};
+pub use listed_secret::ListedSecret;
 pub use manifest::resource_namespace;
-pub use matching::Policy;
 pub use outcome::{Decision, Denial};
-pub use replay::{Difference, RecordedRequest, RecordedVerdict, Replay, Replayed};
-pub use resources::{PendingStatus, Reason};
+pub use replay::{DecisionDifference, RecordedRequest, RecordedVerdict, Replay, ReplayResult};
+pub use resources::{PendingStatus, ReadyReason};
 pub use set::PolicySet;
-pub use shadow::Shadows;
+pub use shadow::ShadowPolicies;
 pub use slots::SetDifference;
 pub use store::{
-    Change, Expected, NewPolicy, PolicyRegister, PolicySource, PolicyStore, PolicyStoreError, RegisterError,
-    RevisionChange,
+    ChangeKind, NewPolicy, PolicyRegister, PolicySource, PolicyStore, PolicyStoreError, PutOutcome, RegisterError,
+    WritePrecondition,
 };
-pub use written::WrittenSecret;
 
-pub(crate) use described::caller_as_described;
+pub(crate) use described_caller::caller_from_description;
 pub(crate) use explain::{ExplainedPolicy, ExplainedSecret, Explanation};
 pub(crate) use file_kind::FileKind;
-pub(crate) use merge::{Absence, MergeError, Merged, merge};
+pub(crate) use merge::{Absence, MergeError, MergedSecrets, merge};
 pub(crate) use outcome::{Delivery, Grant, GrantedSecret};
 pub(crate) use paths::{Access, GrantedPath, PathPart};
+pub(crate) use store::{PolicyObserver, PolicyRevision, SpecChange, StoredPolicy};
 pub use tenants::Tenants;
-
-pub(crate) use store::{Edit, Observer, PolicyRevision, StoredPolicy};

@@ -1,6 +1,6 @@
 //! The result of a decision: a grant, a denial, or a missing part of the request.
 
-use super::secret_rule::SecretRule;
+use super::key_selection::KeySelection;
 use crate::model::binding::BindTo;
 use crate::model::lease::{Encoding, LeaseMode};
 use crate::model::policy_ref::PolicyRef;
@@ -18,20 +18,20 @@ pub enum Decision {
     Granted(Grant),
     /// The request is denied.
     Denied(Denial),
-    /// Undecided: the request omits this part, and no policy attests it.
-    LeftOut(Part),
+    /// No decision: the request omits this part, and no policy attests it.
+    PartMissing(RequestPart),
 }
 
 /// An optional part of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Part {
+pub enum RequestPart {
     /// The repo.
     Repo,
     /// The branch.
     Branch,
 }
 
-impl Part {
+impl RequestPart {
     /// The value in the audit event.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -41,9 +41,9 @@ impl Part {
         }
     }
 
-    /// The message for a caller who omitted it.
+    /// The message for a caller that omitted it.
     #[must_use]
-    pub const fn missing(self) -> &'static str {
+    pub const fn missing_message(self) -> &'static str {
         match self {
             Self::Repo => "repo is missing, and no policy that names this caller attests it",
             Self::Branch => "branch is missing, and no policy that names this caller attests it",
@@ -54,30 +54,30 @@ impl Part {
 /// The result of a granted request.
 #[derive(Debug)]
 pub struct Grant {
-    /// The request with attested values for omitted parts.
+    /// The request, with attested values for omitted parts.
     pub request: Request,
     /// The matching allow policies, in bytewise order of name.
     pub policies: Vec<PolicyRef>,
-    /// Their secrets in that order, within a policy in the order listed. Later secrets replace keys of earlier
-    /// ones.
+    /// The secrets of these policies, in the order of the policies and, within a policy, in the order listed. Later secrets
+    /// replace keys of earlier ones.
     pub secrets: Vec<GrantedSecret>,
-    /// The shortest lifetime that one of them sets.
+    /// The shortest ticket lifetime that one of these policies sets.
     pub ttl: Option<Duration>,
-    /// The strictest binding that one of them sets.
+    /// The strictest ticket binding that one of these policies sets.
     pub bind_to: Option<BindTo>,
-    /// The deliveries that all of them allow; possibly none.
+    /// The deliveries that all of these policies allow; possibly none.
     pub delivery: Delivery,
-    /// The limits of those that set `ticket.maxPerCaller`, in the order of the policies.
+    /// The limits of the policies that set `ticket.maxPerCaller`, in the order of the policies.
     pub limits: Vec<TicketLimit>,
 }
 
-/// A secret to read, and its selected keys.
+/// A secret to read, and how its keys are selected and named.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GrantedSecret {
     /// Its store and path.
     pub secret: SecretRef,
     /// Which keys are selected, and their final names.
-    pub rule: Arc<SecretRule>,
+    pub key_selection: Arc<KeySelection>,
     /// Whether a missing secret is an error.
     pub required: bool,
     /// For dynamic secrets: which callers share one credential.
@@ -97,19 +97,19 @@ pub struct Delivery {
     pub direct: bool,
 }
 
-/// Why a request is denied. For the audit event; the caller learns only that it is denied.
+/// Why a request is denied. The reason goes into the audit event; the response does not have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Denial {
-    /// The values that these policies attest differ from the request or from each other; or they attest no value,
-    /// and no other policy allows.
+    /// The values that these policies attest differ from the request or from each other. Or they attest no value, and no
+    /// other policy allows the request.
     AttestationFailed(Vec<PolicyRef>),
-    /// These policies attest by run, but the cluster lacks the required admission policy.
+    /// These policies attest by facts about runs, but the cluster lacks the admission policy that protects these facts.
     AdmissionPolicyMissing(Vec<PolicyRef>),
     /// These deny policies match.
     DeniedByPolicy(Vec<PolicyRef>),
     /// No allow policy matches.
     NoPolicyMatches,
-    /// These allow policies match, but a path of each cannot be filled in or is outside the ceiling.
+    /// These allow policies match, but each has a path that cannot be expanded or is outside the ceiling.
     NoPathFits(Vec<PolicyRef>),
 }
 
@@ -126,7 +126,7 @@ impl Denial {
         }
     }
 
-    /// The policies that caused it.
+    /// The policies that caused the denial.
     #[must_use]
     pub fn policies(&self) -> &[PolicyRef] {
         match self {

@@ -1,6 +1,6 @@
-//! All paths that a policy can grant to any caller: its templates with open placeholders.
+//! The paths that a policy can grant to any caller: its templates, with a wildcard for each placeholder.
 
-use super::matching::{Effect, Policy, SecretTerm};
+use super::compiled_policy::{Effect, Policy, SecretTemplate};
 use super::placeholder::Placeholder;
 use super::template::Segment;
 use std::sync::Arc;
@@ -11,33 +11,33 @@ pub enum PathPart {
     /// Exactly this segment.
     Literal(Box<str>),
     /// Any one segment.
-    One,
+    AnySegment,
     /// One or more segments.
-    Many,
+    AnySegments,
 }
 
 /// The access that a path needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Access {
-    /// It is read.
+    /// A read.
     Read,
-    /// It is written to, and the response is the secret.
+    /// A write whose response is the secret.
     Write,
 }
 
-/// A path that a policy can grant.
+/// A path that a policy can grant, with wildcards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantedPath {
     /// The store.
     pub store: Arc<str>,
-    /// The path.
+    /// The path, segment by segment.
     pub parts: Vec<PathPart>,
     /// The access that it needs.
     pub access: Access,
 }
 
 impl Policy {
-    /// Every path that it grants. A deny policy grants none, and neither does one in shadow mode.
+    /// The paths that it can grant; none if it is a deny policy or in shadow mode.
     #[must_use]
     pub fn paths(&self) -> Vec<GrantedPath> {
         let Effect::Allow(terms) = &self.effect else { return Vec::new() };
@@ -46,14 +46,14 @@ impl Policy {
         }
         let part = |segment: &Segment| match segment {
             Segment::Literal(literal) => PathPart::Literal(literal.clone()),
-            Segment::Filled(Placeholder::One(_)) => PathPart::One,
-            Segment::Filled(Placeholder::Path(_)) => PathPart::Many,
+            Segment::Placeholder(Placeholder::Segment(_)) => PathPart::AnySegment,
+            Segment::Placeholder(Placeholder::Path(_)) => PathPart::AnySegments,
         };
-        let granted = |term: &SecretTerm| GrantedPath {
-            store: term.store.clone(),
-            parts: term.path.segments().iter().map(part).collect(),
-            access: if term.write.is_some() { Access::Write } else { Access::Read },
+        let granted_path = |template: &SecretTemplate| GrantedPath {
+            store: template.store.clone(),
+            parts: template.path.segments().iter().map(part).collect(),
+            access: if template.write.is_some() { Access::Write } else { Access::Read },
         };
-        terms.secrets.iter().map(granted).collect()
+        terms.secrets.iter().map(granted_path).collect()
     }
 }

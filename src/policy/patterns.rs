@@ -1,17 +1,17 @@
-//! Lists of patterns; one of them must match.
+//! Lists of patterns, of which one must match.
 
-use super::glob::{Glob, Start};
+use super::glob::{CommonStart, Glob};
 use crate::document::Fault;
 
 /// Maximum number of entries in any list of a policy.
 pub(super) const MAX_ENTRIES: usize = 1000;
 
-/// Never empty.
+/// A list of patterns, never empty.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Patterns(Box<[Glob]>);
 
 impl Patterns {
-    /// Compiles a list; records all faults and then returns `None`.
+    /// Compiles a list. If patterns are invalid, records all faults and returns `None`.
     pub(super) fn compile(raw: &[Option<String>], pointer: &str, faults: &mut Vec<Fault>) -> Option<Self> {
         if raw.is_empty() {
             faults.push(Fault::new(pointer, "must have at least one pattern"));
@@ -24,29 +24,29 @@ impl Patterns {
         let globs: Vec<_> = raw
             .iter()
             .enumerate()
-            .map(|(index, text)| compile_one(text.as_deref(), || format!("{pointer}/{index}"), faults))
+            .map(|(index, text)| compile_pattern(text.as_deref(), || format!("{pointer}/{index}"), faults))
             .collect();
         globs.into_iter().collect::<Option<_>>().map(Self)
     }
 
-    /// Whether one of them matches.
+    /// Whether one of the patterns matches.
     pub(super) fn matches(&self, text: &str) -> bool {
         self.0.iter().any(|glob| glob.matches(text))
     }
 
-    /// The patterns without a wildcard, as text.
+    /// The patterns that have no wildcard.
     pub(super) fn literals(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(Glob::as_literal)
     }
 
-    /// The beginning of each pattern; `None` if one begins with a wildcard, or if there are more than `most`.
-    pub(super) fn starts(&self, most: usize) -> Option<Vec<Start<'_>>> {
-        if self.0.len() > most { None } else { self.0.iter().map(Glob::start).collect() }
+    /// The common start of each pattern; `None` if one begins with a wildcard, or if there are more than `max` patterns.
+    pub(super) fn common_starts(&self, max: usize) -> Option<Vec<CommonStart<'_>>> {
+        if self.0.len() > max { None } else { self.0.iter().map(Glob::common_start).collect() }
     }
 }
 
-/// Compiles one pattern, or records the fault.
-pub(super) fn compile_one(
+/// Compiles one pattern. If it is invalid, records the fault and returns `None`.
+pub(super) fn compile_pattern(
     text: Option<&str>,
     pointer: impl FnOnce() -> String,
     faults: &mut Vec<Fault>,

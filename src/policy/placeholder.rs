@@ -1,21 +1,21 @@
-//! Placeholders: their syntax, and how values are written.
+//! Placeholders of path templates and write bodies: parsing, and substitution of encoded values.
 
-use super::claims::text_of;
+use super::claims::claim_to_text;
 use crate::model::caller::Caller;
 use crate::model::request::Request;
 use crate::model::spelling;
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// Maximum length of a claim value in a placeholder. The other values have their own bounds.
+/// Maximum length of the value of a claim in bytes. The types of the other values have their own limits.
 const MAX_CLAIM_BYTES: usize = 1024;
 
-const EXPECTED: &str = "a placeholder is one of {repo}, {branch}, {namespace}, {serviceAccount}, {claims.NAME}, \
+const EXPECTED_SYNTAX: &str = "a placeholder is one of {repo}, {branch}, {namespace}, {serviceAccount}, {claims.NAME}, \
                      {claims[\"NAME\"]}, {repo|path}, {branch|path}";
 
 /// The value that a placeholder stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum Variable {
     Repo,
     Branch,
     Namespace,
@@ -23,40 +23,43 @@ pub(super) enum Source {
     Claim(Box<str>),
 }
 
-/// A placeholder.
+/// A placeholder: a variable, and how its value is encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Placeholder {
-    /// Written as one segment.
-    One(Source),
-    /// Written with its slashes.
-    Path(Source),
+    /// A `/` in the value is encoded, so that the value is exactly one path segment.
+    Segment(Variable),
+    /// A `/` in the value stays, and each part between slashes is encoded.
+    Path(Variable),
 }
 
 impl Placeholder {
-    /// Parses the text between braces.
+    /// Parses the text between the braces.
+    ///
+    /// # Errors
+    /// The expected syntax.
     pub(super) fn parse(inner: &str) -> Result<Self, &'static str> {
         Ok(match inner {
-            "repo" => Self::One(Source::Repo),
-            "branch" => Self::One(Source::Branch),
-            "namespace" => Self::One(Source::Namespace),
-            "serviceAccount" => Self::One(Source::ServiceAccount),
-            "repo|path" => Self::Path(Source::Repo),
-            "branch|path" => Self::Path(Source::Branch),
+            "repo" => Self::Segment(Variable::Repo),
+            "branch" => Self::Segment(Variable::Branch),
+            "namespace" => Self::Segment(Variable::Namespace),
+            "serviceAccount" => Self::Segment(Variable::ServiceAccount),
+            "repo|path" => Self::Path(Variable::Repo),
+            "branch|path" => Self::Path(Variable::Branch),
             other => {
                 let plain = other.strip_prefix("claims.").filter(|name| is_plain_claim(name));
                 let quoted = other.strip_prefix("claims[\"").and_then(|rest| rest.strip_suffix("\"]"));
-                let name = plain.or_else(|| quoted.filter(|name| is_quoted_claim(name))).ok_or(EXPECTED)?;
-                Self::One(Source::Claim(name.into()))
+                let name = plain.or_else(|| quoted.filter(|name| is_quoted_claim(name))).ok_or(EXPECTED_SYNTAX)?;
+                Self::Segment(Variable::Claim(name.into()))
             }
         })
     }
 
-    /// Appends the value; `None` if there is none, or if it cannot be written.
-    pub(super) fn fill(&self, text: &mut String, caller: &Caller, request: &Request) -> Option<()> {
+    /// Appends the encoded value. `None` if the caller does not have it, or if it has no encoding, as `..`.
+    pub(super) fn append_value(&self, text: &mut String, caller: &Caller, request: &Request) -> Option<()> {
         match self {
-            Self::One(source) => spelling::write(text, &source.value(caller, request)?),
-            Self::Path(source) => {
-                for (index, part) in source.value(caller, request)?.split('/').enumerate() {
+            Self::Segment(variable) => spelling::write(text, &variable.value(caller, request)?),
+            Self::Path(variable) => {
+                for (index, part) in variable.value(caller, request)?.split('/').enumerate() {
                     if index > 0 {
                         text.push('/');
                     }
@@ -68,16 +71,17 @@ impl Placeholder {
     }
 }
 
-/// The position of the closing brace; a quoted name may contain braces.
+/// The byte index of the brace that closes the one at the beginning of the text. A quoted claim name may contain braces.
 pub(super) fn closing_brace(text: &str) -> Option<usize> {
     let mut quoted = false;
-    text.char_indices().skip(1).find_map(|(at, c)| {
+    text.char_indices().skip(1).find_map(|(index, c)| {
         quoted ^= c == '"';
-        (c == '}' && !quoted).then_some(at)
+        (c == '}' && !quoted).then_some(index)
     })
 }
 
-impl Source {
+impl Variable {
+    /// The value; `None` if the caller does not have it.
     fn value<'a>(&self, caller: &'a Caller, request: &'a Request) -> Option<Cow<'a, str>> {
         match self {
             Self::Repo => Some(Cow::Borrowed(request.repo.as_str())),
@@ -86,13 +90,14 @@ impl Source {
             Self::ServiceAccount => caller.service_account().map(|(_, name)| Cow::Borrowed(name)),
             Self::Claim(name) => {
                 let claim = caller.claims.get(&**name).filter(|claim| !is_inexact(claim))?;
-                text_of(claim).filter(|text| text.len() <= MAX_CLAIM_BYTES)
+                claim_to_text(claim).filter(|text| text.len() <= MAX_CLAIM_BYTES)
             }
         }
     }
 }
 
-/// Different numbers of an issuer can become the same float here, and then two callers would share a path.
+/// Whether a claim was parsed as `f64`. It is not used: two different numbers may become the same `f64`, so two callers
+/// would get the same path.
 fn is_inexact(claim: &Value) -> bool {
     matches!(claim, Value::Number(number) if number.is_f64())
 }
@@ -101,7 +106,7 @@ fn is_plain_claim(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'))
 }
 
-/// There are no escapes, so a name with a quote or a backslash is not supported.
+/// A name with a quote or a backslash is not supported, because there are no escapes.
 fn is_quoted_claim(name: &str) -> bool {
     !name.is_empty() && !name.contains(['"', '\\']) && !name.contains(char::is_control)
 }

@@ -1,10 +1,10 @@
-//! The active policies.
+//! The set of active policies, with the indices over them.
 
-use super::cel::Scene;
+use super::cel::Inputs;
+use super::compiled_policy::Policy;
 use super::evaluation::Attestation;
 use super::index::{Index, Slot};
-use super::matching::Policy;
-use super::slots::{SetDifference, Slots};
+use super::slots::{SetDifference, SlotMap};
 use crate::model::branch::Branch;
 use crate::model::caller::Caller;
 use crate::model::facts::{Facts, Needs};
@@ -12,39 +12,39 @@ use crate::model::repo::Repo;
 use crate::model::request::{Request, UnverifiedRequest};
 use std::sync::Arc;
 
-/// The active policies, in bytewise order of name. Immutable: a change creates a new set, which shares most of its parts with the
-/// one before.
+/// The active policies, in bytewise order of name. It is immutable: a change creates a new set, which shares most of its
+/// indices with the previous set.
 #[derive(Debug, Default)]
 pub struct PolicySet {
     policies: Vec<Arc<Policy>>,
-    /// Where the policies are that the indices name.
-    slots: Slots,
+    /// The positions of the slots in the indices.
+    slots: SlotMap,
     indices: Indices,
     /// The clusters whose policies were not read yet.
-    unread: Box<[Arc<str>]>,
+    unread_clusters: Box<[Arc<str>]>,
 }
 
-/// The indices of a set. A policy is in the first three, or in those of shadow mode.
+/// The indices of a set. Enforced policies are in the first three, those in shadow mode only in the last.
 #[derive(Debug, Clone, Default)]
 struct Indices {
-    /// Those that are enforced, by caller and repo.
+    /// All enforced policies, by caller and repo.
     enforced: Arc<Index>,
-    /// Policies with an `attest` section, by caller only: they are evaluated for every repo.
+    /// Enforced policies with an `attest` section, by caller only, because they are evaluated for every repo.
     attesting: Arc<Index>,
-    /// Policies whose condition needs facts, by caller and repo.
+    /// Enforced policies whose condition needs facts, by caller and repo.
     needing_facts: Arc<Index>,
-    /// Those in shadow mode, if there are any. The other indices are of policies that are enforced.
+    /// `None` if no policy is in shadow mode.
     shadow: Option<Arc<ShadowIndex>>,
 }
 
-/// The policies in shadow mode.
+/// The indices of the policies in shadow mode.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ShadowIndex {
-    /// By caller and repo.
+    /// All of them, by caller and repo.
     pub(super) index: Index,
-    /// Those with an `attest` section, by caller alone.
+    /// Policies with an `attest` section, by caller only.
     pub(super) attesting: Index,
-    count: usize,
+    policy_count: usize,
 }
 
 impl PolicySet {
@@ -53,40 +53,40 @@ impl PolicySet {
     pub fn new<P: Into<Arc<Policy>>>(policies: impl IntoIterator<Item = P>) -> Self {
         let mut policies: Vec<Arc<Policy>> = policies.into_iter().map(Into::into).collect();
         policies.sort_by(|one, other| one.name.cmp(&other.name));
-        let slots = Slots::of(policies.len());
+        let slots = SlotMap::new(policies.len());
         let mut indices = Indices::default();
-        policies.iter().enumerate().for_each(|(place, policy)| indices.add(policy, slots.slot(place)));
-        Self { policies, slots, indices, unread: Box::default() }
+        policies.iter().enumerate().for_each(|(position, policy)| indices.add(policy, slots.slot(position)));
+        Self { policies, slots, indices, unread_clusters: Box::default() }
     }
 
-    /// The set of these policies, made from this one: after a change of a few the indices are not built anew. Returns what the two
-    /// differ by as well. The names must be distinct.
+    /// A set of these policies, and its difference to this set. If only a few policies differ, the indices are copied and
+    /// changed instead of built anew. The names must be distinct.
     #[must_use]
-    pub fn replaced(&self, mut policies: Vec<Arc<Policy>>) -> (Self, SetDifference) {
+    pub fn with_policies(&self, mut policies: Vec<Arc<Policy>>) -> (Self, SetDifference) {
         policies.sort_by(|one, other| one.name.cmp(&other.name));
-        let (slots, difference) = self.slots.moved(&self.policies, &policies);
+        let (slots, difference) = self.slots.update(&self.policies, &policies);
         let Some(slots) = slots else { return (Self::new(policies), difference) };
         let mut indices = self.indices.clone();
-        for (policy, slot) in &difference.gone {
+        for (policy, slot) in &difference.removed {
             indices.remove(policy, *slot);
         }
-        for (policy, slot) in &difference.new {
+        for (policy, slot) in &difference.added {
             indices.add(policy, *slot);
         }
-        (Self { policies, slots, indices, unread: Box::default() }, difference)
+        (Self { policies, slots, indices, unread_clusters: Box::default() }, difference)
     }
 
-    /// The same set, which lacks the policies of these clusters because they were not read yet.
+    /// The same set, marked as lacking the policies of these clusters.
     #[must_use]
-    pub fn without(self, unread: impl IntoIterator<Item = Arc<str>>) -> Self {
-        Self { unread: unread.into_iter().collect(), ..self }
+    pub fn with_unread_clusters(self, clusters: impl IntoIterator<Item = Arc<str>>) -> Self {
+        Self { unread_clusters: clusters.into_iter().collect(), ..self }
     }
 
-    /// The clusters whose policies are not in it because they were not read yet. While there is one, no decision is good: a deny
-    /// policy may be missing.
+    /// The clusters whose policies are not in the set because they were not read yet. If there are any, the set must not be
+    /// used for decisions: a deny policy may be missing.
     #[must_use]
-    pub const fn unread(&self) -> &[Arc<str>] {
-        &self.unread
+    pub const fn unread_clusters(&self) -> &[Arc<str>] {
+        &self.unread_clusters
     }
 
     /// The number of policies.
@@ -106,14 +106,14 @@ impl PolicySet {
         self.policies.iter().map(|policy| &*policy.name)
     }
 
-    /// The policy of this name.
+    /// The policy with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<Policy>> {
-        let place = self.policies.binary_search_by(|policy| (*policy.name).cmp(name)).ok()?;
-        self.policies.get(place)
+        let position = self.policies.binary_search_by(|policy| (*policy.name).cmp(name)).ok()?;
+        self.policies.get(position)
     }
 
-    /// The policies in shadow mode, if there are any.
+    /// The indices of the policies in shadow mode; `None` if there are none.
     pub(super) fn shadow_index(&self) -> Option<&ShadowIndex> {
         self.indices.shadow.as_deref()
     }
@@ -124,23 +124,23 @@ impl PolicySet {
         &self.policies
     }
 
-    /// The facts that expressions of enforced policies name which have to be evaluated: attestations of all that speak of the
-    /// caller, and conditions of those whose patterns could fit as well.
+    /// The facts that the decision needs: those in attestations of enforced policies that have the caller as a subject, and
+    /// in conditions of those of them whose patterns could match.
     #[must_use]
     pub fn needs(&self, caller: &Caller, asked: &UnverifiedRequest) -> Needs {
         let mut needs = Needs::default();
         let repo = asked.repo.as_ref().map(Repo::as_str);
         let branch = asked.branch.as_ref().map(Branch::as_str);
         self.indices.attesting.visit(caller, repo, &mut |slots| {
-            for policy in self.at(slots).filter(|policy| policy.has_subject(caller)) {
+            for policy in self.policies_in(slots).filter(|policy| policy.has_subject(caller)) {
                 needs = needs.and(policy.attest.needs());
             }
         });
         self.indices.needing_facts.visit(caller, repo, &mut |slots| {
-            for policy in self.at(slots) {
-                let could_fit = repo.is_none_or(|repo| policy.repos.matches(repo))
+            for policy in self.policies_in(slots) {
+                let could_match = repo.is_none_or(|repo| policy.repos.matches(repo))
                     && branch.is_none_or(|branch| policy.branches.matches(branch));
-                if could_fit && policy.has_subject(caller) {
+                if could_match && policy.has_subject(caller) {
                     needs = needs.and(policy.condition_needs());
                 }
             }
@@ -148,7 +148,7 @@ impl PolicySet {
         needs
     }
 
-    /// What the enforced policies that have the caller as a subject attest, in order.
+    /// The attestations of the enforced policies that have the caller as a subject, in order of the policies.
     pub(super) fn attestations<'a>(
         &'a self,
         caller: &'a Caller,
@@ -157,64 +157,68 @@ impl PolicySet {
     ) -> Vec<Attestation<'a>> {
         let repo = asked.repo.as_ref().map(Repo::as_str);
         let branch = asked.branch.as_ref().map(Branch::as_str);
-        let scene = Scene { caller, facts, asked, repo, branch };
-        let found = self.found(&self.indices.attesting, caller, repo, |place| self.policies[place].has_subject(caller));
-        found.into_iter().map(|place| Attestation::new(place, &self.policies[place], &scene)).collect()
+        let inputs = Inputs { caller, facts, asked, repo, branch };
+        let positions = self.find_positions(&self.indices.attesting, caller, repo, |position| {
+            self.policies[position].has_subject(caller)
+        });
+        positions.into_iter().map(|position| Attestation::new(position, &self.policies[position], &inputs)).collect()
     }
 
-    /// What the policy at this place attests.
+    /// The attestation of the policy at this position.
     pub(super) fn attestation<'a>(
         &'a self,
-        place: usize,
+        position: usize,
         caller: &'a Caller,
         facts: &'a Facts,
         asked: &'a UnverifiedRequest,
     ) -> Attestation<'a> {
         let repo = asked.repo.as_ref().map(Repo::as_str);
         let branch = asked.branch.as_ref().map(Branch::as_str);
-        Attestation::new(place, &self.policies[place], &Scene { caller, facts, asked, repo, branch })
+        Attestation::new(position, &self.policies[position], &Inputs { caller, facts, asked, repo, branch })
     }
 
-    /// The enforced policies that could match, in order, with their places.
+    /// The enforced policies that could match, with their positions, in order.
     pub(super) fn candidates(&self, caller: &Caller, request: &Request) -> impl Iterator<Item = (usize, &Policy)> {
-        let fits = |place: usize| self.policies[place].branches.matches(request.branch.as_str());
-        let found = self.found(&self.indices.enforced, caller, Some(request.repo.as_str()), fits);
-        found.into_iter().map(|place| (place, &*self.policies[place]))
+        let branch_matches = |position: usize| self.policies[position].branches.matches(request.branch.as_str());
+        let positions =
+            self.find_positions(&self.indices.enforced, caller, Some(request.repo.as_str()), branch_matches);
+        positions.into_iter().map(|position| (position, &*self.policies[position]))
     }
 
-    /// The enforced policies that could match, or whose attestation could refuse the request, if claims are not known.
-    pub(super) fn relevant(&self, caller: &Caller, request: &Request) -> Vec<&Policy> {
+    /// The enforced policies that could affect the decision on a request if the claims of an OIDC caller are unknown.
+    pub(super) fn possibly_relevant(&self, caller: &Caller, request: &Request) -> Vec<&Policy> {
         let enforced = || self.policies.iter().map(|policy| &**policy).filter(|policy| !policy.is_shadow());
         if caller.service_account().is_none() {
             return enforced().collect();
         }
-        let mut places = self.found(&self.indices.enforced, caller, Some(request.repo.as_str()), |_| true);
-        places.extend(self.found(&self.indices.attesting, caller, None, |_| true));
-        places.sort_unstable();
-        places.dedup();
-        places.into_iter().map(|place| &*self.policies[place]).collect()
+        let mut positions = self.find_positions(&self.indices.enforced, caller, Some(request.repo.as_str()), |_| true);
+        positions.extend(self.find_positions(&self.indices.attesting, caller, None, |_| true));
+        positions.sort_unstable();
+        positions.dedup();
+        positions.into_iter().map(|position| &*self.policies[position]).collect()
     }
 
-    /// The places of policies that an index names, in order.
-    pub(super) fn found(
+    /// The positions of the policies that an index finds and that `filter` accepts, in order.
+    pub(super) fn find_positions(
         &self,
         index: &Index,
         caller: &Caller,
         repo: Option<&str>,
-        fits: impl Fn(usize) -> bool,
+        filter: impl Fn(usize) -> bool,
     ) -> Vec<usize> {
-        let mut found: Vec<usize> = Vec::new();
+        let mut positions: Vec<usize> = Vec::new();
         index.visit(caller, repo, &mut |slots| {
-            found.extend(slots.iter().map(|slot| self.slots.place(*slot)).filter(|place| fits(*place)));
+            positions.extend(slots.iter().map(|slot| self.slots.position(*slot)).filter(|position| filter(*position)));
         });
         // A policy with several subjects or repos may have been found several times.
-        found.sort_unstable();
-        found.dedup();
-        found
+        positions.sort_unstable();
+        positions.dedup();
+        positions
     }
 
-    fn at(&self, slots: &[Slot]) -> impl Iterator<Item = &Policy> {
-        slots.iter().map(|slot| &*self.policies[self.slots.place(*slot)])
+    /// The policies with these slots.
+    fn policies_in(&self, slots: &[Slot]) -> impl Iterator<Item = &Policy> {
+        slots.iter().map(|slot| &*self.policies[self.slots.position(*slot)])
     }
 }
 
@@ -222,15 +226,15 @@ impl Indices {
     fn add(&mut self, policy: &Policy, slot: Slot) {
         if policy.is_shadow() {
             let shadow = Arc::make_mut(self.shadow.get_or_insert_default());
-            shadow.count += 1;
+            shadow.policy_count += 1;
             shadow.index.add(policy, slot);
-            if policy.attest.is_some() {
+            if policy.attest.is_configured() {
                 shadow.attesting.add_by_caller(policy, slot);
             }
             return;
         }
         Arc::make_mut(&mut self.enforced).add(policy, slot);
-        if policy.attest.is_some() {
+        if policy.attest.is_configured() {
             Arc::make_mut(&mut self.attesting).add_by_caller(policy, slot);
         }
         if policy.condition_needs() != Needs::default() {
@@ -243,16 +247,16 @@ impl Indices {
         if policy.is_shadow() {
             let Some(shadow) = &mut self.shadow else { return };
             let shadow = Arc::make_mut(shadow);
-            shadow.count -= 1;
+            shadow.policy_count -= 1;
             shadow.index.remove(policy, slot);
             shadow.attesting.remove_by_caller(policy, slot);
-            if shadow.count == 0 {
+            if shadow.policy_count == 0 {
                 self.shadow = None;
             }
             return;
         }
         Arc::make_mut(&mut self.enforced).remove(policy, slot);
-        if policy.attest.is_some() {
+        if policy.attest.is_configured() {
             Arc::make_mut(&mut self.attesting).remove_by_caller(policy, slot);
         }
         if policy.condition_needs() != Needs::default() {

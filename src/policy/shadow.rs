@@ -1,10 +1,10 @@
-//! Shadow mode: what policies with `mode: audit` would change about the decision of the policies that are enforced.
+//! Shadow mode: what each policy with `mode: audit` would change if it were enforced.
 //!
-//! Each is judged alone: the decision with it is compared with the decision without it. So its attestation counts as well,
-//! which may refuse a request, and so does its `delivery`.
+//! Each is evaluated alone: the decision of the enforced policies and this one is compared with the decision of the enforced
+//! policies. Its attestation, which may refuse a request, and its `delivery` count as if it were enforced.
 
+use super::compiled_policy::{Effect, Policy};
 use super::evaluation::{Attestation, Evaluation, Mismatch};
-use super::matching::{Effect, Policy};
 use super::outcome::{Decision, Delivery, Grant};
 use super::set::PolicySet;
 use crate::model::branch::Branch;
@@ -14,88 +14,94 @@ use crate::model::repo::Repo;
 use crate::model::request::{Request, UnverifiedRequest};
 use crate::model::shadow::{ShadowOutcome, ShadowVerdict};
 
-/// The maximum number of policies in shadow mode that are evaluated for one request: those of namespaces last, in order of name.
+/// Maximum number of policies in shadow mode that are evaluated for one request. Policies of namespaces come last, otherwise the
+/// order is by name.
 const MAX_SHADOWS: usize = 100;
 
-/// The policies in shadow mode that speak of a caller and could match its request.
+/// The policies in shadow mode that could match a request, or attest it.
 #[derive(Debug)]
-pub struct Shadows<'s> {
+pub struct ShadowPolicies<'s> {
     set: &'s PolicySet,
-    places: Vec<usize>,
+    positions: Vec<usize>,
 }
 
 /// The evaluation of one policy in shadow mode.
 pub(super) struct ShadowEvaluation {
     pub(super) mismatch: Option<Mismatch>,
-    /// Whether all its paths can be filled in.
-    pub(super) has_paths: bool,
+    /// Whether the path and write body of every secret can be expanded.
+    pub(super) can_expand_secrets: bool,
     pub(super) outcome: ShadowOutcome,
 }
 
-/// The decision of the policies that are enforced, and what it was made of.
+/// The decision of the enforced policies, with its inputs.
 pub(super) struct Baseline<'a> {
     set: &'a PolicySet,
     caller: &'a Caller,
     facts: &'a Facts,
     asked: &'a UnverifiedRequest,
-    /// Whether a way of delivery is enough.
-    suffices: &'a dyn Fn(Delivery) -> bool,
+    /// Whether the request can be answered by one of these deliveries.
+    is_deliverable: &'a dyn Fn(Delivery) -> bool,
     attestations: Vec<Attestation<'a>>,
-    /// The request and the policies that match it, with their places; none if the request is refused before that.
+    /// The request and the enforced policies that match it, with their positions. `None` if the request is refused before
+    /// policies are matched.
     matching: Option<(Request, Vec<(usize, &'a Policy)>)>,
     decision: Decision,
 }
 
 impl PolicySet {
-    /// The policies in shadow mode that have to be evaluated for a request. None: there are none.
+    /// The policies in shadow mode that have to be evaluated for a request; `None` if there are none.
     #[must_use]
-    pub fn shadows(&self, caller: &Caller, asked: &UnverifiedRequest) -> Option<Shadows<'_>> {
+    pub fn shadow_policies(&self, caller: &Caller, asked: &UnverifiedRequest) -> Option<ShadowPolicies<'_>> {
         let shadow = self.shadow_index()?;
         let repo = asked.repo.as_ref().map(Repo::as_str);
         let branch = asked.branch.as_ref().map(Branch::as_str);
-        let mut places = self.found(&shadow.index, caller, repo, |place| {
-            let policy = &self.policies()[place];
+        let mut positions = self.find_positions(&shadow.index, caller, repo, |position| {
+            let policy = &self.policies()[position];
             let fits = repo.is_none_or(|repo| policy.repos.matches(repo))
                 && branch.is_none_or(|branch| policy.branches.matches(branch));
             fits && policy.has_subject(caller)
         });
-        places.extend(self.found(&shadow.attesting, caller, repo, |place| self.policies()[place].has_subject(caller)));
-        places.sort_unstable();
-        places.dedup();
-        if places.len() > MAX_SHADOWS {
-            // Tenants choose the names of theirs, and must not crowd out others.
-            places.sort_by_key(|place| self.policies()[*place].name().contains('/'));
-            places.truncate(MAX_SHADOWS);
-            places.sort_unstable();
+        positions.extend(
+            self.find_positions(&shadow.attesting, caller, repo, |position| {
+                self.policies()[position].has_subject(caller)
+            }),
+        );
+        positions.sort_unstable();
+        positions.dedup();
+        if positions.len() > MAX_SHADOWS {
+            // Tenants choose the names of their policies, and must not displace other policies by them.
+            positions.sort_by_key(|position| self.policies()[*position].name().contains('/'));
+            positions.truncate(MAX_SHADOWS);
+            positions.sort_unstable();
         }
-        (!places.is_empty()).then_some(Shadows { set: self, places })
+        (!positions.is_empty()).then_some(ShadowPolicies { set: self, positions })
     }
 }
 
-impl Shadows<'_> {
-    /// The facts that their expressions name.
+impl ShadowPolicies<'_> {
+    /// The facts that their expressions need.
     #[must_use]
     pub fn needs(&self) -> Needs {
-        let policies = self.places.iter().map(|place| &self.set.policies()[*place]);
+        let policies = self.positions.iter().map(|position| &self.set.policies()[*position]);
         policies.fold(Needs::NOTHING, |needs, policy| needs.and(policy.attest.needs()).and(policy.condition_needs()))
     }
 
-    /// What each would change. Those that neither match nor change anything are left out.
+    /// What each policy would change. Omits policies that neither match nor change anything.
     #[must_use]
-    pub fn compare_shadows(
+    pub fn evaluate(
         &self,
         caller: &Caller,
         facts: &Facts,
         asked: &UnverifiedRequest,
-        suffices: &dyn Fn(Delivery) -> bool,
+        is_deliverable: &dyn Fn(Delivery) -> bool,
     ) -> Vec<ShadowVerdict> {
-        let mut baseline = Baseline::new(self.set, caller, facts, asked, suffices);
+        let mut baseline = Baseline::new(self.set, caller, facts, asked, is_deliverable);
         let mut verdicts = Vec::new();
-        for place in &self.places {
-            let ShadowEvaluation { mismatch, has_paths, outcome } = baseline.evaluate_enforced(*place);
-            let matches = mismatch.is_none() && has_paths;
+        for position in &self.positions {
+            let ShadowEvaluation { mismatch, can_expand_secrets, outcome } = baseline.evaluate_as_enforced(*position);
+            let matches = mismatch.is_none() && can_expand_secrets;
             if matches || outcome != ShadowOutcome::NoChange {
-                let policy = &self.set.policies()[*place];
+                let policy = &self.set.policies()[*position];
                 verdicts.push(ShadowVerdict { policy: policy.name.clone(), denies: policy.denies(), outcome });
             }
         }
@@ -109,67 +115,68 @@ impl<'a> Baseline<'a> {
         caller: &'a Caller,
         facts: &'a Facts,
         asked: &'a UnverifiedRequest,
-        suffices: &'a dyn Fn(Delivery) -> bool,
+        is_deliverable: &'a dyn Fn(Delivery) -> bool,
     ) -> Self {
         let attestations = set.attestations(caller, facts, asked);
         let (matching, decision) = {
             let evaluation = Evaluation::new(caller, facts, asked, &attestations);
             match evaluation.request() {
                 Ok(request) => {
-                    let matching = matching(set, &evaluation, &request);
-                    let decision = evaluation.conclude(request.clone(), &policies(&matching));
+                    let matching = matching_policies(set, &evaluation, &request);
+                    let decision = evaluation.combine(request.clone(), &without_positions(&matching));
                     (Some((request, matching)), decision)
                 }
-                Err(refusal) => (None, refusal),
+                Err(decision) => (None, decision),
             }
         };
-        Self { set, caller, facts, asked, suffices, attestations, matching, decision }
+        Self { set, caller, facts, asked, is_deliverable, attestations, matching, decision }
     }
 
-    /// Evaluates the policy at this place as if it were enforced.
-    pub(super) fn evaluate_enforced(&mut self, place: usize) -> ShadowEvaluation {
-        let policy: &'a Policy = &self.set.policies()[place];
-        let own = (policy.attest.is_some() && policy.has_subject(self.caller))
-            .then(|| self.set.attestation(place, self.caller, self.facts, self.asked));
-        let at = self.attestations.partition_point(|one| one.place < place);
-        let attests = own.is_some();
-        if let Some(own) = own {
-            self.attestations.insert(at, own);
+    /// Evaluates the policy at this position as if it were enforced.
+    pub(super) fn evaluate_as_enforced(&mut self, position: usize) -> ShadowEvaluation {
+        let policy: &'a Policy = &self.set.policies()[position];
+        let attestation = (policy.attest.is_configured() && policy.has_subject(self.caller))
+            .then(|| self.set.attestation(position, self.caller, self.facts, self.asked));
+        let index = self.attestations.partition_point(|other| other.position < position);
+        let attests = attestation.is_some();
+        if let Some(attestation) = attestation {
+            self.attestations.insert(index, attestation);
         }
-        let shadowed = self.evaluated(place, policy);
+        let shadow = self.evaluate_with_attestations(position, policy);
         if attests {
-            self.attestations.remove(at);
+            self.attestations.remove(index);
         }
-        shadowed
+        shadow
     }
 
-    fn evaluated(&self, place: usize, policy: &'a Policy) -> ShadowEvaluation {
+    fn evaluate_with_attestations(&self, position: usize, policy: &'a Policy) -> ShadowEvaluation {
         let evaluation = Evaluation::new(self.caller, self.facts, self.asked, &self.attestations);
-        let mismatch = evaluation.mismatch(place, policy);
+        let mismatch = evaluation.mismatch(position, policy);
         let request = match evaluation.request() {
             Ok(request) => request,
-            Err(refusal) => {
-                return ShadowEvaluation { mismatch, has_paths: true, outcome: self.outcome(&refusal) };
+            Err(decision) => {
+                return ShadowEvaluation { mismatch, can_expand_secrets: true, outcome: self.compare(&decision) };
             }
         };
         let mut matching = match &self.matching {
-            Some((same, known)) if *same == request => known.clone(),
-            _ => matching(self.set, &evaluation, &request),
+            Some((baseline_request, matching)) if *baseline_request == request => matching.clone(),
+            _ => matching_policies(self.set, &evaluation, &request),
         };
-        let has_paths = match &policy.effect {
-            Effect::Allow(terms) => terms.fill(self.caller, &request).is_some(),
+        let can_expand_secrets = match &policy.effect {
+            Effect::Allow(terms) => terms.expand(self.caller, &request).is_some(),
             Effect::Deny => true,
         };
         if mismatch.is_none() {
-            let at = matching.partition_point(|(other, _)| *other < place);
-            matching.insert(at, (place, policy));
+            let index = matching.partition_point(|(other, _)| *other < position);
+            matching.insert(index, (position, policy));
         }
-        let decision = evaluation.conclude(request, &policies(&matching));
-        ShadowEvaluation { mismatch, has_paths, outcome: self.outcome(&decision) }
+        let decision = evaluation.combine(request, &without_positions(&matching));
+        ShadowEvaluation { mismatch, can_expand_secrets, outcome: self.compare(&decision) }
     }
 
-    fn outcome(&self, with: &Decision) -> ShadowOutcome {
-        match (self.allowed(&self.decision), self.allowed(with)) {
+    /// Compares the decision with the policy in shadow mode to the decision without it.
+    fn compare(&self, decision: &Decision) -> ShadowOutcome {
+        match (self.deliverable_grant(&self.decision), self.deliverable_grant(decision)) {
             (None, Some(_)) => ShadowOutcome::WouldAllow,
             (Some(_), None) => ShadowOutcome::WouldDeny,
             (Some(before), Some(after)) if after.secrets.iter().any(|secret| !before.secrets.contains(secret)) => {
@@ -179,21 +186,25 @@ impl<'a> Baseline<'a> {
         }
     }
 
-    fn allowed<'d>(&self, decision: &'d Decision) -> Option<&'d Grant> {
+    fn deliverable_grant<'d>(&self, decision: &'d Decision) -> Option<&'d Grant> {
         match decision {
-            Decision::Granted(grant) => Some(grant).filter(|grant| (self.suffices)(grant.delivery)),
-            Decision::Denied(_) | Decision::LeftOut(_) => None,
+            Decision::Granted(grant) => Some(grant).filter(|grant| (self.is_deliverable)(grant.delivery)),
+            Decision::Denied(_) | Decision::PartMissing(_) => None,
         }
     }
 }
 
-/// The enforced policies that match, with their places.
-fn matching<'s>(set: &'s PolicySet, evaluation: &Evaluation<'_>, request: &Request) -> Vec<(usize, &'s Policy)> {
+/// The enforced policies that match, with their positions.
+fn matching_policies<'s>(
+    set: &'s PolicySet,
+    evaluation: &Evaluation<'_>,
+    request: &Request,
+) -> Vec<(usize, &'s Policy)> {
     set.candidates(evaluation.caller, request)
-        .filter(|(place, policy)| evaluation.mismatch(*place, policy).is_none())
+        .filter(|(position, policy)| evaluation.mismatch(*position, policy).is_none())
         .collect()
 }
 
-fn policies<'s>(matching: &[(usize, &'s Policy)]) -> Vec<&'s Policy> {
+fn without_positions<'s>(matching: &[(usize, &'s Policy)]) -> Vec<&'s Policy> {
     matching.iter().map(|(_, policy)| *policy).collect()
 }

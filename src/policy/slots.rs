@@ -1,65 +1,66 @@
-//! What the indices call the policies of a set: a slot, which a policy keeps while others come and go, and whose place changes.
+//! Maps the slots of policies to their positions in the set. The indices store slots, because the position of a policy
+//! changes when others are added or removed.
 
+use super::compiled_policy::Policy;
 use super::index::Slot;
-use super::matching::Policy;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-/// A slot without a policy.
+/// The position of a slot without a policy, and the slot of a policy that has none yet.
 const FREE: u32 = u32::MAX;
-/// If more than one policy in so many is another one, the indices are built anew.
-const FEW: usize = 8;
+/// If more than one policy in this many is added or removed, the indices are built anew.
+const MIN_POLICIES_PER_CHANGE: usize = 8;
 
-/// Slots and places of the policies of a set, in both directions.
+/// The slots and positions of the policies of a set, in both directions.
 #[derive(Debug, Default)]
-pub(super) struct Slots {
-    /// By place.
-    slots: Box<[Slot]>,
-    /// By slot; [`FREE`] if it has no policy.
-    places: Box<[u32]>,
+pub(super) struct SlotMap {
+    slot_by_position: Box<[Slot]>,
+    /// [`FREE`] if the slot has no policy.
+    position_by_slot: Box<[u32]>,
 }
 
-/// What two sets of policies differ by. A policy that was changed is in both lists.
+/// The difference between an old set of policies and a new one. A changed policy is in both lists.
 #[derive(Debug, Default)]
 pub struct SetDifference {
-    /// The policies that are in the old one alone, with their slots there.
-    pub(super) gone: Vec<(Arc<Policy>, Slot)>,
-    /// The policies that are in the new one alone, with their slots there.
-    pub(super) new: Vec<(Arc<Policy>, Slot)>,
+    /// The policies that only the old set has, with their slots.
+    pub(super) removed: Vec<(Arc<Policy>, Slot)>,
+    /// The policies that only the new set has, with their slots.
+    pub(super) added: Vec<(Arc<Policy>, Slot)>,
 }
 
 impl SetDifference {
-    /// The policies that are in the old set alone.
-    pub fn gone(&self) -> impl Iterator<Item = &Policy> {
-        self.gone.iter().map(|(policy, _)| &**policy)
+    /// The policies that only the old set has.
+    pub fn removed(&self) -> impl Iterator<Item = &Policy> {
+        self.removed.iter().map(|(policy, _)| &**policy)
     }
 
-    /// The policies that are in the new set alone.
-    pub fn new_ones(&self) -> impl Iterator<Item = &Policy> {
-        self.new.iter().map(|(policy, _)| &**policy)
+    /// The policies that only the new set has.
+    pub fn added(&self) -> impl Iterator<Item = &Policy> {
+        self.added.iter().map(|(policy, _)| &**policy)
     }
 }
 
-impl Slots {
-    /// Those of so many policies, in order of their places.
-    pub(super) fn of(count: usize) -> Self {
-        let in_order: Box<[u32]> = (0..count).map(number).collect();
-        Self { slots: in_order.clone(), places: in_order }
+impl SlotMap {
+    /// Gives each of `count` policies the slot that equals its position.
+    pub(super) fn new(count: usize) -> Self {
+        let numbers: Box<[u32]> = (0..count).map(to_u32).collect();
+        Self { slot_by_position: numbers.clone(), position_by_slot: numbers }
     }
 
-    /// The slot of the policy at a place.
-    pub(super) fn slot(&self, place: usize) -> Slot {
-        self.slots[place]
+    /// The slot of the policy at a position.
+    pub(super) fn slot(&self, position: usize) -> Slot {
+        self.slot_by_position[position]
     }
 
-    /// The place of the policy in a slot, which must have one.
+    /// The position of the policy with a slot. The slot must have a policy.
     #[inline]
-    pub(super) fn place(&self, slot: Slot) -> usize {
-        self.places[slot as usize] as usize
+    pub(super) fn position(&self, slot: Slot) -> usize {
+        self.position_by_slot[slot as usize] as usize
     }
 
-    /// The slots after these policies have become those; both are in order of name. No slots if too many are others.
-    pub(super) fn moved(&self, before: &[Arc<Policy>], after: &[Arc<Policy>]) -> (Option<Self>, SetDifference) {
+    /// Compares the policies of this map with new ones; both are in order of name. Returns the map of the new policies, in
+    /// which those that stay keep their slots, or `None` if too many differ.
+    pub(super) fn update(&self, before: &[Arc<Policy>], after: &[Arc<Policy>]) -> (Option<Self>, SetDifference) {
         let mut difference = SetDifference::default();
         let mut slots = Vec::with_capacity(after.len());
         let (mut old, mut new) = (0, 0);
@@ -69,46 +70,46 @@ impl Slots {
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
                 (Some(before), Some(after)) if Arc::ptr_eq(before, after) => {
-                    slots.push(self.slots[old]);
+                    slots.push(self.slot_by_position[old]);
                     (old, new) = (old + 1, new + 1);
                     continue;
                 }
                 (Some(before), Some(after)) => before.name().cmp(after.name()),
             };
             if order.is_le() {
-                difference.gone.push((before[old].clone(), self.slots[old]));
+                difference.removed.push((before[old].clone(), self.slot_by_position[old]));
                 old += 1;
             }
             if order.is_ge() {
-                difference.new.push((after[new].clone(), FREE));
+                difference.added.push((after[new].clone(), FREE));
                 slots.push(FREE);
                 new += 1;
             }
         }
-        if (difference.gone.len() + difference.new.len()).saturating_mul(FEW) > after.len() {
+        if (difference.removed.len() + difference.added.len()).saturating_mul(MIN_POLICIES_PER_CHANGE) > after.len() {
             return (None, difference);
         }
-        let mut places = self.places.to_vec();
-        for (_, slot) in &difference.gone {
-            places[*slot as usize] = FREE;
+        let mut positions = self.position_by_slot.to_vec();
+        for (_, slot) in &difference.removed {
+            positions[*slot as usize] = FREE;
         }
-        let mut free: Vec<Slot> = (0..places.len()).filter(|slot| places[*slot] == FREE).map(number).collect();
-        let mut added = difference.new.iter_mut();
-        for (place, slot) in slots.iter_mut().enumerate() {
+        let mut free: Vec<Slot> = (0..positions.len()).filter(|slot| positions[*slot] == FREE).map(to_u32).collect();
+        let mut added = difference.added.iter_mut();
+        for (position, slot) in slots.iter_mut().enumerate() {
             if *slot == FREE {
                 *slot = free.pop().unwrap_or_else(|| {
-                    places.push(FREE);
-                    number(places.len() - 1)
+                    positions.push(FREE);
+                    to_u32(positions.len() - 1)
                 });
-                added.next().into_iter().for_each(|(_, of)| *of = *slot);
+                added.next().into_iter().for_each(|(_, slot_of_added)| *slot_of_added = *slot);
             }
-            places[*slot as usize] = number(place);
+            positions[*slot as usize] = to_u32(position);
         }
-        (Some(Self { slots: slots.into(), places: places.into() }), difference)
+        (Some(Self { slot_by_position: slots.into(), position_by_slot: positions.into() }), difference)
     }
 }
 
-/// A set has far fewer policies than this type has numbers: the sources are bounded.
-fn number(place: usize) -> u32 {
-    u32::try_from(place).unwrap_or(FREE)
+/// Does not lose values: the sources of policies are bounded, so a set has far fewer than `u32::MAX`.
+fn to_u32(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(FREE)
 }

@@ -1,8 +1,8 @@
-//! Which callers a policy applies to.
+//! Subjects: the callers that a policy applies to.
 
 use super::bounds::{AuthenticatorKind, Bounds};
-use super::claim_value::{self, Doubtful};
-use super::claims::texts_of;
+use super::claim_value::{self, AmbiguousPattern};
+use super::claims::claim_to_texts;
 use super::glob::Glob;
 use super::patterns::{MAX_ENTRIES, Patterns};
 use crate::document::{Fault, escape};
@@ -13,23 +13,27 @@ use std::sync::Arc;
 /// A set of callers.
 #[derive(Debug, Clone)]
 pub(super) enum Subject {
-    /// Pods, and tokens of a ServiceAccount without a pod, authenticated by this `kubernetes` authenticator, or by any configured one.
-    Kubernetes { cluster: Option<Arc<str>>, namespaces: Patterns, service_accounts: Patterns, bound: Bound },
-    /// Holders of tokens of one issuer. All claims must match; there is at least one.
+    /// ServiceAccounts. `cluster` is the name of a `kubernetes` authenticator; `None` stands for all of them.
+    Kubernetes { cluster: Option<Arc<str>>, namespaces: Patterns, service_accounts: Patterns, bound: TokenBinding },
+    /// Callers with tokens of one issuer. All claims must match; there is at least one.
     Oidc { issuer: Arc<str>, claims: Box<[(Box<str>, Glob)]> },
 }
 
-/// Whether the tokens of a ServiceAccount are bound to a pod.
+/// Which tokens of a ServiceAccount match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bound {
+pub(super) enum TokenBinding {
+    /// Tokens that are bound to a pod.
     Pod,
+    /// Tokens that are not bound to a pod.
     None,
+    /// All tokens.
     Any,
 }
 
-impl Bound {
-    /// Unset, it is `any` in a deny policy and `pod` in an allow policy. `None` for an unknown word.
-    fn compile(word: Option<&str>, denies: bool) -> Option<Self> {
+impl TokenBinding {
+    /// Parses `bound`. If it is unset, the default is `any` in a deny policy and `pod` in an allow policy. `None` if it is
+    /// invalid.
+    fn parse(word: Option<&str>, denies: bool) -> Option<Self> {
         Some(match word {
             None if denies => Self::Any,
             None | Some("pod") => Self::Pod,
@@ -39,7 +43,7 @@ impl Bound {
         })
     }
 
-    const fn admits(self, caller: &Caller) -> bool {
+    const fn matches(self, caller: &Caller) -> bool {
         match self {
             Self::Pod => caller.workload.is_some(),
             Self::None => caller.workload.is_none(),
@@ -49,18 +53,18 @@ impl Bound {
 }
 
 impl Subject {
-    /// Compiles a subject; records all faults and then returns `None`.
+    /// Compiles a subject. If it is invalid, records all faults and returns `None`.
     pub(super) fn compile(
         subject: &raw::Subject,
         pointer: &str,
         bounds: &Bounds,
         denies: bool,
-        doubtful: Doubtful,
+        ambiguous: AmbiguousPattern,
         faults: &mut Vec<Fault>,
     ) -> Option<Self> {
         match (&subject.kubernetes, &subject.oidc) {
-            (Some(pods), None) => kubernetes(pods, &format!("{pointer}/kubernetes"), denies, faults),
-            (None, Some(bearers)) => oidc(bearers, &format!("{pointer}/oidc"), bounds, doubtful, faults),
+            (Some(subject), None) => compile_kubernetes(subject, &format!("{pointer}/kubernetes"), denies, faults),
+            (None, Some(subject)) => compile_oidc(subject, &format!("{pointer}/oidc"), bounds, ambiguous, faults),
             _ => {
                 faults.push(Fault::new(pointer, "must have exactly one of kubernetes and oidc"));
                 None
@@ -68,21 +72,24 @@ impl Subject {
         }
     }
 
-    /// Whether the caller is in the set.
+    /// Whether the subject includes the caller.
     pub(super) fn matches(&self, caller: &Caller) -> bool {
         match self {
-            Self::Kubernetes { bound, .. } => bound.admits(caller) && self.names(caller),
+            Self::Kubernetes { bound, .. } => bound.matches(caller) && self.matches_service_account(caller),
             Self::Oidc { issuer, claims } => {
                 *issuer == caller.issuer
                     && claims.iter().all(|(name, glob)| {
-                        caller.claims.get(&**name).is_some_and(|value| texts_of(value).any(|text| glob.matches(&text)))
+                        caller
+                            .claims
+                            .get(&**name)
+                            .is_some_and(|value| claim_to_texts(value).any(|text| glob.matches(&text)))
                     })
             }
         }
     }
 
-    /// Whether namespace and ServiceAccount of the caller match, without regard to `bound`.
-    pub(super) fn names(&self, caller: &Caller) -> bool {
+    /// Whether the cluster, namespace and ServiceAccount of the caller match, regardless of `bound`.
+    pub(super) fn matches_service_account(&self, caller: &Caller) -> bool {
         let Self::Kubernetes { cluster, namespaces, service_accounts, .. } = self else { return false };
         cluster.as_ref().is_none_or(|cluster| *cluster == caller.issuer)
             && caller.service_account().is_some_and(|(namespace, service_account)| {
@@ -91,7 +98,7 @@ impl Subject {
     }
 }
 
-fn kubernetes(
+fn compile_kubernetes(
     subject: &raw::KubernetesSubject,
     pointer: &str,
     denies: bool,
@@ -99,7 +106,7 @@ fn kubernetes(
 ) -> Option<Subject> {
     let namespaces = Patterns::compile(&subject.namespaces, &format!("{pointer}/namespaces"), faults);
     let service_accounts = Patterns::compile(&subject.service_accounts, &format!("{pointer}/serviceAccounts"), faults);
-    let bound = Bound::compile(subject.bound.as_deref(), denies);
+    let bound = TokenBinding::parse(subject.bound.as_deref(), denies);
     if bound.is_none() {
         faults.push(Fault::new(format!("{pointer}/bound"), "must be pod, none or any"));
     }
@@ -111,11 +118,11 @@ fn kubernetes(
     })
 }
 
-fn oidc(
+fn compile_oidc(
     subject: &raw::OidcSubject,
     pointer: &str,
     bounds: &Bounds,
-    doubtful: Doubtful,
+    ambiguous: AmbiguousPattern,
     faults: &mut Vec<Fault>,
 ) -> Option<Subject> {
     let before = faults.len();
@@ -139,7 +146,7 @@ fn oidc(
     let mut claims = Vec::with_capacity(subject.claims.len());
     for (name, value) in &subject.claims {
         let pointer = || format!("{pointer}/claims/{}", escape(name));
-        if let Some(glob) = claim_value::compile(value.as_ref(), doubtful, pointer, faults) {
+        if let Some(glob) = claim_value::compile(value.as_ref(), ambiguous, pointer, faults) {
             claims.push((name.as_str().into(), glob));
         }
     }

@@ -1,8 +1,8 @@
 //! Path templates: `homelab/{repo}/{branch}`. Different values of the placeholders always give different paths.
 //!
-//! A placeholder is exactly one segment, and its value is written injectively. Therefore a path has as many
-//! segments as its template, and each segment determines its value. At most one `|path` placeholder may be several
-//! segments: all others are one each, so its segments are known too.
+//! A placeholder is exactly one segment, and the encoding of its value is injective. Therefore a path has as many segments as
+//! its template, and each segment determines its value. One `|path` placeholder may be several segments; as all others are
+//! one segment each, its segments are known too.
 
 use super::placeholder::{Placeholder, closing_brace};
 use crate::model::caller::Caller;
@@ -12,10 +12,10 @@ use crate::model::request::Request;
 /// Maximum length of a template in bytes.
 const MAX_BYTES: usize = 1024;
 
-/// Vault's system mounts, which also hold the broker's own token.
+/// Vault's system mounts, which can also return the broker's own token.
 const SYSTEM_MOUNTS: [&str; 4] = ["sys", "auth", "identity", "cubbyhole"];
 
-const NOT_ALONE: InvalidTemplate = InvalidTemplate("a placeholder must be a whole segment");
+const NOT_WHOLE_SEGMENT: InvalidTemplate = InvalidTemplate("a placeholder must be a whole segment");
 
 /// A path with placeholders. The first segment is literal.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub(super) enum Segment {
     /// Exactly this name, decoded.
     Literal(Box<str>),
     /// The value of a placeholder.
-    Filled(Placeholder),
+    Placeholder(Placeholder),
 }
 
 /// The text is not a template. The reason names the broken rule and never repeats the text.
@@ -51,9 +51,9 @@ impl Template {
         let mut rest = Some(text);
         while let Some(text) = rest {
             // A slash in a quoted claim name does not separate segments.
-            let from = if text.starts_with('{') { closing_brace(text).unwrap_or(0) } else { 0 };
-            let end = text[from..].find('/').map(|at| from + at);
-            segments.push(segment(end.map_or(text, |end| &text[..end]))?);
+            let search_start = if text.starts_with('{') { closing_brace(text).unwrap_or(0) } else { 0 };
+            let end = text[search_start..].find('/').map(|slash| search_start + slash);
+            segments.push(parse_segment(end.map_or(text, |end| &text[..end]))?);
             rest = end.map(|end| &text[end + 1..]);
         }
         match &segments[0] {
@@ -61,21 +61,22 @@ impl Template {
                 return Err(InvalidTemplate("a path must not begin with sys, auth, identity or cubbyhole"));
             }
             Segment::Literal(_) => {}
-            Segment::Filled(_) => return Err(InvalidTemplate("the first segment of a path must be literal")),
+            Segment::Placeholder(_) => return Err(InvalidTemplate("the first segment of a path must be literal")),
         }
-        let keeps_slashes = |segment: &&Segment| matches!(segment, Segment::Filled(Placeholder::Path(_)));
+        let keeps_slashes = |segment: &&Segment| matches!(segment, Segment::Placeholder(Placeholder::Path(_)));
         if segments.iter().filter(keeps_slashes).count() > 1 {
             return Err(InvalidTemplate("a path has at most one |path placeholder"));
         }
         Ok(Self(segments.into()))
     }
 
+    /// The segments, in order.
     pub(super) fn segments(&self) -> &[Segment] {
         &self.0
     }
 
-    /// The path for this caller and request; `None` if a value is missing or cannot be a segment.
-    pub(super) fn fill(&self, caller: &Caller, request: &Request) -> Option<String> {
+    /// The path for this caller and request; `None` if a value is missing or cannot be encoded as a segment.
+    pub(super) fn expand(&self, caller: &Caller, request: &Request) -> Option<String> {
         let mut path = String::new();
         for segment in &self.0 {
             if !path.is_empty() {
@@ -83,21 +84,23 @@ impl Template {
             }
             match segment {
                 Segment::Literal(literal) => path.push_str(literal),
-                Segment::Filled(placeholder) => placeholder.fill(&mut path, caller, request)?,
+                Segment::Placeholder(placeholder) => placeholder.append_value(&mut path, caller, request)?,
             }
         }
         Some(path)
     }
 }
 
-fn segment(text: &str) -> Result<Segment, InvalidTemplate> {
+fn parse_segment(text: &str) -> Result<Segment, InvalidTemplate> {
     if text.starts_with('{') {
-        let inner =
-            closing_brace(text).filter(|end| end + 1 == text.len()).map(|end| &text[1..end]).ok_or(NOT_ALONE)?;
-        return Placeholder::parse(inner).map(Segment::Filled).map_err(InvalidTemplate);
+        let inner = closing_brace(text)
+            .filter(|end| end + 1 == text.len())
+            .map(|end| &text[1..end])
+            .ok_or(NOT_WHOLE_SEGMENT)?;
+        return Placeholder::parse(inner).map(Segment::Placeholder).map_err(InvalidTemplate);
     }
     if text.contains(['{', '}']) {
-        return Err(NOT_ALONE);
+        return Err(NOT_WHOLE_SEGMENT);
     }
     path_segment::decode(text).map(Segment::Literal).map_err(InvalidTemplate)
 }

@@ -1,14 +1,14 @@
-//! What the policies of a namespace may reach: the entries of `policies.tenants` that name it.
+//! Tenants: the paths that the policies of each namespace may grant (`policies.tenants`).
 
 use super::ceiling::Ceiling;
-use super::patterns::{Patterns, compile_one};
+use super::patterns::{Patterns, compile_pattern};
 use crate::document::Fault;
 use std::sync::Arc;
 
-/// What a segment of a prefix is written as to stand for the namespace of the policy.
-const NAMESPACE: &str = "{namespace}";
+/// The segment of a path prefix that stands for the namespace of the policy.
+const NAMESPACE_SEGMENT: &str = "{namespace}";
 
-/// The configured tenants; cheap to clone. Without entries no policy of a namespace grants anything.
+/// The configured tenants. Without entries no policy of a namespace can grant secrets. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Tenants(Option<Arc<[Tenant]>>);
 
@@ -25,22 +25,22 @@ impl Default for Tenants {
 }
 
 impl Tenants {
-    /// No bound: for policies that are checked without a server.
+    /// No limit, for policies that are checked without a server.
     #[must_use]
     pub fn unbounded() -> Self {
         Self(None)
     }
 
-    /// Entries are patterns of namespaces, and the stores and prefixes of paths that their policies may reach.
+    /// Each entry has patterns of namespaces, and pairs of a store and a path prefix that their policies may grant.
     ///
     /// # Errors
-    /// Every pattern that is none, by the index of its entry and its own.
+    /// A fault for each invalid pattern, with the pointer `/ENTRY/namespaces/PATTERN` of the two indices.
     pub fn new(entries: impl IntoIterator<Item = (Vec<String>, Vec<(Arc<str>, String)>)>) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         let mut tenants = Vec::new();
         for (index, (namespaces, ceiling)) in entries.into_iter().enumerate() {
-            for (at, pattern) in namespaces.iter().enumerate() {
-                compile_one(Some(pattern), || format!("/{index}/namespaces/{at}"), &mut faults);
+            for (pattern_index, pattern) in namespaces.iter().enumerate() {
+                compile_pattern(Some(pattern), || format!("/{index}/namespaces/{pattern_index}"), &mut faults);
             }
             let raw: Vec<Option<String>> = namespaces.into_iter().map(Some).collect();
             if let Some(namespaces) = Patterns::compile(&raw, "", &mut Vec::new()) {
@@ -50,15 +50,15 @@ impl Tenants {
         if faults.is_empty() { Ok(Self(Some(tenants.into()))) } else { Err(faults) }
     }
 
-    /// The ceiling of the policies of a namespace, below that of the server.
-    pub(super) fn ceiling_of(&self, namespace: &str, server: &Ceiling) -> Ceiling {
+    /// The ceiling of the policies of a namespace: the ceiling of the server, limited to the entries that match the namespace.
+    pub(super) fn namespace_ceiling(&self, namespace: &str, server: &Ceiling) -> Ceiling {
         let Some(tenants) = &self.0 else { return server.clone() };
         let matching = tenants.iter().filter(|tenant| tenant.namespaces.matches(namespace));
         let entries = matching.flat_map(|tenant| &tenant.ceiling).map(|(store, prefix)| {
-            let segment = |segment| if segment == NAMESPACE { namespace } else { segment };
-            (store.clone(), prefix.split('/').map(segment).collect::<Vec<_>>().join("/"))
+            let expand = |segment| if segment == NAMESPACE_SEGMENT { namespace } else { segment };
+            (store.clone(), prefix.split('/').map(expand).collect::<Vec<_>>().join("/"))
         });
-        server.under(entries)
+        server.with_limit(entries)
     }
 }
 
@@ -66,18 +66,18 @@ impl Tenants {
 mod tests {
     use super::*;
 
-    /// Namespaces, and the stores and prefixes that they may reach.
+    /// Patterns of namespaces, and the stores and prefixes that they may grant.
     type Entry<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
 
     fn tenants(entries: &[Entry<'_>]) -> Result<Tenants, Vec<Fault>> {
         Tenants::new(entries.iter().map(|(namespaces, ceiling)| {
             let ceiling = ceiling.iter().map(|(store, prefix)| ((*store).into(), (*prefix).to_owned())).collect();
-            (namespaces.iter().map(|one| (*one).to_owned()).collect(), ceiling)
+            (namespaces.iter().map(|pattern| (*pattern).to_owned()).collect(), ceiling)
         }))
     }
 
     #[test]
-    fn a_namespace_reaches_what_its_entries_give_and_nothing_else() {
+    fn a_namespace_is_limited_to_its_entries() {
         let tenants = tenants(&[
             (&["team-*"], &[("vault", "teams/{namespace}"), ("local", "shared")]),
             (&["team-a", "infra"], &[("vault", "infra")]),
@@ -101,27 +101,27 @@ mod tests {
             ("all", "vault", "whatever", true),
             ("all", "local", "whatever", false),
         ] {
-            let ceiling = tenants.ceiling_of(namespace, &Ceiling::default());
+            let ceiling = tenants.namespace_ceiling(namespace, &Ceiling::default());
             assert_eq!(ceiling.allows(store, path), allowed, "{namespace} {store} {path}");
         }
-        assert!(tenants.ceiling_of("other", &Ceiling::default()).is_closed());
-        assert!(!tenants.ceiling_of("team-a", &Ceiling::default()).is_closed());
+        assert!(tenants.namespace_ceiling("other", &Ceiling::default()).allows_nothing());
+        assert!(!tenants.namespace_ceiling("team-a", &Ceiling::default()).allows_nothing());
     }
 
     #[test]
-    fn the_ceiling_of_the_server_holds_as_well() {
+    fn the_server_ceiling_also_limits_namespaces() {
         let server = Ceiling::new([("vault".into(), "teams/team-a".to_owned())]);
         let tenants =
             tenants(&[(&["team-*"], &[("vault", "teams/{namespace}"), ("vault", "shared")])]).expect("tenants");
-        let ceiling = tenants.ceiling_of("team-a", &server);
+        let ceiling = tenants.namespace_ceiling("team-a", &server);
         assert!(ceiling.allows("vault", "teams/team-a/x") && !ceiling.allows("vault", "shared/x"));
-        assert!(!tenants.ceiling_of("team-b", &server).allows("vault", "teams/team-b/x"));
-        assert!(Tenants::default().ceiling_of("team-a", &Ceiling::default()).is_closed());
-        assert!(Tenants::unbounded().ceiling_of("team-a", &Ceiling::default()).allows("vault", "x"));
+        assert!(!tenants.namespace_ceiling("team-b", &server).allows("vault", "teams/team-b/x"));
+        assert!(Tenants::default().namespace_ceiling("team-a", &Ceiling::default()).allows_nothing());
+        assert!(Tenants::unbounded().namespace_ceiling("team-a", &Ceiling::default()).allows("vault", "x"));
     }
 
     #[test]
-    fn a_bad_pattern_is_told_with_its_place() {
+    fn an_invalid_pattern_is_reported_with_its_pointer() {
         let faults = tenants(&[(&["a"], &[("vault", "")]), (&["b", "[", "c"], &[("vault", "")])]).expect_err("a fault");
         assert_eq!(faults.iter().map(|fault| &*fault.pointer).collect::<Vec<_>>(), ["/1/namespaces/1"]);
     }

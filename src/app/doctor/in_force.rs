@@ -25,7 +25,7 @@ pub async fn policies(config: &Config, metrics: &Arc<Metrics>) -> (Vec<Arc<Polic
     let mut checks = Vec::new();
     let Some(register) = register(config, &mut checks).await else { return (Vec::new(), checks) };
     if !config.policies.custom_resources.is_empty() {
-        register.expect_resources(&config.policies.custom_resources).await;
+        register.add_clusters(&config.policies.custom_resources).await;
         // The checks of the cluster report why there is no connection.
         if let Ok(clusters) = connect_clusters(config, metrics).await {
             for authenticator in &config.authenticators {
@@ -37,7 +37,7 @@ pub async fn policies(config: &Config, metrics: &Arc<Metrics>) -> (Vec<Arc<Polic
             }
         }
     }
-    (register.in_force().load().policies().to_vec(), checks)
+    (register.active_set().load().policies().to_vec(), checks)
 }
 
 /// Those of files and database.
@@ -50,11 +50,11 @@ async fn register(config: &Config, checks: &mut Vec<DoctorCheck>) -> Option<Poli
     if let Some(database) = stored(&config.database.url).await {
         match open(database).await {
             Ok(register) => {
-                let count = register.in_force().load().len();
+                let count = register.active_set().load().len();
                 checks.push(DoctorCheck::good(NAME, format!("read; {count} are in force with those of files")));
                 return Some(register);
             }
-            Err(RegisterError::BrokenDeny(broken)) => {
+            Err(RegisterError::InvalidDenyPolicies(broken)) => {
                 let advice = "correct the policy with the version of Claviger that runs, or delete it; this version does not start";
                 checks.extend(broken.into_iter().map(|broken| DoctorCheck::fault(NAME, broken, advice)));
             }
@@ -85,7 +85,7 @@ async fn read(cluster: &Arc<Cluster>, name: &str, register: &PolicyRegister) -> 
                 if let ResourceChange::Listed(_, resources) = &change {
                     count += resources.len();
                 }
-                register.take_over_resources(name, vec![change]).await;
+                register.apply_resource_changes(name, vec![change]).await;
             }
             Ok(Err(error)) => return DoctorCheck::fault(check, error.to_string(), advice),
             Err(_) => {

@@ -87,7 +87,7 @@ fn allowed(good: usize, checked: usize, all: usize) -> String {
 fn sample(path: &[PathPart]) -> String {
     let text = |part: &PathPart| match part {
         PathPart::Literal(literal) => literal.to_string(),
-        PathPart::One | PathPart::Many => "x".to_owned(),
+        PathPart::AnySegment | PathPart::AnySegments => "x".to_owned(),
     };
     path.iter().map(text).collect::<Vec<_>>().join("/")
 }

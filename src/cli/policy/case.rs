@@ -6,7 +6,7 @@ use crate::model::caller::Caller;
 use crate::model::facts::Facts;
 use crate::model::repo::Repo;
 use crate::model::request::UnverifiedRequest;
-use crate::policy::{Explanation, PolicySet, caller_as_described};
+use crate::policy::{Explanation, PolicySet, caller_from_description};
 use crate::wire::decision::DescribedCaller;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -68,7 +68,7 @@ impl RawCase {
         if name.is_empty() {
             fault("name", "is missing".into());
         }
-        let caller = match self.caller.map(caller_as_described) {
+        let caller = match self.caller.map(caller_from_description) {
             Some(Ok(caller)) => Some(caller),
             Some(Err(detail)) => {
                 fault("caller", detail.into());

@@ -4,7 +4,7 @@ use super::output::{Format, print_json, print_manifests};
 use crate::cli::connection::Connection;
 use crate::cli::failure::Failure;
 use crate::cli::server::ServerArguments;
-use crate::policy::is_name_in_force;
+use crate::policy::is_policy_or_resource_name;
 use crate::wire::policy_object::PolicyObject;
 
 /// The options of `claviger policy get`.
@@ -36,7 +36,7 @@ pub fn path(name: &str) -> String {
 
 /// Parses a policy's name.
 pub fn policy_name(text: &str) -> Result<String, &'static str> {
-    if is_name_in_force(text) {
+    if is_policy_or_resource_name(text) {
         Ok(text.to_owned())
     } else {
         Err("not the name of a policy (an RFC 1123 subdomain, or namespace/name)")

@@ -2,7 +2,7 @@
 
 use super::output::{print_json, print_line};
 use crate::cli::failure::Failure;
-use crate::policy::{Difference, RecordedRequest, Replayed};
+use crate::policy::{DecisionDifference, RecordedRequest, ReplayResult};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -77,17 +77,17 @@ impl Report {
     }
 
     /// Counts the requests of an event.
-    pub fn add(&mut self, recorded: &RecordedRequest, replayed: Replayed, requests: u64, time: &str) {
-        let Difference { allowed, gained, lost } = match replayed {
-            Replayed::Same => {
+    pub fn add(&mut self, recorded: &RecordedRequest, replayed: ReplayResult, requests: u64, time: &str) {
+        let DecisionDifference { allowed, gained, lost } = match replayed {
+            ReplayResult::Same => {
                 self.replayed += requests;
                 return;
             }
-            Replayed::Unknown(policy) => {
+            ReplayResult::Unknown(policy) => {
                 let reason = format!("policy {policy} needs claims or facts that the log does not hold");
                 return self.not_replayed(&reason, requests);
             }
-            Replayed::Differs(difference) => difference,
+            ReplayResult::Differs(difference) => difference,
         };
         self.replayed += requests;
         let affected = Affected {

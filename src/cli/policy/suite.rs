@@ -124,7 +124,7 @@ pub fn files_of(folder: &Path, kind: FileKind) -> Result<Vec<PathBuf>, Failure> 
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        if path.file_name().and_then(FileKind::of) == Some(kind) {
+        if path.file_name().and_then(FileKind::from_file_name) == Some(kind) {
             files.push(path);
         }
         if files.len() > MAX_FILES {

@@ -129,10 +129,10 @@ fn pattern(mount: &Mount, path: &[PathPart]) -> Option<String> {
         pattern.push('/');
         match part {
             PathPart::Literal(literal) => pattern.push_str(literal),
-            PathPart::One => pattern.push('+'),
+            PathPart::AnySegment => pattern.push('+'),
             // An ACL has no pattern for several segments followed by others, so everything after it must be
             // allowed.
-            PathPart::Many => {
+            PathPart::AnySegments => {
                 pattern.push('*');
                 break;
             }
@@ -147,8 +147,8 @@ mod tests {
 
     fn path(text: &str) -> Vec<PathPart> {
         let part = |segment| match segment {
-            "+" => PathPart::One,
-            "**" => PathPart::Many,
+            "+" => PathPart::AnySegment,
+            "**" => PathPart::AnySegments,
             literal => PathPart::Literal(literal.into()),
         };
         text.split('/').map(part).collect()

@@ -166,7 +166,7 @@ fn paths(policies: &[Arc<Policy>], stores: &[Arc<str>]) -> Paths {
 fn example_path(path: &[PathPart]) -> String {
     let text = |part: &PathPart| match part {
         PathPart::Literal(literal) => literal.to_string(),
-        PathPart::One | PathPart::Many => "x".to_owned(),
+        PathPart::AnySegment | PathPart::AnySegments => "x".to_owned(),
     };
     path.iter().map(text).collect::<Vec<_>>().join("/")
 }

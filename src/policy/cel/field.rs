@@ -4,7 +4,7 @@ use super::InvalidExpression;
 use super::kind::Kind;
 use crate::model::facts::Needs;
 
-/// A group of named fields; not a value itself.
+/// A group of fields. An expression can use its fields, but not the record as a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Record {
     Caller,
@@ -14,7 +14,7 @@ pub(super) enum Record {
     Request,
 }
 
-/// A named value.
+/// A field with a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
     Issuer,
@@ -43,16 +43,16 @@ pub(super) enum Field {
     Time,
 }
 
-/// The meaning of a name.
+/// What a name within a record stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Named {
+pub(super) enum Member {
     Record(Record),
     Field(Field),
 }
 
 impl Record {
-    /// The variable with this name.
-    pub(super) fn variable(name: &str) -> Result<Self, InvalidExpression> {
+    /// The record of a top-level variable.
+    pub(super) fn from_variable(name: &str) -> Result<Self, InvalidExpression> {
         match name {
             "caller" => Ok(Self::Caller),
             "request" => Ok(Self::Request),
@@ -60,16 +60,16 @@ impl Record {
         }
     }
 
-    /// The field with this name.
-    pub(super) fn field(self, name: &str) -> Result<Named, InvalidExpression> {
-        let named = self.fields().iter().find(|(known, _)| *known == name).map(|(_, named)| *named);
-        named.ok_or_else(|| {
-            let known: Vec<_> = self.fields().iter().map(|(known, _)| *known).collect();
+    /// The field or nested record with this name.
+    pub(super) fn member(self, name: &str) -> Result<Member, InvalidExpression> {
+        let member = self.members().iter().find(|(known, _)| *known == name).map(|(_, member)| *member);
+        member.ok_or_else(|| {
+            let known: Vec<_> = self.members().iter().map(|(known, _)| *known).collect();
             InvalidExpression::new(format!("names a field that {} does not have: {}", self.name(), known.join(", ")))
         })
     }
 
-    /// The facts that it needs.
+    /// The facts from which its existence is known.
     pub(super) const fn needs(self) -> Needs {
         match self {
             Self::TaskRun => Needs::TASK_RUN,
@@ -78,6 +78,7 @@ impl Record {
         }
     }
 
+    /// The name in expressions.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Caller => "caller",
@@ -88,9 +89,9 @@ impl Record {
         }
     }
 
-    const fn fields(self) -> &'static [(&'static str, Named)] {
+    const fn members(self) -> &'static [(&'static str, Member)] {
         use Field as F;
-        use Named::Field as N;
+        use Member::Field as N;
         match self {
             Self::Caller => &[
                 ("issuer", N(F::Issuer)),
@@ -98,9 +99,9 @@ impl Record {
                 ("namespace", N(F::Namespace)),
                 ("serviceAccount", N(F::ServiceAccount)),
                 ("groups", N(F::Groups)),
-                ("pod", Named::Record(Self::Pod)),
-                ("taskRun", Named::Record(Self::TaskRun)),
-                ("pipelineRun", Named::Record(Self::PipelineRun)),
+                ("pod", Member::Record(Self::Pod)),
+                ("taskRun", Member::Record(Self::TaskRun)),
+                ("pipelineRun", Member::Record(Self::PipelineRun)),
                 ("claims", N(F::Claims)),
             ],
             Self::Pod => &[
@@ -129,7 +130,7 @@ impl Record {
 }
 
 impl Field {
-    /// The type of its value.
+    /// The static type of its value.
     pub(super) const fn kind(self) -> Kind {
         match self {
             Self::Groups | Self::PodIps => Kind::Strings,
@@ -142,7 +143,7 @@ impl Field {
         }
     }
 
-    /// The facts that it needs. A pod's name and uid are in the token already.
+    /// The facts that have its value. A pod's name and uid are in the token.
     pub(super) const fn needs(self) -> Needs {
         match self {
             Self::PodIp | Self::PodIps | Self::PodNode | Self::PodLabels | Self::PodAnnotations => Needs::POD,

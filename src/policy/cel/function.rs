@@ -16,12 +16,12 @@ pub(super) enum Function {
     String,
     Int,
     Timestamp,
-    Calendar(Calendar),
+    Calendar(CalendarComponent),
 }
 
 /// A component of a timestamp, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Calendar {
+pub(super) enum CalendarComponent {
     Year,
     /// From 0.
     Month,
@@ -35,13 +35,17 @@ pub(super) enum Calendar {
     Minutes,
 }
 
-/// Finds the function of a call, and the type of its result. A receiver counts as the first argument.
+/// Resolves a call to a function and the type of its result. A receiver counts as the first argument.
 ///
 /// # Errors
 /// The function does not exist, or does not accept these arguments.
-pub(super) fn find(name: &str, has_receiver: bool, arguments: &[Kind]) -> Result<(Function, Kind), InvalidExpression> {
+pub(super) fn resolve(
+    name: &str,
+    has_receiver: bool,
+    arguments: &[Kind],
+) -> Result<(Function, Kind), InvalidExpression> {
     use Kind::{Bool, Int, String, Strings, Timestamp};
-    let (function, wanted, kind): (_, &[Kind], _) = match (name, has_receiver) {
+    let (function, parameters, kind): (_, &[Kind], _) = match (name, has_receiver) {
         ("size", _) => (Function::Size, &[], Int),
         ("startsWith", true) => (Function::StartsWith, &[String, String], Bool),
         ("endsWith", true) => (Function::EndsWith, &[String, String], Bool),
@@ -58,7 +62,7 @@ pub(super) fn find(name: &str, has_receiver: bool, arguments: &[Kind]) -> Result
                 "calls matches; there are no regular expressions: use startsWith, endsWith, contains, or patterns",
             ));
         }
-        (name, true) => match calendar(name) {
+        (name, true) => match calendar_component(name) {
             Some(part) => (Function::Calendar(part), &[Timestamp], Int),
             None => return Err(InvalidExpression::new("calls a method that does not exist")),
         },
@@ -71,7 +75,10 @@ pub(super) fn find(name: &str, has_receiver: bool, arguments: &[Kind]) -> Result
         }
         Function::String => arguments.len() == 1 && arguments.iter().all(|kind| is_scalar(*kind)),
         Function::Int => arguments.len() == 1 && arguments.iter().all(|kind| kind.fits(Int) || kind.fits(String)),
-        _ => arguments.len() == wanted.len() && arguments.iter().zip(wanted).all(|(kind, wanted)| kind.fits(*wanted)),
+        _ => {
+            arguments.len() == parameters.len()
+                && arguments.iter().zip(parameters).all(|(kind, parameter)| kind.fits(*parameter))
+        }
     };
     if fits { Ok((function, kind)) } else { Err(InvalidExpression::new(format!("calls {name} with wrong arguments"))) }
 }
@@ -80,15 +87,15 @@ fn is_scalar(kind: Kind) -> bool {
     matches!(kind, Kind::Bool | Kind::Int | Kind::String | Kind::Timestamp | Kind::Dyn)
 }
 
-fn calendar(name: &str) -> Option<Calendar> {
+fn calendar_component(name: &str) -> Option<CalendarComponent> {
     Some(match name {
-        "getFullYear" => Calendar::Year,
-        "getMonth" => Calendar::Month,
-        "getDate" => Calendar::Date,
-        "getDayOfMonth" => Calendar::DayOfMonth,
-        "getDayOfWeek" => Calendar::DayOfWeek,
-        "getHours" => Calendar::Hours,
-        "getMinutes" => Calendar::Minutes,
+        "getFullYear" => CalendarComponent::Year,
+        "getMonth" => CalendarComponent::Month,
+        "getDate" => CalendarComponent::Date,
+        "getDayOfMonth" => CalendarComponent::DayOfMonth,
+        "getDayOfWeek" => CalendarComponent::DayOfWeek,
+        "getHours" => CalendarComponent::Hours,
+        "getMinutes" => CalendarComponent::Minutes,
         _ => return None,
     })
 }

@@ -17,7 +17,7 @@ pub(super) enum Kind {
     StringMap,
     /// A map from strings to any type.
     Map,
-    /// Known only at evaluation.
+    /// A type that is known only at evaluation.
     Dyn,
 }
 
@@ -38,7 +38,7 @@ impl Kind {
         matches!(self, Self::Int | Self::Double | Self::Dyn)
     }
 
-    /// The type of its elements, by key or index.
+    /// The type of the values of a list or map.
     pub(super) const fn element(self) -> Option<Self> {
         match self {
             Self::Strings | Self::StringMap => Some(Self::String),
@@ -47,8 +47,8 @@ impl Kind {
         }
     }
 
-    /// The type of a macro's variable: elements of a list, keys of a map.
-    pub(super) const fn each(self) -> Option<Self> {
+    /// The type of the variable of a macro over this type: an element of a list, or a key of a map. `None` if it is neither.
+    pub(super) const fn macro_variable(self) -> Option<Self> {
         match self {
             Self::Strings | Self::StringMap | Self::Map => Some(Self::String),
             Self::List | Self::Dyn => Some(Self::Dyn),
@@ -56,13 +56,13 @@ impl Kind {
         }
     }
 
-    /// The type of a list with these elements.
-    pub(super) fn listed(self) -> Self {
+    /// The type of a list of values of this type.
+    pub(super) fn list_type(self) -> Self {
         if self == Self::String { Self::Strings } else { Self::List }
     }
 
-    /// The common type of the two.
-    pub(super) fn or(self, other: Self) -> Self {
+    /// The type of an expression that yields one type or the other.
+    pub(super) fn common_type(self, other: Self) -> Self {
         if self == other { self } else { Self::Dyn }
     }
 }

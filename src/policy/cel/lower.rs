@@ -1,21 +1,21 @@
-//! Checks the parser's tree and converts it into our own: names, functions and static types.
+//! Checks names, functions and static types of the parser's tree, and converts it into a tree of [`Node`]s.
 
 use super::InvalidExpression;
-use super::field::{Field, Named, Record};
+use super::field::{Field, Member, Record};
 use super::function::{self, Function};
 use super::kind::Kind;
-use super::node::{Arithmetic, Macro, Node, Order};
+use super::node::{Arithmetic, Comparison, Macro, Node};
 use crate::model::facts::Needs;
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, LiteralValue, SelectExpr, operators};
 
-/// Maximum depth of the tree, and thereby of the evaluation.
+/// Maximum depth of the tree, and thereby of the recursion in evaluation.
 const MAX_DEPTH: usize = 64;
 
 /// Maximum nesting of macros.
 const MAX_VARIABLES: usize = 4;
 
-/// The meaning of a subtree.
+/// A converted subtree.
 enum Lowered {
     Value(Node, Kind),
     Record(Record),
@@ -25,31 +25,36 @@ struct Lowering {
     variables: Vec<(String, Kind)>,
     needs: Needs,
     reads_request: bool,
-    identifies: bool,
+    reads_identity: bool,
     depth: usize,
 }
 
-/// The names that a tree uses.
+/// Which names a tree uses.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Names {
+pub(super) struct UsedNames {
     /// The facts that it needs.
     pub(super) needs: Needs,
     /// Whether it uses the repo or branch of the request.
     pub(super) reads_request: bool,
-    /// Whether groups or claims of the caller are among it.
-    pub(super) identifies: bool,
+    /// Whether it uses groups or claims of the caller.
+    pub(super) reads_identity: bool,
 }
 
-/// Converts a tree; returns it with its static type and the names that it uses.
+/// Converts a tree. Returns the converted tree, its static type, and which names it uses.
 ///
 /// # Errors
-/// The first construct that is not supported.
-pub(super) fn lower(tree: &IdedExpr) -> Result<(Node, Kind, Names), InvalidExpression> {
-    let mut lowering =
-        Lowering { variables: Vec::new(), needs: Needs::default(), reads_request: false, identifies: false, depth: 0 };
-    let (node, kind) = lowering.value(tree)?;
-    let Lowering { needs, reads_request, identifies, .. } = lowering;
-    Ok((node, kind, Names { needs, reads_request, identifies }))
+/// The reason why the first unsupported construct is refused.
+pub(super) fn lower(tree: &IdedExpr) -> Result<(Node, Kind, UsedNames), InvalidExpression> {
+    let mut lowering = Lowering {
+        variables: Vec::new(),
+        needs: Needs::default(),
+        reads_request: false,
+        reads_identity: false,
+        depth: 0,
+    };
+    let (node, kind) = lowering.lower_value(tree)?;
+    let Lowering { needs, reads_request, reads_identity, .. } = lowering;
+    Ok((node, kind, UsedNames { needs, reads_request, reads_identity }))
 }
 
 fn refuse<T>(reason: &'static str) -> Result<T, InvalidExpression> {
@@ -57,9 +62,9 @@ fn refuse<T>(reason: &'static str) -> Result<T, InvalidExpression> {
 }
 
 impl Lowering {
-    /// A subtree that must be a value.
-    fn value(&mut self, tree: &IdedExpr) -> Result<(Node, Kind), InvalidExpression> {
-        match self.part(tree)? {
+    /// Converts a subtree that must be a value.
+    fn lower_value(&mut self, tree: &IdedExpr) -> Result<(Node, Kind), InvalidExpression> {
+        match self.lower_any(tree)? {
             Lowered::Value(node, kind) => Ok((node, kind)),
             Lowered::Record(record) => {
                 Err(InvalidExpression::new(format!("uses {} as a whole; name one of its fields", record.name())))
@@ -67,23 +72,23 @@ impl Lowering {
         }
     }
 
-    /// A subtree that must be a value of a type.
-    fn typed(&mut self, tree: &IdedExpr, wanted: Kind, otherwise: &'static str) -> Result<Node, InvalidExpression> {
-        let (node, kind) = self.value(tree)?;
-        if kind.fits(wanted) { Ok(node) } else { refuse(otherwise) }
+    /// Converts a subtree that must be a value of the wanted type; `reason` is the error otherwise.
+    fn lower_typed(&mut self, tree: &IdedExpr, wanted: Kind, reason: &'static str) -> Result<Node, InvalidExpression> {
+        let (node, kind) = self.lower_value(tree)?;
+        if kind.fits(wanted) { Ok(node) } else { refuse(reason) }
     }
 
-    fn part(&mut self, tree: &IdedExpr) -> Result<Lowered, InvalidExpression> {
+    fn lower_any(&mut self, tree: &IdedExpr) -> Result<Lowered, InvalidExpression> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return refuse("is more than 64 levels deep");
         }
         let lowered = match &tree.expr {
-            Expr::Literal(literal) => literal_value(literal),
-            Expr::Ident(name) => self.name(name),
-            Expr::Select(select) if !select.test => self.select(select),
-            Expr::List(list) if list.optional_indices.is_empty() => self.list(&list.elements),
-            Expr::Call(call) => self.call(call),
+            Expr::Literal(literal) => lower_literal(literal),
+            Expr::Ident(name) => self.lower_name(name),
+            Expr::Select(select) if !select.test => self.lower_select(select),
+            Expr::List(list) if list.optional_indices.is_empty() => self.lower_list(&list.elements),
+            Expr::Call(call) => self.lower_call(call),
             Expr::Map(_) | Expr::Struct(_) => refuse("builds a map or a message"),
             _ => refuse("uses a construct that is not in the language"),
         };
@@ -91,18 +96,18 @@ impl Lowering {
         lowered
     }
 
-    fn name(&mut self, name: &str) -> Result<Lowered, InvalidExpression> {
+    fn lower_name(&mut self, name: &str) -> Result<Lowered, InvalidExpression> {
         let bound = self.variables.iter().rposition(|(variable, _)| variable == name);
-        match bound.and_then(|at| Some((at, self.variables.get(at)?.1))) {
-            Some((at, kind)) => Ok(Lowered::Value(Node::Variable(at), kind)),
-            None => Record::variable(name).map(Lowered::Record),
+        match bound.and_then(|index| Some((index, self.variables.get(index)?.1))) {
+            Some((index, kind)) => Ok(Lowered::Value(Node::Variable(index), kind)),
+            None => Record::from_variable(name).map(Lowered::Record),
         }
     }
 
-    fn select(&mut self, select: &SelectExpr) -> Result<Lowered, InvalidExpression> {
+    fn lower_select(&mut self, select: &SelectExpr) -> Result<Lowered, InvalidExpression> {
         let key = Node::String(select.field.as_str().into());
-        match self.part(&select.operand)? {
-            Lowered::Record(record) => self.field(record, &select.field),
+        match self.lower_any(&select.operand)? {
+            Lowered::Record(record) => self.lower_field(record, &select.field),
             Lowered::Value(map, kind) => match kind {
                 Kind::StringMap | Kind::Map | Kind::Dyn => {
                     let element = kind.element().unwrap_or(Kind::Dyn);
@@ -113,68 +118,69 @@ impl Lowering {
         }
     }
 
-    fn field(&mut self, record: Record, name: &str) -> Result<Lowered, InvalidExpression> {
-        Ok(match record.field(name)? {
-            Named::Record(record) => Lowered::Record(record),
-            Named::Field(field) => {
-                self.note(field);
+    fn lower_field(&mut self, record: Record, name: &str) -> Result<Lowered, InvalidExpression> {
+        Ok(match record.member(name)? {
+            Member::Record(record) => Lowered::Record(record),
+            Member::Field(field) => {
+                self.add_use(field);
                 Lowered::Value(Node::Field(field), field.kind())
             }
         })
     }
 
-    fn note(&mut self, field: Field) {
-        self.need(field.needs());
+    fn add_use(&mut self, field: Field) {
+        self.add_needs(field.needs());
         self.reads_request |= matches!(field, Field::Repo | Field::Branch);
-        self.identifies |= matches!(field, Field::Groups | Field::Claims);
+        self.reads_identity |= matches!(field, Field::Groups | Field::Claims);
     }
 
-    fn need(&mut self, needs: Needs) {
+    fn add_needs(&mut self, needs: Needs) {
         self.needs = self.needs.and(needs);
     }
 
-    fn list(&mut self, elements: &[IdedExpr]) -> Result<Lowered, InvalidExpression> {
+    fn lower_list(&mut self, elements: &[IdedExpr]) -> Result<Lowered, InvalidExpression> {
         let mut nodes = Vec::with_capacity(elements.len());
-        let mut all = Kind::Strings;
+        let mut list_kind = Kind::Strings;
         for element in elements {
-            let (node, kind) = self.value(element)?;
+            let (node, kind) = self.lower_value(element)?;
             nodes.push(node);
             if kind != Kind::String {
-                all = Kind::List;
+                list_kind = Kind::List;
             }
         }
-        Ok(Lowered::Value(Node::List(nodes.into()), all))
+        Ok(Lowered::Value(Node::List(nodes.into()), list_kind))
     }
 
-    fn call(&mut self, call: &CallExpr) -> Result<Lowered, InvalidExpression> {
+    fn lower_call(&mut self, call: &CallExpr) -> Result<Lowered, InvalidExpression> {
         let name = call.func_name.as_str();
         let (node, kind) = match (&call.target, call.args.as_slice()) {
-            (None, [container, key]) if name == operators::INDEX => return self.index(container, key),
-            (None, [one]) if name == operators::LOGICAL_NOT => {
-                (Node::Not(Box::new(self.typed(one, Kind::Bool, "negates a value that is not a boolean")?)), Kind::Bool)
-            }
-            (None, [one]) if name == operators::NEGATE => self.negate(one)?,
-            (None, [one]) if name == operators::HAS => (self.has(one)?, Kind::Bool),
-            (None, [one, other]) if is_operator(name) => self.binary(name, one, other)?,
+            (None, [container, key]) if name == operators::INDEX => return self.lower_index(container, key),
+            (None, [operand]) if name == operators::LOGICAL_NOT => (
+                Node::Not(Box::new(self.lower_typed(operand, Kind::Bool, "negates a value that is not a boolean")?)),
+                Kind::Bool,
+            ),
+            (None, [operand]) if name == operators::NEGATE => self.lower_negation(operand)?,
+            (None, [operand]) if name == operators::HAS => (self.lower_has(operand)?, Kind::Bool),
+            (None, [one, other]) if is_operator(name) => self.lower_binary(name, one, other)?,
             (None, [condition, yes, no]) if name == operators::CONDITIONAL => {
-                let condition = self.typed(condition, Kind::Bool, "has a condition that is not a boolean")?;
-                let ((yes, one), (no, other)) = (self.value(yes)?, self.value(no)?);
-                (Node::Conditional(Box::new((condition, yes, no))), one.or(other))
+                let condition = self.lower_typed(condition, Kind::Bool, "has a condition that is not a boolean")?;
+                let ((yes, yes_kind), (no, no_kind)) = (self.lower_value(yes)?, self.lower_value(no)?);
+                (Node::Conditional(Box::new((condition, yes, no))), yes_kind.common_type(no_kind))
             }
-            (Some(range), [variable, body]) if each(name).is_some() => {
-                self.each(each(name).unwrap_or(Macro::All), range, variable, body)?
+            (Some(range), [variable, body]) if macro_operation(name).is_some() => {
+                self.lower_macro(macro_operation(name).unwrap_or(Macro::All), range, variable, body)?
             }
-            (target, arguments) => self.function(name, target.as_deref(), arguments)?,
+            (target, arguments) => self.lower_function(name, target.as_deref(), arguments)?,
         };
         Ok(Lowered::Value(node, kind))
     }
 
     /// `caller["namespace"]` is `caller.namespace`.
-    fn index(&mut self, container: &IdedExpr, key: &IdedExpr) -> Result<Lowered, InvalidExpression> {
-        let (container, kind) = match self.part(container)? {
+    fn lower_index(&mut self, container: &IdedExpr, key: &IdedExpr) -> Result<Lowered, InvalidExpression> {
+        let (container, kind) = match self.lower_any(container)? {
             Lowered::Record(record) => {
                 return match &key.expr {
-                    Expr::Literal(LiteralValue::String(name)) => self.field(record, name.inner()),
+                    Expr::Literal(LiteralValue::String(name)) => self.lower_field(record, name.inner()),
                     _ => Err(InvalidExpression::new(format!("uses a computed field name of {}", record.name()))),
                 };
             }
@@ -186,7 +192,7 @@ impl Lowering {
             Kind::Dyn => Kind::Dyn,
             _ => return refuse("indexes a value that is neither a list nor a map"),
         };
-        let key = self.typed(
+        let key = self.lower_typed(
             key,
             wanted,
             "indexes a list by something other than an integer, or a map by something other than a string",
@@ -195,8 +201,8 @@ impl Lowering {
         Ok(Lowered::Value(Node::Index(Box::new((container, key))), element))
     }
 
-    fn negate(&mut self, operand: &IdedExpr) -> Result<(Node, Kind), InvalidExpression> {
-        let (node, kind) = self.value(operand)?;
+    fn lower_negation(&mut self, operand: &IdedExpr) -> Result<(Node, Kind), InvalidExpression> {
+        let (node, kind) = self.lower_value(operand)?;
         if kind.is_number() {
             Ok((Node::Negate(Box::new(node)), kind))
         } else {
@@ -204,19 +210,19 @@ impl Lowering {
         }
     }
 
-    fn has(&mut self, operand: &IdedExpr) -> Result<Node, InvalidExpression> {
+    fn lower_has(&mut self, operand: &IdedExpr) -> Result<Node, InvalidExpression> {
         let Expr::Select(select) = &operand.expr else {
             return refuse("uses has() on something other than a field");
         };
-        Ok(match self.part(&select.operand)? {
-            Lowered::Record(record) => match record.field(&select.field)? {
-                Named::Record(record) => {
-                    self.need(record.needs());
+        Ok(match self.lower_any(&select.operand)? {
+            Lowered::Record(record) => match record.member(&select.field)? {
+                Member::Record(record) => {
+                    self.add_needs(record.needs());
                     Node::HasRecord(record)
                 }
-                Named::Field(field) => {
-                    self.identifies |= matches!(field, Field::Groups | Field::Claims);
-                    self.need(field.needs());
+                Member::Field(field) => {
+                    self.reads_identity |= matches!(field, Field::Groups | Field::Claims);
+                    self.add_needs(field.needs());
                     Node::HasField(field)
                 }
             },
@@ -227,15 +233,20 @@ impl Lowering {
         })
     }
 
-    fn binary(&mut self, name: &str, one: &IdedExpr, other: &IdedExpr) -> Result<(Node, Kind), InvalidExpression> {
-        let ((one, left), (other, right)) = (self.value(one)?, self.value(other)?);
+    fn lower_binary(
+        &mut self,
+        name: &str,
+        one: &IdedExpr,
+        other: &IdedExpr,
+    ) -> Result<(Node, Kind), InvalidExpression> {
+        let ((one, left), (other, right)) = (self.lower_value(one)?, self.lower_value(other)?);
         let both = |kind: Kind| left.fits(kind) && right.fits(kind);
         let operands = Box::new((one, other));
         if let Some(operation) = arithmetic(name) {
             let kind = if left == Kind::Dyn { right } else { left };
-            let adds_texts = operation == Arithmetic::Add && both(Kind::String);
-            let is_whole = operation == Arithmetic::Remainder;
-            return if adds_texts || both(Kind::Int) || (!is_whole && both(Kind::Double)) {
+            let joins_strings = operation == Arithmetic::Add && both(Kind::String);
+            let is_remainder = operation == Arithmetic::Remainder;
+            return if joins_strings || both(Kind::Int) || (!is_remainder && both(Kind::Double)) {
                 Ok((Node::Arithmetic(operation, operands), kind))
             } else {
                 refuse("uses arithmetic on values of incompatible types")
@@ -244,26 +255,26 @@ impl Lowering {
         let (node, fits) = match name {
             operators::LOGICAL_AND => (Node::And(operands), both(Kind::Bool)),
             operators::LOGICAL_OR => (Node::Or(operands), both(Kind::Bool)),
-            operators::EQUALS => (Node::Equals(operands), comparable(left, right)),
-            operators::NOT_EQUALS => (Node::Differs(operands), comparable(left, right)),
-            operators::IN => (Node::In(operands), is_within(left, right)),
+            operators::EQUALS => (Node::Equals(operands), can_compare(left, right)),
+            operators::NOT_EQUALS => (Node::NotEquals(operands), can_compare(left, right)),
+            operators::IN => (Node::In(operands), can_contain(right, left)),
             other => {
                 let numbers = left.is_number() && right.is_number();
-                (Node::Order(order(other), operands), numbers || both(Kind::String) || both(Kind::Timestamp))
+                (Node::Comparison(comparison(other), operands), numbers || both(Kind::String) || both(Kind::Timestamp))
             }
         };
         if fits { Ok((node, Kind::Bool)) } else { refuse("compares or joins values of incompatible types") }
     }
 
-    fn each(
+    fn lower_macro(
         &mut self,
-        each: Macro,
+        operation: Macro,
         range: &IdedExpr,
         variable: &IdedExpr,
         body: &IdedExpr,
     ) -> Result<(Node, Kind), InvalidExpression> {
-        let (range, kind) = self.value(range)?;
-        let Some(element) = kind.each() else {
+        let (range, kind) = self.lower_value(range)?;
+        let Some(element) = kind.macro_variable() else {
             return refuse("iterates over a value that is neither a list nor a map");
         };
         let Expr::Ident(variable) = &variable.expr else { return refuse("has a macro without a variable") };
@@ -274,20 +285,20 @@ impl Lowering {
             return refuse("has more than 4 nested macros");
         }
         self.variables.push((variable.clone(), element));
-        let (body, made) = self.value(body)?;
+        let (body, body_kind) = self.lower_value(body)?;
         self.variables.pop();
-        let result = match each {
-            Macro::Map => made.listed(),
-            Macro::Filter => element.listed(),
+        let result = match operation {
+            Macro::Map => body_kind.list_type(),
+            Macro::Filter => element.list_type(),
             Macro::All | Macro::Exists | Macro::ExistsOne => Kind::Bool,
         };
-        if each != Macro::Map && !made.fits(Kind::Bool) {
+        if operation != Macro::Map && !body_kind.fits(Kind::Bool) {
             return refuse("has a macro whose condition is not a boolean");
         }
-        Ok((Node::Macro(each, Box::new((range, body))), result))
+        Ok((Node::Macro(operation, Box::new((range, body))), result))
     }
 
-    fn function(
+    fn lower_function(
         &mut self,
         name: &str,
         target: Option<&IdedExpr>,
@@ -296,11 +307,11 @@ impl Lowering {
         let mut nodes = Vec::with_capacity(arguments.len() + 1);
         let mut kinds = Vec::with_capacity(arguments.len() + 1);
         for argument in target.into_iter().chain(arguments) {
-            let (node, kind) = self.value(argument)?;
+            let (node, kind) = self.lower_value(argument)?;
             nodes.push(node);
             kinds.push(kind);
         }
-        let (function, kind) = function::find(name, target.is_some(), &kinds)?;
+        let (function, kind) = function::resolve(name, target.is_some(), &kinds)?;
         if let (Function::Timestamp, [Node::String(text)]) = (function, nodes.as_slice()) {
             return match text.parse() {
                 Ok(time) => Ok((Node::Timestamp(time), kind)),
@@ -311,7 +322,7 @@ impl Lowering {
     }
 }
 
-fn literal_value(literal: &LiteralValue) -> Result<Lowered, InvalidExpression> {
+fn lower_literal(literal: &LiteralValue) -> Result<Lowered, InvalidExpression> {
     let (node, kind) = match literal {
         LiteralValue::Boolean(is_true) => (Node::Bool(*is_true.inner()), Kind::Bool),
         LiteralValue::Int(number) => (Node::Int(*number.inner()), Kind::Int),
@@ -323,13 +334,13 @@ fn literal_value(literal: &LiteralValue) -> Result<Lowered, InvalidExpression> {
     Ok(Lowered::Value(node, kind))
 }
 
-/// Only values of one type can be compared, so that a comparison that is always false is found at compile time.
-fn comparable(one: Kind, other: Kind) -> bool {
+/// Only values of one type, or numbers, can be compared: a comparison that is always false is a compile error.
+fn can_compare(one: Kind, other: Kind) -> bool {
     let is_map = |kind| matches!(kind, Kind::StringMap | Kind::Map);
     !is_map(one) && !is_map(other) && (one.fits(other) || (one.is_number() && other.is_number()))
 }
 
-fn is_within(element: Kind, container: Kind) -> bool {
+fn can_contain(container: Kind, element: Kind) -> bool {
     match container {
         Kind::Strings | Kind::StringMap | Kind::Map => element.fits(Kind::String),
         Kind::List | Kind::Dyn => true,
@@ -354,16 +365,16 @@ fn arithmetic(name: &str) -> Option<Arithmetic> {
     })
 }
 
-fn order(name: &str) -> Order {
+fn comparison(name: &str) -> Comparison {
     match name {
-        operators::LESS => Order::Less,
-        operators::LESS_EQUALS => Order::LessOrEqual,
-        operators::GREATER => Order::Greater,
-        _ => Order::GreaterOrEqual,
+        operators::LESS => Comparison::Less,
+        operators::LESS_EQUALS => Comparison::LessOrEqual,
+        operators::GREATER => Comparison::Greater,
+        _ => Comparison::GreaterOrEqual,
     }
 }
 
-fn each(name: &str) -> Option<Macro> {
+fn macro_operation(name: &str) -> Option<Macro> {
     Some(match name {
         operators::ALL => Macro::All,
         operators::EXISTS => Macro::Exists,

@@ -1,117 +1,123 @@
 //! Evaluates macros and `in`, which iterate over a list or over the keys of a map.
 
-use super::evaluate::Evaluation;
-use super::failure::Failure;
+use super::evaluate::Evaluator;
+use super::evaluation_error::EvaluationError;
 use super::node::{Macro, Node};
 use super::value::Value;
 
-impl<'a> Evaluation<'_, 'a> {
+impl<'a> Evaluator<'_, 'a> {
     pub(super) fn evaluate_macro(
         &mut self,
-        each: Macro,
+        operation: Macro,
         range: &'a Node,
         body: &'a Node,
-    ) -> Result<Value<'a>, Failure> {
-        let range = self.value(range)?;
-        if let Some(count) = range.entries() {
+    ) -> Result<Value<'a>, EvaluationError> {
+        let range = self.evaluate(range)?;
+        if let Some(count) = range.map_len() {
             self.charge(count)?;
         }
-        let range = match range.keys() {
+        let range = match range.map_keys() {
             Some(keys) => Value::List(keys),
             None => range,
         };
-        let count = range.elements().ok_or(Failure::WrongType)?;
-        match each {
-            Macro::All => self.any_or_all(&range, count, body, false),
-            Macro::Exists => self.any_or_all(&range, count, body, true),
+        let count = range.list_len().ok_or(EvaluationError::WrongType)?;
+        match operation {
+            Macro::All => self.evaluate_quantifier(&range, count, body, false),
+            Macro::Exists => self.evaluate_quantifier(&range, count, body, true),
             Macro::ExistsOne => {
                 let mut found = 0;
-                for at in 0..count {
-                    found += usize::from(self.element_truth(&range, at, body)?);
+                for index in 0..count {
+                    found += usize::from(self.evaluate_for_element(&range, index, body)?);
                 }
                 Ok(Value::Bool(found == 1))
             }
             Macro::Filter => {
-                let mut kept = Vec::new();
-                for at in 0..count {
-                    if self.element_truth(&range, at, body)? {
-                        kept.push(self.copy_element(&range, at)?);
+                let mut filtered = Vec::new();
+                for index in 0..count {
+                    if self.evaluate_for_element(&range, index, body)? {
+                        filtered.push(self.copy_element(&range, index)?);
                     }
                 }
-                Ok(Value::List(kept))
+                Ok(Value::List(filtered))
             }
             Macro::Map => {
-                let mut made = Vec::new();
-                for at in 0..count {
-                    made.push(self.with_element(&range, at, |evaluation| evaluation.value(body))?);
+                let mut mapped = Vec::new();
+                for index in 0..count {
+                    mapped.push(self.with_element(&range, index, |evaluator| evaluator.evaluate(body))?);
                 }
-                Ok(Value::List(made))
+                Ok(Value::List(mapped))
             }
         }
     }
 
-    /// One element alone can decide `all` or `exists`, even if others fail.
-    fn any_or_all(
+    /// Evaluates `exists` if `deciding` is true, `all` if it is false. An element whose condition is `deciding` decides the
+    /// result, and errors of other elements are then ignored.
+    fn evaluate_quantifier(
         &mut self,
         range: &Value<'a>,
         count: usize,
         body: &'a Node,
-        settles: bool,
-    ) -> Result<Value<'a>, Failure> {
-        let mut failure = None;
-        for at in 0..count {
-            match self.element_truth(range, at, body) {
-                Ok(is_true) if is_true == settles => return Ok(Value::Bool(settles)),
+        deciding: bool,
+    ) -> Result<Value<'a>, EvaluationError> {
+        let mut error = None;
+        for index in 0..count {
+            match self.evaluate_for_element(range, index, body) {
+                Ok(is_true) if is_true == deciding => return Ok(Value::Bool(deciding)),
                 Ok(_) => {}
-                Err(Failure::TooCostly) => return Err(Failure::TooCostly),
-                Err(found) => failure = failure.or(Some(found)),
+                Err(EvaluationError::TooManySteps) => return Err(EvaluationError::TooManySteps),
+                Err(found) => error = error.or(Some(found)),
             }
         }
-        failure.map_or(Ok(Value::Bool(!settles)), Err)
+        error.map_or(Ok(Value::Bool(!deciding)), Err)
     }
 
-    fn element_truth(&mut self, range: &Value<'a>, at: usize, body: &'a Node) -> Result<bool, Failure> {
-        self.with_element(range, at, |evaluation| evaluation.truth(body))
+    fn evaluate_for_element(
+        &mut self,
+        range: &Value<'a>,
+        index: usize,
+        body: &'a Node,
+    ) -> Result<bool, EvaluationError> {
+        self.with_element(range, index, |evaluator| evaluator.evaluate_bool(body))
     }
 
-    /// Evaluates with the element as the innermost variable.
+    /// Runs an evaluation with the element as the innermost variable.
     fn with_element<T>(
         &mut self,
         range: &Value<'a>,
-        at: usize,
-        run: impl FnOnce(&mut Self) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        let element = self.copy_element(range, at)?;
+        index: usize,
+        run: impl FnOnce(&mut Self) -> Result<T, EvaluationError>,
+    ) -> Result<T, EvaluationError> {
+        let element = self.copy_element(range, index)?;
         self.variables.push(element);
-        let outcome = run(self);
+        let result = run(self);
         self.variables.pop();
-        outcome
+        result
     }
 
-    fn copy_element(&mut self, range: &Value<'a>, at: usize) -> Result<Value<'a>, Failure> {
-        let element = range.element(at)?;
-        self.charge(1 + element.weight())?;
+    fn copy_element(&mut self, range: &Value<'a>, index: usize) -> Result<Value<'a>, EvaluationError> {
+        let element = range.list_element(index)?;
+        self.charge(1 + element.copy_steps())?;
         Ok(element)
     }
 
-    pub(super) fn is_in(&mut self, element: &'a Node, container: &'a Node) -> Result<bool, Failure> {
-        let element = self.value(element)?;
-        let container = self.value(container)?;
-        if container.entries().is_some() {
+    pub(super) fn evaluate_in(&mut self, element: &'a Node, container: &'a Node) -> Result<bool, EvaluationError> {
+        let element = self.evaluate(element)?;
+        let container = self.evaluate(container)?;
+        if container.map_len().is_some() {
             return match element {
                 Value::String(key) => {
-                    self.charge_reading(key.len())?;
-                    Ok(container.entry(&key)?.is_some())
+                    self.charge_read(key.len())?;
+                    Ok(container.map_entry(&key)?.is_some())
                 }
-                // CEL allows these types as keys, but these maps have none.
+                // CEL allows keys of these types, but the keys of these maps are strings.
                 Value::Int(_) | Value::Bool(_) => Ok(false),
-                _ => Err(Failure::WrongType),
+                _ => Err(EvaluationError::WrongType),
             };
         }
-        let count = container.elements().ok_or(Failure::WrongType)?;
-        for at in 0..count {
-            let other = container.element(at)?;
-            if self.same(&element, &other)? {
+        let count = container.list_len().ok_or(EvaluationError::WrongType)?;
+        for index in 0..count {
+            let other = container.list_element(index)?;
+            if self.values_equal(&element, &other)? {
                 return Ok(true);
             }
         }

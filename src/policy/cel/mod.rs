@@ -1,46 +1,46 @@
-//! The subset of CEL that policies use: an expression is checked at compile time and bounded at evaluation.
+//! The subset of CEL that policies use: types are checked at compile time, steps and memory are limited at evaluation.
 //!
-//! The `cel` crate parses the text. Its interpreter has neither static types nor a limit of steps or memory.
-//! Therefore its tree is checked and converted (`lower`) into our own (`node`), which is evaluated (`evaluate`).
-//! The tests compare the two evaluators.
+//! The `cel` crate parses the text. Its interpreter has neither static types nor a limit of steps or memory, so its
+//! tree is converted (`lower`) into nodes of this module (`node`), which `evaluate` evaluates. The tests compare the
+//! results with those of the crate's interpreter.
 //!
-//! In reading order: `scan` refuses texts that are dangerous for a recursive parser, `parse` parses the text,
-//! `lower` checks types (`kind`), names (`field`) and functions (`function`); `scene` holds the inputs of an
-//! expression, `value` its values, `evaluate` computes it (with `call` and `macros`).
+//! In reading order: `scan` refuses texts that could overflow the stack of the parser, `parse` parses the text, `lower`
+//! checks types (`kind`), names (`field`) and functions (`function`); `inputs` has the inputs of an evaluation, `value`
+//! its values; `evaluate` evaluates, with `call` and `macros`.
 
 mod call;
 mod evaluate;
-mod failure;
+mod evaluation_error;
 mod field;
 mod function;
+mod inputs;
 mod kind;
 mod lower;
 mod macros;
 mod node;
 mod parse;
 mod scan;
-mod scene;
 mod value;
 
 #[cfg(test)]
 mod tests;
 
 use crate::model::facts::Needs;
-use evaluate::Evaluation;
+use evaluate::Evaluator;
 use kind::Kind;
-use lower::Names;
+use lower::UsedNames;
 use node::Node;
 use std::borrow::Cow;
 use value::Value;
 
-pub(super) use failure::Failure;
-pub(super) use scene::Scene;
+pub(super) use evaluation_error::EvaluationError;
+pub(super) use inputs::Inputs;
 
 /// A checked expression.
 #[derive(Debug)]
 pub(super) struct Expression {
     root: Node,
-    names: Names,
+    used_names: UsedNames,
 }
 
 /// The text is not a supported expression. The reason names the broken rule and never repeats the text.
@@ -59,7 +59,7 @@ impl Expression {
     ///
     /// # Errors
     /// See [`InvalidExpression`].
-    pub(super) fn text(source: &str) -> Result<Self, InvalidExpression> {
+    pub(super) fn compile_text(source: &str) -> Result<Self, InvalidExpression> {
         Self::compile(source, Kind::String, "must yield a string")
     }
 
@@ -67,49 +67,49 @@ impl Expression {
     ///
     /// # Errors
     /// See [`InvalidExpression`].
-    pub(super) fn condition(source: &str) -> Result<Self, InvalidExpression> {
+    pub(super) fn compile_condition(source: &str) -> Result<Self, InvalidExpression> {
         Self::compile(source, Kind::Bool, "must be true or false")
     }
 
-    fn compile(source: &str, wanted: Kind, otherwise: &'static str) -> Result<Self, InvalidExpression> {
-        let (root, kind, names) = lower::lower(&parse::parse(source)?)?;
-        if kind.fits(wanted) { Ok(Self { root, names }) } else { Err(InvalidExpression::new(otherwise)) }
+    fn compile(source: &str, wanted: Kind, reason: &'static str) -> Result<Self, InvalidExpression> {
+        let (root, kind, used_names) = lower::lower(&parse::parse(source)?)?;
+        if kind.fits(wanted) { Ok(Self { root, used_names }) } else { Err(InvalidExpression::new(reason)) }
     }
 
-    /// The facts that it needs.
+    /// The facts that its evaluation needs.
     pub(super) const fn needs(&self) -> Needs {
-        self.names.needs
+        self.used_names.needs
     }
 
     /// Whether it uses the repo or branch of the request.
     pub(super) const fn reads_request(&self) -> bool {
-        self.names.reads_request
+        self.used_names.reads_request
     }
 
-    /// Whether it can be evaluated with what the audit log holds of a request: it names no facts, groups or claims.
-    pub(super) fn is_of_the_log(&self) -> bool {
-        self.names.needs == Needs::NOTHING && !self.names.identifies
+    /// Whether it uses only what the audit log records of a request: no facts, groups or claims.
+    pub(super) fn uses_only_logged_values(&self) -> bool {
+        self.used_names.needs == Needs::NOTHING && !self.used_names.reads_identity
     }
 
-    /// Its result, which must be a string.
+    /// Evaluates it to a string.
     ///
     /// # Errors
-    /// See [`Failure`]; a result of another type is one.
-    pub(super) fn evaluate_text<'a>(&'a self, scene: &Scene<'a>) -> Result<Cow<'a, str>, Failure> {
-        match Evaluation::new(scene).value(&self.root)? {
+    /// See [`EvaluationError`]; `WrongType` if the result is not a string.
+    pub(super) fn evaluate_text<'a>(&'a self, inputs: &Inputs<'a>) -> Result<Cow<'a, str>, EvaluationError> {
+        match Evaluator::new(inputs).evaluate(&self.root)? {
             Value::String(text) => Ok(text),
-            _ => Err(Failure::WrongType),
+            _ => Err(EvaluationError::WrongType),
         }
     }
 
-    /// Its result, which must be a boolean.
+    /// Evaluates it to a boolean.
     ///
     /// # Errors
-    /// See [`Failure`]; a result of another type is one.
-    pub(super) fn evaluate_condition(&self, scene: &Scene<'_>) -> Result<bool, Failure> {
-        match Evaluation::new(scene).value(&self.root)? {
+    /// See [`EvaluationError`]; `WrongType` if the result is not a boolean.
+    pub(super) fn evaluate_condition(&self, inputs: &Inputs<'_>) -> Result<bool, EvaluationError> {
+        match Evaluator::new(inputs).evaluate(&self.root)? {
             Value::Bool(is_true) => Ok(is_true),
-            _ => Err(Failure::WrongType),
+            _ => Err(EvaluationError::WrongType),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A checked expression as a tree.
+//! The tree of a checked expression.
 
 use super::field::{Field, Record};
 use super::function::Function;
@@ -13,9 +13,9 @@ pub(super) enum Node {
     String(Box<str>),
     Timestamp(Timestamp),
     Null,
-    /// A named value.
+    /// `caller.namespace`.
     Field(Field),
-    /// The variable of a macro, counted from the outermost macro.
+    /// The variable of a macro, by its nesting level; the outermost macro has 0.
     Variable(usize),
     /// `[a, b]`.
     List(Box<[Node]>),
@@ -34,8 +34,8 @@ pub(super) enum Node {
     /// `a ? b : c`.
     Conditional(Box<(Node, Node, Node)>),
     Equals(Box<(Node, Node)>),
-    Differs(Box<(Node, Node)>),
-    Order(Order, Box<(Node, Node)>),
+    NotEquals(Box<(Node, Node)>),
+    Comparison(Comparison, Box<(Node, Node)>),
     Arithmetic(Arithmetic, Box<(Node, Node)>),
     In(Box<(Node, Node)>),
     Call(Function, Box<[Node]>),
@@ -43,9 +43,9 @@ pub(super) enum Node {
     Macro(Macro, Box<(Node, Node)>),
 }
 
-/// A comparison.
+/// A comparison of order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum Comparison {
     Less,
     LessOrEqual,
     Greater,
@@ -62,7 +62,7 @@ pub(super) enum Arithmetic {
     Remainder,
 }
 
-/// The macros.
+/// A macro, which evaluates its body for each element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Macro {
     All,

@@ -1,8 +1,8 @@
-//! Checks the text before parsing. The parser recurses for each bracket, and builds a tree as deep as a chain of
-//! operators is long; both must fit the stack.
+//! Limits brackets and operators before parsing. The parser recurses for each bracket, and a chain of operators gives
+//! a tree as deep as the chain is long; both must fit the stack.
 //!
-//! Only strings are recognised, and only unambiguous ones: no raw, bytes or triple-quoted strings, no comments, no
-//! unusual escapes.
+//! The scan skips strings. So that it agrees with the parser on where a string ends, it refuses raw, bytes and
+//! triple-quoted strings, comments, and unusual escapes.
 
 use super::InvalidExpression;
 
@@ -15,57 +15,57 @@ const MAX_NESTING: usize = 16;
 /// Maximum number of operators, including dots.
 const MAX_OPERATORS: usize = 256;
 
-/// The nesting of brackets in an expression.
+/// Checks an expression, and returns the maximum nesting of its brackets.
 ///
 /// # Errors
-/// It is too long or too deeply nested, or a string is ambiguous.
-pub(super) fn nesting(source: &str) -> Result<usize, InvalidExpression> {
+/// It is empty, too long or too deeply nested, has too many operators, or has refused syntax.
+pub(super) fn max_nesting(source: &str) -> Result<usize, InvalidExpression> {
     if source.trim().is_empty() {
         return Err(InvalidExpression::new("must not be empty"));
     }
     if source.len() > MAX_BYTES {
         return Err(InvalidExpression::new("has at most 4096 bytes"));
     }
-    let mut scan = Scan { open: 0, deepest: 0, operators: 0 };
+    let mut scan = Scan { nesting: 0, max_nesting: 0, operators: 0 };
     let mut rest = source.as_bytes();
-    let mut word = 0;
+    let mut word_length = 0;
     while let [byte, after @ ..] = rest {
         if byte.is_ascii_alphanumeric() || *byte == b'_' {
-            word += 1;
+            word_length += 1;
             rest = after;
             continue;
         }
         let before = &source.as_bytes()[..source.len() - rest.len()];
-        if before.ends_with(b"in") && word == 2 {
+        if before.ends_with(b"in") && word_length == 2 {
             scan.operators += 1;
         }
         rest = match byte {
-            b'\'' | b'"' if word > 0 => return Err(InvalidExpression::new("has a quote right after a word")),
-            b'\'' | b'"' => string(*byte, after)?,
+            b'\'' | b'"' if word_length > 0 => return Err(InvalidExpression::new("has a quote right after a word")),
+            b'\'' | b'"' => skip_string(*byte, after)?,
             other => {
-                scan.other(*other, after)?;
+                scan.count(*other, after)?;
                 after
             }
         };
-        word = 0;
+        word_length = 0;
     }
-    scan.finish()
+    scan.check_limits()
 }
 
 struct Scan {
-    open: usize,
-    deepest: usize,
+    nesting: usize,
+    max_nesting: usize,
     operators: usize,
 }
 
 impl Scan {
-    fn other(&mut self, byte: u8, after: &[u8]) -> Result<(), InvalidExpression> {
+    fn count(&mut self, byte: u8, after: &[u8]) -> Result<(), InvalidExpression> {
         match byte {
             b'(' | b'[' | b'{' => {
-                self.open += 1;
-                self.deepest = self.deepest.max(self.open);
+                self.nesting += 1;
+                self.max_nesting = self.max_nesting.max(self.nesting);
             }
-            b')' | b']' | b'}' => self.open = self.open.saturating_sub(1),
+            b')' | b']' | b'}' => self.nesting = self.nesting.saturating_sub(1),
             b'/' if after.first() == Some(&b'/') => return Err(InvalidExpression::new("has a comment")),
             b'.' | b'+' | b'-' | b'*' | b'/' | b'%' | b'<' | b'=' | b'>' | b'!' | b'&' | b'|' | b'?' => {
                 self.operators += 1;
@@ -76,19 +76,19 @@ impl Scan {
         Ok(())
     }
 
-    fn finish(self) -> Result<usize, InvalidExpression> {
-        if self.deepest > MAX_NESTING {
+    fn check_limits(self) -> Result<usize, InvalidExpression> {
+        if self.max_nesting > MAX_NESTING {
             return Err(InvalidExpression::new("has more than 16 nested brackets"));
         }
         if self.operators > MAX_OPERATORS {
             return Err(InvalidExpression::new("has more than 256 operators"));
         }
-        Ok(self.deepest)
+        Ok(self.max_nesting)
     }
 }
 
-/// Skips a string after its opening quote; returns the rest.
-fn string(quote: u8, mut rest: &[u8]) -> Result<&[u8], InvalidExpression> {
+/// Skips a string after its opening quote. Returns the text after the closing quote.
+fn skip_string(quote: u8, mut rest: &[u8]) -> Result<&[u8], InvalidExpression> {
     if rest.starts_with(&[quote, quote]) {
         return Err(InvalidExpression::new("has a triple-quoted string"));
     }

@@ -1,6 +1,6 @@
-//! Values during evaluation. Inputs are borrowed.
+//! The values of an evaluation. Those of the inputs are borrowed.
 
-use super::failure::Failure;
+use super::evaluation_error::EvaluationError;
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
@@ -16,19 +16,23 @@ pub(super) enum Value<'a> {
     String(Cow<'a, str>),
     Timestamp(Timestamp),
     Null,
-    /// Lists, by source.
+    /// A list of strings of the inputs.
     Strings(&'a [String]),
+    /// A JSON array of the inputs.
     Array(&'a [Json]),
+    /// A list that the expression built.
     List(Vec<Value<'a>>),
-    /// Maps, by source.
+    /// Labels or annotations.
     StringMap(&'a BTreeMap<String, String>),
+    /// Params of a run.
     Params(&'a BTreeMap<String, Json>),
+    /// A JSON object of the inputs.
     Object(&'a Map<String, Json>),
 }
 
 impl<'a> Value<'a> {
-    /// Converts a JSON value. A number that is neither an `i64` nor a fraction has no exact value and is an error.
-    pub(super) fn of_json(json: &'a Json) -> Result<Self, Failure> {
+    /// Converts a JSON value. An integer that does not fit `i64` is an error.
+    pub(super) fn from_json(json: &'a Json) -> Result<Self, EvaluationError> {
         Ok(match json {
             Json::Null => Self::Null,
             Json::Bool(is_true) => Self::Bool(*is_true),
@@ -36,15 +40,15 @@ impl<'a> Value<'a> {
             Json::Array(elements) => Self::Array(elements),
             Json::Object(entries) => Self::Object(entries),
             Json::Number(number) => match (number.as_i64(), number.is_f64()) {
-                (Some(whole), _) => Self::Int(whole),
-                (None, true) => Self::Double(number.as_f64().ok_or(Failure::Arithmetic)?),
-                (None, false) => return Err(Failure::Arithmetic),
+                (Some(integer), _) => Self::Int(integer),
+                (None, true) => Self::Double(number.as_f64().ok_or(EvaluationError::InvalidArgument)?),
+                (None, false) => return Err(EvaluationError::InvalidArgument),
             },
         })
     }
 
-    /// The number of elements of a list.
-    pub(super) fn elements(&self) -> Option<usize> {
+    /// The number of elements; `None` if it is not a list.
+    pub(super) fn list_len(&self) -> Option<usize> {
         match self {
             Self::Strings(elements) => Some(elements.len()),
             Self::Array(elements) => Some(elements.len()),
@@ -53,19 +57,19 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// An element of a list.
-    pub(super) fn element(&self, at: usize) -> Result<Self, Failure> {
+    /// An element of a list, by index. `WrongType` if it is not a list, `Absent` if the list is shorter.
+    pub(super) fn list_element(&self, index: usize) -> Result<Self, EvaluationError> {
         match self {
-            Self::Strings(elements) => elements.get(at).map(|text| Self::String(Cow::Borrowed(text))),
-            Self::Array(elements) => elements.get(at).map(Self::of_json).transpose()?,
-            Self::List(elements) => elements.get(at).cloned(),
-            _ => return Err(Failure::WrongType),
+            Self::Strings(elements) => elements.get(index).map(|text| Self::String(Cow::Borrowed(text))),
+            Self::Array(elements) => elements.get(index).map(Self::from_json).transpose()?,
+            Self::List(elements) => elements.get(index).cloned(),
+            _ => return Err(EvaluationError::WrongType),
         }
-        .ok_or(Failure::Absent)
+        .ok_or(EvaluationError::Absent)
     }
 
-    /// The number of keys of a map.
-    pub(super) fn entries(&self) -> Option<usize> {
+    /// The number of keys; `None` if it is not a map.
+    pub(super) fn map_len(&self) -> Option<usize> {
         match self {
             Self::StringMap(map) => Some(map.len()),
             Self::Params(map) => Some(map.len()),
@@ -74,8 +78,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The keys of a map, in its order.
-    pub(super) fn keys(&self) -> Option<Vec<Self>> {
+    /// The keys, in the order of the map; `None` if it is not a map.
+    pub(super) fn map_keys(&self) -> Option<Vec<Self>> {
         let key = |key: &'a String| Self::String(Cow::Borrowed(key));
         match self {
             Self::StringMap(map) => Some(map.keys().map(key).collect()),
@@ -85,27 +89,28 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The value of a key, if the map contains it.
-    pub(super) fn entry(&self, key: &str) -> Result<Option<Self>, Failure> {
+    /// The value of a key; `None` if the map does not have it. `WrongType` if it is not a map.
+    pub(super) fn map_entry(&self, key: &str) -> Result<Option<Self>, EvaluationError> {
         match self {
             Self::StringMap(map) => Ok(map.get(key).map(|text| Self::String(Cow::Borrowed(text)))),
-            Self::Params(map) => map.get(key).map(Self::of_json).transpose(),
-            Self::Object(map) => map.get(key).map(Self::of_json).transpose(),
-            _ => Err(Failure::WrongType),
+            Self::Params(map) => map.get(key).map(Self::from_json).transpose(),
+            Self::Object(map) => map.get(key).map(Self::from_json).transpose(),
+            _ => Err(EvaluationError::WrongType),
         }
     }
 
-    /// The steps that a copy costs.
-    pub(super) fn weight(&self) -> usize {
+    /// The number of steps that a copy costs.
+    pub(super) fn copy_steps(&self) -> usize {
         match self {
             Self::String(Cow::Owned(text)) => text.len() / 8,
-            Self::List(elements) => elements.iter().map(|element| 1 + element.weight()).sum(),
+            Self::List(elements) => elements.iter().map(|element| 1 + element.copy_steps()).sum(),
             _ => 0,
         }
     }
 
-    /// The order of two numbers, strings or timestamps. Numbers of different types are compared by value.
-    pub(super) fn order(&self, other: &Self) -> Option<Ordering> {
+    /// The order of two numbers, strings or timestamps; `None` for other values and for NaN. Integers and doubles are
+    /// compared by value.
+    pub(super) fn compare(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
             (Self::Int(one), Self::Int(other)) => Some(one.cmp(other)),
             (Self::String(one), Self::String(other)) => Some(one.cmp(other)),
@@ -117,10 +122,10 @@ impl<'a> Value<'a> {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "only to be compared with a fraction, as CEL does")]
+    #[expect(clippy::cast_precision_loss, reason = "the value is only compared with a double, as in CEL")]
     fn as_double(&self) -> Option<f64> {
         match self {
-            Self::Int(whole) => Some(*whole as f64),
+            Self::Int(integer) => Some(*integer as f64),
             Self::Double(number) => Some(*number),
             _ => None,
         }

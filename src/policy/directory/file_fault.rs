@@ -1,4 +1,4 @@
-//! A fault in a policy file, with its place.
+//! A fault in a policy file, with the file and the document.
 
 use crate::document::Fault;
 use std::fmt;
@@ -8,9 +8,9 @@ use std::fmt;
 pub struct FileFault {
     /// The file's name; `.` for the directory itself.
     pub file: String,
-    /// The index of the document in the file, from 1, without empty documents; `None` for the whole file.
+    /// The number of the document in the file, from 1; empty documents are not counted. `None` for the whole file.
     pub document: Option<usize>,
-    /// The place in the document, and the fault.
+    /// The fault, with its JSON pointer in the document.
     pub fault: Fault,
 }
 

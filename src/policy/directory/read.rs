@@ -1,10 +1,10 @@
-//! Reads the files of a directory, within limits.
+//! Reads and compiles the files of a policy directory. Their number and size are limited.
 
 use super::file_fault::FileFault;
 use crate::document::{Fault, decode, parse_all};
 use crate::policy::bounds::Bounds;
+use crate::policy::compiled_policy::Policy;
 use crate::policy::file_kind::FileKind;
-use crate::policy::matching::Policy;
 use crate::sealing::digest::{Digest, sha256};
 use crate::wire::policy::{PolicyManifest, PolicySpec};
 use jiff::Timestamp;
@@ -15,7 +15,9 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
+/// Maximum number of policy files in a directory.
 const MAX_FILES: usize = 10_000;
+/// Maximum size of a file.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// A valid file. Its policies are in the order of its documents.
@@ -24,20 +26,20 @@ pub(super) struct ValidFile {
     /// Digest of the text, so that an unchanged file is not compiled again.
     pub(super) digest: Digest,
     pub(super) policies: Vec<Arc<Policy>>,
-    /// The specs of its policies.
+    /// The specs of its policies, in the same order.
     pub(super) specs: Vec<PolicySpec>,
-    /// When the file last changed.
-    pub(super) modified: Timestamp,
+    /// Time of the file's last change.
+    pub(super) modified_at: Timestamp,
 }
 
-/// The names of the policy files, sorted. A mounted `ConfigMap` contains links to its hidden versions; links are
-/// followed.
-pub(super) fn list(directory: &Path) -> Result<Vec<OsString>, Fault> {
+/// The names of the policy files, sorted. Links are included: in a mounted `ConfigMap` the files are links into a hidden
+/// directory.
+pub(super) fn list_files(directory: &Path) -> Result<Vec<OsString>, Fault> {
     let unreadable = |error: io::Error| Fault::new("", format!("the directory cannot be read: {}", error.kind()));
     let mut names = Vec::new();
     for entry in fs::read_dir(directory).map_err(unreadable)? {
         let name = entry.map_err(unreadable)?.file_name();
-        if FileKind::of(&name) == Some(FileKind::Policies) {
+        if FileKind::from_file_name(&name) == Some(FileKind::Policies) {
             names.push(name);
         }
         if names.len() > MAX_FILES {
@@ -48,22 +50,22 @@ pub(super) fn list(directory: &Path) -> Result<Vec<OsString>, Fault> {
     Ok(names)
 }
 
-/// Reads one file; an unchanged file is not compiled again.
-pub(super) fn file(
+/// Reads one file. If its text equals that of `known`, returns `known` without compiling.
+pub(super) fn read_file(
     directory: &Path,
     name: &OsStr,
     known: Option<&ValidFile>,
     bounds: &Bounds,
 ) -> Result<ValidFile, Vec<FileFault>> {
     let in_file = |document, fault| FileFault { file: name.to_string_lossy().into_owned(), document, fault };
-    let (text, modified) = text(&directory.join(name)).map_err(|fault| vec![in_file(None, fault)])?;
+    let (text, modified_at) = read_text(&directory.join(name)).map_err(|fault| vec![in_file(None, fault)])?;
     let digest = sha256(text.as_bytes());
-    if let Some(good) = known.filter(|good| good.digest == digest) {
-        return Ok(good.clone());
+    if let Some(known) = known.filter(|known| known.digest == digest) {
+        return Ok(known.clone());
     }
     let documents = parse_all(&text).map_err(|fault| vec![in_file(None, fault)])?;
     if documents.is_empty() {
-        // A file that is being written can be empty for a moment; its deny policies must not disappear with it.
+        // A file that is being written can be empty for a moment. Its deny policies must not disappear then.
         return Err(vec![in_file(None, Fault::new("", "has no policy; remove the file to remove its policies"))]);
     }
     let mut policies: Vec<Arc<Policy>> = Vec::with_capacity(documents.len());
@@ -72,7 +74,7 @@ pub(super) fn file(
     let mut faults = Vec::new();
     for (index, tree) in documents.into_iter().enumerate() {
         let in_document = |fault| in_file(Some(index + 1), fault);
-        // Decoding faults are reported below.
+        // Faults in decoding are reported by `from_document`.
         let manifest = decode::<PolicyManifest>(tree.clone()).unwrap_or_default();
         specs.push(manifest.spec.unwrap_or_default());
         match Policy::from_document(tree, bounds) {
@@ -81,14 +83,14 @@ pub(super) fn file(
                 faults.push(in_document(Fault::new("/metadata/name", detail)));
             }
             Ok(policy) => policies.push(Arc::new(policy)),
-            Err(found) => faults.extend(found.into_iter().map(in_document)),
+            Err(compile_faults) => faults.extend(compile_faults.into_iter().map(in_document)),
         }
     }
-    if faults.is_empty() { Ok(ValidFile { digest, policies, specs, modified }) } else { Err(faults) }
+    if faults.is_empty() { Ok(ValidFile { digest, policies, specs, modified_at }) } else { Err(faults) }
 }
 
-/// The text of a file, and the time of its last change.
-fn text(path: &Path) -> Result<(String, Timestamp), Fault> {
+/// Reads the text of a file, and the time of its last change.
+fn read_text(path: &Path) -> Result<(String, Timestamp), Fault> {
     let unreadable = |error: io::Error| Fault::new("", format!("cannot be read: {}", error.kind()));
     // Checked before opening: opening a FIFO blocks until it has a writer.
     let metadata = fs::metadata(path).map_err(unreadable)?;
@@ -100,8 +102,8 @@ fn text(path: &Path) -> Result<(String, Timestamp), Fault> {
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(Fault::new("", "is larger than 1 MiB"));
     }
-    // On a file system without modification times the files date from 1970.
-    let modified = metadata.modified().ok().and_then(|time| time.try_into().ok()).unwrap_or_default();
+    // The epoch if the file system has no modification times.
+    let modified_at = metadata.modified().ok().and_then(|time| time.try_into().ok()).unwrap_or_default();
     let text = String::from_utf8(bytes).map_err(|_| Fault::new("", "is not UTF-8"))?;
-    Ok((text, modified))
+    Ok((text, modified_at))
 }

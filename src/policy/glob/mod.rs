@@ -1,8 +1,8 @@
 //! Anchored globs over Unicode characters: the pattern language of policies.
 //!
 //! `parse` converts the text into steps, `program` matches them. The `regex` crate would need 10 to 20 KiB and
-//! tens of microseconds for a pattern; a broker holds tens of thousands of patterns, most of them literal or
-//! nearly so.
+//! tens of microseconds for a pattern; a broker holds tens of thousands of patterns, most of which have no wildcard
+//! or one.
 
 mod parse;
 mod program;
@@ -15,7 +15,7 @@ mod tests;
 use program::{Program, Step};
 use std::fmt;
 
-/// A compiled pattern. Matching takes time linear in the length of the text, for every pattern.
+/// A compiled pattern. Matching any pattern takes time linear in the length of the text.
 #[derive(Clone, PartialEq)]
 pub(super) struct Glob(Matcher);
 
@@ -23,28 +23,28 @@ pub(super) struct Glob(Matcher);
 enum Matcher {
     /// `**`.
     Everything,
-    /// No wildcard.
+    /// A pattern without a wildcard.
     Literal(Box<str>),
     /// One `*` between a literal prefix and suffix.
     Affixes { prefix: Box<str>, suffix: Box<str> },
-    /// `a/b/**`; the literal includes its slash.
-    Below(Box<str>),
+    /// `a/b/**`; the prefix includes the last slash.
+    PathPrefix(Box<str>),
     /// Any other pattern, with the literal before its first wildcard.
     Program { prefix: Box<str>, program: Program },
-    /// A pattern or a literal.
-    OrText { pattern: Box<Glob>, text: Box<str> },
+    /// Matches what the pattern matches, and also the literal.
+    OrLiteral { pattern: Box<Glob>, literal: Box<str> },
 }
 
 /// The common beginning of all texts that a pattern matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Start<'a> {
+pub(super) enum CommonStart<'a> {
     /// The only matching text.
     Literal(&'a str),
-    /// Never empty.
+    /// A prefix of every matching text; never empty.
     Prefix(&'a str),
 }
 
-impl<'a> Start<'a> {
+impl<'a> CommonStart<'a> {
     pub(super) const fn as_str(self) -> &'a str {
         match self {
             Self::Literal(text) | Self::Prefix(text) => text,
@@ -64,27 +64,29 @@ impl Glob {
     /// See [`InvalidPattern`].
     pub(super) fn parse(text: &str) -> Result<Self, InvalidPattern> {
         let steps = parse::parse(text)?;
-        let wild = steps.iter().position(|step| !matches!(step, Step::Char(_)));
-        let matcher = match wild.map(|at| steps.split_at(at)) {
+        let first_wildcard = steps.iter().position(|step| !matches!(step, Step::Char(_)));
+        let matcher = match first_wildcard.map(|index| steps.split_at(index)) {
             None => Matcher::Literal(text.into()),
-            Some(([], [Step::Rest])) => Matcher::Everything,
-            Some((prefix, [Step::Rest])) => Matcher::Below(literal(prefix)),
-            Some((prefix, [Step::Run, suffix @ ..])) if suffix.iter().all(|step| matches!(step, Step::Char(_))) => {
-                Matcher::Affixes { prefix: literal(prefix), suffix: literal(suffix) }
+            Some(([], [Step::AnyRest])) => Matcher::Everything,
+            Some((prefix, [Step::AnyRest])) => Matcher::PathPrefix(literal_text(prefix)),
+            Some((prefix, [Step::AnyChars, suffix @ ..]))
+                if suffix.iter().all(|step| matches!(step, Step::Char(_))) =>
+            {
+                Matcher::Affixes { prefix: literal_text(prefix), suffix: literal_text(suffix) }
             }
-            Some((prefix, _)) => Matcher::Program { prefix: literal(prefix), program: Program::new(steps) },
+            Some((prefix, _)) => Matcher::Program { prefix: literal_text(prefix), program: Program::new(steps) },
         };
         Ok(Self(matcher))
     }
 
-    /// A pattern that matches exactly one text.
-    pub(super) fn literal(text: &str) -> Self {
+    /// A pattern that matches exactly this text.
+    pub(super) fn from_literal(text: &str) -> Self {
         Self(Matcher::Literal(text.into()))
     }
 
-    /// This pattern or a literal.
-    pub(super) fn or_text(self, text: &str) -> Self {
-        Self(Matcher::OrText { pattern: Box::new(self), text: text.into() })
+    /// Matches what this pattern matches, and also the literal.
+    pub(super) fn or_literal(self, literal: &str) -> Self {
+        Self(Matcher::OrLiteral { pattern: Box::new(self), literal: literal.into() })
     }
 
     /// Whether the whole text matches.
@@ -96,13 +98,13 @@ impl Glob {
                 .strip_prefix(&**prefix)
                 .and_then(|rest| rest.strip_suffix(&**suffix))
                 .is_some_and(|run| !run.contains('/')),
-            Matcher::Below(prefix) => text.starts_with(&**prefix),
+            Matcher::PathPrefix(prefix) => text.starts_with(&**prefix),
             Matcher::Program { prefix, program } => text.starts_with(&**prefix) && program.matches(text),
-            Matcher::OrText { pattern, text: other } => **other == *text || pattern.matches(text),
+            Matcher::OrLiteral { pattern, literal } => **literal == *text || pattern.matches(text),
         }
     }
 
-    /// The only text that it matches, if it has no wildcard.
+    /// The only matching text; `None` if the pattern has a wildcard.
     pub(super) fn as_literal(&self) -> Option<&str> {
         match &self.0 {
             Matcher::Literal(literal) => Some(literal),
@@ -110,18 +112,19 @@ impl Glob {
         }
     }
 
-    /// The beginning of matching texts; `None` if the pattern begins with a wildcard.
-    pub(super) fn start(&self) -> Option<Start<'_>> {
+    /// The beginning that all matching texts have in common; `None` if there is none, as with a leading wildcard.
+    pub(super) fn common_start(&self) -> Option<CommonStart<'_>> {
         let prefix = match &self.0 {
             Matcher::Everything => return None,
-            Matcher::Literal(text) => return Some(Start::Literal(text)),
-            Matcher::OrText { pattern, text } => {
-                let start = pattern.start()?;
-                return (matches!(start, Start::Prefix(_)) && text.starts_with(start.as_str())).then_some(start);
+            Matcher::Literal(text) => return Some(CommonStart::Literal(text)),
+            Matcher::OrLiteral { pattern, literal } => {
+                let start = pattern.common_start()?;
+                return (matches!(start, CommonStart::Prefix(_)) && literal.starts_with(start.as_str()))
+                    .then_some(start);
             }
-            Matcher::Affixes { prefix, .. } | Matcher::Below(prefix) | Matcher::Program { prefix, .. } => prefix,
+            Matcher::Affixes { prefix, .. } | Matcher::PathPrefix(prefix) | Matcher::Program { prefix, .. } => prefix,
         };
-        (!prefix.is_empty()).then_some(Start::Prefix(prefix))
+        (!prefix.is_empty()).then_some(CommonStart::Prefix(prefix))
     }
 }
 
@@ -131,14 +134,14 @@ impl fmt::Debug for Glob {
             Matcher::Everything => f.write_str("Glob(everything)"),
             Matcher::Literal(text) => write!(f, "Glob({text:?})"),
             Matcher::Affixes { prefix, suffix } => write!(f, "Glob({prefix:?} run {suffix:?})"),
-            Matcher::Below(prefix) => write!(f, "Glob({prefix:?} rest)"),
+            Matcher::PathPrefix(prefix) => write!(f, "Glob({prefix:?} rest)"),
             Matcher::Program { program, .. } => write!(f, "Glob({program:?})"),
-            Matcher::OrText { pattern, text } => write!(f, "{pattern:?} or {text:?}"),
+            Matcher::OrLiteral { pattern, literal } => write!(f, "{pattern:?} or {literal:?}"),
         }
     }
 }
 
-fn literal(steps: &[Step]) -> Box<str> {
+fn literal_text(steps: &[Step]) -> Box<str> {
     let text: String = steps.iter().filter_map(|step| if let Step::Char(c) = step { Some(*c) } else { None }).collect();
     text.into()
 }

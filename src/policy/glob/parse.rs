@@ -1,8 +1,8 @@
-//! Parses a pattern into steps. Anything that is not clearly part of the language is refused: a pattern with
-//! another meaning than its author intends would grant or deny access wrongly.
+//! Parses a pattern into steps. Ambiguous syntax is refused: a pattern that means something else than its author
+//! intends would grant or deny access wrongly.
 
 use super::InvalidPattern;
-use super::program::{Class, MAX_STEPS, Step};
+use super::program::{CharClass, MAX_STEPS, Step};
 use std::iter::Peekable;
 use std::str::Chars;
 
@@ -16,12 +16,12 @@ pub(super) fn parse(text: &str) -> Result<Vec<Step>, InvalidPattern> {
     if text.is_empty() {
         return Err(InvalidPattern("a pattern must not be empty"));
     }
-    // Every character gives at most one step, so the program fits its set of states.
+    // Every character gives at most one step, so the steps fit into a `StepSet`.
     if text.len() > MAX_STEPS {
         return Err(InvalidPattern("a pattern has at most 1024 bytes"));
     }
     let mut parser = Parser { rest: text.chars().peekable(), steps: Vec::with_capacity(text.len()), alternatives: 0 };
-    parser.pattern()?;
+    parser.parse_pattern()?;
     Ok(parser.steps)
 }
 
@@ -32,18 +32,18 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    fn pattern(&mut self) -> Result<(), InvalidPattern> {
+    fn parse_pattern(&mut self) -> Result<(), InvalidPattern> {
         let mut at_segment_start = true;
         while let Some(c) = self.rest.next() {
             match c {
                 '*' if self.rest.next_if_eq(&'*').is_some() => {
-                    self.segments(at_segment_start)?;
+                    self.parse_double_star(at_segment_start)?;
                     at_segment_start = true;
                     continue;
                 }
-                '{' => self.group()?,
+                '{' => self.parse_braces()?,
                 '}' => return Err(InvalidPattern("a } has no matching {")),
-                c => self.simple(c)?,
+                c => self.parse_single_step(c)?,
             }
             at_segment_start = c == '/';
         }
@@ -51,30 +51,30 @@ impl Parser<'_> {
     }
 
     /// Parses the rest after `**`.
-    fn segments(&mut self, at_segment_start: bool) -> Result<(), InvalidPattern> {
+    fn parse_double_star(&mut self, at_segment_start: bool) -> Result<(), InvalidPattern> {
         match self.rest.next() {
-            None if at_segment_start => self.steps.push(Step::Rest),
-            Some('/') if at_segment_start => self.steps.extend([Step::Segments, Step::Within]),
+            None if at_segment_start => self.steps.push(Step::AnyRest),
+            Some('/') if at_segment_start => self.steps.extend([Step::AnySegments, Step::InsideSegments]),
             _ => return Err(InvalidPattern("** must be a whole segment")),
         }
         Ok(())
     }
 
-    /// Parses a character that is allowed both inside and outside of braces.
-    fn simple(&mut self, c: char) -> Result<(), InvalidPattern> {
+    /// Parses a character or class that is allowed both inside and outside of braces.
+    fn parse_single_step(&mut self, c: char) -> Result<(), InvalidPattern> {
         let step = match c {
-            '*' => Step::Run,
-            '?' => Step::One,
-            '[' => Step::Class(self.class()?),
+            '*' => Step::AnyChars,
+            '?' => Step::AnyChar,
+            '[' => Step::Class(self.parse_class()?),
             ']' => return Err(InvalidPattern("a ] has no matching [")),
-            c => Step::Char(plain(c)?),
+            c => Step::Char(literal_char(c)?),
         };
         self.steps.push(step);
         Ok(())
     }
 
     /// Parses the rest after `{`. An alternative may be empty.
-    fn group(&mut self) -> Result<(), InvalidPattern> {
+    fn parse_braces(&mut self) -> Result<(), InvalidPattern> {
         let fork = self.steps.len();
         let mut starts = vec![fork + 1];
         let mut jumps = Vec::new();
@@ -91,7 +91,7 @@ impl Parser<'_> {
                 '*' if self.rest.peek() == Some(&'*') => {
                     return Err(InvalidPattern("** must not be in braces"));
                 }
-                c => self.simple(c)?,
+                c => self.parse_single_step(c)?,
             }
         }
         if starts.len() < 2 {
@@ -111,7 +111,7 @@ impl Parser<'_> {
     }
 
     /// Parses the rest after `[`.
-    fn class(&mut self) -> Result<Class, InvalidPattern> {
+    fn parse_class(&mut self) -> Result<CharClass, InvalidPattern> {
         if self.rest.peek() == Some(&'^') {
             return Err(InvalidPattern("a class is negated by !, not by ^"));
         }
@@ -126,29 +126,29 @@ impl Parser<'_> {
                         "a hyphen in a class must be first, last, or between the ends of a range",
                     ));
                 }
-                c => member(c)?,
+                c => class_member(c)?,
             };
             // The hyphen of `a-z`; directly before `]` it stands for itself.
             let hyphen = self.rest.clone().next() == Some('-') && self.rest.clone().nth(1) != Some(']');
-            let high = if hyphen { member(self.rest.by_ref().nth(1).ok_or(UNCLOSED_CLASS)?)? } else { low };
+            let high = if hyphen { class_member(self.rest.by_ref().nth(1).ok_or(UNCLOSED_CLASS)?)? } else { low };
             if high < low {
                 return Err(InvalidPattern("a range in a class is reversed"));
             }
             ranges.push((low, high));
         }
-        Ok(Class { negated, ranges: ranges.into() })
+        Ok(CharClass { negated, ranges: ranges.into() })
     }
 }
 
-fn member(c: char) -> Result<char, InvalidPattern> {
+fn class_member(c: char) -> Result<char, InvalidPattern> {
     match c {
         '/' => Err(InvalidPattern("a class never matches /")),
         '[' => Err(InvalidPattern("a class must not contain [")),
-        c => plain(c),
+        c => literal_char(c),
     }
 }
 
-fn plain(c: char) -> Result<char, InvalidPattern> {
+fn literal_char(c: char) -> Result<char, InvalidPattern> {
     match c {
         '\\' => Err(InvalidPattern("a pattern has no escapes: \\ is refused")),
         c if c.is_control() => Err(InvalidPattern("a pattern must not contain control characters")),

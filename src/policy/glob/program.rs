@@ -6,7 +6,7 @@ use std::fmt;
 /// Maximum number of steps of a program, and maximum length of a pattern in bytes.
 pub(super) const MAX_STEPS: usize = 1024;
 
-/// One bit for each step, and one for the end.
+/// Number of words with one bit for each step and one for the end.
 const WORDS: usize = MAX_STEPS / 64 + 1;
 
 /// One step of a pattern.
@@ -14,32 +14,32 @@ const WORDS: usize = MAX_STEPS / 64 + 1;
 pub(super) enum Step {
     /// This character.
     Char(char),
-    /// `?`: any character but `/`.
-    One,
+    /// `?`: any character except `/`.
+    AnyChar,
     /// `[a-z]`.
-    Class(Class),
-    /// `*`: any run of characters but `/`.
-    Run,
-    /// `**/`: any number of segments with their slashes. Always followed by its `Within`.
-    Segments,
-    /// Inside those segments.
-    Within,
-    /// `**` at the end: the whole rest.
-    Rest,
-    /// `{`: the first steps of the alternatives; at least two.
+    Class(CharClass),
+    /// `*`: any number of characters except `/`.
+    AnyChars,
+    /// `**/`: any number of segments, each with its slash. Always followed by `InsideSegments`.
+    AnySegments,
+    /// Reads the characters of the segments that `AnySegments` matches.
+    InsideSegments,
+    /// `**` at the end: the whole rest of the text.
+    AnyRest,
+    /// `{`: the indices of the first steps of the alternatives, of which there are at least two.
     Fork(Box<[usize]>),
-    /// `,`: jumps behind the other alternatives.
+    /// `,`: continues after the last alternative.
     Jump(usize),
 }
 
 /// A set of characters; never contains `/`.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Class {
+pub(super) struct CharClass {
     pub(super) negated: bool,
     pub(super) ranges: Box<[(char, char)]>,
 }
 
-impl Class {
+impl CharClass {
     fn contains(&self, c: char) -> bool {
         c != '/' && self.ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)) != self.negated
     }
@@ -55,25 +55,25 @@ impl Program {
     }
 
     pub(super) fn matches(&self, text: &str) -> bool {
-        // Most patterns are short; then a state set is a single word.
-        if self.0.len() < 64 { self.walk::<1>(text) } else { self.walk::<WORDS>(text) }
+        // Most patterns are short; a set of their steps fits a single word.
+        if self.0.len() < 64 { self.run::<1>(text) } else { self.run::<WORDS>(text) }
     }
 
-    fn walk<const WORDS: usize>(&self, text: &str) -> bool {
-        let mut now = States::<WORDS>::new();
-        self.enter(0, &mut now);
+    fn run<const WORDS: usize>(&self, text: &str) -> bool {
+        let mut current = StepSet::<WORDS>::new();
+        self.add(0, &mut current);
         for c in text.chars() {
-            let mut next = States::<WORDS>::new();
-            now.each(|at| match &self.0.get(at) {
-                Some(Step::Char(wanted)) if c == *wanted => self.enter(at + 1, &mut next),
-                Some(Step::One) if c != '/' => self.enter(at + 1, &mut next),
-                Some(Step::Class(class)) if class.contains(c) => self.enter(at + 1, &mut next),
-                Some(Step::Run) if c != '/' => self.enter(at, &mut next),
-                Some(Step::Rest) => self.enter(at, &mut next),
-                Some(Step::Within) => {
-                    next.insert(at);
+            let mut next = StepSet::<WORDS>::new();
+            current.for_each(|index| match &self.0.get(index) {
+                Some(Step::Char(wanted)) if c == *wanted => self.add(index + 1, &mut next),
+                Some(Step::AnyChar) if c != '/' => self.add(index + 1, &mut next),
+                Some(Step::Class(class)) if class.contains(c) => self.add(index + 1, &mut next),
+                Some(Step::AnyChars) if c != '/' => self.add(index, &mut next),
+                Some(Step::AnyRest) => self.add(index, &mut next),
+                Some(Step::InsideSegments) => {
+                    next.insert(index);
                     if c == '/' {
-                        self.enter(at + 1, &mut next);
+                        self.add(index + 1, &mut next);
                     }
                 }
                 _ => {}
@@ -81,25 +81,25 @@ impl Program {
             if next.is_empty() {
                 return false;
             }
-            now = next;
+            current = next;
         }
-        now.contains(self.0.len())
+        current.contains(self.0.len())
     }
 
-    /// Adds a step and every step that can be reached from it without reading a character. All of them have higher
-    /// indices, and none is visited twice. Only alternatives recurse, and their number is limited.
-    fn enter<const WORDS: usize>(&self, mut at: usize, states: &mut States<WORDS>) {
-        while states.insert(at) {
-            match self.0.get(at) {
-                Some(Step::Run | Step::Rest) => at += 1,
-                Some(Step::Segments) => {
-                    states.insert(at + 1);
-                    at += 2;
+    /// Adds a step to the set, and every step that can be reached from it without reading a character. Such steps have
+    /// higher indices, so no step is visited twice. Only alternatives recurse, and their number is limited.
+    fn add<const WORDS: usize>(&self, mut index: usize, steps: &mut StepSet<WORDS>) {
+        while steps.insert(index) {
+            match self.0.get(index) {
+                Some(Step::AnyChars | Step::AnyRest) => index += 1,
+                Some(Step::AnySegments) => {
+                    steps.insert(index + 1);
+                    index += 2;
                 }
-                Some(Step::Jump(to)) => at = *to,
+                Some(Step::Jump(target)) => index = *target,
                 Some(Step::Fork(starts)) => {
                     for start in starts {
-                        self.enter(*start, states);
+                        self.add(*start, steps);
                     }
                 }
                 _ => {}
@@ -114,36 +114,36 @@ impl fmt::Debug for Program {
     }
 }
 
-/// The set of current steps.
-struct States<const WORDS: usize>([u64; WORDS]);
+/// A set of steps, by index.
+struct StepSet<const WORDS: usize>([u64; WORDS]);
 
-impl<const WORDS: usize> States<WORDS> {
+impl<const WORDS: usize> StepSet<WORDS> {
     const fn new() -> Self {
         Self([0; WORDS])
     }
 
     /// Adds a step; false if it was already present.
-    fn insert(&mut self, at: usize) -> bool {
-        let word = &mut self.0[at / 64];
+    fn insert(&mut self, index: usize) -> bool {
+        let word = &mut self.0[index / 64];
         let before = *word;
-        *word |= 1 << (at % 64);
+        *word |= 1 << (index % 64);
         *word != before
     }
 
-    fn contains(&self, at: usize) -> bool {
-        self.0[at / 64] & (1 << (at % 64)) != 0
+    fn contains(&self, index: usize) -> bool {
+        self.0[index / 64] & (1 << (index % 64)) != 0
     }
 
     fn is_empty(&self) -> bool {
         self.0.iter().all(|word| *word == 0)
     }
 
-    fn each(&self, mut visit: impl FnMut(usize)) {
-        for (index, word) in self.0.iter().enumerate() {
-            let mut left = *word;
-            while left != 0 {
-                visit(index * 64 + left.trailing_zeros() as usize);
-                left &= left - 1;
+    fn for_each(&self, mut visit: impl FnMut(usize)) {
+        for (word_index, word) in self.0.iter().enumerate() {
+            let mut rest = *word;
+            while rest != 0 {
+                visit(word_index * 64 + rest.trailing_zeros() as usize);
+                rest &= rest - 1;
             }
         }
     }

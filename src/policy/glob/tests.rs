@@ -72,7 +72,7 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
 ];
 
 #[test]
-fn the_table() {
+fn listed_patterns_match_as_expected() {
     for (pattern, matching, others) in CASES {
         let glob = Glob::parse(pattern).expect(pattern);
         for text in *matching {
@@ -87,7 +87,7 @@ fn the_table() {
 }
 
 #[test]
-fn what_is_not_plainly_in_the_language_is_refused() {
+fn invalid_patterns_are_refused() {
     for pattern in [
         "",
         "\\",
@@ -154,7 +154,7 @@ fn what_is_not_plainly_in_the_language_is_refused() {
 }
 
 #[test]
-fn sizes_are_bounded() {
+fn length_and_number_of_alternatives_are_limited() {
     assert!(Glob::parse(&"*".repeat(10 * 1024)).is_err());
     assert!(Glob::parse(&"a".repeat(1025)).is_err());
     assert!(Glob::parse(&"é".repeat(513)).is_err());
@@ -167,7 +167,7 @@ fn sizes_are_bounded() {
 }
 
 #[test]
-fn the_longest_programs_reach_their_last_step() {
+fn long_patterns_match_up_to_their_last_step() {
     for (pattern, text) in [
         ("?".repeat(1024), "x".repeat(1024)),
         ("?".repeat(62), "x".repeat(62)),
@@ -238,7 +238,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(5000))]
 
     #[test]
-    fn agrees_with_the_reference(pattern in pattern(), texts in prop::collection::vec("[abé./5-]{0,8}", 1..20)) {
+    fn generated_patterns_agree_with_the_reference(pattern in pattern(), texts in prop::collection::vec("[abé./5-]{0,8}", 1..20)) {
         if let Ok(glob) = Glob::parse(&pattern) {
             for text in &texts {
                 prop_assert_eq!(glob.matches(text), reference::matches(&pattern, text), "{:?} on {:?}", pattern, text);
@@ -247,7 +247,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_pattern_or_is_refused(pattern in "[ab*?{},!^/\\[\\]\\\\-]{0,24}", text in "[ab/]{0,12}") {
+    fn random_texts_agree_with_the_reference_if_they_parse(pattern in "[ab*?{},!^/\\[\\]\\\\-]{0,24}", text in "[ab/]{0,12}") {
         if let Ok(glob) = Glob::parse(&pattern) {
             prop_assert_eq!(glob.matches(&text), reference::matches(&pattern, &text));
         }

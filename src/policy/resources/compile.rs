@@ -1,20 +1,21 @@
-//! An object becomes a policy. The policy of a namespace speaks of that namespace alone.
+//! Compiles a custom resource. A namespaced `Policy` applies only to callers of its namespace.
 
 use crate::document::{Fault, prune};
 use crate::model::policy_resource::{MAX_SPEC_BYTES, ResourceKey};
 use crate::policy::bounds::Bounds;
-use crate::policy::compile::{Origin, compile_spec};
-use crate::policy::manifest::is_within;
-use crate::policy::matching::Policy;
+use crate::policy::compile::{SpecOrigin, compile_spec};
+use crate::policy::compiled_policy::Policy;
+use crate::policy::manifest::is_pointer_within;
 use crate::policy::subject::Subject;
 use crate::wire::policy::PolicySpec;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// Compiles the spec of an object of this cluster. `bounds` have the ceiling that holds for it.
+/// Compiles the spec of an object. Its subjects match only callers of `cluster`, or of any cluster if that is `None`. The
+/// bounds must have the ceiling of the object's namespace.
 ///
 /// # Errors
-/// Every fault with its place, below `/spec`.
+/// All faults with their JSON pointers, at or below `/spec`.
 pub fn compile(
     key: &ResourceKey,
     cluster: Option<&Arc<str>>,
@@ -27,19 +28,19 @@ pub fn compile(
     if serde_json::to_vec(&spec).map_or(true, |text| text.len() > MAX_SPEC_BYTES) {
         return Err(too_large());
     }
-    let (decoded, misread) = prune::<PolicySpec>(&mut spec);
+    let (decoded, decode_faults) = prune::<PolicySpec>(&mut spec);
     let mut faults: Vec<Fault> =
-        misread.into_iter().map(|fault| Fault::new(format!("/spec{}", fault.pointer), fault.detail)).collect();
-    let told = faults.len();
+        decode_faults.into_iter().map(|fault| Fault::new(format!("/spec{}", fault.pointer), fault.detail)).collect();
+    let decode_fault_count = faults.len();
     let spec = decoded.unwrap_or_default();
-    let mut found = Vec::new();
+    let mut compile_faults = Vec::new();
     let policy = match &key.namespace {
-        None => compile_spec(&key.name, &spec, bounds, Origin::New, &mut found),
-        Some(namespace) => of_namespace(&key.to_string(), namespace, cluster, &spec, bounds, &mut found),
+        None => compile_spec(&key.name, &spec, bounds, SpecOrigin::New, &mut compile_faults),
+        Some(namespace) => compile_namespaced(&key.to_string(), namespace, cluster, &spec, bounds, &mut compile_faults),
     };
-    // What could not be decoded now looks as if it were missing; it has been told already.
-    for fault in found {
-        if !faults[..told].iter().any(|known| is_within(&fault.pointer, &known.pointer)) {
+    // A field that could not be decoded looks missing to the compiler. Its fault is already in the list.
+    for fault in compile_faults {
+        if !faults[..decode_fault_count].iter().any(|known| is_pointer_within(&fault.pointer, &known.pointer)) {
             faults.push(fault);
         }
     }
@@ -51,7 +52,7 @@ pub fn too_large() -> Vec<Fault> {
     vec![Fault::new("/spec", "must have at most 65536 bytes")]
 }
 
-fn of_namespace(
+fn compile_namespaced(
     name: &str,
     namespace: &str,
     cluster: Option<&Arc<str>>,
@@ -59,29 +60,29 @@ fn of_namespace(
     bounds: &Bounds,
     faults: &mut Vec<Fault>,
 ) -> Option<Policy> {
-    let mut whole = spec.clone();
-    for (index, subject) in whole.subjects.iter_mut().enumerate() {
+    let mut namespaced = spec.clone();
+    for (index, subject) in namespaced.subjects.iter_mut().enumerate() {
         let Some(subject) = subject else { continue };
         if subject.oidc.is_some() {
             let detail =
                 "the policy of a namespace speaks of its own pods only: write a ClusterPolicy for this subject";
             faults.push(Fault::new(format!("/spec/subjects/{index}/oidc"), detail));
         }
-        let Some(pods) = &mut subject.kubernetes else { continue };
-        if !pods.namespaces.is_empty() {
+        let Some(kubernetes) = &mut subject.kubernetes else { continue };
+        if !kubernetes.namespaces.is_empty() {
             let detail = "must be left out: the namespace of the policy is implied";
             faults.push(Fault::new(format!("/spec/subjects/{index}/kubernetes/namespaces"), detail));
         }
-        // A namespace has no character that means something in a pattern.
-        pods.namespaces = vec![Some(namespace.to_owned())];
+        // As a pattern, the name of a namespace is a literal.
+        kubernetes.namespaces = vec![Some(namespace.to_owned())];
     }
-    let mut policy = compile_spec(name, &whole, bounds, Origin::New, faults)?;
+    let mut policy = compile_spec(name, &namespaced, bounds, SpecOrigin::New, faults)?;
     for subject in &mut policy.subjects {
-        if let Subject::Kubernetes { cluster: only, .. } = subject {
-            *only = cluster.cloned();
+        if let Subject::Kubernetes { cluster: subject_cluster, .. } = subject {
+            *subject_cluster = cluster.cloned();
         }
     }
-    // It is shown as it was written.
+    // The API shows the spec as its author wrote it.
     policy.spec = Arc::new(spec.clone());
     Some(policy)
 }

@@ -1,58 +1,67 @@
-//! Policies that are custom resources of a cluster: compiled one by one, so that a bad one never hides the good ones.
+//! Policies that are custom resources of a cluster. Each is compiled on its own, so an invalid one does not affect others.
 
+mod broadest_deny;
 mod compile;
-mod document;
-mod known;
-mod reason;
-mod widest;
+mod observed_policy;
+mod ready_reason;
+mod resource_document;
 
-pub use known::ActiveResource;
-pub use reason::{Holder, Reason};
+pub use observed_policy::ActiveResource;
+pub use ready_reason::{NameOwner, ReadyReason};
 
 use super::bounds::Bounds;
-use super::matching::Policy;
+use super::compiled_policy::Policy;
 use crate::model::policy_resource::{
     MAX_OF_A_CLUSTER, MAX_OF_A_NAMESPACE, ObservedStatus, PolicyResource, ResourceChange, ResourceKey, ResourceKind,
     ResourceStatus,
 };
 use jiff::Timestamp;
-use known::{ObservedPolicy, Precedence};
+use observed_policy::{ObservedPolicy, Precedence};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+/// Message of the status of a policy beyond the limit of its namespace.
 const EXCESS_OF_NAMESPACE: &str = "The namespace has more than 1000 policies; the oldest 1000 are in force.";
+/// Message of the status of a policy beyond the limit of the cluster.
 const EXCESS_OF_CLUSTER: &str = "The cluster has more than 50000 policies; the oldest 50000 are in force.";
 
 /// The custom resources of one cluster.
 #[derive(Debug)]
-pub struct Resources {
+pub struct ClusterResources {
+    /// The name of the authenticator.
     cluster: Arc<str>,
     bounds: Bounds,
-    /// The bounds of the namespaces that were seen.
-    of_namespaces: HashMap<Box<str>, Arc<Bounds>>,
-    known: BTreeMap<ResourceKey, ObservedPolicy>,
-    /// The kinds that were read as a whole at least once.
-    read: BTreeSet<ResourceKind>,
+    /// A cache of the bounds of namespaces.
+    namespace_bounds: HashMap<Box<str>, Arc<Bounds>>,
+    policies: BTreeMap<ResourceKey, ObservedPolicy>,
+    /// The kinds of which all objects were read at least once.
+    listed_kinds: BTreeSet<ResourceKind>,
 }
 
-/// A status to be written.
+/// A status that has to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingStatus {
     /// The object.
     pub key: ResourceKey,
-    /// Its uid.
+    /// The uid of the object.
     pub uid: Box<str>,
     /// The status.
     pub status: ResourceStatus,
-    /// Since when the condition has its truth value; none where that changes now.
+    /// The time since which the condition has its value; `None` if this status changes the value.
     pub since: Option<Timestamp>,
 }
 
-impl Resources {
-    /// The objects of the cluster of this authenticator, none of which was read yet.
+impl ClusterResources {
+    /// The custom resources of the cluster of this authenticator, before any was read.
     #[must_use]
     pub fn new(cluster: Arc<str>, bounds: Bounds) -> Self {
-        Self { cluster, bounds, of_namespaces: HashMap::new(), known: BTreeMap::new(), read: BTreeSet::new() }
+        Self {
+            cluster,
+            bounds,
+            namespace_bounds: HashMap::new(),
+            policies: BTreeMap::new(),
+            listed_kinds: BTreeSet::new(),
+        }
     }
 
     /// The name of the authenticator.
@@ -63,28 +72,29 @@ impl Resources {
 
     /// Whether all objects were read at least once.
     #[must_use]
-    pub fn is_read(&self) -> bool {
-        self.read.len() == ResourceKind::ALL.len()
+    pub fn is_listed(&self) -> bool {
+        self.listed_kinds.len() == ResourceKind::ALL.len()
     }
 
-    /// Takes over what was read. Returns whether other policies may be in force now.
-    pub fn take_over(&mut self, changes: Vec<ResourceChange>) -> bool {
+    /// Applies changes. Returns whether the active policies may have changed.
+    pub fn apply_changes(&mut self, changes: Vec<ResourceChange>) -> bool {
         let mut changed = false;
         for change in changes {
             changed |= match change {
-                ResourceChange::Listed(kind, resources) => self.list(kind, resources),
+                ResourceChange::Listed(kind, resources) => self.replace_kind(kind, resources),
                 ResourceChange::Applied(resource) => self.apply(*resource),
-                ResourceChange::Deleted(key) => self.known.remove(&key).is_some(),
+                ResourceChange::Deleted(key) => self.policies.remove(&key).is_some(),
             };
         }
         changed
     }
 
-    fn list(&mut self, kind: ResourceKind, resources: Vec<PolicyResource>) -> bool {
-        let there: BTreeSet<ResourceKey> = resources.iter().map(|resource| resource.key.clone()).collect();
-        let before = self.known.len();
-        self.known.retain(|key, _| key.kind() != kind || there.contains(key));
-        let mut changed = self.read.insert(kind) | (self.known.len() != before);
+    /// Replaces all objects of a kind.
+    fn replace_kind(&mut self, kind: ResourceKind, resources: Vec<PolicyResource>) -> bool {
+        let present: BTreeSet<ResourceKey> = resources.iter().map(|resource| resource.key.clone()).collect();
+        let count_before = self.policies.len();
+        self.policies.retain(|key, _| key.kind() != kind || present.contains(key));
+        let mut changed = self.listed_kinds.insert(kind) | (self.policies.len() != count_before);
         for resource in resources {
             changed |= self.apply(resource);
         }
@@ -93,65 +103,67 @@ impl Resources {
 
     fn apply(&mut self, resource: PolicyResource) -> bool {
         let key = resource.key.clone();
-        if self.known.get_mut(&key).is_some_and(|known| known.observe(&resource)) {
+        if self.policies.get_mut(&key).is_some_and(|policy| policy.update_metadata(&resource)) {
             return false;
         }
-        let before = self.known.remove(&key);
+        let previous = self.policies.remove(&key);
         let bounds = key.namespace.as_deref().map(|namespace| self.bounds_of(namespace));
-        let known = ObservedPolicy::new(resource, before, &self.cluster, bounds.as_deref().unwrap_or(&self.bounds));
-        self.known.insert(key, known);
+        let policy = ObservedPolicy::new(resource, previous, &self.cluster, bounds.as_deref().unwrap_or(&self.bounds));
+        self.policies.insert(key, policy);
         true
     }
 
+    /// The bounds of the policies of a namespace.
     fn bounds_of(&mut self, namespace: &str) -> Arc<Bounds> {
-        if let Some(bounds) = self.of_namespaces.get(namespace) {
+        if let Some(bounds) = self.namespace_bounds.get(namespace) {
             return bounds.clone();
         }
-        let bounds = Arc::new(self.bounds.of_namespace(namespace));
-        // Namespaces come and go. What is forgotten is made again.
-        if self.of_namespaces.len() >= MAX_OF_A_CLUSTER {
-            self.of_namespaces.clear();
+        let bounds = Arc::new(self.bounds.for_namespace(namespace));
+        // Limits the cache, because namespaces are created and deleted. Bounds that are missing are computed again.
+        if self.namespace_bounds.len() >= MAX_OF_A_CLUSTER {
+            self.namespace_bounds.clear();
         }
-        self.of_namespaces.insert(namespace.into(), bounds.clone());
+        self.namespace_bounds.insert(namespace.into(), bounds.clone());
         bounds
     }
 
-    /// Decides which of them are in force beside policies of other sources, and returns those.
-    pub fn resolve_names(&mut self, holder: impl Fn(&str) -> Option<Holder>) -> Vec<Arc<Policy>> {
+    /// Decides which policies are active, and returns them. `owner` gives the source with precedence that has a policy with this
+    /// name.
+    pub fn resolve_names(&mut self, owner: impl Fn(&str) -> Option<NameOwner>) -> Vec<Arc<Policy>> {
         let excess = self.excess();
-        let mut in_force = Vec::with_capacity(self.known.len());
-        for (key, known) in &mut self.known {
-            let precedence = match (excess.get(key), holder(&known.name)) {
-                (Some(why), _) => Precedence::Excess(why),
-                (None, Some(holder)) => Precedence::Taken(holder),
+        let mut active = Vec::with_capacity(self.policies.len());
+        for (key, policy) in &mut self.policies {
+            let precedence = match (excess.get(key), owner(&policy.name)) {
+                (Some(message), _) => Precedence::Excess(message),
+                (None, Some(owner)) => Precedence::NameTaken(owner),
                 (None, None) => Precedence::Free,
             };
-            known.stand(precedence);
-            in_force.extend(known.in_force().cloned());
+            policy.set_precedence(precedence);
+            active.extend(policy.active_policy().cloned());
         }
-        in_force
+        active
     }
 
-    /// Those that are too many, and why.
+    /// The policies beyond the limits, with the message for the status.
     fn excess(&self) -> HashMap<ResourceKey, &'static str> {
         let mut excess = HashMap::new();
-        if !self.is_crowded() {
+        if !self.exceeds_limits() {
             return excess;
         }
         let mut namespaces: BTreeMap<&str, Vec<(&ResourceKey, Timestamp)>> = BTreeMap::new();
-        for (key, known) in &self.known {
+        for (key, policy) in &self.policies {
             if let Some(namespace) = &key.namespace {
-                namespaces.entry(namespace).or_default().push((key, known.created_at));
+                namespaces.entry(namespace).or_default().push((key, policy.created_at));
             }
         }
         for policies in namespaces.values_mut().filter(|policies| policies.len() > MAX_OF_A_NAMESPACE) {
-            // The key decides between those of one second, so that all replicas agree.
+            // Creation times are in seconds. Between equal times the key decides, so that all replicas agree.
             policies.sort_by_key(|(key, created_at)| (*created_at, *key));
             excess.extend(policies[MAX_OF_A_NAMESPACE..].iter().map(|(key, _)| ((*key).clone(), EXCESS_OF_NAMESPACE)));
         }
-        if self.known.len() - excess.len() > MAX_OF_A_CLUSTER {
-            let counted = self.known.iter().filter(|(key, _)| !excess.contains_key(key));
-            let mut all: Vec<_> = counted.map(|(key, known)| (key.kind(), known.created_at, key)).collect();
+        if self.policies.len() - excess.len() > MAX_OF_A_CLUSTER {
+            let counted = self.policies.iter().filter(|(key, _)| !excess.contains_key(key));
+            let mut all: Vec<_> = counted.map(|(key, policy)| (key.kind(), policy.created_at, key)).collect();
             all.sort();
             let beyond: Vec<_> = all[MAX_OF_A_CLUSTER..].iter().map(|(_, _, key)| (*key).clone()).collect();
             excess.extend(beyond.into_iter().map(|key| (key, EXCESS_OF_CLUSTER)));
@@ -159,65 +171,66 @@ impl Resources {
         excess
     }
 
-    /// Whether a namespace or the cluster has too many.
-    fn is_crowded(&self) -> bool {
-        if self.known.len() <= MAX_OF_A_NAMESPACE {
+    /// Whether a namespace or the cluster has too many policies.
+    fn exceeds_limits(&self) -> bool {
+        if self.policies.len() <= MAX_OF_A_NAMESPACE {
             return false;
         }
-        // Those of a namespace are next to each other.
+        // In the map, policies of one namespace are adjacent.
         let (mut namespace, mut count) = (None, 0);
-        for key in self.known.keys() {
+        for key in self.policies.keys() {
             count = if namespace == key.namespace.as_ref() { count + 1 } else { 1 };
             namespace = key.namespace.as_ref();
             if namespace.is_some() && count > MAX_OF_A_NAMESPACE {
                 return true;
             }
         }
-        self.known.len() > MAX_OF_A_CLUSTER
+        self.policies.len() > MAX_OF_A_CLUSTER
     }
 
-    /// Objects of a kind whose spec was not kept, and for which there is room now; at most so many.
+    /// At most `limit` objects of a kind whose specs have to be read again, because they were dropped and are within the limits
+    /// now.
     #[must_use]
-    pub fn wanted(&self, kind: ResourceKind, most: usize) -> Vec<ResourceKey> {
-        let of_kind = self.known.iter().filter(|(key, known)| key.kind() == kind && known.is_wanted());
-        of_kind.map(|(key, _)| key.clone()).take(most).collect()
+    pub fn to_read_again(&self, kind: ResourceKind, limit: usize) -> Vec<ResourceKey> {
+        let of_kind = self.policies.iter().filter(|(key, policy)| key.kind() == kind && policy.has_to_be_read_again());
+        of_kind.map(|(key, _)| key.clone()).take(limit).collect()
     }
 
-    /// Those that are in force as they are written, by name.
-    pub fn shown(&self) -> impl Iterator<Item = (Arc<str>, ActiveResource)> {
-        self.known.values().filter_map(|known| Some((known.name.clone(), known.shown()?)))
+    /// The active policies whose latest spec is valid, by name.
+    pub fn active_resources(&self) -> impl Iterator<Item = (Arc<str>, ActiveResource)> {
+        self.policies.values().filter_map(|policy| Some((policy.name.clone(), policy.active_resource()?)))
     }
 
-    /// How many there are of each reason.
+    /// The number of objects with each reason.
     #[must_use]
-    pub fn counts(&self) -> BTreeMap<Reason, usize> {
-        let mut counts: BTreeMap<Reason, usize> = Reason::ALL.into_iter().map(|reason| (reason, 0)).collect();
-        for known in self.known.values() {
-            *counts.entry(known.reason()).or_default() += 1;
+    pub fn count_by_reason(&self) -> BTreeMap<ReadyReason, usize> {
+        let mut counts: BTreeMap<ReadyReason, usize> = ReadyReason::ALL.into_iter().map(|reason| (reason, 0)).collect();
+        for policy in self.policies.values() {
+            *counts.entry(policy.reason()).or_default() += 1;
         }
         counts
     }
 
-    /// The statuses that differ from those that are written.
+    /// The statuses that differ from those of the objects.
     #[must_use]
-    pub fn pending(&self) -> Vec<PendingStatus> {
+    pub fn pending_statuses(&self) -> Vec<PendingStatus> {
         let mut pending = Vec::new();
-        for (key, known) in &self.known {
-            let Some(status) = known.pending_status() else { continue };
-            let since = known
-                .observed
+        for (key, policy) in &self.policies {
+            let Some(status) = policy.pending_status() else { continue };
+            let since = policy
+                .status
                 .as_ref()
                 .filter(|observed| observed.status.ready == status.ready)
                 .map(|observed| observed.since);
-            pending.push(PendingStatus { key: key.clone(), uid: known.uid().into(), status, since });
+            pending.push(PendingStatus { key: key.clone(), uid: policy.uid().into(), status, since });
         }
         pending
     }
 
-    /// A status was written.
-    pub fn written(&mut self, key: &ResourceKey, uid: &str, status: ObservedStatus) {
-        if let Some(known) = self.known.get_mut(key).filter(|known| known.uid() == uid) {
-            known.observed = Some(status);
+    /// Records a status that was written.
+    pub fn record_status(&mut self, key: &ResourceKey, uid: &str, status: ObservedStatus) {
+        if let Some(policy) = self.policies.get_mut(key).filter(|policy| policy.uid() == uid) {
+            policy.status = Some(status);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of the custom resources of a cluster, without one.
+//! Tests of the custom resources of a cluster, without an API server.
 
 use super::*;
 use crate::model::caller::{Caller, Pod, Workload};
@@ -60,11 +60,11 @@ fn object(name: &str, generation: i64, spec: Value) -> PolicyResource {
     }
 }
 
-fn applied(object: PolicyResource) -> Vec<ResourceChange> {
+fn apply(object: PolicyResource) -> Vec<ResourceChange> {
     vec![ResourceChange::Applied(Box::new(object))]
 }
 
-fn nobody(_: &str) -> Option<Holder> {
+fn no_owner(_: &str) -> Option<NameOwner> {
     None
 }
 
@@ -72,79 +72,79 @@ fn names(policies: &[Arc<Policy>]) -> Vec<String> {
     policies.iter().map(|policy| policy.name().to_string()).collect()
 }
 
-fn reason(resources: &Resources, name: &str) -> String {
-    let pending = resources.pending();
+fn reason(resources: &ClusterResources, name: &str) -> String {
+    let pending = resources.pending_statuses();
     let found = pending.iter().find(|one| one.key == key(name)).expect(name);
     assert_eq!(found.status.ready, &*found.status.reason == "Accepted");
     found.status.reason.to_string()
 }
 
 #[test]
-fn a_cluster_is_read_when_both_kinds_are() {
-    let mut resources = Resources::new("a".into(), bounds());
-    assert!(!resources.is_read());
+fn a_cluster_is_listed_when_both_kinds_are() {
+    let mut resources = ClusterResources::new("a".into(), bounds());
+    assert!(!resources.is_listed());
     assert!(
-        resources.take_over(vec![ResourceChange::Listed(ResourceKind::Policy, Vec::new())]),
+        resources.apply_changes(vec![ResourceChange::Listed(ResourceKind::Policy, Vec::new())]),
         "the first list counts"
     );
-    assert!(!resources.is_read());
-    resources.take_over(vec![ResourceChange::Listed(ResourceKind::ClusterPolicy, Vec::new())]);
-    assert!(resources.is_read());
+    assert!(!resources.is_listed());
+    resources.apply_changes(vec![ResourceChange::Listed(ResourceKind::ClusterPolicy, Vec::new())]);
+    assert!(resources.is_listed());
     let again = vec![ResourceChange::Listed(ResourceKind::ClusterPolicy, Vec::new())];
-    assert!(!resources.take_over(again), "nothing changed");
+    assert!(!resources.apply_changes(again), "nothing changed");
 }
 
 #[test]
-fn a_list_takes_away_what_is_not_in_it_of_its_kind_alone() {
-    let mut resources = Resources::new("a".into(), bounds());
+fn a_list_removes_other_objects_of_its_kind() {
+    let mut resources = ClusterResources::new("a".into(), bounds());
     let all = allow("teams/x", Some("**"));
-    resources.take_over(applied(object("one", 1, all.clone())));
-    resources.take_over(applied(object("team-a/two", 1, allow("teams/team-a", None))));
-    assert_eq!(names(&resources.resolve_names(nobody)), ["one", "team-a/two"]);
-    resources.take_over(vec![ResourceChange::Listed(ResourceKind::ClusterPolicy, vec![object("three", 1, all)])]);
-    assert_eq!(names(&resources.resolve_names(nobody)), ["three", "team-a/two"]);
-    resources.take_over(vec![ResourceChange::Deleted(key("team-a/two"))]);
-    assert_eq!(names(&resources.resolve_names(nobody)), ["three"]);
+    resources.apply_changes(apply(object("one", 1, all.clone())));
+    resources.apply_changes(apply(object("team-a/two", 1, allow("teams/team-a", None))));
+    assert_eq!(names(&resources.resolve_names(no_owner)), ["one", "team-a/two"]);
+    resources.apply_changes(vec![ResourceChange::Listed(ResourceKind::ClusterPolicy, vec![object("three", 1, all)])]);
+    assert_eq!(names(&resources.resolve_names(no_owner)), ["three", "team-a/two"]);
+    resources.apply_changes(vec![ResourceChange::Deleted(key("team-a/two"))]);
+    assert_eq!(names(&resources.resolve_names(no_owner)), ["three"]);
 }
 
 #[test]
-fn only_another_generation_or_object_is_compiled_again() {
-    let mut resources = Resources::new("a".into(), bounds());
+fn only_a_new_generation_or_uid_is_compiled() {
+    let mut resources = ClusterResources::new("a".into(), bounds());
     let first = object("p", 1, allow("x", Some("**")));
-    assert!(resources.take_over(applied(first.clone())));
-    assert!(!resources.take_over(applied(first.clone())));
-    assert!(resources.take_over(applied(PolicyResource { generation: 2, ..first.clone() })));
-    assert!(resources.take_over(applied(PolicyResource { uid: "other".into(), generation: 2, ..first })));
+    assert!(resources.apply_changes(apply(first.clone())));
+    assert!(!resources.apply_changes(apply(first.clone())));
+    assert!(resources.apply_changes(apply(PolicyResource { generation: 2, ..first.clone() })));
+    assert!(resources.apply_changes(apply(PolicyResource { uid: "other".into(), generation: 2, ..first })));
 }
 
 #[test]
-fn a_broken_deny_stays_and_a_broken_allow_goes() {
-    let mut resources = Resources::new("a".into(), bounds());
+fn an_invalid_deny_keeps_its_last_version_and_an_invalid_allow_does_not() {
+    let mut resources = ClusterResources::new("a".into(), bounds());
     let broken = |mut spec: Value| {
         spec["condition"] = json!("1 +");
         spec
     };
-    resources.take_over(applied(object("team-a/deny", 1, deny())));
-    resources.take_over(applied(object("team-a/allow", 1, allow("teams/team-a", None))));
-    assert_eq!(names(&resources.resolve_names(nobody)), ["team-a/allow", "team-a/deny"]);
-    resources.take_over(applied(object("team-a/deny", 2, broken(deny()))));
-    resources.take_over(applied(object("team-a/allow", 2, broken(allow("teams/team-a", None)))));
-    assert_eq!(names(&resources.resolve_names(nobody)), ["team-a/deny"]);
+    resources.apply_changes(apply(object("team-a/deny", 1, deny())));
+    resources.apply_changes(apply(object("team-a/allow", 1, allow("teams/team-a", None))));
+    assert_eq!(names(&resources.resolve_names(no_owner)), ["team-a/allow", "team-a/deny"]);
+    resources.apply_changes(apply(object("team-a/deny", 2, broken(deny()))));
+    resources.apply_changes(apply(object("team-a/allow", 2, broken(allow("teams/team-a", None)))));
+    assert_eq!(names(&resources.resolve_names(no_owner)), ["team-a/deny"]);
     assert_eq!(
         (reason(&resources, "team-a/deny"), reason(&resources, "team-a/allow")),
         ("Invalid".into(), "Invalid".into())
     );
-    assert_eq!(resources.shown().count(), 0, "what is not active as it is written is not shown");
-    // It is broken once more, and still denies; one that plainly allows does not.
-    resources.take_over(applied(object("team-a/deny", 3, broken(deny()))));
-    assert_eq!(names(&resources.resolve_names(nobody)), ["team-a/deny"]);
-    resources.take_over(applied(object("team-a/deny", 4, broken(allow("teams/team-a", None)))));
-    assert!(resources.resolve_names(nobody).is_empty());
+    assert_eq!(resources.active_resources().count(), 0, "an invalid version is not in the API");
+    // Another invalid version still denies, except one whose effect is clearly allow.
+    resources.apply_changes(apply(object("team-a/deny", 3, broken(deny()))));
+    assert_eq!(names(&resources.resolve_names(no_owner)), ["team-a/deny"]);
+    resources.apply_changes(apply(object("team-a/deny", 4, broken(allow("teams/team-a", None)))));
+    assert!(resources.resolve_names(no_owner).is_empty());
 }
 
-/// Which of these may have `site`: pods of `team-a`, of `team-b`, and of `team-a` of another cluster.
-fn denied(resources: &mut Resources) -> [bool; 3] {
-    let set = PolicySet::new(resources.resolve_names(nobody));
+/// Whether the request is denied for a pod of `team-a`, of `team-b`, and of `team-a` in another cluster.
+fn denied(resources: &mut ClusterResources) -> [bool; 3] {
+    let set = PolicySet::new(resources.resolve_names(no_owner));
     [("a", "team-a"), ("a", "team-b"), ("b", "team-a")].map(|(cluster, namespace)| {
         let decision = set.decide(&pod(cluster, namespace), &Facts::default(), &site());
         matches!(decision, Decision::Denied(Denial::DeniedByPolicy(_)))
@@ -152,7 +152,7 @@ fn denied(resources: &mut Resources) -> [bool; 3] {
 }
 
 #[test]
-fn a_broken_deny_without_a_good_version_denies_what_it_can_be_read_to_deny() {
+fn an_invalid_deny_without_a_valid_version_denies_broadly() {
     let of = |part: &str, value: Value| {
         let mut spec = deny();
         spec["repos"] = json!(["site"]);
@@ -165,7 +165,7 @@ fn a_broken_deny_without_a_good_version_denies_what_it_can_be_read_to_deny() {
         spec
     };
     for (spec, denies) in [
-        // What can be read holds, and the rest matches everything.
+        // Valid fields apply, and invalid fields match everything.
         (of("condition", json!("1 +")), true),
         (other("condition", json!("1 +")), false),
         (of("repos", json!(["["])), true),
@@ -178,149 +178,149 @@ fn a_broken_deny_without_a_good_version_denies_what_it_can_be_read_to_deny() {
         (of("secrets", json!([{"store": "none", "path": "x"}])), true),
         (other("secrets", json!([{"store": "none", "path": "x"}])), false),
         (of("typo", json!(1)), true),
-        // It plainly allows, or changes nothing.
+        // Its effect is allow, or it is in shadow mode.
         (of("effect", json!("allow")), false),
         (of("mode", json!("audit")), true),
     ] {
-        let mut resources = Resources::new("a".into(), bounds());
-        let is_good = spec["mode"] == "audit";
-        resources.take_over(applied(object("team-a/p", 3, spec.clone())));
-        assert_eq!(denied(&mut resources), [denies && !is_good, false, false], "{spec}");
-        assert_eq!(reason(&resources, "team-a/p") == "Accepted", is_good, "{spec}");
-        let told = resources.pending()[0].status.message.to_string();
-        assert_eq!(told.contains("It denies nevertheless"), !is_good && spec["effect"] == "deny", "{told}");
-        assert_eq!(resources.shown().count(), usize::from(is_good), "{spec}");
+        let mut resources = ClusterResources::new("a".into(), bounds());
+        let is_valid = spec["mode"] == "audit";
+        resources.apply_changes(apply(object("team-a/p", 3, spec.clone())));
+        assert_eq!(denied(&mut resources), [denies && !is_valid, false, false], "{spec}");
+        assert_eq!(reason(&resources, "team-a/p") == "Accepted", is_valid, "{spec}");
+        let message = resources.pending_statuses()[0].status.message.to_string();
+        assert_eq!(message.contains("It denies nevertheless"), !is_valid && spec["effect"] == "deny", "{message}");
+        assert_eq!(resources.active_resources().count(), usize::from(is_valid), "{spec}");
     }
-    // One of the cluster denies all callers that it may mean.
-    let mut resources = Resources::new("a".into(), bounds());
+    // A cluster policy with invalid subjects denies all callers.
+    let mut resources = ClusterResources::new("a".into(), bounds());
     let mut spec = of("subjects", json!([{"kubernetes": {"namespaces": ["["], "serviceAccounts": ["x"]}}]));
-    resources.take_over(applied(object("p", 3, spec.clone())));
+    resources.apply_changes(apply(object("p", 3, spec.clone())));
     assert_eq!(denied(&mut resources), [true, true, true]);
     spec["subjects"][0]["kubernetes"]["namespaces"] = json!(["team-b"]);
     spec["subjects"][0]["kubernetes"]["serviceAccounts"] = json!(["build"]);
     spec["condition"] = json!("1 +");
-    resources.take_over(applied(object("p", 4, spec.clone())));
+    resources.apply_changes(apply(object("p", 4, spec.clone())));
     assert_eq!(denied(&mut resources), [false, true, false], "each broken version is read anew");
     spec["effect"] = json!("allow");
-    resources.take_over(applied(object("p", 5, spec)));
+    resources.apply_changes(apply(object("p", 5, spec)));
     assert_eq!(denied(&mut resources), [false, false, false]);
 }
 
 #[test]
-fn a_replica_that_starts_denies_what_the_others_deny_of_a_broken_policy() {
+fn a_starting_replica_denies_by_an_invalid_deny_policy() {
     let good = object("team-a/p", 1, deny());
     let mut broken = deny();
     broken["repos"] = json!(["["]);
     let broken = object("team-a/p", 2, broken);
-    let mut running = Resources::new("a".into(), bounds());
-    running.take_over(applied(good.clone()));
-    running.take_over(applied(broken.clone()));
-    let mut started = Resources::new("a".into(), bounds());
-    started.take_over(vec![ResourceChange::Listed(ResourceKind::Policy, vec![broken.clone()])]);
+    let mut running = ClusterResources::new("a".into(), bounds());
+    running.apply_changes(apply(good.clone()));
+    running.apply_changes(apply(broken.clone()));
+    let mut started = ClusterResources::new("a".into(), bounds());
+    started.apply_changes(vec![ResourceChange::Listed(ResourceKind::Policy, vec![broken.clone()])]);
     assert_eq!(denied(&mut running), [true, false, false]);
     assert_eq!(denied(&mut started), [true, false, false]);
-    // Another object of the name has no history.
-    running.take_over(applied(PolicyResource { uid: "other".into(), ..broken }));
+    // Another object with the same name has no previous version.
+    running.apply_changes(apply(PolicyResource { uid: "other".into(), ..broken }));
     assert_eq!(denied(&mut running), [true, false, false]);
-    assert!(running.pending()[0].status.message.contains("It denies nevertheless"));
-    // The twin: corrected, it is as it is written.
+    assert!(running.pending_statuses()[0].status.message.contains("It denies nevertheless"));
+    // The corrected version applies as it is written.
     let mut corrected = deny();
     corrected["repos"] = json!(["other"]);
     for resources in [&mut running, &mut started] {
-        resources.take_over(applied(object("team-a/p", 3, corrected.clone())));
+        resources.apply_changes(apply(object("team-a/p", 3, corrected.clone())));
         assert_eq!(denied(resources), [false, false, false]);
     }
 }
 
 #[test]
-fn a_deny_that_is_too_large_denies_all_of_its_namespace_and_an_allow_grants_nothing() {
+fn a_deny_that_is_too_large_denies_its_whole_namespace() {
     for may_deny in [true, false] {
-        let mut resources = Resources::new("a".into(), bounds());
+        let mut resources = ClusterResources::new("a".into(), bounds());
         let spec = ResourceSpec::TooLarge { may_deny };
-        resources.take_over(applied(PolicyResource { spec, ..object("team-a/p", 1, Value::Null) }));
+        resources.apply_changes(apply(PolicyResource { spec, ..object("team-a/p", 1, Value::Null) }));
         assert_eq!(denied(&mut resources), [may_deny, false, false]);
-        assert!(resources.pending()[0].status.message.starts_with("/spec: must have at most 65536 bytes"));
+        assert!(resources.pending_statuses()[0].status.message.starts_with("/spec: must have at most 65536 bytes"));
     }
 }
 
 #[test]
-fn a_name_that_is_taken_is_a_conflict_while_it_is_taken() {
-    let mut resources = Resources::new("a".into(), bounds());
-    resources.take_over(applied(object("p", 1, allow("x", Some("**")))));
-    for holder in [Holder::File, Holder::Api, Holder::Cluster("b".into())] {
+fn a_taken_name_is_a_conflict_until_it_is_free() {
+    let mut resources = ClusterResources::new("a".into(), bounds());
+    resources.apply_changes(apply(object("p", 1, allow("x", Some("**")))));
+    for holder in [NameOwner::File, NameOwner::Api, NameOwner::Cluster("b".into())] {
         assert!(resources.resolve_names(|name| (name == "p").then(|| holder.clone())).is_empty());
         assert_eq!(reason(&resources, "p"), "NameConflict");
     }
-    assert_eq!(names(&resources.resolve_names(nobody)), ["p"]);
+    assert_eq!(names(&resources.resolve_names(no_owner)), ["p"]);
     assert_eq!(reason(&resources, "p"), "Accepted");
-    assert_eq!(resources.counts()[&Reason::Accepted], 1);
+    assert_eq!(resources.count_by_reason()[&ReadyReason::Accepted], 1);
 }
 
 #[test]
-fn the_oldest_of_too_many_are_active() {
-    let mut resources = Resources::new("a".into(), bounds());
-    let created = |at: usize| Timestamp::from_second(i64::try_from(2_000 - at).expect("small")).expect("a time");
-    for at in 0..=MAX_OF_A_NAMESPACE {
-        let policy = object(&format!("team-a/p-{at:04}"), 1, deny());
-        resources.take_over(applied(PolicyResource { created_at: created(at), ..policy }));
+fn only_the_oldest_policies_up_to_the_limit_are_active() {
+    let mut resources = ClusterResources::new("a".into(), bounds());
+    let created = |index: usize| Timestamp::from_second(i64::try_from(2_000 - index).expect("small")).expect("a time");
+    for index in 0..=MAX_OF_A_NAMESPACE {
+        let policy = object(&format!("team-a/p-{index:04}"), 1, deny());
+        resources.apply_changes(apply(PolicyResource { created_at: created(index), ..policy }));
     }
-    resources.take_over(applied(object("team-b/p", 1, deny())));
-    let active = names(&resources.resolve_names(nobody));
+    resources.apply_changes(apply(object("team-b/p", 1, deny())));
+    let active = names(&resources.resolve_names(no_owner));
     assert_eq!(active.len(), MAX_OF_A_NAMESPACE + 1);
     assert!(!active.contains(&"team-a/p-0000".to_owned()), "the youngest");
     assert!(active.contains(&"team-b/p".to_owned()));
     assert_eq!(reason(&resources, "team-a/p-0000"), "Invalid");
-    assert!(resources.wanted(ResourceKind::Policy, 10).is_empty());
-    resources.take_over(vec![ResourceChange::Deleted(key("team-a/p-0007"))]);
-    // Its spec was not kept, and is to be read again.
-    assert_eq!(resources.resolve_names(nobody).len(), MAX_OF_A_NAMESPACE);
-    assert_eq!(resources.wanted(ResourceKind::Policy, 10), [key("team-a/p-0000")]);
-    assert!(resources.wanted(ResourceKind::ClusterPolicy, 10).is_empty());
+    assert!(resources.to_read_again(ResourceKind::Policy, 10).is_empty());
+    resources.apply_changes(vec![ResourceChange::Deleted(key("team-a/p-0007"))]);
+    // Its spec was dropped, and has to be read again.
+    assert_eq!(resources.resolve_names(no_owner).len(), MAX_OF_A_NAMESPACE);
+    assert_eq!(resources.to_read_again(ResourceKind::Policy, 10), [key("team-a/p-0000")]);
+    assert!(resources.to_read_again(ResourceKind::ClusterPolicy, 10).is_empty());
     let youngest = PolicyResource { created_at: created(0), ..object("team-a/p-0000", 1, deny()) };
-    resources.take_over(applied(PolicyResource { spec: ResourceSpec::Dropped, ..youngest.clone() }));
-    assert_eq!(resources.wanted(ResourceKind::Policy, 10).len(), 1, "it is still not there");
-    resources.take_over(applied(youngest));
-    assert_eq!(resources.resolve_names(nobody).len(), MAX_OF_A_NAMESPACE + 1);
-    assert!(resources.wanted(ResourceKind::Policy, 10).is_empty());
+    resources.apply_changes(apply(PolicyResource { spec: ResourceSpec::Dropped, ..youngest.clone() }));
+    assert_eq!(resources.to_read_again(ResourceKind::Policy, 10).len(), 1, "the spec is still missing");
+    resources.apply_changes(apply(youngest));
+    assert_eq!(resources.resolve_names(no_owner).len(), MAX_OF_A_NAMESPACE + 1);
+    assert!(resources.to_read_again(ResourceKind::Policy, 10).is_empty());
     assert_eq!(reason(&resources, "team-a/p-0000"), "Accepted");
 }
 
 #[test]
-fn a_deny_whose_new_spec_was_not_kept_goes_on_denying_until_it_is_read() {
-    let mut resources = Resources::new("a".into(), bounds());
-    resources.take_over(applied(object("team-a/p", 1, deny())));
+fn a_deny_with_a_dropped_spec_denies_until_the_spec_is_read() {
+    let mut resources = ClusterResources::new("a".into(), bounds());
+    resources.apply_changes(apply(object("team-a/p", 1, deny())));
     let dropped = PolicyResource { spec: ResourceSpec::Dropped, ..object("team-a/p", 2, Value::Null) };
-    resources.take_over(applied(dropped));
+    resources.apply_changes(apply(dropped));
     assert_eq!(denied(&mut resources), [true, false, false]);
-    assert_eq!(resources.wanted(ResourceKind::Policy, 10), [key("team-a/p")]);
-    resources.take_over(applied(object("team-a/p", 2, allow("teams/team-a", None))));
+    assert_eq!(resources.to_read_again(ResourceKind::Policy, 10), [key("team-a/p")]);
+    resources.apply_changes(apply(object("team-a/p", 2, allow("teams/team-a", None))));
     assert_eq!(denied(&mut resources), [false, false, false]);
 }
 
 #[test]
-fn a_status_is_pending_until_it_is_seen() {
-    let mut resources = Resources::new("a".into(), bounds());
-    resources.take_over(applied(object("p", 3, allow("x", Some("**")))));
-    resources.resolve_names(nobody);
-    let pending = resources.pending();
+fn a_status_is_pending_until_it_is_recorded() {
+    let mut resources = ClusterResources::new("a".into(), bounds());
+    resources.apply_changes(apply(object("p", 3, allow("x", Some("**")))));
+    resources.resolve_names(no_owner);
+    let pending = resources.pending_statuses();
     assert_eq!((pending.len(), pending[0].status.generation, pending[0].since), (1, 3, None));
     let since = Timestamp::from_second(7).expect("a time");
     let observed = ObservedStatus { status: pending[0].status.clone(), since };
-    resources.written(&key("p"), "another uid", observed.clone());
-    assert_eq!(resources.pending().len(), 1);
-    resources.written(&key("p"), &pending[0].uid, observed);
-    assert!(resources.pending().is_empty());
-    // The next generation is as good: the condition has its truth value since then.
+    resources.record_status(&key("p"), "another uid", observed.clone());
+    assert_eq!(resources.pending_statuses().len(), 1);
+    resources.record_status(&key("p"), &pending[0].uid, observed);
+    assert!(resources.pending_statuses().is_empty());
+    // The next generation is valid too, so the condition has its value since the same time.
     let mut next = object("p", 4, allow("y", Some("**")));
     next.status = Some(ObservedStatus { status: pending[0].status.clone(), since });
-    resources.take_over(applied(next.clone()));
-    resources.resolve_names(nobody);
-    assert_eq!(resources.pending()[0].since, Some(since));
+    resources.apply_changes(apply(next.clone()));
+    resources.resolve_names(no_owner);
+    assert_eq!(resources.pending_statuses()[0].since, Some(since));
     next.generation = 5;
     next.spec = ResourceSpec::Whole(json!({}));
-    resources.take_over(applied(next));
-    resources.resolve_names(nobody);
-    assert_eq!(resources.pending()[0].since, None, "it is false from now on");
+    resources.apply_changes(apply(next));
+    resources.resolve_names(no_owner);
+    assert_eq!(resources.pending_statuses()[0].since, None, "the condition becomes false");
 }
 
 fn pod(cluster: &str, namespace: &str) -> Caller {
@@ -348,10 +348,10 @@ fn site() -> UnverifiedRequest {
 }
 
 #[test]
-fn the_policy_of_a_namespace_is_that_of_its_cluster_too() {
-    let mut resources = Resources::new("a".into(), bounds());
-    resources.take_over(applied(object("team-a/allow", 1, allow("teams/{namespace}/x", None))));
-    let set = PolicySet::new(resources.resolve_names(nobody));
+fn a_namespaced_policy_matches_only_its_cluster() {
+    let mut resources = ClusterResources::new("a".into(), bounds());
+    resources.apply_changes(apply(object("team-a/allow", 1, allow("teams/{namespace}/x", None))));
+    let set = PolicySet::new(resources.resolve_names(no_owner));
     let policy = &set.policies()[0];
     for (cluster, namespace, matches) in
         [("a", "team-a", true), ("b", "team-a", false), ("a", "team-b", false), ("a", "team-ab", false)]
@@ -361,21 +361,21 @@ fn the_policy_of_a_namespace_is_that_of_its_cluster_too() {
 }
 
 #[test]
-fn a_spec_is_bounded_and_its_faults_have_places_in_the_object() {
-    let told = |spec: Value| {
-        let mut resources = Resources::new("a".into(), bounds());
-        resources.take_over(applied(object("team-a/p", 1, spec)));
-        resources.resolve_names(nobody);
-        resources.pending()[0].status.message.to_string()
+fn faults_have_pointers_and_the_spec_has_a_maximum_size() {
+    let message = |spec: Value| {
+        let mut resources = ClusterResources::new("a".into(), bounds());
+        resources.apply_changes(apply(object("team-a/p", 1, spec)));
+        resources.resolve_names(no_owner);
+        resources.pending_statuses()[0].status.message.to_string()
     };
-    assert_eq!(told(Value::Null), "/spec: is missing");
+    assert_eq!(message(Value::Null), "/spec: is missing");
     let mut large = allow("teams/team-a", None);
     large["description"] = json!("x".repeat(64 << 10));
-    assert_eq!(told(large), "/spec: must have at most 65536 bytes");
+    assert_eq!(message(large), "/spec: must have at most 65536 bytes");
     let mut odd = allow("teams/team-a", None);
     odd["repos"] = json!("site");
     odd["branchez"] = json!([]);
-    let message = told(odd);
-    assert!(message.contains("/spec/repos: ") && message.contains("/spec/branchez: "), "{message}");
-    assert!(told(allow("elsewhere", None)).starts_with("/spec/secrets/0/path: lies outside"));
+    let text = message(odd);
+    assert!(text.contains("/spec/repos: ") && text.contains("/spec/branchez: "), "{text}");
+    assert!(message(allow("elsewhere", None)).starts_with("/spec/secrets/0/path: lies outside"));
 }

@@ -1,14 +1,15 @@
-//! Policies written through the API. They are stored in the database, and combined with those of files.
+//! Policies that are written through the API and stored in the database, and their combination with those of files and
+//! clusters.
 
-mod compiled;
+mod compiled_policies;
 mod diff;
 pub(super) mod port;
 mod records;
 mod register;
 
-pub use diff::Edit;
+pub use diff::SpecChange;
 pub use port::{
-    Change, Expected, NewPolicy, PolicyRevision, PolicySource, PolicyStore, PolicyStoreError, RevisionChange,
-    StoredPolicy,
+    ChangeKind, NewPolicy, PolicyRevision, PolicySource, PolicyStore, PolicyStoreError, PutOutcome, StoredPolicy,
+    WritePrecondition,
 };
-pub use register::{Observer, PolicyRegister, RegisterError};
+pub use register::{PolicyObserver, PolicyRegister, RegisterError};

@@ -1,7 +1,7 @@
-//! The port of policies written through the API, and its types.
+//! The trait through which the API reads and writes policies, with its types.
 
-use super::diff::Edit;
-use crate::policy::matching::Policy;
+use super::diff::SpecChange;
+use crate::policy::compiled_policy::Policy;
 use crate::wire::policy::PolicySpec;
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -10,28 +10,38 @@ use std::sync::Arc;
 /// Reads and writes policies. Active policies of files and clusters are listed too; they are read-only.
 #[async_trait]
 pub trait PolicyStore: Send + Sync + 'static {
-    /// Policies after `after`, in bytewise order of name, at most `limit`.
+    /// At most `limit` policies whose names come after `after`, in bytewise order of name.
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<StoredPolicy>, PolicyStoreError>;
 
-    /// One policy.
+    /// The policy with this name; `None` if there is none.
     async fn get(&self, name: &str) -> Result<Option<StoredPolicy>, PolicyStoreError>;
 
-    /// Stores a policy whose name is free.
+    /// Stores a new policy. If the name is taken, the error is [`PolicyStoreError::AlreadyExists`].
     async fn create(&self, policy: NewPolicy) -> Result<StoredPolicy, PolicyStoreError>;
 
-    /// Replaces a policy, or creates it if the name is free and `expected` permits it.
-    async fn put(&self, policy: NewPolicy, expected: Expected) -> Result<(StoredPolicy, Change), PolicyStoreError>;
+    /// Replaces a policy, or creates it if the name is free and the precondition permits it.
+    async fn put(
+        &self,
+        policy: NewPolicy,
+        precondition: WritePrecondition,
+    ) -> Result<(StoredPolicy, PutOutcome), PolicyStoreError>;
 
-    /// Deletes a policy and returns its last state. If it does not exist, the error is
-    /// [`PolicyStoreError::NotFound`], for any `expected`.
-    async fn delete(&self, name: &str, by: &str, expected: Expected) -> Result<StoredPolicy, PolicyStoreError>;
+    /// Deletes a policy for the administrator `subject`, and returns its last state. If it does not exist, the error is
+    /// [`PolicyStoreError::NotFound`], whatever the precondition.
+    async fn delete(
+        &self,
+        name: &str,
+        subject: &str,
+        precondition: WritePrecondition,
+    ) -> Result<StoredPolicy, PolicyStoreError>;
 
-    /// The revisions of a policy below `after`, newest first, at most `limit`. A deleted policy has revisions too;
-    /// a policy of a file has none. For a name that was never used the error is [`PolicyStoreError::NotFound`].
+    /// At most `limit` revisions of a policy, newest first; only those before the revision `before`. A deleted policy has
+    /// revisions too; a policy of a file has none. For a name that was never used the error is
+    /// [`PolicyStoreError::NotFound`].
     async fn revisions(
         &self,
         name: &str,
-        after: Option<i64>,
+        before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<PolicyRevision>, PolicyStoreError>;
 }
@@ -39,15 +49,15 @@ pub trait PolicyStore: Send + Sync + 'static {
 /// A policy with its metadata.
 #[derive(Debug, Clone)]
 pub struct StoredPolicy {
-    /// Its name.
+    /// The name; `namespace/name` for a namespaced custom resource.
     pub name: String,
-    /// The strong `ETag`: unique for each write.
+    /// The strong `ETag`, different after each write.
     pub revision: String,
-    /// Time of the first write; for a file, of its last change.
+    /// Time of the first write; for a file, the time of its last change.
     pub created_at: Timestamp,
     /// Time of the last write.
     pub updated_at: Timestamp,
-    /// The subject of the last write; for a file, the file's name; for a custom resource, the field manager.
+    /// The administrator of the last write; for a file, the file's name; for a custom resource, the field manager.
     pub updated_by: String,
     /// Where it is stored.
     pub source: PolicySource,
@@ -60,9 +70,9 @@ pub struct StoredPolicy {
 pub enum PolicySource {
     /// In the database, through the API.
     Api,
-    /// In a file, and read-only.
+    /// In a file; read-only.
     File,
-    /// In a cluster as a custom resource, and read-only.
+    /// In a cluster, as a custom resource; read-only.
     Kubernetes,
 }
 
@@ -77,7 +87,7 @@ impl PolicySource {
         }
     }
 
-    /// Whether the API cannot write it.
+    /// Whether the API cannot change it.
     #[must_use]
     pub const fn is_read_only(self) -> bool {
         match self {
@@ -92,13 +102,13 @@ impl PolicySource {
 pub struct NewPolicy {
     /// The compiled policy.
     pub policy: Arc<Policy>,
-    /// The subject of the write.
-    pub by: String,
+    /// The subject of the administrator who writes it.
+    pub written_by: String,
 }
 
 /// The precondition of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Expected {
+pub enum WritePrecondition {
     /// No precondition.
     Any,
     /// The policy has this revision.
@@ -107,34 +117,34 @@ pub enum Expected {
     Absent,
 }
 
-/// The effect of a write.
+/// What a successful [`PolicyStore::put`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum PutOutcome {
     /// A new policy was created.
     Created,
     /// An existing policy was replaced.
     Updated,
 }
 
-/// One change of one policy.
+/// One change of a policy, as recorded in its history.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyRevision {
-    /// Its number, which increases with every write to any policy.
+    /// The revision number, which increases with every write to any policy.
     pub revision: i64,
-    /// When.
-    pub at: Timestamp,
-    /// The subject who changed it.
-    pub by: String,
-    /// The kind of change.
-    pub change: RevisionChange,
+    /// Time of the change.
+    pub changed_at: Timestamp,
+    /// The subject of the administrator who made the change.
+    pub changed_by: String,
+    /// What was done to the policy.
+    pub kind: ChangeKind,
     /// The differences in the spec.
-    pub diff: Vec<Edit>,
+    pub diff: Vec<SpecChange>,
 }
 
-/// The kinds of changes to a policy.
+/// What a change did to a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RevisionChange {
-    /// It was made.
+pub enum ChangeKind {
+    /// It was created.
     Created,
     /// It was replaced.
     Updated,
@@ -142,7 +152,7 @@ pub enum RevisionChange {
     Deleted,
 }
 
-impl RevisionChange {
+impl ChangeKind {
     /// All values.
     pub const ALL: [Self; 3] = [Self::Created, Self::Updated, Self::Deleted];
 
@@ -166,13 +176,13 @@ pub enum PolicyStoreError {
     /// There is no policy with this name.
     #[error("there is no policy of that name")]
     NotFound,
-    /// The stored policy is not the expected one.
+    /// The stored policy does not meet the precondition.
     #[error("the stored policy does not match the precondition")]
     PreconditionFailed,
     /// A policy of a file or of a cluster has this name.
     #[error("the policy is kept in a file or in a cluster and is read-only")]
     ReadOnly,
-    /// The database failed. Whether the write happened is unknown.
+    /// The database failed. It is unknown whether a write was stored.
     #[error("the policies cannot be reached")]
     Unavailable,
 }

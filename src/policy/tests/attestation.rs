@@ -1,10 +1,12 @@
-//! Attestation: attested values override those of the request, and a caller that cannot be attested is refused.
+//! Attestation: a request that contradicts an attested value is refused, and omitted parts are attested.
 
-use super::{asks, asks_partly, bearer, decided, labelled, names, paths, pod, policy, run_with};
+use super::{
+    decide, facts_with_labels, facts_with_params, names, oidc_caller, partial_request, paths, pod, policy, request_for,
+};
 use crate::model::caller::Caller;
 use crate::model::facts::Facts;
 use crate::model::request::UnverifiedRequest;
-use crate::policy::outcome::Part;
+use crate::policy::outcome::RequestPart;
 use crate::policy::{Decision, Denial, Policy};
 use serde_json::json;
 
@@ -21,15 +23,15 @@ fn deny(name: &str, lines: &str) -> Policy {
     policy(name, &format!("{ANYONE}effect: deny\n{patterns}{lines}"))
 }
 
-/// The result as a word, with the policies that caused it.
+/// The result as text, with the policies that caused it.
 fn outcome(policies: Vec<Policy>, caller: &Caller, facts: &Facts, asked: &UnverifiedRequest) -> String {
-    match decided(policies, caller, facts, asked) {
+    match decide(policies, caller, facts, asked) {
         Decision::Granted(grant) => {
             let request = &grant.request;
             format!("{}@{}: {}", request.repo, request.branch, paths(&grant).join(" "))
         }
         Decision::Denied(denial) => format!("{}: {}", denial.as_str(), names(denial.policies()).join(" ")),
-        Decision::LeftOut(part) => part.missing().to_owned(),
+        Decision::PartMissing(part) => part.missing_message().to_owned(),
     }
 }
 
@@ -37,11 +39,11 @@ const BY_LABEL: &str = "attest: {repo: 'caller.pod.labels.repo', branch: 'caller
 const REPO_BY_LABEL: &str = "attest: {repo: 'caller.pod.labels.repo'}";
 
 fn site() -> Facts {
-    labelled(&[("repo", "site"), ("branch", "main")])
+    facts_with_labels(&[("repo", "site"), ("branch", "main")])
 }
 
 #[test]
-fn an_attested_request_must_say_what_is_attested() {
+fn a_request_must_equal_the_attested_values() {
     for (repo, branch, expected) in [
         ("site", "main", "site@main: a"),
         ("site", "MAIN", "attestation_failed: a"),
@@ -50,44 +52,44 @@ fn an_attested_request_must_say_what_is_attested() {
         ("site", "main/x", "attestation_failed: a"),
         ("site", "m\u{430}in", "attestation_failed: a"),
     ] {
-        let asked = asks(repo, branch);
+        let asked = request_for(repo, branch);
         assert_eq!(outcome(vec![allow("a", BY_LABEL)], &pod("ci", "bot"), &site(), &asked), expected);
     }
 }
 
 #[test]
-fn an_attestation_that_yields_nothing_valid_does_not_match() {
+fn an_attestation_without_a_valid_value_does_not_match() {
     let caller = pod("ci", "bot");
     for (attest, facts) in [
         (REPO_BY_LABEL, Facts::default()),
-        (REPO_BY_LABEL, labelled(&[])),
-        (REPO_BY_LABEL, labelled(&[("repo", "")])),
-        (REPO_BY_LABEL, labelled(&[("repo", "../site")])),
-        (REPO_BY_LABEL, labelled(&[("repo", "site ")])),
-        ("attest: {branch: 'caller.pod.labels.branch'}", labelled(&[("branch", "a..b")])),
-        ("attest: {branch: 'caller.pod.labels.branch'}", labelled(&[("branch", "-rf")])),
-        ("attest: {repo: 'caller.pipelineRun.params.repo'}", run_with(json!({}))),
-        ("attest: {repo: 'caller.pipelineRun.params.repo'}", run_with(json!({"repo": ["site"]}))),
-        ("attest: {repo: 'caller.pipelineRun.params.repo'}", run_with(json!({"repo": null}))),
+        (REPO_BY_LABEL, facts_with_labels(&[])),
+        (REPO_BY_LABEL, facts_with_labels(&[("repo", "")])),
+        (REPO_BY_LABEL, facts_with_labels(&[("repo", "../site")])),
+        (REPO_BY_LABEL, facts_with_labels(&[("repo", "site ")])),
+        ("attest: {branch: 'caller.pod.labels.branch'}", facts_with_labels(&[("branch", "a..b")])),
+        ("attest: {branch: 'caller.pod.labels.branch'}", facts_with_labels(&[("branch", "-rf")])),
+        ("attest: {repo: 'caller.pipelineRun.params.repo'}", facts_with_params(json!({}))),
+        ("attest: {repo: 'caller.pipelineRun.params.repo'}", facts_with_params(json!({"repo": ["site"]}))),
+        ("attest: {repo: 'caller.pipelineRun.params.repo'}", facts_with_params(json!({"repo": null}))),
         ("attest: {repo: 'caller.claims.repo'}", Facts::default()),
         // Only one of two values is attested.
-        (BY_LABEL, labelled(&[("repo", "site")])),
-        (BY_LABEL, labelled(&[("branch", "main")])),
+        (BY_LABEL, facts_with_labels(&[("repo", "site")])),
+        (BY_LABEL, facts_with_labels(&[("branch", "main")])),
     ] {
-        let outcome = outcome(vec![allow("a", attest)], &caller, &facts, &asks("site", "main"));
+        let outcome = outcome(vec![allow("a", attest)], &caller, &facts, &request_for("site", "main"));
         assert_eq!(outcome, "attestation_failed: a", "{attest} {facts:?}");
     }
-    let run = run_with(json!({"repo": "site"}));
+    let run = facts_with_params(json!({"repo": "site"}));
     let by_param = vec![allow("a", "attest: {repo: 'caller.pipelineRun.params.repo'}")];
-    assert_eq!(outcome(by_param, &caller, &run, &asks("site", "main")), "site@main: a");
+    assert_eq!(outcome(by_param, &caller, &run, &request_for("site", "main")), "site@main: a");
 }
 
 #[test]
-fn the_clusters_word_beats_the_callers_whatever_other_policies_say() {
+fn a_contradicting_attestation_denies_regardless_of_other_policies() {
     let lax = || allow("lax", "");
     let strict = || allow("strict", REPO_BY_LABEL);
     let caller = pod("ci", "bot");
-    let ask = |policies, repo| outcome(policies, &caller, &site(), &asks(repo, "main"));
+    let ask = |policies, repo| outcome(policies, &caller, &site(), &request_for(repo, "main"));
     assert_eq!(ask(vec![lax()], "shop"), "shop@main: lax");
     assert_eq!(ask(vec![lax(), strict()], "shop"), "attestation_failed: strict");
     assert_eq!(ask(vec![lax(), strict()], "site"), "site@main: lax strict");
@@ -110,7 +112,7 @@ fn the_clusters_word_beats_the_callers_whatever_other_policies_say() {
 }
 
 #[test]
-fn only_policies_that_speak_of_the_caller_are_heard() {
+fn attestations_for_other_callers_are_ignored() {
     let elsewhere = policy(
         "elsewhere",
         &format!(
@@ -118,15 +120,15 @@ fn only_policies_that_speak_of_the_caller_are_heard() {
         ),
     );
     let policies = vec![allow("lax", ""), elsewhere];
-    assert_eq!(outcome(policies, &pod("ci", "bot"), &site(), &asks("shop", "main")), "shop@main: lax");
+    assert_eq!(outcome(policies, &pod("ci", "bot"), &site(), &request_for("shop", "main")), "shop@main: lax");
 }
 
 #[test]
-fn an_absent_attestation_fails_only_where_nothing_else_allows() {
+fn a_missing_attested_value_denies_only_if_no_other_policy_allows() {
     let lax = || allow("lax", "repos: [shop]\nbranches: [main]");
     let strict = || allow("strict", &format!("repos: [other]\nbranches: [other]\n{REPO_BY_LABEL}"));
     let caller = pod("ci", "bot");
-    let ask = |policies, repo| outcome(policies, &caller, &labelled(&[]), &asks(repo, "main"));
+    let ask = |policies, repo| outcome(policies, &caller, &facts_with_labels(&[]), &request_for(repo, "main"));
     assert_eq!(ask(vec![lax(), strict()], "shop"), "shop@main: lax");
     assert_eq!(ask(vec![lax(), strict()], "site"), "attestation_failed: strict");
     assert_eq!(ask(vec![lax()], "site"), "no_policy_matches: ");
@@ -137,10 +139,10 @@ fn an_absent_attestation_fails_only_where_nothing_else_allows() {
 }
 
 #[test]
-fn what_is_left_out_becomes_what_is_attested() {
+fn omitted_parts_get_the_attested_values() {
     let caller = pod("ci", "bot");
     let ask = |policies: Vec<Policy>, facts: &Facts, repo, branch| {
-        outcome(policies, &caller, facts, &asks_partly(repo, branch))
+        outcome(policies, &caller, facts, &partial_request(repo, branch))
     };
     let both = || vec![allow("a", BY_LABEL)];
     assert_eq!(ask(both(), &site(), None, None), "site@main: a");
@@ -161,10 +163,10 @@ fn what_is_left_out_becomes_what_is_attested() {
 }
 
 #[test]
-fn what_is_left_out_and_not_attested_is_missing() {
+fn omitted_parts_without_attestation_are_missing() {
     let caller = pod("ci", "bot");
     let ask = |policies: Vec<Policy>, facts: &Facts, repo, branch| {
-        outcome(policies, &caller, facts, &asks_partly(repo, branch))
+        outcome(policies, &caller, facts, &partial_request(repo, branch))
     };
     assert_eq!(
         ask(vec![], &site(), None, Some("main")),
@@ -184,41 +186,45 @@ fn what_is_left_out_and_not_attested_is_missing() {
     );
     assert_eq!(ask(vec![allow("a", REPO_BY_LABEL)], &site(), None, Some("main")), "site@main: a");
     assert_eq!(
-        ask(vec![allow("a", BY_LABEL)], &labelled(&[]), None, None),
+        ask(vec![allow("a", BY_LABEL)], &facts_with_labels(&[]), None, None),
         "repo is missing, and no policy that names this caller attests it"
     );
     assert_eq!(
         ask(vec![deny("d", "")], &site(), None, None),
         "repo is missing, and no policy that names this caller attests it"
     );
-    let decision = decided(vec![], &caller, &site(), &asks_partly(Some("site"), None));
-    assert!(matches!(decision, Decision::LeftOut(Part::Branch)));
+    let decision = decide(vec![], &caller, &site(), &partial_request(Some("site"), None));
+    assert!(matches!(decision, Decision::PartMissing(RequestPart::Branch)));
 }
 
 #[test]
-fn two_words_of_the_cluster_that_differ_are_none() {
+fn contradicting_attestations_deny() {
     let caller = pod("ci", "bot");
-    let facts = labelled(&[("repo", "site"), ("other", "shop")]);
+    let facts = facts_with_labels(&[("repo", "site"), ("other", "shop")]);
     let one = || allow("one", REPO_BY_LABEL);
     let other = || allow("other", "attest: {repo: 'caller.pod.labels.other'}");
-    let left_out = asks_partly(None, Some("main"));
+    let left_out = partial_request(None, Some("main"));
     assert_eq!(outcome(vec![one()], &caller, &facts, &left_out), "site@main: one");
     assert_eq!(outcome(vec![one(), other()], &caller, &facts, &left_out), "attestation_failed: other");
-    assert_eq!(outcome(vec![one(), other()], &caller, &facts, &asks("site", "main")), "attestation_failed: other");
+    assert_eq!(
+        outcome(vec![one(), other()], &caller, &facts, &request_for("site", "main")),
+        "attestation_failed: other"
+    );
     // An absent value does not contradict, but its policy does not match.
     let absent = allow("z", "attest: {repo: 'caller.pod.labels.none'}");
     assert_eq!(outcome(vec![one(), absent], &caller, &facts, &left_out), "site@main: one");
 }
 
 #[test]
-fn a_deny_policy_fails_closed() {
+fn a_deny_policy_matches_if_its_attestation_fails() {
     let caller = pod("ci", "bot");
     let lax = || allow("lax", "");
-    let ask =
-        |lines: &str, facts: &Facts| outcome(vec![lax(), deny("d", lines)], &caller, facts, &asks("site", "main"));
+    let ask = |lines: &str, facts: &Facts| {
+        outcome(vec![lax(), deny("d", lines)], &caller, facts, &request_for("site", "main"))
+    };
     let narrow = "repos: [site]\nbranches: [main]\n";
     // For an attested, absent, wrongly typed or invalid value the deny policy matches, unless its patterns do not.
-    for facts in [site(), labelled(&[]), Facts::default(), labelled(&[("repo", "a:b")])] {
+    for facts in [site(), facts_with_labels(&[]), Facts::default(), facts_with_labels(&[("repo", "a:b")])] {
         assert_eq!(ask(&format!("{narrow}{REPO_BY_LABEL}"), &facts), "denied_by_policy: d", "{facts:?}");
         assert_eq!(
             ask(&format!("repos: [shop]\nbranches: [main]\n{REPO_BY_LABEL}"), &facts),
@@ -228,11 +234,11 @@ fn a_deny_policy_fails_closed() {
     }
     // A deny policy applies to an attested value that the request omits.
     let policies = vec![allow("lax", ""), deny("d", &format!("{narrow}{BY_LABEL}"))];
-    assert_eq!(outcome(policies, &caller, &site(), &asks_partly(None, None)), "denied_by_policy: d");
+    assert_eq!(outcome(policies, &caller, &site(), &partial_request(None, None)), "denied_by_policy: d");
 }
 
 #[test]
-fn bearers_attest_with_claims() {
+fn oidc_callers_are_attested_by_claims() {
     let text = "subjects: [{oidc: {issuer: github, claims: {repository_owner_id: '4711'}}}]
 repos: ['acme/*']
 branches: ['**']
@@ -241,38 +247,38 @@ secrets: [{store: vault, path: a}]";
     let policies = || vec![policy("p", text)];
     let claims = |reference: &str| json!({"repository_owner_id": "4711", "repository": "acme/site", "ref": reference});
     let none = Facts::default();
-    let left_out = asks_partly(None, None);
-    let main = bearer("github", claims("refs/heads/main"));
+    let left_out = partial_request(None, None);
+    let main = oidc_caller("github", claims("refs/heads/main"));
     assert_eq!(outcome(policies(), &main, &none, &left_out), "acme/site@main: a");
-    assert_eq!(outcome(policies(), &main, &none, &asks("acme/site", "main")), "acme/site@main: a");
-    assert_eq!(outcome(policies(), &main, &none, &asks("acme/shop", "main")), "attestation_failed: p");
-    let tag = bearer("github", claims("refs/tags/v1"));
+    assert_eq!(outcome(policies(), &main, &none, &request_for("acme/site", "main")), "acme/site@main: a");
+    assert_eq!(outcome(policies(), &main, &none, &request_for("acme/shop", "main")), "attestation_failed: p");
+    let tag = oidc_caller("github", claims("refs/tags/v1"));
     assert_eq!(
         outcome(policies(), &tag, &none, &left_out),
         "branch is missing, and no policy that names this caller attests it"
     );
-    assert_eq!(outcome(policies(), &tag, &none, &asks("acme/site", "v1")), "attestation_failed: p");
+    assert_eq!(outcome(policies(), &tag, &none, &request_for("acme/site", "v1")), "attestation_failed: p");
     // A pod has no claims, and the holder of an OIDC token has no pod.
     assert_eq!(
         outcome(
             vec![allow("a", "attest: {repo: 'caller.claims.repository'}")],
             &pod("ci", "bot"),
             &none,
-            &asks("a", "b")
+            &request_for("a", "b")
         ),
         "attestation_failed: a"
     );
     let of_pods = text.replace("caller.claims.repository'", "caller.namespace'");
     assert_eq!(
-        outcome(vec![policy("p", &of_pods)], &main, &site(), &asks("acme/site", "main")),
+        outcome(vec![policy("p", &of_pods)], &main, &site(), &request_for("acme/site", "main")),
         "attestation_failed: p"
     );
 }
 
 #[test]
-fn the_denial_names_the_policies_it_is_owed_to() {
+fn the_denial_names_the_contradicting_policies() {
     let policies = vec![allow("b", REPO_BY_LABEL), allow("a", REPO_BY_LABEL), allow("c", "")];
-    let Decision::Denied(denial) = decided(policies, &pod("ci", "bot"), &site(), &asks("shop", "main")) else {
+    let Decision::Denied(denial) = decide(policies, &pod("ci", "bot"), &site(), &request_for("shop", "main")) else {
         panic!("granted")
     };
     assert!(matches!(&denial, Denial::AttestationFailed(policies) if names(policies) == ["a", "b"]), "{denial:?}");

@@ -1,6 +1,6 @@
 //! Compilation: all faults are found at once, each with its place.
 
-use super::{bounds, bounds_under, faults, faults_within, policy, shown, spec};
+use super::{bounds, bounds_with_ceiling, faults, faults_as_text, faults_within, policy, spec};
 use crate::policy::Policy;
 
 const GOOD: &str = r#"
@@ -30,18 +30,18 @@ const ATTEST: &str = r#"attest: {branch: 'caller.pod.labels["branch"]'}"#;
 const CONDITION: &str = r#"condition: '!caller.namespace.startsWith("sandbox-")'"#;
 
 /// A valid spec with one line changed.
-fn but(line: &str, changed: &str) -> String {
+fn replace_line(line: &str, changed: &str) -> String {
     assert!(GOOD.contains(line), "{line}");
     GOOD.replace(line, changed)
 }
 
 #[test]
-fn the_whole_language_compiles() {
+fn a_spec_with_all_fields_compiles() {
     assert_eq!(faults(GOOD), Vec::<String>::new());
 }
 
 #[test]
-fn each_fault_has_its_place() {
+fn a_fault_has_the_pointer_of_its_field() {
     for (line, changed, pointer) in [
         ("effect: allow", "effect: permit", "/spec/effect"),
         (CONDITION, "condition: 'maybe'", "/spec/condition"),
@@ -95,14 +95,14 @@ fn each_fault_has_its_place() {
         ("[ticket, direct]", "[ticket, mail]", "/spec/delivery/1"),
         ("[ticket, direct]", "[null]", "/spec/delivery/0"),
     ] {
-        let found = faults(&but(line, changed));
+        let found = faults(&replace_line(line, changed));
         assert_eq!(found.len(), 1, "{changed}: {found:?}");
         assert!(found[0].starts_with(&format!("{pointer}: ")), "{changed}: {found:?}");
     }
 }
 
 #[test]
-fn what_lies_right_beside_a_fault_is_good() {
+fn values_at_the_limits_are_valid() {
     for (line, changed) in [
         ("ttl: 2m", "ttl: 1s"),
         ("ttl: 2m", "ttl: 15m"),
@@ -114,12 +114,12 @@ fn what_lies_right_beside_a_fault_is_good() {
         ("{token: GH_TOKEN}", "{token: GITHUB_TOKEN, GITHUB_TOKEN: token}"),
         ("effect: allow", ""),
     ] {
-        assert_eq!(faults(&but(line, changed)), Vec::<String>::new(), "{changed}");
+        assert_eq!(faults(&replace_line(line, changed)), Vec::<String>::new(), "{changed}");
     }
 }
 
 #[test]
-fn a_deny_policy_grants_nothing_and_an_allow_policy_something() {
+fn deny_policies_have_no_secrets_and_allow_policies_need_one() {
     let patterns =
         "subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}]\nrepos: ['**']\nbranches: ['**']\n";
     assert_eq!(faults(&format!("{patterns}effect: deny")), Vec::<String>::new());
@@ -138,8 +138,9 @@ fn a_deny_policy_grants_nothing_and_an_allow_policy_something() {
 }
 
 #[test]
-fn every_faulty_expression_has_its_place() {
-    let text = but(ATTEST, "attest: {repo: 'caller.repo', branch: '1'}").replace(CONDITION, "condition: '\"yes\"'");
+fn faults_of_expressions_have_their_pointers() {
+    let text =
+        replace_line(ATTEST, "attest: {repo: 'caller.repo', branch: '1'}").replace(CONDITION, "condition: '\"yes\"'");
     assert_eq!(
         faults(&text),
         [
@@ -151,18 +152,18 @@ fn every_faulty_expression_has_its_place() {
     );
     let good = "attest: {repo: 'caller.namespace', branch: 'caller.claims.ref'}";
     assert_eq!(
-        faults(&but(ATTEST, good).replace(CONDITION, "condition: 'caller.claims.protected'")),
+        faults(&replace_line(ATTEST, good).replace(CONDITION, "condition: 'caller.claims.protected'")),
         Vec::<String>::new()
     );
 }
 
 #[test]
-fn a_policy_keeps_what_was_written() {
+fn a_policy_keeps_its_original_spec() {
     assert_eq!(policy("p", GOOD).spec().description.as_deref(), Some("build-time secrets of the web sites"));
 }
 
 #[test]
-fn an_empty_spec_has_every_fault_at_once() {
+fn an_empty_spec_reports_all_missing_fields() {
     assert_eq!(
         faults("{}"),
         [
@@ -175,18 +176,18 @@ fn an_empty_spec_has_every_fault_at_once() {
 }
 
 #[test]
-fn lists_are_bounded() {
+fn lists_have_a_maximum_length() {
     let many = |count: usize| format!("[{}]", vec!["a"; count].join(","));
-    assert_eq!(faults(&but("[\"moreira.dev\", \"apps/*\"]", &many(1000))), Vec::<String>::new());
+    assert_eq!(faults(&replace_line("[\"moreira.dev\", \"apps/*\"]", &many(1000))), Vec::<String>::new());
     assert_eq!(
-        faults(&but("[\"moreira.dev\", \"apps/*\"]", &many(1001))),
+        faults(&replace_line("[\"moreira.dev\", \"apps/*\"]", &many(1001))),
         ["/spec/repos: must have at most 1000 patterns"]
     );
     let secrets = "\n  - {store: vault, path: a}".repeat(1000);
-    let text = but("\n  - {store: vault, path: \"homelab/shared\"}", &secrets);
+    let text = replace_line("\n  - {store: vault, path: \"homelab/shared\"}", &secrets);
     assert_eq!(faults(&text), ["/spec/secrets: must have at most 1000 secrets"]);
     let subjects = "\n  - kubernetes: {namespaces: [a], serviceAccounts: [a]}".repeat(1000);
-    let text = but("subjects:", &format!("subjects:{subjects}"));
+    let text = replace_line("subjects:", &format!("subjects:{subjects}"));
     assert_eq!(faults(&text), ["/spec/subjects: must have at most 1000 subjects"]);
 }
 
@@ -199,31 +200,31 @@ fn names_are_subdomains() {
     }
     let too_long = "a".repeat(254);
     for name in ["", "A", "a_b", "-a", "a-", ".a", "a.", "a..b", "a.-b", "a b", "é", "a/b", "a\n", too_long.as_str()] {
-        let found = shown(compile(name));
+        let found = faults_as_text(compile(name));
         assert!(found.len() == 1 && found[0].starts_with("/name: must be"), "{name:?}: {found:?}");
     }
 }
 
 #[test]
-fn a_path_that_can_never_lie_below_the_ceiling_is_a_fault() {
-    let text = but("homelab/{repo}/{branch}", "{X}").replace("{X}", "homelab/web/{repo}");
-    assert_eq!(faults_within(&text, &bounds_under(&[("vault", "homelab")])), Vec::<String>::new());
+fn a_path_outside_the_ceiling_is_a_fault() {
+    let text = replace_line("homelab/{repo}/{branch}", "{X}").replace("{X}", "homelab/web/{repo}");
+    assert_eq!(faults_within(&text, &bounds_with_ceiling(&[("vault", "homelab")])), Vec::<String>::new());
     let outside = |index: usize| format!("/spec/secrets/{index}/path: lies outside the ceiling of this server");
-    assert_eq!(faults_within(&text, &bounds_under(&[("vault", "homelab/web")])), [outside(0)]);
-    assert_eq!(faults_within(&text, &bounds_under(&[("local", "")])), [outside(0), outside(1)]);
+    assert_eq!(faults_within(&text, &bounds_with_ceiling(&[("vault", "homelab/web")])), [outside(0)]);
+    assert_eq!(faults_within(&text, &bounds_with_ceiling(&[("local", "")])), [outside(0), outside(1)]);
 }
 
 #[test]
-fn a_revision_tells_every_spec_from_every_other() {
+fn different_specs_have_different_revisions() {
     let revision = |text: &str| policy("p", text).revision().to_string();
     assert_eq!(revision(GOOD), revision(GOOD));
     assert_eq!(revision(GOOD).len(), 32);
     for (line, changed) in [("ttl: 2m", "ttl: 1m"), ("web sites", "web site"), ("\"main\"", "\"maim\"")] {
-        assert_ne!(revision(GOOD), revision(&but(line, changed)));
+        assert_ne!(revision(GOOD), revision(&replace_line(line, changed)));
     }
     // Comments and the order of keys do not change a policy's revision.
     assert_eq!(
         revision(GOOD),
-        revision(&but("ttl: 2m, bindTo: ip", "bindTo: ip, ttl: 2m").replace("repos:", "# x\nrepos:"))
+        revision(&replace_line("ttl: 2m, bindTo: ip", "bindTo: ip, ttl: 2m").replace("repos:", "# x\nrepos:"))
     );
 }

@@ -1,6 +1,6 @@
 //! Conditions: both allow and deny policies fail closed.
 
-use super::{asks, asks_partly, decided, labelled, paths, pod, policy};
+use super::{decide, facts_with_labels, partial_request, paths, pod, policy, request_for};
 use crate::model::facts::Facts;
 use crate::policy::{Decision, Policy};
 
@@ -16,10 +16,10 @@ fn deny(name: &str, condition: &str) -> Policy {
 }
 
 fn outcome(policies: Vec<Policy>, facts: &Facts) -> String {
-    match decided(policies, &pod("sandbox-1", "bot"), facts, &asks("site", "main")) {
+    match decide(policies, &pod("sandbox-1", "bot"), facts, &request_for("site", "main")) {
         Decision::Granted(grant) => paths(&grant).join(" "),
         Decision::Denied(denial) => denial.as_str().to_owned(),
-        Decision::LeftOut(part) => part.missing().to_owned(),
+        Decision::PartMissing(part) => part.missing_message().to_owned(),
     }
 }
 
@@ -54,8 +54,8 @@ const CONDITIONS: &[(&str, bool, bool)] = &[
 ];
 
 #[test]
-fn every_condition_on_both_sides() {
-    let facts = labelled(&[("tier", "gold")]);
+fn conditions_that_fail_deny_in_allow_and_deny_policies() {
+    let facts = facts_with_labels(&[("tier", "gold")]);
     for (condition, allows, denies) in CONDITIONS {
         let expected = if *allows { "a" } else { "no_policy_matches" };
         assert_eq!(outcome(vec![allow("a", condition)], &facts), expected, "allow {condition}");
@@ -65,22 +65,22 @@ fn every_condition_on_both_sides() {
 }
 
 #[test]
-fn a_policy_without_a_condition_is_as_one_whose_condition_is_true() {
+fn a_missing_condition_counts_as_true() {
     let bare = policy("a", &format!("{ANYONE}secrets: [{{store: vault, path: a}}]"));
     assert_eq!(outcome(vec![bare], &Facts::default()), outcome(vec![allow("a", "true")], &Facts::default()));
 }
 
 #[test]
-fn a_condition_sees_what_was_left_out_as_it_is_attested() {
+fn a_condition_has_the_attested_values_of_omitted_parts() {
     let attest = "attest: {repo: 'caller.pod.labels.repo', branch: 'caller.pod.labels.branch'}";
     let text =
         |condition: &str| format!("{ANYONE}{attest}\ncondition: {condition:?}\nsecrets: [{{store: vault, path: a}}]");
-    let facts = labelled(&[("repo", "site"), ("branch", "main")]);
+    let facts = facts_with_labels(&[("repo", "site"), ("branch", "main")]);
     for (condition, matches) in
         [("request.repo + request.branch == 'sitemain'", true), ("request.repo == 'shop'", false)]
     {
         let decision =
-            decided(vec![policy("a", &text(condition))], &pod("ci", "bot"), &facts, &asks_partly(None, None));
+            decide(vec![policy("a", &text(condition))], &pod("ci", "bot"), &facts, &partial_request(None, None));
         assert_eq!(matches!(decision, Decision::Granted(_)), matches, "{condition}");
     }
 }

@@ -1,9 +1,12 @@
 //! Decisions: each allowed request has a denied counterpart.
 
-use super::{asks, bearer, bounds, bounds_under, decided, denied, granted, names, paths, pod, policy, spec};
+use super::{
+    bounds, bounds_with_ceiling, decide, expect_denial, expect_grant, names, oidc_caller, paths, pod, policy,
+    request_for, spec,
+};
 use crate::model::binding::BindTo;
 use crate::model::facts::Facts;
-use crate::policy::matching::MismatchKind;
+use crate::policy::compiled_policy::MismatchKind;
 use crate::policy::{Decision, Denial, Policy, PolicySet};
 use serde_json::json;
 use std::time::Duration;
@@ -28,33 +31,33 @@ fn allow(name: &str, path: &str) -> Policy {
 }
 
 #[test]
-fn every_yes_has_its_no() {
+fn policies_match_by_subject_repo_and_branch() {
     let sites = || vec![policy("sites", SITES)];
-    let main = asks("moreira.dev", "main");
+    let main = request_for("moreira.dev", "main");
     let prod = json!({"repository_owner": "acme", "environment": "production"});
     for (caller, request, mismatch) in [
         (pod("tekton-ci", "build-bot"), main.clone(), None),
-        (pod("tekton-", "deploy-bot"), asks("apps/x", "release/1/2"), None),
+        (pod("tekton-", "deploy-bot"), request_for("apps/x", "release/1/2"), None),
         (pod("tekton", "build-bot"), main.clone(), Some(MismatchKind::Subjects)),
         (pod("Tekton-ci", "build-bot"), main.clone(), Some(MismatchKind::Subjects)),
         (pod("tekton-ci", "build-bot2"), main.clone(), Some(MismatchKind::Subjects)),
-        (pod("tekton-ci", "build-bot"), asks("moreira-dev", "main"), Some(MismatchKind::Repos)),
-        (pod("tekton-ci", "build-bot"), asks("apps/x/y", "main"), Some(MismatchKind::Repos)),
-        (pod("tekton-ci", "build-bot"), asks("apps", "main"), Some(MismatchKind::Repos)),
-        (pod("tekton-ci", "build-bot"), asks("moreira.dev", "MAIN"), Some(MismatchKind::Branches)),
-        (pod("tekton-ci", "build-bot"), asks("moreira.dev", "release"), Some(MismatchKind::Branches)),
-        (bearer("github", prod.clone()), main.clone(), None),
-        (bearer("gitlab", prod.clone()), main.clone(), Some(MismatchKind::Subjects)),
-        (bearer("github", json!({"repository_owner": "acme"})), main.clone(), Some(MismatchKind::Subjects)),
-        (bearer("github", json!({"environment": "prod"})), main.clone(), Some(MismatchKind::Subjects)),
-        (bearer("github", json!({})), main.clone(), Some(MismatchKind::Subjects)),
-        (bearer("cluster", prod), main.clone(), Some(MismatchKind::Subjects)),
+        (pod("tekton-ci", "build-bot"), request_for("moreira-dev", "main"), Some(MismatchKind::Repos)),
+        (pod("tekton-ci", "build-bot"), request_for("apps/x/y", "main"), Some(MismatchKind::Repos)),
+        (pod("tekton-ci", "build-bot"), request_for("apps", "main"), Some(MismatchKind::Repos)),
+        (pod("tekton-ci", "build-bot"), request_for("moreira.dev", "MAIN"), Some(MismatchKind::Branches)),
+        (pod("tekton-ci", "build-bot"), request_for("moreira.dev", "release"), Some(MismatchKind::Branches)),
+        (oidc_caller("github", prod.clone()), main.clone(), None),
+        (oidc_caller("gitlab", prod.clone()), main.clone(), Some(MismatchKind::Subjects)),
+        (oidc_caller("github", json!({"repository_owner": "acme"})), main.clone(), Some(MismatchKind::Subjects)),
+        (oidc_caller("github", json!({"environment": "prod"})), main.clone(), Some(MismatchKind::Subjects)),
+        (oidc_caller("github", json!({})), main.clone(), Some(MismatchKind::Subjects)),
+        (oidc_caller("cluster", prod), main.clone(), Some(MismatchKind::Subjects)),
     ] {
         let explained = PolicySet::new(sites()).explain(&caller, &Facts::default(), &request);
         assert_eq!(explained.policies[0].failed_at, mismatch, "{caller:?} {request:?}");
         match mismatch {
-            None => assert_eq!(names(&granted(sites(), &caller, &request).policies), ["sites"]),
-            Some(_) => assert_eq!(denied(sites(), &caller, &request), Denial::NoPolicyMatches),
+            None => assert_eq!(names(&expect_grant(sites(), &caller, &request).policies), ["sites"]),
+            Some(_) => assert_eq!(expect_denial(sites(), &caller, &request), Denial::NoPolicyMatches),
         }
     }
 }
@@ -85,30 +88,33 @@ fn claims_match_as_strings_numbers_booleans_and_lists_of_them() {
         ("**", json!({"a": "b"}), false),
         ("**", json!(""), true),
     ] {
-        let caller = bearer("gitlab", json!({"c": claim}));
+        let caller = oidc_caller("gitlab", json!({"c": claim}));
         if matches {
-            granted(vec![with(pattern)], &caller, &asks("r", "b"));
+            expect_grant(vec![with(pattern)], &caller, &request_for("r", "b"));
         } else {
-            denied(vec![with(pattern)], &caller, &asks("r", "b"));
+            expect_denial(vec![with(pattern)], &caller, &request_for("r", "b"));
         }
     }
 }
 
 #[test]
-fn a_workload_is_needed_for_pods_and_an_issuer_for_bearers() {
+fn kubernetes_subjects_match_pods_of_any_cluster_only() {
     let everyone = || vec![allow("everyone", "a")];
-    granted(everyone(), &pod("ci", "bot"), &asks("r", "b"));
-    assert_eq!(denied(everyone(), &bearer("github", json!({"a": "b"})), &asks("r", "b")), Denial::NoPolicyMatches);
+    expect_grant(everyone(), &pod("ci", "bot"), &request_for("r", "b"));
+    assert_eq!(
+        expect_denial(everyone(), &oidc_caller("github", json!({"a": "b"})), &request_for("r", "b")),
+        Denial::NoPolicyMatches
+    );
     let mut of_another_cluster = pod("ci", "bot");
     of_another_cluster.issuer = "second".into();
-    granted(everyone(), &of_another_cluster, &asks("r", "b"));
+    expect_grant(everyone(), &of_another_cluster, &request_for("r", "b"));
 }
 
 #[test]
-fn policies_come_in_bytewise_order_and_secrets_as_listed() {
+fn granted_policies_are_in_bytewise_order_and_secrets_as_listed() {
     let secrets = "secrets: [{store: vault, path: z}, {store: local, path: 'a/{branch}', required: true}]";
     let policies = vec![allow("b", "b/{repo}"), policy("a.b", &format!("{ANYONE}{secrets}")), allow("a-b", "c")];
-    let grant = granted(policies, &pod("ci", "bot"), &asks("r/s", "x/y"));
+    let grant = expect_grant(policies, &pod("ci", "bot"), &request_for("r/s", "x/y"));
     assert_eq!(names(&grant.policies), ["a-b", "a.b", "b"]);
     assert_eq!(paths(&grant), ["c", "z", "a/x~y", "b/r~s"]);
     assert_eq!(grant.secrets.iter().map(|one| one.required).collect::<Vec<_>>(), [false, false, true, false]);
@@ -116,24 +122,24 @@ fn policies_come_in_bytewise_order_and_secrets_as_listed() {
 }
 
 #[test]
-fn one_deny_beats_every_allow() {
+fn one_deny_policy_overrides_all_allow_policies() {
     let deny = |name: &str, branch: &str| {
         policy(name, &format!("{ANYONE}effect: deny").replace("branches: ['**']", &format!("branches: ['{branch}']")))
     };
     let policies = || vec![allow("a", "x"), deny("no-tmp", "tmp/**"), deny("b", "tmp/x"), allow("z", "y")];
     let caller = pod("ci", "bot");
-    assert_eq!(paths(&granted(policies(), &caller, &asks("r", "main"))), ["x", "y"]);
-    let denial = denied(policies(), &caller, &asks("r", "tmp/x"));
+    assert_eq!(paths(&expect_grant(policies(), &caller, &request_for("r", "main"))), ["x", "y"]);
+    let denial = expect_denial(policies(), &caller, &request_for("r", "tmp/x"));
     assert_eq!((denial.as_str(), names(denial.policies())), ("denied_by_policy", vec!["b", "no-tmp"]));
-    assert_eq!(denied(vec![deny("b", "tmp/x")], &caller, &asks("r", "main")), Denial::NoPolicyMatches);
+    assert_eq!(expect_denial(vec![deny("b", "tmp/x")], &caller, &request_for("r", "main")), Denial::NoPolicyMatches);
 }
 
 #[test]
-fn the_tightest_ticket_wins() {
+fn the_strictest_ticket_settings_apply() {
     let with = |name: &str, rest: &str| policy(name, &format!("{ANYONE}secrets: [{{store: vault, path: a}}]\n{rest}"));
     let grant = |rests: &[&str]| {
         let policies = rests.iter().enumerate().map(|(index, rest)| with(&format!("p{index}"), rest)).collect();
-        let grant = granted(policies, &pod("ci", "bot"), &asks("r", "b"));
+        let grant = expect_grant(policies, &pod("ci", "bot"), &request_for("r", "b"));
         (grant.ttl.map(|ttl| ttl.as_secs()), grant.bind_to, grant.delivery.ticket, grant.delivery.direct)
     };
     assert_eq!(grant(&[""]), (None, None, true, false));
@@ -148,27 +154,34 @@ fn the_tightest_ticket_wins() {
 }
 
 #[test]
-fn a_path_that_cannot_be_filled_in_takes_its_whole_policy_with_it() {
+fn a_policy_with_a_path_that_cannot_be_expanded_grants_nothing() {
     let secrets = "secrets: [{store: vault, path: a}, {store: vault, path: 'b/{namespace}'}]";
     let either = "subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}, {oidc: {issuer: github, claims: {o: acme}}}]";
     let text = format!("{either}\nrepos: ['**']\nbranches: ['**']\n{secrets}");
     let policies = || vec![policy("p", &text)];
-    assert_eq!(paths(&granted(policies(), &pod("ci", "bot"), &asks("r", "b"))), ["a", "b/ci"]);
-    let denial = denied(policies(), &bearer("github", json!({"o": "acme"})), &asks("r", "b"));
+    assert_eq!(paths(&expect_grant(policies(), &pod("ci", "bot"), &request_for("r", "b"))), ["a", "b/ci"]);
+    let denial = expect_denial(policies(), &oidc_caller("github", json!({"o": "acme"})), &request_for("r", "b"));
     assert_eq!((denial.as_str(), names(denial.policies())), ("no_path_fits", vec!["p"]));
 }
 
 #[test]
-fn a_filled_in_path_outside_the_ceiling_is_no_match() {
+fn an_expanded_path_outside_the_ceiling_is_denied() {
     let text = format!("{ANYONE}secrets: [{{store: vault, path: 'homelab/{{repo|path}}'}}]");
-    let compile =
-        |prefix: &str| Policy::compile("p", &spec(&text), &bounds_under(&[("vault", prefix)])).expect("possible");
+    let compile = |prefix: &str| {
+        Policy::compile("p", &spec(&text), &bounds_with_ceiling(&[("vault", prefix)])).expect("possible")
+    };
     let caller = pod("ci", "bot");
-    assert_eq!(paths(&granted(vec![compile("homelab/web")], &caller, &asks("web/site", "b"))), ["homelab/web/site"]);
-    assert_eq!(paths(&granted(vec![compile("homelab/web")], &caller, &asks("web", "b"))), ["homelab/web"]);
+    assert_eq!(
+        paths(&expect_grant(vec![compile("homelab/web")], &caller, &request_for("web/site", "b"))),
+        ["homelab/web/site"]
+    );
+    assert_eq!(paths(&expect_grant(vec![compile("homelab/web")], &caller, &request_for("web", "b"))), ["homelab/web"]);
     for repo in ["webs", "other/web", "web.x/site"] {
         assert!(
-            matches!(denied(vec![compile("homelab/web")], &caller, &asks(repo, "b")), Denial::NoPathFits(_)),
+            matches!(
+                expect_denial(vec![compile("homelab/web")], &caller, &request_for(repo, "b")),
+                Denial::NoPathFits(_)
+            ),
             "{repo}"
         );
     }
@@ -176,25 +189,25 @@ fn a_filled_in_path_outside_the_ceiling_is_no_match() {
 
 #[test]
 fn an_empty_set_denies() {
-    assert_eq!(denied(vec![], &pod("ci", "bot"), &asks("r", "b")), Denial::NoPolicyMatches);
+    assert_eq!(expect_denial(vec![], &pod("ci", "bot"), &request_for("r", "b")), Denial::NoPolicyMatches);
     assert!(PolicySet::default().is_empty());
 }
 
 #[test]
-fn a_set_knows_its_policies() {
+fn a_set_lists_its_policies_by_name() {
     let set = PolicySet::new(vec![allow("b", "x"), allow("a", "x")]);
     assert_eq!((set.len(), set.names().collect::<Vec<_>>()), (2, vec!["a", "b"]));
 }
 
 #[test]
-fn durations_are_whole() {
+fn a_ticket_lifetime_keeps_its_milliseconds() {
     let text = format!("{ANYONE}secrets: [{{store: vault, path: a}}]\nticket: {{ttl: 1500ms}}");
-    let grant = granted(vec![policy("p", &text)], &pod("ci", "bot"), &asks("r", "b"));
+    let grant = expect_grant(vec![policy("p", &text)], &pod("ci", "bot"), &request_for("r", "b"));
     assert_eq!(grant.ttl, Some(Duration::from_millis(1500)));
 }
 
 #[test]
-fn a_literal_claim_is_that_text_and_no_pattern() {
+fn a_literal_claim_matches_only_its_text() {
     let allow = || {
         policy(
             "lax",
@@ -210,8 +223,8 @@ fn a_literal_claim_is_that_text_and_no_pattern() {
     for (actor, denied) in
         [("dependabot[bot]", true), ("dependabott", false), ("dependabotb", false), ("dependabot", false)]
     {
-        let caller = bearer("github", serde_json::json!({"actor": actor}));
-        let decision = decided(vec![allow(), deny()], &caller, &Facts::default(), &asks("site", "main"));
+        let caller = oidc_caller("github", serde_json::json!({"actor": actor}));
+        let decision = decide(vec![allow(), deny()], &caller, &Facts::default(), &request_for("site", "main"));
         assert_eq!(matches!(decision, Decision::Denied(Denial::DeniedByPolicy(_))), denied, "{actor}: {decision:?}");
         assert_eq!(matches!(decision, Decision::Granted(_)), !denied, "{actor}");
     }
@@ -227,7 +240,7 @@ fn stored(name: &str, rest: &str) -> Policy {
 }
 
 #[test]
-fn a_stored_claim_that_looks_like_a_name_is_a_pattern_and_where_it_denies_that_name_too() {
+fn a_stored_ambiguous_claim_matches_literally_only_in_deny_policies() {
     let lax = "subjects: [{oidc: {issuer: github, claims: {actor: '**'}}}]\nrepos: ['**']\nbranches: ['**']\n";
     let grants = "secrets: [{store: vault, path: a}]";
     for (actor, allowed, denied) in [
@@ -237,14 +250,14 @@ fn a_stored_claim_that_looks_like_a_name_is_a_pattern_and_where_it_denies_that_n
         ("dependabot", false, false),
         ("dependabot[bot]x", false, false),
     ] {
-        let caller = bearer("github", serde_json::json!({"actor": actor}));
-        let asked = asks("site", "main");
-        let decision = decided(vec![stored("bots", grants)], &caller, &Facts::default(), &asked);
+        let caller = oidc_caller("github", serde_json::json!({"actor": actor}));
+        let asked = request_for("site", "main");
+        let decision = decide(vec![stored("bots", grants)], &caller, &Facts::default(), &asked);
         assert_eq!(matches!(decision, Decision::Granted(_)), allowed, "{actor}: {decision:?}");
         let both = vec![policy("lax", &format!("{lax}{grants}")), stored("no-bots", "effect: deny")];
-        let decision = decided(both, &caller, &Facts::default(), &asked);
+        let decision = decide(both, &caller, &Facts::default(), &asked);
         assert_eq!(matches!(decision, Decision::Denied(Denial::DeniedByPolicy(_))), denied, "{actor}: {decision:?}");
     }
-    assert!(stored("bots", grants).has_doubtful_claim() && stored("no-bots", "effect: deny").has_doubtful_claim());
-    assert!(!policy("lax", &format!("{lax}{grants}")).has_doubtful_claim());
+    assert!(stored("bots", grants).has_ambiguous_claim() && stored("no-bots", "effect: deny").has_ambiguous_claim());
+    assert!(!policy("lax", &format!("{lax}{grants}")).has_ambiguous_claim());
 }

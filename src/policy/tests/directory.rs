@@ -1,9 +1,8 @@
-//! The policy directory: which files are read, which are refused, and which policies stay active if a file becomes
-//! invalid.
+//! The policy directory: which files are read, which are invalid, and which policies stay active if a file becomes invalid.
 
 use super::bounds;
 use crate::policy::Directory;
-use crate::policy::directory::{FileFault, Reloaded};
+use crate::policy::directory::{FileFault, ReloadResult};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -35,7 +34,7 @@ fn write(directory: &Path, name: &str, text: &str) {
     fs::write(directory.join(name), text).expect("written");
 }
 
-fn in_force(directory: &Directory) -> Vec<String> {
+fn active_names(directory: &Directory) -> Vec<String> {
     directory.policies().iter().map(|policy| policy.name().to_string()).collect()
 }
 
@@ -43,12 +42,12 @@ fn shown(faults: &[FileFault]) -> Vec<String> {
     faults.iter().map(ToString::to_string).collect()
 }
 
-fn places(reloaded: &Reloaded) -> Vec<(&str, Option<usize>)> {
+fn places(reloaded: &ReloadResult) -> Vec<(&str, Option<usize>)> {
     reloaded.faults.iter().map(|fault| (fault.file.as_str(), fault.document)).collect()
 }
 
 #[test]
-fn reads_yaml_files_and_nothing_else() {
+fn only_visible_yaml_files_are_read() {
     let files = directory(&[
         ("b.yaml", manifest("b1", "x") + "---\n" + &manifest("b2", "x") + "---\n# nothing\n"),
         ("a.yml", manifest("a", "x")),
@@ -59,7 +58,7 @@ fn reads_yaml_files_and_nothing_else() {
     fs::create_dir(files.path().join("sub")).expect("made");
     write(&files.path().join("sub"), "c.yaml", "[");
     let directory = Directory::open(files.path(), bounds()).expect("good");
-    assert_eq!(in_force(&directory), ["a", "b1", "b2"]);
+    assert_eq!(active_names(&directory), ["a", "b1", "b2"]);
 }
 
 #[test]
@@ -73,7 +72,7 @@ fn follows_the_links_of_a_mounted_config_map() {
     symlink("..2026_01", files.path().join("..data")).expect("linked");
     symlink("..data/a.yaml", files.path().join("a.yaml")).expect("linked");
     let mut directory = Directory::open(files.path(), bounds()).expect("good");
-    assert_eq!(in_force(&directory), ["a"]);
+    assert_eq!(active_names(&directory), ["a"]);
     let before = directory.policies()[0].revision().clone();
 
     version("..2026_02", "y");
@@ -84,7 +83,7 @@ fn follows_the_links_of_a_mounted_config_map() {
 }
 
 #[test]
-fn the_first_load_takes_no_fault() {
+fn the_first_load_fails_on_any_fault() {
     let files = directory(&[
         ("a.yaml", manifest("a", "x")),
         ("b.yaml", manifest("b", "x") + "---\n" + &manifest("c", "a**")),
@@ -104,7 +103,7 @@ fn the_first_load_takes_no_fault() {
 }
 
 #[test]
-fn a_file_that_goes_bad_keeps_its_last_good_version() {
+fn an_invalid_file_keeps_its_last_valid_version() {
     let files = directory(&[("a.yaml", manifest("a", "x")), ("b.yaml", manifest("b", "x"))]);
     let mut directory = Directory::open(files.path(), bounds()).expect("good");
     assert!(!directory.reload().changed);
@@ -117,34 +116,34 @@ fn a_file_that_goes_bad_keeps_its_last_good_version() {
             !reloaded.changed && places(&reloaded).iter().any(|(file, _)| *file == "a.yaml"),
             "{bad:?}: {reloaded:?}"
         );
-        assert_eq!(in_force(&directory), ["a", "b"]);
+        assert_eq!(active_names(&directory), ["a", "b"]);
     }
     fs::remove_file(files.path().join("new.yaml")).expect("removed");
 
     write(files.path(), "a.yaml", &manifest("a2", "x"));
     let reloaded = directory.reload();
     assert!(reloaded.changed && reloaded.faults.is_empty());
-    assert_eq!(in_force(&directory), ["a2", "b"]);
+    assert_eq!(active_names(&directory), ["a2", "b"]);
 
     fs::remove_file(files.path().join("b.yaml")).expect("removed");
     assert!(directory.reload().changed);
-    assert_eq!(in_force(&directory), ["a2"]);
+    assert_eq!(active_names(&directory), ["a2"]);
 }
 
 #[test]
-fn a_directory_that_is_gone_changes_nothing() {
+fn a_missing_directory_changes_nothing() {
     let files = directory(&[("a.yaml", manifest("a", "x"))]);
     let mut directory = Directory::open(files.path(), bounds()).expect("good");
     fs::rename(files.path(), files.path().with_extension("away")).expect("moved");
     let reloaded = directory.reload();
     assert_eq!((reloaded.changed, places(&reloaded)), (false, vec![(".", None)]));
-    assert_eq!(in_force(&directory), ["a"]);
+    assert_eq!(active_names(&directory), ["a"]);
     fs::rename(files.path().with_extension("away"), files.path()).expect("moved back");
     assert!(Directory::open(&files.path().join("none"), bounds()).is_err());
 }
 
 #[test]
-fn one_name_in_two_files_is_a_fault_of_both() {
+fn a_name_in_two_files_is_a_fault_of_both() {
     let files =
         directory(&[("a.yaml", manifest("p", "x")), ("b.yaml", manifest("p", "y")), ("c.yaml", manifest("q", "x"))]);
     let faults = Directory::open(files.path(), bounds()).expect_err("two of one name");
@@ -157,17 +156,17 @@ fn one_name_in_two_files_is_a_fault_of_both() {
     loaded.reload();
     assert_eq!(loaded.policies().iter().map(|policy| &**policy.name()).collect::<Vec<_>>(), ["q"]);
 
-    let within_one = directory_of_one(&(manifest("p", "x") + "---\n" + &manifest("p", "y")));
+    let within_one = directory_with_one_file(&(manifest("p", "x") + "---\n" + &manifest("p", "y")));
     let faults = Directory::open(within_one.path(), bounds()).expect_err("two of one name");
     assert_eq!(shown(&faults), ["a.yaml, document 2, metadata.name: is the name of another policy in this file too"]);
 }
 
-fn directory_of_one(text: &str) -> TempDir {
+fn directory_with_one_file(text: &str) -> TempDir {
     directory(&[("a.yaml", text.to_owned())])
 }
 
 #[test]
-fn a_name_taken_while_running_does_not_unseat_its_owner() {
+fn a_name_conflict_while_running_keeps_the_active_versions() {
     let files = directory(&[("a.yaml", manifest("p", "x")), ("b.yaml", manifest("q", "x"))]);
     let mut directory = Directory::open(files.path(), bounds()).expect("good");
     let before = directory.policies();
@@ -177,33 +176,33 @@ fn a_name_taken_while_running_does_not_unseat_its_owner() {
     let reloaded = directory.reload();
     assert!(!reloaded.changed);
     assert_eq!(places(&reloaded), [("0.yaml", Some(1)), ("a.yaml", Some(1)), ("b.yaml", Some(1))]);
-    assert_eq!(in_force(&directory), ["p", "q"]);
+    assert_eq!(active_names(&directory), ["p", "q"]);
     assert_eq!(directory.policies()[0].revision(), before[0].revision());
 
-    // The last valid version of a file counts too: `a` keeps `p`, so `b` may not have it.
+    // The last valid version of a file has precedence too: `a` keeps `p`, so `b` cannot use that name.
     fs::remove_file(files.path().join("0.yaml")).expect("removed");
     write(files.path(), "a.yaml", "bad");
     assert!(!directory.reload().changed);
-    assert_eq!(in_force(&directory), ["p", "q"]);
+    assert_eq!(active_names(&directory), ["p", "q"]);
 
-    // The same holds for the version to which a file is reverted: `b` does not get `p`, and keeps `q` against `c`.
+    // So does the version to which a file is reverted: `b` does not get `p`, and keeps `q`, so `c` does not get `q`.
     write(files.path(), "a.yaml", &manifest("p", "x"));
     write(files.path(), "c.yaml", &manifest("q", "mine"));
     let reloaded = directory.reload();
     assert!(!reloaded.changed, "{reloaded:?}");
     assert_eq!(places(&reloaded), ["a.yaml", "b.yaml", "c.yaml"].map(|file| (file, Some(1))));
-    assert_eq!(in_force(&directory), ["p", "q"]);
+    assert_eq!(active_names(&directory), ["p", "q"]);
     fs::remove_file(files.path().join("c.yaml")).expect("removed");
 
     // A policy can move from one file to another.
     write(files.path(), "a.yaml", &manifest("r", "x"));
     let reloaded = directory.reload();
     assert!(reloaded.changed && reloaded.faults.is_empty(), "{reloaded:?}");
-    assert_eq!(in_force(&directory), ["r", "p"]);
+    assert_eq!(active_names(&directory), ["r", "p"]);
 }
 
 #[test]
-fn hostile_files_are_bounded() {
+fn hostile_files_are_refused() {
     let deep = format!("a: {}{}", "[".repeat(10_000), "]".repeat(10_000));
     let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..12 {

@@ -1,6 +1,8 @@
 //! The ten policies of docs/POLICY.md compile, and decide as documented.
 
-use super::{asks, asks_partly, bearer, bounds, labelled, names, paths, pod, run_with};
+use super::{
+    bounds, facts_with_labels, facts_with_params, names, oidc_caller, partial_request, paths, pod, request_for,
+};
 use crate::document::parse;
 use crate::model::caller::Caller;
 use crate::model::facts::{Facts, PipelineRunFacts};
@@ -25,7 +27,7 @@ fn outcome(examples: &[&str], caller: &Caller, facts: &Facts, asked: &Unverified
     match PolicySet::new(examples.iter().map(|name| example(name))).decide(caller, facts, asked) {
         Decision::Granted(grant) => paths(&grant).join(" "),
         Decision::Denied(denial) => format!("{}: {}", denial.as_str(), names(denial.policies()).join(" ")),
-        Decision::LeftOut(part) => part.missing().to_owned(),
+        Decision::PartMissing(part) => part.missing_message().to_owned(),
     }
 }
 
@@ -34,7 +36,7 @@ fn of_pod(examples: &[&str], namespace: &str, account: &str, asked: &UnverifiedR
 }
 
 #[test]
-fn there_are_ten_and_no_more_text_than_anyone_reads() {
+fn the_document_has_ten_examples_and_at_most_500_lines() {
     assert_eq!(blocks().count(), 10);
     assert!(blocks().all(|block| block.starts_with("apiVersion: claviger.dev/v1alpha1\n")));
     assert_eq!(TEXT.matches("**What this is worth.**").count(), 10);
@@ -42,8 +44,8 @@ fn there_are_ten_and_no_more_text_than_anyone_reads() {
 }
 
 #[test]
-fn one_teams_sites() {
-    let ask = |namespace, account, repo| of_pod(&["web-sites"], namespace, account, &asks(repo, "feature/x"));
+fn web_sites() {
+    let ask = |namespace, account, repo| of_pod(&["web-sites"], namespace, account, &request_for(repo, "feature/x"));
     let all = "homelab/shared homelab/moreira.dev/default homelab/moreira.dev/feature~x";
     assert_eq!(ask("tekton-web", "build-bot", "moreira.dev"), all);
     assert_eq!(ask("tekton-web", "default", "moreira.dev"), "no_policy_matches: ");
@@ -52,23 +54,23 @@ fn one_teams_sites() {
 }
 
 #[test]
-fn a_registry_for_everybody_but_update_bots() {
-    let ask = |branch| of_pod(&["registry", "no-bots"], "tekton-web", "any", &asks("apps/shop", branch));
+fn registry_and_no_bots() {
+    let ask = |branch| of_pod(&["registry", "no-bots"], "tekton-web", "any", &request_for("apps/shop", branch));
     assert_eq!(ask("main"), "homelab/registry");
     assert_eq!(ask("dependabot/npm/x"), "denied_by_policy: no-bots");
-    assert_eq!(of_pod(&["registry"], "web", "any", &asks("apps/shop", "main")), "no_policy_matches: ");
+    assert_eq!(of_pod(&["registry"], "web", "any", &request_for("apps/shop", "main")), "no_policy_matches: ");
 }
 
 #[test]
 fn tekton_params() {
-    let run = run_with(json!({"repo": "acme/site", "branch": "feature/x"}));
+    let run = facts_with_params(json!({"repo": "acme/site", "branch": "feature/x"}));
     let ask = |facts: &Facts, asked: &UnverifiedRequest| {
         outcome(&["tekton-params"], &pod("tekton-web", "build-bot"), facts, asked)
     };
-    assert_eq!(ask(&run, &asks_partly(None, None)), "homelab/acme~site/feature~x");
-    assert_eq!(ask(&run, &asks("acme/site", "feature/x")), "homelab/acme~site/feature~x");
-    assert_eq!(ask(&run, &asks("acme/site", "main")), "attestation_failed: tekton-params");
-    assert_eq!(ask(&Facts::default(), &asks("acme/site", "main")), "attestation_failed: tekton-params");
+    assert_eq!(ask(&run, &partial_request(None, None)), "homelab/acme~site/feature~x");
+    assert_eq!(ask(&run, &request_for("acme/site", "feature/x")), "homelab/acme~site/feature~x");
+    assert_eq!(ask(&run, &request_for("acme/site", "main")), "attestation_failed: tekton-params");
+    assert_eq!(ask(&Facts::default(), &request_for("acme/site", "main")), "attestation_failed: tekton-params");
 }
 
 #[test]
@@ -80,7 +82,8 @@ fn pipelines_as_code() {
         let run = PipelineRunFacts { annotations: annotations.into(), ..PipelineRunFacts::default() };
         Facts { pipeline_run: Some(run), ..Facts::default() }
     };
-    let ask = |facts| outcome(&["pipelines-as-code"], &pod("pac-web", "pipeline"), &facts, &asks_partly(None, None));
+    let ask =
+        |facts| outcome(&["pipelines-as-code"], &pod("pac-web", "pipeline"), &facts, &partial_request(None, None));
     // Pipelines-as-Code writes the full ref for a push, and only the branch name for a pull request.
     assert_eq!(ask(run("push", "refs/heads/main")), "homelab/acme~site/main");
     assert_eq!(ask(run("push", "refs/heads/release/1")), "homelab/acme~site/release~1");
@@ -95,8 +98,9 @@ fn pipelines_as_code() {
 
 #[test]
 fn labelled_pods() {
-    let facts = labelled(&[("acme.example/repo", "site")]);
-    let ask = |facts: &Facts, repo| outcome(&["labelled-pods"], &pod("builds", "builder"), facts, &asks(repo, "main"));
+    let facts = facts_with_labels(&[("acme.example/repo", "site")]);
+    let ask =
+        |facts: &Facts, repo| outcome(&["labelled-pods"], &pod("builds", "builder"), facts, &request_for(repo, "main"));
     assert_eq!(ask(&facts, "site"), "homelab/site");
     assert_eq!(ask(&facts, "shop"), "attestation_failed: labelled-pods");
     assert_eq!(ask(&Facts::default(), "site"), "attestation_failed: labelled-pods");
@@ -105,7 +109,7 @@ fn labelled_pods() {
 fn of_bearer(example: &str, issuer: &str, claims: &Value, change: (&str, Value)) -> String {
     let mut claims = claims.clone();
     claims[change.0] = change.1;
-    outcome(&[example], &bearer(issuer, claims), &Facts::default(), &asks_partly(None, None))
+    outcome(&[example], &oidc_caller(issuer, claims), &Facts::default(), &partial_request(None, None))
 }
 
 #[test]
@@ -151,15 +155,15 @@ fn gitlab() {
     assert_eq!(ask("namespace_id", json!("43")), "repo is missing, and no policy that names this caller attests it");
     let mut older = claims.clone();
     older.as_object_mut().expect("an object").remove("job_project_id");
-    let older = bearer("gitlab", older);
-    let asked = asks("acme/web/site", "main");
+    let older = oidc_caller("gitlab", older);
+    let asked = request_for("acme/web/site", "main");
     assert_eq!(outcome(&["gitlab-protected"], &older, &Facts::default(), &asked), "no_policy_matches: ");
 }
 
 #[test]
 fn release_hours() {
     let at = |time: &str, branch: &str| {
-        let asked = UnverifiedRequest { time: time.parse().expect("a time"), ..asks("a", branch) };
+        let asked = UnverifiedRequest { time: time.parse().expect("a time"), ..request_for("a", branch) };
         of_pod(&["registry", "release-hours"], "tekton-web", "bot", &asked)
     };
     assert_eq!(at("2026-11-20T16:59:59Z", "production"), "homelab/registry");
@@ -174,7 +178,8 @@ fn only_known_runs() {
         let run = PipelineRunFacts { name: name.into(), ..PipelineRunFacts::default() };
         Facts { pipeline_run: Some(run), ..Facts::default() }
     };
-    let ask = |facts| outcome(&["registry", "only-known-runs"], &pod("tekton-web", "bot"), &facts, &asks("a", "main"));
+    let ask =
+        |facts| outcome(&["registry", "only-known-runs"], &pod("tekton-web", "bot"), &facts, &request_for("a", "main"));
     assert_eq!(ask(run("release-1")), "homelab/registry");
     assert_eq!(ask(run("try-1")), "denied_by_policy: only-known-runs");
     assert_eq!(ask(Facts::default()), "denied_by_policy: only-known-runs");

@@ -19,21 +19,21 @@ fn manifest(name: &str) -> Value {
     })
 }
 
-fn read(body: &Value, written_to: Option<&str>) -> Result<Draft, DraftError> {
-    Draft::read(body.to_string().as_bytes(), Syntax::Json, written_to, &bounds())
+fn parse(body: &Value, url_name: Option<&str>) -> Result<Draft, DraftError> {
+    Draft::parse(body.to_string().as_bytes(), Syntax::Json, url_name, &bounds())
 }
 
 /// The pointers of the faults.
 fn pointers(body: &Value) -> Vec<String> {
-    match read(body, None) {
+    match parse(body, None) {
         Err(DraftError::Invalid(faults)) => faults.into_iter().map(|fault| fault.pointer).collect(),
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn both_shapes_say_the_same_in_both_syntaxes() {
-    for (body, written_to) in [
+fn both_forms_parse_in_both_syntaxes() {
+    for (body, url_name) in [
         (json!({"name": "a", "spec": spec()}), None),
         (json!({"name": "a", "spec": spec()}), Some("a")),
         (json!({"spec": spec()}), Some("a")),
@@ -41,26 +41,26 @@ fn both_shapes_say_the_same_in_both_syntaxes() {
         (manifest("a"), Some("a")),
     ] {
         for syntax in [Syntax::Json, Syntax::Yaml] {
-            let draft = Draft::read(body.to_string().as_bytes(), syntax, written_to, &bounds()).expect("good");
+            let draft = Draft::parse(body.to_string().as_bytes(), syntax, url_name, &bounds()).expect("valid");
             assert_eq!((&**draft.policy.name(), draft.policy.spec().repos.len()), ("a", 1), "{body}");
         }
     }
     let yaml = "name: a\nspec:\n  subjects: [{kubernetes: {namespaces: [ci], serviceAccounts: [b]}}]\n  repos: [site]\n  \
                 branches: [main]\n  effect: deny\n";
-    assert!(Draft::read(yaml.as_bytes(), Syntax::Yaml, None, &bounds()).is_ok());
-    let as_json = Draft::read(yaml.as_bytes(), Syntax::Json, None, &bounds());
-    assert!(matches!(as_json, Err(DraftError::IllFormed(_))), "YAML is no JSON");
+    assert!(Draft::parse(yaml.as_bytes(), Syntax::Yaml, None, &bounds()).is_ok());
+    let as_json = Draft::parse(yaml.as_bytes(), Syntax::Json, None, &bounds());
+    assert!(matches!(as_json, Err(DraftError::IllFormed(_))), "YAML is not JSON");
 }
 
 #[test]
-fn the_name_is_the_paths() {
+fn the_name_must_equal_the_name_in_the_url() {
     for body in [json!({"name": "b", "spec": spec()}), manifest("b"), json!({"name": "b"})] {
-        assert_eq!(read(&body, Some("a")).err(), Some(DraftError::OtherName));
+        assert_eq!(parse(&body, Some("a")).err(), Some(DraftError::NameMismatch));
     }
 }
 
 #[test]
-fn pointers_begin_as_the_body_does() {
+fn pointers_are_relative_to_the_body() {
     let mut bad = spec();
     bad["repos"] = json!([]);
     bad["bogus"] = json!(1);
@@ -75,14 +75,14 @@ fn pointers_begin_as_the_body_does() {
 }
 
 #[test]
-fn what_is_no_object_is_no_policy() {
+fn a_body_must_be_an_object() {
     for body in [json!(null), json!([]), json!("a"), json!(1)] {
         assert_eq!(pointers(&body).first().map(String::as_str), Some(""), "{body}");
     }
 }
 
 #[test]
-fn a_name_is_a_subdomain() {
+fn policy_names_are_subdomains() {
     assert!(is_policy_name("a.b-c") && is_policy_name(&"a".repeat(253)));
     for name in ["", "A", "a/b", "..", "-a", "a_b", "é", "a\n", &"a".repeat(254)] {
         assert!(!is_policy_name(name), "{name:?}");

@@ -1,8 +1,8 @@
 //! Explanations: the result of each policy, and the part that does not match.
 
-use super::{asks, asks_partly, bearer, labelled, pod, policy};
+use super::{facts_with_labels, oidc_caller, partial_request, pod, policy, request_for};
 use crate::model::facts::Facts;
-use crate::policy::matching::MismatchKind;
+use crate::policy::compiled_policy::MismatchKind;
 use crate::policy::{ExplainedPolicy, Explanation, PolicySet};
 use serde_json::json;
 
@@ -15,14 +15,14 @@ condition: 'caller.pod.labels.tier == \"gold\"'
 secrets: [{store: vault, path: a, keys: [A, 'B_*']}, {store: local, path: 'b/{branch}'}]
 ";
 
-fn verdict(explained: &Explanation) -> &ExplainedPolicy {
-    explained.policies.first().expect("a verdict")
+fn first_policy(explained: &Explanation) -> &ExplainedPolicy {
+    explained.policies.first().expect("a policy")
 }
 
 #[test]
-fn every_part_that_can_fail() {
+fn an_explanation_names_the_part_that_does_not_match() {
     let set = PolicySet::new(vec![policy("p", BODY)]);
-    let good = labelled(&[("repo", "site"), ("tier", "gold")]);
+    let good = facts_with_labels(&[("repo", "site"), ("tier", "gold")]);
     for (namespace, facts, repo, branch, failed_at, detail, reason) in [
         ("ci", &good, Some("site"), "main", None, None, "granted"),
         ("ci", &good, None, "main", None, None, "granted"),
@@ -55,7 +55,7 @@ fn every_part_that_can_fail() {
         ),
         (
             "ci",
-            &labelled(&[("repo", "shop"), ("tier", "gold")]),
+            &facts_with_labels(&[("repo", "shop"), ("tier", "gold")]),
             Some("site"),
             "main",
             Some(MismatchKind::Attestation),
@@ -64,7 +64,7 @@ fn every_part_that_can_fail() {
         ),
         (
             "ci",
-            &labelled(&[("tier", "gold")]),
+            &facts_with_labels(&[("tier", "gold")]),
             Some("site"),
             "main",
             Some(MismatchKind::Attestation),
@@ -73,7 +73,7 @@ fn every_part_that_can_fail() {
         ),
         (
             "ci",
-            &labelled(&[("repo", "site"), ("tier", "lead")]),
+            &facts_with_labels(&[("repo", "site"), ("tier", "lead")]),
             Some("site"),
             "main",
             Some(MismatchKind::Condition),
@@ -82,7 +82,7 @@ fn every_part_that_can_fail() {
         ),
         (
             "ci",
-            &labelled(&[("repo", "site")]),
+            &facts_with_labels(&[("repo", "site")]),
             Some("site"),
             "main",
             Some(MismatchKind::Condition),
@@ -91,7 +91,7 @@ fn every_part_that_can_fail() {
         ),
         (
             "ci",
-            &labelled(&[]),
+            &facts_with_labels(&[]),
             None,
             "main",
             Some(MismatchKind::Repos),
@@ -99,8 +99,8 @@ fn every_part_that_can_fail() {
             "repo_missing",
         ),
     ] {
-        let explained = set.explain(&pod(namespace, "bot"), facts, &asks_partly(repo, Some(branch)));
-        let found = verdict(&explained);
+        let explained = set.explain(&pod(namespace, "bot"), facts, &partial_request(repo, Some(branch)));
+        let found = first_policy(&explained);
         assert_eq!((found.failed_at, found.detail.as_deref()), (failed_at, detail), "{facts:?} {repo:?}");
         assert_eq!((explained.reason, explained.allowed), (reason, reason == "granted"), "{facts:?} {repo:?}");
         assert_eq!((found.matched, &*found.name), (failed_at.is_none(), "p"));
@@ -109,10 +109,13 @@ fn every_part_that_can_fail() {
 }
 
 #[test]
-fn secrets_come_with_the_keys_as_they_are_written() {
+fn explained_secrets_have_their_key_patterns() {
     let set = PolicySet::new(vec![policy("p", BODY)]);
-    let explained =
-        set.explain(&pod("ci", "bot"), &labelled(&[("repo", "site"), ("tier", "gold")]), &asks("site", "main"));
+    let explained = set.explain(
+        &pod("ci", "bot"),
+        &facts_with_labels(&[("repo", "site"), ("tier", "gold")]),
+        &request_for("site", "main"),
+    );
     let secrets: Vec<_> = explained
         .secrets
         .iter()
@@ -122,17 +125,18 @@ fn secrets_come_with_the_keys_as_they_are_written() {
 }
 
 #[test]
-fn a_path_that_cannot_be_filled_in_is_no_part_that_fails() {
+fn a_path_that_cannot_be_expanded_has_no_failed_part() {
     let text = "subjects: [{oidc: {issuer: github, claims: {o: acme}}}]\nrepos: ['**']\nbranches: ['**']\nsecrets: [{store: vault, path: 'a/{namespace}'}]";
     let set = PolicySet::new(vec![policy("p", text)]);
-    let explained = set.explain(&bearer("github", json!({"o": "acme"})), &Facts::default(), &asks("r", "b"));
-    let found = verdict(&explained);
+    let explained =
+        set.explain(&oidc_caller("github", json!({"o": "acme"})), &Facts::default(), &request_for("r", "b"));
+    let found = first_policy(&explained);
     assert_eq!((explained.reason, found.matched, found.failed_at), ("no_path_fits", false, None));
     assert_eq!(found.detail.as_deref(), Some("a path cannot be filled in, or leads out of the ceiling"));
 }
 
 #[test]
-fn mismatches_have_the_words_of_the_api() {
+fn mismatch_kinds_have_the_values_of_the_api() {
     use MismatchKind::{Attestation, Branches, Condition, Repos, Subjects};
     let words = [Subjects, Repos, Branches, Attestation, Condition].map(MismatchKind::as_str);
     assert_eq!(words, ["subjects", "repos", "branches", "attestation", "condition"]);

@@ -1,6 +1,6 @@
 //! The index only reduces the candidates: the same policies match with and without it.
 
-use super::{asks, asks_partly, bearer, names, pod, policy};
+use super::{names, oidc_caller, partial_request, pod, policy, request_for};
 use crate::model::facts::Facts;
 use crate::policy::{Decision, Policy, PolicySet};
 use proptest::prelude::*;
@@ -40,17 +40,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn finds_what_every_policy_says_of_itself(specs in prop::collection::vec(spec(), 1..12)) {
+    fn the_index_finds_all_matching_policies(specs in prop::collection::vec(spec(), 1..12)) {
         let policies: Vec<Arc<Policy>> =
             specs.iter().enumerate().map(|(index, text)| Arc::new(policy(&format!("p{index:02}"), text))).collect();
         let set = PolicySet::new(policies.clone());
         let callers = [
             pod("a", "a"), pod("a", "b"), pod("b", "c"), pod("ab", "a"), pod("d", "d"),
-            bearer("github", json!({"x": "a"})), bearer("github", json!({"x": ["b", "a"], "y": true})),
-            bearer("gitlab", json!({"x": 1, "y": "ab"})), bearer("gitlab", json!({"y": "a"})), bearer("cluster", json!({"x": "a"})),
+            oidc_caller("github", json!({"x": "a"})), oidc_caller("github", json!({"x": ["b", "a"], "y": true})),
+            oidc_caller("gitlab", json!({"x": 1, "y": "ab"})), oidc_caller("gitlab", json!({"y": "a"})), oidc_caller("cluster", json!({"x": "a"})),
         ];
         for caller in &callers {
-            for request in [asks("a", "a"), asks("b", "c"), asks("ab", "b"), asks("d", "a")] {
+            for request in [request_for("a", "a"), request_for("b", "c"), request_for("ab", "b"), request_for("d", "a")] {
                 // An explanation evaluates every policy.
                 let explained = set.explain(caller, &Facts::default(), &request);
                 let matching = explained.policies.iter().filter(|verdict| verdict.matched);
@@ -68,18 +68,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn a_set_that_was_changed_in_steps_decides_as_one_that_is_built_anew(
+    fn a_changed_set_decides_like_a_new_set(
         specs in prop::collection::vec((spec(), 0..4_u8), 2..12),
         steps in prop::collection::vec((0..24_usize, 0..12_usize), 1..12),
     ) {
-        // Many that stay, so that few are others in each step.
+        // Many policies that stay, so that only a few change in each step.
         let mut now: BTreeMap<String, Arc<Policy>> = (0..100)
-            .map(|at| (format!("kept-{at}"), Arc::new(policy(&format!("kept-{at}"), STAYS))))
+            .map(|at| (format!("kept-{at}"), Arc::new(policy(&format!("kept-{at}"), UNCHANGED))))
             .collect();
         let mut set = PolicySet::new(now.values().cloned());
         for (name, at) in steps {
             let name = format!("p-{name}");
-            // Names that are not there are removed too.
+            // Removing a name that does not exist is tried too.
             match specs.get(at) {
                 Some((text, 0)) => now.insert(name.clone(), Arc::new(policy(&name, &format!("{text}\nmode: audit")))),
                 Some((text, 1)) => {
@@ -90,33 +90,33 @@ proptest! {
                 None => now.remove(&name),
             };
             let built = PolicySet::new(now.values().cloned());
-            set = set.replaced(now.values().cloned().collect()).0;
+            set = set.with_policies(now.values().cloned().collect()).0;
             prop_assert!(set.names().eq(built.names()));
-            for caller in [pod("a", "a"), pod("ab", "a"), bearer("github", json!({"x": "a"})), bearer("gitlab", json!({"y": "a"}))] {
-                for request in [asks("a", "a"), asks("b", "c"), asks_partly(None, Some("a"))] {
+            for caller in [pod("a", "a"), pod("ab", "a"), oidc_caller("github", json!({"x": "a"})), oidc_caller("gitlab", json!({"y": "a"}))] {
+                for request in [request_for("a", "a"), request_for("b", "c"), partial_request(None, Some("a"))] {
                     let facts = Facts::default();
                     prop_assert_eq!(set.needs(&caller, &request), built.needs(&caller, &request));
                     let decided = |set: &PolicySet| format!("{:?}", set.decide(&caller, &facts, &request));
                     prop_assert_eq!(decided(&set), decided(&built));
                     let shadows = |set: &PolicySet| {
-                        set.shadows(&caller, &request).map(|shadows| shadows.compare_shadows(&caller, &facts, &request, &|_| true))
+                        set.shadow_policies(&caller, &request).map(|shadows| shadows.evaluate(&caller, &facts, &request, &|_| true))
                     };
                     prop_assert_eq!(shadows(&set), shadows(&built));
                 }
             }
         }
         let all: Vec<_> = now.into_iter().filter(|(name, _)| name.starts_with("kept")).map(|(_, policy)| policy).collect();
-        set = set.replaced(all.clone()).0;
-        let (same, difference) = set.replaced(all);
-        prop_assert_eq!((difference.gone().count(), difference.new_ones().count()), (0, 0));
-        prop_assert!(same.shadows(&pod("a", "a"), &asks("a", "a")).is_none());
+        set = set.with_policies(all.clone()).0;
+        let (same, difference) = set.with_policies(all);
+        prop_assert_eq!((difference.removed().count(), difference.added().count()), (0, 0));
+        prop_assert!(same.shadow_policies(&pod("a", "a"), &request_for("a", "a")).is_none());
     }
 }
 
-const STAYS: &str = "subjects: [{kubernetes: {namespaces: [z], serviceAccounts: ['*']}}]\nrepos: ['*']\nbranches: ['*']\nsecrets: [{store: vault, path: x}]";
+const UNCHANGED: &str = "subjects: [{kubernetes: {namespaces: [z], serviceAccounts: ['*']}}]\nrepos: ['*']\nbranches: ['*']\nsecrets: [{store: vault, path: x}]";
 
 #[test]
-fn long_lists_of_literals_are_found_too() {
+fn policies_with_long_lists_are_found() {
     let list = |count: usize| {
         let mut text = String::from("[");
         for index in 0..count {
@@ -137,13 +137,16 @@ fn long_lists_of_literals_are_found_too() {
         let final_of = |count: usize| format!("n{}", count - 1);
         let caller = pod(&final_of(namespaces), &final_of(accounts));
         assert!(matches!(
-            set.decide(&caller, &Facts::default(), &asks(&final_of(repos), "main")),
+            set.decide(&caller, &Facts::default(), &request_for(&final_of(repos), "main")),
             Decision::Granted(_)
         ));
         assert!(matches!(
-            set.decide(&caller, &Facts::default(), &asks(&format!("n{repos}"), "main")),
+            set.decide(&caller, &Facts::default(), &request_for(&format!("n{repos}"), "main")),
             Decision::Denied(_)
         ));
-        assert!(matches!(set.decide(&pod("n0", "x"), &Facts::default(), &asks("n0", "main")), Decision::Denied(_)));
+        assert!(matches!(
+            set.decide(&pod("n0", "x"), &Facts::default(), &request_for("n0", "main")),
+            Decision::Denied(_)
+        ));
     }
 }

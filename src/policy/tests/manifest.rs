@@ -1,6 +1,6 @@
 //! Manifests: the fields around the spec; decoding faults are reported together with other faults.
 
-use super::{bounds, shown};
+use super::{bounds, faults_as_text};
 use crate::document::parse;
 use crate::policy::Policy;
 
@@ -16,17 +16,17 @@ spec:
 ";
 
 fn faults(text: &str) -> Vec<String> {
-    shown(Policy::from_document(parse(text).expect("well-formed"), &bounds()).map(|_| ()))
+    faults_as_text(Policy::from_document(parse(text).expect("well-formed"), &bounds()).map(|_| ()))
 }
 
 #[test]
-fn a_good_manifest_is_a_policy() {
+fn a_valid_manifest_compiles() {
     let policy = Policy::from_document(parse(GOOD).expect("well-formed"), &bounds()).expect("good");
     assert_eq!(&**policy.name(), "site-builds");
 }
 
 #[test]
-fn what_kubernetes_and_its_tools_write_into_metadata_means_nothing() {
+fn kubernetes_metadata_is_ignored() {
     let plain = Policy::from_document(parse(GOOD).expect("well-formed"), &bounds()).expect("good");
     for metadata in [
         "labels: {app.kubernetes.io/managed-by: kustomize}, annotations: {a: b}, namespace: ci, creationTimestamp: null",
@@ -41,7 +41,7 @@ fn what_kubernetes_and_its_tools_write_into_metadata_means_nothing() {
 }
 
 #[test]
-fn the_envelope_is_checked() {
+fn the_fields_around_the_spec_are_checked() {
     for (from, to, expected) in [
         ("v1alpha1", "v1", "/apiVersion: must be claviger.dev/v1alpha1"),
         ("apiVersion: claviger.dev/v1alpha1\n", "", "/apiVersion: must be claviger.dev/v1alpha1"),
@@ -62,7 +62,7 @@ fn the_envelope_is_checked() {
 }
 
 #[test]
-fn all_faults_come_at_once_and_each_place_once() {
+fn all_faults_are_reported_once() {
     let text = "
 apiVersion: claviger.dev/v1alpha1
 kind: Policy

@@ -1,28 +1,28 @@
 //! Merging: precedence, missing keys and required secrets.
 
-use super::{asks, granted, pod, policy};
+use super::{expect_grant, pod, policy, request_for};
 use crate::model::secret::{Secret, SecretValue};
-use crate::policy::merge::Read;
-use crate::policy::{Absence, MergeError, Merged, merge};
+use crate::policy::merge::SecretRead;
+use crate::policy::{Absence, MergeError, MergedSecrets, merge};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-fn lease(data: &[(&str, Option<&str>)]) -> Arc<Secret> {
+fn secret(data: &[(&str, Option<&str>)]) -> Arc<Secret> {
     let data = data.iter().map(|(key, value)| ((*key).to_owned(), value.map(|text| SecretValue::new(text.to_owned()))));
     Arc::new(Secret { data: data.collect(), version: None, made_at: None, stale: false })
 }
 
 /// The reads for the secrets of one policy, with these results in order.
-fn reads(secrets: &str, leases: Vec<Result<Arc<Secret>, Absence>>) -> Vec<Read> {
+fn reads(secrets: &str, results: Vec<Result<Arc<Secret>, Absence>>) -> Vec<SecretRead> {
     let text = format!(
         "subjects: [{{kubernetes: {{namespaces: [ci], serviceAccounts: [bot]}}}}]\nrepos: [r]\nbranches: [b]\nsecrets: {secrets}"
     );
-    let grant = granted(vec![policy("p", &text)], &pod("ci", "bot"), &asks("r", "b"));
-    assert_eq!(grant.secrets.len(), leases.len());
-    grant.secrets.into_iter().zip(leases).collect()
+    let grant = expect_grant(vec![policy("p", &text)], &pod("ci", "bot"), &request_for("r", "b"));
+    assert_eq!(grant.secrets.len(), results.len());
+    grant.secrets.into_iter().zip(results).collect()
 }
 
-fn texts(merged: &Merged) -> BTreeMap<&str, &str> {
+fn texts(merged: &MergedSecrets) -> BTreeMap<&str, &str> {
     let text = |value: &'static str| value;
     merged
         .entries
@@ -34,8 +34,8 @@ fn texts(merged: &Merged) -> BTreeMap<&str, &str> {
         .collect()
 }
 
-fn one(secret: &str, data: &[(&str, Option<&str>)]) -> Merged {
-    merge(&reads(&format!("[{secret}]"), vec![Ok(lease(data))]), None).expect("merges")
+fn merge_one(spec: &str, data: &[(&str, Option<&str>)]) -> MergedSecrets {
+    merge(&reads(&format!("[{spec}]"), vec![Ok(secret(data))]), None).expect("merges")
 }
 
 #[test]
@@ -43,9 +43,9 @@ fn later_secrets_replace_keys_of_earlier_ones() {
     let reads = reads(
         "[{store: vault, path: shared}, {store: vault, path: 'site/{repo}'}, {store: vault, path: 'site/{repo}/{branch}'}]",
         vec![
-            Ok(lease(&[("A", Some("1")), ("B", Some("1")), ("C", Some("1"))])),
-            Ok(lease(&[("B", Some("2")), ("C", Some("2"))])),
-            Ok(lease(&[("C", Some("3"))])),
+            Ok(secret(&[("A", Some("1")), ("B", Some("1")), ("C", Some("1"))])),
+            Ok(secret(&[("B", Some("2")), ("C", Some("2"))])),
+            Ok(secret(&[("C", Some("3"))])),
         ],
     );
     let merged = merge(&reads, None).expect("merges");
@@ -56,25 +56,31 @@ fn later_secrets_replace_keys_of_earlier_ones() {
 #[test]
 fn keys_select_then_rename_then_prefix() {
     let data = [("token", Some("1")), ("NPM_A", Some("2")), ("OTHER", Some("3")), ("NPM_NULL", None)];
-    let merged = one("{store: vault, path: a, keys: [token, 'NPM_*'], rename: {token: GH}, prefix: X_}", &data);
+    let merged = merge_one("{store: vault, path: a, keys: [token, 'NPM_*'], rename: {token: GH}, prefix: X_}", &data);
     assert_eq!(texts(&merged), BTreeMap::from([("X_GH", "1"), ("X_NPM_A", "2")]));
-    let all = one("{store: vault, path: a}", &data);
+    let all = merge_one("{store: vault, path: a}", &data);
     assert_eq!(texts(&all), BTreeMap::from([("token", "1"), ("NPM_A", "2"), ("OTHER", "3")]));
 }
 
 #[test]
-fn within_a_secret_the_later_key_replaces() {
+fn the_later_key_of_a_secret_replaces_the_earlier() {
     let data = [("a", Some("1")), ("b", Some("2")), ("c", Some("3"))];
     // `c` is renamed to `a` or `b`, or they are renamed to it.
-    assert_eq!(texts(&one("{store: vault, path: a, rename: {c: a}}", &data)), BTreeMap::from([("a", "3"), ("b", "2")]));
-    assert_eq!(texts(&one("{store: vault, path: a, rename: {a: c}}", &data)), BTreeMap::from([("b", "2"), ("c", "3")]));
+    assert_eq!(
+        texts(&merge_one("{store: vault, path: a, rename: {c: a}}", &data)),
+        BTreeMap::from([("a", "3"), ("b", "2")])
+    );
+    assert_eq!(
+        texts(&merge_one("{store: vault, path: a, rename: {a: c}}", &data)),
+        BTreeMap::from([("b", "2"), ("c", "3")])
+    );
 }
 
 #[test]
-fn a_request_narrows_by_final_names() {
+fn the_keys_of_a_request_are_final_names() {
     let reads = reads(
         "[{store: vault, path: a, rename: {token: GH}}]",
-        vec![Ok(lease(&[("token", Some("1")), ("B", Some("2"))]))],
+        vec![Ok(secret(&[("token", Some("1")), ("B", Some("2"))]))],
     );
     let narrowed = |names: &[&str]| {
         let wanted: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -87,17 +93,17 @@ fn a_request_narrows_by_final_names() {
 }
 
 #[test]
-fn what_is_absent_is_skipped_unless_required() {
+fn a_missing_secret_is_skipped_unless_required() {
     let optional = "[{store: vault, path: a}, {store: vault, path: b}, {store: vault, path: a}]";
-    let answers = || vec![Err(Absence::Absent), Err(Absence::Deleted), Err(Absence::Absent)];
-    let merged = merge(&reads(optional, answers()), None).expect("merges");
+    let results = || vec![Err(Absence::Absent), Err(Absence::Deleted), Err(Absence::Absent)];
+    let merged = merge(&reads(optional, results()), None).expect("merges");
     assert!(merged.entries.is_empty());
     // A secret that is granted twice counts twice as missing.
     assert_eq!(merged.missing, 2);
     for absence in [Absence::Absent, Absence::Deleted] {
         let required = reads(
             "[{store: vault, path: a}, {store: vault, path: b, required: true}]",
-            vec![Ok(lease(&[("A", Some("1"))])), Err(absence)],
+            vec![Ok(secret(&[("A", Some("1"))])), Err(absence)],
         );
         let Err(MergeError::SecretNotFound(secret)) = merge(&required, None) else { panic!("{absence:?} was skipped") };
         assert_eq!((&*secret.store, secret.path.as_str()), ("vault", "b"));
@@ -105,10 +111,10 @@ fn what_is_absent_is_skipped_unless_required() {
 }
 
 #[test]
-fn a_written_key_is_required_where_its_secret_is() {
+fn a_required_secret_must_have_its_literal_keys() {
     let outcome = |required: bool, rest: &str, data: &[(&str, Option<&str>)]| {
-        let secret = format!("[{{store: vault, path: a, required: {required}, {rest}}}]");
-        match merge(&reads(&secret, vec![Ok(lease(data))]), Some(&[])) {
+        let spec = format!("[{{store: vault, path: a, required: {required}, {rest}}}]");
+        match merge(&reads(&spec, vec![Ok(secret(data))]), Some(&[])) {
             Ok(_) => None,
             Err(MergeError::KeyAbsent { key, .. }) => Some(key),
             Err(other) => panic!("{other}"),
@@ -130,10 +136,10 @@ fn a_written_key_is_required_where_its_secret_is() {
 }
 
 #[test]
-fn only_a_name_that_the_policy_writes_is_named_by_it() {
+fn named_by_policy_needs_a_literal_final_name() {
     let data = [("PATH", Some("1")), ("HOME", Some("2")), ("p", Some("3"))];
     let named = |rest: &str| {
-        let merged = one(&format!("{{store: vault, path: a{rest}}}"), &data);
+        let merged = merge_one(&format!("{{store: vault, path: a{rest}}}"), &data);
         let named = merged.entries.into_iter().filter(|(_, entry)| entry.named_by_policy);
         named.map(|(name, _)| name).collect::<Vec<_>>()
     };
@@ -148,44 +154,44 @@ fn only_a_name_that_the_policy_writes_is_named_by_it() {
 }
 
 #[test]
-fn the_name_that_replaces_says_whether_it_is_named() {
+fn named_by_policy_depends_on_the_replacing_key() {
     let both = "[{store: vault, path: a, keys: [PATH]}, {store: vault, path: b}]";
-    let leases = || Ok(lease(&[("PATH", Some("1"))]));
-    let merged = merge(&reads(both, vec![leases(), leases()]), None).expect("merges");
+    let result = || Ok(secret(&[("PATH", Some("1"))]));
+    let merged = merge(&reads(both, vec![result(), result()]), None).expect("merges");
     assert!(!merged.entries["PATH"].named_by_policy);
-    let merged = merge(&reads(both, vec![leases(), Err(Absence::Absent)]), None).expect("merges");
+    let merged = merge(&reads(both, vec![result(), Err(Absence::Absent)]), None).expect("merges");
     assert!(merged.entries["PATH"].named_by_policy);
 }
 
 #[test]
-fn one_stale_lease_makes_the_bundle_stale() {
-    let stale = Arc::new(Secret { stale: true, ..Secret::clone(&lease(&[("A", Some("1"))])) });
-    let reads = reads("[{store: vault, path: a}, {store: vault, path: b}]", vec![Ok(stale), Ok(lease(&[]))]);
+fn one_stale_secret_makes_the_result_stale() {
+    let stale = Arc::new(Secret { stale: true, ..Secret::clone(&secret(&[("A", Some("1"))])) });
+    let reads = reads("[{store: vault, path: a}, {store: vault, path: b}]", vec![Ok(stale), Ok(secret(&[]))]);
     assert!(merge(&reads, None).expect("merges").stale);
 }
 
 #[test]
-fn a_base64_value_is_checked_and_has_one_spelling() {
-    let secret = "{store: vault, path: a, encoding: base64}";
-    let merged = one(secret, &[("K", Some("/u0\n")), ("N", None)]);
+fn base64_values_are_checked_and_made_canonical() {
+    let spec = "{store: vault, path: a, encoding: base64}";
+    let merged = merge_one(spec, &[("K", Some("/u0\n")), ("N", None)]);
     assert_eq!(merged.entries.keys().collect::<Vec<_>>(), ["K"]);
     assert!(merged.entries["K"].is_base64 && merged.entries["K"].value == SecretValue::new("/u0=".into()));
-    assert!(!one("{store: vault, path: a}", &[("K", Some("/u0="))]).entries["K"].is_base64);
+    assert!(!merge_one("{store: vault, path: a}", &[("K", Some("/u0="))]).entries["K"].is_base64);
 
     let bad = |wanted: &[&str]| {
-        let reads = reads(&format!("[{secret}]"), vec![Ok(lease(&[("BAD", Some("hunter2!")), ("K", Some("aGk="))]))]);
+        let reads = reads(&format!("[{spec}]"), vec![Ok(secret(&[("BAD", Some("hunter2!")), ("K", Some("aGk="))]))]);
         merge(&reads, Some(&wanted.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()))
     };
     let error = bad(&["BAD", "K"]).expect_err("not base64");
     assert!(matches!(&error, MergeError::NotBase64 { key, .. } if key == "BAD"), "{error}");
     assert!(error.to_string().contains("BAD") && !format!("{error} {error:?}").contains("hunter2"));
-    assert!(bad(&["K"]).is_ok(), "what is not handed over is not looked at");
+    assert!(bad(&["K"]).is_ok(), "values of other keys are not checked");
 }
 
 #[test]
-fn errors_show_no_value() {
+fn errors_do_not_contain_values() {
     let reads =
-        reads("[{store: vault, path: a, required: true, keys: [B]}]", vec![Ok(lease(&[("A", Some("hunter2"))]))]);
+        reads("[{store: vault, path: a, required: true, keys: [B]}]", vec![Ok(secret(&[("A", Some("hunter2"))]))]);
     let error = merge(&reads, None).expect_err("B is not there");
     assert!(!format!("{error} {error:?}").contains("hunter2"));
 }

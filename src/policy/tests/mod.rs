@@ -1,7 +1,6 @@
-//! Tests of the room as a whole, with their callers and policies.
+//! Tests of policies, with helpers that make callers, requests and policies.
 
 mod attestation;
-mod bound;
 mod compile;
 mod condition;
 mod decide;
@@ -17,6 +16,7 @@ mod oracle;
 mod replay;
 mod shadow;
 mod template;
+mod token_binding;
 mod write;
 
 use super::{AuthenticatorKind, Bounds, Ceiling, Decision, Denial, Grant, Policy, PolicySet, Tenants};
@@ -31,7 +31,7 @@ use crate::wire::policy::PolicySpec;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-/// Two stores, a cluster, two issuers, a maximum lifetime of 15 minutes, no ceiling.
+/// Bounds with two stores, a cluster, two issuers, a maximum ticket lifetime of 15 minutes, and no ceiling.
 fn bounds() -> Bounds {
     let authenticators = [
         ("cluster", AuthenticatorKind::Kubernetes),
@@ -47,7 +47,7 @@ fn bounds() -> Bounds {
     }
 }
 
-fn bounds_under(ceiling: &[(&str, &str)]) -> Bounds {
+fn bounds_with_ceiling(ceiling: &[(&str, &str)]) -> Bounds {
     let entries = ceiling.iter().map(|(store, prefix)| ((*store).into(), (*prefix).to_owned()));
     Bounds { ceiling: Ceiling::new(entries), ..bounds() }
 }
@@ -66,11 +66,11 @@ fn faults(yaml: &str) -> Vec<String> {
 }
 
 fn faults_within(yaml: &str, bounds: &Bounds) -> Vec<String> {
-    shown(Policy::compile("p", &spec(yaml), bounds).map(|_| ()))
+    faults_as_text(Policy::compile("p", &spec(yaml), bounds).map(|_| ()))
 }
 
-fn shown(outcome: Result<(), Vec<Fault>>) -> Vec<String> {
-    let faults = outcome.err().unwrap_or_default();
+fn faults_as_text(result: Result<(), Vec<Fault>>) -> Vec<String> {
+    let faults = result.err().unwrap_or_default();
     faults.into_iter().map(|fault| format!("{}: {}", fault.pointer, fault.detail)).collect()
 }
 
@@ -89,21 +89,21 @@ fn pod(namespace: &str, service_account: &str) -> Caller {
     }
 }
 
-fn bearer(issuer: &str, claims: Value) -> Caller {
+fn oidc_caller(issuer: &str, claims: Value) -> Caller {
     let Value::Object(claims) = claims else { panic!("claims are an object") };
     Caller { issuer: issuer.into(), subject: "somebody".into(), groups: vec![], workload: None, unbound: None, claims }
 }
 
-fn asks(repo: &str, branch: &str) -> UnverifiedRequest {
-    asks_partly(Some(repo), Some(branch))
+fn request_for(repo: &str, branch: &str) -> UnverifiedRequest {
+    partial_request(Some(repo), Some(branch))
 }
 
-fn about(repo: &str, branch: &str) -> Request {
+fn verified_request(repo: &str, branch: &str) -> Request {
     Request { repo: Repo::try_from(repo).expect(repo), branch: Branch::try_from(branch).expect(branch) }
 }
 
-/// A part that is `None` is omitted.
-fn asks_partly(repo: Option<&str>, branch: Option<&str>) -> UnverifiedRequest {
+/// A request that omits the parts that are `None`.
+fn partial_request(repo: Option<&str>, branch: Option<&str>) -> UnverifiedRequest {
     UnverifiedRequest {
         repo: repo.map(|repo| Repo::try_from(repo).expect(repo)),
         branch: branch.map(|branch| Branch::try_from(branch).expect(branch)),
@@ -113,38 +113,38 @@ fn asks_partly(repo: Option<&str>, branch: Option<&str>) -> UnverifiedRequest {
 }
 
 /// Facts about a pod with these labels.
-fn labelled(labels: &[(&str, &str)]) -> Facts {
+fn facts_with_labels(labels: &[(&str, &str)]) -> Facts {
     let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     Facts { pod: Some(PodFacts { labels, ..PodFacts::default() }), ..Facts::default() }
 }
 
 /// Facts about a `PipelineRun` with these params.
-fn run_with(params: Value) -> Facts {
+fn facts_with_params(params: Value) -> Facts {
     let Value::Object(params) = params else { panic!("params are an object") };
     let params = params.into_iter().collect();
     Facts { pipeline_run: Some(PipelineRunFacts { params, ..PipelineRunFacts::default() }), ..Facts::default() }
 }
 
-fn decided(policies: Vec<Policy>, caller: &Caller, facts: &Facts, asked: &UnverifiedRequest) -> Decision {
+fn decide(policies: Vec<Policy>, caller: &Caller, facts: &Facts, asked: &UnverifiedRequest) -> Decision {
     PolicySet::new(policies).decide(caller, facts, asked)
 }
 
-fn granted(policies: Vec<Policy>, caller: &Caller, asked: &UnverifiedRequest) -> Grant {
-    match decided(policies, caller, &Facts::default(), asked) {
+fn expect_grant(policies: Vec<Policy>, caller: &Caller, asked: &UnverifiedRequest) -> Grant {
+    match decide(policies, caller, &Facts::default(), asked) {
         Decision::Granted(grant) => grant,
         other => panic!("{other:?}"),
     }
 }
 
-fn denied(policies: Vec<Policy>, caller: &Caller, asked: &UnverifiedRequest) -> Denial {
-    match decided(policies, caller, &Facts::default(), asked) {
+fn expect_denial(policies: Vec<Policy>, caller: &Caller, asked: &UnverifiedRequest) -> Denial {
+    match decide(policies, caller, &Facts::default(), asked) {
         Decision::Denied(denial) => denial,
         other => panic!("{other:?}"),
     }
 }
 
 fn paths(grant: &Grant) -> Vec<&str> {
-    grant.secrets.iter().map(|granted| granted.secret.path.as_str()).collect()
+    grant.secrets.iter().map(|secret| secret.secret.path.as_str()).collect()
 }
 
 fn names(policies: &[PolicyRef]) -> Vec<&str> {

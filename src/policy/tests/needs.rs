@@ -1,10 +1,10 @@
-//! Only the facts that an evaluated expression uses are looked up.
+//! The facts that a decision needs: only those of expressions that are evaluated.
 
-use super::{asks, asks_partly, bearer, pod, policy};
+use super::{oidc_caller, partial_request, pod, policy, request_for};
 use crate::policy::{Policy, PolicySet};
 use serde_json::json;
 
-fn of(lines: &str) -> Policy {
+fn policy_with(lines: &str) -> Policy {
     let patterns = if lines.contains("repos:") { "" } else { "repos: [site]\nbranches: [main]\n" };
     let subjects = "subjects: [{kubernetes: {namespaces: ['ci'], serviceAccounts: ['bot']}}]\n";
     let secrets = if lines.contains("deny") { "" } else { "\nsecrets: [{store: vault, path: a}]" };
@@ -12,7 +12,7 @@ fn of(lines: &str) -> Policy {
 }
 
 fn needs(lines: &str, namespace: &str, repo: Option<&str>, branch: Option<&str>) -> (bool, bool) {
-    let needs = PolicySet::new(vec![of(lines)]).needs(&pod(namespace, "bot"), &asks_partly(repo, branch));
+    let needs = PolicySet::new(vec![policy_with(lines)]).needs(&pod(namespace, "bot"), &partial_request(repo, branch));
     (needs.pod, needs.pipeline_run)
 }
 
@@ -20,7 +20,7 @@ const LABEL: &str = "attest: {repo: 'caller.pod.labels.repo'}";
 const PARAM: &str = "condition: 'caller.pipelineRun.params.x == \"\"'";
 
 #[test]
-fn attestations_of_every_policy_that_speaks_of_the_caller() {
+fn attestations_of_all_policies_for_the_caller_are_needed() {
     assert_eq!(needs(LABEL, "ci", Some("site"), Some("main")), (true, false));
     assert_eq!(needs(LABEL, "ci", Some("other"), Some("other")), (true, false));
     assert_eq!(needs(LABEL, "ci", None, None), (true, false));
@@ -33,7 +33,7 @@ fn attestations_of_every_policy_that_speaks_of_the_caller() {
 }
 
 #[test]
-fn conditions_only_of_those_that_could_fit() {
+fn only_conditions_of_policies_that_could_match_are_needed() {
     assert_eq!(needs(PARAM, "ci", Some("site"), Some("main")), (false, true));
     assert_eq!(needs(PARAM, "ci", None, None), (false, true));
     assert_eq!(needs(PARAM, "ci", Some("site"), None), (false, true));
@@ -46,7 +46,7 @@ fn conditions_only_of_those_that_could_fit() {
 }
 
 #[test]
-fn what_is_known_already_needs_nothing() {
+fn expressions_without_facts_need_nothing() {
     for line in [
         "condition: 'caller.pod.name == caller.pod.uid'",
         "condition: 'caller.namespace == request.repo'",
@@ -55,6 +55,9 @@ fn what_is_known_already_needs_nothing() {
     ] {
         assert_eq!(needs(line, "ci", Some("site"), Some("main")), (false, false), "{line}");
     }
-    let set = PolicySet::new(vec![of(LABEL)]);
-    assert_eq!(set.needs(&bearer("github", json!({})), &asks("site", "main")), crate::model::facts::Needs::default());
+    let set = PolicySet::new(vec![policy_with(LABEL)]);
+    assert_eq!(
+        set.needs(&oidc_caller("github", json!({})), &request_for("site", "main")),
+        crate::model::facts::Needs::default()
+    );
 }

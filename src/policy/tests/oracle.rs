@@ -1,54 +1,54 @@
-//! Compares decisions with an independent oracle: no globs, no CEL, no index, only the meaning of the language.
+//! Compares decisions with an independent model of the language, without globs, CEL and the index.
 
-use super::{asks_partly, labelled, names, paths, pod, policy};
+use super::{facts_with_labels, names, partial_request, paths, pod, policy};
 use crate::model::facts::Facts;
 use crate::policy::{Decision, Policy, PolicySet};
 use proptest::prelude::*;
 use std::fmt::Write as _;
 
-/// The result of an attestation, from a small set.
+/// The result of an attestation.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Word {
+enum AttestationResult {
     Left,
     Right,
-    Errs,
-    NoName,
+    Error,
+    InvalidName,
     OtherType,
 }
 
 /// The result of a condition.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Verdict {
+enum ConditionResult {
     True,
     False,
-    Errs,
+    Error,
 }
 
-/// The meaning of a policy, over two namespaces, repos and branches: `l` and `r`.
+/// A policy over two namespaces, repos and branches: `l` and `r`.
 #[derive(Debug, Clone)]
-struct Meaning {
+struct PolicyModel {
     denies: bool,
     namespaces: Vec<char>,
     repos: Vec<char>,
     branches: Vec<char>,
-    attested_repo: Option<Word>,
-    attested_branch: Option<Word>,
-    condition: Option<Verdict>,
+    attested_repo: Option<AttestationResult>,
+    attested_branch: Option<AttestationResult>,
+    condition: Option<ConditionResult>,
 }
 
-fn expression(word: Word) -> &'static str {
+fn expression(word: AttestationResult) -> &'static str {
     match word {
-        Word::Left => "caller.pod.labels.left",
-        Word::Right => "'' + caller.pod.labels['right']",
-        Word::Errs => "caller.pod.labels.missing",
-        Word::NoName => "caller.pod.labels.left + '^'",
-        Word::OtherType => "[caller.pod.labels.left, 1][1]",
+        AttestationResult::Left => "caller.pod.labels.left",
+        AttestationResult::Right => "'' + caller.pod.labels['right']",
+        AttestationResult::Error => "caller.pod.labels.missing",
+        AttestationResult::InvalidName => "caller.pod.labels.left + '^'",
+        AttestationResult::OtherType => "[caller.pod.labels.left, 1][1]",
     }
 }
 
-impl Meaning {
-    fn written(&self, name: &str) -> Policy {
-        let list = |of: &[char]| of.iter().map(|c| format!("'{c}'")).collect::<Vec<_>>().join(", ");
+impl PolicyModel {
+    fn to_policy(&self, name: &str) -> Policy {
+        let list = |chars: &[char]| chars.iter().map(|c| format!("'{c}'")).collect::<Vec<_>>().join(", ");
         let attestations = [("repo", self.attested_repo), ("branch", self.attested_branch)];
         let attest: Vec<_> = attestations
             .iter()
@@ -65,9 +65,9 @@ impl Meaning {
         }
         text += match self.condition {
             None => "",
-            Some(Verdict::True) => "condition: 'request.repo == request.repo'\n",
-            Some(Verdict::False) => "condition: 'request.repo != request.repo'\n",
-            Some(Verdict::Errs) => "condition: 'caller.claims.missing'\n",
+            Some(ConditionResult::True) => "condition: 'request.repo == request.repo'\n",
+            Some(ConditionResult::False) => "condition: 'request.repo != request.repo'\n",
+            Some(ConditionResult::Error) => "condition: 'caller.claims.missing'\n",
         };
         let secrets = format!("secrets: [{{store: vault, path: {name}}}]");
         text += if self.denies { "effect: deny" } else { &secrets };
@@ -76,29 +76,34 @@ impl Meaning {
 }
 
 /// The attested value.
-fn attested(word: Option<Word>) -> Option<char> {
+fn attested(word: Option<AttestationResult>) -> Option<char> {
     match word {
-        Some(Word::Left) => Some('l'),
-        Some(Word::Right) => Some('r'),
-        Some(Word::Errs | Word::NoName | Word::OtherType) | None => None,
+        Some(AttestationResult::Left) => Some('l'),
+        Some(AttestationResult::Right) => Some('r'),
+        Some(AttestationResult::Error | AttestationResult::InvalidName | AttestationResult::OtherType) | None => None,
     }
 }
 
-/// Whether there is an attestation without a value.
-fn is_absent(word: Option<Word>) -> bool {
+/// Whether an attestation yields no value.
+fn is_absent(word: Option<AttestationResult>) -> bool {
     word.is_some() && attested(word).is_none()
 }
 
 /// The values of one part that the policies for this caller attest.
-fn words<'a>(policies: &'a [&Meaning], part: fn(&Meaning) -> Option<Word>) -> impl Iterator<Item = char> + 'a {
+fn attested_values<'a>(
+    policies: &'a [&PolicyModel],
+    part: fn(&PolicyModel) -> Option<AttestationResult>,
+) -> impl Iterator<Item = char> + 'a {
     policies.iter().filter_map(move |policy| attested(part(policy)))
 }
 
 /// The expected decision, as text.
-fn oracle(policies: &[Meaning], namespace: char, repo: Option<char>, branch: Option<char>) -> String {
-    let of_caller: Vec<&Meaning> = policies.iter().filter(|policy| policy.namespaces.contains(&namespace)).collect();
-    let repos: Vec<char> = repo.into_iter().chain(words(&of_caller, |policy| policy.attested_repo)).collect();
-    let branches: Vec<char> = branch.into_iter().chain(words(&of_caller, |policy| policy.attested_branch)).collect();
+fn oracle(policies: &[PolicyModel], namespace: char, repo: Option<char>, branch: Option<char>) -> String {
+    let of_caller: Vec<&PolicyModel> =
+        policies.iter().filter(|policy| policy.namespaces.contains(&namespace)).collect();
+    let repos: Vec<char> = repo.into_iter().chain(attested_values(&of_caller, |policy| policy.attested_repo)).collect();
+    let branches: Vec<char> =
+        branch.into_iter().chain(attested_values(&of_caller, |policy| policy.attested_branch)).collect();
     let contradict = |all: &[char]| all.iter().any(|one| *one != all[0]);
     if contradict(&repos) || contradict(&branches) {
         return "attestation_failed".into();
@@ -107,18 +112,18 @@ fn oracle(policies: &[Meaning], namespace: char, repo: Option<char>, branch: Opt
         return if repos.is_empty() { "repo_missing" } else { "branch_missing" }.into();
     };
     let (mut allowing, mut denying, mut unattested) = (vec![], false, false);
-    for (place, policy) in policies.iter().enumerate() {
+    for (index, policy) in policies.iter().enumerate() {
         if !policy.namespaces.contains(&namespace) {
             continue;
         }
         let absent = is_absent(policy.attested_repo) || is_absent(policy.attested_branch);
         unattested |= absent;
         let fits = policy.repos.contains(repo) && policy.branches.contains(branch);
-        let condition = policy.condition.unwrap_or(Verdict::True);
+        let condition = policy.condition.unwrap_or(ConditionResult::True);
         if policy.denies {
-            denying |= fits && condition != Verdict::False;
-        } else if fits && !absent && condition == Verdict::True {
-            allowing.push(format!("p{place}"));
+            denying |= fits && condition != ConditionResult::False;
+        } else if fits && !absent && condition == ConditionResult::True {
+            allowing.push(format!("p{index}"));
         }
     }
     match (allowing.is_empty(), denying, unattested) {
@@ -129,14 +134,14 @@ fn oracle(policies: &[Meaning], namespace: char, repo: Option<char>, branch: Opt
     }
 }
 
-fn told(decision: &Decision) -> String {
+fn decision_as_text(decision: &Decision) -> String {
     match decision {
         Decision::Granted(grant) => {
             assert_eq!(paths(grant), names(&grant.policies));
             format!("{}@{}: {}", grant.request.repo, grant.request.branch, paths(grant).join(" "))
         }
         Decision::Denied(denial) => denial.as_str().to_owned(),
-        Decision::LeftOut(part) => part.as_str().to_owned(),
+        Decision::PartMissing(part) => part.as_str().to_owned(),
     }
 }
 
@@ -144,20 +149,20 @@ fn some_of() -> impl Strategy<Value = Vec<char>> {
     prop::sample::subsequence(vec!['l', 'r'], 1..=2)
 }
 
-fn word() -> impl Strategy<Value = Option<Word>> {
+fn word() -> impl Strategy<Value = Option<AttestationResult>> {
     let word = prop_oneof![
-        6 => Just(Word::Left), 1 => Just(Word::Right), 1 => Just(Word::Errs), 1 => Just(Word::NoName), 1 => Just(Word::OtherType),
+        6 => Just(AttestationResult::Left), 1 => Just(AttestationResult::Right), 1 => Just(AttestationResult::Error), 1 => Just(AttestationResult::InvalidName), 1 => Just(AttestationResult::OtherType),
     ];
     prop::option::weighted(0.3, word)
 }
 
-fn meaning() -> impl Strategy<Value = Meaning> {
+fn model() -> impl Strategy<Value = PolicyModel> {
     let condition = prop::option::weighted(
         0.4,
-        prop_oneof![3 => Just(Verdict::True), 1 => Just(Verdict::False), 1 => Just(Verdict::Errs)],
+        prop_oneof![3 => Just(ConditionResult::True), 1 => Just(ConditionResult::False), 1 => Just(ConditionResult::Error)],
     );
     (prop::bool::weighted(0.2), some_of(), some_of(), some_of(), word(), word(), condition).prop_map(
-        |(denies, namespaces, repos, branches, attested_repo, attested_branch, condition)| Meaning {
+        |(denies, namespaces, repos, branches, attested_repo, attested_branch, condition)| PolicyModel {
             denies,
             namespaces,
             repos,
@@ -170,35 +175,35 @@ fn meaning() -> impl Strategy<Value = Meaning> {
 }
 
 fn facts() -> Facts {
-    labelled(&[("left", "l"), ("right", "r")])
+    facts_with_labels(&[("left", "l"), ("right", "r")])
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn decisions_and_explanations_say_what_the_oracle_says(meanings in prop::collection::vec(meaning(), 0..6)) {
-        let set = PolicySet::new(meanings.iter().enumerate().map(|(place, one)| one.written(&format!("p{place}"))));
+    fn decisions_and_explanations_agree_with_the_oracle(models in prop::collection::vec(model(), 0..6)) {
+        let set = PolicySet::new(models.iter().enumerate().map(|(index, policy)| policy.to_policy(&format!("p{index}"))));
         let facts = facts();
         for namespace in ['l', 'r'] {
             let caller = pod(&namespace.to_string(), "bot");
             for repo in [None, Some('l'), Some('r')] {
                 for branch in [None, Some('l'), Some('r')] {
                     let text = |part: Option<char>| part.map(String::from);
-                    let asked = asks_partly(text(repo).as_deref(), text(branch).as_deref());
-                    let decided = told(&set.decide(&caller, &facts, &asked));
-                    prop_assert_eq!(&decided, &oracle(&meanings, namespace, repo, branch), "{:?} {:?} {:?}", namespace, repo, branch);
+                    let asked = partial_request(text(repo).as_deref(), text(branch).as_deref());
+                    let decided = decision_as_text(&set.decide(&caller, &facts, &asked));
+                    prop_assert_eq!(&decided, &oracle(&models, namespace, repo, branch), "{:?} {:?} {:?}", namespace, repo, branch);
                     let explained = set.explain(&caller, &facts, &asked);
                     prop_assert_eq!(explained.allowed, decided.contains('@'));
-                    let matching = explained.policies.iter().filter(|one| one.matched);
+                    let matching = explained.policies.iter().filter(|policy| policy.matched);
                     if explained.allowed {
-                        prop_assert_eq!(explained.secrets.iter().map(|one| &*one.secret.path).collect::<Vec<_>>(), matching.map(|one| &*one.name).collect::<Vec<_>>());
+                        prop_assert_eq!(explained.secrets.iter().map(|secret| &*secret.secret.path).collect::<Vec<_>>(), matching.map(|policy| &*policy.name).collect::<Vec<_>>());
                     } else {
                         prop_assert_eq!(explained.reason, &*decided);
                     }
                     // The decision depends only on facts that are reported as needed.
                     if !set.needs(&caller, &asked).pod {
-                        prop_assert_eq!(told(&set.decide(&caller, &Facts::default(), &asked)), decided);
+                        prop_assert_eq!(decision_as_text(&set.decide(&caller, &Facts::default(), &asked)), decided);
                     }
                 }
             }
@@ -207,14 +212,14 @@ proptest! {
 }
 
 #[test]
-fn what_is_tried_has_all_outcomes() {
+fn generated_policies_give_all_outcomes() {
     use proptest::strategy::ValueTree as _;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut seen = std::collections::BTreeMap::<String, usize>::new();
-    let policies = prop::collection::vec(meaning(), 0..6);
+    let policies = prop::collection::vec(model(), 0..6);
     for _ in 0..2000 {
-        let meanings = policies.new_tree(&mut runner).expect("a tree").current();
-        let outcome = oracle(&meanings, 'l', Some('l'), Some('l'));
+        let models = policies.new_tree(&mut runner).expect("a tree").current();
+        let outcome = oracle(&models, 'l', Some('l'), Some('l'));
         let kind = if outcome.contains('@') { "granted".to_owned() } else { outcome };
         *seen.entry(kind).or_default() += 1;
     }

@@ -1,7 +1,7 @@
-//! Replay of recorded requests: what is known differs or not, and what is not known is not guessed.
+//! Replay of recorded requests: known differences are reported, and unknown ones are not guessed.
 
-use super::{about, asks, pod, policy};
-use crate::policy::{Difference, Policy, PolicySet, RecordedRequest, RecordedVerdict, Replay, Replayed};
+use super::{pod, policy, request_for, verified_request};
+use crate::policy::{DecisionDifference, Policy, PolicySet, RecordedRequest, RecordedVerdict, Replay, ReplayResult};
 
 const ANYONE: &str = "subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}]\nbranches: ['**']\n";
 
@@ -18,27 +18,27 @@ fn deny(name: &str, lines: &str) -> Policy {
 fn recorded(verdict: RecordedVerdict, policies: &[&str]) -> RecordedRequest {
     RecordedRequest {
         caller: pod("ci", "bot"),
-        request: about("site", "main"),
-        asked: asks("site", "main"),
+        request: verified_request("site", "main"),
+        asked: request_for("site", "main"),
         verdict,
         policies: policies.iter().map(|name| (*name).to_owned()).collect(),
     }
 }
 
-fn replayed(before: Vec<Policy>, after: Vec<Policy>, recorded: &RecordedRequest) -> Replayed {
+fn replayed(before: Vec<Policy>, after: Vec<Policy>, recorded: &RecordedRequest) -> ReplayResult {
     Replay::new(&PolicySet::new(before), &PolicySet::new(after), &|_| true).compare(recorded)
 }
 
-fn differs(allowed: (bool, bool), gained: &[&str], lost: &[&str]) -> Replayed {
+fn differs(allowed: (bool, bool), gained: &[&str], lost: &[&str]) -> ReplayResult {
     let owned = |list: &[&str]| list.iter().map(|one| (*one).to_owned()).collect();
-    Replayed::Differs(Difference { allowed, gained: owned(gained), lost: owned(lost) })
+    ReplayResult::Differs(DecisionDifference { allowed, gained: owned(gained), lost: owned(lost) })
 }
 
 #[test]
-fn what_the_log_holds_is_decided_anew() {
+fn logged_values_are_evaluated_again() {
     let allowed = recorded(RecordedVerdict::Allowed, &["a"]);
     let denied = recorded(RecordedVerdict::NoPolicyMatched, &[]);
-    assert_eq!(replayed(vec![allow("a", "")], vec![allow("a", "description: x")], &allowed), Replayed::Same);
+    assert_eq!(replayed(vec![allow("a", "")], vec![allow("a", "description: x")], &allowed), ReplayResult::Same);
     let narrow = || vec![allow("a", "repos: [shop]")];
     assert_eq!(replayed(vec![allow("a", "")], narrow(), &allowed), differs((true, false), &[], &["vault:a/site"]));
     assert_eq!(replayed(narrow(), vec![allow("a", "")], &denied), differs((false, true), &["vault:a/site"], &[]));
@@ -46,7 +46,7 @@ fn what_the_log_holds_is_decided_anew() {
     let elsewhere = vec![condition("caller.namespace == \"web\"")];
     assert_eq!(replayed(vec![allow("a", "")], elsewhere, &allowed), differs((true, false), &[], &["vault:a/site"]));
     let here = vec![condition("caller.namespace == \"ci\" && request.branch == \"main\"")];
-    assert_eq!(replayed(vec![allow("a", "")], here, &allowed), Replayed::Same);
+    assert_eq!(replayed(vec![allow("a", "")], here, &allowed), ReplayResult::Same);
     assert_eq!(
         replayed(vec![allow("a", "")], vec![allow("a", ""), deny("d", "")], &allowed),
         differs((true, false), &[], &["vault:a/site"])
@@ -56,10 +56,10 @@ fn what_the_log_holds_is_decided_anew() {
         replayed(vec![allow("a", "")], vec![keys], &allowed),
         differs((true, true), &["vault:a/site (keys K)"], &["vault:a/site"])
     );
-    // Ways of no effect.
+    // A policy in shadow mode has no effect.
     assert_eq!(
         replayed(vec![allow("a", "")], vec![allow("a", ""), deny("d", "mode: audit")], &allowed),
-        Replayed::Same
+        ReplayResult::Same
     );
     let denied = recorded(RecordedVerdict::DeniedByPolicy, &["d"]);
     let both = || vec![allow("a", ""), deny("d", "")];
@@ -67,44 +67,47 @@ fn what_the_log_holds_is_decided_anew() {
 }
 
 #[test]
-fn what_it_does_not_hold_follows_from_the_record_or_is_not_guessed() {
+fn other_values_follow_from_the_record_or_are_unknown() {
     const ATTEST: &str = "attest: {repo: 'caller.pod.labels.repo'}";
     const LABEL: &str = "condition: 'caller.pod.labels.team == \"a\"'";
     let allowed = recorded(RecordedVerdict::Allowed, &["a"]);
     let denied = recorded(RecordedVerdict::NoPolicyMatched, &[]);
-    let unknown = |name: &str| Replayed::Unknown(name.into());
+    let unknown = |name: &str| ReplayResult::Unknown(name.into());
     let with = |lines: &str, more: &str| vec![allow("a", &format!("{lines}\n{more}"))];
-    // It matched, so its attestation and its condition held; they are the same in the new one.
+    // The policy matched, so its attestation and condition matched; they are the same in the new version.
     for part in [ATTEST, LABEL] {
-        assert_eq!(replayed(with(part, ""), with(part, "ticket: {ttl: 1m}"), &allowed), Replayed::Same, "{part}");
+        assert_eq!(replayed(with(part, ""), with(part, "ticket: {ttl: 1m}"), &allowed), ReplayResult::Same, "{part}");
         let narrow = with(part, "repos: [shop]");
         assert_eq!(
             replayed(with(part, ""), narrow, &allowed),
             differs((true, false), &[], &["vault:a/site"]),
             "{part}"
         );
-        // Another one is not known.
+        // Whether a different part matches is unknown.
         let other = part.replace("labels", "annotations");
         assert_eq!(replayed(with(part, ""), with(&other, ""), &allowed), unknown("a"), "{part}");
         assert_eq!(replayed(with("", ""), with(part, ""), &allowed), unknown("a"), "{part}");
-        // Without it the rest decides.
-        assert_eq!(replayed(with(part, ""), with("", ""), &allowed), Replayed::Same, "{part}");
+        // Without the part, the other parts decide.
+        assert_eq!(replayed(with(part, ""), with("", ""), &allowed), ReplayResult::Same, "{part}");
     }
-    // All else fits and it did not match, so the condition did not hold.
+    // The policy did not match although all other parts do, so the condition was false.
     assert_eq!(replayed(with(LABEL, ""), with("", ""), &denied), differs((false, true), &["vault:a/site"], &[]));
-    assert_eq!(replayed(with(LABEL, ""), with(LABEL, "description: x"), &denied), Replayed::Same);
-    // Two open parts tell nothing.
+    assert_eq!(replayed(with(LABEL, ""), with(LABEL, "description: x"), &denied), ReplayResult::Same);
+    // With two unknown parts, it is unknown which of them did not match.
     let two = format!("{ATTEST}\n{LABEL}");
     assert_eq!(replayed(with(&two, ""), with(LABEL, ""), &denied), unknown("a"));
-    // A record that is older than the policy tells nothing about it.
+    // If the policy has changed since the record, the record does not show whether it matches.
     let (before, after) = (PolicySet::new(with(LABEL, "")), PolicySet::new(with(LABEL, "repos: [shop, site]")));
     assert_eq!(Replay::new(&before, &after, &|_| false).compare(&allowed), unknown("a"));
-    // One that stays as it is may undo a difference.
+    // An undecided policy that is the same in both sets may remove a difference.
     let stays = || allow("z", LABEL);
     let older = |before: Vec<Policy>, after: Vec<Policy>| {
         Replay::new(&PolicySet::new(before), &PolicySet::new(after), &|_| false).compare(&allowed)
     };
     let alone = vec![stays()];
     assert_eq!(older(vec![allow("a", ""), stays()], alone), unknown("z"));
-    assert_eq!(older(vec![allow("a", ""), stays()], vec![allow("a", "ticket: {ttl: 1m}"), stays()]), Replayed::Same);
+    assert_eq!(
+        older(vec![allow("a", ""), stays()], vec![allow("a", "ticket: {ttl: 1m}"), stays()]),
+        ReplayResult::Same
+    );
 }

@@ -1,6 +1,6 @@
-//! Path templates: which are refused, how values are written, and that different values give different paths.
+//! Path templates: which are invalid, how values are encoded, and that different values give different paths.
 
-use super::{about, bearer, pod};
+use super::{oidc_caller, pod, verified_request};
 use crate::model::branch::Branch;
 use crate::model::caller::Caller;
 use crate::model::repo::Repo;
@@ -9,12 +9,12 @@ use crate::policy::template::Template;
 use proptest::prelude::*;
 use serde_json::json;
 
-fn fill(template: &str, caller: &Caller, request: &Request) -> Option<String> {
-    Template::parse(template).expect(template).fill(caller, request)
+fn expand(template: &str, caller: &Caller, request: &Request) -> Option<String> {
+    Template::parse(template).expect(template).expand(caller, request)
 }
 
 #[test]
-fn what_is_not_a_template_is_refused() {
+fn invalid_templates_are_refused() {
     for text in [
         "",
         "/",
@@ -96,7 +96,7 @@ fn what_is_not_a_template_is_refused() {
 }
 
 #[test]
-fn what_is_right_beside_it_is_taken() {
+fn valid_templates_are_accepted() {
     for text in [
         "a",
         "a/b",
@@ -131,7 +131,7 @@ fn what_is_right_beside_it_is_taken() {
 }
 
 #[test]
-fn values_are_written_as_one_segment() {
+fn values_are_encoded_as_one_segment() {
     let caller = pod("ci", "build-bot");
     for (branch, segment) in [
         ("main", "main"),
@@ -146,9 +146,12 @@ fn values_are_written_as_one_segment() {
         ("main$(id)", "main=24=28id=29"),
         ("MAIN", "MAIN"),
     ] {
-        assert_eq!(fill("homelab/{branch}", &caller, &about("site", branch)), Some(format!("homelab/{segment}")));
+        assert_eq!(
+            expand("homelab/{branch}", &caller, &verified_request("site", branch)),
+            Some(format!("homelab/{segment}"))
+        );
     }
-    let request = about("acme/site", "x/y");
+    let request = verified_request("acme/site", "x/y");
     for (template, path) in [
         ("homelab/{repo}/default", "homelab/acme~site/default"),
         ("homelab/{repo}/{branch}", "homelab/acme~site/x~y"),
@@ -156,13 +159,13 @@ fn values_are_written_as_one_segment() {
         ("homelab/{repo}/{branch|path}", "homelab/acme~site/x/y"),
         ("homelab/{namespace}/{serviceAccount}", "homelab/ci/build-bot"),
     ] {
-        assert_eq!(fill(template, &caller, &request).as_deref(), Some(path));
+        assert_eq!(expand(template, &caller, &request).as_deref(), Some(path));
     }
 }
 
 #[test]
-fn what_has_no_value_or_cannot_be_a_segment_fills_nothing() {
-    let request = about("site", "main");
+fn missing_or_unencodable_values_give_no_path() {
+    let request = verified_request("site", "main");
     for (claim, segment) in [
         (json!("a/b"), Some("a~b")),
         (json!("a~b"), Some("a=7Eb")),
@@ -181,22 +184,22 @@ fn what_has_no_value_or_cannot_be_a_segment_fills_nothing() {
         (json!(1e30), None),
         (json!("x".repeat(1025)), None),
     ] {
-        let caller = bearer("github", json!({"c": claim}));
+        let caller = oidc_caller("github", json!({"c": claim}));
         let expected = segment.map(|segment| format!("a/{segment}/b"));
-        assert_eq!(fill("a/{claims.c}/b", &caller, &request), expected, "{claim}");
+        assert_eq!(expand("a/{claims.c}/b", &caller, &request), expected, "{claim}");
     }
-    let caller = bearer("circleci", json!({"oidc.circleci.com/project-id": "a/b", "a}/{b": "c", "sub": "s"}));
+    let caller = oidc_caller("circleci", json!({"oidc.circleci.com/project-id": "a/b", "a}/{b": "c", "sub": "s"}));
     for (template, path) in [
         ("a/{claims[\"oidc.circleci.com/project-id\"]}/x", "a/a~b/x"),
         ("a/{claims[\"a}/{b\"]}/{claims[\"sub\"]}", "a/c/s"),
         ("Team%20A/rds%21x/{claims.sub}", "Team A/rds!x/s"),
         ("a/%7Brepo%7D/%25", "a/{repo}/%"),
     ] {
-        assert_eq!(fill(template, &caller, &request).as_deref(), Some(path));
+        assert_eq!(expand(template, &caller, &request).as_deref(), Some(path));
     }
-    let caller = bearer("github", json!({"a": {"b": "c"}, "x": "y"}));
+    let caller = oidc_caller("github", json!({"a": {"b": "c"}, "x": "y"}));
     for template in ["a/{claims.b}", "a/{claims.a.b}", "a/{namespace}", "a/{serviceAccount}"] {
-        assert_eq!(fill(template, &caller, &request), None, "{template}");
+        assert_eq!(expand(template, &caller, &request), None, "{template}");
     }
 }
 
@@ -225,14 +228,14 @@ fn values() -> impl Strategy<Value = Values> {
 }
 
 fn path(template: &str, values: &Values) -> String {
-    fill(template, &pod(&values.2, &values.3), &about(&values.0, &values.1)).expect("every value is there")
+    expand(template, &pod(&values.2, &values.3), &verified_request(&values.0, &values.1)).expect("every value is there")
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
-    fn no_two_callers_or_requests_ever_give_one_path(one in values(), other in values(), shared in 0..16u8) {
+    fn different_values_give_different_paths(one in values(), other in values(), shared in 0..16u8) {
         // Some values are equal in both: small differences are the most likely to give equal paths.
         let mut other = other;
         if shared & 1 != 0 { other.0.clone_from(&one.0); }
@@ -251,17 +254,17 @@ proptest! {
     }
 
     #[test]
-    fn swapped_values_do_not_meet(repo in either(), branch in either()) {
+    fn swapped_values_give_different_paths(repo in either(), branch in either()) {
         for template in ["m/{repo}/{branch}", "m/{repo|path}/{branch}", "m/{repo}/{branch|path}"] {
             let caller = pod("ci", "bot");
-            let one = fill(template, &caller, &about(&repo, &branch));
-            let other = fill(template, &caller, &about(&branch, &repo));
+            let one = expand(template, &caller, &verified_request(&repo, &branch));
+            let other = expand(template, &caller, &verified_request(&branch, &repo));
             prop_assert_eq!(one == other, repo == branch);
         }
     }
 
     #[test]
-    fn a_path_has_no_segment_that_a_store_could_read_otherwise(values in values()) {
+    fn path_segments_have_only_unambiguous_characters(values in values()) {
         for template in ["m/{repo}/{branch}/{namespace}/{serviceAccount}", "m/{repo|path}/{branch}", "m/{repo}/{branch|path}"] {
             for segment in path(template, &values).split('/') {
                 prop_assert!(!matches!(segment, "" | "." | ".."));

@@ -1,7 +1,7 @@
-//! `write` and `encoding` of a secret: which are refused, how a body is filled in, and that different values give
+//! `write` and `encoding` of a secret: which are invalid, how a body is expanded, and that different values give
 //! different strings.
 
-use super::{about, asks, bearer, bounds, faults, granted, pod, policy, spec};
+use super::{bounds, expect_grant, faults, oidc_caller, pod, policy, request_for, spec, verified_request};
 use crate::model::facts::Facts;
 use crate::model::lease::Encoding;
 use crate::policy::{Decision, Policy, PolicySet};
@@ -17,7 +17,7 @@ fn secret(rest: &str) -> String {
 
 fn body(write: &Value, repo: &str, branch: &str) -> Option<Value> {
     let policy = policy("p", &secret(&format!("write: {write}")));
-    let asked = asks(repo, branch);
+    let asked = request_for(repo, branch);
     match PolicySet::new([policy]).decide(&pod("ci", "bot"), &Facts::default(), &asked) {
         Decision::Granted(grant) => {
             Some(serde_json::from_str(grant.secrets[0].write.as_ref().expect("a write").as_json()).expect("JSON"))
@@ -27,7 +27,7 @@ fn body(write: &Value, repo: &str, branch: &str) -> Option<Value> {
 }
 
 #[test]
-fn a_body_is_filled_in_and_all_else_of_it_stays() {
+fn placeholders_in_a_body_are_expanded() {
     for (write, expected) in [
         (json!({}), json!({})),
         (json!({"common_name": "{repo}.internal"}), json!({"common_name": "shop.internal"})),
@@ -43,7 +43,7 @@ fn a_body_is_filled_in_and_all_else_of_it_stays() {
     ] {
         assert_eq!(body(&write, "shop", "x/y"), Some(expected), "{write}");
     }
-    // A branch cannot end the name that contains it and begin another one.
+    // The value of a branch cannot end its name in the list and begin another name.
     let names = json!({"alt_names": "{branch}.preview.example,b.example"});
     let expected = json!({"alt_names": "evil.example=2Cx.preview.example,b.example"});
     assert_eq!(body(&names, "shop", "evil.example,x"), Some(expected));
@@ -55,15 +55,15 @@ fn a_body_is_filled_in_and_all_else_of_it_stays() {
             "oidc: {issuer: github, claims: {sub: '*'}}",
         ),
     );
-    let caller = bearer("github", json!({"sub": "me", "a/b": "c d"}));
-    let grant = granted(vec![policy], &caller, &asks("shop", "main"));
+    let caller = oidc_caller("github", json!({"sub": "me", "a/b": "c d"}));
+    let grant = expect_grant(vec![policy], &caller, &request_for("shop", "main"));
     assert_eq!(grant.secrets[0].write.as_ref().map(crate::model::write::Write::as_json), Some(r#"{"cn":"c=20d.x"}"#));
 }
 
 #[test]
-fn without_a_write_there_is_none_and_equal_bodies_are_equal() {
+fn equal_bodies_compare_equal() {
     let of = |rest: &str| {
-        let grant = granted(vec![policy("p", &secret(rest))], &pod("ci", "bot"), &asks("shop", "main"));
+        let grant = expect_grant(vec![policy("p", &secret(rest))], &pod("ci", "bot"), &request_for("shop", "main"));
         (grant.secrets[0].write.clone(), grant.secrets[0].encoding)
     };
     assert_eq!(of("required: true"), (None, Encoding::Plain));
@@ -73,7 +73,7 @@ fn without_a_write_there_is_none_and_equal_bodies_are_equal() {
 }
 
 #[test]
-fn each_fault_has_its_place() {
+fn a_fault_has_the_pointer_of_its_field() {
     let nested = "write: {a: [[[[1]]]]}";
     for (rest, pointer) in [
         ("write: {a: null}", "/spec/secrets/0/write/a"),
@@ -104,7 +104,7 @@ fn each_fault_has_its_place() {
 }
 
 #[test]
-fn a_write_is_part_of_what_a_policy_says() {
+fn write_and_encoding_change_the_revision() {
     let of = |rest: &str| Policy::compile("p", &spec(&secret(rest)), &bounds()).expect("good").revision().clone();
     assert_ne!(of("write: {a: b}"), of("write: {a: c}"));
     assert_ne!(of("write: {a: b}"), of("required: false"));
@@ -115,7 +115,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn no_two_values_give_one_text(
+    fn different_values_give_different_texts(
         one in "[ab]([/.]?[ab]){0,2}",
         other in "[ab]([/.]?[ab]){0,2}",
         third in "[ab]([/.]?[ab]){0,2}",
@@ -124,6 +124,6 @@ proptest! {
         let write = json!({"a": "x{repo}/{branch}.y"});
         let (left, right) = (body(&write, &one, &other), body(&write, &third, &fourth));
         prop_assert!(left.is_some());
-        prop_assert_eq!(left == right, about(&one, &other) == about(&third, &fourth));
+        prop_assert_eq!(left == right, verified_request(&one, &other) == verified_request(&third, &fourth));
     }
 }

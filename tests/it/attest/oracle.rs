@@ -120,7 +120,7 @@ async fn decided(desk: &Desk, policies: &PolicySet, player: &Player<'_>, pair: P
         Decision::Granted(grant) => Outcome::Granted(grant.secrets.into_iter().map(|one| one.secret.path).collect()),
         Decision::Denied(Denial::AttestationFailed(_)) => Outcome::AttestationFailed,
         Decision::Denied(_) => Outcome::Denied,
-        Decision::LeftOut(_) => Outcome::LeftOut,
+        Decision::PartMissing(_) => Outcome::LeftOut,
     }
 }
 

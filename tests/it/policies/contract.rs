@@ -1,7 +1,7 @@
 //! The contract of every policy store.
 
 use super::*;
-use claviger::policy::{Change, Expected, PolicySource, PolicyStoreError, RevisionChange};
+use claviger::policy::{ChangeKind, PolicySource, PolicyStoreError, PutOutcome, WritePrecondition};
 use tokio::task::JoinSet;
 
 /// Runs each of these tests for every database.
@@ -35,10 +35,10 @@ async fn what_is_created_is_there_and_in_force(place: Place) {
     assert_eq!((got.updated_by.as_str(), got.source), ("alice", PolicySource::Api));
     assert_eq!(shown(&got.spec), spec_of("site"));
 
-    let gone = register.delete("a", "bob", Expected::Any).await.unwrap();
+    let gone = register.delete("a", "bob", WritePrecondition::Any).await.unwrap();
     assert_eq!(shown(&gone.spec), spec_of("site"));
     assert!(register.get("a").await.unwrap().is_none() && in_force(&register).is_empty());
-    assert_eq!(register.delete("a", "bob", Expected::Any).await.unwrap_err(), PolicyStoreError::NotFound);
+    assert_eq!(register.delete("a", "bob", WritePrecondition::Any).await.unwrap_err(), PolicyStoreError::NotFound);
 }
 
 async fn a_name_is_taken_once(place: Place) {
@@ -50,16 +50,16 @@ async fn a_name_is_taken_once(place: Place) {
 
 async fn a_put_tells_what_it_did(place: Place) {
     let register = place.register().await;
-    let (first, change) = register.put(policy("a", "site"), Expected::Any).await.unwrap();
-    assert_eq!(change, Change::Created);
-    let (second, change) = register.put(policy("a", "site"), Expected::Any).await.unwrap();
-    assert_eq!(change, Change::Updated);
+    let (first, change) = register.put(policy("a", "site"), WritePrecondition::Any).await.unwrap();
+    assert_eq!(change, PutOutcome::Created);
+    let (second, change) = register.put(policy("a", "site"), WritePrecondition::Any).await.unwrap();
+    assert_eq!(change, PutOutcome::Updated);
     assert_ne!(first.revision, second.revision, "a write has a revision of its own, even of the same text");
     assert_eq!(first.created_at, second.created_at);
     assert!(second.updated_at >= first.updated_at);
 
     // A reused name starts anew, and no revision is used twice.
-    register.delete("a", "alice", Expected::Any).await.unwrap();
+    register.delete("a", "alice", WritePrecondition::Any).await.unwrap();
     let third = register.create(policy("a", "site")).await.unwrap();
     assert!(third.revision != first.revision && third.revision != second.revision);
     assert!(third.created_at >= second.updated_at);
@@ -68,12 +68,12 @@ async fn a_put_tells_what_it_did(place: Place) {
 async fn what_was_expected_decides(place: Place) {
     use PolicyStoreError::{NotFound, PreconditionFailed};
     let register = place.register().await;
-    let revision = |text: &str| Expected::Revision(text.to_owned());
+    let revision = |text: &str| WritePrecondition::Revision(text.to_owned());
     assert_eq!(register.put(policy("a", "x"), revision("1")).await.unwrap_err(), PreconditionFailed);
     assert_eq!(register.delete("a", "alice", revision("1")).await.unwrap_err(), NotFound);
 
-    let (first, _) = register.put(policy("a", "x"), Expected::Absent).await.unwrap();
-    assert_eq!(register.put(policy("a", "y"), Expected::Absent).await.unwrap_err(), PreconditionFailed);
+    let (first, _) = register.put(policy("a", "x"), WritePrecondition::Absent).await.unwrap();
+    assert_eq!(register.put(policy("a", "y"), WritePrecondition::Absent).await.unwrap_err(), PreconditionFailed);
     let (second, _) = register.put(policy("a", "y"), revision(&first.revision)).await.unwrap();
     for wrong in [first.revision.as_str(), "", "0", "nonsense", "\0", &format!("0{}", second.revision)] {
         assert_eq!(register.put(policy("a", "z"), revision(wrong)).await.unwrap_err(), PreconditionFailed, "{wrong}");
@@ -95,14 +95,14 @@ async fn one_of_fifty_racing_writers_wins(place: Place) {
     let first = here.create(policy("a", "start")).await.unwrap();
     let mut race = JoinSet::new();
     for (racer, register) in registers(&database, 50).await.into_iter().enumerate() {
-        let expected = Expected::Revision(first.revision.clone());
+        let expected = WritePrecondition::Revision(first.revision.clone());
         race.spawn(async move { register.put(policy("a", &format!("racer-{racer}")), expected).await });
     }
     let (mut won, mut lost) = (Vec::new(), 0);
     for result in race.join_all().await {
         match result {
             Ok((policy, change)) => {
-                assert_eq!(change, Change::Updated);
+                assert_eq!(change, PutOutcome::Updated);
                 won.push(policy);
             }
             Err(PolicyStoreError::PreconditionFailed) => lost += 1,
@@ -131,21 +131,17 @@ async fn revisions_tell_who_changed_what(place: Place) {
     assert_eq!(register.revisions("a", None, 10).await.unwrap_err(), PolicyStoreError::NotFound);
     register.create(policy("a", "x")).await.unwrap();
     register.create(policy("other", "x")).await.unwrap();
-    let bobs = NewPolicy { by: "bob\0\n".into(), ..policy("a", "y") };
-    register.put(bobs, Expected::Any).await.unwrap();
-    register.delete("a", "carol", Expected::Any).await.unwrap();
+    let bobs = NewPolicy { written_by: "bob\0\n".into(), ..policy("a", "y") };
+    register.put(bobs, WritePrecondition::Any).await.unwrap();
+    register.delete("a", "carol", WritePrecondition::Any).await.unwrap();
 
     let revisions = register.revisions("a", None, 10).await.unwrap();
-    let told: Vec<_> = revisions.iter().map(|one| (one.by.as_str(), one.change)).collect();
+    let told: Vec<_> = revisions.iter().map(|one| (one.changed_by.as_str(), one.kind)).collect();
     assert_eq!(
         told,
-        [
-            ("carol", RevisionChange::Deleted),
-            ("bob\u{FFFD}\n", RevisionChange::Updated),
-            ("alice", RevisionChange::Created)
-        ]
+        [("carol", ChangeKind::Deleted), ("bob\u{FFFD}\n", ChangeKind::Updated), ("alice", ChangeKind::Created)]
     );
-    assert!(revisions.is_sorted_by(|newer, older| newer.revision > older.revision && newer.at >= older.at));
+    assert!(revisions.is_sorted_by(|newer, older| newer.revision > older.revision && newer.changed_at >= older.changed_at));
     let diffs: Vec<Value> = revisions.iter().map(|one| serde_json::to_value(&one.diff).unwrap()).collect();
     assert_eq!(
         diffs,
@@ -191,7 +187,7 @@ async fn hostile_names_find_nothing(place: Place) {
     register.create(policy("a", "x")).await.unwrap();
     for name in ["", "\0", "a\0", "A", "%", "a' OR '1'='1", "é", &"a".repeat(100_000)] {
         assert!(register.get(name).await.unwrap().is_none());
-        assert_eq!(register.delete(name, "", Expected::Any).await.unwrap_err(), PolicyStoreError::NotFound);
+        assert_eq!(register.delete(name, "", WritePrecondition::Any).await.unwrap_err(), PolicyStoreError::NotFound);
         assert_eq!(register.revisions(name, None, 1).await.unwrap_err(), PolicyStoreError::NotFound);
         register.list(Some(name), 1).await.unwrap();
     }

@@ -93,7 +93,7 @@ fn new_policy(name: &str, spec: Value) -> NewPolicy {
 /// A policy is compiled before it can be written.
 fn compiled(name: &str, spec: Value, bounds: &Bounds) -> Result<NewPolicy, Vec<Fault>> {
     let policy = Policy::compile(name, &serde_json::from_value(spec).unwrap(), bounds)?;
-    Ok(NewPolicy { policy: Arc::new(policy), by: "alice".into() })
+    Ok(NewPolicy { policy: Arc::new(policy), written_by: "alice".into() })
 }
 
 fn shown(spec: &PolicySpec) -> Value {
@@ -108,7 +108,7 @@ fn directory(folder: &Path, policies: &[(&str, Value)]) -> Directory {
 
 /// The names of the active policies.
 fn in_force(register: &PolicyRegister) -> Vec<String> {
-    register.in_force().load().names().map(str::to_owned).collect()
+    register.active_set().load().names().map(str::to_owned).collect()
 }
 
 /// The names that the API lists.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::rig::postgres::Postgres;
-use claviger::policy::{Expected, PolicyStoreError};
+use claviger::policy::{PolicyStoreError, WritePrecondition};
 use tokio::task::JoinHandle;
 
 const A_SECOND: Duration = Duration::from_secs(1);
@@ -44,16 +44,16 @@ async fn see_each_others_writes(place: &Place) -> Duration {
         assert!(in_force(&one.register).contains(&name), "here it is in force at once");
         slowest = slowest.max(until(A_SECOND, || in_force(&other.register).contains(&name)).await);
 
-        let before = other.register.in_force().load_full();
-        other.register.put(policy(&name, "y"), Expected::Any).await.unwrap();
-        let revision = other.register.in_force().load().policies()[round].revision().clone();
+        let before = other.register.active_set().load_full();
+        other.register.put(policy(&name, "y"), WritePrecondition::Any).await.unwrap();
+        let revision = other.register.active_set().load().policies()[round].revision().clone();
         assert_ne!(before.policies()[round].revision(), &revision);
-        let arrived = || one.register.in_force().load().policies()[round].revision() == &revision;
+        let arrived = || one.register.active_set().load().policies()[round].revision() == &revision;
         slowest = slowest.max(until(A_SECOND, arrived).await);
     }
     for round in 0..5 {
         let name = format!("p{round}");
-        one.register.delete(&name, "alice", Expected::Any).await.unwrap();
+        one.register.delete(&name, "alice", WritePrecondition::Any).await.unwrap();
         slowest = slowest.max(until(A_SECOND, || !in_force(&other.register).contains(&name)).await);
     }
     slowest
@@ -80,7 +80,7 @@ async fn when_the_database_dies_the_last_good_policies_stay() {
     until(A_SECOND, || in_force(&other.register) == ["a"]).await;
 
     server.stop();
-    let (name, any) = ("a", || Expected::Any);
+    let (name, any) = ("a", || WritePrecondition::Any);
     let asked = tokio::join!(
         one.register.create(policy("b", "x")),
         one.register.put(policy(name, "y"), any()),

@@ -4,7 +4,7 @@ use super::*;
 use crate::rig::claviger::{Claviger, Dev, run};
 use crate::rig::http::Answer;
 use crate::rig::postgres::Postgres;
-use claviger::policy::Expected;
+use claviger::policy::WritePrecondition;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
@@ -65,9 +65,9 @@ async fn a_policy_in_postgres_decides_in_every_replica_within_a_second() {
     until(Duration::from_secs(1), || status("other") == [201; 2]).await;
     writer.create(sample_caller("other", "deny")).await.unwrap();
     until(Duration::from_secs(1), || status("other") == [403; 2]).await;
-    writer.delete("deny-other", "alice", Expected::Any).await.unwrap();
+    writer.delete("deny-other", "alice", WritePrecondition::Any).await.unwrap();
     until(Duration::from_secs(1), || status("other") == [201; 2]).await;
-    writer.delete("allow-other", "alice", Expected::Any).await.unwrap();
+    writer.delete("allow-other", "alice", WritePrecondition::Any).await.unwrap();
     until(Duration::from_secs(1), || status("other") == [403; 2]).await;
     for replica in &replicas {
         assert!(replica.metric("claviger_policies") < 1.5, "what is left is the sample's");

@@ -4,7 +4,7 @@
 use super::*;
 use crate::rig::postgres::Postgres;
 use claviger::database::OpenError;
-use claviger::policy::{Expected, PolicySource, PolicyStoreError};
+use claviger::policy::{PolicySource, PolicyStoreError, WritePrecondition};
 
 async fn written_by_another_version(database: &Database, name: &str, revision: i64, spec: &str) {
     let at = "2026-01-01T00:00:00.000000Z";
@@ -27,9 +27,9 @@ async fn policies_of_files_are_listed_and_read_only() {
 
     let read_only = PolicyStoreError::ReadOnly;
     assert_eq!(register.create(policy("filed", "y")).await.unwrap_err(), read_only);
-    assert_eq!(register.put(policy("filed", "y"), Expected::Any).await.unwrap_err(), read_only);
-    assert_eq!(register.delete("filed", "alice", Expected::Any).await.unwrap_err(), read_only);
-    let same = Expected::Revision(filed.revision);
+    assert_eq!(register.put(policy("filed", "y"), WritePrecondition::Any).await.unwrap_err(), read_only);
+    assert_eq!(register.delete("filed", "alice", WritePrecondition::Any).await.unwrap_err(), read_only);
+    let same = WritePrecondition::Revision(filed.revision);
     assert_eq!(register.put(policy("filed", "y"), same.clone()).await.unwrap_err(), read_only);
     assert_eq!(register.delete("filed", "alice", same).await.unwrap_err(), read_only);
     assert!(register.revisions("filed", None, 1).await.unwrap().is_empty());
@@ -45,29 +45,29 @@ async fn a_file_outranks_the_database_whichever_came_first() {
     elsewhere.create(new_policy("p", spec_of("stored"))).await.unwrap();
 
     let register = open(place.database().await, Some(directory(folder.path(), &[]))).await.unwrap();
-    let stored = register.in_force().load().policies()[0].revision().clone();
+    let stored = register.active_set().load().policies()[0].revision().clone();
     // One file stays: an empty directory would be a fault that changes nothing.
     crate::rig::claviger::write_policies(folder.path(), &[("p", deny("filed")), ("q", deny("filed"))]);
-    register.reread_files().await;
+    register.reload_files().await;
     assert_eq!(listed(&register).await, ["p", "q"]);
     assert_eq!(register.get("p").await.unwrap().unwrap().source, PolicySource::File);
-    assert!(register.in_force().load().policies()[0].denies());
+    assert!(register.active_set().load().policies()[0].denies());
 
     // A write on another replica does not either; that replica does not know the file yet.
-    elsewhere.put(policy("p", "again"), Expected::Any).await.unwrap();
+    elsewhere.put(policy("p", "again"), WritePrecondition::Any).await.unwrap();
     register.catch_up().await;
-    assert!(register.in_force().load().policies()[0].denies());
+    assert!(register.active_set().load().policies()[0].denies());
 
     // Deleting either of them ends the conflict.
     std::fs::remove_file(folder.path().join("p.yaml")).unwrap();
-    register.reread_files().await;
-    let now = register.in_force().load().policies()[0].clone();
+    register.reload_files().await;
+    let now = register.active_set().load().policies()[0].clone();
     assert!(!now.denies() && now.revision() != &stored);
     crate::rig::claviger::write_policies(folder.path(), &[("p", deny("filed"))]);
-    register.reread_files().await;
-    register.delete("p", "alice", Expected::Any).await.unwrap();
-    assert_eq!(register.delete("p", "alice", Expected::Any).await.unwrap_err(), PolicyStoreError::ReadOnly);
-    assert!(register.in_force().load().policies()[0].denies());
+    register.reload_files().await;
+    register.delete("p", "alice", WritePrecondition::Any).await.unwrap();
+    assert_eq!(register.delete("p", "alice", WritePrecondition::Any).await.unwrap_err(), PolicyStoreError::ReadOnly);
+    assert!(register.active_set().load().policies()[0].denies());
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn an_allow_policy_that_does_not_compile_is_out_of_force_and_can_be_replac
     let register = open(database, None).await.unwrap();
     assert_eq!(in_force(&register), ["good"]);
     assert_eq!(listed(&register).await, ["gone", "good"]);
-    register.put(policy("gone", "x"), Expected::Revision("1".into())).await.unwrap();
+    register.put(policy("gone", "x"), WritePrecondition::Revision("1".into())).await.unwrap();
     assert_eq!(in_force(&register), ["gone", "good"]);
 }
 
@@ -97,7 +97,7 @@ async fn stored_claims_that_look_like_a_name_stay_in_force_and_can_be_corrected(
     let register = open(database, None).await.unwrap();
     assert_eq!(in_force(&register), ["bots", "no-bots"]);
     for (name, spec, revision) in [("bots", spec_of("x"), "1"), ("no-bots", deny("x"), "2")] {
-        let expected = Expected::Revision(revision.into());
+        let expected = WritePrecondition::Revision(revision.into());
         assert!(compiled(name, with(spec.clone(), old()), &bounds()).is_err(), "it is not written again");
         register.put(new_policy(name, with(spec, json!({"is": "dependabot[bot]"}))), expected).await.unwrap();
     }
@@ -114,7 +114,9 @@ async fn a_deny_policy_that_does_not_compile_refuses_the_start_and_says_which() 
     ] {
         let database = Place::sqlite_memory().database().await;
         written_by_another_version(&database, "no-sandbox", 1, bad).await;
-        let Err(RegisterError::BrokenDeny(lines)) = open(database, None).await else { panic!("started with {bad}") };
+        let Err(RegisterError::InvalidDenyPolicies(lines)) = open(database, None).await else {
+            panic!("started with {bad}")
+        };
         assert!(lines.len() == 1 && lines[0].starts_with("the stored policy no-sandbox: spec"), "{lines:?}");
     }
 }
@@ -125,7 +127,7 @@ async fn a_deny_policy_that_stops_compiling_later_keeps_its_last_good_version() 
     let (register, database) = (place.register().await, place.database().await);
     register.create(new_policy("deny", deny("x"))).await.unwrap();
     register.create(policy("allow", "x")).await.unwrap();
-    let good = register.in_force().load().policies()[1].revision().clone();
+    let good = register.active_set().load().policies()[1].revision().clone();
     for (name, spec) in [("deny", r#"{"effect": "deny"}"#), ("allow", "{}"), ("new", r#"{"effect": "deny"}"#)] {
         database.run("DELETE FROM policies WHERE name = $1", &[name.into()]).await.unwrap();
         let head = database.run("SELECT revision FROM policy_head", &[]).await.unwrap()[0].number(0).unwrap();
@@ -133,7 +135,7 @@ async fn a_deny_policy_that_stops_compiling_later_keeps_its_last_good_version() 
     }
     register.catch_up().await;
     assert_eq!(in_force(&register), ["deny"], "the allow is gone, the deny stays, the new one cannot be had");
-    assert_eq!(register.in_force().load().policies()[0].revision(), &good);
+    assert_eq!(register.active_set().load().policies()[0].revision(), &good);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
-//! Compares the two evaluators: the results of ours equal those of the crate's interpreter.
+//! The results of the evaluator equal those of the interpreter of the `cel` crate.
 
-use super::Stage;
+use super::Fixture;
 use crate::policy::cel::Expression;
 use cel::{Context, Env, Program, extensions};
 use proptest::prelude::*;
@@ -14,16 +14,16 @@ fn environment() -> Arc<Env> {
     Arc::new(env)
 }
 
-/// The same inputs as plain maps; a missing value has no key.
-fn context(env: &Arc<Env>, stage: &Stage) -> Context<'static, 'static> {
-    let facts = &stage.facts;
+/// The inputs as maps for the interpreter; a missing value has no key.
+fn context(env: &Arc<Env>, fixture: &Fixture) -> Context<'static, 'static> {
+    let facts = &fixture.facts;
     let (pod, run) = (facts.pod.as_ref().expect("a pod"), facts.pipeline_run.as_ref().expect("a run"));
     let task = facts.task_run.as_ref().expect("a task run");
-    let mut claims = stage.caller.claims.clone();
-    // A number beyond i64 has another type in the crate, and is an error here.
+    let mut claims = fixture.caller.claims.clone();
+    // The crate has a type for integers beyond i64; here they are an error.
     claims.remove("big");
     let caller = json!({
-        "issuer": &*stage.caller.issuer, "subject": stage.caller.subject, "groups": stage.caller.groups,
+        "issuer": &*fixture.caller.issuer, "subject": fixture.caller.subject, "groups": fixture.caller.groups,
         "namespace": "tekton-ci", "serviceAccount": "build-bot", "claims": claims,
         "pod": {
             "name": "build-1", "uid": "u-1", "ip": pod.ip, "ips": pod.ips, "labels": pod.labels, "annotations": pod.annotations,
@@ -31,15 +31,15 @@ fn context(env: &Arc<Env>, stage: &Stage) -> Context<'static, 'static> {
         "taskRun": {"name": task.name, "labels": task.labels, "params": task.params},
         "pipelineRun": {"name": run.name, "labels": run.labels, "annotations": run.annotations, "params": run.params},
     });
-    let request = json!({"repo": stage.repo, "branch": stage.branch, "sourceIp": "192.0.2.7"});
+    let request = json!({"repo": fixture.repo, "branch": fixture.branch, "sourceIp": "192.0.2.7"});
     let mut context = Context::with_env(env.clone());
-    context.add_variable_from_value("caller", value(&caller));
-    context.add_variable_from_value("request", value(&request));
+    context.add_variable_from_value("caller", crate_value(&caller));
+    context.add_variable_from_value("request", crate_value(&request));
     context
 }
 
-/// Whole numbers are `int` in both.
-fn value(json: &Json) -> cel::Value {
+/// Converts JSON into a value of the crate. An integer is an `int`, as in our evaluator.
+fn crate_value(json: &Json) -> cel::Value {
     match json {
         Json::Null => cel::Value::Null,
         Json::Bool(is_true) => cel::Value::Bool(*is_true),
@@ -47,9 +47,9 @@ fn value(json: &Json) -> cel::Value {
         Json::Number(number) => {
             number.as_i64().map_or_else(|| cel::Value::Float(number.as_f64().expect("a number")), cel::Value::Int)
         }
-        Json::Array(elements) => elements.iter().map(value).collect::<Vec<_>>().into(),
+        Json::Array(elements) => elements.iter().map(crate_value).collect::<Vec<_>>().into(),
         Json::Object(entries) => {
-            entries.iter().map(|(key, json)| (key.clone(), value(json))).collect::<HashMap<_, _>>().into()
+            entries.iter().map(|(key, json)| (key.clone(), crate_value(json))).collect::<HashMap<_, _>>().into()
         }
     }
 }
@@ -158,7 +158,7 @@ fn condition() -> impl Strategy<Value = String> {
     })
 }
 
-fn interpreted(context: &Context, env: &Env, source: &str) -> Result<cel::Value, String> {
+fn interpret(context: &Context, env: &Env, source: &str) -> Result<cel::Value, String> {
     let program: Program = env.compile(source).map_err(|error| error.to_string())?;
     program.execute(context).map_err(|error| error.to_string())
 }
@@ -167,42 +167,46 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn on_conditions(source in condition()) {
-        let stage = Stage::pod();
-        if let Ok(expression) = Expression::condition(&source) {
+    fn conditions_agree_with_the_interpreter(source in condition()) {
+        let fixture = Fixture::pod();
+        if let Ok(expression) = Expression::compile_condition(&source) {
             let env = environment();
-            let theirs = interpreted(&context(&env, &stage), &env, &source);
-            match expression.evaluate_condition(&stage.scene()) {
+            let theirs = interpret(&context(&env, &fixture), &env, &source);
+            match expression.evaluate_condition(&fixture.inputs()) {
                 Ok(ours) => prop_assert_eq!(theirs, Ok(cel::Value::Bool(ours)), "{}", source),
-                Err(failure) => prop_assert!(!matches!(theirs, Ok(cel::Value::Bool(_))), "{}: {:?} and {:?}", source, failure, theirs),
+                Err(error) => prop_assert!(!matches!(theirs, Ok(cel::Value::Bool(_))), "{}: {:?} and {:?}", source, error, theirs),
             }
         }
     }
 
     #[test]
-    fn on_texts(source in text()) {
-        let stage = Stage::pod();
-        if let Ok(expression) = Expression::text(&source) {
+    fn texts_agree_with_the_interpreter(source in text()) {
+        let fixture = Fixture::pod();
+        if let Ok(expression) = Expression::compile_text(&source) {
             let env = environment();
-            let theirs = interpreted(&context(&env, &stage), &env, &source);
-            match expression.evaluate_text(&stage.scene()) {
+            let theirs = interpret(&context(&env, &fixture), &env, &source);
+            match expression.evaluate_text(&fixture.inputs()) {
                 Ok(ours) => prop_assert_eq!(theirs, Ok(cel::Value::String(Arc::new(ours.into_owned()))), "{}", source),
-                Err(failure) => prop_assert!(!matches!(theirs, Ok(cel::Value::String(_))), "{}: {:?} and {:?}", source, failure, theirs),
+                Err(error) => prop_assert!(!matches!(theirs, Ok(cel::Value::String(_))), "{}: {:?} and {:?}", source, error, theirs),
             }
         }
     }
 }
 
 #[test]
-fn most_of_what_is_tried_is_in_the_language() {
+fn most_generated_conditions_compile() {
     use proptest::strategy::ValueTree as _;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let stage = Stage::pod();
+    let fixture = Fixture::pod();
     let conditions = condition();
-    let outcomes: Vec<_> = (0..400)
-        .filter_map(|_| Expression::condition(&conditions.new_tree(&mut runner).expect("a tree").current()).ok())
-        .map(|expression| expression.evaluate_condition(&stage.scene()))
+    let results: Vec<_> = (0..400)
+        .filter_map(|_| {
+            Expression::compile_condition(&conditions.new_tree(&mut runner).expect("a tree").current()).ok()
+        })
+        .map(|expression| expression.evaluate_condition(&fixture.inputs()))
         .collect();
-    let count = |wanted: fn(&Result<bool, super::Failure>) -> bool| outcomes.iter().filter(|one| wanted(one)).count();
-    assert!(count(Result::is_ok) > 100 && count(Result::is_err) > 20, "{} of 400 compile", outcomes.len());
+    let count = |wanted: fn(&Result<bool, super::EvaluationError>) -> bool| {
+        results.iter().filter(|result| wanted(result)).count()
+    };
+    assert!(count(Result::is_ok) > 100 && count(Result::is_err) > 20, "{} of 400 compile", results.len());
 }

@@ -1,15 +1,15 @@
-//! No expression can crash the process, take long or use much memory, neither at compile time nor at evaluation.
+//! No expression can crash the process, take long or use much memory, at compile time or at evaluation.
 
-use super::{Failure, Stage};
+use super::{EvaluationError, Fixture};
 use crate::policy::cel::Expression;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::thread;
 
-/// Compiles with no more stack than a worker thread has.
+/// Compiles on a thread with the stack size of a worker thread.
 fn compiles(source: &str) -> bool {
     let source = source.to_owned();
-    let compile = move || Expression::condition(&source).is_ok();
+    let compile = move || Expression::compile_condition(&source).is_ok();
     thread::Builder::new().stack_size(2 << 20).spawn(compile).expect("a thread").join().expect("no panic")
 }
 
@@ -18,7 +18,7 @@ fn nested(open: &str, inner: &str, close: &str, depth: usize) -> String {
 }
 
 #[test]
-fn the_parser_never_meets_what_it_could_die_of() {
+fn deep_nesting_does_not_overflow_the_stack() {
     for (open, inner, close) in [
         ("(", "true", ")"),
         ("!(", "true", ")"),
@@ -52,7 +52,7 @@ fn the_parser_never_meets_what_it_could_die_of() {
 }
 
 #[test]
-fn what_is_within_the_bounds_is_taken_and_what_is_beyond_is_not() {
+fn limits_of_length_nesting_and_macros_are_exact() {
     assert!(compiles(&nested("(", "true", ")", 16)));
     assert!(!compiles(&nested("(", "true", ")", 17)));
     assert!(compiles(&nested("", "true", " && true", 120)));
@@ -65,15 +65,15 @@ fn what_is_within_the_bounds_is_taken_and_what_is_beyond_is_not() {
     assert!(!compiles("[1].all(a, [1].all(b, [1].all(c, [1].all(d, [1].all(e, a == e)))))"));
 }
 
-fn stage_with(claims: &Value) -> Stage {
-    let mut stage = Stage::pod();
-    stage.caller.claims = claims.as_object().expect("claims are an object").clone();
-    stage
+fn fixture_with_claims(claims: &Value) -> Fixture {
+    let mut fixture = Fixture::pod();
+    fixture.caller.claims = claims.as_object().expect("claims are an object").clone();
+    fixture
 }
 
 #[test]
 fn evaluation_is_bounded_in_steps_and_memory() {
-    let stage = stage_with(&json!({"many": vec!["x"; 1000], "long": "x".repeat(256 * 1024)}));
+    let fixture = fixture_with_claims(&json!({"many": vec!["x"; 1000], "long": "x".repeat(256 * 1024)}));
     let doubling = |times: usize| "['x'].map(s, s + s)".to_owned() + &".map(s, s + s)".repeat(times) + "[0] == ''";
     let longer = "caller.claims.long".to_owned() + &" + caller.claims.long".repeat(50) + " == ''";
     for source in [
@@ -89,26 +89,26 @@ fn evaluation_is_bounded_in_steps_and_memory() {
         &doubling(40),
         &longer,
     ] {
-        assert_eq!(stage.is(source), Err(Failure::TooCostly), "{source}");
+        assert_eq!(fixture.evaluate_condition(source), Err(EvaluationError::TooManySteps), "{source}");
     }
     // Ordinary expressions are far below the limit.
     for source in
         ["caller.claims.many.all(a, a == 'x' && a != 'y')", "caller.claims.long.contains('y') == false", &doubling(8)]
     {
-        assert!(stage.is(source).is_ok(), "{source}");
+        assert!(fixture.evaluate_condition(source).is_ok(), "{source}");
     }
 }
 
 #[test]
-fn no_settled_side_hides_that_it_was_too_costly() {
-    let stage = stage_with(&json!({"many": vec!["x"; 1000]}));
+fn logical_operators_do_not_ignore_the_step_limit() {
+    let fixture = fixture_with_claims(&json!({"many": vec!["x"; 1000]}));
     let costly = "caller.claims.many.all(a, caller.claims.many.all(b, a == b))";
     for source in
         [format!("{costly} || true"), format!("{costly} && false"), format!("[1].exists(x, {costly} || true)")]
     {
-        assert_eq!(stage.is(&source), Err(Failure::TooCostly), "{source}");
+        assert_eq!(fixture.evaluate_condition(&source), Err(EvaluationError::TooManySteps), "{source}");
     }
-    assert_eq!(stage.is(&format!("true || {costly}")), Ok(true));
+    assert_eq!(fixture.evaluate_condition(&format!("true || {costly}")), Ok(true));
 }
 
 fn fragments() -> impl Strategy<Value = String> {
@@ -175,12 +175,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn any_text_is_an_expression_or_is_refused(source in fragments()) {
-        if let Ok(expression) = Expression::condition(&source) {
-            let _ = expression.evaluate_condition(&Stage::pod().scene());
+    fn any_text_compiles_or_is_refused_without_a_panic(source in fragments()) {
+        if let Ok(expression) = Expression::compile_condition(&source) {
+            let _ = expression.evaluate_condition(&Fixture::pod().inputs());
         }
-        if let Ok(expression) = Expression::text(&source) {
-            let _ = expression.evaluate_text(&Stage::bearer().scene());
+        if let Ok(expression) = Expression::compile_text(&source) {
+            let _ = expression.evaluate_text(&Fixture::oidc().inputs());
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Variables, operators, functions and macros.
+//! Variables, operators, functions and macros of the language.
 
-use super::{Failure, Stage};
+use super::{EvaluationError, Fixture};
 use crate::policy::cel::Expression;
 
 #[test]
-fn every_variable_has_its_value() {
-    let stage = Stage::pod();
+fn fields_have_the_values_of_the_inputs() {
+    let fixture = Fixture::pod();
     for (source, expected) in [
         ("caller.issuer", "cluster"),
         ("caller.subject", "system:serviceaccount:tekton-ci:build-bot"),
@@ -39,13 +39,13 @@ fn every_variable_has_its_value() {
         ("request.sourceIp", "192.0.2.7"),
         ("string(request.time)", "2026-11-20T14:05:00Z"),
     ] {
-        assert_eq!(stage.text(source).as_deref(), Ok(expected), "{source}");
+        assert_eq!(fixture.evaluate_text(source).as_deref(), Ok(expected), "{source}");
     }
 }
 
 #[test]
-fn what_is_not_there_errs() {
-    let stage = Stage::pod();
+fn missing_values_are_errors() {
+    let fixture = Fixture::pod();
     for source in [
         "caller.pod.node",
         "caller.pod.labels.missing",
@@ -58,9 +58,9 @@ fn what_is_not_there_errs() {
         "caller.groups[-1]",
         "caller.claims.list[4]",
     ] {
-        assert_eq!(stage.text(source), Err(Failure::Absent), "{source}");
+        assert_eq!(fixture.evaluate_text(source), Err(EvaluationError::Absent), "{source}");
     }
-    let bare = Stage { facts: crate::model::facts::Facts::default(), repo: None, branch: None, ..Stage::pod() };
+    let bare = Fixture { facts: crate::model::facts::Facts::default(), repo: None, branch: None, ..Fixture::pod() };
     for source in [
         "caller.pod.ip",
         "caller.pod.ips[0]",
@@ -70,14 +70,14 @@ fn what_is_not_there_errs() {
         "request.repo",
         "request.branch",
     ] {
-        assert_eq!(bare.text(source), Err(Failure::Absent), "{source}");
+        assert_eq!(bare.evaluate_text(source), Err(EvaluationError::Absent), "{source}");
     }
-    assert_eq!(bare.text("caller.pod.uid").as_deref(), Ok("u-1"));
+    assert_eq!(bare.evaluate_text("caller.pod.uid").as_deref(), Ok("u-1"));
 }
 
 #[test]
-fn bearers_have_no_pod_nor_anything_of_it() {
-    let stage = Stage::bearer();
+fn oidc_callers_have_no_pod_or_run_fields() {
+    let fixture = Fixture::oidc();
     for source in [
         "caller.namespace",
         "caller.serviceAccount",
@@ -90,41 +90,41 @@ fn bearers_have_no_pod_nor_anything_of_it() {
         "caller.pipelineRun.name",
         "caller.pipelineRun.params.repo",
     ] {
-        assert_eq!(stage.text(source), Err(Failure::Absent), "{source}");
+        assert_eq!(fixture.evaluate_text(source), Err(EvaluationError::Absent), "{source}");
     }
-    assert_eq!(stage.is("has(caller.pod)"), Ok(false));
-    assert_eq!(stage.is("has(caller.pipelineRun)"), Ok(false));
-    assert_eq!(stage.is("has(caller.namespace)"), Ok(false));
-    assert_eq!(stage.is("has(caller.pod.labels)"), Err(Failure::Absent));
-    assert_eq!(stage.text("caller.claims.sub").as_deref(), Ok("me"));
+    assert_eq!(fixture.evaluate_condition("has(caller.pod)"), Ok(false));
+    assert_eq!(fixture.evaluate_condition("has(caller.pipelineRun)"), Ok(false));
+    assert_eq!(fixture.evaluate_condition("has(caller.namespace)"), Ok(false));
+    assert_eq!(fixture.evaluate_condition("has(caller.pod.labels)"), Err(EvaluationError::Absent));
+    assert_eq!(fixture.evaluate_text("caller.claims.sub").as_deref(), Ok("me"));
 }
 
 #[test]
-fn conditions_are_true_or_false_or_err() {
-    let stage = Stage::pod();
+fn conditions_yield_true_false_or_an_error() {
+    let fixture = Fixture::pod();
     for (source, expected) in [
         ("true", Ok(true)),
         ("!true", Ok(false)),
         ("!(caller.namespace.startsWith('sandbox-'))", Ok(true)),
         ("caller.claims.yes", Ok(true)),
-        ("caller.claims.n", Err(Failure::WrongType)),
-        ("caller.claims.missing", Err(Failure::Absent)),
+        ("caller.claims.n", Err(EvaluationError::WrongType)),
+        ("caller.claims.missing", Err(EvaluationError::Absent)),
         // Either side of && and || can decide.
         ("false && caller.claims.missing", Ok(false)),
         ("caller.claims.missing && false", Ok(false)),
-        ("caller.claims.missing && true", Err(Failure::Absent)),
+        ("caller.claims.missing && true", Err(EvaluationError::Absent)),
         ("true || caller.claims.missing", Ok(true)),
         ("caller.claims.missing || true", Ok(true)),
-        ("caller.claims.missing || false", Err(Failure::Absent)),
+        ("caller.claims.missing || false", Err(EvaluationError::Absent)),
         ("caller.claims.n || true", Ok(true)),
         ("true ? false : caller.claims.missing", Ok(false)),
-        ("caller.claims.missing ? true : true", Err(Failure::Absent)),
+        ("caller.claims.missing ? true : true", Err(EvaluationError::Absent)),
         // Equality, and order.
         ("caller.claims.n == 17", Ok(true)),
         ("caller.claims.n == 17.0", Ok(true)),
         ("caller.claims.n == '17'", Ok(false)),
         ("caller.claims.n != '17'", Ok(true)),
-        ("caller.claims.big == 17", Err(Failure::Arithmetic)),
+        ("caller.claims.big == 17", Err(EvaluationError::InvalidArgument)),
         ("caller.claims.f > 1", Ok(true)),
         ("caller.claims.f <= 1.5", Ok(true)),
         ("caller.claims.none == null", Ok(true)),
@@ -132,9 +132,9 @@ fn conditions_are_true_or_false_or_err() {
         ("caller.claims.list == ['a', 1, null, true]", Ok(true)),
         ("caller.claims.list == ['a', 1, null]", Ok(false)),
         ("caller.groups == ['system:authenticated', 'admins']", Ok(true)),
-        ("caller.claims.map == caller.claims.map", Err(Failure::WrongType)),
+        ("caller.claims.map == caller.claims.map", Err(EvaluationError::WrongType)),
         ("'a' < 'b' && 'B' < 'a' && !('a' < 'a') && 'a' >= 'a'", Ok(true)),
-        ("caller.claims.sub < 1", Err(Failure::WrongType)),
+        ("caller.claims.sub < 1", Err(EvaluationError::WrongType)),
         ("'main' == 'm\u{430}in'", Ok(false)),
         ("'caf\u{e9}' == 'cafe\u{301}'", Ok(false)),
         // Membership.
@@ -144,7 +144,7 @@ fn conditions_are_true_or_false_or_err() {
         ("'App' in caller.pod.labels", Ok(false)),
         ("1 in caller.claims.list", Ok(true)),
         ("caller.claims.n in caller.pod.labels", Ok(false)),
-        ("'x' in caller.claims.sub", Err(Failure::WrongType)),
+        ("'x' in caller.claims.sub", Err(EvaluationError::WrongType)),
         ("request.branch in ['main', 'release']", Ok(true)),
         // has().
         ("has(caller.pod.labels.app)", Ok(true)),
@@ -152,7 +152,7 @@ fn conditions_are_true_or_false_or_err() {
         ("has(caller.pod.ip) && !has(caller.pod.node)", Ok(true)),
         ("has(caller.pod) && has(caller.pipelineRun) && has(caller.claims)", Ok(true)),
         ("has(caller.claims.map.inner.deep) && !has(caller.claims.map.other)", Ok(true)),
-        ("has(caller.claims.sub.x)", Err(Failure::WrongType)),
+        ("has(caller.claims.sub.x)", Err(EvaluationError::WrongType)),
         // Macros.
         ("caller.groups.exists(g, g == 'admins')", Ok(true)),
         ("caller.groups.exists(g, g == 'nobody')", Ok(false)),
@@ -166,20 +166,20 @@ fn conditions_are_true_or_false_or_err() {
         ("[1, 2].exists(x, [x].exists(x, x == 2))", Ok(true)),
         ("[].all(x, false) && ![].exists(x, true)", Ok(true)),
         ("caller.claims.list.exists(x, x + 1 == 2)", Ok(true)),
-        ("caller.claims.list.all(x, x + 1 == 2)", Err(Failure::WrongType)),
-        ("caller.claims.sub.all(x, true)", Err(Failure::WrongType)),
+        ("caller.claims.list.all(x, x + 1 == 2)", Err(EvaluationError::WrongType)),
+        ("caller.claims.sub.all(x, true)", Err(EvaluationError::WrongType)),
         // Functions.
         ("size('\u{1f600}é') == 2 && 'ab'.size() == 2 && size(caller.groups) == 2", Ok(true)),
         ("size(caller.pod.labels) == 3 && size(caller.claims.map) == 1", Ok(true)),
-        ("size(caller.claims.n) == 1", Err(Failure::WrongType)),
+        ("size(caller.claims.n) == 1", Err(EvaluationError::WrongType)),
         ("request.repo.endsWith('/site') && request.repo.contains('me/s')", Ok(true)),
         ("int('17') == caller.claims.n && int(caller.claims.n) == 17", Ok(true)),
-        ("int('x') == 1", Err(Failure::Arithmetic)),
+        ("int('x') == 1", Err(EvaluationError::InvalidArgument)),
         ("1 + 2 * 3 - 4 / 2 == 5 && 7 % 3 == 1 && -caller.claims.n == -17", Ok(true)),
         ("1.5 + 1.5 == 3.0", Ok(true)),
-        ("caller.claims.n / 0 == 1", Err(Failure::Arithmetic)),
-        ("9223372036854775807 + caller.claims.n > 0", Err(Failure::Arithmetic)),
-        ("caller.claims.n + '1' == '171'", Err(Failure::WrongType)),
+        ("caller.claims.n / 0 == 1", Err(EvaluationError::InvalidArgument)),
+        ("9223372036854775807 + caller.claims.n > 0", Err(EvaluationError::InvalidArgument)),
+        ("caller.claims.n + '1' == '171'", Err(EvaluationError::WrongType)),
         // Time, in UTC.
         ("request.time < timestamp('2027-01-01T00:00:00Z')", Ok(true)),
         ("request.time == timestamp('2026-11-20T15:05:00+01:00')", Ok(true)),
@@ -187,41 +187,41 @@ fn conditions_are_true_or_false_or_err() {
         ("request.time.getFullYear() == 2026 && request.time.getMonth() == 10", Ok(true)),
         ("request.time.getDate() == 20 && request.time.getDayOfMonth() == 19", Ok(true)),
         ("request.time.getMinutes() == 5", Ok(true)),
-        ("timestamp(caller.claims.sub) < request.time", Err(Failure::Arithmetic)),
+        ("timestamp(caller.claims.sub) < request.time", Err(EvaluationError::InvalidArgument)),
     ] {
-        assert_eq!(stage.is(source), expected, "{source}");
+        assert_eq!(fixture.evaluate_condition(source), expected, "{source}");
     }
 }
 
 #[test]
-fn strings_are_cut_at_characters() {
-    let stage = Stage::pod();
+fn string_functions_count_characters() {
+    let fixture = Fixture::pod();
     for (source, expected) in [
         ("caller.claims.ref.substring(11)", Ok("main")),
         ("caller.claims.ref.substring(5, 10)", Ok("heads")),
         ("'aéb'.substring(1, 2)", Ok("é")),
         ("'abc'.substring(3)", Ok("")),
         ("('a' + 'bc').substring(1)", Ok("bc")),
-        ("'abc'.substring(4)", Err(Failure::Arithmetic)),
-        ("'abc'.substring(2, 1)", Err(Failure::Arithmetic)),
-        ("'abc'.substring(-1)", Err(Failure::Arithmetic)),
+        ("'abc'.substring(4)", Err(EvaluationError::InvalidArgument)),
+        ("'abc'.substring(2, 1)", Err(EvaluationError::InvalidArgument)),
+        ("'abc'.substring(-1)", Err(EvaluationError::InvalidArgument)),
         ("request.repo.split('/')[1]", Ok("site")),
         ("('x' + request.repo).split('/')[0]", Ok("xacme")),
-        ("'abc'.split('')[0]", Err(Failure::Arithmetic)),
+        ("'abc'.split('')[0]", Err(EvaluationError::InvalidArgument)),
         ("'AbÉ'.lowerAscii()", Ok("abÉ")),
         ("string(17) + string(true) + string(caller.claims.n)", Ok("17true17")),
-        ("string(caller.claims.f)", Err(Failure::WrongType)),
+        ("string(caller.claims.f)", Err(EvaluationError::WrongType)),
         ("'\\'\\\"\\\\\\t'", Ok("'\"\\\t")),
-        ("caller.claims.n", Err(Failure::WrongType)),
-        ("caller.claims.list", Err(Failure::WrongType)),
+        ("caller.claims.n", Err(EvaluationError::WrongType)),
+        ("caller.claims.list", Err(EvaluationError::WrongType)),
         ("true ? caller.claims.sub : 'x'", Ok("me")),
     ] {
-        assert_eq!(stage.text(source), expected.map(str::to_owned), "{source}");
+        assert_eq!(fixture.evaluate_text(source), expected.map(str::to_owned), "{source}");
     }
 }
 
 #[test]
-fn it_is_known_which_facts_an_expression_names() {
+fn needs_has_the_facts_that_an_expression_uses() {
     for (source, pod, task_run, run) in [
         ("caller.taskRun.name == caller.taskRun.params.x", false, true, false),
         ("has(caller.taskRun) || has(caller.taskRun.labels.x)", false, true, false),
@@ -240,7 +240,7 @@ fn it_is_known_which_facts_an_expression_names() {
         ("'a' in caller.pipelineRun.labels", false, false, true),
         ("false && caller.pipelineRun.annotations.x == caller.pod.labels.x", true, false, true),
     ] {
-        let needs = Expression::condition(source).expect(source).needs();
+        let needs = Expression::compile_condition(source).expect(source).needs();
         assert_eq!((needs.pod, needs.task_run, needs.pipeline_run), (pod, task_run, run), "{source}");
     }
 }

@@ -1,19 +1,19 @@
-//! The language, its costs, and its agreement with the crate's own interpreter.
+//! Tests of expressions: the language, its limits, and agreement with the interpreter of the `cel` crate.
 
 mod agreement;
 mod hostile;
+mod invalid_expressions;
 mod language;
-mod refused;
 
-use super::{Expression, Failure, Scene};
+use super::{EvaluationError, Expression, Inputs};
 use crate::model::caller::{Caller, Pod, Workload};
 use crate::model::facts::{Facts, PipelineRunFacts, PodFacts, TaskRunFacts};
 use crate::model::request::UnverifiedRequest;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// All inputs of expressions in these tests.
-struct Stage {
+/// The inputs of the expressions in these tests.
+struct Fixture {
     caller: Caller,
     facts: Facts,
     asked: UnverifiedRequest,
@@ -21,7 +21,7 @@ struct Stage {
     branch: Option<&'static str>,
 }
 
-impl Stage {
+impl Fixture {
     /// A pod with labels and a `PipelineRun`; with claims too, although a real pod has none.
     fn pod() -> Self {
         let strings = |value: Value| -> BTreeMap<String, String> { serde_json::from_value(value).expect("strings") };
@@ -75,24 +75,24 @@ impl Stage {
         }
     }
 
-    /// The holder of an OIDC token: no pod, but with facts that belong to another caller.
-    fn bearer() -> Self {
-        let mut stage = Self::pod();
-        stage.caller.workload = None;
-        stage
+    /// A caller with an OIDC token: no pod, but with facts that belong to another caller.
+    fn oidc() -> Self {
+        let mut fixture = Self::pod();
+        fixture.caller.workload = None;
+        fixture
     }
 
-    fn scene(&self) -> Scene<'_> {
+    fn inputs(&self) -> Inputs<'_> {
         let Self { caller, facts, asked, repo, branch } = self;
-        Scene { caller, facts, asked, repo: *repo, branch: *branch }
+        Inputs { caller, facts, asked, repo: *repo, branch: *branch }
     }
 
-    fn is(&self, source: &str) -> Result<bool, Failure> {
-        Expression::condition(source).expect(source).evaluate_condition(&self.scene())
+    fn evaluate_condition(&self, source: &str) -> Result<bool, EvaluationError> {
+        Expression::compile_condition(source).expect(source).evaluate_condition(&self.inputs())
     }
 
-    fn text(&self, source: &str) -> Result<String, Failure> {
-        let expression = Expression::text(source).expect(source);
-        expression.evaluate_text(&self.scene()).map(std::borrow::Cow::into_owned)
+    fn evaluate_text(&self, source: &str) -> Result<String, EvaluationError> {
+        let expression = Expression::compile_text(source).expect(source);
+        expression.evaluate_text(&self.inputs()).map(std::borrow::Cow::into_owned)
     }
 }

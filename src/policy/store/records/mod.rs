@@ -1,102 +1,107 @@
-//! The policies in the database.
+//! The policies and their revisions in the database.
 
 mod changes;
 mod row;
 mod write;
 
-use super::port::{Change, Expected, NewPolicy, PolicyRevision, PolicyStoreError, StoredPolicy};
+use super::port::{NewPolicy, PolicyRevision, PolicyStoreError, PutOutcome, StoredPolicy, WritePrecondition};
 use crate::database::{Database, Failed, Listener};
 use crate::model::clock::Clock;
 use row::unavailable;
 use std::sync::Arc;
-use write::{Write, Written, write};
+use write::{PolicyWrite, WriteResult, write};
 
-pub use changes::Changes;
-pub use row::Record;
+pub use changes::PolicyChanges;
+pub use row::PolicyRow;
 
-/// The tables of policies and of their revisions.
-pub struct Records {
+/// The tables `policies` and `policy_revisions`.
+pub struct PolicyTables {
     database: Database,
     clock: Arc<dyn Clock>,
 }
 
-impl Records {
+impl PolicyTables {
     pub fn new(database: Database, clock: Arc<dyn Clock>) -> Self {
         Self { database, clock }
     }
 
-    /// Waits for writes of other replicas.
+    /// A listener for writes of other replicas.
     pub fn listen(&self) -> Listener {
         self.database.listen(write::CHANNEL)
     }
 
-    /// All policies.
-    pub async fn all(&self) -> Result<Changes, Failed> {
-        changes::all(&self.database).await
+    /// Reads all policies.
+    pub async fn read_all(&self) -> Result<PolicyChanges, Failed> {
+        changes::read_all(&self.database).await
     }
 
-    /// The changes after a revision, or all policies if the database was restored to an earlier one.
-    pub async fn since(&self, revision: i64) -> Result<Changes, Failed> {
-        changes::since(&self.database, revision).await
+    /// Reads the changes after a revision, or all policies if the database was restored to an earlier state.
+    pub async fn read_since(&self, revision: i64) -> Result<PolicyChanges, Failed> {
+        changes::read_since(&self.database, revision).await
     }
 
     pub async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<StoredPolicy>, PolicyStoreError> {
         const LIST: &str = "SELECT name, revision, created_at, updated_at, updated_by, spec FROM policies \
              WHERE name > $1 ORDER BY name LIMIT $2";
-        let params = [after.unwrap_or_default().into(), whole(limit).into()];
+        let params = [after.unwrap_or_default().into(), to_i64(limit).into()];
         let rows = self.database.run(LIST, &params).await.map_err(unavailable)?;
-        rows.iter().map(|row| Record::read(row, 0).map_err(unavailable)?.into_policy()).collect()
+        rows.iter().map(|row| PolicyRow::parse(row, 0).map_err(unavailable)?.into_policy()).collect()
     }
 
     pub async fn get(&self, name: &str) -> Result<Option<StoredPolicy>, PolicyStoreError> {
         let rows = self.database.run(write::FIND, &[name.into()]).await.map_err(unavailable)?;
-        rows.first().map(|row| Record::read(row, 0).map_err(unavailable)?.into_policy()).transpose()
+        rows.first().map(|row| PolicyRow::parse(row, 0).map_err(unavailable)?.into_policy()).transpose()
     }
 
-    /// Also returns the revision as a number.
+    /// Creates or replaces a policy. Returns it with its revision number and what was done.
     pub async fn put(
         &self,
         policy: NewPolicy,
-        expected: &Expected,
-    ) -> Result<(StoredPolicy, i64, Change), PolicyStoreError> {
-        let NewPolicy { policy, by } = policy;
+        precondition: &WritePrecondition,
+    ) -> Result<(StoredPolicy, i64, PutOutcome), PolicyStoreError> {
+        let NewPolicy { policy, written_by } = policy;
         let name = policy.name().to_string();
-        let text = serde_json::to_string(&**policy.spec()).map_err(|error| {
+        let spec = serde_json::to_string(&**policy.spec()).map_err(|error| {
             tracing::error!(%error, "a policy could not be serialized");
             PolicyStoreError::Unavailable
         })?;
-        let wanted = Write { name: &name, by: &by, next: Some(&text), expected };
-        let Written { before, revision, at } = write(&self.database, &*self.clock, &wanted).await?;
-        let change = if before.is_some() { Change::Updated } else { Change::Created };
-        let created_at = before.map_or_else(|| at.clone(), |before| before.created_at);
-        let record = Record { name, revision, created_at, updated_at: at, updated_by: by, spec: text };
-        Ok((record.into_policy()?, revision, change))
+        let change = PolicyWrite { name: &name, subject: &written_by, new_spec: Some(&spec), precondition };
+        let WriteResult { previous, revision, written_at } = write(&self.database, &*self.clock, &change).await?;
+        let outcome = if previous.is_some() { PutOutcome::Updated } else { PutOutcome::Created };
+        let created_at = previous.map_or_else(|| written_at.clone(), |previous| previous.created_at);
+        let row = PolicyRow { name, revision, created_at, updated_at: written_at, updated_by: written_by, spec };
+        Ok((row.into_policy()?, revision, outcome))
     }
 
-    pub async fn delete(&self, name: &str, by: &str, expected: &Expected) -> Result<StoredPolicy, PolicyStoreError> {
-        let wanted = Write { name, by, next: None, expected };
-        let written = write(&self.database, &*self.clock, &wanted).await?;
-        written.before.ok_or(PolicyStoreError::NotFound)?.into_policy()
+    pub async fn delete(
+        &self,
+        name: &str,
+        subject: &str,
+        precondition: &WritePrecondition,
+    ) -> Result<StoredPolicy, PolicyStoreError> {
+        let deletion = PolicyWrite { name, subject, new_spec: None, precondition };
+        let result = write(&self.database, &*self.clock, &deletion).await?;
+        result.previous.ok_or(PolicyStoreError::NotFound)?.into_policy()
     }
 
     pub async fn revisions(
         &self,
         name: &str,
-        after: Option<i64>,
+        before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<PolicyRevision>, PolicyStoreError> {
         const REVISIONS: &str = "SELECT revision, at, by, change, diff FROM policy_revisions \
              WHERE name = $1 AND revision < $2 ORDER BY revision DESC LIMIT $3";
-        const ANY: &str = "SELECT revision FROM policy_revisions WHERE name = $1 LIMIT 1";
-        let params = [name.into(), after.unwrap_or(i64::MAX).into(), whole(limit).into()];
+        const EXISTS: &str = "SELECT revision FROM policy_revisions WHERE name = $1 LIMIT 1";
+        let params = [name.into(), before.unwrap_or(i64::MAX).into(), to_i64(limit).into()];
         let rows = self.database.run(REVISIONS, &params).await.map_err(unavailable)?;
-        if rows.is_empty() && self.database.run(ANY, &[name.into()]).await.map_err(unavailable)?.is_empty() {
+        if rows.is_empty() && self.database.run(EXISTS, &[name.into()]).await.map_err(unavailable)?.is_empty() {
             return Err(PolicyStoreError::NotFound);
         }
-        rows.iter().map(row::revision).collect()
+        rows.iter().map(row::parse_revision).collect()
     }
 }
 
-fn whole(limit: usize) -> i64 {
+fn to_i64(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

@@ -1,14 +1,14 @@
-//! Converts table rows into policies and revisions.
+//! Parses rows of the tables `policies` and `policy_revisions`.
 
 use crate::database::{Failed, Row};
-use crate::policy::store::diff::Edit;
-use crate::policy::store::port::{PolicyRevision, PolicySource, PolicyStoreError, RevisionChange, StoredPolicy};
+use crate::policy::store::diff::SpecChange;
+use crate::policy::store::port::{ChangeKind, PolicyRevision, PolicySource, PolicyStoreError, StoredPolicy};
 use crate::wire::policy::PolicySpec;
 use jiff::Timestamp;
 
-/// A policy as stored.
+/// A row of `policies`.
 #[derive(Debug, Clone)]
-pub struct Record {
+pub struct PolicyRow {
     pub name: String,
     pub revision: i64,
     pub created_at: String,
@@ -18,9 +18,9 @@ pub struct Record {
     pub spec: String,
 }
 
-impl Record {
-    /// Reads six columns, beginning with this one.
-    pub(super) fn read(row: &Row, column: usize) -> Result<Self, Failed> {
+impl PolicyRow {
+    /// Parses six columns of a row, beginning with `column`.
+    pub(super) fn parse(row: &Row, column: usize) -> Result<Self, Failed> {
         Ok(Self {
             name: row.text(column)?,
             revision: row.number(column + 1)?,
@@ -33,14 +33,14 @@ impl Record {
 
     pub(super) fn into_policy(self) -> Result<StoredPolicy, PolicyStoreError> {
         let spec = serde_json::from_str(&self.spec).unwrap_or_else(|_| {
-            // It is listed nevertheless, so that it can be replaced or deleted.
+            // The policy must be listed, so that it can be replaced or deleted.
             tracing::error!(policy = self.name, "a stored policy could not be parsed; it is shown empty");
             PolicySpec::default()
         });
         Ok(StoredPolicy {
             revision: self.revision.to_string(),
-            created_at: time(&self.created_at)?,
-            updated_at: time(&self.updated_at)?,
+            created_at: parse_time(&self.created_at)?,
+            updated_at: parse_time(&self.updated_at)?,
             name: self.name,
             updated_by: self.updated_by,
             source: PolicySource::Api,
@@ -49,25 +49,25 @@ impl Record {
     }
 }
 
-/// Columns `revision, at, by, change, diff`.
-pub(super) fn revision(row: &Row) -> Result<PolicyRevision, PolicyStoreError> {
-    let change = row.text(3).map_err(unavailable)?;
-    let change = RevisionChange::ALL.into_iter().find(|known| known.as_str() == change);
-    let diff = serde_json::from_str::<Vec<Edit>>(&row.text(4).map_err(unavailable)?);
-    let (Some(change), Ok(diff)) = (change, diff) else {
+/// Parses a row of the columns `revision, at, by, change, diff`.
+pub(super) fn parse_revision(row: &Row) -> Result<PolicyRevision, PolicyStoreError> {
+    let kind = row.text(3).map_err(unavailable)?;
+    let kind = ChangeKind::ALL.into_iter().find(|known| known.as_str() == kind);
+    let diff = serde_json::from_str::<Vec<SpecChange>>(&row.text(4).map_err(unavailable)?);
+    let (Some(kind), Ok(diff)) = (kind, diff) else {
         tracing::error!("a policy revision could not be parsed");
         return Err(PolicyStoreError::Unavailable);
     };
     Ok(PolicyRevision {
         revision: row.number(0).map_err(unavailable)?,
-        at: time(&row.text(1).map_err(unavailable)?)?,
-        by: row.text(2).map_err(unavailable)?,
-        change,
+        changed_at: parse_time(&row.text(1).map_err(unavailable)?)?,
+        changed_by: row.text(2).map_err(unavailable)?,
+        kind,
         diff,
     })
 }
 
-fn time(text: &str) -> Result<Timestamp, PolicyStoreError> {
+fn parse_time(text: &str) -> Result<Timestamp, PolicyStoreError> {
     text.parse().map_err(|_| {
         tracing::error!("a policy timestamp could not be parsed");
         PolicyStoreError::Unavailable
@@ -75,6 +75,7 @@ fn time(text: &str) -> Result<Timestamp, PolicyStoreError> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+/// Logs the error, and converts it.
 pub(super) fn unavailable(error: Failed) -> PolicyStoreError {
     tracing::error!(kind = error.kind(), "stored policies are unavailable");
     PolicyStoreError::Unavailable

@@ -1,56 +1,64 @@
-//! One write in one transaction: takes the next revision, checks the precondition, and adds a row to the history.
+//! Writes a policy in one transaction: takes the next revision, checks the precondition, changes the policy, and adds a
+//! row to `policy_revisions`.
 
-use super::row::{Record, unavailable};
+use super::row::{PolicyRow, unavailable};
 use crate::database::{Database, Failed, Work};
 use crate::model::clock::Clock;
 use crate::policy::store::diff::diff;
-use crate::policy::store::port::{Expected, PolicyStoreError, RevisionChange};
+use crate::policy::store::port::{ChangeKind, PolicyStoreError, WritePrecondition};
 use serde_json::Value;
 
-/// The channel on which writes are announced.
+/// The notification channel for writes.
 pub(super) const CHANNEL: &str = "claviger_policies";
 
 pub(super) const FIND: &str =
     "SELECT name, revision, created_at, updated_at, updated_by, spec FROM policies WHERE name = $1";
 
-/// A write and its precondition.
-pub(super) struct Write<'a> {
+/// A write of a policy.
+pub(super) struct PolicyWrite<'a> {
     pub(super) name: &'a str,
-    pub(super) by: &'a str,
-    /// The spec as JSON; `None` deletes the policy.
-    pub(super) next: Option<&'a str>,
-    pub(super) expected: &'a Expected,
+    /// The subject of the administrator who writes it.
+    pub(super) subject: &'a str,
+    /// The new spec as JSON; `None` deletes the policy.
+    pub(super) new_spec: Option<&'a str>,
+    pub(super) precondition: &'a WritePrecondition,
 }
 
 /// The result of a write.
-pub(super) struct Written {
-    pub(super) before: Option<Record>,
+pub(super) struct WriteResult {
+    /// The replaced or deleted version; `None` if the policy is new.
+    pub(super) previous: Option<PolicyRow>,
     pub(super) revision: i64,
-    pub(super) at: String,
+    /// RFC 3339.
+    pub(super) written_at: String,
 }
 
+/// Performs a write.
+///
+/// # Errors
+/// `NotFound` for the deletion of a policy that does not exist, `PreconditionFailed`, or `Unavailable`.
 pub(super) async fn write(
     database: &Database,
     clock: &dyn Clock,
-    write: &Write<'_>,
-) -> Result<Written, PolicyStoreError> {
+    write: &PolicyWrite<'_>,
+) -> Result<WriteResult, PolicyStoreError> {
     let mut work = database.begin().await.map_err(unavailable)?;
-    // First, because it serialises the writers: no other writer can change what is read after it.
+    // Taken first, because its row lock serializes the writers: no other writer can change what is read afterwards.
     let revision = next_revision(&mut work).await.map_err(unavailable)?;
     let rows = work.run(FIND, &[write.name.into()]).await.map_err(unavailable)?;
-    let before = rows.first().map(|row| Record::read(row, 0)).transpose().map_err(unavailable)?;
-    if before.is_none() && write.next.is_none() {
+    let previous = rows.first().map(|row| PolicyRow::parse(row, 0)).transpose().map_err(unavailable)?;
+    if previous.is_none() && write.new_spec.is_none() {
         return Err(PolicyStoreError::NotFound);
     }
-    if !is_as_expected(before.as_ref(), write.expected) {
+    if !is_met(write.precondition, previous.as_ref()) {
         return Err(PolicyStoreError::PreconditionFailed);
     }
-    let at = format!("{:.6}", clock.now());
-    replace(&mut work, write, revision, &at).await.map_err(unavailable)?;
-    remember(&mut work, write, before.as_ref(), revision, &at).await.map_err(unavailable)?;
+    let written_at = format!("{:.6}", clock.now());
+    replace_policy(&mut work, write, revision, &written_at).await.map_err(unavailable)?;
+    insert_revision(&mut work, write, previous.as_ref(), revision, &written_at).await.map_err(unavailable)?;
     work.notify(CHANNEL).await.map_err(unavailable)?;
     work.commit().await.map_err(unavailable)?;
-    Ok(Written { before, revision, at })
+    Ok(WriteResult { previous, revision, written_at })
 }
 
 async fn next_revision(work: &mut Work) -> Result<i64, Failed> {
@@ -58,50 +66,66 @@ async fn next_revision(work: &mut Work) -> Result<i64, Failed> {
     rows.first().ok_or_else(Failed::no_row)?.number(0)
 }
 
-fn is_as_expected(before: Option<&Record>, expected: &Expected) -> bool {
-    match expected {
-        Expected::Any => true,
-        Expected::Absent => before.is_none(),
-        Expected::Revision(revision) => before.is_some_and(|before| before.revision.to_string() == *revision),
+fn is_met(precondition: &WritePrecondition, previous: Option<&PolicyRow>) -> bool {
+    match precondition {
+        WritePrecondition::Any => true,
+        WritePrecondition::Absent => previous.is_none(),
+        WritePrecondition::Revision(revision) => {
+            previous.is_some_and(|previous| previous.revision.to_string() == *revision)
+        }
     }
 }
 
-async fn replace(work: &mut Work, write: &Write<'_>, revision: i64, at: &str) -> Result<(), Failed> {
+async fn replace_policy(
+    work: &mut Work,
+    write: &PolicyWrite<'_>,
+    revision: i64,
+    written_at: &str,
+) -> Result<(), Failed> {
     const PUT: &str = "INSERT INTO policies (name, revision, created_at, updated_at, updated_by, spec) \
          VALUES ($1, $2, $3, $3, $4, $5) ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, \
          updated_at = excluded.updated_at, updated_by = excluded.updated_by, spec = excluded.spec";
     const DELETE: &str = "DELETE FROM policies WHERE name = $1";
     let name = write.name.into();
-    match write.next {
-        Some(spec) => work.run(PUT, &[name, revision.into(), at.into(), write.by.into(), spec.into()]).await,
+    match write.new_spec {
+        Some(spec) => {
+            work.run(PUT, &[name, revision.into(), written_at.into(), write.subject.into(), spec.into()]).await
+        }
         None => work.run(DELETE, &[name]).await,
     }
     .map(|_| ())
 }
 
-async fn remember(
+async fn insert_revision(
     work: &mut Work,
-    write: &Write<'_>,
-    before: Option<&Record>,
+    write: &PolicyWrite<'_>,
+    previous: Option<&PolicyRow>,
     revision: i64,
-    at: &str,
+    written_at: &str,
 ) -> Result<(), Failed> {
-    const REMEMBER: &str =
+    const INSERT: &str =
         "INSERT INTO policy_revisions (revision, name, at, by, change, diff) VALUES ($1, $2, $3, $4, $5, $6)";
-    let change = match (before, write.next) {
-        (None, _) => RevisionChange::Created,
-        (Some(_), Some(_)) => RevisionChange::Updated,
-        (Some(_), None) => RevisionChange::Deleted,
+    let kind = match (previous, write.new_spec) {
+        (None, _) => ChangeKind::Created,
+        (Some(_), Some(_)) => ChangeKind::Updated,
+        (Some(_), None) => ChangeKind::Deleted,
     };
-    let edits = diff(before.map(|before| json(&before.spec)).as_ref(), write.next.map(json).as_ref());
-    // The values are parsed JSON or strings, so they can be written as JSON.
-    let edits = serde_json::to_string(&edits).unwrap_or_else(|_| "[]".into());
-    let params =
-        [revision.into(), write.name.into(), at.into(), write.by.into(), change.as_str().into(), (&edits).into()];
-    work.run(REMEMBER, &params).await.map(|_| ())
+    let changes =
+        diff(previous.map(|previous| parse_spec(&previous.spec)).as_ref(), write.new_spec.map(parse_spec).as_ref());
+    // Does not fail: the values are parsed JSON or strings.
+    let changes = serde_json::to_string(&changes).unwrap_or_else(|_| "[]".into());
+    let params = [
+        revision.into(),
+        write.name.into(),
+        written_at.into(),
+        write.subject.into(),
+        kind.as_str().into(),
+        (&changes).into(),
+    ];
+    work.run(INSERT, &params).await.map(|_| ())
 }
 
-/// A spec that is no longer valid JSON is returned as a string.
-fn json(text: &str) -> Value {
+/// Parses a spec. A text that is not valid JSON is returned as a string.
+fn parse_spec(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }

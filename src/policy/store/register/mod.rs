@@ -1,20 +1,20 @@
-//! The policies of files, database and clusters as one active set. `api` implements the port for the admin API, `resources` takes over
-//! custom resources.
+//! Combines the policies of files, database and clusters into one active set. `api` implements the trait for the API,
+//! `resources` applies changes of custom resources.
 //!
-//! Names are unique. A file takes precedence over the database, and the database over custom resources, whichever came
-//! first. So all replicas agree, and a stored policy cannot block a file's policy by taking its name first.
+//! Names are unique. A file takes precedence over the database, and the database over custom resources, regardless of which was
+//! there first. So all replicas agree, and a stored policy cannot block a file's policy by taking its name first.
 
 mod api;
 mod resources;
 
-use super::compiled::{Broken, Compiled};
+use super::compiled_policies::{CompiledPolicies, InvalidPolicy};
 use super::port::StoredPolicy;
-use super::records::Records;
+use super::records::PolicyTables;
 use crate::database::{Database, Failed, Listener};
 use crate::model::clock::Clock;
 use crate::policy::bounds::Bounds;
-use crate::policy::directory::{Directory, FileFault, Reloaded};
-use crate::policy::resources::{ActiveResource, Reason, Resources};
+use crate::policy::directory::{Directory, FileFault, ReloadResult};
+use crate::policy::resources::{ActiveResource, ClusterResources, ReadyReason};
 use crate::policy::set::PolicySet;
 use crate::policy::slots::SetDifference;
 use arc_swap::ArcSwap;
@@ -22,51 +22,52 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
 
-/// Observes the active policies and the faults of files.
-pub trait Observer: Send + Sync {
-    /// A new set is active, which differs from the one before by this.
-    fn in_force(&self, set: &PolicySet, difference: &SetDifference);
+/// Receives the state of the policies, for metrics.
+pub trait PolicyObserver: Send + Sync {
+    /// A new set was activated; `difference` compares it with the previous set.
+    fn set_activated(&self, set: &PolicySet, difference: &SetDifference);
 
     /// The files were read, and have this many faults.
-    fn file_faults(&self, count: usize);
+    fn files_read(&self, fault_count: usize);
 
-    /// So many custom resources of a cluster have each reason.
-    fn resources(&self, cluster: &str, counts: &BTreeMap<Reason, usize>);
+    /// The custom resources of a cluster were counted by the reason in their status.
+    fn resources_counted(&self, cluster: &str, counts: &BTreeMap<ReadyReason, usize>);
 }
 
-impl Observer for () {
-    fn in_force(&self, _set: &PolicySet, _difference: &SetDifference) {}
+impl PolicyObserver for () {
+    fn set_activated(&self, _set: &PolicySet, _difference: &SetDifference) {}
 
-    fn file_faults(&self, _count: usize) {}
+    fn files_read(&self, _fault_count: usize) {}
 
-    fn resources(&self, _cluster: &str, _counts: &BTreeMap<Reason, usize>) {}
+    fn resources_counted(&self, _cluster: &str, _counts: &BTreeMap<ReadyReason, usize>) {}
 }
 
 /// All policies of this server.
 pub struct PolicyRegister {
-    records: Records,
+    tables: PolicyTables,
     bounds: Bounds,
-    in_force: Arc<ArcSwap<PolicySet>>,
+    active_set: Arc<ArcSwap<PolicySet>>,
     /// The policies of the files, by name, for reads without the lock.
     files: ArcSwap<BTreeMap<String, StoredPolicy>>,
-    /// The policies of clusters that are in force, by name.
+    /// The active policies of clusters, by name.
     resources: ArcSwap<BTreeMap<Arc<str>, ActiveResource>>,
-    /// Told whenever a status of a custom resource may have become another one.
+    /// Notified when the status of a custom resource may have changed.
     statuses: watch::Sender<()>,
     state: Mutex<RegisterState>,
-    observer: Box<dyn Observer>,
+    observer: Box<dyn PolicyObserver>,
 }
 
-/// State that changes together.
+/// The state behind the lock.
 struct RegisterState {
     directory: Option<Directory>,
-    compiled: Compiled,
-    /// By cluster, in the order in which their names count.
-    resources: Vec<Resources>,
+    compiled: CompiledPolicies,
+    /// One per cluster; earlier clusters take precedence for names.
+    resources: Vec<ClusterResources>,
     file_faults: Vec<FileFault>,
     /// Names that both the database and a file have.
-    contested: BTreeSet<String>,
-    unreachable: bool,
+    name_conflicts: BTreeSet<String>,
+    /// Whether the last read of the database failed.
+    database_unavailable: bool,
 }
 
 /// Why the policies cannot be activated.
@@ -75,10 +76,10 @@ pub enum RegisterError {
     /// The database cannot be read.
     #[error("the stored policies cannot be read")]
     Database(#[from] Failed),
-    /// Stored deny policies do not compile on this server. Without them requests would be allowed that should be
-    /// denied.
-    #[error("stored deny policies are not good")]
-    BrokenDeny(Vec<String>),
+    /// Stored deny policies do not compile on this server: without them, requests that they deny would be allowed. One line per
+    /// policy.
+    #[error("stored deny policies are invalid")]
+    InvalidDenyPolicies(Vec<String>),
 }
 
 impl PolicyRegister {
@@ -91,28 +92,28 @@ impl PolicyRegister {
         database: Database,
         clock: Arc<dyn Clock>,
         bounds: Bounds,
-        observer: Box<dyn Observer>,
+        observer: Box<dyn PolicyObserver>,
     ) -> Result<Self, RegisterError> {
-        let records = Records::new(database, clock);
-        let mut compiled = Compiled::default();
-        let broken = compiled.take_over(records.all().await?, &bounds);
-        if broken.iter().any(|broken| broken.denies) {
-            let denying = broken.iter().filter(|broken| broken.denies);
-            return Err(RegisterError::BrokenDeny(denying.map(ToString::to_string).collect()));
+        let tables = PolicyTables::new(database, clock);
+        let mut compiled = CompiledPolicies::default();
+        let invalid = compiled.apply(tables.read_all().await?, &bounds);
+        if invalid.iter().any(|policy| policy.may_deny) {
+            let denying = invalid.iter().filter(|policy| policy.may_deny);
+            return Err(RegisterError::InvalidDenyPolicies(denying.map(ToString::to_string).collect()));
         }
-        log_broken(&broken);
+        log_invalid(&invalid);
         let state = RegisterState {
             directory,
             compiled,
             resources: Vec::new(),
             file_faults: Vec::new(),
-            contested: BTreeSet::new(),
-            unreachable: false,
+            name_conflicts: BTreeSet::new(),
+            database_unavailable: false,
         };
         let register = Self {
-            records,
+            tables,
             bounds,
-            in_force: Arc::default(),
+            active_set: Arc::default(),
             files: ArcSwap::default(),
             resources: ArcSwap::default(),
             statuses: watch::Sender::new(()),
@@ -121,40 +122,40 @@ impl PolicyRegister {
         };
         {
             let mut state = register.state.lock().await;
-            register.list_files(&state);
-            register.put_in_force(&mut state);
+            register.publish_files(&state);
+            register.activate(&mut state);
         }
         Ok(register)
     }
 
-    /// The active set, replaced as a whole.
+    /// The cell of the active set. A change replaces the set in it.
     #[must_use]
-    pub fn in_force(&self) -> Arc<ArcSwap<PolicySet>> {
-        self.in_force.clone()
+    pub fn active_set(&self) -> Arc<ArcSwap<PolicySet>> {
+        self.active_set.clone()
     }
 
-    /// Waits for writes of other replicas; needs a runtime.
+    /// A listener for writes of other replicas. Must be called within a Tokio runtime.
     #[must_use]
     pub fn listen(&self) -> Listener {
-        self.records.listen()
+        self.tables.listen()
     }
 
-    /// Applies writes since the last call. If the database cannot be read, nothing changes.
+    /// Applies the writes of all replicas since the last call. If the database cannot be read, nothing changes.
     pub async fn catch_up(&self) {
         let mut state = self.state.lock().await;
-        match self.records.since(state.compiled.seen()).await {
+        match self.tables.read_since(state.compiled.last_revision()).await {
             Ok(changes) => {
-                if std::mem::take(&mut state.unreachable) {
+                if std::mem::take(&mut state.database_unavailable) {
                     tracing::info!("stored policies are available again");
                 }
-                if changes.all || !changes.records.is_empty() {
-                    log_broken(&state.compiled.take_over(changes, &self.bounds));
-                    self.put_in_force(&mut state);
-                    tracing::info!(policies = self.in_force.load().len(), "policies changed");
+                if changes.is_complete || !changes.policies.is_empty() {
+                    log_invalid(&state.compiled.apply(changes, &self.bounds));
+                    self.activate(&mut state);
+                    tracing::info!(policies = self.active_set.load().len(), "policies changed");
                 }
             }
             Err(error) => {
-                if !std::mem::replace(&mut state.unreachable, true) {
+                if !std::mem::replace(&mut state.database_unavailable, true) {
                     tracing::error!(
                         kind = error.kind(),
                         "stored policies are unavailable; keeping the policies in force"
@@ -164,78 +165,79 @@ impl PolicyRegister {
         }
     }
 
-    /// Reads the directory again. A file with a fault keeps its last valid policies, and if no file is left, all
-    /// keep theirs.
-    pub async fn reread_files(&self) {
-        self.reread(Directory::reload).await;
+    /// Reads the directory again, by [`Directory::reload`].
+    pub async fn reload_files(&self) {
+        self.reload_with(Directory::reload).await;
     }
 
-    /// Reads the directory again at an operator's request. If no file is left, no policies of files remain.
-    pub async fn reread_files_confirmed(&self) {
-        self.reread(Directory::reload_confirmed).await;
+    /// Reads the directory again at an operator's request, by [`Directory::reload_confirmed`].
+    pub async fn reload_files_confirmed(&self) {
+        self.reload_with(Directory::reload_confirmed).await;
     }
 
-    async fn reread(&self, reload: fn(&mut Directory) -> Reloaded) {
+    async fn reload_with(&self, reload: fn(&mut Directory) -> ReloadResult) {
         let mut state = self.state.lock().await;
         let Some(mut directory) = state.directory.take() else { return };
-        let read = tokio::task::spawn_blocking(move || {
-            let reloaded = reload(&mut directory);
-            (directory, reloaded)
+        let task = tokio::task::spawn_blocking(move || {
+            let result = reload(&mut directory);
+            (directory, result)
         });
-        // Only a panic while reading loses the directory; the active set stays.
-        let Ok((directory, reloaded)) = read.await else {
+        // The task fails only if it panics. Then the directory is lost, and the active set stays.
+        let Ok((directory, result)) = task.await else {
             tracing::error!("the policy directory is unreadable; keeping the policies in force");
             return;
         };
         state.directory = Some(directory);
-        if reloaded.changed {
-            self.list_files(&state);
-            self.put_in_force(&mut state);
-            tracing::info!(policies = self.in_force.load().len(), "policies changed");
+        if result.changed {
+            self.publish_files(&state);
+            self.activate(&mut state);
+            tracing::info!(policies = self.active_set.load().len(), "policies changed");
         }
-        self.observer.file_faults(reloaded.faults.len());
-        if reloaded.faults != state.file_faults {
-            for fault in &reloaded.faults {
+        self.observer.files_read(result.faults.len());
+        if result.faults != state.file_faults {
+            for fault in &result.faults {
                 tracing::error!(%fault, "a policy file is invalid; keeping its last valid version in force");
             }
-            if reloaded.faults.is_empty() {
+            if result.faults.is_empty() {
                 tracing::info!("all policy files are valid again");
             }
-            state.file_faults = reloaded.faults;
+            state.file_faults = result.faults;
         }
     }
 
-    fn list_files(&self, state: &RegisterState) {
-        let listed = state.directory.as_ref().map(Directory::listed).unwrap_or_default();
-        let by_name = listed.into_iter().map(|policy| (policy.name.clone(), policy));
+    /// Updates the policies of files that the API reads.
+    fn publish_files(&self, state: &RegisterState) {
+        let policies = state.directory.as_ref().map(Directory::stored_policies).unwrap_or_default();
+        let by_name = policies.into_iter().map(|policy| (policy.name.clone(), policy));
         self.files.store(Arc::new(by_name.collect()));
     }
 
-    fn put_in_force(&self, state: &mut RegisterState) {
+    /// Combines the policies of all sources and activates the set.
+    fn activate(&self, state: &mut RegisterState) {
         let files = self.files.load();
-        let (contested, free): (Vec<_>, Vec<_>) =
+        let (conflicting, free): (Vec<_>, Vec<_>) =
             state.compiled.policies().partition(|(name, _)| files.contains_key(*name));
-        for (name, policy) in contested.iter().filter(|(name, _)| !state.contested.contains(*name)) {
+        for (name, policy) in conflicting.iter().filter(|(name, _)| !state.name_conflicts.contains(*name)) {
             let effect = if policy.denies() { "deny" } else { "allow" };
             tracing::error!(policy = name, effect, "a stored policy is not in force; a policy file has the same name");
         }
-        let of_files = state.directory.as_ref().map(Directory::policies).unwrap_or_default();
+        let file_policies = state.directory.as_ref().map(Directory::policies).unwrap_or_default();
         let stored = free.into_iter().map(|(_, policy)| policy.clone());
-        let mut policies: Vec<_> = of_files.into_iter().chain(stored).collect();
-        state.contested = contested.into_iter().map(|(name, _)| name.to_owned()).collect();
+        let mut policies: Vec<_> = file_policies.into_iter().chain(stored).collect();
+        state.name_conflicts = conflicting.into_iter().map(|(name, _)| name.to_owned()).collect();
         policies.extend(self.resolve_resource_names(&files, &state.compiled, &mut state.resources));
-        let unread = state.resources.iter().filter(|resources| !resources.is_read());
-        // Only this function stores a set, under the lock: what it replaces is what it was made from.
-        let (set, difference) = self.in_force.load().replaced(policies);
-        let set = set.without(unread.map(|resources| resources.cluster().clone()));
-        self.observer.in_force(&set, &difference);
-        self.in_force.store(Arc::new(set));
+        let unread = state.resources.iter().filter(|resources| !resources.is_listed());
+        // Only this function stores a set, and it holds the lock: so the set that it replaces is the one that it compares with.
+        let (set, difference) = self.active_set.load().with_policies(policies);
+        let set = set.with_unread_clusters(unread.map(|resources| resources.cluster().clone()));
+        self.observer.set_activated(&set, &difference);
+        self.active_set.store(Arc::new(set));
     }
 }
 
-fn log_broken(broken: &[Broken]) {
-    for broken in broken {
-        let consequence = if broken.denies { "its last valid version stays in force" } else { "it is out of force" };
-        tracing::error!(%broken, consequence, "a stored policy is invalid on this server");
+fn log_invalid(invalid: &[InvalidPolicy]) {
+    for policy in invalid {
+        let consequence = if policy.may_deny { "its last valid version stays in force" } else { "it is out of force" };
+        tracing::error!(broken = %policy, consequence, "a stored policy is invalid on this server");
     }
 }

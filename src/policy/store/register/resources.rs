@@ -1,123 +1,126 @@
-//! Custom resources: taken over as they are read, after files and database in the order of names.
+//! Custom resources in the register: applies their changes, resolves conflicts of names, and lists pending statuses.
 
 use super::PolicyRegister;
 use crate::model::policy_resource::{ObservedStatus, ResourceChange, ResourceKey, ResourceKind};
-use crate::policy::matching::Policy;
-use crate::policy::resources::{Holder, PendingStatus, Resources};
-use crate::policy::store::compiled::Compiled;
+use crate::policy::compiled_policy::Policy;
+use crate::policy::resources::{ActiveResource, ClusterResources, NameOwner, PendingStatus};
+use crate::policy::store::compiled_policies::CompiledPolicies;
 use crate::policy::store::port::StoredPolicy;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
 impl PolicyRegister {
-    /// Expects the custom resources of these clusters, by the names of their authenticators. Until all of a cluster were read the
-    /// set in force is incomplete.
-    pub async fn expect_resources(&self, clusters: &[Arc<str>]) {
+    /// Adds clusters, by the names of their authenticators. Until all custom resources of a cluster were read, the active set
+    /// is marked as lacking them.
+    pub async fn add_clusters(&self, clusters: &[Arc<str>]) {
         if clusters.is_empty() {
             return;
         }
         let mut state = self.state.lock().await;
-        state.resources = clusters.iter().map(|name| Resources::new(name.clone(), self.bounds.clone())).collect();
-        self.put_in_force(&mut state);
+        state.resources =
+            clusters.iter().map(|name| ClusterResources::new(name.clone(), self.bounds.clone())).collect();
+        self.activate(&mut state);
     }
 
-    /// Takes over what was read of a cluster.
-    pub async fn take_over_resources(&self, cluster: &str, changes: Vec<ResourceChange>) {
+    /// Applies changes of the custom resources of a cluster.
+    pub async fn apply_resource_changes(&self, cluster: &str, changes: Vec<ResourceChange>) {
         let mut state = self.state.lock().await;
-        let Some(at) = state.resources.iter().position(|resources| **resources.cluster() == *cluster) else { return };
-        // Thousands of policies take a second to compile.
-        // Meanwhile the cluster counts as unread, so that a panic or a cancellation here never loses a deny policy.
-        let unread = Resources::new(state.resources[at].cluster().clone(), self.bounds.clone());
-        let mut resources = std::mem::replace(&mut state.resources[at], unread);
-        let compiled = tokio::task::spawn_blocking(move || {
-            let was_read = resources.is_read();
-            let changed = resources.take_over(changes);
-            (resources, changed, was_read)
-        });
-        let Ok((resources, changed, was_read)) = compiled.await else {
-            tracing::error!(cluster, "custom resources could not be taken over; this replica is not ready");
-            self.put_in_force(&mut state);
+        let Some(index) = state.resources.iter().position(|resources| **resources.cluster() == *cluster) else {
             return;
         };
-        let is_read = resources.is_read();
-        state.resources[at] = resources;
+        // Compiling thousands of policies takes a second. Meanwhile the cluster counts as unread, so that a panic or a cancellation
+        // does not lose a deny policy unnoticed.
+        let unread = ClusterResources::new(state.resources[index].cluster().clone(), self.bounds.clone());
+        let mut resources = std::mem::replace(&mut state.resources[index], unread);
+        let task = tokio::task::spawn_blocking(move || {
+            let was_listed = resources.is_listed();
+            let changed = resources.apply_changes(changes);
+            (resources, changed, was_listed)
+        });
+        let Ok((resources, changed, was_listed)) = task.await else {
+            tracing::error!(cluster, "custom resources could not be compiled; this replica is not ready");
+            self.activate(&mut state);
+            return;
+        };
+        let is_listed = resources.is_listed();
+        state.resources[index] = resources;
         if changed {
-            self.put_in_force(&mut state);
-            tracing::info!(cluster, policies = self.in_force.load().len(), "policies changed");
+            self.activate(&mut state);
+            tracing::info!(cluster, policies = self.active_set.load().len(), "policies changed");
         } else {
             self.statuses.send_replace(());
         }
-        if is_read && !was_read {
+        if is_listed && !was_listed {
             tracing::info!(cluster, "all custom resources of the cluster have been read");
         }
     }
 
-    /// Objects of a kind in a cluster whose spec was not kept because there were too many, and for which there is room now; at most
-    /// so many.
-    pub async fn wanted_resources(&self, cluster: &str, kind: ResourceKind, most: usize) -> Vec<ResourceKey> {
+    /// At most `limit` objects of a kind in a cluster whose specs have to be read again, because they were dropped when there
+    /// were too many objects and are within the limits now.
+    pub async fn resources_to_read_again(&self, cluster: &str, kind: ResourceKind, limit: usize) -> Vec<ResourceKey> {
         let state = self.state.lock().await;
         let resources = state.resources.iter().find(|resources| **resources.cluster() == *cluster);
-        resources.map(|resources| resources.wanted(kind, most)).unwrap_or_default()
+        resources.map(|resources| resources.to_read_again(kind, limit)).unwrap_or_default()
     }
 
-    /// Changes whenever a status may have become another one.
+    /// A receiver that is notified when the status of a custom resource may have changed.
     #[must_use]
     pub fn status_changes(&self) -> watch::Receiver<()> {
         self.statuses.subscribe()
     }
 
-    /// The statuses of a cluster that are to be written. None before all of its objects were read.
+    /// The statuses of a cluster that have to be written; none before all its objects were read.
     pub async fn pending_statuses(&self, cluster: &str) -> Vec<PendingStatus> {
         let state = self.state.lock().await;
         let resources = state.resources.iter().find(|resources| **resources.cluster() == *cluster);
-        resources.filter(|resources| resources.is_read()).map(Resources::pending).unwrap_or_default()
+        resources.filter(|resources| resources.is_listed()).map(ClusterResources::pending_statuses).unwrap_or_default()
     }
 
-    /// A status was written.
-    pub async fn status_written(&self, cluster: &str, key: &ResourceKey, uid: &str, status: ObservedStatus) {
+    /// Records a status that was written.
+    pub async fn record_written_status(&self, cluster: &str, key: &ResourceKey, uid: &str, status: ObservedStatus) {
         let mut state = self.state.lock().await;
         if let Some(resources) = state.resources.iter_mut().find(|resources| **resources.cluster() == *cluster) {
-            resources.written(key, uid, status);
+            resources.record_status(key, uid, status);
         }
     }
 
-    /// The policies of clusters that are in force beside those of files and database.
+    /// Decides which policies of clusters are active beside those of files and database, and returns them.
     pub(super) fn resolve_resource_names(
         &self,
         files: &BTreeMap<String, StoredPolicy>,
-        compiled: &Compiled,
-        clusters: &mut [Resources],
+        compiled: &CompiledPolicies,
+        clusters: &mut [ClusterResources],
     ) -> Vec<Arc<Policy>> {
-        let mut in_force: Vec<Arc<Policy>> = Vec::new();
-        let mut shown = Vec::new();
-        let mut holders: BTreeMap<Arc<str>, Arc<str>> = BTreeMap::new();
+        let mut active: Vec<Arc<Policy>> = Vec::new();
+        let mut resources_by_name = Vec::new();
+        let mut owners: BTreeMap<Arc<str>, Arc<str>> = BTreeMap::new();
         let several = clusters.len() > 1;
         for resources in clusters {
             let policies = resources.resolve_names(|name| {
                 if files.contains_key(name) {
-                    Some(Holder::File)
-                } else if compiled.has(name) {
-                    Some(Holder::Api)
+                    Some(NameOwner::File)
+                } else if compiled.contains(name) {
+                    Some(NameOwner::Api)
                 } else {
-                    holders.get(name).map(|cluster| Holder::Cluster(cluster.clone()))
+                    owners.get(name).map(|cluster| NameOwner::Cluster(cluster.clone()))
                 }
             });
             if several {
-                holders.extend(policies.iter().map(|policy| (policy.name().clone(), resources.cluster().clone())));
+                owners.extend(policies.iter().map(|policy| (policy.name().clone(), resources.cluster().clone())));
             }
-            in_force.extend(policies);
-            shown.extend(resources.shown());
-            self.observer.resources(resources.cluster(), &resources.counts());
+            active.extend(policies);
+            resources_by_name.extend(resources.active_resources());
+            self.observer.resources_counted(resources.cluster(), &resources.count_by_reason());
         }
-        // Built at once: one by one takes several times as long. Names are distinct.
-        self.resources.store(Arc::new(shown.into_iter().collect()));
+        // Collecting all at once is several times as fast as inserting one by one. Names are distinct.
+        self.resources.store(Arc::new(resources_by_name.into_iter().collect()));
         self.statuses.send_replace(());
-        in_force
+        active
     }
 
-    /// The policy of a cluster that is in force under this name.
+    /// The active policy of a cluster with this name.
     pub(super) fn resource(&self, name: &str) -> Option<StoredPolicy> {
-        self.resources.load().get(name).map(crate::policy::resources::ActiveResource::stored)
+        self.resources.load().get(name).map(ActiveResource::to_stored_policy)
     }
 }

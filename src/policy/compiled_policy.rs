@@ -1,14 +1,14 @@
 //! A compiled policy.
 
-use super::attestation::Attest;
+use super::attestation::AttestSection;
 use super::ceiling::Ceiling;
 use super::cel::Expression;
+use super::key_selection::KeySelection;
 use super::outcome::{Delivery, GrantedSecret};
 use super::patterns::Patterns;
-use super::secret_rule::SecretRule;
 use super::subject::Subject;
 use super::template::Template;
-use super::write::WriteTemplate;
+use super::write_template::WriteTemplate;
 use crate::model::binding::BindTo;
 use crate::model::caller::Caller;
 use crate::model::facts::Needs;
@@ -20,8 +20,8 @@ use crate::wire::policy::PolicySpec;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A valid policy: which callers get which secrets for which repos and branches. Created only by
-/// [`Policy::compile`] and the functions based on it.
+/// A valid policy: which callers get which secrets for which repos and branches. Only [`Policy::compile`] and the
+/// functions based on it create one.
 #[derive(Debug)]
 pub struct Policy {
     pub(super) name: Arc<str>,
@@ -29,59 +29,59 @@ pub struct Policy {
     pub(super) subjects: Box<[Subject]>,
     pub(super) repos: Patterns,
     pub(super) branches: Patterns,
-    pub(super) attest: Attest,
+    pub(super) attest: AttestSection,
     pub(super) condition: Option<Expression>,
     pub(super) effect: Effect,
     pub(super) mode: Mode,
-    /// The spec as written.
+    /// The spec as its author wrote it.
     pub(super) spec: Arc<PolicySpec>,
 }
 
 /// The effect of a policy that matches.
 #[derive(Debug)]
 pub(super) enum Effect {
-    /// Grants secrets, unless another policy denies.
-    Allow(Terms),
-    /// Denies, regardless of other policies.
+    /// Grants secrets unless a deny policy matches.
+    Allow(GrantTerms),
+    /// Denies the request, regardless of other policies.
     Deny,
 }
 
-/// Whether a policy takes part in decisions.
+/// Whether a policy affects decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// It does.
+    /// It affects decisions.
     Enforce,
-    /// It does not: what it would change is recorded.
+    /// Shadow mode: it affects no decision; what it would change is recorded.
     Audit,
 }
 
-/// What an allow policy grants, and how.
+/// What an allow policy grants.
 #[derive(Debug)]
-pub(super) struct Terms {
+pub(super) struct GrantTerms {
     /// Never empty.
-    pub(super) secrets: Box<[SecretTerm]>,
+    pub(super) secrets: Box<[SecretTemplate]>,
     pub(super) ttl: Option<Duration>,
     pub(super) bind_to: Option<BindTo>,
     pub(super) delivery: Delivery,
-    /// The maximum number of tickets of one caller.
+    /// Maximum number of tickets of one caller.
     pub(super) max_per_caller: Option<u32>,
-    /// Checked again for every filled-in path, because a placeholder can lead outside.
+    /// Checked for every expanded path, because the value of a placeholder can lead outside of it.
     pub(super) ceiling: Ceiling,
 }
 
-/// One granted secret.
+/// A secret of an allow policy, with placeholders.
 #[derive(Debug)]
-pub(super) struct SecretTerm {
+pub(super) struct SecretTemplate {
     pub(super) store: Arc<str>,
     pub(super) path: Template,
     pub(super) required: bool,
     pub(super) lease: LeaseMode,
     pub(super) write: Option<WriteTemplate>,
     pub(super) encoding: Encoding,
-    pub(super) rule: Arc<SecretRule>,
+    pub(super) key_selection: Arc<KeySelection>,
 }
 
-/// The first part of a policy that does not match.
+/// The part of a policy that does not match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MismatchKind {
     Subjects,
@@ -124,13 +124,13 @@ impl Policy {
         matches!(self.effect, Effect::Deny)
     }
 
-    /// Whether it is in shadow mode (`mode: audit`): evaluated and recorded, and without effect.
+    /// Whether it is in shadow mode (`mode: audit`): it affects no decision; what it would change is recorded.
     #[must_use]
     pub fn is_shadow(&self) -> bool {
         self.mode == Mode::Audit
     }
 
-    /// The spec as it was written.
+    /// The spec as its author wrote it.
     #[must_use]
     pub fn spec(&self) -> &Arc<PolicySpec> {
         &self.spec
@@ -141,9 +141,9 @@ impl Policy {
         self.subjects.iter().any(|subject| subject.matches(caller))
     }
 
-    /// Whether a subject names the caller's ServiceAccount.
-    pub(super) fn names(&self, caller: &Caller) -> bool {
-        self.subjects.iter().any(|subject| subject.names(caller))
+    /// Whether a subject matches the caller's namespace and ServiceAccount, regardless of `bound`.
+    pub(super) fn matches_service_account(&self, caller: &Caller) -> bool {
+        self.subjects.iter().any(|subject| subject.matches_service_account(caller))
     }
 
     /// The facts that its condition needs.
@@ -151,30 +151,32 @@ impl Policy {
         self.condition.as_ref().map_or_else(Needs::default, Expression::needs)
     }
 
-    pub(super) fn reference(&self) -> PolicyRef {
+    /// Its name and revision.
+    pub(super) fn policy_ref(&self) -> PolicyRef {
         PolicyRef { name: self.name.clone(), revision: self.revision.clone() }
     }
 }
 
-impl Terms {
-    /// The secrets with their paths and write bodies filled in, in the order listed. `None` if one cannot be
-    /// filled in, or if a path is outside the ceiling: a policy grants all listed secrets or none.
-    pub(super) fn fill(&self, caller: &Caller, request: &Request) -> Option<Vec<GrantedSecret>> {
-        let fill = |term: &SecretTerm| {
-            let path = term.path.fill(caller, request).filter(|path| self.ceiling.allows(&term.store, path))?;
-            let write = match &term.write {
-                Some(template) => Some(template.fill(caller, request)?),
+impl GrantTerms {
+    /// Expands the paths and write bodies of the secrets; returns the secrets in the order listed. `None` if one cannot be
+    /// expanded or a path is outside the ceiling: a policy grants all its secrets or none.
+    pub(super) fn expand(&self, caller: &Caller, request: &Request) -> Option<Vec<GrantedSecret>> {
+        let expand = |template: &SecretTemplate| {
+            let path =
+                template.path.expand(caller, request).filter(|path| self.ceiling.allows(&template.store, path))?;
+            let write = match &template.write {
+                Some(body) => Some(body.expand(caller, request)?),
                 None => None,
             };
             Some(GrantedSecret {
-                secret: SecretRef { store: term.store.clone(), path },
-                rule: term.rule.clone(),
-                required: term.required,
-                lease: term.lease,
+                secret: SecretRef { store: template.store.clone(), path },
+                key_selection: template.key_selection.clone(),
+                required: template.required,
+                lease: template.lease,
                 write,
-                encoding: term.encoding,
+                encoding: template.encoding,
             })
         };
-        self.secrets.iter().map(fill).collect()
+        self.secrets.iter().map(expand).collect()
     }
 }

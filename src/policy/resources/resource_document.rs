@@ -1,19 +1,20 @@
-//! A manifest that is a custom resource, without a cluster: for tests of policies.
+//! Compiles custom resources without a cluster, for tests of policies and commands.
 
 use super::compile::compile;
 use crate::document::{Fault, prune};
 use crate::model::policy_resource::ResourceKey;
 use crate::policy::bounds::Bounds;
+use crate::policy::compiled_policy::Policy;
 use crate::policy::manifest::resource_namespace;
-use crate::policy::matching::Policy;
 use crate::wire::policy::{PolicyManifest, PolicySpec};
 use serde_json::Value;
 
 impl Policy {
-    /// Compiles a document as what it is: a custom resource of a namespace, in any cluster, or a policy that names its callers.
+    /// Compiles a document: as a namespaced custom resource of any cluster if [`resource_namespace`] gives a namespace,
+    /// otherwise as other manifests.
     ///
     /// # Errors
-    /// Every fault with its place.
+    /// All faults with their JSON pointers.
     pub fn from_resource_document(tree: Value, bounds: &Bounds) -> Result<Self, Vec<Fault>> {
         let manifest = prune::<PolicyManifest>(&mut tree.clone()).0.unwrap_or_default();
         let name = manifest.metadata.as_ref().and_then(|metadata| metadata.name.as_deref());
@@ -21,13 +22,13 @@ impl Policy {
             return Self::from_document(tree, bounds);
         };
         let key = ResourceKey { namespace: Some(namespace.into()), name: name.into() };
-        compile(&key, None, tree.get("spec").cloned().unwrap_or_default(), &bounds.of_namespace(namespace))
+        compile(&key, None, tree.get("spec").cloned().unwrap_or_default(), &bounds.for_namespace(namespace))
     }
 
-    /// Compiles a custom resource of a namespace, in any cluster.
+    /// Compiles a namespaced custom resource of any cluster.
     ///
     /// # Errors
-    /// Every fault with its place.
+    /// All faults with their JSON pointers.
     pub fn compile_resource(
         namespace: &str,
         name: &str,
@@ -36,6 +37,6 @@ impl Policy {
     ) -> Result<Self, Vec<Fault>> {
         let key = ResourceKey { namespace: Some(namespace.into()), name: name.into() };
         let spec = serde_json::to_value(spec).map_err(|_| vec![Fault::new("/spec", "cannot be written as JSON")])?;
-        compile(&key, None, spec, &bounds.of_namespace(namespace))
+        compile(&key, None, spec, &bounds.for_namespace(namespace))
     }
 }

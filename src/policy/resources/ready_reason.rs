@@ -1,4 +1,4 @@
-//! What became of a custom resource: the reasons of its condition `Ready`.
+//! The reasons and messages of the condition `Ready` in the status of a custom resource.
 
 use crate::document::Fault;
 use crate::policy::compile::{BEYOND_CEILING, UNKNOWN_STORE};
@@ -6,32 +6,32 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-/// The longest message; the API server takes 32,768 characters.
+/// Maximum length of a message in bytes. The API server accepts 32,768 characters.
 const MAX_MESSAGE_BYTES: usize = 8 << 10;
-/// Of a pointer, and of what is wrong there.
+/// Maximum length in bytes of the pointer, and of the detail, of a fault in a message.
 const MAX_PART_BYTES: usize = 512;
 
 /// The reason of the condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Reason {
+pub enum ReadyReason {
     /// The policy is in force.
     Accepted,
     /// It breaks the rules of the policy language.
     Invalid,
-    /// It grants secrets outside of the ceiling, or of what its namespace may reach.
+    /// It grants secrets outside of the ceiling of the server or of its namespace.
     BeyondCeiling,
-    /// Another source has a policy of its name.
+    /// Another source has a policy with its name.
     NameConflict,
     /// It names a store that is not configured.
     UnknownStore,
 }
 
-impl Reason {
-    /// Every one of them.
+impl ReadyReason {
+    /// All values.
     pub const ALL: [Self; 5] =
         [Self::Accepted, Self::Invalid, Self::BeyondCeiling, Self::NameConflict, Self::UnknownStore];
 
-    /// The word in the condition.
+    /// The value in the condition.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -43,12 +43,13 @@ impl Reason {
         }
     }
 
-    /// The reason that these faults have together: the language first, then what this server has.
-    pub(super) fn of(faults: &[Fault]) -> Self {
-        let all = |details: &[&str]| faults.iter().all(|fault| details.contains(&&*fault.detail));
-        if all(&[BEYOND_CEILING]) {
+    /// The reason for a list of faults. A fault of the language takes precedence over an unknown store, and an unknown store
+    /// over the ceiling.
+    pub(super) fn from_faults(faults: &[Fault]) -> Self {
+        let all_are = |details: &[&str]| faults.iter().all(|fault| details.contains(&&*fault.detail));
+        if all_are(&[BEYOND_CEILING]) {
             Self::BeyondCeiling
-        } else if all(&[BEYOND_CEILING, UNKNOWN_STORE]) {
+        } else if all_are(&[BEYOND_CEILING, UNKNOWN_STORE]) {
             Self::UnknownStore
         } else {
             Self::Invalid
@@ -56,9 +57,9 @@ impl Reason {
     }
 }
 
-/// The source that has a policy of the same name.
+/// The source that has the policy with a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Holder {
+pub enum NameOwner {
     /// A file.
     File,
     /// The database, through the API.
@@ -67,7 +68,8 @@ pub enum Holder {
     Cluster(Arc<str>),
 }
 
-impl Holder {
+impl NameOwner {
+    /// The message of the status of a policy with the same name.
     pub(super) fn message(&self) -> String {
         match self {
             Self::File => "A policy file has a policy of this name, which is in force instead.".to_owned(),
@@ -77,8 +79,8 @@ impl Holder {
     }
 }
 
-/// The faults as one text, each with its JSON pointer.
-pub(super) fn message(faults: &[Fault]) -> String {
+/// The message for a list of faults, each with its JSON pointer.
+pub(super) fn faults_message(faults: &[Fault]) -> String {
     let mut text = String::new();
     for (index, fault) in faults.iter().enumerate() {
         if text.len() > MAX_MESSAGE_BYTES {
@@ -88,13 +90,13 @@ pub(super) fn message(faults: &[Fault]) -> String {
         if index > 0 {
             text.push_str("; ");
         }
-        let _ = write!(text, "{}: {}", shortened(&fault.pointer), shortened(&fault.detail));
+        let _ = write!(text, "{}: {}", shorten(&fault.pointer), shorten(&fault.detail));
     }
     text
 }
 
-/// At most [`MAX_PART_BYTES`] of a text: a pointer has keys that the author chose, and the API server bounds the whole message.
-fn shortened(text: &str) -> Cow<'_, str> {
+/// Shortens a text to [`MAX_PART_BYTES`]. A pointer can be long, because it has keys that the author chose.
+fn shorten(text: &str) -> Cow<'_, str> {
     if text.len() <= MAX_PART_BYTES {
         return text.into();
     }
@@ -106,24 +108,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_language_comes_before_what_this_server_has() {
-        let of = |details: &[&str]| {
-            Reason::of(&details.iter().map(|detail| Fault::new("/spec", *detail)).collect::<Vec<_>>())
+    fn faults_of_the_language_take_precedence() {
+        let reason = |details: &[&str]| {
+            ReadyReason::from_faults(&details.iter().map(|detail| Fault::new("/spec", *detail)).collect::<Vec<_>>())
         };
-        assert_eq!(of(&[BEYOND_CEILING]), Reason::BeyondCeiling);
-        assert_eq!(of(&[BEYOND_CEILING, UNKNOWN_STORE]), Reason::UnknownStore);
-        assert_eq!(of(&[BEYOND_CEILING, "is missing"]), Reason::Invalid);
-        assert_eq!(of(&[UNKNOWN_STORE, "is missing"]), Reason::Invalid);
+        assert_eq!(reason(&[BEYOND_CEILING]), ReadyReason::BeyondCeiling);
+        assert_eq!(reason(&[BEYOND_CEILING, UNKNOWN_STORE]), ReadyReason::UnknownStore);
+        assert_eq!(reason(&[BEYOND_CEILING, "is missing"]), ReadyReason::Invalid);
+        assert_eq!(reason(&[UNKNOWN_STORE, "is missing"]), ReadyReason::Invalid);
     }
 
     #[test]
-    fn a_message_has_all_faults_but_is_bounded() {
+    fn a_message_has_all_faults_up_to_a_limit() {
         let faults = [Fault::new("/spec/repos/0", "must be a string"), Fault::new("/spec/branches", "is missing")];
-        assert_eq!(message(&faults), "/spec/repos/0: must be a string; /spec/branches: is missing");
-        let many: Vec<Fault> = (0..10_000).map(|at| Fault::new(format!("/spec/repos/{at}"), "is bad")).collect();
-        let text = message(&many);
+        assert_eq!(faults_message(&faults), "/spec/repos/0: must be a string; /spec/branches: is missing");
+        let many: Vec<Fault> = (0..10_000).map(|index| Fault::new(format!("/spec/repos/{index}"), "is bad")).collect();
+        let text = faults_message(&many);
         assert!(text.len() < MAX_MESSAGE_BYTES + 100 && text.ends_with(" more"), "{}", text.len());
-        let long = message(&[Fault::new(format!("/spec/rename/{}", "ü".repeat(20_000)), "is bad")]);
+        let long = faults_message(&[Fault::new(format!("/spec/rename/{}", "ü".repeat(20_000)), "is bad")]);
         assert!(long.len() < 2 * MAX_PART_BYTES && long.ends_with("...: is bad"), "{}", long.len());
     }
 }

@@ -1,13 +1,16 @@
-//! Expressions that are refused at compile time, and the reasons.
+//! Expressions that are refused at compile time, with the reasons.
 
 use crate::policy::cel::Expression;
 
-fn refusal(source: &str) -> String {
-    Expression::condition(source).map(|expression| format!("{source} became {expression:?}")).unwrap_err().to_string()
+fn compile_error(source: &str) -> String {
+    Expression::compile_condition(source)
+        .map(|expression| format!("{source} became {expression:?}"))
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
-fn what_is_not_in_the_language() {
+fn unsupported_expressions_are_refused_with_a_reason() {
     for (source, reason) in [
         ("", "must not be empty"),
         (" \n", "must not be empty"),
@@ -90,27 +93,27 @@ fn what_is_not_in_the_language() {
         ("caller.?namespace == ''", "is not CEL at line 1"),
         ("for", "is not CEL at line 1"),
     ] {
-        let refusal = refusal(source);
-        assert!(refusal.starts_with(reason), "{source}: {refusal}");
+        let error = compile_error(source);
+        assert!(error.starts_with(reason), "{source}: {error}");
     }
 }
 
 #[test]
-fn attestations_yield_strings() {
+fn text_expressions_must_yield_strings() {
     for source in
         ["1", "true", "caller.groups", "request.time", "null", "caller.groups.map(g, g)", "true ? 'a' : 1 == 1"]
     {
-        let outcome = Expression::text(source).map(|_| ());
+        let result = Expression::compile_text(source).map(|_| ());
         if source.starts_with("true ?") {
-            assert_eq!(outcome, Ok(()), "either may come, so it shows when it is evaluated");
+            assert_eq!(result, Ok(()), "its type is known only at evaluation");
         } else {
-            assert_eq!(outcome.unwrap_err().to_string(), "must yield a string", "{source}");
+            assert_eq!(result.unwrap_err().to_string(), "must yield a string", "{source}");
         }
     }
 }
 
 #[test]
-fn a_refusal_does_not_repeat_the_text() {
+fn a_reason_does_not_repeat_the_text() {
     for source in [
         "hunter2",
         "caller.hunter2 == ''",
@@ -119,6 +122,6 @@ fn a_refusal_does_not_repeat_the_text() {
         "caller.namespace + hunter2 hunter2",
         "'hunter2' 'hunter2'",
     ] {
-        assert!(!refusal(source).contains("hunter2"), "{source}");
+        assert!(!compile_error(source).contains("hunter2"), "{source}");
     }
 }

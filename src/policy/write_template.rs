@@ -1,9 +1,9 @@
 //! The `write` body of a secret: a JSON object whose strings may contain placeholders. Different values of the
 //! placeholders of a string always give different strings.
 //!
-//! A value is written as in a path, so that it contains no character that ends a name in a list of names or in a
-//! domain. Between two placeholders there must be a character that no written value contains: `{repo}.{branch}`
-//! would be equal for `a.b` and `c`, and for `a` and `b.c`.
+//! Values are encoded as in paths, so that a value cannot end a name in a comma-separated list or in a domain name. Between
+//! two placeholders there must be a character that no encoded value contains: `{repo}.{branch}` would give the same text for
+//! `a.b` and `c` as for `a` and `b.c`.
 
 use super::placeholder::{Placeholder, closing_brace};
 use crate::document::{Fault, escape};
@@ -14,9 +14,9 @@ use crate::model::write::Write;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// Maximum length of a body as written in the policy.
+/// Maximum length of a body in the policy, as JSON in bytes.
 const MAX_BYTES: usize = 16 << 10;
-/// Maximum number of placeholders in a body. A value can be three times as long as a branch.
+/// Maximum number of placeholders in a body. An encoded value can be three times as long as a branch.
 const MAX_PLACEHOLDERS: usize = 64;
 /// Maximum nesting of maps and lists, including the body itself.
 const MAX_DEPTH: usize = 4;
@@ -28,7 +28,7 @@ pub(super) struct WriteTemplate(Box<[(Box<str>, Node)]>);
 #[derive(Debug, Clone)]
 enum Node {
     /// A number or a boolean.
-    Fixed(Value),
+    Scalar(Value),
     Text(Box<[Piece]>),
     List(Box<[Node]>),
     Map(Box<[(Box<str>, Node)]>),
@@ -37,11 +37,11 @@ enum Node {
 #[derive(Debug, Clone)]
 enum Piece {
     Literal(Box<str>),
-    Filled(Placeholder),
+    Placeholder(Placeholder),
 }
 
 impl WriteTemplate {
-    /// Compiles a body; records all faults and then returns `None`.
+    /// Compiles a body. If it is invalid, records all faults and returns `None`.
     pub(super) fn compile(raw: &BTreeMap<String, Value>, pointer: &str, faults: &mut Vec<Fault>) -> Option<Self> {
         let before = faults.len();
         if serde_json::to_vec(raw).map_or(true, |text| text.len() > MAX_BYTES) {
@@ -49,43 +49,43 @@ impl WriteTemplate {
             return None;
         }
         let mut compiler = Compiler { placeholders: 0, faults };
-        let members = compiler.members(raw.iter(), pointer, 1);
+        let members = compiler.compile_members(raw.iter(), pointer, 1);
         if compiler.placeholders > MAX_PLACEHOLDERS {
             faults.push(Fault::new(pointer, "must have at most 64 placeholders"));
         }
         (faults.len() == before).then_some(Self(members))
     }
 
-    /// The body for this caller and request; `None` if a value is missing or cannot be written.
-    pub(super) fn fill(&self, caller: &Caller, request: &Request) -> Option<Write> {
-        members(&self.0, caller, request).map(Write::new)
+    /// The body with the values of this caller and request; `None` if a value is missing or cannot be encoded.
+    pub(super) fn expand(&self, caller: &Caller, request: &Request) -> Option<Write> {
+        expand_members(&self.0, caller, request).map(Write::new)
     }
 }
 
 impl Node {
-    fn fill(&self, caller: &Caller, request: &Request) -> Option<Value> {
+    fn expand(&self, caller: &Caller, request: &Request) -> Option<Value> {
         Some(match self {
-            Self::Fixed(value) => value.clone(),
+            Self::Scalar(value) => value.clone(),
             Self::Text(pieces) => {
                 let mut text = String::new();
                 for piece in pieces {
                     match piece {
                         Piece::Literal(literal) => text.push_str(literal),
-                        Piece::Filled(placeholder) => placeholder.fill(&mut text, caller, request)?,
+                        Piece::Placeholder(placeholder) => placeholder.append_value(&mut text, caller, request)?,
                     }
                 }
                 Value::String(text)
             }
             Self::List(nodes) => {
-                Value::Array(nodes.iter().map(|node| node.fill(caller, request)).collect::<Option<_>>()?)
+                Value::Array(nodes.iter().map(|node| node.expand(caller, request)).collect::<Option<_>>()?)
             }
-            Self::Map(nodes) => Value::Object(members(nodes, caller, request)?),
+            Self::Map(nodes) => Value::Object(expand_members(nodes, caller, request)?),
         })
     }
 }
 
-fn members(nodes: &[(Box<str>, Node)], caller: &Caller, request: &Request) -> Option<Map<String, Value>> {
-    nodes.iter().map(|(name, node)| Some((name.to_string(), node.fill(caller, request)?))).collect()
+fn expand_members(nodes: &[(Box<str>, Node)], caller: &Caller, request: &Request) -> Option<Map<String, Value>> {
+    nodes.iter().map(|(name, node)| Some((name.to_string(), node.expand(caller, request)?))).collect()
 }
 
 struct Compiler<'f> {
@@ -94,20 +94,20 @@ struct Compiler<'f> {
 }
 
 impl Compiler<'_> {
-    fn members<'v>(
+    fn compile_members<'v>(
         &mut self,
         raw: impl Iterator<Item = (&'v String, &'v Value)>,
         pointer: &str,
         depth: usize,
     ) -> Box<[(Box<str>, Node)]> {
         raw.filter_map(|(name, value)| {
-            let node = self.node(value, &format!("{pointer}/{}", escape(name)), depth)?;
+            let node = self.compile_node(value, &format!("{pointer}/{}", escape(name)), depth)?;
             Some((name.as_str().into(), node))
         })
         .collect()
     }
 
-    fn node(&mut self, value: &Value, pointer: &str, depth: usize) -> Option<Node> {
+    fn compile_node(&mut self, value: &Value, pointer: &str, depth: usize) -> Option<Node> {
         if depth == MAX_DEPTH && (value.is_array() || value.is_object()) {
             self.faults.push(Fault::new(pointer, "must have at most 4 maps and lists within each other"));
             return None;
@@ -117,10 +117,10 @@ impl Compiler<'_> {
                 self.faults.push(Fault::new(pointer, "must not be null"));
                 None
             }
-            Value::Bool(_) | Value::Number(_) => Some(Node::Fixed(value.clone())),
-            Value::String(text) => match pieces(text) {
+            Value::Bool(_) | Value::Number(_) => Some(Node::Scalar(value.clone())),
+            Value::String(text) => match parse_pieces(text) {
                 Ok(pieces) => {
-                    self.placeholders += pieces.iter().filter(|piece| matches!(piece, Piece::Filled(_))).count();
+                    self.placeholders += pieces.iter().filter(|piece| matches!(piece, Piece::Placeholder(_))).count();
                     Some(Node::Text(pieces.into()))
                 }
                 Err(reason) => {
@@ -130,52 +130,55 @@ impl Compiler<'_> {
             },
             Value::Array(values) => {
                 let nodes = values.iter().enumerate();
-                let nodes = nodes.filter_map(|(at, value)| self.node(value, &format!("{pointer}/{at}"), depth + 1));
+                let nodes = nodes
+                    .filter_map(|(index, value)| self.compile_node(value, &format!("{pointer}/{index}"), depth + 1));
                 Some(Node::List(nodes.collect()))
             }
-            Value::Object(members) => Some(Node::Map(self.members(members.iter(), pointer, depth + 1))),
+            Value::Object(members) => Some(Node::Map(self.compile_members(members.iter(), pointer, depth + 1))),
         }
     }
 }
 
-fn pieces(text: &str) -> Result<Vec<Piece>, &'static str> {
+fn parse_pieces(text: &str) -> Result<Vec<Piece>, &'static str> {
     const UNCLOSED: &str = "braces hold a placeholder, such as {repo}";
     let mut pieces = Vec::new();
     let mut rest = text;
-    while let Some(at) = rest.find(['{', '}']) {
-        let (literal, braced) = rest.split_at(at);
+    while let Some(brace) = rest.find(['{', '}']) {
+        let (literal, braced) = rest.split_at(brace);
         let end = braced.starts_with('{').then(|| closing_brace(braced)).flatten().ok_or(UNCLOSED)?;
         if !literal.is_empty() {
             pieces.push(Piece::Literal(literal.into()));
         }
-        pieces.push(Piece::Filled(Placeholder::parse(&braced[1..end])?));
+        pieces.push(Piece::Placeholder(Placeholder::parse(&braced[1..end])?));
         rest = &braced[end + 1..];
     }
     if !rest.is_empty() {
         pieces.push(Piece::Literal(rest.into()));
     }
-    check_apart(&pieces).map(|()| pieces)
+    check_separators(&pieces).map(|()| pieces)
 }
 
-/// Checks that the string determines the values of all placeholders.
-fn check_apart(pieces: &[Piece]) -> Result<(), &'static str> {
-    let filled = || pieces.iter().filter(|piece| matches!(piece, Piece::Filled(_)));
-    if filled().count() > 1 && filled().any(|piece| matches!(piece, Piece::Filled(Placeholder::Path(_)))) {
+/// Checks that a string determines the values of all its placeholders.
+fn check_separators(pieces: &[Piece]) -> Result<(), &'static str> {
+    let placeholders = || pieces.iter().filter(|piece| matches!(piece, Piece::Placeholder(_)));
+    if placeholders().count() > 1
+        && placeholders().any(|piece| matches!(piece, Piece::Placeholder(Placeholder::Path(_))))
+    {
         return Err("a |path placeholder must be the only one of its text");
     }
-    let keeps_apart =
+    let is_separator =
         |piece: &Piece| matches!(piece, Piece::Literal(text) if text.chars().any(|c| !spelling::may_contain(c)));
-    let mut apart = true;
+    let mut separated = true;
     for piece in pieces {
         match piece {
-            Piece::Filled(_) if !apart => {
+            Piece::Placeholder(_) if !separated => {
                 return Err(
                     "between two placeholders there must be a character other than a letter, a digit or one of \
                             . _ ~ = -, so that no two values give one text",
                 );
             }
-            Piece::Filled(_) => apart = false,
-            Piece::Literal(_) => apart |= keeps_apart(piece),
+            Piece::Placeholder(_) => separated = false,
+            Piece::Literal(_) => separated |= is_separator(piece),
         }
     }
     Ok(())

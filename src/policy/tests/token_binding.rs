@@ -1,6 +1,8 @@
-//! Subjects by what the token is bound to: a pod, nothing, or either.
+//! Subjects with `bound`: tokens that are bound to a pod, to nothing, or to either.
 
-use super::{asks, bearer, decided, denied, faults, granted, labelled, names, paths, pod, policy};
+use super::{
+    decide, expect_denial, expect_grant, facts_with_labels, faults, names, oidc_caller, paths, pod, policy, request_for,
+};
 use crate::model::caller::{Caller, ServiceAccount};
 use crate::model::facts::Facts;
 use crate::policy::{Decision, Denial, Policy, PolicySet};
@@ -30,18 +32,18 @@ fn deny(rest: &str) -> Policy {
     )
 }
 
-fn everybody() -> Policy {
+fn allow_any() -> Policy {
     allow(", bound: any")
 }
 
 #[test]
-fn an_allow_policy_is_for_pods_unless_it_says_otherwise() {
-    let (with, without) = (pod("ci", "build-bot"), unbound("ci", "build-bot"));
+fn an_allow_policy_matches_only_pods_by_default() {
+    let (with_pod, without_pod) = (pod("ci", "build-bot"), unbound("ci", "build-bot"));
     for (bound, of_pod, of_none) in
         [("", true, false), (", bound: pod", true, false), (", bound: none", false, true), (", bound: any", true, true)]
     {
-        for (caller, allowed) in [(&with, of_pod), (&without, of_none)] {
-            let decision = decided(vec![allow(bound)], caller, &Facts::default(), &asks("site", "main"));
+        for (caller, allowed) in [(&with_pod, of_pod), (&without_pod, of_none)] {
+            let decision = decide(vec![allow(bound)], caller, &Facts::default(), &request_for("site", "main"));
             match decision {
                 Decision::Granted(grant) => {
                     assert!(allowed, "{bound}");
@@ -56,43 +58,43 @@ fn an_allow_policy_is_for_pods_unless_it_says_otherwise() {
             }
         }
     }
-    let of_others = [unbound("cd", "build-bot"), unbound("ci", "other"), bearer("github", json!({"sub": "ci"}))];
+    let of_others = [unbound("cd", "build-bot"), unbound("ci", "other"), oidc_caller("github", json!({"sub": "ci"}))];
     for caller in of_others {
-        denied(vec![everybody()], &caller, &asks("site", "main"));
+        expect_denial(vec![allow_any()], &caller, &request_for("site", "main"));
     }
 }
 
 #[test]
-fn a_deny_policy_is_for_both_unless_it_says_otherwise() {
-    let (with, without) = (pod("ci", "build-bot"), unbound("ci", "build-bot"));
+fn a_deny_policy_matches_all_tokens_by_default() {
+    let (with_pod, without_pod) = (pod("ci", "build-bot"), unbound("ci", "build-bot"));
     for (rest, of_pod, of_none) in [
         ("}}]", true, true),
         (", bound: any}}]", true, true),
         (", bound: pod}}]", true, false),
         (", bound: none}}]", false, true),
     ] {
-        for (caller, denies) in [(&with, of_pod), (&without, of_none)] {
-            let policies = vec![everybody(), deny(rest)];
+        for (caller, denies) in [(&with_pod, of_pod), (&without_pod, of_none)] {
+            let policies = vec![allow_any(), deny(rest)];
             if denies {
-                let denial = denied(policies, caller, &asks("site", "main"));
+                let denial = expect_denial(policies, caller, &request_for("site", "main"));
                 assert_eq!((denial.as_str(), names(denial.policies())), ("denied_by_policy", vec!["deny"]), "{rest}");
             } else {
-                granted(policies, caller, &asks("site", "main"));
+                expect_grant(policies, caller, &request_for("site", "main"));
             }
         }
     }
 }
 
 #[test]
-fn what_attests_by_pod_has_nothing_there() {
+fn an_attestation_by_pod_fails_without_a_pod() {
     let attesting = "subjects: [{kubernetes: {namespaces: [ci], serviceAccounts: [build-bot], bound: any}}]\nrepos: [site]\n\
                      branches: [main]\nattest: {repo: 'caller.pod.labels.repo'}\nsecrets: [{store: vault, path: a}]";
     let policies = || vec![policy("attesting", attesting)];
-    let facts = labelled(&[("repo", "site")]);
-    let of_pod = decided(policies(), &pod("ci", "build-bot"), &facts, &asks("site", "main"));
+    let facts = facts_with_labels(&[("repo", "site")]);
+    let of_pod = decide(policies(), &pod("ci", "build-bot"), &facts, &request_for("site", "main"));
     assert!(matches!(of_pod, Decision::Granted(_)), "{of_pod:?}");
-    // Facts about a pod that is not its own are not looked at either.
-    let denial = decided(policies(), &unbound("ci", "build-bot"), &facts, &asks("site", "main"));
+    // Facts about another pod are ignored.
+    let denial = decide(policies(), &unbound("ci", "build-bot"), &facts, &request_for("site", "main"));
     assert!(
         matches!(&denial, Decision::Denied(Denial::AttestationFailed(of)) if names(of) == ["attesting"]),
         "{denial:?}"
@@ -100,13 +102,13 @@ fn what_attests_by_pod_has_nothing_there() {
 }
 
 #[test]
-fn conditions_see_the_account_and_no_pod() {
+fn conditions_without_a_pod_have_the_service_account() {
     let with = |condition: &str| {
         let spec = format!(
             "subjects: [{{kubernetes: {{namespaces: [ci], serviceAccounts: [build-bot], bound: any}}}}]\nrepos: [site]\n\
              branches: [main]\ncondition: '{condition}'\nsecrets: [{{store: vault, path: a}}]"
         );
-        decided(vec![policy("p", &spec)], &unbound("ci", "build-bot"), &Facts::default(), &asks("site", "main"))
+        decide(vec![policy("p", &spec)], &unbound("ci", "build-bot"), &Facts::default(), &request_for("site", "main"))
     };
     for condition in ["caller.namespace == \"ci\"", "caller.serviceAccount == \"build-bot\"", "!has(caller.pod)"] {
         assert!(matches!(with(condition), Decision::Granted(_)), "{condition}");
@@ -117,7 +119,7 @@ fn conditions_see_the_account_and_no_pod() {
 }
 
 #[test]
-fn an_explanation_says_that_it_is_for_what_the_token_is_bound_to() {
+fn an_explanation_names_the_required_token_binding() {
     for (bound, caller, detail) in [
         (
             "",
@@ -131,13 +133,14 @@ fn an_explanation_says_that_it_is_for_what_the_token_is_bound_to() {
         ),
         ("", unbound("cd", "build-bot"), "no subject matches the caller"),
     ] {
-        let explained = PolicySet::new(vec![allow(bound)]).explain(&caller, &Facts::default(), &asks("site", "main"));
+        let explained =
+            PolicySet::new(vec![allow(bound)]).explain(&caller, &Facts::default(), &request_for("site", "main"));
         assert_eq!(explained.policies[0].detail.as_deref(), Some(detail));
     }
 }
 
 #[test]
-fn another_word_is_refused_at_its_place() {
+fn an_invalid_value_of_bound_is_a_fault() {
     let with = |bound: &str| {
         faults(&format!(
             "subjects: [{{kubernetes: {{namespaces: [ci], serviceAccounts: [b], bound: {bound}}}}}]\nrepos: [site]\n\

@@ -1,6 +1,6 @@
-//! The inputs of an expression.
+//! The inputs of an evaluation: the caller, its facts, and the request.
 
-use super::failure::Failure;
+use super::evaluation_error::EvaluationError;
 use super::field::{Field, Record};
 use super::value::Value;
 use crate::model::caller::{Caller, Workload};
@@ -8,27 +8,27 @@ use crate::model::facts::{Facts, PipelineRunFacts, PodFacts, TaskRunFacts};
 use crate::model::request::UnverifiedRequest;
 use std::borrow::Cow;
 
-/// A caller, its facts, and the request.
+/// The values that an expression can use.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::policy) struct Scene<'a> {
+pub(in crate::policy) struct Inputs<'a> {
     pub(in crate::policy) caller: &'a Caller,
     pub(in crate::policy) facts: &'a Facts,
     pub(in crate::policy) asked: &'a UnverifiedRequest,
-    /// From the request or from attestation; `None` if not yet known.
+    /// The repo of the request, or else the attested one; `None` if it is not known yet.
     pub(in crate::policy) repo: Option<&'a str>,
-    /// As for `repo`.
+    /// The branch, as for `repo`.
     pub(in crate::policy) branch: Option<&'a str>,
 }
 
-impl<'a> Scene<'a> {
-    /// The value of a field; an error if it does not exist.
-    pub(super) fn value(&self, field: Field) -> Result<Value<'a>, Failure> {
-        self.find(field).ok_or(Failure::Absent)
+impl<'a> Inputs<'a> {
+    /// The value of a field; `Absent` if it does not exist.
+    pub(super) fn field_value(&self, field: Field) -> Result<Value<'a>, EvaluationError> {
+        self.find_field(field).ok_or(EvaluationError::Absent)
     }
 
-    /// Whether a field exists. An error if the object that should have it does not exist.
-    pub(super) fn has(&self, field: Field) -> Result<bool, Failure> {
-        let record_is_there = match field {
+    /// Whether a field exists; `Absent` if its record does not exist.
+    pub(super) fn has_field(&self, field: Field) -> Result<bool, EvaluationError> {
+        let has_record = match field {
             Field::PodName
             | Field::PodUid
             | Field::PodIp
@@ -42,7 +42,7 @@ impl<'a> Scene<'a> {
             }
             _ => true,
         };
-        if record_is_there { Ok(self.find(field).is_some()) } else { Err(Failure::Absent) }
+        if has_record { Ok(self.find_field(field).is_some()) } else { Err(EvaluationError::Absent) }
     }
 
     pub(super) fn has_record(&self, record: Record) -> bool {
@@ -50,34 +50,34 @@ impl<'a> Scene<'a> {
             Record::Caller | Record::Request => true,
             Record::Pod => self.caller.workload.is_some(),
             Record::TaskRun => self.task_run().is_some(),
-            Record::PipelineRun => self.run().is_some(),
+            Record::PipelineRun => self.pipeline_run().is_some(),
         }
     }
 
-    fn find(&self, field: Field) -> Option<Value<'a>> {
+    fn find_field(&self, field: Field) -> Option<Value<'a>> {
         Some(match field {
-            Field::Issuer => text(&self.caller.issuer),
-            Field::Subject => text(&self.caller.subject),
-            Field::Namespace => text(self.caller.service_account()?.0),
-            Field::ServiceAccount => text(self.caller.service_account()?.1),
+            Field::Issuer => string_value(&self.caller.issuer),
+            Field::Subject => string_value(&self.caller.subject),
+            Field::Namespace => string_value(self.caller.service_account()?.0),
+            Field::ServiceAccount => string_value(self.caller.service_account()?.1),
             Field::Groups => Value::Strings(&self.caller.groups),
             Field::Claims => Value::Object(&self.caller.claims),
-            Field::PodName => text(&self.workload()?.pod.name),
-            Field::PodUid => text(&self.workload()?.pod.uid),
-            Field::PodIp => text(self.pod()?.ip.as_ref()?),
+            Field::PodName => string_value(&self.workload()?.pod.name),
+            Field::PodUid => string_value(&self.workload()?.pod.uid),
+            Field::PodIp => string_value(self.pod()?.ip.as_ref()?),
             Field::PodIps => Value::Strings(Some(&self.pod()?.ips).filter(|ips| !ips.is_empty())?),
-            Field::PodNode => text(self.pod()?.node.as_ref()?),
+            Field::PodNode => string_value(self.pod()?.node.as_ref()?),
             Field::PodLabels => Value::StringMap(&self.pod()?.labels),
             Field::PodAnnotations => Value::StringMap(&self.pod()?.annotations),
-            Field::TaskRunName => text(&self.task_run()?.name),
+            Field::TaskRunName => string_value(&self.task_run()?.name),
             Field::TaskRunLabels => Value::StringMap(&self.task_run()?.labels),
             Field::TaskRunParams => Value::Params(&self.task_run()?.params),
-            Field::RunName => text(&self.run()?.name),
-            Field::RunLabels => Value::StringMap(&self.run()?.labels),
-            Field::RunAnnotations => Value::StringMap(&self.run()?.annotations),
-            Field::RunParams => Value::Params(&self.run()?.params),
-            Field::Repo => text(self.repo?),
-            Field::Branch => text(self.branch?),
+            Field::RunName => string_value(&self.pipeline_run()?.name),
+            Field::RunLabels => Value::StringMap(&self.pipeline_run()?.labels),
+            Field::RunAnnotations => Value::StringMap(&self.pipeline_run()?.annotations),
+            Field::RunParams => Value::Params(&self.pipeline_run()?.params),
+            Field::Repo => string_value(self.repo?),
+            Field::Branch => string_value(self.branch?),
             Field::SourceIp => Value::String(Cow::Owned(self.asked.source_ip.to_string())),
             Field::Time => Value::Timestamp(self.asked.time),
         })
@@ -87,7 +87,7 @@ impl<'a> Scene<'a> {
         self.caller.workload.as_ref()
     }
 
-    /// Only a caller with a pod has facts about a pod.
+    /// `None` for a caller without a pod, even if there are facts about a pod.
     fn pod(&self) -> Option<&'a PodFacts> {
         self.workload()?;
         self.facts.pod.as_ref()
@@ -98,12 +98,12 @@ impl<'a> Scene<'a> {
         self.facts.task_run.as_ref()
     }
 
-    fn run(&self) -> Option<&'a PipelineRunFacts> {
+    fn pipeline_run(&self) -> Option<&'a PipelineRunFacts> {
         self.workload()?;
         self.facts.pipeline_run.as_ref()
     }
 }
 
-fn text(text: &str) -> Value<'_> {
+fn string_value(text: &str) -> Value<'_> {
     Value::String(Cow::Borrowed(text))
 }

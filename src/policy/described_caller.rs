@@ -1,16 +1,15 @@
-//! A caller described in a request, for explanations and policy tests: the caller and facts that would result if
-//! the description were true.
+//! Converts the description of a caller, from an explanation request or a policy test, into a caller and its facts.
 
 use crate::model::caller::{Caller, Pod, ServiceAccount, Workload};
 use crate::model::facts::{Facts, PipelineRunFacts, PodFacts, TaskRunFacts};
 use crate::wire::decision::{DescribedCaller, DescribedPipelineRun, DescribedPod, DescribedTaskRun};
 
-/// A pod if namespace and ServiceAccount are given, with `bound: none` a ServiceAccount without a pod, else the holder of an
-/// OIDC token.
+/// Returns the caller and the facts that would result if the description were true. With a namespace and ServiceAccount the
+/// caller is a pod, or with `bound: none` a ServiceAccount without a pod; otherwise it has an OIDC token.
 ///
 /// # Errors
-/// Names the missing fields if it is neither.
-pub fn caller_as_described(described: DescribedCaller) -> Result<(Caller, Facts), &'static str> {
+/// The fields that are missing or contradict each other.
+pub fn caller_from_description(described: DescribedCaller) -> Result<(Caller, Facts), &'static str> {
     let DescribedCaller {
         issuer,
         subject,
@@ -26,7 +25,7 @@ pub fn caller_as_described(described: DescribedCaller) -> Result<(Caller, Facts)
     let mut facts = Facts {
         pod: None,
         task_run: task_run.map(task_run_facts),
-        pipeline_run: pipeline_run.map(run_facts),
+        pipeline_run: pipeline_run.map(pipeline_run_facts),
         runs_withheld: false,
     };
     let is_unbound = match bound.as_deref() {
@@ -73,7 +72,7 @@ fn task_run_facts(run: DescribedTaskRun) -> TaskRunFacts {
     TaskRunFacts { name, labels, params }
 }
 
-fn run_facts(run: DescribedPipelineRun) -> PipelineRunFacts {
+fn pipeline_run_facts(run: DescribedPipelineRun) -> PipelineRunFacts {
     let DescribedPipelineRun { name, labels, annotations, params } = run;
     PipelineRunFacts { name, labels, annotations, params }
 }
@@ -84,13 +83,13 @@ mod tests {
     use crate::document::decode;
     use serde_json::{Value, json};
 
-    fn of(caller: Value) -> Option<(Caller, Facts)> {
-        caller_as_described(decode(caller).expect("well-formed")).ok()
+    fn parse(caller: Value) -> Option<(Caller, Facts)> {
+        caller_from_description(decode(caller).expect("well-formed")).ok()
     }
 
     #[test]
-    fn a_pod_has_a_place_and_facts_and_a_bearer_claims() {
-        let (pod, facts) = of(json!({
+    fn a_pod_has_facts_and_an_oidc_caller_has_claims() {
+        let (pod, facts) = parse(json!({
             "namespace": "ci", "serviceAccount": "build-bot",
             "pod": {"name": "b", "uid": "u", "labels": {"a": "b"}}, "pipelineRun": {"params": {"repo": "site"}},
             "taskRun": {"name": "t", "params": {"step": "fetch"}},
@@ -105,23 +104,23 @@ mod tests {
         assert_eq!(facts.pod.map(|pod| pod.labels["a"].clone()).as_deref(), Some("b"));
         assert_eq!(facts.pipeline_run.map(|run| run.params["repo"].clone()), Some(json!("site")));
 
-        let (bearer, facts) = of(json!({"issuer": "github", "claims": {"sub": "x"}})).expect("a bearer");
-        assert_eq!((&*bearer.issuer, bearer.workload, facts), ("github", None, Facts::default()));
-        assert_eq!(bearer.claims["sub"], "x");
+        let (oidc_caller, facts) = parse(json!({"issuer": "github", "claims": {"sub": "x"}})).expect("an OIDC caller");
+        assert_eq!((&*oidc_caller.issuer, oidc_caller.workload, facts), ("github", None, Facts::default()));
+        assert_eq!(oidc_caller.claims["sub"], "x");
     }
 
     #[test]
-    fn a_service_account_without_a_pod_says_so() {
+    fn bound_none_describes_a_service_account_without_a_pod() {
         let (caller, facts) =
-            of(json!({"namespace": "ci", "serviceAccount": "build-bot", "bound": "none"})).expect("a caller");
+            parse(json!({"namespace": "ci", "serviceAccount": "build-bot", "bound": "none"})).expect("a caller");
         assert_eq!((caller.workload.as_ref(), caller.service_account()), (None, Some(("ci", "build-bot"))));
         assert_eq!((caller.subject.as_str(), facts), ("system:serviceaccount:ci:build-bot", Facts::default()));
-        let (caller, _) = of(json!({"namespace": "ci", "serviceAccount": "b", "bound": "pod"})).expect("a caller");
+        let (caller, _) = parse(json!({"namespace": "ci", "serviceAccount": "b", "bound": "pod"})).expect("a caller");
         assert!(caller.workload.is_some() && caller.unbound.is_none());
     }
 
     #[test]
-    fn half_a_pod_is_nobody() {
+    fn incomplete_or_contradictory_descriptions_are_refused() {
         for caller in [
             json!({}),
             json!({"subject": "x"}),
@@ -135,7 +134,7 @@ mod tests {
             json!({"namespace": "ci", "serviceAccount": "b", "bound": "none", "pod": {"name": "b"}}),
             json!({"namespace": "ci", "serviceAccount": "b", "bound": "none", "pipelineRun": {}}),
         ] {
-            assert!(of(caller.clone()).is_none(), "{caller}");
+            assert!(parse(caller.clone()).is_none(), "{caller}");
         }
     }
 }
