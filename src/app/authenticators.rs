@@ -7,9 +7,9 @@ use crate::config::authenticators::{Authenticator, Kind, OF_API_SERVER};
 use crate::config::{Config, OF_CLUSTER};
 use crate::document::Fault;
 
-/// The result.
+/// What the check found.
 #[derive(Default)]
-pub struct CheckedFiles {
+pub struct FileFindings {
     /// Faults, which prevent a start.
     pub faults: Vec<Fault>,
     /// Warnings, including those of the configuration itself.
@@ -18,27 +18,27 @@ pub struct CheckedFiles {
 
 /// Checks all authenticators. The in-cluster files are checked only if the process runs in a cluster.
 #[must_use]
-pub fn check(config: &Config) -> CheckedFiles {
+pub fn check(config: &Config) -> FileFindings {
     let mut found =
-        CheckedFiles { faults: authn::check_files(&config.authenticators), warnings: config.warnings.clone() };
+        FileFindings { faults: authn::check_files(&config.authenticators), warnings: config.warnings.clone() };
     found.faults.extend(pattern_faults(config));
     let mut issuers = Vec::new();
     for (index, Authenticator { kind, .. }) in config.authenticators.iter().enumerate() {
         let Kind::Kubernetes(kubernetes) = kind else { continue };
-        let at = format!("/authenticators/{index}/kubernetes");
-        let kubeconfig = format!("{at}/kubeconfig");
+        let pointer = format!("/authenticators/{index}/kubernetes");
+        let kubeconfig = format!("{pointer}/kubeconfig");
         match cluster::check(kubernetes.kubeconfig.as_deref()) {
             Ok(checked) => {
                 let warnings = checked.warnings.iter().map(|warning| Fault::new(&kubeconfig, warning.to_string()));
                 found.warnings.extend(warnings);
                 if let Some(own) = checked.own {
-                    // The broker's own token is for the API server. With several audiences, another one may be
-                    // meant.
+                    // The audience of the broker's own token is that of the API server. If it has several, the
+                    // configured one may be another.
                     if own.audiences == [kubernetes.audience.as_str()] {
-                        found.faults.push(Fault::new(format!("{at}/audience"), OF_API_SERVER));
+                        found.faults.push(Fault::new(format!("{pointer}/audience"), OF_API_SERVER));
                     }
                     if kubernetes.unbound_audience.as_ref().is_some_and(|unbound| own.audiences == [unbound.as_str()]) {
-                        found.faults.push(Fault::new(format!("{at}/unboundAudience"), OF_API_SERVER));
+                        found.faults.push(Fault::new(format!("{pointer}/unboundAudience"), OF_API_SERVER));
                     }
                     issuers.push(own.issuer);
                 }

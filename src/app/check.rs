@@ -1,6 +1,6 @@
-//! Checks of a configuration without serving it: its files, its servers, and the mounts of its Vault stores.
+//! Checks a configuration without serving it: its files, its servers, and the mounts of its Vault stores.
 
-use super::error::{StartError, line};
+use super::error::{StartError, fault_line};
 use super::start::{connect_clusters, new_metrics, open_authenticators};
 use super::tls::Certificate;
 use super::{authenticators, keys, policies};
@@ -20,31 +20,36 @@ use std::sync::Arc;
 
 pub use crate::stores::Engine;
 
-/// A configuration that can be served.
-pub struct Checked {
+/// What is known of a configuration without faults.
+pub struct CheckedConfiguration {
     /// The number of policies.
     pub policies: usize,
     /// Settings that work but should be changed, as lines for people.
     pub warnings: Vec<String>,
-    /// The name of each path of a cloud store, as lines for a person. `*` is any one segment, `**` one or more.
-    pub names: Vec<String>,
+    /// One line for each path that the policies grant in a cloud store, with the name of the secret there. `*` is any one
+    /// segment, `**` one or more.
+    pub secret_names: Vec<String>,
 }
 
 /// Reads the policies, the certificate, kubeconfigs, key files and the files of file stores.
 ///
 /// # Errors
 /// Every fault, as a line for people.
-pub fn check_offline(config: &Config) -> Result<Checked, Vec<String>> {
+pub fn check_offline(config: &Config) -> Result<CheckedConfiguration, Vec<String>> {
     let found = authenticators::check(config);
-    let mut faults: Vec<String> = found.faults.iter().map(line).collect();
+    let mut faults: Vec<String> = found.faults.iter().map(fault_line).collect();
     let certificate = config.server.tls.clone().map(|files| Certificate::open(files, None)).transpose();
     faults.extend(certificate.err().map(|error| format!("server.tls: {error}")));
     faults.extend(key_faults(config));
     faults.extend(Stores::check_files(&config.stores).iter().map(ToString::to_string));
     match policies::directory_policies(config) {
         Ok(policies) if faults.is_empty() => {
-            let names = store_names(config, &policies);
-            Ok(Checked { policies: policies.len(), warnings: found.warnings.iter().map(line).collect(), names })
+            let secret_names = secret_name_lines(config, &policies);
+            Ok(CheckedConfiguration {
+                policies: policies.len(),
+                warnings: found.warnings.iter().map(fault_line).collect(),
+                secret_names,
+            })
         }
         policies => {
             faults.extend(policies.err().into_iter().flatten());
@@ -53,28 +58,28 @@ pub fn check_offline(config: &Config) -> Result<Checked, Vec<String>> {
     }
 }
 
-/// The paths that the policies grant in cloud stores, and what secrets are named there.
-fn store_names(config: &Config, policies: &[Arc<Policy>]) -> Vec<String> {
+/// One line for each path that the policies grant in a cloud store.
+fn secret_name_lines(config: &Config, policies: &[Arc<Policy>]) -> Vec<String> {
     let namings: BTreeMap<&str, Naming> =
         config.stores.iter().filter_map(|store| Some((&*store.name, Naming::of(&store.kind)?))).collect();
     let granted = policies.iter().flat_map(|policy| policy.paths());
     let lines: BTreeSet<String> =
-        granted.filter_map(|path| Some(name_line(&path, *namings.get(&*path.store)?))).collect();
+        granted.filter_map(|path| Some(secret_name_line(&path, *namings.get(&*path.store)?))).collect();
     lines.into_iter().collect()
 }
 
-fn name_line(granted: &GrantedPath, naming: Naming) -> String {
-    let shown = |part: &PathPart| match part {
+fn secret_name_line(granted: &GrantedPath, naming: Naming) -> String {
+    let pattern = |part: &PathPart| match part {
         PathPart::Literal(literal) => literal.to_string(),
         PathPart::AnySegment => "*".to_owned(),
         PathPart::AnySegments => "**".to_owned(),
     };
-    let named = |part: &PathPart| match part {
+    let secret_name = |part: &PathPart| match part {
         PathPart::Literal(literal) => naming.segment(literal),
-        open => Some(shown(open)),
+        wildcard => Some(pattern(wildcard)),
     };
-    let path = granted.parts.iter().map(shown).collect::<Vec<_>>().join("/");
-    let names: Option<Vec<_>> = granted.parts.iter().map(named).collect();
+    let path = granted.parts.iter().map(pattern).collect::<Vec<_>>().join("/");
+    let names: Option<Vec<_>> = granted.parts.iter().map(secret_name).collect();
     let store = &granted.store;
     match names {
         Some(names) => format!("store {store}: {path} is named {}", names.join(naming.separator())),
@@ -82,22 +87,22 @@ fn name_line(granted: &GrantedPath, naming: Naming) -> String {
     }
 }
 
-/// Faults of key files.
+/// One line for each key file that cannot be read or holds no key.
 fn key_faults(config: &Config) -> Vec<String> {
-    let named = [
+    let files = [
         ("database.keyFile".to_owned(), config.database.key_file.as_ref()),
         ("audit.keyFile".to_owned(), config.audit.key_file.as_ref()),
     ];
     let retired = config.audit.retired_key_files.iter().enumerate();
-    let retired = retired.map(|(at, file)| (format!("audit.retiredKeyFiles[{at}]"), Some(file)));
+    let retired = retired.map(|(index, file)| (format!("audit.retiredKeyFiles[{index}]"), Some(file)));
     let fault = |(setting, file): (String, Option<&PathBuf>)| {
-        let error = keys::read(file?).err()?;
+        let error = keys::read_key_file(file?).err()?;
         Some(format!("{setting}: {error}"))
     };
-    named.into_iter().chain(retired).filter_map(fault).collect()
+    files.into_iter().chain(retired).filter_map(fault).collect()
 }
 
-/// Contacts every API server and every store, and reports for each whether it can be used.
+/// Contacts every API server and every store. Returns for each whether it can be used, or its fault as text.
 ///
 /// # Errors
 /// A client cannot be created.
@@ -109,24 +114,24 @@ pub async fn check_online(config: Config) -> Result<Vec<(String, Result<&'static
     let clusters = connect_clusters(&config, &metrics).await?;
     let authenticators = open_authenticators(&config, &clusters, &clock, &metrics)?;
     let stores = Stores::open(&config.stores, &metrics)?;
-    let mut reached = Vec::new();
+    let mut results = Vec::new();
     match authenticators.check_online().await {
-        Ok(()) => reached.push(("authenticators".to_owned(), Ok(REACHED))),
-        Err(faults) => reached.extend(faults.into_iter().map(|fault| (fault.dotted(), Err(fault.detail)))),
+        Ok(()) => results.push(("authenticators".to_owned(), Ok(REACHED))),
+        Err(faults) => results.extend(faults.into_iter().map(|fault| (fault.dotted(), Err(fault.detail)))),
     }
-    reached.extend(issuers_of_clusters(&config, &clusters).await);
+    results.extend(check_oidc_issuers(&config, &clusters).await);
     let attestors = Attestors::open(&config.authenticators, &clusters, config.attestation.admission_policy);
     for (name, result) in attestors.check_admission_policies().await {
-        reached.push((format!("admission policy of {name}"), result));
+        results.push((format!("admission policy of {name}"), result));
     }
     for (name, result) in stores.check_online().await {
-        reached.push((format!("store {name}"), result.map(|()| REACHED).map_err(|fault| fault.to_string())));
+        results.push((format!("store {name}"), result.map(|()| REACHED).map_err(|fault| fault.to_string())));
     }
-    Ok(reached)
+    Ok(results)
 }
 
-/// The `oidc` entries whose issuer is that of a configured cluster, according to its API server.
-async fn issuers_of_clusters(config: &Config, clusters: &Clusters) -> Vec<(String, Result<&'static str, String>)> {
+/// Reports each `oidc` entry whose issuer is the issuer of a configured cluster, as the API server states it.
+async fn check_oidc_issuers(config: &Config, clusters: &Clusters) -> Vec<(String, Result<&'static str, String>)> {
     let oidc_issuers = || {
         config.authenticators.iter().enumerate().filter_map(|(index, authenticator)| match &authenticator.kind {
             Kind::Oidc(oidc) => Some((index, &oidc.issuer)),
@@ -154,7 +159,7 @@ async fn issuers_of_clusters(config: &Config, clusters: &Clusters) -> Vec<(Strin
     found
 }
 
-/// The mount of each path, with a trailing slash, and its kind.
+/// Asks the stores for the mount of each path. Returns its path, with a trailing slash, and its engine.
 ///
 /// # Errors
 /// The stores cannot be opened.

@@ -1,14 +1,15 @@
-//! Whether a failover of the database may lose acknowledged commits: refused at start unless the configuration accepts it, and
-//! reported while the process runs.
+//! Reports whether a failover of the database may lose acknowledged commits. The start fails then, unless
+//! `database.allowDataLoss` is set.
 
 use crate::database::DataLoss;
 use crate::metrics::Metrics;
 use crate::metrics::labels;
 
-/// What is lost.
-const LOST: &str = "tickets redeemed just before a failover can be redeemed again, and their audit events are missing";
+/// What the loss means for tickets and for the audit log.
+const CONSEQUENCE: &str =
+    "tickets redeemed just before a failover can be redeemed again, and their audit events are missing";
 
-/// The last known state, and whether it is accepted.
+/// The last known cause, and whether the configuration accepts the loss.
 #[derive(Debug)]
 pub struct DataLossWatch {
     allowed: bool,
@@ -16,50 +17,58 @@ pub struct DataLossWatch {
 }
 
 impl DataLossWatch {
-    /// The state at start. Logs it and sets the metrics.
+    /// Takes the cause that is known at start, logs it, and sets the metrics.
     ///
     /// # Errors
-    /// It is not accepted.
-    pub fn start(found: Option<DataLoss>, allowed: bool, metrics: &Metrics) -> Result<Self, DataLoss> {
+    /// The cause, if the configuration does not accept the loss.
+    pub fn start(cause: Option<DataLoss>, allowed: bool, metrics: &Metrics) -> Result<Self, DataLoss> {
         metrics.set_database_data_loss_allowed(allowed);
-        metrics.set_database_data_loss(found.map(label));
-        match found {
+        metrics.set_database_data_loss(cause.map(label));
+        match cause {
             Some(cause) if !allowed => return Err(cause),
             Some(cause) => {
                 tracing::warn!(
                     cause = label(cause).as_str(),
-                    "a database failover may lose acknowledged commits ({}), which database.allowDataLoss accepts: {LOST}",
-                    sentence(cause)
+                    "a database failover may lose acknowledged commits ({}), which database.allowDataLoss accepts: {CONSEQUENCE}",
+                    describe(cause)
                 );
             }
             None => {}
         }
-        Ok(Self { allowed, last: found })
+        Ok(Self { allowed, last: cause })
     }
 
-    /// A new state. Logs a change and sets the metric. A running replica goes on serving: a failover changes the standbys, and
-    /// would otherwise end the service.
-    pub fn observe(&mut self, found: Option<DataLoss>, metrics: &Metrics) {
-        metrics.set_database_data_loss(found.map(label));
-        if std::mem::replace(&mut self.last, found) == found {
+    /// Takes a newly read cause. Logs a change and sets the metric. The replica continues to serve, because a failover
+    /// changes the standbys, and must not end the service.
+    pub fn observe(&mut self, cause: Option<DataLoss>, metrics: &Metrics) {
+        metrics.set_database_data_loss(cause.map(label));
+        if std::mem::replace(&mut self.last, cause) == cause {
             return;
         }
-        match found {
+        match cause {
             Some(cause) if self.allowed => {
-                let word = label(cause).as_str();
-                tracing::warn!(cause = word, "a database failover may lose acknowledged commits: {}", sentence(cause));
+                let cause_label = label(cause).as_str();
+                tracing::warn!(
+                    cause = cause_label,
+                    "a database failover may lose acknowledged commits: {}",
+                    describe(cause)
+                );
             }
             Some(cause) => {
-                let word = label(cause).as_str();
-                tracing::error!(cause = word, "a database failover may lose acknowledged commits: {}", sentence(cause));
+                let cause_label = label(cause).as_str();
+                tracing::error!(
+                    cause = cause_label,
+                    "a database failover may lose acknowledged commits: {}",
+                    describe(cause)
+                );
             }
             None => tracing::info!("a database failover loses no acknowledged commits any more"),
         }
     }
 }
 
-/// The cause, for a person.
-pub const fn sentence(cause: DataLoss) -> &'static str {
+/// The cause, as text for people.
+pub const fn describe(cause: DataLoss) -> &'static str {
     match cause {
         DataLoss::SynchronousCommit => "synchronous_commit is neither on nor remote_apply",
         DataLoss::AsynchronousStandby => "a standby is connected and synchronous_standby_names is empty",
@@ -70,7 +79,7 @@ pub const fn sentence(cause: DataLoss) -> &'static str {
     }
 }
 
-/// What to do about it.
+/// How an operator removes or accepts the cause.
 pub const fn advice(cause: DataLoss) -> &'static str {
     match cause {
         DataLoss::SynchronousCommit => {

@@ -1,7 +1,7 @@
 //! The clock that all replicas share: the PostgreSQL server's clock, extended by a monotonic clock between two
 //! measurements.
 //!
-//! Therefore a wrong or changed clock of this machine neither expires tickets nor deletes events too early.
+//! A wrong or changed clock of this machine therefore neither expires tickets nor deletes events too early.
 
 use crate::database::{Database, Failed, ServerTime};
 use crate::metrics::Metrics;
@@ -10,12 +10,12 @@ use arc_swap::ArcSwapOption;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 
-/// Queries for one measurement; the fastest one counts.
+/// Number of queries for one measurement, of which the fastest counts.
 const SAMPLES: usize = 4;
 /// The tolerated offset of this machine's clock, which decides whether callers' tokens have expired.
 const MAX_OFFSET: SignedDuration = SignedDuration::from_secs(5);
 
-/// The database's clock; with SQLite this machine's clock.
+/// The clock of the PostgreSQL server. With SQLite, the clock of this machine.
 #[derive(Default)]
 pub struct DatabaseClock(ArcSwapOption<ServerTime>);
 
@@ -31,24 +31,24 @@ impl Clock for DatabaseClock {
 impl DatabaseClock {
     /// Measures the database's time. Returns how far this machine's clock is ahead of it; `None` with SQLite.
     pub async fn measure(&self, database: &Database) -> Result<Option<SignedDuration>, Failed> {
-        let Some(mut server) = database.server_time().await? else { return Ok(None) };
+        let Some(mut best) = database.server_time().await? else { return Ok(None) };
         // A slower query, as on a new connection, measures less exactly.
         for _ in 1..SAMPLES {
-            if let Some(another) = database.server_time().await?.filter(|another| another.within < server.within) {
-                server = another;
+            if let Some(sample) = database.server_time().await?.filter(|sample| sample.within < best.within) {
+                best = sample;
             }
         }
-        let own = SystemClock.now();
-        let there = server.time.saturating_add(server.at.elapsed()).unwrap_or(Timestamp::MAX);
-        self.0.store(Some(Arc::new(server)));
-        let ahead = own.duration_since(there);
+        let local_time = SystemClock.now();
+        let database_time = best.time.saturating_add(best.at.elapsed()).unwrap_or(Timestamp::MAX);
+        self.0.store(Some(Arc::new(best)));
+        let offset = local_time.duration_since(database_time);
         // An offset below the duration of the query counts as zero.
-        Ok(Some(if ahead.abs() <= server.within { SignedDuration::ZERO } else { ahead }))
+        Ok(Some(if offset.abs() <= best.within { SignedDuration::ZERO } else { offset }))
     }
 }
 
-/// Whether the offset exceeds the tolerance. Also sets the metric.
-pub fn exceeds_tolerance(ahead: SignedDuration, metrics: &Metrics) -> bool {
-    metrics.set_database_clock_offset(ahead.as_secs_f64());
-    ahead.abs() > MAX_OFFSET
+/// Sets the metric of the offset. Returns whether the offset exceeds the tolerance.
+pub fn record_offset(offset: SignedDuration, metrics: &Metrics) -> bool {
+    metrics.set_database_clock_offset(offset.as_secs_f64());
+    offset.abs() > MAX_OFFSET
 }

@@ -1,7 +1,7 @@
-//! What is read of the database every few seconds: its clock, its disk, and whether a failover may lose commits.
+//! Reads the state of the database every few seconds: its clock, its free space, and whether a failover may lose commits.
 
 use super::data_loss::DataLossWatch;
-use super::database_clock::{DatabaseClock, exceeds_tolerance};
+use super::database_clock::{DatabaseClock, record_offset};
 use crate::broker::Broker;
 use crate::config::database::Url;
 use crate::database::{self, Database};
@@ -11,10 +11,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Interval of measurements.
 const MEASUREMENT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The database, and what was last seen of it.
+/// A periodic measurement of the database, reported to metrics, log and broker.
 pub struct DatabaseWatch {
     pub database: Database,
     pub url: Url,
@@ -27,28 +26,28 @@ impl DatabaseWatch {
     /// Measures until the process stops.
     pub async fn run(mut self, mut stopped: watch::Receiver<bool>) {
         tokio::select! {
-            () = self.follow() => {}
+            () = self.measure() => {}
             _ = stopped.wait_for(|stop| *stop) => {}
         }
     }
 
-    /// Database failures are logged elsewhere; what was measured last stays in force.
-    async fn follow(&mut self) {
-        let mut look = interval(MEASUREMENT_INTERVAL);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut differed = false;
+    /// Measures in a loop. If a measurement fails, the last values stay in force; the database room logs the failure.
+    async fn measure(&mut self) {
+        let mut ticks = interval(MEASUREMENT_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut was_different = false;
         loop {
-            look.tick().await;
+            ticks.tick().await;
             report_free_space(&self.url, self.broker.metrics());
-            if let Ok(found) = self.database.data_loss().await {
-                self.data_loss.observe(found, self.broker.metrics());
+            if let Ok(cause) = self.database.data_loss().await {
+                self.data_loss.observe(cause, self.broker.metrics());
             }
-            let Ok(Some(ahead)) = self.clock.measure(&self.database).await else { continue };
-            let differ = exceeds_tolerance(ahead, self.broker.metrics());
-            self.broker.set_clocks_differ(differ);
-            if std::mem::replace(&mut differed, differ) != differ {
-                let seconds = ahead.as_secs_f64();
-                if differ {
+            let Ok(Some(offset)) = self.clock.measure(&self.database).await else { continue };
+            let is_different = record_offset(offset, self.broker.metrics());
+            self.broker.set_clocks_differ(is_different);
+            if std::mem::replace(&mut was_different, is_different) != is_different {
+                let seconds = offset.as_secs_f64();
+                if is_different {
                     tracing::error!(seconds, "the system clock differs from the database clock; issuing is suspended");
                 } else {
                     tracing::info!(seconds, "the system clock agrees with the database clock again");

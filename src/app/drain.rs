@@ -4,17 +4,16 @@ use crate::broker::Broker;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Polling interval.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Waits until stopping the process loses nothing, for at most `limit`. Tickets in memory: until the last one is
-/// redeemed or expired. Tickets in the database, which other replicas can redeem: until requests in progress have
-/// ended.
+/// Stops issuing, and waits until the process can stop without losing tickets, for at most `limit`. With tickets in
+/// memory, it waits until the last one is redeemed or has expired. With tickets in the database, which other replicas can
+/// redeem, it waits until the requests in progress have ended.
 pub async fn wait_until_drained(broker: &Broker, limit: Duration) {
     broker.drain();
-    let last = Instant::now() + limit;
+    let deadline = Instant::now() + limit;
     tracing::info!(waiting = broker.lost_on_exit(), "draining; no more tickets are issued");
-    while !broker.is_drained() && Instant::now() < last {
+    while !broker.is_drained() && Instant::now() < deadline {
         sleep(POLL_INTERVAL).await;
     }
 }

@@ -1,6 +1,6 @@
-//! Errors of the start.
+//! The errors that prevent a start.
 
-use super::data_loss::{advice, sentence};
+use super::data_loss::{advice, describe};
 use super::keys::KeyError;
 use super::tls::TlsError;
 use crate::cluster::ConnectError;
@@ -37,11 +37,11 @@ pub enum StartError {
     /// The database's time cannot be read.
     #[error("the database's clock cannot be read")]
     Clock(#[source] database::Failed),
-    /// The database's replication cannot be read.
+    /// The replication state of the database cannot be read.
     #[error("the database's replication cannot be read")]
     Replication(#[source] database::Failed),
     /// A failover of the database may lose acknowledged commits.
-    #[error("a failover of the database may lose acknowledged commits: {}; {}", sentence(*.0), advice(*.0))]
+    #[error("a failover of the database may lose acknowledged commits: {}; {}", describe(*.0), advice(*.0))]
     DataLoss(DataLoss),
     /// A key cannot be read or created.
     #[error(transparent)]
@@ -51,9 +51,9 @@ pub enum StartError {
     Cluster(Arc<str>, #[source] ConnectError),
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes")]
-    Tickets(#[from] NoRandomness),
+    NoRandomness(#[from] NoRandomness),
     /// Signal handlers cannot be installed.
-    #[error("signals cannot be waited for")]
+    #[error("signal handlers cannot be installed")]
     Signals(#[source] io::Error),
 }
 
@@ -73,12 +73,12 @@ impl From<KeyError> for StartError {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::File { .. } | KeyError::Missing => Self::Configuration(vec![error.to_string()]),
-            KeyError::Make { .. } | KeyError::NoRandomness => Self::Key(error),
+            KeyError::Create { .. } | KeyError::NoRandomness => Self::Key(error),
         }
     }
 }
 
-/// A fault as a line for people.
-pub(super) fn line(fault: &Fault) -> String {
+/// The setting of a fault, and what is wrong with it, as a line for people.
+pub(super) fn fault_line(fault: &Fault) -> String {
     format!("{}: {}", fault.dotted(), fault.detail)
 }

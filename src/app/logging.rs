@@ -1,9 +1,9 @@
-//! Logs: on standard error, ours at the configured level, those of libraries from warnings up.
+//! Logging to standard error: events of this crate from the configured level, events of libraries from `WARN`.
 //!
-//! HTTP and database libraries write headers and statements into their debug logs, so their level cannot be
-//! configured.
+//! The level of libraries cannot be configured, because the debug logs of HTTP and database libraries have headers and
+//! statements in them.
 
-use super::traces::{NoHttpClient, Traces};
+use super::traces::{HttpClientError, TraceExporter};
 use crate::config::telemetry::{LogFormat, LogLevel, Telemetry};
 use crate::traces;
 use opentelemetry::trace::TracerProvider as _;
@@ -15,26 +15,26 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Starts logging and, with an OTLP endpoint, tracing; the returned value must be ended at shutdown. Call it
-/// within the runtime. A second call changes nothing.
+/// Starts logging and, with an OTLP endpoint, tracing. Returns the exporter, which must be shut down at the end. Needs the
+/// runtime. A second call changes nothing.
 ///
 /// # Errors
 /// The client for the OTLP receiver cannot be created.
-pub fn start(telemetry: &Telemetry) -> Result<Option<Traces>, NoHttpClient> {
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+pub fn start(telemetry: &Telemetry) -> Result<Option<TraceExporter>, HttpClientError> {
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let layer = match telemetry.log_format {
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
-        LogFormat::Human => lines.with_target(false).compact().boxed(),
+        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).boxed(),
+        LogFormat::Human => log.with_target(false).compact().boxed(),
     };
-    let started = telemetry.otlp_endpoint.as_deref().map(Traces::start).transpose()?;
-    let lines = tracing_subscriber::registry().with(layer.with_filter(log_targets(telemetry)));
-    // Not `with` an `Option`: a layer that is `None` has no filter either, so that every span would be created
-    // without use. An error means that a subscriber is set already, as in tests.
-    let _ = match &started {
-        Some(traces) => lines.with(spans(traces).with_filter(own_spans())).try_init(),
-        None => lines.try_init(),
+    let exporter = telemetry.otlp_endpoint.as_deref().map(TraceExporter::start).transpose()?;
+    let subscriber = tracing_subscriber::registry().with(layer.with_filter(log_targets(telemetry)));
+    // Not `with(Option)`: a layer that is `None` has no filter, so that every span would be created although nothing
+    // exports it. An error means that a subscriber is set already, as in tests.
+    let _ = match &exporter {
+        Some(exporter) => subscriber.with(span_layer(exporter).with_filter(span_targets())).try_init(),
+        None => subscriber.try_init(),
     };
-    Ok(started)
+    Ok(exporter)
 }
 
 /// The log targets and their levels.
@@ -48,13 +48,13 @@ fn log_targets(telemetry: &Telemetry) -> Targets {
     };
     Targets::new()
         .with_default(LevelFilter::WARN)
-        // It logs every failed call; this process logs each failure once, without its text.
+        // kube logs every failed call; this process logs each failure once, without its text.
         .with_target("kube_client", LevelFilter::OFF)
         .with_target("kube_runtime", LevelFilter::OFF)
-        // Its spans and errors describe calls to Vault, which this process logs itself.
+        // Spans and errors of calls to Vault, which this process logs itself.
         .with_target("rustify", LevelFilter::OFF)
         .with_target("vaultrs", LevelFilter::OFF)
-        // Their debug lines have URLs with the names of secrets.
+        // Debug lines with URLs, and so with the names of secrets.
         .with_target("azure_core", LevelFilter::OFF)
         .with_target("azure_identity", LevelFilter::OFF)
         .with_target("azure_security_keyvault_secrets", LevelFilter::OFF)
@@ -65,18 +65,18 @@ fn log_targets(telemetry: &Telemetry) -> Targets {
         .with_target(traces::REQUEST, telemetry.otlp_endpoint.as_ref().map_or(LevelFilter::OFF, |_| LevelFilter::INFO))
 }
 
-/// Only our spans: libraries put headers and paths into theirs.
-fn own_spans() -> Targets {
+/// The targets whose spans are exported: not those of libraries, which have headers and paths in them.
+fn span_targets() -> Targets {
     Targets::new().with_target(traces::REQUEST, LevelFilter::INFO).with_target(traces::STAGE, LevelFilter::INFO)
 }
 
-/// A span has only the attributes that it was given; not the code location or the thread.
-fn spans<S>(traces: &Traces) -> OpenTelemetryLayer<S, SdkTracer>
+/// Exports spans with the attributes that the code sets, without code location and thread.
+fn span_layer<S>(exporter: &TraceExporter) -> OpenTelemetryLayer<S, SdkTracer>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     tracing_opentelemetry::layer()
-        .with_tracer(traces.provider().tracer("claviger"))
+        .with_tracer(exporter.provider().tracer("claviger"))
         .with_location(false)
         .with_threads(false)
         .with_level(false)
@@ -90,20 +90,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libraries_that_name_paths_are_neither_logged_nor_traced() {
+    fn targets_of_libraries_that_name_paths_are_off() {
         let address = Some("http://127.0.0.1:4318".into());
         for otlp_endpoint in [None, address] {
-            let logged =
+            let targets =
                 log_targets(&Telemetry { log_level: LogLevel::Trace, log_format: LogFormat::Json, otlp_endpoint });
             for target in
                 ["rustify", "rustify::http", "rustify::endpoint", "rustify::client", "vaultrs", "vaultrs::api"]
             {
-                assert!(!logged.would_enable(target, &Level::ERROR), "{target}");
-                assert!(!own_spans().would_enable(target, &Level::ERROR), "{target}");
+                assert!(!targets.would_enable(target, &Level::ERROR), "{target}");
+                assert!(!span_targets().would_enable(target, &Level::ERROR), "{target}");
             }
-            assert!(logged.would_enable("claviger::stores", &Level::TRACE));
-            assert!(logged.would_enable("hyper", &Level::WARN) && !logged.would_enable("hyper", &Level::INFO));
+            assert!(targets.would_enable("claviger::stores", &Level::TRACE));
+            assert!(targets.would_enable("hyper", &Level::WARN) && !targets.would_enable("hyper", &Level::INFO));
         }
-        assert!(own_spans().would_enable(traces::REQUEST, &Level::INFO));
+        assert!(span_targets().would_enable(traces::REQUEST, &Level::INFO));
     }
 }

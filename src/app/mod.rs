@@ -23,8 +23,8 @@ mod start;
 mod tls;
 mod traces;
 
-pub use check::{Checked, Engine, check_offline, check_online, find_mounts};
-pub use doctor::{doctor, misconfigured};
+pub use check::{CheckedConfiguration, Engine, check_offline, check_online, find_mounts};
+pub use doctor::{diagnose, misconfiguration_report};
 pub use error::StartError;
 pub use logging::start as start_logging;
 pub use memory_protection::protect_memory;
@@ -34,7 +34,7 @@ pub use restore::{RestoreError, restore};
 pub use start::{Running, start};
 
 /// Installs the cryptography provider. Call it before any use of TLS; a second call does nothing.
-pub fn install_crypto() {
-    // An error means that it is already installed.
+pub fn install_crypto_provider() {
+    // An error means that a provider is already installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

@@ -1,4 +1,4 @@
-//! The active policies: read from their directory and the database at start, and again after changes.
+//! Opens the register of active policies, from the directory and the database, and loads changes of other replicas.
 
 use super::error::StartError;
 use super::policy_bounds::policy_bounds;
@@ -19,16 +19,17 @@ use tokio::sync::watch;
 /// report differently on each platform; polling works the same everywhere.
 pub const FILE_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Reports the active policies to the metrics.
+/// Reports changes of the active policies to the metrics.
 struct PolicyMetrics {
     metrics: Arc<Metrics>,
 }
 
 impl PolicyObserver for PolicyMetrics {
     fn set_activated(&self, set: &PolicySet, difference: &SetDifference) {
-        // Tenants choose the names of their policies: the series of those that are gone end.
-        let gone = difference.removed().filter(|policy| policy.name().contains('/'));
-        gone.filter(|policy| set.get(policy.name()).is_none())
+        // Tenants choose the names of their policies, so series of deleted policies would accumulate.
+        let removed = difference.removed().filter(|policy| policy.name().contains('/'));
+        removed
+            .filter(|policy| set.get(policy.name()).is_none())
             .for_each(|policy| self.metrics.end_policy(policy.name()));
         for policy in difference.added() {
             if policy.is_shadow() {
@@ -54,7 +55,10 @@ impl PolicyObserver for PolicyMetrics {
 }
 
 /// Combines the policies of the directory with those of the database.
-pub async fn open(
+///
+/// # Errors
+/// The database cannot be read, or a stored policy that may deny is invalid.
+pub async fn open_register(
     config: &Config,
     directory: Option<Directory>,
     database: &Database,
@@ -75,34 +79,34 @@ pub async fn open(
     Ok(Arc::new(register))
 }
 
-/// Loads policies that other replicas have written, until the process stops.
-pub async fn follow(register: Arc<PolicyRegister>, mut stopped: watch::Receiver<bool>) {
-    let mut written = register.listen();
+/// Loads the changes that other replicas write to the database, until the process stops.
+pub async fn load_remote_changes(register: Arc<PolicyRegister>, mut stopped: watch::Receiver<bool>) {
+    let mut changes = register.listen();
     let stop = async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
     tokio::pin!(stop);
     loop {
         tokio::select! {
-            () = written.next() => register.catch_up().await,
+            () = changes.next() => register.catch_up().await,
             () = &mut stop => return,
         }
     }
 }
 
-/// The policies of the configured directory; empty without one.
+/// The policies of the configured directory. Empty if none is configured.
 ///
 /// # Errors
 /// Every fault, as a line for people.
 pub fn directory_policies(config: &Config) -> Result<Vec<Arc<Policy>>, Vec<String>> {
-    Ok(directory(config)?.map(|directory| directory.policies()).unwrap_or_default())
+    Ok(open_directory(config)?.map(|directory| directory.policies()).unwrap_or_default())
 }
 
-/// Reads the configured directory for the first time.
+/// Opens the configured directory and reads its policies. `None` if none is configured.
 ///
 /// # Errors
 /// Every fault, as a line for people.
-pub fn directory(config: &Config) -> Result<Option<Directory>, Vec<String>> {
+pub fn open_directory(config: &Config) -> Result<Option<Directory>, Vec<String>> {
     let Some(path) = &config.policies.directory else { return Ok(None) };
     Directory::open(path, policy_bounds(config))
         .map(Some)

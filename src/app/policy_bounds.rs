@@ -1,4 +1,4 @@
-//! The bounds for policies, from the configuration.
+//! Derives the bounds for policies from the configuration.
 
 use crate::config::Config;
 use crate::config::authenticators::Kind;
@@ -17,15 +17,15 @@ pub fn policy_bounds(config: &Config) -> Bounds {
     };
     Bounds {
         stores: config.stores.iter().map(|store| store.name.clone()).collect(),
-        authenticators: config.authenticators.iter().map(|one| (one.name.clone(), kind(&one.kind))).collect(),
+        authenticators: config.authenticators.iter().map(|entry| (entry.name.clone(), kind(&entry.kind))).collect(),
         max_ttl: config.tickets.max_ttl,
-        ceiling: Ceiling::new(entries(&config.policies.ceiling)),
-        // What is no pattern has been told, and gives nothing.
+        ceiling: Ceiling::new(ceiling_entries(&config.policies.ceiling)),
+        // Invalid patterns are reported by `pattern_faults`. The default gives no rights to any tenant.
         tenants: tenants(config).unwrap_or_default(),
     }
 }
 
-/// The faults of patterns that the configuration holds.
+/// The faults of the namespace patterns in `policies.tenants`.
 #[must_use]
 pub fn pattern_faults(config: &Config) -> Vec<Fault> {
     let faults = tenants(config).err().unwrap_or_default();
@@ -34,9 +34,9 @@ pub fn pattern_faults(config: &Config) -> Vec<Fault> {
 
 fn tenants(config: &Config) -> Result<Tenants, Vec<Fault>> {
     let tenants = config.policies.tenants.iter();
-    Tenants::new(tenants.map(|Tenant { namespaces, ceiling }| (namespaces.clone(), entries(ceiling).collect())))
+    Tenants::new(tenants.map(|Tenant { namespaces, ceiling }| (namespaces.clone(), ceiling_entries(ceiling).collect())))
 }
 
-fn entries(ceiling: &[CeilingEntry]) -> impl Iterator<Item = (Arc<str>, String)> {
+fn ceiling_entries(ceiling: &[CeilingEntry]) -> impl Iterator<Item = (Arc<str>, String)> {
     ceiling.iter().map(|entry| (entry.store.clone(), entry.path_prefix.clone()))
 }

@@ -1,4 +1,4 @@
-//! Policies that are custom resources: read from each configured cluster, until the process stops.
+//! Watches the policies that are custom resources in each configured cluster.
 
 use crate::cluster::{Cluster, Clusters, PolicyWatch, PolicyWatchError};
 use crate::config::Config;
@@ -11,104 +11,102 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
-/// The wait after a failure, doubled with each to [`MAX_WAIT`].
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const MAX_WAIT: Duration = Duration::from_secs(5);
-/// How long changes are collected that come together: each makes a new set of all policies.
+/// The delay after a failure. It doubles with each further failure, to at most [`MAX_RETRY_DELAY`].
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(500);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
+/// How long changes are collected, because each batch makes a new set of all policies.
 const BATCH_WINDOW: Duration = Duration::from_millis(50);
-/// How many changes are collected at most.
+/// Maximum number of changes in a batch.
 const MAX_BATCH: usize = 1_000;
-/// How often objects are looked for that were too many when they were read, and for which there is room now; and how many of them
-/// are read each time.
-const LOOK_FOR_ROOM: Duration = Duration::from_secs(5);
-const MAX_READ_AGAIN: usize = 100;
+/// How often objects that exceeded a maximum number are read again, once others have been deleted.
+const REREAD_INTERVAL: Duration = Duration::from_secs(5);
+/// Maximum number of objects that are read again each time.
+const MAX_REREADS: usize = 100;
 
-/// What follows the objects of one cluster.
+/// Watches the policies of one cluster.
 #[derive(Clone)]
-pub struct Follower {
-    /// The name of the authenticator.
+pub struct PolicyResourceWatcher {
+    /// Name of the authenticator that configures the cluster.
     pub name: Arc<str>,
-    /// Its cluster.
     pub cluster: Arc<Cluster>,
-    /// The policies.
     pub register: Arc<PolicyRegister>,
-    /// The metrics.
     pub metrics: Arc<Metrics>,
 }
 
-/// One for each cluster of `policies.customResources`.
-pub fn followers(
+/// A watcher for each cluster in `policies.customResources`.
+pub fn resource_watchers(
     config: &Config,
     clusters: &Clusters,
     register: &Arc<PolicyRegister>,
     metrics: &Arc<Metrics>,
-) -> Vec<Follower> {
-    let follower = |authenticator: &Authenticator| {
+) -> Vec<PolicyResourceWatcher> {
+    let watcher = |authenticator: &Authenticator| {
         let Kind::Kubernetes(kubernetes) = &authenticator.kind else { return None };
         let cluster = clusters.get(kubernetes.kubeconfig.as_deref())?;
         let name = authenticator.name.clone();
-        Some(Follower { name, cluster, register: register.clone(), metrics: metrics.clone() })
+        Some(PolicyResourceWatcher { name, cluster, register: register.clone(), metrics: metrics.clone() })
     };
-    let listed = config.authenticators.iter().filter(|one| config.policies.custom_resources.contains(&one.name));
-    listed.filter_map(follower).collect()
+    let listed = config.authenticators.iter().filter(|entry| config.policies.custom_resources.contains(&entry.name));
+    listed.filter_map(watcher).collect()
 }
 
-impl Follower {
-    /// Reads the objects of both kinds.
+impl PolicyResourceWatcher {
+    /// Watches both kinds until the process stops.
     pub async fn run(self, mut stopped: watch::Receiver<bool>) {
         for kind in ResourceKind::ALL {
             self.metrics.set_policy_watch(&self.name, kind.as_str(), false);
         }
         tokio::select! {
-            ((), ()) = async { tokio::join!(self.follow(ResourceKind::ClusterPolicy), self.follow(ResourceKind::Policy)) } => {}
+            ((), ()) = async { tokio::join!(self.watch(ResourceKind::ClusterPolicy), self.watch(ResourceKind::Policy)) } => {}
             _ = stopped.wait_for(|stop| *stop) => {}
         }
     }
 
-    async fn follow(&self, kind: ResourceKind) {
+    async fn watch(&self, kind: ResourceKind) {
         let mut objects = self.cluster.watch_policies(kind);
-        let mut wait = FIRST_WAIT;
-        let mut told: Option<PolicyWatchError> = None;
-        let mut look = interval(LOOK_FOR_ROOM);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut retry_delay = MIN_RETRY_DELAY;
+        let mut last_error: Option<PolicyWatchError> = None;
+        let mut ticks = interval(REREAD_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let next = tokio::select! {
                 next = objects.next() => next,
-                _ = look.tick() => {
-                    self.read_again(kind).await;
+                _ = ticks.tick() => {
+                    self.reread(kind).await;
                     continue;
                 }
             };
             match next {
                 Ok(change) => {
-                    if told.take().is_some() {
+                    if last_error.take().is_some() {
                         tracing::info!(cluster = &*self.name, kind = kind.as_str(), "custom resources are read again");
                     }
-                    wait = FIRST_WAIT;
+                    retry_delay = MIN_RETRY_DELAY;
                     self.metrics.set_policy_watch(&self.name, kind.as_str(), true);
-                    let (changes, failed) = collect_batch(change, &mut objects).await;
+                    let (changes, error) = collect_batch(change, &mut objects).await;
                     self.register.apply_resource_changes(&self.name, changes).await;
-                    if let Some(error) = failed {
-                        self.failed(kind, error, &mut told);
-                        sleep(wait).await;
+                    if let Some(error) = error {
+                        self.report_failure(kind, error, &mut last_error);
+                        sleep(retry_delay).await;
                     }
                 }
                 Err(error) => {
-                    self.failed(kind, error, &mut told);
-                    sleep(wait).await;
-                    wait = (wait * 2).min(MAX_WAIT);
+                    self.report_failure(kind, error, &mut last_error);
+                    sleep(retry_delay).await;
+                    retry_delay = (retry_delay * 2).min(MAX_RETRY_DELAY);
                 }
             }
         }
     }
 
-    /// Reads objects for which there is room now. Those that cannot be read are tried again later.
-    async fn read_again(&self, kind: ResourceKind) {
+    /// Reads objects that exceeded a maximum number before and no longer do. After a failure the rest is read at the next
+    /// tick.
+    async fn reread(&self, kind: ResourceKind) {
         let mut changes = Vec::new();
-        for key in self.register.resources_to_read_again(&self.name, kind, MAX_READ_AGAIN).await {
+        for key in self.register.resources_to_read_again(&self.name, kind, MAX_REREADS).await {
             match self.cluster.read_policy(&key).await {
                 Ok(Some(resource)) => changes.push(ResourceChange::Applied(Box::new(resource))),
-                // Its deletion is on the way.
+                // The watch will report its deletion.
                 Ok(None) => {}
                 Err(_) => break,
             }
@@ -118,9 +116,9 @@ impl Follower {
         }
     }
 
-    fn failed(&self, kind: ResourceKind, error: PolicyWatchError, told: &mut Option<PolicyWatchError>) {
+    fn report_failure(&self, kind: ResourceKind, error: PolicyWatchError, last_error: &mut Option<PolicyWatchError>) {
         self.metrics.set_policy_watch(&self.name, kind.as_str(), false);
-        if told.replace(error) != Some(error) {
+        if last_error.replace(error) != Some(error) {
             tracing::warn!(
                 cluster = &*self.name,
                 kind = kind.as_str(),
@@ -132,15 +130,15 @@ impl Follower {
     }
 }
 
-/// The change, and those that follow at once.
+/// The change, the changes that follow within [`BATCH_WINDOW`], and the error that ended the watch, if any.
 async fn collect_batch(
     first: ResourceChange,
     objects: &mut PolicyWatch,
 ) -> (Vec<ResourceChange>, Option<PolicyWatchError>) {
     let mut changes = vec![first];
-    let until = Instant::now() + BATCH_WINDOW;
+    let deadline = Instant::now() + BATCH_WINDOW;
     while changes.len() < MAX_BATCH {
-        match timeout_at(until, objects.next()).await {
+        match timeout_at(deadline, objects.next()).await {
             Ok(Ok(change)) => changes.push(change),
             Ok(Err(error)) => return (changes, Some(error)),
             Err(_) => break,

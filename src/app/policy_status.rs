@@ -1,6 +1,6 @@
-//! Statuses of custom resources: written by one replica at a time, and only where they differ from what is there.
+//! Writes the statuses of custom resources. One replica writes at a time, and only the statuses that differ.
 
-use super::policy_resources::Follower;
+use super::policy_resources::PolicyResourceWatcher;
 use crate::cluster::{CallFailure, Cluster, ClusterError, Lease, StatusWritten};
 use crate::model::clock::Clock;
 use crate::model::policy_resource::{ObservedStatus, ResourceKey};
@@ -13,32 +13,32 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-/// The lease of the writer.
-const LEASE: &str = "claviger-policy-status";
-/// How often the lease is looked at, and a write that failed is tried again.
+/// Name of the Lease object that the writing replica holds.
+const LEASE_NAME: &str = "claviger-policy-status";
+/// How often the lease is checked, and failed writes are retried.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// How long changes are collected.
 const BATCH_WINDOW: Duration = Duration::from_millis(100);
-/// How many are written at once.
+/// Maximum number of statuses that are written at once.
 const MAX_CONCURRENT_WRITES: usize = 8;
-/// How long the status of an object stays as it was written, if something else overwrites it: another installation that reads the
-/// same objects would do so each time.
+/// How long a status is not written again after something else has overwritten it. Two installations that watch the same
+/// objects would otherwise overwrite each other at once.
 const REWRITE_AFTER: Duration = Duration::from_secs(10);
 
-/// Writes until the process stops.
-pub async fn write(follower: Follower, clock: Arc<dyn Clock>, mut stopped: watch::Receiver<bool>) {
-    let lease = follower.cluster.lease(LEASE);
-    let mut writer = Writer { follower, clock, lease, written: HashMap::new(), told: false };
-    let mut changes = writer.follower.register.status_changes();
-    let mut look = interval(POLL_INTERVAL);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Writes statuses until the process stops, then releases the lease.
+pub async fn write_statuses(watcher: PolicyResourceWatcher, clock: Arc<dyn Clock>, mut stopped: watch::Receiver<bool>) {
+    let lease = watcher.cluster.lease(LEASE_NAME);
+    let mut writer = StatusWriter { watcher, clock, lease, recent_writes: HashMap::new(), is_failure_logged: false };
+    let mut changes = writer.watcher.register.status_changes();
+    let mut ticks = interval(POLL_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stop = async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
     tokio::pin!(stop);
     loop {
         tokio::select! {
-            _ = look.tick() => {}
+            _ = ticks.tick() => {}
             // The register lives as long as this task.
             _ = changes.changed() => sleep(BATCH_WINDOW).await,
             () = &mut stop => break,
@@ -51,47 +51,48 @@ pub async fn write(follower: Follower, clock: Arc<dyn Clock>, mut stopped: watch
     writer.lease.release(writer.clock.now()).await;
 }
 
-struct Writer {
-    follower: Follower,
+struct StatusWriter {
+    watcher: PolicyResourceWatcher,
     clock: Arc<dyn Clock>,
     lease: Lease,
-    /// What was written lately, and when.
-    written: HashMap<ResourceKey, (Instant, PendingStatus)>,
-    /// Whether a failure was logged that has not ended.
-    told: bool,
+    /// The statuses of the last [`REWRITE_AFTER`], and when they were written.
+    recent_writes: HashMap<ResourceKey, (Instant, PendingStatus)>,
+    /// Whether writing fails at present, and that was logged.
+    is_failure_logged: bool,
 }
 
-impl Writer {
+impl StatusWriter {
     async fn write_pending(&mut self) {
         match self.lease.hold(self.clock.now()).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => return self.log_failure(&error.to_string()),
         }
-        self.written.retain(|_, (at, _)| at.elapsed() < REWRITE_AFTER);
-        let mut pending = self.follower.register.pending_statuses(&self.follower.name).await;
-        pending.retain(|one| self.written.get(&one.key).is_none_or(|(_, last)| !is_already_written(last, one)));
+        self.recent_writes.retain(|_, (written_at, _)| written_at.elapsed() < REWRITE_AFTER);
+        let mut pending = self.watcher.register.pending_statuses(&self.watcher.name).await;
+        pending
+            .retain(|status| self.recent_writes.get(&status.key).is_none_or(|(_, last)| !is_same_status(last, status)));
         let mut failed = None;
         let now = self.clock.now();
         for chunk in pending.chunks(MAX_CONCURRENT_WRITES) {
-            // Renewed when it is due.
+            // The lease is renewed here when that is due.
             if !self.lease.hold(self.clock.now()).await.unwrap_or_else(|_| self.lease.is_held()) {
                 return;
             }
-            let writes = chunk.iter().map(|one| write_one(self.follower.cluster.clone(), one.clone(), now));
-            for (one, observed, result) in join_all(writes).await {
+            let writes = chunk.iter().map(|status| write_status(self.watcher.cluster.clone(), status.clone(), now));
+            for (status, observed, result) in join_all(writes).await {
                 match result {
                     Ok(StatusWritten::Written) => {
-                        self.written.insert(one.key.clone(), (Instant::now(), one.clone()));
-                        let Follower { register, name, .. } = &self.follower;
-                        register.record_written_status(name, &one.key, &one.uid, observed).await;
+                        self.recent_writes.insert(status.key.clone(), (Instant::now(), status.clone()));
+                        let PolicyResourceWatcher { register, name, .. } = &self.watcher;
+                        register.record_written_status(name, &status.key, &status.uid, observed).await;
                     }
-                    // Its deletion is on the way.
+                    // The watch will report its deletion.
                     Ok(StatusWritten::Gone) => {}
-                    // About this object alone, which must not keep the others from their statuses.
+                    // The failure concerns this object alone, so the others are written nevertheless.
                     Err(error @ ClusterError::Unavailable(CallFailure::Status | CallFailure::Malformed)) => {
                         self.log_failure(&error.to_string());
-                        self.written.insert(one.key.clone(), (Instant::now(), one.clone()));
+                        self.recent_writes.insert(status.key.clone(), (Instant::now(), status.clone()));
                     }
                     Err(error) => failed = Some(error),
                 }
@@ -102,36 +103,36 @@ impl Writer {
         }
         match failed {
             Some(error) => self.log_failure(&error.to_string()),
-            None if std::mem::take(&mut self.told) => {
-                tracing::info!(cluster = &*self.follower.name, "statuses of custom resources are written again");
+            None if std::mem::take(&mut self.is_failure_logged) => {
+                tracing::info!(cluster = &*self.watcher.name, "statuses of custom resources are written again");
             }
             None => {}
         }
     }
 
     fn log_failure(&mut self, error: &str) {
-        if !std::mem::replace(&mut self.told, true) {
+        if !std::mem::replace(&mut self.is_failure_logged, true) {
             tracing::warn!(
-                cluster = &*self.follower.name,
+                cluster = &*self.watcher.name,
                 error,
                 "statuses of custom resources cannot be written; the policies are in force all the same. Needed are patch of \
-                 policies/status and clusterpolicies/status, and get, create and update of the lease {LEASE}"
+                 policies/status and clusterpolicies/status, and get, create and update of the lease {LEASE_NAME}"
             );
         }
     }
 }
 
-async fn write_one(
+async fn write_status(
     cluster: Arc<Cluster>,
-    one: PendingStatus,
+    pending: PendingStatus,
     now: Timestamp,
 ) -> (PendingStatus, ObservedStatus, Result<StatusWritten, ClusterError>) {
-    let observed = ObservedStatus { status: one.status.clone(), since: one.since.unwrap_or(now) };
-    let result = cluster.apply_policy_status(&one.key, &one.uid, &observed).await;
-    (one, observed, result)
+    let observed = ObservedStatus { status: pending.status.clone(), since: pending.since.unwrap_or(now) };
+    let result = cluster.apply_policy_status(&pending.key, &pending.uid, &observed).await;
+    (pending, observed, result)
 }
 
-/// Whether it was written already, for the same generation of the same object.
-fn is_already_written(last: &PendingStatus, now: &PendingStatus) -> bool {
-    last.uid == now.uid && last.status == now.status
+/// Whether both are the same status of the same object.
+fn is_same_status(last: &PendingStatus, new: &PendingStatus) -> bool {
+    last.uid == new.uid && last.status == new.status
 }

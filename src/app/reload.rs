@@ -1,4 +1,4 @@
-//! What is reloaded while the process runs: policies, certificates, tokens. Bad files never replace good ones.
+//! Reloads policies, certificates and tokens while the process runs. Invalid files never replace valid ones.
 
 use super::policies::FILE_POLL_INTERVAL;
 use super::tls::Certificate;
@@ -11,32 +11,31 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// Everything that can be reloaded.
 pub struct Reload {
-    /// For its authenticators and stores.
+    /// Reloads the authenticators and stores.
     pub broker: Arc<Broker>,
-    /// The policies.
     pub policies: Arc<PolicyRegister>,
-    /// The certificate.
     pub certificate: Option<Arc<Certificate>>,
 }
 
 impl Reload {
-    /// Reloads everything on each notification and changed files periodically, until the process stops.
+    /// Reloads everything on each notification, and changed files periodically, until the process stops. Returns the
+    /// notifier and the task.
     pub fn start(self, stopped: watch::Receiver<bool>) -> (Arc<Notify>, JoinHandle<()>) {
-        let asked = Arc::new(Notify::new());
-        (asked.clone(), tokio::spawn(self.run(asked, stopped)))
+        let requested = Arc::new(Notify::new());
+        (requested.clone(), tokio::spawn(self.run(requested, stopped)))
     }
 
-    async fn run(mut self, asked: Arc<Notify>, mut stopped: watch::Receiver<bool>) {
-        let mut look = interval(FILE_POLL_INTERVAL);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    async fn run(mut self, requested: Arc<Notify>, mut stopped: watch::Receiver<bool>) {
+        let mut ticks = interval(FILE_POLL_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stop = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
         tokio::pin!(stop);
         loop {
             tokio::select! {
-                () = asked.notified() => self.reload_all().await,
-                _ = look.tick() => self.reload_changed().await,
+                () = requested.notified() => self.reload_all().await,
+                _ = ticks.tick() => self.reload_changed().await,
                 () = &mut stop => return,
             }
         }

@@ -1,4 +1,4 @@
-//! `claviger restore`: voids what a restored database wrongly knows as unredeemed.
+//! `claviger restore`: revokes tickets that a restored database wrongly has as unredeemed.
 
 use super::database_clock::DatabaseClock;
 use super::error::StartError;
@@ -22,8 +22,8 @@ pub enum RestoreError {
     Start(#[from] StartError),
     /// The time of the backup is in the future.
     #[error("the time of the backup is later than the database's clock")]
-    Future,
-    /// The database became unavailable.
+    BackupInFuture,
+    /// The database became unavailable, so that some tickets may not be revoked.
     #[error("some tickets may not be revoked: run the command again ({})", .0.code().as_str())]
     Unavailable(broker::Error),
 }
@@ -39,21 +39,22 @@ pub async fn restore(config: &Config, backup: Timestamp) -> Result<usize, Restor
     let clock = Arc::new(DatabaseClock::default());
     clock.measure(&database).await.map_err(StartError::Clock)?;
     if backup > clock.now() {
-        return Err(RestoreError::Future);
+        return Err(RestoreError::BackupInFuture);
     }
-    let chain_key = config.audit.key_file.as_deref().map(keys::read).transpose().map_err(StartError::from)?;
-    let retired = config.audit.retired_key_files.iter().map(|file| keys::read(file)).collect::<Result<Vec<_>, _>>();
+    let chain_key = config.audit.key_file.as_deref().map(keys::read_key_file).transpose().map_err(StartError::from)?;
+    let retired =
+        config.audit.retired_key_files.iter().map(|file| keys::read_key_file(file)).collect::<Result<Vec<_>, _>>();
     let hasher = ChainHasher::new(chain_key.as_ref(), &retired.map_err(StartError::from)?);
     let metrics = Arc::new(Metrics::new(&[], &[]).map_err(StartError::Metrics)?);
     let opened = AuditLog::open(&database, config.audit.stdout, hasher, clock, metrics).await;
     let (audit, written) = opened.map_err(StartError::Audit)?;
-    let key = keys::of_database(&config.database).map_err(StartError::from)?;
-    // Tickets in memory ended with their process; tickets in the database are there also if the setting was changed.
+    let key = keys::database_key(&config.database).map_err(StartError::from)?;
+    // Tickets in memory ended with their process. The database may have tickets even if it is no longer configured for them.
     let settings = Settings { store: Where::Database, ..config.tickets };
     let tickets = Tickets::open(&settings, &database, &key).map_err(StartError::from)?;
     let revoked = revoke_after_restore(&*tickets.store, &audit, backup).await;
     drop(audit);
-    // The writer ends after the last event.
+    // The writer ends when it has written the last event.
     let _ = written.await;
     database.close().await;
     revoked.map_err(RestoreError::Unavailable)

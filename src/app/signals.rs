@@ -1,9 +1,9 @@
-//! The signals of the operating system.
+//! The signals that `claviger serve` handles.
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The request of a signal.
+/// What a signal asks the process to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignalRequest {
     /// `SIGTERM`: stop issuing, serve redemptions until no tickets are left, then stop.
@@ -14,14 +14,13 @@ pub enum SignalRequest {
     Reload,
 }
 
-/// The signal handlers.
-pub struct Signals {
+pub struct SignalHandlers {
     terminate: Signal,
     interrupt: Signal,
-    hang_up: Signal,
+    hangup: Signal,
 }
 
-impl Signals {
+impl SignalHandlers {
     /// Installs the handlers.
     ///
     /// # Errors
@@ -30,7 +29,7 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -39,7 +38,7 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => SignalRequest::Drain,
             _ = self.interrupt.recv() => SignalRequest::Stop,
-            _ = self.hang_up.recv() => SignalRequest::Reload,
+            _ = self.hangup.recv() => SignalRequest::Reload,
         }
     }
 }

@@ -3,11 +3,11 @@
 use super::data_loss::DataLossWatch;
 use super::database_clock::{self, DatabaseClock};
 use super::database_watch::DatabaseWatch;
-use super::error::{StartError, line};
+use super::error::{StartError, fault_line};
 use super::keys;
 use super::policy_bounds::policy_bounds;
 use super::reload::Reload;
-use super::signals::{SignalRequest, Signals};
+use super::signals::{SignalHandlers, SignalRequest};
 use super::tls::Certificate;
 use super::{authenticators, descriptors, drain, policies, policy_resources, policy_status};
 use crate::admins::Administrators;
@@ -52,7 +52,7 @@ pub struct Running {
     pub ops: SocketAddr,
     broker: Arc<Broker>,
     drain_limit: Duration,
-    signals: Signals,
+    signals: SignalHandlers,
     reload: Arc<Notify>,
     reloading: JoinHandle<()>,
     stop: watch::Sender<bool>,
@@ -84,7 +84,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     } = &config;
     let Server { listen: api_listen, ops_listen, public_url: _, tls, trusted_proxies } = server;
     let Audit { stdout, retention, max_size, key_file: chain_key, retired_key_files } = audit_settings;
-    let signals = Signals::new().map_err(StartError::Signals)?;
+    let signals = SignalHandlers::new().map_err(StartError::Signals)?;
     // Tokens are checked by this machine's clock, everything that replicas share by the database's.
     let system_clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(new_metrics(&config)?);
@@ -93,9 +93,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tracing::warn!(setting = warning.dotted(), "{}", warning.detail);
     }
     if !found.faults.is_empty() {
-        return Err(StartError::Configuration(found.faults.iter().map(line).collect()));
+        return Err(StartError::Configuration(found.faults.iter().map(fault_line).collect()));
     }
-    let directory = policies::directory(&config).map_err(StartError::Configuration)?;
+    let directory = policies::open_directory(&config).map_err(StartError::Configuration)?;
     let database = Database::open(&database_settings.url)
         .await
         .map_err(|error| StartError::Database(Box::new(database_settings.url.clone()), error))?;
@@ -104,9 +104,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         .map_err(StartError::DataLoss)?;
     let database_clock = Arc::new(DatabaseClock::default());
     let ahead = database_clock.measure(&database).await.map_err(StartError::Clock)?;
-    let clocks_differ = ahead.is_some_and(|ahead| database_clock::exceeds_tolerance(ahead, &metrics));
+    let clocks_differ = ahead.is_some_and(|ahead| database_clock::record_offset(ahead, &metrics));
     let clock: Arc<dyn Clock> = database_clock.clone();
-    let policies = policies::open(&config, directory, &database, clock.clone(), metrics.clone()).await?;
+    let policies = policies::open_register(&config, directory, &database, clock.clone(), metrics.clone()).await?;
 
     let api_listener = listen(*api_listen)?;
     let ops_listener = listen(*ops_listen)?;
@@ -114,15 +114,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let ops_address = ops_listener.local_addr().map_err(|error| StartError::Listen(*ops_listen, error))?;
 
     let clusters = connect_clusters(&config, &metrics).await?;
-    let followers = policy_resources::followers(&config, &clusters, &policies, &metrics);
+    let watchers = policy_resources::resource_watchers(&config, &clusters, &policies, &metrics);
     let authenticators = open_authenticators(&config, &clusters, &system_clock, &metrics)?;
     let attestors = Attestors::open(&config.authenticators, &clusters, attestation.admission_policy);
     let administrators = Administrators::open(&config, &clusters);
     let stores = Stores::open(&config.stores, &metrics)?;
     let certificate = tls.clone().map(|files| Certificate::open(files, Some(metrics.clone())));
     let certificate = certificate.transpose()?.map(Arc::new);
-    let chain_key = chain_key.as_deref().map(keys::read).transpose()?;
-    let retired = retired_key_files.iter().map(|file| keys::read(file)).collect::<Result<Vec<_>, _>>()?;
+    let chain_key = chain_key.as_deref().map(keys::read_key_file).transpose()?;
+    let retired = retired_key_files.iter().map(|file| keys::read_key_file(file)).collect::<Result<Vec<_>, _>>()?;
     let (audit, audit_writer) = AuditLog::open(
         &database,
         *stdout,
@@ -135,7 +135,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let keep = audit::Limits { keep: *retention, max_size: *max_size };
     let retention = Retention::new(&audit, keep, clock.clone(), metrics.clone());
 
-    let database_key = keys::of_database(database_settings)?;
+    let database_key = keys::database_key(database_settings)?;
     let tickets = Tickets::open(ticket_settings, &database, &database_key)?;
     let drain_limit = drain_limit(&config);
     let versions_key = VersionsKey::new(&database_key);
@@ -186,13 +186,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let limits = ServeLimits {
         header_timeout: limits.header_timeout,
         write_timeout: limits.request_timeout,
-        max_connections: descriptors::connections(limits.max_connections),
+        max_connections: descriptors::limit_connections(limits.max_connections),
         proxies: edge.trusted_proxies.clone(),
     };
     let ops_limits =
         ServeLimits { max_connections: descriptors::OPS_CONNECTIONS.min(limits.max_connections), ..limits.clone() };
     let (stop, stopped) = watch::channel(false);
-    let tls = certificate.as_ref().map(|certificate| certificate.source());
+    let tls = certificate.as_ref().map(|certificate| certificate.tls_source());
     let mut servers = vec![
         tokio::spawn(serve(api_listener, tls, api(edge.clone()), limits, Some(metrics), stopped.clone())),
         tokio::spawn(serve(ops_listener, None, ops(edge), ops_limits, None, stopped.clone())),
@@ -202,11 +202,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tokio::spawn(follow_usage(broker.clone(), stopped.clone())),
         tokio::spawn(retention.run(stopped.clone())),
         tokio::spawn(database_watch.run(stopped.clone())),
-        tokio::spawn(policies::follow(policies.clone(), stopped.clone())),
+        tokio::spawn(policies::load_remote_changes(policies.clone(), stopped.clone())),
     ];
-    for follower in followers {
-        servers.push(tokio::spawn(policy_status::write(follower.clone(), clock.clone(), stopped.clone())));
-        servers.push(tokio::spawn(follower.run(stopped.clone())));
+    for watcher in watchers {
+        servers.push(tokio::spawn(policy_status::write_statuses(watcher.clone(), clock.clone(), stopped.clone())));
+        servers.push(tokio::spawn(watcher.run(stopped.clone())));
     }
     tracing::info!(api = %api_address, ops = %ops_address, tls = certificate.is_some(), "listening");
     let reload = Reload { broker: broker.clone(), policies, certificate };
@@ -361,7 +361,7 @@ pub(super) fn open_authenticators(
 ) -> Result<Authenticators, StartError> {
     let reviews = config.limits.reviews_per_second;
     let opened = Authenticators::open(&config.authenticators, reviews, clusters, clock, metrics.clone());
-    opened.map_err(|faults| StartError::Configuration(faults.iter().map(line).collect()))
+    opened.map_err(|faults| StartError::Configuration(faults.iter().map(fault_line).collect()))
 }
 
 fn public_url(config: &Config, api: SocketAddr) -> String {

@@ -1,4 +1,4 @@
-//! The certificate of the API listener, read again when its files change.
+//! The certificate and key of the API listener, read again when their files change.
 
 use crate::config::server::Tls;
 use crate::http::TlsSource;
@@ -22,18 +22,18 @@ pub enum TlsError {
         /// The file. The cause is omitted: it may quote the file.
         file: String,
     },
-    /// They do not belong together, or cannot be used.
+    /// The key does not belong to the certificate, or rustls does not support one of them.
     #[error("the certificate and the key cannot be used together")]
     Unusable(#[from] rustls::Error),
 }
 
-/// The active TLS settings.
+/// The certificate and key in use.
 pub struct Certificate {
     files: Tls,
     current: Arc<ArcSwap<ServerConfig>>,
-    /// Metrics for the expiry time.
+    /// Has the expiry time; `None` if it is not reported.
     metrics: Option<Arc<Metrics>>,
-    stamp: Mutex<Option<[SystemTime; 2]>>,
+    modified: Mutex<Option<[SystemTime; 2]>>,
 }
 
 impl Certificate {
@@ -42,71 +42,71 @@ impl Certificate {
     /// # Errors
     /// See [`TlsError`].
     pub fn open(files: Tls, metrics: Option<Arc<Metrics>>) -> Result<Self, TlsError> {
-        let stamp = Mutex::new(stamp(&files));
-        let Loaded { config, expires } = load(&files)?;
-        let certificate = Self { current: Arc::new(ArcSwap::from_pointee(config)), metrics, files, stamp };
-        certificate.set_expiry_metric(expires);
+        let modified = Mutex::new(modification_times(&files));
+        let LoadedCertificate { config, expires_at } = load_files(&files)?;
+        let certificate = Self { current: Arc::new(ArcSwap::from_pointee(config)), metrics, files, modified };
+        certificate.set_expiry_metric(expires_at);
         Ok(certificate)
     }
 
-    /// The settings for the accept loop.
+    /// Gives the accept loop the settings in use.
     #[must_use]
-    pub fn source(&self) -> TlsSource {
+    pub fn tls_source(&self) -> TlsSource {
         let current = self.current.clone();
         Arc::new(move || current.load_full())
     }
 
     /// Reads the files again if they have changed.
     pub fn reload_if_changed(&self) {
-        let last = *self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
-        if stamp(&self.files) != last {
+        let last = *self.modified.lock().unwrap_or_else(PoisonError::into_inner);
+        if modification_times(&self.files) != last {
             self.reload();
         }
     }
 
-    /// Reads the files again. Bad files never replace good ones.
+    /// Reads the files again. Invalid files never replace valid ones.
     pub fn reload(&self) {
-        // The stamp is taken before reading, so that files replaced in between are read again.
-        *self.stamp.lock().unwrap_or_else(PoisonError::into_inner) = stamp(&self.files);
-        match load(&self.files) {
-            Ok(Loaded { config, expires }) => {
+        // The times are read before the files, so that files replaced in between are read again at the next check.
+        *self.modified.lock().unwrap_or_else(PoisonError::into_inner) = modification_times(&self.files);
+        match load_files(&self.files) {
+            Ok(LoadedCertificate { config, expires_at }) => {
                 self.current.store(Arc::new(config));
-                self.set_expiry_metric(expires);
+                self.set_expiry_metric(expires_at);
                 tracing::info!("TLS certificate reloaded");
             }
             Err(error) => tracing::error!(%error, "TLS certificate reload failed; keeping the previous certificate"),
         }
     }
 
-    fn set_expiry_metric(&self, expires: i64) {
+    fn set_expiry_metric(&self, expires_at: i64) {
         if let Some(metrics) = &self.metrics {
-            metrics.set_certificate_expiry(expires);
+            metrics.set_certificate_expiry(expires_at);
         }
     }
 }
 
-/// The settings from the files.
-struct Loaded {
+/// The content of the files.
+struct LoadedCertificate {
     config: ServerConfig,
     /// Expiry of the first certificate of the chain, in seconds of Unix time.
-    expires: i64,
+    expires_at: i64,
 }
 
-fn stamp(files: &Tls) -> Option<[SystemTime; 2]> {
+fn modification_times(files: &Tls) -> Option<[SystemTime; 2]> {
     let modified = |path| std::fs::metadata(path).and_then(|file| file.modified()).ok();
     Some([modified(&files.cert_file)?, modified(&files.key_file)?])
 }
 
-fn load(files: &Tls) -> Result<Loaded, TlsError> {
-    let no_pem = |file: &Path| TlsError::Pem { file: file.display().to_string() };
+fn load_files(files: &Tls) -> Result<LoadedCertificate, TlsError> {
+    let pem_error = |file: &Path| TlsError::Pem { file: file.display().to_string() };
     let chain: Vec<_> = CertificateDer::pem_file_iter(&files.cert_file)
         .and_then(Iterator::collect)
-        .map_err(|_| no_pem(&files.cert_file))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key_file).map_err(|_| no_pem(&files.key_file))?;
-    let expires = chain.first().and_then(expiry).ok_or_else(|| no_pem(&files.cert_file))?;
+        .map_err(|_| pem_error(&files.cert_file))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key_file).map_err(|_| pem_error(&files.key_file))?;
+    let expires_at = chain.first().and_then(expiry).ok_or_else(|| pem_error(&files.cert_file))?;
     let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Loaded { config, expires })
+    Ok(LoadedCertificate { config, expires_at })
 }
 
 fn expiry(certificate: &CertificateDer<'_>) -> Option<i64> {

@@ -1,4 +1,4 @@
-//! Export of spans: in batches, in the background, to an OTLP receiver over HTTP. Off by default.
+//! Exports spans to an OTLP receiver over HTTP, in batches and in the background. Off by default.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,24 +20,24 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The HTTP client for the receiver cannot be created.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("telemetry.otlpEndpoint: the HTTP client cannot be created; are root certificates installed?")]
-pub struct NoHttpClient;
+pub struct HttpClientError;
 
 /// The exporter of spans.
-pub struct Traces(SdkTracerProvider);
+pub struct TraceExporter(SdkTracerProvider);
 
-impl Traces {
+impl TraceExporter {
     /// Starts to export to the receiver at this base URL.
     ///
     /// # Errors
     /// The HTTP client cannot be created.
-    pub(super) fn start(endpoint: &str) -> Result<Self, NoHttpClient> {
+    pub(super) fn start(endpoint: &str) -> Result<Self, HttpClientError> {
         let exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(OtlpClient::new(endpoint)?)
             .with_endpoint(format!("{endpoint}/v1/traces"))
             .with_timeout(BATCH_TIMEOUT)
             .build()
-            .map_err(|_| NoHttpClient)?;
+            .map_err(|_| HttpClientError)?;
         let provider = SdkTracerProvider::builder()
             // The configuration alone decides whether a request is traced: the caller's sampled flag has no
             // effect.
@@ -48,28 +48,27 @@ impl Traces {
         Ok(Self(provider))
     }
 
-    /// The provider of tracers.
     pub(super) const fn provider(&self) -> &SdkTracerProvider {
         &self.0
     }
 
     /// Exports pending spans and stops.
-    pub fn end(self) {
-        // An unreachable receiver has been logged already.
+    pub fn shut_down(self) {
+        // The client has logged an unreachable receiver already.
         let _ = self.0.shutdown_with_timeout(SHUTDOWN_TIMEOUT);
     }
 }
 
-/// Sends batches. They come from the exporter's own thread, which has no runtime.
+/// Sends batches. The exporter calls it on a thread of its own, which has no runtime.
 #[derive(Debug)]
 struct OtlpClient {
     http: reqwest::Client,
     runtime: Handle,
-    delivers: AtomicBool,
+    is_delivering: AtomicBool,
 }
 
 impl OtlpClient {
-    fn new(endpoint: &str) -> Result<Self, NoHttpClient> {
+    fn new(endpoint: &str) -> Result<Self, HttpClientError> {
         let builder = reqwest::Client::builder()
             .redirect(redirect::Policy::none())
             .retry(retry::never())
@@ -78,13 +77,13 @@ impl OtlpClient {
             .timeout(BATCH_TIMEOUT);
         // Without TLS there is nothing to verify.
         let builder = if endpoint.starts_with("http://") { builder.tls_certs_only([]) } else { builder };
-        let http = builder.build().map_err(|_| NoHttpClient)?;
-        Ok(Self { http, runtime: Handle::current(), delivers: AtomicBool::new(true) })
+        let http = builder.build().map_err(|_| HttpClientError)?;
+        Ok(Self { http, runtime: Handle::current(), is_delivering: AtomicBool::new(true) })
     }
 
-    /// Logs the first failure and the recovery, not each batch.
-    fn log_change(&self, delivers: bool) {
-        match (self.delivers.swap(delivers, Ordering::Relaxed), delivers) {
+    /// Logs the first failure and the recovery, not the result of each batch.
+    fn log_change(&self, is_delivering: bool) {
+        match (self.is_delivering.swap(is_delivering, Ordering::Relaxed), is_delivering) {
             (true, false) => tracing::warn!("trace export failed"),
             (false, true) => tracing::info!("trace export recovered"),
             _ => {}
@@ -96,11 +95,11 @@ impl OtlpClient {
 impl HttpClient for OtlpClient {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (http, request) = (self.http.clone(), request.try_into()?);
-        // reqwest's timer needs a runtime from the start.
-        let answer = self.runtime.spawn(async move { http.execute(request).await }).await?;
-        self.log_change(answer.as_ref().is_ok_and(|answer| answer.status().is_success()));
-        // The body of the answer is not read: its size has no bound.
-        let status = answer.map_err(reqwest::Error::without_url)?.status();
+        // reqwest creates its timer at the call, which needs a runtime.
+        let result = self.runtime.spawn(async move { http.execute(request).await }).await?;
+        self.log_change(result.as_ref().is_ok_and(|response| response.status().is_success()));
+        // The body is not read: its size has no bound.
+        let status = result.map_err(reqwest::Error::without_url)?.status();
         Ok(Response::builder().status(status).body(Bytes::new())?)
     }
 }

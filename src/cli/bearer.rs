@@ -1,4 +1,4 @@
-//! Bearer tokens of commands (RFC 6750).
+//! Parses bearer tokens, and puts them into the `Authorization` header (RFC 6750).
 
 use crate::model::secret::SecretValue;
 use crate::model::token68::is_token68;
@@ -7,17 +7,17 @@ use zeroize::Zeroizing;
 
 pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
-/// The text without white space around it, if it has the form of a bearer token.
-pub fn parse(text: &str) -> Option<SecretValue> {
+/// Parses a bearer token. White space around it is removed. `None` if it is not in the form of RFC 6750, or too long.
+pub fn parse_token(text: &str) -> Option<SecretValue> {
     let token = text.trim();
     (token.len() <= MAX_TOKEN_BYTES && is_token68(token)).then(|| SecretValue::new(token.to_owned()))
 }
 
-/// The `Authorization` header with a token; none if a header cannot carry it.
+/// The value of the `Authorization` header, marked as sensitive. `None` if a header cannot have this token.
 #[expect(clippy::disallowed_methods, reason = "the token goes into the header that it is for")]
-pub fn header(token: &SecretValue) -> Option<HeaderValue> {
+pub fn authorization_header(token: &SecretValue) -> Option<HeaderValue> {
     let text = Zeroizing::new(format!("Bearer {}", token.expose_secret()));
-    let mut bearer = HeaderValue::from_str(&text).ok()?;
-    bearer.set_sensitive(true);
-    Some(bearer)
+    let mut header = HeaderValue::from_str(&text).ok()?;
+    header.set_sensitive(true);
+    Some(header)
 }

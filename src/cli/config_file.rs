@@ -1,10 +1,9 @@
-//! The option that names the configuration file.
+//! The option `--config`.
 
 use std::path::PathBuf;
 
-/// The configuration file option.
 #[derive(Debug, clap::Args)]
-pub struct ConfigFile {
+pub struct ConfigArgument {
     /// Configuration file.
     #[arg(long, env = "CLAVIGER_CONFIG", value_name = "FILE")]
     pub config: PathBuf,

@@ -1,10 +1,10 @@
-//! Calls of the admin API: one request and one answer, or a stream of lines. The token is sent in one header, and never printed.
+//! Calls the admin API: one request and one response, or a stream of lines. The token is sent in one header, and never printed.
 
-use super::failure::Failure;
-use super::http_client::{self, ANSWER_WITHIN};
+use super::command_error::CommandError;
+use super::http_client::{self, RESPONSE_TIMEOUT};
 use super::retry_budget::RetryBudget;
 use super::server::ServerArguments;
-use super::workflow::Commands;
+use super::workflow::RunnerStream;
 use bytes::BytesMut;
 use http::Method;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -19,7 +19,7 @@ const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// Longer than any audit event.
 const MAX_LINE_BYTES: usize = 4 * 1024 * 1024;
 const JSON_LINES: &str = "application/x-ndjson";
-/// Time limit for a stream of lines, or for an answer that takes long to compute.
+/// Time limit for a stream of lines, or for a response that the server computes slowly.
 const STREAM_TIMEOUT: Duration = Duration::from_hours(24);
 /// Time limit for the next part of a stream of lines.
 const LINE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -31,16 +31,17 @@ pub struct Connection {
     http: Client,
 }
 
-/// A successful answer.
-pub struct Answer {
+/// A successful response.
+pub struct ApiResponse {
     pub status: u16,
     request_id: Option<String>,
     body: Vec<u8>,
 }
 
-impl Answer {
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_slice(&self.body).map_err(|_| Failure::Refused {
+impl ApiResponse {
+    /// Decodes the body.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, CommandError> {
+        serde_json::from_slice(&self.body).map_err(|_| CommandError::Refused {
             status: self.status,
             problem: None,
             request_id: self.request_id.clone(),
@@ -50,25 +51,29 @@ impl Answer {
 
 impl Connection {
     /// Reads or requests the token, and reads the certificates. Sends nothing to the server.
-    pub async fn open(arguments: &ServerArguments) -> Result<Self, Failure> {
+    pub async fn open(arguments: &ServerArguments) -> Result<Self, CommandError> {
         let url = arguments.origin()?;
-        let bearer = arguments.bearer(Commands::Stderr, &mut RetryBudget::new(ANSWER_WITHIN)).await?;
+        let bearer = arguments.bearer(RunnerStream::Stderr, &mut RetryBudget::new(RESPONSE_TIMEOUT)).await?;
         let http = arguments.client(url.scheme())?;
         Ok(Self { base: url.as_str().trim_end_matches('/').to_owned(), bearer, http })
     }
 
     /// Sends a `GET`.
-    pub async fn get(&self, path: &str) -> Result<Answer, Failure> {
+    pub async fn get(&self, path: &str) -> Result<ApiResponse, CommandError> {
         self.call(self.request(&Method::GET, path)).await
     }
 
-    /// Sends a `GET` whose answer takes long to compute.
-    pub async fn get_with_retries(&self, path: &str) -> Result<Answer, Failure> {
+    /// Sends a `GET` whose response takes the server long to compute.
+    pub async fn get_slow(&self, path: &str) -> Result<ApiResponse, CommandError> {
         self.call(self.request(&Method::GET, path).timeout(STREAM_TIMEOUT)).await
     }
 
-    /// Reads lines as they arrive.
-    pub async fn lines(&self, path: &str, mut each: impl FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
+    /// Sends a `GET`, and calls `visit` for each line as it arrives. Fails if the last line is incomplete.
+    pub async fn read_lines(
+        &self,
+        path: &str,
+        mut visit: impl FnMut(&str) -> Result<(), CommandError>,
+    ) -> Result<(), CommandError> {
         let mut request = self
             .request(&Method::GET, path)
             .timeout(STREAM_TIMEOUT)
@@ -77,25 +82,25 @@ impl Connection {
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static(JSON_LINES));
         let mut response = self.http.execute(request).await.map_err(|error| http_client::unreachable(&error))?;
         if !response.status().is_success() {
-            return Err(refused(&mut response).await?);
+            return Err(read_refusal(&mut response).await?);
         }
-        let mut rest = BytesMut::new();
-        let stands_still = |_| Failure::Unreachable("no answer in time");
+        let mut buffer = BytesMut::new();
+        let timed_out = |_| CommandError::Unreachable("no answer in time");
         while let Some(chunk) = timeout(LINE_TIMEOUT, response.chunk())
             .await
-            .map_err(stands_still)?
+            .map_err(timed_out)?
             .map_err(|error| http_client::unreachable(&error))?
         {
-            rest.extend_from_slice(&chunk);
-            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-                let line = rest.split_to(end + 1);
-                each(std::str::from_utf8(&line[..end]).map_err(|_| not_claviger())?)?;
+            buffer.extend_from_slice(&chunk);
+            while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+                let line = buffer.split_to(end + 1);
+                visit(std::str::from_utf8(&line[..end]).map_err(|_| invalid_stream())?)?;
             }
-            if rest.len() > MAX_LINE_BYTES {
-                return Err(not_claviger());
+            if buffer.len() > MAX_LINE_BYTES {
+                return Err(invalid_stream());
             }
         }
-        if rest.is_empty() { Ok(()) } else { Err(not_claviger()) }
+        if buffer.is_empty() { Ok(()) } else { Err(invalid_stream()) }
     }
 
     /// Sends a request with a body, and with `If-Match` or `If-None-Match` if given.
@@ -105,7 +110,7 @@ impl Connection {
         path: &str,
         condition: Option<(HeaderName, HeaderValue)>,
         body: Zeroizing<Vec<u8>>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<ApiResponse, CommandError> {
         let mut request = self.request(method, path);
         if let Some((name, value)) = condition {
             request = request.header(name, value);
@@ -121,32 +126,35 @@ impl Connection {
         request.header(AUTHORIZATION, self.bearer.clone()).header(ACCEPT, "application/json")
     }
 
-    async fn call(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+    async fn call(&self, request: RequestBuilder) -> Result<ApiResponse, CommandError> {
         let mut response = request.send().await.map_err(|error| http_client::unreachable(&error))?;
         let status = response.status();
         if !status.is_success() {
-            return Err(refused(&mut response).await?);
+            return Err(read_refusal(&mut response).await?);
         }
         let request_id = http_client::request_id(response.headers());
-        let body = http_client::read(&mut response, MAX_BODY_BYTES).await?;
-        Ok(Answer { status: status.as_u16(), request_id, body: body.to_vec() })
+        let body = http_client::read_body(&mut response, MAX_BODY_BYTES).await?;
+        Ok(ApiResponse { status: status.as_u16(), request_id, body: body.to_vec() })
     }
 }
 
-/// The failure of an unsuccessful answer.
-async fn refused(response: &mut Response) -> Result<Failure, Failure> {
+/// Reads an unsuccessful response as an error. `Err` if the body cannot be read.
+async fn read_refusal(response: &mut Response) -> Result<CommandError, CommandError> {
     let (status, request_id) = (response.status().as_u16(), http_client::request_id(response.headers()));
-    let body = http_client::read(response, MAX_BODY_BYTES).await?;
-    Ok(Failure::Refused { status, problem: serde_json::from_slice(&body).ok(), request_id })
+    let body = http_client::read_body(response, MAX_BODY_BYTES).await?;
+    Ok(CommandError::Refused { status, problem: serde_json::from_slice(&body).ok(), request_id })
 }
 
-fn not_claviger() -> Failure {
-    Failure::Failed("the server's answer is not a stream of audit events".into())
+fn invalid_stream() -> CommandError {
+    CommandError::Other("the server's answer is not a stream of audit events".into())
 }
 
-/// Connects with the given options, and runs an operation.
-pub fn on(server: &ServerArguments, act: impl AsyncFnOnce(Connection) -> Result<(), Failure>) -> Result<(), Failure> {
+/// Opens a connection with these options, and runs an operation with it.
+pub fn with_connection(
+    server: &ServerArguments,
+    run: impl AsyncFnOnce(Connection) -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Failed(format!("cannot start: {}", error.kind())))?;
-    runtime.block_on(async { act(Connection::open(server).await?).await })
+    let runtime = runtime.map_err(|error| CommandError::Other(format!("cannot start: {}", error.kind())))?;
+    runtime.block_on(async { run(Connection::open(server).await?).await })
 }

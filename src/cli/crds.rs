@@ -1,6 +1,6 @@
-//! `claviger crds`: the custom resource definitions, as the chart has them in `crds/`.
+//! `claviger crds`: prints the custom resource definitions, as in `crds/` of the chart.
 
-use super::serve::failed;
+use super::serve::print_error;
 use crate::document::to_yaml;
 use crate::wire::crd;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ pub fn run() -> ExitCode {
     for definition in crd::definitions() {
         match to_yaml(&definition) {
             Ok(yaml) => text = format!("{text}---\n{}\n", yaml.trim_end()),
-            Err(error) => return failed(&error),
+            Err(error) => return print_error(&error),
         }
     }
     print!("{text}");

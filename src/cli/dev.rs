@@ -1,10 +1,10 @@
-//! `claviger dev`: `serve` with an embedded configuration, sample secrets and a local issuer. The code paths are those of `serve`.
+//! `claviger dev`: runs the code of `serve` with an embedded configuration, sample secrets and a local issuer.
 
+use super::command_error::USAGE;
+use super::config_faults::print_config_faults;
 use super::dev_issuer::Issuer;
-use super::dev_state::State;
-use super::failure::USAGE;
-use super::faults;
-use super::serve::{failed, serve};
+use super::dev_state::StateFolder;
+use super::serve::{print_error, serve};
 use crate::app::Running;
 use crate::config;
 use serde_json::json;
@@ -17,12 +17,12 @@ const SAMPLE_POLICY: &str = include_str!("dev_policy.yaml");
 
 /// Name of the local issuer.
 const AUTHENTICATOR: &str = "dev";
-/// Its `iss`: a name that no server can have (RFC 2606).
+/// `iss` of the local issuer, with a host name that cannot exist (RFC 2606).
 const ISSUER: &str = "https://dev.claviger.invalid";
 
 /// The options of `claviger dev`.
 #[derive(Debug, clap::Args)]
-pub struct Dev {
+pub struct DevArguments {
     /// Address of the API listener.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -41,33 +41,34 @@ pub struct Dev {
 }
 
 /// Serves until a signal ends it.
-pub fn run(dev: &Dev) -> ExitCode {
+pub fn run(dev: &DevArguments) -> ExitCode {
     let state = match prepare(dev) {
         Ok(state) => state,
-        Err(error) => return failed(&*error),
+        Err(error) => return print_error(&*error),
     };
     match config::embedded(&configuration(dev, &state)) {
         Ok(config) => serve(config, |running| print_welcome(running, &state)),
-        Err(found) => {
-            faults::print(Path::new("claviger dev"), &found);
+        Err(faults) => {
+            print_config_faults(Path::new("claviger dev"), &faults);
             ExitCode::from(USAGE)
         }
     }
 }
 
-fn prepare(dev: &Dev) -> Result<State, Box<dyn std::error::Error>> {
-    let state = State::open(&dev.state)?;
+/// Creates the folder, the issuer's keys and tokens, and the samples.
+fn prepare(dev: &DevArguments) -> Result<StateFolder, Box<dyn std::error::Error>> {
+    let state = StateFolder::open(&dev.state)?;
     let issuer = Issuer::new(ISSUER)?;
     state.write("jwks.json", &issuer.jwks())?;
-    state.write("token", &issuer.token("sample-build", "build")?)?;
-    state.write("admin-token", &issuer.token("sample-admin", "admin")?)?;
+    state.write("token", &issuer.sign_token("sample-build", "build")?)?;
+    state.write("admin-token", &issuer.sign_token("sample-admin", "admin")?)?;
     state.write("secrets.yaml", SAMPLE_SECRETS)?;
     state.write("policies/sample.yaml", SAMPLE_POLICY)?;
     Ok(state)
 }
 
-/// A path as a JSON string, which is valid YAML for any path.
-fn configuration(dev: &Dev, state: &State) -> String {
+/// The configuration, in JSON: a JSON string is valid YAML for any path.
+fn configuration(dev: &DevArguments, state: &StateFolder) -> String {
     let secrets = dev.secrets.clone().unwrap_or_else(|| state.path("secrets.yaml"));
     let policies = dev.policies.clone().unwrap_or_else(|| state.path("policies"));
     json!({
@@ -85,7 +86,7 @@ fn configuration(dev: &Dev, state: &State) -> String {
     .to_string()
 }
 
-fn print_welcome(running: &Running, state: &State) {
+fn print_welcome(running: &Running, state: &StateFolder) {
     let url = format!("http://{}", running.api);
     let [token, head] = ["token", "head"].map(|name| state.path(name).display().to_string());
     println!(

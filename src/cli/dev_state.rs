@@ -5,15 +5,15 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// A folder for its owner only.
+/// A folder that only its owner can read.
 #[derive(Debug)]
-pub struct State(PathBuf);
+pub struct StateFolder(PathBuf);
 
-impl State {
+impl StateFolder {
     /// Creates the folder unless it exists.
     ///
     /// # Errors
-    /// If it can be neither created nor opened.
+    /// The folder can be neither created nor opened.
     pub fn open(path: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let state = Self(fs::canonicalize(path)?);
@@ -29,10 +29,10 @@ impl State {
         self.0.join(name)
     }
 
-    /// Replaces a file, readable by its owner only. Links are not followed.
+    /// Replaces a file, readable by its owner only. A link is replaced, not followed.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// The file cannot be written.
     pub fn write(&self, name: &str, text: &str) -> io::Result<()> {
         let path = self.path(name);
         match fs::remove_file(&path) {

@@ -1,6 +1,6 @@
-//! `claviger doctor`: everything that must be right in an installation, each fault with one line of advice.
+//! `claviger doctor`: diagnoses an installation, and prints one line of advice for each fault.
 
-use super::failure::Failure;
+use super::command_error::CommandError;
 use super::policy::output::{print_json, print_line, print_table};
 use crate::app;
 use crate::config;
@@ -10,12 +10,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// The time limit of the whole command; each group of checks has a shorter one.
+/// Time limit of the whole command. Each group of checks has a shorter one.
 const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// The options of `claviger doctor`.
 #[derive(Debug, clap::Args)]
-pub struct Doctor {
+pub struct DoctorArguments {
     /// Configuration file.
     #[arg(long, env = "CLAVIGER_CONFIG", value_name = "FILE", default_value = "/etc/claviger/claviger.yaml")]
     config: PathBuf,
@@ -35,44 +35,45 @@ enum Format {
 }
 
 /// Checks, and prints the result. Exit code 1: there is a fault.
-pub fn run(doctor: &Doctor) -> ExitCode {
-    let report = match examined(doctor) {
+pub fn run(doctor: &DoctorArguments) -> ExitCode {
+    let report = match diagnose(doctor) {
         Ok(report) => report,
-        Err(failure) => return failure.print_and_code(),
+        Err(error) => return error.report(),
     };
-    let printed = if doctor.output.is_some() { print_json(&report) } else { print(&report) };
+    let printed = if doctor.output.is_some() { print_json(&report) } else { print_report(&report) };
     match printed {
         Ok(()) if report.ok => ExitCode::SUCCESS,
         Ok(()) => ExitCode::FAILURE,
-        Err(failure) => failure.print_and_code(),
+        Err(error) => error.report(),
     }
 }
 
-fn examined(doctor: &Doctor) -> Result<DoctorReport, Failure> {
+/// The report. The faults of an invalid configuration are a report too.
+fn diagnose(doctor: &DoctorArguments) -> Result<DoctorReport, CommandError> {
     let config = match config::load(&doctor.config) {
         Ok(config) => config,
         Err(faults) => {
             let line = |fault: &crate::document::Fault| match fault.dotted() {
-                place if place.is_empty() => fault.detail.clone(),
-                place => format!("{place}: {}", fault.detail),
+                key if key.is_empty() => fault.detail.clone(),
+                key => format!("{key}: {}", fault.detail),
             };
-            return Ok(app::misconfigured(faults.iter().map(line)));
+            return Ok(app::misconfiguration_report(faults.iter().map(line)));
         }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Failed(format!("cannot start: {}", error.kind())))?;
-    // The timer needs the runtime.
+    let runtime = runtime.map_err(|error| CommandError::Other(format!("cannot start: {}", error.kind())))?;
+    // `timeout` must be called within the runtime.
     let report =
-        runtime.block_on(async { timeout(TIME_LIMIT, Box::pin(app::doctor(&config, &doctor.namespaces))).await });
+        runtime.block_on(async { timeout(TIME_LIMIT, Box::pin(app::diagnose(&config, &doctor.namespaces))).await });
     // Tasks of the stores may wait for servers that do not answer.
     runtime.shutdown_background();
-    report.map_err(|_| Failure::Failed("the checks did not end within a minute".into()))
+    report.map_err(|_| CommandError::Other("the checks did not end within a minute".into()))
 }
 
-fn print(report: &DoctorReport) -> Result<(), Failure> {
-    let word = |ok: bool| if ok { "ok" } else { "FAULT" }.to_owned();
+fn print_report(report: &DoctorReport) -> Result<(), CommandError> {
+    let state = |ok: bool| if ok { "ok" } else { "FAULT" }.to_owned();
     let rows: Vec<_> =
-        report.checks.iter().map(|check| [word(check.ok), check.name.clone(), check.detail.clone()]).collect();
+        report.checks.iter().map(|check| [state(check.ok), check.name.clone(), check.detail.clone()]).collect();
     print_table(["", "CHECK", "FOUND"], &rows)?;
     let faults: Vec<_> = report.checks.iter().filter(|check| !check.ok).collect();
     for check in &faults {

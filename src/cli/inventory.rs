@@ -1,22 +1,22 @@
-//! `claviger inventory`: which policies and secrets are used, and which are not.
+//! `claviger inventory`: lists policies and secrets with their last use.
 
-use super::audit::{parameter, time};
-use super::connection::{Connection, on};
-use super::failure::Failure;
+use super::audit::{parse_time, query_parameter};
+use super::command_error::CommandError;
+use super::connection::{Connection, with_connection};
 use super::policy::output::{print_json, print_line, print_table};
 use super::server::ServerArguments;
 use crate::wire::inventory::{Inventory, InventoryItem};
 use std::process::ExitCode;
 
-/// Maximum number of pages, larger than that of any server.
+/// Maximum number of pages, more than any server has.
 const MAX_PAGES: usize = 10_000;
 
-/// The options of `claviger inventory`.
+/// The arguments of `claviger inventory`.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub struct InventoryArguments {
     #[command(flatten)]
     server: ServerArguments,
-    /// Beginning of the period that is looked at: RFC 3339, or an age such as `30d`.
+    /// Start of the period: RFC 3339, or an age such as `30d`.
     #[arg(long, value_name = "TIME", default_value = "30d")]
     since: String,
     /// Print only what was not used in this period.
@@ -35,22 +35,22 @@ enum Format {
 }
 
 /// Prints the inventory, unused items first.
-pub fn run(options: &Options) -> ExitCode {
-    match on(&options.server, async |server| print(options, &server).await) {
+pub fn run(arguments: &InventoryArguments) -> ExitCode {
+    match with_connection(&arguments.server, async |server| print_inventory(arguments, &server).await) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.print_and_code(),
+        Err(error) => error.report(),
     }
 }
 
-async fn print(options: &Options, server: &Connection) -> Result<(), Failure> {
-    let mut inventory = read(options, server).await?;
-    if options.unused {
+async fn print_inventory(arguments: &InventoryArguments, server: &Connection) -> Result<(), CommandError> {
+    let mut inventory = fetch_inventory(arguments, server).await?;
+    if arguments.unused {
         inventory.items.retain(|item| item.unused);
     }
-    if options.output.is_some() {
+    if arguments.output.is_some() {
         return print_json(&inventory);
     }
-    let rows: Vec<_> = inventory.items.iter().map(row).collect();
+    let rows: Vec<_> = inventory.items.iter().map(format_row).collect();
     print_table(["POLICY", "SECRET", "MATCHED", "READ", "CALLERS", "REPOS", ""], &rows)?;
     let unused = inventory.items.iter().filter(|item| item.unused).count();
     print_line(&format!("{unused} of {} not used since {}", inventory.items.len(), inventory.since))?;
@@ -60,12 +60,14 @@ async fn print(options: &Options, server: &Connection) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn read(options: &Options, server: &Connection) -> Result<Inventory, Failure> {
-    let first = format!("/v1/inventory?limit=1000&{}", parameter("since", &time("--since", &options.since)?));
+/// Fetches all pages, and combines them.
+async fn fetch_inventory(arguments: &InventoryArguments, server: &Connection) -> Result<Inventory, CommandError> {
+    let first =
+        format!("/v1/inventory?limit=1000&{}", query_parameter("since", &parse_time("--since", &arguments.since)?));
     let mut inventory: Inventory = server.get(&first).await?.json()?;
     for _ in 0..MAX_PAGES {
         let Some(next) = inventory.next.take() else { return Ok(inventory) };
-        let page: Inventory = server.get(&(first.clone() + &parameter("continue", &next))).await?.json()?;
+        let page: Inventory = server.get(&(first.clone() + &query_parameter("continue", &next))).await?.json()?;
         if page.items.is_empty() {
             return Ok(inventory);
         }
@@ -73,15 +75,15 @@ async fn read(options: &Options, server: &Connection) -> Result<Inventory, Failu
         inventory.complete &= page.complete;
         inventory.next = page.next;
     }
-    Err(Failure::Failed("the server's list does not end".into()))
+    Err(CommandError::Other("the server's list does not end".into()))
 }
 
-fn row(item: &InventoryItem) -> [String; 7] {
+fn format_row(item: &InventoryItem) -> [String; 7] {
     let secret = match (&item.store, &item.path) {
         (Some(store), Some(path)) => format!("{store}:{path}"),
         _ => "-".to_owned(),
     };
-    // Seconds are enough for a person.
+    // Fractions of a second are omitted.
     let seconds = |time: &Option<String>| match time {
         Some(time) => time.split_once('.').map_or_else(|| time.clone(), |(whole, _)| format!("{whole}Z")),
         None => "never".to_owned(),

@@ -1,9 +1,12 @@
-//! THE COMMANDS of the binary.
+//! THE COMMANDS: one module for each command of the binary, and what they share.
 
+mod atomic_file;
 mod audit;
 mod bearer;
 mod bundle;
 mod check;
+mod command_error;
+mod config_faults;
 mod config_file;
 mod connection;
 mod crds;
@@ -15,28 +18,25 @@ mod dev_state;
 mod doctor;
 mod download;
 mod exec;
-mod failure;
-mod faults;
 mod fetch;
 mod http_client;
-mod input;
+mod input_file;
 mod inventory;
 mod openapi;
 mod policy;
-mod printable;
 mod restore;
 mod retry_budget;
 mod scan;
 mod serve;
 mod server;
+mod terminal;
 mod token;
 mod vault_policy;
-mod whole_file;
 mod workflow;
 
 use clap::{Parser, Subcommand};
-use config_file::ConfigFile;
-use failure::USAGE;
+use command_error::USAGE;
+use config_file::ConfigArgument;
 use std::process::ExitCode;
 
 /// A secret broker for Kubernetes build pods.
@@ -50,38 +50,38 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve.
-    Serve(ConfigFile),
+    Serve(ConfigArgument),
     /// Check a configuration and exit.
-    Check(check::Check),
+    Check(check::CheckArguments),
     /// Check everything that must be right in an installation, and advise on each fault.
-    Doctor(doctor::Doctor),
+    Doctor(doctor::DoctorArguments),
     /// Serve on this machine with sample secrets. Needs no cluster and no Vault. Not for production.
-    Dev(dev::Dev),
+    Dev(dev::DevArguments),
     /// Print the `OpenAPI` document of the REST API.
     Openapi,
     /// Print the custom resource definitions of policies (for `kubectl apply --server-side -f -`).
     Crds,
     /// Run a command with the secrets of a repo and branch in its environment.
-    Exec(exec::Exec),
+    Exec(exec::ExecArguments),
     /// Download the secrets of a repo and branch: request a ticket and redeem it.
-    Fetch(fetch::Fetch),
+    Fetch(fetch::FetchArguments),
     /// Serve bundles to the Secrets Store CSI driver of a node. Needs no configuration and no database.
     #[cfg(feature = "csi")]
-    Csi(csi::Csi),
+    Csi(csi::CsiArguments),
     /// Search an image or a folder for the secrets of a bundle.
-    Scan(scan::Scan),
+    Scan(scan::ScanArguments),
     /// Follow, export and verify the audit log.
     #[command(subcommand)]
-    Audit(audit::Audit),
+    Audit(audit::AuditCommand),
     /// Manage policies on a server, and test policy files without one.
     #[command(subcommand)]
-    Policy(policy::Policy),
+    Policy(policy::PolicyCommand),
     /// List when policies matched and secrets were read for the last time, unused ones first.
-    Inventory(inventory::Options),
+    Inventory(inventory::InventoryArguments),
     /// After a restore of the database, revoke the tickets that may have been redeemed after the backup.
-    Restore(restore::Restore),
+    Restore(restore::RestoreArguments),
     /// Print the Vault ACL (HCL) that the policies need.
-    VaultPolicy(vault_policy::VaultPolicy),
+    VaultPolicy(vault_policy::VaultPolicyArguments),
 }
 
 /// Runs the command line of this process.
@@ -92,19 +92,19 @@ pub fn run() -> ExitCode {
         Err(error) => {
             // Help and version are not errors; clap prints each to the right stream.
             let _ = error.print();
-            // `exec` returns the exit codes of its command, which may include 2.
+            // `exec` returns the exit code of its command, which may be 2.
             let is_exec = std::env::args_os().nth(1).is_some_and(|command| command == "exec");
-            let usage = if is_exec { exec::FAILED } else { USAGE };
-            return if error.use_stderr() { ExitCode::from(usage) } else { ExitCode::SUCCESS };
+            let usage_code = if is_exec { exec::FAILED } else { USAGE };
+            return if error.use_stderr() { ExitCode::from(usage_code) } else { ExitCode::SUCCESS };
         }
     };
     if let Err(error) = crate::app::protect_memory() {
-        // In a sandbox that forbids these calls, builds continue with a warning.
-        eprintln!("claviger: its memory is not hidden from others: {error}");
+        // A sandbox may forbid these calls; the command continues.
+        eprintln!("claviger: the memory of this process is not protected from other processes: {error}");
     }
-    crate::app::install_crypto();
+    crate::app::install_crypto_provider();
     match cli.command {
-        Command::Serve(file) => serve::run(&file.config),
+        Command::Serve(arguments) => serve::run(&arguments.config),
         Command::Check(check) => check::run(&check),
         Command::Dev(dev) => dev::run(&dev),
         Command::Doctor(doctor) => doctor::run(&doctor),
@@ -114,11 +114,11 @@ pub fn run() -> ExitCode {
         Command::Csi(csi) => csi::run(&csi),
         Command::Fetch(fetch) => fetch::run(&fetch),
         Command::Scan(scan) => scan::run(&scan),
-        Command::Inventory(options) => inventory::run(&options),
+        Command::Inventory(arguments) => inventory::run(&arguments),
         Command::Openapi => openapi::run(),
         Command::Crds => crds::run(),
         Command::Policy(policy) => policy::run(&policy),
         Command::Restore(restore) => restore::run(&restore),
-        Command::VaultPolicy(options) => vault_policy::run(&options),
+        Command::VaultPolicy(arguments) => vault_policy::run(&arguments),
     }
 }

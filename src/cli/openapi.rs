@@ -1,6 +1,6 @@
-//! `claviger openapi`: the contract of the REST API, as `openapi/claviger.json` has it.
+//! `claviger openapi`: prints the OpenAPI document of the REST API, as in `openapi/claviger.json`.
 
-use super::serve::failed;
+use super::serve::print_error;
 use std::process::ExitCode;
 
 pub fn run() -> ExitCode {
@@ -9,6 +9,6 @@ pub fn run() -> ExitCode {
             print!("{text}");
             ExitCode::SUCCESS
         }
-        Err(error) => failed(&error),
+        Err(error) => print_error(&error),
     }
 }

@@ -1,7 +1,7 @@
 //! `claviger serve`: runs the broker.
 
-use super::failure::USAGE;
-use super::faults;
+use super::command_error::USAGE;
+use super::config_faults::print_config_faults;
 use crate::app::{self, StartError};
 use crate::config::{self, Config};
 use std::error::Error;
@@ -15,16 +15,16 @@ use tokio::runtime::{Builder, Runtime};
 pub fn run(file: &Path) -> ExitCode {
     match config::load(file) {
         Ok(config) => serve(config, |_| {}),
-        Err(found) => {
-            faults::print(file, &found);
+        Err(faults) => {
+            print_config_faults(file, &faults);
             ExitCode::from(USAGE)
         }
     }
 }
 
-/// One processor is left for the thread that writes the database, which nearly every request waits for. With one other
-/// processor, a single thread avoids hand-overs.
-fn runtime() -> io::Result<Runtime> {
+/// Builds the runtime. It leaves one processor to the thread that writes the database, which nearly every request waits
+/// for. If one other processor remains, a single-threaded runtime avoids switches between threads.
+fn new_runtime() -> io::Result<Runtime> {
     let workers = available_parallelism().map_or(1, |processors| processors.get().saturating_sub(1));
     match workers {
         0 | 1 => Builder::new_current_thread().enable_all().build(),
@@ -32,27 +32,27 @@ fn runtime() -> io::Result<Runtime> {
     }
 }
 
-/// Serves a checked configuration; `started` is notified once it listens.
-pub fn serve(config: Config, started: impl FnOnce(&app::Running)) -> ExitCode {
-    let runtime = match runtime() {
+/// Serves a checked configuration until a signal ends the process. Calls `on_started` once it listens.
+pub fn serve(config: Config, on_started: impl FnOnce(&app::Running)) -> ExitCode {
+    let runtime = match new_runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&error),
+        Err(error) => return print_error(&error),
     };
     let code = runtime.block_on(async {
-        let traces = match app::start_logging(&config.telemetry) {
-            Ok(traces) => traces,
-            Err(error) => return failed(&error),
+        let exporter = match app::start_logging(&config.telemetry) {
+            Ok(exporter) => exporter,
+            Err(error) => return print_error(&error),
         };
         let code = match app::start(config).await {
             Ok(running) => {
-                started(&running);
+                on_started(&running);
                 running.until_stopped().await;
                 ExitCode::SUCCESS
             }
-            Err(error) => cannot_start(&error),
+            Err(error) => print_start_error(&error),
         };
-        if let Some(traces) = traces {
-            traces.end();
+        if let Some(exporter) = exporter {
+            exporter.shut_down();
         }
         code
     });
@@ -61,23 +61,23 @@ pub fn serve(config: Config, started: impl FnOnce(&app::Running)) -> ExitCode {
 }
 
 /// Prints why the process cannot start, and returns the exit code.
-pub fn cannot_start(error: &StartError) -> ExitCode {
-    let StartError::Configuration(faults) = error else { return failed(error) };
+pub fn print_start_error(error: &StartError) -> ExitCode {
+    let StartError::Configuration(faults) = error else { return print_error(error) };
     for fault in faults {
         eprintln!("{fault}");
     }
     ExitCode::from(USAGE)
 }
 
-/// Prints an error and its causes in one line.
-pub fn failed(error: &dyn Error) -> ExitCode {
+/// Prints an error and its causes in one line, and returns exit code 1.
+pub fn print_error(error: &dyn Error) -> ExitCode {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let told = error.to_string();
-        // Some errors include their cause.
-        if !line.ends_with(&told) {
-            line = format!("{line}: {told}");
+        let text = error.to_string();
+        // The text of some errors includes their cause.
+        if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
         }
         cause = error.source();
     }

@@ -1,16 +1,16 @@
-//! The server options of commands. The token never comes from the command line, and is never printed.
+//! The options that name a server and its token. The token is never on the command line, and is never printed.
 
 use super::bearer;
-use super::failure::Failure;
+use super::command_error::CommandError;
 use super::http_client::{client, is_loopback};
 use super::retry_budget::RetryBudget;
 use super::token::TokenArguments;
-use super::workflow::Commands;
+use super::workflow::RunnerStream;
 use http::header::HeaderValue;
 use reqwest::{Client, Url};
 use std::path::PathBuf;
 
-/// How to reach a server.
+/// The options that name a server and its token.
 #[derive(Debug, clap::Args)]
 pub struct ServerArguments {
     /// Server URL, for example `https://claviger.claviger.svc:8443`.
@@ -27,41 +27,47 @@ pub struct ServerArguments {
 }
 
 impl ServerArguments {
-    /// Options for commands that do not require a server.
+    /// Creates the options from those of a command that does not require a server.
     pub const fn new(server: String, token_file: PathBuf, ca_file: Option<PathBuf>, insecure: bool) -> Self {
-        Self { server, insecure, token: TokenArguments::file(token_file), ca_file }
+        Self { server, insecure, token: TokenArguments::from_file(token_file), ca_file }
     }
 
-    /// The server's URL.
-    pub fn origin(&self) -> Result<Url, Failure> {
-        let url = origin(&self.server).ok_or_else(|| {
-            Failure::usage("--server: must be http://HOST[:PORT] or https://HOST[:PORT], and no more than that")
+    /// Parses the URL of the server. Fails if tokens would be sent unencrypted without permission.
+    pub fn origin(&self) -> Result<Url, CommandError> {
+        let url = parse_origin(&self.server).ok_or_else(|| {
+            CommandError::usage("--server: must be http://HOST[:PORT] or https://HOST[:PORT], without a path")
         })?;
         if self.may_send_to(&url) {
             return Ok(url);
         }
-        Err(Failure::usage("--server: http would send the token in clear; use https, or allow it with --insecure"))
+        Err(CommandError::usage(
+            "--server: http would send the token unencrypted; use https, or allow it with --insecure",
+        ))
     }
 
-    /// Whether tokens and secrets may be sent to or from this URL: with TLS, on this machine, or if allowed explicitly.
+    /// Whether tokens and secrets may be sent to or from this URL: with TLS, on this machine, or with `--insecure`.
     pub fn may_send_to(&self, url: &Url) -> bool {
         self.insecure || url.scheme() == "https" || is_loopback(url)
     }
 
-    /// The `Authorization` header. The token is read or requested now.
-    pub async fn bearer(&self, commands: Commands, retry_budget: &mut RetryBudget) -> Result<HeaderValue, Failure> {
-        let token = self.token.token(commands, retry_budget).await?;
-        bearer::header(&token).ok_or_else(|| Failure::usage("the bearer token cannot be sent"))
+    /// Reads or requests the token. Returns the value of the `Authorization` header.
+    pub async fn bearer(
+        &self,
+        runner: RunnerStream,
+        retry_budget: &mut RetryBudget,
+    ) -> Result<HeaderValue, CommandError> {
+        let token = self.token.read_token(runner, retry_budget).await?;
+        bearer::authorization_header(&token).ok_or_else(|| CommandError::usage("the bearer token cannot be sent"))
     }
 
     /// A client for URLs of this scheme.
-    pub fn client(&self, scheme: &str) -> Result<Client, Failure> {
+    pub fn client(&self, scheme: &str) -> Result<Client, CommandError> {
         client(scheme, self.ca_file.as_deref())
     }
 }
 
-/// Parses an origin. A URL with other parts is refused, because they would be sent or silently ignored.
-fn origin(text: &str) -> Option<Url> {
+/// Parses an origin. `None` for a URL with other parts, which would be sent or silently ignored.
+fn parse_origin(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let is_origin = url.has_host()
         && url.path() == "/"
@@ -77,9 +83,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_is_an_origin() {
+    fn only_an_origin_is_accepted_as_server() {
         for good in ["http://127.0.0.1:8080", "https://claviger.claviger.svc:8443/", "http://[::1]:1"] {
-            assert!(origin(good).is_some(), "{good}");
+            assert!(parse_origin(good).is_some(), "{good}");
         }
         for bad in [
             "",
@@ -93,12 +99,12 @@ mod tests {
             "https://u@a",
             "file:///",
         ] {
-            assert!(origin(bad).is_none(), "{bad}");
+            assert!(parse_origin(bad).is_none(), "{bad}");
         }
     }
 
     #[test]
-    fn only_loopback_is_reached_in_clear_unless_it_is_allowed() {
+    fn plain_http_needs_loopback_or_insecure() {
         let arguments = |server: &str, insecure| ServerArguments::new(server.into(), "token".into(), None, insecure);
         for good in [
             "http://127.0.0.1:8080",

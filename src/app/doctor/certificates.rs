@@ -1,4 +1,4 @@
-//! The lifetimes of certificates in files: of the server, of clients, and of certificate authorities.
+//! Checks the expiry of certificates in files: of the server, of clients, and of certificate authorities.
 
 use crate::config::Config;
 use crate::config::stores::Kind;
@@ -10,27 +10,27 @@ use std::path::Path;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
-/// Less than this is a fault: cert-manager renews a certificate of 90 days 30 days before its end.
-const RENEWED_BEFORE: SignedDuration = SignedDuration::from_hours(24 * 7);
+/// A shorter remaining lifetime is a fault. cert-manager renews a certificate of 90 days 30 days before it expires.
+const MIN_REMAINING: SignedDuration = SignedDuration::from_hours(24 * 7);
 
 /// What the certificates of a file are for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    /// The first one is shown to others.
-    Shown,
-    /// One of them is enough.
+    /// A chain that is presented to peers: the first certificate counts.
+    Presented,
+    /// Trusted authorities: the one that expires last counts.
     Authorities,
 }
 
 pub fn check(config: &Config, now: Timestamp) -> Vec<DoctorCheck> {
     let tls = config.server.tls.as_ref();
     let mut files = Vec::new();
-    files.extend(tls.map(|tls| ("server.tls.certFile".to_owned(), tls.cert_file.as_path(), Purpose::Shown)));
+    files.extend(tls.map(|tls| ("server.tls.certFile".to_owned(), tls.cert_file.as_path(), Purpose::Presented)));
     for store in &config.stores {
         let Kind::Vault(vault) = &store.kind else { continue };
         let setting = |key: &str| format!("store {}: {key}", store.name);
-        let shown = vault.client_certificate.as_ref().map(|files| files.cert_file.as_path());
-        files.extend(shown.map(|file| (setting("clientCertFile"), file, Purpose::Shown)));
+        let client_certificate = vault.client_certificate.as_ref().map(|files| files.cert_file.as_path());
+        files.extend(client_certificate.map(|file| (setting("clientCertFile"), file, Purpose::Presented)));
         files.extend(vault.ca_file.as_deref().map(|file| (setting("caFile"), file, Purpose::Authorities)));
     }
     files.into_iter().map(|(setting, file, purpose)| check_file(&setting, file, purpose, now)).collect()
@@ -38,20 +38,24 @@ pub fn check(config: &Config, now: Timestamp) -> Vec<DoctorCheck> {
 
 fn check_file(setting: &str, file: &Path, purpose: Purpose, now: Timestamp) -> DoctorCheck {
     let name = format!("certificate {setting}");
-    let ends = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let ends: Vec<Timestamp> = ends.unwrap_or_default().iter().filter_map(expiry).collect();
-    let end = match purpose {
-        Purpose::Shown => ends.first(),
-        Purpose::Authorities => ends.iter().max(),
+    let certificates = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let expiry_times: Vec<Timestamp> = certificates.unwrap_or_default().iter().filter_map(expiry).collect();
+    let expires_at = match purpose {
+        Purpose::Presented => expiry_times.first(),
+        Purpose::Authorities => expiry_times.iter().max(),
     };
-    let Some(end) = end else {
+    let Some(expires_at) = expires_at else {
         return DoctorCheck::fault(name, "the file holds no certificate in PEM", "mount the certificate at this path");
     };
-    let left = end.duration_since(now);
-    let detail = format!("valid until {end}");
-    if left <= SignedDuration::ZERO {
-        DoctorCheck::fault(name, format!("expired on {end}"), "replace the file; it is read again without a restart")
-    } else if purpose == Purpose::Shown && left < RENEWED_BEFORE {
+    let remaining = expires_at.duration_since(now);
+    let detail = format!("valid until {expires_at}");
+    if remaining <= SignedDuration::ZERO {
+        DoctorCheck::fault(
+            name,
+            format!("expired on {expires_at}"),
+            "replace the file; it is read again without a restart",
+        )
+    } else if purpose == Purpose::Presented && remaining < MIN_REMAINING {
         DoctorCheck::fault(name, detail, "less than 7 days are left: see why it was not renewed")
     } else {
         DoctorCheck::good(name, detail)

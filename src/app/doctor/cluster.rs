@@ -1,4 +1,4 @@
-//! Clusters: the broker's own rights there, the versions of Tekton and of the custom resources that are served, and the clock.
+//! Checks clusters: the rights of the broker, the served versions of Tekton and of the custom resources, and the clock.
 
 use super::clocks;
 use crate::cluster::{Cluster, ClusterError, Clusters, OwnAccess};
@@ -13,10 +13,10 @@ use std::time::Duration;
 use utoipa::PartialSchema;
 use utoipa::openapi::{RefOr, Schema};
 
-/// The version of Tekton's API that is read.
-const TEKTON: (&str, &str) = ("tekton.dev", "v1");
-/// The custom resources.
-const POLICIES: (&str, &str) = ("claviger.dev", "v1alpha1");
+/// Group and version of the Tekton objects that attestation reads.
+const TEKTON_API: (&str, &str) = ("tekton.dev", "v1");
+/// Group and version of the custom resources.
+const POLICY_API: (&str, &str) = ("claviger.dev", "v1alpha1");
 
 pub async fn check(config: &Config, clusters: &Clusters, namespaces: &[String]) -> Vec<DoctorCheck> {
     let mut checks = Vec::new();
@@ -28,10 +28,10 @@ pub async fn check(config: &Config, clusters: &Clusters, namespaces: &[String]) 
             Ok(served) => {
                 checks.push(DoctorCheck::good(format!("cluster {name}: API server"), "reached"));
                 checks.extend(served.map(|served| {
-                    let ahead = served.time.duration_since(SystemClock.now());
-                    // Its resolution is one second.
-                    let within = served.within.saturating_add(Duration::from_secs(1));
-                    clocks::check(format!("cluster {name}: clock"), ahead, within)
+                    let offset = served.time.duration_since(SystemClock.now());
+                    // The time is in whole seconds.
+                    let uncertainty = served.within.saturating_add(Duration::from_secs(1));
+                    clocks::check(format!("cluster {name}: clock"), offset, uncertainty)
                 }));
             }
             Err(error) => {
@@ -40,17 +40,17 @@ pub async fn check(config: &Config, clusters: &Clusters, namespaces: &[String]) 
                 continue;
             }
         }
-        let tekton = tekton(&cluster, name).await;
+        let tekton = check_tekton(&cluster, name).await;
         let has_tekton = tekton.ok && tekton.detail.starts_with("serves");
         checks.push(tekton);
-        checks.push(custom_resources(config, &cluster, name).await);
-        checks.extend(rights(config, &cluster, name, namespaces, has_tekton).await);
+        checks.push(check_custom_resources(config, &cluster, name).await);
+        checks.extend(check_rights(config, &cluster, name, namespaces, has_tekton).await);
     }
     checks
 }
 
-/// Each right that the broker uses.
-async fn rights(
+/// Checks each right that the broker uses. An empty list of namespaces stands for the whole cluster.
+async fn check_rights(
     config: &Config,
     cluster: &Cluster,
     name: &str,
@@ -60,7 +60,7 @@ async fn rights(
     let right =
         |group, resource, verb| OwnAccess { group, resource, subresource: None, verb, namespace: None, name: None };
     let mut rights = vec![right("authentication.k8s.io", "tokenreviews", "create")];
-    if config.administrators.subject_access_review.iter().any(|one| **one == *name) {
+    if config.administrators.subject_access_review.iter().any(|listed| **listed == *name) {
         rights.push(right("authorization.k8s.io", "subjectaccessreviews", "create"));
     }
     if has_tekton && config.attestation.admission_policy != AdmissionPolicy::Off {
@@ -69,21 +69,21 @@ async fn rights(
             rights.push(OwnAccess { name: Some("tekton-owners.claviger.dev"), ..right(group, resource, "get") });
         }
     }
-    if config.policies.custom_resources.iter().any(|one| **one == *name) {
+    if config.policies.custom_resources.iter().any(|listed| **listed == *name) {
         for resource in ["policies", "clusterpolicies"] {
-            rights.extend(["list", "watch"].map(|verb| right(POLICIES.0, resource, verb)));
-            let status = OwnAccess { subresource: Some("status"), ..right(POLICIES.0, resource, "patch") };
+            rights.extend(["list", "watch"].map(|verb| right(POLICY_API.0, resource, verb)));
+            let status = OwnAccess { subresource: Some("status"), ..right(POLICY_API.0, resource, "patch") };
             rights.push(status);
         }
     }
-    let mut read = vec![("", "pods")];
+    let mut read_resources = vec![("", "pods")];
     if has_tekton {
-        read.extend([("tekton.dev", "taskruns"), ("tekton.dev", "pipelineruns")]);
+        read_resources.extend([("tekton.dev", "taskruns"), ("tekton.dev", "pipelineruns")]);
     }
-    for (group, resource) in read {
-        let of = right(group, resource, "get");
-        rights.extend(namespaces.iter().map(|namespace| OwnAccess { namespace: Some(namespace), ..of }));
-        rights.extend(namespaces.is_empty().then_some(of));
+    for (group, resource) in read_resources {
+        let cluster_wide = right(group, resource, "get");
+        rights.extend(namespaces.iter().map(|namespace| OwnAccess { namespace: Some(namespace), ..cluster_wide }));
+        rights.extend(namespaces.is_empty().then_some(cluster_wide));
     }
     let mut checks = Vec::with_capacity(rights.len());
     for right in rights {
@@ -94,10 +94,10 @@ async fn rights(
 
 async fn check_right(cluster: &Cluster, name: &str, right: OwnAccess<'_>) -> DoctorCheck {
     let OwnAccess { group, resource, subresource, verb, namespace, .. } = right;
-    let part = subresource.map(|part| format!("/{part}")).unwrap_or_default();
+    let suffix = subresource.map(|subresource| format!("/{subresource}")).unwrap_or_default();
     let dot = if group.is_empty() { "" } else { "." };
-    let place = namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
-    let check = format!("cluster {name}: may {verb} {resource}{dot}{group}{part}{place}");
+    let scope = namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
+    let check = format!("cluster {name}: may {verb} {resource}{dot}{group}{suffix}{scope}");
     match cluster.is_allowed(right).await {
         Ok(true) => DoctorCheck::good(check, "allowed"),
         Ok(false) => {
@@ -109,13 +109,13 @@ async fn check_right(cluster: &Cluster, name: &str, right: OwnAccess<'_>) -> Doc
             };
             DoctorCheck::fault(check, "the API server's authorisers do not allow it", advice)
         }
-        Err(error) => unanswered(check, error),
+        Err(error) => failed_call(check, error),
     }
 }
 
-async fn tekton(cluster: &Cluster, name: &str) -> DoctorCheck {
+async fn check_tekton(cluster: &Cluster, name: &str) -> DoctorCheck {
     let check = format!("cluster {name}: Tekton");
-    let (group, version) = TEKTON;
+    let (group, version) = TEKTON_API;
     match cluster.served_versions(group).await {
         Ok(versions) if versions.is_empty() => {
             DoctorCheck::good(check, "not installed; nothing can be attested by run")
@@ -127,20 +127,20 @@ async fn tekton(cluster: &Cluster, name: &str) -> DoctorCheck {
             let detail = format!("serves {group} in {}, and not in {version}", versions.join(", "));
             DoctorCheck::fault(check, detail, "upgrade Tekton Pipelines to a version with the API tekton.dev/v1")
         }
-        Err(error) => unanswered(check, error),
+        Err(error) => failed_call(check, error),
     }
 }
 
-async fn custom_resources(config: &Config, cluster: &Cluster, name: &str) -> DoctorCheck {
+async fn check_custom_resources(config: &Config, cluster: &Cluster, name: &str) -> DoctorCheck {
     let check = format!("cluster {name}: custom resources");
-    let (group, version) = POLICIES;
-    let described = match cluster.description(&format!("{group}/{version}")).await {
-        Ok(described) => described,
-        Err(error) => return unanswered(check, error),
+    let (group, version) = POLICY_API;
+    let openapi = match cluster.description(&format!("{group}/{version}")).await {
+        Ok(openapi) => openapi,
+        Err(error) => return failed_call(check, error),
     };
     let advice = "apply the CRDs of this version: kubectl apply --server-side -f crds/ of the chart (Helm does not upgrade them)";
-    let Some(described) = described else {
-        if config.policies.custom_resources.iter().any(|one| **one == *name) {
+    let Some(openapi) = openapi else {
+        if config.policies.custom_resources.iter().any(|listed| **listed == *name) {
             return DoctorCheck::fault(
                 check,
                 "policies.customResources names this cluster, and there are no CRDs",
@@ -149,7 +149,8 @@ async fn custom_resources(config: &Config, cluster: &Cluster, name: &str) -> Doc
         }
         return DoctorCheck::good(check, "not installed, and not configured");
     };
-    let unknown: Vec<String> = ["Policy", "ClusterPolicy"].iter().flat_map(|kind| missing(&described, kind)).collect();
+    let unknown: Vec<String> =
+        ["Policy", "ClusterPolicy"].iter().flat_map(|kind| missing_fields(&openapi, kind)).collect();
     if unknown.is_empty() {
         return DoctorCheck::good(check, format!("serves {group}/{version} with all fields of this version"));
     }
@@ -157,32 +158,33 @@ async fn custom_resources(config: &Config, cluster: &Cluster, name: &str) -> Doc
     DoctorCheck::fault(check, detail, advice)
 }
 
-/// The fields of a policy that the served description of a kind lacks; the kind itself if it is not served.
-fn missing(described: &Value, kind: &str) -> Vec<String> {
-    let schemas = described.pointer("/components/schemas").and_then(Value::as_object);
+/// The fields of a policy that a kind lacks in the OpenAPI document of the API server. If the kind is not served, its name.
+fn missing_fields(openapi: &Value, kind: &str) -> Vec<String> {
+    let schemas = openapi.pointer("/components/schemas").and_then(Value::as_object);
     let is_kind = |schema: &&Value| {
         let kinds = schema["x-kubernetes-group-version-kind"].as_array();
-        kinds.is_some_and(|kinds| kinds.iter().any(|one| one["kind"] == kind && one["group"] == POLICIES.0))
+        kinds.is_some_and(|kinds| kinds.iter().any(|entry| entry["kind"] == kind && entry["group"] == POLICY_API.0))
     };
     let Some(schema) = schemas.and_then(|schemas| schemas.values().find(is_kind)) else { return vec![kind.to_owned()] };
     let spec = &schema["properties"]["spec"]["properties"];
-    let lacks = |at: &Value, name: &String| at.get(name.as_str()).is_none();
-    let mut found: Vec<String> = fields::<PolicySpec>().into_iter().filter(|name| lacks(spec, name)).collect();
+    let lacks = |properties: &Value, name: &String| properties.get(name.as_str()).is_none();
+    let mut found: Vec<String> = field_names::<PolicySpec>().into_iter().filter(|name| lacks(spec, name)).collect();
     let ticket = &spec["ticket"]["properties"];
-    found
-        .extend(fields::<Ticket>().into_iter().filter(|name| lacks(ticket, name)).map(|name| format!("ticket.{name}")));
+    found.extend(
+        field_names::<Ticket>().into_iter().filter(|name| lacks(ticket, name)).map(|name| format!("ticket.{name}")),
+    );
     found.into_iter().map(|field| format!("{kind}.spec.{field}")).collect()
 }
 
-/// The fields of a type, as they are written.
-fn fields<T: PartialSchema>() -> Vec<String> {
+/// The names of the fields of a type in its schema.
+fn field_names<T: PartialSchema>() -> Vec<String> {
     match T::schema() {
         RefOr::T(Schema::Object(object)) => object.properties.keys().cloned().collect(),
         _ => Vec::new(),
     }
 }
 
-fn unanswered(check: String, error: ClusterError) -> DoctorCheck {
+fn failed_call(check: String, error: ClusterError) -> DoctorCheck {
     DoctorCheck::fault(check, error.to_string(), "see whether the API server is up and accepts the broker's token")
 }
 
@@ -191,7 +193,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn described(spec: &Value) -> Value {
+    fn openapi_with(spec: &Value) -> Value {
         let kind = |kind: &str| {
             json!({
                 "x-kubernetes-group-version-kind": [{"group": "claviger.dev", "version": "v1alpha1", "kind": kind}],
@@ -202,20 +204,20 @@ mod tests {
     }
 
     #[test]
-    fn the_description_of_another_version_lacks_fields() {
+    fn fields_that_the_served_crds_lack_are_found() {
         let names: serde_json::Map<String, Value> =
-            fields::<PolicySpec>().into_iter().map(|name| (name, json!({}))).collect();
+            field_names::<PolicySpec>().into_iter().map(|name| (name, json!({}))).collect();
         assert!(names.contains_key("mode") && names.contains_key("subjects"), "{names:?}");
         let mut spec = Value::Object(names);
         let ticket: serde_json::Map<String, Value> =
-            fields::<Ticket>().into_iter().map(|name| (name, json!({}))).collect();
+            field_names::<Ticket>().into_iter().map(|name| (name, json!({}))).collect();
         spec["ticket"] = json!({"properties": ticket});
-        assert_eq!(missing(&described(&spec), "Policy"), Vec::<String>::new());
-        assert_eq!(missing(&described(&spec), "Other"), ["Other"]);
+        assert_eq!(missing_fields(&openapi_with(&spec), "Policy"), Vec::<String>::new());
+        assert_eq!(missing_fields(&openapi_with(&spec), "Other"), ["Other"]);
         spec["ticket"]["properties"].as_object_mut().expect("a map").remove("maxPerCaller");
         spec.as_object_mut().expect("a map").remove("mode");
         assert_eq!(
-            missing(&described(&spec), "ClusterPolicy"),
+            missing_fields(&openapi_with(&spec), "ClusterPolicy"),
             ["ClusterPolicy.spec.mode", "ClusterPolicy.spec.ticket.maxPerCaller"]
         );
     }

@@ -1,7 +1,7 @@
-//! The database: reachable, durable, of a known version, with room, and with a clock that agrees.
+//! Checks the database: whether it is reachable and durable, its schema version, its free space, and its clock.
 
 use super::clocks;
-use crate::app::data_loss::{advice, sentence};
+use crate::app::data_loss::{advice, describe};
 use crate::app::database_clock::DatabaseClock;
 use crate::config::database::Url;
 use crate::database::{self, Database, OpenError};
@@ -9,7 +9,7 @@ use crate::wire::doctor::DoctorCheck;
 use std::path::Path;
 use std::time::Duration;
 
-/// The least free share of the file system of an SQLite file, in percent.
+/// Minimum free share of the file system with the SQLite file, in percent.
 const MIN_FREE_PERCENT: u64 = 10;
 
 pub async fn check(url: &Url) -> Vec<DoctorCheck> {
@@ -20,7 +20,7 @@ pub async fn check(url: &Url) -> Vec<DoctorCheck> {
             let advice = "set database.url to a file or to a PostgreSQL server";
             return vec![DoctorCheck::fault(NAME, "in memory: the audit log ends with the process", advice)];
         }
-        Url::SqliteFile(path) => checks.extend(space(path)),
+        Url::SqliteFile(path) => checks.extend(check_space(path)),
         Url::Postgres(_) => {}
     }
     let database = match Database::look_into(url).await {
@@ -44,10 +44,10 @@ pub async fn check(url: &Url) -> Vec<DoctorCheck> {
             return checks;
         }
     };
-    checks.insert(0, schema(&database).await);
-    checks.extend(failover(&database, url).await);
+    checks.insert(0, check_schema(&database).await);
+    checks.extend(check_failover(&database, url).await);
     match DatabaseClock::default().measure(&database).await {
-        Ok(Some(ahead)) => checks.push(clocks::check("database: clock".to_owned(), -ahead, Duration::ZERO)),
+        Ok(Some(offset)) => checks.push(clocks::check("database: clock".to_owned(), -offset, Duration::ZERO)),
         Ok(None) => {}
         Err(error) => {
             checks.push(DoctorCheck::fault("database: clock", error.to_string(), "see whether the server is up"));
@@ -57,7 +57,7 @@ pub async fn check(url: &Url) -> Vec<DoctorCheck> {
     checks
 }
 
-async fn schema(database: &Database) -> DoctorCheck {
+async fn check_schema(database: &Database) -> DoctorCheck {
     const NAME: &str = "database";
     match database.schema_version().await {
         Ok(version) if version.present > version.known => {
@@ -78,8 +78,8 @@ async fn schema(database: &Database) -> DoctorCheck {
     }
 }
 
-/// Whether a failover may lose acknowledged commits; nothing for SQLite.
-async fn failover(database: &Database, url: &Url) -> Option<DoctorCheck> {
+/// Checks whether a failover may lose acknowledged commits. `None` for SQLite.
+async fn check_failover(database: &Database, url: &Url) -> Option<DoctorCheck> {
     const NAME: &str = "database: failover";
     if !database.is_remote() {
         return None;
@@ -90,14 +90,14 @@ async fn failover(database: &Database, url: &Url) -> Option<DoctorCheck> {
         }
         Ok(Some(cause)) if url.allows_data_loss() => DoctorCheck::good(
             NAME,
-            format!("may lose commits, accepted by database.allowDataLoss: {}", sentence(cause)),
+            format!("may lose commits, accepted by database.allowDataLoss: {}", describe(cause)),
         ),
-        Ok(Some(cause)) => DoctorCheck::fault(NAME, sentence(cause), advice(cause)),
+        Ok(Some(cause)) => DoctorCheck::fault(NAME, describe(cause), advice(cause)),
         Err(error) => DoctorCheck::fault(NAME, error.to_string(), "see whether the server is up"),
     })
 }
 
-fn space(path: &Path) -> Option<DoctorCheck> {
+fn check_space(path: &Path) -> Option<DoctorCheck> {
     let folder = path.parent()?;
     let name = "database: space";
     let Ok(space) = database::space(folder) else {

@@ -1,12 +1,12 @@
-//! The diagnosis of an installation: everything that must be right for it to serve, each fault with one line of advice.
+//! Diagnoses an installation: checks what it needs in order to serve, and gives one line of advice for each fault.
 //!
-//! It changes nothing: no migration, no file, no lease. Each group of checks has a time limit, and the groups run side by side.
+//! It changes nothing: no migration, no file, no lease. Each group of checks has a time limit, and the groups run concurrently.
 
+mod active_policies;
 mod certificates;
 mod clocks;
 mod cluster;
 mod database;
-mod in_force;
 mod store;
 
 use super::check::check_offline;
@@ -25,34 +25,34 @@ use tokio::time::timeout;
 /// The time limit of one group of checks, such as those of a store.
 const GROUP_LIMIT: Duration = Duration::from_secs(30);
 
-/// Checks everything. `namespaces` are those that builds run in; none: all of the cluster.
-pub async fn doctor(config: &Config, namespaces: &[String]) -> DoctorReport {
-    let mut checks = offline(config);
+/// Checks everything. `namespaces` are those of the builds; if empty, the broker needs its rights in the whole cluster.
+pub async fn diagnose(config: &Config, namespaces: &[String]) -> DoctorReport {
+    let mut checks = check_files(config);
     let metrics = match new_metrics(config) {
         Ok(metrics) => Arc::new(metrics),
         Err(error) => {
             checks.push(DoctorCheck::fault("configuration", error.to_string(), "report this as a fault of Claviger"));
-            return report(checks);
+            return new_report(checks);
         }
     };
     checks.extend(certificates::check(config, SystemClock.now()));
     let (clusters, stores, database) = tokio::join!(
-        with_time_limit("API servers", clusters(config, &metrics, namespaces)),
-        with_time_limit("stores", stores(config, &metrics)),
+        with_time_limit("API servers", check_clusters(config, &metrics, namespaces)),
+        with_time_limit("stores", check_stores(config, &metrics)),
         with_time_limit("database", database::check(&config.database.url)),
     );
     checks.extend([clusters, stores, database].into_iter().flatten());
-    report(checks)
+    new_report(checks)
 }
 
 /// The report of a configuration that cannot be read.
 #[must_use]
-pub fn misconfigured(faults: impl IntoIterator<Item = String>) -> DoctorReport {
+pub fn misconfiguration_report(faults: impl IntoIterator<Item = String>) -> DoctorReport {
     let advice = "correct the configuration at this key; `claviger check --config FILE` checks it without a cluster";
-    report(faults.into_iter().map(|fault| DoctorCheck::fault("configuration", fault, advice)).collect())
+    new_report(faults.into_iter().map(|fault| DoctorCheck::fault("configuration", fault, advice)).collect())
 }
 
-fn report(checks: Vec<DoctorCheck>) -> DoctorReport {
+fn new_report(checks: Vec<DoctorCheck>) -> DoctorReport {
     DoctorReport { ok: checks.iter().all(|check| check.ok), checks }
 }
 
@@ -63,7 +63,7 @@ async fn with_time_limit(name: &str, checks: impl Future<Output = Vec<DoctorChec
     })
 }
 
-fn offline(config: &Config) -> Vec<DoctorCheck> {
+fn check_files(config: &Config) -> Vec<DoctorCheck> {
     match check_offline(config) {
         Ok(checked) => {
             let detail = format!("good, with {} policies in files", checked.policies);
@@ -73,15 +73,15 @@ fn offline(config: &Config) -> Vec<DoctorCheck> {
             checks.extend(checked.warnings.iter().map(warning));
             checks
         }
-        Err(faults) => misconfigured(faults).checks,
+        Err(faults) => misconfiguration_report(faults).checks,
     }
 }
 
-async fn clusters(config: &Config, metrics: &Arc<Metrics>, namespaces: &[String]) -> Vec<DoctorCheck> {
+async fn check_clusters(config: &Config, metrics: &Arc<Metrics>, namespaces: &[String]) -> Vec<DoctorCheck> {
     let clusters = match connect_clusters(config, metrics).await {
         Ok(clusters) => clusters,
         Err(error) => {
-            let detail = sentence(&error);
+            let detail = with_causes(&error);
             return vec![DoctorCheck::fault(
                 "API servers",
                 detail,
@@ -99,7 +99,7 @@ async fn clusters(config: &Config, metrics: &Arc<Metrics>, namespaces: &[String]
                 DoctorCheck::fault(format!("authenticators: {}", fault.dotted()), fault.detail, advice)
             })),
         },
-        Err(error) => checks.push(DoctorCheck::fault("authenticators", sentence(&error), "correct the configuration")),
+        Err(error) => checks.push(DoctorCheck::fault("authenticators", with_causes(&error), "correct the configuration")),
     }
     if config.attestation.admission_policy != AdmissionPolicy::Off {
         let attestors = Attestors::open(&config.authenticators, &clusters, config.attestation.admission_policy);
@@ -115,7 +115,7 @@ async fn clusters(config: &Config, metrics: &Arc<Metrics>, namespaces: &[String]
     checks
 }
 
-async fn stores(config: &Config, metrics: &Arc<Metrics>) -> Vec<DoctorCheck> {
+async fn check_stores(config: &Config, metrics: &Arc<Metrics>) -> Vec<DoctorCheck> {
     let stores = match Stores::open(&config.stores, metrics) {
         Ok(stores) => stores,
         Err(error) => {
@@ -126,13 +126,13 @@ async fn stores(config: &Config, metrics: &Arc<Metrics>) -> Vec<DoctorCheck> {
             )];
         }
     };
-    let (policies, mut checks) = in_force::policies(config, metrics).await;
+    let (policies, mut checks) = active_policies::read_active_policies(config, metrics).await;
     checks.extend(store::check(&stores, &policies).await);
     checks
 }
 
-/// An error with its causes.
-fn sentence(error: &dyn std::error::Error) -> String {
+/// The text of an error, followed by the texts of its causes.
+fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

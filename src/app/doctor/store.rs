@@ -1,4 +1,4 @@
-//! Stores: they serve, accept the broker's credentials, allow what the policies grant, and have clocks that agree.
+//! Checks stores: whether they serve and accept the broker's credentials, what their ACLs allow, and their clocks.
 
 use super::clocks;
 use crate::model::clock::{Clock as _, SystemClock};
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The maximum number of paths that are checked in one store.
+/// Maximum number of paths that are checked in one store.
 const MAX_PATHS: usize = 1000;
 
 pub async fn check(stores: &Stores, policies: &[Arc<Policy>]) -> Vec<DoctorCheck> {
@@ -24,25 +24,25 @@ pub async fn check(stores: &Stores, policies: &[Arc<Policy>]) -> Vec<DoctorCheck
             }
         }
         if let Some(served) = stores.time_of(&store).await {
-            let there = Timestamp::from_second(served.seconds).unwrap_or_default();
-            let ahead = there.duration_since(SystemClock.now());
-            // Its resolution is one second.
-            let within = served.within.saturating_add(std::time::Duration::from_secs(1));
-            checks.push(clocks::check(format!("store {store}: clock"), ahead, within));
+            let store_time = Timestamp::from_second(served.seconds).unwrap_or_default();
+            let offset = store_time.duration_since(SystemClock.now());
+            // The time is in whole seconds.
+            let uncertainty = served.within.saturating_add(std::time::Duration::from_secs(1));
+            checks.push(clocks::check(format!("store {store}: clock"), offset, uncertainty));
         }
-        checks.extend(rights(stores, &store, policies).await);
+        checks.extend(check_rights(stores, &store, policies).await);
     }
     checks
 }
 
-/// Whether the broker may read or write what the policies grant, with `x` in the place of each placeholder.
-async fn rights(stores: &Stores, store: &str, policies: &[Arc<Policy>]) -> Vec<DoctorCheck> {
+/// Checks whether the ACL lets the broker read or write the paths that the policies grant. `x` stands for each placeholder.
+async fn check_rights(stores: &Stores, store: &str, policies: &[Arc<Policy>]) -> Vec<DoctorCheck> {
     let mut granted: BTreeMap<(String, bool), Vec<&str>> = BTreeMap::new();
     for policy in policies {
         for path in policy.paths().into_iter().filter(|path| *path.store == *store) {
-            let by = granted.entry((sample(&path.parts), path.access == Access::Write)).or_default();
-            if by.last() != Some(&&**policy.name()) {
-                by.push(policy.name());
+            let names = granted.entry((sample_path(&path.parts), path.access == Access::Write)).or_default();
+            if names.last() != Some(&&**policy.name()) {
+                names.push(policy.name());
             }
         }
     }
@@ -51,40 +51,50 @@ async fn rights(stores: &Stores, store: &str, policies: &[Arc<Policy>]) -> Vec<D
         return Vec::new();
     }
     let Some(results) = stores.may_use(store, &paths).await else { return Vec::new() };
-    let (mut checks, mut good) = (Vec::new(), 0);
+    let (mut checks, mut allowed) = (Vec::new(), 0);
     for ((path, writes), result) in paths.iter().zip(results) {
         let verb = if *writes { "write" } else { "read" };
-        let by = granted.get(&(path.clone(), *writes)).map(|by| by.join(", ")).unwrap_or_default();
+        let policies = granted.get(&(path.clone(), *writes)).map(|names| names.join(", ")).unwrap_or_default();
         let name = format!("store {store}: {verb} {path}");
         let acl = format!("give the role of the broker the ACL that `claviger vault-policy --store {store}` prints");
         match result {
-            Ok(true) => good += 1,
-            Ok(false) => checks.push(DoctorCheck::fault(name, format!("the ACL does not allow it (policy {by})"), acl)),
+            Ok(true) => allowed += 1,
+            Ok(false) => {
+                checks.push(DoctorCheck::fault(name, format!("the ACL does not allow it (policy {policies})"), acl))
+            }
             Err(ReadError::Forbidden) => {
-                let detail = format!("the ACL gives no right on the mount, or not sys/capabilities-self (policy {by})");
+                let detail =
+                    format!("the ACL gives no right on the mount, or not sys/capabilities-self (policy {policies})");
                 checks.push(DoctorCheck::fault(name, detail, acl));
             }
             Err(ReadError::Misconfigured) => {
                 let advice = "mount a secrets engine there, or correct the path of the policy";
-                checks.push(DoctorCheck::fault(name, format!("the store has no such mount (policy {by})"), advice));
+                checks.push(DoctorCheck::fault(
+                    name,
+                    format!("the store has no such mount (policy {policies})"),
+                    advice,
+                ));
             }
             Err(error) => {
                 checks.push(DoctorCheck::fault(name, error.to_string(), "try again, and see the log of the store"));
             }
         }
     }
-    if good > 0 {
-        checks.insert(0, DoctorCheck::good(format!("store {store}: ACL"), allowed(good, paths.len(), granted.len())));
+    if allowed > 0 {
+        checks.insert(
+            0,
+            DoctorCheck::good(format!("store {store}: ACL"), count_allowed(allowed, paths.len(), granted.len())),
+        );
     }
     checks
 }
 
-fn allowed(good: usize, checked: usize, all: usize) -> String {
-    let beyond = if all > checked { format!("; {} more were not checked", all - checked) } else { String::new() };
-    format!("allows {good} of {checked} paths{beyond}")
+fn count_allowed(allowed: usize, checked: usize, all: usize) -> String {
+    let unchecked = if all > checked { format!("; {} more were not checked", all - checked) } else { String::new() };
+    format!("allows {allowed} of {checked} paths{unchecked}")
 }
 
-fn sample(path: &[PathPart]) -> String {
+fn sample_path(path: &[PathPart]) -> String {
     let text = |part: &PathPart| match part {
         PathPart::Literal(literal) => literal.to_string(),
         PathPart::AnySegment | PathPart::AnySegments => "x".to_owned(),

@@ -1,23 +1,23 @@
-//! `claviger audit export`.
+//! `claviger audit export`: prints all matching events.
 
-use super::filters::Filters;
-use super::printing::Printer;
+use super::filters::FilterArguments;
+use super::printer::Printer;
+use crate::cli::command_error::CommandError;
 use crate::cli::connection::Connection;
-use crate::cli::failure::Failure;
 use crate::cli::server::ServerArguments;
 
 /// The options of `claviger audit export`.
 #[derive(Debug, clap::Args)]
-pub struct Export {
+pub struct ExportArguments {
     #[command(flatten)]
     pub server: ServerArguments,
     #[command(flatten)]
-    filters: Filters,
+    filters: FilterArguments,
 }
 
-/// Prints all events. Exit code 0 means that none is missing.
-pub async fn run(export: &Export, server: &Connection) -> Result<(), Failure> {
+/// Prints all events. Fails if the stream ends early.
+pub async fn run(export: &ExportArguments, server: &Connection) -> Result<(), CommandError> {
     let mut printer = Printer::new();
-    server.lines(&export.filters.path()?, |line| printer.line(line)).await?;
+    server.read_lines(&export.filters.request_path()?, |line| printer.print_line(line)).await?;
     printer.flush()
 }

@@ -1,15 +1,15 @@
-//! The event filters of the API as options.
+//! The options that filter events, and the query parameters that they become.
 
-use crate::cli::failure::Failure;
+use crate::cli::command_error::CommandError;
 use crate::model::clock::{Clock as _, SystemClock};
 use crate::model::duration;
 use jiff::{SignedDuration, Timestamp};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
 
-/// Filters, all of which must match.
+/// The options that filter events. An event must match all of them.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Filters {
+pub struct FilterArguments {
     /// Earliest time, inclusive: RFC 3339, or an age such as `90m` or `30d`.
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
@@ -36,11 +36,11 @@ pub struct Filters {
     outcome: Option<String>,
 }
 
-impl Filters {
-    /// The path and query of the request.
-    pub fn path(&self) -> Result<String, Failure> {
-        let since = self.since.as_deref().map(|text| time("--since", text)).transpose()?;
-        let until = self.until.as_deref().map(|text| time("--until", text)).transpose()?;
+impl FilterArguments {
+    /// The path and query of the request, ending in `?` or `&`.
+    pub fn request_path(&self) -> Result<String, CommandError> {
+        let since = self.since.as_deref().map(|text| parse_time("--since", text)).transpose()?;
+        let until = self.until.as_deref().map(|text| parse_time("--until", text)).transpose()?;
         let pairs = [
             ("since", &since),
             ("until", &until),
@@ -51,29 +51,29 @@ impl Filters {
             ("ticketId", &self.ticket_id),
             ("outcome", &self.outcome),
         ];
-        let path = pairs.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
-        Ok(path.fold("/v1/audit?".to_owned(), |path, (name, value)| path + &parameter(name, value)))
+        let given = pairs.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        Ok(given.fold("/v1/audit?".to_owned(), |path, (name, value)| path + &query_parameter(name, value)))
     }
 }
 
 /// One query parameter, with a trailing `&`.
-pub fn parameter(name: &str, value: &str) -> String {
+pub fn query_parameter(name: &str, value: &str) -> String {
     format!("{name}={}&", utf8_percent_encode(value, NON_ALPHANUMERIC))
 }
 
-/// A time as it is given on the command line: RFC 3339, or an age, which may also be in days.
-pub fn time(option: &str, text: &str) -> Result<String, Failure> {
+/// Parses the value of an option: a time in RFC 3339, or an age such as `90m` or `30d`. Returns the time in RFC 3339.
+pub fn parse_time(option: &str, text: &str) -> Result<String, CommandError> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
     let days = days.map(|days| Duration::from_secs(u64::from(days) * 24 * 60 * 60));
-    if let Some(ago) = days.or_else(|| duration::parse(text).ok()) {
-        let ago = SignedDuration::try_from(ago).unwrap_or(SignedDuration::MAX);
-        // Longer ago than the earliest time: no limit.
-        return Ok(SystemClock.now().checked_sub(ago).unwrap_or(Timestamp::UNIX_EPOCH).to_string());
+    if let Some(age) = days.or_else(|| duration::parse(text).ok()) {
+        let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
+        // An age beyond the earliest time sets no limit.
+        return Ok(SystemClock.now().checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH).to_string());
     }
     let time: Result<Timestamp, _> = text.parse();
     time.map(|time| time.to_string()).map_err(|_| {
-        Failure::usage(format!(
-            "{option}: must be a time in RFC 3339, as 2026-01-31T12:00:00Z, or how long ago, as 90m or 30d"
+        CommandError::usage(format!(
+            "{option}: must be a time in RFC 3339, as 2026-01-31T12:00:00Z, or an age, as 90m or 30d"
         ))
     })
 }

@@ -1,38 +1,40 @@
-//! `claviger audit`: the audit log from a shell.
+//! `claviger audit`: prints and verifies the audit log.
 
+mod event_line;
 mod export;
 mod filters;
-mod line;
-mod offline;
-mod printing;
+mod log_files;
+mod printer;
 mod tail;
 mod verify;
 
-pub use filters::{parameter, time};
+pub use filters::{parse_time, query_parameter};
 
-use super::connection::on;
+use super::connection::with_connection;
 use clap::Subcommand;
 use std::process::ExitCode;
 
 /// The audit commands.
 #[derive(Debug, Subcommand)]
-pub enum Audit {
+pub enum AuditCommand {
     /// Print the last events, newest last; with --follow also new events.
-    Tail(tail::Tail),
+    Tail(tail::TailArguments),
     /// Verify the hash chains of a server or of an export file.
-    Verify(verify::Verify),
+    Verify(verify::VerifyArguments),
     /// Print all matching events, one JSON object per line, newest first.
-    Export(export::Export),
+    Export(export::ExportArguments),
 }
 
-pub fn run(audit: &Audit) -> ExitCode {
-    let done = match audit {
-        Audit::Tail(tail) => on(&tail.server, async |server| tail::run(tail, &server).await),
-        Audit::Verify(verify) => verify::run(verify),
-        Audit::Export(export) => on(&export.server, async |server| export::run(export, &server).await),
+pub fn run(audit: &AuditCommand) -> ExitCode {
+    let result = match audit {
+        AuditCommand::Tail(tail) => with_connection(&tail.server, async |server| tail::run(tail, &server).await),
+        AuditCommand::Verify(verify) => verify::run(verify),
+        AuditCommand::Export(export) => {
+            with_connection(&export.server, async |server| export::run(export, &server).await)
+        }
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.print_and_code(),
+        Err(error) => error.report(),
     }
 }

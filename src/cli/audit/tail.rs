@@ -1,10 +1,10 @@
-//! `claviger audit tail`.
+//! `claviger audit tail`: prints the last events, and follows new ones.
 
-use super::filters::{Filters, parameter};
-use super::line;
-use super::printing::Printer;
+use super::event_line::format_event;
+use super::filters::{FilterArguments, query_parameter};
+use super::printer::Printer;
+use crate::cli::command_error::CommandError;
 use crate::cli::connection::Connection;
-use crate::cli::failure::Failure;
 use crate::cli::server::ServerArguments;
 use crate::wire::audit_list::{AuditEventList, AuditEventObject};
 use jiff::{SignedDuration, Timestamp};
@@ -13,20 +13,19 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Interval between polls.
-const EVERY: Duration = Duration::from_secs(1);
-/// How late an event may become visible: the clocks of replicas differ, and so do the times of their writes.
-const LATE: SignedDuration = SignedDuration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Maximum delay until an event becomes visible, because the clocks of replicas and the times of their writes differ.
+const MAX_DELAY: SignedDuration = SignedDuration::from_secs(10);
 /// Maximum number of events in a page.
-const PAGE: usize = 1000;
+const PAGE_SIZE: usize = 1000;
 
 /// The options of `claviger audit tail`.
 #[derive(Debug, clap::Args)]
-pub struct Tail {
+pub struct TailArguments {
     #[command(flatten)]
     pub server: ServerArguments,
     #[command(flatten)]
-    filters: Filters,
+    filters: FilterArguments,
     /// Continue with new events.
     #[arg(short, long)]
     follow: bool,
@@ -46,100 +45,111 @@ enum Format {
 }
 
 /// Prints the last events, and with `--follow` also new ones.
-pub async fn run(tail: &Tail, server: &Connection) -> Result<(), Failure> {
-    let mut shown = Shown::new(tail.output.is_some());
-    // More than is shown, so that none of the others is mistaken for a late event.
-    let limit = if tail.follow { PAGE } else { tail.lines.into() };
-    let path = tail.filters.path()? + &parameter("limit", &limit.to_string());
+pub async fn run(tail: &TailArguments, server: &Connection) -> Result<(), CommandError> {
+    let mut printed = PrintedEvents::new(tail.output.is_some());
+    // With --follow a full page is read, so that its older events are not taken for new ones later.
+    let limit = if tail.follow { PAGE_SIZE } else { tail.lines.into() };
+    let path = tail.filters.request_path()? + &query_parameter("limit", &limit.to_string());
     let page: AuditEventList = server.get(&path).await?.json()?;
-    shown.begin(&page, tail.lines.into())?;
+    printed.print_last(&page, tail.lines.into())?;
     if !tail.follow {
         return Ok(());
     }
     loop {
-        sleep(EVERY).await;
-        match more(tail, server, &mut shown).await {
-            // The next poll reads the missed events too.
-            Err(Failure::Unreachable(_) | Failure::Refused { status: 429 | 502..=504, .. }) | Ok(()) => {}
-            Err(failure) => return Err(failure),
+        sleep(POLL_INTERVAL).await;
+        match print_new_events(tail, server, &mut printed).await {
+            // The next poll also reads the events of a failed one.
+            Err(CommandError::Unreachable(_) | CommandError::Refused { status: 429 | 502..=504, .. }) | Ok(()) => {}
+            Err(error) => return Err(error),
         }
     }
 }
 
 /// Prints all events since the last poll.
-async fn more(tail: &Tail, server: &Connection, shown: &mut Shown) -> Result<(), Failure> {
+async fn print_new_events(
+    tail: &TailArguments,
+    server: &Connection,
+    printed: &mut PrintedEvents,
+) -> Result<(), CommandError> {
     let mut filters = tail.filters.clone();
-    if let Some(last) = shown.last {
-        filters.since = Some(last.checked_sub(LATE).unwrap_or(last).to_string());
+    if let Some(last) = printed.last {
+        filters.since = Some(last.checked_sub(MAX_DELAY).unwrap_or(last).to_string());
     }
-    let path = filters.path()? + &parameter("limit", &PAGE.to_string());
+    let path = filters.request_path()? + &query_parameter("limit", &PAGE_SIZE.to_string());
     let mut list: AuditEventList = server.get(&path).await?.json()?;
-    // If nothing was shown yet there is no lower bound: the newest page is enough.
-    while let Some(next) = list.next.take().filter(|_| shown.last.is_some()) {
-        let page: AuditEventList = server.get(&(path.clone() + &parameter("continue", &next))).await?.json()?;
+    // Without a printed event there is no lower bound, and one page is enough.
+    while let Some(next) = list.next.take().filter(|_| printed.last.is_some()) {
+        let page: AuditEventList = server.get(&(path.clone() + &query_parameter("continue", &next))).await?.json()?;
         list.items.extend(page.items);
         list.next = page.next;
     }
-    shown.show(&list)
+    printed.print_new(&list)
 }
 
-/// The events that were printed already.
-struct Shown {
+/// Prints each event once, and remembers which were printed.
+struct PrintedEvents {
     printer: Printer,
     json: bool,
     /// Times and ids of the events that the next poll may return again.
     ids: BTreeSet<(Timestamp, String)>,
     last: Option<Timestamp>,
-    /// Events up to this time were there before.
-    floor: Option<Timestamp>,
+    /// Events up to this time are older than the first page, and are not printed.
+    oldest: Option<Timestamp>,
 }
 
-impl Shown {
+impl PrintedEvents {
     fn new(json: bool) -> Self {
-        Self { printer: Printer::new(), json, ids: BTreeSet::new(), last: None, floor: None }
+        Self { printer: Printer::new(), json, ids: BTreeSet::new(), last: None, oldest: None }
     }
 
-    /// Prints the last of the existing events, newest last.
-    fn begin(&mut self, list: &AuditEventList, lines: usize) -> Result<(), Failure> {
-        let older = list.items.len().saturating_sub(lines);
-        for (place, raw) in list.items.iter().rev().enumerate() {
-            let (event, time) = read(raw)?;
-            if place == 0 && list.next.is_some() {
-                self.floor = Some(time);
+    /// Prints the last events of the first page, newest last.
+    fn print_last(&mut self, list: &AuditEventList, lines: usize) -> Result<(), CommandError> {
+        let hidden = list.items.len().saturating_sub(lines);
+        for (index, raw) in list.items.iter().rev().enumerate() {
+            let (event, time) = parse_event(raw)?;
+            if index == 0 && list.next.is_some() {
+                self.oldest = Some(time);
             }
-            self.take(raw, event, time, place >= older)?;
+            self.record(raw, event, time, index >= hidden)?;
         }
         self.printer.flush()
     }
 
-    /// Prints the new events.
-    fn show(&mut self, list: &AuditEventList) -> Result<(), Failure> {
+    /// Prints the events that were not printed before.
+    fn print_new(&mut self, list: &AuditEventList) -> Result<(), CommandError> {
         for raw in list.items.iter().rev() {
-            let (event, time) = read(raw)?;
-            if self.floor.is_none_or(|floor| time > floor) {
-                self.take(raw, event, time, true)?;
+            let (event, time) = parse_event(raw)?;
+            if self.oldest.is_none_or(|oldest| time > oldest) {
+                self.record(raw, event, time, true)?;
             }
         }
-        if let Some(horizon) = self.last.and_then(|last| last.checked_sub(LATE + LATE).ok()) {
+        if let Some(horizon) = self.last.and_then(|last| last.checked_sub(MAX_DELAY + MAX_DELAY).ok()) {
             self.ids = self.ids.split_off(&(horizon, String::new()));
         }
         self.printer.flush()
     }
 
-    fn take(&mut self, raw: &RawValue, event: AuditEventObject, time: Timestamp, print: bool) -> Result<(), Failure> {
-        let line = print.then(|| if self.json { raw.get().to_owned() } else { line::of(&event) });
+    /// Remembers the event, and prints it if `print` is set and it was not printed before.
+    fn record(
+        &mut self,
+        raw: &RawValue,
+        event: AuditEventObject,
+        time: Timestamp,
+        print: bool,
+    ) -> Result<(), CommandError> {
+        let line = print.then(|| if self.json { raw.get().to_owned() } else { format_event(&event) });
         self.last = self.last.max(Some(time));
         let is_new = self.ids.insert((time, event.id));
         match line {
-            Some(line) if is_new => self.printer.line(&line),
+            Some(line) if is_new => self.printer.print_line(&line),
             _ => Ok(()),
         }
     }
 }
 
-fn read(raw: &RawValue) -> Result<(AuditEventObject, Timestamp), Failure> {
-    let strange = || Failure::Failed("the server's events are not as Claviger has them".into());
-    let event: AuditEventObject = serde_json::from_str(raw.get()).map_err(|_| strange())?;
-    let time = event.time.parse().map_err(|_| strange())?;
+fn parse_event(raw: &RawValue) -> Result<(AuditEventObject, Timestamp), CommandError> {
+    let invalid_event = || CommandError::Other("the server's answer is not a list of audit events".into());
+    let event: AuditEventObject = serde_json::from_str(raw.get()).map_err(|_| invalid_event())?;
+    let time = event.time.parse().map_err(|_| invalid_event())?;
     Ok((event, time))
 }

@@ -1,9 +1,9 @@
-//! `claviger audit verify`.
+//! `claviger audit verify`: verifies the hash chains of a server or of an export.
 
-use super::offline::{each_line, known, see};
+use super::log_files::{check_export_line, for_each_line, read_checkpoints};
 use crate::audit::{Beginning, ChainHasher, Checker, Known, Verified};
-use crate::cli::connection::{Connection, on};
-use crate::cli::failure::Failure;
+use crate::cli::command_error::CommandError;
+use crate::cli::connection::{Connection, with_connection};
 use crate::cli::server::ServerArguments;
 use crate::config::key_file;
 use crate::sealing::keys::RootKey;
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 /// The options of `claviger audit verify`.
 #[derive(Debug, clap::Args)]
-pub struct Verify {
+pub struct VerifyArguments {
     /// Server URL, for example `https://claviger.claviger.svc:8443`.
     #[arg(long, env = "CLAVIGER_URL", value_name = "URL")]
     server: Option<String>,
@@ -44,49 +44,49 @@ pub struct Verify {
     pruned: bool,
 }
 
-pub fn run(verify: &Verify) -> Result<(), Failure> {
-    let known = verify.checkpoints.as_deref().map(known).transpose()?;
+pub fn run(verify: &VerifyArguments) -> Result<(), CommandError> {
+    let known = verify.checkpoints.as_deref().map(read_checkpoints).transpose()?;
     let Some(file) = &verify.file else {
         let (Some(server), Some(token_file)) = (verify.server.clone(), verify.token_file.clone()) else {
-            return Err(Failure::usage("either --server and --token-file, or --file must be given"));
+            return Err(CommandError::usage("either --server and --token-file, or --file must be given"));
         };
         let server = ServerArguments::new(server, token_file, verify.ca_file.clone(), verify.insecure);
-        return on(&server, async |server| at_server(&server, known).await);
+        return with_connection(&server, async |server| verify_on_server(&server, known).await);
     };
-    let mut keys = read("--key-file", &verify.key_files)?;
+    let mut keys = read_keys("--key-file", &verify.key_files)?;
     let current = if keys.is_empty() { None } else { Some(keys.remove(0)) };
-    keys.extend(read("--retired-key-file", &verify.retired_key_files)?);
-    let sealer = ChainHasher::new(current.as_ref(), &keys);
+    keys.extend(read_keys("--retired-key-file", &verify.retired_key_files)?);
+    let hasher = ChainHasher::new(current.as_ref(), &keys);
     let known = known.unwrap_or_default();
     let pruned = known.clone().into_pruned();
-    let mut checker = Checker::new(Some(&sealer), known);
-    each_line("--file", file, |line| see(&mut checker, line))?;
+    let mut checker = Checker::new(Some(&hasher), known);
+    for_each_line("--file", file, |line| check_export_line(&mut checker, line))?;
     let beginning = if verify.pruned { Beginning::Anywhere } else { Beginning::Known };
-    print(&answer(checker.finish(beginning, &pruned)))
+    print_result(&to_wire(checker.finish(beginning, &pruned)))
 }
 
-fn read(option: &str, files: &[PathBuf]) -> Result<Vec<RootKey>, Failure> {
+fn read_keys(option: &str, files: &[PathBuf]) -> Result<Vec<RootKey>, CommandError> {
     let keys = files.iter().map(|file| key_file::read(file).map(RootKey::new)).collect::<Result<_, _>>();
-    keys.map_err(|fault| Failure::usage(format!("{option}: {}", fault.detail)))
+    keys.map_err(|fault| CommandError::usage(format!("{option}: {}", fault.detail)))
 }
 
-/// The server verifies its chains. If checkpoints are given, its events are compared with them here.
-async fn at_server(server: &Connection, known: Option<Known>) -> Result<(), Failure> {
-    let verified: AuditVerified = server.get_with_retries("/v1/audit/verify").await?.json()?;
-    let Some(known) = known.filter(|_| verified.ok) else { return print(&verified) };
+/// Has the server verify its chains, and compares its events with the checkpoints, if given.
+async fn verify_on_server(server: &Connection, known: Option<Known>) -> Result<(), CommandError> {
+    let verified: AuditVerified = server.get_slow("/v1/audit/verify").await?.json()?;
+    let Some(known) = known.filter(|_| verified.ok) else { return print_result(&verified) };
     let pruned: BTreeMap<_, _> = known.clone().into_pruned();
-    // The server has the key and has verified the hashes. The checkpoints are what it cannot know.
+    // The server has the key, and has verified the hashes. It does not know the checkpoints.
     let mut checker = Checker::new(None, known);
     server
-        .lines("/v1/audit", |line| {
-            see(&mut checker, line);
+        .read_lines("/v1/audit", |line| {
+            check_export_line(&mut checker, line);
             Ok(())
         })
         .await?;
-    print(&answer(checker.finish(Beginning::Anywhere, &pruned)))
+    print_result(&to_wire(checker.finish(Beginning::Anywhere, &pruned)))
 }
 
-fn answer(verified: Verified) -> AuditVerified {
+fn to_wire(verified: Verified) -> AuditVerified {
     AuditVerified {
         ok: verified.first_broken.is_none(),
         events: verified.events,
@@ -99,15 +99,18 @@ fn answer(verified: Verified) -> AuditVerified {
     }
 }
 
-/// Prints the result. The exit code of a broken log is 1.
-fn print(verified: &AuditVerified) -> Result<(), Failure> {
-    let text =
-        serde_json::to_string(verified).map_err(|_| Failure::Failed("the answer cannot be written as JSON".into()))?;
+/// Prints the result.
+///
+/// # Errors
+/// The log is broken.
+fn print_result(verified: &AuditVerified) -> Result<(), CommandError> {
+    let text = serde_json::to_string(verified)
+        .map_err(|_| CommandError::Other("the answer cannot be written as JSON".into()))?;
     println!("{text}");
     match &verified.first_broken {
         None => Ok(()),
-        Some(BrokenPlace { chain, seq, reason }) => {
-            Err(Failure::Failed(format!("audit log verification failed: event {seq} of chain {chain:?} is {reason}")))
-        }
+        Some(BrokenPlace { chain, seq, reason }) => Err(CommandError::Other(format!(
+            "audit log verification failed: event {seq} of chain {chain:?} is {reason}"
+        ))),
     }
 }

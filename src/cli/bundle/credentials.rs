@@ -1,4 +1,4 @@
-//! The secrets in files of credentials, each under the name of its place: `docker-config`, `npmrc` and `netrc`.
+//! Parses files of credentials: `docker-config`, `npmrc` and `netrc`. The name of a value is its registry or machine.
 
 use super::values::Values;
 use crate::model::secret::SecretValue;
@@ -14,8 +14,8 @@ struct DockerConfig {
     auths: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// All members of all `auths`, and of `auth` also the password alone. Zero bytes hold none.
-pub fn docker_config(text: &str) -> Option<Values> {
+/// Parses all members of all `auths`, and adds the password in each `auth`. An empty text has no values.
+pub fn parse_docker_config(text: &str) -> Option<Values> {
     let mut values = Values::new();
     if text.is_empty() {
         return Some(values);
@@ -23,7 +23,7 @@ pub fn docker_config(text: &str) -> Option<Values> {
     let config: DockerConfig = serde_json::from_str(text).ok()?;
     for (registry, members) in config.auths {
         for (member, value) in members {
-            let password = if member == "auth" { password(&value) } else { None };
+            let password = if member == "auth" { decode_password(&value) } else { None };
             values.push((registry.clone(), SecretValue::new(value)));
             values.extend(password.map(|password| (registry.clone(), password)));
         }
@@ -31,25 +31,25 @@ pub fn docker_config(text: &str) -> Option<Values> {
     Some(values)
 }
 
-/// The password in the base64 of `user:password`.
-fn password(auth: &str) -> Option<SecretValue> {
+/// Decodes the base64 of `user:password`, and returns the password.
+fn decode_password(auth: &str) -> Option<SecretValue> {
     let pair = Zeroizing::new(STANDARD.decode(auth).ok()?);
     let (_, password) = std::str::from_utf8(&pair).ok()?.split_once(':')?;
     Some(SecretValue::new(password.to_owned()))
 }
 
-/// What is behind `=` in each line.
-pub fn npmrc(text: &str) -> Option<Values> {
-    let line = |line: &str| {
+/// Parses `NAME=VALUE` lines.
+pub fn parse_npmrc(text: &str) -> Option<Values> {
+    let parse_line = |line: &str| {
         let (name, value) = line.split_once('=')?;
         Some((name.to_owned(), SecretValue::new(value.to_owned())))
     };
-    text.lines().map(line).collect()
+    text.lines().map(parse_line).collect()
 }
 
-/// The passwords of `machine H login U password P` lines.
-pub fn netrc(text: &str) -> Option<Values> {
-    let line = |line: &str| {
+/// Parses the passwords in `machine H login U password P` lines.
+pub fn parse_netrc(text: &str) -> Option<Values> {
+    let parse_line = |line: &str| {
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
             ["machine", machine, "login", _, "password", password] => {
@@ -58,5 +58,5 @@ pub fn netrc(text: &str) -> Option<Values> {
             _ => None,
         }
     };
-    text.lines().map(line).collect()
+    text.lines().map(parse_line).collect()
 }

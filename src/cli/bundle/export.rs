@@ -1,10 +1,10 @@
-//! `export NAME='value'` lines.
+//! Parses the lines of `export`: `export NAME='value'`.
 
-use super::values::{Values, end_line};
+use super::values::{Values, check_end_line};
 use crate::model::secret::SecretValue;
 
-/// Parses the lines.
-pub fn read(text: &str) -> Option<Values> {
+/// Parses the lines. `None` if they are not exactly as the server renders them.
+pub fn parse(text: &str) -> Option<Values> {
     let mut values = Values::new();
     let mut rest = text;
     while let Some(line) = rest.strip_prefix("export ") {
@@ -13,27 +13,27 @@ pub fn read(text: &str) -> Option<Values> {
         if name.is_empty() || !name.bytes().all(is_name) {
             return None;
         }
-        let (value, behind) = quoted_value(quoted)?;
+        let (value, tail) = split_quoted(quoted)?;
         values.push((name.to_owned(), value));
-        rest = behind.strip_prefix('\n')?;
+        rest = tail.strip_prefix('\n')?;
     }
-    end_line(rest, values.len()).map(|()| values)
+    check_end_line(rest, values.len()).map(|()| values)
 }
 
-/// The value after an opening quote, and the text after its closing quote.
-fn quoted_value(quoted: &str) -> Option<(SecretValue, &str)> {
+/// Splits the text after an opening quote into the value, and the text after the closing quote.
+fn split_quoted(quoted: &str) -> Option<(SecretValue, &str)> {
     // Full capacity from the start: a string that grows leaves its old contents in memory.
     let mut value = String::with_capacity(quoted.len());
     let mut rest = quoted;
     loop {
-        let (part, behind) = rest.split_once('\'')?;
+        let (part, tail) = rest.split_once('\'')?;
         value.push_str(part);
-        match behind.strip_prefix(r"\''") {
-            Some(behind) => {
+        match tail.strip_prefix(r"\''") {
+            Some(tail) => {
                 value.push('\'');
-                rest = behind;
+                rest = tail;
             }
-            None => return Some((SecretValue::new(value), behind)),
+            None => return Some((SecretValue::new(value), tail)),
         }
     }
 }

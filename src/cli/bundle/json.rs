@@ -1,11 +1,11 @@
-//! One object of strings.
+//! Parses the format `json`: one object of strings.
 
 use super::values::Values;
 use crate::model::secret::SecretValue;
 use std::collections::BTreeMap;
 
-/// Parses the object.
-pub fn read(text: &str) -> Option<Values> {
+/// Parses the object. `None` if it is not one.
+pub fn parse(text: &str) -> Option<Values> {
     let values: BTreeMap<String, String> = serde_json::from_str(text).ok()?;
     Some(values.into_iter().map(|(name, value)| (name, SecretValue::new(value))).collect())
 }

@@ -1,10 +1,10 @@
-//! An archive with one file for each key.
+//! Unpacks the format `tar`: an archive with one file for each key.
 
 use std::io::Read as _;
 use zeroize::Zeroizing;
 
-/// The names and contents of the files; none if the archive is damaged.
-pub fn read(archive: &[u8]) -> Option<Vec<(String, Zeroizing<Vec<u8>>)>> {
+/// Returns the names and contents of the files. `None` if the archive is damaged.
+pub fn unpack(archive: &[u8]) -> Option<Vec<(String, Zeroizing<Vec<u8>>)>> {
     let mut files = Vec::new();
     for entry in tar::Archive::new(archive).entries().ok()? {
         let mut entry = entry.ok()?;

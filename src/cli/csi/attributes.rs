@@ -1,32 +1,32 @@
-//! The attributes of a mount: the parameters of the `SecretProviderClass`, overwritten by the pod's `volumeAttributes`, and what
-//! kubelet and the driver add.
+//! Parses the attributes of a mount: the parameters of the `SecretProviderClass`, overwritten by the pod's `volumeAttributes`,
+//! and what kubelet and the driver add.
 //!
-//! Whoever may create pods chooses all of it. Server, CA and audience are never among the parameters.
+//! The author of a pod controls all attributes, so server, CA and audience are not among the parameters.
 
-use super::refusal::Refusal;
-use crate::cli::whole_file::Mode;
+use super::mount_error::MountError;
+use crate::cli::atomic_file::Mode;
 use crate::model::format::Format;
 use crate::model::secret::SecretValue;
 use crate::wire::ticket::TicketRequest;
 use std::collections::BTreeMap;
 
-/// The pod's tokens by audience, as JSON.
-pub const TOKENS: &str = "csi.storage.k8s.io/serviceAccount.tokens";
-const POD_UID: &str = "csi.storage.k8s.io/pod.uid";
+/// The attribute with the pod's tokens, a JSON object by audience.
+pub const TOKENS_ATTRIBUTE: &str = "csi.storage.k8s.io/serviceAccount.tokens";
+const POD_UID_ATTRIBUTE: &str = "csi.storage.k8s.io/pod.uid";
 /// The parameters that Claviger reads.
-const KNOWN: [&str; 7] = ["repo", "branch", "keys", "required", "format", "file", "mode"];
-/// Mode of the files: readable by containers of any user.
+const PARAMETERS: [&str; 7] = ["repo", "branch", "keys", "required", "format", "file", "mode"];
+/// Default mode of the files: containers of any user can read them.
 const DEFAULT_MODE: &str = "0444";
-/// The longest file name and path of Linux.
-const MAX_NAME: usize = 255;
-const MAX_PATH: usize = 4096;
+/// Maximum lengths of a file name and of a path (Linux).
+const MAX_NAME_BYTES: usize = 255;
+const MAX_PATH_BYTES: usize = 4096;
 
 /// The checked attributes.
 pub struct Attributes {
     pub request: TicketRequest,
     pub layout: Layout,
     pub mode: Mode,
-    /// The pod that the volume is for, as kubelet names it.
+    /// Uid of the pod that mounts the volume, from kubelet.
     pub pod_uid: Option<String>,
     /// JSON object of tokens, by audience.
     pub tokens: Option<SecretValue>,
@@ -38,28 +38,28 @@ pub enum Layout {
     /// One file for each key, with its name.
     FilePerKey,
     /// One file with the whole bundle.
-    OneFile { path: String, format: Format },
+    SingleFile { path: String, format: Format },
 }
 
 impl Layout {
-    /// The format to download. An archive has values as bytes, and names that are file names.
+    /// The format to download. For files by key it is `tar`, which can have values of any bytes.
     pub const fn format(&self) -> Format {
         match self {
             Self::FilePerKey => Format::Tar,
-            Self::OneFile { format, .. } => *format,
+            Self::SingleFile { format, .. } => *format,
         }
     }
 }
 
 impl Attributes {
-    /// Reads the attributes. Unknown names are ignored, because others add theirs, unless they look like misspelt ones.
-    pub fn read(text: &str) -> Result<Self, Refusal> {
-        let invalid = Refusal::parameters;
+    /// Parses the attributes. Unknown names are ignored, because other software adds some, unless they look misspelt.
+    pub fn parse(text: &str) -> Result<Self, MountError> {
+        let invalid = MountError::parameters;
         let mut given: BTreeMap<String, String> =
             serde_json::from_str(text).map_err(|_| invalid("The attributes must be a JSON object of strings."))?;
-        let tokens = given.remove(TOKENS).map(SecretValue::new);
-        let pod_uid = given.remove(POD_UID);
-        let [repo, branch, keys, required, format, file, mode] = KNOWN.map(|name| given.remove(name));
+        let tokens = given.remove(TOKENS_ATTRIBUTE).map(SecretValue::new);
+        let pod_uid = given.remove(POD_UID_ATTRIBUTE);
+        let [repo, branch, keys, required, format, file, mode] = PARAMETERS.map(|name| given.remove(name));
         if given.keys().any(|name| is_misspelt(name)) {
             return Err(invalid(
                 "A parameter is misspelt. They are repo, branch, keys, required, format, file and mode.",
@@ -70,8 +70,8 @@ impl Attributes {
             Some("true") => Some(true),
             Some(_) => return Err(invalid("Correct the parameter required: it must be \"true\" or \"false\".")),
         };
-        let keys = keys.map(|keys| keys_of(&keys)).transpose()?;
-        let layout = layout(format.as_deref(), file)?;
+        let keys = keys.map(|keys| parse_keys(&keys)).transpose()?;
+        let layout = parse_layout(format.as_deref(), file)?;
         let mode = mode.as_deref().unwrap_or(DEFAULT_MODE).parse().map_err(|_| {
             invalid("Correct the parameter mode: it must be octal permissions that let the owner read, as \"0444\".")
         })?;
@@ -80,46 +80,49 @@ impl Attributes {
     }
 }
 
-/// Whether a name differs from a parameter by a slip of the keyboard.
+/// Whether a name is similar to a parameter: at edit distance 2, or 1 for short names.
 fn is_misspelt(name: &str) -> bool {
     // Names of the driver and of kubelet have a slash.
-    let slips = |known: &str| if known.len() > 4 { 2 } else { 1 };
-    !name.contains('/') && KNOWN.iter().any(|known| strsim::osa_distance(&name.to_lowercase(), known) <= slips(known))
+    let max_distance = |known: &str| if known.len() > 4 { 2 } else { 1 };
+    !name.contains('/')
+        && PARAMETERS.iter().any(|known| strsim::osa_distance(&name.to_lowercase(), known) <= max_distance(known))
 }
 
-/// The names between commas.
-fn keys_of(text: &str) -> Result<Vec<String>, Refusal> {
+/// Parses names separated by commas.
+fn parse_keys(text: &str) -> Result<Vec<String>, MountError> {
     let keys: Vec<String> = text.split(',').map(|key| key.trim().to_owned()).collect();
     if keys.iter().any(String::is_empty) {
-        return Err(Refusal::parameters("Correct the parameter keys: it must be names with commas between them."));
+        return Err(MountError::parameters("Correct the parameter keys: it must be names with commas between them."));
     }
     Ok(keys)
 }
 
-fn layout(format: Option<&str>, file: Option<String>) -> Result<Layout, Refusal> {
+fn parse_layout(format: Option<&str>, file: Option<String>) -> Result<Layout, MountError> {
     let format = format.map(str::parse).transpose().map_err(|_| {
-        Refusal::parameters(
+        MountError::parameters(
             "Correct the parameter format: it must be export, dotenv, dotenv-expand, json, raw, tar, docker-config, npmrc or netrc.",
         )
     })?;
     match (format, file) {
         (None, None) => Ok(Layout::FilePerKey),
-        (Some(_), None) => Err(Refusal::parameters("Add the parameter file: format goes with it.")),
-        (format, Some(path)) if is_path(&path) => Ok(Layout::OneFile { path, format: format.unwrap_or_default() }),
-        (_, Some(_)) => Err(Refusal::parameters(
+        (Some(_), None) => Err(MountError::parameters("Add the parameter file: format goes with it.")),
+        (format, Some(path)) if is_valid_path(&path) => {
+            Ok(Layout::SingleFile { path, format: format.unwrap_or_default() })
+        }
+        (_, Some(_)) => Err(MountError::parameters(
             "Correct the parameter file: it must be a relative path without control characters whose names do not begin with \"..\".",
         )),
     }
 }
 
-fn is_path(path: &str) -> bool {
-    path.len() <= MAX_PATH && path.split('/').all(is_name)
+fn is_valid_path(path: &str) -> bool {
+    path.len() <= MAX_PATH_BYTES && path.split('/').all(is_valid_name)
 }
 
-/// Whether it is one component of a path that the driver accepts. It keeps names that begin with `..` for itself.
-pub fn is_name(name: &str) -> bool {
-    let is_free = !name.is_empty() && name != "." && !name.starts_with("..") && name.len() <= MAX_NAME;
-    is_free && !name.contains(|c: char| c.is_control() || matches!(c, '/' | '\\'))
+/// Whether the driver accepts the name as a component of a path. Names that begin with `..` are reserved for the driver.
+pub fn is_valid_name(name: &str) -> bool {
+    let is_allowed = !name.is_empty() && name != "." && !name.starts_with("..") && name.len() <= MAX_NAME_BYTES;
+    is_allowed && !name.contains(|c: char| c.is_control() || matches!(c, '/' | '\\'))
 }
 
 #[cfg(test)]
@@ -127,17 +130,17 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn read(parameters: &serde_json::Value) -> Result<Attributes, String> {
-        Attributes::read(&parameters.to_string()).map_err(|refusal| refusal.text("r"))
+    fn parse(parameters: &serde_json::Value) -> Result<Attributes, String> {
+        Attributes::parse(&parameters.to_string()).map_err(|error| error.text("r"))
     }
 
     #[test]
-    fn the_parameters_are_read_and_the_rest_of_the_attributes_is_not() {
-        let attributes = read(&json!({
+    fn parameters_are_parsed_and_other_attributes_ignored() {
+        let attributes = parse(&json!({
             "repo": "site", "branch": "feature/x", "keys": "A, B", "required": "true", "format": "json",
             "file": "etc/build.json", "mode": "0400", "secretProviderClass": "site", "server": "http://evil",
             "claviger": "http://evil", "ca-file": "/x", "audience": "y", "csi.storage.k8s.io/pod.name": "build-1",
-            "csi.storage.k8s.io/pod.uid": "u", "csi.storage.k8s.io/ephemeral": "true", (TOKENS): "{}",
+            "csi.storage.k8s.io/pod.uid": "u", "csi.storage.k8s.io/ephemeral": "true", (TOKENS_ATTRIBUTE): "{}",
         }))
         .unwrap_or_else(|why| panic!("{why}"));
         let request = TicketRequest {
@@ -148,24 +151,24 @@ mod tests {
             required: Some(true),
         };
         assert_eq!(attributes.request, request);
-        assert_eq!(attributes.layout, Layout::OneFile { path: "etc/build.json".into(), format: Format::Json });
+        assert_eq!(attributes.layout, Layout::SingleFile { path: "etc/build.json".into(), format: Format::Json });
         assert_eq!((attributes.mode.bits(), attributes.pod_uid.as_deref()), (0o400, Some("u")));
         assert!(attributes.tokens.is_some());
     }
 
     #[test]
-    fn without_parameters_there_is_a_file_for_each_key_that_everybody_reads() {
+    fn default_is_a_world_readable_file_for_each_key() {
         for none in [json!({}), json!({"required": "false", "mode": "444"})] {
-            let attributes = read(&none).unwrap_or_else(|why| panic!("{why}"));
+            let attributes = parse(&none).unwrap_or_else(|why| panic!("{why}"));
             assert_eq!((attributes.request, attributes.mode.bits()), (TicketRequest::default(), 0o444));
             assert_eq!((attributes.layout.format(), attributes.layout), (Format::Tar, Layout::FilePerKey));
         }
-        let attributes = read(&json!({"file": "build-env"})).unwrap_or_else(|why| panic!("{why}"));
+        let attributes = parse(&json!({"file": "build-env"})).unwrap_or_else(|why| panic!("{why}"));
         assert_eq!(attributes.layout.format(), Format::Export);
     }
 
     #[test]
-    fn a_wrong_parameter_is_named_and_its_value_is_not_repeated() {
+    fn error_names_the_invalid_parameter_without_its_value() {
         let long = "a".repeat(256);
         for (name, values) in [
             ("required", &["", "yes", "True", "1"][..]),
@@ -177,33 +180,33 @@ mod tests {
             ),
         ] {
             for value in values {
-                let why = read(&json!({ (name): value })).err().unwrap_or_else(|| panic!("{name}={value} was taken"));
+                let why = parse(&json!({ (name): value })).err().unwrap_or_else(|| panic!("{name}={value} was taken"));
                 assert!(why.starts_with("invalid_parameters: ") && why.contains(name), "{name}={value}: {why}");
                 assert!(value.len() < 3 || !why.contains(value), "{why}");
             }
         }
         for format in ["", "xml", "Json"] {
-            let why = read(&json!({"format": format, "file": "x"})).err();
+            let why = parse(&json!({"format": format, "file": "x"})).err();
             assert!(why.as_ref().is_some_and(|why| why.contains("parameter format")), "{why:?}");
         }
-        assert!(read(&json!({"format": "json"})).err().is_some_and(|why| why.contains("parameter file")));
+        assert!(parse(&json!({"format": "json"})).err().is_some_and(|why| why.contains("parameter file")));
         for text in ["", "[]", "null", "{\"repo\":1}", "{\"repo\":null}", "{\"repo\":\"a\"} x"] {
-            assert!(Attributes::read(text).is_err(), "{text}");
+            assert!(Attributes::parse(text).is_err(), "{text}");
         }
         for good in ["a", "a/b/c.json", ".npmrc", "a..b"] {
-            assert!(read(&json!({"file": good})).is_ok(), "{good}");
+            assert!(parse(&json!({"file": good})).is_ok(), "{good}");
         }
     }
 
     #[test]
-    fn a_misspelt_parameter_is_refused_and_another_name_is_not() {
+    fn misspelt_parameter_is_refused_and_unrelated_name_ignored() {
         for misspelt in ["requried", "Required", "REPO", "rep", "brnach", "branches", "key", "formt", "files", "modes"]
         {
-            let why = read(&json!({ (misspelt): "x" })).err();
+            let why = parse(&json!({ (misspelt): "x" })).err();
             assert!(why.as_ref().is_some_and(|why| why.contains("misspelt")), "{misspelt}: {why:?}");
         }
         for other in ["server", "claviger", "ca-file", "audience", "objects", "roleName", "vaultAddress", "x/repo"] {
-            assert!(read(&json!({ (other): "x" })).is_ok(), "{other}");
+            assert!(parse(&json!({ (other): "x" })).is_ok(), "{other}");
         }
     }
 }

@@ -1,18 +1,18 @@
-//! `claviger csi`: the provider of the Secrets Store CSI driver on a node. It serves gRPC `v1alpha1` on a Unix socket, and
-//! downloads bundles with the tokens of the pods that mount them, as `claviger fetch` does.
+//! `claviger csi`: a provider for the Secrets Store CSI driver of a node. It serves gRPC `v1alpha1` on a Unix socket, and
+//! downloads bundles as `claviger fetch` does, with the tokens of the pods that mount them.
 
 mod attributes;
 mod files;
 mod mount;
+mod mount_error;
 mod probe;
 mod proto;
-mod refusal;
 mod serve;
 mod service;
 mod socket;
 mod token;
 
-use super::failure::Failure;
+use super::command_error::CommandError;
 use super::server::ServerArguments;
 use crate::app;
 use crate::config::telemetry::{LogFormat, LogLevel, Telemetry};
@@ -28,7 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// The options of `claviger csi`.
 #[derive(Debug, clap::Args)]
-pub struct Csi {
+pub struct CsiArguments {
     /// Unix socket to serve on. Its file name is the provider's name: claviger.sock is `provider: claviger`.
     #[arg(long, value_name = "FILE", default_value = "/var/run/secrets-store-csi-providers/claviger.sock")]
     socket: PathBuf,
@@ -45,39 +45,39 @@ pub struct Csi {
     #[arg(long, value_name = "TEXT", default_value = "claviger")]
     audience: String,
     /// Time limit of a mount, including retries; at most 30s.
-    #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = time_limit)]
+    #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = parse_time_limit)]
     timeout: Duration,
     /// Check that a provider answers on the socket, and exit.
     #[arg(long)]
     probe: bool,
 }
 
-fn time_limit(text: &str) -> Result<Duration, String> {
+fn parse_time_limit(text: &str) -> Result<Duration, String> {
     let limit = duration::parse(text).map_err(|error| error.to_string())?;
-    let is_good = (MIN_TIME_LIMIT..=MAX_TIME_LIMIT).contains(&limit);
-    is_good.then_some(limit).ok_or_else(|| "must be from 1s to 30s".to_owned())
+    let is_valid = (MIN_TIME_LIMIT..=MAX_TIME_LIMIT).contains(&limit);
+    is_valid.then_some(limit).ok_or_else(|| "must be from 1s to 30s".to_owned())
 }
 
 /// Serves until a signal ends the process.
-pub fn run(csi: &Csi) -> ExitCode {
-    let ran = if csi.probe { probe::probe(&csi.socket) } else { csi.serve() };
-    ran.map_or_else(|failure| failure.print_and_code(), |()| ExitCode::SUCCESS)
+pub fn run(csi: &CsiArguments) -> ExitCode {
+    let result = if csi.probe { probe::probe(&csi.socket) } else { csi.serve() };
+    result.map_or_else(|error| error.report(), |()| ExitCode::SUCCESS)
 }
 
-impl Csi {
-    fn serve(&self) -> Result<(), Failure> {
+impl CsiArguments {
+    fn serve(&self) -> Result<(), CommandError> {
         let server = self.server.clone().unwrap_or_default();
         let arguments = ServerArguments::new(server, PathBuf::new(), self.ca_file.clone(), self.insecure);
         let provider = Arc::new(Provider::open(arguments, self.audience.clone(), self.timeout)?);
-        let cannot_start = |why: &dyn std::fmt::Display| Failure::Failed(format!("cannot start: {why}"));
+        let start_error = |why: &dyn std::fmt::Display| CommandError::Other(format!("cannot start: {why}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| cannot_start(&error.kind()))?;
+        let runtime = runtime.map_err(|error| start_error(&error.kind()))?;
         runtime.block_on(async {
             let telemetry = Telemetry { log_format: LogFormat::Json, log_level: LogLevel::Info, otlp_endpoint: None };
-            app::start_logging(&telemetry).map_err(|error| cannot_start(&error))?;
+            app::start_logging(&telemetry).map_err(|error| start_error(&error))?;
             let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
-            let [Ok(mut terminate), Ok(mut interrupt)] = signals else { return Err(cannot_start(&"no signals")) };
-            let (socket, listener) = Socket::open(&self.socket)?;
+            let [Ok(mut terminate), Ok(mut interrupt)] = signals else { return Err(start_error(&"no signals")) };
+            let (socket, listener) = Socket::bind(&self.socket)?;
             tracing::info!(audience = self.audience, "provider listening");
             let stopped = async {
                 tokio::select! {

@@ -1,12 +1,12 @@
-//! One mount: attributes in, files out, within a time limit.
+//! Serves one mount: parses its attributes, downloads the bundle, and returns files, within a time limit.
 
 use super::attributes::{Attributes, Layout};
 use super::files;
+use super::mount_error::MountError;
 use super::proto::{MountRequest, MountResponse, ObjectVersion};
-use super::refusal::Refusal;
 use super::token;
-use crate::cli::download::{Bound, Downloaded, Sizes, Source};
-use crate::cli::failure::Failure;
+use crate::cli::command_error::CommandError;
+use crate::cli::download::{DownloadedBundle, Sizes, TicketClient, TimeoutArgument};
 use crate::cli::server::ServerArguments;
 use crate::model::request_id::RequestId;
 use crate::wire::ticket::TicketRequest;
@@ -18,114 +18,119 @@ use tokio::time::timeout;
 use tonic::Status;
 use zeroize::Zeroizing;
 
-/// Longest time limit of a mount. Kubelet gives up after two minutes, and that end is not final for it.
+/// Maximum time limit of a mount. Kubelet gives up after two minutes, and does not take its own timeout as final.
 pub const MAX_TIME_LIMIT: Duration = Duration::from_secs(30);
-/// Shortest one.
+/// Minimum time limit of a mount.
 pub const MIN_TIME_LIMIT: Duration = Duration::from_secs(1);
-/// What the download leaves of the time limit, so that its own error is told.
+/// The time limit of the download is shorter by this, so that its error is returned before the mount times out.
 const ERROR_MARGIN: Duration = Duration::from_millis(500);
-/// Mounts at once. More wait, within their time limit.
+/// Maximum number of concurrent mounts. Others wait within their time limit.
 const MAX_CONCURRENT_MOUNTS: usize = 64;
-/// The driver receives at most 4 MiB, and its error beyond is not final for kubelet.
+/// The driver receives at most 4 MiB. Kubelet does not take the error for a larger response as final.
 const MAX_RESPONSE_BYTES: usize = 3 * 1024 * 1024;
-/// Larger than the two Kubernetes objects that attributes come from.
+/// Larger than the two Kubernetes objects with the attributes.
 const MAX_REQUEST_BYTES: usize = 3 * 1024 * 1024;
-/// Length of a uid.
-const UID: usize = 36;
+/// Length of the uid of a pod.
+const UID_LENGTH: usize = 36;
 
-/// What all mounts of this process share.
+/// The state that all mounts of the provider share.
 pub struct Provider {
     arguments: ServerArguments,
-    client: Client,
+    http: Client,
     audience: String,
-    within: Duration,
+    time_limit: Duration,
     slots: Semaphore,
 }
 
 impl Provider {
-    /// Reads the certificates. Sends nothing.
-    pub fn open(arguments: ServerArguments, audience: String, within: Duration) -> Result<Self, Failure> {
-        let client = arguments.client(arguments.origin()?.scheme())?;
-        Ok(Self { arguments, client, audience, within, slots: Semaphore::new(MAX_CONCURRENT_MOUNTS) })
+    /// Reads the certificates. Sends nothing to the server.
+    pub fn open(arguments: ServerArguments, audience: String, time_limit: Duration) -> Result<Self, CommandError> {
+        let http = arguments.client(arguments.origin()?.scheme())?;
+        Ok(Self { arguments, http, audience, time_limit, slots: Semaphore::new(MAX_CONCURRENT_MOUNTS) })
     }
 
-    /// Answers a mount, and logs its outcome.
+    /// Serves a mount, and logs its outcome.
     pub async fn mount(&self, request: MountRequest) -> Result<MountResponse, Status> {
         let (id, started) = (RequestId::random(), Instant::now());
         let mut pod = None;
-        let mounted = timeout(self.within, self.mounted(request, started, &mut pod)).await;
+        let result = timeout(self.time_limit, self.try_mount(request, started, &mut pod)).await;
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let pod = pod.as_deref().unwrap_or("unknown");
-        match mounted.unwrap_or_else(|_| Err(Refusal::timeout())) {
+        match result.unwrap_or_else(|_| Err(MountError::timeout())) {
             Ok(response) => {
                 tracing::info!(mount = id.as_str(), pod, files = response.files.len(), duration_ms, "volume filled");
                 Ok(response)
             }
-            Err(refusal) => {
-                let Refusal { code, request_id, cause, .. } = &refusal;
+            Err(error) => {
+                let MountError { code, request_id, cause, .. } = &error;
                 let (request, cause) = (request_id.as_deref(), cause.as_deref());
                 tracing::warn!(mount = id.as_str(), pod, code, request, cause, duration_ms, "mount refused");
-                Err(refusal.into_status(id.as_str()))
+                Err(error.into_status(id.as_str()))
             }
         }
     }
 
-    async fn mounted(
+    async fn try_mount(
         &self,
         request: MountRequest,
         started: Instant,
         pod: &mut Option<String>,
-    ) -> Result<MountResponse, Refusal> {
+    ) -> Result<MountResponse, MountError> {
         let (attributes, secrets) = (Zeroizing::new(request.attributes), Zeroizing::new(request.secrets));
         if attributes.len() + secrets.len() > MAX_REQUEST_BYTES {
-            return Err(Refusal::parameters("The attributes are too large."));
+            return Err(MountError::parameters("The attributes are too large."));
         }
-        let attributes = Attributes::read(&attributes)?;
-        *pod = attributes.pod_uid.as_ref().filter(|uid| is_uid(uid)).cloned();
-        let token = token::find(attributes.tokens.as_ref(), &secrets, &self.audience)?;
-        let bearer = token::bearer(&token, attributes.pod_uid.as_deref())?;
-        let _slot = self.slots.acquire().await.map_err(|_| Refusal::internal())?;
-        let left = self.within.saturating_sub(started.elapsed() + ERROR_MARGIN);
-        let source = Source::shown(&self.arguments, self.client.clone(), bearer, Bound { timeout: left });
-        let mut source = source.map_err(Refusal::of)?;
-        let (bundle, keys) = fetched(&mut source, &attributes.request, &attributes.layout).await?;
-        let files = files::of(&attributes.layout, attributes.mode, &bundle.bytes, keys.len())?;
+        let attributes = Attributes::parse(&attributes)?;
+        *pod = attributes.pod_uid.as_ref().filter(|uid| is_loggable_uid(uid)).cloned();
+        let token = token::find_token(attributes.tokens.as_ref(), &secrets, &self.audience)?;
+        let bearer = token::authorization_header(&token, attributes.pod_uid.as_deref())?;
+        let _slot = self.slots.acquire().await.map_err(|_| MountError::internal())?;
+        let remaining = self.time_limit.saturating_sub(started.elapsed() + ERROR_MARGIN);
+        let client = TicketClient::with_bearer(
+            &self.arguments,
+            self.http.clone(),
+            bearer,
+            TimeoutArgument { timeout: remaining },
+        );
+        let mut client = client.map_err(MountError::from_command_error)?;
+        let (bundle, keys) = fetch_bundle(&mut client, &attributes.request, &attributes.layout).await?;
+        let files = files::from_bundle(&attributes.layout, attributes.mode, &bundle.bytes, keys.len())?;
         let version = bundle.versions.unwrap_or_else(|| "unknown".into());
-        let object_version = vec![ObjectVersion { id: name(&attributes.request), version }];
+        let object_version = vec![ObjectVersion { id: bundle_id(&attributes.request), version }];
         let response = MountResponse { object_version, files };
         if response.encoded_len() > MAX_RESPONSE_BYTES {
-            return Err(Refusal::too_large());
+            return Err(MountError::too_large());
         }
         Ok(response)
     }
 }
 
-/// The bundle and its keys. A ticket for more than the driver takes is not redeemed.
-async fn fetched(
-    source: &mut Source<'_>,
+/// Downloads the bundle. Returns it with its keys. A ticket whose values exceed the driver's maximum is not redeemed.
+async fn fetch_bundle(
+    client: &mut TicketClient<'_>,
     request: &TicketRequest,
     layout: &Layout,
-) -> Result<(Downloaded, Vec<String>), Refusal> {
+) -> Result<(DownloadedBundle, Vec<String>), MountError> {
     let mut too_large = false;
-    let fits = |sizes: &Sizes| {
+    let check_sizes = |sizes: &Sizes| {
         too_large = sizes.values().fold(0, |sum: usize, size| sum.saturating_add(*size)) > MAX_RESPONSE_BYTES;
-        if too_large { Err(Failure::Failed("the bundle is too large".into())) } else { Ok(()) }
+        if too_large { Err(CommandError::Other("the bundle is too large".into())) } else { Ok(()) }
     };
-    let fetched = source.fetch_if(request, layout.format(), fits).await;
-    fetched.map_err(|failure| if too_large { Refusal::too_large() } else { Refusal::of(failure) })
+    let result = client.fetch_if(request, layout.format(), check_sizes).await;
+    result.map_err(|error| if too_large { MountError::too_large() } else { MountError::from_command_error(error) })
 }
 
-/// The name of a bundle in `SecretProviderClassPodStatus`.
-fn name(request: &TicketRequest) -> String {
+/// The id of a bundle in `SecretProviderClassPodStatus`.
+fn bundle_id(request: &TicketRequest) -> String {
     match (&request.repo, &request.branch) {
         (Some(repo), Some(branch)) => format!("{repo}/{branch}"),
         (Some(repo), None) => repo.clone(),
-        // Policies attest the rest.
+        // The repo comes from attestation.
         _ => "attested".into(),
     }
 }
 
 /// Whether a text may be logged as the uid of a pod.
-fn is_uid(text: &str) -> bool {
-    text.len() == UID && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+fn is_loggable_uid(text: &str) -> bool {
+    text.len() == UID_LENGTH && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }

@@ -1,15 +1,13 @@
-//! The messages of the driver's protocol, gRPC `v1alpha1`. Written by hand, so that no build needs `protoc`.
+//! The messages of the driver's gRPC protocol `v1alpha1`. Written by hand, so that builds do not need `protoc`.
 //!
-//! Messages with tokens or secrets have no `Debug`. Fields that Claviger does not use are left out; a reader skips them.
+//! Messages with tokens or secrets have no `Debug`. Fields that Claviger does not use are omitted, and skipped by the decoder.
 
 use prost::Message;
 
-/// Path of the call `Version`.
-pub const VERSION: &str = "/v1alpha1.CSIDriverProvider/Version";
-/// Path of the call `Mount`.
-pub const MOUNT: &str = "/v1alpha1.CSIDriverProvider/Mount";
+pub const VERSION_PATH: &str = "/v1alpha1.CSIDriverProvider/Version";
+pub const MOUNT_PATH: &str = "/v1alpha1.CSIDriverProvider/Mount";
 
-/// Request of the health check, whose one field is not used.
+/// The request of the health check.
 #[derive(Clone, PartialEq, Message)]
 pub struct VersionRequest {}
 
@@ -38,7 +36,7 @@ pub struct MountRequest {
     pub secrets: String,
 }
 
-/// All files of the volume. Those of an earlier answer that are missing here are removed by the driver.
+/// All files of the volume. The driver removes files of an earlier response that this one lacks.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct MountResponse {
@@ -57,7 +55,6 @@ pub struct ObjectVersion {
     pub version: String,
 }
 
-/// One file.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct File {

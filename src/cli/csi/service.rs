@@ -1,8 +1,8 @@
-//! The gRPC calls of the driver: `Version` and `Mount`.
+//! Handles the gRPC calls of the driver: `Version` and `Mount`.
 
 use super::mount::Provider;
-use super::proto::{MOUNT, MountRequest, MountResponse, VERSION, VersionRequest, VersionResponse};
-use super::refusal::Refusal;
+use super::mount_error::MountError;
+use super::proto::{MOUNT_PATH, MountRequest, MountResponse, VERSION_PATH, VersionRequest, VersionResponse};
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use std::convert::Infallible;
@@ -13,20 +13,20 @@ use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
-/// The one version of the protocol.
-const PROTOCOL: &str = "v1alpha1";
-/// What is read of a request; tonic refuses more with `OUT_OF_RANGE`.
+/// The version of the protocol.
+const PROTOCOL_VERSION: &str = "v1alpha1";
+/// Maximum size of a request. tonic refuses a larger one with `OUT_OF_RANGE`.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Answers one request. The status is always one that kubelet takes as final.
-pub async fn answer(provider: Arc<Provider>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+/// Handles one call. The status is always one that kubelet takes as final.
+pub async fn handle_call(provider: Arc<Provider>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let response = match request.uri().path() {
-        VERSION => {
+        VERSION_PATH => {
             let grpc = Grpc::new(ProstCodec::<VersionResponse, VersionRequest>::default());
             let version = |_| async { Ok(tonic::Response::new(version())) };
             grpc.max_decoding_message_size(MAX_MESSAGE_BYTES).unary(service_fn(version), request).await
         }
-        MOUNT => {
+        MOUNT_PATH => {
             let grpc = Grpc::new(ProstCodec::<MountResponse, MountRequest>::default());
             let mount = |request: tonic::Request<MountRequest>| mount(provider.clone(), request.into_inner());
             grpc.max_decoding_message_size(MAX_MESSAGE_BYTES).unary(service_fn(mount), request).await
@@ -38,19 +38,19 @@ pub async fn answer(provider: Arc<Provider>, request: Request<Incoming>) -> Resu
 
 fn version() -> VersionResponse {
     VersionResponse {
-        version: PROTOCOL.into(),
+        version: PROTOCOL_VERSION.into(),
         runtime_name: env!("CARGO_PKG_NAME").into(),
         runtime_version: env!("CARGO_PKG_VERSION").into(),
     }
 }
 
-/// Runs in a task of its own: a panic would reset the stream, which the driver reports as `CANCELLED`.
+/// Mounts in a separate task. A panic here would reset the stream, which the driver reports as `CANCELLED`.
 async fn mount(provider: Arc<Provider>, request: MountRequest) -> Result<tonic::Response<MountResponse>, Status> {
-    let mounted = tokio::spawn(async move { provider.mount(request).await }).await;
-    mounted.unwrap_or_else(|_| Err(Refusal::internal().into_status("none"))).map(tonic::Response::new)
+    let result = tokio::spawn(async move { provider.mount(request).await }).await;
+    result.unwrap_or_else(|_| Err(MountError::internal().into_status("none"))).map(tonic::Response::new)
 }
 
-/// Replaces a status that kubelet does not take as final. None of ours is one; tonic has its own for requests that it cannot read.
+/// Replaces a status that kubelet does not take as final. Only tonic returns one, for requests that it cannot decode.
 fn with_final_status(mut response: Response<Body>) -> Response<Body> {
     let code = response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
     if let Some(
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_that_is_not_final_becomes_one_that_is() {
+    fn status_that_is_not_final_is_replaced() {
         for code in 0..=16 {
             let response = with_final_status(Status::new(Code::from(code), "x").into_http());
             let sent = &response.headers()["grpc-status"];

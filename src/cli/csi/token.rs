@@ -1,9 +1,9 @@
-//! The pod's token: the one for the provider's audience, if it is bound to the pod that the volume is for.
+//! Finds the pod's token for the provider's audience, and checks that it is bound to the pod that mounts the volume.
 //!
-//! The signature is Claviger's to verify. What is compared here keeps a pod from mounting with the token of another one.
+//! The check prevents a mount with the token of another pod. The server verifies the signature.
 
-use super::attributes::TOKENS;
-use super::refusal::Refusal;
+use super::attributes::TOKENS_ATTRIBUTE;
+use super::mount_error::MountError;
 use crate::cli::bearer;
 use crate::model::secret::SecretValue;
 use crate::model::token68::is_token68;
@@ -13,23 +13,23 @@ use http::header::HeaderValue;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// Longer than any token that a server accepts.
+/// Maximum length of a token, longer than any that a server accepts.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// One token of kubelet.
+/// One token in the attribute.
 #[derive(Deserialize)]
-struct Issued {
+struct IssuedToken {
     token: String,
 }
 
 #[derive(Deserialize)]
 struct Claims {
     #[serde(rename = "kubernetes.io")]
-    kubernetes: Option<Bound>,
+    kubernetes: Option<KubernetesClaims>,
 }
 
 #[derive(Deserialize)]
-struct Bound {
+struct KubernetesClaims {
     pod: Option<Pod>,
 }
 
@@ -38,36 +38,36 @@ struct Pod {
     uid: String,
 }
 
-/// The token for the audience, from the attributes or else from the secrets.
-pub fn find(tokens: Option<&SecretValue>, secrets: &str, audience: &str) -> Result<SecretValue, Refusal> {
-    let of_audience = |tokens: &SecretValue| {
+/// Finds the token for the audience, in the attributes or else in the secrets of the request.
+pub fn find_token(tokens: Option<&SecretValue>, secrets: &str, audience: &str) -> Result<SecretValue, MountError> {
+    let for_audience = |tokens: &SecretValue| {
         #[expect(clippy::disallowed_methods, reason = "the tokens are parsed")]
-        let issued: Option<BTreeMap<String, Issued>> = serde_json::from_str(tokens.expose_secret()).ok();
+        let issued: Option<BTreeMap<String, IssuedToken>> = serde_json::from_str(tokens.expose_secret()).ok();
         issued?.remove(audience).map(|issued| SecretValue::new(issued.token))
     };
     let in_secrets = || {
         let secrets: Option<BTreeMap<String, String>> = serde_json::from_str(secrets).ok();
-        of_audience(&SecretValue::new(secrets?.remove(TOKENS)?))
+        for_audience(&SecretValue::new(secrets?.remove(TOKENS_ATTRIBUTE)?))
     };
-    let token = tokens.and_then(of_audience).or_else(in_secrets);
-    token.filter(|token| !token.is_empty()).ok_or_else(|| Refusal::token_missing(audience))
+    let token = tokens.and_then(for_audience).or_else(in_secrets);
+    token.filter(|token| !token.is_empty()).ok_or_else(|| MountError::token_missing(audience))
 }
 
-/// The `Authorization` header with a token that is bound to this pod.
+/// The value of the `Authorization` header, if the token is bound to this pod.
 #[expect(clippy::disallowed_methods, reason = "the token is parsed")]
-pub fn bearer(token: &SecretValue, pod_uid: Option<&str>) -> Result<HeaderValue, Refusal> {
-    let claims = claims(token.expose_secret()).ok_or_else(Refusal::token_invalid)?;
-    let pod = claims.kubernetes.and_then(|bound| bound.pod).ok_or_else(Refusal::not_pod_bound)?.uid;
+pub fn authorization_header(token: &SecretValue, pod_uid: Option<&str>) -> Result<HeaderValue, MountError> {
+    let claims = parse_claims(token.expose_secret()).ok_or_else(MountError::token_invalid)?;
+    let pod = claims.kubernetes.and_then(|claims| claims.pod).ok_or_else(MountError::not_pod_bound)?.uid;
     match pod_uid {
-        None => return Err(Refusal::pod_unknown()),
-        Some(uid) if uid != pod => return Err(Refusal::wrong_pod()),
+        None => return Err(MountError::pod_unknown()),
+        Some(uid) if uid != pod => return Err(MountError::wrong_pod()),
         Some(_) => {}
     }
-    bearer::header(token).ok_or_else(Refusal::token_invalid)
+    bearer::authorization_header(token).ok_or_else(MountError::token_invalid)
 }
 
-/// The unverified claims of a token. None: the text is no token.
-fn claims(token: &str) -> Option<Claims> {
+/// Parses the claims of a token without verification. `None` if the text is not a JWT.
+fn parse_claims(token: &str) -> Option<Claims> {
     if token.len() > MAX_TOKEN_BYTES || !is_token68(token) {
         return None;
     }
@@ -91,14 +91,14 @@ mod tests {
 
     #[expect(clippy::disallowed_methods, reason = "sample tokens")]
     fn found(tokens: Option<&SecretValue>, secrets: &str) -> Result<String, String> {
-        let found = find(tokens, secrets, "claviger");
-        found.map(|token| token.expose_secret().to_owned()).map_err(|refusal| refusal.text("r"))
+        let found = find_token(tokens, secrets, "claviger");
+        found.map(|token| token.expose_secret().to_owned()).map_err(|error| error.text("r"))
     }
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "sample tokens")]
-    fn the_token_of_the_audience_is_in_the_attributes_or_in_the_secrets() {
-        let secrets = |text: &SecretValue| json!({(TOKENS): text.expose_secret(), "other": "x"}).to_string();
+    fn token_is_found_in_attributes_or_secrets() {
+        let secrets = |text: &SecretValue| json!({(TOKENS_ATTRIBUTE): text.expose_secret(), "other": "x"}).to_string();
         let (one, two) = (tokens("claviger", "one"), tokens("claviger", "two"));
         let other = tokens("vault", "three");
         assert_eq!(found(Some(&one), "{}"), Ok("one".into()));
@@ -122,22 +122,22 @@ mod tests {
     }
 
     #[test]
-    fn only_a_token_of_the_pod_is_shown() {
-        let shown = |text: String, uid: Option<&str>| {
-            let bearer = bearer(&SecretValue::new(text), uid);
-            bearer.map(|bearer| bearer.is_sensitive()).map_err(|refusal| refusal.text("r"))
+    fn only_a_token_of_the_pod_is_sent() {
+        let send = |text: String, uid: Option<&str>| {
+            let header = authorization_header(&SecretValue::new(text), uid);
+            header.map(|header| header.is_sensitive()).map_err(|error| error.text("r"))
         };
-        let code = |shown: Result<bool, String>| shown.expect_err("refused").split(':').next().map(str::to_owned);
+        let code = |result: Result<bool, String>| result.expect_err("refused").split(':').next().map(str::to_owned);
         let of_pod = token(&json!({"kubernetes.io": {"namespace": "ci", "pod": {"name": "b", "uid": "u-1"}}}));
-        assert_eq!(shown(of_pod.clone(), Some("u-1")), Ok(true));
-        assert_eq!(code(shown(of_pod.clone(), Some("u-2"))).as_deref(), Some("wrong_pod"));
-        assert_eq!(code(shown(of_pod.clone(), Some(""))).as_deref(), Some("wrong_pod"));
-        assert_eq!(code(shown(of_pod, None)).as_deref(), Some("pod_unknown"));
+        assert_eq!(send(of_pod.clone(), Some("u-1")), Ok(true));
+        assert_eq!(code(send(of_pod.clone(), Some("u-2"))).as_deref(), Some("wrong_pod"));
+        assert_eq!(code(send(of_pod.clone(), Some(""))).as_deref(), Some("wrong_pod"));
+        assert_eq!(code(send(of_pod, None)).as_deref(), Some("pod_unknown"));
         for unbound in [json!({}), json!({"kubernetes.io": {"namespace": "ci"}}), json!({"sub": "x"})] {
-            assert_eq!(code(shown(token(&unbound), Some("u-1"))).as_deref(), Some("not_pod_bound"), "{unbound}");
+            assert_eq!(code(send(token(&unbound), Some("u-1"))).as_deref(), Some("not_pod_bound"), "{unbound}");
         }
         for malformed in ["hunter2", "a.b.c", "", "a b", "e30.e30\n.x", "e30.bnVsbA.x", &"a".repeat(16 * 1024 + 1)] {
-            assert_eq!(code(shown(malformed.into(), Some("u-1"))).as_deref(), Some("token_invalid"), "{malformed}");
+            assert_eq!(code(send(malformed.into(), Some("u-1"))).as_deref(), Some("token_invalid"), "{malformed}");
         }
     }
 }

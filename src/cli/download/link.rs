@@ -1,4 +1,4 @@
-//! A one-time download URL, and whether it may be opened.
+//! One-time download URLs.
 
 use crate::model::ticket::TicketToken;
 use reqwest::Url;
@@ -7,10 +7,10 @@ use std::str::FromStr;
 
 /// A one-time download URL. Its last segment is a secret: no `Display`, and a redacted `Debug`.
 #[derive(Clone)]
-pub struct Link(Url);
+pub struct DownloadLink(Url);
 
-impl Link {
-    /// Accepts only a URL with the form of a download in every part. Another could send the secret to a different server.
+impl DownloadLink {
+    /// Parses a URL. `None` unless each part is as in a download URL, because another part could send the token elsewhere.
     pub fn parse(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
         let token = url.path().strip_prefix("/v1/downloads/")?;
@@ -24,9 +24,9 @@ impl Link {
         is_ours.then_some(Self(url))
     }
 
-    /// Whether it may be opened after a request to `origin`: never from TLS to a server without. The host may differ, because a
-    /// server's public URL may.
-    pub fn may_follow(&self, origin: &Url) -> bool {
+    /// Whether the URL may be opened after a request to `origin`: not if that was `https` and the URL is `http`. The host may
+    /// differ, because `server.publicUrl` may name another.
+    pub fn is_allowed_after(&self, origin: &Url) -> bool {
         self.0.scheme() == origin.scheme() || self.0.scheme() == "https"
     }
 
@@ -35,7 +35,7 @@ impl Link {
     }
 }
 
-impl FromStr for Link {
+impl FromStr for DownloadLink {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -43,9 +43,9 @@ impl FromStr for Link {
     }
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for DownloadLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Link(***)")
+        f.write_str("DownloadLink(***)")
     }
 }
 
@@ -54,10 +54,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_download_is_opened_and_never_from_tls_to_plain_http() {
+    fn only_download_urls_are_accepted_and_not_http_after_https() {
         let token = format!("{}.{}", "A".repeat(22), "A".repeat(43));
-        let good = Link::parse(&format!("https://a:8443/v1/downloads/{token}")).expect("one of ours");
-        let plain = Link::parse(&format!("http://a/v1/downloads/{token}")).expect("one of ours");
+        let good = DownloadLink::parse(&format!("https://a:8443/v1/downloads/{token}")).expect("one of ours");
+        let plain = DownloadLink::parse(&format!("http://a/v1/downloads/{token}")).expect("one of ours");
         for bad in [
             String::new(),
             format!("/v1/downloads/{token}"),
@@ -71,11 +71,11 @@ mod tests {
             "https://a/v1/downloads/".into(),
             "https://a/v1/downloads/hunter2".into(),
         ] {
-            assert!(Link::parse(&bad).is_none(), "{bad} was taken");
+            assert!(DownloadLink::parse(&bad).is_none(), "{bad} was taken");
         }
         let origin = |text| Url::parse(text).expect("a URL");
-        assert!(good.may_follow(&origin("https://b")) && good.may_follow(&origin("http://a")));
-        assert!(plain.may_follow(&origin("http://b")) && !plain.may_follow(&origin("https://a")));
-        assert_eq!(format!("{good:?}"), "Link(***)");
+        assert!(good.is_allowed_after(&origin("https://b")) && good.is_allowed_after(&origin("http://a")));
+        assert!(plain.is_allowed_after(&origin("http://b")) && !plain.is_allowed_after(&origin("https://a")));
+        assert_eq!(format!("{good:?}"), "DownloadLink(***)");
     }
 }

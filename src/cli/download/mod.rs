@@ -1,21 +1,21 @@
-//! The download of a build pod: requests a ticket, redeems it once, and verifies the bundle. Shared by `fetch`, `exec` and `scan`.
+//! Downloads a bundle: requests a ticket, redeems it once, and verifies the bundle. Shared by `fetch`, `exec`, `scan` and `csi`.
 
-mod ask;
-mod attempt;
-mod checked;
-mod downloaded;
+mod attempt_error;
+mod downloaded_bundle;
 mod link;
 mod progress;
 mod redeem;
+mod request_ticket;
+mod verification;
 
-pub use downloaded::Downloaded;
-pub use link::Link;
+pub use downloaded_bundle::DownloadedBundle;
+pub use link::DownloadLink;
 pub use progress::Progress;
 
-use super::failure::Failure;
+use super::command_error::CommandError;
 use super::retry_budget::RetryBudget;
 use super::server::ServerArguments;
-use super::workflow::Commands;
+use super::workflow::RunnerStream;
 use crate::model::duration;
 use crate::model::format::Format;
 use crate::wire::ticket::TicketRequest;
@@ -24,9 +24,9 @@ use reqwest::{Client, Url};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Options for what is requested.
+/// The options of a request for secrets.
 #[derive(Debug, clap::Args)]
-pub struct Wanted {
+pub struct DownloadArguments {
     /// Repository; optional if policies attest it.
     #[arg(long)]
     pub repo: Option<String>,
@@ -39,19 +39,18 @@ pub struct Wanted {
     #[command(flatten)]
     pub server: ServerArguments,
     #[command(flatten)]
-    pub bound: Bound,
+    pub time_limit: TimeoutArgument,
 }
 
-/// The time limit option.
 #[derive(Debug, Clone, Copy, clap::Args)]
-pub struct Bound {
+pub struct TimeoutArgument {
     /// Total time limit, including retries.
     #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = duration::parse)]
     pub timeout: Duration,
 }
 
-impl Wanted {
-    /// The request body for these keys; without a list for all keys.
+impl DownloadArguments {
+    /// The request body for these keys. `None` stands for all keys.
     pub fn request(&self, keys: Option<Vec<String>>, ttl: Option<String>) -> TicketRequest {
         TicketRequest {
             repo: self.repo.clone(),
@@ -68,13 +67,13 @@ pub type Sizes = BTreeMap<String, usize>;
 
 /// An issued ticket.
 struct Receipt {
-    link: Link,
+    link: DownloadLink,
     keys: Vec<String>,
     sizes: Sizes,
 }
 
-/// A server, and the caller's token.
-pub struct Source<'a> {
+/// A client that requests and redeems tickets with one bearer token.
+pub struct TicketClient<'a> {
     arguments: &'a ServerArguments,
     origin: Url,
     bearer: HeaderValue,
@@ -83,31 +82,31 @@ pub struct Source<'a> {
     progress: Progress,
 }
 
-impl<'a> Source<'a> {
+impl<'a> TicketClient<'a> {
     /// Reads or requests the token, and reads the certificates. Sends nothing to the server.
     pub async fn open(
         arguments: &'a ServerArguments,
-        bound: Bound,
+        time_limit: TimeoutArgument,
         progress: Progress,
-        commands: Commands,
-    ) -> Result<Self, Failure> {
+        runner: RunnerStream,
+    ) -> Result<Self, CommandError> {
         let origin = arguments.origin()?;
         let client = arguments.client(origin.scheme())?;
-        let mut retry_budget = RetryBudget::new(bound.timeout);
-        let bearer = arguments.bearer(commands, &mut retry_budget).await?;
+        let mut retry_budget = RetryBudget::new(time_limit.timeout);
+        let bearer = arguments.bearer(runner, &mut retry_budget).await?;
         Ok(Self { arguments, origin, bearer, client, retry_budget, progress })
     }
 
-    /// A caller whose token another process has shown, with a client that many callers share. Sends nothing.
+    /// Uses this bearer token, and an HTTP client that others share. Sends nothing.
     #[cfg(feature = "csi")]
-    pub fn shown(
+    pub fn with_bearer(
         arguments: &'a ServerArguments,
         client: Client,
         bearer: HeaderValue,
-        bound: Bound,
-    ) -> Result<Self, Failure> {
+        time_limit: TimeoutArgument,
+    ) -> Result<Self, CommandError> {
         let (origin, progress) = (arguments.origin()?, Progress::silent());
-        Ok(Self { arguments, origin, bearer, client, retry_budget: RetryBudget::new(bound.timeout), progress })
+        Ok(Self { arguments, origin, bearer, client, retry_budget: RetryBudget::new(time_limit.timeout), progress })
     }
 
     /// Requests a ticket and redeems it. Returns the bundle with the names of its keys.
@@ -115,36 +114,36 @@ impl<'a> Source<'a> {
         &mut self,
         request: &TicketRequest,
         format: Format,
-    ) -> Result<(Downloaded, Vec<String>), Failure> {
+    ) -> Result<(DownloadedBundle, Vec<String>), CommandError> {
         self.fetch_if(request, format, |_| Ok(())).await
     }
 
-    /// The same, but the ticket is redeemed only if the lengths of its values are accepted.
+    /// Requests a ticket, and redeems it only if `accept` accepts the lengths of its values.
     pub async fn fetch_if(
         &mut self,
         request: &TicketRequest,
         format: Format,
-        good: impl FnOnce(&Sizes) -> Result<(), Failure>,
-    ) -> Result<(Downloaded, Vec<String>), Failure> {
-        self.progress.says("asking for a ticket");
-        let Receipt { link, keys, sizes } = self.ask(request).await?;
-        if let Err(failure) = good(&sizes) {
+        accept: impl FnOnce(&Sizes) -> Result<(), CommandError>,
+    ) -> Result<(DownloadedBundle, Vec<String>), CommandError> {
+        self.progress.show_step("asking for a ticket");
+        let Receipt { link, keys, sizes } = self.request_ticket(request).await?;
+        if let Err(error) = accept(&sizes) {
             self.progress.clear();
-            return Err(failure);
+            return Err(error);
         }
-        self.progress.says("fetching the bundle");
+        self.progress.show_step("fetching the bundle");
         let is_same_origin = link.url().origin() == self.origin.origin();
-        let other;
+        let other_client;
         let client = if link.url().scheme() == self.origin.scheme() {
             &self.client
         } else {
-            other = self.arguments.client(link.url().scheme())?;
-            &other
+            other_client = self.arguments.client(link.url().scheme())?;
+            &other_client
         };
         let redemption = redeem::Redemption {
             client,
             link: &link,
-            // The token is for this server, and for no other server that an answer names.
+            // The bearer token is sent to the configured server only, not to another host in the ticket's URL.
             bearer: is_same_origin.then_some(&self.bearer),
             format,
             keys: Some(keys.len()),
@@ -156,13 +155,18 @@ impl<'a> Source<'a> {
 }
 
 /// Redeems a ticket that another process requested.
-pub async fn redeem(link: &Link, client: &Client, format: Format, bound: Bound) -> Result<Downloaded, Failure> {
+pub async fn redeem(
+    link: &DownloadLink,
+    client: &Client,
+    format: Format,
+    time_limit: TimeoutArgument,
+) -> Result<DownloadedBundle, CommandError> {
     let redemption = redeem::Redemption { client, link, bearer: None, format, keys: None };
-    redemption.run(&mut RetryBudget::new(bound.timeout), &Progress::silent()).await
+    redemption.run(&mut RetryBudget::new(time_limit.timeout), &Progress::silent()).await
 }
 
-/// Runs a future to completion.
-pub fn block_on<T>(act: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+/// Runs a future on a new runtime.
+pub fn block_on<T>(future: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::Failed(format!("cannot start: {}", error.kind())))?.block_on(act)
+    runtime.map_err(|error| CommandError::Other(format!("cannot start: {}", error.kind())))?.block_on(future)
 }

@@ -1,43 +1,43 @@
-//! Progress: one line, rewritten, on a terminal; nothing in a pipe or a log.
+//! Shows progress in one line of a terminal. Writes nothing if standard error is not a terminal.
 
-use crate::cli::printable::printable;
+use crate::cli::terminal::escape_for_terminal;
 use std::io::{IsTerminal as _, Write as _, stderr};
 
 /// The output for progress.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
-    is_told: bool,
+    is_visible: bool,
 }
 
 impl Progress {
     /// Standard error, if it is a terminal.
     pub fn on_terminal() -> Self {
-        Self { is_told: stderr().is_terminal() }
+        Self { is_visible: stderr().is_terminal() }
     }
 
     /// No output.
     pub const fn silent() -> Self {
-        Self { is_told: false }
+        Self { is_visible: false }
     }
 
     /// Replaces the line by the current step.
-    pub fn says(self, what: &str) {
-        if self.is_told {
-            let _ = write!(stderr(), "\r\u{1b}[2Kclaviger: {} ...", printable(what));
+    pub fn show_step(self, step: &str) {
+        if self.is_visible {
+            let _ = write!(stderr(), "\r\u{1b}[2Kclaviger: {} ...", escape_for_terminal(step));
         }
     }
 
     /// Clears the line.
     pub fn clear(self) {
-        if self.is_told {
+        if self.is_visible {
             let _ = write!(stderr(), "\r\u{1b}[2K");
         }
     }
 
     /// Replaces the line by a final message.
-    pub fn ends(self, with: &str) {
-        if self.is_told {
-            let _ = writeln!(stderr(), "\r\u{1b}[2Kclaviger: {}", printable(with));
+    pub fn finish(self, message: &str) {
+        if self.is_visible {
+            let _ = writeln!(stderr(), "\r\u{1b}[2Kclaviger: {}", escape_for_terminal(message));
         }
     }
 }

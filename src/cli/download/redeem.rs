@@ -1,15 +1,15 @@
-//! Redeems a ticket at most once, unless the server can tell that a second attempt repeats the first.
+//! Redeems a ticket, with retries.
 //!
-//! All attempts of a run send the same random `Idempotency-Key`, so that a download whose answer was lost can be repeated for a
-//! while. A decision of the server is never retried.
+//! All attempts send the same random `Idempotency-Key`, by which the server recognizes a retry. It returns the same bytes
+//! for a limited time. A decision of the server is never retried.
 
-use super::attempt::{Attempt, ServerEffect};
-use super::checked::{Head, checked};
-use super::downloaded::Downloaded;
-use super::link::Link;
+use super::attempt_error::{AttemptError, ServerEffect};
+use super::downloaded_bundle::DownloadedBundle;
+use super::link::DownloadLink;
 use super::progress::Progress;
-use crate::cli::failure::Failure;
-use crate::cli::http_client::{self, ANSWER_WITHIN};
+use super::verification::{DownloadHeaders, verify};
+use crate::cli::command_error::CommandError;
+use crate::cli::http_client::{self, RESPONSE_TIMEOUT};
 use crate::cli::retry_budget::RetryBudget;
 use crate::model::format::Format;
 use crate::model::request_id::RequestId;
@@ -17,67 +17,71 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use reqwest::Client;
 use std::time::Duration;
 
-/// Larger than any bundle of a server.
+/// Maximum size of a download, larger than any bundle of a server.
 const MAX_BUNDLE_BYTES: usize = 64 * 1024 * 1024;
-/// How long a server returns the same bytes again.
-const REPEATED_WITHIN: Duration = Duration::from_secs(30);
+/// How long a server returns the same bytes for the same `Idempotency-Key`.
+const REPLAY_WINDOW: Duration = Duration::from_secs(30);
 
 /// A ticket to redeem.
 pub struct Redemption<'a> {
     pub client: &'a Client,
-    pub link: &'a Link,
-    /// The caller's token: needed if the ticket is bound to its identity.
+    pub link: &'a DownloadLink,
+    /// The caller's token, needed if the ticket is bound to the caller.
     pub bearer: Option<&'a HeaderValue>,
-    /// Format and key.
     pub format: Format,
     /// Number of keys of the ticket, if known.
     pub keys: Option<usize>,
 }
 
 impl Redemption<'_> {
-    /// Redeems the ticket. Returns only a complete bundle.
-    pub async fn run(&self, retry_budget: &mut RetryBudget, progress: &Progress) -> Result<Downloaded, Failure> {
+    /// Redeems the ticket, and verifies the bundle.
+    pub async fn run(
+        &self,
+        retry_budget: &mut RetryBudget,
+        progress: &Progress,
+    ) -> Result<DownloadedBundle, CommandError> {
         let key = RequestId::random();
-        let mut lost = false;
+        let mut response_lost = false;
         loop {
-            let attempt = match self.once(&key, retry_budget.left().min(ANSWER_WITHIN)).await {
+            let error = match self.try_redeem(&key, retry_budget.remaining().min(RESPONSE_TIMEOUT)).await {
                 Ok(downloaded) => return Ok(downloaded),
-                Err(attempt) => attempt,
+                Err(error) => error,
             };
-            if attempt.done == ServerEffect::Perhaps && !lost {
-                lost = true;
-                retry_budget.shorten(REPEATED_WITHIN);
+            if error.effect == ServerEffect::Unknown && !response_lost {
+                response_lost = true;
+                retry_budget.shorten(REPLAY_WINDOW);
             }
-            progress.says("the download broke off, trying again");
-            if attempt.done == ServerEffect::Decided || !retry_budget.wait(attempt.retry_after).await {
+            progress.show_step("the download broke off, trying again");
+            if error.effect == ServerEffect::Final || !retry_budget.wait(error.retry_after).await {
                 progress.clear();
-                return Err(if lost { after_loss(attempt) } else { attempt.failure });
+                return Err(if response_lost { error_after_loss(error) } else { error.cause });
             }
         }
     }
 
-    async fn once(&self, key: &RequestId, within: Duration) -> Result<Downloaded, Attempt> {
+    async fn try_redeem(&self, key: &RequestId, time_limit: Duration) -> Result<DownloadedBundle, AttemptError> {
         let mut url = self.link.url().clone();
         url.query_pairs_mut().append_pair("format", self.format.as_str());
-        let mut request = self.client.get(url).timeout(within).header("idempotency-key", key.as_str());
+        let mut request = self.client.get(url).timeout(time_limit).header("idempotency-key", key.as_str());
         if let Some(bearer) = self.bearer {
             request = request.header(AUTHORIZATION, bearer.clone());
         }
-        let mut response = request.send().await.map_err(|error| Attempt::unanswered(&error))?;
+        let mut response = request.send().await.map_err(|error| AttemptError::from_send_error(&error))?;
         if response.status() != 200 {
-            return Err(Attempt::refused(response).await);
+            return Err(AttemptError::from_response(response).await);
         }
-        let head = Head::of(response.headers(), self.format).map_err(Attempt::decided)?;
-        let bytes = http_client::read(&mut response, MAX_BUNDLE_BYTES).await.map_err(Attempt::broken)?;
-        checked(&bytes, &head, self.format, self.keys).map_err(Attempt::decided)?;
-        Ok(Downloaded { bytes, stale: head.stale, versions: head.versions })
+        let headers = DownloadHeaders::parse(response.headers(), self.format).map_err(AttemptError::not_retryable)?;
+        let bytes =
+            http_client::read_body(&mut response, MAX_BUNDLE_BYTES).await.map_err(AttemptError::from_read_error)?;
+        verify(&bytes, &headers, self.format, self.keys).map_err(AttemptError::not_retryable)?;
+        Ok(DownloadedBundle { bytes, stale: headers.stale, versions: headers.versions })
     }
 }
 
-/// Explains a refusal that follows a lost answer.
-fn after_loss(attempt: Attempt) -> Failure {
-    if attempt.status() == Some(410) {
-        return Failure::TicketLost;
+/// The error after a lost response: a status of 410 then means that the lost attempt may have redeemed the ticket.
+fn error_after_loss(error: AttemptError) -> CommandError {
+    if error.status() == Some(410) {
+        return CommandError::TicketLost;
     }
-    attempt.failure
+    error.cause
 }

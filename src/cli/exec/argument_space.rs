@@ -1,77 +1,81 @@
-//! The space that Linux gives a command for its arguments and environment (`fs/exec.c`).
+//! Checks that variables fit into the space that Linux has for arguments and environment (`fs/exec.c`).
 //!
-//! One string has at most 32 pages (`MAX_ARG_STRLEN`). All strings, with a pointer for each, have a quarter of the stack's
-//! limit, at least 128 KiB and at most 6 MiB. Beyond that `execve` fails with `E2BIG`, which names no variable.
+//! One string has at most 32 pages (`MAX_ARG_STRLEN`). All strings, with a pointer for each, have a quarter of the stack
+//! limit, at least 128 KiB and at most 6 MiB. Otherwise `execve` fails with `E2BIG`, which does not name the variable.
 
-use crate::cli::failure::Failure;
+use crate::cli::command_error::CommandError;
 use rustix::param::page_size;
 use rustix::process::{Resource, getrlimit};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 
-const LEAST: usize = 128 * 1024;
-const MOST: usize = 6 * 1024 * 1024;
-const POINTER: usize = size_of::<usize>();
-/// For what the kernel adds: the path of the command (4 KiB at most), twice, and the line of an interpreter.
-const RESERVE: usize = 3 * 4096;
+const MIN_TOTAL_BYTES: usize = 128 * 1024;
+const MAX_TOTAL_BYTES: usize = 6 * 1024 * 1024;
+const POINTER_BYTES: usize = size_of::<usize>();
+/// Reserved for what the kernel adds: twice the path of the command (at most 4 KiB), and the line of an interpreter.
+const RESERVED_BYTES: usize = 3 * 4096;
 
 /// The space left for the variables of a bundle.
 pub struct ArgumentSpace {
-    string: usize,
-    total: usize,
+    max_string_bytes: usize,
+    max_total_bytes: usize,
     inherited: BTreeMap<Vec<u8>, usize>,
 }
 
 impl ArgumentSpace {
-    /// The space for a command that inherits the environment of this process except some variables.
+    /// The space of a command that inherits the environment of this process without these variables.
     #[expect(
         clippy::disallowed_methods,
         reason = "the lengths of what the command inherits are needed, not the values"
     )]
-    pub fn here(command: &[OsString], removed: &[&str]) -> Self {
+    pub fn for_command(command: &[OsString], removed: &[&str]) -> Self {
         let stack = getrlimit(Resource::Stack).current.and_then(|bytes| usize::try_from(bytes / 4).ok());
         let inherited = std::env::vars_os()
             .filter(|(name, _)| !removed.iter().any(|removed| name == removed))
-            .map(|(name, value)| (name.as_bytes().to_vec(), taken(name.len() + 1 + value.len())))
+            .map(|(name, value)| (name.as_bytes().to_vec(), string_space(name.len() + 1 + value.len())))
             .collect();
-        let arguments: usize = command.iter().map(|argument| taken(argument.len())).sum();
-        let total = stack.unwrap_or(MOST).clamp(LEAST, MOST);
-        Self { string: 32 * page_size(), total: total.saturating_sub(arguments + RESERVE), inherited }
+        let arguments: usize = command.iter().map(|argument| string_space(argument.len())).sum();
+        let total = stack.unwrap_or(MAX_TOTAL_BYTES).clamp(MIN_TOTAL_BYTES, MAX_TOTAL_BYTES);
+        Self {
+            max_string_bytes: 32 * page_size(),
+            max_total_bytes: total.saturating_sub(arguments + RESERVED_BYTES),
+            inherited,
+        }
     }
 
-    /// Names a variable that does not fit, or the largest one if they do not fit together.
-    pub fn fits<'a>(&self, variables: impl Iterator<Item = (&'a str, usize)>) -> Result<(), Failure> {
+    /// Checks names and lengths of variables. The error names a variable that is too long, or else the largest one.
+    pub fn check<'a>(&self, variables: impl Iterator<Item = (&'a str, usize)>) -> Result<(), CommandError> {
         let mut all = self.inherited.clone();
         let mut largest = ("", 0);
-        for (name, value) in variables {
-            let string = name.len() + 1 + value + 1;
-            if string > self.string {
-                return Err(Failure::Failed(format!(
+        for (name, length) in variables {
+            let string = name.len() + 1 + length + 1;
+            if string > self.max_string_bytes {
+                return Err(CommandError::Other(format!(
                     "{name} is too long for a variable: {string} bytes with its name, at most {}; use --file {name}=PATH",
-                    self.string
+                    self.max_string_bytes
                 )));
             }
             if string > largest.1 {
                 largest = (name, string);
             }
-            all.insert(name.as_bytes().to_vec(), taken(string - 1));
+            all.insert(name.as_bytes().to_vec(), string_space(string - 1));
         }
         let total: usize = all.values().sum();
-        if largest.1 == 0 || total <= self.total {
+        if largest.1 == 0 || total <= self.max_total_bytes {
             return Ok(());
         }
         let name = largest.0;
-        Err(Failure::Failed(format!(
+        Err(CommandError::Other(format!(
             "the environment is too large: {total} bytes, at most {}; {name} takes the most; use --file {name}=PATH or --only",
-            self.total
+            self.max_total_bytes
         )))
     }
 }
 
-/// The space of a string: its bytes, NUL, and a pointer.
-const fn taken(length: usize) -> usize {
-    length + 1 + POINTER
+/// The space of a string in bytes, with NUL and a pointer.
+const fn string_space(length: usize) -> usize {
+    length + 1 + POINTER_BYTES
 }
 
 #[cfg(test)]
@@ -79,32 +83,33 @@ mod tests {
     use super::*;
 
     fn space(total: usize, inherited: &[(&str, usize)]) -> ArgumentSpace {
-        let inherited = inherited.iter().map(|(name, size)| (name.as_bytes().to_vec(), taken(name.len() + 1 + size)));
-        ArgumentSpace { string: 131_072, total, inherited: inherited.collect() }
+        let inherited =
+            inherited.iter().map(|(name, size)| (name.as_bytes().to_vec(), string_space(name.len() + 1 + size)));
+        ArgumentSpace { max_string_bytes: 131_072, max_total_bytes: total, inherited: inherited.collect() }
     }
 
-    fn said(fits: Result<(), Failure>) -> Option<String> {
-        match fits {
+    fn message(result: Result<(), CommandError>) -> Option<String> {
+        match result {
             Ok(()) => None,
-            Err(Failure::Failed(sentence)) => Some(sentence),
+            Err(CommandError::Other(sentence)) => Some(sentence),
             Err(other) => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn a_variable_has_32_pages_with_its_name_and_nul() {
-        let space = space(MOST, &[]);
-        assert_eq!(said(space.fits([("NAME", 131_072 - 6)].into_iter())), None);
-        let refused = said(space.fits([("A", 1), ("NAME", 131_072 - 5)].into_iter())).expect("one byte too many");
+    fn variable_may_have_32_pages_with_its_name_and_nul() {
+        let space = space(MAX_TOTAL_BYTES, &[]);
+        assert_eq!(message(space.check([("NAME", 131_072 - 6)].into_iter())), None);
+        let refused = message(space.check([("A", 1), ("NAME", 131_072 - 5)].into_iter())).expect("one byte too many");
         assert!(refused.starts_with("NAME is too long for a variable: 131073 bytes"), "{refused}");
     }
 
     #[test]
-    fn all_variables_share_one_space() {
-        let space = space(LEAST, &[("PATH", 50_000), ("BIG", 60_000)]);
-        assert_eq!(said(space.fits([("BIG", 70_000)].into_iter())), None, "it replaces the inherited one");
-        let refused = said(space.fits([("A", 1), ("OTHER", 70_000)].into_iter())).expect("too much");
+    fn all_variables_share_the_total_space() {
+        let space = space(MIN_TOTAL_BYTES, &[("PATH", 50_000), ("BIG", 60_000)]);
+        assert_eq!(message(space.check([("BIG", 70_000)].into_iter())), None, "it replaces the inherited one");
+        let refused = message(space.check([("A", 1), ("OTHER", 70_000)].into_iter())).expect("too much");
         assert!(refused.contains("OTHER takes the most"), "{refused}");
-        assert_eq!(said(space.fits(std::iter::empty())), None, "what is inherited is the command's own affair");
+        assert_eq!(message(space.check(std::iter::empty())), None, "inherited variables alone are not checked");
     }
 }

@@ -1,8 +1,8 @@
-//! Keys that are written to files.
+//! The option `--file`: keys that are written to files.
 
+use crate::cli::atomic_file::{AtomicFile, Mode};
 use crate::cli::bundle::Values;
-use crate::cli::failure::Failure;
-use crate::cli::whole_file::{Mode, Target};
+use crate::cli::command_error::CommandError;
 use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -27,20 +27,23 @@ impl FromStr for KeyFile {
     }
 }
 
-/// The files, and how many of them are written.
+/// The files of a command. The first `written` of them exist.
 pub struct KeyFiles {
-    targets: Vec<(String, Target)>,
+    targets: Vec<(String, AtomicFile)>,
     written: usize,
 }
 
 impl KeyFiles {
-    /// Checks the targets, before any request.
-    pub fn new(files: &[KeyFile]) -> Result<Self, Failure> {
-        let mut targets: Vec<(String, Target)> = Vec::new();
+    /// Checks that the files can be written, before any request is sent.
+    pub fn new(files: &[KeyFile]) -> Result<Self, CommandError> {
+        let mut targets: Vec<(String, AtomicFile)> = Vec::new();
         for file in files {
-            let target = Target::new("--file", &file.path, Mode::OWNER)?;
+            let target = AtomicFile::new("--file", &file.path, Mode::OWNER)?;
             if targets.iter().any(|(name, other)| *name == file.name || other.path() == target.path()) {
-                return Err(Failure::usage(format!("--file: {}: twice the same key or file", file.path.display())));
+                return Err(CommandError::usage(format!(
+                    "--file: {}: this file or its key is given twice",
+                    file.path.display()
+                )));
             }
             targets.push((file.name.clone(), target));
         }
@@ -48,7 +51,7 @@ impl KeyFiles {
     }
 
     /// Writes each file. A missing key becomes an empty file, which `[ -s file ]` detects. Needs a runtime.
-    pub fn write(&mut self, values: &Values) -> Result<(), Failure> {
+    pub fn write(&mut self, values: &Values) -> Result<(), CommandError> {
         for (name, target) in &self.targets {
             let value = values.iter().find(|(other, _)| other == name);
             #[expect(clippy::disallowed_methods, reason = "the value goes into the file that it is for")]

@@ -1,14 +1,15 @@
-//! Signals that are forwarded to the command.
+//! Receives signals and forwards them to the command.
 
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
 use rustix::termios::tcgetpgrp;
+use std::fs::File;
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
 use tokio::signal::unix::{self, SignalKind};
 
-/// Signals that end or notify a process, sent to ours instead of the command's.
-fn forwarded() -> [(SignalKind, Signal); 6] {
+/// The forwarded signals: those that users and supervisors send to a command.
+fn forwarded_signals() -> [(SignalKind, Signal); 6] {
     [
         (SignalKind::terminate(), Signal::TERM),
         (SignalKind::interrupt(), Signal::INT),
@@ -19,20 +20,20 @@ fn forwarded() -> [(SignalKind, Signal); 6] {
     ]
 }
 
-/// The signals received from now on; none of them ends this process.
-pub struct Signals(Vec<(unix::Signal, Signal)>);
+/// Receives the forwarded signals. From its creation on they do not end this process.
+pub struct SignalReceiver(Vec<(unix::Signal, Signal)>);
 
-impl Signals {
-    /// Starts catching signals. Needs a runtime.
+impl SignalReceiver {
+    /// Installs the handlers. Needs a runtime.
     pub fn new() -> io::Result<Self> {
-        forwarded()
+        forwarded_signals()
             .into_iter()
             .map(|(kind, signal)| Ok((unix::signal(kind)?, signal)))
             .collect::<io::Result<_>>()
             .map(Self)
     }
 
-    /// The next signal.
+    /// Waits for the next signal.
     pub async fn next(&mut self) -> Signal {
         poll_fn(|context| {
             for (stream, signal) in &mut self.0 {
@@ -46,15 +47,23 @@ impl Signals {
     }
 }
 
-/// Forwards a signal. A signal from the terminal reaches the whole foreground group, the command included: it does not get
-/// it twice.
-pub fn pass_on(signal: Signal, child: u32) {
-    let is_typed = matches!(signal, Signal::INT | Signal::QUIT);
-    if is_typed && tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground == getpgrp()) {
+/// Forwards a signal to the command.
+///
+/// The terminal sends SIGINT and SIGQUIT (Ctrl-C and Ctrl-\) to the whole foreground process group, the command included, so
+/// they are not forwarded while this process is in that group. tokio does not report the sender of a signal, so a SIGINT
+/// or SIGQUIT from `kill` to this process alone is not forwarded then either. SIGHUP is always forwarded, and may arrive
+/// twice, because the foreground group of a closed terminal cannot be read.
+pub fn forward(signal: Signal, child: u32) {
+    if matches!(signal, Signal::INT | Signal::QUIT) && is_in_foreground() {
         return;
     }
     if let Some(pid) = i32::try_from(child).ok().and_then(Pid::from_raw) {
-        // The command may have ended already.
+        // An error means that the command has ended.
         let _ = kill_process(pid, signal);
     }
+}
+
+/// Whether this process is in the foreground group of its controlling terminal. Standard input may be another file.
+fn is_in_foreground() -> bool {
+    File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|foreground| foreground == getpgrp()))
 }

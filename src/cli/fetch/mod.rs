@@ -1,10 +1,10 @@
 //! `claviger fetch`: downloads the secrets of a repo and branch to a file or standard output.
 
+use super::atomic_file::{AtomicFile, Mode};
 use super::bundle;
-use super::download::{Progress, Sizes, Source, Wanted, block_on};
-use super::failure::Failure;
-use super::whole_file::{Mode, Target};
-use super::workflow::{Commands, EnvironmentFile};
+use super::command_error::CommandError;
+use super::download::{DownloadArguments, Progress, Sizes, TicketClient, block_on};
+use super::workflow::{EnvironmentFile, RunnerStream};
 use crate::model::format::Format;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use zeroize::Zeroizing;
 
 /// The options of `claviger fetch`.
 #[derive(Debug, clap::Args)]
-pub struct Fetch {
+pub struct FetchArguments {
     #[command(flatten)]
-    wanted: Wanted,
+    download: DownloadArguments,
     /// Output format: export, dotenv, dotenv-expand, json, raw, tar, docker-config, npmrc, netrc [default: export].
     #[arg(long)]
     format: Option<Format>,
@@ -39,39 +39,40 @@ pub struct Fetch {
     ttl: Option<String>,
 }
 
-pub fn run(fetch: &Fetch) -> ExitCode {
+pub fn run(fetch: &FetchArguments) -> ExitCode {
     match fetch.run() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.print_and_code(),
+        Err(error) => error.report(),
     }
 }
 
-impl Fetch {
-    fn run(&self) -> Result<(), Failure> {
+impl FetchArguments {
+    fn run(&self) -> Result<(), CommandError> {
         let format = match (self.format, &self.key) {
             (None | Some(Format::Raw), Some(_)) => Format::Raw,
-            (Some(_), Some(_)) => return Err(Failure::usage("--key: goes with --format raw")),
+            (Some(_), Some(_)) => return Err(CommandError::usage("--key: goes with --format raw")),
             (format, None) => format.unwrap_or_default(),
         };
-        // Checked before any request: no ticket is consumed for a file that cannot be written.
+        // Checked before any request, so that no ticket is consumed for a file that cannot be written.
         let file = self.output.as_deref().filter(|path| *path != Path::new("-"));
-        let target = file.map(|path| Target::new("--output", path, self.mode)).transpose()?;
-        let mut environment = self.github_env.then(EnvironmentFile::of_this_step).transpose()?;
-        let prints = target.is_none() && environment.is_none();
-        let commands = if prints { Commands::Stderr } else { Commands::Stdout };
-        let is_masked = self.github_env || self.wanted.server.token.is_github_actions();
+        let target = file.map(|path| AtomicFile::new("--output", path, self.mode)).transpose()?;
+        let mut environment = self.github_env.then(EnvironmentFile::open).transpose()?;
+        let is_printed = target.is_none() && environment.is_none();
+        let runner = if is_printed { RunnerStream::Stderr } else { RunnerStream::Stdout };
+        let is_masked = self.github_env || self.download.server.token.is_github_actions();
         let progress = Progress::on_terminal();
         let keys = self.key.clone().map(|key| vec![key]).or_else(|| self.keys.clone());
-        let request = self.wanted.request(keys, self.ttl.clone());
-        let names_fit = |sizes: &Sizes| {
-            if self.github_env { EnvironmentFile::check(sizes.keys().map(String::as_str)) } else { Ok(()) }
+        let request = self.download.request(keys, self.ttl.clone());
+        let check_names = |sizes: &Sizes| {
+            if self.github_env { EnvironmentFile::check_names(sizes.keys().map(String::as_str)) } else { Ok(()) }
         };
         let (downloaded, keys) = block_on(async {
-            let mut source = Source::open(&self.wanted.server, self.wanted.bound, progress, commands).await?;
-            let fetched = source.fetch_if(&request, format, names_fit).await?;
+            let mut client =
+                TicketClient::open(&self.download.server, self.download.time_limit, progress, runner).await?;
+            let fetched = client.fetch_if(&request, format, check_names).await?;
             if is_masked {
-                let values = bundle::secrets(format, &fetched.0.bytes, &fetched.1)?;
-                commands.mask(&values)?;
+                let values = bundle::parse_secrets(format, &fetched.0.bytes, &fetched.1)?;
+                runner.mask(&values)?;
                 if let Some(environment) = &mut environment {
                     environment.append(&values)?;
                 }
@@ -81,18 +82,18 @@ impl Fetch {
             }
             Ok(fetched)
         })?;
-        let place = target.as_ref().map(|target| format!(" in {}", target.path().display())).unwrap_or_default();
-        if prints {
-            print(&downloaded.bytes)?;
+        let location = target.as_ref().map(|target| format!(" in {}", target.path().display())).unwrap_or_default();
+        if is_printed {
+            print_bytes(&downloaded.bytes)?;
         }
         let stale = if downloaded.stale { " (older values: a store could not be reached)" } else { "" };
-        progress.ends(&format!("{} keys{place}{stale}", keys.len()));
+        progress.finish(&format!("{} keys{location}{stale}", keys.len()));
         Ok(())
     }
 }
 
-fn print(bytes: &Zeroizing<Vec<u8>>) -> Result<(), Failure> {
+fn print_bytes(bytes: &Zeroizing<Vec<u8>>) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(bytes).and_then(|()| out.flush());
-    written.map_err(|error| Failure::Failed(format!("cannot write to standard output: {}", error.kind())))
+    written.map_err(|error| CommandError::Other(format!("cannot write to standard output: {}", error.kind())))
 }

@@ -1,10 +1,10 @@
 //! `claviger policy apply`: writes the policies in files to a server, unless any of them is invalid.
 
-use super::get::path;
+use super::get::policy_path;
 use super::manifests::{self, Document, Manifests};
 use super::output::print_line;
+use crate::cli::command_error::{CommandError, fault_line};
 use crate::cli::connection::Connection;
-use crate::cli::failure::{Failure, fault_line};
 use crate::cli::server::ServerArguments;
 use crate::document::Fault;
 use crate::wire::policy_object::PolicyObject;
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 /// The options of `claviger policy apply`.
 #[derive(Debug, clap::Args)]
-pub struct Apply {
+pub struct ApplyArguments {
     #[command(flatten)]
     pub server: ServerArguments,
     /// File with one or more policies (`-`: standard input); repeatable.
@@ -26,57 +26,57 @@ pub struct Apply {
     dry_run: bool,
 }
 
-/// A policy that differs from the server's.
-struct Write {
+/// A policy that differs from the server's, and will be written.
+struct PendingWrite {
     document: Document,
-    /// Precondition: only the version that was compared is replaced.
+    /// Precondition: the server still has the version that was compared.
     condition: (HeaderName, HeaderValue),
     body: Zeroizing<Vec<u8>>,
 }
 
-/// Compares each policy with the server's, has the server validate all that differ, and then writes them.
-pub async fn run(apply: &Apply, server: &Connection) -> Result<(), Failure> {
-    let Manifests { documents, mut wrong } = manifests::read(&apply.files);
+/// Compares each policy with the server's, has the server validate those that differ, and then writes them.
+pub async fn run(apply: &ApplyArguments, server: &Connection) -> Result<(), CommandError> {
+    let Manifests { documents, mut faults } = manifests::read_manifests(&apply.files);
     for document in documents.iter().filter(|document| document.name.contains('/')) {
-        wrong.push(format!("{}: is the custom resource of a namespace: apply it with kubectl", document.place));
+        faults.push(format!("{}: is the custom resource of a namespace: apply it with kubectl", document.position));
     }
-    if !wrong.is_empty() {
-        return Err(Failure::Usage(wrong));
+    if !faults.is_empty() {
+        return Err(CommandError::Usage(faults));
     }
     let mut writes = Vec::new();
-    let mut same = Vec::new();
+    let mut unchanged = Vec::new();
     for document in documents {
         match compare(document, server).await? {
             Ok(write) => writes.push(write),
-            Err(name) => same.push(name),
+            Err(name) => unchanged.push(name),
         }
     }
-    let mut done = Vec::with_capacity(writes.len());
-    let mut wrong = Vec::new();
+    let mut outcomes = Vec::with_capacity(writes.len());
+    let mut faults = Vec::new();
     for write in &writes {
         match write.send(server, true).await {
-            Ok(word) => done.push(word),
-            Err(Failure::Refused { status: 422, problem: Some(problem), .. }) if !problem.errors.is_empty() => {
+            Ok(outcome) => outcomes.push(outcome),
+            Err(CommandError::Refused { status: 422, problem: Some(problem), .. }) if !problem.errors.is_empty() => {
                 let fault = |error: &crate::wire::problem::ProblemError| {
-                    fault_line(&write.document.place, &Fault::new(&error.pointer, &error.detail))
+                    fault_line(&write.document.position, &Fault::new(&error.pointer, &error.detail))
                 };
-                wrong.push(format!("{}: {}", write.document.place, problem.code));
-                wrong.extend(problem.errors.iter().map(fault));
+                faults.push(format!("{}: {}", write.document.position, problem.code));
+                faults.extend(problem.errors.iter().map(fault));
             }
             Err(other) => return Err(other),
         }
     }
-    if !wrong.is_empty() {
-        wrong.push("nothing was written".into());
-        return Err(Failure::Invalid(wrong));
+    if !faults.is_empty() {
+        faults.push("nothing was written".into());
+        return Err(CommandError::InvalidDocuments(faults));
     }
-    for name in same {
+    for name in unchanged {
         print_line(&format!("{name}: unchanged"))?;
     }
-    for (write, would) in writes.iter().zip(done) {
+    for (write, outcome) in writes.iter().zip(outcomes) {
         let name = &write.document.name;
         if apply.dry_run {
-            print_line(&format!("{name}: would be {would}"))?;
+            print_line(&format!("{name}: would be {outcome}"))?;
         } else {
             print_line(&format!("{name}: {}", write.send(server, false).await?))?;
         }
@@ -84,36 +84,36 @@ pub async fn run(apply: &Apply, server: &Connection) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The change to write, or the name of a policy that is unchanged.
-async fn compare(document: Document, server: &Connection) -> Result<Result<Write, String>, Failure> {
-    let current: Option<PolicyObject> = match server.get(&path(&document.name)).await {
-        Ok(answer) => Some(answer.json()?),
-        Err(failure) if failure.is_not_found() => None,
-        Err(failure) => return Err(failure),
+/// Compares a policy with the server's. Returns the write, or as inner error the name of an unchanged policy.
+async fn compare(document: Document, server: &Connection) -> Result<Result<PendingWrite, String>, CommandError> {
+    let current: Option<PolicyObject> = match server.get(&policy_path(&document.name)).await {
+        Ok(response) => Some(response.json()?),
+        Err(error) if error.is_not_found() => None,
+        Err(error) => return Err(error),
     };
-    let cannot = |_| Failure::Failed(format!("{}: cannot be JSON", document.place));
+    let to_encoding_error = |_| CommandError::Other(format!("{}: cannot be written as JSON", document.position));
     if let Some(current) = &current {
-        let there = serde_json::to_value(&current.spec).map_err(cannot)?;
-        let wanted = serde_json::to_value(&document.manifest.spec).map_err(cannot)?;
-        if there == wanted {
+        let current_spec = serde_json::to_value(&current.spec).map_err(to_encoding_error)?;
+        let new_spec = serde_json::to_value(&document.manifest.spec).map_err(to_encoding_error)?;
+        if current_spec == new_spec {
             return Ok(Err(document.name));
         }
     }
     let condition = match current {
         Some(current) => {
             let etag = HeaderValue::from_str(&format!("\"{}\"", current.revision));
-            (IF_MATCH, etag.map_err(|_| Failure::Failed("the server sent an invalid revision".into()))?)
+            (IF_MATCH, etag.map_err(|_| CommandError::Other("the server sent an invalid revision".into()))?)
         }
         None => (IF_NONE_MATCH, HeaderValue::from_static("*")),
     };
-    let body = Zeroizing::new(serde_json::to_vec(&document.tree).map_err(cannot)?);
-    Ok(Ok(Write { document, condition, body }))
+    let body = Zeroizing::new(serde_json::to_vec(&document.tree).map_err(to_encoding_error)?);
+    Ok(Ok(PendingWrite { document, condition, body }))
 }
 
-impl Write {
-    async fn send(&self, server: &Connection, dry_run: bool) -> Result<&'static str, Failure> {
-        let path = format!("{}?dryRun={dry_run}", path(&self.document.name));
-        let answer = server.send(&Method::PUT, &path, Some(self.condition.clone()), self.body.clone()).await?;
-        Ok(if answer.status == 201 { "created" } else { "updated" })
+impl PendingWrite {
+    async fn send(&self, server: &Connection, dry_run: bool) -> Result<&'static str, CommandError> {
+        let path = format!("{}?dryRun={dry_run}", policy_path(&self.document.name));
+        let response = server.send(&Method::PUT, &path, Some(self.condition.clone()), self.body.clone()).await?;
+        Ok(if response.status == 201 { "created" } else { "updated" })
     }
 }

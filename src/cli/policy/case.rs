@@ -1,4 +1,4 @@
-//! One case of a test file: a caller, a request, and the expected decision.
+//! Parses and runs one case of a test file: a caller, a request, and the expected decision.
 
 use crate::document::Fault;
 use crate::model::branch::Branch;
@@ -13,10 +13,10 @@ use serde::Deserialize;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Source address of a case without one (RFC 5737).
+/// Source address of a case that states none (RFC 5737).
 const SOURCE_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
-/// A case as written.
+/// A case before validation.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct RawCase {
@@ -44,7 +44,7 @@ pub struct Case {
     pub name: String,
     caller: Caller,
     facts: Facts,
-    asked: UnverifiedRequest,
+    request: UnverifiedRequest,
     expected: Expectation,
 }
 
@@ -60,7 +60,7 @@ struct Expectation {
 }
 
 impl RawCase {
-    /// Validates the case. Returns nothing if there are faults, which are collected.
+    /// Validates the case. Adds its faults to `faults`, and returns `None` if there are any.
     pub fn check(self, pointer: &str, faults: &mut Vec<Fault>) -> Option<Case> {
         let before = faults.len();
         let mut fault = |key: &str, detail: String| faults.push(Fault::new(format!("{pointer}/{key}"), detail));
@@ -79,30 +79,30 @@ impl RawCase {
                 None
             }
         };
-        let repo = parsed(self.repo.as_deref().map(Repo::try_from), |detail| fault("repo", detail));
-        let branch = parsed(self.branch.as_deref().map(Branch::try_from), |detail| fault("branch", detail));
+        let repo = unwrap_parsed(self.repo.as_deref().map(Repo::try_from), |detail| fault("repo", detail));
+        let branch = unwrap_parsed(self.branch.as_deref().map(Branch::try_from), |detail| fault("branch", detail));
         let source_ip = self.source_ip.map(|text| text.parse::<IpAddr>().map_err(|_| "must be an IP address"));
-        let source_ip = parsed(source_ip, |detail| fault("sourceIp", detail));
+        let source_ip = unwrap_parsed(source_ip, |detail| fault("sourceIp", detail));
         let time = self.time.map(|text| text.parse::<Timestamp>().map_err(|_| "must be a time: 2026-11-20T12:00:00Z"));
-        let time = parsed(time, |detail| fault("time", detail));
-        let expected = expectation(self.expect, &mut fault);
+        let time = unwrap_parsed(time, |detail| fault("time", detail));
+        let expected = parse_expectation(self.expect, &mut fault);
         if faults.len() > before {
             return None;
         }
         let (caller, facts) = caller?;
-        let asked = UnverifiedRequest {
+        let request = UnverifiedRequest {
             repo,
             branch,
             source_ip: source_ip.unwrap_or(SOURCE_IP),
-            // Fixed, so that a test always has the same result.
+            // Without a time it is a fixed one, so that a test always has the same result.
             time: time.unwrap_or_default(),
         };
-        Some(Case { name, caller, facts, asked, expected: expected? })
+        Some(Case { name, caller, facts, request, expected: expected? })
     }
 }
 
-/// Parses an optional value.
-fn parsed<T, E: Display>(given: Option<Result<T, E>>, fault: impl FnOnce(String)) -> Option<T> {
+/// Unwraps an optional value that was parsed. Passes the error to `fault`.
+fn unwrap_parsed<T, E: Display>(given: Option<Result<T, E>>, fault: impl FnOnce(String)) -> Option<T> {
     match given? {
         Ok(value) => Some(value),
         Err(error) => {
@@ -112,7 +112,7 @@ fn parsed<T, E: Display>(given: Option<Result<T, E>>, fault: impl FnOnce(String)
     }
 }
 
-fn expectation(raw: Option<RawExpectation>, fault: &mut impl FnMut(&str, String)) -> Option<Expectation> {
+fn parse_expectation(raw: Option<RawExpectation>, fault: &mut impl FnMut(&str, String)) -> Option<Expectation> {
     let Some(raw) = raw else {
         fault("expect", "is missing".into());
         return None;
@@ -122,54 +122,54 @@ fn expectation(raw: Option<RawExpectation>, fault: &mut impl FnMut(&str, String)
         return None;
     };
     if allowed && raw.reason.is_some() {
-        fault("expect/reason", "there is one only where allowed is false".into());
+        fault("expect/reason", "must be absent if allowed is true".into());
     }
     if !allowed && raw.secrets.is_some() {
-        fault("expect/secrets", "there are some only where allowed is true".into());
+        fault("expect/secrets", "must be absent if allowed is false".into());
     }
-    let mut texts = |key: &str, list: Option<Vec<Option<String>>>| {
+    let mut collect_texts = |key: &str, list: Option<Vec<Option<String>>>| {
         let list = list?;
         for index in list.iter().enumerate().filter(|(_, text)| text.is_none()).map(|(index, _)| index) {
             fault(&format!("expect/{key}/{index}"), "must not be null".into());
         }
         Some(list.into_iter().flatten().collect())
     };
-    let (policies, secrets) = (texts("policies", raw.policies), texts("secrets", raw.secrets));
+    let (policies, secrets) = (collect_texts("policies", raw.policies), collect_texts("secrets", raw.secrets));
     Some(Expectation { allowed, reason: raw.reason, policies, secrets })
 }
 
 impl Case {
-    /// Decides the case, and returns each difference from the expectation.
+    /// Decides the case. Returns the differences from the expectation, one per line.
     pub fn run(&self, policies: &PolicySet) -> Vec<String> {
         let Explanation { allowed, reason, policies, secrets } =
-            policies.explain(&self.caller, &self.facts, &self.asked);
-        let mut wrong = Vec::new();
+            policies.explain(&self.caller, &self.facts, &self.request);
+        let mut differences = Vec::new();
         let expected = &self.expected;
-        let word = |allowed: bool| if allowed { "allowed" } else { "denied" };
+        let describe = |allowed: bool| if allowed { "allowed" } else { "denied" };
         if expected.allowed != allowed {
-            wrong.push(format!("expected {}, got {}: {reason}", word(expected.allowed), word(allowed)));
+            differences.push(format!("expected {}, got {}: {reason}", describe(expected.allowed), describe(allowed)));
         } else if let Some(expected) = expected.reason.as_deref().filter(|expected| *expected != reason) {
-            wrong.push(format!("expected reason {expected}, got {reason}"));
+            differences.push(format!("expected reason {expected}, got {reason}"));
         }
-        // A policy in shadow mode matches nothing.
+        // A policy in shadow mode does not take part in the decision.
         let enforced = || policies.iter().filter(|verdict| verdict.shadow.is_none());
         let matched = enforced().filter(|verdict| verdict.matched).map(|verdict| verdict.name.to_string()).collect();
-        compare("policies", expected.policies.as_ref(), &matched, &mut wrong);
-        let read = secrets.iter().map(|one| format!("{}:{}", one.secret.store, one.secret.path)).collect();
-        compare("secrets", expected.secrets.as_ref(), &read, &mut wrong);
-        if !wrong.is_empty() {
+        compare("policies", expected.policies.as_ref(), &matched, &mut differences);
+        let secrets = secrets.iter().map(|entry| format!("{}:{}", entry.secret.store, entry.secret.path)).collect();
+        compare("secrets", expected.secrets.as_ref(), &secrets, &mut differences);
+        if !differences.is_empty() {
             for verdict in enforced().filter(|verdict| !verdict.matched) {
                 let part = verdict.failed_at.map_or("secrets", |part| part.as_str());
                 let detail = verdict.detail.as_deref().unwrap_or_default();
-                wrong.push(format!("{} does not match: {part}: {detail}", verdict.name));
+                differences.push(format!("{} does not match: {part}: {detail}", verdict.name));
             }
         }
-        wrong
+        differences
     }
 }
 
-fn compare(what: &str, expected: Option<&Vec<String>>, got: &Vec<String>, wrong: &mut Vec<String>) {
+fn compare(field: &str, expected: Option<&Vec<String>>, got: &Vec<String>, differences: &mut Vec<String>) {
     if let Some(expected) = expected.filter(|expected| *expected != got) {
-        wrong.push(format!("expected {what} [{}], got [{}]", expected.join(", "), got.join(", ")));
+        differences.push(format!("expected {field} [{}], got [{}]", expected.join(", "), got.join(", ")));
     }
 }

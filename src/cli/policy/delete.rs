@@ -1,25 +1,24 @@
-//! `claviger policy delete`.
+//! `claviger policy delete`: deletes a policy.
 
-use super::get::{path, policy_name};
+use super::get::{parse_policy_name, policy_path};
 use super::output::print_line;
+use crate::cli::command_error::CommandError;
 use crate::cli::connection::Connection;
-use crate::cli::failure::Failure;
 use crate::cli::server::ServerArguments;
 use http::Method;
 use zeroize::Zeroizing;
 
 /// The options of `claviger policy delete`.
 #[derive(Debug, clap::Args)]
-pub struct Delete {
+pub struct DeleteArguments {
     #[command(flatten)]
     pub server: ServerArguments,
     /// Name of the policy.
-    #[arg(value_parser = policy_name)]
+    #[arg(value_parser = parse_policy_name)]
     name: String,
 }
 
-/// Deletes the policy.
-pub async fn run(delete: &Delete, server: &Connection) -> Result<(), Failure> {
-    server.send(&Method::DELETE, &path(&delete.name), None, Zeroizing::default()).await?;
+pub async fn run(delete: &DeleteArguments, server: &Connection) -> Result<(), CommandError> {
+    server.send(&Method::DELETE, &policy_path(&delete.name), None, Zeroizing::default()).await?;
     print_line(&format!("{}: deleted", delete.name))
 }

@@ -1,12 +1,12 @@
 //! `claviger policy diff`: replays the requests of the audit log against changed policies.
 
-use super::list::policies;
+use super::list::fetch_policies;
 use super::manifests::{self, Document, Manifests};
-use super::recorded;
-use super::replay_report::{Format, Report};
-use crate::cli::audit::{parameter, time};
-use crate::cli::connection::{Connection, on};
-use crate::cli::failure::{Failure, fault_line};
+use super::recorded_request::parse_request;
+use super::replay_report::{Format, ReplayReport};
+use crate::cli::audit::{parse_time, query_parameter};
+use crate::cli::command_error::{CommandError, fault_line};
+use crate::cli::connection::{Connection, with_connection};
 use crate::cli::server::ServerArguments;
 use crate::config;
 use crate::policy::{Bounds, Policy, PolicySet, Replay};
@@ -23,16 +23,16 @@ use tokio::time::timeout;
 
 /// Exit code: there are differences.
 const DIFFERENT: u8 = 1;
-/// Exit code: it is not known whether there are any.
+/// Exit code: the command failed, so that differences are unknown.
 const FAILED: u8 = 2;
 /// Time limit of the whole command.
 const TIME_LIMIT: Duration = Duration::from_mins(10);
 /// The event types of requests for secrets.
-const KINDS: [&str; 4] = ["ticket.issued", "secrets.read", "ticket.denied", "ticket.failed"];
+const EVENT_TYPES: [&str; 4] = ["ticket.issued", "secrets.read", "ticket.denied", "ticket.failed"];
 
 /// The options of `claviger policy diff`.
 #[derive(Debug, clap::Args)]
-pub struct Diff {
+pub struct DiffArguments {
     #[command(flatten)]
     server: ServerArguments,
     /// File with new or changed policies (`-`: standard input); repeatable. The server's other policies stay.
@@ -55,54 +55,54 @@ pub struct Diff {
     output: Option<Format>,
 }
 
-/// The policies before and after, and when each of the server's was written.
-struct Sets {
+/// The policies before and after the change, and the time at which each policy of the server was written.
+struct PolicySets {
     before: PolicySet,
     after: PolicySet,
-    written: BTreeMap<String, Timestamp>,
+    updated_at: BTreeMap<String, Timestamp>,
 }
 
-/// Replays, and prints what differs.
-pub fn run(diff: &Diff) -> ExitCode {
+/// Prints the differences, and returns an exit code.
+pub fn run(diff: &DiffArguments) -> ExitCode {
     let mut differs = false;
-    let done = on(&diff.server, async |server| {
-        let late = "the replay took longer than 10 minutes; shorten it with --since or --limit";
+    let result = with_connection(&diff.server, async |server| {
+        let timeout_message = "the replay took longer than 10 minutes; shorten it with --since or --limit";
         let report = timeout(TIME_LIMIT, replay(diff, &server)).await;
-        let report = report.map_err(|_| Failure::Failed(late.into()))??;
+        let report = report.map_err(|_| CommandError::Other(timeout_message.into()))??;
         differs = report.has_differences();
         report.print(diff.output)
     });
-    match done {
+    match result {
         Ok(()) if differs => ExitCode::from(DIFFERENT),
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let _ = failure.print_and_code();
+        Err(error) => {
+            let _ = error.report();
             ExitCode::from(FAILED)
         }
     }
 }
 
-async fn replay(diff: &Diff, server: &Connection) -> Result<Report, Failure> {
-    let since = time("--since", &diff.since)?;
-    let Manifests { documents, wrong } = manifests::read(&diff.files);
-    if !wrong.is_empty() {
-        return Err(Failure::Usage(wrong));
+async fn replay(diff: &DiffArguments, server: &Connection) -> Result<ReplayReport, CommandError> {
+    let since = parse_time("--since", &diff.since)?;
+    let Manifests { documents, faults } = manifests::read_manifests(&diff.files);
+    if !faults.is_empty() {
+        return Err(CommandError::Usage(faults));
     }
-    let mut report = Report::default();
-    let sets = sets(diff, documents, policies(server).await?)?;
-    for kind in KINDS {
-        let path = format!("/v1/audit?{}{}", parameter("type", kind), parameter("since", &since));
-        let mut left = diff.limit;
+    let mut report = ReplayReport::default();
+    let sets = compile_sets(diff, documents, fetch_policies(server).await?)?;
+    for event_type in EVENT_TYPES {
+        let path = format!("/v1/audit?{}{}", query_parameter("type", event_type), query_parameter("since", &since));
+        let mut remaining = diff.limit;
         server
-            .lines(&path, |line| {
-                if left == 0 {
-                    report.not_replayed("beyond --limit", 1);
+            .read_lines(&path, |line| {
+                if remaining == 0 {
+                    report.count_unreplayed("beyond --limit", 1);
                     return Ok(());
                 }
-                left -= 1;
+                remaining -= 1;
                 let event: AuditEventObject = serde_json::from_str(line)
-                    .map_err(|_| Failure::Failed("the server's answer is not a stream of audit events".into()))?;
-                add(&mut report, &event, &sets);
+                    .map_err(|_| CommandError::Other("the server's answer is not a stream of audit events".into()))?;
+                replay_event(&mut report, &event, &sets);
                 Ok(())
             })
             .await?;
@@ -110,25 +110,30 @@ async fn replay(diff: &Diff, server: &Connection) -> Result<Report, Failure> {
     Ok(report)
 }
 
-fn add(report: &mut Report, event: &AuditEventObject, sets: &Sets) {
+/// Replays the request of an event, and adds the result to the report.
+fn replay_event(report: &mut ReplayReport, event: &AuditEventObject, sets: &PolicySets) {
     let requests = event.count.unwrap_or(1);
-    let recorded = match recorded::request(event) {
+    let recorded = match parse_request(event) {
         Some(Ok(recorded)) => recorded,
-        Some(Err(reason)) => return report.not_replayed(reason.as_str(), requests),
+        Some(Err(reason)) => return report.count_unreplayed(reason.as_str(), requests),
         None => return,
     };
-    let at = recorded.asked.time;
-    let unchanged_since = |name: &str| sets.written.get(name).is_some_and(|written| *written <= at);
-    let replayed = Replay::new(&sets.before, &sets.after, &unchanged_since).compare(&recorded);
+    let requested_at = recorded.asked.time;
+    let is_unchanged = |name: &str| sets.updated_at.get(name).is_some_and(|updated_at| *updated_at <= requested_at);
+    let replayed = Replay::new(&sets.before, &sets.after, &is_unchanged).compare(&recorded);
     report.add(&recorded, replayed, requests, &event.time);
 }
 
-/// Compiles the server's policies, and those that would be in force.
-fn sets(diff: &Diff, documents: Vec<Document>, current: Vec<PolicyObject>) -> Result<Sets, Failure> {
-    let bounds = bounds(diff, &documents, &current)?;
-    let mut wrong = Vec::new();
+/// Compiles the policies of the server, and those that would be active after the change.
+fn compile_sets(
+    diff: &DiffArguments,
+    documents: Vec<Document>,
+    current: Vec<PolicyObject>,
+) -> Result<PolicySets, CommandError> {
+    let bounds = load_bounds(diff, &documents, &current)?;
+    let mut faults = Vec::new();
     for name in diff.deleted.iter().filter(|name| !current.iter().any(|policy| policy.name == **name)) {
-        wrong.push(format!("--delete: the server has no policy {name}"));
+        faults.push(format!("--delete: the server has no policy {name}"));
     }
     let mut changed = Vec::with_capacity(documents.len());
     for document in documents {
@@ -138,13 +143,13 @@ fn sets(diff: &Diff, documents: Vec<Document>, current: Vec<PolicyObject>) -> Re
         };
         match compiled {
             Ok(policy) => changed.push(Arc::new(policy)),
-            Err(faults) => wrong.extend(faults.iter().map(|fault| fault_line(&document.place, fault))),
+            Err(found) => faults.extend(found.iter().map(|fault| fault_line(&document.position, fault))),
         }
     }
-    if !wrong.is_empty() {
-        return Err(Failure::Usage(wrong));
+    if !faults.is_empty() {
+        return Err(CommandError::Usage(faults));
     }
-    let mut written = BTreeMap::new();
+    let mut updated_at = BTreeMap::new();
     let mut before = Vec::with_capacity(current.len());
     for policy in current {
         let compiled = match policy.name.split_once('/') {
@@ -155,25 +160,28 @@ fn sets(diff: &Diff, documents: Vec<Document>, current: Vec<PolicyObject>) -> Re
             Ok(compiled) => before.push(Arc::new(compiled)),
             Err(_) => eprintln!("warning: the policy {} does not compile here and is left out", policy.name),
         }
-        written.extend(policy.updated_at.parse().ok().map(|at| (policy.name, at)));
+        updated_at.extend(policy.updated_at.parse().ok().map(|time| (policy.name, time)));
     }
     let replaced: BTreeSet<&str> =
         changed.iter().map(|policy| &**policy.name()).chain(diff.deleted.iter().map(String::as_str)).collect();
     let kept = before.iter().filter(|policy| !replaced.contains(&**policy.name())).cloned();
     let after = PolicySet::new(kept.chain(changed.iter().cloned()));
-    Ok(Sets { after, before: PolicySet::new(before), written })
+    Ok(PolicySets { after, before: PolicySet::new(before), updated_at })
 }
 
-fn bounds(diff: &Diff, documents: &[Document], current: &[PolicyObject]) -> Result<Bounds, Failure> {
+/// The bounds of the configuration. Without one, bounds that allow whatever the policies name.
+fn load_bounds(diff: &DiffArguments, documents: &[Document], current: &[PolicyObject]) -> Result<Bounds, CommandError> {
     if let Some(file) = &diff.config {
-        let config = config::load(file).map_err(|faults| Failure::faults(&file.display().to_string(), &faults))?;
+        let config =
+            config::load(file).map_err(|faults| CommandError::from_faults(&file.display().to_string(), &faults))?;
         return Ok(crate::app::policy_bounds(&config));
     }
-    let known = current.iter().map(|policy| PolicyManifest {
+    let current_manifests = current.iter().map(|policy| PolicyManifest {
         metadata: Some(Metadata::named(Some(policy.name.clone()))),
         spec: Some(policy.spec.clone()),
         ..PolicyManifest::default()
     });
-    let manifests: Vec<PolicyManifest> = known.chain(documents.iter().map(|one| one.manifest.clone())).collect();
+    let manifests: Vec<PolicyManifest> =
+        current_manifests.chain(documents.iter().map(|document| document.manifest.clone())).collect();
     Ok(Bounds::permissive(&manifests))
 }

@@ -1,9 +1,9 @@
-//! `claviger policy explain`: why a caller is allowed or denied.
+//! `claviger policy explain`: explains why a caller is allowed or denied.
 
 use super::output::{print_json, print_line};
+use crate::cli::command_error::CommandError;
 use crate::cli::connection::Connection;
-use crate::cli::failure::Failure;
-use crate::cli::input;
+use crate::cli::input_file;
 use crate::cli::server::ServerArguments;
 use crate::cli::token;
 use crate::document::{misread_in, parse, prune};
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 /// The options of `claviger policy explain`.
 #[derive(Debug, clap::Args)]
-pub struct Explain {
+pub struct ExplainArguments {
     #[command(flatten)]
     pub server: ServerArguments,
     /// Repository; optional if policies attest it.
@@ -30,7 +30,7 @@ pub struct Explain {
     caller: CallerArguments,
     /// Output format.
     #[arg(short, long)]
-    output: Option<Output>,
+    output: Option<OutputFormat>,
 }
 
 /// The caller whose decision is explained.
@@ -47,14 +47,14 @@ struct CallerArguments {
 
 /// Output format.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Output {
+enum OutputFormat {
     /// Answer of the API.
     Json,
 }
 
-/// The request body. It may carry a token: no `Debug`.
+/// The request body. It may have a token, so there is no `Debug`.
 #[derive(Serialize)]
-struct Question<'a> {
+struct DecisionRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,45 +66,48 @@ struct Question<'a> {
 }
 
 /// Prints the result of each policy. A denial is not a failure.
-pub async fn run(explain: &Explain, server: &Connection) -> Result<(), Failure> {
-    let body = question(explain)?;
+pub async fn run(explain: &ExplainArguments, server: &Connection) -> Result<(), CommandError> {
+    let body = request_body(explain)?;
     let explained: DecisionExplained = server.send(&Method::POST, "/v1/decisions", None, body).await?.json()?;
     match explain.output {
-        Some(Output::Json) => print_json(&explained),
-        None => print(&explained),
+        Some(OutputFormat::Json) => print_json(&explained),
+        None => print_explanation(&explained),
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the server is asked about the token itself")]
-fn question(explain: &Explain) -> Result<Zeroizing<Vec<u8>>, Failure> {
+#[expect(clippy::disallowed_methods, reason = "the token is sent to the server, which explains it")]
+fn request_body(explain: &ExplainArguments) -> Result<Zeroizing<Vec<u8>>, CommandError> {
     let CallerArguments { caller_file, caller_token_file } = &explain.caller;
-    let caller = caller_file.as_deref().map(described).transpose()?;
-    let token = caller_token_file.as_deref().map(|file| token::in_file(file, "--caller-token-file")).transpose()?;
-    let question = Question {
+    let caller = caller_file.as_deref().map(read_described_caller).transpose()?;
+    let token =
+        caller_token_file.as_deref().map(|file| token::read_token_file(file, "--caller-token-file")).transpose()?;
+    let request = DecisionRequest {
         caller,
         token: token.as_ref().map(SecretValue::expose_secret),
         repo: explain.repo.as_deref(),
         branch: explain.branch.as_deref(),
     };
-    serde_json::to_vec(&question).map(Zeroizing::new).map_err(|_| Failure::Failed("the question cannot be JSON".into()))
+    serde_json::to_vec(&request)
+        .map(Zeroizing::new)
+        .map_err(|_| CommandError::Other("the request cannot be written as JSON".into()))
 }
 
-fn described(file: &Path) -> Result<Value, Failure> {
-    let shown = file.display().to_string();
-    let text = input::text(file).map_err(Failure::usage)?;
-    let ill_formed = |fault| Failure::faults(&shown, &[fault]);
+fn read_described_caller(file: &Path) -> Result<Value, CommandError> {
+    let file_name = file.display().to_string();
+    let text = input_file::read_text(file).map_err(CommandError::usage)?;
+    let ill_formed = |fault| CommandError::from_faults(&file_name, &[fault]);
     let tree = parse(&text).map_err(ill_formed)?;
     let (_, mut faults) = prune::<DescribedCaller>(&mut tree.clone());
-    faults.extend(misread_in(&text, is_free_of_caller).map_err(ill_formed)?);
-    if faults.is_empty() { Ok(tree) } else { Err(Failure::faults(&shown, &faults)) }
+    faults.extend(misread_in(&text, may_have_any_type).map_err(ill_formed)?);
+    if faults.is_empty() { Ok(tree) } else { Err(CommandError::from_faults(&file_name, &faults)) }
 }
 
-/// Whether a value of a described caller may have any type: it is compared with a claim of a token or a result of a run.
-pub fn is_free_of_caller(at: &[&str]) -> bool {
-    matches!(at, ["claims", _, ..] | ["pipelineRun" | "taskRun", "params", _, ..])
+/// Whether the value at this path of a described caller may have any type: claims of tokens and parameters of runs may.
+pub fn may_have_any_type(path: &[&str]) -> bool {
+    matches!(path, ["claims", _, ..] | ["pipelineRun" | "taskRun", "params", _, ..])
 }
 
-fn print(explained: &DecisionExplained) -> Result<(), Failure> {
+fn print_explanation(explained: &DecisionExplained) -> Result<(), CommandError> {
     print_line(&format!("{}: {}", if explained.allowed { "allowed" } else { "denied" }, explained.reason))?;
     for secret in &explained.secrets {
         let name = secret.store_name.as_ref().map_or_else(String::new, |name| format!(", named {name}"));
@@ -112,10 +115,10 @@ fn print(explained: &DecisionExplained) -> Result<(), Failure> {
     }
     for policy in &explained.policies {
         if policy.mode.is_some() {
-            let would = if policy.would_change == Some(true) { "would change" } else { "would not change" };
-            let part = policy.failed_at.as_deref().map(|part| format!(" and does not match: {part}"));
-            let part = part.unwrap_or_default();
-            print_line(&format!("  {} is in shadow mode{part}; it {would} the decision", policy.name))?;
+            let effect = if policy.would_change == Some(true) { "would change" } else { "would not change" };
+            let mismatch = policy.failed_at.as_deref().map(|part| format!(" and does not match: {part}"));
+            let mismatch = mismatch.unwrap_or_default();
+            print_line(&format!("  {} is in shadow mode{mismatch}; it {effect} the decision", policy.name))?;
         } else if policy.matched {
             print_line(&format!("  {} matches", policy.name))?;
         } else {

@@ -1,7 +1,7 @@
-//! Reads manifests from files, and collects the faults of all documents.
+//! Reads manifests of policies from files, and collects the faults of all documents.
 
-use crate::cli::failure::fault_line;
-use crate::cli::input;
+use crate::cli::command_error::fault_line;
+use crate::cli::input_file;
 use crate::document::{Fault, parse_all, prune};
 use crate::policy::{is_policy_name, resource_namespace};
 use crate::wire::policy::PolicyManifest;
@@ -11,61 +11,62 @@ use std::path::PathBuf;
 
 /// One document of a file.
 pub struct Document {
-    /// The file and the index of the document.
-    pub place: String,
-    /// The policy's name, validated; `namespace/name` of a custom resource of a namespace.
+    /// The file, and the number of the document in it.
+    pub position: String,
+    /// The valid name of the policy. For a namespaced custom resource, `namespace/name`.
     pub name: String,
-    /// The document's text.
+    /// The document before decoding.
     pub tree: Value,
     /// The document, decoded.
     pub manifest: PolicyManifest,
 }
 
-/// The documents of the files.
+/// The documents of several files.
 #[derive(Default)]
 pub struct Manifests {
     /// The valid documents, each with a unique name.
     pub documents: Vec<Document>,
-    /// The faults of the others, one per line.
-    pub wrong: Vec<String>,
+    /// The faults of the other documents and of files, one per line.
+    pub faults: Vec<String>,
 }
 
-/// Reads the documents of all files.
-pub fn read<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Manifests {
-    let Manifests { mut documents, mut wrong } = Manifests::default();
+/// Reads the documents of all files. A document without faults is returned even if others have some.
+pub fn read_manifests<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Manifests {
+    let Manifests { mut documents, mut faults } = Manifests::default();
     let mut names = BTreeSet::new();
     for file in files {
-        let shown = file.display();
-        let text = match input::text(file) {
+        let file_name = file.display();
+        let text = match input_file::read_text(file) {
             Ok(text) => text,
             Err(line) => {
-                wrong.push(line);
+                faults.push(line);
                 continue;
             }
         };
         let trees = match parse_all(&text) {
             Ok(trees) if trees.is_empty() => {
-                wrong.push(format!("{shown}: has no policy"));
+                faults.push(format!("{file_name}: has no policy"));
                 continue;
             }
             Ok(trees) => trees,
             Err(fault) => {
-                wrong.push(fault_line(&shown.to_string(), &fault));
+                faults.push(fault_line(&file_name.to_string(), &fault));
                 continue;
             }
         };
         for (index, tree) in trees.into_iter().enumerate() {
-            let place = format!("{shown}, document {}", index + 1);
-            match document(place.clone(), tree, &mut names) {
+            let position = format!("{file_name}, document {}", index + 1);
+            match parse_document(position.clone(), tree, &mut names) {
                 Ok(document) => documents.push(document),
-                Err(faults) => wrong.extend(faults.iter().map(|fault| fault_line(&place, fault))),
+                Err(found) => faults.extend(found.iter().map(|fault| fault_line(&position, fault))),
             }
         }
     }
-    Manifests { documents, wrong }
+    Manifests { documents, faults }
 }
 
-fn document(place: String, tree: Value, names: &mut BTreeSet<String>) -> Result<Document, Vec<Fault>> {
+/// Decodes a document, and checks its name. `names` are those of the earlier documents.
+fn parse_document(position: String, tree: Value, names: &mut BTreeSet<String>) -> Result<Document, Vec<Fault>> {
     let (manifest, mut faults) = prune::<PolicyManifest>(&mut tree.clone());
     let manifest = manifest.unwrap_or_default();
     let name = manifest.metadata.as_ref().and_then(|metadata| metadata.name.clone());
@@ -77,11 +78,11 @@ fn document(place: String, tree: Value, names: &mut BTreeSet<String>) -> Result<
         Some(name) if !is_policy_name(&name) => {
             faults.push(Fault::new("/metadata/name", "is not the name of a policy (an RFC 1123 subdomain)"));
         }
-        Some(name) if !names.insert(full(namespace.as_deref(), &name)) => {
+        Some(name) if !names.insert(full_name(namespace.as_deref(), &name)) => {
             faults.push(Fault::new("/metadata/name", "is the name of another policy here too"));
         }
         Some(name) if faults.is_empty() => {
-            return Ok(Document { place, name: full(namespace.as_deref(), &name), tree, manifest });
+            return Ok(Document { position, name: full_name(namespace.as_deref(), &name), tree, manifest });
         }
         Some(_) => {}
         None if faults.iter().any(|fault| fault.pointer.starts_with("/metadata") || fault.pointer.is_empty()) => {}
@@ -90,6 +91,6 @@ fn document(place: String, tree: Value, names: &mut BTreeSet<String>) -> Result<
     Err(faults)
 }
 
-fn full(namespace: Option<&str>, name: &str) -> String {
+fn full_name(namespace: Option<&str>, name: &str) -> String {
     namespace.map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}"))
 }

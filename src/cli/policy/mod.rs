@@ -1,4 +1,4 @@
-//! `claviger policy`: the admin API from a shell, and tests of policy files without a server.
+//! `claviger policy`: manages policies with the admin API, and tests policy files without a server.
 
 mod apply;
 mod case;
@@ -9,56 +9,62 @@ mod get;
 mod list;
 mod manifests;
 pub mod output;
-mod recorded;
+mod recorded_request;
 mod replay_report;
-mod suite;
 mod test;
+mod test_file;
 
-use super::connection::{Connection, on};
-use super::failure::Failure;
+use super::command_error::CommandError;
+use super::connection::{Connection, with_connection};
 use super::server::ServerArguments;
 use clap::Subcommand;
 use std::process::ExitCode;
 
 /// The policy commands.
 #[derive(Debug, Subcommand)]
-pub enum Policy {
+pub enum PolicyCommand {
     /// List the policies of a server.
-    List(list::List),
+    List(list::ListArguments),
     /// Print one policy.
-    Get(get::Get),
+    Get(get::GetArguments),
     /// Create or replace the policies in files; unchanged policies are not written.
-    Apply(apply::Apply),
+    Apply(apply::ApplyArguments),
     /// Delete a policy.
-    Delete(delete::Delete),
+    Delete(delete::DeleteArguments),
     /// Explain why a caller is allowed or denied.
-    Explain(explain::Explain),
+    Explain(explain::ExplainArguments),
     /// Replay audited requests against changed policies: who would gain or lose what. Exit code 0: nobody, 1: somebody, 2: failed.
-    Diff(diff::Diff),
+    Diff(diff::DiffArguments),
     /// Run `*.test.yaml` cases against policy files, without a server.
-    Test(test::Test),
+    Test(test::TestArguments),
 }
 
-pub fn run(policy: &Policy) -> ExitCode {
-    if let Policy::Diff(diff) = policy {
+pub fn run(policy: &PolicyCommand) -> ExitCode {
+    if let PolicyCommand::Diff(diff) = policy {
         return diff::run(diff);
     }
-    let done = match policy {
-        Policy::List(list) => on(&list.server, async |server| list::run(list, &server).await),
-        Policy::Get(get) => on(&get.server, async |server| get::run(get, &server).await),
-        Policy::Apply(apply) => on(&apply.server, async |server| apply::run(apply, &server).await),
-        Policy::Delete(delete) => on(&delete.server, async |server| delete::run(delete, &server).await),
-        Policy::Explain(explain) => on(&explain.server, async |server| explain::run(explain, &server).await),
-        Policy::Test(test) => test::run(test),
-        Policy::Diff(_) => Ok(()),
+    let result = match policy {
+        PolicyCommand::List(list) => with_connection(&list.server, async |server| list::run(list, &server).await),
+        PolicyCommand::Get(get) => with_connection(&get.server, async |server| get::run(get, &server).await),
+        PolicyCommand::Apply(apply) => with_connection(&apply.server, async |server| apply::run(apply, &server).await),
+        PolicyCommand::Delete(delete) => {
+            with_connection(&delete.server, async |server| delete::run(delete, &server).await)
+        }
+        PolicyCommand::Explain(explain) => {
+            with_connection(&explain.server, async |server| explain::run(explain, &server).await)
+        }
+        PolicyCommand::Test(test) => test::run(test),
+        PolicyCommand::Diff(_) => Ok(()),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.print_and_code(),
+        Err(error) => error.report(),
     }
 }
 
-/// Every policy of a server.
-pub async fn all_of(server: &ServerArguments) -> Result<Vec<crate::wire::policy_object::PolicyObject>, Failure> {
-    list::policies(&Connection::open(server).await?).await
+/// Fetches all policies of a server.
+pub async fn fetch_all(
+    server: &ServerArguments,
+) -> Result<Vec<crate::wire::policy_object::PolicyObject>, CommandError> {
+    list::fetch_policies(&Connection::open(server).await?).await
 }

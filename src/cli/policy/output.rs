@@ -1,7 +1,7 @@
 //! Prints tables, JSON and YAML, with control characters escaped.
 
-use crate::cli::failure::Failure;
-use crate::cli::printable::printable;
+use crate::cli::command_error::CommandError;
+use crate::cli::terminal::escape_for_terminal;
 use crate::document::to_yaml;
 use crate::wire::policy::{Metadata, PolicyManifest};
 use crate::wire::policy_object::PolicyObject;
@@ -19,25 +19,25 @@ pub enum Format {
 }
 
 /// Prints a text unchanged.
-pub fn print(text: &str) -> Result<(), Failure> {
+pub fn print(text: &str) -> Result<(), CommandError> {
     let written = std::io::stdout().write_all(text.as_bytes());
-    written.map_err(|error| Failure::Failed(format!("cannot print: {}", error.kind())))
+    written.map_err(|error| CommandError::Other(format!("cannot print: {}", error.kind())))
 }
 
 /// Prints a line of untrusted text, escaped.
-pub fn print_line(line: &str) -> Result<(), Failure> {
-    print(&format!("{}\n", printable(line)))
+pub fn print_line(line: &str) -> Result<(), CommandError> {
+    print(&format!("{}\n", escape_for_terminal(line)))
 }
 
 /// Prints indented JSON. JSON strings contain no control characters.
-pub fn print_json<T: Serialize>(value: &T) -> Result<(), Failure> {
+pub fn print_json<T: Serialize>(value: &T) -> Result<(), CommandError> {
     let text = serde_json::to_string_pretty(value)
-        .map_err(|_| Failure::Failed("the answer cannot be written as JSON".into()))?;
+        .map_err(|_| CommandError::Other("the answer cannot be written as JSON".into()))?;
     print(&format!("{text}\n"))
 }
 
 /// Prints policies as manifests for `apply`.
-pub fn print_manifests(policies: impl IntoIterator<Item = PolicyObject>) -> Result<(), Failure> {
+pub fn print_manifests(policies: impl IntoIterator<Item = PolicyObject>) -> Result<(), CommandError> {
     let mut text = String::new();
     for policy in policies {
         let mut metadata = Metadata::named(Some(policy.name));
@@ -58,7 +58,8 @@ pub fn print_manifests(policies: impl IntoIterator<Item = PolicyObject>) -> Resu
             metadata: Some(metadata),
             spec: Some(policy.spec),
         };
-        let yaml = to_yaml(&manifest).map_err(|_| Failure::Failed("the policy cannot be written as YAML".into()))?;
+        let yaml =
+            to_yaml(&manifest).map_err(|_| CommandError::Other("the policy cannot be written as YAML".into()))?;
         text.push_str(if text.is_empty() { "" } else { "---\n" });
         text.push_str(&yaml);
     }
@@ -66,9 +67,9 @@ pub fn print_manifests(policies: impl IntoIterator<Item = PolicyObject>) -> Resu
 }
 
 /// Prints rows in aligned columns.
-pub fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> Result<(), Failure> {
+pub fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> Result<(), CommandError> {
     let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned))
-        .chain(rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))))
+        .chain(rows.iter().map(|row| row.each_ref().map(|cell| escape_for_terminal(cell))))
         .collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..N).map(width).collect();

@@ -1,12 +1,12 @@
-//! What a replay found: who would gain or lose what, and which requests could not be replayed.
+//! The report of a replay: who would gain or lose which secrets, and which requests could not be replayed.
 
 use super::output::{print_json, print_line};
-use crate::cli::failure::Failure;
+use crate::cli::command_error::CommandError;
 use crate::policy::{DecisionDifference, RecordedRequest, ReplayResult};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The maximum number of different lines. Further differences are counted together.
+/// Maximum number of lines. Further differences are only counted.
 const MAX_LINES: usize = 10_000;
 
 /// Output format.
@@ -18,19 +18,19 @@ pub enum Format {
 
 /// The result of a replay.
 #[derive(Default)]
-pub struct Report {
+pub struct ReplayReport {
     replayed: u64,
-    differences: BTreeMap<Affected, Seen>,
-    /// Requests with differences for which there was no line left.
+    differences: BTreeMap<AffectedRequest, Occurrences>,
+    /// Number of requests with differences beyond [`MAX_LINES`].
     further: u64,
-    /// Requests that could not be replayed, by reason.
+    /// Number of requests that could not be replayed, by reason.
     unreplayed: BTreeMap<String, u64>,
 }
 
-/// Who would gain or lose something.
+/// Who would gain or lose secrets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Affected {
+struct AffectedRequest {
     issuer: String,
     subject: String,
     repo: String,
@@ -41,38 +41,38 @@ struct Affected {
     lost: Vec<String>,
 }
 
-/// How often, and when for the last time.
+/// The number of requests, and the time of the last one.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Seen {
+struct Occurrences {
     requests: u64,
     last_at: String,
 }
 
 #[derive(Serialize)]
-struct Line<'r> {
+struct DifferenceLine<'r> {
     #[serde(flatten)]
-    affected: &'r Affected,
+    affected: &'r AffectedRequest,
     #[serde(flatten)]
-    seen: &'r Seen,
+    occurrences: &'r Occurrences,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Printed<'r> {
+struct ReplayReportJson<'r> {
     replayed: u64,
-    differences: Vec<Line<'r>>,
+    differences: Vec<DifferenceLine<'r>>,
     further_differences: u64,
     not_replayed: &'r BTreeMap<String, u64>,
 }
 
-impl Report {
+impl ReplayReport {
     pub fn has_differences(&self) -> bool {
         self.further > 0 || !self.differences.is_empty()
     }
 
     /// Counts requests that could not be replayed.
-    pub fn not_replayed(&mut self, reason: &str, requests: u64) {
+    pub fn count_unreplayed(&mut self, reason: &str, requests: u64) {
         *self.unreplayed.entry(reason.to_owned()).or_default() += requests;
     }
 
@@ -85,12 +85,12 @@ impl Report {
             }
             ReplayResult::Unknown(policy) => {
                 let reason = format!("policy {policy} needs claims or facts that the log does not hold");
-                return self.not_replayed(&reason, requests);
+                return self.count_unreplayed(&reason, requests);
             }
             ReplayResult::Differs(difference) => difference,
         };
         self.replayed += requests;
-        let affected = Affected {
+        let affected = AffectedRequest {
             issuer: recorded.caller.issuer.to_string(),
             subject: recorded.caller.subject.clone(),
             repo: recorded.request.repo.to_string(),
@@ -104,31 +104,31 @@ impl Report {
             self.further += requests;
             return;
         }
-        let seen = self.differences.entry(affected).or_default();
-        seen.requests += requests;
-        if seen.last_at.as_str() < time {
-            time.clone_into(&mut seen.last_at);
+        let occurrences = self.differences.entry(affected).or_default();
+        occurrences.requests += requests;
+        if occurrences.last_at.as_str() < time {
+            time.clone_into(&mut occurrences.last_at);
         }
     }
 
-    pub fn print(&self, output: Option<Format>) -> Result<(), Failure> {
-        let lines = self.differences.iter().map(|(affected, seen)| Line { affected, seen });
+    pub fn print(&self, output: Option<Format>) -> Result<(), CommandError> {
+        let lines = self.differences.iter().map(|(affected, occurrences)| DifferenceLine { affected, occurrences });
         if output.is_some() {
-            return print_json(&Printed {
+            return print_json(&ReplayReportJson {
                 replayed: self.replayed,
                 differences: lines.collect(),
                 further_differences: self.further,
                 not_replayed: &self.unreplayed,
             });
         }
-        for Line { affected, seen } in lines {
-            let Affected { subject, repo, branch, allowed_before, allowed_after, gained, lost, .. } = affected;
+        for DifferenceLine { affected, occurrences } in lines {
+            let AffectedRequest { subject, repo, branch, allowed_before, allowed_after, gained, lost, .. } = affected;
             let change = match (allowed_before, allowed_after) {
                 (true, false) => "would be denied",
                 (false, true) => "would be allowed",
                 _ => "would get other secrets",
             };
-            let Seen { requests, last_at } = seen;
+            let Occurrences { requests, last_at } = occurrences;
             print_line(&format!("{subject} for {repo} {branch}: {change} ({requests} requests, last {last_at})"))?;
             for (sign, secrets) in [('+', gained), ('-', lost)] {
                 for secret in secrets {
@@ -142,7 +142,7 @@ impl Report {
         for (reason, requests) in &self.unreplayed {
             print_line(&format!("not replayed: {requests} requests: {reason}"))?;
         }
-        let differing = self.differences.values().map(|seen| seen.requests).sum::<u64>() + self.further;
+        let differing = self.differences.values().map(|occurrences| occurrences.requests).sum::<u64>() + self.further;
         print_line(&format!("{} requests replayed, {differing} differ", self.replayed))
     }
 }

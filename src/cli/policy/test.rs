@@ -1,15 +1,15 @@
-//! `claviger policy test`: test cases for policy files, decided by the server's own code.
+//! `claviger policy test`: runs test cases for policy files with the server's code.
 
 use super::output::print_line;
-use super::suite::{Suite, files_of};
-use crate::cli::failure::Failure;
+use super::test_file::{TestFile, list_files};
+use crate::cli::command_error::CommandError;
 use crate::config;
 use crate::policy::FileKind;
 use std::path::PathBuf;
 
 /// The options of `claviger policy test`.
 #[derive(Debug, clap::Args)]
-pub struct Test {
+pub struct TestArguments {
     /// Test files, and directories that contain `*.test.yaml`.
     #[arg(required = true, value_name = "FILE_OR_DIR")]
     paths: Vec<PathBuf>,
@@ -18,57 +18,58 @@ pub struct Test {
     config: Option<PathBuf>,
 }
 
-/// Runs all cases. All files are read before the first case.
-pub fn run(test: &Test) -> Result<(), Failure> {
+/// Reads all files, then runs all cases.
+pub fn run(test: &TestArguments) -> Result<(), CommandError> {
     let bounds = match &test.config {
         Some(file) => {
-            let config = config::load(file).map_err(|faults| Failure::faults(&file.display().to_string(), &faults))?;
+            let config =
+                config::load(file).map_err(|faults| CommandError::from_faults(&file.display().to_string(), &faults))?;
             Some(crate::app::policy_bounds(&config))
         }
         None => None,
     };
-    let mut suites = Vec::new();
-    let mut wrong = Vec::new();
-    for file in files(&test.paths)? {
-        match Suite::read(&file, bounds.as_ref()) {
-            Ok(suite) => suites.push((file, suite)),
-            // Several test files may use the same faulty policy file.
-            Err(Failure::Usage(lines)) => {
+    let mut test_files = Vec::new();
+    let mut faults = Vec::new();
+    for file in find_test_files(&test.paths)? {
+        match TestFile::read(&file, bounds.as_ref()) {
+            Ok(test_file) => test_files.push((file, test_file)),
+            // Several test files may use the same invalid policy file; its faults are printed once.
+            Err(CommandError::Usage(lines)) => {
                 for line in lines {
-                    if !wrong.contains(&line) {
-                        wrong.push(line);
+                    if !faults.contains(&line) {
+                        faults.push(line);
                     }
                 }
             }
             Err(other) => return Err(other),
         }
     }
-    if !wrong.is_empty() {
-        return Err(Failure::Usage(wrong));
+    if !faults.is_empty() {
+        return Err(CommandError::Usage(faults));
     }
     let (mut passed, mut failed) = (0_usize, 0_usize);
-    for (file, suite) in &suites {
-        for case in &suite.cases {
-            let unexpected = case.run(&suite.policies);
-            let outcome = if unexpected.is_empty() { "ok    " } else { "FAILED" };
+    for (file, test_file) in &test_files {
+        for case in &test_file.cases {
+            let differences = case.run(&test_file.policies);
+            let outcome = if differences.is_empty() { "ok    " } else { "FAILED" };
             print_line(&format!("{outcome} {}: {}", file.display(), case.name))?;
-            for line in &unexpected {
+            for line in &differences {
                 print_line(&format!("       {line}"))?;
             }
-            *(if unexpected.is_empty() { &mut passed } else { &mut failed }) += 1;
+            *(if differences.is_empty() { &mut passed } else { &mut failed }) += 1;
         }
     }
     print_line(&format!("{passed} passed, {failed} failed"))?;
-    if failed == 0 { Ok(()) } else { Err(Failure::Told) }
+    if failed == 0 { Ok(()) } else { Err(CommandError::Printed) }
 }
 
-fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+fn find_test_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CommandError> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {
-            let found = files_of(path, FileKind::Tests)?;
+            let found = list_files(path, FileKind::Tests)?;
             if found.is_empty() {
-                return Err(Failure::usage(format!("{}: has no *.test.yaml", path.display())));
+                return Err(CommandError::usage(format!("{}: has no *.test.yaml", path.display())));
             }
             files.extend(found);
         } else {

@@ -1,83 +1,86 @@
-//! Findings, and their output.
+//! Collects the findings of a scan, and prints them.
 
-use crate::cli::failure::Failure;
-use crate::cli::printable::printable;
+use crate::cli::command_error::CommandError;
+use crate::cli::terminal::escape_for_terminal;
 use crate::leaks::{Form, Mask, Needles};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
-/// Maximum number of places that are printed.
+/// Maximum number of printed findings.
 const MAX_PRINTED: usize = 1000;
 
-/// The place of a finding: the part of the image or folder, the file, and the part of the file.
+/// The location of a finding: the part of the image or folder, the file in it, and the part of that file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Location {
     /// A layer's digest, or a file of the image.
     pub part: String,
-    /// A file in it, if it is an archive.
+    /// The file in the part, if the part is an archive.
     pub file: Option<String>,
-    pub within: Within,
+    pub file_part: FilePart,
 }
 
 /// The part of a file that contains a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Within {
-    /// Its name, or its link target.
+pub enum FilePart {
+    /// The name, or the target of a link.
     Name,
-    /// Metadata in an archive: owners, attributes.
+    /// Metadata in an archive, such as owners and attributes.
     Header,
-    /// Its contents.
+    /// The contents.
     Content,
-    /// Its decompressed contents.
+    /// The decompressed contents.
     Unpacked,
 }
 
-/// The first place of each key, form and file.
+/// The findings: the first offset for each location, key and encoding.
 #[derive(Debug, Default)]
 pub struct Findings {
-    found: BTreeMap<(Place, String, Form), u64>,
+    offsets: BTreeMap<(Location, String, Form), u64>,
     /// Files in compression formats that are not supported.
-    pub closed: usize,
+    pub unsupported: usize,
 }
 
 impl Findings {
     /// Adds a finding.
-    pub fn add(&mut self, place: Place, name: &str, form: Form, at: u64) {
-        let first = self.found.entry((place, name.to_owned(), form)).or_insert(at);
-        *first = at.min(*first);
+    pub fn add(&mut self, location: Location, name: &str, form: Form, offset: u64) {
+        let first = self.offsets.entry((location, name.to_owned(), form)).or_insert(offset);
+        *first = offset.min(*first);
     }
 
-    /// Prints a line for each on standard output, and returns their number. A value in a file name is masked.
-    pub fn print(&self, needles: &Needles) -> Result<usize, Failure> {
+    /// Prints one line for each finding on standard output. Returns the number of findings. Values in file names are masked.
+    pub fn print(&self, needles: &Needles) -> Result<usize, CommandError> {
         let mut out = std::io::stdout().lock();
-        let unprintable = |error: std::io::Error| Failure::Failed(format!("cannot print: {}", error.kind()));
-        for ((place, name, form), at) in self.found.iter().take(MAX_PRINTED) {
-            let mut line = format!("{name} as {} in {}", form.as_str(), masked(&place.part, needles));
-            if let Some(file) = &place.file {
-                line.extend([", ", &masked(file, needles)]);
+        let print_error = |error: std::io::Error| CommandError::Other(format!("cannot print: {}", error.kind()));
+        for ((location, name, form), offset) in self.offsets.iter().take(MAX_PRINTED) {
+            let mut line = format!("{name} as {} in {}", form.as_str(), mask_values(&location.part, needles));
+            if let Some(file) = &location.file {
+                line.extend([", ", &mask_values(file, needles)]);
             }
-            let line = printable(&line);
-            match place.within {
-                Within::Name => writeln!(out, "{line}, in its name"),
-                Within::Header => writeln!(out, "{line}, in its header"),
-                Within::Content => writeln!(out, "{line}, at byte {at}"),
-                Within::Unpacked => writeln!(out, "{line}, unpacked, at byte {at}"),
+            let line = escape_for_terminal(&line);
+            match location.file_part {
+                FilePart::Name => writeln!(out, "{line}, in its name"),
+                FilePart::Header => writeln!(out, "{line}, in its header"),
+                FilePart::Content => writeln!(out, "{line}, at byte {offset}"),
+                FilePart::Unpacked => writeln!(out, "{line}, unpacked, at byte {offset}"),
             }
-            .map_err(unprintable)?;
+            .map_err(print_error)?;
         }
-        if self.found.len() > MAX_PRINTED {
-            writeln!(out, "and {} more", self.found.len() - MAX_PRINTED).map_err(unprintable)?;
+        if self.offsets.len() > MAX_PRINTED {
+            writeln!(out, "and {} more", self.offsets.len() - MAX_PRINTED).map_err(print_error)?;
         }
-        if self.closed > 0 {
-            eprintln!("claviger: {} files are packed as xz, bzip2, zip, 7z or lz4 and were not unpacked", self.closed);
+        if self.unsupported > 0 {
+            eprintln!(
+                "claviger: {} files are packed as xz, bzip2, zip, 7z or lz4 and were not unpacked",
+                self.unsupported
+            );
         }
-        Ok(self.found.len())
+        Ok(self.offsets.len())
     }
 }
 
-fn masked(name: &str, needles: &Needles) -> String {
-    let (mut mask, mut shown) = (Mask::new(needles), Vec::new());
-    mask.feed(name.as_bytes(), &mut shown);
-    mask.finish(&mut shown);
-    String::from_utf8_lossy(&shown).into_owned()
+fn mask_values(name: &str, needles: &Needles) -> String {
+    let (mut mask, mut masked) = (Mask::new(needles), Vec::new());
+    mask.feed(name.as_bytes(), &mut masked);
+    mask.finish(&mut masked);
+    String::from_utf8_lossy(&masked).into_owned()
 }

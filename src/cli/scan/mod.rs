@@ -1,39 +1,39 @@
-//! `claviger scan`: searches an image or folder for the secrets of a bundle, in any of several encodings. It reports the key and
-//! the place, never the value.
+//! `claviger scan`: searches an image or folder for the secrets of a bundle, in several encodings. It prints the key and the
+//! location of each finding, never the value.
 //!
-//! An image that cannot be read completely, or that exceeds the size limit, is a failure and never reported as clean.
+//! An image that cannot be read completely, or that exceeds the size limit, is an error, and never reported as clean.
 
+mod content_kind;
 mod findings;
 mod folder;
 mod image;
-mod kind;
-mod sweep;
+mod scanner;
+mod searching_reader;
 mod values;
-mod watched;
 mod zstd_frames;
 
-use super::failure::Failure;
-use super::printable::printable;
+use super::command_error::CommandError;
+use super::terminal::escape_for_terminal;
 use crate::leaks::Needles;
 use image::Image;
+use scanner::Scanner;
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use sweep::Sweep;
 use values::ValueArguments;
 
-/// Shortest value to search for, in bytes. Shorter ones occur everywhere by chance.
+/// Minimum length of a value that is searched. A shorter one would be found by chance.
 const MIN_VALUE_BYTES: usize = 8;
-/// Shortest line of a multi-line value to search for, in bytes.
+/// Minimum length of a line of a multi-line value that is searched.
 const MIN_LINE_BYTES: usize = 32;
 /// Exit code: a value was found.
 const FOUND: u8 = 1;
 /// Exit code: the search failed or is incomplete.
-const UNREADABLE: u8 = 2;
+const INCOMPLETE: u8 = 2;
 
 /// The options of `claviger scan`.
 #[derive(Debug, clap::Args)]
-pub struct Scan {
+pub struct ScanArguments {
     #[command(flatten)]
     target: TargetArguments,
     #[command(flatten)]
@@ -56,46 +56,46 @@ struct TargetArguments {
     path: Option<PathBuf>,
 }
 
-pub fn run(scan: &Scan) -> ExitCode {
+pub fn run(scan: &ScanArguments) -> ExitCode {
     match search(scan) {
         Ok(code) => code,
-        Err(failure) => failure.print_and_code(),
+        Err(error) => error.report(),
     }
 }
 
-fn search(scan: &Scan) -> Result<ExitCode, Failure> {
-    let values = values::read(&scan.values)?;
+fn search(scan: &ScanArguments) -> Result<ExitCode, CommandError> {
+    let values = values::read_values(&scan.values)?;
     let (needles, short) =
         Needles::new(values.iter().map(|(name, value)| (name.as_str(), value)), MIN_VALUE_BYTES, MIN_LINE_BYTES)
-            .map_err(|_| Failure::Failed("the bundle is too large to be looked for".into()))?;
+            .map_err(|_| CommandError::Other("the bundle is too large to be looked for".into()))?;
     for name in &short {
         eprintln!(
             "claviger: {} is skipped: it is shorter than {MIN_VALUE_BYTES} bytes, and would be found by chance",
-            printable(name)
+            escape_for_terminal(name)
         );
     }
     let budget = Cell::new(scan.max_bytes);
-    let mut sweep = Sweep::new(&needles, &budget);
-    let searched = match (&scan.target.image, &scan.target.path) {
-        (Some(image), _) => image.search(&mut sweep),
-        (None, Some(path)) => folder::search(&mut sweep, path),
-        (None, None) => return Err(Failure::usage("nothing to search is named")),
+    let mut scanner = Scanner::new(&needles, &budget);
+    let result = match (&scan.target.image, &scan.target.path) {
+        (Some(image), _) => image.search(&mut scanner),
+        (None, Some(path)) => folder::search(&mut scanner, path),
+        (None, None) => return Err(CommandError::usage("nothing to search is named")),
     };
-    let looked_at = scan.max_bytes - budget.get();
-    let found = sweep.end().print(&needles)?;
-    let searched = searched.map_err(|trouble| {
-        let trouble =
-            if budget.get() == 0 { format!("more than {} bytes to look at", scan.max_bytes) } else { trouble };
-        eprintln!("claviger: {}; it is not known to be clean", printable(&trouble));
+    let searched_bytes = scan.max_bytes - budget.get();
+    let found = scanner.into_findings().print(&needles)?;
+    let result = result.map_err(|message| {
+        let message =
+            if budget.get() == 0 { format!("more than {} bytes to look at", scan.max_bytes) } else { message };
+        eprintln!("claviger: {}; it is not known to be clean", escape_for_terminal(&message));
     });
     eprintln!(
-        "claviger: {} of {} keys looked for in {looked_at} bytes, {found} found",
+        "claviger: {} of {} keys looked for in {searched_bytes} bytes, {found} found",
         needles.len(),
         needles.len() + short.len()
     );
-    Ok(match (found, searched) {
+    Ok(match (found, result) {
         (1.., _) => ExitCode::from(FOUND),
-        (0, Err(())) => ExitCode::from(UNREADABLE),
+        (0, Err(())) => ExitCode::from(INCOMPLETE),
         (0, Ok(())) => ExitCode::SUCCESS,
     })
 }

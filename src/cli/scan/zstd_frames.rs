@@ -1,4 +1,4 @@
-//! Decompresses Zstandard files: any number of frames, and skippable frames.
+//! Decompresses Zstandard files with several frames and skippable frames.
 
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
@@ -17,7 +17,7 @@ impl<R: Read> ZstdFrames<R> {
         Self { source: BufReader::new(source), frame: FrameDecoder::new(), is_in_frame: false }
     }
 
-    /// Starts the next frame; false at the end.
+    /// Starts the next frame, and skips skippable ones. Returns false at the end.
     fn next_frame(&mut self) -> io::Result<bool> {
         while !self.source.fill_buf()?.is_empty() {
             match self.frame.init(&mut self.source) {
@@ -51,8 +51,8 @@ impl<R: Read> Read for ZstdFrames<R> {
             match self.frame.read(buffer)? {
                 0 if buffer.is_empty() => return Ok(0),
                 0 => {
-                    let told = self.frame.get_checksum_from_data();
-                    if told.is_some() && told != self.frame.get_calculated_checksum() {
+                    let stored = self.frame.get_checksum_from_data();
+                    if stored.is_some() && stored != self.frame.get_calculated_checksum() {
                         return Err(ErrorKind::InvalidData.into());
                     }
                     self.is_in_frame = false;

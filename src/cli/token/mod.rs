@@ -1,16 +1,16 @@
-//! The bearer token of a command: from a file, from GitHub Actions, or from a variable of GitLab CI.
+//! Reads or requests the bearer token of a command: from a file, GitHub Actions or GitLab CI.
 
 mod github;
 
-use super::bearer::{MAX_TOKEN_BYTES, parse};
-use super::failure::Failure;
-use super::input;
+use super::bearer::{MAX_TOKEN_BYTES, parse_token};
+use super::command_error::CommandError;
+use super::input_file;
 use super::retry_budget::RetryBudget;
-use super::workflow::{Commands, variable};
+use super::workflow::{RunnerStream, ci_variable};
 use crate::model::secret::SecretValue;
 use std::path::{Path, PathBuf};
 
-/// Where the bearer token comes from.
+/// The options that name the source of the bearer token.
 #[derive(Debug, clap::Args)]
 pub struct TokenArguments {
     /// Source of the bearer token: `file` (--token-file), `github-actions` (an id token for --audience, requested by the job; it needs
@@ -22,7 +22,7 @@ pub struct TokenArguments {
         default_value = "file",
         hide_possible_values = true
     )]
-    token_from: TokenFrom,
+    token_from: TokenSource,
     /// File with the bearer token.
     #[arg(long, env = "CLAVIGER_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -36,71 +36,75 @@ pub struct TokenArguments {
 
 /// A source of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum TokenFrom {
+enum TokenSource {
     File,
     GithubActions,
     Gitlab,
 }
 
 impl TokenArguments {
-    /// A token in this file.
-    pub const fn file(file: PathBuf) -> Self {
+    /// Names a file with the token.
+    pub const fn from_file(file: PathBuf) -> Self {
         Self {
-            token_from: TokenFrom::File,
+            token_from: TokenSource::File,
             token_file: Some(file),
             audience: String::new(),
             token_variable: String::new(),
         }
     }
 
-    /// Whether the command runs in a job of GitHub Actions.
+    /// Whether the token comes from GitHub Actions.
     pub fn is_github_actions(&self) -> bool {
-        self.token_from == TokenFrom::GithubActions
+        self.token_from == TokenSource::GithubActions
     }
 
-    /// The variables that hold the token, or what requests one.
+    /// The variables that have the token, or with which it can be requested.
     pub fn variables(&self) -> Vec<&str> {
         match self.token_from {
-            TokenFrom::File => Vec::new(),
-            TokenFrom::GithubActions => github::REQUEST_VARIABLES.to_vec(),
-            TokenFrom::Gitlab => vec![&self.token_variable],
+            TokenSource::File => Vec::new(),
+            TokenSource::GithubActions => github::REQUEST_VARIABLES.to_vec(),
+            TokenSource::Gitlab => vec![&self.token_variable],
         }
     }
 
-    /// Reads or requests the token. One from GitHub is masked in the job's log before it is returned.
-    pub async fn token(&self, commands: Commands, retry_budget: &mut RetryBudget) -> Result<SecretValue, Failure> {
+    /// Reads or requests the token. A token of GitHub is masked in the job's log before it is returned.
+    pub async fn read_token(
+        &self,
+        runner: RunnerStream,
+        retry_budget: &mut RetryBudget,
+    ) -> Result<SecretValue, CommandError> {
         match self.token_from {
-            TokenFrom::File => {
+            TokenSource::File => {
                 let file = self.token_file.as_deref().ok_or_else(|| {
-                    Failure::usage(
+                    CommandError::usage(
                         "--token-file: is required (or CLAVIGER_TOKEN_FILE) unless --token-from names a CI service",
                     )
                 })?;
-                in_file(file, "--token-file")
+                read_token_file(file, "--token-file")
             }
-            TokenFrom::GithubActions => {
+            TokenSource::GithubActions => {
                 let token = github::id_token(&self.audience, retry_budget).await?;
-                commands.mask_token(&token)?;
+                runner.mask_token(&token)?;
                 Ok(token)
             }
-            TokenFrom::Gitlab => in_variable(&self.token_variable),
+            TokenSource::Gitlab => read_token_variable(&self.token_variable),
         }
     }
 }
 
-/// The token in a file, as a header value.
-pub fn in_file(file: &Path, option: &str) -> Result<SecretValue, Failure> {
-    let wrong = |reason: &str| Failure::usage(format!("{option}: {}: {reason}", file.display()));
-    let text = input::text_of_at_most(file, MAX_TOKEN_BYTES).map_err(|reason| wrong(&reason))?;
-    parse(&text).ok_or_else(|| wrong("contains no bearer token"))
+/// Reads the token in a file.
+pub fn read_token_file(file: &Path, option: &str) -> Result<SecretValue, CommandError> {
+    let wrong = |reason: &str| CommandError::usage(format!("{option}: {}: {reason}", file.display()));
+    let text = input_file::read_text_bounded(file, MAX_TOKEN_BYTES).map_err(|reason| wrong(&reason))?;
+    parse_token(&text).ok_or_else(|| wrong("contains no bearer token"))
 }
 
-fn in_variable(name: &str) -> Result<SecretValue, Failure> {
-    let wrong = |reason: &str| Failure::usage(format!("--token-from gitlab: {name} {reason}"));
-    let text = variable(name).ok_or_else(|| {
+fn read_token_variable(name: &str) -> Result<SecretValue, CommandError> {
+    let wrong = |reason: &str| CommandError::usage(format!("--token-from gitlab: {name} {reason}"));
+    let text = ci_variable(name).ok_or_else(|| {
         wrong(&format!(
             "is not set; the job needs `id_tokens: {{{name}: {{aud: claviger}}}}`, or --token-variable names another"
         ))
     })?;
-    text.to_str().and_then(parse).ok_or_else(|| wrong("contains no bearer token"))
+    text.to_str().and_then(parse_token).ok_or_else(|| wrong("contains no bearer token"))
 }

@@ -1,4 +1,4 @@
-//! Writes an ACL for Vault: `+` matches any segment, a trailing `*` any rest. Pure.
+//! Renders a Vault ACL policy in HCL. In its paths `+` matches one segment, and a trailing `*` any rest. No I/O.
 
 use crate::app::Engine;
 use crate::policy::{Access, PathPart};
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-/// A mount and its engine.
+/// The path of a mount, and its secrets engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     pub segments: Vec<Box<str>>,
@@ -15,62 +15,64 @@ pub struct Mount {
 
 impl Mount {
     /// Whether a path lies below the mount for all values of its placeholders.
-    pub fn holds(&self, path: &[PathPart]) -> bool {
-        let is = |part: &PathPart, segment: &str| matches!(part, PathPart::Literal(literal) if **literal == *segment);
-        path.len() > self.segments.len() && path.iter().zip(&self.segments).all(|(part, segment)| is(part, segment))
+    pub fn contains(&self, path: &[PathPart]) -> bool {
+        let matches =
+            |part: &PathPart, segment: &str| matches!(part, PathPart::Literal(literal) if **literal == *segment);
+        path.len() > self.segments.len()
+            && path.iter().zip(&self.segments).all(|(part, segment)| matches(part, segment))
     }
 }
 
-/// An operation on a path of a store.
-pub struct Needed<'a> {
-    /// `None` if the policies grant nothing of the store.
+/// The paths and mounts from which the ACL policy of a store is rendered.
+pub struct AclInput<'a> {
+    /// The granted paths, with the access to each. `None` if the policies grant no path of the store.
     pub paths: Option<&'a BTreeMap<Vec<PathPart>, BTreeSet<Access>>>,
     pub mounts: &'a BTreeMap<(Arc<str>, Vec<PathPart>), Mount>,
 }
 
-impl Needed<'_> {
-    /// The ACL for a store.
+impl AclInput<'_> {
+    /// Renders the ACL policy for a store.
     ///
     /// # Errors
-    /// A message about a path for which no ACL can be written.
-    pub fn hcl(&self, store: &Arc<str>) -> Result<String, String> {
+    /// A sentence about a path for which there is no rule.
+    pub fn render(&self, store: &Arc<str>) -> Result<String, String> {
         let mut rules: BTreeMap<String, BTreeSet<Access>> = BTreeMap::new();
         let mut leases: BTreeSet<String> = BTreeSet::new();
         for (path, accesses) in self.paths.into_iter().flatten() {
-            let Some(mount) = self.mounts.get(&(store.clone(), path.clone())).filter(|mount| mount.holds(path)) else {
-                return Err(format!("store {store}: a path ends above its mount, or names it by a placeholder"));
+            let Some(mount) = self.mounts.get(&(store.clone(), path.clone())).filter(|mount| mount.contains(path))
+            else {
+                return Err(format!(
+                    "store {store}: a path ends above its mount, or has a placeholder in the part that names the mount"
+                ));
             };
             if mount.engine == Engine::Dynamic {
                 leases.insert(lease_pattern(path));
             } else if accesses.contains(&Access::Write) {
-                // The broker refuses this write too; the capability would be useless, and would allow changes of
-                // secrets.
+                // The broker refuses such a write. The capability would only let the token change secrets.
                 return Err(format!("store {store}: a policy has `write` for a key-value mount, which is only read"));
             }
-            let pattern = pattern(mount, path)
-                .ok_or_else(|| format!("store {store}: a path has a name that an ACL would read as a pattern"))?;
-            rules.entry(pattern).or_default().extend(accesses);
+            let rule_path = rule_path(mount, path)
+                .ok_or_else(|| format!("store {store}: a path has a segment that an ACL would take for a pattern"))?;
+            rules.entry(rule_path).or_default().extend(accesses);
         }
-        let mut text = format!("# What Claviger's policies read in the store {store:?}, and no more.\n");
+        let mut text = format!("# The paths that Claviger's policies grant in the store {store:?}.\n");
         for (rule, accesses) in &rules {
             let capabilities: Vec<_> = accesses.iter().map(|access| capability(*access)).collect();
-            push(&mut text, rule, &capabilities.join("\", \""));
+            push_rule(&mut text, rule, &capabilities.join("\", \""));
         }
-        text.push_str("# Its own token: asked after, and kept alive.\n");
-        push(&mut text, "auth/token/lookup-self", "read");
-        push(&mut text, "auth/token/renew-self", "update");
+        text.push_str("# Look-up and renewal of the token itself.\n");
+        push_rule(&mut text, "auth/token/lookup-self", "read");
+        push_rule(&mut text, "auth/token/renew-self", "update");
         if !leases.is_empty() {
-            text.push_str(
-                "# What the store makes on request is prolonged and taken back by its lease, and no other lease is.\n",
-            );
-            push_lease(&mut text, "renew", "increment", &leases);
-            push_lease(&mut text, "revoke", "sync", &leases);
+            text.push_str("# Renewal and revocation of the leases of dynamic secrets, and of no other leases.\n");
+            push_lease_rule(&mut text, "renew", "increment", &leases);
+            push_lease_rule(&mut text, "revoke", "sync", &leases);
         }
         Ok(text)
     }
 }
 
-fn push(text: &mut String, path: &str, capability: &str) {
+fn push_rule(text: &mut String, path: &str, capability: &str) {
     let path = escaped(path);
     // Writing to a String does not fail.
     let _ = writeln!(text, "path \"{path}\" {{ capabilities = [\"{capability}\"] }}");
@@ -80,18 +82,18 @@ fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
-/// A lease id is the path that was read plus one segment. A parameter that is not listed is refused.
-fn push_lease(text: &mut String, act: &str, parameter: &str, leases: &BTreeSet<String>) {
+/// Adds a rule for leases. A lease id is the path that was read plus one segment. Vault refuses a parameter that the rule
+/// does not list.
+fn push_lease_rule(text: &mut String, operation: &str, parameter: &str, leases: &BTreeSet<String>) {
     let ids = leases.iter().map(|lease| format!("\"{}\"", escaped(lease))).collect::<Vec<_>>().join(", ");
     let _ = writeln!(
         text,
-        "path \"sys/leases/{act}\" {{\n  capabilities = [\"update\"]\n  allowed_parameters = {{ \"lease_id\" = [{ids}], \
+        "path \"sys/leases/{operation}\" {{\n  capabilities = [\"update\"]\n  allowed_parameters = {{ \"lease_id\" = [{ids}], \
          \"{parameter}\" = [] }}\n}}"
     );
 }
 
-/// The ids of the leases of a path. In the value of an allowed parameter, only the beginning and the end may be
-/// wildcards.
+/// A pattern for the lease ids of a path. Vault allows `*` only at the beginning and the end of the value of a parameter.
 fn lease_pattern(path: &[PathPart]) -> String {
     let mut pattern = String::new();
     for part in path {
@@ -102,7 +104,7 @@ fn lease_pattern(path: &[PathPart]) -> String {
     pattern + "*"
 }
 
-/// A write to an engine without stored data is an update.
+/// The capability for an access. A write to an engine without stored data needs `update`.
 const fn capability(access: Access) -> &'static str {
     match access {
         Access::Read => "read",
@@ -110,15 +112,15 @@ const fn capability(access: Access) -> &'static str {
     }
 }
 
-/// Whether a segment is literal in an ACL: `+` matches any segment there, a `*` at the end of a path matches any
-/// rest, `${` begins an interpolation, and `{{` and `}}` enclose a template.
-fn is_plain(segment: &str) -> bool {
+/// Whether an ACL matches a segment literally. `+` and `*` are wildcards there, `${` begins an interpolation, and `{{` and
+/// `}}` enclose a template.
+fn is_literal(segment: &str) -> bool {
     segment != "+" && !["*", "${", "{{", "}}"].iter().any(|special| segment.contains(special))
 }
 
-/// `None` if a name in it would be read as a pattern.
-fn pattern(mount: &Mount, path: &[PathPart]) -> Option<String> {
-    if path.iter().any(|part| matches!(part, PathPart::Literal(literal) if !is_plain(literal))) {
+/// The path of the rule for a granted path. `None` if an ACL would take a name in it for a pattern.
+fn rule_path(mount: &Mount, path: &[PathPart]) -> Option<String> {
+    if path.iter().any(|part| matches!(part, PathPart::Literal(literal) if !is_literal(literal))) {
         return None;
     }
     let mut pattern = mount.segments.join("/");
@@ -130,8 +132,7 @@ fn pattern(mount: &Mount, path: &[PathPart]) -> Option<String> {
         match part {
             PathPart::Literal(literal) => pattern.push_str(literal),
             PathPart::AnySegment => pattern.push('+'),
-            // An ACL has no pattern for several segments followed by others, so everything after it must be
-            // allowed.
+            // An ACL has no pattern for several segments in the middle, so any rest is allowed.
             PathPart::AnySegments => {
                 pattern.push('*');
                 break;
@@ -159,8 +160,8 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_become_the_patterns_of_an_acl() {
-        for (at, engine, granted, expected) in [
+    fn placeholders_become_acl_patterns() {
+        for (mount_path, engine, granted, expected) in [
             ("homelab", Engine::KvV2, "homelab/shared", "homelab/data/shared"),
             ("homelab", Engine::KvV2, "homelab/+/+", "homelab/data/+/+"),
             ("homelab", Engine::KvV2, "homelab/**", "homelab/data/*"),
@@ -170,22 +171,22 @@ mod tests {
             ("database", Engine::Dynamic, "database/creds/app", "database/creds/app"),
             ("homelab", Engine::KvV2, "homelab/Team A/rds!a+b", "homelab/data/Team A/rds!a+b"),
         ] {
-            assert_eq!(pattern(&mount(at, engine), &path(granted)).as_deref(), Some(expected));
+            assert_eq!(rule_path(&mount(mount_path, engine), &path(granted)).as_deref(), Some(expected));
         }
         for name in ["+", "*", "a*", "a*b", "${x}", "{{identity.entity.id}}", "a{{", "}}b"] {
             let granted = [PathPart::Literal("homelab".into()), PathPart::Literal(name.into())];
-            assert_eq!(pattern(&mount("homelab", Engine::KvV2), &granted), None, "{name}");
+            assert_eq!(rule_path(&mount("homelab", Engine::KvV2), &granted), None, "{name}");
         }
     }
 
     #[test]
-    fn what_is_written_to_is_updated_and_a_name_ends_no_string() {
+    fn accesses_become_capabilities_and_names_are_escaped() {
         let store: Arc<str> = "vault".into();
         let granted = vec![PathPart::Literal("pki".into()), PathPart::Literal("a\"b\\c".into())];
         let hcl = |accesses: &[Access]| {
             let paths = [(granted.clone(), accesses.iter().copied().collect())].into_iter().collect();
             let mounts = [((store.clone(), granted.clone()), mount("pki", Engine::Dynamic))].into_iter().collect();
-            Needed { paths: Some(&paths), mounts: &mounts }.hcl(&store).unwrap()
+            AclInput { paths: Some(&paths), mounts: &mounts }.render(&store).unwrap()
         };
         for (accesses, capabilities) in [
             (&[Access::Read][..], "\"read\""),
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_leases_of_a_path_begin_with_what_is_literal_in_it() {
+    fn lease_pattern_begins_with_the_literal_segments() {
         for (granted, expected) in [
             ("database/creds/app", "database/creds/app/*"),
             ("database/creds/+", "database/creds/*"),
@@ -210,22 +211,22 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_holds_what_lies_below_it_for_certain() {
+    fn mount_contains_paths_below_it_for_all_placeholder_values() {
         let kv = mount("team/kv", Engine::KvV2);
-        assert!(kv.holds(&path("team/kv/a")) && kv.holds(&path("team/kv/**")));
+        assert!(kv.contains(&path("team/kv/a")) && kv.contains(&path("team/kv/**")));
         for other in ["team/kv", "team/kv2/a", "team/+/a", "team/**", "team"] {
-            assert!(!kv.holds(&path(other)), "{other}");
+            assert!(!kv.contains(&path(other)), "{other}");
         }
     }
 
     #[test]
-    fn rules_for_leases_are_written_only_if_there_are_leases() {
+    fn lease_rules_are_rendered_only_for_dynamic_secrets() {
         let store: Arc<str> = "vault".into();
-        let hcl = |granted: &str, at: Mount| {
+        let hcl = |granted: &str, mount: Mount| {
             let accesses = BTreeSet::from([Access::Read]);
             let paths = [(path(granted), accesses)].into_iter().collect();
-            let mounts = [((store.clone(), path(granted)), at)].into_iter().collect();
-            Needed { paths: Some(&paths), mounts: &mounts }.hcl(&store)
+            let mounts = [((store.clone(), path(granted)), mount)].into_iter().collect();
+            AclInput { paths: Some(&paths), mounts: &mounts }.render(&store)
         };
         let kept = hcl("homelab/+", mount("homelab", Engine::KvV2)).unwrap();
         assert!(kept.contains("path \"homelab/data/+\" { capabilities = [\"read\"] }\n") && !kept.contains("sys/"));
@@ -241,12 +242,12 @@ mod tests {
     }
 
     #[test]
-    fn a_write_to_a_key_value_mount_gets_no_capability() {
+    fn write_to_a_key_value_mount_is_refused() {
         let store: Arc<str> = "vault".into();
         let hcl = |engine: Engine, access: Access| {
             let paths = [(path("team/a"), BTreeSet::from([access]))].into_iter().collect();
             let mounts = [((store.clone(), path("team/a")), mount("team", engine))].into_iter().collect();
-            Needed { paths: Some(&paths), mounts: &mounts }.hcl(&store)
+            AclInput { paths: Some(&paths), mounts: &mounts }.render(&store)
         };
         for engine in [Engine::KvV1, Engine::KvV2] {
             assert!(hcl(engine, Access::Read).unwrap().contains("[\"read\"]"));

@@ -1,9 +1,9 @@
-//! `claviger vault-policy`: the minimal ACL that a Vault or OpenBao token needs for the policies.
+//! `claviger vault-policy`: prints the minimal ACL policy that the token of a Vault or OpenBao store needs.
 
 mod hcl;
 
-use super::config_file::ConfigFile;
-use super::failure::Failure;
+use super::command_error::CommandError;
+use super::config_file::ConfigArgument;
 use super::policy;
 use super::server::ServerArguments;
 use crate::app::{self, Engine};
@@ -12,18 +12,18 @@ use crate::config::{self, Config};
 use crate::document::Fault;
 use crate::model::secret_ref::SecretRef;
 use crate::policy::{Access, GrantedPath, PathPart, Policy};
-use hcl::{Mount, Needed};
+use hcl::{AclInput, Mount};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The options of `claviger vault-policy`.
+/// The arguments of `claviger vault-policy`.
 #[derive(Debug, clap::Args)]
-pub struct VaultPolicy {
+pub struct VaultPolicyArguments {
     #[command(flatten)]
-    file: ConfigFile,
+    file: ConfigArgument,
     /// Print only the policy for this store (default: all Vault stores).
     #[arg(long, value_name = "NAME")]
     store: Option<String>,
@@ -32,7 +32,7 @@ pub struct VaultPolicy {
     online: bool,
     /// Engine of a mount, instead of --online: `homelab=kv2`, `old=kv1`, `database=dynamic`; repeatable.
     #[arg(long = "mount", value_name = "PATH=ENGINE", conflicts_with = "online")]
-    mounts: Vec<GivenMount>,
+    mounts: Vec<MountArgument>,
     /// Server whose policies are used, including stored ones (default: those of the configured directory).
     #[arg(long, value_name = "URL")]
     server: Option<String>,
@@ -47,20 +47,20 @@ pub struct VaultPolicy {
     insecure: bool,
 }
 
-impl VaultPolicy {
-    fn server(&self) -> Result<Option<ServerArguments>, Failure> {
+impl VaultPolicyArguments {
+    fn server(&self) -> Result<Option<ServerArguments>, CommandError> {
         let Some(server) = self.server.clone() else { return Ok(None) };
         let token_file = self.token_file.clone();
-        let token_file = token_file.ok_or_else(|| Failure::usage("--server needs --token-file"))?;
+        let token_file = token_file.ok_or_else(|| CommandError::usage("--server needs --token-file"))?;
         Ok(Some(ServerArguments::new(server, token_file, self.ca_file.clone(), self.insecure)))
     }
 }
 
-/// A mount given on the command line.
+/// The value of `--mount`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GivenMount(Mount);
+pub struct MountArgument(Mount);
 
-impl FromStr for GivenMount {
+impl FromStr for MountArgument {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -79,81 +79,81 @@ impl FromStr for GivenMount {
     }
 }
 
-/// Paths by store, and the operation on each.
-type Paths = BTreeMap<Arc<str>, BTreeMap<Vec<PathPart>, BTreeSet<Access>>>;
+/// The granted paths of each store, and the accesses to each path.
+type PathsByStore = BTreeMap<Arc<str>, BTreeMap<Vec<PathPart>, BTreeSet<Access>>>;
 
 /// The mount of each path.
-type Mounts = BTreeMap<(Arc<str>, Vec<PathPart>), Mount>;
+type MountsByPath = BTreeMap<(Arc<str>, Vec<PathPart>), Mount>;
 
 /// Prints the ACL.
-pub fn run(options: &VaultPolicy) -> ExitCode {
-    match print(options) {
+pub fn run(arguments: &VaultPolicyArguments) -> ExitCode {
+    match print_acl(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.print_and_code(),
+        Err(error) => error.report(),
     }
 }
 
-fn print(options: &VaultPolicy) -> Result<(), Failure> {
-    let config = config::load(&options.file.config).map_err(|faults| {
-        super::faults::print(&options.file.config, &faults);
-        Failure::usage("the configuration is not good")
+fn print_acl(arguments: &VaultPolicyArguments) -> Result<(), CommandError> {
+    let config = config::load(&arguments.file.config).map_err(|faults| {
+        super::config_faults::print_config_faults(&arguments.file.config, &faults);
+        CommandError::usage("the configuration is not good")
     })?;
-    let stores = vault_stores(&config, options.store.as_deref())?;
+    let stores = vault_stores(&config, arguments.store.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Failed(format!("cannot start: {}", error.kind())))?;
-    let policies = match options.server()? {
-        Some(server) => runtime.block_on(of_server(&server, &config))?,
-        None => of_directory(&config)?,
+    let runtime = runtime.map_err(|error| CommandError::Other(format!("cannot start: {}", error.kind())))?;
+    let policies = match arguments.server()? {
+        Some(server) => runtime.block_on(server_policies(&server, &config))?,
+        None => directory_policies(&config)?,
     };
-    let paths = paths(&policies, &stores);
-    let mounts = if options.online {
-        runtime.block_on(mounts_of_servers(&config, &paths))?
+    let paths = granted_paths(&policies, &stores);
+    let mounts = if arguments.online {
+        runtime.block_on(look_up_mounts(&config, &paths))?
     } else {
-        mounts_given(&options.mounts, &paths)?
+        match_mounts(&arguments.mounts, &paths)?
     };
     for store in stores {
-        let needed = Needed { paths: paths.get(&store), mounts: &mounts };
-        print!("{}", needed.hcl(&store).map_err(Failure::Failed)?);
+        let acl = AclInput { paths: paths.get(&store), mounts: &mounts };
+        print!("{}", acl.render(&store).map_err(CommandError::Other)?);
     }
     Ok(())
 }
 
-fn vault_stores(config: &Config, only: Option<&str>) -> Result<Vec<Arc<str>>, Failure> {
+fn vault_stores(config: &Config, only: Option<&str>) -> Result<Vec<Arc<str>>, CommandError> {
     let vaults = config.stores.iter().filter(|store| matches!(store.kind, Kind::Vault(_)));
-    let named: Vec<_> =
+    let names: Vec<_> =
         vaults.map(|store| store.name.clone()).filter(|name| only.is_none_or(|only| **name == *only)).collect();
-    if named.is_empty() {
-        return Err(Failure::usage("the configuration has no Vault store with this name"));
+    if names.is_empty() {
+        return Err(CommandError::usage("the configuration has no Vault store with this name"));
     }
-    Ok(named)
+    Ok(names)
 }
 
-fn of_directory(config: &Config) -> Result<Vec<Arc<Policy>>, Failure> {
+fn directory_policies(config: &Config) -> Result<Vec<Arc<Policy>>, CommandError> {
     if config.policies.directory.is_none() {
-        return Err(Failure::usage("the configuration has no policies.directory: name a server with --server"));
+        return Err(CommandError::usage("the configuration has no policies.directory: name a server with --server"));
     }
-    app::directory_policies(config).map_err(Failure::Usage)
+    app::directory_policies(config).map_err(CommandError::Usage)
 }
 
-async fn of_server(server: &ServerArguments, config: &Config) -> Result<Vec<Arc<Policy>>, Failure> {
+async fn server_policies(server: &ServerArguments, config: &Config) -> Result<Vec<Arc<Policy>>, CommandError> {
     let bounds = crate::app::policy_bounds(config);
     let mut compiled = Vec::new();
-    for policy in policy::all_of(server).await? {
-        let faulty = |faults: Vec<Fault>| {
+    for policy in policy::fetch_all(server).await? {
+        let compile_error = |faults: Vec<Fault>| {
             let first = faults.first().map(|fault| format!("{}: {}", fault.pointer, fault.detail)).unwrap_or_default();
-            Failure::usage(format!("policy {} does not fit this configuration: {first}", policy.name))
+            CommandError::usage(format!("policy {} does not fit this configuration: {first}", policy.name))
         };
         let compiled_here = match policy.name.split_once('/') {
             Some((namespace, name)) => Policy::compile_resource(namespace, name, &policy.spec, &bounds),
             None => Policy::compile_stored(&policy.name, &policy.spec, &bounds),
         };
-        compiled.push(Arc::new(compiled_here.map_err(faulty)?));
+        compiled.push(Arc::new(compiled_here.map_err(compile_error)?));
     }
     Ok(compiled)
 }
 
-fn paths(policies: &[Arc<Policy>], stores: &[Arc<str>]) -> Paths {
-    let mut paths = Paths::new();
+fn granted_paths(policies: &[Arc<Policy>], stores: &[Arc<str>]) -> PathsByStore {
+    let mut paths = PathsByStore::new();
     for GrantedPath { store, parts, access } in policies.iter().flat_map(|policy| policy.paths()) {
         if stores.contains(&store) {
             paths.entry(store).or_default().entry(parts).or_default().insert(access);
@@ -162,7 +162,7 @@ fn paths(policies: &[Arc<Policy>], stores: &[Arc<str>]) -> Paths {
     paths
 }
 
-/// A path that matches a template, used to look up its mount.
+/// An example of a granted path, with `x` for each placeholder. The store can look up its mount.
 fn example_path(path: &[PathPart]) -> String {
     let text = |part: &PathPart| match part {
         PathPart::Literal(literal) => literal.to_string(),
@@ -171,29 +171,29 @@ fn example_path(path: &[PathPart]) -> String {
     path.iter().map(text).collect::<Vec<_>>().join("/")
 }
 
-async fn mounts_of_servers(config: &Config, paths: &Paths) -> Result<Mounts, Failure> {
+async fn look_up_mounts(config: &Config, paths: &PathsByStore) -> Result<MountsByPath, CommandError> {
     let all = || paths.iter().flat_map(|(store, paths)| paths.keys().map(move |path| (store, path)));
-    let samples: Vec<_> =
+    let examples: Vec<_> =
         all().map(|(store, path)| SecretRef { store: store.clone(), path: example_path(path) }).collect();
-    let found = app::find_mounts(config, &samples).await.map_err(|error| Failure::Failed(error.to_string()))?;
-    let mut mounts = Mounts::new();
+    let found = app::find_mounts(config, &examples).await.map_err(|error| CommandError::Other(error.to_string()))?;
+    let mut mounts = MountsByPath::new();
     for ((store, path), found) in all().zip(found) {
-        let (mount, engine) =
-            found.map_err(|error| Failure::Failed(format!("store {store}, path {}: {error}", example_path(path))))?;
+        let (mount, engine) = found
+            .map_err(|error| CommandError::Other(format!("store {store}, path {}: {error}", example_path(path))))?;
         let segments = mount.trim_end_matches('/').split('/').map(Into::into).collect();
         mounts.insert((store.clone(), path.clone()), Mount { segments, engine });
     }
     Ok(mounts)
 }
 
-/// The longest given mount that contains the path.
-fn mounts_given(given: &[GivenMount], paths: &Paths) -> Result<Mounts, Failure> {
-    let mut mounts = Mounts::new();
+/// Finds for each path the longest mount on the command line that contains it.
+fn match_mounts(given: &[MountArgument], paths: &PathsByStore) -> Result<MountsByPath, CommandError> {
+    let mut mounts = MountsByPath::new();
     let mut unknown = BTreeSet::new();
     for (store, paths) in paths {
         for path in paths.keys() {
-            let fits = given.iter().map(|GivenMount(mount)| mount).filter(|mount| mount.holds(path));
-            match fits.max_by_key(|mount| mount.segments.len()) {
+            let candidates = given.iter().map(|MountArgument(mount)| mount).filter(|mount| mount.contains(path));
+            match candidates.max_by_key(|mount| mount.segments.len()) {
                 Some(mount) => {
                     mounts.insert((store.clone(), path.clone()), mount.clone());
                 }
@@ -207,8 +207,8 @@ fn mounts_given(given: &[GivenMount], paths: &Paths) -> Result<Mounts, Failure> 
         return Ok(mounts);
     }
     let unknown: Vec<_> = unknown.into_iter().collect();
-    Err(Failure::usage(format!(
-        "how these mounts are read is not known; ask with --online, or state it with --mount PATH=kv2 and the like: {}",
+    Err(CommandError::usage(format!(
+        "the engines of these mounts are not known; use --online, or name each with --mount PATH=ENGINE: {}",
         unknown.join(", ")
     )))
 }
@@ -218,9 +218,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mount_is_stated_by_path_and_engine() {
+    fn mount_argument_has_path_and_engine() {
         let mount = |text: &str| {
-            text.parse::<GivenMount>().ok().map(|GivenMount(mount)| (mount.segments.join("/"), mount.engine))
+            text.parse::<MountArgument>().ok().map(|MountArgument(mount)| (mount.segments.join("/"), mount.engine))
         };
         assert_eq!(mount("homelab=kv2"), Some(("homelab".into(), Engine::KvV2)));
         assert_eq!(mount("team/kv/=kv1"), Some(("team/kv".into(), Engine::KvV1)));

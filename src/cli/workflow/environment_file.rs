@@ -1,22 +1,22 @@
-//! The file `GITHUB_ENV`, whose variables the later steps of a job have, and `GITHUB_OUTPUT` for the names of them.
+//! Appends variables to the file `GITHUB_ENV`, for the later steps of a job, and their names to `GITHUB_OUTPUT`.
 //!
-//! A value is written between two lines of a random delimiter, so that no value can set another variable.
+//! Each value is enclosed in a random delimiter, so that a value cannot set another variable.
 
-use super::variable::variable;
+use super::ci_variable::ci_variable;
 use crate::cli::bundle::Values;
-use crate::cli::failure::Failure;
-use crate::cli::printable::printable;
+use crate::cli::command_error::CommandError;
+use crate::cli::terminal::escape_for_terminal;
 use crate::model::request_id::RequestId;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
-/// The runner refuses `NODE_OPTIONS` and sets `RUNNER_` variables itself; with `ACTIONS_` variables a job asks for tokens, with
-/// `INPUT_` ones actions are told what to do.
-const REFUSED: [&str; 4] = ["NODE_OPTIONS", "RUNNER_*", "ACTIONS_*", "INPUT_*"];
-/// Behind `GITHUB_`: what the runner sets again for every step, so that a value would be lost. Others are kept, `GITHUB_TOKEN` among
-/// them.
+/// Names and prefixes that are refused. The runner refuses `NODE_OPTIONS` and sets `RUNNER_` variables. `ACTIONS_` variables have
+/// the credentials for id tokens, `INPUT_` variables the inputs of actions.
+const REFUSED_NAMES: [&str; 4] = ["NODE_OPTIONS", "RUNNER_*", "ACTIONS_*", "INPUT_*"];
+/// Names after `GITHUB_` that the runner sets again for every step, so that a value would be lost. Others are allowed, such as
+/// `GITHUB_TOKEN`.
 const SET_FOR_EVERY_STEP: &str = "
     ACTION ACTIONS ACTION_PATH ACTION_REF ACTION_REPOSITORY ACTOR ACTOR_ID API_URL BASE_REF ENV EVENT_NAME EVENT_PATH GRAPHQL_URL
     HEAD_REF JOB OUTPUT PATH REF REF_NAME REF_PROTECTED REF_TYPE REPOSITORY REPOSITORY_ID REPOSITORY_OWNER REPOSITORY_OWNER_ID
@@ -24,40 +24,41 @@ const SET_FOR_EVERY_STEP: &str = "
     WORKFLOW_SHA WORKSPACE
 ";
 
-/// The files of a step.
+/// The files `GITHUB_ENV` and `GITHUB_OUTPUT` of a step.
 pub struct EnvironmentFile {
     environment: File,
     output: Option<File>,
 }
 
 impl EnvironmentFile {
-    /// Opens the files that the runner names. Writes nothing.
-    pub fn of_this_step() -> Result<Self, Failure> {
-        let environment = open("GITHUB_ENV")?
-            .ok_or_else(|| Failure::usage("--github-env: GITHUB_ENV is not set; this is no step of GitHub Actions"))?;
-        Ok(Self { environment, output: open("GITHUB_OUTPUT")? })
+    /// Opens the files. Writes nothing.
+    pub fn open() -> Result<Self, CommandError> {
+        let environment = open_file("GITHUB_ENV")?.ok_or_else(|| {
+            CommandError::usage("--github-env: GITHUB_ENV is not set; this is no step of GitHub Actions")
+        })?;
+        Ok(Self { environment, output: open_file("GITHUB_OUTPUT")? })
     }
 
-    /// Refuses names that the runner refuses, or that lead its other steps.
-    pub fn check<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<(), Failure> {
+    /// Refuses names that the runner refuses or sets, or that other steps obey.
+    pub fn check_names<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<(), CommandError> {
         match names.into_iter().find(|name| is_refused(name)) {
             None => Ok(()),
-            Some(name) => Err(Failure::Failed(format!(
+            Some(name) => Err(CommandError::Other(format!(
                 "{} is a name that a runner keeps for itself; leave it out with --keys, or rename it in the policy",
-                printable(name)
+                escape_for_terminal(name)
             ))),
         }
     }
 
     /// Appends the variables, and `keys=NAME,...` to the outputs.
-    pub fn append(&mut self, values: &Values) -> Result<(), Failure> {
-        Self::check(values.iter().map(|(name, _)| name.as_str()))?;
-        append(&mut self.environment, &variables(values, || RequestId::random().to_string()))
-            .map_err(|error| failed("GITHUB_ENV", &error))?;
+    pub fn append(&mut self, values: &Values) -> Result<(), CommandError> {
+        Self::check_names(values.iter().map(|(name, _)| name.as_str()))?;
+        append(&mut self.environment, &render_variables(values, || RequestId::random().to_string()))
+            .map_err(|error| write_error("GITHUB_ENV", &error))?;
         if let Some(output) = &mut self.output {
             let names: Vec<&str> = values.iter().map(|(name, _)| name.as_str()).collect();
             append(output, format!("keys={}\n", names.join(",")).as_bytes())
-                .map_err(|error| failed("GITHUB_OUTPUT", &error))?;
+                .map_err(|error| write_error("GITHUB_OUTPUT", &error))?;
         }
         Ok(())
     }
@@ -67,25 +68,25 @@ fn is_refused(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     let is_set = |rest: &str| SET_FOR_EVERY_STEP.split_ascii_whitespace().any(|name| name == rest);
     name.strip_prefix("GITHUB_").is_some_and(is_set)
-        || REFUSED
+        || REFUSED_NAMES
             .iter()
-            .any(|refused| refused.strip_suffix('*').map_or(*refused == name, |family| name.starts_with(family)))
+            .any(|refused| refused.strip_suffix('*').map_or(*refused == name, |prefix| name.starts_with(prefix)))
 }
 
-/// The file that a variable names; the runner has made it.
-fn open(name: &'static str) -> Result<Option<File>, Failure> {
-    let Some(path) = variable(name).filter(|path| !path.is_empty()) else { return Ok(None) };
+/// Opens the file that a variable names. `None` if the variable is not set. The runner has created the file.
+fn open_file(name: &'static str) -> Result<Option<File>, CommandError> {
+    let Some(path) = ci_variable(name).filter(|path| !path.is_empty()) else { return Ok(None) };
     let opened = File::options().read(true).append(true).open(PathBuf::from(path));
     opened
         .map(Some)
-        .map_err(|error| Failure::usage(format!("--github-env: {name}: cannot be opened: {}", error.kind())))
+        .map_err(|error| CommandError::usage(format!("--github-env: {name}: cannot be opened: {}", error.kind())))
 }
 
-fn failed(name: &str, error: &io::Error) -> Failure {
-    Failure::Failed(format!("{name} cannot be written: {}", error.kind()))
+fn write_error(name: &str, error: &io::Error) -> CommandError {
+    CommandError::Other(format!("{name} cannot be written: {}", error.kind()))
 }
 
-/// Appends on a line of its own, also if another step left the last one open.
+/// Appends text at the beginning of a line: after a line feed, if another step has left the last line incomplete.
 fn append(file: &mut File, text: &[u8]) -> io::Result<()> {
     let mut last = [b'\n'];
     if file.seek(SeekFrom::End(0))? > 0 {
@@ -98,8 +99,8 @@ fn append(file: &mut File, text: &[u8]) -> io::Result<()> {
     file.write_all(text)
 }
 
-/// `NAME<<DELIMITER`, the value, and the delimiter, for each. No delimiter occurs in its value.
-fn variables(values: &Values, mut random: impl FnMut() -> String) -> Zeroizing<Vec<u8>> {
+/// Renders `NAME<<DELIMITER`, the value and the delimiter for each variable. The delimiter does not occur in the value.
+fn render_variables(values: &Values, mut random: impl FnMut() -> String) -> Zeroizing<Vec<u8>> {
     let mut text = Zeroizing::new(Vec::new());
     for (name, value) in values {
         #[expect(clippy::disallowed_methods, reason = "the value goes into the file that it is for")]
@@ -127,9 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn a_delimiter_never_occurs_in_its_value() {
+    fn delimiter_does_not_occur_in_its_value() {
         let mut random = ["1", "1", "2", "1"].into_iter().map(str::to_owned);
-        let written = variables(&values(&[("A", "x\ny\n"), ("B", "claviger_1\nEVIL=1"), ("C", "")]), || {
+        let written = render_variables(&values(&[("A", "x\ny\n"), ("B", "claviger_1\nEVIL=1"), ("C", "")]), || {
             random.next().expect("more are not needed")
         });
         let expected = "A<<claviger_1\nx\ny\n\nclaviger_1\nB<<claviger_2\nclaviger_1\nEVIL=1\nclaviger_2\nC<<claviger_1\n\nclaviger_1\n";
@@ -137,23 +138,24 @@ mod tests {
     }
 
     #[test]
-    fn names_of_the_runner_are_refused() {
+    fn names_that_the_runner_sets_are_refused() {
         for bad in ["NODE_OPTIONS", "node_options", "GITHUB_REF", "GITHUB_ENV", "RUNNER_TEMP", "ACTIONS_X", "INPUT_X"] {
-            assert!(EnvironmentFile::check(["NPM_TOKEN", bad]).is_err(), "{bad}");
+            assert!(EnvironmentFile::check_names(["NPM_TOKEN", bad]).is_err(), "{bad}");
         }
         assert!(
-            EnvironmentFile::check(["NPM_TOKEN", "NODE_OPTION", "GITHUB_TOKEN", "GITHUBREF", "GITHUB_REFS"]).is_ok()
+            EnvironmentFile::check_names(["NPM_TOKEN", "NODE_OPTION", "GITHUB_TOKEN", "GITHUBREF", "GITHUB_REFS"])
+                .is_ok()
         );
     }
 
     #[test]
-    fn the_action_without_a_binary_keeps_the_same_names() {
+    fn action_without_binary_refuses_the_same_names() {
         let action = include_str!("../../../action/fetch");
         let (_, list) = action.split_once("\nset_for_every_step='").expect("its list");
         let (list, _) = list.split_once('\'').expect("the end of it");
         let names = |list: &'static str| list.split_ascii_whitespace().collect::<Vec<_>>();
         assert_eq!(names(list), names(SET_FOR_EVERY_STEP));
-        for refused in REFUSED {
+        for refused in REFUSED_NAMES {
             let refused = format!(" {refused} ");
             let line = action.lines().find(|line| line.trim_start().starts_with("NODE_OPTIONS |")).expect("the others");
             assert!(format!(" {} ", line.trim().replace(')', " ")).contains(&refused), "{refused}");
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_appended_begins_a_line() {
+    fn appended_text_begins_a_line() {
         for (before, after) in [("", "X"), ("a\n", "a\nX"), ("a", "a\nX")] {
             let mut file = tempfile::tempfile().expect("a file");
             file.write_all(before.as_bytes()).expect("written");

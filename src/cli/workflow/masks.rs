@@ -1,18 +1,21 @@
-//! Which lines of a value a runner can mask. It replaces a mask wherever it occurs, so a line such as `{` or `1` would hide half of
-//! the log, and show by its absence what it is.
+//! Selects the lines of a value that a runner can mask. The runner replaces every occurrence of a mask, so that a short line such as
+//! `{` or `1` would hide much of the log, and the gaps would reveal it.
 
-/// Least characters of a line that is masked.
+/// Minimum number of characters of a masked line.
 pub(super) const MIN_MASKED_CHARS: usize = 4;
 
-/// The lines of a value that can be masked, each also without the white space around it: a log shows either.
-pub(super) fn lines(value: &str) -> impl Iterator<Item = &str> {
+/// The lines of a value that can be masked, each with and without the white space around it, because a log may have either.
+pub(super) fn maskable_lines(value: &str) -> impl Iterator<Item = &str> {
     value.split(['\n', '\r']).flat_map(|line| {
-        let bare = line.trim();
-        [Some(line), Some(bare).filter(|bare| *bare != line)].into_iter().flatten().filter(|line| can_be_masked(line))
+        let trimmed = line.trim();
+        [Some(line), Some(trimmed).filter(|trimmed| *trimmed != line)]
+            .into_iter()
+            .flatten()
+            .filter(|line| is_maskable(line))
     })
 }
 
-fn can_be_masked(line: &str) -> bool {
+fn is_maskable(line: &str) -> bool {
     line.chars().nth(MIN_MASKED_CHARS - 1).is_some() && line.chars().any(char::is_alphanumeric)
 }
 
@@ -21,8 +24,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_that_hide_half_of_the_log_are_left_out() {
-        let masked = |value| lines(value).collect::<Vec<_>>();
+    fn short_lines_and_lines_of_symbols_are_not_masked() {
+        let masked = |value| maskable_lines(value).collect::<Vec<_>>();
         assert_eq!(masked("s3cret"), ["s3cret"]);
         assert_eq!(masked("{\n  \"key\": \"v\"\n}\n"), ["  \"key\": \"v\"", "\"key\": \"v\""]);
         assert_eq!(masked("first\r\n1\rlast"), ["first", "last"]);

@@ -141,7 +141,9 @@ async fn revisions_tell_who_changed_what(place: Place) {
         told,
         [("carol", ChangeKind::Deleted), ("bob\u{FFFD}\n", ChangeKind::Updated), ("alice", ChangeKind::Created)]
     );
-    assert!(revisions.is_sorted_by(|newer, older| newer.revision > older.revision && newer.changed_at >= older.changed_at));
+    assert!(
+        revisions.is_sorted_by(|newer, older| newer.revision > older.revision && newer.changed_at >= older.changed_at)
+    );
     let diffs: Vec<Value> = revisions.iter().map(|one| serde_json::to_value(&one.diff).unwrap()).collect();
     assert_eq!(
         diffs,

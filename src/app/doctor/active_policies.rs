@@ -1,6 +1,6 @@
-//! The policies that would be in force: those of files, of the database and of the clusters. Nothing is written.
+//! Reads the policies that a start would make active: from files, from the database and from the clusters. Writes nothing.
 
-use crate::app::policies::directory;
+use crate::app::policies::open_directory;
 use crate::app::policy_bounds::policy_bounds;
 use crate::app::start::connect_clusters;
 use crate::cluster::Cluster;
@@ -17,22 +17,22 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// The time limit of one list.
-const LISTED_WITHIN: Duration = Duration::from_secs(8);
+/// Time limit for listing the objects of one kind.
+const LIST_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// The policies as far as they can be read, and what kept others from being read.
-pub async fn policies(config: &Config, metrics: &Arc<Metrics>) -> (Vec<Arc<Policy>>, Vec<DoctorCheck>) {
+/// Returns the policies that can be read, and a check of each source.
+pub async fn read_active_policies(config: &Config, metrics: &Arc<Metrics>) -> (Vec<Arc<Policy>>, Vec<DoctorCheck>) {
     let mut checks = Vec::new();
-    let Some(register) = register(config, &mut checks).await else { return (Vec::new(), checks) };
+    let Some(register) = open_register(config, &mut checks).await else { return (Vec::new(), checks) };
     if !config.policies.custom_resources.is_empty() {
         register.add_clusters(&config.policies.custom_resources).await;
         // The checks of the cluster report why there is no connection.
         if let Ok(clusters) = connect_clusters(config, metrics).await {
             for authenticator in &config.authenticators {
                 let Kind::Kubernetes(kubernetes) = &authenticator.kind else { continue };
-                let is_read = config.policies.custom_resources.contains(&authenticator.name);
-                if let Some(cluster) = clusters.get(kubernetes.kubeconfig.as_deref()).filter(|_| is_read) {
-                    checks.push(read(&cluster, &authenticator.name, &register).await);
+                let is_configured = config.policies.custom_resources.contains(&authenticator.name);
+                if let Some(cluster) = clusters.get(kubernetes.kubeconfig.as_deref()).filter(|_| is_configured) {
+                    checks.push(read_cluster_policies(&cluster, &authenticator.name, &register).await);
                 }
             }
         }
@@ -40,14 +40,15 @@ pub async fn policies(config: &Config, metrics: &Arc<Metrics>) -> (Vec<Arc<Polic
     (register.active_set().load().policies().to_vec(), checks)
 }
 
-/// Those of files and database.
-async fn register(config: &Config, checks: &mut Vec<DoctorCheck>) -> Option<PolicyRegister> {
+/// Opens a register with the policies of files and database. If the database cannot be read, with those of files alone.
+/// `None` if that fails too.
+async fn open_register(config: &Config, checks: &mut Vec<DoctorCheck>) -> Option<PolicyRegister> {
     const NAME: &str = "database: policies";
     let open = |database| {
-        let directory = directory(config).ok().flatten();
+        let directory = open_directory(config).ok().flatten();
         PolicyRegister::open(directory, database, Arc::new(SystemClock), policy_bounds(config), Box::new(()))
     };
-    if let Some(database) = stored(&config.database.url).await {
+    if let Some(database) = open_existing(&config.database.url).await {
         match open(database).await {
             Ok(register) => {
                 let count = register.active_set().load().len();
@@ -67,20 +68,20 @@ async fn register(config: &Config, checks: &mut Vec<DoctorCheck>) -> Option<Poli
     open(Database::open(&Url::SqliteMemory).await.ok()?).await.ok()
 }
 
-/// The database, if it can be opened and has a schema. The checks of the database report why it cannot be opened.
-async fn stored(url: &Url) -> Option<Database> {
+/// Opens the database if it exists and has a schema. The checks of the database report why it cannot be opened.
+async fn open_existing(url: &Url) -> Option<Database> {
     let database = Database::look_into(url).await.ok()??;
     database.schema_version().await.ok().filter(|version| version.present > 0)?;
     Some(database)
 }
 
-/// Reads the objects of a cluster.
-async fn read(cluster: &Arc<Cluster>, name: &str, register: &PolicyRegister) -> DoctorCheck {
+/// Reads the policies of a cluster into the register.
+async fn read_cluster_policies(cluster: &Arc<Cluster>, name: &str, register: &PolicyRegister) -> DoctorCheck {
     let check = format!("cluster {name}: policies");
     let advice = "see the other checks of this cluster; without its policies no replica becomes ready";
     let mut count = 0;
     for kind in ResourceKind::ALL {
-        match timeout(LISTED_WITHIN, cluster.watch_policies(kind).next()).await {
+        match timeout(LIST_TIMEOUT, cluster.watch_policies(kind).next()).await {
             Ok(Ok(change)) => {
                 if let ResourceChange::Listed(_, resources) = &change {
                     count += resources.len();
@@ -89,7 +90,7 @@ async fn read(cluster: &Arc<Cluster>, name: &str, register: &PolicyRegister) -> 
             }
             Ok(Err(error)) => return DoctorCheck::fault(check, error.to_string(), advice),
             Err(_) => {
-                let detail = format!("the list of {} did not end within {} s", kind.plural(), LISTED_WITHIN.as_secs());
+                let detail = format!("the list of {} did not end within {} s", kind.plural(), LIST_TIMEOUT.as_secs());
                 return DoctorCheck::fault(check, detail, advice);
             }
         }

@@ -1,4 +1,4 @@
-//! An event of the audit log as a request that can be replayed, or why it cannot.
+//! Converts an event of the audit log to a request that can be replayed.
 
 use crate::model::branch::Branch;
 use crate::model::caller::{Caller, Pod, ServiceAccount, Workload};
@@ -10,64 +10,64 @@ use crate::wire::caller::CallerObject;
 use jiff::Timestamp;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// The mark at the end of a name that was cut.
-const CUT: char = '\u{2026}';
+/// The mark at the end of a truncated name.
+const TRUNCATION_MARK: char = '\u{2026}';
 
 /// Why a request cannot be replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unreplayed {
-    /// The event names no caller, repo or branch: it stands for several, or the request was refused before.
+pub enum ReplayObstacle {
+    /// The event lacks the caller, repo or branch: it stands for several requests, or the request was refused early.
     Incomplete,
-    /// A long name was cut.
-    Cut,
-    /// It was decided by attestation, and the log does not hold what was attested.
+    /// A long name was truncated.
+    Truncated,
+    /// Attestation decided, and the log does not have the attested facts.
     Attested,
 }
 
-impl Unreplayed {
+impl ReplayObstacle {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Incomplete => "the event has no caller, repo or branch",
-            Self::Cut => "the event has a name that was cut",
+            Self::Truncated => "the event has a name that was cut",
             Self::Attested => "it was refused by attestation, and the log does not hold what was attested",
         }
     }
 }
 
-/// The request of an event; none if the event is about something else than policies.
-pub fn request(event: &AuditEventObject) -> Option<Result<RecordedRequest, Unreplayed>> {
-    let granted = !event.policies.is_empty();
+/// The request of an event, or why it cannot be replayed. `None` if policies did not decide the event.
+pub fn parse_request(event: &AuditEventObject) -> Option<Result<RecordedRequest, ReplayObstacle>> {
+    let has_policies = !event.policies.is_empty();
     let verdict = match (event.kind.as_str(), event.reason.as_deref()) {
         ("ticket.issued" | "secrets.read", _) => RecordedVerdict::Allowed,
         ("ticket.denied", Some("denied_by_policy")) => RecordedVerdict::DeniedByPolicy,
         ("ticket.denied", Some("no_policy_matches")) => RecordedVerdict::NoPolicyMatched,
         ("ticket.denied", Some("attestation_failed" | "admission_policy_missing")) => {
-            return Some(Err(Unreplayed::Attested));
+            return Some(Err(ReplayObstacle::Attested));
         }
-        // The policies allowed it, and something else did not.
-        ("ticket.denied", Some("ticket_limit" | "delivery_not_allowed")) | ("ticket.failed", _) if granted => {
+        // The policies allowed the request, and another check refused it.
+        ("ticket.denied", Some("ticket_limit" | "delivery_not_allowed")) | ("ticket.failed", _) if has_policies => {
             RecordedVerdict::Allowed
         }
         _ => return None,
     };
-    Some(read(event, verdict))
+    Some(convert(event, verdict))
 }
 
-fn read(event: &AuditEventObject, verdict: RecordedVerdict) -> Result<RecordedRequest, Unreplayed> {
+fn convert(event: &AuditEventObject, verdict: RecordedVerdict) -> Result<RecordedRequest, ReplayObstacle> {
     let (Some(caller), Some(repo), Some(branch)) = (&event.caller, &event.repo, &event.branch) else {
-        return Err(Unreplayed::Incomplete);
+        return Err(ReplayObstacle::Incomplete);
     };
-    if repo.ends_with(CUT) || branch.ends_with(CUT) {
-        return Err(Unreplayed::Cut);
+    if repo.ends_with(TRUNCATION_MARK) || branch.ends_with(TRUNCATION_MARK) {
+        return Err(ReplayObstacle::Truncated);
     }
     let (Ok(repo), Ok(branch)) = (Repo::try_from(repo.as_str()), Branch::try_from(branch.as_str())) else {
-        return Err(Unreplayed::Incomplete);
+        return Err(ReplayObstacle::Incomplete);
     };
     let request = Request { repo: repo.clone(), branch: branch.clone() };
     let source_ip = event.source_ip.as_deref().and_then(|ip| ip.parse().ok());
     let time: Option<Timestamp> = event.time.parse().ok();
     Ok(RecordedRequest {
-        caller: described(caller),
+        caller: to_caller(caller),
         request,
         asked: UnverifiedRequest {
             repo: Some(repo),
@@ -80,7 +80,7 @@ fn read(event: &AuditEventObject, verdict: RecordedVerdict) -> Result<RecordedRe
     })
 }
 
-fn described(caller: &CallerObject) -> Caller {
+fn to_caller(caller: &CallerObject) -> Caller {
     let account = caller.namespace.clone().zip(caller.service_account.clone());
     let (workload, unbound) = match (account, &caller.pod) {
         (Some((namespace, service_account)), Some(pod)) => {

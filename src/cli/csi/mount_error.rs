@@ -1,10 +1,10 @@
-//! Why a mount fails: the gRPC status for kubelet, and a text for the author of the pod.
+//! The error of a mount: the gRPC status for kubelet, and a text for the author of the pod.
 //!
-//! A status is always one that kubelet takes as final. After `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `ABORTED`, `CANCELLED` or
-//! `DEADLINE_EXCEEDED` it keeps the folder of the volume, and the driver with rotation takes that folder for a finished mount:
-//! the pod would start without its secrets.
+//! The status is always one that kubelet takes as final. After `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `ABORTED`, `CANCELLED` or
+//! `DEADLINE_EXCEEDED` kubelet keeps the folder of the volume. A driver with rotation takes that folder for a finished mount, so
+//! that the pod would start without its secrets.
 
-use crate::cli::failure::Failure;
+use crate::cli::command_error::CommandError;
 use crate::wire::problem::Code;
 use std::borrow::Cow;
 use tonic::Status;
@@ -17,14 +17,14 @@ pub enum FinalCode {
     /// A required secret is absent.
     NotFound,
     PermissionDenied,
-    /// It may succeed later, or once an administrator has corrected something.
+    /// A later mount may succeed, or an administrator must correct something.
     FailedPrecondition,
     Internal,
     Unauthenticated,
 }
 
 impl FinalCode {
-    pub const fn grpc(self) -> tonic::Code {
+    pub const fn to_grpc(self) -> tonic::Code {
         match self {
             Self::InvalidArgument => tonic::Code::InvalidArgument,
             Self::NotFound => tonic::Code::NotFound,
@@ -36,27 +36,27 @@ impl FinalCode {
     }
 }
 
-const AGAIN: &str = "The mount is tried again until it succeeds.";
-const CORRECT_A_STORE: &str = "The administrators of Claviger must correct a store or a policy.";
-const OTHER_SERVER: &str = "The administrators must look at the address and the certificate of the server.";
-const PARAMETERS: &str = "Correct repo, branch and keys in the SecretProviderClass or in the volumeAttributes.";
-const POLICY: &str = "No policy allows it. The reason is in the audit log of Claviger.";
+const WILL_RETRY: &str = "The mount is tried again until it succeeds.";
+const STORE_MISCONFIGURED: &str = "The administrators of Claviger must correct a store or a policy.";
+const WRONG_SERVER: &str = "The administrators must look at the address and the certificate of the server.";
+const WRONG_PARAMETERS: &str = "Correct repo, branch and keys in the SecretProviderClass or in the volumeAttributes.";
+const NOT_ALLOWED: &str = "No policy allows it. The reason is in the audit log of Claviger.";
 
-/// A failed mount.
+/// The error of a mount.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct MountError {
     pub status: FinalCode,
-    /// Stable error code: the server's, or one of the provider's own.
+    /// Stable error code, of the server or of the provider.
     pub code: &'static str,
-    /// One sentence that holds nothing of a request but the provider's own options.
+    /// One or two sentences, without values of the request.
     advice: Cow<'static, str>,
-    /// Request id of the server, if it answered.
+    /// Request id of the server, if it responded.
     pub request_id: Option<String>,
-    /// For the log: why there was no answer.
+    /// For the log: why there was no valid response.
     pub cause: Option<String>,
 }
 
-impl Refusal {
+impl MountError {
     fn new(status: FinalCode, code: &'static str, advice: impl Into<Cow<'static, str>>) -> Self {
         Self { status, code, advice: advice.into(), request_id: None, cause: None }
     }
@@ -73,7 +73,7 @@ impl Refusal {
         Self::new(FinalCode::FailedPrecondition, "token_missing", advice)
     }
 
-    /// What was passed as a token is none.
+    /// What the driver passed is not a token.
     pub fn token_invalid() -> Self {
         Self::new(
             FinalCode::Unauthenticated,
@@ -82,9 +82,9 @@ impl Refusal {
         )
     }
 
-    /// The token names no pod.
+    /// The token is not bound to a pod.
     pub fn not_pod_bound() -> Self {
-        Self::by_code_or_status(403, Some(Code::NotPodBound))
+        Self::from_code_or_status(403, Some(Code::NotPodBound))
     }
 
     /// The token belongs to another pod.
@@ -99,7 +99,7 @@ impl Refusal {
         Self::new(FinalCode::FailedPrecondition, "pod_unknown", advice)
     }
 
-    /// The files are larger than the driver takes.
+    /// The files are larger than the driver accepts.
     pub fn too_large() -> Self {
         let advice = "The bundle is larger than 3 MiB. Name fewer keys.";
         Self::new(FinalCode::FailedPrecondition, "bundle_too_large", advice)
@@ -107,47 +107,47 @@ impl Refusal {
 
     /// A key cannot be the name of a file.
     pub fn unrenderable() -> Self {
-        Self::by_code_or_status(422, Some(Code::Unrenderable))
+        Self::from_code_or_status(422, Some(Code::Unrenderable))
     }
 
-    /// The answer is not as Claviger gives it.
-    pub fn unexpected_answer() -> Self {
-        Self::new(FinalCode::FailedPrecondition, "unexpected_answer", OTHER_SERVER)
+    /// The response is not one of Claviger.
+    pub fn unexpected_response() -> Self {
+        Self::new(FinalCode::FailedPrecondition, "unexpected_answer", WRONG_SERVER)
     }
 
-    /// The time limit of a mount is over.
+    /// The mount exceeded its time limit.
     pub fn timeout() -> Self {
-        Self::new(FinalCode::FailedPrecondition, "mount_timeout", AGAIN)
+        Self::new(FinalCode::FailedPrecondition, "mount_timeout", WILL_RETRY)
     }
 
-    /// The mount ended without an outcome.
+    /// The task of the mount did not return a result.
     pub fn internal() -> Self {
-        Self::by_code_or_status(500, Some(Code::Internal))
+        Self::from_code_or_status(500, Some(Code::Internal))
     }
 
-    /// The failure of a download.
-    pub fn of(failure: Failure) -> Self {
-        match failure {
-            Failure::Refused { status, problem, request_id } => {
-                let named = problem.and_then(|problem| {
-                    let known = |code: &&Code| code.as_str() == problem.code && code.status() == status;
-                    Code::ALL.iter().find(known).copied()
+    /// Converts the error of a download.
+    pub fn from_command_error(error: CommandError) -> Self {
+        match error {
+            CommandError::Refused { status, problem, request_id } => {
+                let code = problem.and_then(|problem| {
+                    let is_same = |code: &&Code| code.as_str() == problem.code && code.status() == status;
+                    Code::ALL.iter().find(is_same).copied()
                 });
-                Self { request_id, ..Self::by_code_or_status(status, named) }
+                Self { request_id, ..Self::from_code_or_status(status, code) }
             }
-            Failure::Unreachable(cause) => {
-                let refusal = Self::new(FinalCode::FailedPrecondition, "server_unreachable", AGAIN);
-                Self { cause: Some(cause.into()), ..refusal }
+            CommandError::Unreachable(cause) => {
+                let error = Self::new(FinalCode::FailedPrecondition, "server_unreachable", WILL_RETRY);
+                Self { cause: Some(cause.into()), ..error }
             }
-            // The next mount asks for a ticket of its own.
-            Failure::TicketLost => Self::new(FinalCode::FailedPrecondition, "ticket_lost", AGAIN),
-            Failure::Failed(cause) => Self { cause: Some(cause), ..Self::unexpected_answer() },
+            // The next attempt of kubelet requests a new ticket.
+            CommandError::TicketLost => Self::new(FinalCode::FailedPrecondition, "ticket_lost", WILL_RETRY),
+            CommandError::Other(cause) => Self { cause: Some(cause), ..Self::unexpected_response() },
             _ => Self::internal(),
         }
     }
 
-    /// The refusal for an answer: by its code, or by its status alone if the code is not one of ours.
-    fn by_code_or_status(status: u16, code: Option<Code>) -> Self {
+    /// The error for a response: by its code, or by its status alone if the code is not one of Claviger.
+    fn from_code_or_status(status: u16, code: Option<Code>) -> Self {
         use FinalCode as Final;
         let Some(code) = code else {
             let status = match status {
@@ -155,7 +155,7 @@ impl Refusal {
                 403 => Final::PermissionDenied,
                 _ => Final::FailedPrecondition,
             };
-            return Self { status, ..Self::unexpected_answer() };
+            return Self { status, ..Self::unexpected_response() };
         };
         let (status, advice) = match code {
             Code::Unauthenticated => {
@@ -165,7 +165,7 @@ impl Refusal {
             | Code::AttestationFailed
             | Code::DeliveryNotAllowed
             | Code::PrefetchRefused
-            | Code::TicketMisuse => (Final::PermissionDenied, POLICY),
+            | Code::TicketMisuse => (Final::PermissionDenied, NOT_ALLOWED),
             Code::TicketLimit => {
                 (Final::PermissionDenied, "The pod has as many tickets as a policy allows. Mount its bundle once.")
             }
@@ -174,13 +174,13 @@ impl Refusal {
                 (Final::NotFound, "A required secret does not exist. Create it, or do not require it.")
             }
             Code::InvalidRequest | Code::InvalidRepo | Code::InvalidBranch | Code::PayloadTooLarge => {
-                (Final::InvalidArgument, PARAMETERS)
+                (Final::InvalidArgument, WRONG_PARAMETERS)
             }
             Code::Unrenderable => {
                 (Final::InvalidArgument, "A key or a value does not fit. Name other keys, or another format.")
             }
             Code::StoreMisconfigured | Code::StoreForbidden | Code::KeyAbsent => {
-                (Final::FailedPrecondition, CORRECT_A_STORE)
+                (Final::FailedPrecondition, STORE_MISCONFIGURED)
             }
             Code::RateLimited
             | Code::RequestTimeout
@@ -196,8 +196,8 @@ impl Refusal {
             | Code::DatabaseUnavailable
             | Code::ClocksDiffer
             | Code::Draining
-            | Code::Timeout => (Final::FailedPrecondition, AGAIN),
-            Code::Internal => (Final::Internal, AGAIN),
+            | Code::Timeout => (Final::FailedPrecondition, WILL_RETRY),
+            Code::Internal => (Final::Internal, WILL_RETRY),
             Code::NotFound
             | Code::MethodNotAllowed
             | Code::AlreadyExists
@@ -206,18 +206,18 @@ impl Refusal {
             | Code::PreconditionFailed
             | Code::UnsupportedMediaType
             | Code::InvalidPolicy
-            | Code::HttpVersionNotSupported => (Final::Internal, OTHER_SERVER),
+            | Code::HttpVersionNotSupported => (Final::Internal, WRONG_SERVER),
         };
         Self::new(status, code.as_str(), advice)
     }
 
-    /// The text for the author of the pod. `own` is the provider's own id of the mount, for where the server gave none.
-    pub fn text(&self, own: &str) -> String {
-        format!("{}: {} [request {}]", self.code, self.advice, self.request_id.as_deref().unwrap_or(own))
+    /// The text for the author of the pod. `mount_id` identifies the mount if the server sent no request id.
+    pub fn text(&self, mount_id: &str) -> String {
+        format!("{}: {} [request {}]", self.code, self.advice, self.request_id.as_deref().unwrap_or(mount_id))
     }
 
-    pub fn into_status(self, own: &str) -> Status {
-        Status::new(self.status.grpc(), self.text(own))
+    pub fn into_status(self, mount_id: &str) -> Status {
+        Status::new(self.status.to_grpc(), self.text(mount_id))
     }
 }
 
@@ -226,17 +226,18 @@ mod tests {
     use super::*;
     use tonic::Code as Grpc;
 
-    /// Not final for kubelet.
-    const NEVER: [Grpc; 5] =
+    /// The codes that kubelet does not take as final.
+    const NOT_FINAL: [Grpc; 5] =
         [Grpc::Unavailable, Grpc::ResourceExhausted, Grpc::Aborted, Grpc::Cancelled, Grpc::DeadlineExceeded];
 
     fn refused(status: u16, code: Option<Code>) -> Status {
         let problem = code.map(|code| Box::new(code.problem(Some("detail with hunter2".into()))));
-        Refusal::of(Failure::Refused { status, problem, request_id: Some("r-1".into()) }).into_status("own")
+        MountError::from_command_error(CommandError::Refused { status, problem, request_id: Some("r-1".into()) })
+            .into_status("own")
     }
 
     #[test]
-    fn every_code_of_the_server_has_its_status() {
+    fn every_server_code_has_a_status() {
         let expected = |code: Code| match (code.status(), code) {
             (401, _) => Grpc::Unauthenticated,
             (403, _) => Grpc::PermissionDenied,
@@ -257,44 +258,48 @@ mod tests {
     }
 
     #[test]
-    fn no_outcome_is_one_that_kubelet_takes_as_not_final() {
+    fn every_status_is_final_for_kubelet() {
         let mut all = vec![
-            Refusal::parameters("Correct it."),
-            Refusal::token_missing("claviger"),
-            Refusal::token_invalid(),
-            Refusal::not_pod_bound(),
-            Refusal::wrong_pod(),
-            Refusal::pod_unknown(),
-            Refusal::too_large(),
-            Refusal::unrenderable(),
-            Refusal::unexpected_answer(),
-            Refusal::timeout(),
-            Refusal::internal(),
-            Refusal::of(Failure::Unreachable("no answer in time")),
-            Refusal::of(Failure::Failed("the server's answer is too large".into())),
-            Refusal::of(Failure::usage("--server: wrong")),
-            Refusal::of(Failure::Invalid(vec!["x".into()])),
-            Refusal::of(Failure::Told),
+            MountError::parameters("Correct it."),
+            MountError::token_missing("claviger"),
+            MountError::token_invalid(),
+            MountError::not_pod_bound(),
+            MountError::wrong_pod(),
+            MountError::pod_unknown(),
+            MountError::too_large(),
+            MountError::unrenderable(),
+            MountError::unexpected_response(),
+            MountError::timeout(),
+            MountError::internal(),
+            MountError::from_command_error(CommandError::Unreachable("no answer in time")),
+            MountError::from_command_error(CommandError::Other("the server's answer is too large".into())),
+            MountError::from_command_error(CommandError::usage("--server: wrong")),
+            MountError::from_command_error(CommandError::InvalidDocuments(vec!["x".into()])),
+            MountError::from_command_error(CommandError::Printed),
         ];
         for status in 100..=599 {
             for code in Code::ALL.iter().copied().map(Some).chain([None]) {
                 let problem = code.map(|code| Box::new(code.problem(None)));
-                all.push(Refusal::of(Failure::Refused { status, problem, request_id: None }));
+                all.push(MountError::from_command_error(CommandError::Refused { status, problem, request_id: None }));
             }
         }
         let mut unknown = Code::Denied.problem(None);
         unknown.code = "$(id)".into();
-        all.push(Refusal::of(Failure::Refused { status: 503, problem: Some(Box::new(unknown)), request_id: None }));
+        all.push(MountError::from_command_error(CommandError::Refused {
+            status: 503,
+            problem: Some(Box::new(unknown)),
+            request_id: None,
+        }));
         assert!(all.len() > 10_000);
-        for refusal in all {
-            let status = refusal.into_status("own");
-            assert!(!NEVER.contains(&status.code()) && status.code() != Grpc::Ok, "{status:?}");
+        for error in all {
+            let status = error.into_status("own");
+            assert!(!NOT_FINAL.contains(&status.code()) && status.code() != Grpc::Ok, "{status:?}");
             assert!(status.message().ends_with(". [request own]") && !status.message().contains("$("), "{status:?}");
         }
     }
 
     #[test]
-    fn an_answer_that_is_not_claviger_s_counts_by_its_status() {
+    fn foreign_response_is_mapped_by_its_status() {
         for (status, code) in [
             (200, Grpc::FailedPrecondition),
             (301, Grpc::FailedPrecondition),

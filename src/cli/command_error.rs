@@ -1,6 +1,6 @@
-//! Failures of commands that call a server: the message and the exit code.
+//! The error of a command: its message and its exit code.
 
-use super::printable::printable;
+use super::terminal::escape_for_terminal;
 use crate::document::Fault;
 use crate::wire::problem::Problem;
 use std::process::ExitCode;
@@ -16,78 +16,81 @@ const UNAVAILABLE: u8 = 4;
 
 /// Why a command failed.
 #[derive(Debug)]
-pub enum Failure {
+pub enum CommandError {
     /// Errors of the command line or of files, one per line.
     Usage(Vec<String>),
-    /// The server refused; `problem` is set if the body is Claviger's.
+    /// The server responded with an error. `problem` is its body, if Claviger wrote it.
     Refused {
         status: u16,
         problem: Option<Box<Problem>>,
         /// Request id in the server's log and audit log.
         request_id: Option<String>,
     },
-    /// Faults of documents that the server found, one per line.
-    Invalid(Vec<String>),
-    /// No response.
+    /// Faults that the server found in documents, one per line.
+    InvalidDocuments(Vec<String>),
+    /// The server did not respond.
     Unreachable(&'static str),
-    /// The answer to a download was lost, and the ticket was redeemed by that or ended otherwise.
+    /// The response to a download was lost, and the ticket can no longer be redeemed.
     TicketLost,
-    /// Another service than the server is unavailable.
+    /// A service other than the server is unavailable.
     Unavailable(String),
     /// Another error.
-    Failed(String),
-    /// The error was printed already.
-    Told,
+    Other(String),
+    /// The error is printed already.
+    Printed,
 }
 
-impl Failure {
+impl CommandError {
     /// One error of the command line or of a file.
     pub fn usage(line: impl Into<String>) -> Self {
         Self::Usage(vec![line.into()])
     }
 
-    /// Faults of a document.
-    pub fn faults(place: &str, faults: &[Fault]) -> Self {
-        Self::Usage(faults.iter().map(|fault| fault_line(place, fault)).collect())
+    /// Faults of a document, one per line.
+    pub fn from_faults(position: &str, faults: &[Fault]) -> Self {
+        Self::Usage(faults.iter().map(|fault| fault_line(position, fault)).collect())
     }
 
-    /// Whether the server answered `404`.
+    /// Whether Claviger responded with `404`.
     pub const fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: 404, problem: Some(_), .. })
     }
 
-    /// The exit code.
-    const fn code(&self) -> u8 {
+    const fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => USAGE,
             Self::Refused { status: 401 | 403, .. } => DENIED,
-            // Claviger's own 502 means a wrong configuration, and a retry does not help.
+            // A 502 of Claviger itself means a wrong configuration, for which a retry is useless.
             Self::Refused { status: 502, problem: Some(_), .. } => FAILED,
             Self::Refused { status: 429 | 502..=504, .. } | Self::Unreachable(_) | Self::Unavailable(_) => UNAVAILABLE,
-            Self::Refused { .. } | Self::Invalid(_) | Self::TicketLost | Self::Failed(_) | Self::Told => FAILED,
+            Self::Refused { .. } | Self::InvalidDocuments(_) | Self::TicketLost | Self::Other(_) | Self::Printed => {
+                FAILED
+            }
         }
     }
 
     /// Prints the error on standard error, and returns the exit code.
-    pub fn print_and_code(&self) -> ExitCode {
+    pub fn report(&self) -> ExitCode {
         match self {
-            Self::Usage(lines) | Self::Invalid(lines) => lines.iter().for_each(|line| eprintln!("{}", printable(line))),
-            Self::Told => {}
-            other => eprintln!("claviger: {}", printable(&other.sentence())),
+            Self::Usage(lines) | Self::InvalidDocuments(lines) => {
+                lines.iter().for_each(|line| eprintln!("{}", escape_for_terminal(line)))
+            }
+            Self::Printed => {}
+            other => eprintln!("claviger: {}", escape_for_terminal(&other.message())),
         }
-        ExitCode::from(self.code())
+        ExitCode::from(self.exit_code())
     }
 
-    fn sentence(&self) -> String {
+    fn message(&self) -> String {
         match self {
             Self::Refused { problem: Some(problem), request_id, .. } => {
                 let detail = problem.detail.as_deref().filter(|detail| *detail != problem.title);
                 let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
-                let mut sentence = format!("{}: {}{detail}", problem.code, problem.title);
+                let mut message = format!("{}: {}{detail}", problem.code, problem.title);
                 for error in &problem.errors {
-                    sentence.extend(["; ", &error.pointer, ": ", &error.detail]);
+                    message.extend(["; ", &error.pointer, ": ", &error.detail]);
                 }
-                sentence + &request_id.as_deref().map(|id| format!(" [request {id}]")).unwrap_or_default()
+                message + &request_id.as_deref().map(|id| format!(" [request {id}]")).unwrap_or_default()
             }
             Self::Refused { status, problem: None, .. } => {
                 format!("the server answered {status}, and not as Claviger does")
@@ -96,17 +99,17 @@ impl Failure {
             Self::TicketLost => {
                 "the download broke off, and its ticket cannot be used again; ask for another".to_owned()
             }
-            Self::Unavailable(sentence) | Self::Failed(sentence) => sentence.clone(),
-            Self::Usage(lines) | Self::Invalid(lines) => lines.join("; "),
-            Self::Told => String::new(),
+            Self::Unavailable(message) | Self::Other(message) => message.clone(),
+            Self::Usage(lines) | Self::InvalidDocuments(lines) => lines.join("; "),
+            Self::Printed => String::new(),
         }
     }
 }
 
-/// A fault with its position, as a line.
-pub fn fault_line(place: &str, fault: &Fault) -> String {
+/// A fault as a line: the position of the document, the key, and what is wrong.
+pub fn fault_line(position: &str, fault: &Fault) -> String {
     match fault.dotted() {
-        dotted if dotted.is_empty() => format!("{place}: {}", fault.detail),
-        dotted => format!("{place}: {dotted}: {}", fault.detail),
+        dotted if dotted.is_empty() => format!("{position}: {}", fault.detail),
+        dotted => format!("{position}: {dotted}: {}", fault.detail),
     }
 }

@@ -1,18 +1,18 @@
-//! A reader whose bytes are searched and counted against a limit as they are read.
+//! A reader that searches the bytes that it reads, and counts them against a limit.
 
 use crate::leaks::{Hit, Needles, Search};
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read};
 
-pub struct Watched<'a> {
+pub struct SearchingReader<'a> {
     inner: &'a mut dyn Read,
     search: Search<'a>,
     hits: &'a RefCell<Vec<Hit>>,
     budget: &'a Cell<u64>,
 }
 
-impl<'a> Watched<'a> {
-    /// Searches the bytes of `inner`, and adds findings to `hits`.
+impl<'a> SearchingReader<'a> {
+    /// Reads from `inner`, adds findings to `hits`, and subtracts the bytes from `budget`.
     pub fn new(
         inner: &'a mut dyn Read,
         needles: &'a Needles,
@@ -23,12 +23,12 @@ impl<'a> Watched<'a> {
     }
 }
 
-impl Read for Watched<'_> {
+impl Read for SearchingReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        let left = self.budget.get().checked_sub(count as u64);
-        self.budget.set(left.unwrap_or(0));
-        if left.is_none() || (count > 0 && left == Some(0)) {
+        let remaining = self.budget.get().checked_sub(count as u64);
+        self.budget.set(remaining.unwrap_or(0));
+        if remaining.is_none() || (count > 0 && remaining == Some(0)) {
             self.budget.set(0);
             return Err(io::Error::other("too much to look at"));
         }

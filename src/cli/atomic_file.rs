@@ -1,7 +1,7 @@
-//! Writes a file atomically: to a temporary file in the same folder, readable by its owner only unless a mode is given, synced,
-//! then renamed.
+//! Writes a file atomically: to a temporary file in the same folder, which is synced and then renamed. Only the owner can read
+//! it, unless another mode is given.
 
-use crate::cli::failure::Failure;
+use crate::cli::command_error::CommandError;
 use crate::model::request_id::RequestId;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write as _};
@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The target of a file.
+/// The path at which a file will be written.
 #[derive(Debug)]
-pub struct Target {
+pub struct AtomicFile {
     path: PathBuf,
     folder: PathBuf,
     mode: Mode,
 }
 
-/// Octal permissions of a file, independent of the umask.
+/// The permissions of a file, in octal, independent of the umask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode(u32);
 
@@ -39,25 +39,25 @@ impl FromStr for Mode {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_octal = matches!(text.len(), 3 | 4) && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
         let mode = if is_octal { u32::from_str_radix(text, 8).ok() } else { None };
-        // No set-user-ID and the like, and always readable by its owner.
+        // Without set-user-ID, set-group-ID and sticky bit, and readable by the owner.
         let mode = mode.filter(|mode| *mode <= 0o777 && mode & 0o400 != 0);
         mode.map(Self).ok_or("must be permissions in octal that let the owner read, as 0640")
     }
 }
 
-impl Target {
-    /// Accepts a path in an existing folder that is free or a regular file. The rename would replace anything else: a link
-    /// would be lost, and `/dev/stdout` would become a file.
-    pub fn new(option: &str, path: &Path, mode: Mode) -> Result<Self, Failure> {
-        let wrong = |why: &str| Failure::usage(format!("{option}: {}: {why}", path.display()));
+impl AtomicFile {
+    /// Accepts a path in an existing folder, if it does not exist or is a regular file. The rename would replace a link or a
+    /// device such as `/dev/stdout` by a file.
+    pub fn new(option: &str, path: &Path, mode: Mode) -> Result<Self, CommandError> {
+        let wrong = |why: &str| CommandError::usage(format!("{option}: {}: {why}", path.display()));
         if path == Path::new("-") {
             return Err(wrong("is not a file name here; use ./-"));
         }
         match fs::symlink_metadata(path) {
-            Ok(there) if there.is_file() => {}
-            Ok(_) => return Err(wrong("is there, and no regular file")),
+            Ok(metadata) if metadata.is_file() => {}
+            Ok(_) => return Err(wrong("exists, and is not a regular file")),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(wrong(&format!("cannot be looked at: {}", error.kind()))),
+            Err(error) => return Err(wrong(&format!("cannot be read: {}", error.kind()))),
         }
         if path.file_name().is_none() {
             return Err(wrong("is not a file name"));
@@ -73,24 +73,25 @@ impl Target {
         &self.path
     }
 
-    /// Writes the file. A failure leaves the old file unchanged and no temporary file. Needs a runtime.
-    pub fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let failed =
-            |error: io::Error| Failure::Failed(format!("{} cannot be written: {}", self.path.display(), error.kind()));
-        let _whole = uninterrupted().map_err(failed)?;
-        let beside = self.folder.join(format!(".claviger-{}", RequestId::random()));
-        let written = fill(&beside, bytes, self.mode).and_then(|()| fs::rename(&beside, &self.path));
+    /// Writes the file. After an error the old file is unchanged, and there is no temporary file. Needs a runtime.
+    pub fn write(&self, bytes: &[u8]) -> Result<(), CommandError> {
+        let failed = |error: io::Error| {
+            CommandError::Other(format!("{} cannot be written: {}", self.path.display(), error.kind()))
+        };
+        let _handlers = ignore_signals().map_err(failed)?;
+        let temporary = self.folder.join(format!(".claviger-{}", RequestId::random()));
+        let written = write_synced(&temporary, bytes, self.mode).and_then(|()| fs::rename(&temporary, &self.path));
         if let Err(error) = written {
-            let _ = fs::remove_file(&beside);
+            let _ = fs::remove_file(&temporary);
             return Err(failed(error));
         }
-        // Syncs the name too. On a file system that cannot, the file is written nevertheless.
+        // Syncs the name. An error is ignored, because some file systems cannot sync a folder.
         let _ = File::open(&self.folder).and_then(|folder| folder.sync_all());
         Ok(())
     }
 }
 
-fn fill(path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
+fn write_synced(path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     if mode != Mode::OWNER {
@@ -99,8 +100,8 @@ fn fill(path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Ignores these signals from now on: one between creating and renaming the file would leave the temporary file.
-fn uninterrupted() -> io::Result<Vec<Signal>> {
+/// Ignores these signals from now on. A signal before the rename would end the process, and leave the temporary file.
+fn ignore_signals() -> io::Result<Vec<Signal>> {
     let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
     kinds.into_iter().map(signal).collect()
 }
@@ -119,28 +120,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_is_complete_and_readable_by_its_owner_only() {
+    async fn file_is_complete_and_readable_by_its_owner_only() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("build-env");
         for text in ["first", "", "second"] {
-            Target::new("--output", &path, Mode::OWNER).expect("a place").write(text.as_bytes()).expect("written");
+            AtomicFile::new("--output", &path, Mode::OWNER).expect("a place").write(text.as_bytes()).expect("written");
             assert_eq!(fs::read_to_string(&path).expect("a file"), text);
             assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o7777, 0o600);
         }
-        // Also if the previous file was readable by all.
+        // The mode is also set if the previous file was readable by all.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("permissions");
-        Target::new("--output", &path, Mode::OWNER).expect("a place").write(b"third").expect("written");
+        AtomicFile::new("--output", &path, Mode::OWNER).expect("a place").write(b"third").expect("written");
         assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o7777, 0o600);
         assert_eq!(names(folder.path()), ["build-env"]);
     }
 
     #[tokio::test]
-    async fn a_failed_write_changes_nothing() {
+    async fn failed_write_keeps_the_old_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("build-env");
         fs::write(&path, "old").expect("written");
-        let target = Target::new("--output", &path, Mode::OWNER).expect("a place");
-        // The path is a folder by now, which a rename does not replace by a file.
+        let target = AtomicFile::new("--output", &path, Mode::OWNER).expect("a place");
+        // A rename does not replace a folder by a file.
         fs::remove_file(&path).expect("removed");
         fs::create_dir(&path).expect("a folder");
         assert!(target.write(b"new").is_err());
@@ -148,12 +149,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_has_the_requested_mode() {
+    async fn file_has_the_requested_mode() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("build-env");
         for (text, mode) in [("0640", 0o640), ("440", 0o440), ("0644", 0o644), ("0600", 0o600), ("777", 0o777)] {
-            let asked = text.parse().expect("a mode");
-            Target::new("--output", &path, asked).expect("a place").write(b"x").expect("written");
+            let mode_argument = text.parse().expect("a mode");
+            AtomicFile::new("--output", &path, mode_argument).expect("a place").write(b"x").expect("written");
             assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o7777, mode, "{text}");
         }
         for bad in
@@ -169,15 +170,15 @@ mod tests {
         fs::write(folder.path().join("file"), "x").expect("written");
         symlink(folder.path().join("file"), folder.path().join("link")).expect("a link");
         for bad in ["link", "", "no/such", "file/x", ".."] {
-            assert!(Target::new("--output", &folder.path().join(bad), Mode::OWNER).is_err(), "{bad} was taken");
+            assert!(AtomicFile::new("--output", &folder.path().join(bad), Mode::OWNER).is_err(), "{bad} was taken");
         }
-        assert!(Target::new("--output", Path::new("-"), Mode::OWNER).is_err());
-        assert!(Target::new("--output", Path::new("./-"), Mode::OWNER).is_ok());
-        assert!(Target::new("--output", Path::new("/dev/null"), Mode::OWNER).is_err());
-        assert!(Target::new("--output", Path::new("/"), Mode::OWNER).is_err());
+        assert!(AtomicFile::new("--output", Path::new("-"), Mode::OWNER).is_err());
+        assert!(AtomicFile::new("--output", Path::new("./-"), Mode::OWNER).is_ok());
+        assert!(AtomicFile::new("--output", Path::new("/dev/null"), Mode::OWNER).is_err());
+        assert!(AtomicFile::new("--output", Path::new("/"), Mode::OWNER).is_err());
         assert!(
-            Target::new("--output", &folder.path().join("file"), Mode::OWNER).is_ok()
-                && Target::new("--output", Path::new("new"), Mode::OWNER).is_ok()
+            AtomicFile::new("--output", &folder.path().join("file"), Mode::OWNER).is_ok()
+                && AtomicFile::new("--output", Path::new("new"), Mode::OWNER).is_ok()
         );
     }
 }

@@ -1,10 +1,10 @@
-//! An event as a readable line.
+//! Formats an event as a readable line.
 
-use crate::cli::printable::printable;
+use crate::cli::terminal::escape_for_terminal;
 use crate::wire::audit_list::AuditEventObject;
 
-/// Time, type, reason, caller and subject of an event, with control characters escaped.
-pub fn of(event: &AuditEventObject) -> String {
+/// The fields of an event that people look for, with control characters escaped.
+pub fn format_event(event: &AuditEventObject) -> String {
     let mut words = vec![event.time.clone(), event.kind.clone(), event.outcome.clone()];
     words.extend(event.reason.clone());
     if let Some(caller) = &event.caller {
@@ -27,5 +27,5 @@ pub fn of(event: &AuditEventObject) -> String {
         words.push(format!("shadow {} would change it", shadow.policy));
     }
     words.extend(event.count.map(|count| format!("{count} times")));
-    printable(&words.join(" "))
+    escape_for_terminal(&words.join(" "))
 }

@@ -1,10 +1,10 @@
-//! A test file: policies, and test cases for them.
+//! Reads a test file: policies, and test cases for them.
 
 use super::case::{Case, RawCase};
-use super::explain::is_free_of_caller;
+use super::explain::may_have_any_type;
 use super::manifests::{self, Manifests};
-use crate::cli::failure::{Failure, fault_line};
-use crate::cli::input;
+use crate::cli::command_error::{CommandError, fault_line};
+use crate::cli::input_file;
 use crate::document::{Fault, misread_in, parse, prune};
 use crate::policy::{Bounds, FileKind, Policy, PolicySet};
 use serde::Deserialize;
@@ -15,56 +15,56 @@ use std::path::{Path, PathBuf};
 /// Maximum number of policy or test files in one directory.
 const MAX_FILES: usize = 10_000;
 
-/// A test file as written.
+/// A test file before validation.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct RawSuite {
+struct RawTestFile {
     policies: Option<Vec<Option<PathBuf>>>,
     cases: Vec<Option<RawCase>>,
 }
 
 /// A valid test file.
 #[derive(Debug)]
-pub struct Suite {
+pub struct TestFile {
     /// The policies under test.
     pub policies: PolicySet,
-    /// At least one case.
+    /// The cases, at least one.
     pub cases: Vec<Case>,
 }
 
-impl Suite {
+impl TestFile {
     /// Reads a test file and its policies. Without `bounds` the policies may name any store and issuer.
-    pub fn read(file: &Path, bounds: Option<&Bounds>) -> Result<Self, Failure> {
-        let shown = file.display().to_string();
-        let text = input::text(file).map_err(Failure::usage)?;
-        let ill_formed = |fault| Failure::faults(&shown, &[fault]);
+    pub fn read(file: &Path, bounds: Option<&Bounds>) -> Result<Self, CommandError> {
+        let file_name = file.display().to_string();
+        let text = input_file::read_text(file).map_err(CommandError::usage)?;
+        let ill_formed = |fault| CommandError::from_faults(&file_name, &[fault]);
         let mut tree = parse(&text).map_err(ill_formed)?;
-        let (suite, mut faults) = prune::<RawSuite>(&mut tree);
-        let is_free = |at: &[&str]| matches!(at, ["cases", _, "caller", below @ ..] if is_free_of_caller(below));
+        let (raw, mut faults) = prune::<RawTestFile>(&mut tree);
+        let is_free = |path: &[&str]| matches!(path, ["cases", _, "caller", below @ ..] if may_have_any_type(below));
         faults.extend(misread_in(&text, is_free).map_err(ill_formed)?);
-        let RawSuite { policies, cases } = suite.unwrap_or_default();
-        let checked = check(cases, &mut faults);
+        let RawTestFile { policies, cases } = raw.unwrap_or_default();
+        let cases = check_cases(cases, &mut faults);
         let folder = file.parent().unwrap_or(Path::new(""));
-        let named = policies.map(|named| resolve(named, folder, &mut faults));
+        let files = policies.map(|paths| resolve_paths(paths, folder, &mut faults));
         if !faults.is_empty() {
-            return Err(Failure::faults(&shown, &faults));
+            return Err(CommandError::from_faults(&file_name, &faults));
         }
-        let files = match named {
+        let files = match files {
             Some(files) => files,
-            None => files_of(folder, FileKind::Policies)?,
+            None => list_files(folder, FileKind::Policies)?,
         };
         if files.is_empty() {
-            return Err(Failure::usage(format!("{shown}: there is no policy file beside it")));
+            return Err(CommandError::usage(format!("{file_name}: there is no policy file beside it")));
         }
-        Ok(Self { policies: compile(&files, bounds)?, cases: checked })
+        Ok(Self { policies: compile_policies(&files, bounds)?, cases })
     }
 }
 
 /// The valid cases. The faults of the others are collected.
-fn check(cases: Vec<Option<RawCase>>, faults: &mut Vec<Fault>) -> Vec<Case> {
-    // A field that could not be decoded looks as if it were missing; its fault is reported already.
-    let told: Vec<String> = faults.iter().map(|fault| fault.pointer.clone()).collect();
-    if cases.is_empty() && told.is_empty() {
+fn check_cases(cases: Vec<Option<RawCase>>, faults: &mut Vec<Fault>) -> Vec<Case> {
+    // A field that could not be decoded looks missing here, but its fault is reported already.
+    let reported: Vec<String> = faults.iter().map(|fault| fault.pointer.clone()).collect();
+    if cases.is_empty() && reported.is_empty() {
         faults.push(Fault::new("/cases", "must have at least one case"));
     }
     let mut found = Vec::new();
@@ -82,31 +82,31 @@ fn check(cases: Vec<Option<RawCase>>, faults: &mut Vec<Fault>) -> Vec<Case> {
         }
         checked.push(case);
     }
-    let is_told = |fault: &Fault| told.iter().any(|told| overlaps(&fault.pointer, told));
-    faults.extend(found.into_iter().filter(|fault| !is_told(fault)));
+    let is_reported = |fault: &Fault| reported.iter().any(|reported| overlaps(&fault.pointer, reported));
+    faults.extend(found.into_iter().filter(|fault| !is_reported(fault)));
     checked
 }
 
-/// Whether one of two positions contains the other.
-fn overlaps(one: &str, other: &str) -> bool {
-    let within = |inner: &str, outer: &str| {
+/// Whether one of two JSON pointers contains the other.
+fn overlaps(first: &str, second: &str) -> bool {
+    let is_within = |inner: &str, outer: &str| {
         inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    within(one, other) || within(other, one)
+    is_within(first, second) || is_within(second, first)
 }
 
-/// Paths are relative to the test file's folder; a directory stands for the policy files in it.
-fn resolve(named: Vec<Option<PathBuf>>, folder: &Path, faults: &mut Vec<Fault>) -> Vec<PathBuf> {
+/// Resolves paths relative to the folder of the test file. A directory stands for the policy files in it.
+fn resolve_paths(paths: Vec<Option<PathBuf>>, folder: &Path, faults: &mut Vec<Fault>) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    if named.is_empty() {
+    if paths.is_empty() {
         faults.push(Fault::new("/policies", "must name at least one file; leave it out for all beside this one"));
     }
-    for (index, path) in named.into_iter().enumerate() {
+    for (index, path) in paths.into_iter().enumerate() {
         let pointer = format!("/policies/{index}");
         match path.map(|path| folder.join(path)) {
             None if faults.iter().any(|fault| fault.pointer == pointer) => {}
             None => faults.push(Fault::new(pointer, "must not be null")),
-            Some(path) if path.is_dir() => match files_of(&path, FileKind::Policies) {
+            Some(path) if path.is_dir() => match list_files(&path, FileKind::Policies) {
                 Ok(found) => files.extend(found),
                 Err(_) => faults.push(Fault::new(pointer, "is a directory that cannot be read")),
             },
@@ -116,11 +116,11 @@ fn resolve(named: Vec<Option<PathBuf>>, folder: &Path, faults: &mut Vec<Fault>) 
     files
 }
 
-/// The files with this ending in a directory, sorted, without sub-directories.
-pub fn files_of(folder: &Path, kind: FileKind) -> Result<Vec<PathBuf>, Failure> {
+/// Lists the files of this kind in a directory, sorted by name, without those in subdirectories.
+pub fn list_files(folder: &Path, kind: FileKind) -> Result<Vec<PathBuf>, CommandError> {
     let folder = if folder == Path::new("") { Path::new(".") } else { folder };
     let unreadable =
-        |error: std::io::Error| Failure::usage(format!("{}: cannot be read: {}", folder.display(), error.kind()));
+        |error: std::io::Error| CommandError::usage(format!("{}: cannot be read: {}", folder.display(), error.kind()));
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
@@ -128,15 +128,16 @@ pub fn files_of(folder: &Path, kind: FileKind) -> Result<Vec<PathBuf>, Failure> 
             files.push(path);
         }
         if files.len() > MAX_FILES {
-            return Err(Failure::usage(format!("{}: has more than {MAX_FILES} such files", folder.display())));
+            return Err(CommandError::usage(format!("{}: has more than {MAX_FILES} such files", folder.display())));
         }
     }
     files.sort();
     Ok(files)
 }
 
-fn compile(files: &[PathBuf], bounds: Option<&Bounds>) -> Result<PolicySet, Failure> {
-    let Manifests { documents, mut wrong } = manifests::read(files);
+/// Compiles the policies in the files.
+fn compile_policies(files: &[PathBuf], bounds: Option<&Bounds>) -> Result<PolicySet, CommandError> {
+    let Manifests { documents, mut faults } = manifests::read_manifests(files);
     let permissive = || {
         let manifests: Vec<_> = documents.iter().map(|document| document.manifest.clone()).collect();
         Bounds::permissive(&manifests)
@@ -146,10 +147,10 @@ fn compile(files: &[PathBuf], bounds: Option<&Bounds>) -> Result<PolicySet, Fail
     for document in documents {
         match Policy::from_resource_document(document.tree, &bounds) {
             Ok(policy) => policies.push(policy),
-            Err(faults) => {
-                wrong.extend(faults.iter().map(|fault| fault_line(&document.place, fault)));
+            Err(found) => {
+                faults.extend(found.iter().map(|fault| fault_line(&document.position, fault)));
             }
         }
     }
-    if wrong.is_empty() { Ok(PolicySet::new(policies)) } else { Err(Failure::Usage(wrong)) }
+    if faults.is_empty() { Ok(PolicySet::new(policies)) } else { Err(CommandError::Usage(faults)) }
 }
