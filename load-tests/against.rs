@@ -14,9 +14,10 @@ const LOAD: Load = Load { connections: 64, lasts: Duration::from_secs(4) };
 /// Number of tokens for one round of one build.
 const TOKENS: usize = 2000;
 
-/// Measures, and returns the section of RESULTS.md.
-pub async fn against(binary: &Path) -> String {
-    let field = line_up_builds(binary).await;
+/// Measures the contenders whose names contain a word, and returns the section of RESULTS.md.
+pub async fn against(binary: &Path, word: &str) -> String {
+    let mut field = line_up_builds(binary).await;
+    field.contenders.retain(|contender| contender.name.contains(word));
     let mut runs: Vec<Vec<Run>> = field.contenders.iter().map(|_| Vec::new()).collect();
     for round in 0..=ROUNDS {
         // The order alternates.
@@ -47,7 +48,8 @@ fn table(field: &Field, runs: &[Vec<Run>]) -> String {
     let mut text = format!(
         "\n## Against the build before\n\nWritten by `make load-test before=BINARY`. {} connections, {} s for each build in each of {ROUNDS} rounds, in turns.\n\
          A ratio is the median of the rounds' own, this build over the one before; least and most are those of single rounds.\n\n\
-         | what | cycles/s | before | ratio | least | most | CPU s / 1,000 | before | ratio |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+         | what | cycles/s | before | ratio | least | most | p99 ms | before | CPU s / 1,000 | before | ratio |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
         LOAD.connections,
         LOAD.lasts.as_secs(),
     );
@@ -62,11 +64,13 @@ fn table(field: &Field, runs: &[Vec<Run>]) -> String {
         let (least, most) = speeds.iter().fold((f64::MAX, 0.0), |(least, most), one| (one.min(least), one.max(most)));
         let _ = writeln!(
             text,
-            "| {} | {:.0} | {:.0} | {:.2} | {least:.2} | {most:.2} | {:.3} | {:.3} | {:.2} |",
+            "| {} | {:.0} | {:.0} | {:.2} | {least:.2} | {most:.2} | {:.1} | {:.1} | {:.3} | {:.3} | {:.2} |",
             contender.name,
             middle(now, |run| run.per_second),
             middle(then, |run| run.per_second),
             median(speeds),
+            middle(now, |run| f64::from(run.p99) / 1000.0),
+            middle(then, |run| f64::from(run.p99) / 1000.0),
             middle(now, |run| run.cpu_seconds),
             middle(then, |run| run.cpu_seconds),
             median(ratios(|run| run.cpu_seconds)),

@@ -8,13 +8,14 @@ use crate::rig::claviger::Claviger;
 use crate::rig::installation::Plan;
 use crate::rig::kube::actors::Kube;
 use crate::rig::kube::{User, control_plane};
+use crate::rig::pgbouncer::PgBouncer;
 use crate::rig::postgres::postgres;
 use crate::tokens::{Mint, Pool, api_server, bearer_of};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -38,9 +39,14 @@ pub const LOGIN: &str = "OpenBao login + read";
 pub const VAULT_READ: &str = "claviger, Vault-compatible read";
 pub const KV_READ: &str = "OpenBao KV read";
 pub const VAULT_LOGIN: &str = "claviger, Vault-compatible login";
-/// The same contenders with another build.
-const BEFORE: [(&str, &str); 2] =
-    [(MEMORY, "build before, tickets in memory"), (NEVER_SEEN, "build before, never-seen tokens")];
+pub const POOLED: &str = "claviger x 3 on PostgreSQL, through PgBouncer";
+/// What a contender is compared with: itself in another build, or without the pooler.
+const BEFORE: [(&str, &str); 4] = [
+    (MEMORY, "build before, tickets in memory"),
+    (NEVER_SEEN, "build before, never-seen tokens"),
+    (POSTGRES, "build before, x 3 on PostgreSQL"),
+    (POOLED, POSTGRES),
+];
 
 /// All processes and contenders.
 pub struct Field {
@@ -53,6 +59,7 @@ pub struct Field {
     _bare: Option<Bare>,
     _bao: Bao,
     _kube: Kube,
+    _pooler: Option<PgBouncer>,
 }
 
 /// The tokens of a contender.
@@ -72,12 +79,13 @@ impl Field {
     }
 }
 
-/// The name of a contender with the earlier build.
+/// The name of what a contender is compared with.
 pub fn before(name: &str) -> Option<&'static str> {
     BEFORE.iter().find(|(now, _)| *now == name).map(|(_, before)| *before)
 }
 
-/// This build and another one, each with a replica for cached and one for new tokens.
+/// This build and another one, each with a replica for cached tokens, one for new tokens, and three on PostgreSQL; and three
+/// replicas of this build on PostgreSQL through a pooler.
 pub async fn line_up_builds(other: &Path) -> Field {
     let plan = plan().await;
     let mint = Arc::new(Mint::new(&plan.kube).await);
@@ -88,7 +96,7 @@ pub async fn line_up_builds(other: &Path) -> Field {
         for pooled in [false, true] {
             let replica = match binary {
                 None => replica(&plan, &json!({}), "memory"),
-                Some(binary) => replica_of(&plan, binary),
+                Some(binary) => replica_of(&plan, binary, None),
             };
             let pool = Pool::default();
             let (name, asks) = if pooled {
@@ -109,8 +117,38 @@ pub async fn line_up_builds(other: &Path) -> Field {
             replicas.push(replica);
         }
     }
+    let key = database_key(&plan);
+    let pooler = PgBouncer::start(&postgres().database().await, "transaction", &[]);
+    for (name, binary, url) in [
+        (POSTGRES, None, postgres().database().await),
+        (before(POSTGRES).unwrap(), Some(other), postgres().database().await),
+        (POOLED, None, pooler.url().to_owned()),
+    ] {
+        let database = json!({"url": url, "keyFile": key});
+        let start = || match binary {
+            None => replica(&plan, &database, "database"),
+            Some(binary) => replica_of(&plan, binary, Some(&database)),
+        };
+        let sharing: Vec<Claviger> = (0..3).map(|_| start()).collect();
+        contenders.push(sharing_tickets(name, &sharing, &known));
+        replicas.extend(sharing);
+    }
     let Plan { kube, bao, .. } = plan;
-    Field { contenders, counted: 0, replicas, pools, _bare: None, _bao: bao, _kube: kube }
+    Field { contenders, counted: 0, replicas, pools, _bare: None, _bao: bao, _kube: kube, _pooler: Some(pooler) }
+}
+
+/// A file with a key for replicas that share a database.
+fn database_key(plan: &Plan) -> PathBuf {
+    let key = plan.folder.path().join("database-key");
+    std::fs::write(&key, STANDARD.encode([7; 32])).unwrap();
+    key
+}
+
+/// Replicas that share a database. Each connection redeems at another replica than the issuing one.
+fn sharing_tickets(name: &'static str, replicas: &[Claviger], known: &str) -> Arc<Contender> {
+    let ours: Vec<SocketAddr> = replicas.iter().map(|replica| replica.api).collect();
+    let next: Vec<SocketAddr> = (0..ours.len()).map(|at| ours[(at + 1) % ours.len()]).collect();
+    contender(name, &ours, &next, asks_with(known), Box::new(fetches), replicas.iter().map(Claviger::id).collect())
 }
 
 /// The cluster and the store that all replicas use.
@@ -153,8 +191,7 @@ pub async fn line_up(runs: usize) -> Field {
     lets_runs_attest(&plan);
     plan.bao.kubernetes_role("builds", ["ci", "build-bot"], &["claviger"]).await;
     lets_clients_of_vault_read(&plan);
-    let key = plan.folder.path().join("database-key");
-    std::fs::write(&key, STANDARD.encode([7; 32])).unwrap();
+    let key = database_key(&plan);
     let database = postgres().database().await;
 
     let replicas = start_replicas(&plan, &database, &key);
@@ -164,12 +201,8 @@ pub async fn line_up(runs: usize) -> Field {
     let of_runs = Arc::new(Mint::of_runs(&plan.kube, runs).await);
     let [never_seen, reviewed, logged_in, compatible, attested, chained] = [(); 6].map(|()| Pool::default());
 
-    let api = |replica: &Claviger| replica.api;
     let ([memory, sqlite, unseen, forgetful, vault_reads, vault_logins, attesting], sharing) =
         replicas.split_first_chunk().unwrap();
-    let ours: Vec<SocketAddr> = sharing.iter().map(api).collect();
-    // Each connection redeems at another replica than the issuing one.
-    let next: Vec<SocketAddr> = (0..ours.len()).map(|at| ours[(at + 1) % ours.len()]).collect();
     let bao: SocketAddr = plan.bao.address.split_once("://").unwrap().1.parse().unwrap();
     let planes: Vec<u32> = control_plane().processes().into();
     let with = |extra: &[u32]| [&planes, extra].concat();
@@ -178,14 +211,7 @@ pub async fn line_up(runs: usize) -> Field {
         at_one(MEMORY, memory, asks_with(&known)),
         at_one(FORGETFUL, forgetful, asks_with(&known)),
         at_one(SQLITE, sqlite, asks_with(&known)),
-        contender(
-            POSTGRES,
-            &ours,
-            &next,
-            asks_with(&known),
-            Box::new(fetches),
-            sharing.iter().map(Claviger::id).collect(),
-        ),
+        sharing_tickets(POSTGRES, sharing, &known),
         contender(WRAP, &[bao], &[bao], wraps(&plan.bao.root), Box::new(unwraps), vec![plan.bao.id()]),
         contender(
             LOGIN,
@@ -234,7 +260,7 @@ pub async fn line_up(runs: usize) -> Field {
         tokens(CHAIN, chained, &of_runs, "claviger"),
     ];
     let Plan { kube, bao, .. } = plan;
-    Field { contenders, counted: 0, replicas, pools, _bare: Some(bare), _bao: bao, _kube: kube }
+    Field { contenders, counted: 0, replicas, pools, _bare: Some(bare), _bao: bao, _kube: kube, _pooler: None }
 }
 
 /// The replicas in the order in which [`line_up`] names them; the last three share a database.
@@ -272,14 +298,15 @@ fn replica(plan: &Plan, database: &Value, tickets: &str) -> Claviger {
 }
 
 /// A replica of another build, which may have fewer settings.
-fn replica_of(plan: &Plan, binary: &Path) -> Claviger {
+fn replica_of(plan: &Plan, binary: &Path, database: Option<&Value>) -> Claviger {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(plan.folder.path().join("vault-token"), folder.path().join("vault-token")).unwrap();
     let mut config = plan.config.clone();
     config["server"] = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"});
     config["policies"]["directory"] = json!(plan.folder.path().join("policies"));
-    config["database"] = json!({"url": format!("sqlite://{}", folder.path().join("claviger.db").display())});
-    config["tickets"]["store"] = json!("memory");
+    let own = json!({"url": format!("sqlite://{}", folder.path().join("claviger.db").display())});
+    config["database"] = database.unwrap_or(&own).clone();
+    config["tickets"]["store"] = json!(if database.is_some() { "database" } else { "memory" });
     config["limits"] = json!({"requestsPerSecondPerCaller": 100_000, "failuresPerSecondPerAddress": 100_000});
     let file = folder.path().join("claviger.yaml");
     std::fs::write(&file, config.to_string()).unwrap();

@@ -1,7 +1,7 @@
 //! Load tests: Claviger compared with the alternatives that users have, on real servers, in one run.
 //!
-//! `make load-test` is the long form, which writes RESULTS.md. Arguments: `against BINARY` adds the ratios of this
-//! build to another one; `short` is the form for CI, which fails if a ratio has fallen by a third; `soak MINUTES`
+//! `make load-test` is the long form, which writes RESULTS.md. Arguments: `against BINARY [WORD]` adds the ratios of this
+//! build to another one, of the contenders whose names contain the word; `short` is the form for CI, which fails if a ratio has fallen by a third; `soak MINUTES`
 //! checks that memory and descriptors do not grow; `only NAME SECONDS [CONNECTIONS ...]` loads one contender, for
 //! use with a profiler; `capacity` measures memory and the reads of many pods that start at once.
 #![allow(clippy::unwrap_used, missing_docs, reason = "what is not as it should be ends the test")]
@@ -66,7 +66,8 @@ async fn main() {
     }
     if argument == "against" {
         let binary = std::env::args().nth(2).expect("against BINARY");
-        let text = against::against(Path::new(&binary)).await;
+        let word = std::env::args().nth(3).unwrap_or_default();
+        let text = against::against(Path::new(&binary), &word).await;
         println!("{text}");
         return report::add(&text);
     }

@@ -1,5 +1,6 @@
 //! The ways to a PostgreSQL: several hosts, TLS, passwords that change, and poolers.
 
+mod guarded;
 mod passwords;
 mod poolers;
 mod tls;

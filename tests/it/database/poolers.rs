@@ -48,7 +48,8 @@ async fn prepared_statements(database: &Database) -> i64 {
 
 #[tokio::test]
 async fn every_kind_of_value_comes_back_through_a_pooler() {
-    const ALL: &str = "SELECT $1, $2, $3, $4, ($5)[2], ($6)[1], ($7)[1], $8, CAST(cardinality($9) AS BIGINT)";
+    const ALL: &str = "SELECT $1, $2, $3, $4, ($5)[2], ($6)[1], ($7)[1], $8, CAST(cardinality($9) AS BIGINT), \
+         array_to_string($10, ',', 'none'), array_to_string($11, ',')";
     let url = postgres().database().await;
     let pooler = PgBouncer::start(&url, "transaction", &[]);
     // Bytes as text in another form than `sqlx` reads.
@@ -69,6 +70,8 @@ async fn every_kind_of_value_comes_back_through_a_pooler() {
         Param::Blobs(&[&bytes]),
         Param::NoBytes,
         Param::Texts(&[]),
+        Param::Texts(&["", "a \"b\" ~", ""]),
+        Param::Numbers(&[i64::MIN, 7]),
     ];
     for database in [&direct, &pooled] {
         let rows = database.run(ALL, &params).await.unwrap();
@@ -78,6 +81,8 @@ async fn every_kind_of_value_comes_back_through_a_pooler() {
         assert_eq!((row.text(4).unwrap().as_str(), row.number(5).unwrap()), (text, -1));
         assert_eq!((row.bytes_if_any(6).unwrap(), row.bytes_if_any(7).unwrap()), (Some(bytes.clone()), None));
         assert_eq!(row.number(8).unwrap(), 0);
+        assert_eq!(row.text(9).unwrap(), ",a \"b\" ~,");
+        assert_eq!(row.text(10).unwrap(), format!("{},7", i64::MIN));
     }
 }
 
@@ -93,19 +98,33 @@ async fn a_direct_url_that_is_none_is_refused() {
 
 #[tokio::test]
 async fn changes_are_announced_by_the_direct_url_and_polled_without_it() {
+    const LISTENING: &str = "SELECT CAST(count(*) AS TEXT) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+    const CHANGES: u32 = 12;
     let url = postgres().database().await;
     let pooler = PgBouncer::start(&url, "transaction", &[]);
-    let listening = "SELECT CAST(count(*) AS TEXT) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
-    let database = open(checked(pooler.url()).with_direct(checked(&url))).await.unwrap();
-    let polls = open(checked(pooler.url())).await.unwrap();
-    let _polled = polls.listen("policies");
-    let listener = database.listen("policies");
+    let polling = open(checked(pooler.url())).await.unwrap();
+    let mut polled = polling.listen("policies");
+    let told = open(checked(pooler.url()).with_direct(checked(&url))).await.unwrap();
+    let mut announced = told.listen("policies");
     let deadline = Instant::now() + Duration::from_secs(10);
-    while ask(&database, listening).await != "1" {
+    while ask(&told, LISTENING).await != "1" {
         assert!(Instant::now() < deadline, "no session listens");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    drop(listener);
+    // A listener that only polls returns twice a second.
+    let polls = Duration::from_millis(500) * CHANGES;
+    for (listener, is_announced) in [(&mut announced, true), (&mut polled, false)] {
+        listener.next().await;
+        let began = Instant::now();
+        for _ in 0..CHANGES {
+            let mut work = polling.begin_later();
+            work.notify("policies").await.unwrap();
+            work.commit().await.unwrap();
+            listener.next().await;
+        }
+        let took = began.elapsed();
+        assert!(if is_announced { took < polls * 3 / 4 } else { took > polls * 3 / 4 }, "{is_announced}: {took:?}");
+    }
 }
 
 /// A server whose `synchronous_commit` changes, behind a pooler.

@@ -37,7 +37,7 @@ fn serve(url: &str, allow: bool) -> Claviger {
 }
 
 /// The error of a start that fails.
-fn refused(url: &str) -> String {
+pub fn refused(url: &str) -> String {
     let (folder, _) = configured(url, false);
     let file = folder.path().join("claviger.yaml").display().to_string();
     let (code, _, said) = run(&["serve", "--config", &file]);

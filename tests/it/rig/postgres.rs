@@ -216,6 +216,11 @@ pub fn checked(url: &str) -> PostgresUrl {
     PostgresUrl::new(url.to_owned()).unwrap()
 }
 
+/// The host and the port of a URL.
+pub fn address_of(url: &str) -> String {
+    url.split_once('@').unwrap().1.split_once('/').unwrap().0.to_owned()
+}
+
 /// A URL of a server on this machine.
 pub fn url_of(user: &str, password: &str, port: u16, database: &str) -> String {
     format!("postgres://{user}:{password}@127.0.0.1:{port}/{database}?sslmode=disable")

@@ -142,6 +142,11 @@ pub fn events_in(url: &str) -> Vec<Value> {
     texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
 }
 
+/// The name of the database of a URL.
+pub fn database_of(url: &str) -> String {
+    url.split_once('?').map_or(url, |(url, _)| url).rsplit_once('/').unwrap().1.to_owned()
+}
+
 /// Creates a new database, for a test without a runtime.
 pub fn new_database(server: &super::postgres::Postgres) -> String {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(server.database())

@@ -1,0 +1,84 @@
+//! What makes a direct connection refused makes a statement fail behind a pooler, whose sessions and servers change unnoticed.
+
+use super::*;
+use crate::rig::cable::Cable;
+use crate::rig::claviger::wait_until;
+use crate::rig::pgbouncer::PgBouncer;
+use crate::rig::postgres::{Postgres, address_of, checked};
+use std::time::{Duration, Instant};
+
+const WRITE: &str = "UPDATE policy_head SET revision = revision + 1";
+const MAY_FORGET: Option<&str> = Some("may_forget");
+
+/// Writes until the result is this kind of error, or none: alone, and in a unit of work.
+async fn writes(database: &Database, expected: Option<&str>, why: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let alone = database.run(WRITE, &[]).await.map(|_| ());
+        let together = async {
+            let mut work = database.begin_later();
+            work.lock(&[1]).await?;
+            work.run(WRITE, &[]).await?;
+            work.commit().await
+        };
+        let results = [alone, together.await];
+        if results.iter().all(|result| result.as_ref().err().map(|error| error.kind()) == expected) {
+            let certain = results.iter().all(|result| result.as_ref().err().is_none_or(|error| error.is_certain()));
+            assert!(certain, "{why}: {results:?}");
+            return;
+        }
+        assert!(Instant::now() < deadline, "{why}: expected {expected:?}, not {results:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Databases behind a pooler, without and with `database.allowDataLoss`.
+async fn opened(pooler: &PgBouncer) -> [Database; 2] {
+    let strict = open(checked(pooler.url())).await.unwrap();
+    [strict, open(checked(pooler.url()).allowing_data_loss(true)).await.unwrap()]
+}
+
+#[tokio::test]
+async fn a_setting_that_forgets_is_noticed_in_sessions_that_stay() {
+    let server = Postgres::start(&[]).unwrap();
+    for mode in ["session", "transaction"] {
+        let pooler = PgBouncer::start(&server.database().await, mode, &[]);
+        let [strict, lenient] = opened(&pooler).await;
+        for (setting, allowed) in
+            [("fsync", MAY_FORGET), ("full_page_writes", MAY_FORGET), ("synchronous_commit", None)]
+        {
+            let why = format!("{setting} in {mode} mode");
+            server.set(setting, "off");
+            writes(&strict, MAY_FORGET, &why).await;
+            writes(&lenient, allowed, &why).await;
+            server.set(setting, "on");
+            writes(&strict, None, &why).await;
+            writes(&lenient, None, &why).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_standby_is_noticed_when_the_pooler_leads_to_it() {
+    let primary = Postgres::start(&[]).unwrap();
+    let standby = primary.standby("standby");
+    let port = |server: &Postgres, url: &str| -> u16 {
+        address_of(&server.url_of(url)).rsplit_once(':').unwrap().1.parse().unwrap()
+    };
+    for mode in ["session", "transaction"] {
+        let url = primary.database().await;
+        let cable = Cable::to(port(&primary, &url));
+        let through = url.replace(&address_of(&url), &format!("127.0.0.1:{}", cable.port));
+        let pooler = PgBouncer::start(&through, mode, &["server_login_retry = 1"]);
+        let databases = opened(&pooler).await;
+        let written = primary.ask("SELECT CAST(pg_current_wal_lsn() AS TEXT)");
+        let replayed = format!("SELECT CAST(pg_last_wal_replay_lsn() >= CAST('{written}' AS pg_lsn) AS TEXT)");
+        wait_until("the standby", || standby.ask(&replayed) == "true");
+        for (server, expected) in [(&primary, None), (&standby, MAY_FORGET), (&primary, None)] {
+            cable.lead_to(port(server, &url));
+            for database in &databases {
+                writes(database, expected, mode).await;
+            }
+        }
+    }
+}
