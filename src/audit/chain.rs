@@ -10,6 +10,7 @@ use crate::model::via::Via;
 use crate::wire::audit_event::{AuditEvent, CallerView, PodView, SecretView, ShadowView};
 use crate::wire::inert_json;
 use jiff::Timestamp;
+use std::sync::Arc;
 
 /// The predecessor hash of the very first chain.
 pub const NO_PREDECESSOR: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -24,7 +25,7 @@ pub struct Head {
     /// The hash of the last event, or of the predecessor.
     pub hash: String,
     /// The time of the last event. Empty if there is none.
-    pub time: String,
+    pub time: Arc<str>,
 }
 
 /// An event with its place in the chain.
@@ -37,23 +38,25 @@ pub struct Link {
     /// SHA-256 or HMAC of the text.
     pub hash: String,
     /// The time of linking.
-    pub time: String,
+    pub time: Arc<str>,
+    /// The ID of the event's ticket.
+    pub ticket_id: Option<String>,
     /// The hashed text.
     pub text: String,
 }
 
 impl ChainHasher {
-    /// Links an event behind the head and moves the head to it.
+    /// Links an event behind the head and moves the head to it. `time` is the time of linking ([`written_time`]).
     ///
     /// # Errors
     /// When the event cannot be serialized, a programming error. The head is then unchanged.
-    pub fn link(&self, head: &mut Head, event: &Event, now: Timestamp) -> Result<Link, serde_json::Error> {
+    pub fn link(&self, head: &mut Head, event: &Event, time: &Arc<str>) -> Result<Link, serde_json::Error> {
         let seq = head.seq + 1;
-        let time = format!("{now:.6}");
+        let ticket_id = event.ticket_id.map(|id| id.to_string());
         let id = format!("{}.{seq}", head.chain);
         let text = inert_json::to_string(&AuditEvent {
             id: &id,
-            time: &time,
+            time,
             chain: &head.chain,
             seq,
             prev_hash: &head.hash,
@@ -61,12 +64,12 @@ impl ChainHasher {
             outcome: event.outcome.as_str(),
             reason: event.reason,
             caller: event.caller.as_deref().map(caller_view),
-            source_ip: event.source_ip.map(|ip| ip.to_string()),
+            source_ip: event.source_ip,
             repo: event.repo_written().as_deref(),
             branch: event.branch_written().as_deref(),
             policies: &event.policies,
             keys: &event.keys,
-            ticket_id: event.ticket_id.map(|id| id.to_string()),
+            ticket_id: ticket_id.as_deref(),
             secrets: event
                 .secrets
                 .iter()
@@ -87,9 +90,14 @@ impl ChainHasher {
         let hash = self.hash(&text);
         let prev_hash = std::mem::replace(&mut head.hash, hash.clone());
         head.seq = seq;
-        head.time.clone_from(&time);
-        Ok(Link { seq, prev_hash, hash, time, text })
+        head.time = time.clone();
+        Ok(Link { seq, prev_hash, hash, time: time.clone(), ticket_id, text })
     }
+}
+
+/// A time as it is written. All events of a group have the same.
+pub fn written_time(time: Timestamp) -> Arc<str> {
+    format!("{time:.6}").into()
 }
 
 fn shadow_view(verdict: &ShadowVerdict) -> ShadowView<'_> {
@@ -118,14 +126,18 @@ mod tests {
     use crate::model::branch::Branch;
     use crate::wire::audit_event::with_hash;
 
+    fn start() -> Arc<str> {
+        written_time(Timestamp::UNIX_EPOCH)
+    }
+
     fn head() -> Head {
-        Head { chain: "c".into(), seq: 0, hash: NO_PREDECESSOR.into(), time: String::new() }
+        Head { chain: "c".into(), seq: 0, hash: NO_PREDECESSOR.into(), time: "".into() }
     }
 
     fn two_links(hasher: &ChainHasher) -> [Link; 2] {
         let mut head = head();
         let event = Event::new(EventType::TicketIssued, Outcome::Ok);
-        [(); 2].map(|()| hasher.link(&mut head, &event, Timestamp::UNIX_EPOCH).expect("JSON"))
+        [(); 2].map(|()| hasher.link(&mut head, &event, &start()).expect("JSON"))
     }
 
     #[test]
@@ -142,7 +154,7 @@ mod tests {
         let branch = |outcome, name: &str| {
             let mut event = Event::new(EventType::TicketDenied, outcome);
             event.branch = Branch::try_from(name).ok();
-            let link = ChainHasher::plain().link(&mut head(), &event, Timestamp::UNIX_EPOCH).expect("JSON");
+            let link = ChainHasher::plain().link(&mut head(), &event, &start()).expect("JSON");
             let text: serde_json::Value = serde_json::from_str(&link.text).expect("JSON");
             text["branch"].as_str().expect("a text").to_owned()
         };
@@ -170,8 +182,7 @@ mod tests {
     #[test]
     fn an_event_without_shadow_policies_has_the_text_that_it_had_before_there_were_any() {
         let mut event = Event::new(EventType::TicketIssued, Outcome::Ok);
-        let text =
-            |event: &Event| ChainHasher::plain().link(&mut head(), event, Timestamp::UNIX_EPOCH).expect("JSON").text;
+        let text = |event: &Event| ChainHasher::plain().link(&mut head(), event, &start()).expect("JSON").text;
         assert!(text(&event).ends_with("\"durationMs\":0}"), "{}", text(&event));
         event.shadow = [(false, ShadowOutcome::WouldAllow), (true, ShadowOutcome::NoChange)]
             .map(|(denies, outcome)| ShadowVerdict { policy: "p".into(), denies, outcome })

@@ -2,7 +2,7 @@
 
 use super::anchors;
 use super::blocks::BlockWriter;
-use super::chain::{Head, Link, NO_PREDECESSOR};
+use super::chain::{Head, Link, NO_PREDECESSOR, written_time};
 use super::keys::ChainHasher;
 use super::pending::Pending;
 use super::rows::{COLUMNS, TABLE, filtered, test_values, values};
@@ -47,7 +47,7 @@ impl ChainWriter {
             chain: hasher.name_chain(RequestId::random().as_str()),
             seq: 0,
             hash: predecessor.unwrap_or_else(|| NO_PREDECESSOR.to_owned()),
-            time: String::new(),
+            time: "".into(),
         };
         let blocks = if database.is_remote() { None } else { Some(BlockWriter::start(database.clone()).await?) };
         Ok(Self { database, hasher, clock, head, writable: Arc::new(AtomicBool::new(true)), blocks })
@@ -101,10 +101,10 @@ impl ChainWriter {
             CommitError::Rejected(error)
         })?;
         let began = work.has_begun();
-        let tickets = ticket_ids(&written);
-        let rows = links.iter().zip(&written).zip(&tickets);
-        let rows = rows.map(|((link, one), ticket)| values(&self.head.chain, link, &one.event, ticket.as_deref()));
-        let params: Vec<Param> = rows.flatten().collect();
+        let rows = links.iter().zip(&written);
+        let rows = rows.map(|(link, one)| values(&self.head.chain, link, &one.event));
+        let mut params: Vec<Param> = Vec::with_capacity(links.len() * COLUMNS);
+        params.extend(rows.flatten());
         let committed = match work.finish(TABLE, COLUMNS, &params).await {
             Ok(last) => Ok(last),
             Err(CommitError::Failed(failed)) => Err(failed),
@@ -113,18 +113,25 @@ impl ChainWriter {
         end(&done, committed.is_ok());
         let last = committed.map_err(CommitError::Failed)?;
         if let Some(blocks) = &mut self.blocks {
-            blocks.add(params.chunks(COLUMNS).map(filtered), last).await;
+            blocks.add(params.chunks(COLUMNS).map(filtered), last);
         }
         drop(params);
         self.head = head;
         Ok(Group { written: verdicts, links })
     }
 
+    /// Stores what filters need of the last events, if it is due. No outcome depends on it, so it is called after they are reported.
+    pub async fn store_block_if_full(&mut self) {
+        if let Some(blocks) = &mut self.blocks {
+            blocks.store_if_full().await;
+        }
+    }
+
     /// Links events after the head, without moving it.
     fn link(&self, written: &[&Pending]) -> Result<(Head, Vec<Link>), serde_json::Error> {
-        let now = self.clock.now();
+        let time = written_time(self.clock.now());
         let mut head = self.head.clone();
-        let links = written.iter().map(|pending| self.hasher.link(&mut head, &pending.event, now));
+        let links = written.iter().map(|pending| self.hasher.link(&mut head, &pending.event, &time));
         let links = links.collect::<Result<_, _>>()?;
         Ok((head, links))
     }
@@ -198,10 +205,6 @@ impl ChainWriter {
         };
         written.await.is_ok()
     }
-}
-
-fn ticket_ids(written: &[&Pending]) -> Vec<Option<String>> {
-    written.iter().map(|one| one.event.ticket_id.map(|id| id.to_string())).collect()
 }
 
 /// The indices of events with a step, by runner.

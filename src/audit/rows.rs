@@ -27,24 +27,19 @@ pub const OLDEST: &str = concat!(
 );
 
 /// The values of a row.
-pub fn values<'a>(
-    chain: &'a str,
-    link: &'a Link,
-    event: &'a Event,
-    ticket_id: Option<&'a str>,
-) -> [Param<'a>; COLUMNS] {
+pub fn values<'a>(chain: &'a str, link: &'a Link, event: &'a Event) -> [Param<'a>; COLUMNS] {
     [
         chain.into(),
         link.seq.into(),
         (&link.prev_hash).into(),
         (&link.hash).into(),
-        (&link.time).into(),
+        (&*link.time).into(),
         event.kind.as_str().into(),
         event.outcome.as_str().into(),
         event.caller.as_ref().map(|caller| caller.subject.as_str()).into(),
         event.repo_written().into(),
         event.branch_written().into(),
-        ticket_id.into(),
+        link.ticket_id.as_deref().into(),
         (&link.text).into(),
     ]
 }

@@ -102,6 +102,7 @@ impl Writer {
                 }
             }
         }
+        self.chain.store_block_if_full().await;
         for lost in again.drain(MAX_GROUP.min(again.len())..) {
             tracing::error!(event = lost.event.kind.as_str(), "an audit event was lost");
         }

@@ -39,6 +39,13 @@ pub struct Redeem {
     pub context: Context,
 }
 
+/// A token that is looked up.
+struct Admitted<'r> {
+    token: &'r TicketToken,
+    /// Whether the address was charged for it, which is refunded if the ticket exists.
+    is_charged: bool,
+}
+
 /// All checks passed. Only the ticket and its event remain to be written.
 struct Redeemable {
     ticket: Arc<Ticket>,
@@ -76,15 +83,15 @@ impl Broker {
         let _running = self.start_verb();
         let mut event =
             OpenEvent::new(&self.stages.audit, redeem.context.event(EventType::TicketFailed, Outcome::Failed));
-        let token = match self.admit(redeem) {
-            Ok(token) => token,
+        let admitted = match self.admit(redeem) {
+            Ok(admitted) => admitted,
             Err(error) => {
                 event.discard();
                 return Err(error);
             }
         };
         for _ in 0..ATTEMPTS {
-            let closed = match self.check(token, redeem).await {
+            let closed = match self.check(&admitted, redeem).await {
                 Ok(redeemable) => self.consume(redeemable, event, redeem).await,
                 Err(NotRedeemed::Misuse(ticket)) => self.revoke_misused(&ticket, event).await,
                 Err(NotRedeemed::Recorded { ticket, error, event_labels }) => {
@@ -105,7 +112,8 @@ impl Broker {
     }
 
     /// Checks everything, and renders the bundle. Changes nothing.
-    async fn check(&self, token: &TicketToken, redeem: &Redeem) -> Result<Redeemable, NotRedeemed> {
+    async fn check(&self, admitted: &Admitted<'_>, redeem: &Redeem) -> Result<Redeemable, NotRedeemed> {
+        let Admitted { token, is_charged } = *admitted;
         let at = self.stages.clock.now();
         let presented = self.stages.tickets.present(token, redeem.repeats.as_ref(), at);
         let presented = presented.instrument(Stage::Tickets.span()).await;
@@ -113,7 +121,7 @@ impl Broker {
             Ok(presented) => presented,
             Err(refused) => return Err(self.not_presented(refused, token, redeem.context.source_ip)),
         };
-        if !self.stages.tickets.ids.recognises(token) {
+        if is_charged {
             self.failures.refund(&ipv6_prefix(redeem.context.source_ip));
         }
         match self.is_bound_to(&ticket, redeem).await {
@@ -207,13 +215,13 @@ impl Broker {
 
     /// Whether the ticket is looked up. An ID that no replica created is charged to its address first. A genuine
     /// ID costs nothing, unless it was refused a moment ago and the address has reached its failure limit.
-    fn admit<'r>(&self, redeem: &'r Redeem) -> Result<&'r TicketToken, Error> {
+    fn admit<'r>(&self, redeem: &'r Redeem) -> Result<Admitted<'r>, Error> {
         let source_ip = redeem.context.source_ip;
         let Some(token) = &redeem.token else { return Err(self.unknown(None, source_ip)) };
         let address = ipv6_prefix(source_ip);
         let event_labels = if !self.stages.tickets.ids.recognises(token) {
             if self.failures.charge(address) {
-                return Ok(token);
+                return Ok(Admitted { token, is_charged: true });
             }
             self.stages.metrics.redemption(Redemption::Unknown);
             UNKNOWN
@@ -222,7 +230,7 @@ impl Broker {
         {
             event_labels
         } else {
-            return Ok(token);
+            return Ok(Admitted { token, is_charged: false });
         };
         let (kind, outcome, reason) = event_labels;
         self.aggregated.add(kind, outcome, reason, source_ip);

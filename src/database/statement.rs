@@ -6,10 +6,11 @@ use super::connections::Connection;
 use super::failed::Failed;
 use super::literals;
 use super::param::Param;
+use futures_util::TryStreamExt as _;
 use sqlx::postgres::PgRow;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{AssertSqlSafe, Row as _, SqlSafeStr, SqlStr, Sqlite, SqliteExecutor};
+use sqlx::{AssertSqlSafe, Either, Row as _, SqlSafeStr, SqlStr, Sqlite, SqliteExecutor};
 
 type SqliteQuery<'a> = Query<'a, Sqlite, SqliteArguments>;
 
@@ -130,7 +131,11 @@ pub(super) async fn inserted_on_sqlite(
     sql: impl SqlSafeStr,
     params: &[Param<'_>],
 ) -> Result<i64, Failed> {
-    Ok(bound_for_sqlite(sql, params).execute(executor).await?.last_insert_rowid())
+    // Only the first result. `execute` waits for the end of the results too, which wakes this thread once more.
+    match executor.fetch_many(bound_for_sqlite(sql, params)).try_next().await? {
+        Some(Either::Left(inserted)) => Ok(inserted.last_insert_rowid()),
+        _ => Err(Failed::no_row()),
+    }
 }
 
 fn bound_for_sqlite<'a>(sql: impl SqlSafeStr, params: &'a [Param<'_>]) -> SqliteQuery<'a> {

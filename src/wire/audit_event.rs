@@ -1,6 +1,7 @@
 //! An audit event as it is written and hashed. All fields are typed: no secret fits in.
 
 use serde::Serialize;
+use std::net::IpAddr;
 
 /// The hashed part of an event: everything except `hash`, which [`with_hash`] appends.
 #[derive(Debug, Clone, Serialize)]
@@ -26,7 +27,7 @@ pub struct AuditEvent<'a> {
     /// Caller; for a redemption, the caller that requested the ticket.
     pub caller: Option<CallerView<'a>>,
     /// Source address of the request.
-    pub source_ip: Option<String>,
+    pub source_ip: Option<IpAddr>,
     /// Repository, if it was valid.
     pub repo: Option<&'a str>,
     /// Branch, if it was valid.
@@ -36,7 +37,7 @@ pub struct AuditEvent<'a> {
     /// Names of the keys in the bundle.
     pub keys: &'a [String],
     /// Public id of the ticket.
-    pub ticket_id: Option<String>,
+    pub ticket_id: Option<&'a str>,
     /// Secrets that were read.
     pub secrets: Vec<SecretView<'a>>,
     /// Claviger's id of the request.

@@ -1,7 +1,7 @@
 //! A log as rows, and functions that change it.
 
 use crate::audit::Event;
-use crate::audit::chain::{Head, NO_PREDECESSOR};
+use crate::audit::chain::{Head, NO_PREDECESSOR, written_time};
 use crate::audit::checker::{Beginning, Broken, Checker};
 use crate::audit::entry::{Columns, Stored};
 use crate::audit::keys::ChainHasher;
@@ -91,18 +91,18 @@ impl Log {
         let last = self.rows.last().map(|last| (last.chain.clone(), last.seq, last.texts[HASH].clone()));
         let hash = last.as_ref().map_or_else(|| NO_PREDECESSOR.to_owned(), |(.., hash)| hash.clone());
         self.named.extend(last);
-        Head { chain: chain.into(), seq: 0, hash, time: String::new() }
+        Head { chain: chain.into(), seq: 0, hash, time: "".into() }
     }
 
     fn add(&mut self, hasher: &ChainHasher, head: &mut Head, number: usize) {
         let event = event(number);
         let now = Timestamp::from_second(1_700_000_000 + i64::try_from(self.rows.len()).expect("few")).expect("a time");
-        let link = hasher.link(head, &event, now).expect("JSON");
+        let link = hasher.link(head, &event, &written_time(now)).expect("JSON");
         let subject = event.caller.as_ref().map(|caller| caller.subject.clone()).unwrap_or_default();
         let texts = [
             link.prev_hash,
             link.hash,
-            link.time,
+            link.time.to_string(),
             event.kind.as_str().into(),
             event.outcome.as_str().into(),
             subject,
@@ -127,7 +127,7 @@ impl Log {
     pub fn known_with_heads(&self) -> Known {
         let mut known = self.known();
         for head in &self.heads {
-            known.mark(&head.chain, head.seq, &head.hash, Some(head.time.clone()));
+            known.mark(&head.chain, head.seq, &head.hash, Some(head.time.to_string()));
         }
         known
     }

@@ -163,7 +163,8 @@ async fn a_full_block_is_stored_and_rows_of_others_are_filled_in() {
     for group in [101..=1000, 1001..=3000, 3051..=3060] {
         let values: Vec<Option<String>> = group.clone().map(value).collect();
         let rows = values.iter().map(|value| ("2026-01-01", [None, None, None, value.as_deref(), None, None]));
-        writer.add(rows, Some(*group.end())).await;
+        writer.add(rows, Some(*group.end()));
+        writer.store_if_full().await;
     }
     let blocks = "SELECT first_row FROM audit_blocks WHERE kind = 3 ORDER BY last_row";
     assert_eq!(rows(&database, blocks).await, [101]);
