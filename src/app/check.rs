@@ -22,7 +22,7 @@ pub use crate::stores::Engine;
 
 /// What is known of a configuration without faults.
 pub struct CheckedConfiguration {
-    /// The number of policies.
+    /// The number of policies in files.
     pub policies: usize,
     /// Settings that work but should be changed, as lines for people.
     pub warnings: Vec<String>,

@@ -29,10 +29,10 @@ impl Clock for DatabaseClock {
 }
 
 impl DatabaseClock {
-    /// Measures the database's time. Returns how far this machine's clock is ahead of it; `None` with SQLite.
+    /// Measures the time of the database. Returns how far the clock of this machine is ahead; `None` with SQLite.
     pub async fn measure(&self, database: &Database) -> Result<Option<SignedDuration>, Failed> {
         let Some(mut best) = database.server_time().await? else { return Ok(None) };
-        // A slower query, as on a new connection, measures less exactly.
+        // A slower query, such as the first on a connection, measures less exactly.
         for _ in 1..SAMPLES {
             if let Some(sample) = database.server_time().await?.filter(|sample| sample.within < best.within) {
                 best = sample;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 const LEASE_NAME: &str = "claviger-policy-status";
 /// How often the lease is checked, and failed writes are retried.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
-/// How long changes are collected.
+/// How long changes are collected before they are written.
 const BATCH_WINDOW: Duration = Duration::from_millis(100);
 /// Maximum number of statuses that are written at once.
 const MAX_CONCURRENT_WRITES: usize = 8;
@@ -39,7 +39,7 @@ pub async fn write_statuses(watcher: PolicyResourceWatcher, clock: Arc<dyn Clock
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            // The register lives as long as this task.
+            // The sender lives as long as this task, which holds the register.
             _ = changes.changed() => sleep(BATCH_WINDOW).await,
             () = &mut stop => break,
         }

@@ -39,8 +39,7 @@ impl TraceExporter {
             .build()
             .map_err(|_| HttpClientError)?;
         let provider = SdkTracerProvider::builder()
-            // The configuration alone decides whether a request is traced: the caller's sampled flag has no
-            // effect.
+            // The configuration alone decides whether requests are traced. The sampled flag of a caller has no effect.
             .with_sampler(Sampler::AlwaysOn)
             .with_resource(Resource::builder_empty().with_service_name("claviger").build())
             .with_batch_exporter(exporter)

@@ -73,7 +73,7 @@ impl CommandError {
     pub fn report(&self) -> ExitCode {
         match self {
             Self::Usage(lines) | Self::InvalidDocuments(lines) => {
-                lines.iter().for_each(|line| eprintln!("{}", escape_for_terminal(line)))
+                lines.iter().for_each(|line| eprintln!("{}", escape_for_terminal(line)));
             }
             Self::Printed => {}
             other => eprintln!("claviger: {}", escape_for_terminal(&other.message())),

@@ -40,7 +40,7 @@ pub struct DevArguments {
     state: PathBuf,
 }
 
-/// Serves until a signal ends it.
+/// Serves until a signal ends the process.
 pub fn run(dev: &DevArguments) -> ExitCode {
     let state = match prepare(dev) {
         Ok(state) => state,

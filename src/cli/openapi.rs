@@ -1,4 +1,4 @@
-//! `claviger openapi`: prints the OpenAPI document of the REST API, as in `openapi/claviger.json`.
+//! `claviger openapi`: prints the `OpenAPI` document of the REST API, as in `openapi/claviger.json`.
 
 use super::serve::print_error;
 use std::process::ExitCode;

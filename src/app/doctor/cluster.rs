@@ -158,7 +158,7 @@ async fn check_custom_resources(config: &Config, cluster: &Cluster, name: &str) 
     DoctorCheck::fault(check, detail, advice)
 }
 
-/// The fields of a policy that a kind lacks in the OpenAPI document of the API server. If the kind is not served, its name.
+/// The fields of a policy that a kind lacks in the `OpenAPI` document of the API server. If the kind is not served, its name.
 fn missing_fields(openapi: &Value, kind: &str) -> Vec<String> {
     let schemas = openapi.pointer("/components/schemas").and_then(Value::as_object);
     let is_kind = |schema: &&Value| {

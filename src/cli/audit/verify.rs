@@ -29,7 +29,7 @@ pub struct VerifyArguments {
     /// Export of the whole log (`-`: standard input); verified without a server.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// HMAC key of the chains (`audit.keyFile`), if configured. Further ones are taken for retired keys.
+    /// HMAC key of the chains (`audit.keyFile`), if configured. Further keys count as retired.
     #[arg(long = "key-file", value_name = "FILE", requires = "file")]
     key_files: Vec<PathBuf>,
     /// Retired HMAC key (`audit.retiredKeyFiles`); repeatable. Without --key-file newer chains may have no key, as on a server

@@ -3,19 +3,19 @@
 use crate::cli::terminal::escape_for_terminal;
 use std::io::{IsTerminal as _, Write as _, stderr};
 
-/// The output for progress.
+/// The progress line.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
     is_visible: bool,
 }
 
 impl Progress {
-    /// Standard error, if it is a terminal.
+    /// Writes to standard error, if it is a terminal.
     pub fn on_terminal() -> Self {
         Self { is_visible: stderr().is_terminal() }
     }
 
-    /// No output.
+    /// Writes nothing.
     pub const fn silent() -> Self {
         Self { is_visible: false }
     }

@@ -16,7 +16,7 @@ const POINTER_BYTES: usize = size_of::<usize>();
 /// Reserved for what the kernel adds: twice the path of the command (at most 4 KiB), and the line of an interpreter.
 const RESERVED_BYTES: usize = 3 * 4096;
 
-/// The space left for the variables of a bundle.
+/// The space for the variables of a bundle.
 pub struct ArgumentSpace {
     max_string_bytes: usize,
     max_total_bytes: usize,

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// `NAME=PATH`.
+/// The value of `--file`: a key and the path of its file, as `NAME=PATH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyFile {
     pub name: String,

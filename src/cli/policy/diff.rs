@@ -41,7 +41,7 @@ pub struct DiffArguments {
     /// Policy that would be deleted; repeatable.
     #[arg(long = "delete", value_name = "NAME")]
     deleted: Vec<String>,
-    /// Beginning of the replayed period: RFC 3339, or an age such as `7d`.
+    /// Start of the replayed period: RFC 3339, or an age such as `7d`.
     #[arg(long, value_name = "TIME", default_value = "7d")]
     since: String,
     /// Maximum number of replayed requests of each event type, newest first.
