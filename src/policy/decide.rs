@@ -13,9 +13,9 @@ impl PolicySet {
     /// Decides a request. Policies for other callers or repos are not evaluated, and each expression is evaluated at most
     /// once.
     #[must_use]
-    pub fn decide(&self, caller: &Caller, facts: &Facts, asked: &UnverifiedRequest) -> Decision {
-        let attestations = self.attestations(caller, facts, asked);
-        let evaluation = Evaluation::new(caller, facts, asked, &attestations);
+    pub fn decide(&self, caller: &Caller, facts: &Facts, unverified_request: &UnverifiedRequest) -> Decision {
+        let attestations = self.attestations(caller, facts, unverified_request);
+        let evaluation = Evaluation::new(caller, facts, unverified_request, &attestations);
         let request = match evaluation.request() {
             Ok(request) => request,
             Err(decision) => return decision,

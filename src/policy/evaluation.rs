@@ -17,7 +17,7 @@ use crate::model::request::{Request, UnverifiedRequest};
 pub(super) struct Evaluation<'a> {
     pub(super) caller: &'a Caller,
     facts: &'a Facts,
-    asked: &'a UnverifiedRequest,
+    unverified_request: &'a UnverifiedRequest,
     /// Ascending by position.
     attestations: &'a [Attestation<'a>],
     repo: Option<&'a Repo>,
@@ -39,7 +39,7 @@ pub(super) struct Attestation<'p> {
 pub(super) struct Mismatch {
     pub(super) kind: MismatchKind,
     pub(super) detail: &'static str,
-    /// Why: a clause that follows the detail.
+    /// The cause, which explanations append to the detail after a colon.
     pub(super) cause: Option<&'static str>,
 }
 
@@ -62,13 +62,18 @@ impl<'a> Evaluation<'a> {
     pub(super) fn new(
         caller: &'a Caller,
         facts: &'a Facts,
-        asked: &'a UnverifiedRequest,
+        unverified_request: &'a UnverifiedRequest,
         attestations: &'a [Attestation<'a>],
     ) -> Self {
-        let repo = asked.repo.as_ref().or_else(|| attestations.iter().find_map(|attestation| attestation.repo.value()));
-        let branch =
-            asked.branch.as_ref().or_else(|| attestations.iter().find_map(|attestation| attestation.branch.value()));
-        Self { caller, facts, asked, attestations, repo, branch }
+        let repo = unverified_request
+            .repo
+            .as_ref()
+            .or_else(|| attestations.iter().find_map(|attestation| attestation.repo.value()));
+        let branch = unverified_request
+            .branch
+            .as_ref()
+            .or_else(|| attestations.iter().find_map(|attestation| attestation.branch.value()));
+        Self { caller, facts, unverified_request, attestations, repo, branch }
     }
 
     /// The request with attested values for omitted parts.
@@ -161,10 +166,10 @@ impl<'a> Evaluation<'a> {
             (_, AttestedValue::Absent(cause)) => {
                 Some(Mismatch { kind, detail: "the branch is not attested", cause: Some(*cause) })
             }
-            (repo, _) if self.repo.is_some_and(|asked| repo.differs_from(asked)) => {
+            (repo, _) if self.repo.is_some_and(|requested| repo.differs_from(requested)) => {
                 Some(Mismatch::new(kind, "another repo is attested"))
             }
-            (_, branch) if self.branch.is_some_and(|asked| branch.differs_from(asked)) => {
+            (_, branch) if self.branch.is_some_and(|requested| branch.differs_from(requested)) => {
                 Some(Mismatch::new(kind, "another branch is attested"))
             }
             _ => None,
@@ -186,7 +191,7 @@ impl<'a> Evaluation<'a> {
         Inputs {
             caller: self.caller,
             facts: self.facts,
-            asked: self.asked,
+            unverified_request: self.unverified_request,
             repo: self.repo.map(Repo::as_str),
             branch: self.branch.map(Branch::as_str),
         }
@@ -194,11 +199,11 @@ impl<'a> Evaluation<'a> {
 }
 
 /// Why the patterns match neither value; `None` if they match one.
-fn pattern_mismatch(patterns: &Patterns, asked: Option<&str>, attested: Option<&str>) -> Option<&'static str> {
-    if [asked, attested].into_iter().flatten().any(|value| patterns.matches(value)) {
+fn pattern_mismatch(patterns: &Patterns, requested: Option<&str>, attested: Option<&str>) -> Option<&'static str> {
+    if [requested, attested].into_iter().flatten().any(|value| patterns.matches(value)) {
         return None;
     }
-    Some(if asked.is_some() { "no pattern matches" } else { "it is neither asked for nor attested" })
+    Some(if requested.is_some() { "no pattern matches" } else { "it is neither asked for nor attested" })
 }
 
 fn policy_refs<'a>(attestations: impl Iterator<Item = &'a Attestation<'a>>) -> Vec<PolicyRef> {

@@ -58,12 +58,13 @@ pub struct ExplainedSecret {
 impl PolicySet {
     /// Explains the decision of [`PolicySet::decide`]. Evaluates every policy.
     #[must_use]
-    pub fn explain(&self, caller: &Caller, facts: &Facts, asked: &UnverifiedRequest) -> Explanation {
-        let attestations = self.attestations(caller, facts, asked);
-        let evaluation = Evaluation::new(caller, facts, asked, &attestations);
+    pub fn explain(&self, caller: &Caller, facts: &Facts, unverified_request: &UnverifiedRequest) -> Explanation {
+        let attestations = self.attestations(caller, facts, unverified_request);
+        let evaluation = Evaluation::new(caller, facts, unverified_request, &attestations);
         let request = evaluation.request();
         let is_deliverable = |delivery: Delivery| delivery.ticket || delivery.direct;
-        let mut baseline = self.shadow_index().map(|_| Baseline::new(self, caller, facts, asked, &is_deliverable));
+        let mut baseline =
+            self.shadow_index().map(|_| Baseline::new(self, caller, facts, unverified_request, &is_deliverable));
         let mut matching: Vec<&Policy> = Vec::new();
         let mut policies = Vec::with_capacity(self.policies().len());
         for (position, policy) in self.policies().iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Tells policy files, test files and other files of a policy directory apart by their names.
+//! The kind of a file in a policy directory, by its name: policies or test cases.
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -32,11 +32,13 @@ pub fn cel(
     source: &str,
     caller: &Caller,
     facts: &Facts,
-    asked: &UnverifiedRequest,
+    unverified_request: &UnverifiedRequest,
 ) -> Option<(Needs, Result<String, String>)> {
-    let [repo, branch] =
-        [asked.repo.as_ref().map(|repo| repo.as_str()), asked.branch.as_ref().map(|branch| branch.as_str())];
-    let inputs = Inputs { caller, facts, asked, repo, branch };
+    let [repo, branch] = [
+        unverified_request.repo.as_ref().map(|repo| repo.as_str()),
+        unverified_request.branch.as_ref().map(|branch| branch.as_str()),
+    ];
+    let inputs = Inputs { caller, facts, unverified_request, repo, branch };
     let shown = |error| format!("{error:?}");
     if let Ok(expression) = Expression::compile_text(source) {
         let text = expression.evaluate_text(&inputs).map(std::borrow::Cow::into_owned).map_err(shown);

@@ -16,7 +16,7 @@ use crate::model::caller::Caller;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Maximum number of index entries for one subject. With more patterns, the subject is stored under `any`.
+/// Maximum number of index entries for one subject. A level that would exceed it stores the subject under `any`.
 const MAX_ENTRIES_OF_SUBJECT: usize = 64;
 
 /// The number of a policy in the indices of a set. It stays the same as long as the policy is in the set.
@@ -165,7 +165,7 @@ impl<T> Level<T> {
 }
 
 impl<T: IndexPart> Level<T> {
-    /// Changes the entries of these beginnings, or `any` if there are none.
+    /// Changes the entries for these starts, or the entry `any` for `None`.
     fn change(&mut self, starts: Option<&[CommonStart]>, change: EntryChange, update: &mut dyn FnMut(&mut T)) {
         let Some(starts) = starts else {
             if change == EntryChange::Add || self.any.is_some() {

@@ -57,12 +57,14 @@ pub enum MergeError {
 }
 
 /// Merges the secrets in the order granted. If two keys have the same final name, that of the later secret is used or,
-/// within a secret, the later key in bytewise order. With `wanted`, only these final names are returned.
+/// within a secret, the later key in bytewise order. With `requested_names`, only these final names are returned.
 ///
 /// # Errors
-/// The first [`MergeError`] in the order granted. Keys that a policy requires must exist even if they are not in `wanted`.
-pub fn merge(reads: &[SecretRead], wanted: Option<&[String]>) -> Result<MergedSecrets, MergeError> {
-    let wanted: Option<BTreeSet<&str>> = wanted.map(|names| names.iter().map(String::as_str).collect());
+/// The first [`MergeError`] in the order granted. Keys that a policy requires must exist even if they are not in
+/// `requested_names`.
+pub fn merge(reads: &[SecretRead], requested_names: Option<&[String]>) -> Result<MergedSecrets, MergeError> {
+    let requested_names: Option<BTreeSet<&str>> =
+        requested_names.map(|names| names.iter().map(String::as_str).collect());
     let mut selected: BTreeMap<String, SelectedValue<'_>> = BTreeMap::new();
     let mut missing = BTreeSet::new();
     let mut stale = false;
@@ -81,7 +83,7 @@ pub fn merge(reads: &[SecretRead], wanted: Option<&[String]>) -> Result<MergedSe
         for (key, value) in &secret.data {
             let Some(value) = value.as_ref().filter(|_| granted.key_selection.selects(key)) else { continue };
             let name = granted.key_selection.final_name(key);
-            if wanted.as_ref().is_none_or(|wanted| wanted.contains(&*name)) {
+            if requested_names.as_ref().is_none_or(|names| names.contains(&*name)) {
                 selected.insert(name.into_owned(), SelectedValue { granted, key, value });
             }
         }

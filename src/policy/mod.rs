@@ -59,7 +59,7 @@ pub use draft::{Draft, DraftError, Syntax, is_policy_name, is_policy_or_resource
 pub use listed_secret::ListedSecret;
 pub use manifest::resource_namespace;
 pub use outcome::{Decision, Denial};
-pub use replay::{DecisionDifference, RecordedRequest, RecordedVerdict, Replay, ReplayResult};
+pub use replay::{DecisionDifference, RecordedDecision, RecordedRequest, Replay, ReplayResult};
 pub use resources::{PendingStatus, ReadyReason};
 pub use set::PolicySet;
 pub use shadow::ShadowPolicies;

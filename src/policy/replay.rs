@@ -1,8 +1,8 @@
 //! Replay: compares the decisions of two sets of policies on a request from the audit log.
 //!
-//! The log has the caller, repo, branch, and the policies that decided, but no claims, groups, labels or params. Whether a part of
-//! a policy that needs these matches is known only if the recorded decision shows it and the part is the same in both sets. If
-//! this is not known of a policy that differs between the sets, the result is `Unknown`; nothing is guessed.
+//! The log has the caller, repo and branch, and the policies that decided, but no claims, groups, labels or params. If a part of a
+//! policy uses these, it is known whether the part matches only if the recorded decision shows it and the part is the same in
+//! both sets. If this is unknown for a policy that differs between the sets, the result is `Unknown`; nothing is guessed.
 
 use super::cel::Inputs;
 use super::compiled_policy::{Effect, GrantTerms, Policy};
@@ -24,16 +24,16 @@ pub struct RecordedRequest {
     /// Repo and branch.
     pub request: Request,
     /// The request for expressions.
-    pub asked: UnverifiedRequest,
+    pub unverified_request: UnverifiedRequest,
     /// The recorded decision.
-    pub verdict: RecordedVerdict,
+    pub decision: RecordedDecision,
     /// The policies that the event names.
     pub policies: BTreeSet<String>,
 }
 
 /// The decision on a recorded request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RecordedVerdict {
+pub enum RecordedDecision {
     /// The policies of the event allowed it.
     Allowed,
     /// The deny policies of the event denied it.
@@ -46,7 +46,8 @@ pub enum RecordedVerdict {
 pub struct Replay<'s> {
     before: &'s PolicySet,
     after: &'s PolicySet,
-    /// Whether a policy of the active set has not changed since the event, so that the recorded decision is its decision.
+    /// Whether a policy of the active set has not changed since the event. Only then the recorded decision shows whether it
+    /// matched.
     unchanged_since: &'s (dyn Fn(&str) -> bool + 's),
 }
 
@@ -80,7 +81,7 @@ enum PartMatch {
     Unknown,
 }
 
-/// Whether each part of a policy matches that may be unknown: subjects, attestation, condition, values of placeholders.
+/// The match of each part for which it may be unknown: subjects, attestation, condition, values of placeholders.
 type PartMatches = [PartMatch; 4];
 
 /// The decision of one set, as far as it is known.
@@ -89,7 +90,7 @@ struct SetDecision {
     denied: bool,
     granting: BTreeSet<Arc<str>>,
     secrets: BTreeSet<String>,
-    /// A policy of which it is unknown whether it matches, and which is the same in both sets.
+    /// A policy that is the same in both sets and for which it is unknown whether it matches.
     undecided: Option<Arc<str>>,
 }
 
@@ -137,11 +138,11 @@ impl<'s> Replay<'s> {
             return parts;
         }
         let named = recorded.policies.contains(&*policy.name);
-        let matched = match (recorded.verdict, policy.denies()) {
-            (RecordedVerdict::Allowed, false) | (RecordedVerdict::DeniedByPolicy, true) => named,
-            (RecordedVerdict::Allowed | RecordedVerdict::NoPolicyMatched, _) => false,
+        let matched = match (recorded.decision, policy.denies()) {
+            (RecordedDecision::Allowed, false) | (RecordedDecision::DeniedByPolicy, true) => named,
+            (RecordedDecision::Allowed | RecordedDecision::NoPolicyMatched, _) => false,
             // The event names only the deny policies.
-            (RecordedVerdict::DeniedByPolicy, false) => return parts,
+            (RecordedDecision::DeniedByPolicy, false) => return parts,
         };
         if matched {
             return [PartMatch::Yes; 4];
@@ -242,7 +243,7 @@ fn match_parts(policy: &Policy, recorded: &RecordedRequest) -> PartMatches {
             let inputs = Inputs {
                 caller: &recorded.caller,
                 facts: &Facts::default(),
-                asked: &recorded.asked,
+                unverified_request: &recorded.unverified_request,
                 repo: Some(recorded.request.repo.as_str()),
                 branch: Some(recorded.request.branch.as_str()),
             };

@@ -124,13 +124,13 @@ impl PolicySet {
         &self.policies
     }
 
-    /// The facts that the decision needs: those in attestations of enforced policies that have the caller as a subject, and
-    /// in conditions of those of them whose patterns could match.
+    /// The facts that a decision needs. Of the enforced policies that have the caller as a subject, these are the facts of all
+    /// attestations, and of the conditions of policies whose patterns could match.
     #[must_use]
-    pub fn needs(&self, caller: &Caller, asked: &UnverifiedRequest) -> Needs {
+    pub fn needs(&self, caller: &Caller, unverified_request: &UnverifiedRequest) -> Needs {
         let mut needs = Needs::default();
-        let repo = asked.repo.as_ref().map(Repo::as_str);
-        let branch = asked.branch.as_ref().map(Branch::as_str);
+        let repo = unverified_request.repo.as_ref().map(Repo::as_str);
+        let branch = unverified_request.branch.as_ref().map(Branch::as_str);
         self.indices.attesting.visit(caller, repo, &mut |slots| {
             for policy in self.policies_in(slots).filter(|policy| policy.has_subject(caller)) {
                 needs = needs.and(policy.attest.needs());
@@ -153,11 +153,11 @@ impl PolicySet {
         &'a self,
         caller: &'a Caller,
         facts: &'a Facts,
-        asked: &'a UnverifiedRequest,
+        unverified_request: &'a UnverifiedRequest,
     ) -> Vec<Attestation<'a>> {
-        let repo = asked.repo.as_ref().map(Repo::as_str);
-        let branch = asked.branch.as_ref().map(Branch::as_str);
-        let inputs = Inputs { caller, facts, asked, repo, branch };
+        let repo = unverified_request.repo.as_ref().map(Repo::as_str);
+        let branch = unverified_request.branch.as_ref().map(Branch::as_str);
+        let inputs = Inputs { caller, facts, unverified_request, repo, branch };
         let positions = self.find_positions(&self.indices.attesting, caller, repo, |position| {
             self.policies[position].has_subject(caller)
         });
@@ -170,11 +170,15 @@ impl PolicySet {
         position: usize,
         caller: &'a Caller,
         facts: &'a Facts,
-        asked: &'a UnverifiedRequest,
+        unverified_request: &'a UnverifiedRequest,
     ) -> Attestation<'a> {
-        let repo = asked.repo.as_ref().map(Repo::as_str);
-        let branch = asked.branch.as_ref().map(Branch::as_str);
-        Attestation::new(position, &self.policies[position], &Inputs { caller, facts, asked, repo, branch })
+        let repo = unverified_request.repo.as_ref().map(Repo::as_str);
+        let branch = unverified_request.branch.as_ref().map(Branch::as_str);
+        Attestation::new(
+            position,
+            &self.policies[position],
+            &Inputs { caller, facts, unverified_request, repo, branch },
+        )
     }
 
     /// The enforced policies that could match, with their positions, in order.
@@ -185,7 +189,8 @@ impl PolicySet {
         positions.into_iter().map(|position| (position, &*self.policies[position]))
     }
 
-    /// The enforced policies that could affect the decision on a request if the claims of an OIDC caller are unknown.
+    /// The enforced policies that could match or attest a request. For an OIDC caller, whose claims are unknown here, these are
+    /// all.
     pub(super) fn possibly_relevant(&self, caller: &Caller, request: &Request) -> Vec<&Policy> {
         let enforced = || self.policies.iter().map(|policy| &**policy).filter(|policy| !policy.is_shadow());
         if caller.service_account().is_none() {

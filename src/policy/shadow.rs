@@ -1,7 +1,7 @@
 //! Shadow mode: what each policy with `mode: audit` would change if it were enforced.
 //!
-//! Each is evaluated alone: the decision of the enforced policies and this one is compared with the decision of the enforced
-//! policies. Its attestation, which may refuse a request, and its `delivery` count as if it were enforced.
+//! Each policy is evaluated alone: the decision with it is compared with the decision without it. Its attestation, which may
+//! refuse a request, and its `delivery` count as if it were enforced.
 
 use super::compiled_policy::{Effect, Policy};
 use super::evaluation::{Attestation, Evaluation, Mismatch};
@@ -38,7 +38,7 @@ pub(super) struct Baseline<'a> {
     set: &'a PolicySet,
     caller: &'a Caller,
     facts: &'a Facts,
-    asked: &'a UnverifiedRequest,
+    unverified_request: &'a UnverifiedRequest,
     /// Whether the request can be answered by one of these deliveries.
     is_deliverable: &'a dyn Fn(Delivery) -> bool,
     attestations: Vec<Attestation<'a>>,
@@ -51,10 +51,14 @@ pub(super) struct Baseline<'a> {
 impl PolicySet {
     /// The policies in shadow mode that have to be evaluated for a request; `None` if there are none.
     #[must_use]
-    pub fn shadow_policies(&self, caller: &Caller, asked: &UnverifiedRequest) -> Option<ShadowPolicies<'_>> {
+    pub fn shadow_policies(
+        &self,
+        caller: &Caller,
+        unverified_request: &UnverifiedRequest,
+    ) -> Option<ShadowPolicies<'_>> {
         let shadow = self.shadow_index()?;
-        let repo = asked.repo.as_ref().map(Repo::as_str);
-        let branch = asked.branch.as_ref().map(Branch::as_str);
+        let repo = unverified_request.repo.as_ref().map(Repo::as_str);
+        let branch = unverified_request.branch.as_ref().map(Branch::as_str);
         let mut positions = self.find_positions(&shadow.index, caller, repo, |position| {
             let policy = &self.policies()[position];
             let fits = repo.is_none_or(|repo| policy.repos.matches(repo))
@@ -92,10 +96,10 @@ impl ShadowPolicies<'_> {
         &self,
         caller: &Caller,
         facts: &Facts,
-        asked: &UnverifiedRequest,
+        unverified_request: &UnverifiedRequest,
         is_deliverable: &dyn Fn(Delivery) -> bool,
     ) -> Vec<ShadowVerdict> {
-        let mut baseline = Baseline::new(self.set, caller, facts, asked, is_deliverable);
+        let mut baseline = Baseline::new(self.set, caller, facts, unverified_request, is_deliverable);
         let mut verdicts = Vec::new();
         for position in &self.positions {
             let ShadowEvaluation { mismatch, can_expand_secrets, outcome } = baseline.evaluate_as_enforced(*position);
@@ -114,12 +118,12 @@ impl<'a> Baseline<'a> {
         set: &'a PolicySet,
         caller: &'a Caller,
         facts: &'a Facts,
-        asked: &'a UnverifiedRequest,
+        unverified_request: &'a UnverifiedRequest,
         is_deliverable: &'a dyn Fn(Delivery) -> bool,
     ) -> Self {
-        let attestations = set.attestations(caller, facts, asked);
+        let attestations = set.attestations(caller, facts, unverified_request);
         let (matching, decision) = {
-            let evaluation = Evaluation::new(caller, facts, asked, &attestations);
+            let evaluation = Evaluation::new(caller, facts, unverified_request, &attestations);
             match evaluation.request() {
                 Ok(request) => {
                     let matching = matching_policies(set, &evaluation, &request);
@@ -129,14 +133,14 @@ impl<'a> Baseline<'a> {
                 Err(decision) => (None, decision),
             }
         };
-        Self { set, caller, facts, asked, is_deliverable, attestations, matching, decision }
+        Self { set, caller, facts, unverified_request, is_deliverable, attestations, matching, decision }
     }
 
     /// Evaluates the policy at this position as if it were enforced.
     pub(super) fn evaluate_as_enforced(&mut self, position: usize) -> ShadowEvaluation {
         let policy: &'a Policy = &self.set.policies()[position];
         let attestation = (policy.attest.is_configured() && policy.has_subject(self.caller))
-            .then(|| self.set.attestation(position, self.caller, self.facts, self.asked));
+            .then(|| self.set.attestation(position, self.caller, self.facts, self.unverified_request));
         let index = self.attestations.partition_point(|other| other.position < position);
         let attests = attestation.is_some();
         if let Some(attestation) = attestation {
@@ -150,7 +154,7 @@ impl<'a> Baseline<'a> {
     }
 
     fn evaluate_with_attestations(&self, position: usize, policy: &'a Policy) -> ShadowEvaluation {
-        let evaluation = Evaluation::new(self.caller, self.facts, self.asked, &self.attestations);
+        let evaluation = Evaluation::new(self.caller, self.facts, self.unverified_request, &self.attestations);
         let mismatch = evaluation.mismatch(position, policy);
         let request = match evaluation.request() {
             Ok(request) => request,

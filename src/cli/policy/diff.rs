@@ -118,7 +118,7 @@ fn replay_event(report: &mut ReplayReport, event: &AuditEventObject, sets: &Poli
         Some(Err(reason)) => return report.count_unreplayed(reason.as_str(), requests),
         None => return,
     };
-    let requested_at = recorded.asked.time;
+    let requested_at = recorded.unverified_request.time;
     let is_unchanged = |name: &str| sets.updated_at.get(name).is_some_and(|updated_at| *updated_at <= requested_at);
     let replayed = Replay::new(&sets.before, &sets.after, &is_unchanged).compare(&recorded);
     report.add(&recorded, replayed, requests, &event.time);

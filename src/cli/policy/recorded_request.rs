@@ -4,7 +4,7 @@ use crate::model::branch::Branch;
 use crate::model::caller::{Caller, Pod, ServiceAccount, Workload};
 use crate::model::repo::Repo;
 use crate::model::request::{Request, UnverifiedRequest};
-use crate::policy::{RecordedRequest, RecordedVerdict};
+use crate::policy::{RecordedRequest, RecordedDecision};
 use crate::wire::audit_list::AuditEventObject;
 use crate::wire::caller::CallerObject;
 use jiff::Timestamp;
@@ -37,23 +37,23 @@ impl ReplayObstacle {
 /// The request of an event, or why it cannot be replayed. `None` if policies did not decide the event.
 pub fn parse_request(event: &AuditEventObject) -> Option<Result<RecordedRequest, ReplayObstacle>> {
     let has_policies = !event.policies.is_empty();
-    let verdict = match (event.kind.as_str(), event.reason.as_deref()) {
-        ("ticket.issued" | "secrets.read", _) => RecordedVerdict::Allowed,
-        ("ticket.denied", Some("denied_by_policy")) => RecordedVerdict::DeniedByPolicy,
-        ("ticket.denied", Some("no_policy_matches")) => RecordedVerdict::NoPolicyMatched,
+    let decision = match (event.kind.as_str(), event.reason.as_deref()) {
+        ("ticket.issued" | "secrets.read", _) => RecordedDecision::Allowed,
+        ("ticket.denied", Some("denied_by_policy")) => RecordedDecision::DeniedByPolicy,
+        ("ticket.denied", Some("no_policy_matches")) => RecordedDecision::NoPolicyMatched,
         ("ticket.denied", Some("attestation_failed" | "admission_policy_missing")) => {
             return Some(Err(ReplayObstacle::Attested));
         }
         // The policies allowed the request, and another check refused it.
         ("ticket.denied", Some("ticket_limit" | "delivery_not_allowed")) | ("ticket.failed", _) if has_policies => {
-            RecordedVerdict::Allowed
+            RecordedDecision::Allowed
         }
         _ => return None,
     };
-    Some(convert(event, verdict))
+    Some(convert(event, decision))
 }
 
-fn convert(event: &AuditEventObject, verdict: RecordedVerdict) -> Result<RecordedRequest, ReplayObstacle> {
+fn convert(event: &AuditEventObject, decision: RecordedDecision) -> Result<RecordedRequest, ReplayObstacle> {
     let (Some(caller), Some(repo), Some(branch)) = (&event.caller, &event.repo, &event.branch) else {
         return Err(ReplayObstacle::Incomplete);
     };
@@ -69,13 +69,13 @@ fn convert(event: &AuditEventObject, verdict: RecordedVerdict) -> Result<Recorde
     Ok(RecordedRequest {
         caller: to_caller(caller),
         request,
-        asked: UnverifiedRequest {
+        unverified_request: UnverifiedRequest {
             repo: Some(repo),
             branch: Some(branch),
             source_ip: source_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             time: time.unwrap_or_default(),
         },
-        verdict,
+        decision,
         policies: event.policies.iter().cloned().collect(),
     })
 }

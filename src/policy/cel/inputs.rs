@@ -13,7 +13,7 @@ use std::borrow::Cow;
 pub(in crate::policy) struct Inputs<'a> {
     pub(in crate::policy) caller: &'a Caller,
     pub(in crate::policy) facts: &'a Facts,
-    pub(in crate::policy) asked: &'a UnverifiedRequest,
+    pub(in crate::policy) unverified_request: &'a UnverifiedRequest,
     /// The repo of the request, or else the attested one; `None` if it is not known yet.
     pub(in crate::policy) repo: Option<&'a str>,
     /// The branch, as for `repo`.
@@ -78,8 +78,8 @@ impl<'a> Inputs<'a> {
             Field::RunParams => Value::Params(&self.pipeline_run()?.params),
             Field::Repo => string_value(self.repo?),
             Field::Branch => string_value(self.branch?),
-            Field::SourceIp => Value::String(Cow::Owned(self.asked.source_ip.to_string())),
-            Field::Time => Value::Timestamp(self.asked.time),
+            Field::SourceIp => Value::String(Cow::Owned(self.unverified_request.source_ip.to_string())),
+            Field::Time => Value::Timestamp(self.unverified_request.time),
         })
     }
 

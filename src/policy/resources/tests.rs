@@ -60,7 +60,7 @@ fn object(name: &str, generation: i64, spec: Value) -> PolicyResource {
     }
 }
 
-fn apply(object: PolicyResource) -> Vec<ResourceChange> {
+fn applied(object: PolicyResource) -> Vec<ResourceChange> {
     vec![ResourceChange::Applied(Box::new(object))]
 }
 
@@ -98,8 +98,8 @@ fn a_cluster_is_listed_when_both_kinds_are() {
 fn a_list_removes_other_objects_of_its_kind() {
     let mut resources = ClusterResources::new("a".into(), bounds());
     let all = allow("teams/x", Some("**"));
-    resources.apply_changes(apply(object("one", 1, all.clone())));
-    resources.apply_changes(apply(object("team-a/two", 1, allow("teams/team-a", None))));
+    resources.apply_changes(applied(object("one", 1, all.clone())));
+    resources.apply_changes(applied(object("team-a/two", 1, allow("teams/team-a", None))));
     assert_eq!(names(&resources.resolve_names(no_owner)), ["one", "team-a/two"]);
     resources.apply_changes(vec![ResourceChange::Listed(ResourceKind::ClusterPolicy, vec![object("three", 1, all)])]);
     assert_eq!(names(&resources.resolve_names(no_owner)), ["three", "team-a/two"]);
@@ -111,10 +111,10 @@ fn a_list_removes_other_objects_of_its_kind() {
 fn only_a_new_generation_or_uid_is_compiled() {
     let mut resources = ClusterResources::new("a".into(), bounds());
     let first = object("p", 1, allow("x", Some("**")));
-    assert!(resources.apply_changes(apply(first.clone())));
-    assert!(!resources.apply_changes(apply(first.clone())));
-    assert!(resources.apply_changes(apply(PolicyResource { generation: 2, ..first.clone() })));
-    assert!(resources.apply_changes(apply(PolicyResource { uid: "other".into(), generation: 2, ..first })));
+    assert!(resources.apply_changes(applied(first.clone())));
+    assert!(!resources.apply_changes(applied(first.clone())));
+    assert!(resources.apply_changes(applied(PolicyResource { generation: 2, ..first.clone() })));
+    assert!(resources.apply_changes(applied(PolicyResource { uid: "other".into(), generation: 2, ..first })));
 }
 
 #[test]
@@ -124,11 +124,11 @@ fn an_invalid_deny_keeps_its_last_version_and_an_invalid_allow_does_not() {
         spec["condition"] = json!("1 +");
         spec
     };
-    resources.apply_changes(apply(object("team-a/deny", 1, deny())));
-    resources.apply_changes(apply(object("team-a/allow", 1, allow("teams/team-a", None))));
+    resources.apply_changes(applied(object("team-a/deny", 1, deny())));
+    resources.apply_changes(applied(object("team-a/allow", 1, allow("teams/team-a", None))));
     assert_eq!(names(&resources.resolve_names(no_owner)), ["team-a/allow", "team-a/deny"]);
-    resources.apply_changes(apply(object("team-a/deny", 2, broken(deny()))));
-    resources.apply_changes(apply(object("team-a/allow", 2, broken(allow("teams/team-a", None)))));
+    resources.apply_changes(applied(object("team-a/deny", 2, broken(deny()))));
+    resources.apply_changes(applied(object("team-a/allow", 2, broken(allow("teams/team-a", None)))));
     assert_eq!(names(&resources.resolve_names(no_owner)), ["team-a/deny"]);
     assert_eq!(
         (reason(&resources, "team-a/deny"), reason(&resources, "team-a/allow")),
@@ -136,9 +136,9 @@ fn an_invalid_deny_keeps_its_last_version_and_an_invalid_allow_does_not() {
     );
     assert_eq!(resources.active_resources().count(), 0, "an invalid version is not in the API");
     // Another invalid version still denies, except one whose effect is clearly allow.
-    resources.apply_changes(apply(object("team-a/deny", 3, broken(deny()))));
+    resources.apply_changes(applied(object("team-a/deny", 3, broken(deny()))));
     assert_eq!(names(&resources.resolve_names(no_owner)), ["team-a/deny"]);
-    resources.apply_changes(apply(object("team-a/deny", 4, broken(allow("teams/team-a", None)))));
+    resources.apply_changes(applied(object("team-a/deny", 4, broken(allow("teams/team-a", None)))));
     assert!(resources.resolve_names(no_owner).is_empty());
 }
 
@@ -184,7 +184,7 @@ fn an_invalid_deny_without_a_valid_version_denies_broadly() {
     ] {
         let mut resources = ClusterResources::new("a".into(), bounds());
         let is_valid = spec["mode"] == "audit";
-        resources.apply_changes(apply(object("team-a/p", 3, spec.clone())));
+        resources.apply_changes(applied(object("team-a/p", 3, spec.clone())));
         assert_eq!(denied(&mut resources), [denies && !is_valid, false, false], "{spec}");
         assert_eq!(reason(&resources, "team-a/p") == "Accepted", is_valid, "{spec}");
         let message = resources.pending_statuses()[0].status.message.to_string();
@@ -194,15 +194,15 @@ fn an_invalid_deny_without_a_valid_version_denies_broadly() {
     // A cluster policy with invalid subjects denies all callers.
     let mut resources = ClusterResources::new("a".into(), bounds());
     let mut spec = of("subjects", json!([{"kubernetes": {"namespaces": ["["], "serviceAccounts": ["x"]}}]));
-    resources.apply_changes(apply(object("p", 3, spec.clone())));
+    resources.apply_changes(applied(object("p", 3, spec.clone())));
     assert_eq!(denied(&mut resources), [true, true, true]);
     spec["subjects"][0]["kubernetes"]["namespaces"] = json!(["team-b"]);
     spec["subjects"][0]["kubernetes"]["serviceAccounts"] = json!(["build"]);
     spec["condition"] = json!("1 +");
-    resources.apply_changes(apply(object("p", 4, spec.clone())));
+    resources.apply_changes(applied(object("p", 4, spec.clone())));
     assert_eq!(denied(&mut resources), [false, true, false], "each broken version is read anew");
     spec["effect"] = json!("allow");
-    resources.apply_changes(apply(object("p", 5, spec)));
+    resources.apply_changes(applied(object("p", 5, spec)));
     assert_eq!(denied(&mut resources), [false, false, false]);
 }
 
@@ -213,21 +213,21 @@ fn a_starting_replica_denies_by_an_invalid_deny_policy() {
     broken["repos"] = json!(["["]);
     let broken = object("team-a/p", 2, broken);
     let mut running = ClusterResources::new("a".into(), bounds());
-    running.apply_changes(apply(good.clone()));
-    running.apply_changes(apply(broken.clone()));
+    running.apply_changes(applied(good.clone()));
+    running.apply_changes(applied(broken.clone()));
     let mut started = ClusterResources::new("a".into(), bounds());
     started.apply_changes(vec![ResourceChange::Listed(ResourceKind::Policy, vec![broken.clone()])]);
     assert_eq!(denied(&mut running), [true, false, false]);
     assert_eq!(denied(&mut started), [true, false, false]);
     // Another object with the same name has no previous version.
-    running.apply_changes(apply(PolicyResource { uid: "other".into(), ..broken }));
+    running.apply_changes(applied(PolicyResource { uid: "other".into(), ..broken }));
     assert_eq!(denied(&mut running), [true, false, false]);
     assert!(running.pending_statuses()[0].status.message.contains("It denies nevertheless"));
     // The corrected version applies as it is written.
     let mut corrected = deny();
     corrected["repos"] = json!(["other"]);
     for resources in [&mut running, &mut started] {
-        resources.apply_changes(apply(object("team-a/p", 3, corrected.clone())));
+        resources.apply_changes(applied(object("team-a/p", 3, corrected.clone())));
         assert_eq!(denied(resources), [false, false, false]);
     }
 }
@@ -237,7 +237,7 @@ fn a_deny_that_is_too_large_denies_its_whole_namespace() {
     for may_deny in [true, false] {
         let mut resources = ClusterResources::new("a".into(), bounds());
         let spec = ResourceSpec::TooLarge { may_deny };
-        resources.apply_changes(apply(PolicyResource { spec, ..object("team-a/p", 1, Value::Null) }));
+        resources.apply_changes(applied(PolicyResource { spec, ..object("team-a/p", 1, Value::Null) }));
         assert_eq!(denied(&mut resources), [may_deny, false, false]);
         assert!(resources.pending_statuses()[0].status.message.starts_with("/spec: must have at most 65536 bytes"));
     }
@@ -246,7 +246,7 @@ fn a_deny_that_is_too_large_denies_its_whole_namespace() {
 #[test]
 fn a_taken_name_is_a_conflict_until_it_is_free() {
     let mut resources = ClusterResources::new("a".into(), bounds());
-    resources.apply_changes(apply(object("p", 1, allow("x", Some("**")))));
+    resources.apply_changes(applied(object("p", 1, allow("x", Some("**")))));
     for holder in [NameOwner::File, NameOwner::Api, NameOwner::Cluster("b".into())] {
         assert!(resources.resolve_names(|name| (name == "p").then(|| holder.clone())).is_empty());
         assert_eq!(reason(&resources, "p"), "NameConflict");
@@ -262,9 +262,9 @@ fn only_the_oldest_policies_up_to_the_limit_are_active() {
     let created = |index: usize| Timestamp::from_second(i64::try_from(2_000 - index).expect("small")).expect("a time");
     for index in 0..=MAX_OF_A_NAMESPACE {
         let policy = object(&format!("team-a/p-{index:04}"), 1, deny());
-        resources.apply_changes(apply(PolicyResource { created_at: created(index), ..policy }));
+        resources.apply_changes(applied(PolicyResource { created_at: created(index), ..policy }));
     }
-    resources.apply_changes(apply(object("team-b/p", 1, deny())));
+    resources.apply_changes(applied(object("team-b/p", 1, deny())));
     let active = names(&resources.resolve_names(no_owner));
     assert_eq!(active.len(), MAX_OF_A_NAMESPACE + 1);
     assert!(!active.contains(&"team-a/p-0000".to_owned()), "the youngest");
@@ -277,9 +277,9 @@ fn only_the_oldest_policies_up_to_the_limit_are_active() {
     assert_eq!(resources.to_read_again(ResourceKind::Policy, 10), [key("team-a/p-0000")]);
     assert!(resources.to_read_again(ResourceKind::ClusterPolicy, 10).is_empty());
     let youngest = PolicyResource { created_at: created(0), ..object("team-a/p-0000", 1, deny()) };
-    resources.apply_changes(apply(PolicyResource { spec: ResourceSpec::Dropped, ..youngest.clone() }));
+    resources.apply_changes(applied(PolicyResource { spec: ResourceSpec::Dropped, ..youngest.clone() }));
     assert_eq!(resources.to_read_again(ResourceKind::Policy, 10).len(), 1, "the spec is still missing");
-    resources.apply_changes(apply(youngest));
+    resources.apply_changes(applied(youngest));
     assert_eq!(resources.resolve_names(no_owner).len(), MAX_OF_A_NAMESPACE + 1);
     assert!(resources.to_read_again(ResourceKind::Policy, 10).is_empty());
     assert_eq!(reason(&resources, "team-a/p-0000"), "Accepted");
@@ -288,19 +288,19 @@ fn only_the_oldest_policies_up_to_the_limit_are_active() {
 #[test]
 fn a_deny_with_a_dropped_spec_denies_until_the_spec_is_read() {
     let mut resources = ClusterResources::new("a".into(), bounds());
-    resources.apply_changes(apply(object("team-a/p", 1, deny())));
+    resources.apply_changes(applied(object("team-a/p", 1, deny())));
     let dropped = PolicyResource { spec: ResourceSpec::Dropped, ..object("team-a/p", 2, Value::Null) };
-    resources.apply_changes(apply(dropped));
+    resources.apply_changes(applied(dropped));
     assert_eq!(denied(&mut resources), [true, false, false]);
     assert_eq!(resources.to_read_again(ResourceKind::Policy, 10), [key("team-a/p")]);
-    resources.apply_changes(apply(object("team-a/p", 2, allow("teams/team-a", None))));
+    resources.apply_changes(applied(object("team-a/p", 2, allow("teams/team-a", None))));
     assert_eq!(denied(&mut resources), [false, false, false]);
 }
 
 #[test]
 fn a_status_is_pending_until_it_is_recorded() {
     let mut resources = ClusterResources::new("a".into(), bounds());
-    resources.apply_changes(apply(object("p", 3, allow("x", Some("**")))));
+    resources.apply_changes(applied(object("p", 3, allow("x", Some("**")))));
     resources.resolve_names(no_owner);
     let pending = resources.pending_statuses();
     assert_eq!((pending.len(), pending[0].status.generation, pending[0].since), (1, 3, None));
@@ -313,12 +313,12 @@ fn a_status_is_pending_until_it_is_recorded() {
     // The next generation is valid too, so the condition has its value since the same time.
     let mut next = object("p", 4, allow("y", Some("**")));
     next.status = Some(ObservedStatus { status: pending[0].status.clone(), since });
-    resources.apply_changes(apply(next.clone()));
+    resources.apply_changes(applied(next.clone()));
     resources.resolve_names(no_owner);
     assert_eq!(resources.pending_statuses()[0].since, Some(since));
     next.generation = 5;
     next.spec = ResourceSpec::Whole(json!({}));
-    resources.apply_changes(apply(next));
+    resources.apply_changes(applied(next));
     resources.resolve_names(no_owner);
     assert_eq!(resources.pending_statuses()[0].since, None, "the condition becomes false");
 }
@@ -350,7 +350,7 @@ fn site() -> UnverifiedRequest {
 #[test]
 fn a_namespaced_policy_matches_only_its_cluster() {
     let mut resources = ClusterResources::new("a".into(), bounds());
-    resources.apply_changes(apply(object("team-a/allow", 1, allow("teams/{namespace}/x", None))));
+    resources.apply_changes(applied(object("team-a/allow", 1, allow("teams/{namespace}/x", None))));
     let set = PolicySet::new(resources.resolve_names(no_owner));
     let policy = &set.policies()[0];
     for (cluster, namespace, matches) in
@@ -364,7 +364,7 @@ fn a_namespaced_policy_matches_only_its_cluster() {
 fn faults_have_pointers_and_the_spec_has_a_maximum_size() {
     let message = |spec: Value| {
         let mut resources = ClusterResources::new("a".into(), bounds());
-        resources.apply_changes(apply(object("team-a/p", 1, spec)));
+        resources.apply_changes(applied(object("team-a/p", 1, spec)));
         resources.resolve_names(no_owner);
         resources.pending_statuses()[0].status.message.to_string()
     };

@@ -76,8 +76,8 @@ impl CompiledPolicies {
         let mut invalid = Vec::new();
         for (name, row) in changes.policies {
             match row {
-                // Writes of this replica were applied already. After a restore of the database the check does not hold, because
-                // revisions are reused.
+                // Writes of this replica were applied already. If all policies were read, this is not checked: a restored
+                // database may use the same revision again.
                 Some(row) if !changes.is_complete && self.has_revision_of(&row) => {}
                 Some(row) => invalid.extend(self.compile(&row, bounds)),
                 None => self.remove(&name),

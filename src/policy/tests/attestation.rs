@@ -24,8 +24,8 @@ fn deny(name: &str, lines: &str) -> Policy {
 }
 
 /// The result as text, with the policies that caused it.
-fn outcome(policies: Vec<Policy>, caller: &Caller, facts: &Facts, asked: &UnverifiedRequest) -> String {
-    match decide(policies, caller, facts, asked) {
+fn outcome(policies: Vec<Policy>, caller: &Caller, facts: &Facts, unverified_request: &UnverifiedRequest) -> String {
+    match decide(policies, caller, facts, unverified_request) {
         Decision::Granted(grant) => {
             let request = &grant.request;
             format!("{}@{}: {}", request.repo, request.branch, paths(&grant).join(" "))
@@ -52,8 +52,8 @@ fn a_request_must_equal_the_attested_values() {
         ("site", "main/x", "attestation_failed: a"),
         ("site", "m\u{430}in", "attestation_failed: a"),
     ] {
-        let asked = request_for(repo, branch);
-        assert_eq!(outcome(vec![allow("a", BY_LABEL)], &pod("ci", "bot"), &site(), &asked), expected);
+        let unverified_request = request_for(repo, branch);
+        assert_eq!(outcome(vec![allow("a", BY_LABEL)], &pod("ci", "bot"), &site(), &unverified_request), expected);
     }
 }
 

@@ -251,11 +251,11 @@ fn a_stored_ambiguous_claim_matches_literally_only_in_deny_policies() {
         ("dependabot[bot]x", false, false),
     ] {
         let caller = oidc_caller("github", serde_json::json!({"actor": actor}));
-        let asked = request_for("site", "main");
-        let decision = decide(vec![stored("bots", grants)], &caller, &Facts::default(), &asked);
+        let unverified_request = request_for("site", "main");
+        let decision = decide(vec![stored("bots", grants)], &caller, &Facts::default(), &unverified_request);
         assert_eq!(matches!(decision, Decision::Granted(_)), allowed, "{actor}: {decision:?}");
         let both = vec![policy("lax", &format!("{lax}{grants}")), stored("no-bots", "effect: deny")];
-        let decision = decide(both, &caller, &Facts::default(), &asked);
+        let decision = decide(both, &caller, &Facts::default(), &unverified_request);
         assert_eq!(matches!(decision, Decision::Denied(Denial::DeniedByPolicy(_))), denied, "{actor}: {decision:?}");
     }
     assert!(stored("bots", grants).has_ambiguous_claim() && stored("no-bots", "effect: deny").has_ambiguous_claim());

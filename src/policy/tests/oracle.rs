@@ -190,10 +190,10 @@ proptest! {
             for repo in [None, Some('l'), Some('r')] {
                 for branch in [None, Some('l'), Some('r')] {
                     let text = |part: Option<char>| part.map(String::from);
-                    let asked = partial_request(text(repo).as_deref(), text(branch).as_deref());
-                    let decided = decision_as_text(&set.decide(&caller, &facts, &asked));
+                    let unverified_request = partial_request(text(repo).as_deref(), text(branch).as_deref());
+                    let decided = decision_as_text(&set.decide(&caller, &facts, &unverified_request));
                     prop_assert_eq!(&decided, &oracle(&models, namespace, repo, branch), "{:?} {:?} {:?}", namespace, repo, branch);
-                    let explained = set.explain(&caller, &facts, &asked);
+                    let explained = set.explain(&caller, &facts, &unverified_request);
                     prop_assert_eq!(explained.allowed, decided.contains('@'));
                     let matching = explained.policies.iter().filter(|policy| policy.matched);
                     if explained.allowed {
@@ -202,8 +202,8 @@ proptest! {
                         prop_assert_eq!(explained.reason, &*decided);
                     }
                     // The decision depends only on facts that are reported as needed.
-                    if !set.needs(&caller, &asked).pod {
-                        prop_assert_eq!(decision_as_text(&set.decide(&caller, &Facts::default(), &asked)), decided);
+                    if !set.needs(&caller, &unverified_request).pod {
+                        prop_assert_eq!(decision_as_text(&set.decide(&caller, &Facts::default(), &unverified_request)), decided);
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! Replay of recorded requests: known differences are reported, and unknown ones are not guessed.
 
 use super::{pod, policy, request_for, verified_request};
-use crate::policy::{DecisionDifference, Policy, PolicySet, RecordedRequest, RecordedVerdict, Replay, ReplayResult};
+use crate::policy::{DecisionDifference, Policy, PolicySet, RecordedDecision, RecordedRequest, Replay, ReplayResult};
 
 const ANYONE: &str = "subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}]\nbranches: ['**']\n";
 
@@ -15,12 +15,12 @@ fn deny(name: &str, lines: &str) -> Policy {
     policy(name, &format!("{ANYONE}effect: deny\nrepos: ['**']\n{lines}"))
 }
 
-fn recorded(verdict: RecordedVerdict, policies: &[&str]) -> RecordedRequest {
+fn recorded(decision: RecordedDecision, policies: &[&str]) -> RecordedRequest {
     RecordedRequest {
         caller: pod("ci", "bot"),
         request: verified_request("site", "main"),
-        asked: request_for("site", "main"),
-        verdict,
+        unverified_request: request_for("site", "main"),
+        decision,
         policies: policies.iter().map(|name| (*name).to_owned()).collect(),
     }
 }
@@ -36,8 +36,8 @@ fn differs(allowed: (bool, bool), gained: &[&str], lost: &[&str]) -> ReplayResul
 
 #[test]
 fn logged_values_are_evaluated_again() {
-    let allowed = recorded(RecordedVerdict::Allowed, &["a"]);
-    let denied = recorded(RecordedVerdict::NoPolicyMatched, &[]);
+    let allowed = recorded(RecordedDecision::Allowed, &["a"]);
+    let denied = recorded(RecordedDecision::NoPolicyMatched, &[]);
     assert_eq!(replayed(vec![allow("a", "")], vec![allow("a", "description: x")], &allowed), ReplayResult::Same);
     let narrow = || vec![allow("a", "repos: [shop]")];
     assert_eq!(replayed(vec![allow("a", "")], narrow(), &allowed), differs((true, false), &[], &["vault:a/site"]));
@@ -61,7 +61,7 @@ fn logged_values_are_evaluated_again() {
         replayed(vec![allow("a", "")], vec![allow("a", ""), deny("d", "mode: audit")], &allowed),
         ReplayResult::Same
     );
-    let denied = recorded(RecordedVerdict::DeniedByPolicy, &["d"]);
+    let denied = recorded(RecordedDecision::DeniedByPolicy, &["d"]);
     let both = || vec![allow("a", ""), deny("d", "")];
     assert_eq!(replayed(both(), vec![allow("a", "")], &denied), differs((false, true), &["vault:a/site"], &[]));
 }
@@ -70,8 +70,8 @@ fn logged_values_are_evaluated_again() {
 fn other_values_follow_from_the_record_or_are_unknown() {
     const ATTEST: &str = "attest: {repo: 'caller.pod.labels.repo'}";
     const LABEL: &str = "condition: 'caller.pod.labels.team == \"a\"'";
-    let allowed = recorded(RecordedVerdict::Allowed, &["a"]);
-    let denied = recorded(RecordedVerdict::NoPolicyMatched, &[]);
+    let allowed = recorded(RecordedDecision::Allowed, &["a"]);
+    let denied = recorded(RecordedDecision::NoPolicyMatched, &[]);
     let unknown = |name: &str| ReplayResult::Unknown(name.into());
     let with = |lines: &str, more: &str| vec![allow("a", &format!("{lines}\n{more}"))];
     // The policy matched, so its attestation and condition matched; they are the same in the new version.

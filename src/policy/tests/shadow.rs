@@ -23,11 +23,11 @@ fn deny(name: &str, lines: &str) -> Policy {
 }
 
 /// What each policy in shadow mode would change for a request by ticket.
-fn evaluate_shadows(policies: Vec<Policy>, facts: &Facts, asked: &UnverifiedRequest) -> String {
+fn evaluate_shadows(policies: Vec<Policy>, facts: &Facts, unverified_request: &UnverifiedRequest) -> String {
     let set = PolicySet::new(policies);
     let caller = pod("ci", "bot");
-    let Some(shadows) = set.shadow_policies(&caller, asked) else { return "nothing".into() };
-    let verdicts = shadows.evaluate(&caller, facts, asked, &|delivery: Delivery| delivery.ticket);
+    let Some(shadows) = set.shadow_policies(&caller, unverified_request) else { return "nothing".into() };
+    let verdicts = shadows.evaluate(&caller, facts, unverified_request, &|delivery: Delivery| delivery.ticket);
     let shown = verdicts.iter().map(|verdict| {
         format!("{} {} {}", verdict.policy, if verdict.denies { "deny" } else { "allow" }, verdict.outcome.as_str())
     });
@@ -84,10 +84,10 @@ fn a_shadow_attestation_has_no_effect_but_is_evaluated() {
         "b allow would_allow"
     );
     // It does not attest omitted parts either.
-    let asked = partial_request(None, Some("main"));
+    let unverified_request = partial_request(None, Some("main"));
     let alone = || vec![allow("b", &format!("mode: audit\n{by_label}"))];
-    assert!(matches!(PolicySet::new(alone()).decide(&caller, &shop, &asked), Decision::PartMissing(_)));
-    assert_eq!(evaluate_shadows(alone(), &shop, &asked), "b allow would_allow");
+    assert!(matches!(PolicySet::new(alone()).decide(&caller, &shop, &unverified_request), Decision::PartMissing(_)));
+    assert_eq!(evaluate_shadows(alone(), &shop, &unverified_request), "b allow would_allow");
 }
 
 #[test]
@@ -95,19 +95,19 @@ fn shadow_policies_grant_nothing_and_need_no_facts() {
     let run = "mode: audit\ncondition: 'caller.pipelineRun.params.repo == \"site\"'";
     let policies =
         || vec![allow("a", ""), allow("b", run), allow("c", "mode: audit\nattest: {repo: 'caller.pod.node'}")];
-    let (caller, asked) = (pod("ci", "bot"), request_for("site", "main"));
-    let grant = expect_grant(policies(), &caller, &asked);
+    let (caller, unverified_request) = (pod("ci", "bot"), request_for("site", "main"));
+    let grant = expect_grant(policies(), &caller, &unverified_request);
     assert_eq!((names(&grant.policies), grant.secrets.len()), (vec!["a"], 1));
     let set = PolicySet::new(policies());
-    assert_eq!(set.needs(&caller, &asked), Needs::NOTHING);
-    let shadows = set.shadow_policies(&caller, &asked).expect("two");
+    assert_eq!(set.needs(&caller, &unverified_request), Needs::NOTHING);
+    let shadows = set.shadow_policies(&caller, &unverified_request).expect("two");
     assert_eq!(shadows.needs(), Needs::POD.and(Needs::PIPELINE_RUN));
     assert!(set.get("b").is_some_and(|policy| policy.is_shadow()) && set.get("d").is_none());
     // For a caller that no policy in shadow mode has as a subject, none is evaluated.
     let oidc_caller = Caller { issuer: "github".into(), workload: None, ..caller };
-    assert!(set.shadow_policies(&oidc_caller, &asked).is_none());
+    assert!(set.shadow_policies(&oidc_caller, &unverified_request).is_none());
     let facts = facts_with_params(json!({"repo": "site"}));
-    assert_eq!(evaluate_shadows(policies(), &facts, &asked), "b allow would_allow");
+    assert_eq!(evaluate_shadows(policies(), &facts, &unverified_request), "b allow would_allow");
     assert!(set.policies().iter().filter(|policy| policy.is_shadow()).all(|policy| policy.paths().is_empty()));
 }
 

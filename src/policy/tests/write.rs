@@ -17,8 +17,8 @@ fn secret(rest: &str) -> String {
 
 fn body(write: &Value, repo: &str, branch: &str) -> Option<Value> {
     let policy = policy("p", &secret(&format!("write: {write}")));
-    let asked = request_for(repo, branch);
-    match PolicySet::new([policy]).decide(&pod("ci", "bot"), &Facts::default(), &asked) {
+    let unverified_request = request_for(repo, branch);
+    match PolicySet::new([policy]).decide(&pod("ci", "bot"), &Facts::default(), &unverified_request) {
         Decision::Granted(grant) => {
             Some(serde_json::from_str(grant.secrets[0].write.as_ref().expect("a write").as_json()).expect("JSON"))
         }
@@ -62,14 +62,14 @@ fn placeholders_in_a_body_are_expanded() {
 
 #[test]
 fn equal_bodies_compare_equal() {
-    let of = |rest: &str| {
+    let write_and_encoding = |rest: &str| {
         let grant = expect_grant(vec![policy("p", &secret(rest))], &pod("ci", "bot"), &request_for("shop", "main"));
         (grant.secrets[0].write.clone(), grant.secrets[0].encoding)
     };
-    assert_eq!(of("required: true"), (None, Encoding::Plain));
-    assert_eq!(of("encoding: base64"), (None, Encoding::Base64));
-    assert_eq!(of("write: {b: 1, a: '{repo}'}"), of("write: {a: shop, b: 1}"));
-    assert_ne!(of("write: {a: '{repo}'}"), of("write: {a: '{branch}'}"));
+    assert_eq!(write_and_encoding("required: true"), (None, Encoding::Plain));
+    assert_eq!(write_and_encoding("encoding: base64"), (None, Encoding::Base64));
+    assert_eq!(write_and_encoding("write: {b: 1, a: '{repo}'}"), write_and_encoding("write: {a: shop, b: 1}"));
+    assert_ne!(write_and_encoding("write: {a: '{repo}'}"), write_and_encoding("write: {a: '{branch}'}"));
 }
 
 #[test]
@@ -105,10 +105,10 @@ fn a_fault_has_the_pointer_of_its_field() {
 
 #[test]
 fn write_and_encoding_change_the_revision() {
-    let of = |rest: &str| Policy::compile("p", &spec(&secret(rest)), &bounds()).expect("good").revision().clone();
-    assert_ne!(of("write: {a: b}"), of("write: {a: c}"));
-    assert_ne!(of("write: {a: b}"), of("required: false"));
-    assert_ne!(of("encoding: base64"), of("required: false"));
+    let revision = |rest: &str| Policy::compile("p", &spec(&secret(rest)), &bounds()).expect("good").revision().clone();
+    assert_ne!(revision("write: {a: b}"), revision("write: {a: c}"));
+    assert_ne!(revision("write: {a: b}"), revision("required: false"));
+    assert_ne!(revision("encoding: base64"), revision("required: false"));
 }
 
 proptest! {

@@ -155,7 +155,7 @@ fn a_directory_that_becomes_empty_changes_nothing_until_somebody_says_so() {
     empty(&claviger);
     let line = claviger.wait_for_line(COMPLAINT);
     assert_eq!(line["level"], "ERROR");
-    assert!(line["fault"].as_str().unwrap().starts_with(".: has no good policy file left"), "{line}");
+    assert!(line["fault"].as_str().unwrap().starts_with(".: has no valid policy file left"), "{line}");
     assert!(may_have(&claviger, "a") && !may_have(&claviger, "banned"));
     assert_eq!(claviger.count("claviger_policies"), 2);
 
@@ -179,7 +179,7 @@ fn files_that_are_all_broken_and_of_other_names_change_nothing_even_on_request()
     let directory = policies_of(&claviger);
     fs::write(directory.join("b.yaml"), "kind: [").unwrap();
     fs::remove_file(directory.join("a.yaml")).unwrap();
-    wait_until("the look at it", || claviger.log().contains("has no good policy file left"));
+    wait_until("the look at it", || claviger.log().contains("has no valid policy file left"));
     claviger.signal("HUP");
     claviger.wait_for_line("tokens reloaded");
     assert!(may_have(&claviger, "a"));

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 struct Fixture {
     caller: Caller,
     facts: Facts,
-    asked: UnverifiedRequest,
+    unverified_request: UnverifiedRequest,
     repo: Option<&'static str>,
     branch: Option<&'static str>,
 }
@@ -64,7 +64,7 @@ impl Fixture {
                 claims,
             },
             facts: Facts { pod: Some(pod), task_run: Some(task_run), pipeline_run: Some(run), runs_withheld: false },
-            asked: UnverifiedRequest {
+            unverified_request: UnverifiedRequest {
                 repo: None,
                 branch: None,
                 source_ip: "192.0.2.7".parse().expect("an address"),
@@ -83,8 +83,8 @@ impl Fixture {
     }
 
     fn inputs(&self) -> Inputs<'_> {
-        let Self { caller, facts, asked, repo, branch } = self;
-        Inputs { caller, facts, asked, repo: *repo, branch: *branch }
+        let Self { caller, facts, unverified_request, repo, branch } = self;
+        Inputs { caller, facts, unverified_request, repo: *repo, branch: *branch }
     }
 
     fn evaluate_condition(&self, source: &str) -> Result<bool, EvaluationError> {
